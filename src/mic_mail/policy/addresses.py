@@ -1,9 +1,9 @@
-"""Reg. 5.1-5.4: the addresses of units, groups and people, and what to offer a namesake.
+"""The address rules of units, groups and people (Reg. 5.1-5.4), with suggestions for namesakes.
 
-In: names, symbols, and a way to ask whether an address is free. Out: local parts, addresses in order of preference.
-Binds only what is issued from now on (Reg. 5.5): an imported address is kept as it is and never comes here.
+In: names, symbols, and a callable that says whether an address is taken. Out: local parts, addresses in order of preference.
+The rules bind only mailboxes issued from now on (Reg. 5.5); an imported address is kept as it is and never reaches this module.
 
-The person chooses (Reg. 5.4.b); these are suggestions in order, and a check for what was chosen.
+The person chooses (Reg. 5.4.b): this module orders the suggestions and checks the choice.
 """
 
 import re
@@ -23,15 +23,18 @@ _LOCAL_PART = re.compile(r"(?!.*\.\.)[a-z0-9]+(?:[._-]+[a-z0-9]+)*")  # no two d
 _ILLEGAL = re.compile(r"[^a-z0-9]")
 
 MAX_ORDERS = 5_000
-"""A name of eight words has more orders than anybody looks at."""
+"""The most orders of a name that are tried; a name of eight words has more than anybody reads."""
 
 RESERVED = frozenset(
     "abuse admin administrator hostmaster mailer-daemon noreply postmaster root security support webmaster".split()
 )
-"""Local parts that belong to functions (RFC 2142, RFC 5321 §4.5.1, Reg. 6.2), never to a person, nor unasked to a group."""
+"""Local parts that belong to functions (RFC 2142, RFC 5321 §4.5.1, Reg. 6.2).
+
+They are never given to a person, and are not suggested for a group.
+"""
 
 Taken = Callable[[str], bool]
-"""Whether a local part is in use, was in use, or is reserved."""
+"""A callable that returns whether a local part is in use, was in use, or is reserved."""
 
 
 class AddressRefused(Refused):
@@ -40,7 +43,7 @@ class AddressRefused(Refused):
 
 @dataclass(frozen=True, slots=True)
 class AddressSettings:
-    """The readings of Reg. 5."""
+    """The configured readings of Reg. 5."""
 
     unit_collapse: bool = True
     """`address.unit.collapse`: a run of illegal characters becomes one `_`, edges are stripped."""
@@ -58,13 +61,16 @@ DEFAULTS = AddressSettings()
 
 
 def personal_local_part(full_name: str, *, given_words: int = 1) -> str:
-    """Reg. 5.3: initials of family and middle names, then the given name: Đỗ Văn Bê, dvbe."""
+    """Return the initials of family and middle names, then the given name (Reg. 5.3): Đỗ Văn Bê, dvbe."""
     initials, given = _blocks(full_name, given_words)
     return "".join(initials) + given
 
 
 def unit_local_part(symbol: str, settings: AddressSettings = DEFAULTS) -> str:
-    """Reg. 5.1: the registered symbol, each character that cannot stand in an address as `_`: PTTH&TTĐT, ptth_ttdt."""
+    """Return the registered symbol as a local part (Reg. 5.1): PTTH&TTĐT, ptth_ttdt.
+
+    Each character that an address cannot hold becomes `_`. `AddressRefused` if nothing is left.
+    """
     mapped = "".join(c if c in settings.unit_keep else _ILLEGAL.sub("_", c) for c in plain(symbol.strip()))
     if settings.unit_collapse:
         mapped = re.sub("__+", "_", mapped).strip("_")
@@ -72,14 +78,14 @@ def unit_local_part(symbol: str, settings: AddressSettings = DEFAULTS) -> str:
         raise AddressRefused(
             Text(f"Ký hiệu “{symbol}” không tạo được địa chỉ.", "No address can be made from this symbol."), clause="5.1"
         )
-    check_form(symbol if len(symbol) > MAX_LOCAL_PART else mapped)  # no register has such a symbol, no column either
+    check_form(symbol if len(symbol) > MAX_LOCAL_PART else mapped)  # no registered symbol is that long, nor is the column
     return mapped
 
 
 def group_suggestions(name: str, settings: AddressSettings = DEFAULTS) -> list[str]:
-    """Reg. 5.2: what the Centre may choose from for a group, easy to remember first: doanthanhnien, dtn.
+    """Return the local parts suggested for a group, the one easiest to remember first: doanthanhnien, dtn.
 
-    A reserved name is none of them, whatever the group is called: the Centre can only choose it by itself.
+    The Centre chooses (Reg. 5.2). Reserved names are never suggested, whatever the group's name; the Centre can only type one.
     """
     found = words(name)
     forms = ("".join(found), "".join(word[0] for word in found))
@@ -89,7 +95,10 @@ def group_suggestions(name: str, settings: AddressSettings = DEFAULTS) -> list[s
 def suggestions(
     full_name: str, unit_local: str, taken: Taken, *, settings: AddressSettings = DEFAULTS, given_words: int = 1, limit: int = 6
 ) -> list[str]:
-    """Reg. 5.4: the free local parts for a person, best first: the plain form, other orders, the form with the unit."""
+    """Return the free local parts for a person, best first (Reg. 5.4).
+
+    The plain form alone if it is free; otherwise other orders of the name, then the form with the unit.
+    """
 
     def usable(local: str) -> bool:
         return settings.shortest <= len(local) <= MAX_LOCAL_PART and local not in settings.reserved and not taken(local)
@@ -99,14 +108,17 @@ def suggestions(
     if usable(plain_form):
         return [plain_form]
     orders = list(islice(filter(usable, _orders(initials, given, settings)), limit - 1))
-    # hovaten.tendonvi; where that is taken too, another order of the name before the dot, never a number behind it.
+    # hovaten.tendonvi; if that is taken too, another order of the name before the dot, never a number after it.
     bases = (plain_form, *_orders(initials, given, settings))
     with_unit = islice(filter(usable, (f"{base}.{unit_local}" for base in bases)), 1)
     return [*orders, *with_unit]
 
 
 def check_choice(local: str, full_name: str, unit_local: str, *, settings: AddressSettings = DEFAULTS) -> None:
-    """Refuse a chosen personal local part that is no arrangement of the person's own name (Reg. 5.3, 5.4.b)."""
+    """Refuse a personal local part that is not an arrangement of the person's own name.
+
+    Reg. 5.3, 5.4.b.
+    """
     check_form(local)
     name, dot, suffix = local.partition(".")
     if not is_of_name(name, full_name) or (dot and suffix != unit_local):
@@ -120,7 +132,10 @@ def check_choice(local: str, full_name: str, unit_local: str, *, settings: Addre
 
 
 def must_be_a_persons(local: str, reserved: Collection[str]) -> None:
-    """Refuse what belongs to a function: what others write there is not for one person (RFC 2142, Reg. 6.2)."""
+    """Refuse a local part that belongs to a function: mail sent there is not for one person.
+
+    RFC 2142, Reg. 6.2.
+    """
     if local in reserved:
         raise _not_for_people(local)
 
@@ -132,16 +147,20 @@ def _not_for_people(local: str) -> AddressRefused:
 
 
 def is_of_name(local: str, full_name: str) -> bool:
-    """Whether a local part, without a unit behind a dot, is some arrangement of the name's letters (Reg. 5.3, 5.4.b)."""
+    """Return whether a local part, its unit suffix ignored, rearranges the letters of the name.
+
+    Reg. 5.3, 5.4.b.
+    """
     name, given = local.partition(".")[0], range(1, len(words(full_name)) + 1)
     return any(sorted(name) == sorted(personal_local_part(full_name, given_words=count)) for count in given)
 
 
 def is_bound(facts: Iterable[Fact], issued_on: date | None) -> bool:
-    """Reg. 5.5: whether the rules of Reg. 5 bind a mailbox: only one that was issued after the regulation, on `issued_on`.
+    """Return whether the rules of Reg. 5 bind a mailbox (Reg. 5.5).
 
-    None: the decision is older than everything here. An imported one is as old as the system says that had made it; where
-    nobody knows, its address is kept.
+    They bind only a mailbox issued on or after `issued_on`, the day of the regulation. `issued_on` None: the regulation is
+    older than every record here. An imported mailbox counts from the creation day that its old system reported; if that is
+    unknown, the address is kept.
     """
     birth = next((fact for fact in facts if fact.kind in {FactKind.ISSUED, FactKind.IMPORTED}), None)
     if birth is None:
@@ -157,7 +176,7 @@ def is_bound(facts: Iterable[Fact], issued_on: date | None) -> bool:
 
 
 def check_form(local: str) -> None:
-    """Refuse what cannot be the local part of a new address."""
+    """Refuse a text that cannot be the local part of a new address."""
     if len(local) > MAX_LOCAL_PART:
         raise AddressRefused(
             Text(
@@ -177,7 +196,10 @@ def check_form(local: str) -> None:
 
 
 def candidates(address: str, separator: str) -> tuple[str, ...]:
-    """The addresses under which a mailbox may be found, best first: as written, and without its detail (dvbe+detail@)."""
+    """Return the addresses under which a mailbox may be found, best first.
+
+    First as written, then without its detail (dvbe+detail@).
+    """
     whole = address.lower()
     if not separator or separator not in whole:
         return (whole,)
@@ -196,7 +218,7 @@ def _blocks(full_name: str, given_words: int) -> tuple[list[str], str]:
 
 
 def _orders(initials: list[str], given: str, settings: AddressSettings) -> Iterator[str]:
-    """The other orders of a name: bedv, vdbe, ... for d, v, be; each once, the plain one left out."""
+    """Yield the other orders of a name, each once, without the plain one: bedv, vdbe, ... for d, v, be."""
     seen = {"".join(initials) + given}
     first = given + "".join(initials)
     swapped = ("".join(order) + given for order in permutations(initials))

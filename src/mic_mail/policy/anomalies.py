@@ -1,18 +1,22 @@
-"""Reg. 7.2.c: sign-ins that look like a stolen password. Conservative: what an office or a phone does in a day is none.
+"""Detection of sign-ins that look like a stolen password (Reg. 7.2.c).
+
+Conservative: what an office or a phone does in a normal day is no anomaly.
 
 In: sign-ins and refused passwords in about the order in which they happened, limits, instants. Out: anomalies. Pure; a `Watch`
-holds what it needs and can be stored and read back.
+holds all its state and can be stored and read back.
 
     sprayed    one network tried many mailboxes, and then got into one                         strong
     guessed    one network tried many different passwords of a mailbox, and then got in
     scattered  a mailbox was signed in to from many networks that lie far apart, in an hour
 
-The first two only where the mailbox never signed in from that network in the last 30 days (but by force), nobody else did
-before the hour that is looked at, and those who got in from there until `GRACE` afterwards do not show that it is an office:
-behind one address of an office are many, of whom some mistype and most get in; a thief with a list gets into few. So one more
-mailbox that was opened excuses nothing: for `sprayed` half as many have to get in as were tried (`OFFICE_SHARE`), for
-`guessed` one that was not guessed itself. A program that sends one old password again and again counts once. A phone that
-changes between Wi-Fi and its provider has some networks, most of them in one wider one: `scattered` asks for many of both.
+`sprayed` and `guessed` are raised only if the mailbox did not sign in from that network in the last 30 days (except by force),
+no other mailbox did before the window, and the sign-ins from there until `GRACE` afterwards do not show that the network is an
+office.
+
+Many people share an office's address: some mistype, most get in. A thief with a list gets into few mailboxes, so one more
+opened mailbox excuses nothing. For `sprayed`, half as many mailboxes must get in as were tried (`OFFICE_SHARE`); for `guessed`,
+one mailbox that was not guessed itself. A program that repeats one old password counts once. A phone that changes between Wi-Fi
+and its provider uses several networks, most of them within one wider one, so `scattered` requires many of both.
 """
 
 import ipaddress
@@ -25,25 +29,25 @@ from functools import lru_cache
 
 CLAUSE = "7.2.c"
 KNOWN = timedelta(days=30)
-"""How long it is remembered who signed in from where."""
+"""The time for which sign-ins from a network are remembered."""
 GRACE = timedelta(minutes=10)
-"""How long others may take to show that a network is an office."""
+"""The time within which other sign-ins may show that a network is an office."""
 OFFICE_SHARE = 2
-"""Mailboxes tried in vain from an office for one that gets in, at most."""
+"""Mailboxes tried in vain for each one that gets in, at most, for a network to count as an office."""
 MOST_OF_A_NETWORK = 8
-"""Mailboxes remembered of one network beyond the window."""
+"""Mailboxes remembered for one network beyond the window."""
 MOST_TRIES = 2_000
-"""Wrong passwords, and mailboxes within the window, remembered of one network."""
+"""Wrong passwords, and mailboxes within the window, remembered for one network."""
 MOST_NETWORKS = 50_000
-"""Networks remembered; those that were quiet for longest go first."""
+"""Networks remembered; the ones quiet for longest are dropped first."""
 WIDER_SHARE = 2
-"""Networks in `scattered` for one wider one: 15 have to lie in 8."""
+"""Networks per wider network in `scattered`: 15 networks must lie in at least 8 wider ones."""
 NOBODY = "?"
-"""How a name begins that is no mailbox of ours, as the log shows it."""
+"""The prefix of a name that is no mailbox of this server, as the log shows it."""
 
 
 class Rule(StrEnum):
-    """By which rule."""
+    """The rules that raise an anomaly."""
 
     SPRAYED = "sprayed"
     GUESSED = "guessed"
@@ -51,17 +55,17 @@ class Rule(StrEnum):
 
     @property
     def is_strong(self) -> bool:
-        """Whether it may suspend by itself."""
+        """Return whether the rule may suspend a mailbox by itself."""
         return self is Rule.SPRAYED
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Settings `anomaly.*`."""
+    """The settings `anomaly.*`."""
 
     window: timedelta = timedelta(hours=1)
     sprayed: int = 20
-    """Different mailboxes, or names that are none."""
+    """Different mailboxes, or names that are no mailbox."""
     guesses: int = 15
     """Different wrong passwords."""
     networks: int = 15
@@ -73,29 +77,32 @@ class Attempt:
 
     at: datetime
     mailbox: str
-    """The address; for what is none `NOBODY...`, and another one for each name."""
+    """The address; for a name that is no mailbox `NOBODY...`, different for each name."""
     network: str
     ok: bool
     differs: bool = True
-    """Of a wrong password: it is another one than those before. A SCRAM proof does not show that, and counts once."""
+    """Set if a wrong password differs from those before it.
+
+    A SCRAM proof does not show that, and counts once.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """Something to be looked at."""
+    """A suspicious sign-in for somebody to check."""
 
     rule: Rule
     mailbox: str
     at: datetime
-    """Of the sign-in."""
+    """The instant of the sign-in."""
     network: str
     count: int
-    """Of mailboxes, passwords or networks, as the rule counts."""
+    """The number of mailboxes, passwords or networks, as the rule counts."""
 
 
 @lru_cache(maxsize=4096)
 def network_of(peer: str) -> str | None:
-    """The /24 or /48 of an address; None for what is none."""
+    """Return the /24 or /48 network of an address, or None if it is no address."""
     try:
         address = ipaddress.ip_address(peer)
     except ValueError:
@@ -106,21 +113,21 @@ def network_of(peer: str) -> str | None:
 
 
 def wider(network: str) -> str:
-    """The /16 or /32 that a network lies in."""
+    """Return the /16 or /32 network that contains a network."""
     narrow = ipaddress.ip_network(network)
     return str(narrow.supernet(new_prefix=16 if narrow.version == 4 else 32))
 
 
 @dataclass(slots=True)
 class _Network:
-    """What is known of one network."""
+    """The sign-ins and wrong passwords seen from one network."""
 
     signed_in: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
-    """Mailbox -> when first, without a pause of `KNOWN`, and when last."""
+    """Mailbox -> its first sign-in since a pause of `KNOWN` or longer, and its last."""
     wrong: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=MOST_TRIES))
 
     def others(self, mailbox: str, first_until: datetime, last_since: datetime) -> list[str]:
-        """Who else came from here: not for the first time after, and not for the last time before."""
+        """Return the other mailboxes that first signed in here by `first_until`, and last since `last_since`."""
         spans = self.signed_in.items()
         return [other for other, (first, last) in spans if other != mailbox and first <= first_until and last >= last_since]
 
@@ -129,21 +136,21 @@ class _Network:
 
 
 class Watch:
-    """What was seen so far."""
+    """The attempts seen so far, and the anomalies that wait for their grace."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._networks: dict[str, _Network] = {}
         self._places: dict[str, dict[str, datetime]] = {}
-        """Mailbox -> network -> when last, within the window."""
+        """Mailbox -> network -> its last sign-in within the window."""
         self._waiting: list[Anomaly] = []
-        """Seen, and within their grace."""
+        """Anomalies raised and still within their grace."""
 
     def take(self, attempt: Attempt) -> None:
-        """One more."""
+        """Record one attempt."""
         network = self._networks.get(attempt.network)
         if network is None:
-            if len(self._networks) >= 2 * MOST_NETWORKS:  # many at once, as from a wide allocation of IPv6
+            if len(self._networks) >= 2 * MOST_NETWORKS:  # many together, as from a wide IPv6 allocation
                 self._keep_newest()
             network = self._networks[attempt.network] = _Network()
         if not attempt.ok:
@@ -161,18 +168,18 @@ class Watch:
         self._waiting.extend(self._scattered(attempt))
 
     def due(self, now: datetime) -> list[Anomaly]:
-        """What has stood its grace; each comes once."""
+        """Return the anomalies whose grace has passed, each once."""
         ripe = [each for each in self._waiting if each.at + GRACE <= now]
         self._waiting = [each for each in self._waiting if each.at + GRACE > now]
         guessed = {(each.network, each.mailbox) for each in [*ripe, *self._waiting] if each.rule is Rule.GUESSED}
         found = [each for each in ripe if each.rule is Rule.SCATTERED or not self._is_office(each, guessed)]
         for each in found:
             if each.rule is not Rule.SCATTERED and (network := self._networks.get(each.network)) is not None:
-                network.signed_in.pop(each.mailbox, None)  # a thief's network does not become one that is known
+                network.signed_in.pop(each.mailbox, None)  # a thief's network does not become a known one
         return found
 
     def again(self, anomaly: Anomaly) -> None:
-        """Nobody could be told of it yet: it comes once more."""
+        """Queue an anomaly again, because nobody could be notified of it yet."""
         self._waiting.append(anomaly)
 
     def _is_office(self, anomaly: Anomaly, guessed: set[tuple[str, str]]) -> bool:
@@ -185,7 +192,7 @@ class Watch:
         return any((anomaly.network, other) not in guessed for other in inside)
 
     def _forced(self, attempt: Attempt, network: _Network) -> Iterator[Anomaly]:
-        """At most one: the stronger rule first."""
+        """Yield at most one anomaly, by the stronger rule first."""
         begins = attempt.at - self.limits.window
         tried = [name for at, name in network.wrong if begins <= at <= attempt.at]
         sprayed = len(set(tried) - {attempt.mailbox})
@@ -202,16 +209,16 @@ class Watch:
         self._places[attempt.mailbox] = places
         if len(places) >= self.limits.networks and len(set(map(wider, places))) * WIDER_SHARE >= self.limits.networks:
             yield Anomaly(Rule.SCATTERED, attempt.mailbox, attempt.at, attempt.network, len(places))
-            self._places[attempt.mailbox] = {}  # counted from here on, so that it is told once
+            self._places[attempt.mailbox] = {}  # counting starts anew, so that it is reported once
 
     def _keep_newest(self) -> None:
         newest = sorted(self._networks.items(), key=lambda item: item[1].last(), reverse=True)
         self._networks = dict(newest[:MOST_NETWORKS])
 
-    # ------------------------------------------------------------ kept
+    # ------------------------------------------------------------ stored
 
     def forget(self, now: datetime) -> None:
-        """Let go what cannot matter any more."""
+        """Drop what can no longer matter."""
         window, known = now - self.limits.window - GRACE, now - KNOWN
         for name, network in list(self._networks.items()):
             recent = [(mailbox, span) for mailbox, span in network.signed_in.items() if span[1] >= known]
@@ -227,7 +234,7 @@ class Watch:
         self._places = {mailbox: networks for mailbox, networks in fresh.items() if networks}
 
     def kept(self) -> Mapping[str, object]:
-        """As JSON holds it."""
+        """Return the state as JSON values."""
         return {
             "networks": {
                 name: {
@@ -246,7 +253,10 @@ class Watch:
 
     @classmethod
     def of(cls, kept: Mapping[str, object], limits: Limits) -> "Watch":
-        """As it was stored; `ValueError`, `KeyError`, `TypeError`, `AttributeError` for what was not."""
+        """Restore a `Watch` from its stored state.
+
+        `ValueError`, `KeyError`, `TypeError`, `AttributeError` for anything else.
+        """
         watch = cls(limits)
         at = datetime.fromisoformat
         for name, network in _members(kept["networks"]).items():
@@ -267,7 +277,7 @@ def _members(value: object) -> Mapping[str, object]:
 
 
 def _span(value: object) -> tuple[datetime, datetime]:
-    """When first and last; of one instant, as versions before kept it, both."""
+    """Parse the first and last instant; older versions stored a single instant, which is used for both."""
     first, last = value if isinstance(value, list) else (value, value)
     return datetime.fromisoformat(str(first)), datetime.fromisoformat(str(last))
 

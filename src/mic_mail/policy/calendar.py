@@ -1,13 +1,13 @@
-"""Dates and terms as the regulation counts them: local days of Ho Chi Minh City, calendar months, ends of days.
+"""Dates and terms as the regulation counts them: local days in Ho Chi Minh City, calendar months.
 
 In: aware instants and dates. Out: aware instants in UTC. Never reads a clock.
 
 A term of months runs from a day that is not itself counted and ends with the end of the day of the same number, or of the
-month's last day where there is none (Civil Code 2015, Articles 147-148). An act that follows a term therefore happens at
-00:00 of the next day: left on 31/08/2026, six months end with 28/02/2027, reclaimed at 00:00 on 01/03/2027.
+month's last day where there is none (Civil Code 2015, Articles 147-148). An act that follows a term therefore happens at 00:00
+of the next day: left on 31/08/2026, six months end with 28/02/2027, reclaimed at 00:00 on 01/03/2027.
 
-Nothing here fails on a date, however far: what would leave the calendar stops at its first or last instant. A fact that was
-recorded with an impossible year must not make its mailbox unreadable for every door.
+No function here fails on a date, however far: a result beyond the calendar stops at its first or last instant. A fact recorded
+with an impossible year must not make its mailbox unreadable for every service.
 """
 
 from calendar import monthrange
@@ -26,40 +26,40 @@ LAST_INSTANT = datetime.combine(date.max, time.min, HO_CHI_MINH).astimezone(UTC)
 """The edges of the calendar; each has a local time, so both can be shown."""
 
 RestDay = Callable[[date], bool]
-"""Whether nobody works on that day; asked only where `terms.roll` moves the end of a term."""
+"""A callable that returns whether a day is a day of rest; used only with `terms.roll`."""
 
 
 class TermEnd(StrEnum):
-    """Setting `terms.end`: where on its last day a term ends."""
+    """Setting `terms.end`: the point of its last day at which a term ends."""
 
     END_OF_DAY = "end_of_day"
     START_OF_DAY = "start_of_day"
 
 
 def local_day(instant: datetime) -> date:
-    """The calendar day in Ho Chi Minh City on which `instant` falls."""
+    """Return the calendar day in Ho Chi Minh City on which `instant` falls."""
     return min(instant, LAST_INSTANT).astimezone(HO_CHI_MINH).date()
 
 
 def start_of(day: date) -> datetime:
-    """00:00 of `day` in Ho Chi Minh City."""
+    """Return 00:00 of `day` in Ho Chi Minh City."""
     if day == date.min:  # its 00:00 there lies in the year before
         return FIRST_INSTANT
     return datetime.combine(day, time.min, HO_CHI_MINH).astimezone(UTC)
 
 
 def add_days(day: date, days: int) -> date:
-    """The day `days` later."""
+    """Return the day `days` later."""
     return day + timedelta(days=days) if days <= (date.max - day).days else date.max
 
 
 def later(instant: datetime, span: timedelta) -> datetime:
-    """The instant `span` after `instant`."""
+    """Return the instant `span` after `instant`."""
     return instant + span if span <= LAST_INSTANT - instant else LAST_INSTANT
 
 
 def add_months(day: date, months: int) -> date:
-    """The day of the same number `months` later, or the last day of a month that has no such day."""
+    """Return the day of the same number `months` later, or the month's last day if it has no such day."""
     year, month0 = divmod(day.year * 12 + day.month - 1 + months, 12)
     if year > MAXYEAR:
         return date.max
@@ -67,25 +67,28 @@ def add_months(day: date, months: int) -> date:
 
 
 def after_last_day(last: date, end: TermEnd, rest_day: RestDay | None = None) -> datetime:
-    """The first instant after a term whose last day is `last`; with `rest_day`, a last day of rest moves on (`terms.roll`)."""
+    """Return the first instant after a term whose last day is `last`.
+
+    With `rest_day`, a last day that is a day of rest moves on (`terms.roll`).
+    """
     while rest_day is not None and last < date.max and rest_day(last):
         last += ONE_DAY
     return start_of(add_days(last, 1) if end is TermEnd.END_OF_DAY else last)
 
 
 def after_months(start: date, months: int, end: TermEnd, rest_day: RestDay | None = None) -> datetime:
-    """The first instant after a term of `months` that began on `start`."""
+    """Return the first instant after a term of `months` that began on `start`."""
     return after_last_day(add_months(start, months), end, rest_day)
 
 
 def after_days(start: date, days: int, end: TermEnd) -> datetime:
-    """The first instant after a term of `days` that began on `start`."""
+    """Return the first instant after a term of `days` that began on `start`."""
     return after_last_day(add_days(start, days), end)
 
 
 @dataclass(frozen=True, slots=True)
 class Year:
-    """What the government announced for one year: which days are off, and which weekend days are worked instead.
+    """One year as the government announced it: days off, and weekend days worked instead.
 
     `provisional`: expected and not announced yet ("dự kiến"); it counts until the announcement replaces it.
     """
@@ -99,22 +102,22 @@ class Year:
 
 @dataclass(frozen=True, slots=True)
 class WorkingDays:
-    """The days of work: Monday to Friday, but for days that are off, and with weekend days that were swapped in.
+    """The working days: Monday to Friday, without days off and with weekend days that were swapped in.
 
-    Both lists are what the government announces year by year (Labour Code 2019, Articles 111-112); in a year without them only
-    weekends are days of rest.
+    The government announces both lists year by year (Labour Code 2019, Articles 111-112); in a year without them only weekends
+    are days of rest.
     """
 
     off: frozenset[date] = frozenset()
     worked: frozenset[date] = frozenset()
     known: frozenset[int] = frozenset()
-    """The years that were entered: of others a deadline may come too early."""
+    """The years that were entered; in other years a deadline may come too early."""
     expected: frozenset[int] = frozenset()
-    """Those of `known` that nobody has confirmed by the government's announcement: a deadline in them may still move."""
+    """The years in `known` that are not yet officially announced; their deadlines may still move."""
 
     @classmethod
     def of(cls, years: Iterable[Year]) -> "WorkingDays":
-        """The calendar that the years add up to; a day that two of them name is worked if either says so."""
+        """Combine years into one calendar; a day named by two of them is worked if either says so."""
         entered = list(years)
         return cls(
             off=frozenset(day for year in entered for day in year.off),
@@ -124,11 +127,14 @@ class WorkingDays:
         )
 
     def is_rest(self, day: date) -> bool:
-        """Whether nobody works on that day."""
+        """Return whether `day` is a day of rest."""
         return day not in self.worked and (day in self.off or day.weekday() >= SATURDAY)
 
     def after(self, start: date, days: int) -> date:
-        """The last day of a term of working days that began on `start`, which is not counted (Reg. 7.3.b, 12.4)."""
+        """Return the last day of a term of working days that began on `start`, which is not counted.
+
+        Reg. 7.3.b, 12.4.
+        """
         day = start
         while days > 0 and day < date.max:
             day += ONE_DAY
@@ -136,7 +142,10 @@ class WorkingDays:
         return day
 
     def before(self, end: date, days: int) -> date:
-        """The last day on which to announce what shall have `days` full working days between then and `end` (Reg. 10.3)."""
+        """Return the last day to announce something so that `days` full working days lie before `end`.
+
+        Reg. 10.3.
+        """
         day = end
         while days > 0 and day > date.min:
             day -= ONE_DAY
@@ -144,17 +153,18 @@ class WorkingDays:
         return day - ONE_DAY if day > date.min else day
 
     def deadline(self, received: datetime, days: int, closes: time) -> datetime:
-        """The end of office hours on the last day of a term of working days that began when something was received.
+        """Return the end of office hours on the last day of a term of working days that began on receipt.
 
-        What comes on a day of rest, or after the office has closed, came on that day all the same: the day is not counted.
+        Something received on a day of rest, or after office hours, still counts as received on that day, and the day of receipt
+        is not counted.
         """
         return at_time(self.after(local_day(received), days), closes)
 
 
 WEEKENDS = WorkingDays()
-"""Where no year was entered: Monday to Friday are worked."""
+"""The calendar used if no year was entered: Monday to Friday are worked."""
 
 
 def at_time(day: date, moment: time) -> datetime:
-    """A time of day in Ho Chi Minh City, as an instant."""
+    """Return a time of day in Ho Chi Minh City as an instant."""
     return datetime.combine(day, moment, HO_CHI_MINH).astimezone(UTC)

@@ -1,10 +1,12 @@
-"""The working calendar of a year as a file that people write and sign: TOML in, `Year` out, and back. Pure.
+"""The working calendar of a year as a file that people write and sign. Pure.
+
+TOML in, `Year` out, and back.
 
 year = 2026
 provisional = false
 document = "Thông báo 9441/TB-BNV"
-off = ["01/01/2026", "02/01/2026"]       # a day of the week that is off
-worked = ["10/01/2026"]                  # a day of the weekend that is worked
+off = ["01/01/2026", "02/01/2026"]       # a weekday that is off
+worked = ["10/01/2026"]                  # a weekend day that is worked
 """
 
 import tomllib
@@ -19,7 +21,7 @@ _KEYS = {"year", "provisional", "document", "off", "worked"}
 
 
 class BadYearFile(BadInput):
-    """The file says no year, or days that are not of it."""
+    """The file names no year, or days outside it."""
 
     def __init__(self, why: Text) -> None:
         super().__init__(
@@ -29,7 +31,10 @@ class BadYearFile(BadInput):
 
 
 def read(text: str, document: str | None) -> Year:
-    """The year of a file; `document`, where given, is the announcement, and the year is not provisional any more."""
+    """Parse the year from a file.
+
+    `document`, if given, is the announcement, and the year is then no longer provisional.
+    """
     try:
         told = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -69,13 +74,13 @@ def _day(told: object) -> date:
     if isinstance(told, date) and not isinstance(told, datetime):
         return told
     try:
-        return datetime.strptime(str(told).strip(), "%d/%m/%Y").date()  # noqa: DTZ007 - only its day is kept
+        return datetime.strptime(str(told).strip(), "%d/%m/%Y").date()  # noqa: DTZ007 - only the day is used
     except ValueError:
         raise BadYearFile(Text(f"không hiểu ngày “{told}”", "a day cannot be read (write 31/08/2026)")) from None
 
 
 def write(year: Year, names: Mapping[date, str] | None = None) -> str:
-    """A file that `read` reads; `names` say what each day is."""
+    """Write a file that `read` parses; `names` gives each day's name, as a comment."""
     lines = [f"year = {year.year}", f"provisional = {'true' if year.provisional else 'false'}"]
     if year.provisional:
         lines[-1] += "  # dự kiến: thay bằng thông báo chính thức"

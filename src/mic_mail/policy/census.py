@@ -1,7 +1,9 @@
-"""Reg. 14.6: every 6 months each unit lists who and what uses mailboxes, what changed since the last list, and signs it.
+"""The census of mailboxes that each unit makes and signs every 6 months (Reg. 14.6).
 
-In: what was listed then and what is listed now, days, the months in which a census falls due. Out: changes, periods, what is
-overdue. Pure; a list is a value that can be stored and read back as it was, so that "changes since" is exact.
+Each list holds the people and mailboxes of a unit, and what changed since the last list.
+
+In: the last list and the current one, days, the months in which a census falls due. Out: changes, periods, overdue units. Pure;
+a list is a value that can be stored and read back unchanged, so that "changes since" is exact.
 """
 
 import json
@@ -18,7 +20,7 @@ LIST_CLAUSE = "14.3"
 
 
 class Group(StrEnum):
-    """What a line is about."""
+    """The subject of a line."""
 
     PERSON = "person"
     """A person of the unit, with or without a mailbox."""
@@ -34,7 +36,7 @@ class Line:
     key: str
     name: str
     position: str
-    """Of a person; of a mailbox its kind."""
+    """The person's position, or the mailbox's kind."""
     address: str
     """Empty for a person without a mailbox."""
     states: tuple[str, ...]
@@ -42,17 +44,17 @@ class Line:
     quota_octets: int
     used_octets: int
     keepers: str
-    """Who is in charge of a unit's mailbox, who is in a group (Reg. 12.3, 5.2)."""
+    """The people in charge of a unit's mailbox, or the members of a group (Reg. 12.3, 5.2)."""
 
     @property
     def has_mailbox(self) -> bool:
-        """Whether there is one that is not reclaimed."""
+        """Return whether the line has a mailbox that is not reclaimed."""
         return bool(self.address) and "reclaimed" not in self.states
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """What one unit listed at one instant; `census_id` 0 is not on record yet."""
+    """The list of one unit at one instant; `census_id` 0: not recorded yet."""
 
     census_id: int
     unit_id: int
@@ -67,22 +69,25 @@ class Census:
 
     @property
     def digest(self) -> str:
-        """By which a signed paper is found to be of this list."""
+        """A digest by which a signed document is matched to this list."""
         return sha256(encode(self.lines).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """A request by which a unit wants a line of a list put right (Reg. 14.3)."""
+    """A request by which a unit asks for a correction of a line (Reg. 14.3)."""
 
     request_id: int
     census_id: int
     key: str
-    """Of the line."""
+    """The line's key."""
 
 
 def meant(lines: Iterable[Line], address: str | None, name: str | None) -> Line | None:
-    """The line that a request is about, by its address or else its name; None: no line, or one of several."""
+    """Return the line that a request is about, by its address or else its name.
+
+    None if there is no such line, or if several have that name.
+    """
     listed = list(lines)
     if address is not None:
         return next((line for line in listed if line.address == address), None)
@@ -92,11 +97,14 @@ def meant(lines: Iterable[Line], address: str | None, name: str | None) -> Line 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How one line differs from the last list: it came, it went, or fields of it are others (names of fields, old, new)."""
+    """One line's difference from the last list: it appeared, disappeared, or has other fields.
+
+    `fields`: name of the field, old value, new value.
+    """
 
     line: Line
     what: str
-    """came, went or altered."""
+    """`came`, `went` or `altered`."""
     fields: tuple[tuple[str, str, str], ...] = ()
 
 
@@ -104,7 +112,10 @@ _COMPARED = ("name", "position", "address", "keepers")
 
 
 def changes(before: Iterable[Line], now: Iterable[Line]) -> list[Change]:
-    """In the order of the lists, what came first; usage is no change, quota and states are."""
+    """Return the changes in the order of the lists, new lines first.
+
+    Usage is no change; quota and states are.
+    """
     old, new = {line.key: line for line in before}, {line.key: line for line in now}
     came = [Change(line, "came") for key, line in new.items() if key not in old]
     went = [Change(line, "went") for key, line in old.items() if key not in new]
@@ -122,47 +133,50 @@ def _differences(old: Line, new: Line) -> tuple[tuple[str, str, str], ...]:
 
 
 def encode(lines: Sequence[Line]) -> str:
-    """As it is stored."""
+    """Return the lines as they are stored."""
     return json.dumps([asdict(line) for line in lines], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def decode(text: str) -> tuple[Line, ...]:
-    """As it was stored."""
+    """Parse stored lines."""
     return tuple(_line(members) for members in json.loads(text))
 
 
 def _line(members: Mapping[str, object]) -> Line:
     stored = {**members, "group": Group(str(members["group"])), "states": tuple(members["states"])}  # type: ignore[arg-type]  # as `encode` wrote it
-    return Line(**stored)  # type: ignore[arg-type]  # likewise
+    return Line(**stored)  # type: ignore[arg-type]  # as `encode` wrote it
 
 
 # ---------------------------------------------------------------- when
 
 
 def period_of(day: date, months: Sequence[int]) -> date:
-    """The first day of the period that `day` is in; each of `months` (1 to 12) begins one."""
+    """Return the first day of the period that contains `day`; each of `months` (1 to 12) begins a period."""
     begins = [date(year, month, 1) for year in (day.year - 1, day.year) for month in sorted(months)]
     return max(first for first in begins if first <= day)
 
 
 def due_at(period: date) -> datetime:
-    """The end of the month that the period begins with: until then a unit may send its list (Reg. 14.6)."""
+    """Return the deadline for a unit's list: the end of the period's first month (Reg. 14.6)."""
     return start_of(add_months(period, 1))
 
 
 class Standing(StrEnum):
-    """How a unit stands in a period."""
+    """The standing of a unit in a period."""
 
     CONFIRMED = "confirmed"
     WAITING = "waiting"
-    """The month is not over."""
+    """The month is not over yet."""
     OVERDUE = "overdue"
     NOT_YET = "not_yet"
-    """It had no mailbox when the period began."""
+    """The unit had no mailbox when the period began."""
 
 
 def standing(period: date, censuses: Iterable[Census], has_mailboxes_since: datetime | None, now: datetime) -> Standing:
-    """How a unit stands whose censuses these are; `has_mailboxes_since`: when its first mailbox was put on record."""
+    """Return the standing of the unit that made these censuses.
+
+    `has_mailboxes_since`: the instant at which its first mailbox was recorded.
+    """
     if any(census.period == period and census.confirmed_at is not None for census in censuses):
         return Standing.CONFIRMED
     if has_mailboxes_since is None or start_of(period) < has_mailboxes_since:
@@ -171,7 +185,10 @@ def standing(period: date, censuses: Iterable[Census], has_mailboxes_since: date
 
 
 def last_before(censuses: Iterable[Census], period: date) -> Census | None:
-    """The list that a new one is compared with: the newest of an earlier period, one that was signed before all others."""
+    """Return the list to compare a new one with.
+
+    The newest of an earlier period; signed lists come before all others.
+    """
     earlier = [census for census in censuses if census.period < period]
     signed = [census for census in earlier if census.confirmed_at is not None]
     return max(signed or earlier, key=lambda census: (census.period, census.made_at), default=None)

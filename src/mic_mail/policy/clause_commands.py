@@ -1,6 +1,6 @@
-"""Which commands serve which clause: what an administrator types to keep it, or to show that it is kept.
+"""The commands that serve each clause, for an administrator who keeps it or shows that it is kept.
 
-Words after `mic-mail`; every one of them exists, and every clause that this server obeys has one or works by itself.
+Words after `mic-mail`. Every command listed exists, and every clause that this server obeys has one or works by itself.
 """
 
 from collections.abc import Mapping

@@ -7,18 +7,18 @@ from mic_mail.errors import Text
 
 
 class Standing(StrEnum):
-    """How far this version of the program obeys a clause by itself."""
+    """The degree to which this version of the program obeys a clause by itself."""
 
     ENFORCED = "enforced"
     PARTLY = "partly"
     LATER = "later"
     PEOPLE = "people"
-    """Binds people; the server gives them the evidence that they need."""
+    """The clause binds people; the server supplies the evidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One row."""
+    """One clause of the regulation."""
 
     id: str
     text: Text
@@ -27,7 +27,7 @@ class Clause:
     settings: tuple[str, ...] = ()
     """Settings that choose its reading or its figure."""
     reading: Text | None = None
-    """How an ambiguous text is read here by default."""
+    """The default reading of an ambiguous text."""
 
 
 ENFORCED, PARTLY, LATER, PEOPLE = Standing

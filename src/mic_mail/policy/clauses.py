@@ -1,7 +1,7 @@
-"""The regulation, clause by clause: what it says, what this server does about it, which settings read it.
+"""The regulation, clause by clause: its text, what this server does, and the settings that read it.
 
-Out: `CLAUSES`, in the order of the text, and `clause(id)`. The rows are in `catalogue`; the code that obeys a clause cites its
-id (`Reg. 6.4.c`), and the test that holds it there is named `test_clause_6_4_c`.
+Out: `CLAUSES`, in the order of the text, and `clause(id)`. The rows are in `clause_rows`; the code that obeys a clause cites
+its id (`Reg. 6.4.c`), and the test that holds it there is named `test_clause_6_4_c`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class UnknownClause(BadInput):
 
 
 def clause(clause_id: str) -> Clause:
-    """The clause `Article.Clause.Point`, e.g. 6.4.c."""
+    """Return the clause `Article.Clause.Point`, e.g. 6.4.c."""
     found = CLAUSES.get(clause_id.strip().lower())
     if found is None:
         raise UnknownClause(

@@ -1,9 +1,11 @@
-"""Reg. 4.3: how the content of somebody's mailbox may be opened by others at all: a basis on record, and a second person.
+"""Rules for opening the content of somebody else's mailbox (Reg. 4.3).
+
+A recorded basis and a second person are required.
 
 In: a request to read a mailbox, the officers who act on it, an instant. Out: its state, or a refusal. Pure.
 
-An officer of the Centre asks, with reason and document. Another officer of the Centre approves, with a document: neither the
-same person nor the mailbox's own. Who asked may then export until the approval expires or is taken back.
+An officer of the Centre asks, with reason and document. Another officer of the Centre, who is neither the same person nor the
+mailbox's owner, approves with a document. The officer who asked may then export until the approval expires or is withdrawn.
 """
 
 from dataclasses import dataclass
@@ -16,14 +18,14 @@ CLAUSE = "4.3"
 
 
 class Verdict(StrEnum):
-    """What became of a request."""
+    """The decision on a request."""
 
     APPROVED = "approved"
     REFUSED = "refused"
 
 
 class Stage(StrEnum):
-    """Where a request stands."""
+    """The state of a request."""
 
     ASKED = "asked"
     APPROVED = "approved"
@@ -37,25 +39,25 @@ class ContentRefused(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is asked for; nothing else is exported."""
+    """The content asked for; nothing else is exported."""
 
     folder: str | None = None
-    """One folder; None: all of them."""
+    """One folder; None: all folders."""
     since: date | None = None
-    """By the day on which a message came, on the ministry's calendar; both days belong to it."""
+    """Limits by the day on which a message arrived, on the ministry's calendar; both days are included."""
     until: date | None = None
     expunged: bool = False
-    """Also what was expunged and can still be brought back."""
+    """Set if expunged messages that can still be restored are included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a second person said."""
+    """The second person's decision."""
 
     verdict: Verdict
     officer: str
     login: str
-    """As whom the person sat at the machine."""
+    """The login name under which the officer worked on the machine."""
     at: datetime
     reason: str
     document: str | None
@@ -76,10 +78,10 @@ class Access:
     document: str
     decision: Decision | None = None
     expires_at: datetime | None = None
-    """Of an approval."""
+    """The end of an approval."""
 
     def stage(self, now: datetime) -> Stage:
-        """Where it stands at `now`."""
+        """Return the state of the request at `now`."""
         if self.decision is None:
             return Stage.ASKED
         if self.decision.verdict is Verdict.REFUSED:
@@ -88,7 +90,7 @@ class Access:
 
 
 def must_be_undecided(access: Access, now: datetime) -> None:
-    """Refuse a second decision; a new request is a new number."""
+    """Refuse a second decision; asking again makes a new request with a new number."""
     if access.stage(now) is not Stage.ASKED:
         raise ContentRefused(
             Text(f"Đề nghị {access.access_id} đã được quyết định.", f"Request {access.access_id} was decided already."),
@@ -97,7 +99,7 @@ def must_be_undecided(access: Access, now: datetime) -> None:
 
 
 def must_be_refusable(access: Access, now: datetime) -> None:
-    """Refuse to refuse what is closed already; an approval that still holds can be taken back."""
+    """Refuse to refuse a closed request; an approval that still holds can be withdrawn."""
     if access.stage(now) not in {Stage.ASKED, Stage.APPROVED}:
         raise ContentRefused(
             Text(f"Đề nghị {access.access_id} không còn hiệu lực.", f"Request {access.access_id} is closed already."),
@@ -113,7 +115,7 @@ _CLOSED = {
 
 
 def must_be_open(access: Access, officer: str, now: datetime) -> None:
-    """Refuse an export that nobody approved, or that is somebody else's."""
+    """Refuse an export that is not approved, or that another officer asked for."""
     stage = access.stage(now)
     if stage is not Stage.APPROVED:
         why = _CLOSED[stage]

@@ -1,12 +1,12 @@
-"""Reg. 12.3.b: times sent, received, confirmations and responses of recipients, for the keeper's report to the head.
+"""Times sent and received, confirmations and responses, for the keeper's report (Reg. 12.3.b).
 
-In: what a mailbox sent (as the mail log has it), what this server delivered, what others reported of it, who answered. Out: a
-line for each message and recipient. Pure.
+In: what a mailbox sent (from the mail log), what this server delivered, what others reported, who answered. Out: a line for
+each message and recipient. Pure.
 
-What this server did itself it knows; what another one reports of delivery (RFC 3464) or a mail program of reading (RFC 8098) is
-told as reported, with the time it came: anybody can write such a message, so it never undoes what the server knows. A report
-counts for a message only where it names its Message-ID or envelope id, and for a recipient only where the message had that one,
-or no other: behind an address may be another one, and a colleague may answer.
+This server knows its own deliveries. Another server's report of delivery (RFC 3464) or a mail program's report of reading (RFC
+8098) is shown as reported, with its time of arrival: anybody can write such a message, so it never overrides what the server
+knows. A report counts for a message only if it names its Message-ID or envelope id, and for a recipient only if the message had
+that recipient or a single one: an address may lead to another one, and a colleague may answer.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,14 +18,14 @@ CLAUSE = "12.3.b"
 
 
 class DeliveryStatus(StrEnum):
-    """How far a message has come to one recipient."""
+    """The progress of a message to one recipient."""
 
     ACCEPTED = "accepted"
-    """On its way, and nothing is known of it."""
+    """On its way, nothing more is known."""
     DEFERRED = "deferred"
-    """This server tries again."""
+    """This server will try again."""
     DELIVERED = "delivered"
-    """In the recipient's mailbox here."""
+    """Delivered to the recipient's mailbox on this server."""
     REPORTED_FAILED = "reported_failed"
     REPORTED_DELAYED = "reported_delayed"
     REPORTED_DELIVERED = "reported_delivered"
@@ -39,16 +39,16 @@ class Submission:
     trace: str
     at: datetime
     message_id: str
-    """With its brackets; empty where it had none."""
+    """With its brackets; empty if it had none."""
     envelope_id: str
     recipients: tuple[str, ...]
     actor: str
-    """Whose sign-in sent it."""
+    """The account that signed in to send it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What this server did about one recipient."""
+    """The outcome of this server's handling of one recipient."""
 
     trace: str
     recipient: str
@@ -58,18 +58,18 @@ class Handover:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What somebody else said of a message: a report of its delivery or reading, or an answer."""
+    """A statement by somebody else about a message: a report of delivery or reading, or an answer."""
 
     at: datetime
     message_ids: frozenset[str]
     envelope_id: str = ""
     recipients: tuple[str, ...] = ()
-    """The recipients that it speaks of; of an answer, who wrote it."""
+    """The recipients that it concerns; for an answer, its author."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reported(Word):
-    """A delivery status of one recipient."""
+    """A reported delivery status of one recipient."""
 
     fate: DeliveryStatus = DeliveryStatus.REPORTED_DELIVERED
     status: str = ""
@@ -85,14 +85,14 @@ class Line:
     fate_at: datetime | None = None
     status: str = ""
     read_at: datetime | None = None
-    """Reported as displayed."""
+    """The time at which the message was reported as displayed."""
     answered_at: datetime | None = None
     answered_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageKnowledge:
-    """What is known of the messages."""
+    """The handovers, reports and answers known about the messages."""
 
     handovers: Sequence[Handover] = ()
     reports: Sequence[Reported] = ()
@@ -102,7 +102,7 @@ class MessageKnowledge:
 
 @dataclass(slots=True)
 class _Book:
-    """Lines by what names them."""
+    """Lines, indexed by what identifies them."""
 
     by_id: dict[str, list[Line]] = field(default_factory=dict)
     by_envelope: dict[str, list[Line]] = field(default_factory=dict)
@@ -118,11 +118,14 @@ _WEIGHT: Mapping[DeliveryStatus, int] = {
     DeliveryStatus.REPORTED_FAILED: 5,
     DeliveryStatus.DELIVERED: 6,
 }
-"""What says more takes the place of what says less; what the server did itself stands."""
+"""The precedence of statuses: a more definite one replaces a less definite one.
+
+What the server did itself stands.
+"""
 
 
 def lines(submissions: Iterable[Submission], heard: MessageKnowledge) -> list[Line]:
-    """A line for each message and recipient, by time."""
+    """Return a line for each message and recipient, by time."""
     found: list[Line] = []
     book = _Book()
     for submission in sorted(submissions, key=lambda each: each.at):
@@ -152,7 +155,7 @@ def lines(submissions: Iterable[Submission], heard: MessageKnowledge) -> list[Li
 
 
 def _meant(book: _Book, word: Word) -> list[Line]:
-    """The lines of which somebody speaks: of a message that it names, the recipients that it names."""
+    """Return the lines that a report or answer concerns, by the messages and recipients it names."""
     named = [line for message_id in word.message_ids for line in book.by_id.get(message_id, ())]
     if not named and word.envelope_id:
         named = book.by_envelope.get(word.envelope_id, [])
@@ -160,7 +163,7 @@ def _meant(book: _Book, word: Word) -> list[Line]:
 
 
 def _settle(line: Line, fate: DeliveryStatus, at: datetime, status: str) -> None:
-    if at < line.submission.at:  # nobody can know before
+    if at < line.submission.at:  # a report cannot precede the message
         return
     if _WEIGHT[fate] > _WEIGHT[line.fate] or (fate is line.fate and (line.fate_at is None or at < line.fate_at)):
         line.fate, line.fate_at, line.status = fate, at, status

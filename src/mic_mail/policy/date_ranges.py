@@ -1,4 +1,4 @@
-"""Spans of local days, as reports cover them. Pure."""
+"""Ranges of local days that reports cover. Pure."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,7 +11,7 @@ MOST_DAYS = 366
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Local days, both included."""
+    """A range of local days, both ends included."""
 
     first: date
     last: date
@@ -24,10 +24,10 @@ class Span:
             )
 
     def holds(self, instant: datetime) -> bool:
-        """Whether it happened then."""
+        """Return whether `instant` falls within the range."""
         return self.first <= local_day(instant) <= self.last
 
     @property
     def instants(self) -> tuple[datetime, datetime]:
-        """The half-open interval: its first instant, and the first one behind it."""
+        """The half-open interval: the first instant of the range, and the first one after it."""
         return start_of(self.first), start_of(add_days(self.last, 1))

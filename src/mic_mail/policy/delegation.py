@@ -1,19 +1,22 @@
-"""Reg. 12.3, 5.2: who may use a unit's or a group's mailbox beside the mailbox's own password, in which part, until when.
+"""Delegation: the people who may use a unit's or group's mailbox, in which part, until when.
 
-In: the mailbox's kind and facts, the facts of the person's own mailbox, both decisions of the lifecycle, an instant.
-Out: `Grant`s, and a `QuarantineWriter`: the rights of one person now (letters of RFC 4314 §2.1), and until when that holds at
-least. Nothing is stored: every door asks this function, as it does `lifecycle.decide`.
+Reg. 12.3, 5.2: this is beside the mailbox's own password.
 
-A unit's mailbox has one keeper, whom the head of the unit named, and at most one substitute, for days that are named too (Reg.
-12.3); a group's has members, all alike (Reg. 5.2: for common use). A personal mailbox is nobody else's, whatever its record
-says (Reg. 15.2).
+In: the mailbox's kind and facts, the facts of the person's own mailbox, both lifecycle decisions, an instant. Out: `Grant`s,
+and a `Holding`: the rights of one person now (letters of RFC 4314 §2.1), and until when that holds at least. Nothing is stored:
+every service calls this module, as it does `lifecycle.decide`.
 
-The notices are read in the order in which they were recorded. A naming ends what it overlaps of earlier ones in the same part:
-the new keeper's first day is the old one's last, and the old one does not come back when the new one's term is over. A member's
-naming touches that member alone. Whoever leaves the ministry holds nothing from the official day on (6.4.c), and nothing of it
-after a return: who is still wanted is named anew (12.3). A keeper or substitute who works for another unit from some day on is
-none any more (12.3: a person *of the unit*): by a transfer that takes effect after the first day, or that was recorded after
-the naming, whose first day may be to come. A mailbox that was reclaimed and is issued again begins without anybody.
+A unit's mailbox has one keeper, named by the head of the unit, and at most one substitute for a named range of days (Reg.
+12.3). A group's mailbox has members with equal rights (Reg. 5.2: for common use). A personal mailbox belongs to nobody else,
+whatever its record says (Reg. 15.2).
+
+Facts are read in the order in which they were recorded. A naming ends what it overlaps of earlier namings in the same part: the
+new keeper's first day is the old one's last, and the old one does not come back when the new term ends. A member's naming
+affects that member alone.
+A person who leaves the ministry holds nothing from the official day on (6.4.c), and nothing after a return unless named anew
+(12.3). A keeper or substitute who moves to another unit loses the part (12.3: a person *of the unit*), by a transfer that takes
+effect after the first day, or that was recorded after the naming, whose first day may be in the future. A reclaimed mailbox
+that is issued again begins without anybody.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,15 +32,18 @@ from mic_mail.policy.lifecycle import Decision, State
 CLAUSE = "12.3"
 PERSONAL_CLAUSE = "15.2"
 RESTORED_CLAUSE = "7.3.c"
-"""The one reason for which a password that is due keeps out those too who sign in with their own."""
+"""The one reason for which a pending password change also keeps out the people named."""
 
 RIGHTS = "lrswipkxte"
-"""All that anybody can hold of a mailbox that is not the own one; `a`, naming who may, is the Centre's (Reg. 6.1, 12.3)."""
+"""All rights that anybody can hold in a mailbox of others.
+
+`a`, to name who may use it, belongs to the Centre (Reg. 6.1, 12.3).
+"""
 POST = "p"
 
 
 class Part(StrEnum):
-    """In which part somebody uses a mailbox that is not the own one."""
+    """The part in which a person uses a mailbox that is not their own."""
 
     KEEPER = "keeper"
     SUBSTITUTE = "substitute"
@@ -53,19 +59,19 @@ PARTS = {
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """That one person is authorised in one part, over [since, until)."""
+    """The authorisation of one person in one part, over [since, until)."""
 
     person_id: int
     holder: str
-    """The address of the person's own mailbox when it was recorded: for people to read."""
+    """The address of the person's own mailbox when the naming was recorded, for people to read."""
     part: Part
     rights: str
     since: datetime
     until: datetime | None
     named_at: datetime
-    """When the naming was recorded."""
+    """The instant at which the naming was recorded."""
     fact_seqs: tuple[int, ...]
-    """The naming, and what ended it early."""
+    """The naming, and the fact that ended it early."""
 
     def holds(self, instant: datetime) -> bool:
         return self.since <= instant and (self.until is None or instant < self.until)
@@ -76,14 +82,14 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What one person holds of one mailbox at an instant; falsy where that is nothing."""
+    """The rights of one person in one mailbox at an instant; falsy if there are none."""
 
     rights: str
-    """In the order of RIGHTS; empty: nothing."""
+    """In the order of RIGHTS; empty: none."""
     grants: tuple[Grant, ...]
-    """The grants that it rests on; kept also where a state of the mailbox or of the person leaves no right."""
+    """The grants it rests on, present even if a state of the mailbox or of the person leaves no right."""
     valid_until: datetime | None
-    """Nothing changes before this instant by the clock alone; None: never."""
+    """The earliest instant at which the clock alone changes it; None: never."""
 
     def __bool__(self) -> bool:
         return bool(self.rights)
@@ -97,17 +103,17 @@ NOTHING = Holding("", (), None)
 
 
 def after_day(last: date) -> datetime:
-    """A term that names its last day ends with the end of it (Civil Code 2015, Article 148)."""
+    """Return the end of a term by its last day: the end of that day (Civil Code 2015, Article 148)."""
     return start_of(add_days(last, 1))
 
 
 def ordered(rights: str) -> str:
-    """Each letter once, in the order of RIGHTS; what nobody can hold is left out."""
+    """Return each letter once, in the order of RIGHTS; letters that nobody can hold are dropped."""
     return "".join(letter for letter in RIGHTS if letter in rights)
 
 
 def grants(kind: MailboxKind, facts: Sequence[Fact]) -> tuple[Grant, ...]:
-    """Who was ever authorised, is, or will be, as all facts together say it, in order of recording; spans are never empty."""
+    """Return all grants, past, present and future, in the order of recording; no span is empty."""
     found: list[Grant] = []
     for fact in facts:
         match fact.kind:
@@ -135,9 +141,10 @@ def judge(
     person: Decision,
     withheld: str = "",
 ) -> Holding:
-    """What the person holds at `now`; `mailbox` and `person` are the decisions on both mailboxes at that instant.
+    """Return what the person holds at `now`.
 
-    `withheld`: rights that nobody holds in the mailbox now (`handover.withheld`).
+    `mailbox` and `person` are the decisions on both mailboxes at that instant. `withheld`: rights that nobody holds in the
+    mailbox now (`handover.withheld`).
     """
     named = (in_service(grant, person_facts) for grant in grants_of_mailbox if grant.person_id == person_id)
     own = tuple(grant for grant in named if grant is not None)
@@ -156,7 +163,10 @@ def judge(
 def serving(
     kind: MailboxKind, facts: Sequence[Fact], facts_of: Callable[[int], Sequence[Fact]], instant: datetime
 ) -> tuple[Grant, ...]:
-    """Who is authorised at `instant` and works where they were named for; `facts_of`: of each person's own mailbox."""
+    """Return the grants that hold at `instant` for people who still work where they were named for.
+
+    `facts_of` returns the facts of a person's own mailbox.
+    """
     return tuple(
         grant
         for grant in grants(kind, facts)
@@ -165,16 +175,17 @@ def serving(
 
 
 def names(facts: Sequence[Fact]) -> frozenset[int]:
-    """Every person who was ever named in the record: who has to be looked at, not who holds anything."""
+    """Return every person ever named in the record: candidates to check, not holders of rights."""
     return frozenset(
         person for fact in facts if fact.kind is FactKind.AUTHORISED and isinstance(person := fact.data.get("person"), int)
     )
 
 
 def _is_open(mailbox: Decision) -> bool:
-    """Reg. 7.1: nobody uses a suspended mailbox; 7.3.c: nor one that was restored, before its password was changed.
+    """Return whether the mailbox may be used by the people named.
 
-    Any other change of the password that is due concerns who signs in with it.
+    Reg. 7.1: nobody uses a suspended mailbox. 7.3.c: nor a restored one before its password was changed. Any other pending
+    password change concerns only the person who signs in with that password.
     """
     closed = {State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED}
     return not any(reason.state in closed or reason.clause == RESTORED_CLAUSE for reason in mailbox.reasons)
@@ -185,7 +196,10 @@ def _is_in(person: Decision) -> bool:
 
 
 def _read(kind: MailboxKind, fact: Fact) -> Grant | None:
-    """The grant that a fact says; None where it says none: no person, a part or a day that makes no sense, the wrong kind."""
+    """Return the grant that a fact records, or None if it records none.
+
+    None: no person, an invalid part or day, or a mailbox of the wrong kind.
+    """
     person = fact.data.get("person")
     rights = fact.text("rights")
     try:
@@ -209,7 +223,10 @@ def _read(kind: MailboxKind, fact: Fact) -> Grant | None:
 
 
 def _after_naming(old: Grant, new: Grant, fact: Fact) -> Grant:
-    """One at a time, but for members; a second naming of the same person replaces the first all the same."""
+    """End an older grant as the new one requires: one holder for each part, except members.
+
+    A second naming of the same person replaces the first in any part.
+    """
     if old.part is not new.part or (new.part is Part.MEMBER and old.person_id != new.person_id):
         return old
     return _ended(old, new.since, fact.seq) if old.overlaps(new) else old
@@ -228,9 +245,9 @@ def _ended(grant: Grant, at: datetime, seq: int) -> Grant:
 
 
 def in_service(grant: Grant, person_facts: Sequence[Fact]) -> Grant | None:
-    """A grant as far as its person works where it was named for; None: not at all.
+    """Return a grant limited to the time for which its person works where they were named; None: no time.
 
-    What a leave or a transfer has ended does not come back with the person: the head of the unit names anew (Reg. 12.3).
+    A grant ended by a leave or a transfer does not come back with the person: the head of the unit names anew (Reg. 12.3).
     """
     end = min(_ends(grant, person_facts), default=None)
     if end is None or (grant.until is not None and grant.until <= end):
@@ -239,7 +256,7 @@ def in_service(grant: Grant, person_facts: Sequence[Fact]) -> Grant | None:
 
 
 def _ends(grant: Grant, person_facts: Sequence[Fact]) -> Iterator[datetime]:
-    """When the person goes away from it, or went between the naming and its first day."""
+    """Yield the instants at which the person leaves, or left between the naming and its first day."""
     for leave in leaves(person_facts):
         left, back = leave.fact.effective_at, leave.returned.effective_at if leave.returned else None
         if back is None or not (back <= left or back <= grant.named_at or (back <= grant.since and left < grant.named_at)):

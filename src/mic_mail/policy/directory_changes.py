@@ -1,8 +1,8 @@
-"""Changes of the directory: what may be ordered, and the row that each change leaves (Reg. 6.2, 6.4.b, 6.5).
+"""Changes of the directory: the orders that are possible, and the record of each change.
 
-In: nothing but values. Out: an `Order` (what is to change, from which day, on which document), the `Change`s that it led to,
-and the entry of the register that holds both. An order whose day is to come waits in the register and is carried out on that
-day. A change is never altered or deleted: a mistake is put right by a later order. Pure.
+Reg. 6.2, 6.4.b, 6.5. In: values only. Out: an `Order` (what is to change, from which day, on which document), the `Change`s
+that it made, and the register entry that holds both. An order for a future day waits in the register and is carried out on that
+day. A change is never altered or deleted: a mistake is corrected by a later order. Pure.
 """
 
 from collections.abc import Mapping
@@ -18,30 +18,41 @@ Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 
 
 class Act(StrEnum):
-    """The kinds of orders; members of their details in brackets."""
+    """The kinds of orders; the members of their details are in brackets."""
 
     PERSON = "person"
-    """[person, set: {full_name, position, level, unit_id, employment, contract_from, contract_until}, unit_from?: the unit
-    that is left, moves?, until?]"""
+    """A person's details change.
+
+    [person, set: {full_name, position, level, unit_id, employment, contract_from, contract_until}, unit_from?: the unit that is
+    left, moves?, until?]
+    """
     ADDRESS = "address"
-    """Mailboxes get other addresses; the old ones stay aliases. [moves: [[mailbox, address]],
-    until: last day of the aliases]"""
+    """Mailboxes get other addresses; the old ones stay aliases.
+
+    [moves: [[mailbox, address]], until: last day of the aliases]
+    """
     UNIT = "unit"
-    """[unit, set: {symbol, name, parent_id, document}, moves, until]"""
+    """A unit's details change. [unit, set: {symbol, name, parent_id, document}, moves, until]"""
     MERGE = "merge"
-    """Units end in another one, which takes over all that is theirs. [units, into, own: [[unit, address of its mailbox]]]"""
+    """Units end in another one, which takes over everything they have.
+
+    [units, into, own: [[unit, address of its mailbox]]]
+    """
     SPLIT = "split"
-    """People, mailboxes and parts of a unit go to others. [unit, moves: [{person|mailbox|part, to}], rest?, own]"""
+    """People, mailboxes and parts of a unit go to other units.
+
+    [unit, moves: [{person|mailbox|part, to}], rest?, own]
+    """
     CLOSE = "close"
     """A unit that has nothing left ends. [unit]"""
     LEVEL = "level"
-    """The level of a position (Reg. 6.4.c); null: not known. [title, level]"""
+    """The level of a position changes (Reg. 6.4.c); null: unknown. [title, level]"""
     DOMAIN = "domain"
-    """Addresses under a name become local, or none are any more. [name, is_local]"""
+    """Addresses under a domain name become local, or cease to be. [name, is_local]"""
 
 
 class Subject(StrEnum):
-    """What a changed row is about."""
+    """The kind of row that a change is about."""
 
     PERSON = "person"
     UNIT = "unit"
@@ -57,11 +68,11 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One value that became another; None: there was none, or is none any more."""
+    """One value that changed; None: there was none before, or is none after."""
 
     subject: Subject
     key: str
-    """The row: a number, an address, a title or a name."""
+    """The row's identity: a number, an address, a title or a name."""
     field: str
     old: str | None
     new: str | None
@@ -69,7 +80,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to change."""
+    """An order to change the directory."""
 
     act: Act
     details: Mapping[str, Json]
@@ -78,12 +89,12 @@ class Order:
     reason: str = ""
     document: str | None = None
     request: int | None = None
-    """The request on which it is done (Reg. 6.2); of each at most one order."""
+    """The request on which it is carried out (Reg. 6.2); each request has at most one order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An order on record."""
+    """A recorded order."""
 
     number: int
     order: Order
@@ -91,12 +102,12 @@ class Entry:
     applied_at: datetime | None = None
     cancelled_at: datetime | None = None
     hindrance: Text | None = None
-    """Why it could not be carried out on its day."""
+    """The reason why it could not be carried out on its day."""
     changes: tuple[Change, ...] = field(default=())
 
     @property
     def is_pending(self) -> bool:
-        """Whether its day is to come, or something stood in its way."""
+        """Return whether the order is not carried out yet: its day is to come, or something prevented it."""
         return self.applied_at is None and self.cancelled_at is None
 
 

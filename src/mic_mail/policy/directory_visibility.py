@@ -1,10 +1,10 @@
-"""What of a mailbox the directory shows to everybody (Reg. 2.6), at an instant and until when.
+"""The part of a mailbox that the directory shows to everybody (Reg. 2.6), at an instant.
 
-In: the mailbox's facts, the decision on it. Out: a `Shown`. Pure.
+In: the mailbox's facts, the decision on it. Out: a `Visibility`, with the instant until which it holds. Pure.
 
-A suspended, locked or due mailbox stays in the book: mail still comes to it (Reg. 7.1), and who went missing from the book
-would be known to be suspended. A reclaimed address takes no mail and is not shown. Who has left (Reg. 6.4.c) is shown no more
-from the official day on, although the mailbox lasts for months.
+A suspended, locked or due mailbox stays in the address book: mail still reaches it (Reg. 7.1), and a missing entry would reveal
+the suspension. A reclaimed address takes no mail and is not shown. A leaver (Reg. 6.4.c) is not shown from the official day on,
+although the mailbox lasts for months.
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,19 @@ from mic_mail.policy.lifecycle import Decision
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """Whether the book has the address, and its person."""
+    """The parts of a mailbox that the address book shows: its address, its person."""
 
     address: bool
     person: bool
     until: datetime | None
-    """When that may change by the clock alone; None: never."""
+    """The instant at which the clock alone may change that; None: never."""
 
 
 def visibility(facts: Sequence[Fact], decision: Decision, now: datetime) -> Visibility:
-    """Of a personal mailbox; of a unit's or group's, whose people leave without it, only `address` counts."""
+    """Return the visibility of a mailbox at `now`.
+
+    For a unit's or group's mailbox only `address` counts: its people leave without it.
+    """
     left, instants = False, [decision.valid_until]
     for leave in leaves(facts):
         begins, ends = leave.fact.effective_at, leave.returned.effective_at if leave.returned else None

@@ -1,11 +1,13 @@
-"""Reg. 12.3.c: what arrives at a unit's mailbox is passed on to the document system without delay. What was not, since when.
+"""Mail of a unit's mailbox not yet passed on to the document system (Reg. 12.3.c).
+
+The clause requires that it is passed on without delay.
 
 In: the messages of the mailbox, which of them bear the mark, the working calendar. Out: those that wait, with the day by whose
-end they were to be passed on. Pure.
+end they should have been passed on. Pure.
 
-The mark is a keyword (a tag) or a folder, whichever a mail program can set; a message that lies in two folders is passed on
-when one of its copies is. What a machine wrote, what the mailbox wrote itself, and what its keeper threw away or found to be
-junk is nothing to pass on.
+The mark is a keyword (a tag) or a folder, whichever a mail program can set. A message that lies in two folders is passed on if
+one of its copies is. Automatic mail, mail that the mailbox wrote itself, and mail that its keeper deleted or marked as junk
+need not be passed on.
 """
 
 from collections.abc import Collection, Iterable
@@ -17,41 +19,41 @@ from mic_mail.policy.reply_deadlines import Incoming
 
 CLAUSE = "12.3.c"
 DAYS_BACK = 90
-"""What came earlier is not asked for any more: a list that nobody can work off urges nobody."""
+"""The age in days beyond which messages are not reported; a list too long to work off urges nobody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What says that a message was passed on."""
+    """The mark of a message that was passed on."""
 
     keywords: frozenset[str]
     """In lower case."""
     folder: str
-    """Empty: none."""
+    """Empty: no folder."""
 
     def is_folder(self, name: str) -> bool:
-        """Whether a folder is the one that says so, or lies below it."""
+        """Return whether a folder is the marking folder or lies below it."""
         wanted, given = self.folder.casefold(), name.casefold()
         return bool(wanted) and (given == wanted or given.startswith(f"{wanted}/"))
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message as far as it matters."""
+    """A message with the facts that matter here."""
 
     message: Incoming
     passed_on: bool
     counts: bool = True
-    """Whether it lies where mail waits; a copy among the junk only shows whether it was passed on."""
+    """Set if it lies where mail waits; a copy in the junk folder only shows whether it was passed on."""
 
 
 def has_to_be(message: Incoming, own: Collection[str]) -> bool:
-    """Whether a message is one to pass on at all."""
+    """Return whether a message needs to be passed on at all."""
     return not message.is_automatic and not message.is_from(own)
 
 
 def waiting(arrivals: Iterable[Arrival], own: Collection[str]) -> list[Incoming]:
-    """Those that were not passed on, oldest first; one that lies in two folders waits once."""
+    """Return the messages not passed on, oldest first; one that lies in two folders appears once."""
     found: dict[str, Incoming] = {}
     done: set[str] = set()
     for number, arrival in enumerate(arrivals):
@@ -67,7 +69,10 @@ def waiting(arrivals: Iterable[Arrival], own: Collection[str]) -> list[Incoming]
 
 
 def due_at(message: Incoming, calendar: WorkingDays, days: int, closes: time) -> datetime:
-    """The end of office hours of the last working day of the term; 0 days: of the day itself, or of the next one of work."""
+    """Return the end of office hours of the term's last working day.
+
+    0 days: of the day itself, or of the next working day.
+    """
     came = local_day(message.received_at)
     if days == 0 and calendar.is_rest(came):
         return calendar.deadline(message.received_at, 1, closes)
@@ -75,7 +80,7 @@ def due_at(message: Incoming, calendar: WorkingDays, days: int, closes: time) ->
 
 
 def age(received: datetime, now: datetime, calendar: WorkingDays) -> int:
-    """Working days since it came, the day itself not counted."""
+    """Return the working days since arrival, the day itself not counted."""
     day, today, days = local_day(received), local_day(now), 0
     while day < today:
         day = day + ONE_DAY if day < date.max else today

@@ -1,7 +1,9 @@
-"""Reg. 10.3: technical downtime is announced at least 3 working days ahead; an incident (10.1) is the exception, with a report.
+"""Announcements of technical downtime, at least 3 working days ahead (Reg. 10.3).
+
+An incident (10.1) is the exception and needs a report afterwards.
 
 In: spans, the instant of the announcement, the working calendar. Out: whether that is early enough and, if not, the earliest
-start that would be; what is announced at an instant, and which report is owed. Pure.
+possible start; the downtimes announced at an instant, and the report that is still to be made. Pure.
 """
 
 from collections.abc import Iterable
@@ -20,7 +22,7 @@ HOURS_AHEAD = timedelta(hours=72)
 
 
 class Count(StrEnum):
-    """Setting `maintenance.count`: how the notice is counted."""
+    """Setting `maintenance.count`: how the notice period is counted."""
 
     WORKING_DAYS = "working_days"
     """Full working days between, the day of notice not counted."""
@@ -28,12 +30,12 @@ class Count(StrEnum):
 
 
 class NoticeTooShort(Refused):
-    """Less than 3 working days ahead, and no incident."""
+    """The downtime begins in less than 3 working days and is no incident."""
 
 
 @dataclass(frozen=True, slots=True)
 class Downtime:
-    """A span in which the service is down; `downtime_id` 0 is not on record yet."""
+    """A span in which the service is down; `downtime_id` 0: not recorded yet."""
 
     downtime_id: int
     starts_at: datetime
@@ -41,37 +43,37 @@ class Downtime:
     reason: str
     document: str | None
     incident: bool
-    """Could not be foreseen: Reg. 10.1 instead of 10.3."""
+    """Set if it could not be foreseen: Reg. 10.1 instead of 10.3."""
     announced_at: datetime
     actor: str
     cancelled_at: datetime | None = None
     report: str | None = None
-    """Number of the document that reports what happened."""
+    """The number of the document that reports what happened."""
     reported_at: datetime | None = None
 
     def is_announced(self, now: datetime) -> bool:
-        """Whether people have to know of it now: neither over nor called off."""
+        """Return whether people must know of it now: neither over nor cancelled."""
         return self.cancelled_at is None and now < self.ends_at
 
     def owes_report(self, now: datetime) -> bool:
-        """Whether it was an incident that is over and nobody has reported it."""
+        """Return whether it was an incident that is over and not reported yet."""
         return self.incident and self.cancelled_at is None and self.report is None and self.ends_at <= now
 
     @property
     def clause(self) -> str:
-        """What it rests on."""
+        """The clause on which the downtime rests."""
         return INCIDENT_CLAUSE if self.incident else CLAUSE
 
 
 def earliest_start(announced_at: datetime, calendar: WorkingDays, count: Count) -> datetime:
-    """The first instant at which a downtime may begin that is announced now."""
+    """Return the earliest start of a downtime announced at `announced_at`."""
     if count is Count.HOURS:
         return announced_at + HOURS_AHEAD
     return start_of(calendar.after(local_day(announced_at), WORKING_DAYS_AHEAD) + ONE_DAY)
 
 
 def check(downtime: Downtime, calendar: WorkingDays, count: Count) -> None:
-    """Raise `BadInput` for a span that is none, `NoticeTooShort` for one that is announced too late (Reg. 10.3)."""
+    """Raise `BadInput` for an invalid span, `NoticeTooShort` for a late announcement (Reg. 10.3)."""
     if downtime.ends_at <= downtime.starts_at:
         raise BadInput(Text("Thời gian kết thúc phải sau thời gian bắt đầu.", "The end is not after the start."))
     if downtime.incident:
@@ -100,5 +102,5 @@ def check(downtime: Downtime, calendar: WorkingDays, count: Count) -> None:
 
 
 def announced(downtimes: Iterable[Downtime], now: datetime) -> list[Downtime]:
-    """Those that people have to know of now, the next one first."""
+    """Return the downtimes that people must know of now, the next one first."""
     return sorted((each for each in downtimes if each.is_announced(now)), key=lambda each: each.starts_at)

@@ -1,7 +1,7 @@
-"""What the clock will do to a mailbox within some days, and what it should have done already: the Centre's morning look.
+"""Lifecycle changes that are due within some days or overdue, for the Centre's daily check.
 
-In: the mailbox's spans, how far it has come if it is reclaimed, what stands against its freeing, the notices that are due and
-were not sent, two instants. Out: items with instant, clause and, where overdue, why. Pure.
+In: the mailbox's spans, its progress if it is reclaimed, the obstacles to its deletion, the notices that are due and not sent,
+two instants. Out: items with instant, clause and, if overdue, the reason. Pure.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -19,27 +19,33 @@ from mic_mail.policy.states import FINAL, Span, State
 
 LEAVING = "6.4.c"
 SLACK = timedelta(hours=1)
-"""The housekeeper comes every ten seconds to its notices and every ten to reclaimed mailboxes; later than this it does not."""
+"""The delay after which an item counts as overdue.
+
+The housekeeper sends notices every 10 seconds and checks reclaimed mailboxes every 10 minutes, so a longer delay is not normal.
+"""
 
 
 class AutomaticAct(StrEnum):
-    """What happens by itself."""
+    """Steps that the server takes by itself."""
 
     SEND_LOCK = "send_lock"
     SUSPEND = "suspend"
     RECLAIM = "reclaim"
-    PASSWORD_DUE = "password_due"  # noqa: S105 - the name of a deed
+    PASSWORD_DUE = "password_due"  # noqa: S105 - the name of an act
     REOPEN = "reopen"
-    """A state ends: the return of a leaver on a day to come."""
+    """A restriction ends: a leaver returns on a future day."""
     NOTICE = "notice"
     ANSWER = "answer"
-    """A unit is told what became of what it asked for (Reg. 6.2)."""
+    """A unit is notified of the result of its request (Reg. 6.2)."""
     READING = "reading"
-    """A mail with requests could not be read yet (Reg. 6.2)."""
+    """A message with requests could not be read yet (Reg. 6.2)."""
     ARCHIVE = "archive"
     FREE = "free"
     TERM_END = "term_end"
-    """A keeper's authority ends and nobody is named to follow: no state changes, somebody has to act (Reg. 12.3.d)."""
+    """A keeper's authority ends and no successor is named (Reg. 12.3.d).
+
+    No state changes, but somebody has to act.
+    """
 
 
 DEEDS = {
@@ -65,18 +71,18 @@ _BEGINS = {
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing on the list."""
+    """One line of the list."""
 
     at: datetime
     deed: AutomaticAct
     clause: str
     overdue: bool = False
     why: Text | None = None
-    """What it waits for, or which notice it is."""
+    """The reason for the delay, or the kind of notice."""
 
 
 def coming(spans: Sequence[Span], now: datetime, until: datetime) -> Iterator[Item]:
-    """What begins or ends by the clock after `now` and by `until`."""
+    """Yield what begins or ends by the clock after `now` and by `until`."""
     for span in spans:
         if now < span.since <= until and span.state in _BEGINS and _counts(span, spans, span.since):
             yield Item(span.since, _BEGINS[span.state], span.clause)
@@ -87,7 +93,7 @@ def coming(spans: Sequence[Span], now: datetime, until: datetime) -> Iterator[It
 def aftermath(
     reason: Span, way: Course, against: Sequence[Obstacle], now: datetime, until: datetime, *, clock_trusted: bool
 ) -> Iterator[Item]:
-    """What is still to be done about a reclaimed mailbox."""
+    """Yield the steps still to be taken for a reclaimed mailbox."""
     if way.stage is Stage.RECLAIMED:
         late = now > reason.since + SLACK
         yield Item(
@@ -101,9 +107,10 @@ def aftermath(
 
 
 def follows_leaving(spans: Sequence[Span], warn_days: Sequence[int], keep_days: int) -> Iterator[Item]:
-    """Yield every date that follows from a recorded leave (Reg. 6.4.c): the lock, warnings, the reclaim, and the deletion.
+    """Yield every date that follows from a recorded leave (Reg. 6.4.c).
 
-    `warn_days`: how long ahead of the reclaim is warned; `keep_days`: how long the mailbox is kept after it was archived.
+    These are the send lock, the warnings, the reclaim, and the deletion. `warn_days`: the days before the reclaim on which to
+    warn; `keep_days`: the days for which the mailbox is kept after it was archived.
     """
     for span in spans:
         if span.clause != LEAVING or span.since >= LAST_INSTANT:
@@ -119,7 +126,7 @@ def follows_leaving(spans: Sequence[Span], warn_days: Sequence[int], keep_days: 
 
 
 def vacant(vacancies: Iterable[Vacancy], now: datetime, until: datetime) -> Iterator[Item]:
-    """Mailboxes of units that have nobody in charge, or are about to."""
+    """Yield units' mailboxes that have nobody in charge, or soon will."""
     for vacancy in vacancies:
         if vacancy.holds(now) or now < vacancy.since <= until:
             holder = vacancy.last.holder
@@ -132,18 +139,18 @@ def vacant(vacancies: Iterable[Vacancy], now: datetime, until: datetime) -> Iter
 
 
 def unsent(due: Iterable[Notable], sent: Collection[str], now: datetime) -> Iterator[Item]:
-    """Notices that should have gone out and did not: the housekeeper does not run, or nobody could be told."""
+    """Yield overdue notices: the housekeeper does not run, or nobody could be notified."""
     for notable in due:
         if notable.key not in sent and now > notable.since + SLACK:
             yield Item(notable.since, AutomaticAct.NOTICE, notable.clause, overdue=True, why=Text(notable.kind, notable.kind))
 
 
 def waits(since: datetime, deed: AutomaticAct, clause: str, why: str, now: datetime) -> Iterator[Item]:
-    """What something stands in the way of: the housekeeper tries again and again."""
+    """Yield an overdue step that something prevents; the housekeeper retries it."""
     if now > since + SLACK:
         yield Item(since, deed, clause, overdue=True, why=Text(why, why))
 
 
 def _counts(span: Span, spans: Sequence[Span], instant: datetime) -> bool:
-    """Whether a final state does not silence it."""
+    """Return whether a span counts at `instant`: a final state overrides all others."""
     return span.state in FINAL or not any(other.state in FINAL and other.holds(instant) for other in spans)

@@ -1,14 +1,14 @@
-"""Which notices are due: what the clock is about to do to a mailbox, what it has done, and what was recorded.
+"""The notices that are due for a mailbox: warnings, changes by the clock, and recorded facts.
 
-In: the mailbox's facts and spans (`lifecycle.timeline`), the days ahead that are configured, the instant. Out: the notices that
-should have gone out by now, each with its key, and the next instant at which that can change without a new fact. Pure: whether
-one was sent already is known by its key, by whoever sends it.
+In: the mailbox's facts and spans (`lifecycle.timeline`), the configured warning days, the instant. Out: the notices that should
+have been sent by now, each with its key, and the next instant at which that can change without a new fact. Pure: the sender
+knows by the key whether a notice was sent already.
 
-- Ahead (reclaim, suspension for disuse, old password): of the configured days the smallest that has been reached. What was
-  missed while the server was down is so made up for by one warning, as long as what it warns of has not come.
-- Of what has come or was recorded: however late, where it came, or was recorded, since this server began to send notices; an
-  outage loses none. What is older is sent for `USEFUL` after it; later it is no news.
-- A key names what it tells of by its day, so a corrected date warns anew; what a fact says is named by the fact.
+- Warnings (of a reclaim, a suspension for inactivity, an old password): the smallest configured number of days that has been
+  reached. If the server was down, one warning makes up for those missed, as long as the event has not come.
+- Events that came or were recorded: always, however late, if that happened after this server began to send notices; an outage
+  loses none. An older event is notified for `USEFUL` after it; later it is no longer news.
+- A key names its event by its day, so that a corrected date warns anew; a recorded fact is named by its number.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,13 +23,13 @@ from mic_mail.policy.keeper_succession import Vacancy
 from mic_mail.policy.states import FINAL, Span, State
 
 USEFUL = timedelta(days=7)
-"""The age up to which a notice is sent of what happened before the server began to send notices."""
+"""The age up to which events from before the server began to send notices are still notified."""
 LATE = timedelta(days=1)
-"""From this delay on a notice says that it is late, and since when what it tells of has held."""
+"""The delay from which a notice says that it is late, and since when its event has held."""
 
 
 class Kind(StrEnum):
-    """What a notice is about."""
+    """The subjects of notices."""
 
     RECLAIM_COMING = "reclaim_coming"
     INACTIVITY = "inactivity"
@@ -54,13 +54,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WarnDays:
-    """How many days ahead owners are warned."""
+    """The days ahead of an event on which owners are warned."""
 
     reclaim: tuple[int, ...] = (30, 14, 7, 1)
     inactivity: tuple[int, ...] = (30, 14, 7, 1)
     password: tuple[int, ...] = (14, 7, 1)
     term: tuple[int, ...] = (30, 14, 7, 1)
-    """Before the term of a keeper ends whom nobody is named to follow."""
+    """Before the end of a keeper's term for which no successor is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +70,22 @@ class Notable:
     kind: Kind
     key: str
     since: datetime
-    """From when on it should have been sent."""
+    """The instant from which it should have been sent."""
     span: Span | None = None
-    """The instant of what it tells of, past or to come."""
+    """The span whose beginning it announces, past or future."""
     fact: Fact | None = None
-    """What was recorded, where that is what it tells of."""
+    """The recorded fact that it reports, if any."""
     vacancy: Vacancy | None = None
-    """The place that is or will be empty, where it tells of that."""
+    """The vacancy that it reports, present or future, if any."""
 
     def is_late(self, now: datetime) -> bool:
-        """Return whether it tells at `now` of what came, or was recorded, `LATE` or longer ago."""
+        """Return whether at `now` the event came, or was recorded, `LATE` or longer ago."""
         is_ahead = self.span is not None and self.span.since > now
         return self.vacancy is None and not is_ahead and now - self.since >= LATE
 
     @property
     def clause(self) -> str:
-        """The clause that the notice rests on; "" where its text names one itself."""
+        """The clause that the notice rests on; "" if its text names one itself."""
         return HANDOVER if self.vacancy is not None else self.span.clause if self.span is not None else ""
 
 
@@ -95,7 +95,7 @@ class DueNotices:
 
     due: tuple[Notable, ...]
     again_at: datetime | None
-    """When to look next, if no fact comes; None: never."""
+    """The instant at which to check next if no fact comes; None: never."""
 
 
 _RECORDED = {
@@ -117,7 +117,7 @@ _COME = {
     State.PASSWORD_DUE: Kind.PASSWORD_ENDED,
 }
 _DECIDES = {FactKind.SUSPENDED, FactKind.SENDING_LOCKED, FactKind.RECLAIMED}
-"""Facts that put a mailbox into a state by themselves; all other states come by the clock."""
+"""Facts that put a mailbox into a state directly; all other states come by the clock."""
 
 
 def due_notices(
@@ -130,7 +130,10 @@ def due_notices(
     vacancies: Sequence[Vacancy] = (),
     begun: datetime | None = None,
 ) -> DueNotices:
-    """The notices of a mailbox that are due at `now`; `begun`: when the server began to send notices, None: it has not yet."""
+    """Return the notices of a mailbox that are due at `now`.
+
+    `begun`: the instant at which the server began to send notices; None: it has not yet.
+    """
     look = _Look(mailbox_id, {fact.seq: fact for fact in facts}, spans, now, days, begun)
     due = [*look.recorded(facts)]
     for span in spans:
@@ -146,18 +149,21 @@ def due_notices(
 
 
 def warned_keys(mailbox_id: int, reclaimed_at: datetime, at_most: int = 180) -> list[str]:
-    """The keys of all warnings that there could have been of a reclaim: one of them on record proves that there was one."""
+    """Return the keys of all possible warnings of a reclaim.
+
+    One of them among the sent notices proves that a warning was sent.
+    """
     return [_key(Kind.RECLAIM_COMING, mailbox_id, reclaimed_at, ahead) for ahead in range(1, at_most + 1)]
 
 
 def recorded_key(mailbox_id: int, fact: Fact) -> str:
-    """The key of the notice that tells of a fact."""
+    """Return the key of the notice about a fact."""
     return f"{_RECORDED[fact.kind]}:{mailbox_id}:{fact.seq}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One look at one mailbox; `turns` gathers the instants at which another can find something else."""
+    """One check of one mailbox; `turns` collects the instants at which the result can change."""
 
     mailbox_id: int
     by_seq: Mapping[int, Fact]
@@ -168,11 +174,11 @@ class _Look:
     turns: list[datetime] = field(default_factory=list)
 
     def is_due(self, since: datetime) -> bool:
-        """Return whether what came, or was recorded, at `since` is still to be told."""
+        """Return whether an event that came, or was recorded, at `since` is still to be notified."""
         return self.now < since + USEFUL or (self.begun is not None and self.begun <= since)
 
     def recorded(self, facts: Iterable[Fact]) -> Iterator[Notable]:
-        """What facts say, from when they were recorded, whenever it takes effect."""
+        """Yield notices about facts, from the time of recording, whenever the fact takes effect."""
         for fact in facts:
             kind = _RECORDED.get(fact.kind)
             if kind is None:
@@ -183,13 +189,16 @@ class _Look:
                 yield Notable(kind, recorded_key(self.mailbox_id, fact), fact.clocked_at, fact=fact)
 
     def ahead(self, span: Span) -> Iterator[Notable]:
-        """A span to come: the smallest number of days that has been reached; the others have their turns."""
+        """Yield the warning of a future span for the smallest number of days reached.
+
+        The instants at which the other numbers are reached go to `turns`.
+        """
         self.turns.append(span.since)
         kind, days = self._warned_of(span)
         if kind is None or span.since >= LAST_INSTANT or not _counts(span, self.spans, span.since):
             return
         if kind is Kind.INACTIVITY and _holds(State.SUSPENDED, self.spans, self.now):
-            return  # nobody can do anything against it now
+            return  # nobody can prevent it now
         begins = {number: span.since - timedelta(days=number) for number in days}
         self.turns.extend(begin for begin in begins.values() if begin > self.now)
         reached = [number for number, begin in begins.items() if begin <= self.now]
@@ -198,7 +207,7 @@ class _Look:
             yield Notable(kind, _key(kind, self.mailbox_id, span.since, nearest), begins[nearest], span)
 
     def _warned_of(self, span: Span) -> tuple[Kind | None, Sequence[int]]:
-        """What is warned of ahead, and how far; None: nothing."""
+        """Return the warning for a span and its days ahead; None: no warning."""
         if span.state is State.RECLAIMED and self._decided_by(span) is None:
             return Kind.RECLAIM_COMING, self.days.reclaim
         if span.state is State.SUSPENDED and self._decided_by(span) is None:
@@ -208,7 +217,7 @@ class _Look:
         return None, ()
 
     def come(self, span: Span) -> Iterator[Notable]:
-        """A span that holds: told from its beginning, or from when the facts that it follows from were recorded."""
+        """Yield the notice of a span that holds, from its beginning or from the recording of its facts."""
         kind = _COME.get(span.state)
         if kind is None or (span.state is State.PASSWORD_DUE and not self._grew_old(span)):
             return
@@ -221,9 +230,9 @@ class _Look:
         yield Notable(kind, key, since, span, decided)
 
     def vacant(self, vacancy: Vacancy) -> Iterator[Notable]:
-        """Of a term that ends with nobody to follow: ahead, unless a handover runs; from its end on for as long as that lasts.
+        """Yield the notice of a vacancy: ahead unless a handover runs, and while the vacancy lasts.
 
-        It is an alarm, so it does not grow old: who begins to keep notices hears of every mailbox that has nobody.
+        It is an alarm, so it does not expire: a server that begins to send notices reports every mailbox without a keeper.
         """
         self.turns.extend(at for at in (vacancy.since, vacancy.until) if at is not None and at > self.now)
         if vacancy.holds(self.now):
@@ -238,18 +247,18 @@ class _Look:
                 yield Notable(Kind.TERM_ENDING, key, max(begins[nearest], vacancy.last.named_at), vacancy=vacancy)
 
     def _decided_by(self, span: Span) -> Fact | None:
-        """The fact that put the mailbox into this state by itself; None: the clock did."""
+        """Return the fact that put the mailbox into this state directly; None: the clock did."""
         cited = (self.by_seq.get(seq) for seq in span.fact_seqs)
         return next((fact for fact in cited if fact is not None and fact.kind in _DECIDES), None)
 
     def _grew_old(self, span: Span) -> bool:
-        """Whether a password change is due because the one that the person chose is old (Reg. 15.2)."""
+        """Return whether a password change is due because the person's own password is old (Reg. 15.2)."""
         cited = [self.by_seq.get(seq) for seq in span.fact_seqs]
         return span.state is State.PASSWORD_DUE and all(fact and fact.kind is FactKind.PASSWORD_SET for fact in cited)
 
 
 def _counts(span: Span, spans: Sequence[Span], instant: datetime) -> bool:
-    """Whether the span is heard at `instant`: a final state silences the others."""
+    """Return whether the span counts at `instant`: a final state overrides all others."""
     for final in FINAL:
         if _holds(final, spans, instant):
             return span.state is final

@@ -1,7 +1,7 @@
-"""Reg. 6.3: who may be given a new personal mailbox. A later, shorter contract takes nothing away.
+"""Eligibility for a new personal mailbox (Reg. 6.3). A later, shorter contract takes nothing away.
 
-Officials, civil servants and public employees; others with a contract of at least twelve months that has not ended. A full
-calendar year counts: 01/01 to 31/12. A contract without an end is longer than any.
+Officials, civil servants and public employees are eligible; others with a contract of at least twelve months that has not
+ended. A full calendar year counts: 01/01 to 31/12. An open-ended contract is long enough.
 """
 
 from datetime import date
@@ -16,7 +16,7 @@ CONTRACT_MONTHS = 12
 
 
 class Employment(StrEnum):
-    """How a person is employed."""
+    """The kinds of employment."""
 
     OFFICIAL = "official"
     CIVIL_SERVANT = "civil_servant"
@@ -25,7 +25,7 @@ class Employment(StrEnum):
 
 
 def refusal_reason(employment: Employment, contract_from: date | None, contract_until: date | None, today: date) -> Text | None:
-    """Why no new personal mailbox may be issued; None: it may."""
+    """Return the reason why no new personal mailbox may be issued; None: it may."""
     if employment is not Employment.CONTRACT:
         return None
     if contract_from is None or (contract_until is not None and contract_until < last_day(contract_from)):
@@ -40,6 +40,6 @@ def refusal_reason(employment: Employment, contract_from: date | None, contract_
 
 
 def last_day(contract_from: date) -> date:
-    """The last day of the shortest contract that is long enough."""
+    """Return the last day of the shortest contract that is long enough."""
     end = add_months(contract_from, CONTRACT_MONTHS)
-    return end - ONE_DAY if end.day == contract_from.day else end  # from 29/02 the year is full with 28/02
+    return end - ONE_DAY if end.day == contract_from.day else end  # from 29/02 on, the year is complete on 28/02

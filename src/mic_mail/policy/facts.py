@@ -1,16 +1,19 @@
-"""What happened to a mailbox: an append-only list of facts, each bound to the one before it by a hash.
+"""The record of a mailbox: an append-only list of facts, each bound to the one before it by a hash.
 
-In: drafts of facts from the use cases, stored facts from the directory. Out: immutable `Fact`s and a verdict on a chain.
-A fact never changes and never goes: a mistake is put right by a later fact (`LEAVE_CORRECTED`, `LEAVE_WITHDRAWN`,
+In: drafts of facts from the use cases, stored facts from the directory. Out: immutable `Fact`s, and the verification of a
+chain. A fact is never changed or deleted: a mistake is corrected by a later fact (`LEAVE_CORRECTED`, `LEAVE_WITHDRAWN`,
 `RESTORED`, `RECLAIM_WITHDRAWN`).
 
-Two times stand in each: `effective_at`, when it counts in law, and `recorded_at`, when the server learned of it. Facts are
-numbered from 1 in the order of recording; `recorded_at` never decreases along the chain. What is recorded while the clock is
-behind the chain (it was ahead once, or is behind now) has the chain's `recorded_at`, and by the clock its `clocked_at`: rules
-that compare an act with its day or with the present go by the latter, or one fact from a clock ahead would bend all later ones.
+Each fact has two times: `effective_at`, when it counts in law, and `recorded_at`, when the server learned of it. Facts are
+numbered from 1 in the order of recording; `recorded_at` never decreases along the chain. A fact recorded while the clock is
+behind the chain (the clock was ahead once, or is behind now) takes the chain's `recorded_at`, and its `clocked_at` is the
+clock's time. Rules that compare an act with its day or with the present use `clocked_at`; otherwise one fact from a clock ahead
+would distort all later ones.
 
-Chain: digest(n) = SHA-256(digest(n-1) || encoding(n)), digest(0) = 32 zero octets. The encoding is UTF-8 JSON with sorted
-keys, no blanks, strings in NFC, instants in UTC with six decimals; its first member names its version.
+Chain: digest(n) = SHA-256(digest(n-1)
+
+encoding(n)), digest(0) = 32 zero octets. The encoding is UTF-8 JSON with sorted keys, no blanks, strings in NFC, instants in
+UTC with six decimals; a member of it names its version.
 """
 
 import json
@@ -22,12 +25,12 @@ from hashlib import sha256
 from unicodedata import normalize
 
 Detail = str | int | bool | None
-"""What a fact's data may hold: values that have exactly one JSON form."""
+"""The types of a fact's data: values that have exactly one JSON form."""
 
 REQUEST = "request"
-"""The data member of any fact that was recorded on a request (Reg. 6.2): its number in the register."""
+"""The data member with the register number of the request on which the fact was recorded (Reg. 6.2)."""
 _CLOCKED = "clocked_at"
-"""The data member of any fact that was recorded while the clock was behind the chain: what the clock said, ISO."""
+"""The data member of a fact recorded while the clock was behind the chain: the clock's time, ISO."""
 GENESIS = bytes(32)
 _ENCODING = 1
 
@@ -41,103 +44,152 @@ class MailboxKind(StrEnum):
 
 
 class FactKind(StrEnum):
-    """What can happen to a mailbox; data members in brackets, `?` where they may be absent. Days are ISO."""
+    """The kinds of facts; data members are in brackets, `?` if they may be absent. Days are ISO."""
 
     ISSUED = "issued"
-    """Reg. 6.4.a: created, or given again to its owner after a reclaim. [address, received_on?, chosen_by?, symbol?]"""
+    """Reg. 6.4.a: created, or issued again to its owner after a reclaim.
+
+    [address, received_on?, chosen_by?, symbol?]
+    """
     IMPORTED = "imported"
-    """Reg. 5.5, 10.4: taken over from another system with its address and password. [address, source?,
-    created_on?: day on which that system had made it]"""
+    """Reg. 5.5, 10.4: taken over from another system with its address and password.
+
+    [address, source?, created_on?: day on which that system had created it]
+    """
     LEFT = "left"
     """Reg. 6.4.c: effective on the official day of retirement, resignation or leaving. [level, cause?]"""
     LEAVE_CORRECTED = "leave_corrected"
-    """The last leave had another day or rank; effective on the right day. [level, cause?]"""
+    """The last leave had another day or rank; effective on the correct day. [level, cause?]"""
     LEAVE_WITHDRAWN = "leave_withdrawn"
-    """The last leave was never so."""
+    """The last leave was recorded by mistake."""
     RETURNED = "returned"
-    """The leaver is back from the effective day on; undoes no reclaim that happened before."""
+    """The leaver is back from the effective day on; a reclaim that happened before is not undone."""
     SUSPENDED = "suspended"
-    """Reg. 7.2. [cause: a, b or c; for b: conclusion_no, concluded_on, signatory; for a: counted_from?; trigger?,
-    recipients?, messages?]"""
+    """Suspended (Reg. 7.2).
+
+    [cause: a, b or c; for b: conclusion_no, concluded_on, signatory; for a: counted_from?; trigger?, recipients?, messages?]
+    """
     RESTORED = "restored"
-    """Reg. 7.3: lifts the suspensions recorded before it; `document` is needed for 7.2.b. [asked_by?, channel?]"""
+    """Reg. 7.3: lifts the suspensions recorded before it; `document` is required for 7.2.b.
+
+    [asked_by?, channel?]
+    """
     ABSENCE = "absence"
     """Reg. 7.2.a: a reason was notified. [until: last day of the absence]"""
     ABSENCE_ENDED = "absence_ended"
     """The person came back before the notified day."""
     CLOCK_STOPPED = "clock_stopped"
-    """The service was down from the effective day: these days do not count as inactive. [until: last such day]"""
+    """The service was down from the effective day on; these days do not count as inactive.
+
+    [until: last such day]
+    """
     SENDING_LOCKED = "sending_locked"
-    """The Centre locked sending by hand (Reg. 10.2). [clause?]"""
+    """The Centre locked sending manually (Reg. 10.2). [clause?]"""
     SENDING_UNLOCKED = "sending_unlocked"
-    """Lifts the locks by hand; never the lock of a leaver."""
+    """Lifts the manual locks; never the lock of a leaver."""
     PASSWORD_SET = "password_set"  # noqa: S105 - the name of a fact
     """The person chose a password. [ends_app_passwords?]"""
     PASSWORD_RESET = "password_reset"  # noqa: S105 - the name of a fact
-    """The Centre set one (Reg. 15.2); the person has to change it."""
+    """The Centre set a password (Reg. 15.2); the person has to change it."""
     APP_PASSWORD_ADDED = "app_password_added"  # noqa: S105 - the name of a fact
-    """A password of one device or program, beside the mailbox's own. [name, doors?: where alone it opens]"""
+    """A password of one device or program, beside the mailbox's own.
+
+    [name, doors?: services it is limited to]
+    """
     APP_PASSWORD_REVOKED = "app_password_revoked"  # noqa: S105 - the name of a fact
-    """It opens nothing any more. [app_password: the number of the fact that added it]"""
+    """The app password opens nothing any more. [app_password: the number of the fact that added it]"""
     SECOND_FACTOR_SET = "second_factor_set"
-    """From now on the page asks for a code of a device besides the password."""
+    """From now on the page requires a code from a device besides the password."""
     SECOND_FACTOR_REMOVED = "second_factor_removed"
-    """It does not any more. [ends_app_passwords?]"""
+    """The page no longer requires a code. [ends_app_passwords?]"""
     PASSWORD_EXPOSED = "password_exposed"  # noqa: S105 - the name of a fact
-    """Reg. 7.2.c, 15.2: others have the password, so the person has to change it. [trigger]"""
+    """Reg. 7.2.c, 15.2: others know the password, so the person has to change it. [trigger]"""
     QUOTA_SET = "quota_set"
     """Reg. 8.3. [octets, previous]"""
     TRANSFERRED = "transferred"
-    """Reg. 6.4.b: the person works for another unit. [unit_from, unit_to, position?, position_before?, level?,
-    level_before?]"""
+    """Reg. 6.4.b: the person works for another unit.
+
+    [unit_from, unit_to, position?, position_before?, level?, level_before?]
+    """
     DETAILS_CHANGED = "details_changed"
-    """Reg. 6.2, 6.5: what the directory says of the mailbox's person or unit is another thing. [full_name?,
-    full_name_before?, position?, position_before?, level?, level_before?, employment?, employment_before?, contract_from?,
-    contract_from_before?, contract_until?, contract_until_before?, symbol?, symbol_before?, name?, name_before?]"""
+    """Reg. 6.2, 6.5: the directory's details of the mailbox's person or unit changed.
+
+    [full_name?, full_name_before?, position?, position_before?, level?, level_before?, employment?, employment_before?,
+    contract_from?, contract_from_before?, contract_until?, contract_until_before?, symbol?, symbol_before?, name?,
+    name_before?]
+    """
     REORGANISED = "reorganised"
-    """The unit was merged or split: the mailbox, or its person, belongs to its successor. No authority ends by it.
-    [unit_from, unit_to]"""
+    """The unit was merged or split: the mailbox, or its person, belongs to the successor.
+
+    No authority ends by it. [unit_from, unit_to]
+    """
     READDRESSED = "readdressed"
-    """The mailbox has another address of its own; the one before stays an alias until it is removed.
-    [address, address_before, until?: last day of the alias, led_to?: the mailbox that has the one before since]"""
+    """The mailbox has a new primary address; the former one stays an alias until it is removed.
+
+    [address, address_before, until?: last day of the alias, led_to?: the mailbox that has the former one since]
+    """
     ALIAS_ADDED = "alias_added"
-    """[address]"""
+    """An alias was added. [address]"""
     ALIAS_REMOVED = "alias_removed"
-    """[address, led_to?: the mailbox of the unit's successor that has it since]; the address stays taken."""
+    """An alias was removed; its address stays taken.
+
+    [address, led_to?: the mailbox of the unit's successor that has it since]
+    """
     RECLAIMED = "reclaimed"
-    """Reg. 6.1, 6.2: reclaimed on request, any kind of mailbox (a unit is dissolved, a working group ends)."""
+    """Reg. 6.1, 6.2: reclaimed on request, any kind of mailbox.
+
+    For example, a unit is dissolved or a working group ends.
+    """
     RECLAIM_WITHDRAWN = "reclaim_withdrawn"
-    """Every reclaim on request that is still to come was never so: a clock that was ahead has recorded it."""
+    """Cancels every reclaim on request that is still in the future: a clock that was ahead recorded it."""
     ARCHIVED = "archived"
-    """A reclaimed mailbox was copied into the archive, and is meant to be freed. [archive, messages, octets, modseq, clause,
-    keep_until: last day on which it can be had back at once]"""
+    """A reclaimed mailbox was copied into the archive and is to be freed.
+
+    [archive, messages, octets, modseq, clause, keep_until: last day on which it can be restored without the archive]
+    """
     FREED = "freed"
-    """The archived mailbox is deleted from the server; the archive alone has its content. [archive, clause, by]"""
+    """The archived mailbox is deleted from the server; only the archive has its content.
+
+    [archive, clause, by]
+    """
     UNARCHIVED = "unarchived"
-    """The archive's content was put back into the mailbox, before it is issued again. [archive, aside?: folder of what had come
-    without being archived]"""
+    """The archive's content was restored into the mailbox before it is issued again.
+
+    [archive, aside?: folder of what had arrived without being archived]
+    """
     ARCHIVE_DROPPED = "archive_dropped"
-    """The archive was deleted, by the document that says so. [archive]"""
+    """The archive was deleted on the basis of `document`. [archive]"""
     AUTHORISED = "authorised"
-    """Reg. 12.3, 5.2: a person may use the unit's or group's mailbox. [person, holder, part, until?: last day, rights?]"""
+    """Reg. 12.3, 5.2: a person may use the unit's or group's mailbox.
+
+    [person, holder, part, until?: last day, rights?]
+    """
     AUTHORITY_REVOKED = "authority_revoked"
-    """The authority of a person ends before its term, in one part or in all. [person, holder, part?]"""
+    """A person's authority ends before its term, in one part or in all. [person, holder, part?]"""
     HELD = "held"
     """Reg. 9.2: an authority demands by `document` that everything be kept."""
     HOLD_RELEASED = "hold_released"
     """A hold is lifted by another document. [hold: the number of its fact]"""
     HANDOVER_BEGUN = "handover_begun"
-    """Reg. 12.3.d: the mailbox is handed over to the person whom the head named; nothing may be expunged until that ends.
-    [person, holder, named_by, named_on?: day of the document, until?: last day of the term to come, from_holder?, witness?]"""
+    """Reg. 12.3.d: the mailbox is handed over to the person named by the head of the unit.
+
+    Nothing may be expunged until that ends. [person, holder, named_by, named_on?: day of the document, until?: last day of the
+    term to come, from_holder?, witness?]
+    """
     HANDOVER_COUNTED = "handover_counted"
-    """Everything in the mailbox was read and counted; the inventory's file has this digest. [handover: the number of the fact
-    that began it, digest, folders, messages, octets, unreadable]"""
+    """The mailbox's whole content was read and counted; the inventory file has this digest.
+
+    [handover: the number of the fact that began it, digest, folders, messages, octets, unreadable]
+    """
     HANDOVER_FINISHED = "handover_finished"
-    """The rights have moved and the password is another one. [handover]"""
+    """The rights have moved and the password was changed. [handover]"""
     HANDOVER_CANCELLED = "handover_cancelled"
-    """It was not to be: everything is as before. [handover]"""
+    """The handover was cancelled: everything is as before. [handover]"""
     UNREADABLE = "unreadable"
-    """Never recorded: what the directory holds in place of a fact is damaged. The chain breaks here, and nothing is decided."""
+    """Stands in for a stored fact that is damaged; never recorded.
+
+    The chain breaks here, and no decision is made.
+    """
 
 
 class Cause(StrEnum):
@@ -149,7 +201,7 @@ class Cause(StrEnum):
 
 
 class Level(StrEnum):
-    """The two ranks that Reg. 6.4.c tells apart."""
+    """The two ranks that Reg. 6.4.c distinguishes."""
 
     DIVISION = "division"
     """Leaders of phòng, ban, and all below them."""
@@ -158,7 +210,7 @@ class Level(StrEnum):
 
 
 class Departure(StrEnum):
-    """Reg. 6.4.c: why somebody leaves; told, without bearing on the terms."""
+    """The reason for leaving (Reg. 6.4.c), recorded without effect on the terms."""
 
     RETIRED = "retired"
     RESIGNED = "resigned"
@@ -167,7 +219,7 @@ class Departure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A fact that is not recorded yet: no number, no recording time, no place in the chain."""
+    """A fact that is not recorded yet: no number, no recording time, no position in the chain."""
 
     kind: FactKind
     effective_at: datetime
@@ -193,19 +245,22 @@ class Fact:
     digest: bytes
 
     def text(self, name: str) -> str | None:
-        """The data member `name` if it is a string."""
+        """Return the data member `name` if it is a string."""
         value = self.data.get(name)
         return value if isinstance(value, str) else None
 
     @property
     def clocked_at(self) -> datetime:
-        """When it was recorded by the clock of that moment: `recorded_at`, or less where the chain was ahead of the clock."""
+        """The clock's time of recording: `recorded_at`, or earlier if the chain was ahead of the clock."""
         behind = self.text(_CLOCKED)
         return self.recorded_at if behind is None else datetime.fromisoformat(behind)
 
 
 def record(draft: Draft, *, mailbox_id: int, previous: Fact | None, recorded_at: datetime) -> Fact:
-    """The fact that follows `previous`; a clock that ran back does not run the chain back, but the fact keeps what it said."""
+    """Return the fact that follows `previous`.
+
+    A clock that ran back does not set the chain back, but the fact keeps the clock's time.
+    """
     data = dict(draft.data)
     if previous is not None and recorded_at < previous.recorded_at:
         data[_CLOCKED] = _instant(recorded_at)
@@ -226,7 +281,7 @@ def record(draft: Draft, *, mailbox_id: int, previous: Fact | None, recorded_at:
 
 
 def encode(fact: Fact) -> bytes:
-    """The canonical octets of a fact, without its digest."""
+    """Return the canonical octets of a fact, without its digest."""
     members: dict[str, object] = {
         "actor": fact.actor,
         "data": dict(fact.data),
@@ -243,7 +298,7 @@ def encode(fact: Fact) -> bytes:
 
 
 def first_broken(facts: Iterable[Fact]) -> int | None:
-    """The number at which a whole chain stops being what was recorded; None if it holds."""
+    """Return the number of the first fact that breaks a whole chain; None if the chain is intact."""
     digest, recorded_at = GENESIS, None
     for seq, fact in enumerate(facts, start=1):
         digest = sha256(digest + encode(fact)).digest()
@@ -255,7 +310,7 @@ def first_broken(facts: Iterable[Fact]) -> int | None:
 
 
 def recorded_ahead(facts: Sequence[Fact], now: datetime, tolerance: timedelta) -> list[Fact]:
-    """The facts whose recording time lies after `now`, or after that of a later fact: the clock was ahead, or is behind."""
+    """Return the facts recorded after `now`, or after a later fact: the clock was ahead, or is behind."""
     found, earliest = list[Fact](), now
     for fact in reversed(facts):
         if fact.clocked_at > earliest + tolerance:
@@ -265,7 +320,7 @@ def recorded_ahead(facts: Sequence[Fact], now: datetime, tolerance: timedelta) -
 
 
 def known_at(facts: Sequence[Fact], instant: datetime) -> tuple[Fact, ...]:
-    """The facts that the server knew at `instant`: what an explanation "as known then" reads."""
+    """Return the facts that the server knew at `instant`, for an explanation "as known then"."""
     return tuple(fact for fact in facts if fact.clocked_at <= instant)
 
 

@@ -1,7 +1,7 @@
 """The document that an act rests on. Pure.
 
-An act that always needs one and is given none was asked for wrongly (`BadInput`), whoever asks. Where only the state of things
-demands a document, as of a message with malware, that rule refuses the act (`Refused`).
+If an act always needs a document, its absence is the caller's mistake (`BadInput`). If only the state of things demands one, as
+for a message with malware, the rule refuses the act (`Refused`).
 """
 
 from mic_mail.errors import BadInput, Text
@@ -10,7 +10,7 @@ _MISSING = Text("Thiếu số văn bản làm căn cứ.", "The number of the do
 
 
 def must_have_document(document: str | None, clause: str, missing: Text = _MISSING) -> str:
-    """The number of the document; `missing` says which one it has to be."""
+    """Return the number of the document; `missing` is the error text if there is none."""
     number = (document or "").strip()
     if not number:
         raise BadInput(missing, clause=clause, remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."))

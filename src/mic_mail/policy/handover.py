@@ -1,10 +1,12 @@
-"""Reg. 12.3.d: a unit's mailbox is handed over as it stands, with its password, to the person whom the head of the unit names.
+"""The handover of a unit's mailbox, unchanged and with its password, to a successor (Reg. 12.3.d).
 
-In: a mailbox's facts. Out: its handovers in order, the one that runs, what nobody may do meanwhile. Pure.
+The head of the unit names the successor.
 
-A handover runs from the fact that began it until the one that finished or cancelled it. While it runs nothing of the mailbox
-may be expunged, moved out of its folder, renamed or deleted, nor marked for that, whoever asks: what was counted has to be
-there when the successor takes over. Mail comes and is read, answered and filed by copies as on any day.
+In: a mailbox's facts. Out: its handovers in order, the running one, the rights withheld meanwhile. Pure.
+
+A handover runs from the fact that began it until the one that finished or cancelled it. Meanwhile nobody may expunge, move,
+rename or delete anything in the mailbox, or mark it for that: what was counted must be there when the successor takes over.
+Mail arrives and is read, answered and filed by copies as usual.
 """
 
 from collections.abc import Sequence
@@ -19,14 +21,17 @@ from mic_mail.policy.legal_holds import must_keep
 CLAUSE = "12.3.d"
 
 WITHHELD = "xte"
-"""Rights of RFC 4314 that nobody holds meanwhile: deleting or renaming a folder, setting \\Deleted, expunging, moving."""
+"""The rights of RFC 4314 that nobody holds meanwhile.
+
+They allow deleting or renaming a folder, setting \\Deleted, expunging, moving.
+"""
 
 
 class Standing(StrEnum):
-    """How far a handover has come."""
+    """The progress of a handover."""
 
     BEGUN = "begun"
-    """Nothing is expunged any more; the inventory is not taken yet, or a kill came before its end."""
+    """Nothing is expunged any more; the inventory is not taken yet, or was cut off by a kill."""
     COUNTED = "counted"
     FINISHED = "finished"
     CANCELLED = "cancelled"
@@ -41,7 +46,7 @@ STANDINGS = {
 
 
 class BeingHandedOver(Refused):
-    """Something would be destroyed, or another handover begun, while one runs."""
+    """A change would destroy something, or begin another handover, while one runs."""
 
     def __init__(self, address: str) -> None:
         super().__init__(
@@ -65,7 +70,7 @@ class Handover:
 
     @property
     def seq(self) -> int:
-        """Its number: that of the fact that began it."""
+        """The number of the handover: that of the fact that began it."""
         return self.begun.seq
 
     @property
@@ -80,18 +85,18 @@ class Handover:
 
     @property
     def successor_id(self) -> int:
-        """The person who takes over; 0 where the fact makes no sense."""
+        """The person who takes over; 0 if the fact is invalid."""
         person = self.begun.data.get("person")
         return person if isinstance(person, int) else 0
 
     @property
     def successor(self) -> str:
-        """The address of that person's own mailbox as it was recorded."""
+        """The address of the successor's own mailbox as recorded."""
         return self.begun.text("holder") or ""
 
     @property
     def predecessor(self) -> str | None:
-        """Likewise of who was in charge before; None: nobody was on record."""
+        """The recorded address of the previous keeper's own mailbox; None: nobody was recorded."""
         return self.begun.text("from_holder")
 
     @property
@@ -101,7 +106,7 @@ class Handover:
 
     @property
     def named_on(self) -> date | None:
-        """The day of the document by which the head named the successor."""
+        """The date of the document by which the head named the successor."""
         return _day(self.begun, "named_on")
 
     @property
@@ -110,7 +115,7 @@ class Handover:
 
 
 def handovers(facts: Sequence[Fact]) -> tuple[Handover, ...]:
-    """All that were ever begun, in order."""
+    """Return all handovers ever begun, in order."""
     found: dict[int, Handover] = {}
     for fact in facts:
         if fact.kind is FactKind.HANDOVER_BEGUN:
@@ -128,17 +133,20 @@ def handovers(facts: Sequence[Fact]) -> tuple[Handover, ...]:
 
 
 def running(facts: Sequence[Fact]) -> Handover | None:
-    """The one that runs now."""
+    """Return the running handover, if any."""
     return next((each for each in reversed(handovers(facts)) if each.is_running), None)
 
 
 def withheld(facts: Sequence[Fact]) -> str:
-    """The rights that nobody holds now because of a handover."""
+    """Return the rights that nobody holds now because of a handover."""
     return WITHHELD if running(facts) is not None else ""
 
 
 def nothing_may_go(facts: Sequence[Fact]) -> bool:
-    """Whether what is expunged has to be kept: by a legal hold (Reg. 9.2), a handover, or a fact that cannot be read."""
+    """Return whether expunged messages must be kept.
+
+    The reason is a legal hold (Reg. 9.2), a handover, or a fact that cannot be read.
+    """
     return must_keep(facts) or running(facts) is not None
 
 

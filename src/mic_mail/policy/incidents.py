@@ -1,11 +1,10 @@
-"""Reg. 14.4, 16.3, 10.1: what an incident on record says, and when it is complete.
+"""The content of an incident record, and when it is complete (Reg. 14.4, 16.3, 10.1).
 
-In: what somebody tells of an incident, instants. Out: a refusal, or a `Told` that can be put on record; names of kinds and
-severities; what a request of a unit says as an incident. Pure.
+In: a report of an incident, instants. Out: a refusal, or an `IncidentReport` that can be recorded; names of kinds and
+severities; a unit's request as an incident. Pure.
 
 A unit records its serious incidents and sends them to the Centre (14.4), which finds others by itself (10.1). The record is
-what VNCERT is given (16.3), so it is added to and closed, never altered: a severity that turned out to be another one is a
-note that says so.
+given to VNCERT (16.3), so it is extended and closed, never altered: a corrected severity is a note that says so.
 """
 
 import json
@@ -26,7 +25,7 @@ MOST_MAILBOXES = 200
 
 
 class Kind(StrEnum):
-    """What happened."""
+    """The kinds of incidents."""
 
     MALWARE = "malware"
     TAKEOVER = "takeover"
@@ -34,27 +33,27 @@ class Kind(StrEnum):
     PHISHING = "phishing"
     SPAM = "spam"
     LEAK = "leak"
-    """Of documents or passwords (Reg. 4.1, 15.2)."""
+    """A leak of documents or passwords (Reg. 4.1, 15.2)."""
     INTRUSION = "intrusion"
     OUTAGE = "outage"
-    """Reg. 10.1, 10.3."""
+    """An outage of the service (Reg. 10.1, 10.3)."""
     LOSS = "loss"
-    """Of mail."""
+    """A loss of mail."""
     OTHER = "other"
 
 
 class Severity(StrEnum):
-    """How grave it is."""
+    """The severity of an incident."""
 
     MINOR = "minor"
     SERIOUS = "serious"
-    """What Reg. 14.4 asks units to record."""
+    """The severity from which Reg. 14.4 requires units to record it."""
     CRITICAL = "critical"
-    """The whole ministry, or state secrets."""
+    """The whole ministry is affected, or state secrets are."""
 
 
 class State(StrEnum):
-    """Whether something still has to be done about it."""
+    """The state of an incident: open while something remains to be done."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -83,33 +82,33 @@ STATES: Mapping[State, Text] = {
 
 
 class IncidentRefused(Refused):
-    """A step that may not follow."""
+    """The step is not allowed in the incident's state."""
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentReport:
-    """An incident as somebody tells it, before it is on record."""
+    """An incident as reported, before it is recorded."""
 
     kind: Kind
     severity: Severity
     title: str
     reporter: str
-    """Name of who noticed it."""
+    """The name of the person who noticed it."""
     unit_id: int | None
-    """The unit that tells of it; None: the Centre found it by itself."""
+    """The unit that reports it; None: the Centre found it by itself."""
     began_at: datetime
     ended_at: datetime | None = None
-    """None: it still goes on, or nobody knows."""
+    """None: it still goes on, or the end is unknown."""
     channel: Channel | None = None
     document: str | None = None
     units: frozenset[int] = frozenset()
-    """Others that it concerns."""
+    """Other units that it concerns."""
     mailboxes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What was found out, or done about it (`measure`)."""
+    """A finding about an incident, or a measure taken (`measure`)."""
 
     at: datetime
     actor: str
@@ -119,7 +118,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a note puts right or adds; what is None stays."""
+    """The corrections and additions of a note; None leaves a value as it is."""
 
     kind: Kind | None = None
     severity: Severity | None = None
@@ -129,29 +128,29 @@ class Change:
 
     @property
     def assesses(self) -> bool:
-        """Whether it changes kind, severity or units of the incident, which only the Centre may."""
+        """Return whether it changes kind, severity or units, which only the Centre may do."""
         return self.kind is not None or self.severity is not None or bool(self.units)
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """An incident on record."""
+    """A recorded incident."""
 
     incident_id: int
     told: IncidentReport
-    """As it is known now."""
+    """The incident as it is known now."""
     opened_at: datetime
     opened_by: str
     request_id: int | None = None
-    """The unit's request by which it came."""
+    """The unit's request that reported it."""
     closed_at: datetime | None = None
     closed_by: str | None = None
     result: str | None = None
     report: str | None = None
-    """Number of the document that reports it."""
+    """The number of the document that reports it."""
     notes: tuple[Note, ...] = ()
     downtimes: tuple[int, ...] = ()
-    """Downtimes that were taken because of it (Reg. 10.3)."""
+    """Downtimes taken because of it (Reg. 10.3)."""
 
     @property
     def state(self) -> State:
@@ -163,31 +162,31 @@ class Incident:
 
     @property
     def concerns(self) -> frozenset[int]:
-        """All units that may read it."""
+        """All units that may read the record."""
         return self.told.units if self.told.unit_id is None else self.told.units | {self.told.unit_id}
 
     @property
     def digest(self) -> str:
-        """By which a signed paper is found to be of this record."""
+        """A digest by which a signed document is matched to this record."""
         return sha256(json.dumps(asdict(self), default=_plain, sort_keys=True).encode()).hexdigest()[:32]
 
     def within(self, begins: datetime, ends: datetime) -> bool:
-        """Whether any of it lies in the span."""
+        """Return whether any part of the incident lies in the span."""
         return self.told.began_at < ends and (self.told.ended_at is None or begins <= self.told.ended_at)
 
 
 def _plain(value: object) -> object:
-    """For JSON; two records that say the same are the same octets."""
+    """Convert a value for JSON; equal records give equal octets."""
     return sorted(value) if isinstance(value, frozenset) else str(value)
 
 
 def number(incident_id: int) -> str:
-    """As papers, letters and the register of requests name it."""
+    """Return the number as documents, letters and the register of requests show it."""
     return f"SC-{incident_id}"
 
 
 def check(told: IncidentReport, now: datetime) -> None:
-    """Refuse what says too little, or cannot be."""
+    """Refuse a report that is incomplete or impossible."""
     if not told.title.strip():
         raise _incomplete(Text("Thiếu nội dung sự cố.", "What happened is missing."))
     if len(told.title) > LONGEST_TITLE:
@@ -202,13 +201,13 @@ def check(told: IncidentReport, now: datetime) -> None:
 
 
 def check_end(began_at: datetime, ended_at: datetime | None, now: datetime) -> None:
-    """Refuse an end that cannot be."""
+    """Refuse an impossible end."""
     if ended_at is not None and not began_at <= ended_at <= now:
         raise _incomplete(Text("Thời điểm kết thúc không hợp lý.", "The end is before the beginning, or still to come."))
 
 
 def still_open(incident: Incident) -> None:
-    """Refuse to add to what is closed: its paper is signed."""
+    """Refuse to add to a closed incident: its document is signed."""
     if incident.state is State.CLOSED:
         raise IncidentRefused(
             Text(f"Sự cố {incident.number} đã kết thúc.", f"Incident {incident.number} is closed."),
@@ -218,7 +217,7 @@ def still_open(incident: Incident) -> None:
 
 
 def changed(told: IncidentReport, change: Change) -> IncidentReport:
-    """What is known after a note."""
+    """Return the report as a note changes it."""
     return replace(
         told,
         kind=change.kind or told.kind,
@@ -230,7 +229,7 @@ def changed(told: IncidentReport, change: Change) -> IncidentReport:
 
 
 def of_request(filing: Filing) -> IncidentReport:
-    """What a unit's request tells (Reg. 14.4): serious until the Centre has looked at it."""
+    """Return a unit's request as an incident report, serious until the Centre has checked it (Reg. 14.4)."""
     day, address = filing.items.get(Item.DAY), filing.items.get(Item.ADDRESS)
     began = filing.received_at
     if day is not None and date.fromisoformat(day) != local_day(began):

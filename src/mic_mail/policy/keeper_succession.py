@@ -1,11 +1,11 @@
-"""Reg. 12.3, 12.3.d: when a unit's mailbox has nobody in charge, and who of its keepers has not handed it over.
+"""Vacancies in charge of a unit's mailbox, and keepers who have not handed it over.
 
-In: the mailbox's kind and facts, those of the persons who were ever named in it. Out: its vacancies, past and to come; the
-keeper who has to hand over before somebody else is in charge. Pure.
+Reg. 12.3, 12.3.d. In: the mailbox's kind and facts, those of the persons ever named in it. Out: its vacancies, past and future;
+the keeper who must hand over before somebody else is in charge. Pure.
 
-A keeper's authority ends with the term, by a revocation, with the official day of leaving, or with a transfer to another unit.
-A mailbox that never had a keeper has no vacancy: the regulation lets the head name one and does not ask for it. A substitute
-stands in for a keeper and fills none.
+A keeper's authority ends with the term, by a revocation, on the official day of leaving, or by a transfer to another unit. A
+mailbox that never had a keeper has no vacancy: the regulation lets the head name one and does not require it. A substitute
+stands in for a keeper and fills no vacancy.
 
 An authority ends by itself, a password does not: a keeper has handed over once the Centre has set a new one after the end.
 """
@@ -24,13 +24,13 @@ _NEW_PASSWORD = frozenset({FactKind.PASSWORD_RESET, FactKind.ISSUED})
 
 @dataclass(frozen=True, slots=True)
 class Vacancy:
-    """Nobody is in charge over [since, until)."""
+    """A vacancy: nobody is in charge over [since, until)."""
 
     since: datetime
     until: datetime | None
-    """When the one takes over who is named by now; None: nobody is."""
+    """The instant at which the next named keeper takes over; None: nobody is named."""
     last: Grant
-    """Whose authority ends."""
+    """The grant that ends."""
     is_being_filled: bool
     """A handover to a successor runs."""
 
@@ -39,7 +39,7 @@ class Vacancy:
 
 
 def vacancies(kind: MailboxKind, facts: Sequence[Fact], person_facts: Mapping[int, Sequence[Fact]]) -> tuple[Vacancy, ...]:
-    """In order of time. `person_facts`: those of each named person's own mailbox."""
+    """Return the vacancies in order of time; `person_facts`: those of each named person's own mailbox."""
     if kind is not MailboxKind.UNIT:
         return ()
     keepers = [grant for grant in grants(kind, facts) if grant.part is Part.KEEPER]
@@ -61,9 +61,10 @@ def vacancies(kind: MailboxKind, facts: Sequence[Fact], person_facts: Mapping[in
 def owing(
     kind: MailboxKind, facts: Sequence[Fact], person_facts: Mapping[int, Sequence[Fact]], successor_id: int
 ) -> Grant | None:
-    """The keeper, other than the successor, who has not handed over yet, the one whose authority ends last; None: nobody.
+    """Return the keeper, other than the successor, who has not handed over yet; None: nobody.
 
-    Whoever is in charge now, or is named from a later day on, has not. A mailbox that is issued again has a new password too.
+    Of several, the one whose authority ends last. A keeper in charge now, or named from a later day on, has not handed over. A
+    mailbox issued again has a new password too.
     """
     if kind is not MailboxKind.UNIT:
         return None
@@ -75,5 +76,8 @@ def owing(
 
 
 def _served(grant: Grant, person_facts: Sequence[Fact]) -> Grant:
-    """A grant as long as it lasted; of one whose person had left before it began the moment at which it was to begin."""
+    """Return a grant as long as it lasted.
+
+    If its person had left before it began, it ends at its beginning.
+    """
     return in_service(grant, person_facts) or replace(grant, until=grant.since)

@@ -1,4 +1,7 @@
-"""What people may write for the codes of requests, people, mailboxes and incidents: in the form, its table and commands."""
+"""The words that people may write for the codes of requests, people, mailboxes and incidents.
+
+They are read in the form, its table and commands.
+"""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -49,9 +52,9 @@ SHORT: Mapping[Enum, tuple[str, ...]] = {
     Role.UNIT: ("đơn vị",),
     Role.AUDITOR: ("kiểm tra",),
 }
-"""What people also write for a code; the first one is what help shows where the name is a sentence."""
+"""Other words for a code; help shows the first one if the code's name is a sentence."""
 
 
 def code_of(codes: type[keywords.E], text: str) -> keywords.E | None:
-    """The code that `text` means; None: no such code."""
+    """Return the code that `text` means; None: no such code."""
     return keywords.code_of(codes, NAMES.get(codes, {}), SHORT, text)

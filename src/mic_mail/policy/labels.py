@@ -1,4 +1,4 @@
-"""What states, facts, kinds and ranks are called, in both languages; used by commands, listings and explanations."""
+"""Names of states, facts, kinds and ranks in both languages, for commands, listings and explanations."""
 
 from collections.abc import Collection, Mapping
 
@@ -23,7 +23,7 @@ STATES: Mapping[State, Text] = {
 
 
 def state_names(states: Collection[State]) -> Text:
-    """States that hold together, in the order of `State`."""
+    """Return the names of states that hold together, in the order of `State`."""
     names = [STATES[state] for state in State if state in states]
     return Text(", ".join(name.vi for name in names), ", ".join(name.en for name in names))
 
@@ -39,7 +39,7 @@ ALL_DOORS = Text("mọi dịch vụ", "every service")
 
 
 def scopes_named(doors: Collection[AppPasswordScope]) -> Text:
-    """What an app password opens; none named: everything."""
+    """Return the services that an app password opens; an empty collection means all."""
     names = [DOORS[door] for door in AppPasswordScope if door in doors]
     return Text(", ".join(name.vi for name in names), ", ".join(name.en for name in names)) if names else ALL_DOORS
 

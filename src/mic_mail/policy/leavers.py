@@ -1,14 +1,14 @@
-"""Reg. 6.4.c: what becomes of the personal mailbox of someone who retires, resigns or leaves for another body.
+"""The personal mailbox of someone who retires, resigns or leaves for another body (Reg. 6.4.c).
 
-Everything counts from the official day, never from the notice. Sending is locked at 00:00 of that day (up to division
-leaders) or after one month (department leaders and above); the mailbox is reclaimed after six or twelve months.
-The notices are read in the order in which they were recorded: a correction replaces the last leave's day and rank, a
-withdrawal takes the leave away, a return ends it.
+Terms count from the official day, never from the notice. Sending is locked at 00:00 of that day (up to division leaders) or
+after one month (department leaders and above); the mailbox is reclaimed after six or twelve months. Notices are read in the
+order in which they were recorded: a correction replaces the last leave's day and rank, a withdrawal removes the leave, a return
+ends it.
 
-A reclaim that was due already when its notice came waits for `leave.late_grace_days`, once: the first notice that makes it
-overdue gives that time. A correction gives no second one, and a reclaim that has happened and is due by the corrected day as
-well stays what it is. Only a correction by which it is not due yet opens the mailbox again; if it is deleted from the server
-by then, once its mail is back.
+A reclaim that is already overdue when its notice comes waits for `leave.late_grace_days`, once: the first notice that makes it
+overdue grants that time. A correction grants no second one, and a reclaim that has happened and is due by the corrected day too
+stands. Only a correction by which it is not due yet opens the mailbox again; if the mailbox has been deleted from the server by
+then, it opens once its mail is restored.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ CLAUSE = "6.4.c"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Months from the official day; a lock after 0 months comes at its first instant."""
+    """Terms in months from the official day; a lock after 0 months begins at 00:00 of that day."""
 
     lock_months: int
     reclaim_months: int
@@ -38,7 +38,7 @@ TERMS = {
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """One leave: the notice that began it, and the corrections; the last of these counts."""
+    """One leave: the notice that began it and its corrections; the last one counts."""
 
     notices: tuple[Fact, ...]
     returned: Fact | None = None
@@ -53,7 +53,7 @@ class Leave:
 
 
 def leaves(facts: Sequence[Fact]) -> list[Leave]:
-    """The leaves that the notices, in order of recording, add up to."""
+    """Return the leaves recorded by the notices, in order of recording."""
     found: list[Leave] = []
     for fact in facts:
         match fact.kind:
@@ -66,19 +66,19 @@ def leaves(facts: Sequence[Fact]) -> list[Leave]:
             case FactKind.RETURNED if found:
                 found[-1] = replace(found[-1], returned=fact)
             case FactKind.ISSUED if found and not found[-1].returned:
-                # Given again to the same person after a reclaim: as good as a return.
+                # Issued again to the same person after a reclaim, which counts as a return.
                 found[-1] = replace(found[-1], returned=fact)
     return found
 
 
 def lock_at(leave: Leave, settings: LifecycleSettings) -> datetime:
-    """When sending is locked."""
+    """Return when sending is locked."""
     day, months = local_day(leave.fact.effective_at), TERMS[leave.level].lock_months
     return after_months(day, months, settings.term_end, settings.rest_day) if months else start_of(day)
 
 
 def reclaim_at(leave: Leave, settings: LifecycleSettings) -> datetime:
-    """When the mailbox is reclaimed, by all notices together."""
+    """Return when the mailbox is reclaimed, by all notices together."""
     reclaim: datetime | None = None
     waits = False
     for notice in leave.notices:
@@ -94,13 +94,13 @@ def reclaim_at(leave: Leave, settings: LifecycleSettings) -> datetime:
 
 
 def _due(notice: Fact, settings: LifecycleSettings) -> datetime:
-    """When the term of one notice is over."""
+    """Return when the term of one notice ends."""
     months = TERMS[_level(notice)].reclaim_months
     return after_months(local_day(notice.effective_at), months, settings.term_end, settings.rest_day)
 
 
 def leaving(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
-    """The spans in which a leaver's mailbox is send-locked and reclaimed."""
+    """Return the spans in which a leaver's mailbox is send-locked and reclaimed."""
     spans: list[Span] = []
     for leave in leaves(facts):
         back = leave.returned
@@ -119,7 +119,7 @@ def leaving(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
 
 
 def reclaimed_on_request(facts: Sequence[Fact]) -> list[Span]:
-    """Reg. 6.1, 6.2: the spans in which a mailbox of any kind is reclaimed because its unit asked for it."""
+    """Return the spans in which a mailbox of any kind is reclaimed on its unit's request (Reg. 6.1, 6.2)."""
     return [
         Span(State.RECLAIMED, "6.2", (fact.seq,), fact.effective_at, _issued_again(facts, fact.effective_at, after=fact.seq))
         for fact in facts
@@ -128,8 +128,10 @@ def reclaimed_on_request(facts: Sequence[Fact]) -> list[Span]:
 
 
 def _was_taken_back(reclaimed: Fact, facts: Sequence[Fact]) -> bool:
-    """Whether a reclaim, which is in force from when it is recorded, was still to come when it was withdrawn, or the mailbox
-    was issued again: the clock was ahead."""
+    """Return whether a reclaim was withdrawn, or the mailbox issued again, before the reclaim's instant.
+
+    A reclaim is in force from its recording, so this happens only if the clock was ahead.
+    """
     return any(
         later.kind in {FactKind.RECLAIM_WITHDRAWN, FactKind.ISSUED}
         and later.seq > reclaimed.seq
@@ -139,8 +141,10 @@ def _was_taken_back(reclaimed: Fact, facts: Sequence[Fact]) -> bool:
 
 
 def stays_reclaimed(facts: Sequence[Fact], spans: Sequence[Span]) -> list[Span]:
-    """What was deleted from the server stays reclaimed until it is issued again or its mail is back, whatever its day, its term
-    or the calendar are said to be by then: a mailbox that opened without its mail would be another one."""
+    """Return the spans that keep a deleted mailbox reclaimed until it is issued again or restored.
+
+    They hold whatever day, term or calendar is recorded by then: a mailbox opened without its mail would be another one.
+    """
     found: list[Span] = []
     for freed in (fact for fact in facts if fact.kind is FactKind.FREED):
         since, until = freed.effective_at, _had_back(facts, freed.seq)
@@ -151,7 +155,10 @@ def stays_reclaimed(facts: Sequence[Fact], spans: Sequence[Span]) -> list[Span]:
 
 
 def _had_back(facts: Sequence[Fact], freed: int) -> datetime | None:
-    """When a deleted mailbox was opened: by an issue, or by a word on its leave before which its mail came back."""
+    """Return when a deleted mailbox was opened again; None: not yet.
+
+    It opens by an issue, or by a correction or withdrawal of its leave after its mail was restored.
+    """
     returning = False
     for fact in (fact for fact in facts if fact.seq > freed):
         match fact.kind:
@@ -165,11 +172,12 @@ def _had_back(facts: Sequence[Fact], freed: int) -> datetime | None:
 
 
 def _issued_again(facts: Sequence[Fact], reclaim: datetime, *, after: int = 0) -> datetime | None:
-    """When the mailbox was given to its person again after `reclaim`; only a new issue undoes one."""
+    """Return when the mailbox was issued again after `reclaim`; only a new issue undoes a reclaim."""
     again = (f.effective_at for f in facts if f.kind is FactKind.ISSUED and f.seq > after and f.effective_at >= reclaim)
     return min(again, default=None)
 
 
 def _level(fact: Fact) -> Level:
-    # The use case asks for the rank; a stored fact without one cannot lock or reclaim sooner than the longer terms.
+    # The use case requires the rank; a stored fact without one gets the longer terms, so that it never locks or reclaims too
+    # soon.
     return Level(fact.text("level") or Level.DEPARTMENT)

@@ -1,7 +1,7 @@
-"""Reg. 9.2: what an authority demands to be kept is kept, with the document that demands it, until another one lifts it.
+"""Legal holds: an authority's demand to keep a mailbox, until another document lifts it (Reg. 9.2).
 
-In: a mailbox's facts. Out: the holds that are on. Pure. A hold changes nothing for the mailbox's person; while one is on,
-nothing of the mailbox is destroyed: what is expunged stays, and a reclaimed mailbox is not freed.
+In: a mailbox's facts. Out: the holds in force. Pure. A hold changes nothing for the mailbox's person; while it is in force,
+nothing of the mailbox is destroyed: expunged messages stay, and a reclaimed mailbox is not freed.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ CLAUSE = "9.2"
 
 
 class Held(Refused):
-    """Something would be destroyed that has to be kept."""
+    """The operation would destroy something that must be kept."""
 
     def __init__(self, address: str) -> None:
         super().__init__(
@@ -30,14 +30,17 @@ class Hold:
     """One demand to keep a mailbox."""
 
     seq: int
-    """The number of its fact."""
+    """The number of the fact that recorded it."""
     since: datetime
     document: str
     reason: str
 
 
 def holds(facts: Sequence[Fact]) -> tuple[Hold, ...]:
-    """The holds that are on record and not lifted. Facts that cannot be read may have been one: `unreadable`."""
+    """Return the holds recorded and not lifted.
+
+    A fact that cannot be read may have been one: see `must_keep`.
+    """
     on: dict[int, Hold] = {}
     for fact in facts:
         if fact.kind is FactKind.HELD:
@@ -50,12 +53,12 @@ def holds(facts: Sequence[Fact]) -> tuple[Hold, ...]:
 
 
 def must_keep(facts: Sequence[Fact]) -> bool:
-    """Whether nothing may be destroyed; a damaged fact may have been a hold."""
+    """Return whether nothing may be destroyed; a damaged fact may have been a hold."""
     return bool(holds(facts)) or any(fact.kind is FactKind.UNREADABLE for fact in facts)
 
 
 def the_hold(on: Sequence[Hold], seq: int | None) -> Hold:
-    """The hold of this fact number; without a number the only one."""
+    """Return the hold with this fact number; without a number, the only one."""
     if not on:
         raise BadInput(Text("Không có yêu cầu lưu giữ nào.", "There is no hold."), clause=CLAUSE)
     if seq is None and len(on) > 1:

@@ -1,8 +1,10 @@
-"""What a mailbox may do at an instant, why, and until when that holds: a pure function of its facts and the time.
+"""The lifecycle decision: what a mailbox may do at an instant, why, and until when that holds.
 
-In: the mailbox's kind, its facts in order of recording, the last use by its person, the settings, the instant.
-Out: a `Decision`. Nothing is stored: every door asks this function, keeps the answer until `valid_until`, and asks again
-when a newer fact than `fact_seq` exists (Reg. 6.4.c, 7.1-7.3).
+A pure function of the mailbox's facts and the time.
+
+In: the mailbox's kind, its facts in order of recording, its person's last activity, the settings, the instant. Out: a
+`Decision`. Nothing is stored: every service calls this function, caches the answer until `valid_until`, and calls again once
+there is a fact newer than `fact_seq` (Reg. 6.4.c, 7.1-7.3).
 
 A decision may refuse on the clock alone; nothing is ever destroyed on it.
 """
@@ -24,7 +26,10 @@ DEFAULTS = LifecycleSettings()
 
 
 class FactsUnreadable(Trouble, ValueError):
-    """A fact is damaged or was tampered with. It may have been a suspension: nothing is allowed without it, nothing refused."""
+    """A fact is damaged or was tampered with.
+
+    It may have been a suspension, so nothing is allowed without it and nothing permanently refused.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -38,7 +43,7 @@ class FactsUnreadable(Trouble, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NextChange:
-    """What the clock alone will do next."""
+    """The next change by the clock alone."""
 
     at: datetime
     states: frozenset[State]
@@ -47,20 +52,20 @@ class NextChange:
 
     @property
     def clause(self) -> str:
-        """The clause by which it happens."""
+        """The clause by which the change happens."""
         return (self.begins or self.ends)[0].clause
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer for one mailbox at one instant."""
+    """The decision for one mailbox at one instant."""
 
     states: frozenset[State]
     receives: bool
     signs_in: bool
     sends: bool
     changes_password: bool
-    """Whether its person may choose a new password on the page (Reg. 7.3.c): also, and only, where that is due."""
+    """Set if the person may choose a new password on the page, even while a change is due (Reg. 7.3.c)."""
     reasons: tuple[Reason, ...]
     valid_until: datetime | None
     """The next instant at which the answer changes by the clock alone; None: never."""
@@ -68,14 +73,14 @@ class Decision:
     """The number of the newest fact that was read; 0: none."""
     next_change: NextChange | None
     reclaimed_at: datetime | None = None
-    """When the mailbox is going to be reclaimed, as things stand; None: not at all, or it is."""
+    """The instant of the next reclaim by the present facts; None: there is none, or it has happened."""
 
     @property
     def password_change_due(self) -> bool:
         return State.PASSWORD_DUE in self.states
 
     def reason(self, state: State) -> Reason | None:
-        """The first reason for `state`, if it holds."""
+        """Return the first reason for `state`, if it holds."""
         return next((reason for reason in self.reasons if reason.state is state), None)
 
 
@@ -87,7 +92,7 @@ def decide(
     last_activity: datetime | None = None,
     settings: LifecycleSettings = DEFAULTS,
 ) -> Decision:
-    """What the mailbox may do at `now`; `FactsUnreadable` where the facts do not say it."""
+    """Return what the mailbox may do at `now`; `FactsUnreadable` if the facts do not tell."""
     spans = timeline(kind, facts, last_activity=last_activity, settings=settings)
     reasons = _reasons(spans, now)
     states = _states(reasons)
@@ -114,7 +119,10 @@ def timeline(
     last_activity: datetime | None = None,
     settings: LifecycleSettings = DEFAULTS,
 ) -> tuple[Span, ...]:
-    """Every span of the mailbox's life, past and to come, in order of beginning; `FactsUnreadable` as above."""
+    """Return every span of the mailbox's life, past and future, in order of beginning.
+
+    `FactsUnreadable` as in `decide`.
+    """
     if any(fact.kind is FactKind.UNREADABLE for fact in facts):
         raise FactsUnreadable
     try:
@@ -128,7 +136,7 @@ def timeline(
             *password_due(facts, settings),
         ]
         spans += stays_reclaimed(facts, spans)
-    except (ValueError, OverflowError) as error:  # a detail that makes no sense
+    except (ValueError, OverflowError) as error:  # an invalid detail
         raise FactsUnreadable from error
     lasting = (span for span in spans if span.until is None or span.since < span.until)
     return tuple(sorted(lasting, key=lambda span: (span.since, span.state, span.clause, span.fact_seqs)))
@@ -140,7 +148,7 @@ def _before_issue(facts: Sequence[Fact]) -> list[Span]:
 
 
 def _reasons(spans: Sequence[Span], instant: datetime) -> tuple[Reason, ...]:
-    """The spans that count at `instant`: a final state silences the others."""
+    """Return the spans that count at `instant`: a final state overrides all others."""
     holding = tuple(span for span in spans if span.holds(instant))
     for final in FINAL:
         last_word = tuple(span for span in holding if span.state is final)

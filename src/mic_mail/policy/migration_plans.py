@@ -1,7 +1,7 @@
-"""Reg. 14.5: units that still use another mail system, and when they plan to leave it (10.4: with the Centre's help).
+"""Plans of units to leave another mail system (Reg. 14.5), with the Centre's help (10.4).
 
-In: plans, today. Out: how each stands. Pure. A plan is never altered: another day makes another plan, which takes its place, so
-that the register tells how often a unit has put it off.
+In: plans, today. Out: the standing of each. Pure. A plan is never altered: another day makes another plan that replaces it, so
+that the register shows how often a unit has postponed it.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ HELP_CLAUSE = "10.4"
 
 
 class Standing(StrEnum):
-    """How a plan stands."""
+    """The standing of a plan."""
 
     PLANNED = "planned"
     OVERDUE = "overdue"
@@ -23,16 +23,16 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One unit's plan to leave one system; `plan_id` 0 is not on record yet."""
+    """One unit's plan to leave one system; `plan_id` 0: not recorded yet."""
 
     plan_id: int
     unit_id: int
     system: str
-    """As the unit calls it: “Zimbra của Cục”, “Gmail”."""
+    """The unit's own name for it: “Zimbra của Cục”, “Gmail”."""
     mailboxes: int
-    """How many are still used there."""
+    """The number of mailboxes still used there."""
     planned_on: date
-    """The last day by which the unit wants to have left it."""
+    """The day by which the unit plans to have left it."""
     contact: str
     recorded_at: datetime
     actor: str
@@ -40,21 +40,21 @@ class Plan:
     ended_at: datetime | None = None
     ended_by: str | None = None
     done: bool = False
-    """Ended because the unit has left the system; else another plan took its place."""
+    """Set if it ended because the unit has left the system; otherwise another plan replaced it."""
     end_document: str | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether the unit is still there, as far as is known."""
+        """Return whether the unit is still there, as far as is known."""
         return self.ended_at is None
 
     def same_system(self, unit_id: int, system: str) -> bool:
-        """Whether another plan is about the same unit and system."""
+        """Return whether the plan is about this unit and system."""
         return self.unit_id == unit_id and self.system.casefold() == system.casefold()
 
 
 def standing(plan: Plan, today: date) -> Standing:
-    """A plan is overdue from the day after its last one."""
+    """Return the standing of a plan, overdue from the day after its last day."""
     if plan.ended_at is not None:
         return Standing.DONE if plan.done else Standing.REPLACED
     return Standing.OVERDUE if plan.planned_on < today else Standing.PLANNED

@@ -1,12 +1,14 @@
-"""Reg. 12.3.a: a unit's mailbox is opened at least three times each working day, by the person in charge of it.
+"""Openings of a unit's mailbox, required at least three times each working day (Reg. 12.3.a).
 
-In: when whom the mailbox was opened by, who was in charge when, what kept it shut (not issued yet, suspended, the service
-down), the working calendar and the windows of the day. Out: for each working day and window whether it was opened, by whom and
-when first; or why nobody could. Pure.
+The person in charge of the mailbox has to open it.
 
-Who counts: the keeper, on the days of a dated substitution the substitute too, and whoever signs in with the mailbox's own
-password, which is in the keeper's hands (12.3.d). Others' openings are told and do not count. A window in which the mailbox was
-shut for any part is explained and not held against anybody: nobody owes an opening within what was left of it.
+In: who opened the mailbox when, who was in charge when, what closed it (not issued yet, suspended, the service down), the
+working calendar and the windows of the day. Out: for each working day and window, who opened it first and when, or why nobody
+could. Pure.
+
+Openings count by the keeper, by the substitute on the days of a dated substitution, and by a sign-in with the mailbox's own
+password, which is in the keeper's hands (12.3.d). Openings by others are listed and do not count. A window during any part of
+which the mailbox was closed is explained and not held against anybody.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +22,10 @@ from mic_mail.policy.calendar import ONE_DAY, WorkingDays, at_time, local_day
 CLAUSE = "12.3.a"
 
 READING = frozenset({"select", "fetch", "retr"})
-"""What reading a mailbox is by IMAP and POP3; `pop3` (a sign-in that retrieves nothing) and `poll` are a program's look."""
+"""Log events of IMAP and POP3 that count as reading a mailbox.
+
+`pop3` (a sign-in that retrieves nothing) and `poll` are only a program's check.
+"""
 
 
 class Counts(StrEnum):
@@ -32,17 +37,17 @@ class Counts(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A span of each working day; local time, the end excluded."""
+    """A span of each working day, in local time, the end excluded."""
 
     start: time
     end: time
 
     def on(self, day: date) -> tuple[datetime, datetime]:
-        """Its instants on a day."""
+        """Return the window's instants on a day."""
         return _instants(self.start, self.end, day)
 
 
-@lru_cache(maxsize=4096)  # the same days are asked for each of some hundred mailboxes
+@lru_cache(maxsize=4096)  # the same days are requested for each of some hundred mailboxes
 def _instants(start: time, end: time, day: date) -> tuple[datetime, datetime]:
     return at_time(day, start), at_time(day, end)
 
@@ -53,12 +58,12 @@ class Opening:
 
     at: datetime
     actor: str
-    """Whose sign-in it was."""
+    """The account that signed in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """Somebody is in charge over [since, until): the keeper, or who stands in."""
+    """Somebody is in charge over [since, until): the keeper, or a substitute."""
 
     holder: str
     since: datetime
@@ -69,16 +74,16 @@ class Charge:
 
 
 class Shut(StrEnum):
-    """What kept a mailbox shut."""
+    """The reasons for which a mailbox was closed."""
 
     NOT_ISSUED = "not_issued"
     SUSPENDED = "suspended"
     RECLAIMED = "reclaimed"
     DOWNTIME = "downtime"
     UNREADABLE = "unreadable"
-    """The mailbox's record is damaged: it lets nobody in."""
+    """The mailbox's record is damaged, so nobody can sign in."""
     UNLOGGED = "unlogged"
-    """The log of that time is past keeping, or the server did not run."""
+    """The log of that time is past its retention, or the server did not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +99,19 @@ class Closure:
 
 
 class Verdict(StrEnum):
-    """What became of one window of one day."""
+    """The outcome of one window on one day."""
 
     OPENED = "opened"
     MISSED = "missed"
     SHUT = "shut"
     """Explained by a closure."""
     PENDING = "pending"
-    """It is not over yet."""
+    """The window is not over yet."""
 
 
 @dataclass(slots=True)
 class Cell:
-    """One window of one day."""
+    """One window on one day."""
 
     day: date
     window: Window
@@ -114,27 +119,27 @@ class Cell:
     first: Opening | None = None
     """The first opening that counts."""
     others: list[Opening] = field(default_factory=list)
-    """The first of each person whose openings do not count."""
+    """The first opening of each person whose openings do not count."""
     shut: Shut | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What has to be known of one mailbox."""
+    """The circumstances of one mailbox that decide which openings count."""
 
     own: frozenset[str]
-    """Its own addresses: whoever signs in so has its password."""
+    """Its own addresses; an opening by one of them was made with its password."""
     charges: Sequence[Charge]
     closures: Sequence[Closure]
 
 
 def counts(how: str, setting: Counts) -> bool:
-    """Whether an event of the log is an opening under the setting."""
+    """Return whether a log event is an opening under the setting."""
     return setting is Counts.POLL or how in READING
 
 
 def working_days(first: date, last: date, calendar: WorkingDays) -> Iterator[date]:
-    """The days of a span on which the mailbox has to be opened."""
+    """Yield the days of a span on which the mailbox has to be opened."""
     day = first
     while day <= last:
         if not calendar.is_rest(day):
@@ -143,7 +148,7 @@ def working_days(first: date, last: date, calendar: WorkingDays) -> Iterator[dat
 
 
 class Tally:
-    """The cells of one mailbox over a span; openings are added in any order, each costs a look."""
+    """The cells of one mailbox over a span; openings may be added in any order."""
 
     def __init__(self, days: Iterable[date], windows: Sequence[Window], facts: Circumstances) -> None:
         self._facts = facts
@@ -151,7 +156,7 @@ class Tally:
         self._spans = {day: [window.on(day) for window in windows] for day in self._cells}
 
     def add(self, opening: Opening) -> None:
-        """One opening; those outside of every window, and on days of rest, change nothing."""
+        """Add an opening; one outside every window, or on a day of rest, changes nothing."""
         day = local_day(opening.at)
         for cell, (since, until) in zip(self._cells.get(day, ()), self._spans.get(day, ()), strict=True):
             if since <= opening.at < until:
@@ -175,7 +180,7 @@ class Tally:
         )
 
     def cells(self, now: datetime) -> list[Cell]:
-        """All of them with their verdicts as of `now`, by day and window."""
+        """Return all cells with their verdicts as of `now`, by day and window."""
         found = [cell for day in self._cells.values() for cell in day]
         for cell in found:
             self._judge(cell, now)

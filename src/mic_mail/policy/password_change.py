@@ -1,7 +1,7 @@
-"""Reg. 7.3.c, 6.4.a, 15.2: when a person has to choose a new password before the mailbox can be used.
+"""The times at which a person must choose a new password before using the mailbox.
 
-After an issue, a reset and a restore, until the person has chosen one; with `auth.password_age` also when the chosen
-one has grown too old. An imported mailbox keeps the password that its person already had.
+Reg. 7.3.c, 6.4.a, 15.2: after an issue, a reset and a restore, until the person has chosen one; with `auth.password_age` also
+when the chosen one has grown too old. An imported mailbox keeps the password that its person already had.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ DUE_AFTER = {
 
 
 def password_due(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
-    """The spans in which a password change is due."""
+    """Return the spans in which a password change is due."""
     turns = sorted(
         (f for f in facts if f.kind in DUE_AFTER or f.kind is FactKind.PASSWORD_SET),
         key=lambda f: (f.effective_at, f.seq),

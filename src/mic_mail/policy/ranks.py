@@ -1,9 +1,9 @@
-"""Reg. 6.4.c: the level of a position. A position that the table does not know is asked for, never guessed.
+"""The level of a position (Reg. 6.4.c). An unknown position is asked for, never guessed.
 
-In: the position as the personnel decision words it, and what the Centre has entered. Out: a `Level`, or None.
-Titles are compared word by word: a title covers the positions that begin with it, and of several titles the longest counts.
-Where the level depends on what somebody is the head of, the title says it: the Chánh Văn phòng Bộ is a department leader; a
-Chánh Văn phòng alone, or one of a Cục, is not known.
+In: the position as the personnel decision words it, and the Centre's own entries. Out: a `Level`, or None. Titles are compared
+word by word: a title covers the positions that begin with it, and the longest matching title counts. If the level depends on
+the body that somebody heads, the title names it: the Chánh Văn phòng Bộ is a department leader; a Chánh Văn phòng alone, or one
+of a Cục, is unknown.
 """
 
 import re
@@ -46,15 +46,15 @@ _DIVISION = (
     "staff",
 )
 Table = Mapping[str, Level | None]
-"""Title, as `title_of` writes it -> level; None: the Centre has said that it is not known."""
+"""Title, as `title_of` writes it -> level; None: the Centre has marked it as unknown."""
 BUILT_IN: Table = {**dict.fromkeys(_DEPARTMENT, Level.DEPARTMENT), **dict.fromkeys(_DIVISION, Level.DIVISION)}
-"""What holds where the Centre has entered nothing else."""
+"""The levels that hold unless the Centre has entered others."""
 _ACTING = ("quyền ", "q ", "phụ trách ")
-"""Who acts in a position leaves it with that position's level."""
+"""Prefixes of an acting position, which has that position's level."""
 
 
 def level_of(position: str, entered: Table | None = None) -> Level | None:
-    """The level of `position`; `entered` comes before what is built in."""
+    """Return the level of `position`; `entered` takes precedence over the built-in table."""
     table, title = {**BUILT_IN, **(entered or {})}, title_of(position)
     without = next((title.removeprefix(acting) for acting in _ACTING if title.startswith(acting)), None)
     for words in (title.split(), (without or "").split()):
@@ -65,5 +65,5 @@ def level_of(position: str, entered: Table | None = None) -> Level | None:
 
 
 def title_of(text: str) -> str:
-    """A title as the table holds and compares it: in lower case, words parted by single blanks, without points and commas."""
+    """Normalise a title for comparison: NFC, lower case, single blanks, no points or commas."""
     return " ".join(re.sub(r"[.,;]", " ", normalize("NFC", text).casefold()).split())

@@ -1,16 +1,16 @@
-"""What becomes of a mailbox after it was reclaimed (Reg. 6.4.c, 6.2): archived, kept for a time, freed.
+"""The steps after a mailbox was reclaimed (Reg. 6.4.c, 6.2): archived, kept for a time, freed.
 
-In: the mailbox's facts, since when it is reclaimed, what is on record of warnings, clock and holds, the instant. Out: how far
-it has come, and whether it may go on. Nothing is destroyed on the clock alone: freeing asks for a finished archive, the end of
-the days that were recorded with it, warnings that were sent, a clock that is trusted, and nobody who holds the mailbox. An
-operator may answer for the clock and for the warnings, never for the rest.
+In: the mailbox's facts, the instant of the reclaim, recorded warnings, clock marks and holds, the instant. Out: its progress,
+and whether it may go on. Nothing is destroyed on the clock alone: freeing requires a finished archive, the end of the retention
+recorded with it, warnings that were sent, a trusted clock, and no hold on the mailbox. An operator may answer for the clock and
+for the warnings, never for the rest.
 
-    reclaimed -> ARCHIVED (says until when it is kept) -> FREED -> ARCHIVE_DROPPED
-    undone by an issue: from reclaimed and archived at once, from freed with UNARCHIVED before it (`RETURNING` in between);
-    by a leave that is corrected or withdrawn likewise; an archive that cannot be had back is dropped in between, too
+    reclaimed -> ARCHIVED (records until when it is kept) -> FREED -> ARCHIVE_DROPPED
+    undone by an issue: directly from reclaimed and archived, from freed after UNARCHIVED (`RETURNING` in between);
+    by a corrected or withdrawn leave in the same way; an archive that cannot be restored is dropped in between, too
 
-An archive that was made before the mailbox was reclaimed does not count: it was open again in between, and has to be archived
-anew. Once it is freed the archive alone has its mail, and counts whatever day it is said to be reclaimed since.
+An archive made before the mailbox was reclaimed does not count: the mailbox was open again in between and must be archived
+anew. Once it is freed, only the archive has its mail, and it counts whatever day of the reclaim is recorded.
 """
 
 from collections.abc import Sequence
@@ -26,27 +26,27 @@ from mic_mail.policy.states import Span
 
 
 class Stage(StrEnum):
-    """How far a reclaimed mailbox has come."""
+    """The progress of a reclaimed mailbox."""
 
     RECLAIMED = "reclaimed"
     ARCHIVED = "archived"
     FREED = "freed"
     DROPPED = "dropped"
     RETURNING = "returning"
-    """Its content is being brought back from the archive; the clock leaves it alone."""
+    """Its content is being restored from the archive; the clock leaves it alone."""
 
 
 class Obstacle(StrEnum):
-    """What stands against freeing."""
+    """The obstacles to freeing a mailbox."""
 
     NOT_ARCHIVED = "not-archived"
     KEPT = "kept"
-    """Its days are not over."""
+    """Its retention is not over."""
     HELD = "held"
     """A legal hold or a running handover."""
     NOT_WARNED = "not-warned"
     CLOCK = "clock"
-    """The machine's clock has jumped, or the server was down: somebody has to look."""
+    """The machine's clock has jumped, or the server was down: an operator must check."""
 
 
 OBSTACLES = {
@@ -58,35 +58,35 @@ OBSTACLES = {
 }
 
 ANSWERED_FOR = frozenset({Obstacle.NOT_WARNED, Obstacle.CLOCK})
-"""What an operator may answer for, by a document."""
+"""The obstacles that an operator may answer for, by a document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A reclaimed mailbox on its way."""
+    """The progress of one reclaimed mailbox."""
 
     stage: Stage
     archived: Fact | None = None
 
     @property
     def archive(self) -> str | None:
-        """The archive's name, while there is one."""
+        """The archive's name, while it exists."""
         return self.archived.text("archive") if self.archived is not None and self.stage is not Stage.DROPPED else None
 
     @property
     def keep_until(self) -> date | None:
-        """The last day on which the mailbox can be had back at once."""
+        """The last day on which the mailbox can be restored without its archive."""
         day = self.archived.text("keep_until") if self.archived is not None else None
         return date.fromisoformat(day) if day else None
 
     @property
     def due_at(self) -> datetime | None:
-        """When it is to be freed."""
+        """The instant at which it is to be freed."""
         return None if self.keep_until is None else start_of(add_days(self.keep_until, 1))
 
 
 def course(facts: Sequence[Fact], reclaimed_at: datetime) -> Course:
-    """How far a mailbox has come that is reclaimed since then."""
+    """Return the progress of a mailbox reclaimed at `reclaimed_at`."""
     archived: Fact | None = None
     stage, returning = Stage.RECLAIMED, False
     for fact in facts:
@@ -111,13 +111,16 @@ def course(facts: Sequence[Fact], reclaimed_at: datetime) -> Course:
 
 
 def archives(facts: Sequence[Fact]) -> list[Fact]:
-    """The facts of the archives that there are: made, and not dropped."""
+    """Return the facts of the archives that exist: made, and not dropped."""
     dropped = {fact.text("archive") for fact in facts if fact.kind is FactKind.ARCHIVE_DROPPED}
     return [fact for fact in facts if fact.kind is FactKind.ARCHIVED and fact.text("archive") not in dropped]
 
 
 def is_empty(facts: Sequence[Fact]) -> bool:
-    """Whether the mailbox was freed and not issued since: there is no store to look after, and none must be made."""
+    """Return whether the mailbox was freed and not issued since.
+
+    It has no store then, and none must be created.
+    """
     for fact in reversed(facts):
         if fact.kind is FactKind.FREED:
             return True
@@ -127,12 +130,12 @@ def is_empty(facts: Sequence[Fact]) -> bool:
 
 
 def lies_in_archive(facts: Sequence[Fact]) -> bool:
-    """Whether the archive has the mailbox's mail, and the mailbox does not yet, or not all of it."""
+    """Return whether the archive has mail that the mailbox does not have, or not all of it yet."""
     return course(facts, FIRST_INSTANT).stage in {Stage.FREED, Stage.RETURNING}
 
 
 class Freed(Refused):
-    """The content of a mailbox was asked for that is deleted from the server."""
+    """The request is for the content of a mailbox deleted from the server."""
 
     def __init__(self, address: str) -> None:
         super().__init__(
@@ -146,13 +149,16 @@ class Freed(Refused):
 
 
 def must_be_there(address: str, facts: Sequence[Fact]) -> None:
-    """Refuse to look into a mailbox that was freed: to look would make an empty store, and say that it holds nothing."""
+    """Refuse to open a mailbox that was freed.
+
+    Opening it would create an empty store and report that it holds nothing.
+    """
     if is_empty(facts):
         raise Freed(address)
 
 
 def obstacles(way: Course, now: datetime, *, held: bool, warned: bool, clock_trusted: bool) -> list[Obstacle]:
-    """What stands against freeing the mailbox now, in the order of `Obstacle`."""
+    """Return the obstacles to freeing the mailbox now, in the order of `Obstacle`."""
     due = way.due_at
     found = {
         Obstacle.NOT_ARCHIVED: way.stage is Stage.RECLAIMED,
@@ -165,24 +171,27 @@ def obstacles(way: Course, now: datetime, *, held: bool, warned: bool, clock_tru
 
 
 CLOCK_STEP = ONE_DAY / 24
-"""How far the clock may be from the last instant on record: 1 hour."""
+"""The allowed distance of the clock from the last recorded instant: 1 hour."""
 
 
 def is_trusted(now: datetime, marked: datetime, newest_fact: datetime) -> bool:
-    """Whether the clock goes on from what is on record: the mark that the housekeeper renews, and the facts."""
+    """Return whether the clock continues from the record: the housekeeper's mark, and the facts."""
     return abs(now - marked) <= CLOCK_STEP and newest_fact <= now + CLOCK_STEP
 
 
 def keeps_until(now: datetime, keep_days: int) -> date:
-    """The last day on which a mailbox that was archived now is kept; today is not counted (Civil Code 2015, Article 147)."""
+    """Return the last day of retention of a mailbox archived at `now`.
+
+    Today is not counted (Civil Code 2015, Article 147).
+    """
     return add_days(local_day(now), keep_days)
 
 
 def recorded_warnings(mailbox_id: int, facts: Sequence[Fact], reason: Span, way: Course) -> list[list[str]]:
-    """What has to be on record as sent before the mailbox is freed: of each list one key.
+    """Return the notice keys of which, in each list, one must be recorded as sent before freeing.
 
-    That it would be freed, told to its unit or the Centre when it was archived; and where the clock reclaimed it, that it would
-    be reclaimed, told to its owner.
+    One notice tells the unit or the Centre, when the mailbox was archived, that it would be freed. If the clock reclaimed it,
+    another one warns the owner of the reclaim.
     """
     needed = [] if way.archived is None else [[recorded_key(mailbox_id, way.archived)]]
     if not any(fact.kind is FactKind.RECLAIMED and fact.seq in reason.fact_seqs for fact in facts):

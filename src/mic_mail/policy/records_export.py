@@ -1,8 +1,9 @@
-"""Reg. 11.4: documents are kept in a records system outside the mail system. Who may take a unit's mail out to there. Pure.
+"""Export of a unit's mail to the records system (Reg. 11.4). Pure.
 
-In: a mailbox's kind, who holds it, who acts, on whose request. Out: nothing, or a refusal. What a unit's mailbox holds is
-content that the Centre does not read (4.3): the basis is the request of the unit on record, and the second person is who holds
-the mailbox and asks for it, another one than the officer who acts. A personal mailbox opens by `content ask` alone.
+Documents are kept there, outside the mail system. In: a mailbox's kind, who holds it, who acts, on whose request. Out: nothing,
+or a refusal. The content of a unit's mailbox is not read by the Centre (4.3): the basis is the unit's recorded request, and the
+second person is the holder of the mailbox who asks, somebody other than the acting officer. A personal mailbox is opened by
+`content ask` only.
 """
 
 from collections.abc import Sequence
@@ -19,28 +20,28 @@ CLAUSE = "11.4"
 
 
 class ExportRefused(Refused):
-    """The mail stays where it is."""
+    """The export is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is taken out."""
+    """The messages to export."""
 
     folder: str | None = None
-    """One folder; None: all of them."""
+    """One folder; None: all folders."""
     since: date | None = None
-    """By the day on which a message came, on the ministry's calendar; both days belong to it."""
+    """Limits by the day on which a message arrived, on the ministry's calendar; both days are included."""
     until: date | None = None
     passed_on: bool | None = None
-    """Only what was passed on to the document system (12.3.c), only what was not; None: both."""
+    """Only messages passed on to the document system (12.3.c), or only those not passed on; None: both."""
 
     def has(self, day: date) -> bool:
-        """Whether mail that came on a day is among it."""
+        """Return whether mail that arrived on `day` is selected."""
         return (self.since is None or self.since <= day) and (self.until is None or day <= self.until)
 
 
 def must_be_exportable(kind: MailboxKind, document: str) -> None:
-    """Refuse a personal mailbox, and an export that no document asks for."""
+    """Refuse a personal mailbox, and an export without a document that asks for it."""
     if kind is MailboxKind.PERSONAL:
         raise ExportRefused(
             Text(
@@ -55,7 +56,7 @@ def must_be_exportable(kind: MailboxKind, document: str) -> None:
 
 
 def must_be_asked_for(asker: int, holders: Sequence[Hand], officer: Hand) -> None:
-    """Refuse where `asker` (a person) does not hold the mailbox now, or is the officer who acts."""
+    """Refuse if the person `asker` does not hold the mailbox now, or is the acting officer."""
     holder = next((each for each in holders if each.person_id == asker), None)
     if holder is None:
         raise ExportRefused(

@@ -1,10 +1,10 @@
-"""Reg. 12.4: units and individuals answer mail within 2 working days. Which mail waits for an answer, and until when.
+"""Mail that waits for an answer, and until when: within 2 working days (Reg. 12.4).
 
-In: what a message says of itself (`Incoming`), whose mailbox it is in, which messages its people have answered. Out: whether an
-answer is owed and when it is due. Pure.
+In: a message's own data (`Incoming`), whose mailbox it is in, which messages its people have answered. Out: whether an answer
+is due, and when. Pure.
 
-Answered is what a message of the mailbox, or of somebody who may use it, names in In-Reply-To or References (RFC 5322 §3.6.4),
-and what a mail program has marked as answered: some leave no other trace (POP3, a sent copy kept on the PC).
+A message counts as answered if a message of the mailbox, or of somebody who may use it, names it in In-Reply-To or References
+(RFC 5322 §3.6.4), or if a mail program has marked it as answered: some leave no other trace (POP3, a sent copy kept on the PC).
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -17,7 +17,7 @@ from mic_mail.policy.calendar import WorkingDays
 CLAUSE = "12.4"
 WORKING_DAYS = 2
 DAYS_BACK = 30
-"""What came earlier is not asked for any more: a list that nobody can work off urges nobody."""
+"""The age in days beyond which messages are not reported; a list too long to work off urges nobody."""
 
 _NOBODY = frozenset({"noreply", "no-reply", "donotreply", "do-not-reply", "no_reply", "mailer-daemon"})
 """Local parts of senders that read no answers."""
@@ -25,7 +25,7 @@ _BULK = frozenset({"bulk", "list", "junk"})
 
 
 class Addressed(StrEnum):
-    """Setting `reply.addressed`: who owes an answer."""
+    """Setting `reply.addressed`: the recipients that have to answer."""
 
     TO = "to"
     TO_AND_CC = "to_and_cc"
@@ -33,7 +33,7 @@ class Addressed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReplySettings:
-    """How the clause is read here."""
+    """The configured reading of the clause."""
 
     addressed: Addressed = Addressed.TO
     skip_bulk: bool = True
@@ -43,7 +43,7 @@ class ReplySettings:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A message as far as it matters; addresses and names of fields in lower case."""
+    """A message with the facts that matter here; addresses and field names in lower case."""
 
     message_id: str
     sender: str
@@ -51,19 +51,21 @@ class Incoming:
     cc: frozenset[str]
     received_at: datetime
     is_marked: bool
-    """\\Answered or $Answered."""
+    """Marked as \\Answered or $Answered."""
     is_automatic: bool
     is_foreign: bool = False
-    """It was delivered here and nobody had signed in to send it: anybody may have written what stands in From."""
+    """Set if it was delivered here without a sign-in, so that anybody may have written its From."""
 
     def is_from(self, own: Collection[str]) -> bool:
-        """Whether one of these addresses, which are of this server, wrote it, and not only somebody who says so."""
+        """Return whether one of these addresses of this server wrote it, and not somebody who claims so."""
         return self.sender in own and not self.is_foreign
 
 
 def is_automatic(fields: Mapping[str, str], sender: str) -> bool:
-    """Whether nobody waits for an answer: automatic mail, lists, bulk mail, reports of delivery and reading, senders that read
-    nothing (RFC 3834 §5, RFC 2919, RFC 2369, RFC 3462, RFC 8098). `fields`: the first of each name, in lower case.
+    """Return whether nobody waits for an answer to a message.
+
+    That holds for automatic mail, lists, bulk mail, reports of delivery and reading, and senders that read nothing (RFC 3834
+    §5, RFC 2919, RFC 2369, RFC 3462, RFC 8098). `fields`: the first field of each name, in lower case.
     """
     return (
         fields.get("auto-submitted", "no").partition(";")[0].strip() != "no"
@@ -77,7 +79,10 @@ def is_automatic(fields: Mapping[str, str], sender: str) -> bool:
 
 
 def owes_answer(message: Incoming, own: Collection[str], unit: Collection[str], settings: ReplySettings) -> bool:
-    """Whether the mailbox with the addresses `own` has to answer; `unit`: the addresses of the same unit's mailboxes."""
+    """Return whether the mailbox with the addresses `own` has to answer.
+
+    `unit`: the addresses of the same unit's mailboxes.
+    """
     named = message.to | message.cc if settings.addressed is Addressed.TO_AND_CC else message.to
     return (
         not named.isdisjoint(own)
@@ -88,19 +93,19 @@ def owes_answer(message: Incoming, own: Collection[str], unit: Collection[str], 
 
 
 def is_answered(message: Incoming, named: Collection[str]) -> bool:
-    """Whether somebody has; `named`: the message ids that answers name."""
+    """Return whether somebody has answered; `named`: the message ids that answers name."""
     return message.is_marked or (bool(message.message_id) and message.message_id in named)
 
 
 def due_at(message: Incoming, calendar: WorkingDays, closes: time) -> datetime:
-    """The end of office hours of the 2nd working day after it came."""
+    """Return the end of office hours of the 2nd working day after arrival."""
     return calendar.deadline(message.received_at, WORKING_DAYS, closes)
 
 
 def unanswered(
     messages: Iterable[Incoming], own: Collection[str], unit: Collection[str], named: Collection[str], settings: ReplySettings
 ) -> list[Incoming]:
-    """Those that wait for an answer, oldest first; a message that lies in two folders waits once."""
+    """Return the messages that wait for an answer, oldest first; one in two folders appears once."""
     waiting: dict[str, Incoming] = {}
     answered: set[str] = set()
     for number, message in enumerate(messages):

@@ -1,11 +1,11 @@
-"""Reg. 6.2, 7.3, 14.4, 15.2, 18: what may be asked of the Centre, what a request says, by when it is answered, what follows.
+"""Requests to the Centre: their kinds, required items, deadlines and states.
 
-In: what is asked, by whom, how and when it was received, the working calendar. Out: a refusal with its clause, a deadline, or
-the states that may come next. Pure.
+Reg. 6.2, 7.3, 14.4, 15.2, 18. In: the request, who made it, how and when it was received, the working calendar. Out: a refusal
+with its clause, a deadline, or the states that may follow. Pure.
 
-The regulation has one deadline: a suspended mailbox is restored one working day after receipt (7.3.b). For the others the
-Centre has a target of its own (`request.target_days`), which is said to be so wherever it is shown. Neither is stored: both
-follow from the day of receipt and the calendar as it is on record, so a changed calendar moves every open deadline.
+The regulation has one deadline: a suspended mailbox is restored one working day after receipt (7.3.b). For all other requests
+the Centre has a target of its own (`request.target_days`), which is labelled as such wherever it is shown. Neither is stored:
+both follow from the day of receipt and the recorded calendar, so a changed calendar moves every open deadline.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,22 +18,22 @@ from mic_mail.policy.calendar import WorkingDays
 
 CLAUSE = "6.2"
 RESTORE_DAYS = 1
-"""Working days, Reg. 7.3.b."""
+"""In working days, Reg. 7.3.b."""
 
 
 class Channel(StrEnum):
-    """By which way a request came (Reg. 6.2, 7.3.a)."""
+    """The channels by which a request arrives (Reg. 6.2, 7.3.a)."""
 
     LETTER = "letter"
     MAIL = "mail"
-    """From the unit's mailbox, inside the system."""
+    """From the unit's mailbox, within the system."""
     FAX = "fax"
     TELEPHONE = "telephone"
     MEETING = "meeting"
 
 
 class Kind(StrEnum):
-    """What is asked for."""
+    """The kinds of requests."""
 
     ISSUE = "issue"
     TRANSFER = "transfer"
@@ -43,75 +43,84 @@ class Kind(StrEnum):
     GROUP = "group"
     ALIAS = "alias"
     CHANGE = "change"
-    """Of a person, a mailbox's address or the unit itself (Reg. 6.2)."""
+    """A change of a person, of a mailbox's address or of the unit itself (Reg. 6.2)."""
     CORRECTION = "correction"
-    """Of the directory, or of the unit's list (Reg. 6.5, 14.3); one that names the right value is a change."""
+    """A correction of the directory, or of the unit's list (Reg. 6.5, 14.3).
+
+    If it names the right value, it is carried out as a change.
+    """
     PROBLEM = "problem"
-    """Reg. 18: told to the Centre, which collects them."""
+    """A problem reported to the Centre, which collects them (Reg. 18)."""
     INCIDENT = "incident"
-    """Reg. 14.4: recorded at once in the register of incidents."""
+    """An incident, recorded immediately in the register of incidents (Reg. 14.4)."""
     OTHER = "other"
 
 
 class State(StrEnum):
-    """How far a request is."""
+    """The state of a request."""
 
     OPEN = "open"
     APPROVED = "approved"
-    """Agreed to, and somebody's work; only of kinds that this server does not do by itself."""
+    """Agreed to, and to be done by hand; only for kinds that this server does not carry out itself."""
     REFUSED = "refused"
     DONE = "done"
     WITHDRAWN = "withdrawn"
 
 
 class Item(StrEnum):
-    """What a request can name, beside who asks and how."""
+    """The items that a request can name, beside its asker and channel."""
 
     NAME = "name"
-    """Of the person, or of the group."""
+    """The name of the person, or of the group."""
     ADDRESS = "address"
-    """The mailbox that it is about."""
+    """The mailbox that the request is about."""
     POSITION = "position"
     LEVEL = "level"
     EMPLOYMENT = "employment"
     CONTRACT_FROM = "contract_from"
     CONTRACT_UNTIL = "contract_until"
     DAY = "day"
-    """The official day of a leave, the day from which a change holds."""
+    """The official day of a leave, or the day from which a change holds."""
     CAUSE = "cause"
     CHOSEN = "chosen"
-    """The address that is wanted."""
+    """The requested address."""
     NEW_NAME = "new_name"
-    """Of the person, or of the unit where neither a person nor a mailbox is named."""
+    """The new name of the person, or of the unit if neither a person nor a mailbox is named."""
     NEW_SYMBOL = "new_symbol"
     PARENT = "parent"
-    """Symbol of the unit above."""
+    """The symbol of the unit above."""
     INTO = "into"
-    """Symbol of the unit in which the asking one ends."""
+    """The symbol of the unit that the asking unit is merged into."""
     GIVES = "gives"
-    """What goes from the asking unit to others, `WHAT=SYMBOL` each: an address, a person's name, or the symbol of a part."""
+    """The parts that go from the asking unit to others, `WHAT=SYMBOL` each.
+
+    WHAT is an address, a person's name, or the symbol of a part.
+    """
     REST = "rest"
-    """Symbol of the unit to which all else goes: the asking one ends."""
+    """The symbol of the unit to which all else goes; the asking unit ends."""
     CLOSES = "closes"
-    """Symbol of the unit that ends, the asking one or a part of it that has nothing left."""
+    """The symbol of the unit that ends: the asking unit, or a part of it that has nothing left."""
     DOMAIN = "domain"
-    """Under which the unit's mailboxes get their addresses."""
+    """The domain under which the unit's mailboxes get their addresses."""
     NOTE = "note"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one kind has to name, by which clause."""
+    """The required items of one kind of request, and its clause."""
 
     clause: str
     needs: tuple[Item, ...] = ()
     acts: bool = False
-    """Its approval is the act: this server does it."""
+    """Set if its approval is the act: this server carries it out."""
     channels: frozenset[Channel] = frozenset(Channel)
 
 
 WRITTEN = frozenset({Channel.LETTER, Channel.MAIL})
-"""Reg. 15.2: by letter or from the unit's mailbox; 6.2 likewise. 7.3.a takes telephone and fax too, for a restore."""
+"""The channels in writing: by letter or from the unit's mailbox (Reg. 15.2, 6.2).
+
+7.3.a also allows telephone and fax, for a restore.
+"""
 
 RULES: Mapping[Kind, Rule] = {
     Kind.ISSUE: Rule("6.4.a", (Item.NAME, Item.POSITION, Item.EMPLOYMENT), acts=True, channels=WRITTEN),
@@ -133,15 +142,15 @@ OF_PEOPLE = frozenset(
         Item.NEW_NAME, Item.POSITION, Item.LEVEL, Item.EMPLOYMENT, Item.CONTRACT_FROM, Item.CONTRACT_UNTIL, Item.CHOSEN,
     }
 )  # fmt: skip
-"""What of a person or mailbox may become another thing."""
+"""The items by which a person or mailbox can be changed."""
 REORGANISED = {
     frozenset({Item.INTO}): Text("sáp nhập", "a merger"),
     frozenset({Item.GIVES, Item.REST}): Text("chia, tách", "a split"),
     frozenset({Item.CLOSES}): Text("kết thúc đơn vị", "the end of a unit"),
 }
-"""What is a change of its own, by its items."""
+"""The changes that are requests of their own, by their items."""
 OF_UNITS = frozenset({Item.NEW_NAME, Item.NEW_SYMBOL, Item.PARENT, Item.DOMAIN}.union(*REORGANISED))
-"""What of the asking unit may."""
+"""The items by which the asking unit can be changed."""
 
 NEXT: Mapping[State, frozenset[State]] = {
     State.OPEN: frozenset({State.APPROVED, State.REFUSED, State.DONE, State.WITHDRAWN}),
@@ -151,7 +160,7 @@ NEXT: Mapping[State, frozenset[State]] = {
     State.WITHDRAWN: frozenset(),
 }
 PENDING = frozenset(state for state, following in NEXT.items() if following)
-"""Somebody still has to do something about it."""
+"""The states in which a request still waits for somebody."""
 
 KINDS: Mapping[Kind, Text] = {
     Kind.ISSUE: Text("cấp mới", "issue"),
@@ -205,38 +214,38 @@ ITEMS: Mapping[Item, Text] = {
 
 
 class RequestRefused(Refused):
-    """A request that may not be filed, or a step that may not follow."""
+    """The request may not be filed, or the step is not allowed."""
 
 
 class Incomplete(BadInput):
-    """A request that does not say what its kind has to say."""
+    """The request lacks an item that its kind requires."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filing:
-    """A request as it comes, before it is on record."""
+    """A request as received, before it is recorded."""
 
     kind: Kind
     channel: Channel
     asker: str
-    """Name of who asks, for a person or for the unit."""
+    """The name of the person who asks, for a person or for the unit."""
     unit_id: int
     received_at: datetime
     document: str | None = None
     document_date: date | None = None
     items: Mapping[Item, str] = field(default_factory=dict)
-    """Days as ISO 8601, codes as codes."""
+    """Days in ISO 8601, codes as codes."""
 
     @property
     def subject(self) -> str:
-        """Whom or what it is about, in short."""
+        """The subject of the request, abbreviated."""
         named = (self.items.get(item) for item in (Item.ADDRESS, Item.NAME, Item.NEW_NAME, Item.NOTE))
         return next((text for text in named if text), "")[:80]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request on record."""
+    """A recorded request."""
 
     request_id: int
     filing: Filing
@@ -244,16 +253,16 @@ class Request:
     opened_by: str
     opened_at: datetime
     batch: str | None = None
-    """What the rows of one mail or file have in common."""
+    """The batch: the same for all rows of one message or file."""
     row: int | None = None
     handler: str | None = None
     handled_at: datetime | None = None
     result: str | None = None
     hindrance: Text | None = None
-    """Why its act could not be done the last time that somebody approved it."""
+    """The reason why its act failed when it was last approved."""
     person_id: int | None = None
     mailbox_id: int | None = None
-    """The mailbox that it led to."""
+    """The mailbox that resulted from it."""
 
     @property
     def kind(self) -> Kind:
@@ -264,12 +273,12 @@ class Request:
 
     @property
     def basis(self) -> str:
-        """What an act on it rests on: the document, or the number in this register."""
+        """The basis of an act on the request: its document, or its number in this register."""
         return self.filing.document or f"YC-{self.request_id}"
 
 
 def changes_of(filing: Filing) -> frozenset[Item]:
-    """What a change, or a correction that says what is right, wants to be another thing."""
+    """Return the items that a change, or a correction with the right value, alters."""
     if filing.kind not in {Kind.CHANGE, Kind.CORRECTION}:
         return frozenset()
     allowed = OF_PEOPLE if is_of_a_person(filing) else OF_UNITS
@@ -277,17 +286,17 @@ def changes_of(filing: Filing) -> frozenset[Item]:
 
 
 def is_of_a_person(filing: Filing) -> bool:
-    """Whether a change is about a person or a mailbox, and not about the asking unit itself."""
+    """Return whether a change is about a person or a mailbox, and not about the asking unit itself."""
     return bool(filing.items.get(Item.ADDRESS) or filing.items.get(Item.NAME))
 
 
 def acts(filing: Filing) -> bool:
-    """Whether its approval is the act; else somebody does it by hand."""
+    """Return whether the approval is the act; otherwise somebody does it by hand."""
     return RULES[filing.kind].acts or bool(changes_of(filing))
 
 
 def check(filing: Filing) -> None:
-    """Refuse what lacks something that its kind has to say, or came by a way that its clause does not allow."""
+    """Refuse a request that lacks a required item, or came by a channel that its clause does not allow."""
     rule = RULES[filing.kind]
     if not filing.asker.strip():
         raise Incomplete(Text("Thiếu người đề nghị.", "Who asks is missing."), clause="7.3.a")
@@ -302,7 +311,7 @@ def check(filing: Filing) -> None:
         )
     if filing.channel is Channel.LETTER and not (filing.document or "").strip():
         raise Incomplete(Text("Thiếu số văn bản.", "The number of the letter is missing."), clause=CLAUSE)
-    needs = () if changes_of(filing) else rule.needs  # a correction that names the right value needs no other words
+    needs = () if changes_of(filing) else rule.needs  # a correction that names the right value needs no other items
     missing = [ITEMS[item] for item in needs if not filing.items.get(item, "").strip()]
     if missing:
         raise Incomplete(
@@ -318,7 +327,7 @@ def check(filing: Filing) -> None:
 
 
 def _check_change(filing: Filing) -> None:
-    """Refuse a change that says nothing new, or says it of the wrong thing."""
+    """Refuse a change that alters nothing, or has items that do not belong to its subject."""
     wanted, meant = changes_of(filing), OF_PEOPLE | OF_UNITS
     stray = [ITEMS[item] for item in Item if item in meant - wanted and filing.items.get(item, "").strip()]
     if stray:
@@ -362,23 +371,26 @@ def check_step(request: Request, to: State) -> None:
 
 
 def deadline(filing: Filing, calendar: WorkingDays, closes: time, target_days: int) -> datetime:
-    """Until when it has to be answered: Reg. 7.3.b for a restore, else the Centre's own target."""
+    """Return the deadline for the answer: Reg. 7.3.b for a restore, otherwise the Centre's own target."""
     days = RESTORE_DAYS if filing.kind is Kind.RESTORE else target_days
     return calendar.deadline(filing.received_at, days, closes)
 
 
 def deadline_clause(kind: Kind) -> str | None:
-    """The clause that sets the deadline; None: a target of our own."""
+    """Return the clause that sets the deadline; None: it is the Centre's own target."""
     return "7.3.b" if kind is Kind.RESTORE else None
 
 
 def overdue(request: Request, due: datetime, now: datetime) -> bool:
-    """Whether it waits although its deadline is past."""
+    """Return whether the request still waits after its deadline."""
     return request.state in PENDING and now > due
 
 
 def earlier(requests: Iterable[Request], before: datetime, number: int | None) -> Iterable[Request]:
-    """Reg. 5.4.a: the open requests for an issue that were received before; of the same instant those with smaller numbers."""
+    """Yield the open requests for an issue that were received before this one (Reg. 5.4.a).
+
+    Of those received at the same instant, the ones with smaller numbers.
+    """
     for request in requests:
         if request.kind is Kind.ISSUE and request.state in PENDING and request.request_id != number:
             at = request.filing.received_at

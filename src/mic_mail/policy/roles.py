@@ -1,14 +1,14 @@
-"""Reg. 6.1, 4.3: who may do what as an administrator. Only the Centre issues, changes, reclaims.
+"""The roles of administrators and their rights (Reg. 6.1, 4.3).
 
-In: the officers on record, who acts, an instant, the tree of units. Out: the officer as whom somebody acts, or
-`NotAuthorised`. Pure.
+Only the Centre issues, changes, reclaims. In: the recorded officers, who acts, an instant, the tree of units. Out: the officer
+as whom somebody acts, or `NotAuthorised`. Pure.
 
 A unit's administrator files the unit's requests and reads what concerns the unit and those below it; an auditor reads
-everything but content and changes nothing. Content of others' mailboxes nobody reads by his role: that takes a basis on record
-and a second person (`policy.access`).
+everything but content and changes nothing. No role allows reading the content of others' mailboxes: that requires a recorded
+basis and a second person (`policy.content_access`).
 
-Before anybody is on record the server has just been installed: whoever can run its commands is the Centre until the first
-officer is entered. From then on some officer of the Centre serves at every instant to come.
+Until an officer is recorded, the server counts as just installed: whoever can run its commands is the Centre. From then on some
+officer of the Centre must serve at every future instant.
 """
 
 import unicodedata
@@ -24,7 +24,7 @@ LONGEST_LOGIN = 255
 
 
 class Role(StrEnum):
-    """What an officer is."""
+    """The roles of officers."""
 
     CENTRE = "centre"
     UNIT = "unit"
@@ -32,7 +32,7 @@ class Role(StrEnum):
 
 
 class Right(StrEnum):
-    """What an act asks for."""
+    """The rights that acts require."""
 
     ACT = "act"
     """To change anything: mailboxes, people, units, the calendar, officers."""
@@ -53,10 +53,13 @@ RIGHTS = {
 
 @dataclass(frozen=True, slots=True)
 class Officer:
-    """The term of one officer; `unit_id` says for which unit a unit's administrator is there, and all units below it."""
+    """The term of one officer.
+
+    `unit_id`: the unit of a unit's administrator, who also acts for all units below it.
+    """
 
     login: str
-    """As the machine knows the person."""
+    """The person's login on the machine."""
     full_name: str
     role: Role
     unit_id: int | None
@@ -64,28 +67,31 @@ class Officer:
     until: datetime | None = None
     document: str | None = None
     person_id: int | None = None
-    """Who that is in the directory, where it is known."""
+    """The number of the officer in the directory, if known."""
 
     def serves(self, instant: datetime) -> bool:
-        """Whether the term has begun and is not over."""
+        """Return whether the term has begun and is not over."""
         return self.since <= instant and (self.until is None or instant < self.until)
 
     def meets(self, other: "Officer") -> bool:
-        """Whether both terms hold at some instant."""
+        """Return whether both terms hold at some instant."""
         return (self.until is None or other.since < self.until) and (other.until is None or self.since < other.until)
 
 
 class NotAuthorised(Refused):
-    """The actor is no officer, or none whose role allows the act."""
+    """The actor is no officer, or has no role that allows the act."""
 
 
 # ------------------------------------------------------------ logins
 
 
 def tidy_login(text: str) -> str:
-    """A login as it is kept and compared: in NFC. `BadInput` for what cannot be told from another one when it is read."""
+    """Return a login in the form stored and compared: NFC.
+
+    `BadInput` for one that a reader cannot distinguish from another.
+    """
     login = unicodedata.normalize("NFC", text)
-    odd = [letter for letter in login if unicodedata.category(letter)[0] in "CZ"]  # controls, invisible ones, blanks
+    odd = [letter for letter in login if unicodedata.category(letter)[0] in "CZ"]  # control characters, invisible ones, blanks
     if not login or odd or len(login) > LONGEST_LOGIN:
         raise BadInput(
             Text(f"Tên đăng nhập “{text}” không dùng được.", f"This is no login: {in_ascii(text)}."),
@@ -98,15 +104,15 @@ def tidy_login(text: str) -> str:
 
 
 def officer_of(officers: Iterable[Officer], login: str, now: datetime) -> Officer | None:
-    """The officer of this login whose term it is; of several terms the one that was entered last."""
+    """Return the officer of this login whose term holds; of several, the one entered last."""
     serving = [officer for officer in officers if officer.login == login and officer.serves(now)]
     return serving[-1] if serving else None
 
 
 def must_not_pose(officers: Sequence[Officer], login: str, actor: str, *, automatic: bool) -> None:
-    """Whoever sits at the machine acts under the own name; what runs by itself (`automatic`) names an officer.
+    """Refuse an act under another's name; only automatic processes (`automatic`) may name an officer.
 
-    An account that is, was or will be an officer's is a person's. While no officer is on record, names mean nothing yet.
+    An account that is, was or will be an officer's is a person's. While no officer is recorded, names mean nothing yet.
     """
     if officers and actor != login and (not automatic or any(officer.login == login for officer in officers)):
         raise NotAuthorised(
@@ -122,7 +128,7 @@ _SIGN_IN = Text("Đăng nhập vào máy này bằng tài khoản của cán b�
 
 
 def _root_access(officers: Sequence[Officer], now: datetime) -> Text:
-    """What root does who is no officer: it names one, and is told who there is."""
+    """Return the advice for root, who is no officer: name one, of those listed."""
     logins = dict.fromkeys(each.login for each in officers if each.role is Role.CENTRE and each.serves(now))
     named = ", ".join(logins)
     return Text(
@@ -132,7 +138,7 @@ def _root_access(officers: Sequence[Officer], now: datetime) -> Text:
 
 
 def admit(officers: Sequence[Officer], login: str, right: Right, now: datetime, *, automatic: bool = False) -> Officer | None:
-    """The officer whose `right` `login` uses, if only for one unit; None while no officer is on record."""
+    """Return the officer whose `right` `login` uses, at least for one unit; None while none is recorded."""
     if not officers:
         return None
     officer = officer_of(officers, login, now)
@@ -164,7 +170,7 @@ def authorise(
     units: frozenset[int] | None = None,
     automatic: bool = False,
 ) -> Officer | None:
-    """The officer whose `right` `login` uses for an act; None while no officer is on record.
+    """Return the officer whose `right` `login` uses for an act; None while no officer is recorded.
 
     `units`: the unit that the act concerns and those above it; None: it concerns the whole ministry.
     """
@@ -181,7 +187,7 @@ def authorise(
 
 
 def units_above(parents: Mapping[int, int | None], unit_id: int) -> frozenset[int]:
-    """The unit and those that it is part of. A tree that bites its own tail ends where it does."""
+    """Return the unit and those above it; a cycle in the tree ends the walk."""
     found: set[int] = set()
     at: int | None = unit_id
     while at is not None and at not in found:
@@ -191,7 +197,7 @@ def units_above(parents: Mapping[int, int | None], unit_id: int) -> frozenset[in
 
 
 def units_below(parents: Mapping[int, int | None], unit_id: int) -> frozenset[int]:
-    """The unit and those that are part of it."""
+    """Return the unit and those below it."""
     return frozenset(each for each in parents if unit_id in units_above(parents, each)) | {unit_id}
 
 
@@ -199,7 +205,7 @@ def units_below(parents: Mapping[int, int | None], unit_id: int) -> frozenset[in
 
 
 def must_fit(officers: Sequence[Officer], new: Officer) -> None:
-    """Refuse a second term of the same login at the same time: nobody could say as what it acts then."""
+    """Refuse a second term of the same login at the same time: its role would be ambiguous."""
     if any(each.login == new.login and each.meets(new) for each in officers):
         raise NotAuthorised(
             Text(f"{new.login} đã là cán bộ trong thời gian này.", "This login is an officer at that time already."),
@@ -209,8 +215,10 @@ def must_fit(officers: Sequence[Officer], new: Officer) -> None:
 
 
 def must_be_a_persons(login: str, server_account: str) -> None:
-    """Refuse `root` and the account that the server runs as: what they do names no person, and an account that was an
-    officer's could name no other one."""
+    """Refuse `root` and the account that the server runs as, which name no person.
+
+    An account that was an officer's could not name another officer, either.
+    """
     if login in ("root", server_account):
         raise NotAuthorised(
             Text(f"{login} không phải là tài khoản của một người.", f"{in_ascii(login)} is no person's own login."),
@@ -238,7 +246,10 @@ def must_be_known(login: str, knows: Callable[[str], bool]) -> None:
 
 
 def must_leave_a_way(before: Sequence[Officer], after: Sequence[Officer], now: datetime, knows: Callable[[str], bool]) -> None:
-    """Refuse to leave none of the Centre who can sign in to this machine, today or on a day to come, where one could before."""
+    """Refuse a change that leaves no officer of the Centre who can sign in to this machine.
+
+    This applies today and on any future day, if one could before.
+    """
     known_before, known_after = ([each for each in terms if knows(each.login)] for terms in (before, after))
     edges = {edge for each in after for edge in (each.since, each.until) if edge is not None and edge > now}
     for instant in {now, *edges}:
@@ -257,7 +268,10 @@ def must_leave_a_way(before: Sequence[Officer], after: Sequence[Officer], now: d
 
 
 def must_keep_centre(officers: Sequence[Officer], now: datetime) -> None:
-    """Refuse a list of officers by which at some instant from `now` on none of the Centre serves: nobody could enter one."""
+    """Refuse a list by which, at some instant from `now` on, no officer of the Centre serves.
+
+    Nobody could enter one then.
+    """
     edges = {edge for each in officers for edge in (each.since, each.until) if edge is not None and edge > now}
     if all(_centre_serves(officers, instant) for instant in {now, *edges}):
         return

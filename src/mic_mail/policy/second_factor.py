@@ -1,9 +1,9 @@
-"""Whether a mailbox has a second factor, and what that closes (docs/decisions/0083).
+"""The second factor of a mailbox, and the facts that end it (docs/decisions/0083).
 
 In: a mailbox's facts. Out: the fact by which its page asks for a code, or None. Pure.
 
-A factor ends when it is removed, and with what gives the mailbox into other hands: a finished handover (Reg. 12.3.d), another
-issue (6.4.a). A new password, a suspension and a restore leave it: the device is still its owner's.
+A factor ends when it is removed, and with anything that gives the mailbox into other hands: a finished handover (Reg. 12.3.d),
+another issue (6.4.a). A new password, a suspension and a restore leave it: the device still belongs to the owner.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _ENDS = frozenset({FactKind.SECOND_FACTOR_REMOVED, FactKind.HANDOVER_FINISHED, F
 
 
 def second_factor(facts: Sequence[Fact]) -> Fact | None:
-    """The fact that set the factor that the mailbox has; None: it has none."""
+    """Return the fact that set the mailbox's present factor; None: it has none."""
     for fact in reversed(facts):
         if fact.kind is FactKind.SECOND_FACTOR_SET:
             return fact

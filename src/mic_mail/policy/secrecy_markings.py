@@ -1,25 +1,25 @@
-"""Which words mark a document as secret (Reg. 4.1), and which are ordinary words of the language. Pure.
+"""Detection of secrecy markings in text (Reg. 4.1), apart from ordinary words. Pure.
 
-In: text in NFC and as it looks (`lookalikes`), line by line as a reader sees it (cells of a row parted by tabs); a title; the
-name of a file. Out: a `Marking` (the degree, and what kind of place it stood in) or None. Never here: the text itself, formats,
+In: text in NFC and as it looks (`confusables`), line by line as a reader sees it (cells of a row separated by tabs); a title; a
+file name. Out: a `Marking` (the degree, and the kind of place it stood in) or None. Never here: the text itself, formats,
 files.
 
-A marking is what somebody puts on a document, not what a document talks about:
+A marking is put on a document; it is not what a document talks about:
 
     stamp       a line, or a cell of a table, that is nothing but the degree: MẬT, TỐI MẬT, TUYỆT MẬT, with frames, the number
-                of the copy, an urgency, `CẤM SAO CHỤP` beside it; behind a document's number also in brackets: `Số: 5/BC (Mật)`
-    field       `Độ mật: Tối mật` and its kin, a box that is ticked (`☒ Mật`)
-    title       of subjects and titles: a tag (`[MẬT]`, `(Tối mật)`), or the degree in front or behind, set off
-    file name   likewise
+                of the copy, an urgency, `CẤM SAO CHỤP` beside it; after a document's number also in brackets: `Số: 5/BC (Mật)`
+    field       `Độ mật: Tối mật` and variants, a box that is ticked (`☒ Mật`)
+    title       of subjects and titles: a tag (`[MẬT]`, `(Tối mật)`), or the degree at either end, set off
+    file name   the same as in a title
 
-Words in running text are none: `bảo mật`, `bí mật`, `mật khẩu`, `mật ong`, `tuyệt mật` in a novel, rules about `tài liệu mật`.
-Nor are several degrees side by side, which is a list; nor `CONFIDENTIAL` and `SECRET`, which Vietnamese law does not know. In
-other than capitals a stamp counts in the head of an official letter or in a margin only. Without diacritics only what can be
-read in one way: `TOI MAT`, `[MAT]`, `Do mat: Mat`, but neither `mat` (mất, mặt, mắt, mát) nor `toi mat dien thoai`.
+Words in running text are not markings: `bảo mật`, `bí mật`, `mật khẩu`, `mật ong`, `tuyệt mật` in a novel, rules about `tài
+liệu mật`. Nor are several degrees side by side, which form a list; nor `CONFIDENTIAL` and `SECRET`, which Vietnamese law does
+not know. A stamp not in capitals counts only in the head of an official letter or in a margin. Without diacritics only
+unambiguous spellings count: `TOI MAT`, `[MAT]`, `Do mat: Mat`, but neither `mat` (mất, mặt, mắt, mát) nor `toi mat dien thoai`.
 Text that was typed for TCVN3 and VNI fonts is read as it looks.
 
-Strangers write what is judged, and the event loop waits: no rule may have many ways to read the same line (`_tail_ends`), so
-runs that cannot be given back are possessive. See docs/decisions/0053-what-is-a-marking.md.
+The text comes from unauthenticated senders, and the event loop waits for the result: no rule may have many ways to read the
+same line (`_tail_ends`), so runs that need no backtracking are possessive. See docs/decisions/0053-what-is-a-marking.md.
 """
 
 import re
@@ -35,11 +35,11 @@ class Degree(StrEnum):
 
     CONFIDENTIAL = "confidential"
     SECRET = "secret"  # noqa: S105 - a degree, not a password
-    TOP_SECRET = "top-secret"  # noqa: S105 - likewise
+    TOP_SECRET = "top-secret"  # noqa: S105 - a degree, not a password
 
 
 class Place(StrEnum):
-    """Where a marking stood."""
+    """The places of markings."""
 
     SUBJECT = "subject"
     TITLE = "title"
@@ -50,7 +50,7 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Marking:
-    """What was found; never the words."""
+    """A marking that was found; never its words."""
 
     degree: Degree
     place: Place
@@ -59,23 +59,23 @@ class Marking:
 RANK = {degree: rank for rank, degree in enumerate(Degree)}
 
 MAX_LINE = 400
-"""Characters; a longer line is a paragraph, and its head is looked at."""
+"""In characters; a longer line is a paragraph, of which only the beginning is checked."""
 MAX_TITLE = 1000
 _HEAD_LINES, _HEAD_SEEN = 15, 25
 _LIST_REACH, _BODY_REACH = 3, 4
 _REGISTER_CELLS = 4
-"""A row of so many cells is an entry of a register, which says what other documents are."""
+"""A row of this many cells is an entry of a register, which describes other documents."""
 
 # --- words ------------------------------------------------------------------------------------------------------------
 
 _S = r"[ \u00a0\u00ad\u200b.]{0,3}"
-"""Between letters that are spaced out for looks, or torn apart by a PDF."""
+"""Gaps between letters spaced out for looks, or torn apart by a PDF."""
 _MAT = rf"m{_S}(?:ậ|ë|aä){_S}t"
 _TOI = rf"t{_S}(?:ố|è|oá){_S}i"
 _TUYET = rf"t{_S}u{_S}y{_S}(?:ệ|ö|eä){_S}t"
 _G = r"[\s_.\-]{0,4}"
 _DEGREE = rf"(?<![^\W_])(?:{_TUYET}{_G}|{_TOI}{_G})?{_MAT}(?![^\W_])"
-"""In letters as they are, in TCVN3 (`mËt`) and in VNI (`maät`) read as Latin-1."""
+"""In Unicode letters, in TCVN3 (`mËt`) and in VNI (`maät`) read as Latin-1."""
 _BARE = r"(?<![^\W_])(?:tuyet[\s_\-]{0,3}|toi[\s_\-]{0,3})?mat(?![^\W_])"
 """Without diacritics."""
 _PAPER = r"(?:tài liệu|văn bản|công văn|báo cáo|tờ trình|công điện|biên bản|phụ lục|kế hoạch|quyết định|bản đồ)"
@@ -91,23 +91,29 @@ _FRAME = re.compile(r"^[\W_]++|(?<![\W_])[\W_]++$")
 _HINT = re.compile(
     rf"m(?<![^\W_it]m)(?<!bảo m)(?<!bí m){_S}(?:ậ|ë|aä|[aâạ][\u0302\u0323]{{0,2}}){_S}t(?![^\W_])(?! (?:khẩu|ong)(?!\w))"
 )
-"""Of text in small letters; the commonest ordinary words are left out at once. Begins with a letter, not with a look back, so
-that the search runs from m to m: 10 us for 4,000 characters, and 430 us otherwise."""
+"""A prefilter for text in lower case, which excludes the commonest ordinary words.
+
+The pattern begins with a literal letter, not with a lookbehind, so that the search skips from m to m: 10 us for 4,000
+characters, and 430 us otherwise.
+"""
 
 _ORDINARY_BEFORE = re.compile(
     r"(?:bảo|bí|cơ|cẩn|thân|điện|kín|dịch|túi|ống|đường|gan|trữ|giải|hội|nội|mía|dấu|không|phi|trăng)\W{0,3}\Z", re.IGNORECASE
 )
 _ORDINARY_REACH = 8
-"""Characters that it can match."""
+"""The characters that it can match, at most."""
 _ORDINARY_AFTER = re.compile(
     r"\A(?:\s{0,2}|[_-])(?:khẩu|ong|độ|mã|thư|vụ|thiết|danh|báo(?! cáo)|lệnh|đàm|nghị|ước|thám|gấu|mía|hoa|ngữ|tín|thất|chỉ|"
     r"điện|hiệu|tông|giáo|phục|tấu|truyền|rắn|lợn|bò|heo|cá|trăn|ngọt|khu|chiếu|sắc|đạo|khai|cáo|ứng|hội|phái|nhân|hoá|hóa|pháp)"
     r"(?!\w)",
     re.IGNORECASE,
 )
-"""Words of two syllables of which `mật` is one."""
+"""Words of two syllables that contain `mật`."""
 _TORN_BEFORE = re.compile(r"(?<!\w)(?:bảo|bí)\W{0,3}\Z", re.IGNORECASE)
-"""What a line or a cell ends with whose word goes on in the next; `XÃ HỘI`, `HÀ NỘI` above a stamp are no such thing."""
+"""The end of a line or cell whose word continues in the next.
+
+`XÃ HỘI`, `HÀ NỘI` above a stamp are no such case.
+"""
 _TORN_AFTER = re.compile(r"\s*(?:khẩu|ong|độ|mã|thư)(?!\w)(?!\s+(?:khẩn|mật))", re.IGNORECASE)
 _ABOUT_RULES = re.compile(
     r"hướng dẫn|tập huấn|quy định|quy chế|quy trình|nội quy|quản lý|bảo vệ|bảo quản|đào tạo|tuyên truyền|phổ biến|góp ý|mẫu|"
@@ -115,13 +121,13 @@ _ABOUT_RULES = re.compile(
     r"tiểu thuyết|truyện|phim|huong dan|tap huan|quy dinh|quy che|quan ly|bao ve|so tay|danh muc",
     re.IGNORECASE,
 )
-"""A title with one of these speaks of markings, or tells a story."""
+"""Words of a title that is about markings, or is a story's."""
 _OF_BODIES = re.compile(
     r"(?<!\w)(?:túi mật|ống mật|đường mật|dịch mật|sỏi|siêu âm|gan(?! dạ| góc| lì)|(?<!tận )tụy|"
     r"mật ong|ong mật|nuôi ong|sáp ong|phấn hoa|mật hoa|mật mía)(?!\w)",
     re.IGNORECASE,
 )
-"""Bile and honey: what a line MẬT is among those."""
+"""Bile and honey: a line MẬT among such words is no marking."""
 _OFFICIAL = re.compile(
     r"cộng hòa xã hội chủ nghĩa|cộng hoà xã hội chủ nghĩa|độc lập\s*[-–]\s*tự do|đảng cộng sản việt nam|^\s*số\s*[:.]|kính gửi|"
     r"^\s*(?:bộ|ủy ban|cục|vụ|viện|văn phòng|thanh tra|ban|sở|tổng cục|trung tâm)\s+\w",
@@ -138,7 +144,7 @@ _NUMBERED = re.compile(
     re.IGNORECASE,
 )
 _SEPARATED = r"(?:\s*+(?:[:：=–\-]|là\s*+:|\.{2,})|[^\S\t]*+\t)\s*+"
-"""A tab parts, and is a blank beside what parts: of a run of them it is looked at in one way."""
+"""A tab separates; beside another separator it counts as a blank, so that a run is read in one way."""
 _FIELD = re.compile(
     rf"(?:^\s*(?:\(?\w{{1,3}}[.)]\s*)?|[,;(\[|–\-]\s*){_LABEL}(?:\s*\([^()]{{0,60}}\))?{_SEPARATED}[\[(“\"']*(?P<value>{_DEGREE}|{_BARE})",
     re.IGNORECASE,
@@ -160,7 +166,7 @@ _LETTERS = re.compile(r"[a-zđ]", re.IGNORECASE)
 
 
 def highest(markings: Iterator[Marking | None]) -> Marking | None:
-    """The one of the highest degree."""
+    """Return the marking of the highest degree."""
     return max(filter(None, markings), key=lambda marking: RANK[marking.degree], default=None)
 
 
@@ -168,13 +174,16 @@ def highest(markings: Iterator[Marking | None]) -> Marking | None:
 
 
 def in_text(text: str, *, margin: bool = False) -> Marking | None:
-    """The highest marking in a text; `margin`: it is the header, footer or a text box of a document, which hold little else."""
+    """Return the highest marking in a text.
+
+    `margin`: the text is the header, footer or a text box of a document, which hold little else.
+    """
     if not _is_hinted(text):
         return None
     lines = [head for line in text.splitlines() if (head := line[:MAX_LINE]) and not head.isspace()]
     fields: set[Degree] = set()
     stamps: list[tuple[int, Degree, bool]] = []
-    # A text of nothing but markings has few different lines: each is judged once. The caches end with the text.
+    # A text of nothing but markings has few different lines, so each is judged once. The caches end with the text.
     is_hinted, field_in, stamps_in = cache(_is_hinted), cache(_field_in), cache(_stamps_in)
     hinted = [number for number, line in enumerate(lines) if is_hinted(line)]
     official = bool(hinted) and hinted[0] < _HEAD_LINES and _OFFICIAL.search("\n".join(lines[:_HEAD_SEEN])) is not None
@@ -186,13 +195,16 @@ def in_text(text: str, *, margin: bool = False) -> Marking | None:
             continue
         apart = margin or (official and _is_apart(lines, number))
         stamps += [(number, degree, alone) for degree, alone in stamps_in(line, apart)]
-    found = [Marking(degree, Place.FIELD) for degree in fields]  # of the same degree, rather these
+    found = [Marking(degree, Place.FIELD) for degree in fields]  # preferred among markings of the same degree
     found += [Marking(degree, Place.STAMP) for degree in _not_listed(lines, stamps)]
     return highest(iter(found))
 
 
 def hints_in(text: str, most: int) -> int:
-    """The number of places in a text at which a degree may stand, up to `most`: `in_text` judges the line of each."""
+    """Return the number of places at which a degree may stand, up to `most`.
+
+    `in_text` judges the line of each.
+    """
     return sum(1 for _ in islice(_HINT.finditer(text.lower()), most))
 
 
@@ -201,7 +213,7 @@ def _is_hinted(text: str) -> bool:
 
 
 def _stamps_in(line: str, apart: bool) -> tuple[tuple[Degree, bool], ...]:
-    """The stamps of a line, and whether each is the word MẬT with nothing beside it."""
+    """Return the stamps of a line, and whether each is the word MẬT with nothing beside it."""
     return tuple(_stamps(line, apart))
 
 
@@ -226,15 +238,15 @@ def _stamps(line: str, apart: bool) -> Iterator[tuple[Degree, bool]]:
 
 
 def _is_apart(lines: list[str], number: int) -> bool:
-    """Whether a degree in small letters would be a stamp here, in an official letter: in its head."""
+    """Return whether a degree in lower case counts as a stamp here: in the head of an official letter."""
     if number >= _HEAD_LINES:
         return False
     beside = lines[max(0, number - 1) : number] + lines[number + 1 : number + 2]
-    return any(line.isupper() or _NUMBER_LINE.match(line) for line in beside)  # else it may be somebody's name in a list
+    return any(line.isupper() or _NUMBER_LINE.match(line) for line in beside)  # otherwise it may be a person's name in a list
 
 
 def _not_listed(lines: list[str], stamps: list[tuple[int, Degree, bool]]) -> Iterator[Degree]:
-    """Those that are no list of degrees and no bile or honey, each once."""
+    """Yield the degrees of stamps that are no list of degrees and no bile or honey, each once."""
     listed: set[int] = set()
     found: set[Degree] = set()
     is_of_bodies = cache(_OF_BODIES.search)
@@ -254,12 +266,15 @@ def _not_listed(lines: list[str], stamps: list[tuple[int, Degree, bool]]) -> Ite
 
 
 def _is_counted(line: str, around: list[str]) -> bool:
-    """Whether it is a row of a table that says how many documents there were of each degree: `THƯỜNG 100`, `MẬT 3`."""
+    """Return whether a row counts documents by degree: `THƯỜNG 100`, `MẬT 3`."""
     return bool(_COUNT.fullmatch(line)) and any(_COUNT_OF_OPEN.fullmatch(other) for other in around)
 
 
 def _is_in_roll(lines: list[str], number: int) -> bool:
-    """Whether it is a name in a numbered list of people: the row beside it bears the next number, or the one before."""
+    """Return whether it is a name in a numbered list of people.
+
+    The row before or after it bears the adjacent number.
+    """
     row = _NUMBERED_ROW.fullmatch(lines[number])
     if row is None:
         return False
@@ -268,7 +283,7 @@ def _is_in_roll(lines: list[str], number: int) -> bool:
 
 
 def _is_torn(lines: list[str], number: int) -> bool:
-    """Whether a word of two syllables goes on over the end of a line: `BẢO` / `MẬT`, `MẬT` / `KHẨU`."""
+    """Return whether a word of two syllables continues over a line end: `BẢO` / `MẬT`, `MẬT` / `KHẨU`."""
     before, after = lines[max(0, number - 1) : number], lines[number + 1 : number + 2]
     goes_on = [match[0].strip() for line in after if (match := _TORN_AFTER.match(line))]
     return any(_TORN_BEFORE.search(line) for line in before) or any(word.isupper() or word.islower() for word in goes_on)
@@ -293,12 +308,15 @@ _TEMPLATE = re.compile(rf"[\s\])”\"'.]*[/,|(–\-]\s*(?:hoặc\s*)?(?:{_DEGREE
 
 
 def _is_template(rest: str) -> bool:
-    """`Độ mật: Mật/Tối mật/Tuyệt mật` of a form that nobody has filled in."""
+    """Return whether it is an empty form's `Độ mật: Mật/Tối mật/Tuyệt mật`."""
     return _TEMPLATE.match(rest) is not None
 
 
 def _field_over_lines(lines: list[str], number: int) -> Degree | None:
-    """The label in one cell or line, the degree alone in the next; not where another degree follows, which is a list."""
+    """Return the degree of a label in one cell or line with the degree alone in the next.
+
+    None if another degree follows, which makes a list.
+    """
     cells = [cell.strip() for cell in _CELLS.split(lines[number]) if cell.strip()]
     for label, value in pairwise(cells):
         if _LABEL_ALONE.fullmatch(label) and _VALUE_ALONE.fullmatch(value):
@@ -315,7 +333,7 @@ def _field_over_lines(lines: list[str], number: int) -> Degree | None:
 # --- tails ------------------------------------------------------------------------------------------------------------
 
 _AMONG = frozenset(",;:/|-–—()[]*.=#~")
-"""What may stand before a piece of a tail, besides blanks."""
+"""Characters that may stand before a piece of a tail, besides blanks."""
 _FIGURES = r"[\s:.…\d/]*+"
 _PIECES = re.compile(
     rf"(?=[bchklstđ])(?:bản(){_FIGURES}|tờ số(){_FIGURES}|trang[\s:]*+\d()\d*+|{_URGENT}()|số()\s*+:?+[\s\w./\-…]{{0,40}}+"
@@ -324,18 +342,18 @@ _PIECES = re.compile(
     r"|chỉ người có tên mới được bóc bì)())",
     re.IGNORECASE,
 )
-"""Each may end at its empty group, at its end, or anywhere between."""
+"""Each piece may end at its empty group, at its end, or anywhere between."""
 _LONGER_PIECES = (
     re.compile(rf"bản (?:thứ|số)(){_FIGURES}|trang[\s:]*+\d++\s?/\s?\d()\d*+|hỏa tốc()", re.IGNORECASE),
     re.compile(rf"bản thứ số(){_FIGURES}", re.IGNORECASE),
 )
-"""The same words with more behind them, or with less."""
+"""The same words with more after them, or with less."""
 _PLACE = re.compile(r"(?P<word>[\w.\-]++)(?:(?:\s[\w.\-]++){1,5}+,\s*+ngày()[\w\s./…]{0,40}+)?", re.IGNORECASE)
-"""Likewise if there is a second group: `Hà Nội, ngày 3 tháng 5`."""
+"""A word, or a place and date (second group), which ends as a piece does: `Hà Nội, ngày 3 tháng 5`."""
 
 
 def _before_tail(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
-    """What `pattern` matches at the beginning, if nothing follows but a tail."""
+    """Match `pattern` at the beginning, if nothing but a tail follows."""
     match = pattern.match(text)
     if match is None or match.end() == len(text):
         return match
@@ -343,7 +361,7 @@ def _before_tail(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 
 def _is_value_over(rest: str) -> bool:
-    """Whether the value of a field goes no further than to `rest`."""
+    """Return whether a field's value ends before `rest`."""
     if _AFTER_VALUE.match(rest):
         return True
     closing = _CLOSING.match(rest)
@@ -355,8 +373,11 @@ def _is_value_over(rest: str) -> bool:
 
 
 def _tail_ends(text: str, first: int, last: int) -> bytearray:
-    """Where a tail may end that begins between `first` and `last`: a flag for each position. A text can be parted into pieces
-    in more ways than can be tried one after the other, so this goes once over the positions that any of them reaches."""
+    """Return a flag for each position at which a tail that begins between `first` and `last` may end.
+
+    A text can be split into pieces in more ways than can be tried one by one, so this passes once over the positions that any
+    split reaches.
+    """
     ends = bytearray(len(text) + 1)
     ends[first : last + 1] = b"\1" * (last + 1 - first)
     at, word_end = first, first
@@ -398,7 +419,7 @@ _BARE_EDGE = re.compile(
 
 
 def in_title(text: str, place: Place = Place.TITLE) -> Marking | None:
-    """The marking of a subject or a title: as a tag, or set off in front or behind."""
+    """Return the marking of a subject or a title: as a tag, or set off at either end."""
     text = " ".join(text[:MAX_TITLE].split())
     if not _ANY_DEGREE.search(text) and not _ANY_BARE.search(text):
         return None
@@ -433,7 +454,7 @@ def _set_off(text: str) -> Degree | None:
 
 
 def _in_capitals(text: str) -> Degree | None:
-    """MẬT among words that are not in capitals, and not in a title that is about rules."""
+    """Return the degree of MẬT among words not in capitals, unless the title is about rules."""
     found = {_degree(match) for match in _ANY_DEGREE.finditer(text) if _is_capital(match) and not _is_ordinary(text, match)}
     if len(found) != 1 or text.isupper() or _ABOUT_RULES.search(text) or _OF_BODIES.search(text):
         return None
@@ -456,7 +477,7 @@ _WHOLE_BARE = re.compile(rf"{_BARE_PAPER} MAT")
 
 
 def in_file_name(name: str) -> Marking | None:
-    """The marking of a file's name; hyphens and underscores may stand for its spaces."""
+    """Return the marking of a file name, in which hyphens and underscores may stand for spaces."""
     stem = _EXTENSION.sub("", name[:MAX_TITLE].rpartition("/")[2].rpartition("\\")[2])
     tagged = in_title(stem)
     if tagged is not None:
@@ -505,7 +526,7 @@ def _degree(match: re.Match[str]) -> Degree:
 
 
 def _degree_of(words: str) -> Degree:
-    """The degree that is named in words, whatever stands around it."""
+    """Return the degree named in words, whatever surrounds it."""
     match = _ANY_DEGREE.search(words)
     if match is None:
         return _degree_bare(words)
@@ -519,7 +540,7 @@ def _degree_bare(words: str) -> Degree:
 
 
 def _is_capital(match: re.Match[str]) -> bool:
-    """Whether the degree itself is in capitals; vowels of old encodings have no case that can be seen."""
+    """Return whether the degree itself is in capitals; vowels of old encodings show no case."""
     found = _ANY_DEGREE.search(match[0])
     return found is not None and _is_capital_word(found[0])
 

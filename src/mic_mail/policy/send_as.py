@@ -1,8 +1,7 @@
-"""Reg. 4.3: whom a mailbox may write as. Only its own addresses, in the envelope and in the header.
+"""The sender addresses that a mailbox may use: only its own, in envelope and header (Reg. 4.3).
 
 In: the mailbox's own addresses, the envelope sender, the addresses of the header fields and those in the words beside them.
-Out: what is wrong, or None.
-Whether the mailbox may send at all is `lifecycle.decide`; this is asked after it.
+Out: the offending address, or None. Whether the mailbox may send at all is decided before, by `lifecycle.decide`.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -13,11 +12,11 @@ from mic_mail.policy.addresses import candidates
 
 CLAUSE = "4.3"
 MAX_AUTHORS = 16
-"""More From addresses than this is no letter of one mailbox."""
+"""The most From addresses a message may have."""
 
 
 class Place(StrEnum):
-    """Where an address stands that is not the mailbox's own."""
+    """The place of an address that is not the mailbox's own."""
 
     ENVELOPE = "envelope"
     FROM = "From"
@@ -25,16 +24,19 @@ class Place(StrEnum):
     RESENT_FROM = "Resent-From"
     RESENT_SENDER = "Resent-Sender"
     NAME = "name"
-    """Beside an address, in words."""
+    """In the words beside an address."""
 
 
 MOST = {Place.SENDER: 1, Place.RESENT_SENDER: 1}
-"""RFC 5322 §3.6.2 and §3.6.6: one mailbox; the other fields may name as many as `MAX_AUTHORS`."""
+"""The most addresses of a field: RFC 5322 §3.6.2 and §3.6.6 allow one; other fields `MAX_AUTHORS`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """An address that the mailbox may not write as; an empty address: the field has none, or too many."""
+    """An address that the mailbox may not use.
+
+    An empty address: the field has none, or too many.
+    """
 
     place: Place
     address: str
@@ -42,12 +44,12 @@ class Foreign:
 
 
 def owns(own: Collection[str], address: str, *, separator: str = "+") -> bool:
-    """Whether `address` is one of `own` (lower case), with or without a detail behind `separator`."""
+    """Return whether `address` is one of `own` (lower case), with or without a detail after `separator`."""
     return any(candidate in own for candidate in candidates(address, separator))
 
 
 def check_envelope(own: Collection[str], sender: str, *, separator: str = "+") -> Foreign | None:
-    """The envelope sender. The null sender is everybody's: notifications have it (RFC 8098 §3)."""
+    """Check the envelope sender; the null sender is free to all, for notifications (RFC 8098 §3)."""
     if sender and not owns(own, sender, separator=separator):
         return Foreign(Place.ENVELOPE, sender)
     return None
@@ -56,10 +58,11 @@ def check_envelope(own: Collection[str], sender: str, *, separator: str = "+") -
 def check_header(
     own: Collection[str], fields: Sequence[tuple[Place, Sequence[str]]], *, separator: str = "+"
 ) -> Foreign | None:
-    """From, Sender and their Resent- kin, each field with its addresses. Every one of them has to be the mailbox itself: a
-    co-author whom nobody asked is a forged one, and who sends a message again writes in its own name (RFC 5322 §3.6.6).
+    """Check From, Sender and their Resent- variants, each field with its addresses.
 
-    Stricter than RFC 5322 §3.6.2, which lets a Sender write for several authors; Reg. 4.3 does not.
+    Each must be the mailbox itself: a co-author who was not asked is forged, and a message that is sent again is sent in one's
+    own name (RFC 5322 §3.6.6). This is stricter than RFC 5322 §3.6.2, which lets a Sender write for several authors; Reg. 4.3
+    does not.
     """
     if all(place is not Place.FROM for place, _ in fields):
         return Foreign(Place.FROM, "")
@@ -73,7 +76,10 @@ def check_header(
 
 
 def check_names(own: Collection[str], shown: Iterable[str], *, separator: str = "+") -> Foreign | None:
-    """The addresses that stand in display names and comments: many programs show those, and the true address nowhere."""
+    """Check the addresses in display names and comments.
+
+    Many programs show those, and the true address nowhere.
+    """
     for address in shown:
         if not owns(own, address, separator=separator):
             return Foreign(Place.NAME, address)

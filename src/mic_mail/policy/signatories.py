@@ -1,6 +1,6 @@
-"""Says who may sign a conclusion for the ministry's leadership (Reg. 7.2.b).
+"""The signatories of conclusions for the ministry's leadership (Reg. 7.2.b).
 
-In: the signatories on record, a name, the day of the conclusion. Out: the signatory, or a refusal that names who may. Pure.
+In: the recorded signatories, a name, the day of the conclusion. Out: the signatory, or a refusal that names who may sign. Pure.
 """
 
 import unicodedata
@@ -13,11 +13,11 @@ from mic_mail.policy.ranks import title_of
 
 CLAUSE = "7.2.b"
 LEADERSHIP = ("bộ trưởng", "thứ trưởng", "quyền bộ trưởng", "phụ trách bộ")
-"""How the positions of the ministry's leadership (Lãnh đạo Bộ) begin."""
+"""The beginnings of the positions of the ministry's leadership (Lãnh đạo Bộ)."""
 
 
 class NotASignatory(Refused):
-    """Nobody of this name could sign for the ministry's leadership on that day."""
+    """No signatory of this name could sign for the ministry's leadership on that day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,16 @@ class Signatory:
     since: date
     document: str
     until: date | None = None
-    """Last day."""
+    """The last day."""
     end_document: str | None = None
 
     def serves(self, day: date) -> bool:
-        """Whether the term holds on `day`."""
+        """Return whether the term holds on `day`."""
         return self.since <= day and (self.until is None or day <= self.until)
 
 
 def check(signatory: Signatory) -> None:
-    """Refuse who is not of the ministry's leadership, and a term that is none."""
+    """Refuse a signatory who is not of the ministry's leadership, and an invalid term."""
     if not title_of(signatory.position).startswith(LEADERSHIP):
         raise NotASignatory(
             Text(
@@ -55,7 +55,7 @@ def check(signatory: Signatory) -> None:
 
 
 def must_sign(signatories: Iterable[Signatory], name: str, day: date) -> Signatory:
-    """Who of the signatories of that day bears the name."""
+    """Return the signatory of that day who bears the name."""
     serving = [each for each in signatories if each.serves(day)]
     found = next((each for each in serving if _plain(each.full_name) == _plain(name)), None)
     if found is not None:

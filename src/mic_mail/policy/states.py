@@ -1,9 +1,9 @@
-"""The states of a mailbox and what each opens and closes: the table at the end of the clause catalogue, as data.
+"""The states of a mailbox and the access that each allows, as a table.
 
 A `Span` says from when until when one rule puts a mailbox into one state, by which clause and from which facts. The rules
-(`leaving`, `suspension`, `credentials`) make spans; `lifecycle` cuts through them at an instant. Spans are half-open,
-[since, until), and may overlap: a leaver's mailbox can be suspended as well. A rule may make a span that ends before it
-begins (a leave that was over before its lock); it holds never, and the timeline leaves it out.
+(`leavers`, `suspension`, `password_change`) make spans; `lifecycle` selects those that hold at an instant. Spans are half-open,
+[since, until), and may overlap: a leaver's mailbox can be suspended as well. A rule may make a span that ends before it begins
+(a leave that was over before its lock); it never holds, and the timeline omits it.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from mic_mail.policy.calendar import FIRST_INSTANT, RestDay, TermEnd
 from mic_mail.policy.facts import Detail
 
 BEGINNING = FIRST_INSTANT
-"""Since when a mailbox has not been issued: no fact comes before."""
+"""The beginning of the time in which a mailbox is not issued: no fact comes before."""
 
 
 class State(StrEnum):
-    """What a mailbox can be; suspended, send-locked and password-due may hold at once."""
+    """The states of a mailbox; suspended, send-locked and password-due may hold together."""
 
     ACTIVE = "active"
     SEND_LOCKED = "send_locked"
@@ -31,7 +31,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AccessRights:
-    """What a state leaves open: inbound mail, sign-in (IMAP, POP3, web), submission, the page where a password is changed."""
+    """The access that a state leaves open.
+
+    Inbound mail, sign-in (IMAP, POP3, web), submission, and the page where a password is changed.
+    """
 
     receives: bool
     signs_in: bool
@@ -53,12 +56,12 @@ DOORS: Mapping[State, AccessRights] = {
 }
 
 FINAL = (State.NOT_ISSUED, State.RECLAIMED)
-"""States beside which no other counts."""
+"""States that override all others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One rule's word on one stretch of time; where it holds at the instant asked for, it is a reason of the decision."""
+    """A state that one rule sets for a span of time; if it holds, it is a reason of the decision."""
 
     state: State
     clause: str
@@ -76,15 +79,18 @@ Reason = Span
 
 @dataclass(frozen=True, slots=True)
 class LifecycleSettings:
-    """The readings and own policies of the lifecycle; the regulation's own figures are constants of the rules."""
+    """The readings and own policies of the lifecycle; the regulation's figures are constants of the rules."""
 
     term_end: TermEnd = TermEnd.END_OF_DAY
     """`terms.end` (Reg. 6.4.c, 7.2.a)."""
     rest_day: RestDay | None = None
-    """`terms.roll`: given, a term that would end on a day of rest ends on the next day of work; the acts are automatic: no."""
+    """`terms.roll`: moves a term's end from a day of rest to the next working day; None: it does not move.
+
+    The default is None because the acts are automatic.
+    """
     late_grace_days: int = 7
-    """`leave.late_grace_days`: how long a reclaim waits that was already due when the notice came."""
+    """`leave.late_grace_days`: the days for which a reclaim waits that was overdue when the notice came."""
     breach_document: bool = True
-    """`restore.breach_document`: a suspension under Reg. 7.2.b is lifted only by a restore that names its document."""
+    """`restore.breach_document`: a breach (Reg. 7.2.b) is lifted only by a restore that names its document."""
     password_days: int | None = None
-    """`auth.password_age` (Reg. 15.2): how long a password that the person chose lasts; None: for ever."""
+    """`auth.password_age` (Reg. 15.2): the life of a password that the person chose; None: unlimited."""

@@ -1,11 +1,13 @@
-"""Reg. 7.1-7.3: suspension by decision (7.2.b, 7.2.c, and 7.2.a where it was recorded) and by six months without use (7.2.a).
+"""Suspension by decision (Reg. 7.2.b, 7.2.c) and by six months of inactivity (7.2.a).
 
-A suspension ends only by a restore that was recorded after it (Reg. 7.3.b); a restore lifts every suspension that it knew,
-but one for a breach (7.2.b) only if it names the document that lifts it (`restore.breach_document`).
+Reg. 7.1-7.3; a suspension under 7.2.a may be recorded as a decision too.
 
-The clock of 7.2.a counts from the last of: the day of issue or import, the last use by the person, a restore, the end of a
-notified absence. A reason counts when it was notified before the suspension came; later it is a ground to ask for a restore.
-Days on which the service was down are not counted, whenever that was recorded.
+A suspension ends only by a restore recorded after it (Reg. 7.3.b). A restore lifts every suspension recorded before it, but one
+for a breach (7.2.b) only if it names the document that lifts it (`restore.breach_document`).
+
+The clock of 7.2.a counts from the last of: the day of issue or import, the last activity of the person, a restore, the end of a
+notified absence. A reason counts if it was notified before the suspension came; later it is a ground to ask for a restore. Days
+on which the service was down are not counted, whenever that was recorded.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,11 +19,11 @@ from mic_mail.policy.facts import Cause, Fact, FactKind
 from mic_mail.policy.states import LifecycleSettings, Span, State
 
 INACTIVITY_MONTHS = 6
-"""Reg. 7.2.a."""
+"""The months of Reg. 7.2.a."""
 
 
 def decided(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
-    """The spans of recorded suspensions."""
+    """Return the spans of recorded suspensions."""
     spans: list[Span] = []
     for fact in facts:
         if fact.kind is not FactKind.SUSPENDED:
@@ -29,25 +31,28 @@ def decided(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
         cause = Cause(fact.text("cause") or Cause.COMPROMISED)
         until = min((r.effective_at for r in _restores(facts, fact, cause, settings)), default=None)
         if until is not None and until < fact.effective_at:
-            continue  # taken back before its time came
+            continue  # withdrawn before its time came
         spans.append(Span(State.SUSPENDED, f"7.2.{cause}", (fact.seq,), fact.effective_at, until, fact.data))
     return spans
 
 
 def ahead(facts: Sequence[Fact], spans: Sequence[Span], now: datetime) -> list[Span]:
-    """The spans that are still to come since a clock that was ahead recorded their facts."""
+    """Return the spans still in the future because a clock that was ahead recorded their facts."""
     from_ahead = {fact.seq for fact in facts if fact.clocked_at > now}
     return [span for span in spans if span.since > now and from_ahead & set(span.fact_seqs)]
 
 
 def _takes_back(undo: Fact, act: Fact) -> bool:
-    """Whether `undo` was recorded after `act` and in force since `act` was, or recorded at an earlier time by the clock: that
-    was ahead at `act`, which would else come into force by itself."""
+    """Return whether `undo` takes back `act`, which it follows in the record.
+
+    It does if it is in force at or after the beginning of `act`, or if the clock recorded it at an earlier time: the clock was
+    ahead at `act`, which would otherwise come into force by itself.
+    """
     return undo.seq > act.seq and (undo.effective_at >= act.effective_at or undo.clocked_at < act.clocked_at)
 
 
 def _restores(facts: Sequence[Fact], suspended: Fact, cause: Cause, settings: LifecycleSettings) -> Iterator[Fact]:
-    """The restores that lift `suspended`: recorded after it, with the document that a breach needs."""
+    """Yield the restores that lift `suspended`: recorded after it, with the document that a breach needs."""
     for fact in facts:
         if fact.kind is FactKind.RESTORED and _takes_back(fact, suspended):
             if cause is Cause.BREACH and settings.breach_document and not fact.document:
@@ -56,7 +61,7 @@ def _restores(facts: Sequence[Fact], suspended: Fact, cause: Cause, settings: Li
 
 
 def locked_by_hand(facts: Sequence[Fact]) -> list[Span]:
-    """The spans in which the Centre itself locked sending (Reg. 10.2)."""
+    """Return the spans in which the Centre locked sending manually (Reg. 10.2)."""
     spans: list[Span] = []
     for fact in facts:
         if fact.kind is not FactKind.SENDING_LOCKED:
@@ -64,13 +69,13 @@ def locked_by_hand(facts: Sequence[Fact]) -> list[Span]:
         unlocks = (f.effective_at for f in facts if f.kind is FactKind.SENDING_UNLOCKED and _takes_back(f, fact))
         until = min(unlocks, default=None)
         if until is not None and until < fact.effective_at:
-            continue  # taken back before its time came
+            continue  # withdrawn before its time came
         spans.append(Span(State.SEND_LOCKED, fact.text("clause") or "10.2", (fact.seq,), fact.effective_at, until))
     return spans
 
 
 def absent_until(facts: Sequence[Fact], now: datetime) -> date | None:
-    """The last day of the notified absence that has begun and was not ended; None: there is none."""
+    """Return the last day of the notified absence that has begun and not ended; None: there is none."""
     until: date | None = None
     for fact in facts:
         if fact.kind is FactKind.ABSENCE and fact.effective_at <= now:
@@ -82,19 +87,19 @@ def absent_until(facts: Sequence[Fact], now: datetime) -> date | None:
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """Something that moves the clock of 7.2.a, at the instant from which the server could know it."""
+    """An event that moves the clock of 7.2.a, at the instant from which the server could know it."""
 
     at: datetime
     seq: int
     kind: FactKind | None
-    """None: use by the person."""
+    """None: activity of the person."""
     day: date
-    """From which the months count."""
+    """The day from which the months count."""
 
 
 @dataclass(slots=True)
 class _Clock:
-    """The clock of 7.2.a while the marks are walked through."""
+    """The clock of 7.2.a during the pass over the marks."""
 
     settings: LifecycleSettings
     stops: Sequence[tuple[date, date]]
@@ -113,7 +118,7 @@ class _Clock:
 
 
 def inactivity(facts: Sequence[Fact], last_activity: datetime | None, settings: LifecycleSettings) -> list[Span]:
-    """The spans in which the mailbox is suspended because nobody used it."""
+    """Return the spans in which the mailbox is suspended for inactivity."""
     marks = _marks(facts, last_activity)
     if not any(mark.kind in {FactKind.ISSUED, FactKind.IMPORTED} for mark in marks):
         return []
@@ -121,7 +126,7 @@ def inactivity(facts: Sequence[Fact], last_activity: datetime | None, settings: 
     spans: list[Span] = []
     since: datetime | None = None
     for mark in marks:
-        # Earlier uses are not kept; that there was a last one proves that the clock had not suspended the mailbox by then.
+        # Earlier activity is not stored; the last one proves that the clock had not suspended the mailbox by then.
         in_use = last_activity is not None and mark.at <= last_activity
         if since is None and not in_use and clock.used > date.min and clock.due() <= mark.at:
             since = clock.due()
@@ -183,7 +188,7 @@ def _marks(facts: Sequence[Fact], last_activity: datetime | None) -> list[_Mark]
 
 
 def _stops(facts: Sequence[Fact]) -> list[tuple[date, date]]:
-    """The days on which the service was down, overlaps joined, in order."""
+    """Return the days on which the service was down, overlaps joined, in order."""
     days = sorted((local_day(f.effective_at), _last_day(f)) for f in facts if f.kind is FactKind.CLOCK_STOPPED)
     joined: list[tuple[date, date]] = []
     for first, last in days:

@@ -1,9 +1,9 @@
-"""Names of people and units as letters that can stand in an address: words, without diacritics, in a-z and 0-9.
+"""Names of people and units as words of letters that an address can hold: a-z and 0-9.
 
-In: a name as somebody typed it, in any Unicode form. Out: plain words, or `UnusableName`.
-Never guesses: a name whose letters come from an old encoding (TCVN3, VNI read as Latin) is refused, because stripping its
-accents would give a wrong address without anybody noticing. Vietnamese letters follow our own rule; letters of foreign names
-that keep no plain letter after it (ø, ł, ß, æ) are transliterated, and what that makes several words of is refused.
+In: a name as typed, in any Unicode form. Out: plain words, or `UnusableName`. Nothing is guessed: a name whose letters come
+from an old encoding (TCVN3, VNI read as Latin) is refused, because stripping its accents would give a wrong address without
+anybody noticing. Vietnamese letters follow the server's own rule; foreign letters that it leaves non-ASCII (ø, ł, ß, æ) are
+transliterated, and a word that becomes several by that is refused.
 """
 
 import re
@@ -16,9 +16,12 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.invisible_chars import UNSEEN
 
 LONGEST_EXCERPT = 200
-"""Characters."""
+"""In characters."""
 MAX_NAME = 200
-"""Letters of a name; the longest unit's name has about a hundred, and the directory's column ends soon after."""
+"""The most characters of a name.
+
+The longest unit's name has about a hundred, and the directory's column ends soon after.
+"""
 
 
 class UnusableName(BadInput):
@@ -28,23 +31,29 @@ class UnusableName(BadInput):
 # đ and Đ do not decompose; Ð and ð (Icelandic, U+00D0 and U+00F0) are typed for them by mistake.
 _STROKES = str.maketrans({"đ": "d", "Đ": "D", "Ð": "D", "ð": "d"})
 _INNER_SIGNS = str.maketrans("", "", "'’‘ʼ-‐‑")
-"""Signs inside a word that an address leaves out: H'Hen, K'Sor, Jean-Pierre."""
+"""Signs inside a word that an address omits: H'Hen, K'Sor, Jean-Pierre."""
 
 
 def plain(text: str) -> str:
-    """`text` in lower case without diacritics; đ becomes d before marks are stripped (Reg. 5.1, 5.3)."""
+    """Return `text` in lower case without diacritics (Reg. 5.1, 5.3).
+
+    đ becomes d before marks are stripped.
+    """
     decomposed = normalize("NFD", text.translate(_STROKES))
     return normalize("NFC", "".join(c for c in decomposed if not combining(c))).lower()
 
 
 _UNSEEN = re.compile(f"[{UNSEEN}]+")
 _ENDING = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""What ends a line, and what a terminal would obey."""
+"""Categories of characters that end a line or control a terminal."""
 
 
 def one_line(text: str) -> str:
-    """A text as lists and letters show it: what would end a line or steer a terminal is a blank, what shows nothing is left out
-    (a list would show another name than is there); single blanks. U+200B, by which pages part words, is one."""
+    """Return a text as lists and letters show it, on one line with single blanks.
+
+    Characters that end a line or control a terminal become blanks. Invisible characters are removed, since a list would show
+    another name than the real one. U+200B, which web pages use to separate words, becomes a blank.
+    """
     shown = text if text.isascii() else _UNSEEN.sub("", text.replace("\u200b", " "))
     if not shown.isprintable():
         shown = "".join(" " if category(c) in _ENDING else c for c in shown if category(c) != "Cf")
@@ -52,14 +61,19 @@ def one_line(text: str) -> str:
 
 
 def excerpt(text: str) -> str:
-    """What a stranger has written, a subject above all, as our own letters and lists tell of it: one line, in which nothing can
-    pass for a word of ours, of `LONGEST_EXCERPT` characters at most."""
+    """Return text written by an unauthenticated sender, a subject above all, for use in notices and lists.
+
+    The result is one line of at most `LONGEST_EXCERPT` characters, in which nothing can pass for the server's own words.
+    """
     line = one_line(text[: 4 * LONGEST_EXCERPT])
     return line if len(line) <= LONGEST_EXCERPT else f"{line[: LONGEST_EXCERPT - 3]}..."
 
 
 def tidy(name: str) -> str:
-    """The name of a person, unit or group as it is kept: NFC, one line; an empty or endless one is refused."""
+    """Return the name of a person, unit or group as it is stored: NFC, one line.
+
+    `UnusableName` for an empty or too long name.
+    """
     kept = one_line(normalize("NFC", name))
     if not kept:
         raise UnusableName(Text("Tên để trống.", "The name is empty."))
@@ -71,7 +85,7 @@ def tidy(name: str) -> str:
 
 
 def words(name: str) -> list[str]:
-    """The words of a person's or group's name as plain letters."""
+    """Return the words of a person's or group's name as plain letters."""
     found: list[str] = []
     for word in normalize("NFC", name).split():
         letters = word.translate(_INNER_SIGNS)
@@ -107,18 +121,24 @@ Place = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 
 
 def alphabetical(text: str) -> Place:
-    """The place of `text` in the Vietnamese alphabet, word by word: d, đ, e; then ngang, huyền, hỏi, ngã, sắc, nặng."""
+    """Return the sort key of `text` in the Vietnamese alphabet, word by word.
+
+    d, đ, e; then the tones ngang, huyền, hỏi, ngã, sắc, nặng.
+    """
     return tuple(_place(word) for word in normalize("NFC", text).casefold().split())
 
 
 def by_given_name(full_name: str) -> tuple[Place, Place]:
-    """The place of a person in a list: by the given name, which comes last, then by the names before it."""
+    """Return a person's sort key: by the given name, which comes last, then by the names before it."""
     placed = alphabetical(full_name)
     return placed[-1:], placed[:-1]
 
 
 def _place(word: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """By what a word is sorted: its letters, and its tones, which count only between words of the same letters."""
+    """Return the sort key of a word: its letters, then its tones.
+
+    Tones count only between words of the same letters.
+    """
     letters, tones = [], []
     for char in word.replace("ð", "đ"):
         marks = normalize("NFD", char)
@@ -138,7 +158,7 @@ _TCVN3 = dict(
         strict=True,
     )
 )
-# VNI writes the accent as a letter of its own behind the vowel: the five tones, and the six of â and of ă.
+# VNI writes the accent as a letter of its own after the vowel: the five tones, and the six of â and of ă.
 _TONES = ("\u0301", "\u0300", "\u0309", "\u0303", "\u0323")
 _VNI_MARKS = dict(
     zip(
@@ -160,7 +180,7 @@ _SYLLABLE = re.compile(
 
 
 def _damaged(word: str) -> bool:
-    """Whether `word` is no Vietnamese syllable as it stands, but becomes one when read as TCVN3 or VNI."""
+    """Return whether `word` is no Vietnamese syllable as it stands, but is one when read as TCVN3 or VNI."""
     signs = [c for c in word if category(c) not in {"Lu", "Ll", "Lt", "Mn"} or c == "µ"]
     if signs:  # ª, º, ¹, ¨, © and the like: letters in the old encodings, signs in Unicode; others are no letters anywhere
         return any(c in _TCVN3 for c in signs)

@@ -1,10 +1,10 @@
-"""Decides whether the second of two acts is another person's than the first (Reg. 4.1, 4.3).
+"""The two-person rule: the second of two acts must be another person's than the first (Reg. 4.1, 4.3).
 
-In: who acted first, who acts second, who has an interest of their own. Out: nothing, or `NotTwo`. Pure. Every act that takes
-two persons asks here, and only here: opening content, releasing what was refused as secret, exporting a unit's mail.
+In: who acted first, who acts second, who has an interest of their own. Out: nothing, or `NotTwo`. Pure. Every act that requires
+two persons is checked here, and only here: opening content, releasing what was refused as secret, exporting a unit's mail.
 
-Two persons act as two officers and sit at the machine under two logins: whoever names another officer by `--actor` is still the
-same person. Namesakes are taken for one another until somebody says who they are (`officer add --person`).
+Two persons act as two officers and under two logins on the machine: naming another officer by `--actor` does not make a second
+person. Namesakes count as one person until they are told apart (`officer add --person`).
 """
 
 import unicodedata
@@ -21,24 +21,24 @@ class NotTwo(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """Who acts. What is not known is empty and says nothing."""
+    """A person who acts; unknown values are empty and never match."""
 
     officer: str = ""
-    """The login of the officer as whom somebody acts."""
+    """The login of the officer as whom the person acts."""
     login: str = ""
-    """The login of who sits at the machine."""
+    """The person's login on the machine."""
     full_name: str = ""
     person_id: int | None = None
-    """In the directory."""
+    """The person's number in the directory."""
 
     @classmethod
     def of(cls, officer: Officer | None, actor: str, login: str) -> "Hand":
-        """Who acts as `actor`, an officer where one is on record, from `login`."""
+        """Return the person who acts as `actor`, an officer if one is recorded, from `login`."""
         return cls(actor, login, officer.full_name if officer else "", officer.person_id if officer else None)
 
 
 def must_be_two(first: Hand, second: Hand, *, others: Iterable[Hand] = (), clause: str) -> None:
-    """Refuse the second act of who did the first, or who is one of `others`."""
+    """Refuse a second act by the person who did the first, or by one of `others`."""
     if is_same(first, second):
         raise NotTwo(
             Text(
@@ -60,7 +60,7 @@ def must_be_two(first: Hand, second: Hand, *, others: Iterable[Hand] = (), claus
 
 
 def is_same(one: Hand, other: Hand) -> bool:
-    """Whether two hands are one person's: by a login, by the number in the directory, or else by the name."""
+    """Return whether both are one person: by a login, by the number in the directory, or else by the name."""
     logins = {_plain(one.officer), _plain(one.login)} & {_plain(other.officer), _plain(other.login)}
     if logins - {""}:
         return True
