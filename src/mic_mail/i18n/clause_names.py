@@ -1,10 +1,10 @@
-"""How a clause of the regulation is named to people: "điểm c khoản 4 Điều 6 Quy chế", "Reg. 6.4.c"."""
+"""Names of the regulation's clauses for people: "điểm c khoản 4 Điều 6 Quy chế", "Reg. 6.4.c"."""
 
 from mic_mail.errors import Text
 
 
 def clause(clause_id: str) -> Text:
-    """The clause `Article.Clause.Point` in the wording of official letters, the smallest part first."""
+    """Return the clause `Article.Clause.Point` as official letters word it, the smallest part first."""
     article, *rest = clause_id.split(".")
     parts = [f"Điều {article}"]
     if rest:

@@ -1,8 +1,8 @@
 """Instants, days, sizes and percentages as people read them.
 
-Everything is shown in Asia/Ho_Chi_Minh, because that is the calendar in which the regulation counts (clock.HO_CHI_MINH).
-Vietnamese form: "10 giờ 05 phút ngày 03/02/2026" (hour first, then day; two digits each); English: "3 February 2026, 10:05".
-No Babel: two languages and four formats are less code than its dependency, and it spells the ministry's form of a date nowhere.
+Everything is shown in Asia/Ho_Chi_Minh, the calendar in which the regulation counts (clock.HO_CHI_MINH). Vietnamese form: "10
+giờ 05 phút ngày 03/02/2026" (hour first, then day; two digits each); English: "3 February 2026, 10:05". Babel is not used: two
+languages and four formats are less code than its dependency, and it does not have the ministry's form of a date.
 """
 
 import re
@@ -20,25 +20,25 @@ _MIB = 1 << 20
 
 
 def local(instant: datetime) -> datetime:
-    """`instant` on the ministry's wall clock."""
+    """Return `instant` on the ministry's wall clock."""
     return instant.astimezone(HO_CHI_MINH)
 
 
 def day(moment: datetime | date) -> Text:
-    """The day of `moment`: "ngày 03/02/2026", "3 February 2026"."""
+    """Return the day of `moment`: "03/02/2026", "3 February 2026"."""
     d = local(moment).date() if isinstance(moment, datetime) else moment
     return Text(f"{d:%d/%m/%Y}", f"{d.day} {_MONTHS[d.month - 1]} {d.year}")
 
 
 def instant(moment: datetime) -> Text:
-    """The minute of `moment`: "10 giờ 05 phút ngày 03/02/2026"."""
+    """Return the minute of `moment`: "10 giờ 05 phút ngày 03/02/2026"."""
     t = local(moment)
     date_text = day(t)
     return Text(f"{t:%H} giờ {t:%M} phút ngày {date_text.vi}", f"{date_text.en}, {t:%H:%M}")
 
 
 def short(moment: datetime) -> str:
-    """The minute in a table cell, the same in both languages: "03/02/2026 10:05"."""
+    """Return the minute for a table cell, the same in both languages: "03/02/2026 10:05"."""
     return f"{local(moment):%d/%m/%Y %H:%M}"
 
 
@@ -46,7 +46,7 @@ _DAY_OR_INSTANT = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(
 
 
 def readable(value: str) -> str:
-    """A day or an instant that is on record in ISO 8601 as a table shows it; any other value stays as it is."""
+    """Return a recorded ISO 8601 day or instant as a table shows it; any other value unchanged."""
     if not _DAY_OR_INSTANT.fullmatch(value):
         return value
     try:
@@ -56,7 +56,7 @@ def readable(value: str) -> str:
 
 
 def size(octets: int) -> Text:
-    """A size in the units of Reg. 8.3.b (1 GB = 2^30): Vietnamese has the decimal comma."""
+    """Return a size in the units of Reg. 8.3.b (1 GB = 2^30); Vietnamese uses the decimal comma."""
     for unit, name in ((_GIB, "GB"), (_MIB, "MB"), (1 << 10, "KB")):
         if octets >= unit:
             number = f"{octets / unit:.1f}".removesuffix(".0")
@@ -65,5 +65,8 @@ def size(octets: int) -> Text:
 
 
 def last_day_before(moment: datetime) -> Text:
-    """The last whole day before an instant: a term that ends at 00:00 of one day ends with the day before (Reg. 6.4.c)."""
+    """Return the last whole day before an instant.
+
+    A term that ends at 00:00 of one day ends with the day before (Reg. 6.4.c).
+    """
     return day(local(moment) - timedelta(microseconds=1))

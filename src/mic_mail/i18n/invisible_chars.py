@@ -1,10 +1,11 @@
-"""Characters that show nothing, or turn round what stands beside them: a name with some looks like another one.
+"""Invisible characters, and those that reverse the text beside them.
 
-Unicode Standard Annex 44, Default_Ignorable_Code_Point, and the marks of annotations and directions.
+A name that contains some looks like another one. Unicode Standard Annex 44, Default_Ignorable_Code_Point, and the marks of
+annotations and directions.
 """
 
 UNSEEN = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""For a class of a regular expression."""
+"""The contents of a character class of a regular expression."""

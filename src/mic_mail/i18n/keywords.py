@@ -1,7 +1,7 @@
-"""Keywords that people write for a code: its names in both languages, with and without diacritics, in any case. Pure.
+"""Keywords that people write for a code: its names in both languages. Pure.
 
-The mailed form, its table and the command line take the same (`policy.keywords`). Blanks, hyphens and punctuation count
-alike: `Văn bản`, `van-ban` and `letter` are one channel.
+Diacritics and case are ignored. The mailed form, its table and the command line accept the same keywords (`policy.keywords`).
+Blanks, hyphens and punctuation are equal: `Văn bản`, `van-ban` and `letter` are one channel.
 """
 
 import re
@@ -19,12 +19,15 @@ _BETWEEN = re.compile(r"[\s,;/]+")
 
 
 def normalized(text: str) -> str:
-    """The text as keywords are compared."""
+    """Return the text in the form in which keywords are compared."""
     return " ".join(_WORD.findall(unaccented(text).lower()))
 
 
 def code_of(codes: Iterable[E], names: Mapping[E, Text], short: Mapping[Enum, tuple[str, ...]], text: str) -> E | None:
-    """The code that `text` means: by itself, by its name in either language, or by a short form; None: no such code."""
+    """Return the code that `text` means; None: no such code.
+
+    `text` is the code itself, its name in either language, or a short form.
+    """
     wanted = normalized(text)
     for code in codes:
         own = names.get(code)
@@ -35,5 +38,5 @@ def code_of(codes: Iterable[E], names: Mapping[E, Text], short: Mapping[Enum, tu
 
 
 def keyword(name: str) -> str:
-    """A name as one word of a command line: `văn bản` is `văn-bản`."""
+    """Return a name as one word of a command line: `văn bản` is `văn-bản`."""
     return _BETWEEN.sub("-", name)

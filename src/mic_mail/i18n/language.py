@@ -1,7 +1,7 @@
-"""Which of the two languages a person reads.
+"""The language that a person reads.
 
-In: the `--lang` option and the environment. Out: a `Language`, and the side of a `Text` that it names.
-Both languages are always made together (errors.Text); choosing happens only where a person reads.
+In: the `--lang` option and the environment. Out: a `Language`, and the side of a `Text` that it names. Both languages are
+always made together (errors.Text); one is chosen only where a person reads.
 """
 
 from collections.abc import Mapping
@@ -11,18 +11,21 @@ from mic_mail.errors import Text
 
 
 class Language(StrEnum):
-    """Vietnamese or English; the values are what `--lang` takes (BCP 47)."""
+    """Vietnamese or English; the values are those of `--lang` (BCP 47)."""
 
     VI = "vi"
     EN = "en"
 
 
-# POSIX.1-2017 §8.2: LC_ALL beats LC_MESSAGES beats LANG, and an empty value counts as absent.
+# POSIX.1-2017 §8.2: LC_ALL overrides LC_MESSAGES, which overrides LANG; an empty value counts as absent.
 _VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 
 
 def language_of(environ: Mapping[str, str], option: str | None = None) -> Language:
-    """The language of `--lang` where given, else of the environment; a machine that names none gets English (ASCII)."""
+    """Return the language of `--lang` if given, otherwise of the environment.
+
+    An environment that names none gets English (ASCII).
+    """
     if option is not None:
         return Language(option)
     locale = next((environ[name] for name in _VARIABLES if environ.get(name)), "")
@@ -30,5 +33,5 @@ def language_of(environ: Mapping[str, str], option: str | None = None) -> Langua
 
 
 def in_language(text: Text, language: Language) -> str:
-    """One side of `text`."""
+    """Return one side of `text`."""
     return text.vi if language is Language.VI else text.en

@@ -1,9 +1,11 @@
-"""Every sentence that the doors say to people, in Vietnamese (NFC) and English (ASCII); notices are in `notices`.
+"""Sentences that the protocols show people, in Vietnamese (NFC) and English (ASCII).
 
-One function per sentence, its parameters typed: a missing parameter is an error of mypy, not a broken notice. That is why
-this is a plain module and not gettext: two languages, a hundred sentences, both sides always needed together (Vietnamese
-above, English below), and no catalogue to compile. Never quoted here: what a person wrote, a password, a secret marking.
-The wording follows official letters: "Ông/Bà", "đề nghị", the clause named from the smallest part up (clause_names.py).
+Notices are in `notices`.
+
+One function for each sentence, with typed parameters: a missing parameter is a mypy error, not a broken notice. That is why
+this is a plain module and not gettext: two languages, a hundred sentences, both sides always needed together (Vietnamese above,
+English below), and no catalogue to compile. Never quoted here: a person's own text, a password, a secret marking. The wording
+follows official letters: "Ông/Bà", "đề nghị", the clause named from the smallest part up (clause_names.py).
 """
 
 from datetime import datetime
@@ -16,12 +18,15 @@ from mic_mail.i18n.clause_names import clause
 
 
 def where_to_turn(support: str, reference: str) -> Text:
-    """The tail of every refusal: who helps, and the one id that is also in the log; no full stop, it would be copied along."""
+    """Return the end of every refusal: whom to contact, and the reference that is also in the log.
+
+    It has no full stop, which people would copy with the reference.
+    """
     return Text(f"Liên hệ {support}, mã {reference}", f"Contact {support}, reference {reference}")
 
 
 def joined(*sentences: Text) -> Text:
-    """Sentences one after the other."""
+    """Join sentences with blanks."""
     return Text(" ".join(s.vi for s in sentences), " ".join(s.en for s in sentences))
 
 
@@ -34,12 +39,12 @@ def password_changed() -> Text:
 
 
 def app_password_ended() -> Text:
-    """Of a session that was signed in by an app password."""
+    """For a session that was signed in by an app password."""
     return Text("Mật khẩu ứng dụng này không còn hiệu lực.", "This app password is not valid any more.")
 
 
 def app_password_elsewhere() -> Text:
-    """Of an app password that was made for other doors."""
+    """For an app password that was made for other services."""
     return Text(
         "Mật khẩu ứng dụng này được tạo cho dịch vụ khác; đề nghị tạo mật khẩu khác tại trang mật khẩu.",
         "This app password was made for another service; make another one on the password page.",
@@ -47,7 +52,7 @@ def app_password_elsewhere() -> Text:
 
 
 def app_password_needed(page: str | None) -> Text:
-    """Of the own password of a mailbox that has a second factor, at a door that cannot ask for a code."""
+    """For a mailbox with a second factor whose own password is used where no code can be asked for."""
     where = Text(f" tại {page}", f" at {page}") if page else Text("", "")
     return Text(
         f"Hộp thư đã bật xác thực hai bước; đề nghị đăng nhập bằng mật khẩu ứng dụng, tạo{where.vi or ' trước'}.",
@@ -139,7 +144,7 @@ def password_due(url: str, clause_id: str) -> Text:
 
 
 def password_due_at_centre(clause_id: str) -> Text:
-    """The same where there is no page yet; the tail of the refusal says whom to turn to."""
+    """The same while there is no page; the end of the refusal names the contact."""
     cited = clause(clause_id)
     return Text(
         f"Phải đổi mật khẩu tại Trung tâm Thông tin trước khi sử dụng hộp thư ({cited.vi}).",
@@ -157,7 +162,7 @@ def authority_ended(address: str) -> Text:
 
 
 def shared_password_due(address: str) -> Text:
-    """Reg. 7.3.c, to who is authorised to use a unit's or group's mailbox that was restored."""
+    """Reg. 7.3.c: for people authorised to use a unit's or group's mailbox that was restored."""
     cited = clause("7.3.c")
     return Text(
         f"Phải đổi mật khẩu của hộp thư {address} trước khi tiếp tục sử dụng ({cited.vi}).",
@@ -175,7 +180,10 @@ def reclaimed(address: str, since: datetime, clause_id: str) -> Text:
 
 
 def send_locked(address: str, since: datetime, clause_id: str, until: datetime | None) -> Text:
-    """Wording 6; Reg. 6.4.c. `until` is the instant of reclaiming, so the last day of reading is the day before it."""
+    """Wording 6; Reg. 6.4.c.
+
+    `until` is the instant of the reclaim, so the last day of reading is the day before.
+    """
     cited, when = clause(clause_id), dates.day(since)
     last = dates.last_day_before(until) if until is not None else None
     reading = (
@@ -193,7 +201,7 @@ def send_locked(address: str, since: datetime, clause_id: str, until: datetime |
 
 
 def maintenance(since: datetime, until: datetime, clause_id: str) -> Text:
-    """Wording 11, also at IMAP's doors and on pages; Reg. 10.3, of an incident 10.1."""
+    """Wording 11, also for IMAP and pages; Reg. 10.3, for an incident 10.1."""
     cited, begins, ends = clause(clause_id), dates.instant(since), dates.instant(until)
     return Text(
         f"Vì lý do kỹ thuật, Hệ thống thư điện tử công vụ tạm ngừng từ {begins.vi} đến {ends.vi}; "
@@ -211,7 +219,7 @@ def centre() -> Text:
 
 
 def marked_secret() -> Text:
-    """Wording 10; Reg. 4.1. Whom to turn to, and the reference, follow."""
+    """Wording 10; Reg. 4.1. The contact and the reference follow."""
     cited = clause("4.1")
     return Text(
         f"Thư bị từ chối vì có dấu hiệu chứa tài liệu mang dấu độ mật; {cited.vi} cấm gửi tài liệu mật, tối mật, tuyệt mật qua "
@@ -222,7 +230,7 @@ def marked_secret() -> Text:
 
 
 def malware_not_stored(malware: str) -> Text:
-    """To a mail program that puts it into a mailbox; Reg. 10.2."""
+    """For a mail program that stores the message in a mailbox; Reg. 10.2."""
     cited = clause("10.2")
     return Text(
         f"Thư có mã độc ({malware}) nên không được lưu ({cited.vi}); đề nghị kiểm tra máy tính.",
@@ -231,7 +239,7 @@ def malware_not_stored(malware: str) -> Text:
 
 
 def not_inspected() -> Text:
-    """Where `secrecy.unreadable` refuses what cannot be looked into; Reg. 4.1."""
+    """For `secrecy.unreadable`, which refuses attachments that cannot be inspected; Reg. 4.1."""
     cited = clause("4.1")
     return Text(
         f"Thư bị từ chối vì có tệp gửi kèm không kiểm tra được (có mật khẩu, bị hỏng hoặc không rõ định dạng); {cited.vi}.",
@@ -251,7 +259,7 @@ def too_much_to_inspect() -> Text:
 
 
 def not_inspected_now() -> Text:
-    """No reader of documents in time; Reg. 4.1."""
+    """No document reader was free in time; Reg. 4.1."""
     cited = clause("4.1")
     return Text(
         f"Chưa kiểm tra được tệp gửi kèm ({cited.vi}); đề nghị gửi lại sau ít phút.",

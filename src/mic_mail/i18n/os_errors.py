@@ -1,4 +1,4 @@
-"""What the operating system answers, in both languages."""
+"""Error messages of the operating system in both languages."""
 
 import errno
 
@@ -21,6 +21,6 @@ _VIETNAMESE = {
 
 
 def reason(error: OSError) -> Text:
-    """Why a call failed; what has no Vietnamese here stays as the system says it."""
+    """Return the reason why a call failed; without a Vietnamese text here, the system's own."""
     english = error.strerror or str(error)
     return Text(_VIETNAMESE.get(error.errno or 0, english), in_ascii(english))

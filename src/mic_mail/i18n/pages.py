@@ -1,7 +1,8 @@
-"""What the pages say: headings, labels, hints and sentences, in Vietnamese (NFC) and English (ASCII).
+"""Texts of the web pages in Vietnamese (NFC) and English (ASCII).
 
-As in `messages`, which has the sentences that doors and notices share: a constant or a function per text, both sides together.
-The Vietnamese is that of official letters: "Ông/Bà", "đề nghị". Never here: markup.
+Headings, labels, hints and sentences. As in `messages`, which has the sentences shared by protocols and notices: a constant or
+a function for each text, both languages together. The Vietnamese is that of official letters: "Ông/Bà", "đề nghị". Never here:
+markup.
 """
 
 from datetime import datetime
@@ -140,7 +141,7 @@ def will_be_due(at: datetime) -> Text:
 
 
 def will_be_suspended(at: datetime) -> Text:
-    """Reg. 7.2.a: the only suspension that the clock alone brings."""
+    """Reg. 7.2.a: the only suspension by the clock alone."""
     when = dates.day(at)
     return Text(
         f"Nếu không sử dụng, hộp thư sẽ bị tạm khóa từ ngày {when.vi}.",
@@ -380,7 +381,7 @@ def send_to(support: str) -> Text:
     return Text(f"Địa chỉ nhận: {support}", f"Where to write: {support}")
 
 
-# ---------------------------------------------------------------- what goes wrong
+# ---------------------------------------------------------------- errors
 
 NOT_FOUND = Text("Không có trang này.", "There is no such page.")
 NOT_THAT_WAY = Text("Trang này không nhận yêu cầu theo cách đó.", "This page cannot be asked that way.")

@@ -1,4 +1,4 @@
-"""Numbers with what they count, in English; Vietnamese nouns have one form."""
+"""Numbers with the noun they count, in English; Vietnamese nouns have one form."""
 
 
 def counted(count: int, one: str, many: str) -> str:

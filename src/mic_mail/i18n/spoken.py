@@ -1,7 +1,10 @@
-"""What a client is told, by whether it reads UTF-8: Vietnamese, or Vietnamese without its marks and then English. Pure.
+"""Text for a client by its support of UTF-8. Pure.
 
-Ordinary programs do not say SMTPUTF8 (RFC 6531 §3.7.4), UTF8=ACCEPT (RFC 9755) or UTF8 (RFC 6856) and show people what a
-server says in ASCII. Vietnamese is read without its marks as well, as in short messages; a foreigner's server reads English.
+With it Vietnamese; without it Vietnamese without its marks, then English.
+
+Ordinary programs do not announce SMTPUTF8 (RFC 6531 §3.7.4), UTF8=ACCEPT (RFC 9755) or UTF8 (RFC 6856) and show people a
+server's ASCII text. Vietnamese is readable without its marks, as in short messages; programs of foreign servers read the
+English.
 """
 
 import re
@@ -12,16 +15,16 @@ from mic_mail.errors import Text
 
 _UNPRINTABLE = re.compile("[^ -~]")
 BETWEEN = " / "
-"""Between the two languages where a reply is one line."""
+"""The separator of the two languages in a reply of one line."""
 
 
 def unaccented(text: str) -> str:
-    """Vietnamese in ASCII on one line: `Hộp thư đã hết dung lượng` is `Hop thu da het dung luong`."""
+    """Return Vietnamese in ASCII on one line: `Hộp thư đã hết dung lượng` is `Hop thu da het dung luong`."""
     return _UNPRINTABLE.sub("?", unidecode(text))
 
 
 def spoken(text: Text, *, utf8: bool) -> tuple[str, ...]:
-    """The sentences for a client, the Vietnamese one first; without Vietnamese the English one alone."""
+    """Return the sentences for a client, Vietnamese first; the English one alone if there is no other."""
     if utf8 and text.vi:
         return (text.vi,)
     plain = unaccented(text.vi)
@@ -29,7 +32,10 @@ def spoken(text: Text, *, utf8: bool) -> tuple[str, ...]:
 
 
 def spoken_on_one_line(text: Text, *, utf8: bool, room: int | None = None) -> bytes:
-    """The same for a reply of one line; in `room` octets English is left out before Vietnamese is cut."""
+    """Return the same for a reply of one line.
+
+    If it exceeds `room` octets, English is omitted before Vietnamese is cut.
+    """
     sides = spoken(text, utf8=utf8)
     octets = BETWEEN.join(sides).encode()
     if room is None or len(octets) <= room:

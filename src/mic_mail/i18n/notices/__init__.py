@@ -1,12 +1,19 @@
-"""Every notice that the server writes by itself: one function each, of typed parameters, that is also its row of the catalogue.
+"""The notices that the server writes by itself.
 
-    notice.py      what a notice and its letter are
-    mailbox.py     to the owner of a mailbox: issue, quota, suspension, restoration, passwords, absence, transfer
-    leavers.py     of leavers: locks, reclaims, archives
+Each is one function with typed parameters, which is also its row of the catalogue.
+
+notice.py             the types of a notice and its text
+    mailbox.py            to the owner of a mailbox: issue, quota, suspension, restoration, passwords, absence, transfer
+    leavers.py            about leavers: locks, reclaims, archives
     announcements.py      downtime to everybody, mail that waits for an answer
-    requests.py    of requests: what became of a form, what is overdue
-    centre.py      to the Information Centre
-    catalogue.py   all of them by name; a new module is named there
+    requests.py           about requests: the result of a form, overdue requests
+    delegation.py         about the keepers of unit mailboxes
+    unit_mail.py          about the care of unit mailboxes
+    secrecy.py            about messages marked as secret
+    quarantine.py         about mail in quarantine
+    delivery_reports.py   about the delivery of sent mail
+    centre.py             to the Information Centre
+    catalogue.py          all of them by name; a new module is named there
 
-To add one: a function with `@notice(...)` in the module it belongs to, and whoever sends it calls it.
+To add one, write a function with `@notice(...)` in the module it belongs to, and call it from the sending service.
 """

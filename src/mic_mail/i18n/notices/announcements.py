@@ -1,4 +1,4 @@
-"""Notices of the Centre's duties: downtime to everybody, mail that waits for an answer."""
+"""Notices of the Centre: downtime to everybody, mail that waits for an answer."""
 
 from datetime import UTC, datetime
 
@@ -14,7 +14,8 @@ _LATER = datetime(2026, 2, 24, 5, tzinfo=UTC)
 
 @notice("10.3", Reader.OWNER, since=_AT, until=_LATER, clause_id="10.3", more="Lý do: nâng cấp máy chủ.")
 def downtime(since: datetime, until: datetime, clause_id: str, more: str) -> NoticeText:
-    """Downtime is announced; wording 11. `more` is what the Centre typed and stands in the Vietnamese half alone."""
+    """Downtime is announced (wording 11); text typed by the Centre appears in Vietnamese only."""
+    # `more` is the text that the Centre typed.
     told = messages.maintenance(since, until, clause_id)
     return NoticeText(
         Text("Thông báo tạm ngừng hệ thống thư điện tử", "The mail system will be down"),
@@ -24,7 +25,7 @@ def downtime(since: datetime, until: datetime, clause_id: str, more: str) -> Not
 
 @notice("10.3", Reader.OWNER, since=_AT, until=_LATER)
 def downtime_cancelled(since: datetime, until: datetime) -> NoticeText:
-    """Downtime that was announced is called off."""
+    """An announced downtime is cancelled."""
     begins, ends, cited = dates.instant(since), dates.instant(until), clause("10.3")
     return NoticeText(
         Text("Hủy thông báo tạm ngừng hệ thống thư điện tử", "The mail system will not be down"),
@@ -38,7 +39,7 @@ def downtime_cancelled(since: datetime, until: datetime) -> NoticeText:
 
 @notice("12.4", Reader.OWNER, count=3, listed="- 20/11/2026 09:00, từ a@mof.gov.vn: Về việc báo cáo.")
 def replies_late(count: int, listed: str) -> NoticeText:
-    """Mail was not answered within 2 working days, at most once a week; wording 12, with the list below it."""
+    """Mail was not answered within 2 working days (wording 12, with a list); at most once a week."""
     cited = clause("12.4")
     return NoticeText(
         Text(f"Có {count} thư đến quá hạn trả lời", f"{counted(count, 'message waits', 'messages wait')} for your answer"),

@@ -1,4 +1,4 @@
-"""All notices by name, in the order of their modules: what `mic-mail notice list` shows."""
+"""All notices by name, in the order of their modules, as `mic-mail notice list` shows them."""
 
 from collections.abc import Mapping
 from types import ModuleType
@@ -97,11 +97,11 @@ NAMES: Mapping[str, Text] = {
     "clock_untrusted": Text("đồng hồ máy chủ cần được xác nhận", "clock needs a confirmation"),
     "incident_recorded": Text("đơn vị báo sự cố", "incident reported by a unit"),
 }
-"""What each notice is called in a listing and in the log; its subject has this time's values."""
+"""The names of notices in listings and the log; their subjects contain values."""
 
 
 def find(name: str) -> Notice[Any]:
-    """The notice of this name."""
+    """Return the notice of this name."""
     found = CATALOGUE.get(name)
     if found is None:
         raise BadInput(

@@ -1,4 +1,4 @@
-"""Notices to the Information Centre: what the server did by itself, or could not do."""
+"""Notices to the Information Centre about acts and failures of the server itself."""
 
 from datetime import UTC, date, datetime
 
@@ -11,7 +11,7 @@ from mic_mail.i18n.plurals import counted
 
 
 def too_many_recipients(recipients: int) -> Text:
-    """What was noticed: mail to very many."""
+    """Return the observation that mail went to very many recipients."""
     return Text(
         f"gửi thư tới {recipients} người nhận trong vòng một giờ",
         f"wrote to {counted(recipients, 'recipient', 'recipients')} within an hour",
@@ -19,17 +19,17 @@ def too_many_recipients(recipients: int) -> Text:
 
 
 def too_many_messages(messages: int) -> Text:
-    """What was noticed: very many messages."""
+    """Return the observation that very many messages were sent."""
     return Text(f"gửi {messages} thư trong vòng một giờ", f"sent {counted(messages, 'message', 'messages')} within an hour")
 
 
 def sends_malware() -> Text:
-    """What was noticed: malware."""
+    """Return the observation that malware was sent."""
     return Text("gửi thư có mã độc", "sent malware")
 
 
 def sends_spam(messages: int) -> Text:
-    """What was noticed: mail that the filter rejected."""
+    """Return the observation that mail was sent that the filter rejected."""
     return Text(
         f"gửi {messages} thư bị bộ lọc bác vì là thư rác trong vòng một giờ",
         f"sent {counted(messages, 'message', 'messages')} within an hour that the filter rejected as spam",
@@ -37,7 +37,7 @@ def sends_spam(messages: int) -> Text:
 
 
 def others_have_it(trigger: str) -> Text:
-    """What was noticed: the password, which is right, is known to others."""
+    """Return the observation that the password, which is correct, is known to others."""
     if trigger == "leaked-password":
         return Text("có mật khẩu nằm trong danh sách bị lộ", "has a password that stands in the list of leaked ones")
     return Text("có mật khẩu đang bị dò trên nhiều hộp thư", "has a password that is being tried at many mailboxes")
@@ -45,7 +45,7 @@ def others_have_it(trigger: str) -> Text:
 
 @notice("7.2.c", Reader.CENTRE, day=date(2026, 11, 24), leaked=3, sprayed=1)
 def passwords_exposed(day: date, leaked: int, sprayed: int) -> NoticeText:
-    """Passwords that others have were used to sign in on a day; the first letter of that day counts what was seen by then."""
+    """Passwords known to others were used to sign in; the first notice of a day has the counts so far."""
     cited, when, search = clause("7.2.c"), dates.day(day), "mic-mail log search --event password_exposed"
     return NoticeText(
         Text("Có mật khẩu bị lộ đang được dùng", "Passwords in use that others have"),
@@ -59,7 +59,7 @@ def passwords_exposed(day: date, leaked: int, sprayed: int) -> NoticeText:
 
 
 def looks_stolen() -> Text:
-    """What was noticed: a sign-in that looks like a stolen password."""
+    """Return the observation of a sign-in that looks like a stolen password."""
     return Text("có đăng nhập bất thường", "was signed in to as if its password were stolen")
 
 
@@ -80,7 +80,7 @@ def suspended_by_server(address: str, since: datetime, why: Text) -> NoticeText:
 
 @notice("10.2", Reader.CENTRE, name="mail.mic.gov.vn", file="/etc/mic-mail/cert.pem", ends_at=MIDNIGHT, has_ended=False)
 def certificate_ending(name: str, file: str, ends_at: datetime, *, has_ended: bool) -> NoticeText:
-    """A certificate of the server's doors ends, or has: mail programs and browsers refuse it from then on."""
+    """A certificate of the server ends soon or has ended; mail programs and browsers refuse it then."""
     cited, when = clause("10.2"), dates.instant(ends_at)
     head = (
         Text(f"Chứng thư số của {name} đã hết hạn", f"The certificate of {name} has ended")
@@ -100,7 +100,8 @@ def certificate_ending(name: str, file: str, ends_at: datetime, *, has_ended: bo
 
 @notice("10.2", Reader.CENTRE, count=2, mailboxes=1, at=MIDNIGHT)
 def notices_void(count: int, mailboxes: int, at: datetime) -> NoticeText:
-    """So many notices were sent while the server's clock was ahead, some about mailboxes; it was right again at `at`."""
+    """Notices were sent while the server's clock was ahead; it is right again."""
+    # `count` notices, about `mailboxes` mailboxes; `at` is the instant at which the clock was right again.
     cited, when = clause("10.2"), dates.instant(at)
     return NoticeText(
         Text("Đính chính thông báo do đồng hồ máy chủ chạy sai", "Correction: notices sent by a wrong clock"),
@@ -131,7 +132,7 @@ _RULES = {
     "7.2.c", Reader.CENTRE, address=ADDRESS, at=MIDNIGHT, network="198.51.100.0/24", rule="sprayed", count=23, suspended=False
 )
 def sign_in_anomaly_found(address: str, at: datetime, network: str, rule: str, count: int, *, suspended: bool) -> NoticeText:
-    """A sign-in looks like a stolen password; once a day for each mailbox and rule."""
+    """A sign-in looks like a stolen password; sent once a day for each mailbox and rule."""
     cited, when, why = clause("7.2.c"), dates.instant(at), _RULES[rule]
     done = (
         Text("Hộp thư đã bị tạm khóa tự động.", "The mailbox was suspended automatically.")
@@ -159,7 +160,7 @@ def sign_in_anomaly_found(address: str, at: datetime, network: str, rule: str, c
     why=Text("đang bàn giao", "a handover is running"),
 )
 def not_freed(address: str, clause_id: str, last: date, why: Text) -> NoticeText:
-    """A reclaimed mailbox is due to be deleted, and something stands against it."""
+    """A reclaimed mailbox is due to be deleted, and an obstacle prevents it."""
     cited, day = clause(clause_id), dates.day(last)
     return NoticeText(
         Text(f"Chưa xóa được hộp thư {address}", f"Mailbox {address} is not deleted"),
@@ -174,7 +175,7 @@ def not_freed(address: str, clause_id: str, last: date, why: Text) -> NoticeText
 
 @notice("6.4.c", Reader.CENTRE, now=MIDNIGHT, marked=datetime(2026, 11, 24, 2, tzinfo=UTC))
 def clock_untrusted(now: datetime, marked: datetime | None) -> NoticeText:
-    """The clock is over an hour from the last instant on record: until it is confirmed nothing is archived or freed."""
+    """The clock is over an hour off the last recorded instant; nothing is archived or freed meanwhile."""
     cited, shown = clause("6.4.c"), dates.instant(now)
     before = dates.instant(marked) if marked is not None else Text("không có", "none")
     return NoticeText(
@@ -194,7 +195,7 @@ def clock_untrusted(now: datetime, marked: datetime | None) -> NoticeText:
     "14.4", Reader.CENTRE, number="SC-5", unit="CNTT", title="máy trạm nhiễm mã độc", severity=Text("nghiêm trọng", "serious")
 )
 def incident_recorded(number: str, unit: str, title: str, severity: Text) -> NoticeText:
-    """A unit has recorded an incident; what it typed stands in the Vietnamese half alone."""
+    """A unit has recorded an incident; the text it typed appears in Vietnamese only."""
     cited, command = clause("14.4"), f"mic-mail incident show {number.removeprefix('SC-')}"
     return NoticeText(
         Text(f"Đơn vị báo sự cố {number}", f"A unit tells of incident {number}"),

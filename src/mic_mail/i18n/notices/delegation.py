@@ -1,4 +1,4 @@
-"""Notices about who is in charge of a unit's mailbox (Reg. 12.3, 12.3.d): into that mailbox, and to the Centre."""
+"""Notices about the keeper of a unit's mailbox (Reg. 12.3, 12.3.d), to that mailbox and the Centre."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ HOLDER = "dvbe@mic.gov.vn"
 
 @notice("12.3.d", Reader.OWNER, address=UNIT, holder=HOLDER, at=MIDNIGHT)
 def term_ending(address: str, holder: str, at: datetime) -> NoticeText:
-    """A keeper's authority ends on one of the next days, and nobody is named to follow."""
+    """A keeper's authority ends within days, and no successor is named."""
     cited, last = clause("12.3.d"), dates.last_day_before(at)
     return NoticeText(
         Text(f"Sắp hết thời hạn phân công quản lý hộp thư {address}", f"The term of the keeper of {address} ends soon"),
@@ -31,7 +31,7 @@ def term_ending(address: str, holder: str, at: datetime) -> NoticeText:
 
 @notice("12.3.d", Reader.OWNER, address=UNIT, holder=HOLDER, at=MIDNIGHT)
 def term_ended(address: str, holder: str, at: datetime) -> NoticeText:
-    """A keeper's authority has ended, and nobody has followed: once, to the unit and the Centre."""
+    """A keeper's authority has ended without a successor; sent once, to the unit and the Centre."""
     cited, when = clause("12.3.d"), dates.instant(at)
     return NoticeText(
         Text(f"Hộp thư {address} không còn người quản lý", f"Nobody is in charge of {address}"),

@@ -1,7 +1,7 @@
-"""Reports about mail to other servers: into the mailbox from whose address it was sent (Reg. 4.2: nothing ends in silence).
+"""Reports on mail to other servers, sent to the sender's mailbox (Reg. 4.2: nothing fails silently).
 
-They stand in front of the parts that programs read (RFC 3464). What another server has said is quoted as it is in Vietnamese,
-and without marks in English: it may be in any letters (RFC 6531 §3.7.4.2), and the report is written all the same.
+They precede the parts that programs read (RFC 3464). Another server's reply is quoted unchanged in Vietnamese, and without
+marks in English: it may contain any letters (RFC 6531 §3.7.4.2), and the report is written all the same.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ MOST_NAMED = 50
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What was last said about one recipient."""
+    """The last reply about one recipient."""
 
     address: str
     said: str
@@ -35,7 +35,7 @@ _SAMPLE = Word("ngocanh@example.vn", "5.1.1 User unknown")
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, words=[_SAMPLE])
 def not_delivered(subject: str, accepted_at: datetime, words: Sequence[Word]) -> NoticeText:
-    """A message could not be delivered to some of its recipients, and is not tried any more."""
+    """A message could not be delivered to some of its recipients, and is not retried."""
     when, vi, en = dates.instant(accepted_at), *_listed(words)
     return NoticeText(
         Text("Thư không gửi được", "Message not delivered"),
@@ -52,7 +52,7 @@ def not_delivered(subject: str, accepted_at: datetime, words: Sequence[Word]) ->
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, until=MIDNIGHT, words=[_SAMPLE])
 def not_delivered_yet(subject: str, accepted_at: datetime, until: datetime, words: Sequence[Word]) -> NoticeText:
-    """A message has not been delivered to some of its recipients for hours, and is tried on; once."""
+    """A message has not been delivered to some recipients for hours, and is retried; sent once."""
     when, last, vi, en = dates.instant(accepted_at), dates.instant(until), *_listed(words)
     return NoticeText(
         Text("Thư gửi chậm", "Message delayed"),
@@ -67,7 +67,7 @@ def not_delivered_yet(subject: str, accepted_at: datetime, until: datetime, word
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, words=[Word("ngocanh@example.vn", "2.0.0 OK")])
 def relayed(subject: str, accepted_at: datetime, words: Sequence[Word]) -> NoticeText:
-    """A message for which a report was asked for (NOTIFY=SUCCESS) was taken by a server that sends none."""
+    """A message with a requested report (NOTIFY=SUCCESS) went to a server that sends no reports."""
     when, vi, en = dates.instant(accepted_at), *_listed(words)
     return NoticeText(
         Text("Thư đã chuyển đi", "Message passed on"),
@@ -100,7 +100,7 @@ def dropped(subject: str, accepted_at: datetime, addresses: Sequence[str], reaso
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address])
 def delivered(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> NoticeText:
-    """A message for which a report was asked for (NOTIFY=SUCCESS) lies in the mailboxes of these recipients."""
+    """A message with a requested report (NOTIFY=SUCCESS) was delivered to these recipients' mailboxes."""
     when, named = dates.instant(accepted_at), _named(addresses)
     return NoticeText(
         Text("Thư đã tới hộp thư người nhận", "Message delivered"),
@@ -113,7 +113,7 @@ def delivered(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> 
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, until=MIDNIGHT, addresses=[_SAMPLE.address])
 def mailbox_full(subject: str, accepted_at: datetime, until: datetime, addresses: Sequence[str]) -> NoticeText:
-    """A message waits because the recipient's mailbox is full (wording 9); once."""
+    """A message waits because the recipient's mailbox is full (wording 9); sent once."""
     last, named, about = dates.instant(until), _named(addresses), _about(subject, accepted_at)
     return NoticeText(
         Text("Thư chưa chuyển được: hộp thư đầy", "Message delayed: mailbox full"),
@@ -128,7 +128,7 @@ def mailbox_full(subject: str, accepted_at: datetime, until: datetime, addresses
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address])
 def mailbox_stayed_full(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> NoticeText:
-    """A message could not be delivered because the recipient's mailbox is full, and is not tried any more (wording 9)."""
+    """A message is not delivered and not retried: the recipient's mailbox stayed full (wording 9)."""
     named, about = _named(addresses), _about(subject, accepted_at)
     return NoticeText(
         Text("Thư không chuyển được: hộp thư đầy", "Message not delivered: mailbox full"),
@@ -143,7 +143,7 @@ def mailbox_stayed_full(subject: str, accepted_at: datetime, addresses: Sequence
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, until=MIDNIGHT, addresses=[_SAMPLE.address])
 def mailbox_unavailable(subject: str, accepted_at: datetime, until: datetime, addresses: Sequence[str]) -> NoticeText:
-    """A message waits because the server cannot write it into the recipient's mailbox; once."""
+    """A message waits because the server cannot write it into the recipient's mailbox; sent once."""
     last, named, about = dates.instant(until), _named(addresses), _about(subject, accepted_at)
     return NoticeText(
         Text("Thư chuyển chậm", "Message delayed"),
@@ -158,7 +158,7 @@ def mailbox_unavailable(subject: str, accepted_at: datetime, until: datetime, ad
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address])
 def mailbox_stayed_unavailable(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> NoticeText:
-    """A message could not be written into the recipient's mailbox, and is not tried any more."""
+    """A message could not be written into the recipient's mailbox, and is not retried."""
     named, about = _named(addresses), _about(subject, accepted_at)
     return NoticeText(
         Text("Thư không chuyển được", "Message not delivered"),
@@ -173,7 +173,8 @@ def mailbox_stayed_unavailable(subject: str, accepted_at: datetime, addresses: S
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address], number="6.4.c")
 def mailbox_reclaimed(subject: str, accepted_at: datetime, addresses: Sequence[str], number: str) -> NoticeText:
-    """A message waited until the recipient's mailbox had been reclaimed, by the clause `number`."""
+    """A message waited until the recipient's mailbox was reclaimed."""
+    # `number` is the clause by which it was reclaimed.
     named, about, cited = _named(addresses), _about(subject, accepted_at), clause(number)
     return NoticeText(
         Text("Thư không chuyển được: hộp thư đã thu hồi", "Message not delivered: mailbox no longer in use"),
@@ -187,7 +188,7 @@ def mailbox_reclaimed(subject: str, accepted_at: datetime, addresses: Sequence[s
 
 
 def _about(subject: str, accepted_at: datetime) -> Text:
-    """Which message it is."""
+    """Return a sentence that identifies the message."""
     when = dates.instant(accepted_at)
     return Text(f"Thư “{subject}”, gửi lúc {when.vi}.", f'The message "{unidecode(subject)}" of {when.en}.')
 
@@ -200,7 +201,7 @@ def _named(addresses: Sequence[str]) -> Text:
 
 
 def _listed(words: Sequence[Word]) -> tuple[str, str]:
-    """A line for each, in Vietnamese and in English."""
+    """Return a line for each recipient, in Vietnamese and in English."""
     named = words[:MOST_NAMED]
     vi = "\n".join(f"  {word.address}: {word.said}" for word in named)
     en = "\n".join(f"  {in_ascii(word.address)}: {unaccented(word.said)}" for word in named)

@@ -1,4 +1,7 @@
-"""Notices about the mailboxes of leavers, and about what becomes of a reclaimed one (wording 6 and 7; Reg. 6.4.c, 6.2)."""
+"""Notices about the mailboxes of leavers, and about reclaimed mailboxes.
+
+Wording 6 and 7; Reg. 6.4.c, 6.2.
+"""
 
 from datetime import UTC, date, datetime
 
@@ -14,7 +17,8 @@ LEFT_AT = datetime(2026, 8, 30, 17, tzinfo=UTC)
 
 @notice("6.4.c", Reader.OWNER, address=ADDRESS, since=LEFT_AT, clause_id="6.4.c", until=MIDNIGHT)
 def send_locked(address: str, since: datetime, clause_id: str, until: datetime | None) -> NoticeText:
-    """Sending is locked, because the person has left or by the Centre's hand; `until`: when the mailbox is reclaimed."""
+    """Sending is locked, because the person has left or the Centre has locked it."""
+    # `until` is the instant of the reclaim.
     return NoticeText(
         Text("Chức năng gửi thư bị khóa", "Sending is locked"),
         messages.send_locked(address, since, clause_id, until),
@@ -23,7 +27,7 @@ def send_locked(address: str, since: datetime, clause_id: str, until: datetime |
 
 @notice("6.4.c", Reader.OWNER, address=ADDRESS, at=MIDNIGHT)
 def reclaim_coming(address: str, at: datetime) -> NoticeText:
-    """The mailbox will be reclaimed; ahead by each of `reclaim.warn_days`."""
+    """The mailbox will be reclaimed; sent ahead by each of `reclaim.warn_days`."""
     cited, last = clause("6.4.c"), dates.last_day_before(at)
     return NoticeText(
         Text(f"Hộp thư sẽ bị thu hồi sau ngày {last.vi}", f"Mailbox will be reclaimed after {last.en}"),
@@ -51,7 +55,7 @@ def reclaimed(address: str, since: datetime, clause_id: str) -> NoticeText:
 
 @notice("6.4.c", Reader.UNIT, address=ADDRESS, clause_id="6.4.c", held=1284, last=date(2027, 3, 31))
 def archived(address: str, clause_id: str, held: int, last: date) -> NoticeText:
-    """A reclaimed mailbox was archived; after the named day its place on the server is freed."""
+    """A reclaimed mailbox was archived; it will be deleted from the server after the named day."""
     cited, day = clause(clause_id), dates.day(last)
     return NoticeText(
         Text(f"Dữ liệu hộp thư {address} đã được lưu trữ", f"Mailbox {address} archived"),

@@ -1,4 +1,7 @@
-"""Notices to the owner of a mailbox (wording 1 to 5): issue, quota, suspension, restoration, passwords, absence, transfer."""
+"""Notices to the owner of a mailbox (wording 1 to 5).
+
+Issue, quota, suspension, restoration, passwords, absence, transfer.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -11,11 +14,11 @@ from mic_mail.i18n.notices.notice import NoticeText, Reader, notice
 ADDRESS = "dvbe@mic.gov.vn"
 MIDNIGHT = datetime(2027, 2, 28, 17, tzinfo=UTC)
 """00:00 on 01/03/2027 in Ha Noi, for samples."""
-# ---------------------------------------------------------------- how a password is changed
+# ---------------------------------------------------------------- changing the password
 
 
 def change_at_page(url: str) -> Text:
-    """How a first password is changed where the page for it is there."""
+    """Return how to change a first password at the page."""
     return Text(
         f"đổi mật khẩu tại {url} trong lần truy nhập đầu tiên",
         f"change the password at {url} when you sign in for the first time",
@@ -23,7 +26,7 @@ def change_at_page(url: str) -> Text:
 
 
 def change_at_centre(support: str) -> Text:
-    """How it is changed while there is no such page."""
+    """Return how to change it while there is no page."""
     return Text(
         f"liên hệ Trung tâm Thông tin ({support}) để đổi mật khẩu trước khi sử dụng",
         f"turn to the Information Centre ({support}) to change the password before you use the mailbox",
@@ -31,7 +34,10 @@ def change_at_centre(support: str) -> Text:
 
 
 def renew_at(where: str) -> Text:
-    """How one is changed that grows old; `where`: the page, or the help desk's address."""
+    """Return how to change a password that grows old.
+
+    `where`: the page, or the help desk's address.
+    """
     if "://" in where:
         return Text(f"đổi tại {where}", f"change it at {where}")
     return Text(f"liên hệ Trung tâm Thông tin ({where}) để đổi", f"turn to the Information Centre ({where}) to change it")
@@ -87,12 +93,12 @@ def quota(percent: int, quota_octets: int) -> NoticeText:
     )
 
 
-# ---------------------------------------------------------------- ways in
+# ---------------------------------------------------------------- app passwords and second factor
 
 
 @notice("15.2", Reader.OWNER, address=ADDRESS, name="Điện thoại", at=MIDNIGHT, by=ADDRESS)
 def app_password_added(address: str, name: str, at: datetime, by: str) -> NoticeText:
-    """A way into the mailbox was added, by its person or by others: whoever did not ask for it has to hear of it."""
+    """An app password was added to the mailbox, by its owner or by somebody else."""
     cited, when = clause("15.2"), dates.instant(at)
     return NoticeText(
         Text("Hộp thư có mật khẩu ứng dụng mới", "A new app password for the mailbox"),
@@ -107,7 +113,7 @@ def app_password_added(address: str, name: str, at: datetime, by: str) -> Notice
 
 @notice("15.2", Reader.OWNER, address=ADDRESS, at=MIDNIGHT, by=ADDRESS)
 def factor_set(address: str, at: datetime, by: str) -> NoticeText:
-    """The page asks for a code from now on: whoever did not set that is locked out by somebody who has the password."""
+    """The page asks for a code from now on; an owner who did not set that is locked out by an intruder."""
     cited, when = clause("15.2"), dates.instant(at)
     return NoticeText(
         Text("Hộp thư đã bật xác thực hai bước", "The mailbox has a second factor"),
@@ -122,7 +128,7 @@ def factor_set(address: str, at: datetime, by: str) -> NoticeText:
 
 @notice("15.2", Reader.OWNER, address=ADDRESS, at=MIDNIGHT, by="mai")
 def factor_removed(address: str, at: datetime, by: str) -> NoticeText:
-    """The password alone is enough again."""
+    """The second factor was removed; the password alone is enough again."""
     cited, when = clause("15.2"), dates.instant(at)
     return NoticeText(
         Text("Hộp thư đã tắt xác thực hai bước", "The mailbox's second factor was removed"),
@@ -140,7 +146,7 @@ def factor_removed(address: str, at: datetime, by: str) -> NoticeText:
 
 @notice("7.2.a", Reader.OWNER, address=ADDRESS, at=MIDNIGHT)
 def inactivity(address: str, at: datetime) -> NoticeText:
-    """The mailbox will be suspended because nobody uses it; ahead by each of `inactivity.warn_days`."""
+    """The mailbox will be suspended for inactivity; sent ahead by each of `inactivity.warn_days`."""
     cited, day = clause("7.2.a"), dates.day(at)
     return NoticeText(
         Text(f"Hộp thư sẽ bị tạm khóa từ ngày {day.vi}", f"Mailbox will be suspended on {day.en}"),
@@ -178,7 +184,8 @@ def restored(address: str) -> NoticeText:
 
 @notice("10.2", Reader.OWNER, address=ADDRESS, at=MIDNIGHT)
 def notices_void(address: str, at: datetime) -> NoticeText:
-    """Notices about the mailbox were sent while the server's clock was ahead; it was right again at `at`."""
+    """Notices about the mailbox were sent while the server's clock was ahead; it is right again."""
+    # `at` is the instant at which the clock was right again.
     cited, when = clause("10.2"), dates.instant(at)
     return NoticeText(
         Text("Đính chính thông báo do đồng hồ máy chủ chạy sai", "Correction: notices sent by a wrong clock"),
@@ -193,7 +200,7 @@ def notices_void(address: str, at: datetime) -> NoticeText:
 
 @notice("7.2.c", Reader.OWNER, address=ADDRESS, accepted_at=MIDNIGHT, recipients=["ttlan@mic.gov.vn", "pqlong@mic.gov.vn"])
 def not_sent(address: str, accepted_at: datetime, recipients: Sequence[str]) -> NoticeText:
-    """A message waited in the queue when its sender was suspended (7.2.c), and the Centre has dropped it."""
+    """The Centre has dropped a message that waited when its sender was suspended (7.2.c)."""
     cited, when, to = clause("7.2.c"), dates.instant(accepted_at), ", ".join(recipients)
     return NoticeText(
         Text("Thư chưa được gửi", "Message not sent"),
@@ -226,7 +233,7 @@ def absence_noted(address: str, begins: date, until: date) -> NoticeText:
 
 @notice("15.2", Reader.OWNER, at=MIDNIGHT, renew=renew_at("https://mail.mic.gov.vn/mk"))
 def password_ending(at: datetime, renew: Text) -> NoticeText:
-    """The password grows too old; ahead by each of `auth.password_warn_days`."""
+    """The password grows too old; sent ahead by each of `auth.password_warn_days`."""
     cited, last = clause("15.2"), dates.last_day_before(at)
     return NoticeText(
         Text(f"Mật khẩu sẽ hết hạn ngày {last.vi}", f"Password expires on {last.en}"),
@@ -241,7 +248,7 @@ def password_ending(at: datetime, renew: Text) -> NoticeText:
 
 @notice("15.2", Reader.OWNER, address=ADDRESS, since=MIDNIGHT, renew=renew_at("support@mic.gov.vn"))
 def password_ended(address: str, since: datetime, renew: Text) -> NoticeText:
-    """The password has grown too old: it has to be changed before the mailbox can be used."""
+    """The password is too old and has to be changed before the mailbox can be used."""
     cited, day = clause("15.2"), dates.day(since)
     return NoticeText(
         Text("Mật khẩu đã hết hạn", "Password expired"),
@@ -256,7 +263,7 @@ def password_ended(address: str, since: datetime, renew: Text) -> NoticeText:
 
 @notice("15.2", Reader.OWNER, address=ADDRESS, renew=renew_at("support@mic.gov.vn"), sprayed=False)
 def password_exposed(address: str, renew: Text, *, sprayed: bool) -> NoticeText:
-    """Others have the password with which the mailbox was signed in to."""
+    """Others know the password with which the mailbox was signed in to."""
     cited = clause("15.2")
     found = (
         Text("đang bị dò trên nhiều hộp thư", "is being tried at many mailboxes")
@@ -309,7 +316,7 @@ def reorganised(address: str, unit_from: str, unit_to: str) -> NoticeText:
 
 @notice("6.2", Reader.OWNER, address=ADDRESS, before="dovanbe@mic.gov.vn", until=date(2026, 11, 29))
 def readdressed(address: str, before: str, until: date | None) -> NoticeText:
-    """The mailbox has another address; it signs in with that."""
+    """The mailbox has a new address, which is also its sign-in name."""
     cited = clause("6.2")
     last = dates.day(until) if until is not None else None
     return NoticeText(
@@ -327,7 +334,7 @@ def readdressed(address: str, before: str, until: date | None) -> NoticeText:
 
 @notice("6.5", Reader.OWNER, address=ADDRESS, before="ptth_ttdt@mic.gov.vn", successor="kts@mic.gov.vn")
 def led_elsewhere(address: str, before: str, successor: str) -> NoticeText:
-    """The unit has ended: new mail goes to the mailbox of its successor, and this one holds the old mail."""
+    """The unit has ended: new mail goes to the successor's mailbox, and this one holds the old mail."""
     cited = clause("6.5")
     return NoticeText(
         Text("Thư mới đến hộp thư của đơn vị kế thừa", "New mail goes to the successor's mailbox"),
@@ -342,7 +349,7 @@ def led_elsewhere(address: str, before: str, successor: str) -> NoticeText:
 
 @notice("7.2.c", Reader.OWNER, address=ADDRESS, at=MIDNIGHT, network="198.51.100.0/24")
 def sign_in_anomaly(address: str, at: datetime, network: str) -> NoticeText:
-    """A sign-in to the mailbox looks like a stolen password; once a day for each rule."""
+    """A sign-in to the mailbox looks like a stolen password; sent once a day for each rule."""
     when, cited = dates.instant(at), clause("15.2")
     return NoticeText(
         Text("Đăng nhập bất thường vào hộp thư", "Abnormal sign-in to your mailbox"),

@@ -1,7 +1,7 @@
-"""What a notice is: a row of the catalogue that can be called for its letter.
+"""The type of a notice: a row of the catalogue that is called for its text.
 
-In: typed parameters. Out: a `NoticeText`, subject and body in Vietnamese (NFC, as official letters are worded) and English
-(ASCII). Never here: who gets it, when, and how it becomes a message (`services.notifications.notices`). Pure.
+In: typed parameters. Out: a `NoticeText`, subject and body in Vietnamese (NFC, worded as official letters are) and English
+(ASCII). Never here: its recipients, when it is sent, and its conversion to a message (`services.notifications.notices`). Pure.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,14 +17,14 @@ P = ParamSpec("P")
 
 
 class Reader(StrEnum):
-    """Whom a notice is written to."""
+    """The readers of a notice."""
 
     OWNER = "owner"
-    """Into the mailbox that it is about; also to its unit while nobody can sign in there."""
+    """The mailbox that it is about; also its unit while nobody can sign in there."""
     UNIT = "unit"
-    """Into the mailbox of the unit that manages it; where there is none, the Centre's."""
+    """The mailbox of the unit that manages it, or the Centre's if there is none."""
     CENTRE = "centre"
-    """Into the help desk's mailbox."""
+    """The help desk's mailbox."""
 
 
 READERS: Mapping[Reader, Text] = {
@@ -36,13 +36,13 @@ READERS: Mapping[Reader, Text] = {
 
 @dataclass(frozen=True, slots=True)
 class NoticeText:
-    """What a notice says this time; salutation and signature come with the message."""
+    """The text of a notice with its values; salutation and signature come with the message."""
 
     subject: Text
     body: Text
 
     def sent_late(self, since: datetime) -> "NoticeText":
-        """Return the letter with a last paragraph that says that it is late, and since when what it tells of has held."""
+        """Return the text with a last paragraph: it is sent late, and since when its content has held."""
         when = dates.instant(since)
         return NoticeText(
             self.subject,
@@ -55,11 +55,11 @@ class NoticeText:
 
 @dataclass(frozen=True)
 class Notice(Generic[P]):
-    """One row: call it with its parameters for the letter."""
+    """One row; call it with its parameters for the text."""
 
     name: str
     clause: str
-    """By which it is written; a letter may name a point of it."""
+    """The clause by which it is written; the text may name a point of it."""
     reader: Reader
     write: Callable[P, NoticeText]
     samples: Mapping[str, object]
@@ -70,14 +70,17 @@ class Notice(Generic[P]):
 
     @property
     def means(self) -> str:
-        """When it is sent."""
+        """The occasion on which it is sent."""
         return (self.write.__doc__ or "").strip()
 
     def sample(self) -> NoticeText:
-        """The letter that the samples make."""
-        return self.write(**self.samples)  # type: ignore[call-arg,arg-type]  # a test holds the samples to the signature
+        """Return the text that the samples make."""
+        return self.write(**self.samples)  # type: ignore[call-arg,arg-type]  # a test checks the samples against the signature
 
 
 def notice(clause: str, reader: Reader, **samples: object) -> Callable[[Callable[P, NoticeText]], Notice[P]]:
-    """Make a row of the function below; its name is the notice's, its docstring says when it is sent."""
+    """Make a row of the decorated function.
+
+    The function's name is the notice's; its docstring, which administrators read, says when it is sent.
+    """
     return lambda write: Notice(write.__name__, clause, reader, write, samples)

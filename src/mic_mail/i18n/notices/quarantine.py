@@ -1,4 +1,4 @@
-"""The notice of mail that was taken and not delivered (Reg. 4.2): who it is for hears of it, in one letter a day at most."""
+"""The notice to recipients of accepted mail that was not delivered (Reg. 4.2), at most one a day."""
 
 from mic_mail.errors import Text
 from mic_mail.i18n.clause_names import clause
@@ -15,7 +15,7 @@ from mic_mail.i18n.plurals import counted
     support="support@mic.gov.vn",
 )
 def kept_back(count: int, listed: str, days: int, support: str) -> NoticeText:
-    """Mail for the mailbox was put in quarantine; at most one letter a day, with the list: when, from whom, reference."""
+    """Mail for the mailbox was quarantined; at most once a day, with time, sender and reference of each."""
     cited = clause("4.2")
     return NoticeText(
         Text(f"Có {count} thư đến đang bị cách ly", f"{counted(count, 'message is', 'messages are')} kept in quarantine"),

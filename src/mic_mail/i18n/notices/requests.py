@@ -1,4 +1,4 @@
-"""Notices about requests to the Centre (Reg. 6.2): what became of a form that came by mail, and what is overdue."""
+"""Notices about requests to the Centre (Reg. 6.2): the result of a mailed form, overdue requests."""
 
 from datetime import datetime
 
@@ -14,7 +14,10 @@ ANSWER = Text("Kết quả tiếp nhận yêu cầu", "Your requests")
 
 
 def opened_row(row: int, number: int, about: Text, due: datetime, due_by: str | None) -> Text:
-    """A row that is a request now; `due_by`: the clause that sets the deadline, None: the Centre's own target."""
+    """Return the line of a row that became a request.
+
+    `due_by`: the clause that sets the deadline, None: the Centre's own target.
+    """
     by = clause(due_by) if due_by else Text("mục tiêu của Trung tâm", "our own target")
     when = dates.instant(due)
     return Text(
@@ -24,7 +27,7 @@ def opened_row(row: int, number: int, about: Text, due: datetime, due_by: str | 
 
 
 def recorded_row(row: int, number: int, incident: str) -> Text:
-    """A row that is an incident on record (Reg. 14.4)."""
+    """Return the line of a row that became a recorded incident (Reg. 14.4)."""
     cited = clause("14.4")
     return Text(
         f"- Dòng {row}: đã ghi sự cố {incident} (yêu cầu số {number}), chuyển Trung tâm xử lý ({cited.vi}).",
@@ -33,7 +36,7 @@ def recorded_row(row: int, number: int, incident: str) -> Text:
 
 
 def refused_row(row: int, why: Text, clause_id: str | None) -> Text:
-    """A row that is none, and why."""
+    """Return the line of a refused row, with the reason."""
     cited = clause(clause_id) if clause_id else None
     return Text(
         f"- Dòng {row}: từ chối{f' theo {cited.vi}' if cited else ''}. {why.vi}",
@@ -42,7 +45,7 @@ def refused_row(row: int, why: Text, clause_id: str | None) -> Text:
 
 
 def overdue_row(number: int, about: Text, due: datetime) -> Text:
-    """A request whose deadline is past."""
+    """Return the line of a request whose deadline is past."""
     when = dates.instant(due)
     return Text(
         f"- Yêu cầu số {number}, {about.vi}: hạn {when.vi}.",
@@ -51,12 +54,12 @@ def overdue_row(number: int, about: Text, due: datetime) -> Text:
 
 
 def and_more(count: int) -> Text:
-    """Behind the rows that are named."""
+    """Return the line after the last row that is listed."""
     return Text(f"- và {count} yêu cầu khác.", f"- and {count} more.")
 
 
 def listed(*rows: Text) -> Text:
-    """Rows below one another."""
+    """Return rows on lines of their own."""
     return Text("\n".join(row.vi for row in rows), "\n".join(row.en for row in rows))
 
 
@@ -71,7 +74,7 @@ def listed(*rows: Text) -> Text:
     ),
 )
 def requests_answered(opened: int, refused: int, rows: Text) -> NoticeText:
-    """A unit's mailbox sent the request form; each row with what became of it."""
+    """A unit's mailbox sent the request form; each row is listed with its result."""
     cited = clause("6.2")
     head = Text(
         f"Trung tâm Thông tin đã nhận mẫu yêu cầu theo {cited.vi}: {opened} yêu cầu đã ghi sổ, {refused} dòng bị từ chối.",
@@ -83,7 +86,7 @@ def requests_answered(opened: int, refused: int, rows: Text) -> NoticeText:
 
 @notice("6.2", Reader.UNIT, why=Text("Không đọc được bảng: tệp hỏng.", "The table cannot be read: the file is damaged."))
 def request_form_unreadable(why: Text) -> NoticeText:
-    """A unit's mailbox sent what was meant to be the request form, and it cannot be read."""
+    """A unit's mailbox sent an attachment meant as the request form, and it cannot be read."""
     cited = clause("6.2")
     return NoticeText(
         ANSWER,
@@ -96,7 +99,7 @@ def request_form_unreadable(why: Text) -> NoticeText:
 
 @notice("6.2", Reader.CENTRE, count=1, rows=listed(overdue_row(7, Text("khôi phục dvbe@mic.gov.vn", "restore"), MIDNIGHT)))
 def requests_overdue(count: int, rows: Text) -> NoticeText:
-    """Each working day, while requests wait although their deadline is past."""
+    """Requests wait past their deadline; sent each working day."""
     cited, restore = clause("6.2"), clause("7.3.b")
     late = counted(count, "request is overdue", "requests are overdue")
     head = Text(
@@ -111,7 +114,7 @@ def requests_overdue(count: int, rows: Text) -> NoticeText:
 
 @notice("6.2", Reader.UNIT, number=12, about=Text("cấp mới: Đỗ Văn Bê", "issue"), done=True, result="dvbe@mic.gov.vn")
 def request_decided(number: int, about: Text, done: bool, result: str) -> NoticeText:
-    """The Centre has done or refused what the unit asked for; `result` is typed, and stands in the Vietnamese half alone."""
+    """The Centre has carried out or refused a unit's request; the typed result appears in Vietnamese only."""
     cited = clause("6.2")
     state = Text("đã được giải quyết", "is done") if done else Text("bị từ chối", "was refused")
     named = f"; {'kết quả' if done else 'lý do'}: {result}" if result else ""
@@ -126,7 +129,8 @@ def request_decided(number: int, about: Text, done: bool, result: str) -> Notice
 
 @notice("14.4", Reader.UNIT, number="SC-5", title="máy trạm nhiễm mã độc", result="đã cài lại máy, đổi mật khẩu")
 def incident_closed(number: str, title: str, result: str) -> NoticeText:
-    """An incident that the unit told of is closed; `title` and `result` are typed, and stand in the Vietnamese half alone."""
+    """An incident that the unit reported is closed; typed text appears in Vietnamese only."""
+    # The unit and the Centre typed `title` and `result`.
     cited = clause("14.4")
     return NoticeText(
         Text(f"Sự cố {number} đã kết thúc", f"Incident {number} is closed"),

@@ -1,4 +1,7 @@
-"""Notices of marked messages (Reg. 4.1): to the Centre of what came from outside, to senders of what two people decided."""
+"""Notices about messages marked as secret (Reg. 4.1).
+
+To the Centre about mail from outside, to senders about the decision of two people.
+"""
 
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.clause_names import clause
@@ -11,7 +14,7 @@ REFERENCE = "01JD3M6Q8V"
 
 @notice("4.1", Reader.CENTRE, reference=REFERENCE, sender="a@example.org", recipients=2, degree="confidential")
 def inbound_marked(reference: str, sender: str, recipients: int, degree: str) -> NoticeText:
-    """A message from outside seems to be marked as a state secret; nothing of it stands here."""
+    """A message from outside seems to be marked as a state secret; its content is not quoted."""
     cited, named = clause("4.1"), DEGREES[degree]
     return NoticeText(
         Text("Có thư đến mang dấu hiệu độ mật", "Incoming mail seems to be marked"),
@@ -29,7 +32,7 @@ def inbound_marked(reference: str, sender: str, recipients: int, degree: str) ->
 
 @notice("4.1", Reader.OWNER, reference=REFERENCE)
 def held_released(reference: str) -> NoticeText:
-    """A message of theirs that was refused is released by two people."""
+    """A refused message of the mailbox was released by two people."""
     cited = clause("4.1")
     return NoticeText(
         Text("Thư của Ông/Bà đã được chuyển đi", "Your message has been released"),
@@ -44,7 +47,7 @@ def held_released(reference: str) -> NoticeText:
 
 @notice("4.1", Reader.OWNER, reference=REFERENCE)
 def held_discarded(reference: str) -> NoticeText:
-    """A message of theirs that was refused stays refused."""
+    """A refused message of the mailbox stays refused."""
     cited = clause("4.1")
     return NoticeText(
         Text("Thư của Ông/Bà không được chuyển đi", "Your message will not be sent"),

@@ -1,4 +1,4 @@
-"""Notices about the care of unit mailboxes: windows in which one was not opened, mail that was not passed on (Reg. 12.3)."""
+"""Notices about the care of unit mailboxes: openings missed, mail not passed on (Reg. 12.3)."""
 
 from datetime import date
 
@@ -18,7 +18,7 @@ from mic_mail.i18n.plurals import counted
     listed="- 17/11/2026: 10:30 - 12:00;\n- 19/11/2026: 16:00 - 17:30.",
 )
 def not_opened(address: str, first: date, last: date, count: int, listed: str) -> NoticeText:
-    """A unit mailbox was not opened three times each working day of last week; to who is in charge of it."""
+    """A unit mailbox was not opened three times on each working day of last week; to its keeper."""
     cited = clause("12.3.a")
     return NoticeText(
         Text(f"Hộp thư {address} chưa được mở đủ trong tuần trước", f"{address} was not opened as often as it has to be"),
@@ -36,7 +36,7 @@ def not_opened(address: str, first: date, last: date, count: int, listed: str) -
 
 @notice("12.3.c", Reader.OWNER, count=2, listed="- 20/11/2026 09:00, từ a@mof.gov.vn: Về việc báo cáo.")
 def not_passed_on(count: int, listed: str) -> NoticeText:
-    """Mail of a unit mailbox was not passed on to the document system in time, at most once a week; with the list below it."""
+    """Mail was not passed on to the document system in time; at most once a week, with a list."""
     cited = clause("12.3.c")
     return NoticeText(
         Text(
@@ -62,7 +62,7 @@ def not_passed_on(count: int, listed: str) -> NoticeText:
     digest="5f2b...",
 )
 def exported(address: str, document: str, officer: str, count: int, digest: str) -> NoticeText:
-    """Mail of a unit mailbox was exported as files for the records system; to the keeper who is said to have asked for it."""
+    """Mail was exported as files for the records system; to the keeper on whose request it was done."""
     cited, secret = clause("11.4"), clause("4.3")
     return NoticeText(
         Text(f"Thư của hộp thư {address} đã được xuất để lưu trữ", f"Mail of {address} was exported for the records"),
