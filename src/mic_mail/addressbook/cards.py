@@ -1,8 +1,8 @@
-"""The address book: a card for each unit, person and group, with what the directory shows of them to everybody (Reg. 2.6).
+"""The address book: a card for each unit, person and group, with their public data (Reg. 2.6).
 
-In: names and addresses that `services.mailboxes.addressbook` has chosen. Out: immutable cards in one order. Pure.
-Never here: states, rank, employment, quota, last use: of a person the book has the name, the unit, the position as recorded
-and the address, and nothing else (docs/decisions/0071).
+In: names and addresses selected by `services.mailboxes.address_book`. Out: immutable cards in one order. Pure. Never here:
+states, rank, employment, quota, last use. Of a person the book has the name, the unit, the position as recorded and the
+address, and nothing else (docs/decisions/0071).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from mic_mail.policy.transliteration import by_given_name
 
 
 class Kind(StrEnum):
-    """What a card is of."""
+    """The kinds of cards."""
 
     PERSON = "person"
     UNIT = "unit"
@@ -26,13 +26,13 @@ _ORDER = {kind: place for place, kind in enumerate(Kind)}
 
 
 def key_of(kind: Kind, number: int) -> str:
-    """The key of a card."""
+    """Return the key of a card."""
     return f"{kind}-{number}"
 
 
 @dataclass(frozen=True, slots=True)
 class UnitName:
-    """A unit as others name it."""
+    """The symbol and name of a unit."""
 
     symbol: str
     name: str
@@ -40,31 +40,34 @@ class UnitName:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One entry. `number` is the directory's own for the person, unit or group mailbox, and never another one's."""
+    """One entry of the book.
+
+    `number` is the directory's own number of the person, unit or group mailbox, and never reused.
+    """
 
     kind: Kind
     number: int
     name: str
     unit: UnitName
-    """Where a person works, the unit itself, or the unit that answers for a group."""
+    """The person's unit, the unit itself, or the unit that answers for a group."""
     position: str = ""
     addresses: tuple[str, ...] = ()
-    """None: a person without a mailbox is information, not an error (Reg. 2.6)."""
+    """Empty for a person without a mailbox, which is information, not an error (Reg. 2.6)."""
 
     @property
     def key(self) -> str:
-        """Names the card for ever, also when the person moves or gets another address."""
+        """The card's permanent name, unchanged when the person moves or gets another address."""
         return key_of(self.kind, self.number)
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where it stands in the book; a card that comes later moves no other one."""
+        """The card's position in the book; a later card moves no other."""
         return _ORDER[self.kind], self.number
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A name in its parts: Đỗ Văn Bê is of the family Đỗ, and called Bê."""
+    """A name in its parts: Đỗ Văn Bê has the family name Đỗ and the given name Bê."""
 
     family: str
     middle: str
@@ -72,13 +75,16 @@ class Person:
 
     @classmethod
     def of(cls, name: str) -> "Person":
-        """In Vietnamese order; who has one name alone has it as the family's, for which every format asks."""
+        """Split a name in Vietnamese order.
+
+        A single name becomes the family name, which every format requires.
+        """
         first, *rest = name.split() or [""]
         return cls(first, " ".join(rest[:-1]), rest[-1] if rest else "")
 
     @property
     def sorted_by(self) -> tuple[str, str]:
-        """Vietnamese lists go by the given name, then by what stands before it."""
+        """The sort key of Vietnamese lists: the given name, then the names before it."""
         if not self.given:
             return self.family, ""
         return self.given, f"{self.family} {self.middle}".strip()
@@ -86,28 +92,31 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Ministry:
-    """Whose book it is."""
+    """The owner of the book."""
 
     name: str
     domain: str
 
     def uuid(self, card: Card) -> UUID:
-        """The same on every machine and after every restart (RFC 9562 §5.5)."""
+        """Return the card's UUID, the same on every machine and after every restart (RFC 9562 §5.5)."""
         return uuid5(NAMESPACE_DNS, f"{card.key}.{self.domain}")
 
     def login(self, address: str) -> str:
-        """An address without the ministry's own domain."""
+        """Return an address without the ministry's own domain."""
         return address.removesuffix(f"@{self.domain}")
 
 
 @dataclass(frozen=True)
 class Book:
-    """All cards, by `place`."""
+    """All cards, in the order of `place`."""
 
     ministry: Ministry
     cards: tuple[Card, ...] = ()
     hidden: frozenset[str] = frozenset()
-    """Keys of what the directory knows and does not show, or shows no more: who has the book may have it from before."""
+    """Keys of entries known to the directory and not shown, or no longer shown.
+
+    A client may still have them from before.
+    """
 
     @classmethod
     def of(cls, ministry: Ministry, cards: Iterable[Card], hidden: Iterable[str] = ()) -> "Book":
@@ -124,7 +133,10 @@ class Book:
         return len(self.cards)
 
     def for_people(self) -> list[Card]:
-        """As a printed directory has it: units by symbol, in each the unit, its groups, its people by given name."""
+        """Return the cards in the order of a printed directory.
+
+        Units by symbol; within each the unit, its groups, its people by given name.
+        """
         kinds = (Kind.UNIT, Kind.GROUP, Kind.PERSON)
         return sorted(
             self.cards,

@@ -1,7 +1,7 @@
-"""The book as one table, for spreadsheets and for address books that take CSV.
+"""The book as one table, for spreadsheets and for address books that import CSV.
 
-In: a book, the language of the headings. Out: a `papers.paper.Table`; `papers.plain` writes it so that no field runs as a
-formula. The English headings are those that Outlook and Thunderbird know by themselves.
+In: a book, the language of the headings. Out: a `documents.document.Table`; `documents.csv_writer` writes it so that no field
+runs as a formula. The English headings are those that Outlook and Thunderbird recognise.
 """
 
 from mic_mail.addressbook.cards import Book, Card, Kind, Person
@@ -25,7 +25,7 @@ KINDS = {Kind.PERSON: Text("cá nhân", "person"), Kind.UNIT: Text("đơn vị",
 
 
 def table(book: Book, language: Language) -> Table:
-    """A row a card, in the order of a printed directory."""
+    """Return a table with a row for each card, in the order of a printed directory."""
     columns = [Column(in_language(heading, language)) for heading in HEADINGS]
     rows = [_row(card, book.ministry.name, language) for card in book.for_people()]
     return Table(in_language(Text("Danh bạ điện tử", "Directory"), language), columns, rows)

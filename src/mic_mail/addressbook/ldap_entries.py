@@ -1,13 +1,13 @@
-"""A card as an entry of an LDAP directory: its distinguished name and its attributes.
+"""A card as an LDAP entry: its distinguished name and its attributes.
 
-In: cards. Out: entries, the same for the LDAP door and for LDIF. Pure.
+In: cards. Out: entries, the same for the LDAP service and for LDIF. Pure.
 
     dc=mic,dc=gov,dc=vn                    the ministry
       ou=people   uid=dvbe                 inetOrgPerson (RFC 2798); without a mailbox uid=person-17:none
       ou=units    ou=CNTT                  organizationalUnit, by the symbol of Reg. 5.1
       ou=groups   uid=nhom.cchc            groupOfNames; its member is the unit that answers for it
 
-Units and groups are extensibleObject too (RFC 4512 §4.3): their own classes have no mail, and programs look for that.
+Units and groups are extensibleObject too (RFC 4512 §4.3): their own classes have no mail attribute, which programs look for.
 Standards: RFC 4514 (names), 4519, 2798, 2247 (dc).
 """
 
@@ -30,7 +30,10 @@ _CLASSES = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`dn` as RFC 4514 writes it; attributes by their short names, each with at least one value."""
+    """An LDAP entry; `dn` in the form of RFC 4514.
+
+    Attributes are keyed by their short names, each with at least one value.
+    """
 
     dn: str
     attributes: Attributes
@@ -38,12 +41,12 @@ class Entry:
 
 @lru_cache
 def suffix(ministry: Ministry) -> str:
-    """The top of the tree (RFC 2247 §3)."""
+    """Return the suffix of the tree (RFC 2247 §3)."""
     return ",".join(f"dc={label}" for label in ministry.domain.split("."))
 
 
 def escaped(value: str) -> str:
-    """A value as it stands in a name (RFC 4514 §2.4)."""
+    """Return a value escaped for a distinguished name (RFC 4514 §2.4)."""
     if value.isalnum():
         return value
     out = "".join(f"\\{letter}" if letter in _SPECIAL else "\\00" if letter == "\0" else letter for letter in value)
@@ -53,21 +56,21 @@ def escaped(value: str) -> str:
 
 
 def rdn(card: Card, ministry: Ministry) -> tuple[str, str]:
-    """What names a card among those of its branch: attribute and value, unique there."""
+    """Return the relative distinguished name of a card: attribute and value, unique in its branch."""
     if card.kind is Kind.UNIT:
         return "ou", card.unit.symbol
-    # No address has a colon (Reg. 5): nobody's can become the name of somebody without one.
+    # No address has a colon (Reg. 5), so no person's address can equal the name of a card without one.
     return "uid", ministry.login(card.addresses[0]) if card.addresses else f"{card.key}:none"
 
 
 def dn(card: Card, ministry: Ministry) -> str:
-    """The card's distinguished name."""
+    """Return the card's distinguished name."""
     attribute, value = rdn(card, ministry)
     return f"{attribute}={escaped(value)},{BRANCHES[card.kind]},{suffix(ministry)}"
 
 
 def entry(card: Card, ministry: Ministry) -> Entry:
-    """The card's entry."""
+    """Return the card's entry."""
     return Entry(dn(card, ministry), {name: values for name, values in _attributes(card, ministry) if values})
 
 
@@ -97,7 +100,7 @@ def _attributes(card: Card, ministry: Ministry) -> Iterator[tuple[str, tuple[str
 
 
 def frame(ministry: Ministry) -> list[Entry]:
-    """What stands above the cards: the ministry, and a branch for each kind."""
+    """Return the entries above the cards: the ministry, and a branch for each kind."""
     top = suffix(ministry)
     label = ministry.domain.partition(".")[0]
     branches = (
@@ -115,7 +118,7 @@ def frame(ministry: Ministry) -> list[Entry]:
 
 
 def all_entries(book: Book) -> Iterator[Entry]:
-    """Every entry behind those that it stands below."""
+    """Yield every entry, parents before children."""
     yield from frame(book.ministry)
     for card in book:
         yield entry(card, book.ministry)

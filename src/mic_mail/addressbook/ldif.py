@@ -1,6 +1,6 @@
-"""The book as LDIF (RFC 2849), as `ldapadd` takes it (`slapadd` alone knows no version line).
+"""The book as LDIF (RFC 2849) for `ldapadd`; `slapadd` rejects the version line.
 
-In: a book. Out: octets; values that are not safe ASCII as base64, lines folded at 76 octets.
+In: a book. Out: octets; values that are not safe ASCII are in base64, lines are folded at 76 octets.
 """
 
 from base64 import b64encode
@@ -13,12 +13,12 @@ LINE_OCTETS = 76
 
 
 def write(book: Book) -> bytes:
-    """The whole book, what stands above first."""
+    """Write the whole book, parents before children."""
     return b"version: 1\n" + b"\n".join(record(entry) for entry in all_entries(book))
 
 
 def record(entry: Entry) -> bytes:
-    """One entry."""
+    """Write one entry."""
     return b"".join(_folded(line) for line in _lines(entry))
 
 
@@ -35,7 +35,7 @@ def _line(name: str, value: str) -> bytes:
 
 
 def is_safe(octets: bytes) -> bool:
-    """SAFE-STRING (RFC 2849), and no blank at the end (its note 8)."""
+    """Return whether a value is a SAFE-STRING (RFC 2849) with no blank at the end (its note 8)."""
     if not octets:
         return True
     return (

@@ -1,7 +1,8 @@
-"""A card as a vCard: 4.0 (RFC 6350), or 3.0 (RFC 2426) for programs that know nothing newer, Outlook and iOS among them.
+"""A card as a vCard: 4.0 (RFC 6350), or 3.0 (RFC 2426) for older programs.
 
-In: cards. Out: UTF-8 octets, lines with CRLF, folded at 75 octets and never within a letter. The same card is the same octets
-on every machine: no time, no chance. Lists sort Vietnamese people by the given name: SORT-AS, SORT-STRING.
+Outlook and iOS know only 3.0. In: cards. Out: UTF-8 octets, lines with CRLF, folded at 75 octets and never within a letter.
+Equal cards give equal octets on every machine: no time or randomness. Lists sort Vietnamese people by the given name: SORT-AS,
+SORT-STRING.
 """
 
 import re
@@ -18,19 +19,19 @@ _KINDS = {Kind.PERSON: "individual", Kind.UNIT: "org", Kind.GROUP: "group"}
 
 
 class Version(StrEnum):
-    """The two that are read."""
+    """The supported versions of vCard."""
 
     V3 = "3.0"
     V4 = "4.0"
 
 
 def write(cards: Iterable[Card], ministry: Ministry, version: Version = Version.V4) -> bytes:
-    """Cards one behind the other."""
+    """Write cards one after the other."""
     return b"".join(vcard(card, ministry, version) for card in cards)
 
 
 def vcard(card: Card, ministry: Ministry, version: Version = Version.V4, properties: frozenset[str] | None = None) -> bytes:
-    """One card; with `properties` (upper case) only these of it."""
+    """Write one card; with `properties` (upper case) only these of it."""
     inner = _lines(card, ministry, version)
     if properties is not None:
         inner = (line for line in inner if _NAME_ENDS.split(line, 1)[0] in properties)
@@ -47,7 +48,7 @@ def _lines(card: Card, ministry: Ministry, version: Version) -> Iterator[str]:
     if card.kind is Kind.PERSON:
         yield from _name(Person.of(card.name), new=new)
     elif not new:
-        yield f"N:{_text(card.name)};;;;"  # RFC 2426 §3.1.2: there has to be one
+        yield f"N:{_text(card.name)};;;;"  # RFC 2426 §3.1.2 requires one
     yield "ORG:" + ";".join(_text(part) for part in (ministry.name, card.unit.name))
     if card.position:
         yield f"TITLE:{_text(card.position)}"
@@ -60,7 +61,7 @@ def _lines(card: Card, ministry: Ministry, version: Version) -> Iterator[str]:
         yield f"KIND:{_KINDS[card.kind]}"
         yield "LANG:vi"
     elif card.kind is not Kind.PERSON:
-        yield "X-ABSHOWAS:COMPANY"  # Apple: the card is no person's
+        yield "X-ABSHOWAS:COMPANY"  # Apple: the card is not a person's
 
 
 def _name(person: Person, *, new: bool) -> Iterator[str]:
@@ -74,17 +75,20 @@ def _name(person: Person, *, new: bool) -> Iterator[str]:
 
 
 def _text(value: str) -> str:
-    """RFC 6350 §3.4."""
+    """Escape a text value (RFC 6350 §3.4)."""
     return value.translate(_ESCAPES)
 
 
 def _quoted(value: str) -> str:
-    """Within a quoted parameter a quotation mark cannot stand (RFC 6350 §3.3), and a comma parts the values."""
+    """Remove the characters that a quoted parameter cannot hold.
+
+    A quotation mark is forbidden there (RFC 6350 §3.3), and a comma separates the values.
+    """
     return "".join(letter for letter in value if letter not in '",\r\n')
 
 
 def folded(line: str) -> bytes:
-    """RFC 6350 §3.2: a long line goes on in the next, behind a space."""
+    """Fold a line (RFC 6350 §3.2): it continues in the next line after a space."""
     octets = line.encode()
     pieces: list[bytes] = []
     room = LINE_OCTETS
