@@ -1,9 +1,11 @@
-"""Papers as CSV, for other programs: RFC 4180, UTF-8 with a byte order mark, which Excel needs to see that it is UTF-8.
+"""Documents as CSV for other programs: RFC 4180, UTF-8 with a byte order mark.
 
-A field that a spreadsheet would take for a formula (it begins with = + - @, wide or behind something invisible, or with a tab)
-gets an apostrophe before it: what is written into a mailbox's name must not run on the reader's PC. A spreadsheet whose region
-separates by semicolons splits a field at these and at line ends, quoted or not: such a part gets one, too. Reading takes them
-away again.
+Excel needs the mark to recognise UTF-8.
+
+A field that a spreadsheet would take for a formula (it begins with = + - @, full-width or after invisible characters, or with a
+tab) gets an apostrophe before it: text in a mailbox's name must not run on the reader's PC. A spreadsheet whose region
+separates by semicolons splits a field at these and at line ends, quoted or not, so each such part is guarded, too. Reading
+removes the apostrophes.
 """
 
 import csv
@@ -18,14 +20,17 @@ MOST_ROWS = 20_000
 MOST_OCTETS = 20 << 20
 _UNSEEN = r"(?:[^\S\t\r\n]|[\x00-\x08\x0e-\x1b\x7f\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\"])*"
 _RUNS = rf"(?='*{_UNSEEN}[=+\-@\uff1d\uff0b\uff0d\uff20])"
-"""Apostrophes that stand before a sign already get one more: reading takes one away."""
+"""The position before a sign that would run.
+
+Apostrophes already there get one more: reading removes one.
+"""
 _BEGINS = rf"(?:(?='*[\t\r])|{_RUNS})"
 _FORMULA = re.compile(rf"\A{_BEGINS}|(?<=[;\t\r\n]){_RUNS}")
 _GUARDED = re.compile(rf"\A'{_BEGINS}|(?<=[;\t\r\n])'{_RUNS}")
 
 
 def write(table: Table) -> bytes:
-    """One table."""
+    """Write one table."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow([column.title for column in table.columns])
@@ -35,13 +40,16 @@ def write(table: Table) -> bytes:
 
 
 def harmless(cell: Cell) -> str:
-    """A field that no spreadsheet runs; numbers, also negative ones, are no formulas."""
+    """Return a field that no spreadsheet runs; numbers, negative ones included, are no formulas."""
     text = str(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else display_text(cell)
     return _FORMULA.sub("'", text) if isinstance(cell, str) else text
 
 
 def read(octets: bytes) -> Sheet:
-    """A table that somebody filled in; commas or semicolons, as Excel writes them by the PC's region. `UnreadableSheet`."""
+    """Read a table that somebody filled in; `UnreadableSheet` if it is none.
+
+    The separator is a comma, a semicolon or a tab: Excel writes commas or semicolons by the PC's region.
+    """
     if len(octets) > MOST_OCTETS:
         raise UnreadableSheet(Text("tệp quá lớn", "the file is too large"))
     try:
@@ -57,7 +65,10 @@ def read(octets: bytes) -> Sheet:
 
 
 def sheet_of(rows: Iterator[tuple[int, list[str]]]) -> Sheet:
-    """The first row that is not empty is the heading; rows longer than it are refused, shorter ones are filled up."""
+    """Return rows as a sheet; the first row that is not empty is the heading.
+
+    A row longer than the heading is refused; a shorter one is padded.
+    """
     heading: tuple[str, ...] | None = None
     kept: list[tuple[int, tuple[str, ...]]] = []
     for number, cells in rows:

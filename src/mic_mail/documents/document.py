@@ -1,7 +1,8 @@
-"""What a paper says, before it is a file: a report, a census, minutes to sign. In Vietnamese, as official letters are.
+"""The content of a document before it is a file: a report, a census, minutes to sign.
 
-In: words, numbers, days. Out: values that `pdf`, `html`, `sheets` and `plain` write alike, so that no two forms of one paper
-differ in what they say. The head is that of administrative documents (Decree 30/2020/NĐ-CP, appendix I). Pure.
+In Vietnamese, in the form of official letters. In: words, numbers, days. Out: values that `pdf`, `html`, `xlsx` and
+`csv_writer` write alike, so that the formats of one document do not differ in content. The head is that of administrative
+documents (Decree 30/2020/NĐ-CP, appendix I). Pure.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.dates import instant
 
 Cell = str | int | float | bool | date | datetime | None
-"""What stands in a field of a table; an instant is shown in Ho Chi Minh City's time."""
+"""The content of a table field; an instant is shown in Ho Chi Minh City's time."""
 
 NATION = "CỘNG HÒA XÃ HỘI CHỦ NGHĨA VIỆT NAM"
 MOTTO = "Độc lập - Tự do - Hạnh phúc"
@@ -26,34 +27,34 @@ class Column:
 
     title: str
     right: bool = False
-    """Numbers and the like."""
+    """Set for numbers and the like, which are aligned to the right."""
     wide: int = 1
-    """How much of the width that is left it takes, beside the others; 0: no more than its content needs."""
+    """The column's share of the remaining width; 0: no more than its content needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under a heading; the number of cells is that of the columns."""
+    """Rows under a heading, each with as many cells as there are columns."""
 
     name: str
     """The heading; also the name of its sheet."""
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
     total: Sequence[Cell] | None = None
-    """A last row that sums up."""
+    """A last row with totals."""
     empty: str = "Không có."
-    """What stands there if there are no rows."""
+    """The text shown if there are no rows."""
     chart: int | None = None
     """The column whose numbers are also drawn as bars above the rows, named by the first column."""
 
     @property
     def drawn(self) -> str:
-        """What the bars count: the title of their column."""
+        """The title of the column that the bars draw."""
         return "" if self.chart is None else self.columns[self.chart].title
 
     @property
     def bars(self) -> list[tuple[str, float, str]]:
-        """Label, length from 0 to 1 and number of each bar; none where there is no chart, or only zeros."""
+        """The label, length from 0 to 1, and number of each bar; none without a chart, or with zeros only."""
         if self.chart is None:
             return []
         numbers = [float(value) if isinstance(value := row[self.chart], int | float) else 0.0 for row in self.rows]
@@ -73,7 +74,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Pairs of what and how: "Hộp thư: cntt@mic.gov.vn"."""
+    """Pairs of a name and a value: "Hộp thư: cntt@mic.gov.vn"."""
 
     pairs: Sequence[tuple[str, Cell]]
     name: str = ""
@@ -86,7 +87,7 @@ Block = str | Table | Terms
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Who signs: the office, and the name where it is known."""
+    """A signature: the office, and the signer's name if known."""
 
     office: str
     name: str = ""
@@ -94,20 +95,20 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One paper."""
+    """One document."""
 
     title: str
     subtitle: str
     made_at: datetime
-    """Aware; the day stands in the head."""
+    """Aware; its day appears in the head."""
     blocks: Sequence[Block]
     issuer: tuple[str, str]
-    """The superior body and the one that issues it."""
+    """The superior body and the issuing one."""
     place: str
     number: str = ""
     signatures: Sequence[Signature] = ()
     foot: str = ""
-    """At the foot of each page: a digest, the clause it follows."""
+    """The foot of each page: a digest, the clause that the document follows."""
 
     @property
     def tables(self) -> list[Table]:
@@ -115,7 +116,10 @@ class Document:
 
 
 def display_text(cell: Cell) -> str:
-    """A field as people read it: NFC, days as 24/11/2026, instants to the minute, numbers with dots between thousands."""
+    """Return a field as people read it.
+
+    NFC, days as 24/11/2026, instants to the minute, numbers with dots between thousands.
+    """
     match cell:
         case None:
             return ""
@@ -134,7 +138,10 @@ def display_text(cell: Cell) -> str:
 
 
 def told(cell: Cell) -> str:
-    """A value beside its name, in a line of its own: an instant as offices write it, "09 giờ 05 phút ngày 26/11/2026"."""
+    """Return a value for a line beside its name.
+
+    An instant is in the form of official letters, "09 giờ 05 phút ngày 26/11/2026".
+    """
     return instant(cell).vi if isinstance(cell, datetime) else display_text(cell)
 
 
@@ -142,7 +149,7 @@ _VIETNAMESE_NUMBER = str.maketrans(",.", ".,")
 
 
 def day_of(paper: Document) -> str:
-    """The line of place and day: "Hà Nội, ngày 24 tháng 11 năm 2026"."""
+    """Return the line of place and day: "Hà Nội, ngày 24 tháng 11 năm 2026"."""
     day = paper.made_at.astimezone(HO_CHI_MINH).date()
     written = f"{day.day:02}" if day.day < 10 else str(day.day)
     month = f"{day.month:02}" if day.month < 3 else str(day.month)
@@ -151,15 +158,15 @@ def day_of(paper: Document) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A table that came from somebody else's file: a heading and rows of text, empty rows left out."""
+    """A table read from somebody else's file: a heading and rows of text, without empty rows."""
 
     heading: tuple[str, ...]
     rows: tuple[tuple[int, tuple[str, ...]], ...] = field(default=())
-    """With the number of the row in the file, as people count, the heading being one of them."""
+    """Each with its row number in the file, counted from 1 with the heading."""
 
 
 class UnreadableSheet(BadInput):
-    """A file that is no table, or too much of one."""
+    """The file is no table, or too large."""
 
     def __init__(self, why: Text) -> None:
         super().__init__(

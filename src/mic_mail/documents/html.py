@@ -1,6 +1,6 @@
-"""Papers as HTML: one file without scripts and without anything from elsewhere, readable in a mail program and printable.
+"""Documents as HTML: one file without scripts or external resources, readable in a mail program.
 
-In: a `Document`. Out: UTF-8. Everything that the paper says is escaped.
+It can be printed. In: a `Document`. Out: UTF-8. All content is escaped.
 """
 
 from functools import cache
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def write(paper: Document) -> bytes:
-    """The file."""
+    """Return the file."""
     return (
         _template()
         .render(

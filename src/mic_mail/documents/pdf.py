@@ -1,7 +1,7 @@
-"""Papers as PDF, A4, with every Vietnamese letter (PDF/A-2b, ISO 19005-2: readable in twenty years; typst).
+"""Documents as PDF, A4, with every Vietnamese letter (PDF/A-2b, ISO 19005-2, by typst).
 
-In: a `Document`. Out: octets; the same paper gives the same octets, so a digest of the file says something. What the paper says
-goes to the template as data and never as markup: no name of a mailbox can write on the page what was not meant.
+PDF/A is readable in twenty years. In: a `Document`. Out: octets; the same document gives the same octets, so that a digest of
+the file is meaningful. The content goes to the template as data and never as markup: a mailbox's name cannot change the page.
 """
 
 import json
@@ -15,7 +15,7 @@ PREVIEW_PPI = 110
 
 
 def write(paper: Document) -> bytes:
-    """The file."""
+    """Return the file."""
     import typst
 
     written = typst.compile(
@@ -31,7 +31,7 @@ def write(paper: Document) -> bytes:
 
 
 def page_images(paper: Document) -> list[bytes]:
-    """Its pages as PNG, to be looked at."""
+    """Return the pages as PNG, for a preview."""
     import typst
 
     drawn = typst.compile(

@@ -1,4 +1,4 @@
-"""Papers as XLSX, a sheet for each table, and tables that somebody filled in read back (ECMA-376; openpyxl).
+"""Documents as XLSX, a sheet for each table, and filled-in tables read back (ECMA-376; openpyxl).
 
 In: a `Document`, or the octets of a file from a mail. Out: octets, or a `Sheet`. Numbers stay numbers and days stay days, so
 that people can sort and sum; text is never a formula. A file from outside is bounded before it is unpacked: a small ZIP can
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 MOST_UNPACKED = 64 << 20
 MOST_TAGS = 500_000
-"""Of all parts together, with attributes: a form of 1,000 rows has 150,000; each costs up to 600 octets and 12 us in openpyxl,
-which keeps what no form needs."""
+"""The most tags of all parts together, attributes included.
+
+A form of 1,000 rows has 150,000; each costs up to 600 octets and 12 us in openpyxl, which keeps what no form needs.
+"""
 _PIECE = 1 << 16
 MOST_COLUMNS = 100
 _NO_SHEET_NAME = re.compile(r"[\[\]:*?/\\]")
@@ -34,7 +36,7 @@ _WIDEST = 60
 
 
 def write(paper: Document) -> bytes:
-    """The whole paper: what is no table stands on the first sheet, above the first one."""
+    """Write the whole document; text goes on the first sheet, above the first table."""
     book = _book(paper.made_at)
     sheet = book.create_sheet()
     _titles(sheet, paper)
@@ -51,7 +53,7 @@ def write(paper: Document) -> bytes:
 
 
 def form(table: Table, made_at: datetime) -> bytes:
-    """A sheet to fill in: the heading in the first row, so that `read` understands what comes back."""
+    """Write a sheet to fill in, with the heading in the first row, as `read` expects it."""
     book = _book(made_at)
     _table(book.create_sheet(_sheet_name(table.name, set())), table, table.rows)
     return _octets(book)
@@ -119,7 +121,10 @@ def _table(sheet: "Worksheet", table: Table, rows: Sequence[Sequence[Cell]]) -> 
 
 
 def _value(cell: Cell) -> str | int | float | date | datetime | None:
-    """What the file holds: openpyxl takes text that begins with = for a formula, unless an apostrophe goes before it."""
+    """Return a cell's value for the file.
+
+    openpyxl takes text that begins with = for a formula, unless an apostrophe precedes it.
+    """
     match cell:
         case bool():
             return display_text(cell)
@@ -133,7 +138,7 @@ def _value(cell: Cell) -> str | int | float | date | datetime | None:
 
 
 def _sheet_name(name: str, taken: set[str]) -> str:
-    """At most 31 letters, some forbidden, each name once."""
+    """Return a unique sheet name of at most 31 letters, without forbidden ones."""
     bare = _NO_SHEET_NAME.sub(" ", name).strip("' ")[:31] or "Bảng"
     wanted, number = bare, 1
     while wanted.casefold() in taken:
@@ -143,11 +148,14 @@ def _sheet_name(name: str, taken: set[str]) -> str:
     return wanted
 
 
-# ---------------------------------------------------------------- what comes back
+# ---------------------------------------------------------------- reading
 
 
 def read(octets: bytes) -> Sheet:
-    """The first sheet of a workbook as text: days as 24/11/2026, whole numbers without a point. `UnreadableSheet`."""
+    """Read the first sheet of a workbook as text; `UnreadableSheet` if there is none.
+
+    Days as 24/11/2026, whole numbers without a decimal point.
+    """
     from openpyxl import load_workbook
 
     _bounded(octets)
