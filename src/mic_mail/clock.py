@@ -1,12 +1,12 @@
-"""Where time comes from.
+"""Clocks: the sources of the present time.
 
-Every rule takes the time as an argument; the programs' edges take a `Clock`. `datetime.now` and `time.time` occur in this
-file only. On disk and between modules an instant is an aware `datetime` in UTC, or an `int` of microseconds since the epoch
-where the name ends in `_us`. The regulation counts in `HO_CHI_MINH` (Vietnam has had no change of offset since 1975).
+Every rule takes the time as an argument; the programs' edges take a `Clock`. `datetime.now` and `time.time` occur in this file
+only. On disk and between modules an instant is an aware `datetime` in UTC, or an `int` of microseconds since the epoch if the
+name ends in `_us`. The regulation counts in `HO_CHI_MINH` (Vietnam has had no change of offset since 1975).
 
 The wall clock can be set, also to a false time. A clock here knows its steps: by how much the wall clock was set since it was
-believed last (`docs/decisions/0094`). What is cached under a `Validity` is not believed before it was made, and an age never
-counts over a step.
+last accepted as true (`docs/decisions/0094`). An answer cached under a `Validity` is not used before the time at which it was
+made, and an age never counts over a step.
 """
 
 import time
@@ -24,16 +24,19 @@ HO_CHI_MINH = ZoneInfo("Asia/Ho_Chi_Minh")
 _FIRST_US, _LAST_US = (
     int(instant.timestamp()) * 1_000_000 for instant in (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
 )
-"""A day from the ends of the calendar, so that every zone has a date for them."""
+"""The limits of the calendar, each a day inside it, so that every zone has a date for them."""
 
 
 def within_calendar(instant_us: int) -> int:
-    """The nearest instant that can be written as a date: what clients and foreign files claim may be none."""
+    """Return the nearest instant that can be written as a date.
+
+    Clients and foreign files may claim one that cannot.
+    """
     return min(max(instant_us, _FIRST_US), _LAST_US)
 
 
 def instant_of(at_us: int) -> datetime:
-    """Microseconds since the epoch as an aware instant."""
+    """Return microseconds since the epoch as an aware instant."""
     return datetime.fromtimestamp(at_us / 1_000_000, UTC)
 
 
@@ -41,48 +44,57 @@ class Clock(Protocol):
     """A source of instants; tests pass one that they move by hand."""
 
     def now(self) -> datetime:
-        """The present instant, aware, in UTC."""
+        """Return the present instant, aware, in UTC."""
 
     def now_us(self) -> int:
-        """The present instant in microseconds since the epoch."""
+        """Return the present instant in microseconds since the epoch."""
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards, for time limits and ages."""
+        """Return seconds that never run backwards, for time limits and ages."""
 
     @property
     def boot_id(self) -> str:
-        """The boot since which `boottime` counts."""
+        """The id of the boot since which `boottime` counts."""
 
     def boottime(self) -> float:
-        """Seconds since the machine was booted, also those in which it slept."""
+        """Return seconds since the machine was booted, including those in which it slept."""
 
     def step_seconds(self) -> float:
-        """Seconds by which the wall clock was set since it was believed last; negative: backwards."""
+        """Return the seconds by which the wall clock was set since it was last accepted; negative: backwards."""
 
     def is_settled(self) -> bool:
-        """Whether the wall clock can be believed with what goes on record."""
+        """Return whether the wall clock can be trusted for what is recorded."""
 
     def steady_now(self) -> datetime:
-        """The present instant without a step that is not believed yet: for what is open, and for what goes on record."""
+        """Return the present instant without a step that is not accepted yet.
+
+        For open sessions and connections, and for what is recorded.
+        """
 
     def steady_us(self) -> int:
-        """Likewise in microseconds since the epoch."""
+        """Return `steady_now` in microseconds since the epoch."""
 
     def readings(self) -> tuple[datetime, ...]:
-        """The instants that may be the present one: the wall clock's, and while that is not settled the steady one, too."""
+        """Return the instants that may be the present one.
+
+        The wall clock's, and the steady one as well while the wall clock is not settled.
+        """
 
     def age_seconds(self, at_us: int) -> float:
-        """Seconds since an instant on record, by the steady time; since the last believed step at most."""
+        """Return the seconds since a recorded instant, or since the last accepted step if that is shorter."""
 
     def accept_time(self, now: datetime) -> None:
-        """Take `now` for the true present instant."""
+        """Accept `now` as the true present instant."""
 
     ages_from: datetime | None
-    """When a step was believed last: what is on record from before may be of another time. None: no step is known."""
+    """The instant at which a step was last accepted; None: no step is known.
+
+    Records from before may use another time.
+    """
 
 
 STEP_SECONDS = 60.0
-"""A step up to this is believed at once: what is recorded is off by no more than that."""
+"""A step up to this is accepted without confirmation: records are off by no more than that."""
 
 
 class _SteppedClock:
@@ -139,7 +151,7 @@ class _SteppedClock:
 def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:  # a sandbox: no boot is ever the same
+    except OSError:  # a sandbox: a new id each time, so that no boot is taken for the same
         return str(uuid.uuid4())
 
 
@@ -164,7 +176,7 @@ class SystemClock(_SteppedClock):
 
 
 class ManualClock(_SteppedClock):
-    """A clock that stands until it is moved; `monotonic` moves with it."""
+    """A clock that stands still until it is moved; `monotonic` moves with it."""
 
     def __init__(self, start: datetime) -> None:
         self._now = start.astimezone(UTC)
@@ -185,7 +197,10 @@ class ManualClock(_SteppedClock):
         return self._elapsed
 
     def move_to(self, instant: datetime) -> None:
-        """Let the time until `instant` (aware) pass; back to one in the past no time passes, and that is believed at once."""
+        """Let the time until `instant` (aware) pass.
+
+        If it lies in the past, no time passes, and the step is accepted immediately.
+        """
         instant = instant.astimezone(UTC)
         if instant < self._now:
             self.set_to(instant)
@@ -195,13 +210,16 @@ class ManualClock(_SteppedClock):
             self._now = instant
 
     def set_to(self, instant: datetime) -> None:
-        """Set the wall clock alone, as an operator or a broken time server does: no time passes."""
+        """Set the wall clock alone, as an operator or a broken time server does; no time passes."""
         self._now = instant.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """The span [made_at, until) of wall clock time in which an answer may be given again; `until` None: without end."""
+    """The span [made_at, until) of wall clock time in which an answer may be reused.
+
+    `until` None: without end.
+    """
 
     made_at: datetime
     until: datetime | None = None
@@ -215,13 +233,13 @@ V = TypeVar("V")
 
 
 class TimedCache(Generic[K, V]):
-    """Answers that hold for the objects from which they were made, and for a span of the wall clock."""
+    """Answers that hold for the objects from which they were made, and for a span of wall clock time."""
 
     def __init__(self) -> None:
         self._known: dict[K, tuple[tuple[object, ...], Validity, V]] = {}
 
     def get(self, key: K, made_of: tuple[object, ...], now: datetime) -> V | None:
-        """The answer for `key`, where it was made of these very objects and holds at `now`."""
+        """Return the answer for `key` if it was made from these very objects and holds at `now`."""
         known = self._known.get(key)
         if known is None or not known[1].holds(now) or any(a is not b for a, b in zip(known[0], made_of, strict=True)):
             return None
@@ -235,7 +253,7 @@ class TimedCache(Generic[K, V]):
         self._known.pop(key, None)
 
     def retain(self, is_current: Callable[[K, tuple[object, ...]], bool]) -> None:
-        """Forget every answer of which `is_current(key, made_of)` is false."""
+        """Forget every answer for which `is_current(key, made_of)` is false."""
         self._known = {key: known for key, known in self._known.items() if is_current(key, known[0])}
 
     def clear(self) -> None:

@@ -1,10 +1,10 @@
-"""Domain names in the two forms of RFC 5890 §2.3.2: U-labels, as people write them, and A-labels, as the DNS has them. Pure."""
+"""Domain names in the two forms of RFC 5890 §2.3.2: U-labels for people, A-labels for the DNS. Pure."""
 
 from mic_mail.errors import BadInput, Text, in_ascii
 
 
 class NotAName(BadInput):
-    """A text that the DNS cannot hold."""
+    """The text is not a valid DNS name."""
 
     def __init__(self, domain: str) -> None:
         shown = domain[:80]
@@ -12,8 +12,8 @@ class NotAName(BadInput):
 
 
 def to_ascii(domain: str) -> str:
-    """A domain as the DNS has it: A-labels, lower case, no dot at the end (RFC 5891 §4)."""
-    import idna  # its tables take longer to load than most commands run
+    """Return a domain in the DNS form: A-labels, lower case, no dot at the end (RFC 5891 §4)."""
+    import idna  # loading its tables takes longer than most commands run
 
     name = domain.rstrip(".")
     try:

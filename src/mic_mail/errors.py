@@ -1,12 +1,12 @@
-"""What can go wrong, as values that a door can put on its wire and the command line can show to a person.
+"""Errors as values that a protocol can send and the command line can show.
 
     MicMailError
-      Refused        a rule says no; permanent until a fact changes           exit 1
-      BadInput       what was asked makes no sense                            exit 2
-      Trouble        the rule would say yes, the machine cannot now; try later exit 3
+      Refused        a rule forbids it; permanent until a fact changes               exit 1
+      BadInput       the request makes no sense                                      exit 2
+      Trouble        no rule forbids it, but the machine cannot now; try later       exit 3
 
-Each carries its text in Vietnamese and English, the clause that it rests on (if any), and what to do. Whether a failure is
-temporary is its class, never its text. Subclasses live beside the code that raises them.
+Each error has its text in Vietnamese and English, the clause that it rests on (if any), and what to do. Its class, never its
+text, says whether a failure is temporary. Subclasses are defined beside the code that raises them.
 """
 
 import re
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One sentence for people, in both languages; `en` is ASCII, so that it can stand in any protocol reply.
+    """One sentence for people, in both languages; `en` is ASCII, to fit in any protocol reply.
 
-    It may name what others wrote, as a folder, a unit or a server's answer: what of that is no ASCII is escaped here, so that
-    no answer is lost for a letter.
+    It may contain text by others, such as a folder's or a unit's name or a server's reply. Non-ASCII characters of that are
+    escaped here, so that no reply is lost because of a letter.
     """
 
     vi: str
@@ -33,9 +33,10 @@ class Text:
 
 
 def in_ascii(value: object) -> str:
-    """A name or a path for the English half of a `Text`: other letters, and what a terminal obeys, as Python escapes them.
+    """Escape a name or a path for the English half of a `Text`.
 
-    Who shows the sentence where every letter can be shown gives it to `as_written`.
+    Non-ASCII letters and control characters are escaped as Python does. A caller that can show every letter passes the sentence
+    to `as_written`.
     """
     return ascii(str(value))[1:-1]
 
@@ -44,7 +45,10 @@ _ESCAPED = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
 
 
 def as_written(english: str) -> str:
-    """`english` with the letters that `in_ascii` took out of its names; what shows nothing, or is obeyed, stays escaped."""
+    """Restore the letters that `in_ascii` escaped in `english`.
+
+    Invisible and control characters stay escaped.
+    """
     return _ESCAPED.sub(_letter, english)
 
 
@@ -69,7 +73,7 @@ class MicMailError(Exception):
 
 
 class Refused(MicMailError):
-    """A rule forbids it; `clause` names the rule where it is the regulation's."""
+    """A rule forbids it; `clause` names the rule if it is one of the regulation."""
 
     exit_code = 1
 
@@ -81,8 +85,8 @@ class BadInput(MicMailError):
 
 
 class Trouble(MicMailError):
-    """Temporary: disk full, lock or database not available, a peer that does not answer."""
+    """A temporary failure: disk full, lock or database not available, a peer that does not answer."""
 
     exit_code = 3
     detail = ""
-    """Where and why, in the machine's words: for the log and whoever runs the server, never for a client."""
+    """The place and cause in technical terms, for the log and the operator, never for a client."""

@@ -1,19 +1,18 @@
-"""The address of a mailbox, as a value: read once, and written by itself wherever it goes. Pure.
+"""The address of a mailbox as a value: parsed once, and written in a form that fits its use. Pure.
 
-In: a text as RFC 5321 §4.1.2 and §4.1.3 have it, with UTF-8 (RFC 6531 §3.3). Out: a `MailboxAddress`, or `NotAnAddress`. No
-other text becomes one, so `str()` of an address can stand in any command, header field, report, log line and file:
+In: a text as in RFC 5321 §4.1.2 and §4.1.3, with UTF-8 (RFC 6531 §3.3). Out: a `MailboxAddress`, or `NotAnAddress`. No other
+text becomes one, so `str()` of an address is safe in any command, header field, report, log line and file:
 
     str(address)          the canonical form, with as few quotes as the RFC allows: MAIL and RCPT under SMTPUTF8, header fields
                           (RFC 5322 §3.4.1, RFC 6532), the log, spool, queue, and every file and table that holds text
     address.in_ascii()    MAIL and RCPT without SMTPUTF8: the domain in A-labels
     address.type          `rfc822` or `utf-8`, in ORCPT and in delivery reports (RFC 3464 §2.3.2, RFC 6533 §3)
 
-Two addresses are equal where their local parts are, octet by octet, and their domains without regard to case and to whether
-they are written in A-labels or U-labels (RFC 5321 §2.4, RFC 5890 §2.3.2.4). The local part has no quotes: `"dvbe"@x` and
-`dvbe@x` are one mailbox.
+Two addresses are equal if their local parts are equal octet by octet, and their domains regardless of case and of A-labels or
+U-labels (RFC 5321 §2.4, RFC 5890 §2.3.2.4). The local part has no quotes: `"dvbe"@x` and `dvbe@x` are one mailbox.
 
-Laxer than the grammar in one place: `_` stands in domains, as Windows hosts have it. Stricter in three: a local part has a
-letter, C1 controls and the separators of lines and paragraphs are letters to nobody, and an address is in NFC.
+Laxer than the grammar in one point: `_` is allowed in domains, as Windows hosts have it. Stricter in three: a local part is
+not empty, C1 controls and the separators of lines and paragraphs are not allowed, and an address is in NFC.
 """
 
 import re
@@ -25,10 +24,13 @@ from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.errors import BadInput, Text, in_ascii
 
 MAX_LOCAL_OCTETS = 256
-"""RFC 5321 §4.5.3.1.1 asks for 64 at least; list managers and forwarders (VERP, SRS) write longer ones."""
+"""The most octets of a local part.
+
+RFC 5321 §4.5.3.1.1 requires at least 64; list managers and forwarders (VERP, SRS) write longer ones.
+"""
 MAX_DOMAIN_OCTETS = 255
 MAX_OCTETS = 2 * MAX_LOCAL_OCTETS + 2 + 1 + MAX_DOMAIN_OCTETS
-"""Of the canonical form, where every letter of the local part needs a backslash."""
+"""The most octets of the canonical form, with a backslash before every letter of the local part."""
 
 _UTF8 = r"\u00a0-\u2027\u202a-\ud7ff\ue000-\U0010ffff"
 _ATEXT = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~\-{_UTF8}]"
@@ -39,9 +41,12 @@ _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _LITERAL = rf"\[(?:{_OCTET}(?:\.{_OCTET}){{3}}|(?i:IPv6):[0-9A-Fa-f:.]{{2,45}})\]"
 HOST: Final = rf"(?:{_DOMAIN}|{_LITERAL})"
-"""An expression for what stands behind the `@`."""
+"""A regular expression for the part after the `@`."""
 MAILBOX: Final = rf"(?:{_DOT_STRING}|{_QUOTED})@{HOST}"
-"""An expression for `Mailbox` of RFC 5321 §4.1.2, without groups; what it matches may still be too long."""
+"""A regular expression for `Mailbox` of RFC 5321 §4.1.2, without groups.
+
+A match may still be too long.
+"""
 
 _PARTS = re.compile(rf"({_DOT_STRING}|{_QUOTED})@({HOST})")
 _HOST = re.compile(HOST)
@@ -51,7 +56,7 @@ _PAIR = re.compile(r"\\(.)")
 
 
 class NotAnAddress(BadInput, ValueError):
-    """A text that is no mailbox address."""
+    """The text is no mailbox address."""
 
 
 @final
@@ -61,7 +66,7 @@ class MailboxAddress:
     __slots__ = ("_domain", "_local_part", "_text")
 
     def __init__(self, local_part: str, domain: str) -> None:
-        """`local_part` without quotes; raises `NotAnAddress` where no address has such parts."""
+        """Make an address; `local_part` has no quotes. Raises `NotAnAddress` for invalid parts."""
         # Lengths first: composing letters takes time that grows with the square of a run of marks.
         if len(local_part) > MAX_LOCAL_OCTETS or len(domain) > MAX_DOMAIN_OCTETS:
             raise _no_address(f"{local_part}@{domain}")
@@ -78,7 +83,7 @@ class MailboxAddress:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """An address in any form that RFC 5321 §4.1.2 allows; raises `NotAnAddress`."""
+        """Parse an address in any form that RFC 5321 §4.1.2 allows; raises `NotAnAddress`."""
         match = _PARTS.fullmatch(text) if len(text) <= MAX_OCTETS else None
         if match is None:
             raise _no_address(text)
@@ -87,12 +92,12 @@ class MailboxAddress:
 
     @property
     def local_part(self) -> str:
-        """Without quotes, in the letters in which it came."""
+        """The local part without quotes, in its original letters."""
         return self._local_part
 
     @property
     def domain(self) -> str:
-        """In lower case and in the labels in which it came; or an address literal, in its brackets."""
+        """The domain in lower case with its original labels, or an address literal in its brackets."""
         return self._domain
 
     @property
@@ -105,11 +110,14 @@ class MailboxAddress:
         return "rfc822" if self.is_ascii else "utf-8"
 
     def __str__(self) -> str:
-        """The canonical form."""
+        """Return the canonical form."""
         return self._text
 
     def in_ascii(self) -> str:
-        """With the domain in A-labels; `NotAnAddress` where that is not enough, `NotAName` where the domain has none."""
+        """Return the address with its domain in A-labels.
+
+        `NotAnAddress` if the local part is not ASCII, `NotAName` if the domain has no A-labels.
+        """
         if self._text.isascii():
             return self._text
         if not self._local_part.isascii():
@@ -117,7 +125,7 @@ class MailboxAddress:
         return f"{quoted_if_needed(self._local_part)}@{to_ascii(self._domain)}"
 
     def folded(self) -> str:
-        """The key under which the directory has an address of ours: mailboxes here are known without regard to case."""
+        """Return the directory's key of a local address: local mailboxes are known regardless of case."""
         return self._text.lower()
 
     def __eq__(self, other: object) -> bool:
@@ -151,11 +159,11 @@ class NullPath:
 
 NULL_PATH: Final = NullPath()
 ReversePath = MailboxAddress | NullPath
-"""Who is told where a message cannot be delivered, or that nobody is."""
+"""The address notified if a message cannot be delivered, or none."""
 
 
 def parse_reverse_path(text: str) -> ReversePath:
-    """What `str()` has made of a reverse-path; raises `NotAnAddress`."""
+    """Parse a reverse-path written by `str()`; raises `NotAnAddress`."""
     return MailboxAddress.parse(text) if text else NULL_PATH
 
 
@@ -169,7 +177,7 @@ def _canonical_domain(domain: str) -> str:
 
 @lru_cache(maxsize=256)
 def _known_to_dns(domain: str) -> str:
-    """A domain in A-labels; as it stands where it can have none."""
+    """Return a domain in A-labels, or unchanged if it has none."""
     try:
         return to_ascii(domain)
     except NotAName:
@@ -178,7 +186,7 @@ def _known_to_dns(domain: str) -> str:
 
 @lru_cache(maxsize=256)
 def quoted_if_needed(local_part: str) -> str:
-    """RFC 5321 §4.1.2: the minimum of quoting that is possible."""
+    """Quote a local part as little as possible (RFC 5321 §4.1.2)."""
     if _UNQUOTED.fullmatch(local_part) is not None:
         return local_part
     return '"' + re.sub(r'(["\\])', r"\\\1", local_part) + '"'
