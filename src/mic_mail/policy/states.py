@@ -91,6 +91,6 @@ class LifecycleSettings:
     late_grace_days: int = 7
     """`leave.late_grace_days`: the days for which a reclaim waits that was overdue when the notice came."""
     breach_document: bool = True
-    """`restore.breach_document`: a breach (Reg. 7.2.b) is lifted only by a restore that names its document."""
+    """`restore.breach_document`: a restore lifts a breach (Reg. 7.2.b) only if it names its document."""
     password_days: int | None = None
     """`auth.password_age` (Reg. 15.2): the life of a password that the person chose; None: unlimited."""
