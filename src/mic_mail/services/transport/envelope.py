@@ -200,7 +200,7 @@ class Envelope:
     ret: str | None = None
     envid: str | None = None
     requires_tls: bool = False
-    """RFC 8689 REQUIRETLS: the message is relayed under TLS or not at all."""
+    """Set by REQUIRETLS (RFC 8689): the message is relayed under TLS or not at all."""
     written_as: set[int] = field(default_factory=set)
     """Mailboxes of units and groups that the person writes as (Reg. 12.3); known once the header is read."""
     header: HeaderFacts = field(default_factory=HeaderFacts)

@@ -198,7 +198,7 @@ def _names(value: bytes, domain: str) -> bool:
 MOST_CLOSED_UP = 64 << 10
 """Octets of From that are also searched without comments.
 
-Addresses are parsed only in the first `MAX_OCTETS`. All of a From of 200 KB would take 0.2 s in either way.
+Addresses are parsed only in the first `MAX_OCTETS`. All of a From of 200 KB would take 0.2 s either way.
 """
 
 
