@@ -50,11 +50,11 @@ class AddressSettings:
     unit_keep: str = "-"
     """`address.unit.keep`: characters of a symbol that stay."""
     permute_letters: bool = False
-    """`address.namesake.permute = letters`: after whole blocks also single letters change places."""
+    """`address.namesake.permute = letters`: after whole blocks, single letters are permuted too."""
     shortest: int = 2
     """`address.shortest`: the least length of a personal local part."""
     reserved: frozenset[str] = RESERVED
-    """`address.reserved`."""
+    """`address.reserved`: the local parts of functions."""
 
 
 DEFAULTS = AddressSettings()

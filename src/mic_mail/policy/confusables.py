@@ -12,7 +12,7 @@ import re
 import unicodedata
 
 _UNSEEN = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]+")
-"""Default ignorable code points (Unicode Standard Annex 44), as far as mail holds them."""
+"""Default ignorable code points (Unicode Standard Annex 44) that occur in mail."""
 _SPACES = re.compile("[\u2000-\u200a\u202f\u205f\u3000]")
 _STYLED = re.compile("[\uff01-\uff5e\U0001d400-\U0001d7ff]")
 """Full-width and mathematical forms."""

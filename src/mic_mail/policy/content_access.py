@@ -34,7 +34,7 @@ class Stage(StrEnum):
 
 
 class ContentRefused(Refused):
-    """The content stays closed."""
+    """The content may not be opened."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from mic_mail.policy.reply_deadlines import Incoming
 
 CLAUSE = "12.3.c"
 DAYS_BACK = 90
-"""The age in days beyond which messages are not reported; a list too long to work off urges nobody."""
+"""The age in days beyond which messages are not reported; a list too long to work off is ignored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class FactKind(StrEnum):
     ABSENCE = "absence"
     """Reg. 7.2.a: a reason was notified. [until: last day of the absence]"""
     ABSENCE_ENDED = "absence_ended"
-    """The person came back before the notified day."""
+    """The person came back before the last day of the notified absence."""
     CLOCK_STOPPED = "clock_stopped"
     """The service was down from the effective day on; these days do not count as inactive.
 
@@ -167,7 +167,7 @@ class FactKind(StrEnum):
     AUTHORITY_REVOKED = "authority_revoked"
     """A person's authority ends before its term, in one part or in all. [person, holder, part?]"""
     HELD = "held"
-    """Reg. 9.2: an authority demands by `document` that everything be kept."""
+    """An authority demands by `document` that everything be kept (Reg. 9.2)."""
     HOLD_RELEASED = "hold_released"
     """A hold is lifted by another document. [hold: the number of its fact]"""
     HANDOVER_BEGUN = "handover_begun"

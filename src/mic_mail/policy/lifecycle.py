@@ -92,7 +92,7 @@ def decide(
     last_activity: datetime | None = None,
     settings: LifecycleSettings = DEFAULTS,
 ) -> Decision:
-    """Return what the mailbox may do at `now`; `FactsUnreadable` if the facts do not tell."""
+    """Return what the mailbox may do at `now`; `FactsUnreadable` if a fact is damaged or invalid."""
     spans = timeline(kind, facts, last_activity=last_activity, settings=settings)
     reasons = _reasons(spans, now)
     states = _states(reasons)

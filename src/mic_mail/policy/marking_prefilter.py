@@ -18,7 +18,7 @@ _VOWEL = rb"a|\xc3[\x82\xa2\x84\xa4\x8b\xab]|\xe1\xba[\xa0\xa1\xac\xad]"
 """A, Â, Ä, Ë, Ạ, Ậ: in Unicode, and as TCVN3 and VNI fonts display them."""
 _BEFORE = rb"(?<![a-hj-su-z0-9]m)(?<!b\xe1\xba\xa3o m)(?<!b\xc3\xad m)"
 _AFTER = rb"(?![a-z0-9])(?! (?:kh\xe1\xba\xa9u|ong)(?![\w\x80-\xff]))"
-"""Ordinary words excluded at once, the commonest ones.
+"""The commonest ordinary words, excluded before any other check.
 
 `format`, `bảo mật`, `bí mật`, `mật khẩu`, `mật ong`.
 """

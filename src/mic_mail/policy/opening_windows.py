@@ -29,7 +29,7 @@ READING = frozenset({"select", "fetch", "retr"})
 
 
 class Counts(StrEnum):
-    """Setting `unit.openings.counts`."""
+    """Setting `unit.openings.counts`: the log events that count as openings."""
 
     READ = "read"
     POLL = "poll"
@@ -54,7 +54,7 @@ def _instants(start: time, end: time, day: date) -> tuple[datetime, datetime]:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Somebody opened the mailbox."""
+    """One opening of the mailbox by a person."""
 
     at: datetime
     actor: str
@@ -104,7 +104,7 @@ class Verdict(StrEnum):
     OPENED = "opened"
     MISSED = "missed"
     SHUT = "shut"
-    """Explained by a closure."""
+    """The window is explained by a closure."""
     PENDING = "pending"
     """The window is not over yet."""
 

@@ -190,8 +190,8 @@ def keeps_until(now: datetime, keep_days: int) -> date:
 def recorded_warnings(mailbox_id: int, facts: Sequence[Fact], reason: Span, way: Course) -> list[list[str]]:
     """Return the notice keys of which, in each list, one must be recorded as sent before freeing.
 
-    One notice tells the unit or the Centre, when the mailbox was archived, that it would be freed. If the clock reclaimed it,
-    another one warns the owner of the reclaim.
+    One list is of the notice, sent to the unit or the Centre when the mailbox was archived, that it would be freed. If the
+    clock reclaimed the mailbox, another one is of the warnings to its owner of the reclaim.
     """
     needed = [] if way.archived is None else [[recorded_key(mailbox_id, way.archived)]]
     if not any(fact.kind is FactKind.RECLAIMED and fact.seq in reason.fact_seqs for fact in facts):

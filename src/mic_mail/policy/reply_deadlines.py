@@ -17,7 +17,7 @@ from mic_mail.policy.calendar import WorkingDays
 CLAUSE = "12.4"
 WORKING_DAYS = 2
 DAYS_BACK = 30
-"""The age in days beyond which messages are not reported; a list too long to work off urges nobody."""
+"""The age in days beyond which messages are not reported; a list too long to work off is ignored."""
 
 _NOBODY = frozenset({"noreply", "no-reply", "donotreply", "do-not-reply", "no_reply", "mailer-daemon"})
 """Local parts of senders that read no answers."""

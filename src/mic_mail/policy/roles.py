@@ -1,14 +1,14 @@
 """The roles of administrators and their rights (Reg. 6.1, 4.3).
 
-Only the Centre issues, changes, reclaims. In: the recorded officers, who acts, an instant, the tree of units. Out: the officer
-as whom somebody acts, or `NotAuthorised`. Pure.
+Only the Centre issues, changes, reclaims. In: the recorded officers, the actor, an instant, the tree of units. Out: the officer
+as whom the actor acts, or `NotAuthorised`. Pure.
 
-A unit's administrator files the unit's requests and reads what concerns the unit and those below it; an auditor reads
-everything but content and changes nothing. No role allows reading the content of others' mailboxes: that requires a recorded
-basis and a second person (`policy.content_access`).
+A unit's administrator files the unit's requests and reads the data of the unit and those below it; an auditor reads everything
+but content and changes nothing. No role allows reading the content of others' mailboxes: that requires a recorded basis and a
+second person (`policy.content_access`).
 
-Until an officer is recorded, the server counts as just installed: whoever can run its commands is the Centre. From then on some
-officer of the Centre must serve at every future instant.
+Until an officer is recorded, the server counts as just installed: any account that can run its commands acts as the Centre.
+From then on some officer of the Centre must serve at every future instant.
 """
 
 import unicodedata
@@ -35,13 +35,13 @@ class Right(StrEnum):
     """The rights that acts require."""
 
     ACT = "act"
-    """To change anything: mailboxes, people, units, the calendar, officers."""
+    """Change anything: mailboxes, people, units, the calendar, officers."""
     REQUEST = "request"
-    """To file a request for a unit."""
+    """File a request for a unit."""
     READ = "read"
-    """To read lists, states and reports."""
+    """Read lists, states and reports."""
     READ_LOG = "read_log"
-    """To read who wrote to whom and who did what."""
+    """Read who wrote to whom and who did what."""
 
 
 RIGHTS = {

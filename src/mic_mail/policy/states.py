@@ -82,7 +82,7 @@ class LifecycleSettings:
     """The readings and own policies of the lifecycle; the regulation's figures are constants of the rules."""
 
     term_end: TermEnd = TermEnd.END_OF_DAY
-    """`terms.end` (Reg. 6.4.c, 7.2.a)."""
+    """`terms.end` (Reg. 6.4.c, 7.2.a): the point of its last day at which a term ends."""
     rest_day: RestDay | None = None
     """`terms.roll`: moves a term's end from a day of rest to the next working day; None: it does not move.
 
