@@ -1,4 +1,4 @@
-"""What the store refuses or cannot do now. The class says whether trying later helps (`Trouble`) or not."""
+"""Errors of the store. The class says whether trying later helps (`Trouble`) or not."""
 
 import errno
 from typing import ClassVar
@@ -25,7 +25,7 @@ class FolderExists(Refused):
 
 
 class NameNotAllowed(BadInput):
-    """IMAP CANNOT: the name is empty, too long, too deep, or holds characters that no client could show."""
+    """IMAP CANNOT: the name is empty, too long, too deep, or holds characters that no client can show."""
 
 
 class NotPermitted(Refused):
@@ -37,7 +37,7 @@ class UseNotAllowed(Refused):
 
 
 class TooMany(Refused):
-    """IMAP LIMIT: a keyword table is full, or the mailbox has as many folders or subscriptions as it may have."""
+    """IMAP LIMIT: the keyword table is full, or the mailbox has its maximum of folders or subscriptions."""
 
 
 class AnnotationTooLong(Refused):
@@ -51,11 +51,14 @@ class AnnotationTooLong(Refused):
 
 
 class TooManyAnnotations(Refused):
-    """IMAP METADATA TOOMANY (RFC 5464 §4.3): too many entries, or too many octets of them together."""
+    """IMAP METADATA TOOMANY (RFC 5464 §4.3): too many entries, or too many octets in all of them."""
 
 
 class Frozen(Refused):
-    """IMAP INUSE (RFC 5530 §3): the mailbox is being handed over, and nothing of it may be taken away (legal_hold.py)."""
+    """IMAP INUSE (RFC 5530 §3): the mailbox is being handed over, and nothing may be taken from it.
+
+    See changes/legal_hold.py.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -68,7 +71,7 @@ class Frozen(Refused):
 
 
 class NoSuchMessage(Refused):
-    """IMAP EXPUNGEISSUED: the message is gone and past bringing back for this reader."""
+    """IMAP EXPUNGEISSUED: the message is gone and this reader cannot read it any more."""
 
     def __init__(self, folder_id: int, uid: int) -> None:
         super().__init__(Text("Thư không còn nữa.", "The message is gone."))
@@ -86,7 +89,10 @@ class OverQuota(Refused):
 
 
 class Unavailable(Trouble):
-    """The account could not be had in time, or its index or disk does not answer: IMAP UNAVAILABLE, SMTP 451 4.3.0."""
+    """The account was not free in time, or its index or disk does not answer.
+
+    IMAP UNAVAILABLE, SMTP 451 4.3.0.
+    """
 
     TOLD: ClassVar[Text] = Text("Hộp thư tạm thời không truy cập được.", "The mailbox is temporarily unavailable.")
 
@@ -95,12 +101,12 @@ class Unavailable(Trouble):
         self.detail = detail
 
     def __str__(self) -> str:
-        """For the log; people and clients are told `text`."""
+        """Return the detail, which is for the log; clients and people get `text`."""
         return self.detail
 
 
 class Busy(Unavailable):
-    """Somebody else writes this account now, and the caller did not want to wait so long."""
+    """Another writer holds the account, and the caller did not want to wait longer."""
 
 
 class DiskFull(Unavailable):
@@ -110,9 +116,9 @@ class DiskFull(Unavailable):
 
 
 class NotOurs(Unavailable):
-    """What lies on disk is not what a store looks like (a file where a folder must be, a version from the future)."""
+    """The files on disk are not a store (a file in place of a folder, a version from the future)."""
 
 
 def of_os_error(what: str, error: OSError) -> Unavailable:
-    """The store's word for what the file system said."""
+    """Return the store's error for an error of the file system."""
     return (DiskFull if error.errno in NO_ROOM else Unavailable)(f"{what}: {error}")

@@ -1,7 +1,7 @@
-"""The store as the doors and services see it: `MailStore` gives accounts (account.py), and keeps what they have in common.
+"""`MailStore`, the store as protocol servers and services use it: it gives out accounts (account.py).
 
-That is which of them are open, the journal, and who is told. All calls block and may come from any thread.
-`on_change(account_id, modseq)` is called after each durable change, in the thread that made it; it must not block.
+It holds what accounts share: which of them are open, the journal, and the observers. All calls block and may come from any
+thread. `on_change(account_id, modseq)` is called after each durable change, in the thread that made it; it must not block.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def _boot_id() -> str:
 
 
 def _written_at(path: str) -> float:
-    """Seconds since the epoch; 0 if there is no such file."""
+    """Return the time of last write in seconds since the epoch; 0 if there is no such file."""
     try:
         return os.stat(path).st_mtime
     except FileNotFoundError:
@@ -50,7 +50,7 @@ def _written_at(path: str) -> float:
 
 
 class _ChangeNotifier:
-    """Tells the observers of changes: at once, or all together at the end of a block; notes them for who asks."""
+    """Notifies observers of changes, immediately or together at the end of a block, and records them."""
 
     def __init__(self, tell: OnChange) -> None:
         self._tell = tell
@@ -68,7 +68,7 @@ class _ChangeNotifier:
 
     @contextlib.contextmanager
     def recording_modseqs(self) -> Iterator[list[tuple[int, int]]]:
-        """The changes of this thread in the block, as they are told: (account, MODSEQ)."""
+        """Record the changes of this thread in the block, as they are notified: (account, MODSEQ)."""
         noted: list[tuple[int, int]] = []
         self._here.noted = noted
         try:
@@ -88,7 +88,10 @@ class _ChangeNotifier:
 
 
 _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-"""glibc's: what sixteen threads have freed stays in their arenas else, most of what was closed."""
+"""glibc's malloc_trim, if present. Without it freed memory stays in the arenas of sixteen threads.
+
+That is most of the memory of what was closed.
+"""
 
 
 __all__ = ["Account", "MailStore", "Visited"]
@@ -109,9 +112,9 @@ class MailStore:
         settings = settings or StorageSettings()
         self._root = mail_root
         self._stores: dict[int, Store] = {}
-        """Of every account that was used: about 2 KiB each while it rests."""
+        """Stores of every account that was used: about 2 KiB each while idle."""
         self._recent: OrderedDict[int, Store] = OrderedDict()
-        """Those that may have handles, least recently used first."""
+        """Stores that may have open handles, least recently used first."""
         self._lock = threading.Lock()
         self._telling = _ChangeNotifier(on_change)
         self._shared = Shared(
@@ -134,15 +137,18 @@ class MailStore:
         self._recovered: Replay | None = None
 
     def account(self, ref: AccountRef, person: str | None = None) -> Account:
-        """The account's handle: cheap, touches no disk until it is used; the store is made at first use.
+        """Return the account's handle: cheap, touches no disk until used; the store is made at first use.
 
-        `person`: the address of who reads there, whose \\Seen may be another than that of others (seen.py); None in a personal
-        account, and where nobody reads.
+        `person`: the address of the reader, whose \\Seen may differ from that of others (seen.py); None in a personal account,
+        and where nobody reads.
         """
         return Account(self, ref, person)
 
     def store(self, ref: AccountRef) -> Store:
-        """For `Account`. `rest` sees to it that not too many have handles; between two rests they may be double."""
+        """Return the store, for `Account`.
+
+        `rest` limits how many stores have handles; between two runs there may be twice as many.
+        """
         with self._lock:
             store = self._recent.get(ref.account_id)
             if store is not None:
@@ -158,70 +164,91 @@ class MailStore:
         return store
 
     def _surplus(self, limit: int) -> list[Store]:
-        """The least recently used ones beyond the limit, which are to give their handles back; under the lock."""
+        """Remove and return the least recently used stores beyond the limit, to be closed; under the lock."""
         return [self._recent.popitem(last=False)[1] for _ in range(len(self._recent) - limit)]
 
     @property
     def reserves(self) -> Reserves:
-        """The room that is set aside for removals when a disk is full."""
+        """The reserves for removals when a disk is full."""
         return self._shared.reserves
 
     def change_mark(self, account_id: int) -> int:
-        """A number that stands only while nothing changes in the account; 0 if that cannot be said now. Does not block."""
+        """Return a number that stays the same only while nothing changes in the account; 0: not known now.
+
+        Does not block.
+        """
         return self._shared.marks.read(account_id)
 
     def changes_since(self, account_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
-        """What happened in a folder after its HIGHESTMODSEQ `since_modseq`, the account's change mark being `mark` now, as far
-        as this process has it in memory; for everybody the same. Does not block."""
+        """Return a folder's changes after `since_modseq`, as far as this process has them in memory.
+
+        `since_modseq` is the folder's HIGHESTMODSEQ, and `mark` the account's change mark now. The result is the same for every
+        reader. Does not block.
+        """
         return self._shared.views.changes_since(account_id, folder_id, since_modseq, mark)
 
     def newest_modseq(self, ref: AccountRef) -> int:
-        """For the change feed's poll: `highest_modseq` with foreign files taken in; opens nothing while no file has moved."""
+        """Return `highest_modseq` for the change feed's poll, after taking in foreign files.
+
+        Opens nothing while no file has changed.
+        """
         store = self._stores.get(ref.account_id)
         modseq = None if store is None else unmoved(store)
         return poll(self.store(ref)) if modseq is None else modseq
 
     def rest(self, idle_seconds: float) -> int:
-        """Close what nobody has used for so long, or what is open beside too many others, and give its memory back.
+        """Close handles idle for so long, or beyond the limit, and return their memory; return how many.
 
-        How many handles. Every few seconds, in a lane: closing a log of SQLite's may move it into the index, which is synced.
+        Called every few seconds in an executor: closing a log of SQLite may move it into the index, which is synced.
         """
         before = self._shared.clock.monotonic() - idle_seconds
         with self._lock:
             surplus = self._surplus(self._shared.settings.open_accounts)
             stores = list(self._stores.values())
-        closed = sum(store.rest(math.inf) for store in surplus)  # a handle in use now is closed by a later one
+        closed = sum(store.rest(math.inf) for store in surplus)  # a handle in use now is closed by a later run
         closed += sum(store.rest(before) for store in stores)
         if closed and _malloc_trim is not None:
             _malloc_trim(0)
         return closed
 
     def flush_names(self) -> None:
-        """Let the names of accounts that this process changed follow their flags; call it every 2 s and at drain."""
+        """Rename files of accounts whose flags this process changed; called every 2 s and at drain."""
         with self._lock:
             due = [store for store in self._stores.values() if store.names_due]
         for store in due:
             _flush_if_free(store)
 
     def flush_names_left(self, refs: Iterable[AccountRef], since: float) -> None:
-        """The names that a killed process owed: of the accounts whose index was written after `since` (seconds, epoch)."""
+        """Rename the files that a killed process left pending.
+
+        Only accounts whose index was written after `since` (seconds, epoch) are checked.
+        """
         for ref in refs:
             index = f"{self._root / ref.home}/index.sqlite"
             if max(_written_at(index), _written_at(f"{index}-wal")) >= since:
                 _flush_if_free(self.store(ref))
 
     def batching_notifications(self) -> contextlib.AbstractContextManager[None]:
-        """Observers hear of what this thread changes in the block at its end: each time they hear costs a turn of the loop."""
+        """Notify observers of this thread's changes at the end of the block.
+
+        Each notification costs one turn of the event loop.
+        """
         return self._telling.together()
 
     def recording_modseqs(self) -> contextlib.AbstractContextManager[list[tuple[int, int]]]:
-        """What this thread changes in the block, as (account, MODSEQ): so that a session can tell its own changes apart."""
+        """Record what this thread changes in the block, as (account, MODSEQ).
+
+        So a session can distinguish its own changes.
+        """
         return self._telling.recording_modseqs()
 
     # The journal
 
     def recover(self) -> Replay:
-        """Before anything else after a power loss; once in a process. What the journal gave back, and where it could not."""
+        """Replay the journal after a power loss, before anything else; once in a process.
+
+        Return what was restored, and where that failed.
+        """
         return self._recover_for(None)
 
     def _recover_for(self, home: str | None) -> Replay:
@@ -233,42 +260,51 @@ class MailStore:
             return self._recovered
 
     def journal_holding(self, arrivals: Sequence[Journaled]) -> contextlib.AbstractContextManager[RevokeFrame | None]:
-        """Staged messages are durable together while the block publishes them as `journaled`; None: each needs `finish`."""
+        """Make staged messages durable together while the block publishes them as `journaled`.
+
+        None: each needs `finish`.
+        """
         return self.journal.holding(arrivals)
 
     @property
     def journal_is_full(self) -> bool:
-        """Whether `settle_journal` should be called now and not only every few seconds."""
+        """Return whether `settle_journal` should be called now and not only every few seconds."""
         return self.journal.is_full
 
     def prepare_journal(self) -> None:
-        """Before messages arrive, in a lane: else the first waves go without it. `Unavailable` if that fails."""
+        """Prepare the journal before messages arrive, in an executor; else the first batches go without it.
+
+        Raises `Unavailable` if that fails.
+        """
         with translated("journal"):
             self.journal.prepare()
 
     def settle_journal(self) -> None:
-        """Make what the journal holds durable in its own place; every few seconds, in a lane. `Unavailable` if that fails."""
+        """Make what the journal holds durable in its own place; every few seconds, in an executor.
+
+        Raises `Unavailable` if that fails.
+        """
         with translated("journal"):
             self.journal.settle()
 
     def settle_left_behind(self) -> None:
-        """The same for what processes that were killed have left; at start, and when one has died."""
+        """Settle the journals that killed processes left; at start, and when a process has died."""
         with translated("journal"):
             settle_left_behind(str(self._root), self._shared.boot_id)
 
     def is_warm(self, ref: AccountRef) -> bool:
-        """Whether the account's index is open here, so that publishing into it waits for no disk but by chance."""
+        """Return whether the account's index is open here, so that publishing rarely waits for a disk."""
         store = self._stores.get(ref.account_id)
         return store is not None and store.opened_identity is not None and not store.rests
 
     def drop_unfinished_restores(self, homes: Container[str]) -> None:
-        """Remove what restores that were killed have left a day ago; `homes` are those of all mailboxes."""
+        """Remove what killed restores left a day ago; `homes` are those of all mailboxes."""
         drop_unfinished(str(self._root), homes, self._shared.clock.now_us())
 
     def close(self) -> None:
         """Write pending names, settle the journal and close every index."""
         self.flush_names()
-        with contextlib.suppress(OSError):  # what is not settled is replayed or settled by others
+        with contextlib.suppress(OSError):  # unsettled segments are replayed, or settled by other processes
             self.journal.close()
         with self._lock:
             stores = list(self._stores.values())
@@ -280,6 +316,9 @@ class MailStore:
 
 
 def _flush_if_free(store: Store) -> None:
-    """One account that is locked or damaged keeps no other's names back; its own stay due."""
+    """Flush the names of one account, and leave them pending where it is locked or damaged.
+
+    So one such account does not delay the others.
+    """
     with contextlib.suppress(MicMailError):
         flush_names(store, None)

@@ -1,18 +1,19 @@
-"""Room that is set aside, so that mail can still be removed when the disk is full.
+"""Disk space set aside so that mail can still be removed when the disk is full.
 
-Removing a message takes room before it gives any: SQLite writes a log, the account's record grows, the index of an account at
-rest needs shared memory beside it. So each file system that holds mail has a file of allocated blocks, which is given up when
-a removal finds no room:
+Removing a message needs space before it frees any: SQLite writes a log, the account's record grows, the index of an idle
+account needs shared memory beside it. So each file system that holds mail has a file of allocated blocks, which is given up
+when a removal finds no space:
 
-    state      the file                 new mail    what else writes
-    MISSING    is not there             taken       as ever: there has never been room to set it aside
-    WHOLE      has its octets           taken       as ever; a removal that meets ENOSPC gives it up and is done again
-    GIVEN_UP   is there, without any    refused     removals, and what opens a mailbox, use the room
+    state      the file                 new mail    other writes
+    MISSING    is not there             taken       unchanged: there has never been space to set it aside
+    WHOLE      has its octets           taken       unchanged; a removal that meets ENOSPC gives it up and is retried
+    GIVEN_UP   is there, without any    refused     removals, and what opens a mailbox, use the space
 
-The state lies on the disk, so all processes agree, and a kill between any two steps leaves one of these. A file is cut to no
-octets and never unlinked: that needs no block itself. It is set aside again under another name, which then takes its place;
-the housekeeper does it (`services.operations.disk_reserve`) once there is room for as much again, so it is not given up anew
-by the next message. What is refused while it is given up asks `require_whole`: messages, folders, annotations, what is cached.
+The state lies on the disk, so all processes agree, and a kill between any two steps leaves one of these states. The file is
+truncated and never unlinked, because truncation needs no block itself. The housekeeper (`services.operations.disk_reserve`)
+sets it aside again under another name, which then takes its place, once there is space for as much again, so that the next
+message does not make it be given up anew. Writes that are refused while it is given up call `require_whole`: messages, folders,
+annotations, cached values.
 """
 
 import enum
@@ -24,15 +25,17 @@ from mic_mail.storage.errors import Busy, DiskFull, Unavailable
 from mic_mail.storage.maildir.maildir import make_durable
 
 FILE = ".reserve"
-"""In the mail root, and in the folder of a domain that lies on a file system of its own."""
+"""File name in the mail root, and in the folder of a domain that has its own file system."""
 _NEW = FILE + ".new"
 _SHORT_OCTETS = 1 << 20
-"""With less left an error of any kind is taken for want of room: SQLite says "disk I/O error" where the index's shared memory
-cannot grow, and "unable to open" where the log cannot be made."""
+"""With less free space than this, an error of any kind is taken for lack of space.
+
+SQLite says "disk I/O error" where the index's shared memory cannot grow, and "unable to open" where the log cannot be made.
+"""
 
 
 class ReserveState(enum.StrEnum):
-    """Whether removals have room on a file system."""
+    """State of the reserve: whether removals have space on a file system."""
 
     MISSING = "missing"
     WHOLE = "whole"
@@ -49,23 +52,23 @@ class Reserve:
 
     @property
     def state(self) -> ReserveState:
-        """One stat; `MISSING` where the folder cannot be looked at."""
+        """Return the state by one stat; `MISSING` where the folder cannot be read."""
         octets = self._octets()
         if octets is None:
             return ReserveState.MISSING
         return ReserveState.WHOLE if octets else ReserveState.GIVEN_UP
 
     def require_whole(self) -> None:
-        """Raise OSError, ENOSPC, as the disk would, while what room there is serves removals."""
+        """Raise OSError, ENOSPC, as the disk would, while the remaining space is for removals."""
         if self.state is ReserveState.GIVEN_UP:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
 
     def frees_space(self, error: Unavailable) -> bool:
-        """Give up the reserve where something failed for want of room; whether it is worth doing again."""
+        """Give up the reserve if the error was lack of space; return whether a retry is worthwhile."""
         return self._is_out_of_space(error) and self._give_up()
 
     def set_aside(self, octets: int) -> bool:
-        """Make the file of so many octets where it is not; False: there is no room for twice as much."""
+        """Allocate the file with so many octets unless it has them; False: no space for twice as much."""
         present = self._octets()
         if present == octets:
             return True
@@ -80,7 +83,7 @@ class Reserve:
                 os.close(fd)
             os.rename(self._new, self._path)
             make_durable(self.folder)
-        except OSError:  # somebody else has filled it meanwhile, or a removal wants the room at once
+        except OSError:  # another process has filled the disk meanwhile, or a removal needs the space now
             self._drop_unfinished()
             return False
         return True
@@ -89,7 +92,7 @@ class Reserve:
         return isinstance(error, DiskFull) or (not isinstance(error, Busy) and self._free() < _SHORT_OCTETS)
 
     def _give_up(self) -> bool:
-        """False where that gives no room: there is no reserve, or it is used up."""
+        """Truncate the reserve; False where that frees nothing: there is no reserve, or it is used up."""
         self._drop_unfinished()
         try:
             fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
@@ -126,7 +129,7 @@ class Reserve:
 
 
 class Reserves:
-    """The reserves below one mail root."""
+    """All reserves below one mail root."""
 
     def __init__(self, mail_root: str) -> None:
         self._root = mail_root
@@ -134,7 +137,10 @@ class Reserves:
         self._by_domain: dict[str, Reserve] = {}
 
     def of(self, home: str) -> Reserve:
-        """The reserve of the file system on which an account's folder lies. Mounts are looked at once in a process."""
+        """Return the reserve of the file system that holds an account's folder.
+
+        Mounts are checked once in a process.
+        """
         domain = os.path.dirname(home)
         known = self._by_domain.get(domain)
         if known is not None:
@@ -146,12 +152,12 @@ class Reserves:
         return self._by_domain.setdefault(domain, Reserve(domain) if is_apart else self.root)
 
     def beside(self, folder: str | Path) -> Reserve | None:
-        """The reserve of the file system on which another folder lies, if that file system holds mail."""
+        """Return the reserve of the file system that holds another folder, if it holds mail too."""
         device = os.stat(folder).st_dev
         return next((reserve for reserve in self.every() if os.stat(reserve.folder).st_dev == device), None)
 
     def every(self) -> list[Reserve]:
-        """The mail root's, and those of domains on file systems of their own."""
+        """Return the mail root's reserve, and those of domains with their own file systems."""
         try:
             with os.scandir(self._root) as entries:
                 domains = [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")]

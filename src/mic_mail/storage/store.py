@@ -1,6 +1,6 @@
-"""One account's store, opened: its paths, its lock, its index, and what the process shares with other accounts.
+"""One account's store, opened: its paths, lock and index, and what all accounts of a process share.
 
-`Store` knows no rules. The rooms beside it (publish, flags, expunge, transfer, folders, reader ...) are functions over a
+`Store` knows no rules. The modules beside it (publish, flags, expunge, copy_move, folders, reader ...) are functions over a
 `Store`.
 """
 
@@ -27,7 +27,7 @@ OnChange = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """The account's MODSEQ, and how its files looked then (modseq_poll.py)."""
+    """The account's MODSEQ, and the state of its files at that time (reads/modseq_poll.py)."""
 
     modseq: int
     watched: tuple[str, ...]
@@ -36,7 +36,7 @@ class Polled:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all accounts of a process use together."""
+    """Resources that all accounts of a process share."""
 
     clock: Clock
     settings: StorageSettings
@@ -49,11 +49,16 @@ class Shared:
     boot_id: str
     on_change: OnChange
     recover: Callable[[str], object]
-    """Before the store of this home is opened: gives back what the journal holds since a power loss (replay.py), once in a
-    process; raises OSError where that failed."""
+    """Replays the journal for this home, once in a process; called before its store is opened.
+
+    After a power loss it restores what the journal holds (journal/replay.py). Raises OSError where that failed.
+    """
     reserves: Reserves
     open_store: Callable[["Store"], None]
-    """Makes, migrates, rebuilds or reconciles a store at its first use (open.py); called without the lock."""
+    """Makes, migrates, rebuilds or reconciles a store at its first use (maintenance/open.py).
+
+    Called without the lock.
+    """
 
 
 class Store:
@@ -74,25 +79,28 @@ class Store:
         self.index = Index(self.place.index, synchronous=shared.settings.synchronous, clock=shared.clock)
         self.search = SearchFile(self.place.search, account_id, shared.clock)
         self.mark_to_come = 0
-        """For the holder of the lock: the account's change mark from when the lock is given back (change_marks.py)."""
+        """The account's change mark after the lock is released (change_marks.py); for the holder of the lock."""
         self.opening = threading.Lock()
         self.opened_identity: int | None = None
         """Inode of the index that was found good; None before the first use."""
         self.names_due = False
-        """Some file name lags behind its flags, by this process's doing."""
+        """Set while this process has changed flags whose file names are not renamed yet."""
         self.polled: Polled | None = None
-        """The last answer to the change feed that still stands if no file has moved."""
+        """The last answer to the change feed; valid while no watched file has changed."""
 
     @property
     def reserve(self) -> Reserve:
-        """The room for removals on the file system of this account."""
+        """The reserve for removals on the file system of this account."""
         return self.shared.reserves.of(self.place.home)
 
     def _entered(self) -> None:
         self.mark_to_come = self.shared.marks.begin(self.account_id)
 
     def ready(self) -> None:
-        """Open the store unless it is open and sound; one stat where it is. Somebody may have replaced the index (`repair`)."""
+        """Open the store unless it is open and sound; one stat where it is.
+
+        Another process may have replaced the index (`repair`).
+        """
         if not self.is_ready:
             self.shared.open_store(self)
 
@@ -101,22 +109,28 @@ class Store:
         return self.opened_identity is not None and not self.index.doubtful and self.opened_identity == self.index.identity()
 
     def ensure_open(self) -> None:
-        """Open the store unless this process has: its folders are there then, whatever became of the index since."""
+        """Open the store unless this process has done so before.
+
+        Its folders exist from then on, whatever became of the index since.
+        """
         if self.opened_identity is None:
             self.shared.open_store(self)
 
     @property
     def rests(self) -> bool:
-        """Whether no handle is open now, but for those that some thread is using."""
+        """Return whether no handle is open, except those that a thread is using."""
         return self.index.rests
 
     def rest(self, before: float) -> int:
-        """Close the handles that nobody has used since `before`; how many.
+        """Close the handles unused since `before`; return how many.
 
-        The store stays open: the next use only connects again (0.3 ms). The last process to close a WAL moves it into the index
-        (SQLite does), so this belongs in a lane. A reader in use is not on the list of idle ones; the writer goes, with the
-        lock's descriptor, only while no thread has the lock. Nothing holds the file's inode then, and an index made anew may
-        get its number: its folders have an `expunge_floor` above all MODSEQs known here, so no view of the old is built upon.
+        The store stays open: the next use only reconnects (0.3 ms). The last process to close a WAL makes SQLite move it into
+        the index, so this belongs in an executor. Only idle readers are closed. The writer is closed, together with the lock's
+        descriptor, only while no thread holds the lock.
+
+        From then on nothing holds the index's inode, so a rebuilt index may get the same inode number. That is safe: the
+        folders of a rebuilt index have an `expunge_floor` above every MODSEQ known here, so no view of the old index is built
+        upon.
         """
         self.search.rest(before)
         closed = self.index.rest_readers(before)
@@ -125,7 +139,7 @@ class Store:
         return closed
 
     def close(self) -> None:
-        """Give descriptors back; those in use close when they return. The store opens again at its next use."""
+        """Close the descriptors; those in use close when they return. The store reopens at its next use."""
         self.search.close()
         self.index.close_readers()
         if self.lock.close(self.index.close_writer):

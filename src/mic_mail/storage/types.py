@@ -1,8 +1,9 @@
-"""What the store is asked in and answers with: plain values, no I/O, no time of their own.
+"""Values that the store takes and returns: plain data, no I/O, no clock.
 
-Flags are one integer of 63 bits: the five system flags of RFC 9051 §2.3.2 below, then one bit for each keyword of the
-folder's table (`FolderInfo.keywords[i]` is bit `KEYWORD_SHIFT + i`). A keyword's place never changes while the folder lives.
-Folder names are `str` in NFC with "/" between levels; `INBOX` is always spelled so (RFC 9051 §5.1). Instants end in `_us`.
+Flags are one integer of 63 bits: the five system flags of RFC 9051 §2.3.2 at the low end, then one bit for each keyword of the
+folder's table (`FolderInfo.keywords[i]` is bit `KEYWORD_SHIFT + i`). A keyword's position never changes while the folder
+exists. Folder names are `str` in NFC with "/" between levels; `INBOX` is always spelled so (RFC 9051 §5.1). Instants end in
+`_us`.
 """
 
 from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12
@@ -31,12 +32,15 @@ DELIMITER = "/"
 
 
 def is_inbox(name: str) -> bool:
-    """INBOX, in any case of its letters (RFC 9051 §5.1): those of ASCII, since other letters have capitals there too."""
+    """Return whether this is INBOX, in any case of its ASCII letters (RFC 9051 §5.1).
+
+    Only ASCII names match: some other letters have ASCII capitals.
+    """
     return name.isascii() and name.upper() == INBOX
 
 
 SPECIAL_USES = ("\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
-"""RFC 6154 §2 and RFC 8457; \\All needs a virtual folder and is not offered."""
+"""Special uses of RFC 6154 §2 and RFC 8457; \\All needs a virtual folder and is not offered."""
 
 DEFAULT_FOLDERS: Mapping[str, str] = {
     "Drafts": "\\Drafts",
@@ -45,10 +49,16 @@ DEFAULT_FOLDERS: Mapping[str, str] = {
     "Trash": "\\Trash",
     "Archive": "\\Archive",
 }
-"""Made and subscribed with every account: Outlook makes folders of its own where these are missing."""
+"""Folders made and subscribed with every account.
+
+Outlook makes folders of its own where these are missing.
+"""
 
 MAX_ANNOTATION_OCTETS = 32 << 10
-"""Of one value of METADATA (RFC 5464 §4.1 wants 1,024): fits a command of 64 KiB together with its name."""
+"""Limit of one METADATA value (RFC 5464 §4.1 wants 1,024).
+
+It fits into a command of 64 KiB together with its name.
+"""
 
 FlagOperation = Literal["+", "-", "="]
 
@@ -57,65 +67,77 @@ Column = Literal[
     "envelope", "envelope_utf8", "body", "bodystructure", "header", "parts", "sent_at", "preview",
     "message_id", "attachment_octets", "name",
 ]  # fmt: skip
-"""What `Account.rows` can be asked for. An empty `header` is longer than the index keeps: read the file."""
+"""Columns of `Account.rows`.
+
+An empty `header` means that the header is longer than the index holds: read the file.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    """Limits and times of the store; every one has a default that suits one machine."""
+    """Limits and times of the store; every default suits one machine."""
 
     synchronous: Literal["normal", "full"] = "normal"
-    """`full` keeps also the last flag changes through a power loss, at one more fsync for each change."""
+    """`full` keeps the last flag changes through a power loss too, at one more fsync for each change."""
     expunge_keep_seconds: int = 7 * 86_400
-    """How long an expunged message or deleted folder can be brought back (outside the quota)."""
+    """Time for which an expunged message or deleted folder can be restored (outside the quota)."""
     history_keep_seconds: int = 90 * 86_400
-    """How long the index knows which UIDs vanished when (QRESYNC), and which deliveries it has seen (`Delivery.origin`)."""
+    """Time for which the index remembers vanished UIDs (QRESYNC) and delivery origins (`Delivery.origin`)."""
     lock_seconds: float = 10.0
-    """Longest wait for an account that another one writes; then `Unavailable`."""
+    """Longest wait for an account that another writer holds; then `Unavailable`."""
     open_accounts: int = 1_024
     """Accounts with open index handles in one process (about six descriptors each)."""
     view_cache_octets: int = 256 << 20
     """Memory for the compact flag arrays that the sessions of one process share."""
     search_file: bool = True
-    """Whether `search.sqlite` is used and filled; without it every search of text reads the messages."""
+    """Use and fill `search.sqlite`; without it every text search reads the messages."""
     search_cache_octets: int = 64 << 20
-    """Memory for what was read from `search.sqlite` files: the text of some 20,000 messages."""
+    """Memory for data read from `search.sqlite` files: the text of some 20,000 messages."""
     max_folders: int = 10_000
     max_folder_depth: int = 20
     max_folder_name_octets: int = 700
-    """Of the whole name in UTF-8, parents and delimiters included."""
+    """Limit of the whole name in UTF-8, parents and delimiters included."""
     max_subscriptions: int = 10_000
     max_subscriptions_octets: int = 2 << 20
-    """Of all names; each change of one writes them all (`.mic-account`)."""
+    """Limit of all names together; each change of one rewrites them all (`.mic-account`)."""
     max_annotations: int = 100
-    """Entries of one holder on one folder, or on the account (RFC 5464 §4.1 wants 10); Kolab's clients use about ten."""
+    """Entries of one holder on one folder, or on the account.
+
+    RFC 5464 §4.1 wants 10; Kolab's clients use about ten.
+    """
     max_annotation_octets: int = MAX_ANNOTATION_OCTETS
     max_annotations_octets: int = 128 << 10
-    """Names and values of one folder's annotations, of all holders. A delivery reads and writes the row in which they lie: with
-    so many it takes 17 % longer (225 us, 264 us)."""
+    """Limit of names and values of one folder's annotations, of all holders.
+
+    A delivery reads and writes the row that holds them: at this limit it takes 17 % longer (225 us, 264 us).
+    """
     max_annotations_octets_in_account: int = 1 << 20
-    """The same of all folders together: a LIST reads every row."""
+    """The same limit for all folders together: LIST reads every row."""
     default_folders: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_FOLDERS))
     boot_id: str | None = None
-    """Instead of the kernel's boot id; a test sets it to play a power loss."""
+    """Replaces the kernel's boot id; a test sets it to simulate a power loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountRef:
-    """One account's store: its number in the directory and its folder below the mail root, like `mic.gov.vn/dvbe`."""
+    """One account's store: its number in the directory and its folder below the mail root.
+
+    The folder looks like `mic.gov.vn/dvbe`.
+    """
 
     account_id: int
     home: str
 
 
 Row = tuple[int, int, int, int]
-"""A message as its folder's list has it: UID, flags, MODSEQ, size."""
+"""A message in a folder's list: UID, flags, MODSEQ, size."""
 
 
 class FolderInfo(NamedTuple):
-    """A folder as LIST, STATUS and SELECT tell it. `folder_id` is 0 where only children exist (RFC 9051 \\NonExistent).
+    """A folder as LIST, STATUS and SELECT report it.
 
-    No frozen dataclass: to make one of so many fields takes 5 us, and LIST makes one of each folder.
+    `folder_id` is 0 where only children exist (RFC 9051 \\NonExistent). Not a frozen dataclass: making one with so many fields
+    takes 5 us, and LIST makes one for each folder.
     """
 
     folder_id: int
@@ -134,16 +156,22 @@ class FolderInfo(NamedTuple):
     size: int
     deleted_size: int
     recent_from: int
-    """Messages from this UID on have been announced to no session as recent (`Account.take_recent`; RFC 3501 §2.3.2)."""
+    """Messages from this UID on were announced to no session as \\Recent (RFC 3501 §2.3.2).
+
+    See `Account.take_recent`.
+    """
     selectable: bool
     has_children: bool
     own_seen: bool = False
-    """`unseen`, `highest_modseq` and \\Seen are those of who asked, and nobody else's (seen.py)."""
+    """`unseen`, `highest_modseq` and \\Seen belong to the person who asked, and to nobody else (seen.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderView:
-    """All messages of a folder, ascending by UID, as of `info.highest_modseq`. Shared between sessions: never write to it."""
+    """All messages of a folder, ascending by UID, as of `info.highest_modseq`.
+
+    Shared between sessions: never write to it.
+    """
 
     info: FolderInfo
     uids: array[int]
@@ -154,7 +182,10 @@ class FolderView:
 
 @dataclass(frozen=True, slots=True)
 class FolderState:
-    """The little of a folder that tells whether something happened in it; `mailbox_id` is the folder, whatever its name."""
+    """The values of a folder that show whether something happened in it.
+
+    `mailbox_id` identifies the folder, whatever its name.
+    """
 
     mailbox_id: str
     name: str
@@ -172,74 +203,82 @@ class FolderState:
 
 @dataclass(frozen=True, slots=True)
 class FolderChanges:
-    """What happened to the folders of an account after a MODSEQ; sets hold `FolderState.mailbox_id`."""
+    """Changes of an account's folders after a MODSEQ; sets hold `FolderState.mailbox_id`."""
 
     modseq: int
-    """The account's, to ask from the next time."""
+    """The account's MODSEQ, from which to ask next time."""
     folders: list[FolderState]
-    """Those that are new, have another name, or whose messages changed."""
+    """Folders that are new or renamed, or whose messages changed."""
     gone: list[str]
     live: int
-    """How many folders there are now: who counts otherwise has missed something and asks from 0."""
+    """Number of folders now. A caller with another count has missed something and asks from 0."""
     subscriptions: frozenset[str]
-    """Empty unless they were asked for."""
+    """Subscribed names; empty unless they were asked for."""
     own_messages: frozenset[str] = frozenset()
-    """Folders in which nothing happened but messages that came by the changes that the caller calls its own."""
+    """Folders in which nothing happened but messages added by the caller's own changes."""
     own_names: frozenset[str] = frozenset()
-    """Folders, gone ones included, that were named, made or deleted last by such a change."""
+    """Folders, gone ones included, whose last naming, creation or deletion was such a change."""
     from_inbox: frozenset[str] = frozenset()
-    """New ones that came to be as INBOX was renamed, and took its messages (RFC 9051 §6.3.6)."""
+    """New folders that came from renaming INBOX and took its messages (RFC 9051 §6.3.6)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened in a folder after a MODSEQ. One message occurs in one of the lists at most."""
+    """Changes in a folder after a MODSEQ. A message occurs in at most one of the lists."""
 
     highest_modseq: int
     keywords: tuple[str, ...]
     changed: list[tuple[int, int, int, int]]
     """(uid, flags, modseq, size) ascending by UID, new messages included."""
     vanished: list[int]
-    """Ascending; also UIDs that came and went since."""
+    """UIDs, ascending, those that came and went since included."""
     complete: bool
-    """False: the question lies below `expunge_floor`, so `vanished` is not all: what a client knows and `FolderView.uids`
-    lacks is gone (RFC 7162 §3.2.5.2)."""
+    """False where the MODSEQ lies below `expunge_floor`, so that `vanished` is incomplete.
+
+    Then every UID that the client knows and `FolderView.uids` lacks is gone (RFC 7162 §3.2.5.2).
+    """
 
 
 class FolderDelta(NamedTuple):
-    """What a look at a folder found that was known as of an earlier state."""
+    """The change of a folder since a state that the caller knew."""
 
     account_modseq: int
-    """The account's MODSEQ then."""
+    """The account's MODSEQ at that time."""
     fresh: FolderView | None
-    """The folder; None: nothing in the account has changed since."""
+    """The folder; None where nothing in the account has changed since."""
     changes: Changes | None
-    """Of its messages; None: there are none, though it may have another name."""
+    """Changes of its messages; None where there are none, though the folder may have another name."""
     mark: int
-    """The account's change mark from before the look: while it stands there is nothing else to be seen. 0: not known."""
+    """The account's change mark from before the query; 0: not known.
+
+    While the mark stands there is nothing new to see.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
-    """What a change made of its folder: what `Account.news` would tell whoever knew the folder as of `since_modseq`, which is
-    as it was just before. So who changed it need not look."""
+    """The effect of a change on its folder, so that the session that made it need not query the index.
+
+    It holds what `Account.folder_delta` would return to a caller who knew the folder as of `since_modseq`, its state just
+    before the change.
+    """
 
     account_modseq: int
     since_modseq: int
     fresh: FolderView
     changes: Changes
     mark: int
-    """The account's change mark from then on, until somebody changes something else."""
+    """The account's change mark after this change, until something else changes."""
 
 
 class Staged(Protocol):
-    """A message on its way in, in the account's `tmp/`: nobody sees it, and what is not published is swept away."""
+    """An incoming message in the account's `tmp/`; unpublished ones are swept away."""
 
     @property
     def path(self) -> str: ...
     @property
     def base(self) -> str:
-        """The part of its name that it keeps for ever."""
+        """Return the part of its name that it keeps for ever."""
         ...
 
     @property
@@ -249,7 +288,7 @@ class Staged(Protocol):
         ...
 
     def append_rest(self, source: int, offset: int) -> None:
-        """Append what stands in the open file `source` from `offset` on; `DiskFull` leaves nothing behind."""
+        """Append the open file `source` from `offset` on; `DiskFull` leaves nothing behind."""
         ...
 
     def finish(self) -> None:
@@ -257,34 +296,37 @@ class Staged(Protocol):
         ...
 
     def finish_later(self) -> None:
-        """The content is whole; durable it is only once `finish` follows, or by the journal."""
+        """Close a complete file; it becomes durable only by a later `finish`, or by the journal."""
         ...
 
     def discard(self) -> None:
-        """Forget it; harmless after publication and when called twice."""
+        """Delete the staged file; harmless after publication and when called twice."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message to publish: its finished file, what it starts with and what the index answers about it."""
+    """One message to publish: its finished file, its initial flags and the index's answers about it."""
 
     staged: Staged
     answers: Answers | Callable[[], Answers]
-    """Or what makes them, while the journal writes; it must not fail."""
+    """The answers, or a function that makes them while the journal writes; it must not fail."""
     flags: int = 0
     keywords: tuple[str, ...] = ()
     received_at_us: int | None = None
     """INTERNALDATE; None means now."""
     origin: str | None = None
-    """Idempotency key: a second delivery under the same one answers with the first and keeps nothing."""
+    """Idempotency key: a second delivery with the same key returns the first and stores nothing."""
     octets: bytes | None = None
-    """The content of a file that is whole and not finished: publication makes it durable, by the journal if that takes it."""
+    """The content of a complete but unfinished file.
+
+    Publication makes it durable, by the journal if the journal takes it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Where a delivery lies; `duplicate` says that its origin had been seen before."""
+    """The location of a delivered message; `duplicate`: its origin had been seen before."""
 
     folder_id: int
     uidvalidity: int
@@ -293,22 +335,31 @@ class Published:
     email_id: str
     duplicate: bool = False
     recent: bool = False
-    """Told as \\Recent to nobody but the caller, who claimed it."""
+    """Announced as \\Recent to the caller alone, which claimed it."""
     made: ChangeResult | None = None
-    """With the last of those that were published together, for a caller who has their folder open; None: look."""
+    """The folder's change, for a caller that has the folder open; None: query the folder.
+
+    Set on the last of the messages that were published together.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class StoreResult:
-    """What STORE did; `failed` are the UIDs that `unchanged_since` held back (RFC 7162 §3.1.3), missing UIDs are in neither."""
+    """Result of STORE.
+
+    `failed` are the UIDs that `unchanged_since` held back (RFC 7162 §3.1.3); missing UIDs are in neither list.
+    """
 
     modseq: int
     changed: list[tuple[int, int, int]]
-    """(uid, flags, modseq) of all that are now as asked; those that were so before keep their MODSEQ."""
+    """(uid, flags, modseq) of all messages that now have the requested flags.
+
+    Messages that had them before keep their MODSEQ.
+    """
     failed: list[int]
     keywords: tuple[str, ...]
     made: ChangeResult | None = None
-    """None: look."""
+    """The folder's change; None: query the folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,31 +367,31 @@ class ExpungeResult:
     uids: list[int]
     modseq: int
     made: ChangeResult | None = None
-    """None: look."""
+    """The folder's change; None: query the folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """What COPY and MOVE did, for COPYUID (RFC 4315 §3); `modseq` is the one of both folders' change."""
+    """Result of COPY and MOVE, for COPYUID (RFC 4315 §3); both folders' change has the one `modseq`."""
 
     uidvalidity: int
     pairs: list[tuple[int, int]]
     """(uid in the source, uid in the target), ascending in both."""
     modseq: int
     made: ChangeResult | None = None
-    """Of the source, where MOVE took its messages away; None: look."""
+    """The change of the source, where MOVE took its messages away; None: query the folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One entry of METADATA (RFC 5464): `holder` is whose it is, "" of an entry that everybody shares."""
+    """One METADATA entry (RFC 5464). `holder` is its owner, "" for a shared entry."""
 
     holder: str
     name: str
     value: bytes | None
-    """None: it was removed."""
+    """The value; None where the entry was removed."""
     modseq: int
-    """Of its last change."""
+    """MODSEQ of its last change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +402,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """An expunged message that can still be brought back."""
+    """An expunged message that can still be restored."""
 
     folder: str
     uid: int
@@ -364,7 +415,10 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class TextTest:
-    """One search key over text (RFC 9051 §6.4.4): `BODY`, `TEXT`, or `HEADER` with a field name; compared without case."""
+    """One search key over text (RFC 9051 §6.4.4), compared without case.
+
+    `kind` is `BODY`, `TEXT`, or `HEADER` with a field name.
+    """
 
     kind: Literal["BODY", "TEXT", "HEADER"]
     value: str
@@ -373,8 +427,10 @@ class TextTest:
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """What `search.sqlite` knows: of the messages asked for those that it holds, and of these the ones that pass the test.
-    Positions in the list of UIDs, ascending."""
+    """Result of a look-up in `search.sqlite`, as positions in the list of UIDs, ascending.
+
+    `known` are the messages, of those asked for, that it holds; `found` are those of them that pass the test.
+    """
 
     known: Sequence[int]
     found: Sequence[int]
@@ -382,7 +438,7 @@ class LookedUp:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that `repair` found, and put right unless only asked to check."""
+    """One thing that `repair` found, and put right unless it was only to check."""
 
     kind: str
     folder: str
@@ -390,16 +446,16 @@ class Finding:
 
 
 TellFinding = Callable[[Finding], None]
-"""Takes findings one by one: a mailbox that was moved has one for each of 300,000 messages."""
+"""Callback that takes findings one by one: a moved mailbox has one for each of 300,000 messages."""
 
 LEFT_TO_PEOPLE = frozenset({"file-unreadable", "not-a-message"})
-"""Kinds of findings that stay until an administrator has acted."""
+"""Kinds of findings that stay until an administrator acts."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
     findings: Sequence[Finding]
-    """None where somebody was told of them one by one."""
+    """The findings; empty where a callback took them one by one."""
     folders: int
     messages: int
     octets: int
