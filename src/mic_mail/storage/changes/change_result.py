@@ -1,11 +1,11 @@
-"""What a change made of the folder that its client has open, from the change itself.
+"""The effect of a change on the folder that its client has open, computed from the change itself.
 
-Whoever knew the folder as it was just before, as most sessions that change something do, learns all that happened from what
-the change wrote: a second look would ask the index for the same in five statements, by a connection that has to read every
-page anew that the first one wrote.
+A session that knew the folder as it was just before, as most sessions that change something do, learns from the change all that
+happened. Querying again would ask the index for the same in five statements, over a connection that must reread every page that
+the first one wrote.
 
-In: a change that is committed, and what it did to the messages of one folder, all of it. Out: `ChangeResult`, or None where
-somebody has to look: the state before is not at hand, or each reader sees another one (seen.py).
+In: a committed change, and all that it did to the messages of one folder. Out: `ChangeResult`, or None where the folder must be
+queried: the state before is not in memory, or each reader sees another one (seen.py).
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,19 @@ from mic_mail.storage.index.view_cache import with_changes
 from mic_mail.storage.types import ChangeResult, Changes, Row
 
 MANY_MESSAGES = 50_000
-"""Where a folder has more, the arrays that are copied take longer than a delivery, and a look takes in several of those."""
+"""Above this size, copying the arrays takes longer than a delivery.
+
+A query takes in several deliveries at a time.
+"""
 
 
 def change_result(
     write: Write, folder: FolderRow, *, changed: Sequence[Row] = (), vanished: Sequence[int] = (), asked: bool = True
 ) -> ChangeResult | None:
-    """`changed`: (uid, flags, modseq, size), new messages included; both ascending by UID.
+    """Return the effect of a change, or None where the folder must be queried.
 
-    Not `asked`: nobody waits for it, but sessions that hear of the change may be glad of it.
+    `changed`: (uid, flags, modseq, size), new messages included; both lists ascending by UID. Not `asked`: no caller waits for
+    the result, but sessions that are notified of the change can use it.
     """
     if not asked and folder.messages > MANY_MESSAGES:
         return None

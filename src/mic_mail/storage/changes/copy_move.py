@@ -1,8 +1,8 @@
-"""COPY and MOVE. A copy is a second name of the same file (a hard link, or a copy where there is none); a move is one rename.
+"""COPY and MOVE. A copy is a hard link to the same file, or a file copy where links fail.
 
-Both keep the base name, hence EMAILID, INTERNALDATE and the answers; the target gives new UIDs in the order of the
-source's, all in one critical section, so that a kill leaves everything or nothing (RFC 9051 §6.4.7: "the server MUST
-restore the destination").
+A move is one rename. Both keep the base name, hence EMAILID, INTERNALDATE and the answers. The target assigns new UIDs in the
+order of the source's, all in one critical section, so that a kill leaves everything or nothing (RFC 9051 §6.4.7: "the server
+MUST restore the destination").
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,10 @@ def copy(
     allowed: int = ALL_FLAGS,
     person: str | None = None,
 ) -> CopyResult:
-    """`every`: all of them or none (RFC 9051 §6.4.7). Only `allowed` flags go along, and the \\Seen of each reader."""
+    """Copy messages; with `every`, all or none (RFC 9051 §6.4.7).
+
+    Only `allowed` flags are copied, and the \\Seen of each reader.
+    """
     with writing(store, folder_id, adds=True) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
         rows, present = present_rows(write, source, uids, every=every)
@@ -45,7 +48,8 @@ def copy(
         write.intend(links=[f"{new_cur}/{name}" for _, _, _, name in placed])
         for row, _, _, name in placed:
             link_or_copy(f"{old_cur}/{present[row.name]}", f"{new_cur}/{name}")
-        # The source's name first: while only the journal answers for it (journal.py), a copy that survives would stand for it.
+        # Fsync the source directory first. While only the journal holds its name (journal.py), a surviving copy would be taken
+        # for it.
         write.durable |= dict.fromkeys((old_cur, new_cur))
         add_refs(write, (row.email_pk for row in rows), 1)
         seen.carry(write, source, target, _pairs(placed), person=person, marks=bool(allowed & SEEN))
@@ -64,7 +68,7 @@ def move(
     with writing(store, folder_id) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
         result = move_within(write, source, target, uids, allowed=allowed, person=person)
-    if source is target:  # messages have come as well
+    if source is target:  # messages were added to it as well
         return result
     return replace(result, made=change_result(write, source, vanished=[old for old, _ in result.pairs]))
 
@@ -78,7 +82,10 @@ def move_within(
     allowed: int = ALL_FLAGS,
     person: str | None = None,
 ) -> CopyResult:
-    """The move as part of a larger change. Moving within one folder gives new UIDs (RFC 6851 §3.3 leaves it open)."""
+    """Move messages as part of a larger change.
+
+    Moving within one folder assigns new UIDs (RFC 6851 §3.3 leaves it open).
+    """
     rows, present = present_rows(write, source, uids)
     if not rows:
         return CopyResult(target.uidvalidity, [], write.account.modseq)
@@ -99,9 +106,9 @@ Placed = tuple[MessageRow, int, int, str]
 def present_rows(
     write: Write, source: FolderRow, uids: Iterable[int] | None, *, every: bool = False
 ) -> tuple[list[MessageRow], dict[str, str]]:
-    """The messages whose files are there, and what those are called now; with `every`, `NoSuchMessage` if one is not.
+    """Return the messages whose files exist, and the current names of those files.
 
-    A file that another tool removed is left to `rescan`.
+    With `every`, raise `NoSuchMessage` if one is missing. A file that another tool removed is left to `rescan`.
     """
     uids = None if uids is None else list(uids)
     rows = read_messages(write, source.folder_id, uids)
@@ -127,7 +134,7 @@ def _place(write: Write, source: FolderRow, target: FolderRow, rows: list[Messag
 def _keyword_translation(
     write: Write, source: FolderRow, target: FolderRow, rows: list[MessageRow], allowed: int
 ) -> dict[int, int]:
-    """The target's bits for each set of keyword bits that occurs: every folder has its own table."""
+    """Return the target's bits for each set of keyword bits that occurs: every folder has its own table."""
     occurring = {row.flags & ~SYSTEM_FLAGS for row in rows}
     if not allowed & KEYWORD_FLAGS:
         return dict.fromkeys(occurring, 0)
@@ -135,12 +142,12 @@ def _keyword_translation(
 
 
 def keywords_of(folder: FolderRow, flags: int) -> list[str]:
-    """The names of the keyword bits in `flags`."""
+    """Return the names of the keyword bits in `flags`."""
     return [name for place, name in enumerate(folder.keyword_names()) if flags >> (KEYWORD_SHIFT + place) & 1]
 
 
 def _pairs(placed: Iterable[Placed]) -> list[tuple[int, int]]:
-    """UIDs in the source and in the target."""
+    """Return the UIDs in the source and in the target."""
     return [(row.uid, uid) for row, uid, _, _ in placed]
 
 

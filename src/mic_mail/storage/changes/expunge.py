@@ -1,8 +1,8 @@
-"""EXPUNGE: files go to `.expunged/`, rows become tombstones that can still be read, and undone, while they are kept.
+"""EXPUNGE: files go to `.expunged/`, rows become tombstones, which can be read and undone for a time.
 
-A tombstone carries the answers (`email_pk`) and the file's name below `.expunged/` until the sweep takes both away; what
-stays then is the history of UIDs for QRESYNC, and when that goes too, `expunge_floor` says from where on it is whole. A
-MOVE leaves a tombstone that points to where the message went. Expunged mail does not count against the quota.
+A tombstone carries the answers (`email_pk`) and the file's name below `.expunged/` until the sweep removes both. What stays
+then is the history of UIDs for QRESYNC; when that is removed too, `expunge_floor` says from where on it is complete. MOVE
+leaves a tombstone that points to the message's new place. Expunged mail does not count against the quota.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -55,7 +55,7 @@ _DROP_ORDERING = Statement(
 
 @dataclass(frozen=True, slots=True)
 class MessageRow:
-    """A message of a folder as the rooms that move files need it."""
+    """A message of a folder, with the columns that the modules that move files need."""
 
     uid: int
     flags: int
@@ -68,7 +68,7 @@ class MessageRow:
 
 
 def read_messages(write: Write, folder_id: int, uids: Iterable[int] | None) -> list[MessageRow]:
-    """These messages of a folder, or all, ascending by UID."""
+    """Return these messages of a folder, or all, ascending by UID."""
     account = write.store.account_id
     if uids is None:
         rows = _SELECT_ALL.on(write.connection, account=account, folder=folder_id)
@@ -79,23 +79,23 @@ def read_messages(write: Write, folder_id: int, uids: Iterable[int] | None) -> l
 
 @dataclass(frozen=True, slots=True)
 class TombstoneRow:
-    """Where the file of an expunged message was, and where it is."""
+    """The old and the new name of an expunged message's file."""
 
     mailbox_id: str
     name: str
-    """In the folder's `cur`."""
+    """Name in the folder's `cur`."""
     buried: str
-    """In `.expunged/`."""
+    """Name in `.expunged/`."""
 
 
 Remember = Callable[[Sequence[TombstoneRow]], bool]
-"""Makes it durable that these files have moved, after they have; False: it cannot."""
+"""Callback that makes file moves durable, after they are done; False: it cannot."""
 
 
 def expunge(
     store: Store, folder_id: int, uids: Iterable[int] | None, remember: Remember = lambda graves: False
 ) -> ExpungeResult:
-    """Those with \\Deleted, of `uids` only where given."""
+    """Expunge messages with \\Deleted, only among `uids` if given."""
     with writing(store, folder_id) as write:
         if uids is None:
             rows = _SELECT_DELETED.on(write.connection, account=store.account_id, folder=folder_id)
@@ -108,7 +108,7 @@ def expunge(
 
 
 def remove(store: Store, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
-    """Whatever their flags."""
+    """Expunge messages whatever their flags."""
     with writing(store, folder_id) as write:
         return tombstone_files(write, write.folder(folder_id), read_messages(write, folder_id, uids))
 
@@ -116,7 +116,10 @@ def remove(store: Store, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
 def tombstone_files(
     write: Write, folder: FolderRow, going: list[MessageRow], remember: Remember | None = None
 ) -> ExpungeResult:
-    """Expunge these messages as part of a change; with `remember`, of one that does nothing else to names."""
+    """Expunge these messages as part of a change.
+
+    `remember` is given only by a change that does nothing else to names.
+    """
     if not going:
         return ExpungeResult([], write.account.modseq)
     must_not_be_frozen(write.store)
@@ -133,7 +136,10 @@ def tombstone_files(
 
 
 def _buried_name(folder: FolderRow, row: MessageRow, name: str) -> str:
-    """As the file is called; where another tool has made that too long for the folder's id beside it, without what it added."""
+    """Return the file's name in `.expunged/`, which has the folder's id beside it.
+
+    Where another tool has made the name too long for that, what the tool added is dropped.
+    """
     buried = expunged_name(folder.mailbox_id, name)
     if _fits(buried):
         return buried
@@ -147,7 +153,7 @@ def _fits(name: str) -> bool:
 
 
 def tombstone_lost(write: Write, folder: FolderRow, going: list[MessageRow]) -> None:
-    """Messages whose files another tool has removed: nothing is left to read."""
+    """Turn messages whose files another tool removed into tombstones without content."""
     tombstone(write, folder, going, lost=True)
     drop_refs(write, (row.email_pk for row in going))
 
@@ -161,7 +167,10 @@ def tombstone(
     moved_to: dict[int, tuple[int, int]] | None = None,
     lost: bool = False,
 ) -> None:
-    """Turn rows into tombstones. `kept`: names in `.expunged/` by UID; `moved_to`: (folder, uid) by UID; `lost`: no content."""
+    """Turn rows into tombstones.
+
+    `kept`: names in `.expunged/` by UID; `moved_to`: (folder, uid) by UID; `lost`: there is no content.
+    """
     if not going:
         return
     write.touch(folder)
@@ -196,13 +205,13 @@ def tombstone(
 
 
 def add_refs(write: Write, email_pks: Iterable[int], more: int) -> None:
-    """One more (or less) row refers to each of these contents."""
+    """Change the number of rows that refer to each of these contents by `more`."""
     account = write.store.account_id
     _ADD_REFS.on_each(write.connection, ({"account": account, "email": email_pk, "more": more} for email_pk in email_pks))
 
 
 def drop_refs(write: Write, email_pks: Iterable[int]) -> None:
-    """One row less for each of these contents; what nothing refers to goes."""
+    """Count one row less for each of these contents, and delete those without references."""
     gone = list(email_pks)
     add_refs(write, gone, -1)
     account = write.store.account_id

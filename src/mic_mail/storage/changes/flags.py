@@ -1,9 +1,8 @@
-"""STORE, and the file names that follow.
+"""STORE, and the renaming of files after it.
 
-The index row is the truth about flags. A STORE is one commit; it marks the row `name_dirty` where the file's name now says
-something else, and `flush_names` lets names follow (after 2 s, at CLOSE, at drain): 1,000 renames in a folder of 10,000
-cost 16 ms, as much as a whole STORE elsewhere. The name of a dirty row says nothing: reading it would take an acknowledged
-STORE back.
+The index row is the truth about flags. A STORE is one commit; it marks the row `name_dirty` where the file's name now differs,
+and `flush_names` renames later (after 2 s, at CLOSE, at drain): 1,000 renames in a folder of 10,000 cost 16 ms, as much as a
+whole STORE elsewhere. The flags in the name of a dirty row are never read: that would undo an acknowledged STORE.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -64,14 +63,15 @@ def store_flags(
     allowed: int = ALL_FLAGS,
     person: str | None = None,
 ) -> StoreResult:
-    """Only `allowed` bits change; keywords may all or none of them. \\Seen is the person's own, where each has it (seen.py).
+    """Change the `allowed` bits of messages; of keywords all or none are allowed.
 
-    \\Deleted stays as it is while the account is frozen (legal_hold.py).
+    \\Seen is the person's own, where each has their own (seen.py). \\Deleted stays as it is while the account is frozen
+    (legal_hold.py).
     """
     with writing(store, folder_id) as write:
         folder = write.folder(folder_id)
         if (flags & DELETED or operation == "=") and is_on(store, Mark.FROZEN):
-            allowed &= ~DELETED  # what is marked now would go with the first CLOSE when it is frozen no more
+            allowed &= ~DELETED  # a mark set now would be expunged at the first CLOSE after the freeze
         reader = seen.within(write, person)
         operand = flags & SYSTEM_FLAGS & allowed
         if allowed & KEYWORD_FLAGS:
@@ -82,7 +82,7 @@ def store_flags(
             known = reader_seen_rows.states(write.connection, reader, folder_id, common)
             rows = reader_seen_rows.as_seen(rows, known, reader)
         failed: list[int] = []
-        if unchanged_since is not None:  # RFC 7162 §3.1.3: all that are newer are left as they are
+        if unchanged_since is not None:  # RFC 7162 §3.1.3: newer ones are left as they are
             failed = [uid for uid, _, modseq, _ in rows if modseq > unchanged_since]
             rows = [row for row in rows if row[2] <= unchanged_since]
         wanted = [(uid, _apply(operation, old, operand, allowed), old, modseq, size) for uid, old, modseq, size in rows]
@@ -129,7 +129,10 @@ def _write_flags(write: Write, folder: FolderRow, changing: list[_Changing]) -> 
 def _write_own_flags(
     write: Write, folder: FolderRow, reader: Reader, changing: list[_Changing], common: Mapping[int, int]
 ) -> None:
-    """`changing` as the reader sees it, `common` the flags in the index: other flags are told to all, \\Seen to the reader."""
+    """Write a reader's changes: \\Seen for that reader alone, other flags for all.
+
+    `changing` is as the reader sees it, `common` are the flags in the index.
+    """
     if not changing:
         return
     own = [(uid, int(new & SEEN != 0)) for uid, new, old, _, _ in changing if (new ^ old) & SEEN]
@@ -160,13 +163,19 @@ def _count_anew(folder: FolderRow, changing: Iterable[_Changing]) -> None:
 
 
 def _by_value(changing: Iterable[_Changing]) -> Iterator[tuple[str, int]]:
-    """UIDs, as a list for a statement, by their new flags: STORE on 10,000 messages has few distinct values."""
+    """Yield UIDs, as a list for a statement, by their new flags.
+
+    STORE on 10,000 messages has few distinct values.
+    """
     for new_flags, same in groupby(sorted(changing, key=lambda row: row[1]), key=lambda row: row[1]):
         yield uid_list(row[0] for row in same), new_flags
 
 
 def flush_names(store: Store, folder_id: int | None) -> int:
-    """Rename what lags behind; how many files were. In slices, so that deliveries come in between. Sidecars of \\Seen too."""
+    """Rename files whose names lag behind, and write pending \\Seen sidecars; return the renames.
+
+    Works in slices, so that deliveries can come between.
+    """
     store.ready()
     store.names_due = False
     renamed = 0
@@ -191,7 +200,7 @@ def _dirty_folders(store: Store) -> list[int]:
 
 
 def _flush_slice(store: Store, folder_id: int, after: int) -> tuple[int, int]:
-    """How many were renamed, and the UID to go on after (0: that was all)."""
+    """Return how many were renamed, and the UID to continue after (0: that was all)."""
     with writing(store) as write:
         folder = read_folder(write.connection, store.account_id, folder_id)
         rows = _DIRTY.on(write.connection, account=store.account_id, folder=folder_id, after=after).fetchall()
@@ -201,28 +210,31 @@ def _flush_slice(store: Store, folder_id: int, after: int) -> tuple[int, int]:
         present = locate(cur, (name for _, _, name in rows))
         renames: list[tuple[str, str]] = []
         for uid, flags, name in rows:
-            now = present.get(name, name)  # a file that is gone keeps its row until somebody opens it
+            now = present.get(name, name)  # a missing file keeps its row until the folder is next opened
             new_name = name_with_flags(now, flags) if name in present else name
             if new_name != now:
                 renames.append((f"{cur}/{now}", f"{cur}/{new_name}"))
             _SET_NAME.on(write.connection, account=store.account_id, folder=folder_id, at=uid, new_name=new_name)
-        write.rename(renames, durable=False)  # a name that lags behind loses nothing
+        write.rename(renames, durable=False)  # losing such a rename loses nothing
         return len(renames), rows[-1][0] if len(rows) == NAMES_AT_ONCE else 0
 
 
 def name_with_flags(name: str, flags: int) -> str:
-    """What the file should be called; bits that a name cannot hold change nothing."""
+    """Return the name that the file should have; bits that a name cannot hold change nothing."""
     if parse_name(name).flags == flags & NAMED_FLAGS:
         return name
     front, _, _ = name.partition(":2,")
     new_name = f"{front}:2,{letters(flags)}"
-    if len(new_name.encode()) > MAX_NAME_OCTETS:  # another tool has added to it
+    if len(new_name.encode()) > MAX_NAME_OCTETS:  # another tool has lengthened it
         return replace(parse_name(name), flags=flags).format()
     return new_name
 
 
 def take_foreign_name(write: Write, folder: FolderRow, row: MessageRow, name: str) -> None:
-    """Another tool has renamed the file, most likely to set flags. What an acknowledged STORE said goes first (dirty rows)."""
+    """Record that another tool renamed the file, most likely to set flags.
+
+    On a dirty row the flags of the acknowledged STORE take precedence.
+    """
     here = {"account": write.store.account_id, "folder": folder.folder_id}
     _SET_NAME.on(write.connection, **here, at=row.uid, new_name=name)
     if row.name_dirty:

@@ -1,9 +1,9 @@
-"""Folders: make, rename, delete, bring back, list, subscribe (RFC 9051 §6.3.4 to §6.3.9).
+"""Create, rename, delete, restore, list and subscribe folders (RFC 9051 §6.3.4 to §6.3.9).
 
-A folder is made complete under a name of ours and then renamed into place; renaming and deleting are renames of directories
-as well, so each is one entry in the intent record and wholly done or not at all. A deleted folder lies in
-`.expunged/<mailbox id>/` with its rows untouched until the sweep takes it: sessions that have it selected go on reading,
-and `undelete` is one rename.
+A new folder is completed under a temporary name of our own and then renamed into place. Renaming and deleting are renames of
+directories as well, so each is one entry in the intent record and wholly done or not at all. A deleted folder lies in
+`.expunged/<mailbox id>/` with its rows untouched until the sweep removes it: sessions that have it selected go on reading, and
+`undelete` is one rename.
 """
 
 import os
@@ -32,7 +32,10 @@ from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, FolderInfo
 _F = schema.folder.c
 _COUNT = Statement(select(func.count(), func.count(_F.deleted_at_us)).where(_F.account_id == bindparam("account")))
 _DELETED_TOO = 2
-"""So many times `max_folders`, deleted ones that are kept included: else CREATE and DELETE in turn make files without end."""
+"""Limit of all folders, retained deleted ones included, as a multiple of `max_folders`.
+
+Without it CREATE and DELETE in turn would make files without end.
+"""
 _ID_NAMED = Statement(
     select(_F.folder_id).where(_F.account_id == bindparam("account"), _F.name == bindparam("name"), _F.deleted_at_us.is_(None))
 )
@@ -57,7 +60,10 @@ def canonical_name(store: Store, name: str) -> str:
 
 
 def list_folders(store: Store, person: str | None = None) -> tuple[list[FolderInfo], set[str]]:
-    """By name, as the person sees them; names that only have children come as `folder_id` 0. And all names subscribed to."""
+    """Return the folders by name, as the person sees them, and all subscribed names.
+
+    Names that only have children have `folder_id` 0.
+    """
     store.ready()
     seen.register_reader(store, person)
     with translated("reading the index"), store.index.snapshot() as connection:
@@ -135,7 +141,10 @@ def create(store: Store, name: str, special_use: str | None) -> FolderInfo:
 
 
 def _check_use(write: Write, special_use: str | None) -> None:
-    """A second \\Sent would split a client's mail, and a folder without its use is not what was asked (RFC 6154 §3, §4)."""
+    """Raise `UseNotAllowed` if the special use is unknown or taken (RFC 6154 §3, §4).
+
+    A second \\Sent would split a client's mail, and a folder without its use is not what was asked for.
+    """
     if special_use is None:
         return
     if special_use not in SPECIAL_USES:
@@ -145,14 +154,14 @@ def _check_use(write: Write, special_use: str | None) -> None:
 
 
 def give_use(write: Write, folder: FolderRow, special_use: str | None) -> None:
-    """Another special use, or none, as part of a change that writes the folder and its sidecar."""
+    """Change the special use, or remove it, in a change that writes the folder and its sidecar."""
     if special_use != folder.special_use:
         _check_use(write, special_use)
         folder.special_use, folder.modseq = special_use, write.modseq
 
 
 def _make_another(write: Write, name: str, *, special_use: str | None = None, metadata: str | None = None) -> FolderRow:
-    """The same where somebody asks for it, within the limits."""
+    """Make a folder that a client asked for, within the limits."""
     store = write.store
     count, deleted = _COUNT.on(write.connection, account=store.account_id).fetchone()
     if count - deleted >= store.settings.max_folders:
@@ -168,7 +177,7 @@ def _make_another(write: Write, name: str, *, special_use: str | None = None, me
 
 
 def make_folder(write: Write, name: str, *, special_use: str | None = None, metadata: str | None = None) -> FolderRow:
-    """A new folder as part of a larger change; takes an existing directory of that name as it is."""
+    """Make a new folder as part of a larger change; an existing directory of that name is used as it is."""
     store = write.store
     folder = new_folder_row(write, name, encode_directory(name), special_use)
     folder.metadata = metadata
@@ -180,7 +189,7 @@ def make_folder(write: Write, name: str, *, special_use: str | None = None, meta
         staging = f"{store.place.maildir}/{OWN_PREFIX}new-{secrets.token_hex(8)}"
         make_folder_tree(staging)
         with open(f"{staging}/maildirfolder", "wb"):
-            pass  # Maildir++: "this is a folder, not an account"
+            pass  # Maildir++: marks a folder, not an account
         folder_sidecar(folder).write(staging)
         write.rename([(staging, final)])
     write.add_folder(folder)
@@ -191,7 +200,7 @@ def make_folder(write: Write, name: str, *, special_use: str | None = None, meta
 
 
 def new_folder_row(write: Write, name: str, directory: str, special_use: str | None = None) -> FolderRow:
-    """A row with numbers of its own; not written yet."""
+    """Return a row with numbers of its own; it is not written yet."""
     folder_id = write.account.folder_next
     write.account.folder_next += 1
     return FolderRow(
@@ -221,7 +230,10 @@ def new_folder_row(write: Write, name: str, directory: str, special_use: str | N
 
 
 def rename(store: Store, old: str, new: str) -> None:
-    """With its children. INBOX stays and gives its messages to the new folder, its children stay (RFC 9051 §6.3.6)."""
+    """Rename a folder with its children.
+
+    INBOX stays with its children, and gives its messages to the new folder (RFC 9051 §6.3.6).
+    """
     old, new = canonical_name(store, old), canonical_name(store, new)
     if new == INBOX:
         raise FolderExists(new)
@@ -239,7 +251,7 @@ def rename(store: Store, old: str, new: str) -> None:
         if old == INBOX:
             inbox = write.folder_named(INBOX)
             assert inbox is not None
-            # RFC 5464 §4.1: INBOX keeps its annotations, and the new folder gets them too.
+            # RFC 5464 §4.1: INBOX keeps its annotations, and the new folder gets a copy.
             move_within(write, inbox, _make_another(write, new, metadata=inbox.metadata), None)
             return
         going = [row for row in rows if row.name == old or row.name.startswith(old + DELIMITER)]
@@ -250,7 +262,10 @@ def rename(store: Store, old: str, new: str) -> None:
 
 
 def _give_names(write: Write, going: list[tuple[FolderRow, str]]) -> None:
-    """All at once: what is intended is written down whole, which one after the other is quadratic in a tree of thousands."""
+    """Rename these folders with one intent record.
+
+    One record for each folder would be quadratic in a tree of thousands.
+    """
     place = write.store.place
     pairs: list[tuple[str, str]] = []
     for folder, name in going:
@@ -295,7 +310,7 @@ def subscribe(store: Store, name: str, subscribed: bool) -> None:
 
 
 def _require_name_space(store: Store, names: list[str]) -> None:
-    """All of them are written down at each change."""
+    """Raise `TooMany` above the limits: all names are written at each change."""
     settings = store.settings
     octets = sum(len(name.encode()) for name in names)
     if len(names) > settings.max_subscriptions or octets > settings.max_subscriptions_octets:
@@ -309,10 +324,10 @@ def subscriptions(store: Store) -> list[str]:
 
 
 def take_recent(store: Store, folder_id: int, until: int | None = None) -> int:
-    """The UID from which on messages are recent for this session alone (RFC 3501 §2.3.2), those below `until` where given: what
-    has come since the caller looked is for who is told of it.
+    """Return the UID from which on messages are \\Recent for this session alone (RFC 3501 §2.3.2).
 
-    Where nothing can be written now (a full disk), they are recent for the next session too: reading must go on.
+    With `until` only those below it are claimed; later arrivals are left to the session that is notified of them. Where nothing
+    can be written now (a full disk), they are recent for the next session too: reading must go on.
     """
     info = folder_info(store, folder_id=folder_id)
     if info.recent_from >= (info.uidnext if until is None else until):

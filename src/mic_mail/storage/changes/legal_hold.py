@@ -1,13 +1,12 @@
-"""Marks beside the index by which an account keeps what it has: `<home>/hold` and `<home>/frozen`.
+"""Marks beside the index that make an account retain its mail: `<home>/hold` and `<home>/frozen`.
 
-    hold      nothing that can be brought back is destroyed: what is expunged stays in `.expunged/`
-    frozen    nor is anything expunged, moved out of its folder, renamed or deleted in the first place
+    hold      nothing that can be restored is destroyed: expunged mail stays in `.expunged/`
+    frozen    moreover, nothing is expunged, moved out of its folder, renamed or deleted
 
-Why stands in the mailbox's facts, which the store does not know; but a sweep or an EXPUNGE that looked at them a moment ago
-must not take away what is to be kept now. So a mark is made and removed under the account's lock, and whoever takes something
-away looks for it under that lock: when `put_on` has returned, nothing more goes. What says so in the record is written while
-the lock is held, so that two who put it on and take it off at once do not undo one another. A kill in between leaves the mark,
-which only keeps.
+The reason stands in the mailbox's facts, which the store does not know. But a sweep or an EXPUNGE that read them a moment ago
+must not remove what is to be retained now. So a mark is made and removed under the account's lock, and every removal checks it
+under that lock: once `put_on` has returned, nothing more is removed. The record is written while the lock is held, so that a
+concurrent setting and lifting do not undo one another. A kill in between leaves the mark, which is the safe side.
 """
 
 import contextlib
@@ -26,14 +25,14 @@ T = TypeVar("T")
 
 
 class Mark(StrEnum):
-    """The names of the marks are those of their files."""
+    """The marks, by the names of their files."""
 
     HOLD = "hold"
     FROZEN = "frozen"
 
 
 def is_on(store: Store, mark: Mark) -> bool:
-    """Whether this mark is there; a disk that cannot say raises `OSError`, and then nothing is taken away either."""
+    """Return whether the mark is set. A disk error raises `OSError`, and then nothing is removed either."""
     try:
         os.lstat(store.place.mark(mark))
     except FileNotFoundError:
@@ -42,18 +41,21 @@ def is_on(store: Store, mark: Mark) -> bool:
 
 
 def is_held(store: Store) -> bool:
-    """Whether nothing may be destroyed that can be brought back: by either mark."""
+    """Return whether nothing restorable may be destroyed, by either mark."""
     return any(is_on(store, mark) for mark in Mark)
 
 
 def must_not_be_frozen(store: Store) -> None:
-    """`Frozen` where nothing may be taken away; asked under the lock by whoever is about to."""
+    """Raise `Frozen` where nothing may be removed; called under the lock before a removal."""
     if is_on(store, Mark.FROZEN):
         raise Frozen
 
 
 def put_on(store: Store, mark: Mark, record: Callable[[], T]) -> T:
-    """Make the mark, durably, then what `record` does, both under the lock; what that refuses leaves things as they were."""
+    """Set the mark durably, then call `record`, both under the lock.
+
+    If `record` refuses, things stay as they were.
+    """
     store.ready()
     with translated("holding an account"), store.lock.held():
         was_on = is_on(store, mark)
@@ -67,7 +69,7 @@ def put_on(store: Store, mark: Mark, record: Callable[[], T]) -> T:
 
 
 def take_off(store: Store, mark: Mark, record: Callable[[], tuple[T, bool]]) -> T:
-    """What `record` does, then remove the mark, unless `record` says that something is still to be kept."""
+    """Call `record`, then remove the mark, unless `record` says that something must still be retained."""
     store.ready()
     with translated("releasing an account"), store.lock.held():
         result, keeps = record()

@@ -1,13 +1,13 @@
-"""Setting and reading annotations (RFC 5464): of one folder, or of the account as a whole (`folder_id` None).
+"""Set and read annotations (RFC 5464) of a folder, or of the account (`folder_id` None).
 
-A folder keeps its own when it is renamed, takes them along when it is deleted, and nothing copies them to another but the
-renaming of INBOX (RFC 5464 §4.1). A change moves the folder's HIGHESTMODSEQ (RFC 7162
-§3.2). Every entry remembers the one of its last change, a removed one too (the newest `MAX_REMOVED` of a
-folder): `changed_since` is what whoever has to tell of changes asks. A folder's special use is set here too, since METADATA can
-(RFC 6154 §4); it is no annotation, but a change of it moves the folder's MODSEQ as well.
+A folder keeps its annotations when it is renamed, and they stay with it when it is deleted; only the renaming of INBOX copies
+them to another folder (RFC 5464 §4.1). A change raises the folder's HIGHESTMODSEQ (RFC 7162 §3.2). Every entry records the
+MODSEQ of its last change, a removed one too (the newest `MAX_REMOVED` of a folder): `changed_since` reports from that which
+entries changed. A folder's special use is set here too, since METADATA can (RFC 6154 §4); it is no annotation, but changing it
+raises the folder's MODSEQ as well.
 
-In: names as `imap.grammar` lets them through; they are kept as they were written first. Raises `AnnotationTooLong` and
-`TooManyAnnotations`, and has then changed nothing.
+In: names as the IMAP parser (`imap.parser`) accepts them; an entry keeps the spelling of its first write. Raises
+`AnnotationTooLong` and `TooManyAnnotations`, and has then changed nothing.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,11 +27,14 @@ MAX_REMOVED = 100
 """Removed entries of one folder that are remembered for `changed_since`."""
 
 Changes = Sequence[tuple[str, str, bytes | None]]
-"""(holder, name, value); None removes."""
+"""(holder, name, value); None removes the entry."""
 
 
 def annotate(store: Store, folder_id: int | None, changes: Changes, uses: Sequence[str | None] = ()) -> None:
-    """All of the changes or none; durable on return. `uses`: another special use of the folder, None for none."""
+    """Make all of the changes or none; durable on return.
+
+    `uses`: the folder's new special use, None to remove it; empty: unchanged.
+    """
     with writing(store, adds=any(value is not None for _, _, value in changes)) as write:
         before = unpack(write.account.metadata if folder_id is None else write.folder(folder_id).metadata)
         after = _changed(before, changes, write.modseq)
@@ -66,7 +69,10 @@ def _changed(before: Sequence[Annotation], changes: Changes, modseq: int) -> lis
 def _check_limits(
     write: Write, folder_id: int | None, before: Sequence[Annotation], after: Sequence[Annotation], changes: Changes
 ) -> None:
-    """RFC 5464 §4.1 allows limits. What only removes is never refused, nor what makes less of too much."""
+    """Raise where a change exceeds the limits that RFC 5464 §4.1 allows.
+
+    A change that only removes, or reduces an excess, is never refused.
+    """
     settings = write.store.settings
     if any(value is not None and len(value) > settings.max_annotation_octets for _, _, value in changes):
         raise AnnotationTooLong(settings.max_annotation_octets)
@@ -85,7 +91,7 @@ def _check_limits(
 
 
 def annotations(store: Store, folder_id: int | None, holders: Collection[str]) -> list[Annotation]:
-    """What these holders have there, in order of names; `NoSuchFolder` if the folder is deleted."""
+    """Return these holders' entries, by name; `NoSuchFolder` if the folder is deleted."""
     store.ready()
     with translated("reading the index"), store.index.reading() as connection:
         if folder_id is None:
@@ -98,7 +104,7 @@ def annotations(store: Store, folder_id: int | None, holders: Collection[str]) -
 
 
 def annotations_of_folders(store: Store, holders: Collection[str]) -> dict[int, list[Annotation]]:
-    """The same of every folder that has any, by `folder_id`."""
+    """Return these holders' entries of every folder that has any, by `folder_id`."""
     store.ready()
     with translated("reading the index"), store.index.reading() as connection:
         rows = [row for row in read_folders(connection, store.account_id) if row.metadata]
@@ -108,9 +114,9 @@ def annotations_of_folders(store: Store, holders: Collection[str]) -> dict[int, 
 def changed_since(
     store: Store, modseq: int, holders: Collection[str], own: Collection[int] = (), *, until: int | None = None
 ) -> list[tuple[str, str]]:
-    """(folder, entry) of what these holders' annotations changed after a MODSEQ, removed ones too; "" is the account.
+    """Return (folder, entry) of these holders' changes after a MODSEQ, removals too; "" is the account.
 
-    Changes with a MODSEQ in `own` are the caller's, and left out, as those after `until`.
+    Changes with a MODSEQ in `own` are the caller's and left out, and so are those after `until`.
     """
     store.ready()
     with translated("reading the index"), store.index.reading() as connection:

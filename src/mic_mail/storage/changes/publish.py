@@ -1,13 +1,13 @@
-"""Publishing a message: its states, the legal orders of its steps, and why.
+"""Publishing a message: its states, the legal orders of its steps, and the reasons.
 
-    state     where                                     who sees it
+    state     where                                     visible to
     STAGED    `tmp/<base>`, content fsynced             nobody; swept away after a day and a half
     RECORDED  the same, and the record in the lock file nobody
-    NAMED     `cur/<base>,S=,U=:2,`, no committed row   only tools that read Maildirs without asking us
+    NAMED     `cur/<base>,S=,U=:2,`, no committed row   only tools that read Maildirs directly
     VISIBLE   the row is committed                      every session; its UID is above all that were visible before
-    DURABLE   the folder is fsynced                     its sender: now `250` or `OK` may be said
+    DURABLE   the folder is fsynced                     its sender: now `250` or `OK` may be sent
 
-    step                     from -> to               a kill here leaves            the next holder
+    step                     from -> to               a kill here leaves            the next lock holder
     write, fsync             -> STAGED                a file in tmp/                lets the sweep drop it
     lock, BEGIN, UID, record STAGED -> RECORDED       record without a name         rolls back: nothing to do
     rename                   RECORDED -> NAMED        a name without a row          rolls back: the file returns to tmp/
@@ -15,20 +15,21 @@
     clear, unlock            VISIBLE                  -                             -
     fsync of the folder      VISIBLE -> DURABLE       a message not acknowledged    -
 
-Legal orders. (1) fsync of the content before its name: a name never leads to half a message. (2) UID, rename, INSERT and
-COMMIT inside one section: UIDs taken in one transaction and published in another become visible out of order, and a client
-never looks back below UIDNEXT. (3) Record before rename, clear after COMMIT: else a kill between them loses or doubles a
-UID. (4) fsync of the folder after COMMIT, outside the lock, before the return: it may cover many deliveries (group_fsync.py); a
-power loss in between costs only what nobody was told. (5) Observers are told last: what they fetch is durable. MOVE, COPY,
-EXPUNGE and folder operations keep the same orders with other names. REPLACE (replace.py) is a publication and an expunging
-under one record and one COMMIT: both are RECORDED and NAMED one after the other, and VISIBLE together.
+Legal orders. (1) The content is fsynced before it gets its name: a name never leads to half a message. (2) UID, rename, INSERT
+and COMMIT happen inside one section: UIDs taken in one transaction and published in another become visible out of order, and a
+client never looks back below UIDNEXT. (3) The record is written before the rename and cleared after COMMIT: else a kill between
+them loses or doubles a UID. (4) The folder is fsynced after COMMIT, outside the lock, before the return: the fsync may cover
+many deliveries (group_fsync.py). A power loss in between costs only messages that nobody was told of. (5) Observers are
+notified last: what they fetch is durable. MOVE, COPY, EXPUNGE and folder operations keep the same orders with other names.
+REPLACE (replace.py) is a publication and an expunge under one record and one COMMIT: both are RECORDED and NAMED one after the
+other, and VISIBLE together.
 
 Messages that arrive together are made durable by the journal (journal.py) instead: it holds their octets before they are
-RECORDED, and neither their files nor INBOX is fsynced. APPENDs that follow one another are held by it inside the section,
-between UID and record, with folder, name and date: neither their files nor their folder is fsynced (decision 0037). EXPUNGEs
-that follow one another are held by it after their COMMIT, in place of step (4) (decision 0041).
+RECORDED, and neither their files nor INBOX is fsynced. Successive APPENDs are held by it inside the section, between UID and
+record, with folder, name and date: neither their files nor their folder is fsynced (decision 0037). Successive EXPUNGEs are
+held by it after their COMMIT, in place of step (4) (decision 0041).
 
-A marked UID (sidecars.py) is never reused, even if the power loss takes the COMMIT: numbering goes on above the mark.
+A marked UID (sidecars.py) is never reused, even if a power loss takes the COMMIT: numbering continues above the mark.
 """
 
 import os
@@ -53,14 +54,17 @@ from mic_mail.storage.store import Store
 from mic_mail.storage.types import SEEN, Delivery, Published
 
 Hold = Callable[[Sequence[tuple[MessageLocation, bytes]], Callable[[], None]], AbstractContextManager[RevokeFrame | None]]
-"""Makes messages durable that are about to be named, while the block names them; None: it cannot. The function handed to it
-is called before the block is entered; the one that it gives takes it back, if they are not published after all."""
+"""Makes messages durable while the block names them; None: it cannot.
+
+The function passed in is called before the block is entered. The returned frame revokes the messages if they are not published
+after all.
+"""
 
 
 def unheld(
     messages: Sequence[tuple[MessageLocation, bytes]], meanwhile: Callable[[], None]
 ) -> AbstractContextManager[RevokeFrame | None]:
-    """Each by its own file and folder."""
+    """Make each message durable by its own file and folder, without the journal."""
     meanwhile()
     return nullcontext(None)
 
@@ -90,12 +94,14 @@ def publish(
     tell: bool = False,
     person: str | None = None,
 ) -> list[Published]:
-    """Make deliveries visible in order, all or none; DURABLE on return, by the journal if `journaled` or if `hold` says so.
+    """Make deliveries visible in order, all or none; DURABLE on return.
 
-    `claim`: they are \\Recent for the caller, if nothing before them waits to be. `tell`: the last one has what was made of
-    the folder, if any was published now. Where sessions of this process have it open, that is kept for them, and the messages
-    are \\Recent for the first of them that hears (open_folders.py). `person`: who brings them and has seen those with \\Seen,
-    where each reader has their own.
+    The journal makes them durable if `journaled` or if `hold` takes them.
+
+    `claim`: they are \\Recent for the caller, if no earlier message is still unclaimed. `tell`: the last one published now
+    carries the folder's `ChangeResult`. Where sessions of this process have the folder open, the change is cached for them, and
+    the messages are \\Recent for the first session that is notified (open_folders.py). `person`: the person who adds the
+    messages and has seen those with \\Seen, where each reader has their own.
     """
     with writing(store, folder_id, patience=patience, sync=not journaled, adds=True) as write:
         folder = write.folder(folder_id)
@@ -135,7 +141,7 @@ def _published_before(write: Write, origin: str) -> Published | None:
     published = Published(folder_id, uidvalidity, uid, modseq, email, duplicate=True)
     folder = read_folder(write.connection, write.store.account_id, published.folder_id)
     if folder is not None and folder.deleted_at_us is None:
-        # Whoever published it may have been killed before the fsync; this caller is about to acknowledge it.
+        # The process that published it may have been killed before the fsync; this caller is about to acknowledge it.
         write.durable[write.store.place.cur(folder.directory)] = None
     return published
 
@@ -149,7 +155,7 @@ def _repeated(delivery: Delivery, known: dict[str, Published | Delivery], new: d
 def publish_within(
     write: Write, folder: FolderRow, deliveries: Sequence[Delivery], hold: Hold = unheld, person: str | None = None
 ) -> list[Published]:
-    """The publication as part of a change, which has looked at origins and quota."""
+    """Publish as part of a change that has checked origins and quota."""
     if not deliveries:
         return []
     cur = write.store.place.cur(folder.directory)
@@ -170,7 +176,7 @@ def publish_within(
             write.durable[cur] = None
         write.intend(renames=renames)
         for delivery, (old, new) in zip(deliveries, renames, strict=True):
-            if delivery.received_at_us is not None:  # the file's time says INTERNALDATE once the index is lost
+            if delivery.received_at_us is not None:  # the file's time gives INTERNALDATE if the index is lost
                 os.utime(old, ns=(delivery.received_at_us * 1000, delivery.received_at_us * 1000))
             os.rename(old, new)
     published = [_insert(write, folder, each, now_us, answered) for each, answered in zip(placed, answers, strict=True)]
@@ -185,7 +191,7 @@ def _answers_of(delivery: Delivery) -> Answers:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """A delivery and what it will be called."""
+    """A delivery and its UID, flags and final name."""
 
     delivery: Delivery
     base: str
@@ -230,7 +236,7 @@ def _insert(write: Write, folder: FolderRow, placed: _Placed, now_us: int, answe
 
 
 def insert_email(write: Write, base: str, size: int, received_us: int, answers: Answers) -> int:
-    """The row of a message's content, with one reference; its `email_pk`."""
+    """Insert the row of a message's content, with one reference; return its `email_pk`."""
     email_pk = write.take_email_pk()
     INSERT_EMAIL.on(
         write.connection,
@@ -259,7 +265,7 @@ def insert_email(write: Write, base: str, size: int, received_us: int, answers: 
 def insert_message(
     write: Write, folder: FolderRow, *, uid: int, flags: int, size: int, email_pk: int, name: str, saved_us: int
 ) -> None:
-    """The row of a message in a folder, and its place in the counters."""
+    """Insert the row of a message in a folder, and count it."""
     INSERT_MESSAGE.on(
         write.connection,
         account_id=write.store.account_id,

@@ -1,4 +1,4 @@
-"""Quota counts index rows, never inodes: exact, incremental, and checkable by a recount from the rows."""
+"""Quota from index rows, never inodes: exact, incremental, and verifiable by a recount."""
 
 import os
 
@@ -33,13 +33,15 @@ def quota(store: Store) -> Quota:
 
 
 def quota_at_rest(store: Store) -> Quota:
-    """The same for who looks at thousands of accounts once, as a report does: a sound index is read without opening the store,
-    which costs five times as much, and what has no store yet gets none."""
+    """Return the quota for a pass over thousands of accounts, as a report makes.
+
+    A sound index is read without opening the store, which would cost five times as much. An account without a store gets none.
+    """
     return (None if store.is_ready else _cached_usage(store)) or quota(store)
 
 
 def _cached_usage(store: Store) -> Quota | None:
-    """None: only an opened store can tell."""
+    """Return the quota from an unopened index, or None where the store must be opened to know it."""
     if store.index.identity() is None:
         return None if os.path.isdir(store.place.maildir) else Quota(0, 0)
     try:
@@ -55,14 +57,14 @@ def _cached_usage(store: Store) -> Quota | None:
 
 
 def recount(store: Store) -> Quota:
-    """Count anew from the rows and put the counters right."""
+    """Recount from the rows and correct the counters."""
     with writing(store) as write:
         recount_within(write)
         return Quota(write.account.octets, write.account.messages)
 
 
 def recount_within(write: Write, *, fix: bool = True) -> list[str]:
-    """The names of folders whose counters are wrong ("": the account's); all are right afterwards if `fix`."""
+    """Return the names of folders with wrong counters ("": the account's); correct them if `fix`."""
     wrong: list[str] = []
     octets = messages = 0
     for row in read_all_folders(write.connection, write.store.account_id):
@@ -84,12 +86,12 @@ def recount_within(write: Write, *, fix: bool = True) -> list[str]:
 
 
 def recount_folder(write: Write, folder: FolderRow) -> None:
-    """Put the counters of a row right; the caller writes it, and knows what it means for the account's."""
+    """Correct the counters of a row; the caller writes it and adjusts the account's counters."""
     folder.messages, folder.unseen, folder.deleted, folder.octets, folder.deleted_octets = counts(write, folder)
 
 
 def counts(write: Write, folder: FolderRow) -> tuple[int, int, int, int, int]:
-    """messages, unseen, deleted, octets, deleted octets by the rows."""
+    """Return messages, unseen, deleted, octets and deleted octets, counted from the rows."""
     row = _COUNT.on(write.connection, account=folder.account_id, folder=folder.folder_id).fetchone()
     messages, unseen, deleted, octets, deleted_octets = row
     return messages, unseen, deleted, octets, deleted_octets

@@ -1,8 +1,8 @@
-"""REPLACE (RFC 8508): a new message is published and an old one expunged in one critical section, and nothing comes between.
+"""REPLACE (RFC 8508): publish a new message and expunge an old one in one critical section.
 
 States and orders are those of publish.py and expunge.py in one change: one record, one COMMIT, one MODSEQ. A kill before the
-COMMIT leaves the old message and no new one, after it the new one and a tombstone; the file of the new one is durable (and its
-folder fsynced) before the change is acknowledged, and what is expunged can be brought back like any other.
+COMMIT leaves the old message and no new one, after it the new one and a tombstone. The new file is durable (and its folder
+fsynced) before the change is acknowledged, and the expunged message can be restored like any other.
 """
 
 from mic_mail.storage.changes.expunge import read_messages, tombstone_files
@@ -23,9 +23,10 @@ def exchange(
     limit_octets: int | None,
     person: str | None = None,
 ) -> Published:
-    """Publish `delivery` in the target and expunge the message `uid` of the folder, which may be the same, whatever its flags.
+    """Publish `delivery` in the target and expunge message `uid` of the folder, whatever its flags.
 
-    `NoSuchMessage` if that is gone. Only what the mailbox grows by counts against the quota (RFC 8508 §3.4).
+    The two folders may be the same. Raises `NoSuchMessage` if the message is gone. Only the growth of the mailbox counts
+    against the quota (RFC 8508 §3.4).
     """
     with writing(store, folder_id, adds=True) as write:
         source, target = write.folder(folder_id), write.folder(target_id)

@@ -1,24 +1,24 @@
-"""\\Seen of each reader: where a mailbox of several people says so, reading by one does not mark a message as read for another.
+"""\\Seen of each reader, in mailboxes that have the setting: one reader does not mark mail for others.
 
-The flag in `message` stays what it is in every account, the *common state*: here it is what \\Seen would be if it were one for
-all. Nobody is shown it, so it changes without a MODSEQ; who begins to read starts from it, and so does everybody where the
-setting is taken back, or where an index is made anew and a sidecar is missing.
+The flag in `message` stays the *common state*, as in every account: here it is what \\Seen would be if it were one for all. It
+is shown to nobody, so it changes without a MODSEQ. A new reader starts from it, and so does everybody where the setting is
+taken back, or where an index is rebuilt and a sidecar is missing.
 
-    switch        each of those who may read now begins with the common state; back: everybody has it again
-    begin         another person's first look (or the first one after `forget`): has read what the common state says by then
-    STORE         of \\Seen: the reader's row with the MODSEQ of the change, of which nobody else hears; and the common
+    switch        each person who may read now begins with the common state; back: everybody has it again
+    begin         another person's first access (or the first one after `forget`): has seen what the common state has then
+    STORE         of \\Seen: the reader's row with the MODSEQ of the change, which nobody else is told; and the common
                   state. Of other flags: the message's row, as ever
-    new messages  nobody has seen them but who brought them with \\Seen; what no reader brought so (a delivery that is filed as
-                  read, another tool's file), everybody has
-    COPY, MOVE    within the account: each reader has seen of the copy what of the source. Into another: as who moves saw it
-    expunged      the rows go; what is brought back is seen for all if the common state said so
+    new messages  seen by the person alone who added them with \\Seen; by everybody where no reader added them so (a delivery
+                  that is filed as read, another tool's file)
+    COPY, MOVE    within the account: each reader has seen the copy if the source was seen. Into another: as the mover saw it
+    expunged      the rows are deleted; a restored message is seen for all if the common state said so
 
-What a reader sees of a message has the larger MODSEQ of the two rows, and none below `Reader.begun_modseq`; so has a folder.
-So a reader's own change raises HIGHESTMODSEQ for that reader alone (RFC 7162 §3.1.2).
+A message has for a reader the larger MODSEQ of the two rows, and none below `Reader.begun_modseq`; so has a folder. So a
+reader's own change raises HIGHESTMODSEQ for that reader alone (RFC 7162 §3.1.2).
 
-The rows are the truth, as with all flags. Sidecars (`SeenSidecar`) follow in the background, one a folder and reader, under the
-account's lock, unsynced; `seen_unwritten` remembers over a kill which lag behind. Who the readers are stands in `.mic-account`,
-durable before they are answered. An account without the setting has no such rows, and pays with no statement.
+The rows are the truth, as with all flags. Sidecars (`SeenSidecar`) follow in the background, one for each folder and reader,
+under the account's lock, unsynced; `seen_unwritten` remembers across a kill which of them lag behind. The readers are listed in
+`.mic-account`, durable before they get an answer. An account without the setting has no such rows, and pays with no statement.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ from mic_mail.storage.maildir.sidecars import SEEN_SIDECAR, SeenSidecar, seen_pa
 from mic_mail.storage.store import Store
 
 SIDECARS_AT_ONCE = 4
-"""In one critical section: one of 10,000 messages takes 4 ms."""
+"""Sidecars in one critical section: one of 10,000 messages takes 4 ms."""
 
 _M = schema.message.c
 _RESTAMP = Statement(update(schema.message).where(_M.account_id == bindparam("account")).values(modseq=bindparam("new_modseq")))
@@ -48,7 +48,7 @@ _RESTAMP = Statement(update(schema.message).where(_M.account_id == bindparam("ac
 
 
 def is_each(store: Store) -> bool:
-    """Whether each reader has a \\Seen of their own."""
+    """Return whether each reader has their own \\Seen."""
     store.ready()
     with translated("reading the index"), store.index.reading() as connection:
         account = read_account(connection, store.account_id)
@@ -56,8 +56,10 @@ def is_each(store: Store) -> bool:
 
 
 def switch(store: Store, *, each: bool, persons: Collection[str]) -> bool:
-    """Let each have their own, or all have one again; False if it was so. `persons`: who may read now, and whoever signs in as
-    the mailbox itself."""
+    """Give each reader their own \\Seen, or all one again; False if it was so already.
+
+    `persons`: the people who may read now, and those who sign in as the mailbox itself.
+    """
     with writing(store) as write:
         if bool(write.account.seen_each) == each:
             return False
@@ -69,13 +71,16 @@ def switch(store: Store, *, each: bool, persons: Collection[str]) -> bool:
             _end(write)
         write.rewrite_account_sidecar()
         write.announce()
-    with contextlib.suppress(Unavailable):  # they stay owed
+    with contextlib.suppress(Unavailable):  # they stay pending
         write_out(store)
     return True
 
 
 def _end(write: Write) -> None:
-    """One for all again: what each was told may differ from it in any message, so all have changed."""
+    """Return to one \\Seen for all.
+
+    Each reader's state may differ from it in any message, so all messages have changed.
+    """
     account_id = write.store.account_id
     for reader in reader_seen_rows.all_readers(write.connection, account_id):
         _drop(write, reader)
@@ -88,7 +93,7 @@ def _end(write: Write) -> None:
 
 
 def forget(store: Store, person: str) -> None:
-    """Who comes back after a while begins anew, at the next look."""
+    """Forget a reader, who begins anew at the next access."""
     store.ready()
     with translated("reading the index"), store.index.reading() as connection:
         known = reader_seen_rows.find(connection, store.account_id, person)
@@ -102,7 +107,7 @@ def forget(store: Store, person: str) -> None:
 
 
 def forget_all_but(store: Store, persons: Collection[str]) -> list[str]:
-    """Forget every reader who is none of these; who they were. Nothing where \\Seen is one for all."""
+    """Forget every reader except these; return the forgotten. Does nothing where \\Seen is one for all."""
     store.ready()
     with translated("reading the index"), store.index.reading() as connection:
         known = [reader.person for reader in reader_seen_rows.all_readers(connection, store.account_id)]
@@ -126,7 +131,10 @@ def _drop(write: Write, reader: Reader) -> None:
 
 
 def register_reader(store: Store, person: str | None) -> bool:
-    """Before a person's look: it may be the first. False where that cannot be written now, and the common state has to do."""
+    """Register a person before an access, which may be the first.
+
+    Return False where that cannot be written now; then the common state is used.
+    """
     if person is None:
         return True
     store.ready()
@@ -140,7 +148,7 @@ def register_reader(store: Store, person: str | None) -> bool:
 
 
 def within(write: Write, person: str | None) -> Reader | None:
-    """The reader inside a change, who begins there if need be; None: the common state is the person's."""
+    """Return the reader inside a change, registered if need be; None: the common state applies."""
     if person is None or not write.account.seen_each:
         return None
     reader = reader_seen_rows.find(write.connection, write.store.account_id, person)
@@ -157,17 +165,17 @@ def _begin(write: Write, person: str, modseq: int) -> Reader:
     return reader
 
 
-# What becomes seen, inside a change
+# Marking messages as seen, inside a change
 
 
 def set_own(write: Write, folder: FolderRow, reader: Reader, changes: Sequence[tuple[int, int]]) -> None:
-    """(uid, seen) of what a reader has changed."""
+    """Write (uid, seen) of what a reader has changed."""
     reader_seen_rows.set_states(write.connection, [reader], folder.folder_id, changes, write.modseq)
     write.store.names_due = True
 
 
 def bring(write: Write, folder: FolderRow, uids: Iterable[int], person: str | None = None) -> None:
-    """New messages that have \\Seen: the person who brought them has seen them, or (None) everybody has."""
+    """Mark new messages with \\Seen as seen by the person who added them, or (None) by everybody."""
     known = list(uids) if write.account.seen_each else []
     if not known:
         return
@@ -186,9 +194,9 @@ def carry(
     person: str | None,
     marks: bool,
 ) -> None:
-    """(old UID, new UID) of copies within the account, before the old ones go: each keeps their own.
+    """Copy each reader's state for (old UID, new UID) of copies within the account.
 
-    `marks`: whether the person who copies may set \\Seen there (RFC 4314 §4).
+    Called before the old messages are removed. `marks`: the person who copies may set \\Seen in the target (RFC 4314 §4).
     """
     if not write.account.seen_each:
         return
@@ -204,7 +212,7 @@ def carry(
 
 
 def write_out(store: Store) -> None:
-    """Let the sidecars follow that lag behind."""
+    """Write the sidecars that lag behind."""
     while True:
         with translated("reading the index"), store.index.reading() as connection:
             due = reader_seen_rows.pending_sidecars(connection, store.account_id, 1)
@@ -216,13 +224,13 @@ def write_out(store: Store) -> None:
                 folder = read_folder(write.connection, store.account_id, folder_id)
                 if folder is not None and reader_id in known:
                     path = store.place.folder(folder.directory)
-                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # whoever looks next finds it gone
+                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # noticed at the next access
                         sidecar(write.connection, folder, known[reader_id]).write(path)
                 reader_seen_rows.paid(write.connection, store.account_id, folder_id, reader_id)
 
 
 def sidecar(connection: sqlite3.Connection, folder: FolderRow, reader: Reader) -> SeenSidecar:
-    """What one reader has seen of a folder. Ranges go over UIDs that are no more, since that makes fewer."""
+    """Return one reader's sidecar of a folder. Ranges span UIDs that no longer exist: that makes fewer."""
     return SeenSidecar(
         reader.person, folder.mailbox_id, _ranges(reader_seen_rows.seen_uids(connection, reader, folder.folder_id))
     )
@@ -239,7 +247,7 @@ def _ranges(uids: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def adopt_readers(write: Write, persons: Collection[str] | None) -> None:
-    """Make the readers those of `.mic-account`; before a MODSEQ is taken, which may write that anew."""
+    """Make the readers those of `.mic-account`, before a MODSEQ is taken, which may rewrite that file."""
     account_id = write.store.account_id
     known = {reader.person: reader for reader in reader_seen_rows.all_readers(write.connection, account_id)}
     for person in known.keys() - set(persons or ()):
@@ -250,8 +258,10 @@ def adopt_readers(write: Write, persons: Collection[str] | None) -> None:
 
 
 def adopt_seen_sidecars(write: Write) -> None:
-    """After the messages of a lost index were taken in: what the readers had seen. Who has no sidecar of a folder has seen what
-    the common state says."""
+    """Restore what the readers had seen, after the messages of a lost index were taken in.
+
+    A reader without a sidecar for a folder has seen there what the common state says.
+    """
     account_id = write.store.account_id
     for reader in reader_seen_rows.all_readers(write.connection, account_id):
         for folder in read_all_folders(write.connection, account_id):

@@ -1,6 +1,6 @@
-"""What sidecars have to say: made of the rows of the index, and written from them.
+"""Sidecars built from the rows of the index, and their writing.
 
-In: rows, a connection. Out: `FolderSidecar`, `AccountSidecar`, and their files; when that is done is decided in transaction.py.
+In: rows, a connection. Out: `FolderSidecar`, `AccountSidecar`, and their files. transaction.py decides when they are written.
 """
 
 import contextlib
@@ -17,14 +17,16 @@ from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.store import Store
 
 ACCOUNT = 0
-"""In `Intent.sidecars`, beside folders: the account's own."""
+"""The account's own sidecar in `Intent.sidecars`, beside those of folders."""
 _S = schema.subscription.c
 _SUBSCRIPTIONS = Statement(select(_S.name).where(_S.account_id == bindparam("account")).order_by(_S.name))
 
 
 def rewritten(store: Store, connection: sqlite3.Connection, folder_ids: Iterable[int]) -> list[int]:
-    """Sidecars from the index as it is; which of them could not be written. None of an index that may have lost commits: an
-    epoch follows, which believes sidecars."""
+    """Rewrite sidecars from the index as it is; return those that could not be written.
+
+    Nothing is written from an index that may have lost commits: a new epoch follows, which trusts the sidecars.
+    """
     try:
         account = read_account(connection, store.account_id)
     except sqlite3.Error:
@@ -41,12 +43,12 @@ def rewritten(store: Store, connection: sqlite3.Connection, folder_ids: Iterable
 
 
 def rewrite_sidecar(store: Store, connection: sqlite3.Connection, folder_id: int) -> None:
-    """One of them; OSError as the file system gave it."""
+    """Rewrite one sidecar; OSError as the file system raised it."""
     if folder_id == ACCOUNT:
         if (account := read_account(connection, store.account_id)) is not None:
             write_account_sidecar(store, connection, account)
     elif (folder := read_folder(connection, store.account_id, folder_id)) is not None:
-        with contextlib.suppress(FileNotFoundError):  # another tool has removed the folder: whoever looks next sees that
+        with contextlib.suppress(FileNotFoundError):  # another tool removed the folder; the next access notices
             folder_sidecar(folder).write(store.place.folder(folder.directory))
 
 
@@ -75,7 +77,7 @@ def account_sidecar(connection: sqlite3.Connection, row: AccountRow) -> AccountS
 
 
 def readers_of(connection: sqlite3.Connection, row: AccountRow) -> tuple[str, ...] | None:
-    """Who has a \\Seen of their own, by address; None: it is one for all."""
+    """Return the addresses of readers with their own \\Seen; None: it is one for all."""
     return (
         tuple(reader.person for reader in reader_seen_rows.all_readers(connection, row.account_id)) if row.seen_each else None
     )

@@ -1,8 +1,8 @@
-"""Messages on their way in: files in the account's `tmp/`, named already as they will be called for ever.
+"""Staged messages: files in the account's `tmp/` that already have their final base name.
 
 Staging needs no lock and no index. The content is fsynced by `finish`; the name only counts once it stands in a `cur`
-(publish.py). A file that is never published is discarded by its writer, or by the sweep after `ABANDONED_SECONDS`
-(Maildir's own 36 hours).
+(publish.py). A file that is never published is discarded by its writer, or by the sweep after `ABANDONED_SECONDS` (Maildir's
+own 36 hours).
 """
 
 import errno
@@ -18,17 +18,20 @@ from mic_mail.storage.store import Store
 
 ABANDONED_SECONDS = 36 * 3_600
 NO_LINK = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.ENOTSUP})
-"""ext4 ends at 65,000 links; another file system, or one without links; a file of another owner (fs.protected_hardlinks)."""
+"""Errors of link(2) that a copy avoids.
+
+ext4 allows 65,000 links; another file system, or one without links; a file of another owner (fs.protected_hardlinks).
+"""
 _COPY_OCTETS = 1 << 20
 
 
 class StagedFile:
-    """A message being written; `types.Staged` says what is promised."""
+    """A message being written; `types.Staged` documents the contract."""
 
     __slots__ = ("_fd", "_is_durable", "_reserve", "path", "size")
 
     def __init__(self, path: str, fd: int, reserve: Reserve, size: int = 0, *, durable: bool = False) -> None:
-        """`fd` is -1 for a file that is whole already. Nothing is written while `reserve` is given up."""
+        """`fd` is -1 for a file that is already complete. Nothing is written while `reserve` is given up."""
         self.path = path
         self._reserve = reserve
         self.size = size
@@ -73,7 +76,7 @@ class StagedFile:
         self._is_durable = True
 
     def finish_later(self) -> None:
-        """The content is whole, and durable only by the journal; `finish` may still follow."""
+        """Close a complete file, durable only by the journal; `finish` may still follow."""
         self._close()
 
     def discard(self) -> None:
@@ -87,13 +90,13 @@ class StagedFile:
 
 
 def stage(store: Store) -> StagedFile:
-    # Only this descriptor can ever write: the mode is the final one from the start.
+    # Only this descriptor can ever write, so the mode is final from the start.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     return _in_tmp(store, lambda path: StagedFile(path, os.open(path, flags, MESSAGE_MODE), store.reserve))
 
 
 def stage_link(store: Store, source: str, *, durable: bool = True) -> StagedFile:
-    """The file `source` as a staged message: finished if it is `durable`, else `finish` has to follow."""
+    """Stage the file `source` by link or copy; unless it is `durable`, `finish` has to follow."""
 
     def linked(path: str) -> StagedFile:
         link_or_copy(source, path)
@@ -103,7 +106,7 @@ def stage_link(store: Store, source: str, *, durable: bool = True) -> StagedFile
 
 
 def _in_tmp(store: Store, make: Callable[[str], StagedFile]) -> StagedFile:
-    """What `make` makes under a new name in `tmp/`, which is made again if it is gone."""
+    """Call `make` with a new name in `tmp/`; recreate `tmp/` if it is gone."""
     store.ensure_open()
     path = _new_path(store)
     try:
@@ -118,13 +121,14 @@ def _in_tmp(store: Store, make: Callable[[str], StagedFile]) -> StagedFile:
 
 
 def is_delivered(store: Store, source: str) -> bool:
-    """Whether the durable file `source` is a message of this account already, under whatever name, expunged ones included.
+    """Return whether the durable file `source` is a message of this account, under any name.
 
-    The index knows deliveries by their origin; this answers when the index was lost in between. Asked in the critical
-    section, where no name is half way and no rename hides one from the listing. What was copied, not linked, is not known.
+    Expunged messages count too. The index knows deliveries by their origin; this answers when the index was lost in between. It
+    runs in the critical section, where no name is half changed and no rename hides one from the listing. A message that was
+    copied instead of linked is not recognised.
     """
     wanted = os.stat(source)
-    if wanted.st_nlink == 1 or not os.path.isdir(store.place.maildir):  # a store that was deleted is not made anew for this
+    if wanted.st_nlink == 1 or not os.path.isdir(store.place.maildir):  # a deleted store is not recreated for this
         return False
     with writing(store) as write:
         for directory, _, _ in os.walk(store.place.maildir):
@@ -142,7 +146,10 @@ def _new_path(store: Store) -> str:
 
 
 def link_or_copy(source: str, target: str) -> bool:
-    """A second name for a message; where the file system gives none, a durable copy (True). Never leaves half a file."""
+    """Hard-link a message; where the file system cannot, make a durable copy and return True.
+
+    Never leaves half a file.
+    """
     try:
         os.link(source, target)
     except OSError as error:

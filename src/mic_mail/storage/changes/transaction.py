@@ -1,13 +1,14 @@
-"""The critical section: the one way in which anything in an account changes.
+"""The critical section: the only way to change anything in an account.
 
     lock -> finish what a killed holder began -> BEGIN IMMEDIATE -> [record -> names -> rows]* -> open folders -> sidecars
-         -> COMMIT -> leftovers -> clear the record -> unlock -> fsync folders -> tell the observers
+         -> COMMIT -> leftovers -> clear the record -> unlock -> fsync folders -> notify the observers
 
-Inside it the rooms take MODSEQ and UIDs, say what they are about to do to names before they do it, and change rows. Any
-exception before the COMMIT undoes names and rows; nobody has seen them. publish.py says why the order is this one.
+Inside it, the modules take MODSEQ and UIDs, record each change of names before they make it, and change rows. Any exception
+before the COMMIT undoes names and rows; nobody has seen them. publish.py gives the reasons for this order.
 
-A sidecar that cannot be written fails the change that promises it, and no other: what may differ from the index then stays in
-the record, is *owed*, and each change tries again (a full disk must not stop what makes room).
+A sidecar that cannot be written fails the change that promises it, and no other. A sidecar that may then differ from the index
+stays in the record as *pending* (`owed` in the code), and each later change tries again: a full disk must not stop what frees
+space.
 """
 
 import contextlib
@@ -61,12 +62,12 @@ _MAX_OPENED = 16
 def writing(
     store: Store, folder_id: int = 0, *, patience: float | None = None, sync: bool = True, adds: bool = False
 ) -> Iterator["Write"]:
-    """One change of one account: all or nothing, durable and told to the observers when the block has been left.
+    """One change of one account: all or nothing; on leaving the block it is durable and observers know.
 
-    `folder_id`: the folder that it is most about, read together with the account.
-    `Busy` where somebody else is writing for longer than `patience` seconds, or the store would have to be opened first.
-    Without `sync`, folders are not fsynced: the journal answers for what happens to names (journal.py).
-    A change that `adds` to the account is refused, `DiskFull`, while what room there is serves removals (reserve.py).
+    `folder_id`: the folder that it mainly concerns, read together with the account. Raises `Busy` where another writer holds
+    the account for longer than `patience` seconds, or where `patience` is given and the store would have to be opened first.
+    Without `sync`, folders are not fsynced: the journal covers the changes of names (journal.py). A change that `adds` to the
+    account is refused, `DiskFull`, while the remaining space is for removals (reserve.py).
     """
     folders: list[int] = []
     try:
@@ -95,8 +96,11 @@ def writing(
 
 @contextlib.contextmanager
 def _locked(store: Store, patience: float | None) -> Iterator[int]:
-    """The account's lock, with the index open that lies there now: while we waited somebody may have put another in its place
-    (a restore, an index made anew), and what is written to the old one is seen by nobody."""
+    """Hold the account's lock with the current index open.
+
+    While this thread waited, another process may have replaced the index (a restore, a rebuild); writes to the old one would be
+    lost.
+    """
     while True:
         if patience is None:
             store.ready()
@@ -119,7 +123,10 @@ def transaction(
     folder_id: int = 0,
     owed: Sequence[int] = (),
 ) -> Iterator["Write"]:
-    """The part between lock and unlock; `fd` is the locked file. `prepare` comes first, where there are no tables yet."""
+    """Run the part between lock and unlock; `fd` is the locked file.
+
+    `prepare` is called first, where there are no tables yet.
+    """
     connection = store.index.writer()
     connection.execute("BEGIN IMMEDIATE")
     write: Write | None = None
@@ -142,7 +149,7 @@ def transaction(
 
 
 def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) -> Sequence[int]:
-    """Bring a change that a killed holder left half done to its end or its beginning; what sidecars are owed still."""
+    """Complete or undo a change that a killed holder left half done; return sidecars still pending."""
     intent = read_intent(fd)
     if intent is None:
         return ()
@@ -159,7 +166,7 @@ def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) ->
 
 
 def _keep_pending_sidecars(fd: int, intent: Intent, owed: Sequence[int], written: Written = NOTHING) -> None:
-    """Nothing of the record stays but for these sidecars."""
+    """Reduce the record to these pending sidecars, or clear it."""
     if owed:
         write_intent(fd, Intent(intent.serial, intent.boot_id, sidecars=list(owed)))
     else:
@@ -167,7 +174,7 @@ def _keep_pending_sidecars(fd: int, intent: Intent, owed: Sequence[int], written
 
 
 class Write:
-    """What a room may do inside the critical section."""
+    """The operations available inside the critical section."""
 
     def __init__(
         self, store: Store, connection: sqlite3.Connection, fd: int, folder_id: int = 0, owed: Sequence[int] = ()
@@ -179,33 +186,36 @@ class Write:
         self.account = account
         self._account_before = account.values
         self.mark = store.mark_to_come
-        """The account's change mark once this change is over: while it stands, nothing has changed since."""
+        """The account's change mark after this change: while it stands, nothing has changed since."""
         self.took_modseq = False
         self.came: list[tuple[int, int, int, int]] = []
         """(uid, flags, modseq, size) of the messages that this change put into folders."""
         self.durable: dict[str, None] = {}
         """Directories to fsync before the change may be acknowledged."""
         self.remember: Callable[[], bool] | None = None
-        """Makes durable in another way what was done to them; False: it cannot."""
+        """Makes the changes of directories durable in another way; False: it cannot."""
         self.undoing: list[Callable[[], None]] = []
-        """What takes back the rest, if all of it is to be undone."""
+        """Callbacks that undo the rest, if the whole change is to be undone."""
         self.is_comparison = False
-        """It takes folders as they are: a sidecar that may not be written, as the folder is another user's now, stays owed."""
+        """Set where folders are compared with files as they are.
+
+        A sidecar that may not be written, because the folder is another user's now, then stays pending.
+        """
         self._fd = fd
         self._folders: dict[int, FolderRow] = {}
         self._keys: dict[int, tuple[str, int | None, str | None]] = {}
-        """`FolderRow.key` of each as it was read."""
+        """`FolderRow.key` of each folder as it was read."""
         self._modseqs: dict[int, int] = {}
-        """`highest_modseq` of each as it was read."""
+        """`highest_modseq` of each folder as it was read."""
         self._dirty_folders: dict[int, FolderRow] = {}
         self._intent: Intent | None = None
         self._written = NOTHING
         self._owed = dict.fromkeys(owed)
-        """Sidecars that may differ from the index as it is without this change."""
+        """Sidecars that may differ from the index even without this change."""
         self._promised: dict[int, None] = {}
-        """Those that this change writes."""
+        """Sidecars that this change writes."""
         self._written_early: dict[int, None] = {}
-        """Those that were written for a mark, with whatever the change had made of them by then."""
+        """Sidecars already written for a mark, with what the change had made of them by then."""
         if folder is not None:
             self._known(folder)
 
@@ -222,7 +232,11 @@ class Write:
         return self.account.modseq
 
     def _write_next_mark(self) -> None:
-        """Where a full disk has no room for the sidecar, the mark alone in its place: no EXPUNGE must fail by its number."""
+        """Write the next MODSEQ mark to the account's sidecar.
+
+        Where a full disk has no space for the sidecar, only the mark is overwritten in place: no EXPUNGE must fail because of
+        its number.
+        """
         self.account.modseq_mark = self.account.modseq + MARK_STEP
         self._written_early[ACCOUNT] = None
         try:
@@ -232,18 +246,18 @@ class Write:
                 raise
 
     def announce(self) -> None:
-        """Take this change's MODSEQ where no row carries it: who watches the account hears that something moved."""
+        """Take this change's MODSEQ where no row carries it, so that observers are notified."""
         self.took_modseq = self.modseq > 0
 
     def take_uid(self, folder: FolderRow) -> int:
-        """The folder's next UID; the caller also `touch`es the folder."""
+        """Take the folder's next UID; the caller also calls `touch` for the folder."""
         uid = folder.uidnext
         if uid >= folder.uidnext_mark:
             before, folder.uidnext_mark = folder.uidnext_mark, uid + MARK_STEP
             self._written_early[folder.folder_id] = None
             try:
                 folder_sidecar(folder).write(self.store.place.folder(folder.directory))
-            except OSError:  # a comparison goes on
+            except OSError:  # a comparison continues after this error
                 folder.uidnext_mark = before
                 raise
         folder.uidnext = uid + 1
@@ -254,7 +268,10 @@ class Write:
         return self.account.email_next - 1
 
     def take_uidvalidity(self) -> int:
-        """Never given before in this account (RFC 9051 §2.3.1.1), also not after a restore: at least the time in seconds."""
+        """Take a value never used before in this account (RFC 9051 §2.3.1.1), not even after a restore.
+
+        It is at least the time in seconds.
+        """
         value = max(self.account.uidvalidity_next, self.store.clock.steady_us() // 1_000_000)
         self.account.uidvalidity_next = value + 1
         self._written_early[ACCOUNT] = None
@@ -262,7 +279,7 @@ class Write:
         return value
 
     def count(self, folder: FolderRow, flags: int, size: int, times: int = 1) -> None:
-        """Take a message into the folder's and the account's counters, or out of them (`times` -1)."""
+        """Add a message to the folder's and the account's counters, or subtract it (`times` -1)."""
         folder.count(flags, size, times)
         if folder.deleted_at_us is not None:
             return
@@ -272,14 +289,14 @@ class Write:
     # Folders
 
     def folder(self, folder_id: int) -> FolderRow:
-        """A folder that is not deleted."""
+        """Return a folder that is not deleted."""
         folder = self.any_folder(folder_id)
         if folder.deleted_at_us is not None:
             raise NoSuchFolder(folder.name)
         return folder
 
     def any_folder(self, folder_id: int) -> FolderRow:
-        """The same, deleted or not."""
+        """Return a folder, deleted or not."""
         folder = self._folders.get(folder_id) or read_folder(self.connection, self.store.account_id, folder_id)
         if folder is None:
             raise NoSuchFolder(f"#{folder_id}")
@@ -290,7 +307,7 @@ class Write:
         return folder and self._known(folder)
 
     def _known(self, folder: FolderRow) -> FolderRow:
-        """The row that this change works on; `folder` if it is the first."""
+        """Return the row that this change works on; `folder` if it is the first."""
         if (known := self._folders.get(folder.folder_id)) is not None:
             return known
         self._keys[folder.folder_id], self._modseqs[folder.folder_id] = folder.key, folder.highest_modseq
@@ -298,7 +315,7 @@ class Write:
         return folder
 
     def modseq_before(self, folder: FolderRow) -> int:
-        """The folder's HIGHESTMODSEQ before this change."""
+        """Return the folder's HIGHESTMODSEQ before this change."""
         return self._modseqs.get(folder.folder_id, 0)
 
     def add_folder(self, folder: FolderRow) -> None:
@@ -306,7 +323,7 @@ class Write:
         write_folder(self.connection, folder, new=True)
 
     def touch(self, folder: FolderRow) -> None:
-        """The folder's messages change under this change's MODSEQ."""
+        """Give the folder this change's MODSEQ, since its messages change."""
         folder.highest_modseq = self.modseq
         self.keep(folder)
 
@@ -315,11 +332,11 @@ class Write:
         self._dirty_folders[folder.folder_id] = folder
 
     def save(self, folder: FolderRow) -> None:
-        """Write the row now, since its name is looked for later in the same change."""
+        """Write the row now, because its name is looked up later in the same change."""
         write_folder(self.connection, folder)
 
     def keyword_bits(self, folder: FolderRow, names: Sequence[str], *, add: bool = True) -> int:
-        """The bits of keywords; unknown ones are added to the folder's table, or left out."""
+        """Return the bits of keywords; unknown ones are added to the folder's table, or left out."""
         if not names:
             return 0
         known = list(folder.keyword_names())
@@ -355,7 +372,7 @@ class Write:
         self.intend(sidecars=[ACCOUNT])
 
     def rewrite_sidecars_that_differ(self) -> None:
-        """After a comparison with the files, when the index has learnt all that sidecars know."""
+        """Rewrite differing sidecars after a comparison, when the index knows all that the sidecars hold."""
         differing = [ACCOUNT]
         for row in read_all_folders(self.connection, self.store.account_id):
             folder = self.any_folder(row.folder_id)
@@ -374,7 +391,7 @@ class Write:
         leftovers: Iterable[str] = (),
         sidecars: Iterable[int] = (),
     ) -> None:
-        """Record what is about to happen to names; only then may it happen."""
+        """Record changes of names before they are made."""
         first = self._intent is None
         self.account.serial += first
         promised = dict.fromkeys(sidecars)
@@ -389,7 +406,7 @@ class Write:
         try:
             self._written = write_intent(self._fd, part, self._written)
         except OSError:
-            if first and self._owed:  # its record was written over
+            if first and self._owed:  # the record that held the pending sidecars was overwritten
                 _keep_pending_sidecars(self._fd, part, list(self._owed))
             raise
         self._promised |= promised
@@ -414,7 +431,7 @@ class Write:
             self.durable.setdefault(os.path.dirname(old))
 
     def rename_those_there(self, pairs: Sequence[tuple[str, str]]) -> set[str]:
-        """The same for files that another tool may rename or remove in this moment; which of the targets came to be."""
+        """Rename files that another tool may rename or remove meanwhile; return the targets that exist now."""
         self.intend(renames=pairs)
         came: set[str] = set()
         for old, new in pairs:
@@ -427,7 +444,7 @@ class Write:
     # End
 
     def undo(self) -> None:
-        """Names are as they were before, and so are sidecars; those that cannot be written now the next holder writes."""
+        """Restore names and sidecars; sidecars that cannot be written now are left to the next holder."""
         if self._intent is not None:
             roll_back(self._intent)
         if self._intent is not None or self._written_early:
@@ -436,10 +453,11 @@ class Write:
             _keep_pending_sidecars(self._fd, intent, owed, self._written)
 
     def open_durable(self, opened: list[int]) -> None:
-        """Descriptors of what is to be fsynced after the COMMIT, while the names still lead there: once the lock is given back
-        others rename folders, and what has been committed must not fail by that, since it would be done again.
+        """Open the directories to be fsynced after the COMMIT, while their names still lead there.
 
-        Where they are many (a comparison of a whole account) the first are fsynced now: what comes before the others stays so.
+        Once the lock is released other writers rename folders; a committed change must not fail by that, since it would be
+        repeated. Where there are many directories (a comparison of a whole account), the first are fsynced now and only the
+        last `_MAX_OPENED` are held open.
         """
         now = len(self.durable) - _MAX_OPENED
         for place, path in enumerate(self.durable):
@@ -456,7 +474,10 @@ class Write:
             write_account(self.connection, self.account)
 
     def write_sidecars(self) -> None:
-        """From the rows, before they are committed: what is promised can be kept then, or nothing has happened."""
+        """Write the promised sidecars from the rows before the COMMIT.
+
+        Either the promise can be kept then, or nothing has happened.
+        """
         for folder_id in list(self._promised):
             self._owed[folder_id] = None
             try:
@@ -467,7 +488,7 @@ class Write:
                 del self._promised[folder_id]
 
     def settle(self) -> None:
-        """After the COMMIT, still under the lock."""
+        """Remove leftovers and clear the record, after the COMMIT and still under the lock."""
         if self._intent is not None:
             roll_forward(self._intent)
             owed = [folder_id for folder_id in self._owed if folder_id not in self._promised]

@@ -1,7 +1,7 @@
-"""`.expunged/`: what can be brought back, and how it is.
+"""`.expunged/`: restoring what was expunged or deleted.
 
-An expunged message comes back under a new UID, since clients have been told that the old one vanished. A deleted folder comes
-back as it was.
+An expunged message is restored under a new UID, since clients were told that the old one vanished. A deleted folder is restored
+as it was.
 """
 
 import os
@@ -78,21 +78,23 @@ def tombstones(store: Store, folder_id: int | None) -> list[Tombstone]:
 
 @dataclass(frozen=True, slots=True)
 class MessageOutcome:
-    """What the index knows of a message that left its folder."""
+    """The index's knowledge of a message that left its folder."""
 
     gone_at_us: int
     folder: str
     uid: int
-    """Where it was last."""
+    """The last folder and UID of the message."""
     can_come_back: bool
-    """It was expunged, by itself or with its folder, and is kept still. Else it is past keeping, or its file was taken away by
-    another tool, or it was moved to where it is now."""
+    """Set where the message was expunged, by itself or with its folder, and is still retained.
+
+    Otherwise it is past retention, or another tool removed its file, or it was moved to where it is now.
+    """
 
 
 def message_outcomes(store: Store, mailbox_id: str, uids: Iterable[int]) -> dict[int, MessageOutcome]:
-    """Of these UIDs those that are gone from the folder that has this id, a deleted one too, after all their moves.
+    """Return the outcome of those of these UIDs that left the folder with this id, after all moves.
 
-    What is past history, or was in a folder that is, is not among them.
+    The folder may be a deleted one. A UID that is past history, or whose message is still there, is left out.
     """
     store.ready()
     wanted = list(uids)
@@ -124,12 +126,15 @@ def _message_outcome(
         at = moved_to, moved_uid or 0
         here = {"account": store.account_id, "folder": at[0].folder_id}
         row = _FATES.on(connection, **here, uids=uid_list([at[1]])).fetchone()
-    deleted_at_us = at[0].deleted_at_us  # there it lies still, unless it is deleted as a whole
+    deleted_at_us = at[0].deleted_at_us  # the message is still there, unless the folder is deleted as a whole
     return fate if deleted_at_us is None else MessageOutcome(deleted_at_us, at[0].name, at[1], can_come_back=True)
 
 
 def undelete(store: Store, *, folder: str | None, since_us: int, uids: Iterable[int] | None) -> int:
-    """Messages expunged since then, of one folder or all, and folders deleted since then; how many messages came back."""
+    """Restore messages and folders gone since `since_us`; return how many messages came back.
+
+    Messages of one folder, or of all.
+    """
     name = None if folder is None else canonical_name(store, folder)
     wanted = None if uids is None else set(uids)
     with writing(store) as write:
@@ -142,7 +147,7 @@ def undelete(store: Store, *, folder: str | None, since_us: int, uids: Iterable[
 
 
 def _deleted_folders(write: Write, name: str | None, since_us: int) -> list[FolderRow]:
-    """The newest deleted folder of each name that is free now."""
+    """Return the newest deleted folder of each name that is free now."""
     newest: dict[str, FolderRow] = {}
     for row in read_all_folders(write.connection, write.store.account_id):
         if row.deleted_at_us is not None and row.deleted_at_us >= since_us and name in (None, row.name):
@@ -160,7 +165,7 @@ def _restore_folder(write: Write, row: FolderRow) -> int:
     folder = write.any_folder(row.folder_id)
     write.rename([(place.folder(folder.directory), place.folder(directory))])
     folder.directory, folder.deleted_at_us, folder.modseq = directory, None, write.modseq
-    recount_folder(write, folder)  # the sweep may have begun to let go of it
+    recount_folder(write, folder)  # the sweep may have begun to remove it
     write.save(folder)
     write.account.messages += folder.messages
     write.account.octets += folder.octets
