@@ -1,7 +1,7 @@
-"""What a segment of the journal holds: frames, each a message or what has departed, in blocks that are written once.
+"""Format of a journal segment: frames, each an arrival or an expunge, in blocks written once.
 
-In: what the journal (journal.py) is told, or the octets of a segment. Out: octets, or the frames that are whole and of the
-segment's turn. A frame that counts no more has another magic.
+In: what the journal (journal.py) is to hold, or the octets of a segment. Out: octets, or the frames that are whole and have the
+segment's *turn* (a random token of each time that the segment is filled). A revoked frame has another magic.
 """
 
 import os
@@ -14,31 +14,33 @@ from dataclasses import dataclass, field
 from mic_mail.storage.maildir.maildir import parse_name
 
 BLOCK_OCTETS = 4096
-"""Each wave begins a block, so that a power loss in the middle of a write can tear only what was not promised."""
+"""Block size. Each batch begins a block, so a torn write can only damage unpromised frames."""
 _FRAME = struct.Struct(">4s8sII")
-"""Magic, turn of the segment, octets of what follows and CRC-32 of both: home, NUL, base name or berth, NUL, message; or home,
-NUL, what has departed."""
+"""Magic, turn of the segment, length of what follows, and CRC-32 of turn and content.
+
+The content is home, NUL, base name or location, NUL, message; or home, NUL, the expunged file.
+"""
 _MAGIC, _DEPARTED, _VOID = b"micJ", b"micX", b"micR"
 TURN_OCTETS = 8
 CLEAR = bytes(_FRAME.size)
-"""Written where the first frame begins: a segment that holds nothing."""
+"""Written where the first frame begins: marks an empty segment."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageLocation:
-    """Where a message is about to lie, that had its UID before it was written down here."""
+    """The target location of a message that had its UID before it was written to the journal."""
 
     mailbox_id: str
-    """Of the folder, which may have another name and directory when it is looked for."""
+    """Id of the folder, which may have another name and directory at replay."""
     name: str
-    """The whole file name: size, UID and flags too."""
+    """The whole file name, with size, UID and flags."""
     received_us: int
     """INTERNALDATE, the file's time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Journaled:
-    """A staged message: whose it is (the account's folder below the mail root), its base name, its octets."""
+    """A staged message: its account (folder below the mail root), base name and octets."""
 
     home: str
     base: str
@@ -46,7 +48,7 @@ class Journaled:
     berth: MessageLocation | None = None
     """None: INBOX, under a UID that the journal does not know."""
     at: int = field(default=-1, compare=False)
-    """Where in its segment."""
+    """Offset in its segment."""
 
     def head(self) -> bytes:
         where = self.base if self.berth is None else f"{self.berth.mailbox_id}/{self.berth.received_us}/{self.berth.name}"
@@ -58,7 +60,7 @@ class Journaled:
 
     @classmethod
     def of(cls, frame: bytes, at: int) -> "Journaled":
-        """The opposite of `head` and octets; neither a base name nor a mailbox id has a "/" in it."""
+        """Parse `head` and octets; neither a base name nor a mailbox id contains "/"."""
         home, where, octets = frame.split(b"\0", 2)
         mailbox_id, _, rest = os.fsdecode(where).partition("/")
         if not rest:
@@ -69,17 +71,17 @@ class Journaled:
 
 @dataclass(frozen=True, slots=True)
 class ExpungedFrame:
-    """A message that was expunged, whose file may lie in its folder again after a power loss."""
+    """An expunged message, whose file may lie in its folder again after a power loss."""
 
     home: str
     mailbox_id: str
-    """Of the folder."""
+    """Id of the folder."""
     name: str
-    """Its file there."""
+    """File name in the folder."""
     buried: str
-    """Its file in `.expunged/`."""
+    """File name in `.expunged/`."""
     at: int = field(default=-1, compare=False)
-    """Where in its segment."""
+    """Offset in its segment."""
 
     @property
     def octets(self) -> bytes:
@@ -90,7 +92,7 @@ class ExpungedFrame:
 
     @classmethod
     def of(cls, frame: bytes, at: int) -> "ExpungedFrame":
-        """The opposite of `head`; neither a mailbox id nor a name has a "/" in it."""
+        """Parse `head`; neither a mailbox id nor a name contains "/"."""
         home, what = frame.split(b"\0")
         mailbox_id, name, buried = os.fsdecode(what).split("/")
         return cls(os.fsdecode(home), mailbox_id, name, buried, at)
@@ -100,12 +102,12 @@ Frame = Journaled | ExpungedFrame
 
 
 def octets_of(frames: Sequence[Frame]) -> int:
-    """How much of a segment they take, but for what fills their last block."""
+    """Return the octets that the frames take in a segment, without the padding of their last block."""
     return sum(_FRAME.size + len(each.head()) + len(each.octets) for each in frames)
 
 
 def block_of(frames: Sequence[Frame], turn: bytes) -> tuple[bytes, list[int]]:
-    """The blocks to write, and where in them each frame begins."""
+    """Return the blocks to write, and the offset of each frame in them."""
     pieces: list[bytes] = []
     places: list[int] = []
     at = 0
@@ -121,12 +123,12 @@ def block_of(frames: Sequence[Frame], turn: bytes) -> tuple[bytes, list[int]]:
 
 
 def arrivals_in(segment: str | int) -> Iterator[Journaled]:
-    """The messages of a segment, path or descriptor, that are whole and of its turn, in order."""
+    """Yield the whole messages of the segment's turn, in order. `segment`: path or descriptor."""
     return (frame for frame in frames_in(segment) if isinstance(frame, Journaled))
 
 
 def frames_in(segment: str | int) -> Iterator[Frame]:
-    """The same with what was expunged."""
+    """Yield the same messages and the expunges."""
     with open(segment, "rb", closefd=isinstance(segment, str)) as file:
         file.seek(0)
         octets = file.read()
@@ -141,16 +143,19 @@ def frames_in(segment: str | int) -> Iterator[Frame]:
         if len(frame) == length and zlib.crc32(frame, zlib.crc32(turn)) == crc:
             yield Journaled.of(frame, at) if magic == _MAGIC else ExpungedFrame.of(frame, at)
             at += length
-        found = beginning.search(octets, at + 1)  # in the next block, where a wave ends or is torn
+        found = beginning.search(octets, at + 1)  # in the next block, where a batch ends or is torn
 
 
 def void(segment: int, places: Sequence[int]) -> None:
-    """The frames that begin there are not to be given back. Takes no new room on the disk; nothing is synced."""
+    """Mark the frames at these offsets so that no replay restores them.
+
+    Takes no new space on the disk; nothing is synced.
+    """
     for at in places:
         os.pwrite(segment, _VOID, at)
 
 
 def mark_replayed(segment: int, frames: Sequence[Frame]) -> None:
-    """Others have to stay in the segment, and these must not be given back once more."""
+    """Mark replayed frames durably, so that they are not restored again while others stay."""
     void(segment, [frame.at for frame in frames])
     os.fdatasync(segment)

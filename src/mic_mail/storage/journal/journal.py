@@ -1,30 +1,31 @@
-"""The journal: one fdatasync makes all messages durable that arrive together, before their own files are.
+"""The journal: one fdatasync makes all messages that arrive together durable, before their files are.
 
-A message that comes alone is durable by its own file and folder: two fsyncs. Of messages that come together, or closely after
-one another, each would cost two more, and those are most of what a delivery costs. So their octets are first written behind one
-another into a *segment* and made durable together; then each is published as ever (publish.py), without its fsyncs.
+A message that comes alone is made durable by its own file and folder: two fsyncs. Messages that arrive together or in close
+succession would cost two more each, which is most of the cost of a delivery. So their octets are first written one after
+another into a *segment* and made durable together; then each is published as usual (publish.py), without its fsyncs.
 
     state     where                                                                 after a power loss
     STAGED    `tmp/<base>`, not fsynced                                             not acknowledged
-    WRITTEN   also in a segment, fdatasynced (`holding`)                            replay gives it back
-    PUBLISHED `cur/...`, row committed; now `250` may be said                       replay gives content and name back
+    WRITTEN   also in a segment, fdatasynced (`holding`)                            replay restores it
+    PUBLISHED `cur/...`, row committed; now `250` may be sent                       replay restores content and name
     SETTLED   the file systems were synced since (`settle`), the segment is wiped   as any other message
 
-APPENDs that follow one another closely are WRITTEN in the critical section (publish.py), when their UID is known: then the
-segment also says where they lie (`MessageLocation`).
+Successive APPENDs are WRITTEN in the critical section (publish.py), when their UID is known: then the segment also holds their
+location (`MessageLocation`).
 
-EXPUNGEs that follow one another closely are written down as well, after their COMMIT and before they are answered
-(`ExpungedFrame`): where a file was and where it lies in `.expunged/`, in place of an fsync of both directories.
+Successive EXPUNGEs are recorded as well, after their COMMIT and before they are answered (`ExpungedFrame`): where a file was
+and where it lies in `.expunged/`, in place of an fsync of both directories.
 
-WRITTEN comes before the name: a name never leads to half a message that nobody can mend. A message that is WRITTEN and was not
-published (its process killed) comes back only if the power fails before its segment is settled: twice, never lost; one that was
-refused is taken back (`RevokeFrame`). A kill alone needs no replay, as the page cache keeps the files; the segments of the dead
-are settled by `settle_left_behind`. Replay (replay.py) happens before any store is opened under another boot id.
+WRITTEN comes before the name: a name never leads to half a message that cannot be repaired. A message that is WRITTEN and was
+not published (its process was killed) comes back only if the power fails before its segment is settled: then it is delivered
+twice, never lost. A refused one is revoked (`RevokeFrame`). A kill alone needs no replay, because the page cache keeps the
+files; the segments of killed processes are settled by `settle_left_behind`. Replay (replay.py) happens before any store is
+opened under another boot id.
 
-Each process has two segments that take turns; one is filled while the other is settled. Both are written full of zeros when
-they are made, ahead of the first wave, so that an fdatasync is one write and no change of the file's own blocks. A segment
-belongs to whoever holds its flock. Where anything fails here (`holding` yields False) the caller fsyncs the files itself, as if
-there were no journal.
+Each process has two segments: one is filled while the other is settled. Both are filled with zeros when they are made, ahead of
+the first batch, so that an fdatasync is one write and changes none of the file's own blocks. A segment belongs to the process
+that holds its flock. Where anything fails here (`holding` yields None) the caller fsyncs the files itself, as if there were no
+journal.
 """
 
 import contextlib
@@ -48,24 +49,26 @@ from mic_mail.storage.maildir.syncfs import begin_to_write, check_that_it_syncs,
 from mic_mail.storage.reserve import Reserve
 
 FOLDER = ".journal"
-"""Below the mail root, beside the domains."""
+"""Folder name below the mail root, beside the domains."""
 SEGMENTS = 2
 SEGMENT_OCTETS = 8 << 20
 CLOSE_SECONDS = 0.05
-"""What follows so closely goes by the journal, also where it is one message."""
+"""A message that follows another within this time goes by the journal, even a single one."""
 SETTLE_SECONDS = 2.0
-"""How long a message may be durable by the journal alone: bounds what replay has to look at."""
+"""Longest time for which a message is durable by the journal alone; bounds the work of replay."""
 
 PAUSE_SECONDS = 30.0
-"""How long nothing is tried after a segment could not be made or written as the disk is full."""
+"""Pause after a segment could not be made or written because the disk is full."""
 FAILED = ".failed"
-"""Ends the name of a segment whose messages could not be settled: an fsync that succeeds after one that failed proves nothing,
-so it waits for the replay of the next boot."""
+"""Suffix of a segment whose messages could not be settled; it waits for the next boot's replay.
+
+An fsync that succeeds after one that failed proves nothing.
+"""
 LOCK = "lock"
-"""In the folder: whoever makes segments or looks through those of others holds it."""
+"""Lock file in the folder, held to create segments or to scan those of other processes."""
 
 GRAVE_OCTETS = 1024
-"""A `ExpungedFrame` in a segment takes less."""
+"""Upper bound of one `ExpungedFrame` in a segment."""
 
 
 @dataclass(slots=True)
@@ -74,21 +77,27 @@ class _Segment:
     fd: int
     end: int = 0
     users: int = 0
-    """Blocks that are publishing what they wrote here."""
+    """Blocks (callers of `holding`) that are publishing what they wrote here."""
     is_lost: bool = False
-    """Renamed after a failure while there were `users`: the last of them closes it."""
+    """Set after a failure while there were `users`: the segment is renamed, and the last user closes it."""
     syncs_begun: int = 0
     syncs_ended: int = 0
     turn: bytes = b""
     since: float = 0.0
-    """When its first message was written, by the monotonic clock."""
+    """Time of its first message, by the monotonic clock."""
     devices: dict[int, int] = field(default_factory=dict)
-    """File systems on which its messages lie: device number to a directory's descriptor, opened before they were written."""
+    """File systems of its messages: device number to a directory descriptor opened before the write."""
     homes: set[str] = field(default_factory=set)
-    """The accounts whose file system is among them: asked anew for each turn, as an account may be moved."""
+    """The accounts whose file systems are among `devices`.
+
+    They are checked anew for each turn, since an account may be moved.
+    """
 
     def write(self, frames: Sequence[Frame]) -> "_Written":
-        """Durable once `sync` has returned. Whole blocks: none that holds a promise is written again."""
+        """Append frames; they are durable once `sync` has returned.
+
+        Writes whole blocks: no block that holds a promise is written again.
+        """
         block, places = block_of(frames, self.turn)
         if os.pwrite(self.fd, block, self.end) != len(block):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -117,18 +126,18 @@ class _Segment:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """Where in a segment, of which turn."""
+    """A written range in a segment, and the segment's turn."""
 
     segment: _Segment
     turn: bytes
     start: int
     octets: int
     places: Sequence[int]
-    """Where each frame begins."""
+    """Offset of each frame."""
 
 
 class RevokeFrame(Protocol):
-    """Lets messages that are held be forgotten: all, or those of these numbers in the order in which they were handed over."""
+    """Revokes held messages: all, or those with these numbers in the order of submission."""
 
     def __call__(self, refused: Iterable[int] | None = None) -> None: ...
 
@@ -145,31 +154,32 @@ class Journal:
         self._reserve = reserve
         self._lock = threading.Lock()
         self._synced = threading.Condition(self._lock)
-        """Some segment's sync has ended."""
+        """Notified when the sync of any segment has ended."""
         self._settling = threading.Lock()
         self._active: _Segment | None = None
         self._full: _Segment | None = None
         self._free: list[_Segment] = []
         self._failures = 0
-        """How often a sync has failed: what was written before and not synced yet is not to be trusted then."""
+        """Number of failed syncs; data written before a failure and not yet synced is untrusted."""
         self._wanted = False
-        """A wave found no segment at all."""
+        """Set where a batch found no segment at all."""
         self._resume_at = 0.0
-        """Until then nothing is written."""
+        """Nothing is written before this time."""
         self._asked_at = -math.inf
-        """When a message came last that the journal could have taken (`takes`)."""
+        """Time of the last message that the journal could have taken (`takes`)."""
         self._untold: OSError | None = None
-        """Why, until `settle` or `prepare` has raised it."""
+        """The last error, until `settle` or `prepare` raises it."""
 
     @property
     def is_full(self) -> bool:
-        """`settle` would give room again."""
+        """Return whether `settle` would free space."""
         return self._full is not None or self._wanted
 
     def takes(self, octets: int) -> bool:
-        """Whether messages of so many octets in all had better be held: they follow others closely, and there seems to be room.
+        """Return whether messages of so many octets in all should go by the journal.
 
-        One that comes alone costs the disk less by its own two fsyncs than by a sync of the whole file system later.
+        That is so where they follow others closely and space seems available. A message that comes alone costs the disk less by
+        its own two fsyncs than by a later sync of the whole file system.
         """
         now = self._clock.monotonic()
         is_close, self._asked_at = now - self._asked_at < CLOSE_SECONDS, now
@@ -182,13 +192,13 @@ class Journal:
 
     @contextmanager
     def holding(self, arrivals: Sequence[Frame], meanwhile: Callable[[], None] | None = None) -> Iterator[RevokeFrame | None]:
-        """Staged messages are durable together while the block publishes them; None: nothing is promised.
+        """Hold staged messages durably while the block publishes them; None: nothing is promised.
 
-        What is given is for who refuses them in the end: no replay gives them back then. It is durable with whatever the
-        segment takes next, so before anybody else is promised what was theirs (their UIDs).
+        The yielded function revokes messages that are refused in the end, so that no replay restores them. The revocation
+        becomes durable with the segment's next write, so before their UIDs are promised to anybody else.
 
-        Not settled before the block has been left: what it does to names has to come before the sync that makes them durable.
-        `meanwhile` is called in any case before the block is entered, while the disk has begun to write.
+        The segment is not settled before the block is left: its changes of names have to come before the sync that makes them
+        durable. `meanwhile` is called in any case before the block is entered, while the disk has begun to write.
         """
         with self._lock:
             written, failures = self._write(arrivals, begin=meanwhile is not None), self._failures
@@ -216,10 +226,10 @@ class Journal:
                     void(segment.fd, written.places if refused is None else [written.places[number] for number in refused])
 
     def _is_synced(self, segment: _Segment, failures: int) -> bool:
-        """Make what was written before durable, if no sync has failed since (the kernel tells an error once).
+        """Make what was written durable; False if a sync has failed since (the kernel reports an error once).
 
-        A sync that began after it was written will do, whoever waits for it: while one is under way others write, and the next
-        one is theirs together.
+        A sync that began after the write is enough, whichever thread runs it: while one is running other threads write, and
+        share the next one.
         """
         with self._lock:
             enough = segment.syncs_begun + 1
@@ -244,7 +254,7 @@ class Journal:
             return failures == self._failures
 
     def remembers(self, gone: Sequence[ExpungedFrame]) -> bool:
-        """Whether it holds what was expunged from now on: else both directories have to be fsynced."""
+        """Return whether the journal holds these expunges; else both directories have to be fsynced."""
         with self.holding(gone) as held:
             return held is not None
 
@@ -259,7 +269,7 @@ class Journal:
                 note_device(segment.devices, self._root, home)
                 segment.homes.add(home)
         except OSError:
-            return None  # that mailbox will hear of it; the next wave need not
+            return None  # that mailbox will see the error itself; the next batch need not
         try:
             written = segment.write(arrivals)
             if begin:
@@ -270,7 +280,10 @@ class Journal:
         return written
 
     def _not_written(self, error: OSError) -> None:
-        """Where blocks are not written again in place, room can be missing even here. Any other error proves the disk bad."""
+        """Pause after a failed write. An error other than lack of space proves the disk bad.
+
+        Lack of space is possible even here, where a file system does not overwrite blocks in place.
+        """
         self._pause(error, passes=error.errno in NO_ROOM)
 
     def _require_space(self, octets: int) -> _Segment | None:
@@ -290,7 +303,7 @@ class Journal:
         return self._active
 
     def prepare(self) -> None:
-        """Make the segments that are missing. Waits for the disk, which a wave should not."""
+        """Make the missing segments. Waits for the disk, which a batch should not do."""
         with self._settling:
             self._prepare()
             self._notify_waiters()
@@ -318,7 +331,7 @@ class Journal:
         self._reserve.require_whole()
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         path = f"{self._folder}/{self._boot_id}.{secrets.token_hex(8)}"
-        with locked(self._folder, fcntl.LOCK_EX):  # nobody shall take it for one left behind
+        with locked(self._folder, fcntl.LOCK_EX):  # no other process may take it for an abandoned one
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             fcntl.flock(fd, fcntl.LOCK_EX)
         try:
@@ -333,7 +346,10 @@ class Journal:
         return _Segment(path, fd)
 
     def settle(self, older_seconds: float = SETTLE_SECONDS) -> None:
-        """Make everything durable in its own place that a full segment holds, or one begun so long ago. Waits for the disk."""
+        """Make the content of a full segment durable in its own place, or of one begun that long ago.
+
+        Waits for the disk.
+        """
         with self._settling:
             with self._lock:
                 active, old = self._active, self._clock.monotonic() - older_seconds
@@ -360,7 +376,7 @@ class Journal:
             self._free.append(full)
 
     def _fail(self) -> None:
-        """What is not settled stays on disk for a replay, what other waves have written meanwhile included."""
+        """Leave unsettled segments on disk for a replay, also what other batches wrote meanwhile."""
         self._failures += 1
         self._resume_at = math.inf
         begun = [segment for segment in (self._full, self._active) if segment is not None]
@@ -371,7 +387,7 @@ class Journal:
                 continue
             try:
                 os.rename(segment.path, segment.path + FAILED)
-            except OSError:  # a disk that takes no more writes: while we hold its lock, nobody settles and removes it
+            except OSError:  # a disk that takes no more writes; while we hold its lock, no other process settles and removes it
                 continue
             segment.is_lost = segment.users > 0
             if not segment.is_lost:
@@ -395,7 +411,7 @@ class Journal:
 
 @contextmanager
 def locked(folder: str, how: int) -> Iterator[None]:
-    """The journal's folder lock (`fcntl.flock`)."""
+    """Hold the journal's folder lock (`fcntl.flock`)."""
     fd = os.open(f"{folder}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, how)

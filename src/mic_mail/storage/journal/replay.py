@@ -1,13 +1,14 @@
-"""What the journal gives back after a power loss, and what becomes of the segments of processes that were killed.
+"""Replay of the journal after a power loss, and the segments of killed processes.
 
-Plain files only, before any store is opened: a message whose name survived gets its content back. One whose name is lost gets
-that again in the folder where it was, if the journal knows it (`MessageLocation`): with its UID and flags, and INTERNALDATE as
-the file's time. Else it is put into INBOX's `cur` as one of ours with an unknown UID, where the comparison that follows under
-the new boot id (reconcile.py) gives it the UID of the row that may have survived, or else the next above the mark. What was
-moved or expunged since is found by its base name wherever it lies, and stays there. What was expunged and lies in its folder
-again goes back to `.expunged/`, once all that is given back lies where it belongs: a message and its end may be in the segments
-of two processes, so none is removed before all have been replayed. Idempotent: a kill anywhere in it leaves the segments, and
-the next opening does the same again.
+Works on plain files only, before any store is opened. A message whose name survived gets its content back. One whose name is
+lost gets it again in the folder where it was, if the journal knows it (`MessageLocation`): with its UID and flags, and
+INTERNALDATE as the file's time. Else it is put into INBOX's `cur` as a file of ours with an unknown UID; the comparison that
+follows under the new boot id (reconcile.py) gives it the UID of the row that may have survived, or else the next above the
+mark. A message that was moved or expunged since is found by its base name wherever it lies, and stays there.
+
+An expunged message whose file lies in its folder again goes back to `.expunged/`, after all restored messages are in place: a
+message and its expunge may be in the segments of two processes, so none is removed before all have been replayed. Idempotent: a
+kill at any point leaves the segments, and the next opening does the same again.
 """
 
 import fcntl
@@ -42,18 +43,24 @@ _CAME = re.compile(r"([0-9]+)\.M([0-9]+)P")
 
 @dataclass(slots=True)
 class Replay:
-    """What came of it."""
+    """Result of a replay."""
 
     mended: int = 0
     homeless: int = 0
-    """Messages of mailboxes that are gone."""
+    """Messages of mailboxes that no longer exist."""
     failed: dict[str, OSError] = field(default_factory=dict)
-    """Homes that must not be opened before another replay, as their messages wait in a segment; and segments that could not be
-    read, of whose messages nothing is known."""
+    """Errors by home, or by segment that could not be read.
+
+    A home among them must not be opened before another replay, because its messages wait in a segment. The messages of an
+    unreadable segment are unknown.
+    """
 
 
 def recover(mail_root: str, boot_id: str) -> Replay:
-    """Give back what segments of earlier boots hold; one stat where there is no journal. What fails for one stops no other."""
+    """Restore what segments of earlier boots hold; one stat where there is no journal.
+
+    An error in one account or segment does not stop the others.
+    """
     result = Replay()
     read: list[tuple[str, int, list[Frame]]] = []
     with _segments(mail_root, boot_id, result.failed, of_this_boot=False) as segments:
@@ -76,9 +83,10 @@ def recover(mail_root: str, boot_id: str) -> Replay:
 
 
 def settle_left_behind(mail_root: str, boot_id: str) -> None:
-    """Sync what processes of this boot have left in segments when they were killed.
+    """Sync what killed processes of this boot left in segments.
 
-    The file systems and not the messages: others are at work there, and a listing hides what they rename (maildir.names_in).
+    It syncs the file systems and not the messages: other processes are working there, and a listing hides files that they
+    rename (maildir.names_in).
     """
     failed: dict[str, OSError] = {}
     with _segments(mail_root, boot_id, failed, of_this_boot=True) as segments:
@@ -104,7 +112,10 @@ def settle_left_behind(mail_root: str, boot_id: str) -> None:
 def _segments(
     mail_root: str, boot_id: str, failed: dict[str, OSError], *, of_this_boot: bool
 ) -> Iterator[list[tuple[str, int]]]:
-    """Paths and descriptors of those that no living process holds; the folder and each of them is locked meanwhile."""
+    """Yield paths and descriptors of segments that no living process holds.
+
+    The folder and each segment is locked meanwhile.
+    """
     folder = f"{mail_root}/{FOLDER}"
     found: list[tuple[str, int]] = []
     if not os.path.isdir(folder):
@@ -119,7 +130,7 @@ def _segments(
                 segment = opened.enter_context(open(path, "r+b"))
                 fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (FileNotFoundError, BlockingIOError):
-                continue  # its process has just ended, or lives
+                continue  # its process has just ended, or is alive
             except OSError as error:
                 failed[path] = error
                 continue
@@ -129,7 +140,7 @@ def _segments(
 
 
 def _let_go(path: str, segment: int, frames: list[Frame], failed: Collection[str]) -> dict[str, OSError]:
-    """Remove a segment that was replayed, or mark what of it was, lest it is done again to an account in use."""
+    """Remove a replayed segment, or mark its replayed frames, so that no account in use is replayed again."""
     done = [frame for frame in frames if frame.home not in failed]
     try:
         if len(done) < len(frames):
@@ -143,7 +154,10 @@ def _let_go(path: str, segment: int, frames: list[Frame], failed: Collection[str
 
 
 def _replay_account(place: Place, frames: list[Frame], result: Replay) -> None:
-    """What is whole was read from the disk, so only names may have to be fsynced: those that a killed replay has given."""
+    """Restore one account's messages and expunges.
+
+    Files found whole were read from the disk, so only names may have to be fsynced: those that a killed replay gave.
+    """
     arrivals = [frame for frame in frames if isinstance(frame, Journaled)]
     try:
         os.stat(place.cur(""))
@@ -168,7 +182,10 @@ def _replay_account(place: Place, frames: list[Frame], result: Replay) -> None:
 
 
 def _expunge_again(place: Place, departed: list[ExpungedFrame], folders: "_Folders") -> set[str]:
-    """Expunge again what lies in its folder; the directories that had to do with it, since a killed replay may have done it."""
+    """Expunge again what lies in its folder; return the directories concerned.
+
+    All of them are returned, since a killed replay may have done the renames.
+    """
     touched: set[str] = set()
     for mailbox_id, group in groupby(sorted(departed, key=attrgetter("mailbox_id")), key=attrgetter("mailbox_id")):
         cur = folders.cur(mailbox_id)
@@ -177,7 +194,7 @@ def _expunge_again(place: Place, departed: list[ExpungedFrame], folders: "_Folde
         there = {(parsed.base, parsed.uid): name for name in os.listdir(cur) for parsed in (parse_name(name),)}
         for each in group:
             named = parse_name(each.name)
-            for uid in (named.uid, UNKNOWN_UID):  # flags may have renamed it; its name may be one that was given back just now
+            for uid in (named.uid, UNKNOWN_UID):  # its flags may have changed the name; or the name was restored just now
                 name = there.pop((named.base, uid), None)
                 if name is not None:
                     os.makedirs(place.expunged, mode=FOLDER_MODE, exist_ok=True)
@@ -187,19 +204,19 @@ def _expunge_again(place: Place, departed: list[ExpungedFrame], folders: "_Folde
 
 
 class _Folders:
-    """Where the folders of an account lie now, by their mailbox ids; looked for when one is asked for."""
+    """Finds the current directories of an account's folders by mailbox id; scans at first use."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self._by_id: dict[str, str] | None = None
 
     def cur(self, mailbox_id: str) -> str | None:
-        """The `cur` of a folder, a deleted one included; None where it is gone for good."""
+        """Return the `cur` of a folder, a deleted one included; None where it is gone for good."""
         if self._by_id is None:
             self._by_id = {}
             for directory in (*self._place.directories(), *self._buried()):
                 sidecar = FolderSidecar.read(self._place.folder(directory))
-                # Of a directory that somebody has copied, sidecar and all, one is called as it says.
+                # Where a directory was copied with its sidecar, prefer the one whose name matches the sidecar.
                 if sidecar is not None and (
                     sidecar.mailbox_id not in self._by_id or directory == encode_directory(sidecar.name)
                 ):
@@ -216,18 +233,18 @@ class _Folders:
 
 
 def _lost_name(place: Place, arrival: Journaled, folders: _Folders) -> str:
-    """What a message whose name is lost is to be called."""
+    """Return the path for a message whose name is lost."""
     berth, flags = arrival.berth, 0
     if berth is not None:
         cur = folders.cur(berth.mailbox_id)
         if cur is not None:
             return f"{cur}/{berth.name}"
-        flags = parse_name(berth.name).flags & SYSTEM_FLAGS  # keywords have other letters in another folder
+        flags = parse_name(berth.name).flags & SYSTEM_FLAGS  # keyword letters differ between folders
     return f"{place.cur('')}/{format_name(arrival.base, len(arrival.octets), UNKNOWN_UID, flags)}"
 
 
 def _date(path: str, received_us: int) -> None:
-    """The file's time says INTERNALDATE once the index is lost."""
+    """Set the file's time, which gives INTERNALDATE if the index is lost."""
     if os.stat(path).st_mtime_ns == received_us * 1000:
         return
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -239,11 +256,11 @@ def _date(path: str, received_us: int) -> None:
 
 
 def _files_by_base(place: Place) -> dict[str, list[str]]:
-    """Every message of the account, expunged ones and those of deleted folders included."""
+    """Return every message of the account, expunged ones and those of deleted folders included."""
     found: dict[str, list[str]] = {}
     for directory, _, names in os.walk(place.maildir, onerror=_raise):
         if os.path.basename(directory) == "tmp":
-            continue  # staged and not published, or being put here by a replay that was killed
+            continue  # staged and not published, or left by a replay that was killed
         buried = directory == place.expunged  # there each name begins with the id of its folder (maildir.expunged_name)
         for name in names:
             found.setdefault(parse_name(name.partition(".")[2] if buried else name).base, []).append(f"{directory}/{name}")
@@ -251,7 +268,7 @@ def _files_by_base(place: Place) -> dict[str, list[str]]:
 
 
 def _raise(error: OSError) -> None:
-    """What a listing lacks is given back, so it has to be whole."""
+    """Raise: the listing has to be complete, since every message missing from it is restored."""
     raise error
 
 
@@ -264,10 +281,13 @@ def _holds(path: str, octets: bytes) -> bool:
 
 
 def _put(place: Place, path: str, arrival: Journaled) -> None:
-    """The message under this name, whole or not at all; the file's time, which says the order of new UIDs, is when it came."""
+    """Write the message under this name, whole or not at all.
+
+    The file's time, which orders new UIDs, is the time of arrival.
+    """
     staging = f"{place.tmp}/{arrival.base}.replayed"
     with suppress(FileNotFoundError):
-        os.unlink(staging)  # of a replay that was killed: nobody may open it for writing any more
+        os.unlink(staging)  # of a killed replay: nobody may open it for writing any more
     fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
     try:
         view = memoryview(arrival.octets)
