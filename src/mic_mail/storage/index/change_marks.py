@@ -1,16 +1,16 @@
-"""For each account a number that moves whenever somebody may have changed it: who has seen it stand still need not look.
+"""A per-account change counter shared by all processes: while it stands still, nothing has changed.
 
-A session that wants to know whether its mailbox has changed asks the index, in a lane: two changes of threads and a
-transaction, 200 us, and nearly always the answer is no. The number answers that in the loop, in 6 us, for all processes:
+To learn whether its mailbox has changed, a session would query the index in an executor: two thread switches and a transaction,
+200 us, and nearly always the answer is no. The counter gives that answer in the event loop, in 6 us, for all processes:
 
-    who takes the account's lock   makes the number odd before anything else, and the next even one before letting the lock go
-    who looks                      keeps the number as it was *before* the look; if it is even and the same later, nothing has
-                                   changed since: what is told to anybody (OK, the change feed) is told after the number moved
+    writer    makes the counter odd after taking the account's lock, before anything else, and even before releasing it
+    reader    remembers the counter from *before* its query; if it is even and the same later, nothing has changed since:
+              results are sent to anybody (OK, the change feed) only after the counter moved
 
-A holder that is killed leaves it odd: no answer, so everybody looks, until the next holder has finished what that one began.
-The file lies in the mail root, eight octets for an account, at its id, allocated before they are written, so that a full disk
-cannot keep a number from moving. It says nothing that outlives the processes: it may be removed while no server runs; if it is
-removed under a running one, each process finds that out at its next use and all that was kept is worthless.
+A killed writer leaves it odd, which means unknown: everybody queries, until the next writer has finished what that one began.
+The file lies in the mail root, eight octets for an account, at its id. The octets are allocated before they are written, so
+that a full disk cannot keep a counter from moving. The file holds nothing that outlives the processes: it may be removed while
+no server runs. If it is removed under a running one, each process notices at its next use and discards all cached state.
 """
 
 import contextlib
@@ -18,48 +18,55 @@ import os
 import threading
 
 CHANGE_MARKS = ".changes"
-"""The file, in the mail root."""
+"""Name of the file in the mail root."""
 _OCTETS = 8
 _ALLOCATED_AT_ONCE = 64 << 10
 _GENERATION = 1 << 48
 
 
 class ChangeMarks:
-    """The numbers, in one process; safe from several threads."""
+    """The counters, in one process; safe from several threads."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._fd = -1
         self._outdated: list[int] = []
-        """Of files that were removed: some thread may be reading still."""
+        """Descriptors of removed files; some thread may still be reading them."""
         self._generation = 0
         self._may_read = True
 
     def read(self, account_id: int) -> int:
-        """The account's number now; 0 while somebody is changing it, or where it is not known. Never waits for a disk."""
+        """Return the account's counter; 0 while a writer holds it, or where it is unknown.
+
+        Never waits for a disk.
+        """
         octets = bytearray(_OCTETS)
         try:
             fd, generation = self._current()
             taken = os.preadv(fd, [octets], account_id * _OCTETS, os.RWF_NOWAIT) if self._may_read else 0
-        except BlockingIOError:  # not in memory
+        except BlockingIOError:  # not in the page cache
             return 0
         except OSError:
-            self._may_read = self._fd < 0  # a file system that cannot promise not to wait
+            self._may_read = self._fd < 0  # the file system does not support non-waiting reads
             return 0
         number = int.from_bytes(octets, "little")
         return 0 if taken < _OCTETS or number & 1 else generation + number
 
     def begin(self, account_id: int) -> int:
-        """The account's lock is held, something may change. OSError: then nothing may.
+        """Make the counter odd once the account's lock is held. On OSError nothing may be changed.
 
-        What `read` gives from `end` on until somebody else begins: who knows all that this holder did need not look till then.
+        Return the value that `read` gives from `end` on until another writer begins: a session that knows all that this writer
+        did need not query until then.
         """
         fd, generation = self._current()
         return generation + (self._move(fd, account_id, to_even=False) + 1) % _GENERATION
 
     def end(self, account_id: int) -> None:
-        """What had to be changed has been. Where that cannot be written the number stays odd, and everybody looks."""
+        """Make the counter even after the change.
+
+        Where that cannot be written it stays odd, and everybody queries.
+        """
         with contextlib.suppress(OSError):
             fd, _ = self._current()
             self._move(fd, account_id, to_even=True)
@@ -74,7 +81,7 @@ class ChangeMarks:
         return number
 
     def _current(self) -> tuple[int, int]:
-        """The file that other processes use as well, and how many this process has seen removed."""
+        """Return the file that other processes use too, and the generation, raised at each removal."""
         fd, generation = self._fd, self._generation
         if fd >= 0 and os.fstat(fd).st_nlink:
             return fd, generation

@@ -1,9 +1,9 @@
-"""The connections to one account's index, and the form in which statements run on them.
+"""The connections to one account's index, and the statements that run on them.
 
-Statements are SQLAlchemy Core, compiled once at import; their SQL runs on the driver's connection (Core's execution costs
-217 us for a delivery, the driver's 77 us). One writer, used only under the account's lock, and up to two idle readers; all
-may be closed at any time (`Store.rest`) and come back at the next use. Errors of SQLite leave as `Unavailable` or `DiskFull`:
-what is wrong with an index is temporary for the peer, since the files are the mail and `repair` makes an index from them.
+Statements are SQLAlchemy Core, compiled once at import; their SQL runs on the driver's connection (Core's execution costs 217
+us for a delivery, the driver's 77 us). There is one writer, used only under the account's lock, and up to two idle readers; all
+may be closed at any time (`Store.rest`) and reopen at the next use. Errors of SQLite leave as `Unavailable` or `DiskFull`:
+damage to an index is temporary for the peer, since the files are the mail and `repair` rebuilds the index from them.
 """
 
 import os
@@ -28,14 +28,17 @@ _BY_PLACE = dialects.dialect(paramstyle="qmark")
 _IDLE_READERS = 2
 _BUSY_SECONDS = 5.0
 PRIMARY = 0xFF
-"""What of a result code is not its extension."""
+"""Mask of the primary part of a result code."""
 _WRITER_CACHE_KIB, _READER_CACHE_KIB = 1024, 512
 _AUTO_CHECKPOINT_PAGES = 4_000
 """The last resort, 16 MB of write-ahead log; the housekeeper checkpoints long before."""
 
 
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""What sqlite3 raises. Where SQLite's message quotes octets of a damaged schema, Python fails to decode the message instead."""
+"""Exceptions of sqlite3.
+
+Where SQLite's message quotes octets of a damaged schema, Python fails to decode the message instead.
+"""
 
 
 class Statement:
@@ -59,7 +62,10 @@ class Statement:
 
 
 class RowStatement:
-    """A compiled statement that takes its values from the attributes of a row, by place: a third of what names cost."""
+    """A compiled statement that takes its values from a row's attributes, by position.
+
+    That costs a third of named values.
+    """
 
     __slots__ = ("_values", "sql")
 
@@ -75,7 +81,7 @@ class RowStatement:
 
 
 def among(column: ColumnElement[int]) -> ColumnElement[bool]:
-    """`column` is one of the numbers of the JSON array bound as `uids` (`uid_list`)."""
+    """Build "`column` is in the JSON array bound as `uids`" (`uid_list`)."""
     return column.in_(select(func.json_each(bindparam("uids")).table_valued("value").c.value))
 
 
@@ -86,7 +92,7 @@ def uid_list(uids: Iterable[int]) -> str:
 class translated:  # noqa: N801 - read as a function: `with translated("reading the index"):`
     """Turn errors of SQLite and of the file system in the block into the store's own.
 
-    A class, as `_Reading` is one: a generator with `contextmanager` costs four times as much, and each command meets several.
+    A class, like `_Reading`: a generator with `contextmanager` costs four times as much, and each command enters several.
     """
 
     __slots__ = ("_what",)
@@ -106,7 +112,7 @@ class translated:  # noqa: N801 - read as a function: `with translated("reading 
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether SQLite says that the file is none of its own, or not any more."""
+    """Return whether SQLite reports that the file is no database, or a damaged one."""
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or isinstance(error, UnicodeDecodeError)
 
@@ -114,8 +120,8 @@ def is_damage(error: BaseException) -> bool:
 class Index:
     """One account's index file, opened as needed.
 
-    Who uses a connection is the only one to hold it: a reader is taken off the list while it is used, the writer belongs to
-    the holder of the account's lock. So whoever finds a reader on the list, or has the lock, may close it.
+    Every connection has one user at a time: a reader is taken off the list while it is used, and the writer belongs to the
+    holder of the account's lock. So a thread that finds a reader on the list, or holds the lock, may close it.
     """
 
     def __init__(self, path: str, *, synchronous: str, clock: Clock, busy_seconds: float = _BUSY_SECONDS) -> None:
@@ -127,28 +133,28 @@ class Index:
         self._writer: sqlite3.Connection | None = None
         self._writer_used_at = 0.0
         self._readers: list[tuple[sqlite3.Connection, float]] = []
-        """The idle ones, and when each came back."""
+        """Idle readers, with the time when each was returned."""
         self._generation = 0
         self.doubtful = False
-        """SQLite has met something that should not be there."""
+        """Set once SQLite has found the file damaged."""
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        """A reader; each statement sees the newest commit."""
+        """Return a reader; each statement sees the newest commit."""
         return _Reading(self, in_snapshot=False)
 
     def snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
-        """A reader whose statements all see the same commit; short, so that checkpoints come through."""
+        """Return a reader whose statements all see the same commit. Keep it short, for checkpoints."""
         return _Reading(self, in_snapshot=True)
 
     def take_reader(self) -> tuple[sqlite3.Connection, int]:
-        """For `_Reading`: a reader that nobody else has until it is given back with the number that comes with it."""
+        """Take a reader for exclusive use, with the generation to return it with; for `_Reading`."""
         with self._lock:
             generation = self._generation
             connection = self._readers.pop()[0] if self._readers else None
         return connection or self._connect(cache_kib=_READER_CACHE_KIB), generation
 
     def give_back(self, connection: sqlite3.Connection, generation: int) -> None:
-        """The opposite: it is kept for the next one, or closed."""
+        """Return a reader, which becomes idle or is closed."""
         with self._lock:
             keep = generation == self._generation and len(self._readers) < _IDLE_READERS
             if keep:
@@ -157,12 +163,12 @@ class Index:
             connection.close()
 
     def suspect(self, error: BaseException) -> None:
-        """Remember it if SQLite has found the file damaged: the next use of the store looks through all of it."""
+        """Mark the index doubtful if the error means damage: the store's next use checks all of it."""
         if is_damage(error):
             self.doubtful = True
 
     def damage(self) -> list[str]:
-        """What SQLite finds wrong with the file, looking at every page."""
+        """Return what SQLite finds wrong with the file, reading every page."""
         connection = self._connect(cache_kib=_WRITER_CACHE_KIB)
         try:
             told = [str(text) for (text,) in connection.execute("PRAGMA quick_check(10)")]
@@ -175,15 +181,17 @@ class Index:
         return [] if told == ["ok"] else told
 
     def writer(self) -> sqlite3.Connection:
-        """The one writer; the caller holds the account's lock for as long as it uses it."""
+        """Return the one writer; the caller holds the account's lock while it uses it."""
         if self._writer is None:
             self._writer = self._promoted() or self._connect(cache_kib=_WRITER_CACHE_KIB)
         self._writer_used_at = self._clock.monotonic()
         return self._writer
 
     def _promoted(self) -> sqlite3.Connection | None:
-        """An idle reader, which nobody but the writer has from now on: a delivery to an account at rest has just asked for its
-        quota, and to connect costs more than to look."""
+        """Turn an idle reader into the writer.
+
+        A delivery to an idle account has just queried its quota, and connecting costs more than a query.
+        """
         with self._lock:
             connection = self._readers.pop()[0] if self._readers else None
         if connection is not None:
@@ -191,7 +199,7 @@ class Index:
         return connection
 
     def make(self) -> sqlite3.Connection:
-        """A writer on a file that is made if need be; under the account's lock."""
+        """Return a writer, creating the file if need be; under the account's lock."""
         self.close_writer()
         self._writer = self._connect(cache_kib=_WRITER_CACHE_KIB, mode="rwc")
         self._writer_used_at = self._clock.monotonic()
@@ -219,7 +227,7 @@ class Index:
             self._writer = None
 
     def close_readers(self) -> None:
-        """Close idle readers now and busy ones when they come back."""
+        """Close idle readers now and busy ones when they are returned."""
         with self._lock:
             self._generation += 1
             idle, self._readers = self._readers, []
@@ -227,7 +235,7 @@ class Index:
             connection.close()
 
     def rest_readers(self, before: float) -> int:
-        """Close the readers that nobody has used since `before`; how many there were."""
+        """Close the readers unused since `before`; return how many."""
         with self._lock:
             idle = [reader for reader in self._readers if reader[1] < before]
             self._readers = [reader for reader in self._readers if reader[1] >= before]
@@ -237,15 +245,15 @@ class Index:
 
     @property
     def rests(self) -> bool:
-        """Whether neither the writer nor an idle reader is open."""
+        """Return whether neither the writer nor an idle reader is open."""
         return self._writer is None and not self._readers
 
     def writer_rests(self, before: float) -> bool:
-        """Whether there is a writer that nobody has asked for since `before`. A guess, where the lock is not held."""
+        """Return whether there is a writer unused since `before`; a guess unless the lock is held."""
         return self._writer is not None and self._writer_used_at < before
 
     def identity(self) -> int | None:
-        """The file's inode, None if there is none: a changed one means that somebody replaced the index."""
+        """Return the file's inode, None if there is none; a changed one means that the index was replaced."""
         try:
             return os.stat(self._path).st_ino
         except FileNotFoundError:

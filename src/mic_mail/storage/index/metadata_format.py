@@ -1,9 +1,9 @@
-"""Annotations (RFC 5464, METADATA) as they are kept: JSON in the row of a folder or account, and the sidecar beside the mail.
+"""Storage format of annotations (RFC 5464, METADATA): JSON in a row, and the sidecar beside the mail.
 
-Each belongs to everybody (`SHARED`) or to one person, whose address is the *holder*: two people who use one mailbox have
-private entries of their own. The sidecar is durable before a change is answered, so annotations survive the loss of the index,
-a power loss, a backup and a restore; only the row knows MODSEQs, and which entries were removed. Changes: metadata.py.
-Pure.
+The row is that of a folder or of the account. Each entry belongs to everybody (`SHARED`) or to one person, whose address is the
+*holder*: two people who use one mailbox have private entries of their own. The sidecar is durable before a change is answered,
+so annotations survive the loss of the index, a power loss, a backup and a restore; only the row knows MODSEQs, and which
+entries were removed. Changes: metadata.py. Pure.
 """
 
 import base64
@@ -15,20 +15,23 @@ from dataclasses import replace
 from mic_mail.storage.types import Annotation
 
 SHARED = ""
-"""The holder of what everybody sees."""
+"""The holder of shared entries."""
 
 _NAME = re.compile(r"/(?i:shared|private)(?:/[^\x00-\x1f/%*\x7f-\U0010ffff]+)+")
 
 
 def unpack(column: str | None) -> list[Annotation]:
-    """The entries of one row, removed ones included."""
+    """Return the entries of one row, removed ones included."""
     if column is None:
         return []
     return [Annotation(holder, name, _octets(value), modseq) for holder, name, modseq, value in json.loads(column)["entries"]]
 
 
 def pack(entries: Collection[Annotation]) -> str | None:
-    """The column for these; `modseq` stands in front of them, so that rows without news need not be unpacked."""
+    """Return the column for these entries.
+
+    `modseq` stands in front of them, so that unchanged rows need not be unpacked.
+    """
     rows = [[entry.holder, entry.name, entry.modseq, _as_json(entry.value)] for entry in entries]
     if not rows:
         return None
@@ -37,7 +40,7 @@ def pack(entries: Collection[Annotation]) -> str | None:
 
 
 def to_sidecar(column: str | None) -> dict[str, object]:
-    """Holder -> name -> value: what of a row must outlive the index."""
+    """Return holder -> name -> value: the part of a row that must outlive the index."""
     kept: dict[str, object] = {}
     for entry in unpack(column):
         if entry.value is not None:
@@ -48,9 +51,9 @@ def to_sidecar(column: str | None) -> dict[str, object]:
 
 
 def from_sidecar(kept: Mapping[str, object], modseq: int, known: str | None = None) -> str | None:
-    """The column that a sidecar tells of: `known` in which what differs has changed now.
+    """Return the column for a sidecar: `known`, with what differs marked as changed at `modseq`.
 
-    Whoever can write a sidecar must not choose what goes to clients: what is no entry is passed over.
+    A process that can write a sidecar must not choose what goes to clients: invalid entries are skipped.
     """
     before = {key_of(entry): entry for entry in unpack(known)}
     entries: dict[tuple[str, str], Annotation] = {}
@@ -67,28 +70,28 @@ def from_sidecar(kept: Mapping[str, object], modseq: int, known: str | None = No
 
 
 def held(column: str | None, holders: Collection[str]) -> list[Annotation]:
-    """What these holders have, in order of names."""
+    """Return these holders' entries, by name."""
     entries = [entry for entry in unpack(column) if entry.value is not None and entry.holder in holders]
     return sorted(entries, key=lambda entry: entry.name.lower())
 
 
 def newest_change(column: str | None) -> int:
-    """The MODSEQ of the last change, 0 where there never was one."""
+    """Return the MODSEQ of the last change, 0 where there never was one."""
     return int(json.loads(column)["modseq"]) if column is not None else 0
 
 
 def weight(entries: Iterable[Annotation]) -> int:
-    """Octets of names and values."""
+    """Return the octets of names and values."""
     return sum(len(entry.name) + len(entry.value) for entry in entries if entry.value is not None)
 
 
 def key_of(entry: Annotation) -> tuple[str, str]:
-    """Names are compared without case (RFC 5464 §3.2)."""
+    """Return the key of an entry: names are compared without case (RFC 5464 §3.2)."""
     return entry.holder, entry.name.lower()
 
 
 def _as_json(value: bytes | None) -> object:
-    """Text as it is, so that people can read it; other octets in base64."""
+    """Return text as it is, so that people can read it, and other octets in base64."""
     if value is None:
         return None
     try:

@@ -1,9 +1,9 @@
-"""Which folders sessions of this process have open, as far as that spares a publication's listeners something.
+"""The folders that sessions of this process have open, to spare those sessions queries.
 
-A session that has a folder open holds its `OpenFolder`. While one does, who publishes into the folder also says what that made
-of it (change_result.py), so that those sessions need not look; and claims the new messages as \\Recent for the first of them
-that is told (RFC 3501 §2.3.2), which would be a change of the account by each listening process else. What nobody took goes
-with the last session.
+A session that has a folder open holds its `OpenFolder`. Meanwhile a publication into the folder also computes its effect
+(change_result.py), so that those sessions need not query. It also claims the new messages as \\Recent for the first of them
+that is notified (RFC 3501 §2.3.2); otherwise each listening process would have to change the account for that. Claims that no
+session took are dropped with the last session.
 """
 
 from threading import Lock
@@ -18,17 +18,17 @@ class OpenFolder:
     def __init__(self) -> None:
         self._lock = Lock()
         self._claimed: list[tuple[int, int]] = []
-        """Ranges of UIDs, apart from each other: nobody may take them for as long as the folder is open (NOTIFY)."""
+        """Disjoint ranges of UIDs; they may stay untaken for as long as the folder is open (NOTIFY)."""
 
     def claim(self, first: int, last: int) -> None:
-        """These UIDs are \\Recent for whoever takes them."""
+        """Claim these UIDs as \\Recent for the next caller of `take`."""
         with self._lock:
             if self._claimed and self._claimed[-1][1] + 1 == first:
                 first, _ = self._claimed.pop()
             self._claimed.append((first, last))
 
     def take(self) -> tuple[tuple[int, int], ...]:
-        """What was claimed for the caller and nobody else."""
+        """Return the UIDs claimed for the caller alone, and remove them."""
         if not self._claimed:
             return ()
         with self._lock:
@@ -37,14 +37,17 @@ class OpenFolder:
 
 
 class Presences:
-    """Of all folders that sessions of this process have open."""
+    """All folders that sessions of this process have open."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._present: WeakValueDictionary[tuple[int, int, bool], OpenFolder] = WeakValueDictionary()
 
     def enter(self, account_id: int, folder_id: int, *, claims: bool) -> OpenFolder:
-        """To be held while the folder is open; `claims`: by a session to which new messages can be \\Recent."""
+        """Register a session, which holds the result while the folder is open.
+
+        `claims`: new messages can be \\Recent for the session.
+        """
         with self._lock:
             presence = self._present.get((account_id, folder_id, claims))
             if presence is None:
@@ -52,11 +55,11 @@ class Presences:
             return presence
 
     def claimant(self, account_id: int, folder_id: int) -> OpenFolder | None:
-        """Of sessions to which new messages can be \\Recent, if there is one."""
+        """Return the open folder of sessions to which new messages can be \\Recent, if there is one."""
         with self._lock:
             return self._present.get((account_id, folder_id, True))
 
     def is_open(self, account_id: int, folder_id: int) -> bool:
-        """Whether any session has the folder open."""
+        """Return whether any session has the folder open."""
         with self._lock:
             return any((account_id, folder_id, claims) in self._present for claims in (True, False))

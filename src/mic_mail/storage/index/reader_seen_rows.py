@@ -1,7 +1,7 @@
-"""Who has a \\Seen of their own in an account, and what each has seen: the rows, and what they make of a folder's.
+"""The readers with their own \\Seen in an account, the rows of what each has seen, and their use.
 
-In: a connection in a transaction or snapshot. Out: a `Reader`, or None where the common state is what the person sees; rows of
-a folder as that reader sees them. How these rows come and go, and why: seen.py.
+In: a connection in a transaction or snapshot. Out: a `Reader`, or None where the person sees the common state; rows of a folder
+as that reader sees them. The life of these rows and the reasons: seen.py.
 """
 
 import json
@@ -19,7 +19,7 @@ from mic_mail.storage.index.connection import Statement, among, uid_list
 from mic_mail.storage.types import SEEN, FolderInfo, FolderView, Row
 
 State = tuple[int, int]
-"""Whether it is seen, and the MODSEQ under which it became so; no state is the same as `NEVER`."""
+"""(seen, MODSEQ of the change); no state is the same as `NEVER`."""
 NEVER: State = (0, 0)
 
 _A = schema.account.c
@@ -46,7 +46,7 @@ _READERS = Statement(
 _STATES_AMONG = Statement(select(_S.uid, _S.seen, _S.modseq).where(*_HERE, among(_S.uid)))
 _STATES_SINCE = Statement(select(_S.uid, _S.seen, _S.modseq).where(*_HERE, _S.modseq > bindparam("since")))
 _SEEN_UIDS = Statement(select(func.json_group_array(_S.uid)).where(*_HERE, _S.seen == literal_column("1")))
-"""As JSON: a third of the time that rows take (reader.py)."""
+"""UIDs as JSON, which takes a third of the time of rows (reader.py)."""
 _TALLIES = Statement(
     select(_L.folder_id, _L.seen, _L.modseq).where(_L.account_id == bindparam("account"), _L.reader_id == bindparam("reader"))
 )
@@ -76,7 +76,7 @@ _KEY = ["account_id", "reader_id", "folder_id", "uid"]
 
 
 def _or_changed(statement: Insert) -> Insert:
-    """No OR REPLACE: see the triggers in schema.py."""
+    """Make an INSERT an upsert, without OR REPLACE: see the triggers in schema.py."""
     new = statement.excluded
     return statement.on_conflict_do_update(index_elements=_KEY, set_={"seen": new.seen, "modseq": new.modseq})
 
@@ -146,30 +146,33 @@ _STRAY = Statement(
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A person with a \\Seen of their own in one account."""
+    """A person with their own \\Seen in one account."""
 
     account_id: int
     reader_id: int
     person: str
-    """The address with which the person signs in; of the mailbox's own sign-in its address."""
+    """The address with which the person signs in; for the mailbox's own sign-in, its address."""
     begun_modseq: int
-    """No message is older for this reader: what a mail program remembers from before counts for nothing (RFC 7162 §3.1)."""
+    """Lowest MODSEQ of any message for this reader.
+
+    So a mail program that remembers an earlier state has to resynchronise (RFC 7162 §3.1).
+    """
 
 
 def find(connection: sqlite3.Connection, account_id: int, person: str | None) -> Reader | None:
-    """The reader, None where the common state is what the person sees."""
+    """Return the reader, or None where the person sees the common state."""
     row = None if person is None else _FIND.on(connection, account=account_id, person=person).fetchone()
     return None if row is None or not row[0] or row[1] is None else Reader(account_id, *row[1:])
 
 
 def has_to_begin(connection: sqlite3.Connection, account_id: int, person: str) -> bool:
-    """Whether each has their own here, and this person has none yet."""
+    """Return whether readers have their own \\Seen here, and this person has none yet."""
     row = _FIND.on(connection, account=account_id, person=person).fetchone()
     return row is not None and bool(row[0]) and row[1] is None
 
 
 def all_readers(connection: sqlite3.Connection, account_id: int) -> list[Reader]:
-    """By address."""
+    """Return all readers, by address."""
     return [Reader(account_id, *row) for row in _READERS.on(connection, account=account_id)]
 
 
@@ -177,27 +180,27 @@ def all_readers(connection: sqlite3.Connection, account_id: int) -> list[Reader]
 
 
 def states(connection: sqlite3.Connection, reader: Reader, folder_id: int, uids: Iterable[int]) -> dict[int, State]:
-    """By UID, of these messages; those that are not there were never seen."""
+    """Return the reader's states of these messages by UID; messages without one were never seen."""
     here = {"account": reader.account_id, "reader": reader.reader_id, "folder": folder_id}
     rows = _STATES_AMONG.on(connection, **here, uids=uid_list(uids))
     return {uid: (seen, modseq) for uid, seen, modseq in rows}
 
 
 def states_since(connection: sqlite3.Connection, reader: Reader, folder_id: int, since: int) -> dict[int, State]:
-    """Those that the reader has changed after a MODSEQ."""
+    """Return the states that the reader has changed after a MODSEQ."""
     rows = _STATES_SINCE.on(connection, account=reader.account_id, reader=reader.reader_id, folder=folder_id, since=since)
     return {uid: (seen, modseq) for uid, seen, modseq in rows}
 
 
 def seen_uids(connection: sqlite3.Connection, reader: Reader, folder_id: int) -> list[int]:
-    """Ascending."""
+    """Return the UIDs that the reader has seen, ascending."""
     here = {"account": reader.account_id, "reader": reader.reader_id, "folder": folder_id}
     (uids,) = _SEEN_UIDS.on(connection, **here).fetchone()
     return sorted(json.loads(uids))
 
 
 def as_seen(rows: Iterable[Row], known: Mapping[int, State], reader: Reader) -> list[Row]:
-    """Rows of the index as the reader sees them."""
+    """Return rows of the index as the reader sees them."""
     begun = reader.begun_modseq
     found: list[Row] = []
     for uid, flags, modseq, size in rows:
@@ -207,7 +210,7 @@ def as_seen(rows: Iterable[Row], known: Mapping[int, State], reader: Reader) -> 
 
 
 def view_as_seen(connection: sqlite3.Connection, reader: Reader, common: FolderView) -> FolderView:
-    """All of a folder as the reader sees it."""
+    """Return a whole folder as the reader sees it."""
     here = {"account": reader.account_id, "reader": reader.reader_id, "folder": common.info.folder_id}
     seen = set(seen_uids(connection, reader, common.info.folder_id))
     flags = array(
@@ -221,19 +224,22 @@ def view_as_seen(connection: sqlite3.Connection, reader: Reader, common: FolderV
 
 
 def info_as_seen(connection: sqlite3.Connection, reader: Reader, info: FolderInfo) -> FolderInfo:
-    """A folder as the reader sees it."""
+    """Return a folder's info as the reader sees it."""
     row = _TALLY_HERE.on(connection, account=reader.account_id, reader=reader.reader_id, folder=info.folder_id).fetchone()
     return with_tally(info, row, reader)
 
 
 def tallies(connection: sqlite3.Connection, reader: Reader) -> dict[int, State]:
-    """How many messages of each folder the reader has seen, and the MODSEQ of the last change; folders without are left out."""
+    """Return, by folder, how many messages the reader has seen, and the MODSEQ of the last change.
+
+    Folders without a tally are left out.
+    """
     rows = _TALLIES.on(connection, account=reader.account_id, reader=reader.reader_id)
     return {folder_id: (seen, modseq) for folder_id, seen, modseq in rows}
 
 
 def with_tally(info: FolderInfo, tally: State | None, reader: Reader) -> FolderInfo:
-    """The same with what `tallies` gave for it."""
+    """Return a folder's info with its entry of `tallies`."""
     seen, modseq = tally or NEVER
     highest = max(info.highest_modseq, modseq, reader.begun_modseq)
     return info._replace(unseen=info.messages - seen, highest_modseq=highest, own_seen=True)
@@ -243,7 +249,7 @@ def with_tally(info: FolderInfo, tally: State | None, reader: Reader) -> FolderI
 
 
 def add_reader(connection: sqlite3.Connection, account_id: int, person: str, begun_modseq: int) -> Reader:
-    """One who has seen what the common state says."""
+    """Add a reader who has seen what the common state says."""
     highest = max((reader.reader_id for reader in all_readers(connection, account_id)), default=0)
     reader = Reader(account_id, highest + 1, person, begun_modseq)
     _ADD_READER.on(connection, account_id=account_id, reader_id=reader.reader_id, person=person, begun_modseq=begun_modseq)
@@ -263,7 +269,7 @@ def set_states(
     changes: Collection[tuple[int, int]],
     modseq: int,
 ) -> None:
-    """(uid, seen) of these readers, and that their sidecars lag behind."""
+    """Set (uid, seen) for these readers, and mark their sidecars as pending."""
     if not changes:
         return
     for reader in readers:
@@ -273,7 +279,7 @@ def set_states(
 
 
 def take_ranges(connection: sqlite3.Connection, reader: Reader, folder_id: int, seen: Iterable[tuple[int, int]]) -> None:
-    """Exactly the messages of the folder that lie in these ranges of UIDs are seen."""
+    """Make exactly the messages in these ranges of UIDs seen in the folder."""
     here = {"account": reader.account_id, "reader": reader.reader_id, "folder": folder_id}
     _DROP_HERE.on(connection, **here)
     _SET_THOSE_THERE.on_each(connection, ({**here, "low": low, "high": high} for low, high in seen))
@@ -282,14 +288,14 @@ def take_ranges(connection: sqlite3.Connection, reader: Reader, folder_id: int, 
 def carry(
     connection: sqlite3.Connection, account_id: int, folder_id: int, target_id: int, pairs: Iterable[tuple[int, int]]
 ) -> None:
-    """Who has seen a message (old UID) has seen its copy in the target (new UID)."""
+    """Copy the seen state of messages (old UID) to their copies in the target (new UID), for all readers."""
     here = {"account": account_id, "folder": folder_id, "target": target_id}
     _CARRY.on_each(connection, ({**here, "old": old, "new": new} for old, new in pairs))
     owe(connection, account_id, target_id)
 
 
 def drop_states(connection: sqlite3.Connection, account_id: int, folder_id: int, uids: Iterable[int] | None) -> None:
-    """Of messages that are gone, or (None) of a folder that is."""
+    """Delete the states of removed messages, or (None) of a removed folder."""
     if uids is None:
         _DROP_IN_FOLDER.on(connection, account=account_id, folder=folder_id)
         _DROP_TALLIES_IN_FOLDER.on(connection, account=account_id, folder=folder_id)
@@ -299,12 +305,12 @@ def drop_states(connection: sqlite3.Connection, account_id: int, folder_id: int,
 
 
 def stray(connection: sqlite3.Connection, account_id: int) -> list[tuple[int, int]]:
-    """(folder, uid) of states without a message."""
+    """Return (folder, uid) of states without a message."""
     return _STRAY.on(connection, account=account_id).fetchall()
 
 
 def put_right(connection: sqlite3.Connection, account_id: int, *, check: bool) -> int:
-    """How many tallies differ from a recount; they are right afterwards unless `check`."""
+    """Return how many tallies differ from a recount; correct them unless `check`."""
     counted = {(reader, folder): (seen, at) for reader, folder, seen, at in _COUNTED.on(connection, account=account_id)}
     known = {(reader, folder): (seen, at) for reader, folder, seen, at in _ALL_TALLIES.on(connection, account=account_id)}
     wrong = 0
@@ -322,13 +328,13 @@ def put_right(connection: sqlite3.Connection, account_id: int, *, check: bool) -
 
 
 def owe(connection: sqlite3.Connection, account_id: int, folder_id: int, readers: Iterable[Reader] | None = None) -> None:
-    """The sidecars of these readers, or of all, have to be written anew."""
+    """Mark the sidecars of these readers, or of all, to be rewritten."""
     for reader in all_readers(connection, account_id) if readers is None else readers:
         _OWE.on(connection, account_id=account_id, folder_id=folder_id, reader_id=reader.reader_id)
 
 
 def pending_sidecars(connection: sqlite3.Connection, account_id: int, most: int) -> list[tuple[int, int]]:
-    """(folder, reader) of sidecars that lag behind."""
+    """Return (folder, reader) of pending sidecars."""
     return _OWED.on(connection, account=account_id, most=most).fetchall()
 
 

@@ -1,4 +1,4 @@
-"""Rows of the index as values, and the statements that several rooms of the store share."""
+"""Rows of the index as values, and the statements that several modules of the store share."""
 
 import json
 import sqlite3
@@ -35,13 +35,13 @@ class AccountRow:
     messages: int
     boot_id: str
     metadata: str | None = None
-    """Annotations as `annotations.pack` writes them."""
+    """Annotations as `metadata_format.pack` writes them."""
     seen_each: int = 0
-    """1: every reader has a \\Seen of their own (seen.py); the flag in `message` is then the common state beside."""
+    """1: every reader has their own \\Seen (seen.py), and the flag in `message` is the common state."""
 
     @property
     def values(self) -> tuple[Any, ...]:
-        """All of it, to see whether anything has changed."""
+        """All values, to detect changes."""
         values: tuple[Any, ...] = _ACCOUNT_VALUES(self)
         return values
 
@@ -73,15 +73,15 @@ class FolderRow:
     new_mtime_ns: int
     deleted_at_us: int | None
     metadata: str | None = None
-    """Annotations as `annotations.pack` writes them."""
+    """Annotations as `metadata_format.pack` writes them."""
 
     @property
     def key(self) -> tuple[str, int | None, str | None]:
-        """What is seldom changed and dear to write (`_KEYED_FIELDS`)."""
+        """The fields that seldom change and cost much to write (`_KEYED_FIELDS`)."""
         return self.name, self.deleted_at_us, self.metadata
 
     def count(self, flags: int, size: int, times: int = 1) -> None:
-        """Take a message with these flags into the counters, or out of them (`times` -1)."""
+        """Add a message with these flags to the counters, or subtract it (`times` -1)."""
         self.messages += times
         self.octets += times * size
         if not flags & SEEN:
@@ -153,8 +153,10 @@ _UPDATE_FOLDER = RowStatement(
     _FOLDER_FIELDS[2:],
 )
 _KEYED_FIELDS = ("name", "deleted_at_us", "metadata")
-"""What the index of names is made of: SQLite writes its page anew whenever one of them is set, changed or not; and annotations,
-which may be long."""
+"""Fields that `write_counters` leaves out.
+
+SQLite rewrites the page of the name index whenever one of its columns is set, changed or not; annotations may be long.
+"""
 _UPDATE_COUNTERS = RowStatement(
     update(schema.folder).where(_F.account_id == bindparam("account_id"), _F.folder_id == bindparam("folder_id")),
     [name for name in _FOLDER_FIELDS[2:] if name not in _KEYED_FIELDS],
@@ -170,7 +172,7 @@ def read_account(connection: sqlite3.Connection, account_id: int) -> AccountRow 
 def read_account_and_folder(
     connection: sqlite3.Connection, account_id: int, folder_id: int
 ) -> tuple[AccountRow | None, FolderRow | None]:
-    """Both at once; the folder may be a deleted one."""
+    """Read both rows in one query; the folder may be a deleted one."""
     row = _SELECT_BOTH.on(connection, account=account_id, folder=folder_id).fetchone()
     if row is None:
         return None, None
@@ -183,7 +185,7 @@ def write_account(connection: sqlite3.Connection, row: AccountRow, *, new: bool 
 
 
 def read_folder(connection: sqlite3.Connection, account_id: int, folder_id: int) -> FolderRow | None:
-    """The folder, a deleted one included."""
+    """Return the folder, a deleted one included."""
     row = _SELECT_FOLDER.on(connection, account=account_id, folder=folder_id).fetchone()
     return FolderRow(*row) if row else None
 
@@ -194,17 +196,17 @@ def read_folder_named(connection: sqlite3.Connection, account_id: int, name: str
 
 
 def read_folders(connection: sqlite3.Connection, account_id: int) -> list[FolderRow]:
-    """All folders that are not deleted, by name."""
+    """Return all folders that are not deleted, by name."""
     return [FolderRow(*row) for row in _SELECT_LIVE.on(connection, account=account_id)]
 
 
 def read_all_folders(connection: sqlite3.Connection, account_id: int) -> list[FolderRow]:
-    """Deleted ones too, by age."""
+    """Return all folders, deleted ones too, by age."""
     return [FolderRow(*row) for row in _SELECT_ALL.on(connection, account=account_id)]
 
 
 def write_counters(connection: sqlite3.Connection, row: FolderRow) -> None:
-    """A folder that is called as before and has not been deleted or brought back: one page less than `write_folder`."""
+    """Write a folder that is not renamed, deleted or restored: one page less than `write_folder`."""
     _UPDATE_COUNTERS.on(connection, row)
 
 

@@ -1,22 +1,22 @@
 """The tables of an account's index, and its version.
 
-Every table and key carries `account_id`, also where one SQLite file holds one account: with PostgreSQL one database holds all.
+Every table and key carries `account_id`, even while one SQLite file holds one account: with PostgreSQL one database holds all.
 
     account       the counters: serial of the last recorded change, MODSEQ, marks, quota; the boot it was last written under
-    folder        one row a folder, deleted ones included while they can be brought back
-    message       narrow, one row a message in a folder: what list scans need, and its file's name
-    email         wide, one row a message *content*: the answers ready to send; COPY shares it, MOVE keeps it (`refs` counts)
-    ordering      what SORT and THREAD compare of a content; made when they first ask, so it may be missing (decision 0045)
+    folder        one row for each folder, deleted ones included while they can be restored
+    message       narrow, one row for each message in a folder: what list scans need, and its file's name
+    email         wide, one row for each *content*: answers ready to send; COPY shares it, MOVE keeps it (`refs` counts)
+    ordering      what SORT and THREAD compare of a content; made at the first request, so it may be missing (decision 0045)
     tombstone     UIDs that vanished: with `email_pk` and `name` while readable, after that as history for QRESYNC
     delivery      origins of deliveries seen (idempotency)
     subscription  names, which outlive folders
-    reader        who has a \\Seen of their own in this account (decision 0035); empty in a personal one, as the next three are
-    seen          what a reader has read, or has marked as unread again, and under which MODSEQ
-    seen_tally    how many that are in each folder, and the newest MODSEQ; kept by triggers, since counting takes 1 ms in 10,000
-    seen_unwritten  whose sidecar of a folder lags behind
+    reader        people with their own \\Seen in this account (decision 0035); empty in a personal one, like the next three
+    seen          messages that a reader has read, or marked as unread again, and the MODSEQ of that
+    seen_tally    their number in each folder, and the newest MODSEQ; kept by triggers, since counting takes 1 ms in 10,000
+    seen_unwritten  folders and readers whose sidecar lags behind
 
-A change raises `INDEX_VERSION`; an older index is migrated at open if `MIGRATIONS` has the way, else rebuilt
-from the store, so versions N and N+1 must differ by additions only.
+A change raises `INDEX_VERSION`; an older index is migrated at open if `MIGRATIONS` has the steps, else rebuilt from the store,
+so versions N and N+1 must differ by additions only.
 """
 
 import sqlite3
@@ -40,7 +40,10 @@ _TRIGGERS = (
     """CREATE TRIGGER seen_went AFTER DELETE ON seen WHEN old.seen = 1 BEGIN UPDATE seen_tally SET seen = seen - 1
             WHERE account_id = old.account_id AND reader_id = old.reader_id AND folder_id = old.folder_id; END""",
 )
-"""Whatever changes `seen` must not say OR REPLACE: SQLite would not tell the triggers of what is replaced."""
+"""Triggers that keep `seen_tally`.
+
+No statement that changes `seen` may use OR REPLACE: SQLite would not run the triggers for replaced rows.
+"""
 
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     1: [
@@ -63,7 +66,7 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         *_TRIGGERS,
     ],
 }
-"""From version n to n+1: statements that only add."""
+"""Statements from version n to n+1; they only add."""
 
 metadata = MetaData()
 
@@ -156,7 +159,7 @@ email = Table(
     Column("message_id", LargeBinary, nullable=False),
     Column("preview", Text),
     Column("parts", LargeBinary, nullable=False),
-    Column("header", LargeBinary),  # last: long ones lie on overflow pages, which list scans then never touch
+    Column("header", LargeBinary),  # last: long headers lie on overflow pages, which list scans then never touch
     PrimaryKeyConstraint("account_id", "email_pk"),
 )
 
@@ -277,7 +280,7 @@ def create(connection: sqlite3.Connection) -> None:
 
 @cache
 def _making() -> tuple[str, ...]:
-    """Compiled once: that takes a quarter of the time in which a new account's store is made."""
+    """Compile the statements once: that takes a quarter of the time to make a new account's store."""
     dialect = sqlite.dialect()
     made: list[str] = []
     for table in metadata.sorted_tables:
@@ -288,13 +291,13 @@ def _making() -> tuple[str, ...]:
 
 
 def is_current(connection: sqlite3.Connection) -> bool:
-    """Whether this is an index, and of this version."""
+    """Return whether this is an index, and of this version."""
     stamps = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
     return stamps == [APPLICATION_ID, INDEX_VERSION]
 
 
 def bring_up(connection: sqlite3.Connection) -> int:
-    """All steps that there are from the version of this index on; the version reached."""
+    """Run all available steps from this index's version on; return the version reached."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     while version < INDEX_VERSION and version in MIGRATIONS:
         version = migrate(connection, version)
@@ -302,7 +305,7 @@ def bring_up(connection: sqlite3.Connection) -> int:
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> int:
-    """One step up, in a transaction of its own; the version reached."""
+    """Run one step, in a transaction of its own; return the version reached."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         for statement in MIGRATIONS[version]:
@@ -310,6 +313,6 @@ def migrate(connection: sqlite3.Connection, version: int) -> int:
         connection.execute(f"PRAGMA user_version = {version + 1}")
         connection.execute("COMMIT")
     finally:
-        if connection.in_transaction:  # SQLite has rolled back itself where the disk is full
+        if connection.in_transaction:  # SQLite itself has rolled back where the disk is full
             connection.execute("ROLLBACK")
     return version + 1

@@ -1,11 +1,11 @@
-"""The flag arrays of folders that sessions of this process look at: shared, never written to, evicted by octets.
+"""Views of the folders that sessions of this process have open: shared, immutable, evicted by octets.
 
-A view belongs to one state of one folder. A newer state is made from it and the changes since, as new arrays, so that
-thousands of sessions can hold the same object by reference and each keeps a consistent one for as long as it likes.
+A view belongs to one state of one folder. A newer state is made from it and the changes since, as new arrays, so that thousands
+of sessions can hold the same object by reference, and each keeps a consistent one for as long as it likes.
 
 Beside the newest view lie the steps that led to it, and the account's change mark from when it was known to be the newest.
-While that mark stands, whoever knew the folder at the beginning of one of the steps learns from memory what happened since
-(`recall`): only the first session of a process that looks asks the index, and none where this process made the change.
+While that mark stands, a session that knew the folder at the beginning of one of the steps gets the changes since from memory
+(`changes_since`). So only the first session of a process queries the index, and none where this process made the change.
 """
 
 from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12
@@ -22,15 +22,15 @@ from mic_mail.storage.types import Changes, FolderDelta, FolderInfo, FolderView,
 
 _MOST_STEPS = 64
 _MOST_ROWS = 512
-"""Of all steps to one view together; a step of more is not kept."""
+"""Limit of the rows of all steps to one view; a step with more is not kept."""
 _ROW_OCTETS = 200
 
 
 class _Step(NamedTuple):
-    """What happened to a folder from one of its states to the next that was looked at."""
+    """The changes of a folder from one of its queried states to the next."""
 
     until: int
-    """HIGHESTMODSEQ of the next."""
+    """HIGHESTMODSEQ of the next state."""
     changed: Sequence[Row]
     vanished: Sequence[int]
 
@@ -43,11 +43,11 @@ class _Step(NamedTuple):
 class _Kept:
     view: FolderView
     steps: dict[int, _Step] = field(default_factory=dict)
-    """By the HIGHESTMODSEQ at which they begin, oldest first."""
+    """Steps by the HIGHESTMODSEQ at which they begin, oldest first."""
     rows: int = 0
     account_modseq: int = 0
     mark: int = 0
-    """The account's change mark while which stands `view` is the newest; 0: not known."""
+    """The account's change mark while `view` is the newest; 0: not known."""
 
     @property
     def octets(self) -> int:
@@ -62,7 +62,7 @@ class _Kept:
             self.rows -= self.steps.pop(next(iter(self.steps))).rows
 
     def since(self, modseq: int) -> Changes | None:
-        """What happened from that state to `view`; None: not known any more."""
+        """Return the changes from that state to `view`; None: not known any more."""
         info = self.view.info
         changed: dict[int, Row] = {}
         vanished: set[int] = set()
@@ -78,7 +78,10 @@ class _Kept:
 
 
 class ViewCache:
-    """Views by account, folder and reader ("": the common state), least recently used out first; safe from any thread."""
+    """Views by account, folder and reader ("": the common state), least recently used evicted first.
+
+    Safe from any thread.
+    """
 
     def __init__(self, max_octets: int) -> None:
         self._max_octets = max_octets
@@ -105,7 +108,10 @@ class ViewCache:
         changed: Sequence[Row] = (),
         vanished: Sequence[int] = (),
     ) -> None:
-        """Keep this one, unless a newer one is there. `after`: the view from which it was made, with these changes."""
+        """Cache this view, unless a newer one is cached.
+
+        `after`: the view from which it was made, with these changes.
+        """
         key = (account_id, folder_id, person)
         with self._lock:
             before = self._views.get(key)
@@ -124,15 +130,17 @@ class ViewCache:
                 self._drop(next(iter(self._views)))
 
     def confirm_current(self, account_id: int, folder_id: int, view: FolderView, account_modseq: int, mark: int) -> None:
-        """This one of everybody's is the newest for as long as this change mark stands."""
+        """Record that this view of the common state is the newest while this change mark stands."""
         with self._lock:
             kept = self._views.get((account_id, folder_id, ""))
             if mark and kept is not None and kept.view is view:
                 kept.account_modseq, kept.mark = account_modseq, mark
 
     def changes_since(self, account_id: int, folder_id: int, since: int, mark: int) -> FolderDelta | None:
-        """What happened to a folder after HIGHESTMODSEQ `since`, the account's change mark being `mark` now; the same for
-        everybody. None: the index has to be asked."""
+        """Return the folder's changes after HIGHESTMODSEQ `since`, or None where the index must be queried.
+
+        `mark` is the account's change mark now. The result is of the common state, the same for every session.
+        """
         with self._lock:
             kept = self._views.get((account_id, folder_id, ""))
             if kept is None or not mark or kept.mark != mark:
@@ -143,13 +151,16 @@ class ViewCache:
             return None if changes is None else FolderDelta(kept.account_modseq, kept.view, changes, mark)
 
     def changes(self, account_id: int, folder_id: int, since: int, view: FolderView) -> Changes | None:
-        """What happened from HIGHESTMODSEQ `since` to `view`; None: not known, or `view` is not everybody's newest here."""
+        """Return the changes from HIGHESTMODSEQ `since` to `view`, or None.
+
+        None: they are not known, or `view` is not the newest cached view of the common state.
+        """
         with self._lock:
             kept = self._views.get((account_id, folder_id, ""))
             return kept.since(since) if kept is not None and kept.view is view else None
 
     def forget(self, account_id: int) -> None:
-        """Drop an account's views: its index was made anew."""
+        """Drop an account's views, because its index was rebuilt."""
         with self._lock:
             for key in [key for key in self._views if key[0] == account_id]:
                 self._drop(key)
@@ -164,7 +175,7 @@ def octets_of(view: FolderView) -> int:
 
 
 def with_changes(view: FolderView, info: FolderInfo, changed: Sequence[Row], vanished: Sequence[int]) -> FolderView:
-    """The view after these changes (both lists ascending by UID)."""
+    """Return the view after these changes (both lists ascending by UID)."""
     if not changed and not vanished:
         return replace(view, info=info)
     uids, flags, modseqs, sizes = view.uids[:], view.flags[:], view.modseqs[:], view.sizes[:]
@@ -183,7 +194,7 @@ def with_changes(view: FolderView, info: FolderInfo, changed: Sequence[Row], van
 
 
 def before_uid(view: FolderView, uid: int) -> FolderView:
-    """The part of a view below a UID; the view itself where that is all of it."""
+    """Return the part of a view below a UID; the view itself where that is all of it."""
     at = bisect_left(view.uids, uid)
     if at == len(view.uids):
         return view
@@ -193,7 +204,7 @@ def before_uid(view: FolderView, uid: int) -> FolderView:
 def _without(
     vanished: Sequence[int], uids: array[int], *columns: array[int]
 ) -> tuple[array[int], array[int], array[int], array[int]]:
-    """Copy what stays, run by run between the UIDs that are gone."""
+    """Copy what stays, run by run between the removed UIDs."""
     kept_uids = array(uids.typecode)
     kept = [array(column.typecode) for column in columns]
     start = 0
