@@ -1,4 +1,4 @@
-"""A column beside a list of UIDs, brought up to date: what was known of a message is kept, what is not is asked for."""
+"""A column beside a list of UIDs, updated: known values are reused, missing ones requested."""
 
 from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12
 
@@ -7,7 +7,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Mapping, Sequence
 
 SLICE_MESSAGES = 10_000
-"""Asked for at once; larger lists and dictionaries keep the interpreter for too long when they are made or dropped."""
+"""Messages of one request.
+
+Larger lists and dictionaries hold the interpreter for too long when they are made or dropped.
+"""
 
 
 def aligned(
@@ -18,11 +21,12 @@ def aligned(
     *,
     missing: int,
 ) -> Generator[None, None, array[int]]:
-    """The values of `uids` (ascending, as `known_uids`, whose values are `known`), with a pause between two slices.
+    """Compute the values of `uids`, yielding between two slices.
 
-    `ask` is given the UIDs that are not known; `missing` is the value of those that it tells nothing of.
+    `uids` are ascending, as are `known_uids`, whose values are `known`. `ask` is called with the UIDs that are not known;
+    `missing` is the value of those that it returns nothing for.
     """
-    first = len(known_uids) if known_uids == uids[: len(known_uids)] else 0  # mostly only new ones are missing
+    first = len(known_uids) if known_uids == uids[: len(known_uids)] else 0  # usually only new ones are missing
     values = known[:first]
     for start in range(first, len(uids), SLICE_MESSAGES):
         if start > first:

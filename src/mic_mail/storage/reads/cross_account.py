@@ -1,12 +1,12 @@
-"""Messages of one account on their way into another: staged there as second names of their files, with what the index knows.
+"""Staging messages of one account in another: hard links to their files, with the index's answers.
 
-In: two stores, a folder of the first, UIDs. Out: `StagedCopy` messages, durable and seen by nobody until the other account
-publishes them (publish.py). The first account is only read; whatever happens in between, its messages stay where they are. A
-copy in another account is a message of its own there: another base name, hence another EMAILID (RFC 8474 §5.1 asks for the same
-one within an account only).
+In: two stores, a folder of the first, UIDs. Out: `StagedCopy` messages, durable and invisible until the other account publishes
+them (publish.py). The first account is only read; whatever happens in between, its messages stay where they are. A copy in
+another account is a message of its own: another base name, hence another EMAILID (RFC 8474 §5.1 asks for the same one within an
+account only).
 
-Two accounts are never locked at once. So a move between accounts is a publication there and then an expunge here: a kill in
-between leaves the message in both, never in neither.
+Two accounts are never locked at the same time. So a move between accounts is a publication there and then an expunge here: a
+kill in between leaves the message in both, never in neither.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,10 @@ _ANSWERS: tuple[Column, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class StagedCopy:
-    """One message and the delivery that publishes it elsewhere; `discard` the staged file of what is not published."""
+    """One message and the delivery that publishes it elsewhere.
+
+    Call `discard` on the staged file of a message that is not published.
+    """
 
     uid: int
     delivery: Delivery
@@ -48,11 +51,11 @@ def stage_copies(
     allowed: int,
     person: str | None = None,
 ) -> list[StagedCopy]:
-    """Stage these messages in `target`, ascending by UID, with those of their flags that are `allowed`, as `person` sees them.
+    """Stage these messages in `target`, ascending by UID, with `allowed` flags as `person` sees them.
 
-    Those that are there; with `every`, `NoSuchMessage` and nothing is staged unless all are.
+    Missing ones are skipped; with `every`, nothing is staged and `NoSuchMessage` is raised unless all are there.
     """
-    target.ensure_open()  # before the lock: to open a store takes its own
+    target.ensure_open()  # before the lock: opening a store takes the store's own lock
     linked: list[tuple[int, StagedFile, int, tuple[str, ...]]] = []
     try:
         with writing(store) as write:
@@ -66,11 +69,11 @@ def stage_copies(
                 staged = stage_link(target, f"{cur}/{present[row.name]}", durable=False)
                 keywords = tuple(keywords_of(folder, row.flags)) if allowed & KEYWORD_FLAGS else ()
                 linked.append((row.uid, staged, flags & SYSTEM_FLAGS & allowed, keywords))
-            # Under the lock: what is expunged behind it may be kept for no time at all (`storage.expunge_keep`).
+            # Under the lock: retention of expunged messages may be zero (`storage.expunge_keep`).
             wanted = [uid for uid, *_ in linked]
             kept = {row[0]: row[1:] for row in reader.rows(store, folder_id, wanted, ("uid", "internaldate_us", *_ANSWERS))}
         for _, staged, _, _ in linked:
-            staged.finish()  # outside the lock; the journal may still be all that answers for the content (journal.py)
+            staged.finish()  # outside the lock; until here the content may be durable by the journal alone (journal.py)
         return [
             StagedCopy(uid, Delivery(staged, _answers(kept[uid][1:]), flags, keywords, kept[uid][0]))
             for uid, staged, flags, keywords in linked
@@ -82,7 +85,10 @@ def stage_copies(
 
 
 def _answers(values: tuple[object, ...]) -> Answers:
-    """What the index keeps, as it was rendered; bare line ends were judged when the message arrived."""
+    """Return the index's answers as they were rendered.
+
+    Bare line ends were judged when the message arrived.
+    """
     found = dict(zip(_ANSWERS, values, strict=True))
     found["preview"] = found["preview"] or ""
     thread = cast("str | None", found.pop("thread_id"))

@@ -1,8 +1,8 @@
-"""What happened to the folders of an account since a MODSEQ: made, renamed, deleted, or messages changed in them.
+"""Changes of an account's folders since a MODSEQ: made, renamed, deleted, or messages changed in them.
 
-In: a MODSEQ, and the MODSEQs of changes that the caller made itself. Out: `FolderChanges`, read in one snapshot. The folder
-table is walked by SQLite and only rows that moved become values: 9,000 folders of which none moved cost 2.7 ms, all of them as
-values 19 ms, seven folders 0.03 ms.
+In: a MODSEQ, and the MODSEQs of changes that the caller made itself. Out: `FolderChanges`, read in one snapshot. SQLite walks
+the folder table and only changed rows become values: 9,000 folders of which none changed cost 2.7 ms, all of them as values 19
+ms, seven folders 0.03 ms.
 """
 
 import sqlite3
@@ -57,9 +57,9 @@ _MOVED_OUT = Statement(
 def folder_changes(
     store: Store, since: int, own: Collection[int], *, subscriptions: bool, person: str | None = None
 ) -> FolderChanges:
-    """What happened after MODSEQ `since`; `own` are MODSEQs of the caller's changes. From 0 it is all folders there are.
+    """Return the changes after MODSEQ `since`; from 0 that is all folders.
 
-    `person`: whose \\Seen counts, where each reader has their own.
+    `own`: MODSEQs of the caller's changes. `person`: whose \\Seen counts, where each reader has their own.
     """
     store.ready()
     seen.register_reader(store, person)
@@ -102,7 +102,10 @@ def folder_changes(
 
 
 def _moved_for(store: Store, connection: sqlite3.Connection, since: int, reader: Reader) -> list[tuple[Any, ...]]:
-    """Rows of `_MOVED` as the reader sees them: also folders in which nothing has changed but what it has seen."""
+    """Return rows of `_MOVED` as the reader sees them.
+
+    Folders in which only the reader's \\Seen has changed are included.
+    """
     tallies = reader_seen_rows.tallies(connection, reader)
     found: list[tuple[Any, ...]] = []
     for *named, messages, _, highest in _MOVED.on(connection, account=store.account_id, since=0):
@@ -114,17 +117,20 @@ def _moved_for(store: Store, connection: sqlite3.Connection, since: int, reader:
 
 
 def _only_own_seen(connection: sqlite3.Connection, folder_id: int, since: int, own: Collection[int], reader: Reader) -> bool:
-    """Whether the reader has marked nothing in another session."""
+    """Return whether the reader has marked nothing in another session."""
     return all(modseq in own for _, modseq in reader_seen_rows.states_since(connection, reader, folder_id, since).values())
 
 
 def _only_own(store: Store, connection: sqlite3.Connection, folder_id: int, since: int, own: Collection[int]) -> bool:
-    """Whether all that changed in a folder is that own messages came, and nobody has touched them since."""
+    """Return whether own messages were added to the folder, and nothing else has happened to it."""
     here = {"account": store.account_id, "folder": folder_id, "since": since}
     return not (_FOREIGN.on(connection, **here, uids=uid_list(own)).fetchone() or _VANISHED.on(connection, **here).fetchone())
 
 
 def _took_messages(store: Store, connection: sqlite3.Connection, source: int, target: int, modseq: int) -> bool:
-    """Whether messages moved in the very change that made the folder: nothing but RENAME of INBOX does that."""
+    """Return whether messages were moved in the very change that made the folder.
+
+    Only RENAME of INBOX does that.
+    """
     here = {"account": store.account_id, "folder": source}
     return _MOVED_OUT.on(connection, **here, at=modseq, target=target).fetchone() is not None

@@ -1,11 +1,11 @@
-"""The question of the change feed's poll, asked of every watched account each two seconds: what is the newest MODSEQ?
+"""The change feed's poll of every watched account, every two seconds: its newest MODSEQ.
 
-In: a store. Out: its MODSEQ, foreign files taken in first. The file system is asked before the index: while neither the index
-nor its write-ahead log nor any folder's `new/` has moved, the last answer stands and no connection is opened, so that the
-handles of an account in which nothing happens can rest (`Store.rest`).
+In: a store. Out: its MODSEQ, foreign files taken in first. The file system is checked before the index: while neither the index
+nor its write-ahead log nor any folder's `new/` has changed, the last answer stands and no connection is opened, so that the
+handles of an inactive account can be closed (`Store.rest`).
 
-Every commit writes the log, and every file that comes into a directory moves its time. Times have the grain of the kernel's
-tick; so an answer is kept only if all had been still for SETTLED_NS before it was begun, and what moves afterwards shows.
+Every commit writes the log, and every file added to a directory changes its time. Times have the resolution of the kernel's
+tick; so an answer is cached only if all files had been still for SETTLED_NS before it was begun, and any later change shows.
 """
 
 import math
@@ -18,11 +18,11 @@ from mic_mail.storage.reads.reader import highest_modseq
 from mic_mail.storage.store import Polled, Store
 
 SETTLED_NS = 3_000_000_000
-"""More than external_changes.py waits before it believes that a `new/` has been emptied for good."""
+"""More than external_changes.py waits before it takes a `new/` as emptied for good."""
 
 
 def unmoved(store: Store) -> int | None:
-    """The last answer if it still stands: a few stats, no handle."""
+    """Return the last answer if it still stands: a few stats, no handle."""
     polled = store.polled
     if polled is None or store.opened_identity is None:
         return None
@@ -30,11 +30,14 @@ def unmoved(store: Store) -> int | None:
 
 
 def poll(store: Store) -> int:
-    """The account's newest MODSEQ, asked of the index. Handles that rested rest again: who closed last has moved files too."""
+    """Return the account's newest MODSEQ from the index.
+
+    Handles that were closed before are closed again: a later close of the last one would change the watched files.
+    """
     rested = store.rests
     store.ready()
     files = (store.place.index, f"{store.place.index}-wal")
-    file_traces = _traces(files)  # before the folders are read: one that is made later moves the log
+    file_traces = _traces(files)  # before the folders are read: a folder made later changes the log
     with translated("reading the index"), store.index.reading() as connection:
         news = tuple(store.place.new(row.directory) for row in read_folders(connection, store.account_id))
     traces = file_traces + _traces(news)
@@ -48,7 +51,7 @@ def poll(store: Store) -> int:
 
 
 def _traces(paths: tuple[str, ...]) -> tuple[int, ...]:
-    """When each was last written, 0 for what is missing, or may not be looked at."""
+    """Return when each was last written, 0 for a file that is missing or inaccessible."""
     return tuple(map(_trace, paths))
 
 

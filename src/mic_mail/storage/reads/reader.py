@@ -1,8 +1,8 @@
-"""Reading: the list of a folder, what changed in it, the answers about messages, the messages themselves.
+"""Reading: the list of a folder, its changes, the answers about messages, the messages themselves.
 
-Needs no lock. No read transaction outlives a call. A message is opened by the path that its row gave a while ago (`paths`),
-or by the name in its row; where that fails, the row is read again (names follow flags), then again under the lock, then the
-file is looked for by its base name: only then is it gone.
+Needs no lock. No read transaction outlives a call. A message is opened by the path that its row gave earlier (`paths`), or by
+the name in its row. Where that fails, the row is read again (names follow flags), then again under the lock, then the file is
+searched by its base name: only then is it gone.
 """
 
 import json
@@ -40,8 +40,10 @@ _HERE = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folde
 _GONE_HERE = (_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"))
 
 _ALL = Statement(select(*(func.json_group_array(column) for column in (_M.uid, _M.flags, _M.modseq, _M.size))).where(*_HERE))
-"""Four arrays as JSON, 100,000 messages in 45 ms, 20 of them in SQLite without Python's lock; rows took 92
-(bench/storage_publish)."""
+"""Four arrays as JSON: 100,000 messages in 45 ms, 20 of them in SQLite without Python's lock.
+
+Rows took 92 ms (bench/storage_publish).
+"""
 _CHANGED = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(*_HERE, _M.modseq > bindparam("since")))
 _AMONG = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(*_HERE, among(_M.uid)))
 _VANISHED = Statement(select(_T.uid).where(*_GONE_HERE, _T.modseq > bindparam("since")).order_by(_T.uid))
@@ -61,8 +63,10 @@ _MOVES_FOLLOWED = 16
 
 
 class MessageFile:
-    """An open message: stays readable whatever happens to its name. Use as a context manager or `close` it; any thread may
-    read."""
+    """An open message, readable whatever happens to its name; any thread may read.
+
+    Use it as a context manager or call `close`.
+    """
 
     __slots__ = ("fd", "size")
 
@@ -71,7 +75,7 @@ class MessageFile:
         self.size = os.fstat(fd).st_size
 
     def pread(self, offset: int, length: int) -> bytes:
-        """As many octets as there are, up to `length`."""
+        """Read up to `length` octets, fewer at the end of the file."""
         with translated("reading a message"):
             return os.pread(self.fd, length, offset)
 
@@ -98,8 +102,10 @@ def highest_modseq(store: Store) -> int:
 
 
 def view(store: Store, folder_id: int, person: str | None = None) -> tuple[int, FolderView]:
-    """The account's MODSEQ and the folder, of one instant, as the person sees it; the same object for everybody who sees the
-    same while nothing changes. Takes in what other tools put into `new/`."""
+    """Return the account's MODSEQ and the folder's view, of one instant, as the person sees it.
+
+    All who see the same get the same object while nothing changes. Takes in what other tools put into `new/`.
+    """
     store.ready()
     is_met = seen.register_reader(store, person)
     for settled in (False, True):
@@ -116,12 +122,16 @@ def view(store: Store, folder_id: int, person: str | None = None) -> tuple[int, 
 
 
 _Kept = dict[str, FolderView | None]
-"""By whose it is."""
+"""Views by reader ("": the common state)."""
 
 
 def _kept(store: Store, folder_id: int, person: str | None, *, is_met: bool) -> _Kept | None:
-    """The views that may be built upon. Asked for before a snapshot is taken: one that is newer than it has flags of which no
-    change tells. None: no MODSEQ tells what is common to who has not been met; that view is made anew, and not kept."""
+    """Return the cached views that may be built upon, or None where there is no basis.
+
+    Called before a snapshot is taken: a view newer than the snapshot has flags that no change of the snapshot explains. None:
+    the person could not be registered and sees the common state, whose \\Seen changes without a MODSEQ; so that view is made
+    anew and not cached.
+    """
     return (
         {whose: store.shared.views.get(store.account_id, folder_id, whose) for whose in ("", person or "")} if is_met else None
     )
@@ -130,7 +140,7 @@ def _kept(store: Store, folder_id: int, person: str | None, *, is_met: bool) -> 
 def _view(
     store: Store, connection: sqlite3.Connection, folder: FolderRow, reader: Reader | None, kept: _Kept | None
 ) -> FolderView:
-    """The view of a snapshot: the one that was kept, or the next one made from it."""
+    """Return the view of a snapshot: the cached one, or the next one made from it."""
     whose = "" if reader is None else reader.person
     known = None if kept is None else kept.get(whose)
     if known is None or known.info.highest_modseq < folder.expunge_floor:
@@ -138,7 +148,7 @@ def _view(
         if reader is not None:
             fresh = reader_seen_rows.view_as_seen(connection, reader, fresh)
     else:
-        # What LIST alone asks for is as it was: those who look at messages do not.
+        # Values that only LIST uses stay as they were: sessions that read messages do not use them.
         info = folder.info(subscribed=known.info.subscribed, has_children=known.info.has_children)
         if reader is not None:
             info = reader_seen_rows.info_as_seen(connection, reader, info)
@@ -156,8 +166,11 @@ def _view(
 
 
 def folder_delta(store: Store, folder_id: int, since_modseq: int, looked: int, person: str | None = None) -> FolderDelta:
-    """The account's MODSEQ; if that is not `looked`, the folder's view, and if that is not as of `since_modseq`, its changes
-    since, all of one instant, as the person sees them. From memory, where another session of the process has just looked."""
+    """Return the account's MODSEQ, the folder's view and its changes, all of one instant.
+
+    The view is given if the MODSEQ is not `looked`, and the changes if the view is not as of `since_modseq`. All are as the
+    person sees them, and come from memory where another session of the process has just queried.
+    """
     mark = store.shared.marks.read(store.account_id)
     if (known := store.shared.views.changes_since(store.account_id, folder_id, since_modseq, mark)) is not None:
         return known
@@ -227,7 +240,10 @@ def _changes_since(
 def _changed_for(
     store: Store, connection: sqlite3.Connection, folder_id: int, since: int, reader: Reader
 ) -> list[tuple[int, int, int, int]]:
-    """What changed for one reader: messages, and what the reader has seen of others; all there are from before it began."""
+    """Return one reader's changes: of messages, and of what the reader has seen of others.
+
+    For a MODSEQ from before the reader began, these are all messages.
+    """
     here = {"account": store.account_id, "folder": folder_id}
     told = since if since >= reader.begun_modseq else 0
     rows = {row[0]: row for row in _CHANGED.on(connection, **here, since=told)}
@@ -256,7 +272,7 @@ _OF_MESSAGE: Mapping[Column, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
     "savedate_us": (_M.saved_us, _T.saved_us),
     "name": (_M.name, _T.name),
 }
-"""Columns of the narrow table, and of a tombstone; all others are of the content."""
+"""Columns of the narrow table, and of a tombstone; all others belong to the content."""
 _OF_EMAIL: Mapping[Column, ColumnElement[Any]] = {
     "internaldate_us": _E.received_us,
     "email_id": _E.email_id,
@@ -273,11 +289,11 @@ _OF_EMAIL: Mapping[Column, ColumnElement[Any]] = {
     "attachment_octets": _E.attachment_octets,
 }
 _SPARSE = 4
-"""A range is read whole where at least one in so many of its UIDs is asked for."""
+"""A range is read whole where at least one in so many of its UIDs is requested."""
 
 
 class _Answers:
-    """The statements that answer one set of columns, the first of them the UID; each is compiled (1 ms) when it is needed."""
+    """The statements for one set of columns, the UID first; each is compiled (1 ms) when needed."""
 
     def __init__(self, columns: tuple[Column, ...]) -> None:
         self._columns = columns
@@ -311,8 +327,10 @@ def _answers(columns: tuple[Column, ...]) -> _Answers:
 
 
 def rows(store: Store, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
-    """One tuple for each UID that exists, or that can still be read as a tombstone, ascending by UID. Cheapest where "uid" is
-    the first of the columns."""
+    """Return one tuple for each UID that exists or can still be read as a tombstone, ascending by UID.
+
+    Cheapest where "uid" is the first of the columns.
+    """
     if tuple(columns[:1]) != ("uid",):
         return [row[1:] for row in rows(store, folder_id, uids, ("uid", *columns))]
     wanted = sorted(set(uids))
@@ -326,7 +344,7 @@ def rows(store: Store, folder_id: int, uids: Iterable[int], columns: Sequence[Co
 def _rows(
     store: Store, connection: sqlite3.Connection, folder_id: int, wanted: Sequence[int], columns: Sequence[Column]
 ) -> list[tuple[Any, ...]]:
-    """`wanted`: at least one, ascending."""
+    """Return the rows of `wanted`, which holds at least one UID, ascending."""
     statements = _answers(tuple(columns))
     here = {"account": store.account_id, "folder": folder_id}
     low, high = wanted[0], wanted[-1]
@@ -348,7 +366,10 @@ def _rows(
 
 
 def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
-    """Where the files of messages lie that are not expunged: hints for `open_message`, since names follow flags."""
+    """Return the file paths of messages that are not expunged.
+
+    They are hints for `open_message`, since names follow flags.
+    """
     wanted = sorted(set(uids))
     if not wanted:
         return {}
@@ -363,9 +384,9 @@ def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
 
 
 def read_message(hint: str, size: int) -> bytes | None:
-    """All octets of a message, where `paths` and the index are right about its place and size; else None.
+    """Return all octets of a message where `paths` and the index are right about path and size, else None.
 
-    Three system calls in place of four: that there is no octet behind the last one the read itself tells.
+    Three system calls instead of four: the read itself shows that nothing follows the last octet.
     """
     with translated("reading a message"):
         try:
@@ -380,12 +401,15 @@ def read_message(hint: str, size: int) -> bytes | None:
 
 
 def open_message(store: Store, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:
-    """An open file, also of an expunged message while it is kept; else `NoSuchMessage`. `hint`: see `paths`."""
+    """Return an open file, also of an expunged message while it is retained; else `NoSuchMessage`.
+
+    `hint`: see `paths`.
+    """
     with translated("opening a message"):
         if hint is not None and (file := _try_open(hint)) is not None:
             return file
         store.ready()
-        for _ in range(2):  # the second time under the name that flags gave it in between
+        for _ in range(2):  # the second time under the name that new flags gave it meanwhile
             path = _path_of(store, folder_id, uid)
             if path is not None and (file := _try_open(path)) is not None:
                 return file
@@ -422,7 +446,10 @@ def _try_open(path: str) -> MessageFile | None:
 
 
 def _open_under_lock(store: Store, folder_id: int, uid: int) -> MessageFile | None:
-    """Nobody renames now: the row's name is right, or another tool changed it, or the file is gone and so is the message."""
+    """Open a message while nobody renames files.
+
+    The row's name is right, or another tool changed it, or the file is gone and so is the message.
+    """
     with writing(store) as write:
         folder = read_folder(write.connection, store.account_id, folder_id)
         rows = read_messages(write, folder_id, [uid])

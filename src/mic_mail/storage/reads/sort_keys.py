@@ -1,9 +1,9 @@
-"""What SORT and THREAD compare of the messages of a folder: kept beside the index's answers, made where it is missing.
+"""Sort keys for SORT and THREAD: stored beside the index's answers, made where they are missing.
 
-Nothing is made when a message arrives: most mail programs never sort on a server. What the indexer has read needs no making
-(`textsearch.orders`); of the others who asks first pays for a folder once (25 us a message), and what was made is kept in
-`ordering`, many in one critical section, and goes with the content. Keeping is a courtesy to later processes: where it fails (a
-full disk, somebody else writes), the answer is none the worse. Decisions 0025, 0045.
+Nothing is made when a message arrives: most mail programs never sort on a server. Messages that the indexer has read need no
+work (`search.sort_values`). For the others the first request pays once for a folder (25 us a message), and the result is stored
+in `ordering`, many in one critical section, and removed with the content. Storing is a courtesy to later processes: where it
+fails (a full disk, another writer), the answer is the same. Decisions 0025, 0045.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,10 +22,10 @@ from mic_mail.storage.reads.reader import open_message, rows
 from mic_mail.storage.store import Store
 
 KEEP_AT = 64
-"""So many that were missing are worth a critical section."""
+"""So many missing values are worth a critical section."""
 
 PATIENCE_SECONDS = 0.5
-"""For whoever writes the account now."""
+"""Longest wait for another writer of the account."""
 
 _M = schema.message.c
 _E = schema.email.c
@@ -46,21 +46,27 @@ _KEEP = Statement(
         ),
     )
 )
-"""By way of the message's row: what was expunged meanwhile is not kept."""
+"""Inserts by way of the message's row: nothing is stored for a message expunged meanwhile."""
 
 
 class Ordered(NamedTuple):
-    """One message: `value` is for `mime.ordering.decode`, the instants are seconds since the epoch."""
+    """The sort keys of one message.
+
+    `value` is for `mime.sort_keys.decode`; the instants are seconds since the epoch.
+    """
 
     uid: int
     sent_at: int
-    """The Date field, or when the message was received (RFC 5256 §2.2)."""
+    """Time of the Date field, or of receipt (RFC 5256 §2.2)."""
     received_at: int
     value: bytes
 
 
 def orderings(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
-    """One for each UID that exists or can still be read as a tombstone, in no order. Hand it slices."""
+    """Return one entry for each UID that exists or can still be read as a tombstone, in no order.
+
+    Pass slices.
+    """
     wanted = set(uids)
     store.ready()
     with translated("reading the index"), store.index.snapshot() as connection:
@@ -84,18 +90,21 @@ def _make(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
 
 
 def ordered(uid: int, sent_at: int | None, received_us: int, value: bytes) -> Ordered:
-    """From what the index has of a message."""
+    """Return the entry from the index's data of a message."""
     received_at = received_us // 1_000_000
     return Ordered(uid, received_at if sent_at is None else sent_at, received_at, value)
 
 
 def value_of(header: bytes | None, octets: bytes) -> bytes:
-    """The value of a message that was read, of which the index has this header: none of one that is too long for it."""
+    """Return the value of a message that was read.
+
+    `header` is the index's, which is empty for a header that is too long for it.
+    """
     return sort_keys.ordering(header or octets[:MAX_HEADER])
 
 
 def _long_header(store: Store, folder_id: int, uid: int) -> bytes:
-    """The beginning of a header that is too long for the index."""
+    """Return the beginning of a header that is too long for the index."""
     with suppress(NoSuchMessage), open_message(store, folder_id, uid) as file:
         return file.pread(0, MAX_HEADER)
     return b""
