@@ -1,10 +1,9 @@
-"""Files that we did not put where they lie, taken in as messages.
+"""Files not placed by this server, taken in as messages.
 
-They come from other Maildir tools (`new/`), from a stranger's Maildir, or from ourselves when the index was lost. Each
-becomes a file of ours: named as maildir.py says, lines ended by CRLF unless we had published it (Maildir tools store bare
-LF; what IMAP sends and counts is CRLF, RFC 5322 §2.1), scanned for its answers, INTERNALDATE from the file's time. A UID
-that the name claims is believed only where we may have given it ourselves and nobody else has it; all others take new ones
-in order of their file times.
+They come from other Maildir tools (`new/`), from a foreign Maildir, or from ourselves when the index was lost. Each becomes a
+file of ours: named as in maildir.py, lines ended by CRLF unless we had published it (Maildir tools store bare LF; IMAP sends
+and counts CRLF, RFC 5322 §2.1), scanned for its answers, INTERNALDATE from the file's time. A UID in the name is trusted only
+where we may have assigned it ourselves and no other message has it; all others get new ones in order of their file times.
 """
 
 import os
@@ -50,7 +49,7 @@ _BURIED_FILES = Statement(
 
 @dataclass(frozen=True, slots=True)
 class ForeignMaildirFile:
-    """A file to take in; `name` holds what its name, or a list beside it, says of it."""
+    """A file to take in; `name` is parsed from its file name, or from a list beside it."""
 
     path: str
     name: MessageName
@@ -58,11 +57,11 @@ class ForeignMaildirFile:
 
 @dataclass(frozen=True, slots=True)
 class _Guest:
-    """The same after a look at the file."""
+    """A file to take in, after it was examined."""
 
     path: str
     ready: str
-    """Where content lies that can be published as it is: `path`, or a converted file in `tmp/`."""
+    """Path of content that can be published as it is: `path`, or a converted file in `tmp/`."""
     base: str
     size: int
     mtime_us: int
@@ -72,7 +71,7 @@ class _Guest:
 
 @dataclass(slots=True)
 class Content:
-    """What one or more files hold; `email_pk` is None until its row is written."""
+    """The content of one or more files; `email_pk` is None until its row is written."""
 
     base: str
     size: int
@@ -83,9 +82,9 @@ class Content:
 class ContentTable:
     """The contents that the index knows, by base name: copies of one message share their answers.
 
-    A name is only a claim: who shares is the same file or has the same octets. Another message under a base name that is taken
-    gets one of its own, since EMAILID is made from it. Where no file is left to compare with, the name is believed (a message
-    that was moved), the answers are not.
+    A name is only a claim: content is shared by the same file, or by files with the same octets. Another message under a taken
+    base name gets a base name of its own, since EMAILID is made from it. Where no file is left to compare with, the name is
+    trusted (a message that was moved), but not the stored answers.
     """
 
     def __init__(self, write: Write) -> None:
@@ -95,7 +94,7 @@ class ContentTable:
         self._known: dict[str, list[Content]] = {}
 
     def of(self, base: str, size: int, path: str) -> Content:
-        """What the file at `path` holds, which is called `base`; a new content may have another base name."""
+        """Return the content of the file at `path`, named `base`; a new content may get another base name."""
         known = self._known.get(base)
         if known is None:
             known = self._known[base] = [Content(base, size, pk, self._paths(pk)) for size, pk in self._indexed(base)]
@@ -112,7 +111,7 @@ class ContentTable:
         return content
 
     def refer(self, content: Content, path: str, received_us: int) -> int:
-        """The content's row, with one reference more; `path` is a file that holds it."""
+        """Return the content's row after adding a reference; `path` is a file that holds the content."""
         if content.email_pk is None:
             content.email_pk = insert_email(self._write, content.base, content.size, received_us, scan_file(path))
             content.paths = [path]
@@ -128,7 +127,7 @@ class ContentTable:
         return self._rows.get(base, [])
 
     def _paths(self, email_pk: int) -> list[str]:
-        """Where the index says that it lies: asked for only where a base name is met again."""
+        """Return the content's paths according to the index; called only where a base name occurs again."""
         if self._files is None:
             self._files = {}
             place, account = self._write.store.place, self._write.store.account_id
@@ -140,7 +139,10 @@ class ContentTable:
 
 
 def _same(content: Content, there: str, size: int, path: str) -> bool | None:
-    """Whether the file at `path` holds this content, by the file `there`; None if that does not hold it any more."""
+    """Return whether the file at `path` has this content, by comparing it with the file `there`.
+
+    None if `there` does not hold the content any more.
+    """
     try:
         found = os.stat(there)
         if found.st_size != content.size or not stat.S_ISREG(found.st_mode):
@@ -157,7 +159,7 @@ def _same(content: Content, there: str, size: int, path: str) -> bool | None:
 
 
 def scan_file(path: str) -> Answers:
-    """The answers about a message on disk."""
+    """Return the answers about a message on disk."""
     scanner = Scanner()
     with open(path, "rb", buffering=0) as file:
         while chunk := file.read(_READ_OCTETS):
@@ -168,7 +170,10 @@ def scan_file(path: str) -> Answers:
 def adopt(
     write: Write, folder: FolderRow, strangers: Iterable[ForeignMaildirFile], contents: ContentTable, *, believe_uids: bool
 ) -> int:
-    """Take files into a folder; how many came. What is no regular file, cannot be read, or has gone meanwhile, is left."""
+    """Take files into a folder; return how many were added.
+
+    A file that is not regular, cannot be read, or has gone meanwhile, is left alone.
+    """
     guests = [guest for stranger in strangers if (guest := _look_at(write, stranger)) is not None]
     if not guests:
         return 0
@@ -178,7 +183,7 @@ def adopt(
     for guest, given in _with_uids(write, folder, guests, believe=believe_uids):
         content, uid = contents.of(guest.base, guest.size, guest.ready), given
         target = f"{cur}/{format_name(content.base, guest.size, uid, guest.flags)}"
-        while target != guest.ready and os.path.lexists(target):  # another stranger claims that UID, and waits to be renamed
+        while target != guest.ready and os.path.lexists(target):  # another file claims that UID, and waits to be renamed
             uid = write.take_uid(folder)
             target = f"{cur}/{format_name(content.base, guest.size, uid, guest.flags)}"
         placed.append((guest, uid, content, target))
@@ -189,7 +194,7 @@ def adopt(
     for guest, uid, content, target in placed:
         try:
             email_pk = contents.refer(content, target, guest.mtime_us)
-        except FileNotFoundError:  # renamed already: under its new name it is a stranger again
+        except FileNotFoundError:  # renamed already: under its new name it is a foreign file again
             continue
         insert_message(
             write,
@@ -220,29 +225,35 @@ def _look_at(write: Write, stranger: ForeignMaildirFile) -> _Guest | None:
 
 
 def is_readable(path: str) -> bool:
-    """False where the server may not read the file: it is another user's, and waits until it is given to the server's."""
+    """Return False where the server may not read the file.
+
+    It belongs to another user, and waits until it is given to the server's user.
+    """
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except PermissionError:
         return False
     except FileNotFoundError:
-        pass  # gone meanwhile: whoever takes it in will see that
+        pass  # gone meanwhile; adoption will notice
     return True
 
 
 def arrival_of(found: os.stat_result) -> int:
-    """INTERNALDATE by the file's time, which another tool may have set to anything."""
+    """Return INTERNALDATE by the file's time, which another tool may have set to anything."""
     return within_calendar(found.st_mtime_ns // 1000)
 
 
 def _is_ours(path: str, found: os.stat_result) -> bool:
-    """Published by us: the name has a UID and the file's size. Such a file is as it came and stays so (Reg. 9.1)."""
+    """Return whether we published the file: its name has a UID and the file's size.
+
+    Such a file is as it arrived and stays so (Reg. 9.1).
+    """
     name = parse_name(os.path.basename(path))
     return name.uid > 0 and name.size == found.st_size
 
 
 def _base_of(write: Write, name: MessageName) -> str:
-    """The stranger's base name, or one of ours where it could not stand in a name or an index."""
+    """Return the file's base name, or one of ours where it cannot be used in a name or an index."""
     base = name.base
     if not base or len(base) > _MAX_BASE or not base.isprintable() or not base.isascii() or ":" in base or base.startswith("."):
         return write.store.shared.names.base(write.store.clock.steady_us())
@@ -267,7 +278,7 @@ def _with_uids(write: Write, folder: FolderRow, guests: list[_Guest], *, believe
 
 
 def _with_crlf(write: Write, path: str, found: os.stat_result) -> str:
-    """`path`, or a durable copy of it in `tmp/` with every bare LF made CRLF."""
+    """Return `path`, or a durable copy of it in `tmp/` with every bare LF made CRLF."""
     with open(path, "rb", buffering=0) as source:
         if not _has_bare_lf(source):
             return path

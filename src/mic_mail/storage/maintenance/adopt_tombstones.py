@@ -1,6 +1,6 @@
-"""Tombstones for the files in `.expunged/` of which a rebuilt index knows nothing.
+"""Tombstones for the files in `.expunged/` that a rebuilt index does not know.
 
-A message was expunged at its file's change time then: no other record of it is left.
+The file's change time counts as the time of the expunge: there is no other record of it.
 """
 
 import os
@@ -21,7 +21,7 @@ _BURY = Statement(insert(schema.tombstone), [column.name for column in schema.to
 
 
 def adopt_tombstones(write: Write, contents: ContentTable) -> None:
-    """Rows for the files in `.expunged/` that have none: `<mailbox id>.<name with UID>`."""
+    """Insert rows for the files in `.expunged/` that have none: `<mailbox id>.<name with UID>`."""
     place = write.store.place
     account = write.store.account_id
     folders = {row.mailbox_id: row for row in read_all_folders(write.connection, account)}

@@ -1,9 +1,9 @@
-"""Mail that other Maildir tools put into our folders, and folders that they removed beside us.
+"""Detection of mail that other Maildir tools put into our folders, and of folders that they removed.
 
-We publish into `cur/`, so only others change `new/`: its modification time is the whole test, one stat a folder. A time is only
-remembered once it is older than the clock's grain, since a file can come in the same instant as the one that was seen.
-Changes in `cur/` are looked for at the first opening after a boot, after a file is not found, and by `rescan`. A directory that
-is not found starts the comparison that `rescan` is: the folder is gone then, and whoever asks for it hears so.
+We publish into `cur/`, so only others change `new/`: its modification time is the whole test, one stat for each folder. A time
+is only remembered once it is older than the clock's resolution, since a file can arrive in the same instant as the one that was
+seen. Changes in `cur/` are searched at the first opening after a boot, after a file is not found, and by `rescan`. A directory
+that is not found starts the same comparison as `rescan`: the folder is gone then, and the caller gets that answer.
 """
 
 import contextlib
@@ -25,11 +25,11 @@ T = TypeVar("T")
 _SETTLED_US = 2_000_000
 _LOST = -1
 _TRIES = 5
-"""Of a change, while other tools rename the same files."""
+"""Attempts of a change while other tools rename the same files."""
 
 
 def take_in_new(store: Store, folder_id: int | None = None) -> bool:
-    """Take in what came into `new/`; True if anything did."""
+    """Take in what was added to `new/`; True if anything was."""
     store.ready()
     with translated("reading the index"), store.index.reading() as connection:
         if folder_id is None:
@@ -37,12 +37,15 @@ def take_in_new(store: Store, folder_id: int | None = None) -> bool:
         else:
             row = read_folder(connection, store.account_id, folder_id)
             folders = [row] if row is not None and row.deleted_at_us is None else []
-    came = [_has_come(store, folder) for folder in folders]  # every one, not only up to the first that has something
+    came = [_has_come(store, folder) for folder in folders]  # a list, since every folder has to be checked
     return any(came)
 
 
 def new_changed(store: Store, folder: FolderRow) -> int:
-    """The time of `new/` if it is not the one that was last seen, else 0; `_LOST` if there is none; 0 where we may not look."""
+    """Return the time of `new/` if it differs from the one last seen, else 0.
+
+    `_LOST` if there is no `new/`; 0 where access is denied.
+    """
     try:
         mtime_ns = os.stat(store.place.new(folder.directory)).st_mtime_ns
     except FileNotFoundError:
@@ -53,7 +56,10 @@ def new_changed(store: Store, folder: FolderRow) -> int:
 
 
 def _has_come(store: Store, folder: FolderRow) -> bool:
-    """Nothing where that folder may not be used now, being another user's: what came waits, and what was there is read."""
+    """Take in new files of one folder; False where the folder belongs to another user now.
+
+    New files wait then, and the folder's known messages can still be read.
+    """
     try:
         return _look_into(store, folder)
     except (PermissionError, Unavailable) as error:
@@ -84,7 +90,10 @@ def _look_into(store: Store, folder: FolderRow) -> bool:
 
 
 def compare_if_lost(store: Store) -> bool:
-    """Compare index and files if a directory has been removed; whether one had. A `new/` alone is only made again."""
+    """Compare index and files if a directory was removed; return whether one was.
+
+    A missing `new/` alone is only recreated.
+    """
     with translated("reading the index"), store.index.reading() as connection:
         folders = read_folders(connection, store.account_id)
     if all(map(_cannot_be_lost, (store.place.expunged, *(store.place.cur(folder.directory) for folder in folders)))):
@@ -104,9 +113,11 @@ def _cannot_be_lost(path: str) -> bool:
 
 
 def despite_loss(store: Store, act: Callable[[], T]) -> T:
-    """What `act` gives. Where it failed since another tool had removed a directory or renamed a file in that moment, again:
-    the index knows of the directory then, and the file is looked for anew. What is committed does not fail so
-    (transaction.py)."""
+    """Run `act` and retry it where another tool removed a directory or renamed a file meanwhile.
+
+    After the comparison the index knows of the directory, and the file is searched anew. A committed change does not fail so
+    (transaction.py).
+    """
     for _ in range(_TRIES - 1):
         try:
             return act()

@@ -1,11 +1,11 @@
-"""The first use of a store in a process: make it, or see that what lies there is good.
+"""The first use of a store in a process: create it, or verify that the existing one is good.
 
     no index, or one of another version or damaged    set aside if there is one; make the index from the Maildir (reconcile.py);
-                                                      a new account is an empty Maildir, a stranger's is taken over (dovecot.py)
+                                                      a new account is an empty Maildir, a foreign one is adopted (dovecot.py)
     another boot                                      a power loss may have taken commits: compare, start a new epoch
-    (reconcile.py)
+                                                      (reconcile.py)
 
-Idempotent: a kill anywhere in it leaves something that the next opening brings to the same end.
+Idempotent: after a kill at any point the next opening reaches the same end.
 """
 
 import os
@@ -23,7 +23,7 @@ from mic_mail.storage.store import Store
 
 
 def open_store(store: Store) -> None:
-    """Called when the store is not open, or its index is not the file that it was, or not as it was written."""
+    """Open a store that is not open, or whose index was replaced or damaged."""
     with store.opening:
         identity = store.index.identity()
         if identity is not None and identity == store.opened_identity and not store.index.doubtful:
@@ -59,8 +59,9 @@ def _make_directories(store: Store) -> None:
 
 def _open_locked(store: Store, fd: int) -> None:
     if not _is_sound(store):
-        # Whoever was killed with a record was not answered, so undoing it is right whatever had been committed. One of an
-        # earlier boot may only not have been cleared on the disk, and its change be acknowledged: names are believed then.
+        # The client of a killed holder with a record got no answer, so undoing the change is right whatever was committed. A
+        # record of an earlier boot may only not have been cleared on the disk, and its change may be acknowledged: names are
+        # trusted then.
         if (intent := read_intent(fd)) is not None:
             if intent.boot_id == store.shared.boot_id:
                 roll_back(intent)
@@ -78,7 +79,10 @@ def _open_locked(store: Store, fd: int) -> None:
 
 
 def _is_sound(store: Store) -> bool:
-    """An index of this version, for this account, which SQLite can read: wholly, where it has met damage."""
+    """Return whether SQLite can read the index and it is of this version and for this account.
+
+    All of it is checked where SQLite has met damage.
+    """
     if store.index.identity() is None:
         return False
     try:
@@ -99,9 +103,10 @@ def _is_sound(store: Store) -> bool:
 
 
 def _set_aside(store: Store) -> None:
-    """Keep what cannot be used for whoever wants to look at it; a half-made index is only removed.
+    """Set an unusable index aside for inspection; a half-made one is only removed.
 
-    The index itself first: without its log it would be a sound one that lacks the last commits, to whoever comes after a kill.
+    The index itself is renamed first: without its log it would look, after a kill, like a sound one that lacks the last
+    commits.
     """
     store.index.close_writer()
     for suffix in ("", "-shm", "-wal"):

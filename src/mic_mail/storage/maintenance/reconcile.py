@@ -1,12 +1,12 @@
-"""Index against files: one comparison, for every reason to make it.
+"""Index against files: one comparison for all purposes.
 
-    rebuild       the index is lost: start from an empty one, believe the UIDs in names, go on above the marks
+    rebuild       the index is lost: start from an empty one, trust the UIDs in names, continue above the marks
     start_epoch   another boot: the last commits may be lost; the same, and re-stamp every message with a MODSEQ above the mark,
                   so that each client asks again for what a lost commit may have told it (RFC 7162: a MODSEQ means one state)
-    rescan        other tools may have been here; a file that appears takes a new UID, as a client never looks back
-    check         only say what differs
+    rescan        other tools may have made changes; a file that appears takes a new UID, as a client never looks back
+    check         only report what differs
 
-The order is folders (directories), then messages (`cur`, `new`), then what lies in `.expunged/`. Everything happens in one
+The order is folders (directories), then messages (`cur`, `new`), then the content of `.expunged/`. Everything happens in one
 critical section. A listing alone never makes a message disappear (maildir.locate).
 """
 
@@ -52,7 +52,7 @@ _RESTAMP = Statement(update(schema.message).where(_M.account_id == bindparam("ac
 
 
 def rebuild(store: Store, fd: int) -> None:
-    """An index from the Maildir alone. A store that has none of ours is new, or a stranger's."""
+    """Build an index from the Maildir alone. A store without a sidecar of ours is new, or foreign."""
     sidecar = AccountSidecar.read(store.place.maildir)
 
     def make_tables(connection: sqlite3.Connection) -> None:
@@ -73,7 +73,7 @@ def rebuild(store: Store, fd: int) -> None:
 
 
 def _first_row(store: Store, sidecar: AccountSidecar | None) -> AccountRow:
-    """Counters above everything that the old index can have given out."""
+    """Return counters above everything that the old index can have given out."""
     mark = sidecar.modseq_mark if sidecar else 0
     return AccountRow(
         account_id=store.account_id,
@@ -97,7 +97,10 @@ _KNOWN_NAMES = {
     "\\Trash": ("Trash", "Deleted Items", "Deleted Messages"),
     "\\Archive": ("Archive", "Archives"),
 }
-"""What mail programs called their folders before there was SPECIAL-USE: a stranger's Maildir must not get a second one."""
+"""Folder names of mail programs from before SPECIAL-USE.
+
+A foreign Maildir that has one of them must not get a second folder for that use.
+"""
 
 
 def _make_defaults(write: Write) -> None:
@@ -115,12 +118,12 @@ def _make_defaults(write: Write) -> None:
 
 
 def start_epoch(store: Store, fd: int) -> list[Finding]:
-    """The first opening under another boot id, or of a restored store."""
+    """Start a new epoch, at the first opening under another boot id or of a restored store."""
     with transaction(store, fd) as write:
         _adopt_sidecars(write)
         for row in read_all_folders(write.connection, store.account_id):
             folder = write.any_folder(row.folder_id)
-            folder.uidnext = max(folder.uidnext, folder.uidnext_mark)  # a UID that a lost commit gave may be known to clients
+            folder.uidnext = max(folder.uidnext, folder.uidnext_mark)  # clients may know a UID given by a lost commit
         comparison = Comparison(write, believe_uids=True)
         comparison.run()
         _RESTAMP.on(write.connection, account=store.account_id, new_modseq=write.modseq)
@@ -134,13 +137,16 @@ def start_epoch(store: Store, fd: int) -> list[Finding]:
 
 
 def _adopt_sidecars(write: Write) -> None:
-    """They are durable before what they hold is used, so they may be ahead of an index that lost commits."""
+    """Adopt sidecars, which may be ahead of an index that lost commits.
+
+    They are durable before what they hold is used.
+    """
     account = AccountSidecar.read(write.store.place.maildir)
     if account is not None:
         write.account.modseq_mark = max(write.account.modseq_mark, account.modseq_mark)
         write.account.uidvalidity_next = max(write.account.uidvalidity_next, account.uidvalidity_next)
     write.account.modseq = write.account.modseq_mark
-    if account is not None:  # all of it, before a MODSEQ is taken, which writes the sidecar anew
+    if account is not None:  # all of it before a MODSEQ is taken, which rewrites the sidecar
         write.account.metadata = from_sidecar(account.metadata, write.account.modseq + 1, write.account.metadata)
         seen.adopt_readers(write, account.readers)
         known = set(subscribed_names(write.connection, write.store.account_id))
@@ -163,7 +169,7 @@ def _adopt_folder_sidecar(write: Write, folder: FolderRow, sidecar: FolderSideca
 
 @dataclass(slots=True)
 class _Difference:
-    """One folder's rows against its files."""
+    """The differences between one folder's rows and its files."""
 
     renamed: list[tuple[MessageRow, str]]
     missing: list[MessageRow]
@@ -224,26 +230,31 @@ class Comparison:
             return True
 
     def _originals_first(self, directories: list[str]) -> list[tuple[str, FolderSidecar | None]]:
-        """With what their sidecars say. Of a directory that somebody has copied, sidecar and all, one is called as it says."""
+        """Return the directories with their sidecars.
+
+        Where a directory was copied with its sidecar, the one whose name matches the sidecar comes first.
+        """
         found = [(directory, FolderSidecar.read(self._place.folder(directory))) for directory in directories]
         return sorted(found, key=lambda each: each[1] is None or encode_directory(each[1].name) != each[0])
 
     def _keep_free(self, folder_ids: Iterable[int]) -> None:
-        """Folders had these numbers in an index that is lost, and get them again: what a session with one of them open asks
-        must not be answered from another, nor done to it."""
+        """Reserve the numbers that folders had in a lost index, so that they get them again.
+
+        A session with one of them open must not get answers of another folder, nor change that one.
+        """
         account = self.write.account
         told = [folder_id for folder_id in folder_ids if folder_id < _MAX_FOLDER_ID]
         account.folder_next = max([account.folder_next, *(folder_id + 1 for folder_id in told)])
 
     def _make_what_is_never_lost(self) -> None:
-        """INBOX, and the place for what is expunged, where another tool has removed them."""
+        """Recreate INBOX and `.expunged/` where another tool removed them."""
         if not os.path.isdir(self._place.cur("")) or not os.path.isdir(self._place.expunged):
             make_folder_tree(self._place.maildir)
             os.makedirs(self._place.expunged, mode=FOLDER_MODE, exist_ok=True)
             self.write.durable[self._place.maildir] = None
 
     def _take_directory(self, directory: str, sidecar: FolderSidecar | None, row: FolderRow | None, taken: set[str]) -> None:
-        """A directory without a row: renamed by someone (or by a commit that is lost), or new."""
+        """Take in a directory without a row: renamed by another tool (or by a lost commit), or new."""
         name = self._free_name(directory, sidecar)
         self._find("folder-renamed" if row else "folder-found", name, directory)
         if self._check:
@@ -273,7 +284,7 @@ class Comparison:
         said = sidecar.name if sidecar is not None else None
         if said is not None and directory == encode_directory(said):
             name = said
-        else:  # a hash tells nothing: then the name that the folder had before it was renamed, if that was cut short
+        else:  # a hash tells nothing; then use the name from before an interrupted rename
             name = decode_directory(directory) or said or directory.lstrip(".").encode(errors="replace").decode() or "folder"
         try:
             name = canonical_name(self.write.store, name)
@@ -286,7 +297,10 @@ class Comparison:
         return free
 
     def _name_is_free(self, name: str) -> bool:
-        """Whether a directory can be called after `name`: asked for one that has to leave a name which is not text."""
+        """Return whether a directory can be named after `name`.
+
+        Asked for a directory that has to give up a name which is not UTF-8.
+        """
         return not os.path.lexists(self._place.folder(encode_directory(name)))
 
     def _insert_foreign(self, directory: str, name: str, sidecar: FolderSidecar | None, taken: set[str]) -> FolderRow:
@@ -308,13 +322,13 @@ class Comparison:
             folder.uidnext = folder.uidnext_mark = uidlist.uidnext
             folder.set_keywords(dovecot.read_keywords(path))
         else:
-            # Without a mark, what names claim is all there is; the UIDVALIDITY is new anyway.
+            # Without a mark, the UIDs in names are the only evidence; the UIDVALIDITY is new anyway.
             claimed = [parse_name(file).uid for file in names_in(f"{path}/cur")]
             folder.uidnext_mark = max([uid for uid in claimed if uid < _MAX_CLAIMED_UID], default=0) + 1
         self.write.account.uidvalidity_next = max(self.write.account.uidvalidity_next, folder.uidvalidity + 1)
         try:
             folder_sidecar(folder).write(path)
-        except PermissionError:  # another user's now, to be read only
+        except PermissionError:  # another user's now, read-only
             self.write.intend(sidecars=[folder.folder_id])
         return folder
 
@@ -322,9 +336,9 @@ class Comparison:
         return read_folder(self.write.connection, self.write.store.account_id, folder_id) is not None
 
     def _lose_directory(self, row: FolderRow, *, in_expunged: bool) -> None:
-        """A row without a directory: deleted by someone, or by a commit that is lost."""
+        """Handle a row without a directory: deleted by another tool, or by a lost commit."""
         if row.deleted_at_us is not None and not in_expunged:
-            return  # nothing left to bring back; the sweep takes the row
+            return  # nothing left to restore; the sweep removes the row
         self._find("folder-gone", row.name, row.directory)
         if self._check:
             return
@@ -340,7 +354,7 @@ class Comparison:
         self.write.save(folder)
 
     def _take_buried_directory(self, mailbox_id: str) -> None:
-        """A deleted folder that an empty index does not know."""
+        """Take in a deleted folder that an empty index does not know."""
         directory = f"{EXPUNGED}/{mailbox_id}"
         sidecar = FolderSidecar.read(self._place.folder(directory))
         self._find("deleted-folder-found", sidecar.name if sidecar else "", directory)
@@ -380,11 +394,14 @@ class Comparison:
         self._tombstone_missing(folder, difference.missing)
         try:
             adopt(self.write, folder, difference.strangers, self.contents, believe_uids=self._believe_uids)
-        except PermissionError:  # no UID or no name can be given there: they wait until that is allowed
+        except PermissionError:  # no UID or no name can be assigned there: they wait until that is allowed
             self._find("file-unreadable", folder.name, folder.directory)
 
     def _take_name(self, folder: FolderRow, row: MessageRow, name: str) -> None:
-        """Another tool renamed it; or a replay gave a lost name back without the UID and flags that the row still knows."""
+        """Take the new name of a file that another tool renamed, or restore the row's name.
+
+        The latter where a replay gave a lost name back without the UID and flags that the row still knows.
+        """
         if parse_name(name).uid == UNKNOWN_UID:
             cur = self._place.cur(folder.directory)
             self.write.rename([(f"{cur}/{name}", f"{cur}/{row.name}")])
@@ -406,7 +423,10 @@ class Comparison:
         return _Difference(renamed, [row for row in absent if row.name not in located], strangers)
 
     def _tombstone_missing(self, folder: FolderRow, missing: list[MessageRow]) -> None:
-        """Files that are gone: into `.expunged/` by a commit that is lost, else by someone else."""
+        """Turn rows without files into tombstones.
+
+        The files went into `.expunged/` by a lost commit, or another tool removed them.
+        """
         names = {row.uid: expunged_name(folder.mailbox_id, row.name) for row in missing}
         located = locate(self._place.expunged, names.values())
         expunged = [row for row in missing if names[row.uid] in located]
@@ -415,7 +435,10 @@ class Comparison:
 
 
 def _each_once(located: dict[str, str]) -> dict[str, str]:
-    """Copies in one folder have one base name: a file that does not tell its UID is one of them, not all."""
+    """Map each file to one row only.
+
+    Copies in one folder share a base name; a file without a UID in its name is one of them, not all.
+    """
     first = {now: name for name, now in reversed(located.items())}
     return {name: now for now, name in reversed(first.items())}
 

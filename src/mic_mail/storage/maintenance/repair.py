@@ -1,4 +1,4 @@
-"""`mailbox repair`, `mailbox repair --check` and `mailbox rescan`: one pass over everything, in one critical section."""
+"""`mailbox repair`, `mailbox repair --check` and `mailbox rescan`: one pass in one critical section."""
 
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.index.connection import translated
@@ -10,10 +10,10 @@ from mic_mail.storage.types import Finding, RepairReport, TellFinding
 
 
 def repair(store: Store, *, check: bool, tell: TellFinding | None = None) -> RepairReport:
-    """Compare index, names and sidecars, put right what differs unless `check`.
+    """Compare index, names and sidecars; put right what differs unless `check`.
 
-    An index that SQLite finds damaged is made anew first; with `check` nothing else is said, as nothing can be believed.
-    `tell` is called with each finding, inside the critical section; without it the report holds them all.
+    An index that SQLite finds damaged is rebuilt first; with `check` nothing else is reported then, since nothing in it can be
+    trusted. `tell` is called with each finding, inside the critical section; without it the report holds them all.
     """
     findings: list[Finding] = []
     tell = tell or findings.append
@@ -28,7 +28,7 @@ def repair(store: Store, *, check: bool, tell: TellFinding | None = None) -> Rep
     with translated("reading the search file"):
         damage = [Finding("search-damaged", "", text) for text in store.search.damage()]
         if damage and not check:
-            store.search.discard()  # the indexer makes it anew
+            store.search.discard()  # the indexer rebuilds it
     for finding in damage:
         tell(finding)
     with writing(store) as write:

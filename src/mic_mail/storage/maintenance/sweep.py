@@ -1,8 +1,8 @@
-"""What the housekeeper does to an account: let go what is past keeping, and keep the index small.
+"""The housekeeper's work on an account: remove what is past retention, keep the index small.
 
-Each effect is idempotent and a short critical section of its own, so that deliveries come in between; a kill in the middle
-leaves less to do next time. `keep` (legal hold, a running handover) keeps everything that could be brought back, and so does
-the mark of a hold (legal_hold.py), which may have come a moment ago: each section that destroys looks for it.
+Each effect is idempotent and a short critical section of its own, so that deliveries can come between; after a kill in the
+middle less is left to do next time. `keep` (legal hold, a running handover) retains everything that could be restored, and so
+does the mark of a hold (legal_hold.py). That mark may have been set a moment ago, so each section that destroys checks it.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ _DROP_FOLDER = Statement(
 
 
 def sweep(store: Store, *, keep: bool, trusted: bool) -> None:
-    with contextlib.suppress(DiskFull):  # they stay due; what follows makes room
+    with contextlib.suppress(DiskFull):  # the names stay pending; what follows frees space
         flush_names(store, None)
     if trusted:
         _drop(store, store.clock.steady_us(), keep=keep)
@@ -66,7 +66,7 @@ def sweep(store: Store, *, keep: bool, trusted: bool) -> None:
 
 
 def _drop(store: Store, now_us: int, *, keep: bool) -> None:
-    """Everything that is past its time at `now_us`; of messages nothing where they are to be kept."""
+    """Remove everything that has expired at `now_us`; no messages with `keep`."""
     if not keep:
         before = now_us - store.settings.expunge_keep_seconds * 1_000_000
         while _let_go_messages(store, before):
@@ -85,7 +85,7 @@ def checkpoint(store: Store) -> None:
 
 
 def _let_go_messages(store: Store, before_us: int) -> bool:
-    """A slice of expunged messages whose time is over; True if there may be more."""
+    """Remove a slice of expired expunged messages; True if there may be more."""
     with writing(store) as write:
         if is_held(store):
             return False
@@ -104,12 +104,15 @@ def _expired_folders(store: Store, before_us: int) -> list[int]:
 
 
 def _let_go_folder(store: Store, folder_id: int) -> None:
-    """Rows first, slice by slice, the folder's own last; then the directory, which means nothing without it."""
+    """Remove an expired deleted folder: its rows in slices, its own row last, then its directory.
+
+    The directory means nothing without the row.
+    """
     while True:
         with writing(store) as write:
             folder = write.any_folder(folder_id)
             if folder.deleted_at_us is None or is_held(store):
-                return  # brought back meanwhile, or to be kept
+                return  # restored meanwhile, or to be retained
             here = {"account": store.account_id, "folder": folder_id}
             messages = _SOME_MESSAGES.on(write.connection, **here).fetchall()
             graves = _SOME_GRAVES.on(write.connection, **here).fetchall()
@@ -129,7 +132,7 @@ def _let_go_folder(store: Store, folder_id: int) -> None:
 
 
 def _let_go_history(store: Store, before_us: int) -> None:
-    """Old vanished UIDs go, and the floor says so (RFC 7162 §3.2.5.2); origins of deliveries as old go too."""
+    """Remove old vanished UIDs, raising the floor (RFC 7162 §3.2.5.2), and equally old delivery origins."""
     with writing(store) as write:
         for folder_id, modseq in _HISTORY.on(write.connection, account=store.account_id, before=before_us).fetchall():
             folder = write.any_folder(folder_id)
@@ -140,7 +143,7 @@ def _let_go_history(store: Store, before_us: int) -> None:
 
 
 def _drop_abandoned(store: Store, before_seconds: int) -> None:
-    """Staged files that nobody published, folders that were never put into place."""
+    """Remove staged files that were never published, and folders never put into place."""
     make_tmp(store.place)
     with os.scandir(store.place.tmp) as entries:
         staged = [entry.path for entry in entries]
@@ -153,8 +156,11 @@ def _drop_abandoned(store: Store, before_seconds: int) -> None:
 
 
 def _is_older(path: str, before_seconds: int) -> bool:
-    """By when it came there: a staged link has the time of the message that it is a link to. False too for what is published,
-    or put into its place, in this moment."""
+    """Return whether the entry's change time is older.
+
+    A staged link has the modification time of the message that it links to. False also for a file that is published or put into
+    place at this moment.
+    """
     try:
         return os.lstat(path).st_ctime < before_seconds
     except FileNotFoundError:

@@ -1,13 +1,14 @@
-"""What must hold in a store, checked one by one and put right where it can be.
+"""The invariants of a store, checked one by one and repaired where possible.
 
     numbers   uid < uidnext <= mark; a message's MODSEQ <= its folder's <= the account's <= mark; counters equal a recount
     contents  `refs` of each content equals the rows that point to it
-    names     each row's name says its UID, size and (unless dirty) flags; the file has that size
-    sidecars  say what the index says, and no smaller marks
-    readers   have seen only messages that there are
-    graves    each tombstone's file lies in `.expunged/`
+    names     each row's name holds its UID, size and (unless dirty) flags; the file has that size
+    sidecars  agree with the index, and have no smaller marks
+    readers   have seen only messages that exist
+    expunged  each tombstone's file lies in `.expunged/`
 
-Whether SQLite finds its file whole, and files and rows match at all, is repair.py's and reconcile.py's: `repair` asks first.
+The integrity of the SQLite file, and whether files and rows match at all, is checked by repair.py and reconcile.py; `repair`
+runs those first.
 """
 
 import os
@@ -70,7 +71,7 @@ _FORGET_GRAVE = Statement(
 
 
 def verify(write: Write, *, check: bool) -> Iterator[Finding]:
-    """All findings; each is put right before the next is looked for, unless `check`."""
+    """Yield all findings; unless `check`, each is put right before the search continues."""
     folders = [write.any_folder(row.folder_id) for row in read_all_folders(write.connection, write.store.account_id)]
     for folder in folders:
         yield from _names(write, folder, check=check)
@@ -101,7 +102,7 @@ def _names(write: Write, folder: FolderRow, *, check: bool) -> Iterator[Finding]
             yield Finding("content-changed", folder.name, row.name)
             changed.append(row)
     if changed and not check:
-        # Another content under the same UID would be a lie to every client's cache: it is a new message.
+        # Other content under the same UID would contradict every client's cache: it is a new message.
         tombstone_lost(write, folder, changed)
         strangers = [
             ForeignMaildirFile(f"{cur}/{row.name}", replace(parse_name(row.name), uid=0, flags=row.flags)) for row in changed
@@ -110,7 +111,7 @@ def _names(write: Write, folder: FolderRow, *, check: bool) -> Iterator[Finding]
 
 
 def _size_of(path: str) -> int | None:
-    """None where it is gone, or the folder another user's now."""
+    """Return the file's size; None where it is gone, or the folder is another user's now."""
     try:
         return os.stat(path).st_size
     except (FileNotFoundError, PermissionError):
@@ -171,7 +172,7 @@ def _folder_sidecar(write: Write, folder: FolderRow, *, check: bool) -> Iterator
     wanted = folder_sidecar(folder)
     found = FolderSidecar.read(path)
     if found is not None and found.uidnext_mark >= folder.uidnext_mark:
-        said = found.folder_id or wanted.folder_id  # one that was written before the number stood in it says the rest
+        said = found.folder_id or wanted.folder_id  # a sidecar from before it held the number agrees in the rest
         if replace(found, folder_id=said) == replace(wanted, uidnext_mark=found.uidnext_mark):
             return
     yield Finding("folder-sidecar", folder.name, "differs from the index" if found else "missing or damaged")
