@@ -1,9 +1,9 @@
-"""The lock in front of every writer of an account: first among threads, then (flock) among processes, both with a deadline.
+"""The writers' lock of an account: first among threads, then (flock) among processes, with a deadline.
 
-SQLite's own busy handler alone gave p99.9 of 733 ms under four writers, a flock in front of it 84 ms. The kernel drops a
-flock with the process, so a killed holder never blocks; a stopped one costs the others their deadline (`Unavailable`), not
-their life. The lock's file also carries the holder's intent (intent_record.py). Waiting is machine time, hence `time.monotonic`
-and not the clock.
+SQLite's own busy handler alone gave p99.9 of 733 ms under four writers, a flock in front of it 84 ms. The kernel drops a flock
+with its process, so a killed holder never blocks; a stopped one makes the others fail at their deadline (`Unavailable`). The
+lock's file also carries the holder's intent (intent_record.py). Waiting is machine time, hence `time.monotonic` and not the
+clock.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ _LONGEST_PAUSE = 0.002
 
 
 class AccountLock:
-    """One per account and process; `held` yields the descriptor of the locked file. Not re-entrant."""
+    """One lock for each account and process; `held` yields the locked file's descriptor. Not re-entrant."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class AccountLock:
 
     @contextmanager
     def held(self, patience: float | None = None) -> Iterator[int]:
-        """`Unavailable` after the lock's own deadline, or `Busy` after `patience` seconds."""
+        """Hold the lock. `Unavailable` after the lock's own deadline, or `Busy` after `patience` seconds."""
         deadline = time.monotonic() + (self._seconds if patience is None else patience)
         if not self._threads.acquire(timeout=self._seconds if patience is None else patience):
             raise self._given_up(patience)
@@ -81,14 +81,17 @@ class AccountLock:
         return Busy(f"lock {self._path} busy for {patience} s")
 
     def _is_current(self) -> bool:
-        """The file that others lock, not one that was removed or moved away (restore)."""
+        """Return whether the open file is the one that others lock.
+
+        It may have been removed or moved away (restore).
+        """
         try:
             return os.stat(self._path).st_ino == self._inode
         except FileNotFoundError:
             return False
 
     def close(self, then: Callable[[], None] = lambda: None) -> bool:
-        """Give the descriptor back and do `then`, unless a thread holds the lock; True if it is closed."""
+        """Close the descriptor and call `then`, unless a thread holds the lock; True if it is closed."""
         if not self._threads.acquire(blocking=False):
             return False
         try:

@@ -1,4 +1,4 @@
-"""The rest of one file behind what stands in another, by the kernel: no octet of it passes through this process."""
+"""Appending the rest of one file to another by the kernel, without copying through this process."""
 
 import errno
 import os
@@ -6,11 +6,11 @@ import os
 _AT_ONCE = 1 << 30
 _PIECE_OCTETS = 1 << 20
 _CANNOT = frozenset({errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.EPERM})
-"""Between some file systems, and on old kernels: then through this process, in pieces."""
+"""Errors between some file systems, and on old kernels; then the copy goes through this process."""
 
 
 def copy_rest(source: int, offset: int, target: int) -> int:
-    """Append what stands in `source` from `offset` on to the file `target`, at its place; how many octets. OSError."""
+    """Append `source` from `offset` on to the file `target`, at its position; return the octets. OSError."""
     copied = 0
     while True:
         try:
@@ -20,7 +20,7 @@ def copy_rest(source: int, offset: int, target: int) -> int:
                 raise
             return copied + _copy_through(source, offset + copied, target)
         if not octets:
-            # Some file systems say so of what they cannot copy; where it is true this costs one look.
+            # Some file systems return 0 for what they cannot copy; at a real end this costs one read.
             return copied + _copy_through(source, offset + copied, target)
         copied += octets
 

@@ -1,7 +1,7 @@
-"""What a Dovecot Maildir says about itself, so that its users keep their UIDs, keywords and subscriptions.
+"""The metadata of a Dovecot Maildir, so that its users keep their UIDs, keywords and subscriptions.
 
-Reads `dovecot-uidlist` (versions 1 and 3), `dovecot-keywords` and `subscriptions` (versions 1 and 2). Bounded, never
-raises: what cannot be read is as if it were not there, and the messages then get new UIDs under a new UIDVALIDITY.
+Reads `dovecot-uidlist` (versions 1 and 3), `dovecot-keywords` and `subscriptions` (versions 1 and 2). Bounded, never raises: an
+unreadable file counts as missing, and the messages then get new UIDs under a new UIDVALIDITY.
 """
 
 import os
@@ -25,7 +25,7 @@ class UidList:
     uidvalidity: int
     uidnext: int
     uids: Mapping[str, int] = field(default_factory=dict)
-    """By the file name up to its colon."""
+    """UIDs by the file name up to its colon."""
 
     def uid_of(self, file_name: str) -> int:
         return self.uids.get(file_name.partition(":")[0], 0)
@@ -57,7 +57,7 @@ def read_uidlist(folder_path: str) -> UidList | None:
 
 
 def read_keywords(folder_path: str) -> tuple[str, ...]:
-    """Names in the order of their letters; gaps are filled with names that no client sets."""
+    """Return keywords in the order of their letters; gaps are filled with names that no client sets."""
     names: dict[int, str] = {}
     for line in _lines(f"{folder_path}/dovecot-keywords"):
         number, _, name = line.partition(" ")
@@ -80,7 +80,10 @@ def _number(text: str) -> int:
 
 
 def _lines(path: str) -> list[str]:
-    """Of a file; a pipe would be waited for, and a link leads to what somebody else says."""
+    """Return the lines of a regular file, else none.
+
+    Opening a pipe would block, and a symbolic link may lead to data of another user.
+    """
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

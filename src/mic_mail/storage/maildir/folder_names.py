@@ -1,9 +1,9 @@
-"""Folder names for people, and the directory names that stand for them (Maildir++).
+"""Folder names for people, and the directory names for them on disk (Maildir++).
 
 A name is `str` in NFC with "/" between its levels. Its directory is "" for INBOX, else a dot and the levels joined by dots,
-each level in modified UTF-7 (RFC 3501 §5.1.3), so that other Maildir++ tools show the same tree. What that form cannot hold
-is escaped in it: a dot inside a level, a name that is ours (`.expunged`, `.mic-…`); a name too long for a directory becomes a
-hash, and its text lies in the folder's `.mic-folder`. Two different names never share a directory. Pure; refuses with
+each level in modified UTF-7 (RFC 3501 §5.1.3), so that other Maildir++ tools show the same tree. What that form cannot hold is
+escaped in it: a dot inside a level, a reserved name (`.expunged`, `.mic-…`). A name too long for a directory becomes a hash,
+and its text lies in the folder's `.mic-folder`. Two different names never share a directory. Pure; refuses with
 `NameNotAllowed`, never raises anything else.
 """
 
@@ -17,17 +17,20 @@ from mic_mail.storage.errors import NameNotAllowed
 from mic_mail.storage.types import DELIMITER, INBOX, is_inbox
 
 MAX_DIRECTORY_OCTETS = 240
-"""File systems take 255; some room for tools that add to it."""
+"""Longest directory name. File systems allow 255; the rest is for tools that add to it."""
 
 EXPUNGED = ".expunged"
 OWN_PREFIX = ".mic-"
 _HASHED = ".&~"
-"""Not modified UTF-7, so no name can be spelled like it."""
+"""Prefix of hashed names. It is not modified UTF-7, so no name can be spelled like it."""
 
 
 @lru_cache(maxsize=4096)
 def canonical(name: str, *, max_octets: int, max_depth: int) -> str:
-    """The one spelling of `name`, or `NameNotAllowed`. Decomposed Vietnamese (macOS) meets its composed form here."""
+    """Return the one spelling of `name`, or raise `NameNotAllowed`.
+
+    Decomposed Vietnamese (macOS) becomes its composed form.
+    """
     if not name:
         raise _refusal("Tên thư mục trống.", "The folder name is empty.")
     try:
@@ -59,13 +62,13 @@ def _refusal(vi: str, en: str) -> NameNotAllowed:
 
 
 def ancestors(name: str) -> list[str]:
-    """The names above `name`, outermost first."""
+    """Return the names above `name`, outermost first."""
     levels = name.split(DELIMITER)
     return [DELIMITER.join(levels[:depth]) for depth in range(1, len(levels))]
 
 
 def encode_directory(name: str) -> str:
-    """The directory of a canonical name, below `Maildir/`."""
+    """Return the directory of a canonical name, below `Maildir/`."""
     if name == INBOX:
         return ""
     directory = "." + ".".join(encode_mutf7(level).replace(".", "&AC4-") for level in name.split(DELIMITER))
@@ -77,7 +80,10 @@ def encode_directory(name: str) -> str:
 
 
 def decode_directory(directory: str) -> str | None:
-    """The name that a directory stands for; None where only `.mic-folder` knows (a hash) or no name can be told."""
+    """Return the name of a directory, or None where the directory does not determine it.
+
+    That is a hash, whose name stands in `.mic-folder`, or a directory that no name is encoded to.
+    """
     if not directory:
         return INBOX
     if not directory.startswith(".") or directory.startswith((_HASHED, OWN_PREFIX)) or directory in (EXPUNGED, ".", ".."):
@@ -89,7 +95,7 @@ def decode_directory(directory: str) -> str | None:
 
 
 def is_text(name: str) -> bool:
-    """Whether the name of a file or a directory is UTF-8 on disk: no other can stand in the index."""
+    """Return whether the name of a file or a directory is UTF-8 on disk; the index can hold no other."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -98,7 +104,7 @@ def is_text(name: str) -> bool:
 
 
 def encode_mutf7(text: str) -> str:
-    """RFC 3501 §5.1.3: printable ASCII stands for itself, "&" is "&-", all else is base 64 of UTF-16."""
+    """Encode by RFC 3501 §5.1.3: printable ASCII as it is, "&" as "&-", the rest as base 64 of UTF-16."""
     out: list[str] = []
     run: list[str] = []
     for character in text:
@@ -120,7 +126,10 @@ def _shift(text: str) -> str:
 
 
 def decode_mutf7(encoded: str) -> str | None:
-    """The text, or None where it is not modified UTF-7. Laxer than the RFC: printable ASCII may be shifted (our dots are)."""
+    """Return the text, or None where it is not modified UTF-7.
+
+    Laxer than the RFC: printable ASCII may be shifted (our dots are).
+    """
     if not encoded.isascii():
         return None
     out: list[str] = []

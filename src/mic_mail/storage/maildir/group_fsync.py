@@ -1,8 +1,8 @@
 """One fsync of a folder for all deliveries that wait for it at that moment.
 
-Whoever comes while none runs starts one; whoever comes while one runs waits for the *next*, which one of them starts: an fsync
-covers only names that stood before it began. A failed fsync fails for everybody that it should have covered, since the kernel
-reports an error once and the next call would lie.
+A caller that finds no fsync running starts one. A caller that finds one running waits for the *next*, which one of the waiters
+starts: an fsync covers only names that existed before it began. A failed fsync fails for every caller that it should have
+covered, since the kernel reports an error once and the next call would wrongly succeed.
 """
 
 import os
@@ -33,10 +33,16 @@ class SharedSync:
         self._sync = sync
         self._lock = threading.Lock()
         self._folders: dict[tuple[int, int], _Rounds] = {}
-        """By device and inode: who waits has it open, so the number is not given to another meanwhile; a path would be."""
+        """State by device and inode. Each waiter has the directory open, so that number is not reused.
+
+        A path could be reused for another directory meanwhile.
+        """
 
     def make_durable(self, fd: int) -> None:
-        """Return when every name that stood in the directory at the call is on disk; OSError as fsync gave it."""
+        """Return when every name in the directory at the time of the call is on disk.
+
+        Raises OSError as fsync did.
+        """
         found = os.fstat(fd)
         key = found.st_dev, found.st_ino
         with self._lock:

@@ -1,14 +1,13 @@
-"""What the holder of an account's lock is about to do to names, written into the lock's file before it does it.
+"""The intent record: a lock holder's next changes of names, written to the lock's file beforehand.
 
-A kill can fall between a rename and the COMMIT. The next holder finds the record and makes the names agree with the index:
-if the record's serial is committed the change happened (*forward*: finish what follows the COMMIT), if not it did not
-(*back*: undo the names in reverse order). Both are idempotent, so a kill in the middle of them is harmless too. The record
-needs no fsync: after a power loss the whole index is compared with the names (epoch), and a record under another boot id is
-ignored.
+A kill can fall between a rename and the COMMIT. The next holder finds the record and makes the names agree with the index: if
+the record's serial is committed the change happened (*forward*: finish what follows the COMMIT), if not it did not (*back*:
+undo the names in reverse order). Both are idempotent, so a kill in the middle of them is harmless too. The record needs no
+fsync: after a power loss the whole index is compared with the names (epoch), and a record under another boot id is ignored.
 
-Frame: 8 octets of length, 4 of CRC-32, then JSON. What a change intends later comes in further frames, each checked by a CRC
-that continues the one before, and zeros end the last: so none of an older record is taken for one of it. A frame that does not
-check was never completed, and names are touched only after it is; clearing writes zeros over the first head.
+Frame: 8 octets of length, 4 of CRC-32, then JSON. Later intents of the same change come in further frames. The CRC of each
+continues the one before, and zeros end the last frame, so no frame of an older record is taken for one of this record. A frame
+whose CRC fails was never completed, and names are only changed after its frame is; clearing writes zeros over the first head.
 """
 
 import contextlib
@@ -25,10 +24,10 @@ _KEEP_OCTETS = 64 << 10
 @dataclass(slots=True)
 class Intent:
     serial: int
-    """The number that the account's row carries once the change is committed."""
+    """Serial of the account's row once the change is committed."""
     boot_id: str
     renames: list[tuple[str, str]] = field(default_factory=list)
-    """(from, to): files or directories; undone by renaming back."""
+    """(from, to) of files or directories; undone by renaming back."""
     links: list[str] = field(default_factory=list)
     """New names of old content; undone by unlinking."""
     leftovers: list[str] = field(default_factory=list)
@@ -45,7 +44,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Up to where a record stands in the file, and its checksum."""
+    """The end of a record in the file, and its checksum."""
 
     end: int
     checksum: int
@@ -58,7 +57,7 @@ _FIELDS = tuple(field.name for field in fields(Intent))
 
 
 def write_intent(fd: int, intent: Intent, before: Written = NOTHING) -> Written:
-    """A record, or what comes to the one that was written `before`."""
+    """Write a record, or append to the one that was written `before`."""
     body = _ENCODE({name: getattr(intent, name) for name in _FIELDS}).encode()
     checksum = zlib.crc32(body, before.checksum)
     frame = memoryview(len(body).to_bytes(8, "big") + checksum.to_bytes(4, "big") + body + _CLEAR)
@@ -75,7 +74,7 @@ def clear_intent(fd: int, written: Written = NOTHING) -> None:
 
 
 def read_intent(fd: int) -> Intent | None:
-    """The unfinished record, or None: nothing was under way, or nothing had been touched yet."""
+    """Return the unfinished record, or None: nothing was under way, or nothing had been changed yet."""
     intent: Intent | None = None
     at = checksum = 0
     while True:
@@ -97,9 +96,9 @@ def read_intent(fd: int) -> Intent | None:
 
 
 def roll_back(intent: Intent) -> None:
-    """Undo what of it has been done.
+    """Undo the part of the change that was done.
 
-    Where another tool has removed the directory that a file came from, it stays where it is: whoever compares next finds it.
+    Where another tool has removed the source directory of a file, the file stays where it is and the next comparison finds it.
     """
     for name in reversed(intent.links):
         _unlink(name)
@@ -110,7 +109,7 @@ def roll_back(intent: Intent) -> None:
 
 
 def roll_forward(intent: Intent) -> None:
-    """Do what follows the COMMIT, sidecars excepted."""
+    """Do what follows the COMMIT, except sidecars."""
     for name in intent.leftovers:
         _unlink(name)
 

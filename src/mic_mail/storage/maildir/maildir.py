@@ -1,16 +1,16 @@
-"""The files of an account: where they lie, what their names say, how they are listed.
+"""The files of an account: their paths, the meaning of their names, and their listing.
 
     <home>/account.lock              flock of all writers, and what the present one is about to do (intent_record.py)
     <home>/index.sqlite              the index (schema.py)
-    <home>/search.sqlite             the text of the messages, packed (fulltext/file.py); whoever misses it makes it again
+    <home>/search.sqlite             the text of the messages, packed (fulltext/file.py); rebuilt when missing
     <home>/hold, <home>/frozen       nothing is destroyed, or even expunged, while it is there (legal_hold.py)
     <home>/Maildir/                  INBOX: cur new tmp .mic-folder; also .mic-account, .expunged/
     <home>/Maildir/.Sub.Folder/      a folder (folder_names.py): cur new tmp .mic-folder maildirfolder
     <home>/Maildir/.expunged/        <mailbox id>.<name> of each expunged message, <mailbox id>/ of each deleted folder
 
 A message of ours is `<sec>.M<usec>P<pid>Q<n>.<host>,S=<size>,U=<uid>:2,<letters>`. The part before the first comma is the base
-name: it never changes, COPY and MOVE keep it, and EMAILID is made from it. Any other Maildir name can be parsed too.
-Only system calls here, no rules about when: those are in publish.py.
+name: it never changes, COPY and MOVE keep it, and EMAILID is made from it. Any other Maildir name can be parsed too. Only
+system calls here, no rules about when: those are in publish.py.
 """
 
 import contextlib
@@ -26,24 +26,27 @@ from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, is_text
 from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, KEYWORD_SHIFT, SEEN
 
 MAX_NAME_OCTETS = 255
-"""Of a file, as file systems have it."""
+"""Longest file name of file systems."""
 MESSAGE_MODE = 0o440
 FOLDER_MODE = 0o700
 
 _LETTERS = (("D", DRAFT), ("F", FLAGGED), ("R", ANSWERED), ("S", SEEN), ("T", DELETED))
 NAMED_KEYWORDS = 26
-"""Keywords that a file name can hold, as a to z; the rest live in the index only."""
+"""Keywords that a file name can hold, as a to z; the rest are in the index only."""
 NAMED_FLAGS = sum(bit for _, bit in _LETTERS) | (((1 << NAMED_KEYWORDS) - 1) << KEYWORD_SHIFT)
 _BIT_OF_LETTER = dict(_LETTERS) | {chr(ord("a") + i): 1 << (KEYWORD_SHIFT + i) for i in range(NAMED_KEYWORDS)}
 
 
 UNKNOWN_UID = (1 << 32) - 1
-"""In the name of a message of ours whose own name was lost (replay.py): no folder ever comes to give it."""
+"""UID in the name of a message of ours whose own name was lost (replay.py).
+
+No folder ever reaches this UID.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageName:
-    """What a file name says. `size` and `uid` are 0 where it does not say."""
+    """The parts of a file name. `size` and `uid` are 0 where the name lacks them."""
 
     base: str
     size: int
@@ -59,7 +62,7 @@ def format_name(base: str, size: int, uid: int, flags: int) -> str:
 
 
 def parse_name(name: str) -> MessageName:
-    """Never fails: a stranger's name has at least a base."""
+    """Parse any name; never fails: a foreign name has at least a base."""
     front, _, info = name.partition(":2,")
     base, *extras = front.split(",")
     numbers = {extra[:2]: int(extra[2:]) for extra in extras if _NUMBER.fullmatch(extra)}
@@ -74,7 +77,7 @@ _NUMBER = re.compile(r"[SU]=[0-9]{1,18}")
 
 
 def letters(flags: int) -> str:
-    """Maildir's letters in ASCII order, as its specification asks."""
+    """Return Maildir's letters in ASCII order, as its specification asks."""
     return _LETTERS_OF_FLAGS.get(flags) or "".join(letter for letter, bit in _BIT_OF_LETTER.items() if flags & bit)
 
 
@@ -84,25 +87,32 @@ _LETTERS_OF_FLAGS = {
 
 
 def email_id(base: str) -> str:
-    """RFC 8474 §5.1: 1 to 255 of letters, digits, "_" and "-". Made from the base name, so a rebuilt index says the same."""
+    """Return the EMAILID (RFC 8474 §5.1): 1 to 255 letters, digits, "_" and "-".
+
+    It is made from the base name, so a rebuilt index gives the same.
+    """
     return "E" + blake2b(base.encode(errors="surrogateescape"), digest_size=15).hexdigest()
 
 
 def thread_id(base: str, beginning: bytes) -> str:
-    """RFC 8474 §5.2: made of what began the thread, or of the base name where a message says nothing of that.
+    """Return the THREADID (RFC 8474 §5.2), from the beginning of the thread or else the base name.
 
-    So it never changes, is the same in all folders, and EMAILIDs that are equal have equal ones.
+    The base name is used where a message does not say what began its thread. So the id never changes, is the same in all
+    folders, and equal EMAILIDs have equal THREADIDs.
     """
     return "T" + (beginning or blake2b(base.encode(errors="surrogateescape"), digest_size=8).digest()).hex()
 
 
 def beginning_of(thread: str) -> bytes:
-    """What a THREADID was made of: a copy in another account stays in its thread."""
+    """Return the thread beginning from which a THREADID was made.
+
+    With it a copy in another account stays in its thread.
+    """
     return bytes.fromhex(thread[1:])
 
 
 class NameSource:
-    """Base names that no one else makes: time, process, counter and host (Maildir's own recipe)."""
+    """Unique base names: time, process, counter and host (Maildir's own recipe)."""
 
     def __init__(self, host: str) -> None:
         self._host = re.sub(r"[^A-Za-z0-9.-]", "-", host)[:64].strip(".") or "localhost"
@@ -135,7 +145,7 @@ class Place:
         return f"{self.home}/account.lock"
 
     def mark(self, name: str) -> str:
-        """One of `hold.Mark`."""
+        """Return the path of a mark (`legal_hold.Mark`)."""
         return f"{self.home}/{name}"
 
     @property
@@ -156,7 +166,7 @@ class Place:
         return f"{self.folder(directory)}/new"
 
     def directories(self) -> Iterator[str]:
-        """All directories that are folders, INBOX's "" first. A directory without `cur` is none."""
+        """Yield all directories that are folders, INBOX's "" first. A directory without `cur` is none."""
         if os.path.isdir(f"{self.maildir}/cur"):
             yield ""
         with os.scandir(self.maildir) as entries:
@@ -169,7 +179,10 @@ class Place:
 
 
 def is_directory(path: str) -> bool:
-    """Whether a directory lies there. OSError where that cannot be told: what we may not look at is not gone."""
+    """Return whether a directory is there.
+
+    Raises OSError where that is unknown: an inaccessible path does not count as missing.
+    """
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -177,18 +190,24 @@ def is_directory(path: str) -> bool:
 
 
 def expunged_name(mailbox_id: str, name: str) -> str:
-    """Where an expunged message lies in `.expunged/`: the id tells its folder after the index is lost."""
+    """Return the name of an expunged message in `.expunged/`.
+
+    The id identifies its folder after the index is lost.
+    """
     return f"{mailbox_id}.{name}"
 
 
 def make_folder_tree(path: str) -> None:
-    """The three directories of a Maildir folder; those that exist stay."""
+    """Make the three directories of a Maildir folder; existing ones stay."""
     for part in ("cur", "new", "tmp"):
         os.makedirs(f"{path}/{part}", mode=FOLDER_MODE, exist_ok=True)
 
 
 def make_tmp(place: Place) -> None:
-    """Another tool may have removed it beside us. Only `tmp/`: where the Maildir itself is gone, nothing is to be delivered."""
+    """Make `tmp/`, which another tool may have removed.
+
+    Only `tmp/`: where the Maildir itself is gone, nothing is to be delivered.
+    """
     with contextlib.suppress(FileExistsError):
         os.mkdir(place.tmp, mode=FOLDER_MODE)
 
@@ -203,17 +222,23 @@ def make_durable(path: str) -> None:
 
 
 def names_in(path: str) -> set[str]:
-    """The message files of a `cur` or `new`. A listing never proves absence: a concurrent rename hides live files."""
+    """Return the message files of a `cur` or `new`.
+
+    A listing never proves absence: a concurrent rename hides existing files.
+    """
     return _entries(path)[0]
 
 
 def others_in(path: str) -> set[str]:
-    """What in a `cur` or `new` is no message, being no regular file: a directory, a link, a pipe, a socket."""
+    """Return the entries of a `cur` or `new` that are not regular files, hence no messages.
+
+    A directory, a link, a pipe, a socket.
+    """
     return _entries(path)[1]
 
 
 def _entries(path: str) -> tuple[set[str], set[str]]:
-    """Regular files, and the rest; the listing says which is which, without a look at each."""
+    """Return regular files and other entries; the listing itself gives the type, without a stat of each."""
     files: set[str] = set()
     others: set[str] = set()
     try:
@@ -227,11 +252,11 @@ def _entries(path: str) -> tuple[set[str], set[str]]:
 
 
 def locate(cur: str, names: Iterable[str]) -> dict[str, str]:
-    """What each of these files is called now; those that are gone are left out. Only under the account's lock.
+    """Return the present name of each of these files; missing ones are left out. Under the lock only.
 
-    Another tool may have renamed a file to set its flags. It is gone only if its own name fails and two full listings lack its
-    base name: during renames a listing hides live files (181 of 182 scans of 20,000 files did). A name that is no text cannot
-    stand in the index: under it the file is a stranger's.
+    The account's lock has to be held. Another tool may have renamed a file to set its flags. It is gone only if its own name
+    fails and two full listings lack its base name: during renames a listing hides existing files (181 of 182 scans of 20,000
+    files did). A name that is not UTF-8 cannot be in the index: a file with such a name is a foreign one.
     """
     found: dict[str, str] = {}
     missing: list[str] = []
@@ -258,7 +283,10 @@ def locate(cur: str, names: Iterable[str]) -> dict[str, str]:
 
 
 def replace_durably(path: str, content: bytes) -> None:
-    """Write a small file so that a reader and a power loss see the old or the new one: tmp, fsync, rename, directory fsync."""
+    """Write a small file so that readers, and a power loss, leave the old or the new content.
+
+    Temporary file, fsync, rename, directory fsync.
+    """
     staging = f"{path}.{os.getpid()}.tmp"
     fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
     try:

@@ -1,13 +1,13 @@
-"""What no file name can hold: `.mic-folder` in every folder, `.mic-account` once an account (JSON, replaced durably).
+"""Sidecars hold what file names cannot: `.mic-folder` in each folder, `.mic-account` in each account.
 
-Where each reader has a \\Seen of their own, `.mic-seen.<address>` beside `.mic-folder` holds one reader's; like flags in file
-names it follows the index and is not synced (seen.py).
+Both are JSON and replaced durably. Where each reader has their own \\Seen, `.mic-seen.<address>` beside `.mic-folder` holds one
+reader's; like flags in file names it follows the index and is not synced (seen.py).
 
-With these, the names and the messages, `repair` makes the index anew. The marks are high-water marks, written *before* a number
-above them is used, in steps of `MARK_STEP`; after a power loss or a lost index numbering goes on above the mark, so no UID and
-no MODSEQ ever means two things. Where a full disk has no room for a new `.mic-account`, its MODSEQ mark is written in place.
-A damaged sidecar is None, and `repair` says so; OSError only where the process has no descriptor or memory left now: to go on
-without what a good sidecar knows would be to write a new one over it.
+With these, the names and the messages, `repair` rebuilds the index. The marks are high-water marks, written *before* a number
+above them is used, in steps of `MARK_STEP`. After a power loss or a lost index numbering continues above the mark, so no UID
+and no MODSEQ ever means two things. Where a full disk has no space for a new `.mic-account`, its MODSEQ mark is written in
+place. A damaged sidecar reads as None, and `repair` reports it. OSError is raised only where the process lacks descriptors or
+memory at the moment: continuing without the data of a good sidecar would overwrite it.
 """
 
 import errno
@@ -43,7 +43,10 @@ class FolderSidecar:
     special_use: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
     folder_id: int = 0
-    """Its number in the index, by which sessions that have it open go on asking once the index was made anew; 0: not told."""
+    """Its number in the index; 0: not recorded.
+
+    Sessions that have the folder open use that number, also after the index is rebuilt.
+    """
     version: int = 1
 
     @classmethod
@@ -76,7 +79,7 @@ class AccountSidecar:
     acl: Mapping[str, object] = field(default_factory=dict)
     metadata: Mapping[str, object] = field(default_factory=dict)
     readers: tuple[str, ...] | None = None
-    """Who has a \\Seen of their own; None: it is one for all."""
+    """Addresses of readers with their own \\Seen; None: it is one for all."""
     version: int = 1
 
     @classmethod
@@ -100,10 +103,11 @@ class AccountSidecar:
 
 
 def write_mark_in_place(maildir_path: str, mark: int) -> bool:
-    """The account's MODSEQ mark, durable, over the digits of the one before, which takes no room; False where it does not fit.
+    """Overwrite the digits of the account's MODSEQ mark durably, which takes no disk space.
 
-    A power loss leaves the old number or the new one, since they lie in a first sector, which a disk writes whole. The name is
-    synced too: whoever found no room to replace the file may have come as far as that.
+    False where the number does not fit. A power loss leaves the old number or the new one, since they lie in a first sector,
+    which a disk writes whole. The name is synced too: the caller that found no space to replace the file may have come as far
+    as that.
     """
     try:
         fd = os.open(f"{maildir_path}/{ACCOUNT_SIDECAR}", os.O_RDWR | os.O_CLOEXEC)
@@ -123,12 +127,15 @@ def write_mark_in_place(maildir_path: str, mark: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SeenSidecar:
-    """What one reader has seen of one folder; `mailbox_id` is the folder, since UIDs of another one mean nothing."""
+    """The messages that one reader has seen in one folder.
+
+    `mailbox_id` is the folder's, since UIDs of another one mean nothing.
+    """
 
     person: str
     mailbox_id: str
     seen: Sequence[tuple[int, int]]
-    """Ranges of UIDs, ascending. A UID that is no more may be in one."""
+    """Ranges of UIDs, ascending. They may include UIDs that no longer exist."""
     version: int = 1
 
     @classmethod
@@ -144,7 +151,7 @@ class SeenSidecar:
             return None
 
     def write(self, folder_path: str) -> None:
-        """Readers see the old or the new one; a power loss may leave neither."""
+        """Write the sidecar: readers see the old or the new one; a power loss may leave neither."""
         path = seen_path(folder_path, self.person)
         staging = f"{path}.{os.getpid()}.tmp"
         with open(staging, "wb") as file:
@@ -153,7 +160,7 @@ class SeenSidecar:
 
 
 def seen_path(folder_path: str, person: str) -> str:
-    """An address may hold anything but the end of a string."""
+    """Return the path of a reader's sidecar; an address may hold anything but NUL."""
     name = quote(person, safe="@+")
     if len(name) > _MAX_PERSON_OCTETS:
         name = sha256(person.encode()).hexdigest()
@@ -164,7 +171,7 @@ def _read(path: str) -> dict[str, object]:
     try:
         with open(path, "rb") as file:
             value = json.loads(file.read())
-        json.dumps(value, ensure_ascii=False).encode()  # an escaped half of a character passes for text until it is stored
+        json.dumps(value, ensure_ascii=False).encode()  # an escaped half of a surrogate pair passes for text until it is stored
     except OSError as error:
         if error.errno in _PASSES:
             raise
@@ -179,7 +186,10 @@ def _write(path: str, fields: dict[str, object]) -> None:
 
 
 def _object_id(value: object) -> str:
-    """RFC 8474 §4.1. It names a directory, and goes to clients: whoever can write a sidecar must not choose it freely."""
+    """Return a valid object id (RFC 8474 §4.1), else raise ValueError.
+
+    The id names a directory and goes to clients: a process that can write a sidecar must not choose it freely.
+    """
     if not isinstance(value, str) or _OBJECT_ID.fullmatch(value) is None:
         raise ValueError(value)
     return value

@@ -1,13 +1,13 @@
-"""Putting a restored store in the place of the one that is there, and what a kill in the middle of that leaves.
+"""Replacing a store by a restored one, and recovery from a kill in the middle of that.
 
-    <home>.restoring-<instant>    being made; whoever is killed leaves it, and the housekeeper drops it after a day
-    <home>.replaced-<instant>     what was there before, until an administrator deletes it
+    <home>.restoring-<instant>    being made; a kill leaves it, and the housekeeper drops it after a day
+    <home>.replaced-<instant>     the store that was there before, until an administrator deletes it
     <home>.freed-<instant>        a reclaimed mailbox that is being deleted (delete_account.py)
 
 The new store takes the name under which the old one will be kept, then the two change places in one step: whenever a kill
-comes, a whole store lies at `home`, and none that was in use is called one that may be dropped. Where the file system knows
-no such step (NFS) the old one goes first, and for a moment nothing is there; a kill then leaves both others, of one instant,
-and the next opening puts the new one into its place (`finish`) before it makes anything.
+comes, a whole store lies at `home`, and none that was in use has a name that may be dropped. Where the file system has no such
+step (NFS) the old one is moved first, and for a moment nothing is there; a kill then leaves both others, of one instant, and
+the next opening puts the new one into its place (`finish`) before it makes anything.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from collections.abc import Container
 from mic_mail.storage.maildir.maildir import make_durable
 
 _ASIDE = re.compile(r"(?P<name>.+)\.(?P<what>restoring|replaced|freed)-(?P<instant>[0-9]{15,17})")
-"""Instants are in microseconds."""
+"""Names of stores set aside; instants are in microseconds."""
 _LEFT_OVER_US = 86_400 * 1_000_000
 
 _AT_FDCWD = -100
@@ -33,7 +33,7 @@ if _renameat2 is not None:
 
 
 def restoring(home: str, instant: int) -> str:
-    """Where a store is made that shall come to `home`."""
+    """Return the path where a store is made that will replace `home`."""
     return f"{home}.restoring-{instant}"
 
 
@@ -46,20 +46,23 @@ def freed(home: str, instant: int) -> str:
 
 
 def freed_beside(home: str) -> list[str]:
-    """What a kill has left of stores that were deleted from `home`."""
+    """Return what a kill has left of stores that were deleted from `home`."""
     parent, name = os.path.split(home)
     found = (match for match in map(_ASIDE.fullmatch, sorted(_folders(parent))) if match is not None)
     return [f"{parent}/{match[0]}" for match in found if match["what"] == "freed" and match["name"] == name]
 
 
 def set_aside(name: str) -> str | None:
-    """Of what a directory beside the mailboxes is a copy; None if it is no such copy."""
+    """Return the mailbox directory that a directory beside it was set aside from; None if it was not."""
     match = _ASIDE.fullmatch(name)
     return match["name"] if match else None
 
 
 def replace(home: str, instant: int) -> None:
-    """Put the finished `restoring` store to `home`; what is there becomes `replaced`. Under the lock of what is there."""
+    """Move the finished `restoring` store to `home`; the store there becomes `replaced`.
+
+    Called under the lock of the store that is there.
+    """
     new, old = restoring(home, instant), replaced(home, instant)
     os.rename(new, old)
     if not _exchange(old, home):
@@ -70,7 +73,7 @@ def replace(home: str, instant: int) -> None:
 
 
 def finish(home: str) -> None:
-    """Before a store is made at `home`: one that was on its way there when its maker was killed comes first."""
+    """Complete an interrupted replacement of `home` before a store is made there."""
     if os.path.isdir(home):
         return
     parent, name = os.path.split(home)
@@ -83,12 +86,15 @@ def finish(home: str) -> None:
 
 
 def _put(new: str, home: str) -> None:
-    with contextlib.suppress(FileNotFoundError):  # somebody who wanted to open it was faster
+    with contextlib.suppress(FileNotFoundError):  # another opener was faster
         os.rename(new, home)
 
 
 def drop_unfinished(mail_root: str, homes: Container[str], now_us: int) -> None:
-    """Remove stores that were being restored a day ago; `homes` are those of mailboxes, whatever they are called."""
+    """Remove stores whose restore began more than a day ago.
+
+    `homes` are those of mailboxes, whatever their names.
+    """
     for domain in _folders(mail_root):
         beside = set(_folders(f"{mail_root}/{domain}"))
         for match in filter(None, map(_ASIDE.fullmatch, beside)):
@@ -107,7 +113,7 @@ def _folders(path: str) -> list[str]:
 
 
 def _exchange(one: str, other: str) -> bool:
-    """Let two directories change places; False where that cannot be had in one step."""
+    """Exchange two directories; False where that is impossible in one step."""
     if _renameat2 is None:
         return False
     if _renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:

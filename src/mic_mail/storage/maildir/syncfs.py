@@ -1,4 +1,4 @@
-"""syncfs, and on which file systems it means anything: what the journal (journal.py) promises rests on it."""
+"""syncfs, and the file systems on which it is reliable; the journal (journal.py) depends on it."""
 
 import ctypes
 import errno
@@ -7,7 +7,7 @@ import os
 _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 _SYNC_FILE_RANGE = getattr(ctypes.CDLL(None, use_errno=True), "sync_file_range", None)
 _WRITE = 2
-"""SYNC_FILE_RANGE_WRITE: begin, and wait for nothing."""
+"""SYNC_FILE_RANGE_WRITE: begin writing, and wait for nothing."""
 if _SYNC_FILE_RANGE is not None:
     _SYNC_FILE_RANGE.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
 _FSTATFS = getattr(ctypes.CDLL(None, use_errno=True), "fstatfs", None)
@@ -25,24 +25,33 @@ SYNCED = frozenset(
         0x01021994,  # tmpfs, which a power loss takes whole
     }
 )
-"""Types (statfs(2)) whose syncfs waits for the disk. FUSE answers at once and asks nobody; network file systems differ."""
+"""Types (statfs(2)) whose syncfs waits for the disk.
+
+FUSE returns without asking its server; network file systems differ.
+"""
 
 
 def sync_file_system(fd: int) -> None:
-    """syncfs(2): content and names of everything on the file system; an error that came since `fd` was opened is raised."""
+    """syncfs(2): sync content and names of the whole file system.
+
+    An error that occurred since `fd` was opened is raised.
+    """
     if _SYNCFS is None or _SYNCFS(fd) != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
 
 
 def begin_to_write(fd: int, offset: int, octets: int) -> None:
-    """sync_file_range(2): let the disk begin with these octets. Nothing is promised by it: an fdatasync has to follow."""
+    """sync_file_range(2): start writing these octets to the disk.
+
+    It guarantees nothing: an fdatasync has to follow.
+    """
     if _SYNC_FILE_RANGE is not None:
         _SYNC_FILE_RANGE(fd, offset, octets, _WRITE)
 
 
 def file_system_type(fd: int) -> int:
-    """The magic number of fstatfs(2); 0 where it cannot be told."""
+    """Return the magic number of fstatfs(2); 0 where it is unknown."""
     told = ctypes.create_string_buffer(_STATFS_OCTETS)
     if _FSTATFS is None or _FSTATFS(fd, told) != 0:
         return 0
@@ -50,7 +59,7 @@ def file_system_type(fd: int) -> int:
 
 
 def check_that_it_syncs(fd: int) -> None:
-    """OSError (EOPNOTSUPP) where syncfs proves nothing."""
+    """Raise OSError (EOPNOTSUPP) where syncfs proves nothing."""
     if _SYNCFS is None or file_system_type(fd) not in SYNCED:
         raise OSError(errno.EOPNOTSUPP, f"syncfs proves nothing on file systems of type {file_system_type(fd):#x}")
 
@@ -58,7 +67,8 @@ def check_that_it_syncs(fd: int) -> None:
 def note_device(devices: dict[int, int], mail_root: str, home: str) -> None:
     """Add the file system that an account lies on, by number and descriptor.
 
-    Where the account is gone, what it lay in: no mount can be renamed. OSError where syncfs proves nothing.
+    Where the account is gone, its nearest existing parent is used: a mount point cannot be renamed. OSError where syncfs proves
+    nothing.
     """
     path = f"{mail_root}/{home}/Maildir"
     fd = -1
