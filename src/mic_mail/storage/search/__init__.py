@@ -1,1 +1,1 @@
-"""SEARCH over text: by `search.sqlite` where it knows a message, else by reading it; and keeping that file up to date."""
+"""SEARCH over text, by `search.sqlite` or by reading messages, and the upkeep of that file."""

@@ -1,9 +1,9 @@
-"""Bringing an account's `search.sqlite` up to date, in the background and at any pace.
+"""Updating an account's `search.sqlite` in the background, at any pace.
 
 In: an account, and where the last visit stopped. It reads the index through connections of its own that can neither write nor
-checkpoint, opens messages by the names in their rows, and never takes the account's lock or anything else that a delivery
-could wait for: whoever does this may be stopped at any instant for any time, or killed. What cannot be read now (a file that
-is being renamed, an index that is being made) is left for the next visit.
+checkpoint, opens messages by the names in their rows, and never takes the account's lock or anything else that a delivery could
+wait for: the indexing process may be stopped at any instant for any time, or killed. What cannot be read now (a file that is
+being renamed, an index that is being made) is left for the next visit.
 """
 
 import contextlib
@@ -28,10 +28,13 @@ from mic_mail.storage.store import Store
 
 BATCH_DOCUMENTS = 256
 BATCH_OCTETS = 16 << 20
-"""Of messages read, before what they hold is written: some 30 MB of memory."""
+"""Octets of messages read before their text is written: some 30 MB of memory."""
 DROP_SECONDS = 3_600.0
 IDLE_DROP_SECONDS = 86_400.0
-"""Between two looks for text of messages that are gone: where the index has been written since, and where it has not."""
+"""Pause between two searches for text of removed messages.
+
+`DROP_SECONDS` applies where the index has been written since, `IDLE_DROP_SECONDS` where it has not.
+"""
 
 _M = schema.message.c
 _E = schema.email.c
@@ -56,27 +59,27 @@ _MODSEQ = Statement(select(_A.modseq).where(_A.account_id == bindparam("account"
 _PASSING = {
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CANTOPEN,
 }  # fmt: skip
-"""Somebody writes, or makes the file, in this moment."""
+"""Errors while another process writes, or creates, the file."""
 
 
 @dataclass(slots=True)
 class Visited:
-    """How far the visits to an account have come; of one process, lost with it."""
+    """Progress of one process's visits to an account; lost with the process."""
 
     modseq: int = -1
     trace: tuple[int, ...] = ()
-    """Of the index and its log, when the last visit began."""
+    """Times of the index and its log when the last visit began."""
     dropped_at: float = -IDLE_DROP_SECONDS
     written: bool = True
-    """The index has been written since text was last dropped."""
+    """Set where the index has been written since text was last dropped."""
     known: int = 0
-    """Messages that the file held at the end of the last visit; fewer now means that somebody threw it away."""
+    """Messages in the file at the end of the last visit; fewer now means that the file was discarded."""
     unfit: set[int] = field(default_factory=set)
     """Messages with more words than a segment takes."""
 
 
 def needs_visit(store: Store, visited: Visited) -> bool:
-    """Whether the index has been written, or the file thrown away, since the last visit: three stats."""
+    """Return whether the index was written, or the file discarded, since the last visit: three stats."""
     return visited.trace != (*_trace(store), store.search.identity) or _owes_drop(store, visited)
 
 
@@ -86,9 +89,10 @@ def _owes_drop(store: Store, visited: Visited) -> bool:
 
 
 def visit(store: Store, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
-    """Index what is new and drop what is gone; how many messages were indexed. Between two batches `go_on` is asked.
+    """Index new messages and drop removed ones; return how many were indexed.
 
-    `Unavailable`, `DiskFull`: what was read could not be written, or not be read, and a moment later it would be no better.
+    `go_on` is called between two batches. `Unavailable`, `DiskFull`: reading or writing failed in a way that a retry a moment
+    later would not help.
     """
     trace = _trace(store)
     if not trace[0]:
@@ -101,7 +105,7 @@ def visit(store: Store, visited: Visited, go_on: Callable[[], bool] = lambda: Tr
         visited.modseq, visited.trace = -1, ()
         return 0
     except KeyError:
-        return 0  # packed anew in this moment
+        return 0  # the segment was repacked meanwhile
     except (sqlite3.Error, OSError) as error:
         if getattr(error, "sqlite_errorcode", -1) & PRIMARY in _PASSING:
             return 0
@@ -143,7 +147,7 @@ def _visit(store: Store, visited: Visited, go_on: Callable[[], bool]) -> int | N
 
 
 def _batches(store: Store, folder_id: int, since: int, known: set[int]) -> Iterator[list[int]]:
-    """UIDs of messages that are not known, as many as are read at once; `known` grows."""
+    """Yield batches of UIDs of unknown messages, as many as are read at a time; `known` grows."""
     with _reading(store) as connection:
         fresh = _FRESH.on(connection, account=store.account_id, folder=folder_id, since=since).fetchall()
     batch: list[int] = []
@@ -163,16 +167,16 @@ def _batches(store: Store, folder_id: int, since: int, known: set[int]) -> Itera
 
 
 class _Reading:
-    """Messages on their way into the file."""
+    """Reads messages and adds them to the file."""
 
     def __init__(self, store: Store, visited: Visited) -> None:
         self._store = store
         self._visited = visited
         self.whole = True
-        """All could be read."""
+        """Set while every message could be read."""
 
     def index(self, folder_id: int, cur: str, uids: list[int]) -> int:
-        """How many are in the file now that were not."""
+        """Add these messages; return how many of them are new in the file."""
         with _reading(self._store) as connection:
             found = _TO_READ.on(connection, account=self._store.account_id, folder=folder_id, uids=uid_list(uids)).fetchall()
         done = words = 0
@@ -210,7 +214,10 @@ def _alive(store: Store) -> set[int]:
 
 @contextlib.contextmanager
 def _reading(store: Store) -> Iterator[sqlite3.Connection]:
-    """The index, for a moment. Such a connection moves no log into the index when it is the last to close."""
+    """Open the index briefly, read-only.
+
+    Being read-only, the connection does not move the log into the index when it is the last to close.
+    """
     connection = sqlite3.connect(f"file:{quote(store.place.index)}?mode=ro", uri=True, timeout=1.0, isolation_level=None)
     try:
         yield connection

@@ -1,11 +1,11 @@
 """SEARCH by `search.sqlite`: which messages of a folder it knows, and which of those pass a test.
 
-In: a folder's UIDs, positions among them, one test. Out: `LookedUp`, exactly what a scan of the same messages would say
-(scan.py); what is not known is left to the scan. Never an error: a file that is damaged is thrown away, one that
-cannot be had now knows nothing.
+In: a folder's UIDs, positions among them, one test. Out: `LookedUp`, exactly the result of a scan of the same messages
+(scan.py); unknown messages are left to the scan. Never an error: a damaged file is discarded, an inaccessible one knows
+nothing.
 
-Three things are worked out once and kept (fulltext/cache.py): the keys of a folder's messages, where in the segments they lie,
-and the segments themselves as far as questions have needed them.
+Three results are computed once and cached (fulltext/cache.py): the keys of a folder's messages, their places in the segments,
+and the parts of the segments that queries have needed.
 """
 
 import contextlib
@@ -26,15 +26,15 @@ from mic_mail.storage.store import Store
 from mic_mail.storage.types import LookedUp, TextTest
 
 _ATTEMPTS = 3
-"""Segments may be packed anew between two looks at the file."""
+"""Segments may be repacked between two reads of the file."""
 
 
 def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: Sequence[int], test: TextTest) -> LookedUp:
-    """What is known of the messages at the positions `wanted` of `uids`."""
+    """Return what is known of the messages at the positions `wanted` of `uids`."""
     query = Query.of(test.value)
     if not query.text or not store.settings.search_file:
-        return LookedUp((), ())  # an empty value asks whether a field is there, or nothing at all
-    store.ready()  # an index made anew makes what was known of it void
+        return LookedUp((), ())  # an empty value asks whether a field is present, or nothing at all
+    store.ready()  # a rebuilt index makes cached results about it void
     looked_up = _LookedUp(store, test, query)
     try:
         for _ in range(_ATTEMPTS):
@@ -47,29 +47,32 @@ def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: Sequence[
         throw_away(store)
         return LookedUp((), ())
     except (sqlite3.Error, OSError):
-        pass  # what is known by now stays true
+        pass  # results so far stay true
     return LookedUp(looked_up.known, looked_up.found)
 
 
 def throw_away(store: Store) -> None:
-    """The file is damaged."""
-    with contextlib.suppress(sqlite3.Error, OSError):  # whoever comes next finds it as damaged as we did
+    """Discard the damaged file."""
+    with contextlib.suppress(sqlite3.Error, OSError):  # the next caller finds it as damaged as we did
         store.search.discard()
 
 
 class _LookedUp:
-    """What the segments have said so far, by position."""
+    """The results from the segments so far, by position."""
 
     def __init__(self, store: Store, test: TextTest, query: Query) -> None:
         self._store = store
         self._test = test
         self._query = query
-        self._decides = test.kind != "HEADER" or test.field.lower() in FIELD_ZONES  # else it may stand in another field
+        self._decides = test.kind != "HEADER" or test.field.lower() in FIELD_ZONES  # else the match may be in another field
         self.known: list[int] = []
         self.found: list[int] = []
 
     def ask(self, places: "Places", wanted: set[int] | None) -> bool:
-        """Ask of the positions `wanted`, or of all; False if a segment was packed anew meanwhile: some have no answer."""
+        """Query the positions `wanted`, or all.
+
+        False if a segment was repacked meanwhile, so that some have no answer.
+        """
         whole = True
         least, most = (min(wanted), max(wanted)) if wanted else (0, len(places.keys.uids))
         for segment_id, (low, high), (in_segment, positions) in zip(places.segments, places.spans, places.lists, strict=True):
@@ -99,14 +102,14 @@ class _LookedUp:
 
 
 class _Segment:
-    """One segment as far as it is needed."""
+    """One segment, loaded as far as it is needed."""
 
     def __init__(self, store: Store, segment_id: int) -> None:
         self._store = store
         self._segment_id = segment_id
 
     def having(self, test: TextTest, query: Query, wanted: Iterable[int]) -> set[int]:
-        """The documents that pass the test; `wanted` has those that matter."""
+        """Return the documents that pass the test; `wanted` are those that matter."""
         found: set[int] = set()
         for zone in _zones_of(test):
             words = self._words(zone)
@@ -136,12 +139,12 @@ def _zones_of(test: TextTest) -> tuple[Zone, ...]:
     return next(((zone,) for zone in FIELD_ZONES if zone == test.field.lower()), ("header",))
 
 
-# ------------------------------------------------------------------ where messages lie
+# ------------------------------------------------------------------ the places of messages
 
 
 @dataclass(slots=True)
 class FolderKeys:
-    """The keys of a folder's messages, aligned with its UIDs; -1 where nothing is left of one."""
+    """The keys of a folder's messages, aligned with its UIDs; -1 where a message is gone."""
 
     uids: "array[int]"
     keys: "array[int]"
@@ -153,7 +156,7 @@ class FolderKeys:
 
 @dataclass(slots=True)
 class SegmentKeys:
-    """The keys of a segment's messages, in their places."""
+    """The keys of a segment's messages, by place."""
 
     keys: "array[int]"
 
@@ -164,14 +167,14 @@ class SegmentKeys:
 
 @dataclass(slots=True)
 class Places:
-    """For each segment that holds messages of a folder: their places in it, and their positions in the folder."""
+    """For each segment with messages of a folder: their places in it, and their positions in the folder."""
 
     keys: FolderKeys
     live: tuple[int, ...]
     segments: list[int]
     lists: "list[tuple[array[int], array[int]]]"
     spans: list[tuple[int, int]]
-    """The first and the last of these positions: most segments hold what came at one time."""
+    """First and last of these positions: most segments hold messages of one period."""
 
     @property
     def octets(self) -> int:
@@ -197,13 +200,15 @@ def _keys_of(store: Store, folder_id: int, uids: Sequence[int]) -> FolderKeys:
             next(making)
         except StopIteration as end:
             made = FolderKeys(listed, end.value)
-            is_same = _mailbox_of(store, folder_id) == mailbox  # else another index was put there meanwhile
+            is_same = _mailbox_of(store, folder_id) == mailbox  # else the index was replaced meanwhile
             return store.shared.searched.put(at, made) if is_same else made
 
 
 def _mailbox_of(store: Store, folder_id: int) -> tuple[str, int]:
-    """MAILBOXID and UIDVALIDITY: what a UID stands for under both it stands for whatever becomes of the index, in which the
-    folders may have changed numbers (and the index may have its predecessor's inode: `Store.rest`)."""
+    """Return MAILBOXID and UIDVALIDITY: under both a UID keeps its meaning, whatever becomes of the index.
+
+    In a rebuilt index the folders may have other numbers (and the index may have its predecessor's inode: `Store.rest`).
+    """
     with translated("reading the index"), store.index.reading() as connection:
         folder = read_folder(connection, store.account_id, folder_id)
     return ("", 0) if folder is None else (folder.mailbox_id, folder.uidvalidity)
@@ -221,7 +226,7 @@ def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
     for segment_id in live:
         pairs: list[tuple[int, int]] = []
         for place, key in enumerate(keys_in(store, segment_id)):
-            # Taken out as it is found: large dictionaries would keep the interpreter when they go as a whole.
+            # Entries are removed as they are found: dropping a large dictionary as a whole would hold the interpreter.
             if (position := first.pop(key, None)) is not None:
                 pairs += [(place, each) for each in (position, *more.pop(key, ()))]
         if pairs:
@@ -233,7 +238,7 @@ def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
 
 
 def positions_by_key(keys: Iterable[int]) -> tuple[dict[int, int], dict[int, list[int]]]:
-    """Where a key stands first, and where else: copies within a folder share it."""
+    """Return the first position of each key, and the further ones: copies within a folder share a key."""
     first: dict[int, int] = {}
     more: dict[int, list[int]] = {}
     for position, key in enumerate(keys):
@@ -243,12 +248,12 @@ def positions_by_key(keys: Iterable[int]) -> tuple[dict[int, int], dict[int, lis
 
 
 def keys_in(store: Store, segment_id: int) -> "array[int]":
-    """The messages of a segment."""
+    """Return the keys of a segment's messages."""
     return store.shared.searched.of(SegmentKeys, segment_id, lambda: SegmentKeys(store.search.keys(segment_id))).keys
 
 
 def known_keys(store: Store, live: Iterable[int]) -> set[int]:
-    """All messages of these segments."""
+    """Return the keys of all messages of these segments."""
     known: set[int] = set()
     for segment_id in live:
         known.update(keys_in(store, segment_id))

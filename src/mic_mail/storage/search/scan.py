@@ -1,9 +1,9 @@
-"""SEARCH over text by reading the messages: the scan that is always right (RFC 9051 §6.4.4), and what it leaves behind.
+"""SEARCH over text by reading the messages: the scan that is always right (RFC 9051 §6.4.4).
 
-What counts as text says mime/search_text.py, what counts as equal mime/text_folding.py: exact substrings, in order and
-adjacent, at any length, without case; a value without diacritics finds text with and without them, one with any finds only its
-like. `search.sqlite` answers the same questions without reading a message (lookup.py); this here reads what that does not know,
-and what was read for BODY or TEXT is left there, so that the second search is quick.
+mime/search_text.py defines what counts as text, mime/text_folding.py what counts as equal: exact substrings, in order and
+adjacent, at any length, without case. A value without diacritics finds text with and without them, one with any finds only its
+like. `search.sqlite` answers the same queries without reading a message (lookup.py). This module reads the messages that it
+does not know, and adds what was read for BODY or TEXT to it, so that the second search is quick.
 """
 
 import sqlite3
@@ -29,7 +29,7 @@ Texts = Sequence[tuple[Zone, str]]
 def find_text(
     store: Store, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]
 ) -> list[tuple[int, tuple[bool, ...]]]:
-    """For each UID that can be read, which of the tests it passes."""
+    """Return, for each UID that can be read, which of the tests it passes."""
     wanted = [_Test(test) for test in tests]
     headers_suffice = all(test.kind == "HEADER" for test in wanted)
     found: list[tuple[int, tuple[bool, ...]]] = []
@@ -64,7 +64,7 @@ def find_text(
 
 
 def _leave(store: Store, read: dict[int, Document]) -> None:
-    """For the next search; one that cannot have the file now loses nothing."""
+    """Store documents for the next search; a failure to get the file loses nothing."""
     try:
         leave(store, read)
     except Damaged:
@@ -74,7 +74,7 @@ def _leave(store: Store, read: dict[int, Document]) -> None:
 
 
 class _Fields:
-    """The fields of a header, each read once for all tests that ask for it."""
+    """The fields of a header, each parsed once for all tests that use it."""
 
     def __init__(self, header: bytes) -> None:
         self._values: dict[bytes, list[bytes]] = {}
@@ -83,14 +83,14 @@ class _Fields:
         self._texts: dict[bytes, list[list[str]]] = {}
 
     def texts(self, name: bytes) -> Sequence[Sequence[str]]:
-        """What each field of a name says."""
+        """Return the texts of each field of a name."""
         if name not in self._texts:
             self._texts[name] = [list(field_texts(name, value)) for value in self._values.get(name, ())]
         return self._texts[name]
 
 
 class _Test:
-    """A search key, its value made ready once."""
+    """A search key, with its value prepared once."""
 
     def __init__(self, test: TextTest) -> None:
         self.kind = test.kind
@@ -99,13 +99,13 @@ class _Test:
         self._field = test.field.lower().encode(errors="replace")
 
     def in_header(self, named: _Fields) -> bool:
-        """An empty value asks whether the field is there at all (RFC 9051 §6.4.4)."""
+        """Test header fields; an empty value asks whether the field is present (RFC 9051 §6.4.4)."""
         query = self.query
         return any(not query.text or any(map(query.occurs_in, texts)) for texts in named.texts(self._field))
 
 
 def _passes(tests: Sequence[_Test], named: _Fields, texts: Texts) -> tuple[bool, ...]:
-    """Which of them a message passes; every message holds the empty string."""
+    """Return which tests a message passes; every message contains the empty string."""
     passed = [test.in_header(named) if test.kind == "HEADER" else not test.query.text for test in tests]
     for zone, text in texts:
         asking = [at for at, test in enumerate(tests) if not passed[at] and test.kind != "HEADER" and zone in test.zones]

@@ -1,7 +1,8 @@
-"""What SORT and THREAD compare, from `search.sqlite`: whoever reads a message for its text leaves it there (decision 0045).
+"""Sort keys for SORT and THREAD from `search.sqlite`, where the text readers store them.
 
-In: UIDs of a folder. Out: what `storage.ordering` would make of those messages that the file knows; of the others nothing.
-Never an error, as with text (lookup.py). The instants are the index's own: one that is made anew may have others.
+Any reader of a message's text stores its key there too (decision 0045). In: UIDs of a folder. Out: what `reads.sort_keys` would
+make of those messages that the file knows; nothing for the others. Never an error, as with text (lookup.py). The instants are
+the index's own: a rebuilt index may have others.
 """
 
 import sqlite3
@@ -19,14 +20,14 @@ from mic_mail.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class SegmentValues:
-    """The values of a segment's messages, in their places; empty where there is none."""
+    """The values of a segment's messages, by place; empty where there is none."""
 
     values: list[bytes]
     octets: int
 
 
 def indexed(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
-    """Of these messages those that the file knows, in no order."""
+    """Return the entries of those of these messages that the file knows, in no order."""
     if not store.settings.search_file:
         return []
     store.ready()
@@ -38,7 +39,7 @@ def indexed(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
     except Damaged:
         throw_away(store)
     except (KeyError, sqlite3.Error, OSError):
-        pass  # packed anew, or not to be had now: what is known by now stays true
+        pass  # repacked, or inaccessible now: results so far stay true
     return found
 
 

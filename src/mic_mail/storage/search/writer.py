@@ -1,9 +1,9 @@
-"""Filling `search.sqlite`: documents in, as few segments as can be, and the text of messages that are gone out again.
+"""Writing `search.sqlite`: adding documents in as few segments as possible, and removing dead text.
 
-New documents are packed together with the segments that are no larger than they, so that a mailbox has a few dozen segments
-at most and a message is packed about ten times in its life. Everything is worked out before the file's own lock is taken;
-whoever finds that another process was faster begins anew with what is left to do. Raises what `SearchFile` raises,
-and OSError where the disk is full and its reserve serves removals (reserve.py).
+New documents are packed together with the segments that are no larger than they, so that a mailbox has a few dozen segments at
+most and a message is packed about ten times in its life. Everything is computed before the file's own lock is taken; a process
+that finds that another was faster begins anew with what is left. Raises what `SearchFile` raises, and OSError where the disk is
+full and its reserve is for removals (reserve.py).
 """
 
 import contextlib
@@ -17,34 +17,42 @@ from mic_mail.storage.store import Store
 
 MOST_DOCUMENTS = 1_024
 MOST_OCTETS = 3 << 20
-"""Of a segment, unless one batch alone is larger: it is written in one transaction, which others wait for."""
+"""Size limit of a segment, unless one batch alone is larger.
+
+It is written in one transaction, for which others wait.
+"""
 MOST_WORDS = 300_000
-"""Different ones, counted anew for each message, of what is packed at once: 50 MB of memory. Logs and lists in place of letters
-have so many; one message alone may have more (segment.MAX_WORDS)."""
+"""Limit of the different words, counted for each message, that are packed together: 50 MB of memory.
+
+Logs and lists instead of letters have so many; one message alone may have more (segment.MAX_WORDS).
+"""
 SMALLEST_LEFT = 32
-"""Documents that a search leaves; fewer are read again until the indexer comes, and make no segment of their own."""
+"""Documents that a search adds at least; fewer make no segment of their own.
+
+They are read again until the indexer comes.
+"""
 _ATTEMPTS = 3
 DEAD_SHARE = 8
-"""A segment is packed anew at once when one in so many of its messages is gone,"""
+"""A segment is repacked immediately when one in so many of its messages is gone."""
 DEAD_US = 7 * 86_400 * 1_000_000
-"""and after a week when any is."""
+"""A segment is repacked after a week when any of its messages is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """A segment that is there, and its messages."""
+    """An existing segment, and its messages."""
 
     live: Live
     keys: Collection[int]
 
 
 def leave(store: Store, read: Mapping[int, Document]) -> int:
-    """Put documents by key into the file, those that it does not hold; how many."""
+    """Add those of these documents, by key, that the file lacks; return how many."""
     return sum(_leave_at_last(store, some) for some in _at_once(read))
 
 
 def _at_once(read: Mapping[int, Document]) -> Iterator[dict[int, Document]]:
-    """What one segment takes."""
+    """Yield groups that fit into one segment."""
     some: dict[int, Document] = {}
     words = 0
     for key, document in read.items():
@@ -59,7 +67,7 @@ def _at_once(read: Mapping[int, Document]) -> Iterator[dict[int, Document]]:
 
 def _leave_at_last(store: Store, read: Mapping[int, Document]) -> int:
     for _ in range(_ATTEMPTS):
-        with contextlib.suppress(KeyError):  # a segment went between two looks
+        with contextlib.suppress(KeyError):  # a segment was replaced between two reads
             done = _leave(store, read)
             if done is not None:
                 return done
@@ -67,7 +75,7 @@ def _leave_at_last(store: Store, read: Mapping[int, Document]) -> int:
 
 
 def _leave(store: Store, read: Mapping[int, Document]) -> int | None:
-    """None where another process was faster."""
+    """Add the documents; None where another process was faster."""
     store.reserve.require_whole()
     live = store.search.live()
     known = known_keys(store, [each.segment_id for each in live])
@@ -86,7 +94,10 @@ def _leave(store: Store, read: Mapping[int, Document]) -> int | None:
 
 
 def _small_enough(store: Store, live: list[Live], documents: int) -> list[_Segment]:
-    """The segments that the next one takes in: from the smallest, each no larger than all before it together."""
+    """Return the segments to merge into the next one.
+
+    They are taken from the smallest on, each no larger than all before it together.
+    """
     segments = [_Segment(each, keys_in(store, each.segment_id)) for each in live]
     taken: list[_Segment] = []
     octets = 0
@@ -104,10 +115,10 @@ def _packed(store: Store, each: _Segment) -> Packed:
 
 
 def drop_dead(store: Store, all_keys: Callable[[], Collection[int]]) -> int:
-    """Take out what is no message's text any more; how many segments were packed anew."""
+    """Remove text of messages that no longer exist; return how many segments were repacked."""
     now_us = store.clock.now_us()
     live = store.search.live()
-    alive = all_keys()  # after the segments: none of them holds a message that came later
+    alive = all_keys()  # after the segments, so that none of them holds a message added later
     marks: dict[int, int | None] = {}
     done = 0
     for each in live:
@@ -127,7 +138,7 @@ def drop_dead(store: Store, all_keys: Callable[[], Collection[int]]) -> int:
 
 
 def _pack_anew(store: Store, each: Live, kept: list[int]) -> bool:
-    """A segment without those that are gone."""
+    """Repack a segment without the removed messages."""
     keys = keys_in(store, each.segment_id)
     packed = store.search.packed(each.segment_id, len(keys))
     fresh = pack(unpack(packed, kept)) if kept else None
