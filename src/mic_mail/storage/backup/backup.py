@@ -4,12 +4,12 @@
     <target>/index.sqlite     the index as of one instant, by SQLite's backup API
     <target>/Maildir/         the messages that this index names, under their names in it, and the sidecars
 
-A backup runs beside everything else: it takes no lock, and opens each message like any reader. What was expunged before it
-is not in it. A message is written once, so one that an earlier backup has is linked from there (`earlier`): each backup is
-whole by itself, and only new mail takes time and room. A restore puts the whole store in the place of what is there, which is
-kept as `<home>.replaced-<instant>` (swap_store.py); the next opening starts a new epoch, so that clients ask again. UIDs given
-out since the backup must not mean other messages: numbering goes on above the marks of the store that is replaced, or, where
-those are gone, every folder gets a new UIDVALIDITY.
+A backup runs during normal use: it takes no lock, and opens each message like any reader. Messages expunged before it are not
+in it. A message is written once, so one that an earlier backup has is linked from there (`earlier`): each backup is whole by
+itself, and only new mail takes time and space. A restore puts the whole store in the place of the present one, which is kept as
+`<home>.replaced-<instant>` (swap_store.py); the next opening starts a new epoch, so that clients ask again. UIDs given out
+since the backup must not mean other messages: numbering continues above the marks of the replaced store, or, where those are
+gone, every folder gets a new UIDVALIDITY.
 """
 
 import contextlib
@@ -51,7 +51,10 @@ from mic_mail.storage.store import Store
 
 _VERSION = 1
 _KEPT_MODE = 0o640
-"""Of what is written to again: the index and the sidecars. (Root can write to any file, so only others miss it.)"""
+"""Mode of files that are written again: the index and the sidecars.
+
+Root can write to any file, so only other users need it.
+"""
 
 _M = schema.message.c
 _T = schema.tombstone.c
@@ -78,7 +81,10 @@ _ONLY_WHAT_IS_COPIED = (
     Statement(delete(schema.email).where(_E.refs == literal_column("0"))),
     Statement(delete(schema.ordering).where(~exists().where(_E.account_id == _O.account_id, _E.email_pk == _O.email_pk))),
 )
-"""What can still be brought back is not backed up: neither messages expunged nor folders deleted."""
+"""Statements that remove what can still be restored, since it is not backed up.
+
+That is expunged messages and deleted folders.
+"""
 _ADOPT_ROWS = tuple(
     Statement(update(table).where(table.c.account_id == bindparam("old")).values(account_id=bindparam("new")))
     for table in schema.metadata.sorted_tables
@@ -86,13 +92,19 @@ _ADOPT_ROWS = tuple(
 
 
 Progress = Callable[[int, int], None]
-"""Told how many messages are done, and of how many."""
+"""Callback with the number of messages done, and of how many."""
 Ready = Callable[[str], None]
-"""Called under the lock when the restored store is whole and is about to change places: where the one there now will lie."""
+"""Callback under the lock, just before the whole restored store replaces the present one.
+
+It gets the path where the present store will lie.
+"""
 
 
 def backup(store: Store, target: Path, progress: Progress, earlier: Path | None = None) -> None:
-    """Write a backup into `target`, a folder that does not exist yet; `earlier`: one of the same mailbox, if there is one."""
+    """Write a backup into `target`, a folder that does not exist yet.
+
+    `earlier`: a backup of the same mailbox, if there is one.
+    """
     store.ready()
     if target.exists():
         raise BadInput(Text(f"“{target}” đã có.", "The backup's folder exists already."))
@@ -127,8 +139,8 @@ def _copy_index(store: Store, path: str) -> None:
     copy = sqlite3.connect(path, isolation_level=None)
     try:
         with store.index.reading() as connection:
-            connection.backup(copy)  # in one step: between two it would begin anew whenever somebody has written
-        copy.execute("PRAGMA journal_mode = DELETE")  # one file, whole in itself
+            connection.backup(copy)  # in one step: between two steps it would begin anew after each write
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete in itself
         copy.execute("CREATE INDEX backup_refs ON message (account_id, email_pk)")
         for statement in _ONLY_WHAT_IS_COPIED:
             statement.on(copy)
@@ -138,7 +150,7 @@ def _copy_index(store: Store, path: str) -> None:
 
 
 def _messages_of(backup: Path) -> dict[str, str]:
-    """Base name -> file of each message of a backup; none of what is no finished one."""
+    """Return base name -> file of each message of a backup; empty for an unfinished one."""
     if not os.path.isfile(backup / "manifest.json"):
         return {}
     found: dict[str, str] = {}
@@ -149,12 +161,12 @@ def _messages_of(backup: Path) -> dict[str, str]:
 
 
 def _base(name: str) -> str:
-    """What stays with a message wherever it goes (EMAILID): the name without size, UID and flags."""
+    """Return the name without size, UID and flags, which a message keeps everywhere (EMAILID)."""
     return name.partition(",")[0].partition(":")[0]
 
 
 def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: str, known: Mapping[str, str]) -> Iterator[int]:
-    """Each UID once its message is in the backup."""
+    """Copy a folder; yield each UID once its message is in the backup."""
     make_folder_tree(path)
     for uid, name, _ in _MESSAGES.on(index, account=store.account_id, folder=folder_id).fetchall():
         try:
@@ -163,7 +175,7 @@ def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: 
                 if earlier is None or not linked(earlier, file.fd, f"{path}/cur/{name}"):
                     copy_out(file.fd, f"{path}/cur/{name}", MESSAGE_MODE)
         except NoSuchMessage:
-            continue  # expunged and past keeping since the index was copied: the restore's epoch finds it gone
+            continue  # expunged and past retention since the index was copied: the restore's epoch finds it gone
         yield uid
     make_durable(f"{path}/cur")
 
@@ -179,8 +191,10 @@ def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> No
 
 
 def examine(source: Path) -> tuple[int, int]:
-    """Messages and octets of a backup whose index is sound and whose every message lies there in its full size; `BadInput` of
-    any other."""
+    """Return messages and octets of a complete backup; `BadInput` for any other.
+
+    Complete: its index is sound, and every message lies there in its full size.
+    """
     expected = _read_manifest(source)
     place = Place(str(source))
     messages = octets = 0
@@ -219,7 +233,10 @@ def _size(path: str) -> int:
 
 
 def restore(store: Store, source: Path, *, replace: bool, progress: Progress, ready: Ready) -> None:
-    """Put the backup in `source` in the place of the account's store; of one that holds mail only if `replace`."""
+    """Put the backup in `source` in place of the account's store.
+
+    A store that holds mail is replaced only with `replace`.
+    """
     messages = _read_manifest(source)
     with translated("restore"):
         finish(store.place.home)
@@ -244,7 +261,7 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress, re
             os.unlink(f"{staging}/manifest.json")
             os.makedirs(home, mode=FOLDER_MODE, exist_ok=True)
             with store.lock.held():
-                _raise_numbers(store, Place(staging), store.place)  # nobody goes on giving out numbers any more
+                _raise_numbers(store, Place(staging), store.place)  # nobody gives out numbers any more
                 must_not_be_frozen(store)
                 if is_on(store, Mark.HOLD):
                     replace_durably(Place(staging).mark(Mark.HOLD), b"")
@@ -258,8 +275,10 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress, re
 
 
 def numbers_of(source: Path) -> dict[str, tuple[int, int]]:
-    """MAILBOXID -> UIDVALIDITY and the next UID of each folder when the backup was made, deleted ones too; of older programs'
-    backups as well."""
+    """Return MAILBOXID -> (UIDVALIDITY, next UID) of each folder when the backup was made.
+
+    Deleted folders are included; backups of older programs can be read too.
+    """
     with translated("examining"), contextlib.closing(_opened(source)) as index:
         columns = schema.folder.c
         rows = index.execute(str(select(columns.mailbox_id, columns.uidvalidity, columns.uidnext))).fetchall()
@@ -267,7 +286,7 @@ def numbers_of(source: Path) -> dict[str, tuple[int, int]]:
 
 
 def has_more(store: Store, source: Path) -> bool:
-    """Whether the store holds a message, by its EMAILID, that the backup in `source` does not have."""
+    """Return whether the store holds a message, by its EMAILID, that the backup lacks."""
     store.ready()
     with translated("examining"):
         with contextlib.closing(_opened(source)) as index:
@@ -277,7 +296,10 @@ def has_more(store: Store, source: Path) -> bool:
 
 
 def has_all(store: Store, source: Path) -> bool:
-    """Whether the store holds every message, by its EMAILID, that lies in the backup in `source`, of which no index is read."""
+    """Return whether the store holds every message of the backup, by its EMAILID.
+
+    The backup's index is not read.
+    """
     store.ready()
     with translated("examining"), store.index.reading() as connection:
         held = set(_held(connection))
@@ -285,7 +307,7 @@ def has_all(store: Store, source: Path) -> bool:
 
 
 def _held(index: sqlite3.Connection) -> Iterator[str]:
-    """The EMAILIDs of what is in any folder."""
+    """Return the EMAILIDs of messages in any folder."""
     return (number for (number,) in index.execute(str(select(_E.email_id).where(_E.refs > literal_column("0")))))
 
 
@@ -295,7 +317,7 @@ def _opened(source: Path) -> sqlite3.Connection:
 
 
 def owner_of(source: Path) -> int:
-    """The number of the mailbox of which `source` is a backup, as its index says."""
+    """Return the number of the mailbox that `source` is a backup of, from its index."""
     path = Path(Place(str(source)).index).absolute()
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as index:
@@ -305,7 +327,7 @@ def owner_of(source: Path) -> int:
 
 
 def _read_manifest(source: Path) -> int:
-    """How many messages the backup holds."""
+    """Return how many messages the backup holds."""
     try:
         manifest = json.loads((source / "manifest.json").read_bytes())
         if manifest["version"] != _VERSION:
@@ -325,7 +347,7 @@ def _copy_file(source: str, target: str) -> None:
 
 
 def _raise_numbers(store: Store, staged: Place, live: Place) -> None:
-    """Make the restored index go on above everything that was given out, and start a new epoch at its next opening."""
+    """Make the restored index number above everything given out, and start a new epoch when opened."""
     index = sqlite3.connect(staged.index, isolation_level=None)
     try:
         schema.bring_up(index)  # the backup may be an older program's
@@ -365,7 +387,7 @@ def _old_account(index: sqlite3.Connection) -> int:
 
 
 def _live_marks(live: Place) -> dict[str, FolderSidecar]:
-    """By mailbox id, deleted folders too."""
+    """Return the live store's folder sidecars by mailbox id, deleted folders too."""
     paths = [live.folder(directory) for directory in live.directories()]
     if os.path.isdir(live.expunged):
         paths += [entry.path for entry in os.scandir(live.expunged) if entry.is_dir(follow_symlinks=False)]

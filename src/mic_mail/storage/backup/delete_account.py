@@ -1,10 +1,11 @@
-"""Deleting one account's store from the disk, in two steps of which the first is the deed and the second can be repeated.
+"""Deleting one account's store from the disk in two steps; the second can be repeated.
 
     set aside    under the account's lock, if `still` says so then: <home> becomes <home>.freed-<instant>
     remove       every <home>.freed-*
 
-Who asks for it has recorded why, and has an archive. A kill between the two leaves a folder that nobody opens; the housekeeper
-removes it. A writer that waited for the lock finds another file in its place and makes a new, empty store.
+The first step is the decisive one. The caller has recorded the reason, and has an archive. A kill between the two leaves a
+folder that nobody opens; the housekeeper removes it. A writer that waited for the lock finds another file in its place and
+makes a new, empty store.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from mic_mail.storage.store import Store
 
 
 def free(store: Store, still: Callable[[], bool]) -> bool:
-    """Delete the store unless `still`, asked under the lock, says no; True if nothing of it is left."""
+    """Delete the store unless `still`, called under the lock, returns False; True if nothing is left."""
     home = store.place.home
     with translated("freeing"):
         if os.path.isdir(home):
@@ -41,5 +42,5 @@ def free(store: Store, still: Callable[[], bool]) -> bool:
 
 
 def is_left(home: str) -> bool:
-    """Whether anything of a store that was to be deleted lies on the disk."""
+    """Return whether anything of a store that was to be deleted lies on the disk."""
     return os.path.isdir(home) or bool(freed_beside(home))

@@ -1,6 +1,7 @@
-"""Copies of files for a backup: durable under their names, with mode and time of the original, or linked from an earlier copy.
+"""Durable copies of files for a backup, with mode and time of the original.
 
-A folder that a copy lies in is durable once `make_durable` was called for it; `copy_tree` does that for all of its own.
+Files that an earlier copy has are linked from it. A folder that a copy lies in is durable once `make_durable` was called for
+it; `copy_tree` does that for all of its own.
 """
 
 import os
@@ -17,7 +18,7 @@ FOLDER_MODE = 0o700
 
 
 def make_folder(path: Path) -> None:
-    """With those above it that are not there yet, durably, for this account alone."""
+    """Make a folder and its missing parents durably, accessible to this user alone."""
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(mode=FOLDER_MODE, exist_ok=True)
@@ -25,7 +26,7 @@ def make_folder(path: Path) -> None:
 
 
 def copy_out(source: int, path: str, mode: int) -> None:
-    """What the open file holds, into a new one."""
+    """Copy the content of the open file into a new one."""
     times = os.fstat(source)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -37,7 +38,10 @@ def copy_out(source: int, path: str, mode: int) -> None:
 
 
 def linked(earlier: str, source: int, path: str) -> bool:
-    """Whether a file that is written once could be linked from an earlier copy: that one has the same size and time."""
+    """Link a write-once file from an earlier copy; return whether that was possible.
+
+    The earlier copy has to have the same size and time.
+    """
     try:
         there, here = os.lstat(earlier), os.fstat(source)
         if not stat.S_ISREG(there.st_mode) or (there.st_size, there.st_mtime_ns) != (here.st_size, here.st_mtime_ns):
@@ -49,7 +53,7 @@ def linked(earlier: str, source: int, path: str) -> bool:
 
 
 def copy_file(source: str | Path, target: str | Path, earlier: Path | None = None) -> str:
-    """One file, or a link to its earlier copy; its path."""
+    """Copy one file, or link it to its earlier copy; return its path."""
     fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if earlier is None or not linked(str(earlier), fd, str(target)):
@@ -60,7 +64,10 @@ def copy_file(source: str | Path, target: str | Path, earlier: Path | None = Non
 
 
 def copy_tree(source: Path, target: Path, ignore: Callable[[Any, list[str]], set[str]] | None = None) -> None:
-    """A folder with all that is in it, into one that is not there yet. `OSError`, or `shutil.Error` of several."""
+    """Copy a folder with all its content into a new one.
+
+    Raises `OSError`, or `shutil.Error` for several errors.
+    """
     make_folder(target.parent)
     shutil.copytree(source, target, ignore=ignore, copy_function=copy_file)
     for folder, _, _ in os.walk(target):
