@@ -1,1 +1,1 @@
-"""`search.sqlite`: the text of an account's messages, packed. Knows nothing of messages, folders or the index."""
+"""`search.sqlite`: packed text of an account's messages, independent of messages, folders and index."""

@@ -1,6 +1,6 @@
-"""What the searches of one process have read and worked out, kept while there is room: segments of all accounts, folders' keys.
+"""The search cache of one process: data of segments of all accounts, and the keys of folders.
 
-Segments never change and their numbers are not used twice, so nothing here is ever wrong; what is dropped is read again.
+Segments never change and their numbers are not reused, so cached values are never wrong; evicted ones are read again.
 """
 
 import threading
@@ -20,7 +20,7 @@ _OVERHEAD_OCTETS = 200
 
 
 class SearchCache:
-    """Values by key, the longest unused dropped first; from any thread."""
+    """Values by key, least recently used evicted first; safe from any thread."""
 
     def __init__(self, max_octets: int) -> None:
         self._max_octets = max_octets
@@ -29,7 +29,7 @@ class SearchCache:
         self._kept: OrderedDict[tuple[type[Sized], Hashable], tuple[Sized, int]] = OrderedDict()
 
     def get(self, kind: type[T], key: Hashable) -> T | None:
-        """What is kept under a key, if it is of this kind."""
+        """Return the value cached under a key, if it is of this kind."""
         with self._lock:
             found = self._kept.get((kind, key))
             if found is None:
@@ -40,7 +40,7 @@ class SearchCache:
         return value
 
     def put(self, key: Hashable, value: T) -> T:
-        """Keep a value, which must not change any more."""
+        """Cache a value, which must not change any more."""
         octets = value.octets + _OVERHEAD_OCTETS
         with self._lock:
             _, old = self._kept.pop((type(value), key), (None, 0))
@@ -52,7 +52,10 @@ class SearchCache:
         return value
 
     def forget(self, account_id: int) -> None:
-        """Drop what an account's index had told: it was made anew. Its keys are tuples that begin with its number."""
+        """Drop the data of an account's index, which was rebuilt.
+
+        Its keys are tuples that begin with the account's number.
+        """
         with self._lock:
             for kind, key in list(self._kept):
                 if isinstance(key, tuple) and key[0] == account_id:
@@ -60,7 +63,10 @@ class SearchCache:
                     self._octets -= octets
 
     def of(self, kind: type[T], key: Hashable, make: Callable[[], T]) -> T:
-        """The same in one; two threads may make it at once, and either's is as good."""
+        """Return the cached value, or make and cache it.
+
+        Two threads may make it concurrently; either result is valid.
+        """
         return self.get(kind, key) or self.put(key, make())
 
     @property

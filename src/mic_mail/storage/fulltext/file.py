@@ -1,14 +1,15 @@
-"""`search.sqlite`: the packed text of an account's messages beside its index, and the one place that opens it.
+"""`search.sqlite`: the packed text of an account's messages, and the only module that opens it.
 
     segment   some messages that were packed together: their keys, in the order of their places, and a value for each
     zone      by segment and zone: the blob of words and the blob of flows (segment.py), each with its checksum
 
-A segment never changes: it is added, and later replaced by another, under a number that is never used again; so what was read
-once may be kept in memory, and a reader needs no lock. The file holds nothing that the messages do not: whoever finds it
-damaged, of another version or of another machine's octet order throws it away, and it is made again. Its transactions only
-write ready blobs (a segment of 1,000 messages: 4 ms), and never while the account's lock is held.
+The file lies beside the account's index. A segment never changes: it is added, and later replaced by another, under a number
+that is never reused. So cached data stays valid, and a reader needs no lock. The file holds nothing that the messages do not: a
+process that finds it damaged, of another version or of another machine's octet order discards it, and it is rebuilt. Its
+transactions only write prepared blobs (a segment of 1,000 messages: 4 ms), and never while the account's lock is held.
 
-A message is known by `key_of`: its base name and size, which its content keeps through COPY, MOVE, a rebuilt index, a restore.
+A message is identified by `key_of`: its base name and size, which its content keeps through COPY, MOVE, a rebuilt index, a
+restore.
 """
 
 import contextlib
@@ -46,13 +47,16 @@ from mic_mail.storage.fulltext.segment import Packed
 from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, Statement, is_damage
 
 VERSION = 3 if sys.byteorder == "little" else 4
-"""Of the text (what counts as words), of the values and of the blobs; another one is thrown away."""
+"""Version of the text (what counts as words), of the values and of the blobs.
+
+A file of another version is discarded.
+"""
 APPLICATION_ID = 0x6D6D6973
 """SQLite's `application_id`: "mmis"."""
 BUSY_SECONDS = 0.25
-"""Who waits longer does without: a search reads the messages, an indexer comes again."""
+"""Longest wait for the file; after it a search reads the messages, and an indexer comes again."""
 FREED_PAGES = 2_000
-"""Given back to the file system in one transaction: 8 MB."""
+"""Pages given back to the file system in one transaction: 8 MB."""
 
 metadata = MetaData()
 
@@ -78,7 +82,7 @@ zone = Table(
     Column("words_checksum", BigInteger, nullable=False),
     Column("flow_checksum", BigInteger, nullable=False),
     Column("words", LargeBinary, nullable=False),
-    Column("flow", LargeBinary, nullable=False),  # last: whoever reads the words never touches its pages
+    Column("flow", LargeBinary, nullable=False),  # last, so that reading the words never touches its pages
     PrimaryKeyConstraint("account_id", "segment_id", "zone"),
 )
 _S, _Z = segment.c, zone.c
@@ -102,49 +106,51 @@ class Damaged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A segment that is there."""
+    """An existing segment."""
 
     segment_id: int
     octets: int
     dead_since_us: int | None
-    """When it was first seen to hold a message that is gone."""
+    """When it was first seen to hold a removed message."""
 
 
 def key_of(email_id: str, size: int) -> int:
-    """By what a message is known here: 60 bits of its EMAILID, mixed with its size. Among a million messages of one account two
-    are the same with a probability of 4 in ten million."""
+    """Return a message's key: 60 bits of its EMAILID, mixed with its size.
+
+    Among a million messages of one account two are the same with a probability of 4 in ten million.
+    """
     return int(email_id[1:16], 16) ^ size
 
 
 class SearchFile:
-    """One account's file in one process; safe from several threads. Nothing is opened before it is needed."""
+    """One account's file in one process; safe from several threads; opened when needed."""
 
     def __init__(self, path: str, account_id: int, clock: Clock) -> None:
         self._path = path
         self._account_id = account_id
-        # Never synced: each fsync would be one more that deliveries wait for, and what a power loss leaves is found damaged.
+        # Never synced: each fsync would delay deliveries, and a file that a power loss leaves incomplete is found damaged.
         self._index = Index(path, synchronous="off", clock=clock, busy_seconds=BUSY_SECONDS)
         self._writing = threading.Lock()
         self._identity: int | None = None
-        """The inode that our readers are on: somebody else may have thrown the file away."""
+        """Inode that our readers are on; another process may have discarded the file."""
         self._written: int | None = None
-        """The inode that our writer is on."""
+        """Inode that our writer is on."""
         self._suspect: int | None = None
-        """The inode of the file that was found damaged."""
+        """Inode of the file that was found damaged."""
 
     @property
     def identity(self) -> int:
-        """The inode of the file that lies there; 0 if none does."""
+        """Inode of the present file; 0 if there is none."""
         return self._index.identity() or 0
 
     def live(self) -> list[Live]:
-        """The segments, as of now; none where there is no file."""
+        """Return the present segments; none where there is no file."""
         with self._reading() as connection:
             rows = _LIVE.on(connection, account=self._account_id).fetchall() if connection is not None else []
         return [Live(*row) for row in rows]
 
     def keys(self, segment_id: int) -> "array[int]":
-        """The messages of a segment; `KeyError` if it is gone, as with all that follow."""
+        """Return the keys of a segment's messages; `KeyError` if it is gone, as in the methods below."""
         keys = array("q")
         keys.frombytes(self._blob(_KEYS, at=segment_id))
         return keys
@@ -156,11 +162,11 @@ class SearchFile:
         return self._blob(_FLOW, at=segment_id, place=ZONES.index(zone))
 
     def values(self, segment_id: int) -> bytes:
-        """For `segment.unpack_values`."""
+        """Return the blob for `segment.unpack_values`."""
         return self._blob(_VALUES, at=segment_id)
 
     def packed(self, segment_id: int, documents: int) -> Packed:
-        """The whole segment."""
+        """Return the whole segment."""
         zones = {zone: (self.words(segment_id, zone), self.flow(segment_id, zone)) for zone in ZONES}
         return Packed(documents, zones, self.values(segment_id))
 
@@ -182,7 +188,7 @@ class SearchFile:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """A connection to the file that lies there now; None if there is none. `Damaged` if it is not what it should be."""
+        """Yield a connection to the present file; None if there is none. `Damaged` if it is invalid."""
         if self._follow() is None:
             yield None
             return
@@ -199,7 +205,7 @@ class SearchFile:
         return Damaged(f"{self._path}: {what}")
 
     def _follow(self) -> int | None:
-        """Let go of a file that has been thrown away; the inode of the one that is there."""
+        """Close a file that was discarded; return the inode of the present one."""
         identity = self._index.identity()
         if identity != self._identity:
             self._index.close_readers()
@@ -209,7 +215,7 @@ class SearchFile:
         return identity
 
     def _check(self) -> None:
-        """Once for each file: whether it is of this version."""
+        """Check, once for each file, that it is of this version."""
         try:
             with self._index.reading() as connection:
                 told = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
@@ -230,7 +236,7 @@ class SearchFile:
         known: Collection[int],
         instead_of: Collection[int] = (),
     ) -> bool:
-        """Put a segment into the file, and take those out that it replaces.
+        """Add a segment to the file, and remove those that it replaces.
 
         False, and nothing has happened, unless the file's segments are just those in `known`: another process was faster.
         """
@@ -254,13 +260,16 @@ class SearchFile:
             return True
 
     def mark_dead(self, since: Mapping[int, int | None]) -> None:
-        """Note since when segments hold messages that are gone."""
+        """Record since when segments hold removed messages."""
         with self._transaction() as connection:
             for segment_id, instant in since.items():
                 _MARK_DEAD.on(connection, account=self._account_id, at=segment_id, since=instant)
 
     def tidy(self) -> None:
-        """Give what was freed back to the file system, and move the log into the file, as far as nobody is in the way."""
+        """Give freed pages back to the file system, and move the log into the file.
+
+        Both as far as other connections allow.
+        """
         if self._follow() is None:
             return
         with self._writing:
@@ -286,7 +295,7 @@ class SearchFile:
                 raise
 
     def _writer(self) -> sqlite3.Connection:
-        """The writer, on a file that is made if there is none."""
+        """Return the writer, on a file that is created if there is none."""
         if self._follow() is None:
             self._make()
         if self._identity != self._written:
@@ -296,7 +305,7 @@ class SearchFile:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Nobody else makes the file or throws it away."""
+        """Hold the lock for creating or discarding the file."""
         folder = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -305,19 +314,21 @@ class SearchFile:
             os.close(folder)
 
     def _make(self) -> None:
-        """Beside its place, then put there whole: nobody ever sees half of it."""
+        """Create the file beside its place, then move it there: nobody ever sees half of it."""
         with self._alone():
             if self._index.identity() is None:
                 making = f"{self._path}.new"
                 _remove(making)
-                _remove(self._path)  # a log without its file, left by who was killed while throwing it away
+                _remove(self._path)  # a log without its file, left by a process killed while discarding it
                 _fill(making)
                 os.rename(making, self._path)
         self._identity = self._index.identity()
 
     def discard(self) -> None:
-        """Throw away the file that was found damaged. Who has it open goes on with what nobody else sees, until its next
-        question; if somebody else was faster, what lies there now stays."""
+        """Discard the file that was found damaged; a newer file in its place stays.
+
+        A process that has it open goes on with data that nobody else sees, until its next query.
+        """
         with self._writing, self._alone():
             self._index.close_writer()
             self._index.close_readers()
@@ -326,21 +337,21 @@ class SearchFile:
             self._identity = self._written = None
 
     def damage(self) -> list[str]:
-        """What is wrong with the file, looking at every octet."""
+        """Return what is wrong with the file, checking every octet."""
         try:
             if self._follow() is None:
                 return []
             if told := self._index.damage():
                 raise self._damaged("; ".join(told))
             for each in self.live():
-                with contextlib.suppress(KeyError):  # packed anew meanwhile
+                with contextlib.suppress(KeyError):  # repacked meanwhile
                     self.packed(each.segment_id, len(self.keys(each.segment_id)))
         except Damaged as error:
             return [str(error)]
         return []
 
     def rest(self, before: float) -> None:
-        """Close what nobody has used since."""
+        """Close connections unused since `before`."""
         self._index.rest_readers(before)
         if self._index.writer_rests(before) and self._writing.acquire(blocking=False):
             try:
@@ -355,7 +366,7 @@ class SearchFile:
 
 
 def _fill(path: str) -> None:
-    """The empty tables."""
+    """Create the empty tables."""
     dialect = sqlite.dialect()
     connection = sqlite3.connect(path, isolation_level=None)
     try:
@@ -376,7 +387,7 @@ def _remove(path: str) -> None:
 
 
 def _rows(packed: Packed) -> list[dict[str, object]]:
-    """By zone, with the checksums."""
+    """Return the rows by zone, with the checksums."""
     return [
         {
             "zone": place,

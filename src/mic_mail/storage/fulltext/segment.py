@@ -1,15 +1,15 @@
-"""The text of some messages, packed so that one question is answered for all of them at once. Pure.
+"""The text of some messages, packed so that one query is answered for all of them together. Pure.
 
-In: documents (one a message, by zone), or the blobs of an older segment. Out: blobs, and the documents that match a query,
-by their place in the segment. The answer is that of `Query.matches` on every piece of every document.
+In: documents (one for each message, by zone), or the blobs of an older segment. Out: blobs, and the documents that match a
+query, by their place in the segment. The result is that of `Query.occurs_in` on every piece of every document.
 
-    Words    each different word of a zone once, the commonest first, as written and folded, and who has it
+    Words    each different word of a zone once, the commonest first, as written and folded, and the documents that have it
     Flow     every text as a string with one character a word, U+0000 before each piece; and a sieve of neighbouring words
-    values   one a document, of any octets: carried along and given back
+    values   one a document, of any octets: stored and returned unchanged
 
-A query within one word is looked for among the different words, which are few: 1 of 100 in prose. The documents that have one
-of them are the answer, no text is read. A phrase is looked for in the flows of those documents that have all its words; its
-first word may be the end of one, its last the beginning. Accents cost nothing: both spellings have the same number.
+A query within one word is searched among the different words, which are few: 1 of 100 in prose. The documents that have one of
+the matching words are the result; no text is read. A phrase is searched in the flows of those documents that have all its
+words; its first word may be the end of one, its last the beginning. Accents cost nothing: both spellings have the same number.
 
 Measured on 10,000 messages of 447 MB (decision 0022): 51 MB, a word 0.1 to 3 ms, a phrase 3 to 15 ms, without the sieve 30.
 """
@@ -29,17 +29,19 @@ from mic_mail.mime.search_text import ZONES, Zone
 from mic_mail.mime.text_folding import Query, fold, word_batches
 
 MAX_WORDS = 500_000
-"""Of one document: a message with more is no letter, and is read anew for each question. Of different ones in all its documents
-together a segment takes twice as many, as there are 1,112,063 characters to stand for them."""
+"""Limit of words in one document: a message with more is no letter, and is read for each query.
+
+A segment takes twice as many different words in all its documents, as there are 1,112,063 characters to stand for them.
+"""
 
 _SURROGATES = 0xD800
-"""No characters; where numbers come to them they go on behind."""
+"""First surrogate, which is no character; word numbers skip the surrogates."""
 _SIEVE_BUCKETS = 1 << 13
 _SIEVE_FROM = 64
-"""Documents; fewer are looked through at once."""
+"""Documents from which on a sieve is used; fewer are searched directly."""
 _SIEVED_ZONES: frozenset[Zone] = frozenset({"body"})
 _MOST_WAYS = 64
-"""In which a phrase may be spelled, to be looked for one by one."""
+"""Limit of the spellings of a phrase that are searched one by one."""
 _LENGTHS = Struct("<IIIII")
 _FLOW_LENGTHS = Struct("<II")
 
@@ -49,7 +51,10 @@ class TooLong(Exception):
 
 
 class Document:
-    """One message's words by zone: the different ones, and the order in which they stand. `value` is kept beside them."""
+    """One message's words by zone: the different ones, and their sequence.
+
+    `value` is stored beside them.
+    """
 
     __slots__ = ("flows", "value", "vocabularies")
 
@@ -60,7 +65,7 @@ class Document:
 
     @classmethod
     def of(cls, pieces: Iterable[tuple[Zone, str]], value: bytes = b"") -> "Document":
-        """From what `searchtext.pieces` gives; `TooLong` where that does not end."""
+        """Make a document from the output of `search_text.text_parts`; `TooLong` where it has too many words."""
         document, left = cls(value), MAX_WORDS
         for zone, text in pieces:
             left -= document._add(zone, text, left)
@@ -83,7 +88,7 @@ class Document:
 
 
 def _code(number: int) -> int:
-    """The character that stands for the n-th word, counted from 1."""
+    """Return the character that stands for the n-th word, counted from 1."""
     return number if number < _SURROGATES else number + 0x800
 
 
@@ -93,10 +98,11 @@ def _number(code: int) -> int:
 
 @dataclass(slots=True)
 class Words:
-    """The different words of one zone: `text` is ` word word ... `, `holders[starts[n]:starts[n + 1]]` has word n.
+    """The different words of one zone: `text` is ` word word ... `.
 
-    Those with other letters than ASCII come first, `wide` of them, so that what has such letters is not looked for among the
-    identifiers and signatures of which headers are full; within both the commonest first.
+    `holders[starts[n]:starts[n + 1]]` are the documents with word n. Words with other letters than ASCII come first, `wide` of
+    them, so that a needle with such letters is not searched among the identifiers and signatures of which headers are full;
+    within both groups the commonest first.
     """
 
     text: bytes
@@ -123,12 +129,12 @@ class Words:
 
     @property
     def octets(self) -> int:
-        """In memory."""
+        """Octets in memory."""
         folded = 0 if self.folded is self.text else len(self.folded) + 4 * len(self.folded_begins)
         return len(self.text) + folded + 2 * len(self.holders) + 4 * (len(self.begins) + len(self.starts))
 
     def numbers(self, needle: bytes, *, folded: bool) -> Iterator[int]:
-        """The words in which `needle` occurs; a space in it is the edge of a word."""
+        """Yield the words in which `needle` occurs; a space in it is the edge of a word."""
         text, begins = (self.folded, self.folded_begins) if folded else (self.text, self.begins)
         end = len(text) if needle.isascii() else begins[self.wide]
         at, led = text.find(needle, 0, end), needle.startswith(b" ")
@@ -138,11 +144,11 @@ class Words:
             at = text.find(needle, begins[number + 1] - 1, end)
 
     def holders_of(self, number: int) -> "array[int]":
-        """The documents that have a word."""
+        """Return the documents that have a word."""
         return self.holders[self.starts[number] : self.starts[number + 1]]
 
     def having(self, numbers: Iterable[int]) -> set[int]:
-        """The documents that have one of these words."""
+        """Return the documents that have one of these words."""
         found: set[int] = set()
         for number in numbers:
             found.update(self.holders_of(number))
@@ -152,7 +158,7 @@ class Words:
 
 
 class _Reader:
-    """Takes one thing after the other from a blob."""
+    """Reads the parts of a blob in sequence."""
 
     __slots__ = ("_at", "_blob")
 
@@ -177,8 +183,8 @@ class _Reader:
 class Flow:
     """The texts of one zone, one after the other; document n is `text[begins[n]:begins[n + 1]]`.
 
-    `sieve`, where there is one, has a row of bits for each bucket of pairs of words: the documents in which some pair of the
-    bucket stands. A document without its bit does not have the pair.
+    `sieve`, where there is one, has a row of bits for each bucket of word pairs: the documents that contain some pair of the
+    bucket. A document without its bit does not contain the pair.
     """
 
     text: str
@@ -195,14 +201,14 @@ class Flow:
 
     @property
     def octets(self) -> int:
-        """In memory."""
+        """Octets in memory."""
         return sys.getsizeof(self.text) + 4 * len(self.begins) + len(self.sieve)
 
     def of(self, document: int) -> str:
         return self.text[self.begins[document] : self.begins[document + 1]]
 
     def sieved(self, first: int, second: int) -> int:
-        """The documents that may have these two one after the other, as bits."""
+        """Return, as bits, the documents that may contain these two words in succession."""
         width = len(self.sieve) // _SIEVE_BUCKETS
         at = _bucket(first, second) * width
         return int.from_bytes(self.sieve[at : at + width], "little")
@@ -214,7 +220,7 @@ def _bucket(first: int, second: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A segment as it is kept: by zone the blob of its words and that of its flow; and its values."""
+    """A segment as stored: the blobs of words and of flow by zone, and its values."""
 
     documents: int
     zones: dict[Zone, tuple[bytes, bytes]]
@@ -226,18 +232,18 @@ class Packed:
 
 
 def pack(documents: Sequence[Document]) -> Packed:
-    """A new segment; the documents' places are their order."""
+    """Make a segment; the documents' places are their order."""
     values = pack_values([document.value for document in documents])
     return Packed(len(documents), {zone: _pack_zone(zone, documents) for zone in ZONES}, values)
 
 
 def pack_values(values: Sequence[bytes]) -> bytes:
-    """Their lengths, then themselves."""
+    """Pack values: their lengths, then their octets."""
     return array("I", map(len, values)).tobytes() + b"".join(values)
 
 
 def unpack_values(blob: bytes, documents: int) -> list[bytes]:
-    """What `pack_values` was given, so many; 0.1 us each."""
+    """Return the values that `pack_values` was given, `documents` of them; 0.1 us each."""
     reader = _Reader(blob, 0)
     ends = array("I", accumulate(reader.numbers("I", documents), initial=0))
     values = reader.rest()
@@ -290,13 +296,13 @@ def _pack_words(ordered: list[str], holders: list[list[int]]) -> bytes:
 
 
 def _joined(words: list[str]) -> tuple[bytes, bytes]:
-    """The words between spaces, and how far each begins from the one before."""
+    """Return the words between spaces, and the distance from the beginning of each to the next."""
     encoded = [needle(word) for word in words]
     return b" %b " % b" ".join(encoded) if words else b"", array("I", [len(word) + 1 for word in encoded]).tobytes()
 
 
 def unpack(packed: Packed, places: Collection[int]) -> list[Document]:
-    """The documents at these places, to be packed anew with others."""
+    """Return the documents at these places, to be repacked with others."""
     values = unpack_values(packed.values, packed.documents)
     documents = [Document(values[place]) for place in places]
     for zone, (words_blob, flow_blob) in packed.zones.items():
@@ -312,12 +318,15 @@ def unpack(packed: Packed, places: Collection[int]) -> list[Document]:
 
 
 def needle(text: str) -> bytes:
-    """A piece of a query as it is looked for among words."""
+    """Return a part of a query in the form that is searched among words."""
     return text.encode("utf-8", "surrogatepass")
 
 
 class Phrase:
-    """A query of several words against one zone of one segment: who may have it, and by what it is known in a flow."""
+    """A query of several words against one zone of one segment.
+
+    It gives the candidate documents, and the form of the phrase in a flow.
+    """
 
     __slots__ = ("_choices", "_words", "candidates")
 
@@ -327,7 +336,7 @@ class Phrase:
         needles.append(" " + last + " " * query.text.endswith(" "))
         self._words = words
         self._choices: list[list[int]] = []
-        """For each word of the phrase the numbers of the words in which it may stand, the commonest first."""
+        """For each word of the phrase, the matching words' numbers, the commonest first."""
         self.candidates: set[int] = set()
         for turn, each in enumerate(needles):
             numbers = list(words.numbers(needle(each), folded=query.folded))
@@ -338,7 +347,7 @@ class Phrase:
                 break
 
     def among(self, candidates: set[int], flow: Flow) -> set[int]:
-        """Those of the candidates that have it."""
+        """Return those of the candidates that contain the phrase."""
         if prod(map(len, self._choices)) > _MOST_WAYS:
             return self._by_expression(candidates, flow)
         holders = {number: set(self._words.holders_of(number)) for numbers in self._choices for number in numbers}
@@ -350,7 +359,7 @@ class Phrase:
         return found
 
     def _by_expression(self, candidates: set[int], flow: Flow) -> set[int]:
-        """Too many words begin or end so to be tried one by one."""
+        """Search by regular expression, where too many words match to be tried one by one."""
         text, begins = flow.text, flow.begins
         codes = ("".join([re.escape(chr(_code(number + 1))) for number in numbers]) for numbers in self._choices)
         search = re.compile("".join([f"[{each}]" for each in codes])).search
@@ -358,7 +367,7 @@ class Phrase:
 
 
 def _having(candidates: set[int], codes: list[int], flow: Flow) -> set[int]:
-    """The documents in which these words follow one another."""
+    """Return the documents in which these words follow one another."""
     text, begins = flow.text, flow.begins
     sign = "".join(map(chr, codes))
     bits = -1
