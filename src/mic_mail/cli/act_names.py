@@ -1,6 +1,8 @@
-"""What acts of the record are called: `mic-mail log` says who did what, to whom, why and by which document. Pure.
+"""The names of administrative acts in `mic-mail log`: who did what, to whom, why and by which document.
 
-An act that was refused is on record a second time, as `..._refused`. A detail without a name here is in `--json` alone.
+Pure.
+
+An act that was refused is on record a second time, as `..._refused`. A detail without a name here is shown in `--json` alone.
 """
 
 from collections.abc import Mapping
@@ -187,4 +189,4 @@ DETAILS: Mapping[str, Text] = {
     "hold": Text("mục lưu giữ", "hold"),
     "trace": Text("mã thư", "trace"),
 }
-"""A member of an act -> what it is called, in the order in which they are told."""
+"""The names of an act's members, in the order in which they are shown."""

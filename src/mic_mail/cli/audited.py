@@ -1,8 +1,8 @@
-"""An administrative act on record: what was begun, and what a rule refused (Reg. 4.3, 6.1, 8.2).
+"""Administrative acts on record: what was begun, and what a rule refused (Reg. 4.3, 6.1, 8.2).
 
-The line is durable before the act begins, so that nothing happens that is not on record; a refusal is a second line. Whether
-the actor's role allows the act is asked here for the unit that it concerns; the command's gate has asked for the role alone.
-Who named another one as the actor stands beside it as `login`. While the machine's clock certainly is wrong nothing is begun.
+The line is durable before the act begins, so that nothing happens that is not on record; a refusal is a second line. The
+actor's role is checked here for the unit that the act concerns; the command's own check is for the role alone. A login that
+acts for another actor is recorded as `login`. Nothing is begun while the machine's clock is certainly wrong.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ CONFIRMS_CLOCK = "clock_confirm"
 
 
 class ClockIsWrong(Refused):
-    """The machine's clock was set to a time that it cannot be."""
+    """The machine's clock shows a time that it cannot be."""
 
 
 def _must_be_the_time(here: CliContext) -> None:
@@ -52,7 +52,7 @@ def audited(
     concerns: UnitRecord | None = None,
     **details: object,
 ) -> Iterator[None]:
-    """Do one act that asks for `right`, for one unit or the whole ministry; a running server then looks at the directory."""
+    """Run one act that requires `right`, for one unit or the whole ministry, and notify a running server."""
     if act != CONFIRMS_CLOCK:
         _must_be_the_time(here)
     details = {**details, **here.behind(origin.actor)}
@@ -63,7 +63,7 @@ def audited(
     except (Refused, BadInput) as refusal:
         of_message: dict[str, Any] = {
             key: details[key] for key in ("trace",) if key in details
-        }  # whoever traces it sees that it was refused
+        }  # so that `trace` finds the refusal
         here.audit.record(
             actor=origin.actor, act=f"{act}_refused", subject=subject, clause=refusal.clause, answer=refusal.text.en,
             **of_message,

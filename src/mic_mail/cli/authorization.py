@@ -1,9 +1,9 @@
-"""What every command asks of who runs it, before it runs (Reg. 6.1, 4.3, 14.3).
+"""Authorisation of every command before it runs (Reg. 6.1, 4.3, 14.3).
 
-In: a command as Typer built it. Out: the same, behind its gate. A command says what it asks for by `@asks(Right...)`, or by
-`@open_to_all` that the server's account may run it whoever types; one that says nothing is for the Centre alone, so what is
-forgotten is shut. Who comes in for a unit only finds a directory that holds nothing else (`directory.partial`). A test walks
-over all commands and wants each to say what it asks for.
+In: a command as Typer built it. Out: the same command behind a check. A command declares its right by `@requires(Right...)`, or
+by `@open_to_all` that the server's account may run it for any login; a command without a declaration is for the Centre alone,
+so an omission denies access. An actor who has the right for a unit only gets a directory that holds nothing else
+(`directory.scoped`). A test walks over all commands and wants a declaration on each.
 """
 
 import contextlib
@@ -26,37 +26,40 @@ _MARK = "__asks__"
 
 @dataclass(frozen=True, slots=True)
 class RequiredRight:
-    """What a command asks for."""
+    """The right that a command requires."""
 
     right: Right | None
-    """None: nothing."""
+    """None: no right is required."""
     whole: bool = True
-    """Of the whole ministry; False: also of one unit, which then sees its own alone."""
+    """The right is needed for the whole ministry.
+
+    False: for one unit suffices, and limits what is visible.
+    """
 
 
 SHUT = RequiredRight(Right.ACT)
 CHANGES = frozenset({Right.ACT, Right.REQUEST})
-"""What changes something: an officer who has a second factor shows a code of it."""
+"""Rights that change something: an officer who has a second factor has to enter a code."""
 
 
 def requires(right: Right, *, whole: bool = False) -> Callable[[F], F]:
-    """This command asks for `right`; with `whole`, for the whole ministry."""
+    """Declare that this command requires `right`; with `whole`, for the whole ministry."""
     return _marked(RequiredRight(right, whole or right is Right.ACT))
 
 
 def open_to_all(command: F) -> F:
-    """This command shows or does nothing that the regulation gives to some only."""
+    """Declare that this command shows or does nothing that the regulation reserves."""
     return _marked(RequiredRight(None))(command)
 
 
 def gate_of(command: TyperCommand) -> RequiredRight | None:
-    """What the command says that it asks for; None: nothing was said."""
+    """Return the right that the command declares; None where it declares nothing."""
     found: RequiredRight | None = getattr(command.callback, _MARK, None)
     return found
 
 
 def guard(command: TyperGroup | TyperCommand) -> None:
-    """Put every command below `command` behind its gate."""
+    """Put every command below `command` behind its check."""
     if isinstance(command, TyperGroup):
         for inner in command.commands.values():
             assert isinstance(inner, (TyperGroup, TyperCommand))
@@ -68,13 +71,13 @@ def guard(command: TyperGroup | TyperCommand) -> None:
         _pass(gate, ctx)
         return invoke(ctx)
 
-    command.invoke = behind  # type: ignore[method-assign,assignment]  # Typer asks for this one instance's
+    command.invoke = behind  # type: ignore[method-assign,assignment]  # Typer calls this instance's method
 
 
 def _pass(gate: RequiredRight, ctx: typer.Context) -> None:
     here = ctx.find_object(CliContext)
     assert here is not None, "main's callback runs before every command"
-    here.must_be_the_servers()  # first: what it names is not believed, nor written to, nor served
+    here.must_be_the_servers()  # first: a foreign configuration must not be trusted, written to or served
     if gate.right is None:
         return
     actor = here.actor(ctx.params.get("actor"))
@@ -83,7 +86,7 @@ def _pass(gate: RequiredRight, ctx: typer.Context) -> None:
         if gate.right in CHANGES:
             must_show_code(here, here.officer)
     except NotAuthorised as refusal:
-        with contextlib.suppress(MicMailError):  # who may not even write the record is refused all the same
+        with contextlib.suppress(MicMailError):  # an actor who may not even write the record is refused all the same
             here.audit.record(
                 actor=actor,
                 act="command_refused",

@@ -1,7 +1,7 @@
-"""What every command stands in: the language, the configuration, the directory, who acts.
+"""The context of a command: the language, the configuration, the directory, the actor.
 
-`main` makes one `CliContext` from the root options and puts it into the Typer context; a command takes it with `frame(ctx)`.
-Nothing is read before a command asks for it, so `--help` and `init` work on a bare machine.
+`main` makes one `CliContext` from the root options and puts it into the Typer context; a command gets it with `frame(ctx)`.
+Nothing is read before a command needs it, so `--help` and `init` work on a bare machine.
 """
 
 import os
@@ -21,7 +21,7 @@ from mic_mail.cli.caller import Caller
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.errors import BadInput, MicMailError, Text, Trouble, in_ascii
 
-if TYPE_CHECKING:  # imported when a command asks: `--help` and `init` need none of them
+if TYPE_CHECKING:  # imported when a command needs it: `--help` and `init` need none of them
     from mic_mail.config.model import Config
     from mic_mail.directory.records import UnitRecord
     from mic_mail.directory.repository import Directory
@@ -38,27 +38,27 @@ CODE_VARIABLE = "MIC_MAIL_CODE"
 
 @dataclass
 class CliContext:
-    """The surroundings of one run of the program."""
+    """The context of one run of the program."""
 
     config_path: Path
     clock: Clock = field(default_factory=SystemClock)
     named: str | None = None
-    """As whom automation acts, where a command names nobody itself."""
+    """The officer for whom automation acts, where a command itself names none."""
     code: str | None = field(default=None, repr=False)
-    """A code of the officer's second factor, where a script brings it."""
+    """A code of the officer's second factor, given by a script."""
     caller: Caller = field(default_factory=Caller.of_this_process)
     officer: "Officer | None" = None
-    """As whom the command was let in; None while no officer is on record."""
+    """The officer for whom the command was admitted; None while no officer is on record."""
     _entered: bool = field(default=False, init=False)
     _opened: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
 
     @property
     def program(self) -> str:
-        """This program as the person types it: with the configuration, where that is not the usual one."""
+        """The program's name as the person types it, with the configuration where that is not the usual one."""
         return "mic-mail" if self.config_path == DEFAULT_CONFIG else f"mic-mail --config {shlex.quote(str(self.config_path))}"
 
     def close(self) -> None:
-        """Close what the command has opened. What cannot be ended now is safe to leave."""
+        """Close everything that the command has opened; a failure is safe to ignore."""
         with suppress(MicMailError, OSError):
             self._opened.close()
 
@@ -71,11 +71,14 @@ class CliContext:
 
     @cached_property
     def directory(self) -> "Directory":
-        """The directory, as far as who acts may see it: a unit's administrator finds the own unit in it and nothing else."""
+        """The directory as the actor may see it.
+
+        A unit's administrator finds the own unit, and the units below it, and nothing else.
+        """
         from mic_mail.directory.scoped import PartialDirectory
         from mic_mail.policy.roles import Right, Role, units_below
 
-        if not self._entered:  # a command that asks nobody reads nothing that is not everybody's
+        if not self._entered:  # a command that requires no right reads only what everybody may know
             self.enter(self.actor(), Right.READ, whole=True)
         officer = self.officer
         if officer is None or officer.role is not Role.UNIT:
@@ -85,7 +88,10 @@ class CliContext:
 
     @cached_property
     def whole_directory(self) -> "Directory":
-        """All of it; refuses tables of another version. For what a unit may know and cannot be told from its part alone."""
+        """All of the directory; refuses tables of another version.
+
+        For what a unit may know and cannot be found in its part alone.
+        """
         from mic_mail.directory.preflight import BRING_BACK
         from mic_mail.directory.repository import Directory
 
@@ -101,11 +107,14 @@ class CliContext:
         return directory
 
     def entry(self, address: str) -> "Entry":
-        """The mailbox of this address, with its facts."""
+        """Return the mailbox of this address, with its facts."""
         return self.directory.entry(self.directory.mailbox(address).mailbox_id)
 
     def _as_the_server(self) -> "Config":
-        """Become the server's account where root started the command: what root writes, the server could not."""
+        """Switch to the server's account where root started the command.
+
+        The server could not write to files that root creates.
+        """
         from mic_mail.process import privileges
 
         server = self.config.server
@@ -113,7 +122,7 @@ class CliContext:
         return self.config
 
     def _has_tables(self, directory: "Directory") -> bool:
-        # SQLite would make an empty file of a name that was only mistyped.
+        # SQLite would create an empty file for a mistyped name.
         url = self.config.directory_url
         path = url.removeprefix("sqlite:///")
         return (path == url or os.path.exists(path)) and directory.is_current()
@@ -134,7 +143,7 @@ class CliContext:
         return store
 
     def notify_server(self) -> None:
-        """Hint to a running server that the directory changed; without it the workers see it within two seconds."""
+        """Notify a running server of a directory change; otherwise workers notice it within two seconds."""
         from mic_mail.process.change_feed import notify_directory_changed
 
         notify_directory_changed(self.config.run_dir)
@@ -146,10 +155,13 @@ class CliContext:
 
         return Audit(self._as_the_server().log_dir, clock=self.clock)
 
-    # ------------------------------------------------------------ who acts
+    # ------------------------------------------------------------ the actor
 
     def actor(self, named: str | None = None) -> str:
-        """Who acts: as named, else the login of who sits at the machine. It is recorded for ever: a blank is nobody."""
+        """Return the actor: as named, else the login of the person at the machine.
+
+        The name is recorded for ever, so an empty one is refused.
+        """
         named = self.named if named is None else named
         if named is not None and not named.strip():
             raise BadInput(Text("--actor để trống.", "--actor is empty."))
@@ -157,20 +169,23 @@ class CliContext:
 
     @cached_property
     def login(self) -> str:
-        """As whom the person sits at the machine; root by sudo is who typed it."""
+        """The login of the person at the machine; with sudo, of the person who typed it."""
         return normalize("NFC", self.caller.login(self._server_uid()))
 
     @cached_property
     def is_automatic(self) -> bool:
-        """Whether no person sits at the machine behind this command."""
+        """Return whether no person at the machine is behind this command."""
         return self.caller.is_automatic(self._server_uid())
 
     def behind(self, actor: str) -> dict[str, str]:
-        """Who named another one as the actor, for the record."""
+        """Return the login that named another one as the actor, for the record."""
         return {} if actor == self.login else {"login": self.login}
 
     def enter(self, actor: str, right: "Right", *, whole: bool) -> None:
-        """Let the actor in for `right`, of the whole ministry or of a unit; from then on `directory` shows what is theirs."""
+        """Admit the actor for `right`, of the whole ministry or of a unit.
+
+        From then on `directory` shows what the actor may see.
+        """
         from mic_mail.policy import roles
 
         if whole:
@@ -182,9 +197,10 @@ class CliContext:
         self._entered = True
 
     def authorise(self, actor: str, right: "Right", unit: "UnitRecord | None" = None) -> "Officer | None":
-        """Refuse what the actor's role does not allow (Reg. 6.1); `unit`: the one that it concerns, None: all of them.
+        """Refuse what the actor's role does not allow (Reg. 6.1); return the officer.
 
-        Who sits at the machine acts under no other name; automation names an officer by --actor.
+        `unit` is the one that it concerns, None: all of them. A person at the machine acts under no other name; automation
+        names an officer by --actor.
         """
         from mic_mail.policy import roles
 
@@ -195,13 +211,16 @@ class CliContext:
 
     @property
     def is_centre(self) -> bool:
-        """Whether the command was let in for the Centre, or for whoever sits there while no officer is on record."""
+        """Return whether the command was admitted for the Centre, or while no officer is on record."""
         from mic_mail.policy.roles import Role
 
         return self._entered and (self.officer is None or self.officer.role is Role.CENTRE)
 
     def must_be_the_servers(self) -> None:
-        """Refuse whoever comes by `sudo` another configuration than the server's: it says where directory and record lie."""
+        """Refuse a foreign configuration from a caller with borrowed powers (`sudo`).
+
+        The configuration says where the directory and the record are.
+        """
         from mic_mail.policy.roles import CLAUSE, NotAuthorised
 
         if not self.caller.is_borrowed or not os.path.exists(self.config_path):
@@ -218,7 +237,7 @@ class CliContext:
             )
 
     def _above(self, unit: "UnitRecord | None") -> frozenset[int] | None:
-        """The unit and those that it is part of."""
+        """Return the ids of the unit and its superior units; None for all."""
         from mic_mail.policy.roles import units_above
 
         if unit is None:
@@ -226,7 +245,7 @@ class CliContext:
         return units_above({each.unit_id: each.parent_id for each in self.whole_directory.units()}, unit.unit_id)
 
     def _server_uid(self) -> int | None:
-        """Whose the server's data are; None where there is no server that says it."""
+        """Return the account that owns the server's data; None where no server tells it."""
         try:
             server = self.config.server
             return pwd.getpwnam(server.user).pw_uid if server.user else os.stat(server.data_dir).st_uid
@@ -235,7 +254,7 @@ class CliContext:
 
 
 def frame(ctx: typer.Context) -> CliContext:
-    """The frame that `main` put into this context."""
+    """Return the context that `main` put into this Typer context."""
     found = ctx.find_object(CliContext)
     assert found is not None, "main's callback runs before every command"
     return found

@@ -1,6 +1,7 @@
-"""Days and instants as administrators type them: `31/08/2026`, `2026-08-31`, with a time behind a blank; Ho Chi Minh City.
+"""Days and instants as administrators type them, in the time of Ho Chi Minh City.
 
-A year that nobody working today can mean is a slip of the fingers, and a fact is for ever: it is refused here.
+`31/08/2026`, `2026-08-31`, also with a time after a blank. A year that cannot be meant is a typing error and is refused here,
+because a fact is for ever.
 """
 
 from datetime import UTC, date, datetime
@@ -14,10 +15,10 @@ FIRST_YEAR, LAST_YEAR = 1945, 2199
 
 
 def read_day(text: str) -> date:
-    """A calendar day."""
+    """Read a calendar day."""
     for form in _DAYS:
         try:
-            read = datetime.strptime(text.strip(), form)  # noqa: DTZ007 - only its day is kept
+            read = datetime.strptime(text.strip(), form)  # noqa: DTZ007 - only its day is used
         except ValueError:
             continue
         return _meant(read, text).date()
@@ -25,7 +26,7 @@ def read_day(text: str) -> date:
 
 
 def read_instant(text: str) -> datetime:
-    """An instant; a day alone means its 00:00, an offset or Z overrides the ministry's clock."""
+    """Read an instant; a day alone means its 00:00, an offset or Z overrides the ministry's time zone."""
     for form in (*_INSTANTS, *_DAYS):
         try:
             read = datetime.strptime(text.strip(), form).replace(tzinfo=HO_CHI_MINH)

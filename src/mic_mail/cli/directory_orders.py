@@ -1,7 +1,7 @@
-"""Orders that change the directory, as commands give them: on record, or rehearsed, with every row that becomes another.
+"""Orders of commands that change the directory: recorded or dry-run, with every changed row.
 
-In: what is ordered, as a function of the use cases. Out: the order and its rows. `--dry-run` gives the order to a copy of the
-directory, where one for a day to come is carried out at once, and changes nothing.
+In: the order, as a function of the services. Out: the order and its rows. `--dry-run` gives the order to a copy of the
+directory, where one for a later day is carried out immediately, and changes nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -88,11 +88,11 @@ class Terms:
 
 
 Give = Callable[[DirectoryChanges, ActContext], Entry]
-"""Gives the order to the use cases."""
+"""Gives the order to the services."""
 
 
 def order(here: CliContext, act: str, subject: str, terms: Terms, give: Give, **details: Any) -> None:
-    """Give one order, or rehearse it, and print what it changes."""
+    """Give one order, or try it on a copy, and print what it changes."""
     origin = ActContext(here.actor(terms.actor), terms.reason, terms.document)
     if terms.dry_run:
         with rehearsal(here.directory) as copy:
@@ -115,12 +115,12 @@ def order(here: CliContext, act: str, subject: str, terms: Terms, give: Give, **
 
 
 def day_of(terms: Terms) -> date | None:
-    """The day from which the order holds, as it was typed."""
+    """Return the day from which the order holds, as it was typed."""
     return read_day(terms.day) if terms.day is not None else None
 
 
 def order_row(entry: Entry) -> dict[str, Cell]:
-    """An order without its changes."""
+    """Return an order without its changes, for a listing."""
     return {
         "order": entry.number,
         "act": entry.order.act.value,
@@ -136,7 +136,7 @@ def order_row(entry: Entry) -> dict[str, Cell]:
 
 
 class Naming:
-    """What the rows of changes are called, as the directory has it now."""
+    """The names of the changed rows, as the directory has them now."""
 
     def __init__(self, directory: Directory) -> None:
         self._units = {str(unit.unit_id): unit.symbol for unit in directory.units()}
@@ -144,7 +144,7 @@ class Naming:
         self._mailboxes = {str(mailbox.mailbox_id): mailbox.address for mailbox in directory.mailboxes()}
 
     def row(self, change: Change) -> dict[str, Cell]:
-        """One change for a listing."""
+        """Return one change for a listing."""
         of: Mapping[Subject, Mapping[str, str]] = {
             Subject.UNIT: self._units, Subject.PERSON: self._people, Subject.MAILBOX: self._mailboxes,
         }  # fmt: skip

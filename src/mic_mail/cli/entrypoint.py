@@ -1,7 +1,7 @@
 """The console script: Ctrl-C ends the program without a traceback from its first moment on.
 
-`cli.main` takes a noticeable time to import, and an interrupt in the midst of it would be told as a traceback. Until `main`
-can answer, the interrupt has its default action, which is to end the process; who ignores it (`nohup`) goes on ignoring it.
+`cli.main` takes a noticeable time to import, and an interrupt meanwhile would print a traceback. Until `main` handles it, the
+interrupt has its default action, which ends the process; a process that ignores it (`nohup`) goes on ignoring it.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Never
 
 def run() -> Never:
     """Run one command and exit with its code."""
-    os.umask(0o077)  # whatever is made is its account's alone, but where others shall have it and that is said
+    os.umask(0o077)  # files are private to the account unless a command sets another mode
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -21,5 +21,5 @@ def run() -> Never:
     try:
         signal.signal(signal.SIGINT, before)
         sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:  # in the few instructions before `main` has begun or after it is done
+    except KeyboardInterrupt:  # in the few instructions before `main` begins or after it ends
         sys.exit(EXIT_STOPPED)

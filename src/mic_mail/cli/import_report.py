@@ -1,6 +1,6 @@
-"""What an import tells whoever runs it: a bar or lines while it goes, and at the end what became of each folder.
+"""The progress and report of an import: a bar or lines while it runs, then the result of each folder.
 
-In: tallies as they grow. Out: on standard error the progress, on standard output the report.
+In: tallies as they grow. Out: the progress on standard error, the report on standard output.
 """
 
 import sys
@@ -24,7 +24,7 @@ from mic_mail.services.importers.verify import Compared
 from mic_mail.services.mailboxes.credentials import ActContext
 
 EVERY_SECONDS = 10.0
-"""Between two lines where nobody watches a bar."""
+"""Seconds between two lines where no bar is shown."""
 
 SKIPS: Mapping[str, Text] = {
     Skip.EMPTY: Text("rỗng", "empty"),
@@ -73,7 +73,7 @@ SOURCES = (
 
 
 class Watch:
-    """Progress of one import; a context manager."""
+    """The progress of one import; a context manager."""
 
     def __init__(self, folders: Sequence[SourceFolder], name: str = "", *, shows: bool = True) -> None:
         counts = [folder.count for folder in folders if folder.skip is None]
@@ -82,7 +82,7 @@ class Watch:
         self._name = name
         self._tallies: dict[int, Tally] = {}
         self._shows = shows and sys.stderr.isatty()
-        self._said_at = self._began_at = time.monotonic()  # of the person who watches, not of the mailboxes
+        self._said_at = self._began_at = time.monotonic()  # for the person who watches, not for the mailboxes
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -104,7 +104,7 @@ class Watch:
         self._bar.stop()
 
     def folder_progress(self, tally: Tally) -> None:
-        """A folder has come further."""
+        """Show that a folder has progressed."""
         self._tallies[id(tally)] = tally
         done = sum(each.found for each in self._tallies.values())
         now = time.monotonic()
@@ -134,7 +134,7 @@ class Watch:
 
 
 def rows_of(outcome: Outcome, **more: str) -> list[Row]:
-    """A row for each folder."""
+    """Return a row for each folder."""
     return [
         {
             **more,
@@ -160,7 +160,7 @@ def report_of(done: Outcome, *, rehearsed: bool, as_json: bool) -> None:
 
 
 def report_of_comparison(done: Sequence[Compared], *, as_json: bool) -> int:
-    """Print it; how many messages are missing, or could not be compared."""
+    """Print the comparison; return how many messages are missing, or could not be compared."""
     rows: list[Row] = [
         {
             "source": each.tally.source,
@@ -187,7 +187,7 @@ def report_of_comparison(done: Sequence[Compared], *, as_json: bool) -> int:
 
 
 def summary(outcome: Outcome, *, rehearsed: bool = False) -> Text:
-    """One line."""
+    """Return the result in one line."""
     found = sum(tally.found for tally in outcome.tallies)
     already = sum(tally.already for tally in outcome.tallies)
     skipped = sum(sum(tally.skipped.values()) for tally in outcome.tallies)
@@ -204,7 +204,7 @@ def summary(outcome: Outcome, *, rehearsed: bool = False) -> Text:
 
 
 def record_end(here: CliContext, address: str, origin: ActContext, outcome: Outcome) -> None:
-    """Put on record what came of it."""
+    """Put the result on record."""
     here.audit.record(
         actor=origin.actor,
         act="mailbox_import_ended",
@@ -220,7 +220,7 @@ def record_end(here: CliContext, address: str, origin: ActContext, outcome: Outc
 
 
 def source_row(each: Taken, address: str) -> Row:
-    """A source on record."""
+    """Return a recorded source for a listing."""
     last = each.last
     return {
         "address": address,

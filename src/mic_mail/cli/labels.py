@@ -1,4 +1,4 @@
-"""What the codes of the store's findings and of facts are called: a table shows the word (`Column.names`), JSON the code."""
+"""The labels of codes of findings and facts: a table shows the label (`Column.names`), JSON the code."""
 
 from collections.abc import Mapping
 
@@ -44,7 +44,7 @@ FINDING_DETAILS: Mapping[str, Text] = {
     "differ from a recount": Text("khác kết quả đếm lại", "differ from a recount"),
 }
 
-# Where a marking of secrecy stood (`policy.markings.Place`).
+# The place of a secrecy marking (`policy.secrecy_markings.Place`).
 PLACES: Mapping[str, Text] = {
     "subject": Text("tiêu đề thư", "subject"),
     "title": Text("tiêu đề tài liệu", "title"),
@@ -53,20 +53,20 @@ PLACES: Mapping[str, Text] = {
     "field": Text("trường độ mật", "field"),
 }
 
-# Why a message is in quarantine (`outbound.quarantine.Reason`).
+# The reason why a message is in quarantine (`quarantine.quarantine.Reason`).
 QUARANTINED: Mapping[str, Text] = {
     "spam": Text("thư rác", "spam"),
     "malware": Text("mã độc", "malware"),
     "not-scanned": Text("chưa quét được mã độc", "not scanned"),
 }
 
-# How \\Seen is kept in a mailbox of several people (`cli.seen.Kept`).
+# The handling of \\Seen in a mailbox of several people (`cli.commands.mailbox_seen.Kept`).
 SEEN: Mapping[str, Text] = {
     "one": Text("chung cho mọi người", "one for all"),
     "each": Text("riêng từng người", "each person's own"),
 }
 
-# What becomes of messages that wait when their sender's mailbox is restored (`services.mailboxes.restoring.Waiting`).
+# The fate of queued messages when their sender's mailbox is restored (`services.mailboxes.restore.Waiting`).
 QUEUED: Mapping[str, Text] = {"send": Text("gửi", "send"), "drop": Text("hủy", "drop")}
 
 # Members of a fact's data, and `member=value` where a value is itself a code (`policy.facts.FactKind` lists them).
@@ -146,7 +146,7 @@ FACT_DATA: Mapping[str, Text] = {
     "unit_to": Text("đến đơn vị", "unit_to"),
 }
 
-# What a request asks for: likewise (`policy.requests.Item`).
+# Members of a request's items, in the same form (`policy.requests.Item`).
 REQUEST_ITEMS: Mapping[str, Text] = {
     **{item.value: name for item, name in ITEMS.items()},
     **{f"employment={employment}": name for employment, name in EMPLOYMENTS.items()},

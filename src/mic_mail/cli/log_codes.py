@@ -1,7 +1,9 @@
-"""The words for codes that stand in lines of the log: one table for each member of an event or an act that holds codes. Pure.
+"""Words for the codes in log lines: one table for each member of an event or an act that holds codes.
 
-A member without a table is shown as it stands: a name, a number, an address, what another server or a library has said. A test
-reads the source for what each member can hold.
+Pure.
+
+A member without a table is shown as it is: a name, a number, an address, the text of another server or a library. A test reads
+the source for what each member can hold.
 """
 
 import re
@@ -22,14 +24,14 @@ YES_NO: Codes = {"true": Text("có", "yes"), "false": Text("không", "no")}
 
 
 def _coded(member: str) -> dict[str, Text]:
-    """The values of a member of facts."""
+    """Return the words of the values of a facts' member."""
     return {code.removeprefix(f"{member}="): name for code, name in FACT_DATA.items() if code.startswith(f"{member}=")}
 
 
 _REASONS: Codes = {
     **OBSTACLES,
     **QUARANTINED,
-    # why a sign-in was refused (`services.signin.refusals.RefusalKind`)
+    # reasons for a refused sign-in (`services.authentication.refusals.RefusalKind`)
     "wrong-credentials": Text("sai địa chỉ hoặc mật khẩu", "wrong address or password"),
     "suspended": Text("hộp thư bị tạm khóa", "the mailbox is suspended"),
     "password-due": Text("phải đổi mật khẩu trước", "the password has to be changed first"),
@@ -42,7 +44,7 @@ _REASONS: Codes = {
     "malformed": Text("lệnh sai cú pháp", "malformed"),
     "not-authorised": Text("không được phân công", "no authority"),
     "not-here": Text("mật khẩu này không dùng cho dịch vụ này", "the password does not open this service"),
-    # why a sender, a recipient or a message was refused (`services.transport.envelope.Cause`)
+    # reasons for a refused sender, recipient or message (`services.transport.envelope.Cause`)
     "no-such-mailbox": Text("không có hộp thư này", "no such mailbox"),
     "reclaimed-on-request": Text("hộp thư đã thu hồi theo yêu cầu", "the mailbox is reclaimed on request"),
     "relay-denied": Text("không chuyển tiếp cho tên miền khác", "no relaying to other domains"),
@@ -79,7 +81,7 @@ _REASONS: Codes = {
     "nul-octet": Text("có octet NUL", "a NUL octet"),
     "text-line-too-long": Text("có dòng quá dài", "a line is too long"),
     "disk-full": Text("ổ đĩa đầy", "the disk is full"),
-    # why a connection was refused or cut
+    # reasons for a refused or dropped connection
     "no-room": Text("hết chỗ kết nối", "no room for connections"),
     "rate": Text("mạng này kết nối quá nhanh", "too many connections from this network in a short time"),
     "network": Text("quá nhiều kết nối từ mạng này", "too many connections from this network"),
@@ -88,7 +90,7 @@ _REASONS: Codes = {
     "timeout": Text("quá thời gian chờ", "timed out"),
     "failed": Text("lỗi của máy chủ", "error of the server"),
     "signed-out": Text("phiên đã đăng xuất", "signed out"),
-    # why a message waits for one recipient: the error that the mailbox gave (`services.transport.delivery`)
+    # the mailbox's error for which a message waits for one recipient (`services.transport.delivery`)
     "NoMailbox": Text("không còn hộp thư này", "the mailbox is gone"),
     "OverQuota": Text("hộp thư đầy", "the mailbox is full"),
     "DiskFull": Text("ổ đĩa đầy", "the disk is full"),
@@ -97,12 +99,12 @@ _REASONS: Codes = {
     "NotOurs": Text("thư mục hộp thư thuộc tài khoản khác của máy", "the mailbox's folder belongs to another account"),
     "Frozen": Text("hộp thư đang bàn giao, chưa thay đổi được", "the mailbox is being handed over and does not change"),
     "SpoolUnavailable": Text("chưa ghi được vào hàng đợi", "the queue cannot be written now"),
-    # why no report goes out (`services.queue.spoolreports`)
+    # reasons why no report is sent (`services.queue.local_dsn`)
     "sender-not-authenticated": Text("chưa xác thực được người gửi", "the sender is not authenticated"),
     "junk": Text("thư bị xếp vào thư rác", "the message is junk"),
-    # why a mailbox is not freed (`services.mailboxes.reclaiming.Finished`)
+    # reasons why a mailbox is not freed (`services.mailboxes.reclamation.Finished`)
     "not-in-archive": Text("có thư không nằm trong bản lưu trữ", "it holds messages that its archive does not have"),
-    # why a code of the second factor was refused (`services.signin.refusals`)
+    # reasons for a refused code of the second factor (`services.authentication.refusals`)
     "code": Text("mã xác thực sai", "wrong code"),
     "code-closed": Text("đã nhập sai mã quá nhiều lần", "too many wrong codes"),
     "second-factor": Text("phải nhập mã xác thực", "a code is asked for"),
@@ -110,7 +112,7 @@ _REASONS: Codes = {
 
 _NOTICES: Codes = {
     **NAMES,
-    # kinds of `policy.warnings` and keys of the register of notices that are not called by the notice
+    # kinds of `policy.due_notices` and keys of sent notices that differ from the notice's name
     "app_password": NAMES["app_password_added"],
     "maintenance": NAMES["downtime"],
     "request-mail": NAMES["requests_answered"],
@@ -121,7 +123,7 @@ _NOTICES: Codes = {
 }
 
 _JOBS: Codes = {
-    # of `app.duties`, and their visits to each mailbox (`services.operations.housekeeping`)
+    # jobs of `app.scheduled_jobs`, and their visits to each mailbox (`services.operations.jobs`)
     "certificate": Text("theo dõi chứng thư số", "watch the certificates"),
     "directory_changes": Text("thực hiện thay đổi danh bạ đến ngày", "carry out directory changes"),
     "dkim": Text("đổi khóa DKIM", "switch DKIM keys"),
@@ -170,7 +172,7 @@ PROCESSES: Codes = {
 }
 
 _SERVICES: Codes = {
-    # names of listeners and protocols that are words; IMAP and the others stand as they are written
+    # names of listeners and protocols that are words; IMAP and the others are shown as they are
     "smtp": Text("SMTP nhận thư", "SMTP"),
     "submission": Text("SMTP gửi thư", "submission"),
     "submissions": Text("SMTP gửi thư (TLS)", "submissions"),
@@ -187,34 +189,34 @@ _SERVICES: Codes = {
 }
 
 _MECHANISMS: Codes = {
-    # the names of SASL stand as they are written
+    # SASL mechanism names are shown as they are
     "password": Text("mật khẩu", "password"),
     "basic": Text("mật khẩu", "password"),
     "password+code": Text("mật khẩu và mã xác thực", "password and code"),
 }
 
 _ACTIONS: Codes = {
-    # of a message that was judged (`services.transport.inbound`)
+    # results of checks of a message (`services.transport.inbound`)
     "passed": Text("cho qua", "passed"),
     "junk": Text("xếp vào thư rác", "filed as junk"),
     "held": Text("giữ ở khu cách ly", "quarantined"),
     "later": Text("đề nghị gửi lại sau", "put off"),
     "refused": Text("từ chối", "refused"),
-    # of a report (`mime.reports.Action`)
+    # actions of a delivery report (`mime.dsn_mdn.Action`)
     "failed": Text("không chuyển được", "failed"),
     "delayed": Text("chuyển chậm", "delayed"),
     "delivered": Text("đã chuyển", "delivered"),
     "relayed": Text("đã chuyển tiếp", "relayed"),
     "expanded": Text("đã chuyển cho các thành viên", "expanded"),
     "dropped": Text("đã hủy", "dropped"),
-    # of a password that others have (`auth.leaked_action`)
+    # actions for a leaked password (`auth.leaked_action`)
     "tell": Text("thông báo", "people are told"),
     "change": Text("yêu cầu đổi mật khẩu", "it has to be changed"),
     "suspend": Text("tạm khóa hộp thư", "the mailbox is suspended"),
 }
 
 _RULES: Codes = {
-    # by which mail from outside is judged (`services.transport.inbound.rules`, `content`, `listed`)
+    # rules for mail from outside (`services.transport.inbound.origin_rules`, `rspamd_check`, `dnsbl_check`)
     "sealer": Text("máy chủ chuyển tiếp tin cậy xác nhận", "trusted sealer"),
     "report": Text("báo cáo giả danh máy chủ này", "report in our name"),
     "own-domain": Text("giả mạo tên miền của cơ quan", "own domain"),
@@ -231,7 +233,7 @@ _RULES: Codes = {
     "rspamd-quarantine": Text("bộ lọc: cách ly", "filter: quarantine"),
     "rspamd-refuse": Text("bộ lọc: từ chối", "filter: refuse"),
     "rspamd-absent": Text("bộ lọc chưa trả lời", "filter does not answer"),
-    # by which a sign-in is abnormal (`policy.anomalies.Rule`)
+    # rules for an anomalous sign-in (`policy.anomalies.Rule`)
     "sprayed": Text("một mạng dò mật khẩu nhiều hộp thư", "one network tries many mailboxes"),
     "guessed": Text("đăng nhập được sau nhiều lần sai", "right after many wrong passwords"),
     "scattered": Text("đăng nhập từ nhiều mạng trong thời gian ngắn", "from many networks in a short time"),
@@ -259,7 +261,7 @@ CONFINEMENT: Codes = {
 }
 
 _UNREAD: Codes = {
-    # `checks.verdict.Unread`
+    # `textextract.result.Unread`
     "encrypted": Text("tệp được mã hóa", "encrypted"),
     "damaged": Text("tệp hỏng", "damaged"),
     "over-bounds": Text("vượt mức xem xét được", "more than can be inspected"),
@@ -301,7 +303,7 @@ OF_EVENTS: Mapping[str, Codes] = {
     "visit": _JOBS,
     "where": PLACES,
 }
-"""A member of an event -> the words of its codes. Other members hold none."""
+"""The words of codes by the event's member. Other members hold no codes."""
 
 OF_ACTS: Mapping[str, Codes] = {
     "cause": _coded("cause"),
@@ -315,31 +317,33 @@ OF_ACTS: Mapping[str, Codes] = {
     "seen": SEEN,
     "severity": incidents.SEVERITIES,
 }
-"""The same for acts, whose reason is what somebody wrote."""
+"""The same for acts, whose reason is free text."""
 
 SUBJECTS: Mapping[str, Codes] = {"request_add": requests.KINDS, "incident_open": incidents.KINDS}
 """Acts whose subject is a code, with its words."""
 
 _WITH_MORE = re.compile(r"(?P<code>[a-z_-]+?)(?P<more>\d+| \d+|[:/].+)")
-"""A code with what it is a code of: the third worker, the first version of Landlock, a notice with its key, why and of which
-format something was not read."""
+"""A code with a suffix.
+
+The third worker, a version of Landlock, a notice with its key, or why and in which format something was not read.
+"""
 
 
 def listed(words: Codes, codes: Iterable[str]) -> Text:
-    """Several codes one after the other; one that is new as it stands."""
+    """Return several codes in words, separated by commas; unknown ones as they are."""
     called = [in_words(words, code) or Text(code, in_ascii(code)) for code in codes]
     return Text(", ".join(each.vi for each in called), ", ".join(each.en for each in called))
 
 
 def in_words(words: Codes, code: str) -> Text | None:
-    """What `code` is called; None: no code, or a new one."""
+    """Return the words of `code`; None for an unknown one, or for a value that is no code."""
     if code in words:
         return words[code]
     known = _WITH_MORE.fullmatch(code)
     if known is None or known["code"] not in words:
         return None
     named, more = words[known["code"]], known["more"].strip()
-    if more.startswith(":"):  # the key of a notice, which says only which one it was
+    if more.startswith(":"):  # the key of a notice, which only identifies it
         return named
     if more.startswith("/"):
         return Text(f"{named.vi} ({more[1:]})", in_ascii(f"{named.en} ({more[1:]})"))

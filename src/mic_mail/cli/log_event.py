@@ -1,6 +1,7 @@
-"""What a command tells the mail log: an event in a segment of the command's own, written when `tell` returns.
+"""Write an event of a command to the mail log, durable when the call returns.
 
-From any thread. Only for what happens beside the act, whose record is the log of acts (`record`).
+The event goes into a segment of the command's own. From any thread. Only for what happens beside the act, which is recorded in
+the log of acts (`audited`).
 """
 
 from mic_mail.cli.context import CliContext

@@ -1,6 +1,6 @@
-"""The words of `mic-mail log`: what an event tells a person, and what is wrong with a log. Pure.
+"""The sentences of `mic-mail log` for events and for damage of a log. Pure.
 
-An event that is not here is shown by its name and fields, so a new one is never left out.
+An event without a sentence is shown by its name and fields, so a new one is never left out.
 """
 
 import re
@@ -486,7 +486,7 @@ _Message = Mapping[str, Text]
 
 
 def message_for(fields: Mapping[str, object]) -> Text:
-    """One line of the log as a sentence."""
+    """Return one line of the log as a sentence."""
     is_event = "event" in fields
     codes = OF_EVENTS if is_event else OF_ACTS
     words = {key: _word(codes.get(key, {}), value) for key, value in fields.items() if value not in (None, "", [])}
@@ -500,7 +500,7 @@ def _event(name: str, words: dict[str, Text], octets: object) -> Text:
         return _bare(name, words)
     if isinstance(octets, int):
         words["size"] = size(octets)
-    if "actor" not in words and "mailbox" in words:  # who acts in the own mailbox is not named apart
+    if "actor" not in words and "mailbox" in words:  # an actor in the own mailbox is not named twice
         words["actor"] = words["mailbox"]
     if "clause" in words:
         words["clause"] = clause(words["clause"].en)
@@ -525,7 +525,7 @@ def _act(name: str, words: _Message) -> Text:
             cited = clause(words[key].en) if key == "clause" else words[key]
             vi += f"; {title.vi}: {cited.vi}"
             en += f"; {title.en}: {cited.en}"
-    if subject.en == "*":  # of everything
+    if subject.en == "*":  # the act concerns everything
         done = Text(_BEFORE_A_SUBJECT.sub("", act.vi), _BEFORE_A_SUBJECT.sub("", act.en))
     else:
         done = Text(f"{act.vi} {subject.vi}", f"{act.en} {subject.en}")
@@ -542,7 +542,7 @@ def _bare(name: str, words: _Message) -> Text:
 
 
 def _word(codes: Codes, value: object) -> Text:
-    """A value in words: a code by its table, a sentence in both languages, anything else as it stands."""
+    """Return a value in words: a code by its table, a sentence in both languages, others unchanged."""
     if isinstance(value, Mapping) and value.keys() == {"vi", "en"}:
         return Text(str(value["vi"]), in_ascii(value["en"]))
     if isinstance(value, list):
@@ -557,7 +557,7 @@ def _word(codes: Codes, value: object) -> Text:
 
 
 def wrong(finding: Finding) -> Text:
-    """What is wrong, as a sentence without its subject."""
+    """Return what is wrong, as a sentence without its subject."""
     vi, en = _WRONG[finding.wrong]
     words = _Words(place=readable(finding.place or "-"), detail=readable(finding.detail or "-"))
     return Text(vi.format_map(words), in_ascii(en.format_map(words)))

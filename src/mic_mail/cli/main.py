@@ -1,9 +1,9 @@
-"""The command `mic-mail`: root options, the table of commands, and what becomes of an error.
+"""The command `mic-mail`: root options, the table of commands, and the handling of errors.
 
-In: arguments and environment. Out: an exit code (0 done, 1 refused by a rule, 2 asked wrongly, 3 trouble: try later, 130
-stopped by Ctrl-C) and never a traceback: what nobody expected gets a reference number, and the traceback goes to a file that
-the message names. A terminal that cannot show Vietnamese is spoken to in English.
-Command modules are imported only when they are run, so that `mic-mail status` does not pay for all the others.
+In: arguments and environment. Out: an exit code (0 done, 1 refused by a rule, 2 usage error, 3 trouble: try later, 130 stopped
+by Ctrl-C) and never a traceback: an unexpected error gets a reference number, and its traceback goes to a file that the message
+names. On a terminal that cannot show Vietnamese the output is English. Command modules are imported only when they are run, so
+that `mic-mail status` does not pay for all the others.
 """
 
 import contextlib
@@ -34,12 +34,15 @@ from mic_mail.ids import trace_id
 
 EXIT_REFUSED, EXIT_USAGE, EXIT_TROUBLE = 1, 2, 3
 EXIT_STOPPED = 130
-"""Ctrl-C: what a shell says of a process that the signal ended (128 + SIGINT)."""
+"""The exit code that a shell shows for a process that Ctrl-C ended (128 + SIGINT)."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandGroup:
-    """One word after `mic-mail`: each module has `app: typer.Typer`; several modules join into one command group."""
+    """One word after `mic-mail`.
+
+    Each module has `app: typer.Typer`; several modules are joined into one command group.
+    """
 
     name: str
     modules: tuple[str, ...]
@@ -109,18 +112,18 @@ NOUNS = {
 
 
 class LazyNouns(TyperGroup):
-    """A command group that imports the module of a noun when somebody names it."""
+    """A command group that imports the module of a noun when it is named."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # Typer keeps the base class private
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # Typer does not export the base class
         return list(NOUNS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperGroup | TyperCommand | None:  # type: ignore[override]  # likewise
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperGroup | TyperCommand | None:  # type: ignore[override]  # as above
         noun = NOUNS.get(cmd_name)
         return load_noun(noun) if noun else None
 
 
 def load_noun(noun: CommandGroup) -> TyperGroup | TyperCommand:
-    """The command of `noun`, its modules joined, in the language of this run."""
+    """Return the command of `noun`, its modules joined, in the language of this run."""
     command = _made(noun)
     typer_i18n.speak(command)
     return command
@@ -145,7 +148,7 @@ def _made(noun: CommandGroup) -> TyperGroup | TyperCommand:
 
 
 def build() -> typer.Typer:
-    """The root command."""
+    """Build the root command."""
     say = output.say
     app = typer.Typer(
         cls=LazyNouns,
@@ -165,7 +168,7 @@ def build() -> typer.Typer:
         config: Annotated[
             Path, typer.Option("--config", envvar=CONFIG_VARIABLE, help=say("Tệp cấu hình.", "The configuration file."))
         ] = DEFAULT_CONFIG,
-        lang: Annotated[  # read by `run` before anything is printed; declared here so that it is known and shown
+        lang: Annotated[  # `run` reads it before anything is printed; declared here for usage and help
             Language | None, typer.Option("--lang", help=say("Ngôn ngữ: vi hoặc en.", "Language: vi or en."))
         ] = None,
         actor: Annotated[
@@ -209,7 +212,7 @@ def _print_version(asked: bool) -> None:
 
 
 def root_command() -> TyperGroup | TyperCommand:
-    """`mic-mail` itself."""
+    """Return `mic-mail` itself."""
     command = typer.main.get_command(build())
     assert isinstance(command, (TyperGroup, TyperCommand))
     typer_i18n.dress(command)
@@ -218,13 +221,16 @@ def root_command() -> TyperGroup | TyperCommand:
 
 
 def main(arguments: list[str], clock: Clock | None = None) -> int:
-    """Run one command by `clock`, the machine's unless named; the exit code. Nothing escapes but `SystemExit`."""
+    """Run one command and return the exit code. Nothing escapes but `SystemExit`.
+
+    The clock is the machine's unless given.
+    """
     try:
         output.settle_streams()
         output.settle(language_of(os.environ, _language_option(arguments)))
         outcome = root_command().main(args=arguments, prog_name="mic-mail", standalone_mode=False, obj=clock or SystemClock())
         sys.stdout.flush()
-        code = outcome if isinstance(outcome, int) else 0  # EXIT_STOPPED too: Typer ends a command so at Ctrl-C
+        code = outcome if isinstance(outcome, int) else 0  # EXIT_STOPPED, too: Typer returns it at Ctrl-C
     except TyperException as usage:
         return _usage(usage)
     except MicMailError as error:
@@ -256,12 +262,12 @@ def _stopped(code: int) -> int:
 
 
 def _silence_stdout() -> None:
-    """What is left in the buffer goes nowhere: Python would fail again when it flushes at exit."""
+    """Discard what is left in the buffer: Python would fail again when it flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _language_option(arguments: list[str]) -> str | None:
-    """The value of `--lang` in any of its spellings; anything but vi and en is left for Typer to refuse."""
+    """Return the value of `--lang` in any of its spellings; Typer refuses anything but vi and en."""
     for position, word in enumerate(arguments):
         value = word.removeprefix("--lang=") if word.startswith("--lang=") else None
         if word == "--lang" and position + 1 < len(arguments):
@@ -272,7 +278,7 @@ def _language_option(arguments: list[str]) -> str | None:
 
 
 def _usage(error: TyperException) -> int:
-    """What was typed makes no sense: say so, name the help."""
+    """Report a usage error, and name the help."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":  # typed without a command: the help is the answer
         sys.stderr.write(error.format_message() + "\n")
@@ -284,7 +290,7 @@ def _usage(error: TyperException) -> int:
 
 
 def _unexpected() -> int:
-    """An error that nobody foresaw: keep the traceback in a private file and say where."""
+    """Report an unexpected error: write the traceback to a private file and say where."""
     reference = trace_id(SystemClock().now_us())
     details = _keep_traceback(reference)
     output.note(
@@ -297,7 +303,10 @@ def _unexpected() -> int:
 
 
 def _keep_traceback(reference: str) -> str:
-    """Write the current traceback where only this user reads it; the path, or a dash where nothing can be written."""
+    """Write the current traceback where only this user can read it; return the path, or a dash.
+
+    A dash means that no file could be written.
+    """
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     for folder in (Path(state) / "mic-mail", Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):

@@ -1,8 +1,9 @@
-"""A code of the officer's own device, for commands that change something (docs/decisions/0083).
+"""The code of an officer's own device, for commands that change something (docs/decisions/0083).
 
-In: who sits at the machine, as whom a command was let in. Out: nothing, or a refusal. Asked once in ten minutes for a login
-session, as sudo does: a stamp in the server's folder, named by login, session and terminal. A script brings the code by
-`--code` or MIC_MAIL_CODE. Automation that names an officer is not asked: it is root or the server, and could read the key.
+In: the person at the machine, and the officer for whom the command was admitted. Out: nothing, or a refusal. Asked once in ten
+minutes for a login session, as sudo does: a stamp in the server's folder, named by login, session and terminal. A script passes
+the code by `--code` or MIC_MAIL_CODE. Automation that names an officer is not asked: it is root or the server, and could read
+the key.
 """
 
 import contextlib
@@ -31,11 +32,11 @@ FOLDER = "codes"
 
 
 class CodeRefused(NotAuthorised):
-    """No code was shown, or a wrong one."""
+    """No code was entered, or a wrong one."""
 
 
 def must_show_code(here: "CliContext", officer: Officer | None) -> None:
-    """Refuse who has a second factor and shows no code of it, or has none where the setting wants one."""
+    """Refuse an officer who has a second factor and enters no code, or lacks one that is required."""
     from mic_mail.directory.second_factors import officer_holder
 
     setting = here.config.auth.second_factor
@@ -57,7 +58,7 @@ def must_show_code(here: "CliContext", officer: Officer | None) -> None:
 
 
 def show_code(here: "CliContext", factor: "Factor") -> None:
-    """A code of the factor, by option, environment or at the terminal; used up by that."""
+    """Require a code of the factor, by option, environment or at the terminal; it is then used up."""
     if here.code is not None:
         if not is_right(here, factor, here.code):
             raise _wrong()
@@ -75,12 +76,15 @@ def show_code(here: "CliContext", factor: "Factor") -> None:
 
 
 def typed() -> str:
-    """What the officer reads from the device."""
+    """Ask the officer for the code of the device."""
     return str(typer.prompt(spoken("Mã xác thực", "Code"), err=True))
 
 
 def is_right(here: "CliContext", factor: "Factor", code: str) -> bool:
-    """Whether it is a code of now that nobody has used; counted if not, and closed after too many."""
+    """Return whether the code is current and unused.
+
+    A wrong code is counted; after too many the factor is closed.
+    """
     from mic_mail.auth import totp
     from mic_mail.auth.password_hash import load_secret
     from mic_mail.services.authentication.second_factors import KEY, MOST_WRONG, key_path, taken_step
@@ -110,7 +114,7 @@ def _wrong() -> CodeRefused:
     return CodeRefused(Text("Mã không đúng hoặc đã được sử dụng.", "The code is wrong or was used already."), clause=CLAUSE)
 
 
-# ------------------------------------------------------------ who has shown one a moment ago
+# ------------------------------------------------------------ recent codes
 
 
 def _stamp(here: "CliContext") -> Path:
@@ -121,7 +125,10 @@ def _stamp(here: "CliContext") -> Path:
 
 
 def _begun(process: int) -> str:
-    """When a process began, so that another one of its number is another session (proc(5), field 22)."""
+    """Return when a process began.
+
+    It tells a session from an older one of the same process number (proc(5), field 22).
+    """
     with contextlib.suppress(OSError, IndexError):
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     return ""
@@ -141,7 +148,7 @@ def _is_remembered(stamp: Path, now: datetime) -> bool:
 
 
 def _remember(stamp: Path, now: datetime) -> None:
-    with contextlib.suppress(OSError):  # then it is asked for again
+    with contextlib.suppress(OSError):  # then the code is asked for again
         stamp.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         opener: Callable[[str, int], int] = lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600)  # noqa: E731
         with open(stamp, "w", opener=opener) as file:

@@ -1,7 +1,7 @@
-"""Options that several commands have in common, written down once: a dataclass, each field of which is an option.
+"""Options shared by several commands: a dataclass, each field of which is an option.
 
-In: a command with a keyword parameter whose type is such a dataclass. Out: the same command for Typer, with the fields in that
-parameter's place.
+In: a command with a keyword parameter whose type is such a dataclass. Out: the same command for Typer, with the fields in place
+of that parameter.
 """
 
 import inspect
@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 
 def expand_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Put the fields of every dataclass among the parameters in its place."""
+    """Replace every dataclass among the parameters by its fields."""
     parameters: list[inspect.Parameter] = []
     gathered: dict[str, tuple[type[Any], list[str]]] = {}
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
@@ -29,7 +29,7 @@ def expand_options(command: Callable[..., None]) -> Callable[..., None]:
 
     run.__name__, run.__module__, run.__doc__ = command.__name__, command.__module__, command.__doc__
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {"return": None}
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what Typer reads
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # Typer reads it
     return run
 
 

@@ -1,4 +1,4 @@
-"""Options that several nouns share, spelled once; imported by command modules only, after the language is settled."""
+"""Options that several nouns share; imported by command modules only, after the language is set."""
 
 from typing import Annotated
 

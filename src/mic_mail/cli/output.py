@@ -1,9 +1,9 @@
-"""How commands speak: sentences in the person's language, tables for eyes, JSON for programs.
+"""The output of commands: sentences in the person's language, tables for people, JSON for programs.
 
-In: `Text`, rows of plain values. Out: standard output (results) and standard error (everything that is not the result), so
-that `mic-mail mailbox list --json | jq` always works. A listing is a list of `Column`s and rows of `{key: value}`; the table
-and the JSON are made from the same rows, so they cannot say different things. Values stay raw in the rows (datetime, int,
-bool, None, str, tuple): the table shows them in Vietnamese form, JSON as ISO 8601 in UTC and plain numbers.
+In: `Text`, rows of plain values. Out: standard output (results) and standard error (everything else), so that `mic-mail mailbox
+list --json | jq` always works. A listing is a list of `Column`s and rows of `{key: value}`; the table and the JSON are made
+from the same rows, so they cannot differ. Values stay raw in the rows (datetime, int, bool, None, str, tuple): the table shows
+them in Vietnamese form, JSON as ISO 8601 in UTC and plain numbers.
 """
 
 import codecs
@@ -36,7 +36,7 @@ from mic_mail.i18n.language import Language, in_language, language_of
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.i18n.spoken import unaccented
 
-if TYPE_CHECKING:  # imported by the commands that read a configuration: `--help` needs none
+if TYPE_CHECKING:  # for commands that read a configuration: `--help` needs none
     from mic_mail.config.load import Mistake
 
 Thing = Mapping[str, object]
@@ -44,23 +44,23 @@ Cell = str | int | float | bool | datetime | date | Text | None | Sequence[str] 
 Row = Mapping[str, Cell]
 
 _PIPE_WIDTH = 100
-"""Of a table where neither COLUMNS nor a terminal says how wide it may be; for programs there is JSON."""
+"""The width of a table where neither COLUMNS nor a terminal gives one; programs use JSON."""
 
-_BORDER, _PADDING = 1, 3  # of a table: its left edge; what each column adds to its content
+_BORDER, _PADDING = 1, 3  # of a table: its left edge, and the padding of each column
 
 
 _VIETNAMESE_LETTERS = "ĐđẾếỘộƯư"
 
 
 class _Speech:
-    """The language of this run, and this program as its reader types it."""
+    """The language of this run, and the program as its reader types it."""
 
     language = language_of(os.environ)
     program = prose.PROGRAM
 
 
 _UNACCENTED = "unaccented"
-"""The handler of letters that a stream cannot hold, as `codecs` knows it."""
+"""The codec error handler for letters that a stream cannot encode."""
 
 
 def _without_marks(error: UnicodeError) -> tuple[str, int]:
@@ -73,9 +73,9 @@ codecs.register_error(_UNACCENTED, _without_marks)
 
 
 def settle_streams() -> None:
-    """A letter that the terminal or the file cannot hold is shown without its marks, and never the end of a command.
+    """Let letters that the terminal or file cannot encode lose their marks instead of ending the command.
 
-    A stream that is closed (`>&-`) gets a place that takes everything, before a file of ours is opened under its number.
+    A closed stream (`>&-`) is replaced by /dev/null, before a file of ours is opened under its number.
     """
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open to the end
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open to the end
@@ -85,9 +85,9 @@ def settle_streams() -> None:
 
 
 def settle(language: Language) -> None:
-    """Fix the language of a run; called by `main.main` before anything is said.
+    """Set the language of a run; called by `main.main` before any output.
 
-    Where the letters of Vietnamese cannot be shown it is English, which is ASCII; tables are drawn in ASCII there by rich.
+    It is English, which is ASCII, where Vietnamese letters cannot be shown; rich then draws tables in ASCII.
     """
     shows = all(_holds_vietnamese(stream) for stream in (sys.stdout, sys.stderr))
     _Speech.language = language if shows else Language.EN
@@ -95,7 +95,7 @@ def settle(language: Language) -> None:
 
 
 def name_program(program: str) -> None:
-    """Say how this program is called with the configuration of this run, for the commands that sentences name."""
+    """Set how this program is called with the configuration of this run, for commands in sentences."""
     _Speech.program = program
 
 
@@ -108,37 +108,42 @@ def _holds_vietnamese(stream: TextIO) -> bool:
 
 
 def language() -> Language:
-    """The language of this run."""
+    """Return the language of this run."""
     return _Speech.language
 
 
 BETWEEN = "\x1e"
-"""Between the two sides of a help text."""
+"""The separator of the two languages of a help text."""
 
 
 def say(vi: str, en: str) -> str:
-    """A help text as Typer takes it, which is one string: with both sides, until `phrasing.speak` shows one."""
+    """Return a help text in both languages as the one string that Typer takes.
+
+    `typer_i18n.speak` then shows one of them.
+    """
     return f"{vi}{BETWEEN}{en}"
 
 
 def spoken(vi: str, en: str) -> str:
-    """The side of a phrase that this person reads; for headings and questions that exist nowhere else."""
+    """Return the phrase in the language of this run; for headings and questions used nowhere else."""
     return vi if _Speech.language is Language.VI else en
 
 
 def localized(text: Text) -> str:
-    """`text` in the language of this run, its names in their own letters."""
+    """Return `text` in the language of this run, its names in their own letters."""
     side = in_language(text, _Speech.language)
     return side if _Speech.language is Language.VI else as_written(side)
 
 
 _RAW = re.compile(f"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{UNSEEN}]")
-"""Control characters, line ends of Unicode, halves of surrogates, and what shows nothing: a name from a mail could show as
-another one."""
+"""Control characters, Unicode line ends, half surrogates, and invisible characters.
+
+With them a name from a mail could look like another one.
+"""
 
 
 def visible(text: str) -> str:
-    """`text` with what a terminal would obey, or would not show, as escapes: folders and files can be called anything."""
+    """Return `text` with control and invisible characters as escapes: folders and files can have any name."""
     return _RAW.sub(_escape, text)
 
 
@@ -149,37 +154,40 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _sentence(text: Text | str) -> str:
-    """A sentence as this person can use it: visible, and its commands complete."""
+    """Return a sentence that is safe to show, with complete commands."""
     return prose.completed(visible(localized(text) if isinstance(text, Text) else text), _Speech.program)
 
 
 def _columns() -> int | None:
-    """COLUMNS where it is set."""
+    """Return COLUMNS where it is set."""
     columns = os.environ.get("COLUMNS", "")
     return int(columns) if columns.isdecimal() and int(columns) > 0 else None
 
 
 def _width_of(stream: TextIO) -> int | None:
-    """COLUMNS, also of a pipe; else None for a terminal, which rich asks, and what a page has for anything else."""
+    """Return COLUMNS, also for a pipe; None for a terminal, which rich asks; else the pipe width."""
     return _columns() or (None if stream.isatty() else _PIPE_WIDTH)
 
 
 def console_of(*, stderr: bool = False) -> Console:
-    """A console for the stream as it is now (tests replace the streams between runs)."""
+    """Return a console for the stream as it is now (tests replace the streams between runs)."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, width=_width_of(stream), soft_wrap=False, highlight=False)
 
 
 class Unwritable(Trouble):
-    """Standard output takes no more, as on a full disk."""
+    """Standard output cannot be written, as on a full disk."""
 
 
 class ReaderGone(Exception):
-    """`mic-mail ... | head`: the reader has seen enough. Not an OSError, of which Typer would make exit code 1."""
+    """The reader has closed the pipe, as in `mic-mail ... | head`.
+
+    Not an OSError, which Typer would turn into exit code 1.
+    """
 
 
 def unwritable(error: OSError) -> Unwritable:
-    """What a person is told when standard output failed with `error`."""
+    """Return the error to show when standard output failed with `error`."""
     why = system_reason(error)
     return Unwritable(
         Text(f"Không ghi được kết quả: {why.vi}.", f"The result cannot be written: {why.en}."),
@@ -188,7 +196,7 @@ def unwritable(error: OSError) -> Unwritable:
 
 
 def is_lost() -> bool:
-    """Whether standard output still holds what it could not write."""
+    """Return whether standard output still holds what it could not write."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -198,7 +206,7 @@ def is_lost() -> bool:
 
 @contextlib.contextmanager
 def _result() -> Iterator[None]:
-    """Writing to standard output."""
+    """Translate errors of writing to standard output."""
     try:
         yield
     except BrokenPipeError as error:
@@ -208,7 +216,7 @@ def _result() -> Iterator[None]:
 
 
 def line(result: Text | str) -> None:
-    """One line of result: a sentence, broken at spaces where it is wider than a terminal; anything else just as it is."""
+    """Print one line of the result: a sentence is wrapped at spaces, anything else is unchanged."""
     with _result():
         if isinstance(result, Text):
             _print_sentence(console_of(), result)
@@ -217,12 +225,12 @@ def line(result: Text | str) -> None:
 
 
 def note(sentence: Text | str) -> None:
-    """One sentence beside the result: what was done, what to do next."""
+    """Print one sentence beside the result: what was done, what to do next."""
     _print_sentence(console_of(stderr=True), sentence)
 
 
 def failure(error: MicMailError) -> None:
-    """An error as a person needs it: what, by which clause, and what to do; of a configuration each of its mistakes."""
+    """Print an error: what, by which clause, and what to do; each mistake of a configuration."""
     console = console_of(stderr=True)
     _print_sentence(console, error.text, label=spoken("Lỗi", "Error"), style="bold red")
     mistakes: Sequence[Mistake] = getattr(error, "mistakes", ())
@@ -242,7 +250,7 @@ def failure(error: MicMailError) -> None:
 
 
 def _print_sentence(console: Console, sentence: Text | str, *, label: str = "", style: str = "") -> None:
-    """A sentence behind its label, in lines that fit COLUMNS or the terminal; whole in one line where nobody says how wide."""
+    """Print a sentence after its label, wrapped to COLUMNS or the terminal; else in one line."""
     text = f"{label}: {_sentence(sentence)}" if label else _sentence(sentence)
     is_bounded = _columns() is not None or console.file.isatty()
     for printed in prose.wrapped(text, console.width) if is_bounded else [text]:
@@ -254,10 +262,13 @@ def _print_sentence(console: Console, sentence: Text | str, *, label: str = "", 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: `key` in JSON, a heading for people, numbers to the right; `json_only` hides it from the table.
+    """One column: `key` in JSON, a heading for people, numbers to the right.
 
-    `names`: what the table calls the codes of this column; of a mapping, its keys (`cause`) and its values (`cause=retired`).
-    `cites`: the values are ids of clauses, which the table names as letters do. `size`: octets, shown in KB, MB or GB.
+    `json_only` hides it from the table.
+
+    `names`: the labels of this column's codes in the table; for a mapping, of its keys (`cause`) and its values
+    (`cause=retired`). `cites`: the values are ids of clauses, which the table cites in the usual form. `size`: octets, shown in
+    KB, MB or GB.
     """
 
     key: str
@@ -270,7 +281,7 @@ class Column:
     size: bool = False
 
     def display_value(self, row: Row) -> str:
-        """This column's value in `row` as the table shows it."""
+        """Return this column's value in `row` as the table shows it."""
         value = row.get(self.key)
         if self.cites and isinstance(value, str | list):
             return cell([clause(str(item)) for item in ([value] if isinstance(value, str) else value)])
@@ -297,7 +308,7 @@ def _readable(value: object) -> object:
 
 
 def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, title: Text | None = None) -> None:
-    """Print `rows` as a table, or with `as_json` as one JSON array of objects with exactly the keys of `columns`."""
+    """Print `rows` as a table, or with `as_json` as one JSON array of objects with the keys of `columns`."""
     if as_json:
         print_json([{c.key: row.get(c.key) for c in columns} for row in rows])
         return
@@ -319,9 +330,12 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
 
 
 def _widths(rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
-    """The width of each column of a table that is at most `room` wide and breaks lines at spaces alone; None: there is none.
+    """Return the column widths of a table at most `room` wide that wraps at spaces only.
 
-    Every column gets its longest word, so that no address and no command is broken; what is left goes to those that lack least.
+    None if impossible.
+
+    Every column gets its longest word, so that no address and no command is broken. The spare width goes first to the columns
+    that lack least.
     """
     columns = list(zip(*rows, strict=True))
     whole = [max(_widest(text.splitlines()) for text in column) for column in columns]
@@ -342,7 +356,7 @@ def _widest(texts: Iterable[str]) -> int:
 
 
 def _print_records(console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]], title: Text | None) -> None:
-    """Each row as lines of heading and value, with an empty line between two rows."""
+    """Print each row as lines of heading and value, with an empty line between two rows."""
     if title:
         console.print(f"[italic]{escape(_sentence(title))}[/]", soft_wrap=True)
     for number, row in enumerate(rows):
@@ -352,7 +366,10 @@ def _print_records(console: Console, headings: Sequence[str], rows: Sequence[Seq
 
 
 def _print_record(console: Console, headings: Sequence[str], values: Sequence[str]) -> None:
-    """Heading and value beside each other; a value whose longest word has no room there stands below its heading."""
+    """Print heading and value side by side.
+
+    A value whose longest word does not fit goes below its heading.
+    """
     left = min(_widest(headings), max(console.width // 2 - 2, 1))
     for heading, value in zip(headings, values, strict=True):
         room = console.width - left - 2
@@ -367,7 +384,7 @@ def _print_record(console: Console, headings: Sequence[str], values: Sequence[st
 
 
 def stream(columns: Sequence[Column], rows: Iterable[Row]) -> None:
-    """Print what `listing` prints as JSON, a row at a time: for more rows than memory should hold."""
+    """Print `listing`'s JSON a row at a time: for more rows than memory should hold."""
     ends = "["
     for row in rows:
         told_row = {column.key: row.get(column.key) for column in columns}
@@ -377,14 +394,14 @@ def stream(columns: Sequence[Column], rows: Iterable[Row]) -> None:
 
 
 def lines(columns: Sequence[Column], rows: Iterable[Row]) -> None:
-    """Print rows as they come, one a line, their cells parted by tabs: for more than a table should hold."""
+    """Print rows as they arrive, one a line, cells separated by tabs: for more than a table should hold."""
     shown = [column for column in columns if not column.json_only]
     for row in rows:
         _write("\t".join(visible(column.display_value(row)).replace("\n", "\\x0a") for column in shown) + "\n")
 
 
 def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | None = None) -> None:
-    """Print one thing: heading and value per line, or one JSON object."""
+    """Print one object: heading and value per line, or one JSON object."""
     if as_json:
         print_json({c.key: row.get(c.key) for c in columns})
         return
@@ -395,7 +412,7 @@ def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | 
 
 
 def cell(value: object) -> str:
-    """A value as people read it in a table."""
+    """Return a value as people read it in a table."""
     match value:
         case None:
             return "-"
@@ -418,13 +435,13 @@ def cell(value: object) -> str:
 
 
 def print_json(value: object) -> None:
-    """One JSON document on standard output; letters stay letters (Reg. 13.1: Unicode) where the stream can hold them."""
+    """Print one JSON document; letters stay letters (Reg. 13.1: Unicode) where the stream can encode them."""
     _write(_json(value) + "\n")
 
 
 def _json(value: object) -> str:
     text = json.dumps(value, ensure_ascii=not _holds_vietnamese(sys.stdout), indent=2, default=_json_value)
-    return _RAW.sub(lambda match: json.dumps(match[0])[1:-1], text)  # in strings alone, where JSON has escapes for it
+    return _RAW.sub(lambda match: json.dumps(match[0])[1:-1], text)  # only inside strings, where JSON has escapes for it
 
 
 def _write(text: str) -> None:
@@ -451,7 +468,7 @@ def _json_value(value: object) -> object:
 
 
 def progress(*, transient: bool = True) -> AbstractContextManager[Progress]:
-    """A progress bar on standard error for long work; silent when nobody watches."""
+    """Return a progress bar on standard error for long work; silent without a terminal."""
     console = console_of(stderr=True)
     return Progress(
         SpinnerColumn(),

@@ -1,7 +1,8 @@
-"""Files that a command writes: whole or not at all, readable by their owner and group; and those that it is given to read.
+"""Files that a command writes or reads for its caller.
 
-A command runs with the powers of the server's account, whoever typed it (Reg. 6.1): it never writes or reads among the
-server's own files, and only the Centre's people replace a file that is there.
+They are written whole or not at all, readable by their owner and group. A command runs with the powers of the server's account,
+whoever typed it (Reg. 6.1): it never writes or reads among the server's own files, and only the Centre's people replace an
+existing file.
 """
 
 import contextlib
@@ -24,9 +25,12 @@ KINDS = (".pdf", ".xlsx", ".html", ".csv")
 
 
 def write_file(here: CliContext, path: Path, octets: bytes) -> Path:
-    """Write the file; the folder is made. `Trouble` with the system's reason, `BadInput` for a place where it may not be."""
+    """Write the file; its folder is created.
+
+    Raise `Trouble` with the system's reason, and `BadInput` for a forbidden place.
+    """
     must_be_a_place_for_files(here, path)
-    if os.path.exists(path) and not os.path.isfile(path):  # a file in place of /dev/stdout is not what was meant
+    if os.path.exists(path) and not os.path.isfile(path):  # a regular file in place of /dev/stdout is never meant
         raise BadInput(
             Text(f"“{path}” không phải là tệp.", f"{in_ascii(path)} is no file."),
             remedy=Text("Chọn tên khác.", "Choose another name."),
@@ -43,8 +47,11 @@ def write_file(here: CliContext, path: Path, octets: bytes) -> Path:
 
 
 def _put(here: CliContext, path: Path, octets: bytes) -> None:
-    """Into the folder that lies there when it is opened, under a name that nobody knows before: whoever puts a link of that
-    name, or another folder, in its place meanwhile would have the server's account write where it may and they may not."""
+    """Write into the folder that is open, under a random name, then move the file to its name.
+
+    Otherwise a link of that name, or another folder put in its place meanwhile, would have the server's account write where the
+    caller may not.
+    """
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     fresh = f".{token_hex(12)}"
     try:
@@ -66,20 +73,23 @@ def _put(here: CliContext, path: Path, octets: bytes) -> None:
 
 
 def _put_where_nothing_is(folder: int, fresh: str, name: str) -> None:
-    """`FileExistsError` for a file that has come since it was looked for."""
+    """Link the file to its name; raise `FileExistsError` where one was created meanwhile."""
     try:
         os.link(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
     except FileExistsError:
         raise
-    except OSError:  # the file system has no links: of a stick, for one
+    except OSError:  # the file system has no hard links, as on a USB stick
         os.replace(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def read_file(here: CliContext, path: Path, most: int) -> bytes:
-    """What somebody's file holds, `most` octets and one more at most. `BadInput` for what is no file, cannot be read, or lies
-    among the server's own: what a command says of a file must not tell of other people's mail (Reg. 4.3)."""
+    """Read a caller's file: at most `most` octets and one more.
+
+    Raise `BadInput` for what is no file, cannot be read, or is among the server's own: the output of a command must not
+    disclose other people's mail (Reg. 4.3).
+    """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe that nobody writes to is empty
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer is empty
         with open(fd, "rb") as file:
             kind = os.fstat(fd).st_mode
             if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
@@ -94,12 +104,12 @@ def read_file(here: CliContext, path: Path, most: int) -> bytes:
 
 
 def not_readable(path: Path, why: Text) -> BadInput:
-    """The error for a file that was named in a command and cannot be read."""
+    """Return the error for a named file that cannot be read."""
     return BadInput(Text(f"Không đọc được tệp {path}: {why.vi}.", f"The file {in_ascii(path)} cannot be read: {why.en}."))
 
 
 def must_be_a_place_for_files(here: CliContext, path: Path) -> None:
-    """Refuse what lies among the server's own files, and, but for the Centre, what is there already."""
+    """Refuse a place among the server's own files, and, except for the Centre, an existing file."""
     _must_not_be_the_servers(here, path, Path(os.path.realpath(path)))
     if os.path.lexists(path) and not here.is_centre:
         raise BadInput(
@@ -125,7 +135,7 @@ def _is_the_servers(here: CliContext, path: Path) -> bool:
 
 
 def check_kind(path: Path) -> None:
-    """Refuse a file whose name does not say which of `KINDS` it is to be."""
+    """Refuse a file whose suffix is none of `KINDS`."""
     if path.suffix.lower() not in KINDS:
         raise BadInput(
             Text(f"Không rõ loại tệp “{path.name}”.", "The file's name does not say what it is."),
@@ -134,7 +144,10 @@ def check_kind(path: Path) -> None:
 
 
 def write_paper(here: CliContext, path: Path, paper: Document) -> list[Path]:
-    """The paper in the form that the name asks for; CSV holds one table, so each table gets a file: name-1.csv, name-2.csv."""
+    """Write the document in the form of the file's suffix.
+
+    CSV holds one table, so each table gets a file: name-1.csv, name-2.csv.
+    """
     check_kind(path)
     match path.suffix.lower():
         case ".pdf":
@@ -151,12 +164,12 @@ def write_paper(here: CliContext, path: Path, paper: Document) -> list[Path]:
 
 
 def print_written(files: Sequence[Path]) -> None:
-    """Say which files were written."""
+    """Print which files were written."""
     names = ", ".join(map(str, files))
     output.note(Text(f"Đã ghi {names}.", f"Written: {in_ascii(names)}."))
 
 
 def print_how_to_verify(target: Path) -> None:
-    """Say how the sums of an export are checked."""
+    """Print how the checksums of an export are verified."""
     command = f"`cd {shlex.quote(str(target))} && sha256sum -c SHA256SUMS`"
     output.note(Text(f"Kiểm tra lại: {command}", f"To verify: {in_ascii(command)}"))

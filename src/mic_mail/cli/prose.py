@@ -1,7 +1,7 @@
-"""Sentences for a terminal: commands that they name are complete, and lines end at spaces alone. Pure.
+"""Sentences for a terminal: their commands are complete, and lines end at spaces only. Pure.
 
-A sentence names a command as the usual configuration takes it, `mic-mail officer add`: rules do not know the command line.
-Who reads it has to be able to copy it, so it gets the options that this run was given, and stands in one line.
+A sentence names a command as for the usual configuration, `mic-mail officer add`: rules do not know the command line. The
+reader has to be able to copy it, so it gets the options of this run, and stays on one line.
 """
 
 import re
@@ -32,20 +32,20 @@ _BOUND = "\0"
 
 
 def completed(text: str, program: str) -> str:
-    """`text` with `program` in each command that it names: the name with the options that find this configuration."""
+    """Return `text` with `program` in each command: the name with the options of this configuration."""
     return text if program == PROGRAM else _NAMED.sub(lambda _: program, text)
 
 
 def words(text: str) -> list[str]:
-    """What `wrapped` keeps in one line."""
+    """Return the pieces that `wrapped` does not break."""
     return [word.replace(_BOUND, " ") for word in _bound(text).split()]
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """`text` in lines of at most `width`; at least one.
+    """Return `text` in lines of at most `width`; at least one line.
 
-    A line ends at a space, and never within a command. Only a word or a command that is wider than `width` makes a wider line:
-    a terminal breaks it where it likes, and gives it back whole to who copies it. Further lines are indented like the first.
+    A line ends at a space, and never within a command. Only a word or a command that is wider than `width` makes a wider line,
+    which a terminal wraps, but copies whole. Further lines are indented like the first.
     """
     lines: list[str] = []
     for paragraph in _bound(text).splitlines() or [""]:

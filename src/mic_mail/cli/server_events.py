@@ -1,6 +1,6 @@
-"""The sentences of `mic-mail log` for what the server tells of itself: processes, files, certificates, its own troubles.
+"""The sentences of `mic-mail log` for the server's own events: processes, files, certificates.
 
-A table beside `logwords`, which has those of mail and sign-ins. `{error}` is the system's or a library's own word.
+A table beside `log_messages`, which has those of mail and sign-ins. `{error}` is the text of the system or of a library.
 """
 
 from collections.abc import Mapping
@@ -152,7 +152,7 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
         "Không xóa được {count} tệp nhật ký quá hạn: {error}",
         "{count} log files past keeping could not be removed: {error}",
     ),
-    # ------------------------------------------------------------ mail that meets trouble
+    # ------------------------------------------------------------ trouble with mail
     "delivery_failed": ("Chưa nhận được thư {trace}: {error}", "Message {trace} could not be taken: {error}"),
     "queue_not_read": ("Không đọc được hàng chờ gửi: {error}", "The queue cannot be read: {error}"),
     "sending_failed": (

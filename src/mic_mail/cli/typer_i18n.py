@@ -1,8 +1,8 @@
-"""What Typer says by itself, in the words and the language of this program.
+"""Translate Typer's own texts into the language and the terms of this program.
 
-In: a command as Typer built it, or a message of a usage error. Out: the same, its arguments all named in capitals and refused
-where they are no text, and in Vietnamese where that is the language of the run. Typer speaks English only; a phrase that is
-not here stays as it says it.
+In: a command as Typer built it, or a message of a usage error. Out: the same, with all arguments named in capitals and refused
+where they are not valid text, and in Vietnamese where that is the language of the run. Typer has English only; a phrase without
+a translation here stays as it is.
 
 A choice among codes takes what the mailed form takes (`policy.keywords`): `request add "cấp mới"`, `cap-moi` or `issue`. A
 module whose codes are its own names them by `name_choices`.
@@ -119,7 +119,7 @@ _NAMES: dict[type[Enum], Mapping[Any, Text]] = {}
 
 
 def name_choices(codes: type[Enum], names: Mapping[Any, Text]) -> None:
-    """Say what the codes of a choice are called, for codes that only commands know."""
+    """Set the labels of a choice's codes, for codes that only commands use."""
     _NAMES[codes] = names
 
 
@@ -128,7 +128,7 @@ def _names(codes: type[Enum]) -> Mapping[Any, Text]:
 
 
 def _keyword(code: Enum) -> str:
-    """A code as help shows it: in Vietnamese by its short name, as one word."""
+    """Return a code as help shows it: in Vietnamese by its short name, as one word."""
     named = _names(type(code)).get(code)
     if output.language() is not Language.VI or named is None:
         return str(code.value)
@@ -136,7 +136,7 @@ def _keyword(code: Enum) -> str:
 
 
 def in_our_words(message: str) -> str:
-    """A usage error's message."""
+    """Return a usage error's message in this program's words."""
     if output.language() is Language.VI:
         for english, vietnamese in PHRASES:
             message = message.replace(english, vietnamese)
@@ -145,7 +145,7 @@ def in_our_words(message: str) -> str:
 
 
 def dress(command: TyperGroup | TyperCommand) -> None:
-    """Change how `command`, and each command of a group that is there already, explains itself."""
+    """Adapt usage, help and value parsing of `command` and of each command in its group."""
     for parameter in command.params:
         _replace(parameter, "process_value", _legible)
         if isinstance(parameter, TyperArgument | TyperOption):
@@ -163,7 +163,10 @@ def dress(command: TyperGroup | TyperCommand) -> None:
 
 
 def speak(command: TyperGroup | TyperCommand) -> None:
-    """Show the help of `command`, and of each command in it, in the language of this run: commands are made once a process."""
+    """Show the help of `command`, and of each command in it, in the language of this run.
+
+    Commands are made once a process, and a process may have several runs.
+    """
     _show_side(command, "help")
     for parameter in command.params:
         _show_side(parameter, "help")
@@ -176,21 +179,21 @@ def speak(command: TyperGroup | TyperCommand) -> None:
 
 
 def _show_side(thing: Any, name: str) -> None:
-    """Put one side of a text with two in its place; `thing` keeps the whole of it for the next run."""
+    """Replace a bilingual text by one language; `thing` retains the whole for the next run."""
     whole = vars(thing).setdefault(f"_whole_{name}", getattr(thing, name, None))
     if isinstance(whole, str) and output.BETWEEN in whole:
         setattr(thing, name, spoken(*whole.split(output.BETWEEN)))
 
 
 def _name_value(parameter: TyperArgument | TyperOption) -> None:
-    """Call what is to be put in as this language does."""
+    """Name the argument in the language of this run."""
     english: str = vars(parameter).setdefault("_english_metavar", parameter.metavar or "")
     if english in _ARGUMENTS:
         parameter.metavar = spoken(_ARGUMENTS[english], english)
 
 
 def _tell_default(parameter: TyperArgument | TyperOption) -> None:
-    """Of a choice that has one: in Vietnamese by its keyword."""
+    """Show the default of a choice; in Vietnamese by its keyword."""
     shown = vars(parameter).setdefault("_shown_default", parameter.show_default)
     parameter.show_default = shown
     if isinstance(parameter.default, Enum) and output.language() is Language.VI and _choices(parameter):
@@ -199,7 +202,7 @@ def _tell_default(parameter: TyperArgument | TyperOption) -> None:
 
 
 def _choices(parameter: TyperArgument | TyperOption) -> list[Enum]:
-    """The codes among which a value is chosen; none where it may be anything."""
+    """Return the codes among which a value is chosen; none where it may be anything."""
     return [each for each in parameter.type_descriptor.choices or () if isinstance(each, Enum)]
 
 
@@ -208,7 +211,7 @@ _LIST = re.compile(r"list\[(.*)\]")
 
 
 def _type(original: Any, ctx: typer.Context) -> str:
-    """What a value is, in help: `<str>` is `<chữ>`; of a flag nothing is to be said."""
+    """Return the type of a value in help: `<str>` is `<chữ>`; nothing for a flag."""
     label: str = original(ctx)
     bare = _LIST.sub(r"\1", label.strip("<>"))
     if bare in {"", "bool"}:
@@ -217,14 +220,14 @@ def _type(original: Any, ctx: typer.Context) -> str:
 
 
 def _take_keywords(parameter: Any, codes: Sequence[Enum]) -> None:
-    """Let a choice among `codes` take their names as well, and show those of this language."""
+    """Let a choice among `codes` accept their labels as well, and show those of this language."""
     _replace(parameter, "process_value", lambda process, ctx, value: process(ctx, _codes(parameter, codes, ctx, value)))
     parameter.display_type = lambda _ctx: f"<{' | '.join(map(_keyword, codes))}>"  # a line may end at a space
     parameter.get_missing_message = lambda ctx: f"{spoken('Chọn', 'Choose from')}: {', '.join(map(_keyword, codes))}"
 
 
 def _codes(parameter: Any, codes: Sequence[Enum], ctx: typer.Context, value: Any) -> Any:
-    """What was typed for a choice, as codes; a word that means none is refused with those that do."""
+    """Return the typed value of a choice as codes; refuse unknown words with the known ones."""
     if isinstance(value, list | tuple):
         return [_codes(parameter, codes, ctx, each) for each in value]
     if not isinstance(value, str) or isinstance(value, Enum):
@@ -239,13 +242,16 @@ def _codes(parameter: Any, codes: Sequence[Enum], ctx: typer.Context, value: Any
 
 
 def _replace(command: Any, name: str, wrapper: Any) -> None:
-    """Put `wrapper` round a method of this one object: what Typer makes has no place where a class of ours could stand."""
+    """Wrap a method of this one object: Typer has no place where a class of ours could be used."""
     original = getattr(command, name)
     setattr(command, name, lambda *arguments: wrapper(original, *arguments))
 
 
 def _legible(original: Any, ctx: typer.Context, value: Any) -> Any:
-    """The value of an option or argument. A path may have any octets; all other text is shown, compared and kept as UTF-8."""
+    """Return the value of an option or argument.
+
+    A path may have any octets; all other text is shown, compared and stored as UTF-8.
+    """
     read = original(ctx, value)
     words = read if isinstance(read, list | tuple) else (read,)
     if any(isinstance(word, str) and any("\ud800" <= letter <= "\udfff" for letter in word) for word in words):

@@ -1,4 +1,4 @@
-"""Which unit mailboxes a report is about, and over which days: options and what they come to, for the reports of Reg. 12.3."""
+"""Options of the reports of Reg. 12.3: which unit mailboxes, and which days."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,11 +38,11 @@ class Choice:
     """The mailboxes of a report."""
 
     subject: str
-    """For the record: an address, a unit's symbol, or `*`."""
+    """The subject for the record: an address, a unit's symbol, or `*`."""
     title: str
-    """For the paper."""
+    """The title for the document."""
     unit: UnitRecord | None
-    """Whom it concerns; None: the ministry."""
+    """The unit that it concerns; None: the ministry."""
     takes: Callable[[Entry], bool]
 
     def mailboxes(self, snapshot: Snapshot) -> list[Entry]:
@@ -50,7 +50,10 @@ class Choice:
 
 
 def chosen(here: CliContext, mailbox: str | None, unit: str | None, *, clause: str) -> Choice:
-    """What --mailbox or --unit, one of them or none, comes to; `BadInput` for a mailbox that is no unit's."""
+    """Return the mailboxes of --mailbox or --unit, one of them or none.
+
+    Raise `BadInput` for a mailbox that is no unit's.
+    """
     if mailbox and unit:
         raise BadInput(Text("Chọn --mailbox hoặc --unit.", "Either --mailbox or --unit."))
     if mailbox:
@@ -70,19 +73,22 @@ def chosen(here: CliContext, mailbox: str | None, unit: str | None, *, clause: s
 
 
 def unit_of(here: CliContext, entry: Entry) -> UnitRecord | None:
-    """The unit that a unit's mailbox belongs to."""
+    """Return the unit that a unit's mailbox belongs to."""
     units: Sequence[UnitRecord] = here.directory.units()
     return next((each for each in units if each.unit_id == entry.owner.unit_id), None)
 
 
 def span_of(now: datetime, first: str | None, last: str | None, *, days: int) -> Span:
-    """The days that were named, or `days` until yesterday."""
+    """Return the days that were named, or `days` until yesterday."""
     ends = read_day(last) if last else local_day(now) - ONE_DAY
     return Span(read_day(first) if first else ends - timedelta(days=days - 1), ends)
 
 
 def is_in_use(here: CliContext, entry: Entry, snapshot: Snapshot) -> bool:
-    """Whether the mailbox receives mail; one whose record is damaged is left out (`directory check` names it)."""
+    """Return whether the mailbox receives mail.
+
+    One whose record is damaged is left out (`directory check` names it).
+    """
     settings = lifecycle_settings(here.config, snapshot.working_days)
     try:
         decision = decide(entry.kind, entry.facts, here.clock.now(), last_activity=entry.last_activity, settings=settings)
