@@ -1,1 +1,4 @@
-"""What a client has been told of its selected mailbox, and what sessions at one state of a folder share. No commands."""
+"""The selected mailbox as a client knows it, and data shared by sessions at one state of a folder.
+
+No commands.
+"""

@@ -1,4 +1,7 @@
-"""Flags and keywords of a folder as octets: bits of the index to the names that a client reads. Pure."""
+"""Flags and keywords of a folder as octets: from bits of the index to the names that a client reads.
+
+Pure.
+"""
 
 from functools import lru_cache
 
@@ -11,7 +14,7 @@ assert tuple(SYSTEM_FLAGS.values()) == tuple(1 << bit for bit in range(KEYWORD_S
 
 
 class FlagNames(dict[int, bytes]):
-    """Flag bits -> `\\Seen $Label1`, without parentheses; made at first use, kept for the combinations that occur."""
+    """Flag bits -> `\\Seen $Label1`, without parentheses; made at first use and cached per combination."""
 
     __slots__ = ("all_names",)
 
@@ -27,4 +30,4 @@ class FlagNames(dict[int, bytes]):
 
 
 flag_names = lru_cache(maxsize=512)(FlagNames)
-"""The names for a folder's keyword table; sessions with the same table share them."""
+"""Return the names for a folder's keyword table; sessions with the same table share them."""

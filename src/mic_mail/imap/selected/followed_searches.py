@@ -1,8 +1,9 @@
-"""Searches that are followed (RFC 5267 §4.3): what a view knows of them while it catches up. Pure; `contexts` has the steps.
+"""Followed searches (RFC 5267 §4.3): their state in a view while it catches up.
 
-A *context* is a search and the UIDs that its client has in its list, in the order of the list. A message that is expunged
-leaves the lists at once, before its EXPUNGE is told (§4.3.4); of the others that are new or have changed the view notes only
-that they are to be looked at again.
+Pure; `search_context` has the steps. A *context* is a search and the UIDs in its client's list, in the order of the list. An
+expunged message leaves the lists before its EXPUNGE is sent (§4.3.4). For other messages that are new or changed, the view
+only
+notes that they have to be matched again.
 """
 
 from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12
@@ -18,33 +19,42 @@ from mic_mail.imap.parser.search_keys import SearchKey
 from mic_mail.imap.responses import context_updates, correlators
 
 MAX_CONTEXTS = 16
-"""Of one session."""
+"""Most followed searches of one session."""
 
 Pairs = list[tuple[int, list[int]]]
-"""Positions in a client's list, counted from 1 (0: wherever it belongs, §4.3.3), and the UIDs that come or go there."""
+"""Positions in a client's list, counted from 1, and the UIDs added or removed there.
+
+0: wherever they belong (§4.3.3).
+"""
 
 
 @dataclass(slots=True)
 class Context:
-    """One search that is followed."""
+    """One followed search."""
 
     tag: bytes
     key: SearchKey
-    """Without FUZZY, message numbers and `$`: those mean what they meant when the search was asked for (§4.3)."""
+    """The keys without FUZZY, message numbers and `$`.
+
+    These keep the meaning that they had at the time of the search (§4.3).
+    """
     criteria: tuple[Criterion, ...]
-    """Of a SORT; none for the order of the mailbox."""
+    """The criteria of a SORT; empty for mailbox order."""
     by_uid: bool
     mailbox: tuple[bytes, int] | None
-    """Name, ready to send, and UIDVALIDITY, where ESEARCH asked (RFC 7377 §2.1)."""
+    """The name, ready to send, and UIDVALIDITY, for ESEARCH (RFC 7377 §2.1)."""
     items: tuple[FetchItem, ...]
-    """What to fetch of a new message that is found (RFC 5465 §7)."""
+    """Items to fetch of new messages that match (RFC 5465 §7)."""
     moves: bool
-    """Which messages match may change though none of them does."""
+    """True if the matches may change although no message does."""
     uids: array[int]
-    """What the client has, in the order of its list."""
+    """The UIDs of the client's list, in its order."""
 
     def without(self, gone: Collection[int]) -> Pairs:
-        """Take these out of the list: what to tell, from the end to the beginning, as no position may move before its turn."""
+        """Remove messages from the list and return the removals to send.
+
+        They go from the end to the beginning, so that no position moves before its turn.
+        """
         places = [at for at, uid in enumerate(self.uids) if uid in gone]
         if not places:
             return []
@@ -54,7 +64,10 @@ class Context:
         return [(low + 1, list(before[low : high + 1])) for low, high in reversed(ranges_of(places))]
 
     def become(self, uids: Sequence[int]) -> Pairs:
-        """Make the list this one, which holds all of it in the same order: what to tell, from the beginning to the end."""
+        """Extend the list to `uids`, which keep its order, and return the additions to send.
+
+        They go from the beginning to the end.
+        """
         known = set(self.uids)
         places = [at for at, uid in enumerate(uids) if uid not in known]
         if not places:
@@ -65,7 +78,7 @@ class Context:
         return [(low + 1, list(uids[low : high + 1])) for low, high in ranges_of(places)]
 
     def format_update(self, removed: Pairs, added: Pairs, position: Callable[[int], int | None]) -> bytes:
-        """The line, or none; `position` is the view's: a client that asked without UID is told message numbers."""
+        """Return the line, or none; a client that searched without UID gets numbers by the view's `position`."""
 
         def named(pairs: Pairs) -> Iterator[tuple[int, list[int]]]:
             for place, uids in pairs:
@@ -76,7 +89,7 @@ class Context:
 
 
 class Contexts:
-    """The contexts of one view, and the messages that have yet to be looked at for them."""
+    """The contexts of one view, and the messages that have to be matched again for them."""
 
     __slots__ = ("_by_tag", "arrived", "changed")
 
@@ -98,30 +111,30 @@ class Contexts:
 
     @property
     def due(self) -> bool:
-        """Whether some list may have to change."""
+        """True if some list may have to change."""
         return bool(self._by_tag) and (bool(self.changed) or any(context.moves for context in self))
 
     def add(self, context: Context) -> None:
-        """Follow one more."""
+        """Follow one more search."""
         self._by_tag[context.tag] = context
 
     def cancel(self, tag: bytes) -> None:
-        """Follow it no longer, if it was."""
+        """Stop following a search, if it was followed."""
         self._by_tag.pop(tag, None)
 
     def note(self, changed: Iterable[int], arrived: Iterable[int]) -> None:
-        """These messages have changed, those are new."""
+        """Note changed and new messages."""
         if self._by_tag:
             self.arrived.update(arrived)
             self.changed.update(changed, self.arrived)
 
     def settle(self, changed: Collection[int]) -> None:
-        """These have been looked at."""
+        """Note that these have been matched."""
         self.changed.difference_update(changed)
         self.arrived.intersection_update(self.changed)
 
     def expunged(self, gone: Collection[int], position: Callable[[int], int | None]) -> list[bytes]:
-        """These messages are no more, but have their numbers still: what to tell before they lose them."""
+        """Remove expunged messages from all lists; return the lines to send while they still have numbers."""
         if not self._by_tag:
             return []
         self.changed.difference_update(gone)

@@ -1,14 +1,16 @@
-"""What one client has been told about its selected mailbox, apart from what the store holds.
+"""The selected mailbox as last reported to one client, apart from what the store holds.
 
-A client numbers messages by what it was told; so a session keeps the UIDs (and flags, MODSEQs, sizes) as of its last look and
-learns the rest by `look`, in a lane. `View.catch_up` turns the difference into untagged lines and adopts the new state. Where
-EXPUNGE is not allowed (RFC 9051 §7.5.1) messages that are gone stay numbered as *ghosts* until it is.
+A client numbers messages by what it was told. So a session keeps the UIDs (and flags, MODSEQs, sizes) as of its last poll,
+and
+reads the rest by `poll`, in an executor. `View.catch_up` turns the difference into untagged lines and adopts the new state.
+Where EXPUNGE is not allowed (RFC 9051 §7.5.1), expunged messages stay numbered as *ghosts* until it is.
 
-The arrays are the store's own `FolderView`, shared by every session that is at the same MODSEQ; a session has arrays of its own
-only while it has ghosts. An idle session so costs a few hundred octets here, whatever the size of its mailbox.
+The arrays are the store's own `FolderView`, shared by every session at the same MODSEQ; a session has arrays of its own
+only while it has ghosts. So an idle session costs a few hundred octets here, whatever the size of its mailbox.
 
-In: a `Glance`. Out: lines, ready to send. Pure but for `look`, which asks the store. Both run in a lane, where a mailbox of
-100,000 messages holds nobody up: while a command is in progress nobody else touches its view.
+In: a `FolderChange`. Out: lines, ready to send. Pure except for `poll`, which reads the store. Both run in an executor, where
+a
+mailbox of 100,000 messages delays nobody: no other code touches a view while its command is in progress.
 Standards: RFC 9051 §7.4-7.5, RFC 7162 §3.2.10 (VANISHED), RFC 3501 §2.3.2 (\\Recent).
 """
 
@@ -31,11 +33,11 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_FLAGS, MAX_KEYWORDS, ChangeResult, Changes, FolderDelta, FolderInfo, FolderView
 
 _AT_ONCE, _MOVED_AT_ONCE = 50, 20_000
-"""Changes that are told without a thread; and messages in a mailbox whose arrays have to be copied for that."""
+"""Limits of polls in the loop: changes, and messages of a mailbox whose arrays have to be copied."""
 
 
 class OutOfStep(Trouble):
-    """The mailbox has become one that the client's numbering cannot follow: another UIDVALIDITY, or an older UID came back."""
+    """The client's numbering cannot follow the mailbox: another UIDVALIDITY, or an older UID came back."""
 
     def __init__(self) -> None:
         super().__init__("The mailbox was rebuilt; please connect again.")
@@ -43,9 +45,11 @@ class OutOfStep(Trouble):
 
 @dataclass(frozen=True, slots=True)
 class FolderChange:
-    """A look at a folder: the account's MODSEQ then, and, if it had moved, the folder and (if they had) its messages' changes.
+    """The result of polling a folder.
 
-    `recent` are the UIDs that became \\Recent for this session alone; `mark` is the account's change mark from before the look.
+    The account's MODSEQ then; the folder, if the account had changed; and the changes of messages, if there were any.
+    `recent` are
+    the UIDs that became \\Recent for this session alone; `mark` is the account's change mark from before the poll.
     """
 
     account_modseq: int
@@ -56,7 +60,7 @@ class FolderChange:
 
 
 def claim_recent(account: Account, fresh: FolderView) -> Ranges:
-    """Messages that nobody was told of yet are \\Recent for who takes them first (RFC 3501 §2.3.2)."""
+    """Claim messages reported to nobody yet: they are \\Recent for the first session (RFC 3501 §2.3.2)."""
     info = fresh.info
     if info.recent_from >= info.uidnext:
         return ()
@@ -90,30 +94,30 @@ class View:
         self.account_id = account_id
         self.place = place or Place(fresh.info.name)
         self.rights = self._told = self.place.rights
-        """What its client may do here now; the last ones that it was told."""
+        """The client's rights here now; `_told` are the ones last reported to it."""
         self.on_record = on_record
-        """When reading in it was put on record last (monotonic)."""
+        """True if reading in this mailbox has to be recorded (Reg. 12.3.a)."""
         self.folder_id = fresh.info.folder_id
         self.uidvalidity = fresh.info.uidvalidity
         self.read_only = read_only
         self.recent = recent or ()
-        """UIDs that are \\Recent here (RFC 3501); `recent` is None in IMAP4rev2, which has no such flag."""
+        """UIDs that are \\Recent here (RFC 3501); the parameter is None in IMAP4rev2, which has no such flag."""
         self._claims = recent is not None and not read_only
         self._presence = presence
         self.looked = looked
-        """The account's MODSEQ at the last look."""
+        """The account's MODSEQ at the last poll."""
         self.mark = mark
-        """The account's change mark from before it: while it stands there is nothing to be seen."""
+        """The account's change mark from before the last poll: while it is unchanged, so is the mailbox."""
         self._ghosts: list[int] = []
         self._withheld: int | None = None  # messages from this UID on do not exist for the client
         self.quiet = False
-        """Flags that others change are not told (NOTIFY without FlagChange); they are known here all the same."""
+        """True if flags changed by others are not reported (NOTIFY without FlagChange); they are known here."""
         self._told_before_ghosts = 0
-        self._hold_is_known = False  # to the client: it is told when there is none any more
+        self._hold_is_known = False  # the client was told of held-back expunges, and is told when there are none
         self.is_excerpt = False
-        """It has some messages of its folder only, so nobody else has the same ones in hand."""
+        """True if it holds only some messages of its folder, so no other session has the same ones."""
         self.contexts = Contexts()
-        """The searches that are followed here (RFC 5267)."""
+        """The followed searches (RFC 5267)."""
         self.uids: array[int]
         self.flags: array[int]
         self.modseqs: array[int]
@@ -126,17 +130,17 @@ class View:
 
     @property
     def rights_moved(self) -> bool:
-        """Whether its client may do less or more than it was told."""
+        """True if the client may do less or more than was reported to it."""
         return self.rights != self._told
 
     @property
     def allowed(self) -> int:
-        """The flags that its client may set or clear."""
+        """The flags that the client may set or clear."""
         return allowed_flags(self.rights)
 
     @property
     def marks_seen(self) -> bool:
-        """Whether what is read becomes \\Seen by it (RFC 4314 §4: not without `s`)."""
+        """True if reading a message sets \\Seen (RFC 4314 §4: not without `s`)."""
         return not self.read_only and "s" in self.rights
 
     @property
@@ -149,7 +153,7 @@ class View:
 
     @property
     def recent_places(self) -> list[range]:
-        """Where the \\Recent messages stand."""
+        """The positions of the \\Recent messages, as ranges."""
         return [range(bisect_left(self.uids, low), bisect_right(self.uids, high)) for low, high in self.recent]
 
     @property
@@ -161,12 +165,16 @@ class View:
 
     @property
     def claims(self) -> bool:
-        """Whether new messages are \\Recent here, if nobody has had them before."""
+        """True if new messages are \\Recent here, unless another session has claimed them."""
         return self._claims and self._withheld is None
 
     def poll(self, account: Account, claimed: Ranges = (), *, made: ChangeResult | None = None) -> FolderChange:
-        """The look that this client needs next. Blocks. `claimed`: new messages that it has claimed already; `change_result`:
-        what its own change made of the folder, which is all there is to see if the folder was before as it is known here."""
+        """Read the changes since the last poll. Blocks.
+
+        `claimed`: new messages that this session has claimed already. `made`: the result of its own change; nothing else has
+        to be
+        read if the folder was known here as it was before that change.
+        """
         if made is not None and made.since_modseq == self.modseq:
             news = FolderDelta(made.account_modseq, made.fresh, made.changes, made.mark)
         else:
@@ -177,8 +185,10 @@ class View:
         return FolderChange(news.account_modseq, news.fresh, news.changes, merged(recent) if recent else (), news.mark)
 
     def cached_change(self, news: FolderDelta) -> FolderChange | None:
-        """The look for which the process has everything in memory, and which takes no longer than an event loop may; else None,
-        and the store has to be asked."""
+        """Return the poll's result from memory, if that is little enough work for the event loop.
+
+        None: the store has to be asked.
+        """
         fresh, changes = news.fresh, news.changes
         if fresh is not None and changes is not None:
             if self.claims and fresh.info.recent_from < fresh.info.uidnext:
@@ -189,12 +199,14 @@ class View:
         return FolderChange(news.account_modseq, fresh, changes, self._taken(), news.mark)
 
     def let_go(self) -> None:
-        """Its client has left the mailbox, or hears of no new messages: none is claimed for it any more, whatever else holds on
-        to the view (a connection is a ring of references, which goes when the collector comes by)."""
+        """Claim no more new messages: the client has left the mailbox or is not notified of new ones.
+
+        That holds whatever else keeps the view alive (a connection is a reference cycle, freed when the collector runs).
+        """
         self._presence = None
 
     def _taken(self) -> Ranges:
-        """New messages that were claimed for who has the folder open here and hears first."""
+        """Return new messages that were claimed for the first session that has the folder open here."""
         return self._presence.take() if self._presence is not None and self.claims else ()
 
     def look_behind(
@@ -206,8 +218,10 @@ class View:
         own: Collection[int] = (),
         made: ChangeResult | None = None,
     ) -> list[bytes]:
-        """`look` and `catch_up` behind a change that cannot be done twice. Blocks. What goes wrong here the next look tells: to
-        raise it would take back the answer to what is done."""
+        """Poll and catch up after a change that cannot be repeated. Blocks.
+
+        An error is left for the next poll: raising it would replace the reply to a completed change.
+        """
         with suppress(MicMailError):
             return self.catch_up(self.poll(account, claimed, made=made), enabled, expunge=True, own=own)
         return []
@@ -218,52 +232,54 @@ class View:
 
     @property
     def owes_expunges(self) -> bool:
-        """There are ghosts of which the client will be told as soon as it can be."""
+        """True if there are ghosts to be reported as soon as EXPUNGE is allowed."""
         return bool(self._ghosts) and self._withheld is None
 
     def owes(self, *, expunge: bool) -> bool:
-        """Whether `catch_up` would have something to say even if nothing has changed."""
+        """Return whether `catch_up` would report something even if nothing has changed."""
         if self.rights_moved or (expunge and (self._ghosts or self._hold_is_known)):
             return True
         return self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids)
 
     @property
     def is_whole(self) -> bool:
-        """Whether the client knows which messages there are, as of `info`."""
+        """True if the client knows exactly the messages that exist, as of `info`."""
         return self._withheld is None and not self._ghosts
 
     @property
     def info(self) -> FolderInfo:
-        """The folder at the last look."""
+        """The folder at the last poll."""
         return self._fresh.info
 
     def withhold(self) -> None:
-        """From here on the client keeps the messages that it has, whatever others put there or take away (RFC 5465 §3.1)."""
+        """Freeze the client's list of messages against changes by others (RFC 5465 §3.1)."""
         if self._withheld is None:
-            self.let_go()  # new messages are \Recent for who is told of them; `look` claims what is left once it is released
+            self.let_go()  # new messages are \Recent for sessions that report them; `poll` claims the rest once released
             self._withheld = max(self.uidnext, self.uids[-1] + 1 if self.uids else 1)
 
     def release(self) -> None:
-        """The opposite: what was kept back is told by the next `catch_up`."""
+        """Undo `withhold`: the next `catch_up` reports what was held back."""
         self._withheld = None
 
     @property
     def reported_modseq(self) -> int:
-        """Up to here the client has been told everything, expunges included."""
+        """The MODSEQ up to which everything was reported to the client, expunges included."""
         return self._told_before_ghosts if self._ghosts else self.modseq
 
     def hold_line(self) -> bytes:
-        """MODSEQs were told and older expunges were not: a client that is cut off now must ask from before them
-        (RFC 7162 §3.2, §6)."""
+        """Return a line with the HIGHESTMODSEQ from which to resynchronise after a disconnect.
+
+        MODSEQs were reported, but older expunges were not (RFC 7162 §3.2, §6).
+        """
         self._hold_is_known = True
         return b"* OK [HIGHESTMODSEQ %d] Expunges are held back.\r\n" % max(self.reported_modseq, 1)
 
     def is_ghost(self, uid: int) -> bool:
-        """Whether the message is gone, which the client has not been told."""
+        """Return whether the message is gone, which was not reported to the client."""
         return _has(self._ghosts, uid)
 
     def excerpt(self, positions: Sequence[int]) -> "View":
-        """The same mailbox as if it held these messages only, to search among them; it does not catch up."""
+        """Return a view of these messages only, to search among them; it does not catch up."""
         columns = [
             array(column.typecode, [column[at] for at in positions])
             for column in (self.uids, self.flags, self.modseqs, self.sizes)
@@ -275,20 +291,22 @@ class View:
         return some
 
     def position(self, uid: int) -> int | None:
-        """The place of a UID (sequence number less one), None if the client does not know it."""
+        """Return the position of a UID (sequence number less one); None if the client does not know it."""
         at = bisect_left(self.uids, uid)
         return at if at < len(self.uids) and self.uids[at] == uid else None
 
     def flags_text(self, position: int) -> bytes:
-        """The flags of one message, without parentheses."""
+        """Return the flags of one message, without parentheses."""
         text = self.names[self.flags[position]]
         if self.recent and self.is_recent(self.uids[position]):
             return b"\\Recent " + text if text else b"\\Recent"
         return text
 
     def fetch_line(self, position: int, enabled: Enabled, *, with_uid: bool = False, with_flags: bool = True) -> bytes:
-        """The unsolicited FETCH that tells the flags of one message; it has the UID also in the answer to a UID command
-        (RFC 9051 §6.4.9)."""
+        """Return an unsolicited FETCH with the flags of one message.
+
+        In the response to a UID command it has the UID too (RFC 9051 §6.4.9).
+        """
         has_uid, has_modseq, uid_only = unsolicited(enabled)
         data: list[bytes] = []
         if has_uid or (with_uid and not uid_only):
@@ -312,12 +330,12 @@ class View:
         own: Collection[int] = (),
         with_uid: bool = False,
     ) -> list[bytes]:
-        """Adopt what `extract_cheap_parts` saw and give the lines that tell the client.
+        """Adopt what `poll` read, and return the lines that report it.
 
         expunge    EXPUNGE or VANISHED may be sent now
-        expected   UID -> flags that the client knows without being told: its own STORE with .SILENT
-        asked      UIDs whose flags are told even if they did not change: its own STORE
-        own        UIDs that the client itself has expunged: they go also where others' are withheld
+        expected   UID -> flags that the client assumes after its own STORE with .SILENT
+        asked      UIDs whose flags are reported even if they did not change: its own STORE
+        own        UIDs that the client itself has expunged: reported also where others' are withheld
         with_uid   the lines answer a UID command
         """
         last = self.uids[-1] if self.uids else 0
@@ -326,7 +344,7 @@ class View:
         if glance.fresh is not None and glance.changes is not None:
             before = self._take(glance.fresh, glance.changes)
         elif self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids):
-            self._adopt(self._fresh)  # what was withheld
+            self._adopt(self._fresh)  # messages that were withheld
         if glance.fresh is not None and glance.fresh.info.name != self.name:  # a RENAME changes no message
             self.name = glance.fresh.info.name
             self._fresh = replace(self._fresh, info=self._fresh.info._replace(name=self.name))
@@ -351,7 +369,7 @@ class View:
         return lines
 
     def keyword_lines(self) -> list[bytes]:
-        """FLAGS and PERMANENTFLAGS as they are now (RFC 9051 §7.3.5, §7.1): those that the client's rights let it change."""
+        """Return FLAGS and PERMANENTFLAGS (RFC 9051 §7.3.5, §7.1), the latter as the client's rights allow."""
         names = self.names.all_names
         allowed = 0 if self.read_only else self.allowed
         mine = [name for bit, name in enumerate(names) if allowed >> bit & 1]
@@ -360,9 +378,9 @@ class View:
         return [b"* FLAGS (%b)\r\n" % b" ".join(names), b"* OK [PERMANENTFLAGS (%b)] Flags that stay.\r\n" % permanent]
 
     def _take(self, fresh: FolderView, changes: Changes) -> dict[int, int]:
-        """Move to `fresh`; the flags that known messages had, for those that changed since.
+        """Move to `fresh`; return the previous flags of known messages that changed.
 
-        `OutOfStep` leaves everything as it is: the next look meets the same.
+        After `OutOfStep` everything is unchanged, so that the next poll raises it again.
         """
         if fresh.info.uidvalidity != self.uidvalidity:
             raise OutOfStep
@@ -389,7 +407,7 @@ class View:
         return before
 
     def _adopt(self, fresh: FolderView) -> None:
-        """Share the arrays of `fresh`, or make own ones that keep the ghosts at their places."""
+        """Share the arrays of `fresh`, or copy them with the ghosts at their places."""
         self._fresh = fresh
         if self._withheld is not None:
             fresh = before_uid(fresh, self._withheld)
@@ -415,7 +433,7 @@ class View:
         self.uids, self.flags, self.modseqs, self.sizes = kept
 
     def _expunge_responses(self, enabled: Enabled, own: Collection[int]) -> list[bytes]:
-        """Say that the ghosts are gone and number them no more: VANISHED (RFC 7162 §3.2.10), or EXPUNGE, last one first."""
+        """Report the ghosts and drop their numbers: VANISHED (RFC 7162 §3.2.10), or EXPUNGE, last first."""
         ghosts, self._ghosts = self._ghosts, []
         if self._withheld is not None:
             mine = set(own)
@@ -446,7 +464,7 @@ class View:
         *,
         with_uid: bool,
     ) -> list[bytes]:
-        """FETCH lines for what changed (`before`: the flags that the client knows) and for what was asked."""
+        """Return FETCH lines for changed messages and for `asked`; `before`: flags that the client knows."""
         lines: list[bytes] = []
         for uid in sorted({*before, *asked}):
             at = self.position(uid)
@@ -457,7 +475,7 @@ class View:
                 continue
             if uid in asked or not known:
                 lines.append(self.fetch_line(at, enabled, with_uid=with_uid))
-            elif Enabled.CONDSTORE in enabled:  # also after .SILENT: the new MODSEQ must be told (RFC 7162 §3.1.3)
+            elif Enabled.CONDSTORE in enabled:  # also after .SILENT: the new MODSEQ must be reported (RFC 7162 §3.1.3)
                 lines.append(self.fetch_line(at, enabled, with_uid=with_uid, with_flags=False))
         return lines
 

@@ -1,9 +1,9 @@
-"""What the sessions of one process share, so that many cost little more than one. Bounded; losing any of it costs time only.
+"""Caches shared by the sessions of one process. Bounded; losing an entry only costs time.
 
-answers    what lists of messages are made of (header fields, envelopes, structures), by folder and item: mail programs ask all
-           messages for the same, again and again
+answers    items of message lists (header fields, envelopes, structures), by folder and item: mail programs request the same
+           items of all messages again and again
 dates      the INTERNALDATEs of a folder, and the days of its Date fields, for SEARCH
-orders     the orders of a folder's messages, for SORT and THREAD (`orders`)
+orders     the sort orders of a folder's messages, for SORT and THREAD (`sort_cache`)
 listings   the folders of an account, for LIST and STATUS, until its change mark moves
 """
 
@@ -23,10 +23,10 @@ INSTANT_MESSAGES = 2_000_000
 _OVERHEAD_OCTETS = 120  # a dictionary entry, an int and a bytes object
 _ITEM_OVERHEAD_OCTETS = 800  # an empty `KeptAnswers`, its key and its place
 MAX_ITEM_OCTETS = 512
-"""A longer one, of thousands of header fields, is no mail program's: nobody asks for it again."""
+"""Longest cached item name; a longer one, with thousands of header fields, is not requested again."""
 
 FolderKey = tuple[int, int]
-"""Account and folder."""
+"""Account id and folder id."""
 
 
 class KeptAnswers(dict[int, bytes]):
@@ -41,7 +41,7 @@ class KeptAnswers(dict[int, bytes]):
 
 
 class AnswerCache:
-    """`KeptAnswers` by folder and item, the longest unused dropped first; from any thread."""
+    """`KeptAnswers` by folder and item, least recently used dropped first; thread-safe."""
 
     def __init__(self, max_octets: int = ANSWER_OCTETS) -> None:
         self._max_octets = max_octets
@@ -50,7 +50,7 @@ class AnswerCache:
         self._answers: OrderedDict[tuple[FolderKey, int, bytes], KeptAnswers] = OrderedDict()
 
     def answers(self, folder: FolderKey, uidvalidity: int, item: bytes) -> KeptAnswers:
-        """The answers known for an item; the caller fills in what it lacks and tells `filled`."""
+        """Return the known answers for an item; the caller adds what is missing by `filled`."""
         key = (folder, uidvalidity, item)
         with self._lock:
             answers = self._answers.get(key)
@@ -66,8 +66,10 @@ class AnswerCache:
             return answers
 
     def filled(self, answers: KeptAnswers, new: dict[int, bytes]) -> None:
-        """Keep new answers; what is too much is dropped, the oldest item first; answers that were dropped meanwhile are of no
-        use to others."""
+        """Add new answers; items beyond the bound are dropped, the least recently used first.
+
+        Answers of an item that was dropped meanwhile are not shared.
+        """
         octets = sum(map(len, new.values())) + _OVERHEAD_OCTETS * len(new)
         with self._lock:
             answers.update(new)
@@ -85,7 +87,7 @@ class AnswerCache:
 
 
 class Instants:
-    """An instant for each message of a folder, in seconds since the epoch: 12 octets a message. From any thread."""
+    """One instant per message of a folder, in seconds since the epoch: 12 octets a message; thread-safe."""
 
     def __init__(self, max_messages: int = INSTANT_MESSAGES) -> None:
         self._max_messages = max_messages
@@ -93,8 +95,10 @@ class Instants:
         self._known: OrderedDict[tuple[FolderKey, int], tuple[array[int], array[int]]] = OrderedDict()
 
     def of(self, view: View, ask: Callable[[Sequence[int]], Mapping[int, int]]) -> Generator[None, None, Sequence[int]]:
-        """The instants of all messages of a view, with pauses; `ask` is given UIDs that are not known. A 0 is of a message that
-        is gone."""
+        """Return the instants of all messages of a view, with pauses.
+
+        `ask` is called with unknown UIDs. 0 stands for a message that is gone.
+        """
         key = ((view.account_id, view.folder_id), view.uidvalidity)
         with self._lock:
             uids, instants = self._known.get(key, (array("I"), array("q")))
@@ -109,29 +113,29 @@ class Instants:
 
 
 class Dates:
-    """What date keys compare; neither changes while a message is there."""
+    """Dates that search keys compare; they do not change while a message exists."""
 
     __slots__ = ("received", "sent")
 
     def __init__(self) -> None:
         self.received = Instants()
         self.sent = Instants()
-        """The midnight (UTC) of the day that the Date field names."""
+        """Midnight (UTC) of the day in the Date field."""
 
 
 LISTED_FOLDERS = 256
-"""Of one account: a LIST of them takes some milliseconds of the loop's time."""
+"""Most folders of a cached account: a LIST of them takes some milliseconds of the loop's time."""
 ALL_LISTED_FOLDERS = 32_768
-"""1 KiB for each at most."""
+"""Most cached folders of all accounts, at most 1 KiB each."""
 
 
 class Listing:
-    """All folders of an account by name, as one person sees them, and what is subscribed to there."""
+    """All folders of an account by name, as one person sees them, and the subscribed names."""
 
     __slots__ = ("by_name", "folders", "mark", "subscribed")
 
     def __init__(self, mark: int, folders: list[FolderInfo], subscribed: set[str]) -> None:
-        """`mark` is the account's change mark from before the folders were read: they are so while it stands."""
+        """`mark`: the account's change mark from before the read; the listing is valid while it is unchanged."""
         self.mark = mark
         self.folders = folders
         self.subscribed = subscribed
@@ -139,14 +143,14 @@ class Listing:
 
     @classmethod
     def read(cls, account: Account) -> "Listing":
-        """Blocks."""
+        """Read the listing of an account. Blocks."""
         return cls(account.change_mark(), *account.listing())
 
 
 class Listings:
-    """Those of accounts that are used, by account and by whose sign-in looks (mailbox), the longest unused dropped first.
+    """Listings by account and by the mailbox of the signed-in person, least recently used dropped first.
 
-    Nobody writes to one. For the loop alone.
+    Listings are not modified. For the event loop only.
     """
 
     def __init__(self) -> None:
@@ -154,14 +158,14 @@ class Listings:
         self._folders = 0
 
     def get(self, key: tuple[int, int]) -> Listing | None:
-        """The one that was read last; whether it still is so its `mark` tells."""
+        """Return the last listing; its `mark` shows whether it is still valid."""
         listing = self._known.get(key)
         if listing is not None:
             self._known.move_to_end(key)
         return listing
 
     def put(self, key: tuple[int, int], listing: Listing) -> None:
-        """Keep it, if it is small and can be told from an outdated one."""
+        """Cache a listing if it is small and has a change mark."""
         if (before := self._known.pop(key, None)) is not None:
             self._folders -= len(before.folders)
         if listing.mark and len(listing.folders) <= LISTED_FOLDERS:
@@ -173,7 +177,7 @@ class Listings:
 
 
 class SharedCache:
-    """One per process."""
+    """The shared caches of one process."""
 
     __slots__ = ("answers", "dates", "listings", "orders")
 

@@ -1,9 +1,13 @@
-"""The orders of a folder's messages, for SORT and THREAD: made once for a state of a folder, shared by all sessions at it.
+"""Sort orders of a folder's messages, for SORT and THREAD.
 
-In: what the store keeps for sorting (`storage.ordering`). Out: `FolderOrder`: permutations of all messages, by criteria; what a
-search found is then picked from them in one walk. Flags change none of it; a new message costs what is new, and the sort of an
-order when it is next asked for. All of it runs in a lane; no single call of C takes longer there than some milliseconds, so
-that the loop gets its turn: long lists are sorted in runs, which are then merged.
+An order is made once per state of a folder and shared by all sessions.
+
+In: sort keys from the store (`storage.reads.sort_keys`). Out: `FolderOrder`: permutations of all messages, by criteria, from
+which the results of a search are picked in one pass. Flags do not affect it; new messages cost their own keys, and a sort
+when
+an order is next requested. Everything runs in an executor. No single call of C takes longer than some milliseconds, so that
+the
+loop gets its turn: long lists are sorted in runs, which are then merged.
 """
 
 from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12
@@ -25,11 +29,11 @@ from mic_mail.storage.reads.sort_keys import Ordered
 
 SHELF_OCTETS = 64 << 20
 ORDERS_KEPT = 8
-"""Of one folder."""
+"""Orders cached per folder."""
 FORESTS_KEPT = 4
 _RUN = 4096
 _OVERHEAD_OCTETS = 100
-"""Of one message: an object, two instants, its place in some orders."""
+"""Memory per message: an object, two instants, its place in some orders."""
 _PLACES = {
     SortKey.SUBJECT: 0,
     SortKey.FROM: 1,
@@ -38,12 +42,16 @@ _PLACES = {
     SortKey.DISPLAYFROM: 4,
     SortKey.DISPLAYTO: 5,
 }
-"""Where each key stands in `mime.ordering.Ordering`."""
+"""The index of each key in `mime.sort_keys.Ordering`."""
 
 
 def sorted_in_runs(positions: Sequence[int], column: Sequence[int] | Sequence[bytes], *, reverse: bool) -> list[int]:
-    """`sorted` by a column, as stable as that; no single call keeps the loop waiting for more than some 3 ms, where one sort
-    of 300,000 subjects takes 300, and even the last merge of two sorted halves 35."""
+    """Sort positions by a column, stably, in short calls.
+
+    No call blocks the loop for more than some 3 ms; one sort of 300,000 subjects takes 300 ms, and even the last merge of two
+    sorted
+    halves 35 ms.
+    """
     key: Callable[[int], object] = column.__getitem__
     runs = [
         sorted(positions[start : start + _RUN], key=key, reverse=reverse)  # type: ignore[arg-type]  # ints or bytes
@@ -58,8 +66,10 @@ def sorted_in_runs(positions: Sequence[int], column: Sequence[int] | Sequence[by
 
 
 def _merged(one: list[int], other: list[int], column: Sequence[int] | Sequence[bytes], *, reverse: bool) -> list[int]:
-    """Two sorted lists as one, equals of the first before those of the other: block by block, each of what surely stands
-    before all that is left."""
+    """Merge two sorted lists block by block, equals of the first before those of the second.
+
+    Each block holds what certainly precedes the rest.
+    """
     key: Callable[[int], Any] = column.__getitem__
     before, not_behind = (operator.gt, operator.ge) if reverse else (operator.lt, operator.le)
     result: list[int] = []
@@ -79,7 +89,10 @@ def _merged(one: list[int], other: list[int], column: Sequence[int] | Sequence[b
 
 
 def _first(positions: Sequence[int], low: int, high: int, key: Callable[[int], Any], holds: Callable[[Any], bool]) -> int:
-    """The first place from `low` on of whose key it holds, or `high`; behind that it holds everywhere."""
+    """Return the first index from `low` on whose key satisfies `holds`, or `high`.
+
+    All later keys satisfy it.
+    """
     while low < high:
         middle = (low + high) // 2
         if holds(key(positions[middle])):
@@ -90,7 +103,7 @@ def _first(positions: Sequence[int], low: int, high: int, key: Callable[[int], A
 
 
 class Forests:
-    """THREAD responses about all messages of a folder, by algorithm and kind of number."""
+    """THREAD responses for all messages of a folder, by algorithm and kind of number."""
 
     __slots__ = ("_known",)
 
@@ -98,18 +111,21 @@ class Forests:
         self._known: OrderedDict[tuple[ThreadAlgorithm, bool], bytes] = OrderedDict()
 
     def get(self, key: tuple[ThreadAlgorithm, bool]) -> bytes | None:
-        """What was kept."""
+        """Return the cached response."""
         return self._known.get(key)
 
     def put(self, key: tuple[ThreadAlgorithm, bool], answer: bytes) -> None:
-        """Keep it, and forget the oldest beyond FORESTS_KEPT."""
+        """Cache a response, and drop the oldest beyond FORESTS_KEPT."""
         self._known[key] = answer
         while len(self._known) > FORESTS_KEPT:
             self._known.popitem(last=False)
 
 
 class StoredSortValues:
-    """What the store has told, by UID and in columns: an object for each message would keep the collector of garbage busy."""
+    """Sort keys from the store, in columns by UID.
+
+    An object per message would burden the garbage collector.
+    """
 
     __slots__ = ("received", "sent", "values")
 
@@ -119,7 +135,7 @@ class StoredSortValues:
         self.received: dict[int, int] = {}
 
     def take(self, ordered: Iterable[Ordered]) -> None:
-        """Some messages more."""
+        """Add the keys of more messages."""
         for uid, sent_at, received_at, value in ordered:
             self.values[uid] = value
             self.sent[uid] = sent_at
@@ -127,14 +143,14 @@ class StoredSortValues:
 
 
 class FolderOrder:
-    """All messages of a view, in any order. From any thread: what two make at once is the same."""
+    """All messages of a view, in any order; thread-safe, since concurrent results are equal."""
 
     __slots__ = ("_orders", "_received", "_values", "forests", "octets", "sent", "uids")
 
     def __init__(self, uids: array[int], values: list[bytes], sent: array[int], received: array[int]) -> None:
         self.uids = uids
         self.sent = sent
-        """Seconds since the epoch (RFC 5256 §2.2)."""
+        """Sent dates in seconds since the epoch (RFC 5256 §2.2)."""
         self._values = values
         self._received = received
         self._orders: OrderedDict[tuple[Criterion, ...], array[int]] = OrderedDict()
@@ -143,12 +159,12 @@ class FolderOrder:
 
     @classmethod
     def build(cls, uids: array[int], prior: FolderOrder | None, told: StoredSortValues) -> FolderOrder:
-        """For these UIDs, of what `prior` knows and what the store has told besides."""
+        """Build the order of these UIDs from `prior` and from the keys that the store returned."""
         first = 0
         values: list[bytes] = []
         sent, received = array("q"), array("q")
         if prior is not None:
-            if prior.uids == uids[: len(prior.uids)]:  # mostly only new ones are missing
+            if prior.uids == uids[: len(prior.uids)]:  # usually only new messages are missing
                 first = len(prior.uids)
                 values, sent, received = prior._values[:], prior.sent[:], prior._received[:]
             else:
@@ -163,13 +179,13 @@ class FolderOrder:
         return cls(uids, values, sent, received)
 
     def lacking(self, uids: array[int]) -> list[int]:
-        """Those of `uids` that are not among these messages."""
+        """Return the `uids` that are not among these messages."""
         if self.uids == uids[: len(self.uids)]:
             return list(uids[len(self.uids) :])
         return sorted(set(uids).difference(self.uids))
 
     def column(self, key: SortKey, sizes: Sequence[int]) -> Sequence[int] | Sequence[bytes]:
-        """What a criterion compares, message by message."""
+        """Return the values that a criterion compares, message by message."""
         match key:
             case SortKey.SIZE:
                 return sizes
@@ -181,7 +197,7 @@ class FolderOrder:
                 return sort_keys.keys(self._values, _PLACES[key])
 
     def order(self, criteria: tuple[Criterion, ...], sizes: Sequence[int]) -> array[int]:
-        """All positions, sorted."""
+        """Return all positions, sorted."""
         known = self._orders.get(criteria)
         if known is None:
             known = array("I", sort(range(len(self.uids)), [(self.column(each.key, sizes), each.reverse) for each in criteria]))
@@ -191,19 +207,19 @@ class FolderOrder:
         return known
 
     def pick(self, found: Sequence[int], criteria: tuple[Criterion, ...], sizes: Sequence[int]) -> list[int]:
-        """These positions, sorted."""
+        """Return these positions, sorted."""
         order = self.order(criteria, sizes)
         if len(found) == len(order):
             return order.tolist()
         return list(compress(order, map(_mask(found, len(order)).__getitem__, order)))
 
     def details(self, positions: Iterable[int]) -> list[sort_keys.Ordering]:
-        """Everything that is known of these messages."""
+        """Return all sort keys of these messages."""
         return [sort_keys.decode(self._values[at]) for at in positions]
 
 
 def sort(positions: Sequence[int], columns: Sequence[tuple[Sequence[int] | Sequence[bytes], bool]]) -> list[int]:
-    """Positions by several columns, each reversed or not; equals stay as they come (RFC 5256 §3)."""
+    """Sort positions by several columns, each reversed or not; equals keep their order (RFC 5256 §3)."""
     result: Sequence[int] = positions
     for column, reverse in reversed(columns):
         result = sorted_in_runs(result, column, reverse=reverse)
@@ -218,7 +234,7 @@ def _mask(positions: Sequence[int], count: int) -> bytearray:
 
 
 class SortCache:
-    """`FolderOrder` by folder, the longest unused dropped first; from any thread."""
+    """`FolderOrder` by folder, least recently used dropped first; thread-safe."""
 
     def __init__(self, max_octets: int = SHELF_OCTETS) -> None:
         self._max_octets = max_octets
@@ -226,7 +242,7 @@ class SortCache:
         self._known: OrderedDict[tuple[int, int, int], FolderOrder] = OrderedDict()
 
     def prior(self, view: View) -> FolderOrder | None:
-        """The order of this folder's messages that was made last; it fits if its UIDs are those of the view."""
+        """Return the folder's last order; it is current if its UIDs equal those of the view."""
         key = view.account_id, view.folder_id, view.uidvalidity
         with self._lock:
             known = self._known.get(key)
@@ -235,7 +251,7 @@ class SortCache:
             return known
 
     def put(self, view: View, order: FolderOrder) -> None:
-        """Keep it for others."""
+        """Cache the order for other sessions."""
         with self._lock:
             self._known[view.account_id, view.folder_id, view.uidvalidity] = order
             while len(self._known) > 1 and sum(kept.octets for kept in self._known.values()) > self._max_octets:

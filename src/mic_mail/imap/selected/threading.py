@@ -1,7 +1,8 @@
-"""Threads of messages: the algorithms ORDEREDSUBJECT and REFERENCES of RFC 5256 §3, and REFS as other servers have it.
+"""Threads of messages: ORDEREDSUBJECT and REFERENCES (RFC 5256 §3), and REFS as in other servers.
 
-In: columns of the messages that a search found, in the order of the mailbox. Out: a `Forest`, and its octets. Pure; time is
-close to linear whatever the references say: parents are found by a walk up whose length is halved as it goes, nothing recurses.
+In: columns of the messages that a search found, in mailbox order. Out: a `Forest`, and its octets. Pure. Time is close to
+linear
+for any references: roots are found by walking up with path compression, and nothing recurses.
 REFERENCES pauses as it goes, so that a large mailbox is threaded in slices.
 """
 
@@ -15,20 +16,20 @@ SLICE_MESSAGES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """What threads are made of, in columns: what is one object a message keeps the collector of garbage busy."""
+    """The messages to thread, in columns: an object per message would burden the garbage collector."""
 
     ids: list[bytes] = field(default_factory=list)
-    """A digest of the Message-ID, or nothing."""
+    """Digests of the Message-IDs; empty where there is none."""
     references: list[bytes] = field(default_factory=list)
-    """Digests in a row, the oldest first."""
+    """Concatenated digests of the references, the oldest first."""
     subjects: list[bytes] = field(default_factory=list)
     """Base subjects, as the collation compares them."""
     replies: list[bool] = field(default_factory=list)
     by_date: list[int] = field(default_factory=list)
-    """All of them in the order of their sent dates."""
+    """All messages in the order of their sent dates."""
 
     def add(self, own: bytes, references: bytes, subject: bytes, *, is_reply: bool) -> None:
-        """The next one in the order of the mailbox."""
+        """Add the next message in mailbox order."""
         self.ids.append(own)
         self.references.append(references)
         self.subjects.append(subject)
@@ -40,7 +41,11 @@ class Messages:
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """Nodes below `count` are messages, others stand for one that is not there; children, of those that have any, in order."""
+    """A forest of threads.
+
+    Nodes below `count` are messages, others stand for missing ones. `children` lists the children of nodes that have any, in
+    order.
+    """
 
     count: int
     roots: list[int]
@@ -48,7 +53,7 @@ class Forest:
 
 
 def write(forest: Forest, numbers: Sequence[int]) -> bytes:
-    """The THREAD response (RFC 5256 §5, thread-data); `numbers` are what the messages are called."""
+    """Return the THREAD response (RFC 5256 §5, thread-data); `numbers` are the message numbers or UIDs."""
     out: list[str] = ["* THREAD "] if forest.roots else ["* THREAD"]
     children, count = forest.children, forest.count
     for root in forest.roots:
@@ -74,7 +79,7 @@ def write(forest: Forest, numbers: Sequence[int]) -> bytes:
 
 
 def ordered_subject(messages: Messages) -> Forest:
-    """ORDEREDSUBJECT: the first of each base subject, and the others below it."""
+    """Thread by ORDEREDSUBJECT: the first message of each base subject, and the others below it."""
     threads: dict[bytes, int] = {}
     children: dict[int, list[int]] = {}
     roots: list[int] = []
@@ -88,9 +93,9 @@ def ordered_subject(messages: Messages) -> Forest:
 
 
 def references(messages: Messages, *, by_subject: bool = True) -> Generator[None, None, Forest]:
-    """REFERENCES, step by step as RFC 5256 §3 numbers them.
+    """Thread by REFERENCES, in the steps of RFC 5256 §3.
 
-    Without `by_subject` it is REFS: no step 5, and in the end the thread comes first that has rested longest.
+    Without `by_subject` it is REFS: no step 5, and threads are ordered by their newest message, the oldest first.
     """
     count = len(messages)
     links = _Links(count)
@@ -136,8 +141,10 @@ def references(messages: Messages, *, by_subject: bool = True) -> Generator[None
 
 
 def _arrange(forest: Forest, rank: Callable[[int], int]) -> None:
-    """Put the roots in the order of their ranks, no two of which are the same: each into its own place, since sorting 100,000
-    would keep the loop waiting."""
+    """Sort the roots by their ranks, which are distinct.
+
+    Each goes into its own slot, since sorting 100,000 would block the loop.
+    """
     places = [-1] * forest.count
     for root in forest.roots:
         places[rank(root)] = root
@@ -155,30 +162,30 @@ def _newest(forest: Forest, ranks: Sequence[int], root: int) -> int:
 
 
 class _Links:
-    """Who is whose parent, never in a circle."""
+    """The parent of each node, without cycles."""
 
     def __init__(self, count: int) -> None:
         self.parents = [-1] * count
         self._fertile = bytearray(count)
-        """Who has, or had, a child."""
+        """1 for nodes that have, or had, a child."""
         self._up: dict[int, int] = {}
-        """Shortcuts to ancestors; good for as long as no link is cut."""
+        """Shortcuts to ancestors, valid until a link is cut."""
 
     def add(self) -> int:
-        """A message that is not there."""
+        """Add a missing message."""
         self.parents.append(-1)
         self._fertile.append(0)
         return len(self.parents) - 1
 
     def link(self, parent: int, child: int) -> None:
-        """Make it the parent, unless the child has one or stands above it."""
+        """Set the parent, unless the child has one or is an ancestor of it."""
         if self.parents[child] >= 0 or parent == child or (self._fertile[child] and self._root(parent) == child):
             return
         self.parents[child] = parent
         self._fertile[parent] = 1
 
     def relink(self, parent: int, child: int) -> None:
-        """The same (-1: none), whatever parent the child has."""
+        """Set the parent (-1: none), replacing the one that the child has."""
         if self.parents[child] == parent:
             return
         if self.parents[child] >= 0:
@@ -198,8 +205,10 @@ class _Links:
 
 
 def _pruned(count: int, parents: Sequence[int]) -> Forest:
-    """Steps 2 and 3: children under their parents, without those who are not there; only at the top such a one may hold several
-    together."""
+    """Do steps 2 and 3: build the tree without missing messages.
+
+    Only at the top a missing message may remain, to hold several children together.
+    """
     children: dict[int, list[int]] = {}
     tops: list[int] = []
     for node, parent in enumerate(parents):
@@ -232,7 +241,10 @@ def _pruned(count: int, parents: Sequence[int]) -> Forest:
 
 
 def _promoted(count: int, children: dict[int, list[int]], node: int) -> list[int]:
-    """The children of a node, those of missing ones in their places; the longer list takes the shorter, never the other way."""
+    """Return the children of a node, with those of missing ones in their places.
+
+    The shorter list is always appended to the longer.
+    """
     result: list[int] = []
     for child in children[node]:
         more = [child] if child < count else children.pop(child, [])
@@ -243,9 +255,9 @@ def _promoted(count: int, children: dict[int, list[int]], node: int) -> list[int
 
 
 def _merge_subjects(forest: Forest, messages: Messages) -> None:
-    """Step 5: threads of the same base subject become one."""
+    """Do step 5: merge threads of the same base subject."""
     count, children, subjects, replies = forest.count, forest.children, messages.subjects, messages.replies
-    nodes = max(count, *forest.roots, *children, 0) + 1  # a number that none has
+    nodes = max(count, *forest.roots, *children, 0) + 1  # an unused number
     table: dict[bytes, int] = {}
     for node in forest.roots:  # B
         subject = subjects[node if node < count else children[node][0]]
@@ -254,7 +266,7 @@ def _merge_subjects(forest: Forest, messages: Messages) -> None:
         known = table.get(subject)
         if known is None or (known < count and (node >= count or (replies[known] and not replies[node]))):
             table[subject] = node
-    under: set[int] = set()  # who is at the top no more
+    under: set[int] = set()  # nodes that are no longer roots
     made: list[int] = []
     for node in forest.roots:  # C
         subject = subjects[node if node < count else children[node][0]]
