@@ -1,1 +1,1 @@
-"""Names of mailboxes: where they lead, who may do what there, what LIST shows of them. Pure."""
+"""Mailbox names: resolution, rights, and the attributes and selection of LIST. Pure."""

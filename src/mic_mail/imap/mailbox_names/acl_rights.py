@@ -1,7 +1,8 @@
-"""What the letters of RFC 4314 mean here: which flags they let change, what SELECT says of them, how they are shown. Pure.
+"""The rights of RFC 4314 as implemented here: flags, READ-ONLY, and their letters in responses. Pure.
 
-Whose mailbox it is holds all of them, `a` included, by which it may ask who else holds what; whom a unit's mailbox is given to
-is not its own to say (Reg. 12.3: the head names, the Centre records), so SETACL is refused all the same.
+The owner of a mailbox holds all of them, `a` included, which allows listing the rights of others. Delegations of a unit's
+mailbox
+are not its own decision (Reg. 12.3: the head of the unit names, the Centre records), so SETACL is refused in any case.
 """
 
 from mic_mail.errors import Refused, Text
@@ -10,19 +11,22 @@ from mic_mail.policy.delegation import RIGHTS
 from mic_mail.storage.types import ALL_FLAGS
 
 OWNER = RIGHTS + "a"
-"""`lrswipkxtea`"""
+"""The rights of an owner: `lrswipkxtea`."""
 VIRTUAL = {"c": "kx", "d": "te"}
-"""RFC 4314 §2.1.1: letters of RFC 2086 that are shown where any of these is held."""
+"""Letters of RFC 2086 that are shown where any of these rights is held (RFC 4314 §2.1.1)."""
 
 _FLAG_RIGHTS = {"s": SEEN, "t": DELETED, "w": ALL_FLAGS & ~(SEEN | DELETED)}
 _WRITING = frozenset("iswte")
-"""RFC 4314 §5.2: without any of these SELECT is READ-ONLY; all flags are shared, but \\Seen where each has their own."""
+"""Rights without which SELECT is READ-ONLY (RFC 4314 §5.2).
+
+All flags are shared, except \\Seen where each person has their own.
+"""
 _ASKING = frozenset("lrikxa")
-"""RFC 4314 §4: any of these lets ask MYRIGHTS."""
+"""Rights of which any one allows MYRIGHTS (RFC 4314 §4)."""
 
 
 class NoPermission(Refused):
-    """IMAP NOPERM: the mailbox may be seen, and this may not be done to it."""
+    """NOPERM: the mailbox may be seen, but the operation is not allowed on it."""
 
     def __init__(self) -> None:
         text = Text("Ông/Bà không có quyền này đối với hộp thư.", "You do not have this right on the mailbox.")
@@ -30,7 +34,7 @@ class NoPermission(Refused):
 
 
 def allowed_flags(rights: str) -> int:
-    """The bits that STORE, APPEND, COPY and MOVE may set or clear (RFC 4314 §4)."""
+    """Return the flag bits that STORE, APPEND, COPY and MOVE may set or clear (RFC 4314 §4)."""
     bits = 0
     for letter, flags in _FLAG_RIGHTS.items():
         if letter in rights:
@@ -39,15 +43,15 @@ def allowed_flags(rights: str) -> int:
 
 
 def reads_only(rights: str) -> bool:
-    """Whether SELECT has to say READ-ONLY."""
+    """Return whether SELECT has to report READ-ONLY."""
     return not _WRITING.intersection(rights)
 
 
 def may_ask(rights: str) -> bool:
-    """Whether MYRIGHTS may be answered."""
+    """Return whether MYRIGHTS is allowed."""
     return bool(_ASKING.intersection(rights))
 
 
 def with_legacy_rights(rights: str) -> bytes:
-    """As ACL and MYRIGHTS show them, with the letters that older clients look for."""
+    """Return the rights as ACL and MYRIGHTS show them, with the letters that older clients expect."""
     return (rights + "".join(old for old, new in VIRTUAL.items() if set(new) & set(rights))).encode("ascii")

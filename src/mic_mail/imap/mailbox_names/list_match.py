@@ -1,8 +1,11 @@
-"""Which folders LIST, LSUB and XLIST show, and with which attributes (RFC 9051 §6.3.9, RFC 5258, RFC 3501 §6.3.9, RFC 6154).
+"""Selection and attributes of the folders in LIST, LSUB and XLIST.
 
-In: an account's folders, its subscriptions, one query. Out: the lines to send as `Listed` values, INBOX first, parents before
-children. Parents that nobody made but that have children appear as `\\NonExistent` (`\\Noselect` in the basic forms, which do
-not know the word). Patterns are matched in time bound by name and pattern, whatever wildcards they hold. Pure.
+RFC 9051 §6.3.9, RFC 5258, RFC 3501 §6.3.9, RFC 6154. In: an account's folders, its subscriptions, one query. Out: the lines
+to
+send as `Listed` values, INBOX first, parents before children. Parents that were not created but have children appear as
+`\\NonExistent` (`\\Noselect` in the basic forms, which lack that attribute). The time to match a pattern is bounded by the
+length
+of name and pattern, whatever its wildcards. Pure.
 """
 
 from collections.abc import Collection, Iterable
@@ -16,7 +19,10 @@ _XLIST_NAMES = {"\\Junk": "\\Spam", "\\Flagged": "\\Starred", "\\All": "\\AllMai
 
 
 class Folder(Protocol):
-    """What has to be known of a folder; the store's FolderInfo fits. `selectable` is false where only children exist."""
+    """The data of a folder that LIST needs, as in the store's FolderInfo.
+
+    `selectable` is false for a name that exists only through its children.
+    """
 
     @property
     def name(self) -> str: ...
@@ -28,7 +34,10 @@ class Folder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One line. `folder` is the folder itself, to ask for its STATUS, where it can be selected and is meant itself."""
+    """One line of a LIST response.
+
+    `folder` is the folder itself, for its STATUS, if it can be selected and the line is not there for its children alone.
+    """
 
     name: str
     attributes: tuple[str, ...]
@@ -40,13 +49,15 @@ class Listed:
 
 
 class Pattern:
-    """A mailbox pattern: `*` is anything, `%` anything within one level.
+    """A mailbox pattern: `*` matches anything, `%` anything within one level.
 
-    The pattern runs over a name as a set of places at once (bits of an integer), never back: `*%*%*%...` costs what letters do.
+    All positions reached in the pattern are tracked in parallel (bits of an integer), without backtracking: `*%*%*%...` costs
+    no
+    more than letters do.
     """
 
     def __init__(self, text: str, delimiter: str) -> None:
-        # INBOX is the same in any case of letters (RFC 9051 §5.1), so it is folded where it can only be meant.
+        # INBOX is case-insensitive (RFC 9051 §5.1), so it is folded where nothing else can be meant.
         if is_inbox(text[:5]) and (len(text) == 5 or text[5] in f"{delimiter}*%"):
             text = INBOX + text[5:]
         self._delimiter = delimiter
@@ -66,7 +77,7 @@ class Pattern:
         self._goal = 1 << len(signs)
 
     def matches(self, name: str) -> bool:
-        """Whether the whole of `name` fits."""
+        """Return whether the whole of `name` matches."""
         if self._everything:
             return True
         if self._literal is not None:
@@ -84,12 +95,12 @@ class Pattern:
 
     @staticmethod
     def _settle(reached: int, wild: int) -> int:
-        """A wildcard may stand for nothing; two never stand side by side."""
+        """Let wildcards match nothing; two never stand side by side."""
         return reached | (reached & wild) << 1
 
 
 def _without_runs(text: str) -> str:
-    """Side by side, `*` swallows its neighbours and `%%` is `%`."""
+    """Collapse adjacent wildcards: `*` absorbs its neighbours, and `%%` is `%`."""
     result: list[str] = []
     for sign in text:
         if sign in "*%" and result and result[-1] in "*%":
@@ -104,7 +115,7 @@ def _without_runs(text: str) -> str:
 
 
 class Tree:
-    """An account's names: folders, their implied parents, and subscriptions, with what hangs below each."""
+    """An account's names: folders, their implied parents, and subscriptions."""
 
     def __init__(self, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str) -> None:
         self.delimiter = delimiter
@@ -116,38 +127,38 @@ class Tree:
         self.parents_of_folders = {parent for name in self.folders for parent in self.parents(name)}
 
     def parents(self, name: str) -> Iterable[str]:
-        """The names above `name`, nearest first."""
+        """Yield the names above `name`, nearest first."""
         cut = name.rfind(self.delimiter)
         while cut > 0:
             yield name[:cut]
             cut = name.rfind(self.delimiter, 0, cut)
 
     def ordered(self, names: Iterable[str]) -> list[str]:
-        """INBOX first, then level by level, so that a parent comes before its children."""
+        """Sort names with INBOX first, then level by level, so that a parent comes before its children."""
         return sorted(names, key=lambda name: (name != INBOX, name.split(self.delimiter)))
 
     def selectable(self, name: str) -> Folder | None:
-        """The folder, if it is one that can be opened."""
+        """Return the folder if it can be selected."""
         folder = self.folders.get(name)
         return folder if folder is not None and folder.selectable else None
 
     def child_attribute(self, name: str) -> str:
-        """RFC 5258 §4."""
+        """Return \\HasChildren or \\HasNoChildren (RFC 5258 §4)."""
         return "\\HasChildren" if name in self.parents_of_folders else "\\HasNoChildren"
 
     def special_use(self, name: str) -> str | None:
-        """The folder's attribute of RFC 6154, if any."""
+        """Return the folder's special-use attribute (RFC 6154), if any."""
         folder = self.folders.get(name)
         return None if folder is None else folder.special_use
 
 
 def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> list[Listed]:
-    """The answer to LIST in all its forms."""
+    """Return the LIST response in all its forms."""
     if not query.extended and query.patterns == ("",):
-        # RFC 9051 §6.3.9: an empty pattern asks for the delimiter and the root of the reference; ours have none.
+        # RFC 9051 §6.3.9: an empty pattern asks for the delimiter and the root of the reference; names here have no root.
         return [Listed(delimiter if query.reference.startswith(delimiter) else "", ("\\Noselect",))]
     tree = Tree(folders, subscribed, delimiter)
-    # RFC 9051 §6.3.9: in the extended form an empty pattern means nothing, whatever the reference.
+    # RFC 9051 §6.3.9: in the extended form an empty pattern matches nothing, whatever the reference.
     patterns = [Pattern(query.reference + pattern, delimiter) for pattern in query.patterns if pattern]
     selected = _selected(query, tree)
     names = tree.existing | selected | {parent for name in selected for parent in tree.parents(name)}
@@ -160,18 +171,18 @@ def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
         attributes = _attributes(tree, name, "\\NonExistent" if query.extended else "\\Noselect")
         if wants_subscribed and name in tree.subscribed:
             attributes.append("\\Subscribed")
-        itself = tree.selectable(name) if name in shown else None  # RFC 5819 §2: not where it is shown for what is below it
+        itself = tree.selectable(name) if name in shown else None  # RFC 5819 §2: not for a line shown for its children
         lines.append(Listed(name, tuple(attributes), child_info.get(name, ()), itself))
     return lines
 
 
 def describe(name: str, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> Listed:
-    """The line of one mailbox, with all its attributes (RFC 9051 §6.3.2: they MUST be accurate)."""
+    """Return the line of one mailbox with all its attributes (RFC 9051 §6.3.2: they MUST be accurate)."""
     return described(Tree(folders, subscribed, delimiter), name)
 
 
 def described(tree: Tree, name: str, *, gone: bool = False) -> Listed:
-    """The same from a tree that is there; `gone`: the name as one that is no mailbox."""
+    """Return the line of a name from an existing tree; `gone`: as a nonexistent mailbox."""
     attributes = _attributes(tree, name, "\\NonExistent")
     if gone and attributes[0] != "\\NonExistent":
         attributes.insert(0, "\\NonExistent")
@@ -181,7 +192,10 @@ def described(tree: Tree, name: str, *, gone: bool = False) -> Listed:
 
 
 def _selected(query: List, tree: Tree) -> set[str]:
-    """The names that meet the selection options, whatever the pattern; REMOTE adds nothing where nothing is remote."""
+    """Return the names that meet the selection options, regardless of patterns.
+
+    REMOTE adds nothing, as no mailbox is remote.
+    """
     selected = set(tree.existing)
     if "SUBSCRIBED" in query.selection:
         selected = set(tree.subscribed)  # RFC 5258 §3.1: also names that do not exist
@@ -191,10 +205,11 @@ def _selected(query: List, tree: Tree) -> set[str]:
 
 
 def _child_info(query: List, tree: Tree, selected: set[str], matching: set[str]) -> dict[str, tuple[str, ...]]:
-    """CHILDINFO for RECURSIVEMATCH (RFC 5258 §3.5).
+    """Return CHILDINFO for RECURSIVEMATCH (RFC 5258 §3.5).
 
-    A name that is selected itself tells of every selected descendant; one that is not is shown only for descendants that the
-    pattern does not show (§3.3, rule 2.B).
+    A selected name reports all selected descendants. Any other name is shown only for descendants that the patterns do not
+    show
+    (§3.3, rule 2.B).
     """
     if "RECURSIVEMATCH" not in query.selection:
         return {}
@@ -217,7 +232,10 @@ def _attributes(tree: Tree, name: str, nonexistent: str) -> list[str]:
 
 
 def lsub_folders(query: Lsub, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> list[Listed]:
-    """The answer to LSUB: subscribed names; with `%`, also parents of such, as `\\Noselect` (RFC 3501 §6.3.9)."""
+    """Return the LSUB response: subscribed names (RFC 3501 §6.3.9).
+
+    With `%`, also parents of such names, as `\\Noselect`.
+    """
     if query.pattern == "":
         return [Listed("", ("\\Noselect",))]
     tree = Tree(folders, subscribed, delimiter)
@@ -236,7 +254,7 @@ def lsub_folders(query: Lsub, folders: Iterable[Folder], subscribed: Collection[
 
 
 def xlist_folders(query: Xlist, folders: Iterable[Folder], delimiter: str = "/") -> list[Listed]:
-    """The answer to XLIST: as LIST, with the old names of special uses and `\\Inbox`."""
+    """Return the XLIST response: as LIST, with the old names of special uses and `\\Inbox`."""
     listed = list_folders(List(query.tag, query.reference, (query.pattern,)), folders, (), delimiter)
     return [Listed(line.name, _in_old_words(line)) for line in listed]
 

@@ -1,8 +1,10 @@
-"""What to tell a client that watches names (RFC 5465 §5.4) when several folders were made, renamed and deleted since it heard.
+"""Events for a NOTIFY client (RFC 5465 §5.4) after folders were created, renamed and deleted.
 
-In: what is called otherwise than before. Out: events in an order in which a client that carries them out one by one ends with
-the names that there are: `old_name` renames a mailbox with all below it, everything else makes or takes away one. Between two
-looks much may have happened (a name may have changed hands), so renames are played on what the client believes. Pure.
+In: names that changed since the last poll. Out: events in such an order that a client that applies them one by one ends with
+the
+existing names: `old_name` renames a mailbox with all below it, any other event creates or removes one. Much may have happened
+between two polls (a name may have passed to another folder), so renames are simulated on the names that the client knows.
+Pure.
 """
 
 from collections import Counter
@@ -12,15 +14,18 @@ from dataclasses import dataclass
 from mic_mail.storage.types import DELIMITER
 
 _ROUNDS = 100
-"""Of renames that wait for each other; what is left then is told as gone and made."""
+"""Most passes over renames that wait for each other.
+
+The remaining ones are sent as deleted and created.
+"""
 
 Wants = Callable[[str], bool]
-"""Whether the client wants to hear of this name."""
+"""A function that returns whether the client watches this name."""
 
 
 @dataclass(frozen=True, slots=True)
 class NameEvent:
-    """One LIST line; `gone` says that the name is none any more, whatever it will be in a later line."""
+    """One LIST line; `gone`: the name does not exist, though a later line may reuse it."""
 
     name: str
     old_name: str | None = None
@@ -29,7 +34,7 @@ class NameEvent:
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """A folder that has another name; `told`: the client knows, since it did that itself."""
+    """A renamed folder; `told`: the client knows, since it renamed the folder itself."""
 
     old: str
     new: str
@@ -43,9 +48,11 @@ def name_events(
     kept: Iterable[str],
     wants: Wants,
 ) -> list[NameEvent]:
-    """The events to tell; `change_result` pairs a name with the one that it took over, if any, `kept` are called as before.
+    """Return the events to send.
 
-    A mailbox that is made or goes affects its parent too, which may be none itself (RFC 5465 §5.4).
+    `made` pairs a created name with the one that it took over, if any; `kept` are unchanged names. Creating or deleting a
+    mailbox
+    affects its parent too, which may not exist itself (RFC 5465 §5.4).
     """
     events = [NameEvent(name, gone=True) for name in gone if wants(name)]
     moves, remade = _in_order(list(renamed), kept, wants)
@@ -57,7 +64,7 @@ def name_events(
 
 
 class _ClientNames:
-    """What the client calls the folders that were renamed, as it is told one rename after the other."""
+    """The client's names of the renamed folders, as each rename is sent to it."""
 
     def __init__(self, renamed: list[Renamed], kept: Iterable[str], wants: Wants) -> None:
         self._unheard = {at for at, move in enumerate(renamed) if not (move.told or wants(move.old))}
@@ -72,7 +79,7 @@ class _ClientNames:
                     _count(self._settled, name, 1)
 
     def forget(self, at: int, new: str | None = None) -> str:
-        """This folder has its name, or none."""
+        """Mark a folder as having its new name, or none; return the client's name of it."""
         name = self.names.pop(at)
         _count(self._at_or_below, name, -1)
         if new is not None:
@@ -80,11 +87,11 @@ class _ClientNames:
         return name
 
     def would_drag(self, name: str) -> bool:
-        """Whether a client that renames this would take something along that is where it belongs."""
+        """Return whether renaming this would make the client move a folder that is already in its place."""
         return self._settled[name] > 0
 
     def move_below(self, old: str, new: str) -> None:
-        """Those below a mailbox that the client renames go along, if it has heard of them."""
+        """Move the names below a renamed mailbox along, where the client knows them."""
         if not self._at_or_below[old]:
             return
         for at, name in self.names.items():
@@ -94,14 +101,14 @@ class _ClientNames:
                 _count(self._at_or_below, self.names[at], 1)
 
     def taken(self, new: str, own: str) -> bool:
-        """Whether another folder than `own` and those below it is believed to be called `new`, or to lie below that."""
+        """Return whether the client knows a folder at or below `new` that is not `own` or below it."""
         if not own.startswith(new + DELIMITER):
             return self._at_or_below[new] > 0
         return self._at_or_below[new] > self._at_or_below[own]
 
 
 def _count(counter: Counter[str], name: str, times: int) -> None:
-    """Count a name for itself and for all above it."""
+    """Count a name for itself and for all its parents."""
     cut = len(name)
     while cut > 0:
         counter[name[:cut]] += times
@@ -109,9 +116,9 @@ def _count(counter: Counter[str], name: str, times: int) -> None:
 
 
 def _in_order(renamed: list[Renamed], kept: Iterable[str], wants: Wants) -> tuple[list[NameEvent], list[str]]:
-    """Renames, none onto a name that the client still believes taken; and names to be made anew where they go in a circle.
+    """Return renames ordered so that no target is taken at the client, and names to create anew.
 
-    Children that went along with a parent of which the client hears are not told (RFC 5465 §5.4).
+    The latter break cycles. Children that move along with a parent whose rename is sent are not reported (RFC 5465 §5.4).
     """
     renamed = [move for move in renamed if move.told or wants(move.old) or wants(move.new)]
     beliefs = _ClientNames(renamed, kept, wants)
@@ -134,7 +141,7 @@ def _in_order(renamed: list[Renamed], kept: Iterable[str], wants: Wants) -> tupl
                 beliefs.move_below(name, move.new)
                 events += [] if move.told else [NameEvent(move.new, name)]
         stuck = left if not patience else left[:1] if len(left) == len(waiting) else []
-        for at in stuck:  # a circle: one of them goes and comes again
+        for at in stuck:  # a cycle: one of them is deleted and created again
             events.append(NameEvent(beliefs.forget(at), gone=True))
             remade.append(renamed[at].new)
         waiting = left[len(stuck) :]

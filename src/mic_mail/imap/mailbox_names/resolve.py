@@ -1,15 +1,19 @@
-"""Where the name of a mailbox leads: into the own account, or below `Shared/` into that of a unit or group (RFC 2342).
+"""Resolves mailbox names: to the own account, or below `Shared/` to a unit's or group's (RFC 2342).
 
-In: a name as clients write it, and what the person may use. Out: a `Place`: account, name in that account, rights. Pure.
+In: a name as clients write it, and the shared mailboxes that the person may use. Out: a `Place`: account, name in that
+account,
+rights. Pure.
 
     Shared/cntt            the INBOX of cntt@
     Shared/cntt/Sent       its folder Sent
-    Shared/cntt/INBOX/x    its folder INBOX/x; Shared/cntt/INBOX itself is no name, so that every folder has one
+    Shared/cntt/INBOX/x    its folder INBOX/x; Shared/cntt/INBOX itself is not a name, so that every folder has exactly one
     Shared/cntt@else.vn    the INBOX of a unit at another domain than the server's own
 
-Below `Shared/` nothing personal can be made. Personal folders that lie there already keep their names, and have a `~` behind
-the second level where a unit's mailbox has that name: `Shared/cntt~/old`. Who holds nothing of a unit's mailbox is answered as
-if it did not exist (RFC 4314 §6).
+Personal folders cannot be created below `Shared/`. Existing ones there keep their names, with a `~` after the second level
+where
+a unit's mailbox has that name: `Shared/cntt~/old`. For a person without rights in a unit's mailbox it does not exist (RFC
+4314
+§6).
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -27,18 +31,18 @@ _ASIDE = "~"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A folder, existing or not, as somebody may use it."""
+    """A folder, existing or not, as a person may use it."""
 
     name: str
-    """In its account."""
+    """The name in its account."""
     box: Shared | None = None
-    """None: in the own account."""
+    """The shared mailbox; None: in the own account."""
     withheld: str = ""
-    """Rights that nobody holds there now, the mailbox itself included (Reg. 12.3.d)."""
+    """Rights that nobody holds there now, not even the mailbox itself (Reg. 12.3.d)."""
 
     @property
     def account(self) -> AccountRef | None:
-        """Whose store; None: the own one."""
+        """The account of its store; None: the own one."""
         return None if self.box is None else self.box.account
 
     @property
@@ -48,25 +52,30 @@ class Place:
 
     @property
     def is_creatable(self) -> bool:
-        """Whether CREATE would be allowed here."""
+        """True if CREATE would be allowed here."""
         return "k" in self.rights and (self.box is not None or self.name.partition(DELIMITER)[0] != ROOT)
 
     def need(self, letters: str) -> None:
-        """`NoPermission` unless all of these rights are held, `Frozen` where nobody holds them now; to whom cannot see the
-        mailbox it does not exist."""
+        """Raise `NoPermission` unless all of these rights are held, or `Frozen` if nobody holds them now.
+
+        Raises `NoSuchFolder` for a person who may not see the mailbox.
+        """
         if all(letter in self.rights for letter in letters):
             return
-        if "l" not in self.rights:  # under the name that was asked for: the words are those of one that is not there
+        if "l" not in self.rights:  # under the requested name: the same text as for a mailbox that does not exist
             raise NoSuchFolder(self.name if self.box is None else name_in_box(self.box, self.name))
         raise self.lacks(letters)
 
     def lacks(self, letters: str) -> Refused:
-        """Why these rights are not held by who sees the mailbox."""
+        """Return the reason why a person who sees the mailbox lacks these rights."""
         return Frozen() if set(letters) & set(self.withheld) else NoPermission()
 
 
 def find(name: str, boxes: Mapping[str, Shared]) -> Place:
-    """Where `name` leads; `NoSuchFolder` for the two spellings that are nobody's (`Shared/cntt/INBOX`, `Shared/cntt/`)."""
+    """Return the place of `name`.
+
+    `NoSuchFolder` for the two spellings that name no folder (`Shared/cntt/INBOX`, `Shared/cntt/`).
+    """
     root, _, rest = name.partition(DELIMITER)
     if root != ROOT or not rest:
         return Place(name)
@@ -82,7 +91,7 @@ def find(name: str, boxes: Mapping[str, Shared]) -> Place:
 
 
 def find_new(name: str, boxes: Mapping[str, Shared]) -> Place:
-    """The same for a folder that is to be made: nothing personal is made below `Shared/`, nor in its place."""
+    """Return the place of a folder to create; nothing personal is created at or below `Shared/`."""
     place = find(name, boxes)
     if place.box is None and not place.is_creatable:
         raise NameNotAllowed(
@@ -95,12 +104,12 @@ def find_new(name: str, boxes: Mapping[str, Shared]) -> Place:
 
 
 def name_in_box(box: Shared, name: str) -> str:
-    """What the folder `name` of a unit's or group's account is called; the other way round of `find`."""
+    """Return the client's name of a folder in a unit's or group's account; the inverse of `find`."""
     return shared_folder(box.name, name)
 
 
 def own_name(name: str, boxes: Mapping[str, Shared]) -> str:
-    """What the folder `name` of the own account is called."""
+    """Return the client's name of a folder in the own account."""
     if not boxes or not name.startswith(PREFIX):
         return name
     second, _, below = name.removeprefix(PREFIX).partition(DELIMITER)
@@ -108,12 +117,12 @@ def own_name(name: str, boxes: Mapping[str, Shared]) -> str:
 
 
 def client_name(place: Place, boxes: Mapping[str, Shared]) -> str:
-    """What the folder at `place` is called."""
+    """Return the client's name of the folder at `place`."""
     return own_name(place.name, boxes) if place.box is None else name_in_box(place.box, place.name)
 
 
 def own_folders(folders: Iterable[FolderInfo], boxes: Mapping[str, Shared]) -> list[FolderInfo]:
-    """The own folders under the names that clients see."""
+    """Return the own folders under the names that clients see."""
     if not boxes:
         return list(folders)
     return [
@@ -122,15 +131,15 @@ def own_folders(folders: Iterable[FolderInfo], boxes: Mapping[str, Shared]) -> l
 
 
 def box_folders(folders: Iterable[FolderInfo], box: Shared) -> list[FolderInfo]:
-    """The folders of a unit's or group's account.
+    """Return the folders of a unit's or group's account under the names that clients see.
 
-    What they are used for is not told: a mail program would take the unit's Sent or Trash for its person's own.
+    Their special uses are left out: a mail program would take the unit's Sent or Trash for its person's own.
     """
     return [folder._replace(name=name_in_box(box, folder.name), special_use=None) for folder in folders]
 
 
 def leads_nowhere(name: str, folders: Collection[str], boxes: Mapping[str, Shared]) -> bool:
-    """Whether a subscribed name lies below `Shared/` and leads to nothing that there is or that may be seen now."""
+    """Return whether a subscribed name lies below `Shared/` and does not exist or may not be seen now."""
     if not name.startswith(PREFIX) or name in folders:
         return False
     box = find_box(name, boxes)
@@ -138,7 +147,7 @@ def leads_nowhere(name: str, folders: Collection[str], boxes: Mapping[str, Share
 
 
 def find_box(name: str, boxes: Mapping[str, Shared]) -> Shared | None:
-    """The unit's or group's mailbox that a name lies in."""
+    """Return the unit's or group's mailbox in which a name lies."""
     return boxes.get(name.removeprefix(PREFIX).partition(DELIMITER)[0]) if name.startswith(PREFIX) else None
 
 
