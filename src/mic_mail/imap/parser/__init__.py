@@ -1,10 +1,9 @@
-"""IMAP on the wire, from octets to values: what a client may write, and the commands that it makes. Pure.
+"""The IMAP parser: from octets on the wire to command values. Pure.
 
-reader                 octets as they come, into commands, messages of APPEND, lines; literals bounded by the state
+reader                 received octets -> commands, messages of APPEND, lines; literals bounded by the connection's state
 lexer                  atoms, strings, literals, lists of one complete command
-syntax                 the table of commands, and the arguments of those on the session
-mailboxsyntax          arguments of the commands on mailboxes
-fetchsyntax searchsyntax
-commands mailboxcommands fetchitems searchkeys sequence     the values; `rules`: what each command may do
-mutf7                  names of mailboxes in modified UTF-7
+command_table          the table of commands, and the arguments of session commands
+mailbox metadata acl notify fetch search sort     arguments of the other commands
+commands and *_commands, fetch_items, search_keys, number_set     the values; `command_rules`: what each command may do
+utf7                   mailbox names in modified UTF-7
 """

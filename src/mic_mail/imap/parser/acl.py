@@ -1,4 +1,4 @@
-"""From octets to values: the arguments of the commands on rights. Called by the table in `syntax`.
+"""Parses the arguments of ACL commands; called by `command_table`.
 
 Standard: RFC 4314 §3, §7.
 """
@@ -10,11 +10,11 @@ from mic_mail.imap.parser.commands import Command
 from mic_mail.imap.parser.lexer import Cursor, Fault
 
 KNOWN_RIGHTS = frozenset("lrswipkxteacd")
-"""RFC 4314 §2.1; `c` and `d` are those of RFC 2086 (§2.1.1). Digits are nobody's here."""
+"""The known rights (RFC 4314 §2.1); `c` and `d` are those of RFC 2086 (§2.1.1). Digits are not used."""
 
 
 def set_acl(tag: bytes, cursor: Cursor) -> Command:
-    """A right that is not known is BAD (RFC 4314 §3.1)."""
+    """Parse SETACL; an unknown right is BAD (RFC 4314 §3.1)."""
     cursor.space()
     mailbox = cursor.mailbox()
     cursor.space()
@@ -28,7 +28,7 @@ def set_acl(tag: bytes, cursor: Cursor) -> Command:
 
 
 def on_identifier(kind: Callable[[bytes, str, str], Command], tag: bytes, cursor: Cursor) -> Command:
-    """DELETEACL and LISTRIGHTS: a mailbox and who."""
+    """Parse DELETEACL or LISTRIGHTS: a mailbox and an identifier."""
     cursor.space()
     mailbox = cursor.mailbox()
     cursor.space()
@@ -38,7 +38,7 @@ def on_identifier(kind: Callable[[bytes, str, str], Command], tag: bytes, cursor
 
 
 def _identifier(cursor: Cursor) -> str:
-    """UTF-8 since RFC 4314 (appendix A, 1)."""
+    """Parse an identifier, which is UTF-8 since RFC 4314 (appendix A, 1)."""
     try:
         return cursor.astring().decode("utf-8")
     except UnicodeDecodeError:

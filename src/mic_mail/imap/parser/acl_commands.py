@@ -1,6 +1,6 @@
-"""The commands on rights as values (RFC 4314 §3); as in `commands`.
+"""ACL commands as values (RFC 4314 §3), like those of `commands`.
 
-Identifiers are as the client wrote them: the answer to LISTRIGHTS has to repeat them so (§3.4).
+Identifiers are as the client wrote them, since LISTRIGHTS has to repeat them unchanged (§3.4).
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from mic_mail.imap.parser.commands import Command
 
 @dataclass(frozen=True, slots=True)
 class SetAcl(Command):
-    """RFC 4314 §3.1; `rights` with the `+` or `-` in front, if any."""
+    """SETACL (RFC 4314 §3.1); `rights` include a leading `+` or `-`."""
 
     verb: ClassVar[str] = "SETACL"
     mailbox: str
@@ -21,7 +21,7 @@ class SetAcl(Command):
 
 @dataclass(frozen=True, slots=True)
 class DeleteAcl(Command):
-    """RFC 4314 §3.2."""
+    """DELETEACL (RFC 4314 §3.2)."""
 
     verb: ClassVar[str] = "DELETEACL"
     mailbox: str
@@ -30,7 +30,7 @@ class DeleteAcl(Command):
 
 @dataclass(frozen=True, slots=True)
 class GetAcl(Command):
-    """RFC 4314 §3.3."""
+    """GETACL (RFC 4314 §3.3)."""
 
     verb: ClassVar[str] = "GETACL"
     mailbox: str
@@ -38,7 +38,7 @@ class GetAcl(Command):
 
 @dataclass(frozen=True, slots=True)
 class ListRights(Command):
-    """RFC 4314 §3.4."""
+    """LISTRIGHTS (RFC 4314 §3.4)."""
 
     verb: ClassVar[str] = "LISTRIGHTS"
     mailbox: str
@@ -47,7 +47,7 @@ class ListRights(Command):
 
 @dataclass(frozen=True, slots=True)
 class MyRights(Command):
-    """RFC 4314 §3.5."""
+    """MYRIGHTS (RFC 4314 §3.5)."""
 
     verb: ClassVar[str] = "MYRIGHTS"
     mailbox: str

@@ -1,7 +1,8 @@
-"""What each command may do: one row for each, by its name on the wire (`UID FETCH` is its own).
+"""The rules of each command: one row per name on the wire (`UID FETCH` has its own).
 
-In which states it is legal, whether it names messages by sequence number, whether EXPUNGE may be sent while it is answered, and
-whether it changes mailboxes. Standards: RFC 9051 §3, §5.5, §7.5.1.
+In which states it is legal, whether it uses sequence numbers, whether EXPUNGE may be sent while it is answered, and whether
+it
+changes mailboxes. Standards: RFC 9051 §3, §5.5, §7.5.1.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from enum import Flag, auto
 
 
 class ConnectionState(Flag):
-    """RFC 9051 §3. LOGOUT is a state that no command survives."""
+    """The connection states of RFC 9051 §3, without the logout state, in which no command is accepted."""
 
     NOT_AUTHENTICATED = auto()
     AUTHENTICATED = auto()
@@ -24,9 +25,9 @@ _SELECTED = ConnectionState.SELECTED
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row.
+    """The rule of one command.
 
-    by_number       arguments or answers are sequence numbers: they must mean the same until the command is done
+    by_number       arguments or responses hold sequence numbers: these must not change until the command is done
     may_expunge     EXPUNGE/VANISHED may be sent before the tagged OK (RFC 9051 §7.5.1: not for FETCH, STORE, SEARCH)
     changes         mailboxes or messages change: refused when the mailbox is read-only or the account may only read
     alone           nothing may be sent or read behind it until it is done (TLS, compression, sign-in change what octets mean)

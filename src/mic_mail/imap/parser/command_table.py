@@ -1,9 +1,10 @@
-"""From the octets of one complete command to its value: the table of commands and the arguments of those on mailboxes.
+"""Parses one complete command: the table of commands, and arguments of session and message commands.
 
-In: a command with its literals, without its final line end. Out: a `commands` value. Raises `Fault`, nothing else.
-One row of SYNTAX per command name as on the wire (`UID FETCH` is its own row); a new command is a row here, a row in
-`rules.RULES` and a class. FETCH and STORE are in `fetchsyntax`, SEARCH in `searchsyntax`, its kin in `sortsyntax`, rights in
-`aclsyntax`.
+In: a command with its literals, without its final line end. Out: a `commands` value. Raises only `Fault`.
+SYNTAX has one row per command name on the wire (`UID FETCH` is its own row). A new command needs a row here, a row in
+`command_rules.RULES` and a class. FETCH and STORE are in `fetch`, SEARCH in `search`, SORT, THREAD and ESEARCH in `sort`,
+rights
+in `acl`.
 
 Standards: RFC 9051 §9, RFC 3501 §9, and those named at each function.
 """
@@ -33,13 +34,13 @@ Parser = Callable[[bytes, Cursor], commands.Command]
 
 
 def parse(data: bytes, *, utf8: bool, stranger: bool = False) -> commands.Command:
-    """The command that `data` is; of a `stranger`'s only those are read that need no sign-in, whatever the others hold."""
+    """Parse a command; for an unauthenticated client (`stranger`) only commands that need no sign-in."""
     head = head_of(data)
     return _parser_of(head, stranger=stranger)(head[1], Cursor(data, head.end(), utf8=utf8))
 
 
 def head_of(data: bytes) -> re.Match[bytes]:
-    """Tag, `UID` and name of a command; the arguments begin at its end."""
+    """Return the tag, `UID` and name of a command; the arguments begin at the match's end."""
     head = _HEAD.match(data)
     if head is None:
         raise Fault(b"Syntax error" if _TAG.match(data) else b"Invalid tag")
@@ -47,7 +48,7 @@ def head_of(data: bytes) -> re.Match[bytes]:
 
 
 def _parser_of(head: re.Match[bytes], *, stranger: bool) -> Parser:
-    """The function of a command, found by its name in any case of letters."""
+    """Return the parser of a command, found by its name in any case of letters."""
     name = head[3].upper() if head[2] is None else b"UID " + head[3].upper()
     found = SYNTAX.get(name)
     if found is None:
@@ -58,24 +59,27 @@ def _parser_of(head: re.Match[bytes], *, stranger: bool) -> Parser:
 
 
 def check_head(data: bytes, *, stranger: bool) -> bytes:
-    """The name of the command that begins like `data`; asked before a literal of it is waited for."""
+    """Return the name of the command that begins with `data`; checked before waiting for its literal."""
     head = head_of(data)
     _parser_of(head, stranger=stranger)
     return head[3].upper()
 
 
 def tag_of(data: bytes) -> bytes:
-    """The tag with which to answer, `*` where there is none."""
+    """Return the tag to answer with, `*` where there is none."""
     found = _TAG.match(data)
     return found[0] if found else b"*"
 
 
 def decode_base64(data: bytes) -> bytes | None:
-    """The octets of a SASL response (RFC 9051 §9, base64), None if it is none; stray letters are not skipped."""
+    """Return the octets of a SASL response (RFC 9051 §9, base64); None if invalid.
+
+    Stray letters are not skipped.
+    """
     return b64decode(data) if _BASE64.fullmatch(data) else None
 
 
-# ------------------------------------------------------------------ sign-in and the session
+# ------------------------------------------------------------------ session commands
 
 
 def _bare(kind: type[commands.Command], tag: bytes, cursor: Cursor) -> commands.Command:
@@ -84,7 +88,10 @@ def _bare(kind: type[commands.Command], tag: bytes, cursor: Cursor) -> commands.
 
 
 def _login(tag: bytes, cursor: Cursor) -> commands.Command:
-    """RFC 9051 §6.2.3. Octets that are no UTF-8 match no password, so they are refused like a wrong one, not as syntax."""
+    """Parse LOGIN (RFC 9051 §6.2.3).
+
+    Octets that are not UTF-8 match no password, so they are refused like a wrong one, not as a syntax error.
+    """
     cursor.space()
     user = cursor.astring().decode("utf-8", "replace")
     cursor.space()
@@ -94,7 +101,7 @@ def _login(tag: bytes, cursor: Cursor) -> commands.Command:
 
 
 def _authenticate(tag: bytes, cursor: Cursor) -> commands.Command:
-    """RFC 9051 §6.2.2; the initial response `=` is an empty one (RFC 4959 §3)."""
+    """Parse AUTHENTICATE (RFC 9051 §6.2.2); the initial response `=` is an empty one (RFC 4959 §3)."""
     cursor.space()
     mechanism = cursor.word().decode("ascii")
     initial: bytes | None = None
@@ -108,7 +115,10 @@ def _authenticate(tag: bytes, cursor: Cursor) -> commands.Command:
 
 
 def _id(tag: bytes, cursor: Cursor) -> commands.Command:
-    """RFC 2971 §3.1. Refused for its length alone: clients give an account up for that; a key without a value gets None."""
+    """Parse ID (RFC 2971 §3.1).
+
+    Only its length is checked strictly: clients abandon the account after a refusal. A key without a value gets None.
+    """
     if cursor.at_end():
         return commands.Id(tag, None)
     cursor.space()
@@ -130,7 +140,7 @@ def _id(tag: bytes, cursor: Cursor) -> commands.Command:
 
 
 def _enable(tag: bytes, cursor: Cursor) -> commands.Command:
-    """RFC 5161 §3.1."""
+    """Parse ENABLE (RFC 5161 §3.1)."""
     names: list[str] = []
     while not names or not cursor.at_end():
         cursor.space()
@@ -139,7 +149,7 @@ def _enable(tag: bytes, cursor: Cursor) -> commands.Command:
 
 
 def _compress(tag: bytes, cursor: Cursor) -> commands.Command:
-    """RFC 4978 §3."""
+    """Parse COMPRESS (RFC 4978 §3)."""
     cursor.space()
     mechanism = cursor.word().decode("ascii")
     cursor.end()
@@ -150,7 +160,10 @@ def _compress(tag: bytes, cursor: Cursor) -> commands.Command:
 
 
 def _uid_batches(tag: bytes, cursor: Cursor) -> commands.Command:
-    """RFC 10022: "UIDBATCHES" SP nz-number [SP nz-number ":" nz-number]; what is no such number is the client's bug."""
+    """Parse UIDBATCHES (RFC 10022): "UIDBATCHES" SP nz-number [SP nz-number ":" nz-number].
+
+    An invalid number is a bug of the client.
+    """
     cursor.space()
     size, first, last = cursor.number(), 1, None
     if not cursor.at_end():
@@ -166,7 +179,7 @@ def _uid_batches(tag: bytes, cursor: Cursor) -> commands.Command:
 
 
 def _expunge(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
-    """RFC 9051 §6.4.3; UID EXPUNGE, RFC 4315 §2.1."""
+    """Parse EXPUNGE (RFC 9051 §6.4.3) and UID EXPUNGE (RFC 4315 §2.1)."""
     uids = None
     if by_uid:
         cursor.space()
@@ -178,7 +191,7 @@ def _expunge(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
 def _to_mailbox(
     kind: type[commands.Copy] | type[commands.Move], tag: bytes, cursor: Cursor, *, by_uid: bool
 ) -> commands.Command:
-    """COPY (RFC 9051 §6.4.7) and MOVE (§6.4.8)."""
+    """Parse COPY (RFC 9051 §6.4.7) and MOVE (§6.4.8)."""
     cursor.space()
     messages = cursor.sequence_set()
     cursor.space()
@@ -191,13 +204,13 @@ def _to_mailbox(
 
 
 def append_mailbox(cursor: Cursor) -> str:
-    """The first argument of APPEND; the cursor stands behind the command's name."""
+    """Parse the first argument of APPEND; the cursor stands behind the command's name."""
     cursor.space()
     return cursor.mailbox()
 
 
 def replaced(cursor: Cursor) -> SequenceSet:
-    """The first argument of REPLACE: one number, or `*` (RFC 8508 §5)."""
+    """Parse the first argument of REPLACE: one number, or `*` (RFC 8508 §5)."""
     cursor.space()
     start = cursor.position
     messages = cursor.sequence_set()
@@ -208,7 +221,7 @@ def replaced(cursor: Cursor) -> SequenceSet:
 
 
 def append_options(cursor: Cursor) -> tuple[AppendOptions, int, bool]:
-    """What stands before one message, its size, and whether the client waits for our go-ahead.
+    """Parse the options of one message; return them, its size, and whether the client waits to continue.
 
     The cursor's octets end with the announcement of the literal. RFC 9051 §6.3.12, RFC 4466 §3 (append-message),
     RFC 3516 §4.4 (literal8), RFC 6855 §4 (UTF8).
@@ -234,13 +247,13 @@ def append_options(cursor: Cursor) -> tuple[AppendOptions, int, bool]:
 
 
 def _append(tag: bytes, cursor: Cursor) -> commands.Command:
-    """An APPEND that ends before any message literal: the reader takes the others."""
+    """Refuse an APPEND that ends before any message literal; the reader handles all others."""
     append_mailbox(cursor)
     raise Fault(b"Missing message")
 
 
 def _replace(tag: bytes, cursor: Cursor) -> commands.Command:
-    """The same of REPLACE."""
+    """Refuse a REPLACE that ends before its message literal."""
     replaced(cursor)
     return _append(tag, cursor)
 

@@ -1,11 +1,13 @@
-"""The vocabulary of IMAP: one frozen value per command, with its arguments decoded.
+"""IMAP commands as values: one frozen class per command, with its arguments decoded.
 
-`grammar` makes these values from octets; the session acts on them and never sees syntax. Names of mailboxes are `str` (decoded
+The parser makes these values from octets; the session acts on them and never sees syntax. Mailbox names are `str` (decoded
 from modified UTF-7 or UTF-8, INBOX in capitals), flags are bits and keywords, dates are `date`/`datetime`, sets are
 `SequenceSet`. Passwords and SASL data stay out of `repr`.
 
-Commands on mailboxes are in `mailboxcommands`, what FETCH and SEARCH ask for in `fetchitems` and `searchkeys`; what each
-command may do is in `rules`. A new command is a class, a row there, and a row with a function in `syntax` or beside it.
+Mailbox commands are in `mailbox_commands`, the items of FETCH and SEARCH in `fetch_items` and `search_keys`; the rules of
+each
+command in `command_rules`. A new command needs a class, a row there, and a row with a function in `command_table` or beside
+it.
 
 Standards: RFC 3501, RFC 9051 and the extensions named at each class.
 """
@@ -29,7 +31,7 @@ SYSTEM_FLAGS: dict[bytes, int] = {
     b"\\Seen": 8,
     b"\\Draft": 16,
 }
-"""The system flags (RFC 9051 §2.3.2) and their bits, the same as in the index; `\\Recent` is nobody's to set."""
+"""The system flags (RFC 9051 §2.3.2) and their bits, as in the index; clients cannot set `\\Recent`."""
 
 ANSWERED, FLAGGED, DELETED, SEEN, DRAFT = SYSTEM_FLAGS.values()
 
@@ -47,7 +49,7 @@ class FlagList:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What every command has: the tag, and the name it has in `rules.RULES`."""
+    """The base of all commands: the tag, and the name under which `command_rules.RULES` lists it."""
 
     verb: ClassVar[str] = ""
     tag: bytes
@@ -59,72 +61,75 @@ class Command:
 
     @property
     def rule(self) -> Rule:
-        """What this command may do."""
+        """The rule of this command."""
         return RULES[self.name]
 
     @property
     def may_expunge(self) -> bool:
-        """Whether EXPUNGE or VANISHED may be sent while it is answered (RFC 9051 §7.5.1)."""
+        """True if EXPUNGE or VANISHED may be sent while it is answered (RFC 9051 §7.5.1)."""
         return self.rule.may_expunge
 
     @property
     def uses_numbers(self) -> bool:
-        """Whether message numbers are in its arguments or its answer: not to be used with UIDONLY (RFC 9586 §3)."""
+        """True if its arguments or responses hold message numbers, which UIDONLY forbids (RFC 9586 §3)."""
         return self.rule.by_number
 
 
 @dataclass(frozen=True, slots=True)
 class Capability(Command):
-    """RFC 9051 §6.1.1."""
+    """CAPABILITY (RFC 9051 §6.1.1)."""
 
     verb: ClassVar[str] = "CAPABILITY"
 
 
 @dataclass(frozen=True, slots=True)
 class Noop(Command):
-    """RFC 9051 §6.1.2."""
+    """NOOP (RFC 9051 §6.1.2)."""
 
     verb: ClassVar[str] = "NOOP"
 
 
 @dataclass(frozen=True, slots=True)
 class Logout(Command):
-    """RFC 9051 §6.1.3."""
+    """LOGOUT (RFC 9051 §6.1.3)."""
 
     verb: ClassVar[str] = "LOGOUT"
 
 
 @dataclass(frozen=True, slots=True)
 class StartTls(Command):
-    """RFC 9051 §6.2.1. What the client sent behind it in clear must be thrown away: `Reader.discard_input`."""
+    """STARTTLS (RFC 9051 §6.2.1).
+
+    Clear text that the client sent behind it must be discarded: `Reader.discard_input`.
+    """
 
     verb: ClassVar[str] = "STARTTLS"
 
 
 @dataclass(frozen=True, slots=True)
 class Idle(Command):
-    """RFC 2177, RFC 9051 §6.3.13. The session then asks the reader for a line and expects DONE."""
+    """IDLE (RFC 2177, RFC 9051 §6.3.13). The session then asks the reader for a line and expects DONE."""
 
     verb: ClassVar[str] = "IDLE"
 
 
 @dataclass(frozen=True, slots=True)
 class Check(Command):
-    """RFC 3501 §6.4.1."""
+    """CHECK (RFC 3501 §6.4.1)."""
 
     verb: ClassVar[str] = "CHECK"
 
 
 @dataclass(frozen=True, slots=True)
 class Close(Command):
-    """RFC 9051 §6.4.1: expunges and leaves."""
+    """CLOSE (RFC 9051 §6.4.1): expunges and deselects."""
 
     verb: ClassVar[str] = "CLOSE"
 
 
 @dataclass(frozen=True, slots=True)
 class Unselect(Command):
-    """RFC 3691, RFC 9051 §6.4.2: leaves without expunging."""
+    """UNSELECT (RFC 3691, RFC 9051 §6.4.2): deselects without expunging."""
 
     verb: ClassVar[str] = "UNSELECT"
 
@@ -134,7 +139,7 @@ class Unselect(Command):
 
 @dataclass(frozen=True, slots=True)
 class Login(Command):
-    """RFC 9051 §6.2.3."""
+    """LOGIN (RFC 9051 §6.2.3)."""
 
     verb: ClassVar[str] = "LOGIN"
     user: str
@@ -143,7 +148,10 @@ class Login(Command):
 
 @dataclass(frozen=True, slots=True)
 class Authenticate(Command):
-    """RFC 9051 §6.2.2. `initial` is the decoded initial response (SASL-IR, RFC 4959), b"" for `=`, None if there was none."""
+    """AUTHENTICATE (RFC 9051 §6.2.2).
+
+    `initial` is the decoded initial response (SASL-IR, RFC 4959): b"" for `=`, None if there was none.
+    """
 
     verb: ClassVar[str] = "AUTHENTICATE"
     mechanism: str
@@ -152,7 +160,7 @@ class Authenticate(Command):
 
 @dataclass(frozen=True, slots=True)
 class Id(Command):
-    """RFC 2971. Pairs in the client's order, keys in lower case; None for `ID NIL`."""
+    """ID (RFC 2971): pairs in the client's order, keys in lower case; None for `ID NIL`."""
 
     verb: ClassVar[str] = "ID"
     fields: tuple[tuple[str, str | None], ...] | None
@@ -160,7 +168,7 @@ class Id(Command):
 
 @dataclass(frozen=True, slots=True)
 class Enable(Command):
-    """RFC 5161, RFC 9051 §6.3.1. Names in capitals; unknown ones are for the session to ignore."""
+    """ENABLE (RFC 5161, RFC 9051 §6.3.1): names in capitals; the session ignores unknown ones."""
 
     verb: ClassVar[str] = "ENABLE"
     capabilities: tuple[str, ...]
@@ -168,14 +176,14 @@ class Enable(Command):
 
 @dataclass(frozen=True, slots=True)
 class Unauthenticate(Command):
-    """RFC 8437."""
+    """UNAUTHENTICATE (RFC 8437)."""
 
     verb: ClassVar[str] = "UNAUTHENTICATE"
 
 
 @dataclass(frozen=True, slots=True)
 class Compress(Command):
-    """RFC 4978. `mechanism` in capitals."""
+    """COMPRESS (RFC 4978), with `mechanism` in capitals."""
 
     verb: ClassVar[str] = "COMPRESS"
     mechanism: str
@@ -186,9 +194,11 @@ class Compress(Command):
 
 @dataclass(frozen=True, slots=True)
 class Append(Command):
-    """The end of an APPEND whose messages were all streamed (RFC 9051 §6.3.12): now publish all of them, or none (RFC 3502).
+    """The end of an APPEND whose messages were all streamed (RFC 9051 §6.3.12).
 
-    It comes after `grammar.AppendMessage` and `grammar.AppendChunk` events, one run of them per message.
+    Now all of them are published, or none (RFC 3502). It follows the `reader.AppendMessage` and `reader.AppendChunk` events
+    of each
+    message.
     """
 
     verb: ClassVar[str] = "APPEND"
@@ -209,7 +219,10 @@ class MessageCommand(Command):
 
 @dataclass(frozen=True, slots=True)
 class UidBatches(Command):
-    """RFC 10022: batches of `size` messages, those from `first` to `last` of them (counted from 1, newest messages first)."""
+    """UIDBATCHES (RFC 10022): batches of `size` messages, from number `first` to number `last`.
+
+    They are counted from 1, newest messages first.
+    """
 
     verb: ClassVar[str] = "UIDBATCHES"
     size: int
@@ -219,7 +232,7 @@ class UidBatches(Command):
 
 @dataclass(frozen=True, slots=True)
 class Expunge(Command):
-    """RFC 9051 §6.4.3; with `uids` it is UID EXPUNGE (UIDPLUS, RFC 4315 §2.1)."""
+    """EXPUNGE (RFC 9051 §6.4.3); with `uids` it is UID EXPUNGE (UIDPLUS, RFC 4315 §2.1)."""
 
     verb: ClassVar[str] = "EXPUNGE"
     uids: SequenceSet | None = None
@@ -231,7 +244,10 @@ class Expunge(Command):
 
 @dataclass(frozen=True, slots=True)
 class Fetch(MessageCommand):
-    """RFC 9051 §6.4.5; `items` is complete: macros expanded, UID in UID FETCH, MODSEQ if CHANGEDSINCE (RFC 7162 §3.1.4.1)."""
+    """FETCH (RFC 9051 §6.4.5).
+
+    `items` is complete: macros are expanded, UID is added in UID FETCH, and MODSEQ with CHANGEDSINCE (RFC 7162 §3.1.4.1).
+    """
 
     verb: ClassVar[str] = "FETCH"
     messages: SequenceSet
@@ -239,13 +255,16 @@ class Fetch(MessageCommand):
     changed_since: int | None = None
     vanished: bool = False
     uid_implied: bool = False
-    """UID is among the items although the client did not name it: with UIDONLY each line begins with it (RFC 9586 §3.3)."""
+    """True if UID is among the items although the client did not name it.
+
+    With UIDONLY each line begins with the UID (RFC 9586 §3.3).
+    """
     partial: Partial | None = None
-    """Of the messages that the set names only these (RFC 9394 §3.3)."""
+    """The part of the named messages to return (RFC 9394 §3.3)."""
 
 
 class FlagChange(Enum):
-    """How STORE changes flags; the values are the index's words for it."""
+    """The ways in which STORE changes flags; the values are those of the index."""
 
     ADD = "+"
     REMOVE = "-"
@@ -254,7 +273,7 @@ class FlagChange(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Store(MessageCommand):
-    """RFC 9051 §6.4.6; UNCHANGEDSINCE, RFC 7162 §3.1.3."""
+    """STORE (RFC 9051 §6.4.6), with UNCHANGEDSINCE (RFC 7162 §3.1.3)."""
 
     verb: ClassVar[str] = "STORE"
     messages: SequenceSet
@@ -266,7 +285,7 @@ class Store(MessageCommand):
 
 @dataclass(frozen=True, slots=True)
 class Copy(MessageCommand):
-    """RFC 9051 §6.4.7."""
+    """COPY (RFC 9051 §6.4.7)."""
 
     verb: ClassVar[str] = "COPY"
     messages: SequenceSet
@@ -275,7 +294,7 @@ class Copy(MessageCommand):
 
 @dataclass(frozen=True, slots=True)
 class Move(MessageCommand):
-    """RFC 6851, RFC 9051 §6.4.8."""
+    """MOVE (RFC 6851, RFC 9051 §6.4.8)."""
 
     verb: ClassVar[str] = "MOVE"
     messages: SequenceSet
@@ -284,30 +303,31 @@ class Move(MessageCommand):
 
 @dataclass(frozen=True, slots=True)
 class Search(MessageCommand):
-    """RFC 9051 §6.4.4; `returns` is None without RETURN (RFC 4731), else the options' names; `RETURN ()` is ALL.
+    """SEARCH (RFC 9051 §6.4.4).
 
-    `key` is None where the charset is unknown: that is NO, and not a question of syntax. SORT, THREAD and ESEARCH are searches
-    too (`searchcommands`).
+    `returns` is None without RETURN (RFC 4731), else the options' names; `RETURN ()` is ALL. `key` is None for an unknown
+    charset:
+    that is NO, not a syntax error. SORT, THREAD and ESEARCH are searches too (`search_commands`).
     """
 
     verb: ClassVar[str] = "SEARCH"
     key: SearchKey | None
     returns: frozenset[str] | None = None
     foreign_charset: bool = False
-    """A charset was named, and it is neither UTF-8 nor US-ASCII."""
+    """True if a charset was named that is neither UTF-8 nor US-ASCII."""
     partial: Partial | None = None
-    """With PARTIAL among `returns`."""
+    """The range of PARTIAL, if that is among `returns`."""
     update_items: tuple[FetchItem, ...] = ()
-    """With UPDATE: what to fetch of a new message that is found (RFC 5465 §7)."""
+    """Items to fetch of new messages that match, for UPDATE (RFC 5465 §7)."""
 
     @property
     def may_expunge(self) -> bool:
-        """Not in a UID SEARCH whose criteria hold message numbers either (RFC 7162 §3.2.10.2)."""
+        """False also for a UID SEARCH with message numbers among its criteria (RFC 7162 §3.2.10.2)."""
         return self.key is not None and self.rule.may_expunge and not self.uses_numbers
 
     @property
     def uses_numbers(self) -> bool:
-        """`$` stands for UIDs."""
+        """True if numbers occur in its criteria or responses; `$` stands for UIDs."""
         return self.rule.by_number or (
             self.key is not None
             and any(isinstance(key, InSet) and not key.by_uid and not key.messages.saved for key in leaves(self.key))
@@ -319,7 +339,7 @@ class Search(MessageCommand):
 
 @dataclass(frozen=True, slots=True)
 class AppendOptions:
-    """What stands before one message of an APPEND: flags, INTERNALDATE (None: now), and how the octets come.
+    """The arguments of one message of an APPEND: flags, INTERNALDATE (None: now), and the literal's form.
 
     `binary` is literal8 (RFC 3516: may hold NUL); `utf8` is the UTF8 (~{n}) form of RFC 6855 §4 (8-bit headers).
     """

@@ -1,7 +1,7 @@
-"""The arguments of FETCH and STORE (RFC 9051 §6.4.5-6, RFC 7162 §3.1.3-4, and what `fetchitems` names).
+"""Parses FETCH and STORE (RFC 9051 §6.4.5-6, RFC 7162 §3.1.3-4, and others as in `fetch_items`).
 
-What follows the message set of a FETCH is parsed once and remembered: a client asks for the same items all day
-(`UID FETCH` of one message with 12 header fields, octets to command: 5 us remembered, 33 us not).
+The part of a FETCH behind the message set is parsed once and cached: a client asks for the same items all day
+(`UID FETCH` of one message with 12 header fields, octets to command: 5 us cached, 33 us not).
 """
 
 import re
@@ -32,7 +32,7 @@ _SYSTEM_FLAGS = {name.upper(): bit for name, bit in SYSTEM_FLAGS.items()}
 _ITEMS: dict[bytes, FetchItem] = {
     **{datum.value: datum for datum in Datum},
     b"RFC822": Section((), Text.ALL, b"RFC822"),
-    b"RFC822.HEADER": Section((), Text.HEADER, b"RFC822.HEADER", peek=True),  # RFC 3501 §6.4.5: \Seen stays
+    b"RFC822.HEADER": Section((), Text.HEADER, b"RFC822.HEADER", peek=True),  # RFC 3501 §6.4.5: \Seen is not set
     b"RFC822.TEXT": Section((), Text.TEXT, b"RFC822.TEXT"),
 }
 _FAST: tuple[FetchItem, ...] = (Datum.FLAGS, Datum.INTERNALDATE, Datum.SIZE)
@@ -45,7 +45,7 @@ _SECTIONED = {b"BODY", b"BODY.PEEK", b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE"}
 
 
 def fetch(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
-    """FETCH and UID FETCH."""
+    """Parse FETCH and UID FETCH."""
     cursor.space()
     messages = cursor.sequence_set()
     cursor.space()
@@ -64,7 +64,7 @@ class _Modifiers(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _arguments(rest: bytes, by_uid: bool) -> tuple[tuple[FetchItem, ...], _Modifiers, bool]:
-    """Everything behind the message set, and whether UID is only implied; a pure function of its octets."""
+    """Parse everything behind the message set; also return whether UID is only implied. A pure function."""
     cursor = Cursor(rest)
     items = _items(cursor)
     implied = by_uid and Datum.UID not in items
@@ -78,12 +78,12 @@ def _arguments(rest: bytes, by_uid: bool) -> tuple[tuple[FetchItem, ...], _Modif
 
 
 def fetch_items(cursor: Cursor) -> tuple[FetchItem, ...]:
-    """A parenthesised list of items, outside of FETCH (RFC 5465 §8)."""
+    """Parse a parenthesised list of items, outside of FETCH (RFC 5465 §8)."""
     return tuple(_items(cursor))
 
 
 def _items(cursor: Cursor) -> dict[FetchItem, None]:
-    """The items in the client's order, each once; a macro stands alone (RFC 9051 §9, fetch)."""
+    """Parse the items in the client's order, each once; a macro stands alone (RFC 9051 §9, fetch)."""
     if cursor.at(b"("):
         items = dict.fromkeys([_item(cursor) for _ in cursor.listed()])
         if not items:
@@ -114,7 +114,10 @@ def _item(cursor: Cursor) -> FetchItem:
 
 
 def _preview(cursor: Cursor) -> Preview:
-    """RFC 8970 §3.2: LAZY is the one modifier; in `FETCH 1 PREVIEW (CHANGEDSINCE 5)` the list belongs to FETCH."""
+    """Parse PREVIEW (RFC 8970 §3.2): LAZY is the only modifier.
+
+    In `FETCH 1 PREVIEW (CHANGEDSINCE 5)` the list belongs to FETCH.
+    """
     found = _LAZY.match(cursor.data, cursor.position)
     if found is None:
         return Preview()
@@ -123,7 +126,7 @@ def _preview(cursor: Cursor) -> Preview:
 
 
 def _sectioned(name: bytes, cursor: Cursor) -> FetchItem:
-    """BODY[...]<...> and BINARY[...]<...> (RFC 9051 §6.4.5); the cursor stands at the bracket."""
+    """Parse BODY[...]<...> and BINARY[...]<...> (RFC 9051 §6.4.5); the cursor stands at the bracket."""
     found = _SECTION.match(cursor.data, cursor.position)
     if found is None:
         raise Fault(b"Invalid section")
@@ -155,7 +158,7 @@ def _sectioned(name: bytes, cursor: Cursor) -> FetchItem:
 
 
 def _field_names(cursor: Cursor) -> tuple[tuple[bytes, ...], bytes]:
-    """The names of header fields, in lower case for finding them, and as the answer repeats them."""
+    """Parse header field names: in lower case for the lookup, and as the response repeats them."""
     cursor.space()
     names = [cursor.astring() for _ in cursor.listed()]
     if not names:
@@ -165,14 +168,17 @@ def _field_names(cursor: Cursor) -> tuple[tuple[bytes, ...], bytes]:
 
 
 def _quoted(name: bytes) -> bytes:
-    """A name that is no atom. No field has such a name (RFC 5322 §2.2), so what no quoted string can hold is refused."""
+    """Quote a name that is not an atom.
+
+    No field has such a name (RFC 5322 §2.2), so one that no quoted string can hold is refused.
+    """
     if not name.isascii() or not name.decode("ascii").isprintable():
         raise Fault(b"Invalid header field name")
     return b'"' + name.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
 def _partial(cursor: Cursor) -> tuple[int, int] | None:
-    """`<first.count>`; the count is not zero (RFC 9051 §9, partial)."""
+    """Parse `<first.count>`; the count is not zero (RFC 9051 §9, partial)."""
     if not cursor.at(b"<"):
         return None
     found = _PARTIAL.match(cursor.data, cursor.position)
@@ -183,7 +189,10 @@ def _partial(cursor: Cursor) -> tuple[int, int] | None:
 
 
 def _modifiers(cursor: Cursor, by_uid: bool) -> _Modifiers:
-    """RFC 7162 §3.1.4.1, §3.2.6; RFC 9394 §3.3. CHANGEDSINCE 0 is no mod-sequence-value, but iOS Mail sends it: everything."""
+    """Parse fetch modifiers (RFC 7162 §3.1.4.1, §3.2.6; RFC 9394 §3.3).
+
+    CHANGEDSINCE 0 is not a mod-sequence-value, but iOS Mail sends it: everything has changed since.
+    """
     changed_since, vanished, partial = None, False, None
     for _ in cursor.listed():
         name = cursor.word()
@@ -203,7 +212,7 @@ def _modifiers(cursor: Cursor, by_uid: bool) -> _Modifiers:
 
 
 def store(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
-    """STORE and UID STORE."""
+    """Parse STORE and UID STORE."""
     cursor.space()
     messages = cursor.sequence_set()
     cursor.space()
@@ -226,9 +235,9 @@ def store(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
 
 
 def flags(cursor: Cursor) -> FlagList:
-    """A list of flags, or flags without parentheses up to the end (RFC 9051 §9, store-att-flags).
+    """Parse a list of flags, or flags without parentheses up to the end (RFC 9051 §9, store-att-flags).
 
-    `\\Recent` and unknown system flags cannot be set (RFC 9051 §2.3.2): BAD, as Dovecot answers.
+    `\\Recent` and unknown system flags cannot be set (RFC 9051 §2.3.2): BAD, as in Dovecot.
     """
     if cursor.at(b"("):
         named = [cursor.flag() for _ in cursor.listed()]

@@ -1,6 +1,6 @@
-"""What FETCH asks for, item by item (RFC 9051 §6.4.5): values that the grammar makes and the fetch code serves.
+"""FETCH items as values (RFC 9051 §6.4.5): made by the parser, served by the fetch code.
 
-`part` is the part number as a tuple, () for the whole message. `peek` items leave \\Seen alone.
+`part` is the part number as a tuple, () for the whole message. `peek` items do not set \\Seen.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Datum(Enum):
-    """A fetch item without arguments; the value is its name in the answer."""
+    """A fetch item without arguments; the value is its name in the response."""
 
     UID = b"UID"
     FLAGS = b"FLAGS"
@@ -25,13 +25,13 @@ class Datum(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """PREVIEW and PREVIEW (LAZY), RFC 8970; the answer is called PREVIEW either way."""
+    """PREVIEW and PREVIEW (LAZY), RFC 8970; both are called PREVIEW in the response."""
 
     lazy: bool = False
 
 
 class Text(Enum):
-    """What of a part: everything, or one of these (RFC 9051 §6.4.5.1)."""
+    """The content of a part: everything, or one of these (RFC 9051 §6.4.5.1)."""
 
     ALL = b""
     HEADER = b"HEADER"
@@ -45,8 +45,8 @@ class Text(Enum):
 class Section:
     """BODY[...], BODY.PEEK[...], RFC822, RFC822.HEADER and RFC822.TEXT.
 
-    `label` is the item's name in the answer, with the origin of a partial (`BODY[1.2]<0>`), ready to send.
-    `fields` are in lower case. `partial` is (first octet, how many).
+    `label` is the item's name in the response, with the origin of a partial (`BODY[1.2]<0>`), ready to send.
+    `fields` are in lower case. `partial` is (first octet, count).
     """
 
     part: tuple[int, ...]
@@ -59,7 +59,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """BINARY[...] and BINARY.PEEK[...]: the part with its transfer encoding undone (RFC 3516 §4.2)."""
+    """BINARY[...] and BINARY.PEEK[...]: the part without its transfer encoding (RFC 3516 §4.2)."""
 
     part: tuple[int, ...]
     label: bytes

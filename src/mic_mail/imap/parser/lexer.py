@@ -1,8 +1,8 @@
-"""The lexical layer of IMAP: a cursor over one complete command, literals included, that reads token by token.
+"""The lexer of IMAP: a cursor that reads one complete command, literals included, token by token.
 
-In: the octets of a command without its final line end; literals stand inside as they came, `{5}CRLF` and their octets.
-Out: tokens as `bytes`, `str`, numbers, dates. What is not there as expected is a `Fault`; the reader turns it into BAD or NO.
-The cursor never looks back, every expression is possessive: time is linear in the length.
+In: the octets of a command without its final line end; literals are inside as received, `{5}CRLF` and their octets.
+Out: tokens as `bytes`, `str`, numbers, dates. An unexpected token raises `Fault`; the reader turns it into BAD or NO.
+The cursor never moves back, and all regular expressions are possessive: time is linear in the length.
 
 Tolerated, because clients send it: several spaces for one, spaces inside parentheses and at the end, any case of letters,
 8-bit octets in strings (RFC 9051 §4.3 wants UTF-8 there, RFC 3501 wants literals). Not tolerated: NUL, control characters in
@@ -44,7 +44,7 @@ _MONTHS = {name: i for i, name in enumerate(b"JAN FEB MAR APR MAY JUN JUL AUG SE
 
 
 class Fault(Exception):
-    """The command cannot be taken: what to answer. Texts are ASCII and hold nothing that the client sent."""
+    """The command is refused, with this response; texts are ASCII without anything that the client sent."""
 
     def __init__(self, text: bytes, code: bytes | None = None, status: bytes = b"BAD") -> None:
         super().__init__(text)
@@ -54,11 +54,14 @@ class Fault(Exception):
 
 
 class UnfinishedLiteral(Fault):
-    """The octets of a literal have yet to come; only an APPEND is read before it is whole."""
+    """The octets of a literal have not arrived yet; only an APPEND is parsed before it is complete."""
 
 
 class Cursor:
-    """A position in the octets of one command. `utf8`: the client turned UTF-8 on, names are not in modified UTF-7."""
+    """A position in the octets of one command.
+
+    `utf8`: the client has enabled UTF-8, so names are not in modified UTF-7.
+    """
 
     __slots__ = ("data", "position", "utf8", "written")
 
@@ -67,45 +70,45 @@ class Cursor:
         self.position = position
         self.utf8 = utf8
         self.written = ""
-        """The name of a mailbox read last as the client wrote it, where we write it otherwise."""
+        """The last mailbox name as the client wrote it, where the server's spelling differs."""
 
     # -------------------------------------------------------------- structure
 
     def space(self) -> None:
-        """The separator between arguments."""
+        """Skip the separator between arguments."""
         found = _SPACES.match(self.data, self.position)
         if found is None:
             raise Fault(b"Missing argument" if self.position >= len(self.data) else b"Syntax error: space expected")
         self.position = found.end()
 
     def skip_spaces(self) -> None:
-        """Pass over spaces where there may be some."""
+        """Skip optional spaces."""
         found = _SPACES.match(self.data, self.position)
         if found is not None:
             self.position = found.end()
 
     def end(self) -> None:
-        """Nothing but spaces may be left."""
+        """Require that only spaces are left."""
         if not self.at_end():
             raise Fault(b"Too many arguments")
 
     def at_end(self) -> bool:
-        """Whether nothing but spaces is left."""
+        """Return whether only spaces are left."""
         return self.position == len(self.data) or _REST.match(self.data, self.position) is not None
 
     def at(self, token: bytes) -> bool:
-        """Whether `token` stands here."""
+        """Return whether `token` is next."""
         return self.data.startswith(token, self.position)
 
     def take(self, token: bytes) -> bool:
-        """Pass over `token` if it stands here."""
+        """Skip `token` if it is next."""
         if self.data.startswith(token, self.position):
             self.position += len(token)
             return True
         return False
 
     def another(self, opening: bytes) -> bool:
-        """Pass over spaces if `opening` stands behind them: an optional argument."""
+        """Skip spaces if `opening` follows them: an optional argument."""
         found = _SPACES.match(self.data, self.position)
         if found is None or not self.data.startswith(opening, found.end()):
             return False
@@ -113,7 +116,7 @@ class Cursor:
         return True
 
     def listed(self) -> Iterator[None]:
-        """Stops at each item of a parenthesised list, which the caller then reads; may be empty."""
+        """Yield at each item of a parenthesised list, which the caller then reads; the list may be empty."""
         if not self.take(b"("):
             raise Fault(b"Syntax error: list expected")
         self.skip_spaces()
@@ -125,7 +128,7 @@ class Cursor:
     # -------------------------------------------------------------- words and strings
 
     def atom(self) -> bytes:
-        """An atom, as written."""
+        """Read an atom, as written."""
         found = _ATOM.match(self.data, self.position)
         if found is None:
             self._expected(b"word")
@@ -133,11 +136,11 @@ class Cursor:
         return found[0]
 
     def word(self) -> bytes:
-        """An atom, in capitals: names of options and keys."""
+        """Read an atom, in capitals: names of options and keys."""
         return self.atom().upper()
 
     def astring(self) -> bytes:
-        """An atom, quoted string or literal, as octets; never NUL (RFC 9051 §9, note 3)."""
+        """Read an atom, quoted string or literal as octets, never with NUL (RFC 9051 §9, note 3)."""
         found = _ASTRING.match(self.data, self.position)
         if found is None:
             self._expected(b"string")
@@ -149,13 +152,13 @@ class Cursor:
         return self._literal(int(found[3]))
 
     def nstring(self) -> bytes | None:
-        """A string or NIL; any other bare word is taken as a string too."""
+        """Read a string or NIL; any other bare word is accepted as a string."""
         bare = not self.at(b'"') and not self.at(b"{")
         octets = self.astring()
         return None if bare and octets.upper() == b"NIL" else octets
 
     def text(self) -> str:
-        """A string for people: UTF-8, which US-ASCII is part of."""
+        """Read human text in UTF-8, of which US-ASCII is a part."""
         return _utf8(self.astring())
 
     def _literal(self, size: int) -> bytes:
@@ -168,21 +171,21 @@ class Cursor:
         self.position = stop
         return octets
 
-    # -------------------------------------------------------------- names of mailboxes
+    # -------------------------------------------------------------- mailbox names
 
     def mailbox(self) -> str:
-        """The name of one mailbox, never empty."""
+        """Read the name of one mailbox, never empty."""
         name = self._name(self.astring())
         if not name:
             raise Fault(b"Empty mailbox name")
         return name
 
     def reference(self) -> str:
-        """The first argument of LIST: a name or the beginning of one; may be empty."""
+        """Read the first argument of LIST: a name or the beginning of one; may be empty."""
         return self._name(self.astring())
 
     def pattern(self) -> str:
-        """A name with wildcards (RFC 9051 §6.3.9)."""
+        """Read a name with wildcards (RFC 9051 §6.3.9)."""
         found = _LIST_MAILBOX.match(self.data, self.position)
         if found is None:
             return self._name(self.astring())
@@ -190,9 +193,11 @@ class Cursor:
         return self._name(found[0])
 
     def _name(self, octets: bytes) -> str:
-        """RFC 3501 §5.1.3 and RFC 6855 §3: modified UTF-7, or UTF-8 where the client turned that on or just sends it.
+        """Decode a name (RFC 3501 §5.1.3, RFC 6855 §3).
 
-        Names are compared in NFC: systems that write decomposed letters must find what others named (RFC 5198 §2).
+        It is modified UTF-7, or UTF-8 if the client has enabled that or just sends it. Names are compared in NFC: systems
+        that write
+        decomposed letters must find names written by others (RFC 5198 §2).
         """
         try:
             written = octets.decode("utf-8") if self.utf8 or not octets.isascii() else decode_leniently(octets)
@@ -205,7 +210,7 @@ class Cursor:
     # -------------------------------------------------------------- numbers, sets, flags, dates
 
     def number(self, at_most: int = 0xFFFF_FFFF, at_least: int = 0) -> int:
-        """Digits, within the bounds."""
+        """Read digits within the bounds."""
         found = _NUMBER.match(self.data, self.position)
         if found is None:
             self._expected(b"number")
@@ -216,11 +221,11 @@ class Cursor:
         return value
 
     def number64(self, at_least: int = 0) -> int:
-        """An unsigned 63-bit integer."""
+        """Read an unsigned 63-bit integer."""
         return self.number(MAX_NUMBER64, at_least)
 
     def sequence_set(self) -> SequenceSet:
-        """Sequence numbers, UIDs or `$`."""
+        """Read sequence numbers, UIDs or `$`."""
         found = _SET.match(self.data, self.position)
         if found is None:
             self._expected(b"message set")
@@ -231,7 +236,7 @@ class Cursor:
             raise Fault(b"Invalid message set") from None
 
     def partial(self) -> Partial:
-        """A range of results, from the beginning or from the end (RFC 9394 §4)."""
+        """Read a range of results, from the beginning or from the end (RFC 9394 §4)."""
         found = _PARTIAL.match(self.data, self.position)
         if found is None:
             self._expected(b"range")
@@ -242,14 +247,14 @@ class Cursor:
         return Partial(first, second)
 
     def known_set(self) -> SequenceSet:
-        """A set that may hold neither `*` nor `$` (RFC 7162 §7)."""
+        """Read a set without `*` and `$` (RFC 7162 §7)."""
         messages = self.sequence_set()
         if messages.saved or messages.has_star:
             raise Fault(b"Invalid message set")
         return messages
 
     def flag(self) -> bytes:
-        """A flag or keyword, as written."""
+        """Read a flag or keyword, as written."""
         found = _FLAG.match(self.data, self.position)
         if found is None:
             self._expected(b"flag")
@@ -257,7 +262,7 @@ class Cursor:
         return found[0]
 
     def date(self) -> date:
-        """A calendar date, quoted or not: `1-Feb-1994`."""
+        """Read a calendar date, quoted or not: `1-Feb-1994`."""
         found = _DATE.match(self.data, self.position)
         if found is None:
             self._expected(b"date")
@@ -268,7 +273,10 @@ class Cursor:
             raise Fault(b"No such date") from None
 
     def date_time(self) -> datetime:
-        """A quoted instant with its offset: `"17-Jul-1996 02:44:25 -0700"`; a leap second counts as the one before."""
+        """Read a quoted instant with its offset: `"17-Jul-1996 02:44:25 -0700"`.
+
+        A leap second counts as the second before.
+        """
         found = _DATE_TIME.match(self.data, self.position)
         if found is None:
             self._expected(b"date and time")
@@ -290,7 +298,7 @@ class Cursor:
 
 
 def _unescaped(inside: bytes) -> bytes:
-    """The inside of a quoted string: the first two backslashes in a row are always one escaped one."""
+    """Unescape a quoted string's inside; of adjacent backslashes the first two are one escaped backslash."""
     return b"\\".join([piece.replace(b'\\"', b'"') for piece in inside.split(b"\\\\")])
 
 
@@ -302,14 +310,14 @@ def _utf8(octets: bytes) -> str:
 
 
 def _normalized(name: str) -> str:
-    """The one spelling of a name; a `Fault` for what no mailbox can be called."""
+    """Return the canonical spelling of a name; raise `Fault` for an invalid one."""
     if not name.isascii():
         if any(category(letter) in {"Cc", "Cs", "Zl", "Zp"} for letter in name):
             raise Fault(b"Control character in a mailbox name")
         name = compose_letters(name)
     elif not name.isprintable():
         raise Fault(b"Control character in a mailbox name")
-    # RFC 9051 §5.1: INBOX is one mailbox in any case of letters, also as the first level of a name.
+    # RFC 9051 §5.1: INBOX is case-insensitive, also as the first level of a name.
     if is_inbox(name[:5]) and name[5:6] in {"", DELIMITER}:
         return INBOX + name[5:]
     return name

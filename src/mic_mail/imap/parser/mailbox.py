@@ -1,4 +1,4 @@
-"""From octets to values: the arguments of the commands on mailboxes. Called by the table in `syntax`.
+"""Parses the arguments of mailbox commands; called by `command_table`.
 
 Standards: RFC 9051 §9, RFC 3501 §9, and those named at each function.
 """
@@ -10,11 +10,11 @@ from mic_mail.imap.parser.commands import Command
 from mic_mail.imap.parser.lexer import Cursor, Fault
 from mic_mail.imap.parser.metadata import entries
 
-MAX_PATTERNS = 20  # of one LIST; each is held against every name
+MAX_PATTERNS = 20  # in one LIST; each is matched against every name
 
 
 def select(tag: bytes, cursor: Cursor, *, read_only: bool) -> Command:
-    """RFC 9051 §6.3.2, with the parameters of RFC 7162 §3.1.8 and §3.2.5."""
+    """Parse SELECT and EXAMINE (RFC 9051 §6.3.2), with the parameters of RFC 7162 §3.1.8 and §3.2.5."""
     cursor.space()
     mailbox, written = cursor.mailbox(), cursor.written
     condstore, qresync = False, None
@@ -33,7 +33,10 @@ def select(tag: bytes, cursor: Cursor, *, read_only: bool) -> Command:
 
 
 def _qresync(cursor: Cursor) -> mailbox_commands.QResync:
-    """RFC 7162 §7: "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"; clients send modseq 0."""
+    """Parse the QRESYNC parameter (RFC 7162 §7).
+
+    "(" uidvalidity SP mod-sequence-value [SP known-uids] [SP seq-match-data] ")"; clients send modseq 0.
+    """
     if not cursor.take(b"("):
         raise Fault(b"Syntax error: list expected")
     uidvalidity = cursor.number(at_least=1)
@@ -56,7 +59,7 @@ def _qresync(cursor: Cursor) -> mailbox_commands.QResync:
 
 
 def create(tag: bytes, cursor: Cursor) -> Command:
-    """RFC 9051 §6.3.4; USE (...) of RFC 6154 §3."""
+    """Parse CREATE (RFC 9051 §6.3.4), with USE (...) of RFC 6154 §3."""
     cursor.space()
     mailbox, written = cursor.mailbox(), cursor.written
     use: list[str] = []
@@ -71,7 +74,7 @@ def create(tag: bytes, cursor: Cursor) -> Command:
 
 
 def delete(tag: bytes, cursor: Cursor) -> Command:
-    """RFC 9051 §6.3.5."""
+    """Parse DELETE (RFC 9051 §6.3.5)."""
     cursor.space()
     mailbox = cursor.mailbox()
     cursor.end()
@@ -79,7 +82,7 @@ def delete(tag: bytes, cursor: Cursor) -> Command:
 
 
 def on_mailbox(kind: Callable[[bytes, str], Command], tag: bytes, cursor: Cursor) -> Command:
-    """A command whose one argument is a mailbox."""
+    """Parse a command whose only argument is a mailbox."""
     cursor.space()
     mailbox = cursor.mailbox()
     cursor.end()
@@ -87,7 +90,7 @@ def on_mailbox(kind: Callable[[bytes, str], Command], tag: bytes, cursor: Cursor
 
 
 def rename(tag: bytes, cursor: Cursor) -> Command:
-    """RFC 9051 §6.3.6."""
+    """Parse RENAME (RFC 9051 §6.3.6)."""
     cursor.space()
     mailbox, written = cursor.mailbox(), cursor.written
     cursor.space()
@@ -116,7 +119,10 @@ _STATUS_ITEMS = {
 
 
 def list_(tag: bytes, cursor: Cursor) -> Command:
-    """RFC 9051 §6.3.9, RFC 5258 §3 and §6, RFC 5819, 6154, 8440, 9590; options that are not known are BAD (RFC 5258 §3)."""
+    """Parse LIST (RFC 9051 §6.3.9, RFC 5258 §3 and §6, RFC 5819, 6154, 8440, 9590).
+
+    Unknown options are BAD (RFC 5258 §3).
+    """
     cursor.space()
     selection: set[str] = set()
     extended = cursor.at(b"(")
@@ -171,7 +177,7 @@ def _option(cursor: Cursor, known: set[bytes]) -> str:
 
 
 def listing(kind: Callable[[bytes, str, str], Command], tag: bytes, cursor: Cursor) -> Command:
-    """LSUB (RFC 3501 §6.3.9) and XLIST: a reference and one pattern."""
+    """Parse LSUB (RFC 3501 §6.3.9) and XLIST: a reference and one pattern."""
     cursor.space()
     reference = cursor.reference()
     cursor.space()
@@ -181,7 +187,7 @@ def listing(kind: Callable[[bytes, str, str], Command], tag: bytes, cursor: Curs
 
 
 def status(tag: bytes, cursor: Cursor) -> Command:
-    """RFC 9051 §6.3.11."""
+    """Parse STATUS (RFC 9051 §6.3.11)."""
     cursor.space()
     mailbox = cursor.mailbox()
     cursor.space()
@@ -198,7 +204,7 @@ def _status_items(cursor: Cursor) -> tuple[str, ...]:
 
 
 def get_quota(tag: bytes, cursor: Cursor) -> Command:
-    """RFC 9208 §4.1.1; the name of a root may be empty."""
+    """Parse GETQUOTA (RFC 9208 §4.1.1); the name of a root may be empty."""
     cursor.space()
     root = cursor.text()
     cursor.end()
@@ -206,7 +212,7 @@ def get_quota(tag: bytes, cursor: Cursor) -> Command:
 
 
 def set_quota(tag: bytes, cursor: Cursor) -> Command:
-    """RFC 9208 §4.1.3."""
+    """Parse SETQUOTA (RFC 9208 §4.1.3)."""
     cursor.space()
     root = cursor.text()
     cursor.space()

@@ -1,4 +1,4 @@
-"""The commands on mailboxes as values: opening, listing, making, their status and quota; as in `commands`.
+"""Mailbox commands as values: select, list, create, status, quota; like those of `commands`.
 
 Standards: RFC 9051 §6.3 and the extensions named at each class.
 """
@@ -12,14 +12,14 @@ from mic_mail.imap.parser.number_set import SequenceSet
 
 @dataclass(frozen=True, slots=True)
 class Namespace(Command):
-    """RFC 2342, RFC 9051 §6.3.10."""
+    """NAMESPACE (RFC 2342, RFC 9051 §6.3.10)."""
 
     verb: ClassVar[str] = "NAMESPACE"
 
 
 @dataclass(frozen=True, slots=True)
 class KnownMessages:
-    """The last argument of QRESYNC: these sequence numbers had these UIDs, position by position (RFC 7162 §3.2.5.2)."""
+    """The last argument of QRESYNC: sequence numbers and the UIDs that they had (RFC 7162 §3.2.5.2)."""
 
     numbers: SequenceSet
     uids: SequenceSet
@@ -27,7 +27,7 @@ class KnownMessages:
 
 @dataclass(frozen=True, slots=True)
 class QResync:
-    """What a client knew when it last looked (RFC 7162 §3.2.5)."""
+    """The client's last known state of a mailbox (RFC 7162 §3.2.5)."""
 
     uidvalidity: int
     modseq: int
@@ -37,7 +37,10 @@ class QResync:
 
 @dataclass(frozen=True, slots=True)
 class Select(Command):
-    """SELECT and EXAMINE (`read_only`), RFC 9051 §6.3.2-3; CONDSTORE and QRESYNC parameters, RFC 7162 §3.1.8, §3.2.5."""
+    """SELECT and EXAMINE (`read_only`), RFC 9051 §6.3.2-3.
+
+    CONDSTORE and QRESYNC parameters: RFC 7162 §3.1.8, §3.2.5.
+    """
 
     verb: ClassVar[str] = "SELECT"
     mailbox: str
@@ -45,7 +48,7 @@ class Select(Command):
     condstore: bool = False
     qresync: QResync | None = None
     written: str = ""
-    """The name as the client wrote it, where we write it otherwise (RFC 9051 §6.3.9.7, OLDNAME)."""
+    """The name as the client wrote it, where the server's spelling differs (RFC 9051 §6.3.9.7, OLDNAME)."""
 
     @property
     def name(self) -> str:
@@ -58,9 +61,9 @@ class Select(Command):
 
 @dataclass(frozen=True, slots=True)
 class Create(Command):
-    """RFC 9051 §6.3.4; `use` holds special-use attributes such as `\\Sent` (CREATE-SPECIAL-USE, RFC 6154 §3).
+    """CREATE (RFC 9051 §6.3.4); `use` holds special-use attributes such as `\\Sent` (RFC 6154 §3).
 
-    A hierarchy separator at the end of the name is kept: the client says that it will create names below it.
+    A hierarchy separator at the end of the name is retained: the client announces that it will create names below it.
     """
 
     verb: ClassVar[str] = "CREATE"
@@ -71,7 +74,7 @@ class Create(Command):
 
 @dataclass(frozen=True, slots=True)
 class Delete(Command):
-    """RFC 9051 §6.3.5."""
+    """DELETE (RFC 9051 §6.3.5)."""
 
     verb: ClassVar[str] = "DELETE"
     mailbox: str
@@ -80,18 +83,18 @@ class Delete(Command):
 
 @dataclass(frozen=True, slots=True)
 class Rename(Command):
-    """RFC 9051 §6.3.6."""
+    """RENAME (RFC 9051 §6.3.6)."""
 
     verb: ClassVar[str] = "RENAME"
     mailbox: str
     new_name: str
     written: str = ""
-    """The old name as the client wrote it, where we write it or the new one otherwise."""
+    """The old name as the client wrote it, where the server's spelling of it or of the new one differs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribe(Command):
-    """RFC 9051 §6.3.7."""
+    """SUBSCRIBE (RFC 9051 §6.3.7)."""
 
     verb: ClassVar[str] = "SUBSCRIBE"
     mailbox: str
@@ -99,7 +102,7 @@ class Subscribe(Command):
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe(Command):
-    """RFC 9051 §6.3.8."""
+    """UNSUBSCRIBE (RFC 9051 §6.3.8)."""
 
     verb: ClassVar[str] = "UNSUBSCRIBE"
     mailbox: str
@@ -107,9 +110,11 @@ class Unsubscribe(Command):
 
 @dataclass(frozen=True, slots=True)
 class List(Command):
-    """LIST, RFC 9051 §6.3.9, RFC 5258, with STATUS (RFC 5819), SPECIAL-USE (RFC 6154), MYRIGHTS (RFC 8440) in capitals.
+    """LIST (RFC 9051 §6.3.9, RFC 5258); options are in capitals.
 
-    `extended` tells whether the client used the extended form: only the basic form has the special case of an empty pattern.
+    With STATUS (RFC 5819), SPECIAL-USE (RFC 6154), MYRIGHTS (RFC 8440). `extended`: the client used the extended form; only
+    the basic
+    form has the special case of an empty pattern.
     """
 
     verb: ClassVar[str] = "LIST"
@@ -120,12 +125,12 @@ class List(Command):
     status: tuple[str, ...] = ()
     extended: bool = False
     metadata: tuple[str, ...] = ()
-    """Entries whose values are to follow each mailbox (RFC 9590 §3)."""
+    """Entries whose values follow each mailbox (RFC 9590 §3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lsub(Command):
-    """RFC 3501 §6.3.9."""
+    """LSUB (RFC 3501 §6.3.9)."""
 
     verb: ClassVar[str] = "LSUB"
     reference: str
@@ -134,7 +139,7 @@ class Lsub(Command):
 
 @dataclass(frozen=True, slots=True)
 class Xlist(Command):
-    """What came before SPECIAL-USE; Outlook 2013 and 2016 find their folders with it."""
+    """XLIST, the predecessor of SPECIAL-USE, by which Outlook 2013 and 2016 find their folders."""
 
     verb: ClassVar[str] = "XLIST"
     reference: str
@@ -143,8 +148,11 @@ class Xlist(Command):
 
 @dataclass(frozen=True, slots=True)
 class Status(Command):
-    """RFC 9051 §6.3.11; items in capitals, each once: MESSAGES, RECENT, UIDNEXT, UIDVALIDITY, UNSEEN, DELETED, SIZE (RFC 8438),
-    HIGHESTMODSEQ (RFC 7162), MAILBOXID (RFC 8474), APPENDLIMIT (RFC 7889), DELETED-STORAGE (RFC 9208)."""
+    """STATUS (RFC 9051 §6.3.11); items in capitals, each once.
+
+    MESSAGES, RECENT, UIDNEXT, UIDVALIDITY, UNSEEN, DELETED, SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162), MAILBOXID (RFC 8474),
+    APPENDLIMIT (RFC 7889), DELETED-STORAGE (RFC 9208).
+    """
 
     verb: ClassVar[str] = "STATUS"
     mailbox: str
@@ -153,7 +161,7 @@ class Status(Command):
 
 @dataclass(frozen=True, slots=True)
 class GetQuota(Command):
-    """RFC 9208 §4.1.1."""
+    """GETQUOTA (RFC 9208 §4.1.1)."""
 
     verb: ClassVar[str] = "GETQUOTA"
     root: str
@@ -161,7 +169,7 @@ class GetQuota(Command):
 
 @dataclass(frozen=True, slots=True)
 class GetQuotaRoot(Command):
-    """RFC 9208 §4.1.2."""
+    """GETQUOTAROOT (RFC 9208 §4.1.2)."""
 
     verb: ClassVar[str] = "GETQUOTAROOT"
     mailbox: str
@@ -169,7 +177,7 @@ class GetQuotaRoot(Command):
 
 @dataclass(frozen=True, slots=True)
 class SetQuota(Command):
-    """RFC 9208 §4.1.3; resource names in capitals."""
+    """SETQUOTA (RFC 9208 §4.1.3); resource names in capitals."""
 
     verb: ClassVar[str] = "SETQUOTA"
     root: str

@@ -1,7 +1,7 @@
-"""GETMETADATA and SETMETADATA (RFC 5464): their values, and how they are read from octets.
+"""GETMETADATA and SETMETADATA (RFC 5464): their values and their parser.
 
-The mailbox "" is the server. Names of entries are kept as the client wrote them; one that RFC 5464 §3.2 does not allow is BAD.
-Tolerated, since examples of RFC 5464 §4 have it so: the options behind the mailbox, and several entries without parentheses.
+The mailbox "" is the server. Entry names are as the client wrote them; one that RFC 5464 §3.2 does not allow is BAD.
+Tolerated, since examples of RFC 5464 §4 have it: options behind the mailbox, and several entries without parentheses.
 """
 
 import re
@@ -12,19 +12,22 @@ from mic_mail.imap.parser.commands import Command
 from mic_mail.imap.parser.lexer import Cursor, Fault
 
 MAX_ENTRIES = 100
-"""Of one command: each may be answered for every mailbox of a LIST."""
+"""Most entries of one command: each may be answered for every mailbox of a LIST."""
 MAX_NAME_OCTETS = 255
 
 _NAME = re.compile(rb"/(?i:shared|private)(?:/[^\x00-\x1f/%*\x7f-\xff]++)*+")
 _OPTIONS = re.compile(rb"\( *+[A-Za-z]")
-"""An option begins with a letter, an entry with a slash, quoted or not."""
+"""The beginning of an option list: options begin with a letter, entries with a slash, quoted or not."""
 _LITERAL8 = re.compile(rb"~\{([0-9]{1,19})\+?\}\r?\n")
 _DEPTHS: dict[bytes, int | None] = {b"0": 0, b"1": 1, b"INFINITY": None}
 
 
 @dataclass(frozen=True, slots=True)
 class GetMetadata(Command):
-    """RFC 5464 §4.2. `depth` is 0, 1 or None for all levels below; `max_octets` is MAXSIZE."""
+    """GETMETADATA (RFC 5464 §4.2).
+
+    `depth` is 0, 1 or None for all levels below; `max_octets` is MAXSIZE.
+    """
 
     verb: ClassVar[str] = "GETMETADATA"
     mailbox: str
@@ -35,7 +38,7 @@ class GetMetadata(Command):
 
 @dataclass(frozen=True, slots=True)
 class SetMetadata(Command):
-    """RFC 5464 §4.3. The value None removes."""
+    """SETMETADATA (RFC 5464 §4.3); the value None removes an entry."""
 
     verb: ClassVar[str] = "SETMETADATA"
     mailbox: str
@@ -43,7 +46,7 @@ class SetMetadata(Command):
 
 
 def get_metadata(tag: bytes, cursor: Cursor) -> Command:
-    """`getmetadata` of RFC 5464 §5."""
+    """Parse `getmetadata` of RFC 5464 §5."""
     cursor.space()
     depth: int | None = 0
     max_octets: int | None = None
@@ -80,7 +83,10 @@ def _options(cursor: Cursor) -> tuple[int | None, int | None]:
 
 
 def entries(cursor: Cursor, *, below: bool = False) -> tuple[str, ...]:
-    """One entry or a list of them, each once. `below`: what lies below them is asked for too, so they may be roots."""
+    """Parse one entry or a list of them, each once.
+
+    `below`: the entries below them are requested too, so they may be roots.
+    """
     names: dict[str, str] = {}
     if cursor.at(b"("):
         for _ in cursor.listed():
@@ -102,7 +108,7 @@ def _add(names: dict[str, str], name: str) -> None:
 
 
 def _entry(cursor: Cursor, *, below: bool = False) -> str:
-    """RFC 5464 §3.2: at least two components, four below a vendor."""
+    """Parse an entry name: at least two components, four below a vendor (RFC 5464 §3.2)."""
     name = cursor.astring()
     if _NAME.fullmatch(name) is None or len(name) > MAX_NAME_OCTETS:
         raise Fault(b"Invalid entry name")
@@ -113,7 +119,7 @@ def _entry(cursor: Cursor, *, below: bool = False) -> str:
 
 
 def set_metadata(tag: bytes, cursor: Cursor) -> Command:
-    """`setmetadata` of RFC 5464 §5."""
+    """Parse `setmetadata` of RFC 5464 §5."""
     cursor.space()
     mailbox = cursor.reference()
     cursor.space()
@@ -131,7 +137,7 @@ def set_metadata(tag: bytes, cursor: Cursor) -> Command:
 
 
 def _value(cursor: Cursor) -> bytes | None:
-    """nstring / literal8, which may hold NUL."""
+    """Parse an nstring or a literal8, which may hold NUL."""
     literal = _LITERAL8.match(cursor.data, cursor.position)
     if literal is None:
         return cursor.nstring()

@@ -1,7 +1,8 @@
-"""From octets to a NOTIFY value (RFC 5465 §8). Called by the table in `syntax`.
+"""Parses NOTIFY (RFC 5465 §8); called by `command_table`.
 
-Events that are not supported are refused with NO and the list of those that are (§3.1), whatever else the group says.
-The parentheses around a group's events, which the ABNF has and the examples of §3.1 have not, may be missing.
+Unsupported events are refused with NO and the list of supported ones (§3.1), whatever else the group contains. The
+parentheses
+around a group's events, which the ABNF has but the examples of §3.1 lack, are optional.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ EVENTS: dict[bytes, Events] = {
     b"MailboxMetadataChange": Events.METADATA,
     b"ServerMetadataChange": Events.SERVER_METADATA,
 }
-"""Every event that is supported, as BADEVENT lists them. AnnotationChange is not: it needs ANNOTATE (RFC 5257)."""
+"""The supported events, as BADEVENT lists them. AnnotationChange needs ANNOTATE (RFC 5257)."""
 
 _BY_NAME = {name.upper(): (name, event) for name, event in EVENTS.items()}
 _OF_MESSAGES = {b"MessageNew", b"MessageExpunge", b"FlagChange"}
@@ -29,7 +30,7 @@ _BADEVENT = b"BADEVENT (" + b" ".join(EVENTS) + b")"
 
 
 def notify(tag: bytes, cursor: Cursor) -> Command:
-    """NOTIFY SET [STATUS] (mailboxes events)... and NOTIFY NONE."""
+    """Parse NOTIFY SET [STATUS] (mailboxes events)... and NOTIFY NONE."""
     cursor.space()
     word = cursor.word()
     if word == b"NONE":
@@ -54,7 +55,7 @@ def notify(tag: bytes, cursor: Cursor) -> Command:
 
 @dataclass(slots=True)
 class _Groups:
-    """The groups read so far."""
+    """The groups parsed so far."""
 
     selected: Events | None = None
     delayed: bool = False
@@ -76,7 +77,7 @@ class _Groups:
         )
 
     def read(self, cursor: Cursor) -> None:
-        """One group: which mailboxes, which events."""
+        """Parse one group: its mailboxes and its events."""
         if not cursor.take(b"("):
             raise Fault(b"Syntax error: event group expected")
         cursor.skip_spaces()
@@ -93,7 +94,7 @@ class _Groups:
                 known[name] = known.get(name, Events.NOTHING) | events
         elif kind == b"SUBSCRIBED":
             self.subscribed |= _events(cursor, selected=False)[0]
-        elif kind in {b"PERSONAL", b"INBOXES"}:  # filters may deliver anywhere, so one is as the other (RFC 5465 §6.3)
+        elif kind in {b"PERSONAL", b"INBOXES"}:  # filters may deliver anywhere, so both mean the same (RFC 5465 §6.3)
             self.personal |= _events(cursor, selected=False)[0]
         else:
             raise Fault(b"Unknown mailbox filter")
@@ -109,7 +110,7 @@ class _Groups:
 
 
 def _names(cursor: Cursor) -> list[str]:
-    """One mailbox or a list of them; wildcards are letters like others (RFC 5465 §6.6)."""
+    """Parse one mailbox or a list of them; wildcards are ordinary characters (RFC 5465 §6.6)."""
     if not cursor.at(b"("):
         return [cursor.mailbox()]
     names = [cursor.mailbox() for _ in cursor.listed()]
@@ -119,7 +120,7 @@ def _names(cursor: Cursor) -> list[str]:
 
 
 def _events(cursor: Cursor, *, selected: bool) -> tuple[Events, tuple[FetchItem, ...]]:
-    """The events of a group, and what is fetched of new messages."""
+    """Parse the events of a group, and the items to fetch of new messages."""
     named: set[bytes] = set()
     items: tuple[FetchItem, ...] = ()
     if cursor.at(b"("):
@@ -140,7 +141,7 @@ def _events(cursor: Cursor, *, selected: bool) -> tuple[Events, tuple[FetchItem,
         if name not in EVENTS:
             raise Fault(b"Event not supported", _BADEVENT, b"NO")
         events |= EVENTS[name]
-    # RFC 5465 §5: the one with the other, and flags only with both.
+    # RFC 5465 §5: each needs the other, and FlagChange needs both.
     if (named & _OF_MESSAGES) and not {b"MessageNew", b"MessageExpunge"} <= named:
         raise Fault(b"MessageNew and MessageExpunge go together, FlagChange with both")
     if selected and not named <= _OF_MESSAGES:
@@ -149,7 +150,10 @@ def _events(cursor: Cursor, *, selected: bool) -> tuple[Events, tuple[FetchItem,
 
 
 def _event(cursor: Cursor, named: set[bytes], *, selected: bool) -> tuple[FetchItem, ...]:
-    """One event, added to `named` in our spelling; what is to be fetched if it is a MessageNew that says so."""
+    """Parse one event and add it to `named` in the server's spelling.
+
+    Return the fetch items of MessageNew.
+    """
     word = cursor.word()
     name = _BY_NAME[word][0] if word in _BY_NAME else word
     named.add(name)

@@ -1,7 +1,8 @@
-"""NOTIFY as a value (RFC 5465): what a client wants to hear of without asking, compiled from its event groups.
+"""NOTIFY as a value (RFC 5465): the watched events, compiled from the event groups.
 
-Several groups may speak of one mailbox (§6): what they name adds up, so `NONE` adds nothing. SELECTED is apart from all others:
-it alone decides about the messages of the selected mailbox, and names and subscriptions are never its affair (§3.1).
+Several groups may name one mailbox (§6): their events add up, so `NONE` adds nothing. SELECTED is apart from all others: only
+it
+decides about the messages of the selected mailbox, and it never covers names and subscriptions (§3.1).
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from mic_mail.storage.types import DELIMITER
 
 
 class Events(Flag):
-    """What can be told. MessageNew and MessageExpunge are one: they MUST be asked for together (RFC 5465 §5)."""
+    """Watched events; MessageNew and MessageExpunge are one: they MUST go together (RFC 5465 §5)."""
 
     NOTHING = 0
     MESSAGES = auto()
@@ -28,13 +29,13 @@ class Events(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What a NOTIFY SET asks for; without arguments it is NOTIFY NONE."""
+    """The events of a NOTIFY SET; without arguments, NOTIFY NONE."""
 
     selected: Events = Events.NOTHING
     delayed: bool = False
     """SELECTED-DELAYED: EXPUNGE waits for a command that allows it (§6.1.2)."""
     items: tuple[FetchItem, ...] = ()
-    """What is fetched of each new message of the selected mailbox."""
+    """Items to fetch of each new message of the selected mailbox."""
     personal: Events = Events.NOTHING
     subscribed: Events = Events.NOTHING
     mailboxes: Mapping[str, Events] = field(default_factory=dict)
@@ -42,7 +43,7 @@ class Watch:
 
     @property
     def all_others(self) -> Events:
-        """Everything that is asked for of any mailbox but the selected one."""
+        """All events that are watched in any mailbox but the selected one."""
         events = self.personal | self.subscribed
         for named in (self.mailboxes, self.subtrees):
             for more in set(named.values()):
@@ -50,7 +51,7 @@ class Watch:
         return events
 
     def of(self, name: str, *, subscribed: bool, personal: bool = True) -> Events:
-        """What is asked for of the mailbox of this name, however many groups there are; `personal`: it is one of the own."""
+        """Return the events watched in a mailbox, over all groups; `personal`: it is one of the own."""
         events = (self.personal if personal else Events.NOTHING) | self.mailboxes.get(name, Events.NOTHING)
         if subscribed:
             events |= self.subscribed
@@ -64,7 +65,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Notify(Command):
-    """RFC 5465 §3.1. With `status` the state of each other mailbox is told before the answer."""
+    """NOTIFY (RFC 5465 §3.1); with `status` the STATUS of each other mailbox precedes the tagged line."""
 
     verb: ClassVar[str] = "NOTIFY"
     watch: Watch

@@ -1,11 +1,12 @@
-"""Sets of message numbers: sequence numbers or UIDs, as clients write them and as answers list them.
+"""Sets of sequence numbers or UIDs, as clients write them and as responses list them.
 
 In: the octets of a `sequence-set` (RFC 9051 §9), or ascending numbers. Out: a `SequenceSet` of ascending, disjoint ranges;
-positions in an ascending UID array; compact octets such as `1:3,7`. Work is bound by the number of *ranges* and of *existing*
-messages, never by the numbers that a client names: `1:4294967295` costs as much as `1`. Pure; raises `SequenceError` only.
+positions in an ascending UID array; compact octets such as `1:3,7`. Work is bounded by the number of *ranges* and of
+*existing*
+messages, never by the numbers that a client names: `1:4294967295` costs as much as `1`. Pure; raises only `SequenceError`.
 
     wire         1,3:5,9:*     -> ranges ((1, 1), (3, 5), (9, STAR))
-    resolve      UIDs 2,4,7    -> positions [1, 2) and [2, 3): `9:*` reaches back to the last message (RFC 9051 §9, seq-range)
+    resolve      UIDs 2,4,7    -> positions [1, 2) and [2, 3): `9:*` includes the last message (RFC 9051 §9, seq-range)
 """
 
 import re
@@ -21,7 +22,7 @@ MAX_NUMBER = 0xFFFF_FFFF
 """The largest number that a client may name (nz-number is an unsigned 32-bit integer)."""
 
 STAR = 1 << 40
-"""Stands for `*` in a range: above every number that ten digits can name, so that none is mistaken for it."""
+"""The value of `*` in a range: above every number of ten digits, so that none is mistaken for it."""
 
 _SHAPE = re.compile(
     rb"(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?(?:,(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?)*+"
@@ -29,29 +30,32 @@ _SHAPE = re.compile(
 
 
 class SequenceError(ValueError):
-    """The octets are no sequence set."""
+    """The octets are not a sequence set."""
 
 
 class NoSuchNumber(ValueError):
-    """A command names a sequence number that is not there: BAD (RFC 9051 §9, seq-number)."""
+    """A command names a sequence number that does not exist: BAD (RFC 9051 §9, seq-number)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceSet:
-    """What a client asked for. `saved` is `$`, the result of the last SEARCH RETURN (SAVE) (RFC 5182); it has no ranges."""
+    """A set of numbers as a client wrote it.
+
+    `saved` is `$`, the result of the last SEARCH RETURN (SAVE) (RFC 5182); it has no ranges.
+    """
 
     ranges: Ranges
     highest: int = 0
-    """The largest number that the client wrote as digits, to check sequence numbers against the count of messages."""
+    """The largest number written as digits, to compare sequence numbers with the count of messages."""
     saved: bool = False
 
     @property
     def has_star(self) -> bool:
-        """Whether `*` occurs; some arguments do not allow it (RFC 7162 §7, known-uids)."""
+        """True if `*` occurs; some arguments do not allow it (RFC 7162 §7, known-uids)."""
         return bool(self.ranges) and self.ranges[-1][1] == STAR
 
     def positions_of_uids(self, uids: Sequence[int]) -> list[range]:
-        """Where the messages of this UID set stand in `uids` (ascending); UIDs that do not exist are passed over silently."""
+        """Return the positions of this UID set in `uids` (ascending); UIDs that do not exist are ignored."""
         if not uids:
             return []
         found: list[range] = []
@@ -63,22 +67,25 @@ class SequenceSet:
         return found
 
     def positions_of_numbers(self, count: int) -> list[range] | None:
-        """Where the messages of this set of sequence numbers stand among `count`; None if it names one that is not there.
+        """Return the positions of these sequence numbers among `count` messages; None if one does not exist.
 
-        RFC 9051 §9 (seq-number): a number beyond the mailbox is to be answered BAD, also `*` in an empty mailbox.
+        RFC 9051 §9 (seq-number): a number beyond the mailbox is BAD, also `*` in an empty mailbox.
         """
         if count == 0 or self.highest > count:
             return None
         return self.positions_within(count)
 
     def positions_within(self, count: int) -> list[range]:
-        """As `positions_of_numbers`, but numbers beyond the mailbox name nothing: so SEARCH takes them, as in Dovecot."""
+        """Return the positions of the sequence numbers that exist; SEARCH ignores others, as in Dovecot."""
         if count == 0:
             return []
         return [range(low - 1, min(high, count)) for low, high in self.bounded(count) if low <= count]
 
     def bounded(self, largest: int) -> Ranges:
-        """The ranges with `*` replaced by `largest`; an `n:*` that begins beyond it is `largest:n` (RFC 9051 §9, seq-range)."""
+        """Return the ranges with `*` replaced by `largest`.
+
+        An `n:*` that begins beyond it is `largest:n` (RFC 9051 §9, seq-range).
+        """
         if not self.has_star:
             return self.ranges
         low, _ = self.ranges[-1]
@@ -87,7 +94,7 @@ class SequenceSet:
         return merged([*self.ranges[:-1], (min(low, largest), max(low, largest) if low <= MAX_NUMBER else largest)])
 
     def contains(self, number: int, largest: int) -> bool:
-        """Whether the message `number` belongs to the set in a mailbox whose largest number is `largest`."""
+        """Return whether the set holds `number` in a mailbox whose largest number is `largest`."""
         return _holds(self.bounded(largest), number)
 
 
@@ -95,14 +102,14 @@ class SequenceSet:
 class Partial:
     """A range of results: `1:100` the first ones, `-1:-100` the last (RFC 5267 §4.4, RFC 9394 §3.1).
 
-    It is told as it was asked for, but `500:400` as the `400:500` that it is the same as, which is what clients compare.
+    It is written as requested, except that `500:400` becomes the equal `400:500`, since clients compare it.
     """
 
     first: int
     second: int
 
     def within(self, count: int) -> slice:
-        """Where these lie among `count` results; what does not exist is left out."""
+        """Return the slice of these among `count` results; results that do not exist are left out."""
         low, high = sorted((abs(self.first), abs(self.second)))
         return slice(low - 1, high) if self.first > 0 else slice(max(0, count - high), max(0, count - low + 1))
 
@@ -115,8 +122,8 @@ SAVED_RESULT = SequenceSet((), saved=True)
 
 
 def parse_set(text: bytes) -> SequenceSet:
-    """The set that a client wrote; `$` gives SAVED_RESULT."""
-    if text.isdigit() and len(text) < 10 and text[0] != 48:  # one number is what most commands carry
+    """Parse a set that a client wrote; `$` gives SAVED_RESULT."""
+    if text.isdigit() and len(text) < 10 and text[0] != 48:  # most commands carry a single number
         number = int(text)
         return SequenceSet(((number, number),), number)
     if text == b"$":
@@ -139,7 +146,7 @@ def parse_set(text: bytes) -> SequenceSet:
 
 
 def merged(pairs: Iterable[tuple[int, int]]) -> Ranges:
-    """The pairs in ascending order, with those that overlap or touch made one."""
+    """Return the pairs in ascending order, with overlapping and adjacent ones merged."""
     ordered = sorted(pairs)
     if len(ordered) < 2:
         return tuple(ordered)
@@ -156,7 +163,7 @@ def merged(pairs: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def ranges_of(numbers: Iterable[int]) -> Ranges:
-    """The ranges that hold exactly `numbers`, as they follow each other."""
+    """Return the ranges that hold exactly `numbers`, in their order."""
     result: list[tuple[int, int]] = []
     low = high = -1
     for number in numbers:
@@ -172,12 +179,15 @@ def ranges_of(numbers: Iterable[int]) -> Ranges:
 
 
 def format_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
-    """The octets of a sequence set: `1:3,7,9:*`; empty for no ranges, which no answer may carry."""
+    """Return the octets of a sequence set: `1:3,7,9:*`; empty for no ranges, which no response may carry."""
     return ",".join([_end(low) if low == high else f"{_end(low)}:{_end(high)}" for low, high in ranges]).encode()
 
 
 def format_set(numbers: Sequence[int]) -> bytes:
-    """The compact octets of ascending numbers, each once; a gapless run, the common answer, is seen without a walk."""
+    """Return the compact octets of ascending, distinct numbers.
+
+    A gapless run, the common case, is recognised without iteration.
+    """
     if not numbers:
         return b""
     first, last = numbers[0], numbers[-1]
@@ -187,12 +197,12 @@ def format_set(numbers: Sequence[int]) -> bytes:
 
 
 def format_in_order(numbers: Iterable[int]) -> bytes:
-    """The octets of numbers in any order, which stays; what counts up by one is a range (RFC 5267 §3.2)."""
+    """Return the octets of numbers in their order; runs that count up by one are ranges (RFC 5267 §3.2)."""
     return format_ranges(ranges_of(numbers))
 
 
 def intersection(one: Ranges, other: Ranges) -> Ranges:
-    """What both hold, in one walk along both."""
+    """Return the numbers that both hold, in one pass over both."""
     result: list[tuple[int, int]] = []
     i = j = 0
     while i < len(one) and j < len(other):
@@ -207,7 +217,10 @@ def intersection(one: Ranges, other: Ranges) -> Ranges:
 
 
 def missing(ranges: Ranges, existing: Sequence[int]) -> Ranges:
-    """The numbers of `ranges` (no `*`) that `existing` (ascending) lacks, as ranges: what VANISHED names (RFC 7162 §3.2.10)."""
+    """Return the numbers of `ranges` (no `*`) that `existing` (ascending) lacks, as ranges.
+
+    VANISHED names these (RFC 7162 §3.2.10).
+    """
     gaps: list[tuple[int, int]] = []
     for low, high in ranges:
         here = existing[bisect_left(existing, low) : bisect_right(existing, high)]

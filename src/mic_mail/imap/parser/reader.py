@@ -1,24 +1,25 @@
-"""The reader: from octets as they arrive to commands, one at a time. Sans-IO; the same code is run, tested and fuzzed.
+"""The reader: from octets as they arrive to commands, one at a time. Sans-IO.
 
-In: `feed(octets)`. Out: `next()`, one event per call:
+The same code runs in production, tests and fuzzing. In: `feed(octets)`. Out: `next()`, one event per call:
 
-    NEED_INPUT         nothing more to say until `feed`
+    NEED_INPUT         no event until the next `feed`
     commands.Command   a whole command, its arguments decoded
-    LongCommand        one that takes long to decode: `read()` gives the command, or the BadLine, in whatever thread
-    LiteralRequested   the client waits for `+ ` before it sends an argument; write it and call `next` again
-    Line               the one line that `expect_line` asked for: an answer of SASL, or DONE
-    AppendMessage      a message is announced: answer with `accept()` or `refuse(...)` before the next `next`
+    LongCommand        one that takes long to decode: `read()` returns the command, or the BadLine, in any thread
+    LiteralRequested   the client waits for `+ ` before it sends an argument; send it and call `next` again
+    Line               the one line that `expect_line` asked for: a SASL response, or DONE
+    AppendMessage      a message is announced: call `accept()` or `refuse(...)` before the next `next`
     AppendChunk        octets of the accepted message, as they come; their sum is exactly the announced size
-    BadLine            what cannot be taken, with its answer; `fatal` means BYE and close
+    BadLine            an unacceptable line, with the response to it; `fatal` means BYE and close
 
-A command is collected up to `Limits.command_octets`, literals included; more is never kept: it is passed over to its end, as
-RFC 7888 §4 wants for literals that nobody waits for, and then answered. Messages of an APPEND or a REPLACE are handed on, never
+A command is collected up to `Limits.command_octets`, literals included. A longer one is never kept: it is skipped to its end,
+as
+RFC 7888 §4 requires for non-synchronising literals, and then answered. Messages of an APPEND or a REPLACE are passed on,
+never
 collected.
-Every octet is looked at once by the search for line ends and once by the parser: time is linear, however the input is cut.
+Every octet is read once by the search for line ends and once by the parser: time is linear, however the input is split.
 
-Line ends are CRLF; a bare LF counts as one, as in Dovecot: nothing is relayed from here, so there is nobody to smuggle past,
-and what people type by hand works. CR anywhere else is a syntax error. Empty lines are passed over: old clients send one
-after a literal.
+Line ends are CRLF. A bare LF is accepted, as in Dovecot: nothing is relayed from here, so smuggling is no risk, and commands
+typed by hand work. CR anywhere else is a syntax error. Empty lines are skipped: old clients send one after a literal.
 
 Standards: RFC 9051 §2.2, §4.3, §6.3.12, §9; RFC 3502 (MULTIAPPEND); RFC 7888 (LITERAL+).
 """
@@ -34,40 +35,52 @@ from mic_mail.imap.parser.number_set import SequenceSet
 from mic_mail.storage.types import MAX_ANNOTATION_OCTETS
 
 _LITERAL_AT_END = re.compile(rb"~?\{([0-9]{1,19})(\+?)\}\Z")
-_BLANK_LINES = re.compile(rb"(?:\r?\n)*+")  # some programs send one behind a literal; 160,000 are passed over in 5 ms
+_BLANK_LINES = re.compile(rb"(?:\r?\n)*+")  # some programs send one behind a literal; 160,000 are skipped in 5 ms
 _LITERAL_MAX = 24  # octets of the longest announcement
 _COMPACT_ABOVE = 64 * 1024
 _CHUNK_OCTETS = 256 * 1024
 _NOT_YET, _TOO_LONG = -1, -2
-_SKIPPED_AT_LEAST = 256  # what a literal counts that is passed over: one of no octets costs what others do
+_SKIPPED_AT_LEAST = 256  # octets counted per skipped literal: an empty one costs as much as others
 _WITH_MESSAGES = (b"APPEND", b"REPLACE")
 _LONG_OCTETS = 8 * 1024  # 64 KiB of SEARCH or of ASCII names take 30 ms, of names in modified UTF-7 90 ms
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a connection may cost. `skip_octets` of a refused command are read past; beyond that the connection is closed."""
+    """The costs that a connection may cause.
+
+    `skip_octets` of a refused command are skipped; beyond that the connection is closed.
+    """
 
     command_octets: int
-    """Of one command, literals included."""
+    """Octets of one command, literals included."""
     literal_octets: int
-    """Of one literal that is an argument."""
+    """Octets of one literal that is an argument."""
     skip_octets: int
     patient: bool
-    """False: a command beyond its limit ends the connection, True: it is answered and the next one is read."""
+    """False: a command beyond its limit ends the connection.
+
+    True: it is answered and the next one is read.
+    """
     literals: int = 1_000
-    """In one command."""
+    """Literals in one command."""
     stranger: bool = False
-    """Only commands that need no sign-in are read."""
+    """True for an unauthenticated client: only commands that need no sign-in are parsed."""
 
     @classmethod
     def before_sign_in(cls) -> "Limits":
-        """A stranger: names and passwords, and an ID of at most 30 pairs of 30 and 1,024 octets (RFC 2971 §3.3)."""
+        """Return the limits before sign-in.
+
+        They allow names and passwords, and an ID of at most 30 pairs of 30 and 1,024 octets (RFC 2971 §3.3).
+        """
         return cls(36 * 1024, literal_octets=8 * 1024, skip_octets=16 * 1024, patient=False, literals=64, stranger=True)
 
     @classmethod
     def signed_in(cls, command_octets: int = 64 * 1024) -> "Limits":
-        """64 KiB as in Dovecot (imap_max_line_length): clients write sets of some thousand UIDs in one line."""
+        """Return the limits after sign-in.
+
+        64 KiB as in Dovecot (imap_max_line_length): clients write sets of some thousand UIDs in one line.
+        """
         return cls(command_octets, command_octets, skip_octets=256 * 1024 * 1024, patient=True)
 
 
@@ -76,7 +89,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class NeedInput:
-    """Feed more."""
+    """No event until more octets are fed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +102,17 @@ class LiteralRequested:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that is no command, without its line end."""
+    """A line that is not a command, without its line end."""
 
     data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class AppendMessage:
-    """A message literal is announced; with `sync` the client waits for `+ `. `index` counts within one APPEND, from 0."""
+    """A message literal is announced; with `sync` the client waits for `+ `.
+
+    `index` counts the messages of one APPEND, from 0.
+    """
 
     tag: bytes
     mailbox: str
@@ -105,22 +121,25 @@ class AppendMessage:
     size: int
     sync: bool
     written: str = ""
-    """The name of the mailbox as the client wrote it, where we write it otherwise."""
+    """The mailbox name as the client wrote it, where the server's spelling differs."""
     replaces: SequenceSet | None = None
-    """REPLACE (RFC 8508): the one message that is to go."""
+    """The message to replace, for REPLACE (RFC 8508)."""
     by_uid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AppendChunk:
-    """Octets of the message that was accepted last."""
+    """Octets of the accepted message."""
 
     data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """The answer to what could not be taken: `tag status [code] text`. After `fatal` the reader is deaf."""
+    """The response to an unacceptable line, `tag status [code] text`.
+
+    After `fatal` the reader ignores input.
+    """
 
     tag: bytes
     text: bytes
@@ -131,13 +150,13 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class LongCommand:
-    """A whole command that was not looked at yet."""
+    """A whole command that is not parsed yet."""
 
     data: bytes = field(repr=False)
     utf8: bool
 
     def read(self) -> Command | BadLine:
-        """What it says; takes long, needs nothing but itself."""
+        """Parse it; this takes long and uses no other state."""
         return _parsed(self.data, utf8=self.utf8, stranger=False)
 
 
@@ -153,66 +172,69 @@ def _nothing_more() -> Event:
 
 
 class Reader:
-    """One connection's input. Set `limits` after sign-in and `utf8` after ENABLE; both count from the next command on."""
+    """The input of one connection.
+
+    Set `limits` after sign-in and `utf8` after ENABLE; both apply from the next command on.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.utf8 = False
         self.used = 0
-        """Octets that events were made of, since the connection began."""
+        """Octets consumed by events since the connection began."""
         self._buffer = bytearray()
-        self._start = 0  # where the command begins
-        self._line = 0  # where its present line begins: behind its last literal
-        self._scan = 0  # up to here there is no line end
-        self._literals = 0  # of the command so far
-        self._begun = b"*", b""  # the tag and the name of a command that has some
+        self._start = 0  # start of the command
+        self._line = 0  # start of its current line, behind its last literal
+        self._scan = 0  # there is no line end before this
+        self._literals = 0  # in the command so far
+        self._begun = b"*", b""  # tag and name of a command with literals
         self._step: Callable[[], Event | None] = self._read_command
-        self._refusal: BadLine | None = None  # what to answer when the rest of a refused command has been passed over
+        self._refusal: BadLine | None = None  # the response after the rest of a refused command is skipped
         self._skipped = 0
-        self._left = 0  # octets of a literal yet to come: of a message, or to be passed over
+        self._left = 0  # remaining octets of a literal: of a message, or to be skipped
         self._message: AppendMessage | None = None
 
     @property
     def buffered(self) -> int:
-        """Octets that no event has used yet."""
+        """Octets that no event has consumed yet."""
         return len(self._buffer) - self._start
 
     def feed(self, data: bytes) -> None:
-        """Take what arrived."""
+        """Add received octets."""
         if self._step != self._deaf:
             self._buffer += data
 
     def close(self) -> None:
-        """Nothing more comes: it leads to itself no longer, and is free with the last who knows it."""
+        """End the input, and break the reference cycle with the bound step method so that the reader is freed."""
         self._step = _nothing_more
         self._buffer = bytearray()
 
     def next(self) -> Event:
-        """The next event; never raises, whatever was fed."""
+        """Return the next event; never raises, whatever was fed."""
         while True:
             event = self._step()
             if event is not None:
                 return event
 
     def expect_line(self) -> None:
-        """The next line is no command: call this when `+ ` is sent for AUTHENTICATE or IDLE."""
+        """Read the next line as a `Line`; called when `+ ` is sent for AUTHENTICATE or IDLE."""
         self._step = self._read_line
 
     def accept(self) -> None:
-        """Take the announced message: its octets follow as AppendChunk."""
+        """Accept the announced message: its octets follow as AppendChunk."""
         self._step = self._read_message
 
     def refuse(self, status: bytes, text: bytes, code: bytes | None = None) -> None:
-        """Do not take the announced message; the BadLine comes from `next` once the client's octets are out of the way."""
+        """Refuse the announced message; `next` returns the BadLine once the client's octets are skipped."""
         assert self._message is not None
         self._turn_away(BadLine(self._message.tag, text, code, status), None if self._message.sync else self._message.size)
 
     def discard_input(self) -> None:
-        """Forget what is buffered: octets sent in clear behind STARTTLS must not be read as commands (RFC 9051 §6.2.1)."""
+        """Discard the buffer: clear text behind STARTTLS must not be read as commands (RFC 9051 §6.2.1)."""
         self.take_input()
 
     def take_input(self) -> bytes:
-        """Hand over what is buffered: behind COMPRESS it is compressed data (RFC 4978 §3)."""
+        """Return and clear the buffer: behind COMPRESS it holds compressed data (RFC 4978 §3)."""
         rest = bytes(self._buffer[self._start :])
         self._buffer.clear()
         self._start = self._line = self._scan = self._literals = 0
@@ -244,7 +266,7 @@ class Reader:
         return _parsed(data, utf8=self.utf8, stranger=self.limits.stranger)
 
     def _begin_literal(self, begin: int, size: int, *, sync: bool) -> Event | None:
-        """A line ended with `{size}`: the literal is an argument to wait for, a message to hand on, or more than we take."""
+        """Handle a line that ends with `{size}`: an argument, a message to pass on, or a literal too large."""
         self._literals += 1
         if self._literals == 1 or self._begun[1] in _WITH_MESSAGES:  # the head is copied once, not for each literal
             head = bytes(self._buffer[self._start : begin])
@@ -269,7 +291,7 @@ class Reader:
         if size > self.limits.literal_octets or begin - self._start + size > self.limits.command_octets:
             self._consume(begin)
             too_large = BadLine(tag, b"Literal too large", b"TOOBIG")
-            if name == b"SETMETADATA" and self.limits.patient:  # RFC 5464 §4.3: this is NO, and tells how much may come
+            if name == b"SETMETADATA" and self.limits.patient:  # RFC 5464 §4.3: NO, with the maximum size
                 too_large = replace(too_large, code=b"METADATA MAXSIZE %d" % MAX_ANNOTATION_OCTETS, status=b"NO")
             self._turn_away(too_large, None if sync else size)
             return None
@@ -277,7 +299,10 @@ class Reader:
         return LiteralRequested(tag, size) if sync else None
 
     def _line_end(self) -> int:
-        """Where the next line feed stands; _NOT_YET, or _TOO_LONG where the command would pass its limit."""
+        """Return the index of the next line feed.
+
+        _NOT_YET if there is none, _TOO_LONG if the command would exceed its limit.
+        """
         stop = self._buffer.find(b"\n", self._scan)
         if stop < 0:
             self._scan = max(self._scan, len(self._buffer))
@@ -287,7 +312,7 @@ class Reader:
         return _NOT_YET if stop < 0 else stop
 
     def _overlong(self, tag: bytes | None = None) -> Event | None:
-        """More than a command may have: pass over it to the end of its line."""
+        """Skip a command beyond its limit to the end of its line."""
         if tag is None:
             tag = command_table.tag_of(bytes(self._buffer[self._start : self._start + self.limits.command_octets]))
         self._start = max(self._start, self._line)
@@ -297,7 +322,7 @@ class Reader:
     # -------------------------------------------------------------- APPEND
 
     def _append_message(self, head: bytes, tag: bytes, name: bytes) -> AppendMessage | None:
-        """The message that `head` announces; None if its literal is the name of the mailbox."""
+        """Return the message that `head` announces; None if its literal is the mailbox name."""
         found = command_table.head_of(head)
         cursor = Cursor(head, found.end(), utf8=self.utf8)
         replaces = command_table.replaced(cursor) if name == b"REPLACE" else None
@@ -331,7 +356,7 @@ class Reader:
         return chunk
 
     def _read_after_message(self) -> Event | None:
-        """The rest of the line behind a message: its end, or the announcement of the next one (RFC 3502)."""
+        """Read the rest of the line behind a message: its end, or the next announcement (RFC 3502)."""
         assert self._message is not None
         message = self._message
         stop = self._line_end()
@@ -361,7 +386,7 @@ class Reader:
         following = AppendMessage(message.tag, message.mailbox, message.index + 1, *command_table.append_options(cursor))
         return self._announce(self._start, following)
 
-    # -------------------------------------------------------------- lines that are no commands
+    # -------------------------------------------------------------- other lines
 
     def _read_line(self) -> Event | None:
         stop = self._line_end()
@@ -374,10 +399,13 @@ class Reader:
         self._step = self._read_command
         return Line(data.removesuffix(b"\r"))
 
-    # -------------------------------------------------------------- what is refused is passed over
+    # -------------------------------------------------------------- skipping refused input
 
     def _turn_away(self, refusal: BadLine, size: int | None) -> None:
-        """Answer at once if the client waits for us (`size` None), else behind the `size` octets and the line that follow."""
+        """Answer immediately if the client waits (`size` is None), else after skipping its octets.
+
+        These are `size` octets and the line that follows.
+        """
         self._message = None
         self._refusal = refusal
         if refusal.fatal or (size or 0) > self.limits.skip_octets:
@@ -389,7 +417,7 @@ class Reader:
             self._step = self._skip_literal
 
     def _give_up(self) -> None:
-        """There is more to pass over than we are ready to read: the connection ends with the answer."""
+        """End the connection with the response: there is more to skip than the limit allows."""
         assert self._refusal is not None
         self._refusal = replace(self._refusal, fatal=True)
         self.take_input()
@@ -411,7 +439,10 @@ class Reader:
         return None
 
     def _skip_line(self) -> Event | None:
-        """To the end of the line; `{n+}` there belongs to the same command (RFC 7888 §3), behind `{n}` the client waits."""
+        """Skip to the end of the line.
+
+        `{n+}` there continues the same command (RFC 7888 §3); behind `{n}` the client waits.
+        """
         stop = self._buffer.find(b"\n", self._scan)
         tail_at = max(self._start, (len(self._buffer) if stop < 0 else stop) - _LITERAL_MAX - 1)
         self._skipped += tail_at - self._start
@@ -439,7 +470,7 @@ class Reader:
     # -------------------------------------------------------------- the buffer
 
     def _consume(self, stop: int) -> None:
-        """Octets before `stop` are used; they leave the buffer in large steps."""
+        """Mark octets before `stop` as used; they are removed from the buffer in large steps."""
         self.used += stop - self._start
         self._literals = 0
         if stop == len(self._buffer):
@@ -452,7 +483,7 @@ class Reader:
 
 
 def decode_base64(data: bytes) -> bytes | None:
-    """The octets of a SASL response, None if it is no base64 (RFC 9051 §9)."""
+    """Return the octets of a SASL response; None if it is not base64 (RFC 9051 §9)."""
     return command_table.decode_base64(data)
 
 

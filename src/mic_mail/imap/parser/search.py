@@ -1,9 +1,12 @@
-"""The arguments of SEARCH (RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5, RFC 8474 §6, RFC 8514 §4.3,
-RFC 5267 §4, RFC 5465 §7, RFC 9394 §4, RFC 6203 §7).
+"""Parses the arguments of SEARCH.
 
-`program` reads `[CHARSET c] key *(SP key)`; SORT and THREAD (`sortsyntax`) share what is behind the charset. One row of KEYS
-per search key. Chains of OR and of NOT, of any length, are read in a loop and come out flat; what nests otherwise (parentheses,
-OR below a NOT) costs stack, here and for who evaluates the tree, and is refused beyond MAX_DEPTH.
+RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5, RFC 8474 §6, RFC 8514 §4.3, RFC 5267 §4, RFC 5465 §7, RFC 9394
+§4, RFC 6203 §7.
+
+`program` reads `[CHARSET c] key *(SP key)`; SORT and THREAD (`sort`) share the part behind the charset. KEYS has one row per
+search key. Chains of OR and of NOT, of any length, are read in a loop and flattened. Other nesting (parentheses, OR below a
+NOT)
+costs stack, here and in the evaluation of the tree, and is refused beyond MAX_DEPTH.
 """
 
 from collections.abc import Callable
@@ -45,15 +48,15 @@ from mic_mail.imap.parser.search_keys import (
 )
 
 MAX_DEPTH = 64
-"""Of parentheses, and of ORs behind a NOT or FUZZY, in each other."""
+"""Most levels of parentheses, and of ORs behind a NOT or FUZZY, in each other."""
 _RETURNS = {b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"CONTEXT", b"UPDATE", b"RELEVANCY", b"PARTIAL"}
-"""RFC 4731 §3.1, RFC 5182, RFC 5267 §4, RFC 6203 §4."""
+"""Options of RETURN (RFC 4731 §3.1, RFC 5182, RFC 5267 §4, RFC 6203 §4)."""
 
 KeyParser = Callable[[Cursor, str], SearchKey]
 
 
 def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
-    """SEARCH and UID SEARCH."""
+    """Parse SEARCH and UID SEARCH."""
     cursor.space()
     returns, partial, items = return_options(cursor)
     key, charset = program(cursor)
@@ -65,7 +68,7 @@ def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
 
 
 class Returns(NamedTuple):
-    """The options of RETURN (None: it is not there), and the arguments of PARTIAL and UPDATE."""
+    """The options of RETURN (None: without RETURN), and the arguments of PARTIAL and UPDATE."""
 
     options: frozenset[str] | None = None
     partial: Partial | None = None
@@ -73,7 +76,7 @@ class Returns(NamedTuple):
 
 
 def return_options(cursor: Cursor) -> Returns:
-    """`RETURN (...)` and the space behind it, if that stands here."""
+    """Parse `RETURN (...)` and the space behind it, if it is next."""
     if not word_is(cursor, b"RETURN"):
         return Returns()
     cursor.space()
@@ -83,15 +86,15 @@ def return_options(cursor: Cursor) -> Returns:
 
 
 def check_relevancy(key: SearchKey, returns: frozenset[str] | None, *, sorted_by_it: bool = False) -> None:
-    """RFC 6203 §4, §6: not without a FUZZY key."""
+    """Refuse RELEVANCY without a FUZZY key (RFC 6203 §4, §6)."""
     if (sorted_by_it or "RELEVANCY" in (returns or ())) and not has_fuzzy(key):
         raise Fault(b"RELEVANCY needs a FUZZY key")
 
 
 def program(cursor: Cursor) -> tuple[SearchKey | None, str | None]:
-    """The keys and the codec of their texts; None for both if the charset is unknown, so that the keys cannot be read.
+    """Parse the keys; return them and the codec of their texts, or two None for an unknown charset.
 
-    Without a charset text is UTF-8, which US-ASCII is part of (RFC 9051 §6.4.4).
+    Keys in an unknown charset cannot be read. Without a charset text is UTF-8, of which US-ASCII is a part (RFC 9051 §6.4.4).
     """
     if not word_is(cursor, b"CHARSET"):
         return _all_of(cursor, "utf-8", 0, cursor.at_end), "utf-8"
@@ -100,7 +103,7 @@ def program(cursor: Cursor) -> tuple[SearchKey | None, str | None]:
 
 
 def program_in_charset(cursor: Cursor) -> tuple[SearchKey | None, str | None]:
-    """`charset key *(SP key)`, as SORT and THREAD have it (RFC 5256 §5, search-criteria)."""
+    """Parse `charset key *(SP key)`, as in SORT and THREAD (RFC 5256 §5, search-criteria)."""
     charset = _charset(cursor)
     if charset is None:
         return None, None
@@ -109,7 +112,7 @@ def program_in_charset(cursor: Cursor) -> tuple[SearchKey | None, str | None]:
 
 
 def word_is(cursor: Cursor, word: bytes) -> bool:
-    """Pass over `word` if it stands here."""
+    """Skip `word` if it is next."""
     stop = cursor.position + len(word)
     if cursor.data[cursor.position : stop].upper() != word or cursor.data[stop : stop + 1] not in {b" ", b""}:
         return False
@@ -118,9 +121,11 @@ def word_is(cursor: Cursor, word: bytes) -> bool:
 
 
 def _return_options(cursor: Cursor) -> Returns:
-    """RFC 4731 §3.1: an empty list means ALL. One PARTIAL or ALL at most (RFC 5267 §4.4).
+    """Parse the list of RETURN (RFC 4731 §3.1): an empty list means ALL.
 
-    CONTEXT says that more will be asked of these keys (RFC 5267 §4.2): nothing is faster for it here, so it is passed over.
+    One PARTIAL or ALL at most (RFC 5267 §4.4). CONTEXT announces more searches of these keys (RFC 5267 §4.2); it is ignored,
+    since
+    nothing here would be faster for it.
     """
     options: set[str] = set()
     partial: Partial | None = None
@@ -134,7 +139,7 @@ def _return_options(cursor: Cursor) -> Returns:
             if partial is not None:
                 raise Fault(b"One PARTIAL only")
             partial = cursor.partial()
-        if name == b"UPDATE" and (cursor.at(b"(") or cursor.another(b"(")):  # RFC 5465 §7; in its grammar there is no space
+        if name == b"UPDATE" and (cursor.at(b"(") or cursor.another(b"(")):  # RFC 5465 §7; its grammar has no space
             items = fetch_items(cursor)
         if name != b"CONTEXT":
             options.add(name.decode("ascii"))
@@ -144,7 +149,7 @@ def _return_options(cursor: Cursor) -> Returns:
 
 
 def _charset(cursor: Cursor) -> str | None:
-    """The codec of a charset, None for an unknown one."""
+    """Return the codec of a charset; None for an unknown one."""
     codec = CHARSETS.get(cursor.astring().upper())
     return "utf-8" if codec == "ascii" else codec
 
@@ -164,7 +169,10 @@ def _all_of(cursor: Cursor, charset: str, depth: int, finished: Callable[[], boo
 
 
 def _key(cursor: Cursor, charset: str, depth: int) -> SearchKey:
-    """One key, with the NOTs and FUZZYs in front of it; NOT NOT is nothing, FUZZY in front of a NOT belongs behind it."""
+    """Parse one key, with the NOTs and FUZZYs in front of it.
+
+    NOT NOT cancels; FUZZY in front of a NOT is moved behind it.
+    """
     negated = fuzzy = False
     while True:
         if word_is(cursor, b"NOT"):
@@ -211,7 +219,7 @@ def _deeper(depth: int) -> int:
 
 
 def _either(cursor: Cursor, charset: str, depth: int) -> SearchKey:
-    """`OR a OR b OR c d`, and `OR OR a b c`: one OR of all operands, whatever the shape of the tree."""
+    """Parse `OR a OR b OR c d`, and `OR OR a b c`: one OR of all operands, for any shape of the tree."""
     keys: list[SearchKey] = []
     depth, wanted = _deeper(depth), 2
     while wanted:
@@ -248,7 +256,7 @@ def _size(kind: type[Larger] | type[Smaller], cursor: Cursor, _charset: str) -> 
 
 
 def _age(cursor: Cursor, _charset: str, *, older: bool) -> SearchKey:
-    """RFC 5032 §3: seconds, not zero."""
+    """Parse an age in seconds, not zero (RFC 5032 §3)."""
     cursor.space()
     return Age(older, cursor.number(at_least=1))
 
@@ -259,7 +267,7 @@ def _uids(cursor: Cursor, _charset: str) -> SearchKey:
 
 
 def _string(cursor: Cursor, charset: str) -> str:
-    """A text in the charset that the client named."""
+    """Parse a text in the charset that the client named."""
     cursor.space()
     octets = cursor.astring()
     try:
@@ -283,13 +291,13 @@ def _string_key(kind: type[BodyKey] | type[TextKey], cursor: Cursor, charset: st
 
 
 def _object(kind: type[EmailId] | type[ThreadId], cursor: Cursor, _charset: str) -> SearchKey:
-    """RFC 8474 §7; case matters. An identifier of the wrong shape matches nothing."""
+    """Parse an object id (RFC 8474 §7); case matters. A malformed identifier matches nothing."""
     cursor.space()
     return kind(cursor.astring().decode("utf-8", "replace"))
 
 
 def _modseq(cursor: Cursor, _charset: str) -> SearchKey:
-    """RFC 7162 §3.1.5: MODSEQ [entry-name entry-type] value."""
+    """Parse MODSEQ [entry-name entry-type] value (RFC 7162 §3.1.5)."""
     cursor.space()
     entry = ""
     if cursor.at(b'"'):

@@ -1,4 +1,4 @@
-"""The commands that search as SEARCH does and answer in another way: SORT, THREAD, ESEARCH; and CANCELUPDATE.
+"""Commands that search like SEARCH and answer differently: SORT, THREAD, ESEARCH; and CANCELUPDATE.
 
 Standards: RFC 5256, RFC 5957 (SORT=DISPLAY), RFC 5267 (ESORT, CONTEXT), RFC 7377 (MULTISEARCH), RFC 6203 (RELEVANCY).
 """
@@ -11,7 +11,7 @@ from mic_mail.imap.parser.commands import Command, Search
 
 
 class SortKey(Enum):
-    """What SORT compares (RFC 5256 §3, RFC 5957 §4, RFC 6203 §6)."""
+    """Sort keys (RFC 5256 §3, RFC 5957 §4, RFC 6203 §6)."""
 
     ARRIVAL = b"ARRIVAL"
     CC = b"CC"
@@ -27,14 +27,14 @@ class SortKey(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One sort key, and whether its order is reversed; ties stay in the order of the mailbox either way."""
+    """One sort key, and whether its order is reversed; ties stay in mailbox order in both cases."""
 
     key: SortKey
     reverse: bool = False
 
 
 class ThreadAlgorithm(Enum):
-    """How THREAD finds threads: RFC 5256 §3, and REFS, which does not look at subjects."""
+    """Threading algorithms: RFC 5256 §3, and REFS, which ignores subjects."""
 
     ORDEREDSUBJECT = b"ORDEREDSUBJECT"
     REFERENCES = b"REFERENCES"
@@ -43,7 +43,10 @@ class ThreadAlgorithm(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Sort(Search):
-    """RFC 5256 §3; with `returns` it is the extended SORT of RFC 5267 §3. No key of `criteria` comes twice."""
+    """SORT (RFC 5256 §3); with `returns` the extended SORT of RFC 5267 §3.
+
+    No key of `criteria` occurs twice.
+    """
 
     verb: ClassVar[str] = "SORT"
     criteria: tuple[Criterion, ...] = ()
@@ -51,14 +54,14 @@ class Sort(Search):
 
 @dataclass(frozen=True, slots=True)
 class Thread(Search):
-    """RFC 5256 §3."""
+    """THREAD (RFC 5256 §3)."""
 
     verb: ClassVar[str] = "THREAD"
     algorithm: ThreadAlgorithm = ThreadAlgorithm.REFERENCES
 
 
 class Reach(Enum):
-    """Which mailboxes a source of ESEARCH names (RFC 5465 §6, RFC 7377 §2.2); the last three are followed by names."""
+    """The sources of ESEARCH (RFC 5465 §6, RFC 7377 §2.2); the last three are followed by names."""
 
     SELECTED = b"SELECTED"
     INBOXES = b"INBOXES"
@@ -79,7 +82,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class MultiSearch(Search):
-    """RFC 7377: `by_uid` is always set; without sources it searches the selected mailbox."""
+    """ESEARCH (RFC 7377): `by_uid` is always set; without sources it searches the selected mailbox."""
 
     verb: ClassVar[str] = "ESEARCH"
     sources: tuple[Source, ...] = (Source(Reach.SELECTED),)
@@ -90,13 +93,13 @@ class MultiSearch(Search):
 
     @property
     def searches_selected(self) -> bool:
-        """`selected` is among the sources, so there must be such a mailbox."""
+        """True if `selected` is among the sources, which requires a selected mailbox."""
         return any(source.reach is Reach.SELECTED for source in self.sources)
 
 
 @dataclass(frozen=True, slots=True)
 class CancelUpdate(Command):
-    """RFC 5267 §4.3.5: no more updates for the searches with these tags."""
+    """CANCELUPDATE: no more updates for the searches with these tags (RFC 5267 §4.3.5)."""
 
     verb: ClassVar[str] = "CANCELUPDATE"
     tags: tuple[bytes, ...]

@@ -1,6 +1,6 @@
-"""What SEARCH asks for, as a tree (RFC 9051 §6.4.4): values that the grammar makes and `matching` and the search code evaluate.
+"""The keys of SEARCH as a tree (RFC 9051 §6.4.4): made by the parser, evaluated by `search_match`.
 
-Depth is bounded by the grammar: ORs come flattened, NOT NOT cancels, parentheses nest to a limit. Texts are `str`, decoded
+The parser bounds the depth: ORs are flattened, NOT NOT cancels, parentheses nest to a limit. Texts are `str`, decoded
 from the charset that the client named.
 """
 
@@ -18,7 +18,7 @@ CHARSETS = {
     b"WINDOWS-1252": "cp1252",
     b"WINDOWS-1258": "cp1258",  # Vietnamese, in old Windows programs
 }
-"""What a client may write its texts in, and Python's names for it."""
+"""The charsets of search texts, with Python's names for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,11 @@ class HasKeyword:
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """RECENT of RFC 3501 §6.4.4; NEW comes as And(Recent, Not \\Seen), OLD as Not(Recent)."""
+    """RECENT of RFC 3501 §6.4.4; NEW is And(Recent, Not \\Seen), OLD is Not(Recent)."""
 
 
 class DateOf(Enum):
-    """Which instant a date key looks at; only the calendar date counts (RFC 9051 §6.4.4)."""
+    """The instants that date keys compare; only the calendar date counts (RFC 9051 §6.4.4)."""
 
     INTERNAL = "internal"
     SENT = "sent"
@@ -75,7 +75,7 @@ class DateOf(Enum):
 
 
 class Order(Enum):
-    """How a date key compares."""
+    """The comparisons of date keys."""
 
     BEFORE = "before"
     ON = "on"
@@ -84,7 +84,7 @@ class Order(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DateKey:
-    """BEFORE, ON, SINCE, SENTBEFORE..., SAVEDBEFORE..."""
+    """BEFORE, ON, SINCE, SENTBEFORE, SAVEDBEFORE and the others."""
 
     of: DateOf
     order: Order
@@ -123,7 +123,10 @@ class InSet:
 
 @dataclass(frozen=True, slots=True)
 class ModSeq:
-    """MODSEQ of at least this (RFC 7162 §3.1.5); `entry` is kept as written: one MODSEQ per message serves for all entries."""
+    """MODSEQ of at least this value (RFC 7162 §3.1.5).
+
+    `entry` is as written: one MODSEQ per message serves for all entries.
+    """
 
     modseq: int
     entry: str = ""
@@ -131,7 +134,10 @@ class ModSeq:
 
 @dataclass(frozen=True, slots=True)
 class HeaderKey:
-    """HEADER, and FROM TO CC BCC SUBJECT as the field they mean; `name` in lower case; an empty value asks for presence."""
+    """HEADER, and FROM TO CC BCC SUBJECT as the fields they mean.
+
+    `name` is in lower case; an empty value matches any message with the field.
+    """
 
     name: str
     value: str
@@ -153,26 +159,26 @@ class TextKey:
 
 @dataclass(frozen=True, slots=True)
 class EmailId:
-    """RFC 8474 §6."""
+    """EMAILID (RFC 8474 §6)."""
 
     value: str
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadId:
-    """RFC 8474 §6."""
+    """THREADID (RFC 8474 §6)."""
 
     value: str
 
 
 @dataclass(frozen=True, slots=True)
 class SaveDateSupported:
-    """RFC 8514 §4.3: every message, where the mailbox keeps save dates."""
+    """SAVEDATESUPPORTED (RFC 8514 §4.3): every message, where the mailbox stores save dates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fuzzy:
-    """RFC 6203 §3: the key, matched as `imap.fuzzy` understands it."""
+    """FUZZY (RFC 6203 §3): the key, matched as `imap.commands.fuzzy` defines."""
 
     key: "SearchKey"
 
@@ -202,7 +208,7 @@ SearchKey = (
 
 
 def leaves(key: SearchKey) -> Iterator[SearchKey]:
-    """The keys of a tree that are not AND, OR, NOT or FUZZY."""
+    """Yield the keys of a tree that are not AND, OR, NOT or FUZZY."""
     pending = [key]
     while pending:
         at = pending.pop()
@@ -216,7 +222,7 @@ def leaves(key: SearchKey) -> Iterator[SearchKey]:
 
 
 def has_fuzzy(key: SearchKey) -> bool:
-    """Whether FUZZY stands somewhere in a tree."""
+    """Return whether FUZZY occurs in a tree."""
     pending = [key]
     while pending:
         at = pending.pop()

@@ -1,4 +1,7 @@
-"""The arguments of SORT, THREAD, ESEARCH and CANCELUPDATE (RFC 5256 §5, RFC 5957 §5, RFC 5267 §5, RFC 7377 §4, RFC 6203 §7)."""
+"""Parses SORT, THREAD, ESEARCH and CANCELUPDATE.
+
+RFC 5256 §5, RFC 5957 §5, RFC 5267 §5, RFC 7377 §4, RFC 6203 §7.
+"""
 
 from mic_mail.imap.parser.lexer import Cursor, Fault
 from mic_mail.imap.parser.search import check_relevancy, program, program_in_charset, return_options, word_is
@@ -22,7 +25,7 @@ _NAMING = {Reach.SUBTREE, Reach.SUBTREE_ONE, Reach.MAILBOXES}
 
 
 def sort(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Sort:
-    """SORT and UID SORT."""
+    """Parse SORT and UID SORT."""
     cursor.space()
     returns, partial, items = return_options(cursor)
     criteria = _criteria(cursor)
@@ -36,7 +39,10 @@ def sort(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Sort:
 
 
 def _criteria(cursor: Cursor) -> tuple[Criterion, ...]:
-    """In their order; where a key comes again it decides nothing, since only equals of the first are left to it."""
+    """Parse the sort criteria in order.
+
+    A repeated key is dropped: it decides nothing, as it only compares equals of its first occurrence.
+    """
     found: dict[SortKey, Criterion] = {}
     for _ in cursor.listed():
         name = cursor.word()
@@ -54,7 +60,7 @@ def _criteria(cursor: Cursor) -> tuple[Criterion, ...]:
 
 
 def thread(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Thread:
-    """THREAD and UID THREAD."""
+    """Parse THREAD and UID THREAD."""
     cursor.space()
     algorithm = _ALGORITHMS.get(cursor.word())
     if algorithm is None:
@@ -67,7 +73,7 @@ def thread(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Thread:
 
 
 def multi_search(tag: bytes, cursor: Cursor) -> MultiSearch:
-    """ESEARCH. Without result options it is as with ALL (RFC 7377 §2.1)."""
+    """Parse ESEARCH. Without result options it is as with ALL (RFC 7377 §2.1)."""
     cursor.space()
     sources: tuple[Source, ...] = (Source(Reach.SELECTED),)
     if word_is(cursor, b"IN"):
@@ -87,7 +93,7 @@ def multi_search(tag: bytes, cursor: Cursor) -> MultiSearch:
 
 
 def _sources(cursor: Cursor) -> tuple[Source, ...]:
-    """`(mailboxes "a" subtree ("b" "c") personal)`; no scope options are defined."""
+    """Parse `(mailboxes "a" subtree ("b" "c") personal)`; no scope options are defined."""
     found: dict[Source, None] = {}
     for _ in cursor.listed():
         reach = _REACHES.get(cursor.word())
@@ -106,7 +112,7 @@ def _sources(cursor: Cursor) -> tuple[Source, ...]:
 
 
 def cancel_update(tag: bytes, cursor: Cursor) -> CancelUpdate:
-    """CANCELUPDATE; unquoted tags are taken too."""
+    """Parse CANCELUPDATE; unquoted tags are accepted."""
     tags: list[bytes] = []
     while not tags or not cursor.at_end():
         cursor.space()

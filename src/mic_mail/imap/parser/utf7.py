@@ -1,8 +1,8 @@
-"""Modified UTF-7, in which IMAP4rev1 writes names of mailboxes (RFC 3501 §5.1.3).
+"""Modified UTF-7, the encoding of mailbox names in IMAP4rev1 (RFC 3501 §5.1.3).
 
 Printable US-ASCII stands for itself, `&` is `&-`, everything else is UTF-16BE in base64 with `,` for `/` and no padding,
-between `&` and `-`. In: `str` or ASCII octets; out: the other. Strict decoding takes exactly what the encoder could have made,
-so no two octet strings mean the same name. Pure; `decode` raises `NotModifiedUtf7` and nothing else.
+between `&` and `-`. In: `str` or ASCII octets; out: the other. Strict decoding accepts exactly the output of the encoder,
+so no two octet strings mean the same name. Pure; `decode` raises only `NotModifiedUtf7`.
 """
 
 import re
@@ -14,18 +14,18 @@ _VALID = re.compile(rb"(?:[\x20-\x25\x27-\x7e]|&[A-Za-z0-9+,]*+-)*+")
 
 
 class NotModifiedUtf7(ValueError):
-    """The octets are no modified UTF-7, or not the one way to write their text."""
+    """The octets are not modified UTF-7, or not the canonical form of their text."""
 
 
 def encode(name: str) -> bytes:
-    """The one correct form of `name`; lone surrogates, which no UTF-8 holds, become U+FFFD."""
+    """Return the only correct form of `name`; lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
     if name.isascii() and name.isprintable() and "&" not in name:
         return name.encode("ascii")
     return _OUTSIDE.sub(lambda found: _shift(found[0]), name).encode("ascii")
 
 
 def decode(octets: bytes) -> str:
-    """The name, if `octets` are exactly what `encode` makes of it."""
+    """Return the name if `octets` are exactly what `encode` makes of it."""
     if b"&" not in octets and octets.isascii():
         text = octets.decode("ascii")
         if text.isprintable():
@@ -44,10 +44,10 @@ def decode(octets: bytes) -> str:
 
 
 def decode_leniently(octets: bytes) -> str:
-    """The name that a client means: as `decode` does, else the octets as they are read as UTF-8.
+    """Return the name that a client means: as `decode`, else the octets read as UTF-8.
 
-    Clients that turned UTF-8 on, or never learnt the convention, send a bare `&` (Thunderbird: `Tom & Jerry`).
-    Raises UnicodeDecodeError for what is no UTF-8 either.
+    Clients that enabled UTF-8 or do not know the convention send a bare `&` (Thunderbird: `Tom & Jerry`).
+    Raises UnicodeDecodeError for octets that are not UTF-8 either.
     """
     try:
         return decode(octets)
