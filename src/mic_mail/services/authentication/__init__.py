@@ -1,3 +1,4 @@
-"""Signing in: who is it, which mailboxes may they use, through which door, until when; what they set themselves for it.
-Passwords, app passwords, second factors, rights in mailboxes of units and groups.
-"""
+"""Sign-in to mailboxes, and the credentials that people manage themselves.
+
+Identity, permitted listeners and their terms; passwords, app passwords, second factors; rights in the mailboxes of
+units and groups."""

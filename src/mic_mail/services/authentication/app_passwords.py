@@ -1,9 +1,10 @@
-"""App passwords: a password of its own for each device or program of a mailbox (docs/decisions/0082).
+"""App passwords: a separate password for each device or program of a mailbox (docs/decisions/0082).
 
-In: a mailbox, a name, who asks. Out: a generated password, which is told once and kept as verifiers; the facts that it was
-added, or revoked; which there were, and where each was used last. Blocking (PBKDF2): lanes and commands only. Never: whether
-the present password is right, which `access` finds out; a password in a log or in a fact.
-"""
+In: a mailbox, a name, the actor. Out: a generated password, shown once and stored as verifiers; the facts that it was
+    added or
+revoked; the list of all that were added, with the last use of each. Blocking (PBKDF2): executors and commands only.
+Never:
+check the present password, which `access` does; put a password in a log or in a fact."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from mic_mail.services.settings.readings import lifecycle_settings
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A new one. Whoever is told `password` is the only one who ever knows it."""
+    """A new app password. `password` is shown to the caller only and cannot be recovered later."""
 
     fact: Fact
     name: str
@@ -38,14 +39,14 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One that was ever added, and its last use."""
+    """An app password that was ever added, and its last use."""
 
     app: AppPassword
     use: Use | None
 
 
 class AppPasswords:
-    """The use cases of one directory."""
+    """The app password use cases of one directory."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
@@ -53,7 +54,7 @@ class AppPasswords:
         self._clock = clock
 
     def listed(self, mailbox_id: int) -> list[Listed]:
-        """All that were ever added to the mailbox, in order."""
+        """Return all app passwords that were ever added to the mailbox, in order."""
         uses = self._directory.app_passwords.uses(mailbox_id)
         found = policy.app_passwords(self._directory.facts(mailbox_id))
         return [Listed(app, uses.get(app.number)) for app in found]
@@ -67,11 +68,11 @@ class AppPasswords:
         *,
         confirmed_version: int | None = None,
     ) -> Added:
-        """Another one, for `doors` alone or for all; refused where the mailbox may not be used, or has as many as it may.
+        """Add an app password for `doors`, or for all listeners where that is empty.
 
-        `confirmed_version`: of the password by which its person asks; None: the Centre does. `Superseded` where that is not
-        the mailbox's any more, and where anything was recorded of the mailbox meanwhile.
-        """
+        Refused where the mailbox may not be used or has reached its limit. `confirmed_version`: of the password with which
+        the person asks; None: the Centre asks. Raises `Superseded` where that version is no longer current, and where
+        anything was recorded of the mailbox meanwhile."""
         now = self._clock.steady_now()
         entry = self._directory.entry(mailbox_id)
         if confirmed_version is not None:
@@ -89,7 +90,9 @@ class AppPasswords:
         return Added(fact, called, password)
 
     def revoke(self, mailbox_id: int, numbers: Collection[int] | None, origin: ActContext) -> list[AppPassword]:
-        """These open nothing any more (None: all); whoever asks for one that has ended already changes nothing."""
+        """Revoke these app passwords (None: all) and return those that were still active.
+
+        Revoking one that has already ended changes nothing."""
         now = self._clock.steady_now()
         facts = self._directory.facts(mailbox_id)
         known = policy.app_passwords(facts)

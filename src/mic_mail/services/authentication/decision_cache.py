@@ -1,8 +1,4 @@
-"""What policy says of each mailbox now, kept until its record, its use or the clock can change it.
-
-In: an entry of the directory's snapshot, the clock. Out: a `Decision`; raises `FactsUnreadable`. Belongs to the event loop, but
-for `is_stopped` and `takes_mail`.
-"""
+"""A cache of the policy's decision on each mailbox, until its record, its use or the clock can change it."""
 
 from datetime import datetime
 
@@ -12,11 +8,11 @@ from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettin
 from mic_mail.services.authentication.last_use import Uses
 
 KEPT_BACK = frozenset({State.SEND_LOCKED, State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED})
-"""States in which nothing of a mailbox leaves that it has submitted before."""
+"""States in which mail that the mailbox submitted earlier is not sent."""
 
 
 class Decisions:
-    """Those of one process, by the last use that it knows of."""
+    """The decisions of one process, by the last use that it knows of."""
 
     def __init__(self, clock: Clock, uses: Uses) -> None:
         self._clock = clock
@@ -25,12 +21,14 @@ class Decisions:
         self._known = TimedCache[int, Decision]()
 
     def configure(self, settings: LifecycleSettings) -> None:
-        """Count by these settings from now on."""
+        """Apply these settings from now on."""
         self._settings = settings
         self._known.clear()
 
     def of(self, entry: Entry, now: datetime | None = None) -> Decision:
-        """What may be done with a mailbox now, by the steady time, or at another instant that may be the present one."""
+        """Return the decision on a mailbox at `now`, by default the steady time.
+
+        `now` may be any instant that may be the present one."""
         now = now or self._clock.steady_now()
         known = self._known.get(entry.mailbox_id, (entry,), now)
         if known is not None:
@@ -39,18 +37,23 @@ class Decisions:
         return self._known.put(entry.mailbox_id, (entry,), Validity(now, decision.valid_until), decision)
 
     def forget(self, mailbox_id: int) -> None:
-        """The mailbox was used: that may change what is said of it."""
+        """Drop the cached decision after the mailbox was used, which may change it."""
         self._known.forget(mailbox_id)
 
     def is_stopped(self, entry: Entry) -> bool:
-        """Whether nobody may use the mailbox now. From any thread: nothing is kept, and no use since the snapshot is known."""
+        """Return whether nobody may use the mailbox now.
+
+        From any thread: nothing is cached, and only the last use in the snapshot counts. True where the record cannot be
+        read."""
         try:
             return bool(self._anew(entry).states & {State.SUSPENDED, State.RECLAIMED})
         except FactsUnreadable:
             return True
 
     def takes_mail(self, entry: Entry) -> bool:
-        """Whether something may be put into the mailbox now; a record that cannot be read says nothing against it. As above."""
+        """Return whether mail may be put into the mailbox now; True where the record cannot be read.
+
+        From any thread, like `is_stopped`."""
         try:
             return self._anew(entry).receives
         except FactsUnreadable:

@@ -1,7 +1,4 @@
-"""The mailboxes of units and groups that a person is in charge of or uses, for the page of the own mailbox (Reg. 12.3).
-
-In: who is signed in, the directory in memory. Out: names, terms, states, how full; never anything of what is in them.
-"""
+"""The mailboxes of units and groups that a person keeps or uses, for the web page (Reg. 12.3)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,13 +23,15 @@ class Kept:
     until: datetime | None
     decision: Decision | None
     is_handed_over: bool
-    """A handover runs (Reg. 12.3.d)."""
+    """Whether a handover is running (Reg. 12.3.d)."""
     used: int | None = None
-    """Octets; None: it cannot be opened now."""
+    """Usage in octets; None: the mailbox cannot be opened now."""
 
 
 def kept_by(access: SignInService, mailbox_id: int) -> list[Kept]:
-    """The mailboxes that this one's owner is named in now, by address; also those that a state closes for a while."""
+    """Return the mailboxes in which this mailbox's owner is named now, by address.
+
+    Includes those that a state closes for a while."""
     snapshot = access.snapshot
     own = snapshot.entry(mailbox_id)
     person = None if own is None else own.owner.person_id
@@ -48,7 +47,7 @@ def kept_by(access: SignInService, mailbox_id: int) -> list[Kept]:
 
 
 def measured(found: Sequence[Kept], store: MailStore) -> list[Kept]:
-    """`found`, each with how full it is. Blocks."""
+    """Return `found` with the usage of each mailbox. Blocks."""
     return [_with_use(kept, lambda ref: store.account(ref).quota().octets) for kept in found]
 
 

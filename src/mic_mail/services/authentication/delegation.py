@@ -1,9 +1,10 @@
-"""Who may use the mailbox of a unit or group beside its own password: named and recorded (Reg. 12.3, 5.2, 6.1).
+"""Delegated access to the mailboxes of units and groups: named and recorded (Reg. 12.3, 5.2, 6.1).
 
-In: whom the head of the unit named (for a group: whom the Centre lets in), from when until when, on which document. Out: a fact
-in the mailbox's chain, or a refusal with its clause; rights follow from the facts by themselves (`policy.authority`). Blocking.
-A second keeper follows the first by a handover alone (`services.handover`, 12.3.d).
-"""
+In: the person named by the head of the unit (for a group: admitted by the Centre), the term, the document. Out: a fact
+    in the
+mailbox's chain, or a refusal with its clause; rights follow from the facts (`policy.delegation`). Blocking. A second
+keeper
+follows the first by a handover alone (`services.handover`, 12.3.d)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ _GROUP_CLAUSE = "5.2"
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """From the first to the last day, both included; None: from now on, without an end."""
+    """A term from the first to the last day, both included; None: from now on, without an end."""
 
     begins: date | None = None
     until: date | None = None
@@ -58,18 +59,18 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """One grant and what it comes to at an instant."""
+    """One grant and the rights that it gives at an instant."""
 
     mailbox: Entry
     person: Entry | None
-    """The person's own mailbox; None where there is none any more."""
+    """The person's own mailbox; None where it no longer exists."""
     grant: Grant
     holding: Holding
     document: str | None
 
 
 class Authorising:
-    """The use cases."""
+    """The delegation use cases."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
@@ -78,7 +79,9 @@ class Authorising:
         self._domain = config.server.domain
 
     def person(self, named: str) -> tuple[PersonRecord, MailboxRecord]:
-        """The person with this id, or the owner of this personal mailbox; and that mailbox, without which nobody signs in."""
+        """Return a person, by id or by the address of the personal mailbox, and that mailbox.
+
+        Without a mailbox nobody signs in: NotFound."""
         if named.isdecimal():
             person = self._directory.person(int(named))
             own = next((m for m in self._directory.mailboxes() if m.person_id == person.person_id), None)
@@ -106,7 +109,7 @@ class Authorising:
     def naming(
         self, mailbox: MailboxRecord, named: str, part: Part, term: Term, origin: ActContext, *, rights: str | None = None
     ) -> Draft:
-        """The fact that names somebody, if the rules allow it; not recorded yet."""
+        """Return the fact that names a person, if the rules allow it; it is not recorded yet."""
         self._must_fit(mailbox, part)
         _must_have_document(origin)
         person, own = self.person(named)
@@ -128,7 +131,7 @@ class Authorising:
     def revoke(
         self, mailbox: MailboxRecord, named: str, origin: ActContext, *, begins: date | None = None, part: Part | None = None
     ) -> Fact:
-        """End what a person holds or was to hold, at once or from a day on."""
+        """End a person's present or future grant, immediately or from a given day."""
         if mailbox.kind is MailboxKind.PERSONAL:
             raise _personal()
         _must_have_document(origin)
@@ -150,11 +153,11 @@ class Authorising:
         return self._append(entry, Draft(FactKind.AUTHORITY_REVOKED, at, origin.actor, origin.reason, origin.document, data))
 
     def holders(self, entry: Entry, at: datetime) -> list[Holder]:
-        """Everybody who was, is or will be authorised in this mailbox, and what each holds at `at`."""
+        """Return everybody who was, is or will be authorised in this mailbox, with the rights of each at `at`."""
         return list(self._holders(self._directory.load_snapshot(), entry, at))
 
     def held_by(self, own: Entry, at: datetime) -> list[Holder]:
-        """The same for one person, in all mailboxes."""
+        """Return one person's grants in all mailboxes, with the rights of each at `at`."""
         snapshot = self._directory.load_snapshot()
         named_in = snapshot.named_in.get(own.owner.person_id or 0, frozenset())
         entries = sorted((snapshot.entries[mailbox_id] for mailbox_id in named_in), key=lambda entry: entry.address)
@@ -162,7 +165,7 @@ class Authorising:
         return [holder for holder in found if holder.grant.person_id == own.owner.person_id]
 
     def owing(self, entry: Entry, successor_id: int = 0) -> Grant | None:
-        """The keeper who has not handed the mailbox over (`policy.succession.owing`)."""
+        """Return the grant of a keeper who has not handed the mailbox over (`policy.keeper_succession.owing`)."""
         snapshot = self._directory.load_snapshot()
         facts_of = {person: snapshot.facts_of(person) for person in names(entry.facts)}
         return owing(entry.kind, entry.facts, facts_of, successor_id)
@@ -225,7 +228,7 @@ class Authorising:
             raise NotAllowed(Text("Hộp thư đã thu hồi hoặc chưa cấp.", "The mailbox is reclaimed or not issued yet."))
 
     def _must_serve(self, own: Entry, since: datetime) -> None:
-        """Somebody who has left, or will have by then, is not named."""
+        """Refuse a person who has left, or will have left by `since`."""
         gone = any(
             leave.fact.effective_at <= since and (leave.returned is None or leave.returned.effective_at > since)
             for leave in leaves(own.facts)
@@ -239,7 +242,7 @@ class Authorising:
             )
 
     def _must_work_there(self, person: PersonRecord, mailbox: MailboxRecord) -> None:
-        """Reg. 12.3: a person of the unit, or of a unit below it."""
+        """Require that the person works in the mailbox's unit or in a unit below it (Reg. 12.3)."""
         above = {unit.unit_id: unit.parent_id for unit in self._directory.units()}
         at: int | None = person.unit_id
         for _ in range(len(above) + 1):
@@ -256,7 +259,7 @@ class Authorising:
             )
 
     def _must_be_the_one_substitute(self, entry: Entry, person: PersonRecord, since: datetime, until: datetime | None) -> None:
-        """There is a keeper to stand in for, somebody else who serves in the unit, and nobody else stands in on these days."""
+        """Require another keeper who serves then, and no other substitute on these days."""
         snapshot = self._directory.load_snapshot()
         holders = self._holders(snapshot, entry, since)
         keepers = {each.grant.person_id for each in holders if each.grant.part is Part.KEEPER and each.holding.grants}
@@ -280,7 +283,9 @@ class Authorising:
             )
 
     def _must_be_handed_over(self, entry: Entry, successor: PersonRecord) -> None:
-        """Reg. 12.3.d: from one keeper to the next by a handover, which sets another password; a naming alone sets none."""
+        """Require a handover from one keeper to the next, which sets a new password (Reg. 12.3.d).
+
+        Naming a keeper sets no password."""
         before = self.owing(entry, successor.person_id)
         if before is None:
             return
@@ -299,10 +304,10 @@ class Authorising:
 
 
 def show_in(store: MailStore, own: MailboxRecord, mailbox: MailboxRecord, domain: str) -> None:
-    """Subscribe a person to the folders of the mailbox that it may use now: most mail programs show nothing else.
+    """Subscribe a person to the mailbox's folders: most mail programs show subscribed folders only.
 
-    A subscription gives no right, and hides by itself when the right is gone; who has too many goes without.
-    """
+    A subscription gives no right, and is hidden while the right is missing. A person who has too many subscriptions gets no
+    more."""
     theirs = store.account(AccountRef(own.mailbox_id, own.home))
     folders = store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folders()
     known = set(theirs.subscriptions())

@@ -1,8 +1,4 @@
-"""Who is at the other end of a connection, and as whom they have signed in: the values that doors, sign-in and use cases share.
-
-A door describes its client as a `SmtpClient`; `access.Access` answers it with `SignedIn`, a `Refusal`, or, in the midst of a
-SASL exchange, a `Challenge`. Values only: nothing is decided here.
-"""
+"""A connection's client and its identity: values shared by listeners and services."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +10,7 @@ from mic_mail.storage.types import AccountRef
 
 @dataclass(frozen=True, slots=True)
 class TlsInfo:
-    """What protects a connection, and what a sign-in can be bound to (RFC 5929)."""
+    """The TLS parameters of a connection, and the channel bindings for a sign-in (RFC 5929)."""
 
     version: str
     cipher: str
@@ -23,7 +19,7 @@ class TlsInfo:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The other end of a connection and the door that it came to (`imap`, `submission`, `smtp`, ...)."""
+    """The client of a connection and the listener it connected to (`imap`, `submission`, `smtp`, ...)."""
 
     address: str
     port: int
@@ -42,7 +38,9 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Somebody is in. `actor` is who acts, in the own mailbox or in one of a unit or group (`SignInService.sharing`)."""
+    """A successful sign-in.
+
+    `actor` acts in its own mailbox or in one of a unit or group (`SignInService.sharing`)."""
 
     mailbox_id: int
     address: str
@@ -51,12 +49,14 @@ class SignedIn:
     actor: str
     credential_version: int
     app_password: int | None = None
-    """The number of the app password that opened the session; None: the mailbox's own did."""
+    """The number of the app password that opened the session; None: the mailbox's own password did."""
     factor: int | None = None
-    """At the page: the number of the second factor of which a code was shown."""
+    """Web only: the number of the second factor whose code was verified."""
     factor_change: int = 0
-    """At the page: the newest change of the second factor when the session began (`policy.secondfactor.latest_change`)."""
+    """Web only: the newest change of the second factor when the session began.
+
+    See `policy.second_factor.latest_change`."""
 
 
 Answered = SignedIn | Refusal
-"""How a sign-in ends."""
+"""The result of a sign-in."""

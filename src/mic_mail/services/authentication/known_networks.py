@@ -1,9 +1,11 @@
-"""From where each mailbox was signed in to lately, over restarts, so that an attack locks no owner out after one (Reg. 4.3).
+"""The networks from which each mailbox signed in lately, saved across restarts.
 
-In: what a process's throttle knows. Out: a file that is replaced whole, `known-networks.json`; each process reads it when it
-begins. The housekeeper writes it, who hears of all sign-ins; a kill forgets the networks of the last ten seconds. What is no
-such file, or too old, is nothing. Blocking.
-"""
+After a restart an attack therefore does not lock out the owner (Reg. 4.3).
+
+In: the entries of a process's throttle. Out: `known-networks.json`, replaced whole; each process reads it when it
+    starts. The
+housekeeper writes it, since it receives all sign-ins; a kill loses the networks of the last ten seconds. A file that is
+unreadable or too old counts as empty. Blocking."""
 
 import json
 import os
@@ -16,11 +18,11 @@ SAVED_SECONDS: Final = 10.0
 MOST_OCTETS: Final = 16 << 20
 
 Known = tuple[str, str, float]
-"""A mailbox, a network, how many seconds ago it was last heard of."""
+"""A mailbox, a network, the seconds since its last sign-in."""
 
 
 def load(state_dir: Path, now: float) -> Iterator[Known]:
-    """What was kept; `now` in seconds since 1970."""
+    """Yield the saved entries; `now` in seconds since 1970."""
     try:
         with (state_dir / FILE).open("rb") as file:
             rows = json.loads(file.read(MOST_OCTETS))["known"]
@@ -32,7 +34,7 @@ def load(state_dir: Path, now: float) -> Iterator[Known]:
 
 
 def save(state_dir: Path, known: Iterable[Known], now: float) -> None:
-    """Replace the file; OSError."""
+    """Replace the file. Raises OSError."""
     path = state_dir / FILE
     fresh = path.with_suffix(".new")
     octets = json.dumps({"known": [[mailbox, network, round(now - ago)] for mailbox, network, ago in known]}).encode()

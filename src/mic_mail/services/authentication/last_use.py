@@ -1,10 +1,4 @@
-"""When mailboxes and app passwords were used last: known here at once, told to the directory once a day in the background.
-
-Belongs to the event loop; writing happens in the lane. What cannot be told now is told by the next use.
-
-A use is remembered by its age, which no step of the wall clock changes, and told while the clock is settled; until then it
-waits here (`tell_what_waits`). So no instant of a false time comes to be on record.
-"""
+"""The last use of mailboxes and app passwords: known in memory immediately, recorded once a day."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -28,7 +22,7 @@ class Events(Protocol):
     """The part of the mail log that is needed here."""
 
     def event(self, name: str, /, **fields: object) -> None:
-        """One line of the log."""
+        """Write one line to the log."""
 
 
 class Uses:
@@ -40,26 +34,28 @@ class Uses:
         self._log = log
         self._clock = clock
         self._used: dict[int, float] = {}
-        """By mailbox, when on the clock since boot."""
+        """By mailbox: the time since boot of its last use."""
         self._used_apps: dict[tuple[int, int], date] = {}
         self._waiting: set[int] = set()
-        """The mailboxes whose use is still to be told."""
+        """The mailboxes whose use is not yet recorded."""
         self._waiting_apps: dict[tuple[int, int], tuple[float, Use]] = {}
         self._look_again: asyncio.TimerHandle | None = None
         self.errands: set[asyncio.Task[None]] = set()
-        """What is being told now."""
+        """The background tasks that are writing now."""
 
     def last(self, entry: Entry, now: datetime) -> datetime | None:
-        """The last use of a mailbox, also where the directory does not know it yet; `now`: the present instant."""
+        """Return the last use of a mailbox, also where the directory does not know it yet.
+
+        `now`: the present instant."""
         used = self._used.get(entry.mailbox_id)
         return max(filter(None, (entry.last_activity, None if used is None else self._instant(used, now))), default=None)
 
     def _instant(self, used: float, now: datetime | None = None) -> datetime:
-        """The instant of a use, if the present one is `now`; by default as the wall clock has it."""
+        """Return the instant of a use, counted back from `now`; by default from the wall clock."""
         return (now or self._clock.now()) - timedelta(seconds=self._clock.boottime() - used)
 
     def used(self, mailbox_id: int, entry: Entry | None) -> bool:
-        """A mailbox is used now; whether that is the first use of the day."""
+        """Record that a mailbox is used now; return whether that is the first use of the day."""
         now, used = self._clock.now(), self._used.get(mailbox_id)
         known = self._instant(used) if used is not None else entry.last_activity if entry else None
         if known is not None and local_day(known) == local_day(now):
@@ -70,17 +66,16 @@ class Uses:
         return True
 
     def used_app(self, mailbox_id: int, number: int, use: Use) -> None:
-        """An app password is used."""
+        """Record the use of an app password."""
         if self._used_apps.get((mailbox_id, number)) != local_day(use.at):
             self._used_apps[mailbox_id, number] = local_day(use.at)
             self._waiting_apps[mailbox_id, number] = self._clock.boottime(), use
             self.record_pending()
 
     def record_pending(self) -> None:
-        """Tell the directory every use that it does not know, as soon as the clock can be believed.
+        """Write every pending use to the directory, as soon as the clock is settled.
 
-        A clock that is right again within a second was no step to anybody, so it is looked at again while something waits.
-        """
+        A clock that is right again within a second makes no callback, so it is polled while a use is pending."""
         if not self._clock.is_settled():
             if self._look_again is None and (self._waiting or self._waiting_apps):
                 self._look_again = asyncio.get_running_loop().call_later(LOOK_AGAIN_SECONDS, self._look)
@@ -104,7 +99,7 @@ class Uses:
     async def _record_use(self, mailbox_id: int, now: datetime) -> None:
         try:
             await self._lanes.io(self._directory.touch_activity, mailbox_id, now)
-        except Trouble as trouble:  # tomorrow's use tells it again; a day more or less in six months is nothing
+        except Trouble as trouble:  # tomorrow's use is written again; a day more or less in six months does not matter
             self._log.event("activity_not_recorded", mailbox_id=mailbox_id, error=described(trouble))
 
     async def _record_app_use(self, mailbox_id: int, number: int, use: Use) -> None:

@@ -1,10 +1,12 @@
-"""A person's own password and the state of the own mailbox, as the password page asks for them (Reg. 7.3.c, 15.2).
+"""A person's own password and mailbox state, for the password page (Reg. 7.3.c, 15.2).
 
-In: who is signed in. Out: `OwnState` to be shown; a changed password with the fact that its person chose it, or a refusal with
-its clause. Blocking: lanes only. Never: whether the present password is right, which `access` finds out; a password in a text.
+In: the signed-in mailbox. Out: an `OwnState` to show; a changed password with the fact that its person chose it, or a
+    refusal
+with its clause. Blocking: executors only. Never: check the present password, which `access` does; put a password in a
+text.
 
-Reg. 15.2 lets nobody reset what was lost but by a letter or the unit's mail; who knows the present password has lost nothing.
-"""
+Reg. 15.2 allows the reset of a lost password only by a letter or the unit's mail. A person who knows the present
+password has lost nothing."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,31 +27,31 @@ from mic_mail.services.settings.readings import lifecycle_settings
 
 @dataclass(frozen=True, slots=True)
 class PasswordAge:
-    """How old the password is and how long it may be used. `set_at` is None for one that was taken over (Reg. 5.5)."""
+    """The age of the password and its term. `set_at` is None for one that was migrated (Reg. 5.5)."""
 
     set_at: datetime | None
     days: int
     due_at: datetime | None
-    """From when on it has to be changed; None: never."""
+    """The instant from which it has to be changed; None: never."""
     is_ending: bool
-    """Whether that is so near that its person should be told (`auth.password_warn_days`)."""
+    """Whether that is near enough to warn the person (`auth.password_warn_days`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnState:
-    """What a person sees of the own mailbox."""
+    """The state of the own mailbox, as shown to its person."""
 
     entry: Entry
     decision: Decision
     upcoming: tuple[Reason, ...]
-    """What the clock alone will do, in order, up to the end of the mailbox."""
+    """The changes that the clock alone will bring, in order, up to the end of the mailbox."""
     password: PasswordAge
 
 
 def own_state(
     snapshot: Snapshot, entry: Entry, decision: Decision, *, used: datetime | None, config: Config, now: datetime
 ) -> OwnState:
-    """Everything that follows from the facts, the last use and the calendar; pure."""
+    """Compute the state from the facts, the last use and the calendar; pure."""
     settings = lifecycle_settings(config, snapshot.working_days)
     spans = timeline(entry.kind, entry.facts, last_activity=used, settings=settings)
     upcoming: list[Reason] = []
@@ -79,7 +81,7 @@ def _turn(fact: Fact) -> tuple[datetime, int]:
 
 
 class OwnPassword:
-    """The use case of a person who knows the present password."""
+    """Password changes by a person who knows the present password."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
@@ -87,13 +89,13 @@ class OwnPassword:
         self._clock = clock
 
     def change(self, mailbox_id: int, confirmed_version: int, password: str, *, ends_apps: bool = False) -> Credential:
-        """Give the mailbox this password, chosen by its person, who has just proved the one of `confirmed_version`.
+        """Set a password chosen by the person, who has just proved the one of `confirmed_version`.
 
-        App passwords stay, unless the person says so (`ends_apps`) or the change was due.
+        App passwords stay, unless the person ends them (`ends_apps`) or the change was due.
 
-        `Superseded` where anything was recorded of the mailbox meanwhile: of several changes at once one is made. WeakPassword
-        where the rules do not allow it, `NotAllowed` where the mailbox's state does not.
-        """
+        Raises `Superseded` where anything was recorded of the mailbox meanwhile: of several concurrent changes one is made.
+        `WeakPassword` where the rules do not allow the password, `NotAllowed` where the mailbox's state does not allow the
+        change."""
         entry = self._directory.entry(mailbox_id)
         known = entry.facts[-1].seq if entry.facts else 0
         must_still_be(entry, confirmed_version)

@@ -1,8 +1,8 @@
-"""Why a sign-in is refused, or the work of a session that is in, and in which words.
+"""The reasons for which a sign-in or a command of an open session is refused, with their texts.
 
-In: what `access` found out: a decision of the policy, a limit, an exchange that failed. Out: a `Refusal`, whose sentence ends
-with where to turn and the reference under which the log knows it. Here nobody is let in or kept out.
-"""
+In: the finding of `access`: a policy decision, a limit, a failed exchange. Out: a `Refusal`, whose sentence ends with
+    the
+support contact and the reference under which the log has it. Nothing is decided here."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,7 +19,7 @@ from mic_mail.policy.lifecycle import Decision, State
 
 
 class RefusalKind(StrEnum):
-    """What a door maps to its code on the wire."""
+    """The kind of a refusal, which a listener maps to its protocol's code."""
 
     WRONG_CREDENTIALS = "wrong-credentials"
     SUSPENDED = "suspended"
@@ -33,7 +33,7 @@ class RefusalKind(StrEnum):
     MALFORMED = "malformed"
     NOT_AUTHORISED = "not-authorised"
     NOT_HERE = "not-here"
-    """The password is right, and of a kind that does not open this door."""
+    """The password is right, but of a kind that this listener does not accept."""
 
 
 MAY_BE_STALE = {
@@ -44,12 +44,14 @@ MAY_BE_STALE = {
     RefusalKind.SEND_LOCKED,
     RefusalKind.NOT_HERE,
 }
-"""Refusals that a change in the directory a moment ago may have lifted."""
+"""Refusals that a very recent change in the directory may have lifted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No, and why. `text` is complete: sentence, clause, where to turn, reference; `detail` is for the log alone."""
+    """A refusal and its reason.
+
+    `text` is complete: sentence, clause, support contact, reference. `detail` is for the log only."""
 
     kind: RefusalKind
     text: Text
@@ -59,7 +61,7 @@ class Refusal:
 
 
 class Refusals:
-    """The refusals of one configuration; each call makes one, with a reference of its own."""
+    """The refusals of one configuration; each call makes one, with its own reference."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self._config = config
@@ -72,69 +74,69 @@ class Refusals:
     # ------------------------------------------------------------ who it is
 
     def wrong_credentials(self, detail: str) -> Refusal:
-        """A wrong name or password: in the same words, whatever was wrong; `detail` is for the log."""
+        """Refuse a wrong name or password, in the same words for both; `detail` is for the log."""
         return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail=detail)
 
     def password_changed(self) -> Refusal:
-        """Of a session that is open."""
+        """End an open session whose password was changed."""
         return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.password_changed(), detail="credential-changed")
 
     def app_password_ended(self) -> Refusal:
-        """Of a session that is open, or that begins while it ends."""
+        """End an open session, or refuse a new one, whose app password has ended."""
         return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.app_password_ended(), detail="app-password-ended")
 
     def app_password_elsewhere(self) -> Refusal:
-        """The app password is right, and was made for other doors."""
+        """Refuse a right app password that was made for other listeners."""
         return self._refusal(RefusalKind.NOT_HERE, messages.app_password_elsewhere(), detail="app-password-door")
 
     def app_password_needed(self) -> Refusal:
-        """The own password is right, and the mailbox has a second factor, which this door cannot ask for."""
+        """Refuse the right own password: the mailbox has a second factor, which this listener cannot ask for."""
         text = messages.app_password_needed(self._config.password_page)
         return self._refusal(RefusalKind.NOT_HERE, text, detail="second-factor")
 
     def code_wrong(self) -> Refusal:
-        """The password was right and the code is not."""
+        """Refuse a wrong code after a right password."""
         return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.code_wrong(), detail="code")
 
     def code_closed(self) -> Refusal:
-        """No code is looked at any more."""
+        """Refuse the code unchecked: too many were wrong."""
         return self._refusal(RefusalKind.NOT_HERE, messages.code_closed(), clause="15.2", detail="code-closed")
 
     def waiting(self, wait: Wait) -> Refusal:
-        """Too many passwords were wrong."""
+        """Refuse the attempt: too many passwords were wrong."""
         return self._refusal(RefusalKind.TOO_MANY, messages.too_many(wait.seconds), detail=wait.rule)
 
     def unavailable(self, detail: str) -> Refusal:
-        """Nobody can look at the password now."""
+        """Refuse the attempt: the password cannot be checked now."""
         return self._refusal(RefusalKind.UNAVAILABLE, messages.unavailable(), detail=detail)
 
     def tls_required(self) -> Refusal:
-        """No password may travel on this connection as it is."""
+        """Refuse a password on a connection without TLS."""
         return self._refusal(RefusalKind.TLS_REQUIRED, messages.tls_required())
 
     def bad_mechanism(self) -> Refusal:
-        """The mechanism is not spoken here."""
+        """Refuse an unsupported mechanism."""
         return self._refusal(RefusalKind.BAD_MECHANISM, messages.bad_mechanism())
 
     def failed_exchange(self, failure: sasl.Failure) -> Refusal:
-        """What the exchange says; a wrong proof is a wrong password."""
+        """Return the refusal for a failed exchange; a wrong proof counts as a wrong password."""
         if failure is sasl.Failure.WRONG_PROOF:
             return self.wrong_credentials("proof")
         if failure is sasl.Failure.BINDING_TYPE:
             return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.channel_binding_type(), detail=failure.value)
         if failure in {sasl.Failure.CHANNEL_BINDING, sasl.Failure.DOWNGRADE}:
-            # Somebody in the middle, or a program that is deceived: not a question of syntax.
+            # A man in the middle or a deceived client, not a syntax error.
             return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.channel_binding(), detail=failure.value)
         return self._refusal(RefusalKind.MALFORMED, messages.malformed_sign_in(), detail=failure.value)
 
     def authority_ended(self, address: str) -> Refusal:
-        """Of a session that has a mailbox open that is not its own; what the log knows besides is whose it was."""
+        """End the access of an open session to a mailbox that is not its own; the log gets its address."""
         return self._refusal(RefusalKind.NOT_AUTHORISED, messages.authority_ended(address), clause="12.3", detail=address)
 
     # ------------------------------------------------------------ what the mailbox may do
 
     def of_state(self, decision: Decision, address: str) -> Refusal | None:
-        """The state that keeps everybody out or None; a reclaim is told first, then a suspension."""
+        """Return the refusal by the mailbox's state, or None; a reclamation goes before a suspension."""
         if decision.signs_in:
             return None
         if refusal := self._closed(decision, address):
@@ -144,10 +146,9 @@ class Refusals:
         return self.wrong_credentials("not-issued")
 
     def of_page(self, decision: Decision, address: str) -> Refusal | None:
-        """What keeps somebody out of the page where passwords are changed, or None.
+        """Return the refusal at the password page, or None.
 
-        Of a mailbox that is reclaimed there is nothing to say there: whoever may have its password is a stranger by now.
-        """
+        A reclaimed mailbox is answered like a wrong password: the person who has its password may no longer be its owner."""
         if decision.changes_password:
             return None
         if decision.reason(State.RECLAIMED):
@@ -155,10 +156,9 @@ class Refusals:
         return self.of_state(decision, address)
 
     def of_shared(self, decision: Decision, address: str) -> Refusal | None:
-        """The state of a unit's or group's mailbox that keeps out who is authorised to use it, or None.
+        """Return the refusal by the state of a unit's or group's mailbox for an authorised person, or None.
 
-        A password that is due is that of the mailbox, not of the person, and keeps nobody out but after a restore (Reg. 7.3.c).
-        """
+        A password that is due is the mailbox's, not the person's: it keeps nobody out except after a restore (Reg. 7.3.c)."""
         if refusal := self._closed(decision, address, detail=address):
             return refusal
         reason = decision.reason(State.PASSWORD_DUE)
@@ -182,7 +182,7 @@ class Refusals:
         return messages.password_due(page, clause_id) if page else messages.password_due_at_centre(clause_id)
 
     def of_sending(self, decision: Decision, address: str) -> Refusal:
-        """Of a mailbox that may sign in and not send."""
+        """Return the refusal for a mailbox that may sign in but not send."""
         reason = decision.reason(State.SEND_LOCKED)
         assert reason is not None, "nothing else lets a mailbox sign in and not send"
         text = messages.send_locked(address, reason.since, reason.clause, decision.reclaimed_at)

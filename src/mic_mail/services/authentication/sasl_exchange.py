@@ -1,8 +1,8 @@
-"""One SASL exchange on one connection (RFC 4422): what the client says to the mechanism, what that asks to `access`.
+"""One SASL exchange on one connection (RFC 4422), between the client, the mechanism and `access`.
 
-In: decoded responses, one a step. Out: a `Challenge` each, and at the end how the sign-in went, which the log has by then. The
-mechanism itself is `auth.sasl`; who somebody is and whether they may in is decided by `access.Access`.
-"""
+In: decoded responses, one a step. Out: a `Challenge` each, and at the end the result of the sign-in, which is logged by
+    then.
+The mechanism is `auth.sasl`; identity and permission are decided by `sign_in.SignInService`."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class SaslExchange:
-    """One SASL exchange on one connection: `step` with each decoded response until it is not a `Challenge`."""
+    """One SASL exchange on one connection.
+
+    Call `step` with each decoded response until the result is no `Challenge`."""
 
     def __init__(self, access: "SignInService", exchange: sasl.Exchange | None, mechanism: str, peer: Peer) -> None:
         self._access = access
@@ -26,11 +28,11 @@ class SaslExchange:
         self._has_keys = False
 
     async def step(self, response: bytes | None) -> Challenge | Answered:
-        """Go on with the client's response (decoded from base64); None where there was no initial response."""
+        """Continue with the client's response (decoded from base64); None where there was no initial response."""
         if self._exchange is None:
             return self._end(self._access.bad_mechanism(self._peer))
         if self._has_keys and isinstance(wait := await self._access.scram_keys(self._user, self._peer), Refusal):
-            return self._end(wait)  # others may have used up the tries while this exchange was open
+            return self._end(wait)  # other connections may have used up the attempts while this exchange was open
         step = self._exchange.step(response)
         if isinstance(step, sasl.NeedKeys):
             self._user = step.user

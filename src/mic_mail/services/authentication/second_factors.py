@@ -1,8 +1,12 @@
-"""A mailbox's second factor: set by its person with a code of the device, asked for at the page, removed (docs/decisions/0083).
+"""A mailbox's second factor: set with a code of the device, verified at the web page, removed.
 
-In: a mailbox, what was typed. Out: whether it is a code of now that nobody has used, or a recovery code; facts. Blocking: lanes
-and commands only. Never: whether it may be tried, which `access` asks the throttle; a secret or a code in a log or a fact.
-"""
+See docs/decisions/0083.
+
+In: a mailbox, the typed code. Out: whether it is a current, unused code or a recovery code; facts. Blocking: executors
+    and
+commands only. Never: decide whether an attempt is allowed, which `access` asks the throttle; put a secret or a code in
+a log
+or a fact."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,48 +29,50 @@ from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 
 KEY = "second-factor.key"
 MOST_WRONG = 100
-"""Codes of the device since the last right one (NIST SP 800-63B §5.2.2); who guesses has the password."""
+"""Wrong codes of the device since the last right one, at most; a guesser has the password.
+
+NIST SP 800-63B §5.2.2."""
 
 MOST_A_DAY = 10
-"""How often one may be set within a day: facts stay for ever."""
+"""Second factors that may be set within a day: facts are permanent."""
 
 
 class Checked(Enum):
-    """What became of a code."""
+    """The result of checking a code."""
 
     RIGHT = "right"
     RECOVERY = "recovery"
     WRONG = "wrong"
     CLOSED = "closed"
-    """Too many were wrong: none is looked at any more."""
+    """Too many codes were wrong: none is checked any more."""
     UNREADABLE = "unreadable"
-    """The secret cannot be read with this server's key."""
+    """The secret cannot be decrypted with this server's key."""
 
 
 class WrongCode(BadInput):
-    """The code that should set a factor is none of its secret."""
+    """The code given to set a factor does not belong to its secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """A factor that was set, and its recovery codes, told once."""
+    """A factor that was set, and its recovery codes, shown once."""
 
     fact: Fact
     recovery: tuple[str, ...] = field(repr=False)
 
 
 def key_path(config: Config) -> Path:
-    """Where the key lies under which secrets are sealed."""
+    """Return the path of the key that seals the secrets."""
     return config.server.data_dir / KEY
 
 
 def asked_factor(auth: Auth, facts: Sequence[Fact]) -> Fact | None:
-    """The second factor of a mailbox, where the setting asks for it."""
+    """Return the second factor of a mailbox, where the setting requires it."""
     return None if auth.second_factor == "off" else second_factor(facts)
 
 
 class SecondFactors:
-    """The use cases of one directory."""
+    """The second factor use cases of one directory."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
@@ -74,17 +80,16 @@ class SecondFactors:
         self._clock = clock
 
     def of(self, mailbox_id: int) -> Factor | None:
-        """The factor that the mailbox has, by its facts."""
+        """Return the mailbox's factor, by its facts."""
         fact = second_factor(self._directory.facts(mailbox_id))
         factor = self._directory.second_factors.of(mailbox_holder(mailbox_id)) if fact is not None else None
         return factor if fact is not None and factor is not None and factor.number == fact.seq else None
 
     def enrol(self, mailbox_id: int, confirmed_version: int, secret: bytes, code: str, origin: ActContext) -> Enrolled:
-        """The mailbox has this factor from now on, if `code` is one of its device; app passwords go on.
+        """Set this factor if `code` is one of its device; app passwords remain valid.
 
-        `confirmed_version`: of the password by which its person asks. `WrongCode`; `NotAllowed` where there is one already;
-        `Superseded` where that is not the mailbox's password any more, and where anything was recorded meanwhile.
-        """
+        `confirmed_version`: of the password with which the person asks. Raises `WrongCode`; `NotAllowed` where there is a
+        factor already; `Superseded` where that password is no longer current, and where anything was recorded meanwhile."""
         entry, now = self._directory.entry(mailbox_id), self._clock.steady_now()
         must_still_be(entry, confirmed_version)
         facts = entry.facts
@@ -107,7 +112,7 @@ class SecondFactors:
         return Enrolled(fact, tuple(recovery))
 
     def remove(self, mailbox_id: int, origin: ActContext, *, ends_apps: bool) -> Fact:
-        """The mailbox has none any more; with `ends_apps` no app password either (they are on the device that was lost)."""
+        """Remove the factor; with `ends_apps` also end all app passwords, which are on the lost device."""
         facts, now = self._directory.facts(mailbox_id), self._clock.steady_now()
         if second_factor(facts) is None:
             raise NotAllowed(Text("Hộp thư chưa bật xác thực hai bước.", "The mailbox has no second factor."), clause=CLAUSE)
@@ -118,12 +123,12 @@ class SecondFactors:
         return self._directory.second_factors.remove_of_mailbox(mailbox_id, draft, after=facts[-1].seq)
 
     def check(self, mailbox_id: int, typed: str) -> Checked:
-        """What `typed` is, used up by that if it is right."""
+        """Return the result of checking `typed`; a right code is consumed."""
         factor = self.of(mailbox_id)
         if factor is None:
             return Checked.WRONG
         factors, now = self._directory.second_factors, self._clock.steady_now()
-        # 80 bits need no count of their own (NIST SP 800-63B §5.1.2.2), and stay open where too many codes were wrong.
+        # 80 bits need no attempt counter (NIST SP 800-63B §5.1.2.2). Recovery codes work after too many wrong device codes.
         digest = totp.recovery_digest(factor.holder, typed)
         if digest is not None:
             return Checked.RECOVERY if factors.take_recovery(factor.holder, digest, now) else Checked.WRONG
@@ -140,7 +145,7 @@ class SecondFactors:
 
 
 def must_fit(secret: bytes, code: str, unix_seconds: float) -> int:
-    """The step of a code that shows that the device has the secret; `WrongCode`."""
+    """Return the time step of a code that shows that the device has the secret; `WrongCode`."""
     step = totp.step_of(secret, code, unix_seconds)
     if step is None:
         raise WrongCode(
@@ -150,6 +155,8 @@ def must_fit(secret: bytes, code: str, unix_seconds: float) -> int:
 
 
 def taken_step(factor: Factor, key: bytes, typed: str, unix_seconds: float, take: Callable[[str, int, int], bool]) -> bool:
-    """Whether `typed` is a code of the factor now, and used up by `take` here and now. Raises `totp.SealBroken`."""
+    """Return whether `typed` is a current code of the factor, and consume it by `take`.
+
+    Raises `totp.SealBroken`."""
     step = totp.step_of(totp.unseal(key, factor.sealed, factor.holder), typed, unix_seconds)
     return step is not None and take(factor.holder, factor.number, step)

@@ -1,11 +1,11 @@
-"""Which mailboxes of units and groups a person uses with the own password (Reg. 12.3, 5.2), and with which rights, now.
+"""The mailboxes of units and groups that a person uses with the own password, with the rights in each.
 
-In: the directory in memory and the decisions on mailboxes. Out: `Shared`, one for each mailbox and person; and a call back when
-the word on one may have changed. Answers are kept until a fact or the clock can change them, so asking costs a look.
-Whoever asks has signed in before, so the steady time counts: a step of the clock that is not believed takes nothing from an
-open session.
-A record that cannot be read gives nobody anything.
-"""
+Reg. 12.3, 5.2. In: the directory in memory and the decisions on mailboxes. Out: a `Shared` for each mailbox and person,
+as of now; a callback when the answer on one may have changed. Answers are cached until a fact or the clock can change
+them.
+
+The caller has signed in before, so the steady time counts: a clock step that is not believed takes nothing from an open
+session. A record that cannot be read gives nobody any right."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from mic_mail.services.authentication.watches import Watch, Watches
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef
 
 ROOT = "Shared"
-"""Below it people see the mailboxes of units and groups."""
+"""The folder below which people see the mailboxes of units and groups."""
 
 MailboxPair = tuple[int, int]
-"""Who uses, and what: the person's own mailbox, and the other one."""
+"""The person's own mailbox, and the mailbox that is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Shared:
     """A mailbox as one person may use it now; `rights` are never empty."""
 
     name: str
-    """What it is called below `Shared/`: unique for each mailbox."""
+    """The name below `Shared/`, unique for each mailbox."""
     address: str
     account: AccountRef
     rights: str
@@ -40,12 +40,14 @@ class Shared:
 
 
 def shared_name(address: str, domain: str) -> str:
-    """The local part; at any other domain than the server's the whole address, as both may have the same unit."""
+    """Return the local part; at a domain other than the server's the whole address.
+
+    Two domains may have a mailbox of the same local part."""
     return address.removesuffix(f"@{domain}")
 
 
 def shared_folder(name: str, folder: str) -> str:
-    """What a folder of the mailbox called `name` is called below ROOT."""
+    """Return the name below ROOT of a folder of the mailbox called `name`."""
     return f"{ROOT}{DELIMITER}{name}" if folder == INBOX else f"{ROOT}{DELIMITER}{name}{DELIMITER}{folder}"
 
 
@@ -64,14 +66,14 @@ class Sharing:
         self._watches_of_all = Watches[int](clock)
 
     def configure(self, domain: str) -> None:
-        """The server's own domain, and readings that may have changed."""
+        """Set the server's own domain and drop all cached answers: the settings may have changed."""
         self._domain = domain
         self._known.clear()
         self._watches.changed(lambda _: True)
         self._watches_of_all.changed(lambda _: True)
 
     def of(self, actor_id: int) -> Mapping[str, Shared]:
-        """What the owner of the mailbox `actor_id` may use beside it, by name."""
+        """Return the mailboxes that the owner of `actor_id` may use besides the own one, by name."""
         snapshot = self._snapshot()
         actor = snapshot.entry(actor_id)
         if actor is None or actor.owner.person_id is None:
@@ -86,7 +88,7 @@ class Sharing:
         return found
 
     def holding(self, actor_id: int, mailbox_id: int, now: datetime | None = None) -> Holding:
-        """What the owner of `actor_id` holds of another mailbox, also where that is nothing."""
+        """Return the grants and rights of the owner of `actor_id` in another mailbox, even if there are none."""
         snapshot, now = self._snapshot(), now or self._clock.steady_now()
         actor, entry = snapshot.entry(actor_id), snapshot.entry(mailbox_id)
         if actor is None or entry is None or actor.owner.person_id is None or actor.kind is not MailboxKind.PERSONAL:
@@ -108,7 +110,7 @@ class Sharing:
         return self._known.put((actor_id, mailbox_id), (actor, entry), Validity(now, holding.valid_until), holding)
 
     def holders(self, mailbox_id: int) -> Mapping[str, str]:
-        """Who may use this mailbox now beside its own password: rights by address."""
+        """Return the rights by address of everybody who may use this mailbox now besides its own password."""
         snapshot = self._snapshot()
         entry = snapshot.entry(mailbox_id)
         if entry is None or not PARTS[entry.kind]:
@@ -121,10 +123,10 @@ class Sharing:
         return found
 
     def readers(self, mailbox_id: int) -> frozenset[str] | None:
-        """Who may have read marks of their own there: the mailbox itself, and everybody whose naming is in force now.
+        """Return the identities that may have their own read marks in the mailbox.
 
-        Also where a state leaves them nothing of it for a while. None where the record, or a person's, cannot be read.
-        """
+        These are the mailbox itself and everybody whose naming is in force now, also where a state suspends their rights
+        for a while. None where the record, or a person's, cannot be read."""
         snapshot, now = self._snapshot(), self._clock.steady_now()
         entry = snapshot.entry(mailbox_id)
         if entry is None:
@@ -145,7 +147,7 @@ class Sharing:
         return frozenset(found)
 
     def writes_as(self, actor_id: int) -> Mapping[str, int]:
-        """Every address that is not the own one and that the person may write as now, with its mailbox."""
+        """Return every other address that the person may write as now, with its mailbox."""
         snapshot = self._snapshot()
         return {
             address: shared.account.account_id
@@ -157,14 +159,13 @@ class Sharing:
     # ------------------------------------------------------------ open sessions
 
     def watch(self, actor_id: int, mailbox_id: int, callback: Callable[[], None]) -> Watch[MailboxPair]:
-        """Call back (on the loop) when what a person holds of a mailbox may have changed; close the watch at the end.
+        """Call back (on the loop) when a person's rights in a mailbox may have changed.
 
-        Whoever is called back asks `holding`, and then `renew`s the watch.
-        """
+        Close the watch at the end. The callback's owner asks `holding` and then renews the watch (`renew`)."""
         return self._watches.add((actor_id, mailbox_id), callback, self._validity(actor_id, mailbox_id))
 
     def renew(self, actor_id: int, mailbox_id: int) -> None:
-        """The word was asked anew."""
+        """Renew the watch after `holding` was asked again."""
         self._watches.renew((actor_id, mailbox_id), self._validity(actor_id, mailbox_id))
 
     def _validity(self, actor_id: int, mailbox_id: int) -> Validity:
@@ -172,11 +173,13 @@ class Sharing:
         return Validity(now, self.holding(actor_id, mailbox_id, now).valid_until)
 
     def watch_all(self, actor_id: int, callback: Callable[[], None]) -> Watch[int]:
-        """Like `watch`, of all that a person uses or comes to use; whoever is called back asks `of`, and `renew_all`s."""
+        """Like `watch`, for all mailboxes that a person uses or comes to use.
+
+        The callback's owner asks `of` and then calls `renew_all`."""
         return self._watches_of_all.add(actor_id, callback, self._validity_of_all(actor_id))
 
     def renew_all(self, actor_id: int) -> None:
-        """The word was asked anew."""
+        """Renew the watch after `of` was asked again."""
         self._watches_of_all.renew(actor_id, self._validity_of_all(actor_id))
 
     def _validity_of_all(self, actor_id: int) -> Validity:
@@ -186,13 +189,13 @@ class Sharing:
         return Validity(now, min(ends, default=None))
 
     def _named_in(self, snapshot: Snapshot, actor_id: int) -> frozenset[int]:
-        """The mailboxes in whose record the owner of this one was ever named."""
+        """Return the mailboxes in whose record the owner of this one was ever named."""
         actor = snapshot.entry(actor_id)
         person = None if actor is None else actor.owner.person_id
         return frozenset() if person is None else snapshot.named_in.get(person, frozenset())
 
     def changed(self, old: Snapshot, new: Snapshot) -> None:
-        """The directory moved from `old` to `new`."""
+        """Update after the directory moved from `old` to `new`."""
         self._known.retain(lambda pair, made_of: all(each is new.entry(key) for each, key in zip(made_of, pair, strict=True)))
         self._watches.changed(lambda pair: any(old.entry(each) is not new.entry(each) for each in pair))
 
@@ -202,6 +205,6 @@ class Sharing:
         self._watches_of_all.changed(moved)
 
     def on_clock_set(self) -> None:
-        """The clock was set."""
+        """Check all watches after the clock was set."""
         self._watches.run_once()
         self._watches_of_all.run_once()

@@ -1,15 +1,17 @@
-"""Signing in: who is it, and may this mailbox be used through this door now?
+"""Sign-in: identify the client and decide whether its mailbox may be used through this listener now.
 
-In: what a client said (a SASL exchange or a user name and password) and who it is (`identity.Peer`). Out: `SignedIn`, or a
-`Refusal` (`refusals`). Joins the directory's snapshot, the policy's decision (`decisions`), the guard over passwords, and the
-log (`signinlog`); all doors ask here, the password page by way of `pageaccess`.
+In: the credentials (a SASL exchange or a user name and password) and the client (`identity.Peer`). Out: `SignedIn` or a
+`Refusal` (`refusals`). Joins the directory's snapshot, the policy's decision (`decision_cache`), the password verifier
+and the
+log (`sign_in_log`). All listeners use it; the password page by way of `web_sign_in`.
 
 Rules:
-- The state of a mailbox is told only after the right password; a stranger learns nothing of suspensions.
-- A user who does not exist costs the same time and gets the same answer as a wrong password.
-- No password travels in the open unless `auth.cleartext` says so.
-- Nothing here waits for a database: the snapshot answers; only a refusal looks first whether a newer one exists.
-"""
+
+- The state of a mailbox is disclosed only after the right password; an unauthenticated client learns nothing of
+  suspensions.
+- An unknown user costs the same time and gets the same answer as a wrong password.
+- No password travels in cleartext unless `auth.cleartext` allows it.
+- Nothing here waits for a database: the snapshot answers; only a refusal first checks for a newer one."""
 
 import asyncio
 import contextlib
@@ -49,11 +51,13 @@ from mic_mail.storage.types import AccountRef
 
 MAX_USER_OCTETS = 320  # RFC 5321 §4.5.3.1: 64 + 1 + 255
 _OF_THE_BOOK = frozenset({"ldap", "ldaps", "carddav"})
-"""Doors at which nobody sends or retrieves mail: a telephone that looks up names does not use the mailbox (Reg. 7.2.a)."""
+"""Listeners that neither send nor retrieve mail.
+
+A phone that looks up names does not use the mailbox (Reg. 7.2.a)."""
 
 
 class BreachChecker(Protocol):
-    """The part of `exposure` that is needed here."""
+    """The part of `abuse.breached_password_check` that is needed here."""
 
     def configure(self, config: Config) -> None: ...
     def on_message(self, told: bytes) -> None: ...
@@ -62,15 +66,17 @@ class BreachChecker(Protocol):
 
 
 Admit = Callable[[Entry, Credential, str], Answered]
-"""What becomes of who has shown the own password of a mailbox, to act under this address."""
+"""Decide on a client that has shown the mailbox's own password, to act under this address."""
 Judge = Callable[[Decision, str], Refusal | None]
-"""Why a state of a mailbox keeps out who has shown the password of this address; None: it does not."""
+"""Return why the mailbox's state refuses a client that has shown its password; None: it does not."""
 CLOCK = "clock"
-"""Why nobody can be answered, for the log."""
+"""The log's detail where the clock does not allow an answer."""
 
 
 class SignInService:
-    """The sign-in of one process. All methods belong to the event loop; hashing and reading happen in `lanes`."""
+    """The sign-in of one process.
+
+    All methods belong to the event loop; hashing and reading run in `lanes`."""
 
     def __init__(
         self,
@@ -85,7 +91,9 @@ class SignInService:
         digest_key: bytes,
         tell: Callable[[bytes], None],
     ) -> None:
-        """`digest_key` marks passwords in memory, and is the same in all processes of a server; `tell` reaches their `hear`."""
+        """`digest_key` marks passwords in memory and is the same in all processes of a server.
+
+        `tell` sends to the `on_message` of the other processes."""
         self._config = config
         self._directory = directory
         self._snapshot = snapshot
@@ -109,14 +117,15 @@ class SignInService:
         self._refreshing = asyncio.Lock()
         self._watches = Watches[int](clock)
         self.exposure: BreachChecker | None = None
-        """What looks at passwords that others may have; None: nobody does."""
+        """The check for breached passwords; None: there is none."""
         self.sharing = Sharing(clock, lambda: self._snapshot, self.decide)
         """The mailboxes of units and groups that people use with their own password."""
         self.configure(config)
 
     def configure(self, config: Config) -> None:
-        """Take the settings of `config`, at the start and at a reload, and let every open session ask anew; wrong passwords
-        counted so far stay counted, and right ones known, unless they shall be forgotten sooner."""
+        """Apply `config`, at the start and at a reload, and let every open session be checked again.
+
+        Counted wrong passwords stay counted, and right ones known, unless the new settings forget them sooner."""
         auth = config.auth
         self._config = config
         self._apps.are_open = auth.app_passwords > 0
@@ -133,31 +142,31 @@ class SignInService:
                 per_mailbox=5 * auth.failures_per_mailbox,
                 per_network=auth.failures_per_network,
                 window_seconds=auth.failure_window,
-                stale_seconds=max(auth.failure_window, config.anomaly.window),  # what comes again is no anomaly (0072)
+                stale_seconds=max(auth.failure_window, config.anomaly.window),  # a repeated failure is no anomaly (0072)
             )
         )
         self.guard.configure(decoys=self._decoys(config), cache_seconds=auth.cache_seconds)
-        self._watches.changed(lambda _: True)  # what was open by the former settings may be closed by these
+        self._watches.changed(lambda _: True)  # sessions that the former settings allowed may be forbidden by these
 
     def _decoys(self, config: Config) -> Decoys:
         return Decoys(self._decoy_key, hashing(config), lambda: self._snapshot.costs)
 
     def on_message(self, told: bytes) -> None:
-        """What another process tells of passwords that were tried there."""
+        """Apply another process's message on the passwords that were tried there."""
         self.guard.on_message(told)
         if self.exposure is not None:
             self.exposure.on_message(told)
 
     def known_networks(self) -> list[tuple[str, str, float]]:
-        """From where mailboxes were signed in to: mailbox, network, seconds ago."""
+        """Return the networks from which mailboxes signed in: mailbox, network, seconds ago."""
         return self._throttle.known(self._clock.monotonic())
 
     def is_home(self, address: str) -> bool:
-        """Whether people have signed in from the network of an address."""
+        """Return whether people have signed in from the network of an address."""
         return self._throttle.is_home(address)
 
     def remember(self, known: Iterable[tuple[str, str, float]]) -> None:
-        """Likewise from before a restart."""
+        """Restore the networks that were known before a restart."""
         now = self._clock.monotonic()
         for mailbox, net, ago in known:
             self._throttle.remember(mailbox, net, now - ago)
@@ -170,7 +179,9 @@ class SignInService:
         return self._snapshot
 
     async def refresh(self) -> bool:
-        """Load a newer snapshot if there is one, and tell the watches of mailboxes that changed; at hints and every 2 s."""
+        """Load a newer snapshot if there is one, and call the watches of changed mailboxes.
+
+        Called at hints and every 2 s. Returns whether there was one."""
         async with self._refreshing:
             old = self._snapshot
             if await self._lanes.io(self._directory.version) == old.version:
@@ -185,20 +196,21 @@ class SignInService:
         return True
 
     def decide(self, mailbox_id: int, now: datetime | None = None) -> Decision | None:
-        """What policy says of a mailbox now; None for one that the directory does not hold. Cached until it can change."""
+        """Return the policy's decision on a mailbox now; None where the directory does not hold it.
+
+        Cached until it can change."""
         entry = self._snapshot.entry(mailbox_id)
         return None if entry is None else self.decisions.of(entry, now)
 
     def is_stopped(self, mailbox_id: int) -> bool:
-        """Whether nobody may use the mailbox now (Reg. 7.1, 6.4.c), so that what waits in the spool from it stays there.
+        """Return whether nobody may use the mailbox now (Reg. 7.1, 6.4.c): its spooled mail then stays there.
 
-        From any thread: nothing is kept here. A record that cannot be read may hold a suspension.
-        """
+        From any thread: nothing is cached here. True where the record cannot be read, since it may hold a suspension."""
         entry = self._snapshot.entry(mailbox_id)
         return entry is None or self.decisions.is_stopped(entry)
 
     def may_be_sent(self, mailbox_id: int) -> bool:
-        """Whether what the mailbox has submitted may leave now (Reg. 7.1, 6.4.c): it may send still. On the loop."""
+        """Return whether mail that the mailbox has submitted may leave now (Reg. 7.1, 6.4.c). On the loop."""
         try:
             decision = self.decide(mailbox_id)
         except FactsUnreadable:
@@ -206,17 +218,16 @@ class SignInService:
         return decision is not None and not decision.states & KEPT_BACK
 
     def last_use(self, entry: Entry) -> datetime | None:
-        """When its person last used the mailbox (Reg. 7.2.a), also where the directory does not know it yet."""
+        """Return when the person last used the mailbox (Reg. 7.2.a), even if that is not yet in the directory."""
         return self._uses.last(entry, self._clock.steady_now())
 
     # ------------------------------------------------------------ open sessions
 
     def watch(self, mailbox_id: int, callback: Callable[[], None], seen: Decision | None = None) -> Watch[int]:
-        """Call back (on the loop) when facts, password or clock may have changed the word on a mailbox.
+        """Call back (on the loop) when facts, password or clock may have changed the decision on a mailbox.
 
-        The session then asks `recheck`, and closes the watch at its end; mail that waits asks `may_be_sent`. `seen`: by which
-        decision a session was let in; if that is not the present one it is called back now.
-        """
+        The session then calls `recheck`, and closes the watch at its end; for queued mail `may_be_sent` is asked. `seen`:
+        the decision that admitted a session; if it is not the present one, the callback is called immediately."""
         now = self._clock.steady_now()
         try:
             decision = self.decide(mailbox_id, now)
@@ -230,10 +241,10 @@ class SignInService:
         return watch
 
     def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
-        """Whether a session that is open may go on, and with which decision.
+        """Return whether an open session may go on, and with which decision.
 
-        By the steady time: it was let in before the clock was set, and is not cut by a step that is not believed.
-        """
+        By the steady time: the session was admitted before the clock was set, and is not cut by a step that is not
+        believed."""
         now = self._clock.steady_now()
         found = self.find_again(signed_in)
         if isinstance(found, Refusal):
@@ -245,11 +256,11 @@ class SignInService:
         return answer
 
     def _validity(self, entry: Entry, decision: Decision, now: datetime) -> Validity:
-        """How long the clock alone changes nothing for the sessions of a mailbox: its state, and which app passwords live."""
+        """Return how long the clock alone changes neither the mailbox's state nor its active app passwords."""
         return Validity(now, min(filter(None, (decision.valid_until, *self._apps.ends(entry, now))), default=None))
 
     def recheck_shared(self, signed_in: SignedIn, mailbox_id: int, peer: Peer) -> str | Refusal:
-        """The rights of an open session in a mailbox that is not its own, or why it may not even read it any more."""
+        """Return the rights of an open session in another mailbox, or why it may no longer read it."""
         self.sharing.renew(signed_in.mailbox_id, mailbox_id)
         holding = self.sharing.holding(signed_in.mailbox_id, mailbox_id)
         if "r" in holding.rights:
@@ -259,15 +270,15 @@ class SignInService:
             decision = self.decide(mailbox_id)
         except FactsUnreadable as trouble:
             return self.signins.cut(self.refusals.unavailable(str(trouble)), signed_in, peer)
-        # Who is still named is kept out by what happened to the mailbox: that is what has to be told, not the naming.
+        # A person who is still named is refused by the state of the mailbox: the refusal names the state, not the naming.
         state = self.refusals.of_shared(decision, entry.address) if holding.grants and decision is not None else None
         return self.signins.cut(state or self.refusals.authority_ended(entry.address), signed_in, peer)
 
     def check_send(self, signed_in: SignedIn, peer: Peer) -> Refusal | None:
-        """Whether this session may send now (Reg. 4.3, 6.4.c); submission asks at MAIL and at the end of the message.
+        """Return why this session may not send now (Reg. 4.3, 6.4.c), or None.
 
-        A state is told before a changed password: a restore, a reset and a new password end the session all the same.
-        """
+        Submission asks at MAIL and at the end of the message. A state is named before a changed password: a restore, a
+        reset and a new password end the session in any case."""
         try:
             decision = self.decide(signed_in.mailbox_id)
         except FactsUnreadable as trouble:
@@ -287,7 +298,7 @@ class SignInService:
         return refusal
 
     def check_send_as(self, signed_in: SignedIn, address: str, separator: str) -> Refusal | None:
-        """Of an address that a session may not write as: the state that forbids it, where nothing else does (Reg. 12.3)."""
+        """Return the state that forbids writing as `address`, where nothing else does (Reg. 12.3)."""
         found = (self._snapshot.resolve(known) for known in candidates(address, separator))
         entry = next(filter(None, found), None)
         if entry is None or not self.sharing.holding(signed_in.mailbox_id, entry.mailbox_id).grants:
@@ -298,43 +309,46 @@ class SignInService:
         return self.refusals.of_state(decision, entry.address) or self.refusals.of_sending(decision, entry.address)
 
     def clock_moved(self) -> None:
-        """The clock was set, or a step of it is believed now: call the watches whose word does not hold, and set their timers
-        anew."""
+        """Check all watches after the clock was set or a step was accepted.
+
+        Calls those whose decision no longer holds, sets their timers anew, and writes pending uses."""
         self._watches.run_once()
         self.sharing.on_clock_set()
         self._uses.record_pending()
 
     def used(self, mailbox_id: int) -> None:
-        """The person used the mailbox now (Reg. 7.2.a). Cheap: the directory is told once a day at most, in the background."""
+        """Record that the person used the mailbox now (Reg. 7.2.a).
+
+        Cheap: the directory is written once a day at most, in the background."""
         if self._uses.used(mailbox_id, self._snapshot.entry(mailbox_id)):
             self.decisions.forget(mailbox_id)
 
     def arrived(self, mailbox_id: int) -> None:
-        """A message came into the mailbox: use only by the other reading of Reg. 7.2.a, and only while it is not suspended.
+        """Record a message that came into the mailbox.
 
-        Mail comes to a suspended mailbox too (Reg. 7.1), and what lifts the suspension is a restore (7.3). The Centre's own
-        notices do not come this way.
-        """
+        It counts as use only by the other reading of Reg. 7.2.a, and only while the mailbox is not suspended. Mail comes to
+        a suspended mailbox too (Reg. 7.1), but only a restore lifts the suspension (7.3). The Centre's own notices do not
+        come this way."""
         if self._delivery_is_use and (decision := self.decide(mailbox_id)) and State.SUSPENDED not in decision.states:
             self.used(mailbox_id)
 
     # ------------------------------------------------------------ signing in
 
     def mechanisms(self, peer: Peer) -> tuple[str, ...]:
-        """The SASL mechanisms to announce on this connection, strongest first; empty where TLS has to come first."""
+        """Return the SASL mechanisms to announce here, strongest first; empty where TLS has to come first."""
         plus, cleartext = bool(self._bindings(peer)), self._config.auth.cleartext
-        # Programs of GNU SASL bind by tls-exporter there, which no library gives, and try nothing else (decision 0012).
+        # GNU SASL clients bind by tls-exporter in TLS 1.3, which no library offers, and try nothing else (decision 0012).
         scram = peer.tls is None or peer.tls.version != "TLSv1.3" or self._config.auth.scram_in_tls13
         return sasl.offered(tls=peer.tls is not None, plus=plus, cleartext=cleartext, scram=scram)
 
     def _bindings(self, peer: Peer) -> sasl.Bindings:
-        """What -PLUS can bind to on this connection, where it is offered."""
+        """Return the channel bindings that -PLUS can use on this connection, where it is offered."""
         if peer.tls is None or not self._config.auth.channel_binding:
             return sasl.NO_BINDING
         return peer.tls.bindings
 
     def begin(self, mechanism: str, peer: Peer) -> SaslExchange:
-        """A SASL exchange by `mechanism`; one that is not offered here is refused at its first step."""
+        """Begin a SASL exchange; a mechanism that is not offered here is refused at its first step."""
         offered = mechanism.upper() in self.mechanisms(peer)
         exchange = (
             sasl.begin(mechanism, bindings=self._bindings(peer), nonce=lambda: secrets.token_urlsafe(18)) if offered else None
@@ -342,30 +356,29 @@ class SignInService:
         return SaslExchange(self, exchange, mechanism.upper()[:20], peer)
 
     def bad_mechanism(self, peer: Peer) -> Refusal:
-        """The mechanism is not spoken here, or not before TLS."""
+        """Refuse a mechanism that is not offered, or not before TLS."""
         return self.refusals.bad_mechanism() if self.mechanisms(peer) else self.refusals.tls_required()
 
     async def login(self, user: str, password: str, peer: Peer, mechanism: str = "password") -> Answered:
-        """A user name and password as they are (IMAP LOGIN, POP3 PASS, web)."""
+        """Sign in with a plain user name and password (IMAP LOGIN, POP3 PASS, web)."""
         if peer.tls is None and not self._config.auth.cleartext:
             return self.signins.answered(self.refusals.tls_required(), self.address_of(user), peer, mechanism)
         return await self.claim(sasl.CheckPassword(user, password), peer, mechanism)
 
     async def claim(self, claim: sasl.CheckPassword, peer: Peer, mechanism: str) -> Answered:
-        """The answer to a claimed password, in the log."""
+        """Check a claimed password and log the answer."""
         return self.signins.answered(await self.answer(claim, peer), self.address_of(claim.user), peer, mechanism)
 
     async def answer(self, claim: sasl.CheckPassword, peer: Peer, *, own: Admit | None = None) -> Answered:
-        """The answer to a claimed password, which the log does not have yet.
+        """Check a claimed password; the caller logs the answer.
 
-        With `own` the mailbox's own password alone is one, and that is what becomes of it.
-        """
+        With `own` only the mailbox's own password is accepted, and `own` decides what follows."""
         seen = self._snapshot
         answer = await self._attempt(claim, peer, own)
-        # A password reset or a restoration a second ago must not be refused for it: the snapshot follows within 2 s.
+        # A reset or restore a second ago must not cause a refusal: the snapshot follows within 2 s.
         if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._newer_than(seen):
             anew = await self._attempt(claim, peer, own)
-            # The same password once more is no second wrong one: the log says of it what was said first.
+            # The same password checked again is no second failure: the first refusal is the one that is logged.
             is_wrong = isinstance(anew, Refusal) and anew.kind is answer.kind is RefusalKind.WRONG_CREDENTIALS
             answer = answer if is_wrong else anew
         return answer
@@ -401,32 +414,38 @@ class SignInService:
         return admit(*current, address)
 
     def _by_app(self, address: str, number: int, peer: Peer) -> Answered:
-        """The door after a right app password; others may have recorded something while this waited for its turn."""
+        """Admit a client with a right app password.
+
+        Checked again, since facts may have been recorded while the hash was computed."""
         current = self._find(address)
         if current is None or not self._apps.lives(current[0], number):
             return self.refusals.wrong_credentials("credential-changed")
         return self._admit(*current, address, door=peer.protocol, app=number, network=network(peer.address))
 
     async def _look_whether_others_have_it(self, entry: Entry, credential: Credential, password: str) -> None:
-        """What follows from that is known here afterwards. Raises Trouble where it could not be recorded."""
+        """Check for a breached password; its consequences are in the snapshot afterwards.
+
+        Raises Trouble where they could not be recorded."""
         if self.exposure is not None and self._is_in_use(entry) and await self.exposure.check(entry, credential, password):
             await self._newer_than(self._snapshot)
 
     def _is_in_use(self, entry: Entry) -> bool:
-        """Whether the mailbox may be used with its present password, so that it matters who else has that."""
+        """Return whether the mailbox may be used with its present password, so that a breach of that matters."""
         try:
             return self.decisions.of(entry).signs_in
         except FactsUnreadable:
             return False
 
     async def _newer_than(self, seen: Snapshot) -> bool:
-        """Whether the directory has changed since, also where somebody else has noticed it meanwhile."""
+        """Return whether the directory is newer than `seen`, also where another task refreshed it meanwhile."""
         with contextlib.suppress(Trouble):
             await self.refresh()
         return self._snapshot is not seen
 
     def address_of(self, user: str) -> str:
-        """A user name as an address of the directory: prepared, lower case, the server's domain where none was typed."""
+        """Return a user name as an address of the directory.
+
+        Prepared (SASLprep), in lower case, with the server's domain where none was typed."""
         name = (sasl.saslprep(user) or "").strip().lower()
         if not name or len(name.encode()) > MAX_USER_OCTETS:
             return ""
@@ -435,22 +454,25 @@ class SignInService:
         return entry.address if entry is not None else address
 
     def _of_own(self, address: str) -> Entry | None:
-        """The mailbox whose own address this is, or was until lately: mail programs know it by that for a time."""
+        """Return the mailbox whose own address this is or was lately.
+
+        Mail programs keep the old address for a time."""
         found = self._snapshot.find(address)
         if isinstance(found, AliasEntry):
             return self._snapshot.entry(found.mailbox_id) if found.was_own else None
         return found
 
     def _find(self, address: str) -> tuple[Entry, Credential] | None:
-        """The mailbox that signs in as `address` (Reg. 2.3: by its own address, not by an alias) and its verifiers."""
+        """Return the mailbox that signs in as `address`, and its verifiers.
+
+        Reg. 2.3: by its own address, not by an alias."""
         entry = self._of_own(address)
         return (entry, entry.credential) if isinstance(entry, Entry) and entry.credential is not None else None
 
     def find_again(self, signed_in: SignedIn) -> tuple[Entry, Credential] | Refusal:
-        """The mailbox of an open session and its verifiers, unless the password is worth nothing now that opened it.
+        """Return the mailbox of an open session and its verifiers; a Refusal if its credential is void.
 
-        Of an app password that fell with the state of the mailbox the state is told.
-        """
+        Where an app password ended with the state of the mailbox, the refusal names the state."""
         found = self._find(signed_in.address)
         if found is None or (signed_in.app_password is None and found[1].version != signed_in.credential_version):
             return self.refusals.password_changed()
@@ -465,7 +487,9 @@ class SignInService:
     # ------------------------------------------------------------ SCRAM, on behalf of `SaslExchange`
 
     async def scram_keys(self, user: str, peer: Peer) -> tuple[sasl.ScramKeys, tuple[AppCredential, ...]] | Refusal:
-        """The SCRAM keys of `user`, or decoys that look the same, and those of the app passwords that go by the same salt."""
+        """Return the SCRAM keys of `user`, or decoys that look the same.
+
+        Beside them the keys of the app passwords with the same salt and iterations."""
         address = self.address_of(user)
         try:
             wait = await self.guard.may_try(address, peer.address)
@@ -480,13 +504,13 @@ class SignInService:
         return keys, tuple(alike)
 
     def scram_failed(self, failed: sasl.Failed, peer: Peer) -> Refusal:
-        """What to say to an exchange that failed; a wrong proof counts as a wrong password."""
+        """Return the refusal for a failed exchange; a wrong proof counts as a wrong password."""
         if failed.failure is sasl.Failure.WRONG_PROOF:
             self.guard.proof_was_wrong(self.address_of(failed.user), peer.address)
         return self.refusals.failed_exchange(failed.failure)
 
     async def scram_proved(self, done: sasl.Done, peer: Peer) -> Answered:
-        """The client proved the password that belongs to the stored key in `done`."""
+        """Admit a client that proved the password of the stored key in `done`."""
         seen = self._snapshot
         answer = self._proved(done, peer)
         if isinstance(answer, Refusal) and answer.kind in MAY_BE_STALE and await self._newer_than(seen):
@@ -500,7 +524,7 @@ class SignInService:
         is_own = scram is not None and scram.stored_key == done.stored_key
         apps = self._apps.living(found[0]) if found else ()
         app = next((each.number for each in apps if each.stored_key == done.stored_key), None)
-        # The password may have been changed while the exchange went on: then what was proved is worth nothing.
+        # The password may have been changed during the exchange: then the proof is void.
         if found is None or not (is_own or app):
             return self.refusals.wrong_credentials("credential-changed")
         if done.authorize_as and self.address_of(done.authorize_as) != address:
@@ -523,10 +547,9 @@ class SignInService:
         app: int | None = None,
         network: str | None = None,
     ) -> Answered:
-        """A door after the right password: in, or the state that forbids it.
+        """Admit a client after the right password, or refuse it by the mailbox's state.
 
-        `app`: the number of the app password that it was; `network`: from where, at a sign-in.
-        """
+        `app`: the number of the app password that was used; `network`: the client's, at a sign-in."""
         decision = self.judged(entry, self.refusals.of_state, now)
         if isinstance(decision, Refusal):
             return decision
@@ -544,11 +567,10 @@ class SignInService:
         return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version, app)
 
     def judged(self, entry: Entry, judge: Judge, now: datetime | None = None) -> Decision | Refusal:
-        """Return what may be done with a mailbox, or why `judge` keeps somebody out; by the instant `now` alone, if given.
+        """Return the decision on a mailbox, or why `judge` refuses; by the instant `now` alone, if given.
 
-        Nobody is let in or kept out by a clock that was just set: while nobody knows what time it is and it depends on that,
-        they come again (docs/decisions/0094).
-        """
+        A clock that was just set admits and refuses nobody: while the time is uncertain and the answer depends on it, the
+        client is asked to come again (docs/decisions/0094)."""
         try:
             decisions = [self.decisions.of(entry, at) for at in ((now,) if now is not None else self._clock.readings())]
         except FactsUnreadable as trouble:
@@ -559,6 +581,6 @@ class SignInService:
         return refusals[-1] or decisions[-1]
 
     def _needs_app(self, entry: Entry, app: int | None) -> bool:
-        """Whether the mailbox's own password is not enough, since this door cannot ask for a code."""
+        """Return whether the mailbox's own password is not enough, since this listener cannot ask for a code."""
         auth = self._config.auth
         return app is None and auth.app_passwords_only and asked_factor(auth, entry.facts) is not None

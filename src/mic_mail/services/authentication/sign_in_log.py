@@ -1,9 +1,10 @@
-"""What the mail log is told of sign-ins, and of sessions that are refused something or cut.
+"""The mail log's events of sign-ins, and of sessions that are refused something or cut.
 
-In: the answer that somebody gets, and who it is. Out: events. People type passwords into the field for the name: a name that is
-no address of ours stays out of the log. There is a mark of it, by which the same name is known again (`signinwatch` counts
-names); the key of the marks is nowhere but in memory and ends with the server, so that nobody finds by them what was typed.
-"""
+In: the answer that a client gets, and the client. Out: events. People type passwords into the name field, so a name
+    that is no
+address of this server is not logged. A mark of it is logged, by which `sign_in_anomalies` counts distinct names. The
+key of the
+marks is in memory only and ends with the server, so nobody can find from them what was typed."""
 
 import hmac
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from mic_mail.services.authentication.refusals import Refusal
 
 
 class SignInLog:
-    """The log of one process, by one configuration."""
+    """The sign-in log of one process, by one configuration."""
 
     def __init__(self, log: Events, snapshot: Callable[[], Snapshot], *, key: bytes) -> None:
         """`key` is the same in all processes of a server."""
@@ -24,7 +25,7 @@ class SignInLog:
         self._key = hmac.digest(key, b"names", "sha256")
 
     def answered(self, answer: Answered, address: str, peer: Peer, mechanism: str) -> Answered:
-        """`answer`, which ends a sign-in as `address`, after the log has it."""
+        """Log and return `answer`, which ends a sign-in as `address`."""
         if isinstance(answer, SignedIn):
             tls = peer.tls.version if peer.tls else None
             self._log.event(
@@ -36,12 +37,12 @@ class SignInLog:
         return answer
 
     def cut(self, refusal: Refusal, signed_in: SignedIn, peer: Peer) -> Refusal:
-        """`refusal`, which ends an open session, after the log has it."""
+        """Log and return `refusal`, which ends an open session."""
         self.refused("session_cut", refusal, signed_in.address, peer)
         return refusal
 
     def refused(self, event: str, refusal: Refusal, address: str, peer: Peer, mechanism: str | None = None) -> None:
-        """Something was refused to who is, or wants to come in as, `address`."""
+        """Log a refusal to a client that is, or wants to sign in as, `address`."""
         _, _, domain = address.partition("@")
         snapshot = self._snapshot()
         known = snapshot.find(address) is not None

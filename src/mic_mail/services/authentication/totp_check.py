@@ -1,8 +1,8 @@
-"""A code at the page, after the right password: may it be tried, is it right, and in which words it is refused.
+"""Verification of a code at the web page, after the right password.
 
-In: who has shown the password, what was typed. Out: a refusal, or None for a right code, which is used up by that. Joins the
-guard's limits, the use case and the log. Belongs to the event loop; the directory is asked in the lane.
-"""
+In: the client that has shown the password, the typed code. Out: a refusal, or None for a right code, which is consumed.
+    Joins
+the verifier's limits, the use case and the log. Belongs to the event loop; the directory is asked in an executor."""
 
 from mic_mail.auth.verifier import Guard, Wait
 from mic_mail.errors import Trouble
@@ -14,11 +14,11 @@ from mic_mail.services.authentication.second_factors import KEY, Checked, Second
 
 
 class _Unreadable(Exception):
-    """The secret cannot be unsealed: nobody has guessed."""
+    """The secret cannot be unsealed: this counts as no failed attempt."""
 
 
 class Codes:
-    """The codes that one process is asked about."""
+    """The code checks of one process."""
 
     def __init__(self, factors: SecondFactors, guard: Guard, refusals: Refusals, *, lanes: Executors, log: Events) -> None:
         self._factors = factors
@@ -28,7 +28,7 @@ class Codes:
         self._log = log
 
     async def refused(self, half: SignedIn, code: str, peer: Peer) -> Refusal | None:
-        """Why not; None: it is right."""
+        """Check a code; return the refusal, or None if it is right."""
         checked = Checked.WRONG
 
         async def look() -> bool:

@@ -1,9 +1,10 @@
-"""Who wants to know when the word on a mailbox may have changed: by a newer directory, or by the clock alone.
+"""Callbacks for a decision on a mailbox that may have changed, by a newer directory or by the clock.
 
-In: watches (a key: a mailbox, or who uses which one; a callback; how long the word holds). Out: callbacks on the event loop.
-One timer for all of them, by the steady time: a step of the clock that is not believed ends nothing. Whoever notices a step
-calls `look`, which also finds words from a time that is still to come, and sets the timer anew.
-"""
+In: watches (a key: a mailbox, or a person and a mailbox; a callback; the validity of the decision). Out: callbacks on
+    the event
+loop. One timer for all of them, by the steady time: a clock step that is not believed ends nothing. The caller that
+notices a
+step calls `run_once`, which also finds decisions from a time still to come, and sets the timer anew."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,13 +14,13 @@ from typing import Generic, TypeVar
 from mic_mail.clock import Clock, Validity
 
 MAX_NAP = 60.0
-"""Seconds between two looks at the clock at most, whoever notices that it was set."""
+"""Maximum seconds between two checks of the clock, even if nobody notices that it was set."""
 
 K = TypeVar("K")
 
 
 class Watch(Generic[K]):
-    """One session's wish; closed at its end."""
+    """One session's subscription; closed at its end."""
 
     def __init__(self, watches: "Watches[K]", key: K, callback: Callable[[], None]) -> None:
         self._watches = watches
@@ -27,7 +28,7 @@ class Watch(Generic[K]):
         self.callback = callback
 
     def close(self) -> None:
-        """Never call back again; harmless when repeated."""
+        """Never call back again; repeated calls are harmless."""
         self._watches.drop(self)
 
 
@@ -42,7 +43,7 @@ class Watches(Generic[K]):
         self._armed_for: datetime | None = None
 
     def add(self, key: K, callback: Callable[[], None], validity: Validity) -> Watch[K]:
-        """Watch something whose present word has this validity, unless the directory changes."""
+        """Watch a key whose present decision has this validity, unless the directory changes."""
         watch = Watch(self, key, callback)
         self._of.setdefault(key, set()).add(watch)
         self.renew(key, validity)
@@ -58,7 +59,7 @@ class Watches(Generic[K]):
                 self._valid.pop(watch.key, None)
 
     def renew(self, key: K, validity: Validity) -> None:
-        """The word was asked anew and has this validity."""
+        """Set the validity of a decision that was made anew."""
         if key not in self._of:
             return
         self._valid[key] = validity
@@ -66,7 +67,7 @@ class Watches(Generic[K]):
             self._arm()
 
     def changed(self, is_changed: Callable[[K], bool]) -> None:
-        """Call back those whose key `is_changed`."""
+        """Call back the watches whose key `is_changed`."""
         self._call([key for key in self._of if is_changed(key)])
 
     def _arm(self) -> None:
@@ -79,7 +80,7 @@ class Watches(Generic[K]):
             self._timer = asyncio.get_running_loop().call_later(min(max(ahead, 0.0), MAX_NAP), self.run_once)
 
     def run_once(self) -> None:
-        """Call back those whose word holds no more, and set the timer for the next."""
+        """Call back the watches whose decision no longer holds, and set the timer for the next."""
         now = self._clock.steady_now()
         due = [key for key, validity in self._valid.items() if not validity.holds(now)]
         for key in due:

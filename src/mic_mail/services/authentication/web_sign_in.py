@@ -1,12 +1,13 @@
-"""Signing in at the page where passwords are changed: another rule than that of the doors, and a code besides the password.
+"""Sign-in at the password page: other rules than at the listeners, and a code besides the password.
 
-In: what was typed, who is signed in there. Out: `SignedIn` or a `Refusal`, in the log like every sign-in's. Passwords are
-looked at by `access`, under the same limits; codes by `codes`, under limits of their own. Belongs to the event loop.
+In: the typed credentials, the signed-in session. Out: `SignedIn` or a `Refusal`, logged like every sign-in's. `access`
+    checks
+passwords under the same limits; `totp_check` checks codes under its own. Belongs to the event loop.
 
 Rules:
-- A password that is due keeps nobody out (Reg. 6.4.a, 7.3.c, 15.2); app passwords open nothing here.
-- Who has a second factor has shown the password alone until the code is right: that is no use of the mailbox, and no sign-in.
-"""
+
+- A password that is due keeps nobody out (Reg. 6.4.a, 7.3.c, 15.2); app passwords are not accepted.
+- With a second factor, the password alone is neither a use of the mailbox nor a sign-in until the code is right."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +29,7 @@ from mic_mail.storage.types import AccountRef
 
 
 class PageAccess:
-    """The page's sign-in by one configuration: made anew at a reload, once `access` has taken that over."""
+    """The page's sign-in by one configuration: made anew at a reload, after `access` has taken that over."""
 
     def __init__(
         self, access: SignInService, config: Config, factors: SecondFactors, *, lanes: Executors, log: Events, clock: Clock
@@ -42,7 +43,7 @@ class PageAccess:
     # ------------------------------------------------------------ signing in
 
     async def enter(self, user: str, password: str, peer: Peer) -> Answered:
-        """`SignInService.login` at the page; a code follows where `asks_for_code` says so."""
+        """Sign in at the page like `SignInService.login`; a code follows where `asks_for_code` requires it."""
         answer = await self._access.answer(sasl.CheckPassword(user, password), peer, own=self._admit)
         if isinstance(answer, SignedIn) and self.asks_for_code(answer):
             self._log.event("second_factor_asked", mailbox=answer.address, peer=peer.address, session=peer.session_id)
@@ -50,16 +51,18 @@ class PageAccess:
         return self._access.signins.answered(answer, self._access.address_of(user), peer, "password")
 
     def factor_of(self, entry: Entry) -> Fact | None:
-        """The second factor of a mailbox, where the setting asks for it."""
+        """Return the second factor of a mailbox, where the setting requires it."""
         return asked_factor(self._auth, entry.facts)
 
     def asks_for_code(self, signed_in: SignedIn) -> bool:
-        """Whether the page wants a code of who has shown the password."""
+        """Return whether the page requires a code from a client that has shown the password."""
         factor = self._factor_now(signed_in)
         return factor is not None and factor != signed_in.factor
 
     def has_required_factors(self, signed_in: SignedIn) -> bool:
-        """Return whether a session at the page was opened by what is asked for now; a change of the factor since ends it."""
+        """Return whether a session was opened with the factors that are required now.
+
+        A later change of the factor ends it."""
         entry = self._access.snapshot.entry(signed_in.mailbox_id)
         changed = entry is not None and signed_in.factor_change != latest_change(entry.facts)
         return not changed and signed_in.factor == self._factor_now(signed_in)
@@ -70,7 +73,7 @@ class PageAccess:
         return factor.seq if factor is not None else None
 
     async def enter_code(self, half: SignedIn, code: str, peer: Peer) -> Answered:
-        """The second step, of who has shown the password: in, or a refusal."""
+        """Complete the sign-in with a code, after the password."""
         answer = await self.check_code(half, code, peer)
         if isinstance(answer, SignedIn):
             if answer.decision.signs_in:
@@ -82,7 +85,7 @@ class PageAccess:
     # ------------------------------------------------------------ open sessions
 
     async def check_code(self, signed_in: SignedIn, code: str, peer: Peer) -> Answered:
-        """Whether this is a code of the mailbox's second factor, used up by that."""
+        """Check a code of the mailbox's second factor; a right one is consumed."""
         found = self._access.find_again(signed_in)
         if isinstance(found, Refusal):
             return found
@@ -97,7 +100,7 @@ class PageAccess:
         return answer if isinstance(answer, Refusal) else replace(answer, factor=factor.seq if factor else None)
 
     async def confirm(self, signed_in: SignedIn, password: str, peer: Peer) -> Answered:
-        """Who is signed in types the present password once more: under a sign-in's limits, and decided anew."""
+        """Check the present password again in an open session, under a sign-in's limits."""
         claim = sasl.CheckPassword(signed_in.address, password)
         answer = await self._access.answer(claim, peer, own=self._admit)
         if isinstance(answer, Refusal):
@@ -105,21 +108,21 @@ class PageAccess:
         return answer
 
     def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
-        """Whether a session may go on, and with which decision; asked at each of its requests."""
+        """Return whether a session may go on, and with which decision; called at each of its requests."""
         found = self._access.find_again(signed_in)
-        now = self._clock.steady_now()  # as at the other doors: a step of the clock that is not believed ends no session
+        now = self._clock.steady_now()  # as at the listeners: a step of the clock that is not believed ends no session
         answer = found if isinstance(found, Refusal) else self._admit(*found, signed_in.actor, now)
         if isinstance(answer, Refusal):
             return self._access.signins.cut(answer, signed_in, peer)
         return replace(answer, factor=signed_in.factor, factor_change=signed_in.factor_change)
 
     def _admit(self, entry: Entry, credential: Credential, actor: str, now: datetime | None = None) -> Answered:
-        """The page after the right password: in, or the state that forbids it."""
+        """Admit a client to the page after the right password, or refuse it by the mailbox's state."""
         decision = self._access.judged(entry, self._access.refusals.of_page, now)
         if isinstance(decision, Refusal):
             return decision
-        asks = self.factor_of(entry) is not None  # for a code, which comes after this or came before it
-        if decision.signs_in and not asks:  # who may only choose a password has not used the mailbox yet
+        asks = self.factor_of(entry) is not None  # the code comes after this or came before it
+        if decision.signs_in and not asks:  # a person who may only choose a password has not used the mailbox yet
             self._access.used(entry.mailbox_id)
         account = AccountRef(entry.mailbox_id, entry.home)
         return SignedIn(
