@@ -1,4 +1,4 @@
-"""A cache of the policy's decision on each mailbox, until its record, its use or the clock can change it."""
+"""A cache of the policy's decisions on mailboxes, until record, use or clock can change them."""
 
 from datetime import datetime
 

@@ -1,3 +1,4 @@
-"""Mailboxes from their issue to their end: issued, locked, suspended, restored, held, reclaimed, archived, freed; quota and
-password; how each stands and why; the address book of those that are in use.
-"""
+"""Mailboxes from their issue to their end.
+
+Issued, locked, suspended, restored, held, reclaimed, archived, freed; quota and password; the state of each and the
+reasons; the address book of the mailboxes in use."""

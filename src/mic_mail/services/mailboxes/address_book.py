@@ -1,10 +1,10 @@
-"""The address book of this server: the directory's units, people and mailboxes as cards, anew when they change (Reg. 2.6).
+"""The server's address book: units, people and mailboxes as cards, renewed when they change.
 
-In: the directory, the snapshot of a process. Out: a `Book`, or what a door makes of one (`AddressBookCache`). Which people and
-addresses are in it says `policy.publishing`; a mailbox whose record is damaged is left out (`directory check` names it).
+Reg. 2.6. In: the directory, the snapshot of a process. Out: a `Book`, or the form that a listener makes of one
+(`AddressBookCache`). `policy.directory_visibility` decides which people and addresses are in it; a mailbox whose record
+is damaged is left out (`directory check` names it).
 
-A search waits for no database for long: where a new book takes its time, the one before answers until it is made.
-"""
+A search never waits long for a database: while a new book takes its time, the previous one answers."""
 
 import asyncio
 from collections import defaultdict
@@ -29,27 +29,31 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 0.2
 RESTS = 5
-"""After a book was made, no other one is for so many times as long: 30,000 people take half a second of a core."""
+"""The pause after making a book, as a multiple of the time it took.
+
+30,000 people take half a second of a core."""
 HIDDEN = Visibility(address=False, person=True, until=None)
 
 
 def ministry(config: Config) -> Ministry:
-    """Whose book it is."""
+    """Return the ministry that the book belongs to."""
     return Ministry(config.regulation.ministry, config.server.domain)
 
 
 class AddressBookBuilder:
-    """Makes books, for one thread at a time; what it found of a mailbox it keeps until record or clock can change it."""
+    """Makes books, for one thread at a time.
+
+    The visibility of a mailbox is cached until its record or the clock can change it."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._known = TimedCache[int, Visibility]()
         self._settings: LifecycleSettings | None = None
         self.until: datetime | None = None
-        """When the last book may change by the clock alone."""
+        """The instant from which the last book may change by the clock alone."""
 
     def book(self, roll: Roll, snapshot: Snapshot, now: datetime) -> Book:
-        """The book as it is at `now`."""
+        """Return the book as it is at `now`."""
         settings = lifecycle_settings(self._config, snapshot.working_days)
         if settings != self._settings:
             self._settings = settings
@@ -105,13 +109,15 @@ class AddressBookBuilder:
 
 
 def make_book(directory: Directory, config: Config, now: datetime, units: frozenset[int] | None = None) -> Book:
-    """The book of a directory, or of some of its units, for who needs it once."""
+    """Make a book once, of a whole directory or of some of its units."""
     roll = directory.roll()
     return AddressBookBuilder(config).book(roll if units is None else roll.only(units), directory.load_snapshot(), now)
 
 
 class AddressBookCache(Generic[T]):
-    """The book of one process, in the shape that its door needs; belongs to the loop, made in a lane at its first use."""
+    """The book of one process, in the form its listener needs.
+
+    Belongs to the loop; the book is made in an executor at its first use."""
 
     def __init__(
         self,
@@ -123,7 +129,7 @@ class AddressBookCache(Generic[T]):
         lanes: Executors,
         clock: Clock,
     ) -> None:
-        """`shape` makes it of a book and of what was made of the one before."""
+        """`shape` makes the form of a book, given the form made of the book before."""
         self._shape = shape
         self._directory = directory
         self._snapshot = snapshot
@@ -132,19 +138,20 @@ class AddressBookCache(Generic[T]):
         self._made: tuple[Book, T] | None = None
         self._version = -1
         self._validity: Validity | None = None
-        """How long what was made holds by the clock."""
+        """How long the current form is valid by the clock."""
         self._not_before = 0.0
         self._task: asyncio.Task[None] | None = None
         self.configure(config)
 
     def configure(self, config: Config) -> None:
-        """New settings mean a new book."""
+        """Apply new settings: the next request makes a new book."""
         self._making = AddressBookBuilder(config)
         self._version = -1
 
     async def current(self) -> T:
-        """What the newest book has become, or the one before where that takes longer than PATIENCE_SECONDS; of a directory that
-        cannot be read, the last one there was (`Trouble`: none)."""
+        """Return the form of the newest book, or the previous one if the new takes over PATIENCE_SECONDS.
+
+        Where the directory cannot be read, the last form there was; raises `Trouble` if there was none."""
         if self._made is not None and (self._is_current() or self._clock.monotonic() < self._not_before):
             return self._made[1]
         task = self._renewal()
@@ -156,7 +163,7 @@ class AddressBookCache(Generic[T]):
         return self._made[1]
 
     async def renew(self) -> None:
-        """See what has changed now; nothing where nobody has asked for the book yet."""
+        """Make a new book now if anything has changed; does nothing where nobody has asked for the book yet."""
         while self._made is not None and not self._is_current():
             await asyncio.shield(self._renewal())
 
@@ -193,6 +200,6 @@ class AddressBookCache(Generic[T]):
 
 
 def _retrieved(task: "asyncio.Task[None]") -> None:
-    """Take the exception, or asyncio complains of it: nobody may be waiting, and whoever asks next tries again."""
+    """Retrieve the exception, or asyncio logs it: nobody may be waiting, and the next request tries again."""
     if not task.cancelled():
         task.exception()

@@ -1,13 +1,18 @@
-"""Whether the machine's clock can be trusted with what cannot be undone: a mark that the housekeeper renews.
+"""A mark, renewed by the housekeeper, that shows whether the clock can be trusted with irreversible acts.
 
-In: `<state_dir>/clock.mark` (an ISO instant; the boot and the seconds since it at that instant; an ISO instant more where
-facts were accepted that lie ahead; one from which ages count, where a step was believed), the clock, the facts on record.
-Out: trusted or not. Within one boot the time since then is counted, so only a step of the clock is doubted; after another
-boot nobody knows how long the machine was off. Once the clock is more than an hour from the mark, or behind the newest fact,
-the mark stays as it is, and nothing is archived or freed until an operator has looked at the clock and confirms it; facts
-from a clock that was ahead are then accepted up to the newest. The first mark is made without one, as long as no mailbox was
-ever archived; where a mark is missing later, the newest fact stands for it. Blocking.
-"""
+In: `<state_dir>/clock.mark` (an ISO instant; the boot and the seconds since it at that instant; a second ISO instant
+    where
+facts that lie ahead were accepted; one from which ages count, where a step was believed), the clock, the facts on
+record.
+Out: trusted or not. Within one boot the time since the mark is counted, so only a step of the clock is doubted; after
+     another
+boot it is unknown how long the machine was off. Once the clock is more than an hour from the mark, or behind the newest
+fact,
+the mark stays as it is, and nothing is archived or freed until an operator has checked and confirmed the clock; facts
+from a
+clock that was ahead are then accepted up to the newest. The first mark is made without confirmation, as long as no
+mailbox was
+ever archived; where a mark is missing later, the newest fact stands for it. Blocking."""
 
 import contextlib
 from dataclasses import dataclass
@@ -28,25 +33,25 @@ _BOOT, _AGES = "boot=", "ages="
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What the file says."""
+    """The contents of the mark file."""
 
     at: datetime
     accepted: datetime | None = None
     boot: tuple[str, float] | None = None
     """The boot, and the seconds since it at that instant."""
     ages_from: datetime | None = None
-    """`Clock.ages_from`, for whoever is started later."""
+    """`Clock.ages_from`, for processes that start later."""
 
 
 class ClockMark:
-    """The mark of one server."""
+    """The clock mark of one server."""
 
     def __init__(self, state_dir: Path, clock: Clock) -> None:
         self._path = state_dir / "clock.mark"
         self._clock = clock
 
     def read(self) -> datetime | None:
-        """The last instant on record; None: there is no mark, or none that can be read."""
+        """Return the last recorded instant; None: there is no mark, or it is unreadable."""
         mark = self._read()
         return None if mark is None else mark.at
 
@@ -68,13 +73,15 @@ class ClockMark:
 
     @property
     def ages_from(self) -> datetime | None:
-        """From when on ages count, as far as it is on record."""
+        """The recorded instant from which ages count."""
         mark = self._read()
         return None if mark is None else mark.ages_from
 
     def expected(self) -> tuple[datetime, bool] | None:
-        """The present instant by the mark, and whether that is certain: the machine has not been booted since. Else it is
-        no earlier than this. None: there is no mark."""
+        """Return the present instant by the mark, and whether that is certain.
+
+        It is certain if the machine has not been booted since; else the present is no earlier than this. None: there is no
+        mark."""
         mark = self._read()
         return None if mark is None else self._expected(mark)
 
@@ -84,7 +91,7 @@ class ClockMark:
         return mark.at + timedelta(seconds=self._clock.boottime() - mark.boot[1]), True
 
     def contradiction(self) -> timedelta | None:
-        """By how much the machine's clock differs from what is certain in this boot, where that is more than an hour."""
+        """Return how far the clock differs from what is certain in this boot, if by more than an hour."""
         expected = self.expected()
         if expected is None or not expected[1]:
             return None
@@ -92,7 +99,7 @@ class ClockMark:
         return differs if abs(differs) > CLOCK_STEP else None
 
     def is_trusted(self, snapshot: Snapshot) -> bool:
-        """Whether the clock goes on from what is on record."""
+        """Return whether the clock is consistent with the mark and the facts on record."""
         now, newest, mark = self._clock.now(), _newest_fact(snapshot), self._read()
         if mark is None:
             archived = any(fact.kind is FactKind.ARCHIVED for entry in snapshot for fact in entry.facts)
@@ -101,7 +108,7 @@ class ClockMark:
         return is_trusted(now, self._expected(mark)[0], FIRST_INSTANT if are_accepted else newest)
 
     def agrees(self, snapshot: Snapshot) -> bool:
-        """Whether the mark says that the present time is right: to the minute within one boot, after another one roughly."""
+        """Return whether the mark confirms the present time: to the minute within one boot, else roughly."""
         expected = self.expected()
         if expected is None:
             return False
@@ -110,7 +117,9 @@ class ClockMark:
         return self.is_trusted(snapshot) and not (is_certain and differs)
 
     def renew(self, snapshot: Snapshot) -> bool:
-        """Put the present instant on record if the clock is trusted, and no step of it is in doubt; whether it is trusted."""
+        """Record the present instant if the clock is trusted and no step is in doubt.
+
+        Returns whether the clock is trusted."""
         trusted = self.is_trusted(snapshot)
         if trusted and self._clock.is_settled():
             mark = self._read()
@@ -118,8 +127,9 @@ class ClockMark:
         return trusted
 
     def confirm(self, newest: datetime) -> None:
-        """Put the present instant on record, whatever was there, and accept the facts that lie ahead of it; `newest`: when the
-        last one was recorded. From then on the clock is trusted."""
+        """Record the present instant unconditionally, and accept the facts that lie ahead of it.
+
+        `newest`: when the last fact was recorded. From then on the clock is trusted."""
         now, expected = self._clock.now(), self.expected()
         is_step = expected is not None and abs(now - expected[0]) > CLOCK_STEP
         self._write(newest if newest > now else None, now if is_step else self.ages_from)

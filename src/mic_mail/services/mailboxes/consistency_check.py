@@ -1,8 +1,8 @@
-"""Reg. 6.5: where the directory and the mailboxes in operation disagree.
+"""Disagreements between the directory and the mailboxes in operation (Reg. 6.5).
 
-In: the directory's snapshot and the mail root. Out: a list of disagreements, gravest first. Reads only and repairs nothing:
-each line says what to do. A person without a mailbox is information, not an error (Reg. 2.6), and not listed.
-"""
+In: the directory's snapshot and the mail root. Out: a list of disagreements, gravest first. Reads only and repairs
+    nothing:
+each entry names the remedy. A person without a mailbox is information, not an error (Reg. 2.6), and not listed."""
 
 import os
 from collections import Counter
@@ -27,7 +27,7 @@ from mic_mail.storage.maildir.swap_store import set_aside
 
 
 class Severity(StrEnum):
-    """How much a disagreement matters."""
+    """The severity of a disagreement."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -36,7 +36,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """One thing that the two sides do not say alike."""
+    """One point on which the directory and the mailboxes differ."""
 
     severity: Severity
     kind: str
@@ -57,12 +57,11 @@ def inspect(
     people: Sequence[PersonRecord] = (),
     pending: Sequence[Order] = (),
 ) -> list[Disagreement]:
-    """Every disagreement, gravest first, then by subject.
+    """Return every disagreement, gravest first, then by subject.
 
-    `support` is the help desk that refusals name; `officers` are those on record, None: nobody asked for them. `issued_on` is
-    the day of the decision: the addresses of older mailboxes agree with it whatever they are (Reg. 5.5). `units`, `people`,
-    `pending`: those of the directory, and the orders that wait.
-    """
+    `support` is the help desk that refusals name; `officers` are those on record, None: do not check them. `issued_on` is
+    the day of the decision: the addresses of older mailboxes conform whatever they are (Reg. 5.5). `units`, `people`,
+    `pending`: those of the directory, and the pending orders."""
     found = [*_strays(snapshot, mail_root)]
     if officers is not None:
         found.extend(_administration(officers, now))
@@ -108,7 +107,7 @@ def _of_mailbox(
             )  # fmt: skip
     try:
         decision = _decision(entry, now, settings)
-    except FactsUnreadable:  # one record that makes no sense must not hide what the others say
+    except FactsUnreadable:  # one unreadable record must not hide the findings on the others
         yield Disagreement(
             Severity.ERROR, "unreadable_facts", subject,
             Text("Hồ sơ có dữ liệu không đọc được.", "The facts hold data that cannot be read."),
@@ -132,7 +131,9 @@ def _of_mailbox(
 
 
 def _administration(officers: Sequence[Officer], now: datetime) -> Iterator[Disagreement]:
-    """Reg. 6.1: somebody of the Centre serves; until anybody is on record, everybody at the machine counts as the Centre."""
+    """Check that somebody of the Centre serves (Reg. 6.1).
+
+    Until an officer is on record, everybody at the machine counts as the Centre."""
     if not officers:
         yield Disagreement(
             Severity.WARNING, "no_officer", "officer",
@@ -149,7 +150,7 @@ def _administration(officers: Sequence[Officer], now: datetime) -> Iterator[Disa
 
 
 def _of_units(units: Sequence[UnitRecord], people: Sequence[PersonRecord], snapshot: Snapshot) -> Iterator[Disagreement]:
-    """Reg. 6.5: nobody and nothing belongs to a unit that has ended, and a unit has one mailbox of its own."""
+    """Check that nobody and nothing belongs to an ended unit, and a unit has one mailbox (Reg. 6.5)."""
     ended = {unit.unit_id: unit.symbol for unit in units if not unit.is_living}
     left = [
         *((each.full_name, each.unit_id) for each in people),
@@ -171,7 +172,7 @@ def _of_units(units: Sequence[UnitRecord], people: Sequence[PersonRecord], snaps
 
 
 def _of_orders(pending: Sequence[Order]) -> Iterator[Disagreement]:
-    """Reg. 6.2: a change whose day has come and that something stands in the way of."""
+    """Report a change whose day has come and that is hindered (Reg. 6.2)."""
     for order in pending:
         if order.hindrance is not None:
             yield Disagreement(
@@ -184,7 +185,7 @@ def _of_orders(pending: Sequence[Order]) -> Iterator[Disagreement]:
 
 
 def _of_hold(entry: Entry, mail_root: Path) -> Iterator[Disagreement]:
-    """Reg. 9.2: the mark of a hold whose fact never came, or whose release was killed."""
+    """Report the mark of a hold whose fact was never recorded, or whose release was killed (Reg. 9.2)."""
     if (mail_root / entry.home / "hold").exists() and not must_keep(entry.facts):
         yield Disagreement(
             Severity.WARNING, "hold_left", entry.address,
@@ -196,7 +197,9 @@ def _of_hold(entry: Entry, mail_root: Path) -> Iterator[Disagreement]:
 
 
 def _of_address(entry: Entry, issued_on: date | None) -> Iterator[Disagreement]:
-    """Reg. 5.3, 5.4: a personal address that is not made of its person's name; people marry, so it is a note."""
+    """Report a personal address that is not made of its person's name (Reg. 5.3, 5.4).
+
+    People marry, so it is a note."""
     local = entry.address.partition("@")[0]
     if entry.kind is MailboxKind.PERSONAL and is_bound(entry.facts, issued_on) and not _is_of(local, entry.owner.name):
         yield Disagreement(
@@ -209,7 +212,9 @@ def _of_address(entry: Entry, issued_on: date | None) -> Iterator[Disagreement]:
 
 
 def _of_handover(entry: Entry, mail_root: Path) -> Iterator[Disagreement]:
-    """Reg. 12.3.d: the store's mark and the record say different things; the housekeeper puts that right within minutes."""
+    """Report a store whose handover mark differs from the record (Reg. 12.3.d).
+
+    The housekeeper repairs it within minutes."""
     if (mail_root / entry.home / "frozen").exists() != (running(entry.facts) is not None) and (mail_root / entry.home).exists():
         yield Disagreement(
             Severity.WARNING, "handover_mark", entry.address,
@@ -223,7 +228,7 @@ def _of_handover(entry: Entry, mail_root: Path) -> Iterator[Disagreement]:
 def _is_of(local: str, name: str) -> bool:
     try:
         return is_of_name(local, name)
-    except MicMailError:  # a name that no address can be made of
+    except MicMailError:  # no address can be made of the name
         return True
 
 
@@ -234,7 +239,9 @@ def _decision(entry: Entry, now: datetime, settings: LifecycleSettings) -> Decis
 def _check_support_address(
     support: str, snapshot: Snapshot, now: datetime, settings: LifecycleSettings
 ) -> Iterator[Disagreement]:
-    """Whoever is refused is told to write there (Reg. 6.2); an address elsewhere is not ours to know."""
+    """Check that the help desk receives mail: refusals name it (Reg. 6.2).
+
+    An address in a foreign domain is not checked."""
     if support.rpartition("@")[2] not in snapshot.domains:
         return
     entry = snapshot.resolve(support)
@@ -253,7 +260,7 @@ def _check_support_address(
 
 
 def _strays(snapshot: Snapshot, mail_root: Path) -> Iterator[Disagreement]:
-    """Mailbox folders that no mailbox of the directory owns."""
+    """Report mailbox folders that no mailbox of the directory owns."""
     homes = {entry.home for entry in snapshot}
     for home in _homes(mail_root):
         if home not in homes and set_aside(home) in homes:
@@ -272,7 +279,7 @@ def _strays(snapshot: Snapshot, mail_root: Path) -> Iterator[Disagreement]:
 
 
 def _homes(mail_root: Path) -> Iterator[str]:
-    """`domain/name` of every mailbox folder on disk."""
+    """Yield `domain/name` of every mailbox folder on disk."""
     for domain in _folders(mail_root):
         for name in _folders(mail_root / domain):
             if (mail_root / domain / name / "Maildir").is_dir():

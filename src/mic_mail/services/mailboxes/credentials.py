@@ -1,8 +1,8 @@
-"""Setting a mailbox's password: the rule, both verifiers, the fact, all in one place.
+"""Setting of a mailbox's password: the rule, both verifiers and the fact, in one place.
 
-In: the directory, a mailbox, a password in clear. Out: a stored credential and the fact that says who set it and why.
-Blocking (a hash): command line and lanes only. The password is never stored, logged or returned.
-"""
+In: the directory, a mailbox, a cleartext password. Out: a stored credential and the fact of who set it and why.
+    Blocking (a
+hash): command line and executors only. The password is never stored, logged or returned."""
 
 import contextlib
 from collections.abc import Sequence
@@ -26,13 +26,13 @@ from mic_mail.policy.grounds import must_have_document
 
 @dataclass(frozen=True, slots=True)
 class ActContext:
-    """Who sets a password, why, and on which document; a document of blanks is none, a reason of blanks is empty."""
+    """The actor, the reason and the document of an act; blank strings count as none."""
 
     actor: str
     reason: str = ""
     document: str | None = None
     request: int | None = None
-    """The request on which it is done (Reg. 6.2): its fact says so, and is recorded once."""
+    """The request on which the act is done (Reg. 6.2): its fact names it, and is recorded once."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", self.reason.strip())
@@ -43,21 +43,20 @@ class ActContext:
         must_have_document(self.document, clause)
 
     def details(self) -> dict[str, Detail]:
-        """What a fact says of the request."""
+        """Return the fact's data on the request."""
         return {} if self.request is None else {REQUEST: self.request}
 
 
 def hashing(config: Config) -> HashSettings:
-    """The configured costs of a password."""
+    """Return the configured hashing costs."""
     auth = config.auth
     return HashSettings(auth.argon2_memory >> 10, auth.argon2_time, auth.scram_iterations)
 
 
 def verifiers(password: str, settings: HashSettings, *, beside: Sequence[AppCredential] = ()) -> Credential:
-    """The credential of `password` as the directory stores it (which gives it its version); blocking.
+    """Return the credential of `password`, without the version that the directory gives it; blocking.
 
-    `beside`: app passwords that stay. SCRAM's keys keep their salt and rounds then, by which those are proved as well.
-    """
+    `beside`: app passwords that stay. SCRAM keeps its salt and iterations then, since those are verified with the same."""
     salt = None
     if beside:
         kept = beside[0].scram
@@ -68,10 +67,9 @@ def verifiers(password: str, settings: HashSettings, *, beside: Sequence[AppCred
 
 
 def must_still_be(entry: Entry, confirmed_version: int) -> None:
-    """Raise `Superseded` unless the mailbox has the password still that was proved: the one of `confirmed_version`.
+    """Raise `Superseded` unless the password of `confirmed_version` is still the mailbox's.
 
-    Whoever writes behind this by the newest fact of `entry` knows that it has not changed since: each change is a fact.
-    """
+    A write that follows the newest fact of `entry` is safe from later changes: each change is a fact."""
     if entry.credential is None or entry.credential.version != confirmed_version:
         raise Superseded(Text("Mật khẩu vừa được thay đổi ở nơi khác.", "The password has just been changed elsewhere."))
 
@@ -87,25 +85,24 @@ def set_password(
     must_change: bool,
     after: int | None = None,
 ) -> Credential:
-    """Give `mailbox` this password, with the fact that it was chosen by its person, or reset by the Centre (`must_change`).
+    """Set a password, with the fact that its person chose it or the Centre reset it (`must_change`).
 
     Reg. 15.2: a lost password is reset on a letter or a request from the unit's mailbox, and changed at the next sign-in.
-    With `after`, only if that is still the number of the newest fact. Raises passwords.WeakPassword.
-    """
+    With `after`, only if that is still the number of the newest fact. Raises WeakPassword."""
     check_new(directory, config, mailbox, password, chosen=not must_change)
     kind = FactKind.PASSWORD_RESET if must_change else FactKind.PASSWORD_SET
     details = origin.details()
-    if not must_change and living(directory.facts(mailbox.mailbox_id), at):  # on a document: something is wrong with the old
+    if not must_change and living(directory.facts(mailbox.mailbox_id), at):  # a document: the old one is bad
         details[ENDS] = True
     fact = Draft(kind, at, origin.actor, origin.reason, origin.document, details)
     return directory.set_credential(mailbox.mailbox_id, verifiers(password, hashing(config)), fact, after=after)
 
 
 def check_new(directory: Directory, config: Config, mailbox: MailboxRecord | Entry, password: str, *, chosen: bool) -> None:
-    """Raise WeakPassword unless the rules let `mailbox` have this password; blocking.
+    """Raise WeakPassword unless the rules allow this password for `mailbox`; blocking.
 
-    One that a person chose (`chosen`) is besides none that the mailbox has or had lately (Reg. 15.2, `auth.password_reuse`).
-    """
+    A password that a person chose (`chosen`) must also differ from the present and the recent ones (Reg. 15.2,
+    `auth.password_reuse`)."""
     auth = config.auth
     check_strength(password, mailbox.address, names=(mailbox.display_name,), min_length=auth.password_length)
     if auth.leaked_passwords is not None:
@@ -131,7 +128,7 @@ def check_new(directory: Directory, config: Config, mailbox: MailboxRecord | Ent
 
 
 def _check_leaked(listed: Path, password: str) -> None:
-    """A list that cannot be read keeps nobody from a new password: `config check` and the log name it."""
+    """Refuse a leaked password. An unreadable list refuses nothing: `config check` and the log name it."""
     with contextlib.suppress(BadList):
         if is_leaked(listed, password):
             raise WeakPassword(

@@ -1,9 +1,8 @@
-"""Changes of the directory as the Centre orders them: of people, addresses, units, levels and domains (Reg. 6.2, 6.4.b, 6.5).
+"""Changes of the directory ordered by the Centre: people, addresses, units, levels and domains.
 
-In: what is to change, from which day, who orders it on which document. Out: the order on record, carried out where its day has
-come, or a refusal with its clause. What is wanted is checked here by the rules of names, employment and addresses; what the
-directory allows is decided in `directory.change_plan`. Blocking.
-"""
+Reg. 6.2, 6.4.b, 6.5. In: the change, its day, the actor and the document. Out: the order on record, carried out where
+its day has come, or a refusal with its clause. The rules of names, employment and addresses are checked here;
+`directory.change_plan` decides what the directory allows. Blocking."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from mic_mail.services.mailboxes.issue import address_settings
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """How somebody is employed; the days are those of a contract."""
+    """A person's employment; the days are those of a contract."""
 
     employment: Employment
     begins: date | None = None
@@ -36,37 +35,37 @@ class Contract:
 
 @dataclass(frozen=True, slots=True)
 class PersonChange:
-    """What of a person is to be another thing; None: stays."""
+    """The changes to a person; None: unchanged."""
 
     full_name: str | None = None
     position: str | None = None
     level: Level | None = None
-    """Named with a position that the table of levels does not know; else the level follows the position."""
+    """Given with a position that the table of levels does not know; else the level follows the position."""
     unit: UnitRecord | None = None
     contract: Contract | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UnitChange:
-    """What of a unit is to be another thing; None: stays."""
+    """The changes to a unit; None: unchanged."""
 
     name: str | None = None
     symbol: str | None = None
     parent: UnitRecord | None = None
     at_the_top: bool = False
-    """It is below no unit any more."""
+    """The unit is no longer below another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What goes from a unit that is split to another one: a person, a mailbox or a part."""
+    """A person, mailbox or sub-unit that moves from a unit being split to another one."""
 
     what: PersonRecord | MailboxRecord | UnitRecord
     to: UnitRecord
 
 
 class DirectoryChanges:
-    """The use cases; each gives the order as it is on record then."""
+    """The use cases; each returns the order as it is then on record."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
@@ -86,7 +85,7 @@ class DirectoryChanges:
         address: str | None = None,
         keep_days: int | None = None,
     ) -> Entry:
-        """Reg. 6.2, 6.4.b: another name, position, level, unit, employment, or address of the personal mailbox."""
+        """Change a person's name, position, level, unit, employment or personal address (Reg. 6.2, 6.4.b)."""
         changes: dict[str, Json] = {}
         details: dict[str, Json] = {"person": person.person_id, "set": changes}
         if wanted.full_name is not None:
@@ -115,7 +114,7 @@ class DirectoryChanges:
         return self._order(Act.PERSON, details, origin, on)
 
     def level(self, title: str, level: Level | None, origin: ActContext) -> Entry:
-        """Reg. 6.4.c: the level of a title; None: it is not known, and asked for."""
+        """Set the level of a title (Reg. 6.4.c); None: unknown, and asked for."""
         return self._order(Act.LEVEL, {"title": title, "level": level.value if level else None}, origin, None)
 
     # ------------------------------------------------------------ addresses
@@ -123,16 +122,16 @@ class DirectoryChanges:
     def address(
         self, mailbox: MailboxRecord, address: str, origin: ActContext, on: date | None = None, *, keep_days: int | None = None
     ) -> Entry:
-        """Another address for a mailbox, by the rules of Reg. 5; the old one stays an alias for `keep_days`."""
+        """Change a mailbox's address by the rules of Reg. 5; the old one stays an alias for `keep_days`."""
         return self.addresses({mailbox.mailbox_id: self._fitting(mailbox, address)}, origin, on, keep_days=keep_days)
 
     def _fitting(self, mailbox: MailboxRecord, address: str, *, name: str | None = None, unit_id: int | None = None) -> str:
-        """The wanted address, refused where Reg. 5 does not allow it; `name`, `unit_id`: of the person by then."""
+        """Return the wanted address, or refuse it by Reg. 5; `name`, `unit_id`: the person's by then."""
         address = address.lower() if "@" in address else f"{address.lower()}@{mailbox.address.rpartition('@')[2]}"
         local, _, _ = address.rpartition("@")
         addresses.check_form(local)
         self._must_be_nobody_elses(mailbox, local)
-        if mailbox.address.partition("@")[0] == local:  # under another domain: the name was given out before
+        if mailbox.address.partition("@")[0] == local:  # only the domain differs: the name was assigned before
             return address
         match mailbox.kind:
             case MailboxKind.PERSONAL:
@@ -156,14 +155,14 @@ class DirectoryChanges:
     def addresses(
         self, moves: Mapping[int, str], origin: ActContext, on: date | None = None, *, keep_days: int | None = None
     ) -> Entry:
-        """Other addresses for several mailboxes at once."""
+        """Change the addresses of several mailboxes in one order."""
         details: dict[str, Json] = {"moves": [[number, address] for number, address in moves.items()]}
         return self._order(Act.ADDRESS, {**details, "until": self._until(on, keep_days)}, origin, on)
 
     def move_domain(
         self, old: str, new: str, origin: ActContext, on: date | None = None, *, keep_days: int | None = None
     ) -> Entry:
-        """All mailboxes whose own address is under `old` get the same local part under `new`."""
+        """Move all mailboxes whose own address is under `old` to the same local part under `new`."""
         moves = {
             each.mailbox_id: f"{each.address.partition('@')[0]}@{new.lower()}"
             for each in self._directory.mailboxes()
@@ -172,7 +171,7 @@ class DirectoryChanges:
         return self.addresses(moves, origin, on, keep_days=keep_days)
 
     def domain(self, name: str, origin: ActContext, *, is_local: bool) -> Entry:
-        """Reg. 3.2: addresses under a name become local beside the others, or none are any more."""
+        """Make a domain local besides the others, or no longer local (Reg. 3.2)."""
         if not is_local and name.lower() in self._config.domains:
             raise ChangeRefused(
                 Text(f"Tệp cấu hình khai báo tên miền {name}.", f"The configuration names the domain {in_ascii(name)}."),
@@ -182,7 +181,7 @@ class DirectoryChanges:
         return self._order(Act.DOMAIN, {"name": name.lower(), "is_local": is_local}, origin, None)
 
     def _must_be_nobody_elses(self, mailbox: MailboxRecord, local: str) -> None:
-        """One name under two domains is two people to nobody who reads it."""
+        """Refuse a local part that another mailbox has or had under any domain: readers confuse the two."""
         for domain in self._directory.domains():
             other = f"{local}@{domain}"
             known = [each for each in self._directory.addresses(mailbox.mailbox_id) if each.address == other]
@@ -207,10 +206,9 @@ class DirectoryChanges:
         domain: str | None = None,
         keep_days: int | None = None,
     ) -> Entry:
-        """Another name, symbol or unit above; by another symbol the unit's mailbox gets another address (Reg. 5.1).
+        """Change a unit's name, symbol or parent; a new symbol changes its mailbox's address (Reg. 5.1).
 
-        `domain`: the unit's mailboxes and those of its people get their addresses under it.
-        """
+        `domain`: the unit's mailboxes and those of its people get their addresses under it."""
         changes: dict[str, Json] = {}
         details: dict[str, Json] = {"unit": unit.unit_id, "set": changes, "until": self._until(on, keep_days)}
         if wanted.name is not None:
@@ -235,14 +233,14 @@ class DirectoryChanges:
         return self._order(Act.UNIT, {**details, "moves": moves}, origin, on)
 
     def merge(self, units: Sequence[UnitRecord], into: UnitRecord, origin: ActContext, on: date | None = None) -> Entry:
-        """Units end, and all that is theirs goes to another one."""
+        """End units, and move everything of theirs to another one."""
         details: dict[str, Json] = {"units": [unit.unit_id for unit in units], "into": into.unit_id, "own": self._own([into])}
         return self._order(Act.MERGE, details, origin, on)
 
     def split(
         self, unit: UnitRecord, moves: Sequence[Move], rest: UnitRecord | None, origin: ActContext, on: date | None = None
     ) -> Entry:
-        """What is named goes to other units; with `rest` all else does, and the unit ends."""
+        """Move the named parts to other units; with `rest` move everything else there and end the unit."""
         named: list[Json] = []
         for move in moves:
             match move.what:
@@ -261,11 +259,11 @@ class DirectoryChanges:
         return self._order(Act.SPLIT, details, origin, on)
 
     def close(self, unit: UnitRecord, origin: ActContext, on: date | None = None) -> Entry:
-        """A unit that has nothing left ends."""
+        """End a unit that has nothing left."""
         return self._order(Act.CLOSE, {"unit": unit.unit_id}, origin, on)
 
     def _own(self, units: Sequence[UnitRecord]) -> Json:
-        """The address that each unit's own mailbox would have (Reg. 5.1)."""
+        """Return the address that each unit's own mailbox would have (Reg. 5.1)."""
         domain = self._config.server.domain
         return [
             [unit.unit_id, f"{addresses.unit_local_part(unit.symbol, self._rules)}@{domain}"]
@@ -275,7 +273,7 @@ class DirectoryChanges:
     # ------------------------------------------------------------ orders
 
     def cancel(self, number: int) -> Entry:
-        """Take back an order whose day is to come."""
+        """Cancel an order whose day is still to come."""
         return self._directory.changes.cancel(number, self._clock.now())
 
     def _order(self, act: Act, details: Mapping[str, Json], origin: ActContext, on: date | None) -> Entry:
@@ -295,7 +293,7 @@ class DirectoryChanges:
 
 
 def check_contract(contract: Contract) -> None:
-    """Refuse days that do not belong to a contract, or make none (Reg. 6.3)."""
+    """Refuse days that do not belong to a contract, or form none (Reg. 6.3)."""
     is_contract, begins, ends = contract.employment is Employment.CONTRACT, contract.begins, contract.ends
     if is_contract and begins is None:
         raise BadInput(Text("Thiếu ngày bắt đầu hợp đồng.", "The contract's first day is missing."), clause="6.3")

@@ -1,8 +1,8 @@
-"""Changes of the directory that the clock brings: orders whose day has come, aliases whose last day is over (Reg. 6.2, 6.5).
+"""Directory changes that become due: orders whose day has come, aliases whose last day is over.
 
-In: the register of changes. Out: orders carried out, addresses released, an event of the log for each. Idempotent: whoever is
-killed or comes twice finds done what is done. Nothing is done by a clock that is not trusted. Blocking.
-"""
+Reg. 6.2, 6.5. In: the register of changes. Out: orders carried out, addresses released, a log event for each.
+Idempotent: a run after a kill, or a second one, leaves alone what is done. Nothing is done by a clock that is not
+trusted. Blocking."""
 
 from mic_mail.clock import Clock
 from mic_mail.directory.repository import Directory
@@ -12,7 +12,7 @@ ACTOR = "clock"
 
 
 def carry_out_due(directory: Directory, clock: Clock, log: MailLog) -> bool:
-    """Do what is due; whether anything has changed."""
+    """Carry out what is due; return whether anything has changed."""
     now, is_changed = clock.steady_now(), False
     for entry in directory.changes.pending():
         if entry.order.effective_at > now:

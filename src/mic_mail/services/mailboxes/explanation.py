@@ -1,9 +1,10 @@
-"""Why a mailbox is in the state it is in: the decision, the facts that it follows from, and what comes next.
+"""The explanation of a mailbox's state: the decision, the facts behind it, and what comes next.
 
 In: a mailbox, an instant. Out: an `Explanation` with two sides, which differ where facts came late or were corrected:
-*as known now*, from all facts on record, and *as known then*, from those that were on record at that instant. Of uses only the
-last is kept: a later one proves that the mailbox was not suspended for inactivity before it. Reads only.
-"""
+    *as known
+now*, from all facts on record, and *as known then*, from those on record at that instant. Only the last use is stored:
+a later
+one proves that the mailbox was not suspended for inactivity before it. Reads only."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,25 +25,25 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The state of one mailbox at one instant, accounted for."""
+    """The explained state of one mailbox at one instant."""
 
     entry: Entry
     at: datetime
     known_now: Side
     known_then: Side
     course: tuple[Span, ...]
-    """Every stretch of the mailbox's life in which a rule restricts it, past and to come, as known now."""
+    """Every span of the mailbox's life in which a rule restricts it, past and to come, as known now."""
     chain_broken_at: int | None
-    """The number of the first fact that is not what was recorded; None: the chain holds."""
+    """The number of the first fact that differs from what was recorded; None: the chain is intact."""
 
     @property
     def hindsight(self) -> bool:
-        """Whether state, reasons or what comes next look different now from how they looked then."""
+        """Whether state, reasons or next change look different now from how they looked then."""
         return _essence(self.known_now.decision) != _essence(self.known_then.decision)
 
 
 def explain(entry: Entry, at: datetime, settings: LifecycleSettings) -> Explanation:
-    """Account for the mailbox's state at `at`."""
+    """Explain the mailbox's state at `at`."""
     course = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
     return Explanation(
         entry=entry,
@@ -55,7 +56,7 @@ def explain(entry: Entry, at: datetime, settings: LifecycleSettings) -> Explanat
 
 
 def _essence(decision: Decision) -> tuple[object, ...]:
-    """What makes two decisions differ for a reader; the numbers of the facts behind the same reasons do not."""
+    """Return the parts of a decision that a reader sees, without the numbers of the facts behind them."""
     change = decision.next_change
     reasons = {(reason.state, reason.clause, reason.since) for reason in decision.reasons}
     return decision.states, reasons, None if change is None else (change.at, change.states)

@@ -1,12 +1,12 @@
-"""Issuing mailboxes and their further addresses: only the Centre does, and by the rules of Reg. 5 and 6.
+"""The issue of mailboxes and aliases, by the Centre only and by the rules of Reg. 5 and 6.
 
-In: who asks for what on which document. Out: a mailbox in the directory with its first facts and verifiers, or a refusal with
-its clause. Blocking. Hashing is a function that is handed in; the password is never stored, logged or returned.
+In: the request, the actor and the document. Out: a mailbox in the directory with its first facts and verifiers, or a
+    refusal with
+its clause. Blocking. The hash function is a parameter; the password is never stored, logged or returned.
 
-A personal address follows from the name (5.3); where it is taken, the person chooses among suggestions (5.4.b) and the choice
-is recorded as theirs. An address that anybody has or had is never given to another (5.4.a). A mailbox that was reclaimed goes
-back to its own person, unit or group, under its old address.
-"""
+A personal address follows from the name (5.3); where it is taken, the person chooses among suggestions (5.4.b) and the
+choice is recorded as theirs. An address that anybody has or had is never given to another (5.4.a). A mailbox that was
+reclaimed goes back to its own person, unit or group, under its old address."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ from mic_mail.services.settings.readings import lifecycle_settings
 
 HashPassword = Callable[[str], Credential]
 BringBack = Callable[[MailboxRecord], Fact | None]
-"""Puts the mail of a mailbox that was deleted from the server back into its place (`services.mailboxes.reclaiming`)."""
+"""Restore the mail of a mailbox that was deleted from the server (`services.mailboxes.reclamation`)."""
 
 
 class NotEligible(Refused):
@@ -47,7 +47,7 @@ TOO_LONG = Text("quá dài", "is too long")
 
 
 class ChoiceNeeded(Refused):
-    """The plain form of the name cannot be had: the person chooses one of `suggestions` (Reg. 5.4.b)."""
+    """The plain form of the name is not available: the person chooses one of `suggestions` (Reg. 5.4.b)."""
 
     def __init__(self, plain: str, suggestions: Sequence[str], why: Text = TAKEN) -> None:
         self.suggestions = tuple(suggestions)
@@ -64,20 +64,20 @@ class ChoiceNeeded(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who issues on which ground, and when the request was received (Reg. 5.4.a, 6.2)."""
+    """The ground of an issue, and the day its request was received (Reg. 5.4.a, 6.2)."""
 
     origin: ActContext
     received_on: date | None = None
 
 
 def make_verifiers(config: Config) -> HashPassword:
-    """Hashing at the configured cost."""
+    """Return the hash function at the configured cost."""
     costs = hashing(config)
     return lambda password: verifiers(password, costs)
 
 
 def address_settings(config: Config) -> AddressSettings:
-    """The configured readings of Reg. 5."""
+    """Return the configured readings of Reg. 5."""
     address = config.address
     return AddressSettings(
         unit_collapse=address.unit.collapse,
@@ -89,7 +89,7 @@ def address_settings(config: Config) -> AddressSettings:
 
 
 class Issuing:
-    """The use cases that give out addresses."""
+    """The use cases that assign addresses."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock, hash_password: HashPassword) -> None:
         self._directory = directory
@@ -100,7 +100,7 @@ class Issuing:
         self._domain = config.server.domain
 
     def suggest(self, person: PersonRecord, *, given_words: int = 1) -> list[str]:
-        """Reg. 5.3, 5.4: the local parts that this person can have now, best first."""
+        """Return the local parts that this person can have now, best first (Reg. 5.3, 5.4)."""
         return addresses.suggestions(
             person.full_name, self._unit_local(person), self._taken(), settings=self._rules, given_words=given_words
         )
@@ -116,7 +116,7 @@ class Issuing:
         quota_octets: int | None = None,
         bring_back: BringBack | None = None,
     ) -> MailboxRecord:
-        """Reg. 6.4.a: a personal mailbox; `chosen` is the address or local part that the person picked."""
+        """Issue a personal mailbox (Reg. 6.4.a); `chosen` is the address or local part that the person picked."""
         today = local_day(self._clock.now())
         why_not = eligibility.refusal_reason(person.employment, person.contract_from, person.contract_until, today)
         if why_not is not None:
@@ -145,7 +145,7 @@ class Issuing:
         return self._issue(record, password, request, details)
 
     def issue_unit(self, symbol: str, password: str, request: Request, *, quota_octets: int | None = None) -> MailboxRecord:
-        """Reg. 5.1: the mailbox of a unit, its address made from the registered symbol."""
+        """Issue the mailbox of a unit, its address made from the registered symbol (Reg. 5.1)."""
         unit = self._directory.living_unit(symbol)
         before = next(iter(self._of_unit(MailboxKind.UNIT, unit.unit_id)), None)
         if before is not None:
@@ -166,7 +166,7 @@ class Issuing:
         quota_octets: int | None = None,
         bring_back: BringBack | None = None,
     ) -> MailboxRecord:
-        """Reg. 5.2: a group's mailbox at the address that the Centre chose, sponsored by a unit."""
+        """Issue a group's mailbox at the address that the Centre chose, sponsored by a unit (Reg. 5.2)."""
         name = tidy(name)
         unit = self._directory.living_unit(sponsor)
         chosen, domain = self._split(chosen)
@@ -187,7 +187,7 @@ class Issuing:
         return self._issue(record, password, request, {})
 
     def add_alias(self, mailbox: MailboxRecord, address: str, origin: ActContext) -> None:
-        """Another address for a mailbox; the Centre decides (Reg. 6.1)."""
+        """Add an alias to a mailbox; the Centre decides (Reg. 6.1)."""
         address = address.lower()
         local, _, domain = address.rpartition("@")
         addresses.check_form(local)
@@ -206,14 +206,16 @@ class Issuing:
         self._directory.add_alias(mailbox.mailbox_id, address, self._draft(FactKind.ALIAS_ADDED, origin, address=address))
 
     def remove_alias(self, mailbox: MailboxRecord, address: str, origin: ActContext) -> None:
-        """The alias leads nowhere any more, and stays taken."""
+        """Remove an alias; the address stays taken."""
         draft = self._draft(FactKind.ALIAS_REMOVED, origin, address=address.lower())
         self._directory.remove_alias(mailbox.mailbox_id, address, draft)
 
     # ------------------------------------------------------------ how
 
     def _must_be_first(self, local: str, person: PersonRecord, request: Request) -> None:
-        """Reg. 5.4.a, `address.namesake.first_by`: an address is kept for whose request was received before."""
+        """Reserve an address for the request that was received first (Reg. 5.4.a).
+
+        By the setting `address.namesake.first_by`."""
         if self._config.address.namesake.first_by != "received":
             return
         number, register = request.origin.request, self._directory.requests
@@ -261,7 +263,7 @@ class Issuing:
         return [m for m in self._directory.mailboxes_of(unit_id=unit_id) if m.kind is kind]
 
     def _reclaimed_group(self, name: str, unit_id: int, chosen: str | None) -> MailboxRecord | None:
-        """The reclaimed mailbox of this group: the same name and sponsor, and the chosen address where one was chosen."""
+        """Return the reclaimed mailbox of this group: same name and sponsor, and the chosen address if any."""
         for mailbox in self._of_unit(MailboxKind.GROUP, unit_id):
             local = mailbox.address.partition("@")[0]
             same = mailbox.display_name.casefold() == name.casefold() and chosen in {None, local}
@@ -285,11 +287,10 @@ class Issuing:
         quota_octets: int | None = None,
         bring_back: BringBack | None = None,
     ) -> MailboxRecord:
-        """A mailbox that was reclaimed goes back to its owner under its old address, with its old quota or another.
+        """Return a reclaimed mailbox to its owner under its old address, with its old quota or another.
 
-        One whose mail lies in the archive has it brought back before, or is refused: it would begin empty, its mail out of
-        reach.
-        """
+        Mail in the archive is brought back first; where that is not possible, the issue is refused: the mailbox would begin
+        empty, its mail out of reach."""
         decision = self._state_of(mailbox)
         if State.RECLAIMED not in decision.states:
             raise AlreadyThere(
@@ -366,12 +367,14 @@ class Issuing:
         return addresses.unit_local_part(unit.symbol, self._rules)
 
     def _taken(self) -> Callable[[str], bool]:
-        """Whether a local part is or was anybody's under any local domain: nobody tells two people apart by the domain."""
+        """Return a test whether a local part is or was in use under any local domain.
+
+        Nobody tells two people apart by the domain."""
         domains = {self._domain, *self._directory.domains()}
         return lambda local: any(self._directory.is_taken(f"{local}@{domain}") for domain in domains)
 
     def _split(self, chosen: str | None) -> tuple[str | None, str]:
-        """The local part and the domain of what was chosen."""
+        """Return the local part and the domain of the chosen address."""
         local, _, domain = (chosen or "").lower().partition("@")
         if domain:
             self._must_be_local(domain)

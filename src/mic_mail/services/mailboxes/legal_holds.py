@@ -1,8 +1,8 @@
-"""Reg. 9.2: keep a mailbox whole because an authority demands it, and end that again; both only with a document.
+"""Legal holds (Reg. 9.2): keep a mailbox whole on an authority's demand, and release it.
 
-In: a mailbox, who acts, on which document. Out: a fact in its chain, and the mark by which the store destroys nothing from that
-moment on (storage.hold), both under the account's lock. Whoever frees a reclaimed mailbox asks `must_not_be_held` first.
-"""
+Both need a document. In: a mailbox, the actor, the document. Out: a fact in its chain, and the mark that stops the
+store from destroying anything from then on (storage.changes.legal_hold), both under the account's lock. Freeing a
+reclaimed mailbox requires `must_not_be_held` first."""
 
 from mic_mail.clock import Clock
 from mic_mail.directory.records import MailboxRecord
@@ -19,7 +19,7 @@ from mic_mail.storage.types import AccountRef
 
 
 class Holds:
-    """The use cases of a legal hold."""
+    """The legal hold use cases."""
 
     def __init__(self, directory: Directory, store: MailStore, clock: Clock) -> None:
         self._directory = directory
@@ -27,17 +27,17 @@ class Holds:
         self._clock = clock
 
     def on(self, mailbox: MailboxRecord) -> tuple[Hold, ...]:
-        """The holds that are on."""
+        """Return the holds in force."""
         return holds(self._directory.facts(mailbox.mailbox_id))
 
     def hold(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
-        """From now on everything is kept, in any state of the mailbox; several demands hold beside one another."""
+        """Keep everything from now on, in any state of the mailbox; several holds may be in force together."""
         _must_have_basis(origin)
         draft = Draft(FactKind.HELD, self._clock.now(), origin.actor, origin.reason, origin.document)
         return self._account(mailbox).keep_everything(lambda: self._directory.append_fact(mailbox.mailbox_id, draft))
 
     def release(self, mailbox: MailboxRecord, origin: ActContext, seq: int | None = None) -> Hold:
-        """One hold ends; what is past keeping goes with the next sweep if it was the last one."""
+        """Release one hold; if it was the last, the next sweep deletes what is past its retention."""
         _must_have_basis(origin)
 
         def record() -> tuple[Hold, bool]:
@@ -52,7 +52,9 @@ class Holds:
         return self._account(mailbox).let_go(record)
 
     def drop_stray_mark(self, mailbox: MailboxRecord) -> bool:
-        """Remove the mark of a hold that never came on record, or whose release was killed; whether there was one."""
+        """Remove the mark of a hold that was never recorded, or whose release was killed.
+
+        Returns whether there was one."""
 
         def record() -> tuple[bool, bool]:
             return account.has_hold_mark(), must_keep(self._directory.facts(mailbox.mailbox_id))
@@ -61,7 +63,7 @@ class Holds:
         return account.let_go(record)
 
     def must_not_be_held(self, entry: Entry) -> None:
-        """Refuse to destroy what has to be kept, by the record or by the store's own mark."""
+        """Refuse to destroy a mailbox that has to be kept, by the record or by the store's own mark."""
         if running(entry.facts) is not None:
             raise BeingHandedOver(entry.address)
         if must_keep(entry.facts) or self._store.account(AccountRef(entry.mailbox_id, entry.home)).is_held():

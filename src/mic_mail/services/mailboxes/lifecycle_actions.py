@@ -1,9 +1,10 @@
-"""What the Centre does to a mailbox after it was issued: suspend, restore, follow a leave, lock sending, change the quota.
+"""Acts of the Centre on issued mailboxes: suspend, restore, leave, lock sending, change the quota.
 
-In: who acts, why, on which document. Out: facts in the mailbox's chain, or a refusal with its clause; the state follows from
-the facts by itself. Each act reads the chain, decides, and appends only if nobody recorded anything in between (`Superseded`).
-Blocking. Content is never touched here.
-"""
+In: the actor, the reason, the document. Out: facts in the mailbox's chain, or a refusal with its clause; the state
+    follows from
+the facts. Each act reads the chain, decides, and appends only if nothing was recorded in between (`Superseded`).
+Blocking.
+Content is never touched here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,11 +33,11 @@ from mic_mail.services.settings.readings import lifecycle_settings
 
 
 class NotAllowed(Refused):
-    """The act does not fit the mailbox's state or lacks what its clause asks for."""
+    """The act does not fit the mailbox's state or lacks what its clause requires."""
 
 
 class InArchive(NotAllowed):
-    """The mailbox would be open, and its mail lies in the archive only."""
+    """The mailbox would be open while its mail is in the archive only."""
 
     def __init__(self, address: str) -> None:
         super().__init__(
@@ -50,7 +51,7 @@ class InArchive(NotAllowed):
 
 
 def must_be_past(day: date, clock: Clock, what: Text, *, clause: str) -> None:
-    """Refuse a day that is said to be past and has not come: a conclusion, the receipt of a request."""
+    """Refuse a day that should be past and has not come: of a conclusion, of the receipt of a request."""
     if day > local_day(clock.now()):
         shown = dates.day(day)
         raise BadInput(Text(f"{what.vi} {shown.vi} chưa đến.", f"{what.en} {shown.en} is still to come."), clause=clause)
@@ -58,7 +59,7 @@ def must_be_past(day: date, clock: Clock, what: Text, *, clause: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """Reg. 7.2.b: the conclusion of the ministry's leadership on a breach of Article 4."""
+    """The conclusion of the ministry's leadership on a breach of Article 4 (Reg. 7.2.b)."""
 
     number: str
     concluded_on: date
@@ -67,7 +68,9 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class RestoreRequest:
-    """Reg. 7.3.a: who asked for a restore, how (letter, mail, fax, telephone), and when that was received (None: today)."""
+    """A request to restore (Reg. 7.3.a).
+
+    By whom, by which channel (letter, mail, fax, telephone), and when it was received (None: today)."""
 
     by: str
     channel: str
@@ -75,7 +78,7 @@ class RestoreRequest:
 
 
 BringBack = Callable[[], Fact | None]
-"""Puts the mail of a mailbox that was deleted from the server back into its place (`services.mailboxes.reclaiming`)."""
+"""Restore the mail of a mailbox that was deleted from the server (`services.mailboxes.reclamation`)."""
 RECEIVED = Text("Ngày nhận yêu cầu", "The day of receipt")
 
 
@@ -90,23 +93,23 @@ class MailboxLifecycle:
         self._min_wait = config.restore.min_wait
 
     def decide(self, entry: Entry, at: datetime | None = None) -> Decision:
-        """What the mailbox may do at `at`, or now."""
+        """Return the decision on the mailbox at `at`, or now."""
         instant = at or self._clock.now()
         return decide(entry.kind, entry.facts, instant, last_activity=entry.last_activity, settings=self._settings)
 
     def state_of(self, mailbox: MailboxRecord) -> Decision:
-        """What the mailbox may do now, from the facts as they are on record."""
+        """Return the decision on the mailbox now, from the facts on record."""
         return self._look(mailbox)[1]
 
     def timeline_of(self, mailbox: MailboxRecord) -> tuple[Span, ...]:
-        """Return every span of the mailbox's life, past and to come, from the facts as they are on record."""
+        """Return every span of the mailbox's life, past and to come, from the facts on record."""
         entry = self._directory.entry(mailbox.mailbox_id)
         return timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=self._settings)
 
     # ------------------------------------------------------------ Reg. 7.2, 7.3
 
     def suspend(self, mailbox: MailboxRecord, cause: Cause, origin: ActContext, conclusion: Conclusion | None = None) -> Fact:
-        """Reg. 7.2: suspend from now on; a breach needs the conclusion it rests on."""
+        """Suspend the mailbox from now on (Reg. 7.2); a breach needs the conclusion it rests on."""
         data: dict[str, Detail] = {"cause": cause.value}
         if cause is Cause.BREACH:
             if conclusion is None or not conclusion.number.strip() or not conclusion.signatory.strip():
@@ -132,7 +135,9 @@ class MailboxLifecycle:
         return self._append(entry, self._draft(FactKind.SUSPENDED, origin, data=data))
 
     def restore(self, mailbox: MailboxRecord, asked: RestoreRequest, verifiers: Credential, origin: ActContext) -> Decision:
-        """Reg. 7.3.b: lift the suspensions and set a new password, which has to be changed at the first sign-in (7.3.c)."""
+        """Lift the suspensions and set a new password (Reg. 7.3.b).
+
+        It has to be changed at the first sign-in (7.3.c)."""
         entry, decision = self._restorable(mailbox, asked, origin)
         suspensions = _suspensions(decision)
         drafts = [self._seen_by_the_clock(reason) for reason in suspensions if self._by_the_clock(entry, reason)]
@@ -141,7 +146,7 @@ class MailboxLifecycle:
         return self.decide(self._directory.entry(entry.mailbox_id))
 
     def may_restore(self, mailbox: MailboxRecord, asked: RestoreRequest, origin: ActContext) -> Decision:
-        """The word on the mailbox as it is, if `restore` would lift its suspensions; else the refusal."""
+        """Return the present decision if `restore` would lift the suspensions; else raise the refusal."""
         return self._restorable(mailbox, asked, origin)[1]
 
     def _restorable(self, mailbox: MailboxRecord, asked: RestoreRequest, origin: ActContext) -> tuple[Entry, Decision]:
@@ -172,7 +177,7 @@ class MailboxLifecycle:
         return entry, decision
 
     def _must_have_waited(self, asked: RestoreRequest) -> None:
-        """Reg. 7.3.b read as a wait (`restore.min_wait`); by default the one working day is a deadline."""
+        """Require the wait of `restore.min_wait` (Reg. 7.3.b); by default the one working day is a deadline."""
         today = local_day(self._clock.now())
         earliest = self._working_days.after(asked.received_on or today, self._min_wait)
         if today < earliest:
@@ -182,16 +187,16 @@ class MailboxLifecycle:
             )
 
     def _by_the_clock(self, entry: Entry, reason: Reason) -> bool:
-        """Whether no fact says that the mailbox was suspended, only the passing of time."""
+        """Return whether the suspension follows from the passing of time alone, without a fact."""
         recorded = {fact.seq for fact in entry.facts if fact.kind is FactKind.SUSPENDED}
         return not recorded & set(reason.fact_seqs)
 
     def _seen_by_the_clock(self, reason: Reason) -> Draft:
-        """The suspension of Reg. 7.2.a as a fact: after the restore the last use no longer shows that it was."""
+        """Return the suspension of Reg. 7.2.a as a fact: after the restore the last use no longer shows it."""
         return Draft(FactKind.SUSPENDED, reason.since, "clock", data=dict(reason.params))
 
     def note_absence(self, mailbox: MailboxRecord, begins: date, until: date, origin: ActContext) -> Fact:
-        """Reg. 7.2.a: the reason was notified; the mailbox is not suspended for inactivity until the absence ends."""
+        """Record a notified absence: no suspension for inactivity until it ends (Reg. 7.2.a)."""
         if until < begins:
             raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The absence ends before it begins."), clause="7.2.a")
         _needs_reason(origin, "7.2.a")
@@ -201,7 +206,7 @@ class MailboxLifecycle:
         return self._append(entry, self._draft(FactKind.ABSENCE, origin, at=start_of(begins), data=data))
 
     def end_absence(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
-        """The person is back before the day that was notified."""
+        """End an absence before the day that was notified."""
         entry, _ = self._look(mailbox)
         if absent_until(entry.facts, self._clock.now()) is None:
             raise NotAllowed(
@@ -215,10 +220,9 @@ class MailboxLifecycle:
     def leave(
         self, mailbox: MailboxRecord, official: date, level: Level | None, cause: Departure | None, origin: ActContext
     ) -> Fact:
-        """Reg. 6.4.c: the managing unit's notice of the official day; also for a day that is past or to come.
+        """Record a leave by the managing unit's notice of the official day, past or to come (Reg. 6.4.c).
 
-        Raises NotAllowed where the cause is missing: it is never assumed.
-        """
+        Raises NotAllowed where the cause is missing: it is never assumed."""
         entry, decision = self._look(mailbox)
         self._must_be_issued(decision)
         if entry.kind is not MailboxKind.PERSONAL:
@@ -253,7 +257,7 @@ class MailboxLifecycle:
         *,
         bring_back: BringBack | None = None,
     ) -> Fact:
-        """The last leave had another day, rank or cause; what is not named stays."""
+        """Correct the day, rank or cause of the last leave; what is not given stays."""
         entry, _ = self._look(mailbox)
         last = self._last_leave(entry)
         if last.returned is not None and start_of(official) > last.returned.effective_at:
@@ -264,17 +268,16 @@ class MailboxLifecycle:
         return self._reopen(entry, self._draft(FactKind.LEAVE_CORRECTED, origin, at=start_of(official), data=data), bring_back)
 
     def withdraw_leave(self, mailbox: MailboxRecord, origin: ActContext, *, bring_back: BringBack | None = None) -> Fact:
-        """The last leave was recorded by mistake."""
+        """Withdraw the last leave, which was recorded by mistake."""
         entry, _ = self._look(mailbox)
         self._last_leave(entry)
         _needs_reason(origin, "6.4.c")
         return self._reopen(entry, self._draft(FactKind.LEAVE_WITHDRAWN, origin), bring_back)
 
     def _reopen(self, entry: Entry, draft: Draft, bring_back: BringBack | None) -> Fact:
-        """Record a word on a leave. Where it opens a mailbox that was deleted from the server, its mail comes back before.
+        """Record a fact on a leave; where it reopens a deleted mailbox, bring its mail back first.
 
-        Refused where that cannot be.
-        """
+        Refused where that is not possible."""
         seq = entry.facts[-1].seq
         if self._needs_its_mail(entry, draft):
             if bring_back is None:
@@ -285,7 +288,7 @@ class MailboxLifecycle:
 
     def _needs_its_mail(self, entry: Entry, draft: Draft) -> bool:
         if not is_empty(entry.facts):
-            return lies_in_archive(entry.facts)  # somebody was killed who brought it back: once more
+            return lies_in_archive(entry.facts)  # an earlier attempt was killed while bringing it back: repeat it
         facts, now = list(entry.facts), self._clock.now()
         for each in (Draft(FactKind.UNARCHIVED, now, draft.actor), draft):
             facts.append(record(each, mailbox_id=entry.mailbox_id, previous=facts[-1], recorded_at=now))
@@ -293,7 +296,7 @@ class MailboxLifecycle:
         return State.RECLAIMED not in then.states
 
     def return_from_leave(self, mailbox: MailboxRecord, returned: date, origin: ActContext) -> Fact:
-        """The leaver works for the ministry again; a mailbox that is reclaimed by then has to be issued anew."""
+        """Record the leaver's return; a mailbox that is reclaimed by then has to be issued anew."""
         entry, decision = self._look(mailbox)
         last = self._last_leave(entry)
         if last.returned is not None and last.returned.effective_at <= self._clock.now():
@@ -313,14 +316,14 @@ class MailboxLifecycle:
         return self._append(entry, self._draft(FactKind.RETURNED, origin, at=start_of(returned)))
 
     def lock_sending(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
-        """The Centre locks sending by hand (Reg. 10.2), until it unlocks it."""
+        """Lock sending by hand, until the Centre unlocks it (Reg. 10.2)."""
         _needs_reason(origin, "10.2")
         entry, decision = self._look(mailbox)
         self._must_be_issued(decision)
         return self._append(entry, self._draft(FactKind.SENDING_LOCKED, origin))
 
     def unlock_sending(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
-        """Lift the locks by hand; what Reg. 6.4.c locks stays locked."""
+        """Lift the locks set by hand; the lock of Reg. 6.4.c stays."""
         entry, decision = self._look(mailbox)
         by_hand = {fact.seq for fact in entry.facts if fact.kind is FactKind.SENDING_LOCKED}
         to_come = ahead(entry.facts, locked_by_hand(entry.facts), self._clock.now())
@@ -329,11 +332,10 @@ class MailboxLifecycle:
         return self._append(entry, self._draft(FactKind.SENDING_UNLOCKED, origin))
 
     def reclaim(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
-        """Reg. 6.1, 6.2: reclaim on the unit's request, any kind of mailbox; what follows is in
-        `services.mailboxes.reclaiming`.
+        """Reclaim a mailbox of any kind on the unit's request (Reg. 6.1, 6.2).
 
-        Not while it is handed over (Reg. 12.3.d): its mail would be refused from this moment on.
-        """
+        `services.mailboxes.reclamation` does the rest. Not during a handover (Reg. 12.3.d): its mail would be refused from
+        now on."""
         _needs_reason(origin, "6.2")
         entry, decision = self._look(mailbox)
         self._must_be_issued(decision)
@@ -342,7 +344,7 @@ class MailboxLifecycle:
         return self._append(entry, self._draft(FactKind.RECLAIMED, origin))
 
     def withdraw_reclaim(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
-        """Take back a reclaim on request that is still to come, as a clock that was ahead has recorded it."""
+        """Withdraw a reclamation on request that is still to come, recorded by a clock that was ahead."""
         _needs_reason(origin, "6.2")
         entry, decision = self._look(mailbox)
         if not ahead(entry.facts, reclaimed_on_request(entry.facts), self._clock.now()):
@@ -357,11 +359,10 @@ class MailboxLifecycle:
     # ------------------------------------------------------------ Reg. 15.2
 
     def may_change_password(self, mailbox: MailboxRecord, origin: ActContext) -> Decision:
-        """Refuse a new password for a mailbox that is reclaimed or not issued, and one that nothing asks for.
+        """Refuse a new password for a mailbox that is reclaimed or not issued, or without a ground.
 
-        A change that is due (after an issue, a reset, a restore, by age) rests on the document of that act. Any other is what
-        Reg. 15.2 wants a letter or the unit's mail for: who is not there cannot be told from who lost the password.
-        """
+        A change that is due (after an issue, a reset, a restore, by age) rests on the document of that act. Any other needs
+        a letter or the unit's mail (Reg. 15.2): an absent person cannot be told from one who lost the password."""
         _, decision = self._look(mailbox)
         self._must_be_issued(decision)
         if not decision.password_change_due and not origin.document:
@@ -378,7 +379,7 @@ class MailboxLifecycle:
     # ------------------------------------------------------------ Reg. 8.3
 
     def set_quota(self, mailbox: MailboxRecord, octets: int, origin: ActContext) -> None:
-        """Reg. 8.3.a, 8.3.b: another quota."""
+        """Change the quota (Reg. 8.3.a, 8.3.b)."""
         entry, decision = self._look(mailbox)
         check_quota(octets, entry.quota_octets, origin)
         data: dict[str, Detail] = {"octets": octets, "previous": entry.quota_octets}
@@ -406,7 +407,9 @@ class MailboxLifecycle:
             raise NotAllowed(Text("Hộp thư đã thu hồi hoặc chưa cấp.", "The mailbox is reclaimed or not issued yet."))
 
     def _must_follow_issue(self, official: date, facts: Sequence[Fact]) -> None:
-        """A leave ends an employment that the issue was for; only an imported mailbox can be of somebody who left before."""
+        """Refuse a leave before the issue of the mailbox.
+
+        A leave ends the employment that the issue was for; only an imported mailbox can belong to somebody who left before."""
         births = [fact for fact in facts if fact.kind in {FactKind.ISSUED, FactKind.IMPORTED}]
         if births and births[-1].kind is FactKind.ISSUED and official < local_day(births[-1].effective_at):
             issued = dates.day(births[-1].effective_at)
@@ -423,7 +426,7 @@ class MailboxLifecycle:
         return found[-1]
 
     def _level(self, entry: Entry, named: Level | None) -> Level:
-        """The rank of Reg. 6.4.c: as named, as recorded for the person, or by the map of positions; else asked for."""
+        """Return the rank of Reg. 6.4.c: as given, as recorded for the person, or by position; else refuse."""
         if named is not None:
             return named
         if entry.owner.person_id is not None:

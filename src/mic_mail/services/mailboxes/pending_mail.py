@@ -1,9 +1,9 @@
-"""What a mailbox has sent and what still waits in spool and queue: looked at and dropped by the Centre (Reg. 7.2.c, 4.2).
+"""The mail of a mailbox that is still in spool and queue: counted and dropped by the Centre.
 
-In: where they lie, whose mailbox. Out: how many messages wait, or their end and a word to the mailbox that sent them. In the
-spool only entries that no living process works on are touched; those of a suspended mailbox are such. In the queue it is
-decided, and whoever sends does it and tells the mailbox, at once or when it is started. Blocking; commands only.
-"""
+Reg. 7.2.c, 4.2. In: the spool and queue, the mailbox. Out: the number of pending messages, or their end and a notice to
+the sending mailbox. In the spool only entries that no living process works on are touched; those of a suspended mailbox
+are such. In the queue the decision is recorded, and the queue runner carries it out and notifies the mailbox, now or
+when it is started. Blocking; commands only."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -45,7 +45,7 @@ def _unreadable(path: Path, error: OSError) -> None:
 
 
 def _readable(queue: Queue) -> Iterator[QueueEntry]:
-    """All of what waits for other domains; refused, as `_unreadable`, if any of it cannot be read."""
+    """Yield all mail queued for other domains; refuse, as `_unreadable`, if any of it is unreadable."""
     for entry_id in queue.names():
         found = queue.look_at(entry_id)
         if isinstance(found, Damaged):
@@ -64,7 +64,7 @@ def _readable(queue: Queue) -> Iterator[QueueEntry]:
 
 
 class Queued:
-    """The waiting messages of one mailbox."""
+    """The pending messages of one mailbox."""
 
     def __init__(self, config: Config, clock: Clock, sender: MailboxRecord) -> None:
         self._config = config
@@ -72,18 +72,21 @@ class Queued:
         self._sender = sender
 
     def count(self) -> int:
-        """How many messages wait, here and for other domains."""
+        """Return how many messages are pending, for local mailboxes and for other domains."""
         with self._entries() as entries:
             waiting = {entry.spool_id for entry in entries}
         with self._leaving() as leaving:
             return len(waiting.union(entry.entry_id for entry in leaving))
 
     def drop(self, notices: Notices, origin: ActContext, log: MailLog) -> int:
-        """End them without delivery; log and sender's mailbox say to whom each was addressed (Reg. 4.2). How many."""
+        """Drop the messages undelivered; return how many.
+
+        The log and the sender's mailbox name the recipients of each (Reg. 4.2)."""
         dropped = set()
         with self._queue() as queue, self._entries() as entries:
             for entry in entries:
-                # What was handed on to the queue before a kill could be noted here was sent from there, or is dropped there.
+                # Recipients handed to the queue, before a kill prevented the note here, were sent from there or are dropped
+                # there.
                 elsewhere = ELSEWHERE if queue.had(entry.spool_id) else None
                 recipients = [str(target.address) for target in entry.open_targets if target.mailbox_id != elsewhere]
                 if recipients:
@@ -99,7 +102,7 @@ class Queued:
                 entry.settle([target.mailbox_id for target in entry.open_targets], now_us=self._clock.now_us())
                 dropped.add(entry.spool_id)
         said = AdminDecision(origin.actor, origin.reason, self._clock.now_us(), origin.document, SECURITY)
-        with self._leaving() as leaving:  # after the spool, from which a message goes there
+        with self._leaving() as leaving:  # after the spool, from which messages go to the queue
             for waiting in leaving:
                 with suppress(Ended):
                     waiting.drop(waiting.state.open, said)
@@ -117,7 +120,9 @@ class Queued:
             spool.close()
 
     def _of_sender(self, spool: Spool) -> Iterator[Entry]:
-        """Refused if a file cannot be opened: whose message it is is not known, and nobody's mail is sent or dropped unseen."""
+        """Yield the sender's spool entries; refuse if a file cannot be opened.
+
+        Its sender is unknown then, and nobody's mail is sent or dropped unseen."""
         for entry in spool.recover(waits=lambda slip: slip.submitted_by != self._sender.mailbox_id, unreadable=_unreadable):
             try:
                 yield entry

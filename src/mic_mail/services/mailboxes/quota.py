@@ -1,7 +1,6 @@
-"""Reg. 8.3: which quota a mailbox may be given, at its issue and later.
+"""The quota that a mailbox may be given, at its issue and later (Reg. 8.3).
 
-In: octets, the quota before (None: a new mailbox), who asks. Out: nothing, or a refusal with its clause. Pure.
-"""
+In: octets, the quota before (None: a new mailbox), the actor. Out: nothing, or a refusal with its clause. Pure."""
 
 from mic_mail.config.limits import QUOTA_CEILING, QUOTA_FLOOR
 from mic_mail.errors import BadInput, Refused, Text
@@ -13,7 +12,7 @@ class QuotaRefused(Refused):
 
 
 def check_quota(octets: int, previous: int | None, origin: ActContext) -> None:
-    """Reg. 8.3.a, 8.3.b: at least 1 GB; adjusted upwards, and downwards only for a reason."""
+    """Require at least 1 GB, and a reason for a smaller quota than before (Reg. 8.3.a, 8.3.b)."""
     if octets > QUOTA_CEILING:
         raise BadInput(Text("Dung lượng quá lớn, tối đa 1024 TiB.", "The quota is too large; at most 1024 TiB."))
     if octets < QUOTA_FLOOR:

@@ -1,18 +1,21 @@
-"""What the server does with a reclaimed mailbox, and how it is undone (Reg. 6.4.c, 6.2; policy.reclaiming says when).
+"""The archiving, deletion and return of reclaimed mailboxes (Reg. 6.4.c, 6.2).
 
-In: a mailbox, who acts. Out: archives below `<data_dir>/archive/<home>/` in the format of `mic-mail backup`, facts, a store
-that is gone or back. Blocking; lanes and commands only. Every step can be the last before a kill:
+`policy.reclamation` decides when. In: a mailbox, the actor. Out: archives below `<data_dir>/archive/<home>/` in the
+format of `mic-mail backup`, facts, a store that is gone or back. Blocking; executors and commands only. Every step can
+be the last before a kill:
 
-    archive   written under another name, examined, renamed; then ARCHIVED. A copy that no fact names is removed.
-    free      FREED first, then the store is set aside under its lock if the record still says so, then removed. What a kill
-              leaves is finished by the next round. The archive was examined just before, and nothing has changed since it;
-              a store into which something came all the same stays.
-    return    the archive is restored beside the mailbox's place; then UNARCHIVED, so that no round touches what comes back
-              (it names what lies aside, if that was not to be deleted); then it comes into its place; then ISSUED, or the
-              word on the leave by which the mailbox is open again. Asked again in between, it believes a mailbox that holds
+    archive   written under a temporary name, examined, renamed; then ARCHIVED. A copy that no fact names is removed.
+    free      FREED first, then the store is set aside under its lock if the record still says so, then removed. The
+    next
+              run finishes what a kill leaves. The archive was examined just before, and nothing has changed since; a
+              store
+              that received something all the same stays.
+    return    the archive is restored beside the mailbox's place; then UNARCHIVED, so that no run touches what comes
+    back
+              (it names what was set aside, if that was not to be deleted); then it is moved into place; then ISSUED, or
+              the fact on the leave that reopens the mailbox. Repeated in between, it accepts a mailbox that holds
               everything of the archive, and makes no second copy.
-    drop      ARCHIVE_DROPPED first, then the folder. A folder whose fact says so is removed by the next round.
-"""
+    drop      ARCHIVE_DROPPED first, then the folder. The next run removes a folder whose fact says so."""
 
 import contextlib
 import os
@@ -56,17 +59,17 @@ from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 
 FOLDER = "archive"
-"""Below `data_dir`."""
+"""The archive folder below `data_dir`."""
 ARCHIVE_MODE = 0o700
 CLOCK = ActContext("clock")
-"""Who acts where nobody does."""
+"""The actor of acts by the clock alone."""
 ASIDE = "aside"
-"""In UNARCHIVED: the folder below `mail_root` that holds what lay in the mailbox's place and was not to be deleted."""
+"""The key in UNARCHIVED: the folder below `mail_root` with an earlier store that had to stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reclaimed:
-    """A reclaimed mailbox, and how far it has come."""
+    """A reclaimed mailbox and its progress."""
 
     entry: Entry
     reason: Reason
@@ -74,19 +77,19 @@ class Reclaimed:
 
 
 class Finished(StrEnum):
-    """What has become of a mailbox that is deleted on record."""
+    """The result of finishing a mailbox that is deleted on record."""
 
     GONE = "gone"
     NOT_IN_ARCHIVE = "not-in-archive"
-    """It stays, with messages that the archive does not have (the directory may be an old one that was brought back)."""
+    """The store stays: it has messages that the archive lacks (perhaps an old directory was restored)."""
     HELD = "held"
-    """It stays while a legal hold or a handover lasts, which came in the same moment."""
+    """The store stays while a legal hold or a handover lasts, which came at the same moment."""
     OPENED = "opened"
-    """It stays: it is issued again or brought back by now."""
+    """The store stays: the mailbox is issued again or brought back by now."""
 
 
 class ArchiveDamaged(NotAllowed):
-    """The archive that a mailbox was to have its mail from cannot be read."""
+    """The archive from which a mailbox was to be restored is unreadable."""
 
     def __init__(self, archive: str, damage: BadInput) -> None:
         super().__init__(
@@ -118,11 +121,11 @@ class Reclaiming:
         self.root = config.server.data_dir / FOLDER
 
     def settings(self) -> LifecycleSettings:
-        """As of the calendar on record now."""
+        """Return the settings by the calendar on record now."""
         return lifecycle_settings(self._config, self._directory.years.working_days())
 
     def progress_of(self, entry: Entry, settings: LifecycleSettings) -> Reclaimed | None:
-        """How far a mailbox has come; None for one that is not reclaimed."""
+        """Return the progress of a mailbox; None for one that is not reclaimed."""
         try:
             decision = decide(
                 entry.kind, entry.facts, self._clock.steady_now(), last_activity=entry.last_activity, settings=settings
@@ -133,7 +136,7 @@ class Reclaiming:
         return None if reason is None else Reclaimed(entry, reason, course(entry.facts, reason.since))
 
     def obstacles(self, found: Reclaimed, *, clock_trusted: bool) -> list[Obstacle]:
-        """What stands against freeing it now."""
+        """Return the obstacles to freeing the mailbox now."""
         entry = found.entry
         keys = recorded_warnings(entry.mailbox_id, entry.facts, found.reason, found.way)
         warned = all(self._directory.sent.known(alternatives) for alternatives in keys)
@@ -142,13 +145,15 @@ class Reclaiming:
         )
 
     def _is_held(self, entry: Entry) -> bool:
-        """Reg. 9.2, 12.3.d: by a legal hold or a running handover, on record or by the store's own mark."""
+        """Return whether a legal hold or a handover is in force, by the record or the store's mark.
+
+        Reg. 9.2, 12.3.d."""
         return nothing_may_go(entry.facts) or self._account(entry).is_held()
 
     # ------------------------------------------------------------ what the clock does
 
     def archive(self, found: Reclaimed) -> Fact:
-        """Copy the mailbox into the archive and record until when it is kept here."""
+        """Copy the mailbox into the archive and record until when its store is retained."""
         entry, now = found.entry, self._clock.steady_now()
         seq = entry.facts[-1].seq
         name = f"{entry.home}/{local_day(now):%Y%m%d}-{seq + 1}"
@@ -156,7 +161,7 @@ class Reclaiming:
         self.tidy(entry)
         _make_private(target.parent, self.root)
         account = self._account(entry)
-        modseq = account.highest_modseq()  # before the copy: what comes into it is seen as a change
+        modseq = account.highest_modseq()  # before the copy: mail that arrives during it counts as a change
         account.backup(partial)
         messages, octets = examine(partial)
         os.chmod(partial, ARCHIVE_MODE)
@@ -173,11 +178,10 @@ class Reclaiming:
         return self._append(entry, FactKind.ARCHIVED, CLOCK, data)
 
     def free(self, found: Reclaimed, origin: ActContext = CLOCK, *, clock_trusted: bool) -> Fact | None:
-        """Record that the mailbox is deleted from the server; `finish` follows, and does it.
+        """Record that the mailbox is deleted from the server; `finish` then deletes it.
 
-        None: it has changed since it was archived, and is archived anew. An operator (`origin`) answers for the clock and for
-        warnings that were not sent, by a document; for nothing else.
-        """
+        None: it has changed since it was archived, and is archived anew. By a document an operator (`origin`) answers for
+        the clock and for warnings that were not sent; for nothing else."""
         by_hand = origin is not CLOCK
         if by_hand:
             _needs_document(origin)
@@ -209,7 +213,7 @@ class Reclaiming:
         return self._append(entry, FactKind.FREED, origin, data)
 
     def finish(self, entry: Entry) -> Finished:
-        """Delete what is left of a freed mailbox; asked under the lock once more, since it may just be issued again."""
+        """Delete the store of a freed mailbox, after a last check under its lock: it may just be issued again."""
         ended = Finished.GONE
 
         def may_go() -> bool:
@@ -224,7 +228,9 @@ class Reclaiming:
         return ended
 
     def _has_more(self, entry: Entry) -> bool:
-        """Whether a message is there that is not in the last archive. (Numbers tell nothing: a new boot raises them.)"""
+        """Return whether the store has a message that the last archive lacks.
+
+        MODSEQs do not tell: a new boot raises them."""
         if not os.path.isdir(self._home(entry)):
             return False
         path = next((self.path_of(fact) for fact in reversed(archives(entry.facts))), None)
@@ -237,23 +243,23 @@ class Reclaiming:
         return f"{self._config.mail_root}/{entry.home}"
 
     def _is_back(self, entry: Entry, archived: Fact) -> bool:
-        """Whether the mailbox holds everything of the archive: what of it can still be read, and as much as it ever had."""
+        """Return whether the mailbox holds all that is readable in the archive, and as many messages."""
         if not os.path.isdir(self._home(entry)):
             return False
         account, messages = self._account(entry), archived.data.get("messages")
-        account.repair()  # so that it has what it says
+        account.repair()  # so that its counts are right
         held = sum(folder.messages for folder in account.folders())
         return isinstance(messages, int) and 0 < messages <= held and account.has_all_of(self.path_of(archived))
 
     def _stays(self, entry: Entry) -> Finished:
-        """Asked under the store's lock, under which a hold is put on as well; GONE: it may go."""
+        """Return whether the store may go (GONE), asked under its lock, under which holds are set as well."""
         now = self._directory.entry(entry.mailbox_id)
         if not is_empty(now.facts) or self.progress_of(now, self.settings()) is None:
             return Finished.OPENED
         return Finished.HELD if self._is_held(now) else Finished.GONE
 
     def tidy(self, entry: Entry) -> None:
-        """Remove folders of the archive that no fact names: of copies that were killed, and of archives that were dropped."""
+        """Remove archive folders that no fact names: of killed copies, and of dropped archives."""
         named = {Path(fact.text("archive") or "").name for fact in archives(entry.facts)}
         with contextlib.suppress(FileNotFoundError):
             for found in os.scandir(self.root / entry.home):
@@ -267,23 +273,23 @@ class Reclaiming:
             return False
 
     def path_of(self, archived: Fact) -> Path:
-        """Where an archive lies."""
+        """Return the path of an archive."""
         return self.root / (archived.text("archive") or "")
 
     # ------------------------------------------------------------ what people do
 
     def of(self, mailbox: MailboxRecord) -> Reclaimed:
-        """A mailbox that is reclaimed, as of now; else refused."""
+        """Return the progress of a reclaimed mailbox, as of now; refuse any other."""
         found = self.progress_of(self._directory.entry(mailbox.mailbox_id), self.settings())
         if found is None:
             raise NotAllowed(Text("Hộp thư chưa bị thu hồi.", "The mailbox is not reclaimed."), clause="6.4.c")
         return found
 
     def bring_back(self, mailbox: MailboxRecord, origin: ActContext) -> Fact | None:
-        """Put the content of a freed mailbox back into its place, so that it can be issued again; None: it is still there.
+        """Put the content of a freed mailbox back into place, so that it can be issued again.
 
-        What was not to be deleted before lies aside afterwards, in the folder that the fact names (`aside`).
-        """
+        None: it is still there. An earlier store that was not to be deleted is set aside, in the folder that the fact names
+        (`aside`)."""
         found = self.of(mailbox)
         entry, way = found.entry, found.way
         if way.stage is Stage.DROPPED:
@@ -310,7 +316,7 @@ class Reclaiming:
                 data[ASIDE] = os.path.relpath(aside, self._config.mail_root)
             if is_new or stays:
                 fact = self._append(entry, FactKind.UNARCHIVED, origin, data)
-            elif self._directory.facts(entry.mailbox_id)[-1].seq != entry.facts[-1].seq:  # somebody was faster, and issued it
+            elif self._directory.facts(entry.mailbox_id)[-1].seq != entry.facts[-1].seq:  # others issued it meanwhile
                 raise Superseded(
                     Text("Hồ sơ hộp thư vừa thay đổi; đề nghị xem lại.", "The mailbox's record has just changed; look again.")
                 )
@@ -324,11 +330,10 @@ class Reclaiming:
         return fact
 
     def drop(self, mailbox: MailboxRecord, archive: str, origin: ActContext) -> Fact:
-        """Delete an archive by the document that says so; never that of a mailbox which is still to be freed, or is held.
+        """Delete an archive on a document; refused while the mailbox is yet to be freed, or is held.
 
-        Nor one whose mail is back in the mailbox, which would be there after the deletion. If it cannot be read any more while
-        it is being brought back, nothing else leads on.
-        """
+        Refused also where its mail is back in the mailbox, which would survive the deletion. An archive that has become
+        unreadable while it is being brought back may be dropped, since nothing else leads on."""
         _needs_document(origin)
         entry = self._directory.entry(mailbox.mailbox_id)
         if not any(fact.text("archive") == archive for fact in archives(entry.facts)):
@@ -362,7 +367,7 @@ class Reclaiming:
         return self._store.account(AccountRef(entry.mailbox_id, entry.home))
 
     def _append(self, entry: Entry, kind: FactKind, origin: ActContext, data: dict[str, Detail]) -> Fact:
-        """Only if nobody has recorded anything since this was decided."""
+        """Append a fact only if nothing was recorded since the decision."""
         draft = Draft(kind, self._clock.steady_now(), origin.actor, origin.reason, origin.document, data)
         return self._directory.append_fact(entry.mailbox_id, draft, after=entry.facts[-1].seq)
 
@@ -372,6 +377,6 @@ def _needs_document(origin: ActContext) -> None:
 
 
 def _make_private(folder: Path, root: Path) -> None:
-    """The archive's folders down to this one, for the server's account alone."""
+    """Create the archive's folders down to this one, for the server's account only."""
     for path in (*reversed([above for above in folder.parents if above.is_relative_to(root)]), folder):
         path.mkdir(mode=ARCHIVE_MODE, exist_ok=True)

@@ -1,9 +1,10 @@
-"""The housekeeper's round of reclaimed mailboxes: archived, freed when their days are over, finished where a kill came.
+"""The housekeeper's job for reclaimed mailboxes: archive, free when due, finish after a kill.
 
-In: the directory's snapshot, whether the clock is trusted. Out: what `services.mailboxes.reclaiming` does, events in the log,
-and a word to the Centre, once, about each mailbox that is due and may not be freed. One mailbox that fails keeps no other back;
-it comes again with the next round. Belongs to the event loop; everything that blocks is done in the I/O lane.
-"""
+In: the directory's snapshot, whether the clock is trusted. Out: the acts of `services.mailboxes.reclamation`, log
+    events, and one
+notice to the Centre about each mailbox that is due and may not be freed. A mailbox that fails delays no other; it is
+retried in
+the next run. Belongs to the event loop; everything that blocks runs in the I/O executor."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -28,18 +29,18 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 
 _CONCERNS = {FactKind.LEFT, FactKind.RECLAIMED, FactKind.ARCHIVED}
-"""No mailbox is reclaimed without one of them."""
+"""Every reclaimed mailbox has one of these facts."""
 _LEFT = {
     Finished.NOT_IN_ARCHIVE: Text("có thư không nằm trong bản lưu trữ", "it holds messages that its archive does not have")
 }
 _STAYS = _LEFT | {Finished.HELD: OBSTACLES[Obstacle.HELD]}
-"""What the Centre hears in the moment of the deletion; a hold that comes later stands on an empty place."""
+"""Results of a deletion that are notified to the Centre; a later hold finds an empty place."""
 _TOLD = (Obstacle.HELD, Obstacle.NOT_WARNED)
-"""What the Centre hears of a mailbox; of the clock it hears once for all."""
+"""Obstacles of a mailbox that are notified to the Centre; the clock has one notice for all."""
 
 
 class ReclaimRounds:
-    """The rounds of one server."""
+    """The reclamation job of one server."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class ReclaimRounds:
         clock: Clock,
         log: MailLog,
     ) -> None:
-        """`config` is asked at each round; `refresh` reads the directory anew."""
+        """`config` is called in each run; `refresh` reads the directory anew."""
         self._directory = directory
         self._store = store
         self._config = config
@@ -68,7 +69,7 @@ class ReclaimRounds:
         self._log = log
 
     async def run_once(self) -> None:
-        """Everything that can be done now."""
+        """Do everything that can be done now."""
         snapshot, config = self._snapshot(), self._config()
         mark = ClockMark(config.state_dir, self._clock)
         if not await self._lanes.io(mark.renew, snapshot):
@@ -78,7 +79,7 @@ class ReclaimRounds:
         for entry in [entry for entry in snapshot if any(fact.kind in _CONCERNS for fact in entry.facts)]:
             try:
                 await self._visit(reclaiming, entry, settings, mark)
-            except Superseded:  # somebody recorded something meanwhile: the next round sees it
+            except Superseded:  # something was recorded meanwhile: the next run sees it
                 continue
             except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
                 self._log.event("visit_failed", visit="reclaim", mailbox=entry.address, **failure(error))
@@ -97,7 +98,7 @@ class ReclaimRounds:
             await self._free(reclaiming, found, mark)
 
     async def _is_trusted(self, mark: ClockMark) -> bool:
-        """Asked before each deed: a round is long, and the clock may be set meanwhile."""
+        """Check the clock before each act: a run is long, and the clock may be set meanwhile."""
         return await self._lanes.io(mark.is_trusted, self._snapshot())
 
     async def _archive(self, reclaiming: Reclaiming, found: Reclaimed) -> None:
@@ -117,18 +118,18 @@ class ReclaimRounds:
         told = "mailbox_archived_anew" if fact is None else "mailbox_freed"
         self._log.event(told, mailbox=found.entry.address, archive=found.way.archive)
         if fact is not None:
-            await self._refresh()  # so that no visit of this process makes the store anew
+            await self._refresh()  # so that no visit of this process creates the store anew
             await self._finish(reclaiming, found, _STAYS)
 
     async def _finish(self, reclaiming: Reclaiming, found: Reclaimed, told: Mapping[Finished, Text]) -> None:
-        """In the mailbox's turn: a visit that has begun ends before."""
+        """Finish in the mailbox's write turn, after any visit that has begun."""
         entry = found.entry
         ended = await self._accounts.write(AccountRef(entry.mailbox_id, entry.home), reclaiming.finish, entry)
         if ended in told:
             await self._log_not_freed(found, ended, told[ended])
 
     async def _log_obstacles(self, found: Reclaimed, against: list[Obstacle]) -> None:
-        """Once for each obstacle of each archive."""
+        """Notify once for each obstacle of each archive."""
         for obstacle in (each for each in _TOLD if each in against):
             await self._log_not_freed(found, obstacle, OBSTACLES[obstacle])
 

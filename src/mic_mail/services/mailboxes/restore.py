@@ -1,9 +1,10 @@
-"""Restoring a suspended mailbox (Reg. 7.3) together with what it has sent and what still waits in spool and queue (7.2.c).
+"""The restore of a suspended mailbox (Reg. 7.3), with its mail in spool and queue (7.2.c).
 
-In: who asked, the new verifiers, what becomes of waiting messages. Out: the decision after it, or a refusal that has changed
-nothing. What a hijacked mailbox has sent may be spam: whether it goes out is asked for, never guessed, by whichever way the
-mailbox is restored. Blocking; commands only.
-"""
+In: the request, the new verifiers, the choice for pending messages. Out: the decision after it, or a refusal that has
+    changed
+nothing. The mail of a hijacked mailbox may be spam: whether to send it is asked, never guessed, on every way of
+restoring.
+Blocking; commands only."""
 
 from enum import StrEnum
 
@@ -24,14 +25,14 @@ from mic_mail.storage.mailstore import MailStore
 
 
 class Waiting(StrEnum):
-    """What becomes of the messages that a suspended mailbox had sent and that were not delivered."""
+    """The choice for the undelivered messages of a suspended mailbox."""
 
     SEND = "send"
     DROP = "drop"
 
 
 class Restoring:
-    """The use case."""
+    """The restore use case."""
 
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
         self._accounts = MailboxLifecycle(directory, config, clock)
@@ -42,7 +43,7 @@ class Restoring:
     def restore(
         self, mailbox: MailboxRecord, asked: RestoreRequest, verifiers: Credential, origin: ActContext, queued: Waiting | None
     ) -> Decision:
-        """Settle what waits, then restore; nothing is dropped for a restore that is refused."""
+        """Settle the pending messages, then restore; a refused restore drops nothing."""
         before = self._accounts.may_restore(mailbox, asked, origin)
         if any(reason.clause == "7.2.c" for reason in before.reasons):
             self._settle(mailbox, queued, origin)
