@@ -19,7 +19,7 @@ class LivingApps:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.are_open = True
-        """Whether app passwords are enabled on this server (`auth.app_passwords`)."""
+        """App passwords are enabled on this server (`auth.app_passwords`)."""
         self._known: dict[int, tuple[Entry, Apps]] = {}
 
     def living(self, entry: Entry, now: datetime | None = None) -> tuple[AppCredential, ...]:

@@ -23,7 +23,7 @@ class Kept:
     until: datetime | None
     decision: Decision | None
     is_handed_over: bool
-    """Whether a handover is running (Reg. 12.3.d)."""
+    """A handover is running (Reg. 12.3.d)."""
     used: int | None = None
     """Usage in octets; None: the mailbox cannot be opened now."""
 

@@ -34,7 +34,7 @@ class PasswordAge:
     due_at: datetime | None
     """The instant from which it has to be changed; None: never."""
     is_ending: bool
-    """Whether that is near enough to warn the person (`auth.password_warn_days`)."""
+    """That instant is near enough to warn the person (`auth.password_warn_days`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Handing a unit's mailbox over as it stands, and showing later what was handed over (Reg. 12.3.d)."""
+"""The handover of a unit's mailbox as it stands, and later proof of its content (Reg. 12.3.d)."""

@@ -1,19 +1,21 @@
-"""What a mailbox holds at one moment: each folder, each message with the digest of its octets; as a file that is kept.
+"""The inventory of a mailbox at one moment: each folder, each message with the digest of its octets.
 
-In: an account in which nothing is expunged. Out: an inventory: a file called by the handover's number and its own digest.
-Blocking: commands only. Every message is read, in pieces; at no time more than one folder's list is in memory.
+In: an account in which nothing is expunged. Out: a file named by the handover's number and its own digest. Blocking:
+    commands
+only. Every message is read, in pieces; at most one folder's list is in memory.
 
-The moment is when the folders' lists are taken, all at once, before anything is read: what comes later has a UID of `uidnext`
-or above, and is no part of it. The file is JSON in UTF-8, a line each:
+The moment is when the folders' lists are taken, together, before anything is read: a later message has a UID of
+`uidnext` or above, and is no part of it. The file is JSON in UTF-8, a line each:
 
     {"inventory": 1, "mailbox": ..., "mailbox_id": ..., "handover": ..., "taken_at": ...}
     {"folder": name, "id": MAILBOXID, "uidvalidity": ..., "uidnext": ..., "messages": ..., "octets": ..., "marked": ...,
      "unreadable": ..., "oldest": ..., "newest": ..., "digest": ...}
-    [uid, octets, received, SHA-256 or null where it cannot be read, EMAILID, Message-ID]        of each message in that folder
+    [uid, octets, received, SHA-256 or null where it cannot be read, EMAILID, Message-ID]        of each message in that
+    folder
 
-A folder's digest is SHA-256 of its messages' digests in hexadecimal, sorted, a line each; so anybody can make it again from the
-files alone: `sha256sum cur/* | cut -c1-64 | LC_ALL=C sort | sha256sum`. It does not depend on UIDs, flags or names.
-"""
+A folder's digest is SHA-256 of its messages' digests in hexadecimal, sorted, a line each; so anybody can compute it
+from the files alone: `sha256sum cur/* | cut -c1-64 | LC_ALL=C sort | sha256sum`. It does not depend on UIDs, flags or
+names."""
 
 import contextlib
 import errno
@@ -35,26 +37,26 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, Column, FolderView
 
 FOLDER = "handovers"
-"""Below the server's data."""
+"""The folder below the server's data."""
 READ_OCTETS = 1 << 20
 _FOLDER_LINE = '{"folder":'
 _AT_ONCE = 500
 """Messages whose rows are read together."""
 _VERSION = 1
 _UNREADABLE = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ESPIPE, errno.ENXIO})
-"""What a file that is damaged, or was put there by somebody else, answers; all else may be another answer in a moment."""
+"""The errors of a file that is damaged or was put there by others; any other may go away in a moment."""
 _COLUMNS: tuple[Column, ...] = ("uid", "size", "internaldate_us", "email_id", "message_id")
 
 Progress = Callable[[int, int], None]
-"""Told how many messages are done, and of how many."""
+"""Called with the number of messages done and the total."""
 
 
 def no_progress(done: int, of: int) -> None:
-    """Nobody watches."""
+    """Report no progress."""
 
 
 class InventoryDamaged(Trouble):
-    """The inventory's file is not what was recorded, or is not there."""
+    """The inventory's file is missing, or differs from what was recorded."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -95,7 +97,7 @@ class Folder:
     messages: int
     octets: int
     marked: int
-    """How many of them were marked as \\Deleted: the next EXPUNGE after the handover takes them."""
+    """The number marked \\Deleted: the next EXPUNGE after the handover removes them."""
     unreadable: int
     oldest: datetime | None
     newest: datetime | None
@@ -126,7 +128,7 @@ class Inventory:
 
 
 def digest_of(digests: Iterable[str]) -> str:
-    """A folder's digest."""
+    """Return a folder's digest."""
     total = sha256()
     for each in sorted(digests):
         total.update(each.encode("ascii") + b"\n")
@@ -136,10 +138,10 @@ def digest_of(digests: Iterable[str]) -> str:
 def take(
     account: Account, place: Path, *, mailbox: str, handover: int, now: datetime, progress: Progress = no_progress
 ) -> tuple[Inventory, str]:
-    """Read everything and write the file into the folder `place`, whole or not at all; the inventory, and the file's digest.
+    """Read everything and write the file into the folder `place`, atomically.
 
-    Two who count at once get a file each, since it is called by its digest. `Trouble`: it cannot be written.
-    """
+    Returns the inventory and the file's digest. Concurrent counts write a file each, since it is named by its digest.
+    `Trouble`: it cannot be written."""
     try:
         return _taken(account, place, mailbox=mailbox, handover=handover, now=now, progress=progress)
     except OSError as error:
@@ -186,18 +188,18 @@ def _taken(
 
 
 def file_name(handover: int, digest: str) -> str:
-    """What the inventory of a handover is called that has this digest."""
+    """Return the name of a handover's inventory with this digest."""
     return f"{handover}-{digest[:16]}.jsonl"
 
 
 def tidy(place: Path) -> None:
-    """Remove what counts that were killed have left."""
+    """Remove the temporary files of killed counts."""
     for left in place.glob(".*"):
         left.unlink(missing_ok=True)
 
 
 def read_messages(account: Account, folder_id: int, uids: Sequence[int]) -> Iterator[Message]:
-    """These messages as they lie there now, each read whole; what the index does not have any more is left out."""
+    """Yield these messages as they are now, each read whole; those no longer in the index are omitted."""
     for start in range(0, len(uids), _AT_ONCE):
         some = list(uids[start : start + _AT_ONCE])
         paths = account.paths(folder_id, some)
@@ -207,7 +209,7 @@ def read_messages(account: Account, folder_id: int, uids: Sequence[int]) -> Iter
 
 
 def digest_of_message(account: Account, folder_id: int, uid: int, path: str | None) -> str | None:
-    """SHA-256 of a message's octets; None: there is no such file, or it cannot be read."""
+    """Return the SHA-256 of a message's octets; None: its file is missing or unreadable."""
     try:
         with account.open_message(folder_id, uid, path) as file:
             total, at = sha256(), 0
@@ -224,7 +226,9 @@ def digest_of_message(account: Account, folder_id: int, uid: int, path: str | No
 
 
 def read_head(path: Path, digest: str) -> Inventory:
-    """The folders of an inventory whose file still has the digest that was recorded; `InventoryDamaged`."""
+    """Return the folders of an inventory whose file matches the recorded digest.
+
+    Else raises `InventoryDamaged`."""
     head: dict[str, Any] = {}
     folders: list[Folder] = []
     for line in _lines(path, digest):
@@ -240,7 +244,7 @@ def read_head(path: Path, digest: str) -> Inventory:
 
 
 def read_folders(path: Path, digest: str) -> Iterator[tuple[Folder, list[Message]]]:
-    """Each folder with its messages; one at a time. `InventoryDamaged` before the first, where the file is another one."""
+    """Yield each folder with its messages; `InventoryDamaged` before the first where the file differs."""
     folder: Folder | None = None
     messages: list[Message] = []
     for line in _lines(path, digest):
@@ -270,7 +274,7 @@ def _lines(path: Path, digest: str) -> Iterator[str]:
 
 
 class _Digesting:
-    """Lines into a file, and the digest of all of them."""
+    """A file of lines, and the digest of all of them."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

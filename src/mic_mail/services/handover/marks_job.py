@@ -1,7 +1,7 @@
-"""The housekeeper's look at marks of handovers: what a kill or a restore has parted from the record is put right (Reg. 12.3.d).
+"""The housekeeper's repair of handover marks that differ from the record (Reg. 12.3.d).
 
-In: the directory's snapshot. Out: marks as the record has them, an event for each that was not. Belongs to the event loop.
-"""
+A kill or a restore can cause that. In: the directory's snapshot. Out: marks as the record has them, an event for each
+repaired one. Belongs to the event loop."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ from mic_mail.storage.types import AccountRef
 
 
 class HandoverMarks:
-    """The rounds of one server."""
+    """The handover marks job of one server."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class HandoverMarks:
         self._log = log
 
     async def run_once(self) -> None:
-        """Every mailbox of a unit; one that cannot be had now comes again."""
+        """Check every unit mailbox; one that is unavailable now is retried in the next run."""
         units = [each for each in self._snapshot() if each.kind is MailboxKind.UNIT and not is_empty(each.facts)]
         for entry in await self._lanes.io(self._differing, units):
             try:
@@ -56,7 +56,7 @@ class HandoverMarks:
     def _differs(self, entry: Entry) -> bool:
         try:
             return self._store.account(_ref(entry)).is_frozen() != (running(entry.facts) is not None)
-        except OSError:  # told when it is its turn; the others are looked at
+        except OSError:  # logged when it is its turn; the others are checked
             return True
 
 

@@ -1,8 +1,8 @@
 """The minutes of a handover, for both sides and the head of the unit to sign (Reg. 12.3.d).
 
-In: a handover, its inventory, the directory. Out: a paper. What is not on record (the number of the minutes, who was in charge
-where nobody is on record) is left blank for a pen, never invented.
-"""
+In: a handover, its inventory, the directory. Out: a document. What is not on record (the number of the minutes, an
+    unrecorded
+keeper) is left blank for a pen, never invented."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -26,7 +26,9 @@ _RESET = (
     f"{clause(CLAUSE).vi[0].upper()}{clause(CLAUSE).vi[1:]} quy định bàn giao mật khẩu; Hệ thống không lưu mật khẩu đang dùng "
     "nên khởi tạo lại mật khẩu cho bên nhận, bên nhận phải đổi trong lần đăng nhập đầu tiên."
 )
-"""A reset goes further than the text, which has the password handed over: said so (decision 0067)."""
+"""The minutes' paragraph on the password reset.
+
+A reset goes further than the regulation, which has the password handed over (decision 0067)."""
 _REGULATION = "Quy chế thiết lập, quản lý và sử dụng Hệ thống thư điện tử công vụ"
 
 
@@ -47,15 +49,16 @@ NOBODY = Party("", "", "")
 
 
 class Minutes:
-    """Papers of one server."""
+    """The minutes of one server's handovers."""
 
     def __init__(self, directory: Directory, config: Config) -> None:
         self._directory = directory
         self._config = config
 
     def paper(self, mailbox: MailboxRecord, handover: Handover, inventory: Inventory, number: str = "") -> Document:
-        """The minutes of a handover that was counted; before it is finished, as a draft that says so; of one that was cancelled
-        they say that nothing has moved."""
+        """Return the minutes of a counted handover.
+
+        Before it is finished they are a draft that says so; of a cancelled one they say that nothing has moved."""
         gives, takes = self._party(handover.predecessor), self._party(handover.successor)
         begun, ended, is_cancelled = handover.begun, handover.ended, handover.standing is Standing.CANCELLED
         named_by, witness = begun.text("named_by") or BLANK, begun.text("witness")

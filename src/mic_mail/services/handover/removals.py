@@ -1,8 +1,8 @@
-"""Who took messages of a unit's mailbox away, as the mail log has it: what the index has forgotten the log still knows.
+"""The removals of messages from a unit's mailbox, by the mail log.
 
-In: the log's folder, a mailbox, since when. Out: for a folder and UID the last removal. Doors name the mailbox, the folder, the
-UIDs and the person of each removal in a mailbox that several people use (Reg. 12.3.a).
-"""
+The log remembers what the index has forgotten. In: the log's folder, a mailbox, a beginning. Out: the last removal of a
+folder and UID. IMAP and POP3 log the mailbox, folder, UIDs and person of each removal in a mailbox that several people
+use (Reg. 12.3.a)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from mic_mail.log.search import Found, Search
 from mic_mail.storage.types import DELIMITER
 
 _MOST = 100_000
-"""Events that are read; a mailbox of which more was expunged one by one is told by its tombstones."""
+"""The limit of events read; beyond it, single expunges are known by their tombstones."""
 _TAKEN = ("messages_expunged", "message_replaced", "folder_deleted")
 _MOVED = ("messages_moved",)
 _RENAMED = ("folder_renamed",)
@@ -23,7 +23,7 @@ _RENAMED = ("folder_renamed",)
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """One act that took messages out of a folder."""
+    """One act that removed messages from a folder."""
 
     at: datetime
     actor: str
@@ -31,11 +31,11 @@ class Removal:
     uids: tuple[tuple[int, int], ...]
     """Ranges, both ends included; none: the whole folder."""
     to: str = ""
-    """Where they went, or what the folder is called since."""
+    """The messages' new folder, or the folder's new name."""
 
 
 class _Acts:
-    """Acts by what they took, the newest of each."""
+    """The newest act for each removed message or folder."""
 
     def __init__(self, acts: Sequence[Removal]) -> None:
         self._whole: dict[str, Removal] = {}
@@ -43,7 +43,7 @@ class _Acts:
         for act in sorted(acts, key=lambda each: each.at):
             if not act.uids:
                 self._whole[act.folder] = act
-            for low, high in act.uids:  # what was there: a message has an entry at most
+            for low, high in act.uids:  # expunged messages only: each has at most one entry
                 self._single.update(dict.fromkeys(((act.folder, uid) for uid in range(low, high + 1)), act))
 
     def of(self, folder: str, uid: int) -> Removal | None:
@@ -51,7 +51,7 @@ class _Acts:
 
 
 class Removals:
-    """What the log says of one mailbox; read when it is asked for the first time."""
+    """The log's removals of one mailbox; read at first use."""
 
     def __init__(self, log_dir: Path, mailbox: str, since: datetime) -> None:
         self._log_dir = log_dir
@@ -59,18 +59,18 @@ class Removals:
         self._since = since
 
     def of(self, folder: str, uid: int) -> Removal | None:
-        """The newest removal of this message, whatever the folder was called by then."""
+        """Return the newest removal of this message, under any later name of the folder."""
         return self._found(self._taken, folder, uid)
 
     def moved(self, folder: str, uid: int) -> Removal | None:
-        """The newest move of this message to where it has a number that the log does not say."""
+        """Return the newest move of this message; the log does not have its new UID."""
         return self._found(self._moved, folder, uid)
 
     def _found(self, acts: _Acts, folder: str, uid: int) -> Removal | None:
         return next((act for name in self._names(folder) if (act := acts.of(name, uid)) is not None), None)
 
     def _names(self, folder: str) -> list[str]:
-        """What a folder was called, in order."""
+        """Return the names of a folder over time, in order."""
         names = [folder]
         for renamed in self._renamed:
             if names[-1] == renamed.folder or names[-1].startswith(renamed.folder + DELIMITER):
@@ -111,7 +111,7 @@ def _removal(found: Found) -> Removal:
 
 
 def _ranges(text: str) -> tuple[tuple[int, int], ...]:
-    """`1:5,7` as IMAP writes sets."""
+    """Parse an IMAP set such as `1:5,7`."""
     found = []
     for part in text.split(","):
         low, _, high = part.partition(":")

@@ -1,18 +1,20 @@
-"""Handing a unit's mailbox over: begun, counted, finished or cancelled (Reg. 12.3.d, 12.3, 10.2).
+"""The handover of a unit's mailbox: begun, counted, finished or cancelled (Reg. 12.3.d, 12.3, 10.2).
 
-In: whom the head of the unit names, on which document. Out: facts in the mailbox's chain, the store's mark by which nothing is
-expunged, an inventory in a file, a new password. Blocking. Every step can be the last before a kill:
+In: the successor named by the head of the unit, the document. Out: facts in the mailbox's chain, the store's mark that
+    prevents
+expunging, an inventory in a file, a new password. Blocking. Every step can be the last before a kill:
 
-    begin     the mark, then HANDOVER_BEGUN, both under the store's lock: an EXPUNGE is wholly before the inventory, or refused
-    count     the inventory, whole or not at all; then HANDOVER_COUNTED with its digest. Begun again, it is taken anew
+    begin     the mark, then HANDOVER_BEGUN, both under the store's lock: an EXPUNGE is wholly before the inventory, or
+    refused
+    count     the inventory, whole or not at all; then HANDOVER_COUNTED with its digest. Repeated, it is taken anew
     finish    in one transaction: the naming of the successor, the end of every substitution, the new password,
-              HANDOVER_FINISHED; then the mark goes. A kill between leaves the mark, which only keeps: the next `finish`
+              HANDOVER_FINISHED; then the mark goes. A kill between leaves the mark, which is harmless: the next
+              `finish`
               removes it, and so does the housekeeper (`settle`)
-    cancel    HANDOVER_CANCELLED, then the mark goes; likewise
+    cancel    HANDOVER_CANCELLED, then the mark goes, with the same recovery
 
-Whoever was in charge loses the mailbox with the naming, at every door within seconds; sessions under the mailbox's own password
-end with the password.
-"""
+The previous keeper loses the mailbox with the naming, at every listener within seconds; sessions under the mailbox's
+own password end with the password."""
 
 from dataclasses import dataclass, replace
 from datetime import date
@@ -43,12 +45,12 @@ SUSPENDED_CLAUSE = "7.1"
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """Whom the head of the unit named, and how; the document is the origin's."""
+    """The naming of a successor by the head of the unit; its document is in the `ActContext`."""
 
     successor: str
-    """Id of the person, or the address of the own mailbox."""
+    """The person's id, or the address of the own mailbox."""
     named_by: str
-    """The head who did: id or own address of a person on record, or name and position in words."""
+    """The head of the unit: id or own address of a recorded person, or name and position in words."""
     named_on: date | None = None
     until: date | None = None
     """The last day of the term; None: until further notice."""
@@ -56,7 +58,7 @@ class Naming:
 
 
 class Handovers:
-    """The use cases."""
+    """The handover use cases."""
 
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
         self._directory = directory
@@ -69,7 +71,7 @@ class Handovers:
     # ------------------------------------------------------------ what there is
 
     def of(self, mailbox: MailboxRecord, number: int | None = None) -> Handover:
-        """The handover of this number, or the newest one."""
+        """Return the handover of this number, or the newest one."""
         found = handovers(self._directory.facts(mailbox.mailbox_id))
         chosen = next((each for each in reversed(found) if number is None or each.seq == number), None)
         if chosen is None:
@@ -80,7 +82,7 @@ class Handovers:
         return chosen
 
     def path_of(self, home: str, handover: Handover) -> Path:
-        """Where its inventory lies, once it is counted."""
+        """Return the path of the inventory, once it is counted."""
         digest = handover.counted.text("digest") if handover.counted is not None else None
         return self._place(home) / file_name(handover.seq, digest or "")
 
@@ -88,13 +90,15 @@ class Handovers:
         return self._config.server.data_dir / FOLDER / home
 
     def inventory(self, mailbox: MailboxRecord, handover: Handover) -> Inventory | None:
-        """What was counted; None: it is not counted yet. `InventoryDamaged` where the file is not what was recorded."""
+        """Return the inventory; None: not counted yet.
+
+        Raises `InventoryDamaged` where the file differs from what was recorded."""
         if handover.counted is None:
             return None
         return read_head(self.path_of(mailbox.home, handover), handover.counted.text("digest") or "")
 
     def verify(self, mailbox: MailboxRecord, handover: Handover, progress: Progress = no_progress) -> Verification:
-        """What became of everything that was counted."""
+        """Find out what became of everything that was counted."""
         if handover.counted is None:
             raise _not_counted()
         must_be_there(mailbox.address, self._directory.facts(mailbox.mailbox_id))
@@ -104,7 +108,9 @@ class Handovers:
     # ------------------------------------------------------------ the acts
 
     def begin(self, mailbox: MailboxRecord, naming: Naming, origin: ActContext) -> Handover:
-        """From now on nothing is expunged; of one that runs for the same successor nothing changes."""
+        """Begin a handover, after which nothing is expunged.
+
+        Repeated for the same successor it changes nothing."""
         if mailbox.kind is not MailboxKind.UNIT:
             raise NotAllowed(
                 Text("Chỉ hộp thư đơn vị có người quản lý để bàn giao.", "A unit's mailbox alone has a keeper who hands over."),
@@ -136,13 +142,13 @@ class Handovers:
         data: dict[str, Detail] = {"person": person.person_id, "holder": own.address, "named_by": naming.named_by}
         data |= {name: value for name, value in details.items() if value}
         account = self._account(mailbox)
-        account.rescan()  # what other tools have put there is to be counted
+        account.rescan()  # the files of other tools have to be counted
         draft = Draft(FactKind.HANDOVER_BEGUN, self._clock.now(), origin.actor, origin.reason, origin.document, data)
         account.freeze(lambda: self._append(entry, draft))
         return self.of(mailbox)
 
     def count(self, mailbox: MailboxRecord, origin: ActContext, progress: Progress = no_progress) -> tuple[Inventory, Fact]:
-        """Read every message, write the inventory and put its digest on record; taken again, the newest counts."""
+        """Read every message, write the inventory and record its digest; of several the newest counts."""
         entry, handover = self._running(mailbox)
         self.settle(entry)
         place = self._place(mailbox.home)
@@ -161,7 +167,7 @@ class Handovers:
         return inventory, self._directory.append_fact(mailbox.mailbox_id, self._draft(FactKind.HANDOVER_COUNTED, origin, data))
 
     def finish(self, mailbox: MailboxRecord, password: str, origin: ActContext) -> bool:
-        """Move the rights, set the password that has to be changed, and let expunging go on; False: that was done before."""
+        """Move the rights, set a password that has to be changed, and allow expunging; False: done before."""
         entry = self._directory.entry(mailbox.mailbox_id)
         known = handovers(entry.facts)
         if known and known[-1].standing is Standing.FINISHED:
@@ -181,7 +187,7 @@ class Handovers:
         return True
 
     def cancel(self, mailbox: MailboxRecord, origin: ActContext) -> Handover:
-        """It was not to be: nothing has moved, and expunging goes on."""
+        """Cancel the handover: nothing has moved, and expunging is allowed again."""
         if not origin.reason:
             raise BadInput(Text("Hủy bàn giao phải có lý do.", "To cancel a handover needs a reason."), clause=CLAUSE)
         entry, handover = self._running(mailbox)
@@ -190,7 +196,7 @@ class Handovers:
         return self.of(mailbox, handover.seq)
 
     def settle(self, entry: Entry) -> bool:
-        """Make the store's mark what the record says, where a kill or a restore has parted them; whether it was not."""
+        """Make the store's mark match the record after a kill or a restore; return whether it differed."""
         account = self._store.account(AccountRef(entry.mailbox_id, entry.home))
 
         def runs() -> bool:
@@ -200,7 +206,7 @@ class Handovers:
             return False
         if running(entry.facts) is not None:
             account.freeze(lambda: None)
-        account.thaw(lambda: (None, runs()))  # asked anew: somebody may begin or end one in this moment
+        account.thaw(lambda: (None, runs()))  # checked again: a handover may begin or end at this moment
         return True
 
     # ------------------------------------------------------------ how
@@ -225,7 +231,9 @@ class Handovers:
         ]
 
     def _naming(self, mailbox: MailboxRecord, successor: str, term: Term, origin: ActContext) -> Draft:
-        """The naming of the successor, who is told the mailbox's password: nobody whom Reg. 7.1 keeps out of the own one."""
+        """Return the fact that names the successor, who gets the mailbox's password.
+
+        Refused where the successor's own mailbox is suspended (Reg. 7.1)."""
         draft = self._authorising.naming(mailbox, successor, Part.KEEPER, term, origin)
         own = self._directory.entry(self._authorising.person(successor)[1].mailbox_id)
         if State.SUSPENDED in self._accounts.decide(own).states:
@@ -250,20 +258,20 @@ class Handovers:
             must_be_past(naming.named_on, self._clock, Text("Ngày văn bản", "The day of the document"), clause=CLAUSE)
 
     def _head(self, named_by: str) -> str:
-        """Name and position of who named the successor, by the directory where that person is on record."""
+        """Return name and position of the head, by the directory where that person is on record."""
         if not (named_by.isdecimal() or "@" in named_by):
             return named_by
         person = self._authorising.person(named_by)[0]
         return f"{person.full_name}, {person.position}"
 
     def _predecessor(self, entry: Entry) -> Grant | None:
-        """Who is in charge, or was last."""
+        """Return the grant of the present keeper, or of the last one."""
         now = self._clock.now()
         keepers = [grant for grant in grants(entry.kind, entry.facts) if grant.part is Part.KEEPER and grant.since <= now]
         return max(keepers, key=lambda grant: (grant.holds(now), grant.since), default=None)
 
     def _serves(self, grant: Grant, own: MailboxRecord) -> bool:
-        """Whether its person is in charge now: neither the clock, nor a leave, nor a transfer has ended it."""
+        """Return whether the grant's person is keeper now: not ended by the clock, a leave or a transfer."""
         left = in_service(grant, self._directory.facts(own.mailbox_id))
         return left is not None and left.holds(self._clock.now())
 
@@ -287,7 +295,9 @@ class Handovers:
 
 
 def _must_be_the_same(address: str, known: Handover, person_id: int, naming: Naming, origin: ActContext) -> None:
-    """Begun again with the same words a handover is only counted anew; for other words the running one has to be cancelled."""
+    """Require the parameters of the running handover, which is then counted again.
+
+    For others it has to be cancelled first."""
     as_begun = (known.successor_id, known.begun.text("named_by"), known.named_on, known.until, known.begun.document)
     if as_begun != (person_id, naming.named_by, naming.named_on, naming.until, origin.document):
         raise BeingHandedOver(address)

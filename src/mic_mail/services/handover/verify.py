@@ -1,17 +1,18 @@
-"""What became of what was handed over: an inventory against the mailbox as it is now (Reg. 12.3.d).
+"""The verification of a handover: an inventory against the mailbox as it is now (Reg. 12.3.d).
 
-In: an inventory, the account, the mail log. Out: a fate for every message of the inventory, and how many came since. Blocking:
-commands only. Every message of the inventory that is there is read and compared by its digest, whatever index, UIDs or names
-say of it; so a mailbox that was repaired, restored from a backup or had its index made anew is told as it is.
+In: an inventory, the account, the mail log. Out: a finding for every message of the inventory, and how many came since.
+    Blocking:
+commands only. Every message of the inventory that is there is read and compared by its digest, independent of index,
+UIDs and
+names; so the result is right for a mailbox that was repaired, restored from a backup or reindexed.
 
     same       in its folder, with these octets
     moved      with these octets, elsewhere in the mailbox
-    expunged   taken away after the handover by somebody who may: it can still be brought back, or the log says who did it
+    expunged   removed after the handover with permission: it can still be restored, or the log names the person
     changed    there, with other octets: damaged, or tampered with
-    missing    not there, and nothing says why; or expunged before the handover had ended
+    missing    not there, and nothing explains it; or expunged before the handover had ended
 
-A message counts once: of two that are alike, one that is gone is missing.
-"""
+A message counts once: of two equal ones, a removed one is missing."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +40,7 @@ from mic_mail.storage.types import FolderInfo
 
 
 class MessageFinding(StrEnum):
-    """What became of a message."""
+    """The state of an inventoried message."""
 
     SAME = "same"
     MOVED = "moved"
@@ -70,12 +71,12 @@ class Found:
 
 @dataclass(slots=True)
 class FolderCheck:
-    """How one folder of the inventory stands."""
+    """The result for one folder of the inventory."""
 
     folder: Folder
     fates: dict[MessageFinding, int] = field(default_factory=lambda: dict.fromkeys(MessageFinding, 0))
     added: int = 0
-    """Messages that are there and are not of the inventory."""
+    """Messages that are there and not in the inventory."""
 
     @property
     def is_whole(self) -> bool:
@@ -84,23 +85,23 @@ class FolderCheck:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The whole answer."""
+    """The whole result."""
 
     folders: Sequence[FolderCheck]
     found: Sequence[Found]
     new_folders: Sequence[tuple[str, int]]
-    """Folders that were made since, with how many messages."""
+    """Folders created since, with their number of messages."""
 
     @property
     def is_whole(self) -> bool:
-        """Nothing is changed or missing."""
+        """True if nothing is changed or missing."""
         return all(folder.is_whole for folder in self.folders)
 
 
 def verify(
     account: Account, path: Path, handover: Handover, removals: Removals, progress: Progress = no_progress
 ) -> Verification:
-    """Compare; `InventoryDamaged` where the inventory itself is not what was recorded when it was counted."""
+    """Compare; `InventoryDamaged` where the inventory itself differs from what was recorded."""
     assert handover.counted is not None, "there is no inventory before that"
     digest = handover.counted.text("digest") or ""
     of = read_head(path, digest).messages
@@ -133,7 +134,7 @@ class _Checking:
         self._here = {info.mailbox_id: _Here(info, set(account.view(info.folder_id).uids)) for info in infos}
         self._names = {info.name: info.mailbox_id for info in infos}
         self._digests: dict[_Place, str | None] = {}
-        """Of messages in `left` that were read."""
+        """Digests of messages in `left` that were read."""
         self._found: list[Found] = []
         self._done = 0
 
@@ -160,13 +161,13 @@ class _Checking:
         return Verification(checks, self._found, sorted(new))
 
     def _now(self, folder: Folder) -> _Here | None:
-        """The folder by its id, whatever it is called; by its name, where it was made anew."""
+        """Return the present folder by its id; by its name, where it was created anew."""
         return self._here.get(folder.mailbox_id) or self._here.get(self._names.get(folder.name, ""))
 
     # ------------------------------------------------------------ one after the other, what is found no more
 
     def _in_place(self, check: FolderCheck, messages: Sequence[Message]) -> list[Message]:
-        """Find those that lie where they lay; the others."""
+        """Find the messages that are still in place; return the others."""
         here = self._now(check.folder)
         if here is None:
             return list(messages)
@@ -177,7 +178,7 @@ class _Checking:
             if message.uid in here.left:
                 digest = digest_of_message(self._account, here.info.folder_id, message.uid, paths.get(message.uid))
                 self._progress(self._done)
-                if digest == message.digest or message.digest is None:  # of what could not be read then nothing else is known
+                if digest == message.digest or message.digest is None:  # it was unreadable then: the UID decides
                     here.left.discard(message.uid)
                     check.fates[MessageFinding.SAME] += 1
                     continue
@@ -186,7 +187,7 @@ class _Checking:
         return open_ones
 
     def _elsewhere(self, pending: _Pending) -> _Pending:
-        """Find what has another UID or lies in another folder: by digest, among what could be it by size."""
+        """Find messages with another UID or folder: by digest, among those of the same size."""
         places = self._by_digest({message.octets for _, message in pending})
         open_ones: _Pending = []
         for check, message in pending:
@@ -199,7 +200,7 @@ class _Checking:
             here = self._here[at[0]]
             here.left.discard(at[1])
             if at[0] == own_id:
-                check.fates[MessageFinding.SAME] += 1  # under another number
+                check.fates[MessageFinding.SAME] += 1  # under another UID
             else:
                 now_in = f"{here.info.name}, UID {at[1]}"
                 self._record_finding(
@@ -221,7 +222,7 @@ class _Checking:
         return found
 
     def _with_other_octets(self, pending: _Pending) -> _Pending:
-        """Find what is there under the same EMAILID with other octets: in its place, or where a repair has put it."""
+        """Find messages with the same EMAILID and other octets: in place, or where a repair has put them."""
         by_email: dict[str, _Places] = defaultdict(dict)
         for mailbox_id, here in self._here.items():
             for uid, email_id in reversed(self._account.rows(here.info.folder_id, here.left, ("uid", "email_id"))):
@@ -246,7 +247,7 @@ class _Checking:
         return open_ones
 
     def _taken_away(self, check: FolderCheck, messages: Sequence[Message]) -> None:
-        """What is nowhere: expunged by somebody after the handover, or gone."""
+        """Decide on messages that are nowhere: expunged after the handover, or missing."""
         fates = (
             self._account.message_outcomes(check.folder.mailbox_id, [message.uid for message in messages]) if messages else {}
         )
@@ -268,7 +269,7 @@ class _Checking:
             self._record_finding(check, message, MessageFinding.EXPUNGED if in_time else MessageFinding.MISSING, note)
 
     def _last_known(self, folder: str, uid: int) -> Text:
-        """Of a message that nobody is on record to have expunged."""
+        """Describe the last known place of a message without a recorded removal."""
         moved = self._removals.moved(folder, uid)
         if moved is None:
             return Text("không có ghi nhận ai đã xóa", "nothing says who has taken it away")
@@ -284,7 +285,7 @@ class _Checking:
 
 
 def _taken(places: _Places, own_id: str) -> _Place | None:
-    """One of the places, its own folder first, which nobody else gets then."""
+    """Take one of the places, the own folder first; it is not used again."""
     at = own_id if own_id in places else next(iter(places), None)
     if at is None:
         return None

@@ -1,1 +1,3 @@
-"""Mail from other systems (Reg. 10.4): sources, where their folders go, what was taken already, and the run itself."""
+"""The import of mail from other systems (Reg. 10.4).
+
+Sources, folder mapping, the ledger, and the run itself."""

@@ -1,10 +1,11 @@
-"""A mailbox under the address that its owner had at another system (Reg. 5.5): kept as it is, marked as imported.
+"""Mailboxes under the address that the owner had at another system (Reg. 5.5), marked as imported.
 
-In: whose it is, the old address, the request. Out: a mailbox whose first fact is IMPORTED, with a first password that has to be
-changed. The forms of Reg. 5.1 to 5.4 bind only what is issued after the regulation, so none of them is asked for here; only
-what no mail system could deliver to, or what somebody else has, is refused; and to a person what belongs to a function.
-Blocking: commands only.
-"""
+In: the owner, the old address, the request. Out: a mailbox whose first fact is IMPORTED, with a first password that has
+    to be
+changed. The forms of Reg. 5.1 to 5.4 bind only what is issued after the regulation, so none is required here. Refused
+are only
+addresses that no mail system could deliver to, that another mailbox has, or, for a person, that belong to a function.
+Blocking: commands only."""
 
 import re
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ _LOCAL = re.compile(r"[a-z0-9_](?:[a-z0-9_+-]|\.(?!\.))*[a-z0-9_]|[a-z0-9_]")
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """What is known of the old mailbox."""
+    """The known properties of the old mailbox."""
 
     address: str
     created_on: date | None = None
@@ -37,7 +38,7 @@ class Old:
 
 
 class OldAddresses:
-    """The use case, for one server."""
+    """The import of old addresses, for one server."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
@@ -45,7 +46,7 @@ class OldAddresses:
         self._clock = clock
 
     def of_person(self, person: PersonRecord, old: Old, password: str, origin: ActContext) -> MailboxRecord:
-        """A personal mailbox; a person has one."""
+        """Create a personal mailbox; a person has only one."""
         if any(one.kind is MailboxKind.PERSONAL for one in self._directory.mailboxes_of(person_id=person.person_id)):
             raise Refused(Text("Cá nhân này đã có hộp thư.", "This person has a mailbox already."), clause="5.3")
         record = self._record(MailboxKind.PERSONAL, old, person.full_name)
@@ -53,7 +54,7 @@ class OldAddresses:
         return self._take(record, old, password, origin, person_id=person.person_id)
 
     def of_unit(self, unit: UnitRecord, old: Old, password: str, origin: ActContext) -> MailboxRecord:
-        """A unit's mailbox; a unit has one."""
+        """Create a unit's mailbox; a unit has only one."""
         if any(one.kind is MailboxKind.UNIT for one in self._directory.mailboxes_of(unit_id=unit.unit_id)):
             raise Refused(Text("Đơn vị này đã có hộp thư.", "This unit has a mailbox already."), clause="5.1")
         record = self._record(MailboxKind.UNIT, old, unit.name)
@@ -65,7 +66,7 @@ class OldAddresses:
         return MailboxRecord(0, kind, f"{local}@{domain}", f"{domain}/{local}", name, quota)
 
     def _parts(self, address: str) -> tuple[str, str]:
-        """Local part and domain of an address that can be kept."""
+        """Return the local part and domain of an address that can be retained."""
         local, at, domain = address.strip().lower().rpartition("@")
         if not at or not _LOCAL.fullmatch(local) or len(local) > MAX_LOCAL_PART:
             raise BadInput(

@@ -1,9 +1,10 @@
-"""The content of one message on its way in: its octets as they will be stored, their digest, what the index says of them.
+"""The content of one imported message: its octets as stored, their digest, and the index's answers.
 
-In: octets or parts of them, as the source has them. Out: a staged file, finished or held in memory for the journal. Nothing of
-a message is changed but line ends: one that has a bare LF (an mbox, a Maildir, a file from Unix) gets CRLF at every LF, as the
-adoption of a Maildir does it. What IMAP sends is kept octet for octet.
-"""
+In: octets or parts of them, as the source has them. Out: a staged file, finished or held in memory for the journal.
+    Only line
+ends change: a message with a bare LF (an mbox, a Maildir, a file from Unix) gets CRLF at every LF, as in the adoption
+of a
+Maildir. A message from IMAP is stored octet for octet."""
 
 import re
 from collections.abc import Iterator
@@ -19,19 +20,19 @@ from mic_mail.storage.types import Staged
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A message that lies in the account's `tmp/`, seen by nobody."""
+    """A message in the account's `tmp/`, invisible to sessions."""
 
     staged: Staged
     answers: Answers
     digest: bytes
     mark: bytes
-    """The digest without what programs note in a file of messages (`_NOTES`)."""
+    """The digest without the fields that programs write into a file of messages (`_NOTES`)."""
     octets: bytes | None
-    """What is small is held, so that many can be made durable together; None: it is durable."""
+    """Small messages are held, so that many can be made durable together; None: it is durable."""
 
 
 def take(account: Account, content: bytes | Chunks) -> Incoming | None:
-    """Stage a message; None: there is nothing in it."""
+    """Stage a message; None: it is empty."""
     if isinstance(content, bytes):
         if not content:
             return None
@@ -61,7 +62,7 @@ def take(account: Account, content: bytes | Chunks) -> Incoming | None:
 
 
 def digest_of(content: bytes | Chunks) -> bytes:
-    """SHA-256 of what would be stored."""
+    """Return the SHA-256 of the content as it would be stored."""
     found = sha256()
     for part in (content,) if isinstance(content, bytes) else content():
         found.update(part)
@@ -69,7 +70,7 @@ def digest_of(content: bytes | Chunks) -> bytes:
 
 
 def mark_of(content: bytes | Chunks) -> bytes:
-    """SHA-256 of what stays of a message in a file while its reader reads, answers and tags it there."""
+    """Return the SHA-256 of the part of a message that stays when its reader changes flags in the file."""
     found, is_first = sha256(), True
     for part in (content,) if isinstance(content, bytes) else content():
         found.update(_without_notes(part) if is_first else part)
@@ -91,14 +92,14 @@ def _without_notes(beginning: bytes) -> bytes:
 
 
 def with_crlf(octets: bytes) -> bytes:
-    """Every LF as CRLF, if any is bare."""
+    """Return the octets with every LF as CRLF, if any is bare."""
     if octets.count(b"\n") == octets.count(b"\r\n"):
         return octets
     return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def parts_with_crlf(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """Likewise for a message that comes in parts and is known to have a bare LF."""
+    """Yield a message that comes in parts and is known to have a bare LF, with every LF as CRLF."""
     held = b""
     for part in parts:
         octets = held + part

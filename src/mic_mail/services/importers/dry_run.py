@@ -1,4 +1,6 @@
-"""What an import would do: counts, and where each folder would go. Changes nothing, creates no folder, publishes nothing."""
+"""The dry run of an import: counts and folder targets.
+
+Changes nothing, creates no folder, publishes nothing."""
 
 from collections.abc import Sequence
 
@@ -10,7 +12,7 @@ from mic_mail.storage.mailstore import Account
 
 
 class _Everything:
-    """Known keys, so that no content is fetched."""
+    """A container of all keys, so that no content is fetched."""
 
     def __contains__(self, key: object) -> bool:
         return key is not None
@@ -19,7 +21,9 @@ class _Everything:
 def dry_run(
     account: Account, source: Source, ledger: Ledger, choice: Choice, progress: Progress = lambda tally: None
 ) -> Sequence[Tally]:
-    """`imported` is how many would come, `already` how many came before; what came by other ways is not looked for."""
+    """Count what an import would do: `imported` would come, `already` came before.
+
+    Messages that came by other ways are not searched for."""
     uses = special_uses(account)
     tallies: list[Tally] = []
     for folder in source.folders():

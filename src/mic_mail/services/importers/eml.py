@@ -1,9 +1,9 @@
-"""Files with one message each as a source: `.eml` in folders, also as `content export` and `mailbox export` write them.
+"""Files with one message each as a source: `.eml` in folders, also those of our exports.
 
-In: a folder. Out: its folders and messages; a message's key is its content. Where there is a manifest, its folders' names,
-flags and days of arrival hold, what it calls expunged is left out, and a file that is not what it says is skipped: it was
-altered since. Without one a folder of files is a folder of the mailbox, and files at the top are INBOX.
-"""
+`content export` and `mailbox export` write them. In: a folder. Out: its folders and messages; a message's key is its
+content. Where there is a manifest, its folder names, flags and arrival times apply, messages that it marks expunged are
+left out, and a file whose digest differs is skipped, since it was altered. Without a manifest a folder of files is a
+folder of the mailbox, and files at the top are INBOX."""
 
 import json
 import os
@@ -26,29 +26,29 @@ _HEADER_OCTETS = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class _ManifestEntry:
-    """What a manifest says of a file."""
+    """A manifest's record of a file."""
 
     folder: str
     sha256: str
     arrived_at: str | None
     expunged: bool
     flags: frozenset[str] | None
-    """None: it does not say."""
+    """None: the manifest does not record them."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Files:
     paths: tuple[str, ...]
-    """Below the source."""
+    """Paths below the source."""
     closed: tuple[FolderClosed, ...] = ()
-    """Folders that cannot be read, each with its reason."""
+    """Unreadable folders, each with its reason."""
 
 
 class EmlSource:
     """One folder of message files."""
 
     def __init__(self, path: str, *, identity: str = "", seen: bool = True) -> None:
-        """`seen`: messages of which nothing says whether they were read count as read; `identity`: instead of the path."""
+        """`seen`: messages of unknown state count as read; `identity`: replaces the path."""
         self._path = os.path.realpath(path)
         files.must_be_readable(self._path, folder=True)
         self._identity = identity or f"eml:{files.text_of(self._path)}"
@@ -80,7 +80,7 @@ class EmlSource:
         ]
 
     def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
-        """By name of file; `FolderClosed` behind them: others cannot be read."""
+        """Yield messages by file name; at the end `FolderClosed` where others cannot be read."""
         assert isinstance(folder.place, _Files)
         for path in folder.place.paths:
             yield self._item(path)
@@ -106,7 +106,7 @@ class EmlSource:
         return Item(None, found.content, self._unsaid if flags is None else flags, _instant(told))
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 def _below(root: str, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str | FolderClosed]]:
@@ -148,7 +148,7 @@ def _instant(told: _ManifestEntry | None) -> int | None:
 
 
 def _manifest(root: str) -> Mapping[str, _ManifestEntry]:
-    """By the name of the file; empty where there is none."""
+    """Return the manifest by file name; empty where there is none."""
     try:
         with open(files.open_below(root, f"{root}/{MANIFEST}"), "rb") as file:
             found = os.fstat(file.fileno())

@@ -1,7 +1,7 @@
-"""What lies in a mailbox already: digests of its messages, so that what a source has is told from what is still missing.
+"""Digests of the messages already in a mailbox, to tell them from those still missing.
 
-In: an account. Out: digests (SHA-256 of a message as it is stored). Files are read in parts; nothing is changed, no flag set.
-"""
+In: an account. Out: digests (SHA-256 of a message as it is stored). Files are read in parts; nothing is changed, no
+    flag set."""
 
 from hashlib import sha256
 
@@ -14,7 +14,7 @@ from mic_mail.storage.types import FolderInfo
 
 
 class Unclaimed:
-    """What lies in a folder here and came by no import of this source: it may be what the source has."""
+    """The messages of a local folder that no import of this source brought; they may be the source's."""
 
     def __init__(self, account: Account, info: FolderInfo, ledger: Ledger) -> None:
         self._account = account
@@ -33,7 +33,7 @@ class Unclaimed:
         self._digests: dict[int, bytes | None] = {}
 
     def claim(self, incoming: Incoming) -> int | None:
-        """The UID of a message with the same octets, which is nobody else's from now on."""
+        """Claim a message with the same octets and return its UID; nothing else can claim it afterwards."""
         rest = self._by_size.get(incoming.staged.size)
         for uid in rest or ():
             if self._digest(uid) == incoming.digest:
@@ -49,7 +49,7 @@ class Unclaimed:
 
 
 def stored_digest(account: Account, folder_id: int, uid: int) -> bytes | None:
-    """SHA-256 of a message as it is stored; None: it is gone."""
+    """Return the SHA-256 of a message as it is stored; None: it is gone."""
     found = sha256()
     try:
         with account.open_message(folder_id, uid) as file:

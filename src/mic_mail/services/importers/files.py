@@ -1,9 +1,10 @@
-"""Files of a source on this machine's disk: opened so that no link leads out of it, read in parts.
+"""Files of a source on the local disk: opened so that no link leads out of it, read in parts.
 
-In: paths below a folder that the administrator named. Out: contents, small ones whole. A link, a pipe, a device is no message;
-what cannot be read is skipped and told, never the end of an import. The source may be its owner's to change while it is read,
-so where an open file really lies is asked of the kernel: a folder that became a link a moment ago leads to nobody else's mail.
-"""
+In: paths below a folder that the administrator named. Out: contents, small ones whole. A link, a pipe or a device is no
+    message;
+unreadable files are skipped and reported, and never end an import. The source's owner may change it while it is read,
+so the
+kernel is asked for the real path of an open file: a folder just replaced by a link leads to nobody else's mail."""
 
 import errno
 import os
@@ -31,11 +32,11 @@ class Found:
 
 
 class LedAway(OSError):
-    """A path that leads out of its source."""
+    """The path leads out of its source."""
 
 
 def open_below(root: str, path: str) -> int:
-    """A descriptor of a file that lies below `root`, which is a real path; OSError where there is none."""
+    """Open a file below `root`, which is a real path; OSError where there is none."""
     fd = os.open(path, _OPEN)
     real = os.readlink(f"/proc/self/fd/{fd}")
     if real != root and not real.startswith(f"{root.rstrip('/')}/"):
@@ -45,7 +46,9 @@ def open_below(root: str, path: str) -> int:
 
 
 def read(root: str, path: str) -> Found | Skip:
-    """The file as a message with CRLF line ends, or why it is none. `FileNotFoundError`: it is gone, or called otherwise."""
+    """Return the file as a message with CRLF line ends, or why it is none.
+
+    Raises `FileNotFoundError` where it is gone or renamed."""
     try:
         fd = open_below(root, path)
     except FileNotFoundError:
@@ -101,7 +104,7 @@ def _raw(pread: Callable[[int, int], bytes]) -> Iterator[bytes]:
 
 
 def _ends_are_even(pread: Callable[[int, int], bytes]) -> bool:
-    """Whether every LF ends a CRLF."""
+    """Return whether every LF ends a CRLF."""
     last = b""
     for part in _raw(pread):
         if part.count(b"\n") != (last + part).count(b"\r\n"):
@@ -111,7 +114,9 @@ def _ends_are_even(pread: Callable[[int, int], bytes]) -> bool:
 
 
 def entries(path: str) -> list[os.DirEntry[str]]:
-    """What lies in a folder, by name; nothing where there is none. `FolderClosed`: it cannot be read, and may hold mail."""
+    """Return a folder's entries by name; none where it does not exist.
+
+    Raises `FolderClosed` where it cannot be read, since it may hold mail."""
     try:
         with os.scandir(path) as found:
             return sorted(found, key=lambda entry: entry.name)
@@ -122,18 +127,18 @@ def entries(path: str) -> list[os.DirEntry[str]]:
 
 
 def closed(path: str, error: OSError) -> FolderClosed:
-    """Why one folder of a source does not come; the others do."""
+    """Return the error for a folder of the source that cannot be read; the others can."""
     shown, why = text_of(path), system_reason(error)
     return FolderClosed(Text(f"Không đọc được “{shown}”: {why.vi}.", f"{in_ascii(shown)} cannot be read: {why.en}."))
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """A folder itself, no link to one."""
+    """Return whether the entry is a folder itself, not a link to one."""
     return entry.is_dir(follow_symlinks=False)
 
 
 def must_be_readable(path: str, *, folder: bool) -> None:
-    """Refuse a source that is not there, or that the server's account may not read."""
+    """Refuse a source that does not exist, or that the server's account may not read."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_DIRECTORY if folder else os.O_NONBLOCK))
         try:
@@ -147,5 +152,5 @@ def must_be_readable(path: str, *, folder: bool) -> None:
 
 
 def text_of(name: str) -> str:
-    """A name on disk as text: what is not UTF-8 is shown as it can be."""
+    """Return a name on disk as text; bytes that are not UTF-8 are escaped."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

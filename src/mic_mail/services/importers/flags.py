@@ -1,8 +1,7 @@
-"""Flags of other systems: IMAP's by name, Maildir's by letter, those that mbox keeps in headers (Mozilla, mutt, pine).
+"""Flags of other systems: of IMAP by name, of Maildir by letter, of mbox in headers.
 
-In: names, letters, a header. Out: names as IMAP spells them, or bits and keywords of this store. Pure. \\Recent is never kept;
-what can be no keyword (RFC 9051 §9, atom) is left out.
-"""
+The headers are those of Mozilla, mutt and pine. In: names, letters, a header. Out: names as IMAP spells them, or bits
+and keywords of this store. Pure. \\Recent is dropped, and so is a name that is no valid keyword (RFC 9051 §9, atom)."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -33,7 +32,7 @@ _TELLS = (b"status", b"x-status", b"x-keywords", b"x-mozilla-status", b"x-mozill
 
 
 def read_flags(names: Iterable[str]) -> tuple[int, tuple[str, ...]]:
-    """System bits and keywords."""
+    """Return system flag bits and keywords."""
     bits, keywords = 0, []
     for name in sorted(names):
         bit = _BITS.get(name.lower())
@@ -45,7 +44,7 @@ def read_flags(names: Iterable[str]) -> tuple[int, tuple[str, ...]]:
 
 
 def of_letters(letters: str, keywords: tuple[str, ...]) -> frozenset[str]:
-    """Of a Maildir's name; small letters are the folder's keywords (Dovecot)."""
+    """Return the flags of a Maildir file name; small letters are the folder's keywords (Dovecot)."""
     found = {_LETTERS[letter] for letter in letters if letter in _LETTERS}
     for letter in letters:
         place = ord(letter) - ord("a")
@@ -55,7 +54,9 @@ def of_letters(letters: str, keywords: tuple[str, ...]) -> frozenset[str]:
 
 
 def of_header(header: bytes) -> tuple[frozenset[str] | None, bool]:
-    """Of an mbox: flags, or None where it says nothing of them; and whether it was deleted and waits to be compacted away."""
+    """Return the flags in an mbox message's header, or None where it has none, and whether it is deleted.
+
+    A deleted message stays in the file until that is compacted."""
     told = {name: value.strip() for name, value in fields(header) if name in _TELLS}
     if not told.keys() & {b"status", b"x-status", b"x-mozilla-status"}:
         return None, False

@@ -1,10 +1,12 @@
-"""Where a folder of another system goes: its name in ours (Reg. 10.4).
+"""The mapping of another system's folder to a folder name here (Reg. 10.4).
 
-In: the levels of its name as the source has them, its special use where it tells one. Out: a name that this store takes. Pure.
-What Outlook, Exchange, Zimbra, Gmail, Thunderbird and Dovecot call sent mail, drafts, junk and trash, in Vietnamese and
-English, goes into the folder of that use; all else keeps its name. Two folders of the source may share one of ours, and
-nothing of a name leads out of the mailbox: a level is a word, never a path.
-"""
+In: the levels of its name as the source has them, its special use where the source gives one. Out: a name that this
+    store
+accepts. Pure. The folders that Outlook, Exchange, Zimbra, Gmail, Thunderbird and Dovecot use for sent mail, drafts,
+junk and
+trash, in Vietnamese and English, map to the folder of that use; all others keep their name. Two folders of the source
+may share
+one of ours, and no name leads out of the mailbox: a level is a word, never a path."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -26,9 +28,11 @@ USES: Mapping[str, str] = {
     }.items()
     for name in names.split(", ")
 }
-"""By the folded name; “Junk” in Vietnamese is “Thư rác” (mail), Trash is “Thùng rác” (bin)."""
+"""Special uses by the folded name.
+
+“Junk” in Vietnamese is “Thư rác” (mail), Trash is “Thùng rác” (bin)."""
 VIRTUAL = frozenset({"\\All", "\\Flagged", "\\Important"})
-"""Gmail shows each message of other folders in these once more."""
+"""Folders in which Gmail shows messages of other folders once more."""
 _GMAIL = frozenset({"[gmail]", "[google mail]"})
 _VIRTUAL_AT_GMAIL = frozenset({"all mail", "starred", "important", "tat ca thu", "co gan dau sao", "quan trong"})
 _LONGEST_LEVEL = 150
@@ -41,7 +45,7 @@ def _folded(name: str) -> str:
 
 
 def use_of(levels: Sequence[str], told: str | None) -> str | None:
-    """The special use of a folder: as told, or by what such folders are called at the top of a mailbox."""
+    """Return the special use of a folder: as given, or by the usual names at the top of a mailbox."""
     if told is not None:
         return told
     top = levels[1:] if len(levels) == 2 and _folded(levels[0]) in {*_GMAIL, "inbox"} else levels
@@ -49,14 +53,16 @@ def use_of(levels: Sequence[str], told: str | None) -> str | None:
 
 
 def is_virtual(levels: Sequence[str], told: str | None) -> bool:
-    """Whether the folder only shows what lies in others."""
+    """Return whether the folder only shows messages of others."""
     if told is not None:
         return told in VIRTUAL
     return len(levels) == 2 and _folded(levels[0]) in _GMAIL and _folded(levels[1]) in _VIRTUAL_AT_GMAIL
 
 
 def target(levels: Sequence[str], told: str | None, uses: Mapping[str, str], below: str | None = None) -> str:
-    """The name here; `uses`: which of our folders has which special use; `below`: all go under this folder."""
+    """Return the folder's name here.
+
+    `uses`: our folders by special use; `below`: a folder that everything goes under."""
     if below is not None:
         return _allowed((*below.split(DELIMITER), *(levels or (INBOX,))))
     if not levels or (len(levels) == 1 and _folded(levels[0]) == "inbox"):
@@ -74,7 +80,7 @@ def target(levels: Sequence[str], told: str | None, uses: Mapping[str, str], bel
 
 
 def _allowed(levels: Sequence[str]) -> str:
-    """The same name as far as a folder here can be called so."""
+    """Return the same name, as far as a folder here can have it."""
     safe = [_level(level) for level in levels]
     if len(safe) > _DEEPEST:
         safe = [*safe[: _DEEPEST - 1], _short(" - ".join(safe[_DEEPEST - 1 :]))]
@@ -87,7 +93,7 @@ def _allowed(levels: Sequence[str]) -> str:
 
 def _level(level: str) -> str:
     shown = "".join("_" if _breaks(letter) else letter for letter in unicodedata.normalize("NFC", level))
-    return _short(shown.strip() if shown.strip(" .") else "_")  # `..` would be the folder above for programs that keep files
+    return _short(shown.strip() if shown.strip(" .") else "_")  # `..` would be the parent folder for programs that keep files
 
 
 def _breaks(letter: str) -> bool:

@@ -1,9 +1,12 @@
-"""An IMAP account as a source: fetched over TLS, folder by folder, as much at a time as memory holds well.
+"""An IMAP account as a source: fetched over TLS, folder by folder, in batches that fit in memory.
 
-In: where, who, how to sign in. Out: folders of the person's own namespace, messages by UIDVALIDITY and UID, octet for octet as
-the server gives them. Nothing changes there: folders are only examined, bodies peeked at. While one batch is published the next
-is fetched. A connection that breaks is made again three times; then the run ends, and the next one goes on where it stopped.
-"""
+In: the server, the account, how to sign in. Out: folders of the person's own namespace, messages by UIDVALIDITY and
+    UID, octet
+for octet as the server gives them. Nothing changes there: folders are opened by EXAMINE, bodies fetched by PEEK. While
+one batch
+is published the next is fetched. A broken connection is made again three times; then the run ends, and the next one
+goes on
+where it stopped."""
 
 import asyncio
 import contextlib
@@ -40,36 +43,36 @@ from mic_mail.services.importers.source import (
 T = TypeVar("T")
 
 SECONDS = 120.0
-"""How long a server may keep silent."""
+"""Seconds that a server may be silent."""
 LISTED_TOGETHER = 1_000
 FETCHED_TOGETHER = 100
 FETCHED_OCTETS = 4 << 20
-"""By what the server says of sizes; larger ones come in slices of as much."""
+"""By the sizes that the server gives; larger messages come in slices of this size."""
 MOST_OCTETS = 2 << 30
-"""Of one message, whatever the server says: what is too large for memory is held on our disk."""
+"""The limit of one message, whatever the server says; large ones are held on our disk."""
 _PAUSES = (1.0, 5.0, 15.0)
 _LISTED = "(UID FLAGS INTERNALDATE RFC822.SIZE)"
 _LATER = ("[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]")
-"""RFC 5530: what a refused sign-in that may be tried again begins with."""
+"""The response codes of a refused sign-in that may be tried again (RFC 5530)."""
 _LIES_TIMES, _LIES_OCTETS = 2, 16 << 20
-"""How much longer than said messages may be."""
+"""The excess over its stated size that a message may have."""
 _WORD = re.compile(rb"[^ \t]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where an account is, and how it is signed in to."""
+    """The server of an account, and how to sign in to it."""
 
     host: str
     port: int
     tls: ssl.SSLContext | None
-    """None: in clear."""
+    """None: without TLS."""
     user: str
     secret: str
     token: bool = False
     """The secret is an OAuth token."""
     admin: str | None = None
-    """Who signs in, in the user's name."""
+    """The administrator who signs in, in the user's name."""
 
     def __repr__(self) -> str:
         return f"Server({self.host}:{self.port}, {self.user})"
@@ -97,8 +100,10 @@ class ImapSource:
         pauses: Sequence[float] = _PAUSES,
         begun: Callable[["ImapSource"], None] = lambda source: None,
     ) -> None:
-        """Sign in. `work`: a folder for messages that are too large for memory; `begun`: whoever may close it from another
-        thread is told before a word is said to the server."""
+        """Sign in.
+
+        `work`: a folder for messages that are too large for memory; `begun`: called before anything is sent to the server,
+        for a caller that may close the source from another thread."""
         self._server = server
         self._work = work
         self._seconds = seconds
@@ -124,7 +129,7 @@ class ImapSource:
         return self._call(self._again(list_folders))
 
     def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
-        """Ascending by UID."""
+        """Yield messages in ascending order of UID."""
         name = str(folder.place)
         validity, uids = self._call(self._again(lambda wire: self._uids(wire, name)))
         for start in range(0, len(uids), LISTED_TOGETHER):
@@ -142,7 +147,7 @@ class ImapSource:
             yield from self._fetched(folder, name, validity, wanted)
 
     def _fetched(self, folder: SourceFolder, name: str, validity: int, wanted: list[_Listed]) -> Iterator[Item]:
-        """The contents, the next batch being fetched while its caller works with one."""
+        """Yield the contents; the next batch is fetched while the caller works on one."""
         batches = _batches(wanted)
         ahead: Future[dict[int, bytes | Chunks]] | None = None
         for place, batch in enumerate(batches):
@@ -160,7 +165,7 @@ class ImapSource:
                 yield _item(_key(folder, validity, each.uid), validity, each, contents.get(each.uid))
 
     def close(self) -> None:
-        """Say good-bye, as far as the server listens; whoever waits for it meanwhile is told that it is lost."""
+        """Log out if the server still answers; callers that wait meanwhile get `Lost`."""
         if not self._closing.acquire(blocking=False):
             return
         with contextlib.suppress(Exception):
@@ -174,7 +179,7 @@ class ImapSource:
     def _submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop)
-        except RuntimeError as error:  # somebody closed it
+        except RuntimeError as error:  # it was closed by another thread
             work.close()
             raise _closed() from error
 
@@ -230,7 +235,7 @@ class ImapSource:
         return wire
 
     async def _first(self) -> None:
-        """A wrong name is told at once; a server that is busy is asked again."""
+        """Sign in; a wrong name is reported immediately, a busy server is tried again."""
         for pause in self._pauses:
             try:
                 await self._connected()
@@ -241,7 +246,7 @@ class ImapSource:
         await self._connected()
 
     async def _again(self, work: Callable[[Wire], Coroutine[Any, Any, T]]) -> T:
-        """Do it, on another connection where one breaks."""
+        """Run `work`, on a new connection where one breaks."""
         for pause in self._pauses:
             try:
                 return await work(await self._connected())
@@ -251,7 +256,7 @@ class ImapSource:
 
     async def _leave(self) -> None:
         at_work = asyncio.all_tasks() - {asyncio.current_task()}
-        for each in at_work:  # what was fetched ahead is wanted no more
+        for each in at_work:  # the batch fetched ahead is no longer wanted
             each.cancel()
         await asyncio.gather(*at_work, return_exceptions=True)
         if self._wire is not None and self._wire.lost is None and not at_work:
@@ -263,8 +268,8 @@ class ImapSource:
     # ------------------------------------------------------------ messages
 
     async def _examine(self, wire: Wire, name: str) -> int:
-        """Open the folder; its UIDVALIDITY, 0 where the server tells none."""
-        self._examined = None  # RFC 9051 §6.3.2: none is open where this is refused
+        """Open the folder; return its UIDVALIDITY, 0 where the server gives none."""
+        self._examined = None  # RFC 9051 §6.3.2: no folder is open where this is refused
         answer = await wire.examine(name)
         if not answer.is_ok:
             raise FolderClosed(
@@ -281,7 +286,7 @@ class ImapSource:
         validity = await self._examine(wire, name)
         answer = await wire.ask("SEARCH", "ALL", prefix="UID")
         _must_be_ok(answer.is_ok, answer.text)
-        found = array("I")  # millions of them take little so
+        found = array("I")  # compact for millions of them
         for parts in answer.untagged:
             if parts[0][2:8].upper() == b"SEARCH":
                 found.extend(number(word[0], 0xFFFFFFFF) for word in _WORD.finditer(parts[0], 8))
@@ -290,7 +295,7 @@ class ImapSource:
         return validity, array("I", (uid for uid, _ in groupby(found) if uid))
 
     async def _in_folder(self, wire: Wire, name: str, validity: int) -> None:
-        """Open the folder again where the connection is another one."""
+        """Open the folder again on a new connection."""
         if self._examined != name and await self._examine(wire, name) != validity:
             raise SourceFailed(
                 Text("UIDVALIDITY của nguồn vừa đổi; hãy nhập lại.", "UIDVALIDITY changed at the source; run again.")
@@ -305,7 +310,7 @@ class ImapSource:
         for parts in answer.untagged:
             told = fetched(parts)
             if told is None or b"RFC822.SIZE" not in told or b"UID" not in told:
-                continue  # somebody else sets flags there meanwhile
+                continue  # another client sets flags there meanwhile
             uid, date = number(told[b"UID"]), told.get(b"INTERNALDATE")
             if uid not in asked:
                 continue
@@ -374,7 +379,7 @@ def _closed() -> Lost:
 
 
 def _most(said: int) -> int:
-    """Octets that a server may send where it said so many."""
+    """Return the octets that a server may send where it stated `said`."""
     return _LIES_TIMES * said + _LIES_OCTETS
 
 
@@ -398,7 +403,7 @@ def _reader(file: IO[bytes]) -> Chunks:
 
 
 def _key(folder: SourceFolder, validity: int, uid: int) -> str | None:
-    """None where UIDs say nothing from one session to the next."""
+    """Return the message's key; None where UIDs do not last from one session to the next."""
     return f"{folder.name}\0{validity}\0{uid}" if validity else None
 
 
@@ -409,7 +414,7 @@ def _item(key: str | None, validity: int, each: _Listed, content: bytes | Chunks
 
 
 def _batches(wanted: Sequence[_Listed]) -> list[list[_Listed]]:
-    """So many as go together; a large one alone."""
+    """Group messages into batches; a large one is alone."""
     found: list[list[_Listed]] = []
     octets = 0
     for each in wanted:

@@ -1,10 +1,12 @@
-"""One connection to an IMAP server that mail is fetched from: aioimaplib's protocol, with a reader of our own.
+"""One connection to an IMAP server as a source: aioimaplib's protocol, with our own reader.
 
-In: commands. Out: their untagged responses as lines and literals, or `Lost`, `Overlong`. TLS, tags, states and the order of
-commands are aioimaplib's. Its reader is not used (decision 0070): it calls itself once for each line, so that some 900
-lines that come together end in RecursionError, looks through all lines of a FETCH again at each new one, and has no bound. This
-one goes through each octet once, and bounds lines and literals. A canary test names what of aioimaplib is touched.
-"""
+In: commands. Out: their untagged responses as lines and literals, or `Lost`, `Overlong`. TLS, tags, states and the
+    order of
+commands are aioimaplib's. Its reader is not used (decision 0070): it recurses once for each line, so that some 900
+lines that
+come together end in RecursionError; it scans all lines of a FETCH again at each new one; and it has no bound. This one
+scans
+each octet once, and bounds lines and literals. A canary test names the parts of aioimaplib that are used."""
 
 import asyncio
 import re
@@ -21,16 +23,18 @@ MAX_LINE = 16 << 20
 """The answer to UID SEARCH ALL is one line: two million messages."""
 MAX_LITERAL = 32 << 20
 MAX_ANSWER = 40 << 20
-"""Of one command, unless its asker knows better."""
+"""The limit of one command's answer, unless its caller sets a smaller one."""
 _EACH_OCTETS = 100
-"""What keeping one line or literal costs beside its octets: a server may send millions that are empty."""
+"""The memory of one line or literal beside its octets: a server may send millions of empty ones."""
 _SILENCES = 10
-"""How many times as long as it may keep silent a server may take for one answer: one octet now and then is none."""
+"""The maximum time of one answer, as a multiple of the allowed silence.
+
+A server that sends an octet now and then does not answer."""
 _LITERAL = re.compile(rb"\{(\d{1,19})\+?\}\Z")
 
 
 class Lost(SourceFailed):
-    """The connection ended, or the server keeps silent: another one may go on."""
+    """The connection ended, or the server is silent: a new one may go on."""
 
 
 class NotNow(Lost):
@@ -38,7 +42,7 @@ class NotNow(Lost):
 
 
 class Overlong(SourceFailed):
-    """The server sends more than anybody needs."""
+    """The server sends more than any answer needs."""
 
     def __init__(self) -> None:
         super().__init__(Text("Máy chủ nguồn gửi quá nhiều dữ liệu trong một trả lời.", "The source's server sends too much."))
@@ -46,10 +50,10 @@ class Overlong(SourceFailed):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command was answered."""
+    """The answer to a command."""
 
     result: str
-    """OK, NO, BAD."""
+    """OK, NO or BAD."""
     text: str
     untagged: list[list[bytes]] = field(default_factory=list)
 
@@ -59,7 +63,7 @@ class Answer:
 
 
 class Asked(aioimaplib.Command):  # type: ignore[misc]  # aioimaplib has no types
-    """A command whose untagged responses are kept whole."""
+    """A command whose untagged responses are collected whole."""
 
     def __init__(
         self, name: str, tag: str, *args: str, prefix: str = "", timeout: float, replies: list[bytes] | None = None
@@ -67,27 +71,27 @@ class Asked(aioimaplib.Command):  # type: ignore[misc]  # aioimaplib has no type
         super().__init__(name, tag, *args, prefix=prefix or None, timeout=timeout)
         self.untagged: list[list[bytes]] = []
         self.replies = list(replies or ())
-        """What is sent to each "+"."""
+        """The reply to each "+" continuation."""
         self._octets = 0
         self._until = self._loop.time() + _SILENCES * timeout
         self.most = MAX_ANSWER
-        """Octets of all untagged responses together."""
+        """The limit in octets of all untagged responses together."""
 
     def took(self, parts: list[bytes], octets: int) -> None:
-        """One untagged response, which takes so much memory."""
+        """Collect one untagged response; `octets`: the memory it takes."""
         self._octets += octets
         if self._octets > self.most:
             raise Overlong
         self.untagged.append(parts)
 
     def heard_from_server(self) -> None:
-        """Something came: the server is not silent."""
+        """Reset the silence timer after data from the server."""
         if self._loop.time() > self._until:
             raise _silent()
         self._reset_timer()
 
     def fail(self, error: Exception) -> None:
-        """It will not be answered."""
+        """End the command with an error."""
         self._exception = error
         self._timer.cancel()
         self._event.set()
@@ -118,12 +122,12 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
                 self._running.heard_from_server()
             while self._step():
                 pass
-        except Exception as error:  # noqa: BLE001 - a stranger's octets: the connection is given up, whatever they broke
+        except Exception as error:  # noqa: BLE001 - a foreign server's octets: any error ends the connection
             self._fail(error if isinstance(error, SourceFailed) else _nonsense(error))
             self.transport.abort()
 
     def _step(self) -> bool:
-        """Go on by one line or one literal; False: more has to come."""
+        """Process one line or one literal; False: more data is needed."""
         if self._literal is not None:
             taken = self._held[: self._literal_left]
             del self._held[: self._literal_left]
@@ -155,7 +159,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         return True
 
     def _keep(self, part: bytes) -> None:
-        """A line or a literal of the response that is coming."""
+        """Collect a line or literal of the current response."""
         self._parts.append(part)
         self._octets += len(part) + _EACH_OCTETS
         if self._octets > (MAX_ANSWER if self._running is None else self._running.most):
@@ -183,14 +187,14 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         self.lost = self.lost or error
         if not self._greeting.done():
             self._greeting.set_exception(self.lost)
-            self._greeting.exception()  # it may be that nobody waits any more
+            self._greeting.exception()  # perhaps nobody waits any more
         if self._running is not None:
             self._running.fail(self.lost)
 
     # ------------------------------------------------------------ what is asked
 
     async def greet(self) -> None:
-        """Wait for the greeting, and learn what the server can do."""
+        """Wait for the greeting, and read the server's capabilities."""
         line = await asyncio.wait_for(asyncio.shield(self._greeting), self._seconds)
         if line[:9].upper() == b"* PREAUTH":
             self.state = aioimaplib.AUTH
@@ -213,7 +217,9 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
     async def ask(
         self, name: str, *args: str, prefix: str = "", replies: list[bytes] | None = None, most: int | None = None
     ) -> Answer:
-        """Send a command and wait for its end; one at a time. `most`: octets of the answer. `Lost`, `Overlong`."""
+        """Send a command and wait for its end; one at a time.
+
+        `most`: the limit of the answer in octets. Raises `Lost`, `Overlong`."""
         if self.lost is not None:
             raise self.lost
         command = Asked(name, self.new_tag(), *args, prefix=prefix, timeout=self._seconds, replies=replies)
@@ -233,7 +239,9 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         return Answer(response.result.upper(), text.decode("utf-8", "replace"), command.untagged)
 
     async def sign_in(self, user: str, secret: str, *, token: bool = False, admin: str | None = None) -> Answer:
-        """Unless the greeting was PREAUTH: by password, as `admin` in the user's name (RFC 4616 authzid), or by a token."""
+        """Sign in, unless the greeting was PREAUTH.
+
+        By password, as `admin` in the user's name (RFC 4616 authzid), or by a token."""
         if self.state == aioimaplib.AUTH:
             return Answer("OK", "")
         if token:
@@ -256,7 +264,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         return await self.ask("AUTHENTICATE", mechanism, replies=[encoded + b"\r\n", b"\r\n"])
 
     async def examine(self, name: str) -> Answer:
-        """Open a folder to read."""
+        """Open a folder read-only."""
         answer = await self.ask("EXAMINE", aioimaplib.quoted(name))
         if answer.is_ok:
             self.state = aioimaplib.SELECTED
@@ -264,7 +272,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
 
 
 async def connect(host: str, port: int, context: ssl.SSLContext | None, seconds: float) -> Wire:
-    """A connection that was greeted; OSError and `ssl.SSLError` where there is none."""
+    """Return a connection after its greeting; OSError and `ssl.SSLError` where there is none."""
     loop = asyncio.get_running_loop()
     wire = Wire(loop, seconds)
     await asyncio.wait_for(loop.create_connection(lambda: wire, host, port, ssl=context), seconds)

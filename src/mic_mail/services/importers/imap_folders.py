@@ -1,8 +1,9 @@
-"""The folders of an IMAP account: which of them are the person's own, what they are for, how they are called in plain letters.
+"""The folders of an IMAP account: the person's own, their special uses, and their decoded names.
 
-In: a connection. Out: folders; shared ones and those of others are marked to be left out, those without messages do not come.
-RFC 2342 (namespaces; Courier and Cyrus put all below "INBOX."), RFC 6154 (special use), RFC 3501 §5.1.3 (modified UTF-7).
-"""
+In: a connection. Out: folders; shared ones and those of others are marked to be skipped, those without messages are
+    left out.
+RFC 2342 (namespaces; Courier and Cyrus put all below "INBOX."), RFC 6154 (special use), RFC 3501 §5.1.3 (modified
+UTF-7)."""
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ MOST_FOLDERS = 10_000
 
 
 async def list_folders(wire: Wire) -> list[SourceFolder]:
-    """INBOX first, then by name; `place` is the name on the wire."""
+    """Return the folders, INBOX first, then by name; `place` is the name on the wire."""
     own, foreign = await _namespaces(wire)
     extended = {"LIST-EXTENDED", "SPECIAL-USE"} <= wire.capabilities
     listed = await wire.ask("LIST", '""', '"*"', *(["RETURN", "(SPECIAL-USE)"] if extended else []))
@@ -31,14 +32,16 @@ async def list_folders(wire: Wire) -> list[SourceFolder]:
         if len(found) > MOST_FOLDERS:
             raise Overlong
     unique: dict[str, SourceFolder] = {}
-    for _, folder in sorted(found.items()):  # always the same one first
+    for _, folder in sorted(found.items()):  # a stable order
         apart = _apart(folder, unique)
         unique[apart.name] = await _counted(wire, apart)
     return sorted(unique.values(), key=lambda folder: (folder.levels != (), folder.name))
 
 
 def _apart(folder: SourceFolder, others: Container[str]) -> SourceFolder:
-    """The same folder under a name that no other one has: one may be there in UTF-7 and in UTF-8, and below a prefix."""
+    """Return the folder under a unique name.
+
+    The same name may exist in UTF-7 and in UTF-8, and with and without a prefix."""
     apart, number = folder, 1
     while apart.name in others:
         number += 1
@@ -60,7 +63,7 @@ def _name_of(told: Sequence[Value]) -> bytes:
 
 
 def _folder(told: Sequence[Value], own: bytes, foreign: Sequence[bytes], subscribed: Container[bytes]) -> SourceFolder | None:
-    """A folder of LIST; None for what has no messages."""
+    """Return a folder of LIST; None for one that cannot hold messages."""
     attributes = flags(told[0])
     lower = {each.lower() for each in attributes}
     if lower & {"\\noselect", "\\nonexistent"}:
@@ -76,7 +79,7 @@ def _folder(told: Sequence[Value], own: bytes, foreign: Sequence[bytes], subscri
     if any(control in place for control in "\0\r\n"):
         skip = Skip.UNREADABLE
     if raw.upper() == b"INBOX":
-        place = INBOX  # RFC 9051 §5.1: in any case it is the same one
+        place = INBOX  # RFC 9051 §5.1: INBOX in any case is the same folder
     inner = raw[len(own) :] if own and raw.startswith(own) and len(raw) > len(own) else raw
     if inner.upper() == b"INBOX":
         inner = raw  # INBOX.INBOX is another folder than INBOX
@@ -92,7 +95,7 @@ def _text(level: bytes) -> str:
 
 
 async def _counted(wire: Wire, folder: SourceFolder) -> SourceFolder:
-    """With the number of its messages."""
+    """Return the folder with the number of its messages."""
     if folder.skip is not None:
         return folder
     answer = await wire.ask("STATUS", aioimaplib.quoted(str(folder.place)), "(MESSAGES)")
@@ -105,7 +108,7 @@ async def _counted(wire: Wire, folder: SourceFolder) -> SourceFolder:
 
 
 async def _namespaces(wire: Wire) -> tuple[bytes, list[bytes]]:
-    """The prefix of the person's own folders, and those of others' and shared ones (RFC 2342)."""
+    """Return the prefix of the person's own folders, and those of others' and shared ones (RFC 2342)."""
     if "NAMESPACE" not in wire.capabilities:
         return b"", []
     answer = await wire.ask("NAMESPACE")

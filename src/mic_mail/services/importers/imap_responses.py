@@ -1,8 +1,8 @@
-"""What an IMAP server answers, as values: strings, lists, None for NIL. A server is a stranger: nothing is taken on trust.
+"""An IMAP server's responses as values: strings, lists, None for NIL. Nothing is taken on trust.
 
-In: one untagged response, as lines and the literals that stand between them. Out: nested lists of bytes; of FETCH a dictionary.
-Pure, without recursion, time linear in the length. RFC 9051 §9, laxer: whatever is no list and no string is an atom.
-"""
+In: one untagged response, as lines and the literals between them. Out: nested lists of bytes; for FETCH a dictionary.
+    Pure,
+without recursion, in linear time. RFC 9051 §9, laxer: anything that is no list and no string is an atom."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,19 +13,22 @@ _TOKEN = re.compile(
     rb'[ \t]*(?:(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\]++|\\.)*+)"|(?P<atom>[^ \t()"]++)|(?P<odd>"))', re.DOTALL
 )
 _BEHIND_AN_ODD_ONE = re.compile(rb'[ \t]*(?:(?P<open>\()|(?P<close>\))|(?P<quoted>(?!))|(?P<atom>[^ \t()"]++)|(?P<odd>"))')
-"""A quotation mark that nobody closes is passed over, as some servers send the delimiter `"\"`; all behind it are closed by
-nobody either, so the end of the line is looked for only once."""
+"""The tokens after an unclosed quotation mark, which is skipped.
+
+Some servers send the delimiter as an unescaped backslash in quotes. Later quotation marks are unclosed as well, so the
+end of the line is searched for only once."""
 _LITERAL = re.compile(rb"~?\{\d+\+?\}\Z")
 _MOST_FLAGS = 200
-"""Of one message."""
+"""The limit of one message's flags."""
 _MOST_VALUES = 10_000
-"""Of one response; a million parentheses are no answer to anything that we ask."""
+"""The limit of one response; no command of ours has an answer of a million parentheses."""
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
 def values(parts: Sequence[bytes]) -> list[Value]:
-    """A response: `parts` are a line, a literal, a line, a literal, ..., a line. What closes nothing is passed over, and so is
-    whatever comes behind as much as an honest server sends."""
+    """Parse a response: `parts` are a line, a literal, a line, a literal, ..., a line.
+
+    Unmatched closing parentheses are skipped, and so is everything beyond the limit of an honest server."""
     root: list[Value] = []
     left = _MOST_VALUES
     open_lists = [root]
@@ -65,7 +68,7 @@ def _tokens(line: bytes) -> Iterator[bytes | str | None]:
 
 
 def fetched(parts: Sequence[bytes]) -> Mapping[bytes, Value] | None:
-    """The attributes of a FETCH response by name; None if it is another."""
+    """Return the attributes of a FETCH response by name; None for another response."""
     told = values(parts)
     if len(told) < 4 or told[0] != b"*" or not isinstance(told[2], bytes) or told[2].upper() != b"FETCH":
         return None
@@ -77,14 +80,14 @@ def fetched(parts: Sequence[bytes]) -> Mapping[bytes, Value] | None:
 
 
 def number(value: Value, most: int = (1 << 63) - 1) -> int:
-    """A number; 0 where it is none."""
+    """Return a number; 0 where the value is none."""
     if isinstance(value, bytes) and value.isdigit() and len(value) <= 19:
         return min(int(value), most)
     return 0
 
 
 def flags(value: Value) -> frozenset[str]:
-    """Flags as they are spelled, but for \\Recent."""
+    """Return the flags as spelled, without \\Recent."""
     if not isinstance(value, list):
         return frozenset()
     found = {each.decode("ascii", "replace") for each in value[:_MOST_FLAGS] if isinstance(each, bytes) and len(each) <= 100}
@@ -92,7 +95,7 @@ def flags(value: Value) -> frozenset[str]:
 
 
 def sequence(uids: Sequence[int]) -> str:
-    """Ascending UIDs as RFC 9051 §9 `sequence-set`."""
+    """Format ascending UIDs as RFC 9051 §9 `sequence-set`."""
     ranges: list[list[int]] = []
     for uid in uids:
         if ranges and uid == ranges[-1][1] + 1:

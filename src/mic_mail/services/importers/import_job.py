@@ -1,8 +1,7 @@
-"""One import as the Centre does it: the mailbox must be one that takes mail, the ledger is opened, the run is written down.
+"""One import run by the Centre: check the mailbox, open the ledger, record the run.
 
-In: a mailbox, a source, what is chosen of it. Out: an `Outcome`: tallies, and why it ended early, if so. Blocks:
-commands only.
-"""
+In: a mailbox, a source, the choice of folders. Out: an `Outcome`: tallies, and the error if it ended early. Blocks:
+    commands only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,11 +30,11 @@ CLAUSE = "10.4"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an import went."""
+    """The result of an import."""
 
     tallies: Sequence[Tally] = field(default=())
     error: MicMailError | None = None
-    """Why it ended early; what came until then stays."""
+    """The error that ended it early; messages imported until then stay."""
 
     @property
     def imported(self) -> int:
@@ -54,11 +53,11 @@ class Moving:
 
     @property
     def work(self) -> Path:
-        """Where sources unpack, and hold what is too large for memory."""
+        """The folder in which sources unpack, and hold what is too large for memory."""
         return folder_of(self._config.server.data_dir) / "work"
 
     def check(self, entry: Entry) -> None:
-        """Refuse a mailbox that takes no mail (reclaimed, Reg. 6.4.c), or is handed over as it stands (Reg. 12.3.d)."""
+        """Refuse a mailbox that takes no mail (reclaimed, Reg. 6.4.c), or is being handed over (Reg. 12.3.d)."""
         if running(entry.facts) is not None:
             raise Refused(
                 Text(f"Hộp thư {entry.address} đang được bàn giao.", f"{entry.address} is being handed over."),
@@ -76,7 +75,7 @@ class Moving:
             )
 
     def run(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Outcome:
-        """Import what was not imported yet; it ends where the mailbox may take no more, as if it had been full."""
+        """Import what is not yet imported; end where the mailbox may take no more, as at a full quota."""
         self.check(entry)
         with self._ledger(entry, source) as ledger:
             into = Into(
@@ -89,7 +88,7 @@ class Moving:
                 complete = True
             except MicMailError as trouble:
                 error = trouble
-            finally:  # also of a run that somebody stops
+            finally:  # also of a run that is interrupted
                 ledger.ended(_job_fields(run.tallies, self._clock, complete=complete))
             return Outcome(run.tallies, error)
 

@@ -1,18 +1,21 @@
-"""An import: every message of a source into a mailbox that its person may be using meanwhile (Reg. 10.4).
+"""An import of every message of a source into a mailbox that may be in use meanwhile (Reg. 10.4).
 
-In: an account, a source, its ledger. Out: messages in the account's folders, as any delivery would put them there, and a tally
-of each folder. Blocking: commands only. Messages are published in batches under the account's lock, so that sessions see them
+In: an account, a source, its ledger. Out: messages in the account's folders, as any delivery would put them there, and
+    a tally
+of each folder. Blocking: commands only. Messages are published in batches under the account's lock, so that sessions
+see them
 arrive and nobody waits longer than for another delivery.
 
-What a message of the source is here is asked in this order, and the first answer holds:
-    its key is in the ledger                      it was taken before, whatever its reader did with it since
-    the ledger has its digest under a void key    UIDVALIDITY changed at the source: it is the same message under another key
-    the folder holds the same octets, unclaimed   somebody copied it here by other means: it is kept, and claimed
-    the store has seen its origin                 a run was killed after publishing it and before writing it down
+A message of the source is identified by these checks in order; the first match holds:
+
+    its key is in the ledger                      it was imported before, whatever its reader did with it since
+    the ledger has its digest under a void key    UIDVALIDITY changed at the source: the same message under another key
+    the folder holds the same octets, unclaimed   it was copied here by other means: it stays, and is claimed
+    the store has seen its origin                 a run was killed after publishing it and before recording it
     else                                          it is published
-So a kill at any instant leaves nothing that comes twice, and nothing that is left out. A message that has other flags at the
-source than at the last run gets what changed there, where it still lies where it was put.
-"""
+
+So a kill at any instant neither duplicates nor loses a message. A message whose flags at the source differ from the
+last run gets those changes, if it still lies where it was put."""
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -37,16 +40,16 @@ TOGETHER = 50
 """Messages in one publication."""
 OCTETS_TOGETHER = 4 << 20
 _SYNCS = 8
-"""Files that are made durable at the same time, where the journal does not hold them."""
+"""Files that are fsynced in parallel, where the journal does not hold them."""
 _DAY_US = 86_400_000_000
 _FIRST_US = 0
-"""INTERNALDATEs before 1970 are clocks that were not set."""
+"""An INTERNALDATE before 1970 comes from a clock that was not set."""
 
 Progress = Callable[[Tally], None]
 
 
 class QuotaReached(Refused):
-    """The mailbox takes no more; what was imported stays, and a later run goes on."""
+    """The mailbox is full; imported messages stay, and a later run goes on."""
 
     def __init__(self, used: int, limit: int) -> None:
         vi, en = dates.size(used), dates.size(limit)
@@ -62,26 +65,26 @@ class QuotaReached(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What of the source comes along, and where to."""
+    """The choice of the source's folders, and their targets."""
 
     folders: Collection[str] = ()
-    """Names of the source's folders; none: all."""
+    """Names of the source's folders; empty: all."""
     without: Collection[str] = ()
-    """Those that are left out."""
+    """Names of folders that are left out."""
     virtual: bool = False
-    """Also folders that only show what lies in others."""
+    """Include folders that only show messages of others."""
     below: str | None = None
-    """Everything goes under this folder."""
+    """A folder that everything goes under."""
     renamed: tuple[tuple[str, str], ...] = ()
-    """(folder of the source, folder here)."""
+    """Pairs of (folder of the source, folder here)."""
 
     def target(self, folder: SourceFolder, uses: dict[str, str]) -> str:
-        """Where a folder goes."""
+        """Return a folder's name here."""
         chosen = dict(self.renamed).get(folder.name)
         return chosen if chosen is not None else folder_mapping.target(folder.levels, folder.use, uses, self.below)
 
     def skips(self, folder: SourceFolder) -> Skip | None:
-        """Why a folder is left out."""
+        """Return why a folder is left out, or None."""
         if folder.skip is not None:
             return folder.skip
         if (self.folders and folder.name not in self.folders) or folder.name in self.without:
@@ -93,7 +96,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Into:
-    """Where to: a mailbox, how much it may hold, what was taken into it before."""
+    """The destination: a mailbox, its quota, and the ledger of earlier imports."""
 
     store: MailStore
     account: Account
@@ -101,7 +104,7 @@ class Into:
     limit_octets: int
     now_us: int
     may_go_on: Callable[[], None] = lambda: None
-    """Asked before anything is put there: raises why not, where the mailbox has been handed over or reclaimed meanwhile."""
+    """Called before each change; raises where the mailbox was handed over or reclaimed meanwhile."""
 
 
 class Import:
@@ -117,7 +120,7 @@ class Import:
         self.tallies: list[Tally] = []
 
     def run(self) -> Sequence[Tally]:
-        """Import; what was reached before an error stands in `tallies`."""
+        """Import everything; after an error `tallies` has what was done."""
         uses = special_uses(self._into.account)
         closed: FolderClosed | None = None
         with ThreadPoolExecutor(_SYNCS) as syncs:
@@ -130,7 +133,7 @@ class Import:
                 tally.target = self._choice.target(folder, uses)
                 try:
                     _FolderRun(self._into, folder, tally, syncs).run(self._source, self._progress)
-                except FolderClosed as error:  # the others come first
+                except FolderClosed as error:  # the other folders come first
                     tally.skip(Skip.UNREADABLE)
                     closed = error
         if closed is not None:
@@ -139,7 +142,7 @@ class Import:
 
 
 def special_uses(account: Account) -> dict[str, str]:
-    """Which folder has which special use."""
+    """Return the account's folders by special use."""
     return {info.special_use: info.name for info in account.folders() if info.special_use}
 
 
@@ -176,7 +179,7 @@ class _FolderRun:
         self._reflagged: list[tuple[Entry, Item]] = []
 
     def run(self, source: Source, progress: Progress) -> None:
-        """Every message of the folder."""
+        """Import every message of the folder."""
         try:
             for item in source.messages(self._folder, self._ledger):
                 if item.skip is not None:
@@ -235,7 +238,7 @@ class _FolderRun:
             self._reflagged.append((entry, item))
 
     def _under_void_key(self, key: str, digest: str, item: Item) -> Entry | None:
-        """What the ledger has of this very message under a key that is void since the folder's generation changed."""
+        """Return the ledger's entry of this message under a key voided by a change of the folder's generation."""
         if self._void is None:
             self._void = {}
             for entry in self._ledger.entries():
@@ -267,7 +270,7 @@ class _FolderRun:
         )
 
     def _arrival(self, item: Item, incoming: Incoming) -> int:
-        """When it came to its old mailbox; by its header where nothing else tells, and never in the future."""
+        """Return the arrival time at the old mailbox, else by the header; never in the future."""
         known = item.received_at_us
         if known is None:
             known = arrival_by_header(incoming.answers.header)
@@ -291,7 +294,7 @@ class _FolderRun:
         except OverQuota as full:
             if len(batch) == 1:
                 raise QuotaReached(full.used_octets, full.limit_octets) from full
-            for ready in batch:  # all or none: as many as there is room for
+            for ready in batch:  # a batch is published whole or not at all: publish one by one as far as there is room
                 try:
                     self._settle([ready], self._published([ready]))
                 except OverQuota as still:
@@ -305,7 +308,7 @@ class _FolderRun:
         deliveries = [ready.delivery for ready in batch]
         try:
             return self._account.publish(self._info.folder_id, deliveries, limit_octets=self._limit)
-        except NoSuchFolder:  # its person has deleted it meanwhile
+        except NoSuchFolder:  # the mailbox's user has deleted it meanwhile
             self._info = _create_folder(self._account, self._tally.target, subscribe=self._folder.subscribed)
             return self._account.publish(self._info.folder_id, deliveries, limit_octets=self._limit)
         except TooMany:  # keywords: a folder has room for 58
@@ -326,7 +329,7 @@ class _FolderRun:
                 self._tally.octets += ready.incoming.staged.size
 
     def _reflag(self) -> None:
-        """What changed at the source since the last run, where the message still lies where it was put."""
+        """Apply the flag changes at the source since the last run, to messages that were not moved here."""
         at = {(info.mailbox_id, info.uidvalidity): info.folder_id for info in self._account.folders()}
         groups: dict[tuple[int, frozenset[str], frozenset[str]], list[tuple[Entry, Item]]] = {}
         for entry, item in self._reflagged:
@@ -357,7 +360,7 @@ class _FolderRun:
 
 
 def arrival_by_header(header: bytes) -> int | None:
-    """By the newest Received field, else by Date; microseconds since the epoch."""
+    """Return the time of the newest Received field, else of Date; microseconds since the epoch."""
     told = fields(header)
     received = next((value for name, value in told if name == b"received"), None)
     candidates: Iterator[bytes] = (
@@ -379,7 +382,7 @@ def _create_folder(account: Account, name: str, *, subscribe: bool) -> FolderInf
         except FolderExists:
             info = account.folder(name)
     if subscribe and not info.subscribed:
-        with contextlib.suppress(TooMany):  # the messages come all the same
+        with contextlib.suppress(TooMany):  # the messages are imported all the same
             account.subscribe(info.name, True)
     return info
 

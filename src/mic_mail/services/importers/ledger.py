@@ -1,12 +1,11 @@
-"""What was taken from one source into one mailbox: so that a run goes on where another was cut off, and nothing comes twice.
+"""The ledger of one source and one mailbox: interrupted runs go on, and nothing is imported twice.
 
-A file of lines, appended to: the head says which source and which mailbox, each further line which message of the source is
-which message here. Several lines of one key: the last one holds. A line that a kill has cut off is dropped. Who writes it holds
-its lock; a second run of the same source into the same mailbox is refused.
+A file of lines, appended to: the head names the source and the mailbox, each further line maps a message of the source
+to a message here. Of several lines with one key the last one holds. A line that a kill has cut off is dropped. The
+writer holds the file's lock; a second run of the same source into the same mailbox is refused.
 
-The line follows the message: whoever is killed between the two has published something that no line tells of. The store then
-knows it by its origin key, so the next run is told "already there" and writes the line.
-"""
+The line follows the message: a kill between the two leaves a published message without a line. The store then knows it
+by its origin key, so the next run finds it already there and writes the line."""
 
 import contextlib
 import fcntl
@@ -25,7 +24,7 @@ _ORIGIN_OCTETS = 16
 
 
 class ImportRuns(Refused):
-    """Somebody else imports the same source into the same mailbox now."""
+    """Another process imports the same source into the same mailbox now."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -36,23 +35,23 @@ class ImportRuns(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One message that was taken."""
+    """One imported message."""
 
     key: str
     folder: str
-    """Of the source."""
+    """The source's folder."""
     generation: int
     mailbox: str
     """MAILBOXID of the folder here."""
     uidvalidity: int
     uid: int
     digest: str
-    """SHA-256 of what is stored."""
+    """SHA-256 of the stored message."""
     flags: tuple[str, ...]
-    """As the source had them last."""
+    """The flags that the source had last."""
 
     def line(self) -> str:
-        """As the ledger keeps it."""
+        """Return the entry as a line of the ledger."""
         return json.dumps(
             [self.key, self.folder, self.generation, self.mailbox, self.uidvalidity, self.uid, self.digest, self.flags]
         )
@@ -60,7 +59,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How an import went."""
+    """The result of an import."""
 
     at: str
     """ISO 8601, UTC."""
@@ -72,19 +71,20 @@ class Run:
 
 
 def folder_of(data_dir: Path) -> Path:
-    """Where ledgers lie."""
+    """Return the folder of the ledgers."""
     return data_dir / "imports"
 
 
 def path_of(data_dir: Path, mailbox_id: int, identity: str) -> Path:
-    """The ledger of one source into one mailbox."""
+    """Return the path of the ledger of one source into one mailbox."""
     name = blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=10).hexdigest()
     return folder_of(data_dir) / f"{mailbox_id}-{name}.jsonl"
 
 
 def counted_key(folder: str, mark: str, met: dict[str, int]) -> str:
-    """The key of a message that nothing but its content tells: the second of two equal ones is another message. `met`: how
-    many there were of each."""
+    """Return the key of a message that only its content identifies; the second of two equal ones differs.
+
+    `met`: how many there were of each."""
     nth = met[mark] = met.get(mark, 0) + 1
     return f"{folder}\0{mark}\0{nth}"
 
@@ -93,7 +93,7 @@ class Ledger:
     """An open ledger. Use as a context manager."""
 
     def __init__(self, path: Path, mailbox_id: int, identity: str, *, only_look: bool = False) -> None:
-        """`only_look`: the file is left as it is, and none is made; where there is none, nothing was taken."""
+        """`only_look`: neither change nor create the file; a missing one is an empty ledger."""
         self._path = path
         self._only_look = only_look
         self._head = {"mailbox_id": mailbox_id, "source": identity}
@@ -155,20 +155,20 @@ class Ledger:
         return len(self._entries)
 
     def entry(self, key: str) -> Entry | None:
-        """What is on record of a message of the source."""
+        """Return the entry of a message of the source."""
         return self._entries.get(key)
 
     def entries(self) -> Iterable[Entry]:
-        """All of them."""
+        """Return all entries."""
         return self._entries.values()
 
     def origin(self, key: str) -> str:
-        """The store's idempotency key of a message: it holds any key, and differs from those of all other sources."""
+        """Return the store's idempotency key of a message: fits any key, and differs for every source."""
         seed = f"{self._head['mailbox_id']}\0{self._head['source']}\0{key}".encode("utf-8", "surrogatepass")
         return f"import:{blake2b(seed, digest_size=_ORIGIN_OCTETS).hexdigest()}"
 
     def add(self, entries: Iterable[Entry], gone: Iterable[str] = ()) -> None:
-        """Put on record, durably and together; `gone`: keys that the source has taken back (another UIDVALIDITY)."""
+        """Record entries durably and together; `gone`: keys that are void by another UIDVALIDITY."""
         fresh, old = list(entries), list(gone)
         if fresh or old:
             self._append([entry.line() for entry in fresh] + ([json.dumps({"gone": old})] if old else []))
@@ -177,7 +177,7 @@ class Ledger:
                 self._entries.pop(key, None)
 
     def ended(self, run: Run) -> None:
-        """A run is over."""
+        """Record the end of a run."""
         self._append([json.dumps({"run": [run.at, run.found, run.imported, run.already, run.skipped, run.complete]})])
 
     def _append(self, lines: list[str]) -> None:
@@ -203,7 +203,7 @@ def _entry(line: bytes) -> Entry | None:
             return None
         bytes.fromhex(digest)
         return Entry(key, folder, generation, mailbox, uidvalidity, uid, digest, tuple(flags))
-    except (ValueError, TypeError, RecursionError):  # a damaged line: what it told of is found by its octets
+    except (ValueError, TypeError, RecursionError):  # a damaged line: its message is found again by its octets
         return None
 
 
@@ -216,33 +216,36 @@ def _gone(line: bytes) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a ledger tells of a source."""
+    """A summary of one ledger."""
 
     mailbox_id: int
     source: str
     messages: int
     last: Run | None
-    """None: no run has come to its end. It is not complete where something was written down since: a later run was killed, or
-    the mailbox was put back."""
+    """The last finished run; None: there is none.
+
+    It counts as incomplete where a line follows it: a later run was killed, or the mailbox was restored."""
 
 
 def taken(data_dir: Path) -> Iterator[Taken]:
-    """Every source that anything was imported from."""
+    """Yield every source that anything was imported from."""
     for path in sorted(folder_of(data_dir).glob("*.jsonl")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             yield _taken(path)
 
 
 def ledgers(data_dir: Path, mailbox_id: int) -> list[Path]:
-    """The files of all sources of one mailbox."""
+    """Return the ledger files of one mailbox."""
     return sorted(folder_of(data_dir).glob(f"{mailbox_id}-*.jsonl"))
 
 
 @contextlib.contextmanager
 def put_back(data_dir: Path, mailbox_id: int, numbers: Mapping[str, tuple[int, int]]) -> Iterator[None]:
-    """While a mailbox is put back as it once was, nothing is imported (`ImportRuns`: something is); behind it, what came later
-    is forgotten, so that it comes again. `numbers`: MAILBOXID -> UIDVALIDITY and next UID of then. What had come by then stays
-    on record, also where its person had deleted it."""
+    """Lock the ledgers while a mailbox is restored to an earlier state, then forget what came later.
+
+    Nothing is imported meanwhile (`ImportRuns`: an import is running); forgotten messages are imported again. `numbers`:
+    MAILBOXID -> UIDVALIDITY and next UID of the restored state. Messages that had come by then stay recorded, even if they
+    had been deleted."""
 
     def had_come(entry: Entry) -> bool:
         uidvalidity, uidnext = numbers.get(entry.mailbox, (0, 0))
@@ -256,7 +259,7 @@ def put_back(data_dir: Path, mailbox_id: int, numbers: Mapping[str, tuple[int, i
 
 
 def _source(path: Path) -> str:
-    """As the head says; one that is damaged takes nothing from what the other lines say."""
+    """Return the source named in the head; a damaged head leaves the other lines valid."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError), open(path, "rb") as file:
         return str(json.loads(file.readline())["source"])
     return ""

@@ -1,9 +1,9 @@
-"""A Maildir as a source: Maildir++ (`.Sent`, `.Du an.2024`), nested folders (`Sent/`, Dovecot's `LAYOUT=fs`), Thunderbird's.
+"""A Maildir as a source: Maildir++ (`.Sent`, `.Du an.2024`), nested folders, Thunderbird's.
 
-In: the folder that has `cur` and `new`. Out: folders with Dovecot's keywords and subscriptions, messages by their base names,
-which are what stays while flags change. The owner may use it meanwhile: a file that was renamed under us is looked for again.
-It is read as a copy; taking a Maildir over in place is `mailbox rescan`.
-"""
+Nested folders are `Sent/` or Dovecot's `LAYOUT=fs`. In: the folder that has `cur` and `new`. Out: folders with
+Dovecot's keywords and subscriptions, messages by their base names, which stay when flags change. The owner may use it
+meanwhile: a file that was renamed during the read is searched for again. It is copied; adopting a Maildir in place is
+`mailbox rescan`."""
 
 import os
 from collections.abc import Container, Iterator, Sequence
@@ -43,7 +43,7 @@ class MaildirSource:
         return f"maildir:{files.text_of(self._path)}"
 
     def folders(self) -> Sequence[SourceFolder]:
-        """INBOX first, then by name; what a link leads to is none."""
+        """Return the folders, INBOX first, then by name; links are not followed."""
         subscribed = set(read_subscriptions(self._path))
         found = [SourceFolder((), _Place(self._path), count=_count(self._path))]
         for levels, path in self._below(self._path, (), _DEEPEST):
@@ -67,7 +67,9 @@ class MaildirSource:
                 yield from self._below(entry.path, levels, depth - 1)
 
     def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
-        """By base name, so that each pass takes them in one order. `FolderClosed`: the server's account may not read them."""
+        """Yield messages by base name, in the same order at each pass.
+
+        Raises `FolderClosed` where the server's account may not read them."""
         assert isinstance(folder.place, _Place)
         path = folder.place.path
         keywords = read_keywords(path)
@@ -91,11 +93,11 @@ class MaildirSource:
                 yield Item(key, found.content, flags, found.changed_at_us)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 def _is_maildir(path: str) -> bool:
-    """Whether it has `cur` or `new`; one is enough, as programs that copy a Maildir may leave out empty folders."""
+    """Return whether the folder has `cur` or `new`; copying programs may leave out an empty one."""
     return any(os.path.isdir(f"{path}/{name}") and not os.path.islink(f"{path}/{name}") for name in ("cur", "new"))
 
 
@@ -111,10 +113,10 @@ def _count(path: str) -> int | None:
 
 
 def _listed(path: str) -> dict[str, str]:
-    """Base name to the name below the folder; a message that moves from `new` to `cur` keeps its base."""
+    """Map base names to names below the folder; a message moved from `new` to `cur` keeps its base."""
     found: dict[str, str] = {}
     if not _is_open(path):
-        files.entries(f"{path}/cur")  # says why
+        files.entries(f"{path}/cur")  # raises the reason
     for place in ("new", "cur"):
         for entry in files.entries(f"{path}/{place}"):
             if not entry.name.startswith("."):

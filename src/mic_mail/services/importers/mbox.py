@@ -1,16 +1,18 @@
-"""mbox files as a source: one file, a folder of them, or a Thunderbird profile (files beside `.msf`, children in `.sbd`).
+"""mbox files as a source: one file, a folder of them, or a Thunderbird profile.
 
-In: files in any of the forms that are about (mboxo, mboxrd, mboxcl2). Out: messages, whatever the size of the file: only places
-are kept, and a message over a megabyte is read in parts. What is a message's begin is decided so:
+A profile has files beside `.msf`, and children in `.sbd`. In: files in any of the common forms (mboxo, mboxrd,
+mboxcl2). Out: messages, whatever the size of the file: only their positions are held, and a message over a megabyte is
+read in parts. The beginning of a message is recognised so:
 
-    a line "From " at the start of the file or behind an empty line, that has a time and a year like those which mail programs
+    a line "From " at the start of the file or after an empty line, that has a time and a year like those which mail
+    programs
     write, or names a sender alone, and is followed by a header field (or by another "From " line, or an empty header)
 
-so that "From Monday on we meet at 10:30" in a letter stays where it is, also in files of programs that quote nothing. Where the
-first message has a Content-Length that leads exactly to the next "From " line (mboxcl2), lengths are believed as often as they
-do so, and nothing is unquoted. Else one ">" is taken from ">From ", ">>From " and so on (mboxrd; mboxo quotes only the first
-kind, and is the same but where somebody had written ">From " himself). The empty line before the next "From " is no message's.
-"""
+so that "From Monday on we meet at 10:30" in a message stays part of it, also in files of programs that quote nothing.
+Where the first message has a Content-Length that leads exactly to the next "From " line (mboxcl2), lengths are used as
+long as they do so, and nothing is unquoted. Else one ">" is removed from ">From ", ">>From " and so on (mboxrd; mboxo
+quotes only the first kind, and is the same unless the author had written ">From " himself). The empty line before the
+next "From " belongs to no message."""
 
 import errno
 import os
@@ -29,7 +31,7 @@ from mic_mail.services.importers.flags import of_header
 from mic_mail.services.importers.source import CHUNK_OCTETS, FolderClosed, Item, Skip, SourceFailed, SourceFolder, SourceWrong
 
 HEADER_OCTETS = 256 << 10
-"""Where flags and lengths are looked for."""
+"""The octets that are searched for flags and lengths."""
 _LINE_OCTETS = 1_000
 _MARK = b"\nFrom "
 _WRITTEN_AT = re.compile(
@@ -43,7 +45,7 @@ _DEEPEST = 50
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A message in a file: its "From " line, where its header begins, and where it ends."""
+    """The position of a message in a file: its "From " line, the start of its header, its end."""
 
     from_line: bytes
     begins: int
@@ -57,22 +59,22 @@ class Mailbox:
         self._fd = fd
         self._size = os.fstat(fd).st_size
         self.has_lengths = False
-        """Whether lengths are believed, and nothing is quoted."""
+        """Content-Length is used, and nothing is quoted."""
 
     @property
     def is_one(self) -> bool:
-        """Whether it begins with a message."""
+        """True if the file begins with a message."""
         return self._begins_at(self._first())
 
     def _first(self) -> int:
-        """Behind empty lines."""
+        """Return the offset after leading empty lines."""
         start = 0
         while (blank := self._at(start, 2)) and blank[:1] in b"\r\n":
             start += 2 if blank == b"\r\n" else 1
         return start
 
     def places(self) -> Iterator[Place]:
-        """Every message in order; nothing where the file does not begin with one."""
+        """Yield every message in order; none where the file does not begin with one."""
         start = self._first()
         if not self._begins_at(start):
             return
@@ -90,7 +92,7 @@ class Mailbox:
             start = next_one
 
     def header(self, begins: int, ends: int) -> bytes:
-        """The header, as far as it is looked into."""
+        """Return the header, as far as it is searched."""
         octets = self._at(begins, min(4096, ends - begins))
         if not _header_ends(octets):
             octets = self._at(begins, min(HEADER_OCTETS, ends - begins))
@@ -98,11 +100,11 @@ class Mailbox:
         return octets[:end] if end else octets
 
     def octets(self, place: Place) -> bytes:
-        """A message as a whole, unquoted, with CRLF."""
+        """Return a whole message, unquoted, with CRLF."""
         return with_crlf(b"".join(self.parts(place)))
 
     def parts(self, place: Place) -> Iterator[bytes]:
-        """A message in parts, line ends as they are; no part ends within a line that could be a quoted "From "."""
+        """Yield a message in parts with its line ends; no part ends within a possible quoted "From " line."""
         at, held, at_line = place.begins, b"", True
         while at < place.ends:
             part = self._at(at, min(CHUNK_OCTETS, place.ends - at))
@@ -118,7 +120,7 @@ class Mailbox:
             yield self._unquoted(held, at_line=at_line)
 
     def _unquoted(self, octets: bytes, *, at_line: bool) -> bytes:
-        """`at_line`: a line begins with them."""
+        """Remove quoting; `at_line`: the octets begin at a line start."""
         if self.has_lengths:
             return octets
         rest = 0 if at_line else octets.find(b"\n") + 1 or len(octets)
@@ -130,7 +132,7 @@ class Mailbox:
         return os.pread(self._fd, length, offset)
 
     def _line(self, start: int) -> bytes:
-        """The whole line: of the one that separates messages nothing may be left over."""
+        """Return the whole separator line, so that no rest of it enters the message."""
         line, at = b"", start
         while b"\n" not in line and (part := self._at(at, _LINE_OCTETS)):
             line, at = line + part, at + len(part)
@@ -147,7 +149,7 @@ class Mailbox:
         return known and (not rest or _FIELD.match(rest) is not None)
 
     def _next(self, begins: int) -> int:
-        """Where the next message's "From " line begins; the end of the file where there is none."""
+        """Return the offset of the next message's "From " line, or the end of the file."""
         at = begins - 1  # the line end of the "From " line itself may be the first of the empty line
         while at < self._size:
             part = self._at(at, CHUNK_OCTETS)
@@ -163,13 +165,13 @@ class Mailbox:
         return self._size
 
     def _is_blank_before(self, start: int, begins: int) -> bool:
-        if start == begins:  # an empty message: the next "From " line follows at once
+        if start == begins:  # an empty message: the next "From " line follows directly
             return True
         before = self._at(max(begins, start - 4), start - max(begins, start - 4))
         return before.endswith((b"\n\n", b"\n\r\n")) or before in (b"\n", b"\r\n")
 
     def _without_blank(self, begins: int, ends: int) -> int:
-        """The end of a message whose separator, or the end of the file, comes at `ends`."""
+        """Return the end of a message whose separator, or the end of the file, is at `ends`."""
         tail = self._at(max(begins, ends - 4), ends - max(begins, ends - 4))
         for blank in (b"\n\r\n", b"\n\n"):
             if tail.endswith(blank):
@@ -177,7 +179,9 @@ class Mailbox:
         return begins if tail in (b"\n", b"\r\n") else ends
 
     def _end_by_length(self, begins: int, header: bytes) -> tuple[int, int] | None:
-        """Where the message ends and the next begins, by Content-Length; None unless a "From " line or the end stands there."""
+        """Return the message's end and the next one's start by Content-Length.
+
+        None unless a "From " line or the end of the file is there."""
         told = (field(header, b"content-length") or b"").strip()
         if not told.isdigit() or len(told) > 15 or not _header_ends(header):
             return None
@@ -194,7 +198,7 @@ class Mailbox:
 
 
 def _header_ends(octets: bytes) -> int:
-    """Behind the empty line; 0 where there is none."""
+    """Return the offset after the empty line; 0 where there is none."""
     ends = [found + len(blank) for blank in (b"\n\r\n", b"\n\n") if (found := octets.find(blank)) >= 0]
     if octets.startswith((b"\n", b"\r\n")):
         return octets.find(b"\n") + 1
@@ -202,7 +206,7 @@ def _header_ends(octets: bytes) -> int:
 
 
 def written_at(from_line: bytes) -> int | None:
-    """When a "From " line says that the message came, in microseconds; its clock is taken for UTC."""
+    """Return the arrival time in a "From " line, in microseconds; it is read as UTC."""
     match = _WRITTEN_AT.match(from_line)
     seconds = parse_date(match["date"].strip()) if match else None
     return None if seconds is None else seconds * 1_000_000
@@ -228,7 +232,7 @@ class MboxSource:
         return f"mbox:{files.text_of(self._path)}"
 
     def folders(self) -> Sequence[SourceFolder]:
-        """One for each file that begins as an mbox does; a single file is called as it is, without its ending."""
+        """Return a folder for each file that begins as an mbox does; its name is the file's, without `.mbox`."""
         if not self._is_tree:
             if not _is_mbox(self._path, self._path):
                 return []
@@ -236,7 +240,7 @@ class MboxSource:
         return [SourceFolder(levels, _File(path)) for levels, path in _below(self._path, self._path, (), _DEEPEST)]
 
     def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
-        """In the order of the file; a message's key is its content."""
+        """Yield messages in the order of the file; a message's key is its content."""
         assert isinstance(folder.place, _File)
         try:
             fd = files.open_below(self._path, folder.place.path)
@@ -255,7 +259,7 @@ class MboxSource:
             os.close(fd)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 def _item(box: Mailbox, place: Place) -> Item:
@@ -268,7 +272,7 @@ def _item(box: Mailbox, place: Place) -> Item:
 
 
 def _crlf_parts(box: Mailbox, place: Place) -> Iterator[bytes]:
-    """A large message: all LF become CRLF if one in its parts is bare."""
+    """Yield a large message; all LF become CRLF if one in it is bare."""
     last, even = b"", True
     for part in box.parts(place):
         even = even and part.count(b"\n") == (last + part).count(b"\r\n")
@@ -279,7 +283,7 @@ def _crlf_parts(box: Mailbox, place: Place) -> Iterator[bytes]:
 def _below(root: str, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str]]:
     try:
         found = files.entries(path)
-    except FolderClosed:  # said when its messages are asked for
+    except FolderClosed:  # reported when its messages are read
         yield above, path
         return
     for entry in found:
@@ -296,7 +300,7 @@ def _name(file_name: str) -> str:
 
 
 def _is_mbox(root: str, path: str) -> bool:
-    """Thunderbird's `.msf`, `.dat` and others beside its mailboxes do not begin so; what cannot be read may be one."""
+    """Return whether a file is an mbox, unlike Thunderbird's `.msf` and `.dat`; an unreadable one may be."""
     try:
         fd = files.open_below(root, path)
     except OSError as error:

@@ -1,12 +1,11 @@
-"""An Outlook data file (PST, OST) as a source: `readpst` of Debian's pst-utils makes message files of it, `eml` reads those.
+"""An Outlook data file (PST, OST) as a source, unpacked by `readpst` and read by `eml`.
 
-In: a file. Out: what `EmlSource` gives, under the name of the PST. The format is Microsoft's, large and made by strangers, so
-it is read by a program apart (decision 0070): without our environment, with limits on memory, processor time and what it may
-write, into a folder of its own that is removed at the end. It ends with the thread that asked for it, however that ends.
-Messages are made anew by it from Outlook's properties: they have no octets of their own to be kept. What it draws by lot or
-takes from the clock (boundaries, names and stamps of meeting requests) is made the same here: a message that is another one
-each time would come twice. Contacts and calendars are left out.
-"""
+`readpst` is in Debian's pst-utils. In: a file. Out: the items of `EmlSource`, under the name of the PST. The format is
+Microsoft's, large, and the files are foreign, so a separate program reads it (decision 0070): without our environment,
+with limits on memory, processor time and disk output, into its own folder that is removed at the end. It ends with the
+thread that started it, however that ends. It builds messages anew from Outlook's properties: they have no original
+octets. Its random values and those from the clock (boundaries, names and stamps of meeting requests) are made constant
+here, since a message that differs each time would be imported twice. Contacts and calendars are left out."""
 
 import contextlib
 import ctypes
@@ -33,11 +32,13 @@ PROGRAM = "readpst"
 MEMORY_OCTETS = 2 << 30
 SECONDS_EACH_GIB = 3_600
 _WRITES_TIMES = 4
-"""Base 64 makes a third more, and bodies come as text and HTML; a file that wants more is made to fill the disk."""
+"""The limit of output, as a multiple of the file's size.
+
+Base 64 adds a third, and bodies come as text and HTML; a file that needs more is made to fill the disk."""
 _SPARE_OCTETS = 64 << 20
 _SPARE_FILES = 1_000
 _LOOKS_EACH_SECONDS = 0.1
-"""At the room that is left."""
+"""The interval of the checks for free space."""
 _MAGIC = b"!BDN"
 _PREFIX = "pst-"
 _DRAWN = re.compile(rb"(?<=boundary-LibPST-iamunique-)\d+(?=_-_-)|(?<=name=\"i)\d+(?=\.ics\")|^DTSTAMP:\d{8}T\d{6}Z")
@@ -50,7 +51,7 @@ class PstSource:
     """One PST."""
 
     def __init__(self, path: str, work: Path, *, seen: bool = True) -> None:
-        """Read it whole, below the folder `work`; takes about as much room there as the PST has."""
+        """Unpack the whole file below the folder `work`, which takes about the file's size there."""
         self._path = os.path.realpath(path)
         files.must_be_readable(self._path, folder=False)
         with open(self._path, "rb") as file:
@@ -88,7 +89,9 @@ class PstSource:
         return self._messages.identity
 
     def folders(self) -> Sequence[SourceFolder]:
-        """Without the root that Outlook calls after the file ("Personal Folders", "Outlook Data File")."""
+        """Return the folders without the root that Outlook names after the file.
+
+        For example "Personal Folders" or "Outlook Data File"."""
         found = self._messages.folders()
         roots = {folder.levels[0] for folder in found if folder.levels}
         if len(roots) != 1 or any(not folder.levels for folder in found):
@@ -99,7 +102,7 @@ class PstSource:
         return self._messages.messages(folder, known)
 
     def close(self) -> None:
-        """Remove what was unpacked."""
+        """Remove the unpacked files."""
         shutil.rmtree(self._work, ignore_errors=True)
         lock, self._lock = self._lock, -1
         if lock >= 0:
@@ -107,7 +110,7 @@ class PstSource:
 
 
 def _remove_left(work: Path) -> None:
-    """What runs that were killed have unpacked: nobody holds it locked any more."""
+    """Remove the unpacked files of killed runs, which no process has locked any more."""
     for left in work.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             fd = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -119,7 +122,7 @@ def _remove_left(work: Path) -> None:
 
 
 def _make_lasting(path: str) -> None:
-    """The same message has the same octets whenever it is unpacked: what was drawn is numbered in order."""
+    """Make unpacked messages reproducible: random values are numbered in order."""
     met: dict[bytes, bytes] = {}
     fresh = f"{path}.new"
     with open(path, "rb") as old, open(fresh, "wb") as new:
@@ -133,7 +136,7 @@ def _lasting(drawn: bytes, met: dict[bytes, bytes]) -> bytes:
 
 
 def _require_space(target: str, octets: int) -> None:
-    """What readpst cannot write it leaves out without a word, so it never comes near to that."""
+    """Raise `Trouble` where space runs short: readpst silently omits what it cannot write."""
     found = os.statvfs(target)
     if found.f_bavail * found.f_frsize < octets or (found.f_files and found.f_favail < _SPARE_FILES):
         raise Trouble(Text("Không đủ chỗ trên đĩa để đọc tệp PST.", "There is no room on the disk to unpack the PST."))
@@ -149,7 +152,7 @@ def _unpack(program: str, path: str, target: str) -> None:
 
     def confine() -> None:
         _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != asking:  # it ended before it could be asked for
+        if os.getppid() != asking:  # the parent ended before the signal could be requested
             os._exit(1)
         for what, limit in (
             (resource.RLIMIT_AS, MEMORY_OCTETS),
@@ -161,7 +164,7 @@ def _unpack(program: str, path: str, target: str) -> None:
             resource.setrlimit(what, (limit, limit))
         os.umask(0o077)
 
-    # -e: a file for each message; -t e: mail alone; -j 0: one process, so that the limits are the file's; -8: Unicode bodies.
+    # -e: a file for each message; -t e: mail only; -j 0: one process, so that the limits apply to it; -8: Unicode bodies.
     command = [program, "-e", "-t", "e", "-j", "0", "-8", "-q", "-o", target, path]
     running = subprocess.Popen(  # noqa: S603 - a program of the system, no shell
         command,
@@ -191,7 +194,7 @@ def _unpack(program: str, path: str, target: str) -> None:
 
 
 def _ended(running: "subprocess.Popen[bytes]", target: str, until: float) -> int:
-    """How it ended; `Trouble` before the disk is full, `SourceWrong` where it takes too long."""
+    """Return the exit code; `Trouble` before the disk is full, `SourceWrong` where it takes too long."""
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = running.wait(_LOOKS_EACH_SECONDS)

@@ -1,8 +1,7 @@
-"""What mail is imported from: folders, and in each folder messages with what their old system knew about them.
+"""The interface of import sources: folders, and messages with what their old system recorded of them.
 
-A source is read, never written; several passes over it give the same keys for the same messages. What a source says is a
-stranger's word: names are checked by `names`, contents are taken as they are. Kinds: `imap`, `maildir`, `mbox`, `eml`, `pst`.
-"""
+A source is read, never written; several passes over it give the same keys for the same messages. A source is untrusted:
+names are checked by `folder_mapping`, contents are taken as they are. Kinds: `imap`, `maildir`, `mbox`, `eml`, `pst`."""
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ CHUNK_OCTETS = 1 << 20
 
 
 class Skip(StrEnum):
-    """Why something of the source does not come along."""
+    """The reason why a folder or message is not imported."""
 
     EMPTY = "empty"
     UNREADABLE = "unreadable"
@@ -33,66 +32,68 @@ class SourceFolder:
     """A folder of the source."""
 
     levels: tuple[str, ...]
-    """As the source calls them, outermost first; empty: what is its INBOX."""
+    """The source's names, outermost first; empty: its INBOX."""
     place: object = None
-    """For the source itself: how it finds the folder again."""
+    """The source's own reference to the folder."""
     use: str | None = None
-    """RFC 6154's special use, where the source tells one."""
+    """The special use (RFC 6154), where the source gives one."""
     subscribed: bool = True
     skip: Skip | None = None
     count: int | None = None
-    """How many messages it seems to have, where that is known ahead."""
+    """The number of its messages, where that is known beforehand."""
 
     @property
     def name(self) -> str:
-        """For people and for the ledger; two folders of a source never have the same."""
+        """The name for people and for the ledger; unique within a source."""
         return "/".join(level.replace("/", "\\/") for level in self.levels) or "INBOX"
 
 
 Chunks = Callable[[], Iterator[bytes]]
-"""A message in parts; may be called again, while the next item has not been asked for."""
+"""A message in parts; may be called again until the next item is requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One message of a folder, or why it is none."""
+    """One message of a folder, or why it is skipped."""
 
     key: str | None = None
-    """What identifies it: no other message of the source has it, and every pass gives the same; None: only its content does."""
+    """The identifier, unique in the source and the same at every pass.
+
+    None: only its content identifies it."""
     content: bytes | Chunks | None = None
     """None: the key is known, so the content was not read."""
     flags: frozenset[str] = frozenset()
-    """As IMAP spells them."""
+    """Flags as IMAP spells them."""
     received_at_us: int | None = None
-    """None: when its header says that it came."""
+    """None: use the arrival time in its header."""
     skip: Skip | None = None
     name: str = ""
-    """Of what is skipped, for the report."""
+    """The name of a skipped message, for the report."""
     generation: int = 0
     """Keys of another generation of the same folder are void (UIDVALIDITY)."""
 
 
 class Source(Protocol):
-    """Mail of one person elsewhere."""
+    """The mail of one person in another system."""
 
     @property
     def identity(self) -> str:
-        """Which mailbox of which system; two runs with the same one continue each other."""
+        """The mailbox and system; two runs with the same identity continue each other."""
         ...
 
     def folders(self) -> Sequence[SourceFolder]:
-        """In an order that stays."""
+        """Return the folders in a stable order."""
         ...
 
     def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
-        """Every message of a folder; those whose key is `known` without content."""
+        """Yield every message of a folder; those whose key is `known` without content."""
         ...
 
     def close(self) -> None: ...
 
 
 class SourceFailed(Trouble):
-    """The source does not answer, or not as it should: what came is kept, a later run goes on."""
+    """The source does not answer, or wrongly; imported messages stay, and a later run goes on."""
 
 
 class FolderClosed(SourceFailed):
@@ -100,11 +101,11 @@ class FolderClosed(SourceFailed):
 
 
 class SourceWrong(BadInput):
-    """There is no such source, or it is none of this kind."""
+    """The source does not exist, or is not of this kind."""
 
 
 def unreadable(what: object, why: Text) -> SourceWrong:
-    """A file or folder that cannot be read."""
+    """Return the error for a file or folder that cannot be read."""
     return SourceWrong(
         Text(f"Không đọc được “{what}”: {why.vi}.", f"{in_ascii(what)} cannot be read: {why.en}."),
         remedy=Text(
@@ -116,7 +117,7 @@ def unreadable(what: object, why: Text) -> SourceWrong:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of one folder."""
+    """The counts of one folder."""
 
     source: str
     target: str = ""
@@ -125,20 +126,20 @@ class Tally:
     already: int = 0
     reflagged: int = 0
     octets: int = 0
-    """Of what was imported."""
+    """The octets of the imported messages."""
     skipped: dict[Skip, int] = field(default_factory=dict)
     sum: int = 0
-    """Of the digests of all that is there now, whatever their order."""
+    """The sum of the digests of all messages that are there now, independent of their order."""
 
     def skip(self, why: Skip, count: int = 1) -> None:
-        """So many more are left out."""
+        """Count skipped messages."""
         self.skipped[why] = self.skipped.get(why, 0) + count
 
     def there(self, digest: bytes) -> None:
-        """One more message is in the mailbox."""
+        """Count one more message in the mailbox."""
         self.sum = (self.sum + int.from_bytes(digest)) % (1 << 256)
 
     @property
     def digest(self) -> str:
-        """Equal for equal messages."""
+        """The digest of the folder's messages, equal for equal messages."""
         return f"{self.sum:064x}"

@@ -1,9 +1,8 @@
-"""Whether everything of a source is in a mailbox: each message read once more on both sides, and compared by its digest.
+"""The comparison of a source with a mailbox: all messages are read again on both sides.
 
-In: an account, a source, its ledger. Out: for each folder of the source how many of its messages lie where they should,
-elsewhere in the mailbox (their person has filed them), were imported and deleted here since, or are missing. Reads everything,
-changes nothing, believes neither ledger nor index; nobody reads what is compared (Reg. 4.3).
-"""
+They are compared by digest. In: an account, a source, its ledger. Out: for each folder of the source how many of its
+messages lie where they should, elsewhere in the mailbox (filed by its user), were imported and deleted here since, or
+are missing. Reads everything, changes nothing, trusts neither ledger nor index; nobody reads the content (Reg. 4.3)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ MOST_NAMED = 20
 
 @dataclass(slots=True)
 class Compared:
-    """One folder of the source."""
+    """The comparison of one folder of the source."""
 
     tally: Tally
     there: int = 0
@@ -29,14 +28,14 @@ class Compared:
     removed: int = 0
     missing: int = 0
     named: list[str] = field(default_factory=list)
-    """Digests of some that are missing."""
+    """Digests of some missing messages."""
     left: list[bytes] = field(default_factory=list)
 
 
 def compare(
     account: Account, source: Source, ledger: Ledger, choice: Choice, progress: Progress = lambda tally: None
 ) -> Sequence[Compared]:
-    """Everything of the source that an import would take."""
+    """Compare everything that an import would take."""
     here = _digests(account)
     imported = Counter(bytes.fromhex(entry.digest) for entry in ledger.entries())
     uses = special_uses(account)
@@ -52,20 +51,20 @@ def compare(
             _look(source, folder, each, _Here(here, ledger), progress)
         except FolderClosed:
             each.tally.skip(Skip.UNREADABLE)
-    for each in found:  # only now: a message that lies in its folder answers for that folder first
+    for each in found:  # only now: a message that lies in its folder counts for that folder first
         _look_elsewhere(each, here, imported)
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Here:
-    """What there is, and what is on record of how it came."""
+    """The messages of the mailbox, and the ledger of how they came."""
 
     digests: dict[bytes, Counter[str]]
     ledger: Ledger
 
     def take(self, digest: bytes, folder: str) -> bool:
-        """Whether one more such message lies there; it stands for no second one."""
+        """Return whether a matching message is in `folder`, and count it as used."""
         if self.digests.get(digest, _NOWHERE)[folder] <= 0:
             return False
         self.digests[digest][folder] -= 1
@@ -73,7 +72,7 @@ class _Here:
 
 
 def _look(source: Source, folder: SourceFolder, each: Compared, here: _Here, progress: Progress) -> None:
-    """Look for each message of a folder in the folder where it should be."""
+    """Search for each message of a folder in its target folder."""
     met: dict[str, int] = {}
     for item in source.messages(folder, frozenset[str]()):
         if item.skip is not None or item.content is None:
@@ -82,7 +81,7 @@ def _look(source: Source, folder: SourceFolder, each: Compared, here: _Here, pro
         digest = digest_of(item.content)
         each.tally.found += 1
         each.tally.there(digest)
-        if item.key is None:  # as it was when it came: its reader has read or tagged it in its file since
+        if item.key is None:  # as it was when imported: its reader has read or tagged it in its file since
             entry = here.ledger.entry(counted_key(folder.name, mark_of(item.content).hex(), met))
             digest = digest if entry is None else bytes.fromhex(entry.digest)
         if here.take(digest, each.tally.target):
@@ -113,7 +112,7 @@ def _look_elsewhere(each: Compared, here: dict[bytes, Counter[str]], imported: C
 
 
 def _digests(account: Account) -> dict[bytes, Counter[str]]:
-    """Every message of the mailbox: its digest, and how often each folder has it."""
+    """Return the digest of every message of the mailbox, with its count in each folder."""
     found: dict[bytes, Counter[str]] = {}
     for info in account.folders():
         if not info.selectable:

@@ -138,7 +138,7 @@ class AddressBookCache(Generic[T]):
         self._made: tuple[Book, T] | None = None
         self._version = -1
         self._validity: Validity | None = None
-        """How long the current form is valid by the clock."""
+        """The period in which the current form is valid by the clock."""
         self._not_before = 0.0
         self._task: asyncio.Task[None] | None = None
         self.configure(config)

@@ -38,7 +38,7 @@ class Explanation:
 
     @property
     def hindsight(self) -> bool:
-        """Whether state, reasons or next change look different now from how they looked then."""
+        """True if state, reasons or next change look different now from how they looked then."""
         return _essence(self.known_now.decision) != _essence(self.known_then.decision)
 
 

@@ -1,12 +1,11 @@
-"""The keys that a restored server cannot do without, in a folder of the backup (docs/decisions/0087).
+"""The keys that a restored server needs, copied into a folder of the backup (docs/decisions/0087).
 
-    <target>/keys/second-factor.key    without it no code of a device is right any more
-    <target>/keys/decoy.key            without it who asks can tell names that nobody has from others: their salts change
+    <target>/keys/second-factor.key    without it every code of a device is wrong
+    <target>/keys/decoy.key            without it clients can tell unknown names from others: their salts change
     <target>/keys/dkim/                without it mail leaves unsigned until the DNS has another record
 
-As they lie below `data_dir`, with their modes (0600, folders 0700): whoever restores copies the folder's content back. Never
-the certificate's key, nor the password for a smarthost: both are put in anew without harm to anybody. Blocking.
-"""
+Same layout as below `data_dir`, with their modes (0600, folders 0700): for a restore, copy the folder's content back.
+Neither the certificate's key nor the password for a smarthost is copied: both can be set anew without harm. Blocking."""
 
 import contextlib
 from pathlib import Path
@@ -22,7 +21,9 @@ FOLDER = "keys"
 
 
 def copy_keys(config: Config, target: Path) -> None:
-    """Those that there are, durably. `OSError`; `KeyUnusable` of a DKIM key that cannot be used, once all others are there."""
+    """Copy the existing keys, durably.
+
+    Raises `OSError`; `KeyUnusable` for an unusable DKIM key, after all others are copied."""
     keys = target / FOLDER
     make_folder(keys)
     for path in (key_path(config), config.server.data_dir / DECOY_KEY):

@@ -1,10 +1,12 @@
-"""The certificates of the doors: opened and renewed by the configuration, watched for their end and for open keys (Reg. 10.2).
+"""The listeners' certificates: loaded and renewed, monitored for expiry and exposed keys (Reg. 10.2).
 
-In: the configuration. Out: `TlsFront`s, one for people's doors and one for that of other mail servers, which has more suites to
-offer: who finds none there in common sends in clear (docs/decisions/0086). The watch is the first worker's, as the housekeeper
-reads no key: an event each day, and a letter to the Centre when the first warning is due, a week and a day ahead, and when a
-certificate has ended.
-"""
+In: the configuration. Out: `TlsFront`s, one for people's listeners and one for that of other mail servers, which offers
+    more
+suites: a server without a common suite would send in clear (docs/decisions/0086). The first worker monitors them, since
+the
+housekeeper reads no key: an event each day, and a notice to the Centre at the first warning, a week and a day before
+the end,
+and when a certificate has expired."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -21,13 +23,15 @@ from mic_mail.process.executors import Executors
 from mic_mail.services.notifications.lifecycle_notices import LifeNotices
 
 RENEWED_SECONDS = 86_400.0
-"""How old the keys of tickets become."""
+"""The maximum age of ticket keys."""
 LAST_DAYS = (7, 1)
-"""Ahead of the end the Centre is told once more, beside `tls.warn_days`."""
+"""The days before the end of further notices to the Centre, beside `tls.warn_days`."""
 
 
 def open_front(config: Config, *, for_servers: bool = False) -> TlsFront:
-    """TLS of the doors, or (`for_servers`) of that for other mail servers; `BadCertificate`. Blocking."""
+    """Open the TLS of the listeners, or (`for_servers`) of that for other servers.
+
+    Raises `BadCertificate`. Blocking."""
     return TlsFront(
         config.certificate,
         config.key,
@@ -38,15 +42,15 @@ def open_front(config: Config, *, for_servers: bool = False) -> TlsFront:
 
 
 def _renew(front: TlsFront, config: Config, *, for_servers: bool = False) -> None:
-    """Read the files again; `BadCertificate`, and nothing has changed. Blocking."""
+    """Read the files again; after `BadCertificate` nothing has changed. Blocking."""
     front.reload(config.certificate, config.key, more=_more(config), suites=_suites(config, for_servers=for_servers))
 
 
 def renewed(fronts: dict[bool, TlsFront], config: Config, log: MailLog, *, silent: bool = False) -> None:
-    """Read the files again, for people (False) and for servers (True); the log says what came of it, success not if `silent`.
+    """Read the files again, for people (False) and for servers (True), and log the result.
 
-    Also each day: the keys of tickets are as old as the contexts, and with them sessions of TLS 1.2 could be read afterwards.
-    """
+    `silent`: success is not logged. Also done each day: ticket keys are as old as the contexts, and a stolen one opens the
+    recorded TLS 1.2 sessions of its time."""
     try:
         for for_servers, front in fronts.items():
             _renew(front, config, for_servers=for_servers)
@@ -59,7 +63,7 @@ def renewed(fronts: dict[bool, TlsFront], config: Config, log: MailLog, *, silen
 
 
 def certificate_status(front: TlsFront) -> dict[str, object]:
-    """What `status` and the metrics say of the certificates: the earliest end, and each one."""
+    """Return the certificates for `status` and the metrics: the earliest end, and each one."""
     return {
         "certificate_ends_at": front.ends_at.isoformat(),
         "certificates": {
@@ -78,7 +82,7 @@ def _suites(config: Config, *, for_servers: bool) -> str:
 
 
 class CertificateWatch:
-    """The daily look of one process that serves."""
+    """The daily check of one serving process."""
 
     def __init__(
         self,
@@ -98,7 +102,7 @@ class CertificateWatch:
         self._log = log
 
     async def run_once(self) -> None:
-        """Tell of every certificate that ends, and of every key that is open to others."""
+        """Warn of every certificate that expires, and of every key file that others can read."""
         config, now = self._config(), self._clock.now()
         for served in self._front.served:
             if served.ends_at <= now + timedelta(days=config.tls.warn_days):
@@ -123,5 +127,5 @@ class CertificateWatch:
         )
         try:
             await self._notices.notify_centre(f"certificate:{served.certificate}:{served.ends_at.isoformat()}:{stage}", letter)
-        except MicMailError as error:  # tomorrow is another day
+        except MicMailError as error:  # it is tried again tomorrow
             self._log.event("notice_failed", notice="certificate_ending", mailbox=config.support, **failure(error))

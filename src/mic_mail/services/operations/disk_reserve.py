@@ -1,8 +1,8 @@
-"""The room that is set aside on disks of mailboxes: made, made again, and what is said of it (`storage.reserve`).
+"""The disk space reserved for the mailboxes: made, made again, and reported (`storage.reserve`).
 
-In: the reserves of a store, the setting. Out: an event when one has been given up, when it is whole again, and when there is no
-room to set it aside; the state of each for `mic-mail status`. The housekeeper's: it alone makes them, so no change is missed.
-"""
+In: the reserves of a store, the setting. Out: an event when a reserve is given up, when it is whole again, and when
+    there is no
+space for it; the state of each for `mic-mail status`. Only the housekeeper makes reserves, so no change is missed."""
 
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executors
@@ -26,7 +26,7 @@ class DiskReserve:
         self._states: dict[str, ReserveState] = {}
 
     async def run_once(self) -> None:
-        """Set aside what is not; an event for each whose state is another than at the last round."""
+        """Make missing reserves; log each whose state differs from the last run."""
         for folder, before, after in await self._lanes.io(self._look):
             noted = self._states.get(folder, before if before is ReserveState.WHOLE else None)
             passed = [after] if before is ReserveState.MISSING else [before, after]
@@ -37,7 +37,9 @@ class DiskReserve:
             self._states[folder] = after
 
     def report(self) -> dict[str, object]:
-        """For `mic-mail status`: the state of each by folder, and how large one is; nothing from who makes none."""
+        """Return the state of each reserve by folder, and its size, for `mic-mail status`.
+
+        Empty without reserves."""
         if not self._states:
             return {}
         return {"reserves": {folder: str(state) for folder, state in self._states.items()}, "reserve_octets": self._octets}

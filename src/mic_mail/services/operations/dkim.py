@@ -1,13 +1,13 @@
-"""The life of DKIM keys. One signs only once the DNS has its record, or somebody insists.
+"""The life cycle of DKIM keys: a key signs only once the DNS has its record, or an operator forces it.
 
     add, rotate   a new key: announced          its record is to be published
-    switch        announced -> signing          as soon as the DNS has it (the sender looks); the one before it retires
-    use           announced, retired -> signing somebody insists
+    switch        announced -> signing          as soon as the DNS has it (the queue runner checks); the previous key
+    retires
+    use           announced, retired -> signing an operator forces it
     remove        announced; retired for a week -> gone
 
-Which of two commands comes first the ring's lock decides; each looks again under it. What the DNS does not answer changes
-nothing: a key that signs goes on. Blocking, but for `switch`.
-"""
+The key ring's lock orders concurrent commands; each checks again under it. Without an answer from the DNS nothing
+changes: a signing key goes on. Blocking, except `switch`."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -36,25 +36,27 @@ from mic_mail.smtpclient.dkim_keys import (
 )
 
 RETIRED_FOR = timedelta(days=7)
-"""So long the record of a key that signs no more stays: others try again for five days, and look at it late."""
+"""The time for which the record of a retired key stays.
+
+Others retry for five days, and may verify late."""
 SWITCH_SECONDS = 600.0
 _US = timedelta(microseconds=1)
 
 
 class PublishedKey(StrEnum):
-    """What the DNS says of a key."""
+    """The DNS's state of a key."""
 
     THIS = "this"
     NOTHING = "nothing"
     OTHER = "other"
-    """Something else, or several records: then none counts (RFC 6376 §3.6.2.2)."""
+    """Another record, or several records: then none is valid (RFC 6376 §3.6.2.2)."""
     UNKNOWN = "unknown"
-    """It does not answer."""
+    """The DNS does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A key that is wanted."""
+    """The parameters of a new key."""
 
     domain: str
     algorithm: Algorithm
@@ -62,7 +64,7 @@ class Asked:
 
 
 async def published_key(resolver: Resolver, key: Key) -> PublishedKey:
-    """What the DNS says of it now."""
+    """Look up the key's record in the DNS."""
     try:
         found = (await resolver.txt(key.name)).values
     except NoSuchName:
@@ -75,18 +77,18 @@ async def published_key(resolver: Resolver, key: Key) -> PublishedKey:
 
 
 class DkimKeys:
-    """The keys of one server."""
+    """The DKIM keys of one server."""
 
     def __init__(self, folder: KeyFolder, clock: Clock) -> None:
         self._folder = folder
         self._clock = clock
 
     def all(self) -> tuple[Key, ...]:
-        """Those on record; raises `KeyUnusable`."""
+        """Return the keys on record; raises `KeyUnusable`."""
         return self._folder.read()
 
     def trouble(self, key: Key) -> Text | None:
-        """Why its secret cannot be used; None: it can."""
+        """Return why the key's secret is unusable, or None."""
         try:
             self._folder.private(key)
         except KeyUnusable as error:
@@ -94,17 +96,17 @@ class DkimKeys:
         return None
 
     def published(self) -> list[Key]:
-        """Those whose record has to be in the DNS: a retired one for a week."""
+        """Return the keys whose record has to be in the DNS: a retired one for a week."""
         return [key for key in self.all() if key.state is not State.RETIRED or self.has_to_stay(key)]
 
     def has_to_stay(self, key: Key) -> bool:
-        """Whether mail that it has signed may still be on its way."""
+        """Return whether mail signed by a retired key may still be in transit."""
         return self._clock.now_us() - key.since_us < RETIRED_FOR // _US
 
     # ------------------------------------------------------------ by people
 
     def add(self, domains: Sequence[str], algorithm: Algorithm, bits: int, selector: str | None) -> list[Key]:
-        """A new key for each domain, announced."""
+        """Make a new key for each domain, announced."""
         if algorithm is Algorithm.RSA and not LEAST_BITS <= bits <= MOST_BITS:
             raise BadInput(
                 Text(
@@ -119,7 +121,7 @@ class DkimKeys:
         return self._make(selector, lambda _: [Asked(domain, algorithm, bits) for domain in domains])
 
     def rotate(self, domains: Collection[str]) -> list[Key]:
-        """A new key of the same kind for each that signs, announced."""
+        """Make a new key of the same kind for each signing one, announced."""
 
         def wanted(ring: Ring) -> list[Asked]:
             return [
@@ -153,14 +155,14 @@ class DkimKeys:
         return made
 
     def use(self, selector: str, domains: Collection[str]) -> list[Key]:
-        """From now on they sign, whatever the DNS says; those of the same kind retire."""
+        """Sign with these keys from now on, regardless of the DNS; the previous ones of their kind retire."""
         with self._folder.changing() as ring:
             for key in (chosen := _chosen(ring.keys, selector, domains)):
-                self._folder.private(key)  # who cannot be read must not be what everything waits for
+                self._folder.private(key)  # mail would wait for a key that cannot be read
             return self._sign_with(ring, [key for key in chosen if key.state is not State.SIGNING])
 
     def remove(self, selector: str, domains: Collection[str], *, now: bool) -> list[Key]:
-        """Gone, with their secret; `now`: also one that signs, or that mail on its way may need."""
+        """Remove keys and their secrets; `now`: also a signing one, or one that mail in transit may need."""
         with self._folder.changing() as ring:
             chosen = _chosen(ring.keys, selector, domains)
             if not now:
@@ -193,7 +195,9 @@ class DkimKeys:
     # ------------------------------------------------------------ by the DNS
 
     async def switch(self, resolver: Callable[[], Resolver], lanes: Executors, log: MailLog) -> None:
-        """Sign with those announced keys that the DNS has; of one that cannot be used `KeyUnusable`, once the others sign."""
+        """Sign with the announced keys that the DNS has.
+
+        Raises `KeyUnusable` for an unusable one, after the others sign."""
         waiting = [key for key in await lanes.io(self.all) if key.state is State.ANNOUNCED]
         if not waiting:
             return
@@ -211,7 +215,7 @@ class DkimKeys:
         unusable: list[KeyUnusable] = []
         with self._folder.changing() as ring:
             left = []
-            for key in (key for key in there if key in ring.keys):  # somebody may have removed or used it meanwhile
+            for key in (key for key in there if key in ring.keys):  # another command may have removed or used it meanwhile
                 try:
                     self._folder.private(key)
                     left.append(key)
@@ -247,7 +251,7 @@ def _waits(key: Key) -> Refused:
 
 
 def _free(keys: Sequence[Key], asked: Asked, selector: str | None, day: str) -> str:
-    """A selector that the domain does not have yet."""
+    """Return a selector that the domain does not have yet."""
     taken = {key.selector for key in keys if key.domain == asked.domain}
     if selector is not None:
         if selector in taken:

@@ -1,9 +1,9 @@
-"""Does the DNS say what it has to? Each record that `dnsrecords` wants is looked up and judged.
+"""The check of the DNS: each record that `dns_records` wants is looked up and judged.
 
-In: a resolver, what is wanted. Out: a `Finding` for each, in the same order. What an administrator may set differently (the
-policies of SPF and DMARC) is right where there is one that can be read; of what has one right answer only that is. All
-questions are asked at once; a name server that is silent costs one time limit, not one for each.
-"""
+In: a resolver, the wanted records. Out: a `Finding` for each, in the same order. A record that an administrator may set
+differently (the policies of SPF and DMARC) is right where it can be parsed; any other has to match. All queries run in
+parallel;
+a silent name server costs one time limit, not one for each."""
 
 import asyncio
 import re
@@ -21,28 +21,28 @@ _VERSION = {
     Kind.DMARC: re.compile(r"v\s*=\s*DMARC1\s*(?:;|$)"),
     Kind.TLS_REPORTS: re.compile(r"v=TLSRPTv1\s*;"),
 }
-"""How a text of each kind begins (RFC 7208 §4.5, RFC 7489 §6.4, RFC 8460 §3)."""
+"""The beginning of a text of each kind (RFC 7208 §4.5, RFC 7489 §6.4, RFC 8460 §3)."""
 _DMARC_POLICY = re.compile(r";\s*p\s*=\s*(?:none|quarantine|reject)\s*(?:;|$)", re.IGNORECASE)
 
 
 class Verdict(StrEnum):
-    """What was found of one record."""
+    """The verdict on one record."""
 
     OK = "ok"
     MISSING = "missing"
     DIFFERS = "differs"
-    """It says something else: worse than nothing."""
+    """The record has other content: worse than none."""
     SEVERAL = "several"
-    """More than one record where only one is allowed: then none of them counts."""
+    """More than one record where only one is allowed: then none of them is valid."""
     INSECURE = "insecure"
-    """It is right and nobody believes it: the zone is not signed."""
+    """The record is right and cannot be trusted: the zone is not signed."""
     UNKNOWN = "unknown"
-    """Nobody answered."""
+    """No name server answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One record and what the DNS says of it."""
+    """One record and the DNS's answer."""
 
     wanted: Wanted
     verdict: Verdict
@@ -51,14 +51,14 @@ class Finding:
 
     @property
     def is_fault(self) -> bool:
-        """Whether somebody has to do something."""
+        """True if an administrator has to act."""
         if self.verdict in (Verdict.DIFFERS, Verdict.SEVERAL):
             return True
         return self.verdict is not Verdict.OK and self.wanted.need == "required"
 
 
 async def check(resolver: Resolver, records: Sequence[Wanted], host: str) -> list[Finding]:
-    """Of `records` what the DNS says; `host` is this server's name."""
+    """Check `records` in the DNS; `host` is this server's name."""
     return list(await asyncio.gather(*(_one(resolver, wanted, host) for wanted in records)))
 
 
@@ -77,7 +77,7 @@ async def _host(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
 
 
 async def _reverse(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
-    """Each address leads back to the name, and the name to it (RFC 1912 §2.1)."""
+    """Check that each address leads back to the name, and the name to it (RFC 1912 §2.1)."""
     addresses = (await resolver.addresses(host)).values
     if not addresses:
         return Finding(wanted, Verdict.MISSING, ())
@@ -96,7 +96,9 @@ async def _names_of(resolver: Resolver, address: str) -> tuple[str, ...]:
 
 
 async def _mx(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
-    """The best of them has to be this server: a peer that is equal or behind it is somebody's decision (a relay, a backup)."""
+    """Check that this server is the most preferred MX, or one of them.
+
+    An equal or less preferred peer (a relay, a backup) is the administrator's choice."""
     found = await resolver.mx(wanted.name)
     shown = tuple(f"{mx.preference} {mx.host}." for mx in found.values)
     if not found.values:
@@ -117,7 +119,9 @@ async def _text(resolver: Resolver, wanted: Wanted, _host_name: str) -> Finding:
 
 
 async def _dkim(resolver: Resolver, wanted: Wanted, _host_name: str) -> Finding:
-    """Equal in what counts, and the only one: of several a verifier may take any (RFC 6376 §3.6.2.2)."""
+    """Check that the record is equivalent and the only one.
+
+    Of several a verifier may take any (RFC 6376 §3.6.2.2)."""
     assert wanted.key is not None
     texts = (await resolver.txt(wanted.name)).values
     if len(texts) != 1:
@@ -129,7 +133,9 @@ async def _dkim(resolver: Resolver, wanted: Wanted, _host_name: str) -> Finding:
 
 
 async def _dane(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
-    """RFC 7672 §3: where there are records and none fits, senders that obey them deliver nothing."""
+    """Check the TLSA records (RFC 7672 §3).
+
+    If there are records and none matches, senders that obey them deliver nothing."""
     found = await resolver.tlsa(host, 25)
     shown = tuple(f"{each.usage} {each.selector} {each.matching} {each.data.hex()}" for each in found.values)
     if not shown:
@@ -150,7 +156,7 @@ async def _service(resolver: Resolver, wanted: Wanted, _host_name: str) -> Findi
 
 
 async def _alias(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
-    """An alias or addresses of its own, as long as they are this server's."""
+    """Check that the name has an alias or addresses, all of them this server's."""
     addresses = (await resolver.addresses(wanted.name)).values
     if not addresses:
         return Finding(wanted, Verdict.MISSING, ())

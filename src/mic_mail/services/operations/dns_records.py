@@ -1,8 +1,8 @@
-"""What the DNS has to say about the mail domains of this server. Pure.
+"""The DNS records that the server's mail domains need. Pure.
 
-In: the configuration, the domains, the public key of the certificate that is served. Out: `Wanted`, one for each record, with
-why. What it does say, and whether that will do, is found out in dns_check.py.
-"""
+In: the configuration, the domains, the public key of the served certificate. Out: `Wanted`, one for each record, with
+    the
+reason. dns_check.py compares them with the DNS."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,23 +18,23 @@ PREFERENCE = 10
 TTL_SECONDS = 3600
 
 OWN_ADDRESS = "<address of this server>"
-"""What stands for it: the server does not know how others reach it."""
+"""The placeholder for the server's address, since it does not know its public one."""
 REVERSED = "<address>"
-"""Likewise, in the name of its PTR record."""
+"""The placeholder for the address in the name of its PTR record."""
 SENDERS_OF = "<senders of "
-"""Before the name of a relay and `>`."""
+"""The beginning of a placeholder that ends with the name of a relay and `>`."""
 
 
 class Need(StrEnum):
-    """How much depends on a record."""
+    """The importance of a record."""
 
     REQUIRED = "required"
-    """Without it mail is lost, refused or suspected."""
+    """Without the record mail is lost, refused or suspected."""
     RECOMMENDED = "recommended"
 
 
 class Kind(StrEnum):
-    """What a record is for; each is checked in a way of its own."""
+    """The purpose of a record; each has its own check."""
 
     HOST = "host"
     REVERSE = "reverse"
@@ -50,20 +50,20 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One record."""
+    """One DNS record."""
 
     kind: Kind
     name: str
     type: str
     value: str
-    """As in a zone file; what only others know is said in words, `<so>`."""
+    """As in a zone file; unknown parts are placeholders in angle brackets."""
     need: Need
     why: Text
     key: Key | None = None
-    """Whose record it is."""
+    """The DKIM key of the record."""
 
     def line(self) -> str:
-        """As in a zone file; a comment where some of it is not ours to know."""
+        """Return the record as in a zone file; a comment where it has a placeholder."""
         line = f"{self.name}. {TTL_SECONDS} IN {self.type} {self.value}"
         return f"; {line}" if "<" in line else line
 
@@ -103,14 +103,14 @@ _SERVICES: Sequence[tuple[str, str, str]] = (
     ("_autodiscover._tcp", "https", "https"),
     ("_ldap._tcp", "ldap", "ldap"),
 )
-"""Name, door, and whose port."""
+"""Name, listener, and the listener whose port it has."""
 
 
 def wanted(config: Config, domains: Sequence[str], key_digest: bytes | None, keys: Sequence[Key] = ()) -> list[Wanted]:
-    """Every record; `key_digest`: SHA-256 of the certificate's SubjectPublicKeyInfo, None where nobody may read it here.
+    """Return every record that is wanted.
 
-    `keys`: those of DKIM that have to be published.
-    """
+    `key_digest`: SHA-256 of the certificate's SubjectPublicKeyInfo, None where it is not readable here. `keys`: the DKIM
+    keys that have to be published."""
     host = config.server.hostname
     found = [
         _record(Kind.HOST, host, "A", OWN_ADDRESS),
@@ -124,7 +124,7 @@ def wanted(config: Config, domains: Sequence[str], key_digest: bytes | None, key
 
 
 def _of_key(key: Key) -> Wanted:
-    """What waits for its record signs nothing yet."""
+    """Return a key's record; it is only recommended for an announced key, which signs nothing yet."""
     need = Need.RECOMMENDED if key.state is State.ANNOUNCED else Need.REQUIRED
     return Wanted(Kind.DKIM, key.name, "TXT", strings_of(key.record), need, _WHY[Kind.DKIM], key)
 
@@ -146,7 +146,7 @@ def _of_domain(config: Config, domain: str, host: str) -> Iterator[Wanted]:
 
 
 def _senders(config: Config, domain: str) -> Wanted:
-    """With a smarthost others see its addresses, which often are not those of the name that we know."""
+    """Return the SPF record; with a smarthost receivers see its addresses, often others than its name has."""
     if not config.sending.smarthost:
         return _record(Kind.SPF, domain, "TXT", '"v=spf1 mx -all"')
     relay, _ = smarthost_place(config.sending.smarthost)

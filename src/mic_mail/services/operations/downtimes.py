@@ -1,11 +1,11 @@
-"""Downtimes (Reg. 10.3): put on record, told to every mailbox, and shown to who signs in.
+"""Downtimes (Reg. 10.3): recorded, notified to every mailbox, and shown at sign-in.
 
-In: what the Centre announces, calls off, reports. Out: records; one notice in each mailbox (wording 11), by the housekeeper;
-sentences for doors and pages from the snapshot in memory, which cost no look anywhere.
+In: announcements, cancellations and reports by the Centre. Out: records; one notice in each mailbox (wording 11), by
+    the
+housekeeper; sentences for listeners and pages from the snapshot in memory, without any lookup.
 
-A round goes from mailbox to mailbox through the lanes and gives way to everybody else. Which were told is written down in
-parts of `PART`; a kill within a part tells nobody twice, since a mailbox refuses a second message of one origin.
-"""
+A run goes from mailbox to mailbox through the executors and yields to all other work. Sent notices are recorded in
+parts of `PART`; a kill within a part duplicates none, since a mailbox refuses a second message of one origin."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -32,7 +32,7 @@ from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.types import AccountRef
 
 PART = 100
-"""Mailboxes between two lines of the register: each line lets every process look at the directory."""
+"""Mailboxes between two writes to the register: each write makes every process check the directory."""
 
 
 # ---------------------------------------------------------------- on record
@@ -41,14 +41,18 @@ PART = 100
 def draft(
     config: Config, directory: Directory, span: tuple[datetime, datetime], origin: ActContext, now: datetime, *, incident: bool
 ) -> Downtime:
-    """A downtime that may be announced now; `NoticeTooShort` with the earliest lawful start, or `BadInput`."""
+    """Return a downtime that may be announced now.
+
+    Raises `NoticeTooShort` with the earliest lawful start, or `BadInput`."""
     downtime = Downtime(0, *span, origin.reason, origin.document, incident, now, origin.actor)
     rules.check(downtime, directory.years.working_days(), Count(config.maintenance.count))
     return downtime
 
 
 def announce(directory: Directory, downtime: Downtime, incident: int | None) -> Downtime:
-    """Put it on record. An incident (Reg. 10.1) stands in the register of incidents, as the one named or a new one."""
+    """Record a downtime; one for an incident (Reg. 10.1) is also in the register of incidents.
+
+    `incident`: the number of a known incident; else a new one is recorded."""
     if incident is not None:
         if not downtime.incident:
             raise BadInput(Text("--for chỉ dùng cùng --incident.", "--for goes with --incident."), clause=rules.CLAUSE)
@@ -64,7 +68,7 @@ def announce(directory: Directory, downtime: Downtime, incident: int | None) -> 
 
 
 def cancel(directory: Directory, downtime_id: int, now: datetime) -> Downtime:
-    """Call off what is not over."""
+    """Cancel a downtime that is not over."""
     found = directory.downtimes.one(downtime_id)
     if found.ends_at <= now:
         raise Refused(
@@ -75,7 +79,7 @@ def cancel(directory: Directory, downtime_id: int, now: datetime) -> Downtime:
 
 
 def report(directory: Directory, downtime_id: int, document: str | None, now: datetime) -> Downtime:
-    """Put on record which document reports an incident (Reg. 10.1)."""
+    """Record the document that reports an incident (Reg. 10.1)."""
     missing = Text("Báo cáo phải có số văn bản.", "A report needs the number of its document.")
     number = must_have_document(document, rules.INCIDENT_CLAUSE, missing)
     found = directory.downtimes.one(downtime_id)
@@ -88,10 +92,9 @@ def report(directory: Directory, downtime_id: int, document: str | None, now: da
 
 
 def announcements(downtimes: Iterable[Downtime], now: datetime) -> Sequence[Text]:
-    """A sentence for each downtime that people have to know of now, the next one first: for doors, pages and programs.
+    """Return a sentence for each downtime to announce now, the next first.
 
-    `downtimes` as the snapshot has them (`Snapshot.downtimes`).
-    """
+    For listeners, pages and programs. `downtimes` as the snapshot has them (`Snapshot.downtimes`)."""
     return [messages.maintenance(each.starts_at, each.ends_at, each.clause) for each in announced(downtimes, now)]
 
 
@@ -99,7 +102,7 @@ def announcements(downtimes: Iterable[Downtime], now: datetime) -> Sequence[Text
 
 
 class DowntimeNotices:
-    """The housekeeper's round of notices."""
+    """The housekeeper's notices of downtimes."""
 
     def __init__(
         self,
@@ -120,10 +123,12 @@ class DowntimeNotices:
         self._log = log
         self._clock = clock
         self._told: dict[str, set[int]] = {}
-        """Which mailboxes have which notice, as far as this process knows; the register knows it for good."""
+        """The mailboxes that have each notice, as known to this process; the register has them permanently."""
 
     async def run_once(self) -> None:
-        """Tell every mailbox that may still receive what it has not been told; nothing to tell costs one short read."""
+        """Notify every receiving mailbox that has no notice yet.
+
+        Without any to send this costs one short read."""
         now = self._clock.now()
         for each in await self._lanes.io(self._directory.downtimes.all):
             if now >= each.ends_at:
@@ -135,7 +140,7 @@ class DowntimeNotices:
                 await self._call_off(each)
 
     async def _call_off(self, each: Downtime) -> None:
-        """Tell everybody who was told of it, and nobody else, that it does not take place."""
+        """Notify only the mailboxes that were notified of it that it is cancelled."""
         told = await self._known(_key(each))
         await self._notify_all(f"{_key(each)}:off", letters.downtime_cancelled(each.starts_at, each.ends_at), among=told)
 
@@ -160,7 +165,7 @@ class DowntimeNotices:
             await self._put_down(key, fresh)
 
     def _reaches(self, entry: Entry) -> bool:
-        """Whether it is a mailbox that receives; what cannot be decided is asked for again in the next round."""
+        """Return whether the mailbox receives; an undecidable one is asked for again in the next run."""
         try:
             decision = self._access.decide(entry.mailbox_id)
         except MicMailError:
@@ -185,7 +190,7 @@ def _key(downtime: Downtime) -> str:
 
 
 def _typed(downtime: Downtime) -> str:
-    """Why and by which document, as the Centre typed it."""
+    """Return the reason and the document, as the Centre typed them."""
     lines = [f"Lý do: {downtime.reason}."] if downtime.reason else []
     lines += [f"Căn cứ: {downtime.document}."] if downtime.document else []
     return "\n".join(lines)

@@ -1,11 +1,10 @@
-"""Instants on record that are still to come, though they say what has happened: mended once the clock is trusted again.
+"""The repair of recorded instants that lie in the future, once the clock is trusted again.
 
-A server that was started under a false clock, or believed one for long, recorded by it. The last use of a mailbox or an app
-password that lies ahead becomes the present instant, by which it happened at the latest. A notice that was sent ahead is
-void: its readers are told so, and it goes again when it is due. A code of a second factor from ahead counts as not shown, so
-that those of now are good (`docs/decisions/0094`). Facts and acts stay as they are: `services.operations.false_records` finds
-them for people.
-"""
+A server that started under a false clock, or believed one for long, recorded its times. A last use of a mailbox or an
+app password that lies ahead becomes the present instant, by which it happened at the latest. A notice that was sent
+early is void: its readers are told so, and it is sent again when due. A code of a second factor from the future counts
+as unused, so that the present codes are valid (`docs/decisions/0094`). Facts and acts stay as they are:
+`services.operations.false_records` lists them for people."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -20,7 +19,7 @@ _UNCHANGED_SECONDS = 0.5
 
 
 class FalseInstants:
-    """The housekeeper's look for them: at the start, and when the clock was set."""
+    """The housekeeper's search for them: at the start, and when the clock was set."""
 
     def __init__(
         self,
@@ -33,7 +32,7 @@ class FalseInstants:
         clock: Clock,
         log: MailLog,
     ) -> None:
-        """`correct` tells the readers of void notices."""
+        """`correct` notifies the readers of void notices."""
         self._directory = directory
         self._is_trusted = is_trusted
         self._refresh = refresh
@@ -42,16 +41,16 @@ class FalseInstants:
         self._clock = clock
         self._log = log
         self._mended_at: float | None = None
-        """The wall clock less the time since boot, when nothing was left to mend."""
+        """The wall clock less the time since boot, when nothing was left to repair."""
 
     async def run_once(self) -> None:
-        """Mend what lies ahead, if the clock was set since that was done last."""
+        """Repair instants that lie ahead, if the clock was set since the last repair."""
         now, offset = self._now()
         if self._mended_at is not None and abs(offset - self._mended_at) <= _UNCHANGED_SECONDS:
             return
-        self._mended_at = None  # a clock that is set back to where it was has been somewhere else meanwhile
-        is_trusted = await self._is_trusted() and self._clock.is_settled()  # a clock that is half an hour behind is the first
-        if not is_trusted or abs(self._now()[1] - offset) > _UNCHANGED_SECONDS:  # set meanwhile: the next round
+        self._mended_at = None  # a clock that is set back to where it was had another time meanwhile
+        is_trusted = await self._is_trusted() and self._clock.is_settled()  # half an hour behind is still trusted
+        if not is_trusted or abs(self._now()[1] - offset) > _UNCHANGED_SECONDS:  # set meanwhile: the next run
             return
         mended = await self._lanes.io(self._directory.mend_instants_ahead, now, timedelta(seconds=STEP_SECONDS))
         factors = await self._lanes.io(self._mend_second_factors, now)
@@ -68,7 +67,7 @@ class FalseInstants:
         await self._correct()
 
     def _now(self) -> tuple[datetime, float]:
-        """The wall clock, and by how much it is ahead of the time since boot."""
+        """Return the wall clock, and how far it is ahead of the time since boot."""
         now = self._clock.now()
         return now, now.timestamp() - self._clock.boottime()
 

@@ -1,9 +1,9 @@
-"""Facts and acts that a clock put on record that was ahead of the true time, as far as what followed shows it.
+"""Facts and acts recorded by a clock that was ahead of the true time, as far as later entries show it.
 
-In: the chains of facts, the log of acts, the present instant. Out: what lies ahead of it, or ahead of a later entry of the same
-chain. Nothing is changed here: what people or the server did then is for people to judge, and to put right by another act
-(`docs/decisions/0094`). Blocking.
-"""
+In: the chains of facts, the log of acts, the present instant. Out: entries that lie ahead of it, or ahead of a later
+    entry of the
+same chain. Nothing is changed here: people judge the acts of that time, and correct them by another act
+(`docs/decisions/0094`). Blocking."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ TOLERANCE = timedelta(seconds=STEP_SECONDS)
 
 @dataclass(frozen=True, slots=True)
 class FalseRecord:
-    """One entry of a chain with a time at which it cannot have been made."""
+    """One entry of a chain whose recorded time is impossible."""
 
     recorded_at: datetime
     subject: str
@@ -29,11 +29,11 @@ class FalseRecord:
     seq: int | None
     """The number of a fact in its mailbox's chain; None: an act."""
     effective_at: datetime | None = None
-    """From when on the fact counts."""
+    """The instant from which the fact counts."""
 
 
 def false_records(snapshot: Snapshot, audit: Audit, now: datetime) -> list[FalseRecord]:
-    """All of them, by their times."""
+    """Return all such entries, by their times."""
     found = [*_facts(snapshot, now), *_acts(list(audit.acts()), now)]
     return sorted(found, key=lambda record: (record.recorded_at, record.subject))
 

@@ -1,8 +1,8 @@
-"""The register of incidents as it is used (Reg. 14.4, 16.3, 10.1): opened, added to, closed, looked into.
+"""The use of the register of incidents (Reg. 14.4, 16.3, 10.1): open, add, close, examine.
 
-In: what a unit or the Centre tells, the log, the facts of mailboxes. Out: records; which suspensions under 7.2.c and which
-downtimes belong to an incident; the lines of the log that tell of it. Blocking: commands only.
-"""
+In: reports of a unit or the Centre, the log, the facts of mailboxes. Out: records; the suspensions under 7.2.c and the
+    downtimes
+that belong to an incident; the lines of the log about it. Blocking: commands only."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,28 +24,28 @@ from mic_mail.services.operations.log_maintenance import excerpt
 
 @dataclass(frozen=True, slots=True)
 class Suspension:
-    """A mailbox of the incident that was suspended while it went on (Reg. 7.2.c)."""
+    """A suspension of one of the incident's mailboxes while it went on (Reg. 7.2.c)."""
 
     address: str
     fact: Fact
 
 
 class Incidents:
-    """The use cases."""
+    """The use cases on incidents."""
 
     def __init__(self, directory: Directory, clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
 
     def open(self, told: IncidentReport, actor: str) -> Incident:
-        """A new incident on record; its mailboxes are known ones, under the address that is theirs."""
+        """Record a new incident; its mailboxes must be known and are stored by their own address."""
         told = replace(told, title=" ".join(told.title.split()), mailboxes=self._known(told.mailboxes))
         now = self._clock.now()
         rules.check(told, now)
         return self._directory.incidents.add(told, actor, now)
 
     def note(self, incident: Incident, actor: str, text: str, change: Change, *, measure: bool) -> Incident:
-        """Something more is known, or was done."""
+        """Add a note, a measure or a change."""
         now = self._clock.now()
         rules.still_open(incident)
         if not text.strip():
@@ -56,7 +56,7 @@ class Incidents:
         return self._directory.incidents.note(incident, Note(now, actor, text.strip(), measure), change)
 
     def close(self, incident: Incident, actor: str, result: str, report: str | None, ended_at: datetime | None) -> Incident:
-        """What became of it; a report is one for the downtimes too that were taken because of it (Reg. 10.3)."""
+        """Close an incident with its result; a report also covers its downtimes (Reg. 10.3)."""
         now = self._clock.now()
         rules.still_open(incident)
         if not result.strip():
@@ -76,7 +76,7 @@ class Incidents:
     # ------------------------------------------------------------ what belongs to it
 
     def suspensions(self, incident: Incident) -> list[Suspension]:
-        """Those under 7.2.c of its mailboxes, from its beginning to when it was closed."""
+        """Return the suspensions of its mailboxes under 7.2.c, from its beginning until it was closed."""
         until = incident.closed_at or self._clock.now()
         return [
             Suspension(address, fact)
@@ -91,20 +91,20 @@ class Incidents:
         for address in incident.told.mailboxes:
             try:
                 mailbox = self._directory.mailbox(address)
-            except NotFound:  # another unit's, of which who asks sees nothing; or an alias that ended
+            except NotFound:  # another unit's, hidden from the caller; or an alias that ended
                 continue
             yield mailbox.address, self._directory.facts(mailbox.mailbox_id)
 
     def downtimes(self, incident: Incident) -> list[Downtime]:
-        """Those that were taken because of it (Reg. 10.3)."""
+        """Return the downtimes taken because of the incident (Reg. 10.3)."""
         return [each for each in self._directory.downtimes.all() if each.downtime_id in incident.downtimes]
 
     def log(self, search: Search, incident: Incident, span: tuple[datetime, datetime]) -> list[Found]:
-        """The log of its mailboxes in the span, or the whole log where it names none (Reg. 14.4, 16.3)."""
+        """Return the log of its mailboxes in the span, or the whole log where it names none (Reg. 14.4, 16.3)."""
         since, until = map(to_microseconds, span)
         mailboxes: Sequence[str | None] = incident.told.mailboxes or (None,)
         return excerpt(search, *(Query(mailbox=mailbox, since_us=since, until_us=until) for mailbox in mailboxes))
 
     def span(self, incident: Incident) -> tuple[datetime, datetime]:
-        """When it went on, as far as is known."""
+        """Return the duration of the incident, as far as known."""
         return incident.told.began_at, incident.told.ended_at or self._clock.now()

@@ -1,9 +1,8 @@
-"""The indexer's round: every mailbox whose index has been written since, so that SEARCH finds its text ready.
+"""The indexer's job: every mailbox whose index has changed, so that SEARCH finds its text ready.
 
-Nobody waits for it. In a server of several processes it has one of its own, of the lowest priority (app.indexer): on a busy
-machine deliveries and clients leave it nothing, and it catches up later; what it has not reached is read by the search
-itself. It holds nothing that others wait for (storage/search/indexer.py), so it may be killed at any time.
-"""
+Nothing waits for it. In a server of several processes it has its own, of the lowest priority (app.indexer): on a busy
+machine deliveries and clients leave it no time, and it catches up later; a search reads itself what is not indexed yet.
+It holds nothing that others wait for (storage/search/indexer.py), so it may be killed at any time."""
 
 import os
 import threading
@@ -21,22 +20,24 @@ from mic_mail.storage.types import AccountRef
 ROUND_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 600.0
-"""After a visit that failed: a full disk has each message read again for nothing. The pause doubles."""
+"""The maximum pause after failed visits; the pause doubles.
+
+On a full disk each visit would read the messages again for nothing."""
 
 Run = Callable[[Callable[[], int]], Awaitable[int]]
-"""Runs a call that blocks for long beside the loop."""
+"""Runs a long blocking call beside the loop."""
 
 
 @dataclass(slots=True)
 class _Pause:
-    """A mailbox, or all of them, is left alone for a while."""
+    """The pause of a mailbox, or of all of them."""
 
     seconds: float
     until: float
 
 
 class Indexing:
-    """Rounds through all mailboxes, and how far each has come."""
+    """The indexing of all mailboxes, and the progress of each."""
 
     def __init__(self, store: MailStore, entries: Callable[[], Iterable[Entry]], run: Run, log: MailLog, clock: Clock) -> None:
         self._store = store
@@ -46,18 +47,18 @@ class Indexing:
         self._clock = clock
         self._visited: dict[int, Visited] = {}
         self._pauses: dict[int | None, _Pause] = {}
-        """By mailbox; None is the disk."""
+        """Pauses by mailbox; None is the disk."""
         self._over = threading.Event()
         self.indexed = 0
-        """Messages, since the process began."""
+        """Messages indexed since the process began."""
 
     async def run_once(self) -> None:
-        """Once through all mailboxes."""
+        """Index all mailboxes once."""
         entries = list(self._entries())
         self.indexed += await self._run(lambda: sum(map(self._visit, entries)))
 
     def end(self) -> None:
-        """Let a round that has begun come to its end with the batch in hand."""
+        """End a run after the current batch."""
         self._over.set()
 
     def _visit(self, entry: Entry) -> int:
@@ -79,7 +80,7 @@ class Indexing:
         return pause is not None and self._clock.monotonic() < pause.until
 
     def _put_off(self, what: int | None, entry: Entry, error: Exception) -> None:
-        """Leave it alone, the longer the oftener; the first time it is told."""
+        """Pause the mailbox, longer after each failure; only the first failure is logged."""
         last = self._pauses.get(what)
         seconds = FIRST_PAUSE_SECONDS if last is None else min(2 * last.seconds, LONGEST_PAUSE_SECONDS)
         self._pauses[what] = _Pause(seconds, self._clock.monotonic() + seconds)
@@ -88,8 +89,9 @@ class Indexing:
 
 
 def stand_back() -> None:
-    """Give this thread, and those it begins, only the time that nobody else on the machine wants (SCHED_IDLE; its disk
-    requests come last too). Where a sandbox forbids it, the lowest niceness."""
+    """Run this thread, and those it starts, only on idle CPU time (SCHED_IDLE).
+
+    Its disk requests come last too. Where a sandbox forbids it, the lowest niceness."""
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except OSError:

@@ -1,9 +1,8 @@
-"""What has to be done again and again: by one housekeeper for the whole server, and by each process for itself.
+"""Periodic jobs: of the housekeeper for the whole server, and of each process for itself.
 
-A `Job` is a coroutine function with a period. `JobRunner` runs each in its turn, one run at a time per duty; a failure is an
-event in the log and the duty comes again. Every duty is idempotent, so it does not matter who was killed in the middle of it.
-`round` does all of them at once, in order: for tests and for `drain`.
-"""
+A `Job` is a coroutine function with a period. `JobRunner` runs each of them periodically, one run at a time per job; a
+failure is logged and the job runs again. Every job is idempotent, so a kill in the middle of it does not matter.
+`run_once` runs all of them in order: for tests and for `drain`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -30,23 +29,23 @@ from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef
 T = TypeVar("T")
 
 UNSETTLED_SECONDS = 1.0
-"""So often a duty that waits for the clock looks whether it is settled."""
+"""The polling interval of a job that waits for the clock to settle."""
 _NAMES_AN_EVENT = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do every `seconds`."""
+    """A function to run every `seconds`."""
 
     name: str
     seconds: float
     run: Callable[[], Awaitable[None]]
     by_clock: bool = False
-    """It tells people, or puts on record, what follows from the wall clock: it waits while that is not settled."""
+    """The job notifies people or records facts by the wall clock, so it waits while that is not settled."""
 
 
 class JobRunner:
-    """A list of duties and the tasks that do them."""
+    """A list of jobs and the tasks that run them."""
 
     def __init__(self, duties: Sequence[Job], log: MailLog, clock: Clock) -> None:
         self._duties = tuple(duties)
@@ -55,12 +54,12 @@ class JobRunner:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin: each duty at once, then in its period."""
+        """Start: each job immediately, then in its period."""
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._repeat(duty)) for duty in self._duties]
 
     async def run_once(self) -> None:
-        """Do everything once, now."""
+        """Run every job once, now."""
         for duty in filter(self._may_be_done, self._duties):
             await self._do(duty)
 
@@ -78,7 +77,7 @@ class JobRunner:
     async def _do(self, duty: Job) -> None:
         try:
             await duty.run()
-        except Exception as error:  # noqa: BLE001 - the next duty must not suffer from this one's defect
+        except Exception as error:  # noqa: BLE001 - the next job must not suffer from this one's defect
             self._log.event("duty_failed", duty=duty.name, **failure(error))
 
     async def close(self) -> None:
@@ -90,7 +89,7 @@ class JobRunner:
 
 
 class ChangedAccounts:
-    """The accounts that this process changed since it last looked at them: usage is warned of after any change (Reg. 8.3.c)."""
+    """The accounts that this process changed since their last usage check (Reg. 8.3.c)."""
 
     def __init__(
         self, store: MailStore, accounts: AccountExecutors, notices: Notices, snapshot: Callable[[], Snapshot], log: MailLog
@@ -103,13 +102,15 @@ class ChangedAccounts:
         self._changed: set[int] = set()
 
     def add(self, account_id: int) -> None:
-        """From any thread."""
+        """Add an account. From any thread."""
         self._changed.add(account_id)
 
     async def run_once(self) -> None:
-        """Warn of every crossing among them. Who is not looked at now is next time; who fails is when it changes again."""
+        """Warn of every crossing among the changed accounts.
+
+        One that is not checked now is checked next time; one that fails, after its next change."""
         for account_id in tuple(self._changed):
-            self._changed.discard(account_id)  # before the look: what changes meanwhile is looked at again
+            self._changed.discard(account_id)  # before the check: an account that changes meanwhile is checked again
             entry = self._snapshot().entry(account_id)
             if entry is None:
                 continue
@@ -124,7 +125,7 @@ class ChangedAccounts:
 
 
 class Visits:
-    """The housekeeper's way through all mailboxes, one at a time, giving way to everybody else."""
+    """The housekeeper's visits to all mailboxes, one at a time, yielding to all other work."""
 
     def __init__(self, store: MailStore, accounts: AccountExecutors, snapshot: Callable[[], Snapshot], log: MailLog) -> None:
         self._store = store
@@ -132,13 +133,12 @@ class Visits:
         self._snapshot = snapshot
         self._log = log
         self._left: dict[int, Mapping[str, Sequence[str]]] = {}
-        """By mailbox and kind, the files that wait for a person, as last told."""
+        """The files left to people, by mailbox and kind, as last logged."""
 
     async def sweep(self, *, trusted: bool) -> None:
-        """Drop what is past keeping and not held (Reg. 9.2, 12.3.d), let names follow, checkpoint.
+        """Drop what is past its retention and not held (Reg. 9.2, 12.3.d), rename files, checkpoint.
 
-        Unless the clock is `trusted` nothing is past keeping.
-        """
+        Unless the clock is `trusted` nothing is past its retention."""
 
         def sweep(entry: Entry) -> None:
             self._store.account(_ref(entry)).sweep(keep=nothing_may_go(entry.facts), trusted=trusted)
@@ -146,8 +146,10 @@ class Visits:
         await self._visit("sweep", sweep)
 
     async def forget_readers(self, readers: Callable[[int], frozenset[str] | None]) -> None:
-        """Drop the read marks of people who are named in a unit's or group's mailbox no more: who comes back begins anew
-        (decision 0035). `readers`: who may have some (`Sharing.readers`); asked on the loop."""
+        """Drop the read marks of people who are no longer named in a unit's or group's mailbox.
+
+        A person who is named again begins anew (decision 0035). `readers`: the identities that may have marks
+        (`Sharing.readers`); called on the loop."""
         for entry in tuple(self._snapshot()):
             if entry.kind is not MailboxKind.PERSONAL and (named := readers(entry.mailbox_id)) is not None:
                 await self._visit_one("readers", partial(self._forget_readers, named), entry)
@@ -157,11 +159,11 @@ class Visits:
             self._log.event("readers_forgotten", mailbox=entry.address, readers=gone)
 
     async def rescan(self) -> None:
-        """Take in what other Maildir tools did."""
+        """Take in the changes of other Maildir tools."""
         await self._visit("rescan", self._rescan)
 
     def _rescan(self, entry: Entry) -> None:
-        """What has to be left to people is told once, and again when it has changed."""
+        """Rescan one mailbox; files left to people are logged once, and again when they change."""
         left: dict[str, list[str]] = {}
         for finding in self._store.account(_ref(entry)).rescan().findings:
             if finding.kind in LEFT_TO_PEOPLE:
@@ -179,16 +181,16 @@ class Visits:
 
     async def _visit_one(self, what: str, work: Callable[[Entry], object], entry: Entry) -> None:
         known = self._snapshot().entry(entry.mailbox_id)
-        if known is not None and is_empty(known.facts):  # a visit would make a new store of one that was freed
+        if known is not None and is_empty(known.facts):  # a visit would create a new store for a freed mailbox
             return
         try:
             await self._accounts.write(_ref(entry), work, entry)
-        except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
+        except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the run for the others
             self._log.event("visit_failed", visit=what, mailbox=entry.address, **failure(error))
 
 
 class LogRetention:
-    """The mail log is kept as many months as the configuration says (Reg. 8.2); what went is itself told there."""
+    """The retention of the mail log in months (Reg. 8.2); removals are themselves logged there."""
 
     def __init__(self, folder: Path, months: Callable[[], int], *, clock: Clock, lanes: Executors, log: MailLog) -> None:
         self._folder = folder
@@ -198,7 +200,7 @@ class LogRetention:
         self._log = log
 
     async def remove(self) -> None:
-        """Remove what is past keeping."""
+        """Remove log segments that are past their retention."""
         months, now = self._months(), self._clock.steady_now()
 
         def announce(names: Sequence[str]) -> None:
@@ -215,7 +217,7 @@ class LogRetention:
 
 
 def _parts(things: Sequence[T]) -> Iterator[Sequence[T]]:
-    """As many at a time as one event names."""
+    """Yield parts of the size that one event names."""
     return (things[start : start + _NAMES_AN_EVENT] for start in range(0, len(things), _NAMES_AN_EVENT))
 
 

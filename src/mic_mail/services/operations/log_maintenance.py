@@ -1,9 +1,10 @@
-"""The log as a whole: loaded into its index, anchored, verified, read by administrators (Reg. 8.2, 14.4, 16.3, 17).
+"""The log as a whole: indexed, anchored, verified, read by administrators (Reg. 8.2, 14.4, 16.3, 17).
 
-In: the log's folder, the directory's snapshot (for the heads of the chains of facts), the clock. Out: the housekeeper's duties,
-the lives of messages, a verdict over log and facts. The duties are safe to be killed anywhere and to be done twice; they run in
-the io lane. The rest blocks and belongs to commands.
-"""
+In: the log's folder, the directory's snapshot (for the heads of the chains of facts), the clock. Out: the housekeeper's
+    jobs, the
+lives of messages, a verdict on log and facts. The jobs are safe to be killed anywhere and to be repeated; they run in
+the io
+executor. The rest blocks and belongs to commands."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,17 +26,17 @@ from mic_mail.policy.facts import first_broken
 from mic_mail.process.executors import Executors
 
 MOST_TRACES = 20
-"""Messages that one Message-ID may name: a mail program that sends a message again uses it again."""
+"""The messages that one Message-ID may name: a mail program that resends a message reuses it."""
 MOST_OF_ONE = 5_000
 MOST_EXPORTED = 500_000
 """Lines of one excerpt: some hundred megabytes while it is made."""
 BEGINS_BY = timedelta(days=1)
-"""The log has a line at most so long after the first fact of a mailbox."""
+"""The maximum time from the first fact of a mailbox to the first line of the log."""
 FIRST_STEPS = ("signed_in", "message_accepted")
 
 
 class LogKeeping:
-    """The housekeeper's duties about the log."""
+    """The housekeeper's jobs on the log."""
 
     def __init__(self, folder: Path, snapshot: Callable[[], Snapshot], *, clock: Clock, lanes: Executors, log: MailLog) -> None:
         self._folder = folder
@@ -46,7 +47,7 @@ class LogKeeping:
         self._anchoring = Anchoring(folder)
 
     async def load(self) -> None:
-        """What has been written since the last round goes into the index, in small steps."""
+        """Load lines written since the last run into the index, in small steps."""
         more = True
         while more:
             step = await self._lanes.io(load_some, self._folder)
@@ -55,30 +56,30 @@ class LogKeeping:
                 self._log.event("log_index_remade", reason=step.damaged)
 
     async def anchor(self) -> None:
-        """The state of the log, and days that are over, go into the chain."""
+        """Add the state of the log, and days that are over, to the anchor chain."""
         made: list[Anchor] = []
         more = True
         while more:
             heads = heads_of(self._snapshot())
             anchor, more = await self._lanes.io(self._anchoring.anchor, self._clock.now(), heads)
             made.extend([anchor] if anchor is not None else ())
-        for anchor in made:  # not before: each event is something new to be anchored
+        for anchor in made:  # only now: each event is new and has to be anchored
             self._log_anchor(anchor, digest(anchor.encode()))
 
     def _log_anchor(self, anchor: Anchor, head: str) -> None:
-        """The mail log tells of each record: who takes one away would have to alter what the next one holds."""
+        """Log each anchor: to remove one, a forger would have to alter what the next one holds."""
         closes = [day.isoformat() for day in anchor.closes] if anchor.closes else None
         self._log.event("log_anchored", number=anchor.number, head=head, kind=anchor.kind, closes=closes)
 
 
 def heads_of(snapshot: Snapshot) -> list[Head]:
-    """Where the chain of facts of each mailbox ends now."""
+    """Return the present head of each mailbox's chain of facts."""
     ends = ((entry.mailbox_id, entry.facts[-1]) for entry in snapshot if entry.facts)
     return [Head(mailbox_id, fact.seq, fact.digest.hex()) for mailbox_id, fact in ends]
 
 
 def anchor_now(folder: Path, snapshot: Snapshot, now: datetime) -> int:
-    """For a command: put what is new into the chain; how many records that took."""
+    """Anchor everything new, for a command; return how many records that took."""
     anchoring, count, more = Anchoring(folder), 0, True
     while more:
         anchor, more = anchoring.anchor(now, heads_of(snapshot))
@@ -87,7 +88,7 @@ def anchor_now(folder: Path, snapshot: Snapshot, now: datetime) -> int:
 
 
 def verify_all(folder: Path, snapshot: Snapshot, *, months: int, now: datetime, noted_head: str | None = None) -> Verdict:
-    """The log, and the chains of facts against what the anchors hold of them."""
+    """Verify the log, and the chains of facts against the anchors."""
     verdict = verify(folder, months=months, now=now, noted_head=noted_head)
     verdict.findings.extend(_begun_late(folder, snapshot, verdict))
     verdict.findings.extend(_broken_facts(folder, snapshot))
@@ -95,11 +96,10 @@ def verify_all(folder: Path, snapshot: Snapshot, *, months: int, now: datetime, 
 
 
 def _begun_late(folder: Path, snapshot: Snapshot, verdict: Verdict) -> Iterable[Finding]:
-    """Acts are kept for ever, and what mailboxes have on record was an act: a log that is younger is not the first one.
+    """Report a log younger than the oldest fact: acts are retained for ever, and every fact was an act.
 
-    A fault where no anchor is left either: all of it was deleted. Else a remark: a server that was brought back from a backup
-    has a log of its own from that day on.
-    """
+    A fault where no anchor is left either: the whole log was deleted. Else a remark: a server restored from a backup has
+    its own log from that day on."""
     first = min((fact.recorded_at for entry in snapshot for fact in entry.facts), default=None)
     begins = oldest_line(folder)
     if first is not None and (begins is None or begins - first > BEGINS_BY):
@@ -118,7 +118,7 @@ def _broken_facts(folder: Path, snapshot: Snapshot) -> Iterable[Finding]:
     for line in AnchorFile(folder).lines():
         try:
             anchor = Anchor.decode(line)
-        except ValueError:  # named by `verify`
+        except ValueError:  # reported by `verify`
             continue
         for head in anchor.heads:
             if digests.get((head.mailbox_id, head.seq)) != head.digest:
@@ -129,14 +129,16 @@ def _broken_facts(folder: Path, snapshot: Snapshot) -> Iterable[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """Everything that the log knows of one message."""
+    """All lines of the log about one message."""
 
     trace: str
     lines: tuple[Found, ...]
 
 
 def lives(search: Search, asked: str) -> list[Life]:
-    """The messages that a trace id or a Message-ID names, each from the sign-in of its sender to the last delivery."""
+    """Return the messages that a trace id or a Message-ID names.
+
+    Each from its sender's sign-in to the last delivery."""
     name = asked.strip()
     if "@" in name or name.startswith("<"):
         found = search.newest(Query(message_id=name), MOST_OF_ONE)
@@ -154,12 +156,12 @@ def _life(search: Search, trace: str) -> Life:
 
 
 def _step(one: Found) -> tuple[int, int, str, int]:
-    """A sole recipient has the message before `250` is said and told: as it is read, acceptance comes first."""
+    """Sort acceptance first: a sole recipient has the message before `250` is sent and logged."""
     return FIRST_STEPS.index(one.what) if one.what in FIRST_STEPS else len(FIRST_STEPS), one.at_us, one.name, one.start
 
 
 def excerpt(search: Search, *queries: Query) -> list[Found]:
-    """What was asked for, and where a mailbox is named also the rest of the lives of its messages (Reg. 14.4)."""
+    """Return the lines asked for; for a mailbox also the rest of the lives of its messages (Reg. 14.4)."""
     found: dict[tuple[str, int], Found] = {}
     for query in queries:
         latest = search.newest(query, MOST_EXPORTED + 1 - len(found))

@@ -1,13 +1,17 @@
-"""Security events to syslog collectors (Reg. 16.3): the log is read behind its writers and passed on, at least once.
+"""Security events for syslog collectors (Reg. 16.3): the log is tailed and forwarded, at least once.
 
-In: the log's folder, the setting `log.syslog`. Out: messages to each collector; a file for each that says how far it has come;
-events when one cannot be reached, is back, or has missed what retention took away. The housekeeper's, in threads of its own:
-no worker and no loop does anything for it, and a collector that is dead or hangs holds up nobody but itself. What it could not
-be given stays in the log and comes when it is back. Segments are looked for by the steady time, by which they are written. A
-clock that is set ends the connection and the wait: the certificate was looked at by another time.
+In: the log's folder, the setting `log.syslog`. Out: messages to each collector; a cursor file for each; events when one
+    is
+unreachable, is back, or has missed what retention removed. It runs in the housekeeper, in its own threads: no worker
+and no loop
+does anything for it, and a dead or hanging collector delays only itself. What could not be sent stays in the log and is
+sent
+when the collector is back. Segments are found by the steady time, by which they are written. A clock that is set ends
+the
+connection and the wait: the certificate was checked at another time.
 
-A message is given again if the housekeeper is killed between a batch and the word that it went (`id` tells the two apart).
-"""
+A message is sent again if the housekeeper is killed between a batch and the write of the cursor (its `id` identifies
+it)."""
 
 import asyncio
 import os
@@ -29,22 +33,22 @@ from mic_mail.net.syslog_transport import Collector, place
 
 FOLDER = "syslog"
 THREADS = 8
-"""More collectors take turns."""
+"""Further collectors take turns."""
 MOST_LINES = 1_000
-"""Of one batch: what a collector may get twice."""
+"""Lines of one batch, which a collector may get twice."""
 BATCHES = 40
 PASS_SECONDS = 10.0
-"""Of one collector in one round."""
+"""Seconds of one collector in one run."""
 ROUND_SECONDS = 0.2
-"""A round does not wait longer for a collector; it goes on by itself."""
+"""A run waits no longer for a collector, which goes on in the background."""
 AGAIN_SECONDS = (1.0, 60.0)
-"""After how long a collector that failed is tried again: doubled each time, between these."""
+"""The retry delay of a failed collector: doubled each time, between these."""
 _STEP_SECONDS = 0.5
-"""Changes of the wall clock against the time since boot, from one look to the next, that are no step."""
+"""The tolerance below which a change of the wall clock against the time since boot is no step."""
 
 
 class Forwarding:
-    """One collector's way through the log. Blocking; one thread at a time."""
+    """One collector's progress through the log. Blocking; one thread at a time."""
 
     def __init__(
         self, collector: Collector, header: Header, log_dir: Path, cursor: Path, *, clock: Clock, log: MailLog
@@ -59,12 +63,12 @@ class Forwarding:
         self._failures = 0
         self._not_before = 0.0
         self._ahead_of_boot = 0.0
-        """The wall clock less the time since boot, at the last look."""
+        """The wall clock less the time since boot, at the last check."""
         self._kept = True
-        """Whether the file says how far it has come."""
+        """The cursor file is up to date."""
 
     def pass_on(self) -> int:
-        """Give the collector what it does not have; how many messages that were. Never raises what a network can do."""
+        """Send the collector new messages; return how many. Raises no network errors."""
         self._notice_step()
         if time.monotonic() < self._not_before:
             return 0
@@ -104,8 +108,9 @@ class Forwarding:
         return len(messages), batch.is_full
 
     def _begin(self, today: date) -> Cursor:
-        """Where it stopped. One that is named for the first time gets what happens from now on; one whose file says nothing
-        any more gets the last days again."""
+        """Return the saved cursor.
+
+        A new collector gets what happens from now on; one whose cursor file is unreadable gets the last days again."""
         known = tail.load(self._cursor_file)
         if known is not None:
             return known
@@ -117,7 +122,9 @@ class Forwarding:
         return begins
 
     def _keep(self, cursor: Cursor) -> None:
-        """Put down how far it has come. What this process has given is not given again because a disk is full; told once."""
+        """Save the cursor; a failure is logged once.
+
+        On a full disk this process does not send again what it has sent."""
         try:
             tail.save(self._cursor_file, cursor)
         except OSError as error:
@@ -135,7 +142,7 @@ class Forwarding:
         return framed(octets) if octets is not None and stream else octets
 
     def _failed(self, error: OSError) -> None:
-        """Told once; tried again later and later."""
+        """Log the first failure, and retry with growing delays."""
         if not self._failures:
             self._log.event("syslog_unreachable", collector=str(self._collector.where), **failure(error))
         least, most = AGAIN_SECONDS
@@ -149,7 +156,7 @@ class Forwarding:
 
 
 class Syslog:
-    """All collectors that the configuration names. Belongs to the event loop."""
+    """All configured collectors. Belongs to the event loop."""
 
     def __init__(self, config: Callable[[], Config], clock: Clock, log: MailLog) -> None:
         self._config = config
@@ -161,7 +168,7 @@ class Syslog:
         self._threads: ThreadPoolExecutor | None = None
 
     async def run_once(self) -> None:
-        """Begin with each collector that nobody is with; those that are quick are done when this returns."""
+        """Start each collector that is not running; quick ones are done when this returns."""
         is_settled = self._follow(self._config())
         for name, forwarding in self._forwardings.items() if is_settled else ():
             if name not in self._under_way or self._under_way[name].done():
@@ -170,16 +177,17 @@ class Syslog:
         if self._under_way:
             done, _ = await asyncio.wait(self._under_way.values(), timeout=ROUND_SECONDS)
             for each in done:
-                each.result()  # a defect is an event of the duty
+                each.result()  # a defect is an event of the job
 
     def _follow(self, config: Config) -> bool:
-        """Other collectors after a reload; who stays goes on where it was, since each has a file of its own. False while some
-        are still under way by the old settings: nobody begins then, or those that are slow could take turns for ever."""
+        """Apply a reload; a collector that stays goes on where it was, since each has its cursor file.
+
+        False while some still run by the old settings: none is started then, or slow ones could take turns for ever."""
         syslog, server = config.log.syslog, config.server
         if self._read == (syslog, server.hostname):
             return True
         if any(not each.done() for each in self._under_way.values()):
-            return False  # within seconds; the next round
+            return False  # within seconds; the next run
         for forwarding in self._forwardings.values():
             forwarding.close()
         header = Header(server.hostname, FACILITIES[syslog.facility], syslog.enterprise)
@@ -202,5 +210,5 @@ class Syslog:
 
 
 def cursor_file(config: Config, collector: str) -> Path:
-    """What says how far a collector has come."""
+    """Return the path of a collector's cursor file."""
     return config.state_dir / FOLDER / f"{sha256(collector.encode()).hexdigest()[:16]}.json"

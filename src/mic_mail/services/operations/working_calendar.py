@@ -1,9 +1,9 @@
-"""Expected working calendars: each year counts as expected until the Centre enters or confirms what the government announced.
+"""Expected working calendars: provisional until the Centre enters or confirms the announced one.
 
 In: a year. Out: a provisional `Year`, from the `holidays` library and the exchanged days of `exchanged_days/YEAR.toml`
-(Labour Code 2019, Articles 111-112). `prefill` puts the years around a day on record where none is (Reg. 7.3.b, 10.3, 12.3.a,
-12.4); it never replaces a year. Blocking.
-"""
+(Labour Code 2019, Articles 111-112). `prefill` records the years around a day where none is on record (Reg. 7.3.b,
+10.3, 12.3.a,
+12.4); it never replaces a year. Blocking."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -21,7 +21,7 @@ _EXCHANGED = files(__package__) / "exchanged_days"
 @cache
 def expected_year(number: int) -> tuple[Year, Mapping[date, str]]:
     """Return the calendar that is expected for a year, and the Vietnamese name of each day off."""
-    from holidays import country_holidays  # a quarter of a second, for commands that never ask
+    from holidays import country_holidays  # a quarter of a second, only where it is needed
 
     named = country_holidays("VN", years=number, language="vi")
     exchanged = _exchanged(number)
@@ -33,7 +33,7 @@ def expected_year(number: int) -> tuple[Year, Mapping[date, str]]:
 
 @cache
 def day_names(number: int) -> Mapping[date, Text]:
-    """Return what the days off of a year are called, as far as they are expected."""
+    """Return the names of a year's days off, as far as they are expected."""
     from holidays import country_holidays
 
     _, names = expected_year(number)
@@ -42,7 +42,7 @@ def day_names(number: int) -> Mapping[date, Text]:
 
 
 def _in_english(name: str) -> str:
-    """The library's name; of an exchanged day it tells the other one as Americans write it."""
+    """Return the library's name; for an exchanged day it names the other day in American style."""
     return "Exchanged day off" if not name or any(map(str.isdigit, name)) else in_ascii(name)
 
 
@@ -52,7 +52,9 @@ def _exchanged(number: int) -> Year:
 
 
 def prefill(directory: Directory, today: date) -> list[int]:
-    """Put the expected calendar of last year, this year and the next on record where none is; return the years put."""
+    """Record the expected calendars of last year, this year and the next where none is.
+
+    Returns the years added."""
     around = range(max(today.year - 1, calendar_file.FIRST_YEAR), min(today.year + 1, calendar_file.LAST_YEAR) + 1)
     on_record = directory.years.working_days().known
     return [number for number in around if number not in on_record and directory.years.add(expected_year(number)[0])]

@@ -1,12 +1,12 @@
-"""Approving a request: the act that it asks for, through the same use cases as the commands, and what became of it (Reg. 6.2).
+"""The approval of a request: its act, through the same use cases as the commands, and its result.
 
-In: a request on record, who approves, what the person chose. Out: the request as it is then, the mailbox, a new password where
-there is one; or the refusal of the rule that forbids the act, and then the request stays as it is and says why. Blocking.
+Reg. 6.2. In: a request on record, the approver, the person's choices. Out: the resulting request, the mailbox, a new
+password where there is one; or the refusal of the rule that forbids the act, and then the request stays open and
+records why. Blocking.
 
-An act is done once. Its fact carries the request's number, and the directory takes no second fact of one kind and number into a
-mailbox's record. Whoever was killed between the act and the word in the register, or came at the same time, finds the fact and
-puts down what is missing; the password of then is not to be had any more, and another one needs a reset.
-"""
+An act is done once. Its fact carries the request's number, and the directory accepts no second fact of one kind and
+number in a mailbox's record. After a kill between the act and the entry in the register, or in a concurrent approval,
+the fact is found and the missing entry written; the password is lost then, and another one needs a reset."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -42,61 +42,63 @@ from mic_mail.storage.mailstore import MailStore
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the one who approves adds to what the request says."""
+    """The approver's additions to the request."""
 
     address: str | None = None
     """The local part that the person chose (Reg. 5.4.b)."""
     level: Level | None = None
     """The rank of Reg. 6.4.c."""
     person_id: int | None = None
-    """Of an issue: who is in the directory already."""
+    """For an issue: the person who is already in the directory."""
     same_person: bool = False
-    """Of `person_id`: it is who the request names, although under another name."""
+    """For `person_id`: it is the person named in the request, although under another name."""
     queued: Waiting | None = None
-    """Of a restore: what becomes of messages that wait (Reg. 7.2.c)."""
+    """For a restore: the choice for pending messages (Reg. 7.2.c)."""
     document: str | None = None
-    """Of a restore after a breach: what lifts it (Reg. 7.2.b); a letter that asks for it does not."""
+    """For a restore after a breach: the document that lifts it (Reg. 7.2.b).
+
+    The letter that asks for the restore does not lift it."""
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """What became of it."""
+    """The result of an approval."""
 
     request: Request
     mailbox: MailboxRecord | None = None
     password: str | None = field(default=None, repr=False)
-    """To be shown once."""
+    """Shown once."""
     before: bool = False
-    """It had been done already."""
+    """The act had been done already."""
 
 
 class BringBack(Protocol):
-    """Puts the mail of a mailbox that was deleted from the server back into its place, before it is issued again."""
+    """Restores the mail of a mailbox that was deleted from the server, before it is issued again."""
 
     def __call__(self, mailbox: MailboxRecord, origin: ActContext) -> Fact | None:
-        """The fact that says so; None: nothing had to come back."""
+        """Return the fact of the restore; None: nothing had to be restored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What an act led to: a mailbox, and its new password, or something else of the directory."""
+    """The result of an act: a mailbox and its new password, or another change of the directory."""
 
     mailbox: MailboxRecord | None = None
     password: str | None = field(default=None, repr=False)
     result: str = ""
-    """What the register says of it; of a mailbox its address."""
+    """The register's result text; for a mailbox its address."""
     before: bool = False
-    """It had been done already."""
+    """The act had been done already."""
 
     @property
     def result_text(self) -> str:
-        """The result as the register keeps it."""
+        """The result as the register stores it."""
         return self.result or (self.mailbox.address if self.mailbox is not None else "")
 
 
 class Approving:
-    """The use case."""
+    """The approval use case."""
 
     def __init__(
         self,
@@ -131,7 +133,7 @@ class Approving:
         }
 
     def approve(self, request: Request, actor: str, choices: Choices) -> Approved:
-        """Do what it asks for; approved twice, it is done once."""
+        """Approve and do the request's act; approved twice, it is done once."""
         still_pending(request)
         act = self._acts.get(request.kind) if acts(request.filing) else None
         if act is None:
@@ -152,7 +154,7 @@ class Approving:
             return act()
         except (Refused, BadInput) as refusal:
             found = self._acted_on(self._directory.requests.get(request.request_id))
-            if found is not None:  # somebody approved it at the same time
+            if found is not None:  # it was approved concurrently
                 return found
             self._directory.requests.hinder(request, refusal.text)
             raise
@@ -167,7 +169,7 @@ class Approving:
             return self._directory.requests.get(request.request_id)
 
     def _acted_on(self, request: Request) -> Done | None:
-        """What was done already: an order of the register of changes, or a fact in a mailbox's record says so."""
+        """Return the result of an act already done, by an order of the register of changes or a fact."""
         if request.kind in BY_ORDER:
             entry = self._directory.changes.of_request(request.request_id)
             return None if entry is None else self._ordered(request, entry, before=True)
@@ -196,7 +198,7 @@ class Approving:
         chosen = _chosen(request, choices)
         plain = f"{personal_local_part(person.full_name)}@{self._config.server.domain}"
         if chosen in {plain, plain.partition("@")[0]}:
-            chosen = None  # the plain form of the name (Reg. 5.3) is nobody's choice
+            chosen = None  # the plain form of the name (Reg. 5.3) is no choice
         password = password_hash.generate()
         back = partial(self._bring_back, origin=origin)
         ground = _ground(request, origin)
@@ -207,15 +209,16 @@ class Approving:
         return Done(mailbox, password)
 
     def _employed(self, person: PersonRecord, request: Request) -> PersonRecord:
-        """Reg. 6.3: as the request says, where by the directory the person would have none: that is an older contract then.
-        Else it may know of something newer than the request."""
+        """Return the person with the request's employment, where the directory's is not eligible (Reg. 6.3).
+
+        The directory's contract is then an older one; else it may be newer than the request's."""
         if self._why_not(person) is None:
             return person
         employment, begins, ends = contract_of(request.filing)
         return replace(person, employment=employment, contract_from=begins, contract_until=ends)
 
     def _must_be_employed(self, request: Request, wanted: PersonRecord) -> None:
-        """Reg. 6.3, before anybody is entered: contracts end while requests wait."""
+        """Check eligibility before a person is entered (Reg. 6.3): contracts end while requests are pending."""
         person = wanted if request.person_id is None else self._directory.person(request.person_id)
         why = self._why_not(self._employed(person, request))
         if why is not None:
@@ -225,10 +228,9 @@ class Approving:
         return refusal_reason(person.employment, person.contract_from, person.contract_until, local_day(self._clock.now()))
 
     def _person(self, request: Request, choices: Choices) -> PersonRecord:
-        """For whom: as named, or the one of this name in the unit who has no mailbox, or somebody new.
+        """Return the person: as given, or of this name in the unit and without a mailbox, or a new one.
 
-        Of two requests for people of one name each has its own: whom another one is for is nobody else's (Reg. 5.4.a).
-        """
+        Of two requests for people of one name each has its own: a person of another request is not taken (Reg. 5.4.a)."""
         if choices.person_id is not None:
             return self._known_person(request, choices.person_id, same=choices.same_person)
         filing, name = request.filing, request.item(Item.NAME) or ""
@@ -255,7 +257,7 @@ class Approving:
         )
 
     def _known_person(self, request: Request, person_id: int, *, same: bool) -> PersonRecord:
-        """Who is in the directory: the one that the request names, of the unit that asks (Reg. 6.4.a, 6.4.b)."""
+        """Return a known person, if the request names that person and its unit asks (Reg. 6.4.a, 6.4.b)."""
         person, named = self._directory.person(person_id), request.item(Item.NAME) or ""
         if not same and tidy(person.full_name).casefold() != tidy(named).casefold():
             raise RequestRefused(
@@ -292,14 +294,14 @@ class Approving:
         return Done(mailbox, password)
 
     def _transfer(self, request: Request, origin: ActContext, choices: Choices) -> Done:
-        """Reg. 6.4.b: with the new position, which decides when a leaver's mailbox is locked (6.4.c)."""
+        """Transfer with the new position, which decides when a leaver's mailbox is locked (6.4.b, 6.4.c)."""
         person = self._directory.person(self._mailbox(request).person_id or 0)
         to = next(unit for unit in self._directory.units() if unit.unit_id == request.filing.unit_id)
         entry = self._changes.person(person, replace(_of_person(request, choices), unit=to), origin, _day(request))
         return self._ordered(request, entry)
 
     def _change(self, request: Request, origin: ActContext, choices: Choices) -> Done:
-        """Reg. 6.2: a person, a mailbox's address, or the asking unit is another thing from some day on."""
+        """Change a person, a mailbox's address, or the asking unit from some day on (Reg. 6.2)."""
         filing, on = request.filing, _day(request)
         if is_of_a_person(filing):
             return self._ordered(request, self._change_person(request, origin, choices, on))
@@ -335,7 +337,7 @@ class Approving:
         return self._changes.address(mailbox, address, origin, on)
 
     def _ordered(self, request: Request, entry: Entry, *, before: bool = False) -> Done:
-        """What an order on a request led to, or will on its day."""
+        """Return the result of an order on a request, now or on its day."""
         mailbox = None
         if request.item(Item.ADDRESS) is not None:
             mailbox = self._directory.mailbox(request.item(Item.ADDRESS) or "")
@@ -384,7 +386,7 @@ class Approving:
 
 
 def officer_note(approved: Approved) -> Text:
-    """What an officer is told beside the result."""
+    """Return the message for the officer beside the result."""
     number, mailbox = approved.request.request_id, approved.mailbox
     if not approved.before:
         return Text(f"Đã chấp thuận yêu cầu số {number}.", f"Request {number} is approved.")
@@ -404,7 +406,9 @@ WITH_PASSWORD = frozenset({Kind.ISSUE, Kind.GROUP, Kind.RESTORE, Kind.RESET})
 
 
 def _for_another(request: Request, person: PersonRecord) -> RequestRefused:
-    """An earlier approval, which a rule refused, settled for whom it is: another one could have two mailboxes come of it."""
+    """Return the refusal of another person than an earlier, refused approval has recorded.
+
+    Otherwise one request could lead to two mailboxes."""
     number = request.request_id
     return RequestRefused(
         Text(
@@ -420,7 +424,9 @@ def _for_another(request: Request, person: PersonRecord) -> RequestRefused:
 
 
 def _for_a_new_contract(request: Request, person: PersonRecord) -> Text:
-    """What to do with a request whose contract is over: what it says is never altered, what the directory says may be."""
+    """Return the remedy for a request whose contract is over.
+
+    The request is never altered; the directory may be."""
     number, known, refuse = request.request_id, person.person_id, f"mic-mail request refuse {request.request_id}"
     if not known:
         return Text(f"{refuse}; có hợp đồng mới thì ghi yêu cầu mới.", f"{refuse}; of a new contract enter another request.")
@@ -429,7 +435,7 @@ def _for_a_new_contract(request: Request, person: PersonRecord) -> Text:
 
 
 def _of_person(request: Request, choices: Choices) -> PersonChange:
-    """What of the person a request wants to be another thing."""
+    """Return the request's changes to the person."""
     level, employment = request.item(Item.LEVEL), request.item(Item.EMPLOYMENT)
     return PersonChange(
         full_name=request.item(Item.NEW_NAME),
@@ -440,7 +446,7 @@ def _of_person(request: Request, choices: Choices) -> PersonChange:
 
 
 def _day(request: Request) -> date | None:
-    """From which day on a change holds; None: from now on."""
+    """Return the day from which a change holds; None: from now on."""
     day = request.item(Item.DAY)
     return None if day is None else date.fromisoformat(day)
 

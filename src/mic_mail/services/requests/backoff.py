@@ -1,8 +1,8 @@
-"""When something that failed is tried again: after as long as it has waited already, an hour at most. Pure.
+"""The retry delay after a failure: as long as the task has been pending, an hour at most. Pure.
 
-In: since when it is owed, when it was tried last, the present. What stands for a moment in the way is out of it within seconds;
-what stands there for days costs a look an hour. A clock that was set back keeps nothing waiting.
-"""
+In: the instant since when it is pending, the last attempt, the present. A short obstacle is passed within seconds; one
+    that
+lasts days costs an attempt an hour. A clock that was set back delays nothing."""
 
 from datetime import datetime, timedelta
 
@@ -10,5 +10,5 @@ LONGEST = timedelta(hours=1)
 
 
 def is_due(since: datetime, tried_at: datetime, now: datetime) -> bool:
-    """Whether to try again."""
+    """Return whether to try again."""
     return not timedelta(0) <= now - tried_at < min(tried_at - since, LONGEST)

@@ -1,8 +1,9 @@
-"""The request form: what stands in its columns becomes a request, or is refused with its clause (Reg. 6.2).
+"""The request form: its columns become a request, or a refusal with its clause (Reg. 6.2).
 
-In: the rows of a table that a unit filled in (XLSX, CSV), or the same items as options of a command. Out: a `Filing` for each
-row, or why not. Headings and codes are understood in Vietnamese (with or without diacritics) and English. Nothing is stored.
-"""
+In: the rows of a table that a unit filled in (XLSX, CSV), or the same items as options of a command. Out: a `Filing` or
+    an error
+for each row. Headings and codes are understood in Vietnamese (with or without diacritics) and English. Nothing is
+stored."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +47,7 @@ from mic_mail.policy.transliteration import one_line, tidy, words
 from mic_mail.services.mailboxes.directory_changes import Move
 
 MOST_ROWS = 1_000
-"""Of one form: the people of the largest unit."""
+"""Rows of one form: the people of the largest unit."""
 LONGEST = 1_000
 """Characters of one cell."""
 
@@ -65,7 +66,7 @@ HEADINGS: Mapping[str, Text] = {
     CHANNEL: Text("Kênh", "Channel"),
     RECEIVED: Text("Ngày nhận", "Received"),
 }
-"""Column -> heading. The last three are understood in `request import` only: of a mail they are known."""
+"""Headings by column. The last three apply to `request import` only: for a mail they are known."""
 IN_THE_FORM = tuple(key for key in HEADINGS if key not in {UNIT, CHANNEL, RECEIVED})
 _HINTS: Mapping[str, str] = {
     KIND: ", ".join(name.vi for name in KINDS.values()),
@@ -84,7 +85,7 @@ _HINTS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of all rows of one form; `fixed`: the form may not say otherwise (it came by mail from that unit)."""
+    """Properties of all rows of one form; `fixed`: the form cannot override them (mail from that unit)."""
 
     unit: UnitRecord | None
     channel: Channel | None
@@ -93,12 +94,12 @@ class Known:
     document: str | None = None
     fixed: bool = False
     by_centre: bool = True
-    """Whether the Centre enters it, which alone knows when it had received it (Reg. 5.4.a, 7.3.b)."""
+    """The Centre enters the form; only the Centre may set the day of receipt (Reg. 5.4.a, 7.3.b)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a form: its number as the file counts, and what it asks for or why it does not."""
+    """One row of a form: its number in the file, and its filing or refusal."""
 
     number: int
     filing: Filing | None = None
@@ -106,24 +107,26 @@ class Row:
 
 
 def empty_form(made_at: datetime, *, as_csv: bool) -> bytes:
-    """The form to be filled in: a heading, with what may stand below it in brackets."""
+    """Return the empty form: headings, with the allowed values in brackets."""
     titles = (f"{HEADINGS[key].vi} ({_HINTS[key]})" if key in _HINTS else HEADINGS[key].vi for key in IN_THE_FORM)
     table = Table("Yêu cầu", [Column(title) for title in titles], [])
     return csv_writer.write(table) if as_csv else xlsx.form(table, made_at)
 
 
 def read_table(octets: bytes) -> Sheet:
-    """XLSX, or else CSV: by the first octets, whatever the file is called. `UnreadableSheet`."""
+    """Read XLSX, or else CSV, by the first octets, not the name. Raises `UnreadableSheet`."""
     return xlsx.read(octets) if octets.startswith(b"PK") else csv_writer.read(octets)
 
 
 def is_form(sheet: Sheet) -> bool:
-    """Whether a table has the column without which it asks for nothing."""
+    """Return whether a table has the column of the request's kind."""
     return KIND in _columns(sheet.heading).values()
 
 
 def is_meant(octets: bytes) -> bool:
-    """Whether a file that cannot be read was to be the form: a workbook, or text that begins with a heading of it."""
+    """Return whether an unreadable file was meant as the form.
+
+    It is a workbook, or text that begins with the form's heading."""
     if octets.startswith(b"PK"):
         return b"xl/workbook.xml" in octets
     heading = octets[:LONGEST].decode("utf-8-sig", "ignore").partition("\n")[0]
@@ -140,7 +143,7 @@ class Reader:
         self._parents = {unit.unit_id: unit.parent_id for unit in directory.units()}
 
     def rows(self, sheet: Sheet, known: Known) -> Iterator[Row]:
-        """Every row, in order."""
+        """Yield every row, in order."""
         columns = _columns(sheet.heading)
         if KIND not in columns.values():
             title = HEADINGS[KIND]
@@ -155,7 +158,7 @@ class Reader:
                 yield Row(number, refusal=refusal)
 
     def filing(self, said: Mapping[str, str], known: Known) -> Filing:
-        """What `said` asks for, by column; refused where the policy or the directory does not allow it."""
+        """Return the filing in `said`, by column; refused where policy or directory do not allow it."""
         said = {key: one_line(text) for key, text in said.items()}
         if any(len(text) > LONGEST for text in said.values()):
             raise BadInput(Text(f"Một ô dài quá {LONGEST} ký tự.", f"A cell has more than {LONGEST} characters."))
@@ -177,7 +180,7 @@ class Reader:
         if kind is Kind.ISSUE:
             _must_be_eligible(filing, local_day(self._clock.now()))
         self.must_fit(filing)
-        if kind is Kind.INCIDENT and Item.ADDRESS in filing.items:  # the log knows a mailbox by no alias
+        if kind is Kind.INCIDENT and Item.ADDRESS in filing.items:  # the log names mailboxes by their own address only
             own = self._directory.mailbox(filing.items[Item.ADDRESS]).address
             filing = replace(filing, items={**filing.items, Item.ADDRESS: own})
         return filing
@@ -219,7 +222,7 @@ class Reader:
         return at
 
     def _moment(self, text: str) -> datetime:
-        """A day, or a day and a time; a day alone is its morning."""
+        """Parse a day, or a day and a time; a day alone means its morning."""
         try:
             at = datetime.strptime(text.strip(), "%d/%m/%Y %H:%M").replace(tzinfo=HO_CHI_MINH)
         except ValueError:
@@ -230,7 +233,7 @@ class Reader:
         return at
 
     def _item(self, item: Item, text: str) -> str:
-        """A cell as the register keeps it."""
+        """Return a cell as the register stores it."""
         match item:
             case Item.DAY | Item.CONTRACT_FROM | Item.CONTRACT_UNTIL:
                 return _day(text).isoformat()
@@ -254,7 +257,7 @@ class Reader:
     # ------------------------------------------------------------ what the directory says
 
     def must_fit(self, filing: Filing) -> None:
-        """Refuse what the directory does not allow as it is now; asked again when it is approved, for people move on."""
+        """Refuse what the directory does not allow now; checked again at the approval, since people move on."""
         if filing.kind is Kind.INCIDENT:
             incidents.check(incidents.of_request(filing), filing.received_at)
             if Item.ADDRESS in filing.items:
@@ -276,7 +279,7 @@ class Reader:
             )
 
     def moves(self, filing: Filing) -> list[Move]:
-        """What a split gives to which unit: `an@mic.gov.vn=KTS; Đỗ An=KTS; PTTH-1=KTS`."""
+        """Return the moves of a split: `an@mic.gov.vn=KTS; Đỗ An=KTS; PTTH-1=KTS`."""
         found = []
         for text in filter(None, map(str.strip, filing.items.get(Item.GIVES, "").split(";"))):
             what, sign, to = map(str.strip, text.rpartition("="))
@@ -290,7 +293,7 @@ class Reader:
         return found
 
     def _moved(self, filing: Filing, what: str) -> PersonRecord | MailboxRecord | UnitRecord:
-        """An address, the symbol of a part, the local part of an address, or the name of a person, in this order."""
+        """Resolve the symbol of a part, an address or local part, or the name of a person, in this order."""
         part = next((unit for unit in self._directory.units() if unit.symbol.casefold() == what.casefold()), None)
         if part is not None:
             self._must_be_of(filing, part.unit_id, part.symbol)
@@ -309,7 +312,7 @@ class Reader:
             )
 
     def person_named(self, filing: Filing) -> PersonRecord:
-        """Who of the asking unit bears the name of a change that names no mailbox."""
+        """Return the person of the asking unit by the name in a change that names no mailbox."""
         return self._named(filing, filing.items[Item.NAME])
 
     def _named(self, filing: Filing, named: str) -> PersonRecord:
@@ -325,7 +328,7 @@ class Reader:
         return found[0]
 
     def _must_concern(self, filing: Filing, mailbox: MailboxRecord) -> None:
-        """A unit asks for its own mailboxes; a transfer is asked for by the unit that receives (Reg. 6.4.b)."""
+        """Require a mailbox of the asking unit; the receiving unit asks for a transfer (Reg. 6.4.b)."""
         person = self._directory.person(mailbox.person_id) if mailbox.person_id is not None else None
         if filing.kind in {Kind.TRANSFER, Kind.LEAVE} and person is None:
             raise RequestRefused(
@@ -347,12 +350,12 @@ class Reader:
             )
 
     def is_within(self, unit_id: int | None, whole: int) -> bool:
-        """Whether a unit is `whole` or a part of it."""
+        """Return whether a unit is `whole` or a part of it."""
         return unit_id is not None and whole in units_above(self._parents, unit_id)
 
 
 def contract_of(filing: Filing) -> tuple[Employment, date | None, date | None]:
-    """How the person of an issue is employed."""
+    """Return the employment of the person of an issue."""
     begins, ends = (filing.items.get(item) for item in (Item.CONTRACT_FROM, Item.CONTRACT_UNTIL))
     return (
         Employment(filing.items[Item.EMPLOYMENT]),
@@ -362,14 +365,14 @@ def contract_of(filing: Filing) -> tuple[Employment, date | None, date | None]:
 
 
 def _must_be_eligible(filing: Filing, today: date) -> None:
-    """Reg. 6.3, told at once; who approves asks it of the contract that counts by then."""
+    """Check eligibility when filing (Reg. 6.3); the approval checks the contract valid by then."""
     words(filing.items[Item.NAME])
     if (why := refusal_reason(*contract_of(filing), today)) is not None:
         raise RequestRefused(why, clause=ELIGIBLE)
 
 
 def _columns(heading: Sequence[str]) -> dict[int, str]:
-    """Which column holds what; what stands in brackets is a hint. Columns that nobody knows are left alone."""
+    """Return the columns by position; brackets in a heading are a hint, unknown columns are ignored."""
     known = {normalized(name): key for key, title in HEADINGS.items() for name in (title.vi, title.en, key)}
     found: dict[int, str] = {}
     for at, title in enumerate(heading):
@@ -383,7 +386,7 @@ def _columns(heading: Sequence[str]) -> dict[int, str]:
 
 
 def _code(codes: type[E], text: str, what: Text) -> E:
-    """The code that a cell means, by its name in either language or as it is."""
+    """Return the code of a cell, by its name in either language or the code itself."""
     if (code := code_of(codes, text)) is not None:
         return code
     offered = [NAMES[codes][code].vi for code in codes]

@@ -1,18 +1,17 @@
-"""Mail to the Centre with the request form attached: each row becomes a request, and the unit is owed an answer (6.2).
+"""The intake of mail to the Centre with the request form: each row becomes a request.
 
-In: new messages in INBOX of `regulation.support`. Out: requests in the register, and with them the word to whom an answer is
-owed, which `services.requests.outcomes` sends. Blocking; the housekeeper's. Nothing is taken out of the mailbox or changed in
-it: people read the mail there as ever.
+The unit gets an answer (6.2). In: new messages in INBOX of `regulation.support`. Out: requests in the register, and
+with them the pending answers, which `services.requests.outcome_notices` sends. Blocking; the housekeeper's. Nothing is
+removed from the mailbox or changed in it: people read the mail there as usual.
 
-Only what a unit's mailbox submitted here counts (`submitted`); mail from outside, from people's mailboxes, or without a form
-opens nothing and is not answered. A message is read once, by its EMAILID: its rows, the word that it was read and the answer
-that is owed are one transaction; the mark moves on last. Killed anywhere in between, the next round does what is missing and
-nothing twice.
+Only mail submitted here from a unit's mailbox counts (`submitted_by`); mail from outside, from personal mailboxes, or
+without a form opens nothing and is not answered. A message is read once, by its EMAILID: its rows, the record that it
+was read and the pending answer are one transaction; the mark moves last. After a kill the next run does what is missing
+and nothing twice.
 
-A message that cannot be read keeps no other waiting: it becomes a debt, and is tried again after as long as it has waited
-already, an hour at most, for `TRIED_FOR`. The debt is written down before the next message is read: where the register itself
-takes nothing, the round ends there, and the mark stays where it is.
-"""
+A message that cannot be read delays no other: it becomes a debt, and is retried after as long as it has been pending,
+an hour at most, for `TRIED_FOR`. The debt is written before the next message is read: where the register itself cannot
+be written, the run ends there, and the mark stays where it is."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,15 +40,15 @@ from mic_mail.storage.types import INBOX, AccountRef
 
 MARK = "requests"
 BATCH = 100
-"""Messages whose headers are looked at together."""
+"""Messages whose headers are read together."""
 MOST_FILES = 5
-"""Attachments of one message that are looked at."""
+"""Attachments of one message that are examined."""
 MOST_FORM_OCTETS = 4 << 20
-"""Of an attachment, decoded: a form of 1,000 rows measures 0.1 MiB."""
+"""Octets of a decoded attachment: a form of 1,000 rows has 0.1 MiB."""
 WHOLE_FILE = 0
-"""In place of a row's number: the file as a whole was refused."""
+"""The row number that stands for a refusal of the whole file."""
 TRIED_FOR = timedelta(days=30)
-"""So long the reader comes back to a message that it cannot read."""
+"""The time for which an unreadable message is retried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class _Mail:
 
 
 class Intake:
-    """Looks through the Centre's mailbox, from where it stopped."""
+    """Reads the Centre's mailbox, from where it stopped."""
 
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock, log: MailLog) -> None:
         self._directory = directory
@@ -74,7 +73,7 @@ class Intake:
         self._log = log
 
     def run_once(self, snapshot: Snapshot) -> int:
-        """Take in what is new, and what could not be read before; how many mails with a form were read."""
+        """Read new messages, and retry unreadable ones; return how many mails had a form."""
         support = snapshot.resolve(self._config.support)
         if support is None:
             return 0
@@ -82,7 +81,7 @@ class Intake:
         inbox = account.folder(INBOX)
         validity, last = self._directory.requests.mark(MARK) or (0, 0)
         if validity != inbox.uidvalidity:
-            last = 0  # never read, or restored from a copy: what was read is known by its key, and debts were of other numbers
+            last = 0  # never read, or restored from a copy: known mails have their key, and debts had other UIDs
         read = self._come_back(account, inbox.folder_id, snapshot) if validity == inbox.uidvalidity else 0
         if inbox.uidnext > last + 1:
             read += self._read_on(account, inbox.folder_id, inbox.uidvalidity, last, snapshot)
@@ -102,7 +101,7 @@ class Intake:
         return read
 
     def _come_back(self, account: Account, folder_id: int, snapshot: Snapshot) -> int:
-        """To the debts whose time has come."""
+        """Retry the debts that are due."""
         register, now, read = self._directory.requests, self._clock.now(), 0
         due = [debt for debt in register.debts(MARK) if is_due(debt.since, debt.tried_at, now)]
         if not due:
@@ -115,7 +114,7 @@ class Intake:
             if taken is None and now - debt.since < TRIED_FOR:
                 register.tried(MARK, debt.uid, now)
                 continue
-            if taken is None or mail is None:  # in vain, or somebody moved or expunged it: people have it, or nobody
+            if taken is None or mail is None:  # given up, or moved or expunged by people
                 self._log.event("request_mail_given_up", uid=debt.uid, since=debt.since, found=mail is not None)
             register.settle(MARK, debt.uid)
         return read
@@ -132,10 +131,10 @@ class Intake:
                 yield _Mail(uid, key, header, datetime.fromtimestamp(at_us / 1e6, UTC), sender)
 
     def _take(self, account: Account, folder_id: int, mail: _Mail) -> bool | None:
-        """Whether one message had a form; None: it could not be read or entered, or a defect came to light."""
+        """Read one message; return whether it had a form, or None after an error."""
         try:
             return self._open(account, folder_id, mail)
-        except Exception as error:  # noqa: BLE001 - the message stays where people see it, and is tried again
+        except Exception as error:  # noqa: BLE001 - the message stays visible to people, and is tried again
             about = {"mailbox": mail.sender.address, "message": mail.key, "uid": mail.uid}
             self._log.event("request_mail_failed", **about, **failure(error))
             return None
@@ -159,7 +158,7 @@ class Intake:
     # ------------------------------------------------------------ the form
 
     def _rows(self, account: Account, folder_id: int, mail: _Mail) -> list[Row]:
-        """What the first form in the message asks for; nothing where there is none."""
+        """Return the rows of the first form in the message; empty where there is none."""
         with account.open_message(folder_id, mail.uid) as file:
             octets = file.pread(0, file.size)
         unit = next((u for u in self._directory.units() if u.unit_id == mail.sender.owner.unit_id), None)
@@ -183,7 +182,7 @@ def _outcome(row: Row) -> dict[str, object]:
 
 
 def _is_automatic(header: bytes) -> bool:
-    """RFC 3834 §5: what a program wrote asks for nothing, and is not answered."""
+    """Return whether a program wrote the message (RFC 3834 §5): it asks for nothing, and is not answered."""
     said = headers.field(header, b"auto-submitted")
     return said is not None and said.strip().lower() != b"no"
 
@@ -199,7 +198,7 @@ def _form_in(octets: bytes) -> Sheet | None:
 
 
 def _files(message: bytes) -> Iterator[bytes]:
-    """The attachments, decoded, as far as they may be a form."""
+    """Yield the decoded attachments that may be a form."""
     scanner = Scanner()
     scanner.feed(message)
     attached = [part for part in _leaves(scanner.finish().root) if part.is_attachment or part.has_filename]
@@ -209,7 +208,7 @@ def _files(message: bytes) -> Iterator[bytes]:
 
 
 def _leaves(part: Part) -> Iterator[Part]:
-    """Of the message itself: what a forwarded message has attached asks for nothing."""
+    """Yield the leaf parts of the message itself, not those of forwarded messages."""
     if part.is_message and part.header_start > 0:
         return
     if not part.children:

@@ -1,7 +1,6 @@
-"""What a unit is told of the mail with the form that it sent: each row with what became of it (Reg. 6.2).
+"""The answer to a unit's mail with the form: each row with its result (Reg. 6.2).
 
-In: the outcomes on record of one mail. Out: a letter, with deadlines as the calendar has them now. Blocking, reads only.
-"""
+In: the outcomes on record of one mail. Out: a notice, with deadlines by the present calendar. Blocking, reads only."""
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -16,7 +15,7 @@ from mic_mail.services.requests.register import Register
 
 
 def answer_to(key: str, directory: Directory, config: Config, clock: Clock) -> NoticeText:
-    """The answer to a mail that was read; `key`: its EMAILID."""
+    """Return the answer to a mail that was read; `key`: its EMAILID."""
     outcomes = directory.requests.outcomes(key) or ()
     whole = next((each for each in outcomes if each["row"] == WHOLE_FILE), None)
     if whole is not None:

@@ -1,13 +1,11 @@
-"""Who asked or told is answered: a unit of its mail with requests, of what became of these and of incidents, the Centre of
-incidents (Reg. 6.2, 14.4, 18).
+"""Answers to requests and incidents: to the unit that filed them, and on incidents to the Centre.
 
-In: the registers, whenever the directory has changed. Out: one letter each, under a key of its own, so that whoever is killed
-or comes twice tells nobody twice. What is owed follows from the registers, so nothing is forgotten by who is killed. Belongs to
-the event loop; reads and writes go through the lanes.
+Reg. 6.2, 14.4, 18. In: the registers, whenever the directory has changed. Out: one notice each, under its own key, so
+that a kill or a second run duplicates none. Pending answers follow from the registers, so a kill loses none. Belongs to
+the event loop; reads and writes go through the executors.
 
-A mailbox that cannot take its letter keeps nobody else's back: that one is tried again (`patience`), stands in `mailbox due`,
-and is given up `WINDOW` after it was owed (`notice_given_up`). A server that was away for longer has told it by other ways.
-"""
+A mailbox that cannot take its notice delays no other: it is retried (`backoff`), listed in `mailbox due`, and given up
+`WINDOW` after it became pending (`notice_given_up`). After a longer outage people were informed by other ways."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,14 +32,16 @@ from mic_mail.services.requests.mail_reply import answer_to
 
 WINDOW = timedelta(days=30)
 ENDING = timedelta(days=7)
-"""So long after `WINDOW` it is still said that a letter was given up: a server that was off at its end says it later."""
+"""The time after `WINDOW` in which a given-up notice is still logged.
+
+A server that was off at its end logs it later."""
 GIVEN_UP = "given-up:"
-"""In the register of notices, before the key of a letter that nobody got."""
+"""The prefix, in the register of notices, of the key of a notice that was given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingLetter:
-    """A letter and whose it is; `unit_id` None: the Centre's."""
+    """A notice and its addressee; `unit_id` None: the Centre."""
 
     key: str
     since: datetime
@@ -53,18 +53,18 @@ class PendingLetter:
 
     @property
     def given_up(self) -> str:
-        """The key under which the register knows that nobody got it."""
+        """The key under which the register records the notice as given up."""
         return f"{GIVEN_UP}{self.key}"
 
 
 def pending_letters(directory: Directory, config: Config, clock: Clock) -> Iterator[PendingLetter]:
-    """Everything that somebody is or was to be told, of `WINDOW` and a little more. Blocking."""
+    """Yield every notice of `WINDOW` and a little more, sent or not. Blocking."""
     since = clock.now() - WINDOW - ENDING
     for mail in directory.requests.mail_read(since):
         answer = partial(answer_to, mail.key, directory, config, clock)
         yield PendingLetter(f"request-mail:{mail.key}", mail.read_at, mail.unit_id, answer, mail.sender, mail.message_id)
     for request in directory.requests.decided(since):
-        if request.kind is not Kind.INCIDENT:  # it went into the register of incidents, which answers
+        if request.kind is not Kind.INCIDENT:  # an incident is answered by the register of incidents
             decided = partial(_of_request, request)
             key, at = f"request-decided:{request.request_id}", request.handled_at or since
             yield PendingLetter(key, at, request.filing.unit_id, decided, request.opened_by)
@@ -83,7 +83,7 @@ def pending_letters(directory: Directory, config: Config, clock: Clock) -> Itera
 
 
 def untold(directory: Directory, config: Config, clock: Clock) -> list[PendingLetter]:
-    """What of it nobody was told yet, and was not given up. Blocking."""
+    """Return the notices that are neither sent nor given up. Blocking."""
     found = list(pending_letters(directory, config, clock))
     told = _known(directory, [each.key for each in found])
     rest = [each for each in found if each.key not in told]
@@ -92,13 +92,13 @@ def untold(directory: Directory, config: Config, clock: Clock) -> list[PendingLe
 
 
 def _known(directory: Directory, keys: Sequence[str]) -> set[str]:
-    """In parts, so that never all of the register is read: it holds a line for every notice in every mailbox."""
+    """Look up keys in parts: the register has a line for every notice in every mailbox."""
     parts = (keys[start : start + MOST_ASKED] for start in range(0, len(keys), MOST_ASKED))
     return set().union(*(directory.sent.known(part) for part in parts))
 
 
 class Outcomes:
-    """The housekeeper's round."""
+    """The housekeeper's job for answers."""
 
     def __init__(
         self,
@@ -119,12 +119,12 @@ class Outcomes:
         self._clock = clock
         self._log = log
         self._seen = -1
-        """The version of the directory after which everything was told, but for what follows."""
+        """The directory version after which everything was sent, except `_tried`."""
         self._tried: dict[str, tuple[datetime, datetime]] = {}
-        """Letters that reached nobody, by key: since when they are owed, when they were tried last."""
+        """Undelivered notices by key: pending since, last tried."""
 
     async def run_once(self) -> None:
-        """Tell what was not told; a directory that has not changed costs nothing while no letter waits."""
+        """Send pending answers; costs nothing while the directory is unchanged and none is pending."""
         version, now = self._snapshot().version, self._clock.now()
         if version == self._seen and not any(is_due(*tried, now) for tried in self._tried.values()):
             return
@@ -141,7 +141,9 @@ class Outcomes:
         self._seen = version
 
     async def _send(self, each: PendingLetter) -> bool:
-        """Whether nothing stood in the way; a unit without a mailbox is asked for again when the directory changes."""
+        """Send a notice; return False if it failed.
+
+        A unit without a mailbox is tried again when the directory changes."""
         try:
             letter = await self._lanes.io(each.letter)
             if each.unit_id is None:
@@ -150,13 +152,13 @@ class Outcomes:
                 await self._notices.notify_unit(
                     each.key, each.unit_id, letter, asked_from=each.asked_from, in_reply_to=each.in_reply_to
                 )
-        except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it now must not keep back the others'
+        except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it now must not delay the others'
             self._log.event("notice_failed", notice=each.key, mailbox=self._whose(each), **failure(error))
             return False
         return True
 
     def _whose(self, each: PendingLetter) -> str | None:
-        """The mailbox in which it would be read, as far as that is known: a letter was entered by somebody of the Centre."""
+        """Return the mailbox of the addressee, if known; an officer, not a mailbox, entered a letter."""
         found = self._snapshot().resolve(self._config().support if each.unit_id is None else each.asked_from)
         return found.address if found is not None else None
 

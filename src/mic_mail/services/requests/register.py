@@ -1,8 +1,8 @@
-"""The register as the Centre uses it: what waits, until when, and the steps that change nothing but the request itself.
+"""The register as the Centre uses it: pending requests, deadlines, and steps of the request itself.
 
-In: requests on record and the calendar as it stands. Out: each with its deadline; a next state, or a refusal with its clause.
-Blocking. What an approval does to mailboxes is done in `acting`.
-"""
+In: requests on record and the present calendar. Out: each with its deadline; a next state, or a refusal with its
+    clause. Blocking.
+`approve` carries out approvals."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from mic_mail.policy.requests import CLAUSE, Filing, Kind, Request, RequestRefus
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A request with its deadline, as the calendar says it now."""
+    """A request with its deadline by the present calendar."""
 
     request: Request
     at: datetime
@@ -36,31 +36,31 @@ class Register:
         self._target = config.request.target_days
 
     def file(self, filing: Filing, by: str) -> Due:
-        """A new request on record."""
+        """Record a new request."""
         return self.due(self._requests.add(filing, by, self._clock.now()))
 
     def deadline(self, filing: Filing) -> datetime:
-        """Reg. 7.3.b, or the Centre's own target."""
+        """Return the deadline of Reg. 7.3.b, or by the Centre's own target."""
         return policy.deadline(filing, self._calendar, self._closes, self._target)
 
     def due(self, request: Request) -> Due:
-        """One request with its deadline."""
+        """Return one request with its deadline."""
         at = self.deadline(request.filing)
         return Due(request, at, policy.overdue(request, at, self._clock.now()))
 
     def all(self, requests: Iterable[Request] | None = None) -> list[Due]:
-        """Every request, or those given."""
+        """Return every request, or those given, with their deadlines."""
         return [self.due(request) for request in (self._requests.all() if requests is None else requests)]
 
     def overdue(self) -> Sequence[Due]:
-        """Those that wait although their deadline is past, the oldest deadline first."""
+        """Return the pending requests past their deadline, the oldest deadline first."""
         late = [due for due in self.all(self._requests.pending()) if due.overdue]
         return sorted(late, key=lambda due: (due.at, due.request.request_id))
 
     # ------------------------------------------------------------ steps
 
     def agree(self, request: Request, handler: str, note: str) -> Request:
-        """Approve what somebody has to do by hand; twice is once."""
+        """Approve a request that is carried out by hand; repeating it changes nothing."""
         if request.state is State.APPROVED:
             return request
         if request.kind is Kind.CORRECTION:
@@ -79,7 +79,7 @@ class Register:
         return self._step(request, State.APPROVED, handler, note)
 
     def done(self, request: Request, handler: str, result: str) -> Request:
-        """What had to be done by hand is done."""
+        """Record that a request was carried out by hand."""
         if request.state is State.DONE:
             return request
         if not policy.acts(request.filing):
@@ -87,12 +87,12 @@ class Register:
         return self._step(request, State.DONE, handler, result)
 
     def refuse(self, request: Request, handler: str, reason: str) -> Request:
-        """It is not done, and why."""
+        """Refuse a request, with the reason."""
         _needs(reason, Text("lý do", "a reason"), "--reason")
         return self._step(request, State.REFUSED, handler, reason)
 
     def withdraw(self, request: Request, handler: str, reason: str) -> Request:
-        """Who asked for it does not any more."""
+        """Withdraw a request on behalf of its asker."""
         return self._step(request, State.WITHDRAWN, handler, reason)
 
     def _step(self, request: Request, to: State, handler: str, result: str) -> Request:
@@ -101,7 +101,7 @@ class Register:
 
 
 def still_pending(request: Request) -> None:
-    """Refuse to approve what was refused or withdrawn."""
+    """Refuse to approve a request that was refused or withdrawn."""
     if request.state in {State.REFUSED, State.WITHDRAWN}:
         name = policy.STATES[request.state]
         raise RequestRefused(

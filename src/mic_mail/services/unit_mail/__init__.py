@@ -1,3 +1,3 @@
-"""What units owe the mail that they exchange (Reg. 11, 12): who opened it, what waits for an answer, what was not passed on;
-read from logs and indexes, reminded of once a week.
-"""
+"""The duties of units for the mail they exchange (Reg. 11, 12): openings, answers, document handoff.
+
+Read from logs and indexes, with reminders once a week."""

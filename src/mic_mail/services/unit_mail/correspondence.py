@@ -1,9 +1,10 @@
-"""What a unit's mailbox sent and received over some days, and what became of it (Reg. 12.3.b; evidence for 11.1 to 11.3).
+"""A unit mailbox's sent and received mail over some days, and its results (Reg. 12.3.b, 11.1 to 11.3).
 
-In: the mail log (what was sent by whom, what was delivered here), the mailbox's index and the reports that came into it, the
-Sent folders of those who use it. Out: lines for messages sent, and arrivals with their answers. Nothing is changed or marked as
-read. Subjects come from the index, never from the log; who may see them the command decides (Reg. 4.3). Blocking.
-"""
+In: the mail log (submissions with their senders, deliveries), the mailbox's index and the reports in it, the Sent
+    folders of its
+users. Out: lines for messages sent, and arrivals with their answers; evidence for 11.1 to 11.3. Nothing is changed or
+marked as
+read. Subjects come from the index, never from the log; the command decides who may see them (Reg. 4.3). Blocking."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,7 +28,9 @@ from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef, FolderInfo
 
 DELIVERY_DAYS = 6
-"""So long after its acceptance a message is looked for in the log: what is deferred is delivered or given up by then."""
+"""The days after its acceptance in which a message is searched for in the log.
+
+Deferred mail is delivered or given up by then."""
 _FATES = {
     Action.FAILED: DeliveryStatus.REPORTED_FAILED,
     Action.DELAYED: DeliveryStatus.REPORTED_DELAYED,
@@ -55,7 +58,7 @@ class Arrival:
     answered_at: datetime | None
     answered_by: str
     is_marked: bool
-    """Said to be answered by a flag alone."""
+    """Answered by its flag only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +67,21 @@ class Correspondence:
 
     sent: list[Line]
     subjects: dict[str, str]
-    """By Message-ID, of what was sent and still lies in the mailbox."""
+    """By Message-ID, of sent messages that are still in the mailbox."""
     received: list[Arrival]
     delivered: int
-    """Messages that came in over the span by the log; more than `received` where some were moved out or expunged since."""
+    """Messages delivered in the span by the log.
+
+    More than `received` where some were moved out or expunged since."""
 
 
 @dataclass(slots=True)
 class _Found:
-    """What the folders hold."""
+    """The contents of the folders."""
 
     arrivals: list[Letter] = field(default_factory=list)
     own: list[tuple[str, Letter]] = field(default_factory=list)
-    """What the mailbox's people wrote, and who."""
+    """The messages that the mailbox's people wrote, with the writer."""
     reports: list[Reported] = field(default_factory=list)
     readings: list[Word] = field(default_factory=list)
 
@@ -91,7 +96,7 @@ class Correspondences:
         self._hostname = config.server.hostname
 
     def of(self, entry: Entry, span: Span) -> Correspondence:
-        """One mailbox over the days of the span."""
+        """Return one mailbox's correspondence over the days of the span."""
         begins, ends = start_of(span.first), start_of(add_days(span.last, 1))
         own = frozenset(entry.addresses)
         found = self._in_folders(entry, begins, own)
@@ -139,7 +144,7 @@ class Correspondences:
         until = submission.at + timedelta(days=DELIVERY_DAYS)
         for at, fields in self._events(_query(submission.at - timedelta(minutes=5), until, trace=submission.trace)):
             fate = _HANDOVERS.get(str(fields.get("event")))
-            if fate is not None:  # a sole recipient has the message a moment before its acceptance is told
+            if fate is not None:  # a sole recipient has the message just before its acceptance is logged
                 recipient = str(fields.get("recipient")).lower()
                 yield Handover(submission.trace, recipient, fate, max(at, submission.at))
 
@@ -168,7 +173,9 @@ class Correspondences:
         return found
 
     def _of_holders(self, entry: Entry, since: datetime) -> Iterator[tuple[str, Letter]]:
-        """What those who use the mailbox have sent from their own: only what answers a message of this one is used."""
+        """Yield the mail that the mailbox's users sent from their own mailboxes.
+
+        Only answers to this mailbox's messages are used."""
         for person in delegation.names(entry.facts):
             holder = self._snapshot.entries.get(self._snapshot.own.get(person, 0))
             if holder is None or is_empty(holder.facts):
@@ -204,7 +211,7 @@ class Correspondences:
                 pass
 
     def _is_disguised(self, letter: Letter, address: str) -> bool:
-        """Whether it came from outside and speaks for a mailbox of this server: its owner has not said so."""
+        """Return whether a message from outside speaks for a mailbox of this server, without proof."""
         return letter.incoming.is_foreign and self._snapshot.resolve(address) is not None
 
     def _account(self, entry: Entry) -> Account:
@@ -223,7 +230,7 @@ def _texts(value: object) -> list[str]:
 
 
 def _received(found: _Found, begins: datetime, ends: datetime) -> list[Arrival]:
-    """What came in over the span, and the first answer that names it."""
+    """Return the arrivals of the span, each with the first answer that names it."""
     first: dict[str, tuple[datetime, str]] = {}
     for writer, letter in found.own:
         for name in letter.refers:

@@ -1,8 +1,8 @@
-"""What of a unit's mail was not passed on to the document system, and marking what was (Reg. 12.3.c).
+"""The handoff of unit mail to the document system: pending messages, and marking (Reg. 12.3.c).
 
-In: unit mailboxes as their indexes have them (`letters`), the settings. Out: what waits, with deadlines; a mark on messages
-that are named by Message-ID; a weekly reminder into the mailbox. Others see who wrote when, and never a subject (Reg. 4.3).
-"""
+In: unit mailboxes by their indexes (`message_facts`), the settings. Out: the pending messages, with deadlines; a mark
+    on messages
+named by Message-ID; a weekly reminder into the mailbox. Others see sender and time, and never a subject (Reg. 4.3)."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef, FolderInfo
 
 DUTY = "passedon"
-"""In the register of notices."""
+"""The key in the register of notices."""
 _PIECE = 1_000
 
 
@@ -33,7 +33,7 @@ class Pending:
 
     sender: str
     subject: str
-    """For the mailbox's own people alone."""
+    """For the mailbox's own people only."""
     message_id: str
     received_at: datetime
     due_at: datetime
@@ -42,7 +42,7 @@ class Pending:
 
 
 def mark_of(config: Config) -> Mark:
-    """What says that a message was passed on, here."""
+    """Return the mark of passed-on messages on this server."""
     settings = config.unit.passed_on
     return Mark(frozenset(keyword.lower() for keyword in settings.keywords), settings.folder)
 
@@ -56,7 +56,7 @@ class PassedOn:
         self._mark = mark_of(config)
 
     def pending(self, entry: Entry, snapshot: Snapshot, now: datetime) -> list[Pending]:
-        """What was not passed on in one mailbox, oldest first. Blocking."""
+        """Return the messages of one mailbox that were not passed on, oldest first. Blocking."""
         own, subjects, arrivals = frozenset(entry.addresses), {}, []
         for arrival, subject in self._arrivals(self._account(entry), now - timedelta(days=rules.DAYS_BACK)):
             arrivals.append(arrival)
@@ -75,7 +75,7 @@ class PassedOn:
         ]
 
     def is_marked(self, folder: FolderInfo) -> Callable[[int], bool]:
-        """Tells by the flags of a message of this folder whether it was passed on."""
+        """Return a test, by a message's flags, whether a message of this folder was passed on."""
         if self._mark.is_folder(folder.name):
             return lambda flags: True
         bits = bits_of(folder, self._mark.keywords)
@@ -90,7 +90,9 @@ class PassedOn:
                 yield Arrival(letter.incoming, is_marked(letter.flags), counts and not letter.is_junk), letter.subject
 
     def mark(self, entry: Entry, message_ids: Collection[str]) -> list[str]:
-        """Mark every copy of these messages (Message-IDs without brackets or with them); those that were not found. Durable."""
+        """Mark every copy of these messages (Message-IDs with or without brackets), durably.
+
+        Returns those that were not found."""
         wanted = {f"<{each.strip().removeprefix('<').removesuffix('>')}>" for each in message_ids}
         keyword = next(iter(self._config.unit.passed_on.keywords), None)
         account, found = self._account(entry), set[str]()
@@ -119,7 +121,7 @@ def _name(message_id: object) -> str:
 
 
 def passed_on_reminders(store: MailStore) -> Prepare:
-    """The weekly round (`weekly`): each unit mailbox in which something is overdue hears so."""
+    """Return the weekly reminder (`weekly_reminders`) to each unit mailbox with overdue messages."""
 
     def prepare(config: Config, snapshot: Snapshot, now: datetime) -> Round | None:
         if not config.unit.passed_on.remind:

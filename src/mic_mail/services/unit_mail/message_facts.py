@@ -1,9 +1,10 @@
-"""What the messages of a mailbox say of themselves, for the duties of Article 12: read from its index.
+"""The facts of a mailbox's messages for the duties of Article 12, read from its index.
 
-In: an account, a folder, an instant. Out: a `NoticeText` for each message that came since then: whom it is from and to, whether
-that is known to be so, its Message-ID, what it refers to, whether a machine wrote it. No file is opened but for a header that
-is too long for the index. A folder is read from its newest message backwards as far as is asked. Blocking.
-"""
+In: an account, a folder, an instant. Out: a `Letter` for each message that came since then: sender and recipients,
+    whether the
+sender is verified, its Message-ID, its references, whether it is automatic. No file is opened except for a header that
+is too
+long for the index. A folder is read backwards from its newest message as far as needed. Blocking."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -22,12 +23,12 @@ from mic_mail.storage.types import ANSWERED, KEYWORD_SHIFT, Column, FolderInfo
 
 _COLUMNS: Sequence[Column] = ("uid", "flags", "internaldate_us", "header")
 _PIECE = 500
-"""Messages that are looked at together."""
+"""Messages that are read together."""
 _LONG_HEADER = 256 << 10
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
 SENT, DRAFTS = "\\Sent", "\\Drafts"
 NOT_INCOMING = frozenset({SENT, DRAFTS, "\\Trash", "\\Junk"})
-"""Special uses (RFC 6154) of folders in which no mail waits."""
+"""Special uses (RFC 6154) of folders without pending mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +37,24 @@ class Letter:
 
     uid: int
     flags: int
-    """As `Account.rows` gives them: the common state."""
+    """The flags by `Account.rows`: the shared state."""
     incoming: Incoming
     subject: bytes
-    """As it stands in the header."""
+    """The raw header value."""
     refers: frozenset[str]
-    """What In-Reply-To and References name."""
+    """The Message-IDs in In-Reply-To and References."""
     is_report: bool
     """A multipart/report: of delivery or of reading (RFC 6522)."""
     is_junk: bool = False
-    """Marked so, by the checks or by its reader: then it waits for nobody, also outside of Junk."""
+    """Marked as junk, by the checks or by its reader: nobody has to answer it, also outside of Junk."""
 
     def is_from(self, own: Collection[str], folder: FolderInfo) -> bool:
-        """Whether one of these addresses wrote it; into Sent nobody delivers, its people alone put something there."""
+        """Return whether one of these addresses wrote it; into Sent only the mailbox's people put messages."""
         return self.incoming.sender in own if folder.special_use == SENT else self.incoming.is_from(own)
 
 
 def bits_of(folder: FolderInfo, keywords: Collection[str]) -> int:
-    """The flags of these keywords (in lower case) in a folder; 0 where it has none of them."""
+    """Return the flag bits of these keywords (in lower case) in a folder; 0 where it has none of them."""
     bits = 0
     for place, keyword in enumerate(folder.keywords):
         if keyword.lower() in keywords:
@@ -62,11 +63,13 @@ def bits_of(folder: FolderInfo, keywords: Collection[str]) -> int:
 
 
 def letters_since(account: Account, folder: FolderInfo, since: datetime, hostname: str) -> Iterator[Letter]:
-    """The messages of a folder that came since then. They are numbered in the order in which they were saved, and nothing is
-    saved before it has come, so a piece that was saved earlier ends the search: a whole one, as where the index was made of
-    files alone (a mailbox of another server, a lost index) one that was moved is as old as its file, whatever its number.
+    """Yield the messages of a folder that came since then.
 
-    `hostname`: of this server, as its trace lines have it."""
+    UIDs follow the order in which messages were saved, and nothing is saved before it came, so a piece that was saved
+    earlier ends the search. It has to be a whole piece: in an index rebuilt from files (a foreign mailbox, a lost index) a
+    moved message is as old as its file, whatever its UID.
+
+    `hostname`: this server's, as in its trace lines."""
     answered, junk = ANSWERED | bits_of(folder, ("$answered",)), bits_of(folder, ("$junk",))
     since_us = int(since.timestamp() * 1_000_000)
     uids = account.view(folder.folder_id).uids
@@ -87,12 +90,12 @@ def _read_header(account: Account, folder_id: int, uid: int) -> bytes:
     try:
         with account.open_message(folder_id, uid) as message:
             return message.pread(0, _LONG_HEADER).partition(b"\r\n\r\n")[0]
-    except MicMailError:  # expunged meanwhile, or not to be read: the others are told
+    except MicMailError:  # expunged meanwhile, or unreadable: the others are yielded
         return b""
 
 
 _DELIVERED = re.compile(rb"^(?:return-path|received)[ \t]*:", re.IGNORECASE | re.MULTILINE)
-"""What every server on the way puts in front (RFC 5321 §4.4), and no mail program into a copy that it keeps."""
+"""Fields that every server adds in transit (RFC 5321 §4.4), and no mail program to its own copy."""
 
 
 def _was_delivered(header: bytes) -> bool:

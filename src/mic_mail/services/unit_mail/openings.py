@@ -1,9 +1,10 @@
-"""Who opened which unit mailbox in which window of which working day (Reg. 12.3.a), from the mail log and the record.
+"""The openings of unit mailboxes in the windows of working days (Reg. 12.3.a), from log and record.
 
-In: the log's folder (`mailbox_opened`, found by its index), the directory, a span of days. Out: for each mailbox its cells
-(`policy.openings`). Of the log only the first opening of each person in a window is kept, so memory follows mailboxes and days,
-not events. Blocking; for commands and the io lane.
-"""
+In: the log's folder (`mailbox_opened`, found by its index), the directory, a span of days. Out: for each mailbox its
+    cells
+(`policy.opening_windows`). Only the first opening of each person in a window is held, so memory grows with mailboxes
+and days,
+not events. Blocking; for commands and the io executor."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -45,13 +46,13 @@ from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Roun
 
 EVENT = "mailbox_opened"
 DUTY = "openings"
-"""In the register of notices."""
+"""The key in the register of notices."""
 _SHUT = {State.NOT_ISSUED: Shut.NOT_ISSUED, State.SUSPENDED: Shut.SUSPENDED, State.RECLAIMED: Shut.RECLAIMED}
 
 
 @dataclass(frozen=True, slots=True)
 class Attended:
-    """How one mailbox was attended to over a span."""
+    """The openings of one mailbox over a span."""
 
     entry: Entry
     charges: tuple[Charge, ...]
@@ -65,7 +66,7 @@ class Attended:
         return [cell for cell in self.cells if cell.verdict is Verdict.MISSED]
 
     def in_charge(self, instant: datetime) -> list[str]:
-        """The addresses of the keeper and of who stands in."""
+        """Return the addresses of the keeper and the substitute."""
         return list(dict.fromkeys(charge.holder for charge in self.charges if charge.holds(instant)))
 
 
@@ -83,7 +84,7 @@ class Openings:
         self._windows = tuple(Window(window.start, window.end) for window in openings.windows)
 
     def of(self, entries: Sequence[Entry], span: Span) -> list[Attended]:
-        """Each of these mailboxes over the span, which is cut at today; in their order."""
+        """Return the openings of each mailbox over the span, which ends today at the latest; in their order."""
         days = list(working_days(span.first, span.last, self._snapshot.working_days))
         known: dict[str, Tally] = {}
         found: list[tuple[Entry, Circumstances, Tally]] = []
@@ -98,7 +99,9 @@ class Openings:
         return [Attended(entry, tuple(facts.charges), tuple(tally.cells(self._now))) for entry, facts, tally in found]
 
     def _logged(self, entries: Sequence[Entry], span: Span) -> Iterator[tuple[str, Opening]]:
-        """Openings that count by the setting, in any order: of one mailbox by its name, of several all there are."""
+        """Yield the openings that count by the setting, in any order.
+
+        Of one mailbox by its name, of several all there are."""
         begins, ends = start_of(span.first), start_of(add_days(span.last, 1))
         since_us, until_us = (int(edge.timestamp()) * 1_000_000 for edge in (begins, ends))
         names: Sequence[str | None] = entries[0].addresses if len(entries) == 1 else (None,)
@@ -113,7 +116,7 @@ class Openings:
         return Circumstances(frozenset(entry.addresses), self._charges(entry), self._closures(entry))
 
     def _charges(self, entry: Entry) -> list[Charge]:
-        """Keepers and substitutes, each under every address of theirs, while they serve in the unit."""
+        """Return keepers and substitutes, each under all their addresses, while they serve in the unit."""
         found = []
         for grant in delegation.grants(entry.kind, entry.facts):
             if grant.part is Part.MEMBER:
@@ -129,7 +132,7 @@ class Openings:
         settings = lifecycle_settings(self._config, self._snapshot.working_days)
         try:
             spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
-        except FactsUnreadable:  # nobody can sign in, and since when is not known
+        except FactsUnreadable:  # nobody can sign in, and since when is unknown
             return [Closure(Shut.UNREADABLE, FIRST_INSTANT, None)]
         closed = [Closure(_SHUT[span.state], span.since, span.until) for span in spans if span.state in _SHUT]
         down = (Closure(Shut.DOWNTIME, each.starts_at, each.ends_at) for each in self._downtimes)
@@ -137,10 +140,10 @@ class Openings:
 
 
 def _unlogged(log_dir: Path, now: datetime) -> Iterator[Closure]:
-    """The time before the log begins, and days of which there is no line, though a server that runs writes some each hour.
+    """Yield the time before the log begins, and days without a line.
 
-    Where neither today nor yesterday has any the server is down: of what came since its last day nobody knows either.
-    """
+    A running server writes some lines each hour. Where neither today nor yesterday has a line, the server is down: what
+    came since its last day is unknown too."""
     files = list(log_files(log_dir))
     yield Closure(Shut.UNLOGGED, FIRST_INSTANT, first_instant(log_dir, files) or now)
     days = sorted({file.day for file in files if file.day is not None})
@@ -152,7 +155,7 @@ def _unlogged(log_dir: Path, now: datetime) -> Iterator[Closure]:
 
 
 def unit_mailboxes(entries: Iterable[Entry]) -> list[Entry]:
-    """Those for which there are openings to report, by address."""
+    """Return the mailboxes with openings to report, by address."""
     return sorted((entry for entry in entries if entry.kind is MailboxKind.UNIT), key=lambda entry: entry.address)
 
 
@@ -160,10 +163,9 @@ def unit_mailboxes(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def opening_reminders(downtimes: Callable[[], Iterable[Downtime]], clock: Clock) -> Prepare:
-    """The weekly round (`weekly`): who is in charge hears in which windows of last week the mailbox was not opened.
+    """Return the weekly reminder (`weekly_reminders`) of the windows missed last week.
 
-    Where nobody is, it is told in the mailbox itself: whoever comes to open it finds it.
-    """
+    It goes to the people in charge; where there are none, into the mailbox itself, for the next person who opens it."""
 
     def prepare(config: Config, snapshot: Snapshot, now: datetime) -> Round | None:
         if not config.unit.openings.remind:
@@ -191,7 +193,7 @@ def opening_reminders(downtimes: Callable[[], Iterable[Downtime]], clock: Clock)
 
 
 def _listed(cells: Sequence[Cell]) -> str:
-    """The windows, a line for each day."""
+    """List the windows, a line for each day."""
     lines = []
     for day, of_day in groupby(cells, key=lambda cell: cell.day):
         windows = ", ".join(f"{cell.window.start:%H:%M} - {cell.window.end:%H:%M}" for cell in of_day)

@@ -1,9 +1,8 @@
-"""Mail that waits for an answer (Reg. 12.4): found in the index of a mailbox, told to its people once a week.
+"""Mail that waits for an answer (Reg. 12.4): found in a mailbox's index, with a reminder once a week.
 
-In: mailboxes as the index has them (`letters`), submissions as the log has them, `DAYS_BACK` days back. Out: a list with
-deadlines; a reminder (wording 12) in the mailbox itself. What others see of it is who wrote when, and never the subject
-(Reg. 4.3).
-"""
+In: mailboxes by their indexes (`message_facts`), submissions by the log, `DAYS_BACK` days back. Out: a list with
+    deadlines; a
+reminder (wording 12) in the mailbox itself. Others see sender and time, and never the subject (Reg. 4.3)."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 
 DUTY = "unanswered"
-"""In the register of notices."""
+"""The key in the register of notices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +34,19 @@ class Waiting:
 
     sender: str
     subject: str
-    """For the mailbox's own people alone."""
+    """For the mailbox's own people only."""
     received_at: datetime
     due_at: datetime
 
 
 def reply_settings(config: Config) -> ReplySettings:
-    """How the configuration reads Reg. 12.4."""
+    """Return the configured reading of Reg. 12.4."""
     reply = config.reply
     return ReplySettings(Addressed(reply.addressed), reply.skip_bulk, reply.own_unit, config.office.closes)
 
 
 class Replies:
-    """What waits for answers, in any mailbox of one store."""
+    """The unanswered mail in any mailbox of one store."""
 
     def __init__(self, store: MailStore, config: Config) -> None:
         self._store = store
@@ -56,7 +55,7 @@ class Replies:
         self._submitted = SubmittedAnswers(config.log_dir)
 
     def waiting(self, entry: Entry, snapshot: Snapshot, now: datetime, unit: Collection[str] = ()) -> list[Waiting]:
-        """All that waits in one mailbox, oldest first; `unit`: the addresses of its unit. Blocking."""
+        """Return one mailbox's unanswered mail, oldest first; `unit`: the addresses of its unit. Blocking."""
         since = now - timedelta(days=reply_deadlines.DAYS_BACK)
         own = frozenset(entry.addresses)
         incoming: dict[int, Letter] = {}
@@ -91,7 +90,7 @@ class Replies:
         return self._store.account(AccountRef(entry.mailbox_id, entry.home))
 
     def _named_by_holders(self, entry: Entry, snapshot: Snapshot, since: datetime) -> set[str]:
-        """What those who use a unit's or group's mailbox have answered from their own (Reg. 12.3)."""
+        """Return the messages that the users of the mailbox have answered from their own (Reg. 12.3)."""
         named: set[str] = set()
         for person in delegation.names(entry.facts):
             holder = snapshot.entries.get(snapshot.own.get(person, 0))
@@ -107,7 +106,9 @@ class Replies:
 
 
 def addresses_of_units(directory: Directory, snapshot: Snapshot) -> Callable[[Entry], frozenset[str]]:
-    """Whose unit is whose: for an entry, the addresses of all mailboxes of its unit. Reads the directory once."""
+    """Return a function from an entry to the addresses of all mailboxes of its unit.
+
+    Reads the directory once."""
     unit_of_person = {person.person_id: person.unit_id for person in directory.people()}
 
     def unit_of(entry: Entry) -> int | None:
@@ -125,7 +126,7 @@ def addresses_of_units(directory: Directory, snapshot: Snapshot) -> Callable[[En
 
 
 def reply_reminders(store: MailStore, directory: Directory) -> Prepare:
-    """The weekly round (`weekly`): each mailbox that may write and is late hears so."""
+    """Return the weekly reminder (`weekly_reminders`) to each mailbox that may send and is late."""
 
     def prepare(config: Config, snapshot: Snapshot, now: datetime) -> Round:
         finder, units = Replies(store, config), addresses_of_units(directory, snapshot)

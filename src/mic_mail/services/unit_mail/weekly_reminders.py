@@ -1,8 +1,8 @@
-"""Reminders that go out once a week: on its first working day on which the housekeeper runs, about each mailbox once.
+"""Weekly reminders: about each mailbox once, on the first working day with a running housekeeper.
 
-In: what a duty has to say this week (`Round`), the register of notices. Out: letters. A key names duty, week and mailbox, and
-the letter is published under it before it comes on record; so whatever is restarted or killed, nobody is told twice in a week.
-"""
+In: a reminder's content of this week (`Round`), the register of notices. Out: notices. A key names duty, week and
+    mailbox, and
+the notice is published under it before it is recorded; so after a restart or a kill nobody is reminded twice in a week."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.types import AccountRef
 
 MORNING = timedelta(hours=6)
-"""Not before this time of day, so that people find it when they come."""
+"""The earliest time of day, so that people find it when they come."""
 AGAIN = timedelta(hours=1)
-"""After which a round in which a mailbox could not be read, or written to, is made once more."""
+"""The delay before a run is repeated in which a mailbox could not be read or written."""
 LISTED = 30
-"""Messages that a reminder names; it says how many there are."""
+"""Messages that a reminder lists; it gives their total."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reminder:
-    """What there is to say about one mailbox."""
+    """The reminder about one mailbox."""
 
     count: int
     letter: NoticeText
@@ -42,23 +42,23 @@ class Reminder:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One week's round of one duty."""
+    """One week's run of one duty."""
 
     entries: Sequence[Entry]
     may: Callable[[Decision], bool]
-    """Whether a mailbox in this state is asked at all."""
+    """Returns whether a mailbox of this state is checked at all."""
     find: Callable[[Entry], Reminder | None]
-    """None: there is nothing to say. Blocking; the account's lane."""
+    """Returns None where there is nothing to say. Blocking; the account's executor."""
     readers: Callable[[Entry], Sequence[Entry]] = lambda entry: (entry,)
-    """Into whose mailboxes the letter goes, if they can open them."""
+    """Returns the mailboxes that get the notice, if they can be opened."""
 
 
 Prepare = Callable[[Config, Snapshot, datetime], Round | None]
-"""What a duty does this week; None: it is switched off. Blocking; the io lane."""
+"""Returns a duty's run of this week; None: it is switched off. Blocking; the io executor."""
 
 
 class WeeklyReminders:
-    """The housekeeper's weekly round of one duty. Belongs to the event loop."""
+    """The housekeeper's weekly run of one duty. Belongs to the event loop."""
 
     def __init__(
         self,
@@ -85,19 +85,18 @@ class WeeklyReminders:
         self._log = log
         self._clock = clock
         self._done = ""
-        """The week whose round has ended."""
+        """The week whose run has ended."""
         self._seen_to: set[str] = set()
-        """The keys of this week's mailboxes that need no look any more while others are tried again: told, or with nothing to
-        say."""
+        """This week's keys of mailboxes that are done, reminded or without need, while others are retried."""
         self._not_before: datetime | None = None
 
     async def run_once(self) -> None:
-        """Nothing but a look at the clock, unless a round is due."""
+        """Run the reminders if they are due; else only check the clock."""
         now = self._clock.now()
         week = week_of(self._duty, now)
         if week == self._done or not self._is_time(now):
             return
-        if self._not_before is not None and self._not_before - AGAIN <= now < self._not_before:  # unless the clock was put back
+        if self._not_before is not None and self._not_before - AGAIN <= now < self._not_before:  # unless the clock was set back
             return
         told = await self._lanes.io(self._directory.sent.beginning, f"{week}:")
         self._seen_to = {key for key in self._seen_to if key.startswith(f"{week}:")}.union(told)
@@ -117,7 +116,7 @@ class WeeklyReminders:
             self._not_before = now + AGAIN
 
     def forget(self) -> None:
-        """As after a restart: the register alone knows who was told."""
+        """Forget the progress, as after a restart: only the register knows who was reminded."""
         self._done, self._not_before = "", None
         self._seen_to.clear()
 
@@ -133,11 +132,11 @@ class WeeklyReminders:
         return decision is not None and such(decision)
 
     def _readers(self, entry: Entry, prepared: Round) -> Sequence[Entry]:
-        """Who can open the own mailbox; where nobody can, it is told in the mailbox that it is about."""
+        """Return the readers who can open their mailbox; without any, the mailbox itself."""
         return [each for each in prepared.readers(entry) if each is entry or self._is(each, _is_open)] or [entry]
 
     async def _remind(self, entry: Entry, key: str, prepared: Round, now: datetime) -> bool:
-        """Whether that is done."""
+        """Send one reminder; return whether it is done."""
         try:
             reminder = await self._accounts.read(_ref(entry), prepared.find, entry)
             if reminder is None:
@@ -145,7 +144,7 @@ class WeeklyReminders:
             for reader in self._readers(entry, prepared):
                 await self._accounts.write(_ref(reader), self._notify, reader, reminder.letter, key)
             await self._lanes.io(self._directory.sent.put, [key], now)
-        except Exception as error:  # noqa: BLE001 - one mailbox that cannot be read must not end the round for the others
+        except Exception as error:  # noqa: BLE001 - one mailbox that cannot be read must not end the run for the others
             self._log.event("reminder_failed", mailbox=entry.address, **failure(error))
             return False
         self._log.event("reminder_sent", mailbox=entry.address, duty=self._duty, count=reminder.count)
@@ -160,7 +159,7 @@ def _is_open(decision: Decision) -> bool:
 
 
 def week_of(duty: str, now: datetime) -> str:
-    """The first part of this week's keys, by the ISO calendar of Ho Chi Minh City."""
+    """Return the prefix of this week's keys, by the ISO calendar of Ho Chi Minh City."""
     year, week, _ = now.astimezone(HO_CHI_MINH).isocalendar()
     return f"{duty}:{year}-W{week:02}"
 
@@ -177,7 +176,7 @@ class Late(Protocol):
 
 
 def listed(late: Sequence[Late]) -> str:
-    """The list below the letter, in Vietnamese: its readers are the mailbox's own people."""
+    """Return the list below the notice, in Vietnamese: its readers are the mailbox's own people."""
     lines = [
         f"- {each.received_at.astimezone(HO_CHI_MINH):%d/%m/%Y %H:%M}, từ {each.sender}: {each.subject or '(không có chủ đề)'}"
         for each in late[:LISTED]
