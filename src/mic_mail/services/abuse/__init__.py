@@ -1,3 +1,3 @@
-"""Mailboxes that others have got hold of, or that send too much: noticed, slowed down, suspended (Reg. 7.2.c).
-Leaked and sprayed passwords, odd sign-ins, ceilings of sending, malware and spam from within.
-"""
+"""Stolen or abused mailboxes: detected, limited, suspended (Reg. 7.2.c).
+
+Leaked and sprayed passwords, sign-in anomalies, send limits, malware and spam from within."""

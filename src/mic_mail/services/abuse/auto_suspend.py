@@ -1,9 +1,10 @@
-"""Suspending a mailbox by itself: it sends far too much, malware or spam, or its password looks stolen (Reg. 7.2.c).
+"""Automatic suspension of a mailbox that sends too much, malware or spam, or looks stolen (Reg. 7.2.c).
 
-In: a mailbox and what was noticed. Out: a suspension as a fact, an event, and the other processes told;
-the Centre hears of it by a notice that follows from the fact (`services.notifications.lifenotices`). Belongs to the event loop;
-the fact is written in the lane. Asked for again and again while the sender goes on: only what is not suspended yet is.
-"""
+In: a mailbox and the finding. Out: a suspension as a fact, an event, and a hint to the other processes; the notice to
+    the Centre
+follows from the fact (`services.notifications.lifecycle_notices`). Belongs to the event loop; the fact is written in an
+executor.
+Called repeatedly while the sender goes on: a suspended mailbox is left alone."""
 
 import asyncio
 import contextlib
@@ -23,7 +24,7 @@ from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.notifications.lifecycle_notices import MALWARE, SERVER, SPAM
 
 TRIES = 3
-"""How often a suspension is tried where others record something of the mailbox at the same time."""
+"""The attempts to suspend while others record facts of the mailbox at the same time."""
 WHY = {
     "recipients": "gửi tới quá nhiều người nhận trong một giờ",
     "messages": "gửi quá nhiều thư trong một giờ",
@@ -45,7 +46,9 @@ class AutoSuspend:
         clock: Clock,
         log: MailLog,
     ) -> None:
-        """`tell` hints to the other processes that the directory has changed; without it they see it within two seconds."""
+        """`tell` hints to the other processes that the directory has changed.
+
+        Without it they notice within two seconds."""
         self._access = access
         self._directory = directory
         self._tell = tell
@@ -55,15 +58,15 @@ class AutoSuspend:
         self._under_way: dict[int, asyncio.Task[None]] = {}
 
     def noticed(self, mailbox_id: int, what: str, count: int) -> None:
-        """A mailbox sends too many `messages`, or to too many `recipients`."""
+        """Suspend a mailbox that sends too many `messages`, or to too many `recipients`."""
         self._begin(mailbox_id, "outbound-rate", WHY[what], **{what: count})
 
     def infected(self, mailbox_id: int) -> None:
-        """Somebody signed in as this mailbox sends malware."""
+        """Suspend a mailbox whose user sends malware."""
         self._begin(mailbox_id, MALWARE, WHY_INFECTED)
 
     def spamming(self, mailbox_id: int, messages: int) -> None:
-        """Somebody signed in as this mailbox sends what the filter rejects as spam, again and again."""
+        """Suspend a mailbox whose user repeatedly sends what the filter rejects as spam."""
         self._begin(mailbox_id, SPAM, WHY_SPAM, messages=messages)
 
     def _begin(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> None:
@@ -78,7 +81,9 @@ class AutoSuspend:
             del self._under_way[mailbox_id]
 
     async def suspend(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> bool:
-        """Suspend it, unless it is; tried again where others recorded something meanwhile. Whether it is suspended now."""
+        """Suspend the mailbox, unless it is; retried where others recorded something meanwhile.
+
+        Returns whether it is suspended now."""
         try:
             for _ in range(TRIES):
                 entry, decision = self._access.snapshot.entry(mailbox_id), self._access.decide(mailbox_id)

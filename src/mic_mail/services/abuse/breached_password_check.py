@@ -1,11 +1,11 @@
-"""A right password that others have: it stands in a list of leaked ones, or somebody tries it at many mailboxes (Reg. 7.2.c).
+"""The check of right passwords that others know (Reg. 7.2.c).
 
-In: right and wrong passwords as `access` sees them, settings `auth.leaked_*`, `anomaly.sprayed`. Out: an event, and by
-`auth.leaked_action` nothing more (the letters are `signinwatch`'s), a fact that the password has to be changed, or a
-suspension, in force before the sign-in is answered. The list is looked up in the io lane, once for each verified password; a
-SCRAM proof shows no password and is not looked at. Wrong passwords are told to the other processes as marks under a key that
-dies with the server. Belongs to the event loop; never keeps a password.
-"""
+They are in a list of leaked ones, or somebody tries them at many mailboxes. In: right and wrong passwords from
+`access`, settings `auth.leaked_*`, `anomaly.sprayed`. Out: an event, and by `auth.leaked_action` nothing more
+(`sign_in_anomalies` sends the notices), a fact that the password has to be changed, or a suspension, in force before
+the sign-in is answered. The list is searched in the io executor, once for each verified password; a SCRAM proof reveals
+no password and is not checked. Wrong passwords are sent to the other processes as marks under a key that ends with the
+server. Belongs to the event loop; never stores a password."""
 
 import hashlib
 import hmac
@@ -43,20 +43,20 @@ class Events(Protocol):
 
 
 class NotRecorded(Trouble):
-    """What follows from a password that others have could not be recorded: nobody gets in by it meanwhile."""
+    """The consequence of a known password could not be recorded: sign-in by it is refused meanwhile."""
 
     def __init__(self) -> None:
         super().__init__(Text("Chưa ghi được việc tạm khóa.", "What follows from the password could not be recorded."))
 
 
 class Suspending(Protocol):
-    """The part of `runaways` that is needed here."""
+    """The part of `auto_suspend` that is needed here."""
 
     async def suspend(self, mailbox_id: int, trigger: str, why: str) -> bool: ...
 
 
 class BreachedPasswordCheck:
-    """The look of one process."""
+    """The check of one process."""
 
     def __init__(
         self,
@@ -71,8 +71,9 @@ class BreachedPasswordCheck:
         clock: Clock,
         log: Events,
     ) -> None:
-        """`key` is the same in all processes of a server; `changed` hints to them that the directory has; `tell` reaches their
-        `hear`."""
+        """`key` is the same in all processes of a server.
+
+        `changed` hints to them that the directory has changed; `tell` sends to their `on_message`."""
         self._key = hmac.digest(key, b"exposure", "sha256")
         self._directory = directory
         self._suspending = suspending
@@ -87,20 +88,20 @@ class BreachedPasswordCheck:
         self.configure(config)
 
     def configure(self, config: Config) -> None:
-        """Take over what a reload has changed; every password is looked up once more, as the list may be another one."""
+        """Apply a reload; every password is checked once more, as the list may be another one."""
         self._config = config
         self._clean = VerifiedCache(self._key)
 
     # ------------------------------------------------------------ wrong ones
 
     def wrong(self, address: str, password: str) -> None:
-        """This password was wrong here; the others are told."""
+        """Record a wrong password here and in the other processes."""
         mark, where = self._mark(password), self._mark(address)
         self._sprays.wrong(mark, where, self._clock.monotonic())
         self._tell(json.dumps([_WORD, where.hex(), "", mark.hex()]).encode())
 
     def on_message(self, told: bytes) -> None:
-        """What another process has told; nonsense counts nothing."""
+        """Record another process's message; an invalid one is ignored."""
         try:
             what, where, _, mark = map(str, json.loads(told))
             if what == _WORD:
@@ -114,7 +115,9 @@ class BreachedPasswordCheck:
     # ------------------------------------------------------------ right ones
 
     async def check(self, entry: Entry, credential: Credential, password: str) -> bool:
-        """Act on a right password that others have; whether the word on the mailbox may be another one now. `NotRecorded`."""
+        """Act on a right password that others know; return whether the mailbox's decision may have changed.
+
+        Raises `NotRecorded`."""
         how = self._tried_elsewhere(entry, password) or await self._leaked(entry, credential.version, password)
         return how is not None and await self._act(entry, how)
 
@@ -124,7 +127,7 @@ class BreachedPasswordCheck:
         return SPRAYED if count >= anomaly.sprayed else None
 
     async def _leaked(self, entry: Entry, version: int, password: str) -> str | None:
-        auth, clean = self._config.auth, self._clean  # a reload meanwhile has others, and another list
+        auth, clean = self._config.auth, self._clean  # a reload meanwhile replaces both
         if auth.leaked_passwords is None:
             return None
         digest, now = clean.digest(entry.address, version, password), self._clock.monotonic()
@@ -133,12 +136,12 @@ class BreachedPasswordCheck:
         try:
             found = await self._lanes.io(is_leaked, auth.leaked_passwords, password)
             self._is_told = False
-        except BadList as error:  # nobody is kept out by a list that is gone; it is said once
+        except BadList as error:  # a missing list refuses nobody; it is logged once
             if not self._is_told:
                 self._log.event("leaked_passwords_unreadable", error=described(error))
             self._is_told = True
             return None
-        except MicMailError:  # the lane is full: next time
+        except MicMailError:  # the executor is full: next time
             return None
         if found and auth.leaked_action != "tell":
             return LEAKED
@@ -158,7 +161,7 @@ class BreachedPasswordCheck:
         return action != "tell"
 
     async def _demand(self, entry: Entry, how: str) -> None:
-        """Put on record that the password has to be changed; where something else comes between, the next sign-in does."""
+        """Record that the password has to be changed; if another fact comes between, the next sign-in does."""
         fact = Draft(FactKind.PASSWORD_EXPOSED, self._clock.steady_now(), SERVER, WHY[how], None, {"trigger": TRIGGERS[how]})
         try:
             await self._lanes.io(partial(self._directory.append_fact, entry.mailbox_id, fact, after=_newest(entry)))

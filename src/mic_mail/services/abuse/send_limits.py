@@ -1,9 +1,12 @@
-"""How much a mailbox may send in an hour and in a day: what a stolen password is good for before somebody looks (Reg. 7.2.c).
+"""The limits of sending per hour and day, against the use of a stolen password (Reg. 7.2.c).
 
-In: whose mailbox, what it wants to send, the ceilings, the time. Out: counted, or `Full`: which ceiling, and when there is
-room. No hour sees more than its limit, wherever it begins, and nobody waits longer than an hour and five minutes for it; of a
-day likewise, and an hour. The same in all processes and over restarts (`process.sentcounts`), so the time is the wall's.
-"""
+In: the mailbox, what it wants to send, the ceilings, the time. Out: counted, or `Full`: which ceiling, and when there
+    is room. No
+hour exceeds its limit, wherever it begins, and nobody waits longer for room than an hour and five minutes; for a day's
+limit, a
+day and an hour. The counts are shared by all processes and survive restarts (`process.send_counters`), so the time is
+the wall
+clock's."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,12 +29,12 @@ class Full:
     """`hour` or `day`."""
     limit: int
     room_at: float
-    """From when on there is room, in seconds since 1970."""
+    """When there is room again, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One ceiling, and what of it is taken."""
+    """One ceiling and its use."""
 
     what: str
     span: str
@@ -44,18 +47,20 @@ class Use:
 
 
 class Rates:
-    """The counts of one server, as one process asks for them."""
+    """The counts of one server, for one process."""
 
     def __init__(self, counts: SentCounts) -> None:
         self._counts = counts
 
     def full(self, mailbox_id: int, wanted: Amounts, ceilings: Ceilings, now: float) -> Full | None:
-        """The ceiling that `wanted` does not fit under; of several the one that lasts longest. Nothing is counted."""
+        """Return the ceiling that `wanted` exceeds, of several the longest lasting; nothing is counted."""
         return self._full(mailbox_id, wanted, ceilings, now, counted=Amounts())
 
     def take(self, mailbox_id: int, wanted: Amounts, ceilings: Ceilings, now: float) -> Full | None:
-        """Count it, unless it does not fit. Counted first and looked at then: of two processes at once both may be told to
-        wait, but they never pass a ceiling together."""
+        """Count the message, unless it exceeds a ceiling.
+
+        Counted first and checked then: of two concurrent processes both may have to wait, but together they never exceed a
+        ceiling."""
         self._counts.add(mailbox_id, now, wanted)
         full = self._full(mailbox_id, wanted, ceilings, now, counted=wanted)
         if full is not None:
@@ -77,26 +82,26 @@ class Rates:
         return max(found, key=lambda full: full.room_at)
 
     def give_back(self, mailbox_id: int, amounts: Amounts, at: float) -> None:
-        """What was counted `at` that time was not sent after all."""
+        """Take back what was counted at `at` and not sent."""
         self._counts.add(mailbox_id, at, Amounts(-amounts.messages, -amounts.recipients, -amounts.octets))
 
     def refused(self, mailbox_id: int, messages: int, recipients: int, now: float) -> Amounts:
-        """Count what was refused; how much the mailbox has tried to send within the hour, the refused included."""
+        """Count a refusal; return how much the mailbox tried to send within the hour, refusals included."""
         self._counts.add(mailbox_id, now, Amounts(messages, recipients), refused=True)
         sums = self._counts.sums(mailbox_id, now)
         return sums.hour.total().plus(sums.refused)
 
 
 def uses(sums: Sums, ceilings: Ceilings) -> Iterator[Use]:
-    """Every ceiling with what is taken of it."""
+    """Yield every ceiling with its use."""
     for span, window, limits in ((HOUR, sums.hour, ceilings.hour), (DAY, sums.day, ceilings.day)):
         for what, taken, limit in zip(NAMES, window.total(), limits, strict=True):
             yield Use(what, span, taken, limit)
 
 
 def _over(taken: Amounts, wanted: Amounts, limits: Amounts, counted: Amounts) -> Iterator[str]:
-    """What does not fit; `counted` is in what is taken already."""
+    """Yield the amounts that do not fit; `counted` is part of `taken`."""
     for what, has, more, limit, own in zip(NAMES, taken, wanted, limits, counted, strict=True):
-        # One message passes always: a ceiling below the largest one must not keep it out for good.
+        # One message always passes: a ceiling below the largest one must not block it for good.
         if more and has - own + more > limit and (has > own or what != "octets"):
             yield what

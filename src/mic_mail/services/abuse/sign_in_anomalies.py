@@ -1,12 +1,13 @@
-"""Sign-ins that look like a stolen password are told to the person and the Centre, and may suspend the mailbox (Reg. 7.2.c).
+"""The detection of sign-ins that look like a stolen password (Reg. 7.2.c).
 
-In: the mail log, read behind its writers; settings `anomaly.*`. Out: an event; a letter to the mailbox and one to the Centre,
-once a day for each mailbox and rule; with `anomaly.suspend` a suspension, for the one rule that is strong enough. The
-housekeeper's: a sign-in costs nothing more than the line of the log that it always wrote.
+In: the mail log, tailed; settings `anomaly.*`. Out: an event; a notice to the mailbox and one to the Centre, once a day
+    for each
+mailbox and rule; with `anomaly.suspend` a suspension, for the one rule that is strong enough. The housekeeper's: a
+sign-in costs
+no more than its line in the log.
 
-What was seen, and how far the log was read, are one file that is replaced whole: whoever is killed reads the same lines again
-from the same knowledge. What follows from an anomaly is done under keys, so twice is once.
-"""
+The state and the position in the log are one file, replaced whole: after a kill the same lines are read again from the
+same state. The consequences of an anomaly have keys, so repeating them changes nothing."""
 
 import asyncio
 import json
@@ -35,26 +36,26 @@ from mic_mail.services.notifications.lifecycle_notices import AGAIN, LifeNotices
 
 FILE = "sign-ins.json"
 BATCHES = 20
-"""Of 2,000 lines, in one round."""
+"""Batches of 2,000 lines in one run."""
 SAVED_EVERY = timedelta(minutes=5)
 _WRONG = "wrong-credentials"
 _PROOF = "proof"
 _COUNTED = frozenset({"password", "user", _PROOF})
-"""Details of a refusal that tell of a password that was not tried just before; of a SCRAM proof nobody knows."""
+"""Details of a refusal whose password was not tried just before; unknown for a SCRAM proof."""
 TRIGGER = "sign-in-anomaly"
 WHY = "đăng nhập bất thường"
 
 
 @dataclass(slots=True)
 class _State:
-    """What is in the file."""
+    """The contents of the file."""
 
     cursor: Cursor
     watch: Watch
 
 
 class SignInWatch:
-    """The housekeeper's round. Belongs to the event loop."""
+    """The housekeeper's job for sign-in anomalies. Belongs to the event loop."""
 
     def __init__(
         self,
@@ -79,13 +80,13 @@ class SignInWatch:
         self._state: _State | None = None
         self._saved_at: datetime | None = None
         self._exposed: dict[str, str] = {}
-        """Mailboxes whose password others have, and how that was found; to be told of."""
+        """Mailboxes whose password others know, and how that was found; notices are pending."""
         self._resting: dict[Anomaly, datetime] = {}
-        """Of which nobody could be told: when that is tried next."""
+        """Anomalies whose notice failed, with the next attempt."""
         self._alone = asyncio.Lock()
 
     async def run_once(self) -> None:
-        """Read on, and do what follows; what could not be done is tried again after a while."""
+        """Read the log and act; failures are retried after a while."""
         async with self._alone:
             config, now = self._config(), self._clock.now()
             found = await self._lanes.io(self._read_on, config)
@@ -98,7 +99,7 @@ class SignInWatch:
                 try:
                     await self._act(anomaly, config)
                     self._resting.pop(anomaly, None)
-                except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it must not keep back the others'
+                except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it must not delay the others'
                     self._log.event("notice_failed", notice=TRIGGER, mailbox=anomaly.mailbox, **failure(error))
                     self._resting[anomaly] = now + AGAIN
                     state.watch.again(anomaly)
@@ -134,7 +135,7 @@ class SignInWatch:
             return _State(tail.at_the_end(config.log_dir, today), Watch(limits))
 
     def _save(self, config: Config, found: bool) -> None:
-        """After something was found, and now and then."""
+        """Save the state after a finding, and at intervals."""
         now, state = self._clock.now(), self._state
         recent = self._saved_at is not None and abs(now - self._saved_at) < SAVED_EVERY  # a clock may be set back
         if state is None or (recent and not found):
@@ -143,7 +144,7 @@ class SignInWatch:
         kept = {"cursor": tail.encoded(state.cursor), "watch": state.watch.kept()}
         path = _file(config)
         fresh = path.with_suffix(".new")
-        self._saved_at = now  # on a full disk it is tried again when it is next due, and the watch goes on
+        self._saved_at = now  # on a full disk it is retried at the next interval, and the watch goes on
         try:
             fresh.write_text(json.dumps(kept, ensure_ascii=False))
             fresh.chmod(0o600)
@@ -160,10 +161,10 @@ class SignInWatch:
         key = f"sign-in:{entry.mailbox_id}:{anomaly.rule}:{local_day(anomaly.at).isoformat()}"
         suspends = config.anomaly.suspend and anomaly.rule.is_strong
         rule, at, network, count = anomaly.rule, anomaly.at, anomaly.network, anomaly.count
-        once = f"{key}:{anomaly.at.isoformat()}"  # the letters come once a day; a mailbox may have been restored in between
+        once = f"{key}:{anomaly.at.isoformat()}"  # the notices come once a day; a mailbox may have been restored in between
         if not await self._lanes.io(self._directory.sent.known, [once]):
             if suspends and not await self._runaways.suspend(entry.mailbox_id, TRIGGER, WHY):
-                raise NotSuspended  # nobody is told that it was; it comes again
+                raise NotSuspended  # no notice claims a suspension; the anomaly is retried
             self._log.event(
                 "sign_in_anomaly", mailbox=entry.address, clause="7.2.c", rule=rule.value, network=network, count=count,
                 signed_in_at=at, suspended=suspends,
@@ -174,7 +175,7 @@ class SignInWatch:
         await self._notices.notify_centre(f"{key}:centre", letter)
 
     async def _notify_exposed(self, config: Config) -> None:
-        """Of passwords that others have: each owner once for each password, the Centre once a day."""
+        """Notify each owner once for each known password, and the Centre once a day."""
         today, told = local_day(self._clock.now()), dict(self._exposed)
         for address, how in told.items():
             entry = self._snapshot().resolve(address)
@@ -183,7 +184,7 @@ class SignInWatch:
                 letter = mailbox.password_exposed(entry.address, self._notices.renew, sprayed=how == SPRAYED)
                 try:
                     await self._notices.notify_owner(key, entry, letter)
-                except Exception as error:  # noqa: BLE001 - as above: tried again with the next round
+                except Exception as error:  # noqa: BLE001 - as above: retried in the next run
                     self._log.event("notice_failed", notice="password_exposed", mailbox=address, **failure(error))
                     continue
             del self._exposed[address]
@@ -220,7 +221,7 @@ def _attempts(lines: Iterable[Line], exempt: Networks) -> Iterable[Attempt]:
 
 
 def _exposed(lines: Iterable[Line]) -> Iterable[tuple[str, str]]:
-    """Of those that were suspended for it letters follow from the fact."""
+    """Yield exposed passwords, except of suspended mailboxes, whose notices follow from the fact."""
     for line in lines:
         fields = line.fields
         if fields.get("event") == "password_exposed" and fields.get("action") != "suspend":

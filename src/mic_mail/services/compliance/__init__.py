@@ -1,4 +1,4 @@
-"""Today's evidence for each clause: counts, last runs, what is overdue (`mic-mail regulation list|show`).
+"""The present evidence for each clause: counts, last runs, overdue items.
 
-One module an area. Each gives `Finding`s by clause from what is on record; reads only, decides nothing.
-"""
+Shown by `mic-mail regulation list|show`. One module an area. Each yields `Finding`s by clause from the records; reads
+only, decides nothing."""

@@ -1,4 +1,4 @@
-"""Evidence of the directory (Reg. 2.6): whom it lists, where programs find it, and when it was last taken out."""
+"""Evidence of the address book (Reg. 2.6): its entries, its listeners, and its last export."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ STANDARDS_CLAUSE = "13.2"
 
 
 def evidence(office: Office) -> Evidence:
-    """Figures of today."""
+    """Yield today's figures."""
     cards = make_book(office.directory, office.config, office.now).cards
     people = [card for card in cards if card.kind is Kind.PERSON]
     units = sum(card.kind is Kind.UNIT for card in cards)

@@ -10,14 +10,14 @@ from mic_mail.services.compliance.finding import Evidence, Finding, Office
 
 
 def evidence(office: Office) -> Evidence:
-    """Figures of today."""
+    """Yield today's figures."""
     yield from _officers(office)
     yield from _content(office)
     yield from _holds(office)
 
 
 def _officers(office: Office) -> Evidence:
-    """Who administers; while nobody is on record, everybody at the machine is the Centre."""
+    """Yield the officers; while none is on record, everybody at the machine is the Centre."""
     officers = office.directory.officers.all()
     serving = [officer for officer in officers if officer.serves(office.now)]
     for role, name in ROLES.items():
@@ -30,7 +30,7 @@ def _officers(office: Office) -> Evidence:
 
 
 def _content(office: Office) -> Evidence:
-    """Whose content was opened, and what waits for a second person."""
+    """Yield the openings of content, and requests that wait for a second person."""
     requests = office.directory.content.all()
     done = [export for export in office.directory.content.exports() if export.finished_at is not None]
     stages = [request.stage(office.now) for request in requests]
@@ -42,7 +42,7 @@ def _content(office: Office) -> Evidence:
 
 
 def _holds(office: Office) -> Evidence:
-    """What is kept on an authority's demand."""
+    """Yield what is retained on an authority's demand."""
     held = sum(bool(holds(entry.facts)) for entry in office.snapshot)
     asked = [fact.clocked_at for entry in office.snapshot for fact in entry.facts if fact.kind is FactKind.HELD]
     last = max(asked, default=None)

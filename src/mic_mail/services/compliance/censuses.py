@@ -1,4 +1,4 @@
-"""Evidence of the census (Reg. 14.3, 14.6): who has confirmed this period's list, who has not."""
+"""Evidence of the census (Reg. 14.3, 14.6): units that have confirmed this period's list, or not."""
 
 from collections import Counter
 from datetime import datetime
@@ -10,7 +10,7 @@ from mic_mail.services.compliance.finding import Evidence, Finding, Office
 
 
 def evidence(office: Office) -> Evidence:
-    """Figures of today."""
+    """Yield today's figures."""
     period = period_of(local_day(office.now), office.config.census.months)
     by_unit: dict[int, list[Census]] = {}
     seen = {unit.unit_id for unit in office.directory.units()}

@@ -1,4 +1,4 @@
-"""All evidence together; an area whose records cannot be read is left out and said so."""
+"""All evidence together; an area with unreadable records is replaced by its error."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -56,11 +56,13 @@ AREAS: Sequence[Callable[[Office], Evidence]] = (
     logs.evidence,
     people.evidence,
 )
-"""In the order of the clauses; what reads files is an area for each, so that one that cannot be read hides no other."""
+"""The areas in the order of the clauses.
+
+Evidence that reads files has an area for each, so that an unreadable one hides no other."""
 
 
 def gather(office: Office) -> Mapping[str, Sequence[Finding]]:
-    """Every finding, by clause."""
+    """Return every finding, by clause."""
     found: dict[str, list[Finding]] = {}
     for area in AREAS:
         try:

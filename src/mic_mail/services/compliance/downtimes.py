@@ -6,7 +6,7 @@ from mic_mail.services.compliance.finding import Evidence, Finding, Office
 
 
 def evidence(office: Office) -> Evidence:
-    """Figures of today."""
+    """Yield today's figures."""
     downtimes = office.directory.downtimes.all()
     planned = [each for each in downtimes if not each.incident]
     last = max((each.announced_at for each in planned), default=None)

@@ -1,4 +1,4 @@
-"""What evidence is, and from what it is taken."""
+"""The value of evidence, and the records it is taken from."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from mic_mail.services.settings.readings import lifecycle_settings
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One figure that shows how a clause stands today."""
+    """One figure of today's evidence for a clause."""
 
     what: Text
     count: int | None = None
@@ -28,15 +28,15 @@ class Finding:
     overdue: bool = False
     """Somebody has to act on it."""
     owed: Text | None = None
-    """What is overdue, where that is not what was counted."""
+    """The overdue item, where it is not what was counted."""
 
 
 Evidence = Iterator[tuple[str, Finding]]
-"""Clause and finding."""
+"""A clause and a finding."""
 
 
 class Office:
-    """Everything on record as it stands at one instant."""
+    """All records at one instant."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self.directory = directory
@@ -58,12 +58,12 @@ class Office:
 
     @cached_property
     def today(self) -> Tally:
-        """What the mail log says since 00:00."""
+        """The mail log's counts since 00:00."""
         return tally(self.config.log_dir, start_of(local_day(self.now)))
 
     @cached_property
     def decisions(self) -> Mapping[int, Decision]:
-        """What each mailbox may do now; those whose record is damaged are left out (`directory check` names them)."""
+        """The present decision on each mailbox, without damaged records (`directory check` names them)."""
         settings = lifecycle_settings(self.config, self.snapshot.working_days)
         found: dict[int, Decision] = {}
         for entry in self.snapshot:
@@ -75,6 +75,6 @@ class Office:
         return found
 
     def decided(self) -> Iterator[tuple[Entry, Decision]]:
-        """Each mailbox with its decision."""
+        """Yield each mailbox with its decision."""
         for mailbox_id, decision in self.decisions.items():
             yield self.snapshot.entries[mailbox_id], decision

@@ -1,4 +1,6 @@
-"""Evidence of handovers (Reg. 12.3.d): finished, running, and mailboxes of units whose keeper's authority ended without one."""
+"""Evidence of handovers (Reg. 12.3.d): finished, running, and missing ones.
+
+A handover is missing where a keeper's authority ended without one."""
 
 from mic_mail.errors import Text
 from mic_mail.policy.handover import CLAUSE, Standing, handovers
@@ -8,7 +10,7 @@ from mic_mail.services.notifications.succession import vacancies_of
 
 
 def evidence(office: Office) -> Evidence:
-    """Figures of today."""
+    """Yield today's figures."""
     found = [each for entry in office.snapshot for each in handovers(entry.facts)]
     ended = [each.ended.effective_at for each in found if each.standing is Standing.FINISHED and each.ended is not None]
     running = [each.since for each in found if each.is_running]

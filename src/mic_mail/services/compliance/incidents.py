@@ -7,7 +7,7 @@ from mic_mail.services.compliance.finding import Evidence, Finding, Office
 
 
 def evidence(office: Office) -> Evidence:
-    """Figures of today."""
+    """Yield today's figures."""
     incidents = office.directory.incidents.all()
     of_units = [each for each in incidents if each.told.unit_id is not None]
     last = max((each.opened_at for each in of_units), default=None)

@@ -1,4 +1,4 @@
-"""Evidence of the installation and the directory's soundness: 3.1, 3.2, 6.5, 8.3.c."""
+"""Evidence of the installation and the directory's consistency: 3.1, 3.2, 6.5, 8.3.c."""
 
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
@@ -12,7 +12,7 @@ from mic_mail.services.settings.readings import lifecycle_settings
 
 
 def shared(office: Office) -> Evidence:
-    """Reg. 3.1: which units use the system that is meant for all of them."""
+    """Yield the units that use the system meant for all of them (Reg. 3.1)."""
     unit_of = {person.person_id: person.unit_id for person in office.people}
     using = {
         entry.owner.unit_id if entry.owner.person_id is None else unit_of.get(entry.owner.person_id)
@@ -25,7 +25,7 @@ def shared(office: Office) -> Evidence:
 
 
 def place(office: Office) -> Evidence:
-    """Reg. 3.2: domains, the door of the web, and until when its certificate is good."""
+    """Yield domains, the web listener, and its certificate's validity (Reg. 3.2)."""
     config = office.config
     names = ", ".join(sorted(config.domains))
     yield "3.2", Finding(Text(f"tên miền: {names}", f"domains: {names}"), len(config.domains))
@@ -45,7 +45,7 @@ def place(office: Office) -> Evidence:
 
 
 def agreement(office: Office) -> Evidence:
-    """Reg. 6.5: what `directory check` lists."""
+    """Yield the result of `directory check` (Reg. 6.5)."""
     found = inspect(
         office.snapshot,
         office.config.mail_root,
@@ -66,7 +66,7 @@ def agreement(office: Office) -> Evidence:
 
 
 def fullness(office: Office) -> Evidence:
-    """Reg. 8.3.c: by the level that each mailbox was last warned of; no mailbox is opened for it."""
+    """Yield mailboxes by their last warned quota level (Reg. 8.3.c); no mailbox is opened for it."""
     live = {entry.mailbox_id for entry, decision in office.decided() if not decision.states & set(FINAL)}
     warned = {
         mailbox: level

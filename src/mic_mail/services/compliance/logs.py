@@ -1,4 +1,6 @@
-"""Evidence from the log and its chain: what is kept, closed, verified, exported (Reg. 8.2, 14.4, 16.3, 17)."""
+"""Evidence from the log and its chain: retained, closed, verified, exported.
+
+Reg. 8.2, 14.4, 16.3, 17."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,11 +19,11 @@ ANCHORS_LATE = timedelta(hours=3)
 """The housekeeper makes one an hour."""
 VERIFY_LATE = timedelta(days=31)
 BEHIND_LATE = timedelta(minutes=15)
-"""The housekeeper comes every second."""
+"""The housekeeper runs every second."""
 
 
 def evidence(office: Office) -> Evidence:
-    """Figures of today."""
+    """Yield today's figures."""
     folder = office.config.log_dir
     days = {file.day for file in log_files(folder) if file.day is not None}
     yield "8.2", Finding(Text("ngày có nhật ký thư (UTC)", "days of mail log (UTC)"), len(days))
@@ -42,7 +44,7 @@ def evidence(office: Office) -> Evidence:
 
 
 def _collectors(office: Office) -> Evidence:
-    """Reg. 16.3: where security events go, and which of these places has not had everything for a while."""
+    """Yield the collectors of security events, and those that are behind (Reg. 16.3)."""
     names = office.config.log.syslog.collectors
     yield "16.3", Finding(Text("máy chủ thu nhật ký (syslog)", "syslog collectors"), len(names))
     behind = sum(_is_behind(office, name) for name in names)
@@ -61,7 +63,7 @@ def _is_behind(office: Office, collector: str) -> bool:
 
 
 def _last_acts(office: Office) -> dict[str, tuple[int, datetime]]:
-    """How often each of these acts is on record, and when last."""
+    """Return the count and the last instant of each of these acts."""
     found: dict[str, tuple[int, datetime]] = {}
     for act in Audit(office.config.log_dir, clock=SystemClock()).acts():
         name = act.get("act")

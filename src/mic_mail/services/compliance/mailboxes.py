@@ -37,7 +37,7 @@ _CAUSES = {
 
 
 def evidence(office: Office) -> Evidence:
-    """Figures of today."""
+    """Yield today's figures."""
     yield from _kinds(office)
     yield from _states(office)
     yield from _facts(office)
@@ -59,7 +59,7 @@ def _kinds(office: Office) -> Evidence:
 
 
 def _states(office: Office) -> Evidence:
-    """Who is in which state by which clause."""
+    """Yield the mailboxes in each state by each clause."""
     found: Counter[tuple[str, State]] = Counter()
     for _, decision in office.decided():
         found.update({(reason.clause, reason.state) for reason in decision.reasons})
@@ -72,14 +72,14 @@ def _states(office: Office) -> Evidence:
     for (clause, state), count in sorted(found.items()):
         if state in names:
             yield clause, Finding(names[state], count)
-    if not found["7.3.c", State.PASSWORD_DUE]:  # Reg. 7.3.c: nobody is a figure too
+    if not found["7.3.c", State.PASSWORD_DUE]:  # Reg. 7.3.c: zero is a figure too
         yield "7.3.c", Finding(names[State.PASSWORD_DUE], 0)
     suspended = sum(State.SUSPENDED in decision.states for decision in office.decisions.values())
     yield "7.1", Finding(Text("đang tạm khóa", "suspended now"), suspended)
 
 
 def _facts(office: Office) -> Evidence:
-    """What happened, how often, and when last."""
+    """Yield the count of each kind of fact, and the last one."""
     by_kind: dict[FactKind, list[Fact]] = {}
     for entry in office.snapshot:
         for fact in entry.facts:
@@ -100,7 +100,7 @@ def _facts(office: Office) -> Evidence:
 
 
 def _keepers(office: Office) -> Evidence:
-    """Reg. 12.3: which unit's mailboxes have nobody in charge."""
+    """Yield the unit mailboxes with and without a keeper (Reg. 12.3)."""
     today = local_day(office.now)
     units = [entry for entry, decision in office.decided() if entry.kind is MailboxKind.UNIT and decision.receives]
     kept = [

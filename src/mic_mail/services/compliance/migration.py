@@ -1,4 +1,4 @@
-"""Evidence of moving in (Reg. 10.4, 14.5): mailboxes whose mail was imported, units that are still elsewhere."""
+"""Evidence of migration (Reg. 10.4, 14.5): imported mail, and units still on another system."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from mic_mail.services.importers.ledger import taken
 
 
 def evidence(office: Office) -> Evidence:
-    """Figures of today."""
+    """Yield today's figures."""
     seen = {entry.mailbox_id for entry in office.snapshot}
     sources = [each for each in taken(office.config.server.data_dir) if each.mailbox_id in seen]
     last = max((datetime.fromisoformat(each.last.at) for each in sources if each.last), default=None)

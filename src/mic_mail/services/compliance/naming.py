@@ -17,11 +17,11 @@ from mic_mail.policy.states import FINAL, State
 from mic_mail.services.compliance.finding import Evidence, Finding, Office
 
 SOON = timedelta(days=30)
-"""Contracts that end so soon are told of."""
+"""Contracts that end within this time are reported."""
 
 
 def evidence(office: Office) -> Evidence:
-    """Figures of today."""
+    """Yield today's figures."""
     yield from _units(office)
     yield from _forms(office)
     yield from _contracts(office)
@@ -40,7 +40,7 @@ def _units(office: Office) -> Evidence:
 
 
 def _forms(office: Office) -> Evidence:
-    """Who has the plain form of the own name, and which plain forms are those of several people."""
+    """Yield the people with the plain form of their name, and the plain forms that several share."""
     people = list(_people(office))
     forms = [_plain(person.full_name) for _, person in people]
     plain = sum(
@@ -63,7 +63,7 @@ def _forms(office: Office) -> Evidence:
 
 
 def _contracts(office: Office) -> Evidence:
-    """Reg. 6.3: nothing is taken away from who has a mailbox, so none of it is overdue."""
+    """Yield contracts (Reg. 6.3); nothing is taken from people with a mailbox, so none is overdue."""
     today = local_day(office.now)
     people = [person for _, person in _people(office)]
     without = sum(
@@ -79,7 +79,7 @@ def _contracts(office: Office) -> Evidence:
 
 
 def _unicode(office: Office) -> Evidence:
-    """Reg. 13.1: the directory's own words are composed Unicode."""
+    """Yield whether the directory's names are composed Unicode (Reg. 13.1)."""
     names = [person.full_name for person in office.people]
     names += [unit.name for unit in office.units]
     names += [entry.display_name for entry in office.snapshot]
@@ -89,7 +89,7 @@ def _unicode(office: Office) -> Evidence:
 
 
 def _people(office: Office) -> Iterator[tuple[Entry, PersonRecord]]:
-    """Who has a personal mailbox that is not reclaimed, and has not left."""
+    """Yield people with a personal mailbox that is not reclaimed, who have not left."""
     known = {person.person_id: person for person in office.people}
     for entry, decision in office.decided():
         person = known.get(entry.owner.person_id or 0)
@@ -101,7 +101,7 @@ def _people(office: Office) -> Iterator[tuple[Entry, PersonRecord]]:
 
 
 def _plain(name: str) -> str | None:
-    """None: a name that no address can be made of."""
+    """Return the plain local part; None: no address can be made of the name."""
     try:
         return personal_local_part(name)
     except MicMailError:

@@ -1,4 +1,6 @@
-"""What binds people and leaves no trace that a server may count: said in words, so that nothing stands blank."""
+"""Evidence for duties of people that a server cannot count.
+
+It is stated in words, so that no clause is blank."""
 
 from collections.abc import Mapping
 
@@ -18,6 +20,6 @@ _WORDS: Mapping[str, Text] = {
 
 
 def evidence(office: Office) -> Evidence:
-    """Words alone."""
+    """Yield the words."""
     for clause, words in _WORDS.items():
         yield clause, Finding(words)

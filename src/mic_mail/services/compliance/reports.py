@@ -1,4 +1,4 @@
-"""Evidence of reports (Reg. 16.1, 16.2, 18): when the leadership had the last one, and whether the next is due."""
+"""Evidence of reports (Reg. 16.1, 16.2, 18): the last one, and whether the next is due."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
@@ -15,7 +15,7 @@ UNIT_CLAUSES = ("16.1.b", "16.1.c")
 
 
 def evidence(office: Office) -> Evidence:
-    """Figures of today; where there never was a report, the interval runs from the first mailbox."""
+    """Yield today's figures; without any report, the interval runs from the first mailbox."""
     audit = Audit(office.config.log_dir, clock=ManualClock(office.now))
     acts = [act for act in audit.acts() if act.get("act") == "report_usage"]
     whole = [act for act in acts if act.get("subject") == "*"]

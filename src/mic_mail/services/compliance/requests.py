@@ -17,7 +17,7 @@ _CLAUSES: Sequence[tuple[str, Kind, Text]] = (
 
 
 def evidence(office: Office) -> Evidence:
-    """Figures of today."""
+    """Yield today's figures."""
     register = Register(office.directory, office.config, office.clock)
     everything = register.all()
     waiting = [due for due in everything if due.request.state in PENDING]

@@ -13,7 +13,7 @@ _FIGURES = (
 
 
 def evidence(office: Office) -> Evidence:
-    """What is on record, and who waits for a second person."""
+    """Yield the records, and requests that wait for a second person."""
     records = list(Held(office.config.held_dir).records())
     for states, what in _FIGURES:
         yield "4.1", _finding(what, [record for record in records if record.state in states])

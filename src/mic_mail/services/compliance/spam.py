@@ -1,4 +1,4 @@
-"""Evidence of the filter against spam and of the quarantine: clauses 4.2, 10.2, 15.5."""
+"""Evidence of the spam filter and the quarantine: clauses 4.2, 10.2, 15.5."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ _ENDS = {
 
 
 def quarantine(office: Office) -> Evidence:
-    """What is kept back, whether those it is for know, and what became of the rest within some weeks."""
+    """Yield quarantined messages, whether recipients were notified, and the recent results."""
     records = list(Quarantine(office.config.quarantine_dir).records())
     held = [record for record in records if record.state is State.HELD]
     yield "4.2", Finding(Text("thư đang cách ly", "messages in quarantine"), len(held), _last(held))
@@ -31,7 +31,7 @@ def quarantine(office: Office) -> Evidence:
 
 
 def learning(office: Office) -> Evidence:
-    """Reg. 15.5: what people have reported since the first of the month."""
+    """Yield people's spam reports since the first of the month (Reg. 15.5)."""
     if not office.config.rspamd.url:
         yield "10.2", Finding(Text("chưa đặt bộ lọc thư rác (rspamd.url)", "no filter against spam is set (rspamd.url)"), None)
     if not office.config.rspamd.controller:

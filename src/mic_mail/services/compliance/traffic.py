@@ -1,7 +1,7 @@
-"""Evidence from the mail log and from what waits: 3.3, 4.2, 8.1, 9.1, 10.2, 12.1, 12.2, 14.2, 15.3, 15.5.
+"""Evidence from the mail log and the queues: 3.3, 4.2, 8.1, 9.1, 10.2, 12.1, 12.2, 14.2, 15.3, 15.5.
 
-Today's figures come from one pass over the log (`log.tally`); of this month only the rare events are looked for, by the index.
-"""
+Today's figures come from one pass over the log (`log.counters`); of this month only the rare events are searched, by
+the index."""
 
 from datetime import datetime
 from itertools import islice
@@ -20,13 +20,13 @@ from mic_mail.services.authentication.decision_cache import KEPT_BACK
 from mic_mail.services.compliance.finding import Evidence, Finding, Office
 
 LOOKED_AT = 2000
-"""Of a long queue the oldest are looked into, so that this stays quick; 200 us each."""
+"""The oldest entries of a long queue that are read, to stay quick; 200 us each."""
 _STOPPED = ("delivery_dropped", "message_dropped")
 _REFUSED = ("message_refused", "recipient_refused")
 
 
 def waiting(office: Office) -> Evidence:
-    """Reg. 4.2: accepted, and not yet in every mailbox."""
+    """Yield messages that are accepted and not yet in every mailbox (Reg. 4.2)."""
     ids = spool.waiting(office.config.spool_dir)
     slips = (spool.read_envelope(office.config.spool_dir, each) for each in islice(ids, LOOKED_AT))
     oldest = min((slip.accepted_at_us for slip in slips if slip is not None), default=None)
@@ -36,7 +36,7 @@ def waiting(office: Office) -> Evidence:
 
 
 def leaving(office: Office) -> Evidence:
-    """Reg. 4.2: for other domains; what is held, and what nobody can read."""
+    """Yield messages for other domains: queued, held, unreadable (Reg. 4.2)."""
     queue = Queue(office.config.queue_dir)
     try:
         ids = queue.names()
@@ -58,7 +58,7 @@ def leaving(office: Office) -> Evidence:
 
 
 def _is_held(office: Office, entry: Entry) -> bool:
-    """By a person, or by the state of the mailbox that sent it."""
+    """Return whether an entry is held by a person, or by the state of the sending mailbox."""
     if entry.state.hold is not Hold.NO:
         return True
     mailbox = entry.envelope.submitted_by
@@ -69,7 +69,7 @@ def _is_held(office: Office, entry: Entry) -> bool:
 
 
 def mail(office: Office) -> Evidence:
-    """What was sent, delivered, refused and told of."""
+    """Yield messages sent, delivered, refused and reported."""
     events, senders = office.today.events, office.today.senders
     told = Text("báo cáo gửi cho người gửi hôm nay", "reports to senders today")
     yield "4.2", Finding(told, events["report_sent"])
@@ -91,7 +91,7 @@ def mail(office: Office) -> Evidence:
 
 
 def sign_ins(office: Office) -> Evidence:
-    """By which way people come to their mail."""
+    """Yield sign-ins by protocol."""
     today = office.today
     for name, doors in (("IMAP", "imap"), ("POP3", "pop3"), ("SMTP", "submission")):
         count = sum(times for door, times in today.doors.items() if door.startswith(doors))
@@ -104,7 +104,7 @@ def sign_ins(office: Office) -> Evidence:
 
 
 def judged(office: Office) -> Evidence:
-    """Reg. 10.2, 15.5: what the checks of mail from other servers came to today."""
+    """Yield today's results of the checks of mail from other servers (Reg. 10.2, 15.5)."""
     counts = office.today.judged
     for action, what in {
         "refused": Text(
@@ -120,7 +120,7 @@ def judged(office: Office) -> Evidence:
 
 
 def malware(office: Office) -> Evidence:
-    """Reg. 15.5: what the scanner refused since the first of the month."""
+    """Yield messages that the malware scanner refused since the first of the month (Reg. 15.5)."""
     first = start_of(local_day(office.now).replace(day=1))
     search = Search(office.config.log_dir)
     names = {

@@ -1,4 +1,6 @@
-"""Evidence of the care of unit mailboxes (Reg. 11, 12.3.a to 12.3.c): openings of the last working day, reports, exports."""
+"""Evidence of the care of unit mailboxes (Reg. 11, 12.3.a to 12.3.c): openings, reports, exports.
+
+Openings are those of the last working day."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -23,7 +25,7 @@ _COPIES = ("11.1", "11.2", "11.3")
 
 
 def evidence(office: Office) -> Evidence:
-    """Figures of today."""
+    """Yield today's figures."""
     yield from _openings(office)
     yield from _passed_on(office)
     acts = list(Audit(office.config.log_dir, clock=ManualClock(office.now)).acts())
@@ -38,7 +40,7 @@ def evidence(office: Office) -> Evidence:
 
 
 def _openings(office: Office) -> Evidence:
-    """Which unit mailboxes were not opened in every window of the last working day, and which not at all."""
+    """Yield the unit mailboxes not opened in every window of the last working day, or not at all."""
     day = local_day(office.now) - ONE_DAY
     while office.snapshot.working_days.is_rest(day):
         day -= ONE_DAY
@@ -59,7 +61,7 @@ def _openings(office: Office) -> Evidence:
 
 
 def _passed_on(office: Office) -> Evidence:
-    """How many mailboxes this week's round had to remind, by the register of notices; no mailbox is read for it."""
+    """Yield the mailboxes that this week's run reminded, by the register of notices; no mailbox is read."""
     reminded = len(office.directory.sent.beginning(f"{week_of(DUTY, office.now)}:"))
     what = Text("hộp thư có thư quá hạn chuyển, đã nhắc tuần này", "mailboxes late in passing on, reminded this week")
     yield document_handoff.CLAUSE, Finding(what, reminded, overdue=reminded > 0)

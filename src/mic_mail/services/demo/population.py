@@ -1,10 +1,12 @@
-"""The population of the demonstration server: a small ministry with one mailbox in each state, and mail to read.
+"""The population of the demonstration server: one mailbox in each state, and mail to read.
 
-In: an empty or a filled data folder. Out: the population of DEMO below, complete. Idempotent: what is there stays as it is,
-what a start that was killed left out is put in, and a marker says that nothing is missing, so later starts cost nothing.
-The history of each mailbox is recorded with the dates on which it would have happened, because terms count from recording too.
-Blocking; the command `demo` and tests only.
-"""
+In: an empty or a filled data folder. Out: the population of DEMO below, complete. Idempotent: existing data stays, what
+    a killed
+start left out is added, and a marker shows that nothing is missing, so later starts cost nothing. The history of each
+mailbox is
+recorded with the dates on which it would have happened, because terms count from recording too. Blocking; the command
+`demo` and
+tests only."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -36,14 +38,14 @@ from mic_mail.storage.types import FLAGGED, INBOX, SEEN, AccountRef, Delivery
 DOMAIN = "mic.gov.vn"
 PASSWORD = "demo-mic-2026"  # noqa: S105  public on purpose: the demonstration prints it
 BENCH_DOMAIN = "bench.test"
-BENCH_PASSWORD = "pass"  # noqa: S105  likewise; drivers of benchmarks expect it
+BENCH_PASSWORD = "pass"  # noqa: S105  public as well; drivers of benchmarks expect it
 ACTOR = "demo"
 FULL_SHARE = 0.92
 HELP_DESK = "cntt"
 HELP_DESK_ALIASES = ("support", "abuse")
-"""Whom every refusal names has to receive mail."""
+"""The addresses that refusals name have to receive mail."""
 KEEPER = (HELP_DESK, "dvbe")
-"""Whose mailbox, and who keeps it."""
+"""The mailbox, and its keeper."""
 MARKER = "population-complete"
 
 
@@ -124,7 +126,7 @@ class Population:
         self._marker = config.server.data_dir / MARKER
 
     def fill(self, bench_users: int = 0) -> Iterator[str]:
-        """Put in what is missing; yields a word on each step, for a progress display."""
+        """Add what is missing; yield each step's address, for a progress display."""
         self._directory.migrate()
         try:
             if not self._marker.exists():
@@ -150,7 +152,7 @@ class Population:
         self._grant_delegate(*(self._directory.mailbox(f"{local}@{DOMAIN}") for local in KEEPER))
 
     def _grant_delegate(self, mailbox: MailboxRecord, own: MailboxRecord) -> None:
-        """Reg. 12.3: somebody who uses a unit's mailbox with the own password."""
+        """Authorise a person to use a unit's mailbox with the own password (Reg. 12.3)."""
         if any(fact.kind is FactKind.AUTHORISED for fact in self._directory.facts(mailbox.mailbox_id)):
             return
         assert own.person_id is not None
@@ -162,7 +164,7 @@ class Population:
         show_in(self._store, own, mailbox, self._config.server.domain)
 
     def _support_aliases(self, mailbox: MailboxRecord) -> None:
-        """The addresses under which people look for help, as aliases of a mailbox that somebody reads."""
+        """Add the help desk's common addresses as aliases of a mailbox that somebody reads."""
         known = {address.address for address in self._directory.addresses(mailbox.mailbox_id)}
         for local in HELP_DESK_ALIASES:
             if (address := f"{local}@{DOMAIN}") not in known:
@@ -176,7 +178,7 @@ class Population:
             return self._directory.add_unit(UnitRecord(0, symbol, name, document="1553/QĐ-BTTTT"))
 
     def _mailbox(self, demo: Demo, unit: UnitRecord) -> MailboxRecord:
-        """The mailbox with its whole history; each fact recorded on its own day."""
+        """Return the mailbox with its whole history; each fact is recorded on its own day."""
         try:
             mailbox = self._directory.mailbox(demo.address)
         except NotFound:
@@ -212,7 +214,7 @@ class Population:
         return self._directory.issue_mailbox(record, issued)
 
     def _draft(self, event: Event) -> Draft:
-        """The fact of `event`, to be recorded when it happened."""
+        """Return the fact of `event`, to be recorded when it happened."""
         at = self._ago(event.days_ago)
         self._past.move_to(at)
         return Draft(event.kind, at, ACTOR, event.reason, event.document, event.data)
@@ -245,7 +247,7 @@ class Population:
 
     @staticmethod
     def _folder(account: Account, name: str) -> int:
-        """The folder's id; made and subscribed where it is missing."""
+        """Return the folder's id; create and subscribe it where it is missing."""
         if name not in {info.name for info in account.folders()}:
             account.create(name)
             account.subscribe(name, True)
@@ -267,7 +269,7 @@ class Population:
         )
 
     def _fill_up(self, mailbox: MailboxRecord) -> None:
-        """At least FULL_SHARE of the quota as links of one large message: a gibibyte for the counters, 24 MB on the disk."""
+        """Fill FULL_SHARE of the quota with links of one large message: 1 GiB counted, 24 MB on disk."""
         account = self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         sent_at = self._ago(30)
         to = Mailbox(mailbox.display_name, MailboxAddress.parse(mailbox.address))
@@ -300,7 +302,7 @@ class Population:
     # ------------------------------------------------------------ for benchmarks
 
     def _bench(self, count: int) -> Iterator[str]:
-        """`u0..` at bench.test with one simple password, whose verifiers are made once: hashing K times would take minutes."""
+        """Issue `u0..` at bench.test with one password, hashed once: hashing K times would take minutes."""
         if not count:
             return
         self._directory.add_domain(BENCH_DOMAIN)

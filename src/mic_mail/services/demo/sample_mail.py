@@ -1,4 +1,4 @@
-"""The letters that lie in the demonstration's mailboxes: ordinary office mail in Vietnamese, one with an attachment."""
+"""The messages in the demonstration's mailboxes: office mail in Vietnamese, one with an attachment."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,12 +8,12 @@ from mic_mail.mime.compose import Attachment, Mailbox, compose
 from mic_mail.storage.types import INBOX
 
 LARGE_ATTACHMENT_OCTETS = 18_050_000
-"""Decoded: under the 20 MiB of Reg. 8.3.b, and 40 such messages make a little over 92 % of 1 GiB."""
+"""Decoded size: under the 20 MiB of Reg. 8.3.b; 40 such messages are a little over 92 % of 1 GiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One letter; `own` turns it round: the mailbox sent it."""
+    """One message; `own`: the mailbox sent it."""
 
     folder: str
     sender_name: str
@@ -60,7 +60,7 @@ LETTERS = (
 
 
 def large_letter(to: Mailbox, sent_at: datetime, message_id: str) -> bytes:
-    """A message close to the limit; its attachment does not compress, as scans do not."""
+    """Return a message close to the limit; its attachment does not compress, as scans do not."""
     block = bytes((n * 197 + (n >> 8) * 31) & 255 for n in range(65_536))
     content = (block * (LARGE_ATTACHMENT_OCTETS // len(block) + 1))[:LARGE_ATTACHMENT_OCTETS]
     return compose(
@@ -76,7 +76,7 @@ def large_letter(to: Mailbox, sent_at: datetime, message_id: str) -> bytes:
 
 
 def plan_as_pdf() -> bytes:
-    """A PDF of one page (ISO 32000-1 §7.5), small enough to be written by hand."""
+    """Return a PDF of one page (ISO 32000-1 §7.5), written by hand."""
     page = b"BT /F1 24 Tf 72 760 Td (Ke hoach cong tac nam 2026) Tj ET"
     objects = (
         b"<< /Type /Catalog /Pages 2 0 R >>",

@@ -1,16 +1,17 @@
-"""Messages as files, with a list that proves them: what an approved request opens (Reg. 4.3, 11.4, 16.5).
+"""The export of content under an approved request: messages as files, with a list of digests.
 
-In: an open request, the mailbox's store, a folder that does not exist yet. Out: that folder, whole or not at all:
+Reg. 4.3, 11.4, 16.5. In: an open request, the mailbox's store, a folder that does not exist yet. Out: that folder,
+whole or not at all:
 
     <target>/001-INBOX/17.eml           octet for octet as stored, named by UID
-    <target>/001-INBOX/expunged/9.eml   what was expunged and is still kept, where that was asked for too
-    <target>/manifest.json              the request, its basis, and of each message folder, UID, size, SHA-256, Message-ID ...
+    <target>/001-INBOX/expunged/9.eml   expunged and still retained, where that was requested too
+    <target>/manifest.json              the request, its basis, and of each message folder, UID, size, SHA-256,
+    Message-ID ...
     <target>/SHA256SUMS                 of all of these; `sha256sum -c SHA256SUMS` verifies; its own digest is on record
 
-Everything is private to the account that runs (0700, 0600), written beside the target under a hidden name, fsynced, then
-renamed. A kill leaves the hidden folder, which nobody holds locked any more: the housekeeper or the next export removes it.
-Messages are read a megabyte at a time, as by any reader; no flag of the mailbox changes, nothing is marked as read.
-"""
+Everything is private to the running account (0700, 0600), written beside the target under a hidden name, fsynced, then
+renamed. A kill leaves the hidden folder, unlocked: the housekeeper or the next export removes it. Messages are read a
+megabyte at a time, as by any reader; no flag of the mailbox changes, nothing is marked as read."""
 
 import contextlib
 import fcntl
@@ -54,7 +55,7 @@ _STAGED = re.compile(r"\..+\.exporting-[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export gave."""
+    """The result of an export."""
 
     folders: int
     messages: int
@@ -88,7 +89,9 @@ class ContentExport:
         still_open: Callable[[], object],
         progress: Progress = lambda done: None,
     ) -> Exported:
-        """Write the export of `access` to `target`. `still_open` raises where the request was closed in the meantime."""
+        """Write the export of `access` to `target`.
+
+        `still_open` raises where the request was closed in the meantime."""
         self.settle()
         target = target.absolute()
         if os.path.lexists(target):
@@ -117,17 +120,16 @@ class ContentExport:
         return exported
 
     def settle(self) -> None:
-        """What killed exports have left: one that came to its place is finished, of the others nothing stays.
+        """Finish killed exports: one that reached its target is recorded, of the others nothing stays.
 
-        Those that still run are left alone.
-        """
+        Running exports are left alone."""
         for export in self._register.exports():
             if export.finished_at is None and not _remove(Path(export.staging)) and _lies_there(export):
                 self._register.finish_export(export.export_id, self._clock.now())
 
 
 def _lies_there(export: Export) -> bool:
-    """Whether the whole export is at its target."""
+    """Return whether the whole export is at its target."""
     try:
         return sha256((Path(export.target) / "SHA256SUMS").read_bytes()).hexdigest() == export.digest
     except OSError:
@@ -135,7 +137,7 @@ def _lies_there(export: Export) -> bool:
 
 
 def _remove(staging: Path) -> bool:
-    """Whether something was there that nobody is writing any more."""
+    """Remove a staging folder that no process writes to; return whether there was one."""
     if not _STAGED.fullmatch(staging.name):
         return False
     try:
@@ -153,7 +155,7 @@ def _remove(staging: Path) -> bool:
 
 
 class _Folder:
-    """A folder being made: private, locked while it is, and gone again unless it is published."""
+    """A folder in the making: private, locked meanwhile, and removed unless it is published."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -173,14 +175,14 @@ class _Folder:
 
     @contextlib.contextmanager
     def file(self, name: str) -> Iterator[BinaryIO]:
-        """A new file, durable when the block has been left."""
+        """Open a new file, durable when the block has been left."""
         path = self.path / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with private_file(path) as file:
             yield file
 
     def publish(self, target: Path) -> None:
-        """Make it appear under its own name, whole."""
+        """Move the whole folder to its final name."""
         for folder, _, _ in os.walk(self.path, topdown=False):
             sync(Path(folder))
         os.rename(self.path, target)
@@ -189,7 +191,7 @@ class _Folder:
 
 
 def _fill(folder: _Folder, scope: Scope, account: Account, opening: bytes, progress: Progress) -> Exported:
-    """All messages, the manifest, the sums; in this order, each line as soon as its message is written."""
+    """Write all messages, the manifest and the sums; each line follows its message."""
     messages = octets = 0
     chosen = folders_of(account, scope.folder)
     with folder.file("SHA256SUMS") as sums_file, folder.file("manifest.json") as manifest_file:
@@ -212,7 +214,7 @@ def _fill(folder: _Folder, scope: Scope, account: Account, opening: bytes, progr
 
 
 def _messages(account: Account, info: FolderInfo, scope: Scope) -> Iterator[_Message]:
-    """Those of a folder that were asked for, ascending by UID, then the expunged ones."""
+    """Yield the requested messages of a folder by UID, then the expunged ones."""
     expunged: dict[int, int] = {}
     if scope.expunged:
         expunged = {grave.uid: grave.expunged_at_us for grave in account.tombstones(info.folder_id)}
@@ -232,7 +234,7 @@ def _is_wanted(scope: Scope, arrived_us: int) -> bool:
 
 
 def _copied(folder: _Folder, name: str, account: Account, folder_id: int, uid: int) -> Summed | None:
-    """One message in its file; None if it was expunged and past keeping before it could be opened."""
+    """Copy one message to its file; None if it was removed for good before it could be opened."""
     try:
         message = account.open_message(folder_id, uid)
     except NoSuchMessage:
@@ -242,7 +244,7 @@ def _copied(folder: _Folder, name: str, account: Account, folder_id: int, uid: i
 
 
 def _opening(access: Access, officer: str, now: datetime) -> bytes:
-    """The manifest up to the first message."""
+    """Return the manifest up to the first message."""
     scope, decision = access.scope, access.decision
     told = {
         "request": access.access_id,

@@ -1,8 +1,7 @@
-"""Reg. 4.3: the one lawful way to the content of a mailbox that is not one's own: ask with a basis, a second person, export.
+"""Requests for another person's content (Reg. 4.3): a basis, a second person's approval, an export.
 
-In: officers as they are on record, a mailbox, the register. Out: a request and what became of it, or a refusal with its clause.
-What an export writes stands in `contentexport`. Never here: content.
-"""
+The one lawful way. In: officers on record, a mailbox, the register. Out: a request and its result, or a refusal with
+its clause. `content_export` writes the export. Never here: content."""
 
 from datetime import timedelta
 
@@ -29,7 +28,7 @@ from mic_mail.services.mailboxes.credentials import ActContext
 
 
 class Content:
-    """The requests to open somebody's content."""
+    """The requests for another person's content."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
@@ -38,7 +37,7 @@ class Content:
         self._clock = clock
 
     def ask(self, mailbox: MailboxRecord, scope: Scope, hand: Hand, origin: ActContext) -> Access:
-        """A request, with reason and document; somebody else decides."""
+        """Record a request, with reason and document; another person decides."""
         if scope.since is not None and scope.until is not None and scope.until < scope.since:
             raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The last day comes before the first one."))
         _must_have_basis(origin)
@@ -56,7 +55,7 @@ class Content:
         return self._directory.content.ask(access)
 
     def approve(self, access_id: int, hand: Hand, origin: ActContext) -> Access:
-        """The second person's yes, with the document that it rests on; it holds for `content.expires_after`."""
+        """Record the second person's approval, with its document; it holds for `content.expires_after`."""
         must_have_document(origin.document, CLAUSE)
         now = self._clock.now()
         access = self._directory.content.get(access_id)
@@ -71,19 +70,19 @@ class Content:
         return self._directory.content.decide(access_id, decision, check, now + self._valid)
 
     def refuse(self, access_id: int, hand: Hand, origin: ActContext) -> Access:
-        """No; also of who asked, and of an approval that still holds."""
+        """Refuse a request; also by its asker, and after an approval that still holds."""
         now = self._clock.now()
         decision = Decision(Verdict.REFUSED, hand.officer, hand.login, now, origin.reason, origin.document)
         return self._directory.content.decide(access_id, decision, lambda known: must_be_refusable(known, now))
 
     def opened(self, access_id: int, hand: Hand) -> Access:
-        """The request under which this officer may export now, or a refusal."""
+        """Return the request under which this officer may export now, or raise a refusal."""
         access = self._directory.content.get(access_id)
         must_be_open(access, hand.officer, self._clock.now())
         return access
 
     def _readers(self, access: Access) -> list[Hand]:
-        """Who reads the mailbox as its own: its person, or everybody who is authorised in it now."""
+        """Return the readers of the mailbox: its person, or everybody who is authorised in it now."""
         entry = self._directory.entry(access.mailbox_id)
         if entry.owner.person_id is not None:
             return [Hand(full_name=entry.owner.name, person_id=entry.owner.person_id)]
@@ -95,7 +94,7 @@ class Content:
         ]
 
     def _as_on_record(self, access: Access) -> Officer:
-        """Who asked, as the officer that he or she was then."""
+        """Return the asker as the officer of that time."""
         terms = [each for each in self._directory.officers.all() if each.login == access.officer]
         then = [each for each in terms if each.serves(access.asked_at)]
         return (then or terms)[-1]

@@ -1,4 +1,4 @@
-"""Messages as files outside of the store: what exports of content (Reg. 4.3) and of records (Reg. 11.4) have in common."""
+"""Messages as files outside the store: common parts of content (Reg. 4.3) and records (11.4) exports."""
 
 import os
 import re
@@ -22,11 +22,11 @@ _UNSAFE = re.compile(r"[^\w-]+")
 _LONGEST_NAME = 60
 
 Progress = Callable[[int], None]
-"""Told how many messages are written."""
+"""Called with the number of messages written."""
 
 
 class Summed:
-    """A file that knows its size and digest."""
+    """A file that tracks its size and digest."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -45,7 +45,9 @@ class Summed:
 
 @contextmanager
 def private_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file that its owner alone may read, durable when the block has been left; `FileExistsError` where one is."""
+    """Open a new file readable by its owner only, durable when the block has been left.
+
+    Raises `FileExistsError` where it exists."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
         yield file
@@ -54,7 +56,7 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def folders_of(account: Account, name: str | None) -> list[FolderInfo]:
-    """The folder of that name, or all that can hold messages; `BadInput` where there is none of that name."""
+    """Return the folder of that name, or all that can hold messages; `BadInput` for an unknown name."""
     if name is None:
         return [info for info in account.folders() if info.selectable]
     try:
@@ -64,7 +66,7 @@ def folders_of(account: Account, name: str | None) -> list[FolderInfo]:
 
 
 def copy_message(message: MessageFile, file: BinaryIO) -> Summed:
-    """A message octet for octet as it is stored, a megabyte at a time; no flag changes."""
+    """Copy a message octet for octet as it is stored, a megabyte at a time; no flag changes."""
     copy = Summed(file)
     while octets := message.pread(copy.octets, CHUNK_OCTETS):
         copy.write(octets)
@@ -72,19 +74,21 @@ def copy_message(message: MessageFile, file: BinaryIO) -> Summed:
 
 
 def safe_name(name: str) -> str:
-    """A folder's name as part of a path: letters, digits, `-` and `_`; its own name stands in the manifest."""
+    """Return a folder's name as part of a path: letters, digits, `-` and `_`.
+
+    The original name is in the manifest."""
     return _UNSAFE.sub("_", normalize("NFC", name))[:_LONGEST_NAME].strip("_") or "_"
 
 
 def message_id_text(message_id: object) -> str | None:
-    """A Message-ID of the index as text."""
+    """Return a Message-ID of the index as text."""
     if isinstance(message_id, bytes):
         return message_id.decode("utf-8", "backslashreplace")
     return message_id if isinstance(message_id, str) else None
 
 
 def iso(moment: object) -> str | None:
-    """A day or an instant as it is written in manifests."""
+    """Return a day or an instant in the format of manifests."""
     isoformat = getattr(moment, "isoformat", None)
     return None if isoformat is None else str(isoformat())
 

@@ -1,16 +1,16 @@
-"""A unit's mail as files for the records system, with a list that proves them; begun anew where it was broken off (Reg. 11.4).
+"""The export of a unit's mail for the records system, with a list of digests; resumable (Reg. 11.4).
 
-In: an account, a selection, a folder that does not exist yet, or one in which this very export was broken off. Out:
+In: an account, a selection, a folder that does not exist yet, or one in which this same export was interrupted. Out:
 
     <target>/INBOX-1700000000/17.eml   octet for octet as stored: folder, its UIDVALIDITY, UID
-    <target>/manifest.json, .csv       of each message file, folder, UID, day of arrival, size, SHA-256, flags, Message-ID
+    <target>/manifest.json, .csv       of each message file, folder, UID, day of arrival, size, SHA-256, flags,
+    Message-ID
     <target>/SHA256SUMS                of all of these; `sha256sum -c SHA256SUMS` verifies; its own digest is on record
 
-While it runs, `<target>/.export` holds what is done, a line for each message, written after the message is durable. Whoever
-calls again with the same basis and selection goes on after the last line; a file without a line is a torn one and is made anew.
-Nothing else that exists is ever written over. Everything is private (0700, 0600). Messages are read a megabyte at a time; no
-flag changes. Memory is that of the numbers of the messages that are done.
-"""
+While it runs, `<target>/.export` is a journal with a line for each message, written after the message is durable. A
+repeated call with the same basis and selection continues after the last line; a file without a line is incomplete and
+is written again. Nothing else that exists is ever overwritten. Everything is private (0700, 0600). Messages are read a
+megabyte at a time; no flag changes. Memory holds the UIDs of the messages done."""
 
 import csv
 import fcntl
@@ -56,30 +56,31 @@ _COLUMNS = ("file", "folder", "uidvalidity", "uid", "arrived_at", "size", "sha25
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export gave."""
+    """The result of an export."""
 
     messages: int
     octets: int
     digest: str
     """SHA-256 of SHA256SUMS, hexadecimal."""
     resumed: int
-    """Messages that an earlier run, which was broken off, had written."""
+    """Messages that an earlier, interrupted run had written."""
 
 
 @dataclass(slots=True)
 class _Done:
-    """What the journal says."""
+    """The contents of the journal."""
 
     heading: Mapping[str, object]
     keys: set[tuple[str, int]] = field(default_factory=set)
     """Places and UIDs."""
     places: dict[tuple[str, int], str] = field(default_factory=dict)
-    """What a folder is called in the export, by its MAILBOXID and UIDVALIDITY: it may be renamed before the export goes on, and
-    folders that another server has left may have one UIDVALIDITY in common."""
+    """A folder's name in the export, by its MAILBOXID and UIDVALIDITY.
+
+    It may be renamed before the export continues, and folders of a foreign server may share one UIDVALIDITY."""
     octets: int = 0
 
     def place_of(self, info: FolderInfo) -> str:
-        """Where the messages of a folder go: nobody else's place."""
+        """Return the place of a folder's messages, which no other folder has."""
         known = self.places.get((info.mailbox_id, info.uidvalidity))
         if known is not None:
             return known
@@ -108,11 +109,10 @@ class RecordsExport:
         progress: Progress = lambda done: None,
         whole: Callable[[Exported], None] = lambda exported: None,
     ) -> Exported:
-        """Write the export, or go on with it; `basis` stands in the manifest, and has to be the same to go on.
+        """Write the export, or continue it.
 
-        `whole` is called when everything is there, and before the export counts as finished: what it puts on record is there
-        at least once, whatever is killed.
-        """
+        `basis` is part of the manifest, and has to be the same to continue. `whole` is called when everything is written,
+        before the export counts as finished: its record is made at least once in spite of kills."""
         target = target.absolute()
         folders_of(account, selection.folder)  # refused before anything is made
         heading = {**basis, **{name: iso(v) if hasattr(v, "isoformat") else v for name, v in asdict(selection).items()}}
@@ -139,7 +139,7 @@ class RecordsExport:
             ) from error
 
     def _copies(self, account: Account, selection: Selection, target: Path, done: _Done) -> Iterator[Mapping[str, object]]:
-        """Copy what is not done yet; each message as the manifest tells of it, once its file is durable."""
+        """Copy what is not done yet; yield each message's manifest entry once its file is durable."""
         for info in folders_of(account, selection.folder):
             is_marked = self._passed_on.is_marked(info)
             place = done.place_of(info)
@@ -168,7 +168,7 @@ class RecordsExport:
 
 
 def _opened(target: Path, heading: Mapping[str, object], now: datetime) -> BinaryIO:
-    """The journal of this export, locked, at its end: a new one, or that of the same export where it was broken off."""
+    """Open the journal of this export, locked: a new one, or that of the same export."""
     path = target / JOURNAL
     goes_on = os.path.lexists(path) and not target.is_symlink()
     if not goes_on:
@@ -179,7 +179,7 @@ def _opened(target: Path, heading: Mapping[str, object], now: datetime) -> Binar
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         first = journal.readline()
-        if not first.endswith(b"\n"):  # new, or broken off before its first line was whole
+        if not first.endswith(b"\n"):  # new, or interrupted before its first line was whole
             journal.seek(0)
             journal.truncate()
             journal.write(_encoded({"export": dict(heading), "begun_at": iso(now)}) + b"\n")
@@ -199,13 +199,13 @@ def _opened(target: Path, heading: Mapping[str, object], now: datetime) -> Binar
 
 
 def _heading(line: bytes) -> object:
-    """What the first line says that this export is; `ValueError` for none of ours."""
+    """Return the export named in the first line; `ValueError` if it is not ours."""
     told = json.loads(line)
     return told.get("export") if isinstance(told, dict) else None
 
 
 def _must_be_free(target: Path) -> None:
-    """Refuse what exists, but for an empty folder: what a kill at the very beginning leaves."""
+    """Refuse an existing target, except an empty folder, which a kill at the beginning leaves."""
     if os.path.lexists(target) and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
         raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} exists already."))
 
@@ -218,7 +218,7 @@ def _another(target: Path) -> BadInput:
 
 
 def _read(target: Path, journal: BinaryIO) -> _Done:
-    """What is done; a last line that is torn, and lines whose file is not there as it says, are taken back."""
+    """Read the journal; truncate a torn last line, and lines whose file does not match."""
     journal.seek(0)
     done = _Done(json.loads(journal.readline()))
     end = journal.tell()
@@ -242,7 +242,7 @@ def _read(target: Path, journal: BinaryIO) -> _Done:
 def _rows(
     account: Account, info: FolderInfo, selection: Selection, is_marked: Callable[[int], bool]
 ) -> Iterator[tuple[int, int, int, object]]:
-    """The messages of a folder that are asked for, ascending by UID."""
+    """Yield the requested messages of a folder, ascending by UID."""
     uids = list(account.view(info.folder_id).uids)
     for start in range(0, len(uids), ROWS_AT_ONCE):
         part = uids[start : start + ROWS_AT_ONCE]
@@ -254,13 +254,13 @@ def _rows(
 
 
 def _copied(path: Path, account: Account, folder_id: int, uid: int) -> Summed | None:
-    """One message in its file, durable; None if it was expunged and past keeping before it could be opened."""
+    """Copy one message to its file, durably; None if it was removed for good before it could be opened."""
     try:
         message = account.open_message(folder_id, uid)
     except NoSuchMessage:
         return None
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    path.unlink(missing_ok=True)  # what has no line was torn
+    path.unlink(missing_ok=True)  # a file without a line is incomplete
     with message, private_file(path) as file:
         return copy_message(message, file)
 
@@ -274,7 +274,7 @@ def _flag_names(info: FolderInfo, flags: int) -> Iterator[str]:
 
 
 def _lists(target: Path, done: _Done, journal: BinaryIO) -> str:
-    """Write lists and sums from the journal, durable with all names, the same if written again; the digest of SHA256SUMS."""
+    """Write lists and sums from the journal, durable and reproducible; return the digest of SHA256SUMS."""
     with (
         _fresh(target / "manifest.json") as lists,
         _fresh(target / "manifest.csv") as table,
@@ -301,14 +301,14 @@ def _lists(target: Path, done: _Done, journal: BinaryIO) -> str:
 
 
 def _finish(target: Path) -> None:
-    """The journal goes last."""
+    """Remove the journal, as the last step."""
     (target / JOURNAL).unlink()
     sync(target)
 
 
 @contextmanager
 def _fresh(path: Path) -> Iterator[BinaryIO]:
-    """A list of this export, made anew and whole: what an earlier try has left of it goes."""
+    """Open a list of this export, written anew and whole; an earlier attempt is replaced."""
     staged = path.with_name(f".{path.name}")
     staged.unlink(missing_ok=True)
     with private_file(staged) as file:
@@ -335,7 +335,7 @@ def _csv_row(cells: Sequence[object]) -> bytes:
 
 
 def _csv_cell(cell: object) -> str:
-    """Another program reads it: `true` and `false` as JSON has them; no spreadsheet runs it."""
+    """Return a cell for other programs: `true` and `false` as in JSON, harmless to a spreadsheet."""
     if isinstance(cell, bool):
         return "true" if cell else "false"
     return harmless(cell if isinstance(cell, str | int) else None)

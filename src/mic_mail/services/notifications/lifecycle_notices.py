@@ -1,13 +1,13 @@
-"""The notices of a mailbox's life, sent by the housekeeper as they fall due (Reg. 6.4.b, 6.4.c, 7.2, 7.3, 15.2).
+"""The notices of a mailbox's life, sent by the housekeeper when due.
 
-In: the directory's snapshot and the clock. Out: letters in mailboxes, and their keys on record. What is due is said by
-`policy.warnings`; here it gets its words and its readers. A letter goes to the mailbox that it is about, and to the unit that
-manages it while nobody can sign in there; what is not its owner's to know goes to the unit or the Centre.
+Reg. 6.4.b, 6.4.c, 7.2, 7.3, 15.2. In: the directory's snapshot and the clock. Out: notices in mailboxes, and their keys
+on record. `policy.due_notices` decides what is due; here it gets its text and its readers. A notice goes to the mailbox
+that it is about, and to its managing unit while nobody can sign in there; what its owner must not know goes to the unit
+or the Centre.
 
-Each letter is published under its key first and put on record afterwards. A kill between the two sends nothing twice, since
-the mailbox knows the key; a kill before the first sends it at the next look. A mailbox is looked at again only when a fact, its
-last use, the settings or the clock can have changed the answer.
-"""
+Each notice is published under its key first and recorded afterwards. A kill between the two sends nothing twice, since
+the mailbox knows the key; after a kill before the first it is sent in the next run. A mailbox is checked again only
+when a fact, its last use, the settings or the clock can have changed the answer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -35,20 +35,20 @@ from mic_mail.services.settings.readings import lifecycle_settings, warn_days
 from mic_mail.storage.types import AccountRef
 
 AT_ONCE = 50
-"""Mailboxes that are looked at in one turn of a thread: 5 ms."""
+"""Mailboxes that are checked in one turn of a thread: 5 ms."""
 AGAIN = timedelta(hours=1)
-"""When a letter that reached nobody is tried next."""
+"""The retry delay of a notice that reached nobody."""
 MALWARE = "malware"
 SPAM = "spam"
-"""What the fact of a suspension names as its trigger."""
+"""The trigger in the fact of a suspension."""
 EXPOSED = frozenset({"leaked-password", "sprayed-password"})
 SERVER = "server"
-"""The actor of what the server does by itself."""
+"""The actor of the server's own acts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """One letter on its way to one reader."""
+    """One notice for one reader."""
 
     reader: Reader
     letter: NoticeText
@@ -57,7 +57,7 @@ class Posted:
 
 
 class LifeNotices:
-    """The housekeeper's way through what is due. Belongs to the event loop."""
+    """The housekeeper's job for due notices. Belongs to the event loop."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class LifeNotices:
         clock: Clock,
         log: MailLog,
     ) -> None:
-        """`notices` and `config` are asked at each look: a reload may have changed them."""
+        """`notices` and `config` are called in each run: a reload may have changed them."""
         self._directory = directory
         self._notices = notices
         self._config = config
@@ -82,9 +82,11 @@ class LifeNotices:
         self._log = log
         self._read_by: object = None
         self._begun: datetime | None = None
-        """When the server began to send notices, once it was asked for."""
+        """When the server began to send notices, once it was looked up."""
         self._next: dict[int, tuple[tuple[Entry, ...], Validity]] = {}
-        """By mailbox, as what it and who was named in it were looked at last, and the span in which nothing new is due."""
+        """By mailbox, the entries at its last check and the span without new notices.
+
+        The entries are its own and those of the people named in it."""
 
     async def run_once(self) -> None:
         """Send what is due now and was not sent."""
@@ -113,7 +115,7 @@ class LifeNotices:
         return not known[1].holds(now)
 
     async def _send(self, entry: Entry, found: DueNotices, settings: LifecycleSettings) -> bool:
-        """Whether each notice of the mailbox has gone out or had gone out before."""
+        """Send the mailbox's due notices; return whether each is sent, now or before."""
         sent = await self._lanes.io(self._directory.sent.known, [each.key for each in found.due])
         done = True
         for notable in found.due:
@@ -121,7 +123,7 @@ class LifeNotices:
                 continue
             try:
                 await self._send_one(entry, notable, settings)
-            except Exception as error:  # noqa: BLE001 - what one mailbox does not take must not keep back the others'
+            except Exception as error:  # noqa: BLE001 - what one mailbox does not take must not delay the others'
                 self._log.event("notice_failed", notice=notable.kind, mailbox=entry.address, **failure(error))
                 done = False
         return done
@@ -132,10 +134,10 @@ class LifeNotices:
         for posted in self._letters(entry, notable):
             if notable.is_late(now):
                 posted = replace(posted, letter=posted.letter.sent_late(notable.since))  # noqa: PLW2901
-            if posted.reader is Reader.OWNER:  # first, since there may be nobody else who can be told
+            if posted.reader is Reader.OWNER:  # first, since there may be no other reader
                 await self._publish(entry, posted, notable.key)
             is_unheard = posted.reader is Reader.OWNER and not decision.signs_in
-            if posted.reader is Reader.UNIT or (is_unheard and notable.vacancy is None):  # of that the Centre hears anyway
+            if posted.reader is Reader.UNIT or (is_unheard and notable.vacancy is None):  # a vacancy goes to the Centre anyway
                 await self._publish(await self._lanes.io(self._unit_of, entry, settings, now), posted, notable.key)
             if posted.reader is Reader.CENTRE:
                 await self._publish(self._centre(settings, now), posted, notable.key)
@@ -151,11 +153,11 @@ class LifeNotices:
 
     @property
     def renew(self) -> Text:
-        """Where a password is changed, in words."""
+        """The place to change a password, in words."""
         return self._notices().renew
 
     async def notify_centre(self, key: str, letter: NoticeText) -> bool:
-        """Something that the Centre has to know, once under its key; whether it was told now."""
+        """Notify the Centre once under this key; return whether it was notified now."""
         if await self._lanes.io(self._directory.sent.known, [key]):
             return False
         config, now = self._config(), self._clock.steady_now()
@@ -165,7 +167,7 @@ class LifeNotices:
         return True
 
     async def notify_owner(self, key: str, entry: Entry, letter: NoticeText) -> bool:
-        """Something that a mailbox's owner has to know, once under its key; whether it was told now."""
+        """Notify a mailbox's owner once under this key; return whether it was notified now."""
         if await self._lanes.io(self._directory.sent.known, [key]):
             return False
         await self._publish(entry, Posted(Reader.OWNER, letter), key)
@@ -175,11 +177,10 @@ class LifeNotices:
     async def notify_unit(
         self, key: str, unit_id: int, letter: NoticeText, *, asked_from: str, in_reply_to: str | None = None
     ) -> bool:
-        """Something that a unit has to know, once under its key; False where it was told before, or has no mailbox for it.
+        """Notify a unit once under this key; False where it was notified before, or has no mailbox for it.
 
-        `asked_from`: the mailbox from which it asked, if it was one; another one of the unit is as good where that receives
-        nothing any more. `in_reply_to`: the Message-ID of what it asked by, without brackets.
-        """
+        `asked_from`: the mailbox from which it asked, if any; another one of the unit is used where that no longer
+        receives. `in_reply_to`: the Message-ID of the request, without brackets."""
         if await self._lanes.io(self._directory.sent.known, [key]):
             return False
         now, settings = self._clock.steady_now(), lifecycle_settings(self._config(), self._snapshot().working_days)
@@ -194,7 +195,7 @@ class LifeNotices:
         return True
 
     async def _publish(self, reader: Entry, posted: Posted, key: str) -> None:
-        """Into one mailbox; what it has of this key already stays the only one."""
+        """Publish into one mailbox, unless it has a message of this key already."""
         ref = AccountRef(reader.mailbox_id, reader.home)
         origin = f"{await self._lanes.io(self._directory.sent.origin, key)}@{reader.mailbox_id}:{posted.reader}"
         await self._accounts.write(
@@ -203,8 +204,9 @@ class LifeNotices:
         )
 
     async def correct(self) -> None:
-        """Tell whoever has read notices of a clock that was ahead that these are void: each mailbox that they were about,
-        and the Centre."""
+        """Notify the readers of notices sent by a clock that was ahead that these are void.
+
+        Each mailbox that they were about, and the Centre."""
         void = await self._lanes.io(self._directory.sent.void)
         if not void:
             return
@@ -220,7 +222,7 @@ class LifeNotices:
                 if (unit := await self._lanes.io(self._unit_of, entry, settings, now)) is not support:
                     await self._publish(unit, posted, f"{batch}:{entry.mailbox_id}")
             await self._publish(support, Posted(Reader.CENTRE, centre.notices_void(len(void), len(entries), now)), batch)
-        except Exception as error:  # noqa: BLE001 - one mailbox that takes nothing now: at the next start, or step of the clock
+        except Exception as error:  # noqa: BLE001 - one mailbox takes nothing now: retried at the next start or clock step
             self._log.event("notice_failed", notice="notices_void", mailbox=config.support, **failure(error))
             return
         await self._lanes.io(self._directory.sent.void_reported, void)
@@ -228,7 +230,7 @@ class LifeNotices:
     # ------------------------------------------------------------ readers
 
     def _unit_of(self, entry: Entry, settings: LifecycleSettings, now: datetime) -> Entry:
-        """The mailbox of the unit that manages this one, if it can be written to; else the Centre's."""
+        """Return the mailbox of the managing unit, if it receives; else the Centre's."""
         unit_id = entry.owner.unit_id
         if entry.owner.person_id is not None:
             unit_id = self._directory.person(entry.owner.person_id).unit_id
@@ -252,7 +254,7 @@ class LifeNotices:
     # ------------------------------------------------------------ words
 
     def _letters(self, entry: Entry, notable: Notable) -> Iterator[Posted]:
-        """What the notice says, and to whom."""
+        """Yield the texts of the notice, each with its reader."""
         if notable.vacancy is not None:
             yield from _of_vacancy(entry.address, notable.vacancy, is_over=notable.kind is Kind.TERM_ENDED)
         elif notable.span is not None:
@@ -261,7 +263,7 @@ class LifeNotices:
             yield _of_fact(entry, notable.kind, notable.fact, self._name_of(notable.fact.actor))
 
     def _name_of(self, actor: str) -> str:
-        """The full name of an officer; anybody else is named as the fact names them."""
+        """Return the full name of an officer; any other actor is named as in the fact."""
         return next((each.full_name for each in self._directory.officers.all() if each.login == actor), actor)
 
     def _of_span(self, entry: Entry, kind: Kind, notable: Notable) -> Iterator[Posted]:
@@ -300,14 +302,14 @@ def _mailbox_of(key: str) -> int | None:
 
 
 def _of_vacancy(address: str, vacancy: Vacancy, *, is_over: bool) -> Iterator[Posted]:
-    """Into the mailbox, where its unit reads it, and to the Centre."""
+    """Yield the notices of a vacancy: to the mailbox, where its unit reads it, and to the Centre."""
     letter = (delegation.term_ended if is_over else delegation.term_ending)(address, vacancy.last.holder, vacancy.since)
     yield Posted(Reader.OWNER, letter)
     yield Posted(Reader.CENTRE, letter)
 
 
 def _of_fact(entry: Entry, kind: Kind, fact: Fact, by: str) -> Posted:
-    """`by`: who did it, as the letter names them."""
+    """Return the notice of a fact; `by`: the actor's name in it."""
     address = entry.address
     match kind:
         case Kind.RESTORED:
@@ -345,7 +347,7 @@ def _of_fact(entry: Entry, kind: Kind, fact: Fact, by: str) -> Posted:
 
 
 def _noticed(fact: Fact) -> Text:
-    """Because of what the server suspended a mailbox by itself."""
+    """Return the reason of a suspension by the server."""
     recipients, messages = fact.data.get("recipients"), fact.data.get("messages")
     if fact.text("trigger") == MALWARE:
         return centre.sends_malware()
@@ -373,7 +375,7 @@ def _outlooks(
     days: WarnDays,
     begun: datetime | None,
 ) -> list[tuple[tuple[Entry, ...], DueNotices]]:
-    """In a thread: everything here is immutable."""
+    """Compute due notices in a thread: everything here is immutable."""
     return [(on, _due_notices(on, now, settings, days, begun)) for on in open_now]
 
 
@@ -383,7 +385,7 @@ def _due_notices(
     entry = on[0]
     try:
         spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
-    except FactsUnreadable:  # nothing is decided, so nothing is told; `directory check` names it
+    except FactsUnreadable:  # nothing is decided, so nothing is sent; `directory check` names it
         return DueNotices((), None)
     return due_notices(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies_on(on), begun=begun)
 

@@ -1,16 +1,17 @@
-"""What the Centre writes into mailboxes by itself: how a notice (`i18n.notices`) becomes a message and comes to its reader.
+"""Notices of the Centre (`i18n.notices`): composed as messages and delivered to a mailbox.
 
-In: a mailbox and the letter of a notice. Out: one message in its INBOX, Vietnamese with English below, published past the
-quota: the warning about a full mailbox is the last thing that a full mailbox may refuse. Blocking; lanes and commands only.
+In: a mailbox and the text of a notice. Out: one message in its INBOX, Vietnamese with English below, published past the
+    quota: a
+full mailbox must not refuse the warning about it. Blocking; executors and commands only.
 
-The message says that a machine wrote it, and has no return address, so that nothing answers it by itself: Return-Path `<>`,
-Auto-Submitted (RFC 3834 §5), and X-Auto-Response-Suppress, which is what Outlook and Exchange heed. One text part: every mail
-program shows it, and a forwarded or printed one still reads as a letter.
+The message is marked as automatic and has no return address, so that nothing replies to it: Return-Path `<>`,
+Auto-Submitted (RFC 3834 §5), and X-Auto-Response-Suppress, for Outlook and Exchange. One text part: every mail program
+shows it, and it stays readable when forwarded or printed.
 
-Each notice has an origin key, so a notice that is asked for twice (two workers, a repeated command, a restart) comes once.
-Warnings come once per crossing: the level that was warned of is kept in `<data_dir>/notices/<mailbox id>` with the crossing's
-number, and falls back only when usage is HYSTERESIS points below it, so that one mail in and one out is not a crossing.
-"""
+Each notice has an origin key, so a notice that is requested twice (two workers, a repeated command, a restart) is
+delivered once. Quota warnings come once per crossing: the level of the last warning is stored in
+`<data_dir>/notices/<mailbox id>` with the crossing's number, and falls only when usage is HYSTERESIS points below it,
+so that one mail in and one out is no crossing."""
 
 import contextlib
 import os
@@ -48,7 +49,7 @@ WELCOMES = {
 
 
 class Addressee(Protocol):
-    """What a notice needs to know of a mailbox; directory entries and records have this shape."""
+    """The mailbox properties that a notice needs; directory entries and records have this shape."""
 
     @property
     def mailbox_id(self) -> int: ...
@@ -65,7 +66,7 @@ class Addressee(Protocol):
 
 
 def level_of(percent: float, levels: Sequence[int], warned: int) -> int:
-    """The level that usage stands at, given the one that was warned of: up at once, down only with room to spare."""
+    """Return the usage level, given the last warned one: it rises immediately, and falls with hysteresis."""
     reached = max((level for level in levels if percent >= level), default=0)
     held = max((level for level in levels if level <= warned and percent >= level - HYSTERESIS), default=0)
     return max(reached, held)
@@ -73,14 +74,14 @@ def level_of(percent: float, levels: Sequence[int], warned: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """The level that a mailbox stands at since `at`; 0 %: it has fallen below all of them."""
+    """The level of a mailbox since `at`; 0 %: it has fallen below all of them."""
 
     percent: int
     at: datetime
 
 
 def warned_levels(data_dir: Path) -> Mapping[int, Warned]:
-    """By mailbox, of those that were ever warned (Reg. 8.3.c); a file that makes no sense is left out."""
+    """Return the level of each mailbox that was ever warned (Reg. 8.3.c); an invalid file is skipped."""
     found: dict[int, Warned] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(data_dir / FOLDER) as files:
         for file in files:
@@ -102,7 +103,7 @@ class Notices:
         self._warned: dict[int, int] = {}
 
     def welcome(self, mailbox: Addressee) -> Published:
-        """Wording 1; Reg. 5.1, 5.2, 6.4.a. Once in the life of a mailbox."""
+        """Send the welcome notice (wording 1; Reg. 5.1, 5.2, 6.4.a), once in the life of a mailbox."""
         page = self._config.password_page
         change = letters.change_at_page(page) if page else letters.change_at_centre(self._config.support)
         letter = WELCOMES[mailbox.kind](mailbox.address, change)
@@ -110,14 +111,13 @@ class Notices:
 
     @property
     def renew(self) -> Text:
-        """How a password is changed that grows old."""
+        """The instructions to change an expiring password."""
         return letters.renew_at(self._config.password_page or self._config.support)
 
     def usage(self, mailbox: Addressee, used_octets: int) -> Published | None:
-        """Look at the usage after a change; a warning if it crossed a level upwards (Reg. 8.3.c).
+        """Check the usage after a change; warn if it crossed a level upwards (Reg. 8.3.c).
 
-        On the way of every delivery: a dictionary and an integer division unless the level moved.
-        """
+        On the path of every delivery: a dictionary and an integer division unless the level moved."""
         percent = 100 * used_octets / mailbox.quota_octets
         levels = self._config.quota.warn_percent
         warned = self._warned.get(mailbox.mailbox_id)
@@ -130,7 +130,7 @@ class Notices:
         level = level_of(percent, levels, warned)
         notice = None
         if level > warned:
-            # Two workers that see the same crossing make the same key, and the store keeps one.
+            # Two workers that see the same crossing make the same key, and the store accepts one.
             origin = f"quota:{mailbox.mailbox_id}:{crossing + 1}:{level}"
             notice = self.deliver(mailbox, letters.quota(int(percent), mailbox.quota_octets), origin=origin)
         if level != warned:
@@ -139,7 +139,7 @@ class Notices:
         return notice
 
     def _remembered(self, mailbox_id: int) -> tuple[int, int]:
-        """The level last warned of and the number of the crossing."""
+        """Return the level last warned of and the number of the crossing."""
         with contextlib.suppress(OSError, ValueError):
             level, crossing = (self._folder / str(mailbox_id)).read_text().split()
             return int(level), int(crossing)
@@ -153,14 +153,14 @@ class Notices:
         fresh.replace(path)
 
     def deliver(self, mailbox: Addressee, letter: NoticeText, *, origin: str, in_reply_to: str | None = None) -> Published:
-        """One notice into INBOX, whatever the quota says; a second one of the same `origin` keeps nothing."""
+        """Deliver one notice into INBOX past the quota; a second one of the same `origin` is dropped."""
         message = self.compose(
             mailbox.display_name, MailboxAddress.parse(mailbox.address), letter, kind=mailbox.kind, in_reply_to=in_reply_to
         )
         return self.put(mailbox, message, origin=origin)
 
     def put(self, mailbox: Addressee, message: bytes, *, origin: str) -> Published:
-        """Likewise for a message that was composed already."""
+        """Deliver a composed message into INBOX past the quota, once per `origin`."""
         account = self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         staged = account.stage()
         try:
@@ -181,8 +181,10 @@ class Notices:
         in_reply_to: str | None = None,
         report: Sequence[Attachment] = (),
     ) -> bytes:
-        """The message that brings a letter to `name <address>`; `kind`: of the mailbox, None: not ours; `in_reply_to`: the
-        Message-ID that it answers; `report`: what a delivery report says to programs (RFC 6522)."""
+        """Compose the message of a notice to `name <address>`.
+
+        `kind`: of the mailbox, None: not ours; `in_reply_to`: the Message-ID that it answers; `report`: the
+        machine-readable parts of a delivery report (RFC 6522)."""
         centre, support = messages.centre(), self._config.support
         to = f"Ông/Bà {name}" if kind is MailboxKind.PERSONAL else name
         message = compose(

@@ -1,7 +1,6 @@
-"""Which mailboxes of units have nobody in charge, or are about to: joins a mailbox's facts with those of who was named in it.
+"""Vacancies of unit mailboxes, present or coming: joins a mailbox's facts with those of its keepers.
 
-In: the directory's snapshot, a mailbox. Out: its vacancies (`policy.succession`). Pure.
-"""
+In: the directory's snapshot, a mailbox. Out: its vacancies (`policy.keeper_succession`). Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +11,9 @@ from mic_mail.policy.keeper_succession import Vacancy, vacancies
 
 
 def basis(entry: Entry, snapshot: Snapshot) -> tuple[Entry, ...]:
-    """What the word on a mailbox hangs on: itself, and of a unit's the own mailboxes of all who were ever named in it."""
+    """Return the entries that decide a mailbox's vacancies.
+
+    The mailbox itself, and for a unit's the own mailboxes of all who were ever named in it."""
     if entry.kind is not MailboxKind.UNIT:
         return (entry,)
     own = (snapshot.entry(snapshot.own.get(person, 0)) for person in sorted(names(entry.facts)))
@@ -20,12 +21,12 @@ def basis(entry: Entry, snapshot: Snapshot) -> tuple[Entry, ...]:
 
 
 def vacancies_on(found: Sequence[Entry]) -> tuple[Vacancy, ...]:
-    """Of a mailbox and who was named in it (`basis`)."""
+    """Return the vacancies of a mailbox, from it and the people named in it (`basis`)."""
     entry, *named = found
     by_person: Mapping[int, Sequence[Fact]] = {each.owner.person_id or 0: each.facts for each in named}
     return vacancies(entry.kind, entry.facts, by_person)
 
 
 def vacancies_of(entry: Entry, snapshot: Snapshot) -> tuple[Vacancy, ...]:
-    """The vacancies of a mailbox."""
+    """Return the vacancies of a mailbox."""
     return vacancies_on(basis(entry, snapshot))

@@ -1,3 +1,4 @@
-"""Lists and papers for who leads and who inspects: usage, census, openings, correspondence, incidents, problems, what is due.
-They read what is on record and change nothing; a census alone is put on record.
-"""
+"""Lists and documents for managers and inspectors.
+
+Usage, census, openings, correspondence, incidents, problems, due items. They read records and change nothing; only a
+census is itself recorded."""

@@ -1,8 +1,8 @@
-"""The census of a unit (Reg. 14.6, 14.3): who and what uses mailboxes, as a list, a record, and papers to sign.
+"""The census of a unit (Reg. 14.6, 14.3): a list of mailbox users, recorded and signed.
 
-In: the directory, the store (how much is used), a unit. Out: lines, a census on record, a paper for the unit's head and a
-roll-up for the Centre. Blocking: commands only. What a unit disputes it asks to be put right in a request of its own.
-"""
+In: the directory, the store (usage), a unit. Out: lines, a census on record, a document for the unit's head and a
+    summary for the
+Centre. Blocking: commands only. A unit disputes a line by a request of its own."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -66,10 +66,10 @@ class Censuses:
     # ------------------------------------------------------------ what is listed
 
     def lines(self, unit: UnitRecord) -> tuple[Line, ...]:
-        """Return the unit's list as of now: its people by their given names, its mailboxes and those of its groups by address.
+        """Return the unit's list as of now.
 
-        Reclaimed mailboxes are left out, and with them the people who have left (Reg. 6.4.c).
-        """
+        Its people by their given names, its mailboxes and those of its groups by address. Reclaimed mailboxes are left out,
+        and with them the people who have left (Reg. 6.4.c)."""
         people = sorted(self._people.get(unit.unit_id, ()), key=lambda person: by_given_name(person.full_name))
         boxes = sorted(self._boxes.get(unit.unit_id, ()), key=lambda entry: (entry.kind is MailboxKind.GROUP, entry.address))
         return (
@@ -138,7 +138,7 @@ class Censuses:
         )
 
     def _states(self, entry: Entry) -> tuple[str, ...]:
-        """By name, in order; a mailbox whose record is damaged has none (`directory check` names it)."""
+        """Return the states by name, in order; none for a damaged record (`directory check` names it)."""
         decision = self._decision(entry)
         return () if decision is None else tuple(state.value for state in State if state in decision.states)
 
@@ -149,36 +149,36 @@ class Censuses:
             return None
 
     def _used(self, entry: Entry) -> int:
-        if is_empty(entry.facts):  # to look would make a store of what was freed
+        if is_empty(entry.facts):  # a check would create a store for a freed mailbox
             return 0
         return self._store.account(AccountRef(entry.mailbox_id, entry.home)).quota_at_rest().octets
 
     # ------------------------------------------------------------ on record
 
     def make(self, unit: UnitRecord, actor: str) -> Census:
-        """Put the unit's list of this period on record."""
+        """Record the unit's list of this period."""
         return self._directory.censuses.add(Census(0, unit.unit_id, self.period, self.now, actor, self.lines(unit)))
 
     def before(self, unit: UnitRecord) -> Census | None:
-        """The list that this period's is compared with."""
+        """Return the list that this period's is compared with."""
         return rules.last_before(self._of(unit), self.period)
 
     def last_signed(self, unit: UnitRecord) -> Census | None:
-        """The newest list that the unit has signed, of this period or an earlier one."""
+        """Return the newest list that the unit has signed, of this period or an earlier one."""
         signed = [each for each in self._of(unit) if each.confirmed_at is not None]
         return max(signed, key=lambda each: (each.period, each.census_id), default=None)
 
     def standing(self, unit: UnitRecord) -> Standing:
-        """How the unit stands in this period."""
+        """Return the unit's standing in this period."""
         return rules.standing(self.period, self._of(unit), self._first_recorded(unit), self.now)
 
     def newest(self, unit: UnitRecord) -> Census | None:
-        """This period's newest list; one that was confirmed before all others."""
+        """Return this period's newest list, with preference for a confirmed one."""
         found = [each for each in self._of(unit) if each.period == self.period]
         return max(found, key=lambda each: (each.confirmed_at is not None, each.census_id), default=None)
 
     def units(self) -> list[UnitRecord]:
-        """Units with anybody or anything to list, by symbol."""
+        """Return the units with anything to list, by symbol."""
         known = self._people.keys() | self._boxes.keys()
         return sorted(
             (unit for unit in self._directory.units() if unit.unit_id in known), key=lambda unit: alphabetical(unit.symbol)
@@ -195,7 +195,7 @@ class Censuses:
     # ------------------------------------------------------------ what is disputed
 
     def disputed(self, unit: UnitRecord) -> list[tuple[Line, Request]]:
-        """The lines of this and the last list that the unit asked to have put right, and every one that still waits."""
+        """Return the disputed lines of this and the last list, and every one still pending."""
         lists = {census.census_id: census for census in self._of(unit)}
         before = self.before(unit)
         since = before.period if before is not None else self.period
@@ -210,7 +210,7 @@ class Censuses:
     # ------------------------------------------------------------ papers
 
     def paper_of(self, unit: UnitRecord, census: Census) -> Document:
-        """The list of one unit, for its head to sign."""
+        """Return the list of one unit, for its head to sign."""
         people = [line for line in census.lines if line.group is Group.PERSON]
         boxes = [line for line in census.lines if line.group is Group.MAILBOX]
         before = self.before(unit)
@@ -251,7 +251,7 @@ class Censuses:
         )
 
     def roll_up(self) -> Document:
-        """All units of this period on one paper, for the Centre."""
+        """Return the summary of all units in this period, for the Centre."""
         rows: list[list[str | int | float | date | None]] = []
         totals = [0] * 6
         overdue = 0
@@ -295,12 +295,12 @@ class Censuses:
 
 
 def period_name(period: date) -> str:
-    """How a period is called on papers."""
+    """Return a period's name in documents."""
     return f"kỳ tháng {period.month:02} năm {period.year}"
 
 
 def _figures(lines: Iterable[Line]) -> list[int]:
-    """People, those with a mailbox, mailboxes of the unit, of groups, suspended ones, MiB used."""
+    """Count people, those with a mailbox, unit and group mailboxes, suspended ones, and MiB used."""
     listed = list(lines)
     people = [line for line in listed if line.group is Group.PERSON]
     boxes = [line for line in listed if line.group is Group.MAILBOX and line.has_mailbox]

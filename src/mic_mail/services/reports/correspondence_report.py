@@ -1,4 +1,4 @@
-"""The report of a unit mailbox's correspondence as a paper, for the keeper to give to the head (Reg. 12.3.b)."""
+"""The report of a unit mailbox's correspondence, from the keeper to the head (Reg. 12.3.b)."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,7 +25,7 @@ FATES: Mapping[DeliveryStatus, Text] = {
 def correspondence_paper(
     config: Config, mailbox: str, found: Correspondence, span: Span, now: datetime, *, subjects: bool
 ) -> Document:
-    """The paper; with `subjects`, what each message was about."""
+    """Return the document; with `subjects`, the subject of each message."""
     return paper(
         config,
         "Báo cáo tình hình gửi, nhận thư điện tử",
@@ -44,7 +44,7 @@ NOTE = (
 
 
 def figures(found: Correspondence) -> dict[str, int]:
-    """What adds up, by name."""
+    """Return the totals by name."""
     sent = {line.submission.trace for line in found.sent}
     return {
         "sent": len(sent),
@@ -102,7 +102,7 @@ def _sent(found: Correspondence, *, subjects: bool) -> Table:
 
 
 def delivery_status_text(line: Line) -> str:
-    """In words: "báo không chuyển được (5.1.1)"."""
+    """Return the status in words: "báo không chuyển được (5.1.1)"."""
     return f"{FATES[line.fate].vi} ({line.status})" if line.status else FATES[line.fate].vi
 
 

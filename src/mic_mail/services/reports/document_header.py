@@ -1,4 +1,4 @@
-"""Papers of this server: with the ministry, the operator and the decision in the head, as the configuration names them."""
+"""The common header of documents: the ministry, the operator and the decision, from the configuration."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,7 +22,9 @@ def paper(
     check: str = "",
     issued_by: UnitRecord | None = None,
 ) -> Document:
-    """Return a paper by a clause, issued by a unit, or by the Centre; `check`: a digest to verify it by, in the foot."""
+    """Return a document by a clause, issued by a unit, or by the Centre.
+
+    `check`: a digest to verify it by, in the footer."""
     regulation = config.regulation
     decision = f" ban hành kèm theo Quyết định số {regulation.decision_no}" if regulation.decision_no else ""
     foot = f"Lập theo {clause(clause_id).vi}{decision}."

@@ -1,8 +1,8 @@
-"""The list of what is due, over all mailboxes: joins the directory, the policy and what is on record of notices and clock.
+"""The list of due items over all mailboxes: joins directory, policy, sent notices and clock.
 
-In: the directory, the configuration, how many days to look ahead. Out: items, overdue ones first, then by instant and address.
-Reads only; blocking; for commands and reports.
-"""
+In: the directory, the configuration, how many days to look ahead. Out: items, overdue ones first, then by instant and
+    address.
+Reads only; blocking; for commands and reports."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ from mic_mail.services.settings.readings import warn_days
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One item, and whose mailbox it is."""
+    """One item and its mailbox."""
 
     entry: Entry
     item: Item
 
 
 def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaiming, within: timedelta) -> list[Due]:
-    """What the clock will do within that time, and what is overdue."""
+    """Return what the clock will do within that time, and what is overdue."""
     snapshot, now = directory.load_snapshot(), clock.now()
     settings, days, begun = reclaiming.settings(), warn_days(config), directory.sent.begun()
     trusted = ClockMark(config.state_dir, clock).is_trusted(snapshot)
@@ -64,7 +64,7 @@ def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaimi
 
 
 def _about_requests(directory: Directory, config: Config, clock: Clock, snapshot: Snapshot) -> Iterator[Due]:
-    """Answers that reached nobody yet, under the mailbox that asked or its unit's; mail that could not be read (Reg. 6.2)."""
+    """Yield undelivered answers, under the asking mailbox or its unit's, and unreadable mail (Reg. 6.2)."""
     now = clock.now()
     for each in untold(directory, config, clock):
         entry = snapshot.resolve(each.asked_from) or next(

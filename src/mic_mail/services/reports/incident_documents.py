@@ -1,7 +1,6 @@
-"""Papers of incidents: one on an incident, for who investigates it (Reg. 14.4, 16.3), and the register of a span.
+"""Documents on incidents: one for an investigation (Reg. 14.4, 16.3), and the register of a span.
 
-In: incidents on record and what belongs to them. Out: papers to write as PDF, XLSX, HTML, CSV. Blocking: commands only.
-"""
+In: incidents on record and their records. Out: documents to write as PDF, XLSX, HTML, CSV. Blocking: commands only."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -21,7 +20,7 @@ BY_THE_CENTRE = "Trung tâm tự phát hiện"
 
 
 class IncidentPapers:
-    """Papers as of one instant."""
+    """Documents as of one instant."""
 
     def __init__(self, directory: Directory, config: Config, incidents: Incidents, now: datetime) -> None:
         self._directory = directory
@@ -31,7 +30,7 @@ class IncidentPapers:
         self._units: Mapping[int, str] = {unit.unit_id: unit.symbol for unit in directory.units()}
 
     def one(self, incident: Incident) -> Document:
-        """Everything about one incident, to be signed."""
+        """Return everything about one incident, to be signed."""
         told = incident.told
         blocks: list[Block] = [
             Terms(
@@ -73,7 +72,7 @@ class IncidentPapers:
         )
 
     def register(self, incidents: Sequence[Incident], span: Span | None) -> Document:
-        """The register: counts by kind and severity, and every incident."""
+        """Return the register: counts by kind and severity, and every incident."""
         title = f"từ ngày {span.first:%d/%m/%Y} đến ngày {span.last:%d/%m/%Y}" if span else "toàn bộ"
         return paper(
             self._config,

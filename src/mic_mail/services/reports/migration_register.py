@@ -1,7 +1,8 @@
-"""The register of units that still use another mail system, as lists and as a paper for the leadership (Reg. 14.5).
+"""The register of units that still use another mail system, as lists and as a document (Reg. 14.5).
 
-In: the directory, as far as who asks may see it. Out: plans with their units, a paper. Blocking: commands only.
-"""
+In: the directory, as far as the caller may see it. Out: plans with their units, a document for the leadership.
+    Blocking: commands
+only."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,13 +32,13 @@ _MOST_MAILBOXES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A plan as it stands today."""
+    """A plan as of today."""
 
     plan: Plan
     unit: UnitRecord
     standing: Standing
     times_replaced: int
-    """How often the unit has put it off."""
+    """The number of times the unit has postponed it."""
 
 
 class Register:
@@ -51,7 +52,7 @@ class Register:
     def plan(
         self, unit: UnitRecord, origin: ActContext, *, system: str, mailboxes: int, planned_on: date, contact: str
     ) -> Plan:
-        """Put a unit's plan on record."""
+        """Record a unit's plan."""
         if not system.strip() or len(system) > 200 or not 0 <= mailboxes <= _MOST_MAILBOXES or len(contact) > 200:
             raise BadInput(
                 Text(
@@ -65,13 +66,13 @@ class Register:
         return self._directory.elsewhere.add(draft)
 
     def finish(self, plan_id: int, origin: ActContext) -> Plan:
-        """The unit has left the system, as a document says."""
+        """Record that the unit has left the system, by a document."""
         missing = Text("Kết thúc phải có số văn bản.", "The end needs the number of its document.")
         document = must_have_document(origin.document, rules.CLAUSE, missing)
         return self._directory.elsewhere.finish(plan_id, origin.actor, document, self._now)
 
     def known(self, *, all_of_them: bool = False) -> list[Known]:
-        """Open plans, the most urgent first; or all, as they came."""
+        """Return open plans, the most urgent first; or all, in the order of their records."""
         units = {unit.unit_id: unit for unit in self._directory.units()}
         today = local_day(self._now)
         plans = [plan for plan in self._directory.elsewhere.all() if plan.unit_id in units]
@@ -83,11 +84,11 @@ class Register:
         return found if all_of_them else sorted(found, key=lambda each: (each.plan.planned_on, each.unit.symbol))
 
     def of_unit(self, unit: UnitRecord) -> Sequence[Known]:
-        """What a unit still has elsewhere."""
+        """Return a unit's open plans."""
         return [each for each in self.known() if each.unit.unit_id == unit.unit_id]
 
     def paper(self) -> Document:
-        """The register, to be handed to the leadership."""
+        """Return the register, for the leadership."""
         found = self.known()
         done = [each for each in self.known(all_of_them=True) if each.standing is Standing.DONE]
         overdue = sum(each.standing is Standing.OVERDUE for each in found)
@@ -130,7 +131,7 @@ _LONG: Sequence[tuple[Column, Callable[[Known], Cell]]] = (
 
 
 def short_table(found: Sequence[Known], name: str) -> Table:
-    """Open plans among other things: who, where, until when."""
+    """Return the short table of open plans: unit, system, deadline."""
     return _table(found, name, _SHORT)
 
 

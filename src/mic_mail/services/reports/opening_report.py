@@ -1,4 +1,4 @@
-"""The report of openings as a paper: figures for each mailbox and, of one mailbox or unit, each day (Reg. 12.3.a)."""
+"""The report of openings: figures for each mailbox and, of a few, each day (Reg. 12.3.a)."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -29,11 +29,11 @@ SHUT: Mapping[Shut, Text] = {
     Shut.UNLOGGED: Text("không có nhật ký", "no log"),
 }
 MOST_DETAILED = 20
-"""Mailboxes whose days a paper lists; of more it has the figures alone."""
+"""The most mailboxes whose days a document lists; of more it has only the figures."""
 
 
 def openings_paper(config: Config, attended: Sequence[Attended], span: Span, whose: str, now: datetime) -> Document:
-    """The paper; `whose`: the mailbox, the unit or the ministry."""
+    """Return the document; `whose`: the mailbox, the unit or the ministry."""
     blocks: list[Block] = [_figures(attended, now)]
     if len(attended) <= MOST_DETAILED:
         blocks += [_days(f"II.{number}. {each.entry.address}", each) for number, each in enumerate(attended, 1)]
@@ -49,7 +49,7 @@ def openings_paper(config: Config, attended: Sequence[Attended], span: Span, who
 
 
 def share(attended: Attended) -> float | None:
-    """Of the windows in which the mailbox had to be opened, in how many of a hundred it was; None: there was none."""
+    """Return the percentage of required windows in which the mailbox was opened; None: no such window."""
     opened, missed = attended.count(Verdict.OPENED), attended.count(Verdict.MISSED)
     return 100 * opened / (opened + missed) if opened + missed else None
 
@@ -72,7 +72,7 @@ def _figures(attended: Sequence[Attended], now: datetime) -> Table:
 
 
 def _days(name: str, attended: Attended) -> Table:
-    """A row for each working day, a column for each window."""
+    """Return a row for each working day, a column for each window."""
     days = [(day, list(cells)) for day, cells in groupby(attended.cells, key=lambda cell: cell.day)]
     windows = [cell.window for cell in days[0][1]] if days else []
     columns = [
@@ -94,5 +94,5 @@ def _cell_text(cell: opening_windows.Cell) -> str:
 
 
 def opened_by(opening: Opening) -> str:
-    """When and by whom: "07:41 dvbe@mic.gov.vn"."""
+    """Return time and person: "07:41 dvbe@mic.gov.vn"."""
     return f"{opening.at.astimezone(HO_CHI_MINH):%H:%M} {opening.actor}"

@@ -1,8 +1,8 @@
-"""What people told the Centre of, collected for the leadership (Reg. 18): counts, what was answered in time, the list.
+"""The problems reported to the Centre, for the leadership (Reg. 18): counts, timeliness, the list.
 
-In: the register of requests, a span of days, kinds. Out: a paper. Of a unit's administrator's directory it is the unit's own.
-Blocking: commands only.
-"""
+In: the register of requests, a span of days, kinds. Out: a document. With a unit administrator's directory it covers
+    that unit
+only. Blocking: commands only."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ CLAUSE = "18"
 
 
 class Answered(StrEnum):
-    """How a request stands to its deadline."""
+    """A request's state against its deadline."""
 
     IN_TIME = "trong hạn"
     LATE = "quá hạn"
@@ -34,7 +34,7 @@ class Answered(StrEnum):
 
 
 def answered(due: Due) -> Answered:
-    """By the deadline as the calendar says it now."""
+    """Return the state by the deadline of the present calendar."""
     request = due.request
     if request.state is State.WITHDRAWN:
         return Answered.WITHDRAWN
@@ -54,7 +54,7 @@ class _ProblemRow:
 
 
 class Problems:
-    """The collection of one span."""
+    """The problems of one span."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock, span: Span, kinds: Sequence[Kind]) -> None:
         self._config = config
@@ -68,7 +68,7 @@ class Problems:
         ]
 
     def paper(self, unit: UnitRecord | None = None) -> Document:
-        """Counts by kind and by unit, how they stand to their deadlines, and every one; of one unit, or of all."""
+        """Return counts by kind and by unit, timeliness, and every problem; of one unit, or of all."""
         found = [each for each in self._found if unit is None or each.unit == unit.symbol]
         stands = Counter(each.stands for each in found)
         decided = stands[Answered.IN_TIME] + stands[Answered.LATE]
@@ -97,7 +97,7 @@ class Problems:
 
 
 def _counted(name: str, title: str, found: Sequence[tuple[str, _ProblemRow]]) -> Table:
-    """A row for each name; columns of states, and of what came in time or late."""
+    """Return a row for each name; columns of states, and of those in time or late."""
     columns = [
         Column(title, wide=3),
         *(Column(STATES[state].vi.capitalize(), right=True) for state in State),

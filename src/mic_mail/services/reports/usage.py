@@ -1,8 +1,8 @@
-"""The usage report (Reg. 16.2): mailboxes, what became of them, traffic, storage, incidents, what is overdue.
+"""The usage report (Reg. 16.2): mailboxes, events, traffic, storage, incidents, overdue items.
 
-In: the directory, the store, the mail log, a span of days; of one unit (Reg. 16.1.b, 16.1.c) or of the ministry. Out: a paper.
-States are those at the end of the span, from what was known then. Blocking: commands only.
-"""
+In: the directory, the store, the mail log, a span of days; of one unit (Reg. 16.1.b, 16.1.c) or of the ministry. Out: a
+    document.
+States are those at the end of the span, from what was known then. Blocking: commands only."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ from mic_mail.storage.types import AccountRef
 CLAUSE = "16.2"
 UNIT_CLAUSE = "16.1.c"
 DELIVERED = 3
-"""The column of the traffic that is drawn: what came into mailboxes."""
+"""The column of the traffic chart: messages delivered to mailboxes."""
 MOST_DAYS, MOST_DAYS_BY_WEEK = 14, 93
 _MIB = 1 << 20
 _GIB = 1 << 30
@@ -68,10 +68,10 @@ class Usage:
         self._settings = lifecycle_settings(config, self._snapshot.working_days)
         self._known_states: dict[tuple[int, datetime], frozenset[State]] = {}
         self._octets: dict[int, int] = {}
-        """What each mailbox holds, as it was first looked at."""
+        """The usage of each mailbox at its first check."""
 
     def paper(self, unit: UnitRecord | None = None) -> Document:
-        """Of the ministry, or of one unit."""
+        """Return the report of the ministry, or of one unit."""
         entries = self._entries(unit)
         blocks: list[Block] = [
             self._summary(entries, unit),
@@ -111,7 +111,7 @@ class Usage:
         return self._known_states[key]
 
     def _decide(self, entry: Entry, at: datetime) -> frozenset[State]:
-        """What it was at `at`, from the facts that were known then; nothing where its record is damaged."""
+        """Return the states at `at`, from the facts known then; none for a damaged record."""
         used = min(entry.last_activity, at) if entry.last_activity is not None else None
         try:
             facts = known_at(entry.facts, at)
@@ -120,7 +120,7 @@ class Usage:
             return frozenset()
 
     def _used(self, entry: Entry) -> int:
-        if is_empty(entry.facts):  # freed since then; to look would make a store anew
+        if is_empty(entry.facts):  # freed since then: a check would create a new store
             return 0
         if entry.mailbox_id not in self._octets:
             account = self._store.account(AccountRef(entry.mailbox_id, entry.home))
@@ -161,7 +161,7 @@ class Usage:
         return Table("I. Hộp thư theo loại và tình trạng", columns, rows, total=["Tổng", *total])
 
     def _events(self, entries: Sequence[Entry]) -> Table:
-        """What was put on record in the span, and which mailboxes came to be suspended or reclaimed in it, by whatever way."""
+        """Count facts recorded in the span, and mailboxes that became suspended or reclaimed by any way."""
         facts = Counter(fact.kind for entry in entries for fact in entry.facts if self._span.holds(fact.clocked_at))
         rows: list[list[Cell]] = [[name, facts[kind]] for kind, name in _EVENTS.items()]
         became: Counter[State] = Counter()
@@ -211,7 +211,7 @@ class Usage:
         return Table("IV. Dung lượng theo đơn vị", columns, rows, total=["Tổng", None, boxes.total(), octets.total() / _MIB])
 
     def _incidents(self) -> Table:
-        """Those of the register that went on in the span, by kind and severity (Reg. 14.4)."""
+        """Count the incidents that went on in the span, by kind and severity (Reg. 14.4)."""
         within = [each for each in self._directory.incidents.all() if each.within(self._begins, self._ends)]
         return counted_incidents("V. Sự cố", within)
 
@@ -231,7 +231,7 @@ class Usage:
         return Table("VI. Tạm ngừng", columns, rows)
 
     def _overdue(self) -> Table:
-        """As of today, whatever the span."""
+        """Return what is overdue today, whatever the span."""
         found = gather(Office(self._directory, self._config, self._clock))
         rows: list[list[Cell]] = [
             [clause(clause_id).vi, *((finding.what.vi, finding.count) if finding.owed is None else (finding.owed.vi, None))]
@@ -244,7 +244,7 @@ class Usage:
 
 
 def counted_incidents(name: str, incidents: Sequence[Incident]) -> Table:
-    """How many of each kind, by severity, and how many are closed."""
+    """Count incidents of each kind, by severity, and closed ones."""
     found: Counter[tuple[object, object]] = Counter()
     for each in incidents:
         found.update([(each.told.kind, each.told.severity), (each.told.kind, each.state)])
@@ -264,7 +264,9 @@ def counted_incidents(name: str, incidents: Sequence[Incident]) -> Table:
 
 
 def _by_period(days: Mapping[date, Traffic]) -> tuple[str, list[tuple[Cell, Traffic]]]:
-    """Return the name of the periods, and each with its traffic: days of up to two weeks, weeks of a quarter, else months."""
+    """Return the name of the periods, and each with its traffic.
+
+    Days up to two weeks, weeks up to a quarter, else months."""
     if len(days) <= MOST_DAYS:
         return "ngày", [*days.items()]
     weekly = len(days) <= MOST_DAYS_BY_WEEK

@@ -1,3 +1,3 @@
-"""What the services take from the configuration: the readings of ambiguous clauses, how much a mailbox may send,
-the limits of the mail flow, the store that is opened. Values; nothing is decided here.
-"""
+"""The services' settings from the configuration: values only, nothing is decided here.
+
+Readings of ambiguous clauses, send limits, limits of the mail flow, the opened store."""

@@ -1,4 +1,6 @@
-"""How much a mailbox may send in an hour and in a day (Reg. 7.2.c); whether it has is counted by `services.abuse.rates`."""
+"""The amounts that a mailbox may send in an hour and in a day (Reg. 7.2.c).
+
+`services.abuse.send_limits` counts them."""
 
 from dataclasses import dataclass
 
@@ -7,7 +9,7 @@ from mic_mail.process.send_counters import Amounts
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """The most that one mailbox sends."""
+    """The maximum that one mailbox sends."""
 
     hour: Amounts
     day: Amounts

@@ -1,4 +1,4 @@
-"""What the mail flow takes from the configuration; replaced as a whole when that is read anew."""
+"""The mail flow's settings from the configuration; replaced as a whole at a reload."""
 
 from dataclasses import dataclass
 
@@ -10,23 +10,25 @@ CEILINGS = Ceilings(Amounts(1_000, 2_000, 2 << 30), Amounts(3_000, 10_000, 8 << 
 
 @dataclass(frozen=True, slots=True)
 class FlowSettings:
-    """What the mail flow takes from the configuration."""
+    """The mail flow's settings from the configuration."""
 
     hostname: str
     domain: str
-    """That of `<Postmaster>`."""
+    """The domain of `<Postmaster>`."""
     message_octets: int
     attachment_octets: int
     support: str
     separator: str = "+"
     ceilings: Ceilings = CEILINGS
-    """What one mailbox may send, on submission."""
+    """The amounts one mailbox may send, on submission."""
     suspend_beyond: float = 2.0
-    """Who goes on to so many times the messages or recipients of an hour is suspended (Reg. 7.2.c); 0: never."""
+    """The multiple of an hour's messages or recipients that leads to suspension; 0: never.
+
+    Reg. 7.2.c."""
     bulk_senders: frozenset[str] = frozenset()
     """Addresses of mailboxes that may send `bulk_times` as much and are not suspended for it."""
     bulk_times: int = 10
 
     def ceilings_of(self, address: str) -> Ceilings:
-        """What the mailbox of this address may send."""
+        """Return the amounts that the mailbox of this address may send."""
         return self.ceilings.times(self.bulk_times) if address in self.bulk_senders else self.ceilings

@@ -1,4 +1,6 @@
-"""The configured readings of ambiguous clauses as the settings that policy takes (config knows no policy, policy no files)."""
+"""The configured readings of ambiguous clauses as policy settings.
+
+The configuration knows no policy, and policy no files."""
 
 from mic_mail.config.model import Config
 from mic_mail.config.units import DAY
@@ -10,7 +12,7 @@ from mic_mail.services.settings.ceilings import Ceilings
 
 
 def lifecycle_settings(config: Config, working_days: WorkingDays) -> LifecycleSettings:
-    """How `policy.lifecycle.decide` counts on this server; `working_days`: the calendar on record."""
+    """Return the settings of `policy.lifecycle.decide`; `working_days`: the calendar on record."""
     age = config.auth.password_age
     return LifecycleSettings(
         term_end=TermEnd(config.terms.end),
@@ -22,12 +24,14 @@ def lifecycle_settings(config: Config, working_days: WorkingDays) -> LifecycleSe
 
 
 def delivery_is_use(config: Config) -> bool:
-    """Reg. 7.2.a, `inactivity.counts`: whether a message that comes counts as use, beside what the person does."""
+    """Return whether an arriving message counts as use, besides the person's acts (Reg. 7.2.a).
+
+    By the setting `inactivity.counts`."""
     return config.inactivity.counts == "any_delivery"
 
 
 def warn_days(config: Config) -> WarnDays:
-    """How many days ahead owners are warned; of a password that never grows old nobody is."""
+    """Return the days of advance warning to owners; none for a password that does not expire."""
     return WarnDays(
         reclaim=config.reclaim.warn_days,
         inactivity=config.inactivity.warn_days,
@@ -37,7 +41,7 @@ def warn_days(config: Config) -> WarnDays:
 
 
 def ceilings(config: Config) -> Ceilings:
-    """How much one mailbox may send (Reg. 7.2.c)."""
+    """Return the amounts that one mailbox may send (Reg. 7.2.c)."""
     limits = config.limits
     return Ceilings(
         Amounts(limits.messages_per_hour, limits.recipients_per_hour, limits.octets_per_hour),
@@ -46,11 +50,11 @@ def ceilings(config: Config) -> Ceilings:
 
 
 def bulk_senders(config: Config) -> frozenset[str]:
-    """The whole addresses of the mailboxes that may send more."""
+    """Return the full addresses of the mailboxes that may send more."""
     return frozenset(name if "@" in name else f"{name}@{config.server.domain}" for name in config.limits.bulk_senders)
 
 
 def ceilings_of(config: Config, address: str) -> Ceilings:
-    """How much the mailbox of this address may send."""
+    """Return the amounts that the mailbox of this address may send."""
     found = ceilings(config)
     return found.times(config.limits.bulk_times) if address in bulk_senders(config) else found

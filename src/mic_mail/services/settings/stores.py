@@ -1,7 +1,6 @@
-"""The store of a configuration's mailboxes, opened in one way by the server's processes and by commands.
+"""The store of a configuration's mailboxes, opened the same way by server processes and commands.
 
-In: a configuration, a clock, who is told of changes. Out: a `MailStore` that obeys `storage.*`.
-"""
+In: a configuration, a clock, an observer of changes. Out: a `MailStore` that obeys `storage.*`."""
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -10,15 +9,17 @@ from mic_mail.storage.store import OnChange
 from mic_mail.storage.types import StorageSettings
 
 OPEN_BY_COMMANDS = 32
-"""Accounts that a command keeps open, about six descriptors each: a shell gives it 1,024, and it may walk over thousands."""
+"""Accounts that a command holds open, about six descriptors each.
+
+A shell allows it 1,024 descriptors, and it may visit thousands of accounts."""
 
 
 FOLDERS_BY_COMMANDS = 10_000
-"""Folders that a mailbox may have where a command makes them: imports bring what was there (Reg. 10.4)."""
+"""Folders that a mailbox may have where a command makes them: imports bring the old ones (Reg. 10.4)."""
 
 
 def storage_settings(config: Config, *, open_accounts: int | None = None) -> StorageSettings:
-    """The store's part of the configuration; a command gives `open_accounts` instead of `storage.open_indexes`."""
+    """Return the storage settings; a command gives `open_accounts` instead of `storage.open_indexes`."""
     storage = config.storage
     by_command = open_accounts is not None
     return StorageSettings(
@@ -35,6 +36,6 @@ def storage_settings(config: Config, *, open_accounts: int | None = None) -> Sto
 def open_mail_store(
     config: Config, clock: Clock, *, open_accounts: int | None = None, on_change: OnChange = lambda account_id, modseq: None
 ) -> MailStore:
-    """Touches no disk before an account is used."""
+    """Open the store; no disk is touched before an account is used."""
     settings = storage_settings(config, open_accounts=open_accounts)
     return MailStore(config.mail_root, clock=clock, host=config.server.hostname, settings=settings, on_change=on_change)
