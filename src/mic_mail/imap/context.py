@@ -436,8 +436,7 @@ class ImapContext:
         """Return the next event that the reader makes of the client's octets.
 
         Raises `CloseConnection` when `until` passes or the session is ended. Between commands `meanwhile` writes
-        notifications whenever
-        the account has changed.
+        notifications whenever the account has changed.
         """
         while True:
             if self.ending is not None:

@@ -1,8 +1,7 @@
 """The tagged line of a command without its tag, and the response code of each error. Pure.
 
 A NO is what a mail program shows to a person: its text is in both languages (`i18n.spoken`). BAD is for the author of the
-mail
-program, and no program shows the text of OK; both stay in English.
+mail program, and no program shows the text of OK; both stay in English.
 
 Standards: RFC 9051 §7.1, RFC 5530.
 """

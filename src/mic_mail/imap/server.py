@@ -1,8 +1,8 @@
 """The IMAP service on the network: the part of `connection.connection` that only IMAP needs.
 
 Compression (RFC 4978); changes of the own account, of a watched one and of those that NOTIFY follows; progress lines while
-work
-takes long; UNAUTHENTICATE (RFC 8437). Compressed input is bounded too: it is inflated in pieces, as the session takes them.
+work takes long; UNAUTHENTICATE (RFC 8437). Compressed input is bounded too: it is inflated in pieces, as the session takes
+them.
 """
 
 import asyncio
@@ -323,8 +323,8 @@ class ImapConnection(connection.Connection):
         """Handle a possible change of the person's rights in the watched account (Reg. 12.3).
 
         A term has ended, or a fact was recorded. If no mailbox of the account is open (it was closed, or is being opened and
-        is checked
-        then), nothing is ended. Changes of the person's own mailbox come first, since they are then the reason to give.
+        is checked then), nothing is ended. Changes of the person's own mailbox come first, since they are then the reason to
+        give.
         """
         assert self._signed_in is not None
         assert self._attended is not None

@@ -6,8 +6,7 @@
 
 One command is in progress at a time; pipelined ones wait in the reader and are answered in order (RFC 9051 §5.5). A command's
 output is sent before any other action. An unexpected exception is `NO [SERVERBUG]` with a reference; the traceback goes to
-the
-log and nowhere else. Whatever a client sends, the session ends only by LOGOUT, by its limits, or by an order from outside.
+the log and nowhere else. Whatever a client sends, the session ends only by LOGOUT, by its limits, or when ended from outside.
 """
 
 import secrets
@@ -213,8 +212,7 @@ class Session(session_core.Session):
         """Handle the loss of the right to read this account: send BYE if a mailbox of it is selected.
 
         RFC 4314 §5.1.1 lets the server close the connection, since most clients cannot handle NO to all their commands; they
-        connect
-        again and find their other mailboxes. The command in progress does nothing more there.
+        connect again and find their other mailboxes. The command in progress does nothing more there.
         """
         self.rights_moved(account_id, "")
         if self.has_open(account_id):

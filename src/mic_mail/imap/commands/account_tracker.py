@@ -1,16 +1,14 @@
 """Tracks what a NOTIFY client was told of one account's folders, and computes what changed (RFC 5465).
 
 In: the account, and the watched events. Out: the response lines of one poll. A tracker is of the own account, or of a unit's
-or
-group's below `Shared/` (`box`). It does not decide when to poll.
+or group's below `Shared/` (`box`). It does not decide when to poll.
 
     messages, flags   STATUS            `r` (RFC 4314 §4); a mailbox that may be seen but not read is \\NoAccess (§3.1, §5.9)
     names             LIST              `l`; a mailbox that may no longer be seen is gone (§5.4), and \\NoAccess (§5.9)
     annotations       METADATA          as GETMETADATA
 
 When an account becomes visible (by a delegation, a right), all its folders are new; nothing is retained of what the client
-knew
-of them before.
+knew of them before.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -218,7 +216,7 @@ class AccountTracker:
         return mailbox_id in self._pending
 
     def left(self, known: FolderState) -> None:
-        """Note that the mailbox was deselected and what the client knows of it; it was not told UNSEEN."""
+        """Note that the mailbox was deselected and what the client knows of it; UNSEEN was not reported."""
         self._pending[known.mailbox_id] = replace(known, unseen=_NOT_TOLD)
 
     # ------------------------------------------------------------ one poll

@@ -1,9 +1,8 @@
 """SETACL, DELETEACL, GETACL, LISTRIGHTS, MYRIGHTS: rights in mailboxes (RFC 4314).
 
 In: commands. Out: steps. Rights follow from what the Centre recorded (Reg. 12.3, 5.2) and are the same in every folder of a
-mailbox. IMAP reads and never changes them: delegations by the head of a unit are recorded by `mic-mail mailbox grant`, and
-a personal mailbox cannot be shared (Reg. 15.2). A session of the mailbox itself may list the others' rights; a keeper may
-list
+mailbox. IMAP reads and never changes them: delegations by the head of a unit are recorded by `mic-mail mailbox grant`, and a
+personal mailbox cannot be shared (Reg. 15.2). A session of the mailbox itself may list the others' rights; a keeper may list
 its own.
 """
 

@@ -5,8 +5,7 @@ Published once durable.
 In: the reader's events (`AppendMessage`, `AppendChunk`..., `Append`). Out: steps. Octets are held in memory up to
 HELD_OCTETS.
 OK is sent after all messages of the command are published; it is all of them or none (RFC 3502 §3). A command that ends
-earlier
-(by a refusal, a lost connection, an error) leaves nothing behind.
+earlier (by a refusal, a lost connection, an error) leaves nothing behind.
 Standards: RFC 9051 §6.3.12, RFC 3502 (MULTIAPPEND), RFC 4315 (APPENDUID), RFC 7889 (APPENDLIMIT); attachments: Reg. 8.3.b.
 """
 
@@ -124,8 +123,7 @@ class Incoming:
         """Finish the complete message: its file is written and its responses rendered.
 
         Only `allowed` flags are set (RFC 4314 §4). The file is durable unless the message is to be `journaled`; all of it has
-        to be held
-        in memory then.
+        to be held in memory then.
         """
         answered: Answers | Callable[[], Answers]
         octets: bytes | None = None
@@ -200,8 +198,7 @@ class Intake:
         """Make all messages durable and visible, in order.
 
         `open_id` is the folder that this client has selected. If it is the destination, the last message reports the change
-        that was
-        made, and with `claims` all are \\Recent for this client alone. `is_it`: the name is known to be that folder.
+        that was made, and with `claims` all are \\Recent for this client alone. `is_it`: the name is known to be that folder.
         """
         folder_id = open_id if is_it else account.folder_id(self.place.name)
         allowed = allowed_flags(self.place.rights)

@@ -1,9 +1,8 @@
 """Commands before and around sign-in.
 
 CAPABILITY, ID, STARTTLS, LOGIN, AUTHENTICATE, ENABLE, COMPRESS, UNAUTHENTICATE, LOGOUT. In: commands. Out: steps. Identity
-and access are decided by `services.authentication.sign_in`; the response
-codes are here. Standards: RFC 9051 §6.1-6.3.1, RFC 4959 (SASL-IR), RFC 2971 (ID), RFC 5161 (ENABLE), RFC 4978 (COMPRESS),
-RFC 8437 (UNAUTHENTICATE).
+and access are decided by `services.authentication.sign_in`; the response codes are here. Standards: RFC 9051 §6.1-6.3.1,
+RFC 4959 (SASL-IR), RFC 2971 (ID), RFC 5161 (ENABLE), RFC 4978 (COMPRESS), RFC 8437 (UNAUTHENTICATE).
 """
 
 from base64 import b64encode

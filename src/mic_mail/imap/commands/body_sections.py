@@ -2,8 +2,7 @@
 
 In: a requested section and a `Message` (opened at first use). Out: a `Piece`: the octets in front, and the content as an
 iterator of slices. A body is never decoded for BODY[], but no literal may hold NUL; BINARY decodes the transfer encoding
-while
-it streams, and returns every octet.
+while it streams, and returns every octet.
 Standards: RFC 9051 §6.4.5.1; RFC 3516 §4.2-4.3 (BINARY, BINARY.SIZE, UNKNOWN-CTE).
 """
 
@@ -97,8 +96,7 @@ class Piece:
     """One item of a FETCH response; its octets are made while they are sent.
 
     `head` ends with the announcement of a literal of exactly the octets that follow, or with a space before octets that hold
-    their
-    own announcement, or it is complete and nothing follows. `b""` among the octets is a moment to yield.
+    their own announcement, or it is complete and nothing follows. `b""` among the octets is a moment to yield.
     """
 
     head: bytes

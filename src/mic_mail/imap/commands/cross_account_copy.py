@@ -3,8 +3,7 @@
 Copies are staged from the one and published in the other.
 
 In: UIDs of the selected mailbox, a place in another account. Out: steps. The other account's quota and rights apply. A copy
-is
-durable before a move removes anything: a kill in between leaves a message in both accounts, never in neither. A delegation
+is durable before a move removes anything: a kill in between leaves a message in both accounts, never in neither. A delegation
 that ends meanwhile keeps what was done by then: nothing is published or expunged where the right to it is gone.
 Standards: RFC 9051 §6.4.7-6.4.8, RFC 6851 §3.3, RFC 4314 §4.
 """

@@ -2,10 +2,8 @@
 
 In: the command. Out: steps. Mailboxes are searched one after the other by the code of SEARCH, in slices. No limit is needed,
 since the work is that of the same searches one by one. Mailboxes of units and groups are searched where they are named and
-may
-be read (RFC 4314 §4). A mailbox that does not exist or is deleted meanwhile is skipped; so is one that may not be read any
-more
-when its turn comes, or when its result is ready.
+may be read (RFC 4314 §4). A mailbox that does not exist or is deleted meanwhile is skipped; so is one that may not be read
+any more when its turn comes, or when its result is ready.
 """
 
 from collections.abc import Sequence

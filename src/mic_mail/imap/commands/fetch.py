@@ -1,9 +1,8 @@
 """FETCH: from requested items to octets on the wire, in slices.
 
 A FETCH is compiled once into a `Plan`. Items that are ready in memory or in the index become *columns*: for a batch of
-messages,
-one sequence of values each. All lines of a batch are made by one join, without an object per token. Items
-that are read from the message file become *streams*, read a slice at a time; a large message is never in memory as a whole.
+messages, one sequence of values each. All lines of a batch are made by one join, without an object per token. Items that are
+read from the message file become *streams*, read a slice at a time; a large message is never in memory as a whole.
 
 In: the command, the client's view, the store (in an executor). Out: lines. Items without PEEK set \\Seen (RFC 9051 §6.4.5) in
 one commit per group of messages, just before these are sent, and their FETCH lines report it.
@@ -44,8 +43,7 @@ SLICES_AT_ONCE = 2
 """Most slices pulled in one executor call, for a client that reads quickly.
 
 A call costs 0.1 ms, as much as reading a slice. With more slices the allocator returns the memory freed in between to the
-kernel
-(decision 0048).
+kernel (decision 0048).
 """
 PULL_SECONDS = 0.1
 """Time after which a call ends even if no slice is full.

@@ -152,8 +152,7 @@ class Reading:
         """Return the answers for these messages, and the UIDs that are gone.
 
         Answers come from the cache; the missing ones are read by one index query. The cache covers the whole folder, so it is
-        searched by
-        UID and never iterated over.
+        searched by UID and never iterated over.
         """
         plan, view = self._plan, self._view
         folder = (view.account_id, view.folder_id)

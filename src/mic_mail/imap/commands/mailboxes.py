@@ -78,10 +78,8 @@ def seen_folders(ctx: ImapContext, make: Callable[[list[FolderInfo], list[str]],
     """Return `make` of all folders that the person sees (RFC 4314 §4, `l`) and of the subscribed names.
 
     Names are those that the client sees. A person with only the own mailbox costs at most one executor call. A shared account
-    that
-    cannot be read now is left out, so that the rest is still shown. So are subscriptions to mailboxes that may not be used
-    now (§4,
-    LSUB).
+    that cannot be read now is left out, so that the rest is still shown. So are subscriptions to mailboxes that may not be
+    used now (§4, LSUB).
     """
     boxes = ctx.boxes
     others: list[FolderInfo] = []

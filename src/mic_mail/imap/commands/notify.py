@@ -1,27 +1,22 @@
 """NOTIFY (RFC 5465): a client is notified of changes in all its mailboxes, also between commands.
 
 In: the command, then the change feed's hint that the account has changed. Out: response lines. A notification is the
-difference
-between the account as last reported to the client and as it is now, read from the store by MODSEQ. So however much happened
-in
-between, a mailbox costs one STATUS line, a name one LIST line, and a client that does not read costs nothing. If one poll
-finds
-more than MOST_EVENTS, nothing of it is sent: NOTIFICATIONOVERFLOW, and from then on as after NOTIFY NONE (§5.8).
+difference between the account as last reported to the client and as it is now, read from the store by MODSEQ. So however much
+happened in between, a mailbox costs one STATUS line, a name one LIST line, and a client that does not read costs nothing. If
+one poll finds more than MOST_EVENTS, nothing of it is sent: NOTIFICATIONOVERFLOW, and from then on as after NOTIFY NONE
+(§5.8).
 
     selected mailbox   the view reports, as SELECTED says: immediately (EXPUNGE too), with EXPUNGE delayed, or not at all:
-                       then
-                       the client keeps the messages that it has, but for its own changes (§3.1; `View.withhold`)
+                       then the client keeps the messages that it has, but for its own changes (§3.1; `View.withhold`)
     other mailboxes    STATUS for messages and flags, LIST for names (`name_events`) and subscriptions, METADATA for
-                       annotations:
-                       one `AccountTracker` for the own account, and one for each account below `Shared/` in which something
-                       is
-                       watched
+                       annotations: one `AccountTracker` for the own account, and one for each account below `Shared/` in
+                       which something is watched
     own changes        are recognised by their MODSEQs and not reported (§5), unless somebody else changed the same mailbox
     rights             that end or begin meanwhile: §5.9, §5.4
 
 Notifications never set \\Seen, whatever they fetch. An event of the feed that reports changes in an account costs one
-executor
-call on its store for the folders, and one for the selected mailbox if that is there. Only watched accounts wake a session.
+executor call on its store for the folders, and one for the selected mailbox if that is there. Only watched accounts wake a
+session.
 """
 
 from bisect import bisect_right
@@ -155,7 +150,7 @@ class Listening:
     def begin(self, ctx: ImapContext) -> Steps[bool]:
         """Take the current state of the watched accounts as the baseline; return False if there are too many.
 
-        The accounts of the previous NOTIFY remain watched.
+        In that case the accounts of the previous NOTIFY remain watched.
         """
         if not self._hears_of_folders:
             yield from ctx.subscribe_accounts(SubscribeAccounts())
@@ -292,7 +287,7 @@ class Listening:
     def leave(self, view: View) -> None:
         """Note what the client was told while the mailbox was open: that needs no STATUS afterwards.
 
-        UNSEEN it was not told.
+        UNSEEN was not reported, so it may still be due.
         """
         self._view = self._selected = self._selected_at = None
         picture = self._pictures.get(view.place.account)

@@ -2,8 +2,7 @@
 
 The message streams in as in APPEND. The message to replace is determined when the command begins, and checked again in the
 store's transaction: if it is gone then, nothing is stored. APPENDUID is sent before the EXPUNGE or VANISHED (§4.3), \\Deleted
-is
-never reported (§3.4), and the quota is checked against the growth of the mailbox.
+is never reported (§3.4), and the quota is checked against the growth of the mailbox.
 """
 
 import dataclasses

@@ -1,8 +1,7 @@
 """CONTEXT: followed searches and their updates (RFC 5267 §4.3, RFC 5465 §7).
 
 New and changed messages are matched by the code that answers a search, over these messages only, in slices. That happens
-after
-the view has caught up and before the tagged response, or immediately in IDLE.
+after the view has caught up and before the tagged response, or immediately in IDLE.
 
 Not followed, with NOUPDATE (§4.3.1): more than MAX_CONTEXTS; SORT by RELEVANCY, where each new message moves the others; text
 together with keys whose result changes by itself (OLDER, YOUNGER, `*`), since each poll would have to read all text.
@@ -86,8 +85,7 @@ def send_selected_changes(ctx: ImapContext, last: bytes, *, expunge: bool) -> St
     """Report changes of the selected mailbox, between a command's work and `last`, its tagged line.
 
     A failure here does not undo the work: if the store cannot answer now, it is asked again with the next command. If the
-    session
-    has to end here, `last` is sent first.
+    session has to end here, `last` is sent first.
     """
     try:
         yield from ctx.sync(expunge=expunge)

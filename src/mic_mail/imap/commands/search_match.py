@@ -1,15 +1,12 @@
 """The part of SEARCH without text: a tree of keys evaluated against the columns of a selected mailbox.
 
 In: a `SearchKey` tree, columns in the order of the messages, and the results of text scans so far. Out: which messages match
-for
-certain and which may still match, as masks: integers with one byte of 0 or 1 per message, so that AND, OR and NOT are single
-operations on all messages (100,000 messages: 4 ms per flag key, 0.1 ms per operator).
+for certain and which may still match, as masks: integers with one byte of 0 or 1 per message, so that AND, OR and NOT are
+single operations on all messages (100,000 messages: 4 ms per flag key, 0.1 ms per operator).
 
 Text keys are undecided until they are answered. The caller gets them from `text_keys`, cheapest first, scans only the
-messages
-that are still `undecided`, adds the answer, and evaluates again, until nothing is undecided. A tree may have thousands of
-keys:
-it is evaluated with pauses, and never holds more masks than it is deep.
+messages that are still `undecided`, adds the answer, and evaluates again, until nothing is undecided. A tree may have
+thousands of keys: it is evaluated with pauses, and never holds more masks than it is deep.
 
 Standards: RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 5032 (WITHIN), RFC 7162 §3.1.5, RFC 8514 §4.3, RFC 8474 §6, RFC 5182 (`$`).
 """

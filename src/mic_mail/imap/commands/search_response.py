@@ -32,8 +32,7 @@ def format_response(view: View, command: Search, found: Found, *, rev2: bool, ma
     """Return the untagged response, also an empty one, since clients wait for it.
 
     Nothing for SAVE alone (RFC 5182 §2.1). `mailbox` is the name for ESEARCH, ready to send; ESEARCH sends nothing for a
-    mailbox
-    without matches.
+    mailbox without matches.
     """
     name: Callable[[int], int] = view.uids.__getitem__ if command.by_uid else (1).__add__
     numbers = [name(at) for at in found.positions]
@@ -68,8 +67,7 @@ def kept(command: Search, found: Sequence[int]) -> list[int]:
     """Return the messages that `$` and MODSEQ refer to, ascending.
 
     These are the reported ones, if only ends or a part were requested, else all. RFC 5182 §2.1, RFC 4731 §3.2, RFC 9394 §3.2
-    (table
-    1).
+    (table 1).
     """
     asked = (command.returns or frozenset()) & _ITEMS
     if not asked & {"MIN", "MAX", "PARTIAL"} or asked & {"ALL", "COUNT"}:

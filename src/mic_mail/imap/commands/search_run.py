@@ -64,8 +64,7 @@ KEYS_AT_ONCE = 64
 """Text keys that are scanned together after the first KEYS_ONE_BY_ONE.
 
 The first are scanned one by one, each only on messages that the others left undecided, since programs use few. Otherwise each
-of
-the thousands that fit into a command would cost an evaluation of the whole tree (3,400 HEADER keys and 4 messages: 113 s;
+of the thousands that fit into a command would cost an evaluation of the whole tree (3,400 HEADER keys and 4 messages: 113 s;
 together 0.6 s).
 """
 

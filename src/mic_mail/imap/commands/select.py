@@ -192,8 +192,7 @@ def expunge(ctx: ImapContext, command: Expunge) -> Steps[Reply]:
     """Handle EXPUNGE and UID EXPUNGE; HIGHESTMODSEQ in the reply: RFC 7162 §3.2.7.
 
     Many clients send it without having marked anything. A poll finds out whether there is anything to expunge, and costs less
-    than
-    a writer's turn.
+    than a writer's turn.
     """
     view = ctx.view
     assert view is not None
@@ -232,7 +231,7 @@ def _send_expunged(ctx: ImapContext, view: View, result: ExpungeResult) -> Steps
 def idle(ctx: ImapContext, command: Idle) -> Steps[Reply]:
     """Handle IDLE (RFC 2177): report changes as they come, until DONE.
 
-    A line every two minutes keeps middleboxes (and Outlook) awake.
+    A line every two minutes keeps the connection alive in middleboxes (and Outlook).
     """
     settings = ctx.settings
     ctx.reader.expect_line()

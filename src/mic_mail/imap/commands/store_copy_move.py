@@ -122,8 +122,7 @@ def _retold(uids: Sequence[int], flags: Sequence[int], view: View, wanted: Itera
     """Yield messages whose changed flags were sent earlier in this command (`uids`, `flags`: before).
 
     The client cannot know whether these are older or newer than its own change. They are sent again at the end, so that its
-    flags
-    are determinate (RFC 9051 §6.4.6).
+    flags are determinate (RFC 9051 §6.4.6).
     """
     if flags is view.flags:
         return

@@ -1,8 +1,7 @@
 """UIDBATCHES (RFC 10022): UID ranges that split the mailbox into equal batches, newest first.
 
 In: the command. Out: one UIDBATCHES line, also without batches. A batch begins with the UID of its newest message and ends
-with
-that of its oldest, the last one with 1. Ranges cost the server only their octets, so there is no upper limit.
+with that of its oldest, the last one with 1. Ranges cost the server only their octets, so there is no upper limit.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """The rights of RFC 4314 as implemented here: flags, READ-ONLY, and their letters in responses. Pure.
 
 The owner of a mailbox holds all of them, `a` included, which allows listing the rights of others. Delegations of a unit's
-mailbox
-are not its own decision (Reg. 12.3: the head of the unit names, the Centre records), so SETACL is refused in any case.
+mailbox are not its own decision (Reg. 12.3: the head of the unit names, the Centre records), so SETACL is refused in any
+case.
 """
 
 from mic_mail.errors import Refused, Text

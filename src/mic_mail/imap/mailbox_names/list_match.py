@@ -1,11 +1,9 @@
 """Selection and attributes of the folders in LIST, LSUB and XLIST.
 
 RFC 9051 §6.3.9, RFC 5258, RFC 3501 §6.3.9, RFC 6154. In: an account's folders, its subscriptions, one query. Out: the lines
-to
-send as `Listed` values, INBOX first, parents before children. Parents that were not created but have children appear as
+to send as `Listed` values, INBOX first, parents before children. Parents that were not created but have children appear as
 `\\NonExistent` (`\\Noselect` in the basic forms, which lack that attribute). The time to match a pattern is bounded by the
-length
-of name and pattern, whatever its wildcards. Pure.
+length of name and pattern, whatever its wildcards. Pure.
 """
 
 from collections.abc import Collection, Iterable
@@ -52,8 +50,7 @@ class Pattern:
     """A mailbox pattern: `*` matches anything, `%` anything within one level.
 
     All positions reached in the pattern are tracked in parallel (bits of an integer), without backtracking: `*%*%*%...` costs
-    no
-    more than letters do.
+    no more than letters do.
     """
 
     def __init__(self, text: str, delimiter: str) -> None:
@@ -208,8 +205,7 @@ def _child_info(query: List, tree: Tree, selected: set[str], matching: set[str])
     """Return CHILDINFO for RECURSIVEMATCH (RFC 5258 §3.5).
 
     A selected name reports all selected descendants. Any other name is shown only for descendants that the patterns do not
-    show
-    (§3.3, rule 2.B).
+    show (§3.3, rule 2.B).
     """
     if "RECURSIVEMATCH" not in query.selection:
         return {}

@@ -1,10 +1,9 @@
 """Events for a NOTIFY client (RFC 5465 §5.4) after folders were created, renamed and deleted.
 
 In: names that changed since the last poll. Out: events in such an order that a client that applies them one by one ends with
-the
-existing names: `old_name` renames a mailbox with all below it, any other event creates or removes one. Much may have happened
-between two polls (a name may have passed to another folder), so renames are simulated on the names that the client knows.
-Pure.
+the existing names: `old_name` renames a mailbox with all below it, any other event creates or removes one. Much may have
+happened between two polls (a name may have passed to another folder), so renames are simulated on the names that the client
+knows. Pure.
 """
 
 from collections import Counter
@@ -51,8 +50,7 @@ def name_events(
     """Return the events to send.
 
     `made` pairs a created name with the one that it took over, if any; `kept` are unchanged names. Creating or deleting a
-    mailbox
-    affects its parent too, which may not exist itself (RFC 5465 §5.4).
+    mailbox affects its parent too, which may not exist itself (RFC 5465 §5.4).
     """
     events = [NameEvent(name, gone=True) for name in gone if wants(name)]
     moves, remade = _in_order(list(renamed), kept, wants)

@@ -1,8 +1,7 @@
 """Resolves mailbox names: to the own account, or below `Shared/` to a unit's or group's (RFC 2342).
 
 In: a name as clients write it, and the shared mailboxes that the person may use. Out: a `Place`: account, name in that
-account,
-rights. Pure.
+account, rights. Pure.
 
     Shared/cntt            the INBOX of cntt@
     Shared/cntt/Sent       its folder Sent
@@ -10,10 +9,8 @@ rights. Pure.
     Shared/cntt@else.vn    the INBOX of a unit at another domain than the server's own
 
 Personal folders cannot be created below `Shared/`. Existing ones there keep their names, with a `~` after the second level
-where
-a unit's mailbox has that name: `Shared/cntt~/old`. For a person without rights in a unit's mailbox it does not exist (RFC
-4314
-§6).
+where a unit's mailbox has that name: `Shared/cntt~/old`. For a person without rights in a unit's mailbox it does not exist
+(RFC 4314 §6).
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -1,8 +1,7 @@
 """The rules of each command: one row per name on the wire (`UID FETCH` has its own).
 
 In which states it is legal, whether it uses sequence numbers, whether EXPUNGE may be sent while it is answered, and whether
-it
-changes mailboxes. Standards: RFC 9051 §3, §5.5, §7.5.1.
+it changes mailboxes. Standards: RFC 9051 §3, §5.5, §7.5.1.
 """
 
 from dataclasses import dataclass

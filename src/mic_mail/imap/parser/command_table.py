@@ -3,8 +3,7 @@
 In: a command with its literals, without its final line end. Out: a `commands` value. Raises only `Fault`.
 SYNTAX has one row per command name on the wire (`UID FETCH` is its own row). A new command needs a row here, a row in
 `command_rules.RULES` and a class. FETCH and STORE are in `fetch`, SEARCH in `search`, SORT, THREAD and ESEARCH in `sort`,
-rights
-in `acl`.
+rights in `acl`.
 
 Standards: RFC 9051 §9, RFC 3501 §9, and those named at each function.
 """

@@ -5,9 +5,8 @@ from modified UTF-7 or UTF-8, INBOX in capitals), flags are bits and keywords, d
 `SequenceSet`. Passwords and SASL data stay out of `repr`.
 
 Mailbox commands are in `mailbox_commands`, the items of FETCH and SEARCH in `fetch_items` and `search_keys`; the rules of
-each
-command in `command_rules`. A new command needs a class, a row there, and a row with a function in `command_table` or beside
-it.
+each command in `command_rules`. A new command needs a class, a row there, and a row with a function in `command_table` or
+beside it.
 
 Standards: RFC 3501, RFC 9051 and the extensions named at each class.
 """
@@ -197,8 +196,7 @@ class Append(Command):
     """The end of an APPEND whose messages were all streamed (RFC 9051 §6.3.12).
 
     Now all of them are published, or none (RFC 3502). It follows the `reader.AppendMessage` and `reader.AppendChunk` events
-    of each
-    message.
+    of each message.
     """
 
     verb: ClassVar[str] = "APPEND"
@@ -306,8 +304,7 @@ class Search(MessageCommand):
     """SEARCH (RFC 9051 §6.4.4).
 
     `returns` is None without RETURN (RFC 4731), else the options' names; `RETURN ()` is ALL. `key` is None for an unknown
-    charset:
-    that is NO, not a syntax error. SORT, THREAD and ESEARCH are searches too (`search_commands`).
+    charset: that is NO, not a syntax error. SORT, THREAD and ESEARCH are searches too (`search_commands`).
     """
 
     verb: ClassVar[str] = "SEARCH"

@@ -196,8 +196,7 @@ class Cursor:
         """Decode a name (RFC 3501 §5.1.3, RFC 6855 §3).
 
         It is modified UTF-7, or UTF-8 if the client has enabled that or just sends it. Names are compared in NFC: systems
-        that write
-        decomposed letters must find names written by others (RFC 5198 §2).
+        that write decomposed letters must find names written by others (RFC 5198 §2).
         """
         try:
             written = octets.decode("utf-8") if self.utf8 or not octets.isascii() else decode_leniently(octets)

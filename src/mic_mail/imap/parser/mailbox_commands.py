@@ -113,8 +113,7 @@ class List(Command):
     """LIST (RFC 9051 §6.3.9, RFC 5258); options are in capitals.
 
     With STATUS (RFC 5819), SPECIAL-USE (RFC 6154), MYRIGHTS (RFC 8440). `extended`: the client used the extended form; only
-    the basic
-    form has the special case of an empty pattern.
+    the basic form has the special case of an empty pattern.
     """
 
     verb: ClassVar[str] = "LIST"

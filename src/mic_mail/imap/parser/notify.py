@@ -1,8 +1,7 @@
 """Parses NOTIFY (RFC 5465 §8); called by `command_table`.
 
 Unsupported events are refused with NO and the list of supported ones (§3.1), whatever else the group contains. The
-parentheses
-around a group's events, which the ABNF has but the examples of §3.1 lack, are optional.
+parentheses around a group's events, which the ABNF has but the examples of §3.1 lack, are optional.
 """
 
 from dataclasses import dataclass, field

@@ -1,8 +1,7 @@
 """NOTIFY as a value (RFC 5465): the watched events, compiled from the event groups.
 
 Several groups may name one mailbox (§6): their events add up, so `NONE` adds nothing. SELECTED is apart from all others: only
-it
-decides about the messages of the selected mailbox, and it never covers names and subscriptions (§3.1).
+it decides about the messages of the selected mailbox, and it never covers names and subscriptions (§3.1).
 """
 
 from collections.abc import Mapping

@@ -2,8 +2,8 @@
 
 In: the octets of a `sequence-set` (RFC 9051 §9), or ascending numbers. Out: a `SequenceSet` of ascending, disjoint ranges;
 positions in an ascending UID array; compact octets such as `1:3,7`. Work is bounded by the number of *ranges* and of
-*existing*
-messages, never by the numbers that a client names: `1:4294967295` costs as much as `1`. Pure; raises only `SequenceError`.
+*existing* messages, never by the numbers that a client names: `1:4294967295` costs as much as `1`. Pure; raises only
+`SequenceError`.
 
     wire         1,3:5,9:*     -> ranges ((1, 1), (3, 5), (9, STAR))
     resolve      UIDs 2,4,7    -> positions [1, 2) and [2, 3): `9:*` includes the last message (RFC 9051 §9, seq-range)

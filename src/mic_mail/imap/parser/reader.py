@@ -12,10 +12,8 @@ The same code runs in production, tests and fuzzing. In: `feed(octets)`. Out: `n
     BadLine            an unacceptable line, with the response to it; `fatal` means BYE and close
 
 A command is collected up to `Limits.command_octets`, literals included. A longer one is never kept: it is skipped to its end,
-as
-RFC 7888 §4 requires for non-synchronising literals, and then answered. Messages of an APPEND or a REPLACE are passed on,
-never
-collected.
+as RFC 7888 §4 requires for non-synchronising literals, and then answered. Messages of an APPEND or a REPLACE are passed on,
+never collected.
 Every octet is read once by the search for line ends and once by the parser: time is linear, however the input is split.
 
 Line ends are CRLF. A bare LF is accepted, as in Dovecot: nothing is relayed from here, so smuggling is no risk, and commands

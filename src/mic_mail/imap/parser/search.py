@@ -5,8 +5,7 @@ RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5, RFC 8474 §6, 
 
 `program` reads `[CHARSET c] key *(SP key)`; SORT and THREAD (`sort`) share the part behind the charset. KEYS has one row per
 search key. Chains of OR and of NOT, of any length, are read in a loop and flattened. Other nesting (parentheses, OR below a
-NOT)
-costs stack, here and in the evaluation of the tree, and is refused beyond MAX_DEPTH.
+NOT) costs stack, here and in the evaluation of the tree, and is refused beyond MAX_DEPTH.
 """
 
 from collections.abc import Callable
@@ -124,8 +123,7 @@ def _return_options(cursor: Cursor) -> Returns:
     """Parse the list of RETURN (RFC 4731 §3.1): an empty list means ALL.
 
     One PARTIAL or ALL at most (RFC 5267 §4.4). CONTEXT announces more searches of these keys (RFC 5267 §4.2); it is ignored,
-    since
-    nothing here would be faster for it.
+    since nothing here would be faster for it.
     """
     options: set[str] = set()
     partial: Partial | None = None

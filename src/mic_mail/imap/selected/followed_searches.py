@@ -2,8 +2,7 @@
 
 Pure; `search_context` has the steps. A *context* is a search and the UIDs in its client's list, in the order of the list. An
 expunged message leaves the lists before its EXPUNGE is sent (§4.3.4). For other messages that are new or changed, the view
-only
-notes that they have to be matched again.
+only notes that they have to be matched again.
 """
 
 from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12

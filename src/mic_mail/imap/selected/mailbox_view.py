@@ -1,16 +1,14 @@
 """The selected mailbox as last reported to one client, apart from what the store holds.
 
 A client numbers messages by what it was told. So a session keeps the UIDs (and flags, MODSEQs, sizes) as of its last poll,
-and
-reads the rest by `poll`, in an executor. `View.catch_up` turns the difference into untagged lines and adopts the new state.
-Where EXPUNGE is not allowed (RFC 9051 §7.5.1), expunged messages stay numbered as *ghosts* until it is.
+and reads the rest by `poll`, in an executor. `View.catch_up` turns the difference into untagged lines and adopts the new
+state. Where EXPUNGE is not allowed (RFC 9051 §7.5.1), expunged messages stay numbered as *ghosts* until it is.
 
 The arrays are the store's own `FolderView`, shared by every session at the same MODSEQ; a session has arrays of its own
 only while it has ghosts. So an idle session costs a few hundred octets here, whatever the size of its mailbox.
 
 In: a `FolderChange`. Out: lines, ready to send. Pure except for `poll`, which reads the store. Both run in an executor, where
-a
-mailbox of 100,000 messages delays nobody: no other code touches a view while its command is in progress.
+a mailbox of 100,000 messages delays nobody: no other code touches a view while its command is in progress.
 Standards: RFC 9051 §7.4-7.5, RFC 7162 §3.2.10 (VANISHED), RFC 3501 §2.3.2 (\\Recent).
 """
 
@@ -48,8 +46,8 @@ class FolderChange:
     """The result of polling a folder.
 
     The account's MODSEQ then; the folder, if the account had changed; and the changes of messages, if there were any.
-    `recent` are
-    the UIDs that became \\Recent for this session alone; `mark` is the account's change mark from before the poll.
+    `recent` are the UIDs that became \\Recent for this session alone; `mark` is the account's change mark from before the
+    poll.
     """
 
     account_modseq: int
@@ -172,8 +170,7 @@ class View:
         """Read the changes since the last poll. Blocks.
 
         `claimed`: new messages that this session has claimed already. `made`: the result of its own change; nothing else has
-        to be
-        read if the folder was known here as it was before that change.
+        to be read if the folder was known here as it was before that change.
         """
         if made is not None and made.since_modseq == self.modseq:
             news = FolderDelta(made.account_modseq, made.fresh, made.changes, made.mark)

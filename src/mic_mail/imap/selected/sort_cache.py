@@ -4,10 +4,8 @@ An order is made once per state of a folder and shared by all sessions.
 
 In: sort keys from the store (`storage.reads.sort_keys`). Out: `FolderOrder`: permutations of all messages, by criteria, from
 which the results of a search are picked in one pass. Flags do not affect it; new messages cost their own keys, and a sort
-when
-an order is next requested. Everything runs in an executor. No single call of C takes longer than some milliseconds, so that
-the
-loop gets its turn: long lists are sorted in runs, which are then merged.
+when an order is next requested. Everything runs in an executor. No single call of C takes longer than some milliseconds, so
+that the loop gets its turn: long lists are sorted in runs, which are then merged.
 """
 
 from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12
@@ -49,8 +47,7 @@ def sorted_in_runs(positions: Sequence[int], column: Sequence[int] | Sequence[by
     """Sort positions by a column, stably, in short calls.
 
     No call blocks the loop for more than some 3 ms; one sort of 300,000 subjects takes 300 ms, and even the last merge of two
-    sorted
-    halves 35 ms.
+    sorted halves 35 ms.
     """
     key: Callable[[int], object] = column.__getitem__
     runs = [

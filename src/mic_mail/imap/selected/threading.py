@@ -1,8 +1,7 @@
 """Threads of messages: ORDEREDSUBJECT and REFERENCES (RFC 5256 §3), and REFS as in other servers.
 
 In: columns of the messages that a search found, in mailbox order. Out: a `Forest`, and its octets. Pure. Time is close to
-linear
-for any references: roots are found by walking up with path compression, and nothing recurses.
+linear for any references: roots are found by walking up with path compression, and nothing recurses.
 REFERENCES pauses as it goes, so that a large mailbox is threaded in slices.
 """
 
