@@ -1,17 +1,20 @@
-"""The chain of anchors: what the log held and when, so that nothing in it is altered, taken out or put in unseen (Reg. 8.2).
+"""The chain of anchors, which makes any change of the log detectable (Reg. 8.2).
 
-`<folder>/anchors.chain` has one JSON object a line, durable before anything rests on it, each with the digest of the line
+Changes are altered, removed and inserted lines.
+
+`<folder>/anchors.chain` has one JSON object a line, durable before anything depends on it, each with the digest of the line
 before (`prev`: SHA-256 of all its octets, line end included). Three kinds:
 
     checkpoint   every hour: the files that have grown, each with its first `octets`, their `lines` and `sha256`
-    day          a UTC day is over: the same, and the days that are closed with it; nobody writes to their segments any more
-    removal      these segments are past keeping and may go
+    day          a UTC day is over: the same, and the days that it closes; no process writes to their segments any more
+    removal      these segments have passed their retention and may be deleted
 
-and in the first two the heads of the mailboxes' chains of facts (`policy.facts`): those that moved, and one digest over all.
+The first two also hold the heads of the mailboxes' chains of facts (`policy.facts`): those that moved, and one digest over
+all.
 
-Whoever knows the digest of the last line, the *head*, holds all that lies before it: `mic-mail log anchor` prints it, to be
-noted where no administrator of the server can change it. In: the folder. Out: records, and what they come to (`Known`). A line
-that has no end was never durable and is cut off by the next writer; nothing else is ever taken away. Blocking.
+The digest of the last line, the *head*, covers all lines before it: `mic-mail log anchor` prints it, to be noted where no
+administrator of the server can change it. In: the folder. Out: records, and their combined state (`Known`). A line without an
+end was never durable and is cut off by the next writer; nothing else is ever removed. Blocking.
 """
 
 import fcntl
@@ -32,7 +35,7 @@ NAME = "anchors.chain"
 
 
 class Kind(StrEnum):
-    """What a record is for."""
+    """The kind of a record."""
 
     CHECKPOINT = "checkpoint"
     DAY = "day"
@@ -41,7 +44,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The beginning of a file: what is said of it holds for ever, as it only grows."""
+    """The beginning of a file; it stays valid forever, as the file only grows."""
 
     name: str
     octets: int
@@ -51,7 +54,7 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where the chain of facts of one mailbox ended."""
+    """The end of one mailbox's chain of facts."""
 
     mailbox_id: int
     seq: int
@@ -60,7 +63,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """One record."""
+    """One record of the chain."""
 
     number: int
     at: str
@@ -74,10 +77,10 @@ class Anchor:
     """`digest_of_heads` of all mailboxes."""
     removed: tuple[str, ...] = ()
     months: int | None = None
-    """How long segments were kept when these were removed."""
+    """The retention in months when these segments were removed."""
 
     def encode(self) -> bytes:
-        """The record's line."""
+        """Return the record's line."""
         members: dict[str, object] = {"n": self.number, "at": self.at, "kind": self.kind.value}
         if self.closes is not None:
             members["closes"] = [day.isoformat() for day in self.closes]
@@ -93,7 +96,7 @@ class Anchor:
 
     @classmethod
     def decode(cls, line: bytes) -> "Anchor":
-        """`ValueError` for what no version of ours has written."""
+        """Parse a line; `ValueError` for anything that no version of this program has written."""
         try:
             read = json.loads(line)
             first, last = (date.fromisoformat(day) for day in read["closes"]) if "closes" in read else (None, None)
@@ -118,25 +121,25 @@ class Anchor:
 
 @dataclass(slots=True)
 class Known:
-    """What all records up to one come to."""
+    """The combined state of all records up to one."""
 
     count: int = 0
     head: str = GENESIS
     at: str = ""
     files: dict[str, Extent] = field(default_factory=dict)
-    """The furthest that each file is held."""
+    """The furthest anchored extent of each file."""
     anchored_by: dict[str, int] = field(default_factory=dict)
-    """The record that held it so far."""
+    """The number of the record with that extent."""
     late: dict[str, int] = field(default_factory=dict)
-    """Segments that came, or grew, after their day had been closed."""
+    """Segments that appeared, or grew, after their day had been closed."""
     heads: dict[int, Head] = field(default_factory=dict)
     begins: date | None = None
     closed: date | None = None
-    """The last day that is closed: all from `begins` on are."""
+    """The last closed day; all days from `begins` on are closed."""
     removed: dict[str, int] = field(default_factory=dict)
 
     def take(self, anchor: Anchor, line: bytes) -> None:
-        """One record more."""
+        """Add one record."""
         self.count, self.head, self.at = anchor.number, digest(line), anchor.at
         for file in anchor.files:
             day = segment_day(file.name)
@@ -153,7 +156,7 @@ class Known:
 
 
 def digest_of_heads(heads: Iterable[Head]) -> str:
-    """One digest over the ends of all chains of facts, in the order of the mailboxes."""
+    """Return one digest over the ends of all chains of facts, in the order of the mailboxes."""
     value = sha256()
     for head in sorted(heads, key=lambda head: head.mailbox_id):
         value.update(f"{head.mailbox_id}:{head.seq}:{head.digest}\n".encode())
@@ -169,13 +172,16 @@ class AnchorFile:
         self._read_octets = 0
 
     def lines(self) -> Iterator[bytes]:
-        """Every whole line there is."""
+        """Yield every complete line."""
         if self.path.exists():
             with self.path.open("rb") as file:
                 yield from (line for line in file if line.endswith(b"\n"))
 
     def known(self) -> Known:
-        """What the chain comes to; a line that cannot be read is passed over, and `verify` names it."""
+        """Return the state of the chain.
+
+        A line that cannot be parsed is skipped, and `verify` reports it.
+        """
         size = self.path.stat().st_size if self.path.exists() else 0
         if size < self._read_octets:
             self._known, self._read_octets = Known(), 0
@@ -196,7 +202,7 @@ class AnchorFile:
 
     @contextmanager
     def writing(self) -> Iterator["Writing"]:
-        """Nobody else writes meanwhile."""
+        """Lock the chain for writing; other writers wait."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
             new = not self.path.exists()
@@ -208,7 +214,7 @@ class AnchorFile:
             if new:
                 sync(self.path.parent)
             known = self.known()
-            os.ftruncate(fd, self._read_octets)  # a writer died within its line: that record never was
+            os.ftruncate(fd, self._read_octets)  # a writer died within its line: that record never existed
             yield Writing(self, fd, known)
         finally:
             os.close(fd)
@@ -226,14 +232,14 @@ class AnchorFile:
 
 @dataclass(slots=True)
 class Writing:
-    """The chain while this process may add to it."""
+    """The chain while this process may append to it."""
 
     _file: AnchorFile
     _fd: int
     known: Known
 
     def add(self, *, at: str, kind: Kind, **content: object) -> Anchor:
-        """One record, durable when this returns. `content`: the other members of `Anchor`."""
+        """Append one record, durable on return; `content` holds the other members of `Anchor`."""
         anchor = Anchor(self.known.count + 1, at, kind, self.known.head, **content)  # type: ignore[arg-type]  # its own fields
         self._file._append(self._fd, anchor.encode())
         self.known = self._file.known()

@@ -1,11 +1,10 @@
-"""Anchoring the log: what it holds goes into the chain of anchors, hour by hour, and each day when it is over (Reg. 8.2).
+"""Anchor the log: append its state to the chain of anchors, hourly and after each day (Reg. 8.2).
 
-In: the folder, the present instant, the heads of the chains of facts. Out: records of `anchors`. Writing an event costs nothing
-more for it: files are read here, by the housekeeper, each octet once (a new process reads what lies in front of it again).
-
-Idempotent and safe to be killed anywhere: a record is the last step of each call, and what it did not say the next one says.
-A call reads at most `MOST_OCTETS`, so that a server with years of log begins with many short records and not with one long.
-What contradicts a record (a file that is shorter, or another) is never put into a later one: `verify` names it for ever.
+In: the folder, the current instant, the heads of the chains of facts. Out: records of `anchor_chain`. Writing an event costs
+nothing extra: files are read here, by the housekeeper, each octet once (a new process reads anchored octets again). Idempotent
+and safe to be killed anywhere: a record is the last step of each call, and anything it missed is in the next one. A call reads
+at most `MOST_OCTETS`, so that a server with years of log starts with many short records and not with a long one. A file that
+contradicts a record (shorter, or different) is never put into a later one: `verify` reports it permanently.
 """
 
 import os
@@ -24,13 +23,13 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 SETTLING = timedelta(minutes=5)
-"""After midnight UTC: what a writer had in hand for the day is in its file by then."""
+"""Wait after midnight UTC, by which writers have written their last events of the day."""
 MOST_OCTETS = 256 << 20
 
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a file was read by this process."""
+    """The position up to which this process has read a file."""
 
     octets: int
     lines: int
@@ -38,7 +37,7 @@ class _Progress:
 
 
 class Anchoring:
-    """Anchors one folder. For a lane: one thread at a time."""
+    """Anchors one folder. For an executor: one thread at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -46,7 +45,7 @@ class Anchoring:
         self._progress: dict[str, _Progress] = {}
 
     def anchor(self, now: datetime, heads: Iterable[Head]) -> tuple[Anchor | None, bool]:
-        """One record of what is new, or None where nothing is; and whether there is more to be said."""
+        """Append one record of the changes, or None if there are none; and return whether more are left."""
         with self._anchors.writing() as writing:
             extents, more = self._grown(writing.known, _finished(now))
             closes = None if more else self._over(writing.known, _finished(now))
@@ -56,7 +55,7 @@ class Anchoring:
             return self._say(writing, now, extents, closes, moved), more
 
     def announce_removal(self, names: Sequence[str], months: int, now: datetime) -> None:
-        """These segments may go (`retention`)."""
+        """Record that these segments may be deleted (`retention`)."""
         with self._anchors.writing() as writing:
             if fresh := tuple(name for name in names if name not in writing.known.removed):
                 writing.add(at=_stamp(now), kind=Kind.REMOVAL, removed=fresh, months=months)
@@ -75,7 +74,7 @@ class Anchoring:
         )
 
     def _over(self, known: Known, finished: date) -> tuple[date, date] | None:
-        """The days to be closed now: without a gap from the last one that is."""
+        """Return the days to close now, without a gap from the last closed one."""
         if known.closed is not None:
             first = known.closed + timedelta(days=1)
         else:
@@ -83,7 +82,7 @@ class Anchoring:
         return (first, finished) if first <= finished else None
 
     def _grown(self, known: Known, finished: date) -> tuple[list[Extent], bool]:
-        """What lies beyond the last record, up to `MOST_OCTETS` of it; and whether there is more."""
+        """Return the extents beyond the last record, up to `MOST_OCTETS`; and whether there is more."""
         extents: list[Extent] = []
         left = MOST_OCTETS
         for file, size in log_files(self._folder).items():
@@ -101,13 +100,16 @@ class Anchoring:
         return extents, False
 
     def _read(self, file: LogFile, before: Extent | None, *, whole: bool) -> Extent | None:
-        """The file up to its last line end, or all of it once its day is over; None where it is not what was anchored."""
+        """Read a file up to its last line end, or all of it once its day is over.
+
+        None if it differs from what was anchored.
+        """
         try:
             fd = os.open(self._folder / file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return None
         try:
-            os.fsync(fd)  # a power cut takes nothing away that a record holds
+            os.fsync(fd)  # a power failure cannot remove what a record holds
             end = os.fstat(fd).st_size
             if not whole:
                 end = _last_line_end(fd, end)
@@ -127,7 +129,7 @@ class Anchoring:
 
 
 def _feed(fd: int, progress: _Progress, end: int) -> bool:
-    """Read on to `end`; False where the file ends before."""
+    """Read on to `end`; return False if the file ends before."""
     for piece in read_chunks(fd, progress.octets, end):
         progress.sha.update(piece)
         progress.lines += piece.count(b"\n")
@@ -136,7 +138,7 @@ def _feed(fd: int, progress: _Progress, end: int) -> bool:
 
 
 def _last_line_end(fd: int, size: int) -> int:
-    """The offset behind the last line end."""
+    """Return the offset after the last line end."""
     end = size
     while end > 0:
         start = max(0, end - (64 << 10))
@@ -148,7 +150,7 @@ def _last_line_end(fd: int, size: int) -> int:
 
 
 def _finished(now: datetime) -> date:
-    """The last UTC day whose segments nobody writes to any more."""
+    """Return the last UTC day whose segments are complete."""
     return (now.astimezone(UTC) - SETTLING).date() - timedelta(days=1)
 
 

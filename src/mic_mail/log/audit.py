@@ -1,12 +1,12 @@
-"""The log of administrative acts: who did what to whom, why, and on which document (Reg. 8.2, 4.3).
+"""The log of administrative acts: actor, act, subject, reason and document (Reg. 8.2, 4.3).
 
 One JSON object a line in `<folder>/audit-<UTC year>-<month>.jsonl`, written and fsynced under a file lock before `record`
-returns: an act that is not on record has not happened. Blocking; called by commands and services, never on the loop.
+returns: an act that is not recorded has not happened. Blocking; called by commands and services, never in the event loop.
 
-Each line carries the digest of the line before it (`prev`: SHA-256 of all its octets, line end included), over the ends of
-months too, so that no line can be altered, taken out or put in without the next one saying so. One lock for the whole log
-orders its writers. A line that was cut off by a crash stays, and is chained like any other. What follows a chain that somebody
-has broken is still recorded: administration must not stop, and the break stays for `verify` to name.
+Each line carries the digest of the line before it (`prev`: SHA-256 of all its octets, line end included), also across months,
+so that altering, removing or inserting a line breaks the chain at the next one. One lock for the whole log orders its writers.
+A line that was cut off by a crash stays, and is chained like any other. Acts after a broken chain are still recorded:
+administration must not stop, and `verify` reports the break.
 """
 
 import fcntl
@@ -35,7 +35,7 @@ class Audit:
     def record(
         self, *, actor: str, act: str, subject: str, reason: str = "", document: str | None = None, **details: object
     ) -> None:
-        """Put one act on record, durably, or raise `Trouble`."""
+        """Record one act durably, or raise `Trouble`."""
         at = stamp(self._clock.steady_us())
         entry: dict[str, object] = {
             "at": at,
@@ -54,7 +54,7 @@ class Audit:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Nobody else writes acts meanwhile."""
+        """Lock the log; other writers wait."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         fd = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
@@ -84,11 +84,11 @@ class Audit:
             os.close(fd)
 
     def _newest(self, name: str) -> Path:
-        """The month of this name, or a later one that was begun: a clock that runs back does not run the chain back."""
+        """Return the month's file, or a later one if it exists: a clock set back does not reorder the chain."""
         return max([self._folder / name, *self._folder.glob("audit-*.jsonl")])
 
     def _last_before(self, name: str) -> bytes:
-        """The last line of the months before; empty where this is the first act of all."""
+        """Return the last line of earlier months; empty for the very first act."""
         for path in sorted(self._folder.glob("audit-*.jsonl"), reverse=True):
             if path.name < name and (size := path.stat().st_size):
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -99,7 +99,7 @@ class Audit:
         return b""
 
     def acts(self) -> Iterator[Mapping[str, object]]:
-        """Every act on record, oldest first; a line that a crash has cut off is left out."""
+        """Yield every recorded act, oldest first, without lines that a crash cut off."""
         for path in sorted(self._folder.glob("audit-*.jsonl")):
             for line in path.read_bytes().splitlines():
                 try:
@@ -109,7 +109,7 @@ class Audit:
 
 
 def _last_line(fd: int, size: int) -> bytes:
-    """The last line of a file, its end included where it has one."""
+    """Return the last line of a file, including its line end if present."""
     octets = _LAST_OCTETS
     while True:
         start = max(0, size - octets)

@@ -1,8 +1,8 @@
-"""How often things happened since an instant: the mail log's events in one pass, for the figures of today.
+"""Count the mail log's events since an instant in one pass, for the figures of today.
 
-In: the folder of the log, an instant. Out: a `ConnectionCounts`. Files are read in pieces of whole lines and never held; only
-lines of the events that count are looked into, so a million lines take a second. A line that is damaged or still being written
-is left out. Blocking; for commands and lanes.
+In: the folder of the log, an instant. Out: a `Tally`. Files are read in pieces of whole lines and never held; only lines of
+the counted events are parsed, so a million lines take a second. A line that is damaged or still being written is skipped.
+Blocking; for commands and executors.
 """
 
 import re
@@ -24,13 +24,13 @@ _DOOR = re.compile(rb'"door":"([a-z0-9_]+)"')
 _LOGIN = re.compile(rb'"login":"([^"\\]+)"')
 _ACTION = re.compile(rb'"action":"([a-z]+)"')
 _IN_THE_CLEAR = b'"tls":null'
-"""No text in JSON can hold it, since its quotation marks would be escaped."""
+"""The member `tls` without a value; no JSON string can contain it, since its quotes would be escaped."""
 _SIGNED_IN, _ACCEPTED, _JUDGED = b"signed_in", b"message_accepted", b"message_judged"
 
 
 @dataclass(slots=True)
 class Tally:
-    """What happened, by the name of the event."""
+    """Counts by the name of the event."""
 
     events: Counter[str] = field(default_factory=Counter)
     doors: Counter[str] = field(default_factory=Counter)
@@ -38,16 +38,16 @@ class Tally:
     in_the_clear: int = 0
     """Sign-ins without TLS."""
     senders: Counter[str] = field(default_factory=Counter)
-    """Messages accepted from people who had signed in, by the address that they signed in with."""
+    """Messages accepted from authenticated users, by their login."""
     judged: Counter[str] = field(default_factory=Counter)
-    """Messages from other servers, by what the checks came to (`services.transport.inbound.judging`)."""
+    """Messages from other servers, by the result of `services.transport.inbound.message_checks`."""
 
 
 def tally(folder: Path, since: datetime) -> Tally:
-    """Everything from `since` on."""
+    """Count everything from `since` on."""
     found = Tally()
     begins = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}".encode()
-    first = since.astimezone(UTC).date()  # an event is never in a segment of a day before
+    first = since.astimezone(UTC).date()  # an event is never in a segment of an earlier day
     for file in log_files(folder):
         if file.day is not None and file.day >= first:
             for piece in _whole_lines(folder / file.name):
@@ -57,7 +57,7 @@ def tally(folder: Path, since: datetime) -> Tally:
 
 def _count(found: Tally, piece: bytes, begins: bytes) -> None:
     for at, event, rest in _LINE.findall(piece):
-        if at < begins:  # instants are written alike, so their octets are in their order
+        if at < begins:  # instants have a fixed format, so octets compare in their order
             continue
         found.events[event.decode()] += 1
         if event == _SIGNED_IN:
@@ -71,7 +71,7 @@ def _count(found: Tally, piece: bytes, begins: bytes) -> None:
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
-    """Whole lines; nothing of a file that retention removed meanwhile."""
+    """Yield whole lines; end early if retention removed the file meanwhile."""
     left = b""
     try:
         with path.open("rb") as file:

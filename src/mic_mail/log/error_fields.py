@@ -1,7 +1,7 @@
-"""How the log tells of what went wrong: what it was, and of a defect also where.
+"""Describe errors for the log: the message, and for a defect also its location.
 
-In: an exception. Out: fields for `MailLog.event`. What this program raises on purpose, and what the system says, explain
-themselves; anything else is a defect, and whoever looks for it needs the line.
+In: an exception. Out: fields for `MailLog.event`. Errors that this program raises on purpose, and errors of the system,
+explain themselves; any other is a defect, whose location is needed.
 """
 
 import traceback
@@ -10,11 +10,14 @@ from mic_mail.errors import MicMailError, Text, in_ascii
 from mic_mail.log.maillog import LONGEST_TEXT
 
 FRAMES = 8
-"""Of each exception, the innermost ones."""
+"""Innermost frames shown of each exception."""
 
 
 def described(error: BaseException) -> Text | str:
-    """What `error` says: this program's own in both languages, with its detail; of another one its words as they are."""
+    """Return the message of `error`.
+
+    This program's own errors have both languages, with detail; other messages are unchanged.
+    """
     words = str(error) or type(error).__name__
     if not isinstance(error, MicMailError) or error.text.vi == error.text.en:
         return words
@@ -24,12 +27,12 @@ def described(error: BaseException) -> Text | str:
 
 
 def failure(error: BaseException) -> dict[str, object]:
-    """`error`, and for a defect `where`."""
+    """Return `error`, and for a defect `where`."""
     if isinstance(error, MicMailError | OSError):
         return {"error": described(error)}
     return {"error": repr(error), "where": where(error)}
 
 
 def where(error: BaseException) -> str:
-    """The end of its traceback, as much as a field holds: the line that raised it stands last."""
+    """Return the end of its traceback that fits into a field: the raising line is last."""
     return "".join(traceback.format_exception(error, limit=-FRAMES))[-LONGEST_TEXT:]

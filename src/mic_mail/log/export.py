@@ -1,17 +1,17 @@
-"""An excerpt of the log as one file that can be checked without this server (Reg. 14.4, 16.3, 16.5, 17).
+"""Export an excerpt of the log as one file that can be verified without this server.
 
-In: lines that a search has found, who asks for them and why. Out: a ZIP file, complete or not there at all:
-
+Reg. 14.4, 16.3, 16.5, 17. In: lines found by a search, the requester and the reason. Out: a ZIP file, complete or not there at
+all:
     events.jsonl   the lines of the mail log, octet for octet, in the order of time
-    acts.jsonl     the administrative acts, likewise
-    places.csv     where each line stands: member, line, file, offset, octets
+    acts.jsonl     the administrative acts, in the same form
+    places.csv     where each line is: member, line, file, offset, octets
     anchors.chain  the chain of anchors from the first record that holds one of those files to the head
-    manifest.json  who, when, why, what was asked for; counts; the files that were read, with digests and anchors
-    *.pdf          the paper of the incident, where it is one on record
+    manifest.json  requester, time, reason, query; counts; the files that were read, with digests and anchors
+    *.pdf          the document of the incident, for a recorded one
     READ-ME.txt    in Vietnamese and English: what this is and how to check it
     SHA256SUMS     of all members, for `sha256sum -c`
 
-Never here: contents or subjects of messages (the log has none). Blocking.
+Never included: contents or subjects of messages (the log has none). Blocking.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ anchors.chain carries the SHA-256 of the line before, and that of the last is th
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written."""
+    """The result of an export."""
 
     sha256: str
     octets: int
@@ -65,7 +65,10 @@ def export(
     *,
     papers: Mapping[str, bytes] | None = None,
 ) -> Exported:
-    """Write the excerpt. `asked`: who, why and what for, as the manifest tells it; `papers`: files that lie beside it."""
+    """Write the excerpt.
+
+    `asked` holds requester, reason and query for the manifest; `papers` are additional files.
+    """
     if target.exists():
         raise BadInput(Text(f"Tệp {target} đã có.", f"There is a file {in_ascii(target)} already."))
     events = [one for one in found if "event" in one.fields]
@@ -109,7 +112,10 @@ def _places(*members: tuple[str, Sequence[Found]]) -> bytes:
 
 
 def _chain(folder: Path, names: Sequence[str]) -> bytes:
-    """From the first record that holds one of the files: the chain to the head has to be whole to prove anything."""
+    """Return the chain from the first record with one of the files to the head.
+
+    It has to be complete to prove anything.
+    """
     wanted, kept = set(names), list[bytes]()
     for line in AnchorFile(folder).lines():
         if not kept:
@@ -121,7 +127,7 @@ def _chain(folder: Path, names: Sequence[str]) -> bytes:
 
 
 def _source(folder: Path, name: str) -> dict[str, object]:
-    """A file that was read, as it is now and as it is anchored."""
+    """Describe a file that was read, as it is now and as it was anchored."""
     known = AnchorFile(folder).known()
     extent = known.files.get(name)
     value, octets = sha256(), 0
@@ -147,7 +153,7 @@ def _zipped(members: Mapping[str, bytes], now: datetime) -> bytes:
 
 
 def _write(target: Path, octets: bytes) -> None:
-    """Whole or not at all, readable by whoever made it."""
+    """Write the file whole or not at all, readable only by its owner."""
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -1,12 +1,12 @@
-"""The files of the log: how they are called, which there are, and their lines.
+"""Name, list and read the files of the log.
 
-    2026-11-24.worker0.4711.1.jsonl   a segment of the mail log: UTC day, process, its number, a number of the process's own
+    2026-11-24.worker0.4711.1.jsonl   a segment of the mail log: UTC day, process, its PID, a counter of the process
     audit-2026-11.jsonl               the acts of a UTC month
-    anchors.chain                     what was closed and when (`anchors`)
-    log-2026-11.sqlite                where in that month's files things are found (`index`)
+    anchors.chain                     the closed extents and days (`anchor_chain`)
+    log-2026-11.sqlite                the search index of that month's files (`index`)
 
-A segment and a month of acts only ever grow, by whole lines; readers therefore read up to the last line end. In: the folder.
-Out: `LogFile`s, lines, digests. Never here: anything that is called otherwise, links, folders.
+Segments and files of acts only grow, by whole lines; readers therefore read up to the last line end. In: the folder. Out:
+`LogFile`s, lines, digests. Ignored: any other name, links, folders.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 
 GENESIS = "0" * 64
-"""What stands for the digest of the line before the first."""
+"""The digest that stands before the first line."""
 READ_OCTETS = 1 << 20
 
 _SEGMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.[^./]+\.[0-9]+\.[0-9]+\.jsonl")
@@ -39,7 +39,7 @@ class LogFile:
 
 
 def log_file(name: str) -> LogFile | None:
-    """What the file of this name is; None for every other file."""
+    """Return the log file of this name; None for every other file."""
     day = segment_day(name)
     if day is not None:
         return LogFile(name, name[:7], day)
@@ -48,7 +48,7 @@ def log_file(name: str) -> LogFile | None:
 
 
 def segment_day(name: str) -> date | None:
-    """The UTC day of a segment; None for every other file."""
+    """Return the UTC day of a segment; None for every other file."""
     segment = _SEGMENT.fullmatch(name)
     with contextlib.suppress(ValueError):
         return date.fromisoformat(segment[1]) if segment else None
@@ -56,21 +56,21 @@ def segment_day(name: str) -> date | None:
 
 
 def log_files(folder: Path) -> dict[LogFile, int]:
-    """All there are, by name, with their octets at this moment."""
+    """Return all log files in order of name, with their current octets."""
     found: dict[LogFile, int] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             file = log_file(entry.name)
             if file is not None and entry.is_file(follow_symlinks=False):
-                with contextlib.suppress(FileNotFoundError):  # retention was quicker
+                with contextlib.suppress(FileNotFoundError):  # retention was faster
                     found[file] = entry.stat(follow_symlinks=False).st_size
     return found
 
 
 def first_instant(folder: Path, files: Iterable[LogFile]) -> datetime | None:
-    """When the oldest event of these segments happened; None: there is none of them.
+    """Return the instant of the oldest event in these segments; None if there are none.
 
-    Each one of the first day is asked for its first line, as processes begin at different moments.
+    Every segment of the first day is read for its first line, as processes start at different times.
     """
     days = {file: file.day for file in files if file.day is not None}
     first = min(days.values(), default=None)
@@ -87,7 +87,7 @@ def first_instant(folder: Path, files: Iterable[LogFile]) -> datetime | None:
 
 
 def oldest_line(folder: Path) -> datetime | None:
-    """When the oldest event or act of the log happened; None: it holds none."""
+    """Return the instant of the oldest event or act of the log; None if it is empty."""
     files = log_files(folder)
     acts = min((file for file in files if file.day is None), default=None)
     found = [first_instant(folder, files)]
@@ -100,19 +100,22 @@ def oldest_line(folder: Path) -> datetime | None:
 
 
 def digest(line: bytes) -> str:
-    """SHA-256 of a line, its end included: what `tail -n 1 FILE | sha256sum` says of the last."""
+    """Return SHA-256 of a line with its end: what `tail -n 1 FILE | sha256sum` prints for the last."""
     return sha256(line).hexdigest()
 
 
 def read_chunks(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> Iterator[bytes]:
-    """What lies between two offsets, piece by piece; shorter where the file ends before."""
+    """Yield the octets between two offsets in pieces; fewer where the file ends before."""
     while start < end and (piece := os.pread(fd, min(octets, end - start), start)):
         yield piece
         start += len(piece)
 
 
 def stretches(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> Iterator[tuple[int, bytes]]:
-    """Whole lines between two offsets, about `octets` at a time, and where they begin; a line without an end is left out."""
+    """Yield offset and octets of whole lines between two offsets, about `octets` at a time.
+
+    A line without an end is left out.
+    """
     rest = b""
     for piece in read_chunks(fd, start, end, octets=octets):
         whole, newline, left = (rest + piece).rpartition(b"\n")
@@ -123,7 +126,7 @@ def stretches(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> It
 
 
 def microseconds(at: object) -> int:
-    """The instant of a line (`maillog.stamp`) in microseconds since the epoch; 0 where it is none."""
+    """Return the instant of a line (`maillog.stamp`) in microseconds since the epoch; 0 if invalid."""
     try:
         instant = datetime.fromisoformat(at)  # type: ignore[arg-type]  # what is no text is refused like what is no instant
         return int(instant.timestamp()) * 1_000_000 + instant.microsecond

@@ -1,15 +1,15 @@
-"""Where things are found: one SQLite file a month beside the segments, `log-2026-11.sqlite`.
+"""The search index of the log: one SQLite file a month beside the segments, `log-2026-11.sqlite`.
 
     file     a segment, or the acts of the month: how far it has been loaded
-    block    about 8 KiB of whole lines of a file: where they lie, from when to when they are, a digest of their octets
+    block    about 8 KiB of whole lines of a file: offset, first and last instant, a digest of the octets
     posting  key -> block (`query.key_of`)
 
-It holds no text: a search reads the blocks that it names, and the lines decide. The file can be deleted at any time and is
-made anew from the segments; what it has not loaded yet is read there. It is a witness beside it: a file that has become shorter
-than what was loaded, or whose octets have changed, is found out before the next anchor (`checking`).
+It holds no text: a search reads the blocks that it returns, and the lines decide. The file can be deleted at any time and is
+rebuilt from the segments; lines not loaded yet are read from there. It is also a witness: a file that has become shorter than
+what was loaded, or whose octets have changed, is detected before the next anchor (`verify`).
 
-In: lines. Out: blocks. One transaction loads a stretch and says how far it went, so that a process that is killed anywhere
-loads nothing twice and leaves nothing out. Only `Month` speaks SQL; blocking.
+In: lines. Out: blocks. One transaction loads some blocks and records their end, so that a process killed anywhere loads
+nothing twice and skips nothing. Only `Month` uses SQL; blocking.
 """
 
 import contextlib
@@ -41,9 +41,9 @@ _SCHEMA = (
     "CREATE TABLE posting (key INTEGER NOT NULL, block INTEGER NOT NULL, PRIMARY KEY (key, block)) WITHOUT ROWID",
 )
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
-"""Of what SQLite calls an operational error: the last is a table that is not there."""
+"""Error codes that mean damage; SQLITE_ERROR stands for a missing table."""
 
-# The order of the joins is as written: of what one key names few blocks are left, which are sorted; by time nothing is.
+# The joins run in the order written: a key leaves few blocks, which are sorted; by time no sort is needed.
 _BY_KEYS = """
 SELECT name, start, b.octets, first_us, last_us, digest
 FROM posting p CROSS JOIN block b ON b.block = p.block CROSS JOIN file f ON f.file = b.file
@@ -68,7 +68,7 @@ _BEFORE_ALL, _AFTER_ALL = -1, 1 << 62
 
 
 class Unavailable(Trouble):
-    """Busy, no room, not to be read by this account: no reason to throw anything away."""
+    """The index is busy, out of space or unreadable for this account: no reason to discard it."""
 
     def __init__(self, month: str, why: str) -> None:
         super().__init__(
@@ -88,7 +88,7 @@ class Damaged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some whole lines of a file."""
+    """A block of whole lines of a file."""
 
     name: str
     start: int
@@ -100,15 +100,15 @@ class Block:
 
 @dataclass(slots=True)
 class IndexedBlocks:
-    """What one transaction adds of a file: blocks that follow one another, each with its keys."""
+    """The consecutive blocks of a file that one transaction adds, each with its keys."""
 
     name: str
     start: int
     blocks: list[tuple[Block, set[int]]]
     lines: int
-    """How many are new."""
+    """Number of new lines."""
     replaces: int | None = None
-    """The start of the file's last block, where the first of these is that block grown."""
+    """The start of the file's last block, if the first of these is that block grown."""
 
     @property
     def end(self) -> int:
@@ -116,24 +116,24 @@ class IndexedBlocks:
 
 
 def path_of(folder: Path, month: str) -> Path:
-    """The index of a month."""
+    """Return the path of a month's index."""
     return folder / f"log-{month}.sqlite"
 
 
 def months_on_disk(folder: Path) -> list[str]:
-    """The months that have an index, oldest first."""
+    """Return the months that have an index, oldest first."""
     return sorted(path.name[4:-7] for path in folder.glob("log-[0-9][0-9][0-9][0-9]-[0-9][0-9].sqlite"))
 
 
 def discard(folder: Path, month: str) -> None:
-    """Take a month's index away; harmless where there is none."""
+    """Delete a month's index, if there is one."""
     for suffix in ("-wal", "-shm", ""):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{path_of(folder, month)}{suffix}")
 
 
 def digest_of(octets: bytes) -> bytes:
-    """What a block remembers of its octets: to find what has changed, not to prove that nothing has."""
+    """Return the digest of a block: it detects changes, but does not prove their absence."""
     return blake2b(octets, digest_size=8).digest()
 
 
@@ -147,12 +147,12 @@ class Month:
     @classmethod
     @contextlib.contextmanager
     def reading(cls, folder: Path, month: str) -> Iterator["Month | None"]:
-        """One state of the index; None where there is none, or none that can be opened now."""
+        """Open one state of the index; None if there is none, or none that can be opened now."""
         path = path_of(folder, month)
         with _log_damage(month):
             try:
                 connection = _connect(f"file:{quote(str(path))}?mode=ro") if path.exists() else None
-            except sqlite3.OperationalError:  # gone meanwhile, or not to be read by this account
+            except sqlite3.OperationalError:  # deleted meanwhile, or unreadable for this account
                 connection = None
         if connection is None:
             yield None
@@ -166,7 +166,7 @@ class Month:
     @classmethod
     @contextlib.contextmanager
     def loading(cls, folder: Path, month: str) -> Iterator["Month"]:
-        """Made where there is none."""
+        """Open the index for loading; create it if missing."""
         with _log_damage(month), closing(_connect(f"file:{quote(str(path_of(folder, month)))}?mode=rwc")) as connection:
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             connection.execute("PRAGMA journal_mode = WAL")
@@ -179,23 +179,26 @@ class Month:
     # ------------------------------------------------------------ loading
 
     def loaded(self) -> dict[str, int]:
-        """How many octets of each file are in here."""
+        """Return the loaded octets of each file."""
         with _log_damage(self.month):
             return dict(self._db.execute("SELECT name, octets FROM file").fetchall())
 
     def last_block(self, name: str) -> Block | None:
-        """The last of a file, which may grow."""
+        """Return the last block of a file, which may grow."""
         row = self._db.execute(_LAST_OF_FILE, (name,)).fetchone()
         return Block(*row) if row else None
 
     def add(self, stretch: IndexedBlocks) -> bool:
-        """Load a stretch, in one transaction. False: somebody else has loaded it meanwhile, and nothing is changed."""
+        """Load blocks in one transaction.
+
+        False if another process has loaded them meanwhile, and nothing is changed.
+        """
         self._db.execute("BEGIN IMMEDIATE")
         try:
             done = self._add(stretch)
             self._db.execute("COMMIT")
         finally:
-            if self._db.in_transaction:  # SQLite has rolled back itself where the disk is full: that is what has to be told
+            if self._db.in_transaction:  # on a full disk SQLite has already rolled back: raise that error
                 self._db.execute("ROLLBACK")
         return done
 
@@ -215,7 +218,7 @@ class Month:
         return True
 
     def _take_blocks(self, file: int, stretch: IndexedBlocks) -> list[int]:
-        """The blocks into the table; their numbers."""
+        """Insert or extend the blocks; return their numbers."""
         db = self._db
         ids: list[int] = []
         for block, _ in stretch.blocks:
@@ -233,15 +236,15 @@ class Month:
             ids.append(number)
         return ids
 
-    # ------------------------------------------------------------ finding
+    # ------------------------------------------------------------ searching
 
     def latest_us(self) -> int:
-        """When the latest line in here is from."""
+        """Return the instant of the latest line in the index."""
         with _log_damage(self.month):
             return int(self._db.execute("SELECT max(last_us) FROM block").fetchone()[0] or 0)
 
     def candidates(self, keys: Sequence[int], since_us: int | None, until_us: int | None) -> Iterator[Block]:
-        """Blocks that have all keys (the rarest first) and may reach into the span; the latest first."""
+        """Yield blocks that have all keys (the rarest first) and may overlap the span, the latest first."""
         values = {"since": _BEFORE_ALL if since_us is None else since_us, "until": _AFTER_ALL if until_us is None else until_us}
         with _log_damage(self.month):
             if keys:
@@ -252,12 +255,12 @@ class Month:
                 yield Block(*row)
 
     def blocks(self, name: str) -> list[Block]:
-        """All of a file, in order."""
+        """Return all blocks of a file, in order."""
         with _log_damage(self.month):
             return [Block(*row) for row in self._db.execute(_OF_FILE, (name,))]
 
     def check(self) -> None:
-        """Read the whole file; `Damaged` says what is wrong with it."""
+        """Check the whole file; raise `Damaged` with the fault."""
         with _log_damage(self.month):
             (answer,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if answer != "ok":
@@ -269,7 +272,7 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 
 def _create_if_empty(connection: sqlite3.Connection) -> None:
-    """Two loaders may try at once."""
+    """Create the schema; two loaders may try concurrently."""
     connection.execute("BEGIN IMMEDIATE")
     if not connection.execute("SELECT 1 FROM sqlite_master").fetchone() and not any(_marks(connection)):
         for statement in _SCHEMA:

@@ -1,8 +1,8 @@
-"""Loading the log into its index: what the segments and the acts have that the months' indexes do not yet.
+"""Load the segments and acts of the log into the monthly indexes.
 
-In: the folder. Out: rows of `index`, one transaction at a time. Small ones for what has come since the last round; up to
-`MOST_OCTETS` of text where much is to be made up for, since a transaction writes each page once however often it is touched
-(decision 0050). A damaged index is thrown away and made anew. Blocking; for a lane, one call after another.
+In: the folder. Out: rows of `index`, one transaction at a time: small for the lines since the last run, up to `MOST_OCTETS` of
+text for a backlog, since a transaction writes each page once however often it is changed (decision 0050). A damaged index is
+deleted and rebuilt. Blocking; for an executor, one call after another.
 """
 
 import json
@@ -15,21 +15,21 @@ from mic_mail.log.index import BLOCK_OCTETS, Block, Damaged, IndexedBlocks, Mont
 from mic_mail.log.query import keys_of
 
 MOST_OCTETS = 16 << 20
-"""Of text in one transaction: 1 to 2 s in the housekeeper, which serves nobody meanwhile."""
+"""Octets of text in one transaction: 1 to 2 s in the housekeeper, which serves no client meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one call did."""
+    """The result of one call."""
 
     lines: int
     more: bool
     damaged: str | None = None
-    """What was wrong with an index that was thrown away."""
+    """The fault of an index that was deleted."""
 
 
 def load_some(folder: Path, *, most_octets: int = MOST_OCTETS) -> Step:
-    """Load a stretch of one file, the oldest first; `more` until there is nothing left."""
+    """Load some blocks of one file, the oldest first; `more` until there is nothing left."""
     files = log_files(folder)
     for month in sorted({file.month for file in files}):
         of_month = {file: size for file, size in files.items() if file.month == month}
@@ -44,7 +44,7 @@ def load_some(folder: Path, *, most_octets: int = MOST_OCTETS) -> Step:
 
 
 def drop_empty_months(folder: Path) -> list[str]:
-    """Take away the indexes of months of which retention has left no file."""
+    """Delete the indexes of months of which retention has left no file."""
     months = {file.month for file in log_files(folder)}
     gone = [month for month in months_on_disk(folder) if month not in months]
     for month in gone:
@@ -64,7 +64,10 @@ def _load_month(folder: Path, month: str, files: dict[LogFile, int], most_octets
 
 
 def _next_blocks(folder: Path, index: Month, file: LogFile, start: int, most_octets: int) -> IndexedBlocks | None:
-    """The next whole lines of a file, in blocks; None where there are none. A last block that is small grows first."""
+    """Return the next whole lines of a file in blocks; None if there are none.
+
+    A small last block is extended first.
+    """
     try:
         fd = os.open(folder / file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -87,7 +90,7 @@ def _next_blocks(folder: Path, index: Month, file: LogFile, start: int, most_oct
 
 
 class _Cutter:
-    """Whole lines into blocks, each with the keys of its lines."""
+    """Splits whole lines into blocks, each with the keys of its lines."""
 
     def __init__(self, name: str, start: int, blocks: list[tuple[Block, set[int]]]) -> None:
         self._name = name
@@ -102,7 +105,7 @@ class _Cutter:
         self._keys: set[int] = set()
 
     def feed(self, text: bytes, *, count_from: int) -> int:
-        """How many lines begin at `count_from` or behind it."""
+        """Take lines; return the number of those that begin at `count_from` or later."""
         count = 0
         for line in text.split(b"\n")[:-1]:
             count += self._start + self._octets >= count_from
@@ -119,12 +122,12 @@ class _Cutter:
             at_us = microseconds(fields["at"])
             self._keys |= keys_of(fields)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return  # what a crash has cut off is found by nothing
+            return  # a line cut off by a crash has no keys
         self._first_us = min(self._first_us or at_us, at_us)
         self._last_us = max(self._last_us, at_us)
 
     def end(self) -> None:
-        """The block is complete, or nothing follows for now."""
+        """End the block, complete or not."""
         if self._parts:
             digest = digest_of(b"\n".join(self._parts) + b"\n")
             block = Block(self._name, self._start, self._octets, self._first_us, self._last_us, digest)

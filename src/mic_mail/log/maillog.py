@@ -1,19 +1,18 @@
-"""The mail log: what happened, as events (Reg. 8.2).
+"""The mail log: an append-only log of events (Reg. 8.2).
 
-In: `event("recipient_refused", reason="quota", mailbox=..., session=...)` from any thread; it takes about 2 µs and never waits.
-Out: one JSON object a line in an append-only segment of this process, `<folder>/<UTC day>.<process>.<pid>.<n>.jsonl`:
+In: `event("recipient_refused", reason="quota", mailbox=..., session=...)` from any thread; it takes about 2 µs and never
+waits. Out: one JSON object a line in a segment of this process, `<folder>/<UTC day>.<process>.<pid>.<n>.jsonl`:
 
     {"at":"2026-11-24T09:00:00.123456Z","n":17,"event":"recipient_refused","reason":"quota",...}
 
-`n` counts the lines of a segment without a gap, so that a chain of digests can be laid over them and a loader can go on where
-it stopped. Lines are written by a thread, at most 100 ms after the event, and all of them before `close` returns.
-A segment that somebody deletes while it is written takes what it held with it, nothing that comes after.
-If the disk refuses them they are kept, up to `MOST_KEPT`; beyond that they are counted, and the count is an event.
+`n` numbers the lines of a segment without a gap, so that a chain of digests can cover them and a loader can resume. Lines are
+written by a thread, at most 100 ms after the event, and all of them before `close` returns. If a segment is deleted while it
+is written, only its own lines are lost. If the disk refuses writes, up to `MOST_KEPT` events are queued; the rest are counted,
+and the count is an event.
+A sentence for people (`Text`) is written in both languages, `{"vi":...,"en":...}`.
 
-A sentence for people (`Text`) stands there in both languages, `{"vi":...,"en":...}`.
-
-Never here: secrets. A value is shown only if it is of a plain type; a field whose name says that it holds a secret and
-any other object become "…". Control characters are escaped by JSON, octets that are no UTF-8 by `\\udcXX`.
+Never logged: secrets. A value is written only if it is of a plain type; a field with the name of a secret and any other object
+become "…". Control characters are escaped by JSON, octets that are not UTF-8 by `\\udcXX`.
 """
 
 import contextlib
@@ -38,7 +37,7 @@ FLUSH_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 MOST_KEPT = 100_000
 LONGEST_TEXT = 2_000
-NUMBER_BITS = 10_000  # Python refuses to print some beyond
+NUMBER_BITS = 10_000  # Python refuses to print larger ones
 HIDDEN = "…"
 SECRET_FIELDS = frozenset(
     {
@@ -63,7 +62,7 @@ _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def plain(name: str, value: object) -> object:
-    """`value` as JSON can hold it; what must not or cannot be shown is `HIDDEN`."""
+    """Return `value` in a form that JSON can hold; secret or unsupported values become `HIDDEN`."""
     if name in SECRET_FIELDS:
         return HIDDEN
     if type(value) is str and len(value) <= LONGEST_TEXT:  # most are; the chain below costs more
@@ -94,18 +93,18 @@ def plain(name: str, value: object) -> object:
 
 
 def plain_fields(fields: Mapping[str, object]) -> dict[str, object]:
-    """All fields of an event, plain; never raises, whatever is among them."""
+    """Return all fields of an event in plain form; never raises, for any values."""
     try:
         return {
             key: value if type(value) is str and len(value) <= LONGEST_TEXT and key not in SECRET_FIELDS else plain(key, value)
             for key, value in fields.items()
         }
-    except Exception:  # noqa: BLE001 - a list that holds itself, a mapping that changes: the event itself is still told
+    except Exception:  # noqa: BLE001 - a recursive list, a mapping that changes: the event itself is still logged
         return {"fields": HIDDEN}
 
 
 def stamp(at_us: int) -> str:
-    """An instant as the log writes it."""
+    """Return an instant in the format of the log."""
     seconds, micros = divmod(at_us, 1_000_000)
     return f"{_to_the_second(seconds)}.{micros:06d}Z"
 
@@ -116,20 +115,20 @@ def _to_the_second(seconds: int) -> str:
 
 
 def encode(at_us: int, number: int, name: str, fields: Mapping[str, object]) -> bytes:
-    """One line of a segment, newline included; never raises.
+    """Return one line of a segment, newline included; never raises.
 
-    Twice a message: what most events are made of is written without the detour by `plain`, 3 µs instead of 11.
+    This runs twice a message. The usual types are written directly without `plain`, 3 µs instead of 11.
     """
     try:
         told = "".join([f",{quoted(key)}:{_json(key, value)}" for key, value in fields.items() if key not in OWN_FIELDS])
-    except Exception:  # noqa: BLE001 - see `shown`
+    except Exception:  # noqa: BLE001 - see `plain_fields`
         told = f',"fields":"{HIDDEN}"'
     line = f'{{"at":"{stamp(at_us)}","n":{number},"event":{quoted(name)}{told}}}\n'
     return line.encode("utf-8", "backslashreplace")
 
 
 def _json(name: str, value: object) -> str:
-    """What `plain` makes of a value, as JSON."""
+    """Return `plain` of a value as JSON."""
     if name not in SECRET_FIELDS:
         if type(value) is str and len(value) <= LONGEST_TEXT:
             return quoted(value)
@@ -143,9 +142,9 @@ def _json(name: str, value: object) -> str:
 
 
 class MailLog:
-    """The log of one process. `folder=None` keeps no file (a command that only wants the tee).
+    """The log of one process. `folder=None` writes no file (a command that only wants the tee).
 
-    With `threaded=False` each event is written where it happens: for the supervisor, which must not have threads.
+    With `threaded=False` each event is written by the caller: for the supervisor, which must not have threads.
     """
 
     def __init__(
@@ -181,7 +180,7 @@ class MailLog:
             self._thread.start()
 
     def event(self, name: str, /, **fields: object) -> None:
-        """Something happened. `name` is `noun_verb` in the past: message_accepted, sign_in_refused."""
+        """Log an event. `name` is `noun_verb` in the past: message_accepted, sign_in_refused."""
         if len(self._entries) >= MOST_KEPT:
             self._lost += 1
             return
@@ -192,15 +191,18 @@ class MailLog:
             self._awake.set()
 
     def counted(self) -> dict[str, int]:
-        """How many events of each name this process has written."""
+        """Return how many events of each name this process has written."""
         return dict(self._counts)
 
     def flush(self) -> None:
-        """Write at once what has happened so far: before what proves it otherwise is taken away. Blocking; for a lane."""
+        """Write all events so far immediately, before other evidence of them is removed.
+
+        Blocking; for an executor.
+        """
         self._write_all()
 
     def close(self) -> None:
-        """Write what is left; events after this are lost."""
+        """Write the remaining events; later ones are lost."""
         self._closing.set()
         self._awake.set()
         if self._thread is not None:
@@ -210,7 +212,7 @@ class MailLog:
     def _run(self) -> None:
         while not self._closing.is_set():
             self._awake.wait(RETRY_SECONDS if self._entries else None)
-            self._closing.wait(FLUSH_SECONDS)  # gather what comes in the same moment
+            self._closing.wait(FLUSH_SECONDS)  # batch events of the same moment
             self._awake.clear()
             self._write_all()
         self._write_all()
@@ -228,7 +230,7 @@ class MailLog:
             if self._folder is not None:
                 try:
                     self._write(self._folder, batch)
-                except OSError:  # disk full: keep them and try again
+                except OSError:  # disk full: keep them and retry
                     self._entries.extendleft(reversed(batch))
                     return
             self._counts.update(name for _, name, _ in batch)
@@ -236,7 +238,10 @@ class MailLog:
                 self._tee.show([(at_us, name, plain_fields(fields)) for at_us, name, fields in batch])
 
     def _write(self, folder: Path, batch: list[_Entry]) -> None:
-        """Append a batch whole or not at all; a new segment at a new UTC day, when this one is large enough or was deleted."""
+        """Append a batch whole or not at all.
+
+        A new segment begins at a new UTC day, when the current one is large enough or was deleted.
+        """
         day = stamp(self._clock.steady_us())[:10]
         if self._fd is None or day != self._day or self._octets >= self._segment_octets or not os.fstat(self._fd).st_nlink:
             self._begin_segment(folder, day)
@@ -255,7 +260,7 @@ class MailLog:
         self._octets += len(lines)
 
     def _begin_segment(self, folder: Path, day: str) -> None:
-        """A new file, always (a process of the same number may have been here before); locked as long as it is written."""
+        """Create a new file, as a process with the same PID may have existed; it is locked while written."""
         self._end_segment()
         folder.mkdir(exist_ok=True, mode=0o750)
         while self._fd is None:

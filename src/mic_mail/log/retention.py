@@ -1,13 +1,13 @@
-"""How long the mail log is kept: segments go when their months are over, never before (Reg. 8.2), and nothing else goes.
+"""Delete the segments of the mail log when their months are over, never before (Reg. 8.2).
 
-In: the folder, the months, the present instant. Out: what was removed and what could not be. Blocking; for a lane.
-
+In: the folder, the months, the current instant. Out: the segments removed and those that could not be. Blocking; for an
+executor.
 A segment is named by its UTC day, and the regulation counts in local days (`policy.calendar`): the last event of the day
 2026-11-24 may have happened on 25/11/2026 in Ho Chi Minh City, so with 6 months its segment is kept to the end of 25/05/2027
 there. A segment that a process still has open bears that process's lock and stays, however old it is.
 
-Which segments may go is written into the chain of anchors before the first of them does, so that `checking` tells one that has
-expired from one that somebody has deleted. Never touched: the log of administrative acts, which explains the state of every
+Segments to be deleted are recorded in the chain of anchors before the first deletion, so that `verify` distinguishes an
+expired segment from one deleted otherwise. Never touched: the log of administrative acts, which explains the state of every
 mailbox for as long as it exists; anything whose name is not exactly that of a segment; links.
 """
 
@@ -24,7 +24,7 @@ from mic_mail.policy.calendar import TermEnd, after_months, local_day
 
 @dataclass(slots=True)
 class Removal:
-    """What one round did."""
+    """The result of one run."""
 
     removed: list[tuple[str, int]] = field(default_factory=list)
     """Names and octets."""
@@ -34,9 +34,10 @@ class Removal:
 def remove_expired(
     folder: Path, months: int, now: datetime, *, announce: Callable[[Sequence[str]], None] = lambda _: None
 ) -> Removal:
-    """Delete the segments in `folder` whose `months` are over at `now`, oldest first; a file that cannot be stops no other.
+    """Delete the segments in `folder` whose `months` are over at `now`, oldest first.
 
-    `announce` hears their names before the first goes, and puts them on record (`anchoring.Anchoring.announce_removal`).
+    A failed deletion does not stop the others. `announce` is called with their names before the first deletion, and records
+    them (`anchor_writer.Anchoring.announce_removal`).
     """
     removal = Removal()
     names = sorted(_expired(folder, months, now))
@@ -45,7 +46,7 @@ def remove_expired(
     for name in names:
         try:
             octets = _remove(folder / name)
-        except FileNotFoundError:  # an administrator was quicker
+        except FileNotFoundError:  # an administrator was faster
             continue
         except OSError as error:
             removal.failed.append((name, error))
@@ -56,7 +57,7 @@ def remove_expired(
 
 
 def kept_until(day: date, months: int) -> datetime:
-    """The first instant at which the segments of a UTC day may go."""
+    """Return the first instant at which the segments of a UTC day may be deleted."""
     last_event = datetime.combine(day, time.max, UTC)
     return after_months(local_day(last_event), months, TermEnd.END_OF_DAY)
 
@@ -66,13 +67,13 @@ def _expired(folder: Path, months: int, now: datetime) -> Iterator[str]:
     with os.scandir(folder) as entries:
         for entry in entries:
             day = segment_day(entry.name)
-            # Today's and the future's are not even counted: terms that begin in the year 9999 have no end.
+            # Today's and future segments are skipped, as terms that begin in the year 9999 have no end.
             if day is not None and day < today and kept_until(day, months) <= now and entry.is_file(follow_symlinks=False):
                 yield entry.name
 
 
 def _remove(path: Path) -> int | None:
-    """Delete a segment and say how large it was; None if somebody is writing it."""
+    """Delete a segment and return its size; None if a process is writing it."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # MailLog holds LOCK_SH on the segment that it writes

@@ -1,8 +1,8 @@
-"""Searching the log: what an index names is read and looked at, and what no index has loaded yet is read too.
+"""Search the log: read the blocks that the indexes return, and everything not loaded yet.
 
-In: the folder and a `Query`. Out: `Found` lines, the latest first as they are looked for, given back in the order of time.
-The index only says where to look, the lines decide; so an answer is complete and right whether the housekeeper runs or not,
-whether an index is there or not, and only slower without. Safe beside writers, loaders and retention. Blocking.
+In: the folder and a `Query`. Out: `Found` lines; the search goes from the latest back, the result is in order of time. The
+index only narrows the search, the lines decide. So a result is complete and correct whether the housekeeper runs or not and
+whether an index exists or not, only slower without. Safe beside writers, loaders and retention. Blocking.
 """
 
 import heapq
@@ -29,11 +29,11 @@ class Found:
     name: str
     start: int
     line: bytes
-    """Without its end."""
+    """The line without its end."""
 
     @property
     def fields(self) -> Fields:
-        """The line, decoded anew each time: of many that are found only the octets are kept."""
+        """The decoded line, decoded again on each access, as only the octets are kept in memory."""
         fields: Fields = json.loads(self.line)
         return fields
 
@@ -51,16 +51,16 @@ class Search:
         self._folder = folder
         self._distrusted: set[str] = set()
         self.unread_octets = 0
-        """What the last search read because no index had it."""
+        """Octets that the last search read without an index."""
 
     def newest(self, query: Query, limit: int) -> list[Found]:
-        """The latest `limit` lines that `query` asks for, in the order of time."""
+        """Return the latest `limit` lines that match `query`, in order of time."""
         return self._sure(lambda: self._newest(query, limit))
 
     def each(self, query: Query) -> Iterator[tuple[int, Fields]]:
-        """Instant (us) and fields of every line that `query` asks for, file by file: for more of them than one would hold.
+        """Yield instant (us) and fields of every matching line, file by file, for large results.
 
-        One file is open at a time, and memory is that of the blocks' places.
+        One file is open at a time, and memory is bounded by the list of blocks.
         """
         files = log_files(self._folder)
         self.unread_octets = 0
@@ -72,7 +72,7 @@ class Search:
                         yield from ((found.at_us, fields) for found, fields in reader.read(block))
 
     def _places(self, month: str, files: dict[LogFile, int], query: Query) -> list[Block]:
-        """Where lines of a month may be, in the order of the files."""
+        """Return the blocks of a month that may hold lines, in the order of the files."""
         blocks: list[Block] = []
         loaded: dict[str, int] = {}
         try:
@@ -86,7 +86,7 @@ class Search:
         return sorted([*blocks, *self._unread(files, loaded, query)], key=lambda block: (block.name, block.start))
 
     def _sure(self, look: Callable[[], list[Found]]) -> list[Found]:
-        """Look again without an index that turns out to be damaged: each month once."""
+        """Search again without an index that proves damaged, once for each month."""
         while True:
             try:
                 return look()
@@ -116,7 +116,7 @@ class Search:
         return best.in_order()
 
     def _unread(self, files: dict[LogFile, int], loaded: dict[str, int], query: Query) -> Iterator[Block]:
-        """What no index has."""
+        """Yield the parts of files that no index has loaded."""
         for file, size in files.items():
             start = loaded.get(file.name, 0)
             if size > start and not _is_before(file, query):
@@ -125,7 +125,7 @@ class Search:
 
 
 def _joined(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Blocks that follow one another as one: what is read together costs less."""
+    """Yield adjacent blocks joined into one, which is cheaper to read."""
     joined: Block | None = None
     for block in blocks:
         if joined is not None and (joined.name, joined.start + joined.octets) == (block.name, block.start):
@@ -139,7 +139,7 @@ def _joined(blocks: Iterable[Block]) -> Iterator[Block]:
 
 
 class _Best:
-    """The latest of what was found."""
+    """The latest lines found so far."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -159,7 +159,7 @@ class _Best:
 
     @property
     def floor_us(self) -> int:
-        """When the earliest of them is from."""
+        """The instant of the earliest of them."""
         return self._heap[0][0]
 
     def in_order(self) -> list[Found]:
@@ -167,14 +167,14 @@ class _Best:
 
 
 def _is_before(file: LogFile, query: Query) -> bool:
-    """Whether a segment's day, and what follows within the next one, is over before the span that is asked for."""
+    """Return whether a segment's day, and events within the next one, are before the query's span."""
     if file.day is None or query.since_us is None:
         return False
     return microseconds(f"{file.day}T00:00:00.000000Z") + 2 * DAY_US < query.since_us
 
 
 def _is_outside(month: str, query: Query) -> bool:
-    """Whether a month's files hold nothing of the span: what a segment is called after is the day on which it was begun."""
+    """Return whether a month's files lie outside the span; a segment is named by the day of its start."""
     begins = microseconds(f"{month}-01T00:00:00.000000Z")
     after = (query.until_us is not None and query.until_us <= begins) or begins == 0
     return after or (query.since_us is not None and begins + 33 * DAY_US < query.since_us)
@@ -198,11 +198,11 @@ class _Reader:
         self._stack.close()
 
     def found(self, block: Block) -> Iterator[Found]:
-        """The lines of a block that are asked for; none where its file is gone."""
+        """Yield the matching lines of a block; none if its file is gone."""
         return (found for found, _ in self.read(block))
 
     def read(self, block: Block) -> Iterator[tuple[Found, Fields]]:
-        """The same, each with its fields."""
+        """Yield the matching lines of a block, each with its fields."""
         fd = self._descriptor(block.name)
         if fd is None:
             return
@@ -214,7 +214,7 @@ class _Reader:
                         yield Found(at_us, block.name, at + start, line), fields
 
     def _likely(self, text: bytes) -> Iterator[tuple[int, bytes]]:
-        """The lines that have all the octets that are looked for: of a block of 30 usually one, found in 10 us."""
+        """Yield lines that contain all searched octets: usually one in a block of 30, found in 10 us."""
         folded = text.lower()
         first, *others = self._needles
         at = folded.find(first)
@@ -244,7 +244,7 @@ def _all_lines(text: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _decoded(line: bytes) -> Fields | None:
-    """A line of the log; None for one that a crash or somebody has damaged."""
+    """Decode a line of the log; None if it is damaged."""
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):

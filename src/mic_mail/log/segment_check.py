@@ -1,7 +1,7 @@
-"""A file of the log, line by line: are its lines those that were written, in their order? (for `checking`)
+"""Check one file of the log line by line, for `verify`: all lines written, unchanged and in order.
 
-In: one file, how much of it an anchor holds. Out: what it is now (`Seen`). In a segment each line has its number in its 34th
-octet; in the acts each line has the digest of the one before it. 1.2 us a line with its digests (`bench/log_index`).
+In: one file, how much of it an anchor holds. Out: its current state (`Seen`). In a segment each line has its number from its
+34th octet on; in the acts each line has the digest of the one before it. 1.2 us a line with its digests (`bench/log_index`).
 """
 
 import json
@@ -19,22 +19,25 @@ _ANCHORED = b'"event":"log_anchored"'
 
 @dataclass(slots=True)
 class Seen:
-    """What was found in a file."""
+    """The findings in a file."""
 
     lines: int = 0
     anchored_octets: int = 0
     anchored_sha256: str = ""
-    """Of as many octets as the anchor says, or as there are."""
+    """Digest of as many octets as the anchor holds, or as exist."""
     last_act: str = ""
-    """The digest of the last line, where the file holds acts; else what was passed in."""
+    """The digest of the last line, if the file holds acts; else the value passed in."""
     broken: list[tuple[str, str, str]] = field(default_factory=list)
     """Kind, place, detail."""
     told_anchors: list[tuple[int, str, str]] = field(default_factory=list)
-    """Number and head of anchors that the mail log tells of, and in which line."""
+    """Number and head of anchors that the mail log reports, and the line."""
 
 
 def check_segment(path: Path, anchored: int, *, acts_after: str | None, most: int) -> Seen:
-    """Read a whole file. `acts_after`: the digest that its first line has to carry; None for a segment."""
+    """Read a whole file.
+
+    `acts_after` is the digest that its first line has to carry; None for a segment.
+    """
     seen = Seen(last_act=acts_after or "")
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -61,7 +64,7 @@ def check_segment(path: Path, anchored: int, *, acts_after: str | None, most: in
 
 
 def changed_blocks(path: Path, blocks: list[Block]) -> list[Block]:
-    """Those whose octets are not what the index remembers; what the file does not reach any more is not looked at."""
+    """Return blocks whose octets differ from the index; those beyond the end of the file are ignored."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -80,7 +83,7 @@ class _Walk:
         self._counts: dict[str, int] = {}
 
     def report(self, kind: str, detail: str = "") -> None:
-        """Something is wrong with the line that is looked at."""
+        """Report a fault in the current line."""
         self._counts[kind] = self._counts.get(kind, 0) + 1
         if self._counts[kind] <= self._most:
             self.seen.broken.append((kind, f"{self.seen.lines}", detail))
@@ -89,7 +92,7 @@ class _Walk:
         raise NotImplementedError
 
     def cut_off(self, rest: bytes) -> None:
-        """What stands behind the last line end."""
+        """Report octets after the last line end."""
         self.seen.lines += 1
         self.report("line_cut_off", f"{len(rest)}")
 
@@ -110,14 +113,14 @@ class _Segment(_Walk):
                 self._odd(line)
 
     def _odd(self, line: bytes) -> None:
-        """Not the next number: a line is missing, was moved, or is none."""
+        """Handle a line without the next number: a line is missing, was moved, or is invalid."""
         try:
             number = json.loads(line)["n"]
         except (ValueError, KeyError, TypeError, RecursionError):
             number = None
         if not isinstance(number, int):
             self.report("line_damaged", f"n={self._expected}")
-            self._expected += 1  # it stands where that line stood
+            self._expected += 1  # it takes the place of that line
             return
         if number != self._expected:
             first_missing = number > self._expected
@@ -142,7 +145,7 @@ class _Acts(_Walk):
             try:
                 carried = json.loads(line)["prev"]
             except (ValueError, KeyError, TypeError, RecursionError):
-                # Cut off by a crash, and ended by the next writer; was it altered, the next line does not fit.
+                # Cut off by a crash, and ended by the next writer; if it was altered, the next line does not match.
                 self.report("line_cut_off" if not line.endswith(b"}") else "act_broken")
                 continue
             if carried != before:

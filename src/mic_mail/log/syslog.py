@@ -1,13 +1,13 @@
-"""Lines of the log as syslog messages (RFC 5424): which of them concern security, and how each is written (Reg. 16.3).
+"""Format security-relevant lines of the log as syslog messages (RFC 5424, Reg. 16.3).
 
-In: a decoded line of the mail log or of the acts. Out: the octets of one message, or None: it is nothing for a collector.
+In: a decoded line of the mail log or of the acts. Out: the octets of one message, or None for a line that no collector needs.
 
     <86>1 2026-11-24T09:00:00.123456Z mail.mic.gov.vn mic-mail worker0.4711 sign_in_refused
         [mic@32473 id="2026-11-24.worker0.4711.1.jsonl:1234" reason="wrong-credentials" peer="192.0.2.7" ...] BOM text
 
-Every field of the line is a parameter of the structured data, under its own name; `id` says where the line stands, so that a
-collector that has it twice can tell. What a stranger chose (a user name, a sender) cannot end a message, a parameter or a line
-on somebody's screen: control, line and direction characters are written as `\\u000a`. The log holds no secrets. Pure.
+Every field of the line is a parameter of the structured data, under its own name; `id` is the position of the line, so that a
+collector can detect duplicates. Text chosen by an attacker (a user name, a sender) cannot end a message, a parameter or a line
+on a screen: control, line and direction characters are written as `\\u000a`. The log holds no secrets. Pure.
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ from enum import IntEnum
 from unicodedata import category
 
 BOM = b"\xef\xbb\xbf"
-"""RFC 5424 §6.4: in front of text in UTF-8."""
+"""The mark before text in UTF-8 (RFC 5424 §6.4)."""
 APP_NAME = "mic-mail"
 LONGEST_DATAGRAM = 2_048
-"""Octets; RFC 5426 §3.2: receivers should take as many."""
+"""Octets; receivers should accept as many (RFC 5426 §3.2)."""
 LONGEST = 8_192
 """Octets of a message on a stream (RFC 5425 §4.3.1)."""
 MOST_CHARACTERS = 500
-"""Of one value."""
+"""Characters of one value."""
 MOST_ITEMS = 20
-"""Of a list."""
+"""Items of a list."""
 FACILITIES: Mapping[str, int] = {"auth": 4, "authpriv": 10, **{f"local{number}": 16 + number for number in range(8)}}
 _ALWAYS_ESCAPED = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
 _DIRECTIONS = frozenset(map(chr, (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x061C, 0xFEFF)))
@@ -33,7 +33,7 @@ _NOT_IN_THE_DATA = frozenset({"at", "n", "event", "act", "prev"})
 
 
 class Severity(IntEnum):
-    """RFC 5424 §6.2.1."""
+    """Severities of RFC 5424 §6.2.1."""
 
     ALERT = 1
     CRITICAL = 2
@@ -98,14 +98,14 @@ SECURITY: Mapping[str, tuple[Severity, str]] = {
     "server_stopped": (Severity.NOTICE, "Máy chủ dừng"),
     "syslog_missed": (Severity.CRITICAL, "Sự kiện chưa kịp gửi đã mất"),
 }
-"""Event -> severity, and what a person reads."""
+"""Severity and readable text by event."""
 ACT = Severity.NOTICE
 REFUSED_ACT = Severity.WARNING
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What all messages of one server have in common."""
+    """The values common to all messages of one server."""
 
     hostname: str
     facility: int
@@ -114,7 +114,7 @@ class Header:
 
 
 def message(header: Header, fields: Mapping[str, object], where: str, process: str, *, most: int) -> bytes | None:
-    """One message of at most `most` octets; None for a line that does not concern security."""
+    """Return one message of at most `most` octets; None for a line that does not concern security."""
     described = _described(fields)
     if described is None:
         return None
@@ -131,7 +131,7 @@ def message(header: Header, fields: Mapping[str, object], where: str, process: s
 
 
 def _described(fields: Mapping[str, object]) -> tuple[Severity, str, str] | None:
-    """Severity, name, and what a person reads."""
+    """Return severity, name and readable text."""
     act = fields.get("act")
     if isinstance(act, str):
         refused = act.endswith("_refused")
@@ -142,7 +142,7 @@ def _described(fields: Mapping[str, object]) -> tuple[Severity, str, str] | None
 
 
 def _data(sd_id: str, fields: Mapping[str, object], where: str, room: int) -> tuple[bytes, str]:
-    """The structured data, as many parameters as there is room for, and the same for people."""
+    """Return the structured data, with as many parameters as fit, and the same as readable text."""
     data, told = f'[{sd_id} id="{_value(where)}"'.encode(), list[str]()
     for name, value in fields.items():
         if name in _NOT_IN_THE_DATA or value is None or value == "":
@@ -167,33 +167,36 @@ def _plain(value: object) -> str:
 
 
 def visible(text: str) -> str:
-    """What a terminal or a line-wise reader would obey, as `\\u000a`; half a surrogate likewise."""
+    """Escape characters that a terminal or a line-wise reader would obey, and surrogates, as `\\u000a`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(f"\\u{ord(c):04x}" if category(c) in _ALWAYS_ESCAPED or c in _DIRECTIONS else c for c in text)
 
 
 def _value(text: str) -> str:
-    """RFC 5424 §6.3.3: these three are escaped."""
+    """Escape the three characters of RFC 5424 §6.3.3."""
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
 
 
 def _name(text: str) -> str:
-    """RFC 5424 §6.3.2: printable ASCII but `=`, space, `]`, `"`; 32 at most. `id` is ours."""
+    """Return a parameter name: printable ASCII but `=`, space, `]`, `"`; 32 at most (RFC 5424 §6.3.2).
+
+    The name `id` is reserved.
+    """
     kept = "".join(c for c in text if c.isascii() and (c.isalnum() or c in "_.-"))
     return kept[:32] if kept and kept != "id" else f"field_{kept}"
 
 
 def _printable(text: str, most: int) -> str:
-    """A field of the header; RFC 5424 §6: `-` where there is nothing to say."""
+    """Return a field of the header; `-` if it is empty (RFC 5424 §6)."""
     return "".join(c for c in text if "!" <= c <= "~")[:most] or "-"
 
 
 def _cut(text: bytes, most: int) -> bytes:
-    """No more than `most` octets, and no half character."""
+    """Cut to at most `most` octets, without splitting a character."""
     return text if len(text) <= most else text[:most].decode(errors="ignore").encode()
 
 
 def framed(octets: bytes) -> bytes:
-    """RFC 6587 §3.4.1: with its length in front, so that nothing in it can begin another message."""
+    """Frame a message with its length, so that nothing in it can begin another (RFC 6587 §3.4.1)."""
     return b"%d %s" % (len(octets), octets)

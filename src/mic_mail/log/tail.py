@@ -1,9 +1,9 @@
-"""Reading the log behind its writers: each line once, and after a kill the last ones again (Reg. 16.3).
+"""Follow the log behind its writers: each line once, and after a kill the last ones again (Reg. 16.3).
 
-In: the folder and a `Cursor`. Out: the lines that came since, a batch at a time, and the cursor behind them; what was taken
-away before it was read. A cursor is kept in a file of its own, replaced whole. Blocking.
+In: the folder and a `Cursor`. Out: the lines added since, a batch at a time, and the cursor after them; the octets deleted
+before they were read. A cursor is stored in a file of its own, replaced whole. Blocking.
 
-A segment is written on its own UTC day alone, so that files of days that are over need no look once they are read to the end.
+A segment is written on its own UTC day alone, so files of past days are not checked again once they are read to the end.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from mic_mail.log.files import log_file
 
 MOST_LINES = 2_000
 MOST_OCTETS = 1 << 20
-"""Of one batch."""
+"""Octets read of each file in one batch."""
 _LOOKED_BACK = timedelta(days=1)
-"""A process may still write yesterday's segment in the first moment of today."""
+"""Days read again, as a process may still write yesterday's segment in the first moment of today."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,41 +34,44 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far the log was read."""
+    """The position up to which the log was read."""
 
     floor: date
-    """Files of earlier days are read to the end, but for those in `offsets`."""
+    """Files of earlier days are read to the end, except those in `offsets`."""
     offsets: Mapping[str, int] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
-    """How long the files were, as far as they were seen."""
+    """Sizes of the files when last seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What came next."""
+    """The next lines."""
 
     lines: tuple[Line, ...]
     cursor: Cursor
-    """Behind them."""
+    """The position after them."""
     missed_octets: int
-    """Of files that were taken away before they were read."""
+    """Octets of files that were deleted before they were read."""
     is_full: bool
-    """Whether there was more to read."""
+    """True if there was more to read."""
 
 
 def at_the_end(folder: Path, today: date) -> Cursor:
-    """From now on: what is there already is not read."""
+    """Return a cursor at the end: existing lines are not read."""
     sizes = _sizes(folder, Cursor(today - _LOOKED_BACK))
     return Cursor(today - _LOOKED_BACK, sizes, sizes)
 
 
 def once_more(today: date) -> Cursor:
-    """For who has lost it: from the beginning of yesterday's files."""
+    """Return a cursor at the start of yesterday's files, for a reader that has lost its own."""
     return Cursor(today - _LOOKED_BACK)
 
 
 def read_on(folder: Path, cursor: Cursor, today: date, *, most_lines: int = MOST_LINES) -> Batch:
-    """The next lines, at most `most_lines`; of each file in its order, and of no file so many that another one has to wait."""
+    """Read the next lines, at most `most_lines`.
+
+    Each file is read in order, with an equal share for each, so that no file has to wait.
+    """
     sizes = _sizes(folder, cursor)
     offsets, lines, is_full = {name: cursor.offsets.get(name, 0) for name in cursor.offsets.keys() | sizes}, list[Line](), False
     behind = [name for name in sorted(sizes) if sizes[name] > offsets[name]]
@@ -81,13 +84,13 @@ def read_on(folder: Path, cursor: Cursor, today: date, *, most_lines: int = MOST
         lines.extend(read)
         is_full = is_full or has_more
     missed = sum(max(0, cursor.sizes.get(name, 0) - start) for name, start in cursor.offsets.items() if name not in sizes)
-    floor = today - _LOOKED_BACK  # a clock that is set back reads those days again rather than not at all
+    floor = today - _LOOKED_BACK  # a clock set back causes those days to be read again rather than skipped
     kept = {name: at for name, at in offsets.items() if name in sizes and (at < sizes[name] or _is_recent(name, floor))}
     return Batch(tuple(lines), Cursor(floor, kept, {name: sizes[name] for name in kept}), missed, is_full)
 
 
 def unread_octets(folder: Path, cursor: Cursor) -> int:
-    """How much there is behind a cursor."""
+    """Return the number of octets after a cursor."""
     return sum(max(0, size - cursor.offsets.get(name, 0)) for name, size in _sizes(folder, cursor).items())
 
 
@@ -97,7 +100,7 @@ def _is_recent(name: str, floor: date) -> bool:
 
 
 def _sizes(folder: Path, cursor: Cursor) -> dict[str, int]:
-    """The files that may have something new."""
+    """Return the files that may have new lines, with their sizes."""
     found: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
@@ -108,8 +111,10 @@ def _sizes(folder: Path, cursor: Cursor) -> dict[str, int]:
 
 
 def _lines(path: Path, name: str, start: int, most: int) -> tuple[list[Line], int, bool]:
-    """Whole lines from an offset on, where the next one begins, and whether there are more. What is no line of the log is
-    passed over."""
+    """Return whole lines from an offset on, the offset of the next one, and whether there are more.
+
+    Lines that are not of the log are skipped.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -120,7 +125,7 @@ def _lines(path: Path, name: str, start: int, most: int) -> tuple[list[Line], in
         os.close(fd)
     found: list[Line] = []
     whole = text[: text.rfind(b"\n") + 1]
-    if not whole and len(text) == MOST_OCTETS:  # no line of ours is as long
+    if not whole and len(text) == MOST_OCTETS:  # no line of this log is as long
         return [], start + len(text), True
     split = _split(whole)
     for line in split[:most]:
@@ -133,17 +138,17 @@ def _lines(path: Path, name: str, start: int, most: int) -> tuple[list[Line], in
 
 
 def _split(text: bytes) -> list[bytes]:
-    """At line feeds alone, which stay."""
+    """Split at line feeds only, keeping them."""
     return [line + b"\n" for line in text.split(b"\n")[:-1]]
 
 
 def encoded(cursor: Cursor) -> Mapping[str, object]:
-    """As JSON holds it."""
+    """Return a cursor in a form for JSON."""
     return {"floor": cursor.floor.isoformat(), "offsets": dict(cursor.offsets), "sizes": dict(cursor.sizes)}
 
 
 def decoded(kept: Mapping[str, object]) -> Cursor:
-    """As it was; `KeyError`, `TypeError`, `ValueError` for what was none."""
+    """Parse a cursor; `KeyError`, `TypeError`, `ValueError` if it is invalid."""
     offsets, sizes = kept["offsets"], kept["sizes"]
     if not isinstance(offsets, dict) or not isinstance(sizes, dict):
         raise TypeError(kept)
@@ -153,7 +158,7 @@ def decoded(kept: Mapping[str, object]) -> Cursor:
 
 
 def load(path: Path) -> Cursor | None:
-    """The cursor in a file; None where there is none, or one that cannot be read."""
+    """Return the cursor in a file; None if there is none, or one that cannot be read."""
     try:
         return decoded(json.loads(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
@@ -161,7 +166,10 @@ def load(path: Path) -> Cursor | None:
 
 
 def save(path: Path, cursor: Cursor) -> None:
-    """Replace the file whole. After a power cut an older one may stand there: then some lines are read again."""
+    """Replace the file whole.
+
+    After a power failure it may be an older one: then some lines are read again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(encoded(cursor)))

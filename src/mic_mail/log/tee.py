@@ -1,9 +1,9 @@
-"""The log as a person watches it pass: one line an event, in the time of Ho Chi Minh City, in colour on a terminal.
+"""Print the log: one line an event, in the time of Ho Chi Minh City, coloured on a terminal.
 
     16:04:05 worker0  message_delivered  mailbox=dvbe@mic.gov.vn uid=7 octets=4096
 
-The mail log's thread calls `show` with values that are already plain (no secrets), and with all events of one moment at once:
-one write to the terminal. It never raises: a closed terminal only ends the showing.
+The mail log's thread calls `show` with plain values (no secrets), and with all events of one moment in one call, for one write
+to the terminal. It never raises: a closed terminal only ends the output.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from typing import TextIO
 from mic_mail.clock import HO_CHI_MINH
 
 _RESET, _DIM = "\x1b[0m", "\x1b[2m"
-_COLOURS = (  # by what the event's name contains, the first that fits
+_COLOURS = (  # by a part of the event's name, first match
     ("failed", "\x1b[31m"),
     ("lost", "\x1b[31m"),
     ("lag", "\x1b[31m"),
@@ -28,7 +28,7 @@ _EMPTY: tuple[object, ...] = ([], {})
 
 
 class Tee:
-    """Shows events on a text stream."""
+    """Prints events on a text stream."""
 
     def __init__(self, stream: TextIO, process: str, *, colour: bool | None = None) -> None:
         self._stream = stream
@@ -48,17 +48,20 @@ class Tee:
             self._broken = True
 
     def _begun(self, second: int, name: str) -> str:
-        """A line's beginning: when, which process, what."""
+        """Return a line's beginning: time, process, event."""
         moment = _local_time(second)
         if self._colour:
             return f"{_DIM}{moment} {self._process:<9}{_RESET} {_colour_of(name)}{name:<22}{_RESET}"
         return f"{moment} {self._process:<9} {name:<22}"
 
     def _line(self, at_us: int, name: str, fields: Mapping[str, object]) -> str:
-        """One event; with `maillog.shown`, which comes before it, 3 us instead of 4.7 (three usual events, 7 fields each)."""
+        """Format one event.
+
+        With `maillog.plain_fields` before it, 3 us instead of 4.7 (three usual events, 7 fields each).
+        """
         told = self._head(at_us // 1_000_000, name)
         for key, value in fields.items():
-            if isinstance(value, str):  # most are, and a word or a number needs no care
+            if isinstance(value, str):  # most are, and simple words and numbers need no quoting
                 if value:
                     told += f" {key}={value if value.isprintable() and ' ' not in value else _log_value(value)}"
             elif isinstance(value, int):
@@ -79,7 +82,10 @@ def _colour_of(name: str) -> str:
 
 
 def _log_value(value: object) -> str:
-    """A value on one line: text without control characters, quoted where it has spaces; lists and mappings by commas."""
+    """Format a value on one line.
+
+    Text loses control characters and is quoted where it has spaces; lists and mappings are separated by commas.
+    """
     if isinstance(value, list):
         return ",".join(map(_log_value, value))
     if isinstance(value, dict):

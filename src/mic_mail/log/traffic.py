@@ -1,9 +1,9 @@
-"""How much mail there was: the mail log's events counted by local days, for reports (Reg. 16.2).
+"""Count the mail log's events by local days, for reports (Reg. 16.2).
 
-In: the folder of the log, a span of days, whose mailboxes (all of them, or some). Out: a `Traffic` for each day of the span.
-Segments are read line by line in the order of their names and never held: memory is that of one line and of the days. Nothing
-is parsed that need not be: of all mailboxes, a million lines take 1 s. A line that is damaged or still being written is left
-out. Blocking; for commands and lanes.
+In: the folder of the log, a span of days, the mailboxes (all of them, or some). Out: a `Traffic` for each day of the span.
+Segments are read line by line in the order of their names and never held: memory is that of one line and of the days. Parsing
+is avoided where possible: for all mailboxes, a million lines take 1 s. A line that is damaged or still being written is
+skipped. Blocking; for commands and executors.
 """
 
 import json
@@ -20,34 +20,38 @@ _SEGMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.[^./]+\.[0-9]+\.[0-9]+\.js
 _HEAD = re.compile(rb'\{"at":"(\d{4}-\d\d-\d\dT\d\d)[^"]*","n":\d+,"event":"([a-z_]+)"')
 _OCTETS = re.compile(rb'"octets":(\d+)')
 _BY_NOBODY = b'"login":null'
-"""Of an event with a login; no text in JSON can hold it, since its quotation marks would be escaped."""
+"""The member `login` without a value.
+
+No JSON string can contain it, since its quotes would be escaped.
+"""
 _ONE_DAY = timedelta(days=1)
 
 
 @dataclass(slots=True)
 class Traffic:
-    """What happened on one day, in messages; octets as accepted, before they went to each recipient."""
+    """The counts of one day, in messages; octets as accepted, before delivery to each recipient."""
 
     sent: int = 0
-    """Accepted from people who had signed in."""
+    """Accepted from authenticated users."""
     received: int = 0
     """Accepted from other servers."""
     delivered: int = 0
-    """Put into mailboxes: one that has two recipients counts twice."""
+    """Put into mailboxes: a message with two recipients counts twice."""
     refused: int = 0
-    """Messages and recipients refused, whoever wanted them."""
+    """Messages and recipients refused, for any sender."""
     octets: int = 0
 
     def add(self, other: "Traffic") -> None:
-        """Sum up."""
+        """Add the counts of another day."""
         for name in ("sent", "received", "delivered", "refused", "octets"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 def count(folder: Path, first: date, last: date, mailboxes: Collection[str] | None = None) -> Mapping[date, Traffic]:
-    """Each day from `first` to `last`; of `mailboxes` (addresses) what they sent, were refused and had delivered.
+    """Count each day from `first` to `last`.
 
-    What came from outside cannot be told of some mailboxes alone and is nought then.
+    With `mailboxes` (addresses) only their sent, refused and delivered messages count. Mail from outside cannot be attributed
+    to single mailboxes and is 0 then.
     """
     days = {first + _ONE_DAY * number: Traffic() for number in range((last - first).days + 1)}
     hours: dict[bytes, Traffic | None] = {}
@@ -96,7 +100,7 @@ def _is_of(line: bytes, member: str, mailboxes: Collection[str] | None) -> bool:
 
 
 def _segments(folder: Path, first: date, last: date) -> Iterator[Path]:
-    """Those that may hold an event of these local days: a segment bears the UTC day on which it was begun."""
+    """Yield the segments that may hold events of these local days; the name has the UTC day of the start."""
     try:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:

@@ -1,16 +1,17 @@
-"""Is the log what it was? Every line, file, day and anchor is looked at, and what is wrong is named with its place (Reg. 8.2).
+"""Verify that the log is unaltered (Reg. 8.2).
 
-In: the folder, the months of retention, the present instant, a head that somebody noted. Out: a `Verdict`. What is found:
+Every line, file, day and anchor is checked, and faults are located.
+In: the folder, the months of retention, the current instant, a head noted elsewhere. Out: a `Verdict`. Checked are:
 
-    anchors    a record that does not follow from the one before it; records that are gone (the mail log tells of later ones)
-    segments   against their anchors: altered, shorter, gone before their time, added to a day that was closed
+    anchors    each record against the one before it; missing records (the mail log reports later ones)
+    segments   against their anchors: altered, shorter, gone before their time, added to a closed day
     lines      of a segment against their numbers: missing, in another order, unreadable
-    the rest   of a file, which no anchor holds yet, against what its index remembers
+    the rest   of a file, which no anchor holds yet, against the index
     acts       each line against the digest that the next one carries
     days       every one within the retention is closed, without a gap
 
-A segment whose months are over is no finding. What a crash has cut off, and what came late because a clock was set back, is
-told as a remark and is no fault. Blocking; reads all of the log: 5 s of CPU a GB.
+A segment whose months are over is no finding. A line cut off by a crash, and a segment that came late because a clock was set
+back, are remarks and no faults. Blocking; reads all of the log: 5 s of CPU a GB.
 """
 
 from dataclasses import dataclass, field
@@ -27,13 +28,13 @@ from mic_mail.log.segment_check import Seen
 from mic_mail.policy.calendar import add_months, local_day
 
 FLOOR_MONTHS = 6
-"""Reg. 8.2."""
+"""Retention required by Reg. 8.2."""
 MOST_A_FILE = 5
-"""Findings of one kind in one file that are named; the rest is counted."""
+"""Findings of one kind that are listed for each file; the rest is counted."""
 
 
 class Wrong(StrEnum):
-    """What can be found."""
+    """The kinds of findings."""
 
     ANCHOR_DAMAGED = "anchor_damaged"
     ANCHOR_BROKEN = "anchor_broken"
@@ -64,17 +65,17 @@ class Wrong(StrEnum):
 REMARKS = frozenset(
     {Wrong.LATE, Wrong.LINE_CUT_OFF, Wrong.DAY_NOT_CLOSED, Wrong.EXPIRED_UNTOLD, Wrong.INDEX_DAMAGED, Wrong.BEGINS_LATE}
 )
-"""No faults."""
+"""Findings that are not faults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, and where."""
+    """One fault or remark, and its place."""
 
     wrong: Wrong
     file: str
     place: str = ""
-    """A line, octets, a day; empty where it is the file."""
+    """A line, octets, a day; empty if it concerns the whole file."""
     detail: str = ""
 
     @property
@@ -84,7 +85,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Verdict:
-    """What was looked at, and what is wrong."""
+    """The counts of what was checked, and the findings."""
 
     findings: list[Finding] = field(default_factory=list)
     anchors: int = 0
@@ -97,7 +98,7 @@ class Verdict:
     begins: date | None = None
     closed: date | None = None
     since: date | None = None
-    """The first day that has to be there."""
+    """The first day that has to be present."""
 
     @property
     def holds(self) -> bool:
@@ -108,7 +109,7 @@ class Verdict:
 
 
 def verify(folder: Path, *, months: int, now: datetime, noted_head: str | None = None) -> Verdict:
-    """Look at everything."""
+    """Verify everything."""
     return _Check(folder, months, now).run(noted_head)
 
 
@@ -130,7 +131,7 @@ class _Check:
         if noted_head and not any(head.startswith(noted_head.lower()) for head in self._heads.values()):
             verdict.add(Wrong.HEAD_UNKNOWN, self._file.path.name, detail=noted_head)
         loaded, blocks = self._indexed()
-        files = log_files(self._folder)  # after what was said of them: beside a running server they grow
+        files = log_files(self._folder)  # listed after the anchors and indexes were read: files of a running server grow
         self._check_presence(files, loaded)
         last_act = GENESIS
         for file, size in files.items():
@@ -166,7 +167,7 @@ class _Check:
             self._known.take(anchor, line)
 
     def _check_removal(self, anchor: Anchor) -> None:
-        """Nothing may have gone before the six months of the regulation, whatever was configured then."""
+        """Check that nothing was removed before the regulation's six months, whatever was configured then."""
         if anchor.kind is not Kind.REMOVAL:
             return
         at_us = microseconds(anchor.at)
@@ -183,7 +184,7 @@ class _Check:
     # ------------------------------------------------------------ files
 
     def _indexed(self) -> tuple[dict[str, int], dict[str, list[Block]]]:
-        """What the indexes remember: how far each file went, and its blocks where one may have to be looked for."""
+        """Return the indexed size of each file, and its blocks to locate changes."""
         loaded: dict[str, int] = {}
         blocks: dict[str, list[Block]] = {}
         for month in months_on_disk(self._folder):
@@ -199,7 +200,7 @@ class _Check:
         return loaded, blocks
 
     def _check_presence(self, files: dict[LogFile, int], loaded: dict[str, int]) -> None:
-        """What was there once is there still, as large as it was, or has expired; and nothing was put in."""
+        """Check that each known file is present with at least its size, or expired, and that none was added."""
         known, verdict = self._known, self._verdict
         sizes = {file.name: size for file, size in files.items()}
         remembered = loaded | {name: extent.octets for name, extent in known.files.items()}
@@ -220,7 +221,7 @@ class _Check:
             verdict.add(Wrong.LATE, name, detail=f"anchor {known.late[name]}")
 
     def _check_whole_days(self, remembered: set[str], there: set[str]) -> None:
-        """A day of which nothing is left, before its time."""
+        """Report days of which no file is left before their time."""
         left = {segment_day(name) for name in there}
         gone = {day for name in remembered if (day := segment_day(name)) and name not in self._known.removed} - left
         for day in sorted(day for day in gone if not self._is_over(day)):
@@ -228,7 +229,7 @@ class _Check:
 
     def _gone(self, name: str, witness: str) -> None:
         day = segment_day(name)
-        removed = self._file.known().removed  # as it is now: the server may be removing it
+        removed = self._file.known().removed  # read again, as the server may be removing it
         if day is not None and (name in removed or self._is_over(day)):
             self._verdict.expired += 1
             if name not in removed:
@@ -243,16 +244,16 @@ class _Check:
         verdict, extent = self._verdict, self._known.files.get(file.name)
         shorter = extent is not None and seen.anchored_octets < extent.octets
         differs = extent is not None and not shorter and seen.anchored_sha256 != extent.sha256
-        # What an anchor holds needs no second witness, unless it has to be found where it changed.
+        # Anchored octets need no second witness, except to locate a change.
         begin = extent.octets if extent is not None and not (differs or shorter) else 0
         changed = log_lines.changed_blocks(self._folder / file.name, [b for b in blocks if b.start + b.octets > begin])
         for block in changed[:MOST_A_FILE]:
             verdict.add(Wrong.ALTERED, file.name, f"{block.start}-{block.start + block.octets}", "index")
-        if extent is not None and differs and not changed:  # no index to say where
+        if extent is not None and differs and not changed:  # no index to locate it
             verdict.add(Wrong.ALTERED, file.name, f"0-{extent.octets}", f"anchor {self._known.anchored_by[file.name]}")
         for kind, place, detail in seen.broken:
             verdict.add(Wrong(kind), file.name, place, detail)
-        if any(number not in self._heads for number, _, _ in seen.told_anchors):  # the server has added to it meanwhile?
+        if any(number not in self._heads for number, _, _ in seen.told_anchors):  # the server may have appended to it meanwhile
             self._heads = {number: digest(line) for number, line in enumerate(self._file.lines(), 1)}
         for number, head, place in seen.told_anchors:
             if number not in self._heads:
@@ -263,14 +264,14 @@ class _Check:
     # ------------------------------------------------------------ days
 
     def _check_days(self) -> None:
-        """What has to be there: all days since the log began, or since the retention does."""
+        """Check that all days since the log began, or since the retention does, are closed."""
         known, verdict = self._known, self._verdict
         today = local_day(self._now)
         first = min((day for name in known.files if (day := segment_day(name))), default=None)
         begins = known.begins or first
         kept_since = add_months(today, -self._months)
         verdict.since = max(begins, kept_since) if begins is not None else None
-        over = (self._now - timedelta(hours=2)).date() - timedelta(days=1)  # an hourly duty, and some
+        over = (self._now - timedelta(hours=2)).date() - timedelta(days=1)  # an hourly job, and some margin
         pending = known.closed + timedelta(days=1) if known.closed is not None else begins
         if pending is not None and pending <= over:
             verdict.add(Wrong.DAY_NOT_CLOSED, self._file.path.name, f"{pending}" + (f"-{over}" if over > pending else ""))
