@@ -1,9 +1,9 @@
-"""Accepting: connections from a listening socket that all workers wait on, each to the worker that has the fewest.
+"""Accept connections from a listening socket shared by all workers, balanced by their load.
 
-In: a `Listener`, this worker's `Share`, what makes the first protocol. Out: transports on the running loop. A worker that has
-more than another lets connections lie, at most for `COURTESY_SECONDS`, and takes one if it still lies there then: one that is
-busy or dead delays nobody for longer. It also takes one as soon as it has no more than the others: where many come and go, all
-workers may be waiting for one another.
+In: a `Listener`, this worker's `Share`, a factory of the first protocol. Out: transports on the running loop. A worker that
+has more connections than another leaves new ones in the backlog for at most `COURTESY_SECONDS`, and then accepts one if it is
+still there: a busy or dead worker delays no client for longer. It also accepts as soon as it has no more than the others:
+under a high rate all workers may be waiting for one another.
 """
 
 import asyncio
@@ -20,19 +20,22 @@ from mic_mail.net.listeners import Listener
 
 COURTESY_SECONDS: Final = 0.005
 GLANCE_SECONDS: Final = 0.001
-"""How often a worker that waits looks whether it still should."""
+"""Interval at which a waiting worker checks whether it still should wait."""
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """No descriptor or no memory for one more connection: it waits in the backlog."""
 EXHAUSTED_SECONDS: Final = 1.0
 _NO_HANDSHAKE: Final = bytes((21, 3, 3, 0, 2, 2, 80))
-"""A fatal alert, internal_error: "unrelated to the peer or the correctness of the protocol" (RFC 8446 §6.2)."""
+"""A fatal alert, internal_error.
+
+It is "unrelated to the peer or the correctness of the protocol" (RFC 8446 §6.2).
+"""
 _CLIENT_HELLO_OCTETS: Final = 1 << 14
 ROOM_MADE_SECONDS: Final = 0.02
-"""The connection that was dropped for it gives back its descriptor in one of the next turns of the loop."""
+"""Delay after an eviction, which frees a descriptor within a few iterations of the loop."""
 
 
 class Coming:
-    """A connection that was accepted and has not come to its protocol."""
+    """An accepted connection that has not reached its protocol yet."""
 
     __slots__ = ("_among", "_socket", "address")
 
@@ -42,8 +45,11 @@ class Coming:
         self._among = among
 
     def evict(self) -> bool:
-        """End it, and count it no longer. No word can be said in a handshake. Not cancelled: its protocol may have begun in
-        this very turn of the loop, and must hear of the end."""
+        """Shut it down and stop counting it.
+
+        No reply can be sent in a handshake. The task is not cancelled: its protocol may have begun in this loop iteration, and
+        must be notified of the end.
+        """
         self._among.discard(self)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -51,7 +57,7 @@ class Coming:
 
 
 class Acceptor:
-    """One listening socket of this process; belongs to its loop, and is open from the start."""
+    """One listening socket of this process; bound to its loop, and open from the start."""
 
     def __init__(
         self,
@@ -65,8 +71,11 @@ class Acceptor:
         exhausted: Callable[[OSError], None],
         make_room: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`may_begin`: whether a handshake with this address may begin, and whom to tell when it has ended. `make_room` drops
-        somebody where no descriptor is left: whether that was possible."""
+        """Start listening.
+
+        `may_begin` returns None where a handshake with this address may not begin, else a callback for its end. `make_room`
+        evicts a connection where no descriptor is left, and returns whether that was possible.
+        """
         self._socket = listener.socket
         self._share = share
         self._factory = factory
@@ -80,12 +89,15 @@ class Acceptor:
         self._pause: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.coming: OpenConnections[Coming] = OpenConnections(share.change)
-        """Accepted, and not yet at their protocol: with TLS, in the handshake."""
+        """Accepted connections that have not reached their protocol: with TLS, those in the handshake."""
         self._listen()
 
     def close(self) -> None:
-        """Take no more. What is on its way comes all the same, and who made it says goodbye: a connection that is cancelled
-        between its protocol's beginning and its task's end is closed, and its protocol never hears of it."""
+        """Stop accepting. Connections in progress complete, and their server closes them.
+
+        A connection that is cancelled between the start of its protocol and the end of its task would be closed without its
+        protocol being notified.
+        """
         if self._pause is not None:
             self._pause.cancel()
         else:
@@ -97,7 +109,7 @@ class Acceptor:
         self._loop.add_reader(self._socket, self._look)
 
     def _look(self) -> None:
-        """Something has come."""
+        """Handle readability: accept, or wait for another worker."""
         if self._share.should_wait():
             self._loop.remove_reader(self._socket)
             self._let_lie(self._loop.time() + COURTESY_SECONDS)
@@ -105,7 +117,7 @@ class Acceptor:
             self._accept()
 
     def _let_lie(self, until: float) -> None:
-        """Wait for those that have fewer, for as long as they have, and not for ever."""
+        """Wait for workers with fewer connections while there are any, up to `until`."""
         is_patient = self._loop.time() < until
         if is_patient and self._share.should_wait():
             self._pause = self._loop.call_later(GLANCE_SECONDS, self._let_lie, until)
@@ -115,7 +127,7 @@ class Acceptor:
             self._share.give_up()
 
     def _accept(self) -> bool:
-        """Take one connection, if nobody else has."""
+        """Accept one connection, unless another worker has."""
         self._share.come()
         try:
             accepted, peer = self._socket.accept()
@@ -135,7 +147,7 @@ class Acceptor:
         return True
 
     def _wait_for_descriptors(self, error: OSError) -> None:
-        """Let it lie until there is one: at once where somebody gives up a place for it."""
+        """Pause until there is a descriptor: briefly if a connection was evicted for it."""
         now = self._loop.time()
         if now >= self._complains_at:
             self._complains_at = now + EXHAUSTED_SECONDS
@@ -144,21 +156,24 @@ class Acceptor:
         self._pause = self._loop.call_later(ROOM_MADE_SECONDS if self._make_room() else EXHAUSTED_SECONDS, self._listen)
 
     def _has_come(self, task: asyncio.Task[None], coming: "Coming", ended: Callable[[], None]) -> None:
-        """From here on a connection is counted by its server (`OpenConnections`) and by the gate, if it came to be."""
+        """Stop counting a connection; its server (`OpenConnections`) and the limiter count it from here."""
         self._tasks.discard(task)
         self.coming.discard(coming)
         ended()
 
     async def _begin(self, accepted: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # gone, or a handshake that failed
+        with contextlib.suppress(OSError):  # disconnected, or the handshake failed
             await self._loop.connect_accepted_socket(
                 self._factory, accepted, ssl=self._tls and self._tls(), ssl_handshake_timeout=self._handshake_seconds
             )
 
 
 def _turn_away(accepted: socket.socket) -> None:
-    """Close a connection that may not begin a handshake, with an alert, so that the program tells a server in trouble from a
-    broken line. What it sent is taken, else the kernel would answer it with a reset in front of the alert."""
+    """Close a connection that may not begin a handshake, with a TLS alert.
+
+    The alert lets the client distinguish a server in trouble from a broken line. Its octets are read first, else the kernel
+    would send a reset before the alert.
+    """
     with contextlib.suppress(OSError):
         accepted.setblocking(False)
         accepted.send(_NO_HANDSHAKE)

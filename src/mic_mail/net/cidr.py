@@ -1,7 +1,7 @@
-"""Lists of networks that settings name, and which clients come from one.
+"""Match client addresses against lists of networks from the settings.
 
-In: networks in CIDR form. Out: whether the address of a connection is in one: as the system writes it, with the name of an
-interface behind it or not; an address of IPv4 that came over a socket of IPv6 (RFC 4291 §2.5.5.2) is the one it stands for.
+In: networks in CIDR form. Out: whether the address of a connection is in one. The address is as the system writes it, with or
+without a zone (interface name); an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) counts as the IPv4 address.
 """
 
 import ipaddress
@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 _REMEMBERED = 4096
-"""Addresses: reading one takes 10 us, and a client's is asked about for each message."""
+"""Addresses cached: parsing one takes 10 us, and a client's is checked for each message."""
 
 
 class Networks:
-    """`address in networks`; what is no address is in none."""
+    """A list of networks, for `address in networks`; an invalid address is in none."""
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = tuple(ipaddress.ip_network(network, strict=False) for network in networks)

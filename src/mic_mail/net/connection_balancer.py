@@ -1,8 +1,8 @@
-"""How the workers share what comes to a port: whoever has the fewest connections of a kind takes the next.
+"""Balance connections among the workers: the worker with the fewest of a kind accepts the next.
 
-All workers wait on one listening socket. What each has open stands on a page of memory that all of them see. A worker writes
-only its own row, so no lock is needed, and nothing has to be cleared up after one that was killed: its successor begins with a
-clean row, and nobody waits twice for a worker that does not come.
+All workers wait on one listening socket. The counts of open connections are in a page of shared memory. A worker writes only
+its own row, so no lock is needed, and nothing has to be cleaned up after a killed worker: its successor clears the row, and no
+worker waits twice for one that does not accept.
 """
 
 import mmap
@@ -10,11 +10,14 @@ import os
 from typing import Final
 
 COLUMNS: Final = 8
-"""Kinds of connection, counted apart: thousands of idle mailbox sessions say nothing about who should take the next message."""
-SLACK: Final = 8
-"""Nobody waits for a worker that has at most an eighth fewer: where connections pour in, none should stand still."""
+"""Kinds of connection, counted separately.
 
-_COLUMN: Final = 3  # open now, of these without a sign-in, come ever
+Thousands of idle mailbox sessions say nothing about which worker should accept the next message.
+"""
+SLACK: Final = 8
+"""A worker with at most an eighth fewer connections is not waited for, to keep up at high rates."""
+
+_COLUMN: Final = 3  # open now, of these unauthenticated, accept attempts ever
 _STRANGERS, _COME = 1, 2
 _ROW: Final = COLUMNS * _COLUMN
 _NUMBER_OCTETS: Final = 4
@@ -22,17 +25,17 @@ _LARGEST: Final = 0xFFFFFFFF
 
 
 def new_page(workers: int) -> int:
-    """An anonymous page with a row of zeros for each worker; its descriptor, which the caller closes."""
+    """Create an anonymous page with a row of zeros for each worker; the caller closes the descriptor."""
     fd = os.memfd_create("mic-mail-tally")
     os.ftruncate(fd, workers * _ROW * _NUMBER_OCTETS)
     return fd
 
 
 class ConnectionCounts:
-    """The page as the worker of one row sees it."""
+    """The page from the view of one worker's row."""
 
     def __init__(self, fd: int, row: int) -> None:
-        """Clears the row; closes the descriptor."""
+        """Clear the row and close the descriptor."""
         page = mmap.mmap(fd, os.fstat(fd).st_size)
         os.close(fd)
         self._numbers = memoryview(page).cast("I")
@@ -42,25 +45,25 @@ class ConnectionCounts:
 
     @classmethod
     def alone(cls) -> "ConnectionCounts":
-        """For a process that shares nothing."""
+        """Return counts for a process that shares nothing."""
         return cls(new_page(1), 0)
 
     def share(self, column: int) -> "Share":
-        """This worker's part of the connections of one kind."""
+        """Return this worker's part of the connections of one kind."""
         return Share(self._numbers, self._mine + column * _COLUMN)
 
     def total(self) -> int:
-        """Connections of every kind in all workers."""
+        """Return the connections of every kind in all workers."""
         return sum(self._numbers[::_COLUMN])
 
     def others_hold_more_anonymous(self) -> bool:
-        """Whether another worker has more than twice as many connections without a sign-in as this one."""
+        """Return whether another worker has more than twice as many unauthenticated connections."""
         strangers = [sum(self._numbers[row + _STRANGERS : row + _ROW : _COLUMN]) for row in range(0, len(self._numbers), _ROW)]
         return max(strangers) > 2 * strangers[self._mine // _ROW]
 
 
 class Share:
-    """One worker's connections of one kind, among those of the others."""
+    """One worker's connections of one kind, compared with those of the others."""
 
     def __init__(self, numbers: memoryview, place: int) -> None:
         self._numbers = numbers
@@ -70,25 +73,28 @@ class Share:
 
     @property
     def open(self) -> int:
-        """Connections that are being made or open."""
+        """Connections open or being set up."""
         number: int = self._numbers[self._place]
         return number
 
     def come(self) -> None:
-        """This worker came for a connection: it is worth waiting for, whether it was in time or another was faster."""
+        """Record an attempt to accept, successful or not: other workers may wait for this one."""
         self._numbers[self._place + _COME] = (self._numbers[self._place + _COME] + 1) & _LARGEST
 
     def change(self, by: int, strangers: int = 0) -> None:
-        """So many more are open (or fewer: negative), and of them so many more at which nobody has signed in."""
+        """Add to the open connections (negative: subtract), and to the unauthenticated ones of them."""
         self._numbers[self._place] += by
         self._numbers[self._place + _STRANGERS] += strangers
 
     def should_wait(self) -> bool:
-        """Whether the next connection is rather for another worker."""
+        """Return whether the next connection should go to another worker."""
         return any(self._numbers[other + _COME] != self._given_up.get(other) for other in self._freer())
 
     def give_up(self) -> None:
-        """Those with fewer did not come for a connection: no more waiting for them until they come again, if only too late."""
+        """Stop waiting for the workers with fewer connections, as they did not accept.
+
+        They are waited for again after their next attempt, even a late one.
+        """
         for other in self._freer():
             self._given_up[other] = self._numbers[other + _COME]
 

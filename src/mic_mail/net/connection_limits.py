@@ -1,11 +1,10 @@
-"""Who may connect: so many at once, so many at once from one network, so many a minute from one network.
+"""Limit connections: the total, those from one network, and new ones a minute from one network.
 
-A network is an IPv4 /24 or an IPv6 /64. `Gate` stands in front of a door's protocol: it looks at the address, and either
-steps aside for ever (2 µs a connection) or says the door's word for "too many" and closes. Where a door begins with TLS the
-gate comes behind the handshake, so those that are under way are counted before (`begin_handshake`), and whether there is room
-for one more is asked there. Whether a connection is
-still open is asked only when a limit is reached, so nothing has to be told when one ends; memory is bounded by what is open
-and by one minute of arrivals.
+A network is an IPv4 /24 or an IPv6 /64. `ConnectionLimiter` precedes a listener's protocol: it checks the address, and either
+hands over to the protocol (2 µs a connection) or sends the protocol's reply for "too many" and closes. With implicit TLS it
+runs after the handshake, so handshakes in progress are counted before (`begin_handshake`), and the total is checked there.
+Connections are checked for being still open only when a limit is reached, so nothing has to be notified when one ends. Memory
+is bounded by the open connections and by one minute of arrivals.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ MINUTE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    """How many; `exempt` are networks to which only the total applies."""
+    """The limits; for `exempt` networks only the total applies."""
 
     connections: int
     per_network: int
@@ -31,7 +30,7 @@ class AdmissionLimits:
 
 
 def network_of(address: str) -> str:
-    """The /24 or /64 that an address belongs to; an IPv4 address in IPv6 clothes counts as what it is."""
+    """Return the /24 or /64 that an address belongs to; an IPv4-mapped IPv6 address counts as IPv4."""
     if ":" not in address:
         return address.rpartition(".")[0]
     parsed = ipaddress.IPv6Address(address.partition("%")[0])
@@ -41,7 +40,7 @@ def network_of(address: str) -> str:
 
 
 class Admission:
-    """The limits in one process, which counts networks by itself and is told the total of all. Belongs to its loop."""
+    """The limits in one process, which counts networks itself and is given the total. Bound to its loop."""
 
     def __init__(self, limits: AdmissionLimits, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -53,13 +52,15 @@ class Admission:
         self.configure(limits)
 
     def configure(self, limits: AdmissionLimits) -> None:
-        """Other limits from now on; what is open stays open."""
+        """Apply other limits from now on; open connections stay open."""
         self.limits = limits
         self._exempt = Networks(limits.exempt)
 
     def refusal(self, address: str, make_room: Callable[[], bool], is_open: Callable[[object], bool]) -> str | None:
-        """Why a new connection from `address` cannot be. None: it may. Whoever passes the limits of networks asks `make_room`
-        whether all that are open leave room for it."""
+        """Return the reason to refuse a new connection from `address`, or None.
+
+        If the limits of networks allow it, `make_room` decides whether the total does.
+        """
         return self._refusal_of_network(address, is_open) or (None if make_room() else "total")
 
     def _refusal_of_network(self, address: str, is_open: Callable[[object], bool]) -> str | None:
@@ -74,7 +75,10 @@ class Admission:
         return "network" if len(self._held(network, 0, is_open)) >= self.limits.per_network else None
 
     def _held(self, network: str, others: int, is_open: Callable[[object], bool]) -> Sequence[object]:
-        """The connections of a network; looked through where they and so many others reach the limit."""
+        """Return the connections of a network.
+
+        Closed ones are removed first if these and `others` reach the limit.
+        """
         held = self._open.get(network, [])
         if len(held) + others >= self.limits.per_network and held:
             held = self._open[network] = [connection for connection in held if is_open(connection)]
@@ -87,10 +91,12 @@ class Admission:
         refused: Callable[[str], None],
         make_room: Callable[[], bool],
     ) -> Callable[[], None] | None:
-        """What has to be called when the handshake of TLS from `address` has ended; None where its network has so many already,
-        begun or open, or there is no room: the gate sees only those that are done, and whoever never says a word would keep
-        everybody out. Who is turned away counts as one who has come, and `refused` hears why of the first of a network and
-        minute."""
+        """Admit a TLS handshake from `address`; return a callback for its end, or None to refuse it.
+
+        It is refused where its network has too many connections already, in handshake or open, or the total is reached. The
+        limiter sees only completed handshakes, and clients that never send anything would exclude all others. A refused
+        handshake counts as an arrival, and `refused` is called with the reason once a network and minute.
+        """
         if not address or address in self._exempt:
             return (lambda: None) if make_room() else None
         if self._monotonic() >= self._minute_ends:
@@ -121,7 +127,7 @@ class Admission:
         return ended
 
     def hold(self, address: str, connection: object) -> None:
-        """The connection was let in."""
+        """Count an admitted connection."""
         if address and address not in self._exempt:
             self._open.setdefault(network_of(address), []).append(connection)
 
@@ -134,7 +140,7 @@ class Admission:
 
 
 class ConnectionLimiter(asyncio.Protocol):
-    """The first protocol of a connection, until its address is known."""
+    """The first protocol of a connection, until its address is checked."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The open connections of one protocol in this process: looked through, counted, waited for."""
+"""A registry of one protocol's open connections in this process: iterated, counted, waited for."""
 
 import asyncio
 import time
@@ -8,19 +8,19 @@ from typing import Generic, TypeVar
 
 Connection = TypeVar("Connection")
 Changed = Callable[[int, int], None]
-"""So many more connections are open; of them, so many more at which nobody has signed in."""
+"""Called with the change of open connections, and of unauthenticated ones among them."""
 
 
 class OpenConnections(Generic[Connection]):
-    """A set that tells of its changes; belongs to a loop."""
+    """A set that reports its changes; bound to a loop."""
 
     def __init__(self, changed: Changed = lambda by, strangers: None) -> None:
-        """`changed` is told how many more or fewer are open, and of them those at which nobody has signed in."""
+        """Call `changed` with each change of open connections, and of unauthenticated ones among them."""
         self._changed = changed
         self._open: set[Connection] = set()
         self._strangers: dict[Connection, int] = {}
         self.strangers: Mapping[Connection, int] = MappingProxyType(self._strangers)
-        """Those at which nobody has signed in, the oldest first, and since when."""
+        """Unauthenticated connections, the oldest first, with the time since when they are."""
         self._all_closed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -30,29 +30,29 @@ class OpenConnections(Generic[Connection]):
         return connection in self._open
 
     def __iter__(self) -> Iterator[Connection]:
-        """Those of this moment: they may end while they are looked through."""
+        """Iterate over a snapshot, as connections may end meanwhile."""
         return iter(tuple(self._open))
 
     def add(self, connection: Connection) -> None:
-        """It is open."""
+        """Add an open connection."""
         if connection not in self._open:
             self._open.add(connection)
             self._strangers[connection] = time.monotonic_ns()
             self._changed(+1, +1)
 
     def sign_in(self, connection: Connection) -> None:
-        """Somebody has signed in at it; may be said twice."""
+        """Mark it as authenticated; may be called twice."""
         if self._strangers.pop(connection, None) is not None:
             self._changed(0, -1)
 
     def sign_out(self, connection: Connection) -> None:
-        """Nobody is signed in at it any more."""
+        """Mark it as unauthenticated again."""
         if connection in self._open and connection not in self._strangers:
             self._strangers[connection] = time.monotonic_ns()
             self._changed(0, +1)
 
     def discard(self, connection: Connection) -> None:
-        """It has ended; may be said twice."""
+        """Remove an ended connection; may be called twice."""
         if connection in self._open:
             self._open.remove(connection)
             self._changed(-1, 0 if self._strangers.pop(connection, None) is None else -1)
@@ -60,7 +60,7 @@ class OpenConnections(Generic[Connection]):
                 self._all_closed.set()
 
     async def all_closed(self, seconds: float) -> bool:
-        """Wait until none is open, for so long at most; whether it came to that."""
+        """Wait up to `seconds` until none is open; return whether that happened."""
         self._all_closed.clear()
         if self._open:
             try:

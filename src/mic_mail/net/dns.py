@@ -1,12 +1,12 @@
-"""Questions to the DNS, with answers of which it is said whether they were validated.
+"""DNS lookups, with answers that state whether they were validated by DNSSEC.
 
 In: names and types, the name servers to ask. Out: `Found`, `NoSuchName` or `DnsUnavailable`: that a name does not exist is an
-answer, that nobody answered is not, and mail is refused for the first alone (RFC 5321 §5.1, RFC 8020). Belongs to a loop;
-bounded in time and in memory; answers are kept as long as they say themselves. Who asks lets others have their turn, also where
-the answer is at hand: else whoever asks on and on would keep the loop, and no time could run out.
+answer, a timeout is not, and mail is refused for the first alone (RFC 5321 §5.1, RFC 8020). Bound to an event loop; bounded in
+time and in memory; answers are cached for their TTL. A lookup always yields to the loop, also for a cached answer: else a
+caller with many lookups would block the loop, and no timeout could fire.
 
-`secure` is the AD bit of a resolver that validates (RFC 4035 §3.2.3). It is believed only from name servers on this machine:
-between a distant one and here anybody could set it (RFC 7672 §2.2.1).
+`secure` is the AD bit of a validating resolver (RFC 4035 §3.2.3). It is trusted only from name servers on this machine: an
+attacker between a remote one and here could set it (RFC 7672 §2.2.1).
 """
 
 import asyncio
@@ -33,37 +33,40 @@ from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 T = TypeVar("T")
 PORT = 53
 KEPT_OCTETS = 4 << 20
-"""Of answers that are kept, as they came, some 20,000 of the usual ones; in memory they are ten to thirty times as large."""
+"""Octets of cached answers in wire format, some 20,000 usual ones.
+
+In memory they are ten to thirty times as large.
+"""
 LARGEST_KEPT = 4_096
-"""A larger answer is asked for anew each time: strangers choose the names that are looked up, and what they say."""
+"""Octets; a larger answer is not cached, as attackers choose the names looked up, and their answers."""
 LONGEST_TTL_SECONDS = 86_400
-"""Longer than that no answer is believed, whatever it says; one without records as long as its zone says (RFC 2308)."""
+"""Longest TTL that is believed; an answer without records has the TTL of its zone (RFC 2308)."""
 _DATAGRAM_OCTETS = 1232
-"""What passes everywhere without fragments (DNS flag day 2020)."""
+"""Octets that pass everywhere without fragmentation (DNS flag day 2020)."""
 
 
 class DnsUnavailable(Trouble):
-    """No usable answer: nobody answered in time, a failure, a signature that is wrong. It may be another one later."""
+    """No usable answer: a timeout, a failure, or an invalid signature. It may be different later."""
 
 
 class NoSuchName(BadInput):
-    """The name does not exist, with no type at all."""
+    """The name does not exist, for any type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[T]):
-    """The records of one name and type; none where it has only others."""
+    """The records of one name and type; none where it has only other types."""
 
     values: tuple[T, ...]
     secure: bool
     ttl_seconds: float
     name: str = field(default="", compare=False)
-    """Whose they are: where the aliases lead from the name that was asked for, or that name."""
+    """The owner name of the records: the end of the aliases, or the name looked up."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mx:
-    """RFC 5321 §5.1; the null MX of RFC 7505 is preference 0 and host ''."""
+    """An MX record (RFC 5321 §5.1); the null MX of RFC 7505 has preference 0 and host ''."""
 
     preference: int
     host: str
@@ -71,7 +74,7 @@ class Mx:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Srv:
-    """RFC 2782; target '' says that the service is not offered."""
+    """An SRV record (RFC 2782); target '' means that the service is not offered."""
 
     priority: int
     weight: int
@@ -81,7 +84,7 @@ class Srv:
 
 @dataclass(frozen=True, slots=True)
 class Tlsa:
-    """RFC 6698 §2.1."""
+    """A TLSA record (RFC 6698 §2.1)."""
 
     usage: int
     selector: int
@@ -93,11 +96,11 @@ class Resolver:
     """One set of name servers."""
 
     def __init__(self, nameservers: Sequence[str] = (), *, seconds: float = 10.0) -> None:
-        """`nameservers`: `192.0.2.1`, `[2001:db8::1]:5353`; none: the machine's. `seconds`: for an answer."""
+        """Ask `nameservers` (`192.0.2.1`, `[2001:db8::1]:5353`), or the system's; `seconds` is the timeout."""
         self.configure(nameservers, seconds)
 
     def configure(self, nameservers: Sequence[str], seconds: float) -> None:
-        """Ask others from now on, and forget what was said before."""
+        """Use other name servers from now on, with an empty cache."""
         try:
             self._resolver = dns.asyncresolver.Resolver(configure=not nameservers)
         except dns.resolver.NoResolverConfiguration as error:
@@ -113,20 +116,20 @@ class Resolver:
         self._resolver.use_edns(0, dns.flags.DO, _DATAGRAM_OCTETS)
         self._resolver.flags = dns.flags.RD | dns.flags.AD
         self.is_trusted = all(_is_here(server) for server in self._resolver.nameservers)
-        """Whether what it calls validated is believed."""
+        """True if the AD bit of these name servers is trusted."""
 
     def forget(self) -> None:
-        """Ask the name servers anew, whatever time their answers had left; those that are under way are not kept."""
+        """Drop all cached answers; those of lookups in progress are not cached."""
         self._resolver = copy.copy(self._resolver)
         self._resolver.cache = _Answers()
 
     async def mx(self, domain: str) -> Found[Mx]:
-        """Mail exchangers, best first."""
+        """Return the mail exchangers, best first."""
         found = await self._ask(domain, "MX", lambda r: Mx(r.preference, _text(r.exchange)))
         return replace(found, values=tuple(sorted(found.values)))
 
     async def addresses(self, host: str) -> Found[str]:
-        """IPv6 and IPv4; secure only if both answers are."""
+        """Return IPv6 and IPv4 addresses; secure only if both answers are."""
         six = await self.ipv6(host)
         four = await self.ipv4(host)
         ttl = min(six.ttl_seconds, four.ttl_seconds)
@@ -139,7 +142,10 @@ class Resolver:
         return await self._ask(host, "AAAA", lambda r: str(r.address))
 
     async def txt(self, name: str) -> Found[str]:
-        """Texts, their strings joined (RFC 7208 §3.3); octets that are no ASCII as U+DC80 and beyond."""
+        """Return texts with their strings joined (RFC 7208 §3.3).
+
+        Octets that are not ASCII become U+DC80 and beyond.
+        """
         return await self._ask(name, "TXT", lambda r: b"".join(r.strings).decode("ascii", "surrogateescape"))
 
     async def srv(self, name: str) -> Found[Srv]:
@@ -149,15 +155,15 @@ class Resolver:
         return await self._ask(f"_{port}._tcp.{host}", "TLSA", lambda r: Tlsa(r.usage, r.selector, r.mtype, r.cert))
 
     async def names_of(self, address: str) -> Found[str]:
-        """Who the owner of an address says it is; whether that is so only its own addresses tell."""
+        """Return the host names that the owner of an address claims; unverified without a forward lookup."""
         return await self._ask(dns.reversename.from_address(address).to_text(), "PTR", lambda r: _text(r.target))
 
     async def _ask(self, name: str, kind: str, read: Callable[[Any], T]) -> Found[T]:
         asked = to_ascii(name)
-        resolver, is_trusted = self._resolver, self.is_trusted  # of one time: others may be asked before the answer is here
+        resolver, is_trusted = self._resolver, self.is_trusted  # taken together, as they may change before the answer arrives
         try:
             question = dns.name.from_text(asked + ".")
-        except dns.exception.DNSException as error:  # an escape that makes no sense, labels that are too long with it
+        except dns.exception.DNSException as error:  # an invalid escape, or labels that are too long with it
             raise NotAName(name) from error
         try:
             answer = await resolver.resolve(question, kind, search=False, raise_on_no_answer=False)
@@ -168,7 +174,7 @@ class Resolver:
             raise DnsUnavailable(
                 Text(f"Chưa tra được {kind} của {asked}: {what}", f"{kind} of {asked} could not be looked up: {what}")
             ) from error
-        await asyncio.sleep(0)  # an answer that was kept has suspended nobody
+        await asyncio.sleep(0)  # a cached answer has not yielded to the loop
         records = list(map(read, answer.rrset)) if answer.rrset is not None else []
         secure = is_trusted and bool(answer.response.flags & dns.flags.AD)
         ttl = float(min(answer.chaining_result.minimum_ttl, LONGEST_TTL_SECONDS))
@@ -176,10 +182,10 @@ class Resolver:
 
 
 class _Answers(dns.resolver.CacheBase):
-    """What name servers have said, bounded in octets; those that were not asked for longest go first.
+    """A cache of answers, bounded in octets; the least recently used go first.
 
-    That a name does not exist holds for all its types, but not where it was asked for IPv6 addresses: some name servers deny it
-    then, though it has others (RFC 4074 §4.2). So that is not kept. Times to live are counted on the monotonic clock.
+    A negative answer for a name holds for all its types, but not if IPv6 addresses were looked up: some name servers then deny
+    the name although it has other records (RFC 4074 §4.2). So that is not cached. TTLs are counted on the monotonic clock.
     """
 
     def __init__(self) -> None:
@@ -205,7 +211,7 @@ class _Answers(dns.resolver.CacheBase):
                 self._forget(next(iter(self._kept)))
 
     def flush(self, key: dns.resolver.CacheKey | None = None) -> None:
-        """Forget one, or all."""
+        """Drop one answer, or all."""
         if key is None:
             self._kept.clear()
             self._octets = 0
@@ -226,7 +232,7 @@ def _text(name: Any) -> str:
 
 
 def place(server: str) -> tuple[str, int]:
-    """Address and port of a name server as it is written in the configuration, which has looked at it."""
+    """Return address and port of a name server from its checked form in the configuration."""
     if server.startswith("["):
         address, _, port = server[1:].partition("]")
         return address, int(port.removeprefix(":") or PORT)

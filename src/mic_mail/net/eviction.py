@@ -1,9 +1,9 @@
-"""Eviction: who gives up a place when a server is full and somebody else comes.
+"""Evict unauthenticated connections when the server is full and a new one arrives.
 
-In: the open connections of a process, the page on which all workers count theirs. Out: connections at which nobody has signed
-in are dropped, the oldest of the network that holds most of them first; a network from which people have signed in lately
-counts for less. So a few networks of idle strangers take no place from another one, and whoever is signed in is never dropped.
-The worker that holds most strangers makes room: another one asks it. See docs/decisions/0098. Belongs to a loop.
+In: the open connections of a process, the page with the counts of all workers. Out: unauthenticated connections are dropped,
+the oldest of the network that holds most of them first; a network with recent sign-ins has a lower weight. So a few networks
+of idle clients cannot displace others, and an authenticated connection is never dropped. The worker with the most
+unauthenticated connections evicts, on request of the others. See docs/decisions/0098. Bound to a loop.
 """
 
 import heapq
@@ -16,24 +16,29 @@ from mic_mail.net.connection_limits import network_of
 from mic_mail.net.connection_registry import OpenConnections
 
 KNOWN_WEIGHT: Final = 8
-"""So many connections of a network from which people sign in count as one of another."""
+"""Connections of a network with sign-ins that count as one of another network."""
 PLANNED_SHARE: Final = 8
-"""An eighth of the strangers is planned at a time: to look through all of them for each that comes is what a flood wants."""
+"""An eighth of the unauthenticated connections is planned at a time.
+
+Examining all of them for each new connection would serve a flood.
+"""
 MOST_AT_ONCE: Final = 16
-"""So many are dropped for one that comes, at most; there are more after a reload to a lower limit."""
+"""Most evictions for one new connection; a reload with a lower limit may need more."""
 
 
 class Evictable(Protocol):
-    """A connection that can be asked for its place."""
+    """A connection that can be evicted."""
 
     @property
     def address(self) -> str:
-        """The peer's."""
+        """The peer's address."""
         ...
 
     def evict(self) -> bool:
-        """Be counted no longer from now on, say a last word if that needs no wait, and end soon; False, and nothing is done, if
-        the next moment owes the peer an answer."""
+        """Stop being counted, send a last reply if that needs no wait, and end soon.
+
+        Return False, and do nothing, if a reply to the peer is imminent.
+        """
         ...
 
 
@@ -44,7 +49,10 @@ _Planned = tuple[OpenConnections[Any], Evictable]
 def eviction_order(
     strangers: Iterable[tuple[int, str, Candidate]], is_known: Callable[[str], bool], most: int
 ) -> list[Candidate]:
-    """The `most` that go first. `strangers`: since when, network and connection, in any order. Pure."""
+    """Return the `most` connections to evict first. Pure.
+
+    `strangers` holds start time, network and connection, in any order.
+    """
     by_network: dict[str, deque[tuple[int, Candidate]]] = {}
     for number, network, each in sorted(strangers, key=lambda row: row[0]):
         by_network.setdefault(network, deque()).append((number, each))
@@ -68,7 +76,7 @@ def eviction_order(
 
 
 class Evictor:
-    """What makes room in one process."""
+    """Evicts connections of one process."""
 
     def __init__(
         self,
@@ -78,8 +86,11 @@ class Evictor:
         ask: Callable[[], None],
         dropped: Callable[[str], None],
     ) -> None:
-        """`is_known`: whether people have signed in from an address; `ask` reaches `asked` of the other workers, or does not;
-        `dropped` hears of each address that lost its connection."""
+        """Set up callbacks.
+
+        `is_known` returns whether there were sign-ins from an address; `ask` calls `asked` of the other workers, without
+        guarantee; `dropped` is called with each address that lost its connection.
+        """
         self._tally = tally
         self._is_known = is_known
         self._ask = ask
@@ -88,37 +99,43 @@ class Evictor:
         self._planned: deque[_Planned] = deque()
 
     def watch(self, connections: OpenConnections[Any]) -> None:
-        """Connections that may have to make room: each is `Evictable`."""
+        """Watch connections that may be evicted; each is `Evictable`."""
         self._watched.append(connections)
 
     def evict(self, limit: int, coming: int = 0) -> bool:
-        """See that no more than `limit` connections are open, with those that are not counted yet; False: there is no room."""
+        """Evict until at most `limit` connections are open, including `coming` uncounted ones.
+
+        Return False if that is impossible.
+        """
         for _ in range(MOST_AT_ONCE):
             if self._tally.total() + coming <= limit:
                 return True
             if self._tally.others_hold_more_anonymous():
-                self._ask()  # and do not wait: it is a millisecond
+                self._ask()  # without waiting: it takes a millisecond
                 return True
             if not self.drop():
                 return False
         return True
 
     def asked(self, limit: int) -> None:
-        """Another worker has let somebody in and has nobody to drop for it: who holds most strangers does."""
+        """Evict for another worker if this one has the most unauthenticated connections.
+
+        The other one has admitted a connection and has none to drop for it.
+        """
         if not self._tally.others_hold_more_anonymous():
             for _ in range(MOST_AT_ONCE):
                 if self._tally.total() <= limit or not self.drop():
                     return
 
     def drop(self) -> bool:
-        """Drop one that has not signed in; False where there is none."""
+        """Drop an unauthenticated connection; return False where there is none."""
         if self._drop_first(self._planned):
             return True
         spare = self._plan()
         return self._drop_first(self._planned) or self._drop_first(spare)
 
     def _drop_first(self, planned: "deque[_Planned]") -> bool:
-        """The first that still is a stranger, and owes nobody an answer this moment."""
+        """Drop the first that is still unauthenticated and for which no reply is imminent."""
         while planned:
             connections, connection = planned.popleft()
             address = connection.address
@@ -128,7 +145,7 @@ class Evictor:
         return False
 
     def _plan(self) -> "deque[_Planned]":
-        """Plan who goes next; those behind them, in case that all of them owe an answer."""
+        """Plan the next evictions; return the following ones, in case none of the first can be dropped."""
         strangers: list[tuple[int, str, _Planned]] = []
         address_of: dict[str, str] = {}
         for connections in self._watched:

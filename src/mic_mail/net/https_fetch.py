@@ -1,10 +1,11 @@
-"""One small text by HTTPS from a host of the DNS, for what is published at a well-known place.
+"""Fetch one small text by HTTPS from a host, for documents at a well-known URI.
 
-In: a name, a path, the addresses of the name, whose certificates are believed. Out: the text, or `NotFetched` with why. One
-request on one connection: no redirects, no cache, no cookies, nothing compressed, bounded in octets and in time. A text whose
-length nobody has told is none: whoever cuts the line could shorten it. Belongs to a loop.
+In: a name, a path, the addresses of the name, the trusted authorities. Out: the text, or `NotFetched` with the reason. One
+request on one connection: no redirects, no cache, no cookies, no compression, bounded in octets and in time. A text without a
+declared length is rejected, as an attacker who cuts the connection could shorten it. Bound to an event loop.
 
-`h11` reads the answer, as it does for the pages; httpx and aiohttp would look the name up by themselves, past `net.dns`.
+`h11` parses the response, as it does for the pages; httpx and aiohttp would resolve the name by themselves, bypassing
+`net.dns`.
 """
 
 import asyncio
@@ -19,13 +20,13 @@ from mic_mail.errors import in_ascii
 
 _READ_OCTETS = 16 << 10
 _AROUND_OCTETS = 64 << 10
-"""The most that comes with a text: heads, sizes of chunks and what is said beside them."""
+"""Most octets around a text: headers, chunk sizes and chunk extensions."""
 _MOST_INTERIM = 10
-"""Answers before the one that counts (1xx)."""
+"""Interim responses (1xx) before the final one."""
 
 
 class NotFetched(Exception):
-    """There is no such text to be had now. The words are ASCII, for the log."""
+    """The text is not available now. The message is ASCII, for the log."""
 
     def __init__(self, text: str) -> None:
         super().__init__(in_ascii(text)[:300])
@@ -33,16 +34,16 @@ class NotFetched(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What is taken at most."""
+    """Limits of a fetch."""
 
     octets: int
-    """Of the text."""
+    """Octets of the text."""
     seconds: float
-    """For all of it, whatever the number of addresses."""
+    """For everything, whatever the number of addresses."""
 
 
 async def text(name: str, path: str, *, addresses: Sequence[str], port: int, context: ssl.SSLContext, bounds: Bounds) -> bytes:
-    """The `text/plain` at `https://name/path`, from the first address that can be spoken to."""
+    """Fetch the `text/plain` at `https://name/path`, from the first reachable address."""
     why = NotFetched(f"{name} has no address")
     try:
         async with asyncio.timeout(bounds.seconds):
@@ -51,7 +52,7 @@ async def text(name: str, path: str, *, addresses: Sequence[str], port: int, con
                     reader, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=name)
                     with _closing(writer):
                         return await _ask(name, path, reader, writer, bounds.octets)
-                except (OSError, ValueError) as error:  # of the first, `ssl.SSLError`
+                except (OSError, ValueError) as error:  # `ssl.SSLError` is an OSError
                     why = NotFetched(f"{name} ({address}): {error}")
                 except h11.ProtocolError as error:
                     raise NotFetched(f"{name}: no HTTP: {error}") from error
@@ -103,7 +104,7 @@ async def _answer(name: str, http: h11.Connection, reader: asyncio.StreamReader,
 
 
 def _check(name: str, response: h11.Response) -> None:
-    """Just 200, plain text, of a length that is told."""
+    """Require status 200, plain text and a declared length."""
     if response.status_code != 200:
         raise NotFetched(f"{name}: HTTP {response.status_code}, which is not 200")
     fields = {key.decode("ascii", "replace").lower(): value.decode("ascii", "replace") for key, value in response.headers}

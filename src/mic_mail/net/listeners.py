@@ -1,9 +1,10 @@
-"""The listening sockets: one for every door and address, made once by whoever may bind them, shared by all workers.
+"""The listening sockets: one for each service and address, opened once, shared by all workers.
 
-A socket lives as long as the supervisor: what arrives while no worker is there waits in its backlog. IPv6 sockets take IPv6
-only, so that either family can be refused or missing without the other.
+They are opened by the process that may bind them. A socket lives as long as the supervisor: connections that arrive while no
+worker is there wait in its backlog. IPv6 sockets take IPv6 only, so that either family can be refused or missing without the
+other.
 
-Never here: accepting, TLS, anything asynchronous.
+Not here: accepting, TLS, anything asynchronous.
 """
 
 import errno
@@ -16,7 +17,7 @@ from mic_mail.errors import Text, Trouble, in_ascii
 
 IMPLICIT_TLS = frozenset({"submissions", "imaps", "pop3s", "ldaps", "https"})
 WEB_DOORS = frozenset({"http", "https"})
-"""Doors that lead to the pages; the others are those of mail."""
+"""Services with the web pages; the others are for mail."""
 _ATTEMPTS_AT_A_FREE_PORT = 20
 
 
@@ -39,11 +40,14 @@ class Listener:
 
 
 class CannotListen(Trouble):
-    """A port is taken, or this account may not have it."""
+    """A port is in use, or this account may not bind it."""
 
 
 def open_listeners(addresses: Iterable[str], ports: Mapping[str, int], backlog: int) -> list[Listener]:
-    """One listener per door and address; port 0 means any free one, the same on all addresses."""
+    """Open one listener for each service and address.
+
+    Port 0 means any free one, the same on all addresses.
+    """
     listeners: list[Listener] = []
     addresses = tuple(addresses)
     try:
@@ -83,7 +87,10 @@ def _open_listener(door: str, addresses: tuple[str, ...], port: int, backlog: in
 
 
 def _open(address: str, port: int, backlog: int) -> socket.socket | None:
-    """The socket of one address, or None where the machine has no such family and "::" asked for all of it."""
+    """Open the socket of one address.
+
+    None if the machine lacks this family and "::" was configured for all addresses.
+    """
     family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
     try:
         opened = socket.socket(family, socket.SOCK_STREAM)

@@ -1,8 +1,8 @@
-"""Syslog collectors as they are reached: a socket of this machine, UDP (RFC 5426), TCP (RFC 6587), TLS (RFC 5425).
+"""Transports to syslog collectors: a local socket, UDP (RFC 5426), TCP (RFC 6587), TLS (RFC 5425).
 
-In: messages, each whole. Out: they are with the collector's machine when `send` returns, as far as its way can tell: a stream
-waits until the peer's kernel has acknowledged every octet; a datagram that nobody received is lost, as UDP is. Anything else
-is an `OSError`. Each step has a deadline; blocking, for a thread of its own.
+In: complete messages. Out: they have reached the collector's machine when `send` returns, as far as the transport can tell: a
+stream waits until the peer's kernel has acknowledged every octet; a lost datagram is lost, as with UDP. Anything else is an
+`OSError`. Each step has a deadline; blocking, for a thread of its own.
 """
 
 import contextlib
@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE_SECONDS = 3.0
-"""For a connection to be made, for a piece to be taken, for one more octet to be acknowledged: who is slow is not gone."""
+"""Timeout for a connection, for sending a piece, for one more acknowledged octet.
+
+A slow collector is not a dead one.
+"""
 _PIECE = 1 << 16
 _LOOK_SECONDS = 0.01
 _WAYS = {"udp": 514, "tcp": 601, "tls": 6514}
@@ -29,17 +32,17 @@ _PLACE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a collector is."""
+    """The address of a collector."""
 
     way: str
     """unix, udp, tcp or tls."""
     host: str
-    """Of unix: the path of the socket."""
+    """For unix: the path of the socket."""
     port: int = 0
 
     @property
     def is_stream(self) -> bool:
-        """Whether messages follow one another on one connection."""
+        """True if messages follow one another on one connection."""
         return self.way in ("tcp", "tls")
 
     def __str__(self) -> str:
@@ -47,7 +50,10 @@ class Place:
 
 
 def place(text: str) -> Place:
-    """`unix:/dev/log`, `udp://192.0.2.1`, `tcp://[2001:db8::1]:601`, `tls://siem.mic.gov.vn`; `ValueError`."""
+    """Parse `unix:/dev/log`, `udp://192.0.2.1`, `tcp://[2001:db8::1]:601`, `tls://siem.mic.gov.vn`.
+
+    Raises `ValueError`.
+    """
     if text.startswith("unix:/"):
         return Place("unix", text.removeprefix("unix:"))
     found = _PLACE.fullmatch(text)
@@ -67,7 +73,7 @@ class Collector:
         self._socket: socket.socket | None = None
 
     def send(self, messages: Sequence[bytes]) -> None:
-        """All of them, in order; raises `OSError`, and then nobody knows how many of them arrived."""
+        """Send all messages in order; after an `OSError` it is unknown how many arrived."""
         try:
             made = self._socket = self._socket or self._connect()
             if self.where.is_stream:
@@ -82,7 +88,7 @@ class Collector:
         except OSError:
             self.close()
             raise
-        except ValueError as error:  # a name that can be nobody's in DNS or in a certificate
+        except ValueError as error:  # a name that is invalid in DNS or in a certificate
             self.close()
             raise OSError(str(error)) from error
 
@@ -118,7 +124,7 @@ class Collector:
             raise
 
     def _must_be_open(self, made: socket.socket) -> None:
-        """A collector that closed says so on its side of the stream: without a look the next batch would go nowhere."""
+        """Check for an end of stream: the collector may have closed, and the next batch would be lost."""
         made.settimeout(0)
         try:
             if made.recv(1) == b"":
@@ -130,8 +136,10 @@ class Collector:
 
 
 def _wait_until_acknowledged(made: socket.socket, seconds: float) -> None:
-    """Until nothing is left in the socket's send queue (SIOCOUTQ): the peer's kernel has it all; no longer than `seconds`
-    without any of it being taken."""
+    """Wait until the socket's send queue (SIOCOUTQ) is empty: the peer's kernel has everything.
+
+    Fails after `seconds` without progress.
+    """
     ends, least = time.monotonic() + seconds, _queued(made)
     while (left := _queued(made)) > 0:
         if left < least:

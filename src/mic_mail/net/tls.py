@@ -1,11 +1,11 @@
-"""TLS: contexts, certificates, and what SCRAM binds to.
+"""TLS: contexts, certificates, and channel bindings for SCRAM.
 
-`TlsFront` is what the doors hold; each handshake begins with its `context`, and the SNI callback puts that of the certificate
-in its place that holds for the name. `reload` reads the files again and swaps: running sessions keep what they shook hands
-with, new ones get the new certificates, and a pair that cannot be used is refused while all that was stays.
+The listeners hold a `TlsFront`; each handshake begins with its `context`, and the SNI callback replaces that by the context of
+the certificate for the name. `reload` reads the files again and swaps: existing sessions keep their certificates, new ones get
+the new certificates, and an unusable pair is refused while everything stays as it was.
 
-TLS 1.2 and 1.3 only (RFC 8996), no compression, no renegotiation. Tickets are each process's own, so that a session is resumed
-or, elsewhere, made anew (docs/decisions/0086). Blocking (small files); never before exec.
+TLS 1.2 and 1.3 only (RFC 8996), no compression, no renegotiation. Session tickets belong to one process, so that a session is
+resumed there and negotiated anew elsewhere (docs/decisions/0086). Blocking (small files); never before exec.
 """
 
 import asyncio
@@ -31,9 +31,12 @@ from mic_mail.net.tls_reader import PLACE_OCTETS, TlsReader
 
 SELF_SIGNED_DAYS = 825
 MODERN = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""For TLS 1.2: forward secrecy and authenticated encryption. Those of TLS 1.3 all have both."""
+"""Cipher suites for TLS 1.2: forward secrecy and authenticated encryption. All of TLS 1.3 have both."""
 COMPATIBLE = f"{MODERN}:ECDHE+AES:!SHA1:!AESCCM"
-"""Besides what Windows up to Server 2012 R2 has with an RSA certificate: CBC with SHA-256 or SHA-384."""
+"""Adds the suites that Windows up to Server 2012 R2 has with an RSA certificate.
+
+These are CBC with SHA-256 or SHA-384.
+"""
 _MINIMA = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -42,9 +45,10 @@ class BadCertificate(BadInput):
 
 
 def end_point_binding(certificate: x509.Certificate) -> bytes | None:
-    """tls-server-end-point (RFC 5929 §4.1): digest of the certificate by the hash of its signature (SHA-256 for MD5, SHA-1).
+    """Return tls-server-end-point (RFC 5929 §4.1), a digest of the certificate.
 
-    None where the signature has no single hash (Ed25519): the binding is undefined and -PLUS must not be offered.
+    The hash is that of its signature (SHA-256 for MD5, SHA-1). None where the signature has no single hash (Ed25519): the
+    binding is undefined and -PLUS must not be offered.
     """
     algorithm = certificate.signature_hash_algorithm
     if algorithm is None:
@@ -55,16 +59,16 @@ def end_point_binding(certificate: x509.Certificate) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A certificate that is shown."""
+    """A certificate in use."""
 
     certificate: Path
     names: tuple[str, ...]
-    """Those for which it is shown, lower case, A-labels; `*.example` for one label more."""
+    """Names that it is used for, lower case, A-labels; `*.example` for one label more."""
     ends_at: datetime
 
 
 class TlsFront:
-    """The server's side of TLS for doors of one kind in one process."""
+    """The server's side of TLS for one kind of listeners in one process."""
 
     def __init__(
         self,
@@ -75,7 +79,7 @@ class TlsFront:
         minimum: str = "1.2",
         suites: str = MODERN,
     ) -> None:
-        """The first pair is shown to whoever names no host, or one that is in none; of `more` each for its own names."""
+        """Use the first pair for clients with no SNI or an unknown name; each of `more` for its own names."""
         self._minimum = minimum
         self._suites = suites
         self._end_points: WeakKeyDictionary[ssl.SSLContext, bytes | None] = WeakKeyDictionary()
@@ -87,8 +91,8 @@ class TlsFront:
     ) -> None:
         """Use these files for handshakes from now on, or raise `BadCertificate` and change nothing."""
         suites = suites or self._suites
-        # One more of the first: sessions are resumed by the context that a handshake begins with. Whoever comes back with a
-        # session from before a reload has seen another certificate, and would bind SCRAM to that one.
+        # One more context of the first pair: sessions are resumed by the context that a handshake begins with. A client that
+        # resumes a session from before a reload has seen another certificate, and would bind SCRAM to that one.
         (front, _), *read = [self._read(*pair, suites) for pair in ((certificate, key), (certificate, key), *more)]
         by_name: dict[str, ssl.SSLContext] = {}
         for context, served in read:
@@ -101,28 +105,31 @@ class TlsFront:
 
     @property
     def ends_at(self) -> datetime:
-        """When the first of the certificates ends."""
+        """The end of validity of the first certificate to expire."""
         return min(served.ends_at for served in self.served)
 
     def _choose(self, handshake: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
         handshake.context = self._certificate_for(name)
 
     def _certificate_for(self, name: str | None) -> ssl.SSLContext:
-        """By the exact name, then by a wildcard in place of its first label (RFC 6066 §3, RFC 9525 §6.3)."""
+        """Find the context by the exact name, then by a wildcard for its first label.
+
+        RFC 6066 §3, RFC 9525 §6.3.
+        """
         name = (name or "").lower().removesuffix(".")
         exact = self._by_name.get(name)
         return exact or self._by_name.get(f"*.{name.partition('.')[2]}") or self._default
 
     def reader(self, protocol: asyncio.Protocol) -> TlsReader:
-        """What a TLS transport gets in place of `protocol`; for the doors of one loop."""
+        """Return the protocol that a TLS transport gets in place of `protocol`; for one loop."""
         return TlsReader(self._place, protocol)
 
     def bindings(self, session: ssl.SSLObject | ssl.SSLSocket) -> Mapping[str, bytes]:
-        """What SCRAM-SHA-256-PLUS can bind to in a session: the octets of each type of channel binding that we have.
+        """Return the channel bindings of a session for SCRAM-SHA-256-PLUS, by type.
 
         `tls-server-end-point` wherever the certificate has one; `tls-unique` up to TLS 1.2 (RFC 5929 §3: it is not defined for
-        TLS 1.3, RFC 8446 App. C.5). `tls-exporter` (RFC 9266) would need a key exporter, which Python's `ssl` has not.
-        A session that is resumed shows no certificate: which one the client saw is certain only where there is one.
+        TLS 1.3, RFC 8446 App. C.5). `tls-exporter` (RFC 9266) would need a key exporter, which Python's `ssl` lacks. A resumed
+        session shows no certificate: which one the client saw is certain only if there is only one.
         """
         found = {}
         end_point = self._end_points.get(session.context)
@@ -133,7 +140,7 @@ class TlsFront:
         return found
 
     def ends_within(self, now: datetime, days: int) -> bool:
-        """Whether a certificate will have ended in `days`."""
+        """Return whether a certificate will have expired in `days`."""
         return self.ends_at <= now + timedelta(days=days)
 
     def _read(self, certificate: Path, key: Path, suites: str) -> tuple[ssl.SSLContext, Served]:
@@ -163,8 +170,10 @@ class TlsFront:
 
 
 def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
-    """The host names that a certificate holds for (RFC 9525 §6.1: those in subjectAltName, and no others); wildcards only as a
-    whole first label in front of at least two."""
+    """Return the host names of a certificate: those in subjectAltName only (RFC 9525 §6.1).
+
+    Wildcards count only as a whole first label before at least two others.
+    """
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
@@ -179,17 +188,20 @@ def _is_wildcard(name: str) -> bool:
 
 
 def key_is_open(key: Path) -> bool:
-    """Whether others than its owner and group may read the key, or others than its owner write it."""
+    """Return whether others than owner and group may read the key, or others than its owner write it."""
     return bool(key.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP))
 
 
 def _no_password() -> str:
-    """An encrypted key is an error, not a question on the terminal."""
+    """Refuse an encrypted key, instead of a prompt on the terminal."""
     raise ValueError("the private key is encrypted")
 
 
 def self_signed(names: Iterable[str], now: datetime) -> tuple[bytes, bytes]:
-    """Certificate and key (PEM) for host names and addresses, valid from yesterday: what `init` and `demo` begin with."""
+    """Create certificate and key (PEM) for names and addresses, valid from yesterday.
+
+    `init` and `demo` use them.
+    """
     names = list(dict.fromkeys(names))
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
@@ -230,7 +242,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def write_pair(certificate: Path, key: Path, pair: tuple[bytes, bytes]) -> None:
-    """Put certificate and key in their places, each whole or not at all; the key is readable by its owner only."""
+    """Write certificate and key, each whole or not at all; the key is readable by its owner only."""
     for path, octets, mode in ((key, pair[1], 0o600), (certificate, pair[0], 0o644)):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         fresh = path.with_name(path.name + ".new")

@@ -1,25 +1,25 @@
-"""Reading from TLS into one place for all connections of a loop.
+"""Read from TLS into one buffer for all connections of a loop.
 
-For a plain `asyncio.Protocol` uvloop makes a bytes object of 256 KiB at each read from TLS, to keep some tens of octets of it:
-time on each read, and holes in the heap that idle connections come to lie in. A `BufferedProtocol` says where to read to.
-`TlsReader` is one, in front of the protocol that has the conversation and knows nothing of it. In clear nobody needs it: there
-uvloop has such a place of its own.
+For a plain `asyncio.Protocol` uvloop makes a bytes object of 256 KiB at each read from TLS, to keep some tens of octets of it.
+That costs time on each read, and leaves holes in the heap where data of idle connections ends up. A `BufferedProtocol`
+provides the buffer itself. `TlsReader` is one, in front of the protocol with the session, which is unaware of it. Plain-text
+connections do not need it: there uvloop has such a buffer of its own.
 
-One place is enough: between `get_buffer` and `buffer_updated` uvloop only reads (SSL_read) and runs nothing else on its loop,
-and what came is copied out before anything looks at it. Each loop needs a place of its own: SSL_read lets other threads run.
+One buffer is enough: between `get_buffer` and `buffer_updated` uvloop only reads (SSL_read) and runs nothing else on its loop,
+and the octets are copied out before anything examines them. Each loop needs a buffer of its own: SSL_read releases the GIL.
 """
 
 import asyncio
 from typing import Final
 
 PLACE_OCTETS: Final = 256 << 10
-"""As much as uvloop takes from a socket at once: what came before the end of a stream is read in one piece, none is left."""
+"""The most that uvloop reads from a socket at once, so that the end of a stream leaves no rest."""
 
 _NOBODY: Final = asyncio.Protocol()
 
 
 class TlsReader(asyncio.BufferedProtocol):
-    """What a TLS transport gets in place of `protocol`."""
+    """The protocol that a TLS transport gets in place of `protocol`."""
 
     __slots__ = ("_place", "_protocol")
 
@@ -46,6 +46,9 @@ class TlsReader(asyncio.BufferedProtocol):
         self._protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the protocol: uvloop keeps us, it keeps its transport: 40 KiB in a ring, until the collector comes."""
+        """Release the protocol: uvloop keeps this object, and it keeps its transport.
+
+        That is 40 KiB in a reference cycle until garbage collection.
+        """
         lost, self._protocol = self._protocol, _NOBODY
         lost.connection_lost(exc)
