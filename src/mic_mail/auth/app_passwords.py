@@ -1,9 +1,9 @@
-"""Passwords that the server makes for single devices and programs, and how they are recognised without argon2.
+"""Generate app passwords for single devices and programs, and recognise them without argon2.
 
-140 bits of chance: nobody guesses them, so a salted HMAC is as good as the slowest hash, and a phone that signs in each minute
-costs a microsecond. What a person types is taken without hyphens, blanks and case. The SCRAM keys of all passwords of a mailbox
-have one salt and number of rounds (docs/decisions/0082): the client's name picks these, its proof then shows which password.
-`make` takes tens of milliseconds (PBKDF2): run it in the hash lane.
+They have 140 random bits, so a salted HMAC is as good as the slowest hash, and a phone that signs in each minute costs a
+microsecond. Hyphens, blanks and case of a typed password are ignored. The SCRAM keys of all passwords of a mailbox share one
+salt and iteration count (docs/decisions/0082): the client's name selects these, its proof then shows which password it is.
+`make` takes tens of milliseconds (PBKDF2): run it in the hash executor.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _LONGEST_TYPED = 4 * _SIGNS
 
 @dataclass(frozen=True, slots=True)
 class AppVerifiers:
-    """What is kept of one."""
+    """The stored values of one app password."""
 
     salt: bytes = field(repr=False)
     digest: bytes = field(repr=False)
@@ -31,7 +31,7 @@ class AppVerifiers:
 
 
 class Recognisable(Protocol):
-    """The part of what is kept that a typed password is compared with."""
+    """The stored values that a typed password is compared with."""
 
     @property
     def salt(self) -> bytes: ...
@@ -43,19 +43,22 @@ R = TypeVar("R", bound=Recognisable)
 
 
 def generate() -> str:
-    """A new one, to be shown once: seven groups of four legible signs."""
+    """Generate a password, to be shown once: seven groups of four legible characters."""
     return "-".join("".join(secrets.choice(LEGIBLE) for _ in range(GROUP)) for _ in range(GROUPS))
 
 
 def make(password: str, salt: bytes | None, iterations: int) -> AppVerifiers:
-    """What is kept of `password`, a generated one; blocking. `salt`: that of the mailbox's SCRAM keys, if it has any."""
+    """Return the stored values of `password`, a generated one; blocking.
+
+    `salt` is that of the mailbox's SCRAM keys, if it has any.
+    """
     own = secrets.token_bytes(16)
     scram = scram_keys(password.encode(), salt or secrets.token_bytes(16), iterations)
     return AppVerifiers(own, _digest(own, _bare(password) or ""), scram)
 
 
 def recognised(password: str, among: Sequence[R]) -> R | None:
-    """The one whose password this is."""
+    """Return the entry that this password belongs to, or None."""
     if not among or (bare := _bare(password)) is None:
         return None
     found = None
@@ -66,7 +69,7 @@ def recognised(password: str, among: Sequence[R]) -> R | None:
 
 
 def _bare(password: str) -> str | None:
-    """The signs alone; None for what cannot be one of ours."""
+    """Return the characters alone; None if it cannot be an app password."""
     if len(password) > _LONGEST_TYPED:
         return None
     bare = "".join(sign for sign in password.lower() if sign != "-" and not sign.isspace())

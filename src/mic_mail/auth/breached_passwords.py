@@ -1,9 +1,9 @@
-"""Is this password in the list of those that were stolen elsewhere? A file of the operator's, of any size, on the own disk.
+"""Look up passwords in a list of breached ones: a local file of any size, provided by the operator.
 
-In: a password. Out: whether a line is it. A line is a password in UTF-8, or the SHA-1 of one in hex, with or without a count
-(`HASH:count`, as Have I Been Pwned gives them out); the first line says which. A sorted file (by octets, `LC_ALL=C sort`) is
-searched by bisection, some 30 short reads in 40 GB; one that is not is taken into memory as 8 octets a line, if it is small.
-Blocking: lanes and commands only. Nothing of it is kept but which file it was; whoever replaces it needs no reload.
+In: a password. Out: whether a line matches. A line is a password in UTF-8, or the SHA-1 of one in hex, with or without a count
+(`HASH:count`, as Have I Been Pwned distributes them); the first line decides which. A sorted file (by octets, `LC_ALL=C sort`)
+is searched by bisection, some 30 short reads in 40 GB; an unsorted one is loaded into memory as 8 octets a line, if it is
+small. Blocking: executors and commands only. Only the identity of the file is cached; replacing it needs no reload.
 """
 
 import hashlib
@@ -37,15 +37,15 @@ class BadList(Trouble):
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a file is to be read."""
+    """The format of a file."""
 
     is_hashed: bool
     table: "array[int] | None"
-    """The lines of a small file that is not sorted, by the first 8 octets of their SHA-1."""
+    """The lines of a small unsorted file, as the first 8 octets of their SHA-1."""
 
 
 def is_leaked(path: Path, password: str) -> bool:
-    """Whether the list holds this password, as it was typed or as it is prepared for sign-in; `BadList`."""
+    """Return whether the list holds this password, as typed or as prepared for sign-in; raise `BadList`."""
     octets = {form.encode("utf-8", "surrogatepass") for form in _forms(password) if form}
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -60,7 +60,7 @@ def is_leaked(path: Path, password: str) -> bool:
 
 
 def check(path: Path) -> None:
-    """`BadList` where the file cannot be used; what `config check` says."""
+    """Raise `BadList` if the file cannot be used, for `config check`."""
     is_leaked(path, "mic-mail")
 
 
@@ -85,7 +85,7 @@ def _key(line: bytes, *, is_hashed: bool) -> bytes:
 
 
 def _search(fd: int, size: int, wanted: bytes, *, is_hashed: bool) -> bool:
-    """By bisection: the line, if it is there, begins in [low, high)."""
+    """Search by bisection: the line, if present, begins in [low, high)."""
     low, high = 0, size
     while high - low > BLOCK_OCTETS:
         middle = (low + high) // 2
@@ -103,7 +103,7 @@ def _search(fd: int, size: int, wanted: bytes, *, is_hashed: bool) -> bool:
 
 
 def _line_after(fd: int, at: int, size: int) -> int:
-    """Where the next line begins behind the one that `at` lies in."""
+    """Return the offset of the line after the one that contains `at`."""
     read = 0
     while read < LONGEST_LINE:
         octets = os.pread(fd, BLOCK_OCTETS, at + read)
@@ -125,12 +125,12 @@ def _line_at(fd: int, start: int) -> bytes:
     return octets.partition(b"\n")[0].removesuffix(b"\r")
 
 
-# ------------------------------------------------------------ what kind of file it is
+# ------------------------------------------------------------ format of the file
 
 
 @lru_cache(maxsize=2)
 def _form(path: Path, device: int, inode: int, size: int, changed: int) -> _Form:
-    """Looked at once; the numbers say that it is still the same file."""
+    """Detect the format once; the numbers identify the unchanged file."""
     with path.open("rb", buffering=0) as file:
         fd = file.fileno()
         is_hashed = _HASH.fullmatch(_line_at(fd, 0)) is not None
@@ -158,7 +158,7 @@ def _number(key: bytes, *, is_hashed: bool) -> int:
 
 
 def _places(fd: int, size: int) -> Iterator[int]:
-    """Some lines from all over the file."""
+    """Yield the offsets of some lines from all over the file."""
     for number in range(SAMPLES):
         start = 0 if number == 0 else _line_after(fd, size * number // SAMPLES, size)
         if start < size:

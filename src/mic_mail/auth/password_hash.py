@@ -1,10 +1,10 @@
-"""What the server keeps of a password, and how it is checked.
+"""Hash and verify passwords.
 
-In: passwords as people type them. Out: an argon2id hash (for PLAIN and LOGIN) and SCRAM-SHA-256 keys, always made together from
-the same SASLprep form, so that no mechanism accepts what another one refuses. Attackers who steal the directory take the
-weaker of the two verifiers, hence the floor under the SCRAM iterations.
-`make` and `verify` take tens of milliseconds and MEMORY_KIB of memory: run them in the hash lane. `VerifiedCache` costs
-microseconds: it is asked on the event loop first, so that a phone that signs in again every minute costs no hash.
+In: passwords as people type them. Out: an argon2id hash (for PLAIN and LOGIN) and SCRAM-SHA-256 keys, always made together
+from the same SASLprep form, so that no mechanism accepts a password that another one refuses. Attackers who steal the
+directory attack the weaker of the two verifiers, hence the minimum of SCRAM iterations. `make` and `verify` take tens of
+milliseconds and MEMORY_KIB of memory: run them in the hash executor. `VerifiedCache` costs microseconds: it is checked first,
+in the event loop, so that a phone that signs in again every minute costs no hash.
 """
 
 import base64
@@ -24,17 +24,23 @@ from mic_mail.auth.sasl import saslprep
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 
 SCRAM_ITERATIONS_FLOOR = 65_536
-"""Also the default: the most that Cyrus SASL's clients take (mbsync, KMail, mutt); docs/decisions/0002."""
+"""Minimum and default: the most that Cyrus SASL's clients accept.
+
+These are mbsync, KMail, mutt; docs/decisions/0002.
+"""
 MAX_PASSWORD_OCTETS = 1024
 DECOY_KEY = "decoy.key"
-"""Below `server.data_dir`."""
+"""File below `server.data_dir`."""
 SECRET_OCTETS = 32
-"""Of a key file."""
+"""Octets of a key file."""
 
 
 @dataclass(frozen=True, slots=True)
 class HashSettings:
-    """Costs; the defaults are OWASP's first choice for argon2id (19 MiB, 2 passes, 1 lane: about 20 ms here)."""
+    """Costs; the defaults are OWASP's first choice for argon2id.
+
+    That is 19 MiB, 2 passes, 1 lane: about 20 ms here.
+    """
 
     memory_kib: int = 19_456
     passes: int = 2
@@ -79,9 +85,9 @@ class BadSecret(Trouble):
 
 
 def make(password: str, settings: HashSettings, salt: bytes | None = None) -> Verifiers:
-    """Both verifiers of `password`; blocking. Raises WeakPassword for text that SASLprep forbids.
+    """Return both verifiers of `password`; blocking. Raise WeakPassword for text that SASLprep forbids.
 
-    `salt`: of the SCRAM keys, where app passwords have keys with the same one (auth.apppasswords).
+    `salt` is for the SCRAM keys, where app passwords have keys with the same one (auth.app_passwords).
     """
     prepared = saslprep(password)
     if not prepared:
@@ -93,25 +99,28 @@ def make(password: str, settings: HashSettings, salt: bytes | None = None) -> Ve
 
 
 def scram_keys(octets: bytes, salt: bytes, iterations: int) -> Scram:
-    """The keys of a prepared password (RFC 5802 §3); blocking."""
+    """Return the keys of a prepared password (RFC 5802 §3); blocking."""
     salted = hashlib.pbkdf2_hmac("sha256", octets, salt, iterations)
     client_key = hmac.digest(salted, b"Client Key", "sha256")
     return Scram(salt, iterations, hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256"))
 
 
 _NO_MEMORY = argon2.low_level.error_to_str(-22)
-"""ARGON2_MEMORY_ALLOCATION_ERROR."""
+"""The message of ARGON2_MEMORY_ALLOCATION_ERROR."""
 
 
 def verify(encoded: str, password: str) -> bool:
-    """Whether `password` belongs to this argon2id hash; blocking, and false for anything damaged. `Trouble` without memory."""
+    """Return whether `password` matches this argon2id hash; blocking, and False for a damaged one.
+
+    Raises `Trouble` if memory is short.
+    """
     prepared = saslprep(password)
     if prepared is None or len(prepared.encode()) > MAX_PASSWORD_OCTETS:
-        prepared = ""  # hash all the same, so that a refusal tells nothing by its time
+        prepared = ""  # hash all the same, so that the time of a refusal reveals nothing
     try:
         return argon2.PasswordHasher().verify(encoded, prepared.encode()) and bool(prepared)
     except argon2.exceptions.VerificationError as error:
-        if str(error) == _NO_MEMORY:  # nobody knows whether it was wrong
+        if str(error) == _NO_MEMORY:  # it is unknown whether it was wrong
             raise Trouble(Text("Máy chủ hết bộ nhớ.", "The server is out of memory.")) from error
         return False
     except (argon2.exceptions.InvalidHashError, UnicodeEncodeError):
@@ -119,33 +128,33 @@ def verify(encoded: str, password: str) -> bool:
 
 
 Costs = tuple[str, int | None]
-"""Parameters of argon2 as a hash begins with them, and the rounds of SCRAM's keys, where there are some."""
+"""The argon2 parameters at the start of a hash, and the SCRAM iterations, if there are keys."""
 
 
 class Decoys:
-    """Verifiers for users that do not exist: checking them costs what checking a real user costs.
+    """Verifiers for unknown users: checking them costs the same as for a real user.
 
-    Passwords keep the costs with which they were made, so a decoy has those of one that is stored: as many decoys have them as
-    users do, and where these get others with a new password, so do those. Which ones, and the salt, are functions of the name
-    and of `key` (RFC 5802 §9 hints at this): whoever asks twice gets the same answer, from every worker and after a restart, as
-    for a real user; with other costs the salt is another one, as after a new password.
+    Passwords keep the costs with which they were made, so decoys have the distribution of costs among the stored passwords,
+    and follow it as these change. A decoy's costs and salt are functions of the name and of `key` (hinted at in RFC 5802 §9):
+    repeated attempts get the same result, from every worker and after a restart, as for a real user; with other costs the salt
+    differs, as after a new password.
     """
 
     def __init__(self, key: bytes, settings: HashSettings, stored: Callable[[], Mapping[Costs, int]]) -> None:
-        """`stored`: how many passwords have which costs; where there are none, they are those of `settings`."""
+        """Use the costs in `stored`, with the number of passwords for each; without any, those of `settings`."""
         self._key = key
         self._settings = settings
         self._stored = stored
 
     def scram(self, user: str) -> Scram:
-        """Keys that no password fits; cheap."""
+        """Return keys that no password matches; cheap."""
         _, rounds = self._costs(user, {costs: count for costs, count in self._stored().items() if costs[1] is not None})
         rounds = rounds or self._settings.scram_iterations
         salt = hmac.digest(self._key, b"salt:%d:" % rounds + user.encode(), "sha256")[:16]
         return Scram(salt, rounds, secrets.token_bytes(32), secrets.token_bytes(32))
 
     def refuse(self, user: str, password: str) -> bool:
-        """Spend the time of `verify` and say no; blocking."""
+        """Spend the time of `verify` and return False; blocking."""
         salt, hashed = (base64.b64encode(secrets.token_bytes(octets)).rstrip(b"=").decode() for octets in (16, 32))
         verify(f"{self._costs(user, self._stored())[0]}${salt}${hashed}", password)
         return False
@@ -160,8 +169,11 @@ class Decoys:
 
 
 def load_secret(path: Path) -> bytes:
-    """A key from the random octets in `path`, the same for all processes of a server; made at the first call, whole or not at
-    all. `BadSecret` for a file that is shorter: others may know what it holds."""
+    """Return a key derived from the random octets in `path`, shared by all processes of a server.
+
+    The file is created at the first call, whole or not at all. `BadSecret` for a file that is too short: its content may be
+    known to others.
+    """
     try:
         octets = path.read_bytes()
     except FileNotFoundError:
@@ -182,7 +194,7 @@ def _make_secret(path: Path) -> bytes:
             file.write(secrets.token_bytes(SECRET_OCTETS))
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # another process was faster: its key is that of all
+        with contextlib.suppress(FileExistsError):  # another process was faster: its key is used by all
             os.link(fresh, path)
     finally:
         fresh.unlink()
@@ -195,7 +207,10 @@ def _make_secret(path: Path) -> bytes:
 
 
 class VerifiedCache:
-    """Passwords that were right a moment ago, as HMACs under a key that only this server knows and that dies with it."""
+    """Recently verified passwords, as HMACs under a key known to this server only.
+
+    The entries are lost when the process ends.
+    """
 
     def __init__(self, key: bytes, capacity: int = 16_384) -> None:
         self._key = key
@@ -203,12 +218,12 @@ class VerifiedCache:
         self._until: OrderedDict[bytes, float] = OrderedDict()
 
     def digest(self, address: str, version: int, password: str) -> bytes:
-        """The mark of a password of one credential version; a new password has another version and so another mark."""
+        """Return the digest of a password for one credential version; a new password has a new version."""
         message = b"%d\0%b\0%b" % (version, address.encode(), password.encode("utf-8", "surrogatepass"))
         return hmac.digest(self._key, message, "sha256")
 
     def holds(self, digest: bytes, now: float) -> bool:
-        """Whether it was right and is not yet forgotten."""
+        """Return whether it was verified and has not expired."""
         until = self._until.get(digest)
         if until is None:
             return False
@@ -219,7 +234,7 @@ class VerifiedCache:
         return True
 
     def add(self, digest: bytes, until: float) -> None:
-        """Remember; the longest unused goes when it is full."""
+        """Add a digest; the least recently used is dropped when full."""
         self._until[digest] = until
         self._until.move_to_end(digest)
         if len(self._until) > self._capacity:
@@ -230,5 +245,5 @@ LEGIBLE = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: it is read aloud 
 
 
 def generate(groups: int = 4) -> str:
-    """A first password to hand over on paper: groups of four legible signs, 20 bits each."""
+    """Generate a first password to hand over on paper: groups of four legible characters, 20 bits each."""
     return "-".join("".join(secrets.choice(LEGIBLE) for _ in range(4)) for _ in range(groups))

@@ -1,11 +1,11 @@
-"""May this password protect this mailbox? The server's own rules (Reg. 10.2, 15.2 ask for some and name none).
+"""Check the strength of a password for a mailbox.
 
-In: a password, whose it will be, the shortest length. Out: nothing, or `WeakPassword` with the rule in words.
-No rules on kinds of letters and no forced variety: NIST SP 800-63B §5.1.1.2 advises against them. What is asked is how many
-guesses a password would take that goes for the likely ones first: those of zxcvbn, which knows leaked passwords, keyboard
-rows, dates, repeats and the usual disguises (`p@ssw0rd`), and what it does not know: the words that people here begin with, and
-the person's own names. Diacritics hide nothing: `Mật khẩu` is guessed as `mat khau`.
-Blocking for some milliseconds, 0.2 s where somebody makes it so (`MOST_WORK`): lanes and commands only.
+Reg. 10.2, 15.2 require rules but do not specify them.
+In: a password, its owner, the minimum length. Out: nothing, or `WeakPassword` with the rule in words. There are no rules on
+character classes: NIST SP 800-63B §5.1.1.2 advises against them. The measure is the number of guesses by an attacker who tries
+likely passwords first: zxcvbn knows leaked passwords, keyboard rows, dates, repeats and the usual substitutions (`p@ssw0rd`).
+Added are common local words, and the person's own names. Diacritics do not help: `Mật khẩu` is guessed as `mat khau`. Blocking
+for some milliseconds, 0.2 s for a hostile password (`MOST_WORK`): executors and commands only.
 """
 
 import threading
@@ -18,17 +18,22 @@ from mic_mail.mime.text_folding import fold
 
 MIN_LENGTH = 10
 FEWEST_GUESSES = 10**9
-"""Ten times zxcvbn's "safely unguessable". At a door the throttle lets nobody come near; who stole the directory pays tens of
-milliseconds of argon2id for each."""
+"""Ten times zxcvbn's "safely unguessable".
+
+Online, the throttle prevents anything near it; with a stolen directory each guess costs tens of milliseconds of argon2id.
+"""
 LONGEST_LOOKED_AT = 72
-"""zxcvbn's time grows faster than the length; what a longer one has besides does not make it weaker."""
+"""Characters given to zxcvbn, whose time grows faster than the length; more do not weaken a password."""
 MOST_WORK = 100_000
-"""Square of the length times the ways to read the signs that disguise letters (`$`, `4`, `|`): zxcvbn compares all pieces of a
-password with its words, once for each way. With all of these signs that are 736 ways, and 72 characters take 3 s; this much
-takes 0.1 s. Where there is more, the beginning is looked at, 13 characters at the least: its signs make it strong."""
+"""Bound on the square of the length times the ways to read leetspeak characters (`$`, `4`, `|`).
+
+zxcvbn compares all substrings of a password with its words, once for each way. With all of these characters there are 736
+ways, and 72 characters take 3 s; this bound takes 0.1 s. Beyond it only the beginning is examined, at least 13 characters: its
+special characters make it strong.
+"""
 SHORTEST_NAME = 3
 
-# What people here begin with; those of the world zxcvbn knows.
+# Common local words; those of the world are known to zxcvbn.
 _HERE = tuple(
     "matkhau mat khau mật khẩu password dangnhap truynhap vietnam viet nam hanoi saigon danang haiphong hochiminh sgvn tphcm "
     "anhyeuem emyeuanh yeuem yeuanh anhnhoem emnhoanh khongbiet khongnho quenmat thuongem thuonganh giadinh conyeu meyeucon "
@@ -37,7 +42,7 @@ _HERE = tuple(
     "botttt bothongtin truyenthong tttt trungtam thongtin canbo congchuc vanphong thudientu hopthu micgovvn govvn".split()
 )
 _ONE_AT_A_TIME = threading.Lock()
-"""zxcvbn keeps the words of one call in a table of the module."""
+"""zxcvbn keeps the words of one call in a module-level table."""
 
 
 def check_strength(password: str, address: str, *, names: Sequence[str] = (), min_length: int = MIN_LENGTH) -> None:
@@ -58,7 +63,7 @@ def check_strength(password: str, address: str, *, names: Sequence[str] = (), mi
             )
         )
     words = (*_own_words(address, names), *_HERE)
-    joined = "".join(folded.split())  # where words are written apart matters little to who guesses them
+    joined = "".join(folded.split())  # spaces between words make little difference to an attacker
     if min(_guesses(form, words) for form in {folded, joined}) < FEWEST_GUESSES:
         raise WeakPassword(
             Text(
@@ -69,12 +74,12 @@ def check_strength(password: str, address: str, *, names: Sequence[str] = (), mi
 
 
 def _folded(text: str) -> str:
-    """As somebody guesses it: without case and diacritics."""
+    """Return the text as attackers guess it: without case and diacritics."""
     return fold(text.casefold())
 
 
 def _forbidden_parts(address: str, names: Sequence[str]) -> Iterator[str]:
-    """What must stand nowhere in a password: the address, its local part, a whole name, spaced or not."""
+    """Yield what a password must not contain: the address, its local part, a full name, spaced or not."""
     local = address.casefold().partition("@")[0]
     for told in (local, *(form for name in names for form in (_folded(name), _folded(name).replace(" ", "")))):
         if len(told) > SHORTEST_NAME:
@@ -82,7 +87,7 @@ def _forbidden_parts(address: str, names: Sequence[str]) -> Iterator[str]:
 
 
 def _own_words(address: str, names: Sequence[str]) -> Iterator[str]:
-    """The first words that somebody tries who knows whose mailbox it is."""
+    """Yield the words that an attacker who knows the mailbox tries first."""
     local, _, domain = address.casefold().partition("@")
     yield from (local, domain, domain.replace(".", ""), *domain.split("."))
     for name in names:
@@ -92,7 +97,7 @@ def _own_words(address: str, names: Sequence[str]) -> Iterator[str]:
 
 
 def _guesses(password: str, words: Sequence[str]) -> float:
-    from zxcvbn import zxcvbn  # 0.1 s and 15 MB of words: for who sets a password, not for every process
+    from zxcvbn import zxcvbn  # 0.1 s and 15 MB of words: loaded only to set a password, not in every process
 
     beginning = password[: _looked_at(password)]
     with _ONE_AT_A_TIME:
@@ -101,7 +106,7 @@ def _guesses(password: str, words: Sequence[str]) -> float:
 
 
 def _looked_at(password: str) -> int:
-    """How many characters zxcvbn looks at with no more than `MOST_WORK`."""
+    """Return how many characters zxcvbn can examine within `MOST_WORK`."""
     from zxcvbn.matching import L33T_TABLE, enumerate_l33t_subs, relevant_l33t_subtable
 
     disguises = frozenset(sign for signs in L33T_TABLE.values() for sign in signs)

@@ -1,8 +1,8 @@
-"""Which passwords somebody is trying at many mailboxes: whoever has such a one will be found (Reg. 7.2.c).
+"""Detect password spraying: one password tried at many mailboxes (Reg. 7.2.c).
 
-In: that a password was wrong at an address, the time; both as marks that show nothing. Out: at how many addresses it was wrong
-lately, whatever networks it came from. The throttle counts by mailbox and network, and so never sees a list that is tried from
-a thousand addresses, one guess each. Pure: no clock, no I/O; bounded.
+A mailbox with such a password will be found by the attacker. In: a failed password, its address and the time; password and
+address as digests. Out: at how many addresses it failed lately, from any network. The throttle counts by mailbox and network,
+and so cannot detect a list that is tried from a thousand addresses, one guess each. Pure: no clock, no I/O; bounded.
 """
 
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from typing import Final
 
 MOST_PASSWORDS: Final = 20_000
 MOST_ADDRESSES: Final = 2_000
-"""The most that is counted of one password: the largest value of `anomaly.sprayed`."""
+"""Most addresses counted for one password: the largest value of `anomaly.sprayed`."""
 
 
 class Sprays:
@@ -22,7 +22,7 @@ class Sprays:
         self._counted = 0
 
     def wrong(self, password: bytes, address: bytes, now: float) -> None:
-        """This password was wrong at this address."""
+        """Record that this password was wrong at this address."""
         at = self._tried.setdefault(password, OrderedDict())
         self._tried.move_to_end(password)
         self._counted += address not in at
@@ -36,7 +36,7 @@ class Sprays:
             self._counted -= len(gone)
 
     def count(self, password: bytes, own: bytes, now: float, window: float) -> int:
-        """At how many other addresses it was wrong within `window` seconds."""
+        """Return at how many other addresses it was wrong within `window` seconds."""
         at = self._tried.get(password)
         if at is None:
             return 0

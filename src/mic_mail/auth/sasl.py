@@ -1,17 +1,18 @@
-"""The server's side of a SASL exchange: PLAIN (RFC 4616), LOGIN as Outlook sends it, SCRAM-SHA-256(-PLUS) (RFC 5802, 7677).
+"""The server's side of SASL: PLAIN (RFC 4616), LOGIN as sent by Outlook, SCRAM-SHA-256(-PLUS).
 
-In: the decoded responses of a client, one by one (base64, `*` and `=` are the door's affair). Out: one `Step` each:
+SCRAM is RFC 5802, 7677. In: the decoded responses of a client, one by one (base64, `*` and `=` are left to the protocol). Out:
+one `Step` each:
 
-    Challenge       send this and bring the answer to `step`
-    CheckPassword   find out whether this password is right; the exchange is over
-    NeedKeys        look up the SCRAM keys of this user and bring them to `keys` (decoy keys if there is none)
+    Challenge       send this and pass the response to `step`
+    CheckPassword   check whether this password is right; the exchange is over
+    NeedKeys        look up the SCRAM keys of this user and pass them to `keys` (decoy keys if there is none)
     Done            the client proved that it knows the password
-    Failed          it is over, and why (for the log; a door tells a stranger nothing of it)
+    Failed          it is over, and the reason (for the log; not for an unauthenticated client)
 
 Never: I/O, time, passwords in a `repr`, an exception for anything that a client can send. Input is bounded by MAX_RESPONSE.
 
-Own code and not `scramp` 1.5 (well kept, sans-I/O): the server's side is 120 lines, while scramp raises on a client's bad
-input, refuses every authorization identity, and brings asn1crypto for what only a client needs.
+Own code instead of `scramp` 1.5 (well maintained, sans-I/O): the server's side is 120 lines, while scramp raises on a client's
+bad input, refuses every authorization identity, and requires asn1crypto for the client's side only.
 """
 
 import base64
@@ -30,17 +31,20 @@ MAX_RESPONSE = 12_288
 """Octets of one response after base64 (RFC 4954 §4 bounds the encoded line by the same figure)."""
 
 MAX_CHARACTERS = 512
-"""Of a name or a password. Longer ones are forbidden before they are prepared: normalization takes the square of a run of
-combining marks (2 ms at this length, half a second at MAX_RESPONSE), and strangers may send them."""
+"""Characters of a name or a password; longer ones are refused before they are prepared.
+
+Normalization is quadratic in a run of combining marks (2 ms at this length, half a second at MAX_RESPONSE), and
+unauthenticated clients may send them.
+"""
 
 PLUS = "SCRAM-SHA-256-PLUS"
 Bindings = Mapping[str, bytes]
-"""The types of channel binding that a connection has, and the octets of each."""
+"""The types of channel binding of a connection, and the octets of each."""
 NO_BINDING: Bindings = MappingProxyType({})
 
 
 class ScramKeys(Protocol):
-    """What a server keeps of a password for SCRAM (RFC 5802 §3); directory rows have this shape."""
+    """The SCRAM keys of a password (RFC 5802 §3); directory rows have this shape."""
 
     @property
     def salt(self) -> bytes: ...
@@ -53,7 +57,7 @@ class ScramKeys(Protocol):
 
 
 class ScramPair(Protocol):
-    """The keys of another password of the same user, made with the same salt and rounds."""
+    """The keys of another password of the same user, with the same salt and iteration count."""
 
     @property
     def stored_key(self) -> bytes: ...
@@ -62,7 +66,7 @@ class ScramPair(Protocol):
 
 
 class Failure(StrEnum):
-    """Why an exchange ended without success."""
+    """The reason for which an exchange failed."""
 
     MALFORMED = "malformed"
     TOO_LONG = "too-long"
@@ -75,14 +79,17 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Bytes for the client."""
+    """Octets for the client."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class CheckPassword:
-    """The client claims to be `user`; `authorize_as` is empty or the mailbox that it wants to act as."""
+    """The client claims to be `user`.
+
+    `authorize_as` is empty or the mailbox that it wants to act as.
+    """
 
     user: str
     password: str = field(repr=False)
@@ -98,17 +105,17 @@ class NeedKeys:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Proved without the server ever seeing the password."""
+    """The client proved the password without revealing it to the server."""
 
     user: str
     authorize_as: str = ""
     stored_key: bytes = field(default=b"", repr=False, compare=False)
-    """Of the keys that the proof belongs to."""
+    """The stored key that the proof belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Over; `user` is set where the client had already named itself."""
+    """The exchange failed; `user` is set if the client had named itself."""
 
     failure: Failure
     user: str = ""
@@ -120,26 +127,29 @@ _MALFORMED = Failed(Failure.MALFORMED)
 
 
 class Exchange(Protocol):
-    """One sign-in attempt by one mechanism."""
+    """One sign-in attempt with one mechanism."""
 
     def step(self, response: bytes | None) -> Step:
-        """Go on with the client's response; None where the client sent no initial response."""
+        """Continue with the client's response; None if the client sent no initial response."""
 
     def keys(self, keys: ScramKeys, others: Sequence[ScramPair] = ()) -> Step:
-        """Go on after `NeedKeys`; a proof of any of `others`, which share salt and rounds with `keys`, is as good."""
+        """Continue after `NeedKeys`.
+
+        A proof for any of `others`, which share salt and iterations with `keys`, is accepted too.
+        """
 
 
 # ---------------------------------------------------------------- SASLprep
 
 
 def saslprep(text: str) -> str | None:
-    """`text` prepared as RFC 4013 says for queries (unassigned code points pass), or None where it forbids the text.
+    """Return `text` prepared by RFC 4013 for queries (unassigned code points pass), or None if forbidden.
 
     Both verifiers of a password are made from this form, so a password typed as NFC or NFD is one password.
     """
     if len(text) > MAX_CHARACTERS:
         return None
-    if text.isascii() and text.isprintable():  # nothing below maps, forbids or turns round any of these
+    if text.isascii() and text.isprintable():  # nothing below maps, forbids or reorders any of these
         return text
     mapped = "".join(" " if stringprep.in_table_c12(c) else c for c in text if not stringprep.in_table_b1(c))  # RFC 4013 §2.1
     prepared = unicodedata.ucd_3_2_0.normalize("NFKC", mapped)  # §2.2; stringprep is defined on Unicode 3.2
@@ -162,7 +172,7 @@ _PROHIBITED: tuple[Callable[[str], bool], ...] = (
 
 
 def _bidi_allowed(text: str) -> bool:
-    """RFC 3454 §6: text with a right-to-left letter has no left-to-right one, and starts and ends with one."""
+    """Check RFC 3454 §6: text with RandALCat characters has no LCat ones, and starts and ends with one."""
     if not any(stringprep.in_table_d1(c) for c in text):
         return True
     return (
@@ -183,7 +193,7 @@ def _utf8(octets: bytes) -> str | None:
 
 
 class Plain:
-    """RFC 4616 §2: `[authzid] NUL authcid NUL passwd` in one response."""
+    """PLAIN (RFC 4616 §2): `[authzid] NUL authcid NUL passwd` in one response."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -208,9 +218,10 @@ class Plain:
 
 
 class Login:
-    """draft-murchison-sasl-login, as Outlook wants it: exactly these two prompts, and a user name that may end in NUL.
+    """LOGIN (draft-murchison-sasl-login) as Outlook requires it.
 
-    Outlook sends the name with the NUL of its C string now and then; .NET sends the name as initial response.
+    It needs exactly these two prompts, and may send the user name with the NUL of its C string; .NET sends the name as initial
+    response.
     """
 
     USER_PROMPT = b"Username:"
@@ -249,7 +260,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class ClientFirst:
-    """client-first-message (RFC 5802 §7), taken apart."""
+    """The parsed client-first-message (RFC 5802 §7)."""
 
     flag: str  # 'n', 'y' or the name of a channel binding type
     authorize_as: str
@@ -260,7 +271,7 @@ class ClientFirst:
 
 
 def parse_client_first(message: bytes) -> ClientFirst | Failed:
-    """`gs2-cbind-flag "," [ "a=" authzid ] "," "n=" user "," "r=" nonce ["," extensions]`."""
+    """Parse `gs2-cbind-flag "," [ "a=" authzid ] "," "n=" user "," "r=" nonce ["," extensions]`."""
     text = _utf8(message)
     if text is None or text.count(",") < 3:
         return _MALFORMED
@@ -272,7 +283,7 @@ def parse_client_first(message: bytes) -> ClientFirst | Failed:
     authorize_as = _name(authzid.removeprefix("a=")) if authzid.startswith("a=") else ""
     if authorize_as is None or (authzid and not authzid.startswith("a=")):
         return _MALFORMED
-    if bare.startswith("m="):  # §5.1: a mandatory extension that we do not know ends the exchange
+    if bare.startswith("m="):  # §5.1: an unknown mandatory extension ends the exchange
         return Failed(Failure.UNSUPPORTED_EXTENSION)
     attributes = bare.split(",")
     if len(attributes) < 2 or not attributes[0].startswith("n=") or not attributes[1].startswith("r="):
@@ -285,22 +296,25 @@ def parse_client_first(message: bytes) -> ClientFirst | Failed:
 
 
 def _name(saslname: str) -> str | None:
-    """A saslname decoded (§5.1: `=2C` and `=3D`, any other `=` is an error) and prepared; None where it cannot be."""
+    """Decode a saslname and prepare it; None if invalid.
+
+    §5.1: `=2C` and `=3D` are decoded, any other `=` is an error.
+    """
     if saslname.replace("=2C", "").replace("=3D", "").count("="):
         return None
     return saslprep(saslname.replace("=2C", ",").replace("=3D", "="))
 
 
 def _printable(nonce: str) -> bool:
-    """§7: `printable` is %x21-2B / %x2D-7E; our own part of a nonce is added to it."""
+    """Return whether a nonce is `printable` (§7: %x21-2B / %x2D-7E); the server's part is appended to it."""
     return bool(nonce) and all("!" <= c <= "~" and c != "," for c in nonce)
 
 
 class Scram:
-    """RFC 5802 §5 with SHA-256 (RFC 7677), with or without channel binding.
+    """SCRAM (RFC 5802 §5) with SHA-256 (RFC 7677), with or without channel binding.
 
-    `bindings` are the types of channel binding (RFC 5929) that this connection has, with their octets. Where there are any,
-    this server announced the -PLUS mechanism: a client that then says 'y' ("you seem not to offer it") was lied to (§6).
+    `bindings` are the types of channel binding (RFC 5929) of this connection, with their octets. If there are any, this server
+    announced the -PLUS mechanism: a 'y' from the client ("you seem not to offer it") then reveals a downgrade attack (§6).
     """
 
     def __init__(self, *, plus: bool, bindings: Bindings, nonce: Callable[[], str]) -> None:
@@ -326,8 +340,8 @@ class Scram:
         if self._first is None:
             return self._client_first(response)
         if self._proved is not None:
-            # Neither SMTP (RFC 4954 §4) nor IMAP (RFC 9051 §6.2.2) carries data beside success, so the server's signature
-            # went out as a challenge and the client answers it with nothing.
+            # Neither SMTP (RFC 4954 §4) nor IMAP (RFC 9051 §6.2.2) carries data with success, so the server's signature was
+            # sent as a challenge, to which the client responds with nothing.
             first = self._first
             return Done(first.user, first.authorize_as, self._proved.stored_key) if not response else _MALFORMED
         return self._client_final(self._first, response) if self._keys else _MALFORMED
@@ -356,7 +370,7 @@ class Scram:
         return Challenge(self._server_first)
 
     def _client_final(self, first: ClientFirst, response: bytes) -> Step:
-        """`"c=" base64(gs2-header [cbind-data]) "," "r=" nonce ["," extensions] "," "p=" base64(proof)`."""
+        """Parse `"c=" base64(gs2-header [cbind-data]) "," "r=" nonce ["," extensions] "," "p=" base64(proof)`."""
         without_proof, mark, proof_text = response.rpartition(b",p=")
         attributes = without_proof.split(b",")
         if not mark or len(attributes) < 2 or not attributes[0].startswith(b"c=") or not attributes[1].startswith(b"r="):
@@ -370,7 +384,7 @@ class Scram:
         if not hmac.compare_digest(bound, expected):
             return Failed(Failure.CHANNEL_BINDING, first.user)
         auth_message = b",".join((first.bare, self._server_first, without_proof))
-        for pair in self._pairs:  # all of them, whichever it is: 3 us each
+        for pair in self._pairs:  # always all of them: 3 us each
             if _proves(proof, pair.stored_key, auth_message):
                 self._proved = pair
         if self._proved is None:
@@ -379,7 +393,7 @@ class Scram:
 
 
 def _proves(proof: bytes, stored_key: bytes, auth_message: bytes) -> bool:
-    """Whether `proof` was made with the password of `stored_key` (RFC 5802 §3)."""
+    """Return whether `proof` was made with the password of `stored_key` (RFC 5802 §3)."""
     client_key = bytes(a ^ b for a, b in zip(proof, _hmac(stored_key, auth_message), strict=True))
     return hmac.compare_digest(hashlib.sha256(client_key).digest(), stored_key)
 
@@ -395,7 +409,7 @@ def _base64(text: bytes) -> bytes | None:
         return None
 
 
-# ---------------------------------------------------------------- choosing
+# ---------------------------------------------------------------- mechanisms
 
 
 PLAINTEXT_MECHANISMS = ("PLAIN", "LOGIN")
@@ -403,10 +417,10 @@ SCRAM_MECHANISMS = (PLUS, "SCRAM-SHA-256")
 
 
 def offered(*, tls: bool, plus: bool, cleartext: bool, scram: bool = True) -> tuple[str, ...]:
-    """Return the mechanisms to announce, strongest first; none at all where a password would travel in the open.
+    """Return the mechanisms to announce, strongest first; none if a password would be sent in plain text.
 
-    SCRAM does not send the password, but without TLS the session that follows is open to anyone on the way, so it waits
-    for TLS like the others.
+    SCRAM does not send the password, but without TLS the session that follows is readable on the way, so it requires TLS like
+    the others.
     """
     if not tls and not cleartext:
         return ()
@@ -415,7 +429,7 @@ def offered(*, tls: bool, plus: bool, cleartext: bool, scram: bool = True) -> tu
 
 
 def begin(mechanism: str, *, bindings: Bindings = NO_BINDING, nonce: Callable[[], str]) -> Exchange | None:
-    """A new exchange by `mechanism` (any case), or None for one that we do not speak here."""
+    """Begin an exchange with `mechanism` (any case); None for an unsupported one."""
     match mechanism.upper():
         case "PLAIN":
             return Plain()

@@ -1,17 +1,17 @@
-"""Limits on wrong passwords: how often whom, from where, and when again.
+"""Limit wrong passwords by mailbox, by network and by both.
 
-In: who tries (address), from which network, a digest of what was tried, and the time. Out: a `Verdict`. Pure: no clock, no I/O.
+In: the address tried, the network, a digest of the password, and the time. Out: a `Verdict`. Pure: no clock, no I/O.
 
 Three rules, each counting *different* wrong passwords, so that an old phone that sends one stale password for weeks counts
-once and its office is not punished for it (a wrong SCRAM proof hides which password it was made of, so each counts):
+once and its office is not penalised (a wrong SCRAM proof hides its password, so each counts):
 
     mailbox and network   `per_pair` in `window_seconds`, then that network waits for that mailbox
     mailbox               `per_mailbox` from all networks together, then networks it never signed in from wait
     network               `per_network` over all mailboxes, then it waits for mailboxes that never signed in from it
 
-So nobody locks an owner out of the own mailbox from afar, and an office (or Microsoft's cloud, from which new Outlook comes)
-behind one address is never banned whole: who signed in from there before may go on. All tables are bounded, and what no longer
-counts goes with what comes.
+So a remote attacker cannot lock an owner out, and an office (or Microsoft's cloud, from which new Outlook connects) behind one
+address is never banned as a whole: mailboxes that signed in from there before may continue. All tables are bounded, and
+expired entries are dropped as new ones are added.
 """
 
 from collections import Counter, OrderedDict
@@ -24,43 +24,43 @@ from itertools import islice
 from typing import Final, Generic, TypeVar
 
 NEWS_SECONDS: Final = 3_600.0
-"""A mail program signs in some times a minute; that its network is known need not be said each time."""
+"""Interval of broadcasts that a network is known, as a mail program signs in several times a minute."""
 MOST_STALE: Final = 2
-"""Wrong passwords of a mailbox and network, or twice as many, are known longer than they count: an old telephone has one."""
+"""Stale wrong passwords known for a mailbox and network (up to twice as many); an old phone has one."""
 MOST_NETWORKS: Final = 64
-"""How many networks of one mailbox are known: who has one password and all of a /48 makes no others unknown."""
+"""Known networks per mailbox, so that one password and a whole /48 cannot displace all the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThrottleSettings:
-    """How many different wrong passwords in which time; the defaults let a person mistype for a while."""
+    """Limits on different wrong passwords; the defaults let a person mistype for a while."""
 
     per_pair: int = 10
     per_mailbox: int = 50
     per_network: int = 100
     window_seconds: float = 900.0
     stale_seconds: float = 3_600.0
-    """How long a wrong password is known as that, and counts nothing when it comes again."""
+    """Time for which a repeated wrong password is recognised and not counted again."""
     known_seconds: float = 30 * 86_400.0
-    """How long a network stays known for a mailbox that signed in from it."""
+    """Time for which a network stays known for a mailbox that signed in from it."""
     capacity: int = 50_000
-    """Entries of each table; the longest untouched go first."""
+    """Entries of each table; the least recently used go first."""
 
 
 class Answer(Enum):
-    """What to do with an attempt."""
+    """The handling of an attempt."""
 
     TRY = "try"
     KNOWN_WRONG = "known-wrong"
-    """This very password was wrong lately: refuse without hashing, count nothing."""
+    """This password was wrong recently: refuse without hashing, count nothing."""
     LATER = "later"
-    """Passwords that are being looked at fill what this network has: ask again when more is known of them."""
+    """Passwords still being checked use up the network's limit: check again when results are known."""
     WAIT = "wait"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer, and for WAIT the rule that says so and the seconds until it may be tried again."""
+    """The answer, and for WAIT the rule and the seconds until the next attempt."""
 
     answer: Answer
     rule: str = ""
@@ -75,8 +75,10 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class _Wrongs(Generic[Key]):
-    """Per key, the digests that were wrong and when; at most twice `limit` are kept: what is counted in advance and proves
-    right must not have pushed out what was wrong."""
+    """The wrong digests by key, with their times; at most twice `limit` are kept.
+
+    A provisional count that proves right must not displace real failures.
+    """
 
     def __init__(self) -> None:
         self._limit = self._capacity = 1
@@ -100,7 +102,7 @@ class _Wrongs(Generic[Key]):
         return digest in self._fresh(key, now)
 
     def wait(self, key: Key, now: float) -> float:
-        """Seconds until this key has room again; 0 if it has."""
+        """Return the seconds until this key is below its limit; 0 if it is."""
         seen = self._fresh(key, now)
         if len(seen) < self._limit:
             return 0.0
@@ -119,11 +121,11 @@ class _Wrongs(Generic[Key]):
         self._seen.move_to_end(key)
         if len(self._seen) > self._capacity:
             self._seen.popitem(last=False)
-        for _ in range(2):  # faster than keys come
+        for _ in range(2):  # faster than keys are added
             self._drop_if_over(next(iter(self._seen)), now)
 
     def _drop_if_over(self, key: Key, now: float) -> None:
-        """Forget a key of which nothing counts any more."""
+        """Drop a key of which nothing counts any more."""
         if next(reversed(self._seen[key].values())) <= now - self._window:
             del self._seen[key]
 
@@ -135,13 +137,15 @@ class _Wrongs(Generic[Key]):
                 del self._seen[key]
 
     def forget(self, key: Key) -> bool:
-        """Whether there was anything to forget."""
+        """Drop a key; return whether it existed."""
         return self._seen.pop(key, None) is not None
 
 
 class _Known:
-    """From which networks each mailbox was signed in to, and when that was last told; the longest untouched go first, of one
-    mailbox and of all."""
+    """The networks from which each mailbox was signed in to, with the time of the last broadcast.
+
+    The least recently used go first, for one mailbox and in total.
+    """
 
     def __init__(self) -> None:
         self.capacity = 1
@@ -159,7 +163,7 @@ class _Known:
         return self._told.get((mailbox, net))
 
     def put(self, mailbox: str, net: str, at: float) -> None:
-        """It was told now that this one is known, or was at `at`."""
+        """Record that a network is known, with the time of the broadcast."""
         self._homes[net] += (mailbox, net) not in self._told
         self._told[mailbox, net] = at
         self.touch(mailbox, net)
@@ -169,14 +173,14 @@ class _Known:
             self._drop(*next(iter(self._told)))
 
     def touch(self, mailbox: str, net: str) -> None:
-        """One that is known was seen again."""
+        """Record that a known one was seen again."""
         self._told.move_to_end((mailbox, net))
         networks = self._networks.setdefault(mailbox, OrderedDict())
         networks[net] = None
         networks.move_to_end(net)
 
     def homes(self, net: str) -> int:
-        """How many mailboxes a network is known for."""
+        """Return the number of mailboxes that a network is known for."""
         return self._homes.get(net, 0)
 
     def _drop(self, mailbox: str, net: str) -> None:
@@ -202,7 +206,7 @@ class Throttle:
         self.configure(settings or ThrottleSettings())
 
     def configure(self, settings: ThrottleSettings) -> None:
-        """Other limits from now on; what was counted stays counted."""
+        """Apply other limits from now on; counters are kept."""
         s = self.settings = settings
         self._pairs.configure(s.per_pair, s.window_seconds, s.capacity)
         self._stale.configure(MOST_STALE, s.stale_seconds, s.capacity)
@@ -211,10 +215,10 @@ class Throttle:
         self._known.capacity = s.capacity
 
     def check(self, mailbox: str, peer: str, digest: bytes | None, now: float, *, open_questions: int = 0) -> Verdict:
-        """Whether this attempt may be made; `digest` is None where nothing has been tried yet (SCRAM's first message).
+        """Decide an attempt; `digest` is None if no password is known yet (SCRAM's first message).
 
-        `open_questions`: passwords from this network that count as wrong until they are looked at. They are no tries to spare,
-        and no reason to send anybody away: who would pass without them is told LATER.
+        `open_questions` counts passwords from this network that count as wrong until they are checked. They use up attempts,
+        but are no reason to refuse: an attempt that would pass without them gets LATER.
         """
         net = network(peer)
         pair = mailbox, net
@@ -232,21 +236,22 @@ class Throttle:
         return _TRY
 
     def knows(self, mailbox: str, peer: str, now: float) -> bool:
-        """Whether this mailbox was signed in to from this network before."""
+        """Return whether this mailbox was signed in to from this network before."""
         return self._knows(mailbox, network(peer), now)
 
     def suspicion(self, peer: str, now: float, *, open_questions: int = 0) -> int:
-        """How far a network is suspected of guessing (decision 0088), of whoever never signed in from it before.
+        """Return how far a network is suspected of guessing (decision 0088), for mailboxes unknown to it.
 
-        0: as many mailboxes, or more, sign in from there as passwords were wrong: an office. 1: nothing is known of it.
-        One more for each doubling of what was wrong. `open_questions`: passwords counted as wrong until they are looked at.
+        It is 0 if at least as many mailboxes sign in from there as passwords were wrong: an office. It is 1 if nothing is known
+        of it, and grows by one for each doubling of the wrong ones. `open_questions` counts passwords that count as wrong until
+        they are checked.
         """
         net = network(peer)
         wrong, homes = max(0, self._networks.count(net, now) - open_questions), self._known.homes(net)
         return 0 if homes and wrong <= homes else 1 + (wrong - homes).bit_length()
 
     def wrong(self, mailbox: str, peer: str, digest: bytes, now: float) -> None:
-        """This password was wrong."""
+        """Count a wrong password."""
         net = network(peer)
         self._pairs.add((mailbox, net), digest, now)
         self._stale.add((mailbox, net), digest, now)
@@ -254,7 +259,7 @@ class Throttle:
         self._networks.add(net, _of(mailbox, digest), now)
 
     def forgive(self, mailbox: str, peer: str, digest: bytes) -> None:
-        """Take back one `wrong`: it was counted in advance, and proved right or could not be checked."""
+        """Undo one `wrong`: it was provisional, and proved right or could not be checked."""
         net = network(peer)
         self._pairs.remove((mailbox, net), digest)
         self._stale.remove((mailbox, net), digest)
@@ -262,15 +267,17 @@ class Throttle:
         self._networks.remove(net, _of(mailbox, digest))
 
     def seen(self, mailbox: str, peer: str, now: float) -> bool:
-        """Signed in by an app password: this network is known for this mailbox. Its mistypings stay counted: whoever has a
-        stolen telephone must not gain endless guesses at the mailbox's own password by it. Whether it is news, as in `right`.
+        """Record a sign-in by an app password: this network is known for this mailbox.
+
+        Its wrong passwords stay counted: a stolen phone must not give endless guesses at the mailbox's own password. Return
+        whether to broadcast, as in `right`.
         """
         return self._know(mailbox, network(peer), now, news=False)
 
     def right(self, mailbox: str, peer: str, digest: bytes | None, now: float) -> bool:
-        """Signed in: this network is known for this mailbox, and its mistypings are forgotten.
+        """Record a sign-in: this network is known for this mailbox, and its wrong passwords are forgotten.
 
-        Whether others who count need to hear of it: not where nothing was mistyped and they have heard within `NEWS_SECONDS`.
+        Return whether to broadcast: not if there were none and the last broadcast was within `NEWS_SECONDS`.
         """
         if digest is not None:
             self.forgive(mailbox, peer, digest)
@@ -287,11 +294,11 @@ class Throttle:
         return news
 
     def is_home(self, peer: str) -> bool:
-        """Whether some mailbox was signed in to from this network."""
+        """Return whether any mailbox was signed in to from this network."""
         return self._known.homes(network(peer)) > 0
 
     def known(self, now: float) -> list[tuple[str, str, float]]:
-        """Mailbox, network and how long ago it was last heard of, of what still counts; the longest untouched first."""
+        """Return mailbox, network and age of each valid entry, the least recently used first."""
         return [
             (mailbox, net, now - since)
             for (mailbox, net), since in self._known.items()
@@ -299,7 +306,7 @@ class Throttle:
         ]
 
     def remember(self, mailbox: str, net: str, since: float) -> None:
-        """What was known in an earlier life; what is known in this one is newer."""
+        """Restore an entry from before a restart; existing ones are newer."""
         if self._known.get(mailbox, net) is None:
             self._known.put(mailbox, net, since)
 
@@ -314,7 +321,10 @@ def _of(mailbox: str, digest: bytes) -> bytes:
 
 @lru_cache(maxsize=4096)
 def network(peer: str) -> str:
-    """The network that an address counts as: itself in IPv4, its /64 in IPv6 (one customer has at least that)."""
+    """Return the network that an address counts as: the address in IPv4, its /64 in IPv6.
+
+    One IPv6 customer has at least a /64.
+    """
     try:
         address: IPv4Address | IPv6Address = ip_address(peer.partition("%")[0])
     except ValueError:
@@ -328,7 +338,7 @@ def network(peer: str) -> str:
 
 @lru_cache(maxsize=4096)
 def neighbourhood(peer: str) -> str:
-    """The /24 or /48 of an address: what one customer may easily have, and changes addresses in."""
+    """Return the /24 or /48 of an address, within which one customer may change addresses."""
     try:
         address = ip_address(network(peer).partition("/")[0])
     except ValueError:

@@ -1,8 +1,9 @@
-"""Codes of a second factor: TOTP (RFC 6238) as every authenticator knows it, recovery codes, and how the secrets are sealed.
+"""Second factors: TOTP codes (RFC 6238), recovery codes, and the encryption of their secrets.
 
-SHA-1, six digits, thirty seconds: what authenticators take that ignore the rest of the URI. A code of the step before and after
-counts too, since clocks differ; which step it was of is told, so that whoever stores that takes none twice (§5.2). Secrets have
-to be read again, unlike passwords: they lie in the directory sealed by AES-256-GCM under a key that lies beside it in a file.
+SHA-1, six digits, thirty seconds: the values of authenticators that ignore the parameters of the URI. Codes of the previous
+and next step count too, since clocks differ; the step is returned, so that a caller that stores it accepts none twice (§5.2).
+Unlike passwords, secrets have to be readable: the directory holds them encrypted by AES-256-GCM with a key in a file beside
+it.
 """
 
 import hmac
@@ -19,50 +20,50 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from mic_mail.auth.password_hash import LEGIBLE
 
 SECRET_OCTETS = 20
-"""RFC 4226 §4, R6."""
+"""Octets of a secret (RFC 4226 §4, R6)."""
 DIGITS = 6
 STEP_SECONDS = 30
 WINDOW = 1
-"""Steps before and after the present one (RFC 6238 §5.2)."""
+"""Steps accepted before and after the present one (RFC 6238 §5.2)."""
 RECOVERY_CODES = 10
 _GROUP, _GROUPS = 4, 4
 _NONCE_OCTETS = 12
 
 
 class SealBroken(Exception):
-    """The secret was not sealed with this key, or is not what was sealed."""
+    """The secret was not encrypted with this key, or was altered."""
 
 
 def make_secret() -> bytes:
-    """A new one."""
+    """Generate a secret."""
     return secrets.token_bytes(SECRET_OCTETS)
 
 
 def typed(secret: bytes) -> str:
-    """As a person types it into an authenticator: base32 in groups of four."""
+    """Return the secret for typing into an authenticator: base32 in groups of four."""
     text = b32encode(secret).decode()
     return " ".join(text[at : at + 4] for at in range(0, len(text), 4))
 
 
 def uri(secret: bytes, account: str, issuer: str) -> str:
-    """What a QR code holds, and a link on the telephone itself (the Key URI format of authenticators)."""
+    """Return the Key URI for a QR code, or a link on the phone itself."""
     label = quote(f"{issuer}:{account}", safe="")
     parameters = {"secret": b32encode(secret).decode(), "issuer": issuer, "algorithm": "SHA1", "digits": DIGITS}
     return f"otpauth://totp/{label}?{urlencode({**parameters, 'period': STEP_SECONDS}, quote_via=quote)}"
 
 
 def code(secret: bytes, step: int) -> str:
-    """The code of a step."""
+    """Return the code of a step."""
     return _totp(secret).generate(step * STEP_SECONDS).decode()
 
 
 def step_of(secret: bytes, text: str, unix_seconds: float) -> int | None:
-    """The step that `text` is the code of, around now; None: it is no code of these."""
+    """Return the step around now whose code `text` is; None if there is none."""
     digits = "".join(text.split())
     if len(digits) != DIGITS or not (digits.isascii() and digits.isdigit()):
         return None
     now, found = int(unix_seconds // STEP_SECONDS), None
-    for step in range(now - WINDOW, now + WINDOW + 1):  # all of them, so that time tells nothing
+    for step in range(now - WINDOW, now + WINDOW + 1):  # all of them, so that the time reveals nothing
         if hmac.compare_digest(code(secret, step).encode(), digits.encode()):
             found = step
     return found
@@ -76,14 +77,17 @@ def _totp(secret: bytes) -> TOTP:
 
 
 def recovery_codes() -> list[str]:
-    """New ones, each for one sign-in without the device: 80 bits."""
+    """Generate recovery codes of 80 bits, each for one sign-in without the device."""
     return [
         "-".join("".join(secrets.choice(LEGIBLE) for _ in range(_GROUP)) for _ in range(_GROUPS)) for _ in range(RECOVERY_CODES)
     ]
 
 
 def recovery_digest(holder: str, text: str) -> bytes | None:
-    """What is kept of a recovery code; None for what cannot be one. Chance of 80 bits needs no slow hash."""
+    """Return the stored digest of a recovery code; None if it cannot be one.
+
+    80 random bits need no slow hash.
+    """
     bare = "".join(sign for sign in text.lower() if sign != "-" and not sign.isspace())
     if len(bare) != _GROUP * _GROUPS or not set(bare) <= set(LEGIBLE):
         return None
@@ -94,13 +98,13 @@ def recovery_digest(holder: str, text: str) -> bytes | None:
 
 
 def seal(key: bytes, secret: bytes, holder: str) -> bytes:
-    """The secret as the directory holds it: nobody else's, and nothing without the key."""
+    """Encrypt a secret for the directory, bound to its holder."""
     nonce = secrets.token_bytes(_NONCE_OCTETS)
     return nonce + AESGCM(key).encrypt(nonce, secret, holder.encode())
 
 
 def unseal(key: bytes, sealed: bytes, holder: str) -> bytes:
-    """The secret; `SealBroken` where it is not `holder`'s, or was sealed with another key."""
+    """Decrypt a secret; `SealBroken` if it is not `holder`'s, or was encrypted with another key."""
     try:
         return AESGCM(key).decrypt(sealed[:_NONCE_OCTETS], sealed[_NONCE_OCTETS:], holder.encode())
     except (InvalidTag, ValueError) as error:

@@ -1,11 +1,11 @@
-"""Is this password right, and may it be tried at all? Joins the throttle, the cache of verified passwords and the decoys.
+"""Verify passwords, with the throttle, the cache of verified passwords and the decoys.
 
-In: a claim (address, verifiers or none, what was typed) and the peer's address. Out: RIGHT, WRONG, `AppPasswordMatch` or
-`Wait`. The hash runs in the lane that is passed in; everything else takes microseconds on the event loop. One password that
-several connections bring at once (a mail program opens five) is hashed once; who has to wait hears nothing of it. A network's
-tries that are still being looked at send nobody away: who comes beyond them stands in line until they are known. An app
-password is known by its digest and costs no hash; what is no right one, or was revoked, costs what every wrong password costs.
-Never: texts, policy, the log.
+In: an attempt (address, verifiers or none, the password) and the peer's address. Out: RIGHT, WRONG, `AppPasswordMatch` or
+`Wait`. The hash runs in the executor passed in; everything else takes microseconds in the event loop. A password that several
+connections send at the same time (a mail program opens five) is hashed once; a delayed connection does not learn its result. A
+network's attempts still being checked cause no refusal: further ones queue until the results are known. An app password is
+recognised by its digest and costs no hash; a wrong or revoked one costs the same as any wrong password. Not here: texts,
+policy, the log.
 """
 
 import asyncio
@@ -25,23 +25,23 @@ from mic_mail.auth.throttle import Answer, Verdict, neighbourhood, network
 from mic_mail.errors import Text, Trouble
 
 PATIENCE: Final = 20.0
-"""Seconds that somebody waits for answers to others of his network; as for a turn at the hash."""
+"""Seconds that an attempt waits for results of others from its network; the same as for a hash."""
 MOST_WAITING: Final = 1_000
-"""Of one network."""
+"""Waiting attempts of one network."""
 
 
 class Outcome(Enum):
-    """What became of a password."""
+    """The result for a password."""
 
     RIGHT = "right"
     WRONG = "wrong"
     WRONG_AGAIN = "wrong-again"
-    """This very password was wrong a moment ago."""
+    """The same wrong password as a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Too many wrong ones: `seconds` until the next try, by the throttle's `rule`."""
+    """Too many wrong passwords: `seconds` until the next attempt, by the throttle's `rule`."""
 
     seconds: float
     rule: str
@@ -49,20 +49,20 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class AppPasswordMatch:
-    """It is the app password of this number."""
+    """A match of the app password with this number."""
 
     number: int
 
 
 class AppVerifiable(Recognisable, Protocol):
-    """The part of a stored app password that is needed here."""
+    """The values of a stored app password needed here."""
 
     @property
     def number(self) -> int: ...
 
 
 class Verifiable(Protocol):
-    """The part of a stored credential that a password is checked against."""
+    """The values of a stored credential that a password is checked against."""
 
     @property
     def version(self) -> int: ...
@@ -72,26 +72,28 @@ class Verifiable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PasswordAttempt:
-    """Somebody says that `password` is that of `address`; `credential` is None where there is no such user."""
+    """A sign-in attempt with `password` as `address`; `credential` is None for an unknown user."""
 
     address: str
     credential: Verifiable | None
     password: str = field(repr=False)
     others: Sequence[AppVerifiable] = ()
-    """The app passwords that open something now."""
+    """The app passwords that are valid now."""
 
 
 HashLane = Callable[[Callable[[], bool], str, Callable[[], int]], Awaitable[bool]]
-"""Runs a blocking check elsewhere, for a source, and how much that is suspected (`process.fairturns`); raises errors.Trouble
-when its queue is too long."""
+"""Runs a blocking check elsewhere, for a source with a suspicion (`process.fair_queue`).
+
+Raises errors.Trouble when its queue is too long.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class HashExecutors:
-    """Two ways to the same threads: strangers who guess must not keep those waiting who have signed in from there before.
+    """Two queues to the same threads: guessing clients must not delay mailboxes known at their network.
 
-    Among these each mailbox is a source of its own, so that an office does not wait for being large; strangers are told apart
-    by their neighbourhood, and by what was guessed in vain from their network (decision 0088).
+    Among the known each mailbox is a source of its own, so that a large office does not wait. The others are distinguished by
+    their neighbourhood, and by the failed guesses from their network (decision 0088).
     """
 
     known: HashLane
@@ -107,14 +109,14 @@ class _Running:
 
 
 class TooManyWaiting(Trouble):
-    """So many others of this network are being looked at that nobody could find out in time."""
+    """Too many attempts of this network are being checked to get a result in time."""
 
     def __init__(self) -> None:
         super().__init__(Text("Mạng này đang có quá nhiều người đăng nhập.", "Too many sign in from this network at once."))
 
 
 class Guard:
-    """The password checks of one process, for its life; belongs to the event loop."""
+    """The password checks of one process; bound to the event loop."""
 
     def __init__(
         self,
@@ -126,7 +128,7 @@ class Guard:
         lanes: HashExecutors,
         monotonic: Callable[[], float],
     ) -> None:
-        """`digest_key` marks passwords in memory, and is the same in all processes of a server."""
+        """Use `digest_key` for digests of passwords in memory; it is the same in all processes of a server."""
         self._digest_key = digest_key
         self._throttle = throttle
         self._decoys = decoys
@@ -136,20 +138,22 @@ class Guard:
         self._verified = VerifiedCache(digest_key)
         self._running: dict[bytes, _Running] = {}
         self._asked: Counter[str] = Counter()
-        """Of each network, what counts as wrong until it is known."""
+        """Passwords by network that count as wrong until they are checked."""
         self._lines: dict[str, deque[asyncio.Future[bool]]] = {}
-        """Of each network, who waits for an answer to one of those; none without one that is asked."""
+        """Attempts by network that wait for one of those; empty where none is being checked."""
 
     def configure(self, *, decoys: Decoys, cache_seconds: float) -> None:
-        """Other settings from now on: what is being hashed goes on, and right passwords stay known, unless they shall be
-        forgotten sooner."""
+        """Apply other settings from now on.
+
+        Running hashes continue, and verified passwords stay cached, unless the cache time gets shorter.
+        """
         if cache_seconds < self._cache_seconds:
             self._verified = VerifiedCache(self._digest_key)
         self._decoys = decoys
         self._cache_seconds = cache_seconds
 
     async def check(self, claim: PasswordAttempt, peer: str) -> Outcome | AppPasswordMatch | Wait:
-        """The answer to a claim; raises errors.Trouble when nobody could find out in time."""
+        """Decide an attempt; raise errors.Trouble when no result is available in time."""
         if (app := recognised(claim.password, claim.others)) is not None:
             if (wait := await self.may_try(claim.address, peer)) is not None:
                 return wait
@@ -160,7 +164,7 @@ class Guard:
         running = self._running.get(digest)
         if running is None:
             verdict = await self._settled(claim.address, peer, digest)
-            running = self._running.get(digest)  # it may have begun while this waited
+            running = self._running.get(digest)  # it may have started meanwhile
         if running is not None:
             return await self._joined(running, claim, peer, digest)
         now = self._monotonic()
@@ -172,7 +176,7 @@ class Guard:
             self._throttle.right(claim.address, peer, None, now)
             return Outcome.RIGHT
         way = self._way(claim, peer, now)
-        # Counted as wrong until it proves right: a thousand connections at once get no more tries than one after another.
+        # Counted as wrong until it proves right: a thousand connections in parallel get no more attempts than in sequence.
         self._throttle.suspect(claim.address, peer, digest, now)
         net = network(peer)
         task = asyncio.get_running_loop().create_task(self._verify(claim, peer, digest, way))
@@ -187,7 +191,10 @@ class Guard:
         return await asyncio.shield(task)
 
     async def _settled(self, mailbox: str, peer: str, digest: bytes | None) -> Verdict:
-        """What the throttle says, once that does not depend on what is being looked at; raises `TooManyWaiting`."""
+        """Return the throttle's verdict, once it no longer depends on checks in progress.
+
+        Raises `TooManyWaiting`.
+        """
         net = network(peer)
         verdict = self._verdict(mailbox, peer, digest)
         if verdict.answer is not Answer.LATER:
@@ -208,19 +215,19 @@ class Guard:
         return self._throttle.check(mailbox, peer, digest, self._monotonic(), open_questions=self._asked[network(peer)])
 
     async def _next_answer(self, net: str, *, ahead: bool) -> bool:
-        """Whether who finds that it was not enough stands at the head of the line, as before."""
+        """Wait for a result; return whether a further wait goes to the front of the queue, as before."""
         line = self._lines.setdefault(net, deque())
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         (line.appendleft if ahead else line.append)(turn)
         try:
             return await turn
         except asyncio.CancelledError:
-            with contextlib.suppress(ValueError):  # it was called in this loop turn
+            with contextlib.suppress(ValueError):  # it was woken in this loop iteration
                 line.remove(turn)
             raise
 
     def _answered(self, net: str) -> None:
-        """One that was asked is known: the next in line looks again, and all of them where nothing is asked any more."""
+        """A result is known: wake the next waiter, or all if none is being checked any more."""
         self._asked[net] -= 1
         is_asked = self._asked[net] > 0
         if not is_asked:
@@ -236,7 +243,10 @@ class Guard:
             self._lines.pop(net, None)
 
     async def _joined(self, running: _Running, claim: PasswordAttempt, peer: str, digest: bytes) -> Outcome | Wait:
-        """The answer that another connection waits for already; to another network under its own limits, and counted there."""
+        """Share the result of another connection's check.
+
+        From another network it is subject to that network's limits, and counted there.
+        """
         if network(peer) == running.network:
             return await asyncio.shield(running.task)
         if (wait := await self.may_try(claim.address, peer)) is not None:
@@ -249,7 +259,7 @@ class Guard:
         return outcome
 
     def _way(self, claim: PasswordAttempt, peer: str, now: float) -> Callable[[], Awaitable[bool]]:
-        """To the hash of this claim, in its place among those who wait."""
+        """Return the call of the hash for this attempt, with its place in the queues."""
         question, net = self._question(claim), network(peer)
         if self._throttle.knows(claim.address, peer, now):
             return lambda: self._lanes.known(question, claim.address, lambda: 0)
@@ -262,7 +272,7 @@ class Guard:
     async def _verify(self, claim: PasswordAttempt, peer: str, digest: bytes, way: Callable[[], Awaitable[bool]]) -> Outcome:
         try:
             right = await way()
-        except BaseException:  # nobody found out, so it was not wrong either
+        except BaseException:  # no result, so it was not wrong either
             self._throttle.forgive(claim.address, peer, digest)
             raise
         now = self._monotonic()
@@ -274,7 +284,7 @@ class Guard:
         return Outcome.RIGHT
 
     def on_message(self, told: bytes) -> None:
-        """What another process has found out: nobody hashes a second time what was right there."""
+        """Apply another process's broadcast: a password right there is not hashed again."""
         now = self._monotonic()
         right = self._throttle.on_message(told, now)
         if right is not None:
@@ -288,9 +298,10 @@ class Guard:
         return lambda: password_hash.verify(encoded, password)
 
     async def check_code(self, address: str, peer: str, look: Callable[[], Awaitable[bool]]) -> bool | Wait:
-        """Whether a code of a second factor is right, which `look` finds out; may be tried as often as a password.
+        """Check a code of a second factor with `look`; limited like passwords.
 
-        Counted under a name of its own: the password is right by then, and each time it is typed it forgets what was mistyped.
+        It is counted under a name of its own: the password is right by then, and each time it is entered its wrong ones are
+        forgotten.
         """
         name, digest = _code_of(address), secrets.token_bytes(16)
         if (wait := await self.may_try(name, peer)) is not None:
@@ -312,23 +323,29 @@ class Guard:
         return right
 
     def second_factor_set_from(self, address: str, peer: str) -> None:
-        """The mailbox's second factor was set from here: guesses from other networks do not keep its person out."""
+        """Record that the second factor was set from here.
+
+        Guesses from other networks then cannot lock the user out.
+        """
         self._throttle.right(_code_of(address), peer, None, self._monotonic())
 
     # ------------------------------------------------------------ SCRAM: no hash, the client did the work
 
     async def may_try(self, address: str, peer: str) -> Wait | None:
-        """Whether a SCRAM exchange may go on; asked before the keys are given and before a proof is looked at, which has to
-        follow without waiting for anything. Raises errors.Trouble when nobody could find out in time."""
+        """Return a `Wait` if a SCRAM exchange may not go on, else None.
+
+        Called before the keys are given and before a proof is checked, which has to follow without any wait. Raises
+        errors.Trouble when no result is available in time.
+        """
         verdict = await self._settled(address, peer, None)
         return Wait(verdict.seconds, verdict.rule) if verdict.answer is Answer.WAIT else None
 
     def decoy_keys(self, address: str) -> password_hash.Scram:
-        """Keys of a user who does not exist."""
+        """Return keys for an unknown user."""
         return self._decoys.scram(address)
 
     def proof_was_wrong(self, address: str, peer: str) -> None:
-        """Each wrong proof counts: unlike a password it does not show whether it is the same wrong one again."""
+        """Count a wrong proof; each counts, as it does not reveal whether it is the same password again."""
         self._throttle.wrong(address, peer, secrets.token_bytes(16), self._monotonic())
 
     def proof_was_right(self, address: str, peer: str, *, by_app: bool) -> None:
@@ -339,5 +356,5 @@ class Guard:
 
 
 def _code_of(address: str) -> str:
-    """The name under which codes of a mailbox are counted: of no password."""
+    """Return the name under which a mailbox's codes are counted; it is not a mailbox."""
     return f"code\0{address}"
