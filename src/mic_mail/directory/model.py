@@ -407,7 +407,10 @@ class SignatoryRow(Base):
 
 
 class OrderRow(Base):
-    """An order that changes the directory (Reg. 6.2, 6.5); `details` as `policy.directory_changes.Act` lists them."""
+    """An order that changes the directory (Reg. 6.2, 6.5).
+
+    `details` are as `policy.directory_changes.Act` lists them.
+    """
 
     __tablename__ = "change_order"
     __table_args__ = ({"sqlite_autoincrement": True},)

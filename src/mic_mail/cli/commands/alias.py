@@ -1,4 +1,7 @@
-"""`mic-mail alias add|list|remove`: further addresses of mailboxes; a removed one stays taken (Reg. 5.4.a)."""
+"""`mic-mail alias add|list|remove`: further addresses of mailboxes (Reg. 5.4.a).
+
+A removed alias stays taken.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -90,7 +93,7 @@ def remove(
 
 
 def _whole(here: CliContext, alias: str) -> str:
-    """An alias without a domain belongs to the domain of new addresses."""
+    """Return the whole address: an alias without a domain belongs to the domain of new addresses."""
     return alias.lower() if "@" in alias else f"{alias.lower()}@{here.config.server.domain}"
 
 

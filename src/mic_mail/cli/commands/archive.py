@@ -1,4 +1,7 @@
-"""`mic-mail archive list|drop`: archives of reclaimed mailboxes; each stays until a document says that it goes (Reg. 6.4.c)."""
+"""`mic-mail archive list|drop`: archives of reclaimed mailboxes.
+
+Each stays until a document orders its removal (Reg. 6.4.c).
+"""
 
 from collections.abc import Iterator
 from typing import Annotated

@@ -1,19 +1,19 @@
 """`mic-mail backup`: copy mailboxes into a folder, beside a running server.
 
     <target>/<domain>/<local part>/    one mailbox each (storage.backup)
-    <target>/archive/                  archives of reclaimed mailboxes (Reg. 6.4.c); of a freed one there is nothing else
-    <target>/handovers/                what was counted when mailboxes were handed over (Reg. 12.3.d)
-    <target>/imports/                  what was taken from which source (Reg. 10.4)
-    <target>/quarantine/               what is in quarantine, with its records (Reg. 4.2)
-    <target>/keys/                     keys that a restored server needs (services.operations.backupkeys)
+    <target>/archive/                  archives of reclaimed mailboxes (Reg. 6.4.c); the only copy of a freed one
+    <target>/handovers/                the inventories of mailboxes that were handed over (Reg. 12.3.d)
+    <target>/imports/                  the ledgers of imports by source (Reg. 10.4)
+    <target>/quarantine/               the messages in quarantine, with their records (Reg. 4.2)
+    <target>/keys/                     keys that a restored server needs (services.operations.backup_keys)
     <target>/directory.sqlite          the directory, where it is an SQLite file
     <target>/mic-mail.toml             the configuration
 
-Quarantine and keys are only in a backup of all mailboxes. All of it is durable when the command ends. The certificate's key and
-the log are not in it (docs/decisions/0087).
+Quarantine and keys are only in a backup of all mailboxes. Everything is durable when the command ends. The certificate's key
+and the log are not included (docs/decisions/0087).
 
-In this order: the quarantine before the mail, so that what is released meanwhile is in the one or the other, or in both, of
-which a mailbox takes one; the keys after the directory, so that there is the key of every secret in it.
+The order matters. The quarantine is copied before the mail, so that a message released meanwhile is in one of them, or in both,
+of which a mailbox takes one. The keys are copied after the directory, so that the key of every secret in it is included.
 """
 
 import shutil
@@ -93,16 +93,16 @@ def backup(
         if whole:
             _copy_quarantine(here, target, earlier)
         rows = _copy(here, mailboxes, target, earlier)
-        for mailbox in mailboxes if addresses else here.directory.mailboxes():  # of freed ones there is that much still
+        for mailbox in mailboxes if addresses else here.directory.mailboxes():  # all that freed ones still have
             _copy_inventories(here, mailbox, target)
             _copy_archives(here, mailbox, target)
-        if whole:  # last: of a key that cannot be used all else has to be there
+        if whole:  # last: everything else must be complete even if a key cannot be used
             _copy_keys(here, target)
     output.listing(COLUMNS, rows, as_json=as_json)
 
 
 def _make(target: Path) -> None:
-    """The backup's folder, which is there by no other's doing."""
+    """Create the backup's folder, which must not exist yet."""
     try:
         make_folder(target.parent)
         target.mkdir(mode=FOLDER_MODE)
@@ -117,7 +117,7 @@ def _make(target: Path) -> None:
 
 
 def _copy(here: CliContext, mailboxes: list[MailboxRecord], target: Path, earlier: Path | None) -> list[Row]:
-    """What was copied of each mailbox."""
+    """Copy the mailboxes; return a row for each."""
     rows: list[Row] = []
     with output.progress() as bar:
         overall = bar.add_task(spoken("Hộp thư", "Mailboxes"), total=len(mailboxes))
@@ -126,7 +126,7 @@ def _copy(here: CliContext, mailboxes: list[MailboxRecord], target: Path, earlie
             place = target / mailbox.home
             make_folder(place.parent)
             bar.reset(current, description=mailbox.address, total=None)
-            _copy_ledgers(here, mailbox, target)  # before the mail: what comes meanwhile is known by its origin
+            _copy_ledgers(here, mailbox, target)  # before the mail: what arrives meanwhile is recognised by its origin
             account = account_of(here, mailbox)
             before = earlier / mailbox.home if earlier is not None else None
             account.backup(place, earlier=before, progress=lambda done, of: bar.update(current, completed=done, total=of))
@@ -140,7 +140,7 @@ def _copy(here: CliContext, mailboxes: list[MailboxRecord], target: Path, earlie
 def _copy_inventories(here: CliContext, mailbox: MailboxRecord, target: Path) -> None:
     inventories = here.config.server.data_dir / INVENTORIES / mailbox.home
     if inventories.is_dir():
-        half = shutil.ignore_patterns(".*")  # of somebody who counts now
+        half = shutil.ignore_patterns(".*")  # of a count in progress
         with _copying(Text("bảng kiểm kê bàn giao", "The inventories of handovers")):
             copy_tree(inventories, target / INVENTORIES / mailbox.home, half)
 
@@ -155,7 +155,10 @@ def _copy_ledgers(here: CliContext, mailbox: MailboxRecord, target: Path) -> Non
 
 
 def _copy_archives(here: CliContext, mailbox: MailboxRecord, target: Path) -> None:
-    """Those on record now, after the mailbox: one that is archived and freed meanwhile is in the one place or the other."""
+    """Copy the archives on record now, after the mailbox.
+
+    A mailbox that is archived and freed meanwhile is then in one of the two places.
+    """
     root = here.config.server.data_dir / ARCHIVES
     for fact in archives(here.directory.facts(mailbox.mailbox_id)):
         name = fact.text("archive") or ""
@@ -169,7 +172,10 @@ def _copy_archives(here: CliContext, mailbox: MailboxRecord, target: Path) -> No
 
 
 def _copy_directory(here: CliContext, target: Path) -> None:
-    """The configuration and, through SQLite, the directory; another database is backed up by its own tools."""
+    """Copy the configuration and, through SQLite, the directory.
+
+    A directory in another database is backed up by that database's own tools.
+    """
     with _copying(Text("tệp cấu hình", "The configuration")):
         copy_file(here.config_path, target / "mic-mail.toml")
         make_durable(str(target))
@@ -204,12 +210,12 @@ def _copy_keys(here: CliContext, target: Path) -> None:
 
 @contextmanager
 def _copying(what: Text) -> Iterator[None]:
-    """What goes wrong in the block is `Trouble` that names what could not be copied, and why."""
+    """Turn an error in the block into `Trouble` that names what could not be copied, and why."""
     try:
         yield
     except sqlite3.Error as error:
         raise _not_copied(what, Text(str(error), in_ascii(error))) from error
-    except shutil.Error as error:  # of a folder: a list of what failed, of which the first is told
+    except shutil.Error as error:  # of a folder: a list of failures, of which the first is shown
         failed = error.args[0]
         why = str(failed[0][2] if isinstance(failed, list) else failed)
         raise _not_copied(what, Text(why, in_ascii(why))) from error

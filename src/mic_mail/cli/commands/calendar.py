@@ -1,7 +1,9 @@
-"""`mic-mail calendar prefill|set|confirm|show|list|count`: the working calendar, by which terms count (Reg. 7.3.b, 10.3, 12.4).
+"""`mic-mail calendar prefill|set|confirm|show|list|count`: the working calendar (Reg.
 
-A fresh server has the expected calendar of the years around today on record. The authority is what the Centre confirms or
-enters by a file for each year; `prefill` writes down what is expected, to be mended.
+7.3.b, 10.3, 12.4).
+
+Terms count by it. A fresh server has the expected calendar of the years around today on record. What the Centre confirms, or
+enters by a file for each year, is authoritative; `prefill` writes the expected calendar as a draft.
 """
 
 import sys
@@ -67,7 +69,7 @@ COUNTED = (
     Column("expected", "Lịch dự kiến", "Calendar expected"),
 )
 LONGEST_FILE = 100_000
-"""Octets of a year's file that are read: a year has 366 days."""
+"""The octets read of a year's file: a year has 366 days."""
 YearNumber = Annotated[int, typer.Argument(metavar="YEAR", min=calendar_file.FIRST_YEAR, max=calendar_file.LAST_YEAR)]
 
 
@@ -213,7 +215,7 @@ def list_days(
 
 
 def _tell_expected(years: Sequence[int]) -> None:
-    """Say how an expected calendar becomes the announced one."""
+    """Print how an expected calendar becomes the announced one."""
     named = ", ".join(map(str, years))
     output.note(
         Text(

@@ -1,4 +1,9 @@
-"""`mic-mail census make|show|list|confirm`: who uses mailboxes, every 6 months, signed by each unit (Reg. 14.6, 14.3)."""
+"""`mic-mail census make|show|list|confirm`: lists of mailbox users, signed by each unit (Reg.
+
+14.6, 14.3).
+
+A list is due every 6 months.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -197,7 +202,7 @@ def _write(here: CliContext, folder: Path, name: str, paper: Document) -> list[P
 
 
 def _file_name(here: CliContext, unit: UnitRecord) -> str:
-    """The symbol in the form that Reg. 5.1 gives it in addresses; the unit's number where it has none."""
+    """Return the symbol in the form of Reg. 5.1; the unit's number where it has no such form."""
     try:
         return unit_local_part(unit.symbol, address_settings(here.config))
     except AddressRefused:

@@ -1,5 +1,7 @@
-"""`mic-mail clock show|confirm|records`: whether the machine's clock is trusted with what cannot be undone (Reg. 6.4.c), and
-what was put on record while it was wrong."""
+"""`mic-mail clock show|confirm|records`: trust in the machine's clock (Reg. 6.4.c).
+
+Shows whether the clock is trusted for what cannot be undone, and what was put on record while it was wrong.
+"""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""`mic-mail config check|show|reference`: is the file right, what holds, and what could be set."""
+"""`mic-mail config check|show|reference`: check the file, show settings, list all settings."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -123,5 +123,5 @@ def _value_row(setting: Setting, value: object) -> Row:
 
 
 def _setting_text(setting: Setting, value: object) -> str | None:
-    """A value as the file would write it; what is derived from another setting has none."""
+    """Return a value as the file would write it; None for one that is derived from another setting."""
     return None if value is None or value is PydanticUndefined else manual.value(value, setting.unit)

@@ -1,6 +1,7 @@
-"""`mic-mail content ask|approve|refuse|export|list|show`: open the content of a mailbox with a basis and a second person (4.3).
+"""`mic-mail content ask|approve|refuse|export|list|show`: open the content of a mailbox (Reg. 4.3).
 
-There is no other way: no command shows a message. Each step is an act on record and an event of the mail log.
+It needs a basis and a second person. There is no other way: no command shows a message. Each step is an act on record and an
+event of the mail log.
 """
 
 from pathlib import Path
@@ -230,7 +231,7 @@ def show(ctx: typer.Context, access_id: Id, as_json: JsonOption = False) -> None
     output.listing(EXPORTS, map(_export, exports), as_json=False, title=Text("Các lần xuất", "Exports"))
 
 
-# ------------------------------------------------------------ how
+# ------------------------------------------------------------ helpers
 
 
 def _content(here: CliContext) -> Content:
@@ -238,7 +239,10 @@ def _content(here: CliContext) -> Content:
 
 
 def _hand(here: CliContext, actor: str) -> Hand:
-    """Two persons need two names on record: nobody opens content while the server knows no officer."""
+    """Return the acting officer: nobody opens content while the server has no officer on record.
+
+    Two persons need two names on record.
+    """
     return Hand.of(officer_now(here, actor), actor, here.login)
 
 
@@ -247,7 +251,7 @@ def _subject(here: CliContext, access_id: int) -> str:
 
 
 def _write_log_event(here: CliContext, event: str, access: Access, **details: object) -> None:
-    """The step as an event of the mail log."""
+    """Write the step as an event of the mail log."""
     log_event.write_log_event(here, event, mailbox=access.address, request=access.access_id, **details)
 
 

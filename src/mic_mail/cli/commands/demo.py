@@ -1,10 +1,10 @@
-"""`mic-mail demo`: a whole server on this machine, with people, mail and one mailbox in each state, for trying out.
+"""`mic-mail demo`: a whole server on this machine for trying out, with one mailbox in each state.
 
-Everything lies in one folder, which later starts find as they left it; the folder has a configuration file like any other
+Everything is in one folder, and later starts find it as it was left. The folder has a configuration file like any other
 server's, so `mic-mail --config demo-data/mic-mail.toml mailbox list` works beside it. Listens on loopback only.
 
 The password of its mailboxes is public, so it never touches a folder that holds anything else: `MARKER` is the first file that
-it makes, and a folder with files and without the marker is refused. What somebody changed in the configuration stays.
+it creates, and a folder with files and without the marker is refused. Changes of the configuration by its user stay.
 """
 
 import os
@@ -41,7 +41,7 @@ STANDARD_PORTS = {
 }
 HOST = "127.0.0.1"
 MARKER = "mic-mail-demo"
-"""Names a folder as a demonstration's."""
+"""The file that marks a folder as a demonstration's."""
 
 MAILBOXES = (
     Column("address", "Địa chỉ", "Address"),
@@ -87,7 +87,7 @@ def demo(
     path = data / "mic-mail.toml"
     config = configuration(path, ports_from=ports_from, workers=workers, cleartext=cleartext)
 
-    def begin() -> None:  # only once it is sure that no other demonstration runs here
+    def begin() -> None:  # only once no other demonstration runs here
         path.write_text(manual.write(config, output.language()), encoding="utf-8")
         prepare(config, clock, bench_users)
 
@@ -102,7 +102,7 @@ def demo(
 
 
 def claim(data: Path) -> None:
-    """Make `data` a demonstration's folder; one that holds anything else is refused and left as it is."""
+    """Make `data` a demonstration's folder; one that holds anything else is refused and left unchanged."""
     from mic_mail.services.demo.population import MARKER as POPULATED
 
     shown = in_ascii(data)
@@ -135,7 +135,7 @@ def claim(data: Path) -> None:
 
 
 def configuration(path: Path, *, ports_from: int, workers: int, cleartext: bool) -> Config:
-    """What was asked for this time, over what the file of an earlier start says."""
+    """Return the options of this start, merged over the file of an earlier start."""
     known = load(path).model_dump() if path.exists() else _beginning()
     known["server"]["data_dir"] = path.parent.absolute()
     known["listen"].update({door: port + ports_from for door, port in STANDARD_PORTS.items()})
@@ -146,7 +146,7 @@ def configuration(path: Path, *, ports_from: int, workers: int, cleartext: bool)
 
 
 def _beginning() -> dict[str, Any]:
-    """The settings of a first start."""
+    """Return the settings of a first start."""
     return {
         "server": {},
         "listen": {"addresses": (HOST,), "doors": tuple(STANDARD_PORTS)},
@@ -154,12 +154,12 @@ def _beginning() -> dict[str, Any]:
         "auth": {},
         "regulation": {},
         "limits": {"exempt_networks": ("127.0.0.0/8", "::1/128")},
-        "sending": {"paused": True},  # nobody outside hears from a demonstration
+        "sending": {"paused": True},  # a demonstration sends nothing to other servers
     }
 
 
 def prepare(config: Config, clock: Clock, bench_users: int) -> None:
-    """Certificate and population, where they are missing."""
+    """Create the certificate and the population, where they are missing."""
     from mic_mail.services.demo.population import Population
     from mic_mail.services.settings.stores import OPEN_BY_COMMANDS, open_mail_store
 
@@ -175,7 +175,10 @@ def prepare(config: Config, clock: Clock, bench_users: int) -> None:
 
 
 def certify(config: Config, clock: Clock) -> None:
-    """A self-signed certificate that holds today; one that does is kept, since somebody may have accepted it."""
+    """Create a self-signed certificate, unless a valid one is there.
+
+    A valid one is retained, since mail programs may have accepted it.
+    """
     from mic_mail.net.tls import BadCertificate, TlsFront, self_signed, write_pair
 
     try:
@@ -188,7 +191,7 @@ def certify(config: Config, clock: Clock) -> None:
 
 
 def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> None:
-    """What a person needs to try it: who there is, and what to type into a mail program."""
+    """Print what a person needs to try the server: the mailboxes, and the settings of a mail program."""
     from mic_mail.services.demo.population import PASSWORD
 
     title = Text(f"Hộp thư mẫu, mật khẩu chung: {PASSWORD}", f"Mailboxes; all have the password {PASSWORD}")
@@ -227,7 +230,7 @@ def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> Non
 
 
 def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
-    """The demonstration's mailboxes as they stand now."""
+    """Return the demonstration's mailboxes as they are now."""
     from mic_mail.directory.repository import Directory
     from mic_mail.policy.lifecycle import decide
     from mic_mail.services.demo.population import DEMO

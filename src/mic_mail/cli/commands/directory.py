@@ -1,5 +1,8 @@
-"""`mic-mail directory check|export`: where the directory and the mailboxes in operation disagree (Reg. 6.5), and the directory
-as an address book (2.6), which names people: who takes it out of the server is on record."""
+"""`mic-mail directory check|export`: check and export the directory.
+
+The check finds where the directory and the mailboxes in operation differ (Reg. 6.5). The export as an address book (2.6) names
+people, so the person who exports it is on record.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -44,7 +47,7 @@ COLUMNS = (
 
 
 class Format(StrEnum):
-    """What other programs read; the numbers are vCard's versions."""
+    """The formats that other programs read; the numbers are vCard's versions."""
 
     VCARD = "vcard"
     VCARD3 = "vcard3"
@@ -120,7 +123,10 @@ def export(
 
 
 def _whose(here: CliContext, symbol: str | None) -> UnitRecord | None:
-    """The unit that was asked for; None: the whole ministry, or for a unit's administrator the own unit."""
+    """Return the unit that was asked for.
+
+    None: the whole ministry, or, for a unit's administrator, the own unit.
+    """
     if symbol is not None:
         return here.directory.unit(symbol)
     own = here.officer.unit_id if here.officer is not None else None

@@ -1,6 +1,6 @@
-"""`mic-mail directory history|pending|cancel`: the register of changes: what was ordered, and what became another (Reg. 6.5).
+"""`mic-mail directory history|pending|cancel`: the register of directory changes (Reg. 6.5).
 
-Joined into the group `directory` by main.NOUNS.
+It has the orders, with the rows that each changed. Joined into the group `directory` by main.NOUNS.
 """
 
 from typing import Annotated

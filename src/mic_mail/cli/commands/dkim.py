@@ -1,6 +1,6 @@
-"""`mic-mail dkim key add|rotate|use|list|remove`: the keys that sign mail to other domains, and their records.
+"""`mic-mail dkim key add|rotate|use|list|remove`: the DKIM keys of outgoing mail, and their records.
 
-A new key signs once the DNS has its record: a running server looks every ten minutes. `use` looks at once.
+A new key signs once the DNS has its record: a running server checks every ten minutes, `use` checks immediately.
 """
 
 import asyncio
@@ -174,7 +174,7 @@ def _keys(here: CliContext) -> DkimKeys:
 
 
 def _domains(here: CliContext, chosen: str | None) -> list[str]:
-    """As the DNS has them: the chosen one, or all that are local."""
+    """Return the chosen domain, or all local ones, in their DNS form."""
     local = [to_ascii(domain) for domain in dict.fromkeys((*here.config.domains, *here.directory.domains()))]
     if chosen is None:
         return local

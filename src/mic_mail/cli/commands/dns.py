@@ -1,4 +1,4 @@
-"""`mic-mail dns records|check`: what the DNS has to say about this server's domains, and whether it does."""
+"""`mic-mail dns records|check`: the DNS records that the domains need, and a check of them."""
 
 import asyncio
 import hashlib
@@ -25,7 +25,7 @@ from mic_mail.services.operations.dns_records import OWN_ADDRESS, REVERSED, SEND
 from mic_mail.smtpclient.dkim_keys import KeyFolder
 
 _TO_FILL_IN = ((OWN_ADDRESS, "<địa chỉ của máy chủ này>"), (SENDERS_OF, "<các địa chỉ gửi thư của "), (REVERSED, "<địa chỉ>"))
-"""What people have to put in the place of, by how a value of `dnsrecords` says it."""
+"""The placeholders in values of `dns_records` for people to fill in, with their Vietnamese text."""
 
 app = typer.Typer(help=say("Bản ghi tên miền (DNS) của máy chủ.", "What the DNS says of this server."), no_args_is_help=True)
 
@@ -101,7 +101,7 @@ def _wanted(here: CliContext) -> list[Wanted]:
 
 
 def _key_digest(here: CliContext) -> bytes | None:
-    """SHA-256 of the public key of the certificate that is served (RFC 6698 §2.1.2); None where it cannot be read."""
+    """Return SHA-256 of the public key of the served certificate (RFC 6698 §2.1.2); None if unreadable."""
     try:
         certificate = x509.load_pem_x509_certificate(here.config.certificate.read_bytes())
     except (OSError, ValueError):
@@ -111,7 +111,7 @@ def _key_digest(here: CliContext) -> bytes | None:
 
 
 def _value(value: str) -> Text:
-    """A name or value of a record; what stands in it for people to fill in is told in their language."""
+    """Return a name or value of a record, its placeholders in both languages."""
     vi = value
     for english, vietnamese in _TO_FILL_IN:
         vi = vi.replace(english, vietnamese)

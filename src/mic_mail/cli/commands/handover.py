@@ -1,7 +1,7 @@
-"""`mic-mail handover list|show|minutes|verify`: what was handed over to whom, to read, to sign, to compare (Reg. 12.3.d).
+"""`mic-mail handover list|show|minutes|verify`: handovers of unit mailboxes on record (Reg. 12.3.d).
 
-What was handed over is counted with digests, and `verify` compares the mailbox with that at any later time. What begins and
-ends a handover stands in `handoveracts`.
+To read, to sign and to compare. What was handed over is counted with digests, and `verify` compares the mailbox with that at
+any later time. The commands that begin and end a handover are in `handover_transfer`.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """`mic-mail handover begin|finish|cancel`: a unit's mailbox goes to another keeper (Reg. 12.3.d).
 
-Joined into the group `handover` by main.NOUNS. From `begin` until `finish` or `cancel` nothing of the mailbox can be expunged.
+Joined into the group `handover` by main.NOUNS. From `begin` until `finish` or `cancel` nothing in the mailbox can be expunged.
 """
 
 from typing import Annotated
@@ -101,7 +101,7 @@ def begin(
 
 
 def _count(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Inventory:
-    """The inventory, with a bar, and its digest in the record of acts (Reg. 8.2)."""
+    """Count the inventory, with a progress bar, and put its digest in the record of acts (Reg. 8.2)."""
     with output.progress() as bar:
         task = bar.add_task(mailbox.address, total=None)
         inventory, fact = use_cases(here).count(mailbox, origin, lambda done, of: bar.update(task, completed=done, total=of))

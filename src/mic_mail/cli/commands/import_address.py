@@ -1,4 +1,6 @@
-"""`mic-mail import address`: a mailbox under the address that its owner had before the regulation (Reg. 5.5).
+"""`mic-mail import address`: a mailbox under its owner's address from before the regulation (Reg.
+
+5.5).
 
 Joined into the group `import` by main.NOUNS.
 """

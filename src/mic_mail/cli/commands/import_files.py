@@ -1,6 +1,6 @@
-"""`mic-mail import maildir|mbox|eml|pst|list`: mail of other systems into a mailbox, from files (Reg. 10.4).
+"""`mic-mail import maildir|mbox|eml|pst|list`: import mail of other systems from files (Reg. 10.4).
 
-From IMAP: `importingimap`. A run that was cut off is run again: it goes on, and nothing comes twice.
+From IMAP: `import_imap`. A run that was cut off is run again: it continues, and no message is imported twice.
 """
 
 from collections.abc import Callable
@@ -77,7 +77,7 @@ SeenOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What every import of one mailbox is told."""
+    """The options of every import into one mailbox."""
 
     folder: FolderOption = None
     without: WithoutOption = None
@@ -92,7 +92,7 @@ class Wanted:
     as_json: JsonOption = False
 
     def choice(self, *, virtual: bool = False) -> Choice:
-        """What was typed of folders."""
+        """Return the choice of folders, as typed."""
         return choice_of(self.folder, self.without, self.mapped, self.below, virtual=virtual)
 
 
@@ -167,7 +167,7 @@ def list_imports(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 class Task:
-    """One import as it was asked for."""
+    """One import as it was requested."""
 
     def __init__(self, here: CliContext, address: str, wanted: Wanted, *, virtual: bool = False) -> None:
         self.here = here
@@ -177,7 +177,7 @@ class Task:
         self._choice = wanted.choice(virtual=virtual)
 
     def carry_out(self, make: Callable[[Path], Source]) -> None:
-        """Import, count or compare; what is said of it follows what was done."""
+        """Import, count or compare, and print the result."""
         dry_run, verify = self._wanted.dry_run, self._wanted.verify
         if dry_run and verify:
             raise BadInput(Text("Chọn --dry-run hoặc --verify.", "Choose --dry-run or --verify."))
@@ -225,7 +225,7 @@ class Task:
 
 
 def _must_know(source: Source, choice: Choice) -> None:
-    """A folder that the source does not have was mistyped: it would be left out without a word."""
+    """Refuse a folder that the source does not have: a mistyped one would be left out without notice."""
     named = {*choice.folders, *choice.without, *(name for name, _ in choice.renamed)}
     unknown = sorted(named - {folder.name for folder in source.folders()})
     if unknown:
@@ -239,7 +239,7 @@ def _must_know(source: Source, choice: Choice) -> None:
 
 
 def moving_of(here: CliContext) -> Moving:
-    """Imports of this server."""
+    """Return the import service of this server."""
     return Moving(here.directory, here.store, here.config, here.clock, here.directory.years.working_days())
 
 
@@ -251,7 +251,7 @@ def choice_of(
     *,
     virtual: bool = False,
 ) -> Choice:
-    """What was typed of folders."""
+    """Return the choice of folders, as typed."""
     pairs: list[tuple[str, str]] = []
     for pair in mapped or ():
         source, equals, target = pair.rpartition("=")
@@ -262,6 +262,6 @@ def choice_of(
 
 
 def must_have_document(origin: ActContext) -> None:
-    """Whose mail is moved by the Centre was asked for by somebody (Reg. 4.3)."""
+    """Require a document: the Centre moves a person's mail only on request (Reg. 4.3)."""
     missing = Text("Nhập thư vào hộp thư của người khác phải có căn cứ.", "Moving somebody's mail rests on a document.")
     grounds.must_have_document(origin.document, CLAUSE, missing)

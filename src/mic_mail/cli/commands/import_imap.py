@@ -1,7 +1,8 @@
-"""`mic-mail import imap|accounts`: mail of an IMAP server (Zimbra, Exchange, Dovecot, Gmail) into one mailbox, or into many.
+"""`mic-mail import imap|accounts`: import mail of an IMAP server into one mailbox, or into many.
 
-Joined into the group `import` by main.NOUNS. Passwords come from a file, a variable or a prompt, never from the command line,
-which everybody on the machine can read. In clear only over this machine itself (a tunnel).
+From Zimbra, Exchange, Dovecot, Gmail. Joined into the group `import` by main.NOUNS. Passwords come from a file, a variable or a
+prompt, never from the command line, which everybody on the machine can read. Without TLS only over this machine itself (a
+tunnel).
 """
 
 import csv
@@ -78,7 +79,7 @@ VirtualOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class OldSystem:
-    """Where mail comes from, and how it is signed in to."""
+    """The source server, and how to sign in to it."""
 
     host: HostOption
     port: PortOption = IMAPS_PORT
@@ -89,15 +90,18 @@ class OldSystem:
     plain: PlainOption = False
 
     def tls(self) -> ssl.SSLContext | None:
-        """Which certificates are trusted there; None: no TLS, which is refused except to this machine itself."""
+        """Return the TLS settings of the source.
+
+        None: no TLS, which is refused except to this machine itself.
+        """
         return _tls(self.host, self.ca, plain=self.plain)
 
     def server(self, context: ssl.SSLContext | None, user: str, secret: str, *, token: bool = False) -> Server:
-        """One account there."""
+        """Return one account of the source server."""
         return Server(self.host, self.port, context, user, secret, token=token, admin=self.admin)
 
     def secret(self) -> str:
-        """The password of whoever signs in."""
+        """Return the password for signing in to the source."""
         return _secret(self.password_file, self.password_env)
 
 
@@ -174,7 +178,7 @@ def accounts(
     ):
         try:
             outcomes = list(workers.map(lambda job: many.one(*job), jobs))
-        except BaseException:  # Ctrl-C: nobody waits hours for the others
+        except BaseException:  # Ctrl-C: do not wait hours for the others
             many.stop()
             raise
     here.store.close()
@@ -189,7 +193,7 @@ def accounts(
 
 
 class _Many:
-    """Imports of several accounts, each on its own."""
+    """Imports of several accounts, each independent of the others."""
 
     def __init__(self, here: CliContext, origin: ActContext, choice: Choice, *, dry_run: bool) -> None:
         self._here = here
@@ -202,7 +206,7 @@ class _Many:
         self._stopped = False
 
     def stop(self) -> None:
-        """Those that run end with what they have."""
+        """Stop the running imports; what they have imported stays."""
         with self._lock:
             self._stopped = True
         for source in self._sources:
@@ -215,7 +219,7 @@ class _Many:
             self._sources.append(source)
 
     def one(self, entry: Entry, server: Server) -> Outcome:
-        """One account's; what fails here ends no other's."""
+        """Import one account; a failure here ends no other import."""
         try:
             source = ImapSource(server, self._moving.work, begun=self._begun)
             try:
@@ -226,7 +230,7 @@ class _Many:
                 source.close()
         except MicMailError as error:
             outcome = Outcome((), error)
-        except Exception as error:  # noqa: BLE001 - a defect that this account's mail shows: the others come
+        except Exception as error:  # noqa: BLE001 - a defect that this account's mail reveals: the others go on
             told = repr(error)
             outcome = Outcome((), Trouble(Text(f"Lỗi ngoài dự kiến: {told}", f"Unexpected error: {in_ascii(told)}")))
             log_event.write_log_event(self._here, "import_failed", mailbox=entry.address, **failure(error))
@@ -238,7 +242,7 @@ class _Many:
 
 
 def _report(jobs: Sequence[tuple[Entry, Server]], outcomes: Sequence[Outcome], *, rehearsed: bool, as_json: bool) -> None:
-    """A line for each mailbox; as JSON also for each folder."""
+    """Print a line for each mailbox; as JSON also for each folder."""
     if as_json:
         rows = [row for (entry, _), done in zip(jobs, outcomes, strict=True) for row in rows_of(done, address=entry.address)]
         output.listing(ACCOUNTS, rows, as_json=True)
@@ -270,7 +274,7 @@ class _Line:
 
 
 def _lines(path: Path) -> list[_Line]:
-    """The accounts; every line has two fields or three, and no mailbox occurs twice."""
+    """Read the accounts; every line has two or three fields, and no mailbox occurs twice."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = [[field.strip() for field in row] for row in csv.reader(file) if any(field.strip() for field in row)]
@@ -303,7 +307,7 @@ def _lines(path: Path) -> list[_Line]:
 
 
 def _secret(path: Path | None, variable: str | None) -> str:
-    """The password, from where it was said to be, else from who types the command."""
+    """Return the password from the file or variable that was named, else from a prompt."""
     if path is not None:
         try:
             with path.open(encoding="utf-8") as file:

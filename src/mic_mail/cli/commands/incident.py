@@ -1,7 +1,9 @@
-"""`mic-mail incident open|show|list|note|close|export`: the register of incidents (Reg. 14.4, 16.3, 10.1).
+"""`mic-mail incident open|show|list|note|close|export`: the register of incidents (Reg.
 
-A unit's administrator records the unit's incidents and adds to them; what they are in the end, and how they ended, is the
-Centre's to say. A unit also records one by mail, with the request form.
+14.4, 16.3, 10.1).
+
+A unit's administrator records the unit's incidents and adds to them; only the Centre decides what they were and how they ended.
+A unit also records one by mail, with the request form.
 """
 
 from pathlib import Path
@@ -252,7 +254,10 @@ def export(
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Its mailboxes from beginning to end, or the span and the whole log where none is named; the paper lies beside."""
+    """Export the log of the incident's mailboxes from beginning to end, or the whole log of the span.
+
+    The whole log where the incident names no mailbox. The incident's document is included.
+    """
     here = frame(ctx)
     must_be_a_place_for_files(here, file)
     incident, incidents = here.directory.incidents.one(number), _incidents(here)
@@ -275,7 +280,7 @@ def export(
     details = {name: asked[name] for name in ("mailboxes", "from", "until")}
     with audited(here, "log_export", incident.number, origin, right=Right.READ_LOG, concerns=None, file=str(file), **details):
         found = incidents.log(Search(folder), incident, span)
-        anchor_now(folder, here.directory.load_snapshot(), here.clock.now())  # it holds each line that goes out
+        anchor_now(folder, here.directory.load_snapshot(), here.clock.now())  # so that it holds each exported line
         papers = {f"{incident.number}.pdf": pdf.write(_papers(here).one(incident))}
         done = write_export(folder, file, found, asked, here.clock.now(), papers=papers)
     with audited(here, "log_exported", incident.number, origin, right=Right.READ_LOG, file=str(file), sha256=done.sha256):
@@ -338,7 +343,7 @@ def _symbols(here: CliContext) -> dict[int, str]:
 
 
 def _teller(here: CliContext, incident: Incident) -> UnitRecord | None:
-    """The unit that told of it; None: it is the Centre's."""
+    """Return the unit that reported the incident; None: the Centre."""
     units = here.whole_directory.units()
     return next((unit for unit in units if unit.unit_id == incident.told.unit_id), None)
 

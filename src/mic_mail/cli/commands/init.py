@@ -1,8 +1,8 @@
-"""`mic-mail init`: make a server: configuration file, folders, directory, certificate.
+"""`mic-mail init`: create a server: configuration file, folders, directory, certificate.
 
-Asks a person at a terminal for what was not given as an option; with `--yes`, or where nobody sits, takes the defaults. Never
-overwrites: a file that is there is refused, a directory or certificate that is there stays, so running it again after a
-mishap finishes what was begun.
+Asks a person at a terminal for what was not given as an option; with `--yes`, or without a terminal, takes the defaults. Never
+overwrites: an existing configuration file is refused, an existing directory or certificate stays, so running it again after a
+failure completes the work.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ PORTS = "listen"
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """What the options say of the server."""
+    """The options about the server."""
 
     domain: Annotated[
         str | None, typer.Option("--domain", help=say("Tên miền của địa chỉ thư.", "Domain of the addresses."))
@@ -78,11 +78,11 @@ class ServerOptions:
 
     @property
     def account(self) -> str:
-        """The account to run as."""
+        """Return the account to run as."""
         return self.user or DEFAULTS.server.user
 
     def answers(self) -> dict[str, str | None]:
-        """The answer to each question; None: still to be asked."""
+        """Return the answer to each question; None: still to be asked."""
         return {
             "server.domain": self.domain,
             "server.hostname": self.hostname,
@@ -96,7 +96,7 @@ class ServerOptions:
 
 @dataclass(frozen=True)
 class OfficerOptions:
-    """What the options say of the first officer."""
+    """The options about the first officer."""
 
     officer: Annotated[
         str | None,
@@ -141,7 +141,7 @@ def init(ctx: typer.Context, *, server: ServerOptions, appointed: OfficerOptions
 
 
 def _must_be_new(path: Path) -> None:
-    """Refuse a configuration file that is there already."""
+    """Refuse an existing configuration file."""
     if os.path.exists(path):
         raise Refused(
             Text(f"Đã có {path}.", f"There is {in_ascii(path)} already."),
@@ -150,14 +150,17 @@ def _must_be_new(path: Path) -> None:
 
 
 def _named_officer(options: OfficerOptions, now: datetime, account: str) -> Officer | None:
-    """The officer of the options, if they name one."""
+    """Return the officer of the options, if they name one."""
     if not options.officer:
         return None
     return _first_officer(options.officer, options.officer_name, options.document, now, account)
 
 
 def _first_officer(login: str, name: str | None, document: str | None, now: datetime, account: str) -> Officer:
-    """The officer whom the options name; refused before anything is made where nobody could sign in as that one."""
+    """Return the officer of the options.
+
+    Refused, before anything is created, where nobody could sign in as that officer.
+    """
     if not (name and name.strip() and document and document.strip()):
         raise BadInput(
             Text("--officer cần --officer-name và --document.", "--officer needs --officer-name and --document."), clause=CLAUSE
@@ -169,7 +172,7 @@ def _first_officer(login: str, name: str | None, document: str | None, now: date
 
 
 def _ask_first_officer(now: datetime, account: str) -> Officer | None:
-    """Ask who the first officer is until the answer makes sense; None: later, by `officer add`."""
+    """Ask for the first officer until the answer is valid; None: later, by `officer add`."""
     while True:
         login = _ask(
             Text("Tài khoản của cán bộ quản trị đầu tiên (để trống: ghi nhận sau)", "Login of the first officer (empty: later)")
@@ -207,7 +210,7 @@ def _print_next_steps(path: Path, *, has_officers: bool) -> None:
 
 
 def _next_steps(path: Path, *, has_officers: bool) -> Iterator[Text]:
-    """What is still to be done, in this order, before people can use the server."""
+    """Yield the steps still to be done, in this order, before people can use the server."""
     yield Text(f"Xem lại {path}.", f"Read {in_ascii(path)}.")
     if not has_officers:
         yield Text(
@@ -234,7 +237,7 @@ QUESTIONS: Mapping[str, tuple[str, Text]] = {
 
 
 def _settled(answers: dict[str, str | None], path: Path, *, asking: bool) -> Config:
-    """The configuration that follows from the answers; who sits at a terminal is asked again for what is wrong."""
+    """Return the configuration of the answers; at a terminal, ask again for what is wrong."""
     while True:
         for key, answer in answers.items():
             if answer is None:
@@ -254,7 +257,7 @@ def _settled(answers: dict[str, str | None], path: Path, *, asking: bool) -> Con
 
 
 def _question(key: str) -> str:
-    """Under which answer a setting stands."""
+    """Return the key of the answer that holds a setting."""
     return PORTS if key.startswith(f"{PORTS}.") else key
 
 
@@ -268,7 +271,7 @@ def _default(key: str) -> str:
 
 
 def _parsed(answers: Mapping[str, str | None], path: Path) -> Config:
-    """The same checks and the same words as for a file; a mistake has the option for its place."""
+    """Parse the answers with the checks and messages for a file; a mistake names the option as its place."""
     lines = [f"{key} = {manual.value(answer)}" for key, answer in answers.items() if key != PORTS]
     try:
         ports = dict(_named_port(word, path) for word in (answers[PORTS] or "").replace(",", " ").split())
@@ -283,7 +286,7 @@ def _parsed(answers: Mapping[str, str | None], path: Path) -> Config:
 
 
 def _named_port(word: str, path: Path) -> tuple[str, int]:
-    """A port as it is typed: `https=8443`."""
+    """Parse a port as it is typed: `https=8443`."""
     door, _, number = word.partition("=")
     if door not in DOORS or not (number.isascii() and number.isdigit()):
         known = ", ".join(DOORS)
@@ -302,15 +305,15 @@ def _named_port(word: str, path: Path) -> tuple[str, int]:
 
 
 def make(config: Config, path: Path, clock: Clock) -> bool:
-    """Everything that `serve` needs; the configuration file last, so that its presence means that all is there.
+    """Create everything that `serve` needs; return whether officers are on record.
 
-    Whether officers are on record: a directory that was there already stays.
+    The configuration file comes last, so that its presence means that all is there. An existing directory stays.
     """
     umask = os.umask(privileges.UMASK)
     try:
         owner = privileges.account(config.server.user, config.server.group)
         with contextlib.suppress(FileNotFoundError):
-            os.lstat(path)  # a name that no file can have is told before anything is made
+            os.lstat(path)  # a name that no file can have is refused before anything is created
         privileges.must_enter(owner, [path.parent])
         make_folders(config, owner)
         with privileges.acting_as(owner):
@@ -326,7 +329,7 @@ def make(config: Config, path: Path, clock: Clock) -> bool:
 
 
 def _write(config: Config, path: Path, owner: privileges.Account | None) -> None:
-    """The file, and its folder where there is none: root's to change, the server's to read."""
+    """Write the file, and its folder where there is none: root may change it, the server read it."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)
         if owner is not None:
@@ -341,7 +344,10 @@ def _write(config: Config, path: Path, owner: privileges.Account | None) -> None
 
 
 def _fill(config: Config, clock: Clock) -> bool:
-    """What lies in the data folder from the first day; what is there already stays. Whether officers are on record."""
+    """Create the initial content of the data folder; return whether officers are on record.
+
+    Existing content stays.
+    """
     directory = Directory(config.directory_url, clock=clock)
     directory.migrate()
     for name in config.domains:

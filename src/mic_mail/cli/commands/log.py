@@ -1,7 +1,7 @@
-"""`mic-mail log`: the mail log and the acts as an administrator asks them: search, trace, verify, anchor, export.
+"""`mic-mail log`: search, trace, verify, anchor and export the mail log and the record of acts.
 
-Reading others' traffic is an act (Reg. 4.3): each of these commands is on record before it answers, with who asked and
-for what. They work beside a running server and without one. Days are those of Ho Chi Minh City; the files' names are UTC.
+Reading others' traffic is an act (Reg. 4.3): each of these commands is on record before it answers, with who asked and for
+what. They work beside a running server and without one. Days are those of Ho Chi Minh City; the files' names are in UTC.
 """
 
 from collections.abc import Sequence
@@ -222,7 +222,7 @@ def export(
     }
     with _looking(here, "log_export", mailbox or "*", origin, **_asked(query), file=str(file)):
         found = excerpt(Search(here.config.log_dir), query)
-        anchor_now(here.config.log_dir, here.directory.load_snapshot(), here.clock.now())  # it holds each line that goes out
+        anchor_now(here.config.log_dir, here.directory.load_snapshot(), here.clock.now())  # so that it holds each exported line
         done = write_export(here.config.log_dir, file, found, asked, here.clock.now())
     with _looking(here, "log_exported", mailbox or "*", origin, file=str(file), sha256=done.sha256):
         pass
@@ -239,16 +239,19 @@ def export(
     output.record(columns, row, as_json=as_json)
 
 
-# ------------------------------------------------------------ who looked for what
+# ------------------------------------------------------------ the record of queries
 
 
 def _looking(here: CliContext, act: str, subject: str, origin: ActContext, **details: object) -> AbstractContextManager[None]:
-    """On record before the answer, and only for whose role allows it."""
+    """Record the query before it is answered; refuse it where the role does not allow it."""
     return audited(here, act, subject, origin, right=Right.READ_LOG, concerns=None, **details)
 
 
 def _asked(query: Query) -> dict[str, object]:
-    """What was looked for, as the act names it: under names of its own, so that no search finds it as a message."""
+    """Return the query as the act's details.
+
+    They have names of their own, so that no search finds the act as a message.
+    """
     asked = {
         "message": query.message_id,
         "looked_for": query.trace or query.session,
@@ -267,7 +270,7 @@ def _since(text: str | None) -> int | None:
 
 
 def _until(text: str | None) -> int | None:
-    """A day alone means to its end."""
+    """Parse an instant; a day alone means its end."""
     if text is None:
         return None
     try:

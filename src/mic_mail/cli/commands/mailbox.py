@@ -1,7 +1,7 @@
-"""`mic-mail mailbox issue|list|show|explain|quota`: give out mailboxes, look at them, account for their states.
+"""`mic-mail mailbox issue|list|show|explain|quota`: issue mailboxes, show them, explain their states.
 
-What changes a mailbox's state stands in `acts`, who else may use it in `authority`, what looks after its store in `store`;
-main.NOUNS joins the four.
+Commands that change the state are in `mailbox_state`, delegation is in `mailbox_delegation`, maintenance of the store in
+`mailbox_store`; main.NOUNS joins them.
 """
 
 from collections.abc import Iterator
@@ -125,7 +125,7 @@ def issue(
 ) -> None:
     if sum(choice is not None for choice in (person, unit, group)) != 1:
         raise BadInput(Text("Chọn đúng một: --person, --unit hoặc --group.", "Name exactly one of --person, --unit, --group."))
-    _must_fit("--address", given=address is not None, fits=unit is None)  # Reg. 5.1: a unit's follows from its symbol
+    _must_fit("--address", given=address is not None, fits=unit is None)  # Reg. 5.1: a unit's address follows from its symbol
     _must_fit("--given-words", given=given_words is not None, fits=person is not None and address is None)
     _must_fit("--sponsor", given=sponsor is not None, fits=group is not None)
     here = frame(ctx)
@@ -149,7 +149,7 @@ def issue(
 
 
 def show_issued(mailbox: MailboxRecord, password: str, *, as_json: bool) -> None:
-    """The new mailbox with its password, which nobody sees again."""
+    """Print the new mailbox with its password, which is never shown again."""
     row: dict[str, Cell] = {
         "address": mailbox.address,
         "password": password,
@@ -161,10 +161,13 @@ def show_issued(mailbox: MailboxRecord, password: str, *, as_json: bool) -> None
 
 
 def welcome(here: CliContext, mailbox: MailboxRecord) -> None:
-    """The notice; the mailbox is issued and its password shown once, so what fails now may not hide either."""
+    """Deliver the welcome notice.
+
+    The mailbox is issued and its password shown only once, so a failure here may not hide either.
+    """
     try:
         Notices(here.store, here.config, here.clock).welcome(mailbox)
-    except Exception as error:  # noqa: BLE001  whatever the store meets, the issue stands
+    except Exception as error:  # noqa: BLE001 - whatever fails in the store, the issue stands
         output.note(
             Text(
                 f"Đã cấp hộp thư, nhưng chưa ghi được thư chào mừng: {error}",
@@ -263,7 +266,10 @@ def quota(
 
 
 def _sent(here: CliContext, entry: Entry) -> dict[str, Cell]:
-    """What the mailbox has sent lately, of its limits (Reg. 7.2.c); nothing where this account may not read that."""
+    """Return what the mailbox has sent lately, with its limits (Reg. 7.2.c).
+
+    Empty where this account may not read the counters.
+    """
     ceilings = ceilings_of(here.config, entry.address)
     counts = SentCounts(here.config.sent_dir, None)
     try:
@@ -280,7 +286,7 @@ def _sent(here: CliContext, entry: Entry) -> dict[str, Cell]:
 
 
 def _used(found: list[Use]) -> Text:
-    """`3/1000 messages, 5/2000 recipients, 1.2 MB/2 GB`."""
+    """Return `3/1000 messages, 5/2000 recipients, 1.2 MB/2 GB`."""
     messages, recipients, octets = found
     taken, limit = dates.size(octets.taken), dates.size(octets.limit)
     return Text(
@@ -302,7 +308,7 @@ def _rows(here: CliContext, entries: Iterator[Entry], state: State | None) -> It
     for entry in entries:
         try:
             decision = _decide(here, entry, settings)
-        except FactsUnreadable:  # one record that makes no sense is one line, not the end of the list
+        except FactsUnreadable:  # one unreadable record is one line, not the end of the list
             if state is None:
                 yield {**_entry(entry), "state_names": UNREADABLE, "states": [], "clauses": [], "next_change_at": None}
             continue
@@ -403,7 +409,10 @@ def _because(reason: Reason) -> Text:
 
 
 def _print_last_use(reason: Reason, entry: Entry) -> None:
-    """What a suspension by disuse (Reg. 7.2.a) follows from: no fact says it, only the last use and the day of counting."""
+    """Print the base of a suspension for disuse (Reg. 7.2.a): the last use and the day of counting.
+
+    No fact says it.
+    """
     counted_from = reason.params.get("counted_from")
     if not isinstance(counted_from, str):
         return
@@ -411,7 +420,7 @@ def _print_last_use(reason: Reason, entry: Entry) -> None:
     told = Text(f"tính từ ngày {start.vi}", f"counted from {start.en}")
     if used is None:
         told = Text(f"chưa sử dụng lần nào; {told.vi}", f"never used; {told.en}")
-    elif used < reason.since:  # a later use says nothing of a suspension before it
+    elif used < reason.since:  # a later use is irrelevant for a suspension before it
         told = Text(f"lần sử dụng gần nhất {dates.short(used)}; {told.vi}", f"last used {dates.short(used)}; {told.en}")
     output.line(Text(f"    {told.vi}", f"    {told.en}"))
 
@@ -471,7 +480,7 @@ def _reason(reason: Reason) -> dict[str, object]:
 
 
 def octets_of(text: str) -> int:
-    """A size as the configuration writes it."""
+    """Parse a size as in the configuration."""
     try:
         return parse_octets(text)
     except ValueError:
@@ -482,7 +491,7 @@ def octets_of(text: str) -> int:
 
 
 def _must_fit(option: str, *, given: bool, fits: bool) -> None:
-    """An option that would be passed over is refused: its author expects something of it."""
+    """Refuse an option that would be ignored: its author expects something of it."""
     if given and not fits:
         raise BadInput(Text(f"{option} không dùng được ở đây.", f"{option} has no meaning here."))
 

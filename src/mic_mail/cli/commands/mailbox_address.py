@@ -1,6 +1,6 @@
-"""`mic-mail mailbox address`: another address for a mailbox; the old one stays an alias for a time (Reg. 5, 6.2).
+"""`mic-mail mailbox address`: give a mailbox another address (Reg. 5, 6.2).
 
-Joined into the group `mailbox` by main.NOUNS.
+The old one stays an alias for a time. Joined into the group `mailbox` by main.NOUNS.
 """
 
 from typing import Annotated

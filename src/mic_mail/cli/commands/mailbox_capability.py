@@ -1,6 +1,7 @@
-"""`mic-mail mailbox capability`: hide an IMAP capability from one mailbox, for the sake of a mail program that breaks on it.
+"""`mic-mail mailbox capability`: hide an IMAP capability from one mailbox.
 
-Joined into the group `mailbox` by main.NOUNS. It holds from the next sign-in on; open sessions keep what they were told.
+For a mail program that fails because of it. Joined into the group `mailbox` by main.NOUNS. It holds from the next sign-in on;
+open sessions keep the capabilities that were announced to them.
 """
 
 from typing import Annotated
@@ -76,7 +77,7 @@ def capability(
 
 
 def _known(names: list[str]) -> frozenset[str]:
-    """Names in capitals; one that is never announced would hide nothing, which its author would not notice."""
+    """Return the names in capitals; refuse one that is never announced, as hiding it has no effect."""
     known = frozenset(name.upper() for name in names)
     if strange := known - set(HIDEABLE):
         name, all_names = min(strange), " ".join(HIDEABLE)

@@ -1,6 +1,7 @@
-"""Who may use a unit's or group's mailbox with their own password: `mic-mail mailbox grant|revoke|rights` (Reg. 12.3, 5.2).
+"""`mic-mail mailbox grant|revoke|rights`: delegation of unit and group mailboxes (Reg. 12.3, 5.2).
 
-Joined into the group `mailbox` by main.NOUNS. The head of the unit names, the Centre records it here with the document.
+The delegates sign in with their own password. Joined into the group `mailbox` by main.NOUNS. The head of the unit names them,
+the Centre records it here with the document.
 """
 
 from datetime import datetime
@@ -105,7 +106,10 @@ def grant(
 
 
 def begin_anew(here: CliContext, own: MailboxRecord, mailbox: MailboxRecord) -> None:
-    """Where each has their own read marks: who comes back after a while takes over as things stand then (decision 0035)."""
+    """Forget the reader's old read marks, where each reader has their own (decision 0035).
+
+    A person who returns after a while starts from the present state.
+    """
     try:
         account_of(here, mailbox).forget_reader(own.address)
     except MicMailError as error:
@@ -118,7 +122,7 @@ def begin_anew(here: CliContext, own: MailboxRecord, mailbox: MailboxRecord) -> 
 
 
 def subscribe(here: CliContext, own: MailboxRecord, mailbox: MailboxRecord) -> None:
-    """The authority stands whatever becomes of this."""
+    """Subscribe the delegate to the mailbox's folders; the delegation stands even if this fails."""
     try:
         show_in(here.store, own, mailbox, here.config.server.domain)
     except MicMailError as error:
@@ -162,7 +166,10 @@ def revoke(
 
 
 def warn_of_password(mailbox: MailboxRecord) -> None:
-    """Whoever was in charge may know it, and it does not end with the authority (12.3.d)."""
+    """Warn that a former keeper may know the password (Reg. 12.3.d).
+
+    It does not end with the delegation.
+    """
     output.note(
         Text(
             f"Mật khẩu của {mailbox.address} chưa đổi, người quản lý có thể còn biết: bàn giao bằng “mic-mail handover begin”, "
@@ -181,7 +188,7 @@ def rights(
     at: Annotated[str | None, typer.Option("--at", help=say("Thời điểm; mặc định: bây giờ.", "Instant; default: now."))] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Of a person's mailbox: what that person may use elsewhere."""
+    """List the delegates of a mailbox; for a personal mailbox, what its person may use elsewhere."""
     here = frame(ctx)
     entry = here.entry(address)
     instant = read_instant(at) if at is not None else here.clock.now()
@@ -189,9 +196,10 @@ def rights(
 
 
 def authority_rows(here: CliContext, entry: Entry, at: datetime) -> list[dict[str, Cell]]:
-    """Everybody who was, is or will be authorised; of a person, everything that it was, is or will be authorised for.
+    """Return all past, present and future delegates; for a person, all delegations to that person.
 
-    In a unit's own mailbox its administrator sees those of other units too, of a person the mailboxes of the own unit alone.
+    In a unit's own mailbox its administrator sees delegates of other units, too; of a person only the mailboxes of the own
+    unit.
     """
     if entry.kind is MailboxKind.PERSONAL:
         return [_row(holder) for holder in use_cases(here).held_by(entry, at)]

@@ -1,6 +1,6 @@
-"""`mic-mail mailbox export|mark-passed-on`: a unit's mail on its way to the records system (Reg. 11.4, 12.3.c).
+"""`mic-mail mailbox export|mark-passed-on`: a unit's mail for the records system (Reg. 11.4, 12.3.c).
 
-Joined into the group `mailbox` by main.NOUNS. An export goes on where it was broken off: the same command again.
+Joined into the group `mailbox` by main.NOUNS. An interrupted export continues when the same command is run again.
 """
 
 from pathlib import Path
@@ -97,7 +97,10 @@ def export(
 
 
 def _selection(folder: str | None, since: str | None, until: str | None, passed_on: bool | None) -> Selection:
-    """What was typed of folder, days and marks; `BadInput` for days that are none or stand the wrong way round."""
+    """Return the selection of folder, days and marks.
+
+    `BadInput` for days that are invalid or in reverse order.
+    """
     selection = Selection(folder, read_day(since) if since else None, read_day(until) if until else None, passed_on)
     if selection.since is not None and selection.until is not None and selection.until < selection.since:
         raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The last day comes before the first one."))
@@ -105,7 +108,7 @@ def _selection(folder: str | None, since: str | None, until: str | None, passed_
 
 
 def _write(here: CliContext, entry: Entry, selection: Selection, target: Path, origin: ActContext, *, keeper: str) -> Exported:
-    """Write the files, or go on with them; once they are whole the audit log has them and the keeper is told."""
+    """Write the files, or continue; a complete export is recorded and the keeper notified."""
     document = origin.document or ""
     basis = {"mailbox": entry.address, "asked_by": keeper, "document": document, "exported_by": origin.actor}
     account = here.store.account(AccountRef(entry.mailbox_id, entry.home))
@@ -125,7 +128,7 @@ def _write(here: CliContext, entry: Entry, selection: Selection, target: Path, o
 
 
 def _must_be_asked_for(here: CliContext, entry: Entry, origin: ActContext, asked_by: str) -> str:
-    """The address of the keeper on whose request it is done; refused where that is nobody who may ask (Reg. 4.3, 11.4)."""
+    """Return the address of the keeper who requested the export; refuse others (Reg. 4.3, 11.4)."""
     must_be_exportable(entry.kind, origin.document or "")
     officer = officer_now(here, origin.actor)
     authorising = Authorising(here.directory, here.config, here.clock)
@@ -140,7 +143,7 @@ def _must_be_asked_for(here: CliContext, entry: Entry, origin: ActContext, asked
 
 
 def _notify_keeper(here: CliContext, entry: Entry, origin: ActContext, keeper: str, done: Exported) -> None:
-    """A notice to the keeper in whose name it was asked, so that nobody's name is used in silence."""
+    """Notify the keeper in whose name the export was requested, so that no name is used without notice."""
     officer = officer_now(here, origin.actor)
     letter = unit_mail.exported(entry.address, origin.document or "", officer.full_name, done.messages, done.digest)
     own = here.directory.mailbox(keeper)

@@ -1,7 +1,7 @@
-"""`mic-mail mailbox hold|release-hold`: keep everything of a mailbox because an authority demands it (Reg. 9.2).
+"""`mic-mail mailbox hold|release-hold`: retain everything of a mailbox for an authority (Reg. 9.2).
 
-Joined into the group `mailbox` by main.NOUNS. It is a fact with its document, and holds in the store at once: nothing that is
-expunged goes, whatever `storage.expunge_keep` says.
+Joined into the group `mailbox` by main.NOUNS. The hold is a fact with its document, and applies in the store immediately: no
+expunged message is removed, whatever `storage.expunge_keep` says.
 """
 
 from typing import Annotated

@@ -1,4 +1,6 @@
-"""`mic-mail mailbox due|restore-reclaimed|free`: what the clock is about to do, and reclaimed mailboxes (Reg. 6.4.c, 6.2).
+"""`mic-mail mailbox due|restore-reclaimed|free`: due changes and reclaimed mailboxes (Reg.
+
+6.4.c, 6.2).
 
 Joined into the group `mailbox` by main.NOUNS.
 """
@@ -160,7 +162,10 @@ def free(
 
 
 def brought_back(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Fact | None:
-    """`Reclaiming.bring_back`; whoever asks for it is told where that lies which was not to be deleted."""
+    """Restore a reclaimed mailbox, and print where data is that was in its place and must not be deleted.
+
+    See `bring_back` of the reclamation service.
+    """
     fact = _reclaiming(here).bring_back(mailbox, origin)
     aside = None if fact is None else fact.text(ASIDE)
     if aside is not None:

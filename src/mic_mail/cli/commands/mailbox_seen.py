@@ -1,6 +1,7 @@
-"""`mic-mail mailbox seen`: whether reading by one person marks a message of a unit's or group's mailbox as read for all.
+"""`mic-mail mailbox seen`: shared or separate read marks in a unit's or group's mailbox.
 
-Joined into the group `mailbox` by main.NOUNS. It holds at once, in open sessions too; what it means stands in `storage.seen`.
+Joined into the group `mailbox` by main.NOUNS. A change applies immediately, in open sessions, too; the meaning is described in
+`storage.seen`.
 """
 
 from enum import StrEnum
@@ -29,7 +30,7 @@ app = typer.Typer()
 
 
 class Kept(StrEnum):
-    """How \\Seen is kept."""
+    """The handling of \\Seen: one for all, or one for each reader."""
 
     ONE = "one"
     EACH = "each"
@@ -68,7 +69,7 @@ def seen(
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Without `one` or `each`, say how it is."""
+    """Show the setting; with `one` or `each`, change it."""
     here = frame(ctx)
     if address is None:
         common = [mailbox for mailbox in here.directory.mailboxes() if mailbox.kind is not MailboxKind.PERSONAL]
@@ -103,7 +104,7 @@ def _row(mailbox: MailboxRecord, kept: Kept) -> dict[str, output.Cell]:
 
 
 def _readers(here: CliContext, mailbox: MailboxRecord) -> list[str]:
-    """Who may read now, and the mailbox's own sign-in."""
+    """Return the present readers, and the mailbox's own sign-in."""
     entry = here.directory.entry(mailbox.mailbox_id)
     holders = use_cases(here).holders(entry, here.clock.now())
     return [mailbox.address, *(holder.person.address for holder in holders if holder.person is not None and holder.holding)]

@@ -1,6 +1,7 @@
-"""What changes what a mailbox may do: `mic-mail mailbox suspend|restore|leave|return|lock-sending|absence|reclaim` and so on.
+"""State changes: `mic-mail mailbox suspend|restore|leave|return|lock-sending|absence|reclaim` etc.
 
-Joined into the group `mailbox` by main.NOUNS. Each act is a fact with its reason and document; the state follows by itself.
+Joined into the group `mailbox` by main.NOUNS. Each act is a fact with its reason and document; the state follows from the
+facts.
 """
 
 from collections.abc import Sequence
@@ -162,7 +163,7 @@ def leave(
     _show_dates(here, accounts.timeline_of(mailbox))
     after = accounts.state_of(mailbox)
     if after.receives and not before.receives:
-        # A longer term gives back what the shorter one took (Reg. 6.4.c): nobody should find out by chance.
+        # A longer term gives back what the shorter one took (Reg. 6.4.c); this must not go unnoticed.
         shown = state_names(after.states)
         output.note(
             Text(
@@ -173,7 +174,7 @@ def leave(
 
 
 def _show_dates(here: CliContext, spans: Sequence[Span]) -> None:
-    """Every date that follows from the leave, in order."""
+    """Print every date that follows from the leave, in order."""
     found = follows_leaving(spans, here.config.reclaim.warn_days, here.config.reclaim.keep_days)
     rows: list[Row] = [
         {"day": output.localized(dates.day(item.at)), "deed": output.localized(DEEDS[item.deed]), "clauses": [item.clause]}

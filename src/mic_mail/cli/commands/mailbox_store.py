@@ -1,6 +1,8 @@
-"""`mic-mail mailbox repair|rescan|undelete`: look after the mailboxes' store; safe beside a running server.
+"""`mic-mail mailbox repair|rescan|undelete`: maintain the mailboxes' store.
 
-Joined into the group `mailbox` by main.NOUNS. Without an address a command goes over all mailboxes, with a progress bar.
+Safe beside a running server.
+
+Joined into the group `mailbox` by main.NOUNS. Without an address a command runs over all mailboxes, with a progress bar.
 """
 
 import contextlib
@@ -66,7 +68,7 @@ TOMBSTONES = (
 
 
 def chosen(here: CliContext, addresses: list[str] | None) -> list[MailboxRecord]:
-    """The mailboxes named, or all but those that were freed, of which there is nothing."""
+    """Return the named mailboxes, or all except freed ones, of which nothing is left."""
     if not addresses:
         freed = {entry.mailbox_id for entry in here.directory.load_snapshot() if is_empty(entry.facts)}
         return [mailbox for mailbox in here.directory.mailboxes() if mailbox.mailbox_id not in freed]
@@ -74,13 +76,13 @@ def chosen(here: CliContext, addresses: list[str] | None) -> list[MailboxRecord]
 
 
 def account_of(here: CliContext, mailbox: MailboxRecord) -> Account:
-    """The store of a mailbox; `Freed` where it has none any more."""
+    """Return the store of a mailbox; raise `Freed` where it has none any more."""
     must_be_there(mailbox.address, here.directory.facts(mailbox.mailbox_id))
     return here.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
 
 
 def one_by_one(mailboxes: list[MailboxRecord], title: str) -> Iterator[MailboxRecord]:
-    """Each mailbox, with a bar while somebody watches."""
+    """Yield each mailbox, with a progress bar on a terminal."""
     with output.progress() as bar:
         task = bar.add_task(title, total=len(mailboxes))
         for mailbox in mailboxes:
@@ -91,7 +93,7 @@ def one_by_one(mailboxes: list[MailboxRecord], title: str) -> Iterator[MailboxRe
 
 @dataclass(slots=True)
 class _Totals:
-    """The sum over all mailboxes that were looked at."""
+    """The totals over all checked mailboxes."""
 
     mailboxes: int = 0
     messages: int = 0
@@ -105,7 +107,10 @@ class _Totals:
 
 
 def _report(here: CliContext, addresses: list[str] | None, look: Look, *, listed: bool, as_json: bool) -> int:
-    """Run `look` over mailboxes and print its findings: how many of each kind, or with `listed` each; returns how many."""
+    """Run `look` over mailboxes and print its findings; return how many there are.
+
+    Prints how many of each kind, or with `listed` each.
+    """
     totals = _Totals()
     if listed:
         rows = _each(here, addresses, look, totals)
@@ -142,7 +147,7 @@ class _ByKind:
 
 
 def _by_kind(here: CliContext, addresses: list[str] | None, look: Look, totals: _Totals) -> Iterator[Row]:
-    """One row for each mailbox, folder and kind of finding."""
+    """Yield one row for each mailbox, folder and kind of finding."""
     for mailbox in one_by_one(chosen(here, addresses), spoken("Đang kiểm tra", "Looking")):
         found = _ByKind(mailbox.address)
         totals.add(look(account_of(here, mailbox), found.print_row))
@@ -151,9 +156,9 @@ def _by_kind(here: CliContext, addresses: list[str] | None, look: Look, totals: 
 
 
 def _each(here: CliContext, addresses: list[str] | None, look: Look, totals: _Totals) -> Iterator[Row]:
-    """One row for each finding.
+    """Yield one row for each finding.
 
-    They are kept in a file until the mailbox is unlocked again: it must not stay locked for as long as somebody reads the list.
+    They are stored in a file until the mailbox is unlocked: it must not stay locked while a person reads the list.
     """
     for mailbox in one_by_one(chosen(here, addresses), spoken("Đang kiểm tra", "Looking")):
         with tempfile.TemporaryFile("w+", encoding="ascii") as kept:

@@ -1,6 +1,7 @@
-"""`mic-mail maintenance announce|list|cancel|report`: technical downtime, announced 3 working days ahead (Reg. 10.3).
+"""`mic-mail maintenance announce|list|cancel|report`: technical downtime (Reg. 10.3).
 
-The notices themselves are the housekeeper's: within half a minute each mailbox has one, and IMAP says it at sign-in.
+It is announced 3 working days ahead. The housekeeper sends the notices: within half a minute each mailbox has one, and IMAP
+announces it at sign-in.
 """
 
 from typing import Annotated
@@ -139,6 +140,6 @@ def report(
 
 
 def _incidents(here: CliContext) -> dict[int, int]:
-    """Because of which incident each downtime was taken; those of the whole ministry concern everybody."""
+    """Return the incident that caused each downtime; incidents of the whole ministry concern everybody."""
     found = here.whole_directory.incidents.all()
     return {downtime_id: incident.incident_id for incident in found for downtime_id in incident.downtimes}

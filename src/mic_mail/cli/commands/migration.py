@@ -1,4 +1,7 @@
-"""`mic-mail migration plan|list|done|paper`: units that still use another mail system, and when they leave it (Reg. 14.5)."""
+"""`mic-mail migration plan|list|done|paper`: units that still use another mail system (Reg. 14.5).
+
+Each has a plan with the date by which it leaves that system.
+"""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`mic-mail notice list|preview`: what the server writes to people by itself, by which clause, and how each letter looks."""
+"""`mic-mail notice list|preview`: the notices that the server sends, their clauses and their texts."""
 
 import re
 import sys
@@ -93,7 +93,7 @@ def preview(
 
 
 def _replies() -> dict[str, dict[str, Cell]]:
-    """What SMTP says to people, by name; values that come in later stand as `{names}`."""
+    """Return the SMTP replies for people, by name; values inserted later are shown as `{names}`."""
     from mic_mail.smtp.replies import for_people
     from mic_mail.smtp.reply_table import TABLE
 
@@ -112,7 +112,7 @@ def _replies() -> dict[str, dict[str, Cell]]:
 
 
 def _find(name: str) -> Notice[...]:
-    """A notice by its number in the list, or by its name."""
+    """Return a notice by its number in the list, or by its name."""
     named = list(CATALOGUE)
     return find(named[int(name) - 1] if name.isdecimal() and 0 < int(name) <= len(named) else name)
 

@@ -1,6 +1,6 @@
-"""`mic-mail officer add|end|list`: who administers this server, in which role, from when until when (Reg. 6.1).
+"""`mic-mail officer add|end|list`: the administrators, their roles and terms (Reg. 6.1).
 
-The first one is of the Centre; from then on nobody else acts, and at every time one of the Centre remains.
+The first one is of the Centre; from then on only officers act, and one of the Centre always remains.
 """
 
 import shlex
@@ -119,7 +119,7 @@ def add(
 
 
 def enter(here: CliContext, officer: Officer, origin: ActContext, *, unit: str | None = None, no_login: bool = False) -> None:
-    """Enter an officer as whom somebody can act: of the machine's logins, unless it is said that the officer has none."""
+    """Enter an officer; the login must exist on this machine, unless the officer is to have none."""
     now = here.clock.now()
     is_first = not here.whole_directory.officers.all()
 
@@ -163,7 +163,7 @@ def _print_added(here: CliContext, officer: Officer, *, is_first: bool) -> None:
 
 
 def _how_to_go_on(here: CliContext, officer: Officer) -> Text:
-    """What the person who entered the first officer does from now on, as no officer."""
+    """Return how a person who entered the first officer, and is none, goes on from now."""
     acting = f"{here.program} --actor {shlex.quote(officer.login)}"
     if here.is_automatic:
         return Text(
@@ -221,7 +221,7 @@ def list_officers(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Without --at everybody who was, is or will be one."""
+    """List the officers; without --at all past, present and future ones."""
     here = frame(ctx)
     officers = here.directory.officers.all()
     instant = here.clock.now() if at is None else read_instant(at)
@@ -233,7 +233,7 @@ def list_officers(
 
 
 def no_officer_yet() -> Text:
-    """What a server says on which nobody is named yet."""
+    """Return the message of a server without officers on record."""
     return Text(
         "Chưa ghi nhận cán bộ quản trị nào: ai chạy được lệnh trên máy này đều được coi là Trung tâm Thông tin. "
         "Ghi nhận bằng `mic-mail officer add`.",
@@ -243,7 +243,7 @@ def no_officer_yet() -> Text:
 
 
 def _beginning(day: str | None, now: datetime) -> datetime:
-    """Now, or the first instant of a day to come: who acted as what is never changed afterwards."""
+    """Return now, or the first instant of a later day: past roles are never changed afterwards."""
     if day is None:
         return now
     named = read_day(day)
@@ -268,7 +268,7 @@ def _row(officer: Officer, units: dict[int, UnitRecord], at: datetime) -> dict[s
 
 
 def officer_now(here: CliContext, actor: str) -> Officer:
-    """The officer as whom somebody acts, where one has to be on record."""
+    """Return the acting officer; raise `NotAuthorised` where none is on record."""
     from mic_mail.policy.roles import NotAuthorised
 
     officer = here.authorise(actor, Right.ACT)

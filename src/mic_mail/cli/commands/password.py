@@ -1,4 +1,7 @@
-"""`mic-mail password set|reset`: give a mailbox a password, with the fact and the audit line that say who did and why."""
+"""`mic-mail password set|reset`: set a mailbox's password.
+
+The fact and the record of acts say who did it and why.
+"""
 
 import sys
 from typing import Annotated
@@ -94,10 +97,10 @@ def reset(
 
 
 def _typed(from_stdin: bool) -> str:
-    """The new password, typed twice where nobody sees it, or one line of standard input."""
+    """Return the new password, typed twice without echo, or one line of standard input."""
     if from_stdin:
         return sys.stdin.readline(LONGEST_LINE).rstrip("\r\n")
-    if not sys.stdin.isatty():  # nobody could type unseen: the prompt would echo, with a warning
+    if not sys.stdin.isatty():  # without a terminal the prompt would echo, with a warning
         raise BadInput(
             Text("Không có màn hình để gõ mật khẩu.", "There is no terminal to type the password on."),
             remedy=Text("Dùng --stdin.", "Use --stdin."),

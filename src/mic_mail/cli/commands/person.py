@@ -1,5 +1,7 @@
-"""`mic-mail person add|list|show|change|move|employment`: the people of the directory, with or without a mailbox (Reg. 2.6,
-6.2, 6.3, 6.4.b)."""
+"""`mic-mail person add|list|show|change|move|employment`: the people of the directory.
+
+With or without a mailbox (Reg. 2.6, 6.2, 6.3, 6.4.b).
+"""
 
 from typing import Annotated
 
@@ -80,7 +82,7 @@ def add(
     here = frame(ctx)
     contract = _contract(employment, contract_from, contract_until)
     name = tidy(name)
-    words(name)  # refuses what no address can be made from, before it spreads
+    words(name)  # refuses early a name from which no address can be made
     person = PersonRecord(
         person_id=0,
         full_name=name,
@@ -197,7 +199,7 @@ def employ(
 
 
 def _contract(employment: Employment, begins: str | None, ends: str | None) -> Contract:
-    """How somebody is employed, or a refusal of a contract that is none."""
+    """Return the employment with its contract; refuse an invalid contract."""
     first, last = (read_day(day) if day is not None else None for day in (begins, ends))
     contract = Contract(employment, first, last)
     check_contract(contract)

@@ -1,4 +1,4 @@
-"""`mic-mail position list|set`: the table from which the level of a position follows (Reg. 6.4.c)."""
+"""`mic-mail position list|set`: the table that gives the level of a position (Reg. 6.4.c)."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -37,7 +37,7 @@ COLUMNS = (
 
 
 class Wanted(StrEnum):
-    """A level, or that there is none to be had from the title."""
+    """A level, or that the title gives none."""
 
     DIVISION = Level.DIVISION.value
     DEPARTMENT = Level.DEPARTMENT.value

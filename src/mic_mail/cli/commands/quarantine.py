@@ -1,8 +1,8 @@
-"""`mic-mail quarantine list|show|release|drop`: mail that was taken and not delivered (Reg. 4.2).
+"""`mic-mail quarantine list|show|release|drop`: mail that was accepted and not delivered (Reg. 4.2).
 
-Decided by officers of the Centre, on record before it happens; the running server does it within seconds. What is shown is the
-envelope, a few fields of the header and what the filters said: what a message says nobody reads here (Reg. 4.3). Whoever has to
-see more releases it and takes the way of `content`, with a second person.
+Officers of the Centre decide, on record before it happens; the running server does it within seconds. Shown are the envelope, a
+few header fields and the results of the filters, never the content of a message (Reg. 4.3). An officer who has to see more
+releases the message and uses `content`, with a second person.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -184,17 +184,20 @@ def _origin(here: CliContext, reason: str, document: str | None, actor: str | No
 
 @dataclass(frozen=True, slots=True)
 class _Act:
-    """What is done to each."""
+    """The action for each message."""
 
     name: str
     origin: ActContext
     check: Callable[[Record], None]
     do: Callable[[Quarantine, str, Word], object] | None
-    """None: only looked at."""
+    """None: only show it."""
 
 
 def _each(here: CliContext, references: Sequence[str], act: _Act) -> int:
-    """One after the other, each on record before it happens; what cannot be done is told, the others are done all the same."""
+    """Run the action for each message, each on record before it happens.
+
+    A failure is reported, and the others are done all the same.
+    """
     quarantine, origin, done = _quarantine(here), act.origin, 0
     failed: list[MicMailError] = []
     for reference in dict.fromkeys(references):

@@ -1,7 +1,7 @@
-"""`mic-mail queue list|show`: mail to other domains that waits to leave: whose, where to, why it waits (Reg. 4.2).
+"""`mic-mail queue list|show`: queued mail to other domains, and why it waits (Reg. 4.2).
 
-Who writes to whom is others' traffic: looking is on record (Reg. 4.3). Nothing of what a message says is shown, its subject
-neither. An entry that cannot be read is shown as damaged, whatever is asked for.
+Senders and recipients are others' traffic: each look is on record (Reg. 4.3). Nothing of a message's content is shown, not even
+its subject. An entry that cannot be read is shown as damaged, whatever the filter.
 """
 
 from bisect import bisect_left
@@ -158,12 +158,12 @@ def show(ctx: typer.Context, entry_id: EntryId, *, actor: ActorOption = None, as
         output.listing(DECISIONS, decisions, as_json=False)
 
 
-# ------------------------------------------------------------ which one
+# ------------------------------------------------------------ selection
 
 
 @contextmanager
 def opened(here: CliContext) -> Iterator[Queue]:
-    """The queue, beside a running server or without one."""
+    """Open the queue, beside a running server or without one."""
     queue = Queue(here.config.queue_dir)
     try:
         yield queue
@@ -172,7 +172,7 @@ def opened(here: CliContext) -> Iterator[Queue]:
 
 
 def named(names: Sequence[str], word: str) -> str:
-    """The id that begins so, of those that there are in their order."""
+    """Return the one id of the sorted `names` that begins with `word`."""
     beginning = word.strip().upper()
     first, behind = bisect_left(names, beginning), bisect_left(names, f"{beginning}\x7f")
     found = names[first:behind] if beginning else []
@@ -194,7 +194,7 @@ def named(names: Sequence[str], word: str) -> str:
 
 
 def readable(queue: Queue, entry_id: str) -> Entry:
-    """The entry as it stands; `Refused` where it has ended meanwhile or is damaged."""
+    """Return the entry; raise `Refused` where it has ended meanwhile or is damaged."""
     found = queue.look_at(entry_id)
     if isinstance(found, Damaged):
         raise Refused(
@@ -213,13 +213,16 @@ def readable(queue: Queue, entry_id: str) -> Entry:
 
 
 def bare(domain: str) -> str:
-    """A domain as people write it."""
+    """Return a domain as people write it."""
     return domain.strip().lower().removeprefix("@")
 
 
 @cache
 def in_dns(domain: str) -> str:
-    """As the DNS has it, where that can be said: one domain is typed in two ways (RFC 5890 §2.3.2.1)."""
+    """Return the domain in its DNS form, if it has one.
+
+    A domain can be typed in two ways (RFC 5890 §2.3.2.1).
+    """
     if domain.isascii():
         return domain.lower()
     from mic_mail.domain_name import NotAName, to_ascii
@@ -230,13 +233,13 @@ def in_dns(domain: str) -> str:
         return domain.lower()
 
 
-# ------------------------------------------------------------ why it waits
+# ------------------------------------------------------------ reasons for waiting
 
 HeldBecause = Callable[[Entry], str | None]
 
 
 def held_because(here: CliContext) -> HeldBecause:
-    """Why an entry waits though it may be due (a key of HELD); None: it is not held."""
+    """Return a function that says why an entry is held (a key of HELD); None: it is not held."""
     from mic_mail.services.authentication.decision_cache import KEPT_BACK
     from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
@@ -247,7 +250,7 @@ def held_because(here: CliContext) -> HeldBecause:
     def of_mailbox(mailbox_id: int) -> str | None:
         try:
             states = accounts.decide(directory.entry(mailbox_id)).states & KEPT_BACK
-        except MicMailError:  # what is not known may be a suspension: whoever sends holds it too
+        except MicMailError:  # an unknown state may be a suspension: the sender process holds it, too
             return "unknown"
         wanted = (
             state.value for state in sorted(states, key=lambda state: list(HELD).index(state.value)) if state.value in HELD
@@ -266,7 +269,7 @@ def held_because(here: CliContext) -> HeldBecause:
 
 
 def _rows(here: CliContext, queue: Queue, sender: str | None, domain: str | None, *, held: bool) -> Iterator[Row]:
-    """One at a time: a hundred thousand may wait."""
+    """Yield the rows one at a time: a hundred thousand entries may wait."""
     because, now_us = held_because(here), here.clock.now_us()
     for entry_id in queue.names():
         found = queue.look_at(entry_id)

@@ -1,8 +1,8 @@
-"""`mic-mail queue retry|hold|release|drop`: what the Centre decides of mail that waits to leave (Reg. 4.2).
+"""`mic-mail queue retry|hold|release|drop`: decisions of the Centre on queued mail (Reg. 4.2).
 
-Joined into the group `queue` by main.NOUNS. Every decision is on record, and stands in the entry itself with its actor and
-reason; whoever sends does it within seconds, or when the server is started. What another server has taken by then is delivered.
-Nothing ends in silence: the sender of what is dropped gets a report with the reason.
+Joined into the group `queue` by main.NOUNS. Every decision is on record, and in the entry itself with its actor and reason; the
+sender process acts on it within seconds, or when the server is started. What another server has accepted by then is delivered.
+Nothing ends silently: the sender of a dropped message gets a report with the reason.
 """
 
 from collections.abc import Callable, Sequence
@@ -84,7 +84,7 @@ def retry(
 
 
 def _retry_many(here: CliContext, queue: Queue, domain: str | None, said: AdminDecision) -> tuple[int, int]:
-    """How many, and how many are held."""
+    """Retry all entries, or those of a domain; return how many were tried, and how many are held."""
     because, tried, held = held_because(here), 0, 0
     for entry in queue.entries():
         domains = {in_dns(entry.envelope.recipients[place].domain) for place in entry.state.open}
@@ -178,7 +178,7 @@ def drop(
 
 
 def _places(entry: Entry, wanted: Sequence[str]) -> list[int]:
-    """Which recipients are meant: all that are open, or these, which have to be."""
+    """Return the places of the recipients: all open ones, or the named ones, which must be open."""
     state, places = entry.state, []
     for address in wanted:
         meant = [place for place, each in enumerate(entry.envelope.recipients) if each.address.folded() == address]
@@ -193,7 +193,7 @@ def _places(entry: Entry, wanted: Sequence[str]) -> list[int]:
     return places or list(state.open)
 
 
-# ------------------------------------------------------------ one decision after the other
+# ------------------------------------------------------------ decisions on several entries
 
 
 def _given(reason: str) -> str:
@@ -208,18 +208,21 @@ def _decision(here: CliContext, origin: ActContext) -> AdminDecision:
 
 @dataclass(frozen=True, slots=True)
 class _Act:
-    """One decision, of whichever entries."""
+    """One decision, for any entries."""
 
     name: str
     origin: ActContext
     decide: Callable[[Entry, AdminDecision], None]
     only: Sequence[str] = ()
-    """These recipients, where it does not concern all."""
+    """The recipients that it concerns, where it is not all."""
 
 
 def _each(here: CliContext, words: Sequence[str], act: _Act) -> None:
-    """Decide of each, on record first. All have to be there before anything is decided; where one is refused then, the others
-    are done all the same, and the exit code is 1."""
+    """Decide each entry, on record first.
+
+    All entries must exist before anything is decided. Where one is then refused, the others are done all the same, and the exit
+    code is 1.
+    """
     is_refused = False
     with opened(here) as queue:
         names = queue.names()

@@ -1,4 +1,4 @@
-"""`mic-mail regulation list|show`: the clauses, what serves and proves each, and how it stands today."""
+"""`mic-mail regulation list|show`: the clauses, what serves and proves each, and the evidence today."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -70,7 +70,7 @@ def show(
 
 
 def _decision(here: CliContext) -> Text | None:
-    """The decision that binds this server, where there is a configuration that names it."""
+    """Return the decision that binds this server, where a configuration names it."""
     try:
         number = here.config.regulation.decision_no
     except MicMailError:  # the clauses can be read on a machine without a server
@@ -79,7 +79,10 @@ def _decision(here: CliContext) -> Text | None:
 
 
 def _evidence(here: CliContext) -> Mapping[str, Sequence[Finding]]:
-    """What is on record today; nothing where there is no server yet, and for whoever may not read all of the ministry's."""
+    """Return today's evidence.
+
+    Empty where there is no server yet, and for an actor who may not read all of the ministry's data.
+    """
     try:
         here.enter(here.actor(), Right.READ, whole=True)
         return gather(Office(here.directory, here.config, here.clock))
@@ -106,7 +109,7 @@ def _rows(clauses: Sequence[Clause], evidence: Mapping[str, Sequence[Finding]], 
 
 
 def _findings_text(findings: Sequence[Finding]) -> Text | None:
-    """Figures as a person reads them: what is overdue first."""
+    """Return the findings as text, overdue ones first."""
     ordered = sorted(findings, key=lambda finding: not finding.overdue)
     told = [_sentence(finding) for finding in ordered]
     return Text("; ".join(each.vi for each in told), "; ".join(each.en for each in told)) if told else None

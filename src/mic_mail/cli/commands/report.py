@@ -1,4 +1,7 @@
-"""`mic-mail report usage|problems`: what the Centre reports to the leadership, and units' statistics (Reg. 16.1, 16.2, 18)."""
+"""`mic-mail report usage|problems`: reports of the Centre, and units' statistics (Reg.
+
+16.1, 16.2, 18).
+"""
 
 from datetime import date
 from pathlib import Path
@@ -94,5 +97,5 @@ def _span(here: CliContext, first: str | None, last: str | None) -> Span:
 
 
 def _interval_before(last: date, months: int) -> date:
-    """The first day of an interval that ends with `last`."""
+    """Return the first day of an interval that ends with `last`."""
     return add_months(last + ONE_DAY, -months)

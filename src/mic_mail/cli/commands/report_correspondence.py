@@ -1,7 +1,7 @@
-"""`mic-mail report correspondence`: what a unit's mailbox sent and received, and what became of it (Reg. 12.3.b).
+"""`mic-mail report correspondence`: mail sent and received by a unit's mailbox (Reg. 12.3.b).
 
-Who wrote to whom and when the unit's own administrator sees, the Centre and auditors. What a message was about is the unit's:
-its administrator asks for `--subjects`, the Centre on the unit's document, an auditor not at all (Reg. 4.3).
+The unit's own administrator, the Centre and auditors see who wrote to whom and when. The subjects belong to the unit: its
+administrator asks for `--subjects`, the Centre needs the unit's document, an auditor never sees them (Reg. 4.3).
 """
 
 from typing import Annotated
@@ -80,7 +80,7 @@ def correspondence(
         if subjects:
             _must_have_basis(here, document)
         (entry,) = choice.mailboxes(here.directory.load_snapshot())
-        people = here.whole_directory.load_snapshot()  # who answers for the unit may be another one's by now
+        people = here.whole_directory.load_snapshot()  # the person answering for the unit may belong to another by now
         found = Correspondences(here.store, people, here.config).of(entry, span)
         if out is not None:
             made = correspondence_paper(here.config, entry.address, found, span, here.clock.now(), subjects=subjects)
@@ -90,7 +90,7 @@ def correspondence(
 
 
 def _must_have_basis(here: CliContext, document: str | None) -> None:
-    """Reg. 4.3: what a unit's messages are about nobody else reads but on the unit's document."""
+    """Require the unit's document: only the unit itself reads its subjects without one (Reg. 4.3)."""
     role = here.officer.role if here.officer is not None else Role.CENTRE
     if role is Role.UNIT or (role is Role.CENTRE and (document or "").strip()):
         return

@@ -1,7 +1,7 @@
-"""`mic-mail report passed-on`: what of units' mail was not passed on to the document system (Reg. 12.3.c).
+"""`mic-mail report passed-on`: units' mail not passed on to the document system (Reg. 12.3.c).
 
-Of one mailbox: who wrote when, until when it was to be passed on, since how many working days it lies there. Of several:
-figures alone. Subjects are nobody else's (4.3); the reminder in the mailbox has them.
+Of one mailbox: the sender and time, the deadline, and for how many working days each message has waited. Of several: figures
+alone. Subjects are for the unit only (4.3); the reminder in the mailbox has them.
 """
 
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ def _of_mailbox(here: CliContext, snapshot: Snapshot, entry: Entry) -> list[Row]
 
 
 def _of_mailboxes(here: CliContext, snapshot: Snapshot, entries: Sequence[Entry]) -> list[Row]:
-    """Those in which anything waits, the most overdue first."""
+    """Return the mailboxes in which mail waits, the most overdue first."""
     now, finder = here.clock.now(), PassedOn(here.store, here.config)
     rows: list[tuple[int, Row]] = []
     for entry in entries:
@@ -116,7 +116,7 @@ def _write(here: CliContext, out: Path, whose: str, columns: Sequence[Column], r
     table = papers.Table(
         "Thư chưa được đánh dấu đã chuyển",
         [papers.Column(column.vi, right=column.right, wide=2 if column.key in _WIDE else 1) for column in shown],
-        [[row[column.key] for column in shown] for row in rows],  # type: ignore[misc]  # of these keys each is a cell
+        [[row[column.key] for column in shown] for row in rows],  # type: ignore[misc]  # each of these keys holds a cell
     )
     made = paper(
         here.config,

@@ -1,4 +1,4 @@
-"""`mic-mail report openings`: who opened which unit mailbox in which window of each working day (Reg. 12.3.a)."""
+"""`mic-mail report openings`: openings of unit mailboxes by window of each working day (Reg. 12.3.a)."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from mic_mail.services.unit_mail.openings import Attended, Openings
 app = typer.Typer(no_args_is_help=True)
 
 DAYS = 7
-"""How far back the report goes where nothing is said."""
+"""The default span of the report, in days."""
 WINDOWS = (
     Column("day", "Ngày", "Day"),
     Column("window", "Khung giờ", "Window"),
@@ -65,7 +65,7 @@ def openings(
         here, "report_openings", choice.subject, ActContext(here.actor(actor), reason),
         right=Right.READ, concerns=choice.unit, first=span.first, last=span.last,
     ):  # fmt: skip
-        people = here.whole_directory.load_snapshot()  # of a keeper who has moved on the unit's own part knows nothing
+        people = here.whole_directory.load_snapshot()  # the unit's own part no longer has a keeper who moved away
         finder = Openings(people, here.directory.downtimes.all(), here.config, here.clock)
         attended = finder.of(choice.mailboxes(here.directory.load_snapshot()), span)
         if out is not None:

@@ -1,6 +1,7 @@
 """`mic-mail report unanswered`: mail that waits for an answer, by mailbox (Reg. 12.4).
 
-Of one mailbox: who wrote when, and until when an answer is due. Of several: figures alone. Subjects are nobody else's (4.3).
+Of one mailbox: the sender and time, and the deadline of the answer. Of several: figures alone. Subjects are for the unit only
+(4.3).
 """
 
 from collections.abc import Sequence
@@ -89,7 +90,7 @@ def _of_mailbox(here: CliContext, entry: Entry, snapshot: Snapshot) -> list[Row]
 
 
 def _of_mailboxes(here: CliContext, snapshot: Snapshot, unit_id: int | None) -> list[Row]:
-    """Those that have anything waiting, the most overdue first."""
+    """Return the mailboxes in which mail waits, the most overdue first."""
     now, units, finder = here.clock.now(), addresses_of_units(here.directory, snapshot), Replies(here.store, here.config)
     persons = {person.person_id for person in here.directory.people(unit_id)} if unit_id is not None else set()
     people, rows = _people(here), list[tuple[int, Row]]()
@@ -114,7 +115,7 @@ def _of_mailboxes(here: CliContext, snapshot: Snapshot, unit_id: int | None) -> 
 
 
 def _people(here: CliContext) -> Snapshot:
-    """Everybody: who answers for a unit may be another one's by now."""
+    """Return all people: the person answering for a unit may belong to another by now."""
     return here.whole_directory.load_snapshot()
 
 

@@ -1,6 +1,6 @@
-"""`mic-mail request add|list|show|form|import`: what units and people ask of the Centre (Reg. 6.2, 7.3, 15.2, 18).
+"""`mic-mail request add|list|show|form|import`: requests to the Centre (Reg. 6.2, 7.3, 15.2, 18).
 
-What is decided about a request stands in `requestacts`; main.NOUNS joins the two.
+Decisions about a request are in `request_decide`; main.NOUNS joins the two.
 """
 
 import sys
@@ -212,13 +212,13 @@ def import_file(
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A result for every row; what was entered from this very file before is not entered again."""
+    """Enter the rows of a file and print a result for each; rows of the same file are entered once."""
     here = frame(ctx)
     of = _unit(here, unit)
     octets = read_file(here, file, MOST_OCTETS)
     at = _received(here, received)
     origin = ActContext(here.actor(actor), "", document)
-    # Without a unit the file may concern any: that is the Centre's to do.
+    # Without a unit the file may concern any unit: only the Centre may do that.
     with audited(
         here, "request_import", file.name, origin, right=Right.REQUEST, concerns=of, unit=of and of.symbol, dry_run=dry_run
     ):
@@ -243,7 +243,7 @@ def import_file(
 
 
 def _own(here: CliContext, row: Row, of: UnitRecord | None) -> Row:
-    """A file that is filed for one unit asks for that unit alone."""
+    """Refuse a row for another unit in a file that is filed for one unit."""
     if of is None or row.filing is None or row.filing.unit_id == of.unit_id:
         return row
     refusal = Refused(Text("Đơn vị chỉ gửi yêu cầu của mình.", "A unit asks for itself alone."), clause="6.2")
@@ -251,7 +251,10 @@ def _own(here: CliContext, row: Row, of: UnitRecord | None) -> Row:
 
 
 def _received(here: CliContext, text: str | None) -> datetime:
-    """When the Centre received what is entered; a unit's administrator enters it now, and cannot put others behind (5.4.a)."""
+    """Return when the Centre received the request.
+
+    A unit's administrator enters it now, and cannot put others behind (5.4.a).
+    """
     if text is None:
         return here.clock.now()
     if not here.is_centre:
@@ -276,7 +279,7 @@ def _row(row: Row, register: Register, number: int | None) -> dict[str, Cell]:
 
 
 def one(here: CliContext, due: Due) -> dict[str, Cell]:
-    """Everything about one request."""
+    """Return everything about one request."""
     request = due.request
     mailboxes = {mailbox.mailbox_id: mailbox.address for mailbox in here.directory.mailboxes()}
     return {
@@ -297,7 +300,7 @@ def one(here: CliContext, due: Due) -> dict[str, Cell]:
 
 
 def _census_line(here: CliContext, request: Request) -> Text | None:
-    """Which line of which list a correction is about (Reg. 14.3)."""
+    """Return the census line that a correction is about (Reg. 14.3)."""
     unit_id = request.filing.unit_id
     link = next((each for each in here.directory.censuses.disputes(unit_id) if each.request_id == request.request_id), None)
     census = next((each for each in here.directory.censuses.of(unit_id) if link and each.census_id == link.census_id), None)
@@ -308,7 +311,7 @@ def _census_line(here: CliContext, request: Request) -> Text | None:
 
 
 def unit_of(here: CliContext, request: Request) -> UnitRecord:
-    """The unit that asks."""
+    """Return the unit that asks."""
     return next(unit for unit in here.directory.units() if unit.unit_id == request.filing.unit_id)
 
 
@@ -343,7 +346,10 @@ def _unit(here: CliContext, symbol: str | None) -> UnitRecord | None:
 
 
 def _reader(here: CliContext) -> Reader:
-    """Of the whole directory: who receives somebody (Reg. 6.4.b) names a mailbox that is another unit's as yet."""
+    """Return a reader of the whole directory.
+
+    A unit that receives a person (Reg. 6.4.b) names a mailbox that still belongs to another unit.
+    """
     return Reader(here.whole_directory, here.config, here.clock)
 
 

@@ -1,7 +1,7 @@
-"""Several requests decided by one command (Reg. 6.2): each by itself, on record by itself, with a result of its own.
+"""Decide several requests by one command (Reg. 6.2): each has its own record and its own result.
 
-In: numbers, and what is done with one. Out: a row for each and the exit code. One that is refused, or meets a trouble, keeps no
-other back; whatever ends the command in the midst, the rows so far are shown, since a password among them is shown once.
+In: numbers, and the action for one. Out: a row for each and the exit code. A refusal or trouble of one does not stop the
+others. If the command is interrupted, the rows so far are shown, since a password among them is shown only once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,16 +43,16 @@ REHEARSED = (
 )
 _DAYS = frozenset({Item.DAY, Item.CONTRACT_FROM, Item.CONTRACT_UNTIL})
 Act = Callable[[int], Row]
-"""What is done with the request of this number; the row that tells it."""
+"""Decides the request of this number; returns its row."""
 
 
 def each_once(numbers: Sequence[int]) -> list[int]:
-    """In the order in which they were given; one that is named twice is decided once."""
+    """Return the numbers in the given order, without repetitions."""
     return list(dict.fromkeys(numbers))
 
 
 def must_be_one(numbers: Sequence[int], options: Mapping[str, object]) -> None:
-    """Refuse, for several requests, options that say something of one person or mailbox; `options`: those by name."""
+    """Refuse, for several requests, options about one person or mailbox; `options`: those by name."""
     given = [name for name, value in options.items() if value]
     if len(numbers) > 1 and given:
         names = ", ".join(given)
@@ -64,11 +64,11 @@ def must_be_one(numbers: Sequence[int], options: Mapping[str, object]) -> None:
 
 
 def decide(numbers: Sequence[int], act: Act, columns: Sequence[Column], *, as_json: bool, rehearsed: bool = False) -> None:
-    """Do it with each, and print what became of all; exit code 1 if any was not done."""
+    """Decide each request and print all results; exit code 1 if any was not done."""
     rows: list[Row] = []
     try:
         for number in numbers:
-            rows.append(_tried(number, act))  # noqa: PERF401 - one at a time: those before an end in the midst are shown
+            rows.append(_tried(number, act))  # noqa: PERF401 - one at a time: an interruption still shows the rows so far
     finally:
         output.listing(columns, rows, as_json=as_json)
     failed = sum(row.get("refused") is not None for row in rows)
@@ -86,17 +86,17 @@ def decide(numbers: Sequence[int], act: Act, columns: Sequence[Column], *, as_js
 
 
 def asked_for(filing: Filing) -> dict[str, str | date]:
-    """What a request asks for; a day is one, so that a table writes it as people do, and JSON as it is kept."""
+    """Return a request's items; a day is a date, so that a table writes it as people do, and JSON as ISO."""
     return {item.value: date.fromisoformat(value) if item in _DAYS else value for item, value in filing.items.items()}
 
 
 def request_row(request: Request) -> dict[str, Cell]:
-    """A request as it is now."""
+    """Return a request as it is now."""
     return {
         "request_id": request.request_id,
         "kind": request.kind.value,
         "kind_name": KINDS[request.kind],
-        "subject": request.filing.subject or None,  # what asks for nobody by name is about the unit itself
+        "subject": request.filing.subject or None,  # a request that names no person is about the unit itself
         "items": asked_for(request.filing),
         "state": request.state.value,
         "state_name": STATES[request.state],

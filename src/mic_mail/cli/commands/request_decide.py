@@ -1,7 +1,7 @@
-"""What is decided about a request: `mic-mail request approve|refuse|withdraw|done` (Reg. 6.1, 6.2).
+"""`mic-mail request approve|refuse|withdraw|done`: decisions about requests (Reg. 6.1, 6.2).
 
-Joined into the group `request` by main.NOUNS. The Centre approves and refuses, one request or many (`requestmany`); who asked
-may withdraw.
+Joined into the group `request` by main.NOUNS. The Centre approves and refuses, one request or many (`request_bulk`); the asking
+unit may withdraw.
 """
 
 from collections.abc import Callable, Sequence
@@ -169,7 +169,7 @@ def done(
 
 
 def _approve(here: CliContext, number: int, actor: str | None, choices: Choices) -> Approved:
-    """One, on record."""
+    """Approve one request, on record."""
     request, origin = _asked(here, number, actor, choices.note)
     with audited(
         here,
@@ -196,7 +196,7 @@ def _approve_many(here: CliContext, numbers: Sequence[int], actor: str | None, c
 
     try:
         decide(numbers, act, APPROVED_MANY, as_json=as_json)
-    finally:  # what is done is done, and what was printed has the passwords
+    finally:  # completed approvals stand, and the output has the passwords
         for each in approved:
             if each.before:
                 output.note(officer_note(each))
@@ -209,10 +209,10 @@ def _welcome(here: CliContext, approved: Approved) -> None:
 
 
 def _rehearse_approvals(here: CliContext, numbers: Sequence[int], actor: str, choices: Choices, *, as_json: bool) -> None:
-    """What would be done, found out on a copy of the directory: one after the other, as namesakes need it (Reg. 5.4.a)."""
-    if choices.queued is Waiting.DROP:  # what waits is not in the copy; whether something has to be said of it is the same
+    """Try the approvals on a copy of the directory, one after the other, as for namesakes (Reg. 5.4.a)."""
+    if choices.queued is Waiting.DROP:  # queued mail is not in the copy; whether a choice is needed stays the same
         choices = replace(choices, queued=Waiting.SEND)
-    same = make_verifiers(here.config)(password_hash.generate())  # nobody signs in there, and each would cost as a sign-in does
+    same = make_verifiers(here.config)(password_hash.generate())  # no sign-in on the copy; a hash costs as much as one
     with rehearsal(here.directory) as copy:
         approving = _approving(here, copy, lambda _: same, lambda mailbox, origin: None)
 
@@ -230,7 +230,7 @@ def _approving(here: CliContext, directory: Directory, hash_password: HashPasswo
 # ------------------------------------------------------------ other decisions
 
 Step = Callable[[Register, Request, str, str], Request]
-"""A step of the register: with which request, by whom, and why or with which result."""
+"""A step of the register: the request, the actor, and the reason or result."""
 
 
 def _decide(

@@ -1,4 +1,4 @@
-"""`mic-mail restore`: put a backup of one mailbox back, into the mailbox that it came from or into another one."""
+"""`mic-mail restore`: restore a backup of one mailbox, into the same mailbox or into another one."""
 
 import os
 from pathlib import Path
@@ -80,7 +80,7 @@ def restore(
     origin, source = ActContext(here.actor(actor), reason), place.absolute()
     with audited(here, "restore", mailbox.address, origin, source=str(source), replace=replace, request=request):
         _must_be_its_own(here, origin, mailbox, place, request)
-        if replace:  # what is kept aside is easily deleted
+        if replace:  # what is set aside is easily deleted
             Holds(here.directory, here.store, here.clock).must_not_be_held(here.directory.entry(mailbox.mailbox_id))
         with put_back(here.config.server.data_dir, mailbox.mailbox_id, numbers_of(place)), output.progress() as bar:
             task = bar.add_task(mailbox.address, total=None)
@@ -95,9 +95,10 @@ def restore(
 
 
 def _must_be_its_own(here: CliContext, origin: ActContext, mailbox: MailboxRecord, place: Path, request: int | None) -> None:
-    """Reg. 4.3: a backup of another mailbox would show its mail to whoever reads this one, which takes an approved request.
+    """Require an approved request for the backup of another mailbox (Reg. 4.3).
 
-    While no officer is on record the server is being set up, and mailboxes may have other numbers than in the backup.
+    It would show its mail to the readers of this one. While no officer is on record the server is being set up, and mailboxes
+    may have other numbers than in the backup.
     """
     number = owner_of(place)
     if number == mailbox.mailbox_id or not here.directory.officers.all():

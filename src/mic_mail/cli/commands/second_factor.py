@@ -1,7 +1,7 @@
-"""`mic-mail second-factor list|remove|enrol|withdraw`: those of mailboxes and of officers (docs/decisions/0083).
+"""`mic-mail second-factor list|remove|enrol|withdraw`: second factors of mailboxes and officers.
 
-A person sets the mailbox's at the password page. The Centre removes it on a document (Reg. 15.2), with it the app passwords,
-which are on the device that was lost. An officer sets the own one here, at the terminal.
+See docs/decisions/0083. A person sets the mailbox's factor on the password page. The Centre removes it on a document (Reg.
+15.2), with it the app passwords, which are on the lost device. An officer sets the own factor here, at the terminal.
 """
 
 import sys
@@ -122,7 +122,7 @@ def _named(document: str) -> str:
 
 
 def _entered_code() -> str:
-    """The code of the new device, typed at the terminal or brought by whoever drives it."""
+    """Return the code of the new device, typed at the terminal or read from standard input."""
     return officer_totp.typed() if sys.stdin.isatty() else sys.stdin.readline(100)
 
 

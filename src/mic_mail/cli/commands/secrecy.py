@@ -1,7 +1,8 @@
-"""`mic-mail secrecy list|show|ask|release|discard`: messages refused because of a marking, and marked ones that came in.
+"""`mic-mail secrecy list|show|ask|release|discard`: messages with a secrecy marking (Reg. 4.1).
 
-Reg. 4.1: a refusal by mistake is made good by two people, each with a reason: one asks, another one releases. Every step is on
-record before it happens. The running server does what was decided within seconds; what the message says is shown to nobody.
+Refused ones, and marked ones that came in. A mistaken refusal is corrected by two people, each with a reason: one asks, another
+one releases. Every step is on record before it happens. The running server carries out the decision within seconds; the content
+of the message is shown to nobody.
 """
 
 from collections.abc import Iterator, Mapping
@@ -156,7 +157,10 @@ def _held(here: CliContext) -> Held:
 def _deciding(
     ctx: typer.Context, act: str, reference: str, said: tuple[str, str | None, str | None]
 ) -> Iterator[tuple[CliContext, Held, Record, Word]]:
-    """One word about a refused message, on record before it counts; `said`: reason, document, actor."""
+    """Yield the context of one decision about a refused message, on record first.
+
+    `said`: reason, document, actor.
+    """
     here, (reason, document, actor) = frame(ctx), said
     if not reason.strip():
         raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.1")
@@ -178,7 +182,10 @@ def _outgoing(held: Held, reference: str) -> Record:
 
 
 def _may_still_send(here: CliContext, record: Record) -> Hand:
-    """Whose mailbox it came from; one that is suspended or send-locked by now sends nothing (Reg. 6.4.c, 7.1)."""
+    """Return the sender, if the mailbox may still send.
+
+    A mailbox that is suspended or send-locked by now sends nothing (Reg. 6.4.c, 7.1).
+    """
     from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
     mailbox = here.directory.mailbox(record.login or record.sender)

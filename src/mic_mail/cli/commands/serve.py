@@ -42,7 +42,7 @@ def serve(
 
 
 def _listening(config: Config, ports: Mapping[str, int]) -> Text:
-    """Where the server listens: the ports as they are bound, 0 of the configuration among them."""
+    """Return where the server listens, with the ports that were bound for 0."""
     places, doors = ", ".join(map(str, config.listen.addresses)), ", ".join(f"{door} {port}" for door, port in ports.items())
     return Text(
         f"Đang phục vụ tại {places}, các cổng: {doors}. Dừng bằng Ctrl-C.",

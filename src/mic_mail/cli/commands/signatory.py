@@ -1,4 +1,7 @@
-"""`mic-mail signatory list|add|end`: who may sign conclusions for the ministry's leadership (Reg. 7.2.b)."""
+"""`mic-mail signatory list|add|end`: who may sign conclusions for the ministry's leadership (Reg.
+
+7.2.b).
+"""
 
 from typing import Annotated
 

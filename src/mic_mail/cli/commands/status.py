@@ -1,4 +1,4 @@
-"""`mic-mail status`: is the server running, and how is it?"""
+"""`mic-mail status`: the state of the running server."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -54,7 +54,7 @@ def status(
             ),
         )
     if prometheus:
-        from mic_mail.process.metrics import exposition  # its library is loaded for this alone
+        from mic_mail.process.metrics import exposition  # loads its library, which nothing else needs
 
         output.line(exposition(told, config).decode().rstrip("\n"))
         return
@@ -91,7 +91,7 @@ def status(
 
 
 def _readers(told: Mapping[str, object]) -> Text:
-    """How the processes are closed in that read documents of strangers."""
+    """Return how the document readers are confined."""
     in_force, without = _protection(told)
     return Text(
         f"Tiến trình đọc tài liệu được cô lập bằng: {in_force.vi}{without.vi}",
@@ -100,7 +100,7 @@ def _readers(told: Mapping[str, object]) -> Text:
 
 
 def _protection(told: Mapping[str, object]) -> tuple[Text, Text]:
-    """What is in force, and what is missing (`process.protection`)."""
+    """Return what is in force, and what is missing (`process.protection`)."""
     in_force, missing = (
         listed(CONFINEMENT, map(str, cast("list[object]", told.get(key, [])))) for key in ("in_force", "missing")
     )
@@ -123,7 +123,7 @@ def _process_rows(told: Mapping[str, object]) -> list[Mapping[str, object]]:
 
 
 def _confinement(told: Mapping[str, object]) -> Iterator[Text]:
-    """By what each process is held to what it needs: one line for those that are held alike."""
+    """Yield how the processes are confined: one line for those confined alike."""
     names: dict[tuple[Text, Text], list[str]] = {}
     for process in _process_rows(told):
         if isinstance(protection := process.get("protection"), Mapping):
@@ -147,7 +147,7 @@ def _alarm(process: Mapping[str, object]) -> Text:
 
 
 def _reserves(process: Mapping[str, object]) -> Iterator[Text]:
-    """An alarm for each disk of mailboxes whose room for removals is not set aside (`storage.reserve`)."""
+    """Yield an alarm for each mailbox disk without its reserve for deletions (`storage.reserve`)."""
     reserves, octets = process.get("reserves"), process.get("reserve_octets")
     if not isinstance(reserves, Mapping) or not isinstance(octets, int):
         return
@@ -172,7 +172,7 @@ def _row(process: Mapping[str, object]) -> Row:
 
 
 def _cell(value: object) -> Cell:
-    """What JSON brought, as a cell."""
+    """Return a value from JSON as a cell."""
     return value if isinstance(value, str | int | float | Mapping | None) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""`mic-mail unit add|list|show|change|merge|split|close`: the ministry's units and their registered symbols (Reg. 5.1, 6.5)."""
+"""`mic-mail unit add|list|show|change|merge|split|close`: units and symbols (Reg. 5.1, 6.5)."""
 
 from typing import Annotated
 
@@ -201,7 +201,7 @@ def close(ctx: typer.Context, symbol: Symbol, *, terms: Terms) -> None:
 
 
 def _move(here: CliContext, text: str) -> Move:
-    """`12=KTS`, `ptth@mic.gov.vn=KTS`, `PTTH-1=KTS`."""
+    """Parse a move: `12=KTS`, `ptth@mic.gov.vn=KTS`, `PTTH-1=KTS`."""
     what, sign, to = text.rpartition("=")
     if not sign or not what.strip():
         raise BadInput(
@@ -215,7 +215,7 @@ def _move(here: CliContext, text: str) -> Move:
 
 
 def _local_part(here: CliContext, unit: UnitRecord) -> str | None:
-    """What Reg. 5.1 makes of the symbol; None for one from which no address can be made."""
+    """Return the local part that Reg. 5.1 makes of the symbol; None where none can be made."""
     try:
         return unit_local_part(unit.symbol, address_settings(here.config))
     except AddressRefused:
