@@ -118,7 +118,7 @@ class AccountTracker:
         """Return whether there may be something to report, if the account has reached `modseq`."""
         return not self.has_begun or modseq > self.looked or any(key != self.selected for key in self._pending)
 
-    # ------------------------------------------------------------ what is asked for
+    # ------------------------------------------------------------ watched events
 
     def events_of(self, name: str) -> Events:
         """Return the events that are watched in a mailbox (its name as clients write it)."""

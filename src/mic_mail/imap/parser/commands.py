@@ -206,7 +206,10 @@ class Append(Command):
 
 @dataclass(frozen=True, slots=True)
 class MessageCommand(Command):
-    """A command on messages of the selected mailbox; `by_uid` if the client wrote `UID ` in front (RFC 9051 §6.4.9)."""
+    """A command on messages of the selected mailbox.
+
+    `by_uid`: the client wrote `UID ` in front (RFC 9051 §6.4.9).
+    """
 
     by_uid: bool
 

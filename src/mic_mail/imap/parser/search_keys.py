@@ -35,7 +35,7 @@ class And:
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """At least one of the keys holds; nested ORs come flattened."""
+    """At least one of the keys holds; nested ORs are flattened."""
 
     keys: "tuple[SearchKey, ...]"
 

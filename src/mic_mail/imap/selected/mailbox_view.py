@@ -419,7 +419,7 @@ class View:
         after = (fresh.uids, fresh.flags, fresh.modseqs, fresh.sizes)
         kept = tuple(array(column.typecode) for column in after)
         start = 0
-        for uid in self._ghosts:  # run by run: what stays is copied as it is, however much it is
+        for uid in self._ghosts:  # run by run: unchanged stretches are copied whole
             at, was = bisect_left(fresh.uids, uid, start), bisect_left(self.uids, uid)
             for target, new, old in zip(kept, after, before, strict=True):
                 target.extend(new[start:at])
