@@ -1,9 +1,9 @@
-"""Compound files: DOC, XLS, PPT, MSG of Office before 2007. Their text is found without their tables.
+"""Compound files: DOC, XLS, PPT, MSG of Office before 2007, searched without parsing their tables.
 
-In: the octets of a compound file ([MS-CFB]). Out: the runs of text in it. Word keeps letters beyond Western Europe as UTF-16,
-Excel and PowerPoint likewise, so a stamp of Vietnamese capitals is a run of UTF-16 wherever it lies; text for TCVN3 fonts is a
-run of octets. A run that is torn by the sectors of a fragmented file is read in two pieces. What Office 2007 and later have
-encrypted is a compound file too, and Word says in its first octets that it has encrypted.
+In: the octets of a compound file ([MS-CFB]). Out: the runs of text in it. Word, Excel and PowerPoint store letters beyond
+Western Europe as UTF-16, so a stamp of Vietnamese capitals is a run of UTF-16 at any place; text for TCVN3 fonts is a run of
+octets. A run split by the sectors of a fragmented file is read in two pieces. Files encrypted by Office 2007 and later are
+compound files too, and Word marks encryption in its first octets.
 """
 
 import re
@@ -15,16 +15,16 @@ from mic_mail.textextract.result import Unread
 _WIDE = re.compile(rb"(?:[\x07\x09\x0b-\x0d\x20-\x7e\xa0-\xff]\x00|[\x00-\xff][\x01\x03\x1e]|[\x10-\x3a]\x20){3,}+")
 _NARROW = re.compile(rb"[\x07\x09\x0b-\x0d\x20-\x7e\xa0-\xff]{6,}")
 _LINES = re.compile("[\x0b\x0c\r]|\x07\x07")
-"""Word ends a cell with one sign of this kind, and a row with one more."""
+"""Word ends a cell with one such character, and a row with one more."""
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _WORD_MAGIC, _WORD_FLAGS, _WORD_ENCRYPTED = slice(512, 514), 523, 0x01
 _BATCH = 1 << 20
 _COST_OF_A_RUN = 20
-"""In characters: of memory, which a batch of short runs takes."""
+"""Overhead of a run in characters, for the memory that a batch of short runs takes."""
 
 
 def read(look: Look, content: bytes) -> None:
-    """One file."""
+    """Read one file."""
     if _ENCRYPTED in content:
         raise CannotRead(Unread.ENCRYPTED)
     if content[_WORD_MAGIC] == b"\xec\xa5" and len(content) > _WORD_FLAGS and content[_WORD_FLAGS] & _WORD_ENCRYPTED:

@@ -1,8 +1,8 @@
-"""What a document is, by its first octets, and who reads it. Names and content types are believed last: they are easily wrong.
+"""Detect the format of a document by its first octets, and call its reader.
 
-In: the octets of an attachment, its name and content type. Out: what its reader shows to the `Look`. Runs in the process that
-reads documents (`reading`), with its limits on memory and time. Readers are imported by it before the first document, and by
-others when a document of their kind comes.
+Names and content types are trusted last, as they are often wrong. In: the octets of an attachment, its name and content type.
+Out: text and names that its reader passes to the `Look`. Runs in the worker process (`worker`), with its limits on memory and
+time. The worker imports all readers before the first document, other processes import each when first needed.
 """
 
 import re
@@ -39,9 +39,9 @@ READERS = {
     "flat-odf": "office",
 }
 _ARCHIVE_END, _ARCHIVE_END_WITHIN = b"PK\x05\x06", 66_000
-"""A ZIP is read from its end, behind which a comment of 64 KiB may stand (APPNOTE.TXT 4.3.16)."""
+"""A ZIP is read from its end, which a comment of 64 KiB may follow (APPNOTE.TXT 4.3.16)."""
 _WITHIN = 1024
-"""Octets before the beginning of a PDF that readers of PDF overlook."""
+"""Octets before the header of a PDF that PDF readers skip."""
 _HTML = re.compile(rb"\s*(?:<!doctype html|<html|<head|<body|<table|<div|<p[ >])", re.IGNORECASE)
 _PAGES = ("text/html", "application/xhtml+xml", "image/svg+xml")
 _PAGE_NAMES = (".htm", ".html", ".xhtml", ".shtml", ".svg")
@@ -52,7 +52,7 @@ _LOOKED_AT = 4096
 
 
 def kind_of(content: bytes, name: str, kind: str) -> str:
-    """The name of a reader, `archive` for one that we cannot open, empty for what holds no text."""
+    """Return the name of a reader, `archive` for an unsupported archive, empty for a file without text."""
     head = content[:_LOOKED_AT]
     for magic, found in _MAGIC:
         if head.startswith(magic):
@@ -65,7 +65,7 @@ def kind_of(content: bytes, name: str, kind: str) -> str:
         return "rtf"
     if head[257:262] == b"ustar":
         return "archive"
-    if kind.lower() == "message/partial":  # RFC 2046 §5.2.2: the first one begins with the whole one's fields
+    if kind.lower() == "message/partial":  # RFC 2046 §5.2.2: the first part begins with the header fields of the whole message
         return "partial"
     if kind.lower() in _MESSAGES or name.lower().endswith((".eml", ".mht", ".mhtml")):
         return "message"
@@ -82,7 +82,7 @@ def open_document(look: Look, content: bytes, name: str, kind: str) -> None:
     """Read one document."""
     found = kind_of(content, name, kind)
     if found in ("", "pdf") and _ARCHIVE_END in content[-_ARCHIVE_END_WITHIN:]:
-        try:  # one that unpacks itself, or lies behind something else: programs find it by its end
+        try:  # self-extracting, or appended to something else: programs find it by its end
             _read(look, "zip", content)
         except CannotRead as error:
             look.missed(error.reason)
@@ -115,5 +115,5 @@ def _read(look: Look, found: str, content: bytes) -> None:
 
 
 def _is_binary(head: bytes) -> bool:
-    """Whether there are control characters that no text has."""
+    """Return whether there are control characters that do not occur in text."""
     return len(head.translate(None, bytes(range(8)) + b"\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19")) < len(head) - 8

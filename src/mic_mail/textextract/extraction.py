@@ -1,7 +1,7 @@
-"""One look into one message: what its readers show to the judge of markings, and what they could not read.
+"""Extract text from one message, pass it to the check of markings, and collect what could not be read.
 
-In: texts, titles, names and documents within documents, from the readers of each format. Out: a `Verdict`. Every reader gets
-the `Look`; whatever one raises is noted as unread and ends that document only. Nothing of the text is kept.
+In: texts, titles, names and nested documents, from the readers of each format. Out: a `Verdict`. Every reader gets the `Look`;
+any exception of a reader is recorded as unread and ends that document only. No text is kept.
 """
 
 from collections.abc import Callable
@@ -15,16 +15,19 @@ from mic_mail.textextract.limits import Bounds, Budget, CannotRead
 from mic_mail.textextract.result import Found, Missed, Unread, Verdict
 
 Reader = Callable[["Look", bytes, str, str], None]
-"""Reads one document: its octets, its name and its content type, as far as anybody has told."""
+"""Reads one document: its octets, its name and its content type, as far as they are known."""
 
 CHARS_A_STEP = 16
-"""Of a text that is searched."""
+"""Characters of a searched text that count as one step."""
 _MOST_NOTED = 50
-"""Found and missed things of one message: a log line, not a list of all parts of a hostile archive."""
+"""Most found and missed items recorded of one message.
+
+They are for a log line, not for a list of all parts of a hostile archive.
+"""
 
 
 class Look:
-    """The look into one message, shared by all its parts."""
+    """The examination of one message, shared by all its parts."""
 
     def __init__(
         self,
@@ -34,7 +37,7 @@ class Look:
         octets: int = 0,
         is_cut_off: Callable[[], bool] = lambda: False,
     ) -> None:
-        """As `Budget`."""
+        """Take the arguments of `Budget`."""
         self.budget = Budget(bounds, now, octets, is_cut_off)
         self._open = open_document
         self._found: list[Found] = []
@@ -46,10 +49,10 @@ class Look:
     def verdict(self) -> Verdict:
         return Verdict(tuple(self._found), tuple(self._missed))
 
-    # ------------------------------------------------------------ what readers show
+    # ------------------------------------------------------------ called by readers
 
     def text(self, text: str, *, margin: bool = False) -> None:
-        """A text, line by line, in any form of Unicode."""
+        """Check a text line by line, in any Unicode form."""
         self.budget.take_work(len(text) // CHARS_A_STEP)
         if may_mark(text):
             self.budget.take_work(text.count("\n"))
@@ -58,15 +61,15 @@ class Look:
             self._note(secrecy_markings.in_text(seen, margin=margin))
 
     def title(self, text: str, place: Place = Place.TITLE) -> None:
-        """A subject, a title, the name of a sheet."""
+        """Check a subject, a title or the name of a sheet."""
         self._note(secrecy_markings.in_title(compose_letters(as_seen(text[: secrecy_markings.MAX_TITLE])), place))
 
     def name(self, name: str) -> None:
-        """The name of a file."""
+        """Check the name of a file."""
         self._note(secrecy_markings.in_file_name(compose_letters(as_seen(name[: secrecy_markings.MAX_TITLE]))))
 
     def document(self, content: bytes, name: str = "", kind: str = "") -> None:
-        """Something within: an attachment, a member of an archive, an embedded object."""
+        """Read a nested document: an attachment, a member of an archive, an embedded object."""
         outer = self.format
         self._depth += 1
         try:
@@ -80,14 +83,14 @@ class Look:
             self.missed(Unread.OVER_BOUNDS)
         except MemoryError:
             self.missed(Unread.OVER_BOUNDS)
-        except Exception:  # noqa: BLE001 - a reader's defect, or a document made to find one: this one is unread
+        except Exception:  # noqa: BLE001 - a reader's defect, or a document made to exploit one: this one is unread
             self.missed(Unread.DAMAGED)
         finally:
             self._depth -= 1
             self.format = outer
 
     def missed(self, reason: Unread) -> None:
-        """This document, or the rest of it, was not read."""
+        """Record that this document, or the rest of it, was not read."""
         missed = Missed(reason, self.format)
         if missed not in self._missed and len(self._missed) < _MOST_NOTED:
             self._missed.append(missed)

@@ -1,8 +1,8 @@
-"""The parts of a message as the check of markings sees them: fields, names of files, texts, documents.
+"""Split a message for the check of markings: fields, names of files, texts, documents.
 
-In: the octets of a message and its part table. Out: what a `Look` is shown. Texts are judged here; what is no text goes to
-`Look.document`, or is counted where nobody reads documents (`extract_cheap_parts`). Never raises on any message but through the
-budget.
+In: the octets of a message and its part table. Out: calls of a `Look`. Texts are checked here; anything else goes to
+`Look.document`, or is only reported where no documents are read (`extract_cheap_parts`). Never raises on any message except
+through the budget.
 """
 
 import binascii
@@ -34,11 +34,11 @@ _PADDING, _MOST_PIECES = b"= \t\r\n", 1_000
 _ENRICHED = (b"text/enriched", b"text/richtext")
 _ENRICHED_LINE = re.compile(r"<(?:nl|np|/?paragraph)>", re.IGNORECASE)
 _ENRICHED_TAG = re.compile(r"</?[A-Za-z0-9-]{1,60}>|<param>[^<>]{0,100}</param>")
-"""RFC 1896, RFC 1341."""
+"""Markup of text/enriched and text/richtext (RFC 1896, RFC 1341)."""
 _KNOWN_BEGINNINGS = (
     b"PK", b"%PDF", b"{\\rtf", b"\xd0\xcf\x11\xe0", b"\x78\x9f\x3e\x22", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh",
 )  # fmt: skip
-"""What calls itself a picture and is none."""
+"""Magic octets of files that are declared as an image and are none."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Leaf:
     """A part that holds no other."""
 
     kind: bytes
-    """Content type in small letters; `text/plain` unless the header says otherwise."""
+    """Content type in lower case; `text/plain` unless the header says otherwise."""
     charset: str
     delsp: bool
     name: str
@@ -55,12 +55,12 @@ class Leaf:
 
     @property
     def is_text(self) -> bool:
-        """Whether mail programs show it as text."""
+        """True if mail programs show it as text."""
         return self.kind in (b"text/plain", b"text/html", *_ENRICHED) or b"/" not in self.kind
 
     @property
     def is_file(self) -> bool:
-        """Of a text: whether it is opened by its name or its first octets too, as a document, whatever its type says."""
+        """True for a text that programs also open as a document, by its name or its first octets."""
         return bool(self.name) or self.content(64).lstrip().startswith(_KNOWN_BEGINNINGS)
 
     @cached_property
@@ -68,12 +68,14 @@ class Leaf:
         return decode(self.raw, self.encoding)
 
     def content(self, most: int | None = None) -> bytes:
-        """Decoded, or what so many octets of the raw part decode to."""
+        """Return the decoded content, or that of the first `most` raw octets."""
         return self._whole if most is None or most >= len(self.raw) else decode(self.raw[:most], self.encoding)
 
     def enclosed(self) -> Iterator[tuple[str, bytes]]:
-        """Files that are written into a text in uuencode, which mail programs show as attachments: names and contents; and a
-        part whose transfer encoding it calls itself."""
+        """Yield names and contents of uuencoded files in a text, which mail programs show as attachments.
+
+        A part with uuencode as its transfer encoding counts too.
+        """
         text = self.content() if self.kind == b"text/plain" or self.encoding.strip().lower() in _UU else b""
         if b"begin " not in text:  # a tenth of the time
             return
@@ -82,13 +84,13 @@ class Leaf:
             for line in text[begin.end() :].splitlines():
                 try:
                     content += binascii.a2b_uu(line)
-                except binascii.Error:  # `end`, or what is none
+                except binascii.Error:  # `end`, or another line that is not uuencoded
                     break
             yield begin["name"].decode("utf-8", "replace").strip(), bytes(content)
 
     @property
     def may_be_document(self) -> bool:
-        """Whether there is anything to read in it: not in a picture that is one."""
+        """True if it may hold text: not for a genuine image."""
         return (
             not self.kind.startswith(_UNREADABLE)
             or self.kind == b"image/svg+xml"
@@ -96,18 +98,23 @@ class Leaf:
         )
 
     def texts(self) -> Iterator[str]:
-        """As text, HTML line by line as it is shown; more than once where nobody says in which charset it is. Not what holds
-        no marking as it lies."""
+        """Yield the decoded text, HTML by line as shown; several readings where the charset is not declared.
+
+        Text that cannot hold a marking is skipped before decoding.
+        """
         content = self.content(MAX_TEXT_OCTETS)
         if not self._is_clear(content):
             yield from self._texts_of(content)
         if self.encoding.lower() == "base64" and self.raw[self.raw.find(b"=") :].strip(_PADDING):
             pieces = self.raw[:MAX_TEXT_OCTETS].split(b"=", _MOST_PIECES)
-            if len(pieces) > 1:  # some programs read on behind a padding
+            if len(pieces) > 1:  # some programs decode on after padding
                 yield from self._texts_of(b"".join(decode(piece, "base64") for piece in pieces))
 
     def _is_clear(self, raw: bytes) -> bool:
-        """Whether it can be searched before it is decoded, also where it is damaged, and holds nothing."""
+        """Return whether the raw text can be searched before decoding, and holds no marking.
+
+        That includes damaged UTF-8.
+        """
         is_plain = self.kind == b"text/plain" and not self.delsp and self.charset.lower() == "utf-8"
         return is_plain and not raw.startswith(_WIDE_MARKS) and not octets_may_mark(raw.lower())
 
@@ -122,17 +129,17 @@ class Leaf:
 
 
 def part_table(octets: bytes) -> bytes:
-    """The part table of a message that nobody has scanned."""
+    """Return the part table of a message that has not been scanned."""
     scanner = Scanner()
     scanner.feed(octets)
     return encode(scanner.finish())
 
 
 def show(look: Look, octets: bytes, parts: bytes | None = None) -> None:
-    """Show a look everything in a message."""
+    """Pass everything in a message to a look."""
     for leaf in leaves(look, octets, Sections(parts or part_table(octets)).root):
         look.budget.check_time()
-        if leaf.is_text or leaf.kind.startswith(b"text/"):  # the others in their charset, which a file does not tell
+        if leaf.is_text or leaf.kind.startswith(b"text/"):  # the others in their charset, which a file does not declare
             show_text(look, leaf)
         for name, content in leaf.enclosed():
             look.name(name)
@@ -145,7 +152,7 @@ def show(look: Look, octets: bytes, parts: bytes | None = None) -> None:
 
 
 def extract_cheap_parts(look: Look, octets: bytes, parts: bytes) -> bool:
-    """Show a look what costs little: fields, names and texts. Whether there is more, which takes a reader of documents."""
+    """Pass fields, names and texts to a look; return whether documents are left that need a reader."""
     more = False
     for leaf in leaves(look, octets, Sections(parts).root):
         if leaf.is_text:
@@ -155,12 +162,12 @@ def extract_cheap_parts(look: Look, octets: bytes, parts: bytes) -> bool:
 
 
 def is_more(leaf: Leaf) -> bool:
-    """Whether there is more in a text than itself."""
+    """Return whether a text holds more than itself."""
     return leaf.is_file or any(True for _ in leaf.enclosed())
 
 
 def show_text(look: Look, leaf: Leaf) -> None:
-    """The text of a leaf."""
+    """Check the text of a leaf."""
     outer, look.format = look.format, "html" if leaf.kind == b"text/html" else "text"
     for text in leaf.texts():
         look.text(text)
@@ -174,7 +181,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def _show_invitation(look: Look, text: str) -> None:
-    """What mail programs show of an invitation as its subject and its text (RFC 5545 §3.1, §3.3.11)."""
+    """Check the texts of an invitation that mail programs show (RFC 5545 §3.1, §3.3.11)."""
     for line in _FOLD.sub("", text).splitlines():
         name, _, value = line.partition(":")
         name = name.partition(";")[0].upper()
@@ -194,20 +201,27 @@ _HTML_HINT = re.compile(
     rf"m(?:{_BETWEEN}){{0,40}}+(?:(?:[ậëäaâạ]|&[#a-z0-9]{{1,10}};)(?:{_BETWEEN}|{_MARK}){{0,40}}+"
     rf"(?:t|&#|{_BETWEEN}|{_MARK})|{_BETWEEN})|&\#(?:x0*(?:[46]d|41c|43c|39c)|0*(?:77|109|1052|1084|924))\b"
 )
-"""More than forty things between two letters are taken to hide something: each m of a page might go to its end for the next."""
+"""More than forty items between two letters count as hiding something.
+
+Otherwise each m of a page might scan to its end for the next letter.
+"""
 
 
 def may_hide(source: str) -> bool:
-    """Whether a marking can be in a page, its letters torn apart by tags or written as entities: 25 us for 8,000 characters,
-    where cutting the tags takes 400."""
+    """Return whether a page may hold a marking with letters separated by tags or written as entities.
+
+    25 us for 8,000 characters, where removing the tags takes 400.
+    """
     if "<!" in source:
         source = _COMMENT.sub("", source)
     return _HTML_HINT.search(as_seen(source).lower()) is not None
 
 
 def pages(raw: bytes, charset: str = "") -> Iterator[str]:
-    """A page as lines, as often as it can be read differently and something may be hidden in it. What a page says of itself
-    in octets of ASCII cannot be that they are wider (WHATWG HTML §13.2.3.3)."""
+    """Yield a page as lines, in each different reading in which something may be hidden.
+
+    A page that declares its charset in ASCII octets cannot be in a wider one (WHATWG HTML §13.2.3.3).
+    """
     for source in map(compose_letters, readings(raw, charset or declared_charset(raw))):
         if may_hide(source):
             yield visible_lines(source)
@@ -226,13 +240,15 @@ _WIDE = {
     **dict.fromkeys(("utf-16", "utf16", "iso-10646-ucs-2", "ucs-2", "csunicode", "unicode", "unicode-1-1"), "utf-16"),
     **dict.fromkeys(("utf-32", "utf32", "iso-10646-ucs-4", "ucs-4", "csucs4"), "utf-32"),
 }
-"""Charsets that do not say which octet comes first, where no mark does (RFC 2781 §3.3); programs take either."""
+"""Charsets that do not define the octet order without a BOM (RFC 2781 §3.3); programs assume either."""
 _SEVEN = ("utf-7", "utf7", "unicode-1-1-utf-7", "csunicode11utf7", "unicode-2-0-utf-7", "x-unicode-2-0-utf-7")
 
 
 def readings(raw: bytes, charset: str) -> Iterator[str]:
-    """A text as its charset says, letters and marks as they were written; 8-bit text that says nothing, and is no UTF-8, also
-    in the old charsets of Vietnam; what can be read in more ways than one in each."""
+    """Yield a text decoded by its charset, letters and marks as written, in all plausible readings.
+
+    Undeclared 8-bit text that is not UTF-8 is also read in the old charsets of Vietnam.
+    """
     named = charset.strip(" \t\"'").lower().replace("_", "-")
     for mark, unicode in _MARKS:
         if raw.startswith(mark):
@@ -256,7 +272,7 @@ def readings(raw: bytes, charset: str) -> Iterator[str]:
         for old in () if charset else OLD_CHARSETS:
             yield decode_as_written(raw, old)
     else:
-        if charset.lower() not in ("", "utf-8", "us-ascii"):  # many programs say a charset and write another
+        if charset.lower() not in ("", "utf-8", "us-ascii"):  # many programs declare one charset and use another
             yield told_wrong
 
 
@@ -264,14 +280,17 @@ _SHIFTED = re.compile(r"\+[A-Za-z0-9+/]+-?")
 
 
 def words_of(text: str, value: bytes) -> Iterator[str]:
-    """A title or a name; with words that say to be UTF-7 also as those who read it (RFC 2152) see it."""
+    """Yield a title or a name.
+
+    With encoded words in UTF-7, also yield it as programs that decode it show it (RFC 2152).
+    """
     yield text
     if b"utf-7" in value.lower():
         yield _SHIFTED.sub(lambda shifted: shifted[0].encode().decode("utf-7", "replace"), text)
 
 
 def leaves(look: Look, octets: bytes, part: Section) -> Iterator[Leaf]:
-    """The leaves of a part, its fields and those of all within shown on the way."""
+    """Yield the leaves of a part, checking its fields and those of all parts within on the way."""
     offset, length = part.header
     look.budget.take_work(octets.count(b"\n", offset, offset + length) * _STEPS_OF_A_FIELD)
     header = fields(octets[offset : offset + length])

@@ -1,9 +1,9 @@
-"""Office documents: Office Open XML (DOCX, XLSX, PPTX) and OpenDocument (ODT, ODS, ODP), by the text in their XML.
+"""Office documents: Office Open XML (DOCX, XLSX, PPTX) and OpenDocument (ODT, ODS, ODP).
 
-In: the members of an opened archive. Out: text line by line (a paragraph is a line, cells of a sheet's row are parted by tabs),
-headers and footers as margins, properties as titles, embedded documents. ISO/IEC 29500, ISO/IEC 26300.
-The XML goes through expat as a stream. A document type declaration is refused: no office program writes one, and entities that
-unfold to gigabytes are declared there.
+In: the members of an opened archive. Out: the text of their XML by line (a paragraph is a line, the cells of a sheet's row are
+separated by tabs), headers and footers as margins, properties as titles, embedded documents. ISO/IEC 29500, ISO/IEC 26300.
+The XML is parsed by expat as a stream. A document type declaration is refused: no office program writes one, and it may
+declare entities that expand to gigabytes.
 """
 
 import re
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 16
 MEMBER_STEPS = 50
-"""Of a member of an archive, which is no part until it is opened as a document: a presentation has five for each slide."""
+"""Steps for a member of an archive that is not opened as a document.
+
+A presentation has five for each slide.
+"""
 _BATCH = 1 << 22
-"""Characters of the rows of a sheet that are judged together."""
+"""Characters of a sheet's rows that are checked together."""
 _OFF = frozenset({"0", "false", "off"})
-"""Of a property that is there and says no (ISO/IEC 29500-1 §17.17.4)."""
+"""Values of a property that is present but off (ISO/IEC 29500-1 §17.17.4)."""
 _MARGINS = re.compile(r"word/(?:header|footer)\d*\.xml")
 _SHEETS = re.compile(r"xl/worksheets/[^/]+\.xml")
 _TEXTS = re.compile(
@@ -36,18 +39,21 @@ _PARTS = re.compile(
     r"(?:word|ppt|xl)/(?:media|fonts|printerSettings)/.+|(?:word|ppt|xl|customXml)/.*\.xml|.*\.rels|\[Content_Types\]\.xml"
     r"|docProps/thumbnail\.\w+"
 )
-"""Of the format itself, and without text."""
+"""Members of the format itself without text."""
 _FORMATS = (("word/", "docx"), ("xl/", "xlsx"), ("ppt/", "pptx"))
 _ODF_PARTS = re.compile(
     r"mimetype|META-INF/.*|(?:Pictures|Thumbnails|Configurations2|media|Fonts)/.*|(?:.*/)?(?:settings|styles|meta|manifest)\.\w+|.*/"
 )
-"""Likewise."""
+"""Members of the format itself without text."""
 _ODF_FORMATS = (("spreadsheet", "ods"), ("presentation", "odp"), ("text", "odt"))
 _SHEET_CODES = re.compile(r"&(?:[LCR]|\"[^\"]*\"|\d+|[A-Z])")
 
 
 class XmlText:
-    """The text of an XML document as lines. Names are compared without their namespaces, whose prefixes writers choose."""
+    """Extracts the text of an XML document as lines.
+
+    Names are compared without their namespace prefixes, which writers choose.
+    """
 
     PARAGRAPHS = frozenset({"p", "h", "row", "si", "sheet"})
     TEXT: frozenset[str] | None = frozenset({"t", "text"})
@@ -67,7 +73,7 @@ class XmlText:
         parser.StartDoctypeDeclHandler = self._refuse
 
     def read(self, content: bytes) -> str:
-        """All of it; `CannotRead` if it is no XML, or more than the bounds allow."""
+        """Return the text; `CannotRead` if it is not XML, or exceeds the bounds."""
         try:
             for at in range(0, len(content), _PIECE):
                 piece = content[at : at + _PIECE]
@@ -89,7 +95,7 @@ class XmlText:
             self._capitals = False
         elif local in ("caps", "smallCaps"):
             self._capitals = next(iter(attributes.values()), "1") not in _OFF
-        elif local == "textpath":  # WordArt, of which watermarks are made, holds its text in an attribute
+        elif local == "textpath":  # WordArt, used for watermarks, holds its text in an attribute
             self.add(f"\n{attributes.get('string', '')}\n")
         if local in ("tab", "s"):
             self.add("\t" if local == "tab" else " ")
@@ -140,7 +146,7 @@ class _Strings(XmlText):
 
 
 class _Rows(XmlText):
-    """The rows of a sheet; text cells are numbers of shared strings."""
+    """The rows of a sheet; text cells are indexes of shared strings."""
 
     def __init__(self, look: Look, strings: list[str]) -> None:
         super().__init__(look)
@@ -176,7 +182,7 @@ class _Rows(XmlText):
             self._margin = False
 
     def _show_rows(self) -> None:
-        """Rows of a large sheet by the batch: there may be more of them than text is kept."""
+        """Check the rows of a large sheet by the batch: they may exceed the limit on text."""
         if self._room < self._most:
             self._look.text("".join(self.pieces))
             self.pieces.clear()
@@ -193,7 +199,10 @@ class _Rows(XmlText):
 
 
 def read_ooxml(look: Look, members: "Members") -> None:
-    """DOCX, XLSX, PPTX, their macro and template kin; what is none of them is an archive with office names."""
+    """Read DOCX, XLSX, PPTX and their macro and template variants.
+
+    Any other file with these names is an archive.
+    """
     infos = list(members.all())
     names = {info.filename for info in infos}
     look.format = next((form for folder, form in _FORMATS if any(name.startswith(folder) for name in names)), "ooxml")
@@ -218,7 +227,7 @@ def _read_member(look: Look, members: "Members", info: "ZipInfo", strings: list[
         for title in re.findall(
             r"<(?:\w+:)?sheet [^<>]*?name=\"([^\"]{1,200})\"", members.read(info).decode("utf-8", "replace")
         ):
-            look.text(_unescaped(title))  # as a line: a sheet may be called Mật for what bees make
+            look.text(_unescaped(title))  # as a line: a sheet may be named Mật, which also means honey
     elif _SHEETS.fullmatch(name):
         rows = _Rows(look, strings)
         look.text(rows.read(members.read(info)))
@@ -227,7 +236,7 @@ def _read_member(look: Look, members: "Members", info: "ZipInfo", strings: list[
         look.text(XmlText(look).read(members.read(info)), margin=True)
     elif _TEXTS.fullmatch(name):
         look.text(XmlText(look).read(members.read(info)))
-    elif not _PARTS.fullmatch(name):  # what is embedded, and what does not belong there
+    elif not _PARTS.fullmatch(name):  # embedded objects, and foreign members
         members.show(info)
 
 
@@ -240,7 +249,7 @@ _CUSTOM = re.compile(
 
 
 def _read_properties(look: Look, content: bytes) -> None:
-    """Properties as titles; those that people make themselves may be fields: `Độ mật` = `Mật`."""
+    """Check properties as titles; custom properties may be fields: `Độ mật` = `Mật`."""
     text = content.decode("utf-8", "replace")
     for _, value in _PROPERTY.findall(text):
         look.title(_unescaped(value))
@@ -256,7 +265,7 @@ def _unescaped(text: str) -> str:
 
 
 def read_odf(look: Look, members: "Members") -> None:
-    """ODT, ODS, ODP and their templates."""
+    """Read ODT, ODS, ODP and their templates."""
     infos = list(members.all())
     names = {info.filename for info in infos}
     mimetype = members.read("mimetype").decode("ascii", "replace") if "mimetype" in names else ""
@@ -279,11 +288,11 @@ def _read_odf_member(look: Look, members: "Members", info: "ZipInfo") -> None:
         look.text(_AllText(look).read(members.read(info)), margin=True)
     elif name == "meta.xml":
         _read_properties(look, members.read(info))
-    elif not _ODF_PARTS.fullmatch(name):  # objects within, and what does not belong there
+    elif not _ODF_PARTS.fullmatch(name):  # embedded objects, and foreign members
         members.show(info)
 
 
 def read(look: Look, content: bytes) -> None:
-    """An OpenDocument in one XML file (.fodt, .fods)."""
+    """Read an OpenDocument in one XML file (.fodt, .fods)."""
     look.format = "flat-odf"
     look.text(_AllText(look).read(content))

@@ -1,9 +1,8 @@
-"""PDF: text page by page, titles, form fields, stamps and notes laid over pages, files attached (ISO 32000-1).
+"""PDF: text by page, titles, form fields, stamps and notes on pages, attached files (ISO 32000-1).
 
-In: the octets of a PDF. Out: what it shows. Read by pypdf, which is pure Python: slow on some pages, so time is asked for
-between pages, operators are counted, and the process that this runs in is killed when one page takes too long. An empty
-password is tried: such files open without asking in every reader. A page that is a picture has no text, and nothing is said of
-it.
+In: the octets of a PDF. Out: its text and names. Read by pypdf, which is pure Python and slow on some pages. So the time is
+checked between pages, operators are counted, and the worker process is killed when one page takes too long. An empty password
+is tried: every reader opens such files without a prompt. A page that is an image has no text, and is not reported.
 """
 
 from io import BytesIO
@@ -25,7 +24,7 @@ _MOST_IN_A_STREAM = 2_000_000
 
 
 def read(look: Look, content: bytes) -> None:
-    """One file."""
+    """Read one file."""
     room = look.budget.remaining()
     with apply_configuration(
         zlib_maximum_output_length=room,
@@ -70,7 +69,7 @@ def _read_pages(look: Look, reader: PdfReader) -> None:
         text = page.extract_text(visitor_operand_before=count)
         look.budget.take_octets(len(text))
         look.text(text)
-        if may_mark(text):  # columns are told apart by their gaps; twice the time, so for few pages only
+        if may_mark(text):  # layout mode separates columns by their gaps; twice the time, so for few pages only
             look.text(page.extract_text(extraction_mode="layout"))
         for note in list(page.get("/Annots", ()) or ())[:_MOST_NOTES]:
             _read_note(look, note.get_object())

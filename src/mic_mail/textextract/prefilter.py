@@ -1,7 +1,7 @@
-"""Which messages cannot hold a marking: said of most mail by one pass over its octets, before anything is parsed.
+"""Rule out a marking in most messages by one pass over their octets, before anything is parsed.
 
-In: the octets of a message. Out: True only if nothing in it could be one, however it is read: it is plain text that stands
-there as it is shown (UTF-8 without transfer encoding, no encoded word, no file), and no word in it looks like one. Pure.
+In: the octets of a message. Out: True only if it cannot hold a marking, however it is read: it is plain text as shown (UTF-8
+without transfer encoding, no encoded word, no file), and no word in it looks like one. Pure.
 """
 
 import re
@@ -14,7 +14,7 @@ _OTHER_CHARSET = re.compile(rb"charset(?!\s*=\s*[\"']?(?:utf-8|us-ascii)\b)")
 
 
 def is_clear(octets: bytes) -> bool:
-    """See above. 20 us for 4 KiB of text."""
+    """Return whether a message cannot hold a marking. 20 us for 4 KiB of text."""
     lowered = octets.lower()
     if any(hiding in lowered for hiding in _HIDING) or _OTHER_TYPE.search(lowered) or _OTHER_CHARSET.search(lowered):
         return False

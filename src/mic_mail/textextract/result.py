@@ -1,7 +1,7 @@
-"""What a look into a message found, as a value that passes between processes. Pure.
+"""The result of examining a message, as a value that passes between processes. Pure.
 
-Never here: a word of the message. What was found is a degree, a kind of place and the format that it was in; what could not be
-looked into is a reason and its format.
+It never holds text of the message. A finding is a degree, a kind of place and the format; an unread document is a reason and
+its format.
 """
 
 import json
@@ -12,37 +12,37 @@ from mic_mail.policy.secrecy_markings import RANK, Degree, Marking, Place
 
 
 class Unread(StrEnum):
-    """Why something was not looked into."""
+    """The reason for which something was not read."""
 
     ENCRYPTED = "encrypted"
     DAMAGED = "damaged"
     OVER_BOUNDS = "over-bounds"
-    """Too large, too deep, too many parts: unpacked, not as it came."""
+    """Too large, too deep, too many parts: unpacked, not as received."""
     TOO_SLOW = "too-slow"
     UNKNOWN_ARCHIVE = "unknown-archive"
-    """RAR, 7z and their kin: there is no kept library for them."""
+    """RAR, 7z and similar: there is no maintained library for them."""
     CRASHED = "crashed"
-    """The reader of documents died of it."""
+    """The worker process crashed on it."""
     UNAVAILABLE = "unavailable"
-    """No reader could be had, or none in time."""
+    """No worker process was available, or none in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One marking and the format that it stood in (`message`, `text`, `docx` ...)."""
+    """One marking and the format that it was found in (`message`, `text`, `docx` ...)."""
 
     marking: Marking
     format: str
 
     @property
     def where(self) -> str:
-        """For logs: `stamp/docx`."""
+        """The place for logs: `stamp/docx`."""
         return f"{self.marking.place}/{self.format}"
 
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """Something that was not looked into."""
+    """Something that was not read."""
 
     reason: Unread
     format: str
@@ -50,7 +50,7 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All that was found and missed in one message."""
+    """Everything found and missed in one message."""
 
     found: tuple[Found, ...] = ()
     missed: tuple[Missed, ...] = ()
@@ -66,7 +66,7 @@ class Verdict:
 
     @classmethod
     def decode(cls, octets: bytes) -> "Verdict":
-        """`ValueError` for what `encode` has not written."""
+        """Decode a verdict; `ValueError` for anything that `encode` has not written."""
         try:
             found, missed = json.loads(octets)
             return cls(

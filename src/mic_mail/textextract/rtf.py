@@ -1,7 +1,7 @@
-"""RTF: its text, headers, footers and text boxes included.
+"""RTF: its text, including headers, footers and text boxes.
 
-In: the octets of an RTF file. Out: its text. Read by striprtf, which leaves out what programs may leave out; headers and text
-boxes are where stamps stand, so the words that send them away are taken out first.
+In: the octets of an RTF file. Out: its text. Read by striprtf, which skips optional destinations. Stamps are in headers and
+text boxes, so the control words that make them optional are removed first.
 """
 
 import re
@@ -15,13 +15,13 @@ _SENT_AWAY = re.compile(
     r"(?:\\\*)?\\(?:header[lrf]?|footer[lrf]?|shpinst|shpgrp|shptxt|shp|dptxbxtext|do|footnote|annotation)(?![a-z])"
 )
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}[\r\n]{0,2}+){64,}+")
-"""Pictures and objects: a third of a microsecond an octet for striprtf, and no text."""
+"""Images and objects: a third of a microsecond an octet for striprtf, and no text."""
 _CODE_PAGE = re.compile(r"\\ansicpg(\d{3,5})")
 _PAGES = {"1258": "cp1258", "65001": "utf-8"}
 
 
 def read(look: Look, content: bytes) -> None:
-    """One file."""
+    """Read one file."""
     packed, most = _HEX.sub(b"", content), look.budget.bounds.text_chars
     if len(packed) > most:
         look.missed(Unread.OVER_BOUNDS)

@@ -1,7 +1,8 @@
 """TNEF: `winmail.dat`, in which Outlook packs attachments for itself ([MS-OXTNEF]).
 
-In: the octets of one. Out: subject, text and names, and each attachment as a document. There is no kept library for it; what is
-needed of the format is a list of attributes with their lengths. Rich text that is packed once more within is not read.
+In: the octets of one. Out: subject, text and names, and each attachment as a document. There is no maintained library for it;
+all that is needed of the format is a list of attributes with their lengths. Rich text, which is compressed within, is not
+read.
 """
 
 from struct import Struct, error
@@ -19,7 +20,10 @@ _SUBJECT, _BODY, _TITLE, _DATA = 0x00018004, 0x0002800C, 0x00018010, 0x0006800F
 
 
 def read(look: Look, content: bytes) -> None:
-    """One file; the name of an attachment comes before or after its data, so both are judged as they come."""
+    """Read one file.
+
+    The name of an attachment comes before or after its data, so both are checked as they come.
+    """
     at = _HEAD
     while at < len(content):
         look.budget.check_time()

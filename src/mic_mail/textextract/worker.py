@@ -1,9 +1,10 @@
-"""The process that reads documents: it takes messages one after the other and answers each with a verdict, until nobody asks.
+"""The worker process that reads documents: it answers each message with a verdict.
 
-In: on the socket that it was started with, requests (`readers`): the octets of a message, or a descriptor of its file. Out:
-verdicts. It is an own process because documents come from anybody: what makes a reader loop, swell or crash ends this process
-and nothing else. It has limits on memory, processor and descriptors of its own, writes no file, and keeps no text. Before the
-first request it closes itself in (`process.sandbox`): whoever takes it over by a document reaches no file, socket or process.
+In: on the socket that it was started with, requests (`worker_pool`): the octets of a message, or a descriptor of its file.
+Out: verdicts. It is a process of its own because documents are untrusted: a document that makes a reader loop, exhaust memory
+or crash ends this process and nothing else. It has its own limits on memory, processor and descriptors, writes no file, and
+keeps no text. Before the first request it enters a sandbox (`process.sandbox`): an attacker who takes it over by a document
+reaches no file, socket or process. It ends when the other end closes.
 
     python -P -m mic_mail.textextract.worker FD NICE BOUNDS(JSON)
 """
@@ -29,25 +30,27 @@ from mic_mail.textextract.limits import Bounds
 from mic_mail.textextract.result import Verdict
 
 REQUEST = Struct("<BQd")
-"""Where the message is (`OCTETS`: it follows; `FILE`: a descriptor comes along, by SCM_RIGHTS), how long it is, and how many
-seconds somebody waits for the answer."""
+"""Source of the message, its length, and the seconds that the caller waits for the answer.
+
+The source is `OCTETS`: it follows, or `FILE`: a descriptor comes along, by SCM_RIGHTS.
+"""
 ANSWER = Struct("<I")
-"""The length of what follows: first the `Protection` that is in force, then a verdict for each message."""
+"""The length of the answer: first the `Protection` in force, then a verdict for each message."""
 OCTETS, FILE = 0, 1
 _SPARE_SECONDS = 2
 _DESCRIPTORS = 64
 _PIECE = 1 << 20
 _LOADED_WHOLE = ("encodings", "pypdf")
-"""Packages that import parts of themselves when they come across the need."""
+"""Packages that import submodules on demand."""
 _MOST_DEEP = 400
-"""Python frames: documents nest by our own calls, and nothing honest comes near."""
+"""Python frames: nested documents recurse, and no legitimate one comes near."""
 
 
 def look_into(octets: bytes, bounds: Bounds, patience: float = math.inf) -> Verdict:
-    """The verdict on one message; also for tests, and wherever nobody needs protection.
+    """Return the verdict on one message; also for tests, and where no protection is needed.
 
-    `Bounds.seconds` are those of the processor: other work on the machine takes nothing from them. `patience`: seconds by the
-    clock after which it ends all the same.
+    `Bounds.seconds` are processor time: other work on the machine does not count. `patience`: wall-clock seconds after which
+    it ends in any case.
     """
     until = time.monotonic() + patience
     look = Look(bounds, time.process_time, open_document, len(octets), lambda: time.monotonic() > until)
@@ -59,7 +62,7 @@ def main(fd: int, nice: int, bounds: Bounds) -> None:
     """Serve until the other end is closed."""
     os.nice(nice)
     load()
-    sys.meta_path.clear()  # else a module that is missing would be looked for on the disk, which ends the process
+    sys.meta_path.clear()  # else a missing module would be searched on disk, which ends the process
     _limit(bounds)
     channel = socket.socket(fileno=fd)
     _answer(channel, json.dumps(asdict(sandbox.enter())).encode())
@@ -75,13 +78,13 @@ def main(fd: int, nice: int, bounds: Bounds) -> None:
 
 
 def load() -> None:
-    """Import whatever a document may need. Nothing can be loaded later."""
+    """Import everything that documents may need. Nothing can be loaded later."""
     import_module("array")  # `socket.recv_fds` does at its first call
     for reader in READERS.values():
         import_module(f"mic_mail.textextract.{reader}")
     for package in _LOADED_WHOLE:
         for module in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
-            with contextlib.suppress(ImportError):  # of another system, or for a library that is not installed
+            with contextlib.suppress(ImportError):  # for another system, or for a library that is not installed
                 import_module(module.name)
 
 
@@ -96,14 +99,14 @@ def _limit(bounds: Bounds) -> None:
 
 
 def _allow_seconds(bounds: Bounds) -> None:
-    """As much processor as one message may take: what loops ends even if whoever started us is gone."""
+    """Limit the processor time for one message: a loop ends even if the parent process is gone."""
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (int(used + bounds.seconds) + _SPARE_SECONDS, hard))
 
 
 def _request(channel: socket.socket) -> tuple[int, int, int, float] | None:
-    """What, how long, the descriptor that came along (-1: none), and the patience; None at the end."""
+    """Return source, length, the descriptor that came along (-1: none), and the patience; None at the end."""
     head, descriptors, _, _ = socket.recv_fds(channel, REQUEST.size, 1)
     rest = _receive(channel, REQUEST.size - len(head)) if head else None
     if rest is None:
@@ -117,7 +120,7 @@ def _answer(channel: socket.socket, octets: bytes) -> None:
 
 
 def _receive(channel: socket.socket, size: int) -> bytes | None:
-    """So many octets; None at the end."""
+    """Return that many octets; None at the end."""
     held = bytearray(size)
     view, at = memoryview(held), 0
     while at < size:

@@ -1,9 +1,9 @@
-"""The readers of documents as a worker has them: started when the first document comes, killed when one takes too long.
+"""The pool of worker processes that read documents: started on demand, killed when one takes too long.
 
 In: a message, in memory or as a file, and its sender. Out: a verdict, within a bound of seconds whatever the message does: a
-reader that is late is killed, one that dies is replaced, and the message is then not looked into, which is for the caller to
-judge. Senders take turns; one whose documents took long has fewer of them (`process.fairturns`). Belongs to the event loop. A
-reader that nobody asks for a while is let go; one that has read many is too, so that nothing can pile up in it.
+late worker is killed, a crashed one is replaced, and the message then counts as unread, which the caller has to judge. Senders
+take turns; one whose documents took long gets fewer of them (`process.fair_queue`). Bound to the event loop. An idle worker is
+ended after a while, and one that has read many messages too, so that nothing can accumulate in it.
 """
 
 import asyncio
@@ -28,34 +28,34 @@ from mic_mail.textextract.worker import ANSWER, FILE, OCTETS, REQUEST
 
 MODULE = "mic_mail.textextract.worker"
 WAIT_SHARE = 0.7
-"""Patience for a turn, as a share of `Bounds.seconds`."""
+"""Longest wait for a turn, as a share of `Bounds.seconds`."""
 MOST_WAITING = 1_000
 CLOCK_FACTOR = 2.0
-"""A look may take so many times its seconds of processor time by the clock: a reader has half a processor on a busy machine."""
+"""Wall-clock seconds allowed per second of processor time: on a busy machine a worker gets half a CPU."""
 GRACE_SECONDS = 1.0
-"""More than the reader gives itself: it stops by itself first, and what it has found until then counts."""
+"""Added to the worker's own limit: it stops by itself first, and its findings until then count."""
 ANSWER_SECONDS = 9.5
-"""A message is answered by then, or later where `Bounds.seconds` are many; a slow start of a reader takes from its time."""
+"""Most seconds until an answer, unless `Bounds.seconds` are many; a slow start of a worker counts."""
 LEAST_SECONDS = 1.0
-"""A look for which there is no more time than this is not begun."""
+"""With less time than this left, reading is not begun."""
 START_SECONDS = 10.0
-"""Of a new reader on a busy machine, whoever waits for it."""
+"""Most seconds for the start of a new worker on a busy machine."""
 _ENVIRONMENT = ("PYTHON", "LC_", "LANG", "TZ", "LD_LIBRARY_PATH", "MALLOC_")
-"""What a reader is told of ours: nothing of the settings, which may hold passwords."""
+"""Prefixes of environment variables passed to a worker: no settings, which may hold passwords."""
 IDLE_SECONDS = 300.0
 MOST_READ = 500
 MOST_ANSWER = 1 << 20
 
 
 class OpenFile(NamedTuple):
-    """A message's file, as it is handed to a reader, which may open none."""
+    """A message's file, passed to a worker, which may open none."""
 
     descriptor: int
     size: int
 
 
 class _Reader:
-    """One process, and the socket to it."""
+    """One worker process, and the socket to it."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", channel: socket.socket) -> None:
         self.process = process
@@ -63,18 +63,21 @@ class _Reader:
         self.read = 0
 
     async def ready(self) -> Protection:
-        """It has started, and has its limits."""
+        """Wait until it has started and has its limits."""
         try:
             return Protection(**json.loads(await self._answer()))
         except TypeError as error:
             raise ValueError("not a protection") from error
 
     async def ask(self, source: bytes | OpenFile, patience: float) -> Verdict:
-        """`OSError` or `ValueError` if it is no more, or talks nonsense. It stops by itself after so many seconds."""
+        """Have a message read; the worker stops by itself after `patience` seconds.
+
+        `OSError` or `ValueError` if it has ended, or sends nonsense.
+        """
         if isinstance(source, bytes):
             request = REQUEST.pack(OCTETS, len(source), patience) + source
             await asyncio.get_running_loop().sock_sendall(self.channel, request)
-        else:  # a few octets, and nothing is under way: they do not wait
+        else:  # a few octets, and nothing is in flight: this does not block
             socket.send_fds(self.channel, [REQUEST.pack(FILE, source.size, patience)], [source.descriptor])
         verdict = Verdict.decode(await self._answer())
         self.read += 1
@@ -104,17 +107,17 @@ class _Reader:
 
 
 class ReadingCosts:
-    """Seconds of reading that each sender has caused of late, as a suspicion for `FairQueue`: a pure value."""
+    """Recent seconds of reading by sender, as a suspicion for `FairQueue`. Pure."""
 
     HALF_LIFE_SECONDS = 60.0
     FREE_SECONDS = 1.0
-    """Spent without a loss of turns; twice that is one step of suspicion, four times two."""
+    """Seconds without a loss of turns; twice that is one step of suspicion, four times two."""
     MOST_SENDERS = 10_000
-    """Remembered; beyond it the one that was read longest ago is forgotten."""
+    """Senders remembered; beyond it the one read longest ago is dropped."""
 
     def __init__(self) -> None:
         self._spent: dict[str, tuple[float, float]] = {}
-        """Seconds by sender, and when they were so many; the newest last."""
+        """Seconds by sender, and the time of that value; the newest last."""
 
     def add(self, sender: str, seconds: float, now: float) -> None:
         total = self._seconds(sender, now) + seconds
@@ -124,7 +127,7 @@ class ReadingCosts:
             del self._spent[next(iter(self._spent))]
 
     def suspicion(self, sender: str, now: float) -> int:
-        """Steps: 0 for a sender whose documents are read quickly."""
+        """Return the steps of suspicion: 0 for a sender whose documents are read quickly."""
         return int(math.log2(max(1.0, self._seconds(sender, now) / self.FREE_SECONDS)))
 
     def _seconds(self, sender: str, now: float) -> float:
@@ -133,7 +136,7 @@ class ReadingCosts:
 
 
 class Readers:
-    """The readers of one process and direction: at most `most` messages are read at a time, the others wait for their turn."""
+    """The workers of one process and direction: at most `most` messages are read at a time, others wait."""
 
     def __init__(
         self,
@@ -144,7 +147,7 @@ class Readers:
         nice: int = 5,
         started: Callable[[Protection], None] = lambda protection: None,
     ) -> None:
-        """`started` hears how each new reader is closed in."""
+        """Call `started` with the protection of each new worker."""
         self.bounds = bounds
         self._lanes = lanes
         self._nice = nice
@@ -153,13 +156,16 @@ class Readers:
         self._costs = ReadingCosts()
         self._free: list[_Reader] = []
         self._starting: list[asyncio.Task[_Reader | None]] = []
-        """Nobody waits for these."""
+        """Workers being started that no caller waits for."""
         self._idle: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Future[None]] = set()
         self._closed = False
 
     async def extract(self, source: bytes | Path, sender: str = "") -> Verdict:
-        """Look into a message of `sender` (a mailbox, a network), in its turn, for `bounds.seconds` of processor time."""
+        """Read a message of `sender` (a mailbox, a network) in its turn.
+
+        It gets `bounds.seconds` of processor time.
+        """
         now = asyncio.get_running_loop().time
         patience = self.bounds.seconds * WAIT_SHARE
         until = now() + max(patience + self.bounds.seconds + GRACE_SECONDS, ANSWER_SECONDS)
@@ -180,7 +186,7 @@ class Readers:
             self._turns.give_back()
 
     async def _ready_reader(self, patience: float) -> _Reader | None:
-        """One that waits for work, or a new one; None where none can be had in time. One that starts late is for the next."""
+        """Return an idle worker or a new one; None if none is ready in time. A late one is kept for the next."""
         if self._free:
             return self._free.pop()
         starting = self._starting.pop() if self._starting else asyncio.create_task(self._start(self.bounds))
@@ -204,7 +210,7 @@ class Readers:
             os.close(file.descriptor)
 
     async def _start(self, bounds: Bounds) -> _Reader | None:
-        """A reader that has its limits; None where the machine has none."""
+        """Start a worker and wait for its limits; None on failure."""
         try:
             reader = await self._lanes.io(_start, bounds, self._nice)
         except OSError:
@@ -241,7 +247,7 @@ class Readers:
         return verdict
 
     def _let_go(self, reader: _Reader) -> None:
-        """End it in a thread; nobody waits, but `close`."""
+        """End it in a thread; only `close` waits for that."""
         self._until_ended(asyncio.ensure_future(self._lanes.io(reader.end)))
 
     def _until_ended(self, ending: "asyncio.Future[None]") -> None:
@@ -264,11 +270,11 @@ class Readers:
             await self._lanes.io(reader.end)
 
     def renew(self) -> None:
-        """The bounds have changed: whoever waits for work with the old ones is let go."""
+        """End idle workers after a change of the bounds."""
         self._end_all()
 
     async def close(self) -> None:
-        """End every reader; what is being read then is not looked into."""
+        """End every worker; messages being read count as unread."""
         self._closed = True
         if self._idle is not None:
             self._idle.cancel()
@@ -281,14 +287,14 @@ def _start(bounds: Bounds, nice: int) -> _Reader:
     ours, theirs = socket.socketpair()
     with theirs:
         try:
-            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            process = subprocess.Popen(  # noqa: S603 - this program's own interpreter and module
                 [sys.executable, "-P", "-m", MODULE, str(theirs.fileno()), str(nice), json.dumps(asdict(bounds))],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env={name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)},
-                process_group=0,  # in our session, or its niceness would count for nothing (sched(7), autogroup)
+                process_group=0,  # in this session, or its niceness would have no effect (sched(7), autogroup)
             )
         except BaseException:
             ours.close()

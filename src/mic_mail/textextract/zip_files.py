@@ -1,7 +1,7 @@
-"""ZIP, and what is made of it: archives, Office Open XML, OpenDocument. Within bounds: no member unpacks beyond its room.
+"""ZIP files: archives, Office Open XML, OpenDocument. No member unpacks beyond the budget.
 
 In: the octets of a file that begins like a ZIP. Out: names of members, and each member as a document of its own; office
-documents go to `office`. What is encrypted or damaged is noted, member by member. No member is ever written to a disk.
+documents go to `office`. Encrypted or damaged members are recorded one by one. No member is ever written to disk.
 """
 
 import lzma
@@ -22,7 +22,7 @@ _READ_OCTETS = 1 << 20
 
 
 def read(look: Look, content: bytes) -> None:
-    """An archive, or a document that is one."""
+    """Read an archive, or a document in that format."""
     try:
         archive = zipfile.ZipFile(BytesIO(content))
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
@@ -48,7 +48,7 @@ def _read_archive(look: Look, archive: zipfile.ZipFile) -> None:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """As who packed it wrote it: without the flag of UTF-8 in whatever charset that machine had."""
+    """Return the name as its packer wrote it: without the UTF-8 flag in that machine's charset."""
     if info.flag_bits & _UTF8:
         return info.filename
     try:
@@ -58,9 +58,9 @@ def _name(info: zipfile.ZipInfo) -> str:
 
 
 def _alone(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
-    """The member as if it shared no octets with others: what may be read, our bounds decide.
+    """Return the member as if it shared no octets with others: this module's bounds decide what is read.
 
-    The library would refuse such a member, warn of it or read it, as its release has it.
+    The library would refuse such a member, warn of it or read it, depending on its version.
     """
     alone = zipfile.ZipInfo(info.orig_filename)
     for what in ("header_offset", "compress_type", "compress_size", "file_size", "CRC", "flag_bits"):
@@ -76,21 +76,21 @@ class _Members:
         self._archive = archive
 
     def all(self) -> Iterator[zipfile.ZipInfo]:
-        """In the order of the archive; asked for time on the way. Of one name there may be several."""
+        """Yield members in the order of the archive, checking the time. Names may repeat."""
         for info in self._archive.infolist():
             self._look.budget.check_time()
             yield info
 
     def show(self, info: zipfile.ZipInfo) -> None:
-        """A member with its name, as a document of its own."""
+        """Pass a member with its name to the look, as a document of its own."""
         name = _name(info)
         for part in name.split("/"):
             self._look.name(part)
-        if not info.filename.endswith("/"):  # `is_dir` of Python 3.11 looks at the last letter of a name that may have none
+        if not info.filename.endswith("/"):  # `is_dir` of Python 3.11 fails on an empty name
             self._look.document(self.read(info), name)
 
     def read(self, wanted: str | zipfile.ZipInfo) -> bytes:
-        """A member, unpacked; `CannotRead` if it is encrypted, damaged or larger than there is room for."""
+        """Return a member, unpacked; `CannotRead` if it is encrypted, damaged or exceeds the budget."""
         budget = self._look.budget
         info = self._archive.getinfo(wanted) if isinstance(wanted, str) else wanted
         if info.flag_bits & _ENCRYPTED:
@@ -103,7 +103,7 @@ class _Members:
                 while piece := file.read(_READ_OCTETS):
                     budget.check_time()
                     size += len(piece)
-                    if size > room:  # what the header says of the size is not believed
+                    if size > room:  # the size in the header is not trusted
                         raise CannotRead(Unread.OVER_BOUNDS)
                     pieces.append(piece)
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, OSError, ValueError) as error:
