@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import struct
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 import dns.flags
@@ -11,6 +10,8 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+
+from loopthread import loop_thread
 
 Zone = Mapping[tuple[str, str], Sequence[str]]
 SILENT, BROKEN, DENIED, ALIAS = "silent", "broken", "denied", "CNAME"
@@ -30,8 +31,6 @@ class NameServer:
         self.port = 0
         self.ttl = 300
         """Seconds that each answer has."""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     @property
     def place(self) -> str:
@@ -98,10 +97,6 @@ class NameServer:
 def name_server(zone: Zone, *, signed: Sequence[str] = (), troubles: Mapping[str, str] | None = None) -> Iterator[NameServer]:
     """One that runs in a thread of its own."""
     server = NameServer(zone, signed=signed, troubles=troubles)
-    server._thread.start()
-    asyncio.run_coroutine_threadsafe(server.start(), server._loop).result(10)
-    try:
+    with loop_thread() as loop:
+        loop.call(server.start())
         yield server
-    finally:
-        server._loop.call_soon_threadsafe(server._loop.stop)
-        server._thread.join(10)

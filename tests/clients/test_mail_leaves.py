@@ -5,7 +5,6 @@ import email
 import email.policy
 import imaplib
 import smtplib
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from addresses import parsed
 from authorities import Authority
 from dnsserver import name_server
 from harness import MailServer, config_for
+from loopthread import loop_thread
 from mic_mail.clock import Clock
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import Envelope, Recipient
@@ -42,23 +42,10 @@ ZONE = {
 @contextmanager
 def elsewhere(answers: dict[bytes, bytes] | None = None, server: Server | None = None) -> Iterator[tuple[Server, int]]:
     """Another mail server, in a thread of its own; its port."""
-    server, loop = server or Server(OFFER, answers=answers or {}), asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    listening = asyncio.run_coroutine_threadsafe(asyncio.start_server(server.serve, "127.0.0.1", 0), loop).result(10)
-    yield server, listening.sockets[0].getsockname()[1]
-
-    async def end() -> None:
-        listening.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-
-    asyncio.run_coroutine_threadsafe(end(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    loop.close()
+    server = server or Server(OFFER, answers=answers or {})
+    with loop_thread() as loop:
+        listening = loop.call(asyncio.start_server(server.serve, "127.0.0.1", 0))
+        yield server, listening.sockets[0].getsockname()[1]
 
 
 @contextmanager

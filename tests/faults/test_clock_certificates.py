@@ -19,6 +19,7 @@ import pytest
 
 from authorities import Authority
 from dnsserver import NameServer, Zone
+from loopthread import loop_thread
 from mic_mail.app.clock_watcher import ClockWatcher
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.log import tail
@@ -164,14 +165,13 @@ async def test_an_answer_that_is_under_way_is_not_kept() -> None:
     old, new = ("2 0 1 " + octet * 32 for octet in ("00", "11"))
     zone = {("signed.example", "MX"): ["10 mx.signed.example."], ("mx.signed.example", "A"): ["127.0.0.2"], key: [old]}
     names = Slow(zone, signed=[name for name, _ in zone])
-    names._thread.start()
-    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(names.start(), names._loop))
-    ways = Router(Resolver([names.place]), frozenset(), random.Random(1).shuffle, MovedClock())
-    under_way = asyncio.create_task(ways.to("signed.example"))
-    await asyncio.to_thread(names.has_read.wait, 30)
-    names.zone[key] = [new]
-    ways.forget_all()
-    names.may_go.set()
-    found = [(await way).hosts[0].tlsa[0].data[:1] for way in (under_way, ways.to("signed.example"))]
-    assert found == [b"\x00", b"\x11"]
-    names._loop.call_soon_threadsafe(names._loop.stop)
+    with loop_thread() as loop:
+        loop.call(names.start())
+        ways = Router(Resolver([names.place]), frozenset(), random.Random(1).shuffle, MovedClock())
+        under_way = asyncio.create_task(ways.to("signed.example"))
+        await asyncio.to_thread(names.has_read.wait, 30)
+        names.zone[key] = [new]
+        ways.forget_all()
+        names.may_go.set()
+        found = [(await way).hosts[0].tlsa[0].data[:1] for way in (under_way, ways.to("signed.example"))]
+        assert found == [b"\x00", b"\x11"]

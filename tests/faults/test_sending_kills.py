@@ -11,7 +11,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from addresses import parsed
 from dnsserver import name_server
+from loopthread import loop_thread
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
@@ -41,14 +41,10 @@ class Sink(Server):
 
     @contextmanager
     def running(self) -> Iterator["Sink"]:
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, daemon=True)
-        thread.start()
-        listening = asyncio.run_coroutine_threadsafe(asyncio.start_server(self.serve, "127.0.0.1", 0), loop).result(10)
-        self.port = listening.sockets[0].getsockname()[1]
-        yield self
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        with loop_thread() as loop:
+            listening = loop.call(asyncio.start_server(self.serve, "127.0.0.1", 0))
+            self.port = listening.sockets[0].getsockname()[1]
+            yield self
 
 
 def test_every_message_arrives_whoever_is_killed(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import asyncio
 import contextlib
 import socket
 import struct
-import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from loopthread import loop_thread
 
 HANG, CLOSE, RESET = "hang", "close", "reset"
 THERE, BACK = "there", "back"
@@ -33,7 +34,6 @@ class BadLine:
         self.broken = 0
         """Connections that met their fault."""
         self._at, self._to = (address, port), ("", 0)
-        self._loop = asyncio.new_event_loop()
         self.port = port
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -87,22 +87,7 @@ class BadLine:
     @contextlib.contextmanager
     def running(self, to: tuple[str, int]) -> Iterator["BadLine"]:
         self._to = to
-        thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        thread.start()
-        listening = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, *self._at), self._loop).result(10)
-        self.port = listening.sockets[0].getsockname()[1]
-        try:
+        with loop_thread() as loop:
+            listening = loop.call(asyncio.start_server(self._serve, *self._at))
+            self.port = listening.sockets[0].getsockname()[1]
             yield self
-        finally:
-
-            async def end() -> None:
-                listening.close()
-                tasks = asyncio.all_tasks() - {asyncio.current_task()}
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-
-            asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            thread.join(10)
-            self._loop.close()

@@ -17,6 +17,7 @@ from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
+from mic_mail.errors import BadInput
 from mic_mail.policy.facts import Draft, Fact, FactKind, Level, MailboxKind
 from mic_mail.policy.lifecycle import LifecycleSettings, State, decide
 from mic_mail.policy.reclamation import Stage, course
@@ -319,7 +320,7 @@ def test_clause_6_4_c_without_warnings_nothing_is_freed(ministry: Ministry) -> N
     ministry.until("2027-04-03 00:00")
     assert ministry.facts()[-1] is FactKind.ARCHIVED
     assert ministry.letters(ministry.support).count("Chưa xóa được hộp thư dvbe@mic.gov.vn") == 1
-    with pytest.raises(NotAllowed):
+    with pytest.raises(BadInput, match="document"):
         ministry.reclaiming.free(ministry.reclaiming.of(ministry.leaver), ActContext("quản trị"), clock_trusted=True)
     ministry.reclaiming.free(ministry.reclaiming.of(ministry.leaver), CENTRE, clock_trusted=True)
     assert ministry.facts()[-1] is FactKind.FREED
@@ -593,7 +594,7 @@ def test_clause_6_4_c_archives_go_by_a_document_only(ministry: Ministry) -> None
     with pytest.raises(NotAllowed):
         ministry.reclaiming.drop(ministry.leaver, name, CENTRE)
     ministry.until("2027-04-01 01:00")
-    with pytest.raises(NotAllowed):
+    with pytest.raises(BadInput, match="document"):
         ministry.reclaiming.drop(ministry.leaver, name, ActContext("quản trị", "hết hạn"))
     ministry.reclaiming.drop(ministry.leaver, name, CENTRE)
     assert ministry.archives == []

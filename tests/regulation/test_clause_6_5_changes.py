@@ -17,7 +17,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitEnded, UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.errors import Refused, Text
+from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.calendar import add_days, local_day, start_of
 from mic_mail.policy.directory_changes import ChangeRefused, Subject
 from mic_mail.policy.eligibility import Employment
@@ -149,7 +149,6 @@ def test_a_change_without_a_document_or_without_a_change_is_refused(ministry: Mi
     """And nothing of it is on record."""
     person = ministry.named("Đỗ Văn Bê")
     refused: list[Callable[[], object]] = [
-        lambda: ministry.changes.person(person, PersonChange(position="Vụ trưởng"), ActContext("centre")),
         lambda: ministry.changes.person(person, PersonChange(position=person.position), DECISION),
         lambda: ministry.changes.address(ministry.mailbox("dvbe"), "tvde", DECISION),
         lambda: ministry.changes.address(ministry.mailbox("dvbe"), "bedv@example.com", DECISION),
@@ -163,6 +162,8 @@ def test_a_change_without_a_document_or_without_a_change_is_refused(ministry: Mi
     for act in refused:
         with pytest.raises(Refused):
             act()
+    with pytest.raises(BadInput, match="document"):
+        ministry.changes.person(person, PersonChange(position="Vụ trưởng"), Origin("centre"))
     assert ministry.directory.changes.all() == []
 
 

@@ -66,45 +66,47 @@ NOUNS = {
             "mailbox",
             (
                 "mailbox",
-                "acts",
-                "reclaimed",
-                "authority",
-                "store",
-                "hold",
-                "capability",
-                "seen",
-                "recordsexport",
+                "mailbox_state",
+                "mailbox_reclaimed",
+                "mailbox_delegation",
+                "mailbox_store",
+                "mailbox_hold",
+                "mailbox_capability",
+                "mailbox_seen",
+                "mailbox_export",
                 "mailbox_address",
             ),
         ),
-        CommandGroup("handover", ("handover", "handoveracts")),
+        CommandGroup("handover", ("handover", "handover_transfer")),
         CommandGroup("alias", ("alias",)),
         CommandGroup("domain", ("domain",)),
         CommandGroup("password", ("password",)),
-        CommandGroup("app-password", ("apppassword",)),
-        CommandGroup("second-factor", ("secondfactor",)),
+        CommandGroup("app-password", ("app_password",)),
+        CommandGroup("second-factor", ("second_factor",)),
         CommandGroup("content", ("content",)),
         CommandGroup("officer", ("officer",)),
         CommandGroup("signatory", ("signatory",)),
         CommandGroup("notice", ("notice",)),
         CommandGroup("archive", ("archive",)),
         CommandGroup("clock", ("clock",)),
-        CommandGroup("request", ("request", "requestacts")),
+        CommandGroup("request", ("request", "request_decide")),
         CommandGroup("directory", ("directory", "directory_changes")),
         CommandGroup("calendar", ("calendar",)),
         CommandGroup("maintenance", ("maintenance",)),
         CommandGroup("incident", ("incident",)),
-        CommandGroup("import", ("importing", "importingimap", "importingaddress")),
+        CommandGroup("import", ("import_files", "import_imap", "import_address")),
         CommandGroup("migration", ("migration",)),
         CommandGroup("census", ("census",)),
-        CommandGroup("report", ("report", "unanswered", "openings", "correspondence", "passedon")),
+        CommandGroup(
+            "report", ("report", "report_unanswered", "report_openings", "report_correspondence", "report_document_handoff")
+        ),
         CommandGroup("dns", ("dns",)),
         CommandGroup("dkim", ("dkim",)),
         CommandGroup("log", ("log",)),
         CommandGroup("regulation", ("regulation",)),
         CommandGroup("secrecy", ("secrecy",)),
         CommandGroup("quarantine", ("quarantine",)),
-        CommandGroup("queue", ("queue", "queueacts")),
+        CommandGroup("queue", ("queue", "queue_decide")),
         CommandGroup("backup", ("backup",), single=True),
         CommandGroup("restore", ("restore",), single=True),
     )
@@ -131,7 +133,7 @@ def load_noun(noun: CommandGroup) -> TyperGroup | TyperCommand:
 
 @cache
 def _made(noun: CommandGroup) -> TyperGroup | TyperCommand:
-    apps = [importlib.import_module(f"mic_mail.cli.{module}").app for module in noun.modules]
+    apps = [importlib.import_module(f"mic_mail.cli.commands.{module}").app for module in noun.modules]
     joined = apps[0]
     for more in apps[1:]:
         joined.registered_commands.extend(c for c in more.registered_commands if c not in joined.registered_commands)

@@ -30,7 +30,7 @@ _MAGIC = (
     (b"MSCF", "archive"),
 )
 READERS = {
-    "zip": "archives",
+    "zip": "zip_files",
     "compound": "compound",
     "tnef": "tnef",
     "cms": "cms",

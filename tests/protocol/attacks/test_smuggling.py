@@ -6,7 +6,6 @@ takes for an end that the next one does not, or the other way round, makes a sec
 
 import asyncio
 import base64
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -15,6 +14,7 @@ import pytest
 from dnsserver import name_server
 from faults.wire import Imap, Line, Refused, Smtp
 from harness import MailServer, config_for, stopping
+from loopthread import LoopThread
 from population import PASSWORD
 
 USER = "dvbe@mic.gov.vn"
@@ -59,19 +59,16 @@ class Elsewhere:
     def __init__(self) -> None:
         self.heard: list[bytearray] = []
         self.offer = b"250-mx.one.example\r\n250-PIPELINING\r\n250 8BITMIME\r\n"
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.port = 0
 
     def __enter__(self) -> "Elsewhere":
-        self._thread.start()
-        listening = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop).result(10)
+        self._loop = LoopThread()
+        listening = self._loop.call(asyncio.start_server(self._serve, "127.0.0.1", 0))
         self.port = listening.sockets[0].getsockname()[1]
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._loop.end()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heard = bytearray()
