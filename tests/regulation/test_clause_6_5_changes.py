@@ -163,7 +163,7 @@ def test_a_change_without_a_document_or_without_a_change_is_refused(ministry: Mi
         with pytest.raises(Refused):
             act()
     with pytest.raises(BadInput, match="document"):
-        ministry.changes.person(person, PersonChange(position="Vụ trưởng"), Origin("centre"))
+        ministry.changes.person(person, PersonChange(position="Vụ trưởng"), ActContext("centre"))
     assert ministry.directory.changes.all() == []
 
 
