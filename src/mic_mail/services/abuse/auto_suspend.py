@@ -1,10 +1,9 @@
-"""Automatic suspension of a mailbox that sends too much, malware or spam, or looks stolen (Reg. 7.2.c).
+"""Automatic suspension of a mailbox that sends too much, malware or spam, or looks stolen.
 
-In: a mailbox and the finding. Out: a suspension as a fact, an event, and a hint to the other processes; the notice to
-    the Centre
-follows from the fact (`services.notifications.lifecycle_notices`). Belongs to the event loop; the fact is written in an
-executor.
-Called repeatedly while the sender goes on: a suspended mailbox is left alone."""
+Reg. 7.2.c. In: a mailbox and the finding. Out: a suspension as a fact, an event, and a hint to the other processes; the
+notice to the Centre follows from the fact (`services.notifications.lifecycle_notices`). Belongs to the event loop; the
+fact is written in an executor. Called repeatedly while the sender goes on: a suspended mailbox is left alone.
+"""
 
 import asyncio
 import contextlib
@@ -48,7 +47,8 @@ class AutoSuspend:
     ) -> None:
         """`tell` hints to the other processes that the directory has changed.
 
-        Without it they notice within two seconds."""
+        Without it they notice within two seconds.
+        """
         self._access = access
         self._directory = directory
         self._tell = tell
@@ -62,11 +62,11 @@ class AutoSuspend:
         self._begin(mailbox_id, "outbound-rate", WHY[what], **{what: count})
 
     def infected(self, mailbox_id: int) -> None:
-        """Suspend a mailbox whose user sends malware."""
+        """Suspend a mailbox from which a signed-in client sends malware."""
         self._begin(mailbox_id, MALWARE, WHY_INFECTED)
 
     def spamming(self, mailbox_id: int, messages: int) -> None:
-        """Suspend a mailbox whose user repeatedly sends what the filter rejects as spam."""
+        """Suspend a mailbox from which a signed-in client repeatedly sends rejected spam."""
         self._begin(mailbox_id, SPAM, WHY_SPAM, messages=messages)
 
     def _begin(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> None:
@@ -83,7 +83,8 @@ class AutoSuspend:
     async def suspend(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> bool:
         """Suspend the mailbox, unless it is; retried where others recorded something meanwhile.
 
-        Returns whether it is suspended now."""
+        Returns whether it is suspended now.
+        """
         try:
             for _ in range(TRIES):
                 entry, decision = self._access.snapshot.entry(mailbox_id), self._access.decide(mailbox_id)

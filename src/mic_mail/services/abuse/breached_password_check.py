@@ -5,7 +5,8 @@ They are in a list of leaked ones, or somebody tries them at many mailboxes. In:
 (`sign_in_anomalies` sends the notices), a fact that the password has to be changed, or a suspension, in force before
 the sign-in is answered. The list is searched in the io executor, once for each verified password; a SCRAM proof reveals
 no password and is not checked. Wrong passwords are sent to the other processes as marks under a key that ends with the
-server. Belongs to the event loop; never stores a password."""
+server. Belongs to the event loop; never stores a password.
+"""
 
 import hashlib
 import hmac
@@ -73,7 +74,8 @@ class BreachedPasswordCheck:
     ) -> None:
         """`key` is the same in all processes of a server.
 
-        `changed` hints to them that the directory has changed; `tell` sends to their `on_message`."""
+        `changed` hints to them that the directory has changed; `tell` sends to their `on_message`.
+        """
         self._key = hmac.digest(key, b"exposure", "sha256")
         self._directory = directory
         self._suspending = suspending
@@ -92,7 +94,7 @@ class BreachedPasswordCheck:
         self._config = config
         self._clean = VerifiedCache(self._key)
 
-    # ------------------------------------------------------------ wrong ones
+    # ------------------------------------------------------------ wrong passwords
 
     def wrong(self, address: str, password: str) -> None:
         """Record a wrong password here and in the other processes."""
@@ -112,12 +114,13 @@ class BreachedPasswordCheck:
     def _mark(self, text: str) -> bytes:
         return hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256)[:_MARK_OCTETS]
 
-    # ------------------------------------------------------------ right ones
+    # ------------------------------------------------------------ right passwords
 
     async def check(self, entry: Entry, credential: Credential, password: str) -> bool:
         """Act on a right password that others know; return whether the mailbox's decision may have changed.
 
-        Raises `NotRecorded`."""
+        Raises `NotRecorded`.
+        """
         how = self._tried_elsewhere(entry, password) or await self._leaked(entry, credential.version, password)
         return how is not None and await self._act(entry, how)
 

@@ -1,12 +1,10 @@
 """The limits of sending per hour and day, against the use of a stolen password (Reg. 7.2.c).
 
 In: the mailbox, what it wants to send, the ceilings, the time. Out: counted, or `Full`: which ceiling, and when there
-    is room. No
-hour exceeds its limit, wherever it begins, and nobody waits longer for room than an hour and five minutes; for a day's
-limit, a
-day and an hour. The counts are shared by all processes and survive restarts (`process.send_counters`), so the time is
-the wall
-clock's."""
+is room. No hour exceeds its limit, wherever it begins, and nobody waits longer for room than an hour and five minutes;
+for a day's limit, a day and an hour. The counts are shared by all processes and survive restarts
+(`process.send_counters`), so the time is the wall clock's.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,7 +58,8 @@ class Rates:
         """Count the message, unless it exceeds a ceiling.
 
         Counted first and checked then: of two concurrent processes both may have to wait, but together they never exceed a
-        ceiling."""
+        ceiling.
+        """
         self._counts.add(mailbox_id, now, wanted)
         full = self._full(mailbox_id, wanted, ceilings, now, counted=wanted)
         if full is not None:
@@ -102,6 +101,6 @@ def uses(sums: Sums, ceilings: Ceilings) -> Iterator[Use]:
 def _over(taken: Amounts, wanted: Amounts, limits: Amounts, counted: Amounts) -> Iterator[str]:
     """Yield the amounts that do not fit; `counted` is part of `taken`."""
     for what, has, more, limit, own in zip(NAMES, taken, wanted, limits, counted, strict=True):
-        # One message always passes: a ceiling below the largest one must not block it for good.
+        # One message always passes: a ceiling below the maximum message size must not block it for good.
         if more and has - own + more > limit and (has > own or what != "octets"):
             yield what

@@ -1,13 +1,12 @@
 """The detection of sign-ins that look like a stolen password (Reg. 7.2.c).
 
 In: the mail log, tailed; settings `anomaly.*`. Out: an event; a notice to the mailbox and one to the Centre, once a day
-    for each
-mailbox and rule; with `anomaly.suspend` a suspension, for the one rule that is strong enough. The housekeeper's: a
-sign-in costs
-no more than its line in the log.
+for each mailbox and rule; with `anomaly.suspend` a suspension, for the one rule that is strong enough. The
+housekeeper's: a sign-in costs no more than its line in the log.
 
 The state and the position in the log are one file, replaced whole: after a kill the same lines are read again from the
-same state. The consequences of an anomaly have keys, so repeating them changes nothing."""
+same state. The consequences of an anomaly have keys, so repeating them changes nothing.
+"""
 
 import asyncio
 import json
@@ -152,7 +151,7 @@ class SignInWatch:
         except OSError as error:
             self._log.event("sign_in_watch_not_kept", **failure(error))
 
-    # ------------------------------------------------------------ what follows
+    # ------------------------------------------------------------ consequences
 
     async def _act(self, anomaly: Anomaly, config: Config) -> None:
         entry = self._snapshot().resolve(anomaly.mailbox)

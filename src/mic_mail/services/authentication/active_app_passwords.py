@@ -1,7 +1,8 @@
 """The app passwords that are active now, from the directory in memory and the mailbox's facts.
 
 Computed once for each state of a mailbox's record; a sign-in then compares a handful of instants. Belongs to the event
-loop."""
+loop.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -25,7 +26,8 @@ class LivingApps:
     def living(self, entry: Entry, now: datetime | None = None) -> tuple[AppCredential, ...]:
         """Return the mailbox's app passwords that are active at `now`.
 
-        Without `now`: those that are active by at least one reading of an unsettled clock (`Clock.readings`)."""
+        Without `now`: those that are active by at least one reading of an unsettled clock (`Clock.readings`).
+        """
         readings = (now,) if now is not None else self._clock.readings()
         return tuple(credential for credential, app in self._of(entry) if any(map(app.lives, readings)))
 

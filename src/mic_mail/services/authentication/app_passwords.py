@@ -1,10 +1,9 @@
 """App passwords: a separate password for each device or program of a mailbox (docs/decisions/0082).
 
 In: a mailbox, a name, the actor. Out: a generated password, shown once and stored as verifiers; the facts that it was
-    added or
-revoked; the list of all that were added, with the last use of each. Blocking (PBKDF2): executors and commands only.
-Never:
-check the present password, which `access` does; put a password in a log or in a fact."""
+added or revoked; the list of all that were added, with the last use of each. Blocking (PBKDF2): executors and commands
+only. Never: check the present password, which `access` does; put a password in a log or in a fact.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -72,7 +71,8 @@ class AppPasswords:
 
         Refused where the mailbox may not be used or has reached its limit. `confirmed_version`: of the password with which
         the person asks; None: the Centre asks. Raises `Superseded` where that version is no longer current, and where
-        anything was recorded of the mailbox meanwhile."""
+        anything was recorded of the mailbox meanwhile.
+        """
         now = self._clock.steady_now()
         entry = self._directory.entry(mailbox_id)
         if confirmed_version is not None:
@@ -92,7 +92,8 @@ class AppPasswords:
     def revoke(self, mailbox_id: int, numbers: Collection[int] | None, origin: ActContext) -> list[AppPassword]:
         """Revoke these app passwords (None: all) and return those that were still active.
 
-        Revoking one that has already ended changes nothing."""
+        Revoking one that has already ended changes nothing.
+        """
         now = self._clock.steady_now()
         facts = self._directory.facts(mailbox_id)
         known = policy.app_passwords(facts)
@@ -111,7 +112,7 @@ class AppPasswords:
             self._directory.app_passwords.revoke(mailbox_id, drafts, [app.number for app in ending], after=facts[-1].seq)
         return ending
 
-    # ------------------------------------------------------------ how
+    # ------------------------------------------------------------ helpers
 
     def _called(self, name: str, entry: Entry, now: datetime) -> str:
         called = one_line(name)

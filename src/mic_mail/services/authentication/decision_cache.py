@@ -1,4 +1,8 @@
-"""A cache of the policy's decisions on mailboxes, until record, use or clock can change them."""
+"""A cache of the policy's decisions on mailboxes, until record, use or clock can change them.
+
+In: an entry of the directory's snapshot, the clock. Out: a `Decision`; raises `FactsUnreadable`. Belongs to the event
+loop, except `is_stopped` and `takes_mail`.
+"""
 
 from datetime import datetime
 
@@ -28,7 +32,8 @@ class Decisions:
     def of(self, entry: Entry, now: datetime | None = None) -> Decision:
         """Return the decision on a mailbox at `now`, by default the steady time.
 
-        `now` may be any instant that may be the present one."""
+        `now` may be any instant that may be the present one.
+        """
         now = now or self._clock.steady_now()
         known = self._known.get(entry.mailbox_id, (entry,), now)
         if known is not None:
@@ -44,7 +49,8 @@ class Decisions:
         """Return whether nobody may use the mailbox now.
 
         From any thread: nothing is cached, and only the last use in the snapshot counts. True where the record cannot be
-        read."""
+        read.
+        """
         try:
             return bool(self._anew(entry).states & {State.SUSPENDED, State.RECLAIMED})
         except FactsUnreadable:
@@ -53,7 +59,8 @@ class Decisions:
     def takes_mail(self, entry: Entry) -> bool:
         """Return whether mail may be put into the mailbox now; True where the record cannot be read.
 
-        From any thread, like `is_stopped`."""
+        From any thread, like `is_stopped`.
+        """
         try:
             return self._anew(entry).receives
         except FactsUnreadable:

@@ -31,7 +31,8 @@ class Kept:
 def kept_by(access: SignInService, mailbox_id: int) -> list[Kept]:
     """Return the mailboxes in which this mailbox's owner is named now, by address.
 
-    Includes those that a state closes for a while."""
+    Includes those that a state closes for a while.
+    """
     snapshot = access.snapshot
     own = snapshot.entry(mailbox_id)
     person = None if own is None else own.owner.person_id

@@ -1,10 +1,9 @@
 """Delegated access to the mailboxes of units and groups: named and recorded (Reg. 12.3, 5.2, 6.1).
 
 In: the person named by the head of the unit (for a group: admitted by the Centre), the term, the document. Out: a fact
-    in the
-mailbox's chain, or a refusal with its clause; rights follow from the facts (`policy.delegation`). Blocking. A second
-keeper
-follows the first by a handover alone (`services.handover`, 12.3.d)."""
+in the mailbox's chain, or a refusal with its clause; rights follow from the facts (`policy.delegation`). Blocking. A
+second keeper follows the first by a handover alone (`services.handover`, 12.3.d).
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -81,7 +80,8 @@ class Authorising:
     def person(self, named: str) -> tuple[PersonRecord, MailboxRecord]:
         """Return a person, by id or by the address of the personal mailbox, and that mailbox.
 
-        Without a mailbox nobody signs in: NotFound."""
+        Without a mailbox nobody signs in: NotFound.
+        """
         if named.isdecimal():
             person = self._directory.person(int(named))
             own = next((m for m in self._directory.mailboxes() if m.person_id == person.person_id), None)
@@ -285,7 +285,8 @@ class Authorising:
     def _must_be_handed_over(self, entry: Entry, successor: PersonRecord) -> None:
         """Require a handover from one keeper to the next, which sets a new password (Reg. 12.3.d).
 
-        Naming a keeper sets no password."""
+        Naming a keeper sets no password.
+        """
         before = self.owing(entry, successor.person_id)
         if before is None:
             return
@@ -307,7 +308,8 @@ def show_in(store: MailStore, own: MailboxRecord, mailbox: MailboxRecord, domain
     """Subscribe a person to the mailbox's folders: most mail programs show subscribed folders only.
 
     A subscription gives no right, and is hidden while the right is missing. A person who has too many subscriptions gets no
-    more."""
+    more.
+    """
     theirs = store.account(AccountRef(own.mailbox_id, own.home))
     folders = store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folders()
     known = set(theirs.subscriptions())

@@ -40,7 +40,8 @@ class Challenge:
 class SignedIn:
     """A successful sign-in.
 
-    `actor` acts in its own mailbox or in one of a unit or group (`SignInService.sharing`)."""
+    `actor` acts in its own mailbox or in one of a unit or group (`SignInService.sharing`).
+    """
 
     mailbox_id: int
     address: str
@@ -55,7 +56,8 @@ class SignedIn:
     factor_change: int = 0
     """Web only: the newest change of the second factor when the session began.
 
-    See `policy.second_factor.latest_change`."""
+    See `policy.second_factor.latest_change`.
+    """
 
 
 Answered = SignedIn | Refusal

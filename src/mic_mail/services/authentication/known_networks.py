@@ -3,9 +3,9 @@
 After a restart an attack therefore does not lock out the owner (Reg. 4.3).
 
 In: the entries of a process's throttle. Out: `known-networks.json`, replaced whole; each process reads it when it
-    starts. The
-housekeeper writes it, since it receives all sign-ins; a kill loses the networks of the last ten seconds. A file that is
-unreadable or too old counts as empty. Blocking."""
+starts. The housekeeper writes it, since it receives all sign-ins; a kill loses the networks of the last ten seconds. A
+file that is unreadable or too old counts as empty. Blocking.
+"""
 
 import json
 import os

@@ -46,7 +46,8 @@ class Uses:
     def last(self, entry: Entry, now: datetime) -> datetime | None:
         """Return the last use of a mailbox, also where the directory does not know it yet.
 
-        `now`: the present instant."""
+        `now`: the present instant.
+        """
         used = self._used.get(entry.mailbox_id)
         return max(filter(None, (entry.last_activity, None if used is None else self._instant(used, now))), default=None)
 
@@ -75,7 +76,8 @@ class Uses:
     def record_pending(self) -> None:
         """Write every pending use to the directory, as soon as the clock is settled.
 
-        A clock that is right again within a second makes no callback, so it is polled while a use is pending."""
+        A clock that is right again within a second makes no callback, so it is polled while a use is pending.
+        """
         if not self._clock.is_settled():
             if self._look_again is None and (self._waiting or self._waiting_apps):
                 self._look_again = asyncio.get_running_loop().call_later(LOOK_AGAIN_SECONDS, self._look)

@@ -1,12 +1,12 @@
 """A person's own password and mailbox state, for the password page (Reg. 7.3.c, 15.2).
 
 In: the signed-in mailbox. Out: an `OwnState` to show; a changed password with the fact that its person chose it, or a
-    refusal
-with its clause. Blocking: executors only. Never: check the present password, which `access` does; put a password in a
-text.
+refusal with its clause. Blocking: executors only. Never: check the present password, which `access` does; put a
+password in a text.
 
 Reg. 15.2 allows the reset of a lost password only by a letter or the unit's mail. A person who knows the present
-password has lost nothing."""
+password has lost nothing.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -95,7 +95,8 @@ class OwnPassword:
 
         Raises `Superseded` where anything was recorded of the mailbox meanwhile: of several concurrent changes one is made.
         `WeakPassword` where the rules do not allow the password, `NotAllowed` where the mailbox's state does not allow the
-        change."""
+        change.
+        """
         entry = self._directory.entry(mailbox_id)
         known = entry.facts[-1].seq if entry.facts else 0
         must_still_be(entry, confirmed_version)

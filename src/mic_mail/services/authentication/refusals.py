@@ -1,8 +1,8 @@
 """The reasons for which a sign-in or a command of an open session is refused, with their texts.
 
 In: the finding of `access`: a policy decision, a limit, a failed exchange. Out: a `Refusal`, whose sentence ends with
-    the
-support contact and the reference under which the log has it. Nothing is decided here."""
+the support contact and the reference under which the log has it. Nothing is decided here.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -51,7 +51,8 @@ MAY_BE_STALE = {
 class Refusal:
     """A refusal and its reason.
 
-    `text` is complete: sentence, clause, support contact, reference. `detail` is for the log only."""
+    `text` is complete: sentence, clause, support contact, reference. `detail` is for the log only.
+    """
 
     kind: RefusalKind
     text: Text
@@ -71,7 +72,7 @@ class Refusals:
         ref = trace_id(self._clock.now_us())
         return Refusal(kind, messages.joined(text, messages.where_to_turn(self._config.support, ref)), clause, ref, detail)
 
-    # ------------------------------------------------------------ who it is
+    # ------------------------------------------------------------ identity
 
     def wrong_credentials(self, detail: str) -> Refusal:
         """Refuse a wrong name or password, in the same words for both; `detail` is for the log."""
@@ -133,7 +134,7 @@ class Refusals:
         """End the access of an open session to a mailbox that is not its own; the log gets its address."""
         return self._refusal(RefusalKind.NOT_AUTHORISED, messages.authority_ended(address), clause="12.3", detail=address)
 
-    # ------------------------------------------------------------ what the mailbox may do
+    # ------------------------------------------------------------ state of the mailbox
 
     def of_state(self, decision: Decision, address: str) -> Refusal | None:
         """Return the refusal by the mailbox's state, or None; a reclamation goes before a suspension."""
@@ -148,7 +149,8 @@ class Refusals:
     def of_page(self, decision: Decision, address: str) -> Refusal | None:
         """Return the refusal at the password page, or None.
 
-        A reclaimed mailbox is answered like a wrong password: the person who has its password may no longer be its owner."""
+        A reclaimed mailbox is answered like a wrong password: the person who has its password may no longer be its owner.
+        """
         if decision.changes_password:
             return None
         if decision.reason(State.RECLAIMED):
@@ -158,7 +160,8 @@ class Refusals:
     def of_shared(self, decision: Decision, address: str) -> Refusal | None:
         """Return the refusal by the state of a unit's or group's mailbox for an authorised person, or None.
 
-        A password that is due is the mailbox's, not the person's: it keeps nobody out except after a restore (Reg. 7.3.c)."""
+        A password that is due is the mailbox's, not the person's: it keeps nobody out except after a restore (Reg. 7.3.c).
+        """
         if refusal := self._closed(decision, address, detail=address):
             return refusal
         reason = decision.reason(State.PASSWORD_DUE)

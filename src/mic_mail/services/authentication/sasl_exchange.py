@@ -1,8 +1,8 @@
 """One SASL exchange on one connection (RFC 4422), between the client, the mechanism and `access`.
 
 In: decoded responses, one a step. Out: a `Challenge` each, and at the end the result of the sign-in, which is logged by
-    then.
-The mechanism is `auth.sasl`; identity and permission are decided by `sign_in.SignInService`."""
+then. The mechanism is `auth.sasl`; identity and permission are decided by `sign_in.SignInService`.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class SaslExchange:
     """One SASL exchange on one connection.
 
-    Call `step` with each decoded response until the result is no `Challenge`."""
+    Call `step` with each decoded response until the result is no `Challenge`.
+    """
 
     def __init__(self, access: "SignInService", exchange: sasl.Exchange | None, mechanism: str, peer: Peer) -> None:
         self._access = access

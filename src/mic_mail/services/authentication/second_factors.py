@@ -3,10 +3,9 @@
 See docs/decisions/0083.
 
 In: a mailbox, the typed code. Out: whether it is a current, unused code or a recovery code; facts. Blocking: executors
-    and
-commands only. Never: decide whether an attempt is allowed, which `access` asks the throttle; put a secret or a code in
-a log
-or a fact."""
+and commands only. Never: decide whether an attempt is allowed, which `access` asks the throttle; put a secret or a code
+in a log or a fact.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +30,8 @@ KEY = "second-factor.key"
 MOST_WRONG = 100
 """Wrong codes of the device since the last right one, at most; a guesser has the password.
 
-NIST SP 800-63B §5.2.2."""
+NIST SP 800-63B §5.2.2.
+"""
 
 MOST_A_DAY = 10
 """Second factors that may be set within a day: facts are permanent."""
@@ -89,7 +89,8 @@ class SecondFactors:
         """Set this factor if `code` is one of its device; app passwords remain valid.
 
         `confirmed_version`: of the password with which the person asks. Raises `WrongCode`; `NotAllowed` where there is a
-        factor already; `Superseded` where that password is no longer current, and where anything was recorded meanwhile."""
+        factor already; `Superseded` where that password is no longer current, and where anything was recorded meanwhile.
+        """
         entry, now = self._directory.entry(mailbox_id), self._clock.steady_now()
         must_still_be(entry, confirmed_version)
         facts = entry.facts
@@ -157,6 +158,7 @@ def must_fit(secret: bytes, code: str, unix_seconds: float) -> int:
 def taken_step(factor: Factor, key: bytes, typed: str, unix_seconds: float, take: Callable[[str, int, int], bool]) -> bool:
     """Return whether `typed` is a current code of the factor, and consume it by `take`.
 
-    Raises `totp.SealBroken`."""
+    Raises `totp.SealBroken`.
+    """
     step = totp.step_of(totp.unseal(key, factor.sealed, factor.holder), typed, unix_seconds)
     return step is not None and take(factor.holder, factor.number, step)

@@ -5,7 +5,8 @@ as of now; a callback when the answer on one may have changed. Answers are cache
 them.
 
 The caller has signed in before, so the steady time counts: a clock step that is not believed takes nothing from an open
-session. A record that cannot be read gives nobody any right."""
+session. A record that cannot be read gives nobody any right.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -42,7 +43,8 @@ class Shared:
 def shared_name(address: str, domain: str) -> str:
     """Return the local part; at a domain other than the server's the whole address.
 
-    Two domains may have a mailbox of the same local part."""
+    Two domains may have a mailbox of the same local part.
+    """
     return address.removesuffix(f"@{domain}")
 
 
@@ -126,7 +128,8 @@ class Sharing:
         """Return the identities that may have their own read marks in the mailbox.
 
         These are the mailbox itself and everybody whose naming is in force now, also where a state suspends their rights
-        for a while. None where the record, or a person's, cannot be read."""
+        for a while. None where the record, or a person's, cannot be read.
+        """
         snapshot, now = self._snapshot(), self._clock.steady_now()
         entry = snapshot.entry(mailbox_id)
         if entry is None:
@@ -161,7 +164,8 @@ class Sharing:
     def watch(self, actor_id: int, mailbox_id: int, callback: Callable[[], None]) -> Watch[MailboxPair]:
         """Call back (on the loop) when a person's rights in a mailbox may have changed.
 
-        Close the watch at the end. The callback's owner asks `holding` and then renews the watch (`renew`)."""
+        Close the watch at the end. The callback's owner asks `holding` and then renews the watch (`renew`).
+        """
         return self._watches.add((actor_id, mailbox_id), callback, self._validity(actor_id, mailbox_id))
 
     def renew(self, actor_id: int, mailbox_id: int) -> None:
@@ -175,7 +179,8 @@ class Sharing:
     def watch_all(self, actor_id: int, callback: Callable[[], None]) -> Watch[int]:
         """Like `watch`, for all mailboxes that a person uses or comes to use.
 
-        The callback's owner asks `of` and then calls `renew_all`."""
+        The callback's owner asks `of` and then calls `renew_all`.
+        """
         return self._watches_of_all.add(actor_id, callback, self._validity_of_all(actor_id))
 
     def renew_all(self, actor_id: int) -> None:

@@ -2,8 +2,7 @@
 
 In: the credentials (a SASL exchange or a user name and password) and the client (`identity.Peer`). Out: `SignedIn` or a
 `Refusal` (`refusals`). Joins the directory's snapshot, the policy's decision (`decision_cache`), the password verifier
-and the
-log (`sign_in_log`). All listeners use it; the password page by way of `web_sign_in`.
+and the log (`sign_in_log`). All listeners use it; the password page by way of `web_sign_in`.
 
 Rules:
 
@@ -11,7 +10,8 @@ Rules:
   suspensions.
 - An unknown user costs the same time and gets the same answer as a wrong password.
 - No password travels in cleartext unless `auth.cleartext` allows it.
-- Nothing here waits for a database: the snapshot answers; only a refusal first checks for a newer one."""
+- Nothing here waits for a database: the snapshot answers; only a refusal first checks for a newer one.
+"""
 
 import asyncio
 import contextlib
@@ -53,7 +53,8 @@ MAX_USER_OCTETS = 320  # RFC 5321 §4.5.3.1: 64 + 1 + 255
 _OF_THE_BOOK = frozenset({"ldap", "ldaps", "carddav"})
 """Listeners that neither send nor retrieve mail.
 
-A phone that looks up names does not use the mailbox (Reg. 7.2.a)."""
+A phone that looks up names does not use the mailbox (Reg. 7.2.a).
+"""
 
 
 class BreachChecker(Protocol):
@@ -76,7 +77,8 @@ CLOCK = "clock"
 class SignInService:
     """The sign-in of one process.
 
-    All methods belong to the event loop; hashing and reading run in `lanes`."""
+    All methods belong to the event loop; hashing and reading run in `lanes`.
+    """
 
     def __init__(
         self,
@@ -93,7 +95,8 @@ class SignInService:
     ) -> None:
         """`digest_key` marks passwords in memory and is the same in all processes of a server.
 
-        `tell` sends to the `on_message` of the other processes."""
+        `tell` sends to the `on_message` of the other processes.
+        """
         self._config = config
         self._directory = directory
         self._snapshot = snapshot
@@ -125,7 +128,8 @@ class SignInService:
     def configure(self, config: Config) -> None:
         """Apply `config`, at the start and at a reload, and let every open session be checked again.
 
-        Counted wrong passwords stay counted, and right ones known, unless the new settings forget them sooner."""
+        Counted wrong passwords stay counted, and right ones known, unless the new settings forget them sooner.
+        """
         auth = config.auth
         self._config = config
         self._apps.are_open = auth.app_passwords > 0
@@ -171,7 +175,7 @@ class SignInService:
         for mailbox, net, ago in known:
             self._throttle.remember(mailbox, net, now - ago)
 
-    # ------------------------------------------------------------ the directory as this worker knows it
+    # ------------------------------------------------------------ the directory snapshot
 
     @property
     def snapshot(self) -> Snapshot:
@@ -181,7 +185,8 @@ class SignInService:
     async def refresh(self) -> bool:
         """Load a newer snapshot if there is one, and call the watches of changed mailboxes.
 
-        Called at hints and every 2 s. Returns whether there was one."""
+        Called at hints and every 2 s. Returns whether there was one.
+        """
         async with self._refreshing:
             old = self._snapshot
             if await self._lanes.io(self._directory.version) == old.version:
@@ -198,14 +203,16 @@ class SignInService:
     def decide(self, mailbox_id: int, now: datetime | None = None) -> Decision | None:
         """Return the policy's decision on a mailbox now; None where the directory does not hold it.
 
-        Cached until it can change."""
+        Cached until it can change.
+        """
         entry = self._snapshot.entry(mailbox_id)
         return None if entry is None else self.decisions.of(entry, now)
 
     def is_stopped(self, mailbox_id: int) -> bool:
         """Return whether nobody may use the mailbox now (Reg. 7.1, 6.4.c): its spooled mail then stays there.
 
-        From any thread: nothing is cached here. True where the record cannot be read, since it may hold a suspension."""
+        From any thread: nothing is cached here. True where the record cannot be read, since it may hold a suspension.
+        """
         entry = self._snapshot.entry(mailbox_id)
         return entry is None or self.decisions.is_stopped(entry)
 
@@ -227,7 +234,8 @@ class SignInService:
         """Call back (on the loop) when facts, password or clock may have changed the decision on a mailbox.
 
         The session then calls `recheck`, and closes the watch at its end; for queued mail `may_be_sent` is asked. `seen`:
-        the decision that admitted a session; if it is not the present one, the callback is called immediately."""
+        the decision that admitted a session; if it is not the present one, the callback is called immediately.
+        """
         now = self._clock.steady_now()
         try:
             decision = self.decide(mailbox_id, now)
@@ -244,7 +252,8 @@ class SignInService:
         """Return whether an open session may go on, and with which decision.
 
         By the steady time: the session was admitted before the clock was set, and is not cut by a step that is not
-        believed."""
+        believed.
+        """
         now = self._clock.steady_now()
         found = self.find_again(signed_in)
         if isinstance(found, Refusal):
@@ -278,7 +287,8 @@ class SignInService:
         """Return why this session may not send now (Reg. 4.3, 6.4.c), or None.
 
         Submission asks at MAIL and at the end of the message. A state is named before a changed password: a restore, a
-        reset and a new password end the session in any case."""
+        reset and a new password end the session in any case.
+        """
         try:
             decision = self.decide(signed_in.mailbox_id)
         except FactsUnreadable as trouble:
@@ -311,7 +321,8 @@ class SignInService:
     def clock_moved(self) -> None:
         """Check all watches after the clock was set or a step was accepted.
 
-        Calls those whose decision no longer holds, sets their timers anew, and writes pending uses."""
+        Calls those whose decision no longer holds, sets their timers anew, and writes pending uses.
+        """
         self._watches.run_once()
         self.sharing.on_clock_set()
         self._uses.record_pending()
@@ -319,7 +330,8 @@ class SignInService:
     def used(self, mailbox_id: int) -> None:
         """Record that the person used the mailbox now (Reg. 7.2.a).
 
-        Cheap: the directory is written once a day at most, in the background."""
+        Cheap: the directory is written once a day at most, in the background.
+        """
         if self._uses.used(mailbox_id, self._snapshot.entry(mailbox_id)):
             self.decisions.forget(mailbox_id)
 
@@ -328,7 +340,8 @@ class SignInService:
 
         It counts as use only by the other reading of Reg. 7.2.a, and only while the mailbox is not suspended. Mail comes to
         a suspended mailbox too (Reg. 7.1), but only a restore lifts the suspension (7.3). The Centre's own notices do not
-        come this way."""
+        come this way.
+        """
         if self._delivery_is_use and (decision := self.decide(mailbox_id)) and State.SUSPENDED not in decision.states:
             self.used(mailbox_id)
 
@@ -372,7 +385,8 @@ class SignInService:
     async def answer(self, claim: sasl.CheckPassword, peer: Peer, *, own: Admit | None = None) -> Answered:
         """Check a claimed password; the caller logs the answer.
 
-        With `own` only the mailbox's own password is accepted, and `own` decides what follows."""
+        With `own` only the mailbox's own password is accepted, and `own` decides what follows.
+        """
         seen = self._snapshot
         answer = await self._attempt(claim, peer, own)
         # A reset or restore a second ago must not cause a refusal: the snapshot follows within 2 s.
@@ -416,7 +430,8 @@ class SignInService:
     def _by_app(self, address: str, number: int, peer: Peer) -> Answered:
         """Admit a client with a right app password.
 
-        Checked again, since facts may have been recorded while the hash was computed."""
+        Checked again, since facts may have been recorded while the hash was computed.
+        """
         current = self._find(address)
         if current is None or not self._apps.lives(current[0], number):
             return self.refusals.wrong_credentials("credential-changed")
@@ -425,7 +440,8 @@ class SignInService:
     async def _look_whether_others_have_it(self, entry: Entry, credential: Credential, password: str) -> None:
         """Check for a breached password; its consequences are in the snapshot afterwards.
 
-        Raises Trouble where they could not be recorded."""
+        Raises Trouble where they could not be recorded.
+        """
         if self.exposure is not None and self._is_in_use(entry) and await self.exposure.check(entry, credential, password):
             await self._newer_than(self._snapshot)
 
@@ -445,7 +461,8 @@ class SignInService:
     def address_of(self, user: str) -> str:
         """Return a user name as an address of the directory.
 
-        Prepared (SASLprep), in lower case, with the server's domain where none was typed."""
+        Prepared (SASLprep), in lower case, with the server's domain where none was typed.
+        """
         name = (sasl.saslprep(user) or "").strip().lower()
         if not name or len(name.encode()) > MAX_USER_OCTETS:
             return ""
@@ -456,7 +473,8 @@ class SignInService:
     def _of_own(self, address: str) -> Entry | None:
         """Return the mailbox whose own address this is or was lately.
 
-        Mail programs keep the old address for a time."""
+        Mail programs keep the old address for a time.
+        """
         found = self._snapshot.find(address)
         if isinstance(found, AliasEntry):
             return self._snapshot.entry(found.mailbox_id) if found.was_own else None
@@ -465,14 +483,16 @@ class SignInService:
     def _find(self, address: str) -> tuple[Entry, Credential] | None:
         """Return the mailbox that signs in as `address`, and its verifiers.
 
-        Reg. 2.3: by its own address, not by an alias."""
+        Reg. 2.3: by its own address, not by an alias.
+        """
         entry = self._of_own(address)
         return (entry, entry.credential) if isinstance(entry, Entry) and entry.credential is not None else None
 
     def find_again(self, signed_in: SignedIn) -> tuple[Entry, Credential] | Refusal:
         """Return the mailbox of an open session and its verifiers; a Refusal if its credential is void.
 
-        Where an app password ended with the state of the mailbox, the refusal names the state."""
+        Where an app password ended with the state of the mailbox, the refusal names the state.
+        """
         found = self._find(signed_in.address)
         if found is None or (signed_in.app_password is None and found[1].version != signed_in.credential_version):
             return self.refusals.password_changed()
@@ -489,7 +509,8 @@ class SignInService:
     async def scram_keys(self, user: str, peer: Peer) -> tuple[sasl.ScramKeys, tuple[AppCredential, ...]] | Refusal:
         """Return the SCRAM keys of `user`, or decoys that look the same.
 
-        Beside them the keys of the app passwords with the same salt and iterations."""
+        Beside them the keys of the app passwords with the same salt and iterations.
+        """
         address = self.address_of(user)
         try:
             wait = await self.guard.may_try(address, peer.address)
@@ -549,7 +570,8 @@ class SignInService:
     ) -> Answered:
         """Admit a client after the right password, or refuse it by the mailbox's state.
 
-        `app`: the number of the app password that was used; `network`: the client's, at a sign-in."""
+        `app`: the number of the app password that was used; `network`: the client's, at a sign-in.
+        """
         decision = self.judged(entry, self.refusals.of_state, now)
         if isinstance(decision, Refusal):
             return decision
@@ -570,7 +592,8 @@ class SignInService:
         """Return the decision on a mailbox, or why `judge` refuses; by the instant `now` alone, if given.
 
         A clock that was just set admits and refuses nobody: while the time is uncertain and the answer depends on it, the
-        client is asked to come again (docs/decisions/0094)."""
+        client is asked to come again (docs/decisions/0094).
+        """
         try:
             decisions = [self.decisions.of(entry, at) for at in ((now,) if now is not None else self._clock.readings())]
         except FactsUnreadable as trouble:

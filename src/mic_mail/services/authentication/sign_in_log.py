@@ -1,10 +1,9 @@
 """The mail log's events of sign-ins, and of sessions that are refused something or cut.
 
 In: the answer that a client gets, and the client. Out: events. People type passwords into the name field, so a name
-    that is no
-address of this server is not logged. A mark of it is logged, by which `sign_in_anomalies` counts distinct names. The
-key of the
-marks is in memory only and ends with the server, so nobody can find from them what was typed."""
+that is no address of this server is not logged. A mark of it is logged, by which `sign_in_anomalies` counts distinct
+names. The key of the marks is in memory only and ends with the server, so nobody can find from them what was typed.
+"""
 
 import hmac
 from collections.abc import Callable

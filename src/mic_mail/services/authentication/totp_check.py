@@ -1,8 +1,8 @@
 """Verification of a code at the web page, after the right password.
 
 In: the client that has shown the password, the typed code. Out: a refusal, or None for a right code, which is consumed.
-    Joins
-the verifier's limits, the use case and the log. Belongs to the event loop; the directory is asked in an executor."""
+Joins the verifier's limits, the use case and the log. Belongs to the event loop; the directory is asked in an executor.
+"""
 
 from mic_mail.auth.verifier import Guard, Wait
 from mic_mail.errors import Trouble

@@ -1,10 +1,10 @@
 """Callbacks for a decision on a mailbox that may have changed, by a newer directory or by the clock.
 
 In: watches (a key: a mailbox, or a person and a mailbox; a callback; the validity of the decision). Out: callbacks on
-    the event
-loop. One timer for all of them, by the steady time: a clock step that is not believed ends nothing. The caller that
-notices a
-step calls `run_once`, which also finds decisions from a time still to come, and sets the timer anew."""
+the event loop. One timer for all of them, by the steady time: a clock step that is not believed ends nothing. The
+caller that notices a step calls `run_once`, which also finds decisions from a time still to come, and sets the timer
+anew.
+"""
 
 import asyncio
 from collections.abc import Callable

@@ -1,13 +1,13 @@
 """Sign-in at the password page: other rules than at the listeners, and a code besides the password.
 
 In: the typed credentials, the signed-in session. Out: `SignedIn` or a `Refusal`, logged like every sign-in's. `access`
-    checks
-passwords under the same limits; `totp_check` checks codes under its own. Belongs to the event loop.
+checks passwords under the same limits; `totp_check` checks codes under its own. Belongs to the event loop.
 
 Rules:
 
-- A password that is due keeps nobody out (Reg. 6.4.a, 7.3.c, 15.2); app passwords are not accepted.
-- With a second factor, the password alone is neither a use of the mailbox nor a sign-in until the code is right."""
+- A password that is due does not prevent the sign-in (Reg. 6.4.a, 7.3.c, 15.2); app passwords are not accepted.
+- With a second factor, the password alone is neither a use of the mailbox nor a sign-in until the code is right.
+"""
 
 from dataclasses import replace
 from datetime import datetime
@@ -29,7 +29,7 @@ from mic_mail.storage.types import AccountRef
 
 
 class PageAccess:
-    """The page's sign-in by one configuration: made anew at a reload, after `access` has taken that over."""
+    """The page's sign-in by one configuration: made again at a reload, after `access` has taken that over."""
 
     def __init__(
         self, access: SignInService, config: Config, factors: SecondFactors, *, lanes: Executors, log: Events, clock: Clock
@@ -62,7 +62,8 @@ class PageAccess:
     def has_required_factors(self, signed_in: SignedIn) -> bool:
         """Return whether a session was opened with the factors that are required now.
 
-        A later change of the factor ends it."""
+        A later change of the factor ends it.
+        """
         entry = self._access.snapshot.entry(signed_in.mailbox_id)
         changed = entry is not None and signed_in.factor_change != latest_change(entry.facts)
         return not changed and signed_in.factor == self._factor_now(signed_in)

@@ -58,7 +58,8 @@ AREAS: Sequence[Callable[[Office], Evidence]] = (
 )
 """The areas in the order of the clauses.
 
-Evidence that reads files has an area for each, so that an unreadable one hides no other."""
+Evidence that reads files has an area for each, so that an unreadable one hides no other.
+"""
 
 
 def gather(office: Office) -> Mapping[str, Sequence[Finding]]:

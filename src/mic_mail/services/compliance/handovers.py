@@ -1,6 +1,7 @@
 """Evidence of handovers (Reg. 12.3.d): finished, running, and missing ones.
 
-A handover is missing where a keeper's authority ended without one."""
+A handover is missing where a keeper's authority ended without one.
+"""
 
 from mic_mail.errors import Text
 from mic_mail.policy.handover import CLAUSE, Standing, handovers

@@ -1,6 +1,7 @@
 """Evidence from the log and its chain: retained, closed, verified, exported.
 
-Reg. 8.2, 14.4, 16.3, 17."""
+Reg. 8.2, 14.4, 16.3, 17.
+"""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

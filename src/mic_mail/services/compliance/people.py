@@ -1,6 +1,7 @@
 """Evidence for duties of people that a server cannot count.
 
-It is stated in words, so that no clause is blank."""
+It is stated in words, so that no clause is blank.
+"""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,8 @@
 """Evidence from the mail log and the queues: 3.3, 4.2, 8.1, 9.1, 10.2, 12.1, 12.2, 14.2, 15.3, 15.5.
 
 Today's figures come from one pass over the log (`log.counters`); of this month only the rare events are searched, by
-the index."""
+the index.
+"""
 
 from datetime import datetime
 from itertools import islice

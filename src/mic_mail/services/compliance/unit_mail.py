@@ -1,6 +1,7 @@
 """Evidence of the care of unit mailboxes (Reg. 11, 12.3.a to 12.3.c): openings, reports, exports.
 
-Openings are those of the last working day."""
+Openings are those of the last working day.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime

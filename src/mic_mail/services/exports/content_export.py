@@ -5,13 +5,13 @@ whole or not at all:
 
     <target>/001-INBOX/17.eml           octet for octet as stored, named by UID
     <target>/001-INBOX/expunged/9.eml   expunged and still retained, where that was requested too
-    <target>/manifest.json              the request, its basis, and of each message folder, UID, size, SHA-256,
-    Message-ID ...
+    <target>/manifest.json              the request, its basis, and of each message folder, UID, size, SHA-256, Message-ID ...
     <target>/SHA256SUMS                 of all of these; `sha256sum -c SHA256SUMS` verifies; its own digest is on record
 
 Everything is private to the running account (0700, 0600), written beside the target under a hidden name, fsynced, then
 renamed. A kill leaves the hidden folder, unlocked: the housekeeper or the next export removes it. Messages are read a
-megabyte at a time, as by any reader; no flag of the mailbox changes, nothing is marked as read."""
+megabyte at a time, as by any reader; no flag of the mailbox changes, nothing is marked as read.
+"""
 
 import contextlib
 import fcntl
@@ -91,7 +91,8 @@ class ContentExport:
     ) -> Exported:
         """Write the export of `access` to `target`.
 
-        `still_open` raises where the request was closed in the meantime."""
+        `still_open` raises where the request was closed in the meantime.
+        """
         self.settle()
         target = target.absolute()
         if os.path.lexists(target):
@@ -122,7 +123,8 @@ class ContentExport:
     def settle(self) -> None:
         """Finish killed exports: one that reached its target is recorded, of the others nothing stays.
 
-        Running exports are left alone."""
+        Running exports are left alone.
+        """
         for export in self._register.exports():
             if export.finished_at is None and not _remove(Path(export.staging)) and _lies_there(export):
                 self._register.finish_export(export.export_id, self._clock.now())

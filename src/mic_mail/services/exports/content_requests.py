@@ -1,7 +1,8 @@
 """Requests for another person's content (Reg. 4.3): a basis, a second person's approval, an export.
 
 The one lawful way. In: officers on record, a mailbox, the register. Out: a request and its result, or a refusal with
-its clause. `content_export` writes the export. Never here: content."""
+its clause. `content_export` writes the export. Never here: content.
+"""
 
 from datetime import timedelta
 

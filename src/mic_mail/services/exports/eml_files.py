@@ -47,7 +47,8 @@ class Summed:
 def private_file(path: Path) -> Iterator[BinaryIO]:
     """Open a new file readable by its owner only, durable when the block has been left.
 
-    Raises `FileExistsError` where it exists."""
+    Raises `FileExistsError` where it exists.
+    """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
         yield file
@@ -76,7 +77,8 @@ def copy_message(message: MessageFile, file: BinaryIO) -> Summed:
 def safe_name(name: str) -> str:
     """Return a folder's name as part of a path: letters, digits, `-` and `_`.
 
-    The original name is in the manifest."""
+    The original name is in the manifest.
+    """
     return _UNSAFE.sub("_", normalize("NFC", name))[:_LONGEST_NAME].strip("_") or "_"
 
 

@@ -3,14 +3,14 @@
 In: an account, a selection, a folder that does not exist yet, or one in which this same export was interrupted. Out:
 
     <target>/INBOX-1700000000/17.eml   octet for octet as stored: folder, its UIDVALIDITY, UID
-    <target>/manifest.json, .csv       of each message file, folder, UID, day of arrival, size, SHA-256, flags,
-    Message-ID
+    <target>/manifest.json, .csv       of each message file, folder, UID, day of arrival, size, SHA-256, flags, Message-ID
     <target>/SHA256SUMS                of all of these; `sha256sum -c SHA256SUMS` verifies; its own digest is on record
 
 While it runs, `<target>/.export` is a journal with a line for each message, written after the message is durable. A
 repeated call with the same basis and selection continues after the last line; a file without a line is incomplete and
 is written again. Nothing else that exists is ever overwritten. Everything is private (0700, 0600). Messages are read a
-megabyte at a time; no flag changes. Memory holds the UIDs of the messages done."""
+megabyte at a time; no flag changes. Memory holds the UIDs of the messages done.
+"""
 
 import csv
 import fcntl
@@ -76,7 +76,8 @@ class _Done:
     places: dict[tuple[str, int], str] = field(default_factory=dict)
     """A folder's name in the export, by its MAILBOXID and UIDVALIDITY.
 
-    It may be renamed before the export continues, and folders of a foreign server may share one UIDVALIDITY."""
+    It may be renamed before the export continues, and folders of a foreign server may share one UIDVALIDITY.
+    """
     octets: int = 0
 
     def place_of(self, info: FolderInfo) -> str:
@@ -112,7 +113,8 @@ class RecordsExport:
         """Write the export, or continue it.
 
         `basis` is part of the manifest, and has to be the same to continue. `whole` is called when everything is written,
-        before the export counts as finished: its record is made at least once in spite of kills."""
+        before the export counts as finished: its record is made at least once in spite of kills.
+        """
         target = target.absolute()
         folders_of(account, selection.folder)  # refused before anything is made
         heading = {**basis, **{name: iso(v) if hasattr(v, "isoformat") else v for name, v in asdict(selection).items()}}
@@ -270,7 +272,7 @@ def _flag_names(info: FolderInfo, flags: int) -> Iterator[str]:
     yield from (name for place, name in enumerate(info.keywords) if flags & (1 << (KEYWORD_SHIFT + place)))
 
 
-# ------------------------------------------------------------ at the end
+# ------------------------------------------------------------ completion
 
 
 def _lists(target: Path, done: _Done, journal: BinaryIO) -> str:

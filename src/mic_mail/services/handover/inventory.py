@@ -1,8 +1,7 @@
 """The inventory of a mailbox at one moment: each folder, each message with the digest of its octets.
 
 In: an account in which nothing is expunged. Out: a file named by the handover's number and its own digest. Blocking:
-    commands
-only. Every message is read, in pieces; at most one folder's list is in memory.
+commands only. Every message is read, in pieces; at most one folder's list is in memory.
 
 The moment is when the folders' lists are taken, together, before anything is read: a later message has a UID of
 `uidnext` or above, and is no part of it. The file is JSON in UTF-8, a line each:
@@ -10,12 +9,12 @@ The moment is when the folders' lists are taken, together, before anything is re
     {"inventory": 1, "mailbox": ..., "mailbox_id": ..., "handover": ..., "taken_at": ...}
     {"folder": name, "id": MAILBOXID, "uidvalidity": ..., "uidnext": ..., "messages": ..., "octets": ..., "marked": ...,
      "unreadable": ..., "oldest": ..., "newest": ..., "digest": ...}
-    [uid, octets, received, SHA-256 or null where it cannot be read, EMAILID, Message-ID]        of each message in that
-    folder
+    [uid, octets, received, SHA-256 or null where it cannot be read, EMAILID, Message-ID]        of each message in that folder
 
 A folder's digest is SHA-256 of its messages' digests in hexadecimal, sorted, a line each; so anybody can compute it
 from the files alone: `sha256sum cur/* | cut -c1-64 | LC_ALL=C sort | sha256sum`. It does not depend on UIDs, flags or
-names."""
+names.
+"""
 
 import contextlib
 import errno
@@ -141,7 +140,8 @@ def take(
     """Read everything and write the file into the folder `place`, atomically.
 
     Returns the inventory and the file's digest. Concurrent counts write a file each, since it is named by its digest.
-    `Trouble`: it cannot be written."""
+    `Trouble`: it cannot be written.
+    """
     try:
         return _taken(account, place, mailbox=mailbox, handover=handover, now=now, progress=progress)
     except OSError as error:
@@ -228,7 +228,8 @@ def digest_of_message(account: Account, folder_id: int, uid: int, path: str | No
 def read_head(path: Path, digest: str) -> Inventory:
     """Return the folders of an inventory whose file matches the recorded digest.
 
-    Else raises `InventoryDamaged`."""
+    Else raises `InventoryDamaged`.
+    """
     head: dict[str, Any] = {}
     folders: list[Folder] = []
     for line in _lines(path, digest):

@@ -1,7 +1,8 @@
 """The housekeeper's repair of handover marks that differ from the record (Reg. 12.3.d).
 
 A kill or a restore can cause that. In: the directory's snapshot. Out: marks as the record has them, an event for each
-repaired one. Belongs to the event loop."""
+repaired one. Belongs to the event loop.
+"""
 
 from collections.abc import Callable
 

@@ -1,8 +1,8 @@
 """The minutes of a handover, for both sides and the head of the unit to sign (Reg. 12.3.d).
 
 In: a handover, its inventory, the directory. Out: a document. What is not on record (the number of the minutes, an
-    unrecorded
-keeper) is left blank for a pen, never invented."""
+unrecorded keeper) is left blank for a pen, never invented.
+"""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -28,7 +28,8 @@ _RESET = (
 )
 """The minutes' paragraph on the password reset.
 
-A reset goes further than the regulation, which has the password handed over (decision 0067)."""
+A reset goes further than the regulation, which has the password handed over (decision 0067).
+"""
 _REGULATION = "Quy chế thiết lập, quản lý và sử dụng Hệ thống thư điện tử công vụ"
 
 
@@ -58,7 +59,8 @@ class Minutes:
     def paper(self, mailbox: MailboxRecord, handover: Handover, inventory: Inventory, number: str = "") -> Document:
         """Return the minutes of a counted handover.
 
-        Before it is finished they are a draft that says so; of a cancelled one they say that nothing has moved."""
+        Before it is finished they are a draft that says so; of a cancelled one they say that nothing has moved.
+        """
         gives, takes = self._party(handover.predecessor), self._party(handover.successor)
         begun, ended, is_cancelled = handover.begun, handover.ended, handover.standing is Standing.CANCELLED
         named_by, witness = begun.text("named_by") or BLANK, begun.text("witness")

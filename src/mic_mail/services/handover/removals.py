@@ -2,7 +2,8 @@
 
 The log remembers what the index has forgotten. In: the log's folder, a mailbox, a beginning. Out: the last removal of a
 folder and UID. IMAP and POP3 log the mailbox, folder, UIDs and person of each removal in a mailbox that several people
-use (Reg. 12.3.a)."""
+use (Reg. 12.3.a).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

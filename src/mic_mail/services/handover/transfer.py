@@ -1,20 +1,18 @@
 """The handover of a unit's mailbox: begun, counted, finished or cancelled (Reg. 12.3.d, 12.3, 10.2).
 
 In: the successor named by the head of the unit, the document. Out: facts in the mailbox's chain, the store's mark that
-    prevents
-expunging, an inventory in a file, a new password. Blocking. Every step can be the last before a kill:
+prevents expunging, an inventory in a file, a new password. Blocking. Every step can be the last before a kill:
 
-    begin     the mark, then HANDOVER_BEGUN, both under the store's lock: an EXPUNGE is wholly before the inventory, or
-    refused
+    begin     the mark, then HANDOVER_BEGUN, both under the store's lock: an EXPUNGE is wholly before the inventory, or refused
     count     the inventory, whole or not at all; then HANDOVER_COUNTED with its digest. Repeated, it is taken anew
     finish    in one transaction: the naming of the successor, the end of every substitution, the new password,
-              HANDOVER_FINISHED; then the mark goes. A kill between leaves the mark, which is harmless: the next
-              `finish`
+              HANDOVER_FINISHED; then the mark goes. A kill between leaves the mark, which is harmless: the next `finish`
               removes it, and so does the housekeeper (`settle`)
     cancel    HANDOVER_CANCELLED, then the mark goes, with the same recovery
 
 The previous keeper loses the mailbox with the naming, at every listener within seconds; sessions under the mailbox's
-own password end with the password."""
+own password end with the password.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import date
@@ -68,7 +66,7 @@ class Handovers:
         self._accounts = MailboxLifecycle(directory, config, clock)
         self._authorising = Authorising(directory, config, clock)
 
-    # ------------------------------------------------------------ what there is
+    # ------------------------------------------------------------ queries
 
     def of(self, mailbox: MailboxRecord, number: int | None = None) -> Handover:
         """Return the handover of this number, or the newest one."""
@@ -92,7 +90,8 @@ class Handovers:
     def inventory(self, mailbox: MailboxRecord, handover: Handover) -> Inventory | None:
         """Return the inventory; None: not counted yet.
 
-        Raises `InventoryDamaged` where the file differs from what was recorded."""
+        Raises `InventoryDamaged` where the file differs from what was recorded.
+        """
         if handover.counted is None:
             return None
         return read_head(self.path_of(mailbox.home, handover), handover.counted.text("digest") or "")
@@ -110,7 +109,8 @@ class Handovers:
     def begin(self, mailbox: MailboxRecord, naming: Naming, origin: ActContext) -> Handover:
         """Begin a handover, after which nothing is expunged.
 
-        Repeated for the same successor it changes nothing."""
+        Repeated for the same successor it changes nothing.
+        """
         if mailbox.kind is not MailboxKind.UNIT:
             raise NotAllowed(
                 Text("Chỉ hộp thư đơn vị có người quản lý để bàn giao.", "A unit's mailbox alone has a keeper who hands over."),
@@ -209,7 +209,7 @@ class Handovers:
         account.thaw(lambda: (None, runs()))  # checked again: a handover may begin or end at this moment
         return True
 
-    # ------------------------------------------------------------ how
+    # ------------------------------------------------------------ helpers
 
     def _drafts_of_end(self, mailbox: MailboxRecord, entry: Entry, handover: Handover, origin: ActContext) -> list[Draft]:
         now, begun = self._clock.now(), handover.begun
@@ -233,7 +233,8 @@ class Handovers:
     def _naming(self, mailbox: MailboxRecord, successor: str, term: Term, origin: ActContext) -> Draft:
         """Return the fact that names the successor, who gets the mailbox's password.
 
-        Refused where the successor's own mailbox is suspended (Reg. 7.1)."""
+        Refused where the successor's own mailbox is suspended (Reg. 7.1).
+        """
         draft = self._authorising.naming(mailbox, successor, Part.KEEPER, term, origin)
         own = self._directory.entry(self._authorising.person(successor)[1].mailbox_id)
         if State.SUSPENDED in self._accounts.decide(own).states:
@@ -297,7 +298,8 @@ class Handovers:
 def _must_be_the_same(address: str, known: Handover, person_id: int, naming: Naming, origin: ActContext) -> None:
     """Require the parameters of the running handover, which is then counted again.
 
-    For others it has to be cancelled first."""
+    For others it has to be cancelled first.
+    """
     as_begun = (known.successor_id, known.begun.text("named_by"), known.named_on, known.until, known.begun.document)
     if as_begun != (person_id, naming.named_by, naming.named_on, naming.until, origin.document):
         raise BeingHandedOver(address)

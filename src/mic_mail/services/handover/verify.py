@@ -1,10 +1,8 @@
 """The verification of a handover: an inventory against the mailbox as it is now (Reg. 12.3.d).
 
 In: an inventory, the account, the mail log. Out: a finding for every message of the inventory, and how many came since.
-    Blocking:
-commands only. Every message of the inventory that is there is read and compared by its digest, independent of index,
-UIDs and
-names; so the result is right for a mailbox that was repaired, restored from a backup or reindexed.
+Blocking: commands only. Every message of the inventory that is there is read and compared by its digest, independent of
+index, UIDs and names; so the result is right for a mailbox that was repaired, restored from a backup or reindexed.
 
     same       in its folder, with these octets
     moved      with these octets, elsewhere in the mailbox
@@ -12,7 +10,8 @@ names; so the result is right for a mailbox that was repaired, restored from a b
     changed    there, with other octets: damaged, or tampered with
     missing    not there, and nothing explains it; or expunged before the handover had ended
 
-A message counts once: of two equal ones, a removed one is missing."""
+A message counts once: of two equal ones, a removed one is missing.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -164,7 +163,7 @@ class _Checking:
         """Return the present folder by its id; by its name, where it was created anew."""
         return self._here.get(folder.mailbox_id) or self._here.get(self._names.get(folder.name, ""))
 
-    # ------------------------------------------------------------ one after the other, what is found no more
+    # ------------------------------------------------------------ steps, each for the messages not found so far
 
     def _in_place(self, check: FolderCheck, messages: Sequence[Message]) -> list[Message]:
         """Find the messages that are still in place; return the others."""

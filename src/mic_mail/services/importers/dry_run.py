@@ -1,6 +1,7 @@
 """The dry run of an import: counts and folder targets.
 
-Changes nothing, creates no folder, publishes nothing."""
+Changes nothing, creates no folder, publishes nothing.
+"""
 
 from collections.abc import Sequence
 
@@ -23,7 +24,8 @@ def dry_run(
 ) -> Sequence[Tally]:
     """Count what an import would do: `imported` would come, `already` came before.
 
-    Messages that came by other ways are not searched for."""
+    Messages that came by other ways are not searched for.
+    """
     uses = special_uses(account)
     tallies: list[Tally] = []
     for folder in source.folders():

@@ -1,7 +1,8 @@
 """Digests of the messages already in a mailbox, to tell them from those still missing.
 
 In: an account. Out: digests (SHA-256 of a message as it is stored). Files are read in parts; nothing is changed, no
-    flag set."""
+flag set.
+"""
 
 from hashlib import sha256
 

@@ -1,10 +1,10 @@
 """Files of a source on the local disk: opened so that no link leads out of it, read in parts.
 
 In: paths below a folder that the administrator named. Out: contents, small ones whole. A link, a pipe or a device is no
-    message;
-unreadable files are skipped and reported, and never end an import. The source's owner may change it while it is read,
-so the
-kernel is asked for the real path of an open file: a folder just replaced by a link leads to nobody else's mail."""
+message; unreadable files are skipped and reported, and never end an import. The source's owner may change it while it
+is read, so the kernel is asked for the real path of an open file: a folder just replaced by a link leads to nobody
+else's mail.
+"""
 
 import errno
 import os
@@ -48,7 +48,8 @@ def open_below(root: str, path: str) -> int:
 def read(root: str, path: str) -> Found | Skip:
     """Return the file as a message with CRLF line ends, or why it is none.
 
-    Raises `FileNotFoundError` where it is gone or renamed."""
+    Raises `FileNotFoundError` where it is gone or renamed.
+    """
     try:
         fd = open_below(root, path)
     except FileNotFoundError:
@@ -116,7 +117,8 @@ def _ends_are_even(pread: Callable[[int, int], bytes]) -> bool:
 def entries(path: str) -> list[os.DirEntry[str]]:
     """Return a folder's entries by name; none where it does not exist.
 
-    Raises `FolderClosed` where it cannot be read, since it may hold mail."""
+    Raises `FolderClosed` where it cannot be read, since it may hold mail.
+    """
     try:
         with os.scandir(path) as found:
             return sorted(found, key=lambda entry: entry.name)

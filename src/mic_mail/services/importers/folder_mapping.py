@@ -1,12 +1,10 @@
 """The mapping of another system's folder to a folder name here (Reg. 10.4).
 
 In: the levels of its name as the source has them, its special use where the source gives one. Out: a name that this
-    store
-accepts. Pure. The folders that Outlook, Exchange, Zimbra, Gmail, Thunderbird and Dovecot use for sent mail, drafts,
-junk and
-trash, in Vietnamese and English, map to the folder of that use; all others keep their name. Two folders of the source
-may share
-one of ours, and no name leads out of the mailbox: a level is a word, never a path."""
+store accepts. Pure. The folders that Outlook, Exchange, Zimbra, Gmail, Thunderbird and Dovecot use for sent mail,
+drafts, junk and trash, in Vietnamese and English, map to the folder of that use; all others keep their name. Two
+folders of the source may share one of ours, and no name leads out of the mailbox: a level is a word, never a path.
+"""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -30,7 +28,8 @@ USES: Mapping[str, str] = {
 }
 """Special uses by the folded name.
 
-“Junk” in Vietnamese is “Thư rác” (mail), Trash is “Thùng rác” (bin)."""
+“Junk” in Vietnamese is “Thư rác” (mail), Trash is “Thùng rác” (bin).
+"""
 VIRTUAL = frozenset({"\\All", "\\Flagged", "\\Important"})
 """Folders in which Gmail shows messages of other folders once more."""
 _GMAIL = frozenset({"[gmail]", "[google mail]"})
@@ -62,7 +61,8 @@ def is_virtual(levels: Sequence[str], told: str | None) -> bool:
 def target(levels: Sequence[str], told: str | None, uses: Mapping[str, str], below: str | None = None) -> str:
     """Return the folder's name here.
 
-    `uses`: our folders by special use; `below`: a folder that everything goes under."""
+    `uses`: our folders by special use; `below`: a folder that everything goes under.
+    """
     if below is not None:
         return _allowed((*below.split(DELIMITER), *(levels or (INBOX,))))
     if not levels or (len(levels) == 1 and _folded(levels[0]) == "inbox"):

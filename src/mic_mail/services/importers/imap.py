@@ -1,12 +1,10 @@
 """An IMAP account as a source: fetched over TLS, folder by folder, in batches that fit in memory.
 
 In: the server, the account, how to sign in. Out: folders of the person's own namespace, messages by UIDVALIDITY and
-    UID, octet
-for octet as the server gives them. Nothing changes there: folders are opened by EXAMINE, bodies fetched by PEEK. While
-one batch
-is published the next is fetched. A broken connection is made again three times; then the run ends, and the next one
-goes on
-where it stopped."""
+UID, octet for octet as the server gives them. Nothing changes there: folders are opened by EXAMINE, bodies fetched by
+PEEK. While one batch is published the next is fetched. A broken connection is made again three times; then the run
+ends, and the next one goes on where it stopped.
+"""
 
 import asyncio
 import contextlib
@@ -103,7 +101,8 @@ class ImapSource:
         """Sign in.
 
         `work`: a folder for messages that are too large for memory; `begun`: called before anything is sent to the server,
-        for a caller that may close the source from another thread."""
+        for a caller that may close the source from another thread.
+        """
         self._server = server
         self._work = work
         self._seconds = seconds

@@ -1,12 +1,11 @@
 """One connection to an IMAP server as a source: aioimaplib's protocol, with our own reader.
 
 In: commands. Out: their untagged responses as lines and literals, or `Lost`, `Overlong`. TLS, tags, states and the
-    order of
-commands are aioimaplib's. Its reader is not used (decision 0070): it recurses once for each line, so that some 900
-lines that
-come together end in RecursionError; it scans all lines of a FETCH again at each new one; and it has no bound. This one
-scans
-each octet once, and bounds lines and literals. A canary test names the parts of aioimaplib that are used."""
+order of commands are aioimaplib's. Its reader is not used (decision 0070): it recurses once for each line, so that some
+900 lines that come together end in RecursionError; it scans all lines of a FETCH again at each new one; and it has no
+bound. This one scans each octet once, and bounds lines and literals. A canary test names the parts of aioimaplib that
+are used.
+"""
 
 import asyncio
 import re
@@ -29,7 +28,8 @@ _EACH_OCTETS = 100
 _SILENCES = 10
 """The maximum time of one answer, as a multiple of the allowed silence.
 
-A server that sends an octet now and then does not answer."""
+A server that sends an octet now and then does not answer.
+"""
 _LITERAL = re.compile(rb"\{(\d{1,19})\+?\}\Z")
 
 
@@ -113,7 +113,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         self._greeting: asyncio.Future[bytes] = loop.create_future()
         self.lost: Exception | None = None
 
-    # ------------------------------------------------------------ what comes
+    # ------------------------------------------------------------ responses
 
     def data_received(self, data: bytes) -> None:
         self._held += data
@@ -191,7 +191,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         if self._running is not None:
             self._running.fail(self.lost)
 
-    # ------------------------------------------------------------ what is asked
+    # ------------------------------------------------------------ commands
 
     async def greet(self) -> None:
         """Wait for the greeting, and read the server's capabilities."""
@@ -219,7 +219,8 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
     ) -> Answer:
         """Send a command and wait for its end; one at a time.
 
-        `most`: the limit of the answer in octets. Raises `Lost`, `Overlong`."""
+        `most`: the limit of the answer in octets. Raises `Lost`, `Overlong`.
+        """
         if self.lost is not None:
             raise self.lost
         command = Asked(name, self.new_tag(), *args, prefix=prefix, timeout=self._seconds, replies=replies)
@@ -241,7 +242,8 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
     async def sign_in(self, user: str, secret: str, *, token: bool = False, admin: str | None = None) -> Answer:
         """Sign in, unless the greeting was PREAUTH.
 
-        By password, as `admin` in the user's name (RFC 4616 authzid), or by a token."""
+        By password, as `admin` in the user's name (RFC 4616 authzid), or by a token.
+        """
         if self.state == aioimaplib.AUTH:
             return Answer("OK", "")
         if token:

@@ -1,8 +1,8 @@
 """An IMAP server's responses as values: strings, lists, None for NIL. Nothing is taken on trust.
 
 In: one untagged response, as lines and the literals between them. Out: nested lists of bytes; for FETCH a dictionary.
-    Pure,
-without recursion, in linear time. RFC 9051 §9, laxer: anything that is no list and no string is an atom."""
+Pure, without recursion, in linear time. RFC 9051 §9, laxer: anything that is no list and no string is an atom.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,8 @@ _BEHIND_AN_ODD_ONE = re.compile(rb'[ \t]*(?:(?P<open>\()|(?P<close>\))|(?P<quote
 """The tokens after an unclosed quotation mark, which is skipped.
 
 Some servers send the delimiter as an unescaped backslash in quotes. Later quotation marks are unclosed as well, so the
-end of the line is searched for only once."""
+end of the line is searched for only once.
+"""
 _LITERAL = re.compile(rb"~?\{\d+\+?\}\Z")
 _MOST_FLAGS = 200
 """The limit of one message's flags."""
@@ -28,7 +29,8 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 def values(parts: Sequence[bytes]) -> list[Value]:
     """Parse a response: `parts` are a line, a literal, a line, a literal, ..., a line.
 
-    Unmatched closing parentheses are skipped, and so is everything beyond the limit of an honest server."""
+    Unmatched closing parentheses are skipped, and so is everything beyond the limit of an honest server.
+    """
     root: list[Value] = []
     left = _MOST_VALUES
     open_lists = [root]

@@ -1,7 +1,8 @@
 """One import run by the Centre: check the mailbox, open the ledger, record the run.
 
 In: a mailbox, a source, the choice of folders. Out: an `Outcome`: tallies, and the error if it ended early. Blocks:
-    commands only."""
+commands only.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,10 +1,8 @@
 """An import of every message of a source into a mailbox that may be in use meanwhile (Reg. 10.4).
 
 In: an account, a source, its ledger. Out: messages in the account's folders, as any delivery would put them there, and
-    a tally
-of each folder. Blocking: commands only. Messages are published in batches under the account's lock, so that sessions
-see them
-arrive and nobody waits longer than for another delivery.
+a tally of each folder. Blocking: commands only. Messages are published in batches under the account's lock, so that
+sessions see them arrive and nobody waits longer than for another delivery.
 
 A message of the source is identified by these checks in order; the first match holds:
 
@@ -15,7 +13,8 @@ A message of the source is identified by these checks in order; the first match 
     else                                          it is published
 
 So a kill at any instant neither duplicates nor loses a message. A message whose flags at the source differ from the
-last run gets those changes, if it still lies where it was put."""
+last run gets those changes, if it still lies where it was put.
+"""
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -329,7 +328,7 @@ class _FolderRun:
                 self._tally.octets += ready.incoming.staged.size
 
     def _reflag(self) -> None:
-        """Apply the flag changes at the source since the last run, to messages that were not moved here."""
+        """Apply the flag changes at the source since the last run, to messages not moved here since."""
         at = {(info.mailbox_id, info.uidvalidity): info.folder_id for info in self._account.folders()}
         groups: dict[tuple[int, frozenset[str], frozenset[str]], list[tuple[Entry, Item]]] = {}
         for entry, item in self._reflagged:

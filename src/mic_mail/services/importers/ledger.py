@@ -5,7 +5,8 @@ to a message here. Of several lines with one key the last one holds. A line that
 writer holds the file's lock; a second run of the same source into the same mailbox is refused.
 
 The line follows the message: a kill between the two leaves a published message without a line. The store then knows it
-by its origin key, so the next run finds it already there and writes the line."""
+by its origin key, so the next run finds it already there and writes the line.
+"""
 
 import contextlib
 import fcntl
@@ -84,7 +85,8 @@ def path_of(data_dir: Path, mailbox_id: int, identity: str) -> Path:
 def counted_key(folder: str, mark: str, met: dict[str, int]) -> str:
     """Return the key of a message that only its content identifies; the second of two equal ones differs.
 
-    `met`: how many there were of each."""
+    `met`: how many there were of each.
+    """
     nth = met[mark] = met.get(mark, 0) + 1
     return f"{folder}\0{mark}\0{nth}"
 
@@ -224,7 +226,8 @@ class Taken:
     last: Run | None
     """The last finished run; None: there is none.
 
-    It counts as incomplete where a line follows it: a later run was killed, or the mailbox was restored."""
+    It counts as incomplete where a line follows it: a later run was killed, or the mailbox was restored.
+    """
 
 
 def taken(data_dir: Path) -> Iterator[Taken]:
@@ -245,7 +248,8 @@ def put_back(data_dir: Path, mailbox_id: int, numbers: Mapping[str, tuple[int, i
 
     Nothing is imported meanwhile (`ImportRuns`: an import is running); forgotten messages are imported again. `numbers`:
     MAILBOXID -> UIDVALIDITY and next UID of the restored state. Messages that had come by then stay recorded, even if they
-    had been deleted."""
+    had been deleted.
+    """
 
     def had_come(entry: Entry) -> bool:
         uidvalidity, uidnext = numbers.get(entry.mailbox, (0, 0))

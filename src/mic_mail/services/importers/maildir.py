@@ -3,7 +3,8 @@
 Nested folders are `Sent/` or Dovecot's `LAYOUT=fs`. In: the folder that has `cur` and `new`. Out: folders with
 Dovecot's keywords and subscriptions, messages by their base names, which stay when flags change. The owner may use it
 meanwhile: a file that was renamed during the read is searched for again. It is copied; adopting a Maildir in place is
-`mailbox rescan`."""
+`mailbox rescan`.
+"""
 
 import os
 from collections.abc import Container, Iterator, Sequence
@@ -69,7 +70,8 @@ class MaildirSource:
     def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
         """Yield messages by base name, in the same order at each pass.
 
-        Raises `FolderClosed` where the server's account may not read them."""
+        Raises `FolderClosed` where the server's account may not read them.
+        """
         assert isinstance(folder.place, _Place)
         path = folder.place.path
         keywords = read_keywords(path)

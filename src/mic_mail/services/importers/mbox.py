@@ -4,15 +4,15 @@ A profile has files beside `.msf`, and children in `.sbd`. In: files in any of t
 mboxcl2). Out: messages, whatever the size of the file: only their positions are held, and a message over a megabyte is
 read in parts. The beginning of a message is recognised so:
 
-    a line "From " at the start of the file or after an empty line, that has a time and a year like those which mail
-    programs
+    a line "From " at the start of the file or after an empty line, that has a time and a year like those which mail programs
     write, or names a sender alone, and is followed by a header field (or by another "From " line, or an empty header)
 
 so that "From Monday on we meet at 10:30" in a message stays part of it, also in files of programs that quote nothing.
 Where the first message has a Content-Length that leads exactly to the next "From " line (mboxcl2), lengths are used as
 long as they do so, and nothing is unquoted. Else one ">" is removed from ">From ", ">>From " and so on (mboxrd; mboxo
 quotes only the first kind, and is the same unless the author had written ">From " himself). The empty line before the
-next "From " belongs to no message."""
+next "From " belongs to no message.
+"""
 
 import errno
 import os
@@ -181,7 +181,8 @@ class Mailbox:
     def _end_by_length(self, begins: int, header: bytes) -> tuple[int, int] | None:
         """Return the message's end and the next one's start by Content-Length.
 
-        None unless a "From " line or the end of the file is there."""
+        None unless a "From " line or the end of the file is there.
+        """
         told = (field(header, b"content-length") or b"").strip()
         if not told.isdigit() or len(told) > 15 or not _header_ends(header):
             return None

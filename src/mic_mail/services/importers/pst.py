@@ -5,7 +5,8 @@ Microsoft's, large, and the files are foreign, so a separate program reads it (d
 with limits on memory, processor time and disk output, into its own folder that is removed at the end. It ends with the
 thread that started it, however that ends. It builds messages anew from Outlook's properties: they have no original
 octets. Its random values and those from the clock (boundaries, names and stamps of meeting requests) are made constant
-here, since a message that differs each time would be imported twice. Contacts and calendars are left out."""
+here, since a message that differs each time would be imported twice. Contacts and calendars are left out.
+"""
 
 import contextlib
 import ctypes
@@ -34,7 +35,8 @@ SECONDS_EACH_GIB = 3_600
 _WRITES_TIMES = 4
 """The limit of output, as a multiple of the file's size.
 
-Base 64 adds a third, and bodies come as text and HTML; a file that needs more is made to fill the disk."""
+Base 64 adds a third, and bodies come as text and HTML; a file that needs more is made to fill the disk.
+"""
 _SPARE_OCTETS = 64 << 20
 _SPARE_FILES = 1_000
 _LOOKS_EACH_SECONDS = 0.1
@@ -91,7 +93,8 @@ class PstSource:
     def folders(self) -> Sequence[SourceFolder]:
         """Return the folders without the root that Outlook names after the file.
 
-        For example "Personal Folders" or "Outlook Data File"."""
+        For example "Personal Folders" or "Outlook Data File".
+        """
         found = self._messages.folders()
         roots = {folder.levels[0] for folder in found if folder.levels}
         if len(roots) != 1 or any(not folder.levels for folder in found):

@@ -1,7 +1,8 @@
 """The interface of import sources: folders, and messages with what their old system recorded of them.
 
 A source is read, never written; several passes over it give the same keys for the same messages. A source is untrusted:
-names are checked by `folder_mapping`, contents are taken as they are. Kinds: `imap`, `maildir`, `mbox`, `eml`, `pst`."""
+names are checked by `folder_mapping`, contents are taken as they are. Kinds: `imap`, `maildir`, `mbox`, `eml`, `pst`.
+"""
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -59,7 +60,8 @@ class Item:
     key: str | None = None
     """The identifier, unique in the source and the same at every pass.
 
-    None: only its content identifies it."""
+    None: only its content identifies it.
+    """
     content: bytes | Chunks | None = None
     """None: the key is known, so the content was not read."""
     flags: frozenset[str] = frozenset()

@@ -2,7 +2,8 @@
 
 They are compared by digest. In: an account, a source, its ledger. Out: for each folder of the source how many of its
 messages lie where they should, elsewhere in the mailbox (filed by its user), were imported and deleted here since, or
-are missing. Reads everything, changes nothing, trusts neither ledger nor index; nobody reads the content (Reg. 4.3)."""
+are missing. Reads everything, changes nothing, trusts neither ledger nor index; nobody reads the content (Reg. 4.3).
+"""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -4,7 +4,8 @@ Reg. 2.6. In: the directory, the snapshot of a process. Out: a `Book`, or the fo
 (`AddressBookCache`). `policy.directory_visibility` decides which people and addresses are in it; a mailbox whose record
 is damaged is left out (`directory check` names it).
 
-A search never waits long for a database: while a new book takes its time, the previous one answers."""
+A search never waits long for a database: while a new book takes its time, the previous one answers.
+"""
 
 import asyncio
 from collections import defaultdict
@@ -31,7 +32,8 @@ PATIENCE_SECONDS = 0.2
 RESTS = 5
 """The pause after making a book, as a multiple of the time it took.
 
-30,000 people take half a second of a core."""
+30,000 people take half a second of a core.
+"""
 HIDDEN = Visibility(address=False, person=True, until=None)
 
 
@@ -43,7 +45,8 @@ def ministry(config: Config) -> Ministry:
 class AddressBookBuilder:
     """Makes books, for one thread at a time.
 
-    The visibility of a mailbox is cached until its record or the clock can change it."""
+    The visibility of a mailbox is cached until its record or the clock can change it.
+    """
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -117,7 +120,8 @@ def make_book(directory: Directory, config: Config, now: datetime, units: frozen
 class AddressBookCache(Generic[T]):
     """The book of one process, in the form its listener needs.
 
-    Belongs to the loop; the book is made in an executor at its first use."""
+    Belongs to the loop; the book is made in an executor at its first use.
+    """
 
     def __init__(
         self,
@@ -151,7 +155,8 @@ class AddressBookCache(Generic[T]):
     async def current(self) -> T:
         """Return the form of the newest book, or the previous one if the new takes over PATIENCE_SECONDS.
 
-        Where the directory cannot be read, the last form there was; raises `Trouble` if there was none."""
+        Where the directory cannot be read, the last form there was; raises `Trouble` if there was none.
+        """
         if self._made is not None and (self._is_current() or self._clock.monotonic() < self._not_before):
             return self._made[1]
         task = self._renewal()

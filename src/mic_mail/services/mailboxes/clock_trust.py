@@ -1,18 +1,14 @@
-"""A mark, renewed by the housekeeper, that shows whether the clock can be trusted with irreversible acts.
+"""A mark renewed by the housekeeper: whether the clock can be trusted with irreversible acts.
 
 In: `<state_dir>/clock.mark` (an ISO instant; the boot and the seconds since it at that instant; a second ISO instant
-    where
-facts that lie ahead were accepted; one from which ages count, where a step was believed), the clock, the facts on
-record.
-Out: trusted or not. Within one boot the time since the mark is counted, so only a step of the clock is doubted; after
-     another
-boot it is unknown how long the machine was off. Once the clock is more than an hour from the mark, or behind the newest
-fact,
-the mark stays as it is, and nothing is archived or freed until an operator has checked and confirmed the clock; facts
-from a
-clock that was ahead are then accepted up to the newest. The first mark is made without confirmation, as long as no
-mailbox was
-ever archived; where a mark is missing later, the newest fact stands for it. Blocking."""
+where facts that lie ahead were accepted; one from which ages count, where a step was believed), the clock, the facts on
+record. Out: trusted or not. Within one boot the time since the mark is counted, so only a step of the clock is doubted;
+after another boot it is unknown how long the machine was off. Once the clock is more than an hour from the mark, or
+behind the newest fact, the mark stays as it is, and nothing is archived or freed until an operator has checked and
+confirmed the clock; facts from a clock that was ahead are then accepted up to the newest. The first mark is made
+without confirmation, as long as no mailbox was ever archived; where a mark is missing later, the newest fact stands for
+it. Blocking.
+"""
 
 import contextlib
 from dataclasses import dataclass
@@ -81,7 +77,8 @@ class ClockMark:
         """Return the present instant by the mark, and whether that is certain.
 
         It is certain if the machine has not been booted since; else the present is no earlier than this. None: there is no
-        mark."""
+        mark.
+        """
         mark = self._read()
         return None if mark is None else self._expected(mark)
 
@@ -119,7 +116,8 @@ class ClockMark:
     def renew(self, snapshot: Snapshot) -> bool:
         """Record the present instant if the clock is trusted and no step is in doubt.
 
-        Returns whether the clock is trusted."""
+        Returns whether the clock is trusted.
+        """
         trusted = self.is_trusted(snapshot)
         if trusted and self._clock.is_settled():
             mark = self._read()
@@ -129,7 +127,8 @@ class ClockMark:
     def confirm(self, newest: datetime) -> None:
         """Record the present instant unconditionally, and accept the facts that lie ahead of it.
 
-        `newest`: when the last fact was recorded. From then on the clock is trusted."""
+        `newest`: when the last fact was recorded. From then on the clock is trusted.
+        """
         now, expected = self._clock.now(), self.expected()
         is_step = expected is not None and abs(now - expected[0]) > CLOCK_STEP
         self._write(newest if newest > now else None, now if is_step else self.ages_from)

@@ -1,8 +1,9 @@
 """Disagreements between the directory and the mailboxes in operation (Reg. 6.5).
 
 In: the directory's snapshot and the mail root. Out: a list of disagreements, gravest first. Reads only and repairs
-    nothing:
-each entry names the remedy. A person without a mailbox is information, not an error (Reg. 2.6), and not listed."""
+nothing: each entry names the remedy. A person without a mailbox is information, not an error (Reg. 2.6), and not
+listed.
+"""
 
 import os
 from collections import Counter
@@ -60,8 +61,9 @@ def inspect(
     """Return every disagreement, gravest first, then by subject.
 
     `support` is the help desk that refusals name; `officers` are those on record, None: do not check them. `issued_on` is
-    the day of the decision: the addresses of older mailboxes conform whatever they are (Reg. 5.5). `units`, `people`,
-    `pending`: those of the directory, and the pending orders."""
+    the day of the decision: the addresses of older mailboxes always conform (Reg. 5.5). `units`, `people`,
+    `pending`: those of the directory, and the pending orders.
+    """
     found = [*_strays(snapshot, mail_root)]
     if officers is not None:
         found.extend(_administration(officers, now))
@@ -133,7 +135,8 @@ def _of_mailbox(
 def _administration(officers: Sequence[Officer], now: datetime) -> Iterator[Disagreement]:
     """Check that somebody of the Centre serves (Reg. 6.1).
 
-    Until an officer is on record, everybody at the machine counts as the Centre."""
+    Until an officer is on record, everybody at the machine counts as the Centre.
+    """
     if not officers:
         yield Disagreement(
             Severity.WARNING, "no_officer", "officer",
@@ -199,7 +202,8 @@ def _of_hold(entry: Entry, mail_root: Path) -> Iterator[Disagreement]:
 def _of_address(entry: Entry, issued_on: date | None) -> Iterator[Disagreement]:
     """Report a personal address that is not made of its person's name (Reg. 5.3, 5.4).
 
-    People marry, so it is a note."""
+    People marry, so it is a note.
+    """
     local = entry.address.partition("@")[0]
     if entry.kind is MailboxKind.PERSONAL and is_bound(entry.facts, issued_on) and not _is_of(local, entry.owner.name):
         yield Disagreement(
@@ -214,7 +218,8 @@ def _of_address(entry: Entry, issued_on: date | None) -> Iterator[Disagreement]:
 def _of_handover(entry: Entry, mail_root: Path) -> Iterator[Disagreement]:
     """Report a store whose handover mark differs from the record (Reg. 12.3.d).
 
-    The housekeeper repairs it within minutes."""
+    The housekeeper repairs it within minutes.
+    """
     if (mail_root / entry.home / "frozen").exists() != (running(entry.facts) is not None) and (mail_root / entry.home).exists():
         yield Disagreement(
             Severity.WARNING, "handover_mark", entry.address,
@@ -241,7 +246,8 @@ def _check_support_address(
 ) -> Iterator[Disagreement]:
     """Check that the help desk receives mail: refusals name it (Reg. 6.2).
 
-    An address in a foreign domain is not checked."""
+    An address in a foreign domain is not checked.
+    """
     if support.rpartition("@")[2] not in snapshot.domains:
         return
     entry = snapshot.resolve(support)

@@ -1,8 +1,8 @@
 """Setting of a mailbox's password: the rule, both verifiers and the fact, in one place.
 
 In: the directory, a mailbox, a cleartext password. Out: a stored credential and the fact of who set it and why.
-    Blocking (a
-hash): command line and executors only. The password is never stored, logged or returned."""
+Blocking (a hash): command line and executors only. The password is never stored, logged or returned.
+"""
 
 import contextlib
 from collections.abc import Sequence
@@ -56,7 +56,8 @@ def hashing(config: Config) -> HashSettings:
 def verifiers(password: str, settings: HashSettings, *, beside: Sequence[AppCredential] = ()) -> Credential:
     """Return the credential of `password`, without the version that the directory gives it; blocking.
 
-    `beside`: app passwords that stay. SCRAM keeps its salt and iterations then, since those are verified with the same."""
+    `beside`: app passwords that stay. SCRAM keeps its salt and iterations then, since those are verified with the same.
+    """
     salt = None
     if beside:
         kept = beside[0].scram
@@ -69,7 +70,8 @@ def verifiers(password: str, settings: HashSettings, *, beside: Sequence[AppCred
 def must_still_be(entry: Entry, confirmed_version: int) -> None:
     """Raise `Superseded` unless the password of `confirmed_version` is still the mailbox's.
 
-    A write that follows the newest fact of `entry` is safe from later changes: each change is a fact."""
+    A write that follows the newest fact of `entry` is safe from later changes: each change is a fact.
+    """
     if entry.credential is None or entry.credential.version != confirmed_version:
         raise Superseded(Text("Mật khẩu vừa được thay đổi ở nơi khác.", "The password has just been changed elsewhere."))
 
@@ -88,7 +90,8 @@ def set_password(
     """Set a password, with the fact that its person chose it or the Centre reset it (`must_change`).
 
     Reg. 15.2: a lost password is reset on a letter or a request from the unit's mailbox, and changed at the next sign-in.
-    With `after`, only if that is still the number of the newest fact. Raises WeakPassword."""
+    With `after`, only if that is still the number of the newest fact. Raises WeakPassword.
+    """
     check_new(directory, config, mailbox, password, chosen=not must_change)
     kind = FactKind.PASSWORD_RESET if must_change else FactKind.PASSWORD_SET
     details = origin.details()
@@ -102,7 +105,8 @@ def check_new(directory: Directory, config: Config, mailbox: MailboxRecord | Ent
     """Raise WeakPassword unless the rules allow this password for `mailbox`; blocking.
 
     A password that a person chose (`chosen`) must also differ from the present and the recent ones (Reg. 15.2,
-    `auth.password_reuse`)."""
+    `auth.password_reuse`).
+    """
     auth = config.auth
     check_strength(password, mailbox.address, names=(mailbox.display_name,), min_length=auth.password_length)
     if auth.leaked_passwords is not None:

@@ -2,7 +2,8 @@
 
 Reg. 6.2, 6.4.b, 6.5. In: the change, its day, the actor and the document. Out: the order on record, carried out where
 its day has come, or a refusal with its clause. The rules of names, employment and addresses are checked here;
-`directory.change_plan` decides what the directory allows. Blocking."""
+`directory.change_plan` decides what the directory allows. Blocking.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -208,7 +209,8 @@ class DirectoryChanges:
     ) -> Entry:
         """Change a unit's name, symbol or parent; a new symbol changes its mailbox's address (Reg. 5.1).
 
-        `domain`: the unit's mailboxes and those of its people get their addresses under it."""
+        `domain`: the unit's mailboxes and those of its people get their addresses under it.
+        """
         changes: dict[str, Json] = {}
         details: dict[str, Json] = {"unit": unit.unit_id, "set": changes, "until": self._until(on, keep_days)}
         if wanted.name is not None:

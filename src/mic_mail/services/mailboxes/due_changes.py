@@ -2,7 +2,8 @@
 
 Reg. 6.2, 6.5. In: the register of changes. Out: orders carried out, addresses released, a log event for each.
 Idempotent: a run after a kill, or a second one, leaves alone what is done. Nothing is done by a clock that is not
-trusted. Blocking."""
+trusted. Blocking.
+"""
 
 from mic_mail.clock import Clock
 from mic_mail.directory.repository import Directory

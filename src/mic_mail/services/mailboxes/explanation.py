@@ -1,10 +1,9 @@
 """The explanation of a mailbox's state: the decision, the facts behind it, and what comes next.
 
 In: a mailbox, an instant. Out: an `Explanation` with two sides, which differ where facts came late or were corrected:
-    *as known
-now*, from all facts on record, and *as known then*, from those on record at that instant. Only the last use is stored:
-a later
-one proves that the mailbox was not suspended for inactivity before it. Reads only."""
+*as known now*, from all facts on record, and *as known then*, from those on record at that instant. Only the last use
+is stored: a later one proves that the mailbox was not suspended for inactivity before it. Reads only.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,12 +1,12 @@
 """The issue of mailboxes and aliases, by the Centre only and by the rules of Reg. 5 and 6.
 
 In: the request, the actor and the document. Out: a mailbox in the directory with its first facts and verifiers, or a
-    refusal with
-its clause. Blocking. The hash function is a parameter; the password is never stored, logged or returned.
+refusal with its clause. Blocking. The hash function is a parameter; the password is never stored, logged or returned.
 
 A personal address follows from the name (5.3); where it is taken, the person chooses among suggestions (5.4.b) and the
 choice is recorded as theirs. An address that anybody has or had is never given to another (5.4.a). A mailbox that was
-reclaimed goes back to its own person, unit or group, under its old address."""
+reclaimed goes back to its own person, unit or group, under its old address.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -210,12 +210,13 @@ class Issuing:
         draft = self._draft(FactKind.ALIAS_REMOVED, origin, address=address.lower())
         self._directory.remove_alias(mailbox.mailbox_id, address, draft)
 
-    # ------------------------------------------------------------ how
+    # ------------------------------------------------------------ helpers
 
     def _must_be_first(self, local: str, person: PersonRecord, request: Request) -> None:
         """Reserve an address for the request that was received first (Reg. 5.4.a).
 
-        By the setting `address.namesake.first_by`."""
+        By the setting `address.namesake.first_by`.
+        """
         if self._config.address.namesake.first_by != "received":
             return
         number, register = request.origin.request, self._directory.requests
@@ -290,7 +291,8 @@ class Issuing:
         """Return a reclaimed mailbox to its owner under its old address, with its old quota or another.
 
         Mail in the archive is brought back first; where that is not possible, the issue is refused: the mailbox would begin
-        empty, its mail out of reach."""
+        empty, its mail out of reach.
+        """
         decision = self._state_of(mailbox)
         if State.RECLAIMED not in decision.states:
             raise AlreadyThere(
@@ -369,7 +371,8 @@ class Issuing:
     def _taken(self) -> Callable[[str], bool]:
         """Return a test whether a local part is or was in use under any local domain.
 
-        Nobody tells two people apart by the domain."""
+        Nobody tells two people apart by the domain.
+        """
         domains = {self._domain, *self._directory.domains()}
         return lambda local: any(self._directory.is_taken(f"{local}@{domain}") for domain in domains)
 

@@ -2,7 +2,8 @@
 
 Both need a document. In: a mailbox, the actor, the document. Out: a fact in its chain, and the mark that stops the
 store from destroying anything from then on (storage.changes.legal_hold), both under the account's lock. Freeing a
-reclaimed mailbox requires `must_not_be_held` first."""
+reclaimed mailbox requires `must_not_be_held` first.
+"""
 
 from mic_mail.clock import Clock
 from mic_mail.directory.records import MailboxRecord
@@ -54,7 +55,8 @@ class Holds:
     def drop_stray_mark(self, mailbox: MailboxRecord) -> bool:
         """Remove the mark of a hold that was never recorded, or whose release was killed.
 
-        Returns whether there was one."""
+        Returns whether there was one.
+        """
 
         def record() -> tuple[bool, bool]:
             return account.has_hold_mark(), must_keep(self._directory.facts(mailbox.mailbox_id))
@@ -63,7 +65,7 @@ class Holds:
         return account.let_go(record)
 
     def must_not_be_held(self, entry: Entry) -> None:
-        """Refuse to destroy a mailbox that has to be kept, by the record or by the store's own mark."""
+        """Refuse to destroy a mailbox that must be retained, by the record or by the store's own mark."""
         if running(entry.facts) is not None:
             raise BeingHandedOver(entry.address)
         if must_keep(entry.facts) or self._store.account(AccountRef(entry.mailbox_id, entry.home)).is_held():

@@ -1,10 +1,9 @@
 """Acts of the Centre on issued mailboxes: suspend, restore, leave, lock sending, change the quota.
 
 In: the actor, the reason, the document. Out: facts in the mailbox's chain, or a refusal with its clause; the state
-    follows from
-the facts. Each act reads the chain, decides, and appends only if nothing was recorded in between (`Superseded`).
-Blocking.
-Content is never touched here."""
+follows from the facts. Each act reads the chain, decides, and appends only if nothing was recorded in between
+(`Superseded`). Blocking. Content is never touched here.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -70,7 +69,8 @@ class Conclusion:
 class RestoreRequest:
     """A request to restore (Reg. 7.3.a).
 
-    By whom, by which channel (letter, mail, fax, telephone), and when it was received (None: today)."""
+    By whom, by which channel (letter, mail, fax, telephone), and when it was received (None: today).
+    """
 
     by: str
     channel: str
@@ -137,7 +137,8 @@ class MailboxLifecycle:
     def restore(self, mailbox: MailboxRecord, asked: RestoreRequest, verifiers: Credential, origin: ActContext) -> Decision:
         """Lift the suspensions and set a new password (Reg. 7.3.b).
 
-        It has to be changed at the first sign-in (7.3.c)."""
+        It has to be changed at the first sign-in (7.3.c).
+        """
         entry, decision = self._restorable(mailbox, asked, origin)
         suspensions = _suspensions(decision)
         drafts = [self._seen_by_the_clock(reason) for reason in suspensions if self._by_the_clock(entry, reason)]
@@ -222,7 +223,8 @@ class MailboxLifecycle:
     ) -> Fact:
         """Record a leave by the managing unit's notice of the official day, past or to come (Reg. 6.4.c).
 
-        Raises NotAllowed where the cause is missing: it is never assumed."""
+        Raises NotAllowed where the cause is missing: it is never assumed.
+        """
         entry, decision = self._look(mailbox)
         self._must_be_issued(decision)
         if entry.kind is not MailboxKind.PERSONAL:
@@ -277,7 +279,8 @@ class MailboxLifecycle:
     def _reopen(self, entry: Entry, draft: Draft, bring_back: BringBack | None) -> Fact:
         """Record a fact on a leave; where it reopens a deleted mailbox, bring its mail back first.
 
-        Refused where that is not possible."""
+        Refused where that is not possible.
+        """
         seq = entry.facts[-1].seq
         if self._needs_its_mail(entry, draft):
             if bring_back is None:
@@ -335,7 +338,8 @@ class MailboxLifecycle:
         """Reclaim a mailbox of any kind on the unit's request (Reg. 6.1, 6.2).
 
         `services.mailboxes.reclamation` does the rest. Not during a handover (Reg. 12.3.d): its mail would be refused from
-        now on."""
+        now on.
+        """
         _needs_reason(origin, "6.2")
         entry, decision = self._look(mailbox)
         self._must_be_issued(decision)
@@ -362,7 +366,8 @@ class MailboxLifecycle:
         """Refuse a new password for a mailbox that is reclaimed or not issued, or without a ground.
 
         A change that is due (after an issue, a reset, a restore, by age) rests on the document of that act. Any other needs
-        a letter or the unit's mail (Reg. 15.2): an absent person cannot be told from one who lost the password."""
+        a letter or the unit's mail (Reg. 15.2): an absent person cannot be told from one who lost the password.
+        """
         _, decision = self._look(mailbox)
         self._must_be_issued(decision)
         if not decision.password_change_due and not origin.document:
@@ -386,7 +391,7 @@ class MailboxLifecycle:
         draft = self._draft(FactKind.QUOTA_SET, origin, data=data)
         self._directory.set_quota(entry.mailbox_id, octets, draft, after=decision.fact_seq)
 
-    # ------------------------------------------------------------ how
+    # ------------------------------------------------------------ helpers
 
     def _look(self, mailbox: MailboxRecord) -> tuple[Entry, Decision]:
         entry = self._directory.entry(mailbox.mailbox_id)
@@ -409,7 +414,8 @@ class MailboxLifecycle:
     def _must_follow_issue(self, official: date, facts: Sequence[Fact]) -> None:
         """Refuse a leave before the issue of the mailbox.
 
-        A leave ends the employment that the issue was for; only an imported mailbox can belong to somebody who left before."""
+        A leave ends the employment that the issue was for; only an imported mailbox can belong to somebody who left before.
+        """
         births = [fact for fact in facts if fact.kind in {FactKind.ISSUED, FactKind.IMPORTED}]
         if births and births[-1].kind is FactKind.ISSUED and official < local_day(births[-1].effective_at):
             issued = dates.day(births[-1].effective_at)

@@ -3,7 +3,8 @@
 Reg. 7.2.c, 4.2. In: the spool and queue, the mailbox. Out: the number of pending messages, or their end and a notice to
 the sending mailbox. In the spool only entries that no living process works on are touched; those of a suspended mailbox
 are such. In the queue the decision is recorded, and the queue runner carries it out and notifies the mailbox, now or
-when it is started. Blocking; commands only."""
+when it is started. Blocking; commands only.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -81,12 +82,12 @@ class Queued:
     def drop(self, notices: Notices, origin: ActContext, log: MailLog) -> int:
         """Drop the messages undelivered; return how many.
 
-        The log and the sender's mailbox name the recipients of each (Reg. 4.2)."""
+        The log and the sender's mailbox name the recipients of each (Reg. 4.2).
+        """
         dropped = set()
         with self._queue() as queue, self._entries() as entries:
             for entry in entries:
-                # Recipients handed to the queue, before a kill prevented the note here, were sent from there or are dropped
-                # there.
+                # Recipients already handed to the queue (a kill prevented the note here) are sent or dropped there.
                 elsewhere = ELSEWHERE if queue.had(entry.spool_id) else None
                 recipients = [str(target.address) for target in entry.open_targets if target.mailbox_id != elsewhere]
                 if recipients:
@@ -122,7 +123,8 @@ class Queued:
     def _of_sender(self, spool: Spool) -> Iterator[Entry]:
         """Yield the sender's spool entries; refuse if a file cannot be opened.
 
-        Its sender is unknown then, and nobody's mail is sent or dropped unseen."""
+        Its sender is unknown then, and nobody's mail is sent or dropped unseen.
+        """
         for entry in spool.recover(waits=lambda slip: slip.submitted_by != self._sender.mailbox_id, unreadable=_unreadable):
             try:
                 yield entry

@@ -1,6 +1,7 @@
 """The quota that a mailbox may be given, at its issue and later (Reg. 8.3).
 
-In: octets, the quota before (None: a new mailbox), the actor. Out: nothing, or a refusal with its clause. Pure."""
+In: octets, the quota before (None: a new mailbox), the actor. Out: nothing, or a refusal with its clause. Pure.
+"""
 
 from mic_mail.config.limits import QUOTA_CEILING, QUOTA_FLOOR
 from mic_mail.errors import BadInput, Refused, Text

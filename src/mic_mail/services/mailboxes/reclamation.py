@@ -5,17 +5,15 @@ format of `mic-mail backup`, facts, a store that is gone or back. Blocking; exec
 be the last before a kill:
 
     archive   written under a temporary name, examined, renamed; then ARCHIVED. A copy that no fact names is removed.
-    free      FREED first, then the store is set aside under its lock if the record still says so, then removed. The
-    next
-              run finishes what a kill leaves. The archive was examined just before, and nothing has changed since; a
-              store
+    free      FREED first, then the store is set aside under its lock if the record still says so, then removed. The next
+              run finishes what a kill leaves. The archive was examined just before, and nothing has changed since; a store
               that received something all the same stays.
-    return    the archive is restored beside the mailbox's place; then UNARCHIVED, so that no run touches what comes
-    back
+    return    the archive is restored beside the mailbox's place; then UNARCHIVED, so that no run touches what comes back
               (it names what was set aside, if that was not to be deleted); then it is moved into place; then ISSUED, or
               the fact on the leave that reopens the mailbox. Repeated in between, it accepts a mailbox that holds
               everything of the archive, and makes no second copy.
-    drop      ARCHIVE_DROPPED first, then the folder. The next run removes a folder whose fact says so."""
+    drop      ARCHIVE_DROPPED first, then the folder. The next run removes a folder whose fact says so.
+"""
 
 import contextlib
 import os
@@ -147,10 +145,11 @@ class Reclaiming:
     def _is_held(self, entry: Entry) -> bool:
         """Return whether a legal hold or a handover is in force, by the record or the store's mark.
 
-        Reg. 9.2, 12.3.d."""
+        Reg. 9.2, 12.3.d.
+        """
         return nothing_may_go(entry.facts) or self._account(entry).is_held()
 
-    # ------------------------------------------------------------ what the clock does
+    # ------------------------------------------------------------ by the clock
 
     def archive(self, found: Reclaimed) -> Fact:
         """Copy the mailbox into the archive and record until when its store is retained."""
@@ -181,7 +180,8 @@ class Reclaiming:
         """Record that the mailbox is deleted from the server; `finish` then deletes it.
 
         None: it has changed since it was archived, and is archived anew. By a document an operator (`origin`) answers for
-        the clock and for warnings that were not sent; for nothing else."""
+        the clock and for warnings that were not sent; for nothing else.
+        """
         by_hand = origin is not CLOCK
         if by_hand:
             _needs_document(origin)
@@ -230,7 +230,8 @@ class Reclaiming:
     def _has_more(self, entry: Entry) -> bool:
         """Return whether the store has a message that the last archive lacks.
 
-        MODSEQs do not tell: a new boot raises them."""
+        MODSEQs do not tell: a new boot raises them.
+        """
         if not os.path.isdir(self._home(entry)):
             return False
         path = next((self.path_of(fact) for fact in reversed(archives(entry.facts))), None)
@@ -276,7 +277,7 @@ class Reclaiming:
         """Return the path of an archive."""
         return self.root / (archived.text("archive") or "")
 
-    # ------------------------------------------------------------ what people do
+    # ------------------------------------------------------------ by people
 
     def of(self, mailbox: MailboxRecord) -> Reclaimed:
         """Return the progress of a reclaimed mailbox, as of now; refuse any other."""
@@ -289,7 +290,8 @@ class Reclaiming:
         """Put the content of a freed mailbox back into place, so that it can be issued again.
 
         None: it is still there. An earlier store that was not to be deleted is set aside, in the folder that the fact names
-        (`aside`)."""
+        (`aside`).
+        """
         found = self.of(mailbox)
         entry, way = found.entry, found.way
         if way.stage is Stage.DROPPED:
@@ -333,7 +335,8 @@ class Reclaiming:
         """Delete an archive on a document; refused while the mailbox is yet to be freed, or is held.
 
         Refused also where its mail is back in the mailbox, which would survive the deletion. An archive that has become
-        unreadable while it is being brought back may be dropped, since nothing else leads on."""
+        unreadable while it is being brought back may be dropped, since nothing else leads on.
+        """
         _needs_document(origin)
         entry = self._directory.entry(mailbox.mailbox_id)
         if not any(fact.text("archive") == archive for fact in archives(entry.facts)):
@@ -361,7 +364,7 @@ class Reclaiming:
         self.tidy(self._directory.entry(entry.mailbox_id))
         return fact
 
-    # ------------------------------------------------------------ how
+    # ------------------------------------------------------------ helpers
 
     def _account(self, entry: Entry) -> Account:
         return self._store.account(AccountRef(entry.mailbox_id, entry.home))

@@ -1,10 +1,9 @@
 """The housekeeper's job for reclaimed mailboxes: archive, free when due, finish after a kill.
 
 In: the directory's snapshot, whether the clock is trusted. Out: the acts of `services.mailboxes.reclamation`, log
-    events, and one
-notice to the Centre about each mailbox that is due and may not be freed. A mailbox that fails delays no other; it is
-retried in
-the next run. Belongs to the event loop; everything that blocks runs in the I/O executor."""
+events, and one notice to the Centre about each mailbox that is due and may not be freed. A mailbox that fails delays no
+other; it is retried in the next run. Belongs to the event loop; everything that blocks runs in the I/O executor.
+"""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -56,7 +55,7 @@ class ReclaimRounds:
         clock: Clock,
         log: MailLog,
     ) -> None:
-        """`config` is called in each run; `refresh` reads the directory anew."""
+        """`config` is called in each run; `refresh` reloads the directory."""
         self._directory = directory
         self._store = store
         self._config = config
@@ -81,7 +80,7 @@ class ReclaimRounds:
                 await self._visit(reclaiming, entry, settings, mark)
             except Superseded:  # something was recorded meanwhile: the next run sees it
                 continue
-            except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
+            except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the run for the others
                 self._log.event("visit_failed", visit="reclaim", mailbox=entry.address, **failure(error))
 
     async def _visit(self, reclaiming: Reclaiming, entry: Entry, settings: LifecycleSettings, mark: ClockMark) -> None:
@@ -118,7 +117,7 @@ class ReclaimRounds:
         told = "mailbox_archived_anew" if fact is None else "mailbox_freed"
         self._log.event(told, mailbox=found.entry.address, archive=found.way.archive)
         if fact is not None:
-            await self._refresh()  # so that no visit of this process creates the store anew
+            await self._refresh()  # so that no visit of this process creates a new store
             await self._finish(reclaiming, found, _STAYS)
 
     async def _finish(self, reclaiming: Reclaiming, found: Reclaimed, told: Mapping[Finished, Text]) -> None:

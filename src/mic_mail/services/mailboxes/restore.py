@@ -1,10 +1,9 @@
 """The restore of a suspended mailbox (Reg. 7.3), with its mail in spool and queue (7.2.c).
 
 In: the request, the new verifiers, the choice for pending messages. Out: the decision after it, or a refusal that has
-    changed
-nothing. The mail of a hijacked mailbox may be spam: whether to send it is asked, never guessed, on every way of
-restoring.
-Blocking; commands only."""
+changed nothing. The mail of a hijacked mailbox may be spam: whether to send it is asked, never guessed, on every way of
+restoring. Blocking; commands only.
+"""
 
 from enum import StrEnum
 

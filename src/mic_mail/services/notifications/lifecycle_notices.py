@@ -7,7 +7,8 @@ or the Centre.
 
 Each notice is published under its key first and recorded afterwards. A kill between the two sends nothing twice, since
 the mailbox knows the key; after a kill before the first it is sent in the next run. A mailbox is checked again only
-when a fact, its last use, the settings or the clock can have changed the answer."""
+when a fact, its last use, the settings or the clock can have changed the answer.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -86,7 +87,8 @@ class LifeNotices:
         self._next: dict[int, tuple[tuple[Entry, ...], Validity]] = {}
         """By mailbox, the entries at its last check and the span without new notices.
 
-        The entries are its own and those of the people named in it."""
+        The entries are its own and those of the people named in it.
+        """
 
     async def run_once(self) -> None:
         """Send what is due now and was not sent."""
@@ -180,7 +182,8 @@ class LifeNotices:
         """Notify a unit once under this key; False where it was notified before, or has no mailbox for it.
 
         `asked_from`: the mailbox from which it asked, if any; another one of the unit is used where that no longer
-        receives. `in_reply_to`: the Message-ID of the request, without brackets."""
+        receives. `in_reply_to`: the Message-ID of the request, without brackets.
+        """
         if await self._lanes.io(self._directory.sent.known, [key]):
             return False
         now, settings = self._clock.steady_now(), lifecycle_settings(self._config(), self._snapshot().working_days)
@@ -206,7 +209,8 @@ class LifeNotices:
     async def correct(self) -> None:
         """Notify the readers of notices sent by a clock that was ahead that these are void.
 
-        Each mailbox that they were about, and the Centre."""
+        Each mailbox that they were about, and the Centre.
+        """
         void = await self._lanes.io(self._directory.sent.void)
         if not void:
             return
@@ -251,7 +255,7 @@ class LifeNotices:
             raise NoRecipient
         return found
 
-    # ------------------------------------------------------------ words
+    # ------------------------------------------------------------ texts
 
     def _letters(self, entry: Entry, notable: Notable) -> Iterator[Posted]:
         """Yield the texts of the notice, each with its reader."""

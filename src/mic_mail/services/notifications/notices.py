@@ -1,8 +1,7 @@
 """Notices of the Centre (`i18n.notices`): composed as messages and delivered to a mailbox.
 
 In: a mailbox and the text of a notice. Out: one message in its INBOX, Vietnamese with English below, published past the
-    quota: a
-full mailbox must not refuse the warning about it. Blocking; executors and commands only.
+quota: a full mailbox must not refuse the warning about it. Blocking; executors and commands only.
 
 The message is marked as automatic and has no return address, so that nothing replies to it: Return-Path `<>`,
 Auto-Submitted (RFC 3834 §5), and X-Auto-Response-Suppress, for Outlook and Exchange. One text part: every mail program
@@ -11,7 +10,8 @@ shows it, and it stays readable when forwarded or printed.
 Each notice has an origin key, so a notice that is requested twice (two workers, a repeated command, a restart) is
 delivered once. Quota warnings come once per crossing: the level of the last warning is stored in
 `<data_dir>/notices/<mailbox id>` with the crossing's number, and falls only when usage is HYSTERESIS points below it,
-so that one mail in and one out is no crossing."""
+so that one mail in and one out is no crossing.
+"""
 
 import contextlib
 import os
@@ -117,7 +117,8 @@ class Notices:
     def usage(self, mailbox: Addressee, used_octets: int) -> Published | None:
         """Check the usage after a change; warn if it crossed a level upwards (Reg. 8.3.c).
 
-        On the path of every delivery: a dictionary and an integer division unless the level moved."""
+        On the path of every delivery: a dictionary and an integer division unless the level moved.
+        """
         percent = 100 * used_octets / mailbox.quota_octets
         levels = self._config.quota.warn_percent
         warned = self._warned.get(mailbox.mailbox_id)
@@ -184,7 +185,8 @@ class Notices:
         """Compose the message of a notice to `name <address>`.
 
         `kind`: of the mailbox, None: not ours; `in_reply_to`: the Message-ID that it answers; `report`: the
-        machine-readable parts of a delivery report (RFC 6522)."""
+        machine-readable parts of a delivery report (RFC 6522).
+        """
         centre, support = messages.centre(), self._config.support
         to = f"Ông/Bà {name}" if kind is MailboxKind.PERSONAL else name
         message = compose(

@@ -1,6 +1,7 @@
 """Vacancies of unit mailboxes, present or coming: joins a mailbox's facts with those of its keepers.
 
-In: the directory's snapshot, a mailbox. Out: its vacancies (`policy.keeper_succession`). Pure."""
+In: the directory's snapshot, a mailbox. Out: its vacancies (`policy.keeper_succession`). Pure.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +14,8 @@ from mic_mail.policy.keeper_succession import Vacancy, vacancies
 def basis(entry: Entry, snapshot: Snapshot) -> tuple[Entry, ...]:
     """Return the entries that decide a mailbox's vacancies.
 
-    The mailbox itself, and for a unit's the own mailboxes of all who were ever named in it."""
+    The mailbox itself, and for a unit's the own mailboxes of all who were ever named in it.
+    """
     if entry.kind is not MailboxKind.UNIT:
         return (entry,)
     own = (snapshot.entry(snapshot.own.get(person, 0)) for person in sorted(names(entry.facts)))

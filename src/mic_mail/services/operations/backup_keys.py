@@ -5,7 +5,8 @@
     <target>/keys/dkim/                without it mail leaves unsigned until the DNS has another record
 
 Same layout as below `data_dir`, with their modes (0600, folders 0700): for a restore, copy the folder's content back.
-Neither the certificate's key nor the password for a smarthost is copied: both can be set anew without harm. Blocking."""
+Neither the certificate's key nor the password for a smarthost is copied: both can be set anew without harm. Blocking.
+"""
 
 import contextlib
 from pathlib import Path
@@ -23,7 +24,8 @@ FOLDER = "keys"
 def copy_keys(config: Config, target: Path) -> None:
     """Copy the existing keys, durably.
 
-    Raises `OSError`; `KeyUnusable` for an unusable DKIM key, after all others are copied."""
+    Raises `OSError`; `KeyUnusable` for an unusable DKIM key, after all others are copied.
+    """
     keys = target / FOLDER
     make_folder(keys)
     for path in (key_path(config), config.server.data_dir / DECOY_KEY):

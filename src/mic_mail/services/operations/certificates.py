@@ -1,12 +1,10 @@
 """The listeners' certificates: loaded and renewed, monitored for expiry and exposed keys (Reg. 10.2).
 
 In: the configuration. Out: `TlsFront`s, one for people's listeners and one for that of other mail servers, which offers
-    more
-suites: a server without a common suite would send in clear (docs/decisions/0086). The first worker monitors them, since
-the
-housekeeper reads no key: an event each day, and a notice to the Centre at the first warning, a week and a day before
-the end,
-and when a certificate has expired."""
+more suites: a server without a common suite would send in clear (docs/decisions/0086). The first worker monitors them,
+since the housekeeper reads no key: an event each day, and a notice to the Centre at the first warning, a week and a day
+before the end, and when a certificate has expired.
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -31,7 +29,8 @@ LAST_DAYS = (7, 1)
 def open_front(config: Config, *, for_servers: bool = False) -> TlsFront:
     """Open the TLS of the listeners, or (`for_servers`) of that for other servers.
 
-    Raises `BadCertificate`. Blocking."""
+    Raises `BadCertificate`. Blocking.
+    """
     return TlsFront(
         config.certificate,
         config.key,
@@ -50,7 +49,8 @@ def renewed(fronts: dict[bool, TlsFront], config: Config, log: MailLog, *, silen
     """Read the files again, for people (False) and for servers (True), and log the result.
 
     `silent`: success is not logged. Also done each day: ticket keys are as old as the contexts, and a stolen one opens the
-    recorded TLS 1.2 sessions of its time."""
+    recorded TLS 1.2 sessions of its time.
+    """
     try:
         for for_servers, front in fronts.items():
             _renew(front, config, for_servers=for_servers)

@@ -1,8 +1,9 @@
 """The disk space reserved for the mailboxes: made, made again, and reported (`storage.reserve`).
 
 In: the reserves of a store, the setting. Out: an event when a reserve is given up, when it is whole again, and when
-    there is no
-space for it; the state of each for `mic-mail status`. Only the housekeeper makes reserves, so no change is missed."""
+there is no space for it; the state of each for `mic-mail status`. Only the housekeeper makes reserves, so no change is
+missed.
+"""
 
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executors
@@ -39,7 +40,8 @@ class DiskReserve:
     def report(self) -> dict[str, object]:
         """Return the state of each reserve by folder, and its size, for `mic-mail status`.
 
-        Empty without reserves."""
+        Empty without reserves.
+        """
         if not self._states:
             return {}
         return {"reserves": {folder: str(state) for folder, state in self._states.items()}, "reserve_octets": self._octets}

@@ -1,13 +1,13 @@
 """The life cycle of DKIM keys: a key signs only once the DNS has its record, or an operator forces it.
 
     add, rotate   a new key: announced          its record is to be published
-    switch        announced -> signing          as soon as the DNS has it (the queue runner checks); the previous key
-    retires
+    switch        announced -> signing          as soon as the DNS has it (the queue runner checks); the previous key retires
     use           announced, retired -> signing an operator forces it
     remove        announced; retired for a week -> gone
 
 The key ring's lock orders concurrent commands; each checks again under it. Without an answer from the DNS nothing
-changes: a signing key goes on. Blocking, except `switch`."""
+changes: a signing key goes on. Blocking, except `switch`.
+"""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +38,8 @@ from mic_mail.smtpclient.dkim_keys import (
 RETIRED_FOR = timedelta(days=7)
 """The time for which the record of a retired key stays.
 
-Others retry for five days, and may verify late."""
+Others retry for five days, and may verify late.
+"""
 SWITCH_SECONDS = 600.0
 _US = timedelta(microseconds=1)
 
@@ -197,7 +198,8 @@ class DkimKeys:
     async def switch(self, resolver: Callable[[], Resolver], lanes: Executors, log: MailLog) -> None:
         """Sign with the announced keys that the DNS has.
 
-        Raises `KeyUnusable` for an unusable one, after the others sign."""
+        Raises `KeyUnusable` for an unusable one, after the others sign.
+        """
         waiting = [key for key in await lanes.io(self.all) if key.state is State.ANNOUNCED]
         if not waiting:
             return

@@ -2,8 +2,8 @@
 
 In: a resolver, the wanted records. Out: a `Finding` for each, in the same order. A record that an administrator may set
 differently (the policies of SPF and DMARC) is right where it can be parsed; any other has to match. All queries run in
-parallel;
-a silent name server costs one time limit, not one for each."""
+parallel; a silent name server costs one time limit, not one for each.
+"""
 
 import asyncio
 import re
@@ -98,7 +98,8 @@ async def _names_of(resolver: Resolver, address: str) -> tuple[str, ...]:
 async def _mx(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
     """Check that this server is the most preferred MX, or one of them.
 
-    An equal or less preferred peer (a relay, a backup) is the administrator's choice."""
+    An equal or less preferred peer (a relay, a backup) is the administrator's choice.
+    """
     found = await resolver.mx(wanted.name)
     shown = tuple(f"{mx.preference} {mx.host}." for mx in found.values)
     if not found.values:
@@ -121,7 +122,8 @@ async def _text(resolver: Resolver, wanted: Wanted, _host_name: str) -> Finding:
 async def _dkim(resolver: Resolver, wanted: Wanted, _host_name: str) -> Finding:
     """Check that the record is equivalent and the only one.
 
-    Of several a verifier may take any (RFC 6376 §3.6.2.2)."""
+    Of several a verifier may take any (RFC 6376 §3.6.2.2).
+    """
     assert wanted.key is not None
     texts = (await resolver.txt(wanted.name)).values
     if len(texts) != 1:
@@ -135,7 +137,8 @@ async def _dkim(resolver: Resolver, wanted: Wanted, _host_name: str) -> Finding:
 async def _dane(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
     """Check the TLSA records (RFC 7672 §3).
 
-    If there are records and none matches, senders that obey them deliver nothing."""
+    If there are records and none matches, senders that obey them deliver nothing.
+    """
     found = await resolver.tlsa(host, 25)
     shown = tuple(f"{each.usage} {each.selector} {each.matching} {each.data.hex()}" for each in found.values)
     if not shown:

@@ -1,8 +1,8 @@
 """The DNS records that the server's mail domains need. Pure.
 
 In: the configuration, the domains, the public key of the served certificate. Out: `Wanted`, one for each record, with
-    the
-reason. dns_check.py compares them with the DNS."""
+the reason. dns_check.py compares them with the DNS.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -110,7 +110,8 @@ def wanted(config: Config, domains: Sequence[str], key_digest: bytes | None, key
     """Return every record that is wanted.
 
     `key_digest`: SHA-256 of the certificate's SubjectPublicKeyInfo, None where it is not readable here. `keys`: the DKIM
-    keys that have to be published."""
+    keys that have to be published.
+    """
     host = config.server.hostname
     found = [
         _record(Kind.HOST, host, "A", OWN_ADDRESS),

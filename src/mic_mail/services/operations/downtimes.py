@@ -1,11 +1,11 @@
 """Downtimes (Reg. 10.3): recorded, notified to every mailbox, and shown at sign-in.
 
 In: announcements, cancellations and reports by the Centre. Out: records; one notice in each mailbox (wording 11), by
-    the
-housekeeper; sentences for listeners and pages from the snapshot in memory, without any lookup.
+the housekeeper; sentences for listeners and pages from the snapshot in memory, without any lookup.
 
 A run goes from mailbox to mailbox through the executors and yields to all other work. Sent notices are recorded in
-parts of `PART`; a kill within a part duplicates none, since a mailbox refuses a second message of one origin."""
+parts of `PART`; a kill within a part duplicates none, since a mailbox refuses a second message of one origin.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -43,7 +43,8 @@ def draft(
 ) -> Downtime:
     """Return a downtime that may be announced now.
 
-    Raises `NoticeTooShort` with the earliest lawful start, or `BadInput`."""
+    Raises `NoticeTooShort` with the earliest lawful start, or `BadInput`.
+    """
     downtime = Downtime(0, *span, origin.reason, origin.document, incident, now, origin.actor)
     rules.check(downtime, directory.years.working_days(), Count(config.maintenance.count))
     return downtime
@@ -52,7 +53,8 @@ def draft(
 def announce(directory: Directory, downtime: Downtime, incident: int | None) -> Downtime:
     """Record a downtime; one for an incident (Reg. 10.1) is also in the register of incidents.
 
-    `incident`: the number of a known incident; else a new one is recorded."""
+    `incident`: the number of a known incident; else a new one is recorded.
+    """
     if incident is not None:
         if not downtime.incident:
             raise BadInput(Text("--for chỉ dùng cùng --incident.", "--for goes with --incident."), clause=rules.CLAUSE)
@@ -88,17 +90,18 @@ def report(directory: Directory, downtime_id: int, document: str | None, now: da
     return directory.downtimes.report(downtime_id, number, now)
 
 
-# ---------------------------------------------------------------- shown
+# ---------------------------------------------------------------- announcements
 
 
 def announcements(downtimes: Iterable[Downtime], now: datetime) -> Sequence[Text]:
     """Return a sentence for each downtime to announce now, the next first.
 
-    For listeners, pages and programs. `downtimes` as the snapshot has them (`Snapshot.downtimes`)."""
+    For listeners, pages and programs. `downtimes` as the snapshot has them (`Snapshot.downtimes`).
+    """
     return [messages.maintenance(each.starts_at, each.ends_at, each.clause) for each in announced(downtimes, now)]
 
 
-# ---------------------------------------------------------------- told
+# ---------------------------------------------------------------- notices
 
 
 class DowntimeNotices:
@@ -128,7 +131,8 @@ class DowntimeNotices:
     async def run_once(self) -> None:
         """Notify every receiving mailbox that has no notice yet.
 
-        Without any to send this costs one short read."""
+        Without any to send this costs one short read.
+        """
         now = self._clock.now()
         for each in await self._lanes.io(self._directory.downtimes.all):
             if now >= each.ends_at:

@@ -2,9 +2,10 @@
 
 A server that started under a false clock, or believed one for long, recorded its times. A last use of a mailbox or an
 app password that lies ahead becomes the present instant, by which it happened at the latest. A notice that was sent
-early is void: its readers are told so, and it is sent again when due. A code of a second factor from the future counts
+early is void: its readers are notified, and it is sent again when due. A code of a second factor from the future counts
 as unused, so that the present codes are valid (`docs/decisions/0094`). Facts and acts stay as they are:
-`services.operations.false_records` lists them for people."""
+`services.operations.false_records` lists them for people.
+"""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta

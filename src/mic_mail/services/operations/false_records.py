@@ -1,9 +1,9 @@
 """Facts and acts recorded by a clock that was ahead of the true time, as far as later entries show it.
 
 In: the chains of facts, the log of acts, the present instant. Out: entries that lie ahead of it, or ahead of a later
-    entry of the
-same chain. Nothing is changed here: people judge the acts of that time, and correct them by another act
-(`docs/decisions/0094`). Blocking."""
+entry of the same chain. Nothing is changed here: people judge the acts of that time, and correct them by another act
+(`docs/decisions/0094`). Blocking.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """The use of the register of incidents (Reg. 14.4, 16.3, 10.1): open, add, close, examine.
 
 In: reports of a unit or the Centre, the log, the facts of mailboxes. Out: records; the suspensions under 7.2.c and the
-    downtimes
-that belong to an incident; the lines of the log about it. Blocking: commands only."""
+downtimes that belong to an incident; the lines of the log about it. Blocking: commands only.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -73,7 +73,7 @@ class Incidents:
     def _known(self, addresses: Sequence[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self._directory.mailbox(address).address for address in addresses))
 
-    # ------------------------------------------------------------ what belongs to it
+    # ------------------------------------------------------------ related records
 
     def suspensions(self, incident: Incident) -> list[Suspension]:
         """Return the suspensions of its mailboxes under 7.2.c, from its beginning until it was closed."""

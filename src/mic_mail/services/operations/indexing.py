@@ -2,7 +2,8 @@
 
 Nothing waits for it. In a server of several processes it has its own, of the lowest priority (app.indexer): on a busy
 machine deliveries and clients leave it no time, and it catches up later; a search reads itself what is not indexed yet.
-It holds nothing that others wait for (storage/search/indexer.py), so it may be killed at any time."""
+It holds nothing that others wait for (storage/search/indexer.py), so it may be killed at any time.
+"""
 
 import os
 import threading
@@ -22,7 +23,8 @@ FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 600.0
 """The maximum pause after failed visits; the pause doubles.
 
-On a full disk each visit would read the messages again for nothing."""
+On a full disk each visit would read the messages again for nothing.
+"""
 
 Run = Callable[[Callable[[], int]], Awaitable[int]]
 """Runs a long blocking call beside the loop."""
@@ -67,7 +69,7 @@ class Indexing:
         account = self._store.account(AccountRef(entry.mailbox_id, entry.home))
         try:
             done = account.index_text(self._visited.setdefault(entry.mailbox_id, Visited()), lambda: not self._over.is_set())
-        except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the round for the others
+        except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the run for the others
             self._put_off(None if isinstance(error, DiskFull) else entry.mailbox_id, entry, error)
             return 0
         self._pauses.pop(entry.mailbox_id, None)
@@ -91,7 +93,8 @@ class Indexing:
 def stand_back() -> None:
     """Run this thread, and those it starts, only on idle CPU time (SCHED_IDLE).
 
-    Its disk requests come last too. Where a sandbox forbids it, the lowest niceness."""
+    Its disk requests come last too. Where a sandbox forbids it, the lowest niceness.
+    """
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except OSError:

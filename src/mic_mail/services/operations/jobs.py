@@ -2,7 +2,8 @@
 
 A `Job` is a coroutine function with a period. `JobRunner` runs each of them periodically, one run at a time per job; a
 failure is logged and the job runs again. Every job is idempotent, so a kill in the middle of it does not matter.
-`run_once` runs all of them in order: for tests and for `drain`."""
+`run_once` runs all of them in order: for tests and for `drain`.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -81,7 +82,7 @@ class JobRunner:
             self._log.event("duty_failed", duty=duty.name, **failure(error))
 
     async def close(self) -> None:
-        """Stop; what a thread has begun it ends."""
+        """Stop the jobs; a thread that has begun finishes its work."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -108,7 +109,8 @@ class ChangedAccounts:
     async def run_once(self) -> None:
         """Warn of every crossing among the changed accounts.
 
-        One that is not checked now is checked next time; one that fails, after its next change."""
+        One that is not checked now is checked next time; one that fails, after its next change.
+        """
         for account_id in tuple(self._changed):
             self._changed.discard(account_id)  # before the check: an account that changes meanwhile is checked again
             entry = self._snapshot().entry(account_id)
@@ -138,7 +140,8 @@ class Visits:
     async def sweep(self, *, trusted: bool) -> None:
         """Drop what is past its retention and not held (Reg. 9.2, 12.3.d), rename files, checkpoint.
 
-        Unless the clock is `trusted` nothing is past its retention."""
+        Unless the clock is `trusted` nothing is past its retention.
+        """
 
         def sweep(entry: Entry) -> None:
             self._store.account(_ref(entry)).sweep(keep=nothing_may_go(entry.facts), trusted=trusted)
@@ -149,7 +152,8 @@ class Visits:
         """Drop the read marks of people who are no longer named in a unit's or group's mailbox.
 
         A person who is named again begins anew (decision 0035). `readers`: the identities that may have marks
-        (`Sharing.readers`); called on the loop."""
+        (`Sharing.readers`); called on the loop.
+        """
         for entry in tuple(self._snapshot()):
             if entry.kind is not MailboxKind.PERSONAL and (named := readers(entry.mailbox_id)) is not None:
                 await self._visit_one("readers", partial(self._forget_readers, named), entry)

@@ -1,10 +1,9 @@
 """The log as a whole: indexed, anchored, verified, read by administrators (Reg. 8.2, 14.4, 16.3, 17).
 
 In: the log's folder, the directory's snapshot (for the heads of the chains of facts), the clock. Out: the housekeeper's
-    jobs, the
-lives of messages, a verdict on log and facts. The jobs are safe to be killed anywhere and to be repeated; they run in
-the io
-executor. The rest blocks and belongs to commands."""
+jobs, the lives of messages, a verdict on log and facts. The jobs are safe to be killed anywhere and to be repeated;
+they run in the io executor. The rest blocks and belongs to commands.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -99,7 +98,8 @@ def _begun_late(folder: Path, snapshot: Snapshot, verdict: Verdict) -> Iterable[
     """Report a log younger than the oldest fact: acts are retained for ever, and every fact was an act.
 
     A fault where no anchor is left either: the whole log was deleted. Else a remark: a server restored from a backup has
-    its own log from that day on."""
+    its own log from that day on.
+    """
     first = min((fact.recorded_at for entry in snapshot for fact in entry.facts), default=None)
     begins = oldest_line(folder)
     if first is not None and (begins is None or begins - first > BEGINS_BY):
@@ -138,7 +138,8 @@ class Life:
 def lives(search: Search, asked: str) -> list[Life]:
     """Return the messages that a trace id or a Message-ID names.
 
-    Each from its sender's sign-in to the last delivery."""
+    Each from its sender's sign-in to the last delivery.
+    """
     name = asked.strip()
     if "@" in name or name.startswith("<"):
         found = search.newest(Query(message_id=name), MOST_OF_ONE)

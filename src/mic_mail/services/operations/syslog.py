@@ -1,17 +1,14 @@
 """Security events for syslog collectors (Reg. 16.3): the log is tailed and forwarded, at least once.
 
 In: the log's folder, the setting `log.syslog`. Out: messages to each collector; a cursor file for each; events when one
-    is
-unreachable, is back, or has missed what retention removed. It runs in the housekeeper, in its own threads: no worker
-and no loop
-does anything for it, and a dead or hanging collector delays only itself. What could not be sent stays in the log and is
-sent
-when the collector is back. Segments are found by the steady time, by which they are written. A clock that is set ends
-the
-connection and the wait: the certificate was checked at another time.
+is unreachable, is back, or has missed what retention removed. It runs in the housekeeper, in its own threads: no worker
+and no loop does anything for it, and a dead or hanging collector delays only itself. What could not be sent stays in
+the log and is sent when the collector is back. Segments are found by the steady time, by which they are written. A
+clock that is set ends the connection and the wait: the certificate was checked at another time.
 
 A message is sent again if the housekeeper is killed between a batch and the write of the cursor (its `id` identifies
-it)."""
+it).
+"""
 
 import asyncio
 import os
@@ -110,7 +107,8 @@ class Forwarding:
     def _begin(self, today: date) -> Cursor:
         """Return the saved cursor.
 
-        A new collector gets what happens from now on; one whose cursor file is unreadable gets the last days again."""
+        A new collector gets what happens from now on; one whose cursor file is unreadable gets the last days again.
+        """
         known = tail.load(self._cursor_file)
         if known is not None:
             return known
@@ -124,7 +122,8 @@ class Forwarding:
     def _keep(self, cursor: Cursor) -> None:
         """Save the cursor; a failure is logged once.
 
-        On a full disk this process does not send again what it has sent."""
+        On a full disk this process does not send again what it has sent.
+        """
         try:
             tail.save(self._cursor_file, cursor)
         except OSError as error:
@@ -182,7 +181,8 @@ class Syslog:
     def _follow(self, config: Config) -> bool:
         """Apply a reload; a collector that stays goes on where it was, since each has its cursor file.
 
-        False while some still run by the old settings: none is started then, or slow ones could take turns for ever."""
+        False while some still run by the old settings: none is started then, or slow ones could take turns for ever.
+        """
         syslog, server = config.log.syslog, config.server
         if self._read == (syslog, server.hostname):
             return True

@@ -2,8 +2,8 @@
 
 In: a year. Out: a provisional `Year`, from the `holidays` library and the exchanged days of `exchanged_days/YEAR.toml`
 (Labour Code 2019, Articles 111-112). `prefill` records the years around a day where none is on record (Reg. 7.3.b,
-10.3, 12.3.a,
-12.4); it never replaces a year. Blocking."""
+10.3, 12.3.a, 12.4); it never replaces a year. Blocking.
+"""
 
 from collections.abc import Mapping
 from datetime import date
@@ -54,7 +54,8 @@ def _exchanged(number: int) -> Year:
 def prefill(directory: Directory, today: date) -> list[int]:
     """Record the expected calendars of last year, this year and the next where none is.
 
-    Returns the years added."""
+    Returns the years added.
+    """
     around = range(max(today.year - 1, calendar_file.FIRST_YEAR), min(today.year + 1, calendar_file.LAST_YEAR) + 1)
     on_record = directory.years.working_days().known
     return [number for number in around if number not in on_record and directory.years.add(expected_year(number)[0])]

@@ -1,8 +1,8 @@
 """The census of a unit (Reg. 14.6, 14.3): a list of mailbox users, recorded and signed.
 
 In: the directory, the store (usage), a unit. Out: lines, a census on record, a document for the unit's head and a
-    summary for the
-Centre. Blocking: commands only. A unit disputes a line by a request of its own."""
+summary for the Centre. Blocking: commands only. A unit disputes a line by a request of its own.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -63,13 +63,14 @@ class Censuses:
         self.now = clock.now()
         self.period = rules.period_of(local_day(self.now), config.census.months)
 
-    # ------------------------------------------------------------ what is listed
+    # ------------------------------------------------------------ lists
 
     def lines(self, unit: UnitRecord) -> tuple[Line, ...]:
         """Return the unit's list as of now.
 
         Its people by their given names, its mailboxes and those of its groups by address. Reclaimed mailboxes are left out,
-        and with them the people who have left (Reg. 6.4.c)."""
+        and with them the people who have left (Reg. 6.4.c).
+        """
         people = sorted(self._people.get(unit.unit_id, ()), key=lambda person: by_given_name(person.full_name))
         boxes = sorted(self._boxes.get(unit.unit_id, ()), key=lambda entry: (entry.kind is MailboxKind.GROUP, entry.address))
         return (
@@ -192,7 +193,7 @@ class Censuses:
         entries = [*self._boxes.get(unit.unit_id, ()), *(self._snapshot.entries[own] for own in persons if own is not None)]
         return min((entry.facts[0].recorded_at for entry in entries if entry.facts), default=None)
 
-    # ------------------------------------------------------------ what is disputed
+    # ------------------------------------------------------------ disputes
 
     def disputed(self, unit: UnitRecord) -> list[tuple[Line, Request]]:
         """Return the disputed lines of this and the last list, and every one still pending."""
@@ -207,7 +208,7 @@ class Censuses:
                 found.append((line, request))
         return found
 
-    # ------------------------------------------------------------ papers
+    # ------------------------------------------------------------ documents
 
     def paper_of(self, unit: UnitRecord, census: Census) -> Document:
         """Return the list of one unit, for its head to sign."""

@@ -24,7 +24,8 @@ def paper(
 ) -> Document:
     """Return a document by a clause, issued by a unit, or by the Centre.
 
-    `check`: a digest to verify it by, in the footer."""
+    `check`: a digest to verify it by, in the footer.
+    """
     regulation = config.regulation
     decision = f" ban hành kèm theo Quyết định số {regulation.decision_no}" if regulation.decision_no else ""
     foot = f"Lập theo {clause(clause_id).vi}{decision}."

@@ -1,8 +1,8 @@
 """The list of due items over all mailboxes: joins directory, policy, sent notices and clock.
 
 In: the directory, the configuration, how many days to look ahead. Out: items, overdue ones first, then by instant and
-    address.
-Reads only; blocking; for commands and reports."""
+address. Reads only; blocking; for commands and reports.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """Documents on incidents: one for an investigation (Reg. 14.4, 16.3), and the register of a span.
 
-In: incidents on record and their records. Out: documents to write as PDF, XLSX, HTML, CSV. Blocking: commands only."""
+In: incidents on record and their records. Out: documents to write as PDF, XLSX, HTML, CSV. Blocking: commands only.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -143,7 +144,7 @@ class IncidentPapers:
         ]
         return Table("II. Danh sách", columns, rows)
 
-    # ------------------------------------------------------------ words
+    # ------------------------------------------------------------ texts
 
     def _reporter(self, incident: Incident) -> str:
         told = incident.told

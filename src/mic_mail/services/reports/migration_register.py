@@ -1,8 +1,8 @@
 """The register of units that still use another mail system, as lists and as a document (Reg. 14.5).
 
 In: the directory, as far as the caller may see it. Out: plans with their units, a document for the leadership.
-    Blocking: commands
-only."""
+Blocking: commands only.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

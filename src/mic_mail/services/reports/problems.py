@@ -1,8 +1,8 @@
 """The problems reported to the Centre, for the leadership (Reg. 18): counts, timeliness, the list.
 
 In: the register of requests, a span of days, kinds. Out: a document. With a unit administrator's directory it covers
-    that unit
-only. Blocking: commands only."""
+that unit only. Blocking: commands only.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,8 @@
 """The usage report (Reg. 16.2): mailboxes, events, traffic, storage, incidents, overdue items.
 
 In: the directory, the store, the mail log, a span of days; of one unit (Reg. 16.1.b, 16.1.c) or of the ministry. Out: a
-    document.
-States are those at the end of the span, from what was known then. Blocking: commands only."""
+document. States are those at the end of the span, from what was known then. Blocking: commands only.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -96,7 +96,7 @@ class Usage:
             issued_by=unit,
         )
 
-    # ------------------------------------------------------------ who
+    # ------------------------------------------------------------ mailboxes
 
     def _entries(self, unit: UnitRecord | None) -> list[Entry]:
         if unit is None:
@@ -266,7 +266,8 @@ def counted_incidents(name: str, incidents: Sequence[Incident]) -> Table:
 def _by_period(days: Mapping[date, Traffic]) -> tuple[str, list[tuple[Cell, Traffic]]]:
     """Return the name of the periods, and each with its traffic.
 
-    Days up to two weeks, weeks up to a quarter, else months."""
+    Days up to two weeks, weeks up to a quarter, else months.
+    """
     if len(days) <= MOST_DAYS:
         return "ngày", [*days.items()]
     weekly = len(days) <= MOST_DAYS_BY_WEEK

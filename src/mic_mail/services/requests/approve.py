@@ -6,7 +6,8 @@ records why. Blocking.
 
 An act is done once. Its fact carries the request's number, and the directory accepts no second fact of one kind and
 number in a mailbox's record. After a kill between the act and the entry in the register, or in a concurrent approval,
-the fact is found and the missing entry written; the password is lost then, and another one needs a reset."""
+the fact is found and the missing entry written; the password is lost then, and another one needs a reset.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -57,7 +58,8 @@ class Choices:
     document: str | None = None
     """For a restore after a breach: the document that lifts it (Reg. 7.2.b).
 
-    The letter that asks for the restore does not lift it."""
+    The letter that asks for the restore does not lift it.
+    """
     note: str = ""
 
 
@@ -211,7 +213,8 @@ class Approving:
     def _employed(self, person: PersonRecord, request: Request) -> PersonRecord:
         """Return the person with the request's employment, where the directory's is not eligible (Reg. 6.3).
 
-        The directory's contract is then an older one; else it may be newer than the request's."""
+        The directory's contract is then an older one; else it may be newer than the request's.
+        """
         if self._why_not(person) is None:
             return person
         employment, begins, ends = contract_of(request.filing)
@@ -230,7 +233,8 @@ class Approving:
     def _person(self, request: Request, choices: Choices) -> PersonRecord:
         """Return the person: as given, or of this name in the unit and without a mailbox, or a new one.
 
-        Of two requests for people of one name each has its own: a person of another request is not taken (Reg. 5.4.a)."""
+        Of two requests for people of one name each has its own: a person of another request is not taken (Reg. 5.4.a).
+        """
         if choices.person_id is not None:
             return self._known_person(request, choices.person_id, same=choices.same_person)
         filing, name = request.filing, request.item(Item.NAME) or ""
@@ -408,7 +412,8 @@ WITH_PASSWORD = frozenset({Kind.ISSUE, Kind.GROUP, Kind.RESTORE, Kind.RESET})
 def _for_another(request: Request, person: PersonRecord) -> RequestRefused:
     """Return the refusal of another person than an earlier, refused approval has recorded.
 
-    Otherwise one request could lead to two mailboxes."""
+    Otherwise one request could lead to two mailboxes.
+    """
     number = request.request_id
     return RequestRefused(
         Text(
@@ -426,7 +431,8 @@ def _for_another(request: Request, person: PersonRecord) -> RequestRefused:
 def _for_a_new_contract(request: Request, person: PersonRecord) -> Text:
     """Return the remedy for a request whose contract is over.
 
-    The request is never altered; the directory may be."""
+    The request is never altered; the directory may be.
+    """
     number, known, refuse = request.request_id, person.person_id, f"mic-mail request refuse {request.request_id}"
     if not known:
         return Text(f"{refuse}; có hợp đồng mới thì ghi yêu cầu mới.", f"{refuse}; of a new contract enter another request.")

@@ -1,9 +1,9 @@
 """The request form: its columns become a request, or a refusal with its clause (Reg. 6.2).
 
 In: the rows of a table that a unit filled in (XLSX, CSV), or the same items as options of a command. Out: a `Filing` or
-    an error
-for each row. Headings and codes are understood in Vietnamese (with or without diacritics) and English. Nothing is
-stored."""
+an error for each row. Headings and codes are understood in Vietnamese (with or without diacritics) and English. Nothing
+is stored.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -126,7 +126,8 @@ def is_form(sheet: Sheet) -> bool:
 def is_meant(octets: bytes) -> bool:
     """Return whether an unreadable file was meant as the form.
 
-    It is a workbook, or text that begins with the form's heading."""
+    It is a workbook, or text that begins with the form's heading.
+    """
     if octets.startswith(b"PK"):
         return b"xl/workbook.xml" in octets
     heading = octets[:LONGEST].decode("utf-8-sig", "ignore").partition("\n")[0]
@@ -185,7 +186,7 @@ class Reader:
             filing = replace(filing, items={**filing.items, Item.ADDRESS: own})
         return filing
 
-    # ------------------------------------------------------------ what is known
+    # ------------------------------------------------------------ known values
 
     def _unit(self, said: Mapping[str, str], known: Known) -> UnitRecord:
         if known.unit is not None and (known.fixed or not said.get(UNIT)):
@@ -254,7 +255,7 @@ class Reader:
             case _:
                 return text.strip()
 
-    # ------------------------------------------------------------ what the directory says
+    # ------------------------------------------------------------ checks against the directory
 
     def must_fit(self, filing: Filing) -> None:
         """Refuse what the directory does not allow now; checked again at the approval, since people move on."""

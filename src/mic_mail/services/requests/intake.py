@@ -11,7 +11,8 @@ and nothing twice.
 
 A message that cannot be read delays no other: it becomes a debt, and is retried after as long as it has been pending,
 an hour at most, for `TRIED_FOR`. The debt is written before the next message is read: where the register itself cannot
-be written, the run ends there, and the mark stays where it is."""
+be written, the run ends there, and the mark stays where it is.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """The answer to a unit's mail with the form: each row with its result (Reg. 6.2).
 
-In: the outcomes on record of one mail. Out: a notice, with deadlines by the present calendar. Blocking, reads only."""
+In: the outcomes on record of one mail. Out: a notice, with deadlines by the present calendar. Blocking, reads only.
+"""
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config

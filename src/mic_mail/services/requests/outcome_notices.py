@@ -5,7 +5,8 @@ that a kill or a second run duplicates none. Pending answers follow from the reg
 the event loop; reads and writes go through the executors.
 
 A mailbox that cannot take its notice delays no other: it is retried (`backoff`), listed in `mailbox due`, and given up
-`WINDOW` after it became pending (`notice_given_up`). After a longer outage people were informed by other ways."""
+`WINDOW` after it became pending (`notice_given_up`). After a longer outage people were informed by other ways.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ WINDOW = timedelta(days=30)
 ENDING = timedelta(days=7)
 """The time after `WINDOW` in which a given-up notice is still logged.
 
-A server that was off at its end logs it later."""
+A server that was off at its end logs it later.
+"""
 GIVEN_UP = "given-up:"
 """The prefix, in the register of notices, of the key of a notice that was given up."""
 
@@ -143,7 +145,8 @@ class Outcomes:
     async def _send(self, each: PendingLetter) -> bool:
         """Send a notice; return False if it failed.
 
-        A unit without a mailbox is tried again when the directory changes."""
+        A unit without a mailbox is tried again when the directory changes.
+        """
         try:
             letter = await self._lanes.io(each.letter)
             if each.unit_id is None:

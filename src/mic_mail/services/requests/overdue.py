@@ -1,8 +1,8 @@
 """The daily reminder of overdue requests to the Centre, on working days (Reg. 6.2, 7.3.b).
 
 In: the register and the calendar. Out: at most one notice a day in the mailbox of `regulation.support`, under a key of
-    the day: a
-kill, a restart or a second run sends no second. Blocking; the housekeeper's."""
+the day: a kill, a restart or a second run sends no second. Blocking; the housekeeper's.
+"""
 
 from mic_mail.clock import HO_CHI_MINH, Clock
 from mic_mail.config.model import Config
@@ -23,7 +23,8 @@ MOST_NAMED = 50
 def remind(directory: Directory, store: MailStore, config: Config, clock: Clock, snapshot: Snapshot) -> bool:
     """Send the notice of the day, if there is reason to and it was not sent.
 
-    Returns whether it was sent now."""
+    Returns whether it was sent now.
+    """
     now = clock.now().astimezone(HO_CHI_MINH)
     support = snapshot.resolve(config.support)
     key = f"requests-overdue:{now.date().isoformat()}"

@@ -1,8 +1,8 @@
 """The register as the Centre uses it: pending requests, deadlines, and steps of the request itself.
 
 In: requests on record and the present calendar. Out: each with its deadline; a next state, or a refusal with its
-    clause. Blocking.
-`approve` carries out approvals."""
+clause. Blocking. `approve` carries out approvals.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

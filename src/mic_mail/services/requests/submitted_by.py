@@ -1,14 +1,11 @@
 """The mailbox from which a delivered message was submitted, by this server's trace lines.
 
 In: the raw header of a stored message. Out: the envelope sender, or whether it was submitted here at all; no: it came
-    from
-another server, or that is unknown. Pure. Two lines precede everything that the sender wrote: `Return-Path`, and a
-`Received`
-whose `by` is this machine and whose `with` ends in A (RFC 3848) only after a sign-in, which the listener for other
-servers does
-not offer. Submission accepts an envelope sender only if it is the signed-in person's own address, or a unit's that
-allows it
-(Reg. 4.3, 12.3). Lines that an outsider forges are below ours, and are ignored."""
+from another server, or that is unknown. Pure. Two lines precede everything that the sender wrote: `Return-Path`, and a
+`Received` whose `by` is this machine and whose `with` ends in A (RFC 3848) only after a sign-in, which the listener for
+other servers does not offer. Submission accepts an envelope sender only if it is the signed-in person's own address, or
+a unit's that allows it (Reg. 4.3, 12.3). Lines that an outsider forges are below ours, and are ignored.
+"""
 
 import re
 
@@ -29,7 +26,8 @@ def submitted_from(header: bytes, hostname: str) -> str | None:
 def was_submitted(header: bytes, hostname: str) -> bool:
     """Return whether a signed-in client sent the message, so that its From is permitted (Reg. 4.3, 12.3).
 
-    That is the person's own address, or that of a unit that allows it."""
+    That is the person's own address, or that of a unit that allows it.
+    """
     return _submitted(header, hostname) is not None
 
 

@@ -1,6 +1,7 @@
 """The amounts that a mailbox may send in an hour and in a day (Reg. 7.2.c).
 
-`services.abuse.send_limits` counts them."""
+`services.abuse.send_limits` counts them.
+"""
 
 from dataclasses import dataclass
 

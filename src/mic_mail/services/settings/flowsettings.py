@@ -24,7 +24,8 @@ class FlowSettings:
     suspend_beyond: float = 2.0
     """The multiple of an hour's messages or recipients that leads to suspension; 0: never.
 
-    Reg. 7.2.c."""
+    Reg. 7.2.c.
+    """
     bulk_senders: frozenset[str] = frozenset()
     """Addresses of mailboxes that may send `bulk_times` as much and are not suspended for it."""
     bulk_times: int = 10

@@ -1,6 +1,7 @@
 """The configured readings of ambiguous clauses as policy settings.
 
-The configuration knows no policy, and policy no files."""
+The configuration knows no policy, and policy no files.
+"""
 
 from mic_mail.config.model import Config
 from mic_mail.config.units import DAY
@@ -26,7 +27,8 @@ def lifecycle_settings(config: Config, working_days: WorkingDays) -> LifecycleSe
 def delivery_is_use(config: Config) -> bool:
     """Return whether an arriving message counts as use, besides the person's acts (Reg. 7.2.a).
 
-    By the setting `inactivity.counts`."""
+    By the setting `inactivity.counts`.
+    """
     return config.inactivity.counts == "any_delivery"
 
 

@@ -1,6 +1,7 @@
 """The store of a configuration's mailboxes, opened the same way by server processes and commands.
 
-In: a configuration, a clock, an observer of changes. Out: a `MailStore` that obeys `storage.*`."""
+In: a configuration, a clock, an observer of changes. Out: a `MailStore` that obeys `storage.*`.
+"""
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -11,7 +12,8 @@ from mic_mail.storage.types import StorageSettings
 OPEN_BY_COMMANDS = 32
 """Accounts that a command holds open, about six descriptors each.
 
-A shell allows it 1,024 descriptors, and it may visit thousands of accounts."""
+A shell allows it 1,024 descriptors, and it may visit thousands of accounts.
+"""
 
 
 FOLDERS_BY_COMMANDS = 10_000

@@ -1,10 +1,10 @@
 """A unit mailbox's sent and received mail over some days, and its results (Reg. 12.3.b, 11.1 to 11.3).
 
 In: the mail log (submissions with their senders, deliveries), the mailbox's index and the reports in it, the Sent
-    folders of its
-users. Out: lines for messages sent, and arrivals with their answers; evidence for 11.1 to 11.3. Nothing is changed or
-marked as
-read. Subjects come from the index, never from the log; the command decides who may see them (Reg. 4.3). Blocking."""
+folders of its users. Out: lines for messages sent, and arrivals with their answers; evidence for 11.1 to 11.3. Nothing
+is changed or marked as read. Subjects come from the index, never from the log; the command decides who may see them
+(Reg. 4.3). Blocking.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,7 +30,8 @@ from mic_mail.storage.types import AccountRef, FolderInfo
 DELIVERY_DAYS = 6
 """The days after its acceptance in which a message is searched for in the log.
 
-Deferred mail is delivered or given up by then."""
+Deferred mail is delivered or given up by then.
+"""
 _FATES = {
     Action.FAILED: DeliveryStatus.REPORTED_FAILED,
     Action.DELAYED: DeliveryStatus.REPORTED_DELAYED,
@@ -72,7 +73,8 @@ class Correspondence:
     delivered: int
     """Messages delivered in the span by the log.
 
-    More than `received` where some were moved out or expunged since."""
+    More than `received` where some were moved out or expunged since.
+    """
 
 
 @dataclass(slots=True)
@@ -175,7 +177,8 @@ class Correspondences:
     def _of_holders(self, entry: Entry, since: datetime) -> Iterator[tuple[str, Letter]]:
         """Yield the mail that the mailbox's users sent from their own mailboxes.
 
-        Only answers to this mailbox's messages are used."""
+        Only answers to this mailbox's messages are used.
+        """
         for person in delegation.names(entry.facts):
             holder = self._snapshot.entries.get(self._snapshot.own.get(person, 0))
             if holder is None or is_empty(holder.facts):

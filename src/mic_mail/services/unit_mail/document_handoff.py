@@ -1,8 +1,9 @@
 """The handoff of unit mail to the document system: pending messages, and marking (Reg. 12.3.c).
 
 In: unit mailboxes by their indexes (`message_facts`), the settings. Out: the pending messages, with deadlines; a mark
-    on messages
-named by Message-ID; a weekly reminder into the mailbox. Others see sender and time, and never a subject (Reg. 4.3)."""
+on messages named by Message-ID; a weekly reminder into the mailbox. Others see sender and time, and never a subject
+(Reg. 4.3).
+"""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ class PassedOn:
     def mark(self, entry: Entry, message_ids: Collection[str]) -> list[str]:
         """Mark every copy of these messages (Message-IDs with or without brackets), durably.
 
-        Returns those that were not found."""
+        Returns those that were not found.
+        """
         wanted = {f"<{each.strip().removeprefix('<').removesuffix('>')}>" for each in message_ids}
         keyword = next(iter(self._config.unit.passed_on.keywords), None)
         account, found = self._account(entry), set[str]()

@@ -1,10 +1,9 @@
 """The facts of a mailbox's messages for the duties of Article 12, read from its index.
 
 In: an account, a folder, an instant. Out: a `Letter` for each message that came since then: sender and recipients,
-    whether the
-sender is verified, its Message-ID, its references, whether it is automatic. No file is opened except for a header that
-is too
-long for the index. A folder is read backwards from its newest message as far as needed. Blocking."""
+whether the sender is verified, its Message-ID, its references, whether it is automatic. No file is opened except for a
+header that is too long for the index. A folder is read backwards from its newest message as far as needed. Blocking.
+"""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -69,7 +68,8 @@ def letters_since(account: Account, folder: FolderInfo, since: datetime, hostnam
     earlier ends the search. It has to be a whole piece: in an index rebuilt from files (a foreign mailbox, a lost index) a
     moved message is as old as its file, whatever its UID.
 
-    `hostname`: this server's, as in its trace lines."""
+    `hostname`: this server's, as in its trace lines.
+    """
     answered, junk = ANSWERED | bits_of(folder, ("$answered",)), bits_of(folder, ("$junk",))
     since_us = int(since.timestamp() * 1_000_000)
     uids = account.view(folder.folder_id).uids

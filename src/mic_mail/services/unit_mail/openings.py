@@ -1,10 +1,9 @@
 """The openings of unit mailboxes in the windows of working days (Reg. 12.3.a), from log and record.
 
 In: the log's folder (`mailbox_opened`, found by its index), the directory, a span of days. Out: for each mailbox its
-    cells
-(`policy.opening_windows`). Only the first opening of each person in a window is held, so memory grows with mailboxes
-and days,
-not events. Blocking; for commands and the io executor."""
+cells (`policy.opening_windows`). Only the first opening of each person in a window is held, so memory grows with
+mailboxes and days, not events. Blocking; for commands and the io executor.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -101,7 +100,8 @@ class Openings:
     def _logged(self, entries: Sequence[Entry], span: Span) -> Iterator[tuple[str, Opening]]:
         """Yield the openings that count by the setting, in any order.
 
-        Of one mailbox by its name, of several all there are."""
+        Of one mailbox by its name, of several all there are.
+        """
         begins, ends = start_of(span.first), start_of(add_days(span.last, 1))
         since_us, until_us = (int(edge.timestamp()) * 1_000_000 for edge in (begins, ends))
         names: Sequence[str | None] = entries[0].addresses if len(entries) == 1 else (None,)
@@ -143,7 +143,8 @@ def _unlogged(log_dir: Path, now: datetime) -> Iterator[Closure]:
     """Yield the time before the log begins, and days without a line.
 
     A running server writes some lines each hour. Where neither today nor yesterday has a line, the server is down: what
-    came since its last day is unknown too."""
+    came since its last day is unknown too.
+    """
     files = list(log_files(log_dir))
     yield Closure(Shut.UNLOGGED, FIRST_INSTANT, first_instant(log_dir, files) or now)
     days = sorted({file.day for file in files if file.day is not None})
@@ -165,7 +166,8 @@ def unit_mailboxes(entries: Iterable[Entry]) -> list[Entry]:
 def opening_reminders(downtimes: Callable[[], Iterable[Downtime]], clock: Clock) -> Prepare:
     """Return the weekly reminder (`weekly_reminders`) of the windows missed last week.
 
-    It goes to the people in charge; where there are none, into the mailbox itself, for the next person who opens it."""
+    It goes to the people in charge; where there are none, into the mailbox itself, for the next person who opens it.
+    """
 
     def prepare(config: Config, snapshot: Snapshot, now: datetime) -> Round | None:
         if not config.unit.openings.remind:

@@ -1,8 +1,8 @@
 """Submitted answers, read from the mail log (Reg. 12.4): also those without a copy in any mailbox.
 
 In: addresses that sign in or are written as, a span. Out: the Message-IDs that their submissions named in In-Reply-To
-    or
-References. The log names the signed-in mailbox, so no outsider can answer in another's name. Blocking."""
+or References. The log names the signed-in mailbox, so no outsider can answer in another's name. Blocking.
+"""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -21,7 +21,8 @@ class SubmittedAnswers:
     def named_by(self, addresses: Collection[str], since: datetime) -> set[str]:
         """Return the Message-IDs that mail accepted since then from or as `addresses` refers to.
 
-        With their brackets."""
+        With their brackets.
+        """
         begins = int(since.timestamp() * 1_000_000)
         named: set[str] = set()
         for address in addresses:

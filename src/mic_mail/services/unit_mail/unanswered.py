@@ -1,8 +1,8 @@
 """Mail that waits for an answer (Reg. 12.4): found in a mailbox's index, with a reminder once a week.
 
 In: mailboxes by their indexes (`message_facts`), submissions by the log, `DAYS_BACK` days back. Out: a list with
-    deadlines; a
-reminder (wording 12) in the mailbox itself. Others see sender and time, and never the subject (Reg. 4.3)."""
+deadlines; a reminder (wording 12) in the mailbox itself. Others see sender and time, and never the subject (Reg. 4.3).
+"""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -108,7 +108,8 @@ class Replies:
 def addresses_of_units(directory: Directory, snapshot: Snapshot) -> Callable[[Entry], frozenset[str]]:
     """Return a function from an entry to the addresses of all mailboxes of its unit.
 
-    Reads the directory once."""
+    Reads the directory once.
+    """
     unit_of_person = {person.person_id: person.unit_id for person in directory.people()}
 
     def unit_of(entry: Entry) -> int | None:

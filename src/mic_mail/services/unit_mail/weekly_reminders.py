@@ -1,8 +1,9 @@
 """Weekly reminders: about each mailbox once, on the first working day with a running housekeeper.
 
 In: a reminder's content of this week (`Round`), the register of notices. Out: notices. A key names duty, week and
-    mailbox, and
-the notice is published under it before it is recorded; so after a restart or a kill nobody is reminded twice in a week."""
+mailbox, and the notice is published under it before it is recorded; so after a restart or a kill nobody is reminded
+twice in a week.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
