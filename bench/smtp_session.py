@@ -83,7 +83,7 @@ class MemoryWire:
             yield BODY
         yield b""
 
-    def say(self, octets: bytes) -> None:
+    def write(self, octets: bytes) -> None:
         self.unsent_octets += len(octets)
 
     async def flush(self) -> None:
@@ -95,7 +95,7 @@ class MemoryWire:
         await self.flush()
         return next(self._pieces)
 
-    async def give_way(self) -> None:
+    async def yield_to_loop(self) -> None:
         pass
 
     async def start_tls(self) -> Peer:

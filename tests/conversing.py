@@ -63,7 +63,7 @@ class Desk:
             return self.mark
         return 0 if self.store is None else self.store.change_mark(mailbox_id)
 
-    def recall(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
+    def changes_since(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         if self.store is None or not self.remembers:
             return None
         return self.store.changes_since(mailbox_id, folder_id, since_modseq, mark)
@@ -83,7 +83,7 @@ class Desk:
     def withheld(self, mailbox_id: int) -> str:
         return ""
 
-    def on_record(self, mailbox_id: int) -> bool:
+    def records_access(self, mailbox_id: int) -> bool:
         return False
 
 
@@ -250,7 +250,7 @@ class LdapTalk:
     def mechanisms(self) -> tuple[str, ...]:
         return ("PLAIN",)
 
-    def is_open_to_strangers(self) -> bool:
+    def allows_anonymous(self) -> bool:
         return self.strangers
 
     def say(self, octets: bytes) -> bytes:

@@ -149,7 +149,7 @@ def test_nothing_is_taken_behind_421(mail_server: MailServer, monkeypatch: pytes
 
     begun: list[object] = []
     begin: Callable[..., Any] = Pipeline.open_message
-    monkeypatch.setattr(Pipeline, "begin", lambda flow, envelope: (begun.append(envelope), begin(flow, envelope))[1])
+    monkeypatch.setattr(Pipeline, "open_message", lambda flow, envelope: (begun.append(envelope), begin(flow, envelope))[1])
     monkeypatch.setattr(SmtpConnection, "data_received", ended_meanwhile)
     with ctx(mail_server) as client:
         client.sendall(MESSAGE[: MESSAGE.index(b"BDAT")])

@@ -274,7 +274,7 @@ def test_what_cannot_be_done_twice_is_answered_so(
         return look(view, account, *known, made=made)
 
     with monkeypatch.context() as moment:
-        moment.setattr(View, "look", busy)
+        moment.setattr(View, "poll", busy)
         moment.setattr(ctx.desk, "remembers", False)
         answer = ctx.say(command)
     assert done in answer

@@ -23,7 +23,7 @@ class Client:
     is_busy: bool = False
     dropped: list["Client"] = field(default_factory=list)
 
-    def make_room(self) -> bool:
+    def evict(self) -> bool:
         if not self.is_busy:
             self.connections.discard(self)
             self.dropped.append(self)
