@@ -26,7 +26,10 @@ from typing import Final, Generic, TypeVar
 NEWS_SECONDS: Final = 3_600.0
 """Interval of broadcasts that a network is known, as a mail program signs in several times a minute."""
 MOST_STALE: Final = 2
-"""Stale wrong passwords known for a mailbox and network (up to twice as many); an old phone has one."""
+"""Wrong passwords of a mailbox and network remembered for `stale_seconds` (up to twice as many).
+
+An old phone has one.
+"""
 MOST_NETWORKS: Final = 64
 """Known networks per mailbox, so that one password and a whole /48 cannot displace all the others."""
 

@@ -96,7 +96,7 @@ def _read_odd_list(value: bytes, pos: int, found: list[Address]) -> None:
     """Parse token by token (slow path), from the first address that is not in the usual form."""
     item: list[bytes] = []
     comment: bytes | None = None
-    in_angle = in_route = in_group = has_at = False  # the last: @ stands in `item`, which is not looked through at each colon
+    in_angle = in_route = in_group = has_at = False  # `has_at`: `item` holds an @, so that no colon has to search it
     while len(found) < MAX_ADDRESSES and (match := _TOKEN.match(value, pos)):
         token = match[0]
         pos = match.end()

@@ -124,7 +124,7 @@ def decode_as_written(raw: bytes, charset: str = "") -> str:
 
 _8BIT = bytes(range(0x80, 0x100))
 _LIKE_ASCII = frozenset({None, "ascii", "utf-8", "cp1252", "cp1258"})
-"""Charsets in which ASCII octets always stand for themselves; None is guessed among them."""
+"""Charsets in which ASCII octets always mean themselves; None (undeclared) is guessed among them."""
 
 
 def decode_beginning(raw: bytes, charset: str = "") -> str:

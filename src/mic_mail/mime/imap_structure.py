@@ -41,7 +41,7 @@ BARE_PART_OCTETS = 1_024
 def most_octets(octets: int) -> int:
     """Return the bound on the envelopes and structures of a message of this size.
 
-    `BARE_PART_OCTETS` for each part come on top.
+    `BARE_PART_OCTETS` for each part are added to it.
     """
     return min(MOST_OCTETS, _FEW_OCTETS + _OCTETS_AN_OCTET * octets)
 

@@ -84,7 +84,7 @@ class _File:
 
     def __init__(self, entry: Entry) -> None:
         before = entry.envelope.return_path_octets
-        self._file = open(entry.path, "rb", buffering=0)  # noqa: SIM115 - closed by whoever has it
+        self._file = open(entry.path, "rb", buffering=0)  # noqa: SIM115 - closed by the owner
         try:
             self.octets = os.fstat(self._file.fileno()).st_size - before
             self._file.seek(before)

@@ -315,7 +315,7 @@ _RING_REMEDY = Text(
 
 
 def _key(fields: dict[str, object]) -> Key:
-    key = Key(**fields)  # type: ignore[arg-type]  # looked at below
+    key = Key(**fields)  # type: ignore[arg-type]  # checked below
     algorithm, state = Algorithm(key.algorithm), State(key.state)
     texts, numbers = (key.domain, key.selector, key.record), (key.bits, key.made_at_us, key.since_us)
     if not all(isinstance(text, str) for text in texts) or not all(isinstance(number, int) for number in numbers):

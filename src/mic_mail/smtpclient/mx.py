@@ -6,7 +6,7 @@ for the bounce; `DnsUnavailable` for a temporary failure. RFC 5321 §5.1, RFC 75
     MX records                      the hosts by preference; those of one preference in any order
     none, but addresses             the domain itself, as if it were its own exchanger
     `0 .`                           takes no mail
-    this server among them          it and all of the same or a higher number are left out; none before it: a loop
+    this server among them          it and all with its preference or a higher one are left out; none left: a loop
 
 A host whose addresses cannot be found out is left out as long as there is another (an invalid name: always). Where only one
 kind of address can be looked up, that one is enough. TLSA records count only if the lookups leading to them were validated
