@@ -33,7 +33,7 @@ class RequiredRight:
     whole: bool = True
     """The right is needed for the whole ministry.
 
-    False: for one unit suffices, and limits what is visible.
+    False: one unit suffices, and limits what is visible.
     """
 
 

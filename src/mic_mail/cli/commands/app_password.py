@@ -1,7 +1,7 @@
 """`mic-mail app-password list|add|revoke`: a separate password for each device (docs/decisions/0082).
 
-A person creates and revokes them on the password page. The Centre does it on a document for a person who cannot. The owner is
-notified of one that others have added, since it is a way into the mailbox (Reg. 4.3).
+A person creates and revokes them on the password page. The Centre does it, on a document, for a person unable to do so. The
+owner is notified of one that others have added, since it is a way into the mailbox (Reg. 4.3).
 """
 
 from typing import Annotated

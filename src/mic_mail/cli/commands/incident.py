@@ -254,9 +254,9 @@ def export(
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Export the log of the incident's mailboxes from beginning to end, or the whole log of the span.
+    """Export the log of the incident's mailboxes, for its duration or the given span.
 
-    The whole log where the incident names no mailbox. The incident's document is included.
+    The whole log where the incident names no mailbox. The incident's report is added as a PDF.
     """
     here = frame(ctx)
     must_be_a_place_for_files(here, file)

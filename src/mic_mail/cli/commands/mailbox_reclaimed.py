@@ -162,7 +162,7 @@ def free(
 
 
 def brought_back(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Fact | None:
-    """Restore a reclaimed mailbox, and print where data is that was in its place and must not be deleted.
+    """Restore a reclaimed mailbox, and print the path of data that was set aside instead of deleted.
 
     See `bring_back` of the reclamation service.
     """
