@@ -88,9 +88,15 @@ class NameServer:
             writer.close()
 
         loop = asyncio.get_running_loop()
-        listening = await asyncio.start_server(stream, "127.0.0.1", 0)
-        self.port = listening.sockets[0].getsockname()[1]
-        await loop.create_datagram_endpoint(Datagrams, local_addr=("127.0.0.1", self.port))
+        while True:  # the port that is free for streams may be taken for datagrams
+            listening = await asyncio.start_server(stream, "127.0.0.1", 0)
+            self.port = listening.sockets[0].getsockname()[1]
+            try:
+                await loop.create_datagram_endpoint(Datagrams, local_addr=("127.0.0.1", self.port))
+            except OSError:
+                listening.close()
+            else:
+                return
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def in_ascii(value: object) -> str:
     Non-ASCII letters and control characters are escaped as Python does. A caller that can show every letter passes the sentence
     to `as_written`.
     """
-    return ascii(str(value))[1:-1]
+    return str(value).encode("unicode_escape").decode("ascii")
 
 
 _ESCAPED = re.compile(r"\\(?:\\|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")

@@ -16,13 +16,13 @@ from pathlib import Path
 from mic_mail.app.child_process import make_ready, run_child
 from mic_mail.config.model import Config
 from mic_mail.process.control_channel import ChildSpec
-from mic_mail.services.queue.queue_manager import Senders
+from mic_mail.services.queue.queue_manager import QueueManager
 
 async def run(senders):
     await asyncio.sleep(0.1)
     raise KeyError("two.example")
 
-Senders.run = run
+QueueManager.run = run
 ours, theirs = socket.socketpair()
 config = Path(sys.argv[1]).read_text()
 make_ready(Config.model_validate_json(config))

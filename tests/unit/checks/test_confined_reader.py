@@ -161,13 +161,13 @@ LOADS_NOTHING = """
 import sys
 from pathlib import Path
 from typing import cast
-from mic_mail.textextract import reading
+from mic_mail.textextract import worker
 from mic_mail.textextract.limits import Bounds
-reading.load()
+worker.load()
 messages = [path.read_bytes() for path in Path(sys.argv[1]).iterdir()]
 touched = []
 sys.addaudithook(lambda event, of: touched.append((event, of)) if event in ("import", "open", "os.listdir") else None)
-found = [bool(reading.look_into(octets, Bounds(seconds=60)).found) for octets in messages]
+found = [bool(worker.look_into(octets, Bounds(seconds=60)).found) for octets in messages]
 print(len(found), all(found), touched)
 """
 

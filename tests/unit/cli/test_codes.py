@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_every_value_has_a_word(names: Mapping[str, Text], values: type[Standing
 
 def test_every_finding_of_the_store_has_a_word() -> None:
     """`mailbox repair` reports no code that its table cannot say in Vietnamese."""
-    sources = (file.read_text() for file in resources.files("mic_mail.storage").iterdir() if file.name.endswith(".py"))
+    sources = (path.read_text() for path in Path(str(resources.files("mic_mail.storage"))).rglob("*.py"))
     reported = {code for source in sources for found in _CODE.finditer(source) for code in found.groups() if code}
     assert reported == set(labels.FINDINGS)
 

@@ -21,11 +21,11 @@ ANCHORER = """
     import sys
     from datetime import datetime
     from pathlib import Path
-    from mic_mail.log import anchoring
+    from mic_mail.log import anchor_writer
     from mic_mail.log.anchor_chain import Head
-    anchoring.MOST_OCTETS = 500
+    anchor_writer.MOST_OCTETS = 500
     for number in range(10_000):
-        keeper = anchoring.Anchoring(Path(sys.argv[1]))
+        keeper = anchor_writer.Anchoring(Path(sys.argv[1]))
         keeper.anchor(datetime.fromisoformat(sys.argv[2]), [Head(1, number + 1, "ab" * 32)])
 """
 

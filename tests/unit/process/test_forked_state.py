@@ -10,7 +10,7 @@ preload()
 COMPARED = """
 import email.generator, email.utils, sqlite3, tempfile, uuid
 import dns.entropy, dns.message
-from mic_mail.auth import apppasswords, passwords, totp
+from mic_mail.auth import app_passwords, password_hash, totp
 from mic_mail.ids import trace_id
 from mic_mail.storage.maildir.maildir import NameSource
 
@@ -33,8 +33,8 @@ def thrown():
         "sqlite": sqlite(),
         "trace id": trace_id(0),
         "maildir name": NAMES.base(0),
-        "password": passwords.generate(),
-        "app password": apppasswords.generate(),
+        "password": password_hash.generate(),
+        "app password": app_passwords.generate(),
         "secret": totp.make_secret(),
         "recovery codes": totp.recovery_codes(),
     }

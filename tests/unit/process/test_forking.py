@@ -185,7 +185,7 @@ from mic_mail.app.child_process import preload
 preload()
 print(len(os.listdir("/proc/self/task")), sorted(set(os.listdir("/proc/self/fd")) - before))
 unwanted = {"starlette", "uvicorn", "jinja2", "pypdf", "striprtf", "zxcvbn"}
-loaded = {f"mic_mail.app.{name}" for name in ("server", "indexer", "sending")}
+loaded = {f"mic_mail.app.{name}" for name in ("server", "indexer", "queue_runner")}
 print(sorted(unwanted & set(sys.modules)), loaded <= set(sys.modules))
 print(gc.isenabled())
 """

@@ -122,7 +122,7 @@ def test_logs_in_place_of_letters_fill_segments_of_their_own(root: Root) -> None
 
 def test_a_long_log_is_left_by_who_reads_it_and_found(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the indexer and by a search: what is packed at once is bounded by its words, not by its messages alone."""
-    for module in ("filling", "indexing", "scan"):
+    for module in ("writer", "indexer", "scan"):
         monkeypatch.setattr(f"mic_mail.storage.search.{module}.MOST_WORDS", 150)
     store = root.store()
     account = store.account(REF)
