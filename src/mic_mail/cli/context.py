@@ -135,10 +135,10 @@ class CliContext:
 
         config = self._as_the_server()
 
-        def tell(account_id: int, modseq: int) -> None:
+        def notify(account_id: int, modseq: int) -> None:
             notify_account_changed(config.run_dir, account_id, modseq)
 
-        store = open_mail_store(config, self.clock, open_accounts=OPEN_BY_COMMANDS, on_change=tell)
+        store = open_mail_store(config, self.clock, open_accounts=OPEN_BY_COMMANDS, on_change=notify)
         self._opened.callback(store.close)
         return store
 

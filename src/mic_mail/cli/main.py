@@ -126,13 +126,13 @@ class LazyNouns(TyperGroup):
 
 def load_noun(noun: CommandGroup) -> TyperGroup | TyperCommand:
     """Return the command of `noun`, its modules joined, in the language of this run."""
-    command = _made(noun)
+    command = _load(noun)
     typer_i18n.speak(command)
     return command
 
 
 @cache
-def _made(noun: CommandGroup) -> TyperGroup | TyperCommand:
+def _load(noun: CommandGroup) -> TyperGroup | TyperCommand:
     apps = [importlib.import_module(f"mic_mail.cli.commands.{module}").app for module in noun.modules]
     joined = apps[0]
     for more in apps[1:]:

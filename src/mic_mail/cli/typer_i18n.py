@@ -173,7 +173,7 @@ def speak(command: TyperGroup | TyperCommand) -> None:
         _show_side(parameter, "metavar")
         if isinstance(parameter, TyperArgument | TyperOption):
             _name_value(parameter)
-            _tell_default(parameter)
+            _describe_default(parameter)
     for inner in getattr(command, "commands", {}).values():
         speak(inner)
 
@@ -192,7 +192,7 @@ def _name_value(parameter: TyperArgument | TyperOption) -> None:
         parameter.metavar = spoken(_ARGUMENTS[english], english)
 
 
-def _tell_default(parameter: TyperArgument | TyperOption) -> None:
+def _describe_default(parameter: TyperArgument | TyperOption) -> None:
     """Show the default of a choice; in Vietnamese by its keyword."""
     shown = vars(parameter).setdefault("_shown_default", parameter.show_default)
     parameter.show_default = shown

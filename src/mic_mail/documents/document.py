@@ -137,7 +137,7 @@ def display_text(cell: Cell) -> str:
             return normalize("NFC", cell)
 
 
-def told(cell: Cell) -> str:
+def labelled_text(cell: Cell) -> str:
     """Return a value for a line beside its name.
 
     An instant is in the form of official letters, "09 giờ 05 phút ngày 26/11/2026".

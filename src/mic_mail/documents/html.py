@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from mic_mail.documents.document import MOTTO, NATION, Document, Table, Terms, day_of, display_text, told
+from mic_mail.documents.document import MOTTO, NATION, Document, Table, Terms, day_of, display_text, labelled_text
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -23,7 +23,7 @@ def write(paper: Document) -> bytes:
             motto=MOTTO,
             day=day_of(paper),
             shown=display_text,
-            told=told,
+            told=labelled_text,
             is_table=lambda block: isinstance(block, Table),
             is_terms=lambda block: isinstance(block, Terms),
         )

@@ -9,7 +9,7 @@ from datetime import UTC
 from functools import cache
 from importlib.resources import files
 
-from mic_mail.documents.document import MOTTO, NATION, Block, Document, Table, Terms, day_of, display_text, told
+from mic_mail.documents.document import MOTTO, NATION, Block, Document, Table, Terms, day_of, display_text, labelled_text
 
 PREVIEW_PPI = 110
 
@@ -78,7 +78,7 @@ def _block(block: Block) -> dict[str, object]:
                 "bars": [list(bar) for bar in block.bars],
             }
         case Terms():
-            pairs = [[display_text(what), told(cell)] for what, cell in block.pairs]
+            pairs = [[display_text(what), labelled_text(cell)] for what, cell in block.pairs]
             return {"is": "terms", "name": display_text(block.name), "pairs": pairs}
         case str():
             return {"is": "text", "text": display_text(block)}

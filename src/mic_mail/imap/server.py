@@ -393,10 +393,10 @@ class ImapServer(connection.Server):
         Files that remain when the process ends are left to the sweep.
         """
 
-        async def errand() -> None:
+        async def background_task() -> None:
             with contextlib.suppress(MicMailError, OSError, RuntimeError):
                 await cast("ImapServices", self.services).lanes.io(run)
 
-        task = asyncio.get_running_loop().create_task(errand())
+        task = asyncio.get_running_loop().create_task(background_task())
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)

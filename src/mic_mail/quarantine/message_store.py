@@ -305,13 +305,14 @@ class MessageStore(ABC, Generic[R]):
         It blocks nobody. A record that is decided meanwhile is copied in either state, each with what belongs to it.
         Messages that the copy `earlier` has are linked.
         """
-        with contextlib.suppress(FileNotFoundError):
+        try:
             names = [name.removesuffix(".json") for name in os.listdir(self._root) if name.endswith(".json")]
-            make_folder(folder)
-            copied = sum(self._copy_one(held_id, folder, earlier) for held_id in names)
-            make_durable(str(folder))
-            return copied
-        return 0
+        except FileNotFoundError:
+            return 0
+        make_folder(folder)
+        copied = sum(self._copy_one(held_id, folder, earlier) for held_id in names)
+        make_durable(str(folder))
+        return copied
 
     def _copy_one(self, held_id: str, folder: Path, earlier: Path | None) -> bool:
         """Copy one record and its message; return False if it was removed.

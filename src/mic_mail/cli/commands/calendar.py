@@ -171,7 +171,7 @@ def show(
     soon = (this_year, this_year + 1)
     expected = [number for number in soon if number in calendar.expected]
     if expected and year is None:
-        _tell_expected(expected)
+        _print_expected(expected)
     missing = [number for number in soon if number not in calendar.known]
     if missing and year is None:
         named = ", ".join(map(str, missing))
@@ -211,10 +211,10 @@ def list_days(
     ]
     output.listing(DAYS, rows, as_json=as_json)
     if found.provisional:
-        _tell_expected([found.year])
+        _print_expected([found.year])
 
 
-def _tell_expected(years: Sequence[int]) -> None:
+def _print_expected(years: Sequence[int]) -> None:
     """Print how an expected calendar becomes the announced one."""
     named = ", ".join(map(str, years))
     output.note(

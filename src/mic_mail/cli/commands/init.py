@@ -133,7 +133,7 @@ def init(ctx: typer.Context, *, server: ServerOptions, appointed: OfficerOptions
     if asking and first is None:
         first = _ask_first_officer(now, config.server.user)
     has_officers = make(config, path, here.clock)
-    _tell_made(config, path)
+    _print_created(config, path)
     if first is not None and not has_officers:
         enter(here, first, ActContext(here.actor(), "", first.document))
         has_officers = True
@@ -191,7 +191,7 @@ def _ask(question: Text, default: str = "") -> str:
     return str(typer.prompt(output.localized(question), default=default, show_default=bool(default)))
 
 
-def _tell_made(config: Config, path: Path) -> None:
+def _print_created(config: Config, path: Path) -> None:
     output.note(
         Text(
             f"Đã tạo {path} và {config.server.data_dir}.",
