@@ -79,11 +79,11 @@ def test_decisions_that_the_code_names() -> None:
 
 
 def modules_named(text: str) -> set[str]:
-    """`storage.publish`, `imap.grammar`, `services/mailboxes/lifecycle_actions.py`: what begins with the name of a room."""
-    context = {path.stem for path in (ROOT / "src/mic_mail").iterdir()}
+    """Names that begin with a package: `storage.changes.publish`, `services/mailboxes/lifecycle_actions.py`."""
+    packages = {path.stem for path in (ROOT / "src/mic_mail").iterdir()}
     dotted = re.findall(r"(?:`|^ {4})([a-z]\w*(?:\.[a-z_]\w*)+)", text, re.MULTILINE)
     files = [path.replace("/", ".") for path in re.findall(r"`([a-z_]+(?:/[a-z_]+)+)(?:\.py|/)`", text)]
-    return {name for name in (*dotted, *files) if name.partition(".")[0] in context and not name.endswith(SUFFIXES)}
+    return {name for name in (*dotted, *files) if name.partition(".")[0] in packages and not name.endswith(SUFFIXES)}
 
 
 def is_module(name: str) -> bool:
@@ -102,12 +102,12 @@ def test_modules(document: str) -> None:
     assert sorted(name for name in named if not is_module(name)) == []
 
 
-def test_the_house_has_these_rooms() -> None:
-    """The picture of the floors in architecture.md."""
+def test_layers() -> None:
+    """The picture of the layers in architecture.md has every package."""
     text = (ROOT / "docs/architecture.md").read_text()
-    picture = text[text.index("## The house") : text.index("## Processes and threads")]
-    floors = [line[4:42].split() for line in picture.splitlines() if line.startswith("    ")]
-    named = set(chain.from_iterable(floors))
+    picture = text[text.index("## Layers") : text.index("## Processes and threads")]
+    layers = [line[4:42].split() for line in picture.splitlines() if line.startswith("    ")]
+    named = set(chain.from_iterable(layers))
     assert named == {
         path.stem for path in (ROOT / "src/mic_mail").iterdir() if not path.name.startswith("__") and path.name != "py.typed"
     }
