@@ -198,4 +198,5 @@ def killed_at(line: int, act: Callable[[], object], within: str = _STORE_CODE) -
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     assert code in (0, 9), f"the child failed with {code}"
+    assert line or code, f"no line of {within} is run"
     return code == 0

@@ -156,7 +156,7 @@ program = seccomp.packed([
 ])
 assert seccomp.put_in_force(program)
 config = load(Path(sys.argv[1]))
-told = confine("indexer", config).told()
+told = confine("indexer", config).log_fields()
 config.key.read_bytes()
 print(json.dumps(told))
 """

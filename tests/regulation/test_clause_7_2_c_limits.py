@@ -161,7 +161,7 @@ def test_what_is_not_taken_does_not_count(serve: Callable[..., MailServer]) -> N
     assert send(client)[0] == 450
 
 
-@pytest.mark.parametrize("look", ["_inspect", "_no_room"])
+@pytest.mark.parametrize("look", ["_inspect", "_refuse_if_full"])
 def test_what_its_sender_did_not_wait_for_does_not_count(
     serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch, look: str
 ) -> None:
