@@ -195,7 +195,7 @@ async def open_in(folder: Path) -> ServerContext:
     config = Config.model_validate({"server": {"data_dir": folder}})
     make_folders(config)
     write_pair(config.certificate, config.key, self_signed(["localhost"], clock.now()))
-    context = await open_context(config, clock, "bench")
+    context = await open_context(config, clock, "bench", secret=b"s" * 32)
     context.directory.add_domain("mic.gov.vn")
     record = MailboxRecord(0, MailboxKind.PERSONAL, ADDRESS, "mic.gov.vn/user0", "user0", 1 << 50, None, None)
     issued = Draft(FactKind.ISSUED, clock.now() - timedelta(days=30), "bench", data={"address": ADDRESS})
