@@ -28,6 +28,7 @@ from mic_mail.app.settings import flow_settings
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.repository import Directory
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.startup import make_folders
@@ -133,7 +134,7 @@ async def alone(context: ServerContext) -> float:
     await SmtpHandler(wire, given, door, lambda: False).run()
     spent = thread_time() - began
     # The greeting, the answer to EHLO, then two writes a message.
-    assert wire.writes == 2 + 2 * MESSAGES, wire.writes
+    assert 2 + MESSAGES <= wire.writes <= 2 + 2 * MESSAGES, wire.writes  # replies that wait are written together
     return spent
 
 
@@ -195,6 +196,7 @@ async def open_in(folder: Path) -> ServerContext:
     config = Config.model_validate({"server": {"data_dir": folder}})
     make_folders(config)
     write_pair(config.certificate, config.key, self_signed(["localhost"], clock.now()))
+    Directory(config.directory_url, clock=clock).migrate()
     context = await open_context(config, clock, "bench", secret=b"s" * 32)
     context.directory.add_domain("mic.gov.vn")
     record = MailboxRecord(0, MailboxKind.PERSONAL, ADDRESS, "mic.gov.vn/user0", "user0", 1 << 50, None, None)
