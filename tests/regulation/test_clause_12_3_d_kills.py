@@ -42,7 +42,7 @@ def record_of(office: Office) -> tuple[object, ...]:
 
 
 SRC = f"{os.sep}mic_mail{os.sep}"
-WHERE = {name: f"{SRC}{name}" for name in ("services/handover", "storage/hold", "directory/repository")}
+WHERE = {name: f"{SRC}{name}" for name in ("services/handover", "storage/changes/legal_hold", "directory/repository")}
 
 
 def killed_again_and_again(office: Office, act: Callable[[Handovers], object], check: Callable[[], None], step: int) -> int:

@@ -111,6 +111,9 @@ async def _keep(path: Path, *without: str) -> None:
 async def _round(context: ServerContext, duties: JobRunner) -> None:
     context.access.clock_moved()
     await context.access.refresh()
+    # As a server's processes write all day: a week without a line up to now is one that nobody can judge (`Shut.UNLOGGED`).
+    context.log.event("process_ready", process="housekeeper")
+    context.log.flush()
     await duties.run_once()
 
 
