@@ -282,11 +282,11 @@ def test_imaplib_sorts_and_threads(imap: imaplib.IMAP4_SSL) -> None:
 
 def test_imapclient_sorts_and_threads(client: imapclient.IMAPClient) -> None:
     """It asks for the capabilities first, and parses what comes."""
-    for letter in LETTERS:
-        client.append("INBOX", letter)
+    for hour, letter in enumerate(LETTERS):
+        client.append("INBOX", letter, msg_time=datetime(2026, 7, 1, hour, tzinfo=UTC))
     client.select_folder("INBOX")
     assert client.has_capability("SORT")
     assert client.sort(["SUBJECT"]) == [2, 1, 3]
-    assert client.sort("REVERSE ARRIVAL", ["SUBJECT", "plan"]) == [1, 3]
+    assert client.sort("REVERSE ARRIVAL", ["SUBJECT", "plan"]) == [3, 1]
     assert client.thread() == ((2,), (3, 1))
     assert client.thread("ORDEREDSUBJECT", "SUBJECT plan") == ((1, 3),)

@@ -263,7 +263,7 @@ supervisor._log.close()
 
 
 def test_where_nobody_serves_at_the_start_the_supervisor_gives_up(tmp_path: Path) -> None:
-    """What cannot start the first time will not start the tenth time: after three deaths of each worker it ends."""
+    """What cannot start the first time will not start the tenth time: when the last worker has died three times, it ends."""
     code = (
         "FAILS = ['worker0', 'worker1']"
         + FAILING
@@ -271,9 +271,8 @@ def test_where_nobody_serves_at_the_start_the_supervisor_gives_up(tmp_path: Path
 supervisor = supervise(be)
 supervisor.start([], 2)
 settle_by_the_clock(supervisor, lambda: supervisor._given_up)
-print([child.failures for child in supervisor._children[:2]], supervisor._notifier.told)
+print(min(child.failures for child in supervisor._children[:2]), supervisor._notifier.told)
 kill_all(supervisor)
 """
     )
-    said = run(code, tmp_path)
-    assert said in ("[3, 3] ['stopping']\n", "[4, 3] ['stopping']\n", "[3, 4] ['stopping']\n")
+    assert run(code, tmp_path) == "3 ['stopping']\n"
