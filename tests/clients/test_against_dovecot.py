@@ -1,7 +1,7 @@
 """ENVELOPE and BODYSTRUCTURE beside Dovecot's, field by field.
 
 Every message goes into a Dovecot by APPEND and is fetched back; what differs from ours must be one of the differences that
-docs/decisions/0003-envelope-and-bodystructure.md explains, and stands here as a rule with the same name.
+docs/decisions/0003-envelope-and-bodystructure-as-dovecot.md explains, and stands here as a rule with the same name.
 MIC_MAIL_CORPUS names a folder of further messages (*.eml).
 """
 

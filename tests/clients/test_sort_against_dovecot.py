@@ -1,6 +1,6 @@
 """SORT and THREAD beside Dovecot's, over messages of every kind; what is read otherwise is named and left out.
 
-docs/decisions/0026-sort-and-thread-beside-dovecot.md explains each rule; MIC_MAIL_CORPUS names a folder of further messages.
+docs/decisions/0026-sort-and-thread-as-dovecot.md explains each rule; MIC_MAIL_CORPUS names a folder of further messages.
 """
 
 import imaplib

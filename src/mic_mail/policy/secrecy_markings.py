@@ -19,7 +19,8 @@ unambiguous spellings count: `TOI MAT`, `[MAT]`, `Do mat: Mat`, but neither `mat
 Text that was typed for TCVN3 and VNI fonts is read as it looks.
 
 The text comes from unauthenticated senders, and the event loop waits for the result: no rule may have many ways to read the
-same line (`_tail_ends`), so runs that need no backtracking are possessive. See docs/decisions/0053-what-is-a-marking.md.
+same line (`_tail_ends`), so runs that need no backtracking are possessive.
+See docs/decisions/0053-secrecy-marking-recognition.md.
 """
 
 import re
