@@ -150,6 +150,53 @@ def test_commands_and_options(manual: Path) -> None:
     assert seen > 1
 
 
+def code_in(text: str) -> list[str]:
+    """The code that a text writes: in backticks, and indented, there without comments."""
+    return re.findall(r"`([^`]+)`", text) + [
+        line.partition(" #")[0] for line in re.findall(r"^ {4,}(\S.*)", text, re.MULTILINE)
+    ]
+
+
+def named_in(text: str) -> set[str]:
+    """The commands, options, settings, events, metrics and decisions that a text names."""
+    known, settings, code = commands(), settings_of(Config), code_in(text)
+    words = [each.removeprefix("mic-mail ").split() for each in code]
+    named = {" ".join(each[:length]) for each in words for length in (1, 2, 3) if tuple(each[:length]) in known}
+    named.update(found for each in code for found in re.findall(r"--[a-z][a-z-]+|\b[a-z]\w*_\w+", each))
+    named.update(found for each in code for found in re.findall(r"\b[a-z]\w*(?:\.[a-z]\w*)+", each) if found in settings)
+    return named | set(re.findall(r"decisions/(\d{4})", text))
+
+
+def parts_of(manual: Path) -> dict[str, set[str]]:
+    """What the parts of a manual name, by their place: "5.2(6.4.c)" is the second part of section 5, with its clauses."""
+    parts, section, place = {}, "", 0
+    for part in re.split(r"^(?=###? )", manual.read_text(), flags=re.MULTILINE):
+        heading = part.partition("\n")[0]
+        if number := re.match(r"## (\d+)\. ", heading):
+            section, place = number[1], 0
+        clauses = re.search(r" (\([\d.a-z, ]+\))$", heading)
+        parts[f"{section}.{place}{clauses[1] if clauses else ''}"] = named_in(part)
+        place += 1
+    return parts
+
+
+def test_both_manuals_have_the_same_parts() -> None:
+    """The Vietnamese manual has the sections of the English one; each names the same commands, options, settings and events."""
+    english, vietnamese = map(parts_of, MANUALS[:2])
+    assert len(english) > 50
+    assert list(english) == list(vietnamese)
+    assert {part: english[part] ^ vietnamese[part] for part in english if english[part] != vietnamese[part]} == {}
+
+
+@pytest.mark.parametrize("manual", MANUALS[:2], ids=lambda path: path.name)
+def test_contents(manual: Path) -> None:
+    """The contents of a manual lead to its sections, in their order."""
+    text = manual.read_text()
+    numbered = re.findall(r"^## (\d+\. .*)", text, re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in numbered]
+    assert re.findall(r"\]\(#(.*?)\)", text) == anchors
+
+
 def settings_of(section: type[Section], path: str = "") -> set[str]:
     found: set[str] = set()
     for name, field in section.model_fields.items():
