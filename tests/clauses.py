@@ -1,12 +1,13 @@
 """Which tests prove which clause, read from the tests themselves; and whether each of them passed.
 
 A test proves a clause by its name (`test_clause_6_4_c_...`), by that of its module (`test_clause_7_2_a.py`), or by
-`@pytest.mark.clause("10.3", ...)`. `python tests/clauses.py` writes what it finds to `policy/clause_tests.py`, from which
-`mic-mail regulation` tells it. Under `--clauses` (`make test`) the run fails where a clause that this server obeys had no
+`@pytest.mark.clause("10.3", ...)`. `python tests/clauses.py` writes what it finds to `cli/clause_tests.json`, which
+`mic-mail regulation` shows. Under `--clauses` (`make test`) the run fails where a clause that this server obeys had no
 test that passed.
 """
 
 import ast
+import json
 import re
 import sys
 from collections import defaultdict
@@ -15,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.policy.clause_rows import ROWS, Standing
+from mic_mail.policy.clauses import ROWS, Standing
 
 TESTS = Path(__file__).parent
-PROOFS = TESTS.parent / "src/mic_mail/policy/clause_tests.py"
+WRITTEN = TESTS.parent / "src/mic_mail/cli/clause_tests.json"
 _IDS = {row.id: row.id.replace(".", "_") for row in ROWS}
 _NAMED = re.compile(r"test_clause_(\d+(?:_\d+)?(?:_[a-z](?![a-z]))?)")
 PROVEN = "clause"
@@ -34,13 +35,13 @@ def clauses_of(name: str) -> frozenset[str]:
     return frozenset(clause for clause in _IDS if clause == wanted or (wanted.isdigit() and clause.startswith(wanted + ".")))
 
 
-def proofs() -> dict[str, tuple[str, ...]]:
+def proofs() -> dict[str, list[str]]:
     """Clause -> modules with tests of it."""
     found: dict[str, set[str]] = defaultdict(set)
     for path in sorted(TESTS.rglob("test_*.py")):
         for clause in _in_module(path):
             found[clause].add(path.relative_to(TESTS.parent).as_posix())
-    return {clause: tuple(sorted(found[clause])) for clause in _IDS if clause in found}
+    return {clause: sorted(found[clause]) for clause in _IDS if clause in found}
 
 
 def _in_module(path: Path) -> Iterator[str]:
@@ -57,18 +58,6 @@ def _in_module(path: Path) -> Iterator[str]:
             }
             # A module of a whole article is proof only by the names of its tests.
             yield from named | marked | (whole if len(whole) == 1 and not named else frozenset())
-
-
-def written(found: dict[str, tuple[str, ...]]) -> str:
-    """The module that the program ships."""
-    lines = ['"""Which tests prove which clause; written by tests/clauses.py from the tests themselves."""', ""]
-    lines += ["from collections.abc import Mapping", "", "PROOFS: Mapping[str, tuple[str, ...]] = {"]
-    for clause, modules in found.items():
-        if len(modules) == 1:
-            lines.append(f'    "{clause}": ("{modules[0]}",),')
-        else:
-            lines += [f'    "{clause}": (', *(f'        "{module}",' for module in modules), "    ),"]
-    return "\n".join([*lines, "}", ""])
 
 
 # ---------------------------------------------------------------- within a run
@@ -110,5 +99,5 @@ class Passed:
 
 
 if __name__ == "__main__":
-    PROOFS.write_text(written(proofs()), "utf-8")
-    sys.stdout.write(f"{PROOFS}\n")
+    WRITTEN.write_text(json.dumps(proofs(), indent=2) + "\n", "utf-8")
+    sys.stdout.write(f"{WRITTEN}\n")

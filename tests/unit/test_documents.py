@@ -4,12 +4,11 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
-from mic_mail.cli.main import NOUNS, load_noun
+from mic_mail.cli.main import NOUNS, commands
 from mic_mail.config.model import Config
 from mic_mail.config.schema import Section
 
@@ -120,23 +119,10 @@ def options_of(command: TyperCommand) -> set[str]:
     return {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
 
 
-def commands() -> dict[tuple[str, ...], set[str]]:
-    """Each command with its options."""
-    return {words: options_of(command) for noun in NOUNS.values() for words, command in below((noun.name,), load_noun(noun))}
-
-
-def below(words: tuple[str, ...], made: Any) -> Iterator[tuple[tuple[str, ...], TyperCommand]]:
-    if isinstance(made, TyperGroup):
-        for name, inner in made.commands.items():
-            yield from below((*words, name), inner)
-    else:
-        yield words, made
-
-
 @pytest.mark.parametrize("manual", MANUALS, ids=lambda path: path.name)
 def test_commands_and_options(manual: Path) -> None:
     """Each `mic-mail noun verb --option` that a manual writes."""
-    known, seen, wrong = commands(), 0, []
+    known, seen, wrong = {tuple(words.split()): options_of(command) for words, command in commands()}, 0, []
     for line in re.findall(r"mic-mail ((?:--config \S+ )?[a-z][^`#\n]*)", manual.read_text()):
         words = re.sub(r"^--config \S+ ", "", line).split()
         if words[0] not in NOUNS:

@@ -1,9 +1,10 @@
 """Authorisation of every command before it runs (Reg. 6.1, 4.3, 14.3).
 
 In: a command as Typer built it. Out: the same command behind a check. A command declares its right by `@requires(Right...)`, or
-by `@open_to_all` that the server's account may run it for any login; a command without a declaration is for the Centre alone,
-so an omission denies access. An actor who has the right for a unit only gets a directory that holds nothing else
-(`directory.scoped`). A test walks over all commands and wants a declaration on each.
+by `@open_to_all()` that the server's account may run it for any login; a command without a declaration is for the Centre alone,
+so an omission denies access. The declaration names the clauses that the command serves, for `mic-mail regulation`. An actor who
+has the right for a unit only gets a directory that holds nothing else (`directory.scoped`). A test walks over all commands and
+wants a declaration on each.
 """
 
 import contextlib
@@ -35,6 +36,8 @@ class RequiredRight:
 
     False: one unit suffices, and limits what is visible.
     """
+    clauses: tuple[str, ...] = ()
+    """The clauses that an administrator keeps by this command, or shows to be kept."""
 
 
 SHUT = RequiredRight(Right.ACT)
@@ -42,14 +45,14 @@ CHANGES = frozenset({Right.ACT, Right.REQUEST})
 """Rights that change something: an officer who has a second factor has to enter a code."""
 
 
-def requires(right: Right, *, whole: bool = False) -> Callable[[F], F]:
-    """Declare that this command requires `right`; with `whole`, for the whole ministry."""
-    return _marked(RequiredRight(right, whole or right is Right.ACT))
+def requires(right: Right, *, whole: bool = False, clauses: str = "") -> Callable[[F], F]:
+    """Declare that this command requires `right` and serves `clauses`; with `whole`, for the whole ministry."""
+    return _marked(RequiredRight(right, whole or right is Right.ACT, tuple(clauses.split())))
 
 
-def open_to_all(command: F) -> F:
+def open_to_all(*, clauses: str = "") -> Callable[[F], F]:
     """Declare that this command shows or does nothing that the regulation reserves."""
-    return _marked(RequiredRight(None))(command)
+    return _marked(RequiredRight(None, clauses=tuple(clauses.split())))
 
 
 def gate_of(command: TyperCommand) -> RequiredRight | None:

@@ -14,6 +14,7 @@ import sqlite3
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -147,6 +148,21 @@ def _load(noun: CommandGroup) -> TyperGroup | TyperCommand:
     typer_i18n.dress(command)
     gates.guard(command)
     return command
+
+
+def commands() -> Iterator[tuple[str, TyperCommand]]:
+    """Yield every command with its words after `mic-mail`; this imports all command modules."""
+    for noun in NOUNS.values():
+        yield from _below(noun.name, load_noun(noun))
+
+
+def _below(words: str, command: TyperGroup | TyperCommand) -> Iterator[tuple[str, TyperCommand]]:
+    if isinstance(command, TyperCommand):
+        yield words, command
+        return
+    for verb, inner in command.commands.items():
+        assert isinstance(inner, (TyperGroup, TyperCommand))
+        yield from _below(f"{words} {verb}", inner)
 
 
 def build() -> typer.Typer:

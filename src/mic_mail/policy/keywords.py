@@ -9,7 +9,7 @@ from typing import Any
 
 from mic_mail.errors import Text
 from mic_mail.i18n import keywords
-from mic_mail.policy import clause_rows, incidents, requests
+from mic_mail.policy import clauses, incidents, requests
 from mic_mail.policy.app_passwords import AppPasswordScope
 from mic_mail.policy.delegation import Part
 from mic_mail.policy.eligibility import Employment
@@ -25,7 +25,7 @@ NAMES: Mapping[type[Enum], Mapping[Any, Text]] = {
     incidents.Kind: incidents.KINDS,
     incidents.Severity: incidents.SEVERITIES,
     incidents.State: incidents.STATES,
-    clause_rows.Standing: STANDINGS,
+    clauses.Standing: STANDINGS,
     Departure: DEPARTURES,
     AppPasswordScope: DOORS,
     Employment: EMPLOYMENTS,

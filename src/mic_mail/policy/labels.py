@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from mic_mail.errors import Text
 from mic_mail.policy.app_passwords import AppPasswordScope
-from mic_mail.policy.clause_rows import Standing
+from mic_mail.policy.clauses import Standing
 from mic_mail.policy.content_access import Stage
 from mic_mail.policy.delegation import Part
 from mic_mail.policy.eligibility import Employment

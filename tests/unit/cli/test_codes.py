@@ -17,7 +17,7 @@ from mic_mail.cli.output import Column
 from mic_mail.directory.model import Role
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.language import Language
-from mic_mail.policy.clause_rows import Standing
+from mic_mail.policy.clauses import Standing
 from mic_mail.policy.facts import FactKind
 from mic_mail.services.mailboxes.consistency_check import Severity
 from mic_mail.storage.errors import Unavailable

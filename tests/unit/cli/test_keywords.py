@@ -10,9 +10,8 @@ from typing import Any
 from unicodedata import normalize
 
 import pytest
-from typer.core import TyperGroup
 
-from mic_mail.cli.main import NOUNS, load_noun
+from mic_mail.cli.main import commands
 from mic_mail.cli.typer_i18n import _names
 from mic_mail.i18n.keywords import keyword, normalized
 from mic_mail.i18n.spoken import unaccented
@@ -24,19 +23,10 @@ SAME_EVERYWHERE = {"Algorithm", "Cause", "Format", "Language"}
 
 def _choices() -> Iterator[tuple[str, Any, list[Enum]]]:
     """Each choice of each command: where, the parameter, its codes."""
-
-    def below(words: str, made: Any) -> Iterator[tuple[str, Any]]:
-        if isinstance(made, TyperGroup):
-            for name, inner in made.commands.items():
-                yield from below(f"{words} {name}", inner)
-        else:
-            yield words, made
-
-    for noun in NOUNS.values():
-        for words, command in below(noun.name, load_noun(noun)):
-            for parameter in command.params:
-                if codes := [each for each in parameter.type_descriptor.choices or () if isinstance(each, Enum)]:
-                    yield f"{words} {parameter.opts[0]}", parameter, codes
+    for words, command in commands():
+        for parameter in command.params:
+            if codes := [each for each in parameter.type_descriptor.choices or () if isinstance(each, Enum)]:
+                yield f"{words} {parameter.opts[0]}", parameter, codes
 
 
 def _spellings(code: Enum) -> set[str]:

@@ -37,14 +37,14 @@ COLUMNS = (
 
 
 @app.command("list", help=say("Liệt kê các bản lưu trữ.", "List the archives."))
-@requires(Right.READ, whole=True)
+@requires(Right.READ, whole=True, clauses="6.4.c")
 def list_archives(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     output.listing(COLUMNS, _rows(here), as_json=as_json)
 
 
 @app.command(help=say("Xóa một bản lưu trữ theo văn bản.", "Delete an archive, by a document."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.4.c")
 def drop(
     ctx: typer.Context,
     address: Address,

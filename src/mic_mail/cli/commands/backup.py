@@ -62,7 +62,7 @@ app = typer.Typer()
         "Copy mailboxes into a new folder (all of them: with keys and quarantine); the server keeps running.",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.1")
 def backup(
     ctx: typer.Context,
     target: Annotated[Path, typer.Argument(help=say("Thư mục sao lưu, chưa có.", "The backup's folder, not there yet."))],

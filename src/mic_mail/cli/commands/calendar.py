@@ -74,7 +74,7 @@ YearNumber = Annotated[int, typer.Argument(metavar="YEAR", min=calendar_file.FIR
 
 
 @app.command(help=say("In lịch dự kiến của một năm, để sửa rồi nhập.", "Print the expected calendar of a year, to be mended."))
-@open_to_all
+@open_to_all()
 def prefill(year: YearNumber) -> None:
     sys.stdout.write(calendar_file.write(*expected_year(year)))
 
@@ -82,7 +82,7 @@ def prefill(year: YearNumber) -> None:
 @app.command(
     "set", help=say("Nhập lịch của một năm; thay lịch đã nhập.", "Enter the calendar of a year; replaces the old one.")
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.3")
 def set_year(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help=say("Tệp theo mẫu của prefill.", "A file as prefill writes it."))],
@@ -147,7 +147,7 @@ def _put(here: CliContext, year: Year, origin: ActContext) -> None:
 
 
 @app.command(help=say("Xem lịch đã nhập.", "Show what was entered."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="10.3")
 def show(
     ctx: typer.Context,
     year: Annotated[int | None, typer.Argument(metavar="[YEAR]")] = None,
@@ -189,7 +189,7 @@ def show(
         "Các ngày nghỉ và ngày làm bù của một năm; mặc định năm nay.", "The days off and worked of a year; default: this one."
     ),
 )
-@requires(Right.READ)
+@requires(Right.READ, clauses="10.3")
 def list_days(
     ctx: typer.Context,
     year: Annotated[int | None, typer.Argument(metavar="[YEAR]")] = None,
@@ -226,7 +226,7 @@ def _print_expected(years: Sequence[int]) -> None:
 
 
 @app.command(help=say("Tính hạn theo ngày làm việc.", "Count working days from a day."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="7.3.b")
 def count(
     ctx: typer.Context,
     start: Annotated[str, typer.Argument(metavar="DAY", help=say("Ngày nhận, không tính.", "Day of receipt, not counted."))],

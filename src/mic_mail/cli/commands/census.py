@@ -77,7 +77,7 @@ UnitName = Annotated[str, typer.Argument(metavar="UNIT", help=say("Ký hiệu đ
 
 
 @app.command(help=say("Lập danh sách của kỳ này: XLSX và PDF cho từng đơn vị, một bản tổng hợp.", "Make this period's lists."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="14.6")
 def make(
     ctx: typer.Context,
     *,
@@ -108,7 +108,7 @@ def make(
 
 
 @app.command(help=say("Xem danh sách hiện nay của một đơn vị.", "Show the list of a unit as it is now."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="14.3")
 def show(
     ctx: typer.Context,
     unit: UnitName,
@@ -151,7 +151,7 @@ def show(
 
 
 @app.command("list", help=say("Đơn vị nào đã xác nhận, đơn vị nào quá hạn.", "Which units have confirmed, which are overdue."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="14.6")
 def list_units(ctx: typer.Context, as_json: JsonOption = False) -> None:
     censuses = _censuses(frame(ctx))
 
@@ -171,7 +171,7 @@ def list_units(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(help=say("Ghi văn bản xác nhận danh sách của một đơn vị.", "Record that a unit has signed its list."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="14.6")
 def confirm(
     ctx: typer.Context, unit: UnitName, *, document: DocumentOption = None, reason: WhyOption = "", actor: ActorOption = None
 ) -> None:

@@ -30,7 +30,7 @@ ONE = (
 
 
 @app.command(help=say("Xem đồng hồ và mốc gần nhất.", "Show the clock and the last instant on record."))
-@requires(Right.READ, whole=True)
+@requires(Right.READ, whole=True, clauses="6.4.c")
 def show(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     mark = _mark(here)
@@ -44,7 +44,7 @@ def show(ctx: typer.Context, as_json: JsonOption = False) -> None:
         "Confirm that the clock is right, after the server was down or the clock was set.",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.4.c")
 def confirm(ctx: typer.Context, *, reason: ReasonOption, actor: ActorOption = None) -> None:
     here = frame(ctx)
     now = here.clock.now()

@@ -46,7 +46,7 @@ REFERENCE = (
 
 
 @app.command(help=say("Kiểm tra tệp cấu hình, nêu mọi lỗi một lần.", "Check the file; all mistakes at once."))
-@open_to_all
+@open_to_all(clauses="3.1")
 def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     from mic_mail.directory.preflight import trouble_with
 
@@ -97,7 +97,7 @@ def _problem_row(path: Path, problem: Problem) -> Row:
 
 
 @app.command(help=say("In mọi giá trị đang có hiệu lực.", "Print every value that holds."))
-@open_to_all
+@open_to_all(clauses="3.2")
 def show(
     ctx: typer.Context,
     *,
@@ -112,7 +112,7 @@ def show(
 
 
 @app.command(help=say("In ý nghĩa của mọi mục cấu hình.", "Print the meaning of every setting."))
-@open_to_all
+@open_to_all()
 def reference(as_json: JsonOption = False) -> None:
     rows: list[Row] = [asdict(row) for row in manual.reference(output.language())]
     output.listing(REFERENCE, rows, as_json=as_json)

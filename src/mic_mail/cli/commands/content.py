@@ -80,7 +80,7 @@ Id = Annotated[int, typer.Argument(metavar="ID", help=say("Số của đề ngh�
 
 
 @app.command(help=say("Đề nghị mở nội dung một hộp thư.", "Ask to open the content of a mailbox."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="4.3")
 def ask(
     ctx: typer.Context,
     address: Address,
@@ -119,7 +119,7 @@ def ask(
 
 
 @app.command(help=say("Phê duyệt, do người thứ hai.", "Approve, as the second person."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="4.3")
 def approve(
     ctx: typer.Context,
     access_id: Id,
@@ -138,7 +138,7 @@ def approve(
 
 
 @app.command(help=say("Từ chối, hoặc thu lại phê duyệt.", "Refuse, or take an approval back."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="4.3")
 def refuse(
     ctx: typer.Context, access_id: Id, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
 ) -> None:
@@ -151,7 +151,7 @@ def refuse(
 
 
 @app.command(help=say("Xuất thư theo đề nghị đã phê duyệt.", "Export what an approved request opens."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="4.3 16.5")
 def export(
     ctx: typer.Context,
     access_id: Id,
@@ -201,7 +201,7 @@ def export(
 
 
 @app.command("list", help=say("Liệt kê các đề nghị.", "List the requests."))
-@requires(Right.READ, whole=True)
+@requires(Right.READ, whole=True, clauses="4.3")
 def list_requests(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     exports = here.directory.content.exports()

@@ -62,7 +62,7 @@ app = typer.Typer()
 
 
 @app.command(help=say("Chạy thử một máy chủ đầy đủ trên máy này.", "Run a whole server on this machine, to try it out."))
-@open_to_all
+@open_to_all()
 def demo(
     ctx: typer.Context,
     *,

@@ -58,7 +58,7 @@ class Format(StrEnum):
 @app.command(
     help=say("Đối chiếu danh bạ với hộp thư; mã thoát 1 nếu có lỗi.", "Compare with the mailboxes; exit code 1 on errors.")
 )
-@requires(Right.READ, whole=True)
+@requires(Right.READ, whole=True, clauses="6.5")
 def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     here = frame(ctx)
     config = here.config
@@ -84,7 +84,7 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
 
 
 @app.command(help=say("Xuất danh bạ: vCard, LDIF hoặc CSV.", "Write the directory as vCard, LDIF or CSV."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="2.6")
 def export(
     ctx: typer.Context,
     *,

@@ -26,7 +26,7 @@ HISTORY = (*ORDERS[:2], *CHANGES, ORDERS[2], *ORDERS[4:7])
 
 
 @app.command(help=say("Liệt kê mọi thay đổi: trước, sau, văn bản.", "List every change: before, after, document."))
-@requires(Right.READ, whole=True)
+@requires(Right.READ, whole=True, clauses="6.5")
 def history(
     ctx: typer.Context,
     *,
@@ -60,7 +60,7 @@ def history(
 
 
 @app.command(help=say("Liệt kê thay đổi chờ đến ngày.", "List the changes that wait for their day."))
-@requires(Right.READ, whole=True)
+@requires(Right.READ, whole=True, clauses="6.5")
 def pending(ctx: typer.Context, as_json: JsonOption = False) -> None:
     output.listing(ORDERS, (order_row(entry) for entry in frame(ctx).directory.changes.pending()), as_json=as_json)
 

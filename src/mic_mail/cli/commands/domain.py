@@ -28,7 +28,7 @@ Name = Annotated[str, typer.Argument(metavar="DOMAIN", help=say("Tên miền.", 
 
 
 @app.command("list", help=say("Liệt kê tên miền và số địa chỉ.", "List the domains and how many addresses each has."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="3.2")
 def list_domains(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     counts = Counter((each.address.rpartition("@")[2], each.role) for each in here.directory.addresses())
@@ -45,7 +45,7 @@ def list_domains(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(help=say("Thêm tên miền: địa chỉ của nó thuộc hệ thống ngay.", "Add a domain: its addresses are local at once."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="3.2")
 @expand_options
 def add(ctx: typer.Context, name: Name, *, terms: Terms) -> None:
     order(
@@ -59,7 +59,7 @@ def add(ctx: typer.Context, name: Name, *, terms: Terms) -> None:
         "Give all mailboxes their addresses under another domain; the old ones stay aliases.",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="3.2")
 @expand_options
 def move(
     ctx: typer.Context,

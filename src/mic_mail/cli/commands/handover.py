@@ -86,7 +86,7 @@ NumberOption = Annotated[
 
 
 @app.command("list", help=say("Các lần bàn giao; đang bàn giao ở trên.", "All handovers, those that run first."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="12.3.d")
 def list_all(
     ctx: typer.Context,
     *,
@@ -103,7 +103,7 @@ def list_all(
 
 
 @app.command(help=say("Xem một lần bàn giao và bảng kiểm kê.", "Show a handover and its inventory."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="12.3.d")
 def show(ctx: typer.Context, address: Address, *, number: NumberOption = None, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
@@ -112,7 +112,7 @@ def show(ctx: typer.Context, address: Address, *, number: NumberOption = None, a
 
 
 @app.command(help=say("Biên bản bàn giao để ký.", "The minutes, to be signed."))
-@requires(Right.READ, whole=True)
+@requires(Right.READ, whole=True, clauses="12.3.d")
 def minutes(
     ctx: typer.Context,
     address: Address,
@@ -147,7 +147,7 @@ def minutes(
         "Compare the mailbox as it is now with the inventory: each folder, each message.",
     )
 )
-@requires(Right.READ, whole=True)
+@requires(Right.READ, whole=True, clauses="12.3.d")
 def verify(
     ctx: typer.Context,
     address: Address,

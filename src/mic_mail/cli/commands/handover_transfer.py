@@ -42,7 +42,7 @@ DONE = (
         "Begin: nothing is expunged any more, everything is counted; once more counts anew.",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="12.3.d")
 def begin(
     ctx: typer.Context,
     address: Address,
@@ -119,7 +119,7 @@ def _count(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Inve
         "Finish: the rights move, the password is another one, old sessions end.",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="12.3.d")
 def finish(
     ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None,
     as_json: JsonOption = False,
@@ -152,7 +152,7 @@ def finish(
 
 
 @app.command(help=say("Hủy bàn giao: mọi quyền giữ như cũ.", "Cancel a handover: nothing has moved."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="12.3.d")
 def cancel(
     ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None
 ) -> None:

@@ -29,7 +29,7 @@ app = typer.Typer()
 @app.command(
     help=say("Cấp hộp thư với địa chỉ cũ giữ nguyên (5.5).", "A mailbox under its owner's old address, kept as it is (5.5).")
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="5.5")
 def address(
     ctx: typer.Context,
     old: Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ cũ.", "The old address."))],

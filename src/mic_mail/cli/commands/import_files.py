@@ -97,7 +97,7 @@ class Wanted:
 
 
 @app.command(help=say("Nhập một Maildir (Dovecot, Courier, Postfix).", "Import a Maildir (Dovecot, Courier, Postfix)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.4")
 @expand_options
 def maildir(
     ctx: typer.Context,
@@ -110,7 +110,7 @@ def maildir(
 
 
 @app.command(help=say("Nhập tệp mbox, thư mục mbox hoặc hồ sơ Thunderbird.", "Import mbox files or a Thunderbird profile."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.4")
 @expand_options
 def mbox(
     ctx: typer.Context,
@@ -123,7 +123,7 @@ def mbox(
 
 
 @app.command(help=say("Nhập thư mục tệp .eml, cả bản của content export.", "Import .eml files, also those of content export."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.4")
 @expand_options
 def eml(
     ctx: typer.Context,
@@ -137,7 +137,7 @@ def eml(
 
 
 @app.command(help=say("Nhập tệp PST hoặc OST của Outlook (cần pst-utils).", "Import Outlook's PST or OST (needs pst-utils)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.4")
 @expand_options
 def pst(
     ctx: typer.Context,
@@ -151,7 +151,7 @@ def pst(
 
 
 @app.command("list", help=say("Đã nhập từ đâu vào hộp thư nào.", "What was imported from where, into which mailbox."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="10.4")
 def list_imports(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     addresses = {mailbox.mailbox_id: mailbox.address for mailbox in here.directory.mailboxes()}

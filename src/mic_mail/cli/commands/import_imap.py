@@ -114,7 +114,7 @@ RESULTS = (
 
 
 @app.command(help=say("Nhập từ máy chủ IMAP vào một hộp thư.", "Import from an IMAP server into one mailbox."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.4")
 @expand_options
 def imap(
     ctx: typer.Context,
@@ -137,7 +137,7 @@ def imap(
         "Import many, from a CSV file: user,address[,password].",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.4")
 @expand_options
 def accounts(
     ctx: typer.Context,

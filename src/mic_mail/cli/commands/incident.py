@@ -94,7 +94,7 @@ OutOption = Annotated[
 
 
 @app.command("open", help=say("Ghi một sự cố vào sổ.", "Record an incident."))
-@requires(Right.REQUEST)
+@requires(Right.REQUEST, clauses="10.1 14.4")
 def open_incident(
     ctx: typer.Context,
     kind: Annotated[Kind, typer.Argument(help=say("Loại sự cố.", "What happened."))],
@@ -139,7 +139,7 @@ def open_incident(
 
 
 @app.command(help=say("Xem một sự cố, hoặc lập báo cáo sự cố.", "Show an incident, or write its paper."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="14.4 16.3")
 def show(
     ctx: typer.Context, number: Number, *, out: OutOption = None, actor: ActorOption = None, as_json: JsonOption = False
 ) -> None:
@@ -155,7 +155,7 @@ def show(
 
 
 @app.command("list", help=say("Sổ sự cố.", "The register of incidents."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="14.4")
 def list_incidents(
     ctx: typer.Context,
     *,
@@ -183,7 +183,7 @@ def list_incidents(
 
 
 @app.command(help=say("Ghi diễn biến hoặc biện pháp.", "Add what was found out, or done."))
-@requires(Right.REQUEST)
+@requires(Right.REQUEST, clauses="14.4")
 def note(
     ctx: typer.Context,
     number: Number,
@@ -221,7 +221,7 @@ def note(
 
 
 @app.command(help=say("Kết thúc một sự cố.", "Close an incident."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.1 14.4")
 def close(
     ctx: typer.Context,
     number: Number,
@@ -241,7 +241,7 @@ def close(
 
 
 @app.command(help=say("Trích xuất nhật ký của sự cố thành một tệp (14.4, 16.3).", "The log of an incident as one file."))
-@requires(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True, clauses="16.3")
 def export(
     ctx: typer.Context,
     number: Number,

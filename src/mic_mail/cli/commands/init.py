@@ -121,7 +121,7 @@ class OfficerOptions:
         "Make a server: configuration, folders, directory, certificate.",
     )
 )
-@open_to_all
+@open_to_all()
 @expand_options
 def init(ctx: typer.Context, *, server: ServerOptions, appointed: OfficerOptions, yes: YesOption = False) -> None:
     here = frame(ctx)

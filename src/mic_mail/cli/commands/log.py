@@ -73,7 +73,7 @@ UntilOption = Annotated[
 
 
 @app.command(help=say("Tìm trong nhật ký.", "Search the log."))
-@requires(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True, clauses="8.2 16.3")
 def search(
     ctx: typer.Context,
     *,
@@ -105,7 +105,7 @@ def search(
 
 
 @app.command(help=say("Toàn bộ đường đi của một thư.", "The whole life of one message."))
-@requires(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True, clauses="4.2 8.2 9.2")
 def trace(
     ctx: typer.Context,
     message: Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư hoặc Message-ID.", "Trace id or Message-ID."))],
@@ -132,7 +132,7 @@ def trace(
 
 
 @app.command(help=say("Kiểm tra nhật ký có nguyên vẹn.", "Check that the log is whole."))
-@requires(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True, clauses="8.2 17")
 def verify(
     ctx: typer.Context,
     *,
@@ -162,7 +162,7 @@ def verify(
 
 
 @app.command(help=say("In mã niêm phong để ghi lại nơi khác.", "Print the head, to be noted elsewhere."))
-@requires(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True, clauses="8.2")
 def anchor(
     ctx: typer.Context,
     *,
@@ -192,7 +192,7 @@ def anchor(
 
 
 @app.command(help=say("Trích xuất phục vụ xử lý sự cố (14.4, 16.3).", "An excerpt for an incident (14.4, 16.3)."))
-@requires(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True, clauses="14.4 16.3 17")
 def export(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp ZIP sẽ ghi.", "The ZIP file to write."))],

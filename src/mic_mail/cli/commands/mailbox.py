@@ -98,7 +98,7 @@ UNREADABLE = Text("hồ sơ không đọc được", "facts cannot be read")
 
 
 @app.command(help=say("Cấp hộp thư cho cá nhân, đơn vị hoặc nhóm (Điều 5, 6).", "Issue a mailbox (Reg. 5, 6)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="2.3 2.4 2.5 5.2 5.3 5.4.a 5.4.b 6.1 6.3 6.4.a")
 def issue(
     ctx: typer.Context,
     *,
@@ -178,7 +178,7 @@ def welcome(here: CliContext, mailbox: MailboxRecord) -> None:
 
 
 @app.command("list", help=say("Liệt kê hộp thư và trạng thái.", "List mailboxes and their states."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="14.3")
 def list_mailboxes(
     ctx: typer.Context,
     *,
@@ -193,7 +193,7 @@ def list_mailboxes(
 
 
 @app.command(help=say("Xem một hộp thư và hồ sơ của nó.", "Show a mailbox and its facts."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="5.5 8.3.c 9.2")
 def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     entry = here.entry(address)
@@ -220,7 +220,7 @@ def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> N
 
 
 @app.command("explain", help=say("Giải thích trạng thái: điều khoản, sự kiện, thay đổi tới.", "Account for the state."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="6.4.c 7.1 7.2.a")
 def explain_state(
     ctx: typer.Context,
     address: Address,
@@ -243,7 +243,7 @@ def explain_state(
 
 
 @app.command(help=say("Điều chỉnh dung lượng; giảm phải có lý do (8.3).", "Set the quota; a decrease needs a reason (8.3)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="8.3.a 8.3.b")
 def quota(
     ctx: typer.Context,
     address: Address,

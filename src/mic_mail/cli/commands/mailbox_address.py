@@ -22,7 +22,7 @@ app = typer.Typer()
     "address",
     help=say("Đổi địa chỉ; địa chỉ cũ còn là bí danh một thời gian (6.2).", "Change the address; the old one stays an alias."),
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.2")
 @expand_options
 def readdress(
     ctx: typer.Context,

@@ -54,7 +54,7 @@ FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày; 
 
 
 @app.command(help=say("Phân công sử dụng hộp thư đơn vị, nhóm (12.3).", "Let a person use a unit's or group's mailbox (12.3)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="12.3")
 def grant(
     ctx: typer.Context,
     address: Address,
@@ -135,7 +135,7 @@ def subscribe(here: CliContext, own: MailboxRecord, mailbox: MailboxRecord) -> N
 
 
 @app.command(help=say("Chấm dứt ủy quyền trước hạn (12.3).", "End an authority before its term (12.3)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="12.3")
 def revoke(
     ctx: typer.Context,
     address: Address,
@@ -181,7 +181,7 @@ def warn_of_password(mailbox: MailboxRecord) -> None:
 
 
 @app.command(help=say("Ai được sử dụng hộp thư, với quyền gì, đến khi nào.", "Who may use a mailbox, how far and until when."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="4.3 12.3")
 def rights(
     ctx: typer.Context,
     address: Address,

@@ -48,7 +48,7 @@ DocumentOption = Annotated[str, typer.Option("--document", help=say("Văn bản 
 
 
 @app.command(help=say("Xuất thư đơn vị thành tệp EML kèm mã băm (11.4).", "A unit's mail as EML files with digests (11.4)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="11.4")
 def export(
     ctx: typer.Context,
     address: Address,
@@ -154,7 +154,7 @@ def _notify_keeper(here: CliContext, entry: Entry, origin: ActContext, keeper: s
     "mark-passed-on",
     help=say("Đánh dấu thư đã chuyển vào hệ thống văn bản (12.3.c).", "Mark mail as passed on to the records (12.3.c)."),
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="12.3.c")
 def mark_passed_on(
     ctx: typer.Context,
     address: Address,

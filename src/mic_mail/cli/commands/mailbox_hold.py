@@ -27,7 +27,7 @@ Document = Annotated[
 
 
 @app.command(help=say("Lưu giữ nguyên trạng theo yêu cầu (9.2).", "Keep everything, on an authority's demand (9.2)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="9.2")
 def hold(ctx: typer.Context, address: Address, *, document: Document, reason: ReasonOption, actor: ActorOption = None) -> None:
     here = frame(ctx)
     mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
@@ -42,7 +42,7 @@ def hold(ctx: typer.Context, address: Address, *, document: Document, reason: Re
 
 
 @app.command("release-hold", help=say("Chấm dứt lưu giữ (9.2).", "End a hold (9.2)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="9.2")
 def release_hold(
     ctx: typer.Context,
     address: Address,

@@ -55,7 +55,7 @@ AGAIN = (
 
 
 @app.command("due", help=say("Những việc sắp tự động xảy ra; quá hạn ở trên.", "What happens by itself soon; overdue first."))
-@requires(Right.READ, whole=True)
+@requires(Right.READ, whole=True, clauses="6.4.c 7.2.a 12.3.d")
 def list_due(
     ctx: typer.Context,
     within: Annotated[
@@ -89,7 +89,7 @@ def _row(found: Due) -> dict[str, Cell]:
         "Give a reclaimed mailbox back to its owner, with its mail.",
     ),
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.4.c")
 def restore_reclaimed(
     ctx: typer.Context,
     address: Address,
@@ -123,7 +123,7 @@ def restore_reclaimed(
         "Delete a reclaimed, archived mailbox whose days are over and which the server does not delete by itself.",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.4.c")
 def free(
     ctx: typer.Context,
     address: Address,

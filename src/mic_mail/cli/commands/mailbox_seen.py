@@ -58,7 +58,7 @@ Wanted = Annotated[
 
 
 @app.command(help=say("Đánh dấu đã đọc chung hay riêng từng người.", "Read marks of a unit's or group's mailbox: one or each."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="12.3")
 def seen(
     ctx: typer.Context,
     address: Address = None,

@@ -63,7 +63,7 @@ Official = Annotated[str, typer.Argument(metavar="DAY", help=say("Ngày chính t
 
 
 @app.command(help=say("Tạm khóa (7.2): nguyên nhân a, b hoặc c.", "Suspend (7.2): cause a, b or c."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="7.2.b 7.2.c")
 def suspend(
     ctx: typer.Context,
     address: Address,
@@ -89,7 +89,7 @@ def suspend(
 
 
 @app.command(help=say("Khôi phục và đặt lại mật khẩu (7.3).", "Restore, with a new password (7.3)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="7.2.c 7.3.a 7.3.b")
 def restore(
     ctx: typer.Context,
     address: Address,
@@ -124,7 +124,7 @@ def restore(
 
 
 @app.command(help=say("Ghi ngày chính thức nghỉ, chuyển công tác (6.4.c).", "Record the official day of leaving (6.4.c)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.4.c")
 def leave(
     ctx: typer.Context,
     address: Address,
@@ -185,7 +185,7 @@ def _show_dates(here: CliContext, spans: Sequence[Span]) -> None:
 
 
 @app.command("return", help=say("Người đã nghỉ trở lại công tác.", "The leaver is back."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.4.c")
 def return_from_leave(
     ctx: typer.Context,
     address: Address,
@@ -202,7 +202,7 @@ def return_from_leave(
 
 
 @app.command("lock-sending", help=say("Khóa chức năng gửi bằng tay (10.2).", "Lock sending by hand (10.2)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.2")
 def lock_sending(
     ctx: typer.Context, address: Address, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
 ) -> None:
@@ -213,7 +213,7 @@ def lock_sending(
 
 
 @app.command("unlock-sending", help=say("Mở khóa gửi đã khóa bằng tay.", "Lift a lock by hand."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.2")
 def unlock_sending(
     ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None
 ) -> None:
@@ -224,7 +224,7 @@ def unlock_sending(
 
 
 @app.command(help=say("Ghi vắng mặt đã thông báo lý do (7.2.a).", "Record a notified absence (7.2.a)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="7.2.a")
 def absence(
     ctx: typer.Context,
     address: Address,
@@ -252,7 +252,7 @@ def absence(
         "Thu hồi theo yêu cầu của đơn vị (6.2); thư được lưu trữ.", "Reclaim on the unit's request (6.2); mail is archived."
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.1 6.2")
 def reclaim(
     ctx: typer.Context,
     address: Address,

@@ -43,7 +43,7 @@ Number = Annotated[int, typer.Argument(metavar="ID", help=say("Số của đợt
 @app.command(
     help=say("Thông báo một đợt tạm ngừng, trước ít nhất 03 ngày làm việc.", "Announce downtime, 3 working days ahead.")
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.3")
 def announce(
     ctx: typer.Context,
     *,
@@ -88,7 +88,7 @@ def announce(
 
 
 @app.command("list", help=say("Liệt kê các đợt tạm ngừng.", "List the downtimes."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="10.3")
 def list_downtimes(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     now, incidents = here.clock.now(), _incidents(here)
@@ -118,7 +118,7 @@ def list_downtimes(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(help=say("Hủy một đợt chưa qua; ai đã được báo sẽ được báo lại.", "Call one off; who was told is told so."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.3")
 def cancel(
     ctx: typer.Context, number: Number, *, document: DocumentOption = None, reason: WhyOption = "", actor: ActorOption = None
 ) -> None:
@@ -129,7 +129,7 @@ def cancel(
 
 
 @app.command(help=say("Ghi số văn bản báo cáo một sự cố.", "Record the document that reports an incident."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.1")
 def report(
     ctx: typer.Context, number: Number, *, document: DocumentOption = None, reason: WhyOption = "", actor: ActorOption = None
 ) -> None:

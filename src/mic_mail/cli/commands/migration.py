@@ -42,7 +42,7 @@ PLANS = (
 
 
 @app.command(help=say("Ghi kế hoạch chuyển của đơn vị; ghi lại là lùi ngày.", "Record a unit's plan; once more puts it off."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="14.5")
 def plan(
     ctx: typer.Context,
     unit: Annotated[str, typer.Argument(metavar="UNIT", help=say("Ký hiệu đơn vị.", "The unit's symbol."))],
@@ -63,7 +63,7 @@ def plan(
 
 
 @app.command("list", help=say("Liệt kê kế hoạch; mặc định: chưa xong.", "List the plans; unless asked, open ones."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="14.5")
 def list_plans(
     ctx: typer.Context,
     *,
@@ -93,7 +93,7 @@ def list_plans(
 
 
 @app.command(help=say("Ghi đơn vị đã chuyển xong.", "Record that a unit has left the system."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="14.5")
 def done(
     ctx: typer.Context,
     number: Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số của kế hoạch.", "The plan's number."))],
@@ -110,7 +110,7 @@ def done(
 
 
 @app.command(help=say("Lập sổ theo dõi thành tệp PDF, XLSX, HTML, CSV.", "Make the register as a PDF, XLSX, HTML or CSV."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="14.5")
 def paper(
     ctx: typer.Context,
     *,

@@ -65,7 +65,7 @@ def list_notices(
 
 
 @app.command(help=say("Xem một thông báo với số liệu mẫu.", "Show a notice with sample values."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="6.4.c 7.2.a")
 def preview(
     ctx: typer.Context,
     name: Annotated[

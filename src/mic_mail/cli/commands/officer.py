@@ -60,7 +60,7 @@ FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày; 
 
 
 @app.command(help=say("Ghi nhận cán bộ quản trị (6.1).", "Enter an officer (6.1)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.1")
 def add(
     ctx: typer.Context,
     login: Login,
@@ -181,7 +181,7 @@ def _how_to_go_on(here: CliContext, officer: Officer) -> Text:
 
 
 @app.command(help=say("Chấm dứt nhiệm vụ quản trị.", "End an officer's term."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.1")
 def end(
     ctx: typer.Context,
     login: Login,
@@ -213,7 +213,7 @@ def end(
 
 
 @app.command("list", help=say("Liệt kê cán bộ quản trị.", "List the officers."))
-@requires(Right.READ, whole=True)
+@requires(Right.READ, whole=True, clauses="6.1")
 def list_officers(
     ctx: typer.Context,
     at: Annotated[

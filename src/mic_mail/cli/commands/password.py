@@ -36,7 +36,7 @@ LONGEST_LINE = 4096
         "Set a password that its person chose; needs a document unless a change is due (15.2).",
     ),
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="7.3.c 15.2")
 def set_chosen(
     ctx: typer.Context,
     address: Address,
@@ -67,7 +67,7 @@ def set_chosen(
         "Make a new password on a written request; its person has to change it (15.2).",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="15.2")
 def reset(
     ctx: typer.Context,
     address: Address,

@@ -62,7 +62,7 @@ UntilOption = Annotated[str | None, typer.Option("--contract-until", help=say("N
 
 
 @app.command(help=say("Thêm cá nhân.", "Add a person."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="2.6")
 def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help=say("Họ và tên đầy đủ, có dấu.", "Full name, with diacritics."))],
@@ -99,7 +99,7 @@ def add(
 
 
 @app.command("list", help=say("Liệt kê cá nhân.", "List people."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="2.6")
 def list_people(
     ctx: typer.Context,
     unit: Annotated[str | None, typer.Option("--unit", help=say("Chỉ đơn vị này.", "Only this unit."))] = None,
@@ -114,14 +114,14 @@ def list_people(
 
 
 @app.command(help=say("Xem một cá nhân.", "Show a person."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="6.3")
 def show(ctx: typer.Context, person_id: PersonId, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     output.record(ONE, _row(here, here.directory.person(person_id)), as_json=as_json)
 
 
 @app.command(help=say("Thay đổi họ tên, chức danh, cấp (6.2).", "Change name, position or level (6.2)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.2")
 @expand_options
 def change(
     ctx: typer.Context,
@@ -150,7 +150,7 @@ def change(
 @app.command(
     help=say("Thuyên chuyển theo thông báo của đơn vị tiếp nhận (6.4.b).", "Transfer on the receiving unit's notice (6.4.b).")
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.4.b")
 @expand_options
 def move(
     ctx: typer.Context,
@@ -178,7 +178,7 @@ def move(
         "Record how a person is employed by now, or a contract (6.3).",
     ),
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.3")
 @expand_options
 def employ(
     ctx: typer.Context,

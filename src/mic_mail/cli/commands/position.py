@@ -48,7 +48,7 @@ name_choices(Wanted, {**{Wanted(each.value): name for each, name in LEVELS.items
 
 
 @app.command("list", help=say("Liệt kê chức danh và cấp.", "List the positions and their levels."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="6.4.c")
 def list_positions(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     entered = here.directory.changes.levels()
@@ -73,7 +73,7 @@ def list_positions(ctx: typer.Context, as_json: JsonOption = False) -> None:
         "Set the level of a title; it covers positions that begin with it, a longer title first.",
     ),
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.4.c")
 @expand_options
 def set_level(
     ctx: typer.Context,

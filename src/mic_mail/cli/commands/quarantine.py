@@ -72,7 +72,7 @@ DryOption = Annotated[bool, typer.Option("--dry-run", help=say("Chỉ xem sẽ l
 
 
 @app.command("list", help=say("Liệt kê thư đang giữ, hoặc mọi thư (--all).", "List what is held, or all of it (--all)."))
-@requires(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True, clauses="4.2 15.5")
 def list_kept(
     ctx: typer.Context,
     *,
@@ -104,7 +104,7 @@ def list_kept(
 @app.command(
     help=say("Xem một thư: phong bì, tiêu đề, dấu hiệu; không có nội dung.", "Show one: envelope, symbols; no content.")
 )
-@requires(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True, clauses="4.2")
 def show(
     ctx: typer.Context,
     reference: Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư.", "The reference."))],
@@ -114,7 +114,7 @@ def show(
 
 
 @app.command(help=say("Cho chuyển, bỏ cách ly: thư vào hộp thư đến của người nhận.", "Deliver to the recipients' INBOX."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="4.2 15.5")
 def release(
     ctx: typer.Context,
     references: References,
@@ -154,7 +154,7 @@ def release(
 
 
 @app.command(help=say("Hủy thư: không ai nhận được; không báo người gửi.", "Drop it: nobody gets it, its sender is not told."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="4.2 15.5")
 def drop(
     ctx: typer.Context,
     references: References,

@@ -97,7 +97,7 @@ EntryId = Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư, hoặc
 
 
 @app.command("list", help=say("Liệt kê thư đang chờ, cũ trước.", "List what waits, the oldest first."))
-@requires(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True, clauses="4.2 7.2.c")
 def list_queue(
     ctx: typer.Context,
     *,
@@ -139,7 +139,7 @@ def list_queue(
 
 
 @app.command(help=say("Toàn bộ về một thư; không có nội dung, tiêu đề.", "Everything of one message but what it says."))
-@requires(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True, clauses="4.2")
 def show(ctx: typer.Context, entry_id: EntryId, *, actor: ActorOption = None, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     with opened(here) as queue:

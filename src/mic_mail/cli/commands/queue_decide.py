@@ -43,7 +43,7 @@ _FREE = {
 
 
 @app.command(help=say("Gửi lại ngay, không chờ đến lượt.", "Try again at once."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="4.2")
 def retry(
     ctx: typer.Context,
     entry_ids: Annotated[
@@ -107,7 +107,7 @@ def _must_not_be_held(why: str | None) -> None:
 
 
 @app.command(help=say("Giữ thư lại, chưa gửi.", "Keep it back."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="4.2")
 def hold(
     ctx: typer.Context,
     entry_ids: EntryIds,
@@ -125,7 +125,7 @@ def hold(
 
 
 @app.command(help=say("Bỏ giữ: thư được gửi tiếp.", "Let go what a person holds."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="4.2")
 def release(
     ctx: typer.Context,
     entry_ids: EntryIds,
@@ -148,7 +148,7 @@ def release(
 
 
 @app.command(help=say("Dừng gửi; người gửi nhận thông báo kèm lý do.", "Give it up; the sender is told, with the reason."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="4.2")
 def drop(
     ctx: typer.Context,
     entry_ids: EntryIds,

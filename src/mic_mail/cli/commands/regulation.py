@@ -1,24 +1,24 @@
-"""`mic-mail regulation list|show`: the clauses, what serves and proves each, and the evidence today."""
+"""`mic-mail regulation list|show`: the clauses, the commands and tests of each, and the evidence today."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import PurePath
 from typing import Annotated
 
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.authorization import open_to_all
+from mic_mail.cli.authorization import gate_of, open_to_all
 from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.main import commands
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import MicMailError, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause as cite
-from mic_mail.policy.clause_commands import COMMANDS
-from mic_mail.policy.clause_rows import Clause, Standing
-from mic_mail.policy.clause_tests import PROOFS
-from mic_mail.policy.clauses import CLAUSES, clause
+from mic_mail.policy.clauses import CLAUSES, Clause, Standing, clause
 from mic_mail.policy.labels import STANDINGS
 from mic_mail.policy.roles import Right
 from mic_mail.services.compliance.collect import gather
@@ -45,7 +45,7 @@ ONE = (
 
 
 @app.command("list", help=say("Liệt kê các điều khoản.", "List the clauses."))
-@open_to_all
+@open_to_all()
 def list_clauses(
     ctx: typer.Context,
     standing: Annotated[
@@ -59,7 +59,7 @@ def list_clauses(
 
 
 @app.command(help=say("Xem một điều khoản, ví dụ 6.4.c.", "Show one clause, e.g. 6.4.c."))
-@open_to_all
+@open_to_all()
 def show(
     ctx: typer.Context,
     clause_id: Annotated[str, typer.Argument(metavar="ID", help=say("Điều.Khoản.Điểm", "Article.Clause.Point"))],
@@ -90,10 +90,27 @@ def _evidence(here: CliContext) -> Mapping[str, Sequence[Finding]]:
         return {}
 
 
+def clause_commands() -> Mapping[str, Sequence[str]]:
+    """Return the commands that serve each clause, as they declare it, in the order of `--help`."""
+    found: dict[str, list[str]] = {}
+    for words, command in commands():
+        gate = gate_of(command)
+        for clause_id in gate.clauses if gate else ():
+            found.setdefault(clause_id, []).append(words)
+    return found
+
+
+def clause_tests() -> Mapping[str, Sequence[str]]:
+    """Return the test modules of each clause, as `tests/clauses.py` wrote them."""
+    found: dict[str, list[str]] = json.loads((files("mic_mail.cli") / "clause_tests.json").read_text("utf-8"))
+    return found
+
+
 def _rows(clauses: Sequence[Clause], evidence: Mapping[str, Sequence[Finding]], *, as_json: bool) -> Iterator[Row]:
+    all_commands, all_tests = clause_commands(), clause_tests()
     for row in clauses:
         findings = evidence.get(row.id, ())
-        tests = PROOFS.get(row.id, ())
+        tests = all_tests.get(row.id, ())
         yield {
             "id": row.id,
             "cited_as": cite(row.id),
@@ -102,7 +119,7 @@ def _rows(clauses: Sequence[Clause], evidence: Mapping[str, Sequence[Finding]], 
             "does": row.does,
             "settings": row.settings or None,
             "reading": row.reading,
-            "commands": COMMANDS.get(row.id),
+            "commands": all_commands.get(row.id),
             "tests": tests if as_json else [PurePath(test).stem for test in tests] or None,
             "evidence": [_as_data(finding) for finding in findings] if as_json else _findings_text(findings),
         }

@@ -40,7 +40,7 @@ UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Chỉ một 
 
 
 @app.command(help=say("Tình hình sử dụng trong một khoảng thời gian.", "How the system was used in a span of days."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="16.1.b 16.1.c 16.2")
 def usage(
     ctx: typer.Context,
     *,
@@ -64,7 +64,7 @@ def usage(
 
 
 @app.command(help=say("Tổng hợp vướng mắc (Điều 18).", "What was told to the Centre, collected (18)."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="18")
 def problems(
     ctx: typer.Context,
     *,

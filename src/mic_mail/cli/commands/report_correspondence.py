@@ -51,7 +51,7 @@ SUBJECT = Column("subject", "Chủ đề", "Subject")
 
 
 @app.command(help=say("Thư gửi, nhận, xác nhận và trả lời của một hộp thư đơn vị.", "A unit mailbox's mail and answers."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="11.1 11.2 11.3 12.3.b")
 def correspondence(
     ctx: typer.Context,
     *,

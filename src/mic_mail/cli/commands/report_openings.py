@@ -43,7 +43,7 @@ MAILBOXES = (
 
 
 @app.command(help=say("Việc mở hộp thư đơn vị ba lần mỗi ngày làm việc.", "Openings of unit mailboxes, three a working day."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="12.3.a 16.1.b")
 def openings(
     ctx: typer.Context,
     *,

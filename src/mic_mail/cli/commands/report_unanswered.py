@@ -46,7 +46,7 @@ MAILBOXES = (
 
 
 @app.command(help=say("Thư đến chưa được trả lời, kèm thời hạn.", "Mail that waits for an answer, with deadlines."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="12.4 16.1.b")
 def unanswered(
     ctx: typer.Context,
     *,

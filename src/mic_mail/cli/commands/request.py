@@ -93,7 +93,7 @@ ReceivedOption = Annotated[
 
 
 @app.command(help=say("Ghi một yêu cầu vào sổ (6.2).", "Enter a request (6.2)."))
-@requires(Right.REQUEST)
+@requires(Right.REQUEST, clauses="6.2 7.3.a 14.3 14.4 15.2 18")
 def add(
     ctx: typer.Context,
     kind: Annotated[Kind, typer.Argument(help=say("Loại yêu cầu.", "What is asked for."))],
@@ -147,7 +147,7 @@ def add(
 
 
 @app.command("list", help=say("Liệt kê yêu cầu và hạn giải quyết.", "List requests and their deadlines."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="6.2 7.3.b 18")
 def list_requests(
     ctx: typer.Context,
     *,
@@ -173,7 +173,7 @@ def list_requests(
 
 
 @app.command(help=say("Xem một yêu cầu.", "Show a request."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="6.2")
 def show(ctx: typer.Context, number: Number, actor: ActorOption = None, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     request = here.directory.requests.get(number)
@@ -181,7 +181,7 @@ def show(ctx: typer.Context, number: Number, actor: ActorOption = None, as_json:
 
 
 @app.command(help=say("Ghi mẫu yêu cầu ra tệp, để đơn vị điền và gửi.", "Write the form that units fill in and send."))
-@open_to_all
+@open_to_all(clauses="6.2")
 def form(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help=say("Tệp; - là đầu ra chuẩn.", "The file; - is standard output."))],
@@ -198,7 +198,7 @@ def form(
 
 
 @app.command("import", help=say("Ghi nhiều yêu cầu từ một tệp theo mẫu.", "Enter many requests from a file after the form."))
-@requires(Right.REQUEST)
+@requires(Right.REQUEST, clauses="6.2")
 def import_file(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help=say("Tệp XLSX hoặc CSV.", "An XLSX or CSV file."))],

@@ -57,7 +57,7 @@ APPROVED = (
 
 
 @app.command(help=say("Chấp thuận và thực hiện yêu cầu.", "Approve requests and do what they ask for."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="5.4.a 5.4.b 6.1 6.2 6.4.a 6.4.b 6.4.c 7.3.b 15.2")
 def approve(
     ctx: typer.Context,
     numbers: Numbers,
@@ -110,7 +110,7 @@ def approve(
 
 
 @app.command(help=say("Từ chối yêu cầu, có lý do.", "Refuse requests, with the reason."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.1 6.2")
 def refuse(
     ctx: typer.Context,
     numbers: Numbers,
@@ -133,7 +133,7 @@ def refuse(
 
 
 @app.command(help=say("Rút yêu cầu.", "Withdraw a request."))
-@requires(Right.REQUEST)
+@requires(Right.REQUEST, clauses="6.2")
 def withdraw(ctx: typer.Context, number: Number, *, reason: WhyOption = "", actor: ActorOption = None) -> None:
     here = frame(ctx)
     request, origin = _asked(here, number, actor, reason)
@@ -143,7 +143,7 @@ def withdraw(ctx: typer.Context, number: Number, *, reason: WhyOption = "", acto
 
 
 @app.command(help=say("Ghi kết quả của yêu cầu đã chấp thuận.", "Say what became of requests that were approved."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.2 18")
 def done(
     ctx: typer.Context,
     numbers: Numbers,

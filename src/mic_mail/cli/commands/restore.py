@@ -42,7 +42,7 @@ app = typer.Typer()
         "Put one mailbox back from a backup; with --replace what is there now is kept aside.",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="10.1")
 def restore(
     ctx: typer.Context,
     address: Annotated[str, typer.Argument(help=say("Hộp thư nhận lại thư.", "The mailbox to fill."), metavar="ADDRESS")],

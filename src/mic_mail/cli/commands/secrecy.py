@@ -71,7 +71,7 @@ Reference = Annotated[
 
 
 @app.command("list", help=say("Liệt kê thư bị từ chối, hoặc thư đến có dấu (--inbound).", "List what was refused, or came in."))
-@requires(Right.READ_LOG, whole=True)
+@requires(Right.READ_LOG, whole=True, clauses="4.1")
 def list_held(
     ctx: typer.Context,
     *,
@@ -98,7 +98,7 @@ def show(ctx: typer.Context, reference: Reference, as_json: JsonOption = False) 
 
 
 @app.command(help=say("Đề nghị cho chuyển một thư bị từ chối nhầm.", "Say that a refusal was a mistake."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="4.1")
 def ask(
     ctx: typer.Context,
     reference: Reference,
@@ -120,7 +120,7 @@ def ask(
 @app.command(
     help=say("Cho chuyển theo đề nghị của người khác; thư được chuyển đi.", "Agree with who asked; the message is sent.")
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="4.1")
 def release(
     ctx: typer.Context,
     reference: Reference,

@@ -16,7 +16,7 @@ app = typer.Typer()
 
 
 @app.command(help=say("Chạy máy chủ cho đến khi được yêu cầu dừng.", "Run the server until it is told to stop."))
-@open_to_all
+@open_to_all()
 def serve(
     ctx: typer.Context,
     show_log: Annotated[

@@ -36,13 +36,13 @@ Document = Annotated[str, typer.Option("--document", help=say("Số quyết đ�
 
 
 @app.command("list", help=say("Liệt kê người ký và thời hạn.", "List the signatories and their terms."))
-@requires(Right.READ, whole=True)
+@requires(Right.READ, whole=True, clauses="7.2.b")
 def list_signatories(ctx: typer.Context, as_json: JsonOption = False) -> None:
     output.listing(COLUMNS, map(_row, frame(ctx).directory.signatories.all()), as_json=as_json)
 
 
 @app.command(help=say("Ghi người ký: Bộ trưởng hoặc Thứ trưởng.", "Enter a signatory: the minister or a deputy."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="7.2.b")
 def add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help=say("Họ và tên đầy đủ.", "Full name."))],

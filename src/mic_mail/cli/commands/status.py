@@ -31,7 +31,7 @@ app = typer.Typer()
 
 
 @app.command(help=say("Tình trạng của máy chủ đang chạy.", "The state of the running server."))
-@open_to_all
+@open_to_all(clauses="3.1 10.1")
 def status(
     ctx: typer.Context,
     *,

@@ -46,7 +46,7 @@ Symbol = Annotated[str, typer.Argument(help=say("Ký hiệu đơn vị, ví dụ
 
 
 @app.command(help=say("Thêm đơn vị theo danh mục ký hiệu.", "Add a unit as the register of symbols has it."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="5.1")
 def add(
     ctx: typer.Context,
     symbol: Symbol,
@@ -70,7 +70,7 @@ def add(
 
 
 @app.command("list", help=say("Liệt kê đơn vị.", "List the units."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="2.6")
 def list_units(
     ctx: typer.Context,
     *,
@@ -84,7 +84,7 @@ def list_units(
 
 
 @app.command(help=say("Xem một đơn vị, người và hộp thư của đơn vị.", "Show a unit with its people and mailboxes."))
-@requires(Right.READ)
+@requires(Right.READ, clauses="5.1 14.3")
 def show(ctx: typer.Context, symbol: Symbol, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     unit = here.directory.unit(symbol)
@@ -101,7 +101,7 @@ def show(ctx: typer.Context, symbol: Symbol, as_json: JsonOption = False) -> Non
 
 
 @app.command(help=say("Thay đổi tên, ký hiệu, đơn vị cấp trên (6.5).", "Change name, symbol or the unit above (6.5)."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="5.1 6.5")
 @expand_options
 def change(
     ctx: typer.Context,
@@ -135,7 +135,7 @@ def change(
         "Merge units: people, mailboxes, parts and requests go to the successor.",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.5")
 @expand_options
 def merge(
     ctx: typer.Context,
@@ -159,7 +159,7 @@ def merge(
         "Split a unit: the people, mailboxes and parts that are named go to other units.",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.5")
 @expand_options
 def split(
     ctx: typer.Context,
@@ -190,7 +190,7 @@ def split(
 
 
 @app.command(help=say("Kết thúc đơn vị không còn người và hộp thư.", "End a unit that has nobody and nothing left."))
-@requires(Right.ACT)
+@requires(Right.ACT, clauses="6.5")
 @expand_options
 def close(ctx: typer.Context, symbol: Symbol, *, terms: Terms) -> None:
     here = frame(ctx)
