@@ -1,12 +1,24 @@
 """Settings of passwords and sign-in (Reg. 4.3, 10.2, 15.2)."""
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Annotated, ClassVar, Literal
 
 from mic_mail.config.regulation import WarnDays
-from mic_mail.config.schema import Distinct, Section, SettingDoc
-from mic_mail.config.units import DAY, GIB, HOUR, MIB, MINUTE, Location, Octets, Seconds, Unit
+from mic_mail.config.schema import Distinct, Section, setting
+from mic_mail.config.units import (
+    CHARACTERS,
+    DAY,
+    GIB,
+    HOUR,
+    MIB,
+    MINUTE,
+    PASSES,
+    PASSWORDS,
+    ROUNDS,
+    WRONG_PASSWORDS,
+    Location,
+    Octets,
+    Seconds,
+)
 
 FORMER_PASSWORDS = 24  # as many verifiers as the directory retains
 
@@ -14,109 +26,88 @@ FORMER_PASSWORDS = 24  # as many verifiers as the directory retains
 class Auth(Section):
     """Passwords and sign-in."""
 
-    cleartext: Annotated[
-        bool, SettingDoc("Allow sign-in without TLS; for tests on one machine only.", "10.2", reload=False)
-    ] = False
-    channel_binding: Annotated[
-        bool,
-        SettingDoc(
-            "Offer SCRAM-SHA-256-PLUS, bound by tls-server-end-point, in TLS 1.2 also by tls-unique; false where programs "
-            "insist on tls-exporter.",
-            "10.2",
-        ),
-    ] = True
-    scram_in_tls13: Annotated[
-        bool,
-        SettingDoc(
-            "Offer SCRAM in TLS 1.3 too; then msmtp, mpop and other programs with GNU SASL cannot sign in there unless they "
-            "are set to PLAIN.",
-            "10.2",
-        ),
-    ] = False
-    scram_iterations: Annotated[
-        int,
-        Field(ge=65_536, le=10_000_000),
-        Unit("rounds"),
-        SettingDoc(
-            "PBKDF2 rounds of the SCRAM-SHA-256 keys of new passwords; Cyrus SASL's clients refuse more than 65,536.", "10.2"
-        ),
-    ] = 65_536
-    argon2_time: Annotated[
-        int, Field(ge=1, le=20), Unit("passes"), SettingDoc("argon2id passes over memory, for new passwords.", "10.2")
-    ] = 3
-    argon2_memory: Annotated[Octets, Field(ge=8 * MIB, le=GIB), SettingDoc("argon2id memory, for new passwords.", "10.2")] = (
-        32 * MIB
+    vi: ClassVar[str] = "Mật khẩu và đăng nhập."
+
+    cleartext: bool = setting(False, clause="10.2", reload=False).means(
+        "Cho đăng nhập không có TLS; chỉ để thử trên một máy.", "Allow sign-in without TLS; only for tests on one machine."
     )
-    cache_seconds: Annotated[
-        Seconds, Field(ge=0, le=DAY), SettingDoc("A verified password is known again for this long without a hash.")
-    ] = HOUR
-    failures_per_network: Annotated[
-        int,
-        Field(ge=3, le=100_000),
-        Unit("wrong passwords"),
-        SettingDoc("Wrong passwords from one network in `failure_window` before it has to wait.", "4.3"),
-    ] = 60
-    failures_per_mailbox: Annotated[
-        int,
-        Field(ge=3, le=100_000),
-        Unit("wrong passwords"),
-        SettingDoc("Wrong passwords for one mailbox from one network in `failure_window` before it has to wait.", "4.3"),
-    ] = 10
-    failure_window: Annotated[Seconds, Field(ge=10, le=DAY), SettingDoc("See the two above.", "4.3")] = 10 * MINUTE
-    leaked_passwords: Annotated[
-        Location | None,
-        SettingDoc(
-            "A list of leaked passwords, one a line, or their SHA-1 (`HASH:count`, as Have I Been Pwned has them), sorted "
-            "(`LC_ALL=C sort`) unless small; none of them may be chosen.",
-            "7.2.c",
-        ),
-    ] = None
-    leaked_action: Annotated[
-        Literal["tell", "change", "suspend"],
-        SettingDoc(
-            "What follows when somebody signs in with one of them, or with one that is tried at anomaly.sprayed mailboxes: the "
-            "person and the Centre are told; it has to be changed; the mailbox is suspended.",
-            "7.2.c",
-        ),
-    ] = "suspend"
-    password_length: Annotated[
-        int, Field(ge=8, le=128), Unit("characters"), SettingDoc("Shortest password that is accepted.", "10.2")
-    ] = 10
-    password_reuse: Annotated[
-        int,
-        Field(ge=0, le=FORMER_PASSWORDS),
-        Unit("passwords"),
-        SettingDoc("A new password must be none of so many that the mailbox had before; 0: only not the one it has.", "15.2"),
-    ] = 5
-    app_passwords: Annotated[
-        int,
-        Field(ge=0, le=100),
-        Unit("passwords"),
-        SettingDoc("How many app passwords a mailbox may have at once; 0: none can be made, and none opens anything.", "15.2"),
-    ] = 20
-    second_factor: Annotated[
-        Literal["off", "offered", "administrators", "everyone"],
-        SettingDoc(
-            "Codes of a device (TOTP) besides the password: nobody is asked, also who has one; whoever wants one at the page; "
-            "officers must have one to change anything by commands; everybody must at the page.",
-            "15.2",
-        ),
-    ] = "offered"
-    app_passwords_only: Annotated[
-        bool,
-        SettingDoc(
-            "Where a mailbox has a second factor, app passwords alone open all doors but the page; false: its own as well.",
-            "15.2",
-        ),
-    ] = True
-    password_age: Annotated[
-        Seconds, Field(ge=0, le=3660 * DAY), SettingDoc("A password older than this is due for change; 0: never.", "15.2")
-    ] = 180 * DAY
-    password_warn_days: Annotated[
-        WarnDays,
-        Distinct,
-        SettingDoc(
-            "The owner gets a notice this many days before the password is due for change; the page warns from the first on.",
-            "15.2",
-        ),
-    ] = (14, 7, 1)
+    channel_binding: bool = setting(True, clause="10.2").means(
+        "Cung cấp SCRAM-SHA-256-PLUS (ràng buộc tls-server-end-point, với TLS 1.2 cả tls-unique); false nếu có phần mềm chỉ "
+        "dùng tls-exporter.",
+        "Offer SCRAM-SHA-256-PLUS, bound by tls-server-end-point and in TLS 1.2 also by tls-unique; false where programs "
+        "insist on tls-exporter.",
+    )
+    scram_in_tls13: bool = setting(False, clause="10.2").means(
+        "Cung cấp SCRAM cả trong TLS 1.3; khi đó msmtp, mpop và phần mềm dùng GNU SASL không đăng nhập được nếu không đặt "
+        "PLAIN.",
+        "Offer SCRAM in TLS 1.3 too; msmtp, mpop and other programs with GNU SASL can then sign in only if they are set to "
+        "PLAIN.",
+    )
+    scram_iterations: int = setting(65_536, clause="10.2", ge=65_536, le=10_000_000, unit=ROUNDS).means(
+        "Số vòng PBKDF2 của khóa SCRAM-SHA-256 cho mật khẩu mới; phần mềm dùng Cyrus SASL không chấp nhận quá 65.536.",
+        "PBKDF2 iterations of the SCRAM-SHA-256 keys of new passwords; Cyrus SASL's clients refuse more than 65,536.",
+    )
+    argon2_time: int = setting(3, clause="10.2", ge=1, le=20, unit=PASSES).means(
+        "Số lượt argon2id, cho mật khẩu mới.", "argon2id passes over memory, for new passwords."
+    )
+    argon2_memory: Octets = setting(32 * MIB, clause="10.2", ge=8 * MIB, le=GIB).means(
+        "Bộ nhớ argon2id, cho mật khẩu mới.", "argon2id memory, for new passwords."
+    )
+    cache_seconds: Seconds = setting(HOUR, ge=0, le=DAY).means(
+        "Mật khẩu đã kiểm tra được lưu tạm bao lâu để khỏi băm lại.",
+        "How long a verified password is cached, so that it is not hashed again.",
+    )
+    failures_per_network: int = setting(60, clause="4.3", ge=3, le=100_000, unit=WRONG_PASSWORDS).means(
+        "Số lần sai mật khẩu từ một mạng trong `failure_window` trước khi phải chờ.",
+        "Wrong passwords from one network within `failure_window` before its sign-ins are delayed.",
+    )
+    failures_per_mailbox: int = setting(10, clause="4.3", ge=3, le=100_000, unit=WRONG_PASSWORDS).means(
+        "Số lần sai mật khẩu của một hộp thư từ một mạng trong `failure_window` trước khi phải chờ.",
+        "Wrong passwords for one mailbox from one network within `failure_window` before its sign-ins are delayed.",
+    )
+    failure_window: Seconds = setting(10 * MINUTE, clause="4.3", ge=10, le=DAY).means(
+        "Khoảng thời gian để đếm hai giới hạn trên.", "Period in which the two limits above count failures."
+    )
+    leaked_passwords: Location | None = setting(None, clause="7.2.c").means(
+        "Danh sách mật khẩu bị lộ, mỗi dòng một mật khẩu hoặc SHA-1 (`HASH:số lần`, dạng của Have I Been Pwned), đã sắp xếp "
+        "(`LC_ALL=C sort`) trừ khi nhỏ; không được chọn mật khẩu có trong đó.",
+        "File of leaked passwords, one per line, or their SHA-1 (`HASH:count`, the format of Have I Been Pwned), sorted "
+        "(`LC_ALL=C sort`) unless small; none of them can be chosen.",
+    )
+    leaked_action: Literal["tell", "change", "suspend"] = setting("suspend", clause="7.2.c").means(
+        "Khi có người đăng nhập bằng mật khẩu trong danh sách, hoặc bằng mật khẩu đang bị dò trên `anomaly.sprayed` hộp "
+        "thư: chỉ báo cá nhân và Trung tâm (tell), buộc đổi (change), hoặc tạm khóa hộp thư (suspend).",
+        "Action when somebody signs in with a password of that list, or with one that is being tried at `anomaly.sprayed` "
+        "mailboxes: only notify the person and the Centre (tell), require a change (change), or suspend the mailbox "
+        "(suspend).",
+    )
+    password_length: int = setting(10, clause="10.2", ge=8, le=128, unit=CHARACTERS).means(
+        "Độ dài tối thiểu của mật khẩu.", "Minimum length of a password."
+    )
+    password_reuse: int = setting(5, clause="15.2", ge=0, le=FORMER_PASSWORDS, unit=PASSWORDS).means(
+        "Mật khẩu mới không được trùng với bấy nhiêu mật khẩu trước; 0: chỉ không trùng mật khẩu đang dùng.",
+        "A new password must differ from this many previous ones; 0: only from the current one.",
+    )
+    app_passwords: int = setting(20, clause="15.2", ge=0, le=100, unit=PASSWORDS).means(
+        "Số mật khẩu ứng dụng mỗi hộp thư được có cùng lúc; 0: không tạo và không dùng được.",
+        "App passwords that a mailbox may have at once; 0: none can be created or used.",
+    )
+    second_factor: Literal["off", "offered", "administrators", "everyone"] = setting("offered", clause="15.2").means(
+        "Mã của thiết bị (TOTP) ngoài mật khẩu. off: không hỏi ai, kể cả người đã bật; offered: ai muốn thì bật trên trang; "
+        "administrators: cán bộ phải có thì mới thay đổi được bằng lệnh; everyone: mọi người phải có trên trang.",
+        "Codes of a device (TOTP) besides the password. off: never asked for, even where one is enrolled; offered: people "
+        "may enrol on the page; administrators: officers need one to change anything by commands; everyone: everybody needs "
+        "one on the page.",
+    )
+    app_passwords_only: bool = setting(True, clause="15.2").means(
+        "Hộp thư đã bật xác thực hai bước chỉ dùng mật khẩu ứng dụng ở mọi dịch vụ trừ trang; false: cả mật khẩu của hộp thư.",
+        "A mailbox with a second factor accepts only app passwords everywhere but on the page; false: also its own password.",
+    )
+    password_age: Seconds = setting(180 * DAY, clause="15.2", ge=0, le=3660 * DAY).means(
+        "Mật khẩu cũ hơn mức này phải đổi; 0: không bao giờ.",
+        "Maximum age of a password before it must be changed; 0: unlimited.",
+    )
+    password_warn_days: Annotated[WarnDays, Distinct] = setting((14, 7, 1), clause="15.2").means(
+        "Gửi thông báo trước số ngày này khi mật khẩu sắp phải đổi; trang mật khẩu cảnh báo từ mốc đầu.",
+        "The owner gets a notice this many days before the password must be changed; the page warns from the first of them.",
+    )

@@ -7,10 +7,8 @@ restart; `applied` is therefore the configuration in force.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydantic import BaseModel
-
 from mic_mail.config.model import Config
-from mic_mail.config.schema import Section, SettingDoc
+from mic_mail.config.schema import Section, SettingDoc, doc_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +32,22 @@ def changes(running: Config, fresh: Config) -> Reload:
     )
 
 
-def _about(section: BaseModel, name: str) -> SettingDoc:
-    return next(item for item in type(section).model_fields[name].metadata if isinstance(item, SettingDoc))
-
-
 def _differences(running: Section, fresh: Section, prefix: str) -> Iterator[tuple[str, SettingDoc]]:
-    for name in type(running).model_fields:
+    for name, info in type(running).model_fields.items():
         old, new = getattr(running, name), getattr(fresh, name)
         if isinstance(old, Section) and isinstance(new, Section):
             yield from _differences(old, new, f"{prefix}{name}.")
         elif old != new:
-            yield prefix + name, _about(running, name)
+            yield prefix + name, doc_of(info)
 
 
 def _merge(running: Section, fresh: Section) -> Section:
     """Return `fresh` with the running values of the settings that cannot be reloaded."""
     kept: dict[str, object] = {}
-    for name in type(running).model_fields:
+    for name, info in type(running).model_fields.items():
         old, new = getattr(running, name), getattr(fresh, name)
         if isinstance(old, Section) and isinstance(new, Section):
             kept[name] = _merge(old, new)
-        elif not _about(running, name).reload:
+        elif not doc_of(info).reload:
             kept[name] = old
     return fresh.model_copy(update=kept)

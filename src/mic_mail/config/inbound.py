@@ -1,88 +1,67 @@
 """Settings of the checks of mail from other servers (Reg. 10.2)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
-
-from mic_mail.config.schema import Distinct, DomainName, NetworkName, Section, SettingDoc
+from mic_mail.config.schema import Distinct, DomainName, NetworkName, Section, setting
 from mic_mail.config.units import MINUTE, Seconds
 
 MOST_LISTS = 8
 
 
 class Inbound(Section):
-    """The authentication of mail from other servers."""
+    """Authentication of mail from other servers."""
 
-    authenticate: Annotated[
-        bool,
-        SettingDoc("Ask by SPF, DKIM, DMARC and ARC who it is from; false: nothing is asked, and all of it passes.", "10.2"),
-    ] = True
-    trusted_networks: Annotated[
-        tuple[NetworkName, ...],
-        Distinct,
-        SettingDoc(
-            "Networks of our own devices and relays: what they bring to the door of other servers is not judged. What passes "
-            "the world's mail on to this machine (a TCP proxy) must not be among them.",
-            "10.2",
-        ),
-    ] = ("127.0.0.0/8", "::1/128")
-    own_domain: Annotated[
-        Literal["refuse", "junk", "none"],
-        SettingDoc(
-            "Mail from outside in the name of a domain of ours (From, or the envelope) for which nothing vouches: refused, "
-            "into Junk, or as any other.",
-            "10.2",
-        ),
-    ] = "refuse"
-    dmarc: Annotated[
-        Literal["obey", "junk", "none"],
-        SettingDoc(
-            "Mail that its author's domain disowns by DMARC: as that asks (refused, or into Junk), into Junk at most, or as "
-            "any other.",
-            "10.2",
-        ),
-    ] = "obey"
-    no_author: Annotated[
-        Literal["refuse", "junk", "none"],
-        SettingDoc("Mail whose author cannot be read in one way: no From, several, several domains, a broken header.", "10.2"),
-    ] = "junk"
-    spf_fail: Annotated[
-        Literal["junk", "none"],
-        SettingDoc("Mail from a machine that the domain of the envelope disowns (`-all`), where DMARC says nothing.", "10.2"),
-    ] = "junk"
-    unsettled: Annotated[
-        Literal["pass", "later"],
-        SettingDoc(
-            "Mail of which the DNS, not answering, has not told whether it is to be refused: it passes, marked, or comes again "
-            "later.",
-            "10.2",
-        ),
-    ] = "pass"
-    trusted_sealers: Annotated[
-        tuple[DomainName, ...],
-        Distinct,
-        SettingDoc(
-            "Domains of mailing lists and forwarders whose seal (ARC) is believed: what they pass on is theirs.", "10.2"
-        ),
-    ] = ()
-    dnsbl_refuse: Annotated[
-        tuple[DomainName, ...],
-        Field(max_length=MOST_LISTS),
-        Distinct,
-        SettingDoc(
-            "Lists in the DNS of machines that send spam (`zen.spamhaus.org`): mail from those is refused, but to postmaster "
-            "and abuse.",
-            "10.2",
-        ),
-    ] = ()
-    dnsbl_junk: Annotated[
-        tuple[DomainName, ...],
-        Field(max_length=MOST_LISTS),
-        Distinct,
-        SettingDoc("Likewise: mail from those goes to Junk.", "10.2"),
-    ] = ()
-    seconds: Annotated[
-        Seconds,
-        Field(ge=2, le=MINUTE),
-        SettingDoc("What was not answered so long after the end of a message counts as not answered.", "10.2"),
-    ] = 20.0
+    vi: ClassVar[str] = "Xác thực thư đến từ máy chủ khác."
+
+    authenticate: bool = setting(True, clause="10.2").means(
+        "Xác thực nguồn gốc thư bằng SPF, DKIM, DMARC và ARC; false: không kiểm tra, thư nào cũng qua.",
+        "Authenticate the origin of mail by SPF, DKIM, DMARC and ARC; false: no check, all of it passes.",
+    )
+    trusted_networks: Annotated[tuple[NetworkName, ...], Distinct] = setting(("127.0.0.0/8", "::1/128"), clause="10.2").means(
+        "Mạng của thiết bị và máy chuyển tiếp của cơ quan: thư đến từ đó không bị kiểm tra. Không ghi máy trung gian (TCP "
+        "proxy) đưa thư từ bên ngoài vào.",
+        "Networks of our own devices and relays: mail from them is not checked. They must not include a TCP proxy that "
+        "forwards mail from outside.",
+    )
+    own_domain: Literal["refuse", "junk", "none"] = setting("refuse", clause="10.2").means(
+        "Thư từ bên ngoài ghi người gửi (From hoặc phong bì) thuộc tên miền của cơ quan mà không được xác thực: từ chối, "
+        "đưa vào Junk, hoặc như thư khác.",
+        "Unauthenticated mail from outside that claims one of our domains (From or envelope): refused, delivered to Junk, "
+        "or as any other.",
+    )
+    dmarc: Literal["obey", "junk", "none"] = setting("obey", clause="10.2").means(
+        "Thư không qua DMARC: làm theo yêu cầu của tên miền người gửi (từ chối, hoặc Junk), nhiều nhất là Junk, hoặc như "
+        "thư khác.",
+        "Mail that fails DMARC: as the author's domain asks (refused, or Junk), Junk at most, or as any other.",
+    )
+    no_author: Literal["refuse", "junk", "none"] = setting("junk", clause="10.2").means(
+        "Thư không xác định được người gửi: không có From, nhiều From, nhiều tên miền, phần tiêu đề hỏng.",
+        "Mail whose author is ambiguous: no From, several, several domains, a broken header.",
+    )
+    spf_fail: Literal["junk", "none"] = setting("junk", clause="10.2").means(
+        "Thư không qua SPF (`-all`) khi tên miền không có chính sách DMARC.",
+        "Mail that fails SPF (`-all`) where DMARC has no policy.",
+    )
+    unsettled: Literal["pass", "later"] = setting("pass", clause="10.2").means(
+        "Thư chưa có kết quả vì DNS không trả lời: nhận và đánh dấu, hoặc từ chối tạm thời để bên gửi thử lại.",
+        "Mail whose result is open because the DNS does not answer: accepted and marked, or refused temporarily (the sender "
+        "retries).",
+    )
+    trusted_sealers: Annotated[tuple[DomainName, ...], Distinct] = setting((), clause="10.2").means(
+        "Tên miền của nhóm thư và máy chuyển tiếp có dấu ARC được tin: thư do họ chuyển tiếp tính là của họ.",
+        "Domains of mailing lists and forwarders whose ARC seal is trusted: what they forward counts as theirs.",
+    )
+    dnsbl_refuse: Annotated[tuple[DomainName, ...], Distinct] = setting((), clause="10.2", max_length=MOST_LISTS).means(
+        "Danh sách chặn trong DNS (`zen.spamhaus.org`): từ chối thư từ các máy có trong danh sách, trừ thư gửi postmaster "
+        "và abuse.",
+        "DNS blocklists of spam sources (`zen.spamhaus.org`): mail from listed machines is refused, except to postmaster "
+        "and abuse.",
+    )
+    dnsbl_junk: Annotated[tuple[DomainName, ...], Distinct] = setting((), clause="10.2", max_length=MOST_LISTS).means(
+        "Danh sách chặn trong DNS: thư từ các máy có trong danh sách được đưa vào Junk.",
+        "DNS blocklists: mail from listed machines is delivered to Junk.",
+    )
+    seconds: Seconds = setting(20.0, clause="10.2", ge=2, le=MINUTE).means(
+        "Thời gian chờ các truy vấn DNS về một thư, tính từ khi nhận hết thư.",
+        "Timeout of DNS queries about a message, counted from its end.",
+    )

@@ -18,9 +18,9 @@ from pydantic_core import ErrorDetails
 
 from mic_mail.config.limits import ATTACHMENT_OCTETS
 from mic_mail.config.model import Config
-from mic_mail.config.schema import SettingDoc
+from mic_mail.config.schema import SettingDoc, doc_of, unit_of
 from mic_mail.config.toml_lines import Place, line_of, locate
-from mic_mail.config.units import Unit, show_octets, show_seconds
+from mic_mail.config.units import OCTETS, SECONDS, Unit, show_octets, show_seconds
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.os_errors import reason as system_reason
@@ -89,21 +89,19 @@ class Setting:
 
     key: str
     about: SettingDoc
-    unit: str
+    unit: Unit | None
     default: object
-    metadata: list[Any]
+    bounds: list[Any]
     annotation: object
 
 
 def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[Setting]:
     """Yield every setting, in the order of the tree; the fields of tables in arrays follow their array."""
     for name, info in model.model_fields.items():
-        about = next(item for item in info.metadata if isinstance(item, SettingDoc))
         kinds = [info.annotation, *get_args(info.annotation)]
         section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
         if section is None or section is not info.annotation:
-            unit = next((item.name for item in _markers(info.metadata, info.annotation) if isinstance(item, Unit)), "")
-            yield Setting(prefix + name, about, unit, info.get_default(), info.metadata, info.annotation)
+            yield Setting(prefix + name, doc_of(info), unit_of(info), info.get_default(), info.metadata, info.annotation)
         if section is not None:
             yield from settings(section, f"{prefix}{name}.")
 
@@ -119,13 +117,6 @@ def values(config: Config) -> Iterator[tuple[Setting, object]]:
 
 
 _INSIDE_AN_ARRAY = object()
-
-
-def _markers(metadata: list[Any], annotation: object) -> Iterator[object]:
-    """Yield the markers of Annotated of a type, also inside an Optional."""
-    yield from metadata
-    for inner in get_args(annotation):
-        yield from getattr(inner, "__metadata__", ())
 
 
 def load(path: Path) -> Config:
@@ -206,9 +197,9 @@ def _cut(loc: tuple[str | int, ...]) -> Place:
 def _bound_text(value: object, setting: Setting | None) -> str:
     """Return a bound in the unit of its setting."""
     if setting is not None and isinstance(value, int | float):
-        if setting.unit == "octets":
+        if setting.unit == OCTETS:
             return show_octets(int(value))
-        if setting.unit == "seconds":
+        if setting.unit == SECONDS:
             return show_seconds(float(value))
     return in_ascii(value) if isinstance(value, str) else ascii(value)
 

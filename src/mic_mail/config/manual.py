@@ -2,7 +2,7 @@
 
 `write(config, language)` returns a file that `load` reads back as the same configuration: every setting with its meaning, unit
 and clause above it. Settings with their default are commented out, so that the file shows what was decided here and what was
-not. `reference(language)` yields the rows of the manual. Both are made from `SettingDoc` alone.
+not. `reference(language)` yields the rows of the manual. Both are made from the fields (`schema.setting`) alone.
 """
 
 import json
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
-from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le, MaxLen, MinLen
@@ -20,9 +19,8 @@ from pydantic_core import PydanticUndefined
 
 from mic_mail.config.load import settings
 from mic_mail.config.model import Config
-from mic_mail.config.schema import Section, SettingDoc
-from mic_mail.config.units import Unit, show_octets, show_seconds
-from mic_mail.config.vietnamese import MEANINGS, UNITS
+from mic_mail.config.schema import Section, SettingDoc, doc_of, unit_of
+from mic_mail.config.units import OCTETS, SECONDS, Unit, show_octets, show_seconds
 from mic_mail.errors import Text
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.language import Language, in_language
@@ -50,21 +48,16 @@ class Row:
     reload: bool
 
 
-def meaning(key: str, about: SettingDoc, language: Language) -> str:
-    """Return the meaning of a setting, in one language."""
-    return MEANINGS[key] if language is Language.VI else about.en
+def units() -> dict[str, Text]:
+    """Return the names of all units in use, by the English one."""
+    return {setting.unit.en: Text(setting.unit.vi, setting.unit.en) for setting in settings() if setting.unit}
 
 
-def unit_name(unit: str) -> Text:
-    """Return the name of a unit, in both languages."""
-    return Text(UNITS[unit], unit)
-
-
-def value(content: object, unit: str = "") -> str:
+def value(content: object, unit: Unit | None = None) -> str:
     """Return a value in TOML."""
-    if unit == "octets" and isinstance(content, int):
+    if unit == OCTETS and isinstance(content, int):
         return json.dumps(show_octets(content))
-    if unit == "seconds" and isinstance(content, int | float):
+    if unit == SECONDS and isinstance(content, int | float):
         return json.dumps(show_seconds(content))
     if isinstance(content, bool):
         return "true" if content else "false"
@@ -87,16 +80,16 @@ def reference(language: Language = Language.EN) -> Iterator[Row]:
         default = _NOT_SET[language] if setting.default in (None, PydanticUndefined) else value(setting.default, setting.unit)
         yield Row(
             setting.key,
-            meaning(setting.key, setting.about, language),
-            setting.unit,
+            _in(language, setting.about),
+            setting.unit.en if setting.unit else "",
             default,
-            " ".join(_bounds(setting.metadata, setting.annotation, setting.unit)),
+            " ".join(_bounds(setting.bounds, setting.annotation, setting.unit)),
             setting.about.clause,
             setting.about.reload,
         )
 
 
-def _bounds(metadata: list[Any], annotation: object, unit: str) -> Iterator[str]:
+def _bounds(metadata: list[Any], annotation: object, unit: Unit | None) -> Iterator[str]:
     """Yield the bounds of a value, in signs that need no translation."""
     if get_origin(annotation) is Literal:
         yield " | ".join(value(choice) for choice in get_args(annotation))
@@ -120,36 +113,35 @@ def _table(section: Section, prefix: str, language: Language) -> Iterator[str]:
     inner = []
     for name, info in type(section).model_fields.items():
         content = getattr(section, name)
-        about = next(item for item in info.metadata if isinstance(item, SettingDoc))
         if isinstance(content, Section):
-            inner.append((name, content, about))
+            inner.append((name, content))
             continue
-        unit = _unit(info.metadata, info.annotation)
-        yield _comment(prefix + name, about, unit, language)
+        unit = unit_of(info)
+        yield _comment(doc_of(info), unit, language)
         if content is None:
             yield f"# {name} = ...\n"
         else:
             yield f"{_hash(content, info)}{name} = {value(content, unit)}\n"
-    for name, content, about in inner:
-        yield f"\n# {'=' * 20} {meaning(prefix + name, about, language)}\n[{prefix}{name}]\n"
+    for name, content in inner:
+        heading = content.vi if language is Language.VI else type(content).__doc__
+        yield f"\n# {'=' * 20} {heading}\n[{prefix}{name}]\n"
         yield from _table(content, f"{prefix}{name}.", language)
 
 
-def _comment(key: str, about: SettingDoc, unit: str, language: Language) -> str:
-    remarks = [in_language(unit_name(unit), language)] if unit else []
+def _comment(about: SettingDoc, unit: Unit | None, language: Language) -> str:
+    remarks = [_in(language, unit)] if unit else []
     if about.clause:
         remarks.append(in_language(clause(about.clause), language))
     if not about.reload:
         remarks.append(_RESTART[language])
     remark = f" ({', '.join(remarks)})" if remarks else ""
-    return f"\n# {meaning(key, about, language)}{remark}\n"
+    return f"\n# {_in(language, about)}{remark}\n"
+
+
+def _in(language: Language, entry: SettingDoc | Unit) -> str:
+    return entry.vi if language is Language.VI else entry.en
 
 
 def _hash(content: object, info: FieldInfo) -> str:
     """Return the comment sign of a line that only shows a default."""
     return "# " if not info.is_required() and content == info.get_default() else ""
-
-
-def _unit(metadata: list[Any], annotation: object) -> str:
-    inner = [marker for kind in get_args(annotation) if kind is not NoneType for marker in getattr(kind, "__metadata__", ())]
-    return next((item.name for item in (*metadata, *inner) if isinstance(item, Unit)), "")

@@ -1,16 +1,16 @@
 """The configuration: one frozen tree, read once, swapped whole at a reload.
 
-`config reference`, the commented file that `init` writes and the messages of `load` are all made from the `SettingDoc` of each
-field, so the manual cannot differ from the program. A section is a class, its docstring says what it is for. Paths that are
-left out are derived from `server.data_dir` by the properties at the end.
+`config reference`, the commented file that `init` writes and the messages of `load` are all made from the fields
+(`schema.setting`), so the manual cannot differ from the program. A section is a class; its docstring and `vi` are the heading
+of its table. Paths that are left out are derived from `server.data_dir` by the properties at the end.
 
 Never here: reading files (`load`), secrets (the whole tree may be printed), anything that changes after validation.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from mic_mail.config.auth import Auth
@@ -35,40 +35,60 @@ from mic_mail.config.regulation import (
     Terms,
     UnitMailboxes,
 )
-from mic_mail.config.schema import Distinct, DomainName, Section, SettingDoc
+from mic_mail.config.schema import Distinct, DomainName, Section, setting
 from mic_mail.config.security import Anomaly, Malware, Quarantine, Rspamd, Syslog
 from mic_mail.config.sending import Sending
-from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
+from mic_mail.config.units import (
+    DAY,
+    FOLDERS,
+    GIB,
+    HOUR,
+    KIB,
+    MAILBOXES,
+    MIB,
+    MINUTE,
+    MONTHS,
+    PROCESSES,
+    THREADS,
+    Location,
+    Octets,
+    Seconds,
+)
 
 LOG_MONTHS_FLOOR = 6  # Reg. 8.2
 HTTPS_PORT = 443
 
 
 class Server(Section):
-    """The names of this server, its data folders and its account."""
+    """Names of this server, its data folders and its account."""
 
-    domain: Annotated[DomainName, SettingDoc("The domain of the addresses that are issued here.", "3.2", reload=False)] = (
-        "mic.gov.vn"
+    vi: ClassVar[str] = "Tên, thư mục dữ liệu và tài khoản hệ thống của máy chủ."
+
+    domain: DomainName = setting("mic.gov.vn", clause="3.2", reload=False).means(
+        "Tên miền của các địa chỉ được cấp.", "The domain of new addresses."
     )
-    more_domains: Annotated[
-        tuple[DomainName, ...], Distinct, SettingDoc("Further domains that are local here.", reload=False)
-    ] = ()
-    hostname: Annotated[
-        DomainName, SettingDoc("The name under which mail programs and other servers know this machine.", "3.2", reload=False)
-    ] = "mail.mic.gov.vn"
-    data_dir: Annotated[Location, SettingDoc("Everything that the server keeps lies below this folder.", reload=False)] = Path(
-        "/var/lib/mic-mail"
+    more_domains: Annotated[tuple[DomainName, ...], Distinct] = setting((), reload=False).means(
+        "Các tên miền khác do máy chủ này quản lý.", "Further local domains."
     )
-    run_dir: Annotated[
-        Location | None, SettingDoc("Sockets of the running server; run/ below data_dir unless given.", reload=False)
-    ] = None
-    user: Annotated[
-        str,
-        SettingDoc(
-            "The account that the processes run as when started by root; empty: the account that starts them.", reload=False
-        ),
-    ] = ""
-    group: Annotated[str, SettingDoc("Likewise the group; empty: the user's own.", reload=False)] = ""
+    hostname: DomainName = setting("mail.mic.gov.vn", clause="3.2", reload=False).means(
+        "Tên mà phần mềm thư và máy chủ khác dùng để kết nối tới máy này.",
+        "The name by which mail programs and other servers reach this machine.",
+    )
+    data_dir: Location = setting(Path("/var/lib/mic-mail"), reload=False).means(
+        "Mọi dữ liệu của máy chủ nằm dưới thư mục này.", "The folder that holds all data of the server."
+    )
+    run_dir: Location | None = setting(None, reload=False).means(
+        "Thư mục chứa socket của máy chủ đang chạy; mặc định run/ trong `data_dir`.",
+        "Folder for the sockets of the running server; default: run/ below `data_dir`.",
+    )
+    user: str = setting("", reload=False).means(
+        "Tài khoản hệ thống của các tiến trình khi khởi động bằng root; để trống: tài khoản khởi động.",
+        "System account of the processes when started by root; empty: the account that starts them.",
+    )
+    group: str = setting("", reload=False).means(
+        "Nhóm của các tiến trình khi khởi động bằng root; để trống: nhóm chính của `user`.",
+        "Group of the processes when started by root; empty: the primary group of `user`.",
+    )
 
     @field_validator("more_domains")
     @classmethod
@@ -81,185 +101,170 @@ class Server(Section):
 class Process(Section):
     """Processes, threads and their timeouts."""
 
-    workers: Annotated[
-        int, Field(ge=0, le=64), Unit("processes"), SettingDoc("Worker processes; 0: one per core.", reload=False)
-    ] = 0
-    pin_workers: Annotated[
-        bool,
-        SettingDoc("Keep each worker's event loop and its threads for mailboxes on one core, which is faster.", reload=False),
-    ] = True
-    io_threads: Annotated[
-        int, Field(ge=2, le=128), Unit("threads"), SettingDoc("Threads per worker that wait for the disk.", reload=False)
-    ] = 4
-    hash_threads: Annotated[
-        int,
-        Field(ge=1, le=16),
-        Unit("threads"),
-        SettingDoc("Threads per worker that verify passwords; each takes auth.argon2_memory.", reload=False),
-    ] = 2
-    queue_seconds: Annotated[
-        Seconds,
-        Field(ge=0.1, le=300),
-        SettingDoc("How long a command may wait for its turn before it is answered 'try later'."),
-    ] = 20.0
-    drain_seconds: Annotated[
-        Seconds, Field(ge=0, le=600), SettingDoc("How long running commands may take to end at shutdown.")
-    ] = 10.0
-    lag_seconds: Annotated[
-        Seconds,
-        Field(ge=0.005, le=10),
-        SettingDoc("A pause of the event loop longer than this is logged with the commands that ran.", "10.1"),
-    ] = 0.05
-    poll_seconds: Annotated[
-        Seconds,
-        Field(ge=0.05, le=60),
-        SettingDoc("How often watched mailboxes and the directory are looked at, should a hint have been lost.", reload=False),
-    ] = 2.0
+    vi: ClassVar[str] = "Tiến trình, luồng và thời gian chờ."
+
+    workers: int = setting(0, ge=0, le=64, unit=PROCESSES, reload=False).means(
+        "Số tiến trình phục vụ; 0: mỗi lõi một tiến trình.", "Worker processes; 0: one per core."
+    )
+    pin_workers: bool = setting(True, reload=False).means(
+        "Giữ vòng lặp sự kiện và các luồng xử lý hộp thư của mỗi tiến trình trên cùng một lõi: nhanh hơn.",
+        "Keep each worker's event loop and mailbox threads on one core, which is faster.",
+    )
+    io_threads: int = setting(4, ge=2, le=128, unit=THREADS, reload=False).means(
+        "Số luồng của mỗi tiến trình để đọc, ghi đĩa.", "Threads per worker for disk access."
+    )
+    hash_threads: int = setting(2, ge=1, le=16, unit=THREADS, reload=False).means(
+        "Số luồng của mỗi tiến trình để kiểm tra mật khẩu; mỗi luồng dùng `auth.argon2_memory`.",
+        "Threads per worker that verify passwords; each uses `auth.argon2_memory`.",
+    )
+    queue_seconds: Seconds = setting(20.0, ge=0.1, le=300).means(
+        "Một lệnh được chờ đến lượt bao lâu trước khi trả lời 'thử lại sau'.",
+        "How long a command may wait for its turn before it fails temporarily.",
+    )
+    drain_seconds: Seconds = setting(10.0, ge=0, le=600).means(
+        "Thời gian cho các lệnh đang chạy kết thúc khi dừng máy chủ.",
+        "How long running commands may take to finish at shutdown.",
+    )
+    lag_seconds: Seconds = setting(0.05, clause="10.1", ge=0.005, le=10).means(
+        "Vòng lặp sự kiện dừng lâu hơn mức này thì ghi nhật ký kèm lệnh đang chạy.",
+        "A longer pause of the event loop is logged with the commands that ran.",
+    )
+    poll_seconds: Seconds = setting(2.0, ge=0.05, le=60, reload=False).means(
+        "Chu kỳ kiểm tra hộp thư đang mở và danh bạ, phòng khi mất tín hiệu báo.",
+        "How often open mailboxes and the directory are polled, in case a notification was lost.",
+    )
 
 
 class Storage(Section):
     """Mailboxes on disk."""
 
-    mail_root: Annotated[Location | None, SettingDoc("The mailboxes; mail/ below data_dir unless given.", reload=False)] = None
-    synchronous: Annotated[
-        Literal["normal", "full"],
-        SettingDoc(
-            "full: also the last flag changes survive a power cut, each at the price of an fsync.", "10.1", reload=False
-        ),
-    ] = "normal"
-    expunge_keep: Annotated[
-        Seconds,
-        Field(ge=0, le=366 * DAY),
-        SettingDoc("How long an expunged message can be brought back; it does not count for the quota.", reload=False),
-    ] = 7 * DAY
-    reserve: Annotated[
-        Octets,
-        Field(ge=MIB, le=16 * GIB),
-        SettingDoc(
-            "Room set aside on each disk of mailboxes, given up so that mail can be deleted when the disk is full.",
-            "10.1",
-            reload=False,
-        ),
-    ] = 64 * MIB
-    folders: Annotated[
-        int,
-        Field(ge=10, le=100_000),
-        Unit("folders"),
-        SettingDoc(
-            "Folders that one mailbox may have; CREATE beyond is refused (LIMIT). Imports may make 10,000.", reload=False
-        ),
-    ] = 1_000
-    names_after: Annotated[
-        Seconds, Field(ge=0.1, le=HOUR), SettingDoc("File names follow changed flags after this time.", reload=False)
-    ] = 2.0
-    open_indexes: Annotated[
-        int,
-        Field(ge=8, le=4096),
-        Unit("mailboxes"),
-        SettingDoc("Mailboxes that one worker keeps open; six descriptors and 0.5 MB each.", reload=False),
-    ] = 1024
-    view_memory: Annotated[
-        Octets, Field(ge=MIB, le=16 * GIB), SettingDoc("Memory per worker for folder lists that are kept ready.", reload=False)
-    ] = 64 * MIB
-    rescan: Annotated[
-        Seconds,
-        Field(ge=MINUTE, le=30 * DAY),
-        SettingDoc("How often each mailbox is looked through for changes by other Maildir tools.", reload=False),
-    ] = DAY
+    vi: ClassVar[str] = "Hộp thư trên đĩa."
+
+    mail_root: Location | None = setting(None, reload=False).means(
+        "Thư mục hộp thư; mặc định mail/ trong `data_dir`.", "Folder of the mailboxes; default: mail/ below `data_dir`."
+    )
+    synchronous: Literal["normal", "full"] = setting("normal", clause="10.1", reload=False).means(
+        "full: cả thay đổi cờ cuối cùng cũng được giữ khi mất điện, mỗi thay đổi tốn một lần fsync.",
+        "full: the last flag changes survive a power failure too, at the cost of one fsync each.",
+    )
+    expunge_keep: Seconds = setting(7 * DAY, ge=0, le=366 * DAY, reload=False).means(
+        "Thư đã xóa khôi phục được trong bao lâu; không tính vào dung lượng.",
+        "How long an expunged message can be restored; it does not count against the quota.",
+    )
+    reserve: Octets = setting(64 * MIB, clause="10.1", ge=MIB, le=16 * GIB, reload=False).means(
+        "Dung lượng dành sẵn trên mỗi đĩa chứa hộp thư, được giải phóng khi đĩa đầy để vẫn xóa được thư.",
+        "Space reserved on each disk of mailboxes, released when the disk is full so that mail can be deleted.",
+    )
+    folders: int = setting(1_000, ge=10, le=100_000, unit=FOLDERS, reload=False).means(
+        "Số thư mục tối đa của một hộp thư; tạo thêm bị từ chối. Khi nhập thư được tạo đến 10.000.",
+        "Most folders of one mailbox; CREATE beyond it is refused (LIMIT). Imports may create up to 10,000.",
+    )
+    names_after: Seconds = setting(2.0, ge=0.1, le=HOUR, reload=False).means(
+        "Tên tệp được cập nhật theo cờ sau khoảng này.", "File names follow changed flags after this delay."
+    )
+    open_indexes: int = setting(1024, ge=8, le=4096, unit=MAILBOXES, reload=False).means(
+        "Số hộp thư mỗi tiến trình giữ mở; mỗi hộp thư dùng 6 mô tả tệp và 0,5 MB.",
+        "Mailboxes that one worker keeps open; each takes six file descriptors and 0.5 MB.",
+    )
+    view_memory: Octets = setting(64 * MIB, ge=MIB, le=16 * GIB, reload=False).means(
+        "Bộ nhớ của mỗi tiến trình cho danh sách thư lưu tạm.", "Memory per worker for cached folder lists."
+    )
+    rescan: Seconds = setting(DAY, ge=MINUTE, le=30 * DAY, reload=False).means(
+        "Chu kỳ rà soát từng hộp thư để tìm thay đổi do công cụ Maildir khác.",
+        "How often each mailbox is scanned for changes by other Maildir tools.",
+    )
 
 
 class Search(Section):
     """Full-text search in mailboxes."""
 
-    enabled: Annotated[
-        bool,
-        SettingDoc(
-            "Keep the text of all messages packed in search.sqlite beside each mailbox, about an eighth of its mail (where "
-            "there are no attachments, half): searches take milliseconds then; else they read the messages.",
-            reload=False,
-        ),
-    ] = True
-    memory: Annotated[
-        Octets,
-        Field(ge=MIB, le=16 * GIB),
-        SettingDoc(
-            "Memory per worker for text that was searched lately; 64 MiB hold that of some 15,000 messages.", reload=False
-        ),
-    ] = 64 * MIB
+    vi: ClassVar[str] = "Tìm kiếm toàn văn trong hộp thư."
+
+    enabled: bool = setting(True, reload=False).means(
+        "Lập chỉ mục nội dung mọi thư trong search.sqlite cạnh mỗi hộp thư, cỡ một phần tám dung lượng thư (một nửa nếu thư "
+        "không có tệp đính kèm): tìm kiếm mất vài mili giây; nếu không, mỗi lần tìm phải đọc lại thư.",
+        "Index the text of all messages in search.sqlite beside each mailbox, about an eighth of its mail (half, where "
+        "there are no attachments): searches take milliseconds; without it they read the messages.",
+    )
+    memory: Octets = setting(64 * MIB, ge=MIB, le=16 * GIB, reload=False).means(
+        "Bộ nhớ của mỗi tiến trình cho nội dung vừa được tìm; 64 MiB giữ được nội dung của khoảng 15.000 thư.",
+        "Memory per worker for recently searched text; 64 MiB hold that of some 15,000 messages.",
+    )
 
 
 class Directory(Section):
     """The directory of units, people and mailboxes."""
 
-    url: Annotated[
-        str | None,
-        SettingDoc(
-            "SQLAlchemy URL of the database, without a password (see ~/.pgpass); "
-            "directory/directory.sqlite below data_dir unless given.",
-            "6.1",
-            reload=False,
-        ),
-    ] = None
+    vi: ClassVar[str] = "Danh bạ đơn vị, cá nhân, hộp thư."
+
+    url: str | None = setting(None, clause="6.1", reload=False).means(
+        "URL SQLAlchemy của cơ sở dữ liệu, không kèm mật khẩu (xem ~/.pgpass); mặc định directory/directory.sqlite trong "
+        "`data_dir`.",
+        "SQLAlchemy URL of the database, without a password (see ~/.pgpass); default: directory/directory.sqlite below "
+        "`data_dir`.",
+    )
 
 
 class Log(Section):
-    """The mail log and the log of administrative acts."""
+    """The mail log and the audit log."""
 
-    dir: Annotated[Location | None, SettingDoc("log/ below data_dir unless given.", "8.2", reload=False)] = None
-    retain_months: Annotated[
-        int,
-        Field(ge=LOG_MONTHS_FLOOR, le=1200),
-        Unit("months"),
-        SettingDoc("How long the mail log is kept; administrative acts stay.", "8.2"),
-    ] = 12
-    segment: Annotated[Octets, Field(ge=64 * KIB, le=GIB), SettingDoc("A new file begins at this size.", reload=False)] = (
-        64 * MIB
+    vi: ClassVar[str] = "Nhật ký thư và nhật ký quản trị."
+
+    dir: Location | None = setting(None, clause="8.2", reload=False).means(
+        "Thư mục nhật ký; mặc định log/ trong `data_dir`.", "Folder of the logs; default: log/ below `data_dir`."
     )
-    syslog: Annotated[Syslog, SettingDoc("Collectors.", "16.3")] = Syslog()
+    retain_months: int = setting(12, clause="8.2", ge=LOG_MONTHS_FLOOR, le=1200, unit=MONTHS).means(
+        "Thời gian lưu nhật ký thư; nhật ký quản trị không bị xóa.",
+        "How long the mail log is retained; the audit log is never deleted.",
+    )
+    segment: Octets = setting(64 * MIB, ge=64 * KIB, le=GIB, reload=False).means(
+        "Bắt đầu tệp mới khi đạt kích cỡ này.", "Size at which a new log file is started."
+    )
+    syslog: Syslog = Syslog()
 
 
 class Config(Section):
     """All settings of one server."""
 
-    server: Annotated[Server, SettingDoc("The server.")] = Server()
-    listen: Annotated[Listen, SettingDoc("Doors.")] = Listen()
-    tls: Annotated[Tls, SettingDoc("TLS.")] = Tls()
-    dns: Annotated[Dns, SettingDoc("Names.")] = Dns()
-    process: Annotated[Process, SettingDoc("Processes.")] = Process()
-    storage: Annotated[Storage, SettingDoc("Storage.")] = Storage()
-    search: Annotated[Search, SettingDoc("Search.")] = Search()
-    directory: Annotated[Directory, SettingDoc("Directory.")] = Directory()
-    quota: Annotated[Quota, SettingDoc("Quota.", "8.3.b")] = Quota()
-    limits: Annotated[Limits, SettingDoc("Limits.")] = Limits()
-    auth: Annotated[Auth, SettingDoc("Sign-in.")] = Auth()
-    smtp: Annotated[Smtp, SettingDoc("SMTP.")] = Smtp()
-    imap: Annotated[Imap, SettingDoc("IMAP.")] = Imap()
-    pop3: Annotated[Pop3, SettingDoc("POP3.", "8.1")] = Pop3()
-    ldap: Annotated[Ldap, SettingDoc("LDAP.", "2.6")] = Ldap()
-    web: Annotated[Web, SettingDoc("The password page.", "7.3.c")] = Web()
-    sending: Annotated[Sending, SettingDoc("To other servers.", "4.2")] = Sending()
-    log: Annotated[Log, SettingDoc("Logs.", "8.2")] = Log()
-    inbound: Annotated[Inbound, SettingDoc("From other servers.", "10.2")] = Inbound()
-    malware: Annotated[Malware, SettingDoc("Malware.", "10.2")] = Malware()
-    rspamd: Annotated[Rspamd, SettingDoc("Spam.", "10.2")] = Rspamd()
-    quarantine: Annotated[Quarantine, SettingDoc("Mail that is kept back.", "4.2")] = Quarantine()
-    anomaly: Annotated[Anomaly, SettingDoc("Sign-ins that look like a stolen password.", "7.2.c")] = Anomaly()
-    regulation: Annotated[Regulation, SettingDoc("The decision.")] = Regulation()
-    address: Annotated[Address, SettingDoc("Addresses.", "5")] = Address()
-    terms: Annotated[Terms, SettingDoc("Terms.", "6.4.c")] = Terms()
-    leave: Annotated[Leave, SettingDoc("Leavers.", "6.4.c")] = Leave()
-    reclaim: Annotated[Reclaim, SettingDoc("Reclaimed mailboxes.", "6.4.c")] = Reclaim()
-    inactivity: Annotated[Inactivity, SettingDoc("Inactivity.", "7.2.a")] = Inactivity()
-    restore: Annotated[Restore, SettingDoc("Restoration.", "7.3")] = Restore()
-    office: Annotated[Office, SettingDoc("The office day.", "7.3.b")] = Office()
-    request: Annotated[Requests, SettingDoc("Requests.", "6.2")] = Requests()
-    maintenance: Annotated[Maintenance, SettingDoc("Downtime.", "10.3")] = Maintenance()
-    unit: Annotated[UnitMailboxes, SettingDoc("Unit mailboxes.", "12.3")] = UnitMailboxes()
-    reply: Annotated[Reply, SettingDoc("Answers.", "12.4")] = Reply()
-    census: Annotated[Census, SettingDoc("Census.", "14.6")] = Census()
-    report: Annotated[Report, SettingDoc("Reports.", "16.2")] = Report()
-    secrecy: Annotated[Secrecy, SettingDoc("Secrecy.", "4.1")] = Secrecy()
-    content: Annotated[Content, SettingDoc("Content of others.", "4.3")] = Content()
+    server: Server = Server()
+    listen: Listen = Listen()
+    tls: Tls = Tls()
+    dns: Dns = Dns()
+    process: Process = Process()
+    storage: Storage = Storage()
+    search: Search = Search()
+    directory: Directory = Directory()
+    quota: Quota = Quota()
+    limits: Limits = Limits()
+    auth: Auth = Auth()
+    smtp: Smtp = Smtp()
+    imap: Imap = Imap()
+    pop3: Pop3 = Pop3()
+    ldap: Ldap = Ldap()
+    web: Web = Web()
+    sending: Sending = Sending()
+    log: Log = Log()
+    inbound: Inbound = Inbound()
+    malware: Malware = Malware()
+    rspamd: Rspamd = Rspamd()
+    quarantine: Quarantine = Quarantine()
+    anomaly: Anomaly = Anomaly()
+    regulation: Regulation = Regulation()
+    address: Address = Address()
+    terms: Terms = Terms()
+    leave: Leave = Leave()
+    reclaim: Reclaim = Reclaim()
+    inactivity: Inactivity = Inactivity()
+    restore: Restore = Restore()
+    office: Office = Office()
+    request: Requests = Requests()
+    maintenance: Maintenance = Maintenance()
+    unit: UnitMailboxes = UnitMailboxes()
+    reply: Reply = Reply()
+    census: Census = Census()
+    report: Report = Report()
+    secrecy: Secrecy = Secrecy()
+    content: Content = Content()
 
     @property
     def run_dir(self) -> Path:

@@ -6,160 +6,196 @@ fixes (terms of 6 and 12 months, 1 and 2 working days) is no setting and not her
 
 from datetime import date, time
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from mic_mail.config.schema import Distinct, MailboxName, PageName, Rising, Section, SettingDoc
-from mic_mail.config.units import DAY, GIB, HOUR, MIB, LocalTime, Octets, Seconds, Unit
+from mic_mail.config.schema import Distinct, MailboxName, PageName, Rising, Section, setting
+from mic_mail.config.units import (
+    CHARACTERS,
+    DAY,
+    DAYS,
+    GIB,
+    HOUR,
+    LEVELS,
+    MIB,
+    MONTHS,
+    PARTS,
+    PROCESSES,
+    WORKING_DAYS,
+    LocalTime,
+    Octets,
+    Seconds,
+)
 
 Keyword = Annotated[str, StringConstraints(pattern=r"^[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~-]{1,60}$")]
 """A keyword of RFC 9051 (`flag-keyword`): an atom."""
 
 
-class UnitAddress(Section):
-    """Unit mailboxes: symbol to address."""
+RESERVED_NAMES = (
+    "abuse", "admin", "administrator", "hostmaster", "mailer-daemon", "noreply",
+    "postmaster", "root", "security", "support", "webmaster",
+)  # fmt: skip
 
-    collapse: Annotated[
-        bool, SettingDoc("A run of characters that are not allowed becomes one `_`; false: one each.", "5.1")
-    ] = True
-    keep: Annotated[
-        str, StringConstraints(pattern=r"^[-._]*$"), SettingDoc("Characters of a symbol that are kept as they are.", "5.1")
-    ] = "-"
+
+class UnitAddress(Section):
+    """Unit mailboxes: from symbol to address."""
+
+    vi: ClassVar[str] = "Hộp thư đơn vị: từ ký hiệu thành địa chỉ."
+
+    collapse: bool = setting(True, clause="5.1").means(
+        "Chuỗi ký tự không được phép thành một `_`; false: mỗi ký tự một `_`.",
+        "A run of characters that are not allowed becomes one `_`; false: one `_` for each.",
+    )
+    keep: Annotated[str, StringConstraints(pattern=r"^[-._]*$")] = setting("-", clause="5.1").means(
+        "Ký tự của ký hiệu được giữ nguyên.", "Characters of a symbol that are not replaced."
+    )
 
 
 class Namesake(Section):
-    """Personal mailboxes: the forms of addresses for people of the same name."""
+    """Personal mailboxes of people of the same name."""
 
-    first_by: Annotated[
-        Literal["received", "created"],
-        SettingDoc("The first is whose request was received first, or whose mailbox was created first.", "5.4.a"),
-    ] = "received"
-    permute: Annotated[
-        Literal["blocks", "letters"], SettingDoc("Suggestions move whole blocks (bedv, vdbe) or any letters.", "5.4.b")
-    ] = "blocks"
+    vi: ClassVar[str] = "Hộp thư cá nhân trùng tên."
+
+    first_by: Literal["received", "created"] = setting("received", clause="5.4.a").means(
+        "Người đăng ký trước: theo lúc nhận yêu cầu, hay lúc tạo hộp thư.",
+        "Who is first: by receipt of the request, or by creation of the mailbox.",
+    )
+    permute: Literal["blocks", "letters"] = setting("blocks", clause="5.4.b").means(
+        "Gợi ý đảo cả khối (bedv, vdbe) hay từng chữ.", "Suggestions permute whole blocks (bedv, vdbe) or single letters."
+    )
 
 
 class Address(Section):
     """The form of addresses."""
 
-    unit: Annotated[UnitAddress, SettingDoc("Unit mailboxes.", "5.1")] = UnitAddress()
-    namesake: Annotated[Namesake, SettingDoc("Namesakes.", "5.4")] = Namesake()
-    shortest: Annotated[
-        int, Field(ge=1, le=16), Unit("characters"), SettingDoc("Shortest local part of a personal mailbox.", "5.3")
-    ] = 2
-    alias_days: Annotated[
-        int,
-        Field(ge=0, le=3660),
-        Unit("days"),
-        SettingDoc("When a mailbox gets another address, the old one stays its alias this long; nobody else gets it.", "6.2"),
-    ] = 90
-    reserved: Annotated[tuple[str, ...], SettingDoc("Local parts that are never given to a person.", "5.3")] = (
-        "abuse", "admin", "administrator", "hostmaster", "mailer-daemon", "noreply",
-        "postmaster", "root", "security", "support", "webmaster",
-    )  # fmt: skip
+    vi: ClassVar[str] = "Cách đặt địa chỉ."
+
+    unit: UnitAddress = UnitAddress()
+    namesake: Namesake = Namesake()
+    shortest: int = setting(2, clause="5.3", ge=1, le=16, unit=CHARACTERS).means(
+        "Độ dài tối thiểu của tên hộp thư cá nhân.", "Minimum length of the local part of a personal mailbox."
+    )
+    alias_days: int = setting(90, clause="6.2", ge=0, le=3660, unit=DAYS).means(
+        "Địa chỉ cũ của hộp thư còn là bí danh trong số ngày này; không cấp cho người khác.",
+        "A former address of a mailbox remains its alias for this long; nobody else gets it.",
+    )
+    reserved: tuple[str, ...] = setting(RESERVED_NAMES, clause="5.3").means(
+        "Những tên không cấp cho cá nhân.", "Local parts that no person gets."
+    )
 
 
 class Terms(Section):
     """The end of terms in months."""
 
-    end: Annotated[
-        Literal["end_of_day", "start_of_day"],
-        SettingDoc(
-            "The term ends with the end of the matching date (Civil Code 2015, Articles 147-148), or at its 00:00.", "6.4.c"
-        ),
-    ] = "end_of_day"
-    roll: Annotated[bool, SettingDoc("A term that ends on a rest day moves to the next working day.", "6.4.c")] = False
+    vi: ClassVar[str] = "Thời điểm kết thúc một thời hạn tính bằng tháng."
+
+    end: Literal["end_of_day", "start_of_day"] = setting("end_of_day", clause="6.4.c").means(
+        "Thời hạn kết thúc lúc hết ngày tương ứng (Bộ luật Dân sự 2015, Điều 147-148), hay lúc 00:00 ngày đó.",
+        "A term ends at the end of the corresponding date (Civil Code 2015, Articles 147-148), or at its 00:00.",
+    )
+    roll: bool = setting(False, clause="6.4.c").means(
+        "Thời hạn kết thúc vào ngày nghỉ thì lùi sang ngày làm việc kế tiếp.",
+        "A term that ends on a rest day moves to the next working day.",
+    )
 
 
-WarnDays = tuple[Annotated[int, Field(ge=1, le=180), Unit("days")], ...]
+WarnDays = tuple[Annotated[int, Field(ge=1, le=180), DAYS], ...]
 
 
 class Leave(Section):
     """Mailboxes of leavers."""
 
-    late_grace_days: Annotated[
-        int,
-        Field(ge=0, le=366),
-        Unit("days"),
-        SettingDoc(
-            "When the notice comes so late that the mailbox is already due to be reclaimed, it waits this many days.", "6.4.c"
-        ),
-    ] = 7
+    vi: ClassVar[str] = "Hộp thư của người thôi việc."
+
+    late_grace_days: int = setting(7, clause="6.4.c", ge=0, le=366, unit=DAYS).means(
+        "Số ngày chờ thêm khi thông báo đến lúc hộp thư đã quá hạn thu hồi.",
+        "Grace period when the notice arrives after the mailbox was due to be reclaimed.",
+    )
 
 
 class Reclaim(Section):
-    """The period for which reclaimed mailboxes are retained."""
+    """Reclaimed mailboxes."""
 
-    warn_days: Annotated[WarnDays, Distinct, SettingDoc("The owner is warned this many days ahead.", "6.4.c")] = (30, 14, 7, 1)
-    keep_days: Annotated[
-        int,
-        Field(ge=1, le=3660),
-        Unit("days"),
-        SettingDoc("A reclaimed mailbox stays on the server this long after it was archived, and can be had back.", "6.4.c"),
-    ] = 30
+    vi: ClassVar[str] = "Hộp thư đã thu hồi."
+
+    warn_days: Annotated[WarnDays, Distinct] = setting((30, 14, 7, 1), clause="6.4.c").means(
+        "Cảnh báo chủ hộp thư trước số ngày này.", "The owner is warned this many days in advance."
+    )
+    keep_days: int = setting(30, clause="6.4.c", ge=1, le=3660, unit=DAYS).means(
+        "Sau khi lưu trữ, hộp thư đã thu hồi còn ở trên máy chủ và khôi phục được trong số ngày này.",
+        "How long an archived reclaimed mailbox stays on the server and can be restored.",
+    )
 
 
 class Inactivity(Section):
     """Suspension of unused mailboxes."""
 
-    counts: Annotated[
-        Literal["user", "any_delivery"],
-        SettingDoc("What counts as use: only what the user does, or also any delivery.", "7.2.a"),
-    ] = "user"
-    warn_days: Annotated[WarnDays, Distinct, SettingDoc("Warnings go out this many days ahead.", "7.2.a")] = (30, 14, 7, 1)
+    vi: ClassVar[str] = "Tạm khóa hộp thư không sử dụng."
+
+    counts: Literal["user", "any_delivery"] = setting("user", clause="7.2.a").means(
+        "Tính là có sử dụng: chỉ thao tác của người dùng, hay cả thư đến.",
+        "What counts as use: only the user's own activity, or also any delivery.",
+    )
+    warn_days: Annotated[WarnDays, Distinct] = setting((30, 14, 7, 1), clause="7.2.a").means(
+        "Cảnh báo chủ hộp thư trước số ngày này.", "The owner is warned this many days in advance."
+    )
 
 
 class Restore(Section):
     """Restoration of suspended mailboxes."""
 
-    breach_document: Annotated[bool, SettingDoc("After a breach (7.2.b) the document that lifts it is needed.", "7.3")] = True
-    min_wait: Annotated[
-        int,
-        Field(ge=0, le=30),
-        Unit("working days"),
-        SettingDoc(
-            "Working days that have to pass before restoration; the one day of the text is read as a deadline.", "7.3.b"
-        ),
-    ] = 0
+    vi: ClassVar[str] = "Khôi phục hộp thư bị tạm khóa."
+
+    breach_document: bool = setting(True, clause="7.3").means(
+        "Sau vi phạm (7.2.b) phải có văn bản cho khôi phục.",
+        "After a breach (7.2.b) restoration requires the document that permits it.",
+    )
+    min_wait: int = setting(0, clause="7.3.b", ge=0, le=30, unit=WORKING_DAYS).means(
+        "Số ngày làm việc phải chờ trước khi khôi phục; 01 ngày trong Quy chế được hiểu là thời hạn.",
+        "Working days that must pass before restoration; the regulation's one day is read as a deadline.",
+    )
 
 
 class Office(Section):
-    """The office day."""
+    """Office hours."""
 
-    closes: Annotated[
-        LocalTime, SettingDoc("A term of working days ends at this time of its last day, in Ho Chi Minh City.", "7.3.b")
-    ] = time(17, 30)
+    vi: ClassVar[str] = "Giờ làm việc."
+
+    closes: LocalTime = setting(time(17, 30), clause="7.3.b").means(
+        "Thời hạn tính bằng ngày làm việc kết thúc vào giờ này của ngày cuối, giờ Việt Nam.",
+        "Time at which a term of working days ends on its last day, in Vietnam.",
+    )
 
 
 class Requests(Section):
     """Requests to the Centre."""
 
-    target_days: Annotated[
-        int,
-        Field(ge=1, le=60),
-        Unit("working days"),
-        SettingDoc(
-            "Working days in which a request is answered: a target of our own, the regulation has one for 7.3.b only.", "6.2"
-        ),
-    ] = 3
+    vi: ClassVar[str] = "Yêu cầu gửi Trung tâm."
+
+    target_days: int = setting(3, clause="6.2", ge=1, le=60, unit=WORKING_DAYS).means(
+        "Số ngày làm việc để trả lời một yêu cầu: mục tiêu của Trung tâm, Quy chế chỉ có hạn ở 7.3.b.",
+        "Working days in which a request is answered: the Centre's own target; the regulation has a deadline for 7.3.b only.",
+    )
 
 
 class Maintenance(Section):
     """Announced downtime."""
 
-    count: Annotated[
-        Literal["working_days", "hours"],
-        SettingDoc("3 full working days between, the day of notice not counted, or 72 hours.", "10.3"),
-    ] = "working_days"
+    vi: ClassVar[str] = "Tạm ngừng có báo trước."
+
+    count: Literal["working_days", "hours"] = setting("working_days", clause="10.3").means(
+        "03 ngày làm việc trọn, không tính ngày thông báo, hay 72 giờ.",
+        "3 full working days, without the day of notice, or 72 hours.",
+    )
 
 
 class Window(Section):
-    """A span of a working day."""
+    """When a unit mailbox must be opened: start of the morning, end of the morning, end of the afternoon."""
 
-    start: Annotated[time, SettingDoc("Begins; on a full five minutes.", "12.3.a")]
-    end: Annotated[time, SettingDoc("Ends; on a full five minutes.", "12.3.a")]
+    start: time = setting(..., clause="12.3.a").means("Bắt đầu, chẵn 5 phút.", "Start, on a full five minutes.")
+    end: time = setting(..., clause="12.3.a").means("Kết thúc, chẵn 5 phút.", "End, on a full five minutes.")
 
     @field_validator("start", "end")
     @classmethod
@@ -178,25 +214,30 @@ class Window(Section):
 
 
 class Openings(Section):
-    """Openings of unit mailboxes."""
+    """Opening of unit mailboxes."""
 
-    counts: Annotated[
-        Literal["read", "poll"],
-        SettingDoc("What is an opening: the keeper reading (SELECT, FETCH), or any poll.", "12.3.a"),
-    ] = "read"
-    windows: Annotated[
-        tuple[Window, ...],
-        Field(min_length=3),
-        SettingDoc("When a unit mailbox has to be opened: start of morning, end of morning, end of afternoon.", "12.3.a"),
-    ] = (
-        Window(start=time(7, 30), end=time(9, 0)),
-        Window(start=time(10, 30), end=time(12, 0)),
-        Window(start=time(16, 0), end=time(17, 30)),
+    vi: ClassVar[str] = "Việc mở hộp thư đơn vị."
+
+    counts: Literal["read", "poll"] = setting("read", clause="12.3.a").means(
+        "Tính là mở: người phụ trách đọc thư (SELECT, FETCH), hay cả kiểm tra tự động.",
+        "What counts as an opening: the keeper reading mail (SELECT, FETCH), or any poll.",
     )
-    remind: Annotated[
-        bool,
-        SettingDoc("Once a week the keeper is told in which windows of the last week the mailbox was not opened.", "12.3.a"),
-    ] = True
+    windows: tuple[Window, ...] = setting(
+        (
+            Window(start=time(7, 30), end=time(9, 0)),
+            Window(start=time(10, 30), end=time(12, 0)),
+            Window(start=time(16, 0), end=time(17, 30)),
+        ),
+        clause="12.3.a",
+        min_length=3,
+    ).means(
+        "Khung giờ phải mở hộp thư đơn vị: đầu giờ sáng, cuối giờ sáng, cuối giờ chiều.",
+        "When a unit mailbox must be opened: start of the morning, end of the morning, end of the afternoon.",
+    )
+    remind: bool = setting(True, clause="12.3.a").means(
+        "Mỗi tuần một lần báo người phụ trách những khung giờ tuần trước hộp thư chưa được mở.",
+        "Once a week notify the keeper of last week's windows in which the mailbox was not opened.",
+    )
 
     @field_validator("windows")
     @classmethod
@@ -207,156 +248,166 @@ class Openings(Section):
 
 
 class PassedOn(Section):
-    """The marks for mail of a unit mailbox that was handed off to the document system."""
+    """Mail handed off to the document system."""
 
-    keywords: Annotated[
-        tuple[Keyword, ...],
-        SettingDoc("Message keywords (tags) that say so; upper and lower case are alike.", "12.3.c"),
-    ] = ("$PassedOn", "PassedOn")
-    folder: Annotated[
-        str,
-        StringConstraints(strip_whitespace=True, max_length=200),
-        SettingDoc("A folder that says so too, with those below it: for programs without tags; empty: none.", "12.3.c"),
-    ] = "Đã chuyển QLVB"
-    days: Annotated[
-        int,
-        Field(ge=0, le=30),
-        Unit("working days"),
-        SettingDoc("Working days after receipt by whose end it has to be passed on; our reading of 'without delay'.", "12.3.c"),
-    ] = 1
-    remind: Annotated[bool, SettingDoc("Once a week the unit mailbox is told what is overdue in it.", "12.3.c")] = True
+    vi: ClassVar[str] = "Thư đã chuyển vào hệ thống quản lý văn bản."
+
+    keywords: tuple[Keyword, ...] = setting(("$PassedOn", "PassedOn"), clause="12.3.c").means(
+        "Từ khóa (nhãn) đánh dấu thư đã chuyển; không phân biệt chữ hoa, chữ thường.",
+        "Message keywords (tags) that mark it; case-insensitive.",
+    )
+    folder: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = setting(
+        "Đã chuyển QLVB", clause="12.3.c"
+    ).means(
+        "Thư mục (và thư mục con) chứa thư đã chuyển, khi không dùng được nhãn; để trống: không có.",
+        "Folder (with its subfolders) that marks it too, for programs without tags; empty: none.",
+    )
+    days: int = setting(1, clause="12.3.c", ge=0, le=30, unit=WORKING_DAYS).means(
+        "Số ngày làm việc sau khi nhận phải chuyển xong; cách hiểu “kịp thời”.",
+        "Working days after receipt within which it must be handed off; our reading of 'without delay'.",
+    )
+    remind: bool = setting(True, clause="12.3.c").means(
+        "Mỗi tuần một lần báo vào hộp thư đơn vị những thư quá hạn chuyển.",
+        "Once a week notify the unit mailbox of overdue mail in it.",
+    )
 
 
 class UnitMailboxes(Section):
     """Unit mailboxes."""
 
-    openings: Annotated[Openings, SettingDoc("Openings.", "12.3.a")] = Openings()
-    passed_on: Annotated[PassedOn, SettingDoc("What is passed on to the document system.", "12.3.c")] = PassedOn()
-    term_warn_days: Annotated[
-        WarnDays,
-        Distinct,
-        SettingDoc(
-            "The unit and the Centre are warned this many days before a keeper's term ends with nobody to follow.", "12.3.d"
-        ),
-    ] = (30, 14, 7, 1)
+    vi: ClassVar[str] = "Hộp thư đơn vị."
+
+    openings: Openings = Openings()
+    passed_on: PassedOn = PassedOn()
+    term_warn_days: Annotated[WarnDays, Distinct] = setting((30, 14, 7, 1), clause="12.3.d").means(
+        "Nhắc đơn vị và Trung tâm trước số ngày này khi sắp hết thời hạn phân công mà chưa có người nhận bàn giao.",
+        "The unit and the Centre are warned this many days before a keeper's term ends without a successor.",
+    )
 
 
 class Reply(Section):
     """Mail that waits for an answer."""
 
-    addressed: Annotated[
-        Literal["to", "to_and_cc"], SettingDoc("Who owes an answer: recipients in To, or also in Cc.", "12.4")
-    ] = "to"
-    skip_bulk: Annotated[bool, SettingDoc("Bulk and automatic mail needs no answer.", "12.4")] = True
-    own_unit: Annotated[bool, SettingDoc("Mail of the own unit counts.", "12.4")] = True
+    vi: ClassVar[str] = "Thư chờ trả lời."
+
+    addressed: Literal["to", "to_and_cc"] = setting("to", clause="12.4").means(
+        "Ai phải trả lời: người nhận ở To, hay cả Cc.", "Who must answer: recipients in To, or also in Cc."
+    )
+    skip_bulk: bool = setting(True, clause="12.4").means(
+        "Thư hàng loạt và thư tự động không cần trả lời.", "Bulk and automatic mail needs no answer."
+    )
+    own_unit: bool = setting(True, clause="12.4").means("Tính cả thư trong đơn vị.", "Mail from the own unit counts too.")
 
 
 class Census(Section):
     """The list of the people who use mailboxes."""
 
-    months: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=12), Unit("months")], ...],
-        Field(min_length=1),
-        Distinct,
-        Rising,
-        SettingDoc("A period begins with each of these months; the list is due by the end of that month.", "14.6"),
-    ] = (1, 7)
+    vi: ClassVar[str] = "Thống kê người dùng thư điện tử."
+
+    months: Annotated[tuple[Annotated[int, Field(ge=1, le=12), MONTHS], ...], Distinct, Rising] = setting(
+        (1, 7), clause="14.6", min_length=1
+    ).means(
+        "Mỗi tháng này mở đầu một kỳ thống kê; hạn gửi là hết tháng đó.",
+        "A period begins with each of these months; the list is due at the end of that month.",
+    )
 
 
 class Report(Section):
     """Reports to the leadership."""
 
-    usage_months: Annotated[
-        int,
-        Field(ge=1, le=12),
-        Unit("months"),
-        SettingDoc("A usage report is due when the last one ended so long ago.", "16.2"),
-    ] = 3
+    vi: ClassVar[str] = "Báo cáo Lãnh đạo Bộ."
+
+    usage_months: int = setting(3, clause="16.2", ge=1, le=12, unit=MONTHS).means(
+        "Báo cáo tình hình sử dụng đến hạn khi kỳ trước đã kết thúc từng ấy tháng.",
+        "A usage report is due this long after the end of the last one's period.",
+    )
 
 
 class Secrecy(Section):
-    """Documents with a marking of secrecy."""
+    """Documents with a secrecy marking."""
 
-    inbound: Annotated[
-        Literal["flag", "refuse"], SettingDoc("Marked mail from outside is accepted and flagged, or refused.", "4.1")
-    ] = "flag"
-    unreadable: Annotated[
-        Literal["accept", "refuse"],
-        SettingDoc(
-            "What is sent and cannot be looked into (encrypted, damaged, of an unknown format) is accepted and logged, or "
-            "refused. What is beyond the bounds below is always refused; what could not be read in time is to be sent again.",
-            "4.1",
-        ),
-    ] = "accept"
-    hold: Annotated[
-        Seconds,
-        Field(ge=0, le=366 * DAY),
-        SettingDoc("How long a refused message is kept so that two people can release it; 0: not at all.", "4.1"),
-    ] = 30 * DAY
-    hold_space: Annotated[
-        Octets,
-        Field(ge=0, le=1 << 50),
-        SettingDoc("Room for refused messages; beyond it they are refused and not kept.", "4.1"),
-    ] = 2 * GIB
-    seconds: Annotated[
-        Seconds,
-        Field(ge=0.5, le=60),
-        SettingDoc("Processor time for one message, once it is its turn; by the clock at most twice that and a second.", "4.1"),
-    ] = 5.0
-    memory: Annotated[
-        Octets, Field(ge=256 * MIB, le=16 * GIB), SettingDoc("Address space of a process that reads documents.", "4.1")
-    ] = 512 * MIB
-    unpacked: Annotated[
-        Octets, Field(ge=MIB, le=16 * GIB), SettingDoc("How much the documents of one message may unpack to.", "4.1")
-    ] = 256 * MIB
-    depth: Annotated[
-        int, Field(ge=1, le=20), Unit("levels"), SettingDoc("Documents within documents that are opened.", "4.1")
-    ] = 5
-    parts: Annotated[
-        int, Field(ge=10, le=100_000), Unit("parts"), SettingDoc("Parts of one message that are opened.", "4.1")
-    ] = 1_000
-    readers: Annotated[
-        int,
-        Field(ge=1, le=16),
-        Unit("processes"),
-        SettingDoc(
-            "Processes per worker that read documents, while there are any: so many for mail from inside, and so many for mail "
-            "from outside.",
-            "4.1",
-            reload=False,
-        ),
-    ] = 1
+    vi: ClassVar[str] = "Tài liệu mang dấu độ mật."
+
+    inbound: Literal["flag", "refuse"] = setting("flag", clause="4.1").means(
+        "Thư từ bên ngoài có dấu độ mật: nhận và đánh dấu, hay từ chối.",
+        "Marked mail from outside is accepted and flagged, or refused.",
+    )
+    unreadable: Literal["accept", "refuse"] = setting("accept", clause="4.1").means(
+        "Thư gửi đi không kiểm tra được (có mật khẩu, hỏng, không rõ định dạng): nhận và ghi nhật ký, hay từ chối. Thư vượt "
+        "các mức dưới đây luôn bị từ chối; thư chưa kiểm tra kịp thì đề nghị gửi lại.",
+        "Outgoing mail that cannot be read (encrypted, damaged, of an unknown format) is accepted and logged, or refused. "
+        "Mail beyond the limits below is always refused; mail that was not read in time is refused temporarily.",
+    )
+    hold: Seconds = setting(30 * DAY, clause="4.1", ge=0, le=366 * DAY).means(
+        "Thư bị từ chối được giữ bao lâu để hai người có thể cho chuyển; 0: không giữ.",
+        "How long a refused message is retained so that two people can release it; 0: not at all.",
+    )
+    hold_space: Octets = setting(2 * GIB, clause="4.1", ge=0, le=1 << 50).means(
+        "Dung lượng dành cho thư bị từ chối; quá mức thì từ chối mà không giữ.",
+        "Space for refused messages; beyond it they are refused without being retained.",
+    )
+    seconds: Seconds = setting(5.0, clause="4.1", ge=0.5, le=60).means(
+        "Thời gian CPU để kiểm tra một thư khi đến lượt; tính theo đồng hồ: tối đa gấp đôi, cộng một giây.",
+        "CPU time to read one message, once its turn has come; elapsed time is limited to twice that plus one second.",
+    )
+    memory: Octets = setting(512 * MIB, clause="4.1", ge=256 * MIB, le=16 * GIB).means(
+        "Không gian địa chỉ của tiến trình đọc tài liệu.", "Address space of a process that reads documents."
+    )
+    unpacked: Octets = setting(256 * MIB, clause="4.1", ge=MIB, le=16 * GIB).means(
+        "Tổng dung lượng tối đa sau giải nén của tài liệu trong một thư.",
+        "Maximum total size of the unpacked documents of one message.",
+    )
+    depth: int = setting(5, clause="4.1", ge=1, le=20, unit=LEVELS).means(
+        "Số tầng tài liệu lồng nhau tối đa được mở.", "Maximum nesting of documents within documents."
+    )
+    parts: int = setting(1_000, clause="4.1", ge=10, le=100_000, unit=PARTS).means(
+        "Số phần tối đa của một thư được đọc.", "Most parts of one message that are read."
+    )
+    readers: int = setting(1, clause="4.1", ge=1, le=16, unit=PROCESSES, reload=False).means(
+        "Số tiến trình đọc tài liệu của mỗi tiến trình phục vụ, tính riêng cho thư từ bên trong và thư từ bên ngoài.",
+        "Processes per worker that read documents, while there are any: this many for mail from inside, and this many for "
+        "mail from outside.",
+    )
 
 
 class Content(Section):
     """Access to the content of another person's mailbox."""
 
-    expires_after: Annotated[
-        Seconds,
-        Field(ge=HOUR, le=30 * DAY),
-        SettingDoc("How long an approval holds by which the content of a mailbox may be exported.", "4.3"),
-    ] = 3 * DAY
+    vi: ClassVar[str] = "Mở nội dung hộp thư của người khác."
+
+    expires_after: Seconds = setting(3 * DAY, clause="4.3", ge=HOUR, le=30 * DAY).means(
+        "Phê duyệt xuất nội dung một hộp thư có hiệu lực trong bao lâu.",
+        "How long an approval to export the content of a mailbox is valid.",
+    )
 
 
 class Regulation(Section):
     """The decision that binds this server."""
 
-    decision_no: Annotated[str, SettingDoc("Number of the decision; texts leave it out while it is empty.")] = ""
-    issued_on: Annotated[
-        date | None, SettingDoc("Date of the decision; the address rules do not bind mailboxes that are older.", "5.5")
-    ] = None
-    ministry: Annotated[str, SettingDoc("The superior body, in the head of reports and minutes.")] = (
-        "Bộ Thông tin và Truyền thông"
+    vi: ClassVar[str] = "Quyết định áp dụng cho máy chủ này."
+
+    decision_no: str = setting("").means(
+        "Số quyết định; để trống thì văn bản không ghi.", "Number of the decision; omitted in texts while empty."
     )
-    centre: Annotated[str, SettingDoc("The operator, in the head of reports and minutes.")] = "Trung tâm Thông tin"
-    place: Annotated[str, SettingDoc("The place, in the head of reports and minutes.")] = "Hà Nội"
-    support: Annotated[
-        MailboxName,
-        SettingDoc("Where people turn to: an address, or a local part of server.domain.", "6.2"),
-    ] = "support"
-    password_page: Annotated[
-        PageName | None,
-        SettingDoc(
-            "Address of the page where people change their password; the server's own where its https door is open.", "7.3.c"
-        ),
-    ] = None
+    issued_on: date | None = setting(None, clause="5.5").means(
+        "Ngày ban hành; quy tắc đặt địa chỉ không áp dụng cho hộp thư có trước ngày này.",
+        "Date of the decision; the address rules do not bind older mailboxes.",
+    )
+    ministry: str = setting("Bộ Thông tin và Truyền thông").means(
+        "Cơ quan chủ quản, ghi ở đầu báo cáo, biên bản và trang mật khẩu.",
+        "The ministry's name in the head of reports, minutes and the password page.",
+    )
+    centre: str = setting("Trung tâm Thông tin").means(
+        "Đơn vị vận hành, ghi ở đầu báo cáo và biên bản.", "The operator's name in the head of reports and minutes."
+    )
+    place: str = setting("Hà Nội").means(
+        "Địa danh ghi ở đầu báo cáo và biên bản.", "The place in the head of reports and minutes."
+    )
+    support: MailboxName = setting("support", clause="6.2").means(
+        "Địa chỉ liên hệ hỗ trợ: địa chỉ đầy đủ, hoặc tên trong `server.domain`.",
+        "Contact address for users: a full address, or a local part of `server.domain`.",
+    )
+    password_page: PageName | None = setting(None, clause="7.3.c").means(
+        "Địa chỉ trang đổi mật khẩu; mặc định là trang của chính máy chủ khi dịch vụ https được bật.",
+        "URL of the page where people change their password; default: this server's own, if its https listener is enabled.",
+    )

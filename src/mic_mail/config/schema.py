@@ -1,36 +1,73 @@
 """The base of every configuration table: frozen, strict about names and types, self-documenting.
 
-Each field is `name: Annotated[TYPE, BOUNDS, SettingDoc(...)] = DEFAULT`. `SettingDoc` says what the field means, which clause
-of the regulation bounds it, and whether a running server applies a new value at SIGHUP. A number has a `Unit` as well.
+Each field is `name: TYPE = setting(DEFAULT, clause=..., BOUNDS, unit=..., reload=...).means(VIETNAMESE, ENGLISH)`: all that is
+known about a setting is in that one place. The clause is that of the regulation which bounds it; `reload` says whether a
+running server applies a new value at SIGHUP. `doc_of` and `unit_of` read them back.
 """
 
 import ipaddress
 import itertools
 import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
+
+from mic_mail.config.units import Unit
 
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1123 §2.1
 
 
 @dataclass(frozen=True, slots=True)
 class SettingDoc:
-    """The manual's entry for one field.
+    """The manual's entry for one field, in the order of `errors.Text`; `en` may hold letters beyond ASCII (`§`)."""
 
-    The Vietnamese text is in `vietnamese.MEANINGS` under the field's full name.
-    """
-
+    vi: str
     en: str
     clause: str | None = None
     reload: bool = True  # False: a new value needs a restart, and the log names it at SIGHUP
 
 
-class Section(BaseModel):
-    """A table of the file."""
+@dataclass(frozen=True, slots=True)
+class UnexplainedSetting:
+    """A setting without its text."""
 
+    field: FieldInfo
+    clause: str | None
+    reload: bool
+
+    def means(self, vi: str, en: str) -> Any:
+        """Return the field with its meaning."""
+        self.field.metadata.append(SettingDoc(vi, en, self.clause, self.reload))
+        return self.field
+
+
+def setting(
+    default: object, *, clause: str | None = None, unit: Unit | None = None, reload: bool = True, **bounds: Any
+) -> UnexplainedSetting:
+    """Begin a setting; `...` as the default means that it has none, `bounds` are those of pydantic's `Field`."""
+    field = Field(default, **bounds)
+    field.metadata += [unit] if unit else []
+    return UnexplainedSetting(field, clause, reload)
+
+
+def doc_of(field: FieldInfo) -> SettingDoc:
+    """Return the entry of a field that is no table."""
+    return next(item for item in field.metadata if isinstance(item, SettingDoc))
+
+
+def unit_of(field: FieldInfo) -> Unit | None:
+    """Return the unit of a field, which may stand on its type or on a part of it (Optional, the items of a tuple)."""
+    inner = (item for kind in get_args(field.annotation) for item in getattr(kind, "__metadata__", ()))
+    return next((item for item in itertools.chain(field.metadata, inner) if isinstance(item, Unit)), None)
+
+
+class Section(BaseModel):
+    """A table of the file; the docstring is its heading in English, and `vi` the one in Vietnamese."""
+
+    vi: ClassVar[str]
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 

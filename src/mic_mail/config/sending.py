@@ -1,73 +1,65 @@
 """Settings of sending to other servers."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from mic_mail.config.listeners import Port
-from mic_mail.config.schema import Section, SettingDoc, SmarthostName
-from mic_mail.config.units import DAY, HOUR, MINUTE, Location, Seconds, Unit
+from mic_mail.config.schema import Section, SmarthostName, setting
+from mic_mail.config.units import CONNECTIONS, DAY, HOUR, MINUTE, Location, Seconds
 
 
 class Sending(Section):
     """Mail to other domains."""
 
-    paused: Annotated[
-        bool,
-        SettingDoc("Take mail for other domains and keep all of it in the queue; what is being sent comes to its end.", "10.3"),
-    ] = False
-    give_up: Annotated[
-        Seconds,
-        Field(ge=HOUR, le=30 * DAY),
-        SettingDoc("A message that could not be delivered for so long goes back to its sender.", "4.2", reload=False),
-    ] = 5 * DAY
-    warn_after: Annotated[
-        Seconds,
-        Field(ge=MINUTE, le=30 * DAY),
-        SettingDoc("The sender is told once that a message has not been delivered for so long.", "4.2", reload=False),
-    ] = 4 * HOUR
-    connections: Annotated[
-        int, Field(ge=1, le=2_000), Unit("connections"), SettingDoc("To all other servers at once.", reload=False)
-    ] = 200
-    connections_per_domain: Annotated[
-        int, Field(ge=1, le=200), Unit("connections"), SettingDoc("To the servers of one domain at once.", reload=False)
-    ] = 20
-    port: Annotated[Port, SettingDoc("Where other servers take mail; another one only for tests.", reload=False)] = 25
-    smarthost: Annotated[
-        SmarthostName,
-        SettingDoc(
-            "One server for all of it (`relay.example:587`; 465: TLS from the first octet); empty: each domain's own servers.",
-            "4.2",
-            reload=False,
-        ),
-    ] = ""
-    smarthost_tls: Annotated[
-        Literal["required", "offered"],
-        SettingDoc(
-            "`required`: TLS with a valid certificate for that name, or the mail waits; `offered`: TLS with whoever answers.",
-            "10.2",
-            reload=False,
-        ),
-    ] = "required"
-    smarthost_ca: Annotated[
-        Location | None,
-        SettingDoc("Authorities whose certificates are believed there (PEM), in place of the machine's.", "10.2", reload=False),
-    ] = None
-    smarthost_login: Annotated[
-        str,
-        StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$"),
-        SettingDoc("The name by which this server signs in there; empty: it does not.", "10.2", reload=False),
-    ] = ""
-    smarthost_password: Annotated[
-        Location | None,
-        SettingDoc(
-            "The file with the password for it, on one line, readable by the server's account only; read at each sign-in.",
-            "10.2",
-            reload=False,
-        ),
-    ] = None
+    vi: ClassVar[str] = "Thư tới các tên miền khác."
+
+    paused: bool = setting(False, clause="10.3").means(
+        "Vẫn nhận thư gửi ra tên miền khác nhưng giữ tất cả trong hàng đợi; thư đang gửi được gửi xong.",
+        "Accept mail for other domains and hold it in the queue; deliveries in progress are completed.",
+    )
+    give_up: Seconds = setting(5 * DAY, clause="4.2", ge=HOUR, le=30 * DAY, reload=False).means(
+        "Thư không chuyển được trong khoảng này thì trả lại cho người gửi.",
+        "Undelivered mail is returned to its sender after this time.",
+    )
+    warn_after: Seconds = setting(4 * HOUR, clause="4.2", ge=MINUTE, le=30 * DAY, reload=False).means(
+        "Sau khoảng này, người gửi được báo một lần là thư chưa chuyển được.",
+        "The sender is notified once when a message is undelivered for this long.",
+    )
+    connections: int = setting(200, ge=1, le=2_000, unit=CONNECTIONS, reload=False).means(
+        "Số kết nối cùng lúc tới mọi máy chủ khác.", "Connections to all other servers at once."
+    )
+    connections_per_domain: int = setting(20, ge=1, le=200, unit=CONNECTIONS, reload=False).means(
+        "Số kết nối cùng lúc tới các máy chủ của một tên miền.", "Connections to the servers of one domain at once."
+    )
+    port: Port = setting(25, reload=False).means(
+        "Cổng nhận thư của máy chủ khác; chỉ đổi khi thử nghiệm.", "Port of other servers; another one only for tests."
+    )
+    smarthost: SmarthostName = setting("", clause="4.2", reload=False).means(
+        "Một máy chủ chuyển tiếp mọi thư gửi đi (`relay.example:587`; cổng 465: TLS ngay từ đầu); để trống: gửi tới máy chủ "
+        "của từng tên miền.",
+        "One server that relays all outgoing mail (`relay.example:587`; port 465: implicit TLS); empty: each domain's own "
+        "servers.",
+    )
+    smarthost_tls: Literal["required", "offered"] = setting("required", clause="10.2", reload=False).means(
+        "`required`: phải có TLS với chứng thư số đúng tên, nếu không thì thư chờ; `offered`: dùng TLS nếu có, không kiểm "
+        "tra chứng thư số.",
+        "`required`: TLS with a valid certificate for its name, or the mail waits; `offered`: opportunistic TLS, "
+        "certificate not verified.",
+    )
+    smarthost_ca: Location | None = setting(None, clause="10.2", reload=False).means(
+        "Các tổ chức chứng thực được tin cho máy chủ đó (PEM), thay cho của máy này.",
+        "Certificate authorities trusted for it (PEM), in place of the machine's.",
+    )
+    smarthost_login: Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")] = setting(
+        "", clause="10.2", reload=False
+    ).means("Tên đăng nhập ở máy chủ đó; trống: không đăng nhập.", "User name for signing in to it; empty: no sign-in.")
+    smarthost_password: Location | None = setting(None, clause="10.2", reload=False).means(
+        "Tệp chứa mật khẩu, trên một dòng, chỉ tài khoản của máy chủ đọc được; đọc lại mỗi lần đăng nhập.",
+        "File with the password for it, on one line, readable by the server's account only; read at each sign-in.",
+    )
 
     @field_validator("smarthost_login")
     @classmethod

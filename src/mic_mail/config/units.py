@@ -33,7 +33,44 @@ _QUANTITY = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]{0,4})\s*", re.A
 class Unit:
     """The unit of a field, as `config reference` and the written file show it."""
 
-    name: str
+    vi: str
+    en: str
+
+
+OCTETS = Unit("octet", "octets")
+SECONDS = Unit("giây", "seconds")
+PATH = Unit("đường dẫn", "path")
+PORT = Unit("cổng", "port")
+PERCENT = Unit("phần trăm", "percent")
+DAYS = Unit("ngày", "days")
+WORKING_DAYS = Unit("ngày làm việc", "working days")
+TIMES = Unit("lần", "times")
+MONTHS = Unit("tháng", "months")
+CONNECTIONS = Unit("kết nối", "connections")
+CONNECTIONS_PER_MINUTE = Unit("kết nối mỗi phút", "connections a minute")
+RECIPIENTS_PER_HOUR = Unit("người nhận mỗi giờ", "recipients an hour")
+RECIPIENTS_PER_DAY = Unit("người nhận mỗi ngày", "recipients a day")
+MESSAGES_PER_HOUR = Unit("thư mỗi giờ", "messages an hour")
+MESSAGES_PER_DAY = Unit("thư mỗi ngày", "messages a day")
+PROCESSES = Unit("tiến trình", "processes")
+THREADS = Unit("luồng", "threads")
+LEVELS = Unit("tầng", "levels")
+PARTS = Unit("phần", "parts")
+MAILBOXES = Unit("hộp thư", "mailboxes")
+FOLDERS = Unit("thư mục", "folders")
+SESSIONS = Unit("phiên", "sessions")
+ENTRIES = Unit("mục", "entries")
+REQUESTS = Unit("yêu cầu", "requests")
+MESSAGES = Unit("thư", "messages")
+RECIPIENTS = Unit("người nhận", "recipients")
+NETWORKS = Unit("mạng", "networks")
+ERRORS = Unit("lỗi", "errors")
+COMMANDS = Unit("lệnh", "commands")
+WRONG_PASSWORDS = Unit("lần sai mật khẩu", "wrong passwords")
+PASSWORDS = Unit("mật khẩu", "passwords")
+CHARACTERS = Unit("ký tự", "characters")
+ROUNDS = Unit("vòng", "rounds")
+PASSES = Unit("lượt", "passes")
 
 
 def _parse(value: object, units: dict[str, float] | dict[str, int], kind: str) -> float:
@@ -100,7 +137,7 @@ def _in_folder(path: Path, info: ValidationInfo) -> Path:
     return path if folder is None else folder / path
 
 
-Octets = Annotated[int, BeforeValidator(parse_octets), Unit("octets")]
-Seconds = Annotated[float, BeforeValidator(parse_seconds), Unit("seconds")]
+Octets = Annotated[int, BeforeValidator(parse_octets), OCTETS]
+Seconds = Annotated[float, BeforeValidator(parse_seconds), SECONDS]
 LocalTime = Annotated[time, AfterValidator(_local)]
-Location = Annotated[Path, BeforeValidator(_written), AfterValidator(_in_folder), Unit("path")]
+Location = Annotated[Path, BeforeValidator(_written), AfterValidator(_in_folder), PATH]

@@ -16,7 +16,6 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.config import manual
 from mic_mail.config.load import ConfigErrors, Mistake, Setting, load, values
 from mic_mail.config.preflight import Problem, problems
-from mic_mail.config.vietnamese import UNITS
 from mic_mail.errors import Text
 
 app = typer.Typer(help=say("Cấu hình.", "The configuration."), no_args_is_help=True)
@@ -38,7 +37,7 @@ REFERENCE = (
     Column("key", "Mục", "Setting"),
     Column("default", "Mặc định", "Default"),
     Column("bounds", "Giới hạn", "Bounds"),
-    Column("unit", "Đơn vị", "Unit", names={unit: manual.unit_name(unit) for unit in UNITS}),
+    Column("unit", "Đơn vị", "Unit", names=manual.units()),
     Column("meaning", "Ý nghĩa", "Meaning"),
     Column("clause", "Điều khoản", "Clause", cites=True),
     Column("reload", "Nạp lại được", "Reloads"),
