@@ -148,9 +148,12 @@ def test_while_a_key_cannot_be_read_mail_waits(tmp_path: Path) -> None:
         file.chmod(0o644)
         submit(here.server, letter("b@one.example"))
         deferred = until(lambda: [each for each in here.server.events() if each["event"] == "sending_deferred"])
-        assert (deferred[0]["status"], deferred[0]["reply"]) == ("4.3.0", "it cannot be signed now")
-        (told,) = [each["error"] for each in here.server.events() if each["event"] == "dkim_key_unusable"]
-        assert {str(file) in told[side] for side in ("vi", "en")} == {True}
+        assert (deferred[0]["status"], deferred[0]["reply"]) == (
+            "4.3.0",
+            {"vi": "thư chưa ký được (DKIM)", "en": "it cannot be signed now"},
+        )
+        (why,) = [each["error"] for each in here.server.events() if each["event"] == "dkim_key_unusable"]
+        assert {str(file) in why[side] for side in ("vi", "en")} == {True}
         assert here.other.connections == 0
         file.chmod(0o600)
         (entry_id,) = here.server.running.context.queue.names()

@@ -28,8 +28,52 @@ def _coded(member: str) -> dict[str, Text]:
     return {code.removeprefix(f"{member}="): name for code, name in FACT_DATA.items() if code.startswith(f"{member}=")}
 
 
+_ORIGIN: Codes = {
+    # reasons of `mailauth` (`Origin.event`), which Authentication-Results holds in English
+    "the header is too long": Text("phần tiêu đề thư quá dài", "the header is too long"),
+    "a bare CR or LF in the header": Text("phần tiêu đề có dấu xuống dòng sai chuẩn", "a bare CR or LF in the header"),
+    "the header has too many fields": Text("phần tiêu đề có quá nhiều trường", "the header has too many fields"),
+    "a line of the header is no field": Text("phần tiêu đề có dòng không phải trường", "a line of the header is no field"),
+    "no From": Text("thư không có trường From", "no From"),
+    "several From": Text("thư có nhiều trường From", "several From"),
+    "an empty From": Text("trường From để trống", "an empty From"),
+    "From cannot be read in one way": Text("trường From có nhiều cách hiểu", "From cannot be read in one way"),
+    "the domain in From is no name": Text("tên miền trong From không hợp lệ", "the domain in From is no name"),
+    "authors of several domains": Text("trường From có nhiều tên miền", "authors of several domains"),
+    "its policy could not be asked for": Text("chưa tra được chính sách DMARC", "its policy could not be asked for"),
+    "the DNS did not answer": Text("máy chủ tên miền không trả lời", "the DNS did not answer"),
+    "too slow": Text("quá thời gian chờ", "too slow"),
+    "not answered in time": Text("không trả lời trong thời gian chờ", "not answered in time"),
+    "no name that can be asked": Text("không có tên miền để tra", "no name that can be asked"),
+    "a record that is named is not there": Text("bản ghi được dẫn tới không có", "a record that is named is not there"),
+    "a redirect to no name": Text("redirect không dẫn tới tên miền nào", "a redirect to no name"),
+    "an include of no name": Text("include không dẫn tới tên miền nào", "an include of no name"),
+    "more than one record": Text("có nhiều bản ghi SPF", "more than one record"),
+    "too many lookups": Text("quá nhiều lần tra tên miền", "too many lookups"),
+    "too many lookups without an answer": Text("quá nhiều lần tra không có kết quả", "too many lookups without an answer"),
+    "too many addresses of one name": Text("một tên có quá nhiều địa chỉ", "too many addresses of one name"),
+    "too many mail exchangers": Text("quá nhiều máy nhận thư", "too many mail exchangers"),
+    "the record cannot be read": Text("không đọc được bản ghi SPF", "the record cannot be read"),
+    "octets beyond ASCII": Text("có ký tự ngoài ASCII", "octets beyond ASCII"),
+    "too long": Text("quá dài", "too long"),
+    "redirect twice": Text("redirect ghi hai lần", "redirect twice"),
+    "exp twice": Text("exp ghi hai lần", "exp twice"),
+    "a modifier": Text("thành phần sửa đổi (modifier) sai", "a modifier"),
+    "a term that is none": Text("có thành phần sai dạng", "a term that is none"),
+    "a mechanism": Text("cơ chế không có", "a mechanism"),
+    "a prefix": Text("độ dài mạng sai", "a prefix"),
+    "an address": Text("địa chỉ sai", "an address"),
+    "a domain": Text("tên miền sai", "a domain"),
+    "an explanation": Text("lời giải thích sai dạng", "an explanation"),
+    # reasons of `filters.dnsbl`
+    "it lists everybody": Text("danh sách ghi mọi địa chỉ", "it lists everybody"),
+    "it has no test entry": Text("danh sách không có mục thử", "it has no test entry"),
+    "it answers": Text("danh sách trả lời", "it answers"),
+}
+
 _REASONS: Codes = {
     **OBSTACLES,
+    **_ORIGIN,
     **QUARANTINED,
     # reasons for a refused sign-in (`services.authentication.refusals.RefusalKind`)
     "wrong-credentials": Text("sai địa chỉ hoặc mật khẩu", "wrong address or password"),
@@ -339,12 +383,16 @@ def in_words(words: Codes, code: str) -> Text | None:
     """Return the words of `code`; None for an unknown one, or for a value that is no code."""
     if code in words:
         return words[code]
+    sentence, colon, said = code.partition(": ")
+    if colon and sentence in words:  # why, and the place or what was found there
+        named, more = words[sentence], in_words(words, said) or Text(said, in_ascii(said))
+        return Text(f"{named.vi}: {more.vi}", f"{named.en}: {more.en}")
     known = _WITH_MORE.fullmatch(code)
     if known is None or known["code"] not in words:
         return None
-    named, more = words[known["code"]], known["more"].strip()
-    if more.startswith(":"):  # the key of a notice, which only identifies it
+    named, suffix = words[known["code"]], known["more"].strip()
+    if suffix.startswith(":"):  # the key of a notice, which only identifies it
         return named
-    if more.startswith("/"):
-        return Text(f"{named.vi} ({more[1:]})", in_ascii(f"{named.en} ({more[1:]})"))
-    return Text(f"{named.vi} {more}", f"{named.en} {more}")
+    if suffix.startswith("/"):
+        return Text(f"{named.vi} ({suffix[1:]})", in_ascii(f"{named.en} ({suffix[1:]})"))
+    return Text(f"{named.vi} {suffix}", f"{named.en} {suffix}")

@@ -11,13 +11,15 @@ import re
 import struct
 from collections.abc import AsyncIterator
 
+from mic_mail.errors import Text, Trouble
+
 LONGEST_NAME = 100
 _ANSWER = re.compile(rb"stream: (?:(?P<clean>OK)|(?P<name>.+) FOUND)\0", re.DOTALL)
 _UNPRINTABLE = re.compile(r"[^!-~]")
 
 
-class NotScanned(Exception):
-    """No answer; the text says why, for the log."""
+class NotScanned(Trouble):
+    """No answer; the text says why, for the log. The daemon's own words stay as they are."""
 
 
 class Clamd:
@@ -35,12 +37,15 @@ class Clamd:
             async with asyncio.timeout(self._seconds), self._turns:
                 answer = await self._ask(pieces)
         except TimeoutError as error:
-            raise NotScanned(f"no answer within {self._seconds:g} s") from error
+            raise NotScanned(
+                Text(f"không trả lời trong {self._seconds:g} giây", f"no answer within {self._seconds:g} s")
+            ) from error
         except OSError as error:
             raise NotScanned(str(error)) from error
         found = _ANSWER.fullmatch(answer)
         if found is None:
-            raise NotScanned(answer[:200].decode("ascii", "backslashreplace") or "the connection was closed")
+            said = answer[:200].decode("ascii", "backslashreplace")
+            raise NotScanned(said or Text("kết nối bị ngắt", "the connection was closed"))
         return None if found["clean"] else _UNPRINTABLE.sub("_", found["name"].decode("ascii", "replace"))[:LONGEST_NAME]
 
     async def _ask(self, pieces: AsyncIterator[bytes]) -> bytes:

@@ -96,5 +96,5 @@ async def _ask(resolver: Resolver, ip: Address, zone: str) -> bool:
     answers = [ipaddress.ip_address(each) for each in found]
     for each in answers:
         if each not in _LISTS or any(each in network for network in _ERRORS):
-            raise _Unusable(f"it answers {each}")
+            raise _Unusable(f"it answers: {each}")
     return bool(answers)

@@ -21,7 +21,7 @@ from typing import NoReturn
 
 import h11
 
-from mic_mail.errors import in_ascii
+from mic_mail.errors import Text, Trouble, in_ascii
 
 MOST_OCTETS = 1 << 20
 """Bound on an answer."""
@@ -42,11 +42,11 @@ _UNPRINTABLE = re.compile(r"[^!-~]")
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-class NotScored(Exception):
-    """No answer. The text is ASCII, for the log."""
+class NotScored(Trouble):
+    """No answer; the text says why, for the log. The daemon's own words are given as `str` and stay as they are."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(in_ascii(text)[:300])
+    def __init__(self, text: Text | str) -> None:
+        super().__init__(Text(text.vi[:300], text.en[:300]) if isinstance(text, Text) else in_ascii(text)[:300])
 
 
 class Denied(NotScored):
@@ -194,11 +194,14 @@ class Rspamd:
                 finally:
                     writer.transport.abort()
         except TimeoutError as error:
-            raise NotScored(f"no answer within {self._seconds:g} s") from error
+            raise NotScored(
+                Text(f"không trả lời trong {self._seconds:g} giây", f"no answer within {self._seconds:g} s")
+            ) from error
         except OSError as error:
             raise NotScored(str(error)) from error
         except h11.ProtocolError as error:
-            raise NotScored(f"no HTTP: {error}") from error
+            said = in_ascii(error)
+            raise NotScored(Text(f"không phải HTTP: {said}", f"no HTTP: {said}")) from error
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._place.startswith("unix:"):
@@ -241,13 +244,15 @@ async def _answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[i
             case h11.Data():
                 found += bytes(event.data)
                 if len(found) > MOST_OCTETS:
-                    raise NotScored(f"an answer of more than {MOST_OCTETS} octets")
+                    raise NotScored(
+                        Text(f"câu trả lời dài hơn {MOST_OCTETS} octet", f"an answer of more than {MOST_OCTETS} octets")
+                    )
             case h11.EndOfMessage():
                 return status, found
             case h11.InformationalResponse():
                 pass
             case _:
-                raise NotScored("the connection was closed")
+                raise NotScored(Text("kết nối bị ngắt", "the connection was closed"))
 
 
 # ------------------------------------------------------------ answers
@@ -261,7 +266,8 @@ def read_scored(octets: bytes) -> Scored:
     told = _json(octets)
     action, symbols = told.get("action"), told.get("symbols", {})
     if not isinstance(action, str) or not isinstance(symbols, Mapping):
-        raise NotScored(f"no action: {_complaint(octets)}")
+        said = in_ascii(_complaint(octets))
+        raise NotScored(Text(f"câu trả lời không có kết quả: {said}", f"no action: {said}"))
     known = action in set(Action)
     return Scored(
         Action(action) if known else Action.NONE,
@@ -276,7 +282,7 @@ def _symbols(told: Mapping[str, object]) -> tuple[Symbol, ...]:
     found = []
     for name, about in islice(told.items(), MOST_LOOKED_AT):
         if not isinstance(about, Mapping):
-            raise NotScored("a symbol that is none")
+            raise NotScored(Text("câu trả lời có quy tắc sai dạng", "a symbol that is none"))
         options = about.get("options", [])
         words = [_plain(str(option), LONGEST_OPTION) for option in options[:MOST_OPTIONS]] if isinstance(options, list) else []
         found.append(Symbol(_plain(name, LONGEST_NAME) or "_", _number(about.get("score", 0)), tuple(words)))
@@ -288,9 +294,11 @@ def _json(octets: bytes) -> Mapping[str, object]:
     try:
         told = json.loads(octets, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise NotScored(f"no JSON: {type(error).__name__}") from error
+        raise NotScored(
+            Text(f"câu trả lời không phải JSON: {type(error).__name__}", f"no JSON: {type(error).__name__}")
+        ) from error
     if not isinstance(told, dict):
-        raise NotScored("no object")
+        raise NotScored(Text("câu trả lời không phải đối tượng JSON", "no object"))
     return told
 
 
@@ -307,7 +315,7 @@ def _number(told: object) -> float:
         with contextlib.suppress(OverflowError):
             if math.isfinite(told) and abs(told) < 1e6:
                 return round(float(told), 2)
-    raise NotScored("a score that is no number")
+    raise NotScored(Text("điểm không phải số", "a score that is no number"))
 
 
 def _plain(text: str, longest: int) -> str:

@@ -80,6 +80,8 @@ def plain(name: str, value: object) -> object:
     if isinstance(value, str):
         return value if len(value) <= LONGEST_TEXT else value[:LONGEST_TEXT] + HIDDEN
     if isinstance(value, Text):
+        if value.vi == value.en:  # another's words, which have no translation
+            return plain(name, value.en)
         return {"vi": plain(name, value.vi), "en": plain(name, value.en)}
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import h11
 
-from mic_mail.errors import in_ascii
+from mic_mail.errors import Text, Trouble, in_ascii
 
 _READ_OCTETS = 16 << 10
 _AROUND_OCTETS = 64 << 10
@@ -25,11 +25,14 @@ _MOST_INTERIM = 10
 """Interim responses (1xx) before the final one."""
 
 
-class NotFetched(Exception):
-    """The text is not available now. The message is ASCII, for the log."""
+_LONGEST_TEXT = 300
 
-    def __init__(self, text: str) -> None:
-        super().__init__(in_ascii(text)[:300])
+
+class NotFetched(Trouble):
+    """The text of `name` is not available now."""
+
+    def __init__(self, name: str, vi: str, en: str) -> None:
+        super().__init__(Text(f"{name}: {vi}"[:_LONGEST_TEXT], in_ascii(f"{name}: {en}")[:_LONGEST_TEXT]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Bounds:
 
 async def text(name: str, path: str, *, addresses: Sequence[str], port: int, context: ssl.SSLContext, bounds: Bounds) -> bytes:
     """Fetch the `text/plain` at `https://name/path`, from the first reachable address."""
-    why = NotFetched(f"{name} has no address")
+    why = NotFetched(name, "không có địa chỉ", "no address")
     try:
         async with asyncio.timeout(bounds.seconds):
             for address in addresses:
@@ -53,11 +56,11 @@ async def text(name: str, path: str, *, addresses: Sequence[str], port: int, con
                     with _closing(writer):
                         return await _ask(name, path, reader, writer, bounds.octets)
                 except (OSError, ValueError) as error:  # `ssl.SSLError` is an OSError
-                    why = NotFetched(f"{name} ({address}): {error}")
+                    why = NotFetched(f"{name} ({address})", f"không kết nối được: {in_ascii(error)}", str(error))
                 except h11.ProtocolError as error:
-                    raise NotFetched(f"{name}: no HTTP: {error}") from error
+                    raise NotFetched(name, f"không phải HTTP: {in_ascii(error)}", f"no HTTP: {error}") from error
     except TimeoutError:
-        raise NotFetched(f"{name}: no answer in time") from None
+        raise NotFetched(name, "không trả lời trong thời gian chờ", "no answer in time") from None
     raise why
 
 
@@ -85,33 +88,41 @@ async def _answer(name: str, http: h11.Connection, reader: asyncio.StreamReader,
             octets = await reader.read(_READ_OCTETS)
             read += len(octets)
             if read > most + _AROUND_OCTETS:
-                raise NotFetched(f"{name}: more than {_AROUND_OCTETS} octets around the text")
+                raise NotFetched(
+                    name, f"hơn {_AROUND_OCTETS} octet ngoài văn bản", f"more than {_AROUND_OCTETS} octets around the text"
+                )
             http.receive_data(octets)
         elif isinstance(event, h11.Response):
             _check(name, event)
         elif isinstance(event, h11.Data):
             found += bytes(event.data)
             if len(found) > most:
-                raise NotFetched(f"{name}: more than {most} octets")
+                raise NotFetched(name, f"hơn {most} octet", f"more than {most} octets")
         elif isinstance(event, h11.EndOfMessage):
             return found
         elif isinstance(event, h11.InformationalResponse):
             interim += 1
             if interim > _MOST_INTERIM:
-                raise NotFetched(f"{name}: more than {_MOST_INTERIM} answers before the one that counts")
+                raise NotFetched(
+                    name,
+                    f"hơn {_MOST_INTERIM} câu trả lời tạm",
+                    f"more than {_MOST_INTERIM} answers before the one that counts",
+                )
         else:
-            raise NotFetched(f"{name}: the connection was closed")
+            raise NotFetched(name, "kết nối bị ngắt", "the connection was closed")
 
 
 def _check(name: str, response: h11.Response) -> None:
     """Require status 200, plain text and a declared length."""
     if response.status_code != 200:
-        raise NotFetched(f"{name}: HTTP {response.status_code}, which is not 200")
+        raise NotFetched(name, f"HTTP {response.status_code}, không phải 200", f"HTTP {response.status_code}, which is not 200")
     fields = {key.decode("ascii", "replace").lower(): value.decode("ascii", "replace") for key, value in response.headers}
     kind = fields.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "text/plain":
-        raise NotFetched(f"{name}: {kind or 'no type'}, which is not text/plain")
+        raise NotFetched(
+            name, f"{in_ascii(kind) or 'không có kiểu'}, không phải text/plain", f"{kind or 'no type'}, which is not text/plain"
+        )
     if fields.get("content-encoding", "identity").strip().lower() != "identity":
-        raise NotFetched(f"{name}: compressed, which nobody asked for")
+        raise NotFetched(name, "bị nén, không ai yêu cầu", "compressed, which nobody asked for")
     if "content-length" not in fields and "transfer-encoding" not in fields:
-        raise NotFetched(f"{name}: a text without its length")
+        raise NotFetched(name, "văn bản không ghi độ dài", "a text without its length")

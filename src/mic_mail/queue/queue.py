@@ -40,7 +40,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from mic_mail.errors import Refused, Text
+from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.mailbox_address import MailboxAddress, parse_reverse_path
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.binary_domains import BinaryDomains
@@ -226,10 +226,12 @@ class Queue:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            return Damaged(entry_id, f"{entry_id}{ENVELOPE}: {error}")
+            file, why = f"{entry_id}{ENVELOPE}", in_ascii(error)
+            return Damaged(entry_id, Text(f"không đọc được {file} ({why})", f"{file}: {why}"))
         if (self._live / (entry_id + MESSAGE)).exists():
             return Entry(self, entry_id, envelope, state)
-        return Damaged(entry_id, f"{entry_id}{MESSAGE} is gone") if self.has(entry_id) else None
+        file = f"{entry_id}{MESSAGE}"
+        return Damaged(entry_id, Text(f"tệp {file} không còn", f"{file} is gone")) if self.has(entry_id) else None
 
     def _replayed(self, entry_id: str, recipients: int) -> State:
         state = State.fresh(recipients)
@@ -287,7 +289,7 @@ class Damaged:
     """An unreadable entry. It is never tried, and stays until an administrator has checked its files."""
 
     entry_id: str
-    why: str
+    why: Text
 
 
 @dataclass(slots=True)

@@ -36,6 +36,7 @@ _STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5", Step.AUTH: "4.7.8"}
 
 Any other step gets 4.4.2, bad connection.
 """
+_NOT_SIGNED = Text("thư chưa ký được (DKIM)", "it cannot be signed now")
 _TLS_FIRST = 530
 """Reply code: must issue a STARTTLS command first."""
 
@@ -154,13 +155,11 @@ class DeliveryAttempt:
             await self._lanes.cpu(self._sign, entry)  # before any connection is made
             return await self._send(entry, destination, places)
         except KeyUnusable:  # logged already; the text of a report goes to the sender
-            return AttemptResult(
-                [Result(RecipientResult.DEFERRED, "4.3.0", "it cannot be signed now")] * len(places), end=End.NOT_ASKED
-            )
+            return AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", _NOT_SIGNED)] * len(places), end=End.NOT_ASKED)
         except NoRoute as error:
-            return AttemptResult([Result(RecipientResult.FAILED, error.status, error.text.en)] * len(places), end=End.NOT_ASKED)
+            return AttemptResult([Result(RecipientResult.FAILED, error.status, error.text)] * len(places), end=End.NOT_ASKED)
         except (PeerTrouble, DnsUnavailable) as error:
-            text = error.text if isinstance(error, PeerTrouble) else error.text.en
+            text = error.text
             if entry.envelope.must_be_protected and isinstance(error, PeerTrouble) and error.lasting is not None:
                 return AttemptResult([Result(RecipientResult.FAILED, error.lasting, text)] * len(places))
             status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
@@ -181,7 +180,7 @@ class DeliveryAttempt:
                         self._ways.forget(destination)
                     trouble = error.beside(trouble)
         self._ways.forget(destination)  # it may have moved: the next attempt asks the DNS, once the cached answers have expired
-        raise trouble or PeerTrouble(Step.CONNECT, "no address")
+        raise trouble or PeerTrouble(Step.CONNECT, Text("không có địa chỉ", "no address"))
 
     async def _send_to(self, address: str, terms: TlsRequirements, entry: Entry, places: Sequence[int]) -> AttemptResult:
         while (peer := self._connections.kept(address, terms)) is not None:

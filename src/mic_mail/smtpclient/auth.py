@@ -15,6 +15,7 @@ import re
 from collections.abc import Generator, Sequence
 
 from mic_mail.auth.sasl import saslprep
+from mic_mail.errors import Text, Trouble, in_ascii
 
 LEAST_ITERATIONS, MOST_ITERATIONS = 4_096, 1_000_000
 """Bounds on the iteration count.
@@ -34,7 +35,12 @@ The first value yielded is the initial response.
 """
 
 
-class SignInFailed(Exception):
+_NO_CHALLENGE = Text(
+    "lời hỏi của máy chủ không hợp lệ (RFC 5802 §5.1)", in_ascii("the server's challenge makes no sense (RFC 5802 §5.1)")
+)
+
+
+class SignInFailed(Trouble):
     """The exchange failed. The text is for logs and holds no secret."""
 
 
@@ -60,7 +66,9 @@ def answer(exchange: Talk, challenge: bytes) -> bytes:
     try:
         return exchange.send(challenge)
     except StopIteration:
-        raise SignInFailed("the server asks for more than there is to say") from None
+        raise SignInFailed(
+            Text("máy chủ đòi nhiều hơn cách đăng nhập này có", "the server asks for more than there is to say")
+        ) from None
 
 
 def finish(exchange: Talk) -> None:
@@ -69,7 +77,7 @@ def finish(exchange: Talk) -> None:
         exchange.send(b"")
     except StopIteration:
         return
-    raise SignInFailed("the server was content before the end")
+    raise SignInFailed(Text("máy chủ chấp nhận khi chưa đăng nhập xong", "the server was content before the end"))
 
 
 def encoded(octets: bytes) -> bytes:
@@ -81,7 +89,7 @@ def decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise SignInFailed("the server's challenge is not base64") from error
+        raise SignInFailed(Text("lời hỏi của máy chủ không phải base64", "the server's challenge is not base64")) from error
 
 
 def without_secrets(text: str, password: str, said: Sequence[bytes]) -> str:
@@ -116,11 +124,11 @@ def _scram(login: str, password: str, nonce: str) -> Talk:
     fields = _fields(challenge)
     together, iterations = fields.get("r", ""), fields.get("i", "")
     if "m" in fields or not together.startswith(nonce) or len(together) == len(nonce):
-        raise SignInFailed("the server's challenge makes no sense (RFC 5802 §5.1)")
+        raise SignInFailed(_NO_CHALLENGE)
     if not (iterations.isascii() and iterations.isdecimal() and len(iterations) < 10):
-        raise SignInFailed("the server's challenge makes no sense (RFC 5802 §5.1)")
+        raise SignInFailed(_NO_CHALLENGE)
     if not LEAST_ITERATIONS <= int(iterations) <= MOST_ITERATIONS:
-        raise SignInFailed(f"the server asks for {iterations} rounds")
+        raise SignInFailed(Text(f"máy chủ đòi tính {iterations} vòng", f"the server asks for {iterations} rounds"))
     prepared = saslprep(password)
     salted = hashlib.pbkdf2_hmac(
         "sha256", (password if prepared is None else prepared).encode(), decoded(fields.get("s", "")), int(iterations)
@@ -134,7 +142,12 @@ def _scram(login: str, password: str, nonce: str) -> Talk:
     verifier = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), said, "sha256")
     told = _fields(answer.decode("utf-8", "replace")).get("v", "")
     if not hmac.compare_digest(decoded(told), verifier):
-        raise SignInFailed("the server does not know the password (RFC 5802 §3)")
+        raise SignInFailed(
+            Text(
+                "máy chủ không chứng minh được là biết mật khẩu (RFC 5802 §3)",
+                in_ascii("the server does not know the password (RFC 5802 §3)"),
+            )
+        )
     yield b""
 
 

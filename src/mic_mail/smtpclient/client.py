@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
-from mic_mail.errors import in_ascii
+from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.mime.dot_stuffing import Stuffing
 from mic_mail.smtpclient import auth, commands
 from mic_mail.smtpclient.commands import NOTHING, Addressee, CannotSend, Offer, Sending
@@ -57,18 +57,21 @@ class Step(StrEnum):
     """After the whole message was sent: whether it was accepted is unknown."""
 
 
-class PeerTrouble(Exception):
+_CLOSED = Text("kết nối bị ngắt", "the connection was closed")
+_NO_REPLY = Text("câu trả lời không theo giao thức (RFC 5321)", "the answer is no reply (RFC 5321)")
+
+
+class PeerTrouble(Trouble):
     """The connection is unusable: try the next address, the next host, or later.
 
-    The text is for logs and reports.
+    The text is for logs and reports; the peer's own words are given as `str` and stay as they are.
     `lasting` is the status (RFC 3463) for a message that requires protection which this server cannot give: not a transient
     failure, but a property of that server (RFC 8689 §4.2.1).
     """
 
-    def __init__(self, step: Step, text: str, *, lasting: str | None = None) -> None:
-        super().__init__(text)
+    def __init__(self, step: Step, text: Text | str, *, lasting: str | None = None) -> None:
+        super().__init__(in_ascii(text) if isinstance(text, str) else text)
         self.step = step
-        self.text = in_ascii(text)
         self.lasting = lasting
 
     def beside(self, earlier: "PeerTrouble | None") -> "PeerTrouble":
@@ -92,7 +95,8 @@ class Result:
     fate: RecipientResult
     status: str
     """Enhanced status code (RFC 3463)."""
-    text: str
+    text: Text | str
+    """The other server's words, or a sentence of this one."""
     reply: Reply | None = None
 
     @property
@@ -130,7 +134,7 @@ class Wire(asyncio.Protocol):
         self._news.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(exc or ConnectionResetError("the connection was closed"))
+        self._fail(exc or ConnectionResetError())
 
     def _fail(self, error: BaseException) -> None:
         self._end = self._end or error
@@ -217,7 +221,14 @@ class SmtpClient:
         except ssl.SSLError as error:
             raise _no_tls(error) from error
         except (OSError, TimeoutError) as error:
-            raise PeerTrouble(Step.CONNECT, f"{address}:{port}: {str(error) or 'no answer'}") from error
+            why = in_ascii(error)
+            raise PeerTrouble(
+                Step.CONNECT,
+                Text(
+                    f"không kết nối được tới {address}:{port} ({why or 'không trả lời'})",
+                    f"{address}:{port}: {why or 'no answer'}",
+                ),
+            ) from error
         peer = cls(wire, hello, patience)
         if tls is not None:
             peer.secured = Secured.of(wire.transport.get_extra_info("ssl_object"), by)
@@ -245,7 +256,13 @@ class SmtpClient:
             raise PeerTrouble(Step.TLS, reply.text)
         if not self._wire.replies.is_empty:
             self._wire.abort()
-            raise PeerTrouble(Step.TLS, "the server went on in the open after STARTTLS (RFC 3207, 4.2)")
+            raise PeerTrouble(
+                Step.TLS,
+                Text(
+                    "máy chủ gửi tiếp không mã hóa sau STARTTLS (RFC 3207, 4.2)",
+                    "the server went on in the open after STARTTLS (RFC 3207, 4.2)",
+                ),
+            )
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._patience.command):
@@ -254,7 +271,7 @@ class SmtpClient:
             self._wire.abort()
             raise _no_tls(error) from error
         if secured is None:
-            raise PeerTrouble(Step.TLS, "the connection was closed in the handshake")
+            raise PeerTrouble(Step.TLS, Text("kết nối bị ngắt khi bắt tay TLS", "the connection was closed in the handshake"))
         self._wire.connection_made(secured)
         self.offer = NOTHING
         session: ssl.SSLObject = secured.get_extra_info("ssl_object")
@@ -267,7 +284,13 @@ class SmtpClient:
         assert self.secured.by in (TlsLevel.NAME, TlsLevel.DANE, TlsLevel.STS), "a password goes to whom it was meant for alone"
         name = auth.way(self.offer.extensions.get("AUTH", ""))
         if name is None:
-            raise PeerTrouble(Step.AUTH, "no way of signing in is offered that is known here (SCRAM-SHA-256, PLAIN, LOGIN)")
+            raise PeerTrouble(
+                Step.AUTH,
+                Text(
+                    "máy chủ không có cách đăng nhập nào dùng được ở đây (SCRAM-SHA-256, PLAIN, LOGIN)",
+                    "no way of signing in is offered that is known here (SCRAM-SHA-256, PLAIN, LOGIN)",
+                ),
+            )
         exchange = auth.ctx(name, login, password, secrets.token_hex(18))
         said = [auth.encoded(next(exchange))]
         self._knows_secret = True
@@ -284,7 +307,7 @@ class SmtpClient:
             if reply.code == 334:
                 with contextlib.suppress(PeerTrouble):
                     await self._ask(b"*\r\n", Step.AUTH)  # RFC 4954 §4: cancels the exchange
-            raise PeerTrouble(Step.AUTH, str(error)) from error
+            raise PeerTrouble(Step.AUTH, error.text) from error
 
     async def _ask_to_sign_in(self, name: str, first: bytes) -> Reply:
         """Send AUTH with the initial response, unless the line would be too long (RFC 4954 §4)."""
@@ -318,7 +341,7 @@ class SmtpClient:
         try:
             mail = commands.mail(sending, self.offer)
         except CannotSend as refusal:
-            return [Result(RecipientResult.FAILED, refusal.status, refusal.text.en)] * len(addressees)
+            return [Result(RecipientResult.FAILED, refusal.status, refusal.text)] * len(addressees)
         found: list[Result | None] = []
         lines: list[bytes] = []
         for addressee in addressees:
@@ -326,7 +349,7 @@ class SmtpClient:
                 lines.append(commands.rcpt(addressee, self.offer, utf8=sending.smtputf8))
                 found.append(None)
             except CannotSend as refusal:
-                found.append(Result(RecipientResult.FAILED, refusal.status, refusal.text.en))
+                found.append(Result(RecipientResult.FAILED, refusal.status, refusal.text))
         if lines:
             self.sent += 1
             heard = iter(await self._transact(mail, lines, pieces, by_bdat=sending.body == commands.BINARYMIME))
@@ -404,14 +427,21 @@ class SmtpClient:
             early = self._wire.replies.next_reply()
         except BadReply as error:
             self._wire.abort()
-            raise PeerTrouble(Step.TALK, str(error)) from error
+            raise PeerTrouble(Step.TALK, error.text) from error
         if early is None and not self._wire.is_over:
             return None
         self._wire.abort()
         if early is None:
-            raise PeerTrouble(Step.TALK, "the connection was closed before the end of the message")
+            raise PeerTrouble(
+                Step.TALK,
+                Text("kết nối bị ngắt khi chưa gửi hết thư", "the connection was closed before the end of the message"),
+            )
         if early.code < 400 or early.code == 421:
-            raise PeerTrouble(Step.TALK, f"said before the end of the message: {early.text}")
+            said = in_ascii(early.text)
+            raise PeerTrouble(
+                Step.TALK,
+                Text(f"máy chủ trả lời khi chưa gửi hết thư: {said}", f"said before the end of the message: {said}"),
+            )
         return early
 
     async def _by_bdat(self, pieces: AsyncIterator[bytes]) -> Reply:
@@ -443,7 +473,9 @@ class SmtpClient:
                 await self._wire.drained()
         except TimeoutError as error:
             self._wire.abort()
-            raise PeerTrouble(Step.TALK, "the server does not take the message") from error
+            raise PeerTrouble(
+                Step.TALK, Text("máy chủ không nhận tiếp nội dung thư", "the server does not take the message")
+            ) from error
 
     async def _reset(self) -> None:
         """Make the connection ready for the next message, if it is still open."""
@@ -479,13 +511,13 @@ class SmtpClient:
                 reply = await self._wire.reply()
         except TimeoutError as error:
             self._wire.abort()
-            raise PeerTrouble(step, "no answer in time") from error
+            raise PeerTrouble(step, Text("không trả lời trong thời gian chờ", "no answer in time")) from error
         except BadReply as error:
             self._wire.abort()
-            raise PeerTrouble(step, "the answer is no reply (RFC 5321)" if self._knows_secret else str(error)) from error
+            raise PeerTrouble(step, _NO_REPLY if self._knows_secret else error.text) from error
         except OSError as error:
             self._wire.abort()
-            raise PeerTrouble(step, str(error) or "the connection was closed") from error
+            raise PeerTrouble(step, str(error) or _CLOSED) from error
         if reply.code == 421 and step is Step.TALK:  # RFC 5321 §3.8: reply to any command, then it closes
             self._wire.abort()
             raise PeerTrouble(step, reply.text)
@@ -507,7 +539,10 @@ class SmtpClient:
 def _no_tls(error: Exception) -> PeerTrouble:
     """Map a failed handshake: an invalid certificate is lasting, any other failure may be transient."""
     lasting = "5.7.10" if isinstance(error, ssl.SSLCertVerificationError) else None
-    return PeerTrouble(Step.TLS, str(error) or "no answer to the handshake", lasting=lasting)
+    if not str(error):
+        return PeerTrouble(Step.TLS, Text("không trả lời khi bắt tay TLS", "no answer to the handshake"))
+    why = in_ascii(error)
+    return PeerTrouble(Step.TLS, Text(f"bắt tay TLS không thành công: {why}", why), lasting=lasting)
 
 
 def _accepted(reply: Reply) -> Result:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import DNSName, verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.net.dns import Tlsa
 
 DANE_TA, DANE_EE = 2, 3
@@ -27,7 +28,7 @@ _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 """Errors of the library for broken or unsupported certificates and keys."""
 
 
-class NotAuthentic(Exception):
+class NotAuthentic(Trouble):
     """The server is not authentic: a wrong certificate, or an attacker in between."""
 
 
@@ -48,11 +49,12 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Collection[str
     `chain` is DER as presented, the server's own first; a certificate under a trust anchor has to hold one of `names`.
     """
     if not chain:
-        raise NotAuthentic("the server showed no certificate")
+        raise NotAuthentic(Text("máy chủ không xuất trình chứng thư số", "the server showed no certificate"))
     try:
         shown = [x509.load_der_x509_certificate(octets) for octets in chain]
     except _UNREADABLE as error:
-        raise NotAuthentic(f"the certificate cannot be read: {error}") from error
+        said = in_ascii(error)
+        raise NotAuthentic(Text(f"không đọc được chứng thư số: {said}", f"the certificate cannot be read: {said}")) from error
     if any(record.usage == DANE_EE and _fits(record, shown[0]) for record in records):
         return
     anchors = [
@@ -60,13 +62,14 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Collection[str
         for certificate in shown
         if any(record.usage == DANE_TA and _fits(record, certificate) for record in records)
     ]
-    why = "no TLSA record fits the server's certificate"
+    why = Text("không bản ghi TLSA nào khớp chứng thư số của máy chủ", "no TLSA record fits the server's certificate")
     for anchor in anchors:
         for name in names:
             try:
                 _vouched_for(shown, anchor, name, now)
             except (verification.VerificationError, *_UNREADABLE) as error:
-                why = f"a TLSA record fits, but: {error}"
+                said = in_ascii(error)
+                why = Text(f"có bản ghi TLSA khớp, nhưng: {said}", f"a TLSA record fits, but: {said}")
             else:
                 return
     raise NotAuthentic(why)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mic_mail.errors import Text, Trouble, in_ascii
+
 LONGEST_SECONDS = 31_557_600
 """A year (§3.2): no policy is kept longer, whatever it says."""
 POLICY_OCTETS = 64 << 10
@@ -33,7 +35,7 @@ class Mode(StrEnum):
     """There is no policy any more."""
 
 
-class NotAPolicy(Exception):
+class NotAPolicy(Trouble):
     """The text is not a policy; the reason is for the log."""
 
 
@@ -68,7 +70,7 @@ def parse(octets: bytes) -> Policy:
     try:
         lines = octets.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
-        raise NotAPolicy("no UTF-8") from error
+        raise NotAPolicy(Text("chính sách không phải UTF-8", "no UTF-8")) from error
     if lines[-1] == "":
         del lines[-1]
     fields: dict[str, str] = {}
@@ -76,34 +78,39 @@ def parse(octets: bytes) -> Policy:
     for line in lines:
         found = _FIELD.fullmatch(line.removesuffix("\r"))
         if found is None:
-            raise NotAPolicy(f"no field: {line[:60]!r}")
+            raise _no("field", repr(line[:60]))
         if found[1] == "mx":
             patterns.append(_pattern(found[2]))
         else:
             fields.setdefault(found[1], found[2])
     if fields.get("version") != "STSv1":
-        raise NotAPolicy("the version is not STSv1")
+        raise NotAPolicy(Text("chính sách không phải phiên bản STSv1", "the version is not STSv1"))
     return Policy(_mode(fields.get("mode"), patterns), tuple(dict.fromkeys(patterns)), _age(fields.get("max_age", "")))
 
 
 def _mode(word: str | None, patterns: Sequence[str]) -> Mode:
     if word not in tuple(Mode):
-        raise NotAPolicy(f"no mode: {word!r:.40}")
+        raise _no("mode", f"{word!r:.40}")
     mode = Mode(word)
     if mode is not Mode.NONE and not patterns:
-        raise NotAPolicy("no mx")
+        raise NotAPolicy(Text("chính sách không có mx", "no mx"))
     if len(patterns) > MOST_PATTERNS:
-        raise NotAPolicy(f"more than {MOST_PATTERNS} mx")
+        raise NotAPolicy(Text(f"chính sách có hơn {MOST_PATTERNS} mx", f"more than {MOST_PATTERNS} mx"))
     return mode
 
 
 def _age(text: str) -> int:
     if re.fullmatch(r"[0-9]{1,10}", text) is None:
-        raise NotAPolicy(f"no max_age: {text[:40]!r}")
+        raise _no("max_age", repr(text[:40]))
     return min(int(text), LONGEST_SECONDS)
 
 
 def _pattern(text: str) -> str:
     if len(text) > 255 or _PATTERN.fullmatch(text) is None:
-        raise NotAPolicy(f"no mx: {text[:60]!r}")
+        raise _no("mx", repr(text[:60]))
     return text.lower()
+
+
+def _no(name: str, said: str) -> NotAPolicy:
+    vi = "không phải dòng của chính sách" if name == "field" else f"{name} không hợp lệ"
+    return NotAPolicy(Text(f"{vi}: {in_ascii(said)}", f"no {name}: {in_ascii(said)}"))

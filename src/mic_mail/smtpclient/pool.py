@@ -14,6 +14,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from mic_mail.clock import Clock
+from mic_mail.errors import Text, in_ascii
 from mic_mail.log.error_fields import described
 from mic_mail.smtpclient import dane
 from mic_mail.smtpclient.client import Patience, PeerTrouble, SmtpClient, Step
@@ -90,7 +91,8 @@ class Connections:
         peer = await self._assured(address, terms)
         if terms.extension and not (peer.secured.by is not TlsLevel.NONE and peer.offer.has(terms.extension)):
             await peer.close()
-            raise PeerTrouble(Step.TLS, f"{terms.extension} support required", lasting="5.7.30")
+            required = Text(f"máy chủ phải hỗ trợ {terms.extension}", f"{terms.extension} support required")
+            raise PeerTrouble(Step.TLS, required, lasting="5.7.30")
         if terms.smarthost is not None and terms.smarthost.login:
             await self._sign_in(peer, terms.smarthost)
         self.used["new"] += 1
@@ -138,14 +140,17 @@ class Connections:
             if not terms.strict and terms.by is TlsLevel.OPPORTUNISTIC:
                 return peer
             await peer.close()
-            raise PeerTrouble(Step.TLS, f"TLS is not offered, which is required (by={terms.by})", lasting="5.7.10")
+            required = Text(
+                "máy chủ không có TLS, trong khi TLS là bắt buộc", f"TLS is not offered, which is required (by={terms.by})"
+            )
+            raise PeerTrouble(Step.TLS, required, lasting="5.7.10")
         try:
             session = await peer.start_tls(context, terms.asked_for(address), terms.by)
             if terms.by is TlsLevel.DANE:
                 dane.check(dane.usable(terms.tlsa), _chain(session), terms.known_as, self._clock.steady_now())
         except dane.NotAuthentic as error:
             await peer.close()
-            raise PeerTrouble(Step.TLS, str(error), lasting="5.7.10") from error
+            raise PeerTrouble(Step.TLS, error.text, lasting="5.7.10") from error
         except BaseException:
             peer.abort()
             raise
@@ -155,17 +160,25 @@ class Connections:
         """Authenticate to the smarthost. A refusal concerns the connection, not a message."""
         try:
             if peer.secured.by is not TlsLevel.NAME:
-                raise PeerTrouble(Step.AUTH, "a password is sent under TLS with a certificate that was checked, or not at all")
+                raise PeerTrouble(
+                    Step.AUTH,
+                    Text(
+                        "mật khẩu chỉ được gửi qua TLS với chứng thư số đã kiểm tra",
+                        "a password is sent under TLS with a certificate that was checked, or not at all",
+                    ),
+                )
             password = await asyncio.to_thread(read_password, smarthost.password_file)
             await peer.sign_in(smarthost.login, password)
         except NoPassword as error:
             await peer.close()
             self._tell("smarthost_without_password", smarthost=smarthost.place, error=described(error))
-            raise PeerTrouble(Step.AUTH, "there is no password for the smarthost") from error
+            raise PeerTrouble(
+                Step.AUTH, Text("không có mật khẩu cho máy chủ chuyển tiếp", "there is no password for the smarthost")
+            ) from error
         except PeerTrouble as error:
             await peer.close()
             if error.step is Step.AUTH:
-                self._tell("smarthost_sign_in_failed", smarthost=smarthost.place, login=smarthost.login, error=error.text)
+                self._tell("smarthost_sign_in_failed", smarthost=smarthost.place, login=smarthost.login, error=described(error))
             raise
 
     def _checked(self, smarthost: Smarthost | None) -> ssl.SSLContext:
@@ -178,7 +191,14 @@ class Connections:
         try:
             context = ssl.create_default_context(cafile=authorities and str(authorities))
         except OSError as error:  # `ssl.SSLError` is one
-            raise PeerTrouble(Step.TLS, f"the certificates of authorities in {authorities} cannot be used: {error}") from error
+            file, why = in_ascii(authorities), in_ascii(error)
+            raise PeerTrouble(
+                Step.TLS,
+                Text(
+                    f"không dùng được chứng thư số gốc trong {file}: {why}",
+                    f"the certificates of authorities in {file} cannot be used: {why}",
+                ),
+            ) from error
         context.hostname_checks_common_name = False
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._contexts[authorities] = now + CONTEXT_SECONDS, context

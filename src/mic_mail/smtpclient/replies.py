@@ -8,6 +8,8 @@ length of a line, the number of lines and unread octets are bounded: a server th
 import re
 from dataclasses import dataclass
 
+from mic_mail.errors import Text, Trouble, in_ascii
+
 LONGEST_LINE = 2_048
 """Octets; RFC 5321 §4.5.3.1.5 has 512, but longer harmless lines occur."""
 MOST_LINES = 200
@@ -22,7 +24,7 @@ _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f]+")
 
 
-class BadReply(Exception):
+class BadReply(Trouble):
     """The other side does not speak SMTP."""
 
 
@@ -80,7 +82,7 @@ class Replies:
         """Take received octets."""
         self._octets += octets
         if len(self._octets) > MOST_UNREAD:
-            raise BadReply("more than anybody has asked for")
+            raise BadReply(Text("trả lời nhiều hơn những gì được hỏi", "more than anybody has asked for"))
 
     def next_reply(self) -> Reply | None:
         """Return the next complete reply."""
@@ -88,7 +90,7 @@ class Replies:
             line, end, rest = self._octets.partition(b"\n")
             if not end:
                 if len(self._octets) > LONGEST_LINE:
-                    raise BadReply("a line without end")
+                    raise BadReply(Text("dòng trả lời không kết thúc", "a line without end"))
                 return None
             self._octets = rest
             if self._take(line.removesuffix(b"\r")):
@@ -98,12 +100,18 @@ class Replies:
         """Take a line; return whether it is the last of its reply."""
         found = _LINE.fullmatch(line) if len(line) <= LONGEST_LINE else None
         if found is None:
-            raise BadReply(f"no reply: {line[:80]!r}")
+            said = in_ascii(repr(line[:80]))
+            raise BadReply(Text(f"không phải câu trả lời: {said}", f"no reply: {said}"))
         code = int(found[1])
         if self._lines and code != self._code:
-            raise BadReply(f"lines of {self._code} and of {code} in one reply")
+            raise BadReply(
+                Text(
+                    f"một câu trả lời có dòng mã {self._code} và dòng mã {code}",
+                    f"lines of {self._code} and of {code} in one reply",
+                )
+            )
         if len(self._lines) >= MOST_LINES:
-            raise BadReply("a reply without end")
+            raise BadReply(Text("câu trả lời không kết thúc", "a reply without end"))
         self._code = code
         self._lines.append(_UNPRINTABLE.sub(" ", (found[3] or b"").decode("utf-8", "replace")).strip())
         return found[2] != b"-"

@@ -22,6 +22,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from mic_mail.clock import Clock
+from mic_mail.errors import Text, in_ascii
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.queue.esmtp_options import REQUIRETLS, Transaction
 from mic_mail.smtpclient import dane
@@ -137,8 +138,13 @@ class Router:
             return usual
         if self._smarthost is not None or (way.names_are_sure and not usual.objection):
             return replace(usual, by=TlsLevel.NAME)
-        why = usual.objection or f"nobody vouches that {host.name} is a mail server of the domain"
-        raise PeerTrouble(Step.TLS, f"{why} (REQUIRETLS)", lasting="5.7.10" if way.policy_is_certain else None)
+        name = in_ascii(host.name)
+        why = usual.objection or Text(
+            f"không có gì xác nhận {name} là máy chủ nhận thư của tên miền",
+            f"nobody vouches that {name} is a mail server of the domain",
+        )
+        why = Text(f"{why.vi} (REQUIRETLS)", f"{why.en} (REQUIRETLS)")
+        raise PeerTrouble(Step.TLS, why, lasting="5.7.10" if way.policy_is_certain else None)
 
     def _usual(self, way: NextHop, host: Host) -> TlsRequirements:
         if self._smarthost is not None:
@@ -152,7 +158,11 @@ class Router:
             return TlsRequirements(host.name, strict=needs_tls)
         if way.policy.allows(host.name):
             return TlsRequirements(host.name, TlsLevel.STS, strict=enforced)
-        objection = f"{host.name} is not among the mail servers of the domain's policy (MTA-STS)"
+        name = in_ascii(host.name)
+        objection = Text(
+            f"{name} không có trong chính sách của tên miền (MTA-STS)",
+            f"{name} is not among the mail servers of the domain's policy (MTA-STS)",
+        )
         if enforced:
             raise PeerTrouble(Step.TLS, objection, lasting="5.7.10")
         return TlsRequirements(host.name, objection=objection)

@@ -9,11 +9,13 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from mic_mail.errors import Text, Trouble, in_ascii
+
 IMPLICIT_PORT = 465
 PASSWORD_OCTETS = 1_024
 
 
-class NoPassword(Exception):
+class NoPassword(Trouble):
     """The file has no usable password; the text gives the reason and none of the content."""
 
 
@@ -41,26 +43,31 @@ class Smarthost:
 def read_password(path: Path | None) -> str:
     """Return the password in the file, without its line end; `NoPassword` unless it is secret. Blocks."""
     if path is None:
-        raise NoPassword("no file is named for it")
+        raise NoPassword(Text("chưa khai báo tệp mật khẩu", "no file is named for it"))
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
-                raise NoPassword(f"{path} is no file")
+                raise _unusable(path, "không phải tệp", "is no file")
             if found.st_uid not in (os.geteuid(), 0):
-                raise NoPassword(f"{path} belongs to another account")
+                raise _unusable(path, "thuộc tài khoản khác", "belongs to another account")
             if found.st_mode & (stat.S_IRWXO | stat.S_IWGRP):
-                raise NoPassword(f"{path} can be read or written by others; chmod 600")
+                raise _unusable(path, "người khác đọc hoặc ghi được; chmod 600", "can be read or written by others; chmod 600")
             octets = os.read(fd, PASSWORD_OCTETS + 1)
         finally:
             os.close(fd)
     except OSError as error:
-        raise NoPassword(f"{path} cannot be read: {os.strerror(error.errno or 0)}") from error
+        why = os.strerror(error.errno or 0)
+        raise _unusable(path, f"không đọc được: {why}", f"cannot be read: {why}") from error
     try:
         password = octets.removesuffix(b"\n").removesuffix(b"\r").decode()
     except UnicodeDecodeError:
-        raise NoPassword(f"{path} is not UTF-8") from None
+        raise _unusable(path, "không phải UTF-8", "is not UTF-8") from None
     if not password or len(octets) > PASSWORD_OCTETS or any(not char.isprintable() for char in password):
-        raise NoPassword(f"{path} does not hold one password on one line")
+        raise _unusable(path, "không chứa đúng một mật khẩu trên một dòng", "does not hold one password on one line")
     return password
+
+
+def _unusable(path: Path, vi: str, en: str) -> NoPassword:
+    return NoPassword(Text(f"{path} {vi}", f"{in_ascii(path)} {en}"))

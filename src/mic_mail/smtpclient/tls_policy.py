@@ -11,6 +11,7 @@ import ssl
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mic_mail.errors import Text
 from mic_mail.net.dns import Tlsa
 from mic_mail.smtpclient.smarthost import Smarthost
 
@@ -45,7 +46,7 @@ class TlsRequirements:
     """With DANE: the name for SNI, and others allowed in a certificate under one of these keys."""
     extension: str = ""
     """An ESMTP extension that has to be offered under TLS."""
-    objection: str = ""
+    objection: Text | None = None
     """The objection of the domain's policy to this host, if it is only logged (RFC 8461 §5, `testing`)."""
     smarthost: Smarthost | None = None
     """The smarthost that these requirements are for, with port and credentials."""
@@ -64,7 +65,7 @@ class Secured:
     by: TlsLevel = TlsLevel.NONE
     version: str = ""
     cipher: str = ""
-    objection: str = ""
+    objection: Text | None = None
     """The objection of the domain's policy that is only logged."""
 
     @property

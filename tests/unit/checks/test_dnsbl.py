@@ -67,9 +67,9 @@ async def test_lists_that_are_not_believed(server: NameServer) -> None:
     assert dict(found.unusable) == {
         "everybody.example": "it lists everybody",
         "untested.example": "it has no test entry",
-        "page.example": "it answers 203.0.113.5",
-        "blocked.example": "it answers 127.255.255.254",
-        "one.example": "it answers 127.0.0.1",
+        "page.example": "it answers: 203.0.113.5",
+        "blocked.example": "it answers: 127.255.255.254",
+        "one.example": "it answers: 127.0.0.1",
     }
 
 

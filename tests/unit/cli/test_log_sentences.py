@@ -167,6 +167,45 @@ def test_every_code_that_the_source_can_write_has_words() -> None:
     assert {str(code) for words in SUBJECTS.values() for code in words} == {*requests.Kind, *incidents.Kind}
 
 
+def _our_words(*called: str) -> dict[str, str]:
+    """The texts, without what is filled in, that our errors and results of these names are made with, and where."""
+    return {
+        part.value.strip(" :"): str(place)
+        for name in called
+        for place in program().called(name)
+        for given in (*place.call.args, *(keyword.value for keyword in place.call.keywords))
+        for branch in ((given.body, given.orelse) if isinstance(given, ast.IfExp) else (given,))
+        for part in (branch.values if isinstance(branch, ast.JoinedStr) else (branch,))
+        if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value.strip(" :")
+    }
+
+
+def test_why_the_origin_of_a_message_is_doubtful_is_told_in_words() -> None:
+    """The log holds the English reason that Authentication-Results has; a reader sees it in the own language."""
+    words = _our_words("NoAuthor", "_Permanent", "_TooManyAddresses", "BadRecord", "SpfResult", "_Outcome", "DmarcResult")
+    words |= _our_words("Reading", "_Unusable")
+    assert len(words) > 30
+    untold = {text: place for text, place in words.items() if in_words(OF_EVENTS["reason"], text) is None}
+    assert untold == {"twice": untold.get("twice")}  # `redirect twice`, `exp twice`
+    for reason, vi in (
+        ("the DNS did not answer", "máy chủ tên miền không trả lời"),
+        ("the record cannot be read: a mechanism: foo", "không đọc được bản ghi SPF: cơ chế không có: foo"),
+        ("the record cannot be read: exp twice", "không đọc được bản ghi SPF: exp ghi hai lần"),
+    ):
+        text = message_for({"event": "message_judged", "reason": reason})
+        assert (vi in text.vi, reason in text.en) == (True, True)
+
+
+def test_an_error_about_another_server_is_told_in_both_languages() -> None:
+    """Our own sentence is a `Text`; a bare string is what the other server, the system or a library has said."""
+    errors_of_peers = (
+        "PeerTrouble", "BadReply", "SignInFailed", "NotAuthentic", "NotAPolicy", "NoPassword", "NotScanned", "NotScored",
+        "Denied", "Unwilling", "Result",
+    )  # fmt: skip
+    assert all(program().called(name) for name in errors_of_peers)
+    assert {text: place for text, place in _our_words(*errors_of_peers).items() if " " in text} == {}
+
+
 def test_every_notice_has_a_name() -> None:
     """For the log and the list of notices."""
     assert NAMES.keys() == CATALOGUE.keys()

@@ -472,7 +472,7 @@ async def test_a_file_that_is_not_there(tmp_path: Path, authority: Authority) ->
             await office.tried("A")
     assert relay.messages == []
     (missing,) = events(office, "smarthost_without_password")
-    assert "gone" in missing["error"]
+    assert "gone" in missing["error"]["en"]
 
 
 def test_nothing_shows_the_password(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def readable(queue: Queue, entry_id: str) -> Entry:
     found = queue.look_at(entry_id)
     if isinstance(found, Damaged):
         raise Refused(
-            Text(f"Không đọc được thư {entry_id}: {found.why}", f"{entry_id} cannot be read: {in_ascii(found.why)}"),
+            Text(f"Không đọc được thư {entry_id}: {found.why.vi}", f"{entry_id} cannot be read: {found.why.en}"),
             remedy=Text(
                 "Máy chủ không gửi thư này; xem các tệp của nó, lấy lại từ bản sao lưu.",
                 "The server does not send it; look at its files, bring them back from a backup.",
@@ -274,7 +274,7 @@ def _rows(here: CliContext, queue: Queue, sender: str | None, domain: str | None
     for entry_id in queue.names():
         found = queue.look_at(entry_id)
         if isinstance(found, Damaged):
-            yield {"id": entry_id, "held": "damaged", "reason": found.why}
+            yield {"id": entry_id, "held": "damaged", "reason": output.localized(found.why)}
         elif found is not None and (sender is None or str(found.envelope.sender).lower() == sender):
             domains = Counter(found.envelope.recipients[place].domain for place in found.state.open)
             why = because(found)

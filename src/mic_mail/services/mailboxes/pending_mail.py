@@ -52,8 +52,8 @@ def _readable(queue: Queue) -> Iterator[QueueEntry]:
         if isinstance(found, Damaged):
             raise Trouble(
                 Text(
-                    f"Không đọc được thư {entry_id} trong hàng chờ gửi đi ({found.why}); chưa biết thư đó của ai.",
-                    f"{entry_id} of the queue cannot be read ({found.why}): whose message it is is not known.",
+                    f"Không đọc được thư {entry_id} trong hàng chờ gửi đi ({found.why.vi}); chưa biết thư đó của ai.",
+                    f"{entry_id} of the queue cannot be read ({found.why.en}): whose message it is is not known.",
                 ),
                 remedy=Text(
                     "Trả tệp lại cho tài khoản của máy chủ (chown), hoặc sửa đĩa, rồi làm lại.",

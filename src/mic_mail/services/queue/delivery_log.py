@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from mic_mail.errors import Text
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executors
 from mic_mail.queue.queue import Entry
@@ -82,7 +83,9 @@ class DeliveryLog:
         self._log.flush()
         entry.sender_notified(told)
 
-    def log_try(self, entry: Entry, place: int, standing: Standing, heard: AttemptResult, *, status: str, reply: str) -> None:
+    def log_try(
+        self, entry: Entry, place: int, standing: Standing, heard: AttemptResult, *, status: str, reply: Text | str
+    ) -> None:
         """Log the result of an attempt for one recipient."""
         self._event(entry, place, standing, status=status, reply=reply, server=heard.server, **_connection(heard))
 
@@ -92,7 +95,7 @@ class DeliveryLog:
             about = {"trace": entry.envelope.trace_id, "domain": domain, "server": heard.server}
             self._log.event("tls_policy_failed", **about, error=heard.secured.objection)
 
-    def _event(self, entry: Entry, place: int, standing: Standing, **said: str | int | None) -> None:
+    def _event(self, entry: Entry, place: int, standing: Standing, **said: Text | str | int | None) -> None:
         self._log.event(
             _EVENTS[standing],
             trace=entry.envelope.trace_id,

@@ -17,6 +17,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.filters.rspamd import About, Action, NotScored, Rspamd, Scored
 from mic_mail.filters.spam_headers import scored_field, unscored_field
+from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executors
 from mic_mail.quarantine.quarantine import Reason
@@ -104,7 +105,7 @@ class Content:
         try:
             scored = await self._score(envelope, arrived.source)
         except NotScored as error:
-            return self._not_scored(envelope, str(error))
+            return self._not_scored(envelope, error)
         if scored is None:
             return CheckResult()
         if isinstance(scored, int):
@@ -122,8 +123,8 @@ class Content:
             told=_log_fields(scored),
         )
 
-    def _not_scored(self, envelope: Envelope, error: str) -> CheckResult:
-        told = {"spam": "not-scored", "spam_error": error}
+    def _not_scored(self, envelope: Envelope, error: NotScored) -> CheckResult:
+        told = {"spam": "not-scored", "spam_error": described(error)}
         if self._settings.absent == "refuse":
             return CheckResult(Refusal(Cause.NOT_SCORED, envelope.trace_id), rule="rspamd-absent", told=told)
         return CheckResult(fields=unscored_field("not looked at"), told=told)
@@ -152,7 +153,7 @@ class Content:
             if act is Act.REFUSE:
                 self._count(signed_in.mailbox_id)
         except NotScored as error:
-            told = {"spam": "not-scored", "spam_error": str(error)}
+            told = {"spam": "not-scored", "spam_error": described(error)}
             if self._settings.absent == "refuse":
                 refusal = Refusal(Cause.NOT_SCORED, envelope.trace_id)
         self._log.event(
