@@ -34,6 +34,8 @@ class Clause:
     """Settings that choose its reading or its figure."""
     reading: Text | None = None
     """The default reading of an ambiguous text."""
+    uncounted: Text | None = None
+    """The reason why no figure of the server is evidence for it."""
 
 
 ENFORCED, PARTLY, LATER, PEOPLE = Standing
@@ -47,8 +49,20 @@ def _row(
     *,
     settings: str = "",
     reading: tuple[str, str] | None = None,
+    uncounted: tuple[str, str] | None = None,
 ) -> Clause:
-    return Clause(clause_id, Text(*text), Text(*does), standing, tuple(settings.split()), Text(*reading) if reading else None)
+    return Clause(
+        clause_id,
+        Text(*text),
+        Text(*does),
+        standing,
+        tuple(settings.split()),
+        Text(*reading) if reading else None,
+        Text(*uncounted) if uncounted else None,
+    )
+
+
+_CONDUCT = ("không có số liệu: do con người thực hiện", "no count: it is for people to do")
 
 
 # fmt: off
@@ -405,7 +419,8 @@ ROWS: tuple[Clause, ...] = (
         settings="listen.addresses listen.doors"),
     _row("14.1", PEOPLE,
         ("Đơn vị tuân thủ quy định.", "Units keep the rules."),
-        ("Không có việc cho máy chủ.", "Nothing for a server to do.")),
+        ("Không có việc cho máy chủ.", "Nothing for a server to do."),
+        uncounted=_CONDUCT),
     _row("14.2", PEOPLE,
         ("Đơn vị bảo đảm an toàn phần mềm thư trên máy trạm.", "Units secure the mail programs on their PCs."),
         ("Chỉ chấp nhận kết nối mã hóa.", "Only encrypted connections are accepted.")),
@@ -434,7 +449,8 @@ ROWS: tuple[Clause, ...] = (
                  "Periods begin in January and July; a list is due by the end of that month.")),
     _row("15.1", PEOPLE,
         ("Cá nhân chấp hành quy định.", "People keep the rules."),
-        ("Không có việc cho máy chủ.", "Nothing for a server to do.")),
+        ("Không có việc cho máy chủ.", "Nothing for a server to do."),
+        uncounted=_CONDUCT),
     _row("15.2", ENFORCED,
         ("Bảo vệ tài khoản; định kỳ đổi mật khẩu; mất mật khẩu phải báo ngay.",
          "Guard the account; change the password periodically; a lost one is reported at once."),
@@ -448,7 +464,9 @@ ROWS: tuple[Clause, ...] = (
         ("Phần mềm thư tải được toàn bộ hộp thư.", "Mail programs can pull everything.")),
     _row("15.4", PEOPLE,
         ("Không dùng hộp thư đăng ký mạng xã hội, website thương mại.", "No sign-ups to social networks, shops, forums."),
-        ("Chứng cứ: nhật ký thư.", "Evidence: the mail log.")),
+        ("Chứng cứ: nhật ký thư.", "Evidence: the mail log."),
+        uncounted=("không có số liệu: phải đọc thư của người khác mới biết (4.3)",
+                   "no count: others' mail would have to be read (4.3)")),
     _row("15.5", ENFORCED,
         ("Xóa thư rác, mã độc; báo sự cố.", "Users delete spam and malicious mail; report errors."),
         ("Thư mục Junk trong mọi hộp thư, chuyển vào hoặc ra thì bộ lọc học theo; mã độc bị từ chối; khu cách ly.",
@@ -456,7 +474,8 @@ ROWS: tuple[Clause, ...] = (
         settings="malware.clamd rspamd.controller rspamd.taught_per_hour quarantine.keep"),
     _row("16.1.a", PEOPLE,
         ("Thủ trưởng bảo đảm việc tuân thủ.", "Heads see to it that the rules are kept."),
-        ("Không có việc cho máy chủ.", "Nothing for a server to do.")),
+        ("Không có việc cho máy chủ.", "Nothing for a server to do."),
+        uncounted=_CONDUCT),
     _row("16.1.b", ENFORCED,
         ("Thủ trưởng kiểm tra, đôn đốc việc sử dụng.", "Heads check and urge use."),
         ("Báo cáo theo đơn vị: hộp thư, biến động, thư theo ngày.", "Report per unit: mailboxes, changes, mail by days.")),
@@ -477,7 +496,8 @@ ROWS: tuple[Clause, ...] = (
         settings="log.syslog.collectors log.syslog.facility log.syslog.enterprise log.syslog.tls_ca"),
     _row("16.4", PEOPLE,
         ("Tập huấn, đào tạo.", "Training."),
-        ("Không có việc cho máy chủ.", "Nothing for a server to do.")),
+        ("Không có việc cho máy chủ.", "Nothing for a server to do."),
+        uncounted=_CONDUCT),
     _row("16.5", PEOPLE,
         ("Kinh phí.", "Budget."),
         ("Chứng cứ: thư xuất kèm mã băm theo đề nghị đã phê duyệt.",

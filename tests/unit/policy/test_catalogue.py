@@ -73,6 +73,16 @@ def test_what_the_code_cites_exists():
     assert {(clause_id, path) for clause_id, path in found if clause_id not in known} == set()
 
 
+OF_THE_WHOLE = {"3.1"}
+"""Obeyed by what the program does not need: an outside service."""
+
+
+def test_each_clause_that_is_obeyed_is_cited():
+    """The code that obeys a clause says so, and is found by its id."""
+    found = {clause_id for clause_id, _ in cited()}
+    assert {row.id for row in ROWS if row.standing in clauses.OBEYED} - found == OF_THE_WHOLE
+
+
 def test_commands_name_clauses_that_exist():
     """Every clause that a command declares is one of the regulation; two clauses as examples."""
     found = clause_commands()

@@ -1,5 +1,6 @@
 """The present evidence for each clause: counts, last runs, overdue items.
 
-Shown by `mic-mail regulation list|show`. One module an area. Each yields `Finding`s by clause from the records; reads
-only, decides nothing.
+Shown by `mic-mail regulation list|show`. A function marked `@evidence("6.4.c")` yields `Finding`s for that clause from the
+records; it reads only and decides nothing. A file that may be unreadable has a function of its own, so that it hides nothing
+else.
 """

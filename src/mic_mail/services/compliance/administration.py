@@ -1,49 +1,130 @@
-"""Evidence from the officers, the requests to open content, and holds: 4.3, 6.1, 9.2, 14.3, 16.5."""
+"""Evidence of the administration: officers, requests, openings of content, reports."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from functools import partial
 
 from mic_mail.errors import Text
+from mic_mail.policy.calendar import add_months, local_day
 from mic_mail.policy.content_access import Stage
-from mic_mail.policy.facts import FactKind
 from mic_mail.policy.labels import ROLES
-from mic_mail.policy.legal_holds import holds
+from mic_mail.policy.requests import PENDING, Kind, State
 from mic_mail.policy.roles import Role
-from mic_mail.services.compliance.finding import Evidence, Finding, Office
+from mic_mail.services.compliance.finding import Finding, Office, dated, dated_acts, evidence
+from mic_mail.services.requests.register import Due
+
+# ------------------------------------------------------------------ officers
 
 
-def evidence(office: Office) -> Evidence:
-    """Yield today's figures."""
-    yield from _officers(office)
-    yield from _content(office)
-    yield from _holds(office)
-
-
-def _officers(office: Office) -> Evidence:
-    """Yield the officers; while none is on record, everybody at the machine is the Centre."""
-    officers = office.directory.officers.all()
-    serving = [officer for officer in officers if officer.serves(office.now)]
+@evidence("6.1")
+def officers(office: Office) -> Iterator[Finding]:
+    """Count the officers; while none is on record, everybody at the machine is the Centre."""
+    serving = [officer for officer in office.directory.officers.all() if officer.serves(office.now)]
     for role, name in ROLES.items():
         count = sum(officer.role is role for officer in serving)
         missing = role is Role.CENTRE and count == 0
         owed = Text(f"chưa ghi nhận cán bộ {name.vi}", f"no officer of the {name.en} is on record") if missing else None
-        yield "6.1", Finding(Text(f"cán bộ: {name.vi}", f"officers: {name.en}"), count, overdue=missing, owed=owed)
+        yield Finding(Text(f"cán bộ: {name.vi}", f"officers: {name.en}"), count, overdue=missing, owed=owed)
+
+
+@evidence("14.3")
+def unit_administrators(office: Office) -> Iterator[Finding]:
+    """Count the units with an administrator of their own."""
+    serving = [officer for officer in office.directory.officers.all() if officer.serves(office.now)]
     units = {officer.unit_id for officer in serving if officer.role is Role.UNIT}
-    yield "14.3", Finding(Text("đơn vị có quản trị viên", "units with an administrator"), len(units))
+    yield Finding(Text("đơn vị có quản trị viên", "units with an administrator"), len(units))
 
 
-def _content(office: Office) -> Evidence:
-    """Yield the openings of content, and requests that wait for a second person."""
-    requests = office.directory.content.all()
-    done = [export for export in office.directory.content.exports() if export.finished_at is not None]
-    stages = [request.stage(office.now) for request in requests]
-    yield "4.3", Finding(Text("đề nghị mở nội dung", "requests to open content"), len(requests))
-    yield "4.3", Finding(Text("chờ phê duyệt", "wait for approval"), stages.count(Stage.ASKED))
-    last = max((export.begun_at for export in done), default=None)
-    yield "4.3", Finding(Text("lần xuất nội dung", "exports of content"), len(done), last)
-    yield "16.5", Finding(Text("lần xuất làm chứng cứ", "exports as evidence"), len(done), last)
+# ------------------------------------------------------------------ requests
 
 
-def _holds(office: Office) -> Evidence:
-    """Yield what is retained on an authority's demand."""
-    held = sum(bool(holds(entry.facts)) for entry in office.snapshot)
-    asked = [fact.clocked_at for entry in office.snapshot for fact in entry.facts if fact.kind is FactKind.HELD]
-    last = max(asked, default=None)
-    yield "9.2", Finding(Text("hộp thư đang lưu giữ theo yêu cầu", "mailboxes under a legal hold"), held, last)
+def _received(what: Text, requests: Sequence[Due]) -> Finding:
+    return dated(what, [due.request.filing.received_at for due in requests])
+
+
+def _late(requests: Sequence[Due]) -> Finding:
+    late = sum(due.overdue for due in requests)
+    return Finding(Text("yêu cầu quá hạn", "overdue requests"), late, overdue=late > 0)
+
+
+@evidence("6.2")
+def requests(office: Office) -> Iterator[Finding]:
+    """Count the requests on record, and those that wait, are overdue, or are done."""
+    states = [due.request.state for due in office.requests]
+    yield _received(Text("yêu cầu trong sổ", "requests on record"), office.requests)
+    yield Finding(Text("đang chờ", "waiting"), sum(state in PENDING for state in states))
+    yield _late(office.requests)
+    yield Finding(Text("đã giải quyết", "done"), states.count(State.DONE))
+
+
+def _of_kind(kind: Kind, what: Text, office: Office) -> Iterator[Finding]:
+    yield _received(what, [due for due in office.requests if due.request.kind is kind])
+
+
+for _clause, _kind, _what in (
+    ("7.3.a", Kind.RESTORE, Text("yêu cầu khôi phục", "requests to restore")),
+    ("14.3", Kind.CORRECTION, Text("yêu cầu đính chính", "requests for a correction")),
+    ("15.2", Kind.RESET, Text("yêu cầu đặt lại mật khẩu", "requests for a reset")),
+    ("18", Kind.PROBLEM, Text("vướng mắc được phản ánh", "problems told")),
+):
+    evidence(_clause)(partial(_of_kind, _kind, _what))
+
+
+@evidence("7.3.b")
+def late_restores(office: Office) -> Iterator[Finding]:
+    """Count the requests to restore a mailbox that are overdue."""
+    yield _late([due for due in office.requests if due.request.kind is Kind.RESTORE])
+
+
+# ------------------------------------------------------------------ content
+
+
+@evidence("4.3")
+def openings(office: Office) -> Iterator[Finding]:
+    """Count the requests to open content, those that wait for a second person, and the exports."""
+    requested = office.directory.content.all()
+    waiting = sum(request.stage(office.now) is Stage.ASKED for request in requested)
+    yield Finding(Text("đề nghị mở nội dung", "requests to open content"), len(requested))
+    yield Finding(Text("chờ phê duyệt", "wait for approval"), waiting)
+    yield dated(Text("lần xuất nội dung", "exports of content"), _exports(office))
+
+
+@evidence("16.5")
+def content_exports(office: Office) -> Iterator[Finding]:
+    """Count the exports of content as evidence in a proceeding."""
+    yield dated(Text("lần xuất làm chứng cứ", "exports as evidence"), _exports(office))
+
+
+def _exports(office: Office) -> Sequence[datetime]:
+    return [export.begun_at for export in office.directory.content.exports() if export.finished_at is not None]
+
+
+# ------------------------------------------------------------------ reports
+
+
+@evidence("16.2")
+def usage_reports(office: Office) -> Iterator[Finding]:
+    """Count the ministry's usage reports; without any, the interval runs from the first mailbox."""
+    acts = [act for act in office.acts("report_usage") if act.get("subject") == "*"]
+    yield dated_acts(Text("báo cáo sử dụng đã lập", "usage reports made"), acts)
+    begun = min((local_day(entry.facts[0].recorded_at) for entry in office.snapshot if entry.facts), default=None)
+    counted_from = max((date.fromisoformat(str(act["last"])) for act in acts), default=begun)
+    if counted_from is not None and add_months(counted_from, office.config.report.usage_months) < local_day(office.now):
+        what = Text(
+            f"đến kỳ báo cáo, kỳ trước tính đến {counted_from:%d/%m/%Y}",
+            f"the report is due, the last one ended on {counted_from:%d/%m/%Y}",
+        )
+        yield Finding(what, overdue=True)
+
+
+@evidence("16.1.b", "16.1.c")
+def unit_reports(office: Office) -> Iterator[Finding]:
+    """Count the usage reports of single units."""
+    acts = [act for act in office.acts("report_usage") if act.get("subject") != "*"]
+    yield dated_acts(Text("báo cáo theo đơn vị đã lập", "reports of units made"), acts)
+
+
+@evidence("18")
+def collected_problems(office: Office) -> Iterator[Finding]:
+    """Count the collections of problems."""
+    yield dated_acts(Text("bản tổng hợp vướng mắc đã lập", "collections of problems made"), office.acts("report_problems"))

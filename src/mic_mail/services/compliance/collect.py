@@ -1,75 +1,39 @@
-"""All evidence together; an area with unreadable records is replaced by its error."""
+"""All evidence together; a source with unreadable records is replaced by its error (Reg. 10.1)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from mic_mail.errors import MicMailError, Text
-from mic_mail.services.compliance import (
-    address_book,
+from mic_mail.policy.clauses import CLAUSES
+from mic_mail.services.compliance import (  # noqa: F401  they register their sources
     administration,
-    censuses,
-    downtimes,
-    handovers,
-    incidents,
-    installation,
+    directory,
+    filtering,
     logs,
     mailboxes,
-    migration,
-    naming,
-    people,
-    replies,
-    reports,
-    requests,
-    secrecy,
-    spam,
+    operations,
     traffic,
     unit_mail,
 )
-from mic_mail.services.compliance.finding import Evidence, Finding, Office
+from mic_mail.services.compliance.finding import SOURCES, Finding, Office, Source
 
-AREAS: Sequence[Callable[[Office], Evidence]] = (
-    address_book.evidence,
-    installation.shared,
-    installation.place,
-    installation.agreement,
-    installation.fullness,
-    secrecy.evidence,
-    traffic.waiting,
-    traffic.leaving,
-    traffic.mail,
-    traffic.sign_ins,
-    traffic.judged,
-    traffic.malware,
-    spam.quarantine,
-    spam.learning,
-    mailboxes.evidence,
-    naming.evidence,
-    requests.evidence,
-    downtimes.evidence,
-    handovers.evidence,
-    incidents.evidence,
-    unit_mail.evidence,
-    replies.evidence,
-    censuses.evidence,
-    migration.evidence,
-    reports.evidence,
-    administration.evidence,
-    logs.evidence,
-    people.evidence,
-)
-"""The areas in the order of the clauses.
-
-Evidence that reads files has an area for each, so that an unreadable one hides no other.
-"""
+_ERRORS_CLAUSE = "10.1"
 
 
 def gather(office: Office) -> Mapping[str, Sequence[Finding]]:
-    """Return every finding, by clause."""
-    found: dict[str, list[Finding]] = {}
-    for area in AREAS:
+    """Return every finding by clause, in the order of the regulation."""
+    findings: dict[Source, Sequence[Finding]] = {}
+    errors: dict[str, Finding] = {}
+    for source in dict.fromkeys(chain.from_iterable(SOURCES.values())):
         try:
-            for clause, finding in area(office):
-                found.setdefault(clause, []).append(finding)
+            findings[source] = list(source(office))
         except (MicMailError, OSError) as error:
             trouble = error.text if isinstance(error, MicMailError) else Text(str(error), str(error))
-            found.setdefault("10.1", []).append(Finding(trouble, overdue=True))
+            errors[trouble.en] = Finding(trouble, overdue=True)
+    found: dict[str, list[Finding]] = {}
+    for clause_id, sources in SOURCES.items():
+        uncounted = CLAUSES[clause_id].uncounted
+        found[clause_id] = [Finding(uncounted)] if uncounted else []
+        found[clause_id] += chain.from_iterable(findings.get(source, ()) for source in sources)
+    found[_ERRORS_CLAUSE] += errors.values()
     return found

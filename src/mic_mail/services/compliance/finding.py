@@ -1,6 +1,6 @@
-"""The value of evidence, and the records it is taken from."""
+"""The value of evidence, the functions that supply it for each clause, and the records it is taken from."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -11,9 +11,14 @@ from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import Text
+from mic_mail.log.audit import Audit
 from mic_mail.log.counters import Tally, tally
 from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.clauses import CLAUSES
+from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, decide
+from mic_mail.policy.states import FINAL
+from mic_mail.services.requests.register import Due, Register
 from mic_mail.services.settings.readings import lifecycle_settings
 
 
@@ -31,8 +36,18 @@ class Finding:
     """The overdue item, where it is not what was counted."""
 
 
-Evidence = Iterator[tuple[str, Finding]]
-"""A clause and a finding."""
+def dated(what: Text, instants: Collection[datetime], *, overdue: bool = False) -> Finding:
+    """Return the count of what happened at these instants, and the last of them."""
+    return Finding(what, len(instants), max(instants, default=None), overdue)
+
+
+Act = Mapping[str, object]
+"""An act on record."""
+
+
+def dated_acts(what: Text, acts: Sequence[Act]) -> Finding:
+    """Return the count of these acts, and the time of the last."""
+    return dated(what, [datetime.fromisoformat(str(act["at"])) for act in acts])
 
 
 class Office:
@@ -62,6 +77,21 @@ class Office:
         return tally(self.config.log_dir, start_of(local_day(self.now)))
 
     @cached_property
+    def _acts(self) -> Mapping[str, Sequence[Act]]:
+        found: dict[str, list[Act]] = {}
+        for act in Audit(self.config.log_dir, clock=self.clock).acts():
+            found.setdefault(str(act.get("act")), []).append(act)
+        return found
+
+    def acts(self, name: str) -> Sequence[Act]:
+        """Return the acts of one name on record, oldest first."""
+        return self._acts.get(name, ())
+
+    @cached_property
+    def requests(self) -> Sequence[Due]:
+        return Register(self.directory, self.config, self.clock).all()
+
+    @cached_property
     def decisions(self) -> Mapping[int, Decision]:
         """The present decision on each mailbox, without damaged records (`directory check` names them)."""
         settings = lifecycle_settings(self.config, self.snapshot.working_days)
@@ -78,3 +108,45 @@ class Office:
         """Yield each mailbox with its decision."""
         for mailbox_id, decision in self.decisions.items():
             yield self.snapshot.entries[mailbox_id], decision
+
+    @cached_property
+    def live(self) -> Sequence[Entry]:
+        """Mailboxes that are issued and not reclaimed."""
+        return [entry for entry, decision in self.decided() if not decision.states & set(FINAL)]
+
+    @cached_property
+    def _facts(self) -> Mapping[FactKind, Sequence[Fact]]:
+        found: dict[FactKind, list[Fact]] = {}
+        for entry in self.snapshot:
+            for fact in entry.facts:
+                found.setdefault(fact.kind, []).append(fact)
+        return found
+
+    def facts(self, kind: FactKind) -> Sequence[Fact]:
+        """Return all mailboxes' facts of a kind."""
+        return self._facts.get(kind, ())
+
+    @cached_property
+    def _unit_of(self) -> Mapping[int, int]:
+        return {person.person_id: person.unit_id for person in self.people}
+
+    def unit_of(self, entry: Entry) -> int | None:
+        """Return the unit that has a mailbox, itself or by its person."""
+        owner = entry.owner
+        return owner.unit_id if owner.person_id is None else self._unit_of.get(owner.person_id)
+
+
+Source = Callable[[Office], Iterator[Finding]]
+SOURCES: Mapping[str, list[Source]] = {clause_id: [] for clause_id in CLAUSES}
+"""The functions that supply the evidence for each clause."""
+
+
+def evidence(*clauses: str) -> Callable[[Source], Source]:
+    """Register a function as a source of evidence for these clauses."""
+
+    def register(source: Source) -> Source:
+        for clause_id in clauses:
+            SOURCES[clause_id].append(source)
+        return source
+
+    return register

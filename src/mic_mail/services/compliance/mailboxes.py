@@ -1,29 +1,89 @@
-"""Evidence from mailboxes and their facts: Articles 2, 5 to 8, 12.3, 15.2."""
+"""Evidence from mailboxes and their facts: kinds, states, acts, keepers, handovers, quotas, legal holds."""
 
 from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 
 from mic_mail.config.limits import QUOTA_FLOOR
 from mic_mail.errors import Text
 from mic_mail.policy.addresses import is_bound
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.clauses import CLAUSES
 from mic_mail.policy.delegation import Part, serving
-from mic_mail.policy.facts import Fact, FactKind, MailboxKind
+from mic_mail.policy.facts import FactKind, MailboxKind
+from mic_mail.policy.handover import Standing, handovers
 from mic_mail.policy.labels import KINDS
+from mic_mail.policy.legal_holds import holds
 from mic_mail.policy.lifecycle import State
-from mic_mail.services.compliance.finding import Evidence, Finding, Office
+from mic_mail.services.compliance.finding import Finding, Office, dated, evidence
+from mic_mail.services.notifications.notices import warned_levels
+from mic_mail.services.notifications.succession import vacancies_of
 
-_KIND_CLAUSES = {MailboxKind.PERSONAL: "2.4", MailboxKind.UNIT: "2.5", MailboxKind.GROUP: "5.2"}
+# ------------------------------------------------------------------ kinds
 
-_FACT_CLAUSES: dict[FactKind, tuple[str, Text]] = {
-    FactKind.ISSUED: ("6.4.a", Text("lần cấp", "issues")),
-    FactKind.IMPORTED: ("5.5", Text("hộp thư chuyển từ hệ thống khác", "imported mailboxes")),
-    FactKind.TRANSFERRED: ("6.4.b", Text("lần thuyên chuyển", "transfers")),
-    FactKind.LEFT: ("6.4.c", Text("lần nghỉ, chuyển đi", "leaves")),
-    FactKind.ABSENCE: ("7.2.a", Text("lần thông báo vắng mặt", "notified absences")),
-    FactKind.RESTORED: ("7.3.b", Text("lần khôi phục", "restores")),
-    FactKind.QUOTA_SET: ("8.3.a", Text("lần điều chỉnh dung lượng", "changes of quota")),
-    FactKind.PASSWORD_RESET: ("15.2", Text("lần đặt lại mật khẩu", "password resets")),
-    FactKind.SENDING_LOCKED: ("10.2", Text("lần khóa gửi bằng tay", "locks by hand")),
+
+@evidence("2.3")
+def accounts(office: Office) -> Iterator[Finding]:
+    """Count the accounts: each mailbox that is issued and not reclaimed has one."""
+    yield Finding(Text("tài khoản", "accounts"), len(office.live))
+
+
+def _of_kind(kind: MailboxKind, office: Office) -> Iterator[Finding]:
+    name = KINDS[kind]
+    count = sum(entry.kind is kind for entry in office.live)
+    yield Finding(Text(f"hộp thư {name.vi}", f"{name.en} mailboxes"), count)
+
+
+for _clause, _kind in {"2.4": MailboxKind.PERSONAL, "2.5": MailboxKind.UNIT, "5.2": MailboxKind.GROUP}.items():
+    evidence(_clause)(partial(_of_kind, _kind))
+
+# ------------------------------------------------------------------ states
+
+_STATES = {
+    State.SUSPENDED: Text("đang tạm khóa", "suspended now"),
+    State.SEND_LOCKED: Text("đang khóa gửi", "send-locked now"),
+    State.RECLAIMED: Text("đã thu hồi", "reclaimed"),
+    State.PASSWORD_DUE: Text("phải đổi mật khẩu", "have to change the password"),
+}
+
+
+def _by_clause(clause_id: str, office: Office) -> Iterator[Finding]:
+    """Count the mailboxes that a clause has put into each state."""
+    found = Counter(
+        state
+        for decision in office.decisions.values()
+        for state in {reason.state for reason in decision.reasons if reason.clause == clause_id}
+    )
+    if clause_id == "7.3.c":  # zero is a figure too
+        found.setdefault(State.PASSWORD_DUE, 0)
+    for state, what in _STATES.items():
+        if state in found:
+            yield Finding(what, found[state])
+
+
+for _clause in CLAUSES:
+    evidence(_clause)(partial(_by_clause, _clause))
+
+
+@evidence("7.1")
+def suspended(office: Office) -> Iterator[Finding]:
+    """Count the mailboxes that are suspended for any reason."""
+    count = sum(State.SUSPENDED in decision.states for decision in office.decisions.values())
+    yield Finding(_STATES[State.SUSPENDED], count)
+
+
+# ------------------------------------------------------------------ acts
+
+_ACTS: dict[str, tuple[FactKind, Text]] = {
+    "6.4.a": (FactKind.ISSUED, Text("lần cấp", "issues")),
+    "5.5": (FactKind.IMPORTED, Text("hộp thư chuyển từ hệ thống khác", "imported mailboxes")),
+    "6.4.b": (FactKind.TRANSFERRED, Text("lần thuyên chuyển", "transfers")),
+    "6.4.c": (FactKind.LEFT, Text("lần nghỉ, chuyển đi", "leaves")),
+    "7.2.a": (FactKind.ABSENCE, Text("lần thông báo vắng mặt", "notified absences")),
+    "7.3.b": (FactKind.RESTORED, Text("lần khôi phục", "restores")),
+    "8.3.a": (FactKind.QUOTA_SET, Text("lần điều chỉnh dung lượng", "changes of quota")),
+    "15.2": (FactKind.PASSWORD_RESET, Text("lần đặt lại mật khẩu", "password resets")),
+    "10.2": (FactKind.SENDING_LOCKED, Text("lần khóa gửi bằng tay", "locks by hand")),
 }
 
 _CAUSES = {
@@ -36,83 +96,93 @@ _CAUSES = {
 }
 
 
-def evidence(office: Office) -> Evidence:
-    """Yield today's figures."""
-    yield from _kinds(office)
-    yield from _states(office)
-    yield from _facts(office)
-    yield from _keepers(office)
+def _acts(kind: FactKind, what: Text, office: Office) -> Iterator[Finding]:
+    yield dated(what, [fact.clocked_at for fact in office.facts(kind)])
 
 
-def _kinds(office: Office) -> Evidence:
-    live = [entry for entry, decision in office.decided() if not decision.states & {State.RECLAIMED, State.NOT_ISSUED}]
-    for kind, clause in _KIND_CLAUSES.items():
-        name = KINDS[kind]
-        count = sum(entry.kind is kind for entry in live)
-        yield clause, Finding(Text(f"hộp thư {name.vi}", f"{name.en} mailboxes"), count)
-    yield "2.3", Finding(Text("tài khoản", "accounts"), len(live))
-    small = sum(entry.quota_octets < QUOTA_FLOOR for entry in live)
-    yield "8.3.b", Finding(Text("hộp thư được cấp dưới 1 GB", "mailboxes of less than 1 GB"), small, overdue=small > 0)
-    people = len(office.people)
-    yield "2.6", Finding(Text("cá nhân trong danh bạ", "people in the directory"), people)
-    yield "5.1", Finding(Text("đơn vị", "units"), len(office.units))
+def _suspensions(cause: str, what: Text, office: Office) -> Iterator[Finding]:
+    yield dated(what, [fact.clocked_at for fact in office.facts(FactKind.SUSPENDED) if fact.data.get("cause") == cause])
 
 
-def _states(office: Office) -> Evidence:
-    """Yield the mailboxes in each state by each clause."""
-    found: Counter[tuple[str, State]] = Counter()
-    for _, decision in office.decided():
-        found.update({(reason.clause, reason.state) for reason in decision.reasons})
-    names = {
-        State.SUSPENDED: Text("đang tạm khóa", "suspended now"),
-        State.SEND_LOCKED: Text("đang khóa gửi", "send-locked now"),
-        State.RECLAIMED: Text("đã thu hồi", "reclaimed"),
-        State.PASSWORD_DUE: Text("phải đổi mật khẩu", "have to change the password"),
-    }
-    for (clause, state), count in sorted(found.items()):
-        if state in names:
-            yield clause, Finding(names[state], count)
-    if not found["7.3.c", State.PASSWORD_DUE]:  # Reg. 7.3.c: zero is a figure too
-        yield "7.3.c", Finding(names[State.PASSWORD_DUE], 0)
-    suspended = sum(State.SUSPENDED in decision.states for decision in office.decisions.values())
-    yield "7.1", Finding(Text("đang tạm khóa", "suspended now"), suspended)
+for _clause, (_fact_kind, _what) in _ACTS.items():
+    evidence(_clause)(partial(_acts, _fact_kind, _what))
+for _cause, _what in _CAUSES.items():
+    evidence(f"7.2.{_cause}")(partial(_suspensions, _cause, _what))
 
 
-def _facts(office: Office) -> Evidence:
-    """Yield the count of each kind of fact, and the last one."""
-    by_kind: dict[FactKind, list[Fact]] = {}
-    for entry in office.snapshot:
-        for fact in entry.facts:
-            by_kind.setdefault(fact.kind, []).append(fact)
-    for kind, (clause, name) in _FACT_CLAUSES.items():
-        facts = by_kind.get(kind, [])
-        yield clause, Finding(name, len(facts), max((fact.clocked_at for fact in facts), default=None))
-    suspended = by_kind.get(FactKind.SUSPENDED, [])
-    for cause, name in _CAUSES.items():
-        facts = [fact for fact in suspended if fact.data.get("cause") == cause]
-        yield f"7.2.{cause}", Finding(name, len(facts), max((fact.clocked_at for fact in facts), default=None))
-    older = sum(
-        bool(entry.facts) and not is_bound(entry.facts, office.config.regulation.issued_on) for entry in office.snapshot
-    )
-    yield "5.5", Finding(Text("địa chỉ có trước Quy chế, giữ nguyên", "addresses older than the rules, kept"), older)
-    chosen = [fact for fact in by_kind.get(FactKind.ISSUED, []) if fact.data.get("chosen_by")]
-    yield "5.4.b", Finding(Text("địa chỉ do cá nhân chọn", "addresses that the person chose"), len(chosen))
+@evidence("5.5")
+def older_addresses(office: Office) -> Iterator[Finding]:
+    """Count the addresses that the rule does not bind."""
+    issued_on = office.config.regulation.issued_on
+    older = sum(bool(entry.facts) and not is_bound(entry.facts, issued_on) for entry in office.snapshot)
+    yield Finding(Text("địa chỉ có trước Quy chế, giữ nguyên", "addresses older than the rules, kept"), older)
 
 
-def _keepers(office: Office) -> Evidence:
-    """Yield the unit mailboxes with and without a keeper (Reg. 12.3)."""
+@evidence("5.4.b")
+def chosen_addresses(office: Office) -> Iterator[Finding]:
+    """Count the addresses that were the person's own choice."""
+    chosen = [fact for fact in office.facts(FactKind.ISSUED) if fact.data.get("chosen_by")]
+    yield Finding(Text("địa chỉ do cá nhân chọn", "addresses that the person chose"), len(chosen))
+
+
+@evidence("9.2")
+def legal_holds(office: Office) -> Iterator[Finding]:
+    """Count what is retained on an authority's demand."""
+    held = sum(bool(holds(entry.facts)) for entry in office.snapshot)
+    last = max((fact.clocked_at for fact in office.facts(FactKind.HELD)), default=None)
+    yield Finding(Text("hộp thư đang lưu giữ theo yêu cầu", "mailboxes under a legal hold"), held, last)
+
+
+# ------------------------------------------------------------------ quotas
+
+
+@evidence("8.3.b")
+def small_quotas(office: Office) -> Iterator[Finding]:
+    """Count the mailboxes with less than the least that the regulation grants."""
+    small = sum(entry.quota_octets < QUOTA_FLOOR for entry in office.live)
+    yield Finding(Text("hộp thư được cấp dưới 1 GB", "mailboxes of less than 1 GB"), small, overdue=small > 0)
+
+
+@evidence("8.3.c")
+def fullness(office: Office) -> Iterator[Finding]:
+    """Count the mailboxes by their last warned quota level; no mailbox is opened for it."""
+    live = {entry.mailbox_id for entry in office.live}
+    warned = [
+        level for mailbox, level in warned_levels(office.config.server.data_dir).items() if mailbox in live and level.percent
+    ]
+    levels = sorted(office.config.quota.warn_percent)
+    for low, high in zip(levels, [*levels[1:], None], strict=True):
+        what = Text(f"hộp thư đã cảnh báo ở mức {low}%", f"mailboxes warned at {low} %")
+        yield dated(what, [each.at for each in warned if low <= each.percent and (high is None or each.percent < high)])
+
+
+# ------------------------------------------------------------------ keepers of unit mailboxes
+
+
+@evidence("12.3")
+def keepers(office: Office) -> Iterator[Finding]:
+    """Count the unit mailboxes with and without a keeper."""
     today = local_day(office.now)
     units = [entry for entry, decision in office.decided() if entry.kind is MailboxKind.UNIT and decision.receives]
-    kept = [
-        entry
+    kept = sum(
+        any(grant.part is Part.KEEPER for grant in serving(entry.kind, entry.facts, office.snapshot.facts_of, office.now))
         for entry in units
-        if any(grant.part is Part.KEEPER for grant in serving(entry.kind, entry.facts, office.snapshot.facts_of, office.now))
-    ]
-    yield "12.3", Finding(Text("hộp thư đơn vị có người quản lý", "unit mailboxes with a keeper"), len(kept))
-    yield (
-        "12.3",
-        Finding(
-            Text(f"không có người quản lý ngày {today:%d/%m/%Y}", f"without a keeper on {today:%d/%m/%Y}"),
-            len(units) - len(kept),
-        ),
     )
+    yield Finding(Text("hộp thư đơn vị có người quản lý", "unit mailboxes with a keeper"), kept)
+    what = Text(f"không có người quản lý ngày {today:%d/%m/%Y}", f"without a keeper on {today:%d/%m/%Y}")
+    yield Finding(what, len(units) - kept)
+
+
+@evidence("12.3.d")
+def handed_over(office: Office) -> Iterator[Finding]:
+    """Count handovers finished, running and missing: a keeper's authority ended without one."""
+    found = [each for entry in office.snapshot for each in handovers(entry.facts)]
+    ended = [each.ended.effective_at for each in found if each.standing is Standing.FINISHED and each.ended is not None]
+    running = [each.since for each in found if each.is_running]
+    vacant = sum(any(each.holds(office.now) for each in vacancies_of(entry, office.snapshot)) for entry in office.live)
+    yield dated(Text("lần bàn giao hộp thư", "mailboxes handed over"), ended)
+    if running:
+        yield Finding(Text("đang bàn giao", "handovers that run"), len(running), min(running))
+    if vacant:
+        what = Text("hết phân công mà chưa bàn giao", "whose keeper's authority ended without a handover")
+        yield Finding(what, vacant, overdue=True)

@@ -1,0 +1,211 @@
+"""Evidence from the directory: its entries, address book and check; names, contracts, and the units' censuses."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from unicodedata import is_normalized
+
+from mic_mail.addressbook.cards import Kind as CardKind
+from mic_mail.directory.records import PersonRecord
+from mic_mail.directory.snapshot import Entry
+from mic_mail.errors import MicMailError, Text
+from mic_mail.policy import census
+from mic_mail.policy.addresses import personal_local_part
+from mic_mail.policy.calendar import local_day
+from mic_mail.policy.eligibility import refusal_reason
+from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.requests import Item, Kind
+from mic_mail.policy.states import FINAL, State
+from mic_mail.services.compliance.finding import Finding, Office, dated, dated_acts, evidence
+from mic_mail.services.mailboxes.address_book import make_book
+from mic_mail.services.mailboxes.consistency_check import Severity, inspect
+from mic_mail.services.settings.readings import lifecycle_settings
+
+SOON = timedelta(days=30)
+"""Contracts that end within this time are reported."""
+
+# ------------------------------------------------------------------ the directory and its address book
+
+
+@evidence("2.6")
+def entries(office: Office) -> Iterator[Finding]:
+    """Count what the directory holds, what the address book lists of it, and the exports."""
+    yield Finding(Text("cá nhân trong danh bạ", "people in the directory"), len(office.people))
+    cards = make_book(office.directory, office.config, office.now).cards
+    people = [card for card in cards if card.kind is CardKind.PERSON]
+    units = sum(card.kind is CardKind.UNIT for card in cards)
+    yield Finding(Text("đơn vị trong danh bạ", "units in the directory"), units)
+    shown = Text("cá nhân hiện nêu trong danh bạ, không kể người đã nghỉ", "people listed now, leavers apart")
+    yield Finding(shown, len(people))
+    without = sum(not card.addresses for card in people)
+    yield Finding(Text("trong đó chưa có hộp thư", "of these without a mailbox"), without)
+    yield dated_acts(Text("lần xuất danh bạ", "exports of the directory"), office.acts("directory_export"))
+
+
+@evidence("13.2")
+def listeners(office: Office) -> Iterator[Finding]:
+    """Name the LDAP listeners."""
+    doors = [door for door in ("ldap", "ldaps") if door in office.config.listen.doors]
+    named = ", ".join(doors) or "-"
+    yield Finding(Text(f"dịch vụ danh bạ đang mở: {named}", f"doors of the directory: {named}"), len(doors))
+
+
+@evidence("6.5")
+def agreement(office: Office) -> Iterator[Finding]:
+    """Count the results of `directory check`."""
+    found = inspect(
+        office.snapshot,
+        office.config.mail_root,
+        office.now,
+        lifecycle_settings(office.config, office.snapshot.working_days),
+        office.config.support,
+        officers=office.directory.officers.all(),
+        issued_on=office.config.regulation.issued_on,
+    )
+    names = {
+        Severity.ERROR: Text("lỗi khi đối chiếu danh bạ với hộp thư", "errors between directory and mailboxes"),
+        Severity.WARNING: Text("cảnh báo khi đối chiếu", "warnings"),
+        Severity.NOTE: Text("lưu ý khi đối chiếu", "notes"),
+    }
+    for severity, what in names.items():
+        count = sum(each.severity is severity for each in found)
+        yield Finding(what, count, overdue=severity is Severity.ERROR and count > 0)
+
+
+# ------------------------------------------------------------------ units
+
+
+@evidence("3.1")
+def users(office: Office) -> Iterator[Finding]:
+    """Count the units that use the system meant for all of them."""
+    using = {office.unit_of(entry) for entry in office.live}
+    units = {unit.unit_id for unit in office.units}
+    yield Finding(Text("đơn vị có hộp thư trong hệ thống", "units with mailboxes in the system"), len(units & using))
+    yield Finding(Text("đơn vị chưa có hộp thư nào", "units with none"), len(units - using))
+
+
+@evidence("5.1")
+def unit_mailboxes(office: Office) -> Iterator[Finding]:
+    """Count the units with and without a unit mailbox."""
+    kept = {entry.owner.unit_id for entry in office.live if entry.kind is MailboxKind.UNIT}
+    units = {unit.unit_id for unit in office.units}
+    yield Finding(Text("đơn vị", "units"), len(units))
+    yield Finding(Text("đơn vị có hộp thư đơn vị", "units with a unit mailbox"), len(units & kept))
+    yield Finding(Text("chưa có", "without one"), len(units - kept))
+
+
+def _censuses(office: Office) -> Mapping[int, Sequence[census.Census]]:
+    """Return the censuses of each unit that is in the directory."""
+    found: dict[int, list[census.Census]] = {}
+    seen = {unit.unit_id for unit in office.directory.units()}
+    for each in office.directory.censuses.of():
+        if each.unit_id in seen:
+            found.setdefault(each.unit_id, []).append(each)
+    return found
+
+
+@evidence("14.6")
+def confirmed(office: Office) -> Iterator[Finding]:
+    """Count the units that have confirmed this period's list, or not."""
+    period = census.period_of(local_day(office.now), office.config.census.months)
+    by_unit = _censuses(office)
+    first: dict[int, datetime] = {}
+    for entry in office.snapshot:
+        unit = office.unit_of(entry)
+        if unit is not None and entry.facts:
+            recorded = entry.facts[0].recorded_at
+            first[unit] = min(first.get(unit, recorded), recorded)
+    stands = Counter(census.standing(period, by_unit.get(unit, ()), since, office.now) for unit, since in first.items())
+    last = max((each.confirmed_at for found in by_unit.values() for each in found if each.confirmed_at), default=None)
+    name = f"{period:%m/%Y}"
+    what = Text(f"đơn vị đã xác nhận kỳ {name}", f"units that confirmed the list of {name}")
+    yield Finding(what, stands[census.Standing.CONFIRMED], last)
+    if stands[census.Standing.OVERDUE]:
+        what = Text(f"đơn vị chưa xác nhận kỳ {name}", f"units that did not confirm the list of {name}")
+        yield Finding(what, stands[census.Standing.OVERDUE], overdue=True)
+
+
+@evidence("14.3")
+def lists(office: Office) -> Iterator[Finding]:
+    """Count the lists that were made for units."""
+    made = [each.made_at for found in _censuses(office).values() for each in found]
+    yield dated(Text("danh sách đã lập", "lists made"), made)
+
+
+# ------------------------------------------------------------------ people
+
+
+@evidence("5.3")
+def plain_forms(office: Office) -> Iterator[Finding]:
+    """Count the people whose address is the plain form of their name."""
+    people = list(_people(office))
+    plain = sum(
+        any(address.partition("@")[0] == form for address in entry.addresses)
+        for entry, person in people
+        if (form := _plain(person.full_name)) is not None
+    )
+    yield Finding(Text("hộp thư cá nhân có địa chỉ dạng chuẩn", "personal mailboxes of the plain form"), plain)
+    yield Finding(Text("có dạng khác (5.4.b, 5.5)", "of another form (5.4.b, 5.5)"), len(people) - plain)
+
+
+@evidence("5.4.a")
+def shared_forms(office: Office) -> Iterator[Finding]:
+    """Count the plain forms that several people share, and those asked for that are given already."""
+    forms = Counter(form for _, person in _people(office) if (form := _plain(person.full_name)) is not None)
+    what = Text("dạng chuẩn mà nhiều người dùng thư cùng có", "plain forms that the names of several users make")
+    yield Finding(what, sum(count > 1 for count in forms.values()))
+    asked = [each for each in office.directory.requests.pending() if each.kind is Kind.ISSUE]
+    late = sum(
+        form is not None and any(f"{form}@{domain}" in office.snapshot.addresses for domain in office.snapshot.domains)
+        for form in (_plain(request.item(Item.NAME) or "") for request in asked)
+    )
+    what = Text("yêu cầu cấp mới mà dạng chuẩn đã có người", "requests for a mailbox whose plain form is given already")
+    yield Finding(what, late)
+
+
+@evidence("6.3")
+def contracts(office: Office) -> Iterator[Finding]:
+    """Count contracts too short or at their end; nothing is taken from people with a mailbox, so none is overdue."""
+    today = local_day(office.now)
+    people = [person for _, person in _people(office)]
+    without = sum(
+        refusal_reason(each.employment, each.contract_from, each.contract_until, today) is not None for each in people
+    )
+    what = Text("người có hộp thư nay không đủ điều kiện cấp mới", "people with a mailbox who would not be given one now")
+    yield Finding(what, without)
+    ends = [each.contract_until for each in people if each.contract_until is not None]
+    soon = sum(today <= end <= today + SOON for end in ends)
+    yield Finding(Text("hợp đồng hết hạn trong 30 ngày tới", "contracts that end within 30 days"), soon)
+    what = Text("hợp đồng đã hết hạn mà chưa báo nghỉ (6.4.c)", "contracts that have ended, and no leave is told (6.4.c)")
+    yield Finding(what, sum(end < today for end in ends))
+
+
+@evidence("13.1")
+def composed_names(office: Office) -> Iterator[Finding]:
+    """Count the directory's names that are not composed Unicode."""
+    names = [person.full_name for person in office.people]
+    names += [unit.name for unit in office.units]
+    names += [entry.display_name for entry in office.snapshot]
+    yield Finding(Text("tên trong danh bạ", "names in the directory"), len(names))
+    wrong = sum(not is_normalized("NFC", name) for name in names)
+    yield Finding(Text("không phải Unicode dựng sẵn", "that are not composed Unicode"), wrong, overdue=wrong > 0)
+
+
+def _people(office: Office) -> Iterator[tuple[Entry, PersonRecord]]:
+    """Yield people with a personal mailbox that is not reclaimed, who have not left."""
+    known = {person.person_id: person for person in office.people}
+    for entry, decision in office.decided():
+        person = known.get(entry.owner.person_id or 0)
+        left = decision.states & set(FINAL) or any(
+            reason.state is State.SEND_LOCKED and reason.clause.startswith("6.4.c") for reason in decision.reasons
+        )
+        if entry.kind is MailboxKind.PERSONAL and person is not None and not left:
+            yield entry, person
+
+
+def _plain(name: str) -> str | None:
+    """Return the plain local part; None: no address can be made of the name."""
+    try:
+        return personal_local_part(name)
+    except MicMailError:
+        return None

@@ -1,0 +1,110 @@
+"""Evidence of the checks of messages: markings of secrecy, origin, malware, the spam filter, the quarantine."""
+
+from collections.abc import Iterator
+
+from mic_mail.clock import instant_of
+from mic_mail.errors import Text
+from mic_mail.log.query import Query
+from mic_mail.log.search import Search
+from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.quarantine import held_messages
+from mic_mail.quarantine.held_messages import Held
+from mic_mail.quarantine.quarantine import Quarantine, State
+from mic_mail.services.compliance.finding import Finding, Office, dated, evidence
+
+# ------------------------------------------------------------------ markings of secrecy
+
+
+@evidence("4.1")
+def marked(office: Office) -> Iterator[Finding]:
+    """Count the messages that were refused for a marking, and requests that wait for a second person."""
+    stages = held_messages.State
+    records = list(Held(office.config.held_dir).records())
+
+    def counted(what: Text, *states: held_messages.State, overdue: bool = False) -> Finding:
+        return dated(what, [instant_of(record.at_us) for record in records if record.state in states], overdue=overdue)
+
+    yield counted(Text("thư bị từ chối đang giữ", "refused messages that are held"), *held_messages.OPEN)
+    yield counted(Text("thư được hai người cho chuyển", "messages that two people released"), stages.RELEASED, stages.SUBMITTED)
+    yield counted(Text("thư đến có dấu độ mật", "marked messages from outside"), stages.FLAGGED)
+    if any(record.state is stages.ASKED for record in records):
+        what = Text("đề nghị chờ người thứ hai", "requests that wait for a second person")
+        yield counted(what, stages.ASKED, overdue=True)
+
+
+# ------------------------------------------------------------------ the checks of mail from outside
+
+
+@evidence("10.2", "15.5")
+def judged(office: Office) -> Iterator[Finding]:
+    """Count today's results of the checks of mail from other servers."""
+    counts = office.today.judged
+    refused = Text("thư từ bên ngoài bị từ chối khi kiểm tra hôm nay", "messages from outside refused by the checks today")
+    yield Finding(refused, counts["refused"])
+    junk = Text("thư từ bên ngoài vào Junk hôm nay", "messages from outside put into Junk today")
+    yield Finding(junk, counts["junk"])
+
+
+@evidence("10.2")
+def unset_checks(office: Office) -> Iterator[Finding]:
+    """Name the checks that are not set."""
+    if not office.config.inbound.authenticate:
+        what = Text("không kiểm tra nguồn gốc thư (inbound.authenticate)", "nobody asks whose mail is (inbound.authenticate)")
+        yield Finding(what)
+    if not office.config.rspamd.url:
+        yield Finding(Text("chưa đặt bộ lọc thư rác (rspamd.url)", "no filter against spam is set (rspamd.url)"))
+
+
+@evidence("15.5")
+def malware(office: Office) -> Iterator[Finding]:
+    """Count the messages that the malware scanner refused this month, and those not scanned."""
+    refused = Text("thư có mã độc bị từ chối tháng này", "messages with malware refused this month")
+    yield _this_month(office, "malware_refused", refused)
+    skipped = Text("thư chưa quét được mã độc tháng này", "messages that were not scanned this month")
+    yield _this_month(office, "message_not_scanned", skipped)
+    if not office.config.malware.clamd:
+        yield Finding(Text("không có máy quét mã độc (malware.clamd)", "no scanner is set (malware.clamd)"))
+
+
+# ------------------------------------------------------------------ quarantine and learning
+
+_ENDS = {
+    State.DELIVERED: Text("thư được cho chuyển, bỏ cách ly", "quarantined messages that were released"),
+    State.DROPPED: Text("thư cách ly bị hủy", "quarantined messages that were dropped"),
+    State.EXPIRED: Text("thư cách ly hết hạn giữ", "quarantined messages that expired"),
+}
+
+
+@evidence("4.2")
+def quarantined(office: Office) -> Iterator[Finding]:
+    """Count the messages in quarantine, and those of which no recipient was notified."""
+    held = [record for record in Quarantine(office.config.quarantine_dir).records() if record.state is State.HELD]
+    yield dated(Text("thư đang cách ly", "messages in quarantine"), [instant_of(record.at_us) for record in held])
+    untold = sum(not record.told for record in held)
+    if untold and office.config.quarantine.digest:
+        yield Finding(Text("trong đó chưa báo người nhận", "of these not told to anybody yet"), untold)
+
+
+@evidence("15.5")
+def quarantine_ends(office: Office) -> Iterator[Finding]:
+    """Count the messages that have left the quarantine, by the way they left."""
+    records = list(Quarantine(office.config.quarantine_dir).records())
+    for state, what in _ENDS.items():
+        yield dated(what, [instant_of(record.at_us) for record in records if record.state is state])
+
+
+@evidence("15.5")
+def learned(office: Office) -> Iterator[Finding]:
+    """Count the messages that taught the filter this month."""
+    if not office.config.rspamd.controller:
+        yield Finding(Text("bộ lọc không được dạy từ Junk (rspamd.controller)", "nothing learns from Junk (rspamd.controller)"))
+        return
+    what = Text("thư dùng để dạy bộ lọc tháng này", "messages that taught the filter this month")
+    yield _this_month(office, "message_taught", what)
+
+
+def _this_month(office: Office, event: str, what: Text) -> Finding:
+    """Count an event since the first of the month; it is rare, and found by the index."""
+    first = start_of(local_day(office.now).replace(day=1))
+    query = Query(event=event, since_us=int(first.timestamp() * 1_000_000))
+    return dated(what, [instant_of(at) for at, _ in Search(office.config.log_dir).each(query)])
