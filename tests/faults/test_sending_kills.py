@@ -114,7 +114,7 @@ async def _send(queue: Path, nameserver: str, port: int, reports: Path) -> None:
     settings = SendingSettings(frozenset(), ConnectionSettings("mail.mic.gov.vn", port, patience=patience))
     senders = QueueManager(
         Queue(queue), Resolver([nameserver], seconds=5), settings,
-        lanes=Executors(io_threads=4, hash_threads=1), log=log, clock=clock,
+        executors=Executors(io_threads=4, hash_threads=1), log=log, clock=clock,
         may_send=lambda mailbox_id: True, report=report,
     )  # fmt: skip
     print("begun", flush=True)

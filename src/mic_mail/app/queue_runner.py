@@ -54,7 +54,7 @@ class SendingMail:
             context.queue,
             resolver,
             settings,
-            lanes=context.lanes,
+            executors=context.lanes,
             log=context.log,
             clock=context.clock,
             may_send=context.access.may_be_sent,

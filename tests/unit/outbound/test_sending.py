@@ -94,7 +94,7 @@ class Office:
         )  # fmt: skip
         return QueueManager(
             self.queue, resolver, settings, policies=policies if self.web_port else None,
-            lanes=self.lanes, log=self.log, clock=self.clock,
+            executors=self.lanes, log=self.log, clock=self.clock,
             may_send=lambda mailbox_id: mailbox_id not in self.stopped, report=self.report, chance=random.Random(1),
             is_paused=lambda: self.is_paused,
         )  # fmt: skip
@@ -488,13 +488,14 @@ async def test_two_domains_are_late_at_once(tmp_path: Path) -> None:
     servers = {address: Server(PLAIN, answers={b"RCPT": b"451 4.3.0 later\r\n"}) for address in ("127.0.0.2", "127.0.0.4")}
     async with offices(tmp_path, servers, ZONE) as office:
         office.put("A", "b@one.example", "c@two.example", age=5 * 3_600)
-        senders, report = office.senders(), office.report
+        report = office.report
 
         async def slowly(told: FinishedRecipients) -> None:
             await asyncio.sleep(0.5)
             await report(told)
 
-        senders._report = slowly
+        office.report = slowly  # type: ignore[method-assign]
+        senders = office.senders()
         running = asyncio.create_task(senders.run())
         await office.tried("A")
         await senders.end()
@@ -706,14 +707,14 @@ async def test_a_message_that_cannot_be_read(tmp_path: Path) -> None:
         (office.folder / "message").write_bytes(HEAD + MESSAGE + b"x\r\n" * 70_000)
         office.put("A", "b@two.example")
         senders = office.senders()
-        pieces = senders._transmission._signed_chunks
+        pieces = senders._attempt._delivery._signed_chunks
 
         async def broken(file: Any, signature: bytes) -> AsyncGenerator[bytes]:
             async for piece in pieces(file, signature):
                 yield piece
                 raise OSError(5, "Input/output error")
 
-        senders._transmission._signed_chunks = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
+        senders._attempt._delivery._signed_chunks = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
         running = asyncio.create_task(senders.run())
         await asyncio.sleep(0.5)
         await senders.end()

@@ -17,7 +17,7 @@ from unit.outbound.test_sending import SENDER, STUFFED, ZONE, offices
 @pytest.mark.parametrize("folder", ["said", "ended", "live"])
 async def test_a_folder_that_cannot_be_read_for_a_while(tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the beginning, or while it runs: it is looked at again, and nothing waits for a restart."""
-    monkeypatch.setattr("mic_mail.services.queue.queue_manager.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("mic_mail.services.queue.queue_manager.POLL_SECONDS", 0.05)
     server = Server(PLAIN)
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
         queue = tmp_path / "queue"
@@ -50,7 +50,7 @@ async def test_a_full_disk_sends_nothing_twice(tmp_path: Path, monkeypatch: pyte
             office.put("A", "late@two.example", "good@two.example")
             await senders.poll()
             await asyncio.sleep(0.3)
-            standings = senders._entries["A"].state.standings
+            standings = senders._active.known(["A"])[0].state.standings
         assert standings == (Standing.OPEN, Standing.DELIVERED)
 
 
@@ -82,7 +82,7 @@ async def test_files_that_somebody_has_removed(tmp_path: Path, monkeypatch: pyte
         for name in ("A.env", "A.log", "A.msg"):
             os.rename(live / name, away / name)
         await asyncio.sleep(0.6)
-        assert senders.waiting == len(senders._telling._locks) == 0
+        assert senders.waiting == len(senders._attempt._delivery_log._locks) == 0
         for name in ("A.msg", "A.log", "A.env"):
             os.rename(away / name, live / name)
         await senders.poll()

@@ -501,7 +501,7 @@ async def test_trouble_in_the_second_transaction(tmp_path: Path, authority: Auth
     async with relaying(tmp_path, relay, authority) as office:
         office.put("A", "b@one.example", "c@two.example")
         senders = office.senders()
-        pieces = senders._transmission._signed_chunks
+        pieces = senders._attempt._delivery._signed_chunks
 
         async def broken(file: Any, signature: bytes) -> AsyncGenerator[bytes]:
             if begun[0] == 2 and how == "disk":
@@ -509,7 +509,7 @@ async def test_trouble_in_the_second_transaction(tmp_path: Path, authority: Auth
             async for piece in pieces(file, signature):
                 yield piece
 
-        senders._transmission._signed_chunks = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
+        senders._attempt._delivery._signed_chunks = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
         running = asyncio.create_task(senders.run())
         await office.tried("A")
         await senders.end()

@@ -1,0 +1,128 @@
+"""The active queue: the entries of the queue in the memory of the process that sends.
+
+In: ids of entries on disk, and jobs whose attempts begin and end. Out: each new entry once, which entries are to be
+retried now, which recipients are being tried. Nothing is scheduled or sent here. Belongs to one process's loop; files are
+read in the I/O executor.
+
+    claimed    recipients that an attempt tries now: no other attempt takes them, and none of them is final
+    ending     an entry without open recipients, from the report to its sender until its files are gone
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from mic_mail.log.maillog import MailLog
+from mic_mail.process.executors import Executors
+from mic_mail.queue.queue import Entry, Queue
+from mic_mail.queue.scheduler import Job
+
+
+class ActiveQueue:
+    """The active queue of one process."""
+
+    def __init__(self, queue: Queue, executors: Executors, log: MailLog) -> None:
+        self._queue = queue
+        self._executors = executors
+        self._log = log
+        self._entries: dict[str, Entry] = {}
+        self._damaged: set[str] = set()
+        """Unreadable entries that have been logged."""
+        self.unread: set[str] = set()
+        """Entries with a decision whose log could not be read; the next poll reads it."""
+        self._claimed: dict[str, set[int]] = defaultdict(set)
+        self._ending: set[str] = set()
+        self._changing = asyncio.Lock()
+        """Held while entries are added, and while an ended one is removed.
+
+        Two additions at the same time would both add a new entry, and one that began before a removal may still hold the name.
+        """
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, entry: Entry) -> bool:
+        return self._entries.get(entry.entry_id) is entry
+
+    def get(self, entry_id: str) -> Entry | None:
+        """Return an entry that may be tried; None if it has ended or is ending."""
+        return None if entry_id in self._ending else self._entries.get(entry_id)
+
+    async def add(self, entry_ids: Iterable[str], added: Callable[[Entry], None]) -> None:
+        """Read the entries that are new, and call `added` with each; an unreadable one is logged once."""
+        async with self._changing:
+            for entry_id in entry_ids:
+                if entry_id in self._entries:
+                    continue
+                found = await self._executors.io(self._queue.look_at, entry_id)
+                if isinstance(found, Entry):
+                    self._entries[entry_id] = found
+                    added(found)
+                elif found is not None and entry_id not in self._damaged:  # its files may be restored later
+                    self._damaged.add(entry_id)
+                    self._log.event("queue_entry_damaged", trace=entry_id, error=found.why)
+
+    def known(self, entry_ids: Iterable[str]) -> list[Entry]:
+        """Return those of the entries that are in memory."""
+        return [self._entries[entry_id] for entry_id in entry_ids if entry_id in self._entries]
+
+    async def refresh(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Read what administrators have decided; return the entries whose newest decision is to retry them."""
+        before = [entry.state.decisions for entry in entries]
+        unread = await self._executors.io(_refresh, entries)
+        self.unread.difference_update(entry.entry_id for entry in entries)
+        self.unread.update(unread)
+        changed = [entry for entry, known in zip(entries, before, strict=True) if entry.state.decisions != known]
+        return [entry for entry in changed if entry.state.decisions[-1].did == "retry"]
+
+    def forget(self, entry: Entry) -> None:
+        """Forget an entry whose files are gone. If they are restored it is new again."""
+        self._entries.pop(entry.entry_id, None)
+
+    # ------------------------------------------------------------ attempts
+
+    def claim(self, job: Job) -> Job:
+        """Claim the recipients of a job for an attempt; return it without those that another attempt has claimed."""
+        free = tuple(place for place in job.places if place not in self.claimed(job.entry_id))
+        if free:
+            self._claimed[job.entry_id].update(free)
+        return replace(job, places=free)
+
+    def release(self, job: Job) -> None:
+        """Release the recipients of a job at the end of its attempt."""
+        if claimed := self._claimed.get(job.entry_id):
+            claimed.difference_update(job.places)
+            if not claimed:
+                del self._claimed[job.entry_id]
+
+    def claimed(self, entry_id: str) -> Collection[int]:
+        """Return the recipients of an entry that are being tried."""
+        return self._claimed.get(entry_id, ())
+
+    def may_end(self, entry: Entry) -> bool:
+        """Return whether no recipient is open or being tried, and nothing ends the entry already."""
+        return not entry.state.open and not self.claimed(entry.entry_id) and entry.entry_id not in self._ending
+
+    @asynccontextmanager
+    async def ending(self, entry: Entry) -> AsyncIterator[None]:
+        """Mark an entry as ending; it leaves the active queue unless the block raises."""
+        self._ending.add(entry.entry_id)
+        try:
+            yield
+            async with self._changing:
+                self.forget(entry)
+        finally:
+            self._ending.discard(entry.entry_id)
+
+
+def _refresh(entries: Iterable[Entry]) -> list[str]:
+    """Refresh the entries and return the ids of those that could not be read."""
+    unread = []
+    for entry in entries:
+        try:
+            entry.refresh()
+        except OSError:
+            unread.append(entry.entry_id)
+    return unread

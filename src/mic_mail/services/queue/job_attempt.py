@@ -1,0 +1,190 @@
+"""One attempt of a job: hold it, or send it, record each recipient's result, and notify the sender.
+
+In: an entry, and a job of it whose recipients nothing else tries. Out: an `Outcome`; the results are in the entry's log and
+in the mail log when `run` returns. When the rest is tried again is for the caller to schedule. Bound to an event loop;
+files are read and written in the I/O executor.
+
+A recipient that is deferred longer than `give_up_seconds` after acceptance, or after the entry was last held, fails (RFC
+5321 §4.5.4.1), also if the cause is in this server. If a mailbox may not send now (Reg. 7.1, 7.2.c) its mail is
+retained: it stays in the queue untried.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mic_mail.clock import Clock
+from mic_mail.errors import Text
+from mic_mail.log.error_fields import failure
+from mic_mail.log.maillog import MailLog
+from mic_mail.process.executors import Executors
+from mic_mail.queue.files import SpoolUnavailable
+from mic_mail.queue.queue import Entry
+from mic_mail.queue.recipient_log import Hold, Standing
+from mic_mail.queue.scheduler import Chance, End, Job, pause
+from mic_mail.services.queue.delivery_log import SUCCESS, DeliveryLog
+from mic_mail.services.queue.suspended_mail import SuspendedMail
+from mic_mail.smtpclient.attempt import AttemptResult, DeliveryAttempt
+from mic_mail.smtpclient.client import RecipientResult, Result
+
+HELD_SECONDS = 60.0
+"""The interval at which a held entry is checked, with or without a notification."""
+WITHIN_US = "something in this server was in the way"
+"""The text the sender of a message gets; the log has the details."""
+OWN_TRIES = 3
+"""Attempts below which an error in this server never fails a message.
+
+A message may be old only because the server stood still for days.
+"""
+_STANDINGS = {
+    RecipientResult.DELIVERED: Standing.DELIVERED,
+    RecipientResult.FAILED: Standing.FAILED,
+    RecipientResult.DEFERRED: Standing.OPEN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome of an attempt, as far as it decides the next step."""
+
+    end: End = End.NOT_ASKED
+    wait: float = 0.0
+    """Seconds until the remaining recipients are tried again."""
+    was_tried: bool = False
+    """Set if recipients were tried; unset if they were held or already settled."""
+    is_gone: bool = False
+    """Set if the files of the entry are gone."""
+
+
+class JobAttempt:
+    """The attempts of one process."""
+
+    def __init__(
+        self,
+        delivery: DeliveryAttempt,
+        suspended: SuspendedMail,
+        delivery_log: DeliveryLog,
+        *,
+        give_up_seconds: float,
+        warn_seconds: float,
+        executors: Executors,
+        log: MailLog,
+        clock: Clock,
+        chance: Chance,
+    ) -> None:
+        self._delivery = delivery
+        self._suspended = suspended
+        self._delivery_log = delivery_log
+        self._give_up_seconds = give_up_seconds
+        self._warn_seconds = warn_seconds
+        self._executors = executors
+        self._log = log
+        self._clock = clock
+        self._chance = chance
+
+    async def run(self, entry: Entry, job: Job) -> Outcome:
+        """Try a job once and record the result of each recipient."""
+        if not await self._executors.io(entry.refresh):
+            self._forget(entry)
+            return Outcome(is_gone=True)
+        places = tuple(place for place in job.places if place in entry.state.open)
+        if not places:
+            return Outcome()
+        if await self._is_held(entry):
+            return Outcome(wait=HELD_SECONDS)
+        try:
+            result = await self._delivery.attempt(entry, job.domain, places)
+        except Exception as error:  # noqa: BLE001 - a disk error or a defect counts as an attempt, to be reported in the end
+            self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
+            result = AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", WITHIN_US)] * len(places), end=End.NOT_ASKED)
+        return Outcome(result.end, await self._record(entry, job.domain, places, result), was_tried=True)
+
+    async def report(self, entry: Entry, left: Sequence[int], outcome: Outcome) -> None:
+        """Notify the sender of a delay, or of recipients settled otherwise than by this attempt; `left` are still open."""
+        is_late = self._clock.age_seconds(entry.envelope.accepted_at_us) >= self._warn_seconds
+        if outcome.was_tried and left and is_late:
+            await self._delivery_log.warn(entry)
+        if not outcome.was_tried and not left:
+            await self._delivery_log.notify_sender(entry)
+
+    async def end(self, entry: Entry) -> None:
+        """Notify the sender and end an entry on disk; if the process is killed then, nothing is sent or reported again."""
+        await self._delivery_log.notify_sender(entry)
+        if not entry.has_ended:
+            await self._executors.io(self._remove, entry)
+        self._delivery_log.forget(entry)
+        self._suspended.forget(entry)
+
+    def pause(self, entry: Entry, places: Sequence[int]) -> float:
+        """Return the seconds until these recipients are tried again."""
+        return pause(1 + max((entry.state.attempts[place] for place in places), default=0), self._chance)
+
+    def _forget(self, entry: Entry) -> None:
+        """Forget an entry whose envelope is gone, which only the end of an entry does here."""
+        if entry.state.open and not entry.has_ended:
+            gone = Text("có người đã xóa tệp phong bì của thư này", "somebody has removed its envelope")
+            self._log.event("queue_entry_damaged", trace=entry.entry_id, error=gone)
+        self._delivery_log.forget(entry)
+        self._suspended.forget(entry)
+
+    def _remove(self, entry: Entry) -> None:
+        self._log.flush()
+        entry.end()
+
+    async def _is_held(self, entry: Entry) -> bool:
+        """Return whether an entry is held, by an administrator or with its mailbox.
+
+        The latter is recorded, since the time for which it lasts does not count.
+        """
+        is_suspended = self._suspended.holds(entry)
+        if is_suspended != entry.state.is_kept_back:
+            await self._executors.io(entry.kept_back, is_suspended, self._clock.steady_us())
+        return is_suspended or entry.state.hold is not Hold.NO
+
+    async def _record(self, entry: Entry, domain: str, places: Sequence[int], attempt: AttemptResult) -> float:
+        """Write the results to the entry's log and the mail log; return the seconds until the next attempt.
+
+        A deferred recipient that has waited too long fails.
+        """
+        self._delivery_log.log_objection(entry, domain, attempt)
+        is_ours = attempt.end is End.NOT_ASKED
+        too_late = self._clock.age_seconds(entry.free_since_us) >= self._give_up_seconds
+        wait = self.pause(entry, places)
+        next_try_us = self._clock.steady_us() + int(wait * 1_000_000)
+        groups: dict[tuple[Standing, str], list[int]] = defaultdict(list)
+        for place, result in zip(places, attempt.results, strict=True):
+            standing = _STANDINGS[result.fate]
+            status, text = result.status, result.text
+            if standing is Standing.DELIVERED and not attempt.reports and SUCCESS in entry.envelope.recipients[place].notify:
+                standing = Standing.RELAYED
+            if standing is Standing.OPEN and too_late and (not is_ours or entry.state.attempts[place] >= OWN_TRIES):
+                standing, status = Standing.FAILED, "5.3.0" if is_ours else "5.4.7"
+            groups[standing, f"{status} {text}"].append(place)
+            self._delivery_log.log_try(entry, place, standing, attempt, status=status, reply=text)
+        await self._executors.io(self._write, entry, places, groups, next_try_us, attempt.server)
+        return wait
+
+    def _write(
+        self,
+        entry: Entry,
+        places: Sequence[int],
+        groups: Mapping[tuple[Standing, str], Sequence[int]],
+        next_try_us: int,
+        server: str | None,
+    ) -> None:
+        standings = {standing for standing, _ in groups}
+        # an ended recipient is not tried again, so a killed process's log line would be lost
+        if standings != {Standing.OPEN}:
+            self._log.flush()
+        reason = next(iter(groups))[1]
+        if standings == {Standing.DELIVERED} and entry.delivered_to_the_last(places, reason, server):
+            return
+        not_written: SpoolUnavailable | None = None
+        for (standing, reason), some in groups.items():
+            due = next_try_us if standing is Standing.OPEN else 0
+            try:
+                entry.tried(some, standing, reason, next_try_us=due, server=server)
+            except SpoolUnavailable as error:  # it counts in memory all the same, and the other results must too
+                not_written = error
+        if not_written is not None:
+            raise not_written
