@@ -14,27 +14,27 @@ FINDINGS: Mapping[str, Text] = {
     "name-flags": Text("tên tệp khác cờ", "flags in the file name differ"),
     "content-changed": Text("nội dung đã bị đổi", "content changed"),
     "content-missing": Text("thiếu bản ghi nội dung", "content record missing"),
-    "content-refs": Text("số lần dùng nội dung sai", "content miscounted"),
-    "expunged-gone": Text("thư đã xóa không còn để khôi phục", "expunged message gone"),
+    "content-refs": Text("số lần dùng nội dung sai", "content reference count is wrong"),
+    "expunged-gone": Text("thư đã xóa không còn để khôi phục", "expunged message missing"),
     "uidnext": Text("UID kế tiếp sai", "next UID is wrong"),
     "modseq": Text("số thay đổi sai", "modification sequence is wrong"),
     "folder-sidecar": Text("tệp phụ của thư mục", "folder's sidecar"),
     "account-sidecar": Text("tệp phụ của hộp thư", "mailbox's sidecar"),
-    "seen-stray": Text("đánh dấu đã đọc cho thư không còn", "seen, and not there"),
+    "seen-stray": Text("đánh dấu đã đọc cho thư không còn", "read mark for a missing message"),
     "counters": Text("số đếm sai", "counters"),
     "folder-renamed": Text("thư mục đổi tên", "folder renamed"),
     "folder-found": Text("thêm thư mục", "folder found"),
-    "folder-gone": Text("mất thư mục", "folder gone"),
+    "folder-gone": Text("mất thư mục", "folder missing"),
     "deleted-folder-found": Text("thấy thư mục đã xóa", "deleted folder found"),
     "message-renamed": Text("tệp thư đổi tên", "message renamed"),
-    "message-gone": Text("mất thư", "message gone"),
+    "message-gone": Text("mất thư", "message missing"),
     "message-found": Text("thêm thư", "message found"),
     "not-a-message": Text(
-        "không phải tệp thư: hãy chuyển ra khỏi thư mục này", "no message, being no file: move it out of this folder"
+        "không phải tệp thư: hãy chuyển ra khỏi thư mục này", "not a message file: move it out of this folder"
     ),
     "file-unreadable": Text(
         "không đọc được tệp: hãy giao tệp cho người dùng của máy chủ rồi chạy rescan",
-        "file cannot be read: give it to the server's user, then rescan",
+        "file cannot be read: chown it to the server's user, then run rescan",
     ),
 }
 
@@ -83,7 +83,7 @@ FACT_DATA: Mapping[str, Text] = {
     "cause=retired": Text("nghỉ hưu", "retired"),
     "cause=resigned": Text("nghỉ việc", "resigned"),
     "cause=moved": Text("chuyển công tác", "moved"),
-    "cause=a": Text("không sử dụng (7.2.a)", "not used (7.2.a)"),
+    "cause=a": Text("không sử dụng (7.2.a)", "disuse (7.2.a)"),
     "cause=b": Text("vi phạm Điều 4 (7.2.b)", "breach of Article 4 (7.2.b)"),
     "cause=c": Text("bị chiếm dụng, lộ mật khẩu hoặc phát tán thư rác, mã độc (7.2.c)", "security (7.2.c)"),
     "counted_from": Text("tính từ", "counted_from"),

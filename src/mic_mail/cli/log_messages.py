@@ -20,53 +20,53 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     **SERVER_EVENTS,
     "clock_stepped": (
         "Đồng hồ máy chủ bị chỉnh {seconds} giây; được tin cậy: {settled}",
-        "The machine's clock was set by {seconds} seconds; believed: {settled}",
+        "The machine's clock was stepped by {seconds} seconds; trusted: {settled}",
     ),
     "false_instants_mended": (
         (
             "Sửa giờ ghi sai: {uses} hộp thư, {app_passwords} mật khẩu ứng dụng, {notices} thông báo, "
             "{second_factors} mã xác thực hai bước"
         ),
-        "Mended false times: {uses} mailboxes, {app_passwords} app passwords, {notices} notices, {second_factors} codes",
+        "Corrected false times: {uses} mailboxes, {app_passwords} app passwords, {notices} notices, {second_factors} codes",
     ),
     "signed_in": (
         "{mailbox} đăng nhập từ {peer} qua {door} ({mechanism}), phiên {session}",
-        "{mailbox} signed in from {peer} by {door} ({mechanism}), session {session}",
+        "{mailbox} signed in from {peer} via {door} ({mechanism}), session {session}",
     ),
     "app_password_added": (
         "{mailbox} tạo mật khẩu ứng dụng số {number} trên trang mật khẩu, từ {peer}",
-        "{mailbox} made the app password {number} on the page, from {peer}",
+        "{mailbox} created app password {number} on the password page, from {peer}",
     ),
     "app_password_revoked": (
         "{mailbox} thu hồi mật khẩu ứng dụng số {number} trên trang mật khẩu, từ {peer}",
-        "{mailbox} revoked the app password {number} on the page, from {peer}",
+        "{mailbox} revoked app password {number} on the password page, from {peer}",
     ),
     "second_factor_asked": (
         "{mailbox} nhập đúng mật khẩu trên trang từ {peer}, chờ mã xác thực",
-        "{mailbox} showed the password on the page from {peer}; a code is asked for",
+        "{mailbox} gave the right password on the password page, from {peer}; waiting for a code",
     ),
     "second_factor_refused": (
         "Từ chối mã xác thực của {mailbox} từ {peer}, mã {ref}",
-        "Code of {mailbox} from {peer} refused, reference {ref}",
+        "Code for {mailbox} from {peer} refused, reference {ref}",
     ),
-    "second_factor_set": ("{mailbox} bật xác thực hai bước, từ {peer}", "{mailbox} set a second factor, from {peer}"),
+    "second_factor_set": ("{mailbox} bật xác thực hai bước, từ {peer}", "{mailbox} set up a second factor, from {peer}"),
     "second_factor_removed": ("{mailbox} tắt xác thực hai bước, từ {peer}", "{mailbox} removed the second factor, from {peer}"),
     "second_factor_closed": (
         "Xác thực hai bước của {mailbox} bị đóng vì quá nhiều mã sai; mật khẩu có thể đã lộ",
-        "The second factor of {mailbox} is closed after too many wrong codes; its password may be known",
+        "The second factor of {mailbox} is closed after too many wrong codes; somebody may know its password",
     ),
     "second_factor_unreadable": (
         "Không đọc được xác thực hai bước của {mailbox}: {file} không phải khóa cũ",
-        "The second factor of {mailbox} cannot be read: {file} is another key",
+        "The second factor of {mailbox} cannot be read: {file} is not the key that encrypted it",
     ),
     "recovery_code_used": ("{mailbox} dùng một mã khôi phục, từ {peer}", "{mailbox} used a recovery code, from {peer}"),
     "sign_in_refused": (
         "Từ chối đăng nhập {mailbox} từ {peer} qua {door}: {reason}, mã {ref}",
-        "Sign-in of {mailbox} from {peer} by {door} refused: {reason}, reference {ref}",
+        "Sign-in of {mailbox} from {peer} via {door} refused: {reason}, reference {ref}",
     ),
     "directory_searched": (
         "{mailbox} tra danh bạ qua {door} từ {peer}: {searches} lần, {entries} mục, phiên {session}",
-        "{mailbox} searched the directory by {door} from {peer}: {searches} times, {entries} entries, session {session}",
+        "{mailbox} searched the directory via {door} from {peer}: {searches} searches, {entries} entries, session {session}",
     ),
     "message_accepted": (
         "Nhận thư của <{sender}> gửi {recipients}, {size}, từ {peer}, phiên {session}; Message-ID <{message_id}>",
@@ -78,37 +78,37 @@ EVENTS: Mapping[str, tuple[str, str]] = {
             "Rspamd {spam} {score}/{required}; kết quả {action}, quy tắc {rule} ({reason})"
         ),
         (
-            "Origin: SPF {spf} ({spf_domain}), DKIM {dkim}, DMARC {dmarc} ({from_domain}), ARC {arc}, iprev {iprev}; "
-            "Rspamd {spam} {score}/{required}; {action}, rule {rule} ({reason})"
+            "Checked: SPF {spf} ({spf_domain}), DKIM {dkim}, DMARC {dmarc} ({from_domain}), ARC {arc}, iprev {iprev}; "
+            "Rspamd {spam} {score}/{required}; result {action}, rule {rule} ({reason})"
         ),
     ),
     "results_removed": (
         "Bỏ khỏi phần tiêu đề thư của <{sender}> {size} kết quả kiểm tra không phải do máy chủ này ghi",
-        "{size} of results of checks that this server has not made were taken out of the header of <{sender}>",
+        "Removed {size} of authentication results, not written by this server, from the header of <{sender}>",
     ),
     "calendar_prefilled": (
         "Đã ghi lịch làm việc dự kiến các năm {years}, chờ Trung tâm xác nhận",
-        "The expected working calendar of {years} is on record; the Centre is to confirm it",
+        "Recorded the expected working calendar of {years}; the Centre has to confirm it",
     ),
     "reserve_given_up": (
         "Đĩa chứa {folder} đã đầy: giải phóng chỗ dành sẵn để còn xóa được thư; thư mới bị từ chối",
-        "The disk of {folder} is full: its reserve was given up so that mail can be deleted; new mail is refused",
+        "The disk of {folder} is full: its reserve was released so that mail can be deleted; new mail is refused",
     ),
     "reserve_set_aside": (
         "Đã dành sẵn {size} trên đĩa chứa {folder}; thư mới được nhận",
-        "{size} are set aside on the disk of {folder}; new mail is taken",
+        "Reserved {size} on the disk of {folder}; new mail is accepted",
     ),
     "reserve_not_made": (
         "Đĩa chứa {folder} không đủ chỗ để dành sẵn {size} (cần gấp đôi)",
-        "The disk of {folder} has no room to set {size} aside (it takes twice as much)",
+        "The disk of {folder} has no room to reserve {size} (twice as much has to be free)",
     ),
     "list_unusable": (
         "Danh sách {zone} không dùng được, không được tính: {reason}",
-        "The list {zone} cannot be believed, and does not count: {reason}",
+        "The blocklist {zone} is unusable and ignored: {reason}",
     ),
     "resolver_missing": (
         "Máy không có máy chủ tên miền, hỏi 127.0.0.1: {error}",
-        "This machine has no name server, 127.0.0.1 is asked: {error}",
+        "This machine has no name server configured; using 127.0.0.1: {error}",
     ),
     "message_delivered": (
         "Đã chuyển vào {mailbox}, thư mục {folder}, UID {uid}",
@@ -116,27 +116,27 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     "delivery_found": (
         "Hộp thư {mailbox} đã có thư này từ trước (máy chủ bị ngắt giữa chừng)",
-        "{mailbox} has the message already (the server was interrupted)",
+        "{mailbox} already has the message (the server was interrupted)",
     ),
     "delivery_deferred": (
         "Chưa chuyển được cho {recipient}: {reason}, lần {attempts}, thử lại lúc {next_try}",
-        "Not yet delivered to {recipient}: {reason}, try {attempts}, next at {next_try}",
+        "Delivery to {recipient} deferred: {reason}, attempt {attempts}, next at {next_try}",
     ),
     "delivery_given_up": (
         "Ngừng chuyển cho {recipient}: {reason}, sau {attempts} lần thử",
-        "Given up for {recipient}: {reason}, after {attempts} tries",
+        "Delivery to {recipient} given up after {attempts} attempts: {reason}",
     ),
     "delivery_held": (
         "Thư của <{sender}> gửi {recipients} chờ: hộp thư gửi bị tạm khóa hoặc khóa gửi",
-        "Mail of <{sender}> for {recipients} waits: its mailbox is suspended or send-locked",
+        "Mail from <{sender}> for {recipients} held: the sender's mailbox is suspended or send-locked",
     ),
     "message_queued": (
         "Vào hàng đợi ra tên miền khác: <{sender}> gửi {recipients}",
-        "Queued for other domains: <{sender}> for {recipients}",
+        "Queued for other domains: from <{sender}> for {recipients}",
     ),
     "sending_deferred": (
         "Chưa gửi được cho {recipient}, máy chủ {server}: {status} {reply}",
-        "Not yet sent to {recipient}, server {server}: {status} {reply}",
+        "Deferred for {recipient}, server {server}: {status} {reply}",
     ),
     "message_sent": (
         "Đã gửi cho {recipient}, máy chủ {server}: {status} {reply}",
@@ -148,96 +148,96 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     "message_dropped": (
         "Đã dừng gửi cho {recipient} theo quyết định của {actor}: {reason}",
-        "Given up for {recipient} by {actor}: {reason}",
+        "Dropped for {recipient} by {actor}: {reason}",
     ),
     "queue_entry_damaged": (
         "Thư trong hàng đợi không đọc được, cần người xem: {error}",
-        "An entry of the queue cannot be read, and is left to people: {error}",
+        "A queue entry cannot be read and needs an administrator: {error}",
     ),
     "report_sent": (
         "Đã báo cho {mailbox} ({action}) về {recipients}, UID {uid}",
-        "{mailbox} was told ({action}) of {recipients}, UID {uid}",
+        "Report ({action}) about {recipients} delivered to {mailbox}, UID {uid}",
     ),
     "report_queued": (
         "Báo cáo ({action}) về {recipients} vào hàng đợi để gửi cho {reader}",
-        "The report ({action}) of {recipients} for {reader} is in the queue",
+        "Report ({action}) about {recipients} queued for {reader}",
     ),
     "report_waits": (
         "Báo cáo {report} chưa chuyển được, sẽ thử lại: {error}",
-        "The report {report} cannot be brought now, and is tried again: {error}",
+        "Report {report} cannot be delivered yet and will be tried again: {error}",
     ),
     "report_without_reader": (
         "Không có hộp thư nào để báo ({action}) về {recipients} cho <{sender}>",
-        "There is no mailbox to tell <{sender}> ({action}) of {recipients}",
+        "No mailbox to report to: <{sender}> gets no report ({action}) about {recipients}",
     ),
     "report_withheld": (
         "Không gửi báo cáo ({action}) về {recipients} cho <{sender}>, vì người gửi có thể là giả ({reason})",
-        "No report ({action}) of {recipients} goes to <{sender}>, who may be forged ({reason})",
+        "Report ({action}) about {recipients} not sent to <{sender}>: the sender may be forged ({reason})",
     ),
     "delivery_dropped": (
         "Không gửi nữa theo quyết định khi khôi phục hộp thư: <{sender}> gửi {recipients} ({clause})",
-        "Dropped by decision when the mailbox was restored: <{sender}> for {recipients} ({clause})",
+        "Dropped as decided when the mailbox was restored: from <{sender}> for {recipients} ({clause})",
     ),
     "message_taken_up": (
         "Lấy lại từ hàng đợi sau {attempts} lần thử: <{sender}> gửi {recipients}, nhận lúc {accepted_at}",
-        "Taken up from the queue after {attempts} tries: <{sender}> for {recipients}, accepted at {accepted_at}",
+        "Resumed from the spool after {attempts} attempts: from <{sender}> for {recipients}, accepted at {accepted_at}",
     ),
     "spool_entry_unreadable": (
         "Không mở được {file} trong hàng đợi ({error}): thư này chờ; xem chủ sở hữu và quyền của tệp, hoặc ổ đĩa",
-        "{file} in the queue cannot be opened ({error}): this message waits; look at the file's owner and mode, or the disk",
+        "Spool file {file} cannot be opened ({error}): this message waits; check the file's owner and mode, or the disk",
     ),
-    "spool_entry_waits": ("Thư chờ trong hàng đợi: {error}", "The message waits in the queue: {error}"),
+    "spool_entry_waits": ("Thư chờ trong hàng đợi: {error}", "The message waits in the spool: {error}"),
     "message_refused": (
         "Từ chối thư của <{sender}> gửi {recipients} từ {peer}: {reason}",
-        "Message of <{sender}> for {recipients} from {peer} refused: {reason}",
+        "Message from <{sender}> for {recipients}, client {peer}, refused: {reason}",
     ),
     "sender_refused": (
         "Từ chối người gửi <{sender}> từ {peer}: {reason}",
-        "Sender <{sender}> from {peer} refused: {reason}",
+        "Sender <{sender}>, client {peer}, refused: {reason}",
     ),
     "recipient_refused": (
         "Từ chối người nhận {recipient}, yêu cầu từ {peer}: {reason}",
-        "Recipient {recipient} refused to {peer}: {reason}",
+        "Recipient {recipient}, client {peer}, refused: {reason}",
     ),
     "password_exposed": (
         "Mật khẩu của {mailbox} có người khác biết: {detail}; xử lý: {action} ({clause})",
-        "Others have the password of {mailbox}: {detail}; {action} ({clause})",
+        "The password of {mailbox} is known to others: {detail}; action: {action} ({clause})",
     ),
     "sign_in_anomaly": (
         "Đăng nhập bất thường vào {mailbox} từ mạng {network}: {rule}, {count}; tạm khóa: {suspended}",
-        "Abnormal sign-in to {mailbox} from {network}: {rule}, {count}; suspended: {suspended}",
+        "Abnormal sign-in to {mailbox} from network {network}: {rule}, {count}; suspended: {suspended}",
     ),
     "sign_in_watch_not_kept": (
         "Không ghi được những gì đã theo dõi về đăng nhập: {error}",
-        "What was seen of sign-ins cannot be put down: {error}",
+        "The record of watched sign-ins cannot be written: {error}",
     ),
     "notice_given_up": (
         "Không gửi được thông báo “{notice}” cho {mailbox} từ {since}; không thử lại nữa, cần báo bằng cách khác",
-        'Notice "{notice}" could not be told to {mailbox} since {since}; given up, to be told by other ways',
+        'Notice "{notice}" could not be delivered to {mailbox} since {since}; given up, inform them by other means',
     ),
     "directory_changed": (
         "Danh bạ: thay đổi số {order} đã được thực hiện ({changes} dòng).",
-        "Directory: change {order} was carried out ({changes} rows).",
+        "Directory change {order} carried out ({changes} rows)",
     ),
     "directory_change_hindered": (
         "Danh bạ: chưa thực hiện được thay đổi số {order}: {why}",
-        "Directory: change {order} could not be carried out: {why}",
+        "Directory change {order} could not be carried out: {why}",
     ),
     "aliases_released": (
         "Bí danh hết hạn, không nhận thư nữa: {addresses}.",
-        "Aliases whose time is over lead nowhere any more: {addresses}.",
+        "Expired aliases removed: {addresses}",
     ),
     "requests_opened": (
         "Thư có mẫu yêu cầu của {mailbox}: {count} yêu cầu đã ghi sổ, {refused} dòng bị từ chối",
-        "Mail with requests of {mailbox}: {count} entered, {refused} rows refused",
+        "Request mail from {mailbox}: {count} requests entered, {refused} rows refused",
     ),
     "request_mail_failed": (
         "Chưa đọc được thư của {mailbox} gửi Trung tâm (UID {uid}), sẽ thử lại: {error}",
-        "The mail of {mailbox} to the Centre (UID {uid}) cannot be read yet and is tried again: {error}",
+        "Mail from {mailbox} to the Centre (UID {uid}) cannot be read yet and will be tried again: {error}",
     ),
     "request_mail_given_up": (
         "Không thử đọc nữa thư UID {uid} của hộp thư hỗ trợ, chưa đọc được từ {since}; còn trong Hộp thư đến: {found}",
-        "UID {uid} of the help desk's mailbox, unreadable since {since}, is given up; still in INBOX: {found}",
+        "Request mail with UID {uid} in the help desk's mailbox, unreadable since {since}, given up; still in INBOX: {found}",
     ),
     "mailbox_suspended": (
         "Máy chủ tự tạm khóa {mailbox}: {trigger}",
@@ -245,32 +245,32 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     "syslog_unreachable": (
         "Không gửi được tới máy chủ thu nhật ký {collector}: {error}",
-        "Collector {collector} cannot be reached: {error}",
+        "Syslog collector {collector} cannot be reached: {error}",
     ),
     "syslog_back": (
         "Máy chủ thu nhật ký {collector} nhận lại sau {tries} lần thử",
-        "Collector {collector} is back after {tries} tries",
+        "Syslog collector {collector} accepts messages again after {tries} attempts",
     ),
     "syslog_cursor_lost": (
         "Tệp ghi chỗ dừng của máy chủ thu nhật ký {collector} hỏng; gửi lại từ ngày {since}",
-        "How far collector {collector} has come is lost; sent again from {since} on",
+        "The position of syslog collector {collector} is lost; sending again from {since}",
     ),
     "syslog_cursor_not_kept": (
         "Không ghi được chỗ dừng của máy chủ thu nhật ký {collector}: {error}",
-        "How far collector {collector} has come cannot be put down: {error}",
+        "The position of syslog collector {collector} cannot be saved: {error}",
     ),
     "syslog_missed": (
         "Nhật ký bị xóa trước khi gửi tới {collector}: {octets} octet",
-        "The log was removed before {collector} had it: {octets} octets",
+        "Log files were removed before they were sent to {collector}: {octets} octets",
     ),
     "dkim_key_signs": (
         "Khóa DKIM {selector} ({algorithm}) ký thư của {domain} từ bây giờ",
-        "The DKIM key {selector} ({algorithm}) signs mail of {domain} from now on",
+        "DKIM key {selector} ({algorithm}) now signs mail of {domain}",
     ),
     "dkim_key_unusable": ("Thư gửi ra ngoài tạm chờ: {error}", "Mail to other domains waits: {error}"),
     "message_not_signed": (
         "Thư của <{sender}> gửi đi không có chữ ký DKIM: {reason}",
-        "The message of <{sender}> leaves without a DKIM signature: {reason}",
+        "Message from <{sender}> sent without a DKIM signature: {reason}",
     ),
     "messages_passed_on": (
         "{actor} đánh dấu đã chuyển UID {uids} trong {folder} của {mailbox}",
@@ -278,59 +278,59 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     "keeper_missing": (
         "Hộp thư {mailbox} không còn người quản lý: phân công {holder} đã hết",
-        "Nobody is in charge of {mailbox}: the authority of {holder} has ended",
+        "{mailbox} has no keeper: the term of {holder} has ended",
     ),
     "handover_settled": (
         "Dấu bàn giao của {mailbox} đã khớp với hồ sơ",
-        "The mark of the handover of {mailbox} is as on record",
+        "The handover mark of {mailbox} again matches the record",
     ),
     "junk_reported": (
         "{login} chuyển hoặc đánh dấu {messages} thư trong thư mục {folder} (thư rác: {spam}), sẽ dạy bộ lọc",
-        "{login} moved or marked {messages} messages in folder {folder} (spam: {spam}); the filter will be taught",
+        "{login} moved or marked {messages} messages in folder {folder} (spam: {spam}); the spam filter will be trained",
     ),
     "message_taught": (
         "Đã dạy bộ lọc bằng một thư của {mailbox} (thư rác: {spam}): {result}",
-        "The filter was taught a message of {mailbox} (spam: {spam}): {result}",
+        "The spam filter was trained with a message of {mailbox} (spam: {spam}): {result}",
     ),
     "teaching_waits": (
         "Chưa dạy được bộ lọc, {lessons} thư chờ: {error}",
-        "The filter cannot be taught now, {lessons} messages wait: {error}",
+        "The spam filter cannot be trained now, {lessons} messages wait: {error}",
     ),
     "lessons_left_out": (
         "Bỏ qua {messages} thư của {mailbox}: quá số thư được dùng để dạy bộ lọc trong một giờ",
-        "{messages} messages of {mailbox} left out: more than may teach the filter in an hour",
+        "{messages} messages of {mailbox} not used for training: over the hourly limit",
     ),
     "submitted_judged": (
         "Thư của {login} gửi đi được bộ lọc xem: {spam}, kết quả {action}",
-        "Mail of {login} was shown to the filter: {spam}, {action}",
+        "Mail submitted by {login} checked by the spam filter: {spam}, result {action}",
     ),
     "message_quarantined": (
         "Thư của <{sender}> gửi {recipients} được nhận và giữ ở khu cách ly: {reason} ({what})",
-        "Message of <{sender}> for {recipients} was taken and put in quarantine: {reason} ({what})",
+        "Message from <{sender}> for {recipients} accepted and quarantined: {reason} ({what})",
     ),
     "quarantine_told": (
         "Đã báo {mailbox} về {messages} thư đang cách ly",
-        "{mailbox} was told of {messages} messages in quarantine",
+        "{mailbox} notified of {messages} messages in quarantine",
     ),
     "quarantined_message_delivered": (
         "Thư của <{sender}> được cho chuyển, bỏ cách ly tới {recipients}",
-        "Message of <{sender}> in quarantine is released to {recipients}",
+        "Quarantined message from <{sender}> released to {recipients}",
     ),
     "quarantined_message_expired": (
         "Thư cách ly của <{sender}> gửi {recipients} hết hạn giữ, đã xóa",
-        "Message of <{sender}> for {recipients} in quarantine has expired and is removed",
+        "Quarantined message from <{sender}> for {recipients} expired and was removed",
     ),
     "quarantined_message_damaged": (
         "Thư cách ly không còn như lúc nhận (SHA-256 {digest}), không chuyển",
-        "A message in quarantine is not what it was (SHA-256 {digest}); it is not delivered",
+        "A quarantined message was altered (SHA-256 {digest}); it is not delivered",
     ),
     "reader_protected": (
         "Tiến trình đọc tài liệu được cô lập bằng {in_force}",
-        "Readers of documents are confined by {in_force}",
+        "Document readers are confined by {in_force}",
     ),
     "reader_unprotected": (
         "Tiến trình đọc tài liệu không được cô lập đủ, thiếu {missing}",
-        "Readers of documents are not fully confined: without {missing}",
+        "Document readers are not fully confined: without {missing}",
     ),
     "process_confined": (
         "Tiến trình {of} chỉ truy cập được những gì cần dùng, nhờ {in_force}",
@@ -338,7 +338,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     "process_replaced": (
         "Tiến trình {process} được khởi động lại theo cấu hình mới",
-        "Process {process} is started again for the new configuration",
+        "Process {process} restarted for the new configuration",
     ),
     "process_unconfined": (
         "Tiến trình {of} không được giới hạn đủ, thiếu {missing}",
@@ -346,58 +346,58 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     "marked_message_refused": (
         "Thư của <{sender}> bị từ chối vì có dấu độ mật ({where}), mã {trace}",
-        "Message of <{sender}> refused: marked as secret ({where}), reference {trace}",
+        "Message from <{sender}> refused: it bears a secrecy marking ({where}), reference {trace}",
     ),
     "marked_message_flagged": (
         "Thư đến {trace} của <{sender}> có dấu độ mật ({where}); đã chuyển vào hộp thư và báo Trung tâm",
-        "Message {trace} of <{sender}> came in marked as secret ({where}); delivered, and the Centre is told",
+        "Incoming message {trace} from <{sender}> bears a secrecy marking ({where}); delivered, and the Centre notified",
     ),
     "message_not_inspected": (
         "Chưa xem xét hết dấu độ mật trong thư {trace} của <{sender}>: {reasons}",
-        "Message {trace} of <{sender}> was not inspected whole: {reasons}",
+        "Message {trace} from <{sender}> was not fully inspected for secrecy markings: {reasons}",
     ),
     "message_not_held": (
         "Không giữ lại được bản sao của thư {trace} có dấu độ mật: {error}",
-        "The marked message {trace} could not be held: {error}",
+        "Message {trace} with a secrecy marking could not be stored: {error}",
     ),
     "message_not_flagged": (
         "Không ghi lại được thư đến {trace} có dấu độ mật: {error}",
-        "The marked message {trace} could not be flagged: {error}",
+        "Incoming message {trace} with a secrecy marking could not be recorded: {error}",
     ),
     "sending_refused": (
         "Từ chối cho {mailbox} gửi thư từ {peer}: {reason}, mã {ref}",
-        "{mailbox} may not send, from {peer}: {reason}, reference {ref}",
+        "Sending by {mailbox} from {peer} refused: {reason}, reference {ref}",
     ),
     "session_cut": (
         "Cắt phiên {session} của {mailbox} từ {peer} qua {door}: {reason}, mã {ref}",
-        "Session {session} of {mailbox} from {peer} by {door} cut: {reason}, reference {ref}",
+        "Session {session} of {mailbox} from {peer} via {door} closed: {reason}, reference {ref}",
     ),
     "password_not_confirmed": (
         "{mailbox} nhập sai mật khẩu hiện tại trên trang mật khẩu, từ {peer}, mã {ref}",
-        "{mailbox} did not confirm the password on the page, from {peer}, reference {ref}",
+        "{mailbox} gave a wrong present password on the password page, from {peer}, reference {ref}",
     ),
     "content_asked": (
         "{officer} đề nghị mở nội dung hộp thư {mailbox}, đề nghị số {request}",
-        "{officer} asks to open the content of {mailbox}, request {request}",
+        "{officer} requested to open the content of {mailbox}, request {request}",
     ),
     "content_approved": (
         "{officer} đồng ý mở nội dung hộp thư {mailbox}, đề nghị số {request}, đến {until}",
-        "{officer} approves opening the content of {mailbox}, request {request}, until {until}",
+        "{officer} approved opening the content of {mailbox}, request {request}, until {until}",
     ),
     "content_refused": (
         "{officer} từ chối mở nội dung hộp thư {mailbox}, đề nghị số {request}",
-        "{officer} refuses to open the content of {mailbox}, request {request}",
+        "{officer} refused opening the content of {mailbox}, request {request}",
     ),
     "content_opened": (
         "{officer} mở nội dung hộp thư {mailbox}, đề nghị số {request}, vào {target}",
-        "{officer} opens the content of {mailbox}, request {request}, into {target}",
+        "{officer} is exporting the content of {mailbox}, request {request}, to {target}",
     ),
     "content_exported": (
         "{officer} đã xuất nội dung hộp thư {mailbox}, đề nghị số {request}: {messages} thư",
         "{officer} exported the content of {mailbox}, request {request}: {messages} messages",
     ),
     "import_failed": ("Chuyển thư vào {mailbox} gặp lỗi: {error}", "Importing into {mailbox} failed: {error}"),
-    "folder_created": ("{actor} tạo thư mục {folder} trong {mailbox}", "{actor} made the folder {folder} in {mailbox}"),
+    "folder_created": ("{actor} tạo thư mục {folder} trong {mailbox}", "{actor} created the folder {folder} in {mailbox}"),
     "folder_deleted": ("{actor} xóa thư mục {folder} trong {mailbox}", "{actor} deleted the folder {folder} in {mailbox}"),
     "folder_renamed": (
         "{actor} đổi tên thư mục {folder} thành {to} trong {mailbox}",
@@ -413,11 +413,11 @@ EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     "message_replaced": (
         "{actor} thay thư UID {uid} trong {folder} của {mailbox} bằng bản mới ở {to}",
-        "{actor} replaced UID {uid} in {folder} of {mailbox} by a new one in {to}",
+        "{actor} replaced UID {uid} in {folder} of {mailbox} with a new message in {to}",
     ),
     "held_message_submitted": (
         "Thư đang giữ của <{sender}> được chuyển đi theo quyết định của hai người",
-        "Held message of <{sender}> is on its way, released by two people",
+        "Held message from <{sender}> sent on, released by two people",
     ),
     "mailbox_opened": ("{actor} mở hộp thư {mailbox} từ {peer}", "{actor} opened {mailbox} from {peer}"),
 }
@@ -426,53 +426,53 @@ _WRONG: Mapping[Wrong, tuple[str, str]] = {
     Wrong.ANCHOR_DAMAGED: ("bản ghi niêm phong {place} không đọc được", "anchor {place} cannot be read"),
     Wrong.ANCHOR_BROKEN: (
         "bản ghi niêm phong {place} không nối với bản ghi trước: một trong hai đã bị thay",
-        "anchor {place} does not follow from the one before: one of them was replaced",
+        "anchor {place} does not match the anchor before it: one of them was replaced",
     ),
     Wrong.ANCHOR_GONE: (
         "thiếu bản ghi niêm phong {place}, nhật ký có nhắc đến: {detail}",
-        "anchor {place} is gone, of which the log tells: {detail}",
+        "anchor {place} is missing, though the log names it: {detail}",
     ),
     Wrong.ANCHOR_OTHER: (
         "bản ghi niêm phong {place} khác với bản mà nhật ký ghi nhận: {detail}",
-        "anchor {place} is not the one that the log tells of: {detail}",
+        "anchor {place} differs from the anchor that the log names: {detail}",
     ),
     Wrong.HEAD_UNKNOWN: (
         "mã niêm phong đã ghi lại không có trong chuỗi: nhật ký cũ hơn hoặc đã bị thay cả",
-        "the head that was noted is not in the chain: the log is older than it, or another one",
+        "the noted head is not in the chain: the log is an older copy, or was replaced",
     ),
-    Wrong.ALTERED: ("nội dung đã bị sửa, octet {place} (theo {detail})", "altered, octets {place} (says {detail})"),
-    Wrong.SHORTER: ("đã bị cắt bớt, octet {place} (theo {detail})", "cut off, octets {place} (says {detail})"),
-    Wrong.DELETED: ("bị xóa trước thời hạn (theo {detail})", "deleted before its time (says {detail})"),
-    Wrong.ADDED: ("được thêm vào sau khi ngày đã đóng, octet {place}", "put in after its day was closed, octets {place}"),
-    Wrong.LATE: ("ghi muộn, sau khi ngày đã đóng ({detail})", "came late, after its day was closed ({detail})"),
+    Wrong.ALTERED: ("nội dung đã bị sửa, octet {place} (theo {detail})", "altered, octets {place} (according to {detail})"),
+    Wrong.SHORTER: ("đã bị cắt bớt, octet {place} (theo {detail})", "truncated, octets {place} (according to {detail})"),
+    Wrong.DELETED: ("bị xóa trước thời hạn (theo {detail})", "deleted before its retention ended (according to {detail})"),
+    Wrong.ADDED: ("được thêm vào sau khi ngày đã đóng, octet {place}", "added after its day was closed, octets {place}"),
+    Wrong.LATE: ("ghi muộn, sau khi ngày đã đóng ({detail})", "written late, after its day was closed ({detail})"),
     Wrong.LINE_MISSING: ("thiếu dòng trước dòng {place} ({detail})", "lines are missing before line {place} ({detail})"),
     Wrong.LINE_ORDER: ("dòng {place} không đúng thứ tự ({detail})", "line {place} is out of order ({detail})"),
     Wrong.LINE_DAMAGED: ("dòng {place} không đọc được", "line {place} cannot be read"),
     Wrong.LINE_CUT_OFF: ("dòng {place} bị cắt do sự cố", "line {place} was cut off by a crash"),
     Wrong.ACT_BROKEN: (
         "dòng {place} không nối với dòng trước: có dòng bị sửa, xóa hoặc thêm",
-        "line {place} does not follow from the one before: a line was altered, taken out or put in",
+        "line {place} does not match the line before it: a line was altered, deleted or inserted",
     ),
     Wrong.DAY_MISSING: ("thiếu cả ngày {place} (UTC)", "the day {place} (UTC) is missing"),
     Wrong.DAY_NOT_CLOSED: (
         "ngày {place} chưa đóng: máy chủ chưa chạy từ đó",
-        "not closed yet: {place}; the server has not run since",
+        "day {place} is not closed yet: the server has not run since",
     ),
     Wrong.REMOVED_EARLY: ("bị xóa khi chưa đủ 06 tháng ({detail})", "removed before its 6 months were over ({detail})"),
-    Wrong.EXPIRED_UNTOLD: ("hết hạn lưu, xóa bằng tay", "past keeping, removed by hand"),
-    Wrong.INDEX_DAMAGED: ("chỉ mục hỏng, sẽ được lập lại", "the index is damaged and will be made anew"),
+    Wrong.EXPIRED_UNTOLD: ("hết hạn lưu, xóa bằng tay", "retention over, removed by hand"),
+    Wrong.INDEX_DAMAGED: ("chỉ mục hỏng, sẽ được lập lại", "the index is damaged and will be rebuilt"),
     Wrong.GONE: (
         "nhật ký đã mất: hồ sơ hộp thư có từ ngày {place}, nhật ký chỉ có từ ngày {detail}, không còn niêm phong nào",
-        "the log is gone: mailboxes have records since {place}, the log begins on {detail}, and no anchor is left",
+        "the log is missing: mailbox records begin on {place}, the log begins on {detail}, and no anchor is left",
     ),
     Wrong.BEGINS_LATE: (
         "nhật ký bắt đầu ngày {detail}, hồ sơ hộp thư có từ ngày {place}: nhật ký trước đó không ở máy này",
-        "the log begins on {detail}, mailboxes have records since {place}: what was before is not on this machine",
+        "the log begins on {detail}, mailbox records begin on {place}: the earlier log is not on this machine",
     ),
     Wrong.FACT_BROKEN: ("hồ sơ hộp thư bị sửa từ mục {place}", "the mailbox's record was altered from fact {place} on"),
     Wrong.FACT_OTHER: (
         "mục {place} của hồ sơ hộp thư khác hoặc mất so với {detail}",
-        "fact {place} of the mailbox's record is another one or gone (says {detail})",
+        "fact {place} of the mailbox's record differs or is missing (according to {detail})",
     ),
 }
 

@@ -14,23 +14,26 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
     "server_ready": ("Máy chủ sẵn sàng sau {seconds} giây", "Server ready after {seconds} seconds"),
     "server_stopping": (
         "Máy chủ đang dừng, chờ các phiên kết thúc nhiều nhất {seconds} giây",
-        "Server stopping; sessions have {seconds} seconds to end",
+        "Server stopping; sessions have up to {seconds} seconds to end",
     ),
     "server_stopped": ("Máy chủ đã dừng", "Server stopped"),
-    "start_failed": ("Máy chủ không khởi động được: {process} không chạy", "Server gave up: {process} does not come up"),
+    "start_failed": (
+        "Máy chủ không khởi động được: {process} không chạy",
+        "Server failed to start: process {process} does not run",
+    ),
     "process_died": (
         "Tiến trình {process} ({pid}) chết sau {lived_seconds} giây, mã {exit_code}; khởi động lại sau {restart_in} giây",
-        "Process {process} ({pid}) died, exit code {exit_code}, after {lived_seconds} seconds; restart in {restart_in}",
+        "Process {process} ({pid}) died, exit code {exit_code}, after {lived_seconds} seconds; restart in {restart_in} s",
     ),
-    "process_draining": ("Tiến trình ngừng nhận việc mới", "Process takes no new work"),
+    "process_draining": ("Tiến trình ngừng nhận việc mới", "Process accepts no new work"),
     "process_failed": ("Tiến trình gặp lỗi và dừng: {error}", "Process failed and stopped: {error}"),
     "process_failing": (
         "Tiến trình {process} không khởi động được {failures} lần liền",
-        "Process {process} failed to come up {failures} times in a row",
+        "Process {process} failed to start {failures} times in a row",
     ),
     "process_hung": (
         "Tiến trình {process} ({pid}) không trả lời và bị buộc dừng",
-        "Process {process} ({pid}) does not answer and is killed",
+        "Process {process} ({pid}) does not respond and is killed",
     ),
     "drain_overdue": (
         "Tiến trình {process} ({pid}) không dừng kịp và bị buộc dừng",
@@ -38,25 +41,28 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     "drain_cut_short": (
         "Tiến trình {process} ({pid}) bị buộc dừng theo yêu cầu dừng ngay",
-        "Process {process} ({pid}) is killed: told to stop at once",
+        "Process {process} ({pid}) is killed: immediate stop requested",
     ),
     "process_not_started": (
         "Không khởi động được tiến trình {process}: {error}; thử lại sau {restart_in} giây",
-        "Process {process} cannot be started: {error}; again in {restart_in} seconds",
+        "Process {process} cannot be started: {error}; next attempt in {restart_in} seconds",
     ),
     "process_recovered": (
         "Tiến trình {process} hoạt động trở lại sau {restarts} lần khởi động",
-        "Process {process} is back after {restarts} restarts",
+        "Process {process} runs again after {restarts} restarts",
     ),
     "configuration_reloaded": (
         "Nạp lại cấu hình: đã áp dụng {taken_over}; cần khởi động lại: {needs_restart}",
-        "Configuration reloaded: taken over {taken_over}; needs a restart: {needs_restart}",
+        "Configuration reloaded: applied {taken_over}; needs a restart: {needs_restart}",
     ),
-    "reload_refused": ("Không nạp lại cấu hình vì có lỗi: {mistakes}", "Configuration not reloaded: {mistakes}"),
-    "loop_lagged": ("Tiến trình trả lời chậm {ms} ms: {commands}", "The process was held up for {ms} ms: {commands}"),
+    "reload_refused": (
+        "Không nạp lại cấu hình vì có lỗi: {mistakes}",
+        "Configuration not reloaded, it has mistakes: {mistakes}",
+    ),
+    "loop_lagged": ("Tiến trình trả lời chậm {ms} ms: {commands}", "The event loop was blocked for {ms} ms: {commands}"),
     "duty_failed": ("Việc định kỳ “{duty}” không thực hiện được: {error}", 'Scheduled job "{duty}" failed: {error}'),
     "errand_failed": ("Một việc chạy nền không thực hiện được: {error}", "A background task failed: {error}"),
-    "close_failed": ("Không đóng được khi dừng: {error}", "Something could not be closed at the end: {error}"),
+    "close_failed": ("Không đóng được khi dừng: {error}", "Closing failed during the stop: {error}"),
     "visit_failed": (
         "Việc định kỳ “{visit}” không làm được với hộp thư {mailbox}: {error}",
         'Scheduled job "{visit}" failed for {mailbox}: {error}',
@@ -68,24 +74,27 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
     # ------------------------------------------------------------ connections
     "connection_refused": (
         "Từ chối kết nối từ {peer} ở cổng {door}: {reason}",
-        "Connection from {peer} at {door} refused: {reason}",
+        "Connection from {peer} to {door} refused: {reason}",
     ),
-    "connection_cut": ("Cắt kết nối từ {peer}: {reason}", "Connection from {peer} cut: {reason}"),
-    "connections_exhausted": ("Hết mô tả tệp cho kết nối mới: {error}", "No descriptors left for connections: {error}"),
-    "session_failed": ("Phiên gặp lỗi của máy chủ: {error}", "A session met an error of the server: {error}"),
-    "imap_bug": ("Lỗi của máy chủ trong một phiên IMAP, mã {ref}", "Error of the server in an IMAP session, reference {ref}"),
-    "pop3_bug": ("Lỗi của máy chủ trong một phiên POP3, mã {ref}", "Error of the server in a POP3 session, reference {ref}"),
-    "ldap_bug": ("Lỗi của máy chủ trong một phiên LDAP, mã {ref}", "Error of the server in an LDAP session, reference {ref}"),
-    "client_id": ("Phần mềm thư tự giới thiệu: {name} {version}, {os}", "Mail program says it is {name} {version}, {os}"),
-    "unauthenticated": ("Phiên trở lại trạng thái chưa đăng nhập", "The session is signed in as nobody again"),
+    "connection_cut": ("Cắt kết nối từ {peer}: {reason}", "Connection from {peer} closed: {reason}"),
+    "connections_exhausted": ("Hết mô tả tệp cho kết nối mới: {error}", "No file descriptors left for connections: {error}"),
+    "session_failed": ("Phiên gặp lỗi của máy chủ: {error}", "A session failed with a server error: {error}"),
+    "imap_bug": ("Lỗi của máy chủ trong một phiên IMAP, mã {ref}", "Server error in an IMAP session, reference {ref}"),
+    "pop3_bug": ("Lỗi của máy chủ trong một phiên POP3, mã {ref}", "Server error in a POP3 session, reference {ref}"),
+    "ldap_bug": ("Lỗi của máy chủ trong một phiên LDAP, mã {ref}", "Server error in an LDAP session, reference {ref}"),
+    "client_id": (
+        "Phần mềm thư tự giới thiệu: {name} {version}, {os}",
+        "Mail program identified itself as {name} {version}, {os}",
+    ),
+    "unauthenticated": ("Phiên trở lại trạng thái chưa đăng nhập", "The session returned to the state before sign-in"),
     "web_request_failed": (
         "Trang {path} gặp lỗi của máy chủ: {error}",
-        "A request for {path} met an error of the server: {error}",
+        "A request for {path} failed with a server error: {error}",
     ),
     # ------------------------------------------------------------ the password page
     "web_password_changed": (
         "{mailbox} đổi mật khẩu trên trang mật khẩu, từ {peer}",
-        "{mailbox} changed the password on the page, from {peer}",
+        "{mailbox} changed its password on the password page, from {peer}",
     ),
     "web_password_refused": (
         "Từ chối mật khẩu mới của {mailbox} từ {peer}: {reason}",
@@ -93,13 +102,16 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     "web_password_failed": (
         "Chưa đổi được mật khẩu của {mailbox} từ {peer}: {error}",
-        "The password of {mailbox} could not be changed, from {peer}: {error}",
+        "Password change of {mailbox} from {peer} failed: {error}",
     ),
     "web_app_password_failed": (
         "Chưa tạo được mật khẩu ứng dụng của {mailbox} từ {peer}: {error}",
-        "An app password of {mailbox} could not be made, from {peer}: {error}",
+        "Creating an app password for {mailbox} from {peer} failed: {error}",
     ),
-    "web_signed_out": ("{mailbox} đăng xuất khỏi trang mật khẩu, từ {peer}", "{mailbox} signed out of the page, from {peer}"),
+    "web_signed_out": (
+        "{mailbox} đăng xuất khỏi trang mật khẩu, từ {peer}",
+        "{mailbox} signed out of the password page, from {peer}",
+    ),
     # ------------------------------------------------------------ certificates
     "certificate_loaded": (
         "Nạp chứng thư số, có hiệu lực đến {ends_at}",
@@ -107,86 +119,89 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     "certificate_refused": (
         "Không dùng được chứng thư số mới, giữ chứng thư số cũ: {error}",
-        "New certificate refused, the old one stays: {error}",
+        "New certificate refused, the old one stays in use: {error}",
     ),
-    "certificate_ending": ("Chứng thư số {certificate} hết hạn {ends_at}", "Certificate {certificate} ends {ends_at}"),
+    "certificate_ending": ("Chứng thư số {certificate} hết hạn {ends_at}", "Certificate {certificate} expires {ends_at}"),
     "certificate_key_open": (
         "Khóa riêng {file} đọc được bởi tài khoản khác: hãy thu hẹp quyền của tệp",
-        "Private key {file} can be read by other accounts: restrict it",
+        "Private key {file} can be read by other accounts: restrict the file's mode",
     ),
     # ------------------------------------------------------------ directory, clock, journal, log
     "directory_unreadable": ("Không đọc được danh bạ: {error}", "The directory cannot be read: {error}"),
-    "directory_readable": ("Đọc lại được danh bạ sau {tries} lần thử", "The directory can be read again after {tries} tries"),
+    "directory_readable": (
+        "Đọc lại được danh bạ sau {tries} lần thử",
+        "The directory can be read again after {tries} attempts",
+    ),
     "clock_untrusted": (
         "Chưa tin cậy đồng hồ ({now}, mốc đã ghi {marked}): chưa lưu trữ, chưa xóa hộp thư nào",
-        "The clock is not trusted ({now}, mark {marked}): no mailbox is archived or freed",
+        "The clock is not trusted ({now}, last recorded {marked}): no mailbox is archived or deleted",
     ),
     "activity_not_recorded": (
         "Chưa ghi được lần sử dụng của hộp thư số {mailbox_id}: {error}",
-        "A use of mailbox no. {mailbox_id} could not be recorded: {error}",
+        "The last use of mailbox no. {mailbox_id} could not be recorded: {error}",
     ),
     "usage_unknown": ("Chưa biết dung lượng của {mailbox}: {error}", "The usage of {mailbox} is unknown: {error}"),
     "journal_replayed": (
         "Khôi phục từ nhật ký ghi trước: {messages} thư; không còn hộp thư: {without_mailbox}",
-        "Journal replayed: {messages} messages; without a mailbox: {without_mailbox}",
+        "Journal replayed: {messages} messages; without a mailbox now: {without_mailbox}",
     ),
     "journal_not_replayed": (
         "Chưa khôi phục được {place} từ nhật ký ghi trước: {error}",
-        "{place} could not be replayed from the journal: {error}",
+        "The journal could not be replayed into {place}: {error}",
     ),
     "journal_unavailable": (
         "Không dùng được nhật ký ghi trước, thư được ghi thẳng: {error}",
-        "The journal is unavailable, messages are written directly: {error}",
+        "The journal is unavailable; messages are written directly: {error}",
     ),
     "journal_failed": ("Không ghi được nhật ký ghi trước: {error}", "The journal cannot be written: {error}"),
     "log_anchored": (
         "Niêm phong nhật ký, bản ghi số {number}, mã {head}",
         "Log anchored, record no. {number}, head {head}",
     ),
-    "log_index_remade": ("Lập lại chỉ mục nhật ký: {reason}", "The log's index is made anew: {reason}"),
+    "log_index_remade": ("Lập lại chỉ mục nhật ký: {reason}", "Rebuilding the log's index: {reason}"),
     "log_segments_removed": (
         "Xóa {count} tệp nhật ký quá {months} tháng ({size})",
         "Removed {count} log files older than {months} months ({size})",
     ),
     "log_removal_failed": (
         "Không xóa được {count} tệp nhật ký quá hạn: {error}",
-        "{count} log files past keeping could not be removed: {error}",
+        "{count} log files past their retention could not be removed: {error}",
     ),
     # ------------------------------------------------------------ trouble with mail
-    "delivery_failed": ("Chưa nhận được thư {trace}: {error}", "Message {trace} could not be taken: {error}"),
+    "delivery_failed": ("Chưa nhận được thư {trace}: {error}", "Message {trace} could not be accepted: {error}"),
     "queue_not_read": ("Không đọc được hàng chờ gửi: {error}", "The queue cannot be read: {error}"),
     "sending_failed": (
         "Lần gửi thư {trace} đến {domain} gặp lỗi của máy chủ: {error}",
-        "A try to send {trace} to {domain} met an error of the server: {error}",
+        "An attempt to send {trace} to {domain} failed with a server error: {error}",
     ),
-    "sending_not_counted": ("Chưa đếm được lượng thư gửi: {error}", "What is sent cannot be counted: {error}"),
+    "sending_not_counted": ("Chưa đếm được lượng thư gửi: {error}", "Sent mail cannot be counted: {error}"),
     "tls_policy_failed": (
         "Chính sách mã hóa của máy nhận không được đáp ứng: {error}",
         "The receiving server's TLS policy is not met: {error}",
     ),
     "malware_refused": ("Từ chối thư {trace} có mã độc {malware}", "Message {trace} refused: malware {malware}"),
     "message_not_scanned": ("Thư {trace} chưa được quét mã độc: {error}", "Message {trace} was not scanned: {error}"),
-    "quarantine_waits": ("Chưa xử lý được thư cách ly: {error}", "Mail in quarantine waits: {error}"),
+    "quarantine_waits": ("Chưa xử lý được thư cách ly: {error}", "Quarantined mail cannot be processed yet: {error}"),
     "secrecy_case_waits": (
         "Chưa xử lý được trường hợp dấu độ mật {trace}: {error}",
-        "The case {trace} of a marking waits: {error}",
+        "Secrecy case {trace} cannot be processed yet: {error}",
     ),
     "held_message_damaged": (
         "Thư đang giữ {trace} không còn nguyên vẹn và không được chuyển đi",
-        "Held message {trace} is not what it was, and is not sent",
+        "Held message {trace} was altered and is not sent",
     ),
     "held_message_expired": (
         "Thư đang giữ {trace} của <{sender}> đã hết hạn giữ",
-        "Held message {trace} of <{sender}> is past keeping",
+        "Held message {trace} from <{sender}> expired",
     ),
     "centre_told": (
         "Đã báo Trung tâm Thông tin về thư có dấu độ mật {trace}",
-        "The Centre was told of the marked message {trace}",
+        "The Centre was notified of message {trace} with a secrecy marking",
     ),
-    "lesson_failed": ("Chưa báo được cho bộ lọc thư rác: {error}", "The spam filter could not be taught: {error}"),
+    "lesson_failed": ("Chưa báo được cho bộ lọc thư rác: {error}", "The spam filter could not be trained: {error}"),
     "lessons_expired": (
         "Bỏ {messages} thư đã quá hạn báo cho bộ lọc thư rác",
-        "{messages} messages are too old to teach the spam filter",
+        "{messages} messages dropped: too old to train the spam filter",
     ),
     # ------------------------------------------------------------ notices and lifecycle
     "notice_sent": ("Gửi thông báo “{notice}” cho {mailbox}", 'Notice "{notice}" sent to {mailbox}'),
@@ -199,32 +214,32 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
         "Nhắc việc hộp thư {mailbox} ({duty}): {count} mục",
         "Reminder sent to {mailbox} ({duty}): {count} entries",
     ),
-    "reminder_failed": ("Chưa nhắc việc được hộp thư {mailbox}: {error}", "{mailbox} could not be reminded: {error}"),
+    "reminder_failed": ("Chưa nhắc việc được hộp thư {mailbox}: {error}", "Reminder to {mailbox} could not be sent: {error}"),
     "suspension_failed": (
         "Chưa tạm khóa được hộp thư số {mailbox_id}: {error}",
         "Mailbox no. {mailbox_id} could not be suspended: {error}",
     ),
     "password_change_not_demanded": (
         "Chưa ghi được yêu cầu đổi mật khẩu của {mailbox}: {error}",
-        "It could not be recorded that {mailbox} has to change the password: {error}",
+        "Demanding a password change of {mailbox} failed: {error}",
     ),
     "leaked_passwords_unreadable": (
         "Không đọc được danh sách mật khẩu bị lộ: {error}",
-        "The list of leaked passwords cannot be read: {error}",
+        "The list of breached passwords cannot be read: {error}",
     ),
-    "mailbox_archived": ("Lưu trữ hộp thư đã thu hồi {mailbox}", "The reclaimed mailbox {mailbox} is archived"),
-    "mailbox_archived_anew": ("Lưu trữ lại hộp thư đã thu hồi {mailbox}", "The reclaimed mailbox {mailbox} is archived anew"),
+    "mailbox_archived": ("Lưu trữ hộp thư đã thu hồi {mailbox}", "Reclaimed mailbox {mailbox} archived"),
+    "mailbox_archived_anew": ("Lưu trữ lại hộp thư đã thu hồi {mailbox}", "Reclaimed mailbox {mailbox} archived again"),
     "mailbox_freed": (
         "Xóa hộp thư đã thu hồi {mailbox} khỏi máy chủ sau khi lưu trữ",
-        "The reclaimed mailbox {mailbox} is gone from the server; its archive stays",
+        "Reclaimed mailbox {mailbox} deleted from the server; its archive stays",
     ),
-    "mailbox_not_freed": ("Chưa xóa hộp thư {mailbox}: {reason}", "{mailbox} is not freed: {reason}"),
+    "mailbox_not_freed": ("Chưa xóa hộp thư {mailbox}: {reason}", "{mailbox} is not deleted from the server: {reason}"),
     "files_left": (
         "Hộp thư {mailbox} có {count} tệp để người quản trị xem ({kind}): {files}",
-        "{mailbox} has {count} files left to people ({kind}): {files}",
+        "{mailbox} has {count} files that need an administrator ({kind}): {files}",
     ),
     "readers_forgotten": (
         "Bỏ đánh dấu đã đọc của người không còn dùng hộp thư {mailbox}: {readers}",
-        "Seen marks of people who no longer use {mailbox} are dropped: {readers}",
+        "Read marks of people who no longer use {mailbox} removed: {readers}",
     ),
 }

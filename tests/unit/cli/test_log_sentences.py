@@ -234,7 +234,7 @@ def test_why_is_told_in_words(reason: StrEnum) -> None:
         ({"event": "password_exposed", "clause": "7.2.c"}, "điểm c khoản 2 Điều 7 Quy chế", "Reg. 7.2.c"),
         ({"act": "request_add", "subject": "issue"}, "ghi yêu cầu cấp mới", "enter a request issue"),
         ({"act": "log_search", "subject": "*", "reason": "x"}, "tìm trong nhật ký; lý do", "search the log; reason"),
-        ({"act": "mailbox_suspend", "cause": "a"}, "nguyên nhân: không sử dụng (7.2.a)", "cause: not used (7.2.a)"),
+        ({"act": "mailbox_suspend", "cause": "a"}, "nguyên nhân: không sử dụng (7.2.a)", "cause: disuse (7.2.a)"),
         ({"act": "app_password_add", "doors": ["imap", "submission"]}, "chỉ dùng cho: IMAP, gửi thư", "for: IMAP, sending"),
     ],
 )
