@@ -235,7 +235,7 @@ def test_a_suspension_of_either_cuts(server: MailServer, whose: str) -> None:
     idle(client)
     server.suspend(getattr(server, whose))
     bye = heard(client, rb"\* BYE ")
-    assert f"Mailbox {whose}@mic.gov.vn is suspended".encode() in bye
+    assert f"Mailbox {whose}@mic.gov.vn has been suspended".encode() in bye
     assert b"Reg. 7.2.c" in bye
     cut = told(server, "session_cut", 1)
     detail = CNTT if whose == "cntt" else None

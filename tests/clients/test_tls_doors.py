@@ -187,7 +187,7 @@ def test_the_centre_hears_of_certificates_that_end(serve: Callable[..., MailServ
         server.housekeep()
         told.append(sorted(letters(server)))
     assert [len(each) for each in told] == [0, 1, 1, 2, 2, 3, 4, 4]
-    assert sum("has ended" in text for text in told[-1]) == 1
+    assert sum("has expired" in text for text in told[-1]) == 1
     assert all(OTHER in text and str(more[0]) in text for text in told[-1])
     report = server.running.server.report()
     assert list(report["certificates"]) == [str(server.config.certificate), str(more[0])]  # type: ignore[call-overload]

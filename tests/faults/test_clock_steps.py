@@ -399,14 +399,14 @@ def test_codes_of_a_believed_false_time_close_nothing(tmp_path: Path) -> None:
 def test_notices_of_a_believed_false_time_are_void(tmp_path: Path) -> None:
     """20 days ahead for so long that it is believed: a warning that is sent then is taken back once the clock is right, to its
     mailbox and the Centre, once; in 20 days it comes again, and whoever has no notice from ahead hears nothing."""
-    office, void = Office(tmp_path), "Correction: notices sent by a wrong clock"
+    office, void = Office(tmp_path), "Correction: notices sent while the server's clock was wrong"
     ending = "The certificate of ending.mic.gov.vn ends soon"
     try:
         office.set_clock(office.clock.right + timedelta(days=20))
         office.server.call(office.server.running.server.clock_watcher.check())
         office.pass_seconds(2 * 3600)
         office.server.housekeep()
-        warning = "Mailbox will be suspended on 28 December 2026"
+        warning = "Your mailbox will be suspended on 28 December 2026"
         assert (office.notices("idle"), void in office.notices("support")) == ([warning], False)
         for _ in range(2):
             office.put_right()

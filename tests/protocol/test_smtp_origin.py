@@ -439,7 +439,7 @@ def test_names_that_are_not_answered(server: MailServer) -> None:
             "en",
             (
                 "Checked: SPF fail (two.example), DKIM -, DMARC fail (two.example), ARC none, iprev permerror;",
-                "; filed as junk, rule DMARC",
+                "; result filed as junk, rule DMARC",
             ),
         ),
         (

@@ -338,4 +338,4 @@ def test_clause_7_2_c_who_goes_on_sending_spam_is_suspended(serving: Callable[..
     (fact,) = suspensions(server, SENDER)
     assert (fact.kind, fact.data["trigger"], fact.data["messages"]) == (FactKind.SUSPENDED, "spam", 4)
     letters = [email.message_from_bytes(octets, policy=email.policy.default) for octets in found(server, "INBOX", SUPPORT)]
-    assert any("sent 4 messages within an hour that the filter rejected as spam" in each.get_content() for each in letters)
+    assert any("sent 4 messages within an hour that the spam filter rejected" in each.get_content() for each in letters)

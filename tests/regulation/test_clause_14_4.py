@@ -178,7 +178,7 @@ def test_clause_8_2_a_log_that_was_deleted_as_a_whole_is_named(desk: Desk) -> No
     for path in folder.iterdir():
         path.unlink()
     assert desk.run("--lang", "en", "log", "verify", clock=clock) == 1
-    assert "the log is gone" in desk.out
+    assert "the log is missing" in desk.out
     assert desk.run("log", "verify", "--json", clock=clock) == 1
     assert [(one["wrong"], one["fault"]) for one in json.loads(desk.out)["findings"]] == [("gone", True)]
     assert desk.run("log", "anchor", "--now", clock=clock) == 0, desk.err

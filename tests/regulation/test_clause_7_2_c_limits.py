@@ -290,8 +290,8 @@ def letters(server: MailServer, local: str) -> list[bytes]:
     ("data", "told"),
     [
         ({"trigger": "malware"}, b"sent malware and was suspended"),
-        ({"trigger": "sign-in-anomaly"}, b"was signed in to as if its password were stolen and was suspended"),
-        ({"trigger": "outbound-rate", "recipients": 41}, b"wrote to 41 recipients within an hour and was suspended"),
+        ({"trigger": "sign-in-anomaly"}, b"had an abnormal sign-in and was suspended"),
+        ({"trigger": "outbound-rate", "recipients": 41}, b"sent mail to 41 recipients within an hour and was suspended"),
     ],
 )
 def test_what_the_centre_is_told(serve: Callable[..., MailServer], data: dict[str, Any], told: bytes) -> None:

@@ -133,7 +133,7 @@ def test_notices_are_listed_and_shown(desk: Desk) -> None:
     assert [row["name"] for row in rows] == list(CATALOGUE)
     shown = json.loads(desk.done("notice", "preview", "suspended", "--json"))
     assert "bị tạm khóa" in shown["vi"]
-    assert "is suspended" in shown["en"]
+    assert "has been suspended" in shown["en"]
     message = email.message_from_string(desk.done("notice", "preview", "suspended", "--eml"), policy=email.policy.default)
     assert message["Auto-Submitted"] == "auto-generated"
     assert desk.run("notice", "preview", "no_such") == 2

@@ -40,14 +40,14 @@ def password_changed() -> Text:
 
 def app_password_ended() -> Text:
     """For a session that was signed in by an app password."""
-    return Text("Mật khẩu ứng dụng này không còn hiệu lực.", "This app password is not valid any more.")
+    return Text("Mật khẩu ứng dụng này không còn hiệu lực.", "This app password is no longer valid.")
 
 
 def app_password_elsewhere() -> Text:
     """For an app password that was made for other services."""
     return Text(
         "Mật khẩu ứng dụng này được tạo cho dịch vụ khác; đề nghị tạo mật khẩu khác tại trang mật khẩu.",
-        "This app password was made for another service; make another one on the password page.",
+        "This app password was created for another service; create one for this service on the password page.",
     )
 
 
@@ -56,18 +56,18 @@ def app_password_needed(page: str | None) -> Text:
     where = Text(f" tại {page}", f" at {page}") if page else Text("", "")
     return Text(
         f"Hộp thư đã bật xác thực hai bước; đề nghị đăng nhập bằng mật khẩu ứng dụng, tạo{where.vi or ' trước'}.",
-        f"The mailbox has a second factor: sign in with an app password, made{where.en or ' before'}.",
+        f"The mailbox has a second factor: sign in with an app password, created{where.en or ' beforehand'}.",
     )
 
 
 def code_wrong() -> Text:
-    return Text("Mã không đúng hoặc đã được sử dụng.", "The code is wrong or was used already.")
+    return Text("Mã không đúng hoặc đã được sử dụng.", "The code is wrong or has already been used.")
 
 
 def code_closed() -> Text:
     return Text(
         "Đã nhập sai quá nhiều mã; đề nghị dùng mã khôi phục hoặc liên hệ Trung tâm Thông tin.",
-        "Too many codes were wrong; please use a recovery code, or turn to the Information Centre.",
+        "Too many wrong codes; use a recovery code, or contact the Information Centre.",
     )
 
 
@@ -79,36 +79,36 @@ def tls_required() -> Text:
 
 
 def bad_mechanism() -> Text:
-    return Text("Phương thức đăng nhập không được hỗ trợ.", "This way of signing in is not supported.")
+    return Text("Phương thức đăng nhập không được hỗ trợ.", "This authentication mechanism is not supported.")
 
 
 def channel_binding() -> Text:
-    return Text("Không xác nhận được ràng buộc kênh TLS.", "The TLS channel binding does not hold.")
+    return Text("Không xác nhận được ràng buộc kênh TLS.", "The TLS channel binding does not match.")
 
 
 def channel_binding_type() -> Text:
     return Text(
         "Máy chủ không có kiểu ràng buộc kênh TLS mà chương trình của Ông/Bà chọn; đề nghị đặt cách đăng nhập là PLAIN.",
-        "Your program's kind of TLS channel binding is not supported here; set it to PLAIN.",
+        "Your program's type of TLS channel binding is not supported; set its authentication method to PLAIN.",
     )
 
 
 def malformed_sign_in() -> Text:
-    return Text("Dữ liệu đăng nhập không hợp lệ.", "The sign-in data makes no sense.")
+    return Text("Dữ liệu đăng nhập không hợp lệ.", "The sign-in data is malformed.")
 
 
 def too_many(seconds: float) -> Text:
     minutes = max(1, round(seconds / 60 + 0.5))
     return Text(
         f"Quá nhiều lần đăng nhập sai; đề nghị thử lại sau {minutes} phút.",
-        f"Too many wrong passwords; try again in {minutes} min.",
+        f"Too many failed sign-ins; try again in {minutes} min.",
     )
 
 
 def too_many_sessions() -> Text:
     return Text(
         "Hộp thư có quá nhiều phiên làm việc đang mở; đề nghị đóng bớt phần mềm thư.",
-        "This mailbox has too many sessions; close one of its mail programs.",
+        "This mailbox has too many open sessions; close one of its mail programs.",
     )
 
 
@@ -119,7 +119,7 @@ def unavailable() -> Text:
 SUSPENSION_CAUSES = {
     "a": Text("không sử dụng trong 6 tháng", "not used for 6 months"),
     "b": Text("vi phạm Điều 4 Quy chế", "a breach of Article 4"),
-    "c": Text("bị chiếm dụng, lộ mật khẩu hoặc phát tán thư rác, mã độc", "infection, hijack or a leaked password"),
+    "c": Text("bị chiếm dụng, lộ mật khẩu hoặc phát tán thư rác, mã độc", "infection, hijacking or a leaked password"),
 }
 
 
@@ -130,7 +130,7 @@ def suspended(address: str, since: datetime, clause_id: str) -> Text:
     because = Text(f" do {cause.vi}", f" for {cause.en}") if cause else Text("", "")
     return Text(
         f"Hộp thư {address} bị tạm khóa từ {when.vi}{because.vi}, theo {cited.vi}; hộp thư vẫn nhận được thư đến.",
-        f"Mailbox {address} is suspended since {when.en}{because.en} ({cited.en}); it still receives mail.",
+        f"Mailbox {address} has been suspended since {when.en}{because.en} ({cited.en}); it still receives mail.",
     )
 
 
@@ -157,7 +157,7 @@ def authority_ended(address: str) -> Text:
     cited = clause("12.3")
     return Text(
         f"Ông/Bà không còn được sử dụng hộp thư {address} ({cited.vi}).",
-        f"You may not use the mailbox {address} any more ({cited.en}).",
+        f"You are no longer authorised to use the mailbox {address} ({cited.en}).",
     )
 
 
@@ -196,7 +196,7 @@ def send_locked(address: str, since: datetime, clause_id: str, until: datetime |
     )
     return Text(
         f"Chức năng gửi thư của hộp thư {address} bị khóa từ ngày {when.vi} theo {cited.vi}{reading.vi}",
-        f"Sending from {address} is locked since {when.en} ({cited.en}){reading.en}",
+        f"Sending from {address} has been locked since {when.en} ({cited.en}){reading.en}",
     )
 
 
@@ -224,8 +224,8 @@ def marked_secret() -> Text:
     return Text(
         f"Thư bị từ chối vì có dấu hiệu chứa tài liệu mang dấu độ mật; {cited.vi} cấm gửi tài liệu mật, tối mật, tuyệt mật qua "
         "Hệ thống thư điện tử. Nếu có nhầm lẫn, đề nghị liên hệ Trung tâm Thông tin.",
-        f"Refused: the message seems to hold a document marked as a state secret ({cited.en}: confidential, secret and top "
-        "secret documents must not be sent by mail). If this is a mistake, please turn to the Information Centre.",
+        f"Refused: the message seems to contain a document with a secrecy marking ({cited.en}: confidential, secret and top "
+        "secret documents must not be sent by mail). If this is a mistake, please contact the Information Centre.",
     )
 
 
@@ -234,7 +234,7 @@ def malware_not_stored(malware: str) -> Text:
     cited = clause("10.2")
     return Text(
         f"Thư có mã độc ({malware}) nên không được lưu ({cited.vi}); đề nghị kiểm tra máy tính.",
-        f"The message holds malware ({malware}) and is not stored ({cited.en}); please check your computer.",
+        f"The message contains malware ({malware}) and was not stored ({cited.en}); please check your computer.",
     )
 
 
@@ -253,7 +253,7 @@ def too_much_to_inspect() -> Text:
     return Text(
         f"Thư bị từ chối vì tệp gửi kèm quá lớn khi giải nén hoặc quá nhiều thành phần nên không kiểm tra được ({cited.vi}); "
         "đề nghị chia thành nhiều thư hoặc gửi tệp chưa nén.",
-        f"Refused: the attachments unpack to more than can be inspected ({cited.en}); divide them among several messages, or "
+        f"Refused: the unpacked attachments exceed what can be inspected ({cited.en}); split them among several messages, or "
         "send them unpacked.",
     )
 

@@ -182,7 +182,7 @@ async def test_a_foreign_binding_is_no_question_of_syntax(world: World) -> None:
     foreign = await world.access.begin("SCRAM-SHA-256-PLUS", peer()).step(b"p=tls-exporter,,n=dvbe,r=abc")
     assert isinstance(foreign, Refusal)
     assert kind_of(foreign) is RefusalKind.WRONG_CREDENTIALS
-    assert "set it to PLAIN" in foreign.text.en
+    assert "set its authentication method to PLAIN" in foreign.text.en
 
 
 async def test_nobody_acts_as_another(world: World) -> None:

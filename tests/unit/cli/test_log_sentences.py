@@ -225,7 +225,7 @@ def test_why_is_told_in_words(reason: StrEnum) -> None:
 @pytest.mark.parametrize(
     ("fields", "vi", "en"),
     [
-        ({"event": "notice_sent", "notice": "reclaim_coming"}, "“hộp thư sắp bị thu hồi”", '"reclaim coming"'),
+        ({"event": "notice_sent", "notice": "reclaim_coming"}, "“hộp thư sắp bị thu hồi”", '"reclaim ahead"'),
         ({"event": "notices_sent", "notice": "maintenance:12"}, "“tạm ngừng dịch vụ”", '"downtime"'),
         ({"event": "visit_failed", "visit": "usage"}, "“tính dung lượng hộp thư”", '"add up the usage of mailboxes"'),
         ({"event": "process_confined", "of": "worker3", "in_force": ["landlock 4"]}, "phục vụ 3", "worker 3"),

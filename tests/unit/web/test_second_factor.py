@@ -230,7 +230,7 @@ def test_mail_programs_sign_in_by_app_passwords_alone(site: MailServer, browsers
             by_own.noop()
         pytest.fail("the session with the own password goes on")
     by_app.noop()
-    with pytest.raises(imaplib.IMAP4.error, match="sign in with an app password, made"):
+    with pytest.raises(imaplib.IMAP4.error, match="sign in with an app password, created"):
         imap(site, "thu", PASSWORD)
     with pytest.raises(imaplib.IMAP4.error, match="User name or password is wrong"):
         imap(site, "thu", "wrong")

@@ -28,11 +28,12 @@ def downtime_cancelled(since: datetime, until: datetime) -> NoticeText:
     """An announced downtime is cancelled."""
     begins, ends, cited = dates.instant(since), dates.instant(until), clause("10.3")
     return NoticeText(
-        Text("Hủy thông báo tạm ngừng hệ thống thư điện tử", "The mail system will not be down"),
+        Text("Hủy thông báo tạm ngừng hệ thống thư điện tử", "Downtime of the mail system cancelled"),
         Text(
             f"Việc tạm ngừng Hệ thống thư điện tử công vụ từ {begins.vi} đến {ends.vi} đã được hủy; Hệ thống vẫn hoạt động "
             f"({cited.vi}).",
-            f"The downtime of the official mail system from {begins.en} to {ends.en} is called off ({cited.en}).",
+            f"The downtime of the official mail system from {begins.en} to {ends.en} is cancelled; it stays in service "
+            f"({cited.en}).",
         ),
     )
 
@@ -42,11 +43,11 @@ def replies_late(count: int, listed: str) -> NoticeText:
     """Mail was not answered within 2 working days (wording 12, with a list); at most once a week."""
     cited = clause("12.4")
     return NoticeText(
-        Text(f"Có {count} thư đến quá hạn trả lời", f"{counted(count, 'message waits', 'messages wait')} for your answer"),
+        Text(f"Có {count} thư đến quá hạn trả lời", f"{counted(count, 'message is', 'messages are')} overdue for an answer"),
         Text(
             f"Hộp thư có {count} thư điện tử đến đã quá 02 ngày làm việc mà chưa được trả lời; đề nghị trả lời theo {cited.vi} "
             f"(danh sách kèm theo).\n\n{listed}",
             f"{counted(count, 'message in this mailbox has', 'messages in this mailbox have')} not been answered within 2 "
-            f"working days; please answer what is listed above ({cited.en}).",
+            f"working days; please answer the messages listed above ({cited.en}).",
         ),
     )

@@ -14,7 +14,7 @@ def too_many_recipients(recipients: int) -> Text:
     """Return the observation that mail went to very many recipients."""
     return Text(
         f"gửi thư tới {recipients} người nhận trong vòng một giờ",
-        f"wrote to {counted(recipients, 'recipient', 'recipients')} within an hour",
+        f"sent mail to {counted(recipients, 'recipient', 'recipients')} within an hour",
     )
 
 
@@ -32,15 +32,15 @@ def sends_spam(messages: int) -> Text:
     """Return the observation that mail was sent that the filter rejected."""
     return Text(
         f"gửi {messages} thư bị bộ lọc bác vì là thư rác trong vòng một giờ",
-        f"sent {counted(messages, 'message', 'messages')} within an hour that the filter rejected as spam",
+        f"sent {counted(messages, 'message', 'messages')} within an hour that the spam filter rejected",
     )
 
 
 def others_have_it(trigger: str) -> Text:
     """Return the observation that the password, which is correct, is known to others."""
     if trigger == "leaked-password":
-        return Text("có mật khẩu nằm trong danh sách bị lộ", "has a password that stands in the list of leaked ones")
-    return Text("có mật khẩu đang bị dò trên nhiều hộp thư", "has a password that is being tried at many mailboxes")
+        return Text("có mật khẩu nằm trong danh sách bị lộ", "has a password that is on the list of leaked passwords")
+    return Text("có mật khẩu đang bị dò trên nhiều hộp thư", "has a password that is being tried on many mailboxes")
 
 
 @notice("7.2.c", Reader.CENTRE, day=date(2026, 11, 24), leaked=3, sprayed=1)
@@ -48,19 +48,20 @@ def passwords_exposed(day: date, leaked: int, sprayed: int) -> NoticeText:
     """Passwords known to others were used to sign in; the first notice of a day has the counts so far."""
     cited, when, search = clause("7.2.c"), dates.day(day), "mic-mail log search --event password_exposed"
     return NoticeText(
-        Text("Có mật khẩu bị lộ đang được dùng", "Passwords in use that others have"),
+        Text("Có mật khẩu bị lộ đang được dùng", "Leaked passwords in use"),
         Text(
             f"Ngày {when.vi} có hộp thư đăng nhập bằng mật khẩu nằm trong danh sách bị lộ ({leaked} hộp thư) hoặc đang bị dò "
             f"trên nhiều hộp thư ({sprayed} hộp thư), {cited.vi}. Chủ hộp thư đã được báo. Xem: {search}.",
-            f"On {when.en} mailboxes were signed in to with a password that stands in the list of leaked ones ({leaked}) or is "
-            f"being tried at many mailboxes ({sprayed}), {cited.en}. Their owners are told. See: {search}.",
+            f"On {when.en} mailboxes were signed in to with a password that is on the list of leaked passwords ({leaked}) or "
+            "is "
+            f"being tried on many mailboxes ({sprayed}), {cited.en}. Their owners were notified. See: {search}.",
         ),
     )
 
 
 def looks_stolen() -> Text:
     """Return the observation of a sign-in that looks like a stolen password."""
-    return Text("có đăng nhập bất thường", "was signed in to as if its password were stolen")
+    return Text("có đăng nhập bất thường", "had an abnormal sign-in")
 
 
 @notice("7.2.c", Reader.CENTRE, address=ADDRESS, since=MIDNIGHT, why=too_many_recipients(4000))
@@ -68,12 +69,12 @@ def suspended_by_server(address: str, since: datetime, why: Text) -> NoticeText:
     """The server suspended a mailbox by itself."""
     cited, when = clause("7.2.c"), dates.instant(since)
     return NoticeText(
-        Text(f"Máy chủ đã tạm khóa {address}", f"{address} was suspended by the server"),
+        Text(f"Máy chủ đã tạm khóa {address}", f"The server suspended {address}"),
         Text(
             f"Hộp thư {address} {why.vi} và bị tạm khóa tự động lúc {when.vi} theo {cited.vi}. Đề nghị kiểm tra máy tính và "
             "mật khẩu của chủ hộp thư trước khi khôi phục.",
-            f"{address} {why.en} and was suspended automatically on {when.en} ({cited.en}). Please look at its owner's "
-            "computer and password before it is restored.",
+            f"{address} {why.en} and was suspended automatically on {when.en} ({cited.en}). Please check its owner's "
+            "computer and password before you restore it.",
         ),
     )
 
@@ -83,9 +84,9 @@ def certificate_ending(name: str, file: str, ends_at: datetime, *, has_ended: bo
     """A certificate of the server ends soon or has ended; mail programs and browsers refuse it then."""
     cited, when = clause("10.2"), dates.instant(ends_at)
     head = (
-        Text(f"Chứng thư số của {name} đã hết hạn", f"The certificate of {name} has ended")
+        Text(f"Chứng thư số của {name} đã hết hạn", f"The certificate of {name} has expired")
         if has_ended
-        else Text(f"Chứng thư số của {name} sắp hết hạn", f"The certificate of {name} ends soon")
+        else Text(f"Chứng thư số của {name} sắp hết hạn", f"The certificate of {name} expires soon")
     )
     return NoticeText(
         head,
@@ -93,7 +94,7 @@ def certificate_ending(name: str, file: str, ends_at: datetime, *, has_ended: bo
             f"Chứng thư số của {name} ({file}) có hiệu lực đến {when.vi}; sau đó phần mềm thư và trình duyệt từ chối kết nối "
             f"({cited.vi}). Đề nghị thay tệp chứng thư số và khóa rồi nạp lại: systemctl reload mic-mail.",
             f"The certificate of {name} ({in_ascii(file)}) is valid until {when.en}; mail programs and browsers refuse it from "
-            f"then on ({cited.en}). Please replace the files of certificate and key, then: systemctl reload mic-mail.",
+            f"then on ({cited.en}). Please replace the certificate and key files, then run: systemctl reload mic-mail.",
         ),
     )
 
@@ -104,15 +105,16 @@ def notices_void(count: int, mailboxes: int, at: datetime) -> NoticeText:
     # `count` notices, about `mailboxes` mailboxes; `at` is the instant at which the clock was right again.
     cited, when = clause("10.2"), dates.instant(at)
     return NoticeText(
-        Text("Đính chính thông báo do đồng hồ máy chủ chạy sai", "Correction: notices sent by a wrong clock"),
+        Text("Đính chính thông báo do đồng hồ máy chủ chạy sai", "Correction: notices sent while the server's clock was wrong"),
         Text(
             f"Đồng hồ của máy chủ đã chạy nhanh và đã được chỉnh đúng. {count} thông báo ghi ngày sau {when.vi} không có giá "
             f"trị; {mailboxes} hộp thư liên quan đã được báo. Thông báo nào đúng sẽ được gửi lại khi đến hạn. Các việc được "
             f"ghi vào hồ sơ trong thời gian đó xem bằng: mic-mail clock records ({cited.vi}).",
             f"The server's clock was ahead and has been set right. {counted(count, 'notice', 'notices')} dated after {when.en} "
             f"{'is' if count == 1 else 'are'} void; {counted(mailboxes, 'mailbox', 'mailboxes')} concerned "
-            f"{'has' if mailboxes == 1 else 'have'} been told. Those that hold will be sent again when they are due. What was "
-            f"put on record meanwhile is listed by: mic-mail clock records ({cited.en}).",
+            f"{'was' if mailboxes == 1 else 'were'} notified. Notices that are correct will be sent again when they are due. "
+            "For what was "
+            f"recorded meanwhile, see: mic-mail clock records ({cited.en}).",
         ),
     )
 
@@ -123,7 +125,7 @@ _RULES = {
     ),
     "guessed": Text("mạng này vừa thử sai {count} mật khẩu khác nhau", "that network had just tried {count} wrong passwords"),
     "scattered": Text(
-        "đăng nhập từ {count} mạng trong một thời gian ngắn", "it was signed in to from {count} networks in a short time"
+        "đăng nhập từ {count} mạng trong một thời gian ngắn", "there were sign-ins from {count} networks in a short time"
     ),
 }
 
@@ -145,8 +147,8 @@ def sign_in_anomaly_found(address: str, at: datetime, network: str, rule: str, c
         Text(
             f"Hộp thư {address} được đăng nhập lúc {when.vi} từ mạng {network}; {why.vi.format(count=count)} ({cited.vi}). "
             f"{done.vi} Đề nghị liên hệ chủ hộp thư để xác minh. Xem: {search}.",
-            f"{address} was signed in to on {when.en} from {network}; {why.en.format(count=count)} ({cited.en}). {done.en} "
-            f"Please ask its owner. See: {search}.",
+            f"Sign-in to {address} on {when.en} from {network}; {why.en.format(count=count)} ({cited.en}). {done.en} "
+            f"Please contact its owner to verify. See: {search}.",
         ),
     )
 
@@ -167,7 +169,7 @@ def not_freed(address: str, clause_id: str, last: date, why: Text) -> NoticeText
         Text(
             f"Hộp thư {address} đã thu hồi ({cited.vi}) đến hạn xóa khỏi máy chủ sau ngày {day.vi}, nhưng chưa được xóa: "
             f"{why.vi}. Xem: mic-mail mailbox due.",
-            f"The reclaimed mailbox {address} ({cited.en}) was to be deleted from the server after {day.en}, and was not: "
+            f"The reclaimed mailbox {address} ({cited.en}) was due to be deleted from the server after {day.en}, but was not: "
             f"{why.en}. See: mic-mail mailbox due.",
         ),
     )
@@ -179,14 +181,15 @@ def clock_untrusted(now: datetime, marked: datetime | None) -> NoticeText:
     cited, shown = clause("6.4.c"), dates.instant(now)
     before = dates.instant(marked) if marked is not None else Text("không có", "none")
     return NoticeText(
-        Text("Đồng hồ máy chủ cần được xác nhận", "The machine's clock needs a confirmation"),
+        Text("Đồng hồ máy chủ cần được xác nhận", "The machine's clock needs confirmation"),
         Text(
             f"Đồng hồ máy chủ chỉ {shown.vi}; thời điểm ghi nhận gần nhất: {before.vi}. Việc lưu trữ và xóa hộp thư đã thu hồi "
             f"tạm dừng ({cited.vi}); thư đã xóa trong mọi hộp thư cũng chưa được dọn khỏi đĩa. Sau khi kiểm tra đồng hồ, đề "
             f"nghị xác nhận bằng lệnh mic-mail clock confirm.",
-            f"The machine's clock says {shown.en}; the last instant on record: {before.en}. Reclaimed mailboxes are neither "
-            f"archived nor deleted now ({cited.en}), and expunged mail of all mailboxes stays on the disk. When the clock is "
-            f"right, please confirm it by mic-mail clock confirm.",
+            f"The machine's clock shows {shown.en}; the last recorded time is {before.en}. Reclaimed mailboxes are neither "
+            f"archived nor deleted for now ({cited.en}), and expunged mail of all mailboxes stays on the disk. When the clock "
+            "is "
+            f"right, please confirm it: mic-mail clock confirm.",
         ),
     )
 
@@ -198,9 +201,9 @@ def incident_recorded(number: str, unit: str, title: str, severity: Text) -> Not
     """A unit has recorded an incident; the text it typed appears in Vietnamese only."""
     cited, command = clause("14.4"), f"mic-mail incident show {number.removeprefix('SC-')}"
     return NoticeText(
-        Text(f"Đơn vị báo sự cố {number}", f"A unit tells of incident {number}"),
+        Text(f"Đơn vị báo sự cố {number}", f"A unit reported incident {number}"),
         Text(
             f"Đơn vị {unit} báo sự cố {number}, mức độ {severity.vi} ({cited.vi}): {title}. Xem: {command}.",
-            f"A unit has recorded the incident {number}, {severity.en} ({cited.en}). See: {command}.",
+            f"The unit {in_ascii(unit)} recorded incident {number}, severity {severity.en} ({cited.en}). See: {command}.",
         ),
     )

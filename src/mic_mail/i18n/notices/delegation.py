@@ -22,8 +22,8 @@ def term_ending(address: str, holder: str, at: datetime) -> NoticeText:
             f"Thời hạn phân công {holder} quản lý hộp thư {address} đến hết ngày {last.vi}; chưa ghi nhận người nhận bàn "
             f"giao. Theo {cited.vi}, đề nghị Thủ trưởng đơn vị chỉ định người nhận và gửi văn bản tới Trung tâm Thông tin "
             "để bàn giao nguyên trạng hộp thư, mật khẩu và toàn bộ nội dung.",
-            f"The authority of {holder} over the mailbox {address} ends with {last.en}, and nobody is on record to take over. "
-            "The head of the unit is asked to name a successor, and the unit to send the document to the Information Centre, "
+            f"The term of {holder} as keeper of the mailbox {address} ends on {last.en}, and no successor is on record. "
+            "The head of the unit is asked to name a successor and send the document to the Information Centre, "
             f"so that the mailbox is handed over as it stands ({cited.en}).",
         ),
     )
@@ -34,15 +34,17 @@ def term_ended(address: str, holder: str, at: datetime) -> NoticeText:
     """A keeper's authority has ended without a successor; sent once, to the unit and the Centre."""
     cited, when = clause("12.3.d"), dates.instant(at)
     return NoticeText(
-        Text(f"Hộp thư {address} không còn người quản lý", f"Nobody is in charge of {address}"),
+        Text(f"Hộp thư {address} không còn người quản lý", f"The mailbox {address} has no keeper"),
         Text(
             f"Thời hạn phân công {holder} quản lý hộp thư {address} đã hết từ {when.vi} mà chưa bàn giao; người đó không còn "
             "truy nhập hộp thư bằng mật khẩu của mình. Mật khẩu riêng của hộp thư giữ nguyên cho đến khi bàn giao hoặc được "
             f"Trung tâm Thông tin đặt lại. Hộp thư vẫn nhận thư đến. Theo {cited.vi}, đề nghị Thủ trưởng đơn vị chỉ định ngay "
             "người nhận và gửi văn bản tới Trung tâm Thông tin để bàn giao.",
-            f"The authority of {holder} over the mailbox {address} ended on {when.en} without a handover, and with it the "
-            "access by the own password. The mailbox's password stays the same until it is handed over, or until the "
-            "Information Centre sets another. Mail still comes in. The head of the unit is asked to name a successor at once, "
-            f"and the unit to send the document to the Information Centre ({cited.en}).",
+            f"The term of {holder} as keeper of the mailbox {address} ended on {when.en} without a handover; the person no "
+            "longer "
+            "has access with the own password. The mailbox's password stays the same until the handover, or until the "
+            "Information Centre resets it. The mailbox still receives mail. The head of the unit is asked to name a successor "
+            "at once "
+            f"and send the document to the Information Centre ({cited.en}).",
         ),
     )

@@ -44,7 +44,7 @@ def not_delivered(subject: str, accepted_at: datetime, words: Sequence[Word]) ->
             "Máy chủ không gửi lại nữa. Đề nghị kiểm tra địa chỉ hoặc liên hệ người nhận bằng phương thức khác. "
             f"{_BY.vi}",
             f'The message "{unidecode(subject)}" of {when.en} could not be delivered to:\n\n{en}\n\n'
-            "It is not tried any more. Please check the address, or reach the recipient by other means. "
+            "The server will not try again. Please check the address, or contact the recipient by other means. "
             f"{_BY.en}",
         ),
     )
@@ -60,7 +60,7 @@ def not_delivered_yet(subject: str, accepted_at: datetime, until: datetime, word
             f"Thư “{subject}” gửi lúc {when.vi} chưa chuyển được tới:\n\n{vi}\n\n"
             f"Máy chủ tiếp tục gửi đến {last.vi}; Ông/Bà không cần gửi lại. {_BY.vi}",
             f'The message "{unidecode(subject)}" of {when.en} has not been delivered yet to:\n\n{en}\n\n'
-            f"The server goes on trying until {last.en}; there is no need to send it again. {_BY.en}",
+            f"The server will keep trying until {last.en}; you do not need to send it again. {_BY.en}",
         ),
     )
 
@@ -70,12 +70,12 @@ def relayed(subject: str, accepted_at: datetime, words: Sequence[Word]) -> Notic
     """A message with a requested report (NOTIFY=SUCCESS) went to a server that sends no reports."""
     when, vi, en = dates.instant(accepted_at), *_listed(words)
     return NoticeText(
-        Text("Thư đã chuyển đi", "Message passed on"),
+        Text("Thư đã chuyển đi", "Message relayed"),
         Text(
             f"Thư “{subject}” gửi lúc {when.vi} đã chuyển tới máy chủ của:\n\n{vi}\n\n"
             f"Máy chủ đó không gửi báo cáo, có thể sẽ không có xác nhận nào nữa. {_BY.vi}",
-            f'The message "{unidecode(subject)}" of {when.en} was passed on to the server of:\n\n{en}\n\n'
-            f"That server sends no reports; perhaps there will be no other confirmation. {_BY.en}",
+            f'The message "{unidecode(subject)}" of {when.en} was relayed to the server of:\n\n{en}\n\n'
+            f"That server sends no reports; there may be no further confirmation. {_BY.en}",
         ),
     )
 
@@ -93,7 +93,7 @@ def dropped(subject: str, accepted_at: datetime, addresses: Sequence[str], reaso
             f"Thư “{subject}” gửi lúc {when.vi} tới {vi} chưa chuyển được; Trung tâm Thông tin đã dừng gửi.\n\n"
             f"Lý do: {reason}\n\n{_BY.vi}",
             f'The message "{unidecode(subject)}" of {when.en} to {en} had not been delivered, and the Information Centre has '
-            f"taken it out of the queue.\n\nReason: {unidecode(reason)}\n\n{_BY.en}",
+            f"dropped it.\n\nReason: {unidecode(reason)}\n\n{_BY.en}",
         ),
     )
 
@@ -120,7 +120,7 @@ def mailbox_full(subject: str, accepted_at: datetime, until: datetime, addresses
         Text(
             f"Thư chưa chuyển được vì hộp thư {named.vi} đã hết dung lượng; hệ thống sẽ thử lại đến {last.vi}.\n\n"
             f"{about.vi} {_BY.vi}",
-            f"The message has not been delivered because the mailbox {named.en} is full; the system goes on trying until "
+            f"The message has not been delivered because the mailbox {named.en} is full; the server will keep trying until "
             f"{last.en}.\n\n{about.en} {_BY.en}",
         ),
     )
@@ -135,8 +135,8 @@ def mailbox_stayed_full(subject: str, accepted_at: datetime, addresses: Sequence
         Text(
             f"Thư chưa chuyển được vì hộp thư {named.vi} đã hết dung lượng. Hệ thống đã ngừng thử; đề nghị liên hệ người nhận "
             f"bằng phương thức khác.\n\n{about.vi} {_BY.vi}",
-            f"The message has not been delivered because the mailbox {named.en} is full. The system has stopped trying; please "
-            f"reach the recipient by other means.\n\n{about.en} {_BY.en}",
+            f"The message was not delivered because the mailbox {named.en} is full. The server has stopped trying; please "
+            f"contact the recipient by other means.\n\n{about.en} {_BY.en}",
         ),
     )
 
@@ -150,8 +150,8 @@ def mailbox_unavailable(subject: str, accepted_at: datetime, until: datetime, ad
         Text(
             f"Thư chưa chuyển được cho {named.vi} vì lý do kỹ thuật tại máy chủ; hệ thống sẽ thử lại đến {last.vi}, Ông/Bà "
             f"không cần gửi lại.\n\n{about.vi} {_BY.vi}",
-            f"The message has not been delivered to {named.en} for a technical reason at this server; the system goes on "
-            f"trying until {last.en}, there is no need to send it again.\n\n{about.en} {_BY.en}",
+            f"The message has not been delivered to {named.en} for a technical reason on this server; the server will keep "
+            f"trying until {last.en}, you do not need to send it again.\n\n{about.en} {_BY.en}",
         ),
     )
 
@@ -165,8 +165,8 @@ def mailbox_stayed_unavailable(subject: str, accepted_at: datetime, addresses: S
         Text(
             f"Thư không chuyển được cho {named.vi} vì lý do kỹ thuật tại máy chủ. Hệ thống đã ngừng thử; đề nghị liên hệ người "
             f"nhận bằng phương thức khác.\n\n{about.vi} {_BY.vi}",
-            f"The message could not be delivered to {named.en} for a technical reason at this server. The system has stopped "
-            f"trying; please reach the recipient by other means.\n\n{about.en} {_BY.en}",
+            f"The message could not be delivered to {named.en} for a technical reason on this server. The server has stopped "
+            f"trying; please contact the recipient by other means.\n\n{about.en} {_BY.en}",
         ),
     )
 
@@ -181,7 +181,8 @@ def mailbox_reclaimed(subject: str, accepted_at: datetime, addresses: Sequence[s
         Text(
             f"Thư không chuyển được vì hộp thư {named.vi} đã được thu hồi theo {cited.vi}. Đề nghị liên hệ người nhận bằng "
             f"phương thức khác.\n\n{about.vi} {_BY.vi}",
-            f"The message could not be delivered because the mailbox {named.en} is no longer in use ({cited.en}). Please reach "
+            f"The message could not be delivered because the mailbox {named.en} is no longer in use ({cited.en}). Please "
+            "contact "
             f"the recipient by other means.\n\n{about.en} {_BY.en}",
         ),
     )

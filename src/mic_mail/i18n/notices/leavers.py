@@ -30,11 +30,12 @@ def reclaim_coming(address: str, at: datetime) -> NoticeText:
     """The mailbox will be reclaimed; sent ahead by each of `reclaim.warn_days`."""
     cited, last = clause("6.4.c"), dates.last_day_before(at)
     return NoticeText(
-        Text(f"Hộp thư sẽ bị thu hồi sau ngày {last.vi}", f"Mailbox will be reclaimed after {last.en}"),
+        Text(f"Hộp thư sẽ bị thu hồi sau ngày {last.vi}", f"Your mailbox will be reclaimed after {last.en}"),
         Text(
             f"Hộp thư {address} sẽ tự động bị thu hồi sau khi kết thúc ngày {last.vi} theo {cited.vi}; đề nghị sao lưu dữ liệu "
             "cần thiết trước thời điểm này.",
-            f"Mailbox {address} is reclaimed automatically after the end of {last.en} ({cited.en}); please copy what you need "
+            f"The mailbox {address} will be reclaimed automatically after the end of {last.en} ({cited.en}); please save what "
+            "you need "
             "before then.",
         ),
     )
@@ -48,7 +49,7 @@ def reclaimed(address: str, since: datetime, clause_id: str) -> NoticeText:
         Text(f"Hộp thư {address} đã bị thu hồi", f"Mailbox {address} reclaimed"),
         Text(
             f"{text.vi} Thư gửi đến địa chỉ này bị từ chối; dữ liệu được lưu trữ trước khi xóa khỏi máy chủ.",
-            f"{text.en} Mail to this address is refused; its content is archived before it leaves the server.",
+            f"{text.en} Mail to this address is refused; the content is archived before it is deleted from the server.",
         ),
     )
 
@@ -65,8 +66,9 @@ def archived(address: str, clause_id: str, held: int, last: date) -> NoticeText:
             "tin trước thời điểm này. Bản lưu trữ vẫn được giữ.",
             f"The content of the reclaimed mailbox {address} ({cited.en}) was archived, "
             f"{counted(held, 'message', 'messages')}; the mailbox "
-            f"is deleted from the server after the end of {day.en}. If the reclaim is a mistake, please tell the Information "
-            "Centre before then. The archive is kept.",
+            f"will be deleted from the server after the end of {day.en}. If the reclaim is a mistake, please inform the "
+            "Information "
+            "Centre before then. The archive stays.",
         ),
     )
 
@@ -81,6 +83,6 @@ def freed(address: str, clause_id: str, at: datetime) -> NoticeText:
             f"Hộp thư {address} đã thu hồi ({cited.vi}) được xóa khỏi máy chủ lúc {when.vi}. Bản lưu trữ do Trung tâm Thông "
             "tin giữ; địa chỉ này không cấp cho người khác.",
             f"The reclaimed mailbox {address} ({cited.en}) was deleted from the server on {when.en}. The Information Centre "
-            "keeps the archive; the address is given to nobody else.",
+            "keeps the archive; the address will not be given to anybody else.",
         ),
     )

@@ -29,7 +29,7 @@ def change_at_centre(support: str) -> Text:
     """Return how to change it while there is no page."""
     return Text(
         f"liên hệ Trung tâm Thông tin ({support}) để đổi mật khẩu trước khi sử dụng",
-        f"turn to the Information Centre ({support}) to change the password before you use the mailbox",
+        f"contact the Information Centre ({support}) to change the password before you use the mailbox",
     )
 
 
@@ -40,7 +40,7 @@ def renew_at(where: str) -> Text:
     """
     if "://" in where:
         return Text(f"đổi tại {where}", f"change it at {where}")
-    return Text(f"liên hệ Trung tâm Thông tin ({where}) để đổi", f"turn to the Information Centre ({where}) to change it")
+    return Text(f"liên hệ Trung tâm Thông tin ({where}) để đổi", f"contact the Information Centre ({where}) to change it")
 
 
 CHANGE = change_at_page("https://mail.mic.gov.vn/mk")
@@ -88,7 +88,7 @@ def quota(percent: int, quota_octets: int) -> NoticeText:
             f"Hộp thư đã sử dụng {percent}% dung lượng được cấp ({size.vi}); "
             f"đề nghị lưu trữ về máy tính và xóa bớt thư ({cited.vi}).",
             f"The mailbox has used {percent}% of its quota ({size.en}); "
-            f"please archive mail on your computer and delete what is not needed ({cited.en}).",
+            f"please archive mail on your computer and delete what you do not need ({cited.en}).",
         ),
     )
 
@@ -101,12 +101,13 @@ def app_password_added(address: str, name: str, at: datetime, by: str) -> Notice
     """An app password was added to the mailbox, by its owner or by somebody else."""
     cited, when = clause("15.2"), dates.instant(at)
     return NoticeText(
-        Text("Hộp thư có mật khẩu ứng dụng mới", "A new app password for the mailbox"),
+        Text("Hộp thư có mật khẩu ứng dụng mới", "New app password for your mailbox"),
         Text(
             f"Mật khẩu ứng dụng “{name}” của hộp thư {address} đã được {by} tạo lúc {when.vi}. Nếu Ông/Bà không yêu cầu, "
             f"đề nghị thu hồi mật khẩu này, đổi mật khẩu hộp thư và báo ngay Trung tâm Thông tin ({cited.vi}).",
-            f"The app password '{in_ascii(name)}' of {address} was made by {in_ascii(by)} at {when.en}. If you did not ask for "
-            f"it, please revoke it, change the mailbox's password and tell the Information Centre at once ({cited.en}).",
+            f"The app password '{in_ascii(name)}' of {address} was created by {in_ascii(by)} at {when.en}. If you did not ask "
+            "for "
+            f"it, please revoke it, change the mailbox's password and inform the Information Centre at once ({cited.en}).",
         ),
     )
 
@@ -116,11 +117,11 @@ def factor_set(address: str, at: datetime, by: str) -> NoticeText:
     """The page asks for a code from now on; an owner who did not set that is locked out by an intruder."""
     cited, when = clause("15.2"), dates.instant(at)
     return NoticeText(
-        Text("Hộp thư đã bật xác thực hai bước", "The mailbox has a second factor"),
+        Text("Hộp thư đã bật xác thực hai bước", "Second factor set up for your mailbox"),
         Text(
             f"Xác thực hai bước của hộp thư {address} đã được {by} bật lúc {when.vi}. Nếu không phải Ông/Bà bật, đề nghị báo "
             f"ngay Trung tâm Thông tin ({cited.vi}).",
-            f"The second factor of {address} was set by {in_ascii(by)} at {when.en}. If that was not you, please tell the "
+            f"A second factor for {address} was set up by {in_ascii(by)} at {when.en}. If that was not you, please inform the "
             f"Information Centre at once ({cited.en}).",
         ),
     )
@@ -131,12 +132,13 @@ def factor_removed(address: str, at: datetime, by: str) -> NoticeText:
     """The second factor was removed; the password alone is enough again."""
     cited, when = clause("15.2"), dates.instant(at)
     return NoticeText(
-        Text("Hộp thư đã tắt xác thực hai bước", "The mailbox's second factor was removed"),
+        Text("Hộp thư đã tắt xác thực hai bước", "Second factor of your mailbox removed"),
         Text(
             f"Xác thực hai bước của hộp thư {address} đã được {by} tắt lúc {when.vi}; từ nay chỉ cần mật khẩu. Nếu Ông/Bà "
             f"không yêu cầu, đề nghị đổi mật khẩu và báo ngay Trung tâm Thông tin ({cited.vi}).",
-            f"The second factor of {address} was removed by {in_ascii(by)} at {when.en}; the password alone is enough again. "
-            f"If you did not ask for it, please change the password and tell the Information Centre at once ({cited.en}).",
+            f"The second factor of {address} was removed by {in_ascii(by)} at {when.en}; from now on the password alone is "
+            "enough. "
+            f"If you did not ask for this, please change the password and inform the Information Centre at once ({cited.en}).",
         ),
     )
 
@@ -149,12 +151,12 @@ def inactivity(address: str, at: datetime) -> NoticeText:
     """The mailbox will be suspended for inactivity; sent ahead by each of `inactivity.warn_days`."""
     cited, day = clause("7.2.a"), dates.day(at)
     return NoticeText(
-        Text(f"Hộp thư sẽ bị tạm khóa từ ngày {day.vi}", f"Mailbox will be suspended on {day.en}"),
+        Text(f"Hộp thư sẽ bị tạm khóa từ ngày {day.vi}", f"Your mailbox will be suspended on {day.en}"),
         Text(
             f"Hộp thư {address} không có hoạt động gửi, nhận thư và sẽ bị tạm khóa từ ngày {day.vi} theo {cited.vi}; đề nghị "
             "truy nhập để gửi, nhận thư trước thời điểm này, hoặc thông báo lý do tới Trung tâm Thông tin.",
-            f"Nobody sends or reads mail in {address}; it will be suspended on {day.en} ({cited.en}). "
-            "Please use it before then, or tell the Information Centre the reason.",
+            f"The mailbox {address} is not in use and will be suspended on {day.en} ({cited.en}). "
+            "Please send or read mail before then, or inform the Information Centre of the reason.",
         ),
     )
 
@@ -176,7 +178,7 @@ def restored(address: str) -> NoticeText:
         Text(
             f"Hộp thư {address} đã được kích hoạt lại và khởi tạo lại mật khẩu; Ông/Bà phải đổi mật khẩu trong lần truy nhập "
             "đầu tiên (điểm b, điểm c khoản 3 Điều 7 Quy chế).",
-            f"Mailbox {address} was reactivated and given a new password, which you have to change when you sign in for the "
+            f"The mailbox {address} was restored with a new password, which you have to change when you sign in for the "
             "first time (Reg. 7.3.b, 7.3.c).",
         ),
     )
@@ -188,12 +190,12 @@ def notices_void(address: str, at: datetime) -> NoticeText:
     # `at` is the instant at which the clock was right again.
     cited, when = clause("10.2"), dates.instant(at)
     return NoticeText(
-        Text("Đính chính thông báo do đồng hồ máy chủ chạy sai", "Correction: notices sent by a wrong clock"),
+        Text("Đính chính thông báo do đồng hồ máy chủ chạy sai", "Correction: notices sent while the server's clock was wrong"),
         Text(
             f"Đồng hồ của máy chủ đã chạy nhanh và đã được chỉnh đúng. Các thông báo của Trung tâm về hộp thư {address} ghi "
             f"ngày sau {when.vi} không có giá trị. Thông báo nào đúng sẽ được gửi lại khi đến hạn ({cited.vi}).",
             f"The server's clock was ahead and has been set right. Notices from the Centre about mailbox {address} that are "
-            f"dated after {when.en} are void. Those that hold will be sent again when they are due ({cited.en}).",
+            f"dated after {when.en} are void. Those that are correct will be sent again when they are due ({cited.en}).",
         ),
     )
 
@@ -207,8 +209,9 @@ def not_sent(address: str, accepted_at: datetime, recipients: Sequence[str]) -> 
         Text(
             f"Thư gửi từ {address} lúc {when.vi} tới {to} chưa được chuyển khi hộp thư bị tạm khóa theo {cited.vi}, và không "
             "được gửi nữa; nếu đó là thư của Ông/Bà, đề nghị gửi lại.",
-            f"What {address} sent on {when.en} to {in_ascii(to)} was not delivered when the mailbox was suspended "
-            f"({cited.en}), and will not be; if it was yours, please send it again.",
+            f"The message that {address} sent on {when.en} to {in_ascii(to)} had not been delivered when the mailbox was "
+            "suspended "
+            f"({cited.en}), and will not be sent. If you wrote it, please send it again.",
         ),
     )
 
@@ -222,8 +225,8 @@ def absence_noted(address: str, begins: date, until: date) -> NoticeText:
         Text(
             f"Trung tâm Thông tin đã ghi nhận Ông/Bà vắng mặt từ ngày {first.vi} đến hết ngày {last.vi}; trong thời gian này "
             f"hộp thư {address} không bị tạm khóa do không sử dụng ({cited.vi}).",
-            f"The Information Centre has recorded your absence from {first.en} to {last.en}; until then {address} is not "
-            f"suspended for not being used ({cited.en}).",
+            f"The Information Centre has recorded your absence from {first.en} to {last.en}; in this time {address} is not "
+            f"suspended for disuse ({cited.en}).",
         ),
     )
 
@@ -255,8 +258,8 @@ def password_ended(address: str, since: datetime, renew: Text) -> NoticeText:
         Text(
             f"Mật khẩu của hộp thư {address} đã hết hạn từ ngày {day.vi}; đề nghị {renew.vi} trước khi tiếp tục sử dụng "
             f"({cited.vi}). Hộp thư vẫn nhận được thư đến.",
-            f"The password of {address} has expired on {day.en}; please {renew.en} before you go on using the mailbox "
-            f"({cited.en}). It still receives mail.",
+            f"The password of {address} expired on {day.en}; please {renew.en} before you use the mailbox again "
+            f"({cited.en}). The mailbox still receives mail.",
         ),
     )
 
@@ -268,14 +271,14 @@ def password_exposed(address: str, renew: Text, *, sprayed: bool) -> NoticeText:
     found = (
         Text("đang bị dò trên nhiều hộp thư", "is being tried at many mailboxes")
         if sprayed
-        else Text("có trong danh sách mật khẩu đã bị lộ", "stands in a list of leaked passwords")
+        else Text("có trong danh sách mật khẩu đã bị lộ", "is on a list of leaked passwords")
     )
     return NoticeText(
         Text("Cần đổi mật khẩu ngay", "Change your password now"),
         Text(
             f"Mật khẩu của hộp thư {address} {found.vi}: người khác có thể đã biết. Đề nghị {renew.vi} và không dùng mật khẩu "
             f"này ở bất cứ đâu ({cited.vi}).",
-            f"The password of {address} {found.en}: others may know it. Please {renew.en}, and use it nowhere any more "
+            f"The password of {address} {found.en}: others may know it. Please {renew.en}, and never use it again anywhere "
             f"({cited.en}).",
         ),
     )
@@ -293,8 +296,8 @@ def transferred(address: str, unit_from: str, unit_to: str) -> NoticeText:
         Text(
             f"Theo thông báo của đơn vị tiếp nhận, danh bạ điện tử đã được cập nhật: đơn vị quản lý hộp thư {address} chuyển "
             f"từ {unit_from} sang {unit_to} ({cited.vi}). Hộp thư, địa chỉ và thư giữ nguyên.",
-            f"On the notice of the receiving unit the directory has changed the unit that manages {address} ({cited.en}). "
-            "Mailbox, address and mail stay as they are.",
+            f"As notified by the receiving unit, the directory now has another unit for {address} ({cited.en}). "
+            "Mailbox, address and mail are unchanged.",
         ),
     )
 
@@ -308,8 +311,8 @@ def reorganised(address: str, unit_from: str, unit_to: str) -> NoticeText:
         Text(
             f"Do tổ chức lại đơn vị, danh bạ điện tử đã được cập nhật: hộp thư {address} chuyển từ {unit_from} sang {unit_to} "
             f"({cited.vi}). Thư và người được giao quản lý, sử dụng giữ nguyên.",
-            f"Units were reorganised, and the directory has changed the unit of {address} ({cited.en}). The mail, and "
-            "who is in charge of it, stay as they are.",
+            f"Units were reorganised, and the directory now has another unit for {address} ({cited.en}). The mail and "
+            "the people in charge of it are unchanged.",
         ),
     )
 
@@ -325,9 +328,10 @@ def readdressed(address: str, before: str, until: date | None) -> NoticeText:
             f"Địa chỉ của hộp thư đổi từ {before} thành {address} ({cited.vi}); tên đăng nhập là địa chỉ mới, mật khẩu và thư "
             f"giữ nguyên. Địa chỉ cũ vẫn nhận được thư{f' đến hết ngày {last.vi}' if last else ''}, và "
             "không cấp cho ai khác.",
-            f"The address {before} of your mailbox has become {address} ({cited.en}); sign in with the new one. Password and "
+            f"The address of your mailbox changed from {before} to {address} ({cited.en}); sign in with the new one. Password "
+            "and "
             f"mail stay. The old address still receives mail{f' until the end of {last.en}' if last else ''}, and nobody else "
-            "will get it.",
+            "will be given it.",
         ),
     )
 
@@ -337,12 +341,12 @@ def led_elsewhere(address: str, before: str, successor: str) -> NoticeText:
     """The unit has ended: new mail goes to the successor's mailbox, and this one holds the old mail."""
     cited = clause("6.5")
     return NoticeText(
-        Text("Thư mới đến hộp thư của đơn vị kế thừa", "New mail goes to the successor's mailbox"),
+        Text("Thư mới đến hộp thư của đơn vị kế thừa", "New mail goes to the successor unit's mailbox"),
         Text(
             f"Do sáp nhập đơn vị ({cited.vi}), thư gửi đến {before} từ nay vào hộp thư {successor}. Hộp thư này giữ thư đã "
             f"nhận và có địa chỉ {address}.",
-            f"Units were merged ({cited.en}): mail to {before} goes to {successor} from now on. This mailbox keeps what it has "
-            f"received; its address is {address}.",
+            f"Units were merged ({cited.en}): mail to {before} now goes to {successor}. This mailbox keeps the mail it has "
+            f"received; its address is now {address}.",
         ),
     )
 
@@ -356,7 +360,8 @@ def sign_in_anomaly(address: str, at: datetime, network: str) -> NoticeText:
         Text(
             f"Hộp thư {address} được đăng nhập lúc {when.vi} từ mạng {network}. Nếu không phải Ông/Bà, đề nghị đổi mật khẩu "
             f"ngay và báo Trung tâm Thông tin ({cited.vi}).",
-            f"Your mailbox {address} was signed in to on {when.en} from {network}. If that was not you, change your password "
-            f"at once and tell the Information Centre ({cited.en}).",
+            f"Somebody signed in to your mailbox {address} on {when.en} from {network}. If that was not you, change your "
+            "password "
+            f"at once and inform the Information Centre ({cited.en}).",
         ),
     )

@@ -31,7 +31,7 @@ def recorded_row(row: int, number: int, incident: str) -> Text:
     cited = clause("14.4")
     return Text(
         f"- Dòng {row}: đã ghi sự cố {incident} (yêu cầu số {number}), chuyển Trung tâm xử lý ({cited.vi}).",
-        f"- Row {row}: incident {incident} is on record (request {number}) and with the Centre ({cited.en}).",
+        f"- Row {row}: incident {incident} recorded (request {number}) and passed to the Centre ({cited.en}).",
     )
 
 
@@ -70,7 +70,7 @@ def listed(*rows: Text) -> Text:
     refused=1,
     rows=listed(
         opened_row(2, 12, Text("cấp mới: Đỗ Văn Bê", "issue"), MIDNIGHT, None),
-        refused_row(3, Text("Thiếu số văn bản.", "The number of the letter is missing."), "6.2"),
+        refused_row(3, Text("Thiếu số văn bản.", "The document number is missing."), "6.2"),
     ),
 )
 def requests_answered(opened: int, refused: int, rows: Text) -> NoticeText:
@@ -92,7 +92,7 @@ def request_form_unreadable(why: Text) -> NoticeText:
         ANSWER,
         Text(
             f"Không tiếp nhận được yêu cầu nào từ tệp gửi kèm. {why.vi} Đề nghị gửi lại theo mẫu ({cited.vi}).",
-            f"No request could be taken from the attachment. {why.en} Please send it again after the form ({cited.en}).",
+            f"No request could be read from the attachment. {why.en} Please fill in the form and send it again ({cited.en}).",
         ),
     )
 
@@ -136,6 +136,6 @@ def incident_closed(number: str, title: str, result: str) -> NoticeText:
         Text(f"Sự cố {number} đã kết thúc", f"Incident {number} is closed"),
         Text(
             f"Sự cố {number} ({title}) do đơn vị báo đã được xử lý xong; kết quả: {result} ({cited.vi}).",
-            f"The incident {number} that your unit told of ({cited.en}) is closed.",
+            f"The incident {number} reported by your unit ({cited.en}) is closed.",
         ),
     )

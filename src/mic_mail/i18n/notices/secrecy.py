@@ -17,14 +17,14 @@ def inbound_marked(reference: str, sender: str, recipients: int, degree: str) ->
     """A message from outside seems to be marked as a state secret; its content is not quoted."""
     cited, named = clause("4.1"), DEGREES[degree]
     return NoticeText(
-        Text("Có thư đến mang dấu hiệu độ mật", "Incoming mail seems to be marked"),
+        Text("Có thư đến mang dấu hiệu độ mật", "Incoming mail with a secrecy marking"),
         Text(
             f"Hệ thống đã nhận một thư từ bên ngoài có dấu hiệu mang dấu độ mật ({named.vi}), người gửi {sender}, "
             f"{recipients} người nhận, mã {reference}. Thư đã được chuyển đến người nhận; đề nghị Trung tâm Thông tin xem xét "
             f"theo {cited.vi} "
             f"(mic-mail secrecy show {reference}).",
-            f"A message from outside ({in_ascii(sender)}) that seems to be marked as {named.en} was accepted, reference "
-            f"{reference}; it went to {counted(recipients, 'recipient', 'recipients')}. Please look into it under {cited.en} "
+            f"A message from outside (sender {in_ascii(sender)}) seems to be marked {named.en}; reference "
+            f"{reference}, delivered to {counted(recipients, 'recipient', 'recipients')}. Please examine it under {cited.en} "
             f"(mic-mail secrecy show {reference}).",
         ),
     )
@@ -39,8 +39,8 @@ def held_released(reference: str) -> NoticeText:
         Text(
             f"Thư mã {reference} trước đây bị từ chối theo {cited.vi} nay đã được Trung tâm Thông tin cho chuyển đến "
             "người nhận.",
-            f"The message {reference}, refused earlier under {cited.en}, has been released by the Information Centre and is on "
-            "its way.",
+            f"The message {reference}, refused earlier under {cited.en}, was released by the Information Centre and is being "
+            "sent to its recipients.",
         ),
     )
 
@@ -54,6 +54,7 @@ def held_discarded(reference: str) -> NoticeText:
         Text(
             f"Trung tâm Thông tin giữ nguyên việc từ chối thư mã {reference} theo {cited.vi}; thư không được chuyển đến người "
             "nhận.",
-            f"The Information Centre upholds the refusal of the message {reference} ({cited.en}); it was not sent to anybody.",
+            f"The Information Centre upholds the refusal of the message {reference} ({cited.en}); it was not sent to its "
+            "recipients.",
         ),
     )

@@ -46,8 +46,8 @@ def not_passed_on(count: int, listed: str) -> NoticeText:
         Text(
             f"Hộp thư có {count} thư đến chưa được đánh dấu đã chuyển vào hệ thống quản lý văn bản; đề nghị chuyển kịp thời và "
             f"đánh dấu ({cited.vi}). Danh sách:\n\n{listed}",
-            f"{counted(count, 'message in this mailbox bears', 'messages in this mailbox bear')} no mark of having been passed "
-            f"on to the document system; please pass on without delay, and mark, what is listed above ({cited.en}).",
+            f"{counted(count, 'message in this mailbox is', 'messages in this mailbox are')} not marked as passed "
+            f"on to the document system; please pass on and mark the messages listed above without delay ({cited.en}).",
         ),
     )
 
@@ -73,6 +73,6 @@ def exported(address: str, document: str, officer: str, count: int, digest: str)
             f"By document {in_ascii(document)} and at your request, {in_ascii(officer)} of the Information Centre exported "
             f"{counted(count, 'message', 'messages')} of {address} as files for the records ({cited.en}); "
             f"SHA-256: {digest}. If you did not ask for "
-            f"it, please tell the Centre at once ({secret.en}).",
+            f"it, please inform the Centre at once ({secret.en}).",
         ),
     )
