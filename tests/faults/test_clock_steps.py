@@ -37,6 +37,7 @@ from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.operations.false_instants import FalseInstants
 from population import Population
+from runtimes import runtime
 
 BEGIN = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 SETTINGS: dict[str, Any] = {
@@ -217,9 +218,9 @@ class Office:
         """What a server would say that was started now."""
         context = self.server.running.context
         fresh = SignInService(
-            self.config, directory=context.directory, snapshot=context.directory.load_snapshot(),
-            lanes=context.lanes, log=context.log,
-            clock=ManualClock(self.clock.right), decoy_key=b"x" * 32, digest_key=b"y" * 32, tell=lambda _: None,
+            runtime(self.config, ManualClock(self.clock.right), executors=context.executors, log=context.log),
+            directory=context.directory, snapshot=context.directory.load_snapshot(),
+            decoy_key=b"x" * 32, digest_key=b"y" * 32, tell=lambda _: None,
         )  # fmt: skip
         return await answers(fresh)
 
@@ -491,7 +492,8 @@ async def test_a_clock_that_is_put_right_while_it_is_asked_about(tmp_path: Path)
     async def refresh() -> None: ...
 
     log = MailLog(tmp_path / "log", "housekeeper", clock=clock)
-    false_instants = FalseInstants(directory, is_trusted, refresh, refresh, lanes=lanes, clock=clock, log=log)
+    parts = runtime(config_for(tmp_path / "data"), clock, executors=lanes, log=log)
+    false_instants = FalseInstants(parts, directory, is_trusted, refresh, refresh)
     clock.set_to(BEGIN - timedelta(days=40))
     await false_instants.run_once()
     assert directory.entry(mailbox.mailbox_id).last_activity == BEGIN

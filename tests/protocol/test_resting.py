@@ -24,7 +24,7 @@ def signed_in(server: "MailServer") -> imapclient.IMAPClient:
 def rest(server: "MailServer") -> list[str]:
     """Let every account rest at once, as the duty does after a while; what stays open of them, whatever happens."""
     for _ in range(100):  # a poll or a duty may use one just now
-        server.call(server.running.context.lanes.io(server.running.context.store.rest, -1.0))
+        server.call(server.running.context.executors.io(server.running.context.store.rest, -1.0))
         if not (left := open_files(str(server.config.mail_root / "mic.gov.vn"))):
             break
     return left

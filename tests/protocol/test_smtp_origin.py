@@ -175,7 +175,7 @@ def test_bodies_of_all_sizes(server: MailServer, size: int, recipients: tuple[st
             assert b"bank.example" not in stored
     for path in server.config.mail_root.rglob("cur/*"):
         assert int(re.search(r",S=(\d+)", path.name)[1]) == path.stat().st_size  # type: ignore[index]
-    server.call(server.running.context.lanes.io(lambda: None))
+    server.call(server.running.context.executors.io(lambda: None))
 
 
 FORGED = (

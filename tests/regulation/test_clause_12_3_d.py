@@ -18,7 +18,7 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.delegation import Part
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.handover import WITHHELD, BeingHandedOver, Standing, handovers, nothing_may_go, running, withheld
-from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.delegation import Authorising, Term
 from mic_mail.services.handover.inventory import InventoryDamaged, digest_of, read_folders
 from mic_mail.services.handover.minutes import Minutes
@@ -33,6 +33,7 @@ from mic_mail.storage.types import AccountRef
 from population import transfer
 from regulation.conftest import History
 from regulation.handing import BE, HEAD, LAN, NAMING, Office, afresh, still_office
+from runtimes import runtime
 
 pytestmark = pytest.mark.clause("12.3.d")
 
@@ -324,7 +325,8 @@ async def test_clause_12_3_d_nothing_is_swept(office: Office) -> None:
     store = MailStore(office.server.config.mail_root, clock=late, host="test")
     account = store.account(AccountRef(office.unit.mailbox_id, office.unit.home))
     lanes, log = Executors(), MailLog(None, "test", clock=late, threaded=False)
-    visits = Visits(store, AccountExecutors(lanes), office.directory.load_snapshot, log)
+    parts = runtime(office.server.config, late, executors=lanes, log=log, snapshot=office.directory.load_snapshot)
+    visits = Visits(parts, store)
     account.sweep()  # as one whose facts are a moment old
     await visits.sweep(trusted=True)
     assert len(account.tombstones()) == 1

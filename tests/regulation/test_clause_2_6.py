@@ -11,6 +11,7 @@ from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
 from mic_mail.process.executors import Executors
 from mic_mail.services.mailboxes.address_book import AddressBookCache, make_book
 from regulation.test_clause_6_1_commands import furnish
+from runtimes import runtime
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +148,7 @@ def test_clause_2_6_who_leaves_goes_though_a_book_could_not_be_made_at_once(mini
 
     async def looks():
         lanes, snapshot = Executors(), directory.load_snapshot()
-        kept = AddressBookCache(config, shape, directory=directory, snapshot=lambda: snapshot, lanes=lanes, clock=clock)
+        kept = AddressBookCache(runtime(config, clock, executors=lanes, snapshot=lambda: snapshot), shape, directory=directory)
         try:
             seen = [await kept.current()]
             clock.move_to(clock.now() + timedelta(days=11))

@@ -24,6 +24,7 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import DELETED, INBOX, AccountRef
 from regulation.test_clause_6_2_mail import HEADING, NOW, SECRET, Desk, a_csv
 from regulation.test_commands import Console
+from runtimes import runtime
 from storage_model import killed_at
 
 pytestmark = [pytest.mark.clause("6.2"), pytest.mark.clause("18")]
@@ -293,7 +294,7 @@ def test_killed_at_any_step_of_reading_nothing_is_lost_or_double(desk: TwoUnits,
     def look() -> None:
         directory, log = Directory(config.directory_url, clock=clock), MailLog(None, "test", clock=clock, threaded=False)
         store = MailStore(config.mail_root, clock=clock, host="test")
-        Intake(directory, store, config, clock, log).run_once(directory.load_snapshot())
+        Intake(runtime(config, clock, log=log), directory, store).run_once(directory.load_snapshot())
 
     kills = 0
     with unreadable(unread):

@@ -278,14 +278,8 @@ def test_clause_6_4_c_a_clock_that_jumps_within_a_round(ministry: Ministry) -> N
     async def refresh() -> None:
         ministry.clock.set_to(local("2027-06-01"))
 
-    notices = LifeNotices(
-        directory, lambda: context.usage.notices, lambda: config, lambda: context.access.snapshot,
-        lanes=context.lanes, accounts=context.accounts, clock=ministry.clock, log=context.log,
-    )  # fmt: skip
-    rounds = ReclaimRounds(
-        directory, context.store, lambda: config, lambda: context.access.snapshot, notices,
-        refresh=refresh, lanes=context.lanes, accounts=context.accounts, clock=ministry.clock, log=context.log,
-    )  # fmt: skip
+    notices = LifeNotices(context.runtime, directory, lambda: context.usage.notices)
+    rounds = ReclaimRounds(context.runtime, directory, context.store, notices, refresh=refresh)
     ministry.server.call(rounds.run_once())
     assert ministry.clock.now() == local("2027-06-01")
     assert ministry.facts()[-1] is FactKind.FREED

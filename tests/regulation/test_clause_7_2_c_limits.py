@@ -189,7 +189,7 @@ def test_what_waits_for_its_turn_when_its_sender_leaves_does_not_count(serve: Ca
         assert send(client)[0] == 250
     context = server.running.context
     ref = account_ref(next(entry for entry in context.access.snapshot if entry.address == TO))
-    turns = context.accounts._turns(ref).writers
+    turns = context.account_executors._turns(ref).writers
     server.call(turns.take(1))
     with writing(context.store.store(ref)):
         for number in range(9):

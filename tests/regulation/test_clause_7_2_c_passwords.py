@@ -23,11 +23,11 @@ from mic_mail.config.model import Config
 from mic_mail.directory import engine
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
-from mic_mail.process.executors import Executors
 from mic_mail.services.abuse import breached_password_check
 from mic_mail.services.abuse.breached_password_check import BreachedPasswordCheck
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from population import PASSWORD
+from runtimes import runtime
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 OTHER = "một mật khẩu khác hẳn 77"
@@ -234,12 +234,11 @@ def test_processes_count_together() -> None:
                 return True
 
         nobody: Any = Nobody()
-        lanes: Any = Executors
         directory: Any = Directory
+        parts = runtime(Config(), ManualClock(NOW), log=nobody)
         return BreachedPasswordCheck(
-            Config(), key=b"k", directory=directory, suspending=nobody, changed=lambda: None, tell=told.append, lanes=lanes,
-            clock=ManualClock(NOW), log=nobody,
-        )  # fmt: skip
+            parts, key=b"k", directory=directory, suspending=nobody, changed=lambda: None, tell=told.append
+        )
 
     first, second = one(), one()
     for number in range(20):

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.config.model import Config
 from mic_mail.errors import BadInput
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.legal_holds import Held, holds, must_keep, the_hold
-from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.process.executors import Executors
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.services.operations.jobs import Visits
@@ -21,6 +22,7 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from regulation.conftest import History
 from regulation.test_clause_6_1_commands import furnish
+from runtimes import runtime
 from storage_model import deliver
 
 BE, LAN = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
@@ -113,7 +115,8 @@ class Mailbox:
     async def sweep(self):
         """The housekeeper's way."""
         lanes, log = Executors(), MailLog(None, "test", clock=self.clock, threaded=False)
-        await Visits(self.store, AccountExecutors(lanes), self.directory.load_snapshot, log).sweep(trusted=True)
+        parts = runtime(Config(), self.clock, executors=lanes, log=log, snapshot=self.directory.load_snapshot)
+        await Visits(parts, self.store).sweep(trusted=True)
         lanes.close()
 
     def close(self):

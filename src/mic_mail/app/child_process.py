@@ -122,7 +122,7 @@ async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
     )  # fmt: skip
     gc.freeze()
     if spec.role == "worker" and config.process.pin_workers:
-        share_core(server.context.lanes, spec.row)
+        share_core(server.context.executors, spec.row)
     orders.follow(server)
     broken = await _over(orders, server.sending.tasks if server.sending is not None else ())
     server.context.log.event("process_draining")

@@ -5,34 +5,31 @@ Nothing here opens a listener or does anything by itself: `app.server` does.
 """
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
 from mic_mail.app.clock_watcher import begin_by_the_mark
+from mic_mail.app.runtime import Present, make_runtime, open_sign_in, watch_misuse
 from mic_mail.app.settings import flow_settings
-from mic_mail.auth.password_hash import DECOY_KEY, load_secret
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
-from mic_mail.log.tee import Tee
-from mic_mail.process.change_feed import Feed, notify_directory_changed
+from mic_mail.process.change_feed import Feed
 from mic_mail.process.executors import AccountExecutors, Executors
 from mic_mail.process.loop_lag import LoopLag
+from mic_mail.process.runtime import Runtime
 from mic_mail.process.send_counters import SentCounts
 from mic_mail.queue.notifications import QueueNotifications
 from mic_mail.queue.pending_reports import PendingReports
 from mic_mail.queue.queue import Queue
 from mic_mail.queue.spool import Spool
 from mic_mail.services.abuse.auto_suspend import AutoSuspend
-from mic_mail.services.abuse.breached_password_check import BreachedPasswordCheck
 from mic_mail.services.abuse.send_limits import Rates
-from mic_mail.services.authentication import known_networks
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.notifications.notices import Notices
@@ -64,11 +61,8 @@ Only waiting for a lock of another process takes so long; the supervisor waits 3
 class ServerContext:
     """Everything that the protocol servers of one process use."""
 
-    config: Config
-    clock: Clock
-    log: MailLog
-    lanes: Executors
-    accounts: AccountExecutors
+    present: Present
+    runtime: Runtime
     feed: Feed
     lag: LoopLag
     directory: Directory
@@ -89,6 +83,26 @@ class ServerContext:
     disk_reserve: DiskReserve
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
+    @property
+    def config(self) -> Config:
+        return self.present.config
+
+    @property
+    def clock(self) -> Clock:
+        return self.runtime.clock
+
+    @property
+    def log(self) -> MailLog:
+        return self.runtime.log
+
+    @property
+    def executors(self) -> Executors:
+        return self.runtime.executors
+
+    @property
+    def account_executors(self) -> AccountExecutors:
+        return self.runtime.account_executors
+
     def spawn(self, errand: Coroutine[object, object, object]) -> None:
         """Start a background task; a failure is logged, and the work is repeated by the next poll or job."""
         task = asyncio.get_running_loop().create_task(self._run_background(errand))
@@ -107,13 +121,13 @@ class ServerContext:
         Without a journal each message is made durable by itself: slower, and logged once.
         """
         try:
-            await self.lanes.io(self.store.prepare_journal)
+            await self.executors.io(self.store.prepare_journal)
         except Unavailable as error:
             self.log.event("journal_unavailable", error=described(error))
 
     async def is_clock_trusted(self) -> bool:
         """Return whether the clock can be trusted for what cannot be undone."""
-        return await self.lanes.io(self.trusts_clock)
+        return await self.executors.io(self.trusts_clock)
 
     def trusts_clock(self) -> bool:
         """Return whether the clock can be trusted for what cannot be undone. Blocking; for a thread."""
@@ -121,14 +135,14 @@ class ServerContext:
 
     async def does_mark_agree(self) -> bool:
         """Return whether the clock mark confirms the present time."""
-        return await self.lanes.io(ClockMark(self.config.state_dir, self.clock).agrees, self.access.snapshot)
+        return await self.executors.io(ClockMark(self.config.state_dir, self.clock).agrees, self.access.snapshot)
 
     def configure(self, config: Config) -> None:
         """Apply the settings that a reload may change."""
-        self.config = config
-        self.lanes.patience = config.process.queue_seconds
+        self.present.config = config
+        self.executors.patience = config.process.queue_seconds
         self.lag.threshold_seconds = config.process.lag_seconds
-        self.access.configure(config)
+        self.access.apply_reload()
         self.mailflow.settings = flow_settings(config)
         self.malware.configure(config)
         self.secrecy.configure(config)
@@ -151,24 +165,12 @@ class ServerContext:
         for close in (self.store.close, self.spool.close, self.queue.close, self.directory.close):
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    await self.lanes.io(close)
+                    await self.executors.io(close)
             except (MicMailError, OSError) as error:  # a mailbox locked by another process: recovery handles it
                 self.log.event("close_failed", **failure(error))
         self.counts.close()
-        self.lanes.close()
+        self.executors.close()
         self.log.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """The runtime that all services of a process share."""
-
-    config: Config
-    clock: Clock
-    log: MailLog
-    lanes: Executors
-    accounts: AccountExecutors
-    feed: Feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,24 +201,23 @@ async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes
 
     `secret` is the same for all processes of a server.
     """
-    ground = _ground(config, clock, name, tee=tee)
-    await ground.lanes.io(begin_by_the_mark, config.state_dir, clock)
-    lag = LoopLag(ground.log, config.process.lag_seconds)
+    present = Present(config)
+    runtime = make_runtime(present, clock, name, tee=tee)
+    feed = Feed(config.run_dir, name, poll_seconds=config.process.poll_seconds)
+    await runtime.executors.io(begin_by_the_mark, config.state_dir, clock)
     directory = Directory(config.directory_url, clock=clock)
-    access = await _open_access(ground, directory, secret)
-    stores = await _open_stores(ground, access)
-    runaways = _watch_misuse(ground, directory, access, secret)
-    checks = _checks(ground, access, stores.store, runaways)
+    await runtime.executors.io(prepare_directory, directory, config.domains)
+    await open_sign_in(present, runtime, directory, feed, secret)
+    access = present.access
+    stores = await _open_stores(runtime, feed)
+    runaways = watch_misuse(access, runtime, directory, feed, secret)
+    checks = _checks(runtime, stores.store, runaways)
     counts = SentCounts(config.sent_dir, name)
-    mailflow = await _mail_flow(ground, access, stores, checks, runaways=runaways, rates=Rates(counts))
     return ServerContext(
-        config=config,
-        clock=clock,
-        log=ground.log,
-        lanes=ground.lanes,
-        accounts=ground.accounts,
-        feed=ground.feed,
-        lag=lag,
+        present=present,
+        runtime=runtime,
+        feed=feed,
+        lag=LoopLag(runtime.log, config.process.lag_seconds),
         directory=directory,
         store=stores.store,
         spool=stores.spool,
@@ -228,131 +229,76 @@ async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes
         learning=checks.learning,
         judging=checks.judging,
         holding=checks.holding,
-        mailflow=mailflow,
+        mailflow=await _mail_flow(runtime, access, stores, checks, runaways=runaways, rates=Rates(counts)),
         runaways=runaways,
         counts=counts,
         usage=stores.usage,
-        disk_reserve=DiskReserve(stores.store.reserves, config.storage.reserve, ground.lanes, ground.log),
+        disk_reserve=DiskReserve(runtime, stores.store.reserves, config.storage.reserve),
     )
 
 
-def _ground(config: Config, clock: Clock, name: str, *, tee: bool) -> Runtime:
-    process = config.process
-    log = MailLog(
-        config.log_dir, name, clock=clock, segment_octets=config.log.segment, tee=Tee(sys.stderr, name) if tee else None
-    )
-    lanes = Executors(io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds)
-    feed = Feed(config.run_dir, name, poll_seconds=process.poll_seconds)
-    return Runtime(config, clock, log, lanes, AccountExecutors(lanes), feed)
-
-
-async def _open_access(ground: Runtime, directory: Directory, secret: bytes) -> SignInService:
-    """Open the sign-in service, from the present directory.
-
-    It receives the failed sign-ins that other processes broadcast.
-    """
-    config, lanes = ground.config, ground.lanes
-    await lanes.io(prepare_directory, directory, config.domains)
-    access = SignInService(
-        config,
-        directory=directory,
-        snapshot=await lanes.io(directory.load_snapshot),
-        lanes=lanes,
-        log=ground.log,
-        clock=ground.clock,
-        decoy_key=await lanes.io(load_secret, config.server.data_dir / DECOY_KEY),
-        digest_key=secret,
-        tell=ground.feed.send,
-    )
-    now = ground.clock.steady_now().timestamp()
-    access.remember(await lanes.io(lambda: list(known_networks.load(config.state_dir, now))))
-    ground.feed.listen(access.on_message)
-    return access
-
-
-async def _open_stores(ground: Runtime, access: SignInService) -> _Stores:
+async def _open_stores(runtime: Runtime, feed: Feed) -> _Stores:
     """Open the mailboxes, with the messages that the journal restores, the spool and the queue."""
-    config, clock, lanes = ground.config, ground.clock, ground.lanes
+    config, clock, executors = runtime.config(), runtime.clock, runtime.executors
     changed: list[Callable[[int], None]] = []
-    store = _store(config, clock, ground.feed, changed)
-    _log_replay(ground.log, await lanes.io(store.recover))
-    usage = ChangedAccounts(store, ground.accounts, Notices(store, config, clock), lambda: access.snapshot, ground.log)
+    store = _store(config, clock, feed, changed)
+    _log_replay(runtime.log, await executors.io(store.recover))
+    usage = ChangedAccounts(runtime, store, Notices(store, config, clock))
     changed.append(usage.add)
-    spool = await lanes.io(Spool, config.spool_dir, store.reserves)
-    queue = await lanes.io(partial(Queue, config.queue_dir, comes_again=spool.has))
-    return _Stores(store, usage, spool, queue, QueueNotifications(ground.feed))
+    spool = await executors.io(Spool, config.spool_dir, store.reserves)
+    queue = await executors.io(partial(Queue, config.queue_dir, comes_again=spool.has))
+    return _Stores(store, usage, spool, queue, QueueNotifications(feed))
 
 
-def _watch_misuse(ground: Runtime, directory: Directory, access: SignInService, secret: bytes) -> AutoSuspend:
-    """Create the service that suspends misused mailboxes, and the check for breached passwords at sign-in."""
-    config, clock, lanes, log = ground.config, ground.clock, ground.lanes, ground.log
-
-    def changed() -> None:
-        notify_directory_changed(config.run_dir)
-
-    runaways = AutoSuspend(access, directory, tell=changed, lanes=lanes, clock=clock, log=log)
-    access.exposure = BreachedPasswordCheck(
-        config,
-        key=secret,
-        directory=directory,
-        suspending=runaways,
-        changed=changed,
-        tell=ground.feed.send,
-        lanes=lanes,
-        clock=clock,
-        log=log,
-    )
-    return runaways
-
-
-def _checks(ground: Runtime, access: SignInService, store: MailStore, runaways: AutoSuspend) -> _Checks:
+def _checks(runtime: Runtime, store: MailStore, runaways: AutoSuspend) -> _Checks:
     """Create the checks of messages; they report findings in local mailboxes to `runaways`."""
-    config, clock, lanes, log = ground.config, ground.clock, ground.lanes, ground.log
+    config, clock, lanes, log = runtime.config(), runtime.clock, runtime.executors, runtime.log
     content = Content(config, lanes=lanes, log=log, clock=clock, spamming=runaways.spamming)
     return _Checks(
         Malware(config, lanes, log, runaways.infected),
         Secrecy(config, lanes=lanes, log=log, clock=clock),
-        Learning(config, store=store, lanes=lanes, accounts=ground.accounts, log=log, clock=clock),
+        Learning(config, store=store, lanes=lanes, accounts=runtime.account_executors, log=log, clock=clock),
         content,
-        MessageChecks(config, (Origins(config, lambda: access.snapshot.domains), Listed(), content), log, clock),
+        MessageChecks(config, (Origins(config, lambda: runtime.snapshot().domains), Listed(), content), log, clock),
         QuarantineWriter(config, log, clock),
     )
 
 
 async def _mail_flow(
-    ground: Runtime, access: SignInService, stores: _Stores, checks: _Checks, *, runaways: AutoSuspend, rates: Rates
+    runtime: Runtime, access: SignInService, stores: _Stores, checks: _Checks, *, runaways: AutoSuspend, rates: Rates
 ) -> Pipeline:
     """Create the pipeline: from the listeners through the checks into the spool, mailboxes or the queue."""
-    config, sending = ground.config, ground.config.sending
+    config = runtime.config()
+    sending = config.sending
     reports = SpoolReports(
         ReportSettings(config.server.hostname, timedelta(seconds=sending.warn_after), timedelta(seconds=sending.give_up)),
-        await ground.lanes.io(PendingReports, config.spool_dir / "owed"),
+        await runtime.executors.io(PendingReports, config.spool_dir / "owed"),
         stores.spool,
         stores.queue,
         notices=lambda: stores.usage.notices,
         separator=lambda: mailflow.settings.separator,
         access=access,
-        lanes=ground.lanes,
-        accounts=ground.accounts,
+        lanes=runtime.executors,
+        accounts=runtime.account_executors,
         queued=stores.queued.notify,
-        clock=ground.clock,
-        log=ground.log,
+        clock=runtime.clock,
+        log=runtime.log,
     )
     mailflow = Pipeline(
         flow_settings(config),
         store=stores.store,
         spool=stores.spool,
         queue=stores.queue,
-        lanes=ground.lanes,
-        accounts=ground.accounts,
+        lanes=runtime.executors,
+        accounts=runtime.account_executors,
         access=access,
         malware=checks.malware,
         secrecy=checks.secrecy,
         judging=checks.judging,
         content=checks.content,
         holding=checks.holding,
-        log=ground.log,
-        clock=ground.clock,
+        log=runtime.log,
+        clock=runtime.clock,
         reports=reports,
         rates=rates,
         runaway=runaways.noticed,

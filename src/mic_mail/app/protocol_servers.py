@@ -73,14 +73,7 @@ class ProtocolServers:
         self._smtp = SmtpServer(smtp_services(context, self.tls, self.tls_for_servers), self._shares["smtp"].change)
         self._imap = ImapServer(imap_services(context, self.tls), self._shares["imap"].change)
         self._pop3 = Pop3Server(pop3_services(context, self.tls), self._shares["pop3"].change)
-        self._book = AddressBookCache(
-            context.config,
-            Tree,
-            directory=context.directory,
-            snapshot=lambda: context.access.snapshot,
-            lanes=context.lanes,
-            clock=context.clock,
-        )
+        self._book = AddressBookCache(context.runtime, Tree, directory=context.directory)
         self._ldap = LdapServer(ldap_services(context, self.tls, self._book), self._shares["ldap"].change)
         self._servers: Mapping[str, SmtpServer | ImapServer | Pop3Server | LdapServer] = {
             "smtp": self._smtp,
@@ -166,7 +159,7 @@ class ProtocolServers:
         self._smtp.configure(smtp_services(self._rooms, self.tls, self.tls_for_servers))
         self._imap.configure(imap_services(self._rooms, self.tls))
         self._pop3.configure(pop3_services(self._rooms, self.tls))
-        self._book.configure(self._rooms.config)
+        self._book.apply_reload()
         self._ldap.configure(ldap_services(self._rooms, self.tls, self._book))
         self._admission.configure(admission_limits(self._rooms.config))
 
@@ -215,8 +208,8 @@ def imap_services(context: ServerContext, tls: TlsFront) -> ImapServices:
     return ImapServices(
         access=context.access,
         store=context.store,
-        lanes=context.lanes,
-        accounts=context.accounts,
+        lanes=context.executors,
+        accounts=context.account_executors,
         feed=context.feed,
         secrecy=context.secrecy,
         malware=context.malware,
@@ -236,7 +229,7 @@ def pop3_services(context: ServerContext, tls: TlsFront) -> Pop3Services:
     return Pop3Services(
         access=context.access,
         store=context.store,
-        accounts=context.accounts,
+        accounts=context.account_executors,
         clock=context.clock,
         log=context.log,
         tls=tls,
@@ -251,7 +244,7 @@ def ldap_services(context: ServerContext, tls: TlsFront, book: AddressBookCache[
     return LdapServices(
         access=context.access,
         store=context.store,
-        accounts=context.accounts,
+        accounts=context.account_executors,
         clock=context.clock,
         log=context.log,
         tls=tls,

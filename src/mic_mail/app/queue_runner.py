@@ -41,20 +41,25 @@ class SendingMail:
             separator=lambda: context.config.smtp.subaddress,
             give_up=timedelta(seconds=config.sending.give_up),
             access=context.access,
-            lanes=context.lanes,
-            accounts=context.accounts,
+            lanes=context.executors,
+            accounts=context.account_executors,
             log=context.log,
         )
         self._rooms = context
         self._resolver = resolver = Resolver(config.dns.nameservers, seconds=config.dns.seconds)
         self._policies = Policies(
-            config.policies_dir, resolver, PolicySettings(), lanes=context.lanes, clock=context.clock, tell=context.log.event
+            config.policies_dir,
+            resolver,
+            PolicySettings(),
+            lanes=context.executors,
+            clock=context.clock,
+            tell=context.log.event,
         )
         self._senders = QueueManager(
             context.queue,
             resolver,
             settings,
-            executors=context.lanes,
+            executors=context.executors,
             log=context.log,
             clock=context.clock,
             may_send=context.access.may_be_sent,

@@ -99,7 +99,7 @@ def duties_of(
 
 def _indexing(context: ServerContext) -> Indexing:
     """Return the indexing job of a server of one process; others have a process for it (`app.indexer`)."""
-    return Indexing(context.store, lambda: context.access.snapshot, context.lanes.io, context.log, context.clock)
+    return Indexing(context.store, lambda: context.access.snapshot, context.executors.io, context.log, context.clock)
 
 
 def for_itself(context: ServerContext) -> list[Job]:
@@ -107,11 +107,11 @@ def for_itself(context: ServerContext) -> list[Job]:
     often = context.config.storage.names_after
 
     async def rest() -> None:
-        await context.lanes.io(context.store.rest, IDLE_SECONDS)
+        await context.executors.io(context.store.rest, IDLE_SECONDS)
 
     return [
-        Job("names", often, lambda: context.lanes.io(context.store.flush_names)),
-        Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(context.store, context.lanes, context.log)),
+        Job("names", often, lambda: context.executors.io(context.store.flush_names)),
+        Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(context.store, context.executors, context.log)),
         Job("usage", often, context.usage.run_once),
         Job("rest", REST_SECONDS, rest),
     ]
@@ -119,16 +119,14 @@ def for_itself(context: ServerContext) -> list[Job]:
 
 def _tickets(context: ServerContext, doors: ProtocolServers) -> Job:
     async def tickets() -> None:
-        await context.lanes.io(partial(doors.renew_tls, silent=True))
+        await context.executors.io(partial(doors.renew_tls, silent=True))
 
     return Job("tickets", RENEWED_SECONDS_OF_TLS, tickets)
 
 
 def _certificate_watch(context: ServerContext, doors: ProtocolServers) -> Job:
     """Return the certificate job; for a process that has the certificates and their keys."""
-    watch = CertificateWatch(
-        doors.tls, lambda: context.config, _life_notices(context), lanes=context.lanes, clock=context.clock, log=context.log
-    )
+    watch = CertificateWatch(context.runtime, doors.tls, _life_notices(context))
     return Job("certificate", CERTIFICATE_SECONDS, watch.run_once, by_clock=True)
 
 
@@ -138,24 +136,24 @@ def _dkim(context: ServerContext) -> Job:
     async def dkim() -> None:
         names = context.config.dns
         keys = DkimKeys(KeyFolder(context.config.server.data_dir), context.clock)
-        await keys.switch(lambda: Resolver(names.nameservers, seconds=names.seconds), context.lanes, context.log)
+        await keys.switch(lambda: Resolver(names.nameservers, seconds=names.seconds), context.executors, context.log)
 
     return Job("dkim", SWITCH_SECONDS, dkim, by_clock=True)
 
 
 def for_the_server(context: ServerContext) -> list[Job]:
     """Return the jobs that one process does for the whole server."""
-    visits = Visits(context.store, context.accounts, lambda: context.access.snapshot, context.log)
+    visits = Visits(context.runtime, context.store)
     life = _life_notices(context)
 
     async def sweep() -> None:
         await visits.sweep(trusted=await context.is_clock_trusted())
         await visits.forget_readers(context.access.sharing.readers)
         homes = {entry.home for entry in context.access.snapshot}
-        await context.lanes.io(context.store.drop_unfinished_restores, homes)
+        await context.executors.io(context.store.drop_unfinished_restores, homes)
 
     async def exports() -> None:
-        await context.lanes.io(ContentExport(context.directory, context.clock).settle)
+        await context.executors.io(ContentExport(context.directory, context.clock).settle)
 
     saved: list[tuple[str, str]] = []
 
@@ -164,11 +162,11 @@ def for_the_server(context: ServerContext) -> list[Job]:
         names = [(mailbox, network) for mailbox, network, _ in known]
         if names != saved:  # their order counts, too: it changes with each sign-in
             now = context.clock.steady_now().timestamp()
-            await context.lanes.io(known_networks.save, context.config.state_dir, known, now)
+            await context.executors.io(known_networks.save, context.config.state_dir, known, now)
             saved[:] = names
 
     async def working_calendar() -> None:
-        if put := await context.lanes.io(prefill, context.directory, local_day(context.clock.now())):
+        if put := await context.executors.io(prefill, context.directory, local_day(context.clock.now())):
             context.log.event("calendar_prefilled", years=put)
             await context.access.refresh()
 
@@ -178,7 +176,7 @@ def for_the_server(context: ServerContext) -> list[Job]:
     async def directory_changes() -> None:
         if not await context.is_clock_trusted():
             return
-        if await context.lanes.io(carry_out_due, context.directory, context.clock, context.log):
+        if await context.executors.io(carry_out_due, context.directory, context.clock, context.log):
             await context.access.refresh()
 
     return [
@@ -207,25 +205,19 @@ def for_the_server(context: ServerContext) -> list[Job]:
 
 
 def _false_instants(context: ServerContext, life: LifeNotices) -> FalseInstants:
-    return FalseInstants(
-        context.directory,
-        context.is_clock_trusted,
-        context.access.refresh,
-        life.correct,
-        lanes=context.lanes,
-        clock=context.clock,
-        log=context.log,
-    )
+    return FalseInstants(context.runtime, context.directory, context.is_clock_trusted, context.access.refresh, life.correct)
 
 
 def _about_requests(context: ServerContext) -> list[Job]:
     async def requests() -> None:
-        intake = Intake(context.directory, context.store, context.config, context.clock, context.log)
-        if await context.lanes.io(intake.run_once, context.access.snapshot):
+        intake = Intake(context.runtime, context.directory, context.store)
+        if await context.executors.io(intake.run_once, context.access.snapshot):
             await context.access.refresh()  # so that the answer follows immediately
 
     async def overdue_requests() -> None:
-        await context.lanes.io(remind, context.directory, context.store, context.config, context.clock, context.access.snapshot)
+        await context.executors.io(
+            remind, context.directory, context.store, context.config, context.clock, context.access.snapshot
+        )
 
     return [
         Job("requests", INTAKE_SECONDS, requests, by_clock=True),
@@ -234,16 +226,8 @@ def _about_requests(context: ServerContext) -> list[Job]:
 
 
 def _about_the_log(context: ServerContext) -> list[Job]:
-    retention = LogRetention(
-        context.config.log_dir,
-        lambda: context.config.log.retain_months,  # a reload may change it
-        clock=context.clock,
-        lanes=context.lanes,
-        log=context.log,
-    )
-    keeping = LogKeeping(
-        context.config.log_dir, lambda: context.access.snapshot, clock=context.clock, lanes=context.lanes, log=context.log
-    )
+    retention = LogRetention(context.runtime)
+    keeping = LogKeeping(context.runtime)
 
     async def retain() -> None:
         if await context.is_clock_trusted():
@@ -252,7 +236,7 @@ def _about_the_log(context: ServerContext) -> list[Job]:
     return [
         Job("log_anchor", LOG_ANCHOR_SECONDS, keeping.anchor, by_clock=True),
         Job("log_index", LOG_INDEX_SECONDS, keeping.load),
-        Job("syslog", SYSLOG_SECONDS, Syslog(lambda: context.config, context.clock, context.log).run_once),
+        Job("syslog", SYSLOG_SECONDS, Syslog(context.runtime).run_once),
         Job("retention", RETENTION_SECONDS, retain),
     ]
 
@@ -261,7 +245,7 @@ def _secrecy_cases(context: ServerContext) -> SecrecyCases:
     return SecrecyCases(
         Held(context.config.held_dir),
         context.spool,
-        context.lanes,
+        context.executors,
         context.log,
         context.clock,
         notices=lambda: context.usage.notices,
@@ -278,7 +262,7 @@ def _quarantine_cases(context: ServerContext) -> QuarantineCases:
         Quarantine(context.config.quarantine_dir),
         Lessons(context.config.lessons_dir),
         context.spool,
-        lanes=context.lanes,
+        lanes=context.executors,
         log=context.log,
         clock=context.clock,
         config=lambda: context.config,
@@ -295,86 +279,36 @@ def _teaching(context: ServerContext) -> Teaching:
         Lessons(context.config.lessons_dir),
         lambda: context.config,
         lambda: context.access.snapshot,
-        lanes=context.lanes,
+        lanes=context.executors,
         log=context.log,
         clock=context.clock,
     )
 
 
 def _life_notices(context: ServerContext) -> LifeNotices:
-    return LifeNotices(
-        context.directory,
-        lambda: context.usage.notices,
-        lambda: context.config,
-        lambda: context.access.snapshot,
-        lanes=context.lanes,
-        accounts=context.accounts,
-        clock=context.clock,
-        log=context.log,
-    )
+    return LifeNotices(context.runtime, context.directory, lambda: context.usage.notices)
 
 
 def _reclaim_rounds(context: ServerContext, notices: LifeNotices) -> ReclaimRounds:
-    return ReclaimRounds(
-        context.directory,
-        context.store,
-        lambda: context.config,
-        lambda: context.access.snapshot,
-        notices,
-        refresh=context.access.refresh,
-        lanes=context.lanes,
-        accounts=context.accounts,
-        clock=context.clock,
-        log=context.log,
-    )
+    return ReclaimRounds(context.runtime, context.directory, context.store, notices, refresh=context.access.refresh)
 
 
 def _sign_in_watch(context: ServerContext, notices: LifeNotices) -> SignInWatch:
-    return SignInWatch(
-        lambda: context.config,
-        lambda: context.access.snapshot,
-        context.directory,
-        notices,
-        context.runaways,
-        lanes=context.lanes,
-        clock=context.clock,
-        log=context.log,
-    )
+    return SignInWatch(context.runtime, context.directory, notices, context.runaways)
 
 
 def _handover_marks(context: ServerContext) -> HandoverMarks:
     return HandoverMarks(
-        lambda: Handovers(context.directory, context.store, context.config, context.clock),
-        context.store,
-        lambda: context.access.snapshot,
-        lanes=context.lanes,
-        accounts=context.accounts,
-        log=context.log,
+        context.runtime, lambda: Handovers(context.directory, context.store, context.config, context.clock), context.store
     )
 
 
 def _outcomes(context: ServerContext, notices: LifeNotices) -> Outcomes:
-    return Outcomes(
-        context.directory,
-        notices,
-        lambda: context.config,
-        lambda: context.access.snapshot,
-        lanes=context.lanes,
-        clock=context.clock,
-        log=context.log,
-    )
+    return Outcomes(context.runtime, context.directory, notices)
 
 
 def _downtime_notices(context: ServerContext) -> DowntimeNotices:
-    return DowntimeNotices(
-        lambda: context.usage.notices,
-        directory=context.directory,
-        access=context.access,
-        accounts=context.accounts,
-        lanes=context.lanes,
-        log=context.log,
-        clock=context.clock,
-    )
+    return DowntimeNotices(context.runtime, lambda: context.usage.notices, directory=context.directory, access=context.access)
 
 
 def _weekly_duties(context: ServerContext) -> list[Job]:
@@ -391,14 +325,10 @@ def _weekly_duties(context: ServerContext) -> list[Job]:
 
 def _weekly(context: ServerContext, duty: str, prepare: Prepare) -> WeeklyReminders:
     return WeeklyReminders(
+        context.runtime,
         duty,
         prepare,
         notices=lambda: context.usage.notices,
-        config=lambda: context.config,
         directory=context.directory,
         access=context.access,
-        accounts=context.accounts,
-        lanes=context.lanes,
-        log=context.log,
-        clock=context.clock,
     )

@@ -83,8 +83,8 @@ class Server:
         context.spawn(context.mailflow.recover())
         refs = [AccountRef(entry.mailbox_id, entry.home) for entry in context.access.snapshot]
         since = context.clock.now().timestamp() - NAMES_LEFT_SECONDS
-        context.spawn(context.lanes.io(context.store.flush_names_left, refs, since))
-        context.spawn(context.lanes.io(context.store.settle_left_behind))
+        context.spawn(context.executors.io(context.store.flush_names_left, refs, since))
+        context.spawn(context.executors.io(context.store.settle_left_behind))
 
     def report(self) -> dict[str, object]:
         """Return the numbers for `mic-mail status`."""
@@ -134,7 +134,7 @@ async def open_server(
     follow_the_directory(context)
     context.lag.start()
     if housekeeper:
-        context.spawn(context.lanes.io(context.store.settle_left_behind))
+        context.spawn(context.executors.io(context.store.settle_left_behind))
     duties = duties_of(
         context, doors, housekeeper=housekeeper, indexer=indexer and config.search.enabled, sender=sender, first=first
     )
@@ -174,8 +174,4 @@ def _open_web(
 def _web_services(context: ServerContext, secret: bytes) -> "WebServices":
     from mic_mail.app.web_process import web_services
 
-    return web_services(
-        context.config, access=context.access, directory=context.directory, store=context.store,
-        lanes=context.lanes, clock=context.clock,
-        log=context.log, key=secret,
-    )  # fmt: skip
+    return web_services(context.runtime, access=context.access, directory=context.directory, store=context.store, key=secret)

@@ -8,22 +8,19 @@ and the templates cost 40 MB and a quarter of a second.
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from mic_mail.app.clock_watcher import ClockWatcher, begin_by_the_mark
 from mic_mail.app.directory_watcher import DirectoryFollower
 from mic_mail.app.eviction import open_evictor, record_eviction
+from mic_mail.app.runtime import Present, make_runtime, open_sign_in, watch_misuse
 from mic_mail.app.settings import admission_limits
-from mic_mail.auth.password_hash import DECOY_KEY, load_secret
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described, failure
-from mic_mail.log.maillog import MailLog
-from mic_mail.log.tee import Tee
 from mic_mail.net.acceptor import Acceptor
 from mic_mail.net.connection_balancer import ConnectionCounts
 from mic_mail.net.connection_limits import Admission, ConnectionLimiter
@@ -31,11 +28,8 @@ from mic_mail.net.eviction import Evictor
 from mic_mail.net.listeners import Listener
 from mic_mail.net.tls import TlsFront
 from mic_mail.process.change_feed import Feed, notify_directory_changed
-from mic_mail.process.executors import Executors
 from mic_mail.process.loop_lag import LoopLag, lag_report
-from mic_mail.services.abuse.auto_suspend import AutoSuspend
-from mic_mail.services.abuse.breached_password_check import BreachedPasswordCheck
-from mic_mail.services.authentication import known_networks
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.app_passwords import AppPasswords
 from mic_mail.services.authentication.own_password import OwnPassword
 from mic_mail.services.authentication.second_factors import SecondFactors
@@ -138,37 +132,26 @@ class WebServers:
         return self._server.sessions
 
 
-def web_services(
-    config: Config,
-    *,
-    access: SignInService,
-    directory: Directory,
-    store: MailStore,
-    lanes: Executors,
-    clock: Clock,
-    log: MailLog,
-    key: bytes,
-) -> WebServices:
+def web_services(runtime: Runtime, *, access: SignInService, directory: Directory, store: MailStore, key: bytes) -> WebServices:
     """Return the services that the web pages use."""
+    config, clock = runtime.config(), runtime.clock
 
     async def directory_changed() -> None:
-        await lanes.io(notify_directory_changed, config.run_dir)
+        await runtime.executors.io(notify_directory_changed, config.run_dir)
 
     factors = SecondFactors(directory, config, clock)
     return WebServices(
         config=config,
         access=access,
-        page_access=PageAccess(access, config, factors, lanes=lanes, log=log, clock=clock),
-        book=AddressBookCache(
-            config, AddressBookCollection.of, directory=directory, snapshot=lambda: access.snapshot, lanes=lanes, clock=clock
-        ),
+        page_access=PageAccess(runtime, access, factors),
+        book=AddressBookCache(runtime, AddressBookCollection.of, directory=directory),
         own_password=OwnPassword(directory, config, clock),
         app_passwords=AppPasswords(directory, config, clock),
         second_factors=factors,
         store=store,
-        lanes=lanes,
+        lanes=runtime.executors,
         clock=clock,
-        log=log,
+        log=runtime.log,
         key=key,
         directory_changed=directory_changed,
     )
@@ -178,44 +161,24 @@ class WebProcess:
     """The child `web` while it serves."""
 
     def __init__(self, config: Config, clock: Clock, name: str, *, key: bytes, tee: bool = False) -> None:
-        self._config = config
-        self._clock = clock
+        self._present = Present(config)
+        self._runtime = make_runtime(self._present, clock, name, tee=tee)
+        self.log = self._runtime.log
         self._key = key
-        shown = Tee(sys.stderr, name) if tee else None
-        self.log = MailLog(config.log_dir, name, clock=clock, segment_octets=config.log.segment, tee=shown)
-        process = config.process
-        self._lanes = Executors(
-            io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds
-        )
         self._feed = Feed(config.run_dir, name, poll_seconds=config.process.poll_seconds)
         self._lag = LoopLag(self.log, config.process.lag_seconds)
         self._tls = open_front(config)
         self._directory = Directory(config.directory_url, clock=clock)
         self._store = open_mail_store(config, clock)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._access: SignInService
         self._doors: WebServers
 
     async def open(self, listeners: Sequence[Listener]) -> None:
         """Read the directory, follow it, open the listeners."""
-        await self._lanes.io(begin_by_the_mark, self._config.state_dir, self._clock)
-        await self._lanes.io(self._directory.migrate, must_exist=True)
-        snapshot = await self._lanes.io(self._directory.load_snapshot)
-        self._access = SignInService(
-            self._config,
-            directory=self._directory,
-            snapshot=snapshot,
-            lanes=self._lanes,
-            log=self.log,
-            clock=self._clock,
-            decoy_key=await self._lanes.io(load_secret, self._config.server.data_dir / DECOY_KEY),
-            digest_key=self._key,
-            tell=self._feed.send,
-        )
-        now = self._clock.steady_now().timestamp()
-        self._access.remember(await self._lanes.io(lambda: list(known_networks.load(self._config.state_dir, now))))
-        self._access.exposure = self._exposure()
-        self._feed.listen(self._access.on_message)
+        await self._runtime.executors.io(begin_by_the_mark, self._runtime.config().state_dir, self._runtime.clock)
+        await self._runtime.executors.io(self._directory.migrate, must_exist=True)
+        await open_sign_in(self._present, self._runtime, self._directory, self._feed, self._key)
+        watch_misuse(self._access, self._runtime, self._directory, self._feed, self._key)
         self._follow()
         self._watch_the_clock()
         self._lag.start()
@@ -223,24 +186,16 @@ class WebProcess:
         self._spawn(self._rest())
         self._spawn(self._renew_tls())
 
-    def _exposure(self) -> BreachedPasswordCheck:
-        def changed() -> None:
-            notify_directory_changed(self._config.run_dir)
-
-        suspending = AutoSuspend(
-            self._access, self._directory, tell=changed, lanes=self._lanes, clock=self._clock, log=self.log
-        )
-        return BreachedPasswordCheck(
-            self._config, key=self._key, directory=self._directory, suspending=suspending, changed=changed,
-            tell=self._feed.send, lanes=self._lanes, clock=self._clock, log=self.log,
-        )  # fmt: skip
+    @property
+    def _access(self) -> SignInService:
+        return self._present.access
 
     def _follow(self) -> None:
         follower = DirectoryFollower(self._access.refresh, self._spawn, self.log)
 
         async def version() -> int:
             try:
-                return await self._lanes.io(self._directory.version)
+                return await self._runtime.executors.io(self._directory.version)
             except MicMailError:
                 follower.begin()
                 raise
@@ -250,17 +205,16 @@ class WebProcess:
 
     def _watch_the_clock(self) -> None:
         async def does_mark_agree() -> bool:
-            mark = ClockMark(self._config.state_dir, self._clock)
-            return await self._lanes.io(mark.agrees, self._access.snapshot)
+            mark = ClockMark(self._runtime.config().state_dir, self._runtime.clock)
+            return await self._runtime.executors.io(mark.agrees, self._access.snapshot)
 
-        watcher = ClockWatcher(self._clock, does_mark_agree=does_mark_agree, stepped=self._access.clock_moved, log=self.log)
+        watcher = ClockWatcher(
+            self._runtime.clock, does_mark_agree=does_mark_agree, stepped=self._access.clock_moved, log=self.log
+        )
         self._spawn(watcher.run())
 
     def _services(self) -> WebServices:
-        return web_services(
-            self._config, access=self._access, directory=self._directory, store=self._store, lanes=self._lanes,
-            clock=self._clock, log=self.log, key=self._key,
-        )  # fmt: skip
+        return web_services(self._runtime, access=self._access, directory=self._directory, store=self._store, key=self._key)
 
     def _spawn(self, errand: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(errand)
@@ -271,7 +225,7 @@ class WebProcess:
         while True:
             await asyncio.sleep(REST_SECONDS)
             try:
-                await self._lanes.io(self._store.rest, REST_SECONDS)
+                await self._runtime.executors.io(self._store.rest, REST_SECONDS)
             except (MicMailError, OSError) as error:
                 self.log.event("duty_failed", duty="rest", error=described(error))
 
@@ -279,17 +233,19 @@ class WebProcess:
         while True:
             await asyncio.sleep(RENEWED_SECONDS)
             with contextlib.suppress(MicMailError, OSError):
-                await self._lanes.io(partial(renewed, {False: self._tls}, self._config, self.log, silent=True))
+                await self._runtime.executors.io(
+                    partial(renewed, {False: self._tls}, self._runtime.config(), self.log, silent=True)
+                )
 
     def configure(self, config: Config) -> None:
         """Apply the settings that a reload may change.
 
         A certificate that cannot be used is refused and logged.
         """
-        self._config = config
-        self._lanes.patience = config.process.queue_seconds
+        self._present.config = config
+        self._runtime.executors.patience = config.process.queue_seconds
         self._lag.threshold_seconds = config.process.lag_seconds
-        self._access.configure(config)
+        self._access.apply_reload()
         self._doors.configure(self._services())
         renewed({False: self._tls}, config, self.log)
 
@@ -309,7 +265,7 @@ class WebProcess:
 
     async def drain(self) -> None:
         """Answer the requests that run, then close everything."""
-        await self._doors.drain(self._config.process.drain_seconds)
+        await self._doors.drain(self._runtime.config().process.drain_seconds)
         self._feed.close()
         for task in tuple(self._tasks):
             task.cancel()
@@ -317,8 +273,8 @@ class WebProcess:
         for close in (self._store.close, self._directory.close):
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._lanes.io(close)
+                    await self._runtime.executors.io(close)
             except (MicMailError, OSError) as error:
                 self.log.event("close_failed", **failure(error))
-        self._lanes.close()
+        self._runtime.executors.close()
         self.log.close()

@@ -14,12 +14,14 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.identity import Peer, TlsInfo
 from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.authentication.web_sign_in import PageAccess
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from population import migrated
+from runtimes import runtime
 
 PASSWORD = "con mèo trèo cây cau"
 START = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)  # 09:00 in Ha Noi
@@ -46,12 +48,19 @@ class World:
     log: Events
     lanes: Executors
     access: SignInService
+    runtime: Runtime
+    present: list[Config]
 
     @property
     def page(self) -> PageAccess:
         """The sign-in of the password page, by the settings that the worker began with."""
         factors = SecondFactors(self.directory, self.config, self.clock)
-        return PageAccess(self.access, self.config, factors, lanes=self.lanes, log=self.log, clock=self.clock)
+        return PageAccess(self.runtime, self.access, factors)
+
+    def reload(self, config: Config) -> None:
+        """Reload with another configuration; the test's own stays as it is."""
+        self.present[:] = [config]
+        self.access.apply_reload()
 
     def add(self, local: str, *facts: Draft, password: str | None = PASSWORD) -> MailboxRecord:
         """A personal mailbox issued on 1 November, with a chosen password and then these facts."""
@@ -81,17 +90,16 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     directory = migrated(config.directory_url, clock)
     directory.add_domain("mic.gov.vn")
     lanes = Executors(io_threads=2, hash_threads=2)
+    present = [config]
+    parts = runtime(lambda: present[0], clock, log=log, executors=lanes)
     access = SignInService(
-        config,
+        parts,
         directory=directory,
         snapshot=directory.load_snapshot(),
-        lanes=lanes,
-        log=log,
-        clock=clock,
         decoy_key=b"k" * 32,
         digest_key=b"d" * 32,
         tell=lambda word: None,
     )
-    yield World(config, clock, directory, log, lanes, access)
+    yield World(config, clock, directory, log, lanes, access, parts, present)
     lanes.close()
     directory.close()

@@ -84,7 +84,7 @@ async def test_a_state_is_told_only_after_the_right_password(world: World, fact:
 
 async def test_a_due_password_names_no_page_that_is_not_there(world: World) -> None:
     """Where the https door is closed the refusal sends people to the Centre, not to a link that nobody answers."""
-    world.access.configure(world.config.model_copy(update={"listen": Listen(doors=("imaps",))}))
+    world.reload(world.config.model_copy(update={"listen": Listen(doors=("imaps",))}))
     world.add("lthoa", RESET)
     answer = await login(world, "lthoa")
     assert isinstance(answer, Refusal)
@@ -101,7 +101,7 @@ async def test_a_due_password_names_no_page_that_is_not_there(world: World) -> N
 )
 async def test_a_due_password_is_changed_at_the_servers_own_page(world: World, listen: Listen, page: str) -> None:
     """Unless another one is named: the refusal points there, with its port where that is not the usual one (Reg. 7.3.c)."""
-    world.access.configure(world.config.model_copy(update={"listen": listen}))
+    world.reload(world.config.model_copy(update={"listen": listen}))
     world.add("lthoa", RESET)
     answer = await login(world, "lthoa")
     assert isinstance(answer, Refusal)
@@ -172,7 +172,7 @@ async def test_channel_binding_can_be_withdrawn(world: World) -> None:
     """-PLUS is offered over TLS unless the administrator withdraws it."""
     assert world.access.mechanisms(peer())[0] == "SCRAM-SHA-256-PLUS"
     auth = world.config.auth.model_copy(update={"channel_binding": False})
-    world.access.configure(world.config.model_copy(update={"auth": auth}))
+    world.reload(world.config.model_copy(update={"auth": auth}))
     assert world.access.mechanisms(peer())[0] == "SCRAM-SHA-256"
     assert isinstance(await world.access.begin("SCRAM-SHA-256", peer()).step(b"y,,n=dvbe,r=abc"), Challenge), "no downgrade"
 
@@ -301,7 +301,7 @@ async def test_a_reload_calls_every_session_back(world: World) -> None:
     assert isinstance(signed_in, SignedIn)
     called: list[int] = []
     world.access.watch(signed_in.mailbox_id, lambda: called.append(1))
-    world.access.configure(world.config)
+    world.reload(world.config)
     assert called
 
 
@@ -344,7 +344,7 @@ async def test_costs_that_were_raised_tell_nobody_who_has_a_mailbox(world: World
     mailbox = world.add("dvbe")
     auth = world.config.auth.model_copy(update={"argon2_memory": 9 << 20, "argon2_time": 2, "scram_iterations": 70_000})
     raised = world.config.model_copy(update={"auth": auth})
-    world.access.configure(raised)
+    world.reload(raised)
 
     async def told(name: str) -> tuple[int, str]:
         assert kind_of(await login(world, name, f"wrong {len(asked)}")) is RefusalKind.WRONG_CREDENTIALS
@@ -364,12 +364,10 @@ async def test_a_verified_password_is_not_hashed_again(hashed: list[object], wor
     answers = await asyncio.gather(*(login(world, "dvbe") for _ in range(5)))
     assert all(isinstance(answer, SignedIn) for answer in answers)
     assert isinstance(await login(world, "dvbe"), SignedIn)
-    world.access.configure(world.config)
+    world.reload(world.config)
     assert isinstance(await login(world, "dvbe"), SignedIn)
     assert len(hashed) == 1, "a certificate that is renewed makes nobody wait"
-    world.access.configure(
-        world.config.model_copy(update={"auth": world.config.auth.model_copy(update={"cache_seconds": 60.0})})
-    )
+    world.reload(world.config.model_copy(update={"auth": world.config.auth.model_copy(update={"cache_seconds": 60.0})}))
     assert isinstance(await login(world, "dvbe"), SignedIn)
     assert len(hashed) == 2, "it shall be known for less long"
     set_password(
@@ -435,12 +433,12 @@ async def test_an_office_signs_in_by_all_ways_at_once(world: World) -> None:
     for name in names:
         world.add(name)
     await world.access.refresh()
-    world.access.configure(config)
+    world.reload(config)
     tasks = [asyncio.create_task(world.access.login(name, PASSWORD, peer())) for name in names[:7]]
     tasks += [asyncio.create_task(scram(world.access, f"{name}@mic.gov.vn", PASSWORD)) for name in names[7:]]
     await asyncio.sleep(0)
     held = world.access.guard
-    world.access.configure(config)
+    world.reload(config)
     assert world.access.guard is held, "who checks codes at the page goes by the same"
     again = [asyncio.create_task(world.access.login(name, PASSWORD, peer())) for name in names[:7]]
     assert all(isinstance(answer, SignedIn) for answer in await asyncio.gather(*tasks, *again))

@@ -79,7 +79,7 @@ async def test_a_right_one_waits_for_no_hash_and_a_wrong_one_does(world: World) 
 async def test_one_that_is_revoked_while_it_waits_for_others_of_its_network(world: World) -> None:
     """As many as may be wrong from there are being looked at: it waits for them, in vain if it lives no more by then."""
     auth = world.config.auth.model_copy(update={"failures_per_network": 3})
-    world.access.configure(world.config.model_copy(update={"auth": auth}))
+    world.reload(world.config.model_copy(update={"auth": auth}))
     mailbox, others = world.add("dvbe"), [world.add(f"m{number}") for number in range(3)]
     kept, revoked = add(world, mailbox), add(world, mailbox, "cũ")
     await world.access.refresh()
@@ -252,7 +252,7 @@ async def test_a_password_that_grew_too_old_keeps_them_out_and_its_change_ends_t
     """What is due for change cannot be used on by a copy."""
     mailbox = world.add("dvbe")
     config = world.config.model_copy(update={"auth": world.config.auth.model_copy(update={"password_age": 90 * 86_400.0})})
-    world.access.configure(config)
+    world.reload(config)
     added = add(world, mailbox)
     session = await login(world, "dvbe", added.password)
     assert isinstance(session, SignedIn)
@@ -360,7 +360,7 @@ async def test_their_number_is_bounded(world: World) -> None:
     kept = apps.add(mailbox.mailbox_id, "mai", (), ActContext("x"))
     assert isinstance(await login(world, "dvbe", kept.password), SignedIn)
     closed = config.model_copy(update={"auth": config.auth.model_copy(update={"app_passwords": 0})})
-    world.access.configure(closed)
+    world.reload(closed)
     assert kind_of(await login(world, "dvbe", kept.password)) is RefusalKind.WRONG_CREDENTIALS
 
 
@@ -445,7 +445,7 @@ async def test_with_a_second_factor_the_own_password_sends_nothing_more(world: W
     for door in DOORS:
         assert kind_of(await login(world, "dvbe", door=door)) is RefusalKind.NOT_HERE
     loose = world.config.model_copy(update={"auth": world.config.auth.model_copy(update={"app_passwords_only": False})})
-    world.access.configure(loose)
+    world.reload(loose)
     assert isinstance(await login(world, "dvbe"), SignedIn)
 
 

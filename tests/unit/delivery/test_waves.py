@@ -171,8 +171,8 @@ def test_a_mailbox_that_others_write_holds_nobody_up(office: Office) -> None:
 
 def test_who_waits_too_long_for_a_mailbox_leaves_nothing(office: Office) -> None:
     """The turn does not come: each hears that the mailbox is unavailable, and no file of theirs stays."""
-    office.context.lanes.patience = 0.1
-    turns = office.context.accounts._turns(office.ref("dvbe")).writers
+    office.context.executors.patience = 0.1
+    turns = office.context.account_executors._turns(office.ref("dvbe")).writers
     office.server.call(turns.take(1))
     with writing(office.context.store.store(office.ref("dvbe"))):
         outcomes = office.deliver(("dvbe", message(0)), ("dvbe", message(1)))
@@ -183,8 +183,8 @@ def test_who_waits_too_long_for_a_mailbox_leaves_nothing(office: Office) -> None
 
 def test_an_entry_that_waits_too_long_for_a_mailbox_leaves_nothing_there(office: Office) -> None:
     """The turn does not come: the entry stays in the spool, its link in the mailbox's `tmp` does not."""
-    office.context.lanes.patience = 0.1
-    turns = office.context.accounts._turns(office.ref("dvbe")).writers
+    office.context.executors.patience = 0.1
+    turns = office.context.account_executors._turns(office.ref("dvbe")).writers
     office.server.call(turns.take(1))
     with smtplib.SMTP(office.server.host, office.server.ports["smtp"]) as client:
         client.sendmail("a@a.example", ["dvbe@mic.gov.vn", "ttlan@mic.gov.vn"], message(0))
@@ -195,7 +195,7 @@ def test_an_entry_that_waits_too_long_for_a_mailbox_leaves_nothing_there(office:
 
 def test_one_whose_sender_has_gone_before_its_turn_is_not_delivered(office: Office) -> None:
     """Nobody was told anything, so the sender will come again: it must not be there twice then."""
-    turns = office.context.accounts._turns(office.ref("dvbe")).writers
+    turns = office.context.account_executors._turns(office.ref("dvbe")).writers
     office.server.call(turns.take(1))
 
     async def send_and_leave() -> "asyncio.Task[Published]":
@@ -265,11 +265,11 @@ def test_what_cannot_be_filed_is_one_messages_trouble(office: Office, monkeypatc
 
 def test_a_disk_that_hangs_is_not_waited_for_without_end(office: Office) -> None:
     """What no wave has taken within the patience hears that the mailbox is unavailable, and is not delivered later."""
-    office.context.lanes.patience = 0.2
+    office.context.executors.patience = 0.2
     hanging, released = threading.Event(), threading.Event()
 
     async def hang() -> None:
-        office.context.lanes._delivery_lane.submit(lambda: (hanging.set(), released.wait(30)))
+        office.context.executors._delivery_lane.submit(lambda: (hanging.set(), released.wait(30)))
 
     office.server.call(hang())
     assert hanging.wait(30)

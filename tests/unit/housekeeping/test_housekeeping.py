@@ -14,12 +14,14 @@ import pytest
 
 from harness import MailServer, read_events
 from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.config.model import Config, Server
 from mic_mail.errors import Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executors
 from mic_mail.services.operations.jobs import Job, JobRunner, LogRetention
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
+from runtimes import runtime
 from storage_model import deliver
 
 
@@ -111,17 +113,19 @@ def test_clause_8_2_the_housekeeper_removes_the_mail_log_that_is_past_keeping(se
 
 async def test_a_clock_that_has_just_been_set_removes_no_segment(tmp_path: Path) -> None:
     """It was trusted a moment ago; the months count by the steady time."""
-    (tmp_path / "2026-11-01.worker0.1.1.jsonl").touch()
+    config = Config(server=Server(data_dir=tmp_path))
+    config.log_dir.mkdir()
+    (config.log_dir / "2026-11-01.worker0.1.1.jsonl").touch()
     clock, lanes = ManualClock(datetime(2026, 11, 24, tzinfo=UTC)), Executors(io_threads=2, hash_threads=1)
-    (tmp_path / "log").mkdir()
-    log = MailLog(tmp_path / "log", "house", clock=clock, threaded=False)
-    retention = LogRetention(tmp_path, lambda: 6, clock=clock, lanes=lanes, log=log)
+    (tmp_path / "own").mkdir()
+    log = MailLog(tmp_path / "own", "house", clock=clock, threaded=False)
+    retention = LogRetention(runtime(config, clock, executors=lanes, log=log))
     clock.set_to(datetime(2027, 12, 24, tzinfo=UTC))
     await retention.remove()
-    assert list(tmp_path.glob("*.jsonl"))
+    assert list(config.log_dir.glob("*.jsonl"))
     clock.accept_time(clock.now())
     await retention.remove()
-    assert not list(tmp_path.glob("*.jsonl"))
+    assert not list(config.log_dir.glob("*.jsonl"))
     log.close()
     lanes.close()
 
@@ -129,8 +133,10 @@ async def test_a_clock_that_has_just_been_set_removes_no_segment(tmp_path: Path)
 async def test_more_segments_than_one_event_names_and_some_that_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every removed name is told, in several events; so is every failure, and no error leaves the duty."""
     names = [f"2020-01-01.worker0.{pid}.1.jsonl" for pid in range(450)]
+    config = Config(server=Server(data_dir=tmp_path))
+    config.log_dir.mkdir()
     for name in names:
-        (tmp_path / name).touch()
+        (config.log_dir / name).touch()
     real = os.unlink
 
     def unlink(path: Path) -> None:
@@ -140,12 +146,12 @@ async def test_more_segments_than_one_event_names_and_some_that_stay(tmp_path: P
 
     monkeypatch.setattr(os, "unlink", unlink)
     clock, lanes = SystemClock(), Executors(io_threads=2, hash_threads=1)
-    (tmp_path / "log").mkdir()
-    log = MailLog(tmp_path / "log", "house", clock=clock, threaded=False)
-    await LogRetention(tmp_path, lambda: 6, clock=clock, lanes=lanes, log=log).remove()
+    (tmp_path / "own").mkdir()
+    log = MailLog(tmp_path / "own", "house", clock=clock, threaded=False)
+    await LogRetention(runtime(config, clock, executors=lanes, log=log)).remove()
     log.close()
     lanes.close()
-    events = read_events(tmp_path / "log")
+    events = read_events(tmp_path / "own")
     removed = [event for event in events if event["event"] == "log_segments_removed"]
     failed = [event for event in events if event["event"] == "log_removal_failed"]
     assert [event["count"] for event in removed] == [200, 200, 5]

@@ -9,6 +9,7 @@ import pytest
 
 from mic_mail.clock import SystemClock
 from mic_mail.services.abuse.breached_password_check import BreachedPasswordCheck
+from runtimes import runtime
 
 pytestmark = pytest.mark.clause("7.2.c")
 OLD, NEW = Path("old"), Path("new")
@@ -42,15 +43,17 @@ class World:
 async def test_a_list_that_comes_during_a_look_is_looked_at_with_the_next_sign_in() -> None:
     """That a password stands not in the old one says nothing of the new one."""
     world: Any = World()
+    configs = [settings(OLD)]
+    parts = runtime(lambda: configs[-1], SystemClock(), log=world, executors=world)
     exposure = BreachedPasswordCheck(
-        settings(OLD), key=b"k" * 32, directory=world, suspending=world, changed=lambda: None, tell=lambda _: None, lanes=world,
-        clock=SystemClock(), log=world,
-    )  # fmt: skip
+        parts, key=b"k" * 32, directory=world, suspending=world, changed=lambda: None, tell=lambda _: None
+    )
     entry: Any = SimpleNamespace(address="dvbe@mic.gov.vn", mailbox_id=7, facts=())
     credential: Any = SimpleNamespace(version=1)
     looking = asyncio.create_task(exposure.check(entry, credential, "pw"))
     await asyncio.sleep(0)
-    exposure.configure(settings(NEW))
+    configs.append(settings(NEW))
+    exposure.apply_reload()
     world.looks.set()
     assert not await looking
     assert await exposure.check(entry, credential, "pw")

@@ -10,15 +10,13 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 
-from mic_mail.clock import Clock
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described
-from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import Cause, Detail, Draft, FactKind
 from mic_mail.policy.states import State
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.notifications.lifecycle_notices import MALWARE, SERVER, SPAM
 
@@ -35,26 +33,15 @@ WHY_SPAM = "gửi nhiều thư rác"
 class AutoSuspend:
     """The suspensions by one process."""
 
-    def __init__(
-        self,
-        access: SignInService,
-        directory: Directory,
-        *,
-        tell: Callable[[], None],
-        lanes: Executors,
-        clock: Clock,
-        log: MailLog,
-    ) -> None:
+    def __init__(self, runtime: Runtime, access: SignInService, directory: Directory, *, tell: Callable[[], None]) -> None:
         """`tell` hints to the other processes that the directory has changed.
 
         Without it they notice within two seconds.
         """
+        self._runtime = runtime
         self._access = access
         self._directory = directory
         self._tell = tell
-        self._lanes = lanes
-        self._clock = clock
-        self._log = log
         self._under_way: dict[int, asyncio.Task[None]] = {}
 
     def noticed(self, mailbox_id: int, what: str, count: int) -> None:
@@ -91,14 +78,18 @@ class AutoSuspend:
                 if entry is None or decision is None or State.SUSPENDED in decision.states:
                     return entry is not None and decision is not None
                 data: dict[str, Detail] = {"cause": Cause.COMPROMISED.value, "trigger": trigger, **figures}
-                fact = Draft(FactKind.SUSPENDED, self._clock.steady_now(), SERVER, why, None, data)
+                fact = Draft(FactKind.SUSPENDED, self._runtime.clock.steady_now(), SERVER, why, None, data)
                 with contextlib.suppress(Superseded):
-                    await self._lanes.io(partial(self._directory.append_fact, mailbox_id, fact, after=decision.fact_seq))
-                    self._log.event("mailbox_suspended", mailbox=entry.address, clause="7.2.c", trigger=trigger, **figures)
+                    await self._runtime.executors.io(
+                        partial(self._directory.append_fact, mailbox_id, fact, after=decision.fact_seq)
+                    )
+                    self._runtime.log.event(
+                        "mailbox_suspended", mailbox=entry.address, clause="7.2.c", trigger=trigger, **figures
+                    )
                     await self._access.refresh()
-                    await self._lanes.io(self._tell)
+                    await self._runtime.executors.io(self._tell)
                     return True
                 await self._access.refresh()
         except MicMailError as error:
-            self._log.event("suspension_failed", mailbox_id=mailbox_id, error=described(error))
+            self._runtime.log.event("suspension_failed", mailbox_id=mailbox_id, error=described(error))
         return False

@@ -18,15 +18,13 @@ from typing import Final, Protocol
 from mic_mail.auth.breached_passwords import BadList, is_leaked
 from mic_mail.auth.password_hash import VerifiedCache
 from mic_mail.auth.password_spray import Sprays
-from mic_mail.clock import Clock
-from mic_mail.config.model import Config
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.errors import MicMailError, Text, Trouble
 from mic_mail.log.error_fields import described
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.lifecycle_notices import SERVER
 
 LEAKED: Final = "leaked"
@@ -61,37 +59,30 @@ class BreachedPasswordCheck:
 
     def __init__(
         self,
-        config: Config,
+        runtime: Runtime,
         *,
         key: bytes,
         directory: Directory,
         suspending: Suspending,
         changed: Callable[[], object],
         tell: Callable[[bytes], None],
-        lanes: Executors,
-        clock: Clock,
-        log: Events,
     ) -> None:
         """`key` is the same in all processes of a server.
 
         `changed` hints to them that the directory has changed; `tell` sends to their `on_message`.
         """
+        self._runtime = runtime
         self._key = hmac.digest(key, b"exposure", "sha256")
         self._directory = directory
         self._suspending = suspending
         self._changed = changed
         self._tell = tell
-        self._lanes = lanes
-        self._clock = clock
-        self._log = log
         self._sprays = Sprays()
         self._clean = VerifiedCache(self._key)
         self._is_told = False
-        self.configure(config)
 
-    def configure(self, config: Config) -> None:
-        """Apply a reload; every password is checked once more, as the list may be another one."""
-        self._config = config
+    def apply_reload(self) -> None:
+        """Check every password once more, as the list may be another one."""
         self._clean = VerifiedCache(self._key)
 
     # ------------------------------------------------------------ wrong passwords
@@ -99,7 +90,7 @@ class BreachedPasswordCheck:
     def wrong(self, address: str, password: str) -> None:
         """Record a wrong password here and in the other processes."""
         mark, where = self._mark(password), self._mark(address)
-        self._sprays.wrong(mark, where, self._clock.monotonic())
+        self._sprays.wrong(mark, where, self._runtime.clock.monotonic())
         self._tell(json.dumps([_WORD, where.hex(), "", mark.hex()]).encode())
 
     def on_message(self, told: bytes) -> None:
@@ -107,7 +98,7 @@ class BreachedPasswordCheck:
         try:
             what, where, _, mark = map(str, json.loads(told))
             if what == _WORD:
-                self._sprays.wrong(bytes.fromhex(mark), bytes.fromhex(where), self._clock.monotonic())
+                self._sprays.wrong(bytes.fromhex(mark), bytes.fromhex(where), self._runtime.clock.monotonic())
         except (ValueError, TypeError):
             return
 
@@ -125,23 +116,23 @@ class BreachedPasswordCheck:
         return how is not None and await self._act(entry, how)
 
     def _tried_elsewhere(self, entry: Entry, password: str) -> str | None:
-        anomaly, now = self._config.anomaly, self._clock.monotonic()
+        anomaly, now = self._runtime.config().anomaly, self._runtime.clock.monotonic()
         count = self._sprays.count(self._mark(password), self._mark(entry.address), now, anomaly.window)
         return SPRAYED if count >= anomaly.sprayed else None
 
     async def _leaked(self, entry: Entry, version: int, password: str) -> str | None:
-        auth, clean = self._config.auth, self._clean  # a reload meanwhile replaces both
+        auth, clean = self._runtime.config().auth, self._clean  # a reload meanwhile replaces both
         if auth.leaked_passwords is None:
             return None
-        digest, now = clean.digest(entry.address, version, password), self._clock.monotonic()
+        digest, now = clean.digest(entry.address, version, password), self._runtime.clock.monotonic()
         if clean.holds(digest, now):
             return None
         try:
-            found = await self._lanes.io(is_leaked, auth.leaked_passwords, password)
+            found = await self._runtime.executors.io(is_leaked, auth.leaked_passwords, password)
             self._is_told = False
         except BadList as error:  # a missing list refuses nobody; it is logged once
             if not self._is_told:
-                self._log.event("leaked_passwords_unreadable", error=described(error))
+                self._runtime.log.event("leaked_passwords_unreadable", error=described(error))
             self._is_told = True
             return None
         except MicMailError:  # the executor is full: next time
@@ -152,8 +143,8 @@ class BreachedPasswordCheck:
         return LEAKED if found else None
 
     async def _act(self, entry: Entry, how: str) -> bool:
-        action = self._config.auth.leaked_action
-        self._log.event(
+        action = self._runtime.config().auth.leaked_action
+        self._runtime.log.event(
             "password_exposed", mailbox=entry.address, clause="7.2.c", detail=how, action=action, seq=_newest(entry)
         )
         if action == "suspend":
@@ -165,14 +156,16 @@ class BreachedPasswordCheck:
 
     async def _demand(self, entry: Entry, how: str) -> None:
         """Record that the password has to be changed; if another fact comes between, the next sign-in does."""
-        fact = Draft(FactKind.PASSWORD_EXPOSED, self._clock.steady_now(), SERVER, WHY[how], None, {"trigger": TRIGGERS[how]})
+        fact = Draft(
+            FactKind.PASSWORD_EXPOSED, self._runtime.clock.steady_now(), SERVER, WHY[how], None, {"trigger": TRIGGERS[how]}
+        )
         try:
-            await self._lanes.io(partial(self._directory.append_fact, entry.mailbox_id, fact, after=_newest(entry)))
-            await self._lanes.io(self._changed)
+            await self._runtime.executors.io(partial(self._directory.append_fact, entry.mailbox_id, fact, after=_newest(entry)))
+            await self._runtime.executors.io(self._changed)
         except Superseded:
             return
         except MicMailError as error:
-            self._log.event("password_change_not_demanded", mailbox=entry.address, error=described(error))
+            self._runtime.log.event("password_change_not_demanded", mailbox=entry.address, error=described(error))
             raise NotRecorded from error
 
 

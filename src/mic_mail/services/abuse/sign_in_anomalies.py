@@ -10,25 +10,22 @@ same state. The consequences of an anomaly have keys, so repeating them changes 
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import centre, mailbox
 from mic_mail.log import tail
 from mic_mail.log.error_fields import failure
-from mic_mail.log.maillog import MailLog
 from mic_mail.log.tail import Cursor, Line
 from mic_mail.net.cidr import Networks
 from mic_mail.policy.anomalies import NOBODY, Anomaly, Attempt, Limits, Watch, network_of
 from mic_mail.policy.calendar import local_day
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.abuse.auto_suspend import AutoSuspend
 from mic_mail.services.abuse.breached_password_check import LEAKED, SPRAYED
 from mic_mail.services.notifications.lifecycle_notices import AGAIN, LifeNotices
@@ -56,26 +53,11 @@ class _State:
 class SignInWatch:
     """The housekeeper's job for sign-in anomalies. Belongs to the event loop."""
 
-    def __init__(
-        self,
-        config: Callable[[], Config],
-        snapshot: Callable[[], Snapshot],
-        directory: Directory,
-        notices: LifeNotices,
-        runaways: AutoSuspend,
-        *,
-        lanes: Executors,
-        clock: Clock,
-        log: MailLog,
-    ) -> None:
-        self._config = config
-        self._snapshot = snapshot
+    def __init__(self, runtime: Runtime, directory: Directory, notices: LifeNotices, runaways: AutoSuspend) -> None:
+        self._runtime = runtime
         self._directory = directory
         self._notices = notices
         self._runaways = runaways
-        self._lanes = lanes
-        self._clock = clock
-        self._log = log
         self._state: _State | None = None
         self._saved_at: datetime | None = None
         self._exposed: dict[str, str] = {}
@@ -87,8 +69,8 @@ class SignInWatch:
     async def run_once(self) -> None:
         """Read the log and act; failures are retried after a while."""
         async with self._alone:
-            config, now = self._config(), self._clock.now()
-            found = await self._lanes.io(self._read_on, config)
+            config, now = self._runtime.config(), self._runtime.clock.now()
+            found = await self._runtime.executors.io(self._read_on, config)
             state = self._state
             assert state is not None
             for anomaly in found:
@@ -99,16 +81,16 @@ class SignInWatch:
                     await self._act(anomaly, config)
                     self._resting.pop(anomaly, None)
                 except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it must not delay the others'
-                    self._log.event("notice_failed", notice=TRIGGER, mailbox=anomaly.mailbox, **failure(error))
+                    self._runtime.log.event("notice_failed", notice=TRIGGER, mailbox=anomaly.mailbox, **failure(error))
                     self._resting[anomaly] = now + AGAIN
                     state.watch.again(anomaly)
             await self._notify_exposed(config)
-            await self._lanes.io(self._save, config, bool(found))
+            await self._runtime.executors.io(self._save, config, bool(found))
 
     # ------------------------------------------------------------ the log, in a thread
 
     def _read_on(self, config: Config) -> list[Anomaly]:
-        now = self._clock.now()
+        now = self._runtime.clock.now()
         today = now.astimezone(UTC).date()
         limits = _limits(config)
         state = self._state = self._state or self._load(config, today, limits)
@@ -135,7 +117,7 @@ class SignInWatch:
 
     def _save(self, config: Config, found: bool) -> None:
         """Save the state after a finding, and at intervals."""
-        now, state = self._clock.now(), self._state
+        now, state = self._runtime.clock.now(), self._state
         recent = self._saved_at is not None and abs(now - self._saved_at) < SAVED_EVERY  # a clock may be set back
         if state is None or (recent and not found):
             return
@@ -149,42 +131,42 @@ class SignInWatch:
             fresh.chmod(0o600)
             fresh.replace(path)
         except OSError as error:
-            self._log.event("sign_in_watch_not_kept", **failure(error))
+            self._runtime.log.event("sign_in_watch_not_kept", **failure(error))
 
     # ------------------------------------------------------------ consequences
 
     async def _act(self, anomaly: Anomaly, config: Config) -> None:
-        entry = self._snapshot().resolve(anomaly.mailbox)
+        entry = self._runtime.snapshot().resolve(anomaly.mailbox)
         if entry is None:
             return
         key = f"sign-in:{entry.mailbox_id}:{anomaly.rule}:{local_day(anomaly.at).isoformat()}"
         suspends = config.anomaly.suspend and anomaly.rule.is_strong
         rule, at, network, count = anomaly.rule, anomaly.at, anomaly.network, anomaly.count
         once = f"{key}:{anomaly.at.isoformat()}"  # the notices come once a day; a mailbox may have been restored in between
-        if not await self._lanes.io(self._directory.sent.known, [once]):
+        if not await self._runtime.executors.io(self._directory.sent.known, [once]):
             if suspends and not await self._runaways.suspend(entry.mailbox_id, TRIGGER, WHY):
                 raise NotSuspended  # no notice claims a suspension; the anomaly is retried
-            self._log.event(
+            self._runtime.log.event(
                 "sign_in_anomaly", mailbox=entry.address, clause="7.2.c", rule=rule.value, network=network, count=count,
                 signed_in_at=at, suspended=suspends,
             )  # fmt: skip
-            await self._lanes.io(self._directory.sent.put, [once], self._clock.steady_now())
+            await self._runtime.executors.io(self._directory.sent.put, [once], self._runtime.clock.steady_now())
         await self._notices.notify_owner(f"{key}:owner", entry, mailbox.sign_in_anomaly(entry.address, at, network))
         letter = centre.sign_in_anomaly_found(entry.address, at, network, rule.value, count, suspended=suspends)
         await self._notices.notify_centre(f"{key}:centre", letter)
 
     async def _notify_exposed(self, config: Config) -> None:
         """Notify each owner once for each known password, and the Centre once a day."""
-        today, told = local_day(self._clock.now()), dict(self._exposed)
+        today, told = local_day(self._runtime.clock.now()), dict(self._exposed)
         for address, how in told.items():
-            entry = self._snapshot().resolve(address)
+            entry = self._runtime.snapshot().resolve(address)
             if entry is not None and entry.credential is not None:
                 key = f"exposed:{entry.mailbox_id}:{entry.credential.version}"
                 letter = mailbox.password_exposed(entry.address, self._notices.renew, sprayed=how == SPRAYED)
                 try:
                     await self._notices.notify_owner(key, entry, letter)
                 except Exception as error:  # noqa: BLE001 - as above: retried in the next run
-                    self._log.event("notice_failed", notice="password_exposed", mailbox=address, **failure(error))
+                    self._runtime.log.event("notice_failed", notice="password_exposed", mailbox=address, **failure(error))
                     continue
             del self._exposed[address]
         if told:
@@ -192,7 +174,7 @@ class SignInWatch:
             try:
                 await self._notices.notify_centre(f"exposed:{today.isoformat()}", centre.passwords_exposed(today, *counts))
             except MicMailError as error:
-                self._log.event("notice_failed", notice="passwords_exposed", mailbox=config.support, **failure(error))
+                self._runtime.log.event("notice_failed", notice="passwords_exposed", mailbox=config.support, **failure(error))
 
 
 class NotSuspended(MicMailError):

@@ -6,14 +6,13 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
-from mic_mail.clock import Clock
 from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Trouble
 from mic_mail.log.error_fields import described
 from mic_mail.policy.calendar import local_day
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 
 LOOK_AGAIN_SECONDS = 1.0
 
@@ -28,11 +27,9 @@ class Events(Protocol):
 class Uses:
     """The uses that one process has seen."""
 
-    def __init__(self, directory: Directory, *, lanes: Executors, log: Events, clock: Clock) -> None:
+    def __init__(self, runtime: Runtime, directory: Directory) -> None:
+        self._runtime = runtime
         self._directory = directory
-        self._lanes = lanes
-        self._log = log
-        self._clock = clock
         self._used: dict[int, float] = {}
         """By mailbox: the time since boot of its last use."""
         self._used_apps: dict[tuple[int, int], date] = {}
@@ -53,15 +50,15 @@ class Uses:
 
     def _instant(self, used: float, now: datetime | None = None) -> datetime:
         """Return the instant of a use, counted back from `now`; by default from the wall clock."""
-        return (now or self._clock.now()) - timedelta(seconds=self._clock.boottime() - used)
+        return (now or self._runtime.clock.now()) - timedelta(seconds=self._runtime.clock.boottime() - used)
 
     def used(self, mailbox_id: int, entry: Entry | None) -> bool:
         """Record that a mailbox is used now; return whether that is the first use of the day."""
-        now, used = self._clock.now(), self._used.get(mailbox_id)
+        now, used = self._runtime.clock.now(), self._used.get(mailbox_id)
         known = self._instant(used) if used is not None else entry.last_activity if entry else None
         if known is not None and local_day(known) == local_day(now):
             return False
-        self._used[mailbox_id] = self._clock.boottime()
+        self._used[mailbox_id] = self._runtime.clock.boottime()
         self._waiting.add(mailbox_id)
         self.record_pending()
         return True
@@ -70,7 +67,7 @@ class Uses:
         """Record the use of an app password."""
         if self._used_apps.get((mailbox_id, number)) != local_day(use.at):
             self._used_apps[mailbox_id, number] = local_day(use.at)
-            self._waiting_apps[mailbox_id, number] = self._clock.boottime(), use
+            self._waiting_apps[mailbox_id, number] = self._runtime.clock.boottime(), use
             self.record_pending()
 
     def record_pending(self) -> None:
@@ -78,7 +75,7 @@ class Uses:
 
         A clock that is right again within a second makes no callback, so it is polled while a use is pending.
         """
-        if not self._clock.is_settled():
+        if not self._runtime.clock.is_settled():
             if self._look_again is None and (self._waiting or self._waiting_apps):
                 self._look_again = asyncio.get_running_loop().call_later(LOOK_AGAIN_SECONDS, self._look)
             return
@@ -100,13 +97,15 @@ class Uses:
 
     async def _record_use(self, mailbox_id: int, now: datetime) -> None:
         try:
-            await self._lanes.io(self._directory.touch_activity, mailbox_id, now)
+            await self._runtime.executors.io(self._directory.touch_activity, mailbox_id, now)
         except Trouble as trouble:  # tomorrow's use is written again; a day more or less in six months does not matter
-            self._log.event("activity_not_recorded", mailbox_id=mailbox_id, error=described(trouble))
+            self._runtime.log.event("activity_not_recorded", mailbox_id=mailbox_id, error=described(trouble))
 
     async def _record_app_use(self, mailbox_id: int, number: int, use: Use) -> None:
         try:
-            await self._lanes.io(self._directory.app_passwords.used, mailbox_id, number, use)
+            await self._runtime.executors.io(self._directory.app_passwords.used, mailbox_id, number, use)
         except Trouble as trouble:
             self._used_apps.pop((mailbox_id, number), None)
-            self._log.event("activity_not_recorded", mailbox_id=mailbox_id, app_password=number, error=described(trouble))
+            self._runtime.log.event(
+                "activity_not_recorded", mailbox_id=mailbox_id, app_password=number, error=described(trouble)
+            )

@@ -26,7 +26,7 @@ from mic_mail.auth.password_hash import Decoys
 from mic_mail.auth.shared_throttle import SharedThrottle
 from mic_mail.auth.throttle import ThrottleSettings, network
 from mic_mail.auth.verifier import AppPasswordMatch, Guard, HashExecutors, Outcome, PasswordAttempt, Wait
-from mic_mail.clock import Clock, Validity
+from mic_mail.clock import Validity
 from mic_mail.config.model import Config
 from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
@@ -34,11 +34,11 @@ from mic_mail.directory.snapshot import AliasEntry, AppCredential, Credential, E
 from mic_mail.errors import Trouble
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.active_app_passwords import LivingApps
 from mic_mail.services.authentication.decision_cache import KEPT_BACK, Decisions
 from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
-from mic_mail.services.authentication.last_use import Events, Uses
+from mic_mail.services.authentication.last_use import Uses
 from mic_mail.services.authentication.refusals import MAY_BE_STALE, Refusal, RefusalKind, Refusals
 from mic_mail.services.authentication.sasl_exchange import SaslExchange
 from mic_mail.services.authentication.second_factors import asked_factor
@@ -60,7 +60,7 @@ A phone that looks up names does not use the mailbox (Reg. 7.2.a).
 class BreachChecker(Protocol):
     """The part of `abuse.breached_password_check` that is needed here."""
 
-    def configure(self, config: Config) -> None: ...
+    def apply_reload(self) -> None: ...
     def on_message(self, told: bytes) -> None: ...
     def wrong(self, address: str, password: str) -> None: ...
     async def check(self, entry: Entry, credential: Credential, password: str) -> bool: ...
@@ -77,18 +77,15 @@ CLOCK = "clock"
 class SignInService:
     """The sign-in of one process.
 
-    All methods belong to the event loop; hashing and reading run in `lanes`.
+    All methods belong to the event loop; hashing and reading run in executors.
     """
 
     def __init__(
         self,
-        config: Config,
+        runtime: Runtime,
         *,
         directory: Directory,
         snapshot: Snapshot,
-        lanes: Executors,
-        log: Events,
-        clock: Clock,
         decoy_key: bytes,
         digest_key: bytes,
         tell: Callable[[bytes], None],
@@ -97,49 +94,46 @@ class SignInService:
 
         `tell` sends to the `on_message` of the other processes.
         """
-        self._config = config
+        self._runtime = runtime
         self._directory = directory
         self._snapshot = snapshot
-        self._lanes = lanes
-        self._log = log
-        self._clock = clock
         self._decoy_key = decoy_key
         self._digest_key = digest_key
         self._throttle = SharedThrottle(tell)
         self.guard = Guard(
             digest_key,
             throttle=self._throttle,
-            decoys=self._decoys(config),
-            cache_seconds=config.auth.cache_seconds,
-            lanes=HashExecutors(known=lanes.hash_ahead, others=lanes.hash),
-            monotonic=clock.monotonic,
+            decoys=self._decoys(runtime.config()),
+            cache_seconds=runtime.config().auth.cache_seconds,
+            lanes=HashExecutors(known=runtime.executors.hash_ahead, others=runtime.executors.hash),
+            monotonic=runtime.clock.monotonic,
         )
-        self._apps = LivingApps(clock)
-        self._uses = Uses(directory, lanes=lanes, log=log, clock=clock)
-        self.decisions = Decisions(clock, self._uses)
+        self._apps = LivingApps(runtime.clock)
+        self._uses = Uses(runtime, directory)
+        self.decisions = Decisions(runtime.clock, self._uses)
         self._refreshing = asyncio.Lock()
-        self._watches = Watches[int](clock)
+        self._watches = Watches[int](runtime.clock)
         self.exposure: BreachChecker | None = None
         """The check for breached passwords; None: there is none."""
-        self.sharing = Sharing(clock, lambda: self._snapshot, self.decide)
+        self.sharing = Sharing(runtime.clock, lambda: self._snapshot, self.decide)
         """The mailboxes of units and groups that people use with their own password."""
-        self.configure(config)
+        self.apply_reload()
 
-    def configure(self, config: Config) -> None:
-        """Apply `config`, at the start and at a reload, and let every open session be checked again.
+    def apply_reload(self) -> None:
+        """Apply the configuration, at the start and at a reload, and let every open session be checked again.
 
         Counted wrong passwords stay counted, and right ones known, unless the new settings forget them sooner.
         """
+        config = self._runtime.config()
         auth = config.auth
-        self._config = config
         self._apps.are_open = auth.app_passwords > 0
-        self.refusals = Refusals(config, self._clock)
-        self.signins = SignInLog(self._log, lambda: self._snapshot, key=self._digest_key)
+        self.refusals = Refusals(config, self._runtime.clock)
+        self.signins = SignInLog(self._runtime.log, lambda: self._snapshot, key=self._digest_key)
         self.decisions.configure(lifecycle_settings(config, self._snapshot.working_days))
         self._delivery_is_use = delivery_is_use(config)
         self.sharing.configure(config.server.domain)
         if self.exposure is not None:
-            self.exposure.configure(config)
+            self.exposure.apply_reload()
         self._throttle.configure(
             ThrottleSettings(
                 per_pair=auth.failures_per_mailbox,
@@ -163,7 +157,7 @@ class SignInService:
 
     def known_networks(self) -> list[tuple[str, str, float]]:
         """Return the networks from which mailboxes signed in: mailbox, network, seconds ago."""
-        return self._throttle.known(self._clock.monotonic())
+        return self._throttle.known(self._runtime.clock.monotonic())
 
     def is_home(self, address: str) -> bool:
         """Return whether people have signed in from the network of an address."""
@@ -171,7 +165,7 @@ class SignInService:
 
     def remember(self, known: Iterable[tuple[str, str, float]]) -> None:
         """Restore the networks that were known before a restart."""
-        now = self._clock.monotonic()
+        now = self._runtime.clock.monotonic()
         for mailbox, net, ago in known:
             self._throttle.remember(mailbox, net, now - ago)
 
@@ -189,13 +183,13 @@ class SignInService:
         """
         async with self._refreshing:
             old = self._snapshot
-            if await self._lanes.io(self._directory.version) == old.version:
+            if await self._runtime.executors.io(self._directory.version) == old.version:
                 return False
-            new = await self._lanes.io(self._directory.load_snapshot, old)
+            new = await self._runtime.executors.io(self._directory.load_snapshot, old)
             self._snapshot = new
         recounted = old.working_days != new.working_days
         if recounted:  # a term may end on another day (`terms.roll`)
-            self.decisions.configure(lifecycle_settings(self._config, new.working_days))
+            self.decisions.configure(lifecycle_settings(self._runtime.config(), new.working_days))
         self._watches.changed(lambda mailbox_id: recounted or old.entry(mailbox_id) is not new.entry(mailbox_id))
         self.sharing.changed(old, new)
         return True
@@ -226,7 +220,7 @@ class SignInService:
 
     def last_use(self, entry: Entry) -> datetime | None:
         """Return when the person last used the mailbox (Reg. 7.2.a), even if that is not yet in the directory."""
-        return self._uses.last(entry, self._clock.steady_now())
+        return self._uses.last(entry, self._runtime.clock.steady_now())
 
     # ------------------------------------------------------------ open sessions
 
@@ -236,7 +230,7 @@ class SignInService:
         The session then calls `recheck`, and closes the watch at its end; for queued mail `may_be_sent` is asked. `seen`:
         the decision that admitted a session; if it is not the present one, the callback is called immediately.
         """
-        now = self._clock.steady_now()
+        now = self._runtime.clock.steady_now()
         try:
             decision = self.decide(mailbox_id, now)
         except FactsUnreadable:  # a newer directory may have them
@@ -254,7 +248,7 @@ class SignInService:
         By the steady time: the session was admitted before the clock was set, and is not cut by a step that is not
         believed.
         """
-        now = self._clock.steady_now()
+        now = self._runtime.clock.steady_now()
         found = self.find_again(signed_in)
         if isinstance(found, Refusal):
             return self.signins.cut(found, signed_in, peer)
@@ -349,14 +343,14 @@ class SignInService:
 
     def mechanisms(self, peer: Peer) -> tuple[str, ...]:
         """Return the SASL mechanisms to announce here, strongest first; empty where TLS has to come first."""
-        plus, cleartext = bool(self._bindings(peer)), self._config.auth.cleartext
+        plus, cleartext = bool(self._bindings(peer)), self._runtime.config().auth.cleartext
         # GNU SASL clients bind by tls-exporter in TLS 1.3, which no library offers, and try nothing else (decision 0012).
-        scram = peer.tls is None or peer.tls.version != "TLSv1.3" or self._config.auth.scram_in_tls13
+        scram = peer.tls is None or peer.tls.version != "TLSv1.3" or self._runtime.config().auth.scram_in_tls13
         return sasl.offered(tls=peer.tls is not None, plus=plus, cleartext=cleartext, scram=scram)
 
     def _bindings(self, peer: Peer) -> sasl.Bindings:
         """Return the channel bindings that -PLUS can use on this connection, where it is offered."""
-        if peer.tls is None or not self._config.auth.channel_binding:
+        if peer.tls is None or not self._runtime.config().auth.channel_binding:
             return sasl.NO_BINDING
         return peer.tls.bindings
 
@@ -374,7 +368,7 @@ class SignInService:
 
     async def login(self, user: str, password: str, peer: Peer, mechanism: str = "password") -> Answered:
         """Sign in with a plain user name and password (IMAP LOGIN, POP3 PASS, web)."""
-        if peer.tls is None and not self._config.auth.cleartext:
+        if peer.tls is None and not self._runtime.config().auth.cleartext:
             return self.signins.answered(self.refusals.tls_required(), self.address_of(user), peer, mechanism)
         return await self.claim(sasl.CheckPassword(user, password), peer, mechanism)
 
@@ -466,7 +460,7 @@ class SignInService:
         name = (sasl.saslprep(user) or "").strip().lower()
         if not name or len(name.encode()) > MAX_USER_OCTETS:
             return ""
-        address = name if "@" in name else f"{name}@{self._config.server.domain}"
+        address = name if "@" in name else f"{name}@{self._runtime.config().server.domain}"
         entry = self._of_own(address)
         return entry.address if entry is not None else address
 
@@ -496,7 +490,7 @@ class SignInService:
         found = self._find(signed_in.address)
         if found is None or (signed_in.app_password is None and found[1].version != signed_in.credential_version):
             return self.refusals.password_changed()
-        now = self._clock.steady_now()
+        now = self._runtime.clock.steady_now()
         if signed_in.app_password is None or self._apps.lives(found[0], signed_in.app_password, now):
             return found
         with contextlib.suppress(FactsUnreadable):
@@ -582,7 +576,7 @@ class SignInService:
         if app is not None and not self._apps.opens(entry, app, door):
             return self.refusals.app_password_elsewhere()
         if app is not None and network is not None:
-            self._uses.used_app(entry.mailbox_id, app, Use(self._clock.now(), door, network))
+            self._uses.used_app(entry.mailbox_id, app, Use(self._runtime.clock.now(), door, network))
         if door not in _OF_THE_BOOK:
             self.used(entry.mailbox_id)
         account = AccountRef(entry.mailbox_id, entry.home)
@@ -595,7 +589,7 @@ class SignInService:
         client is asked to come again (docs/decisions/0094).
         """
         try:
-            decisions = [self.decisions.of(entry, at) for at in ((now,) if now is not None else self._clock.readings())]
+            decisions = [self.decisions.of(entry, at) for at in ((now,) if now is not None else self._runtime.clock.readings())]
         except FactsUnreadable as trouble:
             return self.refusals.unavailable(str(trouble))
         refusals = [judge(decision, entry.address) for decision in decisions]
@@ -605,5 +599,5 @@ class SignInService:
 
     def _needs_app(self, entry: Entry, app: int | None) -> bool:
         """Return whether the mailbox's own password is not enough, since this listener cannot ask for a code."""
-        auth = self._config.auth
+        auth = self._runtime.config().auth
         return app is None and auth.app_passwords_only and asked_factor(auth, entry.facts) is not None

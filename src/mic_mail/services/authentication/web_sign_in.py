@@ -13,14 +13,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from mic_mail.auth import sasl
-from mic_mail.clock import Clock
-from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.policy.facts import Fact
 from mic_mail.policy.second_factor import latest_change
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
-from mic_mail.services.authentication.last_use import Events
 from mic_mail.services.authentication.refusals import Refusal
 from mic_mail.services.authentication.second_factors import SecondFactors, asked_factor
 from mic_mail.services.authentication.sign_in import SignInService
@@ -31,14 +28,11 @@ from mic_mail.storage.types import AccountRef
 class PageAccess:
     """The page's sign-in by one configuration: made again at a reload, after `access` has taken that over."""
 
-    def __init__(
-        self, access: SignInService, config: Config, factors: SecondFactors, *, lanes: Executors, log: Events, clock: Clock
-    ) -> None:
+    def __init__(self, runtime: Runtime, access: SignInService, factors: SecondFactors) -> None:
+        self._runtime = runtime
         self._access = access
-        self._clock = clock
-        self._auth = config.auth
-        self._log = log
-        self._codes = Codes(factors, access.guard, access.refusals, lanes=lanes, log=log)
+        self._auth = runtime.config().auth
+        self._codes = Codes(factors, access.guard, access.refusals, lanes=runtime.executors, log=runtime.log)
 
     # ------------------------------------------------------------ signing in
 
@@ -46,7 +40,7 @@ class PageAccess:
         """Sign in at the page like `SignInService.login`; a code follows where `asks_for_code` requires it."""
         answer = await self._access.answer(sasl.CheckPassword(user, password), peer, own=self._admit)
         if isinstance(answer, SignedIn) and self.asks_for_code(answer):
-            self._log.event("second_factor_asked", mailbox=answer.address, peer=peer.address, session=peer.session_id)
+            self._runtime.log.event("second_factor_asked", mailbox=answer.address, peer=peer.address, session=peer.session_id)
             return answer
         return self._access.signins.answered(answer, self._access.address_of(user), peer, "password")
 
@@ -111,7 +105,7 @@ class PageAccess:
     def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
         """Return whether a session may go on, and with which decision; called at each of its requests."""
         found = self._access.find_again(signed_in)
-        now = self._clock.steady_now()  # as at the listeners: a step of the clock that is not believed ends no session
+        now = self._runtime.clock.steady_now()  # as at the listeners: a step of the clock that is not believed ends no session
         answer = found if isinstance(found, Refusal) else self._admit(*found, signed_in.actor, now)
         if isinstance(answer, Refusal):
             return self._access.signins.cut(answer, signed_in, peer)

@@ -6,14 +6,13 @@ repaired one. Belongs to the event loop.
 
 from collections.abc import Callable
 
-from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described
-from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import running
 from mic_mail.policy.reclamation import is_empty
-from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.handover.transfer import Handovers
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
@@ -22,34 +21,22 @@ from mic_mail.storage.types import AccountRef
 class HandoverMarks:
     """The handover marks job of one server."""
 
-    def __init__(
-        self,
-        handovers: Callable[[], Handovers],
-        store: MailStore,
-        snapshot: Callable[[], Snapshot],
-        *,
-        lanes: Executors,
-        accounts: AccountExecutors,
-        log: MailLog,
-    ) -> None:
+    def __init__(self, runtime: Runtime, handovers: Callable[[], Handovers], store: MailStore) -> None:
+        self._runtime = runtime
         self._handovers = handovers
         self._store = store
-        self._snapshot = snapshot
-        self._lanes = lanes
-        self._accounts = accounts
-        self._log = log
 
     async def run_once(self) -> None:
         """Check every unit mailbox; one that is unavailable now is retried in the next run."""
-        units = [each for each in self._snapshot() if each.kind is MailboxKind.UNIT and not is_empty(each.facts)]
-        for entry in await self._lanes.io(self._differing, units):
+        units = [each for each in self._runtime.snapshot() if each.kind is MailboxKind.UNIT and not is_empty(each.facts)]
+        for entry in await self._runtime.executors.io(self._differing, units):
             try:
-                settled = await self._accounts.write(_ref(entry), self._handovers().settle, entry)
+                settled = await self._runtime.account_executors.write(_ref(entry), self._handovers().settle, entry)
             except (MicMailError, OSError) as error:
-                self._log.event("visit_failed", visit="handover", mailbox=entry.address, error=described(error))
+                self._runtime.log.event("visit_failed", visit="handover", mailbox=entry.address, error=described(error))
                 continue
             if settled:
-                self._log.event("handover_settled", mailbox=entry.address)
+                self._runtime.log.event("handover_settled", mailbox=entry.address)
 
     def _differing(self, units: list[Entry]) -> list[Entry]:
         return [each for each in units if self._differs(each)]

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from mic_mail.addressbook.cards import Book, Card, Kind, Ministry, UnitName, key_of
-from mic_mail.clock import Clock, TimedCache, Validity
+from mic_mail.clock import TimedCache, Validity
 from mic_mail.config.model import Config
 from mic_mail.directory.address_book_rows import Roll
 from mic_mail.directory.repository import Directory
@@ -23,7 +23,7 @@ from mic_mail.policy.directory_visibility import Visibility, visibility
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
 from mic_mail.policy.transliteration import one_line
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.settings.readings import lifecycle_settings
 
 T = TypeVar("T")
@@ -123,33 +123,22 @@ class AddressBookCache(Generic[T]):
     Belongs to the loop; the book is made in an executor at its first use.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        shape: Callable[[Book, T | None], T],
-        *,
-        directory: Directory,
-        snapshot: Callable[[], Snapshot],
-        lanes: Executors,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, runtime: Runtime, shape: Callable[[Book, T | None], T], *, directory: Directory) -> None:
         """`shape` makes the form of a book, given the form made of the book before."""
+        self._runtime = runtime
         self._shape = shape
         self._directory = directory
-        self._snapshot = snapshot
-        self._lanes = lanes
-        self._clock = clock
         self._made: tuple[Book, T] | None = None
         self._version = -1
         self._validity: Validity | None = None
         """The period in which the current form is valid by the clock."""
         self._not_before = 0.0
         self._task: asyncio.Task[None] | None = None
-        self.configure(config)
+        self._making = AddressBookBuilder(runtime.config())
 
-    def configure(self, config: Config) -> None:
+    def apply_reload(self) -> None:
         """Apply new settings: the next request makes a new book."""
-        self._making = AddressBookBuilder(config)
+        self._making = AddressBookBuilder(self._runtime.config())
         self._version = -1
 
     async def current(self) -> T:
@@ -157,7 +146,7 @@ class AddressBookCache(Generic[T]):
 
         Where the directory cannot be read, the last form there was; raises `Trouble` if there was none.
         """
-        if self._made is not None and (self._is_current() or self._clock.monotonic() < self._not_before):
+        if self._made is not None and (self._is_current() or self._runtime.clock.monotonic() < self._not_before):
             return self._made[1]
         task = self._renewal()
         if self._made is None:
@@ -180,21 +169,28 @@ class AddressBookCache(Generic[T]):
 
     def _is_current(self) -> bool:
         return (
-            self._version == self._snapshot().version and self._validity is not None and self._validity.holds(self._clock.now())
+            self._version == self._runtime.snapshot().version
+            and self._validity is not None
+            and self._validity.holds(self._runtime.clock.now())
         )
 
     async def _make(self) -> None:
         try:
-            making, snapshot, begun, now = self._making, self._snapshot(), self._clock.monotonic(), self._clock.now()
-            roll = await self._lanes.io(self._directory.roll)
-            made = await self._lanes.io(self._shaped, making, roll, snapshot, now)
+            making, snapshot, begun, now = (
+                self._making,
+                self._runtime.snapshot(),
+                self._runtime.clock.monotonic(),
+                self._runtime.clock.now(),
+            )
+            roll = await self._runtime.executors.io(self._directory.roll)
+            made = await self._runtime.executors.io(self._shaped, making, roll, snapshot, now)
             if making is self._making:
                 self._made, self._version, self._validity = made, snapshot.version, Validity(now, making.until)
             elif self._made is None:
                 self._made = made
         finally:
             self._task = None
-        ended = self._clock.monotonic()
+        ended = self._runtime.clock.monotonic()
         self._not_before = ended + RESTS * (ended - begun)
 
     def _shaped(self, making: AddressBookBuilder, roll: Roll, snapshot: Snapshot, now: datetime) -> tuple[Book, T]:

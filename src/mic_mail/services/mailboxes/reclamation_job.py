@@ -8,19 +8,16 @@ other; it is retried in the next run. Belongs to the event loop; everything that
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
-from mic_mail.clock import Clock
-from mic_mail.config.model import Config
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Text
 from mic_mail.i18n.notices import centre
 from mic_mail.log.error_fields import failure
-from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings
 from mic_mail.policy.reclamation import OBSTACLES, Obstacle, Stage, is_empty
-from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.mailboxes.reclamation import Finished, Reclaimed, Reclaiming
 from mic_mail.services.notifications.lifecycle_notices import LifeNotices, NoRecipient
@@ -43,52 +40,42 @@ class ReclaimRounds:
 
     def __init__(
         self,
+        runtime: Runtime,
         directory: Directory,
         store: MailStore,
-        config: Callable[[], Config],
-        snapshot: Callable[[], Snapshot],
         notices: LifeNotices,
         *,
         refresh: Callable[[], Awaitable[object]],
-        lanes: Executors,
-        accounts: AccountExecutors,
-        clock: Clock,
-        log: MailLog,
     ) -> None:
         """`config` is called in each run; `refresh` reloads the directory."""
+        self._runtime = runtime
         self._directory = directory
         self._store = store
-        self._config = config
-        self._snapshot = snapshot
         self._notices = notices
         self._refresh = refresh
-        self._lanes = lanes
-        self._accounts = accounts
-        self._clock = clock
-        self._log = log
 
     async def run_once(self) -> None:
         """Do everything that can be done now."""
-        snapshot, config = self._snapshot(), self._config()
-        mark = ClockMark(config.state_dir, self._clock)
-        if not await self._lanes.io(mark.renew, snapshot):
+        snapshot, config = self._runtime.snapshot(), self._runtime.config()
+        mark = ClockMark(config.state_dir, self._runtime.clock)
+        if not await self._runtime.executors.io(mark.renew, snapshot):
             await self._log_clock(mark)
-        reclaiming = Reclaiming(self._directory, self._store, config, self._clock)
-        settings = await self._lanes.io(reclaiming.settings)
+        reclaiming = Reclaiming(self._directory, self._store, config, self._runtime.clock)
+        settings = await self._runtime.executors.io(reclaiming.settings)
         for entry in [entry for entry in snapshot if any(fact.kind in _CONCERNS for fact in entry.facts)]:
             try:
                 await self._visit(reclaiming, entry, settings, mark)
             except Superseded:  # something was recorded meanwhile: the next run sees it
                 continue
             except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the run for the others
-                self._log.event("visit_failed", visit="reclaim", mailbox=entry.address, **failure(error))
+                self._runtime.log.event("visit_failed", visit="reclaim", mailbox=entry.address, **failure(error))
 
     async def _visit(self, reclaiming: Reclaiming, entry: Entry, settings: LifecycleSettings, mark: ClockMark) -> None:
-        found = await self._lanes.io(reclaiming.progress_of, entry, settings)
+        found = await self._runtime.executors.io(reclaiming.progress_of, entry, settings)
         if found is not None and is_empty(entry.facts):
             await self._finish(reclaiming, found, _LEFT)
         if any(fact.kind is FactKind.ARCHIVE_DROPPED for fact in entry.facts):
-            await self._lanes.io(reclaiming.tidy, entry)
+            await self._runtime.executors.io(reclaiming.tidy, entry)
         if found is None:
             return
         if found.way.stage is Stage.RECLAIMED and await self._is_trusted(mark):
@@ -98,24 +85,24 @@ class ReclaimRounds:
 
     async def _is_trusted(self, mark: ClockMark) -> bool:
         """Check the clock before each act: a run is long, and the clock may be set meanwhile."""
-        return await self._lanes.io(mark.is_trusted, self._snapshot())
+        return await self._runtime.executors.io(mark.is_trusted, self._runtime.snapshot())
 
     async def _archive(self, reclaiming: Reclaiming, found: Reclaimed) -> None:
-        fact = await self._lanes.io(reclaiming.archive, found)
-        self._log.event("mailbox_archived", mailbox=found.entry.address, **dict(fact.data))
+        fact = await self._runtime.executors.io(reclaiming.archive, found)
+        self._runtime.log.event("mailbox_archived", mailbox=found.entry.address, **dict(fact.data))
 
     async def _free(self, reclaiming: Reclaiming, found: Reclaimed, mark: ClockMark) -> None:
         due = found.way.due_at
-        if due is None or self._clock.steady_now() < due:
+        if due is None or self._runtime.clock.steady_now() < due:
             return
         trusted = await self._is_trusted(mark)
-        against = await self._lanes.io(lambda: reclaiming.obstacles(found, clock_trusted=trusted))
+        against = await self._runtime.executors.io(lambda: reclaiming.obstacles(found, clock_trusted=trusted))
         if against:
             await self._log_obstacles(found, against)
             return
-        fact = await self._lanes.io(lambda: reclaiming.free(found, clock_trusted=trusted))
+        fact = await self._runtime.executors.io(lambda: reclaiming.free(found, clock_trusted=trusted))
         told = "mailbox_archived_anew" if fact is None else "mailbox_freed"
-        self._log.event(told, mailbox=found.entry.address, archive=found.way.archive)
+        self._runtime.log.event(told, mailbox=found.entry.address, archive=found.way.archive)
         if fact is not None:
             await self._refresh()  # so that no visit of this process creates a new store
             await self._finish(reclaiming, found, _STAYS)
@@ -123,7 +110,7 @@ class ReclaimRounds:
     async def _finish(self, reclaiming: Reclaiming, found: Reclaimed, told: Mapping[Finished, Text]) -> None:
         """Finish in the mailbox's write turn, after any visit that has begun."""
         entry = found.entry
-        ended = await self._accounts.write(AccountRef(entry.mailbox_id, entry.home), reclaiming.finish, entry)
+        ended = await self._runtime.account_executors.write(AccountRef(entry.mailbox_id, entry.home), reclaiming.finish, entry)
         if ended in told:
             await self._log_not_freed(found, ended, told[ended])
 
@@ -139,11 +126,11 @@ class ReclaimRounds:
         key = f"not_freed:{found.entry.mailbox_id}:{archived.seq}:{reason}"
         letter = centre.not_freed(found.entry.address, found.reason.clause, last, why)
         if await self._notices.notify_centre(key, letter):
-            self._log.event("mailbox_not_freed", mailbox=found.entry.address, reason=reason)
+            self._runtime.log.event("mailbox_not_freed", mailbox=found.entry.address, reason=reason)
 
     async def _log_clock(self, mark: ClockMark) -> None:
-        marked, now = await self._lanes.io(mark.read), self._clock.now()
+        marked, now = await self._runtime.executors.io(mark.read), self._runtime.clock.now()
         letter = centre.clock_untrusted(now, marked)
-        self._log.event("clock_untrusted", marked=marked, now=now)
+        self._runtime.log.event("clock_untrusted", marked=marked, now=now)
         with contextlib.suppress(NoRecipient):
             await self._notices.notify_centre(f"clock_untrusted:{marked.isoformat() if marked else '-'}", letter)

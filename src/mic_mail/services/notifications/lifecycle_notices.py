@@ -14,22 +14,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from mic_mail.clock import Clock, Validity
-from mic_mail.config.model import Config
+from mic_mail.clock import Validity
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n.notices import centre, delegation, leavers, mailbox
 from mic_mail.i18n.notices.notice import NoticeText, Reader
 from mic_mail.log.error_fields import failure
-from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.due_notices import DueNotices, Kind, Notable, WarnDays, due_notices
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.keeper_succession import Vacancy
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide, timeline
 from mic_mail.policy.states import State
-from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.notifications.succession import basis, vacancies_on
 from mic_mail.services.settings.readings import lifecycle_settings, warn_days
@@ -60,27 +58,11 @@ class Posted:
 class LifeNotices:
     """The housekeeper's job for due notices. Belongs to the event loop."""
 
-    def __init__(
-        self,
-        directory: Directory,
-        notices: Callable[[], Notices],
-        config: Callable[[], Config],
-        snapshot: Callable[[], Snapshot],
-        *,
-        lanes: Executors,
-        accounts: AccountExecutors,
-        clock: Clock,
-        log: MailLog,
-    ) -> None:
+    def __init__(self, runtime: Runtime, directory: Directory, notices: Callable[[], Notices]) -> None:
         """`notices` and `config` are called in each run: a reload may have changed them."""
+        self._runtime = runtime
         self._directory = directory
         self._notices = notices
-        self._config = config
-        self._snapshot = snapshot
-        self._lanes = lanes
-        self._accounts = accounts
-        self._clock = clock
-        self._log = log
         self._read_by: object = None
         self._begun: datetime | None = None
         """When the server began to send notices, once it was looked up."""
@@ -92,17 +74,17 @@ class LifeNotices:
 
     async def run_once(self) -> None:
         """Send what is due now and was not sent."""
-        config, snapshot, now = self._config(), self._snapshot(), self._clock.steady_now()
+        config, snapshot, now = self._runtime.config(), self._runtime.snapshot(), self._runtime.clock.steady_now()
         if self._read_by != (config, snapshot.working_days):
             self._read_by = (config, snapshot.working_days)
             self._next.clear()
         settings, days = lifecycle_settings(config, snapshot.working_days), warn_days(config)
         open_now = [on for entry in snapshot if self._is_open(on := basis(entry, snapshot), now)]
         if open_now and (self._begun is None or self._begun > now):
-            self._begun = await self._lanes.io(self._directory.sent.begin, now)
+            self._begun = await self._runtime.executors.io(self._directory.sent.begin, now)
         for start in range(0, len(open_now), AT_ONCE):
             piece = open_now[start : start + AT_ONCE]
-            for on, found in await self._lanes.io(_outlooks, piece, now, settings, days, self._begun):
+            for on, found in await self._runtime.executors.io(_outlooks, piece, now, settings, days, self._begun):
                 done = await self._send(on[0], found, settings) if found.due else True
                 self._next[on[0].mailbox_id] = (on, Validity(now, found.again_at if done else now + AGAIN))
 
@@ -118,7 +100,7 @@ class LifeNotices:
 
     async def _send(self, entry: Entry, found: DueNotices, settings: LifecycleSettings) -> bool:
         """Send the mailbox's due notices; return whether each is sent, now or before."""
-        sent = await self._lanes.io(self._directory.sent.known, [each.key for each in found.due])
+        sent = await self._runtime.executors.io(self._directory.sent.known, [each.key for each in found.due])
         done = True
         for notable in found.due:
             if notable.key in sent:
@@ -126,12 +108,12 @@ class LifeNotices:
             try:
                 await self._send_one(entry, notable, settings)
             except Exception as error:  # noqa: BLE001 - what one mailbox does not take must not delay the others'
-                self._log.event("notice_failed", notice=notable.kind, mailbox=entry.address, **failure(error))
+                self._runtime.log.event("notice_failed", notice=notable.kind, mailbox=entry.address, **failure(error))
                 done = False
         return done
 
     async def _send_one(self, entry: Entry, notable: Notable, settings: LifecycleSettings) -> None:
-        now = self._clock.steady_now()
+        now = self._runtime.clock.steady_now()
         decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
         for posted in self._letters(entry, notable):
             if notable.is_late(now):
@@ -140,16 +122,16 @@ class LifeNotices:
                 await self._publish(entry, posted, notable.key)
             is_unheard = posted.reader is Reader.OWNER and not decision.signs_in
             if posted.reader is Reader.UNIT or (is_unheard and notable.vacancy is None):  # a vacancy goes to the Centre anyway
-                await self._publish(await self._lanes.io(self._unit_of, entry, settings, now), posted, notable.key)
+                await self._publish(await self._runtime.executors.io(self._unit_of, entry, settings, now), posted, notable.key)
             if posted.reader is Reader.CENTRE:
                 await self._publish(self._centre(settings, now), posted, notable.key)
-        await self._lanes.io(self._directory.sent.put, [notable.key], now)
+        await self._runtime.executors.io(self._directory.sent.put, [notable.key], now)
         late = now - notable.since
-        self._log.event(
+        self._runtime.log.event(
             "notice_sent", notice=notable.kind, mailbox=entry.address, due=notable.key, late_seconds=int(late.total_seconds())
         )
         if notable.kind is Kind.TERM_ENDED and notable.vacancy is not None:
-            self._log.event(
+            self._runtime.log.event(
                 "keeper_missing", mailbox=entry.address, holder=notable.vacancy.last.holder, since=notable.vacancy.since
             )
 
@@ -160,20 +142,20 @@ class LifeNotices:
 
     async def notify_centre(self, key: str, letter: NoticeText) -> bool:
         """Notify the Centre once under this key; return whether it was notified now."""
-        if await self._lanes.io(self._directory.sent.known, [key]):
+        if await self._runtime.executors.io(self._directory.sent.known, [key]):
             return False
-        config, now = self._config(), self._clock.steady_now()
-        reader = self._centre(lifecycle_settings(config, self._snapshot().working_days), now)
+        config, now = self._runtime.config(), self._runtime.clock.steady_now()
+        reader = self._centre(lifecycle_settings(config, self._runtime.snapshot().working_days), now)
         await self._publish(reader, Posted(Reader.CENTRE, letter), key)
-        await self._lanes.io(self._directory.sent.put, [key], now)
+        await self._runtime.executors.io(self._directory.sent.put, [key], now)
         return True
 
     async def notify_owner(self, key: str, entry: Entry, letter: NoticeText) -> bool:
         """Notify a mailbox's owner once under this key; return whether it was notified now."""
-        if await self._lanes.io(self._directory.sent.known, [key]):
+        if await self._runtime.executors.io(self._directory.sent.known, [key]):
             return False
         await self._publish(entry, Posted(Reader.OWNER, letter), key)
-        await self._lanes.io(self._directory.sent.put, [key], self._clock.steady_now())
+        await self._runtime.executors.io(self._directory.sent.put, [key], self._runtime.clock.steady_now())
         return True
 
     async def notify_unit(
@@ -184,24 +166,27 @@ class LifeNotices:
         `asked_from`: the mailbox from which it asked, if any; another one of the unit is used where that no longer
         receives. `in_reply_to`: the Message-ID of the request, without brackets.
         """
-        if await self._lanes.io(self._directory.sent.known, [key]):
+        if await self._runtime.executors.io(self._directory.sent.known, [key]):
             return False
-        now, settings = self._clock.steady_now(), lifecycle_settings(self._config(), self._snapshot().working_days)
-        unit_id = await self._lanes.io(self._directory.successor, unit_id)
-        reader = self._snapshot().resolve(asked_from)
+        now, settings = (
+            self._runtime.clock.steady_now(),
+            lifecycle_settings(self._runtime.config(), self._runtime.snapshot().working_days),
+        )
+        unit_id = await self._runtime.executors.io(self._directory.successor, unit_id)
+        reader = self._runtime.snapshot().resolve(asked_from)
         if reader is None or reader.owner.unit_id != unit_id or not _receives(reader, settings, now):
             reader = self._of_unit(unit_id, settings, now)
         if reader is None:
             return False
         await self._publish(reader, Posted(Reader.UNIT, letter, in_reply_to), key)
-        await self._lanes.io(self._directory.sent.put, [key], now)
+        await self._runtime.executors.io(self._directory.sent.put, [key], now)
         return True
 
     async def _publish(self, reader: Entry, posted: Posted, key: str) -> None:
         """Publish into one mailbox, unless it has a message of this key already."""
         ref = AccountRef(reader.mailbox_id, reader.home)
-        origin = f"{await self._lanes.io(self._directory.sent.origin, key)}@{reader.mailbox_id}:{posted.reader}"
-        await self._accounts.write(
+        origin = f"{await self._runtime.executors.io(self._directory.sent.origin, key)}@{reader.mailbox_id}:{posted.reader}"
+        await self._runtime.account_executors.write(
             ref,
             lambda: self._notices().deliver(reader, posted.letter, origin=origin, in_reply_to=posted.in_reply_to),
         )
@@ -211,10 +196,10 @@ class LifeNotices:
 
         Each mailbox that they were about, and the Centre.
         """
-        void = await self._lanes.io(self._directory.sent.void)
+        void = await self._runtime.executors.io(self._directory.sent.void)
         if not void:
             return
-        config, snapshot, now = self._config(), self._snapshot(), self._clock.steady_now()
+        config, snapshot, now = self._runtime.config(), self._runtime.snapshot(), self._runtime.clock.steady_now()
         settings, about = lifecycle_settings(config, snapshot.working_days), {_mailbox_of(key) for key in void.values()}
         entries = [entry for entry in snapshot if entry.mailbox_id in about]
         batch = f"correction:{next(iter(void))}"
@@ -223,13 +208,13 @@ class LifeNotices:
             for entry in entries:
                 posted = Posted(Reader.OWNER, mailbox.notices_void(entry.address, now))
                 await self._publish(entry, posted, batch)
-                if (unit := await self._lanes.io(self._unit_of, entry, settings, now)) is not support:
+                if (unit := await self._runtime.executors.io(self._unit_of, entry, settings, now)) is not support:
                     await self._publish(unit, posted, f"{batch}:{entry.mailbox_id}")
             await self._publish(support, Posted(Reader.CENTRE, centre.notices_void(len(void), len(entries), now)), batch)
         except Exception as error:  # noqa: BLE001 - one mailbox takes nothing now: retried at the next start or clock step
-            self._log.event("notice_failed", notice="notices_void", mailbox=config.support, **failure(error))
+            self._runtime.log.event("notice_failed", notice="notices_void", mailbox=config.support, **failure(error))
             return
-        await self._lanes.io(self._directory.sent.void_reported, void)
+        await self._runtime.executors.io(self._directory.sent.void_reported, void)
 
     # ------------------------------------------------------------ readers
 
@@ -243,14 +228,14 @@ class LifeNotices:
     def _of_unit(
         self, unit_id: int | None, settings: LifecycleSettings, now: datetime, *, other_than: Entry | None = None
     ) -> Entry | None:
-        for entry in self._snapshot():
+        for entry in self._runtime.snapshot():
             is_units = entry.kind is MailboxKind.UNIT and entry.owner.unit_id == unit_id
             if is_units and entry is not other_than and _receives(entry, settings, now):
                 return entry
         return None
 
     def _centre(self, settings: LifecycleSettings, now: datetime) -> Entry:
-        found = self._snapshot().resolve(self._config().support)
+        found = self._runtime.snapshot().resolve(self._runtime.config().support)
         if found is None or not _receives(found, settings, now):
             raise NoRecipient
         return found
@@ -293,7 +278,7 @@ class LifeNotices:
                     yield Posted(Reader.CENTRE, centre.suspended_by_server(address, span.since, _noticed(notable.fact)))
 
     def _reclaimed_at(self, entry: Entry) -> datetime | None:
-        settings = lifecycle_settings(self._config(), self._snapshot().working_days)
+        settings = lifecycle_settings(self._runtime.config(), self._runtime.snapshot().working_days)
         spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
         return next((span.since for span in reversed(spans) if span.state is State.RECLAIMED), None)
 

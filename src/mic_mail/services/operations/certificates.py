@@ -6,18 +6,16 @@ since the housekeeper reads no key: an event each day, and a notice to the Centr
 before the end, and when a certificate has expired.
 """
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import centre
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import COMPATIBLE, MODERN, BadCertificate, Served, TlsFront, key_is_open
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.lifecycle_notices import LifeNotices
 
 RENEWED_SECONDS = 86_400.0
@@ -84,37 +82,25 @@ def _suites(config: Config, *, for_servers: bool) -> str:
 class CertificateWatch:
     """The daily check of one serving process."""
 
-    def __init__(
-        self,
-        front: TlsFront,
-        config: Callable[[], Config],
-        notices: LifeNotices,
-        *,
-        lanes: Executors,
-        clock: Clock,
-        log: MailLog,
-    ) -> None:
+    def __init__(self, runtime: Runtime, front: TlsFront, notices: LifeNotices) -> None:
+        self._runtime = runtime
         self._front = front
-        self._config = config
         self._notices = notices
-        self._lanes = lanes
-        self._clock = clock
-        self._log = log
 
     async def run_once(self) -> None:
         """Warn of every certificate that expires, and of every key file that others can read."""
-        config, now = self._config(), self._clock.now()
+        config, now = self._runtime.config(), self._runtime.clock.now()
         for served in self._front.served:
             if served.ends_at <= now + timedelta(days=config.tls.warn_days):
-                self._log.event("certificate_ending", certificate=served.certificate, ends_at=served.ends_at)
+                self._runtime.log.event("certificate_ending", certificate=served.certificate, ends_at=served.ends_at)
                 await self._warn(served, config, now)
         for key in (config.key, *(pair.key for pair in config.tls.more)):
             try:
-                is_open = await self._lanes.io(key_is_open, key)
+                is_open = await self._runtime.executors.io(key_is_open, key)
             except OSError:
                 continue
             if is_open:
-                self._log.event("certificate_key_open", file=key, clause="10.2")
+                self._runtime.log.event("certificate_key_open", file=key, clause="10.2")
 
     async def _warn(self, served: Served, config: Config, now: datetime) -> None:
         stage = min((days for days in (0, *LAST_DAYS) if served.ends_at <= now + timedelta(days=days)), default=None)
@@ -128,4 +114,4 @@ class CertificateWatch:
         try:
             await self._notices.notify_centre(f"certificate:{served.certificate}:{served.ends_at.isoformat()}:{stage}", letter)
         except MicMailError as error:  # it is tried again tomorrow
-            self._log.event("notice_failed", notice="certificate_ending", mailbox=config.support, **failure(error))
+            self._runtime.log.event("notice_failed", notice="certificate_ending", mailbox=config.support, **failure(error))

@@ -5,8 +5,7 @@ there is no space for it; the state of each for `mic-mail status`. Only the hous
 missed.
 """
 
-from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.storage.reserve import Reserve, Reserves, ReserveState
 
 EVENTS = {
@@ -19,21 +18,20 @@ EVENTS = {
 class DiskReserve:
     """The reserves of one server."""
 
-    def __init__(self, reserves: Reserves, octets: int, lanes: Executors, log: MailLog) -> None:
+    def __init__(self, runtime: Runtime, reserves: Reserves, octets: int) -> None:
+        self._runtime = runtime
         self._reserves = reserves
         self._octets = octets
-        self._lanes = lanes
-        self._log = log
         self._states: dict[str, ReserveState] = {}
 
     async def run_once(self) -> None:
         """Make missing reserves; log each whose state differs from the last run."""
-        for folder, before, after in await self._lanes.io(self._look):
+        for folder, before, after in await self._runtime.executors.io(self._look):
             noted = self._states.get(folder, before if before is ReserveState.WHOLE else None)
             passed = [after] if before is ReserveState.MISSING else [before, after]
             for state in passed:
                 if state is not noted:
-                    self._log.event(EVENTS[state], folder=folder, octets=self._octets)
+                    self._runtime.log.event(EVENTS[state], folder=folder, octets=self._octets)
                 noted = state
             self._states[folder] = after
 

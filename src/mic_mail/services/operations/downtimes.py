@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 
-from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
@@ -20,12 +19,11 @@ from mic_mail.i18n import messages
 from mic_mail.i18n.notices import announcements as letters
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
-from mic_mail.log.maillog import MailLog
 from mic_mail.policy import downtime as rules
 from mic_mail.policy.downtime import Count, Downtime, announced
 from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.incidents import IncidentReport, Kind, Severity, still_open
-from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.notifications.notices import Notices
@@ -108,23 +106,12 @@ class DowntimeNotices:
     """The housekeeper's notices of downtimes."""
 
     def __init__(
-        self,
-        notices: Callable[[], Notices],
-        *,
-        directory: Directory,
-        access: SignInService,
-        accounts: AccountExecutors,
-        lanes: Executors,
-        log: MailLog,
-        clock: Clock,
+        self, runtime: Runtime, notices: Callable[[], Notices], *, directory: Directory, access: SignInService
     ) -> None:
+        self._runtime = runtime
         self._notices = notices
         self._directory = directory
         self._access = access
-        self._accounts = accounts
-        self._lanes = lanes
-        self._log = log
-        self._clock = clock
         self._told: dict[str, set[int]] = {}
         """The mailboxes that have each notice, as known to this process; the register has them permanently."""
 
@@ -133,8 +120,8 @@ class DowntimeNotices:
 
         Without any to send this costs one short read.
         """
-        now = self._clock.now()
-        for each in await self._lanes.io(self._directory.downtimes.all):
+        now = self._runtime.clock.now()
+        for each in await self._runtime.executors.io(self._directory.downtimes.all):
             if now >= each.ends_at:
                 self._told.pop(_key(each), None)
             elif each.cancelled_at is None:
@@ -157,9 +144,9 @@ class DowntimeNotices:
             ref = AccountRef(entry.mailbox_id, entry.home)
             origin = f"{key}:{entry.mailbox_id}"
             try:
-                await self._accounts.write(ref, partial(self._notices().deliver, entry, letter, origin=origin))
+                await self._runtime.account_executors.write(ref, partial(self._notices().deliver, entry, letter, origin=origin))
             except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it now must not keep it from the others
-                self._log.event("notice_failed", notice=key, mailbox=entry.address, **failure(error))
+                self._runtime.log.event("notice_failed", notice=key, mailbox=entry.address, **failure(error))
                 continue
             fresh.append(entry.mailbox_id)
             if len(fresh) == PART:
@@ -179,14 +166,16 @@ class DowntimeNotices:
     async def _known(self, key: str) -> set[int]:
         told = self._told.get(key)
         if told is None:
-            keys = await self._lanes.io(self._directory.sent.beginning, f"{key}:")
+            keys = await self._runtime.executors.io(self._directory.sent.beginning, f"{key}:")
             told = self._told[key] = {int(tail) for each in keys if (tail := each.rpartition(":")[2]).isdigit()}
         return told
 
     async def _put_down(self, key: str, mailboxes: Sequence[int]) -> None:
-        await self._lanes.io(self._directory.sent.put, [f"{key}:{each}" for each in mailboxes], self._clock.steady_now())
+        await self._runtime.executors.io(
+            self._directory.sent.put, [f"{key}:{each}" for each in mailboxes], self._runtime.clock.steady_now()
+        )
         self._told[key].update(mailboxes)
-        self._log.event("notices_sent", notice=key, count=len(mailboxes))
+        self._runtime.log.event("notices_sent", notice=key, count=len(mailboxes))
 
 
 def _key(downtime: Downtime) -> str:

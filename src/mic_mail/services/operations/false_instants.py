@@ -11,10 +11,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from mic_mail.auth import totp
-from mic_mail.clock import STEP_SECONDS, Clock
+from mic_mail.clock import STEP_SECONDS
 from mic_mail.directory.repository import Directory
-from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 
 _UNCHANGED_SECONDS = 0.5
 
@@ -24,25 +23,20 @@ class FalseInstants:
 
     def __init__(
         self,
+        runtime: Runtime,
         directory: Directory,
         is_trusted: Callable[[], Awaitable[bool]],
         refresh: Callable[[], Awaitable[object]],
         correct: Callable[[], Awaitable[None]],
-        *,
-        lanes: Executors,
-        clock: Clock,
-        log: MailLog,
     ) -> None:
         """`correct` notifies the readers of void notices."""
+        self._runtime = runtime
         self._directory = directory
         self._is_trusted = is_trusted
         self._refresh = refresh
         self._correct = correct
-        self._lanes = lanes
-        self._clock = clock
-        self._log = log
         self._mended_at: float | None = None
-        """The wall clock less the time since boot, when nothing was left to repair."""
+        """The wall runtime.clock less the time since boot, when nothing was left to repair."""
 
     async def run_once(self) -> None:
         """Repair instants that lie ahead, if the clock was set since the last repair."""
@@ -50,14 +44,14 @@ class FalseInstants:
         if self._mended_at is not None and abs(offset - self._mended_at) <= _UNCHANGED_SECONDS:
             return
         self._mended_at = None  # a clock that is set back to where it was had another time meanwhile
-        is_trusted = await self._is_trusted() and self._clock.is_settled()  # half an hour behind is still trusted
+        is_trusted = await self._is_trusted() and self._runtime.clock.is_settled()  # half an hour behind is still trusted
         if not is_trusted or abs(self._now()[1] - offset) > _UNCHANGED_SECONDS:  # set meanwhile: the next run
             return
-        mended = await self._lanes.io(self._directory.mend_instants_ahead, now, timedelta(seconds=STEP_SECONDS))
-        factors = await self._lanes.io(self._mend_second_factors, now)
+        mended = await self._runtime.executors.io(self._directory.mend_instants_ahead, now, timedelta(seconds=STEP_SECONDS))
+        factors = await self._runtime.executors.io(self._mend_second_factors, now)
         self._mended_at = offset
         if any(mended) or factors:
-            self._log.event(
+            self._runtime.log.event(
                 "false_instants_mended",
                 uses=mended.uses,
                 app_passwords=mended.app_passwords,
@@ -69,8 +63,8 @@ class FalseInstants:
 
     def _now(self) -> tuple[datetime, float]:
         """Return the wall clock, and how far it is ahead of the time since boot."""
-        now = self._clock.now()
-        return now, now.timestamp() - self._clock.boottime()
+        now = self._runtime.clock.now()
+        return now, now.timestamp() - self._runtime.clock.boottime()
 
     def _mend_second_factors(self, now: datetime) -> int:
         present = int(now.timestamp() // totp.STEP_SECONDS)

@@ -9,11 +9,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from mic_mail.clock import Clock
-from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.directory.snapshot import Entry
 from mic_mail.log.anchor_writer import Anchoring
 from mic_mail.log.error_fields import failure
 from mic_mail.log.index_loader import drop_empty_months
@@ -22,7 +21,7 @@ from mic_mail.log.retention import remove_expired
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.handover import nothing_may_go
 from mic_mail.policy.reclamation import is_empty
-from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef
@@ -92,14 +91,10 @@ class JobRunner:
 class ChangedAccounts:
     """The accounts that this process changed since their last usage check (Reg. 8.3.c)."""
 
-    def __init__(
-        self, store: MailStore, accounts: AccountExecutors, notices: Notices, snapshot: Callable[[], Snapshot], log: MailLog
-    ) -> None:
+    def __init__(self, runtime: Runtime, store: MailStore, notices: Notices) -> None:
+        self._runtime = runtime
         self._store = store
-        self._accounts = accounts
         self.notices = notices
-        self._snapshot = snapshot
-        self._log = log
         self._changed: set[int] = set()
 
     def add(self, account_id: int) -> None:
@@ -113,13 +108,13 @@ class ChangedAccounts:
         """
         for account_id in tuple(self._changed):
             self._changed.discard(account_id)  # before the check: an account that changes meanwhile is checked again
-            entry = self._snapshot().entry(account_id)
+            entry = self._runtime.snapshot().entry(account_id)
             if entry is None:
                 continue
             try:
-                await self._accounts.read(_ref(entry), self._look, entry)
+                await self._runtime.account_executors.read(_ref(entry), self._look, entry)
             except Exception as error:  # noqa: BLE001 - as in `Visits`
-                self._log.event("visit_failed", visit="usage", mailbox=entry.address, **failure(error))
+                self._runtime.log.event("visit_failed", visit="usage", mailbox=entry.address, **failure(error))
 
     def _look(self, entry: Entry) -> None:
         used = self._store.account(_ref(entry)).quota().octets
@@ -129,11 +124,9 @@ class ChangedAccounts:
 class Visits:
     """The housekeeper's visits to all mailboxes, one at a time, yielding to all other work."""
 
-    def __init__(self, store: MailStore, accounts: AccountExecutors, snapshot: Callable[[], Snapshot], log: MailLog) -> None:
+    def __init__(self, runtime: Runtime, store: MailStore) -> None:
+        self._runtime = runtime
         self._store = store
-        self._accounts = accounts
-        self._snapshot = snapshot
-        self._log = log
         self._left: dict[int, Mapping[str, Sequence[str]]] = {}
         """The files left to people, by mailbox and kind, as last logged."""
 
@@ -154,13 +147,13 @@ class Visits:
         A person who is named again begins anew (decision 0035). `readers`: the identities that may have marks
         (`Sharing.readers`); called on the loop.
         """
-        for entry in tuple(self._snapshot()):
+        for entry in tuple(self._runtime.snapshot()):
             if entry.kind is not MailboxKind.PERSONAL and (named := readers(entry.mailbox_id)) is not None:
                 await self._visit_one("readers", partial(self._forget_readers, named), entry)
 
     def _forget_readers(self, named: frozenset[str], entry: Entry) -> None:
         if gone := self._store.account(_ref(entry)).forget_readers_but(named):
-            self._log.event("readers_forgotten", mailbox=entry.address, readers=gone)
+            self._runtime.log.event("readers_forgotten", mailbox=entry.address, readers=gone)
 
     async def rescan(self) -> None:
         """Take in the changes of other Maildir tools."""
@@ -177,47 +170,44 @@ class Visits:
         self._left[entry.mailbox_id] = left
         for kind, files in left.items():
             told = files[:_NAMES_AN_EVENT]
-            self._log.event("files_left", mailbox=entry.address, kind=kind, count=len(files), files=told)
+            self._runtime.log.event("files_left", mailbox=entry.address, kind=kind, count=len(files), files=told)
 
     async def _visit(self, what: str, work: Callable[[Entry], object]) -> None:
-        for entry in tuple(self._snapshot()):
+        for entry in tuple(self._runtime.snapshot()):
             await self._visit_one(what, work, entry)
 
     async def _visit_one(self, what: str, work: Callable[[Entry], object], entry: Entry) -> None:
-        known = self._snapshot().entry(entry.mailbox_id)
+        known = self._runtime.snapshot().entry(entry.mailbox_id)
         if known is not None and is_empty(known.facts):  # a visit would create a new store for a freed mailbox
             return
         try:
-            await self._accounts.write(_ref(entry), work, entry)
+            await self._runtime.account_executors.write(_ref(entry), work, entry)
         except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the run for the others
-            self._log.event("visit_failed", visit=what, mailbox=entry.address, **failure(error))
+            self._runtime.log.event("visit_failed", visit=what, mailbox=entry.address, **failure(error))
 
 
 class LogRetention:
     """The retention of the mail log in months (Reg. 8.2); removals are themselves logged there."""
 
-    def __init__(self, folder: Path, months: Callable[[], int], *, clock: Clock, lanes: Executors, log: MailLog) -> None:
-        self._folder = folder
-        self._months = months
-        self._clock = clock
-        self._lanes = lanes
-        self._log = log
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     async def remove(self) -> None:
         """Remove log segments that are past their retention."""
-        months, now = self._months(), self._clock.steady_now()
+        config, now = self._runtime.config(), self._runtime.clock.steady_now()
+        folder, months = config.log_dir, config.log.retain_months
 
         def announce(names: Sequence[str]) -> None:
-            Anchoring(self._folder).announce_removal(names, months, now)
+            Anchoring(folder).announce_removal(names, months, now)
 
-        removal = await self._lanes.io(lambda: remove_expired(self._folder, months, now, announce=announce))
-        await self._lanes.io(drop_empty_months, self._folder)
+        removal = await self._runtime.executors.io(lambda: remove_expired(folder, months, now, announce=announce))
+        await self._runtime.executors.io(drop_empty_months, folder)
         for part in _parts(removal.removed):
             names, octets = zip(*part, strict=True)
-            self._log.event("log_segments_removed", months=months, count=len(part), octets=sum(octets), segments=names)
+            self._runtime.log.event("log_segments_removed", months=months, count=len(part), octets=sum(octets), segments=names)
         for failed in _parts(removal.failed):
             names, errors = zip(*failed, strict=True)
-            self._log.event("log_removal_failed", count=len(failed), error=errors[0].strerror, segments=names)
+            self._runtime.log.event("log_removal_failed", count=len(failed), error=errors[0].strerror, segments=names)
 
 
 def _parts(things: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -5,24 +5,22 @@ jobs, the lives of messages, a verdict on log and facts. The jobs are safe to be
 they run in the io executor. The rest blocks and belongs to commands.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import BadInput, Text
 from mic_mail.log.anchor_chain import Anchor, AnchorFile, Head
 from mic_mail.log.anchor_writer import Anchoring
 from mic_mail.log.files import digest, oldest_line
 from mic_mail.log.index_loader import load_some
-from mic_mail.log.maillog import MailLog
 from mic_mail.log.query import Query
 from mic_mail.log.search import Found, Search
 from mic_mail.log.verify import Finding, Verdict, Wrong, verify
 from mic_mail.policy.facts import first_broken
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 
 MOST_TRACES = 20
 """The messages that one Message-ID may name: a mail program that resends a message reuses it."""
@@ -37,30 +35,27 @@ FIRST_STEPS = ("signed_in", "message_accepted")
 class LogKeeping:
     """The housekeeper's jobs on the log."""
 
-    def __init__(self, folder: Path, snapshot: Callable[[], Snapshot], *, clock: Clock, lanes: Executors, log: MailLog) -> None:
-        self._folder = folder
-        self._snapshot = snapshot
-        self._clock = clock
-        self._lanes = lanes
-        self._log = log
-        self._anchoring = Anchoring(folder)
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._folder = runtime.config().log_dir
+        self._anchoring = Anchoring(self._folder)
 
     async def load(self) -> None:
         """Load lines written since the last run into the index, in small steps."""
         more = True
         while more:
-            step = await self._lanes.io(load_some, self._folder)
+            step = await self._runtime.executors.io(load_some, self._folder)
             more = step.more
             if step.damaged is not None:
-                self._log.event("log_index_remade", reason=step.damaged)
+                self._runtime.log.event("log_index_remade", reason=step.damaged)
 
     async def anchor(self) -> None:
         """Add the state of the log, and days that are over, to the anchor chain."""
         made: list[Anchor] = []
         more = True
         while more:
-            heads = heads_of(self._snapshot())
-            anchor, more = await self._lanes.io(self._anchoring.anchor, self._clock.now(), heads)
+            heads = heads_of(self._runtime.snapshot())
+            anchor, more = await self._runtime.executors.io(self._anchoring.anchor, self._runtime.clock.now(), heads)
             made.extend([anchor] if anchor is not None else ())
         for anchor in made:  # only now: each event is new and has to be anchored
             self._log_anchor(anchor, digest(anchor.encode()))
@@ -68,7 +63,7 @@ class LogKeeping:
     def _log_anchor(self, anchor: Anchor, head: str) -> None:
         """Log each anchor: to remove one, a forger would have to alter what the next one holds."""
         closes = [day.isoformat() for day in anchor.closes] if anchor.closes else None
-        self._log.event("log_anchored", number=anchor.number, head=head, kind=anchor.kind, closes=closes)
+        self._runtime.log.event("log_anchored", number=anchor.number, head=head, kind=anchor.kind, closes=closes)
 
 
 def heads_of(snapshot: Snapshot) -> list[Head]:

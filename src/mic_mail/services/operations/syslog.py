@@ -13,7 +13,7 @@ it).
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date
 from hashlib import sha256
@@ -27,6 +27,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.log.syslog import FACILITIES, LONGEST, LONGEST_DATAGRAM, Header, framed, message
 from mic_mail.log.tail import Cursor, Line
 from mic_mail.net.syslog_transport import Collector, place
+from mic_mail.process.runtime import Runtime
 
 FOLDER = "syslog"
 THREADS = 8
@@ -157,10 +158,8 @@ class Forwarding:
 class Syslog:
     """All configured collectors. Belongs to the event loop."""
 
-    def __init__(self, config: Callable[[], Config], clock: Clock, log: MailLog) -> None:
-        self._config = config
-        self._clock = clock
-        self._log = log
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._read: object = None
         self._forwardings: Mapping[str, Forwarding] = {}
         self._under_way: dict[str, asyncio.Future[int]] = {}
@@ -168,7 +167,7 @@ class Syslog:
 
     async def run_once(self) -> None:
         """Start each collector that is not running; quick ones are done when this returns."""
-        is_settled = self._follow(self._config())
+        is_settled = self._follow(self._runtime.config())
         for name, forwarding in self._forwardings.items() if is_settled else ():
             if name not in self._under_way or self._under_way[name].done():
                 assert self._threads is not None
@@ -198,8 +197,8 @@ class Syslog:
                 header,
                 config.log_dir,
                 cursor_file(config, name),
-                clock=self._clock,
-                log=self._log,
+                clock=self._runtime.clock,
+                log=self._runtime.log,
             )
             for name in syslog.collectors
         }

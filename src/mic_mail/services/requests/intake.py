@@ -18,20 +18,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from mic_mail.clock import Clock
-from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.requests import ReadMail
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.documents.document import Sheet, UnreadableSheet
 from mic_mail.log.error_fields import failure
-from mic_mail.log.maillog import MailLog
 from mic_mail.mime import encodings, headers
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.structure import Part
 from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.requests import Channel
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.requests import form as forms
 from mic_mail.services.requests.backoff import is_due
 from mic_mail.services.requests.form import Known, Reader, Row
@@ -66,16 +64,14 @@ class _Mail:
 class Intake:
     """Reads the Centre's mailbox, from where it stopped."""
 
-    def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock, log: MailLog) -> None:
+    def __init__(self, runtime: Runtime, directory: Directory, store: MailStore) -> None:
+        self._runtime = runtime
         self._directory = directory
         self._store = store
-        self._config = config
-        self._clock = clock
-        self._log = log
 
     def run_once(self, snapshot: Snapshot) -> int:
         """Read new messages, and retry unreadable ones; return how many mails had a form."""
-        support = snapshot.resolve(self._config.support)
+        support = snapshot.resolve(self._runtime.config().support)
         if support is None:
             return 0
         account = self._store.account(AccountRef(support.mailbox_id, support.home))
@@ -96,14 +92,14 @@ class Intake:
             for mail in self._from_units(account, folder_id, batch, snapshot):
                 taken = self._take(account, folder_id, mail)
                 if taken is None:
-                    register.set_mark(MARK, validity, mail.uid, debt_since=self._clock.now())
+                    register.set_mark(MARK, validity, mail.uid, debt_since=self._runtime.clock.now())
                 read += bool(taken)
             register.set_mark(MARK, validity, batch[-1])
         return read
 
     def _come_back(self, account: Account, folder_id: int, snapshot: Snapshot) -> int:
         """Retry the debts that are due."""
-        register, now, read = self._directory.requests, self._clock.now(), 0
+        register, now, read = self._directory.requests, self._runtime.clock.now(), 0
         due = [debt for debt in register.debts(MARK) if is_due(debt.since, debt.tried_at, now)]
         if not due:
             return 0
@@ -116,17 +112,17 @@ class Intake:
                 register.tried(MARK, debt.uid, now)
                 continue
             if taken is None or mail is None:  # given up, or moved or expunged by people
-                self._log.event("request_mail_given_up", uid=debt.uid, since=debt.since, found=mail is not None)
+                self._runtime.log.event("request_mail_given_up", uid=debt.uid, since=debt.since, found=mail is not None)
             register.settle(MARK, debt.uid)
         return read
 
     def _from_units(self, account: Account, folder_id: int, uids: list[int], snapshot: Snapshot) -> Iterator[_Mail]:
         rows = account.rows(folder_id, uids, ("uid", "email_id", "internaldate_us", "header"))
         for uid, key, at_us, header in rows:
-            address = submitted_from(header, self._config.server.hostname)
+            address = submitted_from(header, self._runtime.config().server.hostname)
             if address is None or _is_automatic(header):
                 continue
-            found = (snapshot.resolve(known) for known in candidates(address, self._config.smtp.subaddress))
+            found = (snapshot.resolve(known) for known in candidates(address, self._runtime.config().smtp.subaddress))
             sender = next((entry for entry in found if entry is not None), None)
             if sender is not None and sender.kind is MailboxKind.UNIT:
                 yield _Mail(uid, key, header, datetime.fromtimestamp(at_us / 1e6, UTC), sender)
@@ -137,7 +133,7 @@ class Intake:
             return self._open(account, folder_id, mail)
         except Exception as error:  # noqa: BLE001 - the message stays visible to people, and is tried again
             about = {"mailbox": mail.sender.address, "message": mail.key, "uid": mail.uid}
-            self._log.event("request_mail_failed", **about, **failure(error))
+            self._runtime.log.event("request_mail_failed", **about, **failure(error))
             return None
 
     def _open(self, account: Account, folder_id: int, mail: _Mail) -> bool:
@@ -148,12 +144,14 @@ class Intake:
         if known is None and not rows:
             return False
         wanted = [(row.number, row.filing) for row in rows if row.filing is not None]
-        read = ReadMail(mail.key, self._clock.now(), mail.sender.address, unit_id, _message_id(mail.header))
+        read = ReadMail(mail.key, self._runtime.clock.now(), mail.sender.address, unit_id, _message_id(mail.header))
         outcomes = register.read_mail(read, wanted, [_outcome(row) for row in rows])
         if known is None:
             opened = sum(each["request"] is not None for each in outcomes)
             refused = len(outcomes) - opened
-            self._log.event("requests_opened", mailbox=mail.sender.address, message=mail.key, count=opened, refused=refused)
+            self._runtime.log.event(
+                "requests_opened", mailbox=mail.sender.address, message=mail.key, count=opened, refused=refused
+            )
         return True
 
     # ------------------------------------------------------------ the form
@@ -169,7 +167,7 @@ class Intake:
             try:
                 sheet = _form_in(attached)
                 if sheet is not None:
-                    return list(Reader(self._directory, self._config, self._clock).rows(sheet, known))
+                    return list(Reader(self._directory, self._runtime.config(), self._runtime.clock).rows(sheet, known))
             except UnreadableSheet as refusal:
                 if forms.is_meant(attached):
                     return [Row(WHOLE_FILE, refusal=refusal)]

@@ -17,16 +17,14 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.sent_notices import MOST_ASKED
-from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import Text
 from mic_mail.i18n.notices import centre as to_centre
 from mic_mail.i18n.notices import requests as to_units
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
-from mic_mail.log.maillog import MailLog
 from mic_mail.policy.incidents import SEVERITIES, Incident
 from mic_mail.policy.requests import KINDS, Kind, Request, State
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.lifecycle_notices import LifeNotices
 from mic_mail.services.requests.backoff import is_due
 from mic_mail.services.requests.mail_reply import answer_to
@@ -102,24 +100,10 @@ def _known(directory: Directory, keys: Sequence[str]) -> set[str]:
 class Outcomes:
     """The housekeeper's job for answers."""
 
-    def __init__(
-        self,
-        directory: Directory,
-        notices: LifeNotices,
-        config: Callable[[], Config],
-        snapshot: Callable[[], Snapshot],
-        *,
-        lanes: Executors,
-        clock: Clock,
-        log: MailLog,
-    ) -> None:
+    def __init__(self, runtime: Runtime, directory: Directory, notices: LifeNotices) -> None:
+        self._runtime = runtime
         self._directory = directory
         self._notices = notices
-        self._config = config
-        self._snapshot = snapshot
-        self._lanes = lanes
-        self._clock = clock
-        self._log = log
         self._seen = -1
         """The directory version after which everything was sent, except `_tried`."""
         self._tried: dict[str, tuple[datetime, datetime]] = {}
@@ -127,10 +111,10 @@ class Outcomes:
 
     async def run_once(self) -> None:
         """Send pending answers; costs nothing while the directory is unchanged and none is pending."""
-        version, now = self._snapshot().version, self._clock.now()
+        version, now = self._runtime.snapshot().version, self._runtime.clock.now()
         if version == self._seen and not any(is_due(*tried, now) for tried in self._tried.values()):
             return
-        waiting = await self._lanes.io(untold, self._directory, self._config(), self._clock)
+        waiting = await self._runtime.executors.io(untold, self._directory, self._runtime.config(), self._runtime.clock)
         before, self._tried = self._tried, {}
         for each in waiting:
             tried = before.get(each.key)
@@ -148,7 +132,7 @@ class Outcomes:
         A unit without a mailbox is tried again when the directory changes.
         """
         try:
-            letter = await self._lanes.io(each.letter)
+            letter = await self._runtime.executors.io(each.letter)
             if each.unit_id is None:
                 await self._notices.notify_centre(each.key, letter)
             else:
@@ -156,18 +140,18 @@ class Outcomes:
                     each.key, each.unit_id, letter, asked_from=each.asked_from, in_reply_to=each.in_reply_to
                 )
         except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it now must not delay the others'
-            self._log.event("notice_failed", notice=each.key, mailbox=self._whose(each), **failure(error))
+            self._runtime.log.event("notice_failed", notice=each.key, mailbox=self._whose(each), **failure(error))
             return False
         return True
 
     def _whose(self, each: PendingLetter) -> str | None:
         """Return the mailbox of the addressee, if known; an officer, not a mailbox, entered a letter."""
-        found = self._snapshot().resolve(self._config().support if each.unit_id is None else each.asked_from)
+        found = self._runtime.snapshot().resolve(self._runtime.config().support if each.unit_id is None else each.asked_from)
         return found.address if found is not None else None
 
     async def _give_up(self, each: PendingLetter) -> None:
-        self._log.event("notice_given_up", notice=each.key, mailbox=self._whose(each), since=each.since)
-        await self._lanes.io(self._directory.sent.put, [each.given_up], self._clock.steady_now())
+        self._runtime.log.event("notice_given_up", notice=each.key, mailbox=self._whose(each), since=each.since)
+        await self._runtime.executors.io(self._directory.sent.put, [each.given_up], self._runtime.clock.steady_now())
 
 
 def _recorded(incident: Incident, symbol: str) -> NoticeText:

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from mic_mail.clock import HO_CHI_MINH, Clock
+from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
-from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.lifecycle import Decision
-from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.types import AccountRef
@@ -63,28 +62,20 @@ class WeeklyReminders:
 
     def __init__(
         self,
+        runtime: Runtime,
         duty: str,
         prepare: Prepare,
         *,
         notices: Callable[[], Notices],
-        config: Callable[[], Config],
         directory: Directory,
         access: SignInService,
-        accounts: AccountExecutors,
-        lanes: Executors,
-        log: MailLog,
-        clock: Clock,
     ) -> None:
+        self._runtime = runtime
         self._duty = duty
         self._prepare = prepare
         self._notices = notices
-        self._config = config
         self._directory = directory
         self._access = access
-        self._accounts = accounts
-        self._lanes = lanes
-        self._log = log
-        self._clock = clock
         self._done = ""
         """The week whose run has ended."""
         self._seen_to: set[str] = set()
@@ -93,15 +84,15 @@ class WeeklyReminders:
 
     async def run_once(self) -> None:
         """Run the reminders if they are due; else only check the clock."""
-        now = self._clock.now()
+        now = self._runtime.clock.now()
         week = week_of(self._duty, now)
         if week == self._done or not self._is_time(now):
             return
         if self._not_before is not None and self._not_before - AGAIN <= now < self._not_before:  # unless the clock was set back
             return
-        told = await self._lanes.io(self._directory.sent.beginning, f"{week}:")
+        told = await self._runtime.executors.io(self._directory.sent.beginning, f"{week}:")
         self._seen_to = {key for key in self._seen_to if key.startswith(f"{week}:")}.union(told)
-        prepared = await self._lanes.io(self._prepare, self._config(), self._access.snapshot, now)
+        prepared = await self._runtime.executors.io(self._prepare, self._runtime.config(), self._access.snapshot, now)
         are_told = True
         for entry in prepared.entries if prepared is not None else ():
             key = f"{week}:{entry.mailbox_id}"
@@ -139,16 +130,16 @@ class WeeklyReminders:
     async def _remind(self, entry: Entry, key: str, prepared: Round, now: datetime) -> bool:
         """Send one reminder; return whether it is done."""
         try:
-            reminder = await self._accounts.read(_ref(entry), prepared.find, entry)
+            reminder = await self._runtime.account_executors.read(_ref(entry), prepared.find, entry)
             if reminder is None:
                 return True
             for reader in self._readers(entry, prepared):
-                await self._accounts.write(_ref(reader), self._notify, reader, reminder.letter, key)
-            await self._lanes.io(self._directory.sent.put, [key], now)
+                await self._runtime.account_executors.write(_ref(reader), self._notify, reader, reminder.letter, key)
+            await self._runtime.executors.io(self._directory.sent.put, [key], now)
         except Exception as error:  # noqa: BLE001 - one mailbox that cannot be read must not end the run for the others
-            self._log.event("reminder_failed", mailbox=entry.address, **failure(error))
+            self._runtime.log.event("reminder_failed", mailbox=entry.address, **failure(error))
             return False
-        self._log.event("reminder_sent", mailbox=entry.address, duty=self._duty, count=reminder.count)
+        self._runtime.log.event("reminder_sent", mailbox=entry.address, duty=self._duty, count=reminder.count)
         return True
 
     def _notify(self, reader: Entry, letter: NoticeText, key: str) -> None:
