@@ -307,6 +307,56 @@ def test_clause_14_3_no_question_to_the_directory_is_forgotten():
     assert public == narrowed | changes | about_the_whole | by_others
 
 
+def test_clause_14_3_no_register_is_forgotten(tree):
+    """Each register of a directory is everybody's, or answers for the units alone, or refuses every question."""
+    seen = PartialDirectory(tree, lambda parents: units_below(parents, 2))
+    registers = {name for name in vars(tree) if not name.startswith("_")} - {"url"}
+    shut = {name for name in registers if not isinstance(getattr(seen, name), type(getattr(tree, name)))}
+    narrowed = {"requests", "incidents"}
+    everybodys = {"years", "downtimes"}  # Reg. 12.4, 10.3
+    assert registers == shut | narrowed | everybodys
+    for name in shut:
+        with pytest.raises(NotAuthorised, match="not for the administrator of a unit"):
+            getattr(seen, name).anything  # noqa: B018 - the question itself is refused
+    seen.close()
+
+
+NOT_WALKED = {
+    "dns check",  # asks the DNS; it reads no more than `dns records`
+    "second-factor enrol",  # asks the person at the terminal; it concerns the own login
+}
+
+
+def test_clause_14_3_no_command_shows_another_unit(tmp_path, monkeypatch):
+    """Whatever a unit's administrator may read, of a ministry with something of another unit in each register."""
+    monkeypatch.chdir(tmp_path)  # where `census make` writes its files
+    desk = furnish(tmp_path)
+    for words in (
+        ("migration", "plan", "KHTC", "--system", "HeThongRieng", "--mailboxes", "3", "--by", "01/01/2030", *WHY),
+        ("incident", "open", "other", "SuCoRieng", "--unit", "KHTC", *WHY),
+        ("incident", "open", "other", "SuCoChung", "--unit", "KHTC", "--unit", "CNTT", "--mailbox", "lhoa@mic.gov.vn", *WHY),
+        ("request", "add", "problem", "--unit", "KHTC", "--asked-by", "NguoiRieng", "--note", "ChuyenRieng", *WHY),
+        ("alias", "add", "lhoa@mic.gov.vn", "bidanhrieng", *WHY),
+        ("mailbox", "grant", "congdoan@mic.gov.vn", "lhoa@mic.gov.vn", "--as", "member", *WHY),
+        ("census", "make", "--unit", "KHTC", *WHY),
+        ("census", "make", "--unit", "CNTT", *WHY),
+    ):
+        assert desk.by("mai", *words) == 0, (words, desk.err)
+    walked = 0
+    for words, command in commands():
+        gate = gate_of(command)
+        if gate is None or gate.whole or gate.right not in {Right.READ, Right.REQUEST} or words in NOT_WALKED:
+            continue
+        typed = [word.replace("/nowhere", str(tmp_path)) for word in _words(words)]
+        desk.by("hoa", *typed)
+        shown = desk.out + desk.err + "".join(path.read_text() for path in tmp_path.glob("x*.[ch]*"))
+        assert "register is not for" not in shown, words
+        for mark in ("lhoa", "congdoan", "Lê Hoa", "KHTC", "Kế hoạch", "Công đoàn", "Rieng"):
+            assert mark not in shown, (words, shown)
+        walked += 1
+    assert walked > 40
+
+
 @pytest.fixture
 def tree(tmp_path):
     """A directory with a tree of units to bend."""

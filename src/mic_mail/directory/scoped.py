@@ -7,28 +7,43 @@ Changes are not limited: a unit's administrator has the right to none but reques
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mic_mail.directory import snapshot as snapshots
 from mic_mail.directory.address_book_rows import Roll
+from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.records import AddressRecord, MailboxRecord, NotFound, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
+from mic_mail.directory.second_factors import Factor, mailbox_holder
 from mic_mail.directory.snapshot import EMPTY, Entry, Snapshot
 from mic_mail.errors import Text, in_ascii
+from mic_mail.policy.census import Census, Dispute
 from mic_mail.policy.facts import Fact
+from mic_mail.policy.migration_plans import Plan
+from mic_mail.policy.roles import CLAUSE, NotAuthorised
 
 Chosen = Callable[[dict[int, int | None]], frozenset[int]]
 """Returns the visible units, given all units with their superior units."""
 
 
 class PartialDirectory(Directory):
-    """The part of the directory `whole` that belongs to some units; uses the same database."""
+    """The part of the directory `whole` that belongs to some units; uses the same database.
+
+    The calendar and the downtimes are everybody's. Each other register answers for the units alone, or not at all.
+    """
 
     def __init__(self, whole: Directory, chosen: Chosen) -> None:
         super().__init__(whole.url, clock=whole.clock)
+        self._whole = whole
         self._chosen = chosen
         self.requests = self.requests.narrowed(self._units)
         self.incidents = self.incidents.narrowed(self._units, self._known)
+        self.censuses = _register(of=self._censuses_of, disputes=self._disputes)
+        self.elsewhere = _register(all=self._plans)
+        self.app_passwords = _register(uses=self._uses)
+        self.second_factors = _register(of=self._factor)
+        self.changes = _register(levels=whole.changes.levels)
+        self.officers = self.content = self.sent = self.signatories = _register()
 
     def _units(self) -> frozenset[int]:
         """Return the visible units, computed each time: the tree may change while a command runs."""
@@ -102,6 +117,23 @@ class PartialDirectory(Directory):
             downtimes=whole.downtimes,
         )
 
+    def _censuses_of(self, unit_id: int | None = None) -> list[Census]:
+        return [census for census in self._whole.censuses.of(unit_id) if census.unit_id in self._units()]
+
+    def _disputes(self, unit_id: int) -> list[Dispute]:
+        return self._whole.censuses.disputes(unit_id) if unit_id in self._units() else []
+
+    def _plans(self) -> list[Plan]:
+        return [plan for plan in self._whole.elsewhere.all() if plan.unit_id in self._units()]
+
+    def _factor(self, holder: str) -> Factor | None:
+        visible = any(mailbox_holder(mailbox.mailbox_id) == holder for mailbox in self.mailboxes())
+        return self._whole.second_factors.of(holder) if visible else None
+
+    def _uses(self, mailbox_id: int) -> dict[int, Use]:
+        self._must_see(mailbox_id)
+        return self._whole.app_passwords.uses(mailbox_id)
+
     def _visible(self, mailboxes: Iterable[MailboxRecord]) -> list[MailboxRecord]:
         units, people = self._units(), {person.person_id for person in self.people()}
         return [mailbox for mailbox in mailboxes if mailbox.unit_id in units or mailbox.person_id in people]
@@ -114,6 +146,26 @@ class PartialDirectory(Directory):
     def _must_see(self, mailbox_id: int) -> None:
         if all(mailbox.mailbox_id != mailbox_id for mailbox in self.mailboxes()):
             _not_here("hộp thư mã", "mailbox", mailbox_id)
+
+
+class _Register:
+    """A register of which a unit's administrator may ask some questions; any other is refused."""
+
+    def __init__(self, answers: dict[str, Callable[..., object]]) -> None:
+        self._answers = answers
+
+    def __getattr__(self, question: str) -> Callable[..., object]:
+        if question not in self._answers:
+            raise NotAuthorised(
+                Text("Sổ này không thuộc phạm vi một đơn vị.", "This register is not for the administrator of a unit."),
+                clause=CLAUSE,
+            )
+        return self._answers[question]
+
+
+def _register(**answers: Callable[..., object]) -> Any:
+    """Return a register with these answers alone; it stands in the place of the whole one."""
+    return _Register(answers)
 
 
 def _not_here(what_vi: str, what_en: str, which: object) -> NoReturn:
