@@ -16,6 +16,7 @@ import atheris
 
 with atheris.instrument_imports(include=["mic_mail.imap"]):
     from mic_mail.imap import responses
+    from mic_mail.imap.command_table import GRAMMAR
     from mic_mail.imap.parser import commands, mailbox_commands
     from mic_mail.imap.parser.fetch_items import Binary, Section
     from mic_mail.imap.parser.reader import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, LongCommand, Reader
@@ -38,7 +39,7 @@ SEEDS = (
 
 def events_of(pieces: list[bytes], limits: Limits, *, utf8: bool, refuse: bool) -> list[Event]:
     """All events of a stream; chunks are put together, messages accepted or refused, IDLE followed by its line."""
-    reader = Reader(limits)
+    reader = Reader(GRAMMAR, limits)
     reader.utf8 = utf8
     events: list[Event] = []
     left = 0

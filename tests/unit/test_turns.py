@@ -10,6 +10,7 @@ from conversing import LdapTalk, Pop3Talk, Talk, open_store
 from ldapwords import search, small_book
 from mic_mail.connection.actions import COMMANDS_AT_ONCE, NeedInput, Pause
 from mic_mail.imap.actions import Decode
+from mic_mail.imap.command_table import GRAMMAR
 from mic_mail.imap.parser.reader import NEED_INPUT, Limits, Reader
 from mic_mail.ldap.dit import Tree
 from mic_mail.storage.mailstore import MailStore
@@ -95,7 +96,7 @@ def test_commands_of_pop3(store: MailStore, command: bytes) -> None:
 
 def test_empty_lines_are_passed_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anybody has signed in: not one by one, for a third of a second."""
-    reader, steps = Reader(Limits.before_sign_in()), []
+    reader, steps = Reader(GRAMMAR, Limits.before_sign_in()), []
     consume = Reader._consume
     monkeypatch.setattr(Reader, "_consume", lambda self, stop: (steps.append(stop), consume(self, stop)))
     reader.feed(b"\r\n\n\r\n" * 50_000 + b"a NOO")

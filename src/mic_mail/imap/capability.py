@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mic_mail.imap.parser.command_rules import ConnectionState
+from mic_mail.imap.connection_state import ANY_STATE, SIGNED_IN, ConnectionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,75 +46,73 @@ class Row:
     needs: tuple[str, ...] = ()
 
 
-_STRANGER = ConnectionState.NOT_AUTHENTICATED
-_SIGNED_IN = ConnectionState.AUTHENTICATED | ConnectionState.SELECTED
-_ALWAYS = _STRANGER | _SIGNED_IN
+_ANONYMOUS = ConnectionState.NOT_AUTHENTICATED
 
 TABLE: tuple[Row, ...] = (
-    Row("IMAP4REV1", _ALWAYS),
-    Row("IMAP4REV2", _ALWAYS, lambda offer: offer.rev2),
-    Row("STARTTLS", _STRANGER, lambda offer: offer.starttls),
-    Row("LOGINDISABLED", _STRANGER, lambda offer: not offer.login),
-    Row("SASL-IR", _STRANGER),  # RFC 4959
-    Row("LITERAL+", _ALWAYS),  # RFC 7888
-    Row("ID", _ALWAYS),  # RFC 2971
-    Row("ENABLE", _ALWAYS),  # RFC 5161
-    Row("IDLE", _ALWAYS),  # RFC 2177
-    Row("NAMESPACE", _SIGNED_IN),  # RFC 2342
-    Row("CHILDREN", _SIGNED_IN),  # RFC 3348
-    Row("LIST-EXTENDED", _SIGNED_IN),  # RFC 5258
-    Row("LIST-STATUS", _SIGNED_IN, needs=("LIST-EXTENDED",)),  # RFC 5819
-    Row("SPECIAL-USE", _SIGNED_IN),  # RFC 6154
-    Row("CREATE-SPECIAL-USE", _SIGNED_IN, needs=("SPECIAL-USE",)),  # RFC 6154
-    Row("XLIST", _SIGNED_IN),  # Outlook 2013 and 2016 look for it
-    Row("STATUS=SIZE", _SIGNED_IN),  # RFC 8438
-    Row("UNSELECT", _SIGNED_IN),  # RFC 3691
-    Row("UIDPLUS", _SIGNED_IN),  # RFC 4315
-    Row("MOVE", _SIGNED_IN),  # RFC 6851
-    Row("MULTIAPPEND", _SIGNED_IN),  # RFC 3502
-    Row("APPENDLIMIT", _SIGNED_IN, lambda offer: offer.append_limit is not None),  # RFC 7889
-    Row("CONDSTORE", _SIGNED_IN),  # RFC 7162
-    Row("QRESYNC", _SIGNED_IN, needs=("CONDSTORE", "ENABLE")),  # RFC 7162
-    Row("ESEARCH", _SIGNED_IN),  # RFC 4731
-    Row("SEARCHRES", _SIGNED_IN, needs=("ESEARCH",)),  # RFC 5182
-    Row("PARTIAL", _SIGNED_IN, needs=("ESEARCH",)),  # RFC 9394
-    Row("CONTEXT=SEARCH", _SIGNED_IN, needs=("ESEARCH",)),  # RFC 5267
-    Row("SORT", _SIGNED_IN),  # RFC 5256
-    Row("SORT=DISPLAY", _SIGNED_IN, needs=("SORT",)),  # RFC 5957
-    Row("ESORT", _SIGNED_IN, needs=("SORT",)),  # RFC 5267
-    Row("CONTEXT=SORT", _SIGNED_IN, needs=("ESORT",)),  # RFC 5267
-    Row("THREAD=ORDEREDSUBJECT", _SIGNED_IN),  # RFC 5256
-    Row("THREAD=REFERENCES", _SIGNED_IN),  # RFC 5256
-    Row("THREAD=REFS", _SIGNED_IN),  # draft-ietf-morg-inthread, as in Dovecot
-    Row("MULTISEARCH", _SIGNED_IN),  # RFC 7377
-    Row("SEARCH=FUZZY", _SIGNED_IN),  # RFC 6203
-    Row("WITHIN", _SIGNED_IN),  # RFC 5032
-    Row("SAVEDATE", _SIGNED_IN),  # RFC 8514
-    Row("OBJECTID", _SIGNED_IN),  # RFC 8474
-    Row("PREVIEW", _SIGNED_IN),  # RFC 8970
-    Row("BINARY", _SIGNED_IN),  # RFC 3516
-    Row("UTF8=ACCEPT", _SIGNED_IN, needs=("ENABLE",)),  # RFC 6855
-    Row("QUOTA", _SIGNED_IN),  # RFC 9208, and RFC 2087 for old clients
-    Row("QUOTA=RES-STORAGE", _SIGNED_IN, needs=("QUOTA",)),
-    Row("QUOTA=RES-MESSAGE", _SIGNED_IN, needs=("QUOTA",)),
-    Row("REPLACE", _SIGNED_IN),  # RFC 8508
-    Row("METADATA", _SIGNED_IN),  # RFC 5464
-    Row("LIST-METADATA", _SIGNED_IN, needs=("LIST-EXTENDED", "METADATA")),  # RFC 9590
-    Row("ACL", _SIGNED_IN),  # RFC 4314
-    Row("RIGHTS=KXTE", _SIGNED_IN, needs=("ACL",)),  # RFC 4314 §5.1.1
-    Row("LIST-MYRIGHTS", _SIGNED_IN, needs=("LIST-EXTENDED", "ACL")),  # RFC 8440
-    Row("INPROGRESS", _SIGNED_IN),  # RFC 9585
-    Row("NOTIFY", _SIGNED_IN),  # RFC 5465
-    Row("UNAUTHENTICATE", _SIGNED_IN),  # RFC 8437
-    Row("UIDONLY", _SIGNED_IN, needs=("ENABLE",)),  # RFC 9586
-    Row("UIDBATCHES", _SIGNED_IN),  # RFC 10022
-    Row("COMPRESS=DEFLATE", _SIGNED_IN, lambda offer: offer.compress),  # RFC 4978
+    Row("IMAP4REV1", ANY_STATE),
+    Row("IMAP4REV2", ANY_STATE, lambda offer: offer.rev2),
+    Row("STARTTLS", _ANONYMOUS, lambda offer: offer.starttls),
+    Row("LOGINDISABLED", _ANONYMOUS, lambda offer: not offer.login),
+    Row("SASL-IR", _ANONYMOUS),  # RFC 4959
+    Row("LITERAL+", ANY_STATE),  # RFC 7888
+    Row("ID", ANY_STATE),  # RFC 2971
+    Row("ENABLE", ANY_STATE),  # RFC 5161
+    Row("IDLE", ANY_STATE),  # RFC 2177
+    Row("NAMESPACE", SIGNED_IN),  # RFC 2342
+    Row("CHILDREN", SIGNED_IN),  # RFC 3348
+    Row("LIST-EXTENDED", SIGNED_IN),  # RFC 5258
+    Row("LIST-STATUS", SIGNED_IN, needs=("LIST-EXTENDED",)),  # RFC 5819
+    Row("SPECIAL-USE", SIGNED_IN),  # RFC 6154
+    Row("CREATE-SPECIAL-USE", SIGNED_IN, needs=("SPECIAL-USE",)),  # RFC 6154
+    Row("XLIST", SIGNED_IN),  # Outlook 2013 and 2016 look for it
+    Row("STATUS=SIZE", SIGNED_IN),  # RFC 8438
+    Row("UNSELECT", SIGNED_IN),  # RFC 3691
+    Row("UIDPLUS", SIGNED_IN),  # RFC 4315
+    Row("MOVE", SIGNED_IN),  # RFC 6851
+    Row("MULTIAPPEND", SIGNED_IN),  # RFC 3502
+    Row("APPENDLIMIT", SIGNED_IN, lambda offer: offer.append_limit is not None),  # RFC 7889
+    Row("CONDSTORE", SIGNED_IN),  # RFC 7162
+    Row("QRESYNC", SIGNED_IN, needs=("CONDSTORE", "ENABLE")),  # RFC 7162
+    Row("ESEARCH", SIGNED_IN),  # RFC 4731
+    Row("SEARCHRES", SIGNED_IN, needs=("ESEARCH",)),  # RFC 5182
+    Row("PARTIAL", SIGNED_IN, needs=("ESEARCH",)),  # RFC 9394
+    Row("CONTEXT=SEARCH", SIGNED_IN, needs=("ESEARCH",)),  # RFC 5267
+    Row("SORT", SIGNED_IN),  # RFC 5256
+    Row("SORT=DISPLAY", SIGNED_IN, needs=("SORT",)),  # RFC 5957
+    Row("ESORT", SIGNED_IN, needs=("SORT",)),  # RFC 5267
+    Row("CONTEXT=SORT", SIGNED_IN, needs=("ESORT",)),  # RFC 5267
+    Row("THREAD=ORDEREDSUBJECT", SIGNED_IN),  # RFC 5256
+    Row("THREAD=REFERENCES", SIGNED_IN),  # RFC 5256
+    Row("THREAD=REFS", SIGNED_IN),  # draft-ietf-morg-inthread, as in Dovecot
+    Row("MULTISEARCH", SIGNED_IN),  # RFC 7377
+    Row("SEARCH=FUZZY", SIGNED_IN),  # RFC 6203
+    Row("WITHIN", SIGNED_IN),  # RFC 5032
+    Row("SAVEDATE", SIGNED_IN),  # RFC 8514
+    Row("OBJECTID", SIGNED_IN),  # RFC 8474
+    Row("PREVIEW", SIGNED_IN),  # RFC 8970
+    Row("BINARY", SIGNED_IN),  # RFC 3516
+    Row("UTF8=ACCEPT", SIGNED_IN, needs=("ENABLE",)),  # RFC 6855
+    Row("QUOTA", SIGNED_IN),  # RFC 9208, and RFC 2087 for old clients
+    Row("QUOTA=RES-STORAGE", SIGNED_IN, needs=("QUOTA",)),
+    Row("QUOTA=RES-MESSAGE", SIGNED_IN, needs=("QUOTA",)),
+    Row("REPLACE", SIGNED_IN),  # RFC 8508
+    Row("METADATA", SIGNED_IN),  # RFC 5464
+    Row("LIST-METADATA", SIGNED_IN, needs=("LIST-EXTENDED", "METADATA")),  # RFC 9590
+    Row("ACL", SIGNED_IN),  # RFC 4314
+    Row("RIGHTS=KXTE", SIGNED_IN, needs=("ACL",)),  # RFC 4314 §5.1.1
+    Row("LIST-MYRIGHTS", SIGNED_IN, needs=("LIST-EXTENDED", "ACL")),  # RFC 8440
+    Row("INPROGRESS", SIGNED_IN),  # RFC 9585
+    Row("NOTIFY", SIGNED_IN),  # RFC 5465
+    Row("UNAUTHENTICATE", SIGNED_IN),  # RFC 8437
+    Row("UIDONLY", SIGNED_IN, needs=("ENABLE",)),  # RFC 9586
+    Row("UIDBATCHES", SIGNED_IN),  # RFC 10022
+    Row("COMPRESS=DEFLATE", SIGNED_IN, lambda offer: offer.compress),  # RFC 4978
 )
 
 _SPELLINGS = {"IMAP4REV1": "IMAP4rev1", "IMAP4REV2": "IMAP4rev2", "RIGHTS=KXTE": "RIGHTS=kxte"}
 _BY_NAME = {row.name: row for row in TABLE}
 
-HIDEABLE = tuple([row.name for row in TABLE if row.states & _SIGNED_IN and row.name != "IMAP4REV1"])
+HIDEABLE = tuple([row.name for row in TABLE if row.states & SIGNED_IN and row.name != "IMAP4REV1"])
 """Capabilities that can be hidden from a mailbox: those listed after sign-in, except IMAP4rev1."""
 
 ENABLEABLE = ("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2", "UIDONLY")

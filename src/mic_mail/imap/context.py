@@ -18,11 +18,11 @@ from mic_mail.errors import Refused, Text
 from mic_mail.i18n.spoken import spoken_on_one_line
 from mic_mail.imap.actions import SLICE_OCTETS, Decode, Steps, SubscribeAccounts, Waiting, Work
 from mic_mail.imap.compress import Credit
+from mic_mail.imap.connection_state import ConnectionState
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.host import SessionHost
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.imap.parser.command_rules import ConnectionState
 from mic_mail.imap.parser.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, LongCommand, Reader
 from mic_mail.imap.replies import Reply
 from mic_mail.imap.responses import continuation, in_progress, ok, status_line
@@ -171,7 +171,9 @@ class ImapContext:
         "view",
     )  # fmt: skip
 
-    def __init__(self, settings: SessionSettings, *, clock: Clock, shelf: SharedCache, desk: SessionHost, tls: bool) -> None:
+    def __init__(
+        self, settings: SessionSettings, *, reader: Reader, clock: Clock, shelf: SharedCache, desk: SessionHost, tls: bool
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.shelf = shelf
@@ -179,7 +181,7 @@ class ImapContext:
         self.tls = tls
         self.sign_in_until = clock.monotonic() + settings.sign_in_seconds
         self.credit: Credit | None = None  # for a client that compresses its commands
-        self.reader = Reader(Limits.before_sign_in())
+        self.reader = reader
         self.signed_in: SignedIn | None = None
         self.view: View | None = None
         self.opened: dict[int, int] = {}

@@ -11,7 +11,6 @@ the log and nowhere else. Whatever a client sends, the session ends only by LOGO
 
 import secrets
 from collections.abc import Callable
-from typing import Any
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session_core
@@ -20,98 +19,20 @@ from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.imap import responses
 from mic_mail.imap.actions import ClearAway, Steps
-from mic_mail.imap.commands import (
-    acl,
-    append,
-    auth,
-    esearch,
-    fetch,
-    mailboxes,
-    metadata,
-    notify,
-    replace,
-    search,
-    search_context,
-    select,
-    store_copy_move,
-    uidbatches,
-)
+from mic_mail.imap.command_table import COMMANDS, GRAMMAR, Spec
+from mic_mail.imap.commands import auth, notify, search_context
 from mic_mail.imap.commands.body_sections import UnknownEncoding
+from mic_mail.imap.connection_state import ConnectionState
 from mic_mail.imap.context import CloseConnection, ImapContext, SessionSettings
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.host import SessionHost
-from mic_mail.imap.parser import acl_commands, commands, mailbox_commands, notify_commands, search_commands
-from mic_mail.imap.parser.command_rules import ConnectionState
 from mic_mail.imap.parser.commands import Command
-from mic_mail.imap.parser.metadata import GetMetadata, SetMetadata
+from mic_mail.imap.parser.mailbox_commands import Select
 from mic_mail.imap.parser.number_set import NoSuchNumber
-from mic_mail.imap.parser.reader import AppendMessage, BadLine, Event, Line
+from mic_mail.imap.parser.reader import AppendMessage, BadLine, Event, Limits, Line, Reader
 from mic_mail.imap.replies import Reply, bad, refusal, refuse
 from mic_mail.imap.selected.mailbox_view import OutOfStep
 from mic_mail.imap.selected.shared_cache import SharedCache
-
-Handler = Callable[[ImapContext, Any], Steps[Reply] | Steps[Reply | None]]
-"""A function that carries out one kind of command.
-
-Its argument has the class under which HANDLERS lists it, hence `Any` here.
-"""
-
-HANDLERS: dict[type[Command], Handler] = {
-    commands.Capability: auth.send_capability,
-    commands.Noop: auth.noop,
-    commands.Check: auth.noop,
-    commands.Logout: auth.logout,
-    commands.Id: auth.identify,
-    commands.StartTls: auth.start_tls,
-    commands.Login: auth.login,
-    commands.Authenticate: auth.authenticate,
-    commands.Enable: auth.enable,
-    commands.Compress: auth.compress,
-    commands.Unauthenticate: auth.unauthenticate,
-    mailbox_commands.List: mailboxes.list_,
-    mailbox_commands.Lsub: mailboxes.lsub,
-    mailbox_commands.Xlist: mailboxes.xlist,
-    mailbox_commands.Namespace: mailboxes.namespace,
-    mailbox_commands.Status: mailboxes.status,
-    mailbox_commands.Create: mailboxes.create,
-    mailbox_commands.Delete: mailboxes.delete,
-    mailbox_commands.Rename: mailboxes.rename,
-    mailbox_commands.Subscribe: mailboxes.subscribe,
-    mailbox_commands.Unsubscribe: mailboxes.unsubscribe,
-    mailbox_commands.GetQuota: mailboxes.get_quota,
-    mailbox_commands.GetQuotaRoot: mailboxes.get_quota_root,
-    mailbox_commands.SetQuota: mailboxes.set_quota,
-    GetMetadata: metadata.get_metadata,
-    SetMetadata: metadata.set_metadata,
-    mailbox_commands.Select: select.select,
-    commands.Close: select.close,
-    commands.Unselect: select.unselect,
-    commands.Expunge: select.expunge,
-    commands.Idle: select.idle,
-    commands.Fetch: fetch.fetch,
-    commands.Store: store_copy_move.store,
-    commands.Copy: store_copy_move.copy,
-    commands.Move: store_copy_move.move,
-    commands.Search: search.search,
-    search_commands.Sort: search.sort,
-    search_commands.Thread: search.thread,
-    search_commands.MultiSearch: esearch.multi_search,
-    search_commands.CancelUpdate: search_context.cancel_update,
-    acl_commands.SetAcl: acl.set_acl,
-    acl_commands.DeleteAcl: acl.delete_acl,
-    acl_commands.GetAcl: acl.get_acl,
-    acl_commands.ListRights: acl.list_rights,
-    acl_commands.MyRights: acl.my_rights,
-    notify_commands.Notify: notify.notify,
-    commands.UidBatches: uidbatches.uid_batches,
-}
-"""Handlers of all commands but APPEND and REPLACE.
-
-These two begin before they are complete (`append.append`, `replace.replace`).
-"""
-
-_WRITING = commands.Store | commands.Expunge | commands.Move
-"""Commands that are refused in a mailbox opened by EXAMINE."""
 
 _WRONG_STATE = {  # before sign-in the reader accepts no command of another state
     ConnectionState.AUTHENTICATED: "Not now: no mailbox is selected, or you are signed in already.",
@@ -136,7 +57,8 @@ class Session(session_core.Session):
         tls: bool,
         tokens: TokenSource = secrets.randbits,
     ) -> None:
-        super().__init__(ImapContext(settings, clock=clock, shelf=shelf, desk=desk, tls=tls))
+        reader = Reader(GRAMMAR, Limits.before_sign_in())
+        super().__init__(ImapContext(settings, reader=reader, clock=clock, shelf=shelf, desk=desk, tls=tls))
         self._tokens = tokens
         self._errors = 0  # consecutive bad commands
 
@@ -275,15 +197,14 @@ class Session(session_core.Session):
             self._count(bad=event.status == b"BAD")
         elif isinstance(event, AppendMessage):
             ctx.at = None
-            take = append.append if event.replaces is None else replace.replace
-            yield from self._guarded(event.tag, take(ctx, event))
+            yield from self._guarded(event.tag, COMMANDS[event.verb].handle(ctx, event))
         elif isinstance(event, Command):
             yield from self._guarded(event.tag, self._command(event))
         else:
             assert isinstance(event, Line), event
             ctx.write(responses.bad(b"*", "No line was expected."))
 
-    def _guarded(self, tag: bytes, steps: Steps[None]) -> Steps[None]:
+    def _guarded(self, tag: bytes, steps: Steps[Reply | None]) -> Steps[None]:
         """Carry out a command; an error becomes its tagged reply."""
         self._talk.tag = tag
         try:
@@ -309,28 +230,30 @@ class Session(session_core.Session):
 
     def _command(self, command: Command) -> Steps[None]:
         ctx = self._talk
-        reply = self._forbidden(command)
-        selected_only = command.rule.states is ConnectionState.SELECTED
+        spec = COMMANDS[command.verb]
+        reply = self._forbidden(spec, command)
+        selected_only = spec.states is ConnectionState.SELECTED
         ctx.at = ctx.view.place.account if ctx.view is not None and selected_only else None
         if reply is None:
-            reply = yield from HANDLERS[type(command)](ctx, command)
+            reply = yield from spec.handle(ctx, command)
             if reply is None:  # it has written its tagged line itself
                 return
-            if ctx.view is not None and type(command) is not mailbox_commands.Select:
-                yield from search_context.send_selected_changes(ctx, ctx.line(command.tag, reply), expunge=command.may_expunge)
+            if ctx.view is not None and type(command) is not Select:
+                expunge = spec.may_expunge(command)
+                yield from search_context.send_selected_changes(ctx, ctx.line(command.tag, reply), expunge=expunge)
         self._count(bad=reply.status == b"BAD")
         if ctx.view is not None and ctx.view.has_ghosts and Enabled.QRESYNC in ctx.enabled:
             ctx.write(ctx.view.hold_line())
         ctx.write(ctx.line(command.tag, reply))
 
-    def _forbidden(self, command: Command) -> Reply | None:
-        """Return why a command is not allowed now (RFC 9051 §3, `command_rules.RULES`)."""
-        ctx, rule = self._talk, command.rule
-        if ctx.state not in rule.states:
+    def _forbidden(self, spec: Spec, command: Command) -> Reply | None:
+        """Return why a command is not allowed now (RFC 9051 §3)."""
+        ctx = self._talk
+        if ctx.state not in spec.states:
             return bad(_WRONG_STATE[ctx.state])
         if Enabled.UIDONLY in ctx.enabled and command.uses_numbers:
             return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")
-        if ctx.view is not None and ctx.view.read_only and isinstance(command, _WRITING):
+        if ctx.view is not None and ctx.view.read_only and spec.writes:
             return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is open for reading only."), b"READ-ONLY")
         return None
 

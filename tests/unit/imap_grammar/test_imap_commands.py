@@ -4,11 +4,12 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
+from mic_mail.imap import command_table
+from mic_mail.imap.command_table import GRAMMAR
+from mic_mail.imap.connection_state import ConnectionState
 from mic_mail.imap.parser import commands as c
 from mic_mail.imap.parser import mailbox_commands as m
 from mic_mail.imap.parser import metadata as d
-from mic_mail.imap.parser.command_rules import RULES, ConnectionState
-from mic_mail.imap.parser.command_table import SYNTAX
 from mic_mail.imap.parser.commands import AppendOptions, FlagChange, FlagList
 from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Datum, Preview, Section, Text
 from mic_mail.imap.parser.number_set import SAVED_RESULT, SequenceSet, parse_set
@@ -44,7 +45,7 @@ REST = parse_set(b"1:*")
 
 def read(line: bytes, *, utf8: bool = False) -> Event:
     """The first event that a signed-in client's octets give."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.utf8 = utf8
     reader.feed(line)
     return reader.next()
@@ -380,7 +381,7 @@ REFUSED: list[tuple[bytes, bytes]] = [
 @pytest.mark.parametrize(("line", "answer"), REFUSED)
 def test_what_is_no_command_is_answered_and_the_next_one_read(line: bytes, answer: bytes) -> None:
     """Bad input is BAD with its tag (RFC 9051 §7.1.3), an unknown charset NO, and the connection goes on."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(line + b"\r\nz NOOP\r\n")
     event = reader.next()
     event = event.read() if isinstance(event, LongCommand) else event
@@ -419,7 +420,7 @@ APPENDS: list[tuple[bytes, AppendOptions, int]] = [
 @pytest.mark.parametrize(("words", "options", "size"), APPENDS)
 def test_append_announces_and_streams_its_message(words: bytes, options: AppendOptions, size: int) -> None:
     """Flags, date and form of a message come before its octets, the end comes after them (RFC 9051 §6.3.12)."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b'a append "C&APQ-ng" ' + words + b"\r\nz NOOP\r\n")
     assert reader.next() == AppendMessage(b"a", "Công", 0, options, size, sync=False)
     assert reader.next() is NEED_INPUT  # nothing before the session has decided
@@ -439,7 +440,7 @@ def test_append_announces_and_streams_its_message(words: bytes, options: AppendO
 )  # fmt: skip
 def test_a_bad_append_is_refused_behind_its_literal(words: bytes) -> None:
     """RFC 7888 §3: what stands in `{n+}` is never read as a command, whatever is wrong in front of it."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a APPEND x " + words + b"\r\nz NOOP\r\n")
     event = reader.next()
     assert isinstance(event, BadLine)
@@ -447,42 +448,49 @@ def test_a_bad_append_is_refused_behind_its_literal(words: bytes) -> None:
     assert reader.next() == c.Noop(b"z")
 
 
-def test_every_command_has_a_row_in_both_tables() -> None:
-    """What the grammar can read is what RULES knows, and nothing else."""
-    assert {name.decode("ascii") for name in SYNTAX} == set(RULES)
+def test_every_row_reads_the_command_that_it_names() -> None:
+    """The name on the wire is that of the row and of the value, EXAMINE apart, which is a SELECT."""
     for line, command in COMMANDS:
-        if isinstance(command, c.Command):
-            assert command.name in RULES, line
-            assert command.rule is RULES[command.name]
+        words = line.upper().split()
+        name = words[2 if words[1] == b"UID" else 1].decode()
+        assert command.verb == ("SELECT" if name == "EXAMINE" else name), line
 
 
 @pytest.mark.parametrize(
-    ("name", "states", "by_number", "may_expunge", "changes"),
+    ("line", "states", "uses_numbers", "may_expunge", "writes"),
     [
-        ("NOOP", "NAS", False, True, False),
-        ("STARTTLS", "N", False, True, False),
-        ("LIST", "AS", False, True, False),
-        ("FETCH", "S", True, False, False),
-        ("STORE", "S", True, False, True),
-        ("SEARCH", "S", True, False, False),
-        ("UID FETCH", "S", False, True, False),
-        ("UID MOVE", "S", False, True, True),
-        ("COPY", "S", True, True, True),
-        ("CLOSE", "S", False, False, True),
-        ("REPLACE", "S", True, True, True),
-        ("SETMETADATA", "AS", False, True, True),
+        (b"a NOOP", "NAS", False, True, False),
+        (b"a STARTTLS", "N", False, True, False),
+        (b'a LIST "" *', "AS", False, True, False),
+        (b"a SELECT x", "AS", False, True, False),
+        (b"a SELECT x (QRESYNC (1 2 3 (1 3)))", "AS", True, True, False),
+        (b"a FETCH 1 FLAGS", "S", True, False, False),
+        (b"a STORE 1 FLAGS ()", "S", True, False, True),
+        (b"a SEARCH ALL", "S", True, False, False),
+        (b"a UID FETCH 1 FLAGS", "S", False, True, False),
+        (b"a UID SEARCH ALL", "S", False, True, False),
+        (b"a UID SEARCH 1", "S", True, False, False),
+        (b"a UID SEARCH CHARSET x ALL", "S", False, False, False),
+        (b"a UID MOVE 1 x", "S", False, True, True),
+        (b"a COPY 1 x", "S", True, True, False),
+        (b"a EXPUNGE", "S", False, True, True),
+        (b"a CLOSE", "S", False, False, False),
+        (b"a UNAUTHENTICATE", "AS", False, False, False),
+        (b'a SETMETADATA "" (/shared/comment NIL)', "AS", False, True, False),
     ],
 )
-def test_rules(name: str, states: str, by_number: bool, may_expunge: bool, changes: bool) -> None:
+def test_rules(line: bytes, states: str, uses_numbers: bool, may_expunge: bool, writes: bool) -> None:
     """RFC 9051 §3 (states), §7.5.1 (no EXPUNGE while FETCH, STORE, SEARCH are answered; UID forms may have them)."""
-    rule = RULES[name]
+    command = read(line + b"\r\n")
+    assert isinstance(command, c.Command)
+    spec = command_table.COMMANDS[command.verb]
     letters = {
         "N": ConnectionState.NOT_AUTHENTICATED,
         "A": ConnectionState.AUTHENTICATED,
         "S": ConnectionState.SELECTED,
     }
-    assert "".join(letter for letter, state in letters.items() if state in rule.states) == states
-    assert (rule.by_number, rule.may_expunge, rule.changes) == (by_number, may_expunge, changes)
+    assert "".join(letter for letter, state in letters.items() if state in spec.states) == states
+    assert (command.uses_numbers, spec.may_expunge(command), spec.writes) == (uses_numbers, may_expunge, writes)
 
 
 def test_flag_bits_are_those_of_the_index() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mic_mail.imap.command_table import GRAMMAR
 from mic_mail.imap.mailbox_names.list_match import Folder, Listed, Pattern, Tree, list_folders, lsub_folders, xlist_folders
 from mic_mail.imap.parser.mailbox_commands import List, Lsub, Xlist
 from mic_mail.imap.parser.reader import Limits, Reader
@@ -28,7 +29,7 @@ def boxes(*names: str) -> list[Folder]:
 
 def ask(line: str, folders: list[Folder], subscribed: tuple[str, ...] = ()) -> list[str]:
     """The answer to a command line, as `name (attributes) childinfo`."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a " + line.encode() + b"\r\n")
     query = reader.next()
     if isinstance(query, Lsub):

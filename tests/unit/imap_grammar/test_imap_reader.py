@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mic_mail.imap.parser import command_table
+from mic_mail.imap.command_table import GRAMMAR
 from mic_mail.imap.parser import commands as c
+from mic_mail.imap.parser import grammar
 from mic_mail.imap.parser.number_set import parse_set
 from mic_mail.imap.parser.reader import (
     NEED_INPUT,
@@ -24,8 +25,8 @@ from mic_mail.imap.parser.reader import (
     LiteralRequested,
     LongCommand,
     Reader,
-    decode_base64,
 )
+from mic_mail.imap.parser.session import decode_base64
 
 STREAM = (
     b"a LOGIN {4+}\r\ndvbe \"x\"\r\n"
@@ -71,7 +72,7 @@ def joined(events: list[Event]) -> list[Event]:
 
 def whole(stream: bytes, limits: Limits | None = None) -> list[Event]:
     """The events of a stream that came in one piece."""
-    reader = Reader(limits or Limits.signed_in())
+    reader = Reader(GRAMMAR, limits or Limits.signed_in())
     reader.feed(stream)
     return joined(drain(reader))
 
@@ -89,7 +90,7 @@ def test_cut_at_every_place() -> None:
     """Any two pieces give what the whole gives."""
     expected = whole(STREAM)
     for cut in range(len(STREAM) + 1):
-        reader = Reader(Limits.signed_in())
+        reader = Reader(GRAMMAR, Limits.signed_in())
         reader.feed(STREAM[:cut])
         events = drain(reader)
         reader.feed(STREAM[cut:])
@@ -98,7 +99,7 @@ def test_cut_at_every_place() -> None:
 
 def test_octet_by_octet() -> None:
     """One octet at a time gives what the whole gives."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     events: list[Event] = []
     for octet in STREAM:
         reader.feed(bytes([octet]))
@@ -122,7 +123,7 @@ _PIECES = st.sampled_from(
 def test_any_octets_in_any_pieces(limits: Limits, stream: bytes, seed: int) -> None:
     """Whatever comes, nothing is raised, the pieces do not matter, and what is held stays within the limit."""
     chance = random.Random(seed)
-    reader = Reader(limits)
+    reader = Reader(GRAMMAR, limits)
     events: list[Event] = []
     at = 0
     while at < len(stream):
@@ -136,7 +137,7 @@ def test_any_octets_in_any_pieces(limits: Limits, stream: bytes, seed: int) -> N
 
 def test_a_synchronising_literal_waits_for_its_go_ahead() -> None:
     """RFC 9051 §4.3: the server is asked before the octets come, once per literal."""
-    reader = Reader(Limits.before_sign_in())
+    reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a LOGIN {4}\r\n")
     assert drain(reader) == [LiteralRequested(b"a", 4)]
     reader.feed(b"dvbe {6}\r\n")
@@ -147,7 +148,7 @@ def test_a_synchronising_literal_waits_for_its_go_ahead() -> None:
 
 def test_no_literal_is_asked_for_that_cannot_be_used() -> None:
     """An unknown command, or one with a syntax error in front of the message, gets its answer instead of `+`."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a FOO {10}\r\nb APPEND x (\\Foo) {10}\r\nc NOOP\r\n")
     first, second, third = drain(reader)
     assert isinstance(first, BadLine)
@@ -157,7 +158,7 @@ def test_no_literal_is_asked_for_that_cannot_be_used() -> None:
 
 def test_a_literal_beyond_the_limit() -> None:
     """Too large an argument is [TOOBIG]: at once where the client waits, else behind its octets, which nobody keeps."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a SELECT {70000}\r\nb NOOP\r\n")
     assert drain(reader) == [BadLine(b"a", b"Literal too large", b"TOOBIG"), c.Noop(b"b")]
     reader.feed(b"c SELECT {70000+}\r\n")
@@ -171,7 +172,7 @@ def test_a_literal_beyond_the_limit() -> None:
 
 def test_many_small_literals_count_together() -> None:
     """The limit is on the command, not on the piece."""
-    reader = Reader(Limits(100, 100, 1000, patient=True))
+    reader = Reader(GRAMMAR, Limits(100, 100, 1000, patient=True))
     reader.feed(b"a SEARCH " + b"BODY {20+}\r\n" * 1 + b"x" * 20 + b" BODY {60+}\r\n" + b"y" * 60 + b"\r\nb NOOP\r\n")
     assert drain(reader) == [BadLine(b"a", b"Literal too large", b"TOOBIG"), c.Noop(b"b")]
 
@@ -179,7 +180,7 @@ def test_many_small_literals_count_together() -> None:
 def test_an_id_of_full_length_before_sign_in() -> None:
     """RFC 2971 §3.3 allows 30 pairs of 30 and 1,024 octets: they are taken, in one line."""
     pairs = b" ".join(b'"%030d" "%s"' % (i, b"x" * 1024) for i in range(30))
-    reader = Reader(Limits.before_sign_in())
+    reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a ID (" + pairs + b")\r\n")
     event = reader.next()
     assert isinstance(event, c.Id)
@@ -188,12 +189,12 @@ def test_an_id_of_full_length_before_sign_in() -> None:
 
 def test_strangers_are_kept_short() -> None:
     """Before sign-in a literal of more than 8 KiB is refused, and more than 36 KiB in one command ends the connection."""
-    reader = Reader(Limits.before_sign_in())
+    reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a LOGIN {8193}\r\nb LOGIN {8193+}\r\n" + b"x" * 8193 + b" x\r\nc NOOP\r\n")
     too_big = [BadLine(tag, b"Literal too large", b"TOOBIG") for tag in (b"a", b"b")]
     assert drain(reader) == [*too_big, c.Noop(b"c")]
     for stream in (b"a LOGIN " + b"x" * 40000, b"a LOGIN {20000+}\r\n" + b"x" * 20000, b"a" * 40000 + b"\r\n"):
-        reader = Reader(Limits.before_sign_in())
+        reader = Reader(GRAMMAR, Limits.before_sign_in())
         reader.feed(stream)
         events = drain(reader)
         assert [event.fatal for event in events if isinstance(event, BadLine)] == [True]
@@ -205,8 +206,8 @@ def test_strangers_are_kept_short() -> None:
 
 def test_of_strangers_only_what_they_may_say_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The arguments of other commands cost nothing, and no literal or message of theirs is waited for."""
-    reader = Reader(Limits.before_sign_in())
-    monkeypatch.setattr(command_table, "Cursor", lambda *given, **named: pytest.fail("arguments were read"))
+    reader = Reader(GRAMMAR, Limits.before_sign_in())
+    monkeypatch.setattr(grammar, "Cursor", lambda *given, **named: pytest.fail("arguments were read"))
     for command in (b"SEARCH " + b"SEEN " * 6000, b"NOTIFY (", b"SELECT {4}", b"SELECT {4+}\r\nx\r\ny", b"APPEND x {4}"):
         reader.feed(b"a " + command + b"\r\n")
         assert drain(reader) == [BadLine(b"a", b"Sign in first.")], command
@@ -214,13 +215,13 @@ def test_of_strangers_only_what_they_may_say_is_read(monkeypatch: pytest.MonkeyP
 
 def test_strangers_have_few_literals() -> None:
     """As many as an ID of 30 pairs has; with more the connection ends."""
-    reader = Reader(Limits.before_sign_in())
+    reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a ID (" + b"{1+}\r\nx " * 60 + b")\r\n")
     event = reader.next()
     assert isinstance(event, c.Id)
     reader.feed(b"b ID (" + b"{1+}\r\nx " * 4500 + b")\r\n")
     assert drain(reader) == [BadLine(b"b", b"Too many literals", b"LIMIT", fatal=True)]
-    reader = Reader(Limits.before_sign_in())
+    reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a SEARCH" + b" {1+}\r\nx" * 60 + b"\r\nb SEARCH" + b" {1+}\r\nx" * 1500 + b"\r\n")
     assert drain(reader) == [BadLine(b"a", b"Sign in first."), BadLine(b"b", b"Sign in first.", fatal=True)]
 
@@ -228,7 +229,7 @@ def test_strangers_have_few_literals() -> None:
 def test_an_id_of_too_many_fields() -> None:
     """More than 30 pairs must not be sent (RFC 2971 §3.3); to read thousands took 20 ms each time."""
     for limits in (Limits.before_sign_in(), Limits.signed_in()):
-        reader = Reader(limits)
+        reader = Reader(GRAMMAR, limits)
         reader.feed(b"a ID (" + b'"x" ' * 8900 + b")\r\n")
         assert drain(reader) == [BadLine(b"a", b"Too many fields")]
 
@@ -236,9 +237,11 @@ def test_an_id_of_too_many_fields() -> None:
 def test_the_head_of_a_command_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not again at each literal, with all that stands before it; of the next command it is another."""
     heads = []
-    check = command_table.check_head
-    monkeypatch.setattr(command_table, "check_head", lambda data, **named: (heads.append(data), check(data, **named))[1])
-    reader = Reader(Limits.signed_in())
+    check = grammar.Grammar.check_head
+    monkeypatch.setattr(
+        grammar.Grammar, "check_head", lambda self, data, **named: (heads.append(data), check(self, data, **named))[1]
+    )
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a SEARCH" + b" BODY {1+}\r\nx" * 1000 + b"\r\nb SELECT {1}\r\n")
     search, asked = drain(reader)
     assert isinstance(search, c.Search)
@@ -250,7 +253,7 @@ def test_the_head_of_a_command_is_looked_at_once(monkeypatch: pytest.MonkeyPatch
 
 def test_a_long_line_after_sign_in_is_answered_and_passed_over() -> None:
     """A command of more than 64 KiB is BAD with its tag; the next one is read."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a UID FETCH " + b"1," * 40000)
     assert drain(reader) == []
     assert reader.buffered < 100
@@ -260,7 +263,7 @@ def test_a_long_line_after_sign_in_is_answered_and_passed_over() -> None:
 
 def test_a_refused_message_is_passed_over_unless_the_client_waits() -> None:
     """RFC 7888 §4, RFC 3502: the answer to a refused `{n+}` comes behind all octets of the command, to `{n}` at once."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a APPEND x {10+}\r\n")
     assert isinstance(reader.next(), AppendMessage)
     reader.refuse(b"NO", b"Too large", b"TOOBIG")
@@ -278,7 +281,7 @@ def test_a_refused_message_is_passed_over_unless_the_client_waits() -> None:
 @pytest.mark.parametrize(("name", "by_uid"), [(b"REPLACE", False), (b"uid replace", True)])
 def test_a_replacement_is_announced_like_a_message(name: bytes, by_uid: bool) -> None:
     """RFC 8508 §5: one number, a mailbox, then what APPEND has; a second message is BAD, its octets are passed over (§4.7)."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a " + name + b" 7 Drafts (\\Draft) {1+}\r\n1 {2+}\r\n22\r\nz NOOP\r\n")
     event = reader.next()
     options = c.AppendOptions(c.FlagList(16))
@@ -290,7 +293,7 @@ def test_a_replacement_is_announced_like_a_message(name: bytes, by_uid: bool) ->
 @pytest.mark.parametrize("literal", [b"{70000+}\r\n" + b"x" * 70000 + b")\r\n", b"~{70000}\r\n"])
 def test_a_value_too_large_for_a_command_is_refused_as_metadata(literal: bytes) -> None:
     """RFC 5464 §4.3: NO with MAXSIZE, not the BAD of other literals."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a SETMETADATA x (/shared/a " + literal + b"z NOOP\r\n")
     refused = BadLine(b"a", b"Literal too large", b"METADATA MAXSIZE 32768", b"NO")
     assert drain(reader) == [refused, c.Noop(b"z")]
@@ -298,7 +301,7 @@ def test_a_value_too_large_for_a_command_is_refused_as_metadata(literal: bytes) 
 
 def test_the_second_message_can_be_refused() -> None:
     """MULTIAPPEND (RFC 3502): each message is announced; refusing one ends the command."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a APPEND x {1+}\r\n1 {2}\r\n")
     first = reader.next()
     assert isinstance(first, AppendMessage)
@@ -312,7 +315,7 @@ def test_the_second_message_can_be_refused() -> None:
 def test_a_message_is_handed_on_as_it_comes() -> None:
     """A literal of 27 MiB never stands in memory: each piece comes out before the next one goes in."""
     size = 27 << 20
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a APPEND x {%d+}\r\n" % size)
     assert isinstance(reader.next(), AppendMessage)
     reader.accept()
@@ -332,7 +335,7 @@ def test_a_message_is_handed_on_as_it_comes() -> None:
 
 def test_a_huge_announcement_ends_the_connection() -> None:
     """Nobody reads past 100 GB to say no (RFC 7888 §4, choice 2)."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a APPEND x {99999999999+}\r\n")
     assert isinstance(reader.next(), AppendMessage)
     reader.refuse(b"NO", b"Too large", b"TOOBIG")
@@ -341,7 +344,7 @@ def test_a_huge_announcement_ends_the_connection() -> None:
 
 def test_octets_behind_starttls_are_forgotten() -> None:
     """RFC 9051 §6.2.1: what came in clear is not read after the handshake."""
-    reader = Reader(Limits.before_sign_in())
+    reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a STARTTLS\r\nb LOGIN evil evil\r\nc LOG")
     assert reader.next() == c.StartTls(b"a")
     reader.discard_input()
@@ -352,7 +355,7 @@ def test_octets_behind_starttls_are_forgotten() -> None:
 
 def test_octets_behind_compress_are_handed_over() -> None:
     """RFC 4978 §3: what follows may be compressed already, and is not read as text."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a COMPRESS DEFLATE\r\n\x78\x9c\n\x00")
     assert reader.next() == c.Compress(b"a", "DEFLATE")
     assert reader.take_input() == b"\x78\x9c\n\x00"
@@ -361,7 +364,7 @@ def test_octets_behind_compress_are_handed_over() -> None:
 
 def test_lines_of_an_exchange() -> None:
     """An answer of SASL is a line of its own, DONE and the next command may come in one packet (iOS 18)."""
-    reader = Reader(Limits.before_sign_in())
+    reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a AUTHENTICATE PLAIN\r\n")
     assert reader.next() == c.Authenticate(b"a", "PLAIN", None)
     reader.expect_line()
@@ -422,7 +425,7 @@ def _steps(line: bytes) -> int:
         count += 1
         return step
 
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(line + b"\r\n")
     before = sys.gettrace()
     sys.settrace(step)
@@ -435,7 +438,7 @@ def _steps(line: bytes) -> int:
 
 def test_blank_lines_are_passed_over_at_once() -> None:
     """50,000 of them before a command: some programs send one, and nobody is to be kept waiting by who sends only such."""
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"\r\n" * 25_000 + b"\n" * 25_000 + b"a NOOP\r\n")
     calls = 0
 

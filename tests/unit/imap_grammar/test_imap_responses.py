@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mic_mail.imap import responses as r
 from mic_mail.imap.capability import TABLE, Offer, capabilities, enable
-from mic_mail.imap.parser.command_rules import ConnectionState
+from mic_mail.imap.connection_state import ConnectionState
 from mic_mail.imap.parser.lexer import Cursor
 
 ANSWERS: list[tuple[bytes, bytes]] = [

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mic_mail.imap.command_table import GRAMMAR
 from mic_mail.imap.parser.commands import Command, Fetch, Search
 from mic_mail.imap.parser.fetch_items import Datum
 from mic_mail.imap.parser.number_set import Partial, format_in_order, parse_set
@@ -25,7 +26,7 @@ SUBJECT = (Criterion(SortKey.SUBJECT),)
 
 
 def read(line: bytes) -> Event:
-    reader = Reader(Limits.signed_in())
+    reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(line + b"\r\n")
     return reader.next()
 

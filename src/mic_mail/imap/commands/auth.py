@@ -18,7 +18,8 @@ from mic_mail.imap.context import CloseConnection, ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.parser.commands import Authenticate, Capability, Command, Compress, Enable, Id, Login, Logout, Unauthenticate
 from mic_mail.imap.parser.commands import StartTls as StartTlsCommand
-from mic_mail.imap.parser.reader import Limits, Line, decode_base64
+from mic_mail.imap.parser.reader import Limits, Line
+from mic_mail.imap.parser.session import decode_base64
 from mic_mail.imap.replies import Reply, bad, refuse
 from mic_mail.services.authentication.identity import Challenge, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind

@@ -2,8 +2,8 @@
 
 reader                 received octets -> commands, messages of APPEND, lines; literals bounded by the connection's state
 lexer                  atoms, strings, literals, lists of one complete command
-command_table          the table of commands, and the arguments of session commands
-mailbox metadata acl notify fetch search sort     arguments of the other commands
-commands and *_commands, fetch_items, search_keys, number_set     the values; `command_rules`: what each command may do
+grammar                tag and name of a command; which commands there are is given from above (`imap.command_table`)
+session append messages mailbox metadata acl notify fetch search sort     arguments of the commands
+commands and *_commands, fetch_items, search_keys, number_set     the values
 utf7                   mailbox names in modified UTF-7
 """

@@ -4,9 +4,7 @@ The parser makes these values from octets; the session acts on them and never se
 from modified UTF-7 or UTF-8, INBOX in capitals), flags are bits and keywords, dates are `date`/`datetime`, sets are
 `SequenceSet`. Passwords and SASL data stay out of `repr`.
 
-Mailbox commands are in `mailbox_commands`, the items of FETCH and SEARCH in `fetch_items` and `search_keys`; the rules of
-each command in `command_rules`. A new command needs a class, a row there, and a row with a function in `command_table` or
-beside it.
+Mailbox commands are in `mailbox_commands`, the items of FETCH and SEARCH in `fetch_items` and `search_keys`.
 
 Standards: RFC 3501, RFC 9051 and the extensions named at each class.
 """
@@ -16,7 +14,6 @@ from datetime import datetime
 from enum import Enum
 from typing import ClassVar
 
-from mic_mail.imap.parser.command_rules import RULES, Rule
 from mic_mail.imap.parser.fetch_items import FetchItem
 from mic_mail.imap.parser.number_set import Partial, SequenceSet
 from mic_mail.imap.parser.search_keys import InSet, SearchKey, leaves
@@ -48,30 +45,20 @@ class FlagList:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """The base of all commands: the tag, and the name under which `command_rules.RULES` lists it."""
+    """The base of all commands: the tag, and the name under which `command_table.COMMANDS` lists it."""
 
     verb: ClassVar[str] = ""
     tag: bytes
 
     @property
-    def name(self) -> str:
-        """The name on the wire, with `UID ` in front where the client wrote it."""
-        return self.verb
-
-    @property
-    def rule(self) -> Rule:
-        """The rule of this command."""
-        return RULES[self.name]
-
-    @property
-    def may_expunge(self) -> bool:
-        """True if EXPUNGE or VANISHED may be sent while it is answered (RFC 9051 §7.5.1)."""
-        return self.rule.may_expunge
-
-    @property
     def uses_numbers(self) -> bool:
         """True if its arguments or responses hold message numbers, which UIDONLY forbids (RFC 9586 §3)."""
-        return self.rule.by_number
+        return False
+
+    @property
+    def keeps_numbers(self) -> bool:
+        """True if message numbers must stay as they are while it is answered (`Expunges.BY_UID`)."""
+        return self.uses_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +201,8 @@ class MessageCommand(Command):
     by_uid: bool
 
     @property
-    def name(self) -> str:
-        return "UID " + self.verb if self.by_uid else self.verb
+    def uses_numbers(self) -> bool:
+        return not self.by_uid
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,10 +224,6 @@ class Expunge(Command):
 
     verb: ClassVar[str] = "EXPUNGE"
     uids: SequenceSet | None = None
-
-    @property
-    def name(self) -> str:
-        return "EXPUNGE" if self.uids is None else "UID EXPUNGE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,14 +304,14 @@ class Search(MessageCommand):
     """Items to fetch of new messages that match, for UPDATE (RFC 5465 §7)."""
 
     @property
-    def may_expunge(self) -> bool:
-        """False also for a UID SEARCH with message numbers among its criteria (RFC 7162 §3.2.10.2)."""
-        return self.key is not None and self.rule.may_expunge and not self.uses_numbers
+    def keeps_numbers(self) -> bool:
+        """True also for a UID SEARCH with message numbers among its criteria (RFC 7162 §3.2.10.2), or with unread ones."""
+        return self.key is None or self.uses_numbers
 
     @property
     def uses_numbers(self) -> bool:
         """True if numbers occur in its criteria or responses; `$` stands for UIDs."""
-        return self.rule.by_number or (
+        return not self.by_uid or (
             self.key is not None
             and any(isinstance(key, InSet) and not key.by_uid and not key.messages.saved for key in leaves(self.key))
         )

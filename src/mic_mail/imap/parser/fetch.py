@@ -44,7 +44,7 @@ _MACROS: dict[bytes, tuple[FetchItem, ...]] = {
 _SECTIONED = {b"BODY", b"BODY.PEEK", b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE"}
 
 
-def fetch(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
+def fetch(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Fetch:
     """Parse FETCH and UID FETCH."""
     cursor.space()
     messages = cursor.sequence_set()
@@ -211,7 +211,7 @@ def _modifiers(cursor: Cursor, by_uid: bool) -> _Modifiers:
     return _Modifiers(changed_since, vanished, partial)
 
 
-def store(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
+def store(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Store:
     """Parse STORE and UID STORE."""
     cursor.space()
     messages = cursor.sequence_set()

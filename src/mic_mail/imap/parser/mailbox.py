@@ -1,19 +1,22 @@
-"""Parses the arguments of mailbox commands; called by `command_table`.
+"""Parses the arguments of mailbox commands.
 
 Standards: RFC 9051 §9, RFC 3501 §9, and those named at each function.
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from mic_mail.imap.parser import mailbox_commands
 from mic_mail.imap.parser.commands import Command
 from mic_mail.imap.parser.lexer import Cursor, Fault
 from mic_mail.imap.parser.metadata import entries
 
+C = TypeVar("C", bound=Command)
+
 MAX_PATTERNS = 20  # in one LIST; each is matched against every name
 
 
-def select(tag: bytes, cursor: Cursor, *, read_only: bool) -> Command:
+def select(tag: bytes, cursor: Cursor, *, read_only: bool) -> mailbox_commands.Select:
     """Parse SELECT and EXAMINE (RFC 9051 §6.3.2), with the parameters of RFC 7162 §3.1.8 and §3.2.5."""
     cursor.space()
     mailbox, written = cursor.mailbox(), cursor.written
@@ -58,7 +61,7 @@ def _qresync(cursor: Cursor) -> mailbox_commands.QResync:
     return mailbox_commands.QResync(uidvalidity, modseq, known_uids, known_messages)
 
 
-def create(tag: bytes, cursor: Cursor) -> Command:
+def create(tag: bytes, cursor: Cursor) -> mailbox_commands.Create:
     """Parse CREATE (RFC 9051 §6.3.4), with USE (...) of RFC 6154 §3."""
     cursor.space()
     mailbox, written = cursor.mailbox(), cursor.written
@@ -73,7 +76,7 @@ def create(tag: bytes, cursor: Cursor) -> Command:
     return mailbox_commands.Create(tag, mailbox, tuple(use), written)
 
 
-def delete(tag: bytes, cursor: Cursor) -> Command:
+def delete(tag: bytes, cursor: Cursor) -> mailbox_commands.Delete:
     """Parse DELETE (RFC 9051 §6.3.5)."""
     cursor.space()
     mailbox = cursor.mailbox()
@@ -81,15 +84,19 @@ def delete(tag: bytes, cursor: Cursor) -> Command:
     return mailbox_commands.Delete(tag, mailbox, cursor.written)
 
 
-def on_mailbox(kind: Callable[[bytes, str], Command], tag: bytes, cursor: Cursor) -> Command:
-    """Parse a command whose only argument is a mailbox."""
-    cursor.space()
-    mailbox = cursor.mailbox()
-    cursor.end()
-    return kind(tag, mailbox)
+def on_mailbox(kind: Callable[[bytes, str], C]) -> Callable[[bytes, Cursor], C]:
+    """Return the parser of a command whose only argument is a mailbox."""
+
+    def parse(tag: bytes, cursor: Cursor) -> C:
+        cursor.space()
+        mailbox = cursor.mailbox()
+        cursor.end()
+        return kind(tag, mailbox)
+
+    return parse
 
 
-def rename(tag: bytes, cursor: Cursor) -> Command:
+def rename(tag: bytes, cursor: Cursor) -> mailbox_commands.Rename:
     """Parse RENAME (RFC 9051 §6.3.6)."""
     cursor.space()
     mailbox, written = cursor.mailbox(), cursor.written
@@ -118,7 +125,7 @@ _STATUS_ITEMS = {
 }
 
 
-def list_(tag: bytes, cursor: Cursor) -> Command:
+def list_(tag: bytes, cursor: Cursor) -> mailbox_commands.List:
     """Parse LIST (RFC 9051 §6.3.9, RFC 5258 §3 and §6, RFC 5819, 6154, 8440, 9590).
 
     Unknown options are BAD (RFC 5258 §3).
@@ -176,17 +183,21 @@ def _option(cursor: Cursor, known: set[bytes]) -> str:
     return name.decode("ascii")
 
 
-def listing(kind: Callable[[bytes, str, str], Command], tag: bytes, cursor: Cursor) -> Command:
-    """Parse LSUB (RFC 3501 §6.3.9) and XLIST: a reference and one pattern."""
-    cursor.space()
-    reference = cursor.reference()
-    cursor.space()
-    pattern = cursor.pattern()
-    cursor.end()
-    return kind(tag, reference, pattern)
+def listing(kind: Callable[[bytes, str, str], C]) -> Callable[[bytes, Cursor], C]:
+    """Return the parser of LSUB (RFC 3501 §6.3.9) or XLIST: a reference and one pattern."""
+
+    def parse(tag: bytes, cursor: Cursor) -> C:
+        cursor.space()
+        reference = cursor.reference()
+        cursor.space()
+        pattern = cursor.pattern()
+        cursor.end()
+        return kind(tag, reference, pattern)
+
+    return parse
 
 
-def status(tag: bytes, cursor: Cursor) -> Command:
+def status(tag: bytes, cursor: Cursor) -> mailbox_commands.Status:
     """Parse STATUS (RFC 9051 §6.3.11)."""
     cursor.space()
     mailbox = cursor.mailbox()
@@ -203,7 +214,7 @@ def _status_items(cursor: Cursor) -> tuple[str, ...]:
     return items
 
 
-def get_quota(tag: bytes, cursor: Cursor) -> Command:
+def get_quota(tag: bytes, cursor: Cursor) -> mailbox_commands.GetQuota:
     """Parse GETQUOTA (RFC 9208 §4.1.1); the name of a root may be empty."""
     cursor.space()
     root = cursor.text()
@@ -211,7 +222,7 @@ def get_quota(tag: bytes, cursor: Cursor) -> Command:
     return mailbox_commands.GetQuota(tag, root)
 
 
-def set_quota(tag: bytes, cursor: Cursor) -> Command:
+def set_quota(tag: bytes, cursor: Cursor) -> mailbox_commands.SetQuota:
     """Parse SETQUOTA (RFC 9208 §4.1.3)."""
     cursor.space()
     root = cursor.text()

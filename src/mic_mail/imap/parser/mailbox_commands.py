@@ -51,10 +51,6 @@ class Select(Command):
     """The name as the client wrote it, where the server's spelling differs (RFC 9051 §6.3.9.7, OLDNAME)."""
 
     @property
-    def name(self) -> str:
-        return "EXAMINE" if self.read_only else "SELECT"
-
-    @property
     def uses_numbers(self) -> bool:
         return self.qresync is not None and self.qresync.known_messages is not None
 

@@ -45,7 +45,7 @@ class SetMetadata(Command):
     changes: tuple[tuple[str, bytes | None], ...]
 
 
-def get_metadata(tag: bytes, cursor: Cursor) -> Command:
+def get_metadata(tag: bytes, cursor: Cursor) -> GetMetadata:
     """Parse `getmetadata` of RFC 5464 §5."""
     cursor.space()
     depth: int | None = 0
@@ -118,7 +118,7 @@ def _entry(cursor: Cursor, *, below: bool = False) -> str:
     return name.decode("ascii")
 
 
-def set_metadata(tag: bytes, cursor: Cursor) -> Command:
+def set_metadata(tag: bytes, cursor: Cursor) -> SetMetadata:
     """Parse `setmetadata` of RFC 5464 §5."""
     cursor.space()
     mailbox = cursor.reference()

@@ -1,4 +1,4 @@
-"""Parses NOTIFY (RFC 5465 §8); called by `command_table`.
+"""Parses NOTIFY (RFC 5465 §8).
 
 Unsupported events are refused with NO and the list of supported ones (§3.1), whatever else the group contains. The
 parentheses around a group's events, which the ABNF has but the examples of §3.1 lack, are optional.
@@ -6,7 +6,6 @@ parentheses around a group's events, which the ABNF has but the examples of §3.
 
 from dataclasses import dataclass, field
 
-from mic_mail.imap.parser.commands import Command
 from mic_mail.imap.parser.fetch import fetch_items
 from mic_mail.imap.parser.fetch_items import Datum, FetchItem
 from mic_mail.imap.parser.lexer import Cursor, Fault
@@ -28,7 +27,7 @@ _OF_MESSAGES = {b"MessageNew", b"MessageExpunge", b"FlagChange"}
 _BADEVENT = b"BADEVENT (" + b" ".join(EVENTS) + b")"
 
 
-def notify(tag: bytes, cursor: Cursor) -> Command:
+def notify(tag: bytes, cursor: Cursor) -> Notify:
     """Parse NOTIFY SET [STATUS] (mailboxes events)... and NOTIFY NONE."""
     cursor.space()
     word = cursor.word()

@@ -26,8 +26,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from mic_mail.imap.parser import command_table
+from mic_mail.imap.parser.append import append_mailbox, append_options, replaced
 from mic_mail.imap.parser.commands import Append, AppendOptions, Command
+from mic_mail.imap.parser.grammar import Grammar, head_of, tag_of
 from mic_mail.imap.parser.lexer import Cursor, Fault, UnfinishedLiteral
 from mic_mail.imap.parser.number_set import SequenceSet
 from mic_mail.storage.types import MAX_ANNOTATION_OCTETS
@@ -124,6 +125,10 @@ class AppendMessage:
     """The message to replace, for REPLACE (RFC 8508)."""
     by_uid: bool = False
 
+    @property
+    def verb(self) -> str:
+        return "APPEND" if self.replaces is None else "REPLACE"
+
 
 @dataclass(frozen=True, slots=True)
 class AppendChunk:
@@ -151,11 +156,12 @@ class LongCommand:
     """A whole command that is not parsed yet."""
 
     data: bytes = field(repr=False)
+    grammar: Grammar = field(repr=False)
     utf8: bool
 
     def read(self) -> Command | BadLine:
         """Parse it; this takes long and uses no other state."""
-        return _parsed(self.data, utf8=self.utf8, stranger=False)
+        return _parsed(self.grammar, self.data, utf8=self.utf8, stranger=False)
 
 
 Event = NeedInput | LiteralRequested | Line | AppendMessage | AppendChunk | BadLine | LongCommand | Command
@@ -175,7 +181,8 @@ class Reader:
     Set `limits` after sign-in and `utf8` after ENABLE; both apply from the next command on.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, grammar: Grammar, limits: Limits) -> None:
+        self._grammar = grammar
         self.limits = limits
         self.utf8 = False
         self.used = 0
@@ -260,17 +267,17 @@ class Reader:
             self._consume(blank.end())
             return None
         if len(data) > _LONG_OCTETS and not self.limits.stranger:
-            return LongCommand(data, self.utf8)
-        return _parsed(data, utf8=self.utf8, stranger=self.limits.stranger)
+            return LongCommand(data, self._grammar, self.utf8)
+        return _parsed(self._grammar, data, utf8=self.utf8, stranger=self.limits.stranger)
 
     def _begin_literal(self, begin: int, size: int, *, sync: bool) -> Event | None:
         """Handle a line that ends with `{size}`: an argument, a message to pass on, or a literal too large."""
         self._literals += 1
         if self._literals == 1 or self._begun[1] in _WITH_MESSAGES:  # the head is copied once, not for each literal
             head = bytes(self._buffer[self._start : begin])
-            tag = command_table.tag_of(head)
+            tag = tag_of(head)
             try:
-                name = command_table.check_head(head, stranger=self.limits.stranger)
+                name = self._grammar.check_head(head, stranger=self.limits.stranger)
                 if name in _WITH_MESSAGES:
                     message = self._append_message(head, tag, name)
                     if message is not None:
@@ -312,7 +319,7 @@ class Reader:
     def _overlong(self, tag: bytes | None = None) -> Event | None:
         """Skip a command beyond its limit to the end of its line."""
         if tag is None:
-            tag = command_table.tag_of(bytes(self._buffer[self._start : self._start + self.limits.command_octets]))
+            tag = tag_of(bytes(self._buffer[self._start : self._start + self.limits.command_octets]))
         self._start = max(self._start, self._line)
         self._turn_away(BadLine(tag, b"Command too long", b"LIMIT", fatal=not self.limits.patient), 0)
         return None
@@ -321,15 +328,15 @@ class Reader:
 
     def _append_message(self, head: bytes, tag: bytes, name: bytes) -> AppendMessage | None:
         """Return the message that `head` announces; None if its literal is the mailbox name."""
-        found = command_table.head_of(head)
+        found = head_of(head)
         cursor = Cursor(head, found.end(), utf8=self.utf8)
-        replaces = command_table.replaced(cursor) if name == b"REPLACE" else None
+        replaces = replaced(cursor) if name == b"REPLACE" else None
         try:
-            mailbox = command_table.append_mailbox(cursor)
+            mailbox = append_mailbox(cursor)
         except UnfinishedLiteral:
             return None
         written = cursor.written
-        return AppendMessage(tag, mailbox, 0, *command_table.append_options(cursor), written, replaces, found[2] is not None)
+        return AppendMessage(tag, mailbox, 0, *append_options(cursor), written, replaces, found[2] is not None)
 
     def _announce(self, begin: int, message: AppendMessage) -> AppendMessage:
         self._consume(begin)
@@ -381,7 +388,7 @@ class Reader:
             return Append(message.tag, message.mailbox, message.index + 1)
         if message.replaces is not None:
             raise Fault(b"One message replaces one")  # RFC 8508 §4.7
-        following = AppendMessage(message.tag, message.mailbox, message.index + 1, *command_table.append_options(cursor))
+        following = AppendMessage(message.tag, message.mailbox, message.index + 1, *append_options(cursor))
         return self._announce(self._start, following)
 
     # -------------------------------------------------------------- other lines
@@ -480,16 +487,11 @@ class Reader:
         self._start = self._line = self._scan = stop
 
 
-def decode_base64(data: bytes) -> bytes | None:
-    """Return the octets of a SASL response; None if it is not base64 (RFC 9051 §9)."""
-    return command_table.decode_base64(data)
-
-
-def _parsed(data: bytes, *, utf8: bool, stranger: bool) -> Command | BadLine:
+def _parsed(grammar: Grammar, data: bytes, *, utf8: bool, stranger: bool) -> Command | BadLine:
     try:
-        return command_table.parse(data, utf8=utf8, stranger=stranger)
+        return grammar.parse(data, utf8=utf8, stranger=stranger)
     except Fault as fault:
-        return _answer(command_table.tag_of(data), fault)
+        return _answer(tag_of(data), fault)
 
 
 def _answer(tag: bytes, fault: Fault) -> BadLine:

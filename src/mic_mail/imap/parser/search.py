@@ -54,7 +54,7 @@ _RETURNS = {b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"CONTEXT", b"UPDATE", b"
 KeyParser = Callable[[Cursor, str], SearchKey]
 
 
-def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Command:
+def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Search:
     """Parse SEARCH and UID SEARCH."""
     cursor.space()
     returns, partial, items = return_options(cursor)

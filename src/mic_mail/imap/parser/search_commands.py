@@ -88,10 +88,6 @@ class MultiSearch(Search):
     sources: tuple[Source, ...] = (Source(Reach.SELECTED),)
 
     @property
-    def name(self) -> str:
-        return self.verb
-
-    @property
     def searches_selected(self) -> bool:
         """True if `selected` is among the sources, which requires a selected mailbox."""
         return any(source.reach is Reach.SELECTED for source in self.sources)
