@@ -18,7 +18,7 @@ from clients.test_ldap_programs import names
 from harness import MailServer, config_for, stopping
 from ldapwords import BASE
 from mic_mail.auth import totp
-from mic_mail.policy.app_passwords import AppPasswordScope
+from mic_mail.policy.credentials.app_passwords import AppPasswordScope
 from mic_mail.services.authentication.app_passwords import Added, AppPasswords
 from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.mailboxes.credentials import ActContext

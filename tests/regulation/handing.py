@@ -11,7 +11,7 @@ from mic_mail.auth import password_hash
 from mic_mail.clock import SystemClock
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.handover import Handover
+from mic_mail.policy.unit_mail.handover import Handover
 from mic_mail.process.startup import make_folders
 from mic_mail.services.handover.transfer import Handovers, Naming
 from mic_mail.services.handover.verify import MessageFinding, Verification

@@ -10,13 +10,13 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import AlreadyThere, PersonRecord, Superseded, UnitRecord
 from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused
-from mic_mail.policy.addresses import AddressRefused
-from mic_mail.policy.app_passwords import app_passwords
+from mic_mail.policy.authorization.signatories import Signatory
+from mic_mail.policy.credentials.app_passwords import app_passwords
 from mic_mail.policy.directory_changes import ChangeRefused
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
 from mic_mail.policy.lifecycle import LifecycleSettings, State
-from mic_mail.policy.signatories import Signatory
+from mic_mail.policy.naming.addresses import AddressRefused
 from mic_mail.services.importers.addresses import Old, OldAddresses
 from mic_mail.services.mailboxes.consistency_check import Severity, inspect
 from mic_mail.services.mailboxes.credentials import ActContext

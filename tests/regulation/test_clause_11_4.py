@@ -14,7 +14,7 @@ import pytest
 from mic_mail.clock import SystemClock
 from mic_mail.config.load import load
 from mic_mail.errors import BadInput, MicMailError
-from mic_mail.policy.records_export import Selection
+from mic_mail.policy.unit_mail.records_export import Selection
 from mic_mail.services.exports import records_export
 from mic_mail.services.exports.records_export import JOURNAL, RecordsExport
 from mic_mail.storage.mailstore import MailStore

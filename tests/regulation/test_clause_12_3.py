@@ -12,9 +12,9 @@ from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.errors import BadInput, MicMailError
 from mic_mail.policy.calendar import start_of
-from mic_mail.policy.delegation import Part
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
+from mic_mail.policy.unit_mail.delegation import Part
 from mic_mail.services.authentication.delegation import Authorising, Term
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed

@@ -15,7 +15,7 @@ from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.policy.opening_windows import (
+from mic_mail.policy.unit_mail.opening_windows import (
     Charge,
     Circumstances,
     Closure,

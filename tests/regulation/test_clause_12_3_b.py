@@ -16,8 +16,16 @@ from clients.test_smtp_states import submission
 from harness import MailServer
 from messages.reports import GMAIL, POSTFIX, THUNDERBIRD
 from mic_mail.mime.dsn_mdn import DeliveryReport, read_report
-from mic_mail.policy.correspondence import DeliveryStatus, Handover, MessageKnowledge, Reported, Submission, Word, lines
 from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.unit_mail.correspondence import (
+    DeliveryStatus,
+    Handover,
+    MessageKnowledge,
+    Reported,
+    Submission,
+    Word,
+    lines,
+)
 from mic_mail.services.unit_mail.correspondence import Correspondences
 from regulation.test_clause_6_1_commands import WHY
 from regulation.test_clause_6_1_commands import Desk as Officers

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from clients.test_smtp_states import submission
 from harness import MailServer
 from mic_mail.policy.calendar import WorkingDays
-from mic_mail.policy.document_handoff import Arrival, Mark, age, due_at, waiting
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.policy.reply_deadlines import Incoming
+from mic_mail.policy.unit_mail.document_handoff import Arrival, Mark, age, due_at, waiting
+from mic_mail.policy.unit_mail.reply_deadlines import Incoming
 from mic_mail.services.unit_mail.document_handoff import PassedOn, Pending
 from mic_mail.storage.maildir.folder_names import encode_mutf7
 from regulation.test_clause_10_3 import letters

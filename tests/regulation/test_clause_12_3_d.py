@@ -15,9 +15,9 @@ from mic_mail.documents.document import Terms
 from mic_mail.errors import BadInput, Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.delegation import Part
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
-from mic_mail.policy.handover import WITHHELD, BeingHandedOver, Standing, handovers, nothing_may_go, running, withheld
+from mic_mail.policy.unit_mail.delegation import Part
+from mic_mail.policy.unit_mail.handover import WITHHELD, BeingHandedOver, Standing, handovers, nothing_may_go, running, withheld
 from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.delegation import Authorising, Term
 from mic_mail.services.handover.inventory import InventoryDamaged, digest_of, read_folders

@@ -11,8 +11,8 @@ import pytest
 from clients.test_shared_mailboxes import told
 from harness import MailServer
 from mic_mail.directory.repository import Directory
-from mic_mail.policy.delegation import Part, grants
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
+from mic_mail.policy.unit_mail.delegation import Part, grants
 from mic_mail.services.handover.transfer import Handovers
 from mic_mail.services.handover.verify import MessageFinding
 from regulation.handing import BE, HEAD, LAN, NAMING, Office, afresh, open_office, still_office

@@ -12,11 +12,11 @@ from clients.test_shared_mailboxes import told
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.policy.calendar import start_of
-from mic_mail.policy.delegation import after_day, grants
 from mic_mail.policy.due_items import AutomaticAct
 from mic_mail.policy.due_notices import Kind, WarnDays, due_notices
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.policy.keeper_succession import vacancies
+from mic_mail.policy.unit_mail.delegation import after_day, grants
+from mic_mail.policy.unit_mail.keeper_succession import vacancies
 from mic_mail.services.compliance.finding import Office as Evidence
 from mic_mail.services.compliance.mailboxes import handed_over
 from mic_mail.services.mailboxes.reclamation import Reclaiming

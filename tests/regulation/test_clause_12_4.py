@@ -23,7 +23,15 @@ from mic_mail.config.manual import write
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.reply_deadlines import Addressed, Incoming, ReplySettings, due_at, is_automatic, owes_answer, unanswered
+from mic_mail.policy.unit_mail.reply_deadlines import (
+    Addressed,
+    Incoming,
+    ReplySettings,
+    due_at,
+    is_automatic,
+    owes_answer,
+    unanswered,
+)
 from mic_mail.services.unit_mail.unanswered import DUTY, Replies, Waiting
 from mic_mail.services.unit_mail.weekly_reminders import week_of
 from mic_mail.storage.types import ANSWERED, AccountRef, Delivery

@@ -25,7 +25,7 @@ from mic_mail.cli.main import main
 from mic_mail.clock import Clock, ManualClock
 from mic_mail.config.manual import write
 from mic_mail.i18n.language import Language
-from mic_mail.policy.roles import Officer, Role
+from mic_mail.policy.authorization.roles import Officer, Role
 
 PASSWORD = "mat-khau-2026-dung-de-thu"
 MESSAGE_ID = "cong-van-12@pc.mic.gov.vn"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.policy.delegation import Part, grants
 from mic_mail.policy.facts import FactKind, MailboxKind
+from mic_mail.policy.unit_mail.delegation import Part, grants
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from regulation.test_clause_12_3 import HEAD, Office
 

@@ -11,12 +11,12 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.errors import Refused
-from mic_mail.policy.content_access import Scope
+from mic_mail.policy.authorization.content_access import Scope
+from mic_mail.policy.authorization.roles import Officer, Role
+from mic_mail.policy.authorization.two_persons import Hand, NotTwo
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.policy.records_export import must_be_asked_for
-from mic_mail.policy.roles import Officer, Role
-from mic_mail.policy.two_persons import Hand, NotTwo
+from mic_mail.policy.unit_mail.records_export import must_be_asked_for
 from mic_mail.quarantine.held_messages import Held, Record, State
 from mic_mail.quarantine.message_store import Word
 from mic_mail.services.exports.content_requests import Content

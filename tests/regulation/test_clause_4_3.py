@@ -7,7 +7,7 @@ import pytest
 
 from harness import english
 from mic_mail.policy.facts import FactKind
-from mic_mail.policy.send_as import Place, check_envelope, check_header, check_names
+from mic_mail.policy.naming.send_as import Place, check_envelope, check_header, check_names
 from population import PASSWORD, draft
 
 OWN = ("dvbe@mic.gov.vn", "be.do@mic.gov.vn")

@@ -5,7 +5,7 @@ from unicodedata import normalize
 
 import pytest
 
-from mic_mail.policy.addresses import (
+from mic_mail.policy.naming.addresses import (
     AddressRefused,
     AddressSettings,
     candidates,
@@ -16,7 +16,7 @@ from mic_mail.policy.addresses import (
     suggestions,
     unit_local_part,
 )
-from mic_mail.policy.transliteration import UnusableName, tidy
+from mic_mail.policy.naming.transliteration import UnusableName, tidy
 
 _LINES = Path(__file__).with_name("names.txt").read_text("utf-8").splitlines()
 NAMES = [(name, local) for name, _, local in (line.partition("|") for line in _LINES) if local]

@@ -7,8 +7,8 @@ import pytest
 
 from mic_mail.clock import HO_CHI_MINH, SystemClock
 from mic_mail.directory.repository import Directory
-from mic_mail.policy.addresses import is_bound, is_of_name
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind, record
+from mic_mail.policy.naming.addresses import is_bound, is_of_name
 from population import Population
 from regulation.test_commands import Console
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.errors import BadInput
-from mic_mail.policy.roles import (
+from mic_mail.policy.authorization.roles import (
     RIGHTS,
     NotAuthorised,
     Officer,

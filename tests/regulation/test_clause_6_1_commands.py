@@ -20,8 +20,8 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.directory.records import NotFound, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.scoped import PartialDirectory
+from mic_mail.policy.authorization.roles import NotAuthorised, Officer, Right, Role, must_keep_centre, units_below
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.roles import NotAuthorised, Officer, Right, Role, must_keep_centre, units_below
 from regulation.test_commands import Console
 
 WHY = ("--document", "3/QĐ-TTTT")

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from harness import MailServer
 from mic_mail.auth.throttle import Answer, Throttle, ThrottleSettings
 from mic_mail.clock import ManualClock
-from mic_mail.policy import anomalies
-from mic_mail.policy.anomalies import GRACE, Anomaly, Attempt, Limits, Rule, Watch, network_of, wider
+from mic_mail.policy.credentials import anomalies
+from mic_mail.policy.credentials.anomalies import GRACE, Anomaly, Attempt, Limits, Rule, Watch, network_of, wider
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD

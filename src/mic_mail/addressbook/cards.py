@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cached_property
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
-from mic_mail.policy.transliteration import by_given_name
+from mic_mail.policy.naming.transliteration import by_given_name
 
 
 class Kind(StrEnum):

@@ -13,7 +13,7 @@ from mic_mail.cli.context import CliContext
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.mailboxes.credentials import ActContext
 

@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.officer_totp import must_show_code
 from mic_mail.errors import MicMailError
-from mic_mail.policy.roles import NotAuthorised, Right
+from mic_mail.policy.authorization.roles import NotAuthorised, Right
 
 F = TypeVar("F", bound=Callable[..., Any])
 

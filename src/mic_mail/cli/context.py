@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # imported when a command needs it: `--help` and `init` need 
     from mic_mail.directory.repository import Directory
     from mic_mail.directory.snapshot import Entry
     from mic_mail.log.audit import Audit
-    from mic_mail.policy.roles import Officer, Right
+    from mic_mail.policy.authorization.roles import Officer, Right
     from mic_mail.storage.mailstore import MailStore
 
 DEFAULT_CONFIG = Path("/etc/mic-mail/mic-mail.toml")
@@ -76,7 +76,7 @@ class CliContext:
         A unit's administrator finds the own unit, and the units below it, and nothing else.
         """
         from mic_mail.directory.scoped import PartialDirectory
-        from mic_mail.policy.roles import Right, Role, units_below
+        from mic_mail.policy.authorization.roles import Right, Role, units_below
 
         if not self._entered:  # a command that requires no right reads only what everybody may know
             self.enter(self.actor(), Right.READ, whole=True)
@@ -186,7 +186,7 @@ class CliContext:
 
         From then on `directory` shows what the actor may see.
         """
-        from mic_mail.policy import roles
+        from mic_mail.policy.authorization import roles
 
         if whole:
             self.officer = self.authorise(actor, right)
@@ -202,7 +202,7 @@ class CliContext:
         `unit` is the one that it concerns, None: all of them. A person at the machine acts under no other name; automation
         names an officer by --actor.
         """
-        from mic_mail.policy import roles
+        from mic_mail.policy.authorization import roles
 
         officers = self.whole_directory.officers.all()
         roles.must_not_pose(officers, self.login, actor, automatic=self.is_automatic)
@@ -212,7 +212,7 @@ class CliContext:
     @property
     def is_centre(self) -> bool:
         """Return whether the command was admitted for the Centre, or while no officer is on record."""
-        from mic_mail.policy.roles import Role
+        from mic_mail.policy.authorization.roles import Role
 
         return self._entered and (self.officer is None or self.officer.role is Role.CENTRE)
 
@@ -221,7 +221,7 @@ class CliContext:
 
         The configuration says where the directory and the record are.
         """
-        from mic_mail.policy.roles import CLAUSE, NotAuthorised
+        from mic_mail.policy.authorization.roles import CLAUSE, NotAuthorised
 
         if not self.caller.is_borrowed or not os.path.exists(self.config_path):
             return
@@ -238,7 +238,7 @@ class CliContext:
 
     def _above(self, unit: "UnitRecord | None") -> frozenset[int] | None:
         """Return the ids of the unit and its superior units; None for all."""
-        from mic_mail.policy.roles import units_above
+        from mic_mail.policy.authorization.roles import units_above
 
         if unit is None:
             return None

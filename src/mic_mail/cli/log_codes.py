@@ -277,7 +277,7 @@ _RULES: Codes = {
     "rspamd-quarantine": Text("bộ lọc: cách ly", "filter: quarantine"),
     "rspamd-refuse": Text("bộ lọc: từ chối", "filter: refuse"),
     "rspamd-absent": Text("bộ lọc chưa trả lời", "filter does not answer"),
-    # rules for an anomalous sign-in (`policy.anomalies.Rule`)
+    # rules for an anomalous sign-in (`policy.credentials.anomalies.Rule`)
     "sprayed": Text("một mạng dò mật khẩu nhiều hộp thư", "one network tries many mailboxes"),
     "guessed": Text("đăng nhập được sau nhiều lần sai", "right after many wrong passwords"),
     "scattered": Text("đăng nhập từ nhiều mạng trong thời gian ngắn", "from many networks in a short time"),

@@ -19,7 +19,7 @@ import typer
 
 from mic_mail.cli.output import spoken
 from mic_mail.errors import Text, Trouble
-from mic_mail.policy.roles import NotAuthorised, Officer
+from mic_mail.policy.authorization.roles import NotAuthorised, Officer
 
 if TYPE_CHECKING:
     from mic_mail.cli.context import CliContext

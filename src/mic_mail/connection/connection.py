@@ -43,7 +43,7 @@ from mic_mail.net.connection_registry import Changed, OpenConnections
 from mic_mail.net.tcp_ack import acknowledge, acknowledged, outstanding, reset
 from mic_mail.net.tls import TlsFront
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.handover import withheld
+from mic_mail.policy.unit_mail.handover import withheld
 from mic_mail.process.executors import AccountExecutors
 from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind

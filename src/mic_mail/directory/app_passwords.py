@@ -1,7 +1,7 @@
 """App passwords in the directory: their verifiers, and their last uses.
 
-The mailboxes' facts say which app passwords exist and which are usable (`policy.app_passwords`); a fact and its row are written
-in one transaction. The row of a revoked app password stays, without its verifiers.
+The mailboxes' facts say which app passwords exist and which are usable (`policy.credentials.app_passwords`); a fact and its row
+are written in one transaction. The row of a revoked app password stays, without its verifiers.
 """
 
 from collections.abc import Callable, Sequence

@@ -17,10 +17,10 @@ from mic_mail.directory.model import Role
 from mic_mail.directory.records import AddressRecord, MailboxRecord, PersonRecord, Superseded, UnitRecord
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.calendar import ONE_DAY, local_day
-from mic_mail.policy.delegation import POST, RIGHTS, Grant, Part
 from mic_mail.policy.directory_changes import SUBJECTS, Act, Change, ChangeRefused, Order, Subject
 from mic_mail.policy.facts import Detail, FactKind, Level, MailboxKind
 from mic_mail.policy.ranks import Table, level_of, title_of
+from mic_mail.policy.unit_mail.delegation import POST, RIGHTS, Grant, Part
 
 T = TypeVar("T")
 Owned = TypeVar("Owned", PersonRecord, MailboxRecord)

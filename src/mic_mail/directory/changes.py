@@ -37,13 +37,13 @@ from mic_mail.directory.records import AddressRecord, DoneBefore, MailboxRecord,
 from mic_mail.directory.transactions import Tables
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.calendar import local_day, start_of
-from mic_mail.policy.delegation import Part, grants
 from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Entry, Order, Subject
 from mic_mail.policy.facts import REQUEST, Detail, Draft, Fact, FactKind, Level, MailboxKind
-from mic_mail.policy.handover import running
 from mic_mail.policy.leavers import reclaimed_on_request
 from mic_mail.policy.ranks import Table
 from mic_mail.policy.requests import PENDING
+from mic_mail.policy.unit_mail.delegation import Part, grants
+from mic_mail.policy.unit_mail.handover import running
 
 IDS_END = 1 << 31
 MOST_AT_ONCE = 500

@@ -15,7 +15,7 @@ from mic_mail.directory.model import Address, ContentAccessRow, ContentExportRow
 from mic_mail.directory.records import NotFound
 from mic_mail.directory.transactions import Tables
 from mic_mail.errors import Text
-from mic_mail.policy.content_access import Access, Decision, Scope, Verdict
+from mic_mail.policy.authorization.content_access import Access, Decision, Scope, Verdict
 
 _IDS_END = 1 << 63
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import OfficerRow
 from mic_mail.directory.transactions import Tables
-from mic_mail.policy.roles import Officer, Role
+from mic_mail.policy.authorization.roles import Officer, Role
 
 Check = Callable[[Sequence[Officer], Sequence[Officer]], None]
 """Gets the officers before and after a change; raises an error that refuses it."""

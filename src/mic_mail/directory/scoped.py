@@ -17,10 +17,10 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.second_factors import Factor, mailbox_holder
 from mic_mail.directory.snapshot import EMPTY, Entry, Snapshot
 from mic_mail.errors import Text, in_ascii
+from mic_mail.policy.authorization.roles import CLAUSE, NotAuthorised
 from mic_mail.policy.census import Census, Dispute
 from mic_mail.policy.facts import Fact
 from mic_mail.policy.migration_plans import Plan
-from mic_mail.policy.roles import CLAUSE, NotAuthorised
 
 Chosen = Callable[[dict[int, int | None]], frozenset[int]]
 """Returns the visible units, given all units with their superior units."""

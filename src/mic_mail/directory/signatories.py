@@ -9,7 +9,7 @@ from mic_mail.directory.model import SignatoryRow
 from mic_mail.directory.records import NotFound
 from mic_mail.directory.transactions import Tables
 from mic_mail.errors import Refused, Text
-from mic_mail.policy.signatories import CLAUSE, Signatory
+from mic_mail.policy.authorization.signatories import CLAUSE, Signatory
 
 IDS_END = 1 << 31
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mic_mail.policy import delegation
 from mic_mail.policy.calendar import WEEKENDS, WorkingDays
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Fact, MailboxKind
+from mic_mail.policy.unit_mail import delegation
 
 Costs = tuple[str, int | None]
 """The argon2 parameters as a hash begins with them, and the iterations of SCRAM keys, if any."""

@@ -27,8 +27,8 @@ from mic_mail.directory.model import (
     from_microseconds,
 )
 from mic_mail.directory.snapshot import AppCredential, Credential, Entry, Owner, ScramKeys, Snapshot
-from mic_mail.policy.app_passwords import living
 from mic_mail.policy.calendar import WorkingDays
+from mic_mail.policy.credentials.app_passwords import living
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 
 FACTS = select(

@@ -12,10 +12,10 @@ from enum import StrEnum
 from mic_mail.errors import Text
 from mic_mail.policy.calendar import LAST_INSTANT, add_days, start_of
 from mic_mail.policy.due_notices import Notable
-from mic_mail.policy.handover import CLAUSE as HANDOVER
-from mic_mail.policy.keeper_succession import Vacancy
 from mic_mail.policy.reclamation import OBSTACLES, Course, Obstacle, Stage, keeps_until
 from mic_mail.policy.states import FINAL, Span, State
+from mic_mail.policy.unit_mail.handover import CLAUSE as HANDOVER
+from mic_mail.policy.unit_mail.keeper_succession import Vacancy
 
 LEAVING = "6.4.c"
 SLACK = timedelta(hours=1)

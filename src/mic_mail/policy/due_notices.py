@@ -18,9 +18,9 @@ from enum import StrEnum
 
 from mic_mail.policy.calendar import LAST_INSTANT, local_day
 from mic_mail.policy.facts import Fact, FactKind
-from mic_mail.policy.handover import CLAUSE as HANDOVER
-from mic_mail.policy.keeper_succession import Vacancy
 from mic_mail.policy.states import FINAL, Span, State
+from mic_mail.policy.unit_mail.handover import CLAUSE as HANDOVER
+from mic_mail.policy.unit_mail.keeper_succession import Vacancy
 
 USEFUL = timedelta(days=7)
 """The age up to which events from before the server began to send notices are still notified."""

@@ -10,13 +10,13 @@ from typing import Any
 from mic_mail.errors import Text
 from mic_mail.i18n import keywords
 from mic_mail.policy import clauses, incidents, requests
-from mic_mail.policy.app_passwords import AppPasswordScope
-from mic_mail.policy.delegation import Part
+from mic_mail.policy.authorization.roles import Role
+from mic_mail.policy.credentials.app_passwords import AppPasswordScope
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Level, MailboxKind
 from mic_mail.policy.labels import DEPARTURES, DOORS, EMPLOYMENTS, KINDS, LEVELS, PARTS, ROLES, STANDINGS, STATES
-from mic_mail.policy.roles import Role
 from mic_mail.policy.states import State
+from mic_mail.policy.unit_mail.delegation import Part
 
 NAMES: Mapping[type[Enum], Mapping[Any, Text]] = {
     requests.Kind: requests.KINDS,

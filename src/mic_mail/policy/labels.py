@@ -3,14 +3,14 @@
 from collections.abc import Collection, Mapping
 
 from mic_mail.errors import Text
-from mic_mail.policy.app_passwords import AppPasswordScope
+from mic_mail.policy.authorization.content_access import Stage
+from mic_mail.policy.authorization.roles import Role
 from mic_mail.policy.clauses import Standing
-from mic_mail.policy.content_access import Stage
-from mic_mail.policy.delegation import Part
+from mic_mail.policy.credentials.app_passwords import AppPasswordScope
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, FactKind, Level, MailboxKind
-from mic_mail.policy.roles import Role
 from mic_mail.policy.states import State
+from mic_mail.policy.unit_mail.delegation import Part
 
 STATES: Mapping[State, Text] = {
     State.ACTIVE: Text("đang hoạt động", "active"),

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
-from mic_mail.policy.two_persons import Hand, must_be_two
+from mic_mail.policy.authorization.two_persons import Hand, must_be_two
 from mic_mail.quarantine.message_store import MessageStore, Word, decoded
 from mic_mail.queue.spool import Spool, SpoolEnvelope
 

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from mic_mail.errors import BadInput, Text, Trouble
-from mic_mail.policy.two_persons import Hand
+from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.queue.spool import Spool, SpoolEnvelope
 from mic_mail.storage.backup.files import copy_file, make_folder
 from mic_mail.storage.maildir.maildir import make_durable

@@ -7,10 +7,10 @@ any exception of a reader is recorded as unread and ends that document only. No 
 from collections.abc import Callable
 
 from mic_mail.mime.encoded_words import compose_letters
-from mic_mail.policy import secrecy_markings
-from mic_mail.policy.confusables import as_seen
-from mic_mail.policy.marking_prefilter import may_mark
-from mic_mail.policy.secrecy_markings import Marking, Place
+from mic_mail.policy.naming.confusables import as_seen
+from mic_mail.policy.secrecy import markings
+from mic_mail.policy.secrecy.markings import Marking, Place
+from mic_mail.policy.secrecy.prefilter import may_mark
 from mic_mail.textextract.limits import Bounds, Budget, CannotRead
 from mic_mail.textextract.result import Found, Missed, Unread, Verdict
 
@@ -57,16 +57,16 @@ class Look:
         if may_mark(text):
             self.budget.take_work(text.count("\n"))
             seen = compose_letters(as_seen(text))
-            self.budget.take_hints(secrecy_markings.hints_in(seen, self.budget.bounds.hints + 1))
-            self._note(secrecy_markings.in_text(seen, margin=margin))
+            self.budget.take_hints(markings.hints_in(seen, self.budget.bounds.hints + 1))
+            self._note(markings.in_text(seen, margin=margin))
 
     def title(self, text: str, place: Place = Place.TITLE) -> None:
         """Check a subject, a title or the name of a sheet."""
-        self._note(secrecy_markings.in_title(compose_letters(as_seen(text[: secrecy_markings.MAX_TITLE])), place))
+        self._note(markings.in_title(compose_letters(as_seen(text[: markings.MAX_TITLE])), place))
 
     def name(self, name: str) -> None:
         """Check the name of a file."""
-        self._note(secrecy_markings.in_file_name(compose_letters(as_seen(name[: secrecy_markings.MAX_TITLE]))))
+        self._note(markings.in_file_name(compose_letters(as_seen(name[: markings.MAX_TITLE]))))
 
     def document(self, content: bytes, name: str = "", kind: str = "") -> None:
         """Read a nested document: an attachment, a member of an archive, an embedded object."""

@@ -19,9 +19,9 @@ from mic_mail.mime.html import declared_charset, visible_lines
 from mic_mail.mime.part_table import LEAF, MESSAGE, Section, Sections, encode
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.search_text import MAX_TEXT_OCTETS, file_names
-from mic_mail.policy.confusables import as_seen
-from mic_mail.policy.marking_prefilter import octets_may_mark
-from mic_mail.policy.secrecy_markings import Place
+from mic_mail.policy.naming.confusables import as_seen
+from mic_mail.policy.secrecy.markings import Place
+from mic_mail.policy.secrecy.prefilter import octets_may_mark
 from mic_mail.textextract.extraction import Look
 
 TITLES = frozenset({b"subject", b"thread-topic", b"keywords", b"comments", b"content-description"})

@@ -12,7 +12,7 @@ from pypdf import PdfReader, apply_configuration
 from pypdf.errors import LimitReachedError, PyPdfError
 from pypdf.generic import DictionaryObject
 
-from mic_mail.policy.marking_prefilter import may_mark
+from mic_mail.policy.secrecy.prefilter import may_mark
 from mic_mail.textextract.extraction import Look
 from mic_mail.textextract.limits import CannotRead
 from mic_mail.textextract.result import Unread

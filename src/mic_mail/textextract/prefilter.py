@@ -6,7 +6,7 @@ without transfer encoding, no encoded word, no file), and no word in it looks li
 
 import re
 
-from mic_mail.policy.marking_prefilter import octets_may_mark
+from mic_mail.policy.secrecy.prefilter import octets_may_mark
 
 _HIDING = (b"=?", b"base64", b"quoted-printable", b"name=", b"name*", b"delsp", b"\nbegin ")
 _OTHER_TYPE = re.compile(rb"content-type\s*:(?!\s*(?:text/plain\s*[;\r\n]|multipart/))")

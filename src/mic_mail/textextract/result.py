@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mic_mail.policy.secrecy_markings import RANK, Degree, Marking, Place
+from mic_mail.policy.secrecy.markings import RANK, Degree, Marking, Place
 
 
 class Unread(StrEnum):

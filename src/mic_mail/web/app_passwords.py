@@ -17,7 +17,7 @@ from mic_mail.directory.records import Superseded
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.log.error_fields import described
-from mic_mail.policy.app_passwords import LONGEST_NAME, AppPasswordScope, living
+from mic_mail.policy.credentials.app_passwords import LONGEST_NAME, AppPasswordScope, living
 from mic_mail.services.authentication.app_passwords import Listed
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind

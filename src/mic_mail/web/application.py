@@ -40,7 +40,7 @@ from mic_mail.i18n.language import Language
 from mic_mail.log.error_fields import described, where
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import FactsUnreadable, State
-from mic_mail.policy.transliteration import one_line
+from mic_mail.policy.naming.transliteration import one_line
 from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.app_passwords import AppPasswords
 from mic_mail.services.authentication.delegated_mailboxes import kept_by, measured

@@ -11,7 +11,7 @@ from datetime import datetime
 from mic_mail.config.model import Config
 from mic_mail.errors import Text
 from mic_mail.i18n import messages, pages
-from mic_mail.policy.app_passwords import AppPassword
+from mic_mail.policy.credentials.app_passwords import AppPassword
 from mic_mail.policy.labels import FACTS, KINDS, PARTS, STATES, scopes_named, state_names
 from mic_mail.policy.lifecycle import Decision, Reason, State
 from mic_mail.services.authentication.app_passwords import Listed

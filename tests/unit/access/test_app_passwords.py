@@ -11,7 +11,7 @@ from growth import assert_linear
 from mic_mail.auth import totp
 from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.errors import BadInput, MicMailError
-from mic_mail.policy.app_passwords import NUMBER, AppPasswordScope, living
+from mic_mail.policy.credentials.app_passwords import NUMBER, AppPasswordScope, living
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
 from mic_mail.services.authentication.app_passwords import Added, AppPasswords
 from mic_mail.services.authentication.identity import SignedIn

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from markings import forbidden, holdout
 from mic_mail.mime.html import visible_lines
-from mic_mail.policy.marking_prefilter import may_mark
-from mic_mail.policy.secrecy_markings import in_text
+from mic_mail.policy.secrecy.markings import in_text
+from mic_mail.policy.secrecy.prefilter import may_mark
 from mic_mail.textextract.messages import may_hide
 from mic_mail.textextract.prefilter import is_clear
 

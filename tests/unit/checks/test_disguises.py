@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from markings.documents import docx, pdf, rtf, txt, xlsx, zipped
-from mic_mail.policy.confusables import as_seen
+from mic_mail.policy.naming.confusables import as_seen
 from mic_mail.services.transport.secrecy import visible_content
 from mic_mail.textextract.limits import Bounds
 from mic_mail.textextract.prefilter import is_clear

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from growth import assert_linear, calls_of
 from mic_mail.mime.html import visible_lines
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.policy.secrecy_markings import in_text
+from mic_mail.policy.secrecy.markings import in_text
 from mic_mail.services.transport.secrecy import visible_content
 from mic_mail.textextract.limits import Bounds
 from mic_mail.textextract.result import NOTHING

@@ -17,8 +17,11 @@ from mic_mail.i18n.notices.catalogue import CATALOGUE, NAMES
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import plain
 from mic_mail.mime.dsn_mdn import Action
-from mic_mail.policy import anomalies, app_passwords, delegation, due_notices, facts, incidents, reclamation, requests, roles
-from mic_mail.policy.secrecy_markings import Place
+from mic_mail.policy import due_notices, facts, incidents, reclamation, requests
+from mic_mail.policy.authorization import roles
+from mic_mail.policy.credentials import anomalies, app_passwords
+from mic_mail.policy.secrecy.markings import Place
+from mic_mail.policy.unit_mail import delegation
 from mic_mail.process.protection import Protection
 from mic_mail.quarantine.quarantine import Reason
 from mic_mail.services.authentication.refusals import RefusalKind

@@ -11,7 +11,7 @@ from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AppCredential, ScramKeys
-from mic_mail.policy.app_passwords import NUMBER
+from mic_mail.policy.credentials.app_passwords import NUMBER
 from mic_mail.policy.facts import Draft, FactKind, first_broken
 
 

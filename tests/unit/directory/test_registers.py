@@ -5,8 +5,8 @@ from datetime import date, timedelta
 from mic_mail.clock import ManualClock
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.sent_notices import MOST_ASKED
+from mic_mail.policy.authorization.roles import Officer, Role
 from mic_mail.policy.calendar import Year
-from mic_mail.policy.roles import Officer, Role
 
 TET = Year(2026, frozenset({date(2026, 2, 16), date(2026, 2, 17)}), frozenset({date(2026, 8, 22)}), "12/TB-VP")
 

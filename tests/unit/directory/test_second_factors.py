@@ -9,8 +9,8 @@ from mic_mail.clock import ManualClock
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.second_factors import mailbox_holder, officer_holder
+from mic_mail.policy.credentials.second_factor import second_factor
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.policy.second_factor import second_factor
 
 
 @pytest.fixture

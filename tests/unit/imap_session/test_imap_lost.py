@@ -8,7 +8,7 @@ import pytest
 from conversing import REF, Talk
 from mic_mail.connection.actions import Action
 from mic_mail.imap.actions import ClearAway, Work
-from mic_mail.policy.delegation import RIGHTS
+from mic_mail.policy.unit_mail.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef

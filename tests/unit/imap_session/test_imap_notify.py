@@ -14,7 +14,7 @@ from memory import folder_in_memory
 from mic_mail.connection.actions import Action, Send
 from mic_mail.imap.actions import SubscribeAccounts, Waiting, Work
 from mic_mail.imap.mailbox_names.name_events import NameEvent, Renamed, name_events
-from mic_mail.policy.delegation import RIGHTS
+from mic_mail.policy.unit_mail.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import Shared, shared_folder
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Unavailable

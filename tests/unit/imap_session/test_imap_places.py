@@ -9,7 +9,7 @@ from memory import folder_in_memory
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import OWNER, NoPermission, allowed_flags, reads_only, with_legacy_rights
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.policy.delegation import RIGHTS
+from mic_mail.policy.unit_mail.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import Shared, shared_name
 from mic_mail.storage.errors import NameNotAllowed, NoSuchFolder
 from mic_mail.storage.maildir.folder_names import canonical, encode_directory

@@ -14,7 +14,7 @@ from mic_mail.imap.commands.notify import Listening
 from mic_mail.imap.commands.search_context import MANY_MESSAGES
 from mic_mail.imap.parser.number_set import Ranges
 from mic_mail.imap.selected.mailbox_view import FolderChange, View
-from mic_mail.policy.delegation import RIGHTS
+from mic_mail.policy.unit_mail.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Unavailable

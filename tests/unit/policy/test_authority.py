@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.delegation import PARTS, RIGHTS, Part, after_day, grants, judge
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind, record
 from mic_mail.policy.lifecycle import State, decide
+from mic_mail.policy.unit_mail.delegation import PARTS, RIGHTS, Part, after_day, grants, judge
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.policy.confusables import as_seen
-from mic_mail.policy.marking_prefilter import may_mark, octets_may_mark
-from mic_mail.policy.secrecy_markings import _is_hinted
+from mic_mail.policy.naming.confusables import as_seen
+from mic_mail.policy.secrecy.markings import _is_hinted
+from mic_mail.policy.secrecy.prefilter import may_mark, octets_may_mark
 
 FRAMES = (
     "{}ật",

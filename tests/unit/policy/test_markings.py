@@ -2,7 +2,7 @@
 
 import pytest
 
-from mic_mail.policy.secrecy_markings import Degree, Marking, Place, in_file_name, in_text, in_title
+from mic_mail.policy.secrecy.markings import Degree, Marking, Place, in_file_name, in_text, in_title
 
 MAT, TOI, TUYET = Degree
 

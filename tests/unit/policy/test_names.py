@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.policy.transliteration import UnusableName, alphabetical, by_given_name, tidy
+from mic_mail.policy.naming.transliteration import UnusableName, alphabetical, by_given_name, tidy
 
 
 def test_letters_and_tones():

@@ -16,7 +16,7 @@ from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOpt
 from mic_mail.cli.output import Column, say
 from mic_mail.directory.model import Role
 from mic_mail.errors import Text
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, make_verifiers
 

@@ -15,10 +15,10 @@ from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.app_passwords import CLAUSE, AppPasswordScope
-from mic_mail.policy.grounds import must_have_document
+from mic_mail.policy.authorization.grounds import must_have_document
+from mic_mail.policy.authorization.roles import Right
+from mic_mail.policy.credentials.app_passwords import CLAUSE, AppPasswordScope
 from mic_mail.policy.labels import FACTS, scopes_named
-from mic_mail.policy.roles import Right
 from mic_mail.services.authentication.app_passwords import AppPasswords, Listed
 from mic_mail.services.mailboxes.credentials import ActContext
 

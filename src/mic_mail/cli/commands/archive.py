@@ -16,8 +16,8 @@ from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOptio
 from mic_mail.cli.output import Cell, Column, say, spoken
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import archives
-from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.reclamation import Reclaiming
 

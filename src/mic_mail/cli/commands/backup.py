@@ -35,8 +35,8 @@ from mic_mail.cli.output import Column, Row, say, spoken
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import archives
-from mic_mail.policy.roles import Right
 from mic_mail.quarantine.quarantine import Quarantine
 from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
 from mic_mail.services.importers.ledger import folder_of, ledgers

@@ -26,9 +26,9 @@ from mic_mail.directory.records import NotFound
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy import calendar_file
+from mic_mail.policy.authorization.grounds import must_have_document
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import Year, local_day
-from mic_mail.policy.grounds import must_have_document
-from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.working_calendar import day_names, expected_year
 

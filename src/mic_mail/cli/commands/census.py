@@ -24,11 +24,11 @@ from mic_mail.documents.document import Document
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy import census as rules
-from mic_mail.policy.addresses import AddressRefused, unit_local_part
+from mic_mail.policy.authorization.grounds import must_have_document
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.census import Line, Standing
-from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.labels import state_names
-from mic_mail.policy.roles import Right
+from mic_mail.policy.naming.addresses import AddressRefused, unit_local_part
 from mic_mail.policy.states import State
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import address_settings

@@ -13,9 +13,9 @@ from mic_mail.cli.options import ActorOption, JsonOption, ReasonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.labels import FACTS
-from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.false_records import FalseRecord, false_records

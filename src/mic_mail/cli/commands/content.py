@@ -21,10 +21,10 @@ from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.output_files import must_be_a_place_for_files, print_how_to_verify
 from mic_mail.directory.content_access import Export
 from mic_mail.errors import Text
-from mic_mail.policy.content_access import Access, Scope
+from mic_mail.policy.authorization.content_access import Access, Scope
+from mic_mail.policy.authorization.roles import Right
+from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.policy.labels import STAGES
-from mic_mail.policy.roles import Right
-from mic_mail.policy.two_persons import Hand
 from mic_mail.services.exports.content_export import ContentExport
 from mic_mail.services.exports.content_requests import Content
 from mic_mail.services.mailboxes.credentials import ActContext

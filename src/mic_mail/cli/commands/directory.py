@@ -25,7 +25,7 @@ from mic_mail.directory.records import UnitRecord
 from mic_mail.documents import csv_writer
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.plurals import counted
-from mic_mail.policy.roles import Right, units_below
+from mic_mail.policy.authorization.roles import Right, units_below
 from mic_mail.services.mailboxes.address_book import make_book
 from mic_mail.services.mailboxes.consistency_check import Severity, inspect
 from mic_mail.services.mailboxes.credentials import ActContext

@@ -15,8 +15,8 @@ from mic_mail.cli.directory_orders import CHANGES, ORDERS, Naming, order_row
 from mic_mail.cli.options import ActorOption, JsonOption, ReasonOption
 from mic_mail.cli.output import say
 from mic_mail.errors import Text
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.directory_changes import Subject
-from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
 

@@ -20,7 +20,7 @@ from mic_mail.domain_name import to_ascii
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.mime.dkim import strings_of
 from mic_mail.net.dns import Resolver
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.dkim import DkimKeys, PublishedKey, published_key
 from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, State

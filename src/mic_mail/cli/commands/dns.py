@@ -17,7 +17,7 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.net.dns import Resolver
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.operations import dns_check, dns_records
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.services.operations.dns_check import Finding, Verdict

@@ -14,7 +14,7 @@ from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.model import Role
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 
 app = typer.Typer(help=say("Tên miền của hệ thống (3.2).", "The domains of the system (3.2)."), no_args_is_help=True)
 

@@ -19,9 +19,9 @@ from mic_mail.cli.output_files import check_kind, write_paper
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Refused, Text
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.handover import CLAUSE, STANDINGS, Handover, handovers
-from mic_mail.policy.roles import Right
+from mic_mail.policy.unit_mail.handover import CLAUSE, STANDINGS, Handover, handovers
 from mic_mail.services.handover.inventory import Folder, Inventory
 from mic_mail.services.handover.minutes import Minutes
 from mic_mail.services.handover.transfer import Handovers

@@ -20,7 +20,7 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.authentication.delegation import Authorising
 from mic_mail.services.handover.inventory import Inventory
 from mic_mail.services.handover.transfer import Naming

@@ -19,7 +19,7 @@ from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import say
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.importers.addresses import Old, OldAddresses
 from mic_mail.services.mailboxes.credentials import ActContext
 

@@ -21,8 +21,8 @@ from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOptio
 from mic_mail.cli.output import say
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
-from mic_mail.policy import grounds
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization import grounds
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.importers.eml import EmlSource
 from mic_mail.services.importers.import_job import CLAUSE, Moving
 from mic_mail.services.importers.importer import Choice

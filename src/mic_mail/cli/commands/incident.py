@@ -25,11 +25,11 @@ from mic_mail.documents import pdf
 from mic_mail.errors import BadInput, Text
 from mic_mail.log.export import export as write_export
 from mic_mail.log.search import Search
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Change, Incident, IncidentReport, Kind, Severity, State
 from mic_mail.policy.requests import CHANNELS, Channel
-from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.incidents import Incidents
 from mic_mail.services.operations.log_maintenance import anchor_now

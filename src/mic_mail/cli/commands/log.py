@@ -30,8 +30,8 @@ from mic_mail.log.export import export as write_export
 from mic_mail.log.query import Query
 from mic_mail.log.search import Found, Search
 from mic_mail.log.verify import Verdict
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import start_of
-from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.log_maintenance import anchor_now, excerpt, lives, verify_all
 

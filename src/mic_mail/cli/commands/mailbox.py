@@ -28,14 +28,14 @@ from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause as cite
 from mic_mail.log.error_fields import failure
-from mic_mail.policy.addresses import is_bound
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Fact, MailboxKind
-from mic_mail.policy.handover import running
 from mic_mail.policy.labels import FACTS, KINDS, STATES, state_names
 from mic_mail.policy.legal_holds import holds
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, NextChange, Reason, State, decide
-from mic_mail.policy.roles import Right
+from mic_mail.policy.naming.addresses import is_bound
 from mic_mail.policy.states import BEGINNING
+from mic_mail.policy.unit_mail.handover import running
 from mic_mail.process.send_counters import SentCounts
 from mic_mail.services.abuse.send_limits import DAY, HOUR, Use, uses
 from mic_mail.services.mailboxes.credentials import ActContext

@@ -13,7 +13,7 @@ from mic_mail.cli.directory_orders import KeepOption, Terms, day_of, order
 from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import Address
 from mic_mail.cli.output import say
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 
 app = typer.Typer()
 

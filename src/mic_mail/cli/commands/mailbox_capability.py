@@ -16,7 +16,7 @@ from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Column, say
 from mic_mail.errors import BadInput, Text
 from mic_mail.imap.capability import HIDEABLE
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer()

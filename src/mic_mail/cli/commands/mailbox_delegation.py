@@ -21,10 +21,10 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n import dates
-from mic_mail.policy.delegation import Part
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.labels import PARTS
-from mic_mail.policy.roles import Right
+from mic_mail.policy.unit_mail.delegation import Part
 from mic_mail.services.authentication.delegation import Authorising, Holder, Term, show_in
 from mic_mail.services.authentication.shared_mailboxes import shared_folder, shared_name
 from mic_mail.services.mailboxes.credentials import ActContext

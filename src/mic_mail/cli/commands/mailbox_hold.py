@@ -15,7 +15,7 @@ from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import ActorOption, Address, ReasonOption
 from mic_mail.cli.output import say
 from mic_mail.errors import Text
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.legal_holds import Holds
 

@@ -20,9 +20,9 @@ from mic_mail.cli.output import Cell, Column, say, spoken
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.due_items import DEEDS
 from mic_mail.policy.facts import Fact
-from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
 from mic_mail.services.mailboxes.reclamation import ASIDE, Finished, Reclaiming

@@ -21,9 +21,9 @@ from mic_mail.cli.output import Column, say
 from mic_mail.cli.typer_i18n import name_choices
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Refused, Text
-from mic_mail.policy.delegation import PERSONAL_CLAUSE
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.roles import Right
+from mic_mail.policy.unit_mail.delegation import PERSONAL_CLAUSE
 from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer()

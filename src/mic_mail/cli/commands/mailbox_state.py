@@ -23,11 +23,11 @@ from mic_mail.cli.typer_i18n import name_choices
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.due_items import DEEDS, follows_leaving
 from mic_mail.policy.facts import Cause, Departure, Fact, Level
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.requests import Channel
-from mic_mail.policy.roles import Right
 from mic_mail.policy.states import Span
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import make_verifiers

@@ -27,8 +27,8 @@ from mic_mail.cli.output import Column, Row, say, spoken
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import is_empty, must_be_there
-from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, Finding, RepairReport, TellFinding

@@ -17,8 +17,8 @@ from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOpt
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.downtime import Downtime
-from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations import downtimes
 

@@ -17,8 +17,8 @@ from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOpt
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.output_files import check_kind, write_paper
 from mic_mail.errors import Text
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.migration_plans import Standing
-from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.migration_register import STANDINGS, Register
 

@@ -15,7 +15,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE, NAMES, find
 from mic_mail.i18n.notices.notice import READERS, Notice
 from mic_mail.mailbox_address import MailboxAddress
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.notifications.notices import Notices
 
 app = typer.Typer(help=say("Thông báo của máy chủ.", "Notices."), no_args_is_help=True)

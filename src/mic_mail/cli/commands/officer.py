@@ -21,11 +21,8 @@ from mic_mail.cli.output import Cell, Column, say
 from mic_mail.directory.records import NotFound, UnitRecord
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n import dates
-from mic_mail.policy.calendar import local_day, start_of
-from mic_mail.policy.delegation import after_day
-from mic_mail.policy.grounds import must_have_document
-from mic_mail.policy.labels import ROLES
-from mic_mail.policy.roles import (
+from mic_mail.policy.authorization.grounds import must_have_document
+from mic_mail.policy.authorization.roles import (
     CLAUSE,
     Officer,
     Right,
@@ -37,7 +34,10 @@ from mic_mail.policy.roles import (
     must_leave_a_way,
     tidy_login,
 )
-from mic_mail.policy.transliteration import tidy
+from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.labels import ROLES
+from mic_mail.policy.naming.transliteration import tidy
+from mic_mail.policy.unit_mail.delegation import after_day
 from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(help=say("Cán bộ quản trị.", "Officers who administer this server."), no_args_is_help=True)
@@ -269,7 +269,7 @@ def _row(officer: Officer, units: dict[int, UnitRecord], at: datetime) -> dict[s
 
 def officer_now(here: CliContext, actor: str) -> Officer:
     """Return the acting officer; raise `NotAuthorised` where none is on record."""
-    from mic_mail.policy.roles import NotAuthorised
+    from mic_mail.policy.authorization.roles import NotAuthorised
 
     officer = here.authorise(actor, Right.ACT)
     if officer is None:

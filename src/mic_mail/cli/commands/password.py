@@ -16,7 +16,7 @@ from mic_mail.cli.context import frame
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, say, spoken
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 

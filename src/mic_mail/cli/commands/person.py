@@ -17,13 +17,13 @@ from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.directory.records import PersonRecord
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import Employment, refusal_reason
 from mic_mail.policy.facts import Level
 from mic_mail.policy.labels import EMPLOYMENTS, LEVELS
+from mic_mail.policy.naming.transliteration import by_given_name, tidy, words
 from mic_mail.policy.ranks import level_of
-from mic_mail.policy.roles import Right
-from mic_mail.policy.transliteration import by_given_name, tidy, words
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import Contract, PersonChange, check_contract
 

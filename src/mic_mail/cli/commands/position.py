@@ -15,11 +15,11 @@ from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.typer_i18n import name_choices
 from mic_mail.errors import Text
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Level
 from mic_mail.policy.labels import LEVELS
+from mic_mail.policy.naming.transliteration import alphabetical
 from mic_mail.policy.ranks import BUILT_IN, title_of
-from mic_mail.policy.roles import Right
-from mic_mail.policy.transliteration import alphabetical
 
 app = typer.Typer(help=say("Cấp của chức danh (6.4.c).", "Levels of positions (6.4.c)."), no_args_is_help=True)
 

@@ -21,7 +21,7 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.typer_i18n import name_choices
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.quarantine.message_store import Word
 from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
 from mic_mail.services.mailboxes.credentials import ActContext

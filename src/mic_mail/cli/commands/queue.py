@@ -22,7 +22,7 @@ from mic_mail.cli.options import ActorOption, JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.queue import Damaged, Entry, Queue
 from mic_mail.queue.recipient_log import Decision, Hold, Standing
 from mic_mail.services.mailboxes.credentials import ActContext

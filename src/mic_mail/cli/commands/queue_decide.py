@@ -21,7 +21,7 @@ from mic_mail.cli.output import say
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n.plurals import counted
 from mic_mail.mailbox_address import MailboxAddress
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import Ended, Entry, Queue
 from mic_mail.queue.recipient_log import AdminDecision, Hold

@@ -18,9 +18,9 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import MicMailError, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause as cite
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.clauses import CLAUSES, Clause, Standing, clause
 from mic_mail.policy.labels import STANDINGS
-from mic_mail.policy.roles import Right
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Finding, Office
 

@@ -16,10 +16,10 @@ from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import ActorOption, WhyOption
 from mic_mail.cli.output import say
 from mic_mail.cli.output_files import check_kind, print_written, write_paper
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import ONE_DAY, add_months, local_day
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.requests import Kind
-from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.problems import Problems
 from mic_mail.services.reports.usage import Usage

@@ -17,8 +17,8 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.cli.unit_options import PaperOption, SinceOption, UntilOption, chosen, span_of
 from mic_mail.errors import Refused, Text
-from mic_mail.policy.correspondence import CLAUSE
-from mic_mail.policy.roles import Right, Role
+from mic_mail.policy.authorization.roles import Right, Role
+from mic_mail.policy.unit_mail.correspondence import CLAUSE
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.correspondence_report import FATES, correspondence_paper, figures
 from mic_mail.services.unit_mail.correspondence import Correspondence, Correspondences

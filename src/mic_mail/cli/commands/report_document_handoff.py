@@ -19,8 +19,8 @@ from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.cli.unit_options import MailboxOption, PaperOption, UnitOption, chosen, is_in_use
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.documents import document as papers
-from mic_mail.policy import document_handoff as rules
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
+from mic_mail.policy.unit_mail import document_handoff as rules
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.unit_mail.document_handoff import PassedOn

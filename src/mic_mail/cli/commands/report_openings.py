@@ -12,8 +12,8 @@ from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.cli.unit_options import MailboxOption, PaperOption, SinceOption, UnitOption, UntilOption, chosen, span_of
-from mic_mail.policy.opening_windows import Verdict
-from mic_mail.policy.roles import Right
+from mic_mail.policy.authorization.roles import Right
+from mic_mail.policy.unit_mail.opening_windows import Verdict
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.opening_report import SHUT, VERDICTS, openings_paper, share
 from mic_mail.services.unit_mail.openings import Attended, Openings

@@ -21,9 +21,9 @@ from mic_mail.cli.unit_options import PaperOption, is_in_use
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.documents import document as papers
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy import reply_deadlines as rules
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import must_be_there
-from mic_mail.policy.roles import Right
+from mic_mail.policy.unit_mail import reply_deadlines as rules
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.unit_mail.unanswered import Replies, addresses_of_units

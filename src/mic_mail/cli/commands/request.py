@@ -26,8 +26,8 @@ from mic_mail.directory.records import UnitRecord
 from mic_mail.documents.csv_writer import MOST_OCTETS
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.i18n.clause_names import clause as cite
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.requests import CHANNELS, KINDS, STATES, Channel, Item, Kind, Request, State, deadline_clause
-from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.requests import form as forms
 from mic_mail.services.requests.form import DOCUMENT_DATE, KIND, Known, Reader, Row

@@ -28,9 +28,9 @@ from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.directory.dry_run import rehearsal
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
+from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Level
 from mic_mail.policy.requests import KINDS, STATES, Kind, Request
-from mic_mail.policy.roles import Right
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import HashPassword, make_verifiers
 from mic_mail.services.mailboxes.restore import Waiting

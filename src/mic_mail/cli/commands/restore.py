@@ -16,9 +16,9 @@ from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.content_access import CLAUSE, ContentRefused, Scope
-from mic_mail.policy.roles import Right
-from mic_mail.policy.two_persons import Hand
+from mic_mail.policy.authorization.content_access import CLAUSE, ContentRefused, Scope
+from mic_mail.policy.authorization.roles import Right
+from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.services.exports.content_requests import Content
 from mic_mail.services.importers.ledger import put_back
 from mic_mail.services.mailboxes.credentials import ActContext

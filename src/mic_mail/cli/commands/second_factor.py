@@ -19,9 +19,9 @@ from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.second_factors import Factor, officer_holder
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
-from mic_mail.policy.grounds import must_have_document
-from mic_mail.policy.roles import Right
-from mic_mail.policy.second_factor import CLAUSE, second_factor
+from mic_mail.policy.authorization.grounds import must_have_document
+from mic_mail.policy.authorization.roles import Right
+from mic_mail.policy.credentials.second_factor import CLAUSE, second_factor
 from mic_mail.services.authentication.second_factors import SecondFactors, key_path, must_fit
 from mic_mail.services.mailboxes.credentials import ActContext
 

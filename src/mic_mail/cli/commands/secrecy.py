@@ -22,8 +22,8 @@ from mic_mail.cli.typer_i18n import name_choices
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n.messages import DEGREES
-from mic_mail.policy.roles import Right
-from mic_mail.policy.two_persons import Hand
+from mic_mail.policy.authorization.roles import Right
+from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.quarantine.held_messages import NOBODY, Held, Record, State
 from mic_mail.quarantine.message_store import Word
 from mic_mail.services.mailboxes.credentials import ActContext

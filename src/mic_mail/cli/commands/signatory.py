@@ -15,10 +15,10 @@ from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import BadInput, Text
+from mic_mail.policy.authorization.roles import Right
+from mic_mail.policy.authorization.signatories import CLAUSE, Signatory, check
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.roles import Right
-from mic_mail.policy.signatories import CLAUSE, Signatory, check
-from mic_mail.policy.transliteration import tidy
+from mic_mail.policy.naming.transliteration import tidy
 from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(help=say("Người ký kết luận của Lãnh đạo Bộ (7.2.b).", "Signatories (7.2.b)."), no_args_is_help=True)

@@ -14,9 +14,9 @@ from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.addresses import AddressRefused, unit_local_part
-from mic_mail.policy.roles import Right
-from mic_mail.policy.transliteration import alphabetical, by_given_name, tidy
+from mic_mail.policy.authorization.roles import Right
+from mic_mail.policy.naming.addresses import AddressRefused, unit_local_part
+from mic_mail.policy.naming.transliteration import alphabetical, by_given_name, tidy
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import Move, UnitChange
 from mic_mail.services.mailboxes.issue import address_settings

@@ -23,8 +23,8 @@ from mic_mail.log import tail
 from mic_mail.log.error_fields import failure
 from mic_mail.log.tail import Cursor, Line
 from mic_mail.net.cidr import Networks
-from mic_mail.policy.anomalies import NOBODY, Anomaly, Attempt, Limits, Watch, network_of
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.credentials.anomalies import NOBODY, Anomaly, Attempt, Limits, Watch, network_of
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.abuse.auto_suspend import AutoSuspend
 from mic_mail.services.abuse.breached_password_check import LEAKED, SPRAYED

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import AppCredential, Entry
-from mic_mail.policy.app_passwords import AppPassword, app_passwords
+from mic_mail.policy.credentials.app_passwords import AppPassword, app_passwords
 
 Apps = tuple[tuple[AppCredential, AppPassword], ...]
 

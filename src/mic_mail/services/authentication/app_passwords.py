@@ -16,12 +16,12 @@ from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AppCredential, Entry, ScramKeys
 from mic_mail.errors import BadInput, Text, in_ascii
-from mic_mail.policy import app_passwords as policy
-from mic_mail.policy.app_passwords import CLAUSE, LONGEST_NAME, MOST_A_DAY, NUMBER, AppPassword, AppPasswordScope
+from mic_mail.policy.credentials import app_passwords as policy
+from mic_mail.policy.credentials.app_passwords import CLAUSE, LONGEST_NAME, MOST_A_DAY, NUMBER, AppPassword, AppPasswordScope
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
 from mic_mail.policy.lifecycle import decide
+from mic_mail.policy.naming.transliteration import one_line
 from mic_mail.policy.states import DOORS
-from mic_mail.policy.transliteration import one_line
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, must_still_be
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.settings.readings import lifecycle_settings

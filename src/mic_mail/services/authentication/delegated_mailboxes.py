@@ -6,9 +6,9 @@ from datetime import datetime
 
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError
-from mic_mail.policy.delegation import Part
-from mic_mail.policy.handover import running
 from mic_mail.policy.lifecycle import Decision
+from mic_mail.policy.unit_mail.delegation import Part
+from mic_mail.policy.unit_mail.handover import running
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef

@@ -1,7 +1,7 @@
 """Delegated access to the mailboxes of units and groups: named and recorded (Reg. 12.3, 5.2, 6.1).
 
 In: the person named by the head of the unit (for a group: admitted by the Centre), the term, the document. Out: a fact
-in the mailbox's chain, or a refusal with its clause; rights follow from the facts (`policy.delegation`). Blocking. A
+in the mailbox's chain, or a refusal with its clause; rights follow from the facts (`policy.unit_mail.delegation`). Blocking. A
 second keeper follows the first by a handover alone (`services.handover`, 12.3.d).
 """
 
@@ -16,8 +16,12 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
+from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.calendar import local_day, start_of
-from mic_mail.policy.delegation import (
+from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
+from mic_mail.policy.leavers import leaves
+from mic_mail.policy.lifecycle import State
+from mic_mail.policy.unit_mail.delegation import (
     CLAUSE,
     PARTS,
     PERSONAL_CLAUSE,
@@ -31,13 +35,9 @@ from mic_mail.policy.delegation import (
     judge,
     names,
 )
-from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
-from mic_mail.policy.grounds import must_have_document
-from mic_mail.policy.handover import CLAUSE as HANDOVER_CLAUSE
-from mic_mail.policy.handover import BeingHandedOver, running, withheld
-from mic_mail.policy.keeper_succession import owing
-from mic_mail.policy.leavers import leaves
-from mic_mail.policy.lifecycle import State
+from mic_mail.policy.unit_mail.handover import CLAUSE as HANDOVER_CLAUSE
+from mic_mail.policy.unit_mail.handover import BeingHandedOver, running, withheld
+from mic_mail.policy.unit_mail.keeper_succession import owing
 from mic_mail.services.authentication.shared_mailboxes import shared_folder, shared_name
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed
@@ -165,7 +165,7 @@ class Authorising:
         return [holder for holder in found if holder.grant.person_id == own.owner.person_id]
 
     def owing(self, entry: Entry, successor_id: int = 0) -> Grant | None:
-        """Return the grant of a keeper who has not handed the mailbox over (`policy.keeper_succession.owing`)."""
+        """Return the grant of a keeper who has not handed the mailbox over (`policy.unit_mail.keeper_succession.owing`)."""
         snapshot = self._directory.load_snapshot()
         facts_of = {person: snapshot.facts_of(person) for person in names(entry.facts)}
         return owing(entry.kind, entry.facts, facts_of, successor_id)

@@ -56,7 +56,7 @@ class SignedIn:
     factor_change: int = 0
     """Web only: the newest change of the second factor when the session began.
 
-    See `policy.second_factor.latest_change`.
+    See `policy.credentials.second_factor.latest_change`.
     """
 
 

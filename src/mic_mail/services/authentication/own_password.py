@@ -16,7 +16,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry, Snapshot
 from mic_mail.errors import Text
-from mic_mail.policy.app_passwords import ENDS, living
+from mic_mail.policy.credentials.app_passwords import ENDS, living
 from mic_mail.policy.facts import Draft, Fact, FactKind
 from mic_mail.policy.lifecycle import Decision, Reason, State, decide, timeline
 from mic_mail.policy.states import DOORS

@@ -14,8 +14,8 @@ from mic_mail.config.model import Config
 from mic_mail.errors import Text
 from mic_mail.i18n import messages
 from mic_mail.ids import trace_id
-from mic_mail.policy.delegation import RESTORED_CLAUSE
 from mic_mail.policy.lifecycle import Decision, State
+from mic_mail.policy.unit_mail.delegation import RESTORED_CLAUSE
 
 
 class RefusalKind(StrEnum):

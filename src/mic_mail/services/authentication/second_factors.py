@@ -20,9 +20,9 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.second_factors import Factor, mailbox_holder
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.app_passwords import ENDS, ONE_DAY, living
+from mic_mail.policy.credentials.app_passwords import ENDS, ONE_DAY, living
+from mic_mail.policy.credentials.second_factor import CLAUSE, second_factor
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
-from mic_mail.policy.second_factor import CLAUSE, second_factor
 from mic_mail.services.mailboxes.credentials import ActContext, must_still_be
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 

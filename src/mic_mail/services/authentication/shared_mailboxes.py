@@ -14,10 +14,10 @@ from datetime import datetime
 
 from mic_mail.clock import Clock, TimedCache, Validity
 from mic_mail.directory.snapshot import Snapshot
-from mic_mail.policy.delegation import NOTHING, PARTS, Holding, grants, judge
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.handover import withheld
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable
+from mic_mail.policy.unit_mail.delegation import NOTHING, PARTS, Holding, grants, judge
+from mic_mail.policy.unit_mail.handover import withheld
 from mic_mail.services.authentication.watches import Watch, Watches
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef
 

@@ -32,8 +32,8 @@ from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AliasEntry, AppCredential, Credential, Entry, Snapshot
 from mic_mail.errors import Trouble
-from mic_mail.policy.addresses import candidates
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State
+from mic_mail.policy.naming.addresses import candidates
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.active_app_passwords import LivingApps
 from mic_mail.services.authentication.decision_cache import KEPT_BACK, Decisions

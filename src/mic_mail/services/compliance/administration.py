@@ -5,11 +5,11 @@ from datetime import date, datetime
 from functools import partial
 
 from mic_mail.errors import Text
+from mic_mail.policy.authorization.content_access import Stage
+from mic_mail.policy.authorization.roles import Role
 from mic_mail.policy.calendar import add_months, local_day
-from mic_mail.policy.content_access import Stage
 from mic_mail.policy.labels import ROLES
 from mic_mail.policy.requests import PENDING, Kind, State
-from mic_mail.policy.roles import Role
 from mic_mail.services.compliance.finding import Finding, Office, dated, dated_acts, evidence
 from mic_mail.services.requests.register import Due
 

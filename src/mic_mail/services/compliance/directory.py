@@ -10,10 +10,10 @@ from mic_mail.directory.records import PersonRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError, Text
 from mic_mail.policy import census
-from mic_mail.policy.addresses import personal_local_part
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import refusal_reason
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.naming.addresses import personal_local_part
 from mic_mail.policy.requests import Item, Kind
 from mic_mail.policy.states import FINAL, State
 from mic_mail.services.compliance.finding import Finding, Office, dated, dated_acts, evidence

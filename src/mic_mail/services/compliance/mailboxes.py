@@ -6,15 +6,15 @@ from functools import partial
 
 from mic_mail.config.limits import QUOTA_FLOOR
 from mic_mail.errors import Text
-from mic_mail.policy.addresses import is_bound
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.clauses import CLAUSES
-from mic_mail.policy.delegation import Part, serving
 from mic_mail.policy.facts import FactKind, MailboxKind
-from mic_mail.policy.handover import Standing, handovers
 from mic_mail.policy.labels import KINDS
 from mic_mail.policy.legal_holds import holds
 from mic_mail.policy.lifecycle import State
+from mic_mail.policy.naming.addresses import is_bound
+from mic_mail.policy.unit_mail.delegation import Part, serving
+from mic_mail.policy.unit_mail.handover import Standing, handovers
 from mic_mail.services.compliance.finding import Finding, Office, dated, evidence
 from mic_mail.services.notifications.notices import warned_levels
 from mic_mail.services.notifications.succession import vacancies_of

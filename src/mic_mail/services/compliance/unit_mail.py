@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mic_mail.errors import Text
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.date_ranges import Span
-from mic_mail.policy.opening_windows import Verdict
+from mic_mail.policy.unit_mail.opening_windows import Verdict
 from mic_mail.services.compliance.finding import Finding, Office, dated_acts, evidence
 from mic_mail.services.unit_mail import document_handoff, unanswered
 from mic_mail.services.unit_mail.openings import Openings, unit_mailboxes

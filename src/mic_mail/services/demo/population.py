@@ -22,9 +22,9 @@ from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Attachment, Mailbox, compose
 from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.delegation import Part
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Detail, Draft, FactKind, Level, MailboxKind
+from mic_mail.policy.unit_mail.delegation import Part
 from mic_mail.services.authentication.delegation import show_in
 from mic_mail.services.demo.sample_mail import LETTERS, Letter, large_letter, plan_as_pdf
 from mic_mail.services.mailboxes.credentials import hashing, verifiers

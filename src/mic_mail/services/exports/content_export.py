@@ -32,8 +32,8 @@ from mic_mail.directory.model import from_microseconds
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.policy.authorization.content_access import Access, Scope
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.content_access import Access, Scope
 from mic_mail.services.exports.eml_files import (
     ROWS_AT_ONCE,
     Progress,

@@ -11,7 +11,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.content_access import (
+from mic_mail.policy.authorization.content_access import (
     CLAUSE,
     Access,
     Decision,
@@ -21,9 +21,9 @@ from mic_mail.policy.content_access import (
     must_be_refusable,
     must_be_undecided,
 )
-from mic_mail.policy.grounds import must_have_document
-from mic_mail.policy.roles import Officer
-from mic_mail.policy.two_persons import Hand, must_be_two
+from mic_mail.policy.authorization.grounds import must_have_document
+from mic_mail.policy.authorization.roles import Officer
+from mic_mail.policy.authorization.two_persons import Hand, must_be_two
 from mic_mail.services.authentication.delegation import Authorising
 from mic_mail.services.mailboxes.credentials import ActContext
 

@@ -31,7 +31,7 @@ from mic_mail.documents.csv_writer import harmless
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.records_export import Selection
+from mic_mail.policy.unit_mail.records_export import Selection
 from mic_mail.services.exports.eml_files import (
     ROWS_AT_ONCE,
     Progress,

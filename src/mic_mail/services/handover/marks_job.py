@@ -10,8 +10,8 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.handover import running
 from mic_mail.policy.reclamation import is_empty
+from mic_mail.policy.unit_mail.handover import running
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.handover.transfer import Handovers
 from mic_mail.storage.mailstore import MailStore

@@ -13,7 +13,7 @@ from mic_mail.directory.records import MailboxRecord, NotFound
 from mic_mail.directory.repository import Directory
 from mic_mail.documents.document import Block, Column, Document, Signature, Table, Terms
 from mic_mail.i18n.clause_names import clause
-from mic_mail.policy.handover import CLAUSE, Handover, Standing
+from mic_mail.policy.unit_mail.handover import CLAUSE, Handover, Standing
 from mic_mail.services.handover.inventory import Folder, Inventory
 from mic_mail.services.reports.document_header import paper
 

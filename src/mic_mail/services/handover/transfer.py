@@ -24,11 +24,11 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.delegation import Grant, Part, grants, in_service
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
-from mic_mail.policy.handover import CLAUSE, BeingHandedOver, Handover, Standing, handovers, running
 from mic_mail.policy.lifecycle import State
 from mic_mail.policy.reclamation import must_be_there
+from mic_mail.policy.unit_mail.delegation import Grant, Part, grants, in_service
+from mic_mail.policy.unit_mail.handover import CLAUSE, BeingHandedOver, Handover, Standing, handovers, running
 from mic_mail.services.authentication.delegation import Authorising, Term
 from mic_mail.services.handover.inventory import FOLDER, Inventory, Progress, file_name, no_progress, read_head, take, tidy
 from mic_mail.services.handover.removals import Removals

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
-from mic_mail.policy.handover import Handover
+from mic_mail.policy.unit_mail.handover import Handover
 from mic_mail.services.handover.inventory import (
     Folder,
     Message,

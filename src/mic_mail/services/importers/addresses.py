@@ -15,8 +15,8 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
-from mic_mail.policy.addresses import MAX_LOCAL_PART, must_be_a_persons
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
+from mic_mail.policy.naming.addresses import MAX_LOCAL_PART, must_be_a_persons
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import must_be_past
 from mic_mail.services.mailboxes.quota import check_quota
@@ -32,7 +32,7 @@ class Old:
 
     address: str
     created_on: date | None = None
-    """None: older than the regulation, as far as anybody knows (`policy.addresses.is_bound`)."""
+    """None: older than the regulation, as far as anybody knows (`policy.naming.addresses.is_bound`)."""
     quota_octets: int | None = None
 
 

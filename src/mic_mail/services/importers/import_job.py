@@ -14,9 +14,9 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.policy.calendar import WorkingDays
-from mic_mail.policy.handover import running
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.lifecycle import decide
+from mic_mail.policy.unit_mail.handover import running
 from mic_mail.services.importers.dry_run import dry_run
 from mic_mail.services.importers.importer import Choice, Import, Into, Progress
 from mic_mail.services.importers.ledger import Ledger, Run, folder_of, path_of

@@ -22,7 +22,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.policy.directory_visibility import Visibility, visibility
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
-from mic_mail.policy.transliteration import one_line
+from mic_mail.policy.naming.transliteration import one_line
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.settings.readings import lifecycle_settings
 

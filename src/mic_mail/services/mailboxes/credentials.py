@@ -19,9 +19,9 @@ from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AppCredential, Credential, Entry, ScramKeys
 from mic_mail.errors import Text
-from mic_mail.policy.app_passwords import ENDS, living
+from mic_mail.policy.authorization.grounds import must_have_document
+from mic_mail.policy.credentials.app_passwords import ENDS, living
 from mic_mail.policy.facts import REQUEST, Detail, Draft, FactKind
-from mic_mail.policy.grounds import must_have_document
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,15 @@ from mic_mail.directory.records import AlreadyThere, MailboxRecord, PersonRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
-from mic_mail.policy import addresses, eligibility
-from mic_mail.policy.addresses import AddressSettings
+from mic_mail.policy import eligibility
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import Decision, State, decide
+from mic_mail.policy.naming import addresses
+from mic_mail.policy.naming.addresses import AddressSettings
+from mic_mail.policy.naming.transliteration import tidy
 from mic_mail.policy.reclamation import lies_in_archive
 from mic_mail.policy.requests import Item, earlier
-from mic_mail.policy.transliteration import tidy
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import RECEIVED, InArchive, NotAllowed, must_be_past
 from mic_mail.services.mailboxes.quota import check_quota

@@ -16,16 +16,16 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
+from mic_mail.policy.authorization.signatories import must_sign
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Cause, Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind, record
-from mic_mail.policy.handover import BeingHandedOver, running
 from mic_mail.policy.leavers import Leave, leaves, reclaim_at, reclaimed_on_request
 from mic_mail.policy.lifecycle import Decision, Reason, State, decide, timeline
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.reclamation import is_empty, lies_in_archive
-from mic_mail.policy.signatories import must_sign
 from mic_mail.policy.states import Span
 from mic_mail.policy.suspension import absent_until, ahead, decided, locked_by_hand
+from mic_mail.policy.unit_mail.handover import BeingHandedOver, running
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.quota import check_quota
 from mic_mail.services.settings.readings import lifecycle_settings

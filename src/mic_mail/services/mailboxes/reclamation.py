@@ -28,10 +28,9 @@ from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
+from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
-from mic_mail.policy.grounds import must_have_document
-from mic_mail.policy.handover import nothing_may_go
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
 from mic_mail.policy.reclamation import (
     ANSWERED_FOR,
@@ -47,6 +46,7 @@ from mic_mail.policy.reclamation import (
     recorded_warnings,
 )
 from mic_mail.policy.states import Reason, State
+from mic_mail.policy.unit_mail.handover import nothing_may_go
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.settings.readings import lifecycle_settings

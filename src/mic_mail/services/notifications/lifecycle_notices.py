@@ -24,9 +24,9 @@ from mic_mail.log.error_fields import failure
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.due_notices import DueNotices, Kind, Notable, WarnDays, due_notices
 from mic_mail.policy.facts import Fact, MailboxKind
-from mic_mail.policy.keeper_succession import Vacancy
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide, timeline
 from mic_mail.policy.states import State
+from mic_mail.policy.unit_mail.keeper_succession import Vacancy
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.notifications.succession import basis, vacancies_on

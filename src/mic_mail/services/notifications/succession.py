@@ -1,14 +1,14 @@
 """Vacancies of unit mailboxes, present or coming: joins a mailbox's facts with those of its keepers.
 
-In: the directory's snapshot, a mailbox. Out: its vacancies (`policy.keeper_succession`). Pure.
+In: the directory's snapshot, a mailbox. Out: its vacancies (`policy.unit_mail.keeper_succession`). Pure.
 """
 
 from collections.abc import Mapping, Sequence
 
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.policy.delegation import names
 from mic_mail.policy.facts import Fact, MailboxKind
-from mic_mail.policy.keeper_succession import Vacancy, vacancies
+from mic_mail.policy.unit_mail.delegation import names
+from mic_mail.policy.unit_mail.keeper_succession import Vacancy, vacancies
 
 
 def basis(entry: Entry, snapshot: Snapshot) -> tuple[Entry, ...]:

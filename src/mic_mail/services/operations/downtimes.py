@@ -20,8 +20,8 @@ from mic_mail.i18n.notices import announcements as letters
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
 from mic_mail.policy import downtime as rules
+from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.downtime import Count, Downtime, announced
-from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.incidents import IncidentReport, Kind, Severity, still_open
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.sign_in import SignInService

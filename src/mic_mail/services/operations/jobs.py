@@ -19,8 +19,8 @@ from mic_mail.log.index_loader import drop_empty_months
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.retention import remove_expired
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.handover import nothing_may_go
 from mic_mail.policy.reclamation import is_empty
+from mic_mail.policy.unit_mail.handover import nothing_may_go
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore

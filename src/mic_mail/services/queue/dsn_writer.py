@@ -14,9 +14,9 @@ from mic_mail.mailbox_address import ReversePath
 from mic_mail.mime import headers
 from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.encoded_words import decode_text
-from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.transliteration import excerpt
+from mic_mail.policy.naming.addresses import candidates
+from mic_mail.policy.naming.transliteration import excerpt
 from mic_mail.queue import dsn
 from mic_mail.queue.esmtp_options import Transaction
 from mic_mail.services.authentication.sign_in import SignInService

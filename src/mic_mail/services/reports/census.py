@@ -17,15 +17,15 @@ from mic_mail.documents.document import Block, Cell, Column, Document, Signature
 from mic_mail.policy import census as rules
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.census import Census, Change, Group, Line, Standing
-from mic_mail.policy.delegation import serving
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.labels import KINDS, STATES
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, decide
+from mic_mail.policy.naming.transliteration import alphabetical, by_given_name
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.policy.requests import PENDING, Item, Request
 from mic_mail.policy.requests import STATES as REQUEST_STATES
 from mic_mail.policy.states import State
-from mic_mail.policy.transliteration import alphabetical, by_given_name
+from mic_mail.policy.unit_mail.delegation import serving
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.reports.migration_register import Register
 from mic_mail.services.settings.readings import lifecycle_settings

@@ -6,8 +6,8 @@ from datetime import datetime
 from mic_mail.config.model import Config
 from mic_mail.documents.document import Cell, Column, Document, Signature, Table, Terms
 from mic_mail.errors import Text
-from mic_mail.policy.correspondence import CLAUSE, DeliveryStatus, Line
 from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.unit_mail.correspondence import CLAUSE, DeliveryStatus, Line
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.unit_mail.correspondence import Correspondence
 

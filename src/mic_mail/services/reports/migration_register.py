@@ -15,8 +15,8 @@ from mic_mail.directory.repository import Directory
 from mic_mail.documents.document import Cell, Column, Document, Signature, Table, Terms
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy import migration_plans as rules
+from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.grounds import must_have_document
 from mic_mail.policy.migration_plans import Plan, Standing
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.document_header import paper

@@ -8,9 +8,9 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.model import Config
 from mic_mail.documents.document import Block, Cell, Column, Document, Signature, Table
 from mic_mail.errors import Text
-from mic_mail.policy import opening_windows
 from mic_mail.policy.date_ranges import Span
-from mic_mail.policy.opening_windows import Opening, Shut, Verdict
+from mic_mail.policy.unit_mail import opening_windows
+from mic_mail.policy.unit_mail.opening_windows import Opening, Shut, Verdict
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.unit_mail.openings import Attended
 

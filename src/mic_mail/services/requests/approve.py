@@ -21,15 +21,15 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text
-from mic_mail.policy.addresses import personal_local_part
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.directory_changes import Entry
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
 from mic_mail.policy.eligibility import refusal_reason
 from mic_mail.policy.facts import REQUEST, Departure, Fact, Level, MailboxKind
+from mic_mail.policy.naming.addresses import personal_local_part
+from mic_mail.policy.naming.transliteration import tidy
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.requests import RULES, Item, Kind, Request, RequestRefused, State, acts, is_of_a_person
-from mic_mail.policy.transliteration import tidy
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from mic_mail.services.mailboxes.directory_changes import Contract, DirectoryChanges, PersonChange, UnitChange
 from mic_mail.services.mailboxes.issue import HashPassword, Issuing

@@ -21,6 +21,7 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.keywords import normalized
 from mic_mail.policy import incidents
+from mic_mail.policy.authorization.roles import units_above
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.calendar_file import FIRST_YEAR, LAST_YEAR
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
@@ -28,6 +29,7 @@ from mic_mail.policy.eligibility import Employment, refusal_reason
 from mic_mail.policy.facts import Departure, Level
 from mic_mail.policy.keywords import NAMES, code_of
 from mic_mail.policy.labels import DEPARTURES, EMPLOYMENTS
+from mic_mail.policy.naming.transliteration import one_line, tidy, words
 from mic_mail.policy.requests import (
     CLAUSE,
     ITEMS,
@@ -42,8 +44,6 @@ from mic_mail.policy.requests import (
     changes_of,
     check,
 )
-from mic_mail.policy.roles import units_above
-from mic_mail.policy.transliteration import one_line, tidy, words
 from mic_mail.services.mailboxes.directory_changes import Move
 
 MOST_ROWS = 1_000

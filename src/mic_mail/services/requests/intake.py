@@ -26,8 +26,8 @@ from mic_mail.log.error_fields import failure
 from mic_mail.mime import encodings, headers
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.structure import Part
-from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.naming.addresses import candidates
 from mic_mail.policy.requests import Channel
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.requests import form as forms

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from mic_mail.mime.headers import fields as fields_of
 from mic_mail.mime.headers import unfold
 from mic_mail.mime.strict_addresses import Ambiguous, Mailbox, addresses_in, read_mailboxes
-from mic_mail.policy.send_as import Place, check_header, check_names
+from mic_mail.policy.naming.send_as import Place, check_header, check_names
 from mic_mail.services.transport.envelope import Cause
 
 MAX_RECEIVED = 100

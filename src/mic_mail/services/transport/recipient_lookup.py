@@ -20,10 +20,10 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress
-from mic_mail.policy.addresses import candidates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.leavers import CLAUSE as LEAVING
 from mic_mail.policy.lifecycle import FactsUnreadable, State
+from mic_mail.policy.naming.addresses import candidates
 from mic_mail.process.executors import AccountExecutors
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.transport.envelope import Cause, Role

@@ -13,8 +13,8 @@ from mic_mail.clock import Clock
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import ReversePath
-from mic_mail.policy.addresses import candidates
-from mic_mail.policy.send_as import check_envelope
+from mic_mail.policy.naming.addresses import candidates
+from mic_mail.policy.naming.send_as import check_envelope
 from mic_mail.process.send_counters import Amounts
 from mic_mail.services.abuse.send_limits import HOUR, Full, Rates
 from mic_mail.services.authentication.identity import SignedIn

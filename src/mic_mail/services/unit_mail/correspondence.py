@@ -17,12 +17,20 @@ from mic_mail.log.query import Fields, Query
 from mic_mail.log.search import Search
 from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, DispositionReport, read_report
 from mic_mail.mime.encoded_words import decode_text
-from mic_mail.policy import correspondence, delegation
 from mic_mail.policy.calendar import add_days, start_of
-from mic_mail.policy.correspondence import DeliveryStatus, Handover, Line, MessageKnowledge, Reported, Submission, Word
 from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.naming.transliteration import excerpt
 from mic_mail.policy.reclamation import is_empty
-from mic_mail.policy.transliteration import excerpt
+from mic_mail.policy.unit_mail import correspondence, delegation
+from mic_mail.policy.unit_mail.correspondence import (
+    DeliveryStatus,
+    Handover,
+    Line,
+    MessageKnowledge,
+    Reported,
+    Submission,
+    Word,
+)
 from mic_mail.services.unit_mail.message_facts import DRAFTS, NOT_INCOMING, SENT, Letter, letters_since
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef, FolderInfo

@@ -13,10 +13,10 @@ from mic_mail.config.model import Config
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import unit_mail
 from mic_mail.mime.encoded_words import decode_text
-from mic_mail.policy import document_handoff as rules
-from mic_mail.policy.document_handoff import Arrival, Mark
+from mic_mail.policy.naming.transliteration import excerpt
 from mic_mail.policy.states import FINAL
-from mic_mail.policy.transliteration import excerpt
+from mic_mail.policy.unit_mail import document_handoff as rules
+from mic_mail.policy.unit_mail.document_handoff import Arrival, Mark
 from mic_mail.services.unit_mail.message_facts import DRAFTS, NOT_INCOMING, SENT, bits_of, letters_since
 from mic_mail.services.unit_mail.openings import unit_mailboxes
 from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Round, listed

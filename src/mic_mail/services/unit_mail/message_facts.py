@@ -14,8 +14,8 @@ from mic_mail.errors import MicMailError
 from mic_mail.mailbox_address import quoted_if_needed
 from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.headers import fields, unfold
-from mic_mail.policy import reply_deadlines
-from mic_mail.policy.reply_deadlines import Incoming
+from mic_mail.policy.unit_mail import reply_deadlines
+from mic_mail.policy.unit_mail.reply_deadlines import Incoming
 from mic_mail.services.requests.submitted_by import was_submitted
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ANSWERED, KEYWORD_SHIFT, Column, FolderInfo

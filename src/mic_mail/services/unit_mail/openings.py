@@ -1,7 +1,7 @@
 """The openings of unit mailboxes in the windows of working days (Reg. 12.3.a), from log and record.
 
 In: the log's folder (`mailbox_opened`, found by its index), the directory, a span of days. Out: for each mailbox its
-cells (`policy.opening_windows`). Only the first opening of each person in a window is held, so memory grows with
+cells (`policy.unit_mail.opening_windows`). Only the first opening of each person in a window is held, so memory grows with
 mailboxes and days, not events. Blocking; for commands and the io executor.
 """
 
@@ -18,14 +18,15 @@ from mic_mail.i18n.notices import unit_mail
 from mic_mail.log.files import first_instant, log_files
 from mic_mail.log.query import Query
 from mic_mail.log.search import Search
-from mic_mail.policy import delegation
 from mic_mail.policy.calendar import FIRST_INSTANT, ONE_DAY, add_days, local_day, start_of
 from mic_mail.policy.date_ranges import Span
-from mic_mail.policy.delegation import Part
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, timeline
-from mic_mail.policy.opening_windows import (
+from mic_mail.policy.states import FINAL, State
+from mic_mail.policy.unit_mail import delegation
+from mic_mail.policy.unit_mail.delegation import Part
+from mic_mail.policy.unit_mail.opening_windows import (
     Cell,
     Charge,
     Circumstances,
@@ -39,7 +40,6 @@ from mic_mail.policy.opening_windows import (
     counts,
     working_days,
 )
-from mic_mail.policy.states import FINAL, State
 from mic_mail.services.settings.readings import lifecycle_settings
 from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Round
 

@@ -13,11 +13,11 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import announcements
 from mic_mail.mime.encoded_words import decode_text
-from mic_mail.policy import delegation, reply_deadlines
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.policy.naming.transliteration import excerpt
 from mic_mail.policy.reclamation import is_empty
-from mic_mail.policy.reply_deadlines import Addressed, ReplySettings
-from mic_mail.policy.transliteration import excerpt
+from mic_mail.policy.unit_mail import delegation, reply_deadlines
+from mic_mail.policy.unit_mail.reply_deadlines import Addressed, ReplySettings
 from mic_mail.services.unit_mail.message_facts import DRAFTS, NOT_INCOMING, SENT, Letter, letters_since
 from mic_mail.services.unit_mail.submitted_answers import SubmittedAnswers
 from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Round, listed

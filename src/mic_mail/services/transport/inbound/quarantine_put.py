@@ -12,7 +12,7 @@ from mic_mail.config.model import Config
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime import headers
 from mic_mail.mime.encoded_words import decode_text
-from mic_mail.policy.transliteration import excerpt
+from mic_mail.policy.naming.transliteration import excerpt
 from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
 from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.services.transport.envelope import Envelope

@@ -1,7 +1,7 @@
 """A prefilter for secrecy markings (Reg. 4.1): one search over a text's octets before any other check.
 
 In: a text, or its UTF-8 octets. Out: False only if no reader sees the word MẬT in any of its spellings, in any Unicode form and
-with any look-alikes (`confusables`). True proves little: `secrecy_markings` decides. Pure.
+with any look-alikes (`policy.naming.confusables`). True proves little: `markings` decides. Pure.
 """
 
 import re

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import date
 
 from mic_mail.errors import Refused, Text
-from mic_mail.policy.content_access import CLAUSE as CONTENT_CLAUSE
+from mic_mail.policy.authorization.content_access import CLAUSE as CONTENT_CLAUSE
+from mic_mail.policy.authorization.grounds import must_have_document
+from mic_mail.policy.authorization.two_persons import Hand, must_be_two
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.grounds import must_have_document
-from mic_mail.policy.two_persons import Hand, must_be_two
 
 CLAUSE = "11.4"
 

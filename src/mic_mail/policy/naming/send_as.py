@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mic_mail.policy.addresses import candidates
+from mic_mail.policy.naming.addresses import candidates
 
 CLAUSE = "4.3"
 MAX_AUTHORS = 16

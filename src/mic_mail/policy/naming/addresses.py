@@ -16,7 +16,7 @@ from mic_mail.errors import Refused, Text
 from mic_mail.mailbox_address import MailboxAddress, NotAnAddress
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Fact, FactKind
-from mic_mail.policy.transliteration import plain, words
+from mic_mail.policy.naming.transliteration import plain, words
 
 MAX_LOCAL_PART = 64  # RFC 5321 §4.5.3.1.1
 _LOCAL_PART = re.compile(r"(?!.*\.\.)[a-z0-9]+(?:[._-]+[a-z0-9]+)*")  # no two dots together: RFC 5321 §4.1.2, Dot-string

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 
 from mic_mail.policy.calendar import ONE_DAY, WorkingDays, local_day
-from mic_mail.policy.reply_deadlines import Incoming
+from mic_mail.policy.unit_mail.reply_deadlines import Incoming
 
 CLAUSE = "12.3.c"
 DAYS_BACK = 90

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mic_mail.policy.delegation import Grant, Part, grants, in_service
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
-from mic_mail.policy.handover import running
+from mic_mail.policy.unit_mail.delegation import Grant, Part, grants, in_service
+from mic_mail.policy.unit_mail.handover import running
 
 _NEW_PASSWORD = frozenset({FactKind.PASSWORD_RESET, FactKind.ISSUED})
 """Facts by which the Centre gives the mailbox a password that no earlier keeper knows."""

@@ -5,7 +5,7 @@ as whom the actor acts, or `NotAuthorised`. Pure.
 
 A unit's administrator files the unit's requests and reads the data of the unit and those below it; an auditor reads everything
 but content and changes nothing. No role allows reading the content of others' mailboxes: that requires a recorded basis and a
-second person (`policy.content_access`).
+second person (`policy.authorization.content_access`).
 
 Until an officer is recorded, the server counts as just installed: any account that can run its commands acts as the Centre.
 From then on some officer of the Centre must serve at every future instant.

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mic_mail.errors import Refused, Text
-from mic_mail.policy.roles import Officer
+from mic_mail.policy.authorization.roles import Officer
 
 
 class NotTwo(Refused):

@@ -1,0 +1,1 @@
+"""Markings of secrecy in text (Reg. 4.1)."""
