@@ -21,7 +21,7 @@ from faults.wire import Cut
 from mic_mail.connection.actions import Action
 from mic_mail.errors import MicMailError
 from mic_mail.imap.actions import Work
-from mic_mail.imap.parser.commands import SYSTEM_FLAGS
+from mic_mail.imap.parser.command import SYSTEM_FLAGS
 from storage_model import deliver
 
 FOLDER = "Chung"

@@ -17,9 +17,12 @@ import atheris
 with atheris.instrument_imports(include=["mic_mail.imap"]):
     from mic_mail.imap import responses
     from mic_mail.imap.command_table import GRAMMAR
-    from mic_mail.imap.parser import commands, mailbox_commands
+    from mic_mail.imap.parser.append import Append
+    from mic_mail.imap.parser.fetch import Fetch
     from mic_mail.imap.parser.fetch_items import Binary, Section
+    from mic_mail.imap.parser.mailbox import Create, Select
     from mic_mail.imap.parser.reader import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, LongCommand, Reader
+    from mic_mail.imap.parser.session import Idle
 
 LIMITS = (Limits.signed_in(), Limits.before_sign_in(), Limits(64, 48, 256, patient=True))
 SEEDS = (
@@ -62,9 +65,9 @@ def events_of(pieces: list[bytes], limits: Limits, *, utf8: bool, refuse: bool) 
                 assert left >= 0
                 if events and isinstance(events[-1], AppendChunk):
                     event = AppendChunk(events.pop().data + event.data)  # type: ignore[attr-defined,union-attr]
-            elif isinstance(event, commands.Append):
+            elif isinstance(event, Append):
                 assert left == 0
-            elif isinstance(event, commands.Idle):
+            elif isinstance(event, Idle):
                 reader.expect_line()
             check(event)
             events.append(event)
@@ -80,11 +83,11 @@ def check(event: Event) -> None:
         line = responses.status_line(event.tag, event.status, event.text, event.code)
         assert line.count(b"\r\n") == 1
         assert line.endswith(b"\r\n")
-    elif isinstance(event, commands.Fetch):
+    elif isinstance(event, Fetch):
         for item in event.items:
             if isinstance(item, Section | Binary):
                 assert not set(item.label) & set(b"\r\n\0")
-    elif isinstance(event, mailbox_commands.Select | mailbox_commands.Create | AppendMessage):
+    elif isinstance(event, Select | Create | AppendMessage):
         assert responses.mailbox_name(event.mailbox).isascii()
 
 

@@ -30,16 +30,19 @@ from mic_mail.imap.commands import (
 from mic_mail.imap.connection_state import ANY_STATE, SIGNED_IN, ConnectionState
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.parser import acl as acl_parser
-from mic_mail.imap.parser import acl_commands, commands, mailbox, mailbox_commands, messages, session, sort
 from mic_mail.imap.parser import append as append_parser
 from mic_mail.imap.parser import fetch as fetch_parser
+from mic_mail.imap.parser import mailbox, messages, session, sort
 from mic_mail.imap.parser import metadata as metadata_parser
 from mic_mail.imap.parser import notify as notify_parser
 from mic_mail.imap.parser import search as search_parser
-from mic_mail.imap.parser.commands import Command
+from mic_mail.imap.parser.acl import DeleteAcl, GetAcl, ListRights, MyRights
+from mic_mail.imap.parser.command import Command
 from mic_mail.imap.parser.grammar import Grammar
 from mic_mail.imap.parser.lexer import Cursor
+from mic_mail.imap.parser.mailbox import GetQuotaRoot, Lsub, Namespace, Subscribe, Unsubscribe, Xlist
 from mic_mail.imap.parser.reader import AppendMessage
+from mic_mail.imap.parser.session import Capability, Check, Close, Idle, Logout, Noop, StartTls, Unauthenticate, Unselect
 from mic_mail.imap.replies import Reply
 
 C = TypeVar("C", bound=Command | AppendMessage)
@@ -104,15 +107,15 @@ _ANONYMOUS = ConnectionState.NOT_AUTHENTICATED
 _SELECTED = ConnectionState.SELECTED
 
 COMMANDS: dict[str, Spec] = {
-    "CAPABILITY": _row(session.bare(commands.Capability), auth.send_capability, ANY_STATE),
-    "NOOP": _row(session.bare(commands.Noop), auth.noop, ANY_STATE),
-    "LOGOUT": _row(session.bare(commands.Logout), auth.logout, ANY_STATE),
+    "CAPABILITY": _row(session.bare(Capability), auth.send_capability, ANY_STATE),
+    "NOOP": _row(session.bare(Noop), auth.noop, ANY_STATE),
+    "LOGOUT": _row(session.bare(Logout), auth.logout, ANY_STATE),
     "ID": _row(session.id_, auth.identify, ANY_STATE),
-    "STARTTLS": _row(session.bare(commands.StartTls), auth.start_tls, _ANONYMOUS),
+    "STARTTLS": _row(session.bare(StartTls), auth.start_tls, _ANONYMOUS),
     "AUTHENTICATE": _row(session.authenticate, auth.authenticate, _ANONYMOUS),
     "LOGIN": _row(session.login, auth.login, _ANONYMOUS),
     "UNAUTHENTICATE": _row(  # RFC 8437 §3: no expunge event
-        session.bare(commands.Unauthenticate), auth.unauthenticate, SIGNED_IN, Expunges.NEVER
+        session.bare(Unauthenticate), auth.unauthenticate, SIGNED_IN, Expunges.NEVER
     ),
     "COMPRESS": _row(session.compress, auth.compress),
     "ENABLE": _row(session.enable, auth.enable),
@@ -121,30 +124,30 @@ COMMANDS: dict[str, Spec] = {
     "CREATE": _row(mailbox.create, mailboxes.create),
     "DELETE": _row(mailbox.delete, mailboxes.delete),
     "RENAME": _row(mailbox.rename, mailboxes.rename),
-    "SUBSCRIBE": _row(mailbox.on_mailbox(mailbox_commands.Subscribe), mailboxes.subscribe),
-    "UNSUBSCRIBE": _row(mailbox.on_mailbox(mailbox_commands.Unsubscribe), mailboxes.unsubscribe),
+    "SUBSCRIBE": _row(mailbox.on_mailbox(Subscribe), mailboxes.subscribe),
+    "UNSUBSCRIBE": _row(mailbox.on_mailbox(Unsubscribe), mailboxes.unsubscribe),
     "LIST": _row(mailbox.list_, mailboxes.list_),
-    "LSUB": _row(mailbox.listing(mailbox_commands.Lsub), mailboxes.lsub),
-    "XLIST": _row(mailbox.listing(mailbox_commands.Xlist), mailboxes.xlist),
-    "NAMESPACE": _row(session.bare(mailbox_commands.Namespace), mailboxes.namespace),
+    "LSUB": _row(mailbox.listing(Lsub), mailboxes.lsub),
+    "XLIST": _row(mailbox.listing(Xlist), mailboxes.xlist),
+    "NAMESPACE": _row(session.bare(Namespace), mailboxes.namespace),
     "STATUS": _row(mailbox.status, mailboxes.status),
     "GETQUOTA": _row(mailbox.get_quota, mailboxes.get_quota),
-    "GETQUOTAROOT": _row(mailbox.on_mailbox(mailbox_commands.GetQuotaRoot), mailboxes.get_quota_root),
+    "GETQUOTAROOT": _row(mailbox.on_mailbox(GetQuotaRoot), mailboxes.get_quota_root),
     "SETQUOTA": _row(mailbox.set_quota, mailboxes.set_quota),
     "GETMETADATA": _row(metadata_parser.get_metadata, metadata.get_metadata),
     "SETMETADATA": _row(metadata_parser.set_metadata, metadata.set_metadata),
     "SETACL": _row(acl_parser.set_acl, acl.set_acl),
-    "DELETEACL": _row(acl_parser.on_identifier(acl_commands.DeleteAcl), acl.delete_acl),
-    "GETACL": _row(mailbox.on_mailbox(acl_commands.GetAcl), acl.get_acl),
-    "LISTRIGHTS": _row(acl_parser.on_identifier(acl_commands.ListRights), acl.list_rights),
-    "MYRIGHTS": _row(mailbox.on_mailbox(acl_commands.MyRights), acl.my_rights),
+    "DELETEACL": _row(acl_parser.on_identifier(DeleteAcl), acl.delete_acl),
+    "GETACL": _row(mailbox.on_mailbox(GetAcl), acl.get_acl),
+    "LISTRIGHTS": _row(acl_parser.on_identifier(ListRights), acl.list_rights),
+    "MYRIGHTS": _row(mailbox.on_mailbox(MyRights), acl.my_rights),
     "APPEND": _row(append_parser.append, append.append),
-    "IDLE": _row(session.bare(commands.Idle), select.idle),
+    "IDLE": _row(session.bare(Idle), select.idle),
     "NOTIFY": _row(notify_parser.notify, notify.notify),
     "ESEARCH": _row(sort.multi_search, esearch.multi_search, SIGNED_IN, Expunges.BY_UID),  # RFC 7377 §2.2
-    "CHECK": _row(session.bare(commands.Check), auth.noop, _SELECTED),
-    "CLOSE": _row(session.bare(commands.Close), select.close, _SELECTED, Expunges.NEVER),  # RFC 9051 §6.4.1
-    "UNSELECT": _row(session.bare(commands.Unselect), select.unselect, _SELECTED, Expunges.NEVER),
+    "CHECK": _row(session.bare(Check), auth.noop, _SELECTED),
+    "CLOSE": _row(session.bare(Close), select.close, _SELECTED, Expunges.NEVER),  # RFC 9051 §6.4.1
+    "UNSELECT": _row(session.bare(Unselect), select.unselect, _SELECTED, Expunges.NEVER),
     "CANCELUPDATE": _row(sort.cancel_update, search_context.cancel_update, _SELECTED),
     "UIDBATCHES": _row(messages.uid_batches, uidbatches.uid_batches, _SELECTED),
     "EXPUNGE": _on_messages(messages.expunge, select.expunge, writes=True),

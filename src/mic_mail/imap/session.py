@@ -26,8 +26,8 @@ from mic_mail.imap.connection_state import ConnectionState
 from mic_mail.imap.context import CloseConnection, ImapContext, SessionSettings
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.host import SessionHost
-from mic_mail.imap.parser.commands import Command
-from mic_mail.imap.parser.mailbox_commands import Select
+from mic_mail.imap.parser.command import Command
+from mic_mail.imap.parser.mailbox import Select
 from mic_mail.imap.parser.number_set import NoSuchNumber
 from mic_mail.imap.parser.reader import AppendMessage, BadLine, Event, Limits, Line, Reader
 from mic_mail.imap.replies import Reply, bad, refusal, refuse

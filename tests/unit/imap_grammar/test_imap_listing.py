@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mic_mail.imap.command_table import GRAMMAR
 from mic_mail.imap.mailbox_names.list_match import Folder, Listed, Pattern, Tree, list_folders, lsub_folders, xlist_folders
-from mic_mail.imap.parser.mailbox_commands import List, Lsub, Xlist
+from mic_mail.imap.parser.mailbox import List, Lsub, Xlist
 from mic_mail.imap.parser.reader import Limits, Reader
 
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mic_mail.imap.command_table import GRAMMAR
-from mic_mail.imap.parser import commands as c
 from mic_mail.imap.parser import grammar
+from mic_mail.imap.parser.append import Append, AppendOptions
+from mic_mail.imap.parser.command import FlagList
 from mic_mail.imap.parser.number_set import parse_set
 from mic_mail.imap.parser.reader import (
     NEED_INPUT,
@@ -26,7 +27,8 @@ from mic_mail.imap.parser.reader import (
     LongCommand,
     Reader,
 )
-from mic_mail.imap.parser.session import decode_base64
+from mic_mail.imap.parser.search import Search
+from mic_mail.imap.parser.session import Authenticate, Compress, Id, Idle, Login, Noop, StartTls, decode_base64
 
 STREAM = (
     b"a LOGIN {4+}\r\ndvbe \"x\"\r\n"
@@ -53,7 +55,7 @@ def drain(reader: Reader) -> list[Event]:
             event = event.read()
         if isinstance(event, AppendMessage):
             reader.accept()
-        elif isinstance(event, c.Idle):
+        elif isinstance(event, Idle):
             reader.expect_line()
         events.append(event)
     return events
@@ -143,7 +145,7 @@ def test_a_synchronising_literal_waits_for_its_go_ahead() -> None:
     reader.feed(b"dvbe {6}\r\n")
     assert drain(reader) == [LiteralRequested(b"a", 6)]
     reader.feed(b"x\r\n{3}\r\nb NOOP\r\n")
-    assert drain(reader) == [c.Login(b"a", "dvbe", "x\r\n{3}"), c.Noop(b"b")]
+    assert drain(reader) == [Login(b"a", "dvbe", "x\r\n{3}"), Noop(b"b")]
 
 
 def test_no_literal_is_asked_for_that_cannot_be_used() -> None:
@@ -153,28 +155,28 @@ def test_no_literal_is_asked_for_that_cannot_be_used() -> None:
     first, second, third = drain(reader)
     assert isinstance(first, BadLine)
     assert isinstance(second, BadLine)
-    assert third == c.Noop(b"c")
+    assert third == Noop(b"c")
 
 
 def test_a_literal_beyond_the_limit() -> None:
     """Too large an argument is [TOOBIG]: at once where the client waits, else behind its octets, which nobody keeps."""
     reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a SELECT {70000}\r\nb NOOP\r\n")
-    assert drain(reader) == [BadLine(b"a", b"Literal too large", b"TOOBIG"), c.Noop(b"b")]
+    assert drain(reader) == [BadLine(b"a", b"Literal too large", b"TOOBIG"), Noop(b"b")]
     reader.feed(b"c SELECT {70000+}\r\n")
     for _ in range(70):
         reader.feed(b"x" * 1000)
         assert drain(reader) == []
         assert reader.buffered < 100
     reader.feed(b" {3+}\r\nabc\r\nd NOOP\r\n")
-    assert drain(reader) == [BadLine(b"c", b"Literal too large", b"TOOBIG"), c.Noop(b"d")]
+    assert drain(reader) == [BadLine(b"c", b"Literal too large", b"TOOBIG"), Noop(b"d")]
 
 
 def test_many_small_literals_count_together() -> None:
     """The limit is on the command, not on the piece."""
     reader = Reader(GRAMMAR, Limits(100, 100, 1000, patient=True))
     reader.feed(b"a SEARCH " + b"BODY {20+}\r\n" * 1 + b"x" * 20 + b" BODY {60+}\r\n" + b"y" * 60 + b"\r\nb NOOP\r\n")
-    assert drain(reader) == [BadLine(b"a", b"Literal too large", b"TOOBIG"), c.Noop(b"b")]
+    assert drain(reader) == [BadLine(b"a", b"Literal too large", b"TOOBIG"), Noop(b"b")]
 
 
 def test_an_id_of_full_length_before_sign_in() -> None:
@@ -183,7 +185,7 @@ def test_an_id_of_full_length_before_sign_in() -> None:
     reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a ID (" + pairs + b")\r\n")
     event = reader.next()
-    assert isinstance(event, c.Id)
+    assert isinstance(event, Id)
     assert len(event.fields or ()) == 30
 
 
@@ -192,7 +194,7 @@ def test_strangers_are_kept_short() -> None:
     reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a LOGIN {8193}\r\nb LOGIN {8193+}\r\n" + b"x" * 8193 + b" x\r\nc NOOP\r\n")
     too_big = [BadLine(tag, b"Literal too large", b"TOOBIG") for tag in (b"a", b"b")]
-    assert drain(reader) == [*too_big, c.Noop(b"c")]
+    assert drain(reader) == [*too_big, Noop(b"c")]
     for stream in (b"a LOGIN " + b"x" * 40000, b"a LOGIN {20000+}\r\n" + b"x" * 20000, b"a" * 40000 + b"\r\n"):
         reader = Reader(GRAMMAR, Limits.before_sign_in())
         reader.feed(stream)
@@ -218,7 +220,7 @@ def test_strangers_have_few_literals() -> None:
     reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a ID (" + b"{1+}\r\nx " * 60 + b")\r\n")
     event = reader.next()
-    assert isinstance(event, c.Id)
+    assert isinstance(event, Id)
     reader.feed(b"b ID (" + b"{1+}\r\nx " * 4500 + b")\r\n")
     assert drain(reader) == [BadLine(b"b", b"Too many literals", b"LIMIT", fatal=True)]
     reader = Reader(GRAMMAR, Limits.before_sign_in())
@@ -244,11 +246,11 @@ def test_the_head_of_a_command_is_looked_at_once(monkeypatch: pytest.MonkeyPatch
     reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a SEARCH" + b" BODY {1+}\r\nx" * 1000 + b"\r\nb SELECT {1}\r\n")
     search, asked = drain(reader)
-    assert isinstance(search, c.Search)
+    assert isinstance(search, Search)
     assert asked == LiteralRequested(b"b", 1)
     assert heads == [b"a SEARCH BODY {1+}\r\n", b"b SELECT {1}\r\n"]
     reader.feed(b"x\r\nc SEARCH" + b" BODY {1+}\r\nx" * 1001 + b"\r\nd NOOP\r\n")
-    assert drain(reader)[1:] == [BadLine(b"c", b"Too many literals", b"LIMIT"), c.Noop(b"d")]
+    assert drain(reader)[1:] == [BadLine(b"c", b"Too many literals", b"LIMIT"), Noop(b"d")]
 
 
 def test_a_long_line_after_sign_in_is_answered_and_passed_over() -> None:
@@ -258,7 +260,7 @@ def test_a_long_line_after_sign_in_is_answered_and_passed_over() -> None:
     assert drain(reader) == []
     assert reader.buffered < 100
     reader.feed(b"1 FLAGS\r\nb NOOP\r\n")
-    assert drain(reader) == [BadLine(b"a", b"Command too long", b"LIMIT"), c.Noop(b"b")]
+    assert drain(reader) == [BadLine(b"a", b"Command too long", b"LIMIT"), Noop(b"b")]
 
 
 def test_a_refused_message_is_passed_over_unless_the_client_waits() -> None:
@@ -270,12 +272,12 @@ def test_a_refused_message_is_passed_over_unless_the_client_waits() -> None:
     reader.feed(b"0123456789 (\\Seen) {5+}\r\n")
     assert drain(reader) == []
     reader.feed(b"abcde\r\nb NOOP\r\n")
-    assert drain(reader) == [BadLine(b"a", b"Too large", b"TOOBIG", b"NO"), c.Noop(b"b")]
+    assert drain(reader) == [BadLine(b"a", b"Too large", b"TOOBIG", b"NO"), Noop(b"b")]
     reader.feed(b"c APPEND x {10}\r\n")
     assert isinstance(reader.next(), AppendMessage)
     reader.refuse(b"NO", b"Too large", b"TOOBIG")
     reader.feed(b"d NOOP\r\n")
-    assert drain(reader) == [BadLine(b"c", b"Too large", b"TOOBIG", b"NO"), c.Noop(b"d")]
+    assert drain(reader) == [BadLine(b"c", b"Too large", b"TOOBIG", b"NO"), Noop(b"d")]
 
 
 @pytest.mark.parametrize(("name", "by_uid"), [(b"REPLACE", False), (b"uid replace", True)])
@@ -284,10 +286,10 @@ def test_a_replacement_is_announced_like_a_message(name: bytes, by_uid: bool) ->
     reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a " + name + b" 7 Drafts (\\Draft) {1+}\r\n1 {2+}\r\n22\r\nz NOOP\r\n")
     event = reader.next()
-    options = c.AppendOptions(c.FlagList(16))
+    options = AppendOptions(FlagList(16))
     assert event == AppendMessage(b"a", "Drafts", 0, options, 1, sync=False, replaces=parse_set(b"7"), by_uid=by_uid)
     reader.accept()
-    assert drain(reader) == [AppendChunk(b"1"), BadLine(b"a", b"One message replaces one"), c.Noop(b"z")]
+    assert drain(reader) == [AppendChunk(b"1"), BadLine(b"a", b"One message replaces one"), Noop(b"z")]
 
 
 @pytest.mark.parametrize("literal", [b"{70000+}\r\n" + b"x" * 70000 + b")\r\n", b"~{70000}\r\n"])
@@ -296,7 +298,7 @@ def test_a_value_too_large_for_a_command_is_refused_as_metadata(literal: bytes) 
     reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a SETMETADATA x (/shared/a " + literal + b"z NOOP\r\n")
     refused = BadLine(b"a", b"Literal too large", b"METADATA MAXSIZE 32768", b"NO")
-    assert drain(reader) == [refused, c.Noop(b"z")]
+    assert drain(reader) == [refused, Noop(b"z")]
 
 
 def test_the_second_message_can_be_refused() -> None:
@@ -307,7 +309,7 @@ def test_the_second_message_can_be_refused() -> None:
     assert isinstance(first, AppendMessage)
     reader.accept()
     assert reader.next() == AppendChunk(b"1")
-    assert reader.next() == AppendMessage(b"a", "x", 1, c.AppendOptions(), 2, sync=True)
+    assert reader.next() == AppendMessage(b"a", "x", 1, AppendOptions(), 2, sync=True)
     reader.refuse(b"NO", b"Full", b"OVERQUOTA")
     assert reader.next() == BadLine(b"a", b"Full", b"OVERQUOTA", b"NO")
 
@@ -330,7 +332,7 @@ def test_a_message_is_handed_on_as_it_comes() -> None:
         assert reader.buffered == 0
     reader.feed(b"\r\n")
     assert seen == size
-    assert drain(reader) == [c.Append(b"a", "x", 1)]
+    assert drain(reader) == [Append(b"a", "x", 1)]
 
 
 def test_a_huge_announcement_ends_the_connection() -> None:
@@ -346,18 +348,18 @@ def test_octets_behind_starttls_are_forgotten() -> None:
     """RFC 9051 §6.2.1: what came in clear is not read after the handshake."""
     reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a STARTTLS\r\nb LOGIN evil evil\r\nc LOG")
-    assert reader.next() == c.StartTls(b"a")
+    assert reader.next() == StartTls(b"a")
     reader.discard_input()
     assert reader.next() is NEED_INPUT
     reader.feed(b"d NOOP\r\n")
-    assert drain(reader) == [c.Noop(b"d")]
+    assert drain(reader) == [Noop(b"d")]
 
 
 def test_octets_behind_compress_are_handed_over() -> None:
     """RFC 4978 §3: what follows may be compressed already, and is not read as text."""
     reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a COMPRESS DEFLATE\r\n\x78\x9c\n\x00")
-    assert reader.next() == c.Compress(b"a", "DEFLATE")
+    assert reader.next() == Compress(b"a", "DEFLATE")
     assert reader.take_input() == b"\x78\x9c\n\x00"
     assert reader.buffered == 0
 
@@ -366,13 +368,13 @@ def test_lines_of_an_exchange() -> None:
     """An answer of SASL is a line of its own, DONE and the next command may come in one packet (iOS 18)."""
     reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a AUTHENTICATE PLAIN\r\n")
-    assert reader.next() == c.Authenticate(b"a", "PLAIN", None)
+    assert reader.next() == Authenticate(b"a", "PLAIN", None)
     reader.expect_line()
     assert reader.next() is NEED_INPUT
     reader.feed(b"AGR2YmUA")
     assert reader.next() is NEED_INPUT
     reader.feed(b"eA==\r\nb NOOP\r\n")
-    assert drain(reader) == [Line(b"AGR2YmUAeA=="), c.Noop(b"b")]
+    assert drain(reader) == [Line(b"AGR2YmUAeA=="), Noop(b"b")]
     reader.expect_line()
     reader.feed(b"x" * 40000)
     assert drain(reader) == [BadLine(b"*", b"Command too long", b"LIMIT", fatal=True)]
@@ -451,5 +453,5 @@ def test_blank_lines_are_passed_over_at_once() -> None:
         event = reader.next()
     finally:
         sys.setprofile(None)
-    assert event == c.Noop(b"a")
+    assert event == Noop(b"a")
     assert calls < 100

@@ -5,11 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.imap.command_table import GRAMMAR
-from mic_mail.imap.parser.commands import Command, Fetch, Search
+from mic_mail.imap.parser.command import Command
+from mic_mail.imap.parser.fetch import Fetch
 from mic_mail.imap.parser.fetch_items import Datum
 from mic_mail.imap.parser.number_set import Partial, format_in_order, parse_set
 from mic_mail.imap.parser.reader import BadLine, Event, Limits, Reader
-from mic_mail.imap.parser.search_commands import (
+from mic_mail.imap.parser.search import Search
+from mic_mail.imap.parser.search_keys import All, And, Fuzzy, HasFlag, HeaderKey, InSet, Not, TextKey
+from mic_mail.imap.parser.sort import (
     CancelUpdate,
     Criterion,
     MultiSearch,
@@ -20,7 +23,6 @@ from mic_mail.imap.parser.search_commands import (
     Thread,
     ThreadAlgorithm,
 )
-from mic_mail.imap.parser.search_keys import All, And, Fuzzy, HasFlag, HeaderKey, InSet, Not, TextKey
 
 SUBJECT = (Criterion(SortKey.SUBJECT),)
 

@@ -21,7 +21,7 @@ from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.list_match import Tree, described
 from mic_mail.imap.mailbox_names.name_events import NameEvent, Renamed, name_events
 from mic_mail.imap.mailbox_names.resolve import find_box, name_in_box, own_name
-from mic_mail.imap.parser.notify_commands import Events, Watch
+from mic_mail.imap.parser.notify import Events, Watch
 from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderChanges, FolderState

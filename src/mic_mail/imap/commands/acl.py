@@ -14,7 +14,7 @@ from mic_mail.imap.context import ImapContext
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import may_ask, with_legacy_rights
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.imap.parser.acl_commands import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
+from mic_mail.imap.parser.acl import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
 from mic_mail.imap.replies import Reply, bad, refuse
 from mic_mail.storage.errors import NoSuchFolder
 

@@ -24,7 +24,7 @@ from mic_mail.imap.context import AppendTarget, ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.imap.parser.commands import Append
+from mic_mail.imap.parser.append import Append
 from mic_mail.imap.parser.reader import AppendChunk, AppendMessage, BadLine, Event
 from mic_mail.imap.replies import Reply, refusal, refuse
 from mic_mail.mime.imap_structure import Answers, answers, answers_of

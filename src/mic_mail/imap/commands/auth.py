@@ -16,10 +16,20 @@ from mic_mail.imap.actions import EndCompression, Leave, StartCompression, Steps
 from mic_mail.imap.compress import Credit
 from mic_mail.imap.context import CloseConnection, ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
-from mic_mail.imap.parser.commands import Authenticate, Capability, Command, Compress, Enable, Id, Login, Logout, Unauthenticate
-from mic_mail.imap.parser.commands import StartTls as StartTlsCommand
+from mic_mail.imap.parser.command import Command
 from mic_mail.imap.parser.reader import Limits, Line
-from mic_mail.imap.parser.session import decode_base64
+from mic_mail.imap.parser.session import (
+    Authenticate,
+    Capability,
+    Compress,
+    Enable,
+    Id,
+    Login,
+    Logout,
+    Unauthenticate,
+    decode_base64,
+)
+from mic_mail.imap.parser.session import StartTls as StartTlsCommand
 from mic_mail.imap.replies import Reply, bad, refuse
 from mic_mail.services.authentication.identity import Challenge, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind

@@ -20,7 +20,7 @@ from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import NoPermission
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.imap.parser.search_commands import MultiSearch, Reach, Source
+from mic_mail.imap.parser.sort import MultiSearch, Reach, Source
 from mic_mail.imap.replies import Reply, bad, refuse
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.storage.errors import NoSuchFolder

@@ -23,14 +23,14 @@ from mic_mail.imap.commands.fetch_reader import Reading
 from mic_mail.imap.commands.message_set import intersect, part_of, ranges, resolve_messages
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
-from mic_mail.imap.parser.commands import SEEN, Fetch
+from mic_mail.imap.parser.fetch import Fetch
 from mic_mail.imap.parser.fetch_items import Datum, FetchItem
 from mic_mail.imap.parser.number_set import Ranges, SequenceSet, intersection, missing, ranges_of
 from mic_mail.imap.replies import Reply
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import Changes
+from mic_mail.storage.types import SEEN, Changes
 
 BATCH_MESSAGES = 128
 """Messages whose lines are made in one piece: half a slice of envelopes.

@@ -19,7 +19,7 @@ from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import with_legacy_rights
 from mic_mail.imap.mailbox_names.list_match import Listed, describe, list_folders, lsub_folders, xlist_folders
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.imap.parser.mailbox_commands import (
+from mic_mail.imap.parser.mailbox import (
     Create,
     Delete,
     GetQuota,

@@ -36,7 +36,7 @@ from mic_mail.imap.context import CloseConnection, ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.list_match import Tree, described
 from mic_mail.imap.mailbox_names.resolve import PREFIX, Place, find
-from mic_mail.imap.parser.notify_commands import Events, Notify, Watch
+from mic_mail.imap.parser.notify import Events, Notify, Watch
 from mic_mail.imap.replies import Reply, refuse
 from mic_mail.imap.selected.mailbox_view import FolderChange, View
 from mic_mail.services.authentication.shared_mailboxes import ROOT, Shared, shared_folder

@@ -16,10 +16,10 @@ from mic_mail.imap.commands.search_run import Progress, find
 from mic_mail.imap.commands.sort_order import order_of
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
-from mic_mail.imap.parser.commands import Search
 from mic_mail.imap.parser.number_set import SequenceSet, ranges_of
-from mic_mail.imap.parser.search_commands import Criterion, Sort, SortKey, Thread, ThreadAlgorithm
+from mic_mail.imap.parser.search import Search
 from mic_mail.imap.parser.search_keys import CHARSETS, And, InSet, ModSeq, has_fuzzy, leaves
+from mic_mail.imap.parser.sort import Criterion, Sort, SortKey, Thread, ThreadAlgorithm
 from mic_mail.imap.replies import Reply, bad, refuse
 from mic_mail.imap.selected import sort_cache, threading
 from mic_mail.imap.selected.mailbox_view import View

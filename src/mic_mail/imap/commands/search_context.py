@@ -20,10 +20,10 @@ from mic_mail.imap.commands.search_response import Found
 from mic_mail.imap.commands.search_run import find
 from mic_mail.imap.commands.sort_order import order_of
 from mic_mail.imap.context import CloseConnection, ImapContext
-from mic_mail.imap.parser.commands import Search
 from mic_mail.imap.parser.number_set import SequenceSet, ranges_of
-from mic_mail.imap.parser.search_commands import CancelUpdate, Sort, SortKey
+from mic_mail.imap.parser.search import Search
 from mic_mail.imap.parser.search_keys import Age, And, InSet, Not, Or, SearchKey, leaves
+from mic_mail.imap.parser.sort import CancelUpdate, Sort, SortKey
 from mic_mail.imap.replies import Reply
 from mic_mail.imap.selected.followed_searches import MAX_CONTEXTS, Context
 from mic_mail.imap.selected.mailbox_view import OutOfStep, View

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from mic_mail.imap import responses
-from mic_mail.imap.parser.commands import Search
-from mic_mail.imap.parser.search_commands import Sort
+from mic_mail.imap.parser.search import Search
+from mic_mail.imap.parser.sort import Sort
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.imap.selected.sort_cache import Scores
 

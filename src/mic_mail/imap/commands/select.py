@@ -20,16 +20,17 @@ from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.acl_rights import reads_only
 from mic_mail.imap.mailbox_names.list_match import Listed
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.imap.parser.commands import SEEN, Close, Expunge, Idle, Unselect
-from mic_mail.imap.parser.mailbox_commands import QResync, Select
+from mic_mail.imap.parser.mailbox import QResync, Select
+from mic_mail.imap.parser.messages import Expunge
 from mic_mail.imap.parser.number_set import MAX_NUMBER, Ranges, SequenceSet, format_set
 from mic_mail.imap.parser.reader import NEED_INPUT, Line
+from mic_mail.imap.parser.session import Close, Idle, Unselect
 from mic_mail.imap.replies import Reply, bad
 from mic_mail.imap.selected.mailbox_view import View, claim_recent
 from mic_mail.storage.errors import Frozen, Unavailable
 from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import DELIMITER, Changes, ExpungeResult, FolderView
+from mic_mail.storage.types import DELIMITER, SEEN, Changes, ExpungeResult, FolderView
 
 
 @dataclass(frozen=True, slots=True)

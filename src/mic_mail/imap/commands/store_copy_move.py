@@ -19,7 +19,8 @@ from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.imap.parser.commands import Copy, FlagChange, Move, Store
+from mic_mail.imap.parser.fetch import FlagChange, Store
+from mic_mail.imap.parser.messages import Copy, Move
 from mic_mail.imap.parser.number_set import format_set
 from mic_mail.imap.replies import Reply, refusal, refuse
 from mic_mail.imap.selected.mailbox_view import View

@@ -10,7 +10,7 @@ from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.context import ImapContext
-from mic_mail.imap.parser.commands import UidBatches
+from mic_mail.imap.parser.messages import UidBatches
 from mic_mail.imap.replies import Reply, refuse
 
 LEAST_MESSAGES = 500

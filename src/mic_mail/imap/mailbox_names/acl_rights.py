@@ -6,9 +6,8 @@ case.
 """
 
 from mic_mail.errors import Refused, Text
-from mic_mail.imap.parser.commands import DELETED, SEEN
 from mic_mail.policy.unit_mail.delegation import RIGHTS
-from mic_mail.storage.types import ALL_FLAGS
+from mic_mail.storage.types import ALL_FLAGS, DELETED, SEEN
 
 OWNER = RIGHTS + "a"
 """The rights of an owner: `lrswipkxtea`."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mic_mail.imap.parser.mailbox_commands import List, Lsub, Xlist
+from mic_mail.imap.parser.mailbox import List, Lsub, Xlist
 from mic_mail.storage.types import INBOX, is_inbox
 
 _XLIST_NAMES = {"\\Junk": "\\Spam", "\\Flagged": "\\Starred", "\\All": "\\AllMail"}

@@ -1,14 +1,60 @@
-"""Parses the arguments of ACL commands.
+"""ACL commands: their values and their parsers.
 
+Identifiers are as the client wrote them, since LISTRIGHTS has to repeat them unchanged (RFC 4314 §3.4).
 Standard: RFC 4314 §3, §7.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
-from mic_mail.imap.parser import acl_commands
-from mic_mail.imap.parser.commands import Command
+from mic_mail.imap.parser.command import Command
 from mic_mail.imap.parser.lexer import Cursor, Fault
+
+
+@dataclass(frozen=True, slots=True)
+class SetAcl(Command):
+    """SETACL (RFC 4314 §3.1); `rights` include a leading `+` or `-`."""
+
+    verb: ClassVar[str] = "SETACL"
+    mailbox: str
+    identifier: str
+    rights: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAcl(Command):
+    """DELETEACL (RFC 4314 §3.2)."""
+
+    verb: ClassVar[str] = "DELETEACL"
+    mailbox: str
+    identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetAcl(Command):
+    """GETACL (RFC 4314 §3.3)."""
+
+    verb: ClassVar[str] = "GETACL"
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListRights(Command):
+    """LISTRIGHTS (RFC 4314 §3.4)."""
+
+    verb: ClassVar[str] = "LISTRIGHTS"
+    mailbox: str
+    identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class MyRights(Command):
+    """MYRIGHTS (RFC 4314 §3.5)."""
+
+    verb: ClassVar[str] = "MYRIGHTS"
+    mailbox: str
+
 
 C = TypeVar("C", bound=Command)
 
@@ -16,7 +62,7 @@ KNOWN_RIGHTS = frozenset("lrswipkxteacd")
 """The known rights (RFC 4314 §2.1); `c` and `d` are those of RFC 2086 (§2.1.1). Digits are not used."""
 
 
-def set_acl(tag: bytes, cursor: Cursor) -> acl_commands.SetAcl:
+def set_acl(tag: bytes, cursor: Cursor) -> SetAcl:
     """Parse SETACL; an unknown right is BAD (RFC 4314 §3.1)."""
     cursor.space()
     mailbox = cursor.mailbox()
@@ -27,7 +73,7 @@ def set_acl(tag: bytes, cursor: Cursor) -> acl_commands.SetAcl:
     cursor.end()
     if not KNOWN_RIGHTS.issuperset(rights[1:] if rights[:1] in {"+", "-"} else rights):
         raise Fault(b"Unknown right")
-    return acl_commands.SetAcl(tag, mailbox, identifier, rights)
+    return SetAcl(tag, mailbox, identifier, rights)
 
 
 def on_identifier(kind: Callable[[bytes, str, str], C]) -> Callable[[bytes, Cursor], C]:

@@ -1,15 +1,44 @@
-"""Parses the arguments of APPEND and REPLACE, which the reader reads in pieces.
+"""APPEND and REPLACE: their values and the parsers of their parts, since the reader reads them in pieces.
 
 Standards: RFC 9051 §6.3.12, RFC 8508, and those named at each function.
 """
 
 import re
-from typing import NoReturn
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, NoReturn
 
-from mic_mail.imap.parser.commands import AppendOptions, FlagList
+from mic_mail.imap.parser.command import Command, FlagList
 from mic_mail.imap.parser.fetch import flags
 from mic_mail.imap.parser.lexer import Cursor, Fault
 from mic_mail.imap.parser.number_set import SequenceSet
+
+
+@dataclass(frozen=True, slots=True)
+class Append(Command):
+    """The end of an APPEND whose messages were all streamed (RFC 9051 §6.3.12).
+
+    Now all of them are published, or none (RFC 3502). It follows the `reader.AppendMessage` and `reader.AppendChunk` events
+    of each message.
+    """
+
+    verb: ClassVar[str] = "APPEND"
+    mailbox: str
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppendOptions:
+    """The arguments of one message of an APPEND: flags, INTERNALDATE (None: now), and the literal's form.
+
+    `binary` is literal8 (RFC 3516: may hold NUL); `utf8` is the UTF8 (~{n}) form of RFC 6855 §4 (8-bit headers).
+    """
+
+    flags: FlagList = field(default_factory=FlagList)
+    received_at: datetime | None = None
+    binary: bool = False
+    utf8: bool = False
+
 
 _MESSAGE_LITERAL = re.compile(rb"(~?)\{([0-9]{1,19})(\+?)\}\r?\n\Z")
 

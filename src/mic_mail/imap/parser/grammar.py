@@ -1,6 +1,6 @@
 """The grammar of commands: tag and name of a command, and the parser of its arguments.
 
-In: a command with its literals, without its final line end. Out: a `commands` value. Raises only `Fault`. Which commands
+In: a command with its literals, without its final line end. Out: a `Command`. Raises only `Fault`. Which commands
 there are is given from above (`imap.command_table`).
 """
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mic_mail.imap.parser.commands import Command
+from mic_mail.imap.parser.command import Command
 from mic_mail.imap.parser.lexer import TAG, Cursor, Fault
 
 _HEAD = re.compile(rb"(" + TAG + rb") ++(?:([Uu][Ii][Dd]) ++)?([A-Za-z][A-Za-z0-9]*+)(?= |$)")

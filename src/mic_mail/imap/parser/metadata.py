@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mic_mail.imap.parser.commands import Command
+from mic_mail.imap.parser.command import Command
 from mic_mail.imap.parser.lexer import Cursor, Fault
 
 MAX_ENTRIES = 100

@@ -3,7 +3,7 @@
 The same code runs in production, tests and fuzzing. In: `feed(octets)`. Out: `next()`, one event per call:
 
     NEED_INPUT         no event until the next `feed`
-    commands.Command   a whole command, its arguments decoded
+    Command            a whole command, its arguments decoded
     LongCommand        one that takes long to decode: `read()` returns the command, or the BadLine, in any thread
     LiteralRequested   the client waits for `+ ` before it sends an argument; send it and call `next` again
     Line               the one line that `expect_line` asked for: a SASL response, or DONE
@@ -26,8 +26,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from mic_mail.imap.parser.append import append_mailbox, append_options, replaced
-from mic_mail.imap.parser.commands import Append, AppendOptions, Command
+from mic_mail.imap.parser.append import Append, AppendOptions, append_mailbox, append_options, replaced
+from mic_mail.imap.parser.command import Command
 from mic_mail.imap.parser.grammar import Grammar, head_of, tag_of
 from mic_mail.imap.parser.lexer import Cursor, Fault, UnfinishedLiteral
 from mic_mail.imap.parser.number_set import SequenceSet

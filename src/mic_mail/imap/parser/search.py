@@ -1,4 +1,4 @@
-"""Parses the arguments of SEARCH.
+"""SEARCH: its value and its parser.
 
 RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5, RFC 8474 §6, RFC 8514 §4.3, RFC 5267 §4, RFC 5465 §7, RFC 9394
 §4, RFC 6203 §7.
@@ -9,11 +9,11 @@ NOT) costs stack, here and in the evaluation of the tree, and is refused beyond 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from mic_mail.imap.parser import commands
-from mic_mail.imap.parser.commands import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from mic_mail.imap.parser.command import MessageCommand
 from mic_mail.imap.parser.fetch import fetch_items
 from mic_mail.imap.parser.fetch_items import FetchItem
 from mic_mail.imap.parser.lexer import Cursor, Fault
@@ -44,7 +44,42 @@ from mic_mail.imap.parser.search_keys import (
     TextKey,
     ThreadId,
     has_fuzzy,
+    leaves,
 )
+from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+
+
+@dataclass(frozen=True, slots=True)
+class Search(MessageCommand):
+    """SEARCH (RFC 9051 §6.4.4).
+
+    `returns` is None without RETURN (RFC 4731), else the options' names; `RETURN ()` is ALL. `key` is None for an unknown
+    charset: that is NO, not a syntax error. SORT, THREAD and ESEARCH are searches too (`sort`).
+    """
+
+    verb: ClassVar[str] = "SEARCH"
+    key: SearchKey | None
+    returns: frozenset[str] | None = None
+    foreign_charset: bool = False
+    """True if a charset was named that is neither UTF-8 nor US-ASCII."""
+    partial: Partial | None = None
+    """The range of PARTIAL, if that is among `returns`."""
+    update_items: tuple[FetchItem, ...] = ()
+    """Items to fetch of new messages that match, for UPDATE (RFC 5465 §7)."""
+
+    @property
+    def keeps_numbers(self) -> bool:
+        """True also for a UID SEARCH with message numbers among its criteria (RFC 7162 §3.2.10.2), or with unread ones."""
+        return self.key is None or self.uses_numbers
+
+    @property
+    def uses_numbers(self) -> bool:
+        """True if numbers occur in its criteria or responses; `$` stands for UIDs."""
+        return not self.by_uid or (
+            self.key is not None
+            and any(isinstance(key, InSet) and not key.by_uid and not key.messages.saved for key in leaves(self.key))
+        )
+
 
 MAX_DEPTH = 64
 """Most levels of parentheses, and of ORs behind a NOT or FUZZY, in each other."""
@@ -54,7 +89,7 @@ _RETURNS = {b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"CONTEXT", b"UPDATE", b"
 KeyParser = Callable[[Cursor, str], SearchKey]
 
 
-def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Search:
+def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Search:
     """Parse SEARCH and UID SEARCH."""
     cursor.space()
     returns, partial, items = return_options(cursor)
@@ -63,7 +98,7 @@ def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> commands.Search:
         cursor.end()
         check_relevancy(key, returns)
     foreign = charset != "utf-8"
-    return commands.Search(tag, by_uid, key, returns, foreign_charset=foreign, partial=partial, update_items=items)
+    return Search(tag, by_uid, key, returns, foreign_charset=foreign, partial=partial, update_items=items)
 
 
 class Returns(NamedTuple):

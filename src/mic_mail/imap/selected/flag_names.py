@@ -5,7 +5,7 @@ Pure.
 
 from functools import lru_cache
 
-from mic_mail.imap.parser.commands import SYSTEM_FLAGS
+from mic_mail.imap.parser.command import SYSTEM_FLAGS
 from mic_mail.storage.types import KEYWORD_SHIFT
 
 _MAX_FLAG_NAMES = 4096

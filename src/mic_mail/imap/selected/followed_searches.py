@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from mic_mail.imap.parser.fetch_items import FetchItem
 from mic_mail.imap.parser.number_set import ranges_of
-from mic_mail.imap.parser.search_commands import Criterion
 from mic_mail.imap.parser.search_keys import SearchKey
+from mic_mail.imap.parser.sort import Criterion
 from mic_mail.imap.responses import context_updates, correlators
 
 MAX_CONTEXTS = 16

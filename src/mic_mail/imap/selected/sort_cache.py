@@ -19,7 +19,7 @@ from itertools import compress, repeat
 from threading import Lock
 from typing import Any
 
-from mic_mail.imap.parser.search_commands import Criterion, SortKey, ThreadAlgorithm
+from mic_mail.imap.parser.sort import Criterion, SortKey, ThreadAlgorithm
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.mime import sort_keys
 from mic_mail.mime.sort_keys import NOTHING
