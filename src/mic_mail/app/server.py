@@ -26,7 +26,7 @@ from mic_mail.storage.types import AccountRef
 if TYPE_CHECKING:  # only a server of one process has web pages and sender beside everything else
     from mic_mail.app.queue_runner import SendingMail
     from mic_mail.app.web_process import WebServers
-    from mic_mail.web.application import WebServices
+    from mic_mail.web.page_context import WebServices
 
 NAMES_LEFT_SECONDS = 60.0
 """The period before its death whose flags a killed process may not have put in file names.

@@ -40,9 +40,9 @@ from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.operations.certificates import RENEWED_SECONDS, certificate_status, open_front, renewed
 from mic_mail.services.settings.stores import open_mail_store
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.web.application import WebServices
 from mic_mail.web.carddav.collection import AddressBookCollection
 from mic_mail.web.http import NO_ROOM
+from mic_mail.web.page_context import WebServices
 from mic_mail.web.server import WebServer
 
 HANDSHAKE_SECONDS = 10.0

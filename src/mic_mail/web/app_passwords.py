@@ -7,10 +7,9 @@ only its verifiers are stored.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from mic_mail.directory.records import Superseded
@@ -23,11 +22,9 @@ from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.web import forms
+from mic_mail.web.page_context import PageContext, Visit, redirect
 from mic_mail.web.sessions import Secret
 from mic_mail.web.view_models import STATUS, AppPasswordRow, app_password_row
-
-if TYPE_CHECKING:
-    from mic_mail.web.application import Application, Visit
 
 PATH, REVOKE = "/app-passwords", "/app-passwords/revoke"
 MAIL = frozenset({AppPasswordScope.IMAP, AppPasswordScope.POP3, AppPasswordScope.SUBMISSION})
@@ -39,8 +36,8 @@ ENDED_SHOWN = 10
 class AppPasswordPages:
     """The routes of one application."""
 
-    def __init__(self, application: "Application") -> None:
-        self._application = application
+    def __init__(self, context: PageContext) -> None:
+        self._context = context
 
     def routes(self) -> list[Route]:
         return [
@@ -49,79 +46,73 @@ class AppPasswordPages:
             Route(REVOKE, self.revoke, methods=["POST"]),
         ]
 
-    def count(self, visit: "Visit") -> int | None:
+    def count(self, visit: Visit) -> int | None:
         """Return how many app passwords are active now; None where the server offers none."""
-        services = self._application.services
+        services = self._context.services
         if not services.config.auth.app_passwords:
             return None
         entry = services.access.snapshot.entries[visit.signed_in.mailbox_id]
         return len(living(entry.facts, services.clock.now()))
 
-    async def _visit(self, request: Request) -> "Visit | Response":
+    async def _visit(self, request: Request) -> Visit | Response:
         """Return the visit if the mailbox may be used; a password that is due is changed first."""
-        application = self._application
-        if not application.services.config.auth.app_passwords:
-            return application.refuse(request.scope, 404)
-        visit = await application.visit(request)
+        context = self._context
+        if not context.services.config.auth.app_passwords:
+            return context.refuse(request.scope, 404)
+        visit = await context.visit(request)
         if visit is None:
-            return application.ended(request)
-        if visit.signed_in.decision.password_change_due:
-            return RedirectResponse("/password", 303)
-        if application.must_enrol(visit):
-            return RedirectResponse("/second-factor", 303)
-        return visit
+            return context.ended(request)
+        return context.due_first(visit) or visit
 
     async def show(self, request: Request) -> Response:
         visit = await self._visit(request)
         return visit if isinstance(visit, Response) else await self._page(visit)
 
     async def _page(
-        self, visit: "Visit", error: Text | None = None, *, at: str = "", name: str = "", status: int = 200
+        self, visit: Visit, error: Text | None = None, *, at: str = "", name: str = "", status: int = 200
     ) -> Response:
-        application, services = self._application, self._application.services
+        context, services = self._context, self._context.services
         try:
             found: list[Listed] = await services.lanes.io(services.app_passwords.listed, visit.signed_in.mailbox_id)
         except Trouble:
-            return application.page(
-                "message", visit.request, 503, text=messages.unavailable(), title=pages.ERROR, path=PATH, is_error=True
-            )
+            return context.error_page(visit.request, 503, messages.unavailable(), PATH)
         now = services.clock.now()
         alive = [self._row(each, visit) for each in found if each.app.lives(now)]
         ended = [self._row(each, visit) for each in found if not each.app.lives(now)]
         secret, visit.session.secret = visit.session.secret, None
         news, visit.session.news = visit.session.news, None
-        return application.page(
+        return context.page(
             "app-passwords", visit.request, status, error=error, at=at, called=name, secret=secret, news=news, alive=alive,
             ended=ended[::-1][:ENDED_SHOWN], longest=LONGEST_NAME, is_full=len(alive) >= services.config.auth.app_passwords,
-            address=visit.signed_in.address, path=PATH, token=application.tokens.mint(visit.token, PATH),
-            sign_out=application.tokens.mint(visit.token, "sign-out"),
+            address=visit.signed_in.address, path=PATH, token=context.tokens.mint(visit.token, PATH),
+            sign_out=context.tokens.mint(visit.token, "sign-out"),
         )  # fmt: skip
 
-    def _row(self, listed: Listed, visit: "Visit") -> AppPasswordRow:
-        return app_password_row(listed, self._application.tokens.mint(visit.token, f"{REVOKE} {listed.app.number}"))
+    def _row(self, listed: Listed, visit: Visit) -> AppPasswordRow:
+        return app_password_row(listed, self._context.tokens.mint(visit.token, f"{REVOKE} {listed.app.number}"))
 
     async def add(self, request: Request) -> Response:
         fields = await forms.read(request)
         visit = await self._visit(request)
         if isinstance(visit, Response):
             return visit
-        application = self._application
+        context = self._context
         name, present, scope = (fields.get(field, "") for field in ("name", "present", "scope"))
-        if not forms.is_from_here(request) or not application.tokens.fits(fields.get("token", ""), visit.token, PATH):
+        if not context.is_own_form(request, fields, visit.token, PATH):
             return await self._page(visit, pages.FORM_EXPIRED, name=name, status=403)
         if not name.strip() or not present or scope not in SCOPES:
             return await self._page(visit, pages.FIELDS_MISSING, name=name, status=422)
-        if (tired := application.counted(visit)) is not None:
+        if (tired := context.counted(visit)) is not None:
             return tired
-        answer = await application.services.page_access.confirm(visit.signed_in, present, visit.peer)
+        answer = await context.services.page_access.confirm(visit.signed_in, present, visit.peer)
         if isinstance(answer, Refusal):
             wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
             text, at = (pages.PRESENT_IS_WRONG, "present") if wrong else (answer.text, "")
             return await self._page(visit, text, at=at, name=name, status=STATUS.get(answer.kind, 403))
         return await self._make(visit, answer, name, scope)
 
-    async def _make(self, visit: "Visit", confirmed: SignedIn, name: str, scope: str) -> Response:
-        application, services = self._application, self._application.services
+    async def _make(self, visit: Visit, confirmed: SignedIn, name: str, scope: str) -> Response:
+        context, services = self._context, self._context.services
         origin = ActContext(confirmed.actor)
         try:
             adding = partial(
@@ -140,27 +131,22 @@ class AppPasswordPages:
         except Refused as refused:
             return await self._page(visit, refused.text, name=name, status=403)
         except Trouble as trouble:
-            application.event("web_app_password_failed", visit.request, mailbox=confirmed.address, error=described(trouble))
+            context.event("web_app_password_failed", visit.request, mailbox=confirmed.address, error=described(trouble))
             return await self._page(visit, messages.unavailable(), name=name, status=503)
-        application.event("app_password_added", visit.request, mailbox=confirmed.address, number=added.fact.seq, scope=scope)
+        context.event("app_password_added", visit.request, mailbox=confirmed.address, number=added.fact.seq, scope=scope)
         await services.directory_changed()
         visit.session.secret = Secret(added.name, added.password)
-        return RedirectResponse(PATH, 303)
+        return redirect(PATH)
 
     async def revoke(self, request: Request) -> Response:
         fields = await forms.read(request)
         visit = await self._visit(request)
         if isinstance(visit, Response):
             return visit
-        application, services = self._application, self._application.services
+        context, services = self._context, self._context.services
         number = fields.get("number", "")
         fits = number.isascii() and number.isdigit() and len(number) < 10
-        mark = f"{REVOKE} {number}"
-        if (
-            not fits
-            or not forms.is_from_here(request)
-            or not application.tokens.fits(fields.get("token", ""), visit.token, mark)
-        ):
+        if not fits or not context.is_own_form(request, fields, visit.token, f"{REVOKE} {number}"):
             return await self._page(visit, pages.FORM_EXPIRED, status=403)
         signed_in = visit.signed_in
         try:
@@ -172,7 +158,7 @@ class AppPasswordPages:
         except Trouble:
             return await self._page(visit, messages.unavailable(), status=503)
         for app in ended:
-            application.event("app_password_revoked", request, mailbox=signed_in.address, number=app.number)
+            context.event("app_password_revoked", request, mailbox=signed_in.address, number=app.number)
             visit.session.news = pages.APP_REVOKED
         await services.directory_changed()
-        return RedirectResponse(PATH, 303)
+        return redirect(PATH)

@@ -7,10 +7,9 @@ no script runs.
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from mic_mail.auth import totp
@@ -22,20 +21,17 @@ from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.web import forms
+from mic_mail.web.page_context import CODE, FACTOR, MAILBOX, PASSWORD, PageContext, Visit, first_page, redirect
 from mic_mail.web.view_models import STATUS
 
-if TYPE_CHECKING:
-    from mic_mail.web.application import Application, Visit
-
-CODE, FACTOR = "/code", "/second-factor"
 BEGIN, CONFIRM, REMOVE = f"{FACTOR}/begin", f"{FACTOR}/confirm", f"{FACTOR}/remove"
 
 
 class SecondFactorPages:
     """The routes of one application."""
 
-    def __init__(self, application: "Application") -> None:
-        self._application = application
+    def __init__(self, context: PageContext) -> None:
+        self._context = context
 
     def routes(self) -> list[Route]:
         return [
@@ -49,40 +45,32 @@ class SecondFactorPages:
 
     @property
     def _setting(self) -> str:
-        return self._application.services.config.auth.second_factor
+        return self._context.services.config.auth.second_factor
 
-    def standing(self, visit: "Visit") -> bool | None:
+    def standing(self, visit: Visit) -> bool | None:
         """Return whether the mailbox has a second factor; None where the server offers none."""
-        return None if self._setting == "off" else self._has_one(visit)
-
-    def must_enrol(self, visit: "Visit") -> bool:
-        """Return whether a second factor has to be set before anything else is open."""
-        return self._setting == "everyone" and not self._has_one(visit)
-
-    def _has_one(self, visit: "Visit") -> bool:
-        services = self._application.services
-        return services.page_access.factor_of(services.access.snapshot.entries[visit.signed_in.mailbox_id]) is not None
+        return None if self._setting == "off" else self._context.has_factor(visit)
 
     # ------------------------------------------------------------ the second step of signing in
 
-    async def _half(self, request: Request) -> "Visit | Response":
-        visit = await self._application.half_visit(request)
+    async def _half(self, request: Request) -> Visit | Response:
+        visit = await self._context.half_visit(request)
         if visit is None:
-            return self._application.ended(request)
+            return self._context.ended(request)
         if not visit.session.half:
-            return RedirectResponse("/mailbox", 303)
-        if not self._application.services.page_access.asks_for_code(visit.signed_in):  # removed since: no code would be right
-            self._application.sessions.end(visit.token)
-            return self._application.ended(request)
+            return redirect(MAILBOX)
+        if not self._context.services.page_access.asks_for_code(visit.signed_in):  # removed since: no code would be right
+            self._context.sessions.end(visit.token)
+            return self._context.ended(request)
         return visit
 
     async def show_code(self, request: Request) -> Response:
         visit = await self._half(request)
         return visit if isinstance(visit, Response) else self._code_page(visit)
 
-    def _code_page(self, visit: "Visit", error: Text | None = None, status: int = 200) -> Response:
-        tokens = self._application.tokens
-        return self._application.page(
+    def _code_page(self, visit: Visit, error: Text | None = None, status: int = 200) -> Response:
+        tokens = self._context.tokens
+        return self._context.page(
             "code", visit.request, status, error=error, address=visit.signed_in.address, path=CODE,
             token=tokens.mint(visit.token, CODE), sign_out=tokens.mint(visit.token, "sign-out"),
         )  # fmt: skip
@@ -92,76 +80,73 @@ class SecondFactorPages:
         visit = await self._half(request)
         if isinstance(visit, Response):
             return visit
-        application = self._application
-        if not forms.is_from_here(request) or not application.tokens.fits(fields.get("token", ""), visit.token, CODE):
+        context = self._context
+        if not context.is_own_form(request, fields, visit.token, CODE):
             return self._code_page(visit, pages.FORM_EXPIRED, 403)
         if not fields.get("code", "").strip():
             return self._code_page(visit, pages.FIELDS_MISSING, 422)
-        if (tired := application.counted(visit)) is not None:
+        if (tired := context.counted(visit)) is not None:
             return tired
-        answer = await application.services.page_access.enter_code(visit.signed_in, fields["code"], visit.peer)
+        answer = await context.services.page_access.enter_code(visit.signed_in, fields["code"], visit.peer)
         if isinstance(answer, Refusal):
             return self._code_page(visit, answer.text, STATUS.get(answer.kind, 403))
-        token = application.sessions.begin(answer, instead_of=visit.token)
-        return application.under(application.inside(answer), token)
+        return context.begin_session(first_page(answer), answer, visit.token)
 
     # ------------------------------------------------------------ setting and removing
 
-    async def _visit(self, request: Request) -> "Visit | Response":
-        application = self._application
+    async def _visit(self, request: Request) -> Visit | Response:
+        context = self._context
         if self._setting == "off":
-            return application.refuse(request.scope, 404)
-        visit = await application.visit(request)
+            return context.refuse(request.scope, 404)
+        visit = await context.visit(request)
         if visit is None:
-            return application.ended(request)
-        return RedirectResponse("/password", 303) if visit.signed_in.decision.password_change_due else visit
+            return context.ended(request)
+        return redirect(PASSWORD) if visit.signed_in.decision.password_change_due else visit
 
     async def show(self, request: Request) -> Response:
         visit = await self._visit(request)
         return visit if isinstance(visit, Response) else await self._page(visit)
 
-    async def _page(self, visit: "Visit", error: Text | None = None, *, at: str = "", status: int = 200) -> Response:
-        application, services, session = self._application, self._application.services, visit.session
+    async def _page(self, visit: Visit, error: Text | None = None, *, at: str = "", status: int = 200) -> Response:
+        context, services, session = self._context, self._context.services, visit.session
         address = visit.signed_in.address
         try:
             factor = await services.lanes.io(services.second_factors.of, visit.signed_in.mailbox_id)
         except Trouble:
-            return application.page(
-                "message", visit.request, 503, text=messages.unavailable(), title=pages.ERROR, path=FACTOR, is_error=True
-            )
+            return context.error_page(visit.request, 503, messages.unavailable(), FACTOR)
         uri = typed = drawn = ""
-        secret = application.sessions.enrolment_of(session)
+        secret = context.sessions.enrolment_of(session)
         if factor is None and secret is not None:
             uri = totp.uri(secret, address, services.config.server.hostname)
             typed, drawn = totp.typed(secret), await services.lanes.cpu(_qr, uri)
         recovery, session.recovery = session.recovery, ()
         news, session.news = session.news, None
-        mint = application.tokens.mint
-        return application.page(
+        mint = context.tokens.mint
+        return context.page(
             "second-factor", visit.request, status, error=error, at=at, news=news, factor=factor, uri=uri, typed=typed,
-            drawn=drawn, recovery=recovery, is_needed=self.must_enrol(visit), address=address, path=FACTOR,
+            drawn=drawn, recovery=recovery, is_needed=context.must_enrol(visit), address=address, path=FACTOR,
             only_apps=services.config.auth.app_passwords_only and services.config.auth.app_passwords > 0,
             begin=mint(visit.token, BEGIN), confirm=mint(visit.token, CONFIRM), remove=mint(visit.token, REMOVE),
             sign_out=mint(visit.token, "sign-out"),
         )  # fmt: skip
 
-    async def _asked(self, request: Request, purpose: str) -> "tuple[Visit, dict[str, str]] | Response":
+    async def _asked(self, request: Request, purpose: str) -> tuple[Visit, dict[str, str]] | Response:
         """Return the visit and the fields of a form of one of the pages below, sent from this host."""
         fields = dict(await forms.read(request))
         visit = await self._visit(request)
         if isinstance(visit, Response):
             return visit
-        if not forms.is_from_here(request) or not self._application.tokens.fits(fields.get("token", ""), visit.token, purpose):
+        if not self._context.is_own_form(request, fields, visit.token, purpose):
             return await self._page(visit, pages.FORM_EXPIRED, status=403)
         return visit, fields
 
-    async def _unproved(self, visit: "Visit", present: str) -> Response | None:
+    async def _unproved(self, visit: Visit, present: str) -> Response | None:
         """Return the answer where the present password is wrong; None where it is right."""
         if not present:
             return await self._page(visit, pages.FIELDS_MISSING, status=422)
-        if (tired := self._application.counted(visit)) is not None:
+        if (tired := self._context.counted(visit)) is not None:
             return tired
-        answer = await self._application.services.page_access.confirm(visit.signed_in, present, visit.peer)
+        answer = await self._context.services.page_access.confirm(visit.signed_in, present, visit.peer)
         if not isinstance(answer, Refusal):
             return None
         wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
@@ -175,19 +160,19 @@ class SecondFactorPages:
         visit, fields = asked
         if (unproved := await self._unproved(visit, fields.get("present", ""))) is not None:
             return unproved
-        self._application.sessions.begin_enrolment(visit.session, totp.make_secret())
-        return RedirectResponse(FACTOR, 303)
+        self._context.sessions.begin_enrolment(visit.session, totp.make_secret())
+        return redirect(FACTOR)
 
     async def confirm(self, request: Request) -> Response:
         asked = await self._asked(request, CONFIRM)
         if isinstance(asked, Response):
             return asked
         visit, fields = asked
-        application, services = self._application, self._application.services
-        secret, signed_in = application.sessions.enrolment_of(visit.session), visit.signed_in
+        context, services = self._context, self._context.services
+        secret, signed_in = context.sessions.enrolment_of(visit.session), visit.signed_in
         if secret is None:
             return await self._page(visit, pages.ENROLMENT_OVER, status=409)
-        if (tired := application.counted(visit)) is not None:
+        if (tired := context.counted(visit)) is not None:
             return tired
         code, origin = fields.get("code", ""), ActContext(signed_in.actor)
         try:
@@ -203,25 +188,22 @@ class SecondFactorPages:
         except Trouble:
             return await self._page(visit, messages.unavailable(), status=503)
         services.access.guard.second_factor_set_from(signed_in.address, visit.peer.address)
-        application.event("second_factor_set", request, mailbox=signed_in.address)
+        context.event("second_factor_set", request, mailbox=signed_in.address)
         await self._announce()
-        token = application.sessions.begin(_after(signed_in, enrolled.fact, factor=enrolled.fact.seq), instead_of=visit.token)
-        session = application.sessions.find(token)
-        assert session is not None, "it begins now"
-        session.news, session.recovery = pages.FACTOR_SET, enrolled.recovery
-        return application.under(RedirectResponse(FACTOR, 303), token)
+        after = _after(signed_in, enrolled.fact, factor=enrolled.fact.seq)
+        return context.begin_session(FACTOR, after, visit.token, news=pages.FACTOR_SET, recovery=enrolled.recovery)
 
     async def remove(self, request: Request) -> Response:
         asked = await self._asked(request, REMOVE)
         if isinstance(asked, Response):
             return asked
         visit, fields = asked
-        application, services, signed_in = self._application, self._application.services, visit.signed_in
+        context, services, signed_in = self._context, self._context.services, visit.signed_in
         if (unproved := await self._unproved(visit, fields.get("present", ""))) is not None:
             return unproved
         answer = await services.page_access.check_code(signed_in, fields.get("code", ""), visit.peer)
         if isinstance(answer, Refusal):
-            application.event("second_factor_refused", request, mailbox=signed_in.address, reason=answer.detail)
+            context.event("second_factor_refused", request, mailbox=signed_in.address, reason=answer.detail)
             return await self._page(visit, answer.text, at="code", status=STATUS.get(answer.kind, 403))
         try:
             origin = ActContext(signed_in.actor)
@@ -232,15 +214,15 @@ class SecondFactorPages:
             return await self._page(visit, refused.text, status=409)
         except Trouble:
             return await self._page(visit, messages.unavailable(), status=503)
-        application.event("second_factor_removed", request, mailbox=signed_in.address)
+        context.event("second_factor_removed", request, mailbox=signed_in.address)
         await self._announce()
         visit.session.signed_in = _after(visit.session.signed_in, removed, factor=None)
         visit.session.news = pages.FACTOR_REMOVED
-        return RedirectResponse(FACTOR, 303)
+        return redirect(FACTOR)
 
     async def _announce(self) -> None:
         """Announce the change to the other processes, and refresh this one."""
-        services = self._application.services
+        services = self._context.services
         await services.directory_changed()
         try:
             await services.access.refresh()

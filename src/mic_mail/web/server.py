@@ -8,8 +8,9 @@ import asyncio
 
 from mic_mail.ids import trace_id
 from mic_mail.net.connection_registry import Changed, OpenConnections
-from mic_mail.web.application import Application, WebServices
+from mic_mail.web.application import Application
 from mic_mail.web.http import Http, HttpConnection
+from mic_mail.web.page_context import WebServices
 
 SWEEP_SECONDS = 60.0
 

@@ -37,7 +37,7 @@ class Session:
     news: Text | None = None
     """Text that the next page shows first."""
     secret: "Secret | None" = None
-    """True while the code of the second factor is missing after a right password: nothing else is open."""
+    """An app password that the next page shows, and none after it."""
     half: bool = False
     """True while the password was right and the code of the second factor is missing: nothing else is open."""
     enrolment: "Enrolment | None" = field(default=None, repr=False)
@@ -86,7 +86,15 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def begin(self, signed_in: SignedIn, *, instead_of: str | None = None, news: Text | None = None, half: bool = False) -> str:
+    def begin(
+        self,
+        signed_in: SignedIn,
+        *,
+        instead_of: str | None = None,
+        half: bool = False,
+        news: Text | None = None,
+        recovery: tuple[str, ...] = (),
+    ) -> str:
         """Begin a session for a proved password, under a fresh token; end the session `instead_of`."""
         if instead_of is not None:
             self.end(instead_of)
@@ -99,7 +107,7 @@ class Sessions:
         while len(self._sessions) >= MOST:
             self._sessions.popitem(last=False)
         now, token = self._monotonic(), new_token()
-        self._sessions[_digest(token)] = Session(signed_in, now, now, news=news, half=half)
+        self._sessions[_digest(token)] = Session(signed_in, now, now, news=news, half=half, recovery=recovery)
         return token
 
     def find(self, token: str) -> Session | None:
