@@ -40,7 +40,7 @@ def decision() -> Decision:
     )  # fmt: skip
 
 
-class Desk:
+class Host:
     """Answers from memory."""
 
     def __init__(self, *boxes: Shared, store: MailStore | None = None) -> None:
@@ -95,12 +95,12 @@ class Talk:
         store: MailStore,
         settings: SessionSettings | None = None,
         *,
-        shelf: SharedCache | None = None,
+        cache: SharedCache | None = None,
         boxes: Iterable[Shared] = (),
     ) -> None:
         self.clock = ManualClock(START)
         self.store = store
-        self.desk = Desk(*boxes, store=store)
+        self.host = Host(*boxes, store=store)
         self.actor = "dvbe@mic.gov.vn"
         self.account: Account = store.account(REF)
         self.notes: list[LogEvent] = []
@@ -111,7 +111,7 @@ class Talk:
         self.work = 0
         self.waiting: NeedInput | None = None
         self.session = Session(
-            settings or SessionSettings(), clock=self.clock, shelf=shelf or SharedCache(), desk=self.desk, tls=True,
+            settings or SessionSettings(), clock=self.clock, cache=cache or SharedCache(), host=self.host, tls=True,
             tokens=lambda n: 0,
         )  # fmt: skip
         self.greeting = self.run()
@@ -187,7 +187,7 @@ class Pop3Talk:
         self.notes: list[LogEvent] = []
         self.work = self.used = 0
         self.over = False
-        self.session = Pop3Session(settings or Pop3Settings(), clock=self.clock, desk=Desk(), tls=tls, tokens=lambda n: 0)
+        self.session = Pop3Session(settings or Pop3Settings(), clock=self.clock, host=Host(), tls=tls, tokens=lambda n: 0)
         self.greeting = self.run()
 
     def say(self, octets: bytes) -> bytes:
@@ -245,7 +245,7 @@ class LdapTalk:
         self.strangers = strangers
         self.notes: list[LogEvent] = []
         self.over = False
-        self.session = LdapSession(settings or LdapSettings(), clock=self.clock, desk=self, tls=tls, tokens=lambda n: 0)
+        self.session = LdapSession(settings or LdapSettings(), clock=self.clock, host=self, tls=tls, tokens=lambda n: 0)
 
     def mechanisms(self) -> tuple[str, ...]:
         return ("PLAIN",)

@@ -44,10 +44,10 @@ class Talk(Protocol):
 class Session(ABC):
     """The dialogue of one connection; `_run` is all of it."""
 
-    __slots__ = ("_held", "_program", "_result", "_talk")
+    __slots__ = ("_context", "_held", "_program", "_result")
 
     def __init__(self, ctx: Talk) -> None:
-        self._talk = ctx
+        self._context = ctx
         self._held: Step | None = None
         self._result: object = None
         self._program = self._run()
@@ -64,12 +64,12 @@ class Session(ABC):
     @property
     def must_sign_in_by(self) -> float | None:
         """See `Talk`."""
-        return self._talk.must_sign_in_by
+        return self._context.must_sign_in_by
 
     @property
     def ending(self) -> bool:
         """True once `end` was called."""
-        return self._talk.ending is not None
+        return self._context.ending is not None
 
     @property
     def must_finish(self) -> bool:
@@ -99,8 +99,8 @@ class Session(ABC):
                     self._held = self._program.send(result)
             except StopIteration:
                 self._held = Hangup()
-        if self._talk.out and not isinstance(self._held, Send):  # output follows a held Send
-            return Send(self._talk.take_output())
+        if self._context.out and not isinstance(self._held, Send):  # output follows a held Send
+            return Send(self._context.take_output())
         return self._held
 
     def done(self, action: Action, result: object = None) -> None:

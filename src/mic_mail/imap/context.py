@@ -144,11 +144,12 @@ class ImapContext:
         "account_changed",
         "at",
         "attending",
+        "cache",
         "clock",
         "credit",
-        "desk",
         "enabled",
         "ending",
+        "host",
         "introductions",
         "known_modseq",
         "landed",
@@ -162,7 +163,6 @@ class ImapContext:
         "settings",
         "severed",
         "shared_mailboxes_changed",
-        "shelf",
         "sign_in_until",
         "signed_in",
         "tag",
@@ -172,12 +172,12 @@ class ImapContext:
     )  # fmt: skip
 
     def __init__(
-        self, settings: SessionSettings, *, reader: Reader, clock: Clock, shelf: SharedCache, desk: SessionHost, tls: bool
+        self, settings: SessionSettings, *, reader: Reader, clock: Clock, cache: SharedCache, host: SessionHost, tls: bool
     ) -> None:
         self.settings = settings
         self.clock = clock
-        self.shelf = shelf
-        self.desk = desk
+        self.cache = cache
+        self.host = host
         self.tls = tls
         self.sign_in_until = clock.monotonic() + settings.sign_in_seconds
         self.credit: Credit | None = None  # for a client that compresses its commands
@@ -238,12 +238,12 @@ class ImapContext:
     @property
     def hidden(self) -> frozenset[str]:
         """Capabilities that are neither listed nor enabled."""
-        own = self.desk.hidden(self.signed_in.mailbox_id) if self.signed_in else frozenset()
+        own = self.host.hidden(self.signed_in.mailbox_id) if self.signed_in else frozenset()
         return self.settings.hidden | own if own else self.settings.hidden
 
     def quota_octets(self, box: Shared | None = None) -> int | None:
         """Return the quota of a mailbox in octets; None: the session's own mailbox."""
-        return self.desk.quota_octets(self.mailbox_id) if box is None else box.quota_octets
+        return self.host.quota_octets(self.mailbox_id) if box is None else box.quota_octets
 
     @property
     def mailbox_id(self) -> int:
@@ -254,7 +254,7 @@ class ImapContext:
     @property
     def boxes(self) -> Mapping[str, Shared]:
         """The shared mailboxes that may be used now, beside the session's own."""
-        return self.desk.shared(self.mailbox_id)
+        return self.host.shared(self.mailbox_id)
 
     def account_of(self, place: Place) -> AccountRef:
         """Return the account whose store holds a place."""
@@ -288,7 +288,7 @@ class ImapContext:
         return place
 
     def _as_it_is_now(self, place: Place) -> Place:
-        withheld = self.desk.withheld(self.mailbox_id if place.account is None else place.account.account_id)
+        withheld = self.host.withheld(self.mailbox_id if place.account is None else place.account.account_id)
         return place if withheld == place.withheld else replace(place, withheld=withheld)
 
     @property
@@ -303,7 +303,7 @@ class ImapContext:
 
     def lacks(self, view: View, letters: str) -> Refused:
         """Return the reason why the client does not hold these rights there."""
-        return replace(view.place, withheld=self.desk.withheld(view.account_id)).lacks(letters)
+        return replace(view.place, withheld=self.host.withheld(view.account_id)).lacks(letters)
 
     def use_condstore(self) -> None:
         """Turn on CONDSTORE for a client that has used it, and report HIGHESTMODSEQ (RFC 7162 §3.1)."""
@@ -522,7 +522,7 @@ class ImapContext:
         """Record a poll for new mail as an opening, where the settings say so (`unit.openings.counts`)."""
         if self.settings.polls_open and place is not None:
             account_id = self.mailbox_id if place.account is None else place.account.account_id
-            if self.desk.records_access(account_id):
+            if self.host.records_access(account_id):
                 yield from self._opening(place.account, "poll")
 
     def _opening(self, account: AccountRef | None, how: str) -> Steps[None]:
@@ -534,24 +534,24 @@ class ImapContext:
 
     def record_shared_act(self, event: str, place: Place, **fields: object) -> Steps[None]:
         """Log who did this in a mailbox that several people use."""
-        if self.desk.records_access(self.mailbox_id if place.account is None else place.account.account_id):
+        if self.host.records_access(self.mailbox_id if place.account is None else place.account.account_id):
             address = {} if place.box is None else {"mailbox": place.box.address}
             yield LogEvent(event, {**address, "folder": place.name, **fields})
 
     def is_current(self, view: View) -> bool:
         """Return whether the account has not changed since the view's last poll."""
-        mark = self.desk.change_mark(view.account_id)
+        mark = self.host.change_mark(view.account_id)
         return mark != 0 and mark == view.mark
 
     def sync(self, *, expunge: bool) -> Steps[None]:
         """Report changes of the selected mailbox since the last poll; poll if there can be any."""
         if (view := self.view) is not None:
-            mark = self.desk.change_mark(view.account_id)
+            mark = self.host.change_mark(view.account_id)
             if mark != 0 and mark == view.mark and not view.owes(expunge=expunge):
                 view.looked = max(view.looked, self.known_modseq)
                 return
             enabled = self.enabled
-            news = self.desk.changes_since(view.account_id, view.folder_id, view.modseq, mark)
+            news = self.host.changes_since(view.account_id, view.folder_id, view.modseq, mark)
             if news is not None and (glance := view.cached_change(news)) is not None:
                 self.write(b"".join(view.catch_up(glance, enabled, expunge=expunge)))
                 return

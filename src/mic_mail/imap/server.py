@@ -94,8 +94,8 @@ class ImapConnection(connection.Connection):
         self._deflate: Deflate | None = None
 
     def _new_session(self) -> Session:
-        settings, clock, shelf = self._services.settings, self._services.clock, self._server.shelf
-        return Session(settings, clock=clock, shelf=shelf, desk=self._session_host(), tls=self._peer.tls is not None)
+        settings, clock, cache = self._services.settings, self._services.clock, self._server.cache
+        return Session(settings, clock=clock, cache=cache, host=self._session_host(), tls=self._peer.tls is not None)
 
     # ------------------------------------------------------------ octets, compressed or not
 
@@ -384,7 +384,7 @@ class ImapServer(connection.Server):
 
     def __init__(self, services: ImapServices, changed: Changed = lambda by, strangers: None) -> None:
         super().__init__(services, changed)
-        self.shelf = SharedCache()
+        self.cache = SharedCache()
         self._errands: set[asyncio.Task[None]] = set()
 
     def clear_away(self, run: Callable[[], None]) -> None:

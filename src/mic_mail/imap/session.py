@@ -45,20 +45,20 @@ class Session(session_core.Session):
 
     __slots__ = ("_errors", "_tokens")
 
-    _talk: ImapContext
+    _context: ImapContext
 
     def __init__(
         self,
         settings: SessionSettings,
         *,
         clock: Clock,
-        shelf: SharedCache,
-        desk: SessionHost,
+        cache: SharedCache,
+        host: SessionHost,
         tls: bool,
         tokens: TokenSource = secrets.randbits,
     ) -> None:
         reader = Reader(GRAMMAR, Limits.before_sign_in())
-        super().__init__(ImapContext(settings, reader=reader, clock=clock, shelf=shelf, desk=desk, tls=tls))
+        super().__init__(ImapContext(settings, reader=reader, clock=clock, cache=cache, host=host, tls=tls))
         self._tokens = tokens
         self._errors = 0  # consecutive bad commands
 
@@ -66,33 +66,33 @@ class Session(session_core.Session):
 
     @property
     def buffered(self) -> int:
-        return self._talk.reader.buffered
+        return self._context.reader.buffered
 
     @property
     def state(self) -> ConnectionState:
-        return self._talk.state
+        return self._context.state
 
     def feed(self, octets: bytes, *, compressed: int = 0) -> None:
         """Accept octets from the client; `compressed`: how many octets they were on the wire."""
-        if self._talk.credit is not None:
-            self._talk.credit.earn(compressed)
-        self._talk.reader.feed(octets)
+        if self._context.credit is not None:
+            self._context.credit.earn(compressed)
+        self._context.reader.feed(octets)
 
     def discard_input(self) -> None:
-        self._talk.reader.discard_input()
+        self._context.reader.discard_input()
 
     def close(self) -> None:
         super().close()
-        self._talk.notifier = None
-        self._talk.leave()
-        self._talk.reader.close()
+        self._context.notifier = None
+        self._context.leave()
+        self._context.reader.close()
 
     def noticed(self, modseq: int, *, there: bool = False) -> bool:
         """Note that an account has reached this MODSEQ; return whether that matters now.
 
         `there`: the other account that is watched, else the session's own.
         """
-        ctx = self._talk
+        ctx = self._context
         if not there:
             ctx.own_modseq = max(ctx.own_modseq, modseq)
         if there == (ctx.attending is not None):
@@ -102,33 +102,33 @@ class Session(session_core.Session):
 
     def account_changed(self, account_id: int, modseq: int) -> bool:
         """Note that a subscribed account has reached this MODSEQ; return whether that matters now."""
-        ctx = self._talk
+        ctx = self._context
         ctx.account_changed[account_id] = max(ctx.account_changed.get(account_id, 0), modseq)
         return ctx.notifier is not None
 
     def shared_mailboxes_changed(self) -> bool:
         """Note that the usable shared mailboxes may have changed; return whether that matters now."""
-        self._talk.shared_mailboxes_changed = True
-        return self._talk.notifier is not None
+        self._context.shared_mailboxes_changed = True
+        return self._context.notifier is not None
 
     def pending_cleanup(self) -> Callable[[], None] | None:
         """Return what must be discarded in a thread once the session is closed."""
-        return self._talk.take_leftovers() if self._talk.leftovers else None
+        return self._context.take_leftovers() if self._context.leftovers else None
 
     def has_open(self, account_id: int) -> bool:
         """Return whether the selected mailbox belongs to this account."""
-        return self._talk.view is not None and self._talk.view.account_id == account_id
+        return self._context.view is not None and self._context.view.account_id == account_id
 
     def rights_moved(self, account_id: int, rights: str) -> None:
         """Set the person's new rights in this account, if the selected mailbox belongs to it."""
-        view = self._talk.view
+        view = self._context.view
         if view is not None and view.account_id == account_id:
             view.rights = rights
 
     def own_rights_moved(self) -> None:
         """Recompute the rights in the session's own mailbox, which depend on its state alone."""
-        if self._talk.signed_in is not None:
-            self.rights_moved(self._talk.mailbox_id, self._talk.own_rights)
+        if self._context.signed_in is not None:
+            self.rights_moved(self._context.mailbox_id, self._context.own_rights)
 
     def access_revoked(self, account_id: int, text: Text) -> None:
         """Handle the loss of the right to read this account: send BYE if a mailbox of it is selected.
@@ -142,13 +142,13 @@ class Session(session_core.Session):
 
     def end(self, text: Text, code: bytes = b"") -> None:
         """Send BYE after the command in progress, or after the current slice of a long one."""
-        if self._talk.ending is None:
-            self._talk.ending = CloseConnection(text, code)
+        if self._context.ending is None:
+            self._context.ending = CloseConnection(text, code)
 
     # ------------------------------------------------------------ main loop
 
     def _run(self) -> Steps[None]:
-        ctx, commands, used = self._talk, 0, 0
+        ctx, commands, used = self._context, 0, 0
         ctx.write(auth.greeting(ctx))
         try:
             while not ctx.severed:
@@ -168,7 +168,7 @@ class Session(session_core.Session):
         yield Hangup()
 
     def _patience(self) -> float:
-        ctx = self._talk
+        ctx = self._context
         return ctx.sign_in_until if ctx.signed_in is None else ctx.now() + ctx.settings.idle_seconds
 
     def _notify(self) -> Steps[None]:
@@ -176,7 +176,7 @@ class Session(session_core.Session):
 
         After a bug the client's state is unknown, so the connection ends.
         """
-        ctx = self._talk
+        ctx = self._context
         assert ctx.notifier is not None
         try:
             yield from notify.notify_all(ctx)
@@ -191,7 +191,7 @@ class Session(session_core.Session):
 
     def _take(self, event: Event) -> Steps[None]:
         """Handle one event of the reader."""
-        ctx = self._talk
+        ctx = self._context
         if isinstance(event, BadLine):
             ctx.write(responses.status_line(event.tag, event.status, event.text, event.code))
             self._count(bad=event.status == b"BAD")
@@ -206,7 +206,7 @@ class Session(session_core.Session):
 
     def _guarded(self, tag: bytes, steps: Steps[Reply | None]) -> Steps[None]:
         """Carry out a command; an error becomes its tagged reply."""
-        self._talk.tag = tag
+        self._context.tag = tag
         try:
             yield from steps
         except (CloseConnection, GeneratorExit):
@@ -214,22 +214,22 @@ class Session(session_core.Session):
         except OutOfStep as error:
             raise CloseConnection(error.text) from error
         except NoSuchNumber:
-            self._talk.write(responses.bad(tag, "There is no message with that number."))
+            self._context.write(responses.bad(tag, "There is no message with that number."))
             self._count(bad=True)
         except UnknownEncoding as error:
-            self._talk.write(self._talk.line(tag, refuse(error.text, b"UNKNOWN-CTE")))
+            self._context.write(self._context.line(tag, refuse(error.text, b"UNKNOWN-CTE")))
         except MicMailError as error:
-            self._talk.write(self._talk.line(tag, refusal(error)))
+            self._context.write(self._context.line(tag, refusal(error)))
         except Exception as error:  # noqa: BLE001 - a bug must cost one command, not the connection, and never be silent
-            reference = trace_id(self._talk.clock.now_us(), self._tokens)
+            reference = trace_id(self._context.clock.now_us(), self._tokens)
             yield LogEvent("imap_bug", {"ref": reference}, error)
             text = Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")
-            self._talk.write(self._talk.line(tag, refuse(text, b"SERVERBUG")))
-        if self._talk.leftovers:
-            yield ClearAway(self._talk.take_leftovers())
+            self._context.write(self._context.line(tag, refuse(text, b"SERVERBUG")))
+        if self._context.leftovers:
+            yield ClearAway(self._context.take_leftovers())
 
     def _command(self, command: Command) -> Steps[None]:
-        ctx = self._talk
+        ctx = self._context
         spec = COMMANDS[command.verb]
         reply = self._forbidden(spec, command)
         selected_only = spec.states is ConnectionState.SELECTED
@@ -248,7 +248,7 @@ class Session(session_core.Session):
 
     def _forbidden(self, spec: Spec, command: Command) -> Reply | None:
         """Return why a command is not allowed now (RFC 9051 §3)."""
-        ctx = self._talk
+        ctx = self._context
         if ctx.state not in spec.states:
             return bad(_WRONG_STATE[ctx.state])
         if Enabled.UIDONLY in ctx.enabled and command.uses_numbers:
@@ -260,7 +260,7 @@ class Session(session_core.Session):
     def _count(self, *, bad: bool) -> None:
         """Disconnect a client after too many bad commands in a row; a single mistake costs nothing."""
         self._errors = self._errors + 1 if bad else 0
-        if self._errors >= self._talk.settings.errors:
+        if self._errors >= self._context.settings.errors:
             raise CloseConnection(
                 Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many commands that make no sense.")
             )

@@ -67,7 +67,7 @@ def _simple(ctx: LdapContext, request: Envelope, name: str, password: bytes) -> 
     if not password:
         if name:
             ctx.result(request, Code.UNWILLING, "Chưa nhập mật khẩu.")
-        elif ctx.desk.allows_anonymous():
+        elif ctx.host.allows_anonymous():
             ctx.result(request, Code.SUCCESS)
         else:
             ctx.result(request, Code.SUCCESS, "Chưa đăng nhập: hãy đăng nhập để tra danh bạ.")
@@ -88,7 +88,7 @@ def _address(ctx: LdapContext, name: str) -> Steps[str]:
 
     A client without TLS learns nothing about names: the refusal comes before the lookup.
     """
-    if "=" not in name or not ctx.desk.mechanisms():
+    if "=" not in name or not ctx.host.mechanisms():
         return name
     tree = yield from ctx.tree()
     return tree.address_of(name) or name[:64]  # unknown: refused like any wrong password

@@ -79,10 +79,10 @@ class LdapHost(Protocol):
 class LdapContext:
     """The state of a connection between two requests."""
 
-    def __init__(self, settings: SessionSettings, *, clock: Clock, desk: LdapHost, tls: bool) -> None:
+    def __init__(self, settings: SessionSettings, *, clock: Clock, host: LdapHost, tls: bool) -> None:
         self.settings = settings
         self.clock = clock
-        self.desk = desk
+        self.host = host
         self.tls = tls
         self.nobody_since = clock.monotonic()
         self.signed_in: SignedIn | None = None
@@ -109,7 +109,7 @@ class LdapContext:
 
     @property
     def may_search(self) -> bool:
-        return self.signed_in is not None or self.desk.allows_anonymous()
+        return self.signed_in is not None or self.host.allows_anonymous()
 
     @property
     def must_sign_in_by(self) -> float | None:

@@ -103,7 +103,7 @@ def _about_itself(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tre
 
 def root_dse(ctx: LdapContext, tree: Tree) -> Attributes:
     """Return the attributes of the root DSE (RFC 4512 §5.1)."""
-    mechanisms = ctx.desk.mechanisms()
+    mechanisms = ctx.host.mechanisms()
     found = {
         "namingContexts": (tree.suffix,),
         "subschemaSubentry": (SUBSCHEMA,),

@@ -55,7 +55,7 @@ class LdapConnection(connection.Connection):
     def _new_session(self) -> Session:
         self._told_at = self._services.clock.monotonic()
         return Session(
-            self._services.settings, clock=self._services.clock, desk=self._session_host(), tls=self._peer.tls is not None
+            self._services.settings, clock=self._services.clock, host=self._session_host(), tls=self._peer.tls is not None
         )
 
     def allows_anonymous(self) -> bool:

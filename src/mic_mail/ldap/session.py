@@ -67,12 +67,12 @@ class Session(session_core.Session):
 
     __slots__ = ("_errors", "_tokens")
 
-    _talk: LdapContext
+    _context: LdapContext
 
     def __init__(
-        self, settings: SessionSettings, *, clock: Clock, desk: LdapHost, tls: bool, tokens: TokenSource = secrets.randbits
+        self, settings: SessionSettings, *, clock: Clock, host: LdapHost, tls: bool, tokens: TokenSource = secrets.randbits
     ) -> None:
-        super().__init__(LdapContext(settings, clock=clock, desk=desk, tls=tls))
+        super().__init__(LdapContext(settings, clock=clock, host=host, tls=tls))
         self._tokens = tokens
         self._errors = 0  # malformed requests in a row
 
@@ -80,28 +80,28 @@ class Session(session_core.Session):
 
     @property
     def buffered(self) -> int:
-        return self._talk.buffered
+        return self._context.buffered
 
     def take_work(self) -> tuple[int, int]:
         """Return the numbers of searches and sent entries since the last call."""
-        return self._talk.take_work()
+        return self._context.take_work()
 
     def feed(self, octets: bytes) -> None:
-        self._talk.feed(octets)
+        self._context.feed(octets)
 
     def discard_input(self) -> None:
-        self._talk.discard_input()
+        self._context.discard_input()
 
     def end(self, text: Text | str, code: bytes = b"") -> None:
         """End with a notice of disconnection; `code`: a result code in digits."""
-        if self._talk.ending is None:
+        if self._context.ending is None:
             said = text.vi if isinstance(text, Text) else text
-            self._talk.ending = CloseLdapConnection(said, int(code or b"%d" % Code.UNAVAILABLE))
+            self._context.ending = CloseLdapConnection(said, int(code or b"%d" % Code.UNAVAILABLE))
 
     # ------------------------------------------------------------ the dialogue
 
     def _run(self) -> Steps[None]:
-        ctx = self._talk
+        ctx = self._context
         try:
             while True:
                 request = yield from ctx.request(self._patience())
@@ -120,12 +120,12 @@ class Session(session_core.Session):
         yield Hangup()
 
     def _patience(self) -> float:
-        ctx = self._talk
+        ctx = self._context
         return ctx.now() + ctx.settings.idle_seconds if ctx.must_sign_in_by is None else ctx.must_sign_in_by
 
     def _answer(self, request: Envelope) -> Steps[None]:
         """Answer one request; any error becomes its answer."""
-        ctx = self._talk
+        ctx = self._context
         try:
             yield from self._handle(request)
         except GivenUp as given_up:
@@ -151,7 +151,7 @@ class Session(session_core.Session):
             self._errors = 0
 
     def _handle(self, request: Envelope) -> Steps[None]:
-        ctx = self._talk
+        ctx = self._context
         handler = HANDLERS.get(request.tag)
         if request.number == 0 or (handler is None and request.tag not in WRITES):
             raise CloseLdapConnection("That is no LDAP request.", Code.PROTOCOL_ERROR)

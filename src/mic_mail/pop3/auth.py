@@ -59,7 +59,7 @@ def capabilities(ctx: Pop3Context, arguments: list[bytes]) -> Reply | None:
     names = list(CAPABILITIES)
     if ctx.state is State.AUTHORIZATION and not ctx.tls:
         names.append(b"STLS")
-    if mechanisms := ctx.desk.mechanisms():
+    if mechanisms := ctx.host.mechanisms():
         names += [b"USER", b"SASL " + " ".join(mechanisms).encode()]
     _say_list(ctx, "These.", names)
     return None
@@ -78,7 +78,7 @@ def user(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
     name = _text(arguments[0])
     if not name:
         return refuse(Text("Tên đăng nhập không hợp lệ.", "That is no name."), b"AUTH")
-    if not ctx.desk.mechanisms():
+    if not ctx.host.mechanisms():
         return (yield from _admit(ctx, (yield SignIn(name, ""))))  # refused: no password is checked before TLS
     ctx.user = name
     return Reply("And the password?")
@@ -116,7 +116,7 @@ def authenticate(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None
     """
     mechanism, *initial = [part.decode("ascii", "replace") for part in arguments[0].split()] or [""]
     if not mechanism:
-        _say_list(ctx, "These.", [name.encode() for name in ctx.desk.mechanisms()])
+        _say_list(ctx, "These.", [name.encode() for name in ctx.host.mechanisms()])
         return None
     if len(initial) > 1:
         return bad("AUTH takes a mechanism and one response.")

@@ -116,14 +116,14 @@ class Pop3Context:
     """The state of a connection between two commands."""
 
     __slots__ = (
-        "_drop", "_octets", "_read_in", "clock", "desk", "ending", "lines", "out", "over", "settings", "severed",
+        "_drop", "_octets", "_read_in", "clock", "ending", "host", "lines", "out", "over", "settings", "severed",
         "sign_in_until", "signed_in", "tls", "tries", "user", "utf8",
     )  # fmt: skip
 
-    def __init__(self, settings: SessionSettings, *, clock: Clock, desk: Pop3Host, tls: bool) -> None:
+    def __init__(self, settings: SessionSettings, *, clock: Clock, host: Pop3Host, tls: bool) -> None:
         self.settings = settings
         self.clock = clock
-        self.desk = desk
+        self.host = host
         self.tls = tls
         self.sign_in_until = clock.monotonic() + settings.sign_in_seconds
         self.lines = Lines()
@@ -246,7 +246,7 @@ class Pop3Context:
     def record_shared_act(self, event: str, **fields: object) -> Steps[None]:
         """Log a change in a mailbox that several people may use."""
         assert self.signed_in is not None
-        if self.desk.records_access(self.signed_in.mailbox_id):
+        if self.host.records_access(self.signed_in.mailbox_id):
             yield LogEvent(event, {"folder": INBOX, **fields})
 
     def answer_at_length(self, first: Reply, answer: LongAnswer) -> Steps[None]:

@@ -107,7 +107,7 @@ def dele(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
     While the mailbox is handed over no message may be marked for removal (Reg. 12.3.d).
     """
     assert ctx.signed_in is not None
-    if ctx.desk.withheld(ctx.signed_in.mailbox_id):
+    if ctx.host.withheld(ctx.signed_in.mailbox_id):
         raise Frozen
     ctx.maildrop.delete(ctx.maildrop.place(_number(arguments[0])))
     return Reply("Marked.")
@@ -183,12 +183,12 @@ class Session(session_core.Session):
 
     __slots__ = ("_errors", "_tokens")
 
-    _talk: Pop3Context
+    _context: Pop3Context
 
     def __init__(
-        self, settings: SessionSettings, *, clock: Clock, desk: Pop3Host, tls: bool, tokens: TokenSource = secrets.randbits
+        self, settings: SessionSettings, *, clock: Clock, host: Pop3Host, tls: bool, tokens: TokenSource = secrets.randbits
     ) -> None:
-        super().__init__(Pop3Context(settings, clock=clock, desk=desk, tls=tls))
+        super().__init__(Pop3Context(settings, clock=clock, host=host, tls=tls))
         self._tokens = tokens
         self._errors = 0  # invalid commands in a row
 
@@ -196,28 +196,28 @@ class Session(session_core.Session):
 
     @property
     def buffered(self) -> int:
-        return self._talk.lines.buffered
+        return self._context.lines.buffered
 
     @property
     def must_finish(self) -> bool:
         """True while QUIT runs: it has to finish even if the client is gone."""
-        return self._talk.over and not isinstance(self._held, Hangup)
+        return self._context.over and not isinstance(self._held, Hangup)
 
     def feed(self, octets: bytes) -> None:
-        self._talk.lines.feed(octets)
+        self._context.lines.feed(octets)
 
     def discard_input(self) -> None:
-        self._talk.lines.discard()
+        self._context.lines.discard()
 
     def end(self, text: Text, code: bytes = b"") -> None:
         """End after the command in progress, or in the middle of a long response."""
-        if self._talk.ending is None:
-            self._talk.ending = ClosePop3Connection(text, code)
+        if self._context.ending is None:
+            self._context.ending = ClosePop3Connection(text, code)
 
     # ------------------------------------------------------------ the dialogue
 
     def _run(self) -> Steps[None]:
-        ctx, commands = self._talk, 0
+        ctx, commands = self._context, 0
         ctx.say_reply(Reply(f"{ctx.settings.host} is ready."))
         try:
             while not ctx.severed and not ctx.over:
@@ -235,12 +235,12 @@ class Session(session_core.Session):
         yield Hangup()
 
     def _patience(self) -> float:
-        ctx = self._talk
+        ctx = self._context
         return ctx.sign_in_until if ctx.signed_in is None else ctx.now() + ctx.settings.idle_seconds
 
     def _take(self, line: bytes | Trouble) -> Steps[None]:
         """Handle one command; any error becomes its response."""
-        ctx = self._talk
+        ctx = self._context
         try:
             reply = bad("That line is too long.") if isinstance(line, Trouble) else (yield from self._command(line))
         except (NoSuchNumber, Malformed) as error:
@@ -258,7 +258,7 @@ class Session(session_core.Session):
         self._count(senseless=reply is not None and reply.senseless)
 
     def _command(self, line: bytes) -> Steps[Reply | None]:
-        ctx = self._talk
+        ctx = self._context
         word, _, rest = line.partition(b" ")
         verb = VERBS.get(word.upper())
         if verb is None:
@@ -276,7 +276,7 @@ class Session(session_core.Session):
     def _count(self, *, senseless: bool) -> None:
         """Count invalid commands in a row, and end the connection after too many."""
         self._errors = self._errors + 1 if senseless else 0
-        if self._errors >= self._talk.settings.errors:
+        if self._errors >= self._context.settings.errors:
             raise ClosePop3Connection(
                 Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many commands that make no sense.")
             )

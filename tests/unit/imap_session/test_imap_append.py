@@ -119,7 +119,7 @@ def test_a_folder_that_is_gone_is_noticed_all_the_same(store: MailStore) -> None
 def test_a_mailbox_that_gets_full_is_told_before_the_octets_come(store: MailStore) -> None:
     """What was appended in a row counts."""
     ctx = Talk(store).sign_in()
-    ctx.desk.quota = 40
+    ctx.host.quota = 40
     for _ in range(2):
         assert ctx.say(b"t APPEND INBOX {15}\r\n") == b"+ OK\r\n"
         assert b"t OK" in ctx.say(b"a: b\r\n\r\nsome\r\n\r\n"[:15] + b"\r\n")

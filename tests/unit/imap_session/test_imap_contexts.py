@@ -148,8 +148,8 @@ def test_lists_that_are_followed(steps: list[tuple[object, ...]]) -> None:
     """Whatever two sessions do: at every quiet point the lists are those of a fresh search, position by position."""
     with folder_in_memory() as folder:
         store = open_store(folder)
-        shelf = SharedCache()
-        client, other = Client(Talk(store, shelf=shelf).sign_in()), Talk(store, shelf=shelf).sign_in()
+        cache = SharedCache()
+        client, other = Client(Talk(store, cache=cache).sign_in()), Talk(store, cache=cache).sign_in()
         for subject, sender in ("az", "by", "cx"):
             deliver(other, subject, sender)
         for ctx in (client.ctx, other):

@@ -389,15 +389,15 @@ def test_header_fields_are_cut_once_and_kept(store: MailStore) -> None:
     """Another session asking for the same fields of the same folder is answered without the store's headers."""
     ctx = Talk(store).sign_in()
     append(ctx, MESSAGE)
-    other = Talk(store, shelf=ctx.session._talk.shelf).sign_in()
+    other = Talk(store, cache=ctx.session._context.cache).sign_in()
     command = b"f FETCH 1 BODY.PEEK[HEADER.FIELDS (SUBJECT)]\r\n"
     answers = []
     for session in (ctx, other):
         session.say(b"s SELECT INBOX\r\n")
         answers.append(session.say(command))
     assert answers[0] == answers[1]
-    shelf = ctx.session._talk.shelf.answers
-    assert [dict(kept) for kept in shelf._answers.values()] == [{1: b"{16}\r\nSubject: mot\r\n\r\n"}]
+    cache = ctx.session._context.cache.answers
+    assert [dict(kept) for kept in cache._answers.values()] == [{1: b"{16}\r\nSubject: mot\r\n\r\n"}]
 
 
 def test_what_a_list_is_made_of_is_kept_for_each_kind_of_client(store: MailStore) -> None:
@@ -405,7 +405,7 @@ def test_what_a_list_is_made_of_is_kept_for_each_kind_of_client(store: MailStore
     ctx = Talk(store).sign_in()
     append(ctx, "Subject: Giấy mời\r\nMIME-Version: 1.0\r\n\r\nx".encode())
     append(ctx, MESSAGE)
-    other = Talk(store, shelf=ctx.session._talk.shelf).sign_in()
+    other = Talk(store, cache=ctx.session._context.cache).sign_in()
     other.say(b"e ENABLE UTF8=ACCEPT\r\n")
     answers = []
     for session in (ctx, other, ctx, other):
@@ -415,7 +415,7 @@ def test_what_a_list_is_made_of_is_kept_for_each_kind_of_client(store: MailStore
     plain, utf8 = answers[:2]
     assert "Giấy mời".encode() in utf8
     assert "Giấy mời".encode() not in plain
-    kept = {key[2]: set(answers) for key, answers in ctx.session._talk.shelf.answers._answers.items()}
+    kept = {key[2]: set(answers) for key, answers in ctx.session._context.cache.answers._answers.items()}
     assert kept == {key: {1, 2} for key in [b"ENVELOPE", b"ENVELOPE UTF8", b"BODYSTRUCTURE", b"INTERNALDATE"]}
 
 

@@ -69,7 +69,7 @@ def test_what_was_lent_when_the_authority_ended(ctx: Cut) -> None:
     """The same of a session that goes on: its answer does not wait for the disk."""
 
     def end() -> None:
-        ctx.desk.boxes = {}
+        ctx.host.boxes = {}
 
     ctx.after, ctx.meanwhile = 1, end
     assert b"c NO" in ctx.say(b"c UID COPY 1:* Shared/cntt\r\n")

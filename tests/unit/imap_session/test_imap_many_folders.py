@@ -76,7 +76,7 @@ def test_a_name_that_an_open_folder_had_is_no_longer_its(store: MailStore, betwe
     talks = [Talk(store).sign_in(), Talk(store).sign_in()]
     talks[0].say(b"c CREATE cu\r\n")
     for ctx in talks:
-        ctx.desk.remembers = remembers
+        ctx.host.remembers = remembers
         ctx.say(b"s SELECT cu\r\n")
     assert talks[0].say(b"r RENAME cu moi\r\n").startswith(b"r OK")
     for ctx in talks:

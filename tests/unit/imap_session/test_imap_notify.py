@@ -417,10 +417,10 @@ def test_so_many_accounts_are_followed_and_no_more(store: MailStore) -> None:
     ctx = Talk(store, boxes=boxes).sign_in()
     assert b"a NO [NOTIFICATIONOVERFLOW]" in ctx.say(b"a NOTIFY SET " + groups + b"\r\n")
     assert not ctx.overheard.accounts
-    last = ctx.desk.boxes.pop("u32")
+    last = ctx.host.boxes.pop("u32")
     assert b"b OK" in ctx.say(b"b NOTIFY SET " + groups + b"\r\n")
     assert len(ctx.overheard.accounts) == 32
-    ctx.desk.boxes["u32"] = last
+    ctx.host.boxes["u32"] = last
     ctx.session.shared_mailboxes_changed()
     assert ctx.run().startswith(b"* OK [NOTIFICATIONOVERFLOW]")
     assert (len(ctx.overheard.accounts), ctx.overheard.rights) == (0, False)

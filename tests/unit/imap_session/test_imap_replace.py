@@ -19,7 +19,7 @@ def with_draft(store: MailStore) -> Talk:
 def test_a_full_mailbox_takes_a_draft_of_the_same_size(store: MailStore) -> None:
     """Asked before the octets come, and again when they have come (RFC 8508 §3.4); APPEND is refused."""
     ctx = with_draft(store)
-    ctx.desk.quota = len(OLD)
+    ctx.host.quota = len(OLD)
     assert b"a NO [OVERQUOTA]" in ctx.say(b"a APPEND Drafts {%d}\r\n" % len(NEW))
     assert b"b NO [OVERQUOTA]" in ctx.say(b"b REPLACE 1 Drafts {%d}\r\n" % (len(NEW) + 1))
     assert b"c NO [OVERQUOTA]" in ctx.say(b"c REPLACE 1 Drafts {%d+}\r\n%bx\r\n" % (len(NEW) + 1, NEW))

@@ -39,11 +39,11 @@ class Interrupted(Talk):
 
     def end(self) -> None:
         """As the shell does."""
-        self.desk.boxes = {}
+        self.host.boxes = {}
         self.session.access_revoked(BOX.account.account_id, "Over.")
 
     def shrink(self, rights: str) -> None:
-        self.desk.boxes = {BOX.name: replace(BOX, rights=rights)}
+        self.host.boxes = {BOX.name: replace(BOX, rights=rights)}
         self.session.rights_moved(BOX.account.account_id, rights)
 
     def messages(self, name: str) -> int:
@@ -77,7 +77,7 @@ def test_a_search_of_many_mailboxes_leaves_out_what_ended_meanwhile(ctx: Interru
 
     def ended() -> None:
         said.append(len(ctx.sent))
-        ctx.desk.boxes = {}
+        ctx.host.boxes = {}
 
     answer = ctx.during(work, ended, b'f ESEARCH IN (subtree Shared personal) BODY "so 1"\r\n')
     assert said

@@ -42,7 +42,7 @@ class Failing(Talk):
     def fail(self, after: int = 0, times: int = 1) -> None:
         """And what others have done they did in another process."""
         self.after, self.failures = after, times
-        self.desk.remembers = False
+        self.host.remembers = False
 
     def wait(self) -> bytes:
         """Until it wants to go on by itself."""
@@ -140,7 +140,7 @@ def test_what_another_session_here_has_done_needs_no_store(store: MailStore) -> 
     for each in (other, ctx):
         each.say(b"s SELECT INBOX\r\n")
     ctx.fail(times=1000)
-    ctx.desk.remembers = True
+    ctx.host.remembers = True
     other.say(appended(b"INBOX", b"x") + appended(b"INBOX", b"y"))
     assert ctx.say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 0 RECENT\r\nq OK Nothing else.\r\n"
     other.say(b"p STORE 1 +FLAGS.SILENT (\\Deleted \\Seen)\r\n")
@@ -159,7 +159,7 @@ def test_what_is_delivered_here_is_recent_once(store: MailStore) -> None:
     for ctx in talks:
         ctx.say(b"s SELECT INBOX\r\n")
         ctx.fail(times=1000)
-        ctx.desk.remembers = True
+        ctx.host.remembers = True
     deliver(talks[0].account, talks[0].account.folder_id("INBOX"), ["a", "b"])
     assert talks[1].say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 2 RECENT\r\nq OK Nothing else.\r\n"
     assert talks[0].say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 0 RECENT\r\nq OK Nothing else.\r\n"
@@ -242,7 +242,7 @@ def test_what_is_done_is_answered_so(store: MailStore, command: bytes, work: int
     ctx.say(b"s SELECT Drafts\r\n")
     other.say(appended(b"Drafts", b"x"))
     ctx.fail(after=work)
-    ctx.desk.mark = 0  # somebody is changing something
+    ctx.host.mark = 0  # somebody is changing something
     ctx.session.noticed(1 << 40)
     heard = ctx.say(command)
     assert done in heard
@@ -275,7 +275,7 @@ def test_what_cannot_be_done_twice_is_answered_so(
 
     with monkeypatch.context() as moment:
         moment.setattr(View, "poll", busy)
-        moment.setattr(ctx.desk, "remembers", False)
+        moment.setattr(ctx.host, "remembers", False)
         answer = ctx.say(command)
     assert done in answer
     assert gone not in answer
@@ -315,7 +315,7 @@ def test_only_what_is_told_of_is_kept_as_the_clients_own(store: MailStore) -> No
     ctx.say(b"u UNSELECT\r\n")
     for _ in range(3):
         assert b"OK [APPENDUID" in ctx.say(appended(b"Shared/cntt", b"x") + appended(b"Sent", b"x"))
-    notifier = ctx.session._talk.notifier
+    notifier = ctx.session._context.notifier
     assert isinstance(notifier, Listening)
     assert sum(map(len, notifier._own.values())) == 0
 

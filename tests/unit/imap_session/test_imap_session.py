@@ -122,10 +122,10 @@ def test_wrong_passwords_end_the_connection_after_a_few(store: MailStore) -> Non
 def test_one_mistake_costs_nothing_many_in_a_row_end_it(ctx: Talk) -> None:
     """BAD never ends a session early; only a client that makes no sense for a while is cut."""
     for _ in range(3):
-        for _ in range(ctx.session._talk.settings.errors - 1):
+        for _ in range(ctx.session._context.settings.errors - 1):
             assert b"BAD" in ctx.say(b"x NONSENSE\r\n")
         assert b"y OK" in ctx.say(b"y NOOP\r\n")
-    for _ in range(ctx.session._talk.settings.errors):
+    for _ in range(ctx.session._context.settings.errors):
         ctx.say(b"x NONSENSE\r\n")
     assert ctx.over
     assert b"* BYE" in ctx.sent[-1]
@@ -239,7 +239,7 @@ def test_trycreate_is_for_a_missing_destination(store: MailStore, ctx: Talk, com
     ctx.say(b"s SELECT Viec\r\n")
     assert b"x NO [TRYCREATE]" in ctx.say(b"x %b 1 nothing\r\n" % command)
     Talk(store).sign_in().say(b"d DELETE Viec\r\n")
-    ctx.desk.mark = ctx.session._talk.view.mark  # it happened just after the look
+    ctx.host.mark = ctx.session._context.view.mark  # it happened just after the look
     assert b"x NO [NONEXISTENT]" in ctx.say(b"x %b 1 Archive\r\n" % command)
 
 

@@ -20,7 +20,7 @@ from mic_mail.storage.mailstore import Account
 
 @dataclass
 class Known:
-    """The part of a view that the shelf looks at."""
+    """The part of a view that the cache looks at."""
 
     uids: "array[int]"
     account_id: int = 1
@@ -28,9 +28,9 @@ class Known:
     uidvalidity: int = 3
 
 
-def told(shelf: Instants, view: Known, ask: Callable[[Sequence[int]], Mapping[int, int]]) -> Sequence[int]:
+def told(cache: Instants, view: Known, ask: Callable[[Sequence[int]], Mapping[int, int]]) -> Sequence[int]:
     """Without the pauses."""
-    making = shelf.of(view, ask)  # type: ignore[arg-type]  # the part of a view
+    making = cache.of(view, ask)  # type: ignore[arg-type]  # the part of a view
     while True:
         try:
             next(making)
@@ -41,7 +41,7 @@ def told(shelf: Instants, view: Known, ask: Callable[[Sequence[int]], Mapping[in
 @given(st.lists(st.sets(st.integers(1, 40)), min_size=1, max_size=8))
 def test_instants_are_asked_once_and_follow_the_mailbox(mailboxes: list[set[int]]) -> None:
     """Whatever comes and goes, each message has its own instant; what was asked before is not asked again."""
-    shelf, asked = Instants(), []
+    cache, asked = Instants(), []
 
     def ask(uids: Sequence[int]) -> dict[int, int]:
         asked.append(set(uids))
@@ -52,52 +52,52 @@ def test_instants_are_asked_once_and_follow_the_mailbox(mailboxes: list[set[int]
         asked.clear()
         view = Known(array("I", sorted(mailbox)))
         for _ in range(2):
-            assert list(told(shelf, view, ask)) == [uid * 1000 for uid in view.uids]
+            assert list(told(cache, view, ask)) == [uid * 1000 for uid in view.uids]
         assert set().union(*asked) == mailbox - before
         before = mailbox
 
 
 def test_instants_forget_the_oldest_folder() -> None:
     """The bound counts messages over all folders."""
-    shelf = Instants(max_messages=10)
+    cache = Instants(max_messages=10)
     for folder_id in range(5):
-        told(shelf, Known(array("I", range(1, 7)), folder_id=folder_id), lambda uids: dict.fromkeys(uids, 5))
-    assert len(shelf._known) == 1
+        told(cache, Known(array("I", range(1, 7)), folder_id=folder_id), lambda uids: dict.fromkeys(uids, 5))
+    assert len(cache._known) == 1
 
 
 def test_header_answers_stay_within_their_octets() -> None:
     """The field set that was longest unused goes first; what it held is no longer counted."""
-    shelf = AnswerCache(max_octets=10_000)
+    cache = AnswerCache(max_octets=10_000)
     for folder_id in range(10):
-        answers = shelf.answers((1, folder_id), 1, b"BODY[HEADER.FIELDS (FROM)]")
-        shelf.filled(answers, dict.fromkeys(range(10), b"x" * 280))
-        assert shelf._octets <= 10_000
-    assert [key[0][1] for key in shelf._answers] == [8, 9] or [key[0][1] for key in shelf._answers] == [7, 8, 9]
+        answers = cache.answers((1, folder_id), 1, b"BODY[HEADER.FIELDS (FROM)]")
+        cache.filled(answers, dict.fromkeys(range(10), b"x" * 280))
+        assert cache._octets <= 10_000
+    assert [key[0][1] for key in cache._answers] == [8, 9] or [key[0][1] for key in cache._answers] == [7, 8, 9]
 
 
 def test_answers_that_were_dropped_are_not_counted() -> None:
     """Who was still filling them goes on; else the octets would be counted for ever, and in the end nothing be kept."""
-    shelf = AnswerCache(max_octets=10_000)
-    slow = shelf.answers((1, 0), 1, b"FROM")
+    cache = AnswerCache(max_octets=10_000)
+    slow = cache.answers((1, 0), 1, b"FROM")
     for folder_id in range(1, 4):
-        shelf.filled(shelf.answers((1, folder_id), 1, b"FROM"), dict.fromkeys(range(10), b"x" * 500))
-    shelf.filled(slow, dict.fromkeys(range(10), b"x" * 500))
-    assert shelf._octets == sum(answers.octets for answers in shelf._answers.values())
+        cache.filled(cache.answers((1, folder_id), 1, b"FROM"), dict.fromkeys(range(10), b"x" * 500))
+    cache.filled(slow, dict.fromkeys(range(10), b"x" * 500))
+    assert cache._octets == sum(answers.octets for answers in cache._answers.values())
 
 
 def test_what_was_asked_for_is_counted_with_the_answers() -> None:
     """Many items of one message each: their labels are held, too. Very long ones are not kept at all."""
-    shelf = AnswerCache(max_octets=100_000)
+    cache = AnswerCache(max_octets=100_000)
     for number in range(1000):
-        shelf.answers((1, 0), 1, b"%0500d" % number)
-    assert sum(len(item) for _, _, item in shelf._answers) <= shelf._octets <= 100_000
-    assert 10 <= len(shelf._answers) <= 200
-    held = len(shelf._answers)
-    long = shelf.answers((1, 0), 1, b"x" * 60_000)
-    shelf.filled(long, {1: b"answer"})
+        cache.answers((1, 0), 1, b"%0500d" % number)
+    assert sum(len(item) for _, _, item in cache._answers) <= cache._octets <= 100_000
+    assert 10 <= len(cache._answers) <= 200
+    held = len(cache._answers)
+    long = cache.answers((1, 0), 1, b"x" * 60_000)
+    cache.filled(long, {1: b"answer"})
     assert long == {1: b"answer"}
-    assert shelf.answers((1, 0), 1, b"x" * 60_000) == {}
-    assert len(shelf._answers) == held
+    assert cache.answers((1, 0), 1, b"x" * 60_000) == {}
+    assert len(cache._answers) == held
 
 
 def test_empty_blocks_are_inflated_one_by_one_without_copies() -> None:

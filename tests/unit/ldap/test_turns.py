@@ -117,7 +117,7 @@ class Recorded(LdapTalk):
 
     def __init__(self, clock: ManualClock | None = None, tree: Tree = TREE) -> None:
         super().__init__(tree, LdapSettings(entries=100_000), strangers=True)
-        self.session._talk.clock = clock or self.clock
+        self.session._context.clock = clock or self.clock
         self.turns: list[float] = []
 
     def result_of(self, action: Action) -> object:

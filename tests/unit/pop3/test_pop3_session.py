@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conversing import START, Desk, Pop3Talk, Talk, open_store
+from conversing import START, Host, Pop3Talk, Talk, open_store
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Text
 from mic_mail.pop3 import maildrop
@@ -357,7 +357,7 @@ def test_quit_removes_many_in_groups(store: MailStore, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("utf8", [False, True])
 def test_a_first_line_has_512_octets_and_no_half_letters(utf8: bool) -> None:
     """RFC 2449 §4; what does not fit is left away, code and line end stay."""
-    ctx = Pop3Context(SessionSettings(), clock=ManualClock(START), desk=Desk(), tls=True)
+    ctx = Pop3Context(SessionSettings(), clock=ManualClock(START), host=Host(), tls=True)
     ctx.utf8 = utf8
     for more in range(4):
         ctx.say_reply(refuse(Text("x" * more + "ệ" * 700, "x" * 700), b"SYS/PERM"))

@@ -33,7 +33,7 @@ def set_acl(ctx: ImapContext, command: SetAcl | DeleteAcl) -> Steps[Reply]:
     if not saslprep(command.identifier):
         return bad(NO_IDENTIFIER)
     place = yield from _existing(ctx, command.mailbox)
-    common = place.box is not None or ctx.desk.records_access(ctx.mailbox_id)
+    common = place.box is not None or ctx.host.records_access(ctx.mailbox_id)
     return refuse(NAMED if common else PERSONAL, b"NOPERM")
 
 
@@ -43,7 +43,7 @@ delete_acl = set_acl
 def get_acl(ctx: ImapContext, command: GetAcl) -> Steps[Reply]:
     """Return the rights in the own mailbox, also of others who may use it; needs `a` (RFC 4314 §4)."""
     place = yield from _existing(ctx, command.mailbox, "a")
-    holders = {_me(ctx): place.rights, **ctx.desk.holders(ctx.mailbox_id)}
+    holders = {_me(ctx): place.rights, **ctx.host.holders(ctx.mailbox_id)}
     acl = {who: with_legacy_rights(rights) for who, rights in holders.items()}
     ctx.write(responses.acl(resolve.client_name(place, ctx.boxes), acl, utf8=ctx.utf8))
     return Reply("These.")

@@ -76,7 +76,7 @@ An unauthenticated client may not fill the log either.
 
 def capabilities(ctx: ImapContext) -> tuple[bytes, ...]:
     """Return the capabilities of this connection now."""
-    mechanisms = () if ctx.signed_in else ctx.desk.mechanisms()
+    mechanisms = () if ctx.signed_in else ctx.host.mechanisms()
     offer = capability.Offer(
         starttls=ctx.settings.starttls and not ctx.tls,
         login=bool(mechanisms),
@@ -172,7 +172,7 @@ def _admit(ctx: ImapContext, answer: object) -> Steps[Reply]:
         return refuse(messages.too_many_sessions(), b"LIMIT")
     ctx.signed_in = answer
     ctx.reader.limits = Limits.signed_in(ctx.settings.command_octets)
-    for alert in ctx.desk.alerts():
+    for alert in ctx.host.alerts():
         ctx.write(responses.ok(b"*", ctx.words(alert), b"ALERT"))
     return Reply("Signed in.", code=responses.capability_code(capabilities(ctx)))
 

@@ -163,12 +163,12 @@ def fetch(ctx: ImapContext, command: Fetch) -> Steps[Reply]:
 
 def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps[int]:
     """Send the lines of these messages; return how many could not be read any more."""
-    told = from_cache(plan, view, ctx.shelf.answers, places)
+    told = from_cache(plan, view, ctx.cache.answers, places)
     if told is not None:
         ctx.write(told)
         yield from ctx.yield_output()
         return 0
-    reader = Reading(plan, view, ctx.shelf.answers, places, BATCH_MESSAGES)
+    reader = Reading(plan, view, ctx.cache.answers, places, BATCH_MESSAGES)
     slices = Slices(reader.chunks)
     pulled: deque[bytes] = deque()
     try:

@@ -341,14 +341,14 @@ def plan(items: tuple[FetchItem, ...], view: View, enabled: Enabled) -> Plan:
 _plan = lru_cache(maxsize=512)(Plan)
 
 
-def from_cache(plan: Plan, view: View, shelf: AnswerCache, places: list[range]) -> bytes | None:
+def from_cache(plan: Plan, view: View, cache: AnswerCache, places: list[range]) -> bytes | None:
     """Return the lines if the cache has all that the view lacks, else None; for few messages only."""
     if plan.streams or plan.columns or sum(map(len, places)) > SHELF_MESSAGES:
         return None
     batch = Batch(places)
     uids = batch.pick(view.uids)
     for kept in plan.kept:
-        known = shelf.answers((view.account_id, view.folder_id), view.uidvalidity, kept.key)
+        known = cache.answers((view.account_id, view.folder_id), view.uidvalidity, kept.key)
         answers = [answer for uid in uids if (answer := known.get(uid)) is not None]
         if len(answers) < len(uids):
             return None

@@ -36,10 +36,10 @@ _LIGHT_OCTETS = BATCH_OCTETS // 8
 class Reading:
     """A pass over messages of one FETCH; `mid_line`: octets of an unfinished line have been sent."""
 
-    def __init__(self, plan: Plan, view: View, shelf: AnswerCache, places: list[range], batch_messages: int) -> None:
+    def __init__(self, plan: Plan, view: View, cache: AnswerCache, places: list[range], batch_messages: int) -> None:
         self._plan = plan
         self._view = view
-        self._shelf = shelf
+        self._cache = cache
         self._places = places
         self._batch_messages = batch_messages
         self.gone = 0
@@ -156,9 +156,9 @@ class Reading:
         """
         plan, view = self._plan, self._view
         folder = (view.account_id, view.folder_id)
-        shelved = {kept.key: self._shelf.answers(folder, view.uidvalidity, kept.key) for kept in plan.kept}
-        answers: dict[bytes, Mapping[int, bytes]] = {**shelved}
-        lacking = [(kept, [*filterfalse(shelved[kept.key].__contains__, uids)]) for kept in plan.kept]
+        cached = {kept.key: self._cache.answers(folder, view.uidvalidity, kept.key) for kept in plan.kept}
+        answers: dict[bytes, Mapping[int, bytes]] = {**cached}
+        lacking = [(kept, [*filterfalse(cached[kept.key].__contains__, uids)]) for kept in plan.kept]
         lacking = [(kept, missing) for kept, missing in lacking if missing]
         gone: set[int] = set()
         if lacking:
@@ -172,7 +172,7 @@ class Reading:
                 else:
                     mine = rows
                 made = _load_answers(kept, account, view.folder_id, names, mine)
-                self._shelf.filled(shelved[kept.key], made)
+                self._cache.filled(cached[kept.key], made)
                 if len(made) < len(missing):
                     gone.update(filterfalse(made.__contains__, missing))
                 if len(missing) == len(uids):

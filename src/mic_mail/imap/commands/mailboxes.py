@@ -61,8 +61,8 @@ def _key(ctx: ImapContext, place: Place) -> tuple[int, int]:
 
 def _kept_listing(ctx: ImapContext, place: Place) -> Listing | None:
     """Return the cached folders of the account of `place`, if nothing has changed there since."""
-    kept = ctx.shelf.listings.get(_key(ctx, place))
-    return kept if kept is not None and kept.mark == ctx.desk.change_mark(ctx.account_of(place).account_id) else None
+    kept = ctx.cache.listings.get(_key(ctx, place))
+    return kept if kept is not None and kept.mark == ctx.host.change_mark(ctx.account_of(place).account_id) else None
 
 
 def _listing(ctx: ImapContext, place: Place) -> Steps[Listing]:
@@ -70,7 +70,7 @@ def _listing(ctx: ImapContext, place: Place) -> Steps[Listing]:
     listing = _kept_listing(ctx, place)
     if listing is None:
         listing = yield from ctx.ask(Listing.read, place)
-        ctx.shelf.listings.put(_key(ctx, place), listing)
+        ctx.cache.listings.put(_key(ctx, place), listing)
     return listing
 
 
@@ -103,7 +103,7 @@ def seen_folders(ctx: ImapContext, make: Callable[[list[FolderInfo], list[str]],
     if kept is not None and len(others) <= LISTED_FOLDERS:
         return made(kept)
     own, result = yield from ctx.ask(work)
-    ctx.shelf.listings.put(_key(ctx, OWN), own)
+    ctx.cache.listings.put(_key(ctx, OWN), own)
     return result
 
 
@@ -260,7 +260,7 @@ def _folder(ctx: ImapContext, place: Place) -> Steps[FolderInfo]:
 
     A client that asks for one often asks for all, one by one. So the whole listing is used where it is cached.
     """
-    if ctx.shelf.listings.get(_key(ctx, place)) is not None:
+    if ctx.cache.listings.get(_key(ctx, place)) is not None:
         info = (yield from _listing(ctx, place)).by_name.get(place.name)
         if info is not None and info.selectable:
             return info

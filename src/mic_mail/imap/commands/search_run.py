@@ -81,14 +81,14 @@ class Progress:
     """
 
     def __init__(self, ctx: ImapContext, tag: bytes) -> None:
-        self._talk = ctx
+        self._context = ctx
         self._tag = tag
         self._told_at = ctx.now()
         self.before = self.after = 0
 
     def report(self, done: int, goal: int) -> None:
         """Report that `done` of `goal` messages have been searched, at most every PROGRESS_SECONDS."""
-        ctx = self._talk
+        ctx = self._context
         if ctx.now() - self._told_at >= PROGRESS_SECONDS:
             self._told_at = ctx.now()
             reached, all_of_them = self.before + done, self.before + goal + self.after
@@ -102,7 +102,7 @@ def find(
 
     The view may be of any folder that may be read, or an excerpt.
     """
-    dates = Dates() if view.is_excerpt else ctx.shelf.dates  # no other session has the same messages
+    dates = Dates() if view.is_excerpt else ctx.cache.dates  # no other session has the same messages
     hunt = SearchRun(view, key, saved, now=int(ctx.clock.now().timestamp()), dates=dates)
     yield from ctx.ask(hunt.go_on, view.place)
     while not hunt.is_over:

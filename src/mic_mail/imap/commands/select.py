@@ -90,7 +90,7 @@ def select(ctx: ImapContext, command: Select) -> Steps[Reply]:
         read_only=read_only,
         recent=None if rev2 else opened.recent,
         presence=opened.presence,
-        on_record=ctx.desk.records_access(account_id),
+        on_record=ctx.host.records_access(account_id),
     )
     ctx.view = view
     if ctx.notifier is not None:
@@ -176,7 +176,7 @@ def close(ctx: ImapContext, command: Close) -> Steps[Reply]:
             yield from _send_expunged(ctx, view, result)
         except Frozen as frozen:
             text = frozen.text
-    elif view.info.deleted and "e" in ctx.desk.withheld(view.account_id):
+    elif view.info.deleted and "e" in ctx.host.withheld(view.account_id):
         text = Frozen().text
     ctx.leave()
     return Reply(text)
@@ -197,7 +197,7 @@ def expunge(ctx: ImapContext, command: Expunge) -> Steps[Reply]:
     """
     view = ctx.view
     assert view is not None
-    if "e" not in ctx.desk.withheld(view.account_id):
+    if "e" not in ctx.host.withheld(view.account_id):
         ctx.must_hold(view, "e")
     uids: list[int] | None = None
     if command.uids is not None:

@@ -25,8 +25,8 @@ def order_of(ctx: ImapContext, view: View, progress: Progress | None = None) -> 
 
     Read only what none has read before.
     """
-    shelf = ctx.shelf.orders
-    prior = shelf.prior(view)
+    cache = ctx.cache.orders
+    prior = cache.prior(view)
     if prior is not None and prior.uids == view.uids:
         return prior
     lacking = list(view.uids) if prior is None else prior.lacking(view.uids)
@@ -43,7 +43,7 @@ def order_of(ctx: ImapContext, view: View, progress: Progress | None = None) -> 
             progress.report(start + SLICE_MESSAGES, len(lacking))
         yield from ctx.yield_output()
     order = yield from ctx.ask(lambda account: FolderOrder.build(view.uids, prior, told), view.place)
-    shelf.put(view, order)
+    cache.put(view, order)
     return order
 
 
