@@ -38,6 +38,7 @@ from mic_mail.process.startup import make_folders
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.storage.types import AccountRef
 from population import Population
+from waiting import wait_for
 
 T = TypeVar("T")
 NAMES = ["mail.mic.gov.vn", "localhost", "127.0.0.1"]
@@ -87,10 +88,9 @@ def config_for(data_dir: Path, settings: Mapping[str, Any] | None = None) -> Con
 
 def left_in_staging(mail_root: Path) -> list[Path]:
     """Files of messages that were not published; what is refused by IMAP is thrown away just behind the answer."""
-    limit = time.monotonic() + 20
-    while (left := list(mail_root.glob("*/*/Maildir/tmp/*"))) and time.monotonic() < limit:
-        time.sleep(0.02)
-    return left
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: not list(mail_root.glob("*/*/Maildir/tmp/*")))
+    return list(mail_root.glob("*/*/Maildir/tmp/*"))
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from clients.dovecot import need_dovecot
 from harness import NAMES
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
+from waiting import wait_for
 
 PASSWORD = "mật khẩu cũ"
 _CONFIGURATION = """\
@@ -124,14 +124,10 @@ def start_old_system(users: tuple[str, ...]) -> Iterator[OldSystem]:
         system.give(folder / "mail")
         with (folder / "start").open("wb") as said:  # no pipe: the daemon would keep it open
             subprocess.run([program, "-c", str(folder / "dovecot.conf")], check=True, stdout=said, stderr=said)
-        limit = time.monotonic() + 20
-        while not (folder / "run" / "master.pid").exists() and time.monotonic() < limit:
-            time.sleep(0.02)
+        wait_for((folder / "run" / "master.pid").exists)
         master = int((folder / "run" / "master.pid").read_text())
         try:
             yield system
         finally:
             os.kill(master, signal.SIGTERM)
-            limit = time.monotonic() + 20
-            while Path(f"/proc/{master}").exists() and time.monotonic() < limit:
-                time.sleep(0.02)
+            wait_for(lambda: not Path(f"/proc/{master}").exists())

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from addresses import Spelling, parsed, spellings, strict_path
 from authorities import Authority
-from clients.test_mail_leaves import PASSWORD, office, until
+from clients.test_mail_leaves import PASSWORD, office
 from harness import MailServer
 from mic_mail.mailbox_address import MailboxAddress
 from unit.outbound.test_smarthost import PASSWORD as RELAY_PASSWORD
 from unit.outbound.test_smarthost import Relay
+from waiting import wait_for
 
 OFFER = b"250-SMTPUTF8\r\n250-DSN\r\n250-8BITMIME\r\n250-SIZE 1000000\r\n"
 NUMBERS = count(1)
@@ -42,8 +43,8 @@ class Leaving:
 
     def heard(self) -> list[tuple[str, str, list[str]]]:
         """The recipients of which the other server was told in one transaction, read by somebody else's grammar."""
-        until(lambda: self.relay.messages)
-        until(lambda: not self.server.running.context.queue.names())
+        wait_for(lambda: self.relay.messages)
+        wait_for(lambda: not self.server.running.context.queue.names())
         found = [strict_path(line.decode()) for line in self.relay.lines if line.startswith(b"RCPT")]
         self.relay.messages.clear()
         self.relay.lines.clear()
@@ -124,5 +125,5 @@ def test_a_sender_elsewhere_is_named_as_who_it_is(leaving: Leaving, sender: Spel
     line = path.read_bytes().partition(b"\r\n")[0].decode()
     local_part, domain, rest = strict_path(line.replace("Return-Path: ", "MAIL FROM:"))
     assert (MailboxAddress(local_part, domain), rest) == (sender.address, [])
-    event = until(lambda: next((each for each in server.events() if each.get("trace") == trace and "sender" in each), None))
+    event = wait_for(lambda: next((each for each in server.events() if each.get("trace") == trace and "sender" in each), None))
     assert parsed(event["sender"]) == sender.address

@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +21,7 @@ from mic_mail.storage.index import reader_seen_rows
 from mic_mail.storage.maildir.sidecars import AccountSidecar
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
+from waiting import wait_for
 
 if TYPE_CHECKING:
     from harness import MailServer
@@ -98,12 +98,7 @@ def signs_in(server: "MailServer", address: str, password: str) -> bool:
 
 def refusals(server: "MailServer") -> list[dict[str, Any]]:
     """The refused sign-ins in the log, at least one; the log writes its lines a moment later."""
-    for _ in range(200):
-        found = [event for event in server.events() if event.get("event") == "sign_in_refused"]
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("no refusal in the log")
+    return wait_for(lambda: [event for event in server.events() if event.get("event") == "sign_in_refused"])
 
 
 # ---------------------------------------------------------------- language, help, exit codes

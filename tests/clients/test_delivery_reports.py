@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clients.test_mail_leaves import PASSWORD, inbox, letter, office, reports, submit, until
+from clients.test_mail_leaves import PASSWORD, inbox, letter, office, reports, submit
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import FactKind
@@ -17,6 +17,7 @@ from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.storage.types import AccountRef
 from population import draft
 from unit.outbound.test_peer import Server
+from waiting import wait_for
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 WITH_DSN = b"250-mx.example\r\n250-PIPELINING\r\n250-DSN\r\n250 SIZE 1000000\r\n"
@@ -78,7 +79,7 @@ def test_delivered_within_the_house(tmp_path: Path) -> None:
         submit(server, letter(TTLAN), options=["NOTIFY=FAILURE"])
         asked = ["NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;Lan+2Ba@mic.gov.vn"]
         submit(server, letter(TTLAN), options=asked, mail_options=["RET=FULL", "ENVID=QQ+2B1"])
-        (report,) = until(lambda: reports(server, "dvbe"))
+        (report,) = wait_for(lambda: reports(server, "dvbe"))
         settled(server)
         assert len([each for each in inbox(server, "ttlan") if each["Subject"] == "Báo cáo"]) == 2
         (sent,) = events(server, "report_sent")
@@ -99,8 +100,8 @@ def test_delivered_to_who_is_elsewhere(tmp_path: Path) -> None:
     """By the queue, from the null sender, NOTIFY=NEVER; nothing of those for whom it was not asked."""
     with office(tmp_path, confirms=True, other=Server(WITH_DSN)) as (server, other):
         hand_in(server, "a@one.example", [(TTLAN, "NOTIFY=SUCCESS"), ("dvbe@mic.gov.vn", "")])
-        (report,) = until(lambda: other.messages)
-        until(lambda: not server.running.context.queue.names())
+        (report,) = wait_for(lambda: other.messages)
+        wait_for(lambda: not server.running.context.queue.names())
         assert not [path for path in server.config.spool_dir.rglob("*") if path.is_file()]
         (queued,) = events(server, "report_queued")
     lines = b"\n".join(other.lines)
@@ -130,15 +131,15 @@ def test_in_letters_beyond_ascii(tmp_path: Path) -> None:
     raw = "Subject: Báo cáo\r\nX-Odd: ".encode() + b"\xff\xfe\r\nFrom: a@one.example\r\n\r\nx\r\n"
     with office(tmp_path, confirms=True, other=server_elsewhere) as (server, other):
         hand_in(server, "a@one.example", [(TTLAN, "NOTIFY=SUCCESS")], raw)
-        until(lambda: len(other.messages) == 1)
+        wait_for(lambda: len(other.messages) == 1)
         with smtplib.SMTP(server.host, server.ports["smtp"], "mx.one.example", timeout=20) as client:
             client.ehlo()
             client.command_encoding = "utf-8"
             assert client.mail("bê@one.example", ["SMTPUTF8"])[0] == 250
             assert client.rcpt(TTLAN, ["NOTIFY=SUCCESS", "ORCPT=utf-8;l\\x{E1}n@mic.gov.vn"])[0] == 250
             assert client.data(raw)[0] == 250
-        until(lambda: len(other.messages) == 2)
-        until(lambda: not server.running.context.queue.names())
+        wait_for(lambda: len(other.messages) == 2)
+        wait_for(lambda: not server.running.context.queue.names())
     first, second = other.messages
     assert first.isascii()
     assert "RCPT TO:<bê@one.example> NOTIFY=NEVER".encode() in other.lines
@@ -153,7 +154,7 @@ def test_each_address_of_one_mailbox_is_told_of(tmp_path: Path) -> None:
         server.issue("nvhung", aliases=["hung"], password=PASSWORD)
         both = [("nvhung@mic.gov.vn", "NOTIFY=NEVER"), ("hung@mic.gov.vn", "NOTIFY=SUCCESS")]
         hand_in(server, "dvbe@mic.gov.vn", both)
-        (report,) = until(lambda: reports(server, "dvbe"))
+        (report,) = wait_for(lambda: reports(server, "dvbe"))
         assert len([each for each in inbox(server, "nvhung") if each["Message-ID"] == "<1@one.example>"]) == 1
     assert [told["Final-Recipient"] for told in per_recipient(report)] == ["rfc822; hung@mic.gov.vn"]
 
@@ -203,12 +204,12 @@ def test_a_full_mailbox(tmp_path: Path, sender: str) -> None:
         assert (heard(), len(slips(server))) == (0, 1)
         for hours in (5, 6, 30):
             wait_until(server, NOW + timedelta(hours=hours))
-            until(lambda: heard() == 1)
+            wait_for(lambda: heard() == 1)
         assert [slip.warned for slip in slips(server)] == [True]
         wait_until(server, NOW + timedelta(days=4, hours=23))
         assert heard() == 1
         wait_until(server, NOW + timedelta(days=5, hours=1))
-        until(lambda: heard() == 2)
+        wait_for(lambda: heard() == 2)
         assert slips(server) == []
         assert not [path for path in server.config.spool_dir.rglob("*") if path.is_file()]
         (ended,) = events(server, "delivery_given_up")

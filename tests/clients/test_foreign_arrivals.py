@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from peers.foreign import until
 from peers.letters import ODD, PASSWORD, Inbox, message, submit
 from peers.neighbours import ALL, EACH, Neighbours, neighbours
+from waiting import wait_for
 
 QUICK = [*EACH[:2], pytest.param("opensmtpd", marks=[pytest.mark.slow, pytest.mark.needs_tool("opensmtpd")])]
 """Of these OpenSMTPD takes some seconds."""
@@ -45,7 +45,7 @@ def nothing_of_ours(near: Neighbours) -> None:
 
 def bounce(near: Neighbours, name: str, mark: str) -> str:
     """The one report on this message in the mailbox of its sender there, as a person reads it."""
-    (found,) = until(
+    (found,) = wait_for(
         lambda: [each for each in near[name].stored() if is_report(each) and mark.encode() in each], f"bounce at {name}"
     )
     parsed = email.message_from_bytes(found, policy=email.policy.default)
@@ -62,7 +62,7 @@ def test_as_it_was(near: Neighbours, inbox: Inbox, name: str) -> None:
     mark, sender = f"came-{name}", f"a@{name}.example"
     octets = message(mark, ODD, sender)
     near[name].submit(sender, ["dvbe@mic.gov.vn"], octets)
-    (found,) = until(lambda: inbox.having(f"Subject: {mark}"), mark)
+    (found,) = wait_for(lambda: inbox.having(f"Subject: {mark}"), mark)
     assert found.endswith(octets)
     assert b"with ESMTPS (TLSv1.3" in found.split(b"\r\n\r\n")[0]
 
@@ -73,10 +73,10 @@ def test_a_large_one(near: Neighbours, inbox: Inbox, name: str) -> None:
     mark, sender = f"much-{name}", f"a@{name}.example"
     octets = message(mark, LARGE, sender)
     near[name].submit(sender, ["dvbe@mic.gov.vn"], octets)
-    (found,) = until(lambda: inbox.having(f"Subject: {mark}"), mark)
+    (found,) = wait_for(lambda: inbox.having(f"Subject: {mark}"), mark)
     assert found.endswith(octets)
     if name == "exim":
-        until(lambda: [line for line in near[name].log().splitlines() if "=> dvbe@" in line and " K " in line], "no BDAT")
+        wait_for(lambda: [line for line in near[name].log().splitlines() if "=> dvbe@" in line and " K " in line], "no BDAT")
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -86,7 +86,7 @@ def test_fifty_of_whom_one_is_refused(near: Neighbours, name: str) -> None:
     to = [f"r{number}@mic.gov.vn" for number in range(49)]
     for some in (to[:15], to[15:30], to[30:45], [*to[45:], f"nobody.{name}@mic.gov.vn"]):  # they take twenty at once
         near[name].submit(sender, some, message(mark, sender=sender))
-    until(lambda: sum(len(Inbox(near.ours, one).having(mark)) for one in ("r0", "r14", "r29", "r44", "r48")) == 5, mark)
+    wait_for(lambda: sum(len(Inbox(near.ours, one).having(mark)) for one in ("r0", "r14", "r29", "r44", "r48")) == 5, mark)
     text = bounce(near, name, f"nobody.{name}@mic.gov.vn")
     assert f"nobody.{name}@mic.gov.vn" in text
     assert re.search(r"550[ -]5\.1\.1", text), text
@@ -105,17 +105,17 @@ def test_full_and_empty_again(near: Neighbours, name: str) -> None:
     local, sender = f"full.{name}", f"a@{name}.example"
     full = Inbox(near.ours, local)
     near[name].submit(sender, [f"{local}@mic.gov.vn"], message("first", HALF, sender))
-    until(lambda: full.having("first"))
+    wait_for(lambda: full.having("first"))
     near[name].submit(sender, [f"{local}@mic.gov.vn"], message("second", HALF, sender))
-    until(lambda: re.search(r"452.{0,9}4\.2\.2", near[name].log()), "deferred")
+    wait_for(lambda: re.search(r"452.{0,9}4\.2\.2", near[name].log()), "deferred")
     assert full.having("second") == []
     with imaplib.IMAP4_SSL("localhost", near.ours.ports["imaps"], ssl_context=near.ours.tls()) as imap:
         imap.login(local, PASSWORD)
         imap.select("INBOX")
         imap.store("1:*", "+FLAGS.SILENT", "(\\Deleted)")
         imap.expunge()
-    until(lambda: near[name].flush() or full.having("Subject: second"), "second", 60)
-    until(lambda: not near[name].queued())
+    wait_for(lambda: near[name].flush() or full.having("Subject: second"), "second")
+    wait_for(lambda: not near[name].queued())
     assert len(full.having("Subject: second")) == 1
     nothing_of_ours(near)
 
@@ -142,9 +142,9 @@ def test_a_loop_ends(near: Neighbours, inbox: Inbox, name: str) -> None:
     mark = f"loop-{name}"
     near.names.zone[f"{mark}.test", "MX"] = [f"10 mx.{name}.example."]
     submit(near.ours, message(mark), f"b@{mark}.test")
-    (report,) = until(lambda: inbox.reports_on(f"b@{mark}.test"), f"report on {mark}")
+    (report,) = wait_for(lambda: inbox.reports_on(f"b@{mark}.test"), f"report on {mark}")
     assert "5.7.1" in report.as_string() or "relay" in report.as_string().lower()
-    until(lambda: not near.ours.running.context.queue.names())
+    wait_for(lambda: not near.ours.running.context.queue.names())
     nothing_of_ours(near)
 
 
@@ -164,7 +164,7 @@ def test_no_bounce_of_a_bounce(near: Neighbours, name: str) -> None:
     """To nobody, from the null sender, as a report would come: refused, and no mail of ours follows, to whomever."""
     before = len(near.ours.events())
     near[name].submit("", [f"nobody.{name}@mic.gov.vn"], message(f"null-{name}", sender=f"mailer-daemon@{name}.example"))
-    until(lambda: [e for e in near.ours.events()[before:] if f"nobody.{name}" in str(e.get("recipient"))], "refused")
+    wait_for(lambda: [e for e in near.ours.events()[before:] if f"nobody.{name}" in str(e.get("recipient"))], "refused")
     nothing_of_ours(near)
     assert [e for e in near.ours.events()[before:] if e["event"] in ("message_queued", "report_sent", "message_sent")] == []
 
@@ -176,5 +176,5 @@ def test_twenty_at_once(near: Neighbours, inbox: Inbox, name: str) -> None:
     sender = f"burst@{name}.example"
     for number in range(20):
         near[name].submit(sender, ["dvbe@mic.gov.vn"], message(f"burst-{name}-{number}.", sender=sender))
-    until(lambda: len(inbox.having(f"Subject: burst-{name}-")) == 20, "burst", 60)
+    wait_for(lambda: len(inbox.having(f"Subject: burst-{name}-")) == 20, "burst")
     assert len(inbox.having(f"Subject: burst-{name}-")) == 20

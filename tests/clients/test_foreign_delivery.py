@@ -18,9 +18,9 @@ from mic_mail.mime.dkim import strings_of
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.smtpclient.dkim_keys import Algorithm, KeyFolder
-from peers.foreign import until
 from peers.letters import ODD, PASSWORD, Inbox, message, per_recipient, statuses, submit
 from peers.neighbours import EACH, Neighbours, neighbours
+from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def submit_raw(server: MailServer, octets: bytes, to: str) -> None:
 
 def stored(near: Neighbours, name: str, mark: str) -> bytes:
     """The one message with this mark that the other server keeps."""
-    (found,) = until(lambda: near[name].stored_with(mark.encode()), f"{mark} at {name}")
+    (found,) = wait_for(lambda: near[name].stored_with(mark.encode()), f"{mark} at {name}")
     return found  # type: ignore[no-any-return]
 
 
@@ -67,7 +67,7 @@ def copies(near: Neighbours, name: str, mark: str) -> int:
 
 def left(near: Neighbours) -> None:
     """Nothing waits here any more."""
-    until(lambda: not near.ours.running.context.queue.names(), "the queue is not empty")
+    wait_for(lambda: not near.ours.running.context.queue.names(), "the queue is not empty")
 
 
 def retry(near: Neighbours, entry: Any) -> None:
@@ -116,7 +116,7 @@ def test_octet_for_octet(near: Neighbours, tmp_path: Path, name: str) -> None:
         said = by_opendkim(near, tmp_path, found)
         assert said.count("dkim=pass") == 2, said
         assert "dkim=pass" not in by_opendkim(near, tmp_path, found.replace("Kính".encode(), b"Kinh"))
-    (sent,) = until(lambda: [e for e in near.ours.events() if e["event"] == "message_sent" and e["recipient"] == to])
+    (sent,) = wait_for(lambda: [e for e in near.ours.events() if e["event"] == "message_sent" and e["recipient"] == to])
     assert (sent["secured_by"], sent["tls"].partition(" ")[0]) == ("opportunistic", "TLSv1.3")
 
 
@@ -126,14 +126,14 @@ def test_some_refused_some_deferred(near: Neighbours, inbox: Inbox, name: str) -
     mark, domain = f"mixed-{name}", f"{name}.example"
     near[name].grey(True)
     submit(near.ours, message(mark), f"b@{domain}", f"refused.one@{domain}", f"grey@{domain}", f"c@{domain}")
-    (entry,) = until(lambda: [each for each in near.ours.running.context.queue.entries() if each.state.attempts[0]])
+    (entry,) = wait_for(lambda: [each for each in near.ours.running.context.queue.entries() if each.state.attempts[0]])
     assert entry.state.reasons[1].startswith("5.1.1 550")
     assert entry.state.reasons[2].startswith("4.7.1 451")
     near[name].grey(False)
     retry(near, entry)
     assert statuses(inbox.report_on(f"refused.one@{domain}")) == {f"refused.one@{domain}": "5.1.1"}
     left(near)
-    until(lambda: copies(near, name, mark) == 3)
+    wait_for(lambda: copies(near, name, mark) == 3)
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -178,8 +178,8 @@ def test_addresses_beyond_ascii(near: Neighbours, inbox: Inbox, name: str) -> No
     octets = message(mark).replace(b"Subject: ", "Subject: Đề nghị ".encode())
     submit(near.ours, octets, to, options=("BODY=8BITMIME", "SMTPUTF8"))
     if name == "opensmtpd":
-        until(lambda: [e for e in near.ours.events() if e["event"] == "report_sent" and e["recipients"] == [to]])
-        status = until(lambda: inbox.parts("message/global-delivery-status"), "RFC 6533")[0].decode()
+        wait_for(lambda: [e for e in near.ours.events() if e["event"] == "report_sent" and e["recipients"] == [to]])
+        status = wait_for(lambda: inbox.parts("message/global-delivery-status"), "RFC 6533")[0].decode()
         assert f"Final-Recipient: utf-8; {to}" in status
         assert "Status: 5.6.7" in status
     else:
@@ -202,7 +202,7 @@ def test_more_recipients_than_they_take_at_once(near: Neighbours, inbox: Inbox, 
     submit(near.ours, message(mark), *(f"r{number}@{domain}" for number in range(49)), f"refused.fifty@{domain}")
     assert statuses(inbox.report_on(f"refused.fifty@{domain}")) == {f"refused.fifty@{domain}": "5.1.1"}
     left(near)
-    until(lambda: copies(near, name, mark) == 49)
+    wait_for(lambda: copies(near, name, mark) == 49)
 
 
 def test_null_mx(near: Neighbours, inbox: Inbox) -> None:
@@ -233,11 +233,11 @@ def test_killed_in_the_middle(near: Neighbours, name: str) -> None:
     mark, other = f"killed-{name}", near[name]
     other.stall(True)
     submit(near.ours, message(mark), f"killed@{name}.example")
-    until(lambda: near.ours.running.server.report()["sending"] == 1 and other.is_stalled())
+    wait_for(lambda: near.ours.running.server.report()["sending"] == 1 and other.is_stalled())
     (entry,) = near.ours.running.context.queue.entries()
     other.kill()
     other.stall(False)
-    until(entry_was_tried(near, entry.entry_id))
+    wait_for(entry_was_tried(near, entry.entry_id))
     entry.refresh()
     assert entry.state.reasons[0].startswith("4.4."), entry.state.reasons
     other.start()

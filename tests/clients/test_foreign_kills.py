@@ -12,9 +12,9 @@ import pytest
 
 import programs
 from harness import ProcessServer
-from peers.foreign import until
 from peers.letters import PASSWORD, Inbox, message
 from peers.neighbours import neighbours
+from waiting import wait_for
 
 MESSAGES, KILLS = 20, 6
 BODY = ("Một dòng có dấu, dài vừa phải.\r\n") * 8_000
@@ -53,8 +53,8 @@ def test_mail_arrives_whoever_is_killed(serve_processes: Callable[..., ProcessSe
                 return marks <= arrived().keys()
             return False
 
-        until(all_of_it, "all of it", 120)
-        until(lambda: not any(other.queued() for other in near.others.values()), "their queues are empty", 90)
+        wait_for(all_of_it, "all of it", seconds=120)
+        wait_for(lambda: not any(other.queued() for other in near.others.values()), "their queues are empty", seconds=90)
         found = arrived()
     assert found.keys() == marks
     assert all(octets.endswith(BODY.encode()) for octets in inbox.raw.values())

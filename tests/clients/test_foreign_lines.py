@@ -14,10 +14,10 @@ import pytest
 import programs
 from mic_mail.queue.queue import Ended
 from peers.badline import BACK, CLOSE, HANG, RESET, THERE, BadLine, Fault
-from peers.foreign import until
 from peers.letters import PASSWORD, Inbox, message
 from peers.neighbours import EACH, Neighbours, neighbours
 from unit.outbound.test_sending import HEAD, Office
+from waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 LINES = {"postfix": "127.0.0.41", "exim": "127.0.0.42", "opensmtpd": "127.0.0.43"}
@@ -70,7 +70,7 @@ async def test_a_line_to_them(near: Neighbours, tmp_path: Path, name: str) -> No
             assert office.queue.names() == []
     office.log.close()
     assert line.broken > len(faults) / 3
-    found = until(lambda: (got := arrived(other.stored(), f"line-{name}-")) and len(got) == len(faults) and got, "all of it")
+    found = wait_for(lambda: (got := arrived(other.stored(), f"line-{name}-")) and len(got) == len(faults) and got, "all of it")
     whole = (message("", BODY).partition(b"Message-ID")[2].partition(b"\r\n")[2]).replace(b"\r\n", b"\n")
     assert all(octets.endswith(whole) for octets in other.stored_with(f"line-{name}-".encode())), "none is cut"
     assert sum(found.values()) <= len(faults) + len(MAIL), "twice only where its end was not heard"
@@ -95,8 +95,8 @@ def test_lines_to_us() -> None:
                 sender = f"a@{name}.example"
                 other.submit(sender, ["dvbe@mic.gov.vn"], message(f"came-{name}-{number}.", BODY, sender))
                 other.flush()
-        until(
-            lambda: [other.flush() for other in near.others.values()] and not time.sleep(0.5) and not line.faults, "faults", 60
+        wait_for(
+            lambda: [other.flush() for other in near.others.values()] and not time.sleep(0.5) and not line.faults, "faults"
         )
 
         def all_of_it() -> bool:
@@ -105,8 +105,8 @@ def test_lines_to_us() -> None:
             time.sleep(1)
             return all(len(arrived(inbox.read(), f"came-{name}-")) == count for name in near.others)
 
-        until(all_of_it, "all of it", 150)
-        until(lambda: not any(other.queued() for other in near.others.values()), "their queues are empty", 60)
+        wait_for(all_of_it, "all of it", seconds=150)
+        wait_for(lambda: not any(other.queued() for other in near.others.values()), "their queues are empty")
         assert all(octets.endswith(BODY.encode()) for octets in inbox.having("Subject: came-")), "none is cut"
         assert line.broken > 10
         twice = sum(sum(arrived(inbox.read(), f"came-{name}-").values()) - count for name in near.others)

@@ -9,9 +9,9 @@ import pytest
 from mic_mail.queue.recipient_log import AdminDecision
 from mic_mail.smtpclient.smarthost import Smarthost
 from peers.exim import LOGIN, PASSWORD
-from peers.foreign import until
 from peers.neighbours import Neighbours, neighbours
 from unit.outbound.test_sending import HEAD, Office
+from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ async def test_signed_in(near: Neighbours, tmp_path: Path) -> None:
         entry.retry(AdminDecision("mai"))
         senders.on_message("A")
         await here.until()
-    until(lambda: exim.stored_with(f"by-exim-{tmp_path.name}.".encode()))
+    wait_for(lambda: exim.stored_with(f"by-exim-{tmp_path.name}.".encode()))
     (accepted,) = [line for line in exim.log().splitlines() if " <= a@mic.gov.vn " in line]
     assert f"A=plain:{LOGIN}" in accepted
 
@@ -57,7 +57,7 @@ async def test_known_by_its_name(near: Neighbours, tmp_path: Path) -> None:
     here.put("A", "b@postfix.example")
     async with here.sending():
         await here.until()
-    until(lambda: postfix.stored_with(f"by-postfix-{tmp_path.name}.".encode()))
+    wait_for(lambda: postfix.stored_with(f"by-postfix-{tmp_path.name}.".encode()))
     for wrong, why in (("other", "ostname mismatch"), ("expired", "has expired")):
         near.names.zone[f"{wrong}.postfix.example", "A"] = [postfix.place.address]
         folder = tmp_path / wrong

@@ -1,11 +1,10 @@
 """What domains ask of TLS, before real servers: DANE, MTA-STS, each met and not met; what leaves, how, and what waits."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -17,6 +16,7 @@ from mic_mail.queue.recipient_log import AdminDecision
 from peers.neighbours import ADDRESSES, EACH, Neighbours, neighbours
 from unit.outbound.test_policies import policy
 from unit.outbound.test_sending import HEAD, Office
+from waiting import wait_on_loop
 
 WEB, NOBODY = "127.0.0.7", "127.0.0.9"
 ZEROS = "3 1 1 " + "0" * 64
@@ -94,14 +94,6 @@ def publish(near: Neighbours, name: str) -> dict[str, bytes]:
     return texts
 
 
-async def until(found: Callable[[], Any], what: str) -> Any:
-    for _ in range(600):
-        if value := found():
-            return value
-        await asyncio.sleep(0.02)
-    raise AssertionError(what)
-
-
 @pytest.mark.parametrize("name", EACH)
 async def test_what_a_domain_asks_for(near: Neighbours, tmp_path: Path, name: str) -> None:
     """Met: it leaves, and the log says by what the server was known. Not met: nothing of it is said to anybody, it waits, and
@@ -141,7 +133,7 @@ async def test_what_a_domain_asks_for(near: Neighbours, tmp_path: Path, name: st
     assert sent == {**LEAVES, "changed": "sts", "wrongkey": "dane"}
     failed = {e["trace"] for e in events if e["event"] == "tls_policy_failed"}
     assert failed == {"testing"}
-    await until(lambda: len([o for o in other.stored() if f"-{name}".encode() in o]) == len(sent), "arrived")
+    await wait_on_loop(lambda: len([o for o in other.stored() if f"-{name}".encode() in o]) == len(sent), "arrived")
     marks = {mark for mark in sent if other.stored_with(f"Subject: tls-{mark}-{name}".encode())}
     assert marks == set(sent)
 
@@ -166,5 +158,5 @@ async def test_the_exchanger_changes_between_tries(near: Neighbours, tmp_path: P
         await senders.decided("A")
         await office.until()
     office.log.close()
-    await until(lambda: near[name].stored_with(f"moved-{name}".encode()), "arrived")
+    await wait_on_loop(lambda: near[name].stored_with(f"moved-{name}".encode()), "arrived")
     assert len(near[name].stored_with(f"moved-{name}".encode())) == 1

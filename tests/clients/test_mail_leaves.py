@@ -6,7 +6,7 @@ import email.policy
 import imaplib
 import smtplib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
@@ -27,6 +27,7 @@ from mic_mail.queue.recipient_log import Standing
 from unit.outbound.test_peer import Server
 from unit.outbound.test_smarthost import PASSWORD as RELAY_PASSWORD
 from unit.outbound.test_smarthost import Relay
+from waiting import wait_for
 
 PASSWORD = "mat khau 2026 dung de thu"
 
@@ -93,17 +94,9 @@ def submit(
         return smtp.send_message(message, to_addrs=to, mail_options=list(mail_options), rcpt_options=options or [])
 
 
-def until(found: Callable[[], Any], seconds: float = 20) -> Any:
-    limit = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < limit, "in vain"
-        time.sleep(0.05)
-    return value
-
-
 def sent_events(server: MailServer, count: int) -> list[dict[str, Any]]:
     """So many messages have left, says the log, which is written a moment later."""
-    return until(lambda: (found := [e for e in server.events() if e["event"] == "message_sent"])[count - 1 :] and found)
+    return wait_for(lambda: (found := [e for e in server.events() if e["event"] == "message_sent"])[count - 1 :] and found)
 
 
 def inbox(server: MailServer, local: str) -> list[EmailMessage]:
@@ -125,8 +118,8 @@ def test_to_somebody_here_and_somebody_elsewhere(tmp_path: Path) -> None:
         twice = "TTLan@mic.gov.vn, b@ONE.example, b@one.example"
         message = letter("ttlan@mic.gov.vn", "b@one.example", "c@one.example", cc=twice)
         assert submit(server, message) == {}
-        (sent,) = until(lambda: other.messages)
-        until(lambda: not server.running.context.queue.names())
+        (sent,) = wait_for(lambda: other.messages)
+        wait_for(lambda: not server.running.context.queue.names())
         sent_events(server, 2)
         events = server.events()
         (here,) = [each for each in inbox(server, "ttlan") if each["Subject"] == "Báo cáo"]
@@ -148,8 +141,8 @@ def test_what_cannot_be_delivered_comes_back(tmp_path: Path) -> None:
     """One report for those who failed, with parts for programs; none for the one who has it."""
     with office(tmp_path, {b"RCPT TO:<unknown": b"550 5.1.1 No such user here\r\n"}) as (server, other):
         submit(server, letter("unknown@one.example", "b@one.example", "x@null.example"))
-        (report,) = until(lambda: reports(server, "dvbe"), 90)
-        until(lambda: not server.running.context.queue.names())
+        (report,) = wait_for(lambda: reports(server, "dvbe"), seconds=90)
+        wait_for(lambda: not server.running.context.queue.names())
     assert len(other.messages) == 1
     assert report["Return-Path"] == "<>"
     assert report["Auto-Submitted"] == "auto-replied"
@@ -167,8 +160,8 @@ def test_a_server_that_answers_in_other_letters(tmp_path: Path) -> None:
     said = "550 5.1.1 Không có hộp thư này 没有 \u0300".encode() + b"\xff\r\n"
     with office(tmp_path, {b"RCPT TO:<unknown": said}) as (server, _):
         submit(server, letter("unknown@one.example"))
-        (report,) = until(lambda: reports(server, "dvbe"), 90)
-        until(lambda: not server.running.context.queue.names())
+        (report,) = wait_for(lambda: reports(server, "dvbe"), seconds=90)
+        wait_for(lambda: not server.running.context.queue.names())
         assert not [each for each in server.events() if each["event"] == "sending_failed"]
     words, status, _ = report.iter_parts()
     assert "unknown@one.example: 550 5.1.1 Không có hộp thư này 没有" in words.get_content()
@@ -182,7 +175,7 @@ def test_what_a_suspended_mailbox_has_sent_waits(tmp_path: Path) -> None:
     """Until it is restored; nothing is lost."""
     with office(tmp_path, {b"RCPT": b"451 4.2.0 later\r\n"}) as (server, other):
         submit(server, letter("b@one.example"))
-        until(lambda: [line for line in other.lines if line.startswith(b"RCPT")])
+        wait_for(lambda: [line for line in other.lines if line.startswith(b"RCPT")])
         own = server.running.context.access.snapshot.resolve("dvbe@mic.gov.vn")
         (entry_id,) = server.running.context.queue.names()
         server.suspend(own)
@@ -207,11 +200,11 @@ def test_sending_can_be_paused(tmp_path: Path) -> None:
 
         pause(True)
         submit(server, letter("b@one.example"))
-        until(lambda: server.running.server.report()["queued"] == 1)
+        wait_for(lambda: server.running.server.report()["queued"] == 1)
         time.sleep(0.5)
         assert (other.messages, server.running.server.report()["paused"]) == ([], True)
         pause(False)
-        until(lambda: other.messages, 5)
+        wait_for(lambda: other.messages)
 
 
 def test_other_name_servers_by_a_reload(tmp_path: Path) -> None:
@@ -224,7 +217,7 @@ def test_other_name_servers_by_a_reload(tmp_path: Path) -> None:
 
         server.call(configure())
         submit(server, letter("b@two.example"))
-        until(lambda: other.messages, 5)
+        wait_for(lambda: other.messages)
 
 
 def test_a_machine_without_name_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,8 +232,8 @@ def test_a_machine_without_name_servers(tmp_path: Path, monkeypatch: pytest.Monk
 
         submit(server, letter("b@one.example"))
         server.call(configure())
-        until(lambda: other.messages, 5)
-        until(lambda: [event for event in server.events() if event["event"] == "resolver_missing"])
+        wait_for(lambda: other.messages)
+        wait_for(lambda: [event for event in server.events() if event["event"] == "resolver_missing"])
 
 
 def _no_servers() -> None:
@@ -265,11 +258,11 @@ def test_all_of_it_by_a_smarthost(tmp_path: Path) -> None:
     how = {"smarthost": "mx.one.example:PORT", "smarthost_ca": authority.file, "smarthost_login": "ours"}
     with office(tmp_path / "data", other=relay, sending={**how, "smarthost_password": secret}) as (server, _):
         submit(server, letter("b@one.example", "c@null.example", "d@nowhere.example"))
-        until(lambda: relay.messages)
-        until(lambda: not server.running.context.queue.names())
+        wait_for(lambda: relay.messages)
+        wait_for(lambda: not server.running.context.queue.names())
         sent = sent_events(server, 3)
         submit(server, letter("b@one.example"), mail_options=["REQUIRETLS"])
-        until(lambda: len(relay.messages) == 2)
+        wait_for(lambda: len(relay.messages) == 2)
     assert relay.signed_in == ["ours"]
     assert [event["secured_by"] for event in sent] == ["name"] * 3
     first, second = [line for line in relay.lines if line.startswith(b"MAIL")]
@@ -283,7 +276,7 @@ def test_what_cannot_be_protected_comes_back(tmp_path: Path) -> None:
         message = letter("b@one.example")
         message["TLS-Required"] = "No"
         submit(server, message, mail_options=["REQUIRETLS", "RET=FULL"])
-        (report,) = until(lambda: reports(server, "dvbe"), 90)
+        (report,) = wait_for(lambda: reports(server, "dvbe"), seconds=90)
     _, status, returned = report.iter_parts()
     assert status.get_payload()[1]["Status"] == "5.7.10"
     assert returned.get_content_type() == "text/rfc822-headers"
@@ -300,7 +293,7 @@ def test_the_header_that_asks_for_less(tmp_path: Path, fields: list[str], option
         with smtplib.SMTP_SSL("localhost", server.ports["submissions"], context=server.tls()) as smtp:
             smtp.login("dvbe", PASSWORD)
             smtp.sendmail("dvbe@mic.gov.vn", ["b@one.example"], f"From: dvbe@mic.gov.vn\r\n{head}Subject: x\r\n\r\nx\r\n")
-        (entry,) = until(lambda: list(server.running.context.queue.entries()))
+        (entry,) = wait_for(lambda: list(server.running.context.queue.entries()))
     assert entry.envelope.tls_optional is optional
 
 
@@ -321,6 +314,6 @@ def test_a_message_that_cannot_be_read_any_more(tmp_path: Path) -> None:
         (queue._live / "OLD.msg").unlink()
         (queue._live / "OLD.msg").symlink_to("/proc/self/mem")
         notify_decided(server.config.run_dir, "OLD")
-        (report,) = until(lambda: reports(server, "dvbe"))
-        until(lambda: not queue.names())
+        (report,) = wait_for(lambda: reports(server, "dvbe"))
+        wait_for(lambda: not queue.names())
     assert "Status: 5.3.0" in report.as_string()

@@ -3,7 +3,6 @@
 import contextlib
 import poplib
 import socket
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +13,7 @@ from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import FactKind, MailboxKind
 from population import PASSWORD, draft
+from waiting import wait_for
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 
@@ -27,10 +27,7 @@ def sign_in(server: MailServer, local: str = "dvbe", password: str = PASSWORD) -
 
 def events(server: MailServer, name: str) -> list[dict[str, object]]:
     """What the log holds of a name, once there is one."""
-    until = time.monotonic() + 10
-    while not (found := [event for event in server.events() if event["event"] == name]) and time.monotonic() < until:
-        time.sleep(0.05)
-    return found
+    return wait_for(lambda: [event for event in server.events() if event["event"] == name])
 
 
 def test_a_mailbox_has_so_many_sessions(serve: Callable[..., MailServer]) -> None:
@@ -41,14 +38,14 @@ def test_a_mailbox_has_so_many_sessions(serve: Callable[..., MailServer]) -> Non
     with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\] Hop thu co qua nhieu .* / This mailbox has too many sessions"):
         sign_in(server)
     clients[0].close()
-    until = time.monotonic() + 10
-    while True:
-        try:
+
+    def has_room() -> bool:
+        with contextlib.suppress(poplib.error_proto):
             sign_in(server).close()
-            break
-        except poplib.error_proto:
-            assert time.monotonic() < until
-            time.sleep(0.05)
+            return True
+        return False
+
+    wait_for(has_room)
     for client in clients[1:]:
         client.quit()
 
@@ -94,9 +91,8 @@ def test_a_units_mailbox_is_opened_and_emptied_on_record(serve: Callable[..., Ma
         client.quit()
     sign_in(server, "cntt").quit()
     wanted = ["pop3", "pop3", "retr", "retr", "pop3"]
-    until = time.monotonic() + 10
-    while len(found := events(server, "mailbox_opened")) < len(wanted) and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_for(lambda: len(events(server, "mailbox_opened")) >= len(wanted))
+    found = events(server, "mailbox_opened")
     assert [(e["mailbox"], e["actor"], e["how"]) for e in found] == [
         ("cntt@mic.gov.vn", "cntt@mic.gov.vn", how) for how in wanted
     ]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from addresses import parsed
-from clients.test_mail_leaves import PASSWORD, ZONE, elsewhere, letter, office, reports, submit, until
+from clients.test_mail_leaves import PASSWORD, ZONE, elsewhere, letter, office, reports, submit
 from dnsserver import name_server
 from harness import MailServer, ProcessServer, config_for
 from mic_mail.config.manual import write
@@ -24,6 +24,7 @@ from mic_mail.queue.queue import Envelope, Queue, Recipient
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.test_commands import Console
 from unit.outbound.test_peer import Server
+from waiting import wait_for
 
 LATER = {b"RCPT": b"451 4.2.0 later\r\n"}
 
@@ -41,9 +42,9 @@ class Desk(Console):
         """One message more that waits; its id, once the server elsewhere has put it off."""
         before, asked = set(self.queue.names()), len(self.rcpts)
         submit(self.server, letter(*to))
-        (entry_id,) = until(lambda: set(self.queue.names()) - before)
-        until(lambda: len(self.rcpts) > asked)
-        until(lambda: (entry := self.queue.read(entry_id)) is not None and entry.state.attempts[0])
+        (entry_id,) = wait_for(lambda: set(self.queue.names()) - before)
+        wait_for(lambda: len(self.rcpts) > asked)
+        wait_for(lambda: (entry := self.queue.read(entry_id)) is not None and entry.state.attempts[0])
         return str(entry_id)
 
     @property
@@ -51,7 +52,7 @@ class Desk(Console):
         return [line for line in self.other.lines if line.startswith(b"RCPT")]
 
     def until_ended(self) -> None:
-        until(lambda: not self.queue.names())
+        wait_for(lambda: not self.queue.names())
 
     def trace(self, entry_id: str) -> list[str]:
         """What the log tells of a message, in that order."""
@@ -115,7 +116,7 @@ def test_one_that_cannot_be_read_is_shown(tmp_path: Path) -> None:
             assert "cannot be read" in desk.err
         desk.other.answers.clear()
         assert desk.run("queue", "retry", "--all") == 0, desk.err
-        until(lambda: desk.queue.names() == ["00BROKEN", "00GONE"])
+        wait_for(lambda: desk.queue.names() == ["00BROKEN", "00GONE"])
 
 
 @pytest.mark.clause("4.2", "8.2")
@@ -157,12 +158,12 @@ def test_what_is_dropped_is_told(tmp_path: Path) -> None:
     """One recipient, then the rest: each once, with the reason, whatever NOTIFY says; nobody gets the message."""
     with desks(tmp_path) as desk:
         submit(desk.server, letter("b@one.example", "c@one.example"), options=["NOTIFY=NEVER"])
-        (entry_id,) = until(desk.queue.names)
-        until(lambda: desk.rcpts)
+        (entry_id,) = wait_for(desk.queue.names)
+        wait_for(lambda: desk.rcpts)
         assert desk.run("queue", "drop", entry_id, "--reason", "", "--actor", "mai") == 2
         assert desk.run("queue", "drop", entry_id, "--recipient", "x@one.example", "--reason", "x") == 2
         assert desk.run("queue", "drop", entry_id, "--recipient", "B@one.example", "--reason", "sai địa chỉ") == 0, desk.err
-        (first,) = until(lambda: reports(desk.server, "dvbe"))
+        (first,) = wait_for(lambda: reports(desk.server, "dvbe"))
         words = first.get_payload()[0].get_content()
         assert "Lý do: sai địa chỉ" in words
         assert "b@one.example" in words
@@ -195,7 +196,7 @@ def test_without_a_server(tmp_path: Path) -> None:
         other.answers.clear()
         server = MailServer(config)
         try:
-            until(lambda: desk.queue.names() == [held])
+            wait_for(lambda: desk.queue.names() == [held])
             assert len(reports(server, "dvbe")) == 1
             time.sleep(0.5)
             assert desk.queue.names() == [held]
@@ -240,7 +241,7 @@ def test_what_a_restored_mailbox_had_sent_goes_at_once(tmp_path: Path) -> None:
         desk.server.running.context.queue.read(entry_id).retry()
         assert [row["held"] for row in desk.json("queue", "list", "--held")] == ["suspended"]
         desk.server.call(_tell(desk.server, entry_id))
-        held = until(lambda: [event for event in desk.server.events() if event.get("event") == "delivery_held"])
+        held = wait_for(lambda: [event for event in desk.server.events() if event.get("event") == "delivery_held"])
         desk.server.call(_tell(desk.server, entry_id))
         time.sleep(0.5)
         assert desk.queue.names() == [entry_id]
@@ -339,7 +340,7 @@ def test_whoever_sends_is_killed(tmp_path: Path) -> None:
             console, queue = Console(tmp_path), Queue(config.queue_dir)
             for local in "abcde":
                 submit(server, letter(f"{local}@one.example"))  # type: ignore[arg-type]
-            until(lambda: len(queue.names()) == 5 and all(entry.state.attempts[0] for entry in queue.entries()))
+            wait_for(lambda: len(queue.names()) == 5 and all(entry.state.attempts[0] for entry in queue.entries()))
             entry_ids = queue.names()
             state = server.wait_for(lambda state: any(one.get("queued") == 5 for one in state["processes"]))
             assert console.run("status") == 0
@@ -355,8 +356,8 @@ def test_whoever_sends_is_killed(tmp_path: Path) -> None:
             state = server.wait_for(lambda state: state["ready"])
             _kill_sender(server, state)
             assert console.run("queue", "retry", "--all") == 0, console.err
-            until(lambda: queue.names() == [entry_ids[0]], 40)
-            until(lambda: len(reports(server, "dvbe")) == 2)  # type: ignore[arg-type]
+            wait_for(lambda: queue.names() == [entry_ids[0]])
+            wait_for(lambda: len(reports(server, "dvbe")) == 2)  # type: ignore[arg-type]
         finally:
             server.stop()
     sent = [message for message in other.messages if b"Subject" in message]
@@ -382,19 +383,19 @@ def test_a_suspension_and_its_end_by_commands(tmp_path: Path) -> None:
             console, queue = Console(tmp_path), Queue(config.queue_dir)
             for local in "ab":
                 submit(server, letter(f"{local}@one.example"))  # type: ignore[arg-type]
-            until(lambda: len(queue.names()) == 2 and all(entry.state.attempts[0] for entry in queue.entries()))
+            wait_for(lambda: len(queue.names()) == 2 and all(entry.state.attempts[0] for entry in queue.entries()))
             known = _known_to_sender(server)
             assert console.run("mailbox", "suspend", "dvbe@mic.gov.vn", "--cause", "c", "--reason", "x") == 0, console.err
-            until(lambda: _known_to_sender(server) > known)  # else a retry may be quicker than the word of it
+            wait_for(lambda: _known_to_sender(server) > known)  # else a retry may be quicker than the word of it
             other.answers.clear()
             for entry in queue.entries():
                 entry.retry()
             notify_decided(config.run_dir)
-            until(lambda: len(_held(server)) == 2)
+            wait_for(lambda: len(_held(server)) == 2)
             assert {row["held"] for row in console.json("queue", "list")} == {"suspended"}
             restore = ("mailbox", "restore", "dvbe@mic.gov.vn", "--asked-by", "CNTT", "--document", "1/CV")
             assert console.run(*restore, "--queued", "send") == 0, console.err
-            until(lambda: not queue.names(), 10)
+            wait_for(lambda: not queue.names())
             assert len(_held(server)) == 2
         finally:
             server.stop()

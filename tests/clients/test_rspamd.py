@@ -1,6 +1,5 @@
 """Messages under the eyes of a real Rspamd: its actions, the envelope, and what it learns from Junk (Reg. 10.2, 15.5)."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from harness import MailServer
 from regulation.test_clause_10_2_spam import OUTSIDE, STRANGER, events, found, furnished, message, one_of, sent
 from regulation.test_clause_15_5_learning import OWNER, Program
 from rspamdserver import GREY, GTUBE, MARKED, PASSWORD, SOFT, Rspamd
+from waiting import wait_for
 
 pytestmark = [
     pytest.mark.needs_tool("rspamd"),
@@ -53,9 +53,7 @@ def test_what_it_knows_of_the_envelope(server: MailServer, daemon: Rspamd) -> No
     """Its log names the reference of ours, so that an administrator finds one in the other."""
     assert sent(server, message("envelope"))[0] == 250
     (judged,) = events(server, "message_judged")
-    limit = time.monotonic() + 10
-    while judged["trace"] not in daemon.log() and time.monotonic() < limit:
-        time.sleep(0.05)
+    wait_for(lambda: judged["trace"] in daemon.log())
     (line,) = [line for line in daemon.log().splitlines() if judged["trace"] in line and "rspamd_task_write_log" in line]
     assert f"from: <{STRANGER}>" in line
     assert "ip: 127.0.0.1" in line
@@ -126,11 +124,8 @@ def test_it_learns_from_junk(serve: Callable[..., MailServer], tmp_path: Path) -
 
 
 def taught(server: MailServer, many: int) -> list[tuple[bool, str]]:
-    limit = time.monotonic() + 15
-    while len(told := events(server, "message_taught")) < many and time.monotonic() < limit:
-        server.housekeep()
-        time.sleep(0.05)
-    return [(event["spam"], event["result"]) for event in told]
+    wait_for(lambda: len(events(server, "message_taught")) >= many, meanwhile=server.housekeep)
+    return [(event["spam"], event["result"]) for event in events(server, "message_taught")]
 
 
 def test_a_wrong_password(serve: Callable[..., MailServer], daemon: Rspamd, tmp_path: Path) -> None:
@@ -142,10 +137,7 @@ def test_a_wrong_password(serve: Callable[..., MailServer], daemon: Rspamd, tmp_
     program = Program(server)
     program.put("INBOX", "lesson")
     program.do("MOVE", "1", "Junk")
-    limit = time.monotonic() + 10
-    while not (waiting := events(server, "teaching_waits")) and time.monotonic() < limit:
-        server.housekeep()
-        time.sleep(0.05)
+    waiting = wait_for(lambda: events(server, "teaching_waits"), meanwhile=server.housekeep)
     assert "401" in waiting[0]["error"] or "403" in waiting[0]["error"]
     assert "not this one" not in repr(server.events())
     assert len(list(server.config.lessons_dir.iterdir())) == 1

@@ -21,6 +21,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD, draft
+from waiting import wait_for
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 CNTT, DVBE, TTLAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
@@ -52,11 +53,9 @@ def deliver(server: MailServer, to: str, subject: str = "Công văn") -> None:
 
 def told(server: MailServer, name: str, count: int) -> list[dict[str, Any]]:
     """The events of this name; the log is written in a thread of its own, so at least so many are waited for."""
-    until = time.monotonic() + SECONDS
-    while len(found := [event for event in server.events() if event["event"] == name]) < count:
-        assert time.monotonic() < until, f"{len(found)} of {count} events {name}"
-        time.sleep(0.02)
-    return found
+    return wait_for(
+        lambda: len(found := [event for event in server.events() if event["event"] == name]) >= count and found, name
+    )
 
 
 def idle(client: imaplib.IMAP4_SSL) -> None:
@@ -308,16 +307,9 @@ def test_a_connection_lost_in_the_midst_leaves_no_staged_file(server: MailServer
     staged = server.config.mail_root / "mic.gov.vn/cntt/Maildir/tmp"
     client = sign_in(server)
     client.send(b"a APPEND Shared/cntt {900000+}\r\nSubject: x\r\n\r\n" + b"x" * 800_000)
-    wait_until(lambda: any(staged.glob("*")))
+    wait_for(lambda: any(staged.glob("*")))
     client.shutdown()
-    wait_until(lambda: not any(staged.glob("*")))
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_for(lambda: not any(staged.glob("*")))
 
 
 def test_the_quota_of_the_target_counts(server: MailServer) -> None:

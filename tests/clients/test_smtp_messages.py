@@ -10,6 +10,7 @@ import pytest
 
 from harness import MailServer
 from mic_mail.services.transport.incoming_message import SMALL_OCTETS
+from waiting import wait_for
 
 LIMIT = 20_971_520
 
@@ -202,7 +203,7 @@ def test_the_log_knows_each_refused_message_once(mail_server: MailServer, rest: 
         while not (reply := replies.readline()).startswith((b"550 ", b"552 ")):
             assert reply
     trace = reply.decode().rpartition("reference ")[2].strip()
-    wait_until(lambda: any(event.get("trace") == trace for event in mail_server.events()))
+    wait_for(lambda: any(event.get("trace") == trace for event in mail_server.events()))
     (told,) = [event for event in mail_server.events() if event.get("trace") == trace]
     assert (told["event"], told["reason"], told["sender"]) == ("message_refused", reason, "a@a.example")
     assert told["recipients"] == ["ttlan@mic.gov.vn"]
@@ -233,7 +234,7 @@ def test_a_client_that_hangs_up_leaves_nothing_behind(mail_server: MailServer, o
         elif hang_up == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.close()
-    wait_until(lambda: mail_server.running.server.doors.connections["smtp"] == 0)
+    wait_for(lambda: mail_server.running.server.doors.connections["smtp"] == 0)
     assert nothing_left_over(mail_server)
     for local in ("dvbe", "ttlan"):
         assert not list(mail_server.config.mail_root.glob(f"mic.gov.vn/{local}/Maildir/cur/*"))
@@ -262,18 +263,8 @@ def test_a_client_that_vanishes_after_the_end_loses_nothing_half(mail_server: Ma
         client.sendall(b"x\r\n" * (octets // 3) + b".\r\n")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.close()
-    wait_until(lambda: mail_server.running.server.doors.connections["smtp"] == 0)
+    wait_for(lambda: mail_server.running.server.doors.connections["smtp"] == 0)
     assert nothing_left_over(mail_server)
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    import time
-
-    for _ in range(1000):
-        if true():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never became true")
 
 
 def test_replies_that_nobody_reads_do_not_pile_up(serve: Callable[..., MailServer]) -> None:

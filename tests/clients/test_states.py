@@ -11,7 +11,6 @@ import poplib
 import re
 import smtplib
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +26,7 @@ from mic_mail.policy.leavers import leaves, reclaim_at
 from mic_mail.services.settings.readings import lifecycle_settings
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD, draft
+from waiting import wait_for
 
 NOW = SystemClock().now()
 MONTH_AGO = NOW - timedelta(days=31)
@@ -383,13 +383,6 @@ def test_a_suspension_ends_open_submissions(server: MailServer) -> None:
         for client in clients:
             assert client.data(LETTER % b"dvbe@mic.gov.vn")[0] == 525
             assert client.mail("dvbe@mic.gov.vn")[0] == 525
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    limit = time.monotonic() + CUT_SECONDS
-    while not holds():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ import os
 import poplib
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from mic_mail.storage.reserve import FILE, Reserve, ReserveState
 from mic_mail.storage.types import DELETED, FLAGGED
 from population import PASSWORD
 from storage_model import REF, Root, deliver, killed_at, observe
+from waiting import wait_for
 
 DVBE, TTLAN, THIRD = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "third@mic.gov.vn"
 RESERVE = 1 << 20
@@ -46,13 +46,6 @@ def server(disk: Disk) -> Iterator[ProcessServer]:
     server.start()
     yield server
     server.stop()
-
-
-def eventually(fact: Callable[[], object], seconds: float = 60) -> None:
-    limit = time.monotonic() + seconds
-    while not fact():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
 
 
 def reserve_of(server: ProcessServer) -> Reserve:
@@ -94,13 +87,13 @@ def test_mail_is_removed_at_no_free_block(server: ProcessServer, disk: Disk) -> 
     New mail and APPEND are refused and get none of the room. The server is killed meanwhile; the next one gives back what was
     removed, sets the reserve aside and takes mail again."""
     reserve = reserve_of(server)
-    eventually(lambda: reserve.state is ReserveState.WHOLE)
+    wait_for(lambda: reserve.state is ReserveState.WHOLE)
     for address in (DVBE, TTLAN):
         assert [send(server, address, LARGE if number == 1 else message(f"m{number}")) for number in range(3)] == ["250"] * 3
-    eventually(lambda: indexed(server) == 6)
+    wait_for(lambda: indexed(server) == 6)
     server.terminate()
     server.start()
-    eventually(lambda: told(server) == "whole")
+    wait_for(lambda: told(server) == "whole")
     disk.leave(0)
     assert disk.free == 0
 
@@ -130,18 +123,18 @@ def test_mail_is_removed_at_no_free_block(server: ProcessServer, disk: Disk) -> 
     assert typ == "OK", moved
     assert imap.search(None, "ALL") == ("OK", [b"1"])
     imap.logout()
-    eventually(lambda: told(server) == "given-up")
+    wait_for(lambda: told(server) == "given-up")
     command = [sys.executable, "-m", "mic_mail", "--config", str(server.file), "status"]
     assert "ALARM: the disk" in subprocess.run(command, capture_output=True, text=True, check=True, env=ENGLISH).stdout
 
     server.kill()
     assert reserve.state is ReserveState.GIVEN_UP
     server.start()  # the housekeeper visits all mailboxes first
-    eventually(lambda: reserve.state is ReserveState.WHOLE)
-    eventually(lambda: disk.free > len(LARGE))  # the second mailbox is visited after the first
+    wait_for(lambda: reserve.state is ReserveState.WHOLE)
+    wait_for(lambda: disk.free > len(LARGE))  # the second mailbox is visited after the first
     assert send(server, THIRD, message("again")) == "250"
-    eventually(lambda: told(server) == "whole")
-    eventually(lambda: logged(server)[-2:] == ["reserve_given_up", "reserve_set_aside"])
+    wait_for(lambda: told(server) == "whole")
+    wait_for(lambda: logged(server)[-2:] == ["reserve_given_up", "reserve_set_aside"])
     assert logged(server)[0] == "reserve_set_aside"
     for address, left in ((DVBE, 1), (TTLAN, 2), (THIRD, 1)):
         client = Imap(server.ports["imap"], address, PASSWORD)

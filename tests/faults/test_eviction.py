@@ -10,7 +10,6 @@ import signal
 import smtplib
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -19,6 +18,7 @@ from harness import ProcessServer, config_for
 from ldapwords import bind
 from population import PASSWORD
 from unit.web.conftest import Browser
+from waiting import wait_for
 
 LIMIT = 120
 NETWORKS = [f"127.1.{number}.1" for number in range(20)]
@@ -87,18 +87,11 @@ def is_closed(client: socket.socket) -> bool:
     return True
 
 
-def until(holds: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-
-
 @contextlib.contextmanager
 def flooded(server: ProcessServer, doors: tuple[str, ...]) -> Iterator[list[socket.socket]]:
     """Twenty networks, each with ten idle connections, hold all that there are."""
     idle = [connect(server, doors[number % len(doors)], network) for number in range(10) for network in NETWORKS]
-    until(lambda: sum(not is_closed(client) for client in idle) <= LIMIT)
+    wait_for(lambda: sum(not is_closed(client) for client in idle) <= LIMIT)
     try:
         yield idle
     finally:
@@ -149,7 +142,7 @@ def test_strangers_who_use_up_all_connections_keep_nobody_out(server: ProcessSer
             assert not is_closed(quiet)
             for goes_on in alive:
                 goes_on()
-    until(lambda: "no-room" in reasons(server))
+    wait_for(lambda: "no-room" in reasons(server))
     assert "total" not in reasons(server)
 
 
@@ -176,7 +169,7 @@ def test_whichever_worker_a_client_reaches(server: ProcessServer, row: int, *, h
             greeted = [stack.enter_context(connect(server, "imap", f"127.6.{number}.1")) for number in range(12)]
             for client in greeted:
                 assert is_greeted("imap", client.recv(1000))
-        until(lambda: sum(not is_closed(client) for client in (*idle, *greeted)) <= LIMIT)
+        wait_for(lambda: sum(not is_closed(client) for client in (*idle, *greeted)) <= LIMIT)
         assert not any(map(is_closed, greeted))
 
 
@@ -227,7 +220,7 @@ def test_tls_that_began_within_goes_as_well(server: ProcessServer) -> None:
         more = [connect(server, "imap", "127.5.0.1") for _ in range(LIMIT)]
         while not is_closed(begun) and len(more) < 5 * LIMIT:
             more.append(connect(server, "imap", "127.5.0.1"))
-        until(lambda: is_closed(begun))
+        wait_for(lambda: is_closed(begun))
         for client in more:
             client.close()
 

@@ -24,6 +24,7 @@ from faults.ledger import message
 from faults.wire import Imap, Smtp
 from harness import ProcessServer
 from population import PASSWORD
+from waiting import wait_for
 
 CALLS = "fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,mkdir,mkdirat,sendto,sendmsg,write,writev,pwrite64"
 SHOWN_OCTETS = 400_000
@@ -257,10 +258,7 @@ def conversation(server: ProcessServer) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def wait_until_empty(folder: Path) -> None:
-    limit = time.monotonic() + 30
-    while any(folder.iterdir()):
-        assert time.monotonic() < limit
-        time.sleep(0.01)
+    wait_for(lambda: not any(folder.iterdir()))
 
 
 def without(found: Sequence[Call], drop: Callable[[str], bool]) -> list[Call]:

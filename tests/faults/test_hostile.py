@@ -11,7 +11,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ import pytest
 from faults.wire import Imap, Line, Smtp
 from harness import ProcessServer, config_for, stopping
 from population import PASSWORD
+from waiting import wait_for
 
 ADDRESS = "dvbe@mic.gov.vn"
 MIB = 1 << 20
@@ -241,13 +242,6 @@ def messages(server: ProcessServer) -> int:
     found = reader.command(b"STATUS INBOX (MESSAGES)")
     reader.close()
     return int(found[-1][0].rpartition(b" ")[2].rstrip(b")\r\n"))
-
-
-def wait_for(holds: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < limit
-        time.sleep(0.1)
 
 
 def test_nothing_said_in_the_open_counts_after_starttls(server: ProcessServer) -> None:

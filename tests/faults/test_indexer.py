@@ -3,7 +3,6 @@
 import imaplib
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.types import AccountRef, Delivery, TextTest
 from population import PASSWORD
 from storage_model import Root, killed_at
+from waiting import wait_for
 
 Make = Callable[..., ProcessServer]
 ADDRESS = "dvbe@mic.gov.vn"
@@ -90,13 +90,6 @@ def indexer(server: ProcessServer) -> dict[str, object]:
     return dict(one)
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 90) -> None:
-    limit = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < limit
-        time.sleep(0.1)
-
-
 def policies(server: ProcessServer) -> set[int]:
     """Of the indexer's threads; empty while there is none."""
     try:
@@ -108,14 +101,14 @@ def policies(server: ProcessServer) -> set[int]:
 def test_an_indexer_that_dies_is_started_again(server: ProcessServer) -> None:
     """Mail that comes while there is none is found at once; the next one, too, has the lowest priority."""
     session = client(server)
-    wait_until(lambda: bool(indexer(server)["ready"]))
+    wait_for(lambda: bool(indexer(server)["ready"]))
     pid = int(str(indexer(server)["pid"]))
     os.kill(pid, signal.SIGKILL)
     for number in range(40):
         assert session.append("INBOX", "", "", f"Subject: x\r\n\r\nhoa don {number}\r\n".encode())[0] == "OK"
     session.select("INBOX")
     assert session.search(None, "BODY", '"don 3"')[1] == [b"4 31 32 33 34 35 36 37 38 39 40"]
-    wait_until(lambda: indexer(server)["pid"] not in (pid, None) and os.SCHED_IDLE in policies(server))
+    wait_for(lambda: indexer(server)["pid"] not in (pid, None) and os.SCHED_IDLE in policies(server))
     assert session.search(None, "BODY", '"don 3"')[1] == [b"4 31 32 33 34 35 36 37 38 39 40"]
     session.logout()
 
@@ -127,7 +120,7 @@ def test_mail_is_indexed_within_seconds(server: ProcessServer) -> None:
     for turn in range(1, 4):
         for number in range(10):
             assert session.append("INBOX", "", "", f"Subject: x\r\n\r\nhoa don {number}\r\n".encode())[0] == "OK"
-        wait_until(lambda turn=turn: indexer(server).get("indexed") == 10 * turn)  # type: ignore[misc]
+        wait_for(lambda turn=turn: indexer(server).get("indexed") == 10 * turn)  # type: ignore[misc]
         session.select("INBOX")
         assert session.search(None, "BODY", '"hoa don 7"')[1] == [b" ".join(b"%d" % (10 * each + 8) for each in range(turn))]
     session.logout()

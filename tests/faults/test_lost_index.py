@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +13,7 @@ from mic_mail.mime.imap_structure import answers_of
 from mic_mail.queue.spool import SpoolEnvelope, Target
 from mic_mail.storage.types import AccountRef, Delivery
 from population import PASSWORD
+from waiting import wait_for
 
 DVBE = "dvbe@mic.gov.vn"
 MESSAGE = b"Return-Path: <a@a.example>\r\nSubject: x\r\n\r\nx\r\n"
@@ -64,10 +64,7 @@ def test_flags_that_a_killed_worker_stored_last_survive_the_index(serve_processe
     os.kill(worker, signal.SIGKILL)
     server.wait_for(lambda state: state["ready"] and worker not in [one["pid"] for one in state["processes"]])
     cur = server.config.mail_root / "mic.gov.vn/dvbe/Maildir/cur"
-    limit = time.monotonic() + 20
-    while not next(cur.iterdir()).name.endswith(":2,F"):
-        assert time.monotonic() < limit, "its name does not follow"
-        time.sleep(0.05)
+    wait_for(lambda: next(cur.iterdir()).name.endswith(":2,F"), "its name does not follow")
     server.kill()
     for path in server.config.mail_root.rglob("index.sqlite*"):
         path.unlink()

@@ -6,7 +6,6 @@ import signal
 import smtplib
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from harness import ProcessServer
 from mic_mail.config.manual import write
 from mic_mail.config.model import Config
 from mic_mail.process import status
+from waiting import wait_for
 
 PASSWORD = "mat khau 2026 dung de thu"
 MESSAGES = 8
@@ -40,13 +40,6 @@ def signed_in(server: ProcessServer) -> smtplib.SMTP_SSL:
 
 def queued(config: Config) -> int:
     return len(list((config.queue_dir / "live").glob("*.env")))
-
-
-def wait_for(fact: Callable[[], object]) -> None:
-    limit = time.monotonic() + 60
-    while not fact():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
 
 
 def test_a_second_server_sends_nothing_that_the_first_one_sends(

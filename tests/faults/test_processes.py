@@ -31,6 +31,7 @@ from mic_mail.config.manual import write
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process.data_locks import LOCK_FILE
 from population import PASSWORD
+from waiting import wait_for
 
 Make = Callable[..., ProcessServer]
 ADDRESS = "dvbe@mic.gov.vn"
@@ -200,11 +201,10 @@ def test_a_worker_that_hangs_delays_no_connection_for_the_others(server: Process
         clients = [smtplib.SMTP(server.host, server.ports["smtp"], timeout=10) for _ in range(20)]
     finally:
         os.kill(hung, signal.SIGCONT)
-    deadline = time.monotonic() + 30
-    while not all(one["connections"]["smtp"] for one in server.status()["processes"] if one["pid"] == hung):
-        assert time.monotonic() < deadline
-        clients.append(smtplib.SMTP(server.host, server.ports["smtp"], timeout=10))
-        time.sleep(0.1)
+    wait_for(
+        lambda: all(one["connections"]["smtp"] for one in server.status()["processes"] if one["pid"] == hung),
+        meanwhile=lambda: clients.append(smtplib.SMTP(server.host, server.ports["smtp"], timeout=10)),
+    )
     for client in clients:
         client.close()
 
@@ -269,10 +269,8 @@ def test_sighup_changes_certificate_and_settings_and_names_what_it_cannot(server
     server.file.write_text(write(server.config.model_copy(update={"quota": quota, "storage": storage})))
     assert server.process is not None
     server.process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + 30
-    while sum(event["event"] == "certificate_loaded" for event in server.events()) < len(server.workers()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    workers = len(server.workers())
+    wait_for(lambda: sum(event["event"] == "certificate_loaded" for event in server.events()) >= workers)
     [reloaded] = [event for event in server.events() if event["event"] == "configuration_reloaded"]
     assert reloaded["taken_over"] == ["quota.default"]
     assert reloaded["needs_restart"] == ["storage.mail_root"]
@@ -309,10 +307,8 @@ def test_a_reload_reaches_a_worker_that_is_being_started(server: ProcessServer) 
     assert server.process is not None
     server.process.send_signal(signal.SIGHUP)
     server.wait_for(lambda state: state["ready"])
-    deadline = time.monotonic() + 30
-    while sum(event["event"] == "certificate_loaded" for event in server.events()) < len(server.workers()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    workers = len(server.workers())
+    wait_for(lambda: sum(event["event"] == "certificate_loaded" for event in server.events()) >= workers)
 
 
 def test_a_storm_of_reloads_kills_no_worker_that_is_being_started(server: ProcessServer) -> None:
@@ -341,11 +337,8 @@ def test_a_worker_that_cannot_be_started_for_now_is_started_later(server: Proces
     limits = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
     os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while not any(event["event"] == "process_not_started" for event in server.events()):
-        assert server.process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: any(event["event"] == "process_not_started" for event in server.events()))
+    assert server.process.poll() is None
     assert sign_in(server).noop()[0] == "OK"
     resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limits)
     server.wait_for(lambda state: state["ready"] and pid not in [one["pid"] for one in state["processes"]])
@@ -357,9 +350,7 @@ def test_a_broken_file_changes_nothing_at_sighup(server: ProcessServer) -> None:
     server.file.write_text('[quota]\ndefault = "1 MiB"\n')
     assert server.process is not None
     server.process.send_signal(signal.SIGHUP)
-    while not any(event["event"] == "reload_refused" for event in server.events()):
-        time.sleep(0.02)
-    [refused] = [event for event in server.events() if event["event"] == "reload_refused"]
+    [refused] = wait_for(lambda: [event for event in server.events() if event["event"] == "reload_refused"])
     assert "8.3.b" in str(refused["mistakes"])
     assert sign_in(server).noop()[0] == "OK"
     server.file.write_text(whole)
@@ -382,7 +373,7 @@ def test_a_file_by_which_no_worker_could_start_changes_nothing(server: ProcessSe
     server.file.write_text(f'[server]\ndomain = "mic.gov.vn"\n{odd}')
     assert server.process is not None
     server.process.send_signal(signal.SIGHUP)
-    until(lambda: len(refusals(server)) > before)
+    wait_for(lambda: len(refusals(server)) > before)
     server.file.write_text(whole)
     assert told in str(refusals(server)[-1]["mistakes"])
     kill_and_wait(server, server.workers()[0])
@@ -403,10 +394,7 @@ def test_workers_do_not_outlive_their_supervisor(server: ProcessServer) -> None:
     server.process.wait()
     client.sock.settimeout(10)
     assert b"BYE" in client.readline()
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}").exists() and not zombie(pid) for pid in pids):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() and not zombie(pid) for pid in pids))
     server.start()
     assert sign_in(server).noop()[0] == "OK"
 
@@ -511,10 +499,7 @@ def test_what_a_killed_worker_had_acknowledged_to_several_is_delivered_at_once(s
                 acknowledged.append(name)
         killer.join()
         server.wait_for(lambda state: state["ready"])
-    deadline = time.monotonic() + 20
-    while not all(set(acknowledged) <= {name for _, name in stored(server, address)} for address in addresses):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: all(set(acknowledged) <= {name for _, name in stored(server, address)} for address in addresses))
     for local in people:
         names = [name for _, name in stored(server, f"{local}@mic.gov.vn")]
         assert len(names) == len(set(names))
@@ -611,15 +596,8 @@ def pair(serve_processes: Make) -> ProcessServer:
         made.population.issue(local)
     made.start()
     sent_to_two(made, "earlier")
-    until(lambda: entries(made) == 0)
+    wait_for(lambda: entries(made) == 0)
     return made
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.slow
@@ -629,7 +607,7 @@ def test_a_drain_waits_for_a_fan_out_that_is_under_way(pair: ProcessServer) -> N
     assert process is not None
     with held(pair, "ttlan"):
         sent_to_two(pair, "late")
-        until(lambda: delivered(pair, "dvbe") == 2)
+        wait_for(lambda: delivered(pair, "dvbe") == 2)
         process.terminate()
         wait_until_closed(pair)
         assert delivered(pair, "ttlan") == 1
@@ -647,13 +625,13 @@ def test_what_a_drain_cannot_finish_arrives_after_the_next_start(pair: ProcessSe
     assert process is not None
     with held(pair, "ttlan"):
         sent_to_two(pair, "late")
-        until(lambda: delivered(pair, "dvbe") == 2)
+        wait_for(lambda: delivered(pair, "dvbe") == 2)
         process.terminate()
         assert process.wait(60) == 0
         assert not [event for event in pair.events() if event["event"] == "drain_overdue"]
         assert (delivered(pair, "ttlan"), entries(pair)) == (1, 1)
     pair.start()
-    until(lambda: entries(pair) == 0)
+    wait_for(lambda: entries(pair) == 0)
     for address in (ADDRESS, "ttlan@mic.gov.vn"):
         assert [name for _, name in stored(pair, address)] == ["earlier", "late"]
 

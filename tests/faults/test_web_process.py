@@ -6,8 +6,7 @@ import os
 import random
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -20,6 +19,7 @@ from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.facts import FactKind, first_broken
 from population import PASSWORD, draft
 from unit.web.conftest import SETTINGS, Browser
+from waiting import wait_for
 
 PROCESSES = {**SETTINGS, "process": {"workers": 1}, "search": {"enabled": False}}
 
@@ -71,13 +71,6 @@ def signs_in(server: ProcessServer, local: str, password: str) -> bool:
     return True
 
 
-def eventually(test: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 30
-    while not test():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
-
-
 def test_a_change_reaches_the_workers(server: ProcessServer) -> None:
     """The open session with the old password ends and the old password with it, at another process; `status` shows ours."""
     client = imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=20)
@@ -85,7 +78,7 @@ def test_a_change_reaches_the_workers(server: ProcessServer) -> None:
     with browsing(server) as browser:
         browser.signed_in("doi_cho").get("/password")
         assert browser.change("một hai ba con mực").status_code == 303
-        eventually(lambda: web(server)["connections"] == {"web": 1} and web(server)["sessions"] == 1)
+        wait_for(lambda: web(server)["connections"] == {"web": 1} and web(server)["sessions"] == 1)
 
     def has_ended() -> bool:
         try:
@@ -94,7 +87,7 @@ def test_a_change_reaches_the_workers(server: ProcessServer) -> None:
             return True
         return False
 
-    eventually(has_ended)
+    wait_for(has_ended)
     assert not signs_in(server, "doi_cho", PASSWORD)
     assert signs_in(server, "doi_cho", "một hai ba con mực")
 
@@ -131,7 +124,7 @@ def test_a_new_certificate_is_shown_and_nobody_signed_out(server: ProcessServer)
             assert der is not None
             return x509.load_der_x509_certificate(der).serial_number
 
-        eventually(lambda: shown() == wanted)
+        wait_for(lambda: shown() == wanted)
         with httpx.Client(base_url=browser.base, verify=server.tls(), cookies=dict(browser.client.cookies)) as again:
             assert again.get("/mailbox").status_code == 200
 
@@ -147,7 +140,7 @@ def kill_in_the_middle(server: ProcessServer, present: str, new: str, after: flo
         with contextlib.suppress(httpx.TransportError):
             acknowledged = browser.change(new, present=present).status_code == 303
         killer.join()
-    eventually(lambda: bool(web(server)["ready"]) and web(server)["pid"] != pid)
+    wait_for(lambda: bool(web(server)["ready"]) and web(server)["pid"] != pid)
     works: list[str] = []
 
     def only_one_works() -> bool:
@@ -155,7 +148,7 @@ def kill_in_the_middle(server: ProcessServer, present: str, new: str, after: flo
         works[:] = [password for password in (present, new) if signs_in(server, "bi_giet", password)]
         return len(works) == 1
 
-    eventually(only_one_works)
+    wait_for(only_one_works)
     assert not acknowledged or works == [new]
     return works[0]
 
@@ -191,7 +184,7 @@ def test_a_drain_answers_what_runs(tmp_path: Path) -> None:
         server.population.issue("cuoi")
         server.start()
         with browsing(server) as idle, browsing(server) as busy:
-            eventually(lambda: bool(web(server)["ready"]))
+            wait_for(lambda: bool(web(server)["ready"]))
             idle.get("/")
             busy.signed_in("cuoi")
             assert server.terminate() == 0

@@ -18,27 +18,18 @@ import os
 import smtplib
 import socket
 import subprocess
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from authorities import Authority
+from waiting import wait_for
 
 HOME = "mic.gov.vn"
 SIZE_LIMIT = 1_000_000
 """Octets of a message that they take."""
-
-
-def until(found: Callable[[], Any], what: str = "", seconds: float = 90) -> Any:
-    """Its first result that is true."""
-    limit = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < limit, f"in vain: {what}"
-        time.sleep(0.03)
-    return value
 
 
 def free_port(*addresses: str) -> int:
@@ -137,7 +128,7 @@ class Foreign(ABC):
 
     def wait(self) -> None:
         """Until it greets."""
-        until(self.answers, f"{self.name} does not start: {self.folder}")
+        wait_for(self.answers, f"{self.name} does not start: {self.folder}")
 
     def launch(self) -> None:
         """Begin."""

@@ -11,7 +11,7 @@ from email.message import EmailMessage
 from typing import Any
 
 from harness import MailServer
-from peers.foreign import until
+from waiting import wait_for
 
 PASSWORD = "mat khau 2026 dung de thu"
 HEAD = (
@@ -65,7 +65,7 @@ class Inbox:
 
     def report_on(self, address: str, seconds: float = 30) -> EmailMessage:
         """The one report that names this recipient."""
-        (report,) = until(lambda: self.reports_on(address), f"no report on {address}", seconds)
+        (report,) = wait_for(lambda: self.reports_on(address), f"no report on {address}", seconds=seconds)
         return report  # type: ignore[no-any-return]
 
 

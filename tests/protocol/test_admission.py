@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from harness import MailServer
+from waiting import wait_for
 
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: closing the socket resets the connection."""
@@ -52,20 +53,13 @@ def test_who_begins_with_tls_and_says_nothing_keeps_nobody_out(serve: Callable[.
     limits = {"connections_per_network": 20, "connections": 50, "exempt_networks": ("127.0.0.2/32", "127.0.0.3/32")}
     server = serve({"limits": limits})
     silent = [socket.create_connection((server.host, server.ports[door]), 10, ("127.0.0.1", 0)) for _ in range(70)]
-    _until(lambda: sum(_is_closed(client) for client in silent) >= 50)
+    wait_for(lambda: sum(_is_closed(client) for client in silent) >= 50)
     assert sum(_is_closed(client) for client in silent) == 50
     with socket.create_connection((server.host, server.ports["smtp"]), 10, ("127.0.0.2", 0)) as other:
         assert other.recv(1000).startswith(b"220 ")
-    _until(lambda: any(event["event"] == "connection_refused" and event["door"] == door for event in server.events()))
+    wait_for(lambda: any(event["event"] == "connection_refused" and event["door"] == door for event in server.events()))
     for client in silent:
         client.close()
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _is_closed(client: socket.socket) -> bool:

@@ -9,7 +9,6 @@ import gc
 import re
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +19,7 @@ from mic_mail.connection.session_core import Session
 from mic_mail.imap.parser.reader import Reader
 from mic_mail.smtp.server import SmtpConnection
 from population import PASSWORD
+from waiting import wait_for
 
 USER = "dvbe@mic.gov.vn"
 CONNECTIONS = 5
@@ -97,9 +97,6 @@ def test_nothing_waits_for_the_collector(server: MailServer, door: str, politely
         before = alive()
         for _ in range(CONNECTIONS):
             ctx(server, door, politely=politely)
-        limit = time.monotonic() + 15
-        while alive() > before and time.monotonic() < limit:
-            time.sleep(0.05)
-        assert alive() <= before
+        wait_for(lambda: alive() <= before)
     finally:
         gc.enable()

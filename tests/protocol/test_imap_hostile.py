@@ -3,9 +3,8 @@
 import random
 import re
 import resource
-import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from harness import MailServer, config_for
 from mic_mail.imap.compress import MOST_ADVANCE, TEXT_FOR_OCTET
 from population import PASSWORD
 from protocol.dialog import Connection
+from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +53,6 @@ def staged(server: MailServer, address: str) -> list[Path]:
     """Files of deliveries that are not published."""
     home = server.config.mail_root / "mic.gov.vn" / address.partition("@")[0]
     return [path for folder in home.rglob("tmp") for path in folder.iterdir()]
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Look again until it is so, for half a minute."""
-    limit = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
 
 
 def peak_mib() -> float:
@@ -148,11 +140,11 @@ def test_a_client_that_leaves_within_a_message(server: MailServer, sent: int) ->
     connection.send(b"a APPEND INBOX {1000000+}\r\n" + b"x" * sent)
     connection.close()
     # What it sent is read after it has gone; before that the folder is empty because nothing has been written yet.
-    wait_until(lambda: server.running.server.doors.connections["imap"] == 0)
+    wait_for(lambda: server.running.server.doors.connections["imap"] == 0)
     again = sign_in(server, address)
     again.send(b"b STATUS INBOX (MESSAGES UIDNEXT)\r\n")
     assert again.response() == b'* STATUS "INBOX" (MESSAGES 0 UIDNEXT 1)'
-    wait_until(lambda: staged(server, address) == [])
+    wait_for(lambda: staged(server, address) == [])
     again.close()
 
 

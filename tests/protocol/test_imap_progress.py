@@ -1,7 +1,6 @@
 """INPROGRESS (RFC 9585): who waits for a command that writes hears that it goes on, compressed if that is on."""
 
-import time
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -10,6 +9,7 @@ from mic_mail.imap import server as shell
 from mic_mail.storage.maildir.account_lock import AccountLock
 from mic_mail.storage.maildir.maildir import Place
 from protocol.test_imap_hostile import answer, sign_in
+from waiting import PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -31,11 +31,15 @@ def test_a_long_change_tells_that_it_goes_on(
     def hold() -> None:
         with held.held(None):
             connection.send(b"a RENAME Viec Xong\r\n")
-            time.sleep(1)
+            said.wait(PATIENCE_SECONDS)
 
+    said = Event()
     holder = Thread(target=hold)
     holder.start()
-    assert connection.response() == b'* OK [INPROGRESS ("a" NIL NIL)] Still at it.'
+    try:
+        assert connection.response() == b'* OK [INPROGRESS ("a" NIL NIL)] Still at it.'
+    finally:
+        said.set()
     assert answer(connection, b"a").startswith(b"a OK")
     holder.join()
     connection.send(b"b NOOP\r\n")

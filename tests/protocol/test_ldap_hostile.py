@@ -14,6 +14,7 @@ from ldapwords import BASE, ask, bind, codes, entries, number, search, text, tlv
 from mic_mail.ldap import server as ldap_server
 from mic_mail.ldap.search_scheduler import Turns
 from population import PASSWORD
+from waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +84,6 @@ class Wire:
         return self
 
 
-def eventually(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
 def open_connections(server: MailServer) -> int:
     return server.running.server.doors.connections["ldap"]
 
@@ -102,7 +96,7 @@ def test_a_message_that_never_ends(server: MailServer) -> None:
         assert codes(wire.message()) == [2]
         assert wire.message() == b""
         wire.close()
-    eventually(lambda: open_connections(server) == 0)
+    wait_for(lambda: open_connections(server) == 0)
 
 
 def test_half_a_message_keeps_nobody_waiting(server: MailServer) -> None:
@@ -113,7 +107,7 @@ def test_half_a_message_keeps_nobody_waiting(server: MailServer) -> None:
     assert len(entries(Wire(server).sign_in().ask(search(2, "(cn=*bê)")))) == 1
     for wire in slow:
         wire.close()
-    eventually(lambda: open_connections(server) <= 1)
+    wait_for(lambda: open_connections(server) <= 1)
 
 
 def test_thousands_of_requests_in_one_write(server: MailServer) -> None:
@@ -215,7 +209,7 @@ def test_one_mailbox_has_so_many_sessions(serve: Callable[..., MailServer]) -> N
     assert codes(late.ask(bind(1, "dvbe", PASSWORD))) == [51]
     wires[0].send(ask(9, b"\x42\0"))
     assert wires[0].message() == b""
-    eventually(lambda: codes(late.ask(bind(1, "dvbe", PASSWORD))) == [0])
+    wait_for(lambda: codes(late.ask(bind(1, "dvbe", PASSWORD))) == [0])
 
 
 def test_the_log_has_who_searched_and_never_for_what(server: MailServer) -> None:
@@ -230,7 +224,7 @@ def test_the_log_has_who_searched_and_never_for_what(server: MailServer) -> None
         searched = [event for event in server.events() if event["event"] == "directory_searched"]
         return [tuple(event[field] for field in ("mailbox", "searches", "entries", "door")) for event in searched]
 
-    eventually(lambda: told in events())
+    wait_for(lambda: told in events())
     assert "hướng" not in str(server.events())
 
 
@@ -259,8 +253,8 @@ def test_clause_8_2_searches_stay_with_who_made_them(serve: Callable[..., MailSe
     told = len(entries(wire.ask(search(2))))
     wire.ask(last)
     wire.close()
-    eventually(lambda: open_connections(server) == 0)
-    eventually(lambda: bool(searched(server)))
+    wait_for(lambda: open_connections(server) == 0)
+    wait_for(lambda: bool(searched(server)))
     assert searched(server) == [("dvbe@mic.gov.vn", 1, told)]
 
 
@@ -274,7 +268,7 @@ def test_clause_8_2_who_never_hangs_up_is_in_the_log(serve: Callable[..., MailSe
     told = len(entries(wire.ask(search(2))))
     time.sleep(0.1)
     wire.ask(search(3))
-    eventually(lambda: searched(server) == [("dvbe@mic.gov.vn", 1, told)])
+    wait_for(lambda: searched(server) == [("dvbe@mic.gov.vn", 1, told)])
 
 
 def test_who_is_named_where_tls_is_missing(server: MailServer) -> None:
@@ -294,7 +288,7 @@ def test_noise(server: MailServer, seed: int) -> None:
             octets[chance.randrange(len(octets))] = chance.randrange(256)
         wire.send(bytes(octets))
         wire.close()
-    eventually(lambda: open_connections(server) == 0)
+    wait_for(lambda: open_connections(server) == 0)
     assert not [event for event in server.events() if event["event"] == "ldap_bug"]
 
 

@@ -6,7 +6,6 @@ import re
 import resource
 import socket
 import ssl
-import time
 from collections.abc import Callable
 
 import pytest
@@ -18,6 +17,7 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from protocol.dialog import Connection
+from waiting import wait_for
 
 
 @pytest.fixture
@@ -59,13 +59,6 @@ def account(server: MailServer, address: str) -> Account:
 def connections(server: MailServer) -> int:
     """Open ones at the POP3 doors."""
     return server.running.server.doors.connections["pop3"]
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def peak_mib() -> float:
@@ -125,7 +118,7 @@ def test_a_client_that_reads_nothing_costs_little(server: MailServer, user: str)
     assert peak_mib() - before < 150
     for connection in deaf:
         connection.leave(reset=True)
-    eventually(lambda: connections(server) == 1)
+    wait_for(lambda: connections(server) == 1)
 
 
 def test_what_is_pipelined_behind_stls_is_never_heard(server: MailServer, user: str) -> None:
@@ -163,7 +156,7 @@ def test_who_says_quit_and_goes_is_taken_at_his_word(
             connection.leave(reset=reset)
         else:
             connection.close()
-        eventually(lambda: connections(server) == 0)
+        wait_for(lambda: connections(server) == 0)
         assert account(server, user).folder("INBOX").messages == left, leaves[-10:]
 
 

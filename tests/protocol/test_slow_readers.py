@@ -14,6 +14,7 @@ from mic_mail.ldap.server import LdapConnection
 from mic_mail.net.tcp_ack import outstanding
 from mic_mail.pop3.server import Pop3Connection
 from population import PASSWORD
+from waiting import wait_for
 
 UNREAD = 2.0
 MESSAGE = b"Subject: big\r\n\r\n" + (b"x" * 76 + b"\r\n") * 200_000
@@ -95,10 +96,7 @@ def test_who_reads_nothing_is_cut_off(server: MailServer, door: str) -> None:
     client = asking(server, door)
     name = door.removesuffix("s")
     assert server.running.server.doors.connections[name] == 1
-    limit = time.monotonic() + 30
-    while server.running.server.doors.connections[name]:
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+    wait_for(lambda: not server.running.server.doors.connections[name])
     assert counted(client, len(MESSAGE)) < len(MESSAGE)
 
 
@@ -109,9 +107,7 @@ def test_who_loses_the_right_to_read_gets_no_more(server: MailServer, door: str)
     client = asking(server, door)
     doors, name = server.running.server.doors, door.removesuffix("s")
     (connection,) = doors._servers[name].open
-    while outstanding(connection._transport) <= HIGH_WATER_OCTETS:
-        time.sleep(0.01)
+    wait_for(lambda: outstanding(connection._transport) > HIGH_WATER_OCTETS)
     server.suspend(server.population.directory.mailbox("dvbe@mic.gov.vn"))
-    while doors.connections[name]:
-        time.sleep(0.01)
+    wait_for(lambda: not doors.connections[name])
     assert counted(client, len(MESSAGE)) < HIGH_WATER_OCTETS

@@ -3,7 +3,6 @@
 import asyncio
 import smtplib
 import socket
-import time
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import pytest
 from dnsserver import SILENT, NameServer, name_server
 from harness import MailServer
 from protocol.test_smtp_origin import bring, filed, message, results, serving, settings, told
+from waiting import wait_for, wait_on_loop
 
 pytestmark = pytest.mark.clause("10.2")
 REFUSED, PUT_ASIDE, UNSERVED, UNLISTED = "127.0.0.21", "127.0.0.22", "127.0.0.23", "127.0.0.24"
@@ -56,9 +56,7 @@ def test_a_client_that_is_listed_is_refused_but_to_postmaster(server: MailServer
         client.mail("lan@none.example")
         assert client.rcpt("dvbe@mic.gov.vn")[0] == 550
     assert sum(name == "21.0.0.127.bad.example" for name, _, _ in names.asked) == 1
-    limit = time.monotonic() + 20
-    while not (found := [each for each in server.events() if each.get("reason") == "listed"]):
-        assert time.monotonic() < limit
+    found = wait_for(lambda: [each for each in server.events() if each.get("reason") == "listed"])
     assert (found[0]["event"], found[0]["zone"], found[0]["peer"]) == ("recipient_refused", "bad.example", REFUSED)
 
 
@@ -78,9 +76,7 @@ def test_who_is_not_listed(server: MailServer) -> None:
 def test_a_list_that_does_not_serve_us_is_told_of_once(server: MailServer) -> None:
     for _ in range(2):
         assert filed(server, bring(server, message("lan@none.example"), peer=UNSERVED))[0] == "INBOX"
-    limit = time.monotonic() + 20
-    while not (found := [each for each in server.events() if each.get("event") == "list_unusable"]):
-        assert time.monotonic() < limit
+    found = wait_for(lambda: [each for each in server.events() if each.get("event") == "list_unusable"])
     assert [(each["zone"], each["reason"]) for each in found] == [("bad.example", "it answers: 127.255.255.254")]
 
 
@@ -135,9 +131,7 @@ async def _nothing_is_asked(server: MailServer) -> None:
     """Soon after the last connection has ended."""
     enquiries = server.running.context.judging._enquiries
     assert enquiries is not None
-    async with asyncio.timeout(10):
-        while enquiries.clients._networks or enquiries.messages._networks:
-            await asyncio.sleep(0.05)
+    await wait_on_loop(lambda: not enquiries.clients._networks and not enquiries.messages._networks)
 
 
 PIECE = (b"y" * 70 + b"\r\n") * 1_000

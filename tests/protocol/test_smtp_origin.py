@@ -4,7 +4,6 @@ import contextlib
 import imaplib
 import re
 import smtplib
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from regulation.test_commands import Console
+from waiting import wait_for
 
 pytestmark = pytest.mark.clause("10.2")
 OURS, STRANGER = "127.0.0.1", "127.0.0.9"
@@ -113,11 +113,10 @@ def filed(server: MailServer, reply: tuple[int, bytes], local: str = "dvbe") -> 
 def told(server: MailServer, reply: tuple[int, bytes], event: str = "message_judged") -> dict[str, Any]:
     """What the log says of it."""
     trace = reply[1].split()[-1].decode().rstrip(".")
-    limit = time.monotonic() + 20
-    while not (found := [each for each in server.events() if each.get("event") == event and each.get("trace") == trace]):
-        assert time.monotonic() < limit, server.events()[-5:]
-        time.sleep(0.02)
-    return found[0]
+    return wait_for(
+        lambda: next((each for each in server.events() if (each.get("event"), each.get("trace")) == (event, trace)), None),
+        lambda: server.events()[-5:],
+    )
 
 
 def results(octets: bytes) -> list[bytes]:

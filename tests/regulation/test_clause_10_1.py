@@ -6,7 +6,6 @@ import smtplib
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from harness import MailServer, ProcessServer, config_for, read_events
 from regulation.test_commands import Console
+from waiting import wait_for
 
 pytestmark = pytest.mark.clause("10.1")
 DOORS = ("smtp", "imaps", "http", "https")
@@ -142,10 +142,7 @@ def test_the_same_at_the_command_line(server: ProcessServer) -> None:
         text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
         return numbers(text).keys(), numbers(asked(server.ports, "/metrics")[1]).keys()
 
-    limit = time.monotonic() + 30  # each process of a server that has just started reports within a second
-    while (pair := told())[0] != pair[1] and time.monotonic() < limit:
-        pass
-    assert pair[0] == pair[1]
+    wait_for(lambda: (pair := told())[0] == pair[1])  # each process of a server that has just started reports within a second
 
 
 def test_on_another_machine_from_the_last_backup(tmp_path: Path) -> None:

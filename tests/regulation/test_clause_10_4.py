@@ -40,6 +40,7 @@ from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from regulation.test_commands import PROGRAM, Console, defects
 from unit.importing.test_imap_liars import Liar, honest
+from waiting import PATIENCE_SECONDS, wait_for
 
 pytestmark = pytest.mark.clause("10.4")
 
@@ -521,14 +522,12 @@ def test_the_program_that_reads_a_pst_ends_with_who_asked(tmp_path: Path) -> Non
     )
     environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
     asking = subprocess.Popen([sys.executable, "-c", script, path, tmp_path / "work"], env=environment)
-    until = time.monotonic() + 20
-    while not told.exists() and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(told.exists)
     reading = os.pidfd_open(int(told.read_text()))
     try:
         asking.kill()
         asking.wait()
-        ended, _, _ = select.select([reading], [], [], 5)
+        ended, _, _ = select.select([reading], [], [], PATIENCE_SECONDS)
         assert ended
     finally:
         with contextlib.suppress(ProcessLookupError):

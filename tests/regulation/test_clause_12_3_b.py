@@ -30,6 +30,7 @@ from mic_mail.services.unit_mail.correspondence import Correspondences
 from regulation.test_clause_6_1_commands import WHY
 from regulation.test_clause_6_1_commands import Desk as Officers
 from regulation.unitmail import CNTT, DVBE, MONDAY, TTLAN, Desk, at, letter, shown
+from waiting import wait_for
 
 ONE = timedelta(days=1)
 MESSAGE_ID = "<42.7@mail.mic.gov.vn>"
@@ -77,11 +78,7 @@ def report(desk: Desk, *words: str) -> dict[str, Any]:
 
 def settled(desk: Desk, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The report, as soon as it is as wanted: the log is written in a thread of its own."""
-    for _ in range(100):
-        found = report(desk)
-        if wanted(found):
-            return found
-    raise AssertionError(found)
+    return wait_for(lambda: wanted(found := report(desk)) and found, lambda: report(desk))
 
 
 # ---------------------------------------------------------------- by sessions

@@ -10,7 +10,6 @@ import io
 import json
 import smtplib
 import sqlite3
-import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from mic_mail.clock import Clock, ManualClock
 from mic_mail.config.manual import write
 from mic_mail.i18n.language import Language
 from mic_mail.policy.authorization.roles import Officer, Role
+from waiting import wait_for
 
 PASSWORD = "mat-khau-2026-dung-de-thu"
 MESSAGE_ID = "cong-van-12@pc.mic.gov.vn"
@@ -73,8 +73,7 @@ def desk(serve: Callable[..., MailServer], tmp_path: Path) -> Desk:
         client.ehlo()
         assert client.docmd("AUTH PLAIN", base64.b64encode(b"\0ttlan@mic.gov.vn\0sai").decode())[0] == 535
     awaited = Counter({"message_delivered": 2, "sign_in_refused": 1})
-    while not Counter(event.get("event") for event in server.events()) >= awaited:  # written by a thread, 0.1 s later at most
-        time.sleep(0.02)
+    wait_for(lambda: Counter(event.get("event") for event in server.events()) >= awaited)
     return Desk(server, tmp_path)
 
 

@@ -30,6 +30,7 @@ from mic_mail.net.syslog_transport import Collector, place
 from mic_mail.services.compliance import logs
 from mic_mail.services.compliance.finding import Office
 from mic_mail.services.operations.syslog import Forwarding, cursor_file
+from waiting import wait_for
 
 HEADER = Header("mail.mic.gov.vn", 10, "32473")
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
@@ -258,9 +259,7 @@ def listen() -> Iterator[Callable[..., Listener]]:
 
 def until(ready: Callable[[], object], server: Any) -> None:
     """Let the housekeeper come until something is so; the test's own patience is that of pytest."""
-    while not ready():
-        server.housekeep()
-        time.sleep(0.02)
+    wait_for(ready, meanwhile=server.housekeep)
 
 
 def wrong_password(server: Any, name: str) -> None:
@@ -384,9 +383,7 @@ def test_clause_16_3_one_that_hangs_is_given_up_and_given_everything_later(tmp_p
     reading = listen()
     again = forwarding(tmp_path, f"tcp://127.0.0.1:{reading.port}")
     assert again.pass_on() == 3_000
-    until_all = time.monotonic() + 60
-    while len(reading.messages) < 3_000 and time.monotonic() < until_all:
-        time.sleep(0.02)
+    wait_for(lambda: len(reading.messages) >= 3_000)
     assert [each["data"]["mailbox"] for each in reading.messages] == [f"m{n}@mic.gov.vn" for n in range(3_000)]
     assert again.pass_on() == 0
     again.close()
@@ -410,8 +407,7 @@ def test_clause_16_3_killed_in_between_it_is_given_again_and_can_be_told_apart(t
         once = forwarding(tmp_path, f"tcp://127.0.0.1:{collector.port}")
         assert once.pass_on() == 5
         once.close()
-    while len(collector.messages) < 10:
-        time.sleep(0.01)
+    wait_for(lambda: len(collector.messages) >= 10)
     ids = [each["data"]["id"] for each in collector.messages]
     assert ids[:5] == ids[5:]
     assert len(set(ids)) == 5
@@ -431,9 +427,7 @@ def told_of(folder: Path, forward: Forwarding) -> list[str]:
 
 
 def arrive(collector: Listener, count: int) -> list[dict[str, Any]]:
-    limit = time.monotonic() + 60
-    while len(collector.messages) < count and time.monotonic() < limit:
-        time.sleep(0.02)
+    wait_for(lambda: len(collector.messages) >= count)
     return collector.messages
 
 
@@ -540,8 +534,7 @@ def test_clause_16_3_over_tls_only_to_the_collector_that_is_meant(tmp_path: Path
     assert stranger.pass_on() == 0
     known = forwarding(tmp_path, f"tls://localhost:{collector.port}", ca=files / "cert.pem")
     assert known.pass_on() == 3
-    while len(collector.messages) < 3:
-        time.sleep(0.01)
+    wait_for(lambda: len(collector.messages) >= 3)
     known.close()
     assert framed(b"abc") == b"3 abc"
 

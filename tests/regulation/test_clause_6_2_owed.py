@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness import ProcessServer
+from mic_mail.app import scheduled_jobs
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.manual import write
 from mic_mail.directory.repository import Directory
@@ -26,6 +27,7 @@ from regulation.test_clause_6_2_mail import HEADING, NOW, SECRET, Desk, a_csv
 from regulation.test_commands import Console
 from runtimes import runtime
 from storage_model import killed_at
+from waiting import wait_for
 
 pytestmark = [pytest.mark.clause("6.2"), pytest.mark.clause("18")]
 
@@ -92,8 +94,13 @@ def desk(serve: Callable[..., Any]) -> TwoUnits:
 # ------------------------------------------------------------ the answer
 
 
-def test_a_unit_mailbox_that_takes_nothing_keeps_no_other_waiting(desk: TwoUnits) -> None:
+def test_a_unit_mailbox_that_takes_nothing_keeps_no_other_waiting(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its own request is entered too, and its answer follows, once, as soon as the mailbox can take it."""
+    for rounds in ("INTAKE_SECONDS", "NOTICES_SECONDS"):  # there are only those which the test counts
+        monkeypatch.setattr(scheduled_jobs, rounds, 3600.0)
+    desk = TwoUnits(serve(clock=ManualClock(NOW)))
     with broken(desk.home(desk.unit)):
         desk.ask(CNTT)
         desk.ask(PTTH)
@@ -334,12 +341,6 @@ def test_what_is_owed_outlives_a_kill(serve_processes: Callable[..., ProcessServ
             return len(store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).view(1).uids)
         finally:
             store.close()
-
-    def wait_for(wanted: Callable[[], bool]) -> None:
-        limit = time.monotonic() + 60
-        while not wanted():
-            assert time.monotonic() < limit
-            time.sleep(0.2)
 
     server.start()
     with broken(server.config.mail_root / units[0].home):

@@ -7,7 +7,6 @@ import email.policy
 import imaplib
 import json
 import smtplib
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -29,6 +28,7 @@ from mic_mail.services.transport.delivery_worker import account_ref
 from mic_mail.services.transport.pipeline import Pipeline
 from mic_mail.storage.changes.transaction import writing
 from population import PASSWORD
+from waiting import wait_for
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 TO = "ttlan@mic.gov.vn"
@@ -236,20 +236,13 @@ def _leave_when(server: MailServer, holds: Callable[[], bool], notify: str = " N
     for line in ("MAIL FROM:<dvbe@mic.gov.vn>", f"RCPT TO:<{TO}>{notify}", "DATA"):
         client.docmd(line)
     client.send(LETTER + b".\r\n")
-    _until(holds)
+    wait_for(holds)
     client.close()
-    _until(lambda: server.running.server.doors.connections["smtp"] == 0)
+    wait_for(lambda: server.running.server.doors.connections["smtp"] == 0)
 
 
 async def _give_back(turns: Turns) -> None:
     turns.give_back()
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
 
 
 @pytest.mark.clause("7.2.c")

@@ -7,7 +7,6 @@ import imaplib
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 from harness import MailServer
@@ -21,6 +20,7 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, Delivery
 from population import PASSWORD
 from regulation.test_commands import Console
+from waiting import wait_for
 
 CNTT, DVBE, TTLAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
 TODAY = local_day(SystemClock().now())
@@ -51,10 +51,7 @@ class Desk:
         self.ttlan = self.server.issue("ttlan", name="Trần Thị Lan")
         self.server.allow(self.cntt, self.dvbe, "keeper")
         self._console: Console | None = None
-        until = monotonic() + 10
-        while not self.server.events():  # the log begins on this Monday: it is written in a thread of its own
-            assert monotonic() < until
-            sleep(0.02)
+        wait_for(self.server.events)  # the log begins on this Monday: it is written in a thread of its own
 
     def move_to(self, day: date, clock: str) -> None:
         """What has happened is in the log of its own day by then."""
@@ -82,11 +79,9 @@ class Desk:
 
     def opened(self, count: int) -> list[dict[str, Any]]:
         """The openings on record once there are so many: the log is written in a thread of its own."""
-        until = monotonic() + 10
-        while len(found := [e for e in self.server.events() if e.get("event") == "mailbox_opened"]) < count:
-            assert monotonic() < until, f"{len(found)} of {count}"
-            sleep(0.02)
-        return found
+        return wait_for(
+            lambda: len(found := [e for e in self.server.events() if e.get("event") == "mailbox_opened"]) >= count and found
+        )
 
     def runs_on(self) -> None:
         """The log as of a server that has run until today: some lines on each day."""

@@ -6,8 +6,7 @@ takes for an end that the next one does not, or the other way round, makes a sec
 
 import asyncio
 import base64
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,6 +15,7 @@ from faults.wire import Imap, Line, Refused, Smtp
 from harness import MailServer, config_for, stopping
 from loopthread import LoopThread
 from population import PASSWORD
+from waiting import wait_for
 
 USER = "dvbe@mic.gov.vn"
 CLEAN = b"\r\n.\r\n"
@@ -245,7 +245,7 @@ def test_what_is_sent_on_ends_once(server: MailServer, elsewhere: Elsewhere) -> 
     to = b"MAIL FROM:<%b>\r\nRCPT TO:<b@one.example>\r\nDATA\r\n" % USER.encode()
     assert replies(client, to + stuffed + b"\r\n.\r\nHELP\r\n") == [b"250", b"250", b"354", b"250", b"214"]
     client.close()
-    octets = until(lambda: elsewhere.message(b"Subject: relay-1"))
+    octets = wait_for(lambda: elsewhere.message(b"Subject: relay-1"))
     must_be_one(octets)
     plain = octets[: -len(b".\r\n")].replace(b"\r\n..", b"\r\n.")
     assert plain.partition(b"\r\n\r\n")[2] == message.partition(b"\r\n\r\n")[2] + b"\r\n"
@@ -262,7 +262,7 @@ def test_chunks_that_were_taken_leave_as_lines(server: MailServer, elsewhere: El
     )  # fmt: skip
     assert replies(client, octets) == [b"250", b"250", b"250", b"250", b"214"]
     client.close()
-    sent = until(lambda: elsewhere.message(b"Subject: relay-2"))
+    sent = wait_for(lambda: elsewhere.message(b"Subject: relay-2"))
     must_be_one(sent)
     assert sent.endswith(b"\r\n\r\n..\r\n...\r\n..\r\nx\r\n.\r\n")
 
@@ -285,11 +285,3 @@ def test_nothing_that_is_no_lines_is_sent_on(server: MailServer, elsewhere: Else
         client.expect(250)
     client.close()
     assert not elsewhere.message(b"Subject: relay-3")
-
-
-def until(found: Callable[[], bytes]) -> bytes:
-    limit = time.monotonic() + 20
-    while not (value := found()):
-        assert time.monotonic() < limit, "in vain"
-        time.sleep(0.02)
-    return value

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness import MailServer
+from waiting import wait_for
 
 
 def tear(server: MailServer) -> None:
@@ -20,13 +21,6 @@ def mend(server: MailServer) -> None:
         connection.execute("ALTER TABLE torn RENAME TO mailbox")
 
 
-def wait_until(holds: Callable[[], Any]) -> None:
-    limit = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
-
-
 def named(server: MailServer, name: str) -> list[dict[str, Any]]:
     return [event for event in server.events() if event["event"] == name]
 
@@ -39,12 +33,12 @@ def test_a_change_that_could_not_be_read_is_read_later(serve: Callable[..., Mail
     server.refresh()
     before = server.running.context.access.snapshot
     tear(server)
-    wait_until(lambda: named(server, "directory_unreadable"))
+    wait_for(lambda: named(server, "directory_unreadable"))
     time.sleep(0.5)  # several polls: they neither hasten the next try nor say it again
     assert server.running.context.access.snapshot is before
     mend(server)
-    wait_until(lambda: server.running.context.access.snapshot.version == before.version + 1)
-    wait_until(lambda: named(server, "directory_readable"))
+    wait_for(lambda: server.running.context.access.snapshot.version == before.version + 1)
+    wait_for(lambda: named(server, "directory_readable"))
     assert len(named(server, "directory_unreadable")) == 1
     assert len(named(server, "directory_readable")) == 1
     assert named(server, "errand_failed") == []

@@ -3,7 +3,6 @@
 import errno
 import os
 import smtplib
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.policy.facts import FactKind
 from mic_mail.queue.spool import Entry, Spool, SpoolEnvelope, Target
 from population import draft
+from waiting import wait_for
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 MESSAGE = b"From: a@a.example\r\nSubject: x\r\n\r\n" + b"0123456789\r\n" * 200
@@ -36,11 +36,9 @@ def messages(server: MailServer, local: str) -> int:
 
 def deferred(server: MailServer, count: int) -> list[dict[str, Any]]:
     """So many events, as soon as the log has them."""
-    limit = time.monotonic() + 30
-    while len(events := [event for event in server.events() if event["event"] == "delivery_deferred"]) < count:
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-    return events
+    return wait_for(
+        lambda: len(events := [event for event in server.events() if event["event"] == "delivery_deferred"]) >= count and events
+    )
 
 
 def test_a_file_of_the_spool_that_cannot_be_opened_is_told_of_once(serve: Callable[..., MailServer]) -> None:

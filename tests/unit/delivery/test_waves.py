@@ -6,7 +6,6 @@ import errno
 import os
 import smtplib
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -28,6 +27,7 @@ from mic_mail.storage.journal.frames import arrivals_in
 from mic_mail.storage.journal.journal import FOLDER, LOCK
 from mic_mail.storage.maildir.account_lock import AccountLock
 from mic_mail.storage.types import AccountRef, Published
+from waiting import wait_for
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 NAMES = ("dvbe", "ttlan", "pqkhanh")
@@ -101,13 +101,6 @@ class Office:
         return list(account.view(account.folder("INBOX").folder_id).uids)
 
 
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def message(number: int) -> bytes:
     return b"Subject: %d\r\n\r\n%d\r\n" % (number, number)
 
@@ -177,7 +170,7 @@ def test_who_waits_too_long_for_a_mailbox_leaves_nothing(office: Office) -> None
     with writing(office.context.store.store(office.ref("dvbe"))):
         outcomes = office.deliver(("dvbe", message(0)), ("dvbe", message(1)))
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * 2
-    until(lambda: office.left_behind("dvbe") == [])
+    wait_for(lambda: office.left_behind("dvbe") == [])
     assert office.inbox("dvbe") == []
 
 
@@ -216,7 +209,7 @@ def test_one_whose_sender_has_gone_before_its_turn_is_not_delivered(office: Offi
 
     office.server.call(the_rest())
     assert office.inbox("dvbe") == [message(0)]
-    until(lambda: office.left_behind("dvbe") == [])
+    wait_for(lambda: office.left_behind("dvbe") == [])
 
 
 def test_no_more_wait_than_there_is_memory_for(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from mic_mail.net.connection_balancer import ConnectionCounts, Share, new_page
 from mic_mail.net.connection_registry import OpenConnections
 from mic_mail.net.listeners import Listener, open_listeners
 from mic_mail.net.tls import self_signed, write_pair
+from waiting import wait_on_loop
 
 
 class Worker:
@@ -92,13 +93,6 @@ async def greeted(port: int) -> tuple[str, asyncio.StreamWriter]:
     return (await asyncio.wait_for(reader.readline(), 5)).decode().strip(), writer
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """At most five seconds."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 async def test_one_that_comes_too_late_is_waited_for_again(listener: Listener) -> None:
     """On a busy machine all connections would go to whoever is awake, and go on so for as long as they come."""
     first, second = (Worker(f"w{number}", listener, share) for number, share in enumerate(shares(2)))
@@ -121,7 +115,7 @@ async def test_connections_are_spread_evenly(listener: Listener) -> None:
     for name, writer in held:
         if name == "w1":
             writer.close()
-    await until(lambda: len(workers[1].open) == 0)
+    await wait_on_loop(lambda: len(workers[1].open) == 0)
     again = [await greeted(listener.port) for _ in range(5)]
     assert {name for name, _ in again} == {"w1"}
     for worker in workers:
@@ -171,18 +165,18 @@ async def test_a_handshake_is_counted_while_it_lasts(listener: Listener, tmp_pat
     worker = Worker("tls", listener, share, context)
     silent = socket.create_connection(("127.0.0.1", listener.port))
     nonsense = socket.create_connection(("127.0.0.1", listener.port))
-    await until(lambda: share.open == 2)
+    await wait_on_loop(lambda: share.open == 2)
     trusting = ssl.create_default_context(cafile=str(certificate))
     with pytest.raises(ssl.SSLError, match="ALERT_INTERNAL_ERROR"):  # no more may begin
         await asyncio.open_connection("127.0.0.1", listener.port, ssl=trusting, server_hostname="localhost")
     assert share.open == 2
     nonsense.sendall(b"EHLO nobody\r\n\r\n\r\n")
-    await until(lambda: share.open == 1)
+    await wait_on_loop(lambda: share.open == 1)
     _, writer = await asyncio.open_connection("127.0.0.1", listener.port, ssl=trusting, server_hostname="localhost")
-    await until(lambda: (share.open, len(worker.open)) == (2, 1))
-    await until(lambda: share.open == 1)  # the silent one has had its two seconds
+    await wait_on_loop(lambda: (share.open, len(worker.open)) == (2, 1))
+    await wait_on_loop(lambda: share.open == 1)  # the silent one has had its two seconds
     writer.close()
-    await until(lambda: share.open == 0)
+    await wait_on_loop(lambda: share.open == 0)
     silent.close()
     nonsense.close()
     assert worker.handshakes == 0
@@ -198,11 +192,11 @@ async def test_without_a_descriptor_left_connections_wait(listener: Listener) ->
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, limits[1]))
     try:
-        await until(lambda: worker.errors)
+        await wait_on_loop(lambda: worker.errors)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert [error.errno for error in worker.errors] == [errno.EMFILE]
-    await until(lambda: len(worker.open) == 1)
+    await wait_on_loop(lambda: len(worker.open) == 1)
     assert client.recv(100) == b"full\n"
     client.close()
     worker.acceptor.close()
@@ -223,7 +217,7 @@ async def test_without_a_descriptor_left_somebody_makes_room(listener: Listener)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(given_up) + 1, limits[1]))
     try:
-        await until(lambda: len(worker.open) == 1)
+        await wait_on_loop(lambda: len(worker.open) == 1)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert [error.errno for error in worker.errors] == [errno.EMFILE]
@@ -244,7 +238,7 @@ async def test_closing_lets_go_of_the_port(listener: Listener) -> None:
     assert {(await greeted(listener.port))[0] for _ in range(4)} == {"staying"}
     for _, writer in held:
         writer.close()
-    await until(lambda: len(leaving.open) == 0)
+    await wait_on_loop(lambda: len(leaving.open) == 0)
     staying.acceptor.close()
 
 
@@ -263,7 +257,7 @@ def test_what_has_just_come_when_all_closes_can_be_spoken_to(listener: Listener)
         [connection] = worker.open
         connection._transport.write(b"goodbye\n")  # type: ignore[attr-defined]
         connection._transport.close()
-        await until(lambda: share.open == 0)
+        await wait_on_loop(lambda: share.open == 0)
         with client, client.makefile("rb") as lines:
             return lines.read()
 

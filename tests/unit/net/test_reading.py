@@ -14,6 +14,7 @@ import uvloop
 
 from mic_mail.net.tls import TlsFront, self_signed, write_pair
 from mic_mail.net.tls_reader import PLACE_OCTETS
+from waiting import wait_on_loop
 
 Run = Callable[[Coroutine[None, None, None]], None]
 
@@ -92,7 +93,7 @@ def test_the_loop_reads_into_the_place(pair: tuple[Path, Path], run: Run) -> Non
         async with place.serve() as port:
             writer = await place.connect(port)
             writer.write(b"a NOOP\r\n")
-            await _until(lambda: place.listeners[0].heard)
+            await wait_on_loop(lambda: place.listeners[0].heard)
             assert bytes(place.front._place[:8]) == b"a NOOP\r\n"
             writer.close()
 
@@ -132,18 +133,10 @@ def test_of_who_has_gone_nothing_waits_for_the_collector(pair: tuple[Path, Path]
             writer = await place.connect(port)
             gone = weakref.ref(place.listeners.pop())
             writer.close()
-            await _until(lambda: gone() is None)
+            await wait_on_loop(lambda: gone() is None)
 
     gc.disable()
     try:
         run(work())
     finally:
         gc.enable()
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("did not come about")

@@ -1,6 +1,5 @@
 """What a domain asks of TLS, and servers that fail in it each in their way: what leaves, what waits, and what the log says."""
 
-import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +20,7 @@ from mic_mail.queue.recipient_log import Standing
 from unit.outbound.test_peer import ALL, HANG, PLAIN, Server
 from unit.outbound.test_policies import policy
 from unit.outbound.test_sending import STUFFED, Office, offices
+from waiting import wait_on_loop
 
 DOMAIN, MX = "one.example", "mx.one.example"
 ZONE = {
@@ -74,11 +74,7 @@ async def attempt(office: Office, *addresses: str, **how: Any) -> Any:
     """One try; the entry after it, or None where it has left."""
     office.put("A", *(addresses or (f"b@{DOMAIN}",)), **how)
     async with office.sending():
-        for _ in range(400):
-            entry = office.queue.read("A")
-            if entry is None or min(entry.state.attempts) >= 1:
-                break
-            await asyncio.sleep(0.02)
+        await wait_on_loop(lambda: (entry := office.queue.read("A")) is None or min(entry.state.attempts) >= 1)
     return office.queue.read("A")
 
 

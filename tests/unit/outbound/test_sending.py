@@ -33,6 +33,7 @@ from mic_mail.smtpclient.pool import ConnectionSettings
 from mic_mail.smtpclient.smarthost import Smarthost
 from mic_mail.smtpclient.tls_policy import TlsRequirements
 from unit.outbound.test_peer import PLAIN, Server
+from waiting import wait_on_loop
 
 HEAD = b"Return-Path: <a@mic.gov.vn>\r\n"
 MESSAGE = b"From: a@mic.gov.vn\r\nSubject: x\r\n\r\n.x\r\n"
@@ -111,26 +112,13 @@ class Office:
 
     async def until(self, *left: str) -> None:
         """Wait until just these entries wait."""
-        for _ in range(400):
-            if self.queue.names() == sorted(left):
-                return
-            await asyncio.sleep(0.02)
-        raise AssertionError(self.queue.names())
+        await wait_on_loop(lambda: self.queue.names() == sorted(left), self.queue.names)
 
     async def reported(self, number: int) -> None:
-        for _ in range(400):
-            if len(self.told) >= number:
-                return
-            await asyncio.sleep(0.02)
-        raise AssertionError(self.told)
+        await wait_on_loop(lambda: len(self.told) >= number, lambda: self.told)
 
     async def tried(self, entry_id: str, attempts: int = 1) -> None:
-        for _ in range(400):
-            entry = self.queue.read(entry_id)
-            if entry is not None and min(entry.state.attempts) >= attempts:
-                return
-            await asyncio.sleep(0.02)
-        raise AssertionError(entry_id)
+        await wait_on_loop(lambda: (entry := self.queue.read(entry_id)) and min(entry.state.attempts) >= attempts, entry_id)
 
 
 @asynccontextmanager
@@ -366,12 +354,12 @@ async def test_too_late(tmp_path: Path) -> None:
         await senders.poll()
         await office.tried("LATE")
         await office.until("LATE")
-        for _ in range(2):
+        for attempts in (2, 3):
             entry = office.queue.read("LATE")
             assert entry is not None
             entry.retry()
             await senders.decided("LATE")
-            await asyncio.sleep(0.3)
+            await office.tried("LATE", attempts)
     by_name = {told.entry.entry_id: told for told in office.told}
     assert len(office.told) == 2
     assert (by_name["OLD"].ended, by_name["OLD"].late) == ((0,), ())
@@ -452,13 +440,17 @@ async def test_each_domain_has_its_own_time(tmp_path: Path) -> None:
         entry.tried([0], Standing.OPEN, "4.0.0 later", next_try_us=now_us + 4 * 3_600_000_000)
         entry.tried([1], Standing.OPEN, "4.4.1 nobody", next_try_us=now_us + 1)
         assert entry.state.next_try_us == now_us + 1
+
+        def standings() -> tuple[Standing, ...]:
+            again = office.queue.read("A")
+            assert again is not None
+            return again.state.standings
+
         async with office.sending() as senders:
-            await asyncio.sleep(0.3)
+            await wait_on_loop(lambda: standings()[1] is Standing.DELIVERED)
             senders.on_message("A")
             await asyncio.sleep(0.3)
-    again = office.queue.read("A")
-    assert again is not None
-    assert again.state.standings == (Standing.OPEN, Standing.DELIVERED)
+        assert standings() == (Standing.OPEN, Standing.DELIVERED)
 
 
 @pytest.mark.parametrize(
@@ -576,12 +568,19 @@ async def test_a_decision_during_a_try_begins_no_second_one(tmp_path: Path) -> N
         office.put("A", "b@one.example", "c@two.example")
         async with office.sending() as senders:
             await two.reached.wait()
+
+            def tried() -> int:
+                entry = office.queue.read("A")
+                assert entry is not None
+                return entry.state.attempts[0]
+
+            await wait_on_loop(tried)
             for _ in range(3):
-                person = office.queue.read("A")
+                before, person = tried(), office.queue.read("A")
                 assert person is not None
                 person.retry(AdminDecision("mai"))
                 senders.on_message("A")
-                await asyncio.sleep(0.2)
+                await wait_on_loop(lambda before=before: tried() > before)  # type: ignore[misc]
             one.answers.clear()
             two.gate.set()
             person.retry(AdminDecision("mai"))
@@ -675,9 +674,7 @@ async def test_one_that_cannot_be_read(tmp_path: Path) -> None:
         async with office.sending() as senders:
             for _ in range(3):
                 await senders.poll()
-            async with asyncio.timeout(20):
-                while office.queue.names() != ["A"]:
-                    await asyncio.sleep(0.01)
+            await office.until("A")
             assert server.messages == [STUFFED]
             envelope.write_bytes(whole)
             await senders.poll()
@@ -716,7 +713,7 @@ async def test_a_message_that_cannot_be_read(tmp_path: Path) -> None:
 
         senders._attempt._delivery._signed_chunks = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
         running = asyncio.create_task(senders.run())
-        await asyncio.sleep(0.5)
+        await wait_on_loop(lambda: server.messages)
         await senders.end()
         await running
     assert len(server.messages) == 1, "it began"

@@ -12,6 +12,7 @@ from mic_mail.queue.queue import Entry
 from mic_mail.queue.recipient_log import Standing
 from unit.outbound.test_peer import PLAIN, Server
 from unit.outbound.test_sending import SENDER, STUFFED, ZONE, offices
+from waiting import wait_on_loop
 
 
 @pytest.mark.parametrize("folder", ["said", "ended", "live"])
@@ -19,22 +20,25 @@ async def test_a_folder_that_cannot_be_read_for_a_while(tmp_path: Path, folder: 
     """From the beginning, or while it runs: it is looked at again, and nothing waits for a restart."""
     monkeypatch.setattr("mic_mail.services.queue.queue_manager.POLL_SECONDS", 0.05)
     server = Server(PLAIN)
+
+    def told() -> int:
+        return sum(event["event"] == "queue_not_read" for event in read_events(tmp_path / "log"))
+
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
         queue = tmp_path / "queue"
         os.rename(queue / folder, queue / "away")
         async with office.sending():
-            await asyncio.sleep(0.2)
+            await wait_on_loop(told)
             os.rename(queue / "away", queue / folder)
             office.put("A", "b@two.example")
             await office.until()
+            before = told()
             os.rename(queue / folder, queue / "away")
-            await asyncio.sleep(0.2)
+            await wait_on_loop(lambda: told() > before)
             os.rename(queue / "away", queue / folder)
             office.put("B", "b@two.example")
             await office.until()
     assert server.messages == [STUFFED] * 2
-    told = [event for event in read_events(tmp_path / "log") if event["event"] == "queue_not_read"]
-    assert len(told) >= 2
 
 
 async def test_a_full_disk_sends_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,9 +53,8 @@ async def test_a_full_disk_sends_nothing_twice(tmp_path: Path, monkeypatch: pyte
             patch.setattr(Entry, "_write_down", full)
             office.put("A", "late@two.example", "good@two.example")
             await senders.poll()
-            await asyncio.sleep(0.3)
-            standings = senders._active.known(["A"])[0].state.standings
-        assert standings == (Standing.OPEN, Standing.DELIVERED)
+            decided = (Standing.OPEN, Standing.DELIVERED)
+            await wait_on_loop(lambda: [entry.state.standings for entry in senders._active.known(["A"])] == [decided])
 
 
 async def test_a_clock_that_was_set_back(tmp_path: Path) -> None:
@@ -81,8 +84,7 @@ async def test_files_that_somebody_has_removed(tmp_path: Path, monkeypatch: pyte
         server.answers.clear()
         for name in ("A.env", "A.log", "A.msg"):
             os.rename(live / name, away / name)
-        await asyncio.sleep(0.6)
-        assert senders.waiting == len(senders._attempt._delivery_log._locks) == 0
+        await wait_on_loop(lambda: senders.waiting == len(senders._attempt._delivery_log._locks) == 0)
         for name in ("A.msg", "A.log", "A.env"):
             os.rename(away / name, live / name)
         await senders.poll()
@@ -98,11 +100,10 @@ async def test_what_is_held_says_nothing_of_its_destination(tmp_path: Path) -> N
         for number in range(3):
             office.put(f"M{number}", "b@two.example")
         await senders.poll()
-        await asyncio.sleep(0.5)
+        silent = await wait_on_loop(lambda: senders._schedule._destinations.get("two.example"))
+        await wait_on_loop(lambda: (silent.silences, silent.troubles) == (1, 3))
         office.stopped.add(SENDER)
         office.put("HELD", "b@two.example")
-        silent = senders._schedule._destinations["two.example"]
-        assert silent.silences == 1
         senders._schedule.ask_again("two.example")
         await senders.poll()
         await asyncio.sleep(0.3)

@@ -20,6 +20,7 @@ from dnsserver import name_server
 from mic_mail.queue.recipient_log import AdminDecision, Standing
 from unit.outbound.test_peer import message_of
 from unit.outbound.test_sending import STUFFED, Office
+from waiting import wait_on_loop
 
 STAGES = ("greeting", "EHLO", "STARTTLS", "TLS", "EHLO2", "MAIL", "RCPT", "DATA", "END")
 HANG, CLOSE, RESET = b"hang", b"close", b"reset"
@@ -160,7 +161,7 @@ async def test_every_stage_in_every_way(tmp_path: Path, context: ssl.SSLContext,
             office.put(domain, f"b@{domain}")
             (office.folder / "message").unlink()
         async with office.sending() as senders:
-            await until(lambda: not senders.under_way and all(e.state.attempts[0] for e in office.queue.entries()))
+            await wait_on_loop(lambda: not senders.under_way and all(e.state.attempts[0] for e in office.queue.entries()))
             found = {}
             told = {each.entry.entry_id: each for each in office.told}
             for domain in cases:
@@ -194,8 +195,8 @@ async def test_every_stage_in_every_way(tmp_path: Path, context: ssl.SSLContext,
             await senders.poll()
             await office.until()
             assert {domain: len(first.messages) - before[domain] for domain, first in firsts.items()} == dict.fromkeys(cases, 1)
-            await until(lambda: senders.under_way == 0)
-        await until(lambda: not any(each.open for each in firsts.values()))
+            await wait_on_loop(lambda: senders.under_way == 0)
+        await wait_on_loop(lambda: not any(each.open for each in firsts.values()))
     for each in listening:
         each.close()
     arrived = Counter(
@@ -207,11 +208,3 @@ async def test_every_stage_in_every_way(tmp_path: Path, context: ssl.SSLContext,
     for domain, (stage, way) in cases.items():
         times = 1 + (stage == "END" and expected(stage, way) == WAITS) - (expected(stage, way) == FAILED and stage != "END")
         assert arrived[domain] == times, (stage, way)
-
-
-async def until(found: object, seconds: float = 40) -> None:
-    for _ in range(int(seconds / 0.02)):
-        if found():  # type: ignore[operator]
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("in vain")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.process.change_feed import Feed, notify_account_changed, notify_directory_changed
+from waiting import wait_on_loop
 
 
 @pytest.fixture
@@ -31,11 +32,6 @@ async def feeds(tmp_path: Path) -> AsyncIterator[Callable[..., Feed]]:
         feed.close()
 
 
-async def settle(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.001)
-
-
 async def test_watchers_hear_of_changes_of_their_account_only(feeds: Callable[..., Feed]) -> None:
     """A change reaches every subscriber of the account, on the loop, and no other."""
     feed = feeds("worker0")
@@ -44,7 +40,7 @@ async def test_watchers_hear_of_changes_of_their_account_only(feeds: Callable[..
     feed.subscribe(1, lambda modseq: heard.append(("second", modseq)))
     feed.subscribe(2, lambda modseq: heard.append(("other", modseq)))
     feed.changed(1, 7)
-    await settle(lambda: len(heard) >= 2)
+    await wait_on_loop(lambda: len(heard) >= 2)
     assert sorted(heard) == [("first", 7), ("second", 7)]
 
 
@@ -66,7 +62,7 @@ async def test_many_watchers_do_not_keep_the_loop(feeds: Callable[..., Feed]) ->
         feed.subscribe(1, told.append)
     feed.changed(1, 7)
     other_work()
-    await settle(lambda: all(told[-1:] == [8] for told in heard.values()))
+    await wait_on_loop(lambda: all(told[-1:] == [8] for told in heard.values()))
     assert len(turns) > 40
     assert all(told in ([7, 8], [8]) for told in heard.values())
 
@@ -78,7 +74,7 @@ async def test_changes_of_one_turn_are_told_once_with_the_newest_modseq(feeds: C
     feed.subscribe(1, heard.append)
     for modseq in range(1, 1001):
         feed.changed(1, modseq)
-    await settle(lambda: bool(heard))
+    await wait_on_loop(lambda: heard)
     assert heard == [1000]
 
 
@@ -91,7 +87,7 @@ async def test_a_new_process_is_known_at_once(tmp_path: Path) -> None:
     await asyncio.sleep(0.05)
     first.changed(1, 7)
     async with asyncio.timeout(5):
-        await settle(lambda: bool(heard))
+        await wait_on_loop(lambda: heard)
     first.close()
     second.close()
 
@@ -105,7 +101,7 @@ async def test_words_reach_every_sibling_and_not_the_speaker(feeds: Callable[...
         made[name].listen(lambda word, name=name: heard.append((name, word)))  # type: ignore[misc]
     made["worker0"].send(b"\0one")
     made["worker0"].send(b"")
-    await settle(lambda: len(heard) >= 4)
+    await wait_on_loop(lambda: len(heard) >= 4)
     assert sorted(heard) == [("house", b""), ("house", b"\0one"), ("worker1", b""), ("worker1", b"\0one")]
 
 
@@ -115,7 +111,7 @@ async def test_a_closed_subscription_hears_nothing_more(feeds: Callable[..., Fee
     heard: list[int] = []
     subscription = feed.subscribe(1, heard.append)
     feed.changed(1, 1)
-    await settle(lambda: bool(heard))
+    await wait_on_loop(lambda: heard)
     subscription.close()
     subscription.close()
     feed.changed(1, 2)
@@ -131,7 +127,7 @@ async def test_a_subscriber_may_close_itself_and_others_while_it_is_called(feeds
     first = feed.subscribe(1, lambda _: (heard.append("first"), first.close()))
     feed.subscribe(1, lambda _: heard.append("second"))
     feed.changed(1, 1)
-    await settle(lambda: len(heard) >= 2)
+    await wait_on_loop(lambda: len(heard) >= 2)
     assert sorted(heard) == ["first", "second"]
 
 
@@ -141,7 +137,7 @@ async def test_siblings_hear_each_other(feeds: Callable[..., Feed]) -> None:
     heard: list[int] = []
     two.subscribe(5, heard.append)
     threading.Thread(target=one.changed, args=(5, 9)).start()
-    await settle(lambda: heard == [9])
+    await wait_on_loop(lambda: heard == [9])
 
 
 def unread(feed: Feed) -> list[bytes]:
@@ -206,7 +202,7 @@ async def test_where_a_watchlist_has_no_room_everything_is_told(
         sibling.subscribe(1, heard.append)
     worker._peers.refresh()  # as every poll does
     worker.changed(1, 7)
-    await settle(lambda: heard == [7])
+    await wait_on_loop(lambda: heard == [7])
 
 
 async def test_a_full_queue_is_owed_one_check_of_everything(feeds: Callable[..., Feed]) -> None:
@@ -229,7 +225,7 @@ async def test_a_full_queue_is_owed_one_check_of_everything(feeds: Callable[...,
     await asyncio.sleep(0.01)
     assert one._peers.owed == {"feed.worker1"}
     asyncio.get_running_loop().add_reader(two._socket.fileno(), two._receive, two._socket)
-    await settle(lambda: heard == truth)
+    await wait_on_loop(lambda: heard == truth)
     assert not one._peers.owed
 
 
@@ -251,7 +247,7 @@ async def test_what_is_owed_stays_owed_when_a_later_hint_comes_through(feeds: Ca
     unread(two)
     await tell(one, 101)
     asyncio.get_running_loop().add_reader(two._socket.fileno(), two._receive, two._socket)
-    await settle(lambda: len(heard) == 101)
+    await wait_on_loop(lambda: len(heard) == 101)
 
 
 async def test_a_hint_that_never_came_is_made_up_for_by_polling(feeds: Callable[..., Feed]) -> None:
@@ -270,11 +266,11 @@ async def test_a_hint_that_never_came_is_made_up_for_by_polling(feeds: Callable[
     feed.subscribe(1, heard.append)
     feed.watch_directory(versions.append)
     feed.start(probe, version)
-    await settle(lambda: heard == [3] and versions == [1])  # the first one may be newer than what was loaded at the start
+    await wait_on_loop(lambda: heard == [3] and versions == [1])  # the first one may be newer than what was loaded at the start
     await asyncio.sleep(0.2)
     assert versions == [1]
     state.update(modseq=4, version=2)
-    await settle(lambda: heard == [3, 4] and versions == [1, 2])
+    await wait_on_loop(lambda: heard == [3, 4] and versions == [1, 2])
 
 
 async def test_a_store_that_does_not_answer_does_not_end_the_polling(feeds: Callable[..., Feed]) -> None:
@@ -292,7 +288,7 @@ async def test_a_store_that_does_not_answer_does_not_end_the_polling(feeds: Call
 
     feed.subscribe(1, heard.append)
     feed.start(probe)
-    await settle(lambda: heard == [8])
+    await wait_on_loop(lambda: heard == [8])
 
 
 async def test_commands_can_tell_a_running_server(feeds: Callable[..., Feed], tmp_path: Path) -> None:
@@ -304,7 +300,7 @@ async def test_commands_can_tell_a_running_server(feeds: Callable[..., Feed], tm
     feed.subscribe(3, account.append)
     await asyncio.to_thread(notify_directory_changed, tmp_path)
     await asyncio.to_thread(notify_account_changed, tmp_path, 3, 11)
-    await settle(lambda: directory == [-1] and account == [11])
+    await wait_on_loop(lambda: directory == [-1] and account == [11])
     notify_directory_changed(tmp_path / "nowhere")
 
 
@@ -318,7 +314,7 @@ async def test_nonsense_on_the_socket_is_ignored(feeds: Callable[..., Feed], tmp
             sender.sendto(nonsense, feed._peers.address("feed.worker0"))
             await asyncio.sleep(0.001)
     feed.changed(1, 1)
-    await settle(lambda: heard == [1])
+    await wait_on_loop(lambda: heard == [1])
 
 
 async def test_a_deep_run_dir_is_no_obstacle(tmp_path: Path) -> None:
@@ -330,7 +326,7 @@ async def test_a_deep_run_dir_is_no_obstacle(tmp_path: Path) -> None:
     heard: list[int] = []
     two.subscribe(1, heard.append)
     one.changed(1, 2)
-    await settle(lambda: heard == [2])
+    await wait_on_loop(lambda: heard == [2])
     one.close()
     two.close()
 
@@ -346,4 +342,4 @@ async def test_a_restarted_sibling_takes_its_place_again(feeds: Callable[..., Fe
     heard: list[int] = []
     again.subscribe(1, heard.append)
     one.changed(1, 2)
-    await settle(lambda: heard == [2])
+    await wait_on_loop(lambda: heard == [2])

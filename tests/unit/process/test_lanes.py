@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from mic_mail.process.executors import AccountExecutors, Executors, Turns
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.types import AccountRef
+from waiting import wait_on_loop
 
 ONE, TWO = AccountRef(1, "mic.gov.vn/one"), AccountRef(2, "mic.gov.vn/two")
 
@@ -47,19 +48,13 @@ class Gate:
         self._open.set()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something holds; the test's timeout is the limit."""
-    while not condition():
-        await asyncio.sleep(0.001)
-
-
 async def test_one_writer_and_two_readers_per_account(lanes: Executors) -> None:
     """A busy account takes three threads of the lane at most, and another account is not held up by it."""
     accounts = AccountExecutors(lanes)
     writing, reading = Gate(), Gate()
     tasks = [asyncio.create_task(accounts.write(ONE, writing)) for _ in range(5)]
     tasks += [asyncio.create_task(accounts.read(ONE, reading)) for _ in range(5)]
-    await until(lambda: writing.running == 1 and reading.running == 2)
+    await wait_on_loop(lambda: writing.running == 1 and reading.running == 2)
     assert await accounts.write(TWO, lambda: "through") == "through"
     writing.let_go()
     reading.let_go()
@@ -81,7 +76,7 @@ async def test_a_call_that_began_ends_though_its_waiter_is_cancelled(lanes: Exec
     accounts = AccountExecutors(lanes)
     first = Gate()
     task = asyncio.create_task(accounts.write(ONE, first))
-    await until(lambda: first.running == 1)
+    await wait_on_loop(lambda: first.running == 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -98,7 +93,7 @@ async def test_a_call_that_did_not_begin_never_begins(lanes: Executors) -> None:
     first = Gate()
     ran: list[str] = []
     holding = asyncio.create_task(accounts.write(ONE, first))
-    await until(lambda: first.running == 1)
+    await wait_on_loop(lambda: first.running == 1)
     waiting = asyncio.create_task(accounts.write(ONE, ran.append, "cancelled"))
     after = asyncio.create_task(accounts.write(ONE, ran.append, "after"))
     await asyncio.sleep(0)
@@ -115,7 +110,7 @@ async def test_who_waits_too_long_is_told_to_try_later(lanes: Executors) -> None
     lanes.patience = 0.05
     first = Gate()
     holding = asyncio.create_task(accounts.write(ONE, first))
-    await until(lambda: first.running == 1)
+    await wait_on_loop(lambda: first.running == 1)
     with pytest.raises(Unavailable):
         await accounts.write(ONE, lambda: None)
     first.let_go()
@@ -153,7 +148,7 @@ async def test_only_so_many_hashes_run_at_once(lanes: Executors) -> None:
     """The memory of password hashing is bounded by the lane's width."""
     gate = Gate()
     tasks = [asyncio.create_task(lanes.hash(gate, f"mail{n}")) for n in range(4)]
-    await until(lambda: gate.running == 1)
+    await wait_on_loop(lambda: gate.running == 1)
     await asyncio.sleep(0.02)
     gate.let_go()
     await asyncio.gather(*tasks)
@@ -165,7 +160,7 @@ async def test_who_is_let_ahead_goes_first(lanes: Executors) -> None:
     gate = Gate()
     order: list[object] = []
     running = asyncio.create_task(lanes.hash(gate, "192.0.2.0/24"))
-    await until(lambda: gate.running == 1)
+    await wait_on_loop(lambda: gate.running == 1)
     others = [asyncio.create_task(lanes.hash(partial(order.append, number), "192.0.2.0/24")) for number in range(3)]
     await asyncio.sleep(0)
     known = asyncio.create_task(lanes.hash_ahead(partial(order.append, "known"), "dvbe@mic.gov.vn"))

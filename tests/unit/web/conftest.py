@@ -1,7 +1,6 @@
 """A ministry's page on a real https port, and browsers that come to it (httpx keeps cookies as they do)."""
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from harness import MailServer, config_for, stopping
 from population import PASSWORD
+from waiting import wait_for
 
 SETTINGS: dict[str, Any] = {"listen": {"doors": ("imaps", "submissions", "https", "http")}}
 NEW = "bảy con vịt xiêm bơi ngang"
@@ -61,10 +61,7 @@ class Browser:
 
 def logged(server: MailServer, wanted: str) -> list[dict[str, Any]]:
     """All events, once there is one of this name: lines are written a moment after they are told."""
-    limit = time.monotonic() + 20
-    while not any(event["event"] == wanted for event in server.events()):
-        assert time.monotonic() < limit, server.events()
-        time.sleep(0.02)
+    wait_for(lambda: any(event["event"] == wanted for event in server.events()), server.events)
     return server.events()
 
 

@@ -7,7 +7,6 @@ import email.header
 import html
 import imaplib
 import re
-import time
 from datetime import timedelta
 
 import pytest
@@ -20,6 +19,7 @@ from mic_mail.services.authentication.web_sign_in import PageAccess
 from population import PASSWORD, draft
 from unit.web.conftest import NEW, Browser, Open, logged
 from unit.web.test_pages import imap
+from waiting import wait_for
 
 PATH = "/app-passwords"
 
@@ -52,10 +52,7 @@ def test_one_is_made_used_and_revoked(site: MailServer, browsers: Open) -> None:
     assert "chưa dùng" in browser.page.text
     site.refresh()
     program = imap(site, "ung", password)
-    limit = time.monotonic() + 20  # written behind the sign-in
-    while "từ 127.0.0.1" not in browser.get(PATH).text:
-        assert time.monotonic() < limit, browser.page.text
-        time.sleep(0.02)
+    wait_for(lambda: "từ 127.0.0.1" in browser.get(PATH).text)  # written behind the sign-in
     revoke(browser)
     assert "Đã thu hồi mật khẩu ứng dụng; các phiên" in browser.get(PATH).text
     assert "thu hồi mật khẩu ứng dụng, ung@mic.gov.vn" in browser.page.text

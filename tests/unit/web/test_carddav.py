@@ -25,6 +25,7 @@ from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
 from mic_mail.web.carddav import app, requests
 from population import PASSWORD
 from unit.web.conftest import SETTINGS, logged
+from waiting import wait_for
 
 D, C = "{DAV:}", "{urn:ietf:params:xml:ns:carddav}"
 HOME, BOOK = "/dav/addressbooks/", "/dav/addressbooks/ministry/"
@@ -113,10 +114,7 @@ def phone(site: MailServer) -> Iterator[Phone]:
 def eventually(site: MailServer, holds: Callable[[], bool]) -> None:
     """The book follows the directory within seconds; meanwhile the one before answers."""
     site.refresh()
-    limit = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+    wait_for(holds)
 
 
 @pytest.mark.clause("2.6")
