@@ -30,6 +30,8 @@ class Column:
     """Set for numbers and the like, which are aligned to the right."""
     wide: int = 1
     """The column's share of the remaining width; 0: no more than its content needs."""
+    choices: Sequence[str] = ()
+    """The usual values of a column that is filled in, offered as a list."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ MOST_COLUMNS = 100
 _NO_SHEET_NAME = re.compile(r"[\[\]:*?/\\]")
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _WIDEST = 60
+_WIDEST_TO_FILL_IN = 18
+_ROWS_ON_PAPER = 20
 
 
 def write(paper: Document) -> bytes:
@@ -55,8 +57,28 @@ def write(paper: Document) -> bytes:
 def form(table: Table, made_at: datetime) -> bytes:
     """Write a sheet to fill in, with the heading in the first row, as `read` expects it."""
     book = _book(made_at)
-    _table(book.create_sheet(_sheet_name(table.name, set())), table, table.rows)
+    sheet = book.create_sheet(_sheet_name(table.name, set()))
+    _table(sheet, table, table.rows)
+    for number, column in enumerate(table.columns, start=1):
+        _offer_choices(sheet, number, column.choices)
+    sheet.print_options.gridLines = True
+    sheet.page_setup.fitToWidth = 2  # on one page its letters would be too small to read
+    sheet.print_title_cols = "A:B"
+    sheet.print_area = f"A1:{sheet.cell(1, len(table.columns)).column_letter}{_ROWS_ON_PAPER}"
     return _octets(book)
+
+
+def _offer_choices(sheet: "Worksheet", number: int, choices: Sequence[str]) -> None:
+    """Offer a list of values in a column; others may still be written, as the reader knows more spellings."""
+    from openpyxl.utils import get_column_letter
+    from openpyxl.worksheet.datavalidation import DataValidation
+
+    letter = get_column_letter(number)
+    sheet.column_dimensions[letter].width = min(sheet.column_dimensions[letter].width, _WIDEST_TO_FILL_IN)
+    if choices:
+        offered = DataValidation("list", formula1=f'"{",".join(choices)}"', allow_blank=True, showErrorMessage=False)
+        offered.add(f"{letter}2:{letter}{MOST_ROWS + 1}")
+        sheet.add_data_validation(offered)
 
 
 def _book(made_at: datetime) -> "Workbook":
@@ -100,6 +122,8 @@ def _words(sheet: "Worksheet", block: Block) -> None:
 def _table(sheet: "Worksheet", table: Table, rows: Sequence[Sequence[Cell]]) -> None:
     from openpyxl.styles import Alignment, Font, PatternFill
     from openpyxl.utils import get_column_letter
+    from openpyxl.worksheet.page import PageMargins
+    from openpyxl.worksheet.properties import PageSetupProperties
 
     sheet.append([_value(column.title) for column in table.columns])
     head = sheet.max_row
@@ -118,6 +142,12 @@ def _table(sheet: "Worksheet", table: Table, rows: Sequence[Sequence[Cell]]) -> 
     if table.rows:
         sheet.auto_filter.ref = f"A{head}:{get_column_letter(len(table.columns))}{head + len(table.rows)}"
     sheet.freeze_panes = f"A{head + 1}"
+    sheet.page_setup.paperSize = sheet.PAPERSIZE_A4
+    sheet.page_setup.orientation = sheet.ORIENTATION_LANDSCAPE
+    sheet.page_margins = PageMargins(left=0.4, right=0.4, top=0.5, bottom=0.5)
+    sheet.page_setup.fitToHeight = 0  # as many pages as the rows need, each as wide as the table
+    sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
+    sheet.print_title_rows = f"{head}:{head}"
 
 
 def _value(cell: Cell) -> str | int | float | date | datetime | None:

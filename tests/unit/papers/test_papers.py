@@ -126,6 +126,18 @@ def test_a_workbook_keeps_numbers_and_days() -> None:
     assert formula.value == f"'{HOSTILE}"
 
 
+def test_a_form_offers_its_values_and_fits_on_paper() -> None:
+    """A list to choose from in each row, A4 across, as wide as two pages, the heading and the first columns on each."""
+    form = xlsx.form(Table("Yêu cầu", [Column("Cấp (phòng, vụ)", choices=("phòng", "vụ")), Column("Họ và tên")], []), AT)
+    sheet = load_workbook(io.BytesIO(form)).worksheets[0]
+    [offered] = sheet.data_validations.dataValidation
+    assert (offered.type, offered.formula1, str(offered.sqref)) == ("list", '"phòng,vụ"', "A2:A20001")
+    assert (sheet.page_setup.orientation, sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight) == ("landscape", 2, 0)
+    assert sheet.sheet_properties.pageSetUpPr.fitToPage
+    assert (sheet.print_title_rows, sheet.print_title_cols) == ("$1:$1", "$A:$B")
+    assert max(one.width for one in sheet.column_dimensions.values()) <= 18
+
+
 def test_csv_is_harmless() -> None:
     """Formulas get an apostrophe, which reading takes away; numbers below nought stay numbers."""
     written = csv_writer.write(Table("", [Column("A"), Column("B")], [[HOSTILE, -5], ["-x", 2.5]]))

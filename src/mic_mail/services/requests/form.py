@@ -68,12 +68,14 @@ HEADINGS: Mapping[str, Text] = {
 }
 """Headings by column. The last three apply to `request import` only: for a mail they are known."""
 IN_THE_FORM = tuple(key for key in HEADINGS if key not in {UNIT, CHANNEL, RECEIVED})
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    KIND: tuple(name.vi for name in KINDS.values()),
+    Item.LEVEL: ("phòng", "vụ"),
+    Item.EMPLOYMENT: tuple(name.vi for name in EMPLOYMENTS.values()),
+    Item.CAUSE: tuple(name.vi for name in DEPARTURES.values()),
+}
 _HINTS: Mapping[str, str] = {
-    KIND: ", ".join(name.vi for name in KINDS.values()),
     Item.NAME: "của cá nhân hoặc nhóm",
-    Item.LEVEL: "phòng, vụ",
-    Item.EMPLOYMENT: ", ".join(name.vi for name in EMPLOYMENTS.values()),
-    Item.CAUSE: ", ".join(name.vi for name in DEPARTURES.values()),
     Item.DAY: "ngày nghỉ, ngày có hiệu lực, ngày xảy ra sự cố, 31/08/2026",
     Item.NEW_NAME: "của cá nhân; của đơn vị nếu không nêu cá nhân, hộp thư",
     Item.INTO: "ký hiệu đơn vị kế thừa",
@@ -108,8 +110,12 @@ class Row:
 
 def empty_form(made_at: datetime, *, as_csv: bool) -> bytes:
     """Return the empty form: headings, with the allowed values in brackets."""
-    titles = (f"{HEADINGS[key].vi} ({_HINTS[key]})" if key in _HINTS else HEADINGS[key].vi for key in IN_THE_FORM)
-    table = Table("Yêu cầu", [Column(title) for title in titles], [])
+    columns = []
+    for key in IN_THE_FORM:
+        choices = _CHOICES.get(key, ())
+        hint = ", ".join(choices) or _HINTS.get(key, "")
+        columns.append(Column(f"{HEADINGS[key].vi} ({hint})" if hint else HEADINGS[key].vi, choices=choices))
+    table = Table("Yêu cầu", columns, [])
     return csv_writer.write(table) if as_csv else xlsx.form(table, made_at)
 
 
