@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol, ABC):
     """One connection; also the host that its session asks for what the process has in memory."""
 
     __slots__ = (
-        "__weakref__", "_account", "_dialog", "_door", "_eof", "_loop", "_lost", "_paused", "_peer", "_reading", "_server",
+        "__weakref__", "_account", "_door", "_eof", "_exchange", "_loop", "_lost", "_paused", "_peer", "_reading", "_server",
         "_services", "_session", "_session_id", "_signed_in", "_taken", "_taken_at", "_task", "_timer", "_timer_at",
         "_transport", "_unanswered", "_unread", "_waiting", "_watch",
     )  # fmt: skip
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol, ABC):
         self._transport: asyncio.Transport
         self._session: Session
         self._peer: Peer
-        self._dialog: SaslExchange | None = None
+        self._exchange: SaslExchange | None = None
         self._signed_in: SignedIn | None = None
         self._account: Account | None = None
         self._watch: Watch[int] | None = None
@@ -387,10 +387,10 @@ class Connection(asyncio.Protocol, ABC):
             case SignIn(user, password):
                 return await access.login(user, password, self._peer)
             case Begin(mechanism):
-                self._dialog = access.begin(mechanism, self._peer)
+                self._exchange = SaslExchange(access, mechanism, self._peer)
             case Answer(response):
-                assert self._dialog is not None
-                return await self._dialog.step(response)
+                assert self._exchange is not None
+                return await self._exchange.step(response)
             case BindAccount(signed_in):
                 return self._enter(signed_in)
             case StartTls():
@@ -404,7 +404,7 @@ class Connection(asyncio.Protocol, ABC):
         services, sessions = self._services, self._server.sessions
         if sessions[signed_in.mailbox_id] >= services.sessions_per_mailbox:
             return False
-        self._dialog = None
+        self._exchange = None
         self._signed_in = signed_in
         entry = services.access.snapshot.entry(signed_in.mailbox_id)
         personal = entry is None or entry.kind is MailboxKind.PERSONAL

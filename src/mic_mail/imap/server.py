@@ -260,7 +260,7 @@ class ImapConnection(connection.Connection):
     def _leave(self) -> None:
         """Release everything that belongs to the mailbox: UNAUTHENTICATE (RFC 8437)."""
         self._give_back()
-        self._dialog = self._signed_in = self._account = None
+        self._exchange = self._signed_in = self._account = None
 
     def _watch_account(self, at: AccountRef | None) -> None:
         """Watch another account's changes beside the own one's, and the person's rights in it."""

@@ -20,6 +20,7 @@ from mic_mail.mailbox_address import ReversePath
 from mic_mail.net.tls import TlsFront
 from mic_mail.services.authentication.identity import Challenge, Peer, SignedIn
 from mic_mail.services.authentication.refusals import Refusal
+from mic_mail.services.authentication.sasl_exchange import SaslExchange
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.authentication.watches import Watch
 from mic_mail.services.transport.envelope import BINARYMIME, Accepted, Cause, Client, Envelope, Role
@@ -413,12 +414,12 @@ class SmtpHandler:
 
     async def _sign_in(self, asked: actions.Authenticate) -> Reply | Close:
         """Run the exchange of RFC 4954 §4: challenges and answers in Base64, `*` cancels."""
-        dialog = self._services.access.begin(asked.mechanism, self._peer)
+        exchange = SaslExchange(self._services.access, asked.mechanism, self._peer)
         octets = None if asked.initial is None else _unbase64(asked.initial)
         if asked.initial is not None and octets is None:
             return self._core.sign_in_refused(replies.reply("auth-syntax"))
         while True:
-            answer = await dialog.step(octets)
+            answer = await exchange.step(octets)
             if isinstance(answer, SignedIn):
                 self._sign_out()
                 self._signed_in = answer

@@ -7,18 +7,14 @@ declare entities that expand to gigabytes.
 """
 
 import re
-from typing import TYPE_CHECKING
 from xml.parsers import expat
+from zipfile import ZipInfo
 
 from mic_mail.mime.html import CELL_END, ROW_END, rows_as_lines
 from mic_mail.textextract.extraction import Look
 from mic_mail.textextract.limits import CannotRead
 from mic_mail.textextract.result import Unread
-
-if TYPE_CHECKING:
-    from zipfile import ZipInfo
-
-    from mic_mail.textextract.zip_files import Members
+from mic_mail.textextract.zip_members import Members
 
 _PIECE = 1 << 16
 MEMBER_STEPS = 50
@@ -198,7 +194,7 @@ class _Rows(XmlText):
 # --- Office Open XML --------------------------------------------------------------------------------------------------
 
 
-def read_ooxml(look: Look, members: "Members") -> None:
+def read_ooxml(look: Look, members: Members) -> None:
     """Read DOCX, XLSX, PPTX and their macro and template variants.
 
     Any other file with these names is an archive.
@@ -219,7 +215,7 @@ def read_ooxml(look: Look, members: "Members") -> None:
             look.missed(error.reason)
 
 
-def _read_member(look: Look, members: "Members", info: "ZipInfo", strings: list[str]) -> None:
+def _read_member(look: Look, members: Members, info: ZipInfo, strings: list[str]) -> None:
     name = info.filename
     if name.startswith("docProps/") and name.endswith(".xml"):
         _read_properties(look, members.read(info))
@@ -264,7 +260,7 @@ def _unescaped(text: str) -> str:
 # --- OpenDocument -----------------------------------------------------------------------------------------------------
 
 
-def read_odf(look: Look, members: "Members") -> None:
+def read_odf(look: Look, members: Members) -> None:
     """Read ODT, ODS, ODP and their templates."""
     infos = list(members.all())
     names = {info.filename for info in infos}
@@ -280,7 +276,7 @@ def read_odf(look: Look, members: "Members") -> None:
             look.missed(error.reason)
 
 
-def _read_odf_member(look: Look, members: "Members", info: "ZipInfo") -> None:
+def _read_odf_member(look: Look, members: Members, info: ZipInfo) -> None:
     name = info.filename
     if name.endswith("content.xml"):
         look.text(_AllText(look).read(members.read(info)))

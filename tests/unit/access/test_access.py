@@ -20,6 +20,7 @@ from mic_mail.process.executors import Executors
 from mic_mail.process.fair_queue import Suspicion
 from mic_mail.services.authentication.identity import Challenge, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
+from mic_mail.services.authentication.sasl_exchange import SaslExchange
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
 
@@ -146,7 +147,7 @@ async def test_without_tls_nobody_signs_in(world: World) -> None:
     await world.access.refresh()
     assert world.access.mechanisms(open_peer) == ()
     assert kind_of(await login(world, "dvbe", tls=False)) is RefusalKind.TLS_REQUIRED
-    answer = await world.access.begin("PLAIN", open_peer).step(f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode())
+    answer = await SaslExchange(world.access, "PLAIN", open_peer).step(f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode())
     assert kind_of(answer) is RefusalKind.TLS_REQUIRED  # type: ignore[arg-type]
 
 
@@ -155,8 +156,8 @@ async def test_plain_and_unknown_mechanisms(world: World) -> None:
     world.add("dvbe")
     await world.access.refresh()
     response = f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode()
-    assert isinstance(await world.access.begin("plain", peer()).step(response), SignedIn)
-    assert kind_of(await world.access.begin("CRAM-MD5", peer()).step(None)) is RefusalKind.BAD_MECHANISM  # type: ignore[arg-type]
+    assert isinstance(await SaslExchange(world.access, "plain", peer()).step(response), SignedIn)
+    assert kind_of(await SaslExchange(world.access, "CRAM-MD5", peer()).step(None)) is RefusalKind.BAD_MECHANISM  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ async def test_plain_and_unknown_mechanisms(world: World) -> None:
 )
 async def test_what_makes_no_sense_is_no_unknown_mechanism(world: World, mechanism: str, response: bytes) -> None:
     """A client that speaks a mechanism wrongly is told so, and not that the mechanism is missing."""
-    assert kind_of(await world.access.begin(mechanism, peer()).step(response)) is RefusalKind.MALFORMED  # type: ignore[arg-type]
+    assert kind_of(await SaslExchange(world.access, mechanism, peer()).step(response)) is RefusalKind.MALFORMED  # type: ignore[arg-type]
 
 
 async def test_channel_binding_can_be_withdrawn(world: World) -> None:
@@ -174,12 +175,13 @@ async def test_channel_binding_can_be_withdrawn(world: World) -> None:
     auth = world.config.auth.model_copy(update={"channel_binding": False})
     world.reload(world.config.model_copy(update={"auth": auth}))
     assert world.access.mechanisms(peer())[0] == "SCRAM-SHA-256"
-    assert isinstance(await world.access.begin("SCRAM-SHA-256", peer()).step(b"y,,n=dvbe,r=abc"), Challenge), "no downgrade"
+    answer = await SaslExchange(world.access, "SCRAM-SHA-256", peer()).step(b"y,,n=dvbe,r=abc")
+    assert isinstance(answer, Challenge), "no downgrade"
 
 
 async def test_a_foreign_binding_is_no_question_of_syntax(world: World) -> None:
     """Who binds in a way that we have not is told so, and what else works."""
-    foreign = await world.access.begin("SCRAM-SHA-256-PLUS", peer()).step(b"p=tls-exporter,,n=dvbe,r=abc")
+    foreign = await SaslExchange(world.access, "SCRAM-SHA-256-PLUS", peer()).step(b"p=tls-exporter,,n=dvbe,r=abc")
     assert isinstance(foreign, Refusal)
     assert kind_of(foreign) is RefusalKind.WRONG_CREDENTIALS
     assert "set its authentication method to PLAIN" in foreign.text.en
@@ -191,12 +193,12 @@ async def test_nobody_acts_as_another(world: World) -> None:
     world.add("ttlan")
     await world.access.refresh()
     response = f"ttlan@mic.gov.vn\0dvbe@mic.gov.vn\0{PASSWORD}".encode()
-    assert kind_of(await world.access.begin("PLAIN", peer()).step(response)) is RefusalKind.WRONG_CREDENTIALS  # type: ignore[arg-type]
+    assert kind_of(await SaslExchange(world.access, "PLAIN", peer()).step(response)) is RefusalKind.WRONG_CREDENTIALS  # type: ignore[arg-type]
 
 
 async def scram(access: SignInService, user: str, password: str) -> SignedIn | Refusal:
     """A SCRAM-SHA-256 client."""
-    dialog = access.begin("SCRAM-SHA-256", peer())
+    dialog = SaslExchange(access, "SCRAM-SHA-256", peer())
     bare = f"n={user},r=clientnonce"
     first = await dialog.step(f"n,,{bare}".encode())
     if not isinstance(first, Challenge):
@@ -348,7 +350,7 @@ async def test_costs_that_were_raised_tell_nobody_who_has_a_mailbox(world: World
 
     async def told(name: str) -> tuple[int, str]:
         assert kind_of(await login(world, name, f"wrong {len(asked)}")) is RefusalKind.WRONG_CREDENTIALS
-        first = await world.access.begin("SCRAM-SHA-256", peer()).step(f"n,,n={name}@mic.gov.vn,r=x".encode())
+        first = await SaslExchange(world.access, "SCRAM-SHA-256", peer()).step(f"n,,n={name}@mic.gov.vn,r=x".encode())
         assert isinstance(first, Challenge)
         return int(first.data.rpartition(b"i=")[2]), asked[-1]
 

@@ -1,29 +1,26 @@
-"""One SASL exchange on one connection (RFC 4422), between the client, the mechanism and `access`.
+"""One SASL exchange on one connection (RFC 4422), between the client, the mechanism and `SignInService`.
 
 In: decoded responses, one a step. Out: a `Challenge` each, and at the end the result of the sign-in, which is logged by
 then. The mechanism is `auth.sasl`; identity and permission are decided by `sign_in.SignInService`.
 """
 
-from typing import TYPE_CHECKING
-
 from mic_mail.auth import sasl
 from mic_mail.services.authentication.identity import Answered, Challenge, Peer
 from mic_mail.services.authentication.refusals import Refusal
-
-if TYPE_CHECKING:
-    from mic_mail.services.authentication.sign_in import SignInService
+from mic_mail.services.authentication.sign_in import SignInService
 
 
 class SaslExchange:
     """One SASL exchange on one connection.
 
-    Call `step` with each decoded response until the result is no `Challenge`.
+    Call `step` with each decoded response until the result is no `Challenge`. A mechanism that is not offered here is
+    refused at the first step.
     """
 
-    def __init__(self, access: "SignInService", exchange: sasl.Exchange | None, mechanism: str, peer: Peer) -> None:
+    def __init__(self, access: SignInService, mechanism: str, peer: Peer) -> None:
         self._access = access
-        self._exchange = exchange
-        self._mechanism = mechanism
+        self._exchange = access.mechanism(mechanism, peer)
+        self._mechanism = mechanism.upper()[:20]
         self._peer = peer
         self._user = ""
         self._has_keys = False

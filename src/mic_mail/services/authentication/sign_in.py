@@ -40,7 +40,6 @@ from mic_mail.services.authentication.decision_cache import KEPT_BACK, Decisions
 from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
 from mic_mail.services.authentication.last_use import Uses
 from mic_mail.services.authentication.refusals import MAY_BE_STALE, Refusal, RefusalKind, Refusals
-from mic_mail.services.authentication.sasl_exchange import SaslExchange
 from mic_mail.services.authentication.second_factors import asked_factor
 from mic_mail.services.authentication.shared_mailboxes import Sharing
 from mic_mail.services.authentication.sign_in_log import SignInLog
@@ -354,13 +353,11 @@ class SignInService:
             return sasl.NO_BINDING
         return peer.tls.bindings
 
-    def begin(self, mechanism: str, peer: Peer) -> SaslExchange:
-        """Begin a SASL exchange; a mechanism that is not offered here is refused at its first step."""
-        offered = mechanism.upper() in self.mechanisms(peer)
-        exchange = (
-            sasl.begin(mechanism, bindings=self._bindings(peer), nonce=lambda: secrets.token_urlsafe(18)) if offered else None
-        )
-        return SaslExchange(self, exchange, mechanism.upper()[:20], peer)
+    def mechanism(self, name: str, peer: Peer) -> sasl.Exchange | None:
+        """Begin a SASL mechanism; None for one that is not offered here."""
+        if name.upper() not in self.mechanisms(peer):
+            return None
+        return sasl.begin(name, bindings=self._bindings(peer), nonce=lambda: secrets.token_urlsafe(18))
 
     def bad_mechanism(self, peer: Peer) -> Refusal:
         """Refuse a mechanism that is not offered, or not before TLS."""
