@@ -60,11 +60,12 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
 
 def test_the_refusal_names_the_earliest_lawful_start(console: Console) -> None:
     """Nothing is on record then, but that somebody tried; an end before the start is no span."""
+    console.clock = ManualClock(datetime.now(UTC))  # the day does not end meanwhile
     before = console.json("maintenance", "list")
-    soon = datetime.now(HO_CHI_MINH) + timedelta(days=1)
+    soon = console.clock.now().astimezone(HO_CHI_MINH) + timedelta(days=1)
     words = ("--lang", "vi", "maintenance", "announce", "--from", f"{soon:%d/%m/%Y} 08:00", "--until", f"{soon:%d/%m/%Y} 12:00")
     assert console.run(*words, "--reason", "nâng cấp", "--document", "12/TB") == 1
-    earliest = earliest_start(datetime.now(UTC), WorkingDays(), Count.WORKING_DAYS).astimezone(HO_CHI_MINH)
+    earliest = earliest_start(console.clock.now(), WorkingDays(), Count.WORKING_DAYS).astimezone(HO_CHI_MINH)
     assert f"Sớm nhất là 00 giờ 00 phút ngày {earliest:%d/%m/%Y}" in console.err
     assert "khoản 3 Điều 10 Quy chế" in console.err
     assert console.json("maintenance", "list") == before
