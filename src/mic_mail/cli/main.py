@@ -78,7 +78,7 @@ NOUNS = {
                 "mailbox_address",
             ),
         ),
-        CommandGroup("handover", ("handover", "handover_transfer")),
+        CommandGroup("handover", ("handover",)),
         CommandGroup("alias", ("alias",)),
         CommandGroup("domain", ("domain",)),
         CommandGroup("password", ("password",)),

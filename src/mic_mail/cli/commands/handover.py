@@ -1,7 +1,7 @@
-"""`mic-mail handover list|show|minutes|verify`: handovers of unit mailboxes on record (Reg. 12.3.d).
+"""`mic-mail handover`: a unit's mailbox goes to another keeper, with minutes to sign (Reg. 12.3.d).
 
-To read, to sign and to compare. What was handed over is counted with digests, and `verify` compares the mailbox with that at
-any later time. The commands that begin and end a handover are in `handover_transfer`.
+From `begin` until `finish` or `cancel` nothing in the mailbox can be expunged. What was handed over is counted with digests,
+and `verify` compares the mailbox with that later.
 """
 
 from pathlib import Path
@@ -9,22 +9,27 @@ from typing import Annotated
 
 import typer
 
+from mic_mail.auth import password_hash
 from mic_mail.cli import output
 from mic_mail.cli.audited import audited
 from mic_mail.cli.authorization import requires
+from mic_mail.cli.commands.mailbox_delegation import begin_anew, subscribe
 from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
+from mic_mail.cli.date_args import read_day
+from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.output_files import check_kind, write_paper
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Refused, Text
+from mic_mail.i18n.plurals import counted
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.handover import CLAUSE, STANDINGS, Handover, handovers
+from mic_mail.services.authentication.delegation import Authorising
 from mic_mail.services.handover.inventory import Folder, Inventory
 from mic_mail.services.handover.minutes import Minutes
-from mic_mail.services.handover.transfer import Handovers
+from mic_mail.services.handover.transfer import Handovers, Naming
 from mic_mail.services.handover.verify import FATES, FolderCheck, Found, MessageFinding, Verification
 from mic_mail.services.mailboxes.credentials import ActContext
 
@@ -71,13 +76,19 @@ CHECKED = (
 FOUND = (
     Column("folder", "Thư mục", "Folder"),
     Column("uid", "UID", "UID", right=True),
-    Column("fate", "Kết quả", "MessageFinding", json_only=True),
-    Column("fate_name", "Kết quả", "MessageFinding"),
+    Column("fate", "Kết quả", "Result", json_only=True),
+    Column("fate_name", "Kết quả", "Result"),
     Column("received_at", "Nhận lúc", "Received"),
     Column("octets", "Kích cỡ", "Size", right=True, size=True),
     Column("message_id", "Message-ID", "Message-ID"),
     Column("note", "Ghi chú", "Note"),
     Column("digest", "SHA-256", "SHA-256", json_only=True),
+)
+DONE = (
+    Column("mailbox", "Hộp thư", "Mailbox"),
+    Column("keeper", "Người quản lý", "Keeper"),
+    Column("until", "Đến hết", "Until"),
+    Column("password", "Mật khẩu lần đầu", "First password"),
 )
 NumberOption = Annotated[
     int | None,
@@ -107,8 +118,8 @@ def list_all(
 def show(ctx: typer.Context, address: Address, *, number: NumberOption = None, as_json: JsonOption = False) -> None:
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
-    handover = use_cases(here).of(mailbox, number)
-    print_handover(mailbox, handover, use_cases(here).inventory(mailbox, handover), as_json=as_json)
+    handover = _use_cases(here).of(mailbox, number)
+    _print_handover(mailbox, handover, _use_cases(here).inventory(mailbox, handover), as_json=as_json)
 
 
 @app.command(help=say("Biên bản bàn giao để ký.", "The minutes, to be signed."))
@@ -130,7 +141,7 @@ def minutes(
 ) -> None:
     here = frame(ctx)
     check_kind(out)
-    mailbox, handed = here.directory.mailbox(address), use_cases(here)
+    mailbox, handed = here.directory.mailbox(address), _use_cases(here)
     handover = handed.of(mailbox, number)
     with audited(here, "handover_minutes", mailbox.address, ActContext(here.actor(actor), reason), right=Right.READ):
         inventory = handed.inventory(mailbox, handover)
@@ -161,7 +172,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    mailbox, handed = here.directory.mailbox(address), use_cases(here)
+    mailbox, handed = here.directory.mailbox(address), _use_cases(here)
     handover = handed.of(mailbox, number)
     with (
         audited(here, "handover_verify", mailbox.address, ActContext(here.actor(actor), reason), right=Right.READ),
@@ -175,6 +186,141 @@ def verify(
             Text("Có thư bị thay đổi hoặc bị mất so với khi bàn giao.", "Messages are changed or missing since the handover."),
             clause=CLAUSE,
         )
+
+
+# ------------------------------------------------------------ acts
+
+
+@app.command(
+    help=say(
+        "Bắt đầu: ngừng mọi việc xóa, kiểm kê; chạy lại thì kiểm kê lại.",
+        "Begin: nothing is expunged any more, everything is counted; once more counts anew.",
+    )
+)
+@requires(Right.ACT, clauses="12.3.d")
+def begin(
+    ctx: typer.Context,
+    address: Address,
+    successor: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="PERSON", help=say("Người nhận: mã hoặc địa chỉ cá nhân.", "Who takes over: id or address.")
+        ),
+    ],
+    *,
+    named_by: Annotated[
+        str,
+        typer.Option(
+            "--named-by",
+            help=say(
+                "Thủ trưởng đã phân công: mã, địa chỉ, hoặc họ tên và chức vụ.",
+                "The head who named them: id, address, or name and position.",
+            ),
+        ),
+    ],
+    named_on: Annotated[
+        str | None, typer.Option("--dated", metavar="DAY", help=say("Ngày của văn bản.", "The day of the document."))
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", help=say("Nhiệm kỳ của người nhận đến hết ngày.", "Last day of the successor's term.")),
+    ] = None,
+    witness: Annotated[str, typer.Option("--witness", help=say("Người chứng kiến.", "Who witnesses it."))] = "",
+    document: DocumentOption = None,
+    reason: WhyOption = "",
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    here = frame(ctx)
+    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
+    naming = Naming(successor, named_by, read_day(named_on) if named_on else None, read_day(until) if until else None, witness)
+    with audited(here, "handover_begin", mailbox.address, origin, to=successor, named_by=named_by, until=until):
+        handover = _use_cases(here).begin(mailbox, naming, origin)
+        here.notify_server()  # before the count, which may take minutes
+        inventory = _count(here, mailbox, origin)
+    _print_handover(mailbox, _use_cases(here).of(mailbox, handover.seq), inventory, as_json=as_json)
+    output.note(
+        Text(
+            f"Không thư nào của {mailbox.address} bị xóa cho đến khi hoàn thành hoặc hủy bàn giao.",
+            f"Nothing of {mailbox.address} is expunged until the handover is finished or cancelled.",
+        )
+    )
+    if inventory.unreadable:
+        output.note(
+            Text(
+                f"{inventory.unreadable} thư không đọc được: xem mic-mail mailbox repair --check {mailbox.address}.",
+                f"{counted(inventory.unreadable, 'message', 'messages')} cannot be read: "
+                f"see mic-mail mailbox repair --check {mailbox.address}.",
+            )
+        )
+
+
+@app.command(
+    help=say(
+        "Hoàn thành: chuyển quyền cho người nhận, khởi tạo lại mật khẩu, kết thúc các phiên cũ.",
+        "Finish: the rights move, the password is another one, old sessions end.",
+    )
+)
+@requires(Right.ACT, clauses="12.3.d")
+def finish(
+    ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    here = frame(ctx)
+    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
+    password = password_hash.generate()
+    with audited(here, "handover_finish", mailbox.address, origin):
+        is_new = _use_cases(here).finish(mailbox, password, origin)
+    handover = _use_cases(here).of(mailbox)
+    own = Authorising(here.directory, here.config, here.clock).person(str(handover.successor_id))[1]
+    subscribe(here, own, mailbox)
+    if not is_new:
+        output.note(
+            Text(
+                f"{mailbox.address} đã được bàn giao từ trước; mật khẩu khi đó không xem lại được (mic-mail password reset).",
+                f"{mailbox.address} had been handed over before; the password of then cannot be shown again (mic-mail password "
+                "reset).",
+            )
+        )
+    else:
+        begin_anew(here, own, mailbox)
+    row: Row = {
+        "mailbox": mailbox.address,
+        "keeper": own.address,
+        "until": handover.until,
+        "password": password if is_new else None,
+    }
+    output.record(DONE, row, as_json=as_json)
+
+
+@app.command(help=say("Hủy bàn giao: mọi quyền giữ như cũ.", "Cancel a handover: nothing has moved."))
+@requires(Right.ACT, clauses="12.3.d")
+def cancel(
+    ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None
+) -> None:
+    here = frame(ctx)
+    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
+    with audited(here, "handover_cancel", mailbox.address, origin):
+        ended = _use_cases(here).cancel(mailbox, origin)
+    output.note(
+        Text(
+            f"Đã hủy lần bàn giao {ended.seq} của {mailbox.address}; việc xóa thư trở lại bình thường.",
+            f"Handover {ended.seq} of {mailbox.address} is cancelled; mail can be expunged again.",
+        )
+    )
+
+
+def _count(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Inventory:
+    """Count the inventory, with a progress bar, and put its digest in the record of acts (Reg. 8.2)."""
+    with output.progress() as bar:
+        task = bar.add_task(mailbox.address, total=None)
+        inventory, fact = _use_cases(here).count(mailbox, origin, lambda done, of: bar.update(task, completed=done, total=of))
+    digest = fact.text("digest") or ""
+    here.audit.record(
+        actor=origin.actor, act="handover_counted", subject=mailbox.address, reason=origin.reason, document=origin.document,
+        handover=fact.data["handover"], messages=inventory.messages, octets=inventory.octets, digest=digest,
+    )  # fmt: skip
+    return inventory
 
 
 # ------------------------------------------------------------ rows
@@ -225,7 +371,7 @@ def _found(found: Found) -> Row:
     }
 
 
-def print_handover(mailbox: MailboxRecord, handover: Handover, inventory: Inventory | None, *, as_json: bool) -> None:
+def _print_handover(mailbox: MailboxRecord, handover: Handover, inventory: Inventory | None, *, as_json: bool) -> None:
     row: Row = {
         **_row(mailbox, handover),
         "named_on": handover.named_on,
@@ -270,5 +416,5 @@ def _row(mailbox: MailboxRecord | Entry, handover: Handover) -> Row:
     }
 
 
-def use_cases(here: CliContext) -> Handovers:
+def _use_cases(here: CliContext) -> Handovers:
     return Handovers(here.directory, here.store, here.config, here.clock)

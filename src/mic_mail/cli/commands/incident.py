@@ -45,13 +45,13 @@ COLUMNS = (
     Column("title", "Nội dung", "What"),
     Column("began_at", "Từ", "From"),
     Column("ended_at", "Đến", "Until"),
-    Column("unit", "Đơn vị báo", "IncidentReport by unit"),
+    Column("unit", "Đơn vị báo", "Reported by unit"),
     Column("mailboxes", "Hộp thư", "Mailboxes"),
     Column("report", "Báo cáo", "Report"),
 )
 ONE = (
     *COLUMNS,
-    Column("reporter", "Người báo", "IncidentReport by"),
+    Column("reporter", "Người báo", "Reported by"),
     Column("channel", "Kênh", "Channel", names={channel.value: name for channel, name in CHANNELS.items()}),
     Column("document", "Văn bản", "Document"),
     Column("units", "Đơn vị liên quan", "Units concerned"),
