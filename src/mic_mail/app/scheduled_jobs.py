@@ -32,6 +32,7 @@ from mic_mail.services.requests.intake import Intake
 from mic_mail.services.requests.outcome_notices import Outcomes
 from mic_mail.services.requests.overdue import remind
 from mic_mail.services.transport.delivery import settle_journal
+from mic_mail.services.transport.held_mail import HeldMailServices
 from mic_mail.services.transport.inbound.quarantine_jobs import QuarantineCases
 from mic_mail.services.transport.inbound.spam_training import Teaching
 from mic_mail.services.transport.secrecy_release import SecrecyCases
@@ -92,14 +93,10 @@ def duties_of(
             duties.append(_certificate_watch(context, doors))
     if sender:
         duties.append(_dkim(context))
-    if indexer:
-        duties.append(Job("index", ROUND_SECONDS, _indexing(context).run_once))
+    if indexer:  # in a server of one process; others have a process for it (`app.indexer`)
+        indexing = Indexing(context.store, context.runtime.snapshot, context.executors.io, context.log, context.clock)
+        duties.append(Job("index", ROUND_SECONDS, indexing.run_once))
     return JobRunner(duties, context.log, context.clock)
-
-
-def _indexing(context: ServerContext) -> Indexing:
-    """Return the indexing job of a server of one process; others have a process for it (`app.indexer`)."""
-    return Indexing(context.store, lambda: context.access.snapshot, context.executors.io, context.log, context.clock)
 
 
 def for_itself(context: ServerContext) -> list[Job]:
@@ -143,72 +140,22 @@ def _dkim(context: ServerContext) -> Job:
 
 def for_the_server(context: ServerContext) -> list[Job]:
     """Return the jobs that one process does for the whole server."""
-    visits = Visits(context.runtime, context.store)
-    life = _life_notices(context)
+    return [
+        *_about_requests(context),
+        *_about_mail(context),
+        *_about_the_log(context),
+        *_weekly_duties(context),
+        *_about_mailboxes(context),
+        *_about_sign_ins(context),
+    ]
 
-    async def sweep() -> None:
-        await visits.sweep(trusted=await context.is_clock_trusted())
-        await visits.forget_readers(context.access.sharing.readers)
-        homes = {entry.home for entry in context.access.snapshot}
-        await context.executors.io(context.store.drop_unfinished_restores, homes)
 
-    async def exports() -> None:
-        await context.executors.io(ContentExport(context.directory, context.clock).settle)
-
-    saved: list[tuple[str, str]] = []
-
-    async def save_known_networks() -> None:
-        known = context.access.known_networks()
-        names = [(mailbox, network) for mailbox, network, _ in known]
-        if names != saved:  # their order counts, too: it changes with each sign-in
-            now = context.clock.steady_now().timestamp()
-            await context.executors.io(known_networks.save, context.config.state_dir, known, now)
-            saved[:] = names
-
+def _about_requests(context: ServerContext) -> list[Job]:
     async def working_calendar() -> None:
         if put := await context.executors.io(prefill, context.directory, local_day(context.clock.now())):
             context.log.event("calendar_prefilled", years=put)
             await context.access.refresh()
 
-    async def spool() -> None:
-        await context.mailflow.recover()
-
-    async def directory_changes() -> None:
-        if not await context.is_clock_trusted():
-            return
-        if await context.executors.io(carry_out_due, context.directory, context.clock, context.log):
-            await context.access.refresh()
-
-    return [
-        Job("reserve", RESERVE_SECONDS, context.disk_reserve.run_once),
-        Job("working_calendar", CALENDAR_SECONDS, working_calendar, by_clock=True),
-        *_about_requests(context),
-        Job("spool", SPOOL_SECONDS, spool),
-        Job("secrecy", SECRECY_SECONDS, _secrecy_cases(context).run_once),
-        Job("quarantine", SECRECY_SECONDS, _quarantine_cases(context).run_once),
-        Job("teaching", TEACHING_SECONDS, _teaching(context).run_once, by_clock=True),
-        Job("sweep", SWEEP_SECONDS, sweep),
-        Job("exports", SWEEP_SECONDS, exports, by_clock=True),
-        Job("rescan", context.config.storage.rescan, visits.rescan),
-        *_about_the_log(context),
-        Job("downtimes", DOWNTIME_SECONDS, _downtime_notices(context).run_once, by_clock=True),
-        *_weekly_duties(context),
-        Job("notices", NOTICES_SECONDS, life.run_once, by_clock=True),
-        Job("sign_ins", SIGN_INS_SECONDS, _sign_in_watch(context, life).run_once, by_clock=True),
-        Job("known_networks", known_networks.SAVED_SECONDS, save_known_networks),
-        Job("outcomes", NOTICES_SECONDS, _outcomes(context, life).run_once, by_clock=True),
-        Job("handovers", HANDOVER_SECONDS, _handover_marks(context).run_once),
-        Job("directory_changes", CHANGES_SECONDS, directory_changes),
-        Job("false_instants", FALSE_INSTANTS_SECONDS, _false_instants(context, life).run_once),
-        Job("reclaim", RENEWED_SECONDS, _reclaim_rounds(context, life).run_once),
-    ]
-
-
-def _false_instants(context: ServerContext, life: LifeNotices) -> FalseInstants:
-    return FalseInstants(context.runtime, context.directory, context.is_clock_trusted, context.access.refresh, life.correct)
-
-
-def _about_requests(context: ServerContext) -> list[Job]:
     async def requests() -> None:
         intake = Intake(context.runtime, context.directory, context.store)
         if await context.executors.io(intake.run_once, context.access.snapshot):
@@ -220,8 +167,46 @@ def _about_requests(context: ServerContext) -> list[Job]:
         )
 
     return [
+        Job("working_calendar", CALENDAR_SECONDS, working_calendar, by_clock=True),
         Job("requests", INTAKE_SECONDS, requests, by_clock=True),
         Job("overdue_requests", REMINDER_SECONDS, overdue_requests, by_clock=True),
+    ]
+
+
+def _about_mail(context: ServerContext) -> list[Job]:
+    visits = Visits(context.runtime, context.store)
+    services = HeldMailServices(
+        spool=context.spool,
+        notices=lambda: context.usage.notices,
+        takes_mail=context.access.decisions.takes_mail,
+        trusts_clock=context.trusts_clock,
+        recover=context.mailflow.recover,
+    )
+    lessons = Lessons(context.config.lessons_dir)
+    secrecy = SecrecyCases(context.runtime, Held(context.config.held_dir), services)
+    quarantine = QuarantineCases(context.runtime, Quarantine(context.config.quarantine_dir), lessons, services)
+
+    async def sweep() -> None:
+        await visits.sweep(trusted=await context.is_clock_trusted())
+        await visits.forget_readers(context.access.sharing.readers)
+        homes = {entry.home for entry in context.access.snapshot}
+        await context.executors.io(context.store.drop_unfinished_restores, homes)
+
+    async def exports() -> None:
+        await context.executors.io(ContentExport(context.directory, context.clock).settle)
+
+    async def spool() -> None:
+        await context.mailflow.recover()
+
+    return [
+        Job("reserve", RESERVE_SECONDS, context.disk_reserve.run_once),
+        Job("spool", SPOOL_SECONDS, spool),
+        Job("secrecy", SECRECY_SECONDS, secrecy.run_once),
+        Job("quarantine", SECRECY_SECONDS, quarantine.run_once),
+        Job("teaching", TEACHING_SECONDS, Teaching(context.runtime, lessons).run_once, by_clock=True),
+        Job("sweep", SWEEP_SECONDS, sweep),
+        Job("exports", SWEEP_SECONDS, exports, by_clock=True),
+        Job("rescan", context.config.storage.rescan, visits.rescan),
     ]
 
 
@@ -239,76 +224,6 @@ def _about_the_log(context: ServerContext) -> list[Job]:
         Job("syslog", SYSLOG_SECONDS, Syslog(context.runtime).run_once),
         Job("retention", RETENTION_SECONDS, retain),
     ]
-
-
-def _secrecy_cases(context: ServerContext) -> SecrecyCases:
-    return SecrecyCases(
-        Held(context.config.held_dir),
-        context.spool,
-        context.executors,
-        context.log,
-        context.clock,
-        notices=lambda: context.usage.notices,
-        snapshot=lambda: context.access.snapshot,
-        support=lambda: context.config.support,
-        takes_mail=context.access.decisions.takes_mail,
-        trusts_clock=context.trusts_clock,
-        recover=context.mailflow.recover,
-    )
-
-
-def _quarantine_cases(context: ServerContext) -> QuarantineCases:
-    return QuarantineCases(
-        Quarantine(context.config.quarantine_dir),
-        Lessons(context.config.lessons_dir),
-        context.spool,
-        lanes=context.executors,
-        log=context.log,
-        clock=context.clock,
-        config=lambda: context.config,
-        notices=lambda: context.usage.notices,
-        snapshot=lambda: context.access.snapshot,
-        takes_mail=context.access.decisions.takes_mail,
-        trusts_clock=context.trusts_clock,
-        recover=context.mailflow.recover,
-    )
-
-
-def _teaching(context: ServerContext) -> Teaching:
-    return Teaching(
-        Lessons(context.config.lessons_dir),
-        lambda: context.config,
-        lambda: context.access.snapshot,
-        lanes=context.executors,
-        log=context.log,
-        clock=context.clock,
-    )
-
-
-def _life_notices(context: ServerContext) -> LifeNotices:
-    return LifeNotices(context.runtime, context.directory, lambda: context.usage.notices)
-
-
-def _reclaim_rounds(context: ServerContext, notices: LifeNotices) -> ReclaimRounds:
-    return ReclaimRounds(context.runtime, context.directory, context.store, notices, refresh=context.access.refresh)
-
-
-def _sign_in_watch(context: ServerContext, notices: LifeNotices) -> SignInWatch:
-    return SignInWatch(context.runtime, context.directory, notices, context.runaways)
-
-
-def _handover_marks(context: ServerContext) -> HandoverMarks:
-    return HandoverMarks(
-        context.runtime, lambda: Handovers(context.directory, context.store, context.config, context.clock), context.store
-    )
-
-
-def _outcomes(context: ServerContext, notices: LifeNotices) -> Outcomes:
-    return Outcomes(context.runtime, context.directory, notices)
-
-
-def _downtime_notices(context: ServerContext) -> DowntimeNotices:
-    return DowntimeNotices(context.runtime, lambda: context.usage.notices, directory=context.directory, access=context.access)
 
 
 def _weekly_duties(context: ServerContext) -> list[Job]:
@@ -332,3 +247,49 @@ def _weekly(context: ServerContext, duty: str, prepare: Prepare) -> WeeklyRemind
         directory=context.directory,
         access=context.access,
     )
+
+
+def _about_mailboxes(context: ServerContext) -> list[Job]:
+    runtime, directory, store, refresh = context.runtime, context.directory, context.store, context.access.refresh
+    notices = _life_notices(context)
+    downtimes = DowntimeNotices(runtime, lambda: context.usage.notices, directory=directory, access=context.access)
+    marks = HandoverMarks(runtime, lambda: Handovers(directory, store, context.config, context.clock), store)
+
+    async def directory_changes() -> None:
+        if await context.is_clock_trusted() and await context.executors.io(
+            carry_out_due, directory, context.clock, context.log
+        ):
+            await refresh()
+
+    false_instants = FalseInstants(runtime, directory, context.is_clock_trusted, refresh, notices.correct)
+    return [
+        Job("downtimes", DOWNTIME_SECONDS, downtimes.run_once, by_clock=True),
+        Job("notices", NOTICES_SECONDS, notices.run_once, by_clock=True),
+        Job("outcomes", NOTICES_SECONDS, Outcomes(runtime, directory, notices).run_once, by_clock=True),
+        Job("handovers", HANDOVER_SECONDS, marks.run_once),
+        Job("directory_changes", CHANGES_SECONDS, directory_changes),
+        Job("false_instants", FALSE_INSTANTS_SECONDS, false_instants.run_once),
+        Job("reclaim", RENEWED_SECONDS, ReclaimRounds(runtime, directory, store, notices, refresh=refresh).run_once),
+    ]
+
+
+def _about_sign_ins(context: ServerContext) -> list[Job]:
+    saved: list[tuple[str, str]] = []
+
+    async def save_known_networks() -> None:
+        known = context.access.known_networks()
+        names = [(mailbox, network) for mailbox, network, _ in known]
+        if names != saved:  # their order counts, too: it changes with each sign-in
+            now = context.clock.steady_now().timestamp()
+            await context.executors.io(known_networks.save, context.config.state_dir, known, now)
+            saved[:] = names
+
+    watch = SignInWatch(context.runtime, context.directory, _life_notices(context), context.runaways)
+    return [
+        Job("sign_ins", SIGN_INS_SECONDS, watch.run_once, by_clock=True),
+        Job("known_networks", known_networks.SAVED_SECONDS, save_known_networks),
+    ]
+
+
+def _life_notices(context: ServerContext) -> LifeNotices:
+    return LifeNotices(context.runtime, context.directory, lambda: context.usage.notices)

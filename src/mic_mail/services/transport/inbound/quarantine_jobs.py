@@ -11,25 +11,21 @@ killed anywhere and run again.
 
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from hashlib import sha256
 
-from mic_mail.clock import Clock, instant_of
-from mic_mail.config.model import Config
+from mic_mail.clock import instant_of
 from mic_mail.config.units import DAY
-from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Refused
 from mic_mail.filters.training_queue import Lessons
 from mic_mail.i18n import dates
 from mic_mail.i18n.notices.quarantine import kept_back
 from mic_mail.log.error_fields import described
-from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.quarantine import RECORD_SECONDS, Quarantine, Record, State
-from mic_mail.queue.spool import Spool
-from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.transport.held_mail import HeldMailServices
 
 MOST_LISTED = 50
 """Messages listed in one notice; the number above the list counts all of them."""
@@ -39,49 +35,22 @@ _PLAIN = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,100}")
 class QuarantineCases:
     """The housekeeper's job for quarantined messages."""
 
-    def __init__(
-        self,
-        quarantine: Quarantine,
-        lessons: Lessons,
-        spool: Spool,
-        *,
-        lanes: Executors,
-        log: MailLog,
-        clock: Clock,
-        config: Callable[[], Config],
-        notices: Callable[[], Notices],
-        snapshot: Callable[[], Snapshot],
-        takes_mail: Callable[[Entry], bool],
-        trusts_clock: Callable[[], bool],
-        recover: Callable[[], Awaitable[object]],
-    ) -> None:
-        """`takes_mail` returns whether a mailbox can get notices, `trusts_clock` whether anything may expire.
-
-        Both are called in a thread. `recover` resumes what is in the spool.
-        """
+    def __init__(self, runtime: Runtime, quarantine: Quarantine, lessons: Lessons, services: HeldMailServices) -> None:
+        self._runtime = runtime
         self._quarantine = quarantine
         self._lessons = lessons
-        self._spool = spool
-        self._lanes = lanes
-        self._log = log
-        self._clock = clock
-        self._config = config
-        self._notices = notices
-        self._snapshot = snapshot
-        self._takes_mail = takes_mail
-        self._trusts_clock = trusts_clock
-        self._recover = recover
+        self._services = services
         self._waits: dict[str, str] = {}
         self._waited: dict[str, str] = {}
         """Steps that failed in this and in the last run, by record or mailbox, with the error."""
 
     async def run_once(self) -> None:
         """Process every record."""
-        if await self._lanes.io(self._look):
-            await self._recover()
+        if await self._runtime.executors.io(self._look):
+            await self._services.recover()
 
     def _look(self) -> int:
-        delivered, now_us = 0, self._clock.steady_us()
+        delivered, now_us = 0, self._runtime.clock.steady_us()
         self._waited, self._waits = self._waits, {}
         untold: defaultdict[int, list[Record]] = defaultdict(list)
         last_told: defaultdict[int, int] = defaultdict(int)
@@ -95,7 +64,7 @@ class QuarantineCases:
             if record.state is State.HELD and record.expires_at_us > now_us:
                 for mailbox_id in set(record.mailboxes) - set(record.told):
                     untold[mailbox_id].append(record)
-        if self._config().quarantine.digest:
+        if self._runtime.config().quarantine.digest:
             for mailbox_id, records in untold.items():
                 if _day(last_told[mailbox_id]) != _day(now_us):
                     self._notify_owner(mailbox_id, records, now_us)
@@ -106,13 +75,13 @@ class QuarantineCases:
         """Log a failed step once, not in every run."""
         self._waits[key] = str(error)
         if self._waited.get(key) != str(error):
-            self._log.event("quarantine_waits", error=described(error), **what)
+            self._runtime.log.event("quarantine_waits", error=described(error), **what)
 
     def _one(self, record: Record, now_us: int) -> bool:
         if record.state is State.RELEASED:
             return self._deliver(record, now_us)
         over_at_us = record.expires_at_us if record.state is State.HELD else _over_at_us(record)
-        if over_at_us <= now_us and self._trusts_clock():
+        if over_at_us <= now_us and self._services.trusts_clock():
             if record.state is State.HELD:
                 self._expire(record)
             else:
@@ -124,13 +93,13 @@ class QuarantineCases:
 
         If the process is killed before the record is settled this runs again, and each mailbox takes the message once.
         """
-        if not self._quarantine.hand_over(record, self._spool, now_us):
-            self._log.event("quarantined_message_damaged", trace=record.held_id, digest=record.digest)
+        if not self._quarantine.hand_over(record, self._services.spool, now_us):
+            self._runtime.log.event("quarantined_message_damaged", trace=record.held_id, digest=record.digest)
             self._quarantine.lost(record)
             return False
-        if record.teach and record.mailboxes and self._config().rspamd.controller:
+        if record.teach and record.mailboxes and self._runtime.config().rspamd.controller:
             self._lessons.note(record.mailboxes[0], [self._quarantine.path(record)], spam=False, now_us=now_us)
-        self._log.event("quarantined_message_delivered", trace=record.held_id, **_named(record))
+        self._runtime.log.event("quarantined_message_delivered", trace=record.held_id, **_named(record))
         self._quarantine.settled(record)
         return True
 
@@ -139,7 +108,7 @@ class QuarantineCases:
             self._quarantine.expire(record.held_id)
         except Refused:  # it was decided a moment ago
             return
-        self._log.event("quarantined_message_expired", trace=record.held_id, **_named(record), clause="4.2")
+        self._runtime.log.event("quarantined_message_expired", trace=record.held_id, **_named(record), clause="4.2")
 
     # ------------------------------------------------------------ notices
 
@@ -148,23 +117,23 @@ class QuarantineCases:
 
         If the process is killed in between, the notice is sent again rather than never.
         """
-        mailbox = self._snapshot().entry(mailbox_id)
-        if mailbox is None or not self._takes_mail(mailbox):
+        mailbox = self._runtime.snapshot().entry(mailbox_id)
+        if mailbox is None or not self._services.takes_mail(mailbox):
             return
-        config = self._config()
+        config = self._runtime.config()
         listed = [
             f"- {dates.short(instant_of(one.at_us))}, {_plain(one.sender)}, {one.held_id}" for one in records[:MOST_LISTED]
         ]
         letter = kept_back(len(records), "\n".join(listed), round(config.quarantine.keep / DAY), config.support)
         about = sha256("\n".join(one.held_id for one in records).encode()).hexdigest()[:16]
         try:
-            self._notices().deliver(mailbox, letter, origin=f"quarantine:{mailbox_id}:{about}")
+            self._services.notices().deliver(mailbox, letter, origin=f"quarantine:{mailbox_id}:{about}")
             for record in records:
                 self._quarantine.mark_notified(record.held_id, mailbox_id, now_us)
         except (MicMailError, OSError) as error:
             self._wait(mailbox.address, error, mailbox=mailbox.address)
             return
-        self._log.event("quarantine_told", mailbox=mailbox.address, messages=len(records), clause="4.2")
+        self._runtime.log.event("quarantine_told", mailbox=mailbox.address, messages=len(records), clause="4.2")
 
 
 def _named(record: Record) -> dict[str, object]:

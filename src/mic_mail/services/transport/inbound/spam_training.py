@@ -14,7 +14,7 @@ what spam is for the ministry. APPEND trains nothing, as archives are imported b
 import asyncio
 import os
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from os import SEEK_END
@@ -22,13 +22,13 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.filters.rspamd import NotScored, Rspamd, Taught, Unwilling
 from mic_mail.filters.training_queue import Lessons, TrainingSample
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.transport.inbound.junk_signals import junk_from_move
 from mic_mail.services.transport.inbound.message_chunks import message_chunks
 from mic_mail.smtpclient.smarthost import NoPassword, read_password
@@ -136,22 +136,9 @@ class Learning:
 class Teaching:
     """The housekeeper's job that trains Rspamd."""
 
-    def __init__(
-        self,
-        lessons: Lessons,
-        config: Callable[[], Config],
-        snapshot: Callable[[], Snapshot],
-        *,
-        lanes: Executors,
-        log: MailLog,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, runtime: Runtime, lessons: Lessons) -> None:
+        self._runtime = runtime
         self._lessons = lessons
-        self._config = config
-        self._snapshot = snapshot
-        self._lanes = lanes
-        self._log = log
-        self._clock = clock
         self._taught: defaultdict[int, deque[float]] = defaultdict(deque)
         """The times of each mailbox's samples within the last hour."""
         self._unwilling: Counter[Path] = Counter()
@@ -164,19 +151,19 @@ class Teaching:
             await self._round()
 
     async def _round(self) -> None:
-        waiting = await self._lanes.io(self._lessons.waiting)
+        waiting = await self._runtime.executors.io(self._lessons.waiting)
         if not waiting:
             return
-        now = self._clock.now().timestamp()
-        await self._lanes.io(self._lessons.sweep, now - 3600)
+        now = self._runtime.clock.now().timestamp()
+        await self._runtime.executors.io(self._lessons.sweep, now - 3600)
         waiting = await self._without_old(waiting, now - TOO_OLD_SECONDS)
         # the others are gone, by a newer verdict or by age
         self._unwilling &= Counter({lesson.path: TRIES for lesson in waiting})
-        settings = self._config().rspamd
+        settings = self._runtime.config().rspamd
         if not settings.controller or not waiting:
             return
         try:
-            password = await self._lanes.io(read_password, settings.password) if settings.password else ""
+            password = await self._runtime.executors.io(read_password, settings.password) if settings.password else ""
         except NoPassword as error:
             self._wait(len(waiting), error)
             return
@@ -192,21 +179,21 @@ class Teaching:
                     self._unwilling[lesson.path] += 1
                     if self._unwilling[lesson.path] < TRIES:
                         continue
-                    self._log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), error=described(error))
+                    self._runtime.log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), error=described(error))
                 except NotScored as error:
                     self._wait(len(waiting), error)
                     break
                 self._taught[lesson.mailbox_id].append(now)
                 self._is_waiting = False
             self._unwilling.pop(lesson.path, None)
-            await self._lanes.io(self._lessons.forget, lesson)
+            await self._runtime.executors.io(self._lessons.forget, lesson)
         for mailbox_id, messages in left_out.items():
-            self._log.event("lessons_left_out", mailbox=self._name(mailbox_id), messages=messages, clause="15.5")
+            self._runtime.log.event("lessons_left_out", mailbox=self._name(mailbox_id), messages=messages, clause="15.5")
 
     def _wait(self, lessons: int, error: Exception) -> None:
         """Log a failure once, not in every run."""
         if not self._is_waiting:
-            self._log.event("teaching_waits", lessons=lessons, error=described(error))
+            self._runtime.log.event("teaching_waits", lessons=lessons, error=described(error))
         self._is_waiting = True
 
     def _has_taught_enough(self, mailbox_id: int, most: int, now: float) -> bool:
@@ -218,26 +205,30 @@ class Teaching:
     async def _without_old(self, waiting: list[TrainingSample], before: float) -> list[TrainingSample]:
         old = [lesson for lesson in waiting if lesson.at_us < before * 1_000_000]
         for lesson in old:
-            await self._lanes.io(self._lessons.forget, lesson)
+            await self._runtime.executors.io(self._lessons.forget, lesson)
         if old:
-            self._log.event("lessons_expired", messages=len(old))
+            self._runtime.log.event("lessons_expired", messages=len(old))
         return waiting[len(old) :]
 
     async def _teach(self, rspamd: Rspamd, lesson: TrainingSample, password: str, largest: int) -> None:
         try:
-            octets = await self._lanes.io(_size_of, lesson.path)
+            octets = await self._runtime.executors.io(_size_of, lesson.path)
         except FileNotFoundError:  # a newer verdict replaced it meanwhile
             return
         except OSError as error:
-            self._log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), **failure(error))
+            self._runtime.log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), **failure(error))
             return
         taught = Taught.UNFIT
         if octets <= largest:
-            taught = await rspamd.teach(message_chunks(self._lanes, lesson.path), octets, spam=lesson.spam, password=password)
-        self._log.event("message_taught", mailbox=self._name(lesson.mailbox_id), spam=lesson.spam, result=taught, clause="15.5")
+            taught = await rspamd.teach(
+                message_chunks(self._runtime.executors, lesson.path), octets, spam=lesson.spam, password=password
+            )
+        self._runtime.log.event(
+            "message_taught", mailbox=self._name(lesson.mailbox_id), spam=lesson.spam, result=taught, clause="15.5"
+        )
 
     def _name(self, mailbox_id: int) -> str:
-        entry = self._snapshot().entry(mailbox_id)
+        entry = self._runtime.snapshot().entry(mailbox_id)
         return entry.address if entry is not None else str(mailbox_id)
 
 
