@@ -87,7 +87,7 @@ class CloseConnection(Exception):
 
 
 class Notifier(Protocol):
-    """Unsolicited notifications that the client asked for (`notify.Listening`)."""
+    """Unsolicited notifications that the client asked for (`notify.NotifyListener`)."""
 
     def send_updates(self, ctx: "ImapContext", *, expunge: bool = False) -> Steps[None]:
         """Write what is new, if anything; `expunge`: the command in progress allows EXPUNGE."""
@@ -547,18 +547,18 @@ class ImapContext:
         """Report changes of the selected mailbox since the last poll; poll if there can be any."""
         if (view := self.view) is not None:
             mark = self.host.change_mark(view.account_id)
-            if mark != 0 and mark == view.mark and not view.owes(expunge=expunge):
-                view.looked = max(view.looked, self.known_modseq)
+            if mark != 0 and mark == view.mark and not view.has_updates(expunge=expunge):
+                view.polled_modseq = max(view.polled_modseq, self.known_modseq)
                 return
             enabled = self.enabled
-            news = self.host.changes_since(view.account_id, view.folder_id, view.modseq, mark)
-            if news is not None and (glance := view.cached_change(news)) is not None:
-                self.write(b"".join(view.catch_up(glance, enabled, expunge=expunge)))
+            delta = self.host.changes_since(view.account_id, view.folder_id, view.modseq, mark)
+            if delta is not None and (change := view.cached_change(delta)) is not None:
+                self.write(b"".join(view.catch_up(change, enabled, expunge=expunge)))
                 return
             try:
-                told = yield from self.ask(
+                lines = yield from self.ask(
                     lambda account: b"".join(view.catch_up(view.poll(account), enabled, expunge=expunge)), view.place
                 )
             except NoSuchFolder as error:  # deleted by another session: message numbers are void
                 raise CloseConnection(Text("Thư mục đang mở đã bị xóa.", "The mailbox has been deleted.")) from error
-            self.write(told)
+            self.write(lines)

@@ -242,7 +242,7 @@ class Session(session_core.Session):
                 expunge = spec.may_expunge(command)
                 yield from search_context.send_selected_changes(ctx, ctx.line(command.tag, reply), expunge=expunge)
         self._count(bad=reply.status == b"BAD")
-        if ctx.view is not None and ctx.view.has_ghosts and Enabled.QRESYNC in ctx.enabled:
+        if ctx.view is not None and ctx.view.has_pending_expunges and Enabled.QRESYNC in ctx.enabled:
             ctx.write(ctx.view.hold_line())
         ctx.write(ctx.line(command.tag, reply))
 

@@ -10,7 +10,7 @@ import pytest
 from conversing import Talk
 from mic_mail.connection.actions import Action
 from mic_mail.imap.actions import Waiting, Work
-from mic_mail.imap.commands.notify import Listening
+from mic_mail.imap.commands.notify import NotifyListener
 from mic_mail.imap.commands.search_context import MANY_MESSAGES
 from mic_mail.imap.parser.number_set import Ranges
 from mic_mail.imap.selected.mailbox_view import FolderChange, View
@@ -268,10 +268,10 @@ def test_what_cannot_be_done_twice_is_answered_so(
 
     before, look = ctx.account.highest_modseq(), View.poll
 
-    def busy(view: View, account: Account, *known: Ranges, made: ChangeResult | None = None) -> FolderChange:
+    def busy(view: View, account: Account, *known: Ranges, own_change: ChangeResult | None = None) -> FolderChange:
         if account.highest_modseq() > before:
             raise Unavailable("busy")
-        return look(view, account, *known, made=made)
+        return look(view, account, *known, own_change=own_change)
 
     with monkeypatch.context() as moment:
         moment.setattr(View, "poll", busy)
@@ -316,7 +316,7 @@ def test_only_what_is_told_of_is_kept_as_the_clients_own(store: MailStore) -> No
     for _ in range(3):
         assert b"OK [APPENDUID" in ctx.say(appended(b"Shared/cntt", b"x") + appended(b"Sent", b"x"))
     notifier = ctx.session._context.notifier
-    assert isinstance(notifier, Listening)
+    assert isinstance(notifier, NotifyListener)
     assert sum(map(len, notifier._own.values())) == 0
 
 

@@ -117,7 +117,7 @@ def test_a_client_that_hears_everything_ends_with_the_store_s_mailbox(
     mailbox = Mailbox()
     for flags in (0, 8, 1):
         mailbox.add(flags)
-    view = View(mailbox.view(), looked=mailbox.modseq, account_id=1)
+    view = View(mailbox.view(), polled_modseq=mailbox.modseq, account_id=1)
     client = Client(view)
     for move, which, flags in [*moves, ("look", 0, 0)]:
         uids = sorted(mailbox.rows)
@@ -140,7 +140,7 @@ def test_a_client_that_hears_everything_ends_with_the_store_s_mailbox(
             assert client.messages == list(view.uids)
     assert client.messages == sorted(mailbox.rows)
     assert client.flags == [flag_names(KEYWORDS)[mailbox.rows[uid][0]] for uid in sorted(mailbox.rows)]
-    assert not view.has_ghosts
+    assert not view.has_pending_expunges
 
 
 def test_sessions_that_know_the_same_share_the_store_s_arrays() -> None:
@@ -149,7 +149,7 @@ def test_sessions_that_know_the_same_share_the_store_s_arrays() -> None:
     for _ in range(4):
         mailbox.add()
     fresh = mailbox.view()
-    one, other = (View(fresh, looked=mailbox.modseq, account_id=1) for _ in range(2))
+    one, other = (View(fresh, polled_modseq=mailbox.modseq, account_id=1) for _ in range(2))
     assert one.uids is other.uids is fresh.uids
     mailbox.expunge(2)
     later = FolderChange(mailbox.modseq, mailbox.view(), mailbox.changes(one.modseq))
@@ -167,7 +167,7 @@ def test_expunges_are_told_last_one_first() -> None:
     mailbox = Mailbox()
     for _ in range(5):
         mailbox.add()
-    view = View(mailbox.view(), looked=mailbox.modseq, account_id=1)
+    view = View(mailbox.view(), polled_modseq=mailbox.modseq, account_id=1)
     for uid in (1, 4):
         mailbox.expunge(uid)
     mailbox.add()
@@ -180,7 +180,7 @@ def test_a_silent_store_hides_only_what_its_client_expects() -> None:
     mailbox = Mailbox()
     mailbox.add()
     mailbox.add()
-    view = View(mailbox.view(), looked=mailbox.modseq, account_id=1)
+    view = View(mailbox.view(), polled_modseq=mailbox.modseq, account_id=1)
     mailbox.flag(1, 8)
     mailbox.flag(2, 8 | 2)  # the 2 is another session's
     lines = view.catch_up(glance(mailbox, view), Enabled.NOTHING, expunge=False, expected={1: 8, 2: 8})
@@ -191,7 +191,7 @@ def test_condstore_tells_the_modseq_in_spite_of_silent() -> None:
     """RFC 7162 §3.1.3: a client that uses MODSEQ learns the new one of its own silent STORE, by UID too (§3.2.4)."""
     mailbox = Mailbox()
     mailbox.add()
-    view = View(mailbox.view(), looked=mailbox.modseq, account_id=1)
+    view = View(mailbox.view(), polled_modseq=mailbox.modseq, account_id=1)
     mailbox.flag(1, 8)
     lines = view.catch_up(glance(mailbox, view), Enabled.CONDSTORE, expunge=False, expected={1: 8})
     assert b"".join(lines) == b"* 1 FETCH (UID 1 MODSEQ (3))\r\n"
@@ -204,7 +204,7 @@ def test_what_is_expunged_while_a_mailbox_is_opened_was_told_of_before() -> None
     mailbox.add()
     known = mailbox.modseq
     mailbox.flag(1, 4)
-    view = View(mailbox.view(), looked=mailbox.modseq, account_id=1)
+    view = View(mailbox.view(), polled_modseq=mailbox.modseq, account_id=1)
     mailbox.expunge(1)
     mailbox.flag(2, 8)
     enabled = Enabled.QRESYNC | Enabled.CONDSTORE
@@ -221,13 +221,13 @@ def test_who_changed_something_need_not_look() -> None:
     """What the own change made of the folder is all there is to see, if the folder was known as it was before; else: a look."""
     mailbox = Mailbox()
     mailbox.add()
-    view = View(mailbox.view(), looked=mailbox.modseq, account_id=1)
+    view = View(mailbox.view(), polled_modseq=mailbox.modseq, account_id=1)
     before = mailbox.modseq
     mailbox.flag(1, 2)
     made = ChangeResult(mailbox.modseq, before, mailbox.view(), mailbox.changes(before), 5)
     nobody = cast("Account", None)  # to be asked is to fail
-    glance = view.poll(nobody, made=made)
+    glance = view.poll(nobody, own_change=made)
     assert view.catch_up(glance, Enabled.NOTHING, expunge=False) == [b"* 1 FETCH (FLAGS (\\Flagged))\r\n"]
-    assert (view.modseq, view.looked, view.mark) == (mailbox.modseq, mailbox.modseq, 5)
+    assert (view.modseq, view.polled_modseq, view.mark) == (mailbox.modseq, mailbox.modseq, 5)
     with pytest.raises(AttributeError):
-        view.poll(nobody, made=made)
+        view.poll(nobody, own_change=made)

@@ -26,7 +26,7 @@ from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderChanges, FolderState
 
-_NOT_TOLD = -1
+_UNREPORTED = -1
 _MESSAGES_OR_FLAGS = Events.MESSAGES | Events.FLAGS
 _ANNOTATED = Events.METADATA | Events.SERVER_METADATA
 _LISTED = Events.NAMES | Events.SUBSCRIPTIONS
@@ -68,12 +68,12 @@ class AccountTracker:
     """The tracker of one account: `begin` it, then `poll` whenever the account changed."""
 
     __slots__ = (
-        "_folders", "_holders", "_modseq", "_needs_subscriptions", "_pending", "_watch", "box", "coming", "has_begun",
-        "looked", "retry_at", "selected", "subscriptions",
+        "_folders", "_holders", "_modseq", "_needs_subscriptions", "_pending", "_watch", "box", "has_begun",
+        "polled_modseq", "reason", "retry_at", "selected", "subscriptions",
     )  # fmt: skip
 
     def __init__(
-        self, watch: Watch, holders: Collection[str], box: Shared | None = None, coming: AttachReason = AttachReason.ASKED
+        self, watch: Watch, holders: Collection[str], box: Shared | None = None, reason: AttachReason = AttachReason.ASKED
     ) -> None:
         """`holders`: the holders whose annotations the client sees (`metadata.holders`)."""
         self._watch = watch
@@ -85,7 +85,7 @@ class AccountTracker:
         """Folders that changed while they were selected, as last reported to the client."""
         self._modseq = 0
         self.box = box
-        self.coming = coming
+        self.reason = reason
         self.has_begun = False
         self.subscriptions: frozenset[str] = frozenset()
         """The person's subscriptions in all accounts.
@@ -94,7 +94,7 @@ class AccountTracker:
         """
         self.selected: str | None = None
         """The folder of this account that the client has selected."""
-        self.looked = 0
+        self.polled_modseq = 0
         """The account's MODSEQ at the last poll."""
         self.retry_at = 0.0
         """Earliest next poll of another account than the own one, after a failure (monotonic seconds)."""
@@ -110,13 +110,13 @@ class AccountTracker:
         return "" if self.box is None else self.box.rights
 
     @property
-    def hears_of_subscriptions(self) -> bool:
+    def watches_subscriptions(self) -> bool:
         """True if the watched events depend on the person's subscriptions."""
         return self._needs_subscriptions
 
     def is_behind(self, modseq: int) -> bool:
         """Return whether there may be something to report, if the account has reached `modseq`."""
-        return not self.has_begun or modseq > self.looked or any(key != self.selected for key in self._pending)
+        return not self.has_begun or modseq > self.polled_modseq or any(key != self.selected for key in self._pending)
 
     # ------------------------------------------------------------ watched events
 
@@ -139,36 +139,36 @@ class AccountTracker:
 
     # ------------------------------------------------------------ begin and end
 
-    def begin(self, account: Account, manner: OutputOptions) -> list[bytes]:
+    def begin(self, account: Account, options: OutputOptions) -> list[bytes]:
         """Take the account's current state as the baseline, and return the lines to send for it. Blocks."""
-        news = self._with_client_names(account.folder_changes(0, subscriptions=self._needs_subscriptions), manner.boxes)
+        news = self._with_client_names(account.folder_changes(0, subscriptions=self._needs_subscriptions), options.boxes)
         self._folders = {state.mailbox_id: state for state in news.folders}
         if self.box is None:
             self.subscriptions = news.subscriptions
-        self._modseq = self.looked = news.modseq
+        self._modseq = self.polled_modseq = news.modseq
         self.has_begun = True
-        return self._first_lines(manner)
+        return self._first_lines(options)
 
-    def _first_lines(self, manner: OutputOptions) -> list[bytes]:
+    def _first_lines(self, options: OutputOptions) -> list[bytes]:
         if self.box is None:
             return []
         names = sorted(state.name for state in self._folders.values())
-        is_new = self.coming is not AttachReason.ASKED
-        told_before = self.coming is AttachReason.ALLOWED_AGAIN
+        is_new = self.reason is not AttachReason.ASKED
+        told_before = self.reason is AttachReason.ALLOWED_AGAIN
 
         def is_listed(name: str) -> bool:
             events = self.events_of(name)
             return self._is_closed(name) or (is_new and (Events.NAMES in events or (told_before and bool(events))))
 
         listed = filter(is_listed, names)
-        lines = self._list_lines([NameEvent(name) for name in listed], utf8=manner.utf8)
+        lines = self._list_lines([NameEvent(name) for name in listed], utf8=options.utf8)
         if is_new:
             nothing = (replace(state, uidnext=1, messages=0, unseen=0) for state in self._folders.values())
-            with_modseq = Enabled.CONDSTORE in manner.enabled
+            with_modseq = Enabled.CONDSTORE in options.enabled
             for state, base in zip(self._folders.values(), nothing, strict=True):
                 items = _changed_items(base, state, self._allowed_part(state.name), with_modseq=with_modseq)
                 if items and state.mailbox_id != self.selected:
-                    lines.append(_status(state, items, utf8=manner.utf8))
+                    lines.append(_status(state, items, utf8=options.utf8))
         return lines
 
     def lost_lines(self, *, utf8: bool) -> list[bytes]:
@@ -217,19 +217,19 @@ class AccountTracker:
 
     def left(self, known: FolderState) -> None:
         """Note that the mailbox was deselected and what the client knows of it; UNSEEN was not reported."""
-        self._pending[known.mailbox_id] = replace(known, unseen=_NOT_TOLD)
+        self._pending[known.mailbox_id] = replace(known, unseen=_UNREPORTED)
 
     # ------------------------------------------------------------ one poll
 
-    def poll(self, account: Account, own: Collection[int], manner: OutputOptions) -> TrackerUpdate:
+    def poll(self, account: Account, own: Collection[int], options: OutputOptions) -> TrackerUpdate:
         """Return what happened since the last poll; `own`: MODSEQs of the client's own changes. Blocks."""
-        since, news = self._modseq, self._ask(account, own, manner.boxes)
-        learned = self._learn(news, manner)
+        since, news = self._modseq, self._ask(account, own, options.boxes)
+        update = self._learn(news, options)
         if self._watch.all_others & _ANNOTATED:
             # Changes after the folders were read belong to the next poll, or they would be reported twice.
             changed = account.annotations_changed(since, self._holders, own, until=self._modseq)
-            learned.lines.extend(self._metadata_lines(changed, manner))
-        return learned
+            update.lines.extend(self._metadata_lines(changed, options))
+        return update
 
     def _ask(self, account: Account, own: Collection[int], boxes: Mapping[str, Shared]) -> FolderChanges:
         """Return the folder changes.
@@ -258,7 +258,7 @@ class AccountTracker:
             return news
         return replace(news, folders=[replace(state, name=own_name(state.name, boxes)) for state in news.folders])
 
-    def _learn(self, news: FolderChanges, manner: OutputOptions) -> TrackerUpdate:
+    def _learn(self, news: FolderChanges, options: OutputOptions) -> TrackerUpdate:
         """Adopt these changes and return the lines that report them."""
         before, subscribed = dict(self._folders), self.subscriptions
         gone = [before[mailbox_id] for mailbox_id in news.gone if mailbox_id in before]
@@ -277,10 +277,10 @@ class AccountTracker:
             for name in sorted(subscribed ^ self.subscriptions)
             if name not in listed and Events.SUBSCRIPTIONS in self._watch.of(name, subscribed=True)
         ]
-        elsewhere = [name for name in moved if find_box(name, manner.boxes)]
-        events += [NameEvent(name) for name in moved if not find_box(name, manner.boxes)]
-        lines = self._list_lines(events, utf8=manner.utf8) if events else []
-        lines += self._status_lines(before, {state.name: state for state in gone}, news, manner)
+        elsewhere = [name for name in moved if find_box(name, options.boxes)]
+        events += [NameEvent(name) for name in moved if not find_box(name, options.boxes)]
+        lines = self._list_lines(events, utf8=options.utf8) if events else []
+        lines += self._status_lines(before, {state.name: state for state in gone}, news, options)
         return TrackerUpdate(lines, elsewhere)
 
     def _name_events(self, before: dict[str, FolderState], gone: list[FolderState], news: FolderChanges) -> list[NameEvent]:
@@ -317,12 +317,12 @@ class AccountTracker:
             lines.append(responses.listed(b"LIST", event.name, attributes, DELIMITER, utf8=utf8, old_name=event.old_name))
         return lines
 
-    def _metadata_lines(self, changed: list[tuple[str, str]], manner: OutputOptions) -> list[bytes]:
+    def _metadata_lines(self, changed: list[tuple[str, str]], options: OutputOptions) -> list[bytes]:
         """Return METADATA with the names of changed entries, one line a mailbox (RFC 5465 §5.6, §5.7)."""
         entries: dict[str, list[str]] = {}
         for mailbox, entry in changed:
             if self.box is None:
-                entries.setdefault(own_name(mailbox, manner.boxes), []).append(entry)
+                entries.setdefault(own_name(mailbox, options.boxes), []).append(entry)
             elif mailbox:  # a person's server annotations are stored in the own account
                 entries.setdefault(name_in_box(self.box, mailbox), []).append(entry)
         lines: list[bytes] = []
@@ -331,15 +331,15 @@ class AccountTracker:
                 self._allowed_part(mailbox) & Events.METADATA if mailbox else self._watch.all_others & Events.SERVER_METADATA
             )
             if wanted:
-                lines.append(responses.metadata_changed(mailbox, names, utf8=manner.utf8))
+                lines.append(responses.metadata_changed(mailbox, names, utf8=options.utf8))
         return lines
 
     def _status_lines(
-        self, before: dict[str, FolderState], gone: dict[str, FolderState], news: FolderChanges, manner: OutputOptions
+        self, before: dict[str, FolderState], gone: dict[str, FolderState], news: FolderChanges, options: OutputOptions
     ) -> list[bytes]:
         """Return STATUS of each folder whose messages changed; changes of the selected one stay pending."""
         waiting, self._pending = self._pending, {}
-        with_modseq = Enabled.CONDSTORE in manner.enabled
+        with_modseq = Enabled.CONDSTORE in options.enabled
         lines: list[bytes] = []
         for key in dict.fromkeys((*waiting, *(state.mailbox_id for state in news.folders))):
             state, known = self._folders[key], waiting.get(key) or before.get(key)
@@ -351,7 +351,7 @@ class AccountTracker:
             base = known or gone.get(state.name) or replace(state, uidnext=1, messages=0, unseen=0)
             items = _changed_items(base, state, self._allowed_part(state.name), with_modseq=with_modseq)
             if items:
-                lines.append(_status(state, items, utf8=manner.utf8))
+                lines.append(_status(state, items, utf8=options.utf8))
         return lines
 
 

@@ -363,7 +363,7 @@ def _publish(ctx: ImapContext, mailbox: str, intake: Intake) -> Steps[Reply]:
             return
         published.extend(intake.publish(account, limit, view.folder_id, claims=view.claims, is_it=is_open))
         claimed = tuple((each.uid, each.uid) for each in published if each.recent)
-        lines.extend(view.look_behind(account, enabled, claimed=claimed, made=published[-1].made))
+        lines.extend(view.poll_after_change(account, enabled, claimed=claimed, own_change=published[-1].made))
 
     ctx.landed = None
     refused = yield from tried(ctx.change(publish, place), place)

@@ -62,7 +62,7 @@ def move(ctx: ImapContext, view: View, uids: list[int], target: Place) -> Steps[
 
     def work(account: Account) -> tuple[CopyResult, bytes]:
         removed = account.remove(view.folder_id, gone)
-        told = b"".join(view.look_behind(account, enabled, own=gone))
-        return CopyResult(copied.uidvalidity, copied.pairs, removed.modseq), told
+        lines = b"".join(view.poll_after_change(account, enabled, own=gone))
+        return CopyResult(copied.uidvalidity, copied.pairs, removed.modseq), lines
 
     return (yield from ctx.change(work, view.place))

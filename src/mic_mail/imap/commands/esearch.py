@@ -76,7 +76,7 @@ def _elsewhere(ctx: ImapContext, command: MultiSearch, mailbox: Mailbox, name: b
     try:
         ctx.place_now(place, "lr")
         fresh = yield from ctx.ask(lambda account: account.view(folder.folder_id), place)
-        view = View(fresh, looked=0, account_id=ctx.account_of(place).account_id, place=place, read_only=True)
+        view = View(fresh, polled_modseq=0, account_id=ctx.account_of(place).account_id, place=place, read_only=True)
         found = yield from find_scored(ctx, command, view, (), progress)
         ctx.place_now(place, "lr")
     except (NoSuchFolder, NoPermission):

@@ -232,7 +232,7 @@ def _mark_seen(ctx: ImapContext, view: View, places: list[range], command: Fetch
     def work(account: Account) -> list[bytes]:
         result = account.store_flags(view.folder_id, uids, "+", SEEN)
         return view.catch_up(
-            view.poll(account, made=result.made),
+            view.poll(account, own_change=result.made),
             enabled,
             expunge=False,
             expected=expected,

@@ -46,7 +46,7 @@ def get_metadata(ctx: ImapContext, command: GetMetadata) -> Steps[Reply]:
         if command.mailbox == SERVER:
             return [*_of_server(ctx), *((each.name, each.value) for each in account.annotations(None, seen))]
         info = account.folder(place.name)
-        return of_folder(info, account.annotations(info.folder_id, seen), told=place.box is None)
+        return of_folder(info, account.annotations(info.folder_id, seen), with_use=place.box is None)
 
     known = yield from ctx.ask(work, place)
     found = chosen(known, command.entries, command.depth)
@@ -81,9 +81,9 @@ def may_annotate(rights: str) -> bool:
     return "l" in rights and bool(set("rswip") & set(rights))
 
 
-def of_folder(info: FolderInfo, annotations: Iterable[Annotation], *, told: bool = True) -> list[Entry]:
-    """Return the entries of a folder; its special use, where `told`, is one of them (RFC 6154 §4)."""
-    use: list[Entry] = [] if info.special_use is None or not told else [(SPECIAL_USE, info.special_use.encode("ascii"))]
+def of_folder(info: FolderInfo, annotations: Iterable[Annotation], *, with_use: bool = True) -> list[Entry]:
+    """Return the entries of a folder; its special use, where `with_use`, is one of them (RFC 6154 §4)."""
+    use: list[Entry] = [] if info.special_use is None or not with_use else [(SPECIAL_USE, info.special_use.encode("ascii"))]
     return [*use, *((each.name, each.value) for each in annotations)]
 
 

@@ -60,13 +60,13 @@ _NEVER = float("inf")
 def notify(ctx: ImapContext, command: Notify) -> Steps[Reply]:
     """Handle NOTIFY SET, which is a NOOP too, and NOTIFY NONE (RFC 5465 §3.1)."""
     if command.none:
-        yield from _listen_to_nothing(ctx)
+        yield from _watch_nothing(ctx)
         return Reply("Nothing will be told.")
     before = ctx.notifier
     if before is not None:  # pending events of the previous NOTIFY
         yield from before.send_updates(ctx, expunge=True)
-    listening = Listening(command.watch, holders(ctx))
-    if not (yield from listening.begin(ctx)):
+    listener = NotifyListener(command.watch, holders(ctx))
+    if not (yield from listener.begin(ctx)):
         return refuse(
             Text("Yêu cầu theo dõi hộp thư của quá nhiều đơn vị, nhóm.", "Those are mailboxes of too many units and groups."),
             b"NOTIFICATIONOVERFLOW",
@@ -75,10 +75,10 @@ def notify(ctx: ImapContext, command: Notify) -> Steps[Reply]:
         ctx.view.release()
         yield from ctx.sync(expunge=True)
     ctx.enabled |= Enabled.NOTIFY
-    ctx.notifier = listening
+    ctx.notifier = listener
     if ctx.view is not None:
-        listening.watch_account(ctx.view)
-    yield from listening.describe(ctx, status=command.status)
+        listener.watch_account(ctx.view)
+    yield from listener.describe(ctx, status=command.status)
     return Reply("It will be told.")
 
 
@@ -96,8 +96,8 @@ def notify_all(ctx: ImapContext, *, expunge: bool = False) -> Steps[None]:
             return
 
 
-def _listen_to_nothing(ctx: ImapContext) -> Steps[None]:
-    ctx.notifier = Listening(Watch(), ())
+def _watch_nothing(ctx: ImapContext) -> Steps[None]:
+    ctx.notifier = NotifyListener(Watch(), ())
     if ctx.view is not None:
         ctx.notifier.watch_account(ctx.view)
     yield from ctx.subscribe_accounts(SubscribeAccounts())
@@ -105,7 +105,7 @@ def _listen_to_nothing(ctx: ImapContext) -> Steps[None]:
 
 def _overflow(ctx: ImapContext) -> Steps[None]:
     ctx.write(responses.ok(b"*", "Too much has happened; nothing more is told.", b"NOTIFICATIONOVERFLOW"))
-    yield from _listen_to_nothing(ctx)
+    yield from _watch_nothing(ctx)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +117,24 @@ class _Root:
     selectable: bool = True
 
 
-class Listening:
+class NotifyListener:
     """The events that one client watches, and what it was told; the session's `Notifier`."""
 
     __slots__ = (
-        "_barred", "_fetched", "_hears_of_folders", "_holders", "_own", "_pictures", "_retry_at", "_seen",
-        "_selected", "_selected_at", "_view", "_watch",
+        "_fetched", "_holders", "_no_access", "_own", "_retry_at", "_seen", "_selected", "_selected_at", "_trackers",
+        "_view", "_watch", "_watches_folders",
     )  # fmt: skip
 
     def __init__(self, watch: Watch, holders: Collection[str]) -> None:
         """`holders`: the holders whose annotations the client sees (`metadata.holders`)."""
         self._watch = watch
         self._holders = holders
-        self._hears_of_folders = bool(watch.all_others)
-        self._pictures: dict[AccountRef | None, AccountTracker] = {}
+        self._watches_folders = bool(watch.all_others)
+        self._trackers: dict[AccountRef | None, AccountTracker] = {}
         """Trackers by account, the own one (None) first; empty if no folder events are watched."""
         self._seen: frozenset[AccountRef] = frozenset()
         """Accounts below `Shared/` that the person could see at the last check."""
-        self._barred: set[AccountRef] = set()
+        self._no_access: set[AccountRef] = set()
         """Accounts that were reported to the client as \\NoAccess."""
         self._own: dict[AccountRef | None, set[int]] = {}
         """MODSEQs of the client's own changes that were not polled yet, by account."""
@@ -152,12 +152,12 @@ class Listening:
 
         In that case the accounts of the previous NOTIFY remain watched.
         """
-        if not self._hears_of_folders:
+        if not self._watches_folders:
             yield from ctx.subscribe_accounts(SubscribeAccounts())
             return True
-        own, manner = AccountTracker(self._watch, self._holders), _output_options(ctx)
-        yield from ctx.ask(lambda account: own.begin(account, manner), OWN)
-        self._pictures[None] = own
+        own, options = AccountTracker(self._watch, self._holders), _output_options(ctx)
+        yield from ctx.ask(lambda account: own.begin(account, options), OWN)
+        self._trackers[None] = own
         ctx.shared_mailboxes_changed = False
         boxes = ctx.boxes
         asked, self._seen = self._asked(boxes), _visible(boxes)
@@ -169,18 +169,18 @@ class Listening:
     def describe(self, ctx: ImapContext, *, status: bool) -> Steps[None]:
         """Send what has to come before the OK: \\NoAccess, and STATUS where it was requested."""
         yield from self._begin_others(ctx)
-        for picture in tuple(self._pictures.values()) if status else ():
-            for line in picture.describe_all(utf8=ctx.utf8):
+        for tracker in tuple(self._trackers.values()) if status else ():
+            for line in tracker.describe_all(utf8=ctx.utf8):
                 ctx.write(line)
                 yield from ctx.yield_output()
 
     def _begin_others(self, ctx: ImapContext) -> Steps[None]:
         """Begin the trackers of accounts that were not polled yet."""
-        for picture in [each for each in self._pictures.values() if not each.has_begun]:
-            if ctx.notifier is not self or (yield from self._send_account_updates(ctx, picture, ())):
+        for tracker in [each for each in self._trackers.values() if not each.has_begun]:
+            if ctx.notifier is not self or (yield from self._send_account_updates(ctx, tracker, ())):
                 continue
-            if picture.coming is AttachReason.ASKED:
-                picture.coming = AttachReason.ALLOWED  # it is reported once it can be read
+            if tracker.reason is AttachReason.ASKED:
+                tracker.reason = AttachReason.ALLOWED  # it is reported once it can be read
 
     # ------------------------------------------------------------ accounts below Shared/
 
@@ -189,12 +189,12 @@ class Listening:
 
         PERSONAL and INBOXES are the own namespace (RFC 5465 §6.2, §6.3).
         """
-        if not (boxes and self._hears_of_folders):
+        if not (boxes and self._watches_folders):
             return {}
         subtrees = [name for name, events in self._watch.subtrees.items() if events]
         names = [*subtrees, *(name for name, events in self._watch.mailboxes.items() if events)]
         if self._watch.subscribed:
-            names += self._pictures[None].subscriptions
+            names += self._trackers[None].subscriptions
         if ROOT in subtrees:
             wanted = set(boxes)
         else:
@@ -205,7 +205,7 @@ class Listening:
         """Return whether an account that becomes visible later could be watched."""
         names = [*self._watch.subtrees, *self._watch.mailboxes]
         if self._watch.subscribed:
-            names += self._pictures[None].subscriptions
+            names += self._trackers[None].subscriptions
         return any(name == ROOT or name.startswith(PREFIX) for name in names)
 
     def _follow(self, ctx: ImapContext, asked: dict[AccountRef, Shared], *, at_once: bool = False) -> Steps[None]:
@@ -214,27 +214,27 @@ class Listening:
         `at_once`: by a NOTIFY SET.
         """
         yield from ctx.subscribe_accounts(SubscribeAccounts(frozenset(asked), rights=self._reaches_beyond()))
-        for at in [at for at in self._pictures if at is not None and at not in asked]:
-            del self._pictures[at]
+        for at in [at for at in self._trackers if at is not None and at not in asked]:
+            del self._trackers[at]
             if at != self._selected_at:
                 self._own.pop(at, None)
         for at, box in asked.items():
-            picture = self._pictures.get(at)
-            if picture is not None and ("r" in picture.box_rights or "r" not in box.rights):
-                picture.box = box
+            tracker = self._trackers.get(at)
+            if tracker is not None and ("r" in tracker.box_rights or "r" not in box.rights):
+                tracker.box = box
                 continue
-            coming = AttachReason.ASKED
-            if not at_once and (picture is not None or at not in self._seen):
-                coming = AttachReason.ALLOWED_AGAIN if picture is not None or at in self._barred else AttachReason.ALLOWED
-            self._pictures[at] = fresh = AccountTracker(self._watch, self._holders, box, coming)
-            fresh.subscriptions = self._pictures[None].subscriptions
+            reason = AttachReason.ASKED
+            if not at_once and (tracker is not None or at not in self._seen):
+                reason = AttachReason.ALLOWED_AGAIN if tracker is not None or at in self._no_access else AttachReason.ALLOWED
+            self._trackers[at] = fresh = AccountTracker(self._watch, self._holders, box, reason)
+            fresh.subscriptions = self._trackers[None].subscriptions
             fresh.selected = self._selected if at == self._selected_at else None
-            self._barred.discard(at)
+            self._no_access.discard(at)
 
     def _follow_anew(self, ctx: ImapContext) -> Steps[None]:
         """Begin or stop watching after a change of rights or subscriptions (RFC 5465 §5.9, §6.4)."""
         ctx.shared_mailboxes_changed = False
-        if not self._hears_of_folders:
+        if not self._watches_folders:
             return
         boxes = ctx.boxes
         asked, seen = self._asked(boxes), _visible(boxes)
@@ -242,15 +242,15 @@ class Listening:
             yield from _overflow(ctx)
             return
         lines: list[bytes] = []
-        for at, picture in self._pictures.items():
+        for at, tracker in self._trackers.items():
             if at is None:
                 continue
             if at not in seen:
-                lines += picture.lost_lines(utf8=ctx.utf8)
-                self._barred.add(at)
-            elif at in asked and "r" in picture.box_rights and "r" not in asked[at].rights:
-                picture.box = asked[at]
-                lines += picture.closed_lines(utf8=ctx.utf8)
+                lines += tracker.lost_lines(utf8=ctx.utf8)
+                self._no_access.add(at)
+            elif at in asked and "r" in tracker.box_rights and "r" not in asked[at].rights:
+                tracker.box = asked[at]
+                lines += tracker.closed_lines(utf8=ctx.utf8)
         if seen != self._seen and Events.NAMES in self._events_of_root():
             lines.append(self._root_line(boxes, utf8=ctx.utf8))
         yield from self._follow(ctx, asked)
@@ -260,12 +260,12 @@ class Listening:
             yield from ctx.yield_output()
 
     def _events_of_root(self) -> Events:
-        own = self._pictures[None]
+        own = self._trackers[None]
         return self._watch.of(ROOT, subscribed=ROOT in own.subscriptions, personal=False)
 
     def _root_line(self, boxes: Mapping[str, Shared], *, utf8: bool) -> bytes:
         """Return the LIST line of the parent of names that came or went (RFC 5465 §5.4)."""
-        own = self._pictures[None]
+        own = self._trackers[None]
         there = [_Root(shared_folder(name, INBOX)) for name, box in boxes.items() if "l" in box.rights]
         attributes = described(Tree(there, own.subscriptions, DELIMITER), ROOT).attributes
         return responses.listed(b"LIST", ROOT, attributes, DELIMITER, utf8=utf8)
@@ -275,8 +275,8 @@ class Listening:
     def watch_account(self, view: View) -> None:
         self._view = view
         self._selected, self._selected_at = view.info.mailbox_id, view.place.account
-        for at, picture in self._pictures.items():
-            picture.selected = self._selected if at == self._selected_at else None
+        for at, tracker in self._trackers.items():
+            tracker.selected = self._selected if at == self._selected_at else None
         self._fetched = view.uids[-1] if view.uids else 0
         view.quiet = Events.FLAGS not in self._watch.selected
         if Events.MESSAGES in self._watch.selected:
@@ -290,13 +290,13 @@ class Listening:
         UNSEEN was not reported, so it may still be due.
         """
         self._view = self._selected = self._selected_at = None
-        picture = self._pictures.get(view.place.account)
-        if picture is None:
+        tracker = self._trackers.get(view.place.account)
+        if tracker is None:
             self._own.pop(view.place.account, None)
             return
-        picture.selected = None
+        tracker.selected = None
         info = view.info
-        known, pending = picture.known_of(info.mailbox_id), picture.is_pending(info.mailbox_id)
+        known, pending = tracker.known_of(info.mailbox_id), tracker.is_pending(info.mailbox_id)
         if known is None or (info.highest_modseq == known.highest_modseq and not pending):
             return
         if view.is_whole and view.uids and view.uids[-1] + 1 == info.uidnext:
@@ -304,19 +304,19 @@ class Listening:
             known = replace(
                 known, uidvalidity=info.uidvalidity, uidnext=info.uidnext, messages=info.messages, highest_modseq=modseq
             )
-        picture.left(known)
+        tracker.left(known)
 
     def own(self, at: AccountRef | None, modseqs: list[int]) -> None:
-        picture = self._pictures.get(at)
+        tracker = self._trackers.get(at)
         is_open = self._view is not None and at == self._selected_at and bool(self._watch.selected)
-        if picture is not None or is_open:  # those of an account that is not polled would be kept for ever
+        if tracker is not None or is_open:  # those of an account that is not polled would be kept for ever
             self._own.setdefault(at, set()).update(modseqs)
-        if picture is not None:
-            picture.keep_selected()
+        if tracker is not None:
+            tracker.keep_selected()
 
     def subscribed(self, ctx: ImapContext, name: str, is_so: bool) -> Steps[None]:
-        own = self._pictures.get(None)
-        if own is not None and own.hears_of_subscriptions:
+        own = self._trackers.get(None)
+        if own is not None and own.watches_subscriptions:
             yield from self._subscribe(ctx, own.subscriptions | {name} if is_so else own.subscriptions - {name})
 
     def _subscribe(self, ctx: ImapContext, names: frozenset[str]) -> Steps[None]:
@@ -324,14 +324,14 @@ class Listening:
 
         That is done before the client gets the OK of SUBSCRIBE, since it relies on events from then on.
         """
-        for picture in self._pictures.values():
-            picture.subscriptions = names
+        for tracker in self._trackers.values():
+            tracker.subscriptions = names
         if self._watch.subscribed:
             yield from self._follow_anew(ctx)
             yield from self._begin_others(ctx)
 
     def pause(self) -> float:
-        again = [self._retry_at, *(picture.retry_at for picture in self._pictures.values())]
+        again = [self._retry_at, *(tracker.retry_at for tracker in self._trackers.values())]
         return min((at for at in again if at), default=_NEVER)
 
     def send_updates(self, ctx: ImapContext, *, expunge: bool = False) -> Steps[None]:
@@ -341,9 +341,9 @@ class Listening:
         """
         if ctx.now() >= self._retry_at:  # also where a command has polled meanwhile and nothing is due any more
             self._retry_at = 0.0
-        for picture in self._pictures.values():
-            if ctx.now() >= picture.retry_at:
-                picture.retry_at = 0.0
+        for tracker in self._trackers.values():
+            if ctx.now() >= tracker.retry_at:
+                tracker.retry_at = 0.0
         try:
             while self.is_due(ctx, expunge=expunge):
                 yield from self._send_updates(ctx, expunge=expunge or not self._watch.delayed)
@@ -356,9 +356,9 @@ class Listening:
     def _forget_own(self) -> None:
         """Forget the client's own changes that have been polled."""
         for at, modseqs in list(self._own.items()):
-            looked = [self._pictures[at].looked] if at in self._pictures else []
-            looked += [self._view.looked] if self._view is not None and at == self._selected_at else []
-            left = {modseq for modseq in modseqs if looked and modseq > min(looked)}
+            polled_modseq = [self._trackers[at].polled_modseq] if at in self._trackers else []
+            polled_modseq += [self._view.polled_modseq] if self._view is not None and at == self._selected_at else []
+            left = {modseq for modseq in modseqs if polled_modseq and modseq > min(polled_modseq)}
             if left:
                 self._own[at] = left
             else:
@@ -374,18 +374,18 @@ class Listening:
             return False
         if ctx.shared_mailboxes_changed or self._due(ctx):
             return True
-        return self._owes_selected(ctx, expunge=expunge or not self._watch.delayed)
+        return self._selected_is_due(ctx, expunge=expunge or not self._watch.delayed)
 
     def _due(self, ctx: ImapContext) -> list[AccountTracker]:
         now = ctx.now()
-        return [each for each in self._pictures.values() if now >= each.retry_at and each.is_behind(ctx.modseq_of(each.at))]
+        return [each for each in self._trackers.values() if now >= each.retry_at and each.is_behind(ctx.modseq_of(each.at))]
 
-    def _owes_selected(self, ctx: ImapContext, *, expunge: bool) -> bool:
+    def _selected_is_due(self, ctx: ImapContext, *, expunge: bool) -> bool:
         view = ctx.view
         if view is None or not self._watch.selected:
             return False
-        moved = ctx.known_modseq > view.looked or view.rights_moved
-        return moved or (expunge and view.owes_expunges) or self._unfetched(view) > 0
+        moved = ctx.known_modseq > view.polled_modseq or view.rights_moved
+        return moved or (expunge and view.expunges_are_due) or self._unfetched(view) > 0
 
     def _unfetched(self, view: View) -> int:
         """Return the number of new messages to fetch."""
@@ -397,46 +397,46 @@ class Listening:
         view = ctx.view
         at = None if view is None else view.place.account
         due = self._due(ctx)
-        own = {key: frozenset(self._own.get(key, ())) for key in (at, *(picture.at for picture in due))}
+        own = {key: frozenset(self._own.get(key, ())) for key in (at, *(tracker.at for tracker in due))}
         together = False  # the client's own changes are new to both the tracker and the view
-        for picture in due:
-            if ctx.notifier is self and (yield from self._send_account_updates(ctx, picture, own[picture.at])):
-                together = together or (picture.at == at and bool(self._watch.selected))
-        if ctx.notifier is self and view is not None and (together or self._owes_selected(ctx, expunge=expunge)):
+        for tracker in due:
+            if ctx.notifier is self and (yield from self._send_account_updates(ctx, tracker, own[tracker.at])):
+                together = together or (tracker.at == at and bool(self._watch.selected))
+        if ctx.notifier is self and view is not None and (together or self._selected_is_due(ctx, expunge=expunge)):
             yield from self._send_selected_updates(ctx, view, own[at], expunge=expunge)
 
-    def _send_account_updates(self, ctx: ImapContext, picture: AccountTracker, own: Collection[int]) -> Steps[bool]:
+    def _send_account_updates(self, ctx: ImapContext, tracker: AccountTracker, own: Collection[int]) -> Steps[bool]:
         """Send STATUS, LIST and METADATA for the changes of one account; return whether it could be read.
 
         If the own account cannot be read, that is an error.
         """
-        reached, manner, subscribed = ctx.modseq_of(picture.at), _output_options(ctx), picture.subscriptions
+        reached, options, subscribed = ctx.modseq_of(tracker.at), _output_options(ctx), tracker.subscriptions
 
         def look(account: Account) -> TrackerUpdate:
-            if picture.has_begun:
-                return picture.poll(account, own, manner)
-            return TrackerUpdate(picture.begin(account, manner), [])
+            if tracker.has_begun:
+                return tracker.poll(account, own, options)
+            return TrackerUpdate(tracker.begin(account, options), [])
 
         try:
-            learned = yield from ctx.ask(look, Place("", picture.box))
+            update = yield from ctx.ask(look, Place("", tracker.box))
         except Unavailable:
-            if picture.box is None or ctx.severed:
+            if tracker.box is None or ctx.severed:
                 raise
-            picture.retry_at = ctx.now() + RETRY_SECONDS
+            tracker.retry_at = ctx.now() + RETRY_SECONDS
             return False
-        picture.looked = max(picture.looked, reached)
-        if picture.box is None and picture.subscriptions != subscribed:
-            yield from self._subscribe(ctx, picture.subscriptions)
-        if len(learned.lines) + len(learned.elsewhere) > MOST_EVENTS:
+        tracker.polled_modseq = max(tracker.polled_modseq, reached)
+        if tracker.box is None and tracker.subscriptions != subscribed:
+            yield from self._subscribe(ctx, tracker.subscriptions)
+        if len(update.lines) + len(update.elsewhere) > MOST_EVENTS:
             yield from _overflow(ctx)
             return True
-        if ctx.notifier is not self or self._pictures.get(picture.at) is not picture:
+        if ctx.notifier is not self or self._trackers.get(tracker.at) is not tracker:
             return True
-        for line in learned.lines:
+        for line in update.lines:
             ctx.write(line)
             yield from ctx.yield_output()
-        for name in learned.elsewhere:
-            place = find(name, manner.boxes)
+        for name in update.elsewhere:
+            place = find(name, options.boxes)
             if "l" in place.rights:
                 listed = yield from listing_of(ctx, place)
                 ctx.write(responses.listed(b"LIST", listed.name, listed.attributes, DELIMITER, utf8=ctx.utf8))
@@ -447,11 +447,11 @@ class Listening:
         enabled = ctx.enabled
 
         def look(account: Account) -> list[bytes] | None:
-            glance = view.poll(account)
-            if _changes(glance) > MOST_EVENTS:
+            change = view.poll(account)
+            if _changes(change) > MOST_EVENTS:
                 return None
-            lines = view.catch_up(glance, enabled, expunge=expunge)
-            if lines and view.has_ghosts and Enabled.QRESYNC in enabled:
+            lines = view.catch_up(change, enabled, expunge=expunge)
+            if lines and view.has_pending_expunges and Enabled.QRESYNC in enabled:
                 lines.append(view.hold_line())
             return lines
 
@@ -484,8 +484,8 @@ def _output_options(ctx: ImapContext) -> OutputOptions:
     return OutputOptions(ctx.boxes, ctx.enabled, ctx.utf8)
 
 
-def _changes(glance: FolderChange) -> int:
+def _changes(change: FolderChange) -> int:
     """Return the number of changed messages of the selected mailbox."""
-    if glance.changes is None:
+    if change.changes is None:
         return 0
-    return len(glance.changes.changed) + len(glance.changes.vanished)
+    return len(change.changes.changed) + len(change.changes.vanished)

@@ -108,7 +108,7 @@ def _exchange(ctx: ImapContext, mailbox: str, intake: Replacement) -> Steps[Repl
 
     def work(account: Account) -> None:
         published = intake.exchange(account, limit)
-        done.append((published, view.look_behind(account, enabled, own=[intake.uid])))
+        done.append((published, view.poll_after_change(account, enabled, own=[intake.uid])))
 
     refused = yield from tried(ctx.change(work, place), place)
     if refused is not None:

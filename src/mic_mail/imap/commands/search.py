@@ -188,10 +188,10 @@ def answer(ctx: ImapContext, command: Search, found: Found, *, mailbox: bytes | 
         saved = tuple(view.uids[at] for at in kept(command, found.positions)) if "SAVE" in returns else ()
         return format_response(view, command, found, rev2=rev2, mailbox=mailbox), saved
 
-    told, saved = (yield from ctx.ask(make, view.place)) if len(found.positions) > LONG_ANSWER else make()
+    lines, saved = (yield from ctx.ask(make, view.place)) if len(found.positions) > LONG_ANSWER else make()
     if "SAVE" in returns:
         ctx.saved = saved
-    ctx.write(told)
+    ctx.write(lines)
     if "UPDATE" not in returns:
         return Reply("Searched.")
     if search_context.follow(view, command, found, mailbox=mailbox):

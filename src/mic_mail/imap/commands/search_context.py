@@ -106,7 +106,7 @@ def send_search_updates(ctx: ImapContext) -> Steps[None]:
     changed = frozenset(view.contexts.changed)
 
     def look() -> View:
-        known = [at for uid in sorted(changed) if (at := view.position(uid)) is not None and not view.is_ghost(uid)]
+        known = [at for uid in sorted(changed) if (at := view.position(uid)) is not None and not view.is_expunged(uid)]
         return view.excerpt(known)
 
     some = yield from _aside(ctx, view, look, len(changed))
@@ -121,7 +121,7 @@ def _update(ctx: ImapContext, view: View, context: Context, some: View) -> Steps
     places = yield from find(ctx, looked_at, context.key)
 
     def compare() -> tuple[set[int], set[int]]:
-        matching = {uid for at in places if not view.is_ghost(uid := looked_at.uids[at])}
+        matching = {uid for at in places if not view.is_expunged(uid := looked_at.uids[at])}
         listed = set(context.uids)
         lacking = listed.difference(matching)
         return lacking if context.moves else lacking.intersection(some.uids), matching.difference(listed)

@@ -41,7 +41,7 @@ class Opened:
     """
 
     mark: int
-    looked: int
+    polled_modseq: int
     """The account's MODSEQ that `fresh` reflects."""
     fresh: FolderView
     recent: Ranges
@@ -54,7 +54,7 @@ class Opened:
 def _open(account: Account, command: Select, name: str, *, read_only: bool, claims: bool) -> Opened:
     """Open a folder by its name in the account; `claims`: new messages can be \\Recent to this session."""
     mark = account.change_mark()
-    looked, fresh = account.opened(name)
+    polled_modseq, fresh = account.opened(name)
     info = fresh.info
     presence = account.enter(info.folder_id, claims=claims)
     recent = ((info.recent_from, MAX_NUMBER),) if read_only else claim_recent(account, fresh)
@@ -62,7 +62,7 @@ def _open(account: Account, command: Select, name: str, *, read_only: bool, clai
     known = resync is not None and resync.uidvalidity == info.uidvalidity
     changes = account.changes(info.folder_id, resync.modseq) if resync is not None and known else None
     first_unseen = next((at for at, flags in enumerate(fresh.flags) if not flags & SEEN), None) if fresh.info.unseen else None
-    return Opened(mark, looked, fresh, recent, first_unseen, changes, presence)
+    return Opened(mark, polled_modseq, fresh, recent, first_unseen, changes, presence)
 
 
 def select(ctx: ImapContext, command: Select) -> Steps[Reply]:
@@ -83,7 +83,7 @@ def select(ctx: ImapContext, command: Select) -> Steps[Reply]:
     account_id = ctx.mailbox_id if place.account is None else place.account.account_id
     view = View(
         opened.fresh,
-        looked=opened.looked,
+        polled_modseq=opened.polled_modseq,
         mark=opened.mark,
         account_id=account_id,
         place=place,
@@ -213,11 +213,11 @@ def expunge(ctx: ImapContext, command: Expunge) -> Steps[Reply]:
 
     def work(account: Account) -> tuple[ExpungeResult, bytes]:
         result = account.expunge(view.folder_id, uids)
-        lines = view.catch_up(view.poll(account, made=result.made), enabled, expunge=True, own=result.uids)
+        lines = view.catch_up(view.poll(account, own_change=result.made), enabled, expunge=True, own=result.uids)
         return result, b"".join(lines)
 
-    result, told = yield from ctx.change(work)
-    ctx.write(told)
+    result, lines = yield from ctx.change(work)
+    ctx.write(lines)
     yield from _send_expunged(ctx, view, result)
     code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in ctx.enabled and result.uids else b""
     return Reply("Expunged.", code=code)
@@ -238,7 +238,7 @@ def idle(ctx: ImapContext, command: Idle) -> Steps[Reply]:
     ctx.reader.expect_line()
     ctx.write(responses.continuation("Idling."))
     yield from ctx.polling(None if ctx.view is None else ctx.view.place)
-    owes = yield from _owes_after_look(ctx)
+    has_updates = yield from _has_updates_after_poll(ctx)
     if ctx.compressed:
         yield DropCompressor()
     until = ctx.now() + settings.idle_seconds
@@ -251,22 +251,22 @@ def idle(ctx: ImapContext, command: Idle) -> Steps[Reply]:
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"
             return Reply("No more idling.") if done else bad("DONE is what ends IDLE.")
-        if ctx.notifier is None and ctx.view is not None and ctx.known_modseq > ctx.view.looked and not owes:
-            owes, look_at = True, 0.0
-        if owes and ctx.now() >= look_at:
-            owes, look_at = (yield from _owes_after_look(ctx)), ctx.now() + RETRY_SECONDS
+        if ctx.notifier is None and ctx.view is not None and ctx.known_modseq > ctx.view.polled_modseq and not has_updates:
+            has_updates, look_at = True, 0.0
+        if has_updates and ctx.now() >= look_at:
+            has_updates, look_at = (yield from _has_updates_after_poll(ctx)), ctx.now() + RETRY_SECONDS
             continue
         if ctx.now() >= until:
             raise CloseConnection(Text("Kết nối bị đóng vì quá lâu không hoạt động.", "Too long without a word."))
         if ctx.now() >= still_here:
             ctx.write(responses.ok(b"*", "Still here"))
             still_here = ctx.now() + settings.still_here_seconds
-        wake_at = min(until, still_here, look_at) if owes else min(until, still_here)
+        wake_at = min(until, still_here, look_at) if has_updates else min(until, still_here)
         yield Waiting(wake_at if ctx.notifier is None else min(wake_at, ctx.notifier.pause()))
     raise ctx.ending
 
 
-def _owes_after_look(ctx: ImapContext) -> Steps[bool]:
+def _has_updates_after_poll(ctx: ImapContext) -> Steps[bool]:
     """Report changes; return True if the store cannot answer now.
 
     A NO would end IDLE at a client that still sends DONE.

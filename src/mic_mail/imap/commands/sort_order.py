@@ -30,31 +30,31 @@ def order_of(ctx: ImapContext, view: View, progress: Progress | None = None) -> 
     if prior is not None and prior.uids == view.uids:
         return prior
     lacking = list(view.uids) if prior is None else prior.lacking(view.uids)
-    told = StoredSortValues()
+    stored = StoredSortValues()
     if len(lacking) >= INDEXED_FROM:
-        lacking = yield from _indexed(ctx, view, lacking, told)
+        lacking = yield from _indexed(ctx, view, lacking, stored)
 
     def ask_for(some: list[int]) -> Callable[[Account], None]:
-        return lambda account: told.take(account.orderings(view.folder_id, some))
+        return lambda account: stored.take(account.orderings(view.folder_id, some))
 
     for start in range(0, len(lacking), SLICE_MESSAGES):
         yield from ctx.ask(ask_for(lacking[start : start + SLICE_MESSAGES]), view.place)
         if progress is not None and start + SLICE_MESSAGES < len(lacking):
             progress.report(start + SLICE_MESSAGES, len(lacking))
         yield from ctx.yield_output()
-    order = yield from ctx.ask(lambda account: FolderOrder.build(view.uids, prior, told), view.place)
+    order = yield from ctx.ask(lambda account: FolderOrder.build(view.uids, prior, stored), view.place)
     cache.put(view, order)
     return order
 
 
-def _indexed(ctx: ImapContext, view: View, lacking: list[int], told: StoredSortValues) -> Steps[list[int]]:
+def _indexed(ctx: ImapContext, view: View, lacking: list[int], stored: StoredSortValues) -> Steps[list[int]]:
     """Take the sort keys that the index has, and return the UIDs that it lacks."""
     left: list[int] = []
 
     def ask_for(some: list[int]) -> Callable[[Account], None]:
         def work(account: Account) -> None:
-            told.take(account.indexed_orderings(view.folder_id, some))
-            left.extend([uid for uid in some if uid not in told.values])
+            stored.take(account.indexed_orderings(view.folder_id, some))
+            left.extend([uid for uid in some if uid not in stored.values])
 
         return work
 

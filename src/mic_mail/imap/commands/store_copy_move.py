@@ -63,7 +63,7 @@ def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
             allowed=allowed,
         )
         lines = view.catch_up(
-            view.poll(account, made=result.made),
+            view.poll(account, own_change=result.made),
             enabled,
             expunge=command.by_uid,
             expected=_expected(command, before, result) if command.silent else None,
@@ -77,8 +77,8 @@ def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
         # Only what is needed is returned: freeing the rest would take long in the loop.
         return failed, new, len(result.changed) < len(uids), b"".join(lines)
 
-    failed, changed, some_gone, told = yield from ctx.change(work)
-    ctx.write(told)
+    failed, changed, some_gone, lines = yield from ctx.change(work)
+    ctx.write(lines)
     if _marks_passed_on(ctx, command):
         named = format_set(uids).decode("ascii")
         yield from ctx.record_shared_act("messages_passed_on", replace(view.place, name=view.name), uids=named)
@@ -202,14 +202,14 @@ def move(ctx: ImapContext, command: Move) -> Steps[Reply]:
         return Reply("Nothing to move.")
     try:
         if target.account != view.place.account:
-            result, told = yield from cross_account_copy.move(ctx, view, uids, target)
+            result, lines = yield from cross_account_copy.move(ctx, view, uids, target)
         else:
-            result, told = yield from _move_within(ctx, view, uids, target)
+            result, lines = yield from _move_within(ctx, view, uids, target)
     except NoSuchFolder as error:
         return _no_folder(error, target)
     if result.pairs:
         ctx.write(ctx.line(b"*", Reply("Moved.", code=_copyuid(result))))
-    ctx.write(told)  # also if nothing was moved: the view has caught up, so the client must (RFC 9051 §7.5.1)
+    ctx.write(lines)  # also if nothing was moved: the view has caught up, so the client must (RFC 9051 §7.5.1)
     if not result.pairs:
         return _gone(by_uid=command.by_uid)
     moved = format_set([old for old, _ in result.pairs]).decode("ascii")
@@ -227,7 +227,7 @@ def _move_within(ctx: ImapContext, view: View, uids: list[int], target: Place) -
     def work(account: Account) -> tuple[CopyResult, bytes]:
         result = account.move(view.folder_id, uids, account.folder_id(target.name), allowed=allowed)
         own = [uid for uid, _ in result.pairs]
-        return result, b"".join(view.look_behind(account, enabled, own=own, made=result.made))
+        return result, b"".join(view.poll_after_change(account, enabled, own=own, own_change=result.made))
 
     return (yield from ctx.change(work))
 

@@ -2,10 +2,10 @@
 
 A client numbers messages by what it was told. So a session keeps the UIDs (and flags, MODSEQs, sizes) as of its last poll,
 and reads the rest by `poll`, in an executor. `View.catch_up` turns the difference into untagged lines and adopts the new
-state. Where EXPUNGE is not allowed (RFC 9051 §7.5.1), expunged messages stay numbered as *ghosts* until it is.
+state. Where EXPUNGE is not allowed (RFC 9051 §7.5.1), expunged messages stay numbered as *pending expunges* until then.
 
 The arrays are the store's own `FolderView`, shared by every session at the same MODSEQ; a session has arrays of its own
-only while it has ghosts. So an idle session costs a few hundred octets here, whatever the size of its mailbox.
+only while it has pending expunges. So an idle session costs a few hundred octets here, whatever the size of its mailbox.
 
 In: a `FolderChange`. Out: lines, ready to send. Pure except for `poll`, which reads the store. Both run in an executor, where
 a mailbox of 100,000 messages delays nobody: no other code touches a view while its command is in progress.
@@ -70,17 +70,17 @@ class View:
     """The selected mailbox as its client knows it."""
 
     __slots__ = (
-        "_claims", "_fresh", "_ghosts", "_hold_is_known", "_presence", "_told", "_told_before_ghosts", "_withheld",
-        "account_id", "contexts", "flags", "folder_id", "is_excerpt", "keywords", "looked", "mark", "modseq", "modseqs",
-        "name", "names", "on_record", "place", "quiet", "read_only", "recent", "rights", "sizes", "uids",
-        "uidvalidity",
+        "_claims", "_fresh", "_hold_is_known", "_pending_expunges", "_presence", "_reported_before_expunges",
+        "_reported_rights", "_withheld", "account_id", "contexts", "flags", "folder_id", "is_excerpt", "keywords",
+        "mark", "modseq", "modseqs", "name", "names", "on_record", "place", "polled_modseq", "quiet", "read_only",
+        "recent", "rights", "sizes", "uids", "uidvalidity",
     )  # fmt: skip
 
     def __init__(
         self,
         fresh: FolderView,
         *,
-        looked: int,
+        polled_modseq: int,
         mark: int = 0,
         account_id: int,
         place: Place | None = None,
@@ -91,8 +91,8 @@ class View:
     ) -> None:
         self.account_id = account_id
         self.place = place or Place(fresh.info.name)
-        self.rights = self._told = self.place.rights
-        """The client's rights here now; `_told` are the ones last reported to it."""
+        self.rights = self._reported_rights = self.place.rights
+        """The client's rights here now; `_reported_rights` are the ones last reported to it."""
         self.on_record = on_record
         """True if reading in this mailbox has to be recorded (Reg. 12.3.a)."""
         self.folder_id = fresh.info.folder_id
@@ -102,15 +102,15 @@ class View:
         """UIDs that are \\Recent here (RFC 3501); the parameter is None in IMAP4rev2, which has no such flag."""
         self._claims = recent is not None and not read_only
         self._presence = presence
-        self.looked = looked
+        self.polled_modseq = polled_modseq
         """The account's MODSEQ at the last poll."""
         self.mark = mark
         """The account's change mark from before the last poll: while it is unchanged, so is the mailbox."""
-        self._ghosts: list[int] = []
+        self._pending_expunges: list[int] = []
         self._withheld: int | None = None  # messages from this UID on do not exist for the client
         self.quiet = False
         """True if flags changed by others are not reported (NOTIFY without FlagChange); they are known here."""
-        self._told_before_ghosts = 0
+        self._reported_before_expunges = 0
         self._hold_is_known = False  # the client was told of held-back expunges, and is told when there are none
         self.is_excerpt = False
         """True if it holds only some messages of its folder, so no other session has the same ones."""
@@ -129,7 +129,7 @@ class View:
     @property
     def rights_moved(self) -> bool:
         """True if the client may do less or more than was reported to it."""
-        return self.rights != self._told
+        return self.rights != self._reported_rights
 
     @property
     def allowed(self) -> int:
@@ -166,34 +166,34 @@ class View:
         """True if new messages are \\Recent here, unless another session has claimed them."""
         return self._claims and self._withheld is None
 
-    def poll(self, account: Account, claimed: Ranges = (), *, made: ChangeResult | None = None) -> FolderChange:
+    def poll(self, account: Account, claimed: Ranges = (), *, own_change: ChangeResult | None = None) -> FolderChange:
         """Read the changes since the last poll. Blocks.
 
-        `claimed`: new messages that this session has claimed already. `made`: the result of its own change; nothing else has
-        to be read if the folder was known here as it was before that change.
+        `claimed`: new messages that this session has claimed already. `own_change`: its own change; nothing else has to be read
+        if the folder was known here as it was before that change.
         """
-        if made is not None and made.since_modseq == self.modseq:
-            news = FolderDelta(made.account_modseq, made.fresh, made.changes, made.mark)
+        if own_change is not None and own_change.since_modseq == self.modseq:
+            delta = FolderDelta(own_change.account_modseq, own_change.fresh, own_change.changes, own_change.mark)
         else:
-            news = account.folder_delta(self.folder_id, self.modseq, self.looked)
+            delta = account.folder_delta(self.folder_id, self.modseq, self.polled_modseq)
         recent = (*self._taken(), *claimed)
-        if self.claims and news.fresh is not None:
-            recent += claim_recent(account, news.fresh)
-        return FolderChange(news.account_modseq, news.fresh, news.changes, merged(recent) if recent else (), news.mark)
+        if self.claims and delta.fresh is not None:
+            recent += claim_recent(account, delta.fresh)
+        return FolderChange(delta.account_modseq, delta.fresh, delta.changes, merged(recent) if recent else (), delta.mark)
 
-    def cached_change(self, news: FolderDelta) -> FolderChange | None:
+    def cached_change(self, delta: FolderDelta) -> FolderChange | None:
         """Return the poll's result from memory, if that is little enough work for the event loop.
 
         None: the store has to be asked.
         """
-        fresh, changes = news.fresh, news.changes
+        fresh, changes = delta.fresh, delta.changes
         if fresh is not None and changes is not None:
             if self.claims and fresh.info.recent_from < fresh.info.uidnext:
                 return None
-            moves = self.has_ghosts or changes.vanished or self._withheld is not None
+            moves = self.has_pending_expunges or changes.vanished or self._withheld is not None
             if len(changes.changed) + len(changes.vanished) > _AT_ONCE or (moves and len(fresh.uids) > _MOVED_AT_ONCE):
                 return None
-        return FolderChange(news.account_modseq, fresh, changes, self._taken(), news.mark)
+        return FolderChange(delta.account_modseq, fresh, changes, self._taken(), delta.mark)
 
     def let_go(self) -> None:
         """Claim no more new messages: the client has left the mailbox or is not notified of new ones.
@@ -206,42 +206,42 @@ class View:
         """Return new messages that were claimed for the first session that has the folder open here."""
         return self._presence.take() if self._presence is not None and self.claims else ()
 
-    def look_behind(
+    def poll_after_change(
         self,
         account: Account,
         enabled: Enabled,
         *,
         claimed: Ranges = (),
         own: Collection[int] = (),
-        made: ChangeResult | None = None,
+        own_change: ChangeResult | None = None,
     ) -> list[bytes]:
         """Poll and catch up after a change that cannot be repeated. Blocks.
 
         An error is left for the next poll: raising it would replace the reply to a completed change.
         """
         with suppress(MicMailError):
-            return self.catch_up(self.poll(account, claimed, made=made), enabled, expunge=True, own=own)
+            return self.catch_up(self.poll(account, claimed, own_change=own_change), enabled, expunge=True, own=own)
         return []
 
     @property
-    def has_ghosts(self) -> bool:
-        return bool(self._ghosts)
+    def has_pending_expunges(self) -> bool:
+        return bool(self._pending_expunges)
 
     @property
-    def owes_expunges(self) -> bool:
-        """True if there are ghosts to be reported as soon as EXPUNGE is allowed."""
-        return bool(self._ghosts) and self._withheld is None
+    def expunges_are_due(self) -> bool:
+        """True if there are expunges to be reported as soon as EXPUNGE is allowed."""
+        return bool(self._pending_expunges) and self._withheld is None
 
-    def owes(self, *, expunge: bool) -> bool:
+    def has_updates(self, *, expunge: bool) -> bool:
         """Return whether `catch_up` would report something even if nothing has changed."""
-        if self.rights_moved or (expunge and (self._ghosts or self._hold_is_known)):
+        if self.rights_moved or (expunge and (self._pending_expunges or self._hold_is_known)):
             return True
-        return self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids)
+        return self._withheld is None and len(self._fresh.uids) + len(self._pending_expunges) != len(self.uids)
 
     @property
     def is_whole(self) -> bool:
         """True if the client knows exactly the messages that exist, as of `info`."""
-        return self._withheld is None and not self._ghosts
+        return self._withheld is None and not self._pending_expunges
 
     @property
     def info(self) -> FolderInfo:
@@ -261,7 +261,7 @@ class View:
     @property
     def reported_modseq(self) -> int:
         """The MODSEQ up to which everything was reported to the client, expunges included."""
-        return self._told_before_ghosts if self._ghosts else self.modseq
+        return self._reported_before_expunges if self._pending_expunges else self.modseq
 
     def hold_line(self) -> bytes:
         """Return a line with the HIGHESTMODSEQ from which to resynchronise after a disconnect.
@@ -271,9 +271,9 @@ class View:
         self._hold_is_known = True
         return b"* OK [HIGHESTMODSEQ %d] Expunges are held back.\r\n" % max(self.reported_modseq, 1)
 
-    def is_ghost(self, uid: int) -> bool:
+    def is_expunged(self, uid: int) -> bool:
         """Return whether the message is gone, which was not reported to the client."""
-        return _has(self._ghosts, uid)
+        return _has(self._pending_expunges, uid)
 
     def excerpt(self, positions: Sequence[int]) -> "View":
         """Return a view of these messages only, to search among them; it does not catch up."""
@@ -282,7 +282,7 @@ class View:
             for column in (self.uids, self.flags, self.modseqs, self.sizes)
         ]
         fresh = FolderView(self._fresh.info, *columns)
-        some = View(fresh, looked=self.looked, account_id=self.account_id, place=self.place, read_only=True)
+        some = View(fresh, polled_modseq=self.polled_modseq, account_id=self.account_id, place=self.place, read_only=True)
         some.recent = self.recent
         some.is_excerpt = True
         return some
@@ -318,7 +318,7 @@ class View:
 
     def catch_up(
         self,
-        glance: FolderChange,
+        change: FolderChange,
         enabled: Enabled,
         *,
         expunge: bool,
@@ -338,21 +338,21 @@ class View:
         last = self.uids[-1] if self.uids else 0
         keywords = self.keywords
         before: dict[int, int] = {}
-        if glance.fresh is not None and glance.changes is not None:
-            before = self._take(glance.fresh, glance.changes)
-        elif self._withheld is None and len(self._fresh.uids) + len(self._ghosts) != len(self.uids):
+        if change.fresh is not None and change.changes is not None:
+            before = self._take(change.fresh, change.changes)
+        elif self._withheld is None and len(self._fresh.uids) + len(self._pending_expunges) != len(self.uids):
             self._adopt(self._fresh)  # messages that were withheld
-        if glance.fresh is not None and glance.fresh.info.name != self.name:  # a RENAME changes no message
-            self.name = glance.fresh.info.name
+        if change.fresh is not None and change.fresh.info.name != self.name:  # a RENAME changes no message
+            self.name = change.fresh.info.name
             self._fresh = replace(self._fresh, info=self._fresh.info._replace(name=self.name))
-        self.looked = max(self.looked, glance.account_modseq)
-        self.mark = glance.mark
+        self.polled_modseq = max(self.polled_modseq, change.account_modseq)
+        self.mark = change.mark
         self.contexts.note(before, self.uids[bisect_right(self.uids, last) :])
-        lines = self.contexts.expunged(self._ghosts, self.position) if self._ghosts else []
+        lines = self.contexts.expunged(self._pending_expunges, self.position) if self._pending_expunges else []
         recent = self.recent_count if self.recent else 0
-        lines += self._expunge_responses(enabled, own) if expunge and self._ghosts else []
-        rights_moved, self._told = self.rights_moved, self.rights
-        self.recent = merged([*self.recent, *glance.recent]) if glance.recent else self.recent
+        lines += self._expunge_responses(enabled, own) if expunge and self._pending_expunges else []
+        rights_moved, self._reported_rights = self.rights_moved, self.rights
+        self.recent = merged([*self.recent, *change.recent]) if change.recent else self.recent
         if self.uids and self.uids[-1] > last:
             lines += self._exists_responses(enabled)
         elif recent and self.recent_count != recent and Enabled.REV2 not in enabled:  # RFC 3501 §7.3.2
@@ -360,7 +360,7 @@ class View:
         if self.keywords != keywords or rights_moved:  # RFC 4314 §5.1.1
             lines += self.keyword_lines()
         lines += self._fetch_responses(before, enabled, expected or {}, asked, with_uid=with_uid)
-        if expunge and self._hold_is_known and not self._ghosts:
+        if expunge and self._hold_is_known and not self._pending_expunges:
             self._hold_is_known = False
             lines.append(b"* OK [HIGHESTMODSEQ %d] Nothing is held back any more.\r\n" % self.modseq)
         return lines
@@ -388,12 +388,12 @@ class View:
             ]
         else:
             gone = sorted(set(self.uids).difference(fresh.uids))
-        ghosts = sorted({*self._ghosts, *gone}) if gone else self._ghosts
-        if bisect_right(fresh.uids, last) + len(ghosts) != known:
+        expunged = sorted({*self._pending_expunges, *gone}) if gone else self._pending_expunges
+        if bisect_right(fresh.uids, last) + len(expunged) != known:
             raise OutOfStep
         if gone:
-            self._told_before_ghosts = self.reported_modseq
-            self._ghosts = ghosts
+            self._reported_before_expunges = self.reported_modseq
+            self._pending_expunges = expunged
         before: dict[int, int] = {}
         for uid, _, modseq, _ in changes.changed:
             if uid > last:
@@ -404,7 +404,7 @@ class View:
         return before
 
     def _adopt(self, fresh: FolderView) -> None:
-        """Share the arrays of `fresh`, or copy them with the ghosts at their places."""
+        """Share the arrays of `fresh`, or copy them with the unreported expunges at their places."""
         self._fresh = fresh
         if self._withheld is not None:
             fresh = before_uid(fresh, self._withheld)
@@ -412,14 +412,14 @@ class View:
         self.keywords = fresh.info.keywords
         self.names = flag_names(self.keywords)
         self.name = fresh.info.name
-        if not self._ghosts:
+        if not self._pending_expunges:
             self.uids, self.flags, self.modseqs, self.sizes = fresh.uids, fresh.flags, fresh.modseqs, fresh.sizes
             return
         before = (self.uids, self.flags, self.modseqs, self.sizes)
         after = (fresh.uids, fresh.flags, fresh.modseqs, fresh.sizes)
         kept = tuple(array(column.typecode) for column in after)
         start = 0
-        for uid in self._ghosts:  # run by run: unchanged stretches are copied whole
+        for uid in self._pending_expunges:  # run by run: unchanged stretches are copied whole
             at, was = bisect_left(fresh.uids, uid, start), bisect_left(self.uids, uid)
             for target, new, old in zip(kept, after, before, strict=True):
                 target.extend(new[start:at])
@@ -430,18 +430,18 @@ class View:
         self.uids, self.flags, self.modseqs, self.sizes = kept
 
     def _expunge_responses(self, enabled: Enabled, own: Collection[int]) -> list[bytes]:
-        """Report the ghosts and drop their numbers: VANISHED (RFC 7162 §3.2.10), or EXPUNGE, last first."""
-        ghosts, self._ghosts = self._ghosts, []
+        """Report pending expunges and drop their numbers: VANISHED (RFC 7162 §3.2.10), or EXPUNGE, last first."""
+        expunged, self._pending_expunges = self._pending_expunges, []
         if self._withheld is not None:
             mine = set(own)
-            self._ghosts = [uid for uid in ghosts if uid not in mine]
-            ghosts = [uid for uid in ghosts if uid in mine]
-            if not ghosts:
+            self._pending_expunges = [uid for uid in expunged if uid not in mine]
+            expunged = [uid for uid in expunged if uid in mine]
+            if not expunged:
                 return []
         lines = (
-            [b"* VANISHED %b\r\n" % format_set(ghosts)]
+            [b"* VANISHED %b\r\n" % format_set(expunged)]
             if enabled & (Enabled.QRESYNC | Enabled.UIDONLY)
-            else [b"* %d EXPUNGE\r\n" % (bisect_left(self.uids, uid) + 1) for uid in reversed(ghosts)]
+            else [b"* %d EXPUNGE\r\n" % (bisect_left(self.uids, uid) + 1) for uid in reversed(expunged)]
         )
         self._adopt(self._fresh)
         return lines

@@ -155,7 +155,7 @@ class FolderOrder:
         self.octets = sum(map(len, values)) + _OVERHEAD_OCTETS * len(values)
 
     @classmethod
-    def build(cls, uids: array[int], prior: FolderOrder | None, told: StoredSortValues) -> FolderOrder:
+    def build(cls, uids: array[int], prior: FolderOrder | None, stored: StoredSortValues) -> FolderOrder:
         """Build the order of these UIDs from `prior` and from the keys that the store returned."""
         first = 0
         values: list[bytes] = []
@@ -165,14 +165,14 @@ class FolderOrder:
                 first = len(prior.uids)
                 values, sent, received = prior._values[:], prior.sent[:], prior._received[:]
             else:
-                told.values.update(zip(prior.uids, prior._values, strict=True))
-                told.sent.update(zip(prior.uids, prior.sent, strict=True))
-                told.received.update(zip(prior.uids, prior._received, strict=True))
+                stored.values.update(zip(prior.uids, prior._values, strict=True))
+                stored.sent.update(zip(prior.uids, prior.sent, strict=True))
+                stored.received.update(zip(prior.uids, prior._received, strict=True))
         for start in range(first, len(uids), _RUN):
             new = uids[start : start + _RUN]
-            values += map(told.values.get, new, repeat(NOTHING))
-            sent.extend(map(told.sent.get, new, repeat(0)))
-            received.extend(map(told.received.get, new, repeat(0)))
+            values += map(stored.values.get, new, repeat(NOTHING))
+            sent.extend(map(stored.sent.get, new, repeat(0)))
+            received.extend(map(stored.received.get, new, repeat(0)))
         return cls(uids, values, sent, received)
 
     def lacking(self, uids: array[int]) -> list[int]:
