@@ -256,6 +256,14 @@ def test_an_unexpected_error_shows_a_reference_and_keeps_its_traceback(
     assert kept.stat().st_mode & 0o077 == 0
 
 
+def test_an_error_before_the_streams_are_ready_is_told_in_the_language_that_was_asked_for() -> None:
+    """`--lang` counts from the first moment, whatever the environment says."""
+    broken = "import sys; from mic_mail.cli import output, main; del output._UNACCENTED; sys.exit(main.main(sys.argv[1:]))"
+    for language, told in (("en", b"Unexpected error"), ("vi", "Lỗi ngoài dự kiến".encode())):
+        run = program("--lang", language, "unit", "list", code=broken, environment={"LC_ALL": "vi_VN.UTF-8", "PYTHONUTF8": "1"})
+        assert (run.returncode, told in run.stderr) == (3, True), run.stderr
+
+
 def program(*arguments: object, code: str = "", environment: dict[str, str] | None = None, **how: Any) -> Any:
     """The program (or `code`) in a process of its own, as a machine without settings of language runs it."""
     ours = {"LANG", "LC_ALL", "LC_MESSAGES", "PYTHONUNBUFFERED"}

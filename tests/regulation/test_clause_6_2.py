@@ -17,6 +17,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.documents import xlsx
 from mic_mail.documents.document import Column, Table
 from mic_mail.policy.facts import REQUEST, Draft, FactKind, MailboxKind
+from mic_mail.policy.requests import Channel, Filing, Item, Kind
 from mic_mail.services.requests.form import empty_form, is_form, read_table
 from regulation.test_clause_6_1_commands import furnish
 from regulation.test_commands import PROGRAM, Console
@@ -336,6 +337,38 @@ def test_many_from_a_file_each_with_its_result(console: Console) -> None:
         assert rows[1]["clause"] == "6.3"
         assert [row["request_id"] is not None for row in rows] == [entered, False, entered, False, False]
         assert len(console.json("request", "list")) == known + 2 * entered
+
+
+def test_a_row_that_was_entered_before_is_told_as_it_stands(console: Console) -> None:
+    """A request that was withdrawn since is not entered again by the same file, and the result says so."""
+    path = console.folder / "hai lần.csv"
+    heading = ("Loại yêu cầu", "Nội dung", "Đơn vị", "Kênh", "Người đề nghị")
+    path.write_bytes(table(heading, ("vướng mắc", "Thư gửi hai lần", "CNTT", "điện thoại", HOA)))
+    assert console.run("request", "import", str(path)) == 0
+    assert "1 entered, 0 refused." in console.err
+    (row,) = console.json("request", "import", str(path))
+    assert row["state"] == "open"
+    assert console.run("request", "withdraw", str(row["request_id"])) == 0, console.err
+    assert console.run("request", "import", str(path)) == 0
+    assert "0 entered, 1 entered before, 0 refused." in console.err
+    assert "withdrawn" in console.out
+    assert console.json("request", "import", str(path))[0]["state"] == "withdrawn"
+
+
+@pytest.mark.parametrize(
+    ("items", "vi", "en"),
+    [
+        ({Item.INTO: "KHTC"}, "sáp nhập vào KHTC", "merged into KHTC"),
+        ({Item.CLOSES: "CNTT-P1"}, "kết thúc đơn vị CNTT-P1", "unit that ends CNTT-P1"),
+        ({Item.NEW_SYMBOL: "CNTT2"}, "ký hiệu mới CNTT2", "new symbol CNTT2"),
+        ({Item.NEW_NAME: "Vụ Mới", Item.INTO: "KHTC"}, "Vụ Mới", "V\\u1ee5 M\\u1edbi"),
+        ({Item.DAY: "2026-12-01"}, "", ""),
+    ],
+)
+def test_a_change_of_a_unit_says_what_it_is_about(items: dict[Item, str], vi: str, en: str) -> None:
+    """A list of requests has no empty place for one that names neither a person nor a mailbox."""
+    filing = Filing(Kind.CHANGE, Channel.LETTER, HOA, 1, datetime(2026, 11, 24, tzinfo=UTC), items=items)
+    assert (filing.subject.vi, filing.subject.en) == (vi, en)
 
 
 def test_a_row_that_lacks_something_says_what(console: Console) -> None:

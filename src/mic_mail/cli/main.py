@@ -244,7 +244,6 @@ def main(arguments: list[str], clock: Clock | None = None) -> int:
     The clock is the machine's unless given.
     """
     try:
-        output.settle_streams()
         output.settle(language_of(os.environ, _language_option(arguments)))
         outcome = root_command().main(args=arguments, prog_name="mic-mail", standalone_mode=False, obj=clock or SystemClock())
         sys.stdout.flush()

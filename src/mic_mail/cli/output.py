@@ -43,8 +43,8 @@ Thing = Mapping[str, object]
 Cell = str | int | float | bool | datetime | date | Text | None | Sequence[str] | Thing | Sequence[Thing]
 Row = Mapping[str, Cell]
 
-_PIPE_WIDTH = 100
-"""The width of a table where neither COLUMNS nor a terminal gives one; programs use JSON."""
+_PIPE_WIDTH = 1 << 16
+"""The width of a table where neither COLUMNS nor a terminal gives one: each row is one line, as of ps and journalctl."""
 
 _BORDER, _PADDING = 1, 3  # of a table: its left edge, and the padding of each column
 
@@ -72,7 +72,7 @@ def _without_marks(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_UNACCENTED, _without_marks)
 
 
-def settle_streams() -> None:
+def _settle_streams() -> None:
     """Let letters that the terminal or file cannot encode lose their marks instead of ending the command.
 
     A closed stream (`>&-`) is replaced by /dev/null, before a file of ours is opened under its number.
@@ -85,13 +85,16 @@ def settle_streams() -> None:
 
 
 def settle(language: Language) -> None:
-    """Set the language of a run; called by `main.main` before any output.
+    """Set the language of a run, and how its streams show it; called by `main.main` before any output.
 
-    It is English, which is ASCII, where Vietnamese letters cannot be shown; rich then draws tables in ASCII.
+    The language comes first, so that an error on the way is shown in it. It is English, which is ASCII, where Vietnamese
+    letters cannot be shown; rich then draws tables in ASCII.
     """
-    shows = all(_holds_vietnamese(stream) for stream in (sys.stdout, sys.stderr))
-    _Speech.language = language if shows else Language.EN
+    _Speech.language = language
     _Speech.program = prose.PROGRAM
+    _settle_streams()
+    if not all(_holds_vietnamese(stream) for stream in (sys.stdout, sys.stderr)):
+        _Speech.language = Language.EN
 
 
 def name_program(program: str) -> None:

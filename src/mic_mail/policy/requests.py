@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from enum import StrEnum
 
-from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy.calendar import WorkingDays
 
 CLAUSE = "6.2"
@@ -237,10 +237,15 @@ class Filing:
     """Days in ISO 8601, codes as codes."""
 
     @property
-    def subject(self) -> str:
-        """The subject of the request, abbreviated."""
-        named = (self.items.get(item) for item in (Item.ADDRESS, Item.NAME, Item.NEW_NAME, Item.NOTE))
-        return next((text for text in named if text), "")[:80]
+    def subject(self) -> Text:
+        """The subject of the request, abbreviated; of a change that names nobody, the change itself."""
+        for item in (Item.ADDRESS, Item.NAME, Item.NEW_NAME, Item.NOTE):
+            if said := self.items.get(item, "")[:80]:
+                return Text(said, in_ascii(said))
+        for item, name in ITEMS.items():
+            if item in OF_UNITS and (said := self.items.get(item, "")[:80]):
+                return Text(f"{name.vi} {said}", f"{name.en} {in_ascii(said)}")
+        return Text("", "")
 
 
 @dataclass(frozen=True, slots=True)

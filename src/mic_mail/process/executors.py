@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
@@ -133,13 +134,19 @@ class Turns:
             async with asyncio.timeout(patience):
                 await turn
         except TimeoutError:
-            if turn.done() and not turn.cancelled():
-                self.give_back()
+            self._leave(turn)
             raise Unavailable(f"waited {patience:g} s") from None
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # the turn came in the same loop turn as the cancellation
-                self.give_back()
+            self._leave(turn)
             raise
+
+    def _leave(self, turn: asyncio.Future[None]) -> None:
+        """Give up waiting, so that only callers that still wait are counted."""
+        if turn.done() and not turn.cancelled():  # the turn came in the same loop turn as the cancellation
+            self.give_back()
+        else:
+            with suppress(ValueError):  # passed over already, by a turn that was given back meanwhile
+                self._waiting.remove(turn)
 
     def give_back(self) -> None:
         """Hand the turn to the next caller that still waits."""

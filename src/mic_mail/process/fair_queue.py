@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.errors import Overloaded
 
 MOST_SUSPECTED = 10
 """The highest step of suspicion; anything beyond counts the same."""
@@ -108,12 +108,12 @@ class FairLine:
         most = self._classes[worst]
         calls = most.sources[most.longest()]
         if worst < step or (worst == step and len(calls) <= len(most.sources.get(source, ())) + 1):
-            raise Unavailable("too many are waiting")
+            raise Overloaded("too many are waiting")
         dropped = calls[-1]
         most.remove(dropped)
         self._count -= 1
         if not dropped.turn.done():
-            dropped.turn.set_exception(Unavailable("too many are waiting"))
+            dropped.turn.set_exception(Overloaded("too many are waiting"))
 
     def next(self) -> Waiting | None:
         """Remove and return the call whose turn it is; None when no call waits."""
@@ -144,7 +144,7 @@ class FairQueue:
         self._ahead, self._others = FairLine(most_waiting), FairLine(most_waiting)
 
     async def take(self, patience: float, source: str, suspicion: Suspicion = not_suspected, *, ahead: bool = False) -> None:
-        """Return with a turn, or raise `Unavailable`."""
+        """Return with a turn, or raise `Overloaded`."""
         if self._free and not self._ahead and not self._others:
             self._free -= 1
             return
@@ -155,7 +155,7 @@ class FairQueue:
                 await call.turn
         except TimeoutError:
             self._give_up(line, call)
-            raise Unavailable(f"waited {patience:g} s") from None
+            raise Overloaded(f"waited {patience:g} s") from None
         except asyncio.CancelledError:
             self._give_up(line, call)
             raise

@@ -105,6 +105,18 @@ class Unavailable(Trouble):
         return self.detail
 
 
+class Overloaded(Unavailable):
+    """More wait for a turn than the server serves in time; no mailbox is at fault."""
+
+    TOLD = Text("Máy chủ đang quá tải; đề nghị thử lại sau.", "The server is overloaded; try again later.")
+
+
+class JournalUnavailable(Unavailable):
+    """The journal cannot be written; each message is then made durable by itself."""
+
+    TOLD = Text("Nhật ký ghi trước tạm thời không dùng được.", "The journal is temporarily unavailable.")
+
+
 class Busy(Unavailable):
     """Another writer holds the account, and the caller did not want to wait longer."""
 
@@ -119,6 +131,6 @@ class NotOurs(Unavailable):
     """The files on disk are not a store (a file in place of a folder, a version from the future)."""
 
 
-def of_os_error(what: str, error: OSError) -> Unavailable:
-    """Return the store's error for an error of the file system."""
-    return (DiskFull if error.errno in NO_ROOM else Unavailable)(f"{what}: {error}")
+def of_os_error(what: str, error: OSError, kind: type[Unavailable] = Unavailable) -> Unavailable:
+    """Return the store's error for an error of the file system: `DiskFull`, else of this `kind`."""
+    return (DiskFull if error.errno in NO_ROOM else kind)(f"{what}: {error}")

@@ -17,6 +17,7 @@ from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
 from mic_mail.storage.account import Account
 from mic_mail.storage.changes.flags import flush_names
+from mic_mail.storage.errors import JournalUnavailable
 from mic_mail.storage.fulltext.cache import SearchCache
 from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks
 from mic_mail.storage.index.connection import translated
@@ -276,7 +277,7 @@ class MailStore:
 
         Raises `Unavailable` if that fails.
         """
-        with translated("journal"):
+        with translated("journal", JournalUnavailable):
             self.journal.prepare()
 
     def settle_journal(self) -> None:
@@ -284,12 +285,12 @@ class MailStore:
 
         Raises `Unavailable` if that fails.
         """
-        with translated("journal"):
+        with translated("journal", JournalUnavailable):
             self.journal.settle()
 
     def settle_left_behind(self) -> None:
         """Settle the journals that killed processes left; at start, and when a process has died."""
-        with translated("journal"):
+        with translated("journal", JournalUnavailable):
             settle_left_behind(str(self._root), self._shared.boot_id)
 
     def is_warm(self, ref: AccountRef) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.cli import labels, output
-from mic_mail.cli.commands import alias, directory, regulation
+from mic_mail.cli.commands import alias, directory, position, regulation
 from mic_mail.cli.main import main
 from mic_mail.cli.output import Column
 from mic_mail.directory.model import Role
@@ -19,6 +19,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.language import Language
 from mic_mail.policy.clauses import Standing
 from mic_mail.policy.facts import FactKind
+from mic_mail.policy.ranks import BUILT_IN
 from mic_mail.services.mailboxes.consistency_check import Severity
 from mic_mail.storage.errors import Unavailable
 
@@ -169,3 +170,12 @@ def test_json_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(told) == {"name": raw}
     assert "Đỗ" in told
     assert not set(told) & set("\x1b\x7f\x9b\x85\u2028\u202e\u200b\U000e0041")
+
+
+def test_a_title_of_the_built_in_table_is_shown_in_the_readers_language() -> None:
+    """The one that is English on record, `staff`, is a Vietnamese word in a Vietnamese table, and keeps its key."""
+    title = next(column for column in position.COLUMNS if column.key == "title")
+    assert "staff" in BUILT_IN
+    for language, shown in ((Language.VI, "nhân viên (ghi là “staff”)"), (Language.EN, "staff")):
+        output.settle(language)
+        assert title.display_value({"title": "staff"}) == shown

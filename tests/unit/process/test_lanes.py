@@ -131,6 +131,25 @@ async def test_a_full_queue_refuses_at_once() -> None:
         await task
 
 
+async def test_a_caller_that_left_takes_no_place_in_the_queue() -> None:
+    """Callers whose time ran out or who were cancelled are not counted among those that wait."""
+    turns = Turns(1, most_waiting=1)
+    await turns.take(1)
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="waited"):
+            await turns.take(0.001)
+        cancelled = asyncio.create_task(turns.take(5))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+    waiting = asyncio.create_task(turns.take(5))
+    await asyncio.sleep(0)
+    turns.give_back()
+    await waiting
+    turns.give_back()
+    assert turns.idle(1)
+
+
 async def test_errors_come_back_to_the_waiter(lanes: Executors) -> None:
     """Whatever a call raises is raised where its result was awaited, also what a future cannot hold."""
 

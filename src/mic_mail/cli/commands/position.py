@@ -26,7 +26,7 @@ app = typer.Typer(help=say("Cấp của chức danh (6.4.c).", "Levels of positi
 UNKNOWN = "unknown"
 ASKED_FOR = Text("hỏi từng trường hợp", "asked for")
 COLUMNS = (
-    Column("title", "Chức danh", "Position"),
+    Column("title", "Chức danh", "Position", names={"staff": Text("nhân viên (ghi là “staff”)", "staff")}),
     Column(
         "level", "Cấp", "Level",
         names={**{each.value: name for each, name in LEVELS.items()}, UNKNOWN: ASKED_FOR},

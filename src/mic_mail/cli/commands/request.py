@@ -4,7 +4,6 @@ Decisions about a request are in `request_decide`; main.NOUNS joins the two.
 """
 
 import sys
-from collections import Counter
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -73,6 +72,7 @@ ROWS = (
     Column("kind_name", "Loại", "Kind"),
     Column("subject", "Về", "About"),
     Column("due_at", "Hạn", "Due"),
+    Column("state", "Trạng thái", "State", names={state.value: name for state, name in STATES.items()}),
     Column("refused", "Từ chối vì", "Refused because"),
     Column("clause", "Căn cứ", "Clause", cites=True),
 )
@@ -226,19 +226,22 @@ def import_file(
         rows = [_own(here, row, of) for row in _reader(here).rows(forms.read_table(octets), known)]
         wanted = [(row.number, row.filing) for row in rows if row.filing is not None]
         batch = f"file:{sha256(octets).hexdigest()[:40]}"
-        entered = [] if dry_run else here.directory.requests.add_rows(batch, wanted, origin.actor, here.clock.now())
-    numbers = {request.row: request.request_id for request in entered}
+        now = here.clock.now()
+        entered = [] if dry_run else here.directory.requests.add_rows(batch, wanted, origin.actor, now)
+    requests = {request.row: request for request in entered}
     register = _register(here)
-    output.listing(ROWS, (_row(row, register, numbers.get(row.number)) for row in rows), as_json=as_json)
-    counts = Counter(row.filing is not None for row in rows)
+    output.listing(ROWS, (_row(row, register, requests.get(row.number)) for row in rows), as_json=as_json)
+    before = sum(request.opened_at < now for request in entered)
+    new, refused = len(wanted) - before, len(rows) - len(wanted)
     verb = Text("sẽ được ghi", "would be entered") if dry_run else Text("đã ghi", "entered")
+    earlier = Text(f", {before} đã ghi từ trước", f", {before} entered before") if before else Text("", "")
     output.note(
         Text(
-            f"{counts[True]} yêu cầu {verb.vi}, {counts[False]} bị từ chối.",
-            f"{counts[True]} {verb.en}, {counts[False]} refused.",
+            f"{new} yêu cầu {verb.vi}{earlier.vi}, {refused} bị từ chối.",
+            f"{new} {verb.en}{earlier.en}, {refused} refused.",
         )
     )
-    if counts[False]:
+    if refused:
         raise typer.Exit(1)
 
 
@@ -262,14 +265,15 @@ def _received(here: CliContext, text: str | None) -> datetime:
     return read_instant(text)
 
 
-def _row(row: Row, register: Register, number: int | None) -> dict[str, Cell]:
+def _row(row: Row, register: Register, request: Request | None) -> dict[str, Cell]:
     filing, refusal = row.filing, row.refusal
     return {
         "row": row.number,
-        "request_id": number,
+        "request_id": request.request_id if request else None,
         "kind_name": KINDS[filing.kind] if filing else None,
-        "subject": filing.subject if filing else None,
+        "subject": output.localized(filing.subject) if filing else None,
         "due_at": register.deadline(filing) if filing else None,
+        "state": request.state.value if request else None,
         "refused": refusal.text if refusal else None,
         "clause": refusal.clause if refusal else None,
     }
@@ -323,7 +327,7 @@ def _cells(due: Due, units: dict[int, str]) -> dict[str, Cell]:
         "kind": request.kind.value,
         "kind_name": KINDS[request.kind],
         "unit": units[filing.unit_id],
-        "subject": filing.subject or units[filing.unit_id],
+        "subject": output.localized(filing.subject) or units[filing.unit_id],
         "asker": filing.asker,
         "channel": filing.channel.value,
         "channel_name": CHANNELS[filing.channel],

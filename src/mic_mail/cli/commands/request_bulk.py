@@ -96,7 +96,7 @@ def request_row(request: Request) -> dict[str, Cell]:
         "request_id": request.request_id,
         "kind": request.kind.value,
         "kind_name": KINDS[request.kind],
-        "subject": request.filing.subject or None,  # a request that names no person is about the unit itself
+        "subject": output.localized(request.filing.subject) or None,
         "items": asked_for(request.filing),
         "state": request.state.value,
         "state_name": STATES[request.state],

@@ -130,7 +130,7 @@ def _listed(found: Sequence[_ProblemRow]) -> Table:
     rows: list[list[Cell]] = []
     for each in found:
         request, filing = each.due.request, each.due.request.filing
-        text, way = request.item(Item.NOTE) or filing.subject, CHANNELS[filing.channel].vi
+        text, way = request.item(Item.NOTE) or filing.subject.vi, CHANNELS[filing.channel].vi
         standing = f"{STATES[request.state].vi}, {each.stands.value}" if request.state not in PENDING else each.stands.value
         rows.append(
             [request.request_id, filing.received_at, each.unit, filing.asker, way, text, each.due.at, standing, request.result]

@@ -37,7 +37,7 @@ def _of_rows(outcomes: Outcomes, directory: Directory, register: Register) -> No
         if request.kind is Kind.INCIDENT:
             lines.append(texts.recorded_row(row, request.request_id, request.result or ""))
             continue
-        about = Text(f"{kind.vi}: {request.filing.subject}", kind.en)
+        about = Text(f"{kind.vi}: {request.filing.subject.vi}", kind.en)
         due = register.deadline(request.filing)
         lines.append(texts.opened_row(row, request.request_id, about, due, deadline_clause(request.kind)))
     return texts.requests_answered(opened, len(outcomes) - opened, texts.listed(*lines))

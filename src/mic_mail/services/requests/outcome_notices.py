@@ -160,5 +160,5 @@ def _recorded(incident: Incident, symbol: str) -> NoticeText:
 
 def _of_request(request: Request) -> NoticeText:
     kind = KINDS[request.kind]
-    about = Text(f"{kind.vi}: {request.filing.subject}" if request.filing.subject else kind.vi, kind.en)
+    about = Text(f"{kind.vi}: {subject}" if (subject := request.filing.subject.vi) else kind.vi, kind.en)
     return to_units.request_decided(request.request_id, about, request.state is State.DONE, request.result or "")

@@ -45,5 +45,5 @@ def remind(directory: Directory, store: MailStore, config: Config, clock: Clock,
 
 def _line(due: Due) -> Text:
     kind, filing = KINDS[due.request.kind], due.request.filing
-    about = Text(f"{kind.vi} {filing.subject} ({filing.asker})", kind.en)
+    about = Text(f"{kind.vi} {filing.subject.vi} ({filing.asker})", kind.en)
     return texts.overdue_row(due.request.request_id, about, due.at)

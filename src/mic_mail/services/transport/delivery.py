@@ -25,7 +25,7 @@ from mic_mail.queue.spool import Entry as SpoolEntry
 from mic_mail.services.queue.local_dsn import ReportDecision, SpoolReports
 from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, Outcome, PendingDelivery, account_ref
 from mic_mail.services.transport.envelope import Cause
-from mic_mail.storage.errors import Busy, Unavailable
+from mic_mail.storage.errors import Busy, Overloaded, Unavailable
 from mic_mail.storage.journal.journal import CLOSE_SECONDS
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Published, Staged
@@ -107,7 +107,7 @@ class LocalDeliverer:
         """
         weight = len(octets) + most_octets(len(octets))
         if self._waiting >= MOST_WAITING or self._waiting_octets + weight > MOST_WAITING_OCTETS:
-            raise Unavailable(f"{self._waiting} messages wait")
+            raise Overloaded(f"{self._waiting} messages wait")
         loop = asyncio.get_running_loop()
         waiting = PendingDelivery(parcel, octets, loop.create_future(), answered=answered)
         if parcel.mailbox.mailbox_id in self._queues or not self._store.is_warm(account_ref(parcel.mailbox)):

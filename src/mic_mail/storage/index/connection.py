@@ -95,10 +95,11 @@ class translated:  # noqa: N801 - read as a function: `with translated("reading 
     A class, like `_Reading`: a generator with `contextmanager` costs four times as much, and each command enters several.
     """
 
-    __slots__ = ("_what",)
+    __slots__ = ("_kind", "_what")
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, kind: type[Unavailable] = Unavailable) -> None:
         self._what = what
+        self._kind = kind
 
     def __enter__(self) -> None:
         pass
@@ -106,9 +107,9 @@ class translated:  # noqa: N801 - read as a function: `with translated("reading 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if isinstance(error, SQLITE_ERRORS):
             full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-            raise (DiskFull if full else Unavailable)(f"{self._what}: {error}") from error
+            raise (DiskFull if full else self._kind)(f"{self._what}: {error}") from error
         if isinstance(error, OSError):
-            raise of_os_error(self._what, error) from error
+            raise of_os_error(self._what, error, self._kind) from error
 
 
 def is_damage(error: BaseException) -> bool:

@@ -21,7 +21,7 @@ from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.net.connection_limits import network_of
 from mic_mail.net.dns import Resolver
 from mic_mail.process.executors import Turns
-from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.errors import Overloaded, Unavailable
 
 T = TypeVar("T")
 AT_ONCE, AT_ONCE_OF_NETWORK = 400, 100
@@ -154,7 +154,7 @@ class ClientLookups:
         if found is not None:
             return found
         if self._waited is None or self._waited > MOST_WAITED_SECONDS:
-            raise Unavailable("too many ask")
+            raise Overloaded("too many ask")
         late = SpfResult(
             Spf.TEMPERROR,
             Identity.MAIL_FROM,

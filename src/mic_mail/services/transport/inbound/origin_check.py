@@ -32,7 +32,7 @@ from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.services.transport.inbound.check_result import JUNK, CheckResult, ReceivedMessage, Source
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
 from mic_mail.services.transport.inbound.origin_rules import Act, PolicyAction, Rules, VisibleOrigin, decide
-from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.errors import Overloaded, Unavailable
 
 T = TypeVar("T")
 MOST_SMALL, MOST_LARGE = 200, 30
@@ -131,7 +131,7 @@ class _Thread:
 
     async def do(self, fn: Callable[[], T]) -> T:
         if self._waiting >= self._most:
-            raise Unavailable("too many messages wait to be looked at")
+            raise Overloaded("too many messages wait to be looked at")
         self._lane = self._lane or Executor(self._name, 1)
         self._waiting += 1
         try:
