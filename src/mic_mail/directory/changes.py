@@ -8,10 +8,10 @@ is recorded with it. A request has at most one order, so one that is approved tw
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -50,10 +50,8 @@ MOST_AT_ONCE = 500
 """Keys in one condition: SQLite takes 32,766 parameters, older versions 999."""
 
 
-class Append(Protocol):
-    """Appends facts to the record of a mailbox within a transaction (`repository.Directory`)."""
-
-    def __call__(self, session: Session, version: int, mailbox_id: int, drafts: Sequence[Draft]) -> list[Fact]: ...
+Append = Callable[[Session, int, int, Sequence[Draft]], list[Fact]]
+"""Appends facts to the record of a mailbox, at a version, within a transaction (`repository.Directory`)."""
 
 
 class Changes:

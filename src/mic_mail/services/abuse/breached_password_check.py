@@ -13,7 +13,7 @@ import hmac
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from mic_mail.auth.breached_passwords import BadList, is_leaked
 from mic_mail.auth.password_hash import VerifiedCache
@@ -25,6 +25,7 @@ from mic_mail.errors import MicMailError, Text, Trouble
 from mic_mail.log.error_fields import described
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.runtime import Runtime
+from mic_mail.services.abuse.auto_suspend import AutoSuspend
 from mic_mail.services.notifications.lifecycle_notices import SERVER
 
 LEAKED: Final = "leaked"
@@ -35,23 +36,11 @@ _WORD: Final = "spray"
 _MARK_OCTETS: Final = 16
 
 
-class Events(Protocol):
-    """The part of the log that is needed here."""
-
-    def event(self, name: str, /, **fields: object) -> None: ...
-
-
 class NotRecorded(Trouble):
     """The consequence of a known password could not be recorded: sign-in by it is refused meanwhile."""
 
     def __init__(self) -> None:
         super().__init__(Text("Chưa ghi được việc tạm khóa.", "What follows from the password could not be recorded."))
-
-
-class Suspending(Protocol):
-    """The part of `auto_suspend` that is needed here."""
-
-    async def suspend(self, mailbox_id: int, trigger: str, why: str) -> bool: ...
 
 
 class BreachedPasswordCheck:
@@ -63,7 +52,7 @@ class BreachedPasswordCheck:
         *,
         key: bytes,
         directory: Directory,
-        suspending: Suspending,
+        suspending: AutoSuspend,
         changed: Callable[[], object],
         tell: Callable[[bytes], None],
     ) -> None:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import Protocol
 
 from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
@@ -15,13 +14,6 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.process.runtime import Runtime
 
 LOOK_AGAIN_SECONDS = 1.0
-
-
-class Events(Protocol):
-    """The part of the mail log that is needed here."""
-
-    def event(self, name: str, /, **fields: object) -> None:
-        """Write one line to the log."""
 
 
 class Uses:

@@ -9,15 +9,15 @@ import hmac
 from collections.abc import Callable
 
 from mic_mail.directory.snapshot import Snapshot
+from mic_mail.log.maillog import MailLog
 from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
-from mic_mail.services.authentication.last_use import Events
 from mic_mail.services.authentication.refusals import Refusal
 
 
 class SignInLog:
     """The sign-in log of one process, by one configuration."""
 
-    def __init__(self, log: Events, snapshot: Callable[[], Snapshot], *, key: bytes) -> None:
+    def __init__(self, log: MailLog, snapshot: Callable[[], Snapshot], *, key: bytes) -> None:
         """`key` is the same in all processes of a server."""
         self._log = log
         self._snapshot = snapshot

@@ -6,9 +6,9 @@ Joins the verifier's limits, the use case and the log. Belongs to the event loop
 
 from mic_mail.auth.verifier import Guard, Wait
 from mic_mail.errors import Trouble
+from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.identity import Peer, SignedIn
-from mic_mail.services.authentication.last_use import Events
 from mic_mail.services.authentication.refusals import Refusal, Refusals
 from mic_mail.services.authentication.second_factors import KEY, Checked, SecondFactors
 
@@ -20,7 +20,7 @@ class _Unreadable(Exception):
 class Codes:
     """The code checks of one process."""
 
-    def __init__(self, factors: SecondFactors, guard: Guard, refusals: Refusals, *, lanes: Executors, log: Events) -> None:
+    def __init__(self, factors: SecondFactors, guard: Guard, refusals: Refusals, *, lanes: Executors, log: MailLog) -> None:
         self._factors = factors
         self._guard = guard
         self._refusals = refusals

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
-from typing import Protocol
 
 from mic_mail.auth import password_hash
 from mic_mail.clock import Clock
@@ -75,11 +74,11 @@ class Approved:
     """The act had been done already."""
 
 
-class BringBack(Protocol):
-    """Restores the mail of a mailbox that was deleted from the server, before it is issued again."""
+BringBack = Callable[[MailboxRecord, ActContext], Fact | None]
+"""Restore the mail of a mailbox that was deleted from the server, before it is issued again.
 
-    def __call__(self, mailbox: MailboxRecord, origin: ActContext) -> Fact | None:
-        """Return the fact of the restore; None: nothing had to be restored."""
+Returns the fact of the restore; None: nothing had to be restored.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +201,10 @@ class Approving:
         if chosen in {plain, plain.partition("@")[0]}:
             chosen = None  # the plain form of the name (Reg. 5.3) is no choice
         password = password_hash.generate()
-        back = partial(self._bring_back, origin=origin)
         ground = _ground(request, origin)
-        mailbox = self._issuing.issue_personal(employed, password, ground, chosen=chosen, bring_back=back)
+        mailbox = self._issuing.issue_personal(
+            employed, password, ground, chosen=chosen, bring_back=lambda mailbox: self._bring_back(mailbox, origin)
+        )
         if employed != person:
             contract = Contract(employed.employment, employed.contract_from, employed.contract_until)
             self._changes.person(person, PersonChange(contract=contract), replace(origin, request=None))
@@ -293,8 +293,9 @@ class Approving:
         sponsor = next(u.symbol for u in self._directory.units() if u.unit_id == request.filing.unit_id)
         password, chosen = password_hash.generate(), _chosen(request, choices)
         name, ground = request.item(Item.NAME) or "", _ground(request, origin)
-        back = partial(self._bring_back, origin=origin)
-        mailbox = self._issuing.issue_group(name, sponsor, password, ground, chosen=chosen, bring_back=back)
+        mailbox = self._issuing.issue_group(
+            name, sponsor, password, ground, chosen=chosen, bring_back=lambda mailbox: self._bring_back(mailbox, origin)
+        )
         return Done(mailbox, password)
 
     def _transfer(self, request: Request, origin: ActContext, choices: Choices) -> Done:
