@@ -16,7 +16,6 @@ from hashlib import sha256
 from mic_mail.policy.calendar import add_months, start_of
 
 CLAUSE = "14.6"
-LIST_CLAUSE = "14.3"
 
 
 class Group(StrEnum):

@@ -12,8 +12,6 @@ from enum import StrEnum
 
 from mic_mail.errors import Refused, Text
 
-CLAUSE = "6.1"
-
 Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 
 

@@ -19,7 +19,6 @@ from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.requests import Channel, Filing, Item
 
 CLAUSE = "14.4"
-INVESTIGATED_BY = "16.3"
 LONGEST_TITLE = 1_000
 MOST_MAILBOXES = 200
 

@@ -9,7 +9,6 @@ from datetime import date, datetime
 from enum import StrEnum
 
 CLAUSE = "14.5"
-HELP_CLAUSE = "10.4"
 
 
 class Standing(StrEnum):

@@ -27,7 +27,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 
-CLAUSE = "7.2.c"
 KNOWN = timedelta(days=30)
 """The time for which sign-ins from a network are remembered."""
 GRACE = timedelta(minutes=10)
