@@ -17,7 +17,7 @@ from mic_mail.policy.due_notices import Kind, WarnDays, due_notices
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.unit_mail.delegation import after_day, grants
 from mic_mail.policy.unit_mail.keeper_succession import vacancies
-from mic_mail.services.compliance.finding import Office as Evidence
+from mic_mail.services.compliance.finding import Records
 from mic_mail.services.compliance.mailboxes import handed_over
 from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.services.reports.due_items import due
@@ -126,7 +126,7 @@ def test_clause_12_3_d_the_unit_and_the_centre_are_told_once(serve: Callable[...
     assert [(event["mailbox"], event["holder"]) for event in told(server, "keeper_missing", 1)] == [(CNTT, BE)]
     assert server.running.context.access.sharing.of(keeper.mailbox_id) == {}
     assert listed(server) == [(AutomaticAct.TERM_END, True, date(2026, 12, 6))]
-    found = handed_over(Evidence(office.directory, server.config, server.clock))
+    found = handed_over(Records(office.directory, server.config, server.clock))
     assert [(finding.count, finding.overdue) for finding in found] == [(0, False), (1, True)]
     server.allow(unit, server.issue("ttlan"), "keeper")
     server.housekeep()

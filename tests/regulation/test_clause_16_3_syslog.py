@@ -28,7 +28,7 @@ from mic_mail.log.syslog import BOM, LONGEST_DATAGRAM, SECURITY, Header, framed,
 from mic_mail.log.tail import read_on
 from mic_mail.net.syslog_transport import Collector, place
 from mic_mail.services.compliance import logs
-from mic_mail.services.compliance.finding import Office
+from mic_mail.services.compliance.finding import Records
 from mic_mail.services.operations.syslog import Forwarding, cursor_file
 from waiting import wait_for
 
@@ -556,8 +556,8 @@ def test_clause_16_3_the_evidence_names_a_collector_that_is_behind(tmp_path: Pat
         one.close()
 
     def behind() -> list[Any]:
-        office = Office(Directory(config.directory_url), config, clock)
-        return [finding.count for finding in logs.collectors(office) if finding.overdue]
+        records = Records(Directory(config.directory_url), config, clock)
+        return [finding.count for finding in logs.collectors(records) if finding.overdue]
 
     assert behind() == []
     for name in places:  # as if nobody had moved on for a while

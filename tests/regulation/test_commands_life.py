@@ -26,7 +26,7 @@ from mic_mail.policy.due_notices import recorded_key
 from mic_mail.policy.facts import Draft, Fact, FactKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
 from mic_mail.services.compliance.collect import gather
-from mic_mail.services.compliance.finding import Office
+from mic_mail.services.compliance.finding import Records
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, Request
 from mic_mail.services.mailboxes.legal_holds import Holds
@@ -532,7 +532,7 @@ def test_what_is_recorded_now_is_of_today(desk: Desk) -> None:
     shown = json.loads(desk.done("mailbox", "show", ADDRESS, "--json"))["facts"]
     assert all(fact["recorded_at"] < (add_days(today, 2)).isoformat() for fact in shown if fact["kind"] != "password_set")
     config, clock, directory = desk.config, SystemClock(), desk.directory(0)
-    found = gather(Office(directory, config, clock))
+    found = gather(Records(directory, config, clock))
     for clause, name in (("6.4.c", "leaves"), ("7.2.c", ""), ("9.2", "mailboxes under a legal hold")):
         last = [finding.at for finding in found[clause] if name in finding.what.en and finding.at is not None]
         assert last, clause

@@ -24,7 +24,7 @@ from mic_mail.queue.recipient_log import AdminDecision, Hold
 from mic_mail.queue.spool import Spool, SpoolEnvelope, Target
 from mic_mail.services.compliance import traffic
 from mic_mail.services.compliance.collect import gather
-from mic_mail.services.compliance.finding import Office
+from mic_mail.services.compliance.finding import Records
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.settings.stores import open_mail_store
 from population import PASSWORD, Population, draft
@@ -45,11 +45,11 @@ class Desk:
 
     def figures(self, clause: str) -> dict[str, int | None]:
         """What stands below `clause`, by its English words."""
-        found = gather(Office(self.population.directory, self.config, self.clock))
+        found = gather(Records(self.population.directory, self.config, self.clock))
         return {finding.what.en: finding.count for finding in found.get(clause, ())}
 
     def overdue(self, clause: str) -> list[str]:
-        found = gather(Office(self.population.directory, self.config, self.clock))
+        found = gather(Records(self.population.directory, self.config, self.clock))
         return [finding.what.en for finding in found.get(clause, ()) if finding.overdue]
 
     def contract(self, local: str, first: date, last: date) -> None:
@@ -110,7 +110,7 @@ def test_mail_and_sign_ins_of_today(mail_server: MailServer) -> None:
     config = server.config
     server.stop()
     population = Population(config.directory_url, server.clock)
-    found = gather(Office(population.directory, config, server.clock))
+    found = gather(Records(population.directory, config, server.clock))
     population.close()
     figures = {clause: [finding.count for finding in findings] for clause, findings in found.items()}
     assert (figures["3.3"], figures["12.1"], figures["12.2"]) == ([2], [2], [1])

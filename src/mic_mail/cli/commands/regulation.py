@@ -22,7 +22,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.clauses import CLAUSES, Clause, Standing, clause
 from mic_mail.policy.labels import STANDINGS
 from mic_mail.services.compliance.collect import gather
-from mic_mail.services.compliance.finding import Finding, Office
+from mic_mail.services.compliance.finding import Finding, Records
 
 app = typer.Typer(help=say("Quy chế và việc thi hành.", "The regulation and how it is obeyed."), no_args_is_help=True)
 
@@ -85,7 +85,7 @@ def _evidence(here: CliContext) -> Mapping[str, Sequence[Finding]]:
     """
     try:
         here.enter(here.actor(), Right.READ, whole=True)
-        return gather(Office(here.directory, here.config, here.clock))
+        return gather(Records(here.directory, here.config, here.clock))
     except MicMailError:
         return {}
 

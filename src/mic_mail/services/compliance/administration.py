@@ -10,16 +10,16 @@ from mic_mail.policy.authorization.roles import Role
 from mic_mail.policy.calendar import add_months, local_day
 from mic_mail.policy.labels import ROLES
 from mic_mail.policy.requests import PENDING, Kind, State
-from mic_mail.services.compliance.finding import Finding, Office, dated, dated_acts, evidence
+from mic_mail.services.compliance.finding import Finding, Records, dated, dated_acts, evidence
 from mic_mail.services.requests.register import Due
 
 # ------------------------------------------------------------------ officers
 
 
 @evidence("6.1")
-def officers(office: Office) -> Iterator[Finding]:
+def officers(records: Records) -> Iterator[Finding]:
     """Count the officers; while none is on record, everybody at the machine is the Centre."""
-    serving = [officer for officer in office.directory.officers.all() if officer.serves(office.now)]
+    serving = [officer for officer in records.directory.officers.all() if officer.serves(records.now)]
     for role, name in ROLES.items():
         count = sum(officer.role is role for officer in serving)
         missing = role is Role.CENTRE and count == 0
@@ -28,9 +28,9 @@ def officers(office: Office) -> Iterator[Finding]:
 
 
 @evidence("14.3")
-def unit_administrators(office: Office) -> Iterator[Finding]:
+def unit_administrators(records: Records) -> Iterator[Finding]:
     """Count the units with an administrator of their own."""
-    serving = [officer for officer in office.directory.officers.all() if officer.serves(office.now)]
+    serving = [officer for officer in records.directory.officers.all() if officer.serves(records.now)]
     units = {officer.unit_id for officer in serving if officer.role is Role.UNIT}
     yield Finding(Text("đơn vị có quản trị viên", "units with an administrator"), len(units))
 
@@ -48,17 +48,17 @@ def _late(requests: Sequence[Due]) -> Finding:
 
 
 @evidence("6.2")
-def requests(office: Office) -> Iterator[Finding]:
+def requests(records: Records) -> Iterator[Finding]:
     """Count the requests on record, and those that wait, are overdue, or are done."""
-    states = [due.request.state for due in office.requests]
-    yield _received(Text("yêu cầu trong sổ", "requests on record"), office.requests)
+    states = [due.request.state for due in records.requests]
+    yield _received(Text("yêu cầu trong sổ", "requests on record"), records.requests)
     yield Finding(Text("đang chờ", "waiting"), sum(state in PENDING for state in states))
-    yield _late(office.requests)
+    yield _late(records.requests)
     yield Finding(Text("đã giải quyết", "done"), states.count(State.DONE))
 
 
-def _of_kind(kind: Kind, what: Text, office: Office) -> Iterator[Finding]:
-    yield _received(what, [due for due in office.requests if due.request.kind is kind])
+def _of_kind(kind: Kind, what: Text, records: Records) -> Iterator[Finding]:
+    yield _received(what, [due for due in records.requests if due.request.kind is kind])
 
 
 for _clause, _kind, _what in (
@@ -71,45 +71,45 @@ for _clause, _kind, _what in (
 
 
 @evidence("7.3.b")
-def late_restores(office: Office) -> Iterator[Finding]:
+def late_restores(records: Records) -> Iterator[Finding]:
     """Count the requests to restore a mailbox that are overdue."""
-    yield _late([due for due in office.requests if due.request.kind is Kind.RESTORE])
+    yield _late([due for due in records.requests if due.request.kind is Kind.RESTORE])
 
 
 # ------------------------------------------------------------------ content
 
 
 @evidence("4.3")
-def openings(office: Office) -> Iterator[Finding]:
+def openings(records: Records) -> Iterator[Finding]:
     """Count the requests to open content, those that wait for a second person, and the exports."""
-    requested = office.directory.content.all()
-    waiting = sum(request.stage(office.now) is Stage.ASKED for request in requested)
+    requested = records.directory.content.all()
+    waiting = sum(request.stage(records.now) is Stage.ASKED for request in requested)
     yield Finding(Text("đề nghị mở nội dung", "requests to open content"), len(requested))
     yield Finding(Text("chờ phê duyệt", "wait for approval"), waiting)
-    yield dated(Text("lần xuất nội dung", "exports of content"), _exports(office))
+    yield dated(Text("lần xuất nội dung", "exports of content"), _exports(records))
 
 
 @evidence("16.5")
-def content_exports(office: Office) -> Iterator[Finding]:
+def content_exports(records: Records) -> Iterator[Finding]:
     """Count the exports of content as evidence in a proceeding."""
-    yield dated(Text("lần xuất làm chứng cứ", "exports as evidence"), _exports(office))
+    yield dated(Text("lần xuất làm chứng cứ", "exports as evidence"), _exports(records))
 
 
-def _exports(office: Office) -> Sequence[datetime]:
-    return [export.begun_at for export in office.directory.content.exports() if export.finished_at is not None]
+def _exports(records: Records) -> Sequence[datetime]:
+    return [export.begun_at for export in records.directory.content.exports() if export.finished_at is not None]
 
 
 # ------------------------------------------------------------------ reports
 
 
 @evidence("16.2")
-def usage_reports(office: Office) -> Iterator[Finding]:
+def usage_reports(records: Records) -> Iterator[Finding]:
     """Count the ministry's usage reports; without any, the interval runs from the first mailbox."""
-    acts = [act for act in office.acts("report_usage") if act.get("subject") == "*"]
+    acts = [act for act in records.acts("report_usage") if act.get("subject") == "*"]
     yield dated_acts(Text("báo cáo sử dụng đã lập", "usage reports made"), acts)
-    begun = min((local_day(entry.facts[0].recorded_at) for entry in office.snapshot if entry.facts), default=None)
+    begun = min((local_day(entry.facts[0].recorded_at) for entry in records.snapshot if entry.facts), default=None)
     counted_from = max((date.fromisoformat(str(act["last"])) for act in acts), default=begun)
-    if counted_from is not None and add_months(counted_from, office.config.report.usage_months) < local_day(office.now):
+    if counted_from is not None and add_months(counted_from, records.config.report.usage_months) < local_day(records.now):
         what = Text(
             f"đến kỳ báo cáo, kỳ trước tính đến {counted_from:%d/%m/%Y}",
             f"the report is due, the last one ended on {counted_from:%d/%m/%Y}",
@@ -118,13 +118,13 @@ def usage_reports(office: Office) -> Iterator[Finding]:
 
 
 @evidence("16.1.b", "16.1.c")
-def unit_reports(office: Office) -> Iterator[Finding]:
+def unit_reports(records: Records) -> Iterator[Finding]:
     """Count the usage reports of single units."""
-    acts = [act for act in office.acts("report_usage") if act.get("subject") != "*"]
+    acts = [act for act in records.acts("report_usage") if act.get("subject") != "*"]
     yield dated_acts(Text("báo cáo theo đơn vị đã lập", "reports of units made"), acts)
 
 
 @evidence("18")
-def collected_problems(office: Office) -> Iterator[Finding]:
+def collected_problems(records: Records) -> Iterator[Finding]:
     """Count the collections of problems."""
-    yield dated_acts(Text("bản tổng hợp vướng mắc đã lập", "collections of problems made"), office.acts("report_problems"))
+    yield dated_acts(Text("bản tổng hợp vướng mắc đã lập", "collections of problems made"), records.acts("report_problems"))

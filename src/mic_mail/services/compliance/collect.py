@@ -15,18 +15,18 @@ from mic_mail.services.compliance import (  # noqa: F401  they register their so
     traffic,
     unit_mail,
 )
-from mic_mail.services.compliance.finding import SOURCES, Finding, Office, Source
+from mic_mail.services.compliance.finding import SOURCES, Finding, Records, Source
 
 _ERRORS_CLAUSE = "10.1"
 
 
-def gather(office: Office) -> Mapping[str, Sequence[Finding]]:
+def gather(records: Records) -> Mapping[str, Sequence[Finding]]:
     """Return every finding by clause, in the order of the regulation."""
     findings: dict[Source, Sequence[Finding]] = {}
     errors: dict[str, Finding] = {}
     for source in dict.fromkeys(chain.from_iterable(SOURCES.values())):
         try:
-            findings[source] = list(source(office))
+            findings[source] = list(source(records))
         except (MicMailError, OSError) as error:
             trouble = error.text if isinstance(error, MicMailError) else Text(str(error), str(error))
             errors[trouble.en] = Finding(trouble, overdue=True)

@@ -16,7 +16,7 @@ from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.naming.addresses import personal_local_part
 from mic_mail.policy.requests import Item, Kind
 from mic_mail.policy.states import FINAL, State
-from mic_mail.services.compliance.finding import Finding, Office, dated, dated_acts, evidence
+from mic_mail.services.compliance.finding import Finding, Records, dated, dated_acts, evidence
 from mic_mail.services.mailboxes.address_book import make_book
 from mic_mail.services.mailboxes.consistency_check import Severity, inspect
 from mic_mail.services.settings.readings import lifecycle_settings
@@ -28,10 +28,10 @@ SOON = timedelta(days=30)
 
 
 @evidence("2.6")
-def entries(office: Office) -> Iterator[Finding]:
+def entries(records: Records) -> Iterator[Finding]:
     """Count what the directory holds, what the address book lists of it, and the exports."""
-    yield Finding(Text("cá nhân trong danh bạ", "people in the directory"), len(office.people))
-    cards = make_book(office.directory, office.config, office.now).cards
+    yield Finding(Text("cá nhân trong danh bạ", "people in the directory"), len(records.people))
+    cards = make_book(records.directory, records.config, records.now).cards
     people = [card for card in cards if card.kind is CardKind.PERSON]
     units = sum(card.kind is CardKind.UNIT for card in cards)
     yield Finding(Text("đơn vị trong danh bạ", "units in the directory"), units)
@@ -39,28 +39,28 @@ def entries(office: Office) -> Iterator[Finding]:
     yield Finding(shown, len(people))
     without = sum(not card.addresses for card in people)
     yield Finding(Text("trong đó chưa có hộp thư", "of these without a mailbox"), without)
-    yield dated_acts(Text("lần xuất danh bạ", "exports of the directory"), office.acts("directory_export"))
+    yield dated_acts(Text("lần xuất danh bạ", "exports of the directory"), records.acts("directory_export"))
 
 
 @evidence("13.2")
-def listeners(office: Office) -> Iterator[Finding]:
+def listeners(records: Records) -> Iterator[Finding]:
     """Name the LDAP listeners."""
-    doors = [door for door in ("ldap", "ldaps") if door in office.config.listen.doors]
+    doors = [door for door in ("ldap", "ldaps") if door in records.config.listen.doors]
     named = ", ".join(doors) or "-"
     yield Finding(Text(f"dịch vụ danh bạ đang mở: {named}", f"doors of the directory: {named}"), len(doors))
 
 
 @evidence("6.5")
-def agreement(office: Office) -> Iterator[Finding]:
+def agreement(records: Records) -> Iterator[Finding]:
     """Count the results of `directory check`."""
     found = inspect(
-        office.snapshot,
-        office.config.mail_root,
-        office.now,
-        lifecycle_settings(office.config, office.snapshot.working_days),
-        office.config.support,
-        officers=office.directory.officers.all(),
-        issued_on=office.config.regulation.issued_on,
+        records.snapshot,
+        records.config.mail_root,
+        records.now,
+        lifecycle_settings(records.config, records.snapshot.working_days),
+        records.config.support,
+        officers=records.directory.officers.all(),
+        issued_on=records.config.regulation.issued_on,
     )
     names = {
         Severity.ERROR: Text("lỗi khi đối chiếu danh bạ với hộp thư", "errors between directory and mailboxes"),
@@ -76,46 +76,46 @@ def agreement(office: Office) -> Iterator[Finding]:
 
 
 @evidence("3.1")
-def users(office: Office) -> Iterator[Finding]:
+def users(records: Records) -> Iterator[Finding]:
     """Count the units that use the system meant for all of them."""
-    using = {office.unit_of(entry) for entry in office.live}
-    units = {unit.unit_id for unit in office.units}
+    using = {records.unit_of(entry) for entry in records.live}
+    units = {unit.unit_id for unit in records.units}
     yield Finding(Text("đơn vị có hộp thư trong hệ thống", "units with mailboxes in the system"), len(units & using))
     yield Finding(Text("đơn vị chưa có hộp thư nào", "units with none"), len(units - using))
 
 
 @evidence("5.1")
-def unit_mailboxes(office: Office) -> Iterator[Finding]:
+def unit_mailboxes(records: Records) -> Iterator[Finding]:
     """Count the units with and without a unit mailbox."""
-    kept = {entry.owner.unit_id for entry in office.live if entry.kind is MailboxKind.UNIT}
-    units = {unit.unit_id for unit in office.units}
+    kept = {entry.owner.unit_id for entry in records.live if entry.kind is MailboxKind.UNIT}
+    units = {unit.unit_id for unit in records.units}
     yield Finding(Text("đơn vị", "units"), len(units))
     yield Finding(Text("đơn vị có hộp thư đơn vị", "units with a unit mailbox"), len(units & kept))
     yield Finding(Text("chưa có", "without one"), len(units - kept))
 
 
-def _censuses(office: Office) -> Mapping[int, Sequence[census.Census]]:
+def _censuses(records: Records) -> Mapping[int, Sequence[census.Census]]:
     """Return the censuses of each unit that is in the directory."""
     found: dict[int, list[census.Census]] = {}
-    seen = {unit.unit_id for unit in office.directory.units()}
-    for each in office.directory.censuses.of():
+    seen = {unit.unit_id for unit in records.directory.units()}
+    for each in records.directory.censuses.of():
         if each.unit_id in seen:
             found.setdefault(each.unit_id, []).append(each)
     return found
 
 
 @evidence("14.6")
-def confirmed(office: Office) -> Iterator[Finding]:
+def confirmed(records: Records) -> Iterator[Finding]:
     """Count the units that have confirmed this period's list, or not."""
-    period = census.period_of(local_day(office.now), office.config.census.months)
-    by_unit = _censuses(office)
+    period = census.period_of(local_day(records.now), records.config.census.months)
+    by_unit = _censuses(records)
     first: dict[int, datetime] = {}
-    for entry in office.snapshot:
-        unit = office.unit_of(entry)
+    for entry in records.snapshot:
+        unit = records.unit_of(entry)
         if unit is not None and entry.facts:
             recorded = entry.facts[0].recorded_at
             first[unit] = min(first.get(unit, recorded), recorded)
-    stands = Counter(census.standing(period, by_unit.get(unit, ()), since, office.now) for unit, since in first.items())
+    stands = Counter(census.standing(period, by_unit.get(unit, ()), since, records.now) for unit, since in first.items())
     last = max((each.confirmed_at for found in by_unit.values() for each in found if each.confirmed_at), default=None)
     name = f"{period:%m/%Y}"
     what = Text(f"đơn vị đã xác nhận kỳ {name}", f"units that confirmed the list of {name}")
@@ -126,9 +126,9 @@ def confirmed(office: Office) -> Iterator[Finding]:
 
 
 @evidence("14.3")
-def lists(office: Office) -> Iterator[Finding]:
+def lists(records: Records) -> Iterator[Finding]:
     """Count the lists that were made for units."""
-    made = [each.made_at for found in _censuses(office).values() for each in found]
+    made = [each.made_at for found in _censuses(records).values() for each in found]
     yield dated(Text("danh sách đã lập", "lists made"), made)
 
 
@@ -136,9 +136,9 @@ def lists(office: Office) -> Iterator[Finding]:
 
 
 @evidence("5.3")
-def plain_forms(office: Office) -> Iterator[Finding]:
+def plain_forms(records: Records) -> Iterator[Finding]:
     """Count the people whose address is the plain form of their name."""
-    people = list(_people(office))
+    people = list(_people(records))
     plain = sum(
         any(address.partition("@")[0] == form for address in entry.addresses)
         for entry, person in people
@@ -149,14 +149,14 @@ def plain_forms(office: Office) -> Iterator[Finding]:
 
 
 @evidence("5.4.a")
-def shared_forms(office: Office) -> Iterator[Finding]:
+def shared_forms(records: Records) -> Iterator[Finding]:
     """Count the plain forms that several people share, and those asked for that are given already."""
-    forms = Counter(form for _, person in _people(office) if (form := _plain(person.full_name)) is not None)
+    forms = Counter(form for _, person in _people(records) if (form := _plain(person.full_name)) is not None)
     what = Text("dạng chuẩn mà nhiều người dùng thư cùng có", "plain forms that the names of several users make")
     yield Finding(what, sum(count > 1 for count in forms.values()))
-    asked = [each for each in office.directory.requests.pending() if each.kind is Kind.ISSUE]
+    asked = [each for each in records.directory.requests.pending() if each.kind is Kind.ISSUE]
     late = sum(
-        form is not None and any(f"{form}@{domain}" in office.snapshot.addresses for domain in office.snapshot.domains)
+        form is not None and any(f"{form}@{domain}" in records.snapshot.addresses for domain in records.snapshot.domains)
         for form in (_plain(request.item(Item.NAME) or "") for request in asked)
     )
     what = Text("yêu cầu cấp mới mà dạng chuẩn đã có người", "requests for a mailbox whose plain form is given already")
@@ -164,10 +164,10 @@ def shared_forms(office: Office) -> Iterator[Finding]:
 
 
 @evidence("6.3")
-def contracts(office: Office) -> Iterator[Finding]:
+def contracts(records: Records) -> Iterator[Finding]:
     """Count contracts too short or at their end; nothing is taken from people with a mailbox, so none is overdue."""
-    today = local_day(office.now)
-    people = [person for _, person in _people(office)]
+    today = local_day(records.now)
+    people = [person for _, person in _people(records)]
     without = sum(
         refusal_reason(each.employment, each.contract_from, each.contract_until, today) is not None for each in people
     )
@@ -181,20 +181,20 @@ def contracts(office: Office) -> Iterator[Finding]:
 
 
 @evidence("13.1")
-def composed_names(office: Office) -> Iterator[Finding]:
+def composed_names(records: Records) -> Iterator[Finding]:
     """Count the directory's names that are not composed Unicode."""
-    names = [person.full_name for person in office.people]
-    names += [unit.name for unit in office.units]
-    names += [entry.display_name for entry in office.snapshot]
+    names = [person.full_name for person in records.people]
+    names += [unit.name for unit in records.units]
+    names += [entry.display_name for entry in records.snapshot]
     yield Finding(Text("tên trong danh bạ", "names in the directory"), len(names))
     wrong = sum(not is_normalized("NFC", name) for name in names)
     yield Finding(Text("không phải Unicode dựng sẵn", "that are not composed Unicode"), wrong, overdue=wrong > 0)
 
 
-def _people(office: Office) -> Iterator[tuple[Entry, PersonRecord]]:
+def _people(records: Records) -> Iterator[tuple[Entry, PersonRecord]]:
     """Yield people with a personal mailbox that is not reclaimed, who have not left."""
-    known = {person.person_id: person for person in office.people}
-    for entry, decision in office.decided():
+    known = {person.person_id: person for person in records.people}
+    for entry, decision in records.decided():
         person = known.get(entry.owner.person_id or 0)
         left = decision.states & set(FINAL) or any(
             reason.state is State.SEND_LOCKED and reason.clause.startswith("6.4.c") for reason in decision.reasons

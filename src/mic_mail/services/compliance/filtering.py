@@ -10,24 +10,24 @@ from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.quarantine import held_messages
 from mic_mail.quarantine.held_messages import Held
 from mic_mail.quarantine.quarantine import Quarantine, State
-from mic_mail.services.compliance.finding import Finding, Office, dated, evidence
+from mic_mail.services.compliance.finding import Finding, Records, dated, evidence
 
 # ------------------------------------------------------------------ markings of secrecy
 
 
 @evidence("4.1")
-def marked(office: Office) -> Iterator[Finding]:
+def marked(records: Records) -> Iterator[Finding]:
     """Count the messages that were refused for a marking, and requests that wait for a second person."""
     stages = held_messages.State
-    records = list(Held(office.config.held_dir).records())
+    messages = list(Held(records.config.held_dir).records())
 
     def counted(what: Text, *states: held_messages.State, overdue: bool = False) -> Finding:
-        return dated(what, [instant_of(record.at_us) for record in records if record.state in states], overdue=overdue)
+        return dated(what, [instant_of(record.at_us) for record in messages if record.state in states], overdue=overdue)
 
     yield counted(Text("thư bị từ chối đang giữ", "refused messages that are held"), *held_messages.OPEN)
     yield counted(Text("thư được hai người cho chuyển", "messages that two people released"), stages.RELEASED, stages.SUBMITTED)
     yield counted(Text("thư đến có dấu độ mật", "marked messages from outside"), stages.FLAGGED)
-    if any(record.state is stages.ASKED for record in records):
+    if any(record.state is stages.ASKED for record in messages):
         what = Text("đề nghị chờ người thứ hai", "requests that wait for a second person")
         yield counted(what, stages.ASKED, overdue=True)
 
@@ -36,9 +36,9 @@ def marked(office: Office) -> Iterator[Finding]:
 
 
 @evidence("10.2", "15.5")
-def judged(office: Office) -> Iterator[Finding]:
+def judged(records: Records) -> Iterator[Finding]:
     """Count today's results of the checks of mail from other servers."""
-    counts = office.today.judged
+    counts = records.today.judged
     refused = Text("thư từ bên ngoài bị từ chối khi kiểm tra hôm nay", "messages from outside refused by the checks today")
     yield Finding(refused, counts["refused"])
     junk = Text("thư từ bên ngoài vào Junk hôm nay", "messages from outside put into Junk today")
@@ -46,23 +46,23 @@ def judged(office: Office) -> Iterator[Finding]:
 
 
 @evidence("10.2")
-def unset_checks(office: Office) -> Iterator[Finding]:
+def unset_checks(records: Records) -> Iterator[Finding]:
     """Name the checks that are not set."""
-    if not office.config.inbound.authenticate:
+    if not records.config.inbound.authenticate:
         what = Text("không kiểm tra nguồn gốc thư (inbound.authenticate)", "nobody asks whose mail is (inbound.authenticate)")
         yield Finding(what)
-    if not office.config.rspamd.url:
+    if not records.config.rspamd.url:
         yield Finding(Text("chưa đặt bộ lọc thư rác (rspamd.url)", "no filter against spam is set (rspamd.url)"))
 
 
 @evidence("15.5")
-def malware(office: Office) -> Iterator[Finding]:
+def malware(records: Records) -> Iterator[Finding]:
     """Count the messages that the malware scanner refused this month, and those not scanned."""
     refused = Text("thư có mã độc bị từ chối tháng này", "messages with malware refused this month")
-    yield _this_month(office, "malware_refused", refused)
+    yield _this_month(records, "malware_refused", refused)
     skipped = Text("thư chưa quét được mã độc tháng này", "messages that were not scanned this month")
-    yield _this_month(office, "message_not_scanned", skipped)
-    if not office.config.malware.clamd:
+    yield _this_month(records, "message_not_scanned", skipped)
+    if not records.config.malware.clamd:
         yield Finding(Text("không có máy quét mã độc (malware.clamd)", "no scanner is set (malware.clamd)"))
 
 
@@ -76,35 +76,35 @@ _ENDS = {
 
 
 @evidence("4.2")
-def quarantined(office: Office) -> Iterator[Finding]:
+def quarantined(records: Records) -> Iterator[Finding]:
     """Count the messages in quarantine, and those of which no recipient was notified."""
-    held = [record for record in Quarantine(office.config.quarantine_dir).records() if record.state is State.HELD]
+    held = [record for record in Quarantine(records.config.quarantine_dir).records() if record.state is State.HELD]
     yield dated(Text("thư đang cách ly", "messages in quarantine"), [instant_of(record.at_us) for record in held])
     untold = sum(not record.told for record in held)
-    if untold and office.config.quarantine.digest:
+    if untold and records.config.quarantine.digest:
         yield Finding(Text("trong đó chưa báo người nhận", "of these not told to anybody yet"), untold)
 
 
 @evidence("15.5")
-def quarantine_ends(office: Office) -> Iterator[Finding]:
+def quarantine_ends(records: Records) -> Iterator[Finding]:
     """Count the messages that have left the quarantine, by the way they left."""
-    records = list(Quarantine(office.config.quarantine_dir).records())
+    messages = list(Quarantine(records.config.quarantine_dir).records())
     for state, what in _ENDS.items():
-        yield dated(what, [instant_of(record.at_us) for record in records if record.state is state])
+        yield dated(what, [instant_of(record.at_us) for record in messages if record.state is state])
 
 
 @evidence("15.5")
-def learned(office: Office) -> Iterator[Finding]:
+def learned(records: Records) -> Iterator[Finding]:
     """Count the messages that taught the filter this month."""
-    if not office.config.rspamd.controller:
+    if not records.config.rspamd.controller:
         yield Finding(Text("bộ lọc không được dạy từ Junk (rspamd.controller)", "nothing learns from Junk (rspamd.controller)"))
         return
     what = Text("thư dùng để dạy bộ lọc tháng này", "messages that taught the filter this month")
-    yield _this_month(office, "message_taught", what)
+    yield _this_month(records, "message_taught", what)
 
 
-def _this_month(office: Office, event: str, what: Text) -> Finding:
+def _this_month(records: Records, event: str, what: Text) -> Finding:
     """Count an event since the first of the month; it is rare, and found by the index."""
-    first = start_of(local_day(office.now).replace(day=1))
+    first = start_of(local_day(records.now).replace(day=1))
     query = Query(event=event, since_us=int(first.timestamp() * 1_000_000))
-    return dated(what, [instant_of(at) for at, _ in Search(office.config.log_dir).each(query)])
+    return dated(what, [instant_of(at) for at, _ in Search(records.config.log_dir).each(query)])

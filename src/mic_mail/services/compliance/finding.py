@@ -50,7 +50,7 @@ def dated_acts(what: Text, acts: Sequence[Act]) -> Finding:
     return dated(what, [datetime.fromisoformat(str(act["at"])) for act in acts])
 
 
-class Office:
+class Records:
     """All records at one instant."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
@@ -136,7 +136,7 @@ class Office:
         return owner.unit_id if owner.person_id is None else self._unit_of.get(owner.person_id)
 
 
-Source = Callable[[Office], Iterator[Finding]]
+Source = Callable[[Records], Iterator[Finding]]
 SOURCES: Mapping[str, list[Source]] = {clause_id: [] for clause_id in CLAUSES}
 """The functions that supply the evidence for each clause."""
 

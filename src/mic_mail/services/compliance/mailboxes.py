@@ -15,7 +15,7 @@ from mic_mail.policy.lifecycle import State
 from mic_mail.policy.naming.addresses import is_bound
 from mic_mail.policy.unit_mail.delegation import Part, serving
 from mic_mail.policy.unit_mail.handover import Standing, handovers
-from mic_mail.services.compliance.finding import Finding, Office, dated, evidence
+from mic_mail.services.compliance.finding import Finding, Records, dated, evidence
 from mic_mail.services.notifications.notices import warned_levels
 from mic_mail.services.notifications.succession import vacancies_of
 
@@ -23,14 +23,14 @@ from mic_mail.services.notifications.succession import vacancies_of
 
 
 @evidence("2.3")
-def accounts(office: Office) -> Iterator[Finding]:
+def accounts(records: Records) -> Iterator[Finding]:
     """Count the accounts: each mailbox that is issued and not reclaimed has one."""
-    yield Finding(Text("tài khoản", "accounts"), len(office.live))
+    yield Finding(Text("tài khoản", "accounts"), len(records.live))
 
 
-def _of_kind(kind: MailboxKind, office: Office) -> Iterator[Finding]:
+def _of_kind(kind: MailboxKind, records: Records) -> Iterator[Finding]:
     name = KINDS[kind]
-    count = sum(entry.kind is kind for entry in office.live)
+    count = sum(entry.kind is kind for entry in records.live)
     yield Finding(Text(f"hộp thư {name.vi}", f"{name.en} mailboxes"), count)
 
 
@@ -47,11 +47,11 @@ _STATES = {
 }
 
 
-def _by_clause(clause_id: str, office: Office) -> Iterator[Finding]:
+def _by_clause(clause_id: str, records: Records) -> Iterator[Finding]:
     """Count the mailboxes that a clause has put into each state."""
     found = Counter(
         state
-        for decision in office.decisions.values()
+        for decision in records.decisions.values()
         for state in {reason.state for reason in decision.reasons if reason.clause == clause_id}
     )
     if clause_id == "7.3.c":  # zero is a figure too
@@ -66,9 +66,9 @@ for _clause in CLAUSES:
 
 
 @evidence("7.1")
-def suspended(office: Office) -> Iterator[Finding]:
+def suspended(records: Records) -> Iterator[Finding]:
     """Count the mailboxes that are suspended for any reason."""
-    count = sum(State.SUSPENDED in decision.states for decision in office.decisions.values())
+    count = sum(State.SUSPENDED in decision.states for decision in records.decisions.values())
     yield Finding(_STATES[State.SUSPENDED], count)
 
 
@@ -96,12 +96,12 @@ _CAUSES = {
 }
 
 
-def _acts(kind: FactKind, what: Text, office: Office) -> Iterator[Finding]:
-    yield dated(what, [fact.clocked_at for fact in office.facts(kind)])
+def _acts(kind: FactKind, what: Text, records: Records) -> Iterator[Finding]:
+    yield dated(what, [fact.clocked_at for fact in records.facts(kind)])
 
 
-def _suspensions(cause: str, what: Text, office: Office) -> Iterator[Finding]:
-    yield dated(what, [fact.clocked_at for fact in office.facts(FactKind.SUSPENDED) if fact.data.get("cause") == cause])
+def _suspensions(cause: str, what: Text, records: Records) -> Iterator[Finding]:
+    yield dated(what, [fact.clocked_at for fact in records.facts(FactKind.SUSPENDED) if fact.data.get("cause") == cause])
 
 
 for _clause, (_fact_kind, _what) in _ACTS.items():
@@ -111,25 +111,25 @@ for _cause, _what in _CAUSES.items():
 
 
 @evidence("5.5")
-def older_addresses(office: Office) -> Iterator[Finding]:
+def older_addresses(records: Records) -> Iterator[Finding]:
     """Count the addresses that the rule does not bind."""
-    issued_on = office.config.regulation.issued_on
-    older = sum(bool(entry.facts) and not is_bound(entry.facts, issued_on) for entry in office.snapshot)
+    issued_on = records.config.regulation.issued_on
+    older = sum(bool(entry.facts) and not is_bound(entry.facts, issued_on) for entry in records.snapshot)
     yield Finding(Text("địa chỉ có trước Quy chế, giữ nguyên", "addresses older than the rules, kept"), older)
 
 
 @evidence("5.4.b")
-def chosen_addresses(office: Office) -> Iterator[Finding]:
+def chosen_addresses(records: Records) -> Iterator[Finding]:
     """Count the addresses that were the person's own choice."""
-    chosen = [fact for fact in office.facts(FactKind.ISSUED) if fact.data.get("chosen_by")]
+    chosen = [fact for fact in records.facts(FactKind.ISSUED) if fact.data.get("chosen_by")]
     yield Finding(Text("địa chỉ do cá nhân chọn", "addresses that the person chose"), len(chosen))
 
 
 @evidence("9.2")
-def legal_holds(office: Office) -> Iterator[Finding]:
+def legal_holds(records: Records) -> Iterator[Finding]:
     """Count what is retained on an authority's demand."""
-    held = sum(bool(holds(entry.facts)) for entry in office.snapshot)
-    last = max((fact.clocked_at for fact in office.facts(FactKind.HELD)), default=None)
+    held = sum(bool(holds(entry.facts)) for entry in records.snapshot)
+    last = max((fact.clocked_at for fact in records.facts(FactKind.HELD)), default=None)
     yield Finding(Text("hộp thư đang lưu giữ theo yêu cầu", "mailboxes under a legal hold"), held, last)
 
 
@@ -137,20 +137,20 @@ def legal_holds(office: Office) -> Iterator[Finding]:
 
 
 @evidence("8.3.b")
-def small_quotas(office: Office) -> Iterator[Finding]:
+def small_quotas(records: Records) -> Iterator[Finding]:
     """Count the mailboxes with less than the least that the regulation grants."""
-    small = sum(entry.quota_octets < QUOTA_FLOOR for entry in office.live)
+    small = sum(entry.quota_octets < QUOTA_FLOOR for entry in records.live)
     yield Finding(Text("hộp thư được cấp dưới 1 GB", "mailboxes of less than 1 GB"), small, overdue=small > 0)
 
 
 @evidence("8.3.c")
-def fullness(office: Office) -> Iterator[Finding]:
+def fullness(records: Records) -> Iterator[Finding]:
     """Count the mailboxes by their last warned quota level; no mailbox is opened for it."""
-    live = {entry.mailbox_id for entry in office.live}
+    live = {entry.mailbox_id for entry in records.live}
     warned = [
-        level for mailbox, level in warned_levels(office.config.server.data_dir).items() if mailbox in live and level.percent
+        level for mailbox, level in warned_levels(records.config.server.data_dir).items() if mailbox in live and level.percent
     ]
-    levels = sorted(office.config.quota.warn_percent)
+    levels = sorted(records.config.quota.warn_percent)
     for low, high in zip(levels, [*levels[1:], None], strict=True):
         what = Text(f"hộp thư đã cảnh báo ở mức {low}%", f"mailboxes warned at {low} %")
         yield dated(what, [each.at for each in warned if low <= each.percent and (high is None or each.percent < high)])
@@ -160,12 +160,12 @@ def fullness(office: Office) -> Iterator[Finding]:
 
 
 @evidence("12.3")
-def keepers(office: Office) -> Iterator[Finding]:
+def keepers(records: Records) -> Iterator[Finding]:
     """Count the unit mailboxes with and without a keeper."""
-    today = local_day(office.now)
-    units = [entry for entry, decision in office.decided() if entry.kind is MailboxKind.UNIT and decision.receives]
+    today = local_day(records.now)
+    units = [entry for entry, decision in records.decided() if entry.kind is MailboxKind.UNIT and decision.receives]
     kept = sum(
-        any(grant.part is Part.KEEPER for grant in serving(entry.kind, entry.facts, office.snapshot.facts_of, office.now))
+        any(grant.part is Part.KEEPER for grant in serving(entry.kind, entry.facts, records.snapshot.facts_of, records.now))
         for entry in units
     )
     yield Finding(Text("hộp thư đơn vị có người quản lý", "unit mailboxes with a keeper"), kept)
@@ -174,12 +174,12 @@ def keepers(office: Office) -> Iterator[Finding]:
 
 
 @evidence("12.3.d")
-def handed_over(office: Office) -> Iterator[Finding]:
+def handed_over(records: Records) -> Iterator[Finding]:
     """Count handovers finished, running and missing: a keeper's authority ended without one."""
-    found = [each for entry in office.snapshot for each in handovers(entry.facts)]
+    found = [each for entry in records.snapshot for each in handovers(entry.facts)]
     ended = [each.ended.effective_at for each in found if each.standing is Standing.FINISHED and each.ended is not None]
     running = [each.since for each in found if each.is_running]
-    vacant = sum(any(each.holds(office.now) for each in vacancies_of(entry, office.snapshot)) for entry in office.live)
+    vacant = sum(any(each.holds(records.now) for each in vacancies_of(entry, records.snapshot)) for entry in records.live)
     yield dated(Text("lần bàn giao hộp thư", "mailboxes handed over"), ended)
     if running:
         yield Finding(Text("đang bàn giao", "handovers that run"), len(running), min(running))

@@ -10,15 +10,15 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.downtime import announced
 from mic_mail.policy.incidents import Severity, State
 from mic_mail.policy.migration_plans import Standing, standing
-from mic_mail.services.compliance.finding import Finding, Office, dated, evidence
+from mic_mail.services.compliance.finding import Finding, Records, dated, evidence
 from mic_mail.services.importers.ledger import taken
 from mic_mail.services.operations.certificates import open_front
 
 
 @evidence("3.2")
-def place(office: Office) -> Iterator[Finding]:
+def place(records: Records) -> Iterator[Finding]:
     """Name the domains, the web listener, and its certificate's validity."""
-    config = office.config
+    config = records.config
     names = ", ".join(sorted(config.domains))
     yield Finding(Text(f"tên miền: {names}", f"domains: {names}"), len(config.domains))
     page = config.password_page
@@ -32,7 +32,7 @@ def place(office: Office) -> Iterator[Finding]:
         yield Finding(error.text, overdue=True)
         return
     until = dates.short(tls.ends_at)
-    ending = tls.ends_within(office.now, config.tls.warn_days)
+    ending = tls.ends_within(records.now, config.tls.warn_days)
     yield Finding(Text(f"chứng thư số có hiệu lực đến {until}", f"certificate valid until {until}"), overdue=ending)
 
 
@@ -40,44 +40,44 @@ def place(office: Office) -> Iterator[Finding]:
 
 
 @evidence("10.3")
-def planned_downtimes(office: Office) -> Iterator[Finding]:
+def planned_downtimes(records: Records) -> Iterator[Finding]:
     """Count the downtimes that were announced, and those ahead."""
-    downtimes = office.directory.downtimes.all()
+    downtimes = records.directory.downtimes.all()
     planned = [each.announced_at for each in downtimes if not each.incident]
     yield dated(Text("đợt tạm ngừng đã thông báo", "announced downtimes"), planned)
-    ahead = announced(downtimes, office.now)
+    ahead = announced(downtimes, records.now)
     if ahead:
         yield Finding(Text("đợt sắp hoặc đang tạm ngừng", "downtimes ahead or running"), len(ahead))
 
 
 @evidence("10.1")
-def unplanned_downtimes(office: Office) -> Iterator[Finding]:
+def unplanned_downtimes(records: Records) -> Iterator[Finding]:
     """Count the downtimes by incidents, and those without a report."""
-    incidents = [each for each in office.directory.downtimes.all() if each.incident and each.cancelled_at is None]
+    incidents = [each for each in records.directory.downtimes.all() if each.incident and each.cancelled_at is None]
     yield dated(Text("sự cố đã ghi", "incidents on record"), [each.starts_at for each in incidents])
-    owed = sum(each.owes_report(office.now) for each in incidents)
+    owed = sum(each.owes_report(records.now) for each in incidents)
     if owed:
         yield Finding(Text("sự cố chưa có báo cáo", "incidents without a report"), owed, overdue=True)
 
 
 @evidence("14.4")
-def reported_incidents(office: Office) -> Iterator[Finding]:
+def reported_incidents(records: Records) -> Iterator[Finding]:
     """Count the incidents that units reported."""
-    reported = [each.opened_at for each in office.directory.incidents.all() if each.told.unit_id is not None]
+    reported = [each.opened_at for each in records.directory.incidents.all() if each.told.unit_id is not None]
     yield dated(Text("sự cố do đơn vị báo", "incidents that units told of"), reported)
 
 
 @evidence("16.3")
-def grave_incidents(office: Office) -> Iterator[Finding]:
+def grave_incidents(records: Records) -> Iterator[Finding]:
     """Count the incidents that have to be investigated."""
-    grave = [each.opened_at for each in office.directory.incidents.all() if each.told.severity is not Severity.MINOR]
+    grave = [each.opened_at for each in records.directory.incidents.all() if each.told.severity is not Severity.MINOR]
     yield dated(Text("sự cố nghiêm trọng trở lên", "incidents, serious or critical"), grave)
 
 
 @evidence("14.4", "10.1")
-def open_incidents(office: Office) -> Iterator[Finding]:
+def open_incidents(records: Records) -> Iterator[Finding]:
     """Count the incidents that are not closed."""
-    waiting = sum(each.state is State.OPEN for each in office.directory.incidents.all())
+    waiting = sum(each.state is State.OPEN for each in records.directory.incidents.all())
     yield Finding(Text("sự cố đang xử lý", "incidents that are open"), waiting)
 
 
@@ -85,10 +85,10 @@ def open_incidents(office: Office) -> Iterator[Finding]:
 
 
 @evidence("10.4")
-def imports(office: Office) -> Iterator[Finding]:
+def imports(records: Records) -> Iterator[Finding]:
     """Count the mailboxes with imported mail, and imports that did not finish."""
-    seen = {entry.mailbox_id for entry in office.snapshot}
-    sources = [each for each in taken(office.config.server.data_dir) if each.mailbox_id in seen]
+    seen = {entry.mailbox_id for entry in records.snapshot}
+    sources = [each for each in taken(records.config.server.data_dir) if each.mailbox_id in seen]
     last = max((datetime.fromisoformat(each.last.at) for each in sources if each.last), default=None)
     mailboxes = len({each.mailbox_id for each in sources})
     yield Finding(Text("hộp thư đã nhập thư từ hệ thống khác", "mailboxes with imported mail"), mailboxes, last)
@@ -98,14 +98,14 @@ def imports(office: Office) -> Iterator[Finding]:
 
 
 @evidence("14.5")
-def units_elsewhere(office: Office) -> Iterator[Finding]:
+def units_elsewhere(records: Records) -> Iterator[Finding]:
     """Count the units that still use another system, and plans to leave it that are overdue."""
-    units = {unit.unit_id for unit in office.directory.units()}
-    plans = [plan for plan in office.directory.elsewhere.all() if plan.unit_id in units]
+    units = {unit.unit_id for unit in records.directory.units()}
+    plans = [plan for plan in records.directory.elsewhere.all() if plan.unit_id in units]
     open_plans = [plan for plan in plans if plan.is_open]
     newest = max((plan.recorded_at for plan in plans), default=None)
     count = len({plan.unit_id for plan in open_plans})
     yield Finding(Text("đơn vị còn dùng hệ thống khác", "units that still use another system"), count, newest)
-    overdue = sum(standing(plan, local_day(office.now)) is Standing.OVERDUE for plan in open_plans)
+    overdue = sum(standing(plan, local_day(records.now)) is Standing.OVERDUE for plan in open_plans)
     if overdue:
         yield Finding(Text("kế hoạch chuyển quá hạn", "plans to leave that are overdue"), overdue, overdue=True)

@@ -11,7 +11,7 @@ from mic_mail.queue import spool
 from mic_mail.queue.queue import Entry, Queue
 from mic_mail.queue.recipient_log import Hold
 from mic_mail.services.authentication.decision_cache import KEPT_BACK
-from mic_mail.services.compliance.finding import Finding, Office, evidence
+from mic_mail.services.compliance.finding import Finding, Records, evidence
 
 LOOKED_AT = 2000
 """The oldest entries of a long queue that are read, to stay quick; 200 us each."""
@@ -22,20 +22,20 @@ _REFUSED = ("message_refused", "recipient_refused")
 
 
 @evidence("4.2")
-def waiting(office: Office) -> Iterator[Finding]:
+def waiting(records: Records) -> Iterator[Finding]:
     """Count the messages that are accepted and not yet in every mailbox."""
-    ids = spool.waiting(office.config.spool_dir)
-    slips = (spool.read_envelope(office.config.spool_dir, each) for each in islice(ids, LOOKED_AT))
-    oldest = min((slip.accepted_at_us for slip in slips if slip is not None), default=None)
+    ids = spool.waiting(records.config.spool_dir)
+    envelopes = (spool.read_envelope(records.config.spool_dir, each) for each in islice(ids, LOOKED_AT))
+    oldest = min((envelope.accepted_at_us for envelope in envelopes if envelope is not None), default=None)
     since = _since(oldest)
     what = Text(f"thư chờ vào hộp thư{since.vi}", f"messages that wait for a mailbox{since.en}")
     yield Finding(what, len(ids))
 
 
 @evidence("4.2")
-def leaving(office: Office) -> Iterator[Finding]:
+def leaving(records: Records) -> Iterator[Finding]:
     """Count the messages for other domains: queued, held, unreadable."""
-    queue = Queue(office.config.queue_dir)
+    queue = Queue(records.config.queue_dir)
     try:
         ids = queue.names()
         looked = [queue.look_at(each) for each in islice(ids, LOOKED_AT)]
@@ -46,7 +46,7 @@ def leaving(office: Office) -> Iterator[Finding]:
     what = Text(f"thư chờ gửi ra tên miền khác{since.vi}", f"messages that wait for other domains{since.en}")
     yield Finding(what, len(ids))
     among = Text(f" (trong {LOOKED_AT} thư cũ nhất)", f" (of the oldest {LOOKED_AT})") if len(ids) > LOOKED_AT else Text("", "")
-    held = sum(_is_held(office, entry) for entry in entries)
+    held = sum(_is_held(records, entry) for entry in entries)
     yield Finding(Text(f"trong đó bị giữ lại{among.vi}", f"of these held{among.en}"), held)
     damaged = sum(each is not None for each in looked) - len(entries)
     if damaged:
@@ -54,14 +54,14 @@ def leaving(office: Office) -> Iterator[Finding]:
         yield Finding(what, damaged, overdue=True)
 
 
-def _is_held(office: Office, entry: Entry) -> bool:
+def _is_held(records: Records, entry: Entry) -> bool:
     """Return whether an entry is held by a person, or by the state of the sending mailbox."""
     if entry.state.hold is not Hold.NO:
         return True
     mailbox = entry.envelope.submitted_by
     if not mailbox:
         return False
-    decision = office.decisions.get(mailbox)
+    decision = records.decisions.get(mailbox)
     return decision is None or bool(decision.states & KEPT_BACK)
 
 
@@ -76,9 +76,9 @@ def _since(oldest_us: int | None) -> Text:
 
 
 @evidence("4.2")
-def stopped(office: Office) -> Iterator[Finding]:
+def stopped(records: Records) -> Iterator[Finding]:
     """Count the reports to senders, the refusals, and the deliveries that the Centre stopped."""
-    events = office.today.events
+    events = records.today.events
     told = Text("báo cáo gửi cho người gửi hôm nay", "reports to senders today")
     yield Finding(told, events["report_sent"])
     refused = Text("lần từ chối thư, người nhận hôm nay", "messages and recipients refused today")
@@ -88,26 +88,26 @@ def stopped(office: Office) -> Iterator[Finding]:
 
 
 @evidence("9.1")
-def delivered(office: Office) -> Iterator[Finding]:
+def delivered(records: Records) -> Iterator[Finding]:
     """Count the messages that were delivered, each as it came."""
     whole = Text(
         "thư vào hộp thư hôm nay; không có số liệu về sửa nội dung: chương trình không có chức năng đó",
         "messages put into mailboxes today; no count of changed ones: nothing in the program changes a body",
     )
-    yield Finding(whole, office.today.events["message_delivered"])
+    yield Finding(whole, records.today.events["message_delivered"])
 
 
 @evidence("3.3", "12.1")
-def sent(office: Office) -> Iterator[Finding]:
+def sent(records: Records) -> Iterator[Finding]:
     """Count the messages that users sent."""
-    yield Finding(Text("thư người dùng gửi hôm nay", "messages sent by users today"), office.today.senders.total())
+    yield Finding(Text("thư người dùng gửi hôm nay", "messages sent by users today"), records.today.senders.total())
 
 
 @evidence("12.2")
-def sent_by_units(office: Office) -> Iterator[Finding]:
+def sent_by_units(records: Records) -> Iterator[Finding]:
     """Count the messages that were sent from unit mailboxes."""
-    of_units = {entry.address for entry in office.snapshot if entry.kind is MailboxKind.UNIT}
-    count = sum(count for address, count in office.today.senders.items() if address in of_units)
+    of_units = {entry.address for entry in records.snapshot if entry.kind is MailboxKind.UNIT}
+    count = sum(count for address, count in records.today.senders.items() if address in of_units)
     yield Finding(Text("thư gửi từ hộp thư đơn vị hôm nay", "messages sent from unit mailboxes today"), count)
 
 
@@ -115,26 +115,26 @@ def sent_by_units(office: Office) -> Iterator[Finding]:
 
 
 @evidence("8.1")
-def sign_ins(office: Office) -> Iterator[Finding]:
+def sign_ins(records: Records) -> Iterator[Finding]:
     """Count the sign-ins by protocol."""
-    yield _sign_ins(office, "IMAP", "imap")
-    yield _sign_ins(office, "POP3", "pop3")
-    yield _sign_ins(office, "SMTP", "submission")
+    yield _sign_ins(records, "IMAP", "imap")
+    yield _sign_ins(records, "POP3", "pop3")
+    yield _sign_ins(records, "SMTP", "submission")
 
 
 @evidence("15.3")
-def pop3_sign_ins(office: Office) -> Iterator[Finding]:
+def pop3_sign_ins(records: Records) -> Iterator[Finding]:
     """Count the sign-ins of programs that fetch mail away."""
-    yield _sign_ins(office, "POP3", "pop3")
+    yield _sign_ins(records, "POP3", "pop3")
 
 
-def _sign_ins(office: Office, protocol: str, listeners: str) -> Finding:
-    count = sum(times for door, times in office.today.doors.items() if door.startswith(listeners))
+def _sign_ins(records: Records, protocol: str, listeners: str) -> Finding:
+    count = sum(times for door, times in records.today.doors.items() if door.startswith(listeners))
     return Finding(Text(f"lần đăng nhập qua {protocol} hôm nay", f"sign-ins by {protocol} today"), count)
 
 
 @evidence("14.2")
-def encrypted_sign_ins(office: Office) -> Iterator[Finding]:
+def encrypted_sign_ins(records: Records) -> Iterator[Finding]:
     """Count all sign-ins, and those without TLS."""
-    yield Finding(Text("lần đăng nhập hôm nay", "sign-ins today"), office.today.doors.total())
-    yield Finding(Text("trong đó không mã hóa", "of these without TLS"), office.today.in_the_clear)
+    yield Finding(Text("lần đăng nhập hôm nay", "sign-ins today"), records.today.doors.total())
+    yield Finding(Text("trong đó không mã hóa", "of these without TLS"), records.today.in_the_clear)

@@ -6,7 +6,7 @@ from mic_mail.errors import Text
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.unit_mail.opening_windows import Verdict
-from mic_mail.services.compliance.finding import Finding, Office, dated_acts, evidence
+from mic_mail.services.compliance.finding import Finding, Records, dated_acts, evidence
 from mic_mail.services.unit_mail import document_handoff, unanswered
 from mic_mail.services.unit_mail.openings import Openings, unit_mailboxes
 from mic_mail.services.unit_mail.weekly_reminders import week_of
@@ -16,13 +16,13 @@ NAMED = 10
 
 
 @evidence("12.3.a")
-def openings(office: Office) -> Iterator[Finding]:
+def openings(records: Records) -> Iterator[Finding]:
     """Count the unit mailboxes not opened in every window of the last working day, or not at all."""
-    day = local_day(office.now) - ONE_DAY
-    while office.snapshot.working_days.is_rest(day):
+    day = local_day(records.now) - ONE_DAY
+    while records.snapshot.working_days.is_rest(day):
         day -= ONE_DAY
-    finder = Openings(office.snapshot, office.directory.downtimes.all(), office.config, office.clock)
-    found = finder.of(unit_mailboxes(office.live), Span(day, day))
+    finder = Openings(records.snapshot, records.directory.downtimes.all(), records.config, records.clock)
+    found = finder.of(unit_mailboxes(records.live), Span(day, day))
     due = [each for each in found if each.count(Verdict.OPENED) or each.missed]
     late = [each for each in due if each.missed]
     never = [each.entry.address for each in late if not each.count(Verdict.OPENED)]
@@ -37,32 +37,32 @@ def openings(office: Office) -> Iterator[Finding]:
 
 
 @evidence("12.3.c")
-def passed_on(office: Office) -> Iterator[Finding]:
+def passed_on(records: Records) -> Iterator[Finding]:
     """Count the mailboxes that this week's run reminded to pass documents on."""
     what = Text("hộp thư có thư quá hạn chuyển, đã nhắc tuần này", "mailboxes late in passing on, reminded this week")
-    yield _reminded(office, document_handoff.DUTY, what)
+    yield _reminded(records, document_handoff.DUTY, what)
 
 
 @evidence("12.4")
-def answers(office: Office) -> Iterator[Finding]:
+def answers(records: Records) -> Iterator[Finding]:
     """Count the mailboxes that this week's run reminded to answer."""
     what = Text("hộp thư có thư quá hạn trả lời, đã nhắc tuần này", "mailboxes with late answers, reminded this week")
-    yield _reminded(office, unanswered.DUTY, what)
+    yield _reminded(records, unanswered.DUTY, what)
 
 
-def _reminded(office: Office, duty: str, what: Text) -> Finding:
+def _reminded(records: Records, duty: str, what: Text) -> Finding:
     """Count the reminders by the register of notices; no mailbox is read."""
-    reminded = len(office.directory.sent.beginning(f"{week_of(duty, office.now)}:"))
+    reminded = len(records.directory.sent.beginning(f"{week_of(duty, records.now)}:"))
     return Finding(what, reminded, overdue=reminded > 0)
 
 
 @evidence("12.3.b", "11.1", "11.2", "11.3")
-def correspondence(office: Office) -> Iterator[Finding]:
+def correspondence(records: Records) -> Iterator[Finding]:
     """Count the correspondence reports, which hold copies, drafts and sent mail."""
-    yield dated_acts(Text("báo cáo gửi nhận đã lập", "correspondence reports made"), office.acts("report_correspondence"))
+    yield dated_acts(Text("báo cáo gửi nhận đã lập", "correspondence reports made"), records.acts("report_correspondence"))
 
 
 @evidence("11.4")
-def exports(office: Office) -> Iterator[Finding]:
+def exports(records: Records) -> Iterator[Finding]:
     """Count the exports for the records."""
-    yield dated_acts(Text("lần xuất thư để lưu trữ", "exports for the records"), office.acts("mailbox_exported"))
+    yield dated_acts(Text("lần xuất thư để lưu trữ", "exports for the records"), records.acts("mailbox_exported"))

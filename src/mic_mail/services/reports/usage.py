@@ -25,7 +25,7 @@ from mic_mail.policy.labels import KINDS, STATES
 from mic_mail.policy.lifecycle import FactsUnreadable, State, decide
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.services.compliance.collect import gather
-from mic_mail.services.compliance.finding import Office
+from mic_mail.services.compliance.finding import Records
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.reports.migration_register import Register, short_table
 from mic_mail.services.settings.readings import lifecycle_settings
@@ -232,7 +232,7 @@ class Usage:
 
     def _overdue(self) -> Table:
         """Return what is overdue today, whatever the span."""
-        found = gather(Office(self._directory, self._config, self._clock))
+        found = gather(Records(self._directory, self._config, self._clock))
         rows: list[list[Cell]] = [
             [clause(clause_id).vi, *((finding.what.vi, finding.count) if finding.owed is None else (finding.owed.vi, None))]
             for clause_id, findings in found.items()
