@@ -294,10 +294,10 @@ def test_clause_16_3_a_refused_sign_in_reaches_every_collector(serve: Callable[.
 
 def test_clause_16_3_a_dead_collector_costs_nothing_and_catches_up(serve: Callable[..., Any], listen: Any) -> None:
     """What happened meanwhile comes when it is there, in order and once; the outage is told once."""
+    other = listen()  # first, or it might be given the port that is free again
     probe = socket.create_server(("127.0.0.1", 0))
     port = probe.getsockname()[1]
     probe.close()
-    other = listen()
     server = serve(settings={"log": {"syslog": {"collectors": [f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{other.port}"]}}})
     server.issue("dvbe", password=PASSWORD)
     server.housekeep()
