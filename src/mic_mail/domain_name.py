@@ -8,7 +8,7 @@ class NotAName(BadInput):
 
     def __init__(self, domain: str) -> None:
         shown = domain[:80]
-        super().__init__(Text(f"“{shown}” không phải tên miền.", f'"{in_ascii(shown)}" is no domain name.'))
+        super().__init__(Text(f"“{shown}” không phải tên miền.", f'"{in_ascii(shown)}" is not a domain name.'))
 
 
 def to_ascii(domain: str) -> str:

@@ -271,11 +271,11 @@ def test_a_demonstration_that_was_interrupted_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_second_demonstration_changes_nothing_of_the_first(demo: DemoServer) -> None:
-    """Exit 3 and "running already", and the file still says what the running one was started with."""
+    """Exit 3 and "already running", and the file still says what the running one was started with."""
     path = demo.data / "mic-mail.toml"
     before = path.read_bytes()
     second = command("demo", "--data", demo.data, "--ports-from", "32000")
-    assert (second.returncode, "running already" in second.stderr) == (3, True), second.stderr
+    assert (second.returncode, "already running" in second.stderr) == (3, True), second.stderr
     assert path.read_bytes() == before
 
 

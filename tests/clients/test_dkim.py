@@ -151,7 +151,7 @@ def test_while_a_key_cannot_be_read_mail_waits(tmp_path: Path) -> None:
         deferred = wait_for(lambda: [each for each in here.server.events() if each["event"] == "sending_deferred"])
         assert (deferred[0]["status"], deferred[0]["reply"]) == (
             "4.3.0",
-            {"vi": "thư chưa ký được (DKIM)", "en": "it cannot be signed now"},
+            {"vi": "thư chưa ký được (DKIM)", "en": "the message cannot be signed now"},
         )
         (why,) = [each["error"] for each in here.server.events() if each["event"] == "dkim_key_unusable"]
         assert {str(file) in why[side] for side in ("vi", "en")} == {True}

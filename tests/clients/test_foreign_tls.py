@@ -30,8 +30,8 @@ LEAVES = {
 }
 """Domains below NAME.example whose mail leaves, and what the server is known by."""
 WAITS = {
-    "wrongkey": "no TLSA record fits",
-    "wrongname": "a TLSA record fits, but",
+    "wrongkey": "no TLSA record matches",
+    "wrongname": "a TLSA record matches, but",
     "old": "certificate has expired",
     "othername": "ostname mismatch",
     "changed": "not among the mail servers",

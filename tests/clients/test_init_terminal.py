@@ -98,7 +98,7 @@ def test_init_asks_nobody_where_nobody_sits(tmp_path: Path) -> None:
     ("words", "told"),
     [
         (("--officer", "khong-co-ai", "--officer-name", "X", "--document", "1"), "knows no login khong-co-ai"),
-        (("--officer", "root", "--officer-name", "X", "--document", "1"), "no person's own login"),
+        (("--officer", "root", "--officer-name", "X", "--document", "1"), "not a personal login"),
         (("--officer", "nobody", "--user", "nobody", "--officer-name", "X", "--document", "1"), "nobody is no person's"),
         (("--officer", "nobody"), "needs --officer-name and --document"),
         (("--port", "https"), "is no port"),

@@ -430,7 +430,7 @@ def test_a_second_server_is_refused(server: ProcessServer) -> None:
     command = [sys.executable, "-m", "mic_mail", "--config", str(server.file), "serve"]
     second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert second.returncode == 3
-    assert "running already" in second.stderr
+    assert "already running" in second.stderr
     assert "Traceback" not in second.stderr
     assert sign_in(server).noop()[0] == "OK"
 

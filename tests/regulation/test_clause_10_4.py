@@ -408,7 +408,7 @@ def test_a_pst_is_read_by_a_program_apart(tmp_path: Path) -> None:
     """What is none is refused, and so is one that the program cannot read; nothing is left of it."""
     path, work = tmp_path / "old.pst", tmp_path / "work"
     path.write_bytes(b"no pst")
-    with pytest.raises(SourceWrong, match="no PST"):
+    with pytest.raises(SourceWrong, match="Not a PST"):
         PstSource(str(path), work)
     path.write_bytes(b"!BDN" + b"\0" * 5000)
     with pytest.raises(SourceWrong, match="readpst cannot read"):

@@ -173,7 +173,7 @@ def test_clause_12_3_d_minutes_say_how_it_ended(office: Office) -> None:
 def test_clause_12_3_d_who_came_back_may_take_over_again(office: Office) -> None:
     """A leave has ended the keeper's authority for good (12.3): after the return it is handed over as to anybody."""
     be = Naming(BE, NAMING.named_by)
-    with pytest.raises(NotAllowed, match="keeper already"):
+    with pytest.raises(NotAllowed, match="already its keeper"):
         office.begin(be)
     for kind in (FactKind.LEFT, FactKind.RETURNED):
         office.server.record(office.be, Draft(kind, office.server.clock.now(), "mai", data={"level": "department"}))

@@ -66,7 +66,7 @@ def test_the_register_by_command(console: Console, tmp_path: Path) -> None:
     assert [row["standing"] for row in console.json("migration", "list", "--all")] == ["replaced", "overdue", "planned"]
     evidence = {each["what"]["en"]: each for each in console.json("regulation", "show", "14.5")["evidence"]}
     assert evidence["units that still use another system"]["count"] == 2
-    assert evidence["plans to leave that are overdue"]["overdue"]
+    assert evidence["overdue migration plans"]["overdue"]
     for name in ("register.pdf", "register.xlsx"):
         assert console.run("migration", "paper", "--out", str(tmp_path / name)) == 0, console.err
     text = words_of(tmp_path / "register.pdf")

@@ -49,7 +49,7 @@ def test_a_file_of_requests_is_approved_by_one_command(console: Console) -> None
     assert [bool(row["password"]) for row in rows] == [True, False, True, False]
     assert rows[0]["password"] != rows[2]["password"]
     assert rows[1]["clause"] == "5.4.b"
-    assert rows[3]["refused"]["en"] == "There is no request 999."
+    assert rows[3]["refused"]["en"] == "No such request: 999."
     assert "2 done, 2 not" in console.err
     assert [shown(console, number)["state"] for number in map(int, numbers)] == ["done", "open", "done"]
     assert shown(console, int(numbers[1]))["hindrance"]
@@ -152,5 +152,5 @@ def test_one_is_told_as_before(console: Console) -> None:
     assert isinstance(approved, dict)
     assert set(approved) == {"request_id", "kind", "kind_name", "state", "state_name", "address", "password", "before"}
     assert console.run("request", "approve", "999") == 2
-    assert "There is no request 999" in console.err
+    assert "No such request: 999" in console.err
     assert console.run("request", "approve") == 2

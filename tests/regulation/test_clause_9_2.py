@@ -177,7 +177,7 @@ def test_clause_9_2_only_with_a_document(desk):
         for login in ("hoa", "kiem"):
             assert desk.by(login, "mailbox", command, LAN, *DEMAND) == 1
     assert desk.by("mai", "mailbox", "release-hold", LAN, *DEMAND) == 2
-    assert "There is no hold" in desk.err
+    assert "not under a hold" in desk.err
     assert desk.seen_by("mai", "mailbox", "show", LAN)["held_by"] is None
 
 

@@ -176,10 +176,10 @@ def test_a_reserved_name_goes_to_no_group_unasked(fresh):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("An Đức Min", "admin is kept for a function; to choose: minad"),
-        ("Ý", "y is too short; to choose: y.cntt"),
+        ("An Đức Min", "admin is reserved for a function; free forms: minad"),
+        ("Ý", "y is too short; free forms: y.cntt"),
         ("A" * 70, f"{'a' * 70} is too long. "),
-        ("Đào Văn Bê", "dvbe is taken; to choose: bedv"),
+        ("Đào Văn Bê", "dvbe is taken; free forms: bedv"),
     ],
 )
 def test_why_the_plain_form_cannot_be_had(fresh, name, told):

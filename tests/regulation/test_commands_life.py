@@ -165,7 +165,7 @@ def test_a_reclaimed_mailbox_by_hand(desk: Desk) -> None:
     assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "x", "--yes") == 1
     desk.reclaim(20)
     assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "x", "--yes") == 1
-    assert "its days are not over" in desk.err
+    assert "its retention is not over" in desk.err
     assert desk.run("archive", "drop", ADDRESS, "--document", "9/QĐ", "--yes") == 1
     again = json.loads(desk.done("mailbox", "restore-reclaimed", ADDRESS, "--reason", "nhầm", "--json"))
     assert (again["address"], again["from_archive"]) == (ADDRESS, False)
@@ -306,7 +306,7 @@ def test_a_mailbox_that_stays(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Reclaiming, "finish", lambda self, entry: Finished.NOT_IN_ARCHIVE)
     assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes") == 1
     assert "was deleted" not in desk.err + desk.out
-    assert "stays as it is" in desk.err + desk.out
+    assert "cannot be changed" in desk.err + desk.out
 
 
 def test_a_mailbox_that_is_held_in_the_moment_in_which_it_is_freed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,7 +324,7 @@ def test_a_mailbox_that_is_held_in_the_moment_in_which_it_is_freed(desk: Desk, m
     monkeypatch.setattr(Reclaiming, "free", held)
     assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes") == 1
     assert "was deleted" not in desk.err + desk.out
-    assert "is held, or handed over" in desk.err
+    assert "is under a legal hold or being handed over" in desk.err
     assert desk.letters(home) == 1
     desk.done("mailbox", "restore-reclaimed", ADDRESS, "--reason", "x")
     (aside,) = home.parent.glob("dvbe.replaced-*")
@@ -516,7 +516,7 @@ def test_whoever_counts_makes_nothing(desk: Desk) -> None:
         ("report", "unanswered", "--mailbox", ADDRESS),
     ):
         assert desk.run(*refused) == 1, refused
-        assert "its archive has the content" in desk.err
+        assert "its content is in the archive" in desk.err
     assert not (desk.config.mail_root / "mic.gov.vn/dvbe").exists()
 
 

@@ -151,8 +151,8 @@ def test_what_waits_is_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
     queue.close()
     (desk.config.queue_dir / "live/Q3.env").write_bytes(b"no envelope")
     after = desk.figures("4.2")
-    assert after["messages that wait for a mailbox, the oldest since 23/11/2026 10:00"] == 1
-    assert after["messages that wait for other domains, the oldest since 23/11/2026 10:00"] == 4
+    assert after["messages waiting for a mailbox, the oldest since 23/11/2026 10:00"] == 1
+    assert after["messages waiting for other domains, the oldest since 23/11/2026 10:00"] == 4
     assert after["of these held"] == 2
     assert after["queued messages that cannot be read"] == 1
     assert desk.overdue("4.2") == ["queued messages that cannot be read"]
@@ -168,7 +168,7 @@ def test_what_was_told_and_stopped_today(desk: Desk) -> None:
             desk.event(at, name)
     found = desk.figures("4.2")
     assert found["reports to senders today"] == 1
-    assert found["deliveries that the Centre stopped today"] == 2
+    assert found["deliveries stopped by the Centre today"] == 2
     assert found["messages and recipients refused today"] == 1
 
 
@@ -324,5 +324,5 @@ def test_no_scanner_is_said(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     for place in ("tcp://127.0.0.1:3310", ""):
         desk.config = config_for(tmp_path, {"malware": {"clamd": place}})
-        assert ("no scanner is set (malware.clamd)" in desk.figures("15.5")) == (not place)
+        assert ("no malware scanner is configured (malware.clamd)" in desk.figures("15.5")) == (not place)
     desk.population.close()

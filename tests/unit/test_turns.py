@@ -122,4 +122,4 @@ def test_who_always_has_something_to_say_signs_in_in_time_or_is_out(store: MailS
     ctx.clock.move_to(ctx.clock.now() + timedelta(seconds=190))
     said = ctx.say(words * 3)
     assert ctx.over
-    assert said in {b"", b"* BYE Ket noi bi dong vi qua lau chua dang nhap. / Too long without a sign-in.\r\n"}
+    assert said in {b"", b"* BYE Ket noi bi dong vi qua lau chua dang nhap. / Autologout; no sign-in in time.\r\n"}

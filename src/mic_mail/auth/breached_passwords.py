@@ -183,6 +183,6 @@ def _unreadable(path: Path, why: str) -> BadList:
         ),
         remedy=Text(
             "Tệp gồm các dòng, mỗi dòng một mật khẩu hoặc SHA-1; tài khoản của máy chủ phải đọc được.",
-            "A file of lines, each a password or its SHA-1; the server's account has to be able to read it.",
+            "Each line must be a password or its SHA-1, and the server's account must be able to read the file.",
         ),
     )

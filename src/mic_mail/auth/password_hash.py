@@ -73,7 +73,7 @@ class Verifiers:
     scram: Scram
 
 
-UNUSABLE = Text("Mật khẩu có ký tự không dùng được.", "The password has characters that cannot be used.")
+UNUSABLE = Text("Mật khẩu có ký tự không dùng được.", "The password contains characters that cannot be used.")
 
 
 class WeakPassword(BadInput):
@@ -181,7 +181,7 @@ def load_secret(path: Path) -> bytes:
     if len(octets) < SECRET_OCTETS:
         raise BadSecret(
             Text(f"Tệp khóa {path} bị hỏng.", in_ascii(f"The key file {path} is damaged.")),
-            remedy=Text("Lấy lại từ bản cất giữ, hoặc xóa tệp.", "Bring it back from where a copy is kept, or delete it."),
+            remedy=Text("Lấy lại từ bản cất giữ, hoặc xóa tệp.", "Restore it from a copy, or delete it."),
         )
     return hashlib.sha256(octets).digest()
 

@@ -68,7 +68,7 @@ def check_strength(password: str, address: str, *, names: Sequence[str] = (), mi
         raise WeakPassword(
             Text(
                 "Mật khẩu này quá dễ đoán; đề nghị dùng nhiều từ không liên quan đến nhau.",
-                "This password is too easy to guess; take several words that have nothing to do with each other.",
+                "This password is too easy to guess; use several unrelated words.",
             )
         )
 

@@ -112,7 +112,7 @@ class TooManyWaiting(Trouble):
     """Too many attempts of this network are being checked to get a result in time."""
 
     def __init__(self) -> None:
-        super().__init__(Text("Mạng này đang có quá nhiều người đăng nhập.", "Too many sign in from this network at once."))
+        super().__init__(Text("Mạng này đang có quá nhiều người đăng nhập.", "Too many concurrent sign-ins from this network."))
 
 
 class Guard:

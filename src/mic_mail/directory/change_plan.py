@@ -126,7 +126,10 @@ class _Planner:
             wanted["level"] = level_of(wanted["position"], self._world.levels)
         if self._details.get("unit_from", person.unit_id) != person.unit_id:
             raise Superseded(
-                Text("Đơn vị của cá nhân vừa thay đổi; đề nghị xem lại.", "The person's unit has just changed; look again.")
+                Text(
+                    "Đơn vị của cá nhân vừa thay đổi; đề nghị xem lại.",
+                    "The person's unit has just changed; check it and try again.",
+                )
             )
         data: dict[str, Detail] = {}
         for name, new in wanted.items():

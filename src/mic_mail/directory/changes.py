@@ -76,7 +76,7 @@ class Changes:
         known = 0 < number < IDS_END
         found = self._entries(select(OrderRow).where(OrderRow.order_id == number)) if known else []
         if not found:
-            raise NotFound(Text(f"Không có thay đổi số {number}.", f"There is no change {number}."))
+            raise NotFound(Text(f"Không có thay đổi số {number}.", f"No such directory change: {number}."))
         return found[0]
 
     def pending(self) -> list[Entry]:
@@ -121,7 +121,8 @@ class Changes:
                 if session.scalars(before).first() is not None:
                     raise DoneBefore(
                         Text(
-                            f"Yêu cầu số {order.request} đã được thực hiện.", f"Request {order.request} was acted on already."
+                            f"Yêu cầu số {order.request} đã được thực hiện.",
+                            f"Request {order.request} has already been carried out.",
                         ),
                         clause="6.2",
                     )
@@ -172,9 +173,9 @@ class Changes:
             row = session.get(OrderRow, number)
             if row is None or row.applied_at is not None or row.cancelled_at is not None:
                 raise ChangeRefused(
-                    Text(f"Thay đổi số {number} không còn chờ.", f"Change {number} does not wait."),
+                    Text(f"Thay đổi số {number} không còn chờ.", f"Change {number} is not pending."),
                     clause="6.5",
-                    remedy=Text("Ghi một thay đổi khác để đính chính.", "Order another change to put it right."),
+                    remedy=Text("Ghi một thay đổi khác để đính chính.", "Order another change to correct it."),
                 )
             row.cancelled_at = now
 

@@ -140,7 +140,7 @@ def _existing(session: Session, access_id: int) -> tuple[ContentAccessRow, str]:
     wanted = _ACCESSES.where(ContentAccessRow.access_id == access_id)
     for row, address in session.execute(wanted) if 0 < access_id < _IDS_END else ():
         return row, address
-    raise NotFound(Text(f"Không có đề nghị {access_id}.", f"There is no request {access_id}."))
+    raise NotFound(Text(f"Không có đề nghị {access_id}.", f"No such content request: {access_id}."))
 
 
 def _access(row: ContentAccessRow, address: str) -> Access:

@@ -98,7 +98,7 @@ def newest_of_session(session: Session) -> list[Downtime]:
 def _existing(session: Session, downtime_id: int) -> DowntimeRow:
     row = session.get(DowntimeRow, downtime_id) if 0 < downtime_id < IDS_END else None
     if row is None:
-        raise NotFound(Text(f"Không có đợt tạm ngừng số {downtime_id}.", f"There is no downtime {downtime_id}."))
+        raise NotFound(Text(f"Không có đợt tạm ngừng số {downtime_id}.", f"No such downtime: {downtime_id}."))
     return row
 
 

@@ -46,10 +46,10 @@ def connect(url: str) -> Engine:
         engine = create_engine(url, poolclass=pool, hide_parameters=True)
     except ArgumentError as error:
         raise UnusableUrl(
-            Text("directory.url không phải URL của cơ sở dữ liệu nào.", "directory.url is no URL of a database."),
+            Text("directory.url không phải URL của cơ sở dữ liệu nào.", "directory.url is not a database URL."),
             remedy=Text(
                 'Bỏ mục này, hoặc viết như "sqlite:////var/lib/mic-mail/directory/directory.sqlite".',
-                'Remove it, or write it as "sqlite:////var/lib/mic-mail/directory/directory.sqlite".',
+                'Remove the setting, or write it as "sqlite:////var/lib/mic-mail/directory/directory.sqlite".',
             ),
         ) from error
     except ImportError as error:
@@ -61,7 +61,7 @@ def connect(url: str) -> Engine:
             ),
             remedy=Text(
                 "Cài gói đó vào môi trường Python của mic-mail, hoặc nêu trình điều khiển khác trong URL.",
-                "Install that package beside mic-mail, or name another driver in the URL.",
+                "Install that package into mic-mail's environment, or name another driver in the URL.",
             ),
         ) from error
     if engine.dialect.name == "sqlite":
@@ -104,11 +104,11 @@ def migrate(engine: Engine, *, must_exist: bool = False) -> None:
             raise DirectoryUnavailable(
                 Text(
                     f"Danh bạ thuộc phiên bản mới hơn ({revision}; chương trình này biết đến {HEAD}).",
-                    f"The directory is of a newer version ({in_ascii(revision)}; this program knows {HEAD}).",
+                    f"The directory was upgraded by a newer version ({in_ascii(revision)}; this version knows {HEAD}).",
                 ),
                 remedy=Text(
                     "Chạy bản mic-mail đã nâng cấp danh bạ, hoặc khôi phục bản sao lưu trước khi nâng cấp.",
-                    "Run the mic-mail that upgraded it, or restore the backup from before.",
+                    "Run the version that upgraded it, or restore the backup from before the upgrade.",
                 ),
             )
         from mic_mail.directory.migrate import upgrade  # Alembic is a tenth of what a process loads to start
@@ -169,6 +169,6 @@ def _unavailable(why: str) -> DirectoryUnavailable:
         ),
         remedy=Text(
             f"Kiểm tra tệp hoặc máy chủ cơ sở dữ liệu: {why}",
-            f"Look at the database file or server: {in_ascii(why)}",
+            f"Check the database file or server: {in_ascii(why)}",
         ),
     )

@@ -150,13 +150,15 @@ def _existing(session: Session, incident_id: int) -> IncidentRow:
 
 
 def _none(incident_id: int) -> NotFound:
-    return NotFound(Text(f"Không có sự cố số {incident_id}.", f"There is no incident {incident_id}."))
+    return NotFound(Text(f"Không có sự cố số {incident_id}.", f"No such incident: {incident_id}."))
 
 
 def _unclosed(session: Session, incident: Incident) -> IncidentRow:
     row = _existing(session, incident.incident_id)
     if row.closed_at is not None:
-        raise Superseded(Text("Sự cố vừa được kết thúc; đề nghị xem lại.", "It was just closed elsewhere; look again."))
+        raise Superseded(
+            Text("Sự cố vừa được kết thúc; đề nghị xem lại.", "It was just closed by another command; check it again.")
+        )
     return row
 
 

@@ -64,7 +64,7 @@ class Elsewhere:
         def work(session: Session, _version: int) -> Plan:
             row = session.get(ElsewhereRow, plan_id) if 0 < plan_id < IDS_END else None
             if row is None:
-                raise NotFound(Text(f"Không có kế hoạch số {plan_id}.", f"There is no plan {plan_id}."))
+                raise NotFound(Text(f"Không có kế hoạch số {plan_id}.", f"No such migration plan: {plan_id}."))
             if row.ended_at is not None:
                 raise Refused(Text(f"Kế hoạch số {plan_id} đã kết thúc.", f"Plan {plan_id} has ended."), clause=CLAUSE)
             row.ended_at, row.ended_by, row.done, row.end_document = at, actor, True, document

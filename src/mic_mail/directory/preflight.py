@@ -15,7 +15,7 @@ from mic_mail.errors import MicMailError, Text, Trouble, in_ascii
 _FILE = "sqlite:///"
 BRING_BACK = Text(
     "Lấy lại directory.sqlite từ bản sao lưu; với máy chủ mới, chạy `mic-mail init`.",
-    "Bring directory.sqlite back from a backup; for a new server run `mic-mail init`.",
+    "Restore directory.sqlite from a backup; for a new server run `mic-mail init`.",
 )
 
 
@@ -41,7 +41,7 @@ def trouble_with(url: str, *, thorough: bool = False) -> MicMailError | None:
     shown = in_ascii(path)
     if not os.path.exists(path):  # also where the name is impossible for a file
         return NoDirectory(
-            Text(f"Danh bạ chưa được tạo: không có {path}.", f"The directory is not made yet: there is no {shown}."),
+            Text(f"Danh bạ chưa được tạo: không có {path}.", f"The directory does not exist yet: {shown} is missing."),
             remedy=BRING_BACK,
         )
     why = _damage(path, thorough)
@@ -51,7 +51,7 @@ def trouble_with(url: str, *, thorough: bool = False) -> MicMailError | None:
         Text(f"Không đọc được danh bạ {path}: {why}.", f"The directory {shown} cannot be read: {in_ascii(why)}."),
         remedy=Text(
             "Sửa quyền của tệp, hoặc lấy lại directory.sqlite từ bản sao lưu.",
-            "Change its mode, or bring directory.sqlite back from a backup.",
+            "Change its mode, or restore directory.sqlite from a backup.",
         ),
     )
 

@@ -154,7 +154,7 @@ class Directory:
             had = self._former_symbols().get(wanted)
             found = next((unit for unit in units if unit.unit_id == had), None)
         if found is None:
-            raise NotFound(Text(f"Không có đơn vị {symbol}.", f"There is no unit {in_ascii(symbol)}."))
+            raise NotFound(Text(f"Không có đơn vị {symbol}.", f"No such unit: {in_ascii(symbol)}."))
         return found
 
     def living_unit(self, symbol: str) -> UnitRecord:
@@ -198,7 +198,7 @@ class Directory:
         known = 0 < person_id < IDS_END
         found = self._read(lambda session: person_rows.read(session, Person.person_id == person_id)) if known else []
         if not found:
-            raise NotFound(Text(f"Không có cá nhân mã {person_id}.", f"There is no person {person_id}."))
+            raise NotFound(Text(f"Không có cá nhân mã {person_id}.", f"No such person: {person_id}."))
         return found[0]
 
     def mailboxes(self) -> list[MailboxRecord]:
@@ -223,7 +223,7 @@ class Directory:
         leads = select(Address.mailbox_id).where(Address.address == address, Address.role != Role.FORMER)
         found = self._mailboxes(Mailbox.mailbox_id.in_(leads))
         if not found:
-            raise NotFound(Text(f"Không có hộp thư {address}.", f"There is no mailbox {in_ascii(address)}."))
+            raise NotFound(Text(f"Không có hộp thư {address}.", f"No such mailbox: {in_ascii(address)}."))
         return found[0]
 
     def entry(self, mailbox_id: int) -> Entry:
@@ -231,7 +231,7 @@ class Directory:
         with database.reading(self._engine) as connection:
             found = snapshot_loader.entry_of(connection, mailbox_id)
         if found is None:
-            raise NotFound(Text(f"Không có hộp thư mã {mailbox_id}.", f"There is no mailbox {mailbox_id}."))
+            raise NotFound(Text(f"Không có hộp thư mã {mailbox_id}.", f"No such mailbox: {mailbox_id}."))
         return found
 
     def former_verifiers(self, mailbox_id: int, most: int) -> list[str]:
@@ -277,7 +277,7 @@ class Directory:
                 )
             if any(symbol.casefold() == wanted for symbol in session.scalars(select(Unit.symbol))):
                 raise AlreadyThere(
-                    Text(f"Đã có đơn vị {unit.symbol}.", f"There is a unit {in_ascii(unit.symbol)} already."), clause="5.1"
+                    Text(f"Đã có đơn vị {unit.symbol}.", f"Unit {in_ascii(unit.symbol)} already exists."), clause="5.1"
                 )
             row = Unit(symbol=unit.symbol, name=unit.name, parent_id=unit.parent_id, document=unit.document)
             session.add(row)
@@ -338,7 +338,9 @@ class Directory:
             row = session.get(Address, address.lower())
             if row is None or row.mailbox_id != mailbox_id or row.role != Role.ALIAS:
                 raise NotFound(
-                    Text(f"{address} không phải là bí danh của hộp thư.", f"{in_ascii(address)} is no alias of the mailbox.")
+                    Text(
+                        f"{address} không phải là bí danh của hộp thư.", f"{in_ascii(address)} is not an alias of the mailbox."
+                    )
                 )
             row.role = Role.FORMER
             self._append(session, version, mailbox_id, [draft])
@@ -448,7 +450,10 @@ class Directory:
         previous = snapshot_loader.to_fact(row) if row is not None else None
         if after is not None and after != (previous.seq if previous else 0):
             raise Superseded(
-                Text("Hồ sơ hộp thư vừa thay đổi; đề nghị xem lại.", "The mailbox's record has just changed; look again.")
+                Text(
+                    "Hồ sơ hộp thư vừa thay đổi; đề nghị xem lại.",
+                    "The mailbox's record has just changed; check it and try again.",
+                )
             )
         recorded: list[Fact] = []
         _must_be_first(session, mailbox_id, drafts)
@@ -469,7 +474,7 @@ def _must_be_first(session: Session, mailbox_id: int, drafts: Sequence[Draft]) -
         same = select(FactRow.data).where(FactRow.mailbox_id == mailbox_id, FactRow.kind == draft.kind)
         if any(json.loads(data).get(REQUEST) == number for data in session.scalars(same)):
             raise DoneBefore(
-                Text(f"Yêu cầu số {number} đã được thực hiện.", f"Request {number} was acted on already."), clause="6.2"
+                Text(f"Yêu cầu số {number} đã được thực hiện.", f"Request {number} has already been carried out."), clause="6.2"
             )
 
 
@@ -488,7 +493,7 @@ def _must_have_none(session: Session, mailbox: MailboxRecord) -> None:
     primary = (Address.mailbox_id == Mailbox.mailbox_id) & (Address.role == Role.PRIMARY)
     wanted = select(Address.address).join(Mailbox, primary).where(owned, Mailbox.kind == mailbox.kind)
     if (there := session.scalars(wanted).first()) is not None:
-        raise AlreadyThere(Text(f"Đã có hộp thư {there}.", f"There is the mailbox {in_ascii(there)} already."), clause=clause)
+        raise AlreadyThere(Text(f"Đã có hộp thư {there}.", f"Mailbox {in_ascii(there)} already exists."), clause=clause)
 
 
 def _take(session: Session, address: str, mailbox_id: int, role: Role) -> None:
@@ -536,7 +541,7 @@ def _store(session: Session, mailbox_id: int, credential: Credential) -> Credent
 def _existing(session: Session, mailbox_id: int) -> Mailbox:
     row = session.get(Mailbox, mailbox_id)
     if row is None:
-        raise NotFound(Text(f"Không có hộp thư mã {mailbox_id}.", f"There is no mailbox {mailbox_id}."))
+        raise NotFound(Text(f"Không có hộp thư mã {mailbox_id}.", f"No such mailbox: {mailbox_id}."))
     return row
 
 

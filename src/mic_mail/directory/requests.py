@@ -84,7 +84,7 @@ class Requests:
         known = 0 < number < IDS_END
         found = self._found(select(RequestRow).where(RequestRow.request_id == number)) if known else []
         if not found:
-            raise NotFound(Text(f"Không có yêu cầu số {number}.", f"There is no request {number}."))
+            raise NotFound(Text(f"Không có yêu cầu số {number}.", f"No such request: {number}."))
         return found[0]
 
     def _found(self, wanted: Select[Any]) -> list[Request]:
@@ -276,7 +276,10 @@ def _unmoved(session: Session, request: Request) -> RequestRow:
     row = session.get_one(RequestRow, request.request_id)
     if row.state != request.state:
         raise Superseded(
-            Text("Yêu cầu vừa được người khác xử lý; đề nghị xem lại.", "The request was just handled elsewhere; look again.")
+            Text(
+                "Yêu cầu vừa được người khác xử lý; đề nghị xem lại.",
+                "The request was just handled by another command; check it again.",
+            )
         )
     return row
 

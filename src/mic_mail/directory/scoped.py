@@ -172,6 +172,6 @@ def _not_here(what_vi: str, what_en: str, which: object) -> NoReturn:
     raise NotFound(
         Text(
             f"Trong phạm vi đơn vị được giao không có {what_vi} {which}.",
-            f"There is no {what_en} {in_ascii(which)} in the unit or below it.",
+            f"No such {what_en} in the unit or below it: {in_ascii(which)}.",
         )
     )

@@ -51,11 +51,9 @@ class Signatories:
         def work(session: Session, _version: int) -> Signatory:
             row = session.get(SignatoryRow, number) if 0 < number < IDS_END else None
             if row is None:
-                raise NotFound(Text(f"Không có người ký số {number}.", f"There is no signatory {number}."))
+                raise NotFound(Text(f"Không có người ký số {number}.", f"No such signatory: {number}."))
             if last < row.since or (row.until is not None and row.until <= last):
-                raise Refused(
-                    Text("Ngày kết thúc không nằm trong thời hạn.", "The day does not lie within the term."), clause=CLAUSE
-                )
+                raise Refused(Text("Ngày kết thúc không nằm trong thời hạn.", "The day is not within the term."), clause=CLAUSE)
             row.until, row.end_document = last, document
             return _signatory(row)
 

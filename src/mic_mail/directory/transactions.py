@@ -48,5 +48,5 @@ class Tables:
             except IntegrityError as conflict:
                 last = conflict
         raise DirectoryUnavailable(
-            Text("Danh bạ đang được sửa đổi ở nơi khác.", "The directory is being changed elsewhere.")
+            Text("Danh bạ đang được sửa đổi ở nơi khác.", "Another command is changing the directory.")
         ) from last

@@ -61,7 +61,7 @@ def read(octets: bytes) -> Sheet:
     try:
         return sheet_of(enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), start=1))
     except csv.Error as error:
-        raise UnreadableSheet(Text("dấu nháy hoặc dòng hỏng", "a quotation mark or a line is broken")) from error
+        raise UnreadableSheet(Text("dấu nháy hoặc dòng hỏng", "a quotation mark or a line end is broken")) from error
 
 
 def sheet_of(rows: Iterator[tuple[int, list[str]]]) -> Sheet:
@@ -81,7 +81,9 @@ def sheet_of(rows: Iterator[tuple[int, list[str]]]) -> Sheet:
             heading = tuple(fields)
             continue
         if len(fields) > len(heading):
-            raise UnreadableSheet(Text(f"dòng {number} dài hơn dòng tiêu đề", f"row {number} is longer than the heading"))
+            raise UnreadableSheet(
+                Text(f"dòng {number} dài hơn dòng tiêu đề", f"row {number} has more columns than the heading")
+            )
         if len(kept) == MOST_ROWS:
             raise UnreadableSheet(Text(f"quá {MOST_ROWS} dòng", f"more than {MOST_ROWS} rows"))
         kept.append((number, (*fields, *[""] * (len(heading) - len(fields)))))

@@ -173,5 +173,5 @@ class UnreadableSheet(BadInput):
     def __init__(self, why: Text) -> None:
         super().__init__(
             Text(f"Không đọc được bảng: {why.vi}.", f"The table cannot be read: {why.en}."),
-            remedy=Text("Dùng tệp XLSX hoặc CSV (UTF-8) theo mẫu.", "Use an XLSX or CSV (UTF-8) file after the form."),
+            remedy=Text("Dùng tệp XLSX hoặc CSV (UTF-8) theo mẫu.", "Use an XLSX or CSV (UTF-8) file made from the form."),
         )

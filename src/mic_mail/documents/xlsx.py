@@ -220,7 +220,7 @@ def _bounded(octets: bytes) -> None:
                         if tags > MOST_TAGS:
                             raise too_large
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as error:
-        raise UnreadableSheet(Text("không phải tệp XLSX", "it is no XLSX file")) from error
+        raise UnreadableSheet(Text("không phải tệp XLSX", "it is not an XLSX file")) from error
 
 
 def _texts(rows: Iterator[tuple[int, tuple[object, ...]]]) -> Iterator[tuple[int, list[str]]]:

@@ -201,7 +201,7 @@ class Rspamd:
             raise NotScored(str(error)) from error
         except h11.ProtocolError as error:
             said = in_ascii(error)
-            raise NotScored(Text(f"không phải HTTP: {said}", f"no HTTP: {said}")) from error
+            raise NotScored(Text(f"không phải HTTP: {said}", f"not HTTP: {said}")) from error
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._place.startswith("unix:"):
@@ -245,7 +245,7 @@ async def _answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[i
                 found += bytes(event.data)
                 if len(found) > MOST_OCTETS:
                     raise NotScored(
-                        Text(f"câu trả lời dài hơn {MOST_OCTETS} octet", f"an answer of more than {MOST_OCTETS} octets")
+                        Text(f"câu trả lời dài hơn {MOST_OCTETS} octet", f"a response of more than {MOST_OCTETS} octets")
                     )
             case h11.EndOfMessage():
                 return status, found
@@ -267,7 +267,7 @@ def read_scored(octets: bytes) -> Scored:
     action, symbols = told.get("action"), told.get("symbols", {})
     if not isinstance(action, str) or not isinstance(symbols, Mapping):
         said = in_ascii(_complaint(octets))
-        raise NotScored(Text(f"câu trả lời không có kết quả: {said}", f"no action: {said}"))
+        raise NotScored(Text(f"câu trả lời không có kết quả: {said}", f"not an action: {said}"))
     known = action in set(Action)
     return Scored(
         Action(action) if known else Action.NONE,
@@ -282,7 +282,7 @@ def _symbols(told: Mapping[str, object]) -> tuple[Symbol, ...]:
     found = []
     for name, about in islice(told.items(), MOST_LOOKED_AT):
         if not isinstance(about, Mapping):
-            raise NotScored(Text("câu trả lời có quy tắc sai dạng", "a symbol that is none"))
+            raise NotScored(Text("câu trả lời có quy tắc sai dạng", "an invalid symbol"))
         options = about.get("options", [])
         words = [_plain(str(option), LONGEST_OPTION) for option in options[:MOST_OPTIONS]] if isinstance(options, list) else []
         found.append(Symbol(_plain(name, LONGEST_NAME) or "_", _number(about.get("score", 0)), tuple(words)))
@@ -295,7 +295,7 @@ def _json(octets: bytes) -> Mapping[str, object]:
         told = json.loads(octets, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise NotScored(
-            Text(f"câu trả lời không phải JSON: {type(error).__name__}", f"no JSON: {type(error).__name__}")
+            Text(f"câu trả lời không phải JSON: {type(error).__name__}", f"not JSON: {type(error).__name__}")
         ) from error
     if not isinstance(told, dict):
         raise NotScored(Text("câu trả lời không phải đối tượng JSON", "no object"))
@@ -315,7 +315,7 @@ def _number(told: object) -> float:
         with contextlib.suppress(OverflowError):
             if math.isfinite(told) and abs(told) < 1e6:
                 return round(float(told), 2)
-    raise NotScored(Text("điểm không phải số", "a score that is no number"))
+    raise NotScored(Text("điểm không phải số", "a score that is not a number"))
 
 
 def _plain(text: str, longest: int) -> str:

@@ -65,7 +65,7 @@ class Lessons:
                     break
                 taken += self._note(mailbox_id, source, waiting, spam=spam, now_us=now_us + taken)
         except OSError as error:
-            raise Trouble(Text("Không ghi được thư để học.", "What is to be learned cannot be kept.")) from error
+            raise Trouble(Text("Không ghi được thư để học.", "The training sample cannot be stored.")) from error
         return taken
 
     def _note(self, mailbox_id: int, source: Path, waiting: Sequence[TrainingSample], *, spam: bool, now_us: int) -> bool:

@@ -446,7 +446,7 @@ class ImapContext:
             if self.notifier is not None and meanwhile is not None:
                 yield from meanwhile()
             if self.signed_in is None and self.now() >= self.sign_in_until:  # even if octets have arrived
-                raise CloseConnection(Text("Kết nối bị đóng vì quá lâu chưa đăng nhập.", "Too long without a sign-in."))
+                raise CloseConnection(Text("Kết nối bị đóng vì quá lâu chưa đăng nhập.", "Autologout; no sign-in in time."))
             event = self.read_next()
             if isinstance(event, LiteralRequested):
                 self.write(continuation())
@@ -458,7 +458,7 @@ class ImapContext:
             elif event is not NEED_INPUT:
                 return event
             elif self.now() >= until:
-                raise CloseConnection(Text("Kết nối bị đóng vì quá lâu không có lệnh.", "Too long without a command."))
+                raise CloseConnection(Text("Kết nối bị đóng vì quá lâu không có lệnh.", "Autologout; idle for too long."))
             elif self.notifier is not None and meanwhile is not None:
                 yield Waiting(min(until, self.notifier.pause()))
             else:

@@ -254,13 +254,11 @@ class Session(session_core.Session):
         if Enabled.UIDONLY in ctx.enabled and command.uses_numbers:
             return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")
         if ctx.view is not None and ctx.view.read_only and spec.writes:
-            return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is open for reading only."), b"READ-ONLY")
+            return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is selected read-only."), b"READ-ONLY")
         return None
 
     def _count(self, *, bad: bool) -> None:
         """Disconnect a client after too many bad commands in a row; a single mistake costs nothing."""
         self._errors = self._errors + 1 if bad else 0
         if self._errors >= self._context.settings.errors:
-            raise CloseConnection(
-                Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many commands that make no sense.")
-            )
+            raise CloseConnection(Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many invalid commands."))

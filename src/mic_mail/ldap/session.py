@@ -22,7 +22,7 @@ from mic_mail.ldap.requests import ANSWERS, WRITES, Envelope
 from mic_mail.ldap.responses import Code
 from mic_mail.ldap.search import MANAGE_DSA_IT
 
-READ_ONLY = Text("Danh bạ chỉ để đọc qua LDAP.", "The directory is read-only by LDAP.")
+READ_ONLY = Text("Danh bạ chỉ để đọc qua LDAP.", "The directory is read-only over LDAP.")
 
 Handler = Callable[[LdapContext, Envelope], Steps[None] | None]
 

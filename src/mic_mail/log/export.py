@@ -70,7 +70,7 @@ def export(
     `asked` holds requester, reason and query for the manifest; `papers` are additional files.
     """
     if target.exists():
-        raise BadInput(Text(f"Tệp {target} đã có.", f"There is a file {in_ascii(target)} already."))
+        raise BadInput(Text(f"Tệp {target} đã có.", f"The file {in_ascii(target)} already exists."))
     events = [one for one in found if "event" in one.fields]
     acts = [one for one in found if "event" not in one.fields]
     names = sorted({one.name for one in found})
@@ -163,7 +163,7 @@ def _write(target: Path, octets: bytes) -> None:
             os.fsync(file.fileno())
         os.link(fresh, target)
     except FileExistsError as error:
-        raise BadInput(Text(f"Tệp {target} đã có.", f"There is a file {in_ascii(target)} already.")) from error
+        raise BadInput(Text(f"Tệp {target} đã có.", f"The file {in_ascii(target)} already exists.")) from error
     except OSError as error:
         raise Trouble(Text(f"Không ghi được {target}.", f"{in_ascii(target)} cannot be written.")) from error
     finally:

@@ -72,7 +72,7 @@ class Unavailable(Trouble):
 
     def __init__(self, month: str, why: str) -> None:
         super().__init__(
-            Text(f"Chỉ mục nhật ký {month} tạm thời không dùng được.", f"The log's index of {month} cannot be used now."),
+            Text(f"Chỉ mục nhật ký {month} tạm thời không dùng được.", f"The log index of {month} is unavailable."),
             remedy=Text(f"SQLite: {why}", f"SQLite: {in_ascii(why)}"),
         )
         self.month = month

@@ -52,7 +52,7 @@ class LineCheck:
     def fault(self) -> Text | None:
         """The reason why DATA cannot carry the message, NUL first; None where it can."""
         if self.nul:
-            return Text(f"dòng {self.nul} có ký tự NUL", f"line {self.nul} holds a NUL octet")
+            return Text(f"dòng {self.nul} có ký tự NUL", f"line {self.nul} contains a NUL octet")
         if self.too_long:
             return Text(
                 f"dòng {self.too_long} dài quá {LONGEST_LINE} octet",

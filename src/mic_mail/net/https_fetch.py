@@ -60,7 +60,7 @@ async def text(name: str, path: str, *, addresses: Sequence[str], port: int, con
                 except h11.ProtocolError as error:
                     raise NotFetched(name, f"không phải HTTP: {in_ascii(error)}", f"no HTTP: {error}") from error
     except TimeoutError:
-        raise NotFetched(name, "không trả lời trong thời gian chờ", "no answer in time") from None
+        raise NotFetched(name, "không trả lời trong thời gian chờ", "no response in time") from None
     raise why
 
 

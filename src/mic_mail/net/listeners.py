@@ -83,7 +83,7 @@ def _open_listener(door: str, addresses: tuple[str, ...], port: int, backlog: in
         if opened:
             return opened
         break
-    raise CannotListen(Text(f"Không có địa chỉ nào cho dịch vụ {door}.", f"No address for the door {door}."))
+    raise CannotListen(Text(f"Không có địa chỉ nào cho dịch vụ {door}.", f"The listener {door} has no address."))
 
 
 def _open(address: str, port: int, backlog: int) -> socket.socket | None:
@@ -114,11 +114,11 @@ def _open(address: str, port: int, backlog: int) -> socket.socket | None:
 def _cannot(door: str, address: str, port: int, error: OSError) -> CannotListen:
     remedies = {
         errno.EADDRINUSE: Text(
-            "Dừng chương trình đang dùng cổng này (xem `ss -ltnp`).", "Stop the program that has it (see `ss -ltnp`)."
+            "Dừng chương trình đang dùng cổng này (xem `ss -ltnp`).", "Stop the program that uses the port (see `ss -ltnp`)."
         ),
         errno.EACCES: Text(
             "Cổng dưới 1024 cần khởi động bằng root hoặc quyền CAP_NET_BIND_SERVICE.",
-            "Ports below 1024 need a start as root or CAP_NET_BIND_SERVICE.",
+            "For ports below 1024, start as root or with CAP_NET_BIND_SERVICE.",
         ),
     }
     why = in_ascii(error.strerror)

@@ -162,7 +162,7 @@ class TlsFront:
                 ),
                 remedy=Text(
                     "Hai tệp phải là PEM, thuộc về nhau, và tài khoản của máy chủ phải đọc được.",
-                    "Both must be PEM, belong together, and be readable by the server's account.",
+                    "Both files must be PEM, match each other, and be readable by the server's account.",
                 ),
             ) from error
         self._end_points[context] = end_point_binding(leaf)

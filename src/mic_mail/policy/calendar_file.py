@@ -25,8 +25,8 @@ class BadYearFile(BadInput):
 
     def __init__(self, why: Text) -> None:
         super().__init__(
-            Text(f"Tệp lịch làm việc sai: {why.vi}.", f"The calendar file is wrong: {why.en}."),
-            remedy=Text("Xem mẫu: mic-mail calendar prefill NĂM", "See a model: mic-mail calendar prefill YEAR"),
+            Text(f"Tệp lịch làm việc sai: {why.vi}.", f"The calendar file has a mistake: {why.en}."),
+            remedy=Text("Xem mẫu: mic-mail calendar prefill NĂM", "Print a template: mic-mail calendar prefill YEAR"),
         )
 
 
@@ -41,7 +41,7 @@ def read(text: str, document: str | None) -> Year:
         raise BadYearFile(Text("không phải TOML", "it is not TOML")) from error
     unknown = sorted(set(told) - _KEYS)
     if unknown:
-        raise BadYearFile(Text(f"không có mục {unknown[0]}", f"there is no key {in_ascii(unknown[0])}"))
+        raise BadYearFile(Text(f"không có mục {unknown[0]}", f"unknown key {in_ascii(unknown[0])}"))
     number = told.get("year")
     if type(number) is not int or not FIRST_YEAR <= number <= LAST_YEAR:
         raise BadYearFile(Text("thiếu year", "year is missing"))
@@ -49,10 +49,10 @@ def read(text: str, document: str | None) -> Year:
     for day in sorted(worked):
         if day.weekday() < SATURDAY:
             shown = f"{day:%d/%m/%Y}"
-            raise BadYearFile(Text(f"{shown} không phải ngày cuối tuần", f"{shown} is no day of a weekend"))
+            raise BadYearFile(Text(f"{shown} không phải ngày cuối tuần", f"{shown} is not a weekend day"))
     if off & worked:
         shown = f"{min(off & worked):%d/%m/%Y}"
-        raise BadYearFile(Text(f"{shown} vừa nghỉ vừa làm", f"{shown} is off and worked"))
+        raise BadYearFile(Text(f"{shown} vừa nghỉ vừa làm", f"{shown} is listed both as off and as worked"))
     named = document or told.get("document") or None
     provisional = document is None and bool(told.get("provisional", named is None))
     if not provisional and not isinstance(named, str):
@@ -62,7 +62,7 @@ def read(text: str, document: str | None) -> Year:
 
 def _days(told: object, year: int) -> frozenset[date]:
     if not isinstance(told, list):
-        raise BadYearFile(Text("off và worked là danh sách ngày", "off and worked are lists of days"))
+        raise BadYearFile(Text("off và worked là danh sách ngày", "off and worked must be lists of days"))
     days = [_day(each) for each in told]
     for day in days:
         if day.year != year:

@@ -325,7 +325,7 @@ ROWS: tuple[Clause, ...] = (
                  "storage.expunge_keep"),
     _row("10.3", ENFORCED,
         ("Ngừng dịch vụ vì kỹ thuật phải báo trước tối thiểu 03 ngày làm việc.",
-         "Technical downtime is announced at least 3 working days ahead."),
+         "Technical downtime must be announced at least 3 working days ahead."),
         (("Từ chối thông báo ngắn hạn hơn; gửi tới mọi hộp thư, báo khi đăng nhập IMAP và trên trang mật khẩu; sự cố là ngoại "
           "lệ, vào sổ sự cố, có lý do và báo cáo."),
          ("A shorter notice is refused; told to every mailbox, at IMAP sign-in and on the password page; an incident is the "
@@ -525,7 +525,7 @@ def clause(clause_id: str) -> Clause:
     found = CLAUSES.get(clause_id.strip().lower())
     if found is None:
         raise UnknownClause(
-            Text(f"Quy chế không có điểm, khoản “{clause_id}”.", "The regulation has no such clause."),
+            Text(f"Quy chế không có điểm, khoản “{clause_id}”.", "No such clause in the regulation."),
             remedy=Text("Xem: mic-mail regulation list", "See: mic-mail regulation list"),
         )
     return found

@@ -19,8 +19,8 @@ class Span:
     def __post_init__(self) -> None:
         if self.last < self.first or (self.last - self.first).days >= MOST_DAYS:
             raise BadInput(
-                Text("Khoảng thời gian không hợp lệ.", "That is no span of days."),
-                remedy=Text(f"Từ 1 đến {MOST_DAYS} ngày.", f"From 1 to {MOST_DAYS} days."),
+                Text("Khoảng thời gian không hợp lệ.", "Not a valid number of days."),
+                remedy=Text(f"Từ 1 đến {MOST_DAYS} ngày.", f"Give a number from 1 to {MOST_DAYS}."),
             )
 
     def holds(self, instant: datetime) -> bool:

@@ -75,7 +75,7 @@ def earliest_start(announced_at: datetime, calendar: WorkingDays, count: Count) 
 def check(downtime: Downtime, calendar: WorkingDays, count: Count) -> None:
     """Raise `BadInput` for an invalid span, `NoticeTooShort` for a late announcement (Reg. 10.3)."""
     if downtime.ends_at <= downtime.starts_at:
-        raise BadInput(Text("Thời gian kết thúc phải sau thời gian bắt đầu.", "The end is not after the start."))
+        raise BadInput(Text("Thời gian kết thúc phải sau thời gian bắt đầu.", "The end must be after the start."))
     if downtime.incident:
         if not downtime.reason.strip():
             raise BadInput(
@@ -91,12 +91,12 @@ def check(downtime: Downtime, calendar: WorkingDays, count: Count) -> None:
     raise NoticeTooShort(
         Text(
             "Ngừng dịch vụ vì lý do kỹ thuật phải được thông báo trước tối thiểu 03 ngày làm việc.",
-            "Technical downtime is announced at least 3 working days ahead.",
+            "Technical downtime must be announced at least 3 working days ahead.",
         ),
         clause=CLAUSE,
         remedy=Text(
             f"Sớm nhất là {first.vi}; nếu là sự cố, dùng --incident kèm lý do và báo cáo sau đó.",
-            f"The earliest start is {first.en}; an incident takes --incident with a reason, and is reported afterwards.",
+            f"The earliest start is {first.en}. For an incident, use --incident with a reason, and report it afterwards.",
         ),
     )
 

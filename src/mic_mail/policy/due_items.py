@@ -56,10 +56,10 @@ DEEDS = {
     AutomaticAct.REOPEN: Text("hết hạn chế", "a restriction ends"),
     AutomaticAct.NOTICE: Text("gửi thông báo", "a notice is sent"),
     AutomaticAct.ANSWER: Text("trả lời đơn vị về yêu cầu", "a unit is answered"),
-    AutomaticAct.READING: Text("đọc thư có mẫu yêu cầu", "a mail with requests is read"),
+    AutomaticAct.READING: Text("đọc thư có mẫu yêu cầu", "request mail is read"),
     AutomaticAct.ARCHIVE: Text("lưu trữ", "archived"),
     AutomaticAct.FREE: Text("xóa khỏi máy chủ", "deleted from the server"),
-    AutomaticAct.TERM_END: Text("hết phân công, chưa có người nhận bàn giao", "the keeper's authority ends, nobody follows"),
+    AutomaticAct.TERM_END: Text("hết phân công, chưa có người nhận bàn giao", "the keeper's term ends without a successor"),
 }
 _BEGINS = {
     State.SEND_LOCKED: AutomaticAct.SEND_LOCK,
@@ -131,7 +131,7 @@ def vacant(vacancies: Iterable[Vacancy], now: datetime, until: datetime) -> Iter
         if vacancy.holds(now) or now < vacancy.since <= until:
             holder = vacancy.last.holder
             why = (
-                Text(f"{holder}, đang bàn giao", f"{holder}, a handover runs")
+                Text(f"{holder}, đang bàn giao", f"{holder}, handover in progress")
                 if vacancy.is_being_filled
                 else Text(holder, holder)
             )

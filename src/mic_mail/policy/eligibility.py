@@ -31,7 +31,8 @@ def refusal_reason(employment: Employment, contract_from: date | None, contract_
     if contract_from is None or (contract_until is not None and contract_until < last_day(contract_from)):
         return Text(
             "Chỉ cấp hộp thư cá nhân cho cán bộ, công chức, viên chức hoặc hợp đồng từ 01 năm trở lên.",
-            "Personal mailboxes are for officials, civil servants, public employees, or contracts of at least a year.",
+            "Personal mailboxes are for officials, civil servants, public employees, and people with a contract of at least a "
+            "year.",
         )
     if contract_until is not None and contract_until < today:
         ended = dates.day(contract_until)

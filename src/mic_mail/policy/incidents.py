@@ -187,13 +187,15 @@ def number(incident_id: int) -> str:
 def check(told: IncidentReport, now: datetime) -> None:
     """Refuse a report that is incomplete or impossible."""
     if not told.title.strip():
-        raise _incomplete(Text("Thiếu nội dung sự cố.", "What happened is missing."))
+        raise _incomplete(Text("Thiếu nội dung sự cố.", "A description of what happened is missing."))
     if len(told.title) > LONGEST_TITLE:
-        raise _incomplete(Text(f"Nội dung dài quá {LONGEST_TITLE} ký tự.", f"More than {LONGEST_TITLE} characters."))
+        raise _incomplete(
+            Text(f"Nội dung dài quá {LONGEST_TITLE} ký tự.", f"The title is longer than {LONGEST_TITLE} characters.")
+        )
     if not told.reporter.strip():
-        raise _incomplete(Text("Thiếu người báo sự cố.", "Who tells of it is missing."))
+        raise _incomplete(Text("Thiếu người báo sự cố.", "The reporter of the incident is missing."))
     if told.began_at > now:
-        raise _incomplete(Text("Sự cố bắt đầu trong tương lai.", "It begins in the future."))
+        raise _incomplete(Text("Sự cố bắt đầu trong tương lai.", "The incident's start is in the future."))
     if len(told.mailboxes) > MOST_MAILBOXES:
         raise _incomplete(Text(f"Quá {MOST_MAILBOXES} hộp thư.", f"More than {MOST_MAILBOXES} mailboxes."))
     check_end(told.began_at, told.ended_at, now)
@@ -202,7 +204,7 @@ def check(told: IncidentReport, now: datetime) -> None:
 def check_end(began_at: datetime, ended_at: datetime | None, now: datetime) -> None:
     """Refuse an impossible end."""
     if ended_at is not None and not began_at <= ended_at <= now:
-        raise _incomplete(Text("Thời điểm kết thúc không hợp lý.", "The end is before the beginning, or still to come."))
+        raise _incomplete(Text("Thời điểm kết thúc không hợp lý.", "The end is before the start, or in the future."))
 
 
 def still_open(incident: Incident) -> None:
@@ -211,7 +213,7 @@ def still_open(incident: Incident) -> None:
         raise IncidentRefused(
             Text(f"Sự cố {incident.number} đã kết thúc.", f"Incident {incident.number} is closed."),
             clause=CLAUSE,
-            remedy=Text("Ghi sự cố mới: mic-mail incident open.", "Record another: mic-mail incident open."),
+            remedy=Text("Ghi sự cố mới: mic-mail incident open.", "Open a new incident: mic-mail incident open."),
         )
 
 

@@ -60,17 +60,17 @@ def must_keep(facts: Sequence[Fact]) -> bool:
 def the_hold(on: Sequence[Hold], seq: int | None) -> Hold:
     """Return the hold with this fact number; without a number, the only one."""
     if not on:
-        raise BadInput(Text("Không có yêu cầu lưu giữ nào.", "There is no hold."), clause=CLAUSE)
+        raise BadInput(Text("Không có yêu cầu lưu giữ nào.", "The mailbox is not under a hold."), clause=CLAUSE)
     if seq is None and len(on) > 1:
         known = ", ".join(f"{hold.seq}" for hold in on)
         raise BadInput(
-            Text(f"Có nhiều yêu cầu lưu giữ: mục {known}.", f"There are several holds: facts {known}."),
+            Text(f"Có nhiều yêu cầu lưu giữ: mục {known}.", f"The mailbox has several holds: facts {known}."),
             clause=CLAUSE,
-            remedy=Text("Nêu --hold MỤC.", "Name one by --hold FACT."),
+            remedy=Text("Nêu --hold MỤC.", "Select one with --hold FACT."),
         )
     found = next((hold for hold in on if seq is None or hold.seq == seq), None)
     if found is None:
         raise BadInput(
-            Text(f"Mục {seq} không phải yêu cầu lưu giữ còn hiệu lực.", f"Fact {seq} is no hold that is on."), clause=CLAUSE
+            Text(f"Mục {seq} không phải yêu cầu lưu giữ còn hiệu lực.", f"Fact {seq} is not an active hold."), clause=CLAUSE
         )
     return found

@@ -33,10 +33,10 @@ class FactsUnreadable(Trouble, ValueError):
 
     def __init__(self) -> None:
         super().__init__(
-            Text("Hồ sơ hộp thư có mục không đọc được.", "The mailbox's record holds a fact that cannot be read."),
+            Text("Hồ sơ hộp thư có mục không đọc được.", "The mailbox's record contains a fact that cannot be read."),
             remedy=Text(
                 "Xem `mic-mail directory check`; lấy lại directory.sqlite từ bản sao lưu.",
-                "See `mic-mail directory check`; bring directory.sqlite back from a backup.",
+                "Run `mic-mail directory check`; restore directory.sqlite from a backup.",
             ),
         )
 

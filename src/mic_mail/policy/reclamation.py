@@ -51,10 +51,10 @@ class Obstacle(StrEnum):
 
 OBSTACLES = {
     Obstacle.NOT_ARCHIVED: Text("chưa lưu trữ", "not archived yet"),
-    Obstacle.KEPT: Text("chưa hết thời gian giữ", "its days are not over"),
-    Obstacle.HELD: Text("đang được giữ hoặc bàn giao", "it is held, or handed over"),
+    Obstacle.KEPT: Text("chưa hết thời gian giữ", "its retention is not over"),
+    Obstacle.HELD: Text("đang được giữ hoặc bàn giao", "it is under a legal hold or being handed over"),
     Obstacle.NOT_WARNED: Text("chưa có cảnh báo nào được gửi", "no warning was sent"),
-    Obstacle.CLOCK: Text("đồng hồ máy chủ cần được xác nhận", "the machine's clock needs a confirmation"),
+    Obstacle.CLOCK: Text("đồng hồ máy chủ cần được xác nhận", "the machine's clock needs confirmation"),
 }
 
 ANSWERED_FOR = frozenset({Obstacle.NOT_WARNED, Obstacle.CLOCK})
@@ -141,7 +141,7 @@ class Freed(Refused):
         super().__init__(
             Text(
                 f"{address} đã được xóa khỏi máy chủ; nội dung nằm trong bản lưu trữ.",
-                f"{in_ascii(address)} is deleted from the server; its archive has the content.",
+                f"{in_ascii(address)} has been deleted from the server; its content is in the archive.",
             ),
             clause="6.4.c",
             remedy=Text("mic-mail archive list", "mic-mail archive list"),

@@ -304,18 +304,18 @@ def check(filing: Filing) -> None:
     """Refuse a request that lacks a required item, or came by a channel that its clause does not allow."""
     rule = RULES[filing.kind]
     if not filing.asker.strip():
-        raise Incomplete(Text("Thiếu người đề nghị.", "Who asks is missing."), clause="7.3.a")
+        raise Incomplete(Text("Thiếu người đề nghị.", "The name of the person who asks is missing."), clause="7.3.a")
     if filing.channel not in rule.channels:
         name, way = KINDS[filing.kind], CHANNELS[filing.channel]
         raise RequestRefused(
             Text(
                 f"Yêu cầu {name.vi} phải bằng văn bản hoặc từ hộp thư đơn vị, không qua kênh “{way.vi}”.",
-                f"A request ({name.en}) comes by letter or from the unit's mailbox, not so: {way.en}.",
+                f"A request ({name.en}) must come by letter or from the unit's mailbox, not by {way.en}.",
             ),
             clause="15.2" if filing.kind is Kind.RESET else CLAUSE,
         )
     if filing.channel is Channel.LETTER and not (filing.document or "").strip():
-        raise Incomplete(Text("Thiếu số văn bản.", "The number of the letter is missing."), clause=CLAUSE)
+        raise Incomplete(Text("Thiếu số văn bản.", "The document number is missing."), clause=CLAUSE)
     needs = () if changes_of(filing) else rule.needs  # a correction that names the right value needs no other items
     missing = [ITEMS[item] for item in needs if not filing.items.get(item, "").strip()]
     if missing:
@@ -339,18 +339,18 @@ def _check_change(filing: Filing) -> None:
         raise BadInput(
             Text(
                 f"{', '.join(item.vi for item in stray)}: không thuộc đối tượng được nêu (cá nhân, hộp thư hay đơn vị).",
-                f"These do not belong to what is named (person, mailbox or unit): {', '.join(item.en for item in stray)}.",
+                f"These items do not fit the named person, mailbox or unit: {', '.join(item.en for item in stray)}.",
             ),
             clause=CLAUSE,
         )
     if not wanted:
-        raise Incomplete(Text("Thiếu nội dung thay đổi.", "What is to change is missing."), clause=CLAUSE)
+        raise Incomplete(Text("Thiếu nội dung thay đổi.", "The request does not say what to change."), clause=CLAUSE)
     for items, name in REORGANISED.items():
         if wanted & items and wanted - items:
             raise BadInput(
                 Text(
                     f"{name.vi[0].upper()}{name.vi[1:]} là một yêu cầu riêng.",
-                    f"{name.en[0].upper()}{name.en[1:]} is a request of its own.",
+                    f"{name.en[0].upper()}{name.en[1:]} must be a separate request.",
                 ),
                 clause=CLAUSE,
             )
@@ -363,13 +363,13 @@ def check_step(request: Request, to: State) -> None:
         raise RequestRefused(
             Text(
                 f"Yêu cầu số {request.request_id} {name.vi}, không thay đổi được nữa.",
-                f"Request {request.request_id} is {name.en} and stays so.",
+                f"Request {request.request_id} is already {name.en}.",
             ),
             clause=CLAUSE,
         )
     if to is State.DONE and acts(request.filing):
         raise RequestRefused(
-            Text("Yêu cầu này được giải quyết bằng cách chấp thuận.", "This request is done by its approval."),
+            Text("Yêu cầu này được giải quyết bằng cách chấp thuận.", "This kind of request is carried out by its approval."),
             clause=RULES[request.kind].clause,
             remedy=Text(f"mic-mail request approve {request.request_id}", f"mic-mail request approve {request.request_id}"),
         )

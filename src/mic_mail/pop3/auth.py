@@ -77,7 +77,7 @@ def user(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
     """Handle USER. Every name is accepted: nothing discloses whether a mailbox exists (RFC 1939 §13)."""
     name = _text(arguments[0])
     if not name:
-        return refuse(Text("Tên đăng nhập không hợp lệ.", "That is no name."), b"AUTH")
+        return refuse(Text("Tên đăng nhập không hợp lệ.", "Not a valid user name."), b"AUTH")
     if not ctx.host.mechanisms():
         return (yield from _admit(ctx, (yield SignIn(name, ""))))  # refused: no password is checked before TLS
     ctx.user = name
@@ -94,7 +94,7 @@ def password(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
         return bad("USER first.")
     secret = _text(arguments[0])
     if not secret:
-        return refuse(Text("Mật khẩu không hợp lệ.", "That is no password."), b"AUTH")
+        return refuse(Text("Mật khẩu không hợp lệ.", "Not a valid password."), b"AUTH")
     return (yield from _admit(ctx, (yield SignIn(name, secret))))
 
 

@@ -277,6 +277,4 @@ class Session(session_core.Session):
         """Count invalid commands in a row, and end the connection after too many."""
         self._errors = self._errors + 1 if senseless else 0
         if self._errors >= self._context.settings.errors:
-            raise ClosePop3Connection(
-                Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many commands that make no sense.")
-            )
+            raise ClosePop3Connection(Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many invalid commands."))

@@ -177,18 +177,18 @@ def _in_use(path: Path, other: Holder) -> AlreadyRunning:
         return AlreadyRunning(
             Text(
                 f"Tiến trình con của một máy chủ đã dừng vẫn đang dùng {what} ({who.vi}).",
-                f"Child processes of a server that has ended still use {in_ascii(what)} ({who.en}).",
+                f"Child processes of a stopped server still use {in_ascii(what)} ({who.en}).",
             ),
-            remedy=Text(f"Xem: fuser {path}", f"See: fuser {in_ascii(path)}"),
+            remedy=Text(f"Xem: fuser {path}", f"Find them with: fuser {in_ascii(path)}"),
         )
     return AlreadyRunning(
         Text(
             f"Một máy chủ khác đang chạy và giữ {what} ({who.vi}).",
-            f"Another server is running already and holds {in_ascii(what)} ({who.en}).",
+            f"Another server is already running and uses {in_ascii(what)} ({who.en}).",
         ),
         remedy=Text(
             "Dừng máy chủ đó, hoặc cấu hình thư mục riêng; xem `mic-mail status`.",
-            "Stop that server, or configure a folder of its own; see `mic-mail status`.",
+            "Stop that server, or configure a separate folder for this one; see `mic-mail status`.",
         ),
     )
 
@@ -197,5 +197,5 @@ def _waiting(path: Path, other: Holder) -> Text:
     what, who = _what(path), other.described()
     return Text(
         f"Đang chờ tiến trình con của máy chủ đã dừng ({who.vi}) trả lại {what}.",
-        f"Waiting for child processes of a server that has ended ({who.en}) to release {in_ascii(what)}.",
+        f"Waiting for child processes of a stopped server ({who.en}) to release {in_ascii(what)}.",
     )

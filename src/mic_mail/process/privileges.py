@@ -45,7 +45,7 @@ def account(user: str, group: str) -> Account | None:
     except (KeyError, ValueError) as error:  # ValueError: no account can have that name
         raise BadInput(
             Text(f"Không có tài khoản hệ thống {user}:{group}.", f"No such system account: {in_ascii(user + ':' + group)}."),
-            remedy=Text("Tạo bằng: useradd --system mic-mail", "Make it with: useradd --system mic-mail"),
+            remedy=Text("Tạo bằng: useradd --system mic-mail", "Create it: useradd --system mic-mail"),
         ) from error
     closed = _closed_to(owner, _program())
     if closed is not None:
@@ -56,7 +56,7 @@ def account(user: str, group: str) -> Account | None:
             ),
             remedy=Text(
                 "Cài đặt chương trình vào nơi mọi tài khoản đọc được, ví dụ /opt/mic-mail, hoặc chọn tài khoản khác.",
-                "Install it where every account can read it, as /opt/mic-mail, or choose another account.",
+                "Install it where every account can read it, such as /opt/mic-mail, or choose another account.",
             ),
         )
     return owner

@@ -47,7 +47,7 @@ def explaining_folders() -> Iterator[None]:
             Text(f"Không ghi được {where}: {why.vi}.", f"{in_ascii(where)} cannot be written: {why.en}."),
             remedy=Text(
                 "Sửa quyền thư mục, hoặc chạy bằng tài khoản của máy chủ; xem `mic-mail config check`.",
-                "Change the folder's mode, or run this as the server's account; see `mic-mail config check`.",
+                "Change the folder's mode, or run the command as the server's account; see `mic-mail config check`.",
             ),
         ) from error
 

@@ -31,7 +31,7 @@ def read(run_dir: Path) -> Mapping[str, object] | None:
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     except (OSError, ValueError, AssertionError) as error:
-        raise Trouble(Text("Máy chủ không trả lời.", "The server does not answer.")) from error
+        raise Trouble(Text("Máy chủ không trả lời.", "The server does not respond.")) from error
     else:
         return told
     finally:

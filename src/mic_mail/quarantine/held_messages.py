@@ -78,7 +78,7 @@ class Held(MessageStore[Record]):
 
     def _unknown(self, held_id: str) -> BadInput:
         return BadInput(
-            Text(f"Không có thư nào được giữ với mã “{held_id}”.", f"No message is held under {in_ascii(held_id)}."),
+            Text(f"Không có thư nào được giữ với mã “{held_id}”.", f"No held message {in_ascii(held_id)}."),
             remedy=Text("Xem `mic-mail secrecy list`.", "See `mic-mail secrecy list`."),
         )
 
@@ -125,7 +125,7 @@ class Held(MessageStore[Record]):
                     clause="4.1",
                     remedy=Text(
                         "Thứ tự: ask, rồi người khác release; hoặc discard.",
-                        "First ask, then another one releases; or discard.",
+                        "First ask; then another officer releases it, or discard it.",
                     ),
                 )
             changed = change(record)

@@ -167,7 +167,7 @@ class MessageStore(ABC, Generic[R]):
             sizes = [entry.stat().st_size for entry in entries if entry.name.endswith(".msg")]
         most = max(ALWAYS_KEPT, room_octets // SMALLEST_OCTETS)
         if sum(sizes) + _size(source) > room_octets or len(sizes) >= most:
-            raise StoreFull(Text("Hết chỗ giữ thư.", "No room to keep another message."))
+            raise StoreFull(Text("Hết chỗ giữ thư.", "No room to store another message."))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -404,4 +404,4 @@ def _write_new(path: Path, octets: bytes) -> None:
 def _trouble(error: OSError) -> Trouble:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(Text("Máy chủ tạm hết chỗ.", "No room on the server."))
-    return Trouble(Text("Không ghi được thư được giữ.", "The message cannot be kept."))
+    return Trouble(Text("Không ghi được thư được giữ.", "The message cannot be stored."))

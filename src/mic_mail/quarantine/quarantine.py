@@ -94,7 +94,7 @@ class Quarantine(MessageStore[Record]):
 
     def _unknown(self, held_id: str) -> BadInput:
         return BadInput(
-            Text(f"Khu cách ly không có thư mã “{held_id}”.", f"Nothing is in quarantine under {in_ascii(held_id)}."),
+            Text(f"Khu cách ly không có thư mã “{held_id}”.", f"No quarantined message {in_ascii(held_id)}."),
             remedy=Text("Xem `mic-mail quarantine list`.", "See `mic-mail quarantine list`."),
         )
 
@@ -118,7 +118,7 @@ class Quarantine(MessageStore[Record]):
             raise Refused(
                 Text(f"Thư {record.held_id} đang ở trạng thái “{record.state}”.", f"{record.held_id} is {record.state}."),
                 clause="4.2",
-                remedy=Text("Chỉ quyết định được về thư còn giữ.", "Only what is held can be decided about."),
+                remedy=Text("Chỉ quyết định được về thư còn giữ.", "Only a held message can be released or dropped."),
             )
 
     def _decide(self, held_id: str, state: State, word: Word | None, *, teach: bool = False) -> Record:

@@ -330,7 +330,7 @@ class Entry:
             raise self._ended() from error
 
     def _ended(self) -> Ended:
-        return Ended(Text(f"Thư {self.entry_id} đã kết thúc.", f"{self.entry_id} has ended meanwhile."))
+        return Ended(Text(f"Thư {self.entry_id} đã kết thúc.", f"{self.entry_id} has left the queue meanwhile."))
 
     def beginning(self, octets: int) -> bytes:
         """Return the first octets of the message as it is sent."""

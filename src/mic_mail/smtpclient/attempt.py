@@ -36,7 +36,7 @@ _STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5", Step.AUTH: "4.7.8"}
 
 Any other step gets 4.4.2, bad connection.
 """
-_NOT_SIGNED = Text("thư chưa ký được (DKIM)", "it cannot be signed now")
+_NOT_SIGNED = Text("thư chưa ký được (DKIM)", "the message cannot be signed now")
 _TLS_FIRST = 530
 """Reply code: must issue a STARTTLS command first."""
 

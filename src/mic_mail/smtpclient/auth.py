@@ -67,7 +67,7 @@ def answer(exchange: Talk, challenge: bytes) -> bytes:
         return exchange.send(challenge)
     except StopIteration:
         raise SignInFailed(
-            Text("máy chủ đòi nhiều hơn cách đăng nhập này có", "the server asks for more than there is to say")
+            Text("máy chủ đòi nhiều hơn cách đăng nhập này có", "the server asks for more data than the mechanism has")
         ) from None
 
 
@@ -77,7 +77,7 @@ def finish(exchange: Talk) -> None:
         exchange.send(b"")
     except StopIteration:
         return
-    raise SignInFailed(Text("máy chủ chấp nhận khi chưa đăng nhập xong", "the server was content before the end"))
+    raise SignInFailed(Text("máy chủ chấp nhận khi chưa đăng nhập xong", "the server accepted the exchange before its end"))
 
 
 def encoded(octets: bytes) -> bytes:
@@ -128,7 +128,7 @@ def _scram(login: str, password: str, nonce: str) -> Talk:
     if not (iterations.isascii() and iterations.isdecimal() and len(iterations) < 10):
         raise SignInFailed(_NO_CHALLENGE)
     if not LEAST_ITERATIONS <= int(iterations) <= MOST_ITERATIONS:
-        raise SignInFailed(Text(f"máy chủ đòi tính {iterations} vòng", f"the server asks for {iterations} rounds"))
+        raise SignInFailed(Text(f"máy chủ đòi tính {iterations} vòng", f"the server asks for {iterations} iterations"))
     prepared = saslprep(password)
     salted = hashlib.pbkdf2_hmac(
         "sha256", (password if prepared is None else prepared).encode(), decoded(fields.get("s", "")), int(iterations)

@@ -58,7 +58,7 @@ class Step(StrEnum):
 
 
 _CLOSED = Text("kết nối bị ngắt", "the connection was closed")
-_NO_REPLY = Text("câu trả lời không theo giao thức (RFC 5321)", "the answer is no reply (RFC 5321)")
+_NO_REPLY = Text("câu trả lời không theo giao thức (RFC 5321)", "the response is not an SMTP reply (RFC 5321)")
 
 
 class PeerTrouble(Trouble):
@@ -260,7 +260,7 @@ class SmtpClient:
                 Step.TLS,
                 Text(
                     "máy chủ gửi tiếp không mã hóa sau STARTTLS (RFC 3207, 4.2)",
-                    "the server went on in the open after STARTTLS (RFC 3207, 4.2)",
+                    "the server sent plain text after STARTTLS (RFC 3207, 4.2)",
                 ),
             )
         loop = asyncio.get_running_loop()
@@ -271,7 +271,9 @@ class SmtpClient:
             self._wire.abort()
             raise _no_tls(error) from error
         if secured is None:
-            raise PeerTrouble(Step.TLS, Text("kết nối bị ngắt khi bắt tay TLS", "the connection was closed in the handshake"))
+            raise PeerTrouble(
+                Step.TLS, Text("kết nối bị ngắt khi bắt tay TLS", "the connection was closed during the TLS handshake")
+            )
         self._wire.connection_made(secured)
         self.offer = NOTHING
         session: ssl.SSLObject = secured.get_extra_info("ssl_object")
@@ -288,7 +290,7 @@ class SmtpClient:
                 Step.AUTH,
                 Text(
                     "máy chủ không có cách đăng nhập nào dùng được ở đây (SCRAM-SHA-256, PLAIN, LOGIN)",
-                    "no way of signing in is offered that is known here (SCRAM-SHA-256, PLAIN, LOGIN)",
+                    "the server offers no supported authentication mechanism (SCRAM-SHA-256, PLAIN, LOGIN)",
                 ),
             )
         exchange = auth.ctx(name, login, password, secrets.token_hex(18))
@@ -440,7 +442,9 @@ class SmtpClient:
             said = in_ascii(early.text)
             raise PeerTrouble(
                 Step.TALK,
-                Text(f"máy chủ trả lời khi chưa gửi hết thư: {said}", f"said before the end of the message: {said}"),
+                Text(
+                    f"máy chủ trả lời khi chưa gửi hết thư: {said}", f"the server replied before the end of the message: {said}"
+                ),
             )
         return early
 
@@ -474,7 +478,7 @@ class SmtpClient:
         except TimeoutError as error:
             self._wire.abort()
             raise PeerTrouble(
-                Step.TALK, Text("máy chủ không nhận tiếp nội dung thư", "the server does not take the message")
+                Step.TALK, Text("máy chủ không nhận tiếp nội dung thư", "the server does not accept the message")
             ) from error
 
     async def _reset(self) -> None:
@@ -511,7 +515,7 @@ class SmtpClient:
                 reply = await self._wire.reply()
         except TimeoutError as error:
             self._wire.abort()
-            raise PeerTrouble(step, Text("không trả lời trong thời gian chờ", "no answer in time")) from error
+            raise PeerTrouble(step, Text("không trả lời trong thời gian chờ", "no response in time")) from error
         except BadReply as error:
             self._wire.abort()
             raise PeerTrouble(step, _NO_REPLY if self._knows_secret else error.text) from error
@@ -540,7 +544,7 @@ def _no_tls(error: Exception) -> PeerTrouble:
     """Map a failed handshake: an invalid certificate is lasting, any other failure may be transient."""
     lasting = "5.7.10" if isinstance(error, ssl.SSLCertVerificationError) else None
     if not str(error):
-        return PeerTrouble(Step.TLS, Text("không trả lời khi bắt tay TLS", "no answer to the handshake"))
+        return PeerTrouble(Step.TLS, Text("không trả lời khi bắt tay TLS", "no response to the TLS handshake"))
     why = in_ascii(error)
     return PeerTrouble(Step.TLS, Text(f"bắt tay TLS không thành công: {why}", why), lasting=lasting)
 

@@ -107,7 +107,7 @@ def mail(sending: Sending, offer: Offer) -> bytes:
     if limit is not None and sending.octets > limit:
         size = Text(
             f"Thư có {sending.octets} byte, máy chủ bên kia nhận tối đa {limit}.",
-            f"The message has {sending.octets} octets; the other server takes {limit}.",
+            f"The message has {sending.octets} octets; the other server accepts at most {limit}.",
         )
         raise CannotSend("5.3.4", size)
     if sending.smtputf8 and not offer.has("SMTPUTF8"):
@@ -115,7 +115,7 @@ def mail(sending: Sending, offer: Offer) -> bytes:
             "5.6.7",
             Text(
                 "Máy chủ bên kia không nhận địa chỉ hoặc tiêu đề có chữ ngoài ASCII (SMTPUTF8).",
-                "The other server does not take addresses or headers beyond ASCII (SMTPUTF8).",
+                "The other server does not support addresses or headers beyond ASCII (SMTPUTF8).",
             ),
         )
     words = [f"MAIL FROM:<{_address(sending.sender, utf8=sending.smtputf8)}>"]
@@ -140,7 +140,7 @@ def _takes_no_binary(why: Text | None) -> Text:
     because = Text(f" (thư có: {why.vi})", f": {why.en}") if why is not None else Text("", "")
     return Text(
         f"Máy chủ bên kia không nhận thư nhị phân{because.vi}.",
-        f"The other server does not take binary messages (BINARYMIME, RFC 3030){because.en}.",
+        f"The other server does not support binary messages (BINARYMIME, RFC 3030){because.en}.",
     )
 
 
@@ -168,7 +168,7 @@ def _address(path: ReversePath, *, utf8: bool) -> str:
             "5.6.7",
             Text(
                 f"Máy chủ bên kia không nhận địa chỉ {path}.",
-                f"The other server does not take the address {in_ascii(path)} (SMTPUTF8).",
+                f"The other server does not support the address {in_ascii(path)} (SMTPUTF8).",
             ),
         ) from error
 

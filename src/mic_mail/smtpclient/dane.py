@@ -49,7 +49,7 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Collection[str
     `chain` is DER as presented, the server's own first; a certificate under a trust anchor has to hold one of `names`.
     """
     if not chain:
-        raise NotAuthentic(Text("máy chủ không xuất trình chứng thư số", "the server showed no certificate"))
+        raise NotAuthentic(Text("máy chủ không xuất trình chứng thư số", "the server presented no certificate"))
     try:
         shown = [x509.load_der_x509_certificate(octets) for octets in chain]
     except _UNREADABLE as error:
@@ -62,14 +62,14 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Collection[str
         for certificate in shown
         if any(record.usage == DANE_TA and _fits(record, certificate) for record in records)
     ]
-    why = Text("không bản ghi TLSA nào khớp chứng thư số của máy chủ", "no TLSA record fits the server's certificate")
+    why = Text("không bản ghi TLSA nào khớp chứng thư số của máy chủ", "no TLSA record matches the server's certificate")
     for anchor in anchors:
         for name in names:
             try:
                 _vouched_for(shown, anchor, name, now)
             except (verification.VerificationError, *_UNREADABLE) as error:
                 said = in_ascii(error)
-                why = Text(f"có bản ghi TLSA khớp, nhưng: {said}", f"a TLSA record fits, but: {said}")
+                why = Text(f"có bản ghi TLSA khớp, nhưng: {said}", f"a TLSA record matches, but: {said}")
             else:
                 return
     raise NotAuthentic(why)

@@ -200,9 +200,9 @@ class KeyFolder:
         except (ValueError, TypeError, UnsupportedAlgorithm):  # the error might show some of it
             private = None
         if not isinstance(private, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
-            raise self._unusable(file, Text("không phải khóa RSA hay Ed25519", "it is no key of RSA or Ed25519")) from None
+            raise self._unusable(file, Text("không phải khóa RSA hay Ed25519", "not an RSA or Ed25519 key")) from None
         if record_of(private) != key.record:
-            raise self._unusable(file, Text("là khóa khác với khóa đã công bố", "it is another key than the announced one"))
+            raise self._unusable(file, Text("là khóa khác với khóa đã công bố", "it differs from the announced key"))
         return private
 
     @contextlib.contextmanager
@@ -286,11 +286,14 @@ class KeyFolder:
 
     def _must_be_private(self, file: str, found: os.stat_result) -> None:
         if file and (not stat.S_ISREG(found.st_mode) or found.st_nlink != 1):
-            raise self._unusable(file, Text("không phải tệp thường có một tên", "it is no plain file with one name"))
+            raise self._unusable(file, Text("không phải tệp thường có một tên", "it is not a regular file with one link"))
         if found.st_uid != os.geteuid() or found.st_mode & 0o077:
             raise self._unusable(
                 file,
-                Text("người khác cũng có quyền, hoặc không thuộc máy chủ", "others may use it, or it is not the server's own"),
+                Text(
+                    "người khác cũng có quyền, hoặc không thuộc máy chủ",
+                    "its mode lets others use it, or the server does not own it",
+                ),
             )
 
     def _unusable(self, file: str, why: Text) -> KeyUnusable:
@@ -303,12 +306,12 @@ class KeyFolder:
 
 _REMEDY = Text(
     "Sửa chủ sở hữu và quyền (thư mục 0700, tệp 0600), hoặc tạo khóa mới: `mic-mail dkim key rotate`.",
-    "Put owner and mode right (folder 0700, files 0600), or make another key: `mic-mail dkim key rotate`.",
+    "Correct owner and mode (folder 0700, files 0600), or create another key: `mic-mail dkim key rotate`.",
 )
 _RING_REMEDY = Text(
     "Sửa chủ sở hữu và quyền (thư mục 0700, tệp 0600). Tệp hỏng: chép lại keys/dkim của bản sao lưu, hoặc chuyển tệp đi nơi "
     "khác rồi tạo khóa mới: `mic-mail dkim key add`.",
-    "Put owner and mode right (folder 0700, files 0600). If it is damaged, copy keys/dkim of a backup back, or set it aside "
+    "Correct owner and mode (folder 0700, files 0600). If it is damaged, copy keys/dkim back from a backup, or set it aside "
     "and make new keys: `mic-mail dkim key add`.",
 )
 """Every command that changes keys reads the ring first."""

@@ -98,7 +98,7 @@ async def _exchangers(name: str, resolver: Resolver) -> Found[Mx]:
         return replace(found, values=(Mx(0, name),))
     hosts = tuple(mx for mx in found.values if mx.host)
     if not hosts:
-        raise NoRoute("5.1.10", Text(f"Tên miền {name} không nhận thư.", f"The domain {name} takes no mail (RFC 7505)."))
+        raise NoRoute("5.1.10", Text(f"Tên miền {name} không nhận thư.", f"The domain {name} accepts no mail (RFC 7505)."))
     return replace(found, values=hosts)
 
 
@@ -111,7 +111,7 @@ def _in_order(exchangers: Sequence[Mx], domain: str, own_names: Collection[str],
             "5.4.6",
             Text(
                 f"Bản ghi MX của {domain} trỏ về chính máy chủ này, mà tên miền đó không ở đây.",
-                f"The MX record of {in_ascii(domain)} names this server, which is not home to it: a loop.",
+                f"The MX record of {in_ascii(domain)} names this server, where the domain is not local: a loop.",
             ),
         )
     shuffle(before)
@@ -175,4 +175,4 @@ def _literal(domain: str) -> str | None:
     try:
         return str(ipaddress.ip_address(domain[1:-1].lower().removeprefix("ipv6:")))
     except ValueError as error:
-        raise NoRoute("5.1.2", Text(f"{domain} không phải địa chỉ.", f"{in_ascii(domain)} is no address.")) from error
+        raise NoRoute("5.1.2", Text(f"{domain} không phải địa chỉ.", f"{in_ascii(domain)} is not an address.")) from error

@@ -141,7 +141,7 @@ class Connections:
                 return peer
             await peer.close()
             required = Text(
-                "máy chủ không có TLS, trong khi TLS là bắt buộc", f"TLS is not offered, which is required (by={terms.by})"
+                "máy chủ không có TLS, trong khi TLS là bắt buộc", f"the server does not offer the required TLS (by={terms.by})"
             )
             raise PeerTrouble(Step.TLS, required, lasting="5.7.10")
         try:
@@ -164,7 +164,7 @@ class Connections:
                     Step.AUTH,
                     Text(
                         "mật khẩu chỉ được gửi qua TLS với chứng thư số đã kiểm tra",
-                        "a password is sent under TLS with a certificate that was checked, or not at all",
+                        "the smarthost's certificate was not verified, so the password is not sent",
                     ),
                 )
             password = await asyncio.to_thread(read_password, smarthost.password_file)
@@ -173,7 +173,7 @@ class Connections:
             await peer.close()
             self._tell("smarthost_without_password", smarthost=smarthost.place, error=described(error))
             raise PeerTrouble(
-                Step.AUTH, Text("không có mật khẩu cho máy chủ chuyển tiếp", "there is no password for the smarthost")
+                Step.AUTH, Text("không có mật khẩu cho máy chủ chuyển tiếp", "the smarthost's password is missing")
             ) from error
         except PeerTrouble as error:
             await peer.close()
@@ -196,7 +196,7 @@ class Connections:
                 Step.TLS,
                 Text(
                     f"không dùng được chứng thư số gốc trong {file}: {why}",
-                    f"the certificates of authorities in {file} cannot be used: {why}",
+                    f"the CA certificates in {file} cannot be used: {why}",
                 ),
             ) from error
         context.hostname_checks_common_name = False

@@ -82,7 +82,7 @@ class Replies:
         """Take received octets."""
         self._octets += octets
         if len(self._octets) > MOST_UNREAD:
-            raise BadReply(Text("trả lời nhiều hơn những gì được hỏi", "more than anybody has asked for"))
+            raise BadReply(Text("trả lời nhiều hơn những gì được hỏi", "unsolicited data"))
 
     def next_reply(self) -> Reply | None:
         """Return the next complete reply."""
@@ -90,7 +90,7 @@ class Replies:
             line, end, rest = self._octets.partition(b"\n")
             if not end:
                 if len(self._octets) > LONGEST_LINE:
-                    raise BadReply(Text("dòng trả lời không kết thúc", "a line without end"))
+                    raise BadReply(Text("dòng trả lời không kết thúc", "an endless line"))
                 return None
             self._octets = rest
             if self._take(line.removesuffix(b"\r")):
@@ -101,7 +101,7 @@ class Replies:
         found = _LINE.fullmatch(line) if len(line) <= LONGEST_LINE else None
         if found is None:
             said = in_ascii(repr(line[:80]))
-            raise BadReply(Text(f"không phải câu trả lời: {said}", f"no reply: {said}"))
+            raise BadReply(Text(f"không phải câu trả lời: {said}", f"not a reply: {said}"))
         code = int(found[1])
         if self._lines and code != self._code:
             raise BadReply(
@@ -111,7 +111,7 @@ class Replies:
                 )
             )
         if len(self._lines) >= MOST_LINES:
-            raise BadReply(Text("câu trả lời không kết thúc", "a reply without end"))
+            raise BadReply(Text("câu trả lời không kết thúc", "an endless reply"))
         self._code = code
         self._lines.append(_UNPRINTABLE.sub(" ", (found[3] or b"").decode("utf-8", "replace")).strip())
         return found[2] != b"-"

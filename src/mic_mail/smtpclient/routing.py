@@ -141,7 +141,7 @@ class Router:
         name = in_ascii(host.name)
         why = usual.objection or Text(
             f"không có gì xác nhận {name} là máy chủ nhận thư của tên miền",
-            f"nobody vouches that {name} is a mail server of the domain",
+            f"neither DNSSEC nor MTA-STS authenticates {name} as a mail server of the domain",
         )
         why = Text(f"{why.vi} (REQUIRETLS)", f"{why.en} (REQUIRETLS)")
         raise PeerTrouble(Step.TLS, why, lasting="5.7.10" if way.policy_is_certain else None)

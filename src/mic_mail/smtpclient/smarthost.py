@@ -43,7 +43,7 @@ class Smarthost:
 def read_password(path: Path | None) -> str:
     """Return the password in the file, without its line end; `NoPassword` unless it is secret. Blocks."""
     if path is None:
-        raise NoPassword(Text("chưa khai báo tệp mật khẩu", "no file is named for it"))
+        raise NoPassword(Text("chưa khai báo tệp mật khẩu", "no file is configured for it"))
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:

@@ -20,7 +20,7 @@ class FolderExists(Refused):
     """IMAP ALREADYEXISTS."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(Text(f"Thư mục “{name}” đã có.", "The folder exists already."))
+        super().__init__(Text(f"Thư mục “{name}” đã có.", "The folder already exists."))
         self.name = name
 
 
@@ -45,7 +45,7 @@ class AnnotationTooLong(Refused):
 
     def __init__(self, limit_octets: int) -> None:
         super().__init__(
-            Text(f"Một giá trị chỉ được có {limit_octets} octet.", f"A value may have {limit_octets} octets."),
+            Text(f"Một giá trị chỉ được có {limit_octets} octet.", f"A value may have at most {limit_octets} octets."),
         )
         self.limit_octets = limit_octets
 
@@ -64,7 +64,7 @@ class Frozen(Refused):
         super().__init__(
             Text(
                 "Hộp thư đang được bàn giao: chưa được xóa, chuyển hoặc đổi tên (điểm d khoản 3 Điều 12 Quy chế).",
-                "The mailbox is being handed over: nothing is expunged, moved or renamed until that is done (Reg. 12.3.d).",
+                "The mailbox is being handed over: expunge, move and rename are refused until that is done (Reg. 12.3.d).",
             ),
             clause="12.3.d",
         )
@@ -74,7 +74,7 @@ class NoSuchMessage(Refused):
     """IMAP EXPUNGEISSUED: the message is gone and this reader cannot read it any more."""
 
     def __init__(self, folder_id: int, uid: int) -> None:
-        super().__init__(Text("Thư không còn nữa.", "The message is gone."))
+        super().__init__(Text("Thư không còn nữa.", "The message no longer exists."))
         self.folder_id = folder_id
         self.uid = uid
 

@@ -115,7 +115,7 @@ class Ministry:
         person_id = self.desk.ask("person", "add", name, "--unit", unit, "--position", _position(high=high))["person_id"]
         issue = ("mailbox", "issue", "--person", str(person_id), *DOCUMENT, "--received", f"{self.today:%d/%m/%Y}")
         if plain_form(name) in self.taken:
-            offered = self.desk.is_refused(*issue).partition("to choose: ")[2].partition(".\n")[0].split(", ")
+            offered = self.desk.is_refused(*issue).partition("free forms: ")[2].partition(".\n")[0].split(", ")
             issue = (*issue, "--address", self.chance.choice(offered))
         issued = self.desk.ask(*issue)
         naive = Mailbox(issued["address"], self.today, self.today, password_due=True)

@@ -384,7 +384,7 @@ def test_limits_are_told_as_limits(ctx: Talk) -> None:
     ctx.say(b"s SELECT INBOX\r\n")
     keywords = b" ".join(b"k%d" % number for number in range(59))
     assert b"t NO [LIMIT]" in ctx.say(b"t STORE 1 +FLAGS (%b)\r\n" % keywords)
-    assert b"p NO [LIMIT] Moi lan them nhieu nhat 1000 thu. / One APPEND may have 1000 messages." in ctx.say(
+    assert b"p NO [LIMIT] Moi lan them nhieu nhat 1000 thu. / One APPEND may have at most 1000 messages." in ctx.say(
         b"p APPEND INBOX" + b" {1+}\r\nx" * 1001 + b"\r\n"
     )
     assert b"* STATUS" in ctx.say(b"s STATUS INBOX (MESSAGES)\r\n")

@@ -357,7 +357,7 @@ def test_large_messages_in_slices(lie: Callable[..., Liar], tmp_path: Path, monk
 
     assert everything(lie(answer), tmp_path) == GOOD
     (tmp_path / "no folder").write_text("")
-    with pytest.raises(SourceFailed, match="cannot be held"):  # as with a full disk
+    with pytest.raises(SourceFailed, match="cannot be buffered"):  # as with a full disk
         everything(lie(answer), tmp_path / "no folder")
 
 

@@ -96,13 +96,13 @@ def test_the_own_key_needs_neither_name_nor_date() -> None:
 @pytest.mark.parametrize(
     ("record", "chain", "names", "why"),
     [
-        (Tlsa(3, 1, 1, sha256(ALONE.spki).digest()), CHAIN, [HOST], "no TLSA record fits"),
-        (Tlsa(3, 1, 1, sha256(MIDDLE.spki).digest()), CHAIN, [HOST], "no TLSA record fits"),
-        (Tlsa(3, 0, 1, sha256(LEAF.spki).digest()), CHAIN, [HOST], "no TLSA record fits"),
-        (Tlsa(2, 0, 1, sha256(ROOT.der).digest()), CHAIN, ["other.example"], "a TLSA record fits, but"),
-        (Tlsa(2, 0, 1, sha256(ROOT.der).digest()), [ALONE.der, MIDDLE.der, ROOT.der], [HOST], "a TLSA record fits, but"),
-        (Tlsa(2, 0, 1, sha256(ROOT.der).digest()), [LEAF.der, ROOT.der], [HOST], "a TLSA record fits, but"),
-        (Tlsa(2, 0, 1, sha256(ROOT.der).digest()), [LEAF.der, MIDDLE.der], [HOST], "no TLSA record fits"),
+        (Tlsa(3, 1, 1, sha256(ALONE.spki).digest()), CHAIN, [HOST], "no TLSA record matches"),
+        (Tlsa(3, 1, 1, sha256(MIDDLE.spki).digest()), CHAIN, [HOST], "no TLSA record matches"),
+        (Tlsa(3, 0, 1, sha256(LEAF.spki).digest()), CHAIN, [HOST], "no TLSA record matches"),
+        (Tlsa(2, 0, 1, sha256(ROOT.der).digest()), CHAIN, ["other.example"], "a TLSA record matches, but"),
+        (Tlsa(2, 0, 1, sha256(ROOT.der).digest()), [ALONE.der, MIDDLE.der, ROOT.der], [HOST], "a TLSA record matches, but"),
+        (Tlsa(2, 0, 1, sha256(ROOT.der).digest()), [LEAF.der, ROOT.der], [HOST], "a TLSA record matches, but"),
+        (Tlsa(2, 0, 1, sha256(ROOT.der).digest()), [LEAF.der, MIDDLE.der], [HOST], "no TLSA record matches"),
         (Tlsa(3, 1, 1, sha256(LEAF.spki).digest()), [], [HOST], "no certificate"),
         (Tlsa(3, 1, 1, sha256(LEAF.spki).digest()), [b"x"], [HOST], "cannot be read"),
     ],
@@ -114,7 +114,7 @@ def test_who_is_not_authentic(record: Tlsa, chain: list[bytes], names: list[str]
 
 def test_a_certificate_that_is_vouched_for_and_has_run_out() -> None:
     old = made(HOST, MIDDLE, until=NOW - timedelta(days=1))
-    with pytest.raises(NotAuthentic, match="fits, but"):
+    with pytest.raises(NotAuthentic, match="matches, but"):
         check([Tlsa(2, 0, 1, sha256(ROOT.der).digest())], [old.der, *CHAIN[1:]], [HOST], NOW)
 
 
@@ -176,14 +176,14 @@ def test_a_private_authority_need_not_be_as_public_ones_are(root: Bare, leaf: Ba
 )  # fmt: skip
 def test_what_no_private_authority_may_vouch_for(root: Bare, leaf: Bare) -> None:
     chain, record = by_a_private_authority(root, leaf)
-    with pytest.raises(NotAuthentic, match="fits, but"):
+    with pytest.raises(NotAuthentic, match="matches, but"):
         check([record], chain, [HOST], NOW)
 
 
 def test_what_a_private_authority_has_not_signed_or_no_longer_vouches_for() -> None:
     for days, forged in ((-1, False), (90, True)):
         chain, record = by_a_private_authority((AUTHORITY,), (NAMED,), days=days, forged=forged)
-        with pytest.raises(NotAuthentic, match="fits, but"):
+        with pytest.raises(NotAuthentic, match="matches, but"):
             check([record], chain, [HOST], NOW)
 
 

@@ -343,7 +343,7 @@ async def test_a_server_that_reads_nothing() -> None:
 
     listening = await asyncio.start_server(deaf, "127.0.0.1", 0, limit=1024)
     peer = await SmtpClient.connect("127.0.0.1", listening.sockets[0].getsockname()[1], "x", QUICK)
-    with pytest.raises(PeerTrouble, match="does not take"):
+    with pytest.raises(PeerTrouble, match="does not accept"):
         await peer.send(Sending(parsed("a@b"), 9), to("b"), pieces(*[b"x" * 998 + b"\r\n"] * 100_000))
     assert peer.is_over
     listening.close()

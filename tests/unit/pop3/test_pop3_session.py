@@ -228,8 +228,8 @@ def test_a_message_past_keeping_is_gone_for_retr_alone(store: MailStore) -> None
     account.remove(account.folder("INBOX").folder_id, [1])
     for path in Path(store._root).rglob(".expunged/*"):
         path.unlink()
-    assert ctx.say(b"RETR 1\r\n").endswith(b" / The message is gone.\r\n")
-    assert ctx.say(b"TOP 1 0\r\n").endswith(b" / The message is gone.\r\n")
+    assert ctx.say(b"RETR 1\r\n").endswith(b" / The message no longer exists.\r\n")
+    assert ctx.say(b"TOP 1 0\r\n").endswith(b" / The message no longer exists.\r\n")
     assert ctx.say(b"STAT\r\n").startswith(b"+OK 4 ")
     assert ctx.say(b"RETR 2\r\n").startswith(b"+OK ")
     assert ctx.say(b"DELE 1\r\nQUIT\r\n").endswith(b"+OK Goodbye.\r\n")

@@ -121,7 +121,7 @@ def test_children_of_a_killed_supervisor_are_waited_for_and_told_of_once(tmp_pat
         clock.move_to(datetime.fromtimestamp(clock.now().timestamp() + seconds, UTC))
 
     with (
-        pytest.raises(AlreadyRunning, match="that has ended still use"),
+        pytest.raises(AlreadyRunning, match="of a stopped server still use"),
         only_server(config, clock, owner=None, patience=1, pause=pause, tell=told.append),
     ):
         pass

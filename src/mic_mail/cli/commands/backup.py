@@ -108,7 +108,7 @@ def _make(target: Path) -> None:
         target.mkdir(mode=FOLDER_MODE)
         make_durable(str(target.parent))
     except FileExistsError as error:
-        raise BadInput(Text(f"“{target}” đã có.", "The backup's folder exists already.")) from error
+        raise BadInput(Text(f"“{target}” đã có.", "The backup's folder already exists.")) from error
     except OSError as error:
         why = system_reason(error)
         raise Trouble(

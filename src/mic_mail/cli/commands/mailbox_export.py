@@ -103,7 +103,7 @@ def _selection(folder: str | None, since: str | None, until: str | None, passed_
     """
     selection = Selection(folder, read_day(since) if since else None, read_day(until) if until else None, passed_on)
     if selection.since is not None and selection.until is not None and selection.until < selection.since:
-        raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The last day comes before the first one."))
+        raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The last day is before the first."))
     return selection
 
 

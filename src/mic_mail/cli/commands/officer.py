@@ -237,7 +237,7 @@ def no_officer_yet() -> Text:
     return Text(
         "Chưa ghi nhận cán bộ quản trị nào: ai chạy được lệnh trên máy này đều được coi là Trung tâm Thông tin. "
         "Ghi nhận bằng `mic-mail officer add`.",
-        "No officer is on record yet: whoever runs commands on this machine counts as the Centre. "
+        "No officer is recorded yet: anybody who runs commands on this machine counts as the Centre. "
         "Enter the first by `mic-mail officer add`.",
     )
 

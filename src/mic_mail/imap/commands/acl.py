@@ -23,7 +23,7 @@ PERSONAL = Text(
 )
 NAMED = Text(
     "Thủ trưởng đơn vị phân công, Trung tâm Thông tin ghi nhận (khoản 3 Điều 12 Quy chế).",
-    "The head of the unit names who may, and the Centre records it (Reg. 12.3).",
+    "The head of the unit names the people, and the Centre records them (Reg. 12.3).",
 )
 NO_IDENTIFIER = "That names nobody."
 

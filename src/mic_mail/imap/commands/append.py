@@ -323,12 +323,13 @@ def _announced(ctx: ImapContext, message: AppendMessage, intake: Intake) -> Step
             Text("Phải bật UTF8=ACCEPT trước.", "ENABLE UTF8=ACCEPT comes first."), b"CANNOT"
         )  # RFC 6855 §4; 8-bit in other messages: decision 0003
     if message.size > limit:
-        return refuse(Text(f"Thư không được quá {limit} byte.", f"A message may have {limit} octets."), b"TOOBIG")
+        return refuse(Text(f"Thư không được quá {limit} byte.", f"A message may have at most {limit} octets."), b"TOOBIG")
     if message.size == 0:  # RFC 3502 §4: it cancels the APPEND
         return refuse(Text("Không lưu thư nào.", "Nothing is stored."))
     if message.index >= MOST_MESSAGES:
         return refuse(
-            Text(f"Mỗi lần thêm nhiều nhất {MOST_MESSAGES} thư.", f"One APPEND may have {MOST_MESSAGES} messages."), b"LIMIT"
+            Text(f"Mỗi lần thêm nhiều nhất {MOST_MESSAGES} thư.", f"One APPEND may have at most {MOST_MESSAGES} messages."),
+            b"LIMIT",
         )
     if message.index > 0 or not (message.sync or message.size > HELD_OCTETS):
         return None

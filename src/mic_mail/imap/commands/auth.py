@@ -200,7 +200,7 @@ def compress(ctx: ImapContext, command: Compress) -> Steps[Reply | None]:
     if command.mechanism != "DEFLATE" or "COMPRESS=DEFLATE" in ctx.hidden:
         return refuse(Text("Chỉ hỗ trợ nén DEFLATE.", "Only DEFLATE is offered."), b"CANNOT")
     if ctx.compressed:
-        return refuse(Text("Đã bật nén rồi.", "Compression is on already."), b"COMPRESSIONACTIVE")
+        return refuse(Text("Đã bật nén rồi.", "Compression is already active."), b"COMPRESSIONACTIVE")
     ctx.credit = Credit(ctx.now())
     ctx.write(ctx.line(command.tag, Reply("DEFLATE is on.")))
     yield StartCompression(ctx.reader.take_input())

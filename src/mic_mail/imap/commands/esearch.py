@@ -62,7 +62,10 @@ def multi_search(ctx: ImapContext, command: MultiSearch) -> Steps[Reply]:
             ctx.line(
                 b"*",
                 refuse(
-                    Text("Chỉ theo dõi được kết quả tìm trong thư mục đang mở.", "Only the selected mailbox can be followed."),
+                    Text(
+                        "Chỉ theo dõi được kết quả tìm trong thư mục đang mở.",
+                        "UPDATE is supported only for the selected mailbox.",
+                    ),
                     responses.no_update(command.tag),
                 ),
             )

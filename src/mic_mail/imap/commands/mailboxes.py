@@ -286,7 +286,7 @@ def create(ctx: ImapContext, command: Create) -> Steps[Reply]:
     uses = [use for use in command.use if use in SPECIAL_USES]
     place = ctx.place_of_new(command.mailbox.removesuffix(DELIMITER), "k")
     if len(uses) != len(command.use) or len(uses) > 1 or (uses and place.box is not None):
-        return refuse(Text("Không thư mục nào được dùng vào việc đó.", "No folder can have that use."), b"USEATTR")
+        return refuse(Text("Không thư mục nào được dùng vào việc đó.", "This special use cannot be assigned."), b"USEATTR")
     use = uses[0] if uses else None
     info = yield from ctx.change(lambda account: account.create(place.name, use), place)
     made = replace(place, name=info.name)
@@ -375,7 +375,7 @@ def get_quota(ctx: ImapContext, command: GetQuota) -> Steps[Reply]:
     """Handle GETQUOTA: it needs no right (RFC 9208 §6), but an invisible mailbox is nonexistent."""
     root = resolve.find(command.root, ctx.boxes) if command.root.startswith(resolve.PREFIX) else Place(command.root)
     if command.root != _root(root.box) or "l" not in root.rights:
-        return refuse(Text("Không có mục dung lượng đó.", "There is no such quota root."), b"NONEXISTENT")
+        return refuse(Text("Không có mục dung lượng đó.", "No such quota root."), b"NONEXISTENT")
     quota = yield from ctx.ask(Account.quota, root)
     _say_quota(ctx, quota, root.box)
     return Reply("That much.")

@@ -123,7 +123,7 @@ def set_metadata(ctx: ImapContext, command: SetMetadata) -> Steps[Reply]:
         return refuse(
             Text(
                 "Thông tin của máy chủ do người quản trị quy định.",
-                "What the server says of itself is set by its administrators.",
+                "Server metadata is set by the administrators.",
             ),
             b"NOPERM",
         )

@@ -68,7 +68,7 @@ def notify(ctx: ImapContext, command: Notify) -> Steps[Reply]:
     listener = NotifyListener(command.watch, holders(ctx))
     if not (yield from listener.begin(ctx)):
         return refuse(
-            Text("Yêu cầu theo dõi hộp thư của quá nhiều đơn vị, nhóm.", "Those are mailboxes of too many units and groups."),
+            Text("Yêu cầu theo dõi hộp thư của quá nhiều đơn vị, nhóm.", "Too many unit and group mailboxes are selected."),
             b"NOTIFICATIONOVERFLOW",
         )
     if ctx.view is not None:

@@ -62,7 +62,7 @@ def replace(ctx: ImapContext, message: AppendMessage) -> Steps[None]:
             refused = refuse(
                 Text(
                     "Chỉ thay được thư trong cùng một hộp thư; hãy thêm thư mới rồi xóa thư cũ.",
-                    "A message is replaced within one account; append and delete it.",
+                    "A message can be replaced only within one account; append and delete it instead.",
                 ),
                 b"CANNOT",
             )
@@ -78,7 +78,7 @@ def _replaced(ctx: ImapContext, message: AppendMessage) -> Steps[tuple[View, int
     if Enabled.UIDONLY in ctx.enabled and not message.by_uid:
         return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")  # RFC 9586 §3
     if view.read_only:
-        return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is open for reading only."), b"READ-ONLY")
+        return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is selected read-only."), b"READ-ONLY")
     if not {"t", "e"} <= set(view.rights):
         return refusal(ctx.lacks(view, "te"))  # the rights that STORE and EXPUNGE would need
     try:
@@ -86,9 +86,7 @@ def _replaced(ctx: ImapContext, message: AppendMessage) -> Steps[tuple[View, int
     except NoSuchNumber:
         return bad("There is no message with that number.")
     return (
-        (view, uids[0])
-        if uids
-        else refuse(Text("Không có thư nào mang UID đó.", "There is no message with that UID."), b"NONEXISTENT")
+        (view, uids[0]) if uids else refuse(Text("Không có thư nào mang UID đó.", "No message with that UID."), b"NONEXISTENT")
     )
 
 

@@ -200,7 +200,7 @@ def answer(ctx: ImapContext, command: Search, found: Found, *, mailbox: bytes | 
         ctx.line(
             b"*",
             refuse(
-                Text("Không theo dõi được kết quả của lần tìm này.", "This search cannot be followed."),
+                Text("Không theo dõi được kết quả của lần tìm này.", "This search does not support UPDATE."),
                 responses.no_update(command.tag),
             ),
         )

@@ -257,7 +257,7 @@ def idle(ctx: ImapContext, command: Idle) -> Steps[Reply]:
             has_updates, look_at = (yield from _has_updates_after_poll(ctx)), ctx.now() + RETRY_SECONDS
             continue
         if ctx.now() >= until:
-            raise CloseConnection(Text("Kết nối bị đóng vì quá lâu không hoạt động.", "Too long without a word."))
+            raise CloseConnection(Text("Kết nối bị đóng vì quá lâu không hoạt động.", "Autologout; idle for too long."))
         if ctx.now() >= still_here:
             ctx.write(responses.ok(b"*", "Still here"))
             still_here = ctx.now() + settings.still_here_seconds

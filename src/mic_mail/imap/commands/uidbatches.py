@@ -22,7 +22,8 @@ def uid_batches(ctx: ImapContext, command: UidBatches) -> Steps[Reply]:
     assert view is not None
     if command.size < LEAST_MESSAGES:
         return refuse(
-            Text(f"Mỗi đợt có ít nhất {LEAST_MESSAGES} thư.", f"A batch has {LEAST_MESSAGES} messages at least."), b"TOOFEW"
+            Text(f"Mỗi đợt có ít nhất {LEAST_MESSAGES} thư.", f"A batch must have at least {LEAST_MESSAGES} messages."),
+            b"TOOFEW",
         )
     yield from ctx.sync(expunge=True)
     ctx.write(responses.uid_batches(command.tag, batches(view.uids, command.size, command.first, command.last)))

@@ -94,7 +94,7 @@ def find_new(name: str, boxes: Mapping[str, Shared]) -> Place:
         raise NameNotAllowed(
             Text(
                 f"Tên “{ROOT}” dành cho hộp thư đơn vị và nhóm.",
-                f'The name "{ROOT}" is kept for mailboxes of units and groups.',
+                f'The name "{ROOT}" is reserved for unit and group mailboxes.',
             )
         )
     return place

@@ -93,7 +93,7 @@ def must_be_undecided(access: Access, now: datetime) -> None:
     """Refuse a second decision; asking again makes a new request with a new number."""
     if access.stage(now) is not Stage.ASKED:
         raise ContentRefused(
-            Text(f"Đề nghị {access.access_id} đã được quyết định.", f"Request {access.access_id} was decided already."),
+            Text(f"Đề nghị {access.access_id} đã được quyết định.", f"Request {access.access_id} has already been decided."),
             clause=CLAUSE,
         )
 
@@ -102,7 +102,7 @@ def must_be_refusable(access: Access, now: datetime) -> None:
     """Refuse to refuse a closed request; an approval that still holds can be withdrawn."""
     if access.stage(now) not in {Stage.ASKED, Stage.APPROVED}:
         raise ContentRefused(
-            Text(f"Đề nghị {access.access_id} không còn hiệu lực.", f"Request {access.access_id} is closed already."),
+            Text(f"Đề nghị {access.access_id} không còn hiệu lực.", f"Request {access.access_id} is already closed."),
             clause=CLAUSE,
         )
 
@@ -126,5 +126,6 @@ def must_be_open(access: Access, officer: str, now: datetime) -> None:
         )
     if officer != access.officer:
         raise ContentRefused(
-            Text(f"Chỉ {access.officer}, người đề nghị, được xuất.", "Only the officer who asked exports."), clause=CLAUSE
+            Text(f"Chỉ {access.officer}, người đề nghị, được xuất.", "Only the officer who made the request may export."),
+            clause=CLAUSE,
         )

@@ -6,7 +6,7 @@ for a message with malware, the rule refuses the act (`Refused`).
 
 from mic_mail.errors import BadInput, Text
 
-_MISSING = Text("Thiếu số văn bản làm căn cứ.", "The number of the document that this rests on is missing.")
+_MISSING = Text("Thiếu số văn bản làm căn cứ.", "A document number is required.")
 
 
 def must_have_document(document: str | None, clause: str, missing: Text = _MISSING) -> str:

@@ -94,10 +94,10 @@ def tidy_login(text: str) -> str:
     odd = [letter for letter in login if unicodedata.category(letter)[0] in "CZ"]  # control characters, invisible ones, blanks
     if not login or odd or len(login) > LONGEST_LOGIN:
         raise BadInput(
-            Text(f"Tên đăng nhập “{text}” không dùng được.", f"This is no login: {in_ascii(text)}."),
+            Text(f"Tên đăng nhập “{text}” không dùng được.", f"Not a login: {in_ascii(text)}."),
             clause=CLAUSE,
             remedy=Text(
-                "Viết tên tài khoản của hệ điều hành, không có dấu cách.", "Write the machine's login, without blanks."
+                "Viết tên tài khoản của hệ điều hành, không có dấu cách.", "Give a login of this machine, without blanks."
             ),
         )
     return login
@@ -116,9 +116,9 @@ def must_not_pose(officers: Sequence[Officer], login: str, actor: str, *, automa
     """
     if officers and actor != login and (not automatic or any(officer.login == login for officer in officers)):
         raise NotAuthorised(
-            Text(f"{login} không được ghi tên người khác.", "Who sits at the machine acts under the own name."),
+            Text(f"{login} không được ghi tên người khác.", "A person signed in to the machine cannot act under another name."),
             clause=CLAUSE,
-            remedy=Text("Bỏ --actor và biến MIC_MAIL_ACTOR.", "Leave out --actor and the variable MIC_MAIL_ACTOR."),
+            remedy=Text("Bỏ --actor và biến MIC_MAIL_ACTOR.", "Omit --actor and unset MIC_MAIL_ACTOR."),
         )
 
 
@@ -133,7 +133,7 @@ def _root_access(officers: Sequence[Officer], now: datetime) -> Text:
     named = ", ".join(logins)
     return Text(
         f"Đăng nhập bằng tài khoản của cán bộ, hoặc nêu tên cán bộ bằng --actor (của Trung tâm: {named}).",
-        f"Sign in to the machine as an officer, or name one by --actor (of the Centre: {in_ascii(named)}).",
+        f"Sign in to the machine as an officer, or name one with --actor (of the Centre: {in_ascii(named)}).",
     )
 
 
@@ -144,7 +144,7 @@ def admit(officers: Sequence[Officer], login: str, right: Right, now: datetime, 
     officer = officer_of(officers, login, now)
     if officer is None:
         raise NotAuthorised(
-            Text(f"{login} không phải cán bộ quản trị hệ thống.", "The actor is no officer of this server."),
+            Text(f"{login} không phải cán bộ quản trị hệ thống.", "The actor is not an officer of this server."),
             clause=CLAUSE,
             remedy=_root_access(officers, now) if automatic else _SIGN_IN,
         )
@@ -152,7 +152,7 @@ def admit(officers: Sequence[Officer], login: str, right: Right, now: datetime, 
         raise NotAuthorised(
             Text(
                 "Chỉ Trung tâm Thông tin được cấp, thay đổi, thu hồi hộp thư.",
-                "Only the Information Centre issues, changes and reclaims.",
+                "Only the Information Centre may issue, change and reclaim mailboxes.",
             )
             if right is Right.ACT
             else Text("Vai trò của cán bộ không cho phép việc này.", "The officer's role does not allow this."),
@@ -177,7 +177,7 @@ def authorise(
     officer = admit(officers, login, right, now, automatic=automatic)
     if officer is not None and officer.role is Role.UNIT and (units is None or officer.unit_id not in units):
         raise NotAuthorised(
-            Text("Quản trị viên đơn vị chỉ làm việc cho đơn vị mình.", "A unit's administrator acts for the own unit alone."),
+            Text("Quản trị viên đơn vị chỉ làm việc cho đơn vị mình.", "A unit's administrator may act only for the own unit."),
             clause=CLAUSE,
         )
     return officer
@@ -208,9 +208,9 @@ def must_fit(officers: Sequence[Officer], new: Officer) -> None:
     """Refuse a second term of the same login at the same time: its role would be ambiguous."""
     if any(each.login == new.login and each.meets(new) for each in officers):
         raise NotAuthorised(
-            Text(f"{new.login} đã là cán bộ trong thời gian này.", "This login is an officer at that time already."),
+            Text(f"{new.login} đã là cán bộ trong thời gian này.", "This login is already an officer at that time."),
             clause=CLAUSE,
-            remedy=Text("Trước hết: mic-mail officer end.", "First: mic-mail officer end."),
+            remedy=Text("Trước hết: mic-mail officer end.", "Run mic-mail officer end first."),
         )
 
 
@@ -221,11 +221,11 @@ def must_be_a_persons(login: str, server_account: str) -> None:
     """
     if login in ("root", server_account):
         raise NotAuthorised(
-            Text(f"{login} không phải là tài khoản của một người.", f"{in_ascii(login)} is no person's own login."),
+            Text(f"{login} không phải là tài khoản của một người.", f"{in_ascii(login)} is not a personal login."),
             clause=CLAUSE,
             remedy=Text(
                 "Ghi nhận tài khoản riêng của cán bộ; root vẫn chạy được lệnh khi nêu --actor.",
-                "Enter the officer's own login; root goes on to run commands by --actor.",
+                "Enter the officer's own login; root can still run commands with --actor.",
             ),
         )
 
@@ -234,7 +234,7 @@ def must_be_known(login: str, knows: Callable[[str], bool]) -> None:
     """Refuse a login that this machine does not know: nobody could sign in and act as that officer."""
     if not knows(login):
         raise NotAuthorised(
-            Text(f"Máy này không có tài khoản {login}.", f"This machine knows no login {in_ascii(login)}."),
+            Text(f"Máy này không có tài khoản {login}.", f"This machine has no login {in_ascii(login)}."),
             clause=CLAUSE,
             remedy=Text(
                 f"Tạo tài khoản trước (kiểm tra: getent passwd {login}). Nếu cán bộ không có tài khoản trên máy này, như trong "
@@ -257,12 +257,12 @@ def must_leave_a_way(before: Sequence[Officer], after: Sequence[Officer], now: d
             raise NotAuthorised(
                 Text(
                     "Sẽ không còn cán bộ nào của Trung tâm Thông tin có tài khoản trên máy này.",
-                    "No officer of the Information Centre would have a login on this machine.",
+                    "No officer of the Information Centre would be left with a login on this machine.",
                 ),
                 clause=CLAUSE,
                 remedy=Text(
                     "Trước hết ghi nhận một cán bộ có tài khoản trên máy này, không có thời hạn.",
-                    "First enter an officer with a login on this machine, without a last day.",
+                    "First add an officer with a login on this machine, without an end date.",
                 ),
             )
 
@@ -277,19 +277,17 @@ def must_keep_centre(officers: Sequence[Officer], now: datetime) -> None:
         return
     if not _centre_serves(officers, now) and not any(each.role is Role.CENTRE for each in officers):
         raise NotAuthorised(
-            Text(
-                "Cán bộ đầu tiên phải thuộc Trung tâm Thông tin.", "The first officer has to be one of the Information Centre."
-            ),
+            Text("Cán bộ đầu tiên phải thuộc Trung tâm Thông tin.", "The first officer must be of the Information Centre."),
             clause=CLAUSE,
             remedy=Text("Dùng --role centre.", "Use --role centre."),
         )
     raise NotAuthorised(
         Text(
             "Lúc nào cũng phải còn ít nhất một cán bộ của Trung tâm Thông tin.",
-            "At every time at least one officer of the Information Centre has to remain.",
+            "At least one officer of the Information Centre must remain at any time.",
         ),
         clause=CLAUSE,
-        remedy=Text("Trước hết thêm cán bộ khác không có thời hạn.", "First add another officer, without a last day."),
+        remedy=Text("Trước hết thêm cán bộ khác không có thời hạn.", "First add another officer, without an end date."),
     )
 
 

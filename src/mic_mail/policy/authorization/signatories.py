@@ -44,7 +44,7 @@ def check(signatory: Signatory) -> None:
         raise NotASignatory(
             Text(
                 "Người ký kết luận phải là Lãnh đạo Bộ: Bộ trưởng hoặc Thứ trưởng.",
-                "A conclusion is signed by the ministry's leadership: the minister or a deputy minister.",
+                "A conclusion must be signed by the ministry's leadership: the minister or a deputy minister.",
             ),
             clause=CLAUSE,
         )
@@ -64,7 +64,7 @@ def must_sign(signatories: Iterable[Signatory], name: str, day: date) -> Signato
     raise NotASignatory(
         Text(
             f"“{name}” không có trong danh sách người ký của Lãnh đạo Bộ ngày {day:%d/%m/%Y}; được ký: {may or 'chưa có ai'}.",
-            f"'{in_ascii(name)}' is no signatory of the ministry's leadership on {day:%d/%m/%Y}; who may sign: "
+            f"'{in_ascii(name)}' is not a signatory of the ministry's leadership on {day:%d/%m/%Y}; who may sign: "
             f"{in_ascii(may) if may else 'nobody is on record'}.",
         ),
         clause=CLAUSE,

@@ -43,17 +43,17 @@ def must_be_two(first: Hand, second: Hand, *, others: Iterable[Hand] = (), claus
         raise NotTwo(
             Text(
                 "Người thực hiện bước sau phải khác người thực hiện bước trước: người khác, tên đăng nhập khác.",
-                "The second person has to be another one than the first, signed in to the machine by another login.",
+                "The second person must differ from the first and be signed in to the machine with another login.",
             ),
             clause=clause,
             remedy=Text(
                 "Mỗi người đăng nhập bằng tài khoản riêng; người trùng họ tên phân biệt bằng mic-mail officer add --person.",
-                "Each signs in to the machine by the own login; namesakes are told apart by officer add --person.",
+                "Each person signs in to the machine with the own login; officer add --person tells namesakes apart.",
             ),
         )
     if any(is_same(other, second) for other in others):
         raise NotTwo(
-            Text("Người có liên quan không được quyết định.", "Who has a part in the matter cannot decide."),
+            Text("Người có liên quan không được quyết định.", "A person involved in the matter cannot decide it."),
             clause=clause,
             remedy=Text("Đề nghị cán bộ khác quyết định.", "Let another officer decide."),
         )

@@ -76,7 +76,7 @@ def unit_local_part(symbol: str, settings: AddressSettings = DEFAULTS) -> str:
         mapped = re.sub("__+", "_", mapped).strip("_")
     if not re.search("[a-z0-9]", mapped):
         raise AddressRefused(
-            Text(f"Ký hiệu “{symbol}” không tạo được địa chỉ.", "No address can be made from this symbol."), clause="5.1"
+            Text(f"Ký hiệu “{symbol}” không tạo được địa chỉ.", "No address can be formed from this symbol."), clause="5.1"
         )
     check_form(symbol if len(symbol) > MAX_LOCAL_PART else mapped)  # no registered symbol is that long, nor is the column
     return mapped
@@ -123,7 +123,7 @@ def check_choice(local: str, full_name: str, unit_local: str, *, settings: Addre
     name, dot, suffix = local.partition(".")
     if not is_of_name(name, full_name) or (dot and suffix != unit_local):
         raise AddressRefused(
-            Text(f"“{local}” không được tạo từ họ tên của cá nhân.", "This local part is not made from the person's name."),
+            Text(f"“{local}” không được tạo từ họ tên của cá nhân.", "This local part is not formed from the person's name."),
             clause="5.4.b",
         )
     if len(local) < settings.shortest:
@@ -142,7 +142,7 @@ def must_be_a_persons(local: str, reserved: Collection[str]) -> None:
 
 def _not_for_people(local: str) -> AddressRefused:
     return AddressRefused(
-        Text(f"“{local}” không được cấp cho cá nhân.", "This local part is not given to people."), clause="5.3"
+        Text(f"“{local}” không được cấp cho cá nhân.", "This local part is reserved and not given to people."), clause="5.3"
     )
 
 

@@ -102,7 +102,10 @@ def words(name: str) -> list[str]:
         bare = "".join(c if c.isascii() else unidecode(c) for c in plain(letters)).lower()
         if not (bare.isascii() and bare.isalpha() and all(c.isalpha() or combining(c) for c in letters)):
             raise UnusableName(
-                Text(f"“{word}” trong họ tên “{name}” không phải là chữ.", "The name has a word that is not made of letters."),
+                Text(
+                    f"“{word}” trong họ tên “{name}” không phải là chữ.",
+                    "The name has a word with characters that are not letters.",
+                ),
                 clause="5.3",
             )
         found.append(bare)

@@ -52,7 +52,7 @@ class BeingHandedOver(Refused):
         super().__init__(
             Text(
                 f"{address} đang được bàn giao; phải giữ nguyên trạng.",
-                f"{in_ascii(address)} is being handed over and stays as it is.",
+                f"{in_ascii(address)} is being handed over and cannot be changed.",
             ),
             clause=CLAUSE,
             remedy=Text("Xem: mic-mail handover show.", "See: mic-mail handover show."),

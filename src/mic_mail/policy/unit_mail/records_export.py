@@ -46,12 +46,12 @@ def must_be_exportable(kind: MailboxKind, document: str) -> None:
         raise ExportRefused(
             Text(
                 "Nội dung hộp thư cá nhân không xuất theo cách này.",
-                "The content of a personal mailbox is not exported this way.",
+                "The content of a personal mailbox cannot be exported this way.",
             ),
             clause=CONTENT_CLAUSE,
             remedy=Text("Dùng mic-mail content ask.", "Use mic-mail content ask."),
         )
-    asked = Text("Phải có văn bản đề nghị của đơn vị.", "The document by which the unit asks for it is needed.")
+    asked = Text("Phải có văn bản đề nghị của đơn vị.", "The unit's document is required.")
     must_have_document(document, CLAUSE, asked)
 
 
@@ -60,7 +60,7 @@ def must_be_asked_for(asker: int, holders: Sequence[Hand], officer: Hand) -> Non
     holder = next((each for each in holders if each.person_id == asker), None)
     if holder is None:
         raise ExportRefused(
-            Text("Người đề nghị không quản lý hộp thư này.", "Who asks for it is not in charge of the mailbox now."),
+            Text("Người đề nghị không quản lý hộp thư này.", "The person who asks is not the mailbox's keeper now."),
             clause=CLAUSE,
             remedy=Text("Xem: mic-mail mailbox rights.", "See: mic-mail mailbox rights."),
         )

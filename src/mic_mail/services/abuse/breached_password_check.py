@@ -40,7 +40,7 @@ class NotRecorded(Trouble):
     """The consequence of a known password could not be recorded: sign-in by it is refused meanwhile."""
 
     def __init__(self) -> None:
-        super().__init__(Text("Chưa ghi được việc tạm khóa.", "What follows from the password could not be recorded."))
+        super().__init__(Text("Chưa ghi được việc tạm khóa.", "The action for the breached password could not be recorded."))
 
 
 class BreachedPasswordCheck:

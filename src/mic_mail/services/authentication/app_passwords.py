@@ -99,7 +99,7 @@ class AppPasswords:
         known = policy.app_passwords(facts)
         if numbers is not None and (unknown := sorted(set(numbers) - {app.number for app in known})):
             which = unknown[0]
-            raise BadInput(Text(f"Không có mật khẩu ứng dụng số {which}.", f"There is no app password {which}."))
+            raise BadInput(Text(f"Không có mật khẩu ứng dụng số {which}.", f"No such app password: {which}."))
         ending = [app for app in known if app.lives(now) and (numbers is None or app.number in numbers)]
         drafts = [
             Draft(
@@ -125,9 +125,7 @@ class AppPasswords:
             )
         if any(app.name.casefold() == called.casefold() for app in policy.living(entry.facts, now)):
             raise BadInput(
-                Text(
-                    f"Đã có mật khẩu ứng dụng tên “{called}”.", f"There is an app password named '{in_ascii(called)}' already."
-                ),
+                Text(f"Đã có mật khẩu ứng dụng tên “{called}”.", f"An app password named '{in_ascii(called)}' already exists."),
                 remedy=Text("Chọn tên khác, hoặc thu hồi mật khẩu cũ.", "Choose another name, or revoke the old one."),
             )
         return called
@@ -139,7 +137,7 @@ class AppPasswords:
             raise NotAllowed(
                 Text(
                     "Hộp thư hiện không được sử dụng, nên không tạo được mật khẩu ứng dụng.",
-                    "The mailbox may not be used now, so it gets no app password.",
+                    "The mailbox may not be used now, so no app password can be created.",
                 ),
                 clause=next(reason.clause for reason in decision.reasons if not DOORS[reason.state].signs_in),
             )
@@ -160,7 +158,7 @@ class AppPasswords:
             raise NotAllowed(
                 Text(
                     "Hôm nay đã tạo quá nhiều mật khẩu ứng dụng; đề nghị tạo vào ngày mai.",
-                    "Too many app passwords were made today; make the next one tomorrow.",
+                    "Too many app passwords were created today; create the next one tomorrow.",
                 ),
                 clause=CLAUSE,
             )

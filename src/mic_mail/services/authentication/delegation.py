@@ -88,7 +88,7 @@ class Authorising:
         else:
             own = self._directory.mailbox(named if "@" in named else f"{named}@{self._domain}")
             if own.person_id is None:
-                raise BadInput(Text(f"{own.address} không phải hộp thư cá nhân.", f"{own.address} is no person's mailbox."))
+                raise BadInput(Text(f"{own.address} không phải hộp thư cá nhân.", f"{own.address} is not a personal mailbox."))
             person = self._directory.person(own.person_id)
         if own is None:
             raise NotFound(Text("Cá nhân chưa có hộp thư.", "The person has no mailbox."))
@@ -144,9 +144,7 @@ class Authorising:
             if grant.person_id == person.person_id and part in {None, grant.part} and (grant.until is None or grant.until > at)
         ]
         if not open_ones:
-            raise NotAllowed(
-                Text(f"{own.address} không được ủy quyền.", f"{own.address} is not authorised then."), clause=CLAUSE
-            )
+            raise NotAllowed(Text(f"{own.address} không được ủy quyền.", f"{own.address} has no rights then."), clause=CLAUSE)
         data: dict[str, Detail] = {"person": person.person_id, "holder": own.address}
         if part is not None:
             data["part"] = part.value
@@ -196,12 +194,12 @@ class Authorising:
             raise NotAllowed(
                 Text(
                     "Hộp thư đơn vị do một người quản lý; chỉ có người quản lý và người thay thế.",
-                    "One person is in charge of a unit's mailbox: a keeper, and a substitute for some days.",
+                    "A unit's mailbox has one keeper, and a substitute for some days; it has no members.",
                 ),
                 clause=CLAUSE,
             )
         raise NotAllowed(
-            Text("Hộp thư nhóm dùng chung giữa các thành viên.", "A group's mailbox is for its members in common."),
+            Text("Hộp thư nhóm dùng chung giữa các thành viên.", "A group's mailbox has members; it has no keeper."),
             clause=_GROUP_CLAUSE,
             remedy=Text("--as member", "--as member"),
         )
@@ -211,7 +209,7 @@ class Authorising:
         since = now if term.begins is None else start_of(term.begins)
         if part is Part.SUBSTITUTE and term.until is None:
             raise NotAllowed(
-                Text("Người thay thế phải có thời hạn.", "A substitute has a last day: there are no standing deputies."),
+                Text("Người thay thế phải có thời hạn.", "A substitute needs a last day: there are no permanent substitutes."),
                 clause=CLAUSE,
                 remedy=Text("Thêm --until NGÀY.", "Add --until DAY."),
             )
@@ -220,7 +218,7 @@ class Authorising:
         if term.until < (term.begins or local_day(now)):
             raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The term ends before it begins."), clause=CLAUSE)
         if term.until < local_day(now):
-            raise BadInput(Text("Thời hạn đã qua.", "The term is over already."), clause=CLAUSE)
+            raise BadInput(Text("Thời hạn đã qua.", "The term is already over."), clause=CLAUSE)
         return since, after_day(term.until)
 
     def _must_be_in_use(self, entry: Entry) -> None:
@@ -236,7 +234,8 @@ class Authorising:
         if gone or self._accounts.decide(own).states & {State.RECLAIMED, State.NOT_ISSUED}:
             raise NotAllowed(
                 Text(
-                    f"{own.address}: cá nhân đã nghỉ hoặc chưa có hộp thư.", f"{own.address}: its person has left or has none."
+                    f"{own.address}: cá nhân đã nghỉ hoặc chưa có hộp thư.",
+                    f"{own.address}: the person has left, or it has no person.",
                 ),
                 clause=CLAUSE,
             )
@@ -253,7 +252,7 @@ class Authorising:
             raise NotAllowed(
                 Text(
                     "Người được phân công phải thuộc đơn vị của hộp thư.",
-                    "Who is named has to work for the mailbox's own unit.",
+                    "The named person must work for the mailbox's own unit.",
                 ),
                 clause=CLAUSE,
             )
@@ -265,7 +264,7 @@ class Authorising:
         keepers = {each.grant.person_id for each in holders if each.grant.part is Part.KEEPER and each.holding.grants}
         if not keepers - {person.person_id}:
             raise NotAllowed(
-                Text("Khi đó không có người quản lý nào khác để thay.", "There is no other keeper then to stand in for."),
+                Text("Khi đó không có người quản lý nào khác để thay.", "There is no keeper then for whom to substitute."),
                 clause=CLAUSE,
             )
         wanted = Grant(person.person_id, "", Part.SUBSTITUTE, RIGHTS, since, until, since, ())
@@ -276,10 +275,10 @@ class Authorising:
             raise NotAllowed(
                 Text(
                     f"{other.holder} thay thế đến hết {day.vi}.",
-                    f"{other.holder} stands in until the end of {day.en}.",
+                    f"{other.holder} is the substitute until the end of {day.en}.",
                 ),
                 clause=CLAUSE,
-                remedy=Text("Trước hết: mic-mail mailbox revoke.", "First: mailbox revoke."),
+                remedy=Text("Trước hết: mic-mail mailbox revoke.", "Run mailbox revoke first."),
             )
 
     def _must_be_handed_over(self, entry: Entry, successor: PersonRecord) -> None:
@@ -292,7 +291,7 @@ class Authorising:
             return
         is_over = before.until is not None and before.until <= self._clock.now()
         raise NotAllowed(
-            Text(f"{before.holder} chưa bàn giao {entry.address}.", f"{before.holder} has not handed {entry.address} over."),
+            Text(f"{before.holder} chưa bàn giao {entry.address}.", f"{before.holder} has not handed over {entry.address}."),
             clause=HANDOVER_CLAUSE,
             remedy=Text(
                 "Bàn giao: handover begin" + (", hoặc đặt lại mật khẩu trước: password reset." if is_over else "."),
@@ -324,15 +323,13 @@ def show_in(store: MailStore, own: MailboxRecord, mailbox: MailboxRecord, domain
 
 def _personal() -> NotAllowed:
     return NotAllowed(
-        Text("Hộp thư cá nhân không được cho người khác sử dụng.", "A personal mailbox is nobody else's to use."),
+        Text("Hộp thư cá nhân không được cho người khác sử dụng.", "A personal mailbox cannot be used by anybody else."),
         clause=PERSONAL_CLAUSE,
     )
 
 
 def _must_have_document(origin: ActContext) -> None:
-    by_the_head = Text(
-        "Phải có văn bản phân công của thủ trưởng.", "The document by which the head of the unit decided is needed."
-    )
+    by_the_head = Text("Phải có văn bản phân công của thủ trưởng.", "The document of the unit's head is required.")
     must_have_document(origin.document, CLAUSE, by_the_head)
 
 
@@ -344,7 +341,7 @@ def _checked(rights: str) -> str:
     unknown = sorted(set(rights) - set(RIGHTS))
     if unknown or not rights:
         raise BadInput(
-            Text(f"Quyền gồm các chữ {RIGHTS} (RFC 4314).", f"Rights are letters of {RIGHTS} (RFC 4314)."),
+            Text(f"Quyền gồm các chữ {RIGHTS} (RFC 4314).", f"Give rights as letters of {RIGHTS} (RFC 4314)."),
             clause=CLAUSE,
         )
     return "".join(letter for letter in RIGHTS if letter in rights)

@@ -96,11 +96,14 @@ class SecondFactors:
         facts = entry.facts
         if second_factor(facts) is not None:
             raise NotAllowed(
-                Text("Hộp thư đã bật xác thực hai bước.", "The mailbox has a second factor already."), clause=CLAUSE
+                Text("Hộp thư đã bật xác thực hai bước.", "The mailbox already has a second factor."), clause=CLAUSE
             )
         if sum(fact.kind is FactKind.SECOND_FACTOR_SET and fact.clocked_at > now - ONE_DAY for fact in facts) >= MOST_A_DAY:
             raise NotAllowed(
-                Text("Hôm nay đã đặt quá nhiều lần; đề nghị đặt vào ngày mai.", "It was set too often today; try tomorrow."),
+                Text(
+                    "Hôm nay đã đặt quá nhiều lần; đề nghị đặt vào ngày mai.",
+                    "The second factor was set up too often today; try again tomorrow.",
+                ),
                 clause=CLAUSE,
             )
         step = must_fit(secret, code, now.timestamp())

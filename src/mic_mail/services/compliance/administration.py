@@ -23,7 +23,7 @@ def officers(records: Records) -> Iterator[Finding]:
     for role, name in ROLES.items():
         count = sum(officer.role is role for officer in serving)
         missing = role is Role.CENTRE and count == 0
-        owed = Text(f"chưa ghi nhận cán bộ {name.vi}", f"no officer of the {name.en} is on record") if missing else None
+        owed = Text(f"chưa ghi nhận cán bộ {name.vi}", f"no officer recorded for the {name.en}") if missing else None
         yield Finding(Text(f"cán bộ: {name.vi}", f"officers: {name.en}"), count, overdue=missing, owed=owed)
 
 
@@ -51,7 +51,7 @@ def _late(requests: Sequence[Due]) -> Finding:
 def requests(records: Records) -> Iterator[Finding]:
     """Count the requests on record, and those that wait, are overdue, or are done."""
     states = [due.request.state for due in records.requests]
-    yield _received(Text("yêu cầu trong sổ", "requests on record"), records.requests)
+    yield _received(Text("yêu cầu trong sổ", "requests recorded"), records.requests)
     yield Finding(Text("đang chờ", "waiting"), sum(state in PENDING for state in states))
     yield _late(records.requests)
     yield Finding(Text("đã giải quyết", "done"), states.count(State.DONE))
@@ -85,7 +85,7 @@ def openings(records: Records) -> Iterator[Finding]:
     requested = records.directory.content.all()
     waiting = sum(request.stage(records.now) is Stage.ASKED for request in requested)
     yield Finding(Text("đề nghị mở nội dung", "requests to open content"), len(requested))
-    yield Finding(Text("chờ phê duyệt", "wait for approval"), waiting)
+    yield Finding(Text("chờ phê duyệt", "waiting for approval"), waiting)
     yield dated(Text("lần xuất nội dung", "exports of content"), _exports(records))
 
 

@@ -35,7 +35,7 @@ def entries(records: Records) -> Iterator[Finding]:
     people = [card for card in cards if card.kind is CardKind.PERSON]
     units = sum(card.kind is CardKind.UNIT for card in cards)
     yield Finding(Text("đơn vị trong danh bạ", "units in the directory"), units)
-    shown = Text("cá nhân hiện nêu trong danh bạ, không kể người đã nghỉ", "people listed now, leavers apart")
+    shown = Text("cá nhân hiện nêu trong danh bạ, không kể người đã nghỉ", "people listed now, without leavers")
     yield Finding(shown, len(people))
     without = sum(not card.addresses for card in people)
     yield Finding(Text("trong đó chưa có hộp thư", "of these without a mailbox"), without)
@@ -47,7 +47,7 @@ def listeners(records: Records) -> Iterator[Finding]:
     """Name the LDAP listeners."""
     doors = [door for door in ("ldap", "ldaps") if door in records.config.listen.doors]
     named = ", ".join(doors) or "-"
-    yield Finding(Text(f"dịch vụ danh bạ đang mở: {named}", f"doors of the directory: {named}"), len(doors))
+    yield Finding(Text(f"dịch vụ danh bạ đang mở: {named}", f"listeners of the directory: {named}"), len(doors))
 
 
 @evidence("6.5")
@@ -176,7 +176,7 @@ def contracts(records: Records) -> Iterator[Finding]:
     ends = [each.contract_until for each in people if each.contract_until is not None]
     soon = sum(today <= end <= today + SOON for end in ends)
     yield Finding(Text("hợp đồng hết hạn trong 30 ngày tới", "contracts that end within 30 days"), soon)
-    what = Text("hợp đồng đã hết hạn mà chưa báo nghỉ (6.4.c)", "contracts that have ended, and no leave is told (6.4.c)")
+    what = Text("hợp đồng đã hết hạn mà chưa báo nghỉ (6.4.c)", "contracts that have ended without a recorded leave (6.4.c)")
     yield Finding(what, sum(end < today for end in ends))
 
 

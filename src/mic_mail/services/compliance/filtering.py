@@ -24,7 +24,7 @@ def marked(records: Records) -> Iterator[Finding]:
     def counted(what: Text, *states: held_messages.State, overdue: bool = False) -> Finding:
         return dated(what, [instant_of(record.at_us) for record in messages if record.state in states], overdue=overdue)
 
-    yield counted(Text("thư bị từ chối đang giữ", "refused messages that are held"), *held_messages.OPEN)
+    yield counted(Text("thư bị từ chối đang giữ", "refused messages held"), *held_messages.OPEN)
     yield counted(Text("thư được hai người cho chuyển", "messages that two people released"), stages.RELEASED, stages.SUBMITTED)
     yield counted(Text("thư đến có dấu độ mật", "marked messages from outside"), stages.FLAGGED)
     if any(record.state is stages.ASKED for record in messages):
@@ -49,10 +49,12 @@ def judged(records: Records) -> Iterator[Finding]:
 def unset_checks(records: Records) -> Iterator[Finding]:
     """Name the checks that are not set."""
     if not records.config.inbound.authenticate:
-        what = Text("không kiểm tra nguồn gốc thư (inbound.authenticate)", "nobody asks whose mail is (inbound.authenticate)")
+        what = Text(
+            "không kiểm tra nguồn gốc thư (inbound.authenticate)", "senders are not authenticated (inbound.authenticate)"
+        )
         yield Finding(what)
     if not records.config.rspamd.url:
-        yield Finding(Text("chưa đặt bộ lọc thư rác (rspamd.url)", "no filter against spam is set (rspamd.url)"))
+        yield Finding(Text("chưa đặt bộ lọc thư rác (rspamd.url)", "no spam filter is configured (rspamd.url)"))
 
 
 @evidence("15.5")
@@ -63,7 +65,7 @@ def malware(records: Records) -> Iterator[Finding]:
     skipped = Text("thư chưa quét được mã độc tháng này", "messages that were not scanned this month")
     yield _this_month(records, "message_not_scanned", skipped)
     if not records.config.malware.clamd:
-        yield Finding(Text("không có máy quét mã độc (malware.clamd)", "no scanner is set (malware.clamd)"))
+        yield Finding(Text("không có máy quét mã độc (malware.clamd)", "no malware scanner is configured (malware.clamd)"))
 
 
 # ------------------------------------------------------------------ quarantine and learning
@@ -82,7 +84,7 @@ def quarantined(records: Records) -> Iterator[Finding]:
     yield dated(Text("thư đang cách ly", "messages in quarantine"), [instant_of(record.at_us) for record in held])
     untold = sum(not record.told for record in held)
     if untold and records.config.quarantine.digest:
-        yield Finding(Text("trong đó chưa báo người nhận", "of these not told to anybody yet"), untold)
+        yield Finding(Text("trong đó chưa báo người nhận", "of these not yet notified"), untold)
 
 
 @evidence("15.5")
@@ -95,11 +97,13 @@ def quarantine_ends(records: Records) -> Iterator[Finding]:
 
 @evidence("15.5")
 def learned(records: Records) -> Iterator[Finding]:
-    """Count the messages that taught the filter this month."""
+    """Count the messages used to train the filter this month."""
     if not records.config.rspamd.controller:
-        yield Finding(Text("bộ lọc không được dạy từ Junk (rspamd.controller)", "nothing learns from Junk (rspamd.controller)"))
+        yield Finding(
+            Text("bộ lọc không được dạy từ Junk (rspamd.controller)", "Junk does not train the filter (rspamd.controller)")
+        )
         return
-    what = Text("thư dùng để dạy bộ lọc tháng này", "messages that taught the filter this month")
+    what = Text("thư dùng để dạy bộ lọc tháng này", "messages used to train the filter this month")
     yield _this_month(records, "message_taught", what)
 
 

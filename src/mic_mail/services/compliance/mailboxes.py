@@ -91,7 +91,7 @@ _CAUSES = {
     "b": Text("lần tạm khóa theo kết luận vi phạm", "suspensions for a breach"),
     "c": Text(
         "lần tạm khóa vì bị chiếm dụng, lộ mật khẩu hoặc phát tán thư rác, mã độc",
-        "suspensions for infection, hijack or a leaked password",
+        "suspensions for infection, hijacking or a leaked password",
     ),
 }
 
@@ -115,7 +115,7 @@ def older_addresses(records: Records) -> Iterator[Finding]:
     """Count the addresses that the rule does not bind."""
     issued_on = records.config.regulation.issued_on
     older = sum(bool(entry.facts) and not is_bound(entry.facts, issued_on) for entry in records.snapshot)
-    yield Finding(Text("địa chỉ có trước Quy chế, giữ nguyên", "addresses older than the rules, kept"), older)
+    yield Finding(Text("địa chỉ có trước Quy chế, giữ nguyên", "addresses older than the rules"), older)
 
 
 @evidence("5.4.b")
@@ -182,7 +182,7 @@ def handed_over(records: Records) -> Iterator[Finding]:
     vacant = sum(any(each.holds(records.now) for each in vacancies_of(entry, records.snapshot)) for entry in records.live)
     yield dated(Text("lần bàn giao hộp thư", "mailboxes handed over"), ended)
     if running:
-        yield Finding(Text("đang bàn giao", "handovers that run"), len(running), min(running))
+        yield Finding(Text("đang bàn giao", "handovers in progress"), len(running), min(running))
     if vacant:
-        what = Text("hết phân công mà chưa bàn giao", "whose keeper's authority ended without a handover")
+        what = Text("hết phân công mà chưa bàn giao", "whose keeper's term ended without a handover")
         yield Finding(what, vacant, overdue=True)

@@ -23,7 +23,7 @@ def place(records: Records) -> Iterator[Finding]:
     yield Finding(Text(f"tên miền: {names}", f"domains: {names}"), len(config.domains))
     page = config.password_page
     if page is None:
-        yield Finding(Text("không mở dịch vụ https", "the door https is not open"))
+        yield Finding(Text("không mở dịch vụ https", "the listener https is not open"))
     else:
         yield Finding(Text(f"trang web tại {page}", f"web access at {in_ascii(page)}"))
     try:
@@ -47,14 +47,14 @@ def planned_downtimes(records: Records) -> Iterator[Finding]:
     yield dated(Text("đợt tạm ngừng đã thông báo", "announced downtimes"), planned)
     ahead = announced(downtimes, records.now)
     if ahead:
-        yield Finding(Text("đợt sắp hoặc đang tạm ngừng", "downtimes ahead or running"), len(ahead))
+        yield Finding(Text("đợt sắp hoặc đang tạm ngừng", "downtimes announced or in progress"), len(ahead))
 
 
 @evidence("10.1")
 def unplanned_downtimes(records: Records) -> Iterator[Finding]:
     """Count the downtimes by incidents, and those without a report."""
     incidents = [each for each in records.directory.downtimes.all() if each.incident and each.cancelled_at is None]
-    yield dated(Text("sự cố đã ghi", "incidents on record"), [each.starts_at for each in incidents])
+    yield dated(Text("sự cố đã ghi", "incidents recorded"), [each.starts_at for each in incidents])
     owed = sum(each.owes_report(records.now) for each in incidents)
     if owed:
         yield Finding(Text("sự cố chưa có báo cáo", "incidents without a report"), owed, overdue=True)
@@ -64,7 +64,7 @@ def unplanned_downtimes(records: Records) -> Iterator[Finding]:
 def reported_incidents(records: Records) -> Iterator[Finding]:
     """Count the incidents that units reported."""
     reported = [each.opened_at for each in records.directory.incidents.all() if each.told.unit_id is not None]
-    yield dated(Text("sự cố do đơn vị báo", "incidents that units told of"), reported)
+    yield dated(Text("sự cố do đơn vị báo", "incidents reported by units"), reported)
 
 
 @evidence("16.3")
@@ -94,7 +94,7 @@ def imports(records: Records) -> Iterator[Finding]:
     yield Finding(Text("hộp thư đã nhập thư từ hệ thống khác", "mailboxes with imported mail"), mailboxes, last)
     unfinished = sum(each.last is None or not each.last.complete for each in sources)
     if unfinished:
-        yield Finding(Text("lần nhập chưa hết", "imports that have not come to their end"), unfinished)
+        yield Finding(Text("lần nhập chưa hết", "unfinished imports"), unfinished)
 
 
 @evidence("14.5")
@@ -108,4 +108,4 @@ def units_elsewhere(records: Records) -> Iterator[Finding]:
     yield Finding(Text("đơn vị còn dùng hệ thống khác", "units that still use another system"), count, newest)
     overdue = sum(standing(plan, local_day(records.now)) is Standing.OVERDUE for plan in open_plans)
     if overdue:
-        yield Finding(Text("kế hoạch chuyển quá hạn", "plans to leave that are overdue"), overdue, overdue=True)
+        yield Finding(Text("kế hoạch chuyển quá hạn", "overdue migration plans"), overdue, overdue=True)

@@ -28,7 +28,7 @@ def waiting(records: Records) -> Iterator[Finding]:
     envelopes = (spool.read_envelope(records.config.spool_dir, each) for each in islice(ids, LOOKED_AT))
     oldest = min((envelope.accepted_at_us for envelope in envelopes if envelope is not None), default=None)
     since = _since(oldest)
-    what = Text(f"thư chờ vào hộp thư{since.vi}", f"messages that wait for a mailbox{since.en}")
+    what = Text(f"thư chờ vào hộp thư{since.vi}", f"messages waiting for a mailbox{since.en}")
     yield Finding(what, len(ids))
 
 
@@ -43,7 +43,7 @@ def leaving(records: Records) -> Iterator[Finding]:
         queue.close()
     entries = [each for each in looked if isinstance(each, Entry)]
     since = _since(min((entry.envelope.accepted_at_us for entry in entries), default=None))
-    what = Text(f"thư chờ gửi ra tên miền khác{since.vi}", f"messages that wait for other domains{since.en}")
+    what = Text(f"thư chờ gửi ra tên miền khác{since.vi}", f"messages waiting for other domains{since.en}")
     yield Finding(what, len(ids))
     among = Text(f" (trong {LOOKED_AT} thư cũ nhất)", f" (of the oldest {LOOKED_AT})") if len(ids) > LOOKED_AT else Text("", "")
     held = sum(_is_held(records, entry) for entry in entries)
@@ -83,7 +83,7 @@ def stopped(records: Records) -> Iterator[Finding]:
     yield Finding(told, events["report_sent"])
     refused = Text("lần từ chối thư, người nhận hôm nay", "messages and recipients refused today")
     yield Finding(refused, sum(events[name] for name in _REFUSED))
-    dropped = Text("lần Trung tâm dừng gửi hôm nay", "deliveries that the Centre stopped today")
+    dropped = Text("lần Trung tâm dừng gửi hôm nay", "deliveries stopped by the Centre today")
     yield Finding(dropped, sum(events[name] for name in _STOPPED))
 
 
@@ -92,7 +92,7 @@ def delivered(records: Records) -> Iterator[Finding]:
     """Count the messages that were delivered, each as it came."""
     whole = Text(
         "thư vào hộp thư hôm nay; không có số liệu về sửa nội dung: chương trình không có chức năng đó",
-        "messages put into mailboxes today; no count of changed ones: nothing in the program changes a body",
+        "messages delivered to mailboxes today; changed ones are not counted: the server never changes a body",
     )
     yield Finding(whole, records.today.events["message_delivered"])
 

@@ -39,14 +39,14 @@ def openings(records: Records) -> Iterator[Finding]:
 @evidence("12.3.c")
 def passed_on(records: Records) -> Iterator[Finding]:
     """Count the mailboxes that this week's run reminded to pass documents on."""
-    what = Text("hộp thư có thư quá hạn chuyển, đã nhắc tuần này", "mailboxes late in passing on, reminded this week")
+    what = Text("hộp thư có thư quá hạn chuyển, đã nhắc tuần này", "mailboxes reminded this week of mail to pass on")
     yield _reminded(records, document_handoff.DUTY, what)
 
 
 @evidence("12.4")
 def answers(records: Records) -> Iterator[Finding]:
     """Count the mailboxes that this week's run reminded to answer."""
-    what = Text("hộp thư có thư quá hạn trả lời, đã nhắc tuần này", "mailboxes with late answers, reminded this week")
+    what = Text("hộp thư có thư quá hạn trả lời, đã nhắc tuần này", "mailboxes reminded this week of late answers")
     yield _reminded(records, unanswered.DUTY, what)
 
 

@@ -96,7 +96,7 @@ class ContentExport:
         self.settle()
         target = target.absolute()
         if os.path.lexists(target):
-            raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} exists already."))
+            raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} already exists."))
         now = self._clock.now()
         staging = target.with_name(f".{target.name}.exporting-{self._clock.now_us()}")
         export_id = self._register.begin_export(access.access_id, officer, now, str(staging), str(target))
@@ -105,7 +105,7 @@ class ContentExport:
                 exported = _fill(folder, access.scope, account, _opening(access, officer, now), progress)
                 still_open()
                 if os.path.lexists(target):  # a rename would replace an empty folder
-                    raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} exists already."))
+                    raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} already exists."))
                 self._register.fill_export(export_id, exported.messages, exported.octets, exported.digest)
                 folder.publish(target)
         except OSError as error:
@@ -114,7 +114,7 @@ class ContentExport:
                 Text(f"Không ghi được “{target}”: {why.vi}.", f"{in_ascii(target)} cannot be written: {why.en}."),
                 remedy=Text(
                     "Chọn thư mục mà tài khoản của máy chủ được ghi, còn đủ chỗ.",
-                    "Name a folder where the server's account may write, with room enough.",
+                    "Name a folder with enough room where the server's account may write.",
                 ),
             ) from error
         self._register.finish_export(export_id, self._clock.now())

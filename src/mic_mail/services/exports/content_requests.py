@@ -40,7 +40,7 @@ class Content:
     def ask(self, mailbox: MailboxRecord, scope: Scope, hand: Hand, origin: ActContext) -> Access:
         """Record a request, with reason and document; another person decides."""
         if scope.since is not None and scope.until is not None and scope.until < scope.since:
-            raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The last day comes before the first one."))
+            raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The last day is before the first."))
         _must_have_basis(origin)
         access = Access(
             access_id=0,

@@ -136,7 +136,7 @@ class RecordsExport:
                 Text(f"Không ghi được “{target}”: {why.vi}.", f"{in_ascii(target)} cannot be written: {why.en}."),
                 remedy=Text(
                     "Chọn nơi mà tài khoản của máy chủ được ghi, còn đủ chỗ; chạy lại lệnh để làm tiếp.",
-                    "Name a place where the server's account may write, with room enough; the same command goes on.",
+                    "Name a place with enough room where the server's account may write; the same command continues.",
                 ),
             ) from error
 
@@ -190,7 +190,7 @@ def _opened(target: Path, heading: Mapping[str, object], now: datetime) -> Binar
             raise _another(target)
     except BlockingIOError:
         journal.close()
-        raise BadInput(Text(f"“{target}” đang được xuất.", f"{in_ascii(target)} is being exported to.")) from None
+        raise BadInput(Text(f"“{target}” đang được xuất.", f"Another export to {in_ascii(target)} is running.")) from None
     except ValueError:
         journal.close()
         raise _another(target) from None
@@ -209,12 +209,12 @@ def _heading(line: bytes) -> object:
 def _must_be_free(target: Path) -> None:
     """Refuse an existing target, except an empty folder, which a kill at the beginning leaves."""
     if os.path.lexists(target) and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
-        raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} exists already."))
+        raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} already exists."))
 
 
 def _another(target: Path) -> BadInput:
     return BadInput(
-        Text(f"“{target}” chứa một lần xuất khác.", f"{in_ascii(target)} holds another export."),
+        Text(f"“{target}” chứa một lần xuất khác.", f"{in_ascii(target)} contains another export."),
         remedy=Text("Chọn thư mục mới.", "Name a new folder."),
     )
 

@@ -61,9 +61,9 @@ class InventoryDamaged(Trouble):
         super().__init__(
             Text(
                 f"Bản kiểm kê {path.name} bị mất hoặc đã bị thay đổi.",
-                f"The inventory {path.name} is missing or is not what was recorded.",
+                f"The inventory {path.name} is missing or differs from the record.",
             ),
-            remedy=Text("Lấy lại tệp từ bản sao lưu.", "Bring the file back from a backup."),
+            remedy=Text("Lấy lại tệp từ bản sao lưu.", "Restore the file from a backup."),
         )
         self.path = path
 
@@ -148,7 +148,10 @@ def take(
         why = system_reason(error)
         raise Trouble(
             Text(f"Không ghi được bản kiểm kê: {why.vi}.", f"The inventory cannot be written: {why.en}."),
-            remedy=Text("Sửa xong thì chạy lại; hộp thư vẫn được giữ nguyên.", "Then run it again; the mailbox stays frozen."),
+            remedy=Text(
+                "Sửa xong thì chạy lại; hộp thư vẫn được giữ nguyên.",
+                "Correct that and run the command again; the mailbox stays frozen.",
+            ),
         ) from error
 
 

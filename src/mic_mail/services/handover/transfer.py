@@ -74,7 +74,7 @@ class Handovers:
         chosen = next((each for each in reversed(found) if number is None or each.seq == number), None)
         if chosen is None:
             raise BadInput(
-                Text(f"{mailbox.address} chưa có lần bàn giao này.", "There is no such handover of the mailbox."),
+                Text(f"{mailbox.address} chưa có lần bàn giao này.", "The mailbox has no such handover."),
                 remedy=Text("Xem: mic-mail handover list", "See: mic-mail handover list"),
             )
         return chosen
@@ -113,7 +113,7 @@ class Handovers:
         """
         if mailbox.kind is not MailboxKind.UNIT:
             raise NotAllowed(
-                Text("Chỉ hộp thư đơn vị có người quản lý để bàn giao.", "A unit's mailbox alone has a keeper who hands over."),
+                Text("Chỉ hộp thư đơn vị có người quản lý để bàn giao.", "Only a unit's mailbox can be handed over."),
                 clause=CLAUSE,
             )
         self._must_be_named(naming)
@@ -129,9 +129,9 @@ class Handovers:
         before = self._predecessor(entry)
         if before is not None and before.person_id == person.person_id and self._serves(before, own):
             raise NotAllowed(
-                Text(f"{own.address} đang quản lý hộp thư này.", f"{own.address} is its keeper already."),
+                Text(f"{own.address} đang quản lý hộp thư này.", f"{own.address} is already its keeper."),
                 clause=CLAUSE,
-                remedy=Text("Gia hạn: mic-mail mailbox grant --as keeper.", "A longer term: mailbox grant --as keeper."),
+                remedy=Text("Gia hạn: mic-mail mailbox grant --as keeper.", "To extend the term: mailbox grant --as keeper."),
             )
         details = {
             "named_on": naming.named_on and naming.named_on.isoformat(),
@@ -189,7 +189,7 @@ class Handovers:
     def cancel(self, mailbox: MailboxRecord, origin: ActContext) -> Handover:
         """Cancel the handover: nothing has moved, and expunging is allowed again."""
         if not origin.reason:
-            raise BadInput(Text("Hủy bàn giao phải có lý do.", "To cancel a handover needs a reason."), clause=CLAUSE)
+            raise BadInput(Text("Hủy bàn giao phải có lý do.", "Cancelling a handover needs a reason."), clause=CLAUSE)
         entry, handover = self._running(mailbox)
         draft = self._draft(FactKind.HANDOVER_CANCELLED, origin, {"handover": handover.seq})
         self._account(mailbox).thaw(lambda: (self._append(entry, draft), False))
@@ -241,14 +241,14 @@ class Handovers:
             raise NotAllowed(
                 Text(f"{own.address} đang bị tạm khóa.", f"{own.address} is suspended."),
                 clause=SUSPENDED_CLAUSE,
-                remedy=Text("Trước hết: mic-mail mailbox restore.", "First: mic-mail mailbox restore."),
+                remedy=Text("Trước hết: mic-mail mailbox restore.", "Run mic-mail mailbox restore first."),
             )
         return draft
 
     def _must_be_named(self, naming: Naming) -> None:
         if not naming.named_by.strip():
             raise NotAllowed(
-                Text("Phải ghi thủ trưởng đã phân công.", "The head of the unit who named the successor is needed."),
+                Text("Phải ghi thủ trưởng đã phân công.", "The head of the unit who named the successor is missing."),
                 clause=CLAUSE,
                 remedy=Text(
                     'Thêm --named-by: địa chỉ của thủ trưởng, hoặc "HỌ TÊN, CHỨC VỤ".',

@@ -271,11 +271,11 @@ class _Checking:
         """Describe the last known place of a message without a recorded removal."""
         moved = self._removals.moved(folder, uid)
         if moved is None:
-            return Text("không có ghi nhận ai đã xóa", "nothing says who has taken it away")
+            return Text("không có ghi nhận ai đã xóa", "nothing tells who removed it")
         when, to = dates.short(moved.at), moved.to
         return Text(
             f"chuyển sang {to} lúc {when} ({moved.actor}), nay không còn ở đó",
-            f"moved to {in_ascii(to)} {when} ({moved.actor}), and not there now",
+            f"moved to {in_ascii(to)} {when} ({moved.actor}), but not there now",
         )
 
     def _record_finding(self, check: FolderCheck, message: Message, fate: MessageFinding, note: Text) -> None:

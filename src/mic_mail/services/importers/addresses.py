@@ -47,7 +47,7 @@ class OldAddresses:
     def of_person(self, person: PersonRecord, old: Old, password: str, origin: ActContext) -> MailboxRecord:
         """Create a personal mailbox; a person has only one."""
         if any(one.kind is MailboxKind.PERSONAL for one in self._directory.mailboxes_of(person_id=person.person_id)):
-            raise Refused(Text("Cá nhân này đã có hộp thư.", "This person has a mailbox already."), clause="5.3")
+            raise Refused(Text("Cá nhân này đã có hộp thư.", "This person already has a mailbox."), clause="5.3")
         record = self._record(MailboxKind.PERSONAL, old, person.full_name)
         must_be_a_persons(record.address.partition("@")[0], self._config.address.reserved)
         return self._take(record, old, password, origin, person_id=person.person_id)
@@ -55,7 +55,7 @@ class OldAddresses:
     def of_unit(self, unit: UnitRecord, old: Old, password: str, origin: ActContext) -> MailboxRecord:
         """Create a unit's mailbox; a unit has only one."""
         if any(one.kind is MailboxKind.UNIT for one in self._directory.mailboxes_of(unit_id=unit.unit_id)):
-            raise Refused(Text("Đơn vị này đã có hộp thư.", "This unit has a mailbox already."), clause="5.1")
+            raise Refused(Text("Đơn vị này đã có hộp thư.", "This unit already has a mailbox."), clause="5.1")
         record = self._record(MailboxKind.UNIT, old, unit.name)
         return self._take(record, old, password, origin, unit_id=unit.unit_id)
 
@@ -69,7 +69,7 @@ class OldAddresses:
         local, at, domain = address.strip().lower().rpartition("@")
         if not at or not _LOCAL.fullmatch(local) or len(local) > MAX_LOCAL_PART:
             raise BadInput(
-                Text(f"“{address}” không phải địa chỉ thư.", f"{in_ascii(address)} is no address."),
+                Text(f"“{address}” không phải địa chỉ thư.", f"{in_ascii(address)} is not an address."),
                 clause=CLAUSE,
             )
         if domain not in {*self._config.domains, *self._directory.domains()}:

@@ -172,6 +172,6 @@ def _manifest(root: str) -> Mapping[str, _ManifestEntry]:
         raise SourceWrong(
             Text(f"Không đọc được {MANIFEST} của nguồn.", "The source's manifest cannot be read."),
             remedy=Text(
-                "Sao lại nguồn, hoặc bỏ tệp này nếu nó không phải của mic-mail.", "Copy it again, or remove that file."
+                "Sao lại nguồn, hoặc bỏ tệp này nếu nó không phải của mic-mail.", "Copy the source again, or remove that file."
             ),
         ) from error

@@ -93,7 +93,7 @@ def _parts(root: str, path: str, *, even: bool) -> Iterator[bytes]:
     except OSError as error:
         why = system_reason(error)
         raise SourceFailed(
-            Text(f"Nguồn không đọc được nữa: {why.vi}.", f"The source cannot be read any more: {why.en}.")
+            Text(f"Nguồn không đọc được nữa: {why.vi}.", f"The source can no longer be read: {why.en}.")
         ) from error
 
 

@@ -203,7 +203,7 @@ class ImapSource:
             ) from error
         except UnicodeError as error:
             raise SourceWrong(
-                Text(f"“{server.host}” không phải tên máy chủ.", f"{in_ascii(server.host)} is no name of a server.")
+                Text(f"“{server.host}” không phải tên máy chủ.", f"{in_ascii(server.host)} is not a server name.")
             ) from error
         except (OSError, TimeoutError) as error:
             told = system_reason(error) if isinstance(error, OSError) and error.errno else Text("không trả lời", "no answer")
@@ -218,16 +218,16 @@ class ImapSource:
         except ValueError as error:
             wire.transport.abort()
             raise SourceWrong(
-                Text("Tên hoặc mật khẩu có ký tự điều khiển.", "Name or password has control characters.")
+                Text("Tên hoặc mật khẩu có ký tự điều khiển.", "The name or the password contains control characters.")
             ) from error
         if not answer.is_ok:
             wire.transport.abort()
             if answer.text.upper().startswith(_LATER):
-                raise NotNow(Text("Máy chủ nguồn tạm thời không cho đăng nhập.", "The source's server takes no sign-in now."))
+                raise NotNow(Text("Máy chủ nguồn tạm thời không cho đăng nhập.", "The source server accepts no sign-in now."))
             raise SourceWrong(
                 Text(
                     f"Máy chủ nguồn không cho {server.user} đăng nhập: {answer.text}",
-                    f"The source's server refuses {in_ascii(server.user)}: {in_ascii(answer.text)}",
+                    f"The source server refuses {in_ascii(server.user)}: {in_ascii(answer.text)}",
                 )
             )
         self._wire = wire
@@ -297,7 +297,7 @@ class ImapSource:
         """Open the folder again on a new connection."""
         if self._examined != name and await self._examine(wire, name) != validity:
             raise SourceFailed(
-                Text("UIDVALIDITY của nguồn vừa đổi; hãy nhập lại.", "UIDVALIDITY changed at the source; run again.")
+                Text("UIDVALIDITY của nguồn vừa đổi; hãy nhập lại.", "UIDVALIDITY changed at the source; run the import again.")
             )
 
     async def _details(self, wire: Wire, name: str, validity: int, uids: Sequence[int]) -> dict[int, _Listed]:
@@ -329,7 +329,7 @@ class ImapSource:
         except OSError as error:
             why = system_reason(error)
             raise SourceFailed(
-                Text(f"Không giữ tạm được thư lớn: {why.vi}.", f"A large message cannot be held for now: {why.en}.")
+                Text(f"Không giữ tạm được thư lớn: {why.vi}.", f"A large message cannot be buffered: {why.en}.")
             ) from error
 
     async def _small(self, wire: Wire, name: str, validity: int, batch: Sequence[_Listed]) -> dict[int, bytes | Chunks]:
@@ -361,7 +361,7 @@ class ImapSource:
                 break
             if at > _most(each.size):
                 raise SourceFailed(
-                    Text("Máy chủ nguồn gửi mãi một thư không hết.", "The source's server sends one message without end.")
+                    Text("Máy chủ nguồn gửi mãi một thư không hết.", "The source server sends an endless message.")
                 )
         return {each.uid: _reader(file)} if at else {}
 
@@ -427,7 +427,7 @@ def _batches(wanted: Sequence[_Listed]) -> list[list[_Listed]]:
 
 def _must_be_ok(is_ok: bool, text: str) -> None:
     if not is_ok:
-        raise SourceFailed(Text(f"Máy chủ nguồn từ chối: {text}", f"The source's server refuses: {in_ascii(text)}"))
+        raise SourceFailed(Text(f"Máy chủ nguồn từ chối: {text}", f"The source server refuses: {in_ascii(text)}"))
 
 
 def _untrusted(server: Server, error: ssl.SSLCertVerificationError) -> MicMailError:

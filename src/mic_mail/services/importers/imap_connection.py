@@ -45,7 +45,7 @@ class Overlong(SourceFailed):
     """The server sends more than any answer needs."""
 
     def __init__(self) -> None:
-        super().__init__(Text("Máy chủ nguồn gửi quá nhiều dữ liệu trong một trả lời.", "The source's server sends too much."))
+        super().__init__(Text("Máy chủ nguồn gửi quá nhiều dữ liệu trong một trả lời.", "The source server sends too much."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
             self._greeting.set_result(line)
         elif line.startswith(b"* "):
             if line[2:5].upper() == b"BYE" and self.state != aioimaplib.LOGOUT:
-                self.lost = Lost(Text("Máy chủ nguồn ngắt kết nối.", "The source's server said BYE."))
+                self.lost = Lost(Text("Máy chủ nguồn ngắt kết nối.", "The source server closed the session (BYE)."))
             if self._running is not None:
                 self._running.took(parts, octets)
         elif line.startswith(b"+"):
@@ -181,7 +181,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
             self._response_done(line)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(Lost(Text("Mất kết nối với máy chủ nguồn.", "The connection to the source's server is lost.")))
+        self._fail(Lost(Text("Mất kết nối với máy chủ nguồn.", "The connection to the source server was lost.")))
 
     def _fail(self, error: Exception) -> None:
         self.lost = self.lost or error
@@ -201,7 +201,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         elif line[:4].upper() == b"* OK":
             self.state = aioimaplib.NONAUTH
         else:
-            raise Lost(Text("Máy chủ nguồn không nhận kết nối.", "The source's server takes no connection."))
+            raise Lost(Text("Máy chủ nguồn không nhận kết nối.", "The source server refuses the connection."))
         await self.learn()
 
     async def learn(self) -> None:
@@ -287,10 +287,10 @@ async def connect(host: str, port: int, context: ssl.SSLContext | None, seconds:
 
 
 def _silent() -> Lost:
-    return Lost(Text("Máy chủ nguồn không trả lời.", "The source's server does not answer."))
+    return Lost(Text("Máy chủ nguồn không trả lời.", "The source server does not respond."))
 
 
 def _nonsense(error: Exception) -> SourceFailed:
     return SourceFailed(
-        Text("Máy chủ nguồn trả lời sai giao thức.", f"The source's server does not speak IMAP: {type(error).__name__}.")
+        Text("Máy chủ nguồn trả lời sai giao thức.", f"The source server does not speak IMAP: {type(error).__name__}.")
     )

@@ -71,7 +71,7 @@ class Moving:
         if not decision.receives:
             shown = state_names(decision.states)
             raise Refused(
-                Text(f"Hộp thư {entry.address} không nhận thư: {shown.vi}.", f"{entry.address} takes no mail: {shown.en}."),
+                Text(f"Hộp thư {entry.address} không nhận thư: {shown.vi}.", f"{entry.address} accepts no mail: {shown.en}."),
                 clause=decision.reasons[0].clause if decision.reasons else CLAUSE,
             )
 

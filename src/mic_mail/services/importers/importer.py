@@ -55,10 +55,10 @@ class QuotaReached(Refused):
         super().__init__(
             Text(
                 f"Hộp thư đã đầy ({vi.vi} trên {en.vi}); phần đã nhập được giữ, nhập lại sẽ tiếp tục.",
-                f"The mailbox is full ({vi.en} of {en.en}); what came is kept, and a later run goes on.",
+                f"The mailbox is full ({vi.en} of {en.en}); imported messages stay, and a later run continues.",
             ),
             clause="8.3.a",
-            remedy=Text("Tăng dung lượng: mic-mail mailbox quota.", "Raise it: mailbox quota."),
+            remedy=Text("Tăng dung lượng: mic-mail mailbox quota.", "Raise the quota: mailbox quota."),
         )
 
 

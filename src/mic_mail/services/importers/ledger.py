@@ -29,7 +29,7 @@ class ImportRuns(Refused):
 
     def __init__(self) -> None:
         super().__init__(
-            Text("Nguồn này đang được nhập vào hộp thư này.", "This source is being imported into this mailbox now."),
+            Text("Nguồn này đang được nhập vào hộp thư này.", "Another import of this source into this mailbox is running."),
             remedy=Text("Chờ lần nhập kia xong.", "Wait until the other import has ended."),
         )
 

@@ -34,9 +34,7 @@ class MaildirSource:
         files.must_be_readable(self._path, folder=True)
         if not _is_maildir(self._path):
             raise SourceWrong(
-                Text(
-                    f"“{path}” không phải Maildir: không có thư mục cur và new.", "This is no Maildir: cur and new are missing."
-                )
+                Text(f"“{path}” không phải Maildir: không có thư mục cur và new.", "Not a Maildir: cur and new are missing.")
             )
 
     @property

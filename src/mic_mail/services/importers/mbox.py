@@ -226,7 +226,7 @@ class MboxSource:
         self._is_tree = os.path.isdir(self._path)
         files.must_be_readable(self._path, folder=self._is_tree)
         if not self.folders():
-            raise SourceWrong(Text(f"“{path}” không có tệp mbox nào.", "There is no mbox file."))
+            raise SourceWrong(Text(f"“{path}” không có tệp mbox nào.", "No mbox file found."))
 
     @property
     def identity(self) -> str:

@@ -58,7 +58,7 @@ class PstSource:
         files.must_be_readable(self._path, folder=False)
         with open(self._path, "rb") as file:
             if file.read(4) != _MAGIC:
-                raise SourceWrong(Text(f"“{path}” không phải tệp PST hoặc OST.", "This is no PST or OST file."))
+                raise SourceWrong(Text(f"“{path}” không phải tệp PST hoặc OST.", "Not a PST or OST file."))
         program = shutil.which(PROGRAM)
         if program is None:
             raise Trouble(
@@ -142,7 +142,7 @@ def _require_space(target: str, octets: int) -> None:
     """Raise `Trouble` where space runs short: readpst silently omits what it cannot write."""
     found = os.statvfs(target)
     if found.f_bavail * found.f_frsize < octets or (found.f_files and found.f_favail < _SPARE_FILES):
-        raise Trouble(Text("Không đủ chỗ trên đĩa để đọc tệp PST.", "There is no room on the disk to unpack the PST."))
+        raise Trouble(Text("Không đủ chỗ trên đĩa để đọc tệp PST.", "The disk has no room to unpack the PST."))
 
 
 def _unpack(program: str, path: str, target: str) -> None:
@@ -205,7 +205,7 @@ def _ended(running: "subprocess.Popen[bytes]", target: str, until: float) -> int
             return code
         _require_space(target, _SPARE_OCTETS)
         if time.monotonic() > until:
-            raise SourceWrong(Text("readpst chạy quá lâu với tệp này.", "readpst takes too long with this file."))
+            raise SourceWrong(Text("readpst chạy quá lâu với tệp này.", "readpst took too long for this file."))
 
 
 def _no_work(error: OSError) -> Trouble:

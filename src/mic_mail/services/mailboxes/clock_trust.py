@@ -142,7 +142,7 @@ class ClockMark:
         try:
             replace_durably(str(self._path), "".join(lines).encode())
         except OSError as error:
-            raise Trouble(Text("Không ghi được mốc đồng hồ.", "The mark of the clock cannot be written.")) from error
+            raise Trouble(Text("Không ghi được mốc đồng hồ.", "The last recorded time cannot be written.")) from error
 
 
 def _newest_fact(snapshot: Snapshot) -> datetime:

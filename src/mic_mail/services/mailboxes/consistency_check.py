@@ -94,7 +94,7 @@ def _of_mailbox(
     if not entry.facts:
         yield Disagreement(
             Severity.ERROR, "no_facts", subject,
-            Text("Hộp thư không có hồ sơ cấp.", "There is no fact that the mailbox was issued."),
+            Text("Hộp thư không có hồ sơ cấp.", "The record has no fact of the issue."),
         )  # fmt: skip
     if entry.quota_octets < QUOTA_FLOOR:
         yield Disagreement(
@@ -112,7 +112,7 @@ def _of_mailbox(
     except FactsUnreadable:  # one unreadable record must not hide the findings on the others
         yield Disagreement(
             Severity.ERROR, "unreadable_facts", subject,
-            Text("Hồ sơ có dữ liệu không đọc được.", "The facts hold data that cannot be read."),
+            Text("Hồ sơ có dữ liệu không đọc được.", "The record contains data that cannot be read."),
         )  # fmt: skip
         return
     if decision.receives and not there:
@@ -124,7 +124,7 @@ def _of_mailbox(
     if State.RECLAIMED in decision.states and there:
         yield Disagreement(
             Severity.NOTE, "reclaimed_with_mail", subject,
-            Text("Đã thu hồi nhưng thư vẫn còn trên đĩa.", "Reclaimed, its mail is still on disk."),
+            Text("Đã thu hồi nhưng thư vẫn còn trên đĩa.", "The mailbox is reclaimed, but its mail is still on disk."),
         )  # fmt: skip
     if decision.receives and entry.credential is None:
         yield Disagreement(
@@ -142,7 +142,8 @@ def _administration(officers: Sequence[Officer], now: datetime) -> Iterator[Disa
             Severity.WARNING, "no_officer", "officer",
             Text(
                 "Chưa ghi nhận cán bộ quản trị nào (6.1): ai chạy được lệnh đều được coi là Trung tâm Thông tin.",
-                "No officer is on record (Reg. 6.1): whoever runs commands counts as the Centre. See `mic-mail officer add`.",
+                "No officer is recorded (Reg. 6.1): anybody who runs commands counts as the Centre. See `mic-mail officer "
+                "add`.",
             ),
         )  # fmt: skip
         return
@@ -194,7 +195,7 @@ def _of_hold(entry: Entry, mail_root: Path) -> Iterator[Disagreement]:
             Severity.WARNING, "hold_left", entry.address,
             Text(
                 "Trên đĩa còn dấu lưu giữ mà hồ sơ không có: chạy `mic-mail mailbox release-hold`.",
-                "The store is held, and no hold is on record: run `mic-mail mailbox release-hold`.",
+                "The store has a hold that is not recorded: run `mic-mail mailbox release-hold`.",
             ),
         )  # fmt: skip
 
@@ -210,7 +211,7 @@ def _of_address(entry: Entry, issued_on: date | None) -> Iterator[Disagreement]:
             Severity.NOTE, "address_not_of_the_name", entry.address,
             Text(
                 "Địa chỉ không theo họ tên hiện nay, hộp thư cấp sau Quy chế (5.3, 5.5).",
-                "Not made of the present name, and issued after the regulation (Reg. 5.3, 5.5).",
+                "Not formed from the present name, though issued after the regulation (Reg. 5.3, 5.5).",
             ),
         )  # fmt: skip
 
@@ -225,7 +226,7 @@ def _of_handover(entry: Entry, mail_root: Path) -> Iterator[Disagreement]:
             Severity.WARNING, "handover_mark", entry.address,
             Text(
                 "Dấu bàn giao trên đĩa không khớp hồ sơ: máy chủ tự sửa khi chạy.",
-                "The store's mark of a handover and the record differ: a running server puts it right.",
+                "The store's handover mark differs from the record: a running server corrects it.",
             ),
         )  # fmt: skip
 
@@ -274,7 +275,7 @@ def _strays(snapshot: Snapshot, mail_root: Path) -> Iterator[Disagreement]:
                 Severity.NOTE, "set_aside", home,
                 Text(
                     "Bản cũ được giữ lại hoặc bản khôi phục dở dang: xóa khi không còn cần.",
-                    "What a restore has replaced or left unfinished: delete it when it is not needed any more.",
+                    "Left by a restore (replaced or unfinished): delete it when it is no longer needed.",
                 ),
             )  # fmt: skip
         elif home not in homes:

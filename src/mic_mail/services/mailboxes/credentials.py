@@ -125,7 +125,7 @@ def check_new(directory: Directory, config: Config, mailbox: MailboxRecord | Ent
         raise WeakPassword(
             Text(
                 f"Mật khẩu mới không được trùng với {auth.password_reuse} mật khẩu gần nhất.",
-                f"The new password must be none of the last {auth.password_reuse} passwords.",
+                f"The new password must differ from the last {auth.password_reuse} passwords.",
             ),
             clause="15.2",
         )
@@ -138,7 +138,7 @@ def _check_leaked(listed: Path, password: str) -> None:
             raise WeakPassword(
                 Text(
                     "Mật khẩu này có trong danh sách mật khẩu đã bị lộ; đề nghị chọn mật khẩu khác.",
-                    "This password stands in a list of leaked passwords; take another one.",
+                    "This password is on a list of leaked passwords; choose another one.",
                 ),
                 clause="7.2.c",
             )

@@ -141,7 +141,10 @@ class DirectoryChanges:
                 addresses.check_choice(local, name or person.full_name, unit_local, settings=self._rules)
             case MailboxKind.UNIT if local != self._unit_local(mailbox.unit_id or 0):
                 raise addresses.AddressRefused(
-                    Text("Địa chỉ hộp thư đơn vị theo ký hiệu đơn vị.", "The address of a unit's mailbox is its symbol."),
+                    Text(
+                        "Địa chỉ hộp thư đơn vị theo ký hiệu đơn vị.",
+                        "The address of a unit's mailbox follows from the unit's symbol.",
+                    ),
                     clause="5.1",
                     remedy=Text("mic-mail unit change --symbol", "mic-mail unit change --symbol"),
                 )
@@ -177,7 +180,7 @@ class DirectoryChanges:
             raise ChangeRefused(
                 Text(f"Tệp cấu hình khai báo tên miền {name}.", f"The configuration names the domain {in_ascii(name)}."),
                 clause="3.2",
-                remedy=Text("Bỏ khỏi server.more_domains trước.", "Take it out of server.more_domains first."),
+                remedy=Text("Bỏ khỏi server.more_domains trước.", "Remove it from server.more_domains first."),
             )
         return self._order(Act.DOMAIN, {"name": name.lower(), "is_local": is_local}, origin, None)
 
@@ -279,7 +282,7 @@ class DirectoryChanges:
         return self._directory.changes.cancel(number, self._clock.now())
 
     def _order(self, act: Act, details: Mapping[str, Json], origin: ActContext, on: date | None) -> Entry:
-        missing = Text("Thay đổi danh bạ phải có văn bản.", "A change of the directory needs its document.")
+        missing = Text("Thay đổi danh bạ phải có văn bản.", "A change of the directory needs a document.")
         document = must_have_document(origin.document, "6.2", missing)
         now = self._clock.now()
         order = Order(
@@ -300,10 +303,12 @@ def check_contract(contract: Contract) -> None:
     if is_contract and begins is None:
         raise BadInput(Text("Thiếu ngày bắt đầu hợp đồng.", "The contract's first day is missing."), clause="6.3")
     if not is_contract and (begins or ends):
-        raise BadInput(Text("Chỉ hợp đồng mới có ngày bắt đầu, ngày hết hạn.", "A contract alone has days."), clause="6.3")
+        raise BadInput(
+            Text("Chỉ hợp đồng mới có ngày bắt đầu, ngày hết hạn.", "Only a contract has a first and a last day."), clause="6.3"
+        )
     if begins and ends and ends < begins:
         raise BadInput(
             Text("Hợp đồng hết hạn trước ngày bắt đầu.", "The contract ends before its first day."),
             clause="6.3",
-            remedy=Text("Xem lại --contract-from, --contract-until.", "Look at --contract-from and --contract-until."),
+            remedy=Text("Xem lại --contract-from, --contract-until.", "Check --contract-from and --contract-until."),
         )

@@ -42,7 +42,7 @@ class NotEligible(Refused):
 
 
 TAKEN = Text("đã có người dùng", "is taken")
-RESERVED = Text("dành cho chức năng hệ thống", "is kept for a function")
+RESERVED = Text("dành cho chức năng hệ thống", "is reserved for a function")
 TOO_SHORT = Text("quá ngắn", "is too short")
 TOO_LONG = Text("quá dài", "is too long")
 
@@ -53,8 +53,8 @@ class ChoiceNeeded(Refused):
     def __init__(self, plain: str, suggestions: Sequence[str], why: Text = TAKEN) -> None:
         self.suggestions = tuple(suggestions)
         offered = ", ".join(suggestions)
-        some = Text(f"; cá nhân chọn một trong: {offered}.", f"; to choose: {offered}.")
-        none = Text(". Không có gợi ý nào từ họ tên này.", ". The name suggests no other.")
+        some = Text(f"; cá nhân chọn một trong: {offered}.", f"; free forms: {offered}.")
+        none = Text(". Không có gợi ý nào từ họ tên này.", ". No other form of the name is free.")
         end = some if suggestions else none
         super().__init__(
             Text(f"Địa chỉ {plain} {why.vi}{end.vi}", f"{plain} {why.en}{end.en}"),
@@ -124,7 +124,9 @@ class Issuing:
             raise NotEligible(
                 why_not,
                 clause=eligibility.CLAUSE,
-                remedy=Text("Có hợp đồng mới: mic-mail person employment.", "A new contract: mic-mail person employment."),
+                remedy=Text(
+                    "Có hợp đồng mới: mic-mail person employment.", "Record a new contract: mic-mail person employment."
+                ),
             )
         chosen, domain = self._split(chosen)
         before = self._mailbox_of(person)
@@ -178,7 +180,7 @@ class Issuing:
             offered = [local for local in addresses.group_suggestions(name, self._rules) if not self._taken()(local)]
             if not offered:
                 raise AlreadyThere(
-                    Text("Không có địa chỉ gợi ý nào dùng được.", "No address that the name suggests can be had."),
+                    Text("Không có địa chỉ gợi ý nào dùng được.", "No form of the name is free as an address."),
                     clause="5.2",
                     remedy=Text("Chọn địa chỉ với --address.", "Choose one with --address."),
                 )
@@ -198,7 +200,7 @@ class Issuing:
             raise NotAllowed(
                 Text(
                     "Hộp thư đã thu hồi; bí danh không nhận được thư.",
-                    "The mailbox is reclaimed; an alias leads nowhere.",
+                    "The mailbox is reclaimed; an alias would not work.",
                 ),
                 clause=reclaimed.clause,
             )
@@ -297,7 +299,7 @@ class Issuing:
         decision = self._state_of(mailbox)
         if State.RECLAIMED not in decision.states:
             raise AlreadyThere(
-                Text(f"Đã có hộp thư {mailbox.address}.", f"There is the mailbox {mailbox.address} already."),
+                Text(f"Đã có hộp thư {mailbox.address}.", f"Mailbox {mailbox.address} already exists."),
                 clause="5.1" if mailbox.kind is MailboxKind.UNIT else "5.3",
             )
         local = mailbox.address.partition("@")[0]
@@ -305,10 +307,10 @@ class Issuing:
             raise addresses.AddressRefused(
                 Text(
                     f"Hộp thư đã thu hồi được cấp lại với địa chỉ cũ {mailbox.address}.",
-                    f"A reclaimed mailbox is issued again under its old address {mailbox.address}.",
+                    f"A reclaimed mailbox must be issued again under its old address {mailbox.address}.",
                 ),
                 clause="5.4.a",
-                remedy=Text("Bỏ --address; thêm bí danh nếu cần.", "Leave out the address; add an alias where needed."),
+                remedy=Text("Bỏ --address; thêm bí danh nếu cần.", "Omit the address; add an alias if needed."),
             )
         seq = decision.fact_seq
         if lies_in_archive(self._directory.facts(mailbox.mailbox_id)):

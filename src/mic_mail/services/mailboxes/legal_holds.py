@@ -80,7 +80,7 @@ def _must_have_basis(origin: ActContext) -> None:
         raise NotAllowed(
             Text(
                 "Lưu giữ theo yêu cầu phải có văn bản của cơ quan có thẩm quyền và lý do.",
-                "A hold needs the authority's document, and the reason.",
+                "A hold needs the authority's document and a reason.",
             ),
             clause=CLAUSE,
             remedy=Text('Thêm --document SỐ --reason "…".', 'Add --document NUMBER --reason "...".'),

@@ -320,7 +320,10 @@ class Reclaiming:
                 fact = self._append(entry, FactKind.UNARCHIVED, origin, data)
             elif self._directory.facts(entry.mailbox_id)[-1].seq != entry.facts[-1].seq:  # others issued it meanwhile
                 raise Superseded(
-                    Text("Hồ sơ hộp thư vừa thay đổi; đề nghị xem lại.", "The mailbox's record has just changed; look again.")
+                    Text(
+                        "Hồ sơ hộp thư vừa thay đổi; đề nghị xem lại.",
+                        "The mailbox's record has just changed; check it and try again.",
+                    )
                 )
 
         try:

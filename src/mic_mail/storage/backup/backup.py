@@ -107,7 +107,7 @@ def backup(store: Store, target: Path, progress: Progress, earlier: Path | None 
     """
     store.ready()
     if target.exists():
-        raise BadInput(Text(f"“{target}” đã có.", "The backup's folder exists already."))
+        raise BadInput(Text(f"“{target}” đã có.", "The backup's folder already exists."))
     with translated("backup"):
         place = Place(str(target))
         os.makedirs(place.maildir, mode=FOLDER_MODE)
@@ -241,7 +241,7 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress, re
     with translated("restore"):
         finish(store.place.home)
     if not replace and os.path.isdir(store.place.maildir) and quota(store).messages:
-        raise NotPermitted(Text("Hộp thư đang có thư.", "The mailbox holds mail."))
+        raise NotPermitted(Text("Hộp thư đang có thư.", "The mailbox is not empty."))
     done = 0
 
     def copy_file(source: str, target: str) -> str:
@@ -323,7 +323,7 @@ def owner_of(source: Path) -> int:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as index:
             return _old_account(index)
     except (sqlite3.Error, TypeError) as error:
-        raise BadInput(Text(f"“{source}” không phải bản sao lưu trọn vẹn.", "That is no complete backup.")) from error
+        raise BadInput(Text(f"“{source}” không phải bản sao lưu trọn vẹn.", "This is not a complete backup.")) from error
 
 
 def _read_manifest(source: Path) -> int:
@@ -334,7 +334,7 @@ def _read_manifest(source: Path) -> int:
             raise ValueError(manifest["version"])
         return int(manifest["messages"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(Text(f"“{source}” không phải bản sao lưu trọn vẹn.", "That is no complete backup.")) from error
+        raise BadInput(Text(f"“{source}” không phải bản sao lưu trọn vẹn.", "This is not a complete backup.")) from error
 
 
 def _copy_file(source: str, target: str) -> None:

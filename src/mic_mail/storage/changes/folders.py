@@ -150,7 +150,7 @@ def _check_use(write: Write, special_use: str | None) -> None:
     if special_use not in SPECIAL_USES:
         raise UseNotAllowed(Text("Công dụng thư mục không biết.", "Unknown special use."))
     if any(row.special_use == special_use for row in read_folders(write.connection, write.store.account_id)):
-        raise UseNotAllowed(Text("Thư mục khác đã có công dụng này.", "Another folder has that use."))
+        raise UseNotAllowed(Text("Thư mục khác đã có công dụng này.", "Another folder already has this special use."))
 
 
 def give_use(write: Write, folder: FolderRow, special_use: str | None) -> None:
@@ -170,7 +170,7 @@ def _make_another(write: Write, name: str, *, special_use: str | None = None, me
         raise TooMany(
             Text(
                 "Hộp thư còn giữ quá nhiều thư mục đã xoá; hãy thử lại sau vài ngày.",
-                "Too many deleted folders are kept; try again in a few days.",
+                "Too many deleted folders are retained; try again in a few days.",
             )
         )
     return make_folder(write, name, special_use=special_use, metadata=metadata)
@@ -238,7 +238,7 @@ def rename(store: Store, old: str, new: str) -> None:
     if new == INBOX:
         raise FolderExists(new)
     if new == old or (new.startswith(old + DELIMITER) and old != INBOX):
-        raise NotPermitted(Text("Không thể chuyển thư mục vào chính nó.", "A folder cannot go below itself."))
+        raise NotPermitted(Text("Không thể chuyển thư mục vào chính nó.", "A folder cannot be moved below itself."))
     with writing(store) as write:
         must_not_be_frozen(store)
         rows = read_folders(write.connection, store.account_id)

@@ -87,7 +87,7 @@ def _check_limits(
         or weight(after) > settings.max_annotations_octets
         or weight(after) + elsewhere > settings.max_annotations_octets_in_account
     ):
-        raise TooManyAnnotations(Text("Đã có quá nhiều siêu dữ liệu.", "There is too much metadata already."))
+        raise TooManyAnnotations(Text("Đã có quá nhiều siêu dữ liệu.", "Too much metadata is stored already."))
 
 
 def annotations(store: Store, folder_id: int | None, holders: Collection[str]) -> list[Annotation]:
