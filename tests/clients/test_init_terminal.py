@@ -101,7 +101,7 @@ def test_init_asks_nobody_where_nobody_sits(tmp_path: Path) -> None:
         (("--officer", "root", "--officer-name", "X", "--document", "1"), "not a personal login"),
         (("--officer", "nobody", "--user", "nobody", "--officer-name", "X", "--document", "1"), "nobody is no person's"),
         (("--officer", "nobody"), "needs --officer-name and --document"),
-        (("--port", "https"), "is no port"),
+        (("--port", "https"), "is not a port"),
         (("--port", "smtps=1"), "The names: smtp,"),
     ],
 )

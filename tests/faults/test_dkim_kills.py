@@ -90,7 +90,7 @@ def change(folder: Path, seed: int, began_us: int) -> None:
                 if key.state is State.ANNOUNCED:
                     keys.use(key.selector, [key.domain])
         except Exception as error:
-            if "no key with this selector" not in str(error):
+            if "No key with this selector" not in str(error):
                 raise
 
 

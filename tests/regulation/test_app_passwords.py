@@ -53,7 +53,7 @@ def test_one_is_made_on_a_document_and_revoked(console: Console) -> None:
     assert console.run("app-password", "revoke", DVBE, "99") == 2
     assert console.run("app-password", "revoke", DVBE, str(added["number"]), "--reason", "mất máy") == 0
     assert console.run("app-password", "revoke", DVBE, "--all") == 0
-    assert "None of them was valid any more." in console.err
+    assert "None of them was still valid." in console.err
     (listed,) = console.json("app-password", "list", DVBE)
     assert listed["ended_because"]["en"] == "app password revoked"
     assert listed["ended_by"] == listed["added_by"]

@@ -189,5 +189,5 @@ def test_what_a_backup_cannot_copy_is_named(tmp_path: Path) -> None:
     inventories.mkdir(parents=True)
     (inventories / "1.json").symlink_to("gone")
     assert console.run("--lang", "en", "backup", str(tmp_path / "b")) == 3
-    assert "The inventories of handovers cannot be backed up: " in console.err
+    assert "The handover inventories cannot be backed up: " in console.err
     assert "Unexpected" not in console.err

@@ -179,7 +179,7 @@ def test_clause_11_4_never_among_the_servers_own_files(desk, tmp_path):
     (tmp_path / "mail").symlink_to(desk.folder / "data" / "mail")
     for target in (desk.folder / "data/mail/mic.gov.vn/ttlan2", desk.folder / "data/out", tmp_path / "mail/mic.gov.vn/x"):
         export(desk, target, code=2)
-        assert "among the server's own files" in desk.err
+        assert "inside the server's own folders" in desk.err
         assert not target.exists()
 
 

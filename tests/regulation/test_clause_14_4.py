@@ -157,7 +157,7 @@ def test_clause_8_2_verify_says_whole_or_what_is_wrong(desk: Desk) -> None:
     assert desk.run("log", "anchor", "--now", "--json") == 0, desk.err
     head = json.loads(desk.out)["head"]
     assert desk.run("--lang", "en", "log", "verify", "--head", head) == 0, desk.out + desk.err
-    assert "The log is whole (Reg. 8.2)." in desk.out
+    assert "The log is complete and unaltered (Reg. 8.2)." in desk.out
     assert desk.run("log", "verify", "--head", "0" * 64) == 1
     assert desk.run("log", "verify", "--head", "xyz") == 2
     desk.server.stop()

@@ -247,4 +247,4 @@ def test_by_command(tmp_path: Path) -> None:
     changed = console.json("census", "show", "VP", "--changes")
     assert [(each["what"], each["name"]) for each in changed] == [("came", "Đỗ Văn Bê")]
     assert console.run("--lang", "en", "census", "show", "PTTH&TTĐT", "--changes") == 0
-    assert "No list of the unit is signed yet" in console.err
+    assert "The unit has no earlier signed list" in console.err

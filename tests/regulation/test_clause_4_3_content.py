@@ -101,7 +101,7 @@ def test_clause_4_3_asked_approved_exported(desk, tmp_path):
         "content_asked", "content_approved", "content_opened", "content_exported",
     ]  # fmt: skip
     assert desk.by("mai", "content", "export", number, str(desk.folder / "data/mail/mic.gov.vn/other")) == 2
-    assert "among the server's own files" in desk.err
+    assert "inside the server's own folders" in desk.err
     shown = desk.seen_by("kiem", "content", "show", number)
     assert (shown["stage"], shown["decided_login"], shown["exports"][0]["digest"]) == ("approved", "minh", told["digest"])
     assert desk.seen_by("kiem", "content", "list")[0]["exports"] == 1

@@ -1,4 +1,4 @@
-"""Reg. 6.1, 14.3 at the command line: nobody but officers on record, each within the own role, under another name."""
+"""Reg. 6.1, 14.3 at the command line: only recorded officers, each within the own role, under another name."""
 
 import json
 import os
@@ -541,7 +541,7 @@ def test_clause_6_1_the_first_is_of_the_centre_and_the_last_stays(tmp_path):
     assert "first officer must be of the Information Centre" in desk.err
     assert desk.run("officer", "add", "mai", "Phạm Mai", "--role", "centre", "--until", "31/12/2199", "--no-login", *WHY) == 1
     assert desk.run("officer", "add", "mai", "Phạm Mai", "--role", "centre", "--no-login", *WHY) == 0, desk.err
-    assert "nobody but officers on record" in desk.err
+    assert "only recorded officers" in desk.err
     assert desk.run("directory", "check") == 1
     assert desk.by("mai", "directory", "check") == 0
     assert "officer" not in desk.out

@@ -60,7 +60,7 @@ def test_a_file_of_requests_is_approved_by_one_command(console: Console) -> None
     again = many(console, 1, "approve", *numbers)
     assert [row["before"] for row in again] == [True, None, True]
     assert not any(row["password"] for row in again)
-    assert f"Request {numbers[0]} had been done before" in console.err
+    assert f"Request {numbers[0]} was already carried out" in console.err
 
 
 def test_the_table_has_the_passwords(console: Console) -> None:

@@ -428,7 +428,7 @@ def test_a_correction_that_opens_a_reclaimed_mailbox_says_so(console):
     assert "open again" not in console.err
     assert console.json("mailbox", "show", mailbox.address)["states"] == ["reclaimed"]
     assert console.run(*again, "--level", "department") == 0, console.err
-    assert f"{mailbox.address} had been reclaimed and is open again: send-locked" in console.err
+    assert f"{mailbox.address} was reclaimed and is open again: send-locked" in console.err
     directory.close()
 
 

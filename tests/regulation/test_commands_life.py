@@ -345,7 +345,7 @@ def test_a_mailbox_that_is_brought_back_in_the_moment_in_which_it_is_freed(desk:
     monkeypatch.setattr(Reclaiming, "finish", issued)
     assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes") == 1
     assert "was deleted" not in desk.err + desk.out
-    assert "in the same moment" in desk.err
+    assert "it has just been issued again" in desk.err
     assert desk.letters(home) == 1
 
 
@@ -451,7 +451,7 @@ def test_an_archive_whose_mail_is_back_is_not_dropped(desk: Desk, monkeypatch: p
     assert "is back in the mailbox" in desk.err
     assert "restore-reclaimed" in desk.err
     assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "x", "--yes") == 1
-    assert "is being brought back" in desk.err
+    assert "is being restored" in desk.err
     assert len(json.loads(desk.done("archive", "list", "--json"))) == 1
     desk.done("mailbox", "restore-reclaimed", ADDRESS, "--reason", "x")
     desk.done("archive", "drop", ADDRESS, "--document", "9/QĐ", "--yes")
@@ -467,7 +467,7 @@ def test_an_archive_whose_mail_is_not_back_is_dropped(desk: Desk) -> None:
     directory.close()
     desk.done("archive", "drop", ADDRESS, "--document", "9/QĐ", "--yes")
     assert desk.run("mailbox", "restore-reclaimed", ADDRESS, "--reason", "x") == 1
-    assert "nothing can be brought back" in desk.err
+    assert "nothing can be restored" in desk.err
     desk.done("mailbox", "issue", "--person", "1", "--document", "13/CV")
 
 

@@ -173,7 +173,7 @@ def test_too_many_wrong_ones_close_it_and_another_officer_withdraws_it(desk: Des
         directory.second_factors.was_wrong(officer_holder("mai"))
     directory.close()
     assert desk.by("mai", "--code", code(secret), *CHANGE, "dong") == 1
-    assert "Too many codes were wrong." in desk.err
+    assert "Too many wrong codes." in desk.err
     assert [row["holder"] for row in desk.seen_by("minh", "second-factor", "list")] == ["mai"]
     assert desk.by("minh", "second-factor", "withdraw", "mai", "--document", " ") == 2
     assert desk.by("minh", "second-factor", "withdraw", "mai", "--document", "7/CV") == 0, desk.err

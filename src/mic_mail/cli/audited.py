@@ -32,11 +32,11 @@ def _must_be_the_time(here: CliContext) -> None:
     raise ClockIsWrong(
         Text(
             f"Đồng hồ máy là {now.vi}, còn theo mốc đã ghi thì bây giờ là {right.vi}; chưa thực hiện và chưa ghi gì.",
-            f"The machine's clock says {now.en}, but by the mark on record it is {right.en}; nothing was done or recorded.",
+            f"The machine's clock shows {now.en}, but by the recorded time it is {right.en}; nothing was done or recorded.",
         ),
         remedy=Text(
             "chỉnh lại đồng hồ máy, hoặc nếu đồng hồ đúng: mic-mail clock confirm",
-            "set the clock right, or if it is right: mic-mail clock confirm",
+            "set the clock, or if it is right: mic-mail clock confirm",
         ),
     )
 

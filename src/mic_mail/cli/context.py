@@ -100,7 +100,8 @@ class CliContext:
         if not self._has_tables(directory):
             raise Trouble(
                 Text(
-                    "Danh bạ chưa được tạo hoặc thuộc phiên bản khác.", "The directory is not made yet, or of another version."
+                    "Danh bạ chưa được tạo hoặc thuộc phiên bản khác.",
+                    "The directory does not exist yet, or is of another version.",
                 ),
                 remedy=BRING_BACK,
             )

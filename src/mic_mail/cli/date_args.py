@@ -45,8 +45,8 @@ def _meant(read: datetime, text: str) -> datetime:
     if FIRST_YEAR <= read.year <= LAST_YEAR:
         return read
     raise BadInput(
-        Text(f"Năm trong “{text}” không hợp lý.", "The year makes no sense."),
-        remedy=Text(f"Năm từ {FIRST_YEAR} đến {LAST_YEAR}.", f"A year from {FIRST_YEAR} to {LAST_YEAR}."),
+        Text(f"Năm trong “{text}” không hợp lý.", "Not a valid year."),
+        remedy=Text(f"Năm từ {FIRST_YEAR} đến {LAST_YEAR}.", f"Give a year from {FIRST_YEAR} to {LAST_YEAR}."),
     )
 
 

@@ -100,7 +100,7 @@ def order(here: CliContext, act: str, subject: str, terms: Terms, give: Give, **
             if entry.is_pending:
                 entry = copy.changes.carry_out(entry.number, entry.order.effective_at)
             _show(copy, replace(entry, applied_at=None), as_json=terms.as_json)
-        output.note(Text("Chỉ là thử: không có gì thay đổi.", "A dry run: nothing has changed."))
+        output.note(Text("Chỉ là thử: không có gì thay đổi.", "Dry run: nothing was changed."))
         return
     with audited(here, act, subject, origin, day=terms.day, **details):
         entry = give(DirectoryChanges(here.directory, here.config, here.clock), origin)
@@ -109,7 +109,7 @@ def order(here: CliContext, act: str, subject: str, terms: Terms, give: Give, **
         output.note(
             Text(
                 f"Thay đổi số {entry.number} chờ đến ngày có hiệu lực; hủy: mic-mail directory cancel {entry.number}",
-                f"Change {entry.number} waits for its day; to take it back: mic-mail directory cancel {entry.number}",
+                f"Change {entry.number} waits for its day; to cancel it: mic-mail directory cancel {entry.number}",
             )
         )
 

@@ -32,7 +32,7 @@ SKIPS: Mapping[str, Text] = {
     Skip.NOT_A_FILE: Text("không phải tệp", "no file"),
     Skip.DELETED: Text("đã xóa ở nguồn", "deleted at the source"),
     Skip.GONE: Text("vừa mất ở nguồn", "gone meanwhile"),
-    Skip.ALTERED: Text("khác bản kê", "not as its manifest says"),
+    Skip.ALTERED: Text("khác bản kê", "differs from its manifest"),
     Skip.VIRTUAL: Text("thư mục ảo", "virtual folder"),
     Skip.SHARED: Text("của người khác", "shared folder"),
     Skip.NOT_CHOSEN: Text("không chọn", "not chosen"),

@@ -46,7 +46,7 @@ def must_show_code(here: "CliContext", officer: Officer | None) -> None:
     if factor is None:
         if setting != "offered":
             raise CodeRefused(
-                Text("Cán bộ phải bật xác thực hai bước trước.", "An officer has to set a second factor first."),
+                Text("Cán bộ phải bật xác thực hai bước trước.", "Officers have to set up a second factor first."),
                 clause=CLAUSE,
                 remedy=Text("mic-mail second-factor enrol", "mic-mail second-factor enrol"),
             )
@@ -93,7 +93,7 @@ def is_right(here: "CliContext", factor: "Factor", code: str) -> bool:
     known = factors.of(factor.holder)
     if known is None or known.wrong >= MOST_WRONG:
         raise CodeRefused(
-            Text("Đã nhập sai quá nhiều mã.", "Too many codes were wrong."),
+            Text("Đã nhập sai quá nhiều mã.", "Too many wrong codes."),
             clause=CLAUSE,
             remedy=Text("Cán bộ khác: second-factor withdraw.", "Another officer: second-factor withdraw."),
         )
@@ -102,8 +102,10 @@ def is_right(here: "CliContext", factor: "Factor", code: str) -> bool:
         right = taken_step(known, key, code, here.clock.now().timestamp(), factors.take)
     except totp.SealBroken as error:
         raise Trouble(
-            Text(f"Khóa {KEY} không phải khóa đã niêm phong.", f"{KEY} is not the key that it was sealed with."),
-            remedy=Text("Lấy lại khóa, hoặc cán bộ khác: second-factor withdraw.", "Bring the key back, or withdraw it."),
+            Text(f"Khóa {KEY} không phải khóa đã niêm phong.", f"{KEY} is not the key that encrypted it."),
+            remedy=Text(
+                "Lấy lại khóa, hoặc cán bộ khác: second-factor withdraw.", "Restore the key, or withdraw the second factor."
+            ),
         ) from error
     if not right:
         factors.was_wrong(factor.holder)
@@ -111,7 +113,9 @@ def is_right(here: "CliContext", factor: "Factor", code: str) -> bool:
 
 
 def _wrong() -> CodeRefused:
-    return CodeRefused(Text("Mã không đúng hoặc đã được sử dụng.", "The code is wrong or was used already."), clause=CLAUSE)
+    return CodeRefused(
+        Text("Mã không đúng hoặc đã được sử dụng.", "The code is wrong or has already been used."), clause=CLAUSE
+    )
 
 
 # ------------------------------------------------------------ recent codes

@@ -194,7 +194,7 @@ def unwritable(error: OSError) -> Unwritable:
     why = system_reason(error)
     return Unwritable(
         Text(f"Không ghi được kết quả: {why.vi}.", f"The result cannot be written: {why.en}."),
-        remedy=Text("Kiểm tra nơi kết quả được chuyển đến.", "Look at where the output is sent."),
+        remedy=Text("Kiểm tra nơi kết quả được chuyển đến.", "Check where the output is sent."),
     )
 
 

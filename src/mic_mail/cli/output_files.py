@@ -32,7 +32,7 @@ def write_file(here: CliContext, path: Path, octets: bytes) -> Path:
     must_be_a_place_for_files(here, path)
     if os.path.exists(path) and not os.path.isfile(path):  # a regular file in place of /dev/stdout is never meant
         raise BadInput(
-            Text(f"“{path}” không phải là tệp.", f"{in_ascii(path)} is no file."),
+            Text(f"“{path}” không phải là tệp.", f"{in_ascii(path)} is not a file."),
             remedy=Text("Chọn tên khác.", "Choose another name."),
         )
     try:
@@ -100,7 +100,7 @@ def read_file(here: CliContext, path: Path, most: int) -> bytes:
     except OSError as error:
         raise not_readable(path, reason(error)) from error
     except ValueError as error:
-        raise not_readable(path, Text("tên không hợp lệ", "no file can have this name")) from error
+        raise not_readable(path, Text("tên không hợp lệ", "not a valid file name")) from error
 
 
 def not_readable(path: Path, why: Text) -> BadInput:
@@ -113,7 +113,7 @@ def must_be_a_place_for_files(here: CliContext, path: Path) -> None:
     _must_not_be_the_servers(here, path, Path(os.path.realpath(path)))
     if os.path.lexists(path) and not here.is_centre:
         raise BadInput(
-            Text(f"Tệp {path} đã có.", f"There is a file {in_ascii(path)} already."),
+            Text(f"Tệp {path} đã có.", f"The file {in_ascii(path)} already exists."),
             remedy=Text("Chọn tên khác.", "Choose another name."),
         )
 
@@ -121,7 +121,7 @@ def must_be_a_place_for_files(here: CliContext, path: Path) -> None:
 def _must_not_be_the_servers(here: CliContext, path: Path, real: Path) -> None:
     if os.path.exists(here.config_path) and _is_the_servers(here, real):
         raise BadInput(
-            Text(f"“{path}” thuộc tệp của máy chủ.", f"{in_ascii(path)} is among the server's own files."),
+            Text(f"“{path}” thuộc tệp của máy chủ.", f"{in_ascii(path)} is inside the server's own folders."),
             remedy=Text("Chọn thư mục khác.", "Choose another folder."),
         )
 
@@ -138,8 +138,8 @@ def check_kind(path: Path) -> None:
     """Refuse a file whose suffix is none of `KINDS`."""
     if path.suffix.lower() not in KINDS:
         raise BadInput(
-            Text(f"Không rõ loại tệp “{path.name}”.", "The file's name does not say what it is."),
-            remedy=Text(f"Đặt tên kết thúc bằng {', '.join(KINDS)}.", f"Let it end with {', '.join(KINDS)}."),
+            Text(f"Không rõ loại tệp “{path.name}”.", "The file's name has no known ending."),
+            remedy=Text(f"Đặt tên kết thúc bằng {', '.join(KINDS)}.", f"Use one of {', '.join(KINDS)}."),
         )
 
 

@@ -55,12 +55,12 @@ def chosen(here: CliContext, mailbox: str | None, unit: str | None, *, clause: s
     Raise `BadInput` for a mailbox that is no unit's.
     """
     if mailbox and unit:
-        raise BadInput(Text("Chọn --mailbox hoặc --unit.", "Either --mailbox or --unit."))
+        raise BadInput(Text("Chọn --mailbox hoặc --unit.", "Give either --mailbox or --unit."))
     if mailbox:
         entry = here.entry(mailbox)
         if entry.kind is not MailboxKind.UNIT:
             raise BadInput(
-                Text(f"{entry.address} không phải hộp thư đơn vị.", f"{entry.address} is no unit's mailbox."), clause=clause
+                Text(f"{entry.address} không phải hộp thư đơn vị.", f"{entry.address} is not a unit's mailbox."), clause=clause
             )
         must_be_there(entry.address, entry.facts)
         mailbox_id = entry.mailbox_id

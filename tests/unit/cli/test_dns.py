@@ -64,7 +64,7 @@ def test_what_is_printed_passes(console: Console, server: NameServer) -> None:
     assert rows[f"_imaps._tcp.{DOMAIN}", "SRV"]["found"] == [f"0 1 993 {HOST}."]
     assert len(rows) == 18
     assert console.run("dns", "check") == 0
-    assert "put right" not in console.err
+    assert "corrected" not in console.err
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_nobody_answers(console: Console, server: NameServer, trouble: str) -> N
     assert rows.pop((f"_dmarc.{DOMAIN}", "TXT"))["verdict"] == "unknown"
     assert {row["verdict"] for row in rows.values()} == {"ok"}
     assert console.run("dns", "check") == 1
-    assert "1 record has to be put right." in console.err
+    assert "1 record has to be corrected." in console.err
 
 
 def test_closed_doors_are_said_to_be_closed(console: Console) -> None:

@@ -89,7 +89,7 @@ def remove(
     origin = ActContext(here.actor(actor), reason, document)
     with audited(here, "alias_remove", target.address, origin, alias=address):
         _issuing(here).remove_alias(target, address, origin)
-    output.note(Text(f"{address} không còn dẫn đến đâu.", f"{address} leads nowhere any more."))
+    output.note(Text(f"{address} không còn dẫn đến đâu.", f"{address} is no longer an alias."))
 
 
 def _whole(here: CliContext, alias: str) -> str:

@@ -83,7 +83,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
-    must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "The number of the request is needed."))
+    must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "A document number is required."))
     mailbox = here.directory.mailbox(address)
     origin = ActContext(here.actor(actor), reason, document.strip())
     with audited(here, "app_password_add", mailbox.address, origin, name=name, doors=sorted(doors or ()) or None):
@@ -110,14 +110,14 @@ def revoke(
     actor: ActorOption = None,
 ) -> None:
     if everything == (number is not None):
-        raise BadInput(Text("Nêu số, hoặc --all.", "Name its number, or --all."))
+        raise BadInput(Text("Nêu số, hoặc --all.", "Give its number, or --all."))
     here = frame(ctx)
     mailbox = here.directory.mailbox(address)
     origin = ActContext(here.actor(actor), reason)
     with audited(here, "app_password_revoke", mailbox.address, origin, number=number):
         ended = _app_passwords(here).revoke(mailbox.mailbox_id, None if number is None else [number], origin)
     if not ended:
-        output.note(Text("Không có mật khẩu ứng dụng nào còn hiệu lực.", "None of them was valid any more."))
+        output.note(Text("Không có mật khẩu ứng dụng nào còn hiệu lực.", "None of them was still valid."))
     for each in ended:
         output.note(Text(f"Đã thu hồi số {each.number}: {each.name}.", f"Revoked: number {each.number}."))
 

@@ -86,7 +86,7 @@ def backup(
     mailboxes = chosen(here, addresses)
     subject = " ".join(addresses or ["*"])
     if earlier is not None and not (earlier / "mic-mail.toml").is_file():
-        raise BadInput(Text(f"“{earlier}” không phải bản sao lưu.", f"{in_ascii(earlier)} is no backup."))
+        raise BadInput(Text(f"“{earlier}” không phải bản sao lưu.", f"{in_ascii(earlier)} is not a backup."))
     whole = not addresses
     with audited(here, "backup", subject, ActContext(here.actor(actor)), target=str(target.absolute()), keys=whole):
         _make(target)
@@ -112,7 +112,7 @@ def _make(target: Path) -> None:
     except OSError as error:
         why = system_reason(error)
         raise Trouble(
-            Text(f"Không tạo được “{target}”: {why.vi}.", f"The backup's folder cannot be made: {why.en}.")
+            Text(f"Không tạo được “{target}”: {why.vi}.", f"The backup's folder cannot be created: {why.en}.")
         ) from error
 
 
@@ -141,14 +141,14 @@ def _copy_inventories(here: CliContext, mailbox: MailboxRecord, target: Path) ->
     inventories = here.config.server.data_dir / INVENTORIES / mailbox.home
     if inventories.is_dir():
         half = shutil.ignore_patterns(".*")  # of a count in progress
-        with _copying(Text("bảng kiểm kê bàn giao", "The inventories of handovers")):
+        with _copying(Text("bảng kiểm kê bàn giao", "The handover inventories")):
             copy_tree(inventories, target / INVENTORIES / mailbox.home, half)
 
 
 def _copy_ledgers(here: CliContext, mailbox: MailboxRecord, target: Path) -> None:
     for ledger in ledgers(here.config.server.data_dir, mailbox.mailbox_id):
         kept = folder_of(target)
-        with _copying(Text("sổ nhập thư", "The ledgers of imports")):
+        with _copying(Text("sổ nhập thư", "The import ledgers")):
             make_folder(kept)
             copy_file(ledger, kept / ledger.name)
             make_durable(str(kept))
@@ -184,7 +184,7 @@ def _copy_directory(here: CliContext, target: Path) -> None:
         output.note(
             Text(
                 "Danh bạ nằm trong CSDL riêng: sao lưu bằng công cụ của nó.",
-                "The directory is in a database of its own: back it up with its tools.",
+                "The directory is in a separate database: back it up with the tools of that database.",
             )
         )
         return
@@ -199,7 +199,7 @@ def _copy_directory(here: CliContext, target: Path) -> None:
 
 def _copy_quarantine(here: CliContext, target: Path, earlier: Path | None) -> None:
     source = here.config.quarantine_dir
-    with _copying(Text("thư cách ly", "What is in quarantine")):
+    with _copying(Text("thư cách ly", "The quarantine")):
         Quarantine(source).copy_into(target / source.name, earlier / source.name if earlier is not None else None)
 
 

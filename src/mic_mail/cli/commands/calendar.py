@@ -117,7 +117,7 @@ def confirm(
 ) -> None:
     here = frame(ctx)
     origin = ActContext(here.actor(actor), reason, document)
-    missing = Text("Thiếu số văn bản công bố lịch.", "The document that announced the calendar is missing.")
+    missing = Text("Thiếu số văn bản công bố lịch.", "The number of the document that announced the calendar is missing.")
     document = must_have_document(origin.document, "12.4", missing)
     _put(here, replace(_on_record(here, year), document=document, provisional=False), origin)
 
@@ -127,7 +127,7 @@ def _on_record(here: CliContext, number: int) -> Year:
         if year.year == number:
             return year
     how = f"mic-mail calendar prefill {number} > {number}.toml; mic-mail calendar set {number}.toml"
-    raise NotFound(Text(f"Chưa có lịch năm {number}.", f"No calendar of {number} is on record."), remedy=Text(how, how))
+    raise NotFound(Text(f"Chưa có lịch năm {number}.", f"No calendar recorded for {number}."), remedy=Text(how, how))
 
 
 def _put(here: CliContext, year: Year, origin: ActContext) -> None:
@@ -178,7 +178,7 @@ def show(
         output.note(
             Text(
                 f"Chưa có lịch năm {named}: chỉ thứ bảy, chủ nhật được tính là ngày nghỉ.",
-                f"No calendar of {named} yet: only Saturdays and Sundays count as days of rest.",
+                f"No calendar recorded for {named}: only Saturdays and Sundays count as days off.",
             )
         )
 

@@ -145,7 +145,7 @@ def show(
         output.note(
             Text(
                 "Đơn vị chưa xác nhận danh sách nào để so sánh.",
-                "No list of the unit is signed yet that this could be compared with.",
+                "The unit has no earlier signed list to compare with.",
             )
         )
 
@@ -179,7 +179,7 @@ def confirm(
     which, censuses = here.directory.unit(unit), _censuses(here)
     origin = ActContext(here.actor(actor), reason, document)
     with audited(here, "census_confirm", which.symbol, origin):
-        missing = Text("Xác nhận phải có số văn bản.", "A confirmation needs the number of its document.")
+        missing = Text("Xác nhận phải có số văn bản.", "A confirmation needs a document number.")
         number = must_have_document(document, rules.CLAUSE, missing)
         found = here.directory.censuses.confirm(which.unit_id, censuses.period, origin.actor, number, here.clock.now())
     output.note(

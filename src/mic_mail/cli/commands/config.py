@@ -69,7 +69,7 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
         output.listing(MISTAKES, [_problem_row(path, problem) for problem in found], as_json=as_json)
     if found:
         return 1
-    output.note(Text("Cấu hình đúng.", "The configuration is right."))
+    output.note(Text("Cấu hình đúng.", "The configuration is valid."))
     return 0
 
 

@@ -109,7 +109,7 @@ def claim(data: Path) -> None:
     try:
         if data.exists() and not data.is_dir():
             raise BadInput(
-                Text(f"{data} không phải thư mục.", f"{shown} is no folder."),
+                Text(f"{data} không phải thư mục.", f"{shown} is not a folder."),
                 remedy=Text("Chọn thư mục khác bằng --data.", "Name a folder with --data."),
             )
         data.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -118,18 +118,18 @@ def claim(data: Path) -> None:
             raise Refused(
                 Text(
                     f"{data} có dữ liệu không phải của máy chủ chạy thử.",
-                    f"{shown} holds something else than a demonstration.",
+                    f"{shown} contains something other than a demonstration.",
                 ),
                 remedy=Text(
                     "Chọn thư mục chưa có hoặc trống bằng --data; hộp thư mẫu có mật khẩu công khai.",
-                    "Name an empty folder with --data, or one to be made: the demonstration's passwords are public.",
+                    "Name an empty or new folder with --data: the demonstration's passwords are public.",
                 ),
             )
         (data / MARKER).touch()
     except OSError as error:
         why = system_reason(error)
         raise Trouble(
-            Text(f"Không tạo được {data}: {why.vi}.", f"{shown} cannot be made: {why.en}."),
+            Text(f"Không tạo được {data}: {why.vi}.", f"{shown} cannot be created: {why.en}."),
             remedy=Text("Chọn thư mục khác bằng --data.", "Name another folder with --data."),
         ) from error
 

@@ -49,8 +49,8 @@ KEYS = (
 )
 SAID = {
     PublishedKey.NOTHING: Text("DNS chưa có bản ghi của khóa này", "The DNS does not have its record yet"),
-    PublishedKey.OTHER: Text("DNS có bản ghi khác, hoặc nhiều bản ghi", "The DNS says something else, or has several records"),
-    PublishedKey.UNKNOWN: Text("Chưa tra được DNS", "The DNS does not answer"),
+    PublishedKey.OTHER: Text("DNS có bản ghi khác, hoặc nhiều bản ghi", "The DNS has a different record, or several"),
+    PublishedKey.UNKNOWN: Text("Chưa tra được DNS", "The DNS does not respond"),
 }
 
 DomainOption = Annotated[
@@ -118,7 +118,7 @@ def use(
             _must_be_published(here, [key for key in keys.all() if key.selector == selector and key.domain in domains])
         changed = keys.use(selector, domains)
     for key in changed:
-        output.note(Text(f"{key.name} ký từ bây giờ.", f"{key.name} signs from now on."))
+        output.note(Text(f"{key.name} ký từ bây giờ.", f"{key.name} is now the signing key."))
     if not changed:
         output.note(Text("Khóa này đang ký rồi.", "It signs already."))
 
@@ -136,13 +136,14 @@ def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
     signing = {key.domain for key in found if key.state is State.SIGNING}
     for domain in domains:
         if domain not in signing:
-            output.note(Text(f"Thư của {domain} gửi đi chưa được ký.", f"Mail of {domain} leaves without a signature."))
+            output.note(Text(f"Thư của {domain} gửi đi chưa được ký.", f"Mail of {domain} is sent without a signature."))
     for key in found:
         if key.state is State.RETIRED and not keys.has_to_stay(key):
             output.note(
                 Text(
                     f"{key.name} không cần nữa: `mic-mail dkim key remove {key.selector}`, rồi bỏ bản ghi khỏi DNS.",
-                    f"{key.name} is needed no more: `mic-mail dkim key remove {key.selector}`, then take it out of the DNS.",
+                    f"{key.name} is no longer needed: run `mic-mail dkim key remove {key.selector}`, then remove its record "
+                    "from the DNS.",
                 )
             )
 
@@ -165,7 +166,7 @@ def remove(
         removed = _keys(here).remove(selector, domains, now=now)
     for key in removed:
         output.note(
-            Text(f"Đã hủy {key.name}; bỏ bản ghi khỏi DNS.", f"{key.name} is destroyed; take its record out of the DNS.")
+            Text(f"Đã hủy {key.name}; bỏ bản ghi khỏi DNS.", f"{key.name} is destroyed; remove its record from the DNS.")
         )
 
 
@@ -180,7 +181,7 @@ def _domains(here: CliContext, chosen: str | None) -> list[str]:
         return local
     if (asked := to_ascii(chosen)) not in local:
         raise BadInput(
-            Text(f"“{chosen}” không phải tên miền của máy chủ này.", f'"{in_ascii(chosen)}" is no domain of this server.')
+            Text(f"“{chosen}” không phải tên miền của máy chủ này.", f'"{in_ascii(chosen)}" is not a domain of this server.')
         )
     return [asked]
 
@@ -198,7 +199,7 @@ def _must_be_published(here: CliContext, keys: list[Key]) -> None:
                 Text(f"{key.name}: {SAID[said].vi}.", f"{key.name}: {SAID[said].en}."),
                 remedy=Text(
                     "Công bố bản ghi (`mic-mail dns records`) rồi làm lại; hoặc --now.",
-                    "Publish it (`mic-mail dns records`) and ask again; or --now.",
+                    "Publish it (`mic-mail dns records`) and run this again, or add --now.",
                 ),
             )
 
@@ -210,7 +211,7 @@ def _print_new_key(made: list[Key], *, as_json: bool) -> None:
     output.note(
         Text(
             "Công bố bản ghi trên DNS; máy chủ tra mỗi mười phút (hoặc `mic-mail dkim key use`) và ký khi thấy bản ghi.",
-            "Publish it in the DNS; the server looks every ten minutes (or at `mic-mail dkim key use`), then signs.",
+            "Publish it in the DNS; the server checks every ten minutes (or at `mic-mail dkim key use`), then signs.",
         )
     )
 

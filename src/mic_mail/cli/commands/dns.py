@@ -91,7 +91,7 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     output.listing(FINDINGS, [_finding_row(each) for each in findings], as_json=as_json)
     faults = sum(each.is_fault for each in findings)
     if faults:
-        output.note(Text(f"{faults} bản ghi phải sửa.", f"{counted(faults, 'record has', 'records have')} to be put right."))
+        output.note(Text(f"{faults} bản ghi phải sửa.", f"{counted(faults, 'record has', 'records have')} to be corrected."))
     return EXIT_FOUND if faults else 0
 
 

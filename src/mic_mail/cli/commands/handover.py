@@ -344,10 +344,13 @@ def _print_result(mailbox: MailboxRecord, handover: Handover, result: Verificati
     if named:
         output.listing(FOUND, map(_found, named), as_json=False)
     for name, messages in result.new_folders:
-        output.note(Text(f"Thư mục có thêm sau đó: {name} ({messages} thư).", f"A folder made since: {name} ({messages})."))
+        output.note(Text(f"Thư mục có thêm sau đó: {name} ({messages} thư).", f"Folder created since: {name} ({messages})."))
     if result.is_whole:
         output.note(
-            Text("Toàn bộ nội dung đã bàn giao còn nguyên vẹn.", "Everything that was handed over is there, or expunged since.")
+            Text(
+                "Toàn bộ nội dung đã bàn giao còn nguyên vẹn.",
+                "Everything that was handed over is present or was expunged since.",
+            )
         )
 
 

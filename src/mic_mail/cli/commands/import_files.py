@@ -219,7 +219,7 @@ class Task:
     def _raise_quota(self, size: str) -> None:
         mailbox, octets = self.here.directory.mailbox(self.entry.address), octets_of(size)
         if not self.origin.reason:
-            raise BadInput(Text("Nâng dung lượng phải nêu --reason.", "Another quota needs a --reason."), clause="8.3.a")
+            raise BadInput(Text("Nâng dung lượng phải nêu --reason.", "Changing the quota needs --reason."), clause="8.3.a")
         MailboxLifecycle(self.here.directory, self.here.config, self.here.clock).set_quota(mailbox, octets, self.origin)
         self.entry = self.here.entry(self.entry.address)
 
@@ -232,9 +232,9 @@ def _must_know(source: Source, choice: Choice) -> None:
         raise BadInput(
             Text(
                 f"Nguồn không có thư mục: {', '.join(unknown)}.",
-                f"The source has no such folder: {in_ascii(', '.join(unknown))}.",
+                f"The source has no folder {in_ascii(', '.join(unknown))}.",
             ),
-            remedy=Text("Xem tên thư mục bằng --dry-run.", "See the names of folders by --dry-run."),
+            remedy=Text("Xem tên thư mục bằng --dry-run.", "List the folders with --dry-run."),
         )
 
 
@@ -256,12 +256,12 @@ def choice_of(
     for pair in mapped or ():
         source, equals, target = pair.rpartition("=")
         if not (equals and source and target):
-            raise BadInput(Text(f"--map “{pair}” không có dấu =.", "--map has the form 'source folder=folder here'."))
+            raise BadInput(Text(f"--map “{pair}” không có dấu =.", "Write --map as 'source folder=folder here'."))
         pairs.append((source, target))
     return Choice(tuple(folders or ()), tuple(without or ()), virtual, below, tuple(pairs))
 
 
 def must_have_document(origin: ActContext) -> None:
     """Require a document: the Centre moves a person's mail only on request (Reg. 4.3)."""
-    missing = Text("Nhập thư vào hộp thư của người khác phải có căn cứ.", "Moving somebody's mail rests on a document.")
+    missing = Text("Nhập thư vào hộp thư của người khác phải có căn cứ.", "Importing mail needs a document number.")
     grounds.must_have_document(origin.document, CLAUSE, missing)

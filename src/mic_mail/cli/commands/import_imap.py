@@ -167,7 +167,7 @@ def accounts(
     twice = [address for address, count in counts.items() if count > 1]
     if twice:
         raise BadInput(
-            Text(f"{twice[0]} có hai lần, dưới hai địa chỉ.", f"{twice[0]} is there twice, by two of its addresses.")
+            Text(f"{twice[0]} có hai lần, dưới hai địa chỉ.", f"{twice[0]} is listed twice, with two of its addresses.")
         )
     act = "mailbox_import_rehearse" if dry_run else "mailbox_import"
     with (
@@ -187,7 +187,8 @@ def accounts(
         raise Trouble(
             Text(
                 f"{sum(outcome.error is not None for outcome in outcomes)} hộp thư chưa xong; chạy lại để tiếp tục.",
-                f"{sum(outcome.error is not None for outcome in outcomes)} mailboxes are not done; run again to go on.",
+                f"{sum(outcome.error is not None for outcome in outcomes)} mailboxes are not done; run the command again to "
+                "continue.",
             )
         )
 
@@ -282,7 +283,7 @@ def _lines(path: Path) -> list[_Line]:
     except OSError as error:
         raise not_readable(path, system_reason(error)) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(Text(f"{path} không phải tệp CSV UTF-8.", "The file is no CSV in UTF-8.")) from error
+        raise BadInput(Text(f"{path} không phải tệp CSV UTF-8.", "The file is not CSV in UTF-8.")) from error
     if rows and [field.lower() for field in rows[0][:2]] == ["user", "address"]:
         rows = rows[1:]
     found: dict[str, _Line] = {}
@@ -291,7 +292,7 @@ def _lines(path: Path) -> list[_Line]:
             raise BadInput(
                 Text(
                     f"Dòng {number} của {path.name} không đúng hoặc trùng hộp thư.",
-                    f"Account {number} is malformed or there twice.",
+                    f"Account {number} is malformed or listed twice.",
                 ),
                 remedy=Text("Mỗi dòng: tài khoản,địa chỉ[,mật khẩu].", "Each line: user,address[,password]."),
             )
@@ -302,7 +303,7 @@ def _lines(path: Path) -> list[_Line]:
             remedy=Text(f"chmod 600 {path}", f"chmod 600 {in_ascii(path)}"),
         )
     if not found:
-        raise BadInput(Text(f"{path.name} không có tài khoản nào.", "The file names no account."))
+        raise BadInput(Text(f"{path.name} không có tài khoản nào.", "The file lists no accounts."))
     return list(found.values())
 
 
@@ -337,11 +338,9 @@ def _tls(host: str, ca: Path | None, *, plain: bool) -> ssl.SSLContext | None:
     if plain:
         if not _is_here(host):
             raise Refused(
-                Text(
-                    "Không TLS thì chỉ được nối tới chính máy này.", "Without TLS only this machine itself may be the source."
-                ),
+                Text("Không TLS thì chỉ được nối tới chính máy này.", "Without TLS only this machine may be the source."),
                 clause="4.3",
-                remedy=Text("Bỏ --plain, hoặc dùng đường hầm tới 127.0.0.1.", "Leave out --plain, or tunnel to 127.0.0.1."),
+                remedy=Text("Bỏ --plain, hoặc dùng đường hầm tới 127.0.0.1.", "Omit --plain, or tunnel to 127.0.0.1."),
             )
         return None
     try:

@@ -217,7 +217,7 @@ def note(
         mailboxes=mailboxes,
     ):
         found = _incidents(here).note(incident, here.actor(actor), text, change, measure=measure)
-    output.note(Text(f"Đã ghi vào sự cố {found.number}.", f"It is on record with incident {found.number}."))
+    output.note(Text(f"Đã ghi vào sự cố {found.number}.", f"Recorded with incident {found.number}."))
 
 
 @app.command(help=say("Kết thúc một sự cố.", "Close an incident."))

@@ -144,7 +144,7 @@ def _must_be_new(path: Path) -> None:
     """Refuse an existing configuration file."""
     if os.path.exists(path):
         raise Refused(
-            Text(f"Đã có {path}.", f"There is {in_ascii(path)} already."),
+            Text(f"Đã có {path}.", f"{in_ascii(path)} already exists."),
             remedy=Text("Sửa tệp đó, hoặc chọn tệp khác bằng --config.", "Edit that file, or name another one with --config."),
         )
 
@@ -195,7 +195,7 @@ def _print_created(config: Config, path: Path) -> None:
     output.note(
         Text(
             f"Đã tạo {path} và {config.server.data_dir}.",
-            f"Made {in_ascii(path)} and {in_ascii(config.server.data_dir)}.",
+            f"Created {in_ascii(path)} and {in_ascii(config.server.data_dir)}.",
         )
     )
 
@@ -296,7 +296,7 @@ def _named_port(word: str, path: Path) -> tuple[str, int]:
                     path,
                     0,
                     PORTS,
-                    Text(f"“{word}” không phải là cổng", f"{in_ascii(word)!r} is no port"),
+                    Text(f"“{word}” không phải là cổng", f"{in_ascii(word)!r} is not a port"),
                     Text(f"Viết như https=8443. Tên các cổng: {known}.", f"Write it as https=8443. The names: {known}."),
                 )
             ]
@@ -321,7 +321,7 @@ def make(config: Config, path: Path, clock: Clock) -> bool:
         _write(config, path, owner)
     except OSError as error:
         where, why = str(error.filename), system_reason(error)
-        raise Trouble(Text(f"Không tạo được {where}: {why.vi}.", f"{in_ascii(where)} cannot be made: {why.en}.")) from error
+        raise Trouble(Text(f"Không tạo được {where}: {why.vi}.", f"{in_ascii(where)} cannot be created: {why.en}.")) from error
     finally:
         os.umask(umask)
     load(path)

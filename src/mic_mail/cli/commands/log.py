@@ -101,7 +101,7 @@ def search(
         found = Search(here.config.log_dir).newest(query, limit)
     output.listing(LINES, (_row(one) for one in found), as_json=as_json)
     if len(found) == limit:
-        output.note(Text(f"Chỉ {limit} dòng mới nhất; xem thêm: --limit.", f"Only the latest {limit}; see --limit."))
+        output.note(Text(f"Chỉ {limit} dòng mới nhất; xem thêm: --limit.", f"Only the latest {limit} are shown; see --limit."))
 
 
 @app.command(help=say("Toàn bộ đường đi của một thư.", "The whole life of one message."))
@@ -121,7 +121,9 @@ def trace(
     if not found:
         raise BadInput(
             Text(f"Nhật ký không có thư {message}.", f"The log has no message {in_ascii(message)}."),
-            remedy=Text("Tìm theo hộp thư: mic-mail log search --mailbox.", "Look by mailbox: mic-mail log search --mailbox."),
+            remedy=Text(
+                "Tìm theo hộp thư: mic-mail log search --mailbox.", "Search by mailbox: mic-mail log search --mailbox."
+            ),
         )
     if as_json:
         shown = [{column.key: row.get(column.key) for column in LINES} for life in found for row in map(_row, life.lines)]
@@ -342,7 +344,7 @@ def _print_verdict(verdict: Verdict) -> None:
             f"Đã kiểm tra {verdict.files} tệp, {verdict.lines} dòng, {octets.vi}; {verdict.anchors} bản ghi niêm phong; "
             f"{verdict.expired} tệp đã hết hạn lưu.",
             f"{verdict.files} files, {verdict.lines} lines, {octets.en}; {verdict.anchors} anchors; "
-            f"{verdict.expired} files past keeping.",
+            f"{verdict.expired} files past their retention.",
         )
     )
     if verdict.since is not None and verdict.closed is not None and verdict.closed >= verdict.since:
@@ -352,7 +354,7 @@ def _print_verdict(verdict: Verdict) -> None:
                  f"All days (UTC) from {first.en} to {last.en} are closed, without a gap.")
         )  # fmt: skip
     if verdict.holds:
-        output.line(Text("Nhật ký nguyên vẹn (khoản 2 Điều 8 Quy chế).", "The log is whole (Reg. 8.2)."))
+        output.line(Text("Nhật ký nguyên vẹn (khoản 2 Điều 8 Quy chế).", "The log is complete and unaltered (Reg. 8.2)."))
     else:
         count = sum(finding.is_fault for finding in verdict.findings)
-        output.note(Text(f"NHẬT KÝ KHÔNG NGUYÊN VẸN: {count} lỗi.", f"THE LOG IS NOT WHOLE: {count} faults."))
+        output.note(Text(f"NHẬT KÝ KHÔNG NGUYÊN VẸN: {count} lỗi.", f"THE LOG IS DAMAGED OR ALTERED: {count} faults."))

@@ -363,7 +363,7 @@ def _print_explanation(explanation: Explanation) -> None:
         output.line(
             Text(
                 "Theo hồ sơ đã có tại thời điểm đó thì khác:",
-                "As known then, by the facts that were on record, it was different:",
+                "By the facts recorded at that time, the result was different:",
             )
         )
         _print_access(explanation.known_then, entry)
@@ -371,7 +371,7 @@ def _print_explanation(explanation: Explanation) -> None:
         output.note(
             Text(
                 f"Cảnh báo: hồ sơ bị sửa từ mục {explanation.chain_broken_at}.",
-                f"Warning: the record was tampered with from fact {explanation.chain_broken_at} on.",
+                f"Warning: the record was altered from fact {explanation.chain_broken_at} on.",
             )
         )
 
@@ -493,10 +493,10 @@ def octets_of(text: str) -> int:
 def _must_fit(option: str, *, given: bool, fits: bool) -> None:
     """Refuse an option that would be ignored: its author expects something of it."""
     if given and not fits:
-        raise BadInput(Text(f"{option} không dùng được ở đây.", f"{option} has no meaning here."))
+        raise BadInput(Text(f"{option} không dùng được ở đây.", f"{option} does not apply here."))
 
 
 def _needed(sponsor: str | None) -> str:
     if sponsor is None:
-        raise BadInput(Text("Thiếu --sponsor: đơn vị bảo trợ nhóm.", "--sponsor is missing: the unit that sponsors it."))
+        raise BadInput(Text("Thiếu --sponsor: đơn vị bảo trợ nhóm.", "--sponsor is missing: the unit that sponsors the group."))
     return sponsor

@@ -71,7 +71,7 @@ def capability(
     output.note(
         Text(
             f"{mailbox.address}, từ lần đăng nhập sau, tính năng bị ẩn: {listed or NOTHING.vi}.",
-            f"{mailbox.address}, from the next sign-in on, hidden: {listed or NOTHING.en}.",
+            f"{mailbox.address}, hidden from the next sign-in on: {listed or NOTHING.en}.",
         )
     )
 

@@ -116,7 +116,7 @@ def begin_anew(here: CliContext, own: MailboxRecord, mailbox: MailboxRecord) -> 
         output.note(
             Text(
                 f"{own.address} vẫn giữ đánh dấu đã đọc của lần trước: {error.text.vi}",
-                f"{own.address} still has the read marks of the last time: {error.text.en}",
+                f"{own.address} still has its earlier read marks: {error.text.en}",
             )
         )
 
@@ -129,7 +129,7 @@ def subscribe(here: CliContext, own: MailboxRecord, mailbox: MailboxRecord) -> N
         output.note(
             Text(
                 f"Chưa đăng ký được thư mục cho {own.address}; người dùng tự đăng ký trong phần mềm thư: {error.text.vi}",
-                f"The folders could not be subscribed for {own.address}; do it in the mail program: {error.text.en}",
+                f"The folders could not be subscribed for {own.address}; subscribe them in the mail program: {error.text.en}",
             )
         )
 
@@ -157,7 +157,7 @@ def revoke(
     output.note(
         Text(
             f"{own.address} không còn sử dụng {mailbox.address} từ {when}.",
-            f"{own.address} does not use {mailbox.address} any more from {when} on.",
+            f"{own.address} has no rights in {mailbox.address} from {when} on.",
         )
     )
     owing = authorising.owing(here.directory.entry(mailbox.mailbox_id))
@@ -174,8 +174,8 @@ def warn_of_password(mailbox: MailboxRecord) -> None:
         Text(
             f"Mật khẩu của {mailbox.address} chưa đổi, người quản lý có thể còn biết: bàn giao bằng “mic-mail handover begin”, "
             "hoặc đặt lại bằng “mic-mail password reset” (12.3.d).",
-            f"The password of {mailbox.address} is the same, and its keeper may know it: hand over by 'handover begin', "
-            "or set a new one by 'password reset' (12.3.d).",
+            f"The password of {mailbox.address} is unchanged, and its keeper may know it: hand over with 'handover begin', "
+            "or reset it with 'password reset' (12.3.d).",
         )
     )
 

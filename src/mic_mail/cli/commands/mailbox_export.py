@@ -170,13 +170,13 @@ def mark_passed_on(
     entry, origin = here.entry(address), ActContext(here.actor(actor), reason, document)
     if entry.kind is not MailboxKind.UNIT:
         raise BadInput(
-            Text(f"{entry.address} không phải hộp thư đơn vị.", f"{entry.address} is no unit's mailbox."),
+            Text(f"{entry.address} không phải hộp thư đơn vị.", f"{entry.address} is not a unit's mailbox."),
             clause=document_handoff.CLAUSE,
         )
     must_be_there(entry.address, entry.facts)
     if not here.config.unit.passed_on.keywords:
         raise BadInput(
-            Text("Cấu hình không có từ khóa nào để đánh dấu.", "The configuration has no keyword to mark with."),
+            Text("Cấu hình không có từ khóa nào để đánh dấu.", "The configuration has no keyword for marking."),
             clause=document_handoff.CLAUSE,
             remedy=Text("Xem unit.passed_on.keywords.", "See unit.passed_on.keywords."),
         )

@@ -36,7 +36,8 @@ def hold(ctx: typer.Context, address: Address, *, document: Document, reason: Re
     output.note(
         Text(
             f"{mailbox.address} được lưu giữ nguyên trạng (mục {fact.seq}); không thư nào bị hủy cho đến khi chấm dứt.",
-            f"{mailbox.address} is held (fact {fact.seq}); nothing of it is destroyed until that is released.",
+            f"{mailbox.address} is under a legal hold (fact {fact.seq}); nothing of it is destroyed until the hold is "
+            "released.",
         )
     )
 
@@ -62,7 +63,7 @@ def release_hold(
             output.note(
                 Text(
                     f"{mailbox.address}: hồ sơ không còn lưu giữ nào; đã bỏ dấu còn sót.",
-                    f"{mailbox.address}: no hold is on record; a mark that was left is removed.",
+                    f"{mailbox.address}: no hold is recorded; a leftover mark was removed.",
                 )
             )
             return

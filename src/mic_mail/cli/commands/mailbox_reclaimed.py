@@ -41,11 +41,12 @@ AGENDA = (
     Column("why", "Ghi chú", "Note"),
 )
 _STAYS = {
-    Finished.NOT_IN_ARCHIVE: Text("có thư không nằm trong bản lưu trữ", "holds messages that its archive does not have"),
+    Finished.NOT_IN_ARCHIVE: Text("có thư không nằm trong bản lưu trữ", "it contains messages that are not in its archive"),
     Finished.HELD: Text(
-        "vừa được giữ hoặc bàn giao, xong mới xóa", "is held, or handed over, since this moment, and goes after it"
+        "vừa được giữ hoặc bàn giao, xong mới xóa",
+        "it has just been placed under a hold or a handover, and will be deleted after that",
     ),
-    Finished.OPENED: Text("vừa được cấp lại hoặc lấy lại thư", "was issued again, or brought back, in the same moment"),
+    Finished.OPENED: Text("vừa được cấp lại hoặc lấy lại thư", "it has just been issued again or restored"),
 }
 AGAIN = (
     Column("address", "Địa chỉ", "Address"),
@@ -148,7 +149,7 @@ def free(
         output.note(
             Text(
                 f"{mailbox.address} đã ghi là xóa khỏi máy chủ, nhưng {why.vi}: hộp thư còn nguyên.",
-                f"{mailbox.address} is deleted on record, but {why.en}: it stays as it is.",
+                f"{mailbox.address} is recorded as deleted, but {why.en}: it stays as it is.",
             )
         )
         raise typer.Exit(1)
@@ -173,7 +174,7 @@ def brought_back(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -
         output.note(
             Text(
                 f"Những gì còn trong {mailbox.address} trước đó được để riêng tại {path}.",
-                f"What was still in {mailbox.address} lies aside in {in_ascii(path)}.",
+                f"The remaining content of {mailbox.address} was moved to {in_ascii(path)}.",
             )
         )
     return fact

@@ -78,7 +78,7 @@ def seen(
     mailbox = here.directory.mailbox(address)
     if mailbox.kind is MailboxKind.PERSONAL:
         raise Refused(
-            Text("Hộp thư cá nhân chỉ có một người đọc.", "A personal mailbox has one reader only."), clause=PERSONAL_CLAUSE
+            Text("Hộp thư cá nhân chỉ có một người đọc.", "A personal mailbox has only one reader."), clause=PERSONAL_CLAUSE
         )
     if kept is None:
         output.listing(COLUMNS, [_row(mailbox, _now(here, mailbox))], as_json=as_json)

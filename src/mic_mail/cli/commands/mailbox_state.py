@@ -145,7 +145,7 @@ def leave(
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
     if withdraw == (day is not None) or (withdraw and (correct or level or cause)):
-        raise BadInput(Text("Nêu ngày, hoặc chỉ --withdraw.", "Name the day, or --withdraw alone."))
+        raise BadInput(Text("Nêu ngày, hoặc chỉ --withdraw.", "Give the day, or only --withdraw."))
     accounts = _accounts(here)
     before = accounts.state_of(mailbox)
 
@@ -168,7 +168,7 @@ def leave(
         output.note(
             Text(
                 f"Lưu ý: hộp thư {mailbox.address} đã bị thu hồi nay được mở lại: {shown.vi}.",
-                f"Note: {mailbox.address} had been reclaimed and is open again: {shown.en}.",
+                f"Note: {mailbox.address} was reclaimed and is open again: {shown.en}.",
             )
         )
 
@@ -238,7 +238,7 @@ def absence(
 ) -> None:
     here, mailbox, origin = _begin(ctx, address, actor, reason, document)
     if (begins is None) != (until is None) or ended == (begins is not None):
-        raise BadInput(Text("Nêu --from và --until, hoặc chỉ --ended.", "Name --from and --until, or --ended alone."))
+        raise BadInput(Text("Nêu --from và --until, hoặc chỉ --ended.", "Give --from and --until, or only --ended."))
     with audited(here, "mailbox_absence", mailbox.address, origin, begins=begins, until=until):
         if begins is not None and until is not None:
             _accounts(here).note_absence(mailbox, read_day(begins), read_day(until), origin)

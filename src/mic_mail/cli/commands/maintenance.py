@@ -74,7 +74,7 @@ def announce(
     output.note(
         Text(
             f"Đã ghi đợt tạm ngừng số {found.downtime_id}: từ {begins.vi} đến {ends_text.vi}.",
-            f"Downtime {found.downtime_id} is on record: from {begins.en} to {ends_text.en}.",
+            f"Downtime {found.downtime_id} recorded: from {begins.en} to {ends_text.en}.",
         )
     )
     if found.incident:
@@ -82,7 +82,7 @@ def announce(
         output.note(
             Text(
                 f"Sự cố số {no}. Sau sự cố phải báo cáo: incident close {no} --result ... --document SỐ.",
-                f"Incident {no}. Afterwards it has to be reported: incident close {no} --result ... --document NO.",
+                f"Incident {no}. Report it afterwards: incident close {no} --result ... --document NUMBER.",
             )
         )
 
@@ -125,7 +125,7 @@ def cancel(
     here = frame(ctx)
     with audited(here, "maintenance_cancel", str(number), ActContext(here.actor(actor), reason, document)):
         downtimes.cancel(here.directory, number, here.clock.now())
-    output.note(Text(f"Đã hủy đợt tạm ngừng số {number}.", f"Downtime {number} is called off."))
+    output.note(Text(f"Đã hủy đợt tạm ngừng số {number}.", f"Downtime {number} is cancelled."))
 
 
 @app.command(help=say("Ghi số văn bản báo cáo một sự cố.", "Record the document that reports an incident."))
@@ -136,7 +136,7 @@ def report(
     here = frame(ctx)
     with audited(here, "maintenance_report", str(number), ActContext(here.actor(actor), reason, document)):
         downtimes.report(here.directory, number, document, here.clock.now())
-    output.note(Text(f"Đã ghi báo cáo của đợt số {number}.", f"The report of downtime {number} is on record."))
+    output.note(Text(f"Đã ghi báo cáo của đợt số {number}.", f"The report of downtime {number} is recorded."))
 
 
 def _incidents(here: CliContext) -> dict[int, int]:

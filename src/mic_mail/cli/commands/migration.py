@@ -59,7 +59,7 @@ def plan(
     which, day, origin = here.directory.unit(unit), read_day(by), ActContext(here.actor(actor), reason, document)
     with audited(here, "migration_plan", which.symbol, origin, system=system, mailboxes=mailboxes, planned_on=day):
         made = _register(here).plan(which, origin, system=system, mailboxes=mailboxes, planned_on=day, contact=contact)
-    output.note(Text(f"Đã ghi kế hoạch số {made.plan_id} của {which.symbol}.", f"Plan {made.plan_id} is on record."))
+    output.note(Text(f"Đã ghi kế hoạch số {made.plan_id} của {which.symbol}.", f"Plan {made.plan_id} is recorded."))
 
 
 @app.command("list", help=say("Liệt kê kế hoạch; mặc định: chưa xong.", "List the plans; unless asked, open ones."))

@@ -77,7 +77,7 @@ def preview(
 ) -> None:
     if (answer := _replies().get(name)) is not None:
         if eml:
-            raise BadInput(Text("Câu này không phải là thư.", "This is said on the connection; there is no message."))
+            raise BadInput(Text("Câu này không phải là thư.", "This text is sent on the connection; no message is sent."))
         output.record(REPLIES, answer, as_json=as_json)
         return
     found = _find(name)

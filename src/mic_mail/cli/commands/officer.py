@@ -97,10 +97,10 @@ def add(
     here = frame(ctx)
     if (role is Role.UNIT) != (unit is not None):
         raise BadInput(
-            Text("--unit đi cùng vai trò “đơn vị”.", "--unit belongs to --role unit, and that needs one."), clause=CLAUSE
+            Text("--unit đi cùng vai trò “đơn vị”.", "--role unit needs --unit, and no other role takes it."), clause=CLAUSE
         )
     document = must_have_document(
-        document, CLAUSE, Text("Cần số quyết định phân công.", "The number of the decision is needed.")
+        document, CLAUSE, Text("Cần số quyết định phân công.", "The number of the decision is required.")
     )
     now = here.clock.now()
     officer = Officer(
@@ -155,7 +155,7 @@ def _print_added(here: CliContext, officer: Officer, *, is_first: bool) -> None:
         output.note(
             Text(
                 "Từ nay chỉ cán bộ đã ghi nhận được thực hiện lệnh quản trị.",
-                "From now on nobody but officers on record runs administrative commands.",
+                "From now on only recorded officers can run administrative commands.",
             )
         )
         if here.login != officer.login:
@@ -168,13 +168,14 @@ def _how_to_go_on(here: CliContext, officer: Officer) -> Text:
     if here.is_automatic:
         return Text(
             f"Tài khoản {here.login} không phải cán bộ, vì vậy phải nêu tên cán bộ: {acting} ...",
-            f"{in_ascii(here.login)} is no officer, and names one from now on: {in_ascii(acting)} ...",
+            f"{in_ascii(here.login)} is not an officer, and has to name one from now on: {in_ascii(acting)} ...",
         )
     return Text(
         f"Ông/Bà ({here.login}) không phải cán bộ: từ nay {officer.login} đăng nhập vào máy này, chạy sudo {here.program} ... "
         "và ghi nhận thêm cán bộ khác nếu cần. Khi không cán bộ nào đăng nhập được, root chạy: "
         f"systemd-run --pipe --wait {acting} ...",
-        f"You ({in_ascii(here.login)}) are no officer: from now on {in_ascii(officer.login)} signs in to this machine, runs "
+        f"You ({in_ascii(here.login)}) are not an officer: from now on {in_ascii(officer.login)} signs in to this machine, "
+        "runs "
         f"sudo {in_ascii(here.program)} ... and enters further officers. When no officer can sign in, root runs: "
         f"systemd-run --pipe --wait {in_ascii(acting)} ...",
     )
@@ -201,7 +202,7 @@ def end(
     def check(before: Sequence[Officer], after: Sequence[Officer]) -> None:
         if list(before) == list(after):
             raise NotFound(
-                Text(f"{login} không phải là cán bộ vào lúc đó.", f"{in_ascii(login)} is no officer then."), clause=CLAUSE
+                Text(f"{login} không phải là cán bộ vào lúc đó.", f"{in_ascii(login)} is not an officer then."), clause=CLAUSE
             )
         must_keep_centre(after, now)
         _must_leave_a_way(here, before, after, now)
@@ -209,7 +210,7 @@ def end(
     with audited(here, "officer_end", login, origin, until=at):
         here.directory.officers.end(login, at, check)
     when = dates.short(at)
-    output.note(Text(f"{login} thôi nhiệm vụ từ {when}.", f"{in_ascii(login)} is no officer from {when} on."))
+    output.note(Text(f"{login} thôi nhiệm vụ từ {when}.", f"{in_ascii(login)} is not an officer from {when} on."))
 
 
 @app.command("list", help=say("Liệt kê cán bộ quản trị.", "List the officers."))
@@ -248,7 +249,7 @@ def _beginning(day: str | None, now: datetime) -> datetime:
         return now
     named = read_day(day)
     if named < local_day(now):
-        raise BadInput(Text("Ngày đã qua.", "That day is past."), clause=CLAUSE)
+        raise BadInput(Text("Ngày đã qua.", "The day is in the past."), clause=CLAUSE)
     return max(now, start_of(named))
 
 

@@ -83,7 +83,7 @@ def reset(
     here = frame(ctx)
     if not document.strip():
         # Reg. 15.2: by letter or from the unit's mailbox; never by telephone.
-        raise BadInput(Text("Cần số văn bản đề nghị.", "The number of the request is needed."), clause="15.2")
+        raise BadInput(Text("Cần số văn bản đề nghị.", "A document number is required."), clause="15.2")
     mailbox = here.directory.mailbox(address)
     password = password_hash.generate()
     origin = ActContext(here.actor(actor), reason, document.strip())
@@ -102,7 +102,7 @@ def _typed(from_stdin: bool) -> str:
         return sys.stdin.readline(LONGEST_LINE).rstrip("\r\n")
     if not sys.stdin.isatty():  # without a terminal the prompt would echo, with a warning
         raise BadInput(
-            Text("Không có màn hình để gõ mật khẩu.", "There is no terminal to type the password on."),
+            Text("Không có màn hình để gõ mật khẩu.", "There is no terminal on which to type the password."),
             remedy=Text("Dùng --stdin.", "Use --stdin."),
         )
     return str(

@@ -135,7 +135,7 @@ def release(
             raise Refused(
                 Text(
                     f"Thư {record.held_id} có mã độc ({record.what}); cần văn bản cho phép chuyển vào hộp thư.",
-                    f"{record.held_id} holds malware ({record.what}); to deliver it takes a document.",
+                    f"{record.held_id} contains malware ({record.what}); its delivery needs a document.",
                 ),
                 clause="10.2",
                 remedy=Text("Nêu --document.", "Give --document."),

@@ -133,7 +133,7 @@ def list_queue(
             output.note(
                 Text(
                     f"Chỉ {limit} thư cũ nhất; hàng đợi có {waiting} thư. Xem thêm: --limit, --json.",
-                    f"Only the oldest {limit}; {waiting} messages wait in all. See --limit, --json.",
+                    f"Only the oldest {limit} are shown; {waiting} messages wait in all. See --limit, --json.",
                 )
             )
 
@@ -180,15 +180,16 @@ def named(names: Sequence[str], word: str) -> str:
         return beginning
     if not found:
         raise BadInput(
-            Text(f"Hàng đợi không có thư {word}.", f"Nothing in the queue is called {in_ascii(word)}."),
+            Text(f"Hàng đợi không có thư {word}.", f"The queue has no entry {in_ascii(word)}."),
             remedy=Text(
-                f"Có thể thư đã gửi xong: mic-mail log trace {word}", f"It may have ended: mic-mail log trace {in_ascii(word)}"
+                f"Có thể thư đã gửi xong: mic-mail log trace {word}",
+                f"It may have left the queue: mic-mail log trace {in_ascii(word)}",
             ),
         )
     if len(found) > 1:
         raise BadInput(
             Text(f"{len(found)} thư có mã bắt đầu bằng {word}.", f"{len(found)} ids begin with {in_ascii(word)}."),
-            remedy=Text("Ghi mã dài hơn.", "Name more of it."),
+            remedy=Text("Ghi mã dài hơn.", "Give more of the id."),
         )
     return found[0]
 
@@ -201,12 +202,12 @@ def readable(queue: Queue, entry_id: str) -> Entry:
             Text(f"Không đọc được thư {entry_id}: {found.why.vi}", f"{entry_id} cannot be read: {found.why.en}"),
             remedy=Text(
                 "Máy chủ không gửi thư này; xem các tệp của nó, lấy lại từ bản sao lưu.",
-                "The server does not send it; look at its files, bring them back from a backup.",
+                "The server does not send it; check its files, or restore them from a backup.",
             ),
         )
     if found is None:
         raise Refused(
-            Text(f"Thư {entry_id} vừa kết thúc.", f"{entry_id} has just ended."),
+            Text(f"Thư {entry_id} vừa kết thúc.", f"{entry_id} has just left the queue."),
             remedy=Text(f"Xem: mic-mail log trace {entry_id}", f"See: mic-mail log trace {entry_id}"),
         )
     return found

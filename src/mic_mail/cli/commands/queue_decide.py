@@ -34,10 +34,10 @@ EntryIds = Annotated[
 ]
 _WHY_HELD = {
     "person": Text("Trung tâm đang giữ thư này.", "The Centre holds it."),
-    "unknown": Text("Không rõ tình trạng hộp thư gửi.", "The state of its mailbox is not known."),
+    "unknown": Text("Không rõ tình trạng hộp thư gửi.", "The state of its mailbox is unknown."),
 }
 _FREE = {
-    "person": Text("Bỏ giữ: mic-mail queue release", "Let it go: mic-mail queue release"),
+    "person": Text("Bỏ giữ: mic-mail queue release", "Release it: mic-mail queue release"),
     "suspended": Text("Khôi phục: mic-mail mailbox restore", "Restore it: mic-mail mailbox restore"),
 }
 
@@ -60,7 +60,7 @@ def retry(
 ) -> None:
     here = frame(ctx)
     if sum((bool(entry_ids), domain is not None, whole)) != 1:
-        raise BadInput(Text("Nêu mã thư, hoặc --domain, hoặc --all.", "Name ids, or --domain, or --all."))
+        raise BadInput(Text("Nêu mã thư, hoặc --domain, hoặc --all.", "Give ids, or --domain, or --all."))
     origin = ActContext(here.actor(actor), reason, document)
     if entry_ids:
         because = held_because(here)
@@ -70,7 +70,7 @@ def retry(
             entry.retry(said)
 
         _each(here, entry_ids, _Act("queue_retry", origin, again))
-        output.note(Text("Thư được gửi lại trong ít giây.", "Tried again within seconds."))
+        output.note(Text("Thư được gửi lại trong ít giây.", "Will be tried again within seconds."))
         return
     with opened(here) as queue, audited(here, "queue_retry", bare(domain) if domain else "*", origin):
         tried, held = _retry_many(here, queue, in_dns(bare(domain)) if domain else None, _decision(here, origin))
@@ -120,7 +120,7 @@ def hold(
     origin = ActContext(here.actor(actor), _given(reason), document)
     _each(here, entry_ids, _Act("queue_hold", origin, lambda entry, said: entry.hold(Hold.PERSON, said)))
     output.note(
-        Text("Thư được giữ lại; lần gửi đang diễn ra thì không dừng được.", "Held; a try that is under way is not stopped.")
+        Text("Thư được giữ lại; lần gửi đang diễn ra thì không dừng được.", "Held; an attempt in progress is not stopped.")
     )
 
 
@@ -144,7 +144,7 @@ def release(
         entry.hold(Hold.NO, said)
 
     _each(here, entry_ids, _Act("queue_release", ActContext(here.actor(actor), reason, document), let_go))
-    output.note(Text("Thư được gửi khi đến lượt.", "Sent when they are due."))
+    output.note(Text("Thư được gửi khi đến lượt.", "Will be sent when due."))
 
 
 @app.command(help=say("Dừng gửi; người gửi nhận thông báo kèm lý do.", "Give it up; the sender is told, with the reason."))
@@ -172,7 +172,7 @@ def drop(
     output.note(
         Text(
             "Đã dừng gửi; người gửi được báo khi lần gửi đang diễn ra (nếu có) kết thúc.",
-            "Given up; the sender is told, after a try that is under way.",
+            "Dropped; the sender is notified, after an attempt in progress.",
         )
     )
 
@@ -183,13 +183,13 @@ def _places(entry: Entry, wanted: Sequence[str]) -> list[int]:
     for address in wanted:
         meant = [place for place, each in enumerate(entry.envelope.recipients) if each.address.folded() == address]
         if not meant:
-            raise BadInput(Text(f"Thư không gửi tới {address}.", f"{in_ascii(address)} is no recipient of it."))
+            raise BadInput(Text(f"Thư không gửi tới {address}.", f"{in_ascii(address)} is not a recipient of it."))
         if not set(meant) & set(state.open):
             standing = STANDINGS[state.standings[meant[0]]]
             raise Refused(Text(f"{address}: {standing.vi}, không dừng được.", f"{in_ascii(address)}: {standing.en} already."))
         places += [place for place in meant if place in state.open]
     if not (wanted or state.open):
-        raise Refused(Text("Thư không còn chờ ai.", "Nobody waits for it any more."))
+        raise Refused(Text("Thư không còn chờ ai.", "No recipient is pending any more."))
     return places or list(state.open)
 
 

@@ -95,7 +95,7 @@ def _must_have_basis(here: CliContext, document: str | None) -> None:
     if role is Role.UNIT or (role is Role.CENTRE and (document or "").strip()):
         return
     raise Refused(
-        Text("Chủ đề thư là của đơn vị.", "What the messages are about is the unit's."),
+        Text("Chủ đề thư là của đơn vị.", "Subjects may be shown only to the unit's administrator."),
         clause=CONTENT_CLAUSE,
         remedy=Text(
             "Thêm --document SỐ văn bản đề nghị của đơn vị; cán bộ kiểm tra không xem chủ đề.",

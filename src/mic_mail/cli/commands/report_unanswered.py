@@ -58,7 +58,7 @@ def unanswered(
     as_json: JsonOption = False,
 ) -> None:
     if mailbox and unit:
-        raise BadInput(Text("Chọn --mailbox hoặc --unit.", "Either --mailbox or --unit."))
+        raise BadInput(Text("Chọn --mailbox hoặc --unit.", "Give either --mailbox or --unit."))
     if out is not None:
         check_kind(out)
     here = frame(ctx)

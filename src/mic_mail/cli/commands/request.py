@@ -249,7 +249,7 @@ def _own(here: CliContext, row: Row, of: UnitRecord | None) -> Row:
     """Refuse a row for another unit in a file that is filed for one unit."""
     if of is None or row.filing is None or row.filing.unit_id == of.unit_id:
         return row
-    refusal = Refused(Text("Đơn vị chỉ gửi yêu cầu của mình.", "A unit asks for itself alone."), clause="6.2")
+    refusal = Refused(Text("Đơn vị chỉ gửi yêu cầu của mình.", "A unit may ask only for itself."), clause="6.2")
     return Row(row.number, refusal=refusal)
 
 
@@ -261,7 +261,7 @@ def _received(here: CliContext, text: str | None) -> datetime:
     if text is None:
         return here.clock.now()
     if not here.is_centre:
-        raise Refused(Text("Ngày nhận do Trung tâm ghi.", "When it was received is the Centre's to say."), clause="6.2")
+        raise Refused(Text("Ngày nhận do Trung tâm ghi.", "Only the Centre states the time of receipt."), clause="6.2")
     return read_instant(text)
 
 

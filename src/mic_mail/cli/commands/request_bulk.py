@@ -57,9 +57,9 @@ def must_be_one(numbers: Sequence[int], options: Mapping[str, object]) -> None:
     if len(numbers) > 1 and given:
         names = ", ".join(given)
         raise BadInput(
-            Text(f"{names} chỉ dùng cho một yêu cầu.", f"{names}: for one request only."),
+            Text(f"{names} chỉ dùng cho một yêu cầu.", f"{names}: only for a single request."),
             clause="6.2",
-            remedy=Text("Chấp thuận riêng yêu cầu đó.", "Approve that request by itself."),
+            remedy=Text("Chấp thuận riêng yêu cầu đó.", "Approve that request separately."),
         )
 
 

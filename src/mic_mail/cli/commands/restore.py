@@ -75,7 +75,7 @@ def restore(
     place = next((folder for folder in (source / mailbox.home, source) if os.path.exists(folder / "manifest.json")), None)
     if place is None:
         raise BadInput(
-            Text(f"Không có bản sao lưu của {mailbox.address} trong “{source}”.", "There is no backup of this mailbox there.")
+            Text(f"Không có bản sao lưu của {mailbox.address} trong “{source}”.", "The backup does not contain this mailbox.")
         )
     origin, source = ActContext(here.actor(actor), reason), place.absolute()
     with audited(here, "restore", mailbox.address, origin, source=str(source), replace=replace, request=request):
@@ -113,5 +113,5 @@ def _must_be_its_own(here: CliContext, origin: ActContext, mailbox: MailboxRecor
     access = Content(here.directory, here.config, here.clock).opened(request, hand)
     if access.mailbox_id != number or access.scope != Scope(expunged=access.scope.expunged):
         raise ContentRefused(
-            Text("Đề nghị không cho mở toàn bộ hộp thư này.", "The request does not open all of that mailbox."), clause=CLAUSE
+            Text("Đề nghị không cho mở toàn bộ hộp thư này.", "The request does not cover the whole mailbox."), clause=CLAUSE
         )

@@ -63,7 +63,7 @@ def remove(
     output.note(
         Text(
             f"Đã tắt xác thực hai bước và mật khẩu ứng dụng của {mailbox.address}.",
-            f"{mailbox.address} has no second factor and no app passwords any more.",
+            f"The second factor and the app passwords of {mailbox.address} are removed.",
         )
     )
 
@@ -80,7 +80,7 @@ def enrol(ctx: typer.Context, *, reason: WhyOption = "") -> None:
     officer, factors = here.officer, here.whole_directory.second_factors
     if officer is None or officer.login != here.login:
         raise Refused(
-            Text("Chỉ cán bộ, bằng tài khoản của chính mình.", "Officers alone, each by the own login."), clause="6.1"
+            Text("Chỉ cán bộ, bằng tài khoản của chính mình.", "Only officers, each with the own login."), clause="6.1"
         )
     origin = ActContext(officer.login, reason)
     with audited(here, "second_factor_enrol", officer.login, origin, right=Right.READ):
@@ -88,7 +88,7 @@ def enrol(ctx: typer.Context, *, reason: WhyOption = "") -> None:
         if known is not None:
             officer_totp.show_code(here, known)
         secret = totp.make_secret()
-        output.line(Text("Nhập khóa vào ứng dụng xác thực:", "Type this key into the authenticator:"))
+        output.line(Text("Nhập khóa vào ứng dụng xác thực:", "Enter this key in the authenticator:"))
         output.line(f"  {totp.typed(secret)}")
         output.line(f"  {totp.uri(secret, officer.login, here.config.server.hostname)}")
         step = must_fit(secret, _entered_code(), here.clock.now().timestamp())
@@ -114,11 +114,11 @@ def withdraw(
             raise BadInput(
                 Text(f"{login} chưa bật xác thực hai bước.", f"{in_ascii(login)} has no second factor."), clause=CLAUSE
             )
-    output.note(Text(f"Đã tắt xác thực hai bước của {login}.", f"{in_ascii(login)} has no second factor any more."))
+    output.note(Text(f"Đã tắt xác thực hai bước của {login}.", f"The second factor of {in_ascii(login)} is removed."))
 
 
 def _named(document: str) -> str:
-    return must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "The number of the request is needed."))
+    return must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "A document number is required."))
 
 
 def _entered_code() -> str:

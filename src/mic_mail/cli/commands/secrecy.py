@@ -131,7 +131,7 @@ def release(
 ) -> None:
     with _deciding(ctx, "release", reference, (reason, document, actor)) as (here, held, record, word):
         held.release(reference, word, _may_still_send(here, record))
-    output.note(Text(f"Thư {reference} được chuyển đi trong ít giây.", f"{reference} will be on its way within seconds."))
+    output.note(Text(f"Thư {reference} được chuyển đi trong ít giây.", f"{reference} will be sent within seconds."))
 
 
 @app.command(help=say("Giữ nguyên việc từ chối và xóa thư đang giữ.", "Uphold the refusal; the message is removed."))
@@ -175,7 +175,7 @@ def _outgoing(held: Held, reference: str) -> Record:
     record = held.record(reference)
     if record.state is State.FLAGGED:
         raise Refused(
-            Text("Thư này từ bên ngoài và đã được chuyển đến người nhận.", "This one came from outside and was delivered."),
+            Text("Thư này từ bên ngoài và đã được chuyển đến người nhận.", "This message came from outside and was delivered."),
             clause="4.1",
         )
     return record

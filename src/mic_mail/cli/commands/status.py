@@ -50,7 +50,8 @@ def status(
         raise Trouble(
             Text("Máy chủ không chạy.", "The server is not running."),
             remedy=Text(
-                "Chạy `mic-mail serve`, hoặc chỉ đúng tệp bằng --config.", "Run `mic-mail serve`, or name its --config."
+                "Chạy `mic-mail serve`, hoặc chỉ đúng tệp bằng --config.",
+                "Run `mic-mail serve`, or give its configuration with --config.",
             ),
         )
     if prometheus:
@@ -95,7 +96,7 @@ def _readers(told: Mapping[str, object]) -> Text:
     in_force, without = _protection(told)
     return Text(
         f"Tiến trình đọc tài liệu được cô lập bằng: {in_force.vi}{without.vi}",
-        f"Readers of documents are confined by {in_force.en}{without.en}",
+        f"Document readers are confined by {in_force.en}{without.en}",
     )
 
 
@@ -141,7 +142,7 @@ def _alarm(process: Mapping[str, object]) -> Text:
     return Text(
         f"CẢNH BÁO: tiến trình {name.vi} không khởi động được ({failures} lần liên tiếp); máy chủ vẫn phục vụ, thiếu "
         "tiến trình này. Xem: mic-mail log search --event process_failed",
-        f"ALARM: the process {name.en} does not come up ({failures} times in a row); the server goes on without it. "
+        f"ALARM: process {name.en} does not start ({failures} times in a row); the server runs without it. "
         "See: mic-mail log search --event process_failed",
     )
 
@@ -163,7 +164,7 @@ def _reserves(process: Mapping[str, object]) -> Iterator[Text]:
         elif state == ReserveState.MISSING:
             yield Text(
                 f"CẢNH BÁO: đĩa chứa {folder} chưa có chỗ dành sẵn để xóa thư khi đĩa đầy; cần còn trống {need.vi}.",
-                f"ALARM: the disk of {folder} has no room set aside for deleting mail when it is full; {need.en} must be free.",
+                f"ALARM: the disk of {folder} has no reserve for deleting mail when it is full; {need.en} must be free.",
             )
 
 

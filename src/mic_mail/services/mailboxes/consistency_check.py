@@ -89,7 +89,7 @@ def _of_mailbox(
     if broken is not None:
         yield Disagreement(
             Severity.ERROR, "chain_broken", subject,
-            Text(f"Hồ sơ bị sửa từ mục {broken}.", f"The record was tampered with from fact {broken} on."),
+            Text(f"Hồ sơ bị sửa từ mục {broken}.", f"The record was altered from fact {broken} on."),
         )  # fmt: skip
     if not entry.facts:
         yield Disagreement(

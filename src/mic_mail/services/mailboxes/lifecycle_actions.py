@@ -42,7 +42,7 @@ class InArchive(NotAllowed):
         super().__init__(
             Text(
                 f"Hộp thư {address} đã được xóa khỏi máy chủ; phải lấy lại thư từ bản lưu trữ trước.",
-                f"{address} is deleted from the server; first its mail has to come back from the archive.",
+                f"{address} has been deleted from the server; restore its mail from the archive first.",
             ),
             clause="6.4.c",
             remedy=Text("mic-mail mailbox restore-reclaimed", "mic-mail mailbox restore-reclaimed"),
@@ -53,7 +53,7 @@ def must_be_past(day: date, clock: Clock, what: Text, *, clause: str) -> None:
     """Refuse a day that should be past and has not come: of a conclusion, of the receipt of a request."""
     if day > local_day(clock.now()):
         shown = dates.day(day)
-        raise BadInput(Text(f"{what.vi} {shown.vi} chưa đến.", f"{what.en} {shown.en} is still to come."), clause=clause)
+        raise BadInput(Text(f"{what.vi} {shown.vi} chưa đến.", f"{what.en} {shown.en} is in the future."), clause=clause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class MailboxLifecycle:
                 raise NotAllowed(
                     Text(
                         "Tạm khóa do vi phạm Điều 4 phải có kết luận của Lãnh đạo Bộ: số, ngày, người ký.",
-                        "A suspension for a breach needs the leadership's conclusion: number, date, signatory.",
+                        "A suspension for a breach needs the leadership's conclusion: number, date and signatory.",
                     ),
                     clause="7.2.b",
                 )
@@ -163,14 +163,14 @@ class MailboxLifecycle:
             raise NotAllowed(
                 Text(
                     "Khôi phục hộp thư bị khóa do vi phạm Điều 4 phải có văn bản.",
-                    "Lifting a suspension for a breach needs the document that lifts it.",
+                    "A suspension for a breach can be lifted only with the document that lifts it.",
                 ),
                 clause="7.2.b",
                 remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
             )
         if not asked.by.strip() or not asked.channel.strip():
             raise NotAllowed(
-                Text("Phải nêu ai yêu cầu và bằng kênh nào.", "It needs who asked for it, and how."),
+                Text("Phải nêu ai yêu cầu và bằng kênh nào.", "The person who asked and the channel are missing."),
                 clause="7.3.a",
                 remedy=Text("Thêm --asked-by và --channel.", "Add --asked-by and --channel."),
             )
@@ -184,7 +184,7 @@ class MailboxLifecycle:
         if today < earliest:
             day = dates.day(earliest)
             raise NotAllowed(
-                Text(f"Chỉ được khôi phục từ ngày {day.vi}.", f"It may be restored from {day.en} on."), clause="7.3.b"
+                Text(f"Chỉ được khôi phục từ ngày {day.vi}.", f"The mailbox may be restored from {day.en}."), clause="7.3.b"
             )
 
     def _by_the_clock(self, entry: Entry, reason: Reason) -> bool:
@@ -211,7 +211,7 @@ class MailboxLifecycle:
         entry, _ = self._look(mailbox)
         if absent_until(entry.facts, self._clock.now()) is None:
             raise NotAllowed(
-                Text("Không có lần vắng mặt nào đang diễn ra.", "There is no absence that has begun and is not over."),
+                Text("Không có lần vắng mặt nào đang diễn ra.", "No absence is current."),
                 clause="7.2.a",
             )
         return self._append(entry, self._draft(FactKind.ABSENCE_ENDED, origin))
@@ -232,7 +232,7 @@ class MailboxLifecycle:
         current = leaves(entry.facts)
         if current and current[-1].returned is None:
             raise NotAllowed(
-                Text("Đã ghi nhận thời điểm nghỉ; hãy đính chính.", "A leave is recorded already; correct it instead."),
+                Text("Đã ghi nhận thời điểm nghỉ; hãy đính chính.", "A leave is already recorded; correct it instead."),
                 clause="6.4.c",
                 remedy=Text("mic-mail mailbox leave --correct", "mic-mail mailbox leave --correct"),
             )
@@ -309,7 +309,9 @@ class MailboxLifecycle:
             raise NotAllowed(
                 Text(f"Ngày trở lại trước ngày nghỉ {left.vi}.", f"The return comes before the leave of {left.en}."),
                 clause="6.4.c",
-                remedy=Text("Nếu ghi nhầm: leave --correct hoặc --withdraw.", "A mistake: leave --correct or --withdraw."),
+                remedy=Text(
+                    "Nếu ghi nhầm: leave --correct hoặc --withdraw.", "To correct a mistake: leave --correct or --withdraw."
+                ),
             )
         if State.RECLAIMED in decision.states or reclaim_at(last, self._settings) <= start_of(returned):
             raise NotAllowed(
@@ -354,7 +356,7 @@ class MailboxLifecycle:
         if not ahead(entry.facts, reclaimed_on_request(entry.facts), self._clock.now()):
             issue = Text("mic-mail mailbox restore-reclaimed", "mic-mail mailbox restore-reclaimed")
             raise NotAllowed(
-                Text("Không có việc thu hồi theo yêu cầu nào chưa đến giờ.", "No reclaim on request is still to come."),
+                Text("Không có việc thu hồi theo yêu cầu nào chưa đến giờ.", "No reclaim on request is pending."),
                 clause="6.2",
                 remedy=issue if State.RECLAIMED in decision.states else None,
             )
@@ -374,7 +376,7 @@ class MailboxLifecycle:
             raise NotAllowed(
                 Text(
                     "Chưa đến lúc phải đổi mật khẩu; đặt mật khẩu khác cần văn bản hoặc thư của đơn vị.",
-                    "No change of the password is due; another one needs a letter or the unit's mail.",
+                    "No password change is due; any other change needs a letter or mail from the unit.",
                 ),
                 clause="15.2",
                 remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
@@ -420,9 +422,11 @@ class MailboxLifecycle:
         if births and births[-1].kind is FactKind.ISSUED and official < local_day(births[-1].effective_at):
             issued = dates.day(births[-1].effective_at)
             raise NotAllowed(
-                Text(f"Ngày nghỉ trước ngày cấp hộp thư {issued.vi}.", f"The leave comes before the issue of {issued.en}."),
+                Text(f"Ngày nghỉ trước ngày cấp hộp thư {issued.vi}.", f"The leave is before the issue of {issued.en}."),
                 clause="6.4.c",
-                remedy=Text("Nếu cấp nhầm: mic-mail mailbox reclaim.", "Issued by mistake: mic-mail mailbox reclaim."),
+                remedy=Text(
+                    "Nếu cấp nhầm: mic-mail mailbox reclaim.", "If it was issued by mistake: mic-mail mailbox reclaim."
+                ),
             )
 
     def _last_leave(self, entry: Entry) -> Leave:
@@ -443,7 +447,7 @@ class MailboxLifecycle:
         raise NotAllowed(
             Text(
                 "Chưa rõ cấp lãnh đạo của cá nhân; nêu rõ: division (phòng, ban trở xuống) hoặc department (Vụ trở lên).",
-                "The rank is not known; name it: division (and below) or department (and above).",
+                "The rank is unknown; give it: division (or below) or department (or above).",
             ),
             clause="6.4.c",
             remedy=Text("Thêm --level division hoặc --level department.", "Add --level division or --level department."),
@@ -455,7 +459,7 @@ def _ended(returned: Fact) -> NotAllowed:
     return NotAllowed(
         Text(f"Lần nghỉ này đã kết thúc khi trở lại ngày {back.vi}.", f"That leave ended with the return of {back.en}."),
         clause="6.4.c",
-        remedy=Text("Nếu nghỉ lần nữa: ghi nhận không có --correct.", "A new leave is recorded without --correct."),
+        remedy=Text("Nếu nghỉ lần nữa: ghi nhận không có --correct.", "Record a new leave without --correct."),
     )
 
 

@@ -36,11 +36,11 @@ def _unreadable(path: Path, error: OSError) -> None:
     raise Trouble(
         Text(
             f"Không mở được {path} trong hàng chờ; chưa biết thư đó của ai.",
-            f"{in_ascii(path)} of the spool cannot be opened: whose message it is is not known.",
+            f"The spool file {in_ascii(path)} cannot be opened, so its sender is unknown.",
         ),
         remedy=Text(
             "Trả tệp lại cho tài khoản của máy chủ (chown), hoặc sửa đĩa, rồi làm lại.",
-            "Give it to the server's user again (chown), or repair the disk; then once more.",
+            "Make the server's user its owner (chown), or repair the disk; then run the command again.",
         ),
     ) from error
 
@@ -53,11 +53,11 @@ def _readable(queue: Queue) -> Iterator[QueueEntry]:
             raise Trouble(
                 Text(
                     f"Không đọc được thư {entry_id} trong hàng chờ gửi đi ({found.why.vi}); chưa biết thư đó của ai.",
-                    f"{entry_id} of the queue cannot be read ({found.why.en}): whose message it is is not known.",
+                    f"The queue entry {entry_id} cannot be read ({found.why.en}), so its sender is unknown.",
                 ),
                 remedy=Text(
                     "Trả tệp lại cho tài khoản của máy chủ (chown), hoặc sửa đĩa, rồi làm lại.",
-                    "Give its files to the server's user again (chown), or repair the disk; then once more.",
+                    "Make the server's user the owner of its files (chown), or repair the disk; then run the command again.",
                 ),
             )
         if found is not None:

@@ -18,7 +18,7 @@ def check_quota(octets: int, previous: int | None, origin: ActContext) -> None:
         raise BadInput(Text("Dung lượng quá lớn, tối đa 1024 TiB.", "The quota is too large; at most 1024 TiB."))
     if octets < QUOTA_FLOOR:
         raise QuotaRefused(
-            Text("Dung lượng tối thiểu 01 GB/hộp thư.", "A mailbox has a quota of at least 1 GB."), clause="8.3.b"
+            Text("Dung lượng tối thiểu 01 GB/hộp thư.", "The quota of a mailbox must be at least 1 GB."), clause="8.3.b"
         )
     if previous is not None and octets < previous and not origin.reason:
         raise QuotaRefused(

@@ -93,18 +93,19 @@ class ArchiveDamaged(NotAllowed):
         super().__init__(
             Text(
                 f"Bản lưu trữ {archive} bị hỏng, không lấy lại được: {damage.text.vi}",
-                f"The archive {archive} is damaged and cannot be brought back: {damage.text.en}",
+                f"The archive {archive} is damaged and cannot be restored: {damage.text.en}",
             ),
             clause="6.4.c",
             remedy=Text(
                 "Chép lại bản lưu trữ từ bản sao lưu; nếu không còn bản nào: mic-mail archive drop, rồi cấp lại hộp thư trống.",
-                "Copy the archive back from a backup; if there is none: mic-mail archive drop, then issue the mailbox empty.",
+                "Copy the archive back from a backup; if there is none, run mic-mail archive drop, then issue the mailbox "
+                "empty.",
             ),
         )
 
 
-DELETED = Text("Hộp thư đã được xóa.", "The mailbox is deleted already.")
-RETURNING = Text("Thư đang được lấy lại từ bản lưu trữ.", "Its mail is being brought back from the archive.")
+DELETED = Text("Hộp thư đã được xóa.", "The mailbox has already been deleted.")
+RETURNING = Text("Thư đang được lấy lại từ bản lưu trữ.", "Its mail is being restored from the archive.")
 RESTORE = Text("mic-mail mailbox restore-reclaimed", "mic-mail mailbox restore-reclaimed")
 
 
@@ -296,9 +297,7 @@ class Reclaiming:
         entry, way = found.entry, found.way
         if way.stage is Stage.DROPPED:
             raise NotAllowed(
-                Text(
-                    "Bản lưu trữ đã bị xóa; không còn gì để lấy lại.", "The archive was dropped; nothing can be brought back."
-                ),
+                Text("Bản lưu trữ đã bị xóa; không còn gì để lấy lại.", "The archive was deleted; nothing can be restored."),
                 clause="6.4.c",
                 remedy=Text("mic-mail mailbox issue", "mic-mail mailbox issue"),
             )
@@ -343,7 +342,7 @@ class Reclaiming:
         _needs_document(origin)
         entry = self._directory.entry(mailbox.mailbox_id)
         if not any(fact.text("archive") == archive for fact in archives(entry.facts)):
-            raise BadInput(Text(f"Không có bản lưu trữ “{archive}”.", "There is no such archive of the mailbox."))
+            raise BadInput(Text(f"Không có bản lưu trữ “{archive}”.", "The mailbox has no such archive."))
         found = self.progress_of(entry, self.settings())
         way = found.way if found is not None and found.way.archive == archive else Course(Stage.RECLAIMED)
         if way.stage is Stage.ARCHIVED or self._is_held(entry):
@@ -355,12 +354,12 @@ class Reclaiming:
             raise NotAllowed(
                 Text(
                     "Thư của bản lưu trữ này đã về hộp thư, chỉ còn phải cấp lại.",
-                    "The archive's mail is back in the mailbox, which is only to be issued again.",
+                    "The archive's mail is back in the mailbox, which has not been issued again yet.",
                 ),
                 clause="6.4.c",
                 remedy=Text(
                     "Làm xong việc lấy lại: mic-mail mailbox restore-reclaimed; sau đó mới xóa bản lưu trữ.",
-                    "First finish that: mic-mail mailbox restore-reclaimed; then drop the archive.",
+                    "First finish the restore: mic-mail mailbox restore-reclaimed; then drop the archive.",
                 ),
             )
         fact = self._append(entry, FactKind.ARCHIVE_DROPPED, origin, {"archive": archive})

@@ -112,12 +112,15 @@ class DkimKeys:
             raise BadInput(
                 Text(
                     f"Khóa RSA phải có từ {LEAST_BITS} đến {MOST_BITS} bit (RFC 8301).",
-                    f"An RSA key has from {LEAST_BITS} to {MOST_BITS} bits (RFC 8301).",
+                    f"An RSA key must have {LEAST_BITS} to {MOST_BITS} bits (RFC 8301).",
                 )
             )
         if selector is not None and not is_selector(selector):
             raise BadInput(
-                Text("Bộ chọn chỉ gồm a-z, 0-9, dấu nối; dài 1-63.", "A selector is of a-z, 0-9 and hyphens, 1 to 63 of them.")
+                Text(
+                    "Bộ chọn chỉ gồm a-z, 0-9, dấu nối; dài 1-63.",
+                    "A selector consists of 1 to 63 characters of a-z, 0-9 and hyphens.",
+                )
             )
         return self._make(selector, lambda _: [Asked(domain, algorithm, bits) for domain in domains])
 
@@ -181,7 +184,7 @@ class DkimKeys:
                 Text(f"{key.name} đang ký thư.", f"{key.name} signs mail."),
                 remedy=Text(
                     "Thay khóa trước: `mic-mail dkim key rotate`.",
-                    "Put another in its place first: `mic-mail dkim key rotate`.",
+                    "Replace it first: `mic-mail dkim key rotate`.",
                 ),
             )
         if key.state is State.RETIRED and self.has_to_stay(key):
@@ -189,7 +192,7 @@ class DkimKeys:
             raise Refused(
                 Text(
                     f"{key.name} phải giữ trong DNS đến {dates.short(until)}: thư đã ký còn đang trên đường.",
-                    f"{key.name} has to stay in the DNS until {dates.short(until)}: mail that it has signed is on its way.",
+                    f"{key.name} has to stay in the DNS until {dates.short(until)}: mail signed with it is still in transit.",
                 )
             )
 
@@ -239,15 +242,15 @@ class DkimKeys:
         return changed
 
 
-_ADD = Text("Tạo khóa: `mic-mail dkim key add`.", "Make one: `mic-mail dkim key add`.")
+_ADD = Text("Tạo khóa: `mic-mail dkim key add`.", "Create one: `mic-mail dkim key add`.")
 
 
 def _waits(key: Key) -> Refused:
     return Refused(
-        Text(f"{key.name} đã được tạo và còn chờ có trong DNS.", f"{key.name} was made already and waits for the DNS."),
+        Text(f"{key.name} đã được tạo và còn chờ có trong DNS.", f"{key.name} already exists and waits for the DNS."),
         remedy=Text(
             f"Công bố bản ghi của nó (`mic-mail dns records`), hoặc bỏ nó: `mic-mail dkim key remove {key.selector}`.",
-            f"Publish its record (`mic-mail dns records`), or drop it: `mic-mail dkim key remove {key.selector}`.",
+            f"Publish its record (`mic-mail dns records`), or remove it: `mic-mail dkim key remove {key.selector}`.",
         ),
     )
 
@@ -258,7 +261,7 @@ def _free(keys: Sequence[Key], asked: Asked, selector: str | None, day: str) -> 
     if selector is not None:
         if selector in taken:
             raise Refused(
-                Text(f"{asked.domain} đã có bộ chọn {selector}.", f"{asked.domain} has the selector {selector} already.")
+                Text(f"{asked.domain} đã có bộ chọn {selector}.", f"{asked.domain} already has the selector {selector}.")
             )
         return selector
     first = f"{asked.algorithm}{day}"
@@ -271,7 +274,7 @@ def _chosen(keys: Sequence[Key], selector: str, domains: Collection[str]) -> lis
     found = [key for key in keys if key.selector == selector and key.domain in domains]
     if not found:
         raise BadInput(
-            Text(f"Không có khóa nào mang bộ chọn “{selector}”.", "There is no key with this selector."),
+            Text(f"Không có khóa nào mang bộ chọn “{selector}”.", "No key with this selector."),
             remedy=Text("Xem `mic-mail dkim key list`.", "See `mic-mail dkim key list`."),
         )
     return found

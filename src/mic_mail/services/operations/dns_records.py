@@ -74,21 +74,23 @@ _WHY = {
         "nhiều nơi từ chối thư từ địa chỉ không có tên ngược (RFC 1912 §2.1)",
         "many refuse mail from an address without a name (RFC 1912 section 2.1)",
     ),
-    Kind.MX: Text("nơi nhận thư của tên miền (RFC 5321 §5.1)", "where mail for the domain goes (RFC 5321 section 5.1)"),
+    Kind.MX: Text("nơi nhận thư của tên miền (RFC 5321 §5.1)", "where mail for the domain is delivered (RFC 5321 section 5.1)"),
     Kind.SPF: Text("máy nào được gửi thư của tên miền (RFC 7208)", "who may send mail of the domain (RFC 7208)"),
-    Kind.DMARC: Text("xử lý thư mạo danh tên miền (RFC 7489)", "what becomes of forged mail (RFC 7489)"),
-    Kind.DKIM: Text("khóa kiểm tra chữ ký trên thư gửi đi (RFC 6376)", "the key of signatures on mail sent out (RFC 6376)"),
-    Kind.TLS_REPORTS: Text("nơi nhận báo cáo về TLS (RFC 8460)", "where reports about TLS go (RFC 8460)"),
+    Kind.DMARC: Text("xử lý thư mạo danh tên miền (RFC 7489)", "what receivers do with forged mail (RFC 7489)"),
+    Kind.DKIM: Text(
+        "khóa kiểm tra chữ ký trên thư gửi đi (RFC 6376)", "the public key of signatures on outgoing mail (RFC 6376)"
+    ),
+    Kind.TLS_REPORTS: Text("nơi nhận báo cáo về TLS (RFC 8460)", "where TLS reports are sent (RFC 8460)"),
     Kind.DANE: Text(
-        "khóa của chứng thư số, nơi có DNSSEC (RFC 7672)", "the certificate's key, where there is DNSSEC (RFC 7672)"
+        "khóa của chứng thư số, nơi có DNSSEC (RFC 7672)", "the certificate's key, for zones with DNSSEC (RFC 7672)"
     ),
     Kind.ALIAS: Text(
         "Thunderbird, Outlook tự tìm cấu hình; chứng thư số phải có cả tên này",
-        "Thunderbird and Outlook find their settings; the certificate has to hold this name too",
+        "Thunderbird and Outlook find their settings; the certificate must contain this name too",
     ),
     Kind.SERVICE: Text(
         "phần mềm thư và điện thoại tự cấu hình (RFC 6186, 8314, 6764)",
-        "mail programs and phones find their way (RFC 6186, 8314, 6764)",
+        "mail programs and phones find the server (RFC 6186, 8314, 6764)",
     ),
 }
 
@@ -153,7 +155,7 @@ def _senders(config: Config, domain: str) -> Wanted:
     relay, _ = smarthost_place(config.sending.smarthost)
     why = Text(
         f"máy nào được gửi thư của tên miền (RFC 7208); thêm cả {relay}: hỏi nơi quản lý máy đó (include: hoặc ip4:)",
-        f"who may send mail of the domain (RFC 7208); {relay} too: whoever runs it knows how (include: or ip4:)",
+        f"who may send mail of the domain (RFC 7208); {relay} too: ask its operator what to add (include: or ip4:)",
     )
     return Wanted(Kind.SPF, domain, "TXT", f'"v=spf1 mx {SENDERS_OF}{relay}> -all"', Need.REQUIRED, why)
 

@@ -55,7 +55,7 @@ def announce(directory: Directory, downtime: Downtime, incident: int | None) -> 
     """
     if incident is not None:
         if not downtime.incident:
-            raise BadInput(Text("--for chỉ dùng cùng --incident.", "--for goes with --incident."), clause=rules.CLAUSE)
+            raise BadInput(Text("--for chỉ dùng cùng --incident.", "--for needs --incident."), clause=rules.CLAUSE)
         still_open(directory.incidents.one(incident))
         return directory.downtimes.add(downtime, incident)
     if not downtime.incident:
@@ -72,7 +72,7 @@ def cancel(directory: Directory, downtime_id: int, now: datetime) -> Downtime:
     found = directory.downtimes.one(downtime_id)
     if found.ends_at <= now:
         raise Refused(
-            Text(f"Đợt tạm ngừng số {downtime_id} đã qua, không hủy được.", f"Downtime {downtime_id} is over already."),
+            Text(f"Đợt tạm ngừng số {downtime_id} đã qua, không hủy được.", f"Downtime {downtime_id} is already over."),
             clause=found.clause,
         )
     return directory.downtimes.cancel(downtime_id, now)
@@ -80,11 +80,11 @@ def cancel(directory: Directory, downtime_id: int, now: datetime) -> Downtime:
 
 def report(directory: Directory, downtime_id: int, document: str | None, now: datetime) -> Downtime:
     """Record the document that reports an incident (Reg. 10.1)."""
-    missing = Text("Báo cáo phải có số văn bản.", "A report needs the number of its document.")
+    missing = Text("Báo cáo phải có số văn bản.", "A report needs a document number.")
     number = must_have_document(document, rules.INCIDENT_CLAUSE, missing)
     found = directory.downtimes.one(downtime_id)
     if found.cancelled_at is not None:
-        raise Refused(Text(f"Đợt tạm ngừng số {downtime_id} đã hủy.", f"Downtime {downtime_id} was called off."))
+        raise Refused(Text(f"Đợt tạm ngừng số {downtime_id} đã hủy.", f"Downtime {downtime_id} was cancelled."))
     return directory.downtimes.report(downtime_id, number, now)
 
 

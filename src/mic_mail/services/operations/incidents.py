@@ -61,7 +61,7 @@ class Incidents:
         rules.still_open(incident)
         if not result.strip():
             raise BadInput(
-                Text("Phải nêu kết quả xử lý.", "It needs the result."),
+                Text("Phải nêu kết quả xử lý.", "The result is missing."),
                 clause=rules.CLAUSE,
                 remedy=Text("Thêm --result.", "Add --result."),
             )

@@ -165,7 +165,7 @@ def excerpt(search: Search, *queries: Query) -> list[Found]:
         if len(found) > MOST_EXPORTED:
             raise BadInput(
                 Text(f"Quá {MOST_EXPORTED} dòng nhật ký.", f"More than {MOST_EXPORTED} lines."),
-                remedy=Text("Chọn khoảng ngắn hơn, hoặc một hộp thư.", "Name a shorter span, or a mailbox."),
+                remedy=Text("Chọn khoảng ngắn hơn, hoặc một hộp thư.", "Give a shorter period, or a mailbox."),
             )
         if query.mailbox is not None:
             for trace in {str(trace) for one in latest if (trace := one.fields.get("trace"))}:

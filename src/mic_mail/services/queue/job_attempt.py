@@ -122,7 +122,7 @@ class JobAttempt:
     def _forget(self, entry: Entry) -> None:
         """Forget an entry whose envelope is gone, which only the end of an entry does here."""
         if entry.state.open and not entry.has_ended:
-            gone = Text("có người đã xóa tệp phong bì của thư này", "somebody has removed its envelope")
+            gone = Text("có người đã xóa tệp phong bì của thư này", "its envelope file was removed")
             self._log.event("queue_entry_damaged", trace=entry.entry_id, error=gone)
         self._delivery_log.forget(entry)
         self._suspended.forget(entry)

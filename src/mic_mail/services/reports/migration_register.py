@@ -57,7 +57,7 @@ class Register:
             raise BadInput(
                 Text(
                     "Tên hệ thống, số hộp thư hoặc đầu mối không hợp lệ.",
-                    "System, number or contact make no sense.",
+                    "The system, the number of mailboxes or the contact is invalid.",
                 )
             )
         draft = Plan(
@@ -67,7 +67,7 @@ class Register:
 
     def finish(self, plan_id: int, origin: ActContext) -> Plan:
         """Record that the unit has left the system, by a document."""
-        missing = Text("Kết thúc phải có số văn bản.", "The end needs the number of its document.")
+        missing = Text("Kết thúc phải có số văn bản.", "A document number is required.")
         document = must_have_document(origin.document, rules.CLAUSE, missing)
         return self._directory.elsewhere.finish(plan_id, origin.actor, document, self._now)
 

@@ -267,22 +267,22 @@ class Approving:
             raise RequestRefused(
                 Text(
                     f"Yêu cầu ghi “{named}”, cá nhân mã {person_id} là “{person.full_name}”.",
-                    f"The request names somebody else than person {person_id} of the directory.",
+                    f"The request's name differs from that of person {person_id} in the directory.",
                 ),
                 clause=RULES[request.kind].clause,
                 remedy=Text(
                     "Kiểm tra mã; đúng là một người thì thêm --same-person.",
-                    "Look at the id; if they are one person, add --same-person.",
+                    "Check the id; if they are the same person, add --same-person.",
                 ),
             )
         if not self._reader().is_within(person.unit_id, request.filing.unit_id):
             raise RequestRefused(
                 Text(
                     f"Cá nhân mã {person_id} thuộc đơn vị khác, không thuộc đơn vị đề nghị.",
-                    f"Person {person_id} belongs to another unit than the one that asks.",
+                    f"Person {person_id} does not belong to the asking unit.",
                 ),
                 clause="6.4.b",
-                remedy=Text("Cập nhật đơn vị: mic-mail person move.", "Bring the unit up to date: mic-mail person move."),
+                remedy=Text("Cập nhật đơn vị: mic-mail person move.", "Update the person's unit: mic-mail person move."),
             )
         return person
 
@@ -336,7 +336,10 @@ class Approving:
             return self._changes.person(person, wanted, origin, on, address=address)
         if address is None or wanted != PersonChange():
             raise RequestRefused(
-                Text("Hộp thư đơn vị, nhóm chỉ đổi được địa chỉ.", "Of a unit's or group's mailbox only the address changes."),
+                Text(
+                    "Hộp thư đơn vị, nhóm chỉ đổi được địa chỉ.",
+                    "For a unit's or group's mailbox only the address can be changed.",
+                ),
                 clause="6.2",
             )
         return self._changes.address(mailbox, address, origin, on)
@@ -396,11 +399,11 @@ def officer_note(approved: Approved) -> Text:
     if not approved.before:
         return Text(f"Đã chấp thuận yêu cầu số {number}.", f"Request {number} is approved.")
     if mailbox is None or approved.request.kind not in WITH_PASSWORD:
-        return Text(f"Yêu cầu số {number} đã được chấp thuận từ trước.", f"Request {number} had been approved before.")
+        return Text(f"Yêu cầu số {number} đã được chấp thuận từ trước.", f"Request {number} was already approved.")
     again = f"mic-mail password reset {mailbox.address} --document YC-{number}"
     return Text(
         f"Yêu cầu số {number} đã được thực hiện từ trước; mật khẩu khi đó không hiện lại. Nếu chưa giao được: {again}",
-        f"Request {number} had been done before; its password is not shown again. If it never arrived: {again}",
+        f"Request {number} was already carried out; its password is not shown again. If it never arrived: {again}",
     )
 
 
@@ -419,12 +422,12 @@ def _for_another(request: Request, person: PersonRecord) -> RequestRefused:
     return RequestRefused(
         Text(
             f"Yêu cầu số {number} đã được ghi cho cá nhân mã {person.person_id} (“{person.full_name}”).",
-            f"Request {number} is on record as for person {person.person_id}.",
+            f"Request {number} is recorded for person {person.person_id}.",
         ),
         clause=RULES[request.kind].clause,
         remedy=Text(
             f"Nếu không phải người này: mic-mail request refuse {number}, rồi ghi yêu cầu mới.",
-            f"If it is for somebody else: mic-mail request refuse {number}, and enter another one.",
+            f"If it is for somebody else: mic-mail request refuse {number}, and enter a new one.",
         ),
     )
 

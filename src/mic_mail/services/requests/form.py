@@ -154,7 +154,7 @@ class Reader:
         columns = _columns(sheet.heading)
         if KIND not in columns.values():
             title = HEADINGS[KIND]
-            raise UnreadableSheet(Text(f"không có cột “{title.vi}”", f"there is no column '{title.en}'"))
+            raise UnreadableSheet(Text(f"không có cột “{title.vi}”", f"the column '{title.en}' is missing"))
         if len(sheet.rows) > MOST_ROWS:
             raise UnreadableSheet(Text(f"quá {MOST_ROWS} dòng", f"more than {MOST_ROWS} rows"))
         for number, cells in sheet.rows:
@@ -197,7 +197,7 @@ class Reader:
     def _unit(self, said: Mapping[str, str], known: Known) -> UnitRecord:
         if known.unit is not None and (known.fixed or not said.get(UNIT)):
             if said.get(UNIT) and said[UNIT].casefold() != known.unit.symbol.casefold():
-                raise RequestRefused(Text("Đơn vị chỉ gửi yêu cầu của mình.", "A unit asks for itself alone."), clause=CLAUSE)
+                raise RequestRefused(Text("Đơn vị chỉ gửi yêu cầu của mình.", "A unit may ask only for itself."), clause=CLAUSE)
             return known.unit
         if not said.get(UNIT):
             raise Incomplete(Text("Thiếu đơn vị.", "The unit is missing."), clause=CLAUSE)
@@ -220,12 +220,12 @@ class Reader:
         if said.get(RECEIVED) and not known.fixed:
             if not known.by_centre:
                 raise RequestRefused(
-                    Text("Ngày nhận do Trung tâm ghi.", "When it was received is the Centre's to say."), clause=CLAUSE
+                    Text("Ngày nhận do Trung tâm ghi.", "Only the Centre states the time of receipt."), clause=CLAUSE
                 )
             at = self._moment(said[RECEIVED])
         if at > self._clock.now():
             shown = dates.day(at)
-            raise BadInput(Text(f"Ngày nhận {shown.vi} chưa đến.", f"The day of receipt {shown.en} is still to come."))
+            raise BadInput(Text(f"Ngày nhận {shown.vi} chưa đến.", f"The day of receipt {shown.en} is in the future."))
         return at
 
     def _moment(self, text: str) -> datetime:
@@ -315,7 +315,8 @@ class Reader:
     def _must_be_of(self, filing: Filing, unit_id: int, symbol: str) -> None:
         if not self.is_within(unit_id, filing.unit_id):
             raise RequestRefused(
-                Text(f"{symbol} không thuộc đơn vị đề nghị.", f"{in_ascii(symbol)} is not the asking unit's."), clause=CLAUSE
+                Text(f"{symbol} không thuộc đơn vị đề nghị.", f"{in_ascii(symbol)} does not belong to the asking unit."),
+                clause=CLAUSE,
             )
 
     def person_named(self, filing: Filing) -> PersonRecord:
@@ -345,13 +346,13 @@ class Reader:
         if filing.kind is Kind.TRANSFER:
             if unit_id == filing.unit_id:
                 raise RequestRefused(
-                    Text("Cá nhân đã thuộc đơn vị này.", "The person works for this unit already."), clause="6.4.b"
+                    Text("Cá nhân đã thuộc đơn vị này.", "The person already works for this unit."), clause="6.4.b"
                 )
         elif not self.is_within(unit_id, filing.unit_id):
             raise RequestRefused(
                 Text(
                     f"Hộp thư {mailbox.address} không thuộc đơn vị đề nghị.",
-                    f"The mailbox {mailbox.address} is not the asking unit's.",
+                    f"The mailbox {mailbox.address} does not belong to the asking unit.",
                 ),
                 clause=RULES[filing.kind].clause,
             )
@@ -398,7 +399,7 @@ def _code(codes: type[E], text: str, what: Text) -> E:
         return code
     offered = [NAMES[codes][code].vi for code in codes]
     raise BadInput(
-        Text(f"{what.vi} “{text}” không hợp lệ.", f"{what.en} '{in_ascii(text)}' is none of those there are."),
+        Text(f"{what.vi} “{text}” không hợp lệ.", f"Unknown {what.en} '{in_ascii(text)}'."),
         remedy=Text(f"Một trong: {', '.join(offered)}.", f"One of: {', '.join(codes)}."),
     )
 

@@ -68,7 +68,7 @@ class Register:
             raise RequestRefused(
                 Text(
                     "Yêu cầu đính chính không nêu giá trị đúng, nên chấp thuận không làm thay đổi gì.",
-                    "This correction names no right value, so its approval would change nothing.",
+                    "This correction gives no right value, so its approval would change nothing.",
                 ),
                 clause="14.3",
                 remedy=Text(
@@ -107,7 +107,7 @@ def still_pending(request: Request) -> None:
         raise RequestRefused(
             Text(
                 f"Yêu cầu số {request.request_id} {name.vi}; đề nghị lập yêu cầu mới.",
-                f"Request {request.request_id} is {name.en}; file a new one.",
+                f"Request {request.request_id} is {name.en}; enter a new one.",
             ),
             clause=CLAUSE,
         )
