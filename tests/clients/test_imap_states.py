@@ -114,7 +114,7 @@ def test_commands_injected_behind_starttls_are_thrown_away(server: MailServer, w
     clear.socket.sendall(b"t STARTTLS\r\nx CAPABILITY\r\n")
     assert clear.line().startswith(b"t OK")
     clear.tls(server)
-    assert clear.say(b"n NOOP") == b"n OK Nothing else.\r\n"
+    assert clear.say(b"n NOOP") == b"n OK NOOP completed.\r\n"
 
 
 @pytest.mark.parametrize("busy", ["idle", "selected", "nothing"])

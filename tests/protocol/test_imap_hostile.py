@@ -204,7 +204,7 @@ def test_a_stranger_says_what_it_is(server: MailServer) -> None:
     before = server.events()
     stranger.send(b"".join(b'%d ID ("name" "flood")\r\n' % i for i in range(1_000)))
     for i in range(1_000):
-        assert answer(stranger, b"%d" % i).endswith(b"Pleased to meet you.")
+        assert answer(stranger, b"%d" % i).endswith(b"ID completed.")
     stranger.close()
     assert len([event for event in server.events()[len(before) :] if event["event"] == "client_id"]) <= 2
 

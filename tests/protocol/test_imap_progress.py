@@ -43,5 +43,5 @@ def test_a_long_change_tells_that_it_goes_on(
     assert answer(connection, b"a").startswith(b"a OK")
     holder.join()
     connection.send(b"b NOOP\r\n")
-    assert connection.response() == b"b OK Nothing else."
+    assert connection.response() == b"b OK NOOP completed."
     connection.close()

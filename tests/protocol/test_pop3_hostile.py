@@ -135,7 +135,7 @@ def test_what_is_pipelined_behind_stls_is_never_heard(server: MailServer, user: 
                 continue  # octets that came late are no handshake: the connection ends, which is as good
             with secured, secured.makefile("rb") as lines:
                 secured.sendall(b"CAPA\r\n")
-                assert lines.readline() == b"+OK These.\r\n"
+                assert lines.readline() == b"+OK Capabilities follow.\r\n"
 
 
 @pytest.mark.parametrize("door", ["pop3", "pop3s"])
@@ -206,6 +206,6 @@ def test_a_hundred_thousand_messages_hold_nobody(server: MailServer, user: str) 
         assert connection.response() == b"+OK 100000 messages (1700000 octets)."
         lines = [connection.response() for _ in range(100_001)]
         assert lines[-2:] == [last, b"."]
-    assert connection.response() == b"+OK Marked."
+    assert connection.response() == b"+OK Marked as deleted."
     assert connection.response() == b"+OK 100000 messages (1700000 octets)."
     assert connection.response() == b"+OK 100000 1700000"

@@ -61,7 +61,7 @@ def capabilities(ctx: Pop3Context, arguments: list[bytes]) -> Reply | None:
         names.append(b"STLS")
     if mechanisms := ctx.host.mechanisms():
         names += [b"USER", b"SASL " + " ".join(mechanisms).encode()]
-    _say_list(ctx, "These.", names)
+    _say_list(ctx, "Capabilities follow.", names)
     return None
 
 
@@ -81,7 +81,7 @@ def user(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
     if not ctx.host.mechanisms():
         return (yield from _admit(ctx, (yield SignIn(name, ""))))  # refused: no password is checked before TLS
     ctx.user = name
-    return Reply("And the password?")
+    return Reply("Send the password.")
 
 
 def password(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
@@ -116,7 +116,7 @@ def authenticate(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None
     """
     mechanism, *initial = [part.decode("ascii", "replace") for part in arguments[0].split()] or [""]
     if not mechanism:
-        _say_list(ctx, "These.", [name.encode() for name in ctx.host.mechanisms()])
+        _say_list(ctx, "Capabilities follow.", [name.encode() for name in ctx.host.mechanisms()])
         return None
     if len(initial) > 1:
         return bad("AUTH takes a mechanism and one response.")
@@ -189,4 +189,4 @@ def use_utf8(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
     Messages are the same in either mode (docs/decisions/0020).
     """
     ctx.utf8 = True
-    return Reply("UTF-8 from here on.")
+    return Reply("UTF8 mode enabled.")

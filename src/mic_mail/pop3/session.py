@@ -97,7 +97,7 @@ def top(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     """Handle TOP: send the header and the first lines of the body."""
     drop = ctx.maildrop
     place, lines = drop.place(_number(arguments[0])), _number(arguments[1])
-    yield from ctx.answer_at_length(Reply("The top of it."), Message(drop, place, lines))
+    yield from ctx.answer_at_length(Reply("Top of the message follows."), Message(drop, place, lines))
     return None
 
 
@@ -110,7 +110,7 @@ def dele(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
     if ctx.host.withheld(ctx.signed_in.mailbox_id):
         raise Frozen
     ctx.maildrop.delete(ctx.maildrop.place(_number(arguments[0])))
-    return Reply("Marked.")
+    return Reply("Marked as deleted.")
 
 
 def noop(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
@@ -269,7 +269,7 @@ class Session(session_core.Session):
             return bad(_WRONG_STATE[ctx.state])
         arguments = ([rest] if rest or not verb.least else []) if verb.raw else rest.split()
         if not verb.least <= len(arguments) <= verb.most:
-            return bad("That is not how this command is used.")
+            return bad("Invalid arguments.")
         answer = verb.act(ctx, arguments)
         return answer if isinstance(answer, Reply | None) else (yield from answer)
 

@@ -336,7 +336,7 @@ def test_what_is_too_much_is_not_told(store: MailStore) -> None:
     assert notice(ctx) == b"* OK [NOTIFICATIONOVERFLOW] Too much has happened; nothing more is told.\r\n"
     other.say(b"d APPEND Sent {21+}\r\nSubject: x\r\n\r\nnoi gi\r\n")
     assert notice(ctx) == b""
-    assert ctx.say(b"e NOOP\r\n") == b"e OK Nothing else.\r\n"
+    assert ctx.say(b"e NOOP\r\n") == b"e OK NOOP completed.\r\n"
     answer = ctx.say(b"f NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge))\r\n")
     assert b"* 11200 EXISTS\r\n" in answer
     assert b" FETCH " not in answer

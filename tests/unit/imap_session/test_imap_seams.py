@@ -131,7 +131,7 @@ def test_idle_waits_for_a_store_that_cannot_answer(store: MailStore) -> None:
         assert ctx.say(b"i IDLE\r\n") == b"+ Idling.\r\n" if number == 1 else notice(ctx) == b""
         assert ctx.wait() == b""
         assert b"* %d EXISTS" % number in ctx.wait()
-    assert ctx.say(b"DONE\r\n") == b"i OK No more idling.\r\n"
+    assert ctx.say(b"DONE\r\n") == b"i OK IDLE ended.\r\n"
 
 
 def test_what_another_session_here_has_done_needs_no_store(store: MailStore) -> None:
@@ -142,7 +142,7 @@ def test_what_another_session_here_has_done_needs_no_store(store: MailStore) -> 
     ctx.fail(times=1000)
     ctx.host.remembers = True
     other.say(appended(b"INBOX", b"x") + appended(b"INBOX", b"y"))
-    assert ctx.say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 0 RECENT\r\nq OK Nothing else.\r\n"
+    assert ctx.say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 0 RECENT\r\nq OK NOOP completed.\r\n"
     other.say(b"p STORE 1 +FLAGS.SILENT (\\Deleted \\Seen)\r\n")
     ctx.say(b"i IDLE\r\n")
     other.say(b"p EXPUNGE\r\n")
@@ -150,7 +150,7 @@ def test_what_another_session_here_has_done_needs_no_store(store: MailStore) -> 
     other.say(b"p STORE 1 +FLAGS (\\Flagged)\r\n")
     assert notice(ctx) == b"* 1 FETCH (FLAGS (\\Flagged))\r\n"
     assert ctx.failures == 1000
-    assert ctx.say(b"DONE\r\n") == b"i OK No more idling.\r\n"
+    assert ctx.say(b"DONE\r\n") == b"i OK IDLE ended.\r\n"
 
 
 def test_what_is_delivered_here_is_recent_once(store: MailStore) -> None:
@@ -161,8 +161,8 @@ def test_what_is_delivered_here_is_recent_once(store: MailStore) -> None:
         ctx.fail(times=1000)
         ctx.host.remembers = True
     deliver(talks[0].account, talks[0].account.folder_id("INBOX"), ["a", "b"])
-    assert talks[1].say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 2 RECENT\r\nq OK Nothing else.\r\n"
-    assert talks[0].say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 0 RECENT\r\nq OK Nothing else.\r\n"
+    assert talks[1].say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 2 RECENT\r\nq OK NOOP completed.\r\n"
+    assert talks[0].say(b"q NOOP\r\n") == b"* 2 EXISTS\r\n* 0 RECENT\r\nq OK NOOP completed.\r\n"
     assert [ctx.failures for ctx in talks] == [1000, 1000]
     late = Talk(store).sign_in()
     assert b"* 0 RECENT\r\n" in late.say(b"s SELECT INBOX\r\n")

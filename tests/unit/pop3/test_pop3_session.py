@@ -89,13 +89,13 @@ class Model:
             return b"+OK " + row(number) + b"\r\n"
         if word == b"DELE":
             self.deleted.add(number)
-            return b"+OK Marked.\r\n"
+            return b"+OK Marked as deleted.\r\n"
         message = self.messages[number - 1]
         if word == b"RETR":
             return b"+OK %d octets.\r\n" % len(message) + wire(message)
         lines = re.findall(rb"[^\n]*\n|[^\n]+$", message)
         empty = next((at for at, each in enumerate(lines) if each in (b"\n", b"\r\n")), len(lines))
-        return b"+OK The top of it.\r\n" + wire(b"".join(lines[: empty + 1 + int(arguments[1])]))
+        return b"+OK Top of the message follows.\r\n" + wire(b"".join(lines[: empty + 1 + int(arguments[1])]))
 
 
 def wire(message: bytes) -> bytes:

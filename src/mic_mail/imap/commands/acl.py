@@ -46,7 +46,7 @@ def get_acl(ctx: ImapContext, command: GetAcl) -> Steps[Reply]:
     holders = {_me(ctx): place.rights, **ctx.host.holders(ctx.mailbox_id)}
     acl = {who: with_legacy_rights(rights) for who, rights in holders.items()}
     ctx.write(responses.acl(resolve.client_name(place, ctx.boxes), acl, utf8=ctx.utf8))
-    return Reply("These.")
+    return Reply("Rights listed.")
 
 
 def list_rights(ctx: ImapContext, command: ListRights) -> Steps[Reply]:
@@ -60,14 +60,14 @@ def list_rights(ctx: ImapContext, command: ListRights) -> Steps[Reply]:
     place = yield from _existing(ctx, command.mailbox, "a")
     required = with_legacy_rights(place.rights) if who.lower() == _me(ctx) else b""
     ctx.write(responses.list_rights(resolve.client_name(place, ctx.boxes), command.identifier, required, utf8=ctx.utf8))
-    return Reply("These.")
+    return Reply("Rights listed.")
 
 
 def my_rights(ctx: ImapContext, command: MyRights) -> Steps[Reply]:
     """Return the client's rights; any right suffices to ask (RFC 4314 §4)."""
     place = yield from _existing(ctx, command.mailbox)
     ctx.write(responses.my_rights(resolve.client_name(place, ctx.boxes), with_legacy_rights(place.rights), utf8=ctx.utf8))
-    return Reply("These.")
+    return Reply("Rights listed.")
 
 
 def _existing(ctx: ImapContext, name: str, letters: str = "") -> Steps[Place]:

@@ -95,7 +95,7 @@ def greeting(ctx: ImapContext) -> bytes:
 
 def send_capability(ctx: ImapContext, command: Capability) -> Steps[Reply]:
     ctx.write(responses.capability(capabilities(ctx)))
-    return Reply("These.")
+    return Reply("Capabilities listed.")
     yield  # a handler is a generator
 
 
@@ -103,7 +103,7 @@ def noop(ctx: ImapContext, command: Command) -> Steps[Reply]:
     """Handle NOOP and CHECK: a poll for changes (RFC 9051 §6.1.2)."""
     yield from ctx.sync(expunge=True)
     yield from ctx.polling(None if ctx.view is None else ctx.view.place)
-    return Reply("Nothing else.")
+    return Reply("NOOP completed.")
 
 
 def logout(ctx: ImapContext, command: Logout) -> Steps[Reply]:
@@ -124,7 +124,7 @@ def identify(ctx: ImapContext, command: Id) -> Steps[Reply]:
         said = {key: value[:_LONGEST_ID_VALUE] for key, value in command.fields or () if value is not None}
         yield LogEvent("client_id", {"name": said.get("name"), "version": said.get("version"), "os": said.get("os")})
     ctx.write(responses.identification({"name": "mic-mail", "version": VERSION}))
-    return Reply("Pleased to meet you.")
+    return Reply("ID completed.")
 
 
 # ------------------------------------------------------------------ sign-in
@@ -146,7 +146,7 @@ def authenticate(ctx: ImapContext, command: Authenticate) -> Steps[Reply]:
         ctx.write(responses.challenge(b64encode(answer.data)))
         event = yield from ctx.event(ctx.sign_in_until)
         if not isinstance(event, Line):
-            return bad("That is no answer.")
+            return bad("Invalid response.")
         response = None if event.data == b"*" else decode_base64(event.data)
         if response is None:
             return bad("Sign-in cancelled." if event.data == b"*" else "That is not base64.")
@@ -213,13 +213,13 @@ def unauthenticate(ctx: ImapContext, command: Unauthenticate) -> Steps[Reply | N
     NO is not permitted, so nothing here may fail. Attempts to sign in are still counted: the limit is the connection's.
     """
     if "UNAUTHENTICATE" in ctx.hidden:
-        return bad("That is not offered here.")
+        return bad("Authentication mechanism not supported.")
     yield LogEvent("unauthenticated", {})
     compressed = ctx.compressed
     ctx.forget_person()
     yield Leave()
     ctx.credit = None
-    ctx.write(ctx.line(command.tag, Reply("You are nobody again.", code=responses.capability_code(capabilities(ctx)))))
+    ctx.write(ctx.line(command.tag, Reply("Signed out; sign in again.", code=responses.capability_code(capabilities(ctx)))))
     if compressed:
         yield EndCompression()  # the tagged line is the last compressed one (§4.1)
     return None

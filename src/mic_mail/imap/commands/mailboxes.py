@@ -225,7 +225,7 @@ def namespace(ctx: ImapContext, command: Namespace) -> Steps[Reply]:
     No person may use another person's mailbox (Reg. 15.2).
     """
     ctx.write(responses.namespace([""], [], [resolve.PREFIX] if ctx.boxes else [], DELIMITER, utf8=ctx.utf8))
-    return Reply("That is all.")
+    return Reply("Mailboxes listed.")
     yield  # a handler is a generator
 
 
@@ -275,7 +275,7 @@ def status(ctx: ImapContext, command: Status) -> Steps[Reply]:
     name = resolve.client_name(replace(place, name=info.name), ctx.boxes)
     ctx.write(responses.status(name, _status_items(ctx, info, command.items), utf8=ctx.utf8))
     yield from ctx.polling(place)
-    return Reply("Counted.")
+    return Reply("Status completed.")
 
 
 # ------------------------------------------------------------------ create, delete, rename, subscribe
@@ -378,7 +378,7 @@ def get_quota(ctx: ImapContext, command: GetQuota) -> Steps[Reply]:
         return refuse(Text("Không có mục dung lượng đó.", "No such quota root."), b"NONEXISTENT")
     quota = yield from ctx.ask(Account.quota, root)
     _say_quota(ctx, quota, root.box)
-    return Reply("That much.")
+    return Reply("Quota listed.")
 
 
 def get_quota_root(ctx: ImapContext, command: GetQuotaRoot) -> Steps[Reply]:
@@ -390,7 +390,7 @@ def get_quota_root(ctx: ImapContext, command: GetQuotaRoot) -> Steps[Reply]:
     quota = yield from ctx.ask(Account.quota, place)
     ctx.write(responses.quota_root(command.mailbox, [_root(place.box)], utf8=ctx.utf8))
     _say_quota(ctx, quota, place.box)
-    return Reply("That much.")
+    return Reply("Quota listed.")
 
 
 def set_quota(ctx: ImapContext, command: SetQuota) -> Steps[Reply]:

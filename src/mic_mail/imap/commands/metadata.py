@@ -55,7 +55,7 @@ def get_metadata(ctx: ImapContext, command: GetMetadata) -> Steps[Reply]:
     if limit is not None:
         found = [(name, value) for name, value in found if value is None or len(value) <= limit]
     ctx.write(responses.metadata(command.mailbox, found, utf8=ctx.utf8))
-    return Reply("That is all.", code=b"METADATA LONGENTRIES %d" % max(too_long) if too_long else b"")
+    return Reply("Metadata listed.", code=b"METADATA LONGENTRIES %d" % max(too_long) if too_long else b"")
 
 
 def _of_server(ctx: ImapContext) -> list[Entry]:
@@ -139,7 +139,7 @@ def set_metadata(ctx: ImapContext, command: SetMetadata) -> Steps[Reply]:
         return refuse(error.text, b"METADATA MAXSIZE %d" % error.limit_octets)
     except TooManyAnnotations as error:
         return refuse(error.text, b"METADATA TOOMANY")
-    return Reply("Set.")
+    return Reply("Metadata set.")
 
 
 def _use(value: bytes | None) -> str | None:

@@ -61,7 +61,7 @@ def notify(ctx: ImapContext, command: Notify) -> Steps[Reply]:
     """Handle NOTIFY SET, which is a NOOP too, and NOTIFY NONE (RFC 5465 §3.1)."""
     if command.none:
         yield from _watch_nothing(ctx)
-        return Reply("Nothing will be told.")
+        return Reply("Notifications off.")
     before = ctx.notifier
     if before is not None:  # pending events of the previous NOTIFY
         yield from before.send_updates(ctx, expunge=True)
@@ -79,7 +79,7 @@ def notify(ctx: ImapContext, command: Notify) -> Steps[Reply]:
     if ctx.view is not None:
         listener.watch_account(ctx.view)
     yield from listener.describe(ctx, status=command.status)
-    return Reply("It will be told.")
+    return Reply("Notifications set.")
 
 
 def notify_all(ctx: ImapContext, *, expunge: bool = False) -> Steps[None]:

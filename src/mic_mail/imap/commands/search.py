@@ -195,7 +195,7 @@ def answer(ctx: ImapContext, command: Search, found: Found, *, mailbox: bytes | 
     if "UPDATE" not in returns:
         return Reply("Searched.")
     if search_context.follow(view, command, found, mailbox=mailbox):
-        return Reply("Searched; will tell of changes.")
+        return Reply("Searched; updates will be sent.")
     ctx.write(
         ctx.line(
             b"*",
@@ -205,4 +205,4 @@ def answer(ctx: ImapContext, command: Search, found: Found, *, mailbox: bytes | 
             ),
         )
     )
-    return Reply("Searched; will not tell of changes.")
+    return Reply("Searched; no updates will be sent.")

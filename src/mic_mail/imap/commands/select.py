@@ -103,7 +103,7 @@ def select(ctx: ImapContext, command: Select) -> Steps[Reply]:
     yield RecordActivity(place.account, "select")
     # RFC 4314 §5.2: only rights over shared flags make it READ-WRITE. \Seen may be set in any case.
     shared = place.rights.replace("s", "") if opened.fresh.info.own_seen else place.rights
-    return Reply("Opened.", code=b"READ-ONLY" if read_only or reads_only(shared) else b"READ-WRITE")
+    return Reply("Mailbox selected.", code=b"READ-ONLY" if read_only or reads_only(shared) else b"READ-WRITE")
 
 
 def _watch_account(ctx: ImapContext, place: Place) -> Steps[None]:
@@ -185,7 +185,7 @@ def close(ctx: ImapContext, command: Close) -> Steps[Reply]:
 def unselect(ctx: ImapContext, command: Unselect) -> Steps[Reply]:
     """Handle UNSELECT: deselect without expunge (RFC 3691)."""
     ctx.leave()
-    return Reply("Left.")
+    return Reply("Mailbox closed.")
     yield  # a handler is a generator
 
 
@@ -250,7 +250,7 @@ def idle(ctx: ImapContext, command: Idle) -> Steps[Reply]:
         event = ctx.read_next()
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"
-            return Reply("No more idling.") if done else bad("DONE is what ends IDLE.")
+            return Reply("IDLE ended.") if done else bad("Expected DONE.")
         if ctx.notifier is None and ctx.view is not None and ctx.known_modseq > ctx.view.polled_modseq and not has_updates:
             has_updates, look_at = True, 0.0
         if has_updates and ctx.now() >= look_at:

@@ -84,7 +84,7 @@ def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
         yield from ctx.record_shared_act("messages_passed_on", replace(view.place, name=view.name), uids=named)
     yield from _taught_by_keywords(ctx, view, command, changed)
     if failed:
-        return Reply("Some have changed meanwhile.", code=responses.modified(failed))
+        return Reply("Some messages were changed by others.", code=responses.modified(failed))
     # Another session's EXPUNGE is not this client's failure: OK, and the code says why not all were sent (RFC 5530 §3).
     return Reply("Stored.", code=b"EXPUNGEISSUED" if some_gone else b"")
 

@@ -27,7 +27,7 @@ def uid_batches(ctx: ImapContext, command: UidBatches) -> Steps[Reply]:
         )
     yield from ctx.sync(expunge=True)
     ctx.write(responses.uid_batches(command.tag, batches(view.uids, command.size, command.first, command.last)))
-    return Reply("That many.")
+    return Reply("Batches listed.")
 
 
 def batches(uids: Sequence[int], size: int, first: int, last: int | None) -> list[tuple[int, int]]:
