@@ -179,7 +179,7 @@ def test_what_the_checks_came_to_today(desk: Desk) -> None:
         for action in ("passed", "junk", "junk", "refused", "later"):
             desk.event(at, "message_judged", action=action)
     for clause in ("10.2", "15.5"):
-        assert desk.figures(clause)["messages from outside put into Junk today"] == 2
+        assert desk.figures(clause)["messages from outside filed as Junk today"] == 2
         assert desk.figures(clause)["messages from outside refused by the checks today"] == 1
 
 

@@ -124,6 +124,6 @@ def _cannot(door: str, address: str, port: int, error: OSError) -> CannotListen:
     why = in_ascii(error.strerror)
     text = Text(
         f"Không mở được dịch vụ {door} tại {address} cổng {port}: {why}.",
-        f"Cannot open {door} at {address} port {port}: {why}.",
+        f"Cannot open the listener {door} at {address} port {port}: {why}.",
     )
     return CannotListen(text, remedy=remedies.get(error.errno or 0))

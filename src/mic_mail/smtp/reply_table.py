@@ -32,19 +32,19 @@ TABLE: dict[str, Row] = {
     # the connection
     "greeting": Row(220, "", "{hostname} ESMTP mic-mail"),
     "busy": Row(421, "4.7.0", "Too many connections; try again later.", "Quá nhiều kết nối; đề nghị thử lại sau."),
-    "timeout": Row(421, "4.4.2", "Nothing came for too long; closing the connection."),
-    "too-slow": Row(421, "4.4.2", "The message takes too long; closing the connection."),
+    "timeout": Row(421, "4.4.2", "Timeout; closing the connection."),
+    "too-slow": Row(421, "4.4.2", "The message arrives too slowly; closing the connection."),
     "shutdown": Row(421, "4.3.2", "The server is shutting down; try again in a moment."),
     "no-room": Row(421, "4.7.0", "Too many connections; try again later.", "Quá nhiều kết nối; đề nghị thử lại sau."),
     "signed-out": Row(
         421,
         "4.7.0",
-        "This mailbox may not be used any more; sign in again to hear why.",
+        "This mailbox may no longer be used; sign in again to see why.",
         "Hộp thư không còn được sử dụng trong phiên này; đề nghị đăng nhập lại để biết lý do.",
     ),
-    "failed": Row(421, "4.3.0", "Something went wrong here; try again later.", "Máy chủ gặp lỗi; đề nghị thử lại sau."),
+    "failed": Row(421, "4.3.0", "Server error; try again later.", "Máy chủ gặp lỗi; đề nghị thử lại sau."),
     "too-many-errors": Row(421, "4.7.0", "Too many errors; closing the connection."),
-    "too-many-messages": Row(421, "4.7.0", "Enough messages for one connection; connect again."),
+    "too-many-messages": Row(421, "4.7.0", "Too many messages on one connection; connect again."),
     "bye": Row(221, "2.0.0", "Goodbye."),
     # any command
     "ok": Row(250, "2.0.0", "OK."),
@@ -52,8 +52,8 @@ TABLE: dict[str, Row] = {
     "recipient-ok": Row(250, "2.1.5", "Recipient accepted."),
     "chunk-ok": Row(250, "2.0.0", "{octets} octets received."),
     "data": Row(354, "", "Send the message, end it with <CRLF>.<CRLF>"),
-    "unknown-command": Row(500, "5.5.2", "This command is not known."),
-    "not-here": Row(502, "5.5.1", "This command is not offered here."),
+    "unknown-command": Row(500, "5.5.2", "Unknown command."),
+    "not-here": Row(502, "5.5.1", "Command not available here."),
     "line-too-long": Row(500, "5.5.2", "The line is too long."),
     "bare-line-end-in-command": Row(
         521, "5.5.2", "Lines end with CRLF, never with LF alone (RFC 5321, 2.3.8); closing the connection."
@@ -64,13 +64,13 @@ TABLE: dict[str, Row] = {
     "verify": Row(252, "2.0.0", "Addresses are not verified here; send the message."),
     "help": Row(214, "2.0.0", "See RFC 5321. Contact {support}."),
     # syntax: the names are those of `grammar.Fault`
-    "syntax": Row(501, "5.5.2", "This cannot be read."),
+    "syntax": Row(501, "5.5.2", "Syntax error."),
     "no-argument": Row(501, "5.5.4", "This command takes no argument."),
-    "bad-helo": Row(501, "5.5.4", "Say your host name."),
-    "bad-sender": Row(501, "5.1.7", "This sender address cannot be read.", "Địa chỉ người gửi không hợp lệ."),
-    "bad-recipient": Row(501, "5.1.3", "This recipient address cannot be read.", "Địa chỉ người nhận không hợp lệ."),
-    "bad-parameter": Row(501, "5.5.4", "The parameter {detail} cannot be read."),
-    "unknown-parameter": Row(555, "5.5.4", "The parameter {detail} is not known."),
+    "bad-helo": Row(501, "5.5.4", "A host name is required."),
+    "bad-sender": Row(501, "5.1.7", "Invalid sender address.", "Địa chỉ người gửi không hợp lệ."),
+    "bad-recipient": Row(501, "5.1.3", "Invalid recipient address.", "Địa chỉ người nhận không hợp lệ."),
+    "bad-parameter": Row(501, "5.5.4", "Invalid parameter {detail}."),
+    "unknown-parameter": Row(555, "5.5.4", "Unknown parameter {detail}."),
     "needs-smtputf8": Row(
         553,
         "5.6.7",
@@ -78,15 +78,15 @@ TABLE: dict[str, Row] = {
         "Địa chỉ có chữ ngoài ASCII cần SMTPUTF8.",
     ),
     "needs-chunking": Row(503, "5.5.1", "BODY=BINARYMIME needs BDAT (RFC 3030)."),
-    "no-binary": Row(501, "5.6.1", "BODY=BINARYMIME is not offered here."),
+    "no-binary": Row(501, "5.6.1", "BODY=BINARYMIME is not supported here."),
     # TLS and sign-in
     "start-tls": Row(220, "2.0.0", "Begin TLS."),
     "tls-unavailable": Row(454, "4.7.0", "TLS is not available now.", "Hiện không có TLS."),
-    "tls-first": Row(530, "5.7.0", "Begin TLS first (STARTTLS).", "Đề nghị bật SSL/TLS hoặc STARTTLS trong phần mềm thư."),
+    "tls-first": Row(530, "5.7.0", "Start TLS first (STARTTLS).", "Đề nghị bật SSL/TLS hoặc STARTTLS trong phần mềm thư."),
     "auth-needs-tls": Row(538, "5.7.11", "Sign-in needs an encrypted connection.", "Chỉ được đăng nhập qua kết nối mã hóa."),
     "auth-first": Row(530, "5.7.0", "Sign in first.", "Đề nghị đăng nhập trước khi gửi thư."),
-    "auth-mechanism": Row(504, "5.5.4", "This way of signing in is not offered."),
-    "auth-no-mechanism": Row(501, "5.5.4", "Say how you sign in: AUTH and a mechanism."),
+    "auth-mechanism": Row(504, "5.5.4", "Authentication mechanism not supported."),
+    "auth-no-mechanism": Row(501, "5.5.4", "AUTH needs a mechanism."),
     "auth-cancelled": Row(501, "5.7.0", "Sign-in cancelled."),
     "auth-syntax": Row(501, "5.5.2", "This is not base64."),
     "auth-line-too-long": Row(500, "5.5.6", "The sign-in data is too long."),
@@ -98,7 +98,7 @@ TABLE: dict[str, Row] = {
         "Too many recipients; send the rest in another message.",
         "Quá nhiều người nhận; đề nghị gửi phần còn lại trong thư khác.",
     ),
-    Cause.NO_SUCH_MAILBOX: Row(550, "5.1.1", "There is no mailbox {address}.", "Không có hộp thư {address}."),
+    Cause.NO_SUCH_MAILBOX: Row(550, "5.1.1", "No such mailbox: {address}.", "Không có hộp thư {address}."),
     Cause.RECLAIMED: Row(
         550,
         "5.2.1",
@@ -116,13 +116,13 @@ TABLE: dict[str, Row] = {
     Cause.RELAY_DENIED: Row(
         550,
         "5.7.1",
-        "This server takes no mail for {address}.",
+        "This server does not accept mail for {address}.",
         "Máy chủ này không nhận thư gửi đến {address}.",
     ),
     Cause.BAD_DOMAIN: Row(
         550,
         "5.1.2",
-        "No mail can be sent to {address}: there is no such domain.",
+        "No mail can be sent to {address}: the domain does not exist.",
         "Không gửi được thư tới {address}: tên miền không hợp lệ.",
     ),
     Cause.OVER_QUOTA: Row(
@@ -135,14 +135,14 @@ TABLE: dict[str, Row] = {
     "over-quota-for-good": Row(
         552,
         "5.2.2",
-        "Mailbox {address} is full ({clause}); reach the recipient by other means.",
+        "Mailbox {address} is full ({clause}); contact the recipient by other means.",
         "Hộp thư {address} đã hết dung lượng ({clause}); đề nghị liên hệ người nhận bằng phương thức khác.",
         "8.3.b",
     ),
     Cause.ONE_IS_FULL: Row(
         452,
         "4.2.2",
-        "Mailbox {address}, one of the recipients, is full ({clause}); try again later, or write to the others alone.",
+        "Mailbox {address}, one of the recipients, is full ({clause}); try again later, or send to the others only.",
         "Hộp thư {address} trong số người nhận đã hết dung lượng ({clause}); đề nghị gửi lại sau hoặc bỏ địa chỉ này.",
         "8.3.b",
     ),
@@ -158,7 +158,7 @@ TABLE: dict[str, Row] = {
         f"{Cause.SENDING_RATE}-{what}-{span}": Row(
             450,
             "4.7.1",
-            f"Your mailbox has {done.en} within {time.en}, the most that is allowed; there is room from {{room}} on.",
+            f"Your mailbox has {done.en} within {time.en}, the maximum allowed; sending is possible again from {{room}}.",
             f"Hộp thư của Ông/Bà đã {done.vi} trong {time.vi}, mức tối đa cho phép; có thể gửi tiếp từ {{room}}.",
         )
         for what, done in _SENT.items()
@@ -206,13 +206,13 @@ TABLE: dict[str, Row] = {
     Cause.NO_VALID_AUTHOR: Row(
         550,
         "5.6.0",
-        "Not sent: {field} names no author, or too many.",
+        "Not sent: {field} must name exactly one author.",
         "Thư không được gửi: trường {field} không ghi địa chỉ người gửi, hoặc ghi quá nhiều.",
     ),
     Cause.AUTHOR_TWICE: Row(
         550,
         "5.6.0",
-        "Not sent: the field {field} stands in the message more than once.",
+        "Not sent: the message has the field {field} more than once.",
         "Thư không được gửi: thư có nhiều hơn một trường {field}.",
     ),
     Cause.AUTHOR_UNREADABLE: Row(
@@ -224,7 +224,7 @@ TABLE: dict[str, Row] = {
     Cause.HEADER_UNREADABLE: Row(
         550,
         "5.6.0",
-        "Not sent: the header of the message holds control characters, or lines that are no field.",
+        "Not sent: the header of the message contains control characters, or lines that are not fields.",
         "Thư không được gửi: phần tiêu đề thư có ký tự điều khiển hoặc dòng không đúng định dạng.",
     ),
     Cause.NAME_NOT_YOURS: Row(
@@ -237,7 +237,7 @@ TABLE: dict[str, Row] = {
     Cause.MARKED_SECRET: Row(  # wording 10
         550,
         "5.7.1",
-        "Not sent: the message seems to hold a document marked as a state secret; confidential, secret and top secret "
+        "Not sent: the message seems to contain a document with a secrecy marking; confidential, secret and top secret "
         "documents must not be sent by mail ({clause}). If this is a mistake, turn to the Information Centre.",
         "Thư bị từ chối vì có dấu hiệu chứa tài liệu mang dấu độ mật; {clause} cấm gửi tài liệu mật, tối mật, tuyệt mật qua "
         "Hệ thống thư điện tử. Nếu có nhầm lẫn, đề nghị liên hệ Trung tâm Thông tin.",
@@ -246,7 +246,7 @@ TABLE: dict[str, Row] = {
     Cause.MALWARE: Row(
         550,
         "5.7.1",
-        "The message holds malware ({malware}) and is not taken ({clause}); check the machine it comes from.",
+        "The message contains malware ({malware}) and is not accepted ({clause}); check the machine that sent it.",
         "Thư có mã độc ({malware}) nên không được nhận ({clause}); đề nghị kiểm tra máy đã gửi.",
         "10.2",
     ),
@@ -260,28 +260,28 @@ TABLE: dict[str, Row] = {
     Cause.FORGED: Row(
         550,
         "5.7.1",
-        "Not accepted: the sender is given as one of {domain}, and nothing shows that the message comes from there ({clause}).",
+        "Not accepted: the message claims a sender of {domain}, but nothing authenticates it ({clause}).",
         "Không nhận thư: thư ghi người gửi thuộc {domain} nhưng không có gì chứng thực là gửi từ đó ({clause}).",
         "10.2",
     ),
     Cause.NOT_OF_AUTHOR: Row(  # RFC 7372 §3.4, §4: more than one check failed; RFC 7489 §10.3
         550,
         "5.7.26",
-        "Not accepted: neither SPF nor DKIM shows that the message is of {domain}, which asks to refuse such mail ({clause}).",
+        "Not accepted: neither SPF nor DKIM authenticates the message for {domain}, which asks to refuse such mail ({clause}).",
         "Không nhận thư: SPF và DKIM không chứng thực thư thuộc {domain}; tên miền này yêu cầu từ chối thư như vậy ({clause}).",
         "10.2",
     ),
     Cause.LISTED: Row(
         550,
         "5.7.1",
-        "The server at {address} is on the list {zone} of machines that send spam ({clause}); ask the owner of that server.",
+        "The server at {address} is listed in {zone} as a source of spam ({clause}); contact the owner of that server.",
         "Máy chủ {address} nằm trong danh sách gửi thư rác {zone} ({clause}); đề nghị liên hệ bên quản lý máy chủ đó.",
         "10.2",
     ),
     Cause.NOT_JUDGED: Row(
         451,
         "4.7.1",
-        "It cannot be found out now who the message is from ({clause}); try again later.",
+        "The sender of the message cannot be authenticated now ({clause}); try again later.",
         "Chưa xác định được thư do ai gửi ({clause}); đề nghị gửi lại sau.",
         "10.2",
     ),
@@ -295,7 +295,7 @@ TABLE: dict[str, Row] = {
     Cause.TOO_MUCH_TO_INSPECT: Row(
         550,
         "5.7.1",
-        "Not sent: the attachments unpack to more than can be inspected ({clause}). Divide them among several messages, or "
+        "Not sent: the unpacked attachments exceed what can be inspected ({clause}). Split them among several messages, or "
         "send them unpacked.",
         "Thư không được gửi: tệp gửi kèm quá lớn khi giải nén hoặc quá nhiều thành phần nên không kiểm tra được ({clause}). Đề "
         "nghị chia thành nhiều thư hoặc gửi tệp chưa nén.",

@@ -140,7 +140,7 @@ def release(
         if entry.state.hold is Hold.NO:
             because = held_because(here)(entry)
             _must_not_be_held(because)
-            raise Refused(Text("Thư này không bị giữ.", "Nobody holds it."))
+            raise Refused(Text("Thư này không bị giữ.", "It is not held."))
         entry.hold(Hold.NO, said)
 
     _each(here, entry_ids, _Act("queue_release", ActContext(here.actor(actor), reason, document), let_go))

@@ -171,7 +171,7 @@ def contracts(records: Records) -> Iterator[Finding]:
     without = sum(
         refusal_reason(each.employment, each.contract_from, each.contract_until, today) is not None for each in people
     )
-    what = Text("người có hộp thư nay không đủ điều kiện cấp mới", "people with a mailbox who would not be given one now")
+    what = Text("người có hộp thư nay không đủ điều kiện cấp mới", "people with a mailbox who would not be issued one now")
     yield Finding(what, without)
     ends = [each.contract_until for each in people if each.contract_until is not None]
     soon = sum(today <= end <= today + SOON for end in ends)

@@ -41,7 +41,7 @@ def judged(records: Records) -> Iterator[Finding]:
     counts = records.today.judged
     refused = Text("thư từ bên ngoài bị từ chối khi kiểm tra hôm nay", "messages from outside refused by the checks today")
     yield Finding(refused, counts["refused"])
-    junk = Text("thư từ bên ngoài vào Junk hôm nay", "messages from outside put into Junk today")
+    junk = Text("thư từ bên ngoài vào Junk hôm nay", "messages from outside filed as Junk today")
     yield Finding(junk, counts["junk"])
 
 

@@ -271,7 +271,7 @@ class _Checking:
         """Describe the last known place of a message without a recorded removal."""
         moved = self._removals.moved(folder, uid)
         if moved is None:
-            return Text("không có ghi nhận ai đã xóa", "nothing tells who removed it")
+            return Text("không có ghi nhận ai đã xóa", "no record of who removed it")
         when, to = dates.short(moved.at), moved.to
         return Text(
             f"chuyển sang {to} lúc {when} ({moved.actor}), nay không còn ở đó",
