@@ -97,9 +97,12 @@ def test_init_asks_nobody_where_nobody_sits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--officer", "khong-co-ai", "--officer-name", "X", "--document", "1"), "knows no login khong-co-ai"),
+        (("--officer", "khong-co-ai", "--officer-name", "X", "--document", "1"), "has no login khong-co-ai"),
         (("--officer", "root", "--officer-name", "X", "--document", "1"), "not a personal login"),
-        (("--officer", "nobody", "--user", "nobody", "--officer-name", "X", "--document", "1"), "nobody is no person's"),
+        (
+            ("--officer", "nobody", "--user", "nobody", "--officer-name", "X", "--document", "1"),
+            "nobody is not a personal login",
+        ),
         (("--officer", "nobody"), "needs --officer-name and --document"),
         (("--port", "https"), "is not a port"),
         (("--port", "smtps=1"), "The names: smtp,"),

@@ -35,7 +35,9 @@ def test_a_mailbox_has_so_many_sessions(serve: Callable[..., MailServer]) -> Non
     server = serve({"pop3": {"sessions_per_mailbox": 4}})
     server.issue("dvbe")
     clients = [sign_in(server) for _ in range(4)]
-    with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\] Hop thu co qua nhieu .* / This mailbox has too many sessions"):
+    with pytest.raises(
+        poplib.error_proto, match=r"\[SYS/TEMP\] Hop thu co qua nhieu .* / This mailbox has too many open sessions"
+    ):
         sign_in(server)
     clients[0].close()
 

@@ -90,7 +90,7 @@ def test_a_message_that_crawls_is_cut(server: MailServer) -> None:
             if not octets:
                 break
             said.append(octets)
-    assert b"421 4.4.2 The message takes too long" in b"".join(said)
+    assert b"421 4.4.2 The message arrives too slowly" in b"".join(said)
 
 
 def test_a_fast_message_may_take_its_time() -> None:

@@ -168,7 +168,7 @@ FLOODS = {
     "SMTP commands": ("smtp", b"EHLO x\r\n", b"NOOP\r\n" * 10_000),
     "SMTP recipients": ("smtp", b"EHLO x\r\nMAIL FROM:<>\r\n", b"RCPT TO:<dvbe@mic.gov.vn>\r\n" * 2_000),
     "SMTP nonsense": ("smtp", b"EHLO x\r\n", b"WAT\r\n" * 10_000),
-    "SMTP an endless line": ("smtp", b"EHLO x\r\n", b"x" * MIB),
+    "SMTP a line without end": ("smtp", b"EHLO x\r\n", b"x" * MIB),
     "SMTP a message line without end": (
         "smtp",
         b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<dvbe@mic.gov.vn>\r\nDATA\r\n",
@@ -177,7 +177,7 @@ FLOODS = {
     "SMTP BDAT of 4 GB": ("smtp", b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<dvbe@mic.gov.vn>\r\nBDAT 4000000000\r\n", b"x" * MIB),
     "IMAP commands": ("imap", b"", b"A NOOP\r\n" * 10_000),
     "IMAP nonsense": ("imap", b"", b"WAT\r\n" * 10_000),
-    "IMAP an endless line": ("imap", b"", b"x" * MIB),
+    "IMAP a line without end": ("imap", b"", b"x" * MIB),
     "IMAP a literal of 4 GB": ("imap", b"A LOGIN {4000000000+}\r\n", b"x" * MIB),
     "IMAP literals before sign-in": ("imap", b"", b"A LOGIN {8000+}\r\n%s {8000+}\r\n%s\r\n" % (b"x" * 8000, b"y" * 8000)),
     "IMAP nesting": ("imap", b"", b"A SEARCH " + b"(" * MIB),

@@ -163,7 +163,7 @@ def test_an_end_of_the_server_is_told(server: ProcessServer) -> None:
     server.process.send_signal(signal.SIGTERM)
     for client in (idle, stranger):
         assert client.file is not None
-        assert re.match(rb"-ERR \[SYS/TEMP\] May chu tam ngung; .* / The server is going down", client.file.readline())
+        assert re.match(rb"-ERR \[SYS/TEMP\] May chu tam ngung; .* / The server is shutting down", client.file.readline())
         assert client.file.readline() == b""
         with contextlib.suppress(OSError):
             client.close()

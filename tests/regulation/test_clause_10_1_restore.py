@@ -174,7 +174,7 @@ def test_a_key_that_cannot_be_used_keeps_nothing_else_back(house: House, tmp_pat
     (house.server.config.server.data_dir / "dkim" / f"s1._domainkey.{DOMAIN}.pem").write_text("no key")
     backup = tmp_path / "b"
     assert house.console.run("--lang", "en", "backup", str(backup)) == 3
-    assert f"s1._domainkey.{DOMAIN}.pem: it is no key" in house.console.err
+    assert f"s1._domainkey.{DOMAIN}.pem: not an RSA or Ed25519 key" in house.console.err
     keys = KeyFolder(backup / "keys")
     bad, good = keys.read()
     keys.private(good)

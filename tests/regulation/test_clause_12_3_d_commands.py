@@ -85,7 +85,7 @@ def test_clause_12_3_d_from_begin_to_verify(tmp_path: Path) -> None:
     begun = desk.seen_by("mai", "handover", "begin", CNTT, *NAMED, "--until", "31/12/2099")
     assert (begun["standing"], begun["from"], begun["to"], begun["until"]) == ("counted", BE, LAN, "2099-12-31")
     assert begun["messages"] == 4  # a welcome too
-    assert "Nothing of cntt@mic.gov.vn is expunged" in desk.err
+    assert "Mail of cntt@mic.gov.vn cannot be expunged" in desk.err
     assert [row["to"] for row in desk.seen_by("hoa", "handover", "list", "--running")] == [LAN]
     assert desk.seen_by("hoa", "mailbox", "show", CNTT)["handed_over_to"] == LAN
     assert desk.by("mai", "handover", "begin", CNTT, *NAMED, "--until", "30/12/2099") == 1  # not what was begun

@@ -566,7 +566,7 @@ def test_clause_6_1_the_first_officer_is_somebody_who_can_sign_in(tmp_path):
     """A login that the machine does not know, and root's, are refused; root goes on under the name of the one it entered."""
     desk = _bare(tmp_path)
     assert desk.run("officer", "add", "khong-co-ai", "Phạm Mai", "--role", "centre", *WHY) == 1
-    assert "knows no login khong-co-ai" in desk.err
+    assert "has no login khong-co-ai" in desk.err
     assert "getent passwd khong-co-ai" in desk.err
     assert desk.run("officer", "add", "root", "Phạm Mai", "--role", "centre", "--no-login", *WHY) == 1
     assert "not a personal login" in desk.err
@@ -593,7 +593,7 @@ def test_clause_6_1_a_person_does_not_shut_everybody_out(tmp_path):
     assert "No officer of the Information Centre would be left with a login on this machine." in desk.err
     assert desk.by("binh", "unit", "list") == 0, "nobody is shut out by what was refused"
     assert desk.by("binh", "officer", "add", A_LOGIN, "Vũ An", "--role", "centre", *WHY) == 0, desk.err
-    assert "You (binh) are no officer" in desk.err
+    assert "You (binh) are not an officer" in desk.err
     assert f"systemd-run --pipe --wait mic-mail --config {tmp_path}/mic-mail.toml --actor {A_LOGIN} ..." in desk.err
     assert desk.by("binh", "unit", "list") == 1
     assert desk.by(A_LOGIN, "officer", "add", *mai) == 0, desk.err

@@ -220,7 +220,7 @@ def test_what_leaves_and_cannot_be_read_is_neither_sent_nor_dropped_unseen(serve
         lambda: queued.drop(notices, ActContext("mai"), log),
         Queued(server.config, server.clock, other).count,
     ):
-        with pytest.raises(Trouble, match="SHUT of the queue cannot be read") as refusal:
+        with pytest.raises(Trouble, match="The queue entry SHUT cannot be read") as refusal:
             act()
         assert refusal.value.remedy is not None
     assert [entry.entry_id for entry in queue.entries()] == ["WHOLE"]

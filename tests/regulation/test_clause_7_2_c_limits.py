@@ -91,7 +91,7 @@ def test_messages_of_an_hour(serve: Callable[..., MailServer]) -> None:
     code, text = client.docmd("MAIL FROM:<dvbe@mic.gov.vn>")
     assert code == 450
     assert english(text).startswith(b"4.7.1 Your mailbox has sent 10 messages within an hour")
-    assert b"room from 24/11/2026 10:05 on" in text
+    assert b"possible again from 24/11/2026 10:05" in text
     _, text = client.docmd("MAIL FROM:<dvbe@mic.gov.vn> SMTPUTF8")
     assert "đã gửi 10 thư trong một giờ".encode() in text
     server.move_clock_to(NOW + timedelta(minutes=64))

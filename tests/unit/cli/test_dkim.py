@@ -293,7 +293,7 @@ def test_a_ring_that_is_damaged(console: Console, tmp_path: Path) -> None:
     ring.write_text("{")
     for words in (["rotate"], ["add"], ["remove", "s1", "--now"]):
         assert console.run("dkim", "key", *words) == 3
-        assert "copy keys/dkim of a backup back, or set it aside and make new keys: `mic-mail --config" in console.err
+        assert "copy keys/dkim back from a backup, or set it aside and make new keys: `mic-mail --config" in console.err
         assert "rotate" not in console.err
     shutil.copytree(backup / "keys" / "dkim", folder, dirs_exist_ok=True)
     assert keys_of(console) == before

@@ -226,9 +226,9 @@ async def test_a_smarthost_that_says_it_back_in_no_reply(
             await office.tried("A")
         entry = office.queue.read("A")
         assert entry is not None
-        assert "not a reply" in entry.state.reasons[0]
+        assert "not an SMTP reply" in entry.state.reasons[0]
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "password")
-    assert b"not a reply" in kept
+    assert b"not an SMTP reply" in kept
     assert said[-1].split()[-1] not in kept
 
 
