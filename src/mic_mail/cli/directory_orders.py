@@ -27,21 +27,21 @@ from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
 
 DocumentOption = Annotated[
-    str | None, typer.Option("--document", help=say("Số văn bản làm căn cứ, bắt buộc.", "Number of the document; needed."))
+    str | None, typer.Option("--document", help=say("Số văn bản làm căn cứ, bắt buộc.", "Number of the document; required."))
 ]
 DayOption = Annotated[
     str | None,
-    typer.Option("--from", help=say("Có hiệu lực từ ngày; mặc định ngay.", "Day from which it holds; default: now.")),
+    typer.Option("--from", help=say("Có hiệu lực từ ngày; mặc định ngay.", "First day on which it applies; default: now.")),
 ]
 DryOption = Annotated[
-    bool, typer.Option("--dry-run", help=say("Chỉ in từng dòng sẽ thay đổi.", "Print every row that would change, only."))
+    bool, typer.Option("--dry-run", help=say("Chỉ in từng dòng sẽ thay đổi.", "Only print the rows that would change."))
 ]
 KeepOption = Annotated[
     int | None,
     typer.Option(
         "--keep-days",
         min=0,
-        help=say("Địa chỉ cũ là bí danh trong số ngày này.", "The old address stays an alias for so many days."),
+        help=say("Địa chỉ cũ là bí danh trong số ngày này.", "Days for which the old address stays an alias."),
     ),
 ]
 CHANGES = (

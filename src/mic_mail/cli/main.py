@@ -194,7 +194,7 @@ def build() -> typer.Typer:
             typer.Option(
                 "--actor",
                 envvar=ACTOR_VARIABLE,
-                help=say("Cán bộ mà lệnh tự động thực hiện thay.", "The officer for whom automation acts."),
+                help=say("Cán bộ mà lệnh tự động thực hiện thay.", "The officer on whose behalf a script acts."),
             ),
         ] = None,
         *,
@@ -203,7 +203,7 @@ def build() -> typer.Typer:
             typer.Option(
                 "--code",
                 envvar=CODE_VARIABLE,
-                help=say("Mã xác thực của cán bộ, cho lệnh tự động.", "A code of the officer's device, for scripts."),
+                help=say("Mã xác thực của cán bộ, cho lệnh tự động.", "A code of the officer's second factor, for scripts."),
             ),
         ] = None,
         tells_version: Annotated[
@@ -212,7 +212,7 @@ def build() -> typer.Typer:
                 "--version",
                 callback=_print_version,
                 is_eager=True,
-                help=say("Cho biết phiên bản rồi kết thúc.", "Tell the version and exit."),
+                help=say("Cho biết phiên bản rồi kết thúc.", "Print the version and exit."),
             ),
         ] = False,
     ) -> None:

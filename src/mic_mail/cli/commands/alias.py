@@ -34,7 +34,7 @@ COLUMNS = (
 )
 
 Mailbox = Annotated[str, typer.Argument(metavar="MAILBOX", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
-Alias = Annotated[str, typer.Argument(metavar="ALIAS", help=say("Địa chỉ thêm.", "The further address."))]
+Alias = Annotated[str, typer.Argument(metavar="ALIAS", help=say("Địa chỉ thêm.", "The additional address."))]
 
 
 @app.command(help=say("Thêm bí danh.", "Add an alias."))

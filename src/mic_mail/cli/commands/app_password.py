@@ -48,7 +48,7 @@ ADDED = (
 
 @app.command(
     "list",
-    help=say("Liệt kê mật khẩu ứng dụng của hộp thư.", "List a mailbox's app passwords, also those that have ended."),
+    help=say("Liệt kê mật khẩu ứng dụng của hộp thư.", "List a mailbox's app passwords, also revoked ones."),
 )
 @requires(Right.READ)
 def list_them(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> None:
@@ -61,7 +61,7 @@ def list_them(ctx: typer.Context, address: Address, as_json: JsonOption = False)
 @app.command(
     help=say(
         "Tạo mật khẩu ứng dụng theo văn bản đề nghị; chủ hộp thư được báo.",
-        "Make one on a written request; the mailbox's owner is told.",
+        "Create one on a written request; the mailbox's owner is notified.",
     )
 )
 @requires(Right.ACT)
@@ -72,11 +72,11 @@ def add(
     *,
     document: Annotated[
         str,
-        typer.Option("--document", help=say("Số văn bản hoặc thư đề nghị.", "Number of the letter or mail that asks for it.")),
+        typer.Option("--document", help=say("Số văn bản hoặc thư đề nghị.", "Number of the letter or mail that requests it.")),
     ],
     doors: Annotated[
         list[AppPasswordScope] | None,
-        typer.Option("--door", help=say("Chỉ dùng cho; có thể lặp lại.", "Opens this alone; repeatable.")),
+        typer.Option("--door", help=say("Chỉ dùng cho; có thể lặp lại.", "Valid only for this service; repeatable.")),
     ] = None,
     reason: WhyOption = "",
     actor: ActorOption = None,
@@ -95,7 +95,7 @@ def add(
 
 
 @app.command(
-    help=say("Thu hồi một hoặc tất cả mật khẩu ứng dụng; phiên đang mở kết thúc.", "Revoke one or all; open sessions end.")
+    help=say("Thu hồi một hoặc tất cả mật khẩu ứng dụng; phiên đang mở kết thúc.", "Revoke one or all; their sessions end.")
 )
 @requires(Right.ACT)
 def revoke(

@@ -49,7 +49,8 @@ def drop(
     ctx: typer.Context,
     address: Address,
     archive: Annotated[
-        str | None, typer.Argument(metavar="[ARCHIVE]", help=say("Bản lưu trữ, nếu có nhiều.", "Which, if there are several."))
+        str | None,
+        typer.Argument(metavar="[ARCHIVE]", help=say("Bản lưu trữ, nếu có nhiều.", "The archive, if there are several.")),
     ] = None,
     *,
     document: DocumentOption = None,

@@ -65,7 +65,7 @@ app = typer.Typer()
 @requires(Right.ACT, clauses="10.1")
 def backup(
     ctx: typer.Context,
-    target: Annotated[Path, typer.Argument(help=say("Thư mục sao lưu, chưa có.", "The backup's folder, not there yet."))],
+    target: Annotated[Path, typer.Argument(help=say("Thư mục sao lưu, chưa có.", "The backup's folder; it must not exist."))],
     addresses: Addresses = None,
     *,
     earlier: Annotated[
@@ -75,7 +75,7 @@ def backup(
             metavar="BACKUP",
             help=say(
                 "Bản sao lưu trước, trên cùng đĩa: thư đã có ở đó được liên kết, không chép lại.",
-                "A backup from before, on the same disk: what it has is linked and not copied.",
+                "An earlier backup on the same disk: its files are linked instead of copied.",
             ),
         ),
     ] = None,

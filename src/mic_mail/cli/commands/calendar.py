@@ -73,19 +73,21 @@ LONGEST_FILE = 100_000
 YearNumber = Annotated[int, typer.Argument(metavar="YEAR", min=calendar_file.FIRST_YEAR, max=calendar_file.LAST_YEAR)]
 
 
-@app.command(help=say("In lịch dự kiến của một năm, để sửa rồi nhập.", "Print the expected calendar of a year, to be mended."))
+@app.command(
+    help=say("In lịch dự kiến của một năm, để sửa rồi nhập.", "Print the expected calendar of a year, for correction.")
+)
 @open_to_all()
 def prefill(year: YearNumber) -> None:
     sys.stdout.write(calendar_file.write(*expected_year(year)))
 
 
 @app.command(
-    "set", help=say("Nhập lịch của một năm; thay lịch đã nhập.", "Enter the calendar of a year; replaces the old one.")
+    "set", help=say("Nhập lịch của một năm; thay lịch đã nhập.", "Enter the calendar of a year, replacing the old one.")
 )
 @requires(Right.ACT, clauses="10.3")
 def set_year(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help=say("Tệp theo mẫu của prefill.", "A file as prefill writes it."))],
+    file: Annotated[Path, typer.Argument(help=say("Tệp theo mẫu của prefill.", "A file in the form that prefill prints."))],
     *,
     document: DocumentOption = None,
     reason: WhyOption = "",
@@ -103,7 +105,7 @@ def set_year(
 @app.command(
     help=say(
         "Xác nhận lịch dự kiến của một năm theo văn bản đã ban hành; ngày sai thì sửa tệp và dùng set.",
-        "Confirm the expected calendar of a year by what was announced; mend wrong days in a file and use set.",
+        "Confirm the expected calendar of a year after the announcement; for wrong days correct the file and use set.",
     )
 )
 @requires(Right.ACT)

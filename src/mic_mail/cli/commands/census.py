@@ -76,7 +76,7 @@ UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Ký hiệu �
 UnitName = Annotated[str, typer.Argument(metavar="UNIT", help=say("Ký hiệu đơn vị.", "The unit's symbol."))]
 
 
-@app.command(help=say("Lập danh sách của kỳ này: XLSX và PDF cho từng đơn vị, một bản tổng hợp.", "Make this period's lists."))
+@app.command(help=say("Lập danh sách của kỳ này: XLSX và PDF cho từng đơn vị, một bản tổng hợp.", "Write this period's lists."))
 @requires(Right.ACT, clauses="14.6")
 def make(
     ctx: typer.Context,
@@ -150,7 +150,9 @@ def show(
         )
 
 
-@app.command("list", help=say("Đơn vị nào đã xác nhận, đơn vị nào quá hạn.", "Which units have confirmed, which are overdue."))
+@app.command(
+    "list", help=say("Đơn vị nào đã xác nhận, đơn vị nào quá hạn.", "List the units that have confirmed, and those overdue.")
+)
 @requires(Right.READ, clauses="14.6")
 def list_units(ctx: typer.Context, as_json: JsonOption = False) -> None:
     censuses = _censuses(frame(ctx))

@@ -29,7 +29,7 @@ ONE = (
 )
 
 
-@app.command(help=say("Xem đồng hồ và mốc gần nhất.", "Show the clock and the last instant on record."))
+@app.command(help=say("Xem đồng hồ và mốc gần nhất.", "Show the clock and the last recorded time."))
 @requires(Right.READ, whole=True, clauses="6.4.c")
 def show(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
@@ -68,7 +68,7 @@ RECORDS = (
 @app.command(
     help=say(
         "Liệt kê việc đã ghi với giờ sai: đi trước bây giờ, hoặc đi trước việc ghi sau nó.",
-        "List what is on record with a false time: ahead of now, or of what was recorded after it.",
+        "List records with a false time: in the future, or later than records made after them.",
     )
 )
 @requires(Right.READ, whole=True)

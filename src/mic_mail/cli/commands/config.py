@@ -44,7 +44,7 @@ REFERENCE = (
 )
 
 
-@app.command(help=say("Kiểm tra tệp cấu hình, nêu mọi lỗi một lần.", "Check the file; all mistakes at once."))
+@app.command(help=say("Kiểm tra tệp cấu hình, nêu mọi lỗi một lần.", "Check the file and report all mistakes."))
 @open_to_all(clauses="3.1")
 def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     from mic_mail.directory.preflight import trouble_with
@@ -95,7 +95,7 @@ def _problem_row(path: Path, problem: Problem) -> Row:
     }
 
 
-@app.command(help=say("In mọi giá trị đang có hiệu lực.", "Print every value that holds."))
+@app.command(help=say("In mọi giá trị đang có hiệu lực.", "Print every value in force."))
 @open_to_all(clauses="3.2")
 def show(
     ctx: typer.Context,

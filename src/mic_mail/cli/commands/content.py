@@ -29,7 +29,9 @@ from mic_mail.services.exports.content_export import ContentExport
 from mic_mail.services.exports.content_requests import Content
 from mic_mail.services.mailboxes.credentials import ActContext
 
-app = typer.Typer(help=say("Mở nội dung hộp thư có căn cứ (4.3).", "Open content, with a basis (4.3)."), no_args_is_help=True)
+app = typer.Typer(
+    help=say("Mở nội dung hộp thư có căn cứ (4.3).", "Access to content, on a document (4.3)."), no_args_is_help=True
+)
 
 COLUMNS = (
     Column("id", "Số", "Id", right=True),
@@ -86,14 +88,14 @@ def ask(
     address: Address,
     *,
     reason: ReasonOption,
-    document: Annotated[str, typer.Option("--document", help=say("Văn bản làm căn cứ.", "The document it rests on."))],
+    document: Annotated[str, typer.Option("--document", help=say("Văn bản làm căn cứ.", "The document that demands it."))],
     folder: Annotated[str | None, typer.Option("--folder", help=say("Chỉ thư mục này.", "Only this folder."))] = None,
     since: Annotated[
         str | None, typer.Option("--since", help=say("Thư đến từ ngày.", "Mail that came from this day on."))
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help=say("Đến hết ngày.", "Until the end of this day."))] = None,
     expunged: Annotated[
-        bool, typer.Option("--expunged", help=say("Cả thư đã xóa còn giữ.", "Also what is expunged and still kept."))
+        bool, typer.Option("--expunged", help=say("Cả thư đã xóa còn giữ.", "Also retained expunged messages."))
     ] = False,
     actor: ActorOption = None,
     as_json: JsonOption = False,
@@ -137,7 +139,7 @@ def approve(
     output.record(COLUMNS, _row(here, access, []), as_json=as_json)
 
 
-@app.command(help=say("Từ chối, hoặc thu lại phê duyệt.", "Refuse, or take an approval back."))
+@app.command(help=say("Từ chối, hoặc thu lại phê duyệt.", "Refuse, or revoke an approval."))
 @requires(Right.ACT, clauses="4.3")
 def refuse(
     ctx: typer.Context, access_id: Id, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
@@ -150,12 +152,12 @@ def refuse(
     output.note(Text(f"Đề nghị {access_id} bị từ chối.", f"Request {access_id} is refused."))
 
 
-@app.command(help=say("Xuất thư theo đề nghị đã phê duyệt.", "Export what an approved request opens."))
+@app.command(help=say("Xuất thư theo đề nghị đã phê duyệt.", "Export the content that an approved request covers."))
 @requires(Right.ACT, clauses="4.3 16.5")
 def export(
     ctx: typer.Context,
     access_id: Id,
-    target: Annotated[Path, typer.Argument(metavar="FOLDER", help=say("Thư mục mới, chưa có.", "A folder not there yet."))],
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help=say("Thư mục mới, chưa có.", "A new folder."))],
     *,
     actor: ActorOption = None,
     as_json: JsonOption = False,

@@ -61,15 +61,17 @@ CONNECTIONS = (
 app = typer.Typer()
 
 
-@app.command(help=say("Chạy thử một máy chủ đầy đủ trên máy này.", "Run a whole server on this machine, to try it out."))
+@app.command(help=say("Chạy thử một máy chủ đầy đủ trên máy này.", "Run a complete server on this machine, for a trial."))
 @open_to_all()
 def demo(
     ctx: typer.Context,
     *,
-    data: Annotated[Path, typer.Option("--data", help=say("Thư mục dữ liệu.", "Where everything is kept."))] = DEFAULT_DATA,
+    data: Annotated[Path, typer.Option("--data", help=say("Thư mục dữ liệu.", "The data folder."))] = DEFAULT_DATA,
     ports_from: Annotated[
         int,
-        typer.Option("--ports-from", min=0, max=64_000, help=say("Cộng thêm vào số cổng chuẩn.", "Added to the usual ports.")),
+        typer.Option(
+            "--ports-from", min=0, max=64_000, help=say("Cộng thêm vào số cổng chuẩn.", "Number added to the standard ports.")
+        ),
     ] = DEFAULT_PORTS_FROM,
     workers: Annotated[int, typer.Option("--workers", min=0, max=64, help=say("0: một cho mỗi lõi.", "0: one per core."))] = 0,
     cleartext: Annotated[

@@ -56,7 +56,7 @@ class Format(StrEnum):
 
 
 @app.command(
-    help=say("Đối chiếu danh bạ với hộp thư; mã thoát 1 nếu có lỗi.", "Compare with the mailboxes; exit code 1 on errors.")
+    help=say("Đối chiếu danh bạ với hộp thư; mã thoát 1 nếu có lỗi.", "Compare it with the mailboxes; exit code 1 on errors.")
 )
 @requires(Right.READ, whole=True, clauses="6.5")
 def check(ctx: typer.Context, as_json: JsonOption = False) -> int:

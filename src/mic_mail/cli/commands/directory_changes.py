@@ -59,13 +59,13 @@ def history(
     output.listing(HISTORY, rows, as_json=as_json)
 
 
-@app.command(help=say("Liệt kê thay đổi chờ đến ngày.", "List the changes that wait for their day."))
+@app.command(help=say("Liệt kê thay đổi chờ đến ngày.", "List pending changes."))
 @requires(Right.READ, whole=True, clauses="6.5")
 def pending(ctx: typer.Context, as_json: JsonOption = False) -> None:
     output.listing(ORDERS, (order_row(entry) for entry in frame(ctx).directory.changes.pending()), as_json=as_json)
 
 
-@app.command(help=say("Hủy một thay đổi chưa thực hiện.", "Take back a change that was not carried out yet."))
+@app.command(help=say("Hủy một thay đổi chưa thực hiện.", "Cancel a pending change."))
 @requires(Right.ACT)
 def cancel(
     ctx: typer.Context,

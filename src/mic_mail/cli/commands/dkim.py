@@ -28,7 +28,7 @@ from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, State
 app = typer.Typer(
     help=say("Chữ ký DKIM của thư gửi ra ngoài.", "DKIM signatures of mail to other domains."), no_args_is_help=True
 )
-key_app = typer.Typer(help=say("Khóa ký: tạo, thay, hủy.", "The keys that sign: make, replace, destroy."), no_args_is_help=True)
+key_app = typer.Typer(help=say("Khóa ký: tạo, thay, hủy.", "Signing keys: create, replace, destroy."), no_args_is_help=True)
 app.add_typer(key_app, name="key")
 
 STATES: Mapping[str, Text] = {
@@ -56,20 +56,22 @@ SAID = {
 DomainOption = Annotated[
     str | None,
     typer.Option(
-        "--domain", help=say("Chỉ tên miền này; mặc định là mọi tên miền.", "This domain alone; default: all domains.")
+        "--domain", help=say("Chỉ tên miền này; mặc định là mọi tên miền.", "Only this domain; default: all domains.")
     ),
 ]
 Selector = Annotated[str, typer.Argument(metavar="SELECTOR", help=say("Bộ chọn của khóa.", "The key's selector."))]
 
 
-@key_app.command(help=say("Tạo khóa mới và in bản ghi DNS của nó.", "Make a key, and print its record for the DNS."))
+@key_app.command(help=say("Tạo khóa mới và in bản ghi DNS của nó.", "Create a key and print its DNS record."))
 @requires(Right.ACT)
 def add(
     ctx: typer.Context,
     *,
     selector: Annotated[
         str | None,
-        typer.Option("--selector", help=say("Bộ chọn; mặc định theo loại và ngày.", "Its selector; default: kind and day.")),
+        typer.Option(
+            "--selector", help=say("Bộ chọn; mặc định theo loại và ngày.", "The selector; default: algorithm and day.")
+        ),
     ] = None,
     algorithm: Annotated[
         Algorithm, typer.Option("--algorithm", help=say("Thuật toán: rsa hoặc ed25519.", "Algorithm: rsa or ed25519."))
@@ -85,9 +87,7 @@ def add(
     _print_new_key(made, as_json=as_json)
 
 
-@key_app.command(
-    help=say("Tạo khóa mới cùng loại, thay cho khóa đang ký.", "Make keys of the same kind, to follow those that sign now.")
-)
+@key_app.command(help=say("Tạo khóa mới cùng loại, thay cho khóa đang ký.", "Create a successor for each key that signs now."))
 @requires(Right.ACT)
 def rotate(ctx: typer.Context, *, domain: DomainOption = None, actor: ActorOption = None, as_json: JsonOption = False) -> None:
     here = frame(ctx)
@@ -97,7 +97,7 @@ def rotate(ctx: typer.Context, *, domain: DomainOption = None, actor: ActorOptio
 
 
 @key_app.command(
-    help=say("Ký bằng khóa này ngay, nếu DNS đã có bản ghi của nó.", "Sign with this key at once, if the DNS has its record.")
+    help=say("Ký bằng khóa này ngay, nếu DNS đã có bản ghi của nó.", "Sign with this key now, if the DNS has its record.")
 )
 @requires(Right.ACT)
 def use(
@@ -106,7 +106,9 @@ def use(
     *,
     now: Annotated[
         bool,
-        typer.Option("--now", help=say("Dù DNS chưa có: nơi nhận sẽ coi chữ ký là sai.", "Even if the DNS has it not.")),
+        typer.Option(
+            "--now", help=say("Dù DNS chưa có: nơi nhận sẽ coi chữ ký là sai.", "Even if the DNS does not have the record.")
+        ),
     ] = False,
     domain: DomainOption = None,
     actor: ActorOption = None,
@@ -124,7 +126,7 @@ def use(
 
 
 @key_app.command(
-    "list", help=say("Các khóa, trạng thái và trục trặc của chúng.", "The keys, their states, and what is wrong with them.")
+    "list", help=say("Các khóa, trạng thái và trục trặc của chúng.", "List the keys with their states and problems.")
 )
 @requires(Right.READ)
 def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:

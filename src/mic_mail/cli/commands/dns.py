@@ -27,7 +27,7 @@ from mic_mail.smtpclient.dkim_keys import KeyFolder
 _TO_FILL_IN = ((OWN_ADDRESS, "<địa chỉ của máy chủ này>"), (SENDERS_OF, "<các địa chỉ gửi thư của "), (REVERSED, "<địa chỉ>"))
 """The placeholders in values of `dns_records` for people to fill in, with their Vietnamese text."""
 
-app = typer.Typer(help=say("Bản ghi tên miền (DNS) của máy chủ.", "What the DNS says of this server."), no_args_is_help=True)
+app = typer.Typer(help=say("Bản ghi tên miền (DNS) của máy chủ.", "DNS records of this server."), no_args_is_help=True)
 
 NEEDS: Mapping[str, Text] = {
     Need.REQUIRED: Text("bắt buộc", "required"),
@@ -75,7 +75,8 @@ def records(
 
 @app.command(
     help=say(
-        "Tra DNS và so với các bản ghi cần có; mã thoát 1 nếu phải sửa.", "Look them up and judge; exit code 1 if one is wrong."
+        "Tra DNS và so với các bản ghi cần có; mã thoát 1 nếu phải sửa.",
+        "Look up and check the records; exit code 1 if one is wrong.",
     )
 )
 @requires(Right.READ)

@@ -27,7 +27,7 @@ COLUMNS = (
 Name = Annotated[str, typer.Argument(metavar="DOMAIN", help=say("Tên miền.", "The domain."))]
 
 
-@app.command("list", help=say("Liệt kê tên miền và số địa chỉ.", "List the domains and how many addresses each has."))
+@app.command("list", help=say("Liệt kê tên miền và số địa chỉ.", "List the domains with their numbers of addresses."))
 @requires(Right.READ, clauses="3.2")
 def list_domains(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
@@ -56,7 +56,7 @@ def add(ctx: typer.Context, name: Name, *, terms: Terms) -> None:
 @app.command(
     help=say(
         "Chuyển mọi hộp thư sang tên miền khác; địa chỉ cũ còn là bí danh.",
-        "Give all mailboxes their addresses under another domain; the old ones stay aliases.",
+        "Move all addresses to another domain; the old ones stay as aliases.",
     )
 )
 @requires(Right.ACT, clauses="3.2")
@@ -64,7 +64,7 @@ def add(ctx: typer.Context, name: Name, *, terms: Terms) -> None:
 def move(
     ctx: typer.Context,
     old: Annotated[str, typer.Argument(metavar="OLD", help=say("Tên miền hiện nay.", "The present domain."))],
-    new: Annotated[str, typer.Argument(metavar="NEW", help=say("Tên miền mới, đã thêm.", "The new one, added before."))],
+    new: Annotated[str, typer.Argument(metavar="NEW", help=say("Tên miền mới, đã thêm.", "The new domain, already added."))],
     *,
     keep_days: KeepOption = None,
     terms: Terms,
@@ -76,7 +76,7 @@ def move(
     )  # fmt: skip
 
 
-@app.command(help=say("Bỏ tên miền không còn địa chỉ nào.", "End a domain under which no address is left."))
+@app.command(help=say("Bỏ tên miền không còn địa chỉ nào.", "Remove a domain that has no addresses left."))
 @requires(Right.ACT)
 @expand_options
 def end(ctx: typer.Context, name: Name, *, terms: Terms) -> None:

@@ -96,12 +96,12 @@ NumberOption = Annotated[
 ]
 
 
-@app.command("list", help=say("Các lần bàn giao; đang bàn giao ở trên.", "All handovers, those that run first."))
+@app.command("list", help=say("Các lần bàn giao; đang bàn giao ở trên.", "List handovers, running ones first."))
 @requires(Right.READ, clauses="12.3.d")
 def list_all(
     ctx: typer.Context,
     *,
-    running: Annotated[bool, typer.Option("--running", help=say("Chỉ lần đang bàn giao.", "Only those that run."))] = False,
+    running: Annotated[bool, typer.Option("--running", help=say("Chỉ lần đang bàn giao.", "Only running ones."))] = False,
     as_json: JsonOption = False,
 ) -> None:
     here = frame(ctx)
@@ -122,7 +122,7 @@ def show(ctx: typer.Context, address: Address, *, number: NumberOption = None, a
     _print_handover(mailbox, handover, _use_cases(here).inventory(mailbox, handover), as_json=as_json)
 
 
-@app.command(help=say("Biên bản bàn giao để ký.", "The minutes, to be signed."))
+@app.command(help=say("Biên bản bàn giao để ký.", "Write the minutes for signature."))
 @requires(Right.READ, whole=True, clauses="12.3.d")
 def minutes(
     ctx: typer.Context,
@@ -134,7 +134,9 @@ def minutes(
     number: NumberOption = None,
     registered: Annotated[
         str,
-        typer.Option("--number", help=say("Số của biên bản; để trống thì ghi tay.", "The minutes' own number; else a blank.")),
+        typer.Option(
+            "--number", help=say("Số của biên bản; để trống thì ghi tay.", "The number of the minutes; default: blank.")
+        ),
     ] = "",
     reason: WhyOption = "",
     actor: ActorOption = None,
@@ -165,7 +167,7 @@ def verify(
     *,
     number: NumberOption = None,
     every: Annotated[
-        bool, typer.Option("--all", help=say("Cả thư đã chuyển hoặc đã xóa.", "Name moved and expunged messages too."))
+        bool, typer.Option("--all", help=say("Cả thư đã chuyển hoặc đã xóa.", "List moved and expunged messages too."))
     ] = False,
     reason: WhyOption = "",
     actor: ActorOption = None,

@@ -39,7 +39,7 @@ DONE = (
 @app.command(
     help=say(
         "Bắt đầu: ngừng mọi việc xóa, kiểm kê; chạy lại thì kiểm kê lại.",
-        "Begin: nothing is expunged any more, everything is counted; once more counts anew.",
+        "Begin: freeze the mailbox and take the inventory; run again to retake it.",
     )
 )
 @requires(Right.ACT, clauses="12.3.d")
@@ -49,7 +49,7 @@ def begin(
     successor: Annotated[
         str,
         typer.Option(
-            "--to", metavar="PERSON", help=say("Người nhận: mã hoặc địa chỉ cá nhân.", "Who takes over: id or address.")
+            "--to", metavar="PERSON", help=say("Người nhận: mã hoặc địa chỉ cá nhân.", "The successor: id or address.")
         ),
     ],
     *,
@@ -59,7 +59,7 @@ def begin(
             "--named-by",
             help=say(
                 "Thủ trưởng đã phân công: mã, địa chỉ, hoặc họ tên và chức vụ.",
-                "The head who named them: id, address, or name and position.",
+                "The head who named the successor: id, address, or name and position.",
             ),
         ),
     ],
@@ -70,7 +70,7 @@ def begin(
         str | None,
         typer.Option("--until", help=say("Nhiệm kỳ của người nhận đến hết ngày.", "Last day of the successor's term.")),
     ] = None,
-    witness: Annotated[str, typer.Option("--witness", help=say("Người chứng kiến.", "Who witnesses it."))] = "",
+    witness: Annotated[str, typer.Option("--witness", help=say("Người chứng kiến.", "The witness."))] = "",
     document: DocumentOption = None,
     reason: WhyOption = "",
     actor: ActorOption = None,
@@ -116,7 +116,7 @@ def _count(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Inve
 @app.command(
     help=say(
         "Hoàn thành: chuyển quyền cho người nhận, khởi tạo lại mật khẩu, kết thúc các phiên cũ.",
-        "Finish: the rights move, the password is another one, old sessions end.",
+        "Finish: transfer the rights, reset the password, end old sessions.",
     )
 )
 @requires(Right.ACT, clauses="12.3.d")
@@ -150,7 +150,7 @@ def finish(
     output.record(DONE, row, as_json=as_json)
 
 
-@app.command(help=say("Hủy bàn giao: mọi quyền giữ như cũ.", "Cancel a handover: nothing has moved."))
+@app.command(help=say("Hủy bàn giao: mọi quyền giữ như cũ.", "Cancel a handover; nothing changes."))
 @requires(Right.ACT, clauses="12.3.d")
 def cancel(
     ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None

@@ -26,9 +26,7 @@ from mic_mail.services.mailboxes.credentials import ActContext
 app = typer.Typer()
 
 
-@app.command(
-    help=say("Cấp hộp thư với địa chỉ cũ giữ nguyên (5.5).", "A mailbox under its owner's old address, kept as it is (5.5).")
-)
+@app.command(help=say("Cấp hộp thư với địa chỉ cũ giữ nguyên (5.5).", "Issue a mailbox with its owner's old address (5.5)."))
 @requires(Right.ACT, clauses="5.5")
 def address(
     ctx: typer.Context,
@@ -38,7 +36,10 @@ def address(
     unit: Annotated[str | None, typer.Option("--unit", help=say("Ký hiệu đơn vị.", "Symbol of the unit."))] = None,
     created: Annotated[
         str | None,
-        typer.Option("--created-on", help=say("Ngày lập ở hệ thống cũ, nếu biết.", "When it was made there, if known.")),
+        typer.Option(
+            "--created-on",
+            help=say("Ngày lập ở hệ thống cũ, nếu biết.", "The day of its creation in the old system, if known."),
+        ),
     ] = None,
     quota: Annotated[str | None, typer.Option("--quota", help=say("Dung lượng, ví dụ “2 GiB”.", "E.g. '2 GiB'."))] = None,
     document: DocumentOption = None,

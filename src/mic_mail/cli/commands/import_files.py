@@ -34,9 +34,7 @@ from mic_mail.services.importers.source import Source
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
-app = typer.Typer(
-    help=say("Nhập thư từ hệ thống khác (10.4).", "Bring mail in from other systems (10.4)."), no_args_is_help=True
-)
+app = typer.Typer(help=say("Nhập thư từ hệ thống khác (10.4).", "Import mail from other systems (10.4)."), no_args_is_help=True)
 
 PathArgument = Annotated[
     str, typer.Argument(metavar="PATH", help=say("Tệp hoặc thư mục nguồn.", "The source's file or folder."))
@@ -71,7 +69,9 @@ QuotaOption = Annotated[
 ]
 SeenOption = Annotated[
     bool,
-    typer.Option("--seen/--unseen", help=say("Thư không ghi đã đọc hay chưa.", "Of messages that do not say.")),
+    typer.Option(
+        "--seen/--unseen", help=say("Thư không ghi đã đọc hay chưa.", "The charset of messages that do not declare one.")
+    ),
 ]
 
 
@@ -150,7 +150,7 @@ def pst(
     Task(frame(ctx), address, wanted).carry_out(lambda work: PstSource(path, work, seen=seen))
 
 
-@app.command("list", help=say("Đã nhập từ đâu vào hộp thư nào.", "What was imported from where, into which mailbox."))
+@app.command("list", help=say("Đã nhập từ đâu vào hộp thư nào.", "List imports: source, mailbox and result."))
 @requires(Right.READ, clauses="10.4")
 def list_imports(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)

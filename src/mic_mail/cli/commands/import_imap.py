@@ -46,13 +46,12 @@ app = typer.Typer()
 IMAPS_PORT = 993
 _MOST_SECRET = 16 << 10
 HostOption = Annotated[str, typer.Option("--host", help=say("Tên máy chủ cũ.", "The old server's name."))]
-PortOption = Annotated[
-    int, typer.Option("--port", min=1, max=65535, help=say("Cổng, mặc định 993.", "Port; 993 unless named."))
-]
+PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help=say("Cổng, mặc định 993.", "Port; default: 993."))]
 AdminOption = Annotated[
     str | None,
     typer.Option(
-        "--admin", help=say("Tài khoản quản trị đăng nhập thay người dùng.", "An administrator who signs in for the user.")
+        "--admin",
+        help=say("Tài khoản quản trị đăng nhập thay người dùng.", "The administrator who signs in on the user's behalf."),
     ),
 ]
 PasswordFileOption = Annotated[
@@ -145,7 +144,7 @@ def accounts(
     *,
     old: OldSystem,
     parallel: Annotated[
-        int, typer.Option("--parallel", min=1, max=16, help=say("Số hộp thư cùng lúc.", "Mailboxes at a time."))
+        int, typer.Option("--parallel", min=1, max=16, help=say("Số hộp thư cùng lúc.", "Number of mailboxes in parallel."))
     ] = 4,
     virtual: VirtualOption = False,
     without: WithoutOption = None,

@@ -85,9 +85,10 @@ MailboxesOption = Annotated[
     typer.Option("--mailbox", help=say("Hộp thư liên quan; lặp lại được.", "A mailbox concerned; repeatable.")),
 ]
 ConcernsOption = Annotated[
-    list[str] | None, typer.Option("--concerns", help=say("Đơn vị khác liên quan; lặp lại được.", "Another unit; repeatable."))
+    list[str] | None,
+    typer.Option("--concerns", help=say("Đơn vị khác liên quan; lặp lại được.", "Another unit concerned; repeatable.")),
 ]
-EndOption = Annotated[str | None, typer.Option("--until", help=say("Sự cố kết thúc lúc.", "When it was over."))]
+EndOption = Annotated[str | None, typer.Option("--until", help=say("Sự cố kết thúc lúc.", "The end of the incident."))]
 OutOption = Annotated[
     Path | None, typer.Option("--out", help=say("Ghi ra tệp .pdf, .xlsx, .html, .csv.", "Write a .pdf, .xlsx, .html, .csv."))
 ]
@@ -98,17 +99,19 @@ OutOption = Annotated[
 def open_incident(
     ctx: typer.Context,
     kind: Annotated[Kind, typer.Argument(help=say("Loại sự cố.", "What happened."))],
-    title: Annotated[str, typer.Argument(metavar="WHAT", help=say("Nội dung, một câu.", "In one sentence."))],
+    title: Annotated[str, typer.Argument(metavar="WHAT", help=say("Nội dung, một câu.", "A description in one sentence."))],
     *,
-    severity: Annotated[Severity, typer.Option("--severity", help=say("Mức độ.", "How grave."))] = Severity.SERIOUS,
+    severity: Annotated[Severity, typer.Option("--severity", help=say("Mức độ.", "The severity."))] = Severity.SERIOUS,
     unit: Annotated[
         str | None,
-        typer.Option("--unit", help=say("Đơn vị báo; bỏ trống: Trung tâm.", "The unit that tells; else the Centre.")),
+        typer.Option("--unit", help=say("Đơn vị báo; bỏ trống: Trung tâm.", "The reporting unit; default: the Centre.")),
     ] = None,
-    reporter: Annotated[str | None, typer.Option("--told-by", help=say("Họ tên người báo.", "Name of who tells."))] = None,
-    channel: Annotated[Channel | None, typer.Option("--channel", help=say("Báo qua kênh nào.", "How it was told."))] = None,
+    reporter: Annotated[str | None, typer.Option("--told-by", help=say("Họ tên người báo.", "Name of the reporter."))] = None,
+    channel: Annotated[
+        Channel | None, typer.Option("--channel", help=say("Báo qua kênh nào.", "The channel of the report."))
+    ] = None,
     began: Annotated[
-        str | None, typer.Option("--from", help=say("Bắt đầu lúc; mặc định: bây giờ.", "Began; else now."))
+        str | None, typer.Option("--from", help=say("Bắt đầu lúc; mặc định: bây giờ.", "The start; default: now."))
     ] = None,
     ended: EndOption = None,
     mailboxes: MailboxesOption = None,
@@ -138,7 +141,7 @@ def open_incident(
     output.record(ONE, _one(here, found), as_json=as_json)
 
 
-@app.command(help=say("Xem một sự cố, hoặc lập báo cáo sự cố.", "Show an incident, or write its paper."))
+@app.command(help=say("Xem một sự cố, hoặc lập báo cáo sự cố.", "Show an incident, or write its document."))
 @requires(Right.READ, clauses="14.4 16.3")
 def show(
     ctx: typer.Context, number: Number, *, out: OutOption = None, actor: ActorOption = None, as_json: JsonOption = False
@@ -182,19 +185,19 @@ def list_incidents(
     output.listing(COLUMNS, (_cells(each, units) for each in wanted), as_json=as_json)
 
 
-@app.command(help=say("Ghi diễn biến hoặc biện pháp.", "Add what was found out, or done."))
+@app.command(help=say("Ghi diễn biến hoặc biện pháp.", "Add a finding or a measure."))
 @requires(Right.REQUEST, clauses="14.4")
 def note(
     ctx: typer.Context,
     number: Number,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help=say("Nội dung.", "What it is."))],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help=say("Nội dung.", "The note."))],
     *,
-    measure: Annotated[bool, typer.Option("--measure", help=say("Là biện pháp đã làm.", "It is a measure taken."))] = False,
-    kind: Annotated[
-        Kind | None, typer.Option("--kind", help=say("Xác định lại loại (Trung tâm).", "The kind is another."))
-    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help=say("Là biện pháp đã làm.", "The note is a measure taken."))
+    ] = False,
+    kind: Annotated[Kind | None, typer.Option("--kind", help=say("Xác định lại loại (Trung tâm).", "Change the kind."))] = None,
     severity: Annotated[
-        Severity | None, typer.Option("--severity", help=say("Xác định lại mức độ (Trung tâm).", "It is as grave as this."))
+        Severity | None, typer.Option("--severity", help=say("Xác định lại mức độ (Trung tâm).", "Change the severity."))
     ] = None,
     ended: EndOption = None,
     mailboxes: MailboxesOption = None,
@@ -226,7 +229,7 @@ def close(
     ctx: typer.Context,
     number: Number,
     *,
-    result: Annotated[str, typer.Option("--result", help=say("Kết quả xử lý.", "What became of it."))],
+    result: Annotated[str, typer.Option("--result", help=say("Kết quả xử lý.", "The result."))],
     ended: EndOption = None,
     document: DocumentOption = None,
     actor: ActorOption = None,
@@ -240,15 +243,19 @@ def close(
     output.note(Text(f"Sự cố {found.number} đã kết thúc.", f"Incident {found.number} is closed."))
 
 
-@app.command(help=say("Trích xuất nhật ký của sự cố thành một tệp (14.4, 16.3).", "The log of an incident as one file."))
+@app.command(help=say("Trích xuất nhật ký của sự cố thành một tệp (14.4, 16.3).", "Export the log of an incident as one file."))
 @requires(Right.READ_LOG, whole=True, clauses="16.3")
 def export(
     ctx: typer.Context,
     number: Number,
     file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp ZIP sẽ ghi.", "The ZIP file to write."))],
     *,
-    began: Annotated[str | None, typer.Option("--from", help=say("Từ lúc khác.", "From another instant."))] = None,
-    ended: Annotated[str | None, typer.Option("--until", help=say("Đến lúc khác.", "Until another instant."))] = None,
+    began: Annotated[
+        str | None, typer.Option("--from", help=say("Từ lúc khác.", "Start of the excerpt; default: of the incident."))
+    ] = None,
+    ended: Annotated[
+        str | None, typer.Option("--until", help=say("Đến lúc khác.", "End of the excerpt; default: of the incident."))
+    ] = None,
     reason: ReasonOption,
     document: DocumentOption = None,
     actor: ActorOption = None,

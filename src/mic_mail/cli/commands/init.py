@@ -118,7 +118,7 @@ class OfficerOptions:
 @app.command(
     help=say(
         "Tạo máy chủ mới: cấu hình, thư mục, danh bạ, chứng thư số.",
-        "Make a server: configuration, folders, directory, certificate.",
+        "Create a server: configuration, folders, directory, certificate.",
     )
 )
 @open_to_all()

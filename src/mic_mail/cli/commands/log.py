@@ -36,7 +36,8 @@ from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.log_maintenance import anchor_now, excerpt, lives, verify_all
 
 app = typer.Typer(
-    help=say("Nhật ký thư và nhật ký quản trị (8.2, 14.4).", "The mail log and the acts (8.2, 14.4)."), no_args_is_help=True
+    help=say("Nhật ký thư và nhật ký quản trị (8.2, 14.4).", "The mail log and the audit log (8.2, 14.4)."),
+    no_args_is_help=True,
 )
 
 LINES = (
@@ -81,11 +82,13 @@ def search(
     message_id: Annotated[str | None, typer.Option("--message-id", help="Message-ID.")] = None,
     trace: Annotated[str | None, typer.Option("--trace", help=say("Mã thư, hoặc mã lỗi.", "Trace id, or a reference."))] = None,
     session: Annotated[str | None, typer.Option("--session", help=say("Mã phiên.", "Session id."))] = None,
-    event: Annotated[str | None, typer.Option("--event", help=say("Tên sự kiện hoặc việc.", "Name of event or act."))] = None,
+    event: Annotated[
+        str | None, typer.Option("--event", help=say("Tên sự kiện hoặc việc.", "Name of an event or an act."))
+    ] = None,
     since: FromOption = None,
     until: UntilOption = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, max=100_000, help=say("Số dòng mới nhất.", "The latest so many."))
+        int, typer.Option("--limit", min=1, max=100_000, help=say("Số dòng mới nhất.", "Number of entries, latest first."))
     ] = 100,
     reason: WhyOption = "",
     document: DocumentOption = None,
@@ -104,7 +107,7 @@ def search(
         output.note(Text(f"Chỉ {limit} dòng mới nhất; xem thêm: --limit.", f"Only the latest {limit} are shown; see --limit."))
 
 
-@app.command(help=say("Toàn bộ đường đi của một thư.", "The whole life of one message."))
+@app.command(help=say("Toàn bộ đường đi của một thư.", "Trace one message from submission to delivery."))
 @requires(Right.READ_LOG, whole=True, clauses="4.2 8.2 9.2")
 def trace(
     ctx: typer.Context,
@@ -133,13 +136,13 @@ def trace(
         output.listing(STEPS, map(_row, life.lines), as_json=False, title=Text(f"Thư {life.trace}", f"Message {life.trace}"))
 
 
-@app.command(help=say("Kiểm tra nhật ký có nguyên vẹn.", "Check that the log is whole."))
+@app.command(help=say("Kiểm tra nhật ký có nguyên vẹn.", "Check that the log is complete and unaltered."))
 @requires(Right.READ_LOG, whole=True, clauses="8.2 17")
 def verify(
     ctx: typer.Context,
     *,
     head: Annotated[
-        str | None, typer.Option("--head", help=say("Mã niêm phong đã ghi lại trước đây.", "A head noted earlier."))
+        str | None, typer.Option("--head", help=say("Mã niêm phong đã ghi lại trước đây.", "A previously noted head."))
     ] = None,
     reason: WhyOption = "",
     document: DocumentOption = None,
@@ -163,12 +166,12 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(help=say("In mã niêm phong để ghi lại nơi khác.", "Print the head, to be noted elsewhere."))
+@app.command(help=say("In mã niêm phong để ghi lại nơi khác.", "Print the head of the chain, to be noted outside the server."))
 @requires(Right.READ_LOG, whole=True, clauses="8.2")
 def anchor(
     ctx: typer.Context,
     *,
-    now: Annotated[bool, typer.Option("--now", help=say("Niêm phong ngay.", "Put what is new into the chain first."))] = False,
+    now: Annotated[bool, typer.Option("--now", help=say("Niêm phong ngay.", "Anchor new log lines first."))] = False,
     reason: WhyOption = "",
     document: DocumentOption = None,
     actor: ActorOption = None,
@@ -193,7 +196,7 @@ def anchor(
     output.record(ANCHOR, row, as_json=as_json)
 
 
-@app.command(help=say("Trích xuất phục vụ xử lý sự cố (14.4, 16.3).", "An excerpt for an incident (14.4, 16.3)."))
+@app.command(help=say("Trích xuất phục vụ xử lý sự cố (14.4, 16.3).", "Export an excerpt for an incident (14.4, 16.3)."))
 @requires(Right.READ_LOG, whole=True, clauses="14.4 16.3 17")
 def export(
     ctx: typer.Context,

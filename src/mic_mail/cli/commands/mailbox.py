@@ -112,7 +112,8 @@ def issue(
         str | None, typer.Option("--address", help=say("Phần tên được chọn, trước @.", "The chosen local part, before the @."))
     ] = None,
     given_words: Annotated[
-        int | None, typer.Option("--given-words", min=1, max=4, help=say("Số chữ của tên gọi.", "Words of the given name."))
+        int | None,
+        typer.Option("--given-words", min=1, max=4, help=say("Số chữ của tên gọi.", "Words that form the given name.")),
     ] = None,
     quota: Annotated[str | None, typer.Option("--quota", help=say("Dung lượng, ví dụ “2 GiB”.", "E.g. '2 GiB'."))] = None,
     received: Annotated[
@@ -219,7 +220,7 @@ def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> N
     output.listing(FACT_COLUMNS, map(_fact, entry.facts), as_json=False, title=Text("Hồ sơ", "Facts"))
 
 
-@app.command("explain", help=say("Giải thích trạng thái: điều khoản, sự kiện, thay đổi tới.", "Account for the state."))
+@app.command("explain", help=say("Giải thích trạng thái: điều khoản, sự kiện, thay đổi tới.", "Explain the state."))
 @requires(Right.READ, clauses="6.4.c 7.1 7.2.a")
 def explain_state(
     ctx: typer.Context,

@@ -41,7 +41,9 @@ def capability(
         list[str] | None, typer.Option("--hide", metavar=NAME, help=say("Ẩn, ví dụ NOTIFY.", "Hide it, e.g. NOTIFY."))
     ] = None,
     show: Annotated[list[str] | None, typer.Option("--show", metavar=NAME, help=say("Hiện lại.", "Show it again."))] = None,
-    reason: Annotated[str, typer.Option("--reason", help=say("Lý do, được ghi vào hồ sơ.", "Why; it is recorded."))] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", help=say("Lý do, được ghi vào hồ sơ.", "The reason; it is recorded."))
+    ] = "",
     document: DocumentOption = None,
     actor: ActorOption = None,
     as_json: JsonOption = False,

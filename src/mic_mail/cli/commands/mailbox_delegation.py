@@ -53,7 +53,9 @@ Person = Annotated[
 FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày; mặc định: ngay.", "First day; default: now."))]
 
 
-@app.command(help=say("Phân công sử dụng hộp thư đơn vị, nhóm (12.3).", "Let a person use a unit's or group's mailbox (12.3)."))
+@app.command(
+    help=say("Phân công sử dụng hộp thư đơn vị, nhóm (12.3).", "Grant a person rights in a unit's or group's mailbox (12.3).")
+)
 @requires(Right.ACT, clauses="12.3")
 def grant(
     ctx: typer.Context,
@@ -134,14 +136,14 @@ def subscribe(here: CliContext, own: MailboxRecord, mailbox: MailboxRecord) -> N
         )
 
 
-@app.command(help=say("Chấm dứt ủy quyền trước hạn (12.3).", "End an authority before its term (12.3)."))
+@app.command(help=say("Chấm dứt ủy quyền trước hạn (12.3).", "Revoke rights before their term (12.3)."))
 @requires(Right.ACT, clauses="12.3")
 def revoke(
     ctx: typer.Context,
     address: Address,
     person: Person,
     *,
-    part: Annotated[Part | None, typer.Option("--as", help=say("Chỉ vai trò này.", "In this part only."))] = None,
+    part: Annotated[Part | None, typer.Option("--as", help=say("Chỉ vai trò này.", "Only in this role."))] = None,
     begins: FromOption = None,
     document: DocumentOption = None,
     reason: WhyOption = "",
@@ -180,7 +182,12 @@ def warn_of_password(mailbox: MailboxRecord) -> None:
     )
 
 
-@app.command(help=say("Ai được sử dụng hộp thư, với quyền gì, đến khi nào.", "Who may use a mailbox, how far and until when."))
+@app.command(
+    help=say(
+        "Ai được sử dụng hộp thư, với quyền gì, đến khi nào.",
+        "List the people with rights in a mailbox, their rights and terms.",
+    )
+)
 @requires(Right.READ, clauses="4.3 12.3")
 def rights(
     ctx: typer.Context,

@@ -47,12 +47,14 @@ DONE = (
 DocumentOption = Annotated[str, typer.Option("--document", help=say("Văn bản đề nghị của đơn vị.", "The unit's request."))]
 
 
-@app.command(help=say("Xuất thư đơn vị thành tệp EML kèm mã băm (11.4).", "A unit's mail as EML files with digests (11.4)."))
+@app.command(
+    help=say("Xuất thư đơn vị thành tệp EML kèm mã băm (11.4).", "Export a unit's mail as EML files with digests (11.4).")
+)
 @requires(Right.ACT, clauses="11.4")
 def export(
     ctx: typer.Context,
     address: Address,
-    target: Annotated[Path, typer.Argument(metavar="FOLDER", help=say("Thư mục mới, chưa có.", "A folder not there yet."))],
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help=say("Thư mục mới, chưa có.", "A new folder."))],
     *,
     document: DocumentOption,
     asked_by: Annotated[

@@ -26,7 +26,7 @@ Document = Annotated[
 ]
 
 
-@app.command(help=say("Lưu giữ nguyên trạng theo yêu cầu (9.2).", "Keep everything, on an authority's demand (9.2)."))
+@app.command(help=say("Lưu giữ nguyên trạng theo yêu cầu (9.2).", "Place a legal hold, on an authority's document (9.2)."))
 @requires(Right.ACT, clauses="9.2")
 def hold(ctx: typer.Context, address: Address, *, document: Document, reason: ReasonOption, actor: ActorOption = None) -> None:
     here = frame(ctx)
@@ -42,7 +42,7 @@ def hold(ctx: typer.Context, address: Address, *, document: Document, reason: Re
     )
 
 
-@app.command("release-hold", help=say("Chấm dứt lưu giữ (9.2).", "End a hold (9.2)."))
+@app.command("release-hold", help=say("Chấm dứt lưu giữ (9.2).", "Release a hold (9.2)."))
 @requires(Right.ACT, clauses="9.2")
 def release_hold(
     ctx: typer.Context,
@@ -51,7 +51,8 @@ def release_hold(
     document: Document,
     reason: ReasonOption,
     seq: Annotated[
-        int | None, typer.Option("--hold", metavar="FACT", help=say("Mục lưu giữ, nếu có nhiều.", "Which, of several."))
+        int | None,
+        typer.Option("--hold", metavar="FACT", help=say("Mục lưu giữ, nếu có nhiều.", "The hold, if there are several.")),
     ] = None,
     actor: ActorOption = None,
 ) -> None:

@@ -55,7 +55,12 @@ AGAIN = (
 )
 
 
-@app.command("due", help=say("Những việc sắp tự động xảy ra; quá hạn ở trên.", "What happens by itself soon; overdue first."))
+@app.command(
+    "due",
+    help=say(
+        "Những việc sắp tự động xảy ra; quá hạn ở trên.", "List what the server will do by the clock; overdue items first."
+    ),
+)
 @requires(Right.READ, whole=True, clauses="6.4.c 7.2.a 12.3.d")
 def list_due(
     ctx: typer.Context,
@@ -87,7 +92,7 @@ def _row(found: Due) -> dict[str, Cell]:
     "restore-reclaimed",
     help=say(
         "Cấp lại hộp thư đã thu hồi cho chủ cũ, cùng thư trong đó.",
-        "Give a reclaimed mailbox back to its owner, with its mail.",
+        "Restore a reclaimed mailbox to its owner, with its mail.",
     ),
 )
 @requires(Right.ACT, clauses="6.4.c")
@@ -121,7 +126,7 @@ def restore_reclaimed(
 @app.command(
     help=say(
         "Xóa khỏi máy chủ hộp thư đã thu hồi và lưu trữ, khi đã hết thời gian giữ nhưng máy chủ không tự xóa.",
-        "Delete a reclaimed, archived mailbox whose days are over and which the server does not delete by itself.",
+        "Delete a reclaimed, archived mailbox that is due but not deleted automatically.",
     )
 )
 @requires(Right.ACT, clauses="6.4.c")

@@ -46,7 +46,8 @@ COLUMNS = (
 Address = Annotated[
     str | None,
     typer.Argument(
-        metavar="[ADDRESS]", help=say("Hộp thư đơn vị, nhóm; bỏ trống: liệt kê.", "Of a unit or group; none: list.")
+        metavar="[ADDRESS]",
+        help=say("Hộp thư đơn vị, nhóm; bỏ trống: liệt kê.", "A unit's or group's mailbox; none: list all."),
     ),
 ]
 Wanted = Annotated[
@@ -64,7 +65,9 @@ def seen(
     address: Address = None,
     kept: Wanted = None,
     *,
-    reason: Annotated[str, typer.Option("--reason", help=say("Lý do, được ghi vào nhật ký.", "Why; it is recorded."))] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", help=say("Lý do, được ghi vào nhật ký.", "The reason; it is recorded."))
+    ] = "",
     document: DocumentOption = None,
     actor: ActorOption = None,
     as_json: JsonOption = False,

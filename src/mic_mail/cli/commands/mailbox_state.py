@@ -94,7 +94,9 @@ def restore(
     ctx: typer.Context,
     address: Address,
     *,
-    asked_by: Annotated[str, typer.Option("--asked-by", help=say("Người hoặc đơn vị yêu cầu.", "Who asked for it."))],
+    asked_by: Annotated[
+        str, typer.Option("--asked-by", help=say("Người hoặc đơn vị yêu cầu.", "The person who asked for it."))
+    ],
     channel: Annotated[
         Channel, typer.Option("--channel", help=say("Văn bản, fax, điện thoại, thư.", "Letter, fax, telephone, mail."))
     ] = Channel.LETTER,
@@ -138,7 +140,7 @@ def leave(
         typer.Option("--cause", help=say("Nguyên nhân: nghỉ hưu, nghỉ việc, chuyển đi.", "Why the person leaves.")),
     ] = None,
     correct: Annotated[bool, typer.Option("--correct", help=say("Đính chính lần ghi trước.", "Correct the last one."))] = False,
-    withdraw: Annotated[bool, typer.Option("--withdraw", help=say("Hủy lần ghi nhầm.", "It was never so."))] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help=say("Hủy lần ghi nhầm.", "The leave never applied."))] = False,
     reason: WhyOption = "",
     document: DocumentOption = None,
     actor: ActorOption = None,
@@ -184,7 +186,7 @@ def _show_dates(here: CliContext, spans: Sequence[Span]) -> None:
         output.listing(DATES, rows, as_json=False)
 
 
-@app.command("return", help=say("Người đã nghỉ trở lại công tác.", "The leaver is back."))
+@app.command("return", help=say("Người đã nghỉ trở lại công tác.", "Record the return of a person who left."))
 @requires(Right.ACT, clauses="6.4.c")
 def return_from_leave(
     ctx: typer.Context,
@@ -231,7 +233,7 @@ def absence(
     *,
     begins: Annotated[str | None, typer.Option("--from", help=say("Ngày đầu.", "First day."))] = None,
     until: Annotated[str | None, typer.Option("--until", help=say("Ngày cuối.", "Last day."))] = None,
-    ended: Annotated[bool, typer.Option("--ended", help=say("Đã trở lại sớm.", "Back early."))] = False,
+    ended: Annotated[bool, typer.Option("--ended", help=say("Đã trở lại sớm.", "The person is back early."))] = False,
     reason: WhyOption = "",
     document: DocumentOption = None,
     actor: ActorOption = None,
@@ -263,7 +265,7 @@ def reclaim(
             "--withdraw",
             help=say(
                 "Hủy việc thu hồi chưa đến giờ, do đồng hồ chạy trước khi ghi.",
-                "Take back one that is still to come, as the clock was ahead when it was recorded.",
+                "Withdraw a reclaim that is not due yet, recorded while the clock was ahead.",
             ),
         ),
     ] = False,

@@ -55,9 +55,7 @@ COUNTS = (
 Look = Callable[[Account, TellFinding], RepairReport]
 ListOption = Annotated[
     bool,
-    typer.Option(
-        "--list", help=say("Liệt kê từng phát hiện, không chỉ số lượng.", "List each finding, not only how many there are.")
-    ),
+    typer.Option("--list", help=say("Liệt kê từng phát hiện, không chỉ số lượng.", "List each finding instead of counts.")),
 ]
 TOMBSTONES = (
     Column("folder", "Thư mục", "Folder"),
@@ -178,7 +176,7 @@ def _keep(kept: IO[str], finding: Finding) -> None:
 @app.command(
     help=say(
         "So chỉ mục với tệp và sửa chỗ sai lệch; --check chỉ xem (mã thoát 1 nếu có sai lệch).",
-        "Compare index and files and put right what differs; --check only looks (exit 1 if anything differs).",
+        "Compare index and files and correct differences; --check only reports them (exit code 1 if any).",
     )
 )
 @requires(Right.ACT)
@@ -186,7 +184,7 @@ def repair(
     ctx: typer.Context,
     addresses: Addresses = None,
     *,
-    check: Annotated[bool, typer.Option("--check", help=say("Chỉ xem, không sửa.", "Look, change nothing."))] = False,
+    check: Annotated[bool, typer.Option("--check", help=say("Chỉ xem, không sửa.", "Only report, change nothing."))] = False,
     listed: ListOption = False,
     actor: ActorOption = None,
     as_json: JsonOption = False,
@@ -202,7 +200,7 @@ def repair(
 
 
 @app.command(
-    help=say("Nhận những thay đổi do công cụ Maildir khác tạo ra.", "Take in what other Maildir tools did."),
+    help=say("Nhận những thay đổi do công cụ Maildir khác tạo ra.", "Take in changes made by other Maildir tools."),
 )
 @requires(Right.ACT)
 def rescan(
@@ -221,7 +219,7 @@ def rescan(
 @app.command(
     help=say(
         "Khôi phục thư đã xóa còn được giữ; --list chỉ liệt kê.",
-        "Bring back expunged messages that are still kept; --list only shows them.",
+        "Restore expunged messages that are still retained; --list only lists them.",
     )
 )
 @requires(Right.ACT)

@@ -41,7 +41,7 @@ Number = Annotated[int, typer.Argument(metavar="ID", help=say("Số của đợt
 
 
 @app.command(
-    help=say("Thông báo một đợt tạm ngừng, trước ít nhất 03 ngày làm việc.", "Announce downtime, 3 working days ahead.")
+    help=say("Thông báo một đợt tạm ngừng, trước ít nhất 03 ngày làm việc.", "Announce downtime at least 3 working days ahead.")
 )
 @requires(Right.ACT, clauses="10.3")
 def announce(
@@ -51,12 +51,15 @@ def announce(
     ends: Annotated[str, typer.Option("--until", help=say("Đến.", "End."))],
     incident: Annotated[
         bool,
-        typer.Option("--incident", help=say("Sự cố: không cần báo trước, phải báo cáo.", "No notice needed, but a report.")),
+        typer.Option(
+            "--incident",
+            help=say("Sự cố: không cần báo trước, phải báo cáo.", "An incident: no notice period, but a report is due."),
+        ),
     ] = False,
     number: Annotated[
         int | None,
         typer.Option(
-            "--for", help=say("Sự cố số, trong sổ sự cố; bỏ trống: ghi mới.", "The incident on record; else a new one.")
+            "--for", help=say("Sự cố số, trong sổ sự cố; bỏ trống: ghi mới.", "The recorded incident; default: a new one.")
         ),
     ] = None,
     document: DocumentOption = None,
@@ -117,7 +120,12 @@ def list_downtimes(ctx: typer.Context, as_json: JsonOption = False) -> None:
     output.listing(COLUMNS, map(row, here.directory.downtimes.all()), as_json=as_json)
 
 
-@app.command(help=say("Hủy một đợt chưa qua; ai đã được báo sẽ được báo lại.", "Call one off; who was told is told so."))
+@app.command(
+    help=say(
+        "Hủy một đợt chưa qua; ai đã được báo sẽ được báo lại.",
+        "Cancel a downtime and notify everybody who had the announcement.",
+    )
+)
 @requires(Right.ACT, clauses="10.3")
 def cancel(
     ctx: typer.Context, number: Number, *, document: DocumentOption = None, reason: WhyOption = "", actor: ActorOption = None

@@ -41,16 +41,18 @@ PLANS = (
 )
 
 
-@app.command(help=say("Ghi kế hoạch chuyển của đơn vị; ghi lại là lùi ngày.", "Record a unit's plan; once more puts it off."))
+@app.command(
+    help=say("Ghi kế hoạch chuyển của đơn vị; ghi lại là lùi ngày.", "Record a unit's plan; recording it again postpones it.")
+)
 @requires(Right.ACT, clauses="14.5")
 def plan(
     ctx: typer.Context,
     unit: Annotated[str, typer.Argument(metavar="UNIT", help=say("Ký hiệu đơn vị.", "The unit's symbol."))],
     *,
     system: Annotated[str, typer.Option("--system", help=say("Hệ thống đang dùng.", "The system that it uses."))],
-    mailboxes: Annotated[int, typer.Option("--mailboxes", help=say("Số hộp thư ở đó.", "Mailboxes there."))],
-    by: Annotated[str, typer.Option("--by", help=say("Ngày chuyển xong, 31/03/2027.", "When it is done, 31/03/2027."))],
-    contact: Annotated[str, typer.Option("--contact", help=say("Đầu mối của đơn vị.", "Whom to ask in the unit."))] = "",
+    mailboxes: Annotated[int, typer.Option("--mailboxes", help=say("Số hộp thư ở đó.", "Number of mailboxes in that system."))],
+    by: Annotated[str, typer.Option("--by", help=say("Ngày chuyển xong, 31/03/2027.", "The planned day, e.g. 31/03/2027."))],
+    contact: Annotated[str, typer.Option("--contact", help=say("Đầu mối của đơn vị.", "The contact in the unit."))] = "",
     document: DocumentOption = None,
     reason: WhyOption = "",
     actor: ActorOption = None,
@@ -62,7 +64,7 @@ def plan(
     output.note(Text(f"Đã ghi kế hoạch số {made.plan_id} của {which.symbol}.", f"Plan {made.plan_id} is recorded."))
 
 
-@app.command("list", help=say("Liệt kê kế hoạch; mặc định: chưa xong.", "List the plans; unless asked, open ones."))
+@app.command("list", help=say("Liệt kê kế hoạch; mặc định: chưa xong.", "List the plans, by default open ones."))
 @requires(Right.READ, clauses="14.5")
 def list_plans(
     ctx: typer.Context,
@@ -109,7 +111,7 @@ def done(
     output.note(Text(f"Kế hoạch số {number} đã hoàn thành: {ended.system}.", f"Plan {number} is done."))
 
 
-@app.command(help=say("Lập sổ theo dõi thành tệp PDF, XLSX, HTML, CSV.", "Make the register as a PDF, XLSX, HTML or CSV."))
+@app.command(help=say("Lập sổ theo dõi thành tệp PDF, XLSX, HTML, CSV.", "Write the register as PDF, XLSX, HTML or CSV."))
 @requires(Right.READ, clauses="14.5")
 def paper(
     ctx: typer.Context,

@@ -54,7 +54,7 @@ SAMPLE_READER = ("Đỗ Văn Bê", MailboxAddress.parse("dvbe@mic.gov.vn"))
 def list_notices(
     replies: Annotated[
         bool,
-        typer.Option("--replies", help=say("Các câu từ chối khi gửi thư (SMTP).", "What a refused sender reads (SMTP).")),
+        typer.Option("--replies", help=say("Các câu từ chối khi gửi thư (SMTP).", "List the texts of SMTP refusals.")),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -188,7 +188,7 @@ def end(
     login: Login,
     *,
     begins: Annotated[
-        str | None, typer.Option("--from", help=say("Thôi từ ngày; mặc định: ngay.", "First day without; default: now."))
+        str | None, typer.Option("--from", help=say("Thôi từ ngày; mặc định: ngay.", "First day after the term; default: now."))
     ] = None,
     document: DocumentOption = None,
     reason: WhyOption = "",
@@ -218,7 +218,7 @@ def end(
 def list_officers(
     ctx: typer.Context,
     at: Annotated[
-        str | None, typer.Option("--at", help=say("Chỉ ai có hiệu lực lúc đó.", "Only those who serve at that time."))
+        str | None, typer.Option("--at", help=say("Chỉ ai có hiệu lực lúc đó.", "Only the officers at that time."))
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -33,7 +33,7 @@ LONGEST_LINE = 4096
     "set",
     help=say(
         "Đặt mật khẩu do người dùng chọn; cần văn bản nếu chưa đến lúc phải đổi (15.2).",
-        "Set a password that its person chose; needs a document unless a change is due (15.2).",
+        "Set a password chosen by its owner; needs a document unless a change is due (15.2).",
     ),
 )
 @requires(Right.ACT, clauses="7.3.c 15.2")
@@ -64,7 +64,7 @@ def set_chosen(
 @app.command(
     help=say(
         "Khởi tạo lại mật khẩu theo văn bản đề nghị; người dùng phải đổi khi đăng nhập (15.2).",
-        "Make a new password on a written request; its person has to change it (15.2).",
+        "Create a new password on a written request; its owner has to change it (15.2).",
     )
 )
 @requires(Right.ACT, clauses="15.2")
@@ -74,7 +74,7 @@ def reset(
     *,
     document: Annotated[
         str,
-        typer.Option("--document", help=say("Số văn bản hoặc thư đề nghị.", "Number of the letter or mail that asks for it.")),
+        typer.Option("--document", help=say("Số văn bản hoặc thư đề nghị.", "Number of the letter or mail that requests it.")),
     ],
     reason: WhyOption = "",
     actor: ActorOption = None,

@@ -71,7 +71,7 @@ def add(
     position: Annotated[str, typer.Option("--position", help=say("Chức danh.", "Position."))] = "Chuyên viên",
     level: LevelOption = None,
     employment: Annotated[
-        Employment, typer.Option("--employment", help=say("Diện tuyển dụng.", "How employed."))
+        Employment, typer.Option("--employment", help=say("Diện tuyển dụng.", "Kind of employment."))
     ] = Employment.CIVIL_SERVANT,
     contract_from: FromOption = None,
     contract_until: UntilOption = None,
@@ -175,7 +175,7 @@ def move(
     "employment",
     help=say(
         "Ghi diện tuyển dụng hoặc hợp đồng mới của cá nhân (6.3).",
-        "Record how a person is employed by now, or a contract (6.3).",
+        "Record a change of employment, or a contract (6.3).",
     ),
 )
 @requires(Right.ACT, clauses="6.3")
@@ -183,7 +183,7 @@ def move(
 def employ(
     ctx: typer.Context,
     person_id: PersonId,
-    employment: Annotated[Employment, typer.Argument(help=say("Diện tuyển dụng.", "How employed."))],
+    employment: Annotated[Employment, typer.Argument(help=say("Diện tuyển dụng.", "Kind of employment."))],
     *,
     contract_from: FromOption = None,
     contract_until: UntilOption = None,

@@ -78,7 +78,7 @@ def list_positions(ctx: typer.Context, as_json: JsonOption = False) -> None:
 def set_level(
     ctx: typer.Context,
     title: Annotated[str, typer.Argument(help=say("Chức danh, ví dụ “Giám đốc Trung tâm”.", "E.g. 'Giám đốc Trung tâm'."))],
-    level: Annotated[Wanted, typer.Argument(help=say("Cấp; hoặc hỏi từng trường hợp.", "unknown: is asked for."))],
+    level: Annotated[Wanted, typer.Argument(help=say("Cấp; hoặc hỏi từng trường hợp.", "unknown: the command asks."))],
     *,
     terms: Terms,
 ) -> None:

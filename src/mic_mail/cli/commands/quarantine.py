@@ -71,7 +71,7 @@ References = Annotated[list[str], typer.Argument(metavar="ID...", help=say("Mã 
 DryOption = Annotated[bool, typer.Option("--dry-run", help=say("Chỉ xem sẽ làm gì.", "Only show what would be done."))]
 
 
-@app.command("list", help=say("Liệt kê thư đang giữ, hoặc mọi thư (--all).", "List what is held, or all of it (--all)."))
+@app.command("list", help=say("Liệt kê thư đang giữ, hoặc mọi thư (--all).", "List held messages, or all (--all)."))
 @requires(Right.READ_LOG, whole=True, clauses="4.2 15.5")
 def list_kept(
     ctx: typer.Context,
@@ -83,10 +83,10 @@ def list_kept(
         str | None, typer.Option("--sender", help=say("Chỉ thư của địa chỉ này.", "Only those of this address."))
     ] = None,
     because: Annotated[
-        Reason | None, typer.Option("--because", help=say("Chỉ thư giữ vì lý do này.", "Only those held because of this."))
+        Reason | None, typer.Option("--because", help=say("Chỉ thư giữ vì lý do này.", "Only those with this reason."))
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help=say("Cả thư đã quyết định hoặc hết hạn.", "Also those that are decided or expired."))
+        bool, typer.Option("--all", help=say("Cả thư đã quyết định hoặc hết hạn.", "Also decided and expired ones."))
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -102,7 +102,9 @@ def list_kept(
 
 
 @app.command(
-    help=say("Xem một thư: phong bì, tiêu đề, dấu hiệu; không có nội dung.", "Show one: envelope, symbols; no content.")
+    help=say(
+        "Xem một thư: phong bì, tiêu đề, dấu hiệu; không có nội dung.", "Show a message's envelope and rules, without content."
+    )
 )
 @requires(Right.READ_LOG, whole=True, clauses="4.2")
 def show(
@@ -121,7 +123,7 @@ def release(
     *,
     learn: Annotated[
         bool,
-        typer.Option("--learn", help=say("Dạy bộ lọc: không phải thư rác.", "Teach the filter that it is no spam.")),
+        typer.Option("--learn", help=say("Dạy bộ lọc: không phải thư rác.", "Train the spam filter with it as ham.")),
     ] = False,
     dry_run: DryOption = False,
     reason: ReasonOption,
@@ -153,7 +155,9 @@ def release(
     )
 
 
-@app.command(help=say("Hủy thư: không ai nhận được; không báo người gửi.", "Drop it: nobody gets it, its sender is not told."))
+@app.command(
+    help=say("Hủy thư: không ai nhận được; không báo người gửi.", "Drop it without delivery; the sender is not notified.")
+)
 @requires(Right.ACT, clauses="4.2 15.5")
 def drop(
     ctx: typer.Context,

@@ -28,7 +28,7 @@ from mic_mail.queue.recipient_log import Decision, Hold, Standing
 from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(
-    help=say("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "Mail to other domains that waits (4.2)."),
+    help=say("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "The queue of mail to other domains (4.2)."),
     no_args_is_help=True,
 )
 
@@ -93,17 +93,17 @@ DECISIONS = (
     Column("recipients", "Người nhận", "Recipients"),
 )
 
-EntryId = Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư, hoặc phần đầu của mã.", "The id, or how it begins."))]
+EntryId = Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư, hoặc phần đầu của mã.", "The id, or its beginning."))]
 
 
-@app.command("list", help=say("Liệt kê thư đang chờ, cũ trước.", "List what waits, the oldest first."))
+@app.command("list", help=say("Liệt kê thư đang chờ, cũ trước.", "List the queue, oldest first."))
 @requires(Right.READ_LOG, whole=True, clauses="4.2 7.2.c")
 def list_queue(
     ctx: typer.Context,
     *,
     sender: Annotated[str | None, typer.Option("--sender", help=say("Chỉ của người gửi này.", "Of this sender only."))] = None,
     domain: Annotated[str | None, typer.Option("--domain", help=say("Chỉ tới tên miền này.", "To this domain only."))] = None,
-    held: Annotated[bool, typer.Option("--held", help=say("Chỉ thư bị giữ.", "Only what is held."))] = False,
+    held: Annotated[bool, typer.Option("--held", help=say("Chỉ thư bị giữ.", "Only held messages."))] = False,
     limit: Annotated[
         int, typer.Option("--limit", min=1, help=say("Bảng có tối đa số dòng này.", "Rows of the table at most."))
     ] = MOST_SHOWN,
@@ -138,7 +138,7 @@ def list_queue(
             )
 
 
-@app.command(help=say("Toàn bộ về một thư; không có nội dung, tiêu đề.", "Everything of one message but what it says."))
+@app.command(help=say("Toàn bộ về một thư; không có nội dung, tiêu đề.", "Show one entry in full, without the content."))
 @requires(Right.READ_LOG, whole=True, clauses="4.2")
 def show(ctx: typer.Context, entry_id: EntryId, *, actor: ActorOption = None, as_json: JsonOption = False) -> None:
     here = frame(ctx)

@@ -30,7 +30,7 @@ from mic_mail.services.mailboxes.credentials import ActContext
 app = typer.Typer()
 
 EntryIds = Annotated[
-    list[str], typer.Argument(metavar="ID...", help=say("Mã thư, hoặc phần đầu của mã.", "Ids, or how they begin."))
+    list[str], typer.Argument(metavar="ID...", help=say("Mã thư, hoặc phần đầu của mã.", "Ids, or their beginnings."))
 ]
 _WHY_HELD = {
     "person": Text("Trung tâm đang giữ thư này.", "The Centre holds it."),
@@ -42,18 +42,18 @@ _FREE = {
 }
 
 
-@app.command(help=say("Gửi lại ngay, không chờ đến lượt.", "Try again at once."))
+@app.command(help=say("Gửi lại ngay, không chờ đến lượt.", "Retry now."))
 @requires(Right.ACT, clauses="4.2")
 def retry(
     ctx: typer.Context,
     entry_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help=say("Mã thư, hoặc phần đầu.", "Ids, or how they begin."))
+        list[str] | None, typer.Argument(metavar="[ID]...", help=say("Mã thư, hoặc phần đầu.", "Ids, or their beginnings."))
     ] = None,
     *,
     domain: Annotated[
-        str | None, typer.Option("--domain", help=say("Mọi thư tới tên miền này.", "All that goes to this domain."))
+        str | None, typer.Option("--domain", help=say("Mọi thư tới tên miền này.", "All messages to this domain."))
     ] = None,
-    whole: Annotated[bool, typer.Option("--all", help=say("Mọi thư trong hàng đợi.", "All that waits."))] = False,
+    whole: Annotated[bool, typer.Option("--all", help=say("Mọi thư trong hàng đợi.", "All messages in the queue."))] = False,
     reason: WhyOption = "",
     document: DocumentOption = None,
     actor: ActorOption = None,
@@ -106,7 +106,7 @@ def _must_not_be_held(why: str | None) -> None:
         raise Refused(_WHY_HELD.get(why, Text(f"{HELD[why].vi}.", f"{HELD[why].en}.")), remedy=_FREE.get(why))
 
 
-@app.command(help=say("Giữ thư lại, chưa gửi.", "Keep it back."))
+@app.command(help=say("Giữ thư lại, chưa gửi.", "Hold a message."))
 @requires(Right.ACT, clauses="4.2")
 def hold(
     ctx: typer.Context,
@@ -124,7 +124,7 @@ def hold(
     )
 
 
-@app.command(help=say("Bỏ giữ: thư được gửi tiếp.", "Let go what a person holds."))
+@app.command(help=say("Bỏ giữ: thư được gửi tiếp.", "Release a held message."))
 @requires(Right.ACT, clauses="4.2")
 def release(
     ctx: typer.Context,
@@ -147,7 +147,7 @@ def release(
     output.note(Text("Thư được gửi khi đến lượt.", "Will be sent when due."))
 
 
-@app.command(help=say("Dừng gửi; người gửi nhận thông báo kèm lý do.", "Give it up; the sender is told, with the reason."))
+@app.command(help=say("Dừng gửi; người gửi nhận thông báo kèm lý do.", "Drop a message; its sender is sent the reason."))
 @requires(Right.ACT, clauses="4.2")
 def drop(
     ctx: typer.Context,
@@ -155,9 +155,11 @@ def drop(
     *,
     recipients: Annotated[
         list[str] | None,
-        typer.Option("--recipient", help=say("Chỉ người nhận này; ghi được nhiều lần.", "Only this one; again for more.")),
+        typer.Option("--recipient", help=say("Chỉ người nhận này; ghi được nhiều lần.", "Only this recipient; repeatable.")),
     ] = None,
-    reason: Annotated[str, typer.Option("--reason", help=say("Lý do, được báo cho người gửi.", "Why; the sender is told."))],
+    reason: Annotated[
+        str, typer.Option("--reason", help=say("Lý do, được báo cho người gửi.", "The reason; it is sent to the sender."))
+    ],
     document: DocumentOption = None,
     actor: ActorOption = None,
 ) -> None:

@@ -24,7 +24,7 @@ from mic_mail.policy.labels import STANDINGS
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Finding, Records
 
-app = typer.Typer(help=say("Quy chế và việc thi hành.", "The regulation and how it is obeyed."), no_args_is_help=True)
+app = typer.Typer(help=say("Quy chế và việc thi hành.", "The regulation and how the server enforces it."), no_args_is_help=True)
 
 COLUMNS = (
     Column("id", "Điểm, khoản", "Clause"),
@@ -49,7 +49,7 @@ ONE = (
 def list_clauses(
     ctx: typer.Context,
     standing: Annotated[
-        Standing | None, typer.Option("--standing", help=say("Chỉ mức thi hành này.", "Only those of this standing."))
+        Standing | None, typer.Option("--standing", help=say("Chỉ mức thi hành này.", "Only clauses with this status."))
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

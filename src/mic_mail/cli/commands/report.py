@@ -36,10 +36,10 @@ LastOption = Annotated[
     str | None, typer.Option("--until", help=say("Đến hết ngày; mặc định: hôm qua.", "Last day; default: yesterday."))
 ]
 
-UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Chỉ một đơn vị.", "Of one unit alone."))]
+UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Chỉ một đơn vị.", "Only one unit."))]
 
 
-@app.command(help=say("Tình hình sử dụng trong một khoảng thời gian.", "How the system was used in a span of days."))
+@app.command(help=say("Tình hình sử dụng trong một khoảng thời gian.", "Report the usage of a period."))
 @requires(Right.READ, clauses="16.1.b 16.1.c 16.2")
 def usage(
     ctx: typer.Context,
@@ -63,7 +63,7 @@ def usage(
         print_written(write_paper(here, out, paper))
 
 
-@app.command(help=say("Tổng hợp vướng mắc (Điều 18).", "What was told to the Centre, collected (18)."))
+@app.command(help=say("Tổng hợp vướng mắc (Điều 18).", "Report the problems reported to the Centre (18)."))
 @requires(Right.READ, clauses="18")
 def problems(
     ctx: typer.Context,

@@ -50,7 +50,9 @@ RECEIVED = (
 SUBJECT = Column("subject", "Chủ đề", "Subject")
 
 
-@app.command(help=say("Thư gửi, nhận, xác nhận và trả lời của một hộp thư đơn vị.", "A unit mailbox's mail and answers."))
+@app.command(
+    help=say("Thư gửi, nhận, xác nhận và trả lời của một hộp thư đơn vị.", "Report a unit mailbox's mail and answers.")
+)
 @requires(Right.READ, clauses="11.1 11.2 11.3 12.3.b")
 def correspondence(
     ctx: typer.Context,
@@ -61,7 +63,7 @@ def correspondence(
     out: PaperOption = None,
     subjects: Annotated[
         bool,
-        typer.Option("--subjects", help=say("Kèm chủ đề; theo văn bản của đơn vị.", "Subjects, on the unit's document.")),
+        typer.Option("--subjects", help=say("Kèm chủ đề; theo văn bản của đơn vị.", "With subjects, on the unit's document.")),
     ] = False,
     document: DocumentOption = None,
     reason: WhyOption = "",

@@ -44,7 +44,10 @@ MAILBOXES = (
 )
 
 
-@app.command("passed-on", help=say("Thư đơn vị chưa chuyển vào hệ thống văn bản.", "Units' mail not passed on to the records."))
+@app.command(
+    "passed-on",
+    help=say("Thư đơn vị chưa chuyển vào hệ thống văn bản.", "Report unit mail not passed on to the document system."),
+)
 @requires(Right.READ, clauses="12.3.c 16.1.b")
 def passed_on(
     ctx: typer.Context,

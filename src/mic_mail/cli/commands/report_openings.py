@@ -42,7 +42,11 @@ MAILBOXES = (
 )
 
 
-@app.command(help=say("Việc mở hộp thư đơn vị ba lần mỗi ngày làm việc.", "Openings of unit mailboxes, three a working day."))
+@app.command(
+    help=say(
+        "Việc mở hộp thư đơn vị ba lần mỗi ngày làm việc.", "Report the openings of unit mailboxes, three each working day."
+    )
+)
 @requires(Right.READ, clauses="12.3.a 16.1.b")
 def openings(
     ctx: typer.Context,

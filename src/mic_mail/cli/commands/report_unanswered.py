@@ -45,7 +45,7 @@ MAILBOXES = (
 )
 
 
-@app.command(help=say("Thư đến chưa được trả lời, kèm thời hạn.", "Mail that waits for an answer, with deadlines."))
+@app.command(help=say("Thư đến chưa được trả lời, kèm thời hạn.", "Report unanswered mail, with deadlines."))
 @requires(Right.READ, clauses="12.4 16.1.b")
 def unanswered(
     ctx: typer.Context,

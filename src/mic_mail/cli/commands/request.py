@@ -82,10 +82,10 @@ Number = Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số yêu c�
 
 
 UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Ký hiệu đơn vị đề nghị.", "Symbol of the asking unit."))]
-AskerOption = Annotated[str, typer.Option("--asked-by", help=say("Họ tên người đề nghị.", "Name of who asks."))]
+AskerOption = Annotated[str, typer.Option("--asked-by", help=say("Họ tên người đề nghị.", "Name of the person who asks."))]
 ChannelOption = Annotated[
     Channel | None,
-    typer.Option("--channel", help=say("Văn bản, thư, fax, điện thoại, trực tiếp.", "How it came.")),
+    typer.Option("--channel", help=say("Văn bản, thư, fax, điện thoại, trực tiếp.", "The channel.")),
 ]
 ReceivedOption = Annotated[
     str | None, typer.Option("--received", help=say("Nhận lúc, 24/11/2026 09:00.", "When received, 24/11/2026 09:00."))
@@ -96,7 +96,7 @@ ReceivedOption = Annotated[
 @requires(Right.REQUEST, clauses="6.2 7.3.a 14.3 14.4 15.2 18")
 def add(
     ctx: typer.Context,
-    kind: Annotated[Kind, typer.Argument(help=say("Loại yêu cầu.", "What is asked for."))],
+    kind: Annotated[Kind, typer.Argument(help=say("Loại yêu cầu.", "The kind of request."))],
     *,
     unit: UnitOption,
     asker: AskerOption,
@@ -108,11 +108,11 @@ def add(
     name: Annotated[str | None, typer.Option("--name", help=say("Họ tên, hoặc tên nhóm.", "Name of person or group."))] = None,
     position: Annotated[str | None, typer.Option("--position", help=say("Chức danh.", "Position."))] = None,
     level: Annotated[str | None, typer.Option("--level", help=say("Cấp: phòng, vụ.", "Rank of 6.4.c."))] = None,
-    employment: Annotated[str | None, typer.Option("--employment", help=say("Diện tuyển dụng.", "How employed."))] = None,
+    employment: Annotated[str | None, typer.Option("--employment", help=say("Diện tuyển dụng.", "Kind of employment."))] = None,
     contract_from: Annotated[str | None, typer.Option("--contract-from", help=say("Hợp đồng từ.", "First day."))] = None,
     contract_until: Annotated[str | None, typer.Option("--contract-until", help=say("Hợp đồng đến.", "Last day."))] = None,
-    day: Annotated[str | None, typer.Option("--day", help=say("Ngày nghỉ, ngày có hiệu lực.", "Day that counts."))] = None,
-    cause: Annotated[str | None, typer.Option("--cause", help=say("Vì sao nghỉ.", "Why somebody leaves."))] = None,
+    day: Annotated[str | None, typer.Option("--day", help=say("Ngày nghỉ, ngày có hiệu lực.", "The effective day."))] = None,
+    cause: Annotated[str | None, typer.Option("--cause", help=say("Vì sao nghỉ.", "The cause of leaving."))] = None,
     chosen: Annotated[str | None, typer.Option("--chosen", help=say("Địa chỉ muốn có.", "The address wanted."))] = None,
     new_name: Annotated[str | None, typer.Option("--new-name", help=say("Tên mới (thay đổi).", "New name (change)."))] = None,
     new_symbol: Annotated[str | None, typer.Option("--new-symbol", help=say("Ký hiệu mới.", "New symbol."))] = None,
@@ -121,10 +121,12 @@ def add(
     gives: Annotated[
         str | None, typer.Option("--give", metavar="WHAT=SYMBOL;...", help=say("Chia, tách: ai, gì về đơn vị nào.", "Split."))
     ] = None,
-    rest: Annotated[str | None, typer.Option("--rest", help=say("Phần còn lại về đơn vị.", "All else goes here."))] = None,
+    rest: Annotated[
+        str | None, typer.Option("--rest", help=say("Phần còn lại về đơn vị.", "The unit that gets the rest."))
+    ] = None,
     closes: Annotated[str | None, typer.Option("--close", help=say("Đơn vị kết thúc.", "Unit that ends."))] = None,
     domain: Annotated[str | None, typer.Option("--domain", help=say("Tên miền mới.", "New domain."))] = None,
-    text: Annotated[str | None, typer.Option("--note", help=say("Nội dung.", "What it is about."))] = None,
+    text: Annotated[str | None, typer.Option("--note", help=say("Nội dung.", "A description."))] = None,
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -197,7 +199,9 @@ def form(
     output.note(Text(f"Đã ghi mẫu yêu cầu: {file}", f"The form is written: {in_ascii(file)}"))
 
 
-@app.command("import", help=say("Ghi nhiều yêu cầu từ một tệp theo mẫu.", "Enter many requests from a file after the form."))
+@app.command(
+    "import", help=say("Ghi nhiều yêu cầu từ một tệp theo mẫu.", "Enter many requests from a file made from the form.")
+)
 @requires(Right.REQUEST, clauses="6.2")
 def import_file(
     ctx: typer.Context,

@@ -42,7 +42,7 @@ app = typer.Typer()
 Numbers = Annotated[list[int], typer.Argument(metavar="NUMBER...", help=say("Số các yêu cầu.", "Numbers of the requests."))]
 DryOption = Annotated[
     bool,
-    typer.Option("--dry-run", help=say("Chỉ cho biết kết quả, không thực hiện.", "Say what would be done, change nothing.")),
+    typer.Option("--dry-run", help=say("Chỉ cho biết kết quả, không thực hiện.", "Print what would be done, change nothing.")),
 ]
 APPROVED = (
     Column("request_id", "Số", "No", right=True),
@@ -68,13 +68,17 @@ def approve(
     ] = None,
     level: Annotated[Level | None, typer.Option("--level", help=say("Cấp theo 6.4.c.", "Rank of 6.4.c."))] = None,
     person: Annotated[
-        int | None, typer.Option("--person", help=say("Mã cá nhân đã có trong danh bạ.", "Id of who is known already."))
+        int | None,
+        typer.Option("--person", help=say("Mã cá nhân đã có trong danh bạ.", "Id of a person already in the directory.")),
     ] = None,
     same_person: Annotated[
         bool,
         typer.Option(
             "--same-person",
-            help=say("Cá nhân đó đúng là người được đề nghị, dù khác tên.", "It is who is asked for, under another name."),
+            help=say(
+                "Cá nhân đó đúng là người được đề nghị, dù khác tên.",
+                "Confirm that the person is the same despite another name.",
+            ),
         ),
     ] = False,
     queued: QueuedOption = None,
@@ -82,7 +86,9 @@ def approve(
         str | None,
         typer.Option(
             "--document",
-            help=say("Văn bản cho phép khôi phục sau vi phạm (7.2.b).", "What lifts a breach's suspension (7.2.b)."),
+            help=say(
+                "Văn bản cho phép khôi phục sau vi phạm (7.2.b).", "The document that lifts a suspension for a breach (7.2.b)."
+            ),
         ),
     ] = None,
     reason: WhyOption = "",
@@ -142,13 +148,13 @@ def withdraw(ctx: typer.Context, number: Number, *, reason: WhyOption = "", acto
     _print_request(request)
 
 
-@app.command(help=say("Ghi kết quả của yêu cầu đã chấp thuận.", "Say what became of requests that were approved."))
+@app.command(help=say("Ghi kết quả của yêu cầu đã chấp thuận.", "Record the result of approved requests."))
 @requires(Right.ACT, clauses="6.2 18")
 def done(
     ctx: typer.Context,
     numbers: Numbers,
     *,
-    result: Annotated[str, typer.Option("--result", help=say("Kết quả.", "What became of it."))],
+    result: Annotated[str, typer.Option("--result", help=say("Kết quả.", "The result."))],
     dry_run: DryOption = False,
     actor: ActorOption = None,
     as_json: JsonOption = False,

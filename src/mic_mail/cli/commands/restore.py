@@ -39,7 +39,7 @@ app = typer.Typer()
 @app.command(
     help=say(
         "Khôi phục một hộp thư từ bản sao lưu; thư hiện có được giữ riêng nếu dùng --replace.",
-        "Put one mailbox back from a backup; with --replace what is there now is kept aside.",
+        "Restore one mailbox from a backup; with --replace its present content is set aside.",
     )
 )
 @requires(Right.ACT, clauses="10.1")
@@ -56,14 +56,16 @@ def restore(
     ],
     *,
     replace: Annotated[
-        bool, typer.Option("--replace", help=say("Thay thư hiện có.", "Take the place of the mail that is there."))
+        bool, typer.Option("--replace", help=say("Thay thư hiện có.", "Replace the mail that is there."))
     ] = False,
     request: Annotated[
         int | None,
         typer.Option(
             "--content",
             metavar="ID",
-            help=say("Bản sao của hộp thư khác: số đề nghị đã phê duyệt.", "Another mailbox's backup: the approved request."),
+            help=say(
+                "Bản sao của hộp thư khác: số đề nghị đã phê duyệt.", "For another mailbox's backup: the approved request."
+            ),
         ),
     ] = None,
     reason: WhyOption = "",

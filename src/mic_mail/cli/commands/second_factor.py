@@ -34,11 +34,13 @@ COLUMNS = (
     Column("wrong", "Mã sai gần đây", "Wrong of late", right=True),
 )
 Document = Annotated[
-    str, typer.Option("--document", help=say("Số văn bản hoặc thư đề nghị.", "Number of the letter or mail that asks for it."))
+    str, typer.Option("--document", help=say("Số văn bản hoặc thư đề nghị.", "Number of the letter or mail that requests it."))
 ]
 
 
-@app.command("list", help=say("Liệt kê hộp thư và cán bộ đã bật xác thực hai bước.", "Mailboxes and officers that have one."))
+@app.command(
+    "list", help=say("Liệt kê hộp thư và cán bộ đã bật xác thực hai bước.", "List mailboxes and officers with a second factor.")
+)
 @requires(Right.READ)
 def list_them(ctx: typer.Context, as_json: JsonOption = False) -> None:
     here = frame(ctx)
@@ -48,7 +50,7 @@ def list_them(ctx: typer.Context, as_json: JsonOption = False) -> None:
 @app.command(
     help=say(
         "Bỏ của một hộp thư theo văn bản, cùng mọi mật khẩu ứng dụng (mất điện thoại).",
-        "Remove a mailbox's on a written request, with all its app passwords (a lost telephone).",
+        "Remove a mailbox's second factor and app passwords on a written request (a lost telephone).",
     )
 )
 @requires(Right.ACT)
@@ -71,7 +73,7 @@ def remove(
 @app.command(
     help=say(
         "Đặt cho chính mình, là cán bộ; từ đó lệnh thay đổi sẽ hỏi mã.",
-        "Set one's own as an officer; commands that change something then ask for a code.",
+        "Set up your own second factor as an officer; commands that change something then ask for a code.",
     )
 )
 @requires(Right.READ)
@@ -97,7 +99,11 @@ def enrol(ctx: typer.Context, *, reason: WhyOption = "") -> None:
     output.note(Text("Đã bật xác thực hai bước.", "The second factor is set."))
 
 
-@app.command(help=say("Bỏ của một cán bộ khác, theo văn bản (mất điện thoại).", "Remove another officer's (a lost telephone)."))
+@app.command(
+    help=say(
+        "Bỏ của một cán bộ khác, theo văn bản (mất điện thoại).", "Remove another officer's second factor (a lost telephone)."
+    )
+)
 @requires(Right.ACT)
 def withdraw(
     ctx: typer.Context,

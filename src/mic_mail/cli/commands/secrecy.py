@@ -70,12 +70,14 @@ Reference = Annotated[
 ]
 
 
-@app.command("list", help=say("Liệt kê thư bị từ chối, hoặc thư đến có dấu (--inbound).", "List what was refused, or came in."))
+@app.command(
+    "list", help=say("Liệt kê thư bị từ chối, hoặc thư đến có dấu (--inbound).", "List refused messages, or incoming ones.")
+)
 @requires(Right.READ_LOG, whole=True, clauses="4.1")
 def list_held(
     ctx: typer.Context,
     *,
-    inbound: Annotated[bool, typer.Option("--inbound", help=say("Thư từ bên ngoài.", "What came from outside."))] = False,
+    inbound: Annotated[bool, typer.Option("--inbound", help=say("Thư từ bên ngoài.", "Messages from outside."))] = False,
     state: Annotated[
         State | None, typer.Option("--state", help=say("Chỉ trạng thái này.", "Only those in this state."))
     ] = None,
@@ -90,14 +92,17 @@ def list_held(
 
 
 @app.command(
-    help=say("Xem một thư: ai, gửi ai, độ mật, ở đâu; không có nội dung.", "Show one: who, to whom, what; no content.")
+    help=say(
+        "Xem một thư: ai, gửi ai, độ mật, ở đâu; không có nội dung.",
+        "Show a message's sender, recipients and marking, without content.",
+    )
 )
 @requires(Right.READ_LOG, whole=True)
 def show(ctx: typer.Context, reference: Reference, as_json: JsonOption = False) -> None:
     output.record(ONE, _row(_held(frame(ctx)).record(reference)), as_json=as_json)
 
 
-@app.command(help=say("Đề nghị cho chuyển một thư bị từ chối nhầm.", "Say that a refusal was a mistake."))
+@app.command(help=say("Đề nghị cho chuyển một thư bị từ chối nhầm.", "Ask for the release of a mistaken refusal."))
 @requires(Right.ACT, clauses="4.1")
 def ask(
     ctx: typer.Context,
@@ -118,7 +123,7 @@ def ask(
 
 
 @app.command(
-    help=say("Cho chuyển theo đề nghị của người khác; thư được chuyển đi.", "Agree with who asked; the message is sent.")
+    help=say("Cho chuyển theo đề nghị của người khác; thư được chuyển đi.", "Approve the release; the message is sent.")
 )
 @requires(Right.ACT, clauses="4.1")
 def release(

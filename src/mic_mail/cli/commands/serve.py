@@ -15,12 +15,12 @@ from mic_mail.errors import Text
 app = typer.Typer()
 
 
-@app.command(help=say("Chạy máy chủ cho đến khi được yêu cầu dừng.", "Run the server until it is told to stop."))
+@app.command(help=say("Chạy máy chủ cho đến khi được yêu cầu dừng.", "Run the server until it is stopped."))
 @open_to_all()
 def serve(
     ctx: typer.Context,
     show_log: Annotated[
-        bool, typer.Option("--show-log", help=say("In nhật ký ra màn hình.", "Print the log on the terminal as well."))
+        bool, typer.Option("--show-log", help=say("In nhật ký ra màn hình.", "Also print the log on the terminal."))
     ] = False,
 ) -> None:
     from mic_mail.app.child_process import make_ready, run_child

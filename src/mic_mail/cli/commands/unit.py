@@ -74,7 +74,7 @@ def add(
 def list_units(
     ctx: typer.Context,
     *,
-    ended: Annotated[bool, typer.Option("--ended", help=say("Đơn vị đã kết thúc.", "Those that have ended."))] = False,
+    ended: Annotated[bool, typer.Option("--ended", help=say("Đơn vị đã kết thúc.", "Also units that have ended."))] = False,
     as_json: JsonOption = False,
 ) -> None:
     units = sorted(frame(ctx).directory.units(), key=lambda unit: alphabetical(unit.symbol))
@@ -156,7 +156,7 @@ def merge(
 @app.command(
     help=say(
         "Chia, tách: người, hộp thư, đơn vị trực thuộc được nêu chuyển sang đơn vị khác.",
-        "Split a unit: the people, mailboxes and parts that are named go to other units.",
+        "Split a unit: the named people, mailboxes and parts go to other units.",
     )
 )
 @requires(Right.ACT, clauses="6.5")
@@ -175,7 +175,10 @@ def split(
     ] = None,
     rest: Annotated[
         str | None,
-        typer.Option("--rest", help=say("Phần còn lại về đơn vị này; đơn vị kết thúc.", "All else goes here; the unit ends.")),
+        typer.Option(
+            "--rest",
+            help=say("Phần còn lại về đơn vị này; đơn vị kết thúc.", "The unit that gets the rest; the split unit ends."),
+        ),
     ] = None,
     terms: Terms,
 ) -> None:
@@ -189,7 +192,7 @@ def split(
     )  # fmt: skip
 
 
-@app.command(help=say("Kết thúc đơn vị không còn người và hộp thư.", "End a unit that has nobody and nothing left."))
+@app.command(help=say("Kết thúc đơn vị không còn người và hộp thư.", "Close a unit without people, mailboxes and parts."))
 @requires(Right.ACT, clauses="6.5")
 @expand_options
 def close(ctx: typer.Context, symbol: Symbol, *, terms: Terms) -> None:
