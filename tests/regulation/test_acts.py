@@ -394,7 +394,7 @@ def test_days_that_have_not_come(centre):
     with pytest.raises(BadInput, match="conclusion"):
         centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", tomorrow, "Phạm Đức Long"))
     centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
-    with pytest.raises(BadInput, match="day of receipt 6 January 2026 is still to come"):
+    with pytest.raises(BadInput, match="day of receipt 6 January 2026 is in the future"):
         centre.accounts.restore(mailbox, RestoreRequest("Vụ CNTT", "fax", tomorrow), Credential(0, "new"), PLAIN)
 
 
@@ -581,7 +581,7 @@ def test_a_reclaim_in_force_is_not_withdrawn(centre):
     centre.directory.append_fact(mailbox.mailbox_id, Draft(FactKind.APP_PASSWORD_ADDED, today, "person", data=data))
     centre.clock.move_to(ahead)
     centre.accounts.reclaim(mailbox, WHY)
-    with pytest.raises(NotAllowed, match="still to come") as refusal:
+    with pytest.raises(NotAllowed, match="is pending") as refusal:
         centre.accounts.withdraw_reclaim(mailbox, WHY)
     assert refusal.value.remedy.en == "mic-mail mailbox restore-reclaimed"
     centre.clock.move_to(today)

@@ -196,7 +196,7 @@ def verify(
 @app.command(
     help=say(
         "Bắt đầu: ngừng mọi việc xóa, kiểm kê; chạy lại thì kiểm kê lại.",
-        "Begin: nothing is expunged any more, everything is counted; once more counts anew.",
+        "Begin: freeze the mailbox and take the inventory; run again to retake it.",
     )
 )
 @requires(Right.ACT, clauses="12.3.d")
@@ -206,7 +206,7 @@ def begin(
     successor: Annotated[
         str,
         typer.Option(
-            "--to", metavar="PERSON", help=say("Người nhận: mã hoặc địa chỉ cá nhân.", "Who takes over: id or address.")
+            "--to", metavar="PERSON", help=say("Người nhận: mã hoặc địa chỉ cá nhân.", "The successor: id or address.")
         ),
     ],
     *,
@@ -216,7 +216,7 @@ def begin(
             "--named-by",
             help=say(
                 "Thủ trưởng đã phân công: mã, địa chỉ, hoặc họ tên và chức vụ.",
-                "The head who named them: id, address, or name and position.",
+                "The head who named the successor: id, address, or name and position.",
             ),
         ),
     ],
@@ -227,7 +227,7 @@ def begin(
         str | None,
         typer.Option("--until", help=say("Nhiệm kỳ của người nhận đến hết ngày.", "Last day of the successor's term.")),
     ] = None,
-    witness: Annotated[str, typer.Option("--witness", help=say("Người chứng kiến.", "Who witnesses it."))] = "",
+    witness: Annotated[str, typer.Option("--witness", help=say("Người chứng kiến.", "The witness."))] = "",
     document: DocumentOption = None,
     reason: WhyOption = "",
     actor: ActorOption = None,
@@ -244,7 +244,7 @@ def begin(
     output.note(
         Text(
             f"Không thư nào của {mailbox.address} bị xóa cho đến khi hoàn thành hoặc hủy bàn giao.",
-            f"Nothing of {mailbox.address} is expunged until the handover is finished or cancelled.",
+            f"Mail of {mailbox.address} cannot be expunged until the handover is finished or cancelled.",
         )
     )
     if inventory.unreadable:
@@ -260,7 +260,7 @@ def begin(
 @app.command(
     help=say(
         "Hoàn thành: chuyển quyền cho người nhận, khởi tạo lại mật khẩu, kết thúc các phiên cũ.",
-        "Finish: the rights move, the password is another one, old sessions end.",
+        "Finish: transfer the rights, reset the password, end old sessions.",
     )
 )
 @requires(Right.ACT, clauses="12.3.d")
@@ -280,8 +280,7 @@ def finish(
         output.note(
             Text(
                 f"{mailbox.address} đã được bàn giao từ trước; mật khẩu khi đó không xem lại được (mic-mail password reset).",
-                f"{mailbox.address} had been handed over before; the password of then cannot be shown again (mic-mail password "
-                "reset).",
+                f"{mailbox.address} was already handed over; its password cannot be shown again (use mic-mail password reset).",
             )
         )
     else:
@@ -295,7 +294,7 @@ def finish(
     output.record(DONE, row, as_json=as_json)
 
 
-@app.command(help=say("Hủy bàn giao: mọi quyền giữ như cũ.", "Cancel a handover: nothing has moved."))
+@app.command(help=say("Hủy bàn giao: mọi quyền giữ như cũ.", "Cancel a handover; nothing changes."))
 @requires(Right.ACT, clauses="12.3.d")
 def cancel(
     ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None
