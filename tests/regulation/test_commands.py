@@ -218,6 +218,7 @@ def figures(console, clause_id):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # twenty programs that start, beside whatever else runs
 def test_a_mailbox_through_its_life(program):
     """Suspended, left, restored: each act is a fact, each state is explained by its clause."""
     console = program
