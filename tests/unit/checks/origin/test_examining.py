@@ -38,7 +38,7 @@ async def judge(server: NameServer, message: bytes, *, address: str = "192.0.2.1
     client = Client(address, "mx.mic.gov.vn", "mx.here.example")
     reading = await asyncio.to_thread(read, message)
     origin = await examine(
-        Resolver([server.place], seconds=1), SystemClock(), client, parse_reverse_path(sender), reading, roll=0
+        Resolver([server.place], seconds=10), SystemClock(), client, parse_reverse_path(sender), reading, roll=0
     )
     json.dumps(origin.event())
     assert field(origin, "mx.here.example").endswith(b"\r\n")

@@ -90,7 +90,7 @@ def server() -> Iterator[NameServer]:
 
 @pytest.fixture
 def resolver(server: NameServer) -> Resolver:
-    return Resolver([server.place], seconds=1)
+    return Resolver([server.place], seconds=10)
 
 
 async def ask(resolver: Resolver, domain: str, address: str = "192.0.2.1", sender: str = "an") -> SpfResult:
