@@ -11,34 +11,58 @@ The output of a step is sent before anything else is done. Pure: no I/O, no cloc
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator
-from typing import Protocol
+from typing import ClassVar
 
+from mic_mail.clock import Clock
 from mic_mail.connection.actions import Action, Hangup, NeedInput, Send, Step
 from mic_mail.errors import Text
 
 
-class Talk(Protocol):
-    """The state of a session that every protocol has."""
+class SessionContext(ABC):
+    """The state of a session that every protocol has: its output, and why it ends."""
 
-    out: list[bytes]
-    """Output that is not sent yet."""
+    __slots__ = ("_octets", "clock", "ending", "out", "severed")
+
+    packet_octets: ClassVar[int] = 4096
+    """Octets up to which responses of pipelined commands are collected before they are sent."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.out: list[bytes] = []
+        """Output that is not sent yet."""
+        self._octets = 0
+        self.severed = False
+        """True where an announced response cannot be completed: anything written now would be taken for a part of it."""
+        self.ending: Exception | None = None
+        """The reason to end the session at the next chance; set from outside."""
 
     @property
-    def ending(self) -> BaseException | None:
-        """The exception that ends the session; None while it goes on."""
-        ...
-
-    @property
+    @abstractmethod
     def must_sign_in_by(self) -> float | None:
         """Time at which the session ends unless the client has signed in, whatever it is doing.
 
         None where it has, or need not.
         """
-        ...
+
+    def now(self) -> float:
+        return self.clock.monotonic()
+
+    def write(self, octets: bytes) -> None:
+        """Queue complete lines or messages, or nothing."""
+        if octets and not self.severed:
+            self.out.append(octets)
+            self._octets += len(octets)
+
+    @property
+    def has_full_packet(self) -> bool:
+        return self._octets > self.packet_octets
 
     def take_output(self) -> bytes:
         """Return the next octets to send."""
-        ...
+        data = self.out[0] if len(self.out) == 1 else b"".join(self.out)
+        self.out.clear()
+        self._octets = 0
+        return data
 
 
 class Session(ABC):
@@ -46,7 +70,7 @@ class Session(ABC):
 
     __slots__ = ("_context", "_held", "_program", "_result")
 
-    def __init__(self, ctx: Talk) -> None:
+    def __init__(self, ctx: SessionContext) -> None:
         self._context = ctx
         self._held: Step | None = None
         self._result: object = None
@@ -63,7 +87,7 @@ class Session(ABC):
 
     @property
     def must_sign_in_by(self) -> float | None:
-        """See `Talk`."""
+        """See `SessionContext`."""
         return self._context.must_sign_in_by
 
     @property

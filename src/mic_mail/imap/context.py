@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
 from mic_mail.connection.actions import LogEvent, NeedInput, RecordActivity, Send, opening_slot
+from mic_mail.connection.session_core import SessionContext
 from mic_mail.errors import Refused, Text
 from mic_mail.i18n.spoken import spoken_on_one_line
 from mic_mail.imap.actions import SLICE_OCTETS, Decode, Steps, SubscribeAccounts, Waiting, Work
@@ -35,9 +36,6 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef
 
 T = TypeVar("T")
-
-PACKET_OCTETS = 4096
-"""Octets up to which responses of pipelined commands are collected before they are sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +133,17 @@ class AppendTarget:
     """True if the folder holds sent messages; None: unknown."""
 
 
-class ImapContext:
+class ImapContext(SessionContext):
     """The state of a connection between two commands."""
 
     __slots__ = (
-        "_octets",
         "_overhearing",
         "account_changed",
         "at",
         "attending",
         "cache",
-        "clock",
         "credit",
         "enabled",
-        "ending",
         "host",
         "introductions",
         "known_modseq",
@@ -156,12 +151,10 @@ class ImapContext:
         "leftovers",
         "notifier",
         "opened",
-        "out",
         "own_modseq",
         "reader",
         "saved",
         "settings",
-        "severed",
         "shared_mailboxes_changed",
         "sign_in_until",
         "signed_in",
@@ -174,8 +167,8 @@ class ImapContext:
     def __init__(
         self, settings: SessionSettings, *, reader: Reader, clock: Clock, cache: SharedCache, host: SessionHost, tls: bool
     ) -> None:
+        super().__init__(clock)
         self.settings = settings
-        self.clock = clock
         self.cache = cache
         self.host = host
         self.tls = tls
@@ -210,17 +203,11 @@ class ImapContext:
         """The destination of the last APPEND, if that succeeded."""
         self.leftovers: list[Callable[[], None]] = []
         """Staged files that will not be published, to be discarded in a thread."""
-        self.ending: CloseConnection | None = None
-        """The reason to end the connection at the next chance; set from outside the session."""
-        self.severed = False
-        """An announced literal cannot be completed: anything written now would be taken for its octets."""
         self.tag = b""
         """The tag of the command in progress."""
         self.tries = 0
         self.introductions = 0
         """The number of ID commands received."""
-        self.out: list[bytes] = []
-        self._octets = 0
 
     # ------------------------------------------------------------ state
 
@@ -342,9 +329,6 @@ class ImapContext:
     def must_sign_in_by(self) -> float | None:
         return self.sign_in_until if self.signed_in is None else None
 
-    def now(self) -> float:
-        return self.clock.monotonic()
-
     @property
     def compressed(self) -> bool:
         """Both directions use DEFLATE (RFC 4978)."""
@@ -362,22 +346,12 @@ class ImapContext:
 
     # ------------------------------------------------------------ output
 
-    def write(self, line: bytes) -> None:
-        """Queue untagged octets, complete with CRLF, or none."""
-        if line and not self.severed:
-            self.out.append(line)
-            self._octets += len(line)
-
-    def say_all(self, lines: list[bytes]) -> None:
+    def write_lines(self, lines: list[bytes]) -> None:
         """Queue many lines at once.
 
         They are joined first: 300,000 lines queued one by one block the loop for a tenth of a second.
         """
         self.write(b"".join(lines))
-
-    @property
-    def has_much_to_say(self) -> bool:
-        return self._octets > PACKET_OCTETS
 
     def take_output(self) -> bytes:
         """Return the queued output, or a slice of it if there is much.

@@ -156,7 +156,7 @@ class Session(session_core.Session):
                 event = yield from ctx.event(self._patience(), self._notify)
                 ctx.pay(min(ctx.reader.used - before, ctx.reader.limits.command_octets))  # skipped octets cost little
                 yield from self._take(event)
-                if ctx.has_much_to_say:
+                if ctx.has_full_packet:
                     yield Send(ctx.take_output())
                 commands += 1
                 if commands >= COMMANDS_AT_ONCE or ctx.reader.used - used >= OCTETS_AT_ONCE:  # of pipelined commands

@@ -7,10 +7,11 @@ wait, and are only scanned for an Abandon or Cancel of the one in progress (`loo
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from mic_mail.clock import Clock
 from mic_mail.connection.actions import NeedInput, Send, Step
+from mic_mail.connection.session_core import SessionContext
 from mic_mail.ldap import ber, requests, responses
 from mic_mail.ldap.actions import Consult, Steps, Turn
 from mic_mail.ldap.dit import Tree
@@ -22,7 +23,6 @@ T = TypeVar("T")
 
 MESSAGE_OCTETS = 64 << 10
 """Octets of the longest request: no search, compare or sign-in has a tenth of it."""
-PACKET_OCTETS = 16 << 10
 SLICE_SECONDS = 0.002
 """Seconds of work after which other connections get their turn."""
 WORK_SECONDS = 1.0
@@ -76,24 +76,23 @@ class LdapHost(Protocol):
         ...
 
 
-class LdapContext:
+class LdapContext(SessionContext):
     """The state of a connection between two requests."""
 
+    packet_octets: ClassVar[int] = 16 << 10
+
     def __init__(self, settings: SessionSettings, *, clock: Clock, host: LdapHost, tls: bool) -> None:
+        super().__init__(clock)
         self.settings = settings
-        self.clock = clock
         self.host = host
         self.tls = tls
         self.nobody_since = clock.monotonic()
         self.signed_in: SignedIn | None = None
         self.dialog_mechanism = ""
         """Mechanism of a SASL exchange that waits for the client's next step."""
-        self.ending: CloseLdapConnection | None = None
         self.tries = 0
         self.searches = self.entries = 0
         """Numbers of searches and of entries sent, for the log."""
-        self.out: list[bytes] = []
-        self._octets = 0
         self.worked = 0.0
         """Seconds of work on the request in progress, in turns that have ended."""
         self._since = clock.monotonic()
@@ -121,9 +120,6 @@ class LdapContext:
         if self.signed_in is not None:
             return None
         return self.nobody_since + (self.settings.idle_seconds if self.may_search else self.settings.sign_in_seconds)
-
-    def now(self) -> float:
-        return self.clock.monotonic()
 
     def is_nobody(self) -> None:
         """Become anonymous; the time to sign in starts again."""
@@ -211,23 +207,8 @@ class LdapContext:
 
     # ------------------------------------------------------------ output
 
-    def write(self, octets: bytes) -> None:
-        self.out.append(octets)
-        self._octets += len(octets)
-
     def result(self, request: Envelope, code: int, text: str = "", *, matched: str = "", controls: bytes = b"") -> None:
         self.write(responses.result(request.number, request.tag, code, text, matched=matched, controls=controls))
-
-    @property
-    def has_much_to_say(self) -> bool:
-        return self._octets > PACKET_OCTETS
-
-    def take_output(self) -> bytes:
-        """Return the output since the last call."""
-        data = b"".join(self.out)
-        self.out.clear()
-        self._octets = 0
-        return data
 
     # ------------------------------------------------------------ steps
 

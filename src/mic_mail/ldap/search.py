@@ -166,7 +166,7 @@ def _send_entries(
             ctx.write(responses.entry(request.number, entry.dn, shown))
             ctx.entries += 1  # counted now: an entry has been disclosed even if the client goes away
             sent, last = sent + 1, found.place
-            if ctx.has_much_to_say:
+            if ctx.has_full_packet:
                 yield from ctx.send(request.number)
         if ctx.now() >= deadline:
             return Code.TIME_LIMIT, sent, last

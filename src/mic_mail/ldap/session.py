@@ -109,7 +109,7 @@ class Session(session_core.Session):
                 if request.tag == requests.UNBIND:
                     break
                 yield from self._answer(request)
-                if ctx.has_much_to_say:
+                if ctx.has_full_packet:
                     yield from ctx.aside(Send(ctx.take_output()))
                 yield from ctx.take_turns()
         except CloseLdapConnection as ended:

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
 from mic_mail.connection.actions import LogEvent, NeedInput, RecordActivity, Send, Work, opening_slot
+from mic_mail.connection.session_core import SessionContext
 from mic_mail.errors import MicMailError, Text
 from mic_mail.errors import Trouble as Temporary
 from mic_mail.i18n.spoken import spoken_on_one_line
@@ -26,8 +27,6 @@ from mic_mail.storage.types import INBOX
 
 T = TypeVar("T")
 
-PACKET_OCTETS = 4096
-"""Octets up to which responses to pipelined commands are collected."""
 MAX_RESPONSE_OCTETS = 512
 """Octets of the first line of a response, CRLF included (RFC 2449 §4)."""
 
@@ -112,17 +111,16 @@ class Pop3Host(Protocol):
         ...
 
 
-class Pop3Context:
+class Pop3Context(SessionContext):
     """The state of a connection between two commands."""
 
     __slots__ = (
-        "_drop", "_octets", "_read_in", "clock", "ending", "host", "lines", "out", "over", "settings", "severed",
-        "sign_in_until", "signed_in", "tls", "tries", "user", "utf8",
+        "_drop", "_read_in", "host", "lines", "over", "settings", "sign_in_until", "signed_in", "tls", "tries", "user", "utf8",
     )  # fmt: skip
 
     def __init__(self, settings: SessionSettings, *, clock: Clock, host: Pop3Host, tls: bool) -> None:
+        super().__init__(clock)
         self.settings = settings
-        self.clock = clock
         self.host = host
         self.tls = tls
         self.sign_in_until = clock.monotonic() + settings.sign_in_seconds
@@ -132,15 +130,9 @@ class Pop3Context:
         """The name of USER, until the next command."""
         self.utf8 = False
         """True in UTF-8 mode (RFC 6856 §2)."""
-        self.ending: ClosePop3Connection | None = None
-        """Set from outside: the connection is to end as soon as possible."""
-        self.severed = False
-        """True where a multi-line response cannot be completed: more output would be taken for its lines."""
         self.over = False
         """True after QUIT or a failed start of TRANSACTION: the connection ends with the present response."""
         self.tries = 0
-        self.out: list[bytes] = []
-        self._octets = 0
         self._drop: Maildrop | None = None
         self._read_in: int | None = None  # time slot in which the log last recorded reading here
 
@@ -160,15 +152,7 @@ class Pop3Context:
     def must_sign_in_by(self) -> float | None:
         return self.sign_in_until if self.signed_in is None else None
 
-    def now(self) -> float:
-        return self.clock.monotonic()
-
     # ------------------------------------------------------------ output
-
-    def write(self, octets: bytes) -> None:
-        if octets and not self.severed:
-            self.out.append(octets)
-            self._octets += len(octets)
 
     def say_reply(self, reply: Reply) -> None:
         """Write `+OK` or `-ERR`, the code in brackets, and as much of the text as fits."""
@@ -181,17 +165,6 @@ class Pop3Context:
         if isinstance(text, str):
             return text.encode("ascii", "replace")[:room]
         return spoken_on_one_line(text, utf8=self.utf8, room=room)
-
-    @property
-    def has_much_to_say(self) -> bool:
-        return self._octets > PACKET_OCTETS
-
-    def take_output(self) -> bytes:
-        """Return the output since the last call."""
-        data = self.out[0] if len(self.out) == 1 else b"".join(self.out)
-        self.out.clear()
-        self._octets = 0
-        return data
 
     # ------------------------------------------------------------ steps
 
@@ -259,7 +232,7 @@ class Pop3Context:
                     begun = True
                     self.say_reply(first)
                 self.write(octets)
-                if self.has_much_to_say:
+                if self.has_full_packet:
                     yield Send(self.take_output())
                 if self.ending is not None:
                     raise self.ending

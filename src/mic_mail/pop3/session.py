@@ -223,7 +223,7 @@ class Session(session_core.Session):
             while not ctx.severed and not ctx.over:
                 line = yield from ctx.line(self._patience())
                 yield from self._take(line)
-                if ctx.has_much_to_say:
+                if ctx.has_full_packet:
                     yield Send(ctx.take_output())
                 commands += 1
                 if commands % COMMANDS_AT_ONCE == 0:  # thousands of pipelined commands

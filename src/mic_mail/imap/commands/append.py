@@ -372,7 +372,7 @@ def _publish(ctx: ImapContext, mailbox: str, intake: Intake) -> Steps[Reply]:
         return refused
     if intake.used_octets is not None:
         ctx.landed = AppendTarget(place.account, place.name, intake.used_octets, ctx.now() + LANDED_SECONDS, intake.is_sent)
-    ctx.say_all(lines)
+    ctx.write_lines(lines)
     code = responses.append_uid(published[0].uidvalidity, [each.uid for each in published])
     return Reply("Stored.", code=code)
 

@@ -185,7 +185,7 @@ def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps
         if reader.mid_line:  # an announced literal: only its octets may follow, not even BYE
             ctx.severed = True
         else:
-            ctx.say_all([*pulled, slices.left()])  # up to the end of the line
+            ctx.write_lines([*pulled, slices.left()])  # up to the end of the line
         raise
     finally:
         slices.close()
@@ -240,7 +240,7 @@ def _mark_seen(ctx: ImapContext, view: View, places: list[range], command: Fetch
         )
 
     try:
-        ctx.say_all((yield from ctx.change(work)))
+        ctx.write_lines((yield from ctx.change(work)))
     except Unavailable:
         return False
     return True

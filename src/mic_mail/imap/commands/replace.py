@@ -117,6 +117,6 @@ def _exchange(ctx: ImapContext, mailbox: str, intake: Replacement) -> Steps[Repl
     yield from ctx.record_shared_act("message_replaced", replaced, uid=intake.uid, to=place.name)
     stored = responses.append_uid(published.uidvalidity, [published.uid])
     ctx.write(ctx.line(b"*", Reply("The new message is stored.", code=stored)))
-    ctx.say_all(lines)
+    ctx.write_lines(lines)
     # RFC 8508 §4.5, RFC 7162 §3.2.7: as with UID EXPUNGE.
     return Reply("Replaced.", code=b"HIGHESTMODSEQ %d" % published.modseq if Enabled.CONDSTORE in enabled else b"")

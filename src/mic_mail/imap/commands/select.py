@@ -95,7 +95,7 @@ def select(ctx: ImapContext, command: Select) -> Steps[Reply]:
     ctx.view = view
     if ctx.notifier is not None:
         ctx.notifier.watch_account(view)
-    ctx.say_all(_description(view, opened, listed, command.written, ctx.enabled, utf8=ctx.utf8))
+    ctx.write_lines(_description(view, opened, listed, command.written, ctx.enabled, utf8=ctx.utf8))
     if opened.changes is not None and command.qresync is not None:
         known, changes, enabled = command.qresync, opened.changes, ctx.enabled
         ctx.write((yield from ctx.ask(lambda account: b"".join(missed(view, known, changes, enabled)), place)))
