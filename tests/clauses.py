@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,12 @@ def clauses_of(name: str) -> frozenset[str]:
     return frozenset(clause for clause in _IDS if clause == wanted or (wanted.isdigit() and clause.startswith(wanted + ".")))
 
 
+def _proven(module: str, test: str, marked: frozenset[str]) -> frozenset[str]:
+    """By its marks and its name, or else its module's. A module of a whole article proves only by the names of its tests."""
+    named, whole = clauses_of(test), clauses_of(module)
+    return named | marked | (whole if len(whole) == 1 and not named else frozenset())
+
+
 def proofs() -> dict[str, list[str]]:
     """Clause -> modules with tests of it."""
     found: dict[str, set[str]] = defaultdict(set)
@@ -45,19 +51,23 @@ def proofs() -> dict[str, list[str]]:
 
 
 def _in_module(path: Path) -> Iterator[str]:
-    whole = clauses_of(path.stem)
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    tree = ast.parse(path.read_text("utf-8"))
+    whole = _marked(statement for statement in tree.body if isinstance(statement, ast.Assign))
+    for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-            named = clauses_of(node.name)
-            marked = {
-                argument.value
-                for decorator in node.decorator_list
-                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == f"pytest.mark.{PROVEN}"
-                for argument in decorator.args
-                if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
-            }
-            # A module of a whole article is proof only by the names of its tests.
-            yield from named | marked | (whole if len(whole) == 1 and not named else frozenset())
+            yield from _proven(path.stem, node.name, whole | _marked(node.decorator_list))
+
+
+def _marked(nodes: Iterable[ast.AST]) -> frozenset[str]:
+    """The clauses that marks name, in decorators or in `pytestmark`."""
+    return frozenset(
+        argument.value
+        for node in nodes
+        for call in ast.walk(node)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == f"pytest.mark.{PROVEN}"
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    )
 
 
 # ---------------------------------------------------------------- within a run
@@ -65,14 +75,11 @@ def _in_module(path: Path) -> Iterator[str]:
 
 def of_item(item: pytest.Item) -> frozenset[str]:
     """The clauses that a collected test proves."""
-    function = item.name.partition("[")[0]
     marked = frozenset(str(clause) for mark in item.iter_markers(PROVEN) for clause in mark.args)
     unknown = marked - set(_IDS)
     if unknown:
         raise pytest.UsageError(f"{item.nodeid}: the regulation has no clause {', '.join(sorted(unknown))}")
-    whole = clauses_of(item.path.stem)
-    named = clauses_of(function)
-    return named | marked | (whole if len(whole) == 1 and not named else frozenset())
+    return _proven(item.path.stem, item.name.partition("[")[0], marked)
 
 
 class Passed:

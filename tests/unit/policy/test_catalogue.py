@@ -96,6 +96,15 @@ def test_proofs_are_those_that_there_are():
     assert clauses.proofs() == clause_tests()
 
 
+def test_each_test_that_runs_is_a_proof_that_is_written(request):
+    """What `tests/clauses.py` reads in the source of a test is what pytest makes of it, marks of a whole module with it."""
+    root, written = clauses.TESTS.parent, clause_tests()
+    proven = {
+        (each, item.path.relative_to(root).as_posix()) for item in request.session.items for each in clauses.of_item(item)
+    }
+    assert {(each, path) for each, path in proven if path not in written.get(each, ())} == set()
+
+
 @pytest.mark.parametrize(
     ("name", "found"),
     [
