@@ -55,7 +55,7 @@ LIMITS = Limits(message_octets=35 << 20, attachment_octets=20 << 20, messages=1 
 class AtOnce:
     """Stands where the message would be delivered."""
 
-    async def small(self, parcel: object, octets: bytes) -> None:
+    async def small(self, parcel: object, octets: bytes, answered: object, *, passed_over: object) -> None:
         """Durable in the next turn of the loop."""
         loop = asyncio.get_running_loop()
         delivered = loop.create_future()
@@ -91,6 +91,7 @@ class MemoryWire:
         if self.unsent_octets:
             self.writes += 1
             self.unsent_octets = 0
+            self.owes_a_promise = False
 
     async def read(self, octets: int, deadline: float) -> bytes:
         await self.flush()
