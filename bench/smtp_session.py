@@ -204,7 +204,7 @@ async def open_in(folder: Path) -> ServerContext:
     issued = Draft(FactKind.ISSUED, clock.now() - timedelta(days=30), "bench", data={"address": ADDRESS})
     context.directory.issue_mailbox(record, issued)
     await context.access.refresh()
-    context.mailflow._delivering = AtOnce()  # type: ignore[assignment]  # the one part that is not real
+    context.mailflow._acceptance.delivering = AtOnce()  # type: ignore[assignment]  # the one part that is not real
     return context
 
 

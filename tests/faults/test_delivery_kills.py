@@ -23,6 +23,7 @@ from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process.startup import make_folders
 from mic_mail.services.authentication.identity import Peer
 from mic_mail.services.transport.envelope import Accepted, Client, Envelope, Recipient, Role
+from mic_mail.services.transport.incoming_message import IncomingMessage
 from mic_mail.storage.types import AccountRef
 from population import Population
 
@@ -48,10 +49,10 @@ async def take_in(context: ServerContext, octets: int) -> bool:
     mailboxes = {mailbox.address: mailbox.mailbox_id for mailbox in context.access.snapshot}
     recipients = tuple(Recipient(parsed(address), (mailbox_id,)) for address, mailbox_id in mailboxes.items())
     client = Client(Role.MX, PEER, "client.example", "ESMTP")
-    reception = context.mailflow.open_message(Envelope("TRACE", client, parsed("a@a.example"), recipients))
+    reception = IncomingMessage(Envelope("TRACE", client, parsed("a@a.example"), recipients))
     for part in (MESSAGE, b"x\r\n" * (octets // 3)):
-        await reception.write(part)
-    return isinstance(await reception.finish(), Accepted)
+        await context.mailflow.write(reception, part)
+    return isinstance(await context.mailflow.finish(reception), Accepted)
 
 
 async def child(config: Any, octets: int, step: int, say: int) -> None:

@@ -20,6 +20,7 @@ from harness import config_for, files_in
 from mic_mail.app.context import ServerContext, open_context
 from mic_mail.clock import SystemClock
 from mic_mail.services.transport.envelope import Accepted, Client, Envelope, Recipient, Role
+from mic_mail.services.transport.incoming_message import IncomingMessage
 from mic_mail.storage.types import AccountRef
 
 SECRET = b"s" * 32
@@ -48,10 +49,10 @@ async def take_in(context: ServerContext, octets: int) -> bool:
     enquiry = context.mailflow.enquire(client)
     assert enquiry is not None
     enquiry.begin("client.example", parsed("lan@one.example"))
-    reception = context.mailflow.open_message(Envelope("TRACE", client, parsed("lan@one.example"), recipients, enquiry=enquiry))
+    reception = IncomingMessage(Envelope("TRACE", client, parsed("lan@one.example"), recipients, enquiry=enquiry))
     for part in (FORGED + HEADER, b"x\r\n" * (octets // 3)):
-        await reception.write(part)
-    return isinstance(await reception.finish(), Accepted)
+        await context.mailflow.write(reception, part)
+    return isinstance(await context.mailflow.finish(reception), Accepted)
 
 
 async def child(config: Any, octets: int, step: int, say: int) -> None:

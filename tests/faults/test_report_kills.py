@@ -24,6 +24,7 @@ from harness import ProcessServer, files_in
 from mic_mail.app.context import ServerContext, open_context
 from mic_mail.clock import SystemClock
 from mic_mail.services.transport.envelope import Accepted, Client, Envelope, Recipient, Role
+from mic_mail.services.transport.incoming_message import IncomingMessage
 from mic_mail.storage.types import AccountRef
 from waiting import wait_for
 
@@ -35,9 +36,9 @@ async def take_in(context: ServerContext, sender: str) -> bool:
     (ttlan,) = (mailbox for mailbox in context.access.snapshot if mailbox.address.startswith("ttlan"))
     recipient = Recipient(parsed(ttlan.address), (ttlan.mailbox_id,), notify=frozenset({"SUCCESS"}))
     client = Client(Role.MX, PEER, "client.example", "ESMTP")
-    reception = context.mailflow.open_message(Envelope("TRACE", client, parsed(sender), (recipient,)))
-    await reception.write(MESSAGE + b"x\r\n")
-    return isinstance(await reception.finish(), Accepted)
+    reception = IncomingMessage(Envelope("TRACE", client, parsed(sender), (recipient,)))
+    await context.mailflow.write(reception, MESSAGE + b"x\r\n")
+    return isinstance(await context.mailflow.finish(reception), Accepted)
 
 
 async def child(config: Any, sender: str, step: int, say: int) -> None:

@@ -61,7 +61,7 @@ async def _settle(server: MailServer) -> None:
 
 
 async def _errands(server: MailServer) -> int:
-    return len(server.running.context.mailflow._errands)
+    return len(server.running.context.mailflow._tasks)
 
 
 def _target(link: Path) -> str:

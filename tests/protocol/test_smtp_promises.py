@@ -10,6 +10,7 @@ import pytest
 from harness import MailServer
 from mic_mail.services.transport.pipeline import Pipeline
 from mic_mail.services.transport.trace_and_headers import Headings
+from mic_mail.smtp.connection_handler import SmtpHandler
 from mic_mail.smtp.server import SmtpConnection
 from mic_mail.storage.errors import Unavailable
 
@@ -73,7 +74,7 @@ def codes(heard: bytes) -> list[bytes]:
     return [line[:3] for line in heard.splitlines() if line[3:4] != b"-"]
 
 
-@pytest.mark.parametrize("waits", ["check_recipient", "accept_buffered"])
+@pytest.mark.parametrize("waits", ["check_recipient", "finish"])
 def test_nobody_waits_for_the_next_message(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch, waits: str) -> None:
     """What the next one asks of a name server or the disk takes its time; the first one is told of meanwhile."""
     held = Held(monkeypatch, waits, 2)
@@ -105,17 +106,17 @@ def test_what_was_answered_stands_before_421(mail_server: MailServer, monkeypatc
 @pytest.mark.parametrize("octets", [0, 200_000])
 def test_a_header_that_cannot_be_looked_at_now(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch, octets: int) -> None:
     """451 for that message, small or large; the session goes on, and the next one is taken."""
-    check: Callable[..., Any] = Headings.check
+    check: Callable[..., Any] = Headings.check_loop
     asked = 0
 
-    async def fails_once(*given: Any) -> Any:
+    def fails_once(*given: Any) -> Any:
         nonlocal asked
         asked += 1
         if asked == 1:
             raise Unavailable("too many are waiting")
-        return await check(*given)
+        return check(*given)
 
-    monkeypatch.setattr(Headings, "check", fails_once)
+    monkeypatch.setattr(Headings, "check_loop", fails_once)
     text = b"Subject: x\r\n\r\n" + b"x" * 78 * (octets // 80) + b"\r\n"
     envelope = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<dvbe@mic.gov.vn>\r\n"
     with ctx(mail_server) as client:
@@ -148,8 +149,8 @@ def test_nothing_is_taken_behind_421(mail_server: MailServer, monkeypatch: pytes
             connection.drain()
 
     begun: list[object] = []
-    begin: Callable[..., Any] = Pipeline.open_message
-    monkeypatch.setattr(Pipeline, "open_message", lambda flow, envelope: (begun.append(envelope), begin(flow, envelope))[1])
+    begin: Callable[..., Any] = SmtpHandler._begin
+    monkeypatch.setattr(SmtpHandler, "_begin", lambda handler: (begun.append(handler), begin(handler))[1])
     monkeypatch.setattr(SmtpConnection, "data_received", ended_meanwhile)
     with ctx(mail_server) as client:
         client.sendall(MESSAGE[: MESSAGE.index(b"BDAT")])

@@ -185,7 +185,10 @@ def test_clause_4_1_not_read_in_time(serve: Callable[..., MailServer]) -> None:
     server = serve({"secrecy": {"seconds": 1, "inbound": "refuse"}})
     for local in ("dvbe", "ttlan"):
         server.issue(local)
-    inside, outside = server.running.context.secrecy._readers_inside, server.running.context.secrecy._readers_outside
+    inside, outside = (
+        server.running.context.mailflow.checkers.secrecy._readers_inside,
+        server.running.context.mailflow.checkers.secrecy._readers_outside,
+    )
     ordinary, secret = letter(files={"a.docx": ORDINARY}), MARKED["document"]
     assert submit(server, ordinary)[0] == 250
     with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 30) as client:
@@ -234,7 +237,7 @@ def test_clause_4_1_append_not_read_in_time(serve: Callable[..., MailServer]) ->
     with IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls()) as client:
         client.authenticate("PLAIN", lambda _: f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode())
         assert client.append("Sent", "", "", letter(files={"a.docx": ORDINARY}))[0] == "OK"
-        with stopped(reader_of(server, server.running.context.secrecy._readers_inside)):
+        with stopped(reader_of(server, server.running.context.mailflow.checkers.secrecy._readers_inside)):
             status, said = client.append("Sent", "", "", MARKED["document"])
         assert (status, b"[UNAVAILABLE]" in said[0]) == ("NO", True)
         assert client.append("Sent", "", "", MARKED["document"])[0] == "NO"

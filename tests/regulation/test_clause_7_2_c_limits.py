@@ -24,8 +24,10 @@ from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.executors import Turns
 from mic_mail.process.send_counters import SentCounts
 from mic_mail.queue.files import SpoolFull
+from mic_mail.services.transport.acceptance import Acceptance
 from mic_mail.services.transport.delivery_worker import account_ref
-from mic_mail.services.transport.pipeline import Pipeline
+from mic_mail.services.transport.recipient_lookup import Recipients
+from mic_mail.services.transport.secrecy import Secrecy
 from mic_mail.storage.changes.transaction import writing
 from population import PASSWORD
 from waiting import wait_for
@@ -161,9 +163,9 @@ def test_what_is_not_taken_does_not_count(serve: Callable[..., MailServer]) -> N
     assert send(client)[0] == 450
 
 
-@pytest.mark.parametrize("look", ["_inspect", "_refuse_if_full"])
+@pytest.mark.parametrize(("owner", "look"), [(Secrecy, "check"), (Recipients, "_refuse_unreportable")])
 def test_what_its_sender_did_not_wait_for_does_not_count(
-    serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch, look: str
+    serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch, owner: type[object], look: str
 ) -> None:
     """A program that hangs up while a long look is taken at its message, and tries again, has not sent it each time."""
     server = with_limits(serve, messages_per_hour=10)
@@ -174,7 +176,7 @@ def test_what_its_sender_did_not_wait_for_does_not_count(
         await asyncio.sleep(600)
 
     with monkeypatch.context() as patches:
-        patches.setattr(Pipeline, look, never_ends)
+        patches.setattr(owner, look, never_ends)
         for number in range(10):
             _leave_when(server, lambda number=number: len(looks) > number)
     client = submission(server)
@@ -194,7 +196,9 @@ def test_what_waits_for_its_turn_when_its_sender_leaves_does_not_count(serve: Ca
     with writing(context.store.store(ref)):
         for number in range(9):
             _leave_when(
-                server, lambda number=number: sum(map(len, context.mailflow._delivering._queues.values())) > number, notify=""
+                server,
+                lambda number=number: sum(map(len, context.mailflow._acceptance.delivering._queues.values())) > number,
+                notify="",
             )
     server.call(_give_back(turns))
     client = submission(server)
@@ -221,7 +225,7 @@ def test_what_is_not_stored_after_its_sender_has_left_does_not_count(
         await server.running.context.mailflow.settle()
 
     with monkeypatch.context() as patches:
-        patches.setattr(Pipeline, "_spool_small", fails)
+        patches.setattr(Acceptance, "_into_spool", fails)
         for number in range(10):
             _leave_when(server, lambda number=number: len(steps) > number)
         server.call(let_go())

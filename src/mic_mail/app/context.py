@@ -36,16 +36,23 @@ from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.disk_reserve import DiskReserve
 from mic_mail.services.operations.jobs import ChangedAccounts
 from mic_mail.services.queue.local_dsn import ReportSettings, SpoolReports
+from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.settings.stores import open_mail_store
-from mic_mail.services.transport.inbound.dnsbl_check import Listed
+from mic_mail.services.transport.acceptance import Acceptance
+from mic_mail.services.transport.delivery import LocalDeliverer
 from mic_mail.services.transport.inbound.message_checks import MessageChecks
 from mic_mail.services.transport.inbound.origin_check import Origins
 from mic_mail.services.transport.inbound.quarantine_put import QuarantineWriter
 from mic_mail.services.transport.inbound.rspamd_check import Content
 from mic_mail.services.transport.inbound.spam_training import Learning
 from mic_mail.services.transport.malware import Malware
-from mic_mail.services.transport.pipeline import Pipeline
+from mic_mail.services.transport.pipeline import Checkers, Pipeline
+from mic_mail.services.transport.recipient_lookup import Recipients
 from mic_mail.services.transport.secrecy import Secrecy
+from mic_mail.services.transport.sender_policy import SenderPolicy
+from mic_mail.services.transport.spool_dispatch import Spooling
+from mic_mail.services.transport.trace_and_headers import Headings
+from mic_mail.services.transport.transport_log import FlowLog
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.journal.replay import Replay
 from mic_mail.storage.mailstore import MailStore
@@ -71,10 +78,7 @@ class ServerContext:
     queue: Queue
     queued: QueueNotifications
     access: SignInService
-    malware: Malware
-    secrecy: Secrecy
     learning: Learning
-    judging: MessageChecks
     holding: QuarantineWriter
     mailflow: Pipeline
     runaways: AutoSuspend
@@ -144,10 +148,8 @@ class ServerContext:
         self.lag.threshold_seconds = config.process.lag_seconds
         self.access.apply_reload()
         self.mailflow.settings = flow_settings(config)
-        self.malware.configure(config)
-        self.secrecy.configure(config)
+        self.mailflow.checkers.configure(config)
         self.learning.configure(config)
-        self.judging.configure(config)
         self.holding.configure(config)
         self.usage.notices = Notices(self.store, config, self.clock)
 
@@ -160,8 +162,7 @@ class ServerContext:
         for task in self._tasks:
             task.cancel()
         self.lag.close()
-        await self.secrecy.close()
-        self.judging.close()
+        await self.mailflow.checkers.close()
         for close in (self.store.close, self.spool.close, self.queue.close, self.directory.close):
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -184,18 +185,6 @@ class _Stores:
     queued: QueueNotifications
 
 
-@dataclass(frozen=True, slots=True)
-class _Checks:
-    """The services that check messages."""
-
-    malware: Malware
-    secrecy: Secrecy
-    learning: Learning
-    content: Content
-    judging: MessageChecks
-    holding: QuarantineWriter
-
-
 async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False) -> ServerContext:
     """Build the context of one process inside the running loop.
 
@@ -211,7 +200,7 @@ async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes
     access = present.access
     stores = await _open_stores(runtime, feed)
     runaways = watch_misuse(access, runtime, directory, feed, secret)
-    checks = _checks(runtime, stores.store, runaways)
+    holding = QuarantineWriter(config, runtime.log, clock)
     counts = SentCounts(config.sent_dir, name)
     return ServerContext(
         present=present,
@@ -224,12 +213,16 @@ async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes
         queue=stores.queue,
         queued=stores.queued,
         access=access,
-        malware=checks.malware,
-        secrecy=checks.secrecy,
-        learning=checks.learning,
-        judging=checks.judging,
-        holding=checks.holding,
-        mailflow=await _mail_flow(runtime, access, stores, checks, runaways=runaways, rates=Rates(counts)),
+        learning=Learning(
+            config,
+            store=stores.store,
+            lanes=runtime.executors,
+            accounts=runtime.account_executors,
+            log=runtime.log,
+            clock=clock,
+        ),
+        holding=holding,
+        mailflow=await _mail_flow(runtime, access, stores, holding, runaways=runaways, rates=Rates(counts)),
         runaways=runaways,
         counts=counts,
         usage=stores.usage,
@@ -250,60 +243,72 @@ async def _open_stores(runtime: Runtime, feed: Feed) -> _Stores:
     return _Stores(store, usage, spool, queue, QueueNotifications(feed))
 
 
-def _checks(runtime: Runtime, store: MailStore, runaways: AutoSuspend) -> _Checks:
-    """Create the checks of messages; they report findings in local mailboxes to `runaways`."""
-    config, clock, lanes, log = runtime.config(), runtime.clock, runtime.executors, runtime.log
-    content = Content(config, lanes=lanes, log=log, clock=clock, spamming=runaways.spamming)
-    return _Checks(
-        Malware(config, lanes, log, runaways.infected),
-        Secrecy(config, lanes=lanes, log=log, clock=clock),
-        Learning(config, store=store, lanes=lanes, accounts=runtime.account_executors, log=log, clock=clock),
-        content,
-        MessageChecks(config, (Origins(config, lambda: runtime.snapshot().domains), Listed(), content), log, clock),
-        QuarantineWriter(config, log, clock),
-    )
-
-
 async def _mail_flow(
-    runtime: Runtime, access: SignInService, stores: _Stores, checks: _Checks, *, runaways: AutoSuspend, rates: Rates
+    runtime: Runtime, access: SignInService, stores: _Stores, holding: QuarantineWriter, *, runaways: AutoSuspend, rates: Rates
 ) -> Pipeline:
     """Create the pipeline: from the listeners through the checks into the spool, mailboxes or the queue."""
-    config = runtime.config()
-    sending = config.sending
+    config, clock, log, store = runtime.config(), runtime.clock, runtime.log, stores.store
+    lanes, accounts, sending = runtime.executors, runtime.account_executors, config.sending
+
+    def settings() -> FlowSettings:
+        return mailflow.settings  # replaced at a reload
+
     reports = SpoolReports(
         ReportSettings(config.server.hostname, timedelta(seconds=sending.warn_after), timedelta(seconds=sending.give_up)),
-        await runtime.executors.io(PendingReports, config.spool_dir / "owed"),
+        await lanes.io(PendingReports, config.spool_dir / "owed"),
         stores.spool,
         stores.queue,
         notices=lambda: stores.usage.notices,
-        separator=lambda: mailflow.settings.separator,
+        separator=lambda: settings().separator,
         access=access,
-        lanes=runtime.executors,
-        accounts=runtime.account_executors,
+        lanes=lanes,
+        accounts=accounts,
         queued=stores.queued.notify,
-        clock=runtime.clock,
-        log=runtime.log,
+        clock=clock,
+        log=log,
     )
-    mailflow = Pipeline(
-        flow_settings(config),
-        store=stores.store,
-        spool=stores.spool,
-        queue=stores.queue,
-        lanes=runtime.executors,
-        accounts=runtime.account_executors,
+    recipients = Recipients(settings, access, store, accounts, log=log, clock=clock)
+    delivering = LocalDeliverer(
+        store, lanes, accounts, log, clock, arrived=access.arrived, why_not=recipients.refusal_reason, reports=reports
+    )
+    spooling = Spooling(
+        stores.spool,
+        stores.queue,
+        lanes=lanes,
         access=access,
-        malware=checks.malware,
-        secrecy=checks.secrecy,
-        judging=checks.judging,
-        content=checks.content,
-        holding=checks.holding,
-        log=runtime.log,
-        clock=runtime.clock,
+        delivering=delivering,
         reports=reports,
-        rates=rates,
-        runaway=runaways.noticed,
         queued=stores.queued.notify,
+        log=log,
+        clock=clock,
     )
+    clients, told = MessageChecks(config, log, clock), FlowLog(log)
+    senders = SenderPolicy(access, settings, clock, rates=rates, log=log, runaway=runaways.noticed)
+    checkers = Checkers(
+        settings=settings,
+        senders=senders,
+        recipients=recipients,
+        headings=Headings(settings, senders=senders, judging=clients, lanes=lanes, log=told, clock=clock),
+        clients=clients,
+        origins=Origins(config, lambda: runtime.snapshot().domains),
+        content=Content(config, lanes=lanes, log=log, clock=clock, spamming=runaways.spamming),
+        malware=Malware(config, lanes, log, runaways.infected),
+        secrecy=Secrecy(config, lanes=lanes, log=log, clock=clock),
+        spooling=spooling,
+        reserves=store.reserves,
+        lanes=lanes,
+    )
+    acceptance = Acceptance(
+        store=store,
+        spooling=spooling,
+        delivering=delivering,
+        holding=holding,
+        recipients=recipients,
+        access=access,
+        lanes=lanes,
+        log=told,
+    )
+    mailflow = Pipeline(flow_settings(config), checkers, acceptance, log)
     return mailflow
 
 

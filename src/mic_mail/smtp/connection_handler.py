@@ -231,7 +231,7 @@ class SmtpHandler:
     def _drop_reception(self) -> None:
         reception, self._reception, self._chunks = self._reception, None, None
         if reception is not None:
-            reception.abort()
+            self._services.mailflow.abort(reception)
 
     # ------------------------------------------------------------ the envelope
 
@@ -282,7 +282,7 @@ class SmtpHandler:
         transaction = self._core.transaction
         assert transaction is not None
         parameters = transaction.parameters
-        return self._services.mailflow.open_message(
+        return IncomingMessage(
             Envelope(
                 trace_id=transaction.trace_id,
                 client=self._client,
@@ -304,7 +304,8 @@ class SmtpHandler:
         """Read the message of DATA up to CRLF.CRLF, in pieces as they arrive."""
         self._wire.write(DATA.spoken)
         decoder = DotDecoder(repair_lf=self._core.repair_lf)
-        reception = self._reception = self._begin()
+        mailflow, reception = self._services.mailflow, self._begin()
+        self._reception = reception
         pace = Pace(self._wire.time, self._door.limits)
         self._wire.in_message = True
         while not decoder.ended:
@@ -315,7 +316,7 @@ class SmtpHandler:
                 return Close(replies.reply("too-slow"))
             octets = decoder.feed(piece)
             if octets:
-                await reception.write(octets)
+                await mailflow.write(reception, octets)
         self._wire.in_message = False
         self._input.feed(decoder.rest)
         return await self._ended(reception)
@@ -340,7 +341,7 @@ class SmtpHandler:
         reception, chunks = self._reception, self._chunks
         assert reception is not None
         assert chunks is not None
-        await reception.write(chunks.close())
+        await self._services.mailflow.write(reception, chunks.close())
         return await self._ended(reception)
 
     async def _swallow_chunk(self, asked: actions.ReadChunk) -> bool:
@@ -358,7 +359,7 @@ class SmtpHandler:
             if asked.refusal is None:
                 assert self._reception is not None
                 assert self._chunks is not None
-                await self._reception.write(self._chunks.feed(piece))
+                await self._services.mailflow.write(self._reception, self._chunks.feed(piece))
         self._wire.in_message = False
         return True
 
@@ -367,7 +368,7 @@ class SmtpHandler:
         await self._keep_promise()
         if self._wire.over:
             raise ConnectionAbortedError  # 421 was sent meanwhile: the client sends the message again
-        outcome = await reception.finish()
+        outcome = await self._services.mailflow.finish(reception)
         self._reception = self._chunks = None
         self._wire.owes_a_promise = isinstance(outcome, Accepted)
         return self._core.message_ended(outcome)

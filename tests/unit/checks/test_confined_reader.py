@@ -194,7 +194,7 @@ async def test_a_reader_hands_nothing_on_of_our_settings(lanes: Executors, monke
 
 def test_status_and_log_say_how_it_is_confined(mail_server: MailServer) -> None:
     """`mic-mail status` has it before any document comes, and the log once for all readers that are alike."""
-    said = cast("dict[str, list[str]]", mail_server.running.context.secrecy.report()["readers"])
+    said = cast("dict[str, list[str]]", mail_server.running.context.mailflow.checkers.secrecy.report()["readers"])
     assert said == {"in_force": sandbox.available().in_force, "missing": sandbox.available().missing}
     for _ in range(2):
         with smtplib.SMTP(mail_server.host, mail_server.ports["smtp"], "client.example", 30) as client:
@@ -204,7 +204,7 @@ def test_status_and_log_say_how_it_is_confined(mail_server: MailServer) -> None:
         pass
     protected = [event for event in events if str(event["event"]).startswith("reader_")]
     assert [(event["in_force"], event["missing"]) for event in protected] == [(said["in_force"], said["missing"])]
-    assert mail_server.running.context.secrecy.report()["readers"] == said
+    assert mail_server.running.context.mailflow.checkers.secrecy.report()["readers"] == said
     shown = _readers(said)
     assert ", ".join(said["in_force"]) in shown.en
     assert ("WARNING" in shown.en, "CẢNH BÁO" in shown.vi) == (bool(said["missing"]),) * 2

@@ -61,7 +61,7 @@ class Office:
         """All at once; what became of each."""
 
         async def all_at_once() -> list[Published | BaseException]:
-            delivering: LocalDeliverer = self.context.mailflow._delivering
+            delivering: LocalDeliverer = self.context.mailflow._acceptance.delivering
             calls = (delivering.small(self.parcel(name, n), octets) for n, (name, octets) in enumerate(wanted))
             return await asyncio.gather(*calls, return_exceptions=True)
 
@@ -71,7 +71,7 @@ class Office:
         """The first alone, so that a wave takes it; the others while that waits. Released once these have ended."""
 
         async def in_turn() -> list[Published | BaseException]:
-            delivering: LocalDeliverer = self.context.mailflow._delivering
+            delivering: LocalDeliverer = self.context.mailflow._acceptance.delivering
             calls = [delivering.small(self.parcel(name, n), octets) for n, (name, octets) in enumerate(wanted)]
             first = asyncio.ensure_future(calls[0])
             while delivering._wave or not delivering._riding:
@@ -144,7 +144,7 @@ def test_a_mailbox_that_others_write_holds_nobody_up(office: Office) -> None:
         mine = [(name, message(number)) for number, name in enumerate(("dvbe", "ttlan", "dvbe", "pqkhanh", "ttlan"))]
 
         async def all_at_once() -> "asyncio.Future[list[Published]]":
-            delivering: LocalDeliverer = office.context.mailflow._delivering
+            delivering: LocalDeliverer = office.context.mailflow._acceptance.delivering
             calls = [delivering.small(office.parcel(name, n), octets) for n, (name, octets) in enumerate(mine)]
             return asyncio.gather(*calls)
 
@@ -192,7 +192,7 @@ def test_one_whose_sender_has_gone_before_its_turn_is_not_delivered(office: Offi
     office.server.call(turns.take(1))
 
     async def send_and_leave() -> "asyncio.Task[Published]":
-        delivering: LocalDeliverer = office.context.mailflow._delivering
+        delivering: LocalDeliverer = office.context.mailflow._acceptance.delivering
         staying, leaving = (asyncio.create_task(delivering.small(office.parcel("dvbe", n), message(n))) for n in range(2))
         while office.ref("dvbe").account_id not in delivering._queues:
             await asyncio.sleep(0.001)  # a wave has tried, and written both files
@@ -329,7 +329,7 @@ def test_a_full_journal_that_cannot_be_settled_says_why(office: Office, monkeypa
     monkeypatch.setattr(journal, "sync_file_system", fail)
     for number in range(4):
         office.deliver(("dvbe", message(number)))
-    office.server.call(office.context.mailflow._delivering.settle())
+    office.server.call(office.context.mailflow._acceptance.delivering.tasks.settle())
     office.server.stop()
     (told,) = [event["error"] for event in office.server.events() if event["event"] == "journal_failed"]
     assert os.strerror(errno.EIO) in told["en"]

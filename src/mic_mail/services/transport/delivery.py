@@ -10,7 +10,7 @@ blocking part is in delivery_worker.py.
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
@@ -23,6 +23,7 @@ from mic_mail.process.executors import AccountExecutors, Executors
 from mic_mail.queue.spool import ELSEWHERE, SpoolEnvelope, Target
 from mic_mail.queue.spool import Entry as SpoolEntry
 from mic_mail.services.queue.local_dsn import ReportDecision, SpoolReports
+from mic_mail.services.transport.background_tasks import BackgroundTasks
 from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, Outcome, PendingDelivery, account_ref
 from mic_mail.services.transport.envelope import Cause
 from mic_mail.storage.errors import Busy, Overloaded, Unavailable
@@ -89,7 +90,7 @@ class LocalDeliverer:
         self._waiting_octets = 0
         self._last_wave_at = -math.inf
         self._queues: dict[int, deque[PendingDelivery]] = {}
-        self._errands: set[asyncio.Task[object]] = set()
+        self.tasks = BackgroundTasks()
 
     # ------------------------------------------------------------ small messages
 
@@ -116,7 +117,7 @@ class LocalDeliverer:
             self._wave.append(waiting)
             if not self._riding:
                 self._riding = True
-                self._start(self._run_batches())
+                self.tasks.start(self._run_batches())
         deadline = loop.call_later(self._lanes.patience, self._give_up, waiting)
         self._waiting += 1
         self._waiting_octets += weight
@@ -187,7 +188,7 @@ class LocalDeliverer:
         """Empty the journal in the background if it is full; called after something was written to it."""
         if self._store.journal_is_full and not self._settling:
             self._settling = True
-            self._start(self._settle_journal())
+            self.tasks.start(self._settle_journal())
 
     async def _settle_journal(self) -> None:
         """Empty the journal now; the job that does so every few seconds would come too late."""
@@ -202,7 +203,7 @@ class LocalDeliverer:
         queue = self._queues.get(mailbox.mailbox_id)
         if queue is None:
             queue = self._queues[mailbox.mailbox_id] = deque([waiting])
-            self._start(self._empty(queue, mailbox))
+            self.tasks.start(self._empty(queue, mailbox))
         else:
             queue.append(waiting)
 
@@ -263,7 +264,7 @@ class LocalDeliverer:
         themselves are checked first.
         """
         by_mailbox = {parcel.mailbox.mailbox_id: parcel for parcel in parcels}
-        self._start(self._fan_out(entry, by_mailbox, answered, send_on, doubtful))
+        self.tasks.start(self._fan_out(entry, by_mailbox, answered, send_on, doubtful))
 
     async def _fan_out(
         self,
@@ -394,18 +395,6 @@ class LocalDeliverer:
             attempts=slip.attempts,
             next_try=stamp(slip.next_try_us),
         )
-
-    # ------------------------------------------------------------ background tasks
-
-    def _start(self, errand: Coroutine[object, object, object]) -> None:
-        task = asyncio.get_running_loop().create_task(errand)
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
-
-    async def settle(self) -> None:
-        """Wait until no task is running."""
-        while self._errands:
-            await asyncio.wait(list(self._errands))
 
 
 async def settle_journal(store: MailStore, lanes: Executors, log: MailLog) -> None:

@@ -158,6 +158,8 @@ class HeaderFacts:
     """Set by `TLS-Required: No` (RFC 8689 §3)."""
     refers_to: tuple[str, ...] = ()
     """Message-IDs that a submitted message answers, without angle brackets (Reg. 12.4)."""
+    added: bytes = b""
+    """Fields that submission adds, with CRLF."""
 
 
 @dataclass(slots=True)
@@ -184,6 +186,8 @@ class Judged:
     """The symbols of the spam filter, with their scores."""
     authenticates_sender: bool = False
     """Set if SPF or DKIM passes for the domain of MAIL FROM."""
+    fields: bytes = b""
+    """Whole lines with the results, to put in front of the message, with CRLF."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +217,18 @@ class Envelope:
         """Refuse this transaction."""
         return Refusal(cause, self.trace_id, words)
 
+    def over_quota(self) -> Refusal:
+        """Refuse this transaction, whose only mailbox is full."""
+        return self.refusal(Cause.OVER_QUOTA, address=str(self.recipients[0].address))
+
     @property
     def elsewhere(self) -> list[Recipient]:
         """Return the recipients on other servers."""
         return [recipient for recipient in self.recipients if recipient.is_elsewhere]
+
+    @property
+    def is_submitted(self) -> bool:
+        return self.client.role is Role.SUBMISSION
 
     @property
     def is_strange(self) -> bool:

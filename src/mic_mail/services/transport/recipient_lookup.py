@@ -1,8 +1,8 @@
 """Recipient lookup: the mailbox that receives for an address, or why there is none.
 
-In: an address. Out: a mailbox, `Elsewhere` or a `Cause`. Answered from the directory in memory and the cached decision
-of the policy. Only the usage of a mailbox that may be full is read from disk, and the recipient is refused only if it is
-certainly full.
+In: a recipient, or a complete message. Out: a `Refusal` or None, and the recipient's mailbox. Answered from the
+directory in memory and the cached decision of the policy. Only the usage of a mailbox that may be full is read from
+disk, and the recipient is refused only if it is certainly full.
 
 The domain alone decides whether an address is ours. Whatever the form of the local part (`user%elsewhere`, `host!user`,
 `"user@elsewhere"`), it is looked up as it is and never parsed into another address: no form relays. An address literal
@@ -10,6 +10,7 @@ is not a local domain, not even for postmaster: RFC 5321 §4.5.1 requires postma
 behind NAT or a load balancer the address that a connection came in on is not the one that was written.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,7 +27,9 @@ from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.naming.addresses import candidates
 from mic_mail.process.executors import AccountExecutors
 from mic_mail.services.authentication.sign_in import SignInService
-from mic_mail.services.transport.envelope import Cause, Role
+from mic_mail.services.settings.flowsettings import FlowSettings
+from mic_mail.services.transport.check import CompleteMessage, Finding, Found, RcptCommand
+from mic_mail.services.transport.envelope import TEMPORARY, Cause, Role
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 
@@ -34,18 +37,13 @@ USAGE_SECONDS = 10.0
 """The maximum age of a cached usage that lets a recipient pass; a refusal always reads it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """An address on another server, for a client that may send there."""
-
-
-def _elsewhere(domain: str) -> Elsewhere | Cause:
+def _elsewhere(domain: str) -> Cause | None:
     """Check whether the domain can exist: a name invalid in the DNS is refused now, not by a report."""
     try:
         name = to_ascii(domain)
     except NotAName:
         return Cause.BAD_DOMAIN
-    return Elsewhere() if "." in name and not domain.startswith("[") else Cause.BAD_DOMAIN
+    return None if "." in name and not domain.startswith("[") else Cause.BAD_DOMAIN
 
 
 @dataclass(slots=True)
@@ -58,7 +56,17 @@ class _Usage:
 class Recipients:
     """The recipient lookup of one process."""
 
-    def __init__(self, access: SignInService, store: MailStore, accounts: AccountExecutors, log: MailLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Callable[[], FlowSettings],
+        access: SignInService,
+        store: MailStore,
+        accounts: AccountExecutors,
+        *,
+        log: MailLog,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
         self._access = access
         self._store = store
         self._accounts = accounts
@@ -66,24 +74,39 @@ class Recipients:
         self._clock = clock
         self._usage: dict[int, _Usage] = {}
 
-    def find(
-        self, address: MailboxAddress, role: Role, *, separator: str, home: str, support: str
-    ) -> Mailbox | Elsewhere | Cause:
-        """Find the mailbox that receives for `address`.
+    # ------------------------------------------------------------ at RCPT
 
-        `home` is the domain and `support` the address that stand in for a missing postmaster.
-        """
-        snapshot, domain = self._access.snapshot, address.domain
+    def look_up(self, rcpt: RcptCommand) -> Found:
+        """Find the mailbox of a recipient, or refuse it; None without a mailbox: it is on another server."""
+        found = self._find(rcpt.address, rcpt.client.role)
+        if isinstance(found, Cause):
+            return rcpt.refusal(found)
+        rcpt.mailbox = found
+        return None
+
+    def check_room(self, rcpt: RcptCommand) -> Finding:
+        """Refuse a recipient whose mailbox is certainly full; usually known without a look at the disk."""
+        octets = rcpt.declared_octets or 1
+        if rcpt.mailbox is None or self._fits(rcpt.mailbox, octets):
+            return None
+        return self._refuse_full(rcpt, rcpt.mailbox, octets)
+
+    async def _refuse_full(self, rcpt: RcptCommand, mailbox: Mailbox, octets: int) -> Found:
+        return rcpt.refusal(Cause.OVER_QUOTA) if await self._is_full(mailbox, octets) else None
+
+    def _find(self, address: MailboxAddress, role: Role) -> Mailbox | Cause | None:
+        """Find the mailbox that receives for `address`; None: another server does."""
+        snapshot, domain, separator = self._access.snapshot, address.domain, self._settings().separator
         if domain not in snapshot.domains:
             return _elsewhere(domain) if role is Role.SUBMISSION else Cause.RELAY_DENIED
         if address.local_part.lower() == "postmaster":
-            return self._postmaster(domain, home, support)
+            return self._postmaster(domain)
         mailbox = snapshot.resolve(address.folded())
         if mailbox is None and separator in address.local_part:
             known = candidates(str(address), separator)
             mailbox = next(filter(None, map(snapshot.resolve, known)), None)
             if mailbox is None and f"postmaster@{domain}" in known:
-                return self._postmaster(domain, home, support)
+                return self._postmaster(domain)
         return Cause.NO_SUCH_MAILBOX if mailbox is None else self.refusal_reason(mailbox) or mailbox
 
     def refusal_reason(self, mailbox: Mailbox) -> Cause | None:
@@ -109,13 +132,13 @@ class Recipients:
         leavers = any(reason.clause == LEAVING for reason in decision.reasons)
         return Cause.RECLAIMED if leavers else Cause.RECLAIMED_ON_REQUEST
 
-    def _postmaster(self, domain: str, home: str, support: str) -> Mailbox | Cause:
+    def _postmaster(self, domain: str) -> Mailbox | Cause:
         """Return the mailbox that receives for postmaster, which always exists (RFC 5321 §4.5.1).
 
         It is the configured one, else the oldest unit's, else the oldest.
         """
-        snapshot = self._access.snapshot
-        for address in (f"postmaster@{domain}", f"postmaster@{home}", support):
+        snapshot, settings = self._access.snapshot, self._settings()
+        for address in (f"postmaster@{domain}", f"postmaster@{settings.domain}", settings.support):
             mailbox = snapshot.resolve(address)
             if mailbox is not None and self.refusal_reason(mailbox) is None:
                 return mailbox
@@ -123,14 +146,52 @@ class Recipients:
         oldest = min(receiving, key=lambda mailbox: (mailbox.kind is not MailboxKind.UNIT, mailbox.mailbox_id), default=None)
         return oldest or Cause.UNAVAILABLE
 
-    def fits(self, mailbox: Mailbox, more_octets: int) -> bool:
+    # ------------------------------------------------------------ at the end of a message
+
+    def check_receiving(self, message: CompleteMessage) -> Found:
+        """Refuse a message that no recipient may receive any more, though each might at RCPT.
+
+        If some still may, the spool reports the others.
+        """
+        envelope = message.envelope
+        causes = [self.refusal_reason(delivery.mailbox) for delivery in message.deliveries]
+        if envelope.elsewhere or None in causes:
+            return None
+        causes.sort(key=lambda cause: cause not in TEMPORARY)  # the client then tries again, and gets a reply for each
+        cause = next(iter(causes), None) or Cause.NO_SUCH_MAILBOX
+        return envelope.refusal(cause, address=str(envelope.recipients[0].address))
+
+    def check_room_now(self, message: CompleteMessage) -> Finding:
+        """Refuse a message for the spool that would be lost there; a mailbox refuses by itself what goes straight to it."""
+        goes_there = message.goes_by_spool and not message.envelope.judged.held_for
+        return self._refuse_unreportable(message) if goes_there else None
+
+    async def _refuse_unreportable(self, message: CompleteMessage) -> Found:
+        """Refuse a message that certainly does not fit and whose failure could not be reported later.
+
+        That is a message for one mailbox, and a message whose sender gets no reports, for any number of mailboxes: if
+        accepted, it would be lost for the full mailbox silently. If the server tries again with SIZE, only that
+        recipient is refused.
+        """
+        envelope, deliveries, octets = message.envelope, message.deliveries, message.stored_octets
+        if len(deliveries) == 1 and not envelope.elsewhere:
+            return envelope.over_quota() if await self._is_full(deliveries[0].mailbox, octets) else None
+        for delivery in () if envelope.may_be_reported else deliveries:
+            mailbox = delivery.mailbox
+            if not self._fits(mailbox, octets) and await self._is_full(mailbox, octets):
+                return envelope.refusal(Cause.ONE_IS_FULL, address=delivery.recipient.address)
+        return None
+
+    # ------------------------------------------------------------ usage
+
+    def _fits(self, mailbox: Mailbox, more_octets: int) -> bool:
         """Return whether `more_octets` fit by a recent cached usage. False means that the store must be asked."""
         known = self._usage.get(mailbox.mailbox_id)
         if known is None or self._clock.monotonic() - known.known_at >= USAGE_SECONDS:
             return False
         return known.octets + more_octets <= mailbox.quota_octets
 
-    async def is_full(self, mailbox: Mailbox, more_octets: int) -> bool:
+    async def _is_full(self, mailbox: Mailbox, more_octets: int) -> bool:
         """Return whether `more_octets` certainly do not fit. If it is uncertain, publication decides."""
         now = self._clock.monotonic()
         ref = AccountRef(mailbox.mailbox_id, mailbox.home)

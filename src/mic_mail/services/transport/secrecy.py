@@ -16,7 +16,7 @@ added later (redirects, the web). It has three steps; the expensive ones run for
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +36,9 @@ from mic_mail.process.executors import Executors
 from mic_mail.process.protection import Protection
 from mic_mail.quarantine.held_messages import Held, Record, State
 from mic_mail.queue.spool import SpoolEnvelope
+from mic_mail.services.transport.check import CompleteMessage
+from mic_mail.services.transport.delivery_worker import LocalDelivery
+from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.textextract.extraction import Look
 from mic_mail.textextract.limits import Bounds, CannotRead
 from mic_mail.textextract.messages import extract_cheap_parts
@@ -162,6 +165,26 @@ class Secrecy:
         verdict, answers = await self._look(passage, source)
         return Checked(await self._judge(passage, source, verdict), answers)
 
+    async def check_message(
+        self, message: CompleteMessage, slip: Callable[[Envelope, Sequence[LocalDelivery]], SpoolEnvelope]
+    ) -> Refusal | None:
+        """Check a message in transport; `slip` makes the envelope with which a submitted one can be released."""
+        envelope = message.envelope
+        client = envelope.client
+        passage = Passage(
+            Way.SUBMISSION if envelope.is_submitted else Way.INBOUND,
+            envelope.trace_id,
+            str(envelope.sender),
+            tuple(str(recipient.address) for recipient in envelope.recipients),
+            login=client.signed_in.address if client.signed_in else None,
+            peer=client.peer.address,
+            session=client.peer.session_id,
+            slip=(lambda: slip(envelope, message.deliveries)) if envelope.is_submitted else None,
+        )
+        stop, answers = await self.check(passage, message.source)
+        message.answers = message.answers or answers
+        return envelope.refusal(_CAUSES[stop.why]) if stop is not None else None
+
     def refusal(self, stop: Stop) -> MicMailError:
         """Return the refusal (wording 10) for callers without a text of their own; `Trouble` if a retry helps."""
         error = Trouble if stop.why is Why.NOT_READ_NOW else Refused
@@ -287,6 +310,13 @@ _TEXTS = {
     Why.UNREADABLE: messages.not_inspected,
     Why.OVER_BOUNDS: messages.too_much_to_inspect,
     Why.NOT_READ_NOW: messages.not_inspected_now,
+}
+
+_CAUSES = {
+    Why.MARKED: Cause.MARKED_SECRET,
+    Why.UNREADABLE: Cause.NOT_INSPECTED,
+    Why.OVER_BOUNDS: Cause.TOO_MUCH_TO_INSPECT,
+    Why.NOT_READ_NOW: Cause.NOT_INSPECTED_NOW,
 }
 
 FLAG_SECONDS = 30 * 86_400.0

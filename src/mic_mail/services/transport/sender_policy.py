@@ -22,6 +22,7 @@ from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.settings.ceilings import Ceilings
 from mic_mail.services.settings.flowsettings import FlowSettings
+from mic_mail.services.transport.check import MailCommand, RcptCommand
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal, Role
 
 _STATES = {
@@ -72,6 +73,9 @@ class SenderPolicy:
         if stopped is None:
             return None
         return Refusal(_STATES.get(stopped.kind, Cause.NOT_SIGNED_IN), stopped.ref, text=stopped.text)
+
+    def still_may_send(self, envelope: Envelope) -> Refusal | None:
+        return self.may_send(envelope.client, envelope.trace_id)
 
     def may_send_as(self, sender: ReversePath, client: Client, trace_id: str) -> Refusal | None:
         """Check the reverse-path (Reg. 4.3). On the MX any is taken until the message checks run."""
@@ -129,13 +133,13 @@ class SenderPolicy:
 
     # ------------------------------------------------------------ how much
 
-    def exceeded_limit(self, client: Client, trace_id: str, octets: int) -> Refusal | None:
+    def check_limit(self, mail: MailCommand) -> Refusal | None:
         """Return a refusal at MAIL if one more message of this size would exceed a limit."""
-        return self._judged(client, trace_id, Amounts(1, 0, octets), self._rates.full, self._now())
+        return self._judged(mail.client, mail.trace_id, Amounts(1, 0, mail.declared_octets or 0), self._rates.full, self._now())
 
-    def name_recipient(self, client: Client, trace_id: str) -> Refusal | None:
+    def name_recipient(self, rcpt: RcptCommand) -> Refusal | None:
         """Count a recipient, whatever happens to the message."""
-        return self._judged(client, trace_id, Amounts(recipients=1), self._rates.take, self._now())
+        return self._judged(rcpt.client, rcpt.trace_id, Amounts(recipients=1), self._rates.take, self._now())
 
     def count(self, envelope: Envelope, octets: int) -> Refusal | None:
         """Count a complete message; `discount` it if it is not accepted after all."""

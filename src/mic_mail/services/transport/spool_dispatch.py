@@ -16,14 +16,16 @@ from mic_mail.process.executors import Executors
 from mic_mail.queue.esmtp_options import Transaction
 from mic_mail.queue.queue import Envelope as QueueEnvelope
 from mic_mail.queue.queue import Queue, Recipient
-from mic_mail.queue.spool import ELSEWHERE, Draft, Entry, Spool, SpoolEnvelope, Target
+from mic_mail.queue.spool import ELSEWHERE, Entry, Spool, SpoolEnvelope, Target
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.queue.local_dsn import SpoolReports
 from mic_mail.services.transport import trace_headers
+from mic_mail.services.transport.check import Finding, Found
 from mic_mail.services.transport.delivery import LocalDeliverer
 from mic_mail.services.transport.delivery_worker import LocalDelivery
-from mic_mail.services.transport.envelope import Envelope
+from mic_mail.services.transport.envelope import Cause, Envelope
 from mic_mail.services.transport.envelope import Recipient as LocalRecipient
+from mic_mail.services.transport.incoming_message import IncomingMessage
 
 MAX_RECOVERED = 500
 """Entries resumed in one run; each holds a file open until it is delivered."""
@@ -47,6 +49,7 @@ class Spooling:
     ) -> None:
         """`queued` is called on the loop with the id of each entry that has entered the queue."""
         self._spool = spool
+        self.draft, self.scratch = spool.draft, spool.scratch
         self._queue = queue
         self._queued = queued
         self._lanes = lanes
@@ -61,9 +64,23 @@ class Spooling:
         self._unreadable: set[str] = set()
         """Files that could not be opened, as of the last run."""
 
-    def draft(self, spool_id: str) -> Draft:
-        """Begin an entry. Blocks."""
-        return self._spool.draft(spool_id)
+    def check_lines(self, message: IncomingMessage) -> Finding:
+        """Refuse NUL, which RFC 5322 §4 forbids, and lines that the recipients' servers do not take."""
+        lines = message.lines
+        if lines is None:
+            return None
+        if lines.nul:
+            return message.envelope.refusal(Cause.NUL_OCTET, line=str(lines.nul))
+        return self._check_long_line(message, lines.too_long) if lines.too_long and not message.may_be_long else None
+
+    async def _check_long_line(self, message: IncomingMessage, number: int) -> Found:
+        """Refuse lines too long for DATA unless they can be delivered to all recipients.
+
+        Local mailboxes and servers that offer BINARYMIME take them.
+        """
+        domains = {recipient.address.domain for recipient in message.envelope.elsewhere}
+        message.may_be_long = not domains or await self._lanes.io(self._queue.binary_domains.include_all, domains)
+        return None if message.may_be_long else message.envelope.refusal(Cause.TEXT_LINE_TOO_LONG, line=str(number))
 
     def spool_envelope(self, envelope: Envelope, parcels: Sequence[LocalDelivery]) -> SpoolEnvelope:
         """Build the spool envelope of a message."""

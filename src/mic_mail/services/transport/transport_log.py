@@ -48,6 +48,7 @@ class FlowLog:
             trace=refusal.trace_id,
             reason=refusal.cause,
             **fields,
+            **({"zone": refusal.params["zone"]} if refusal.cause is Cause.LISTED else {}),
             peer=client.peer.address,
             session=client.peer.session_id,
             login=_login(client),

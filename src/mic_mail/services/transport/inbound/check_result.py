@@ -6,9 +6,7 @@ A check adds to the results before it; an earlier decision stands unless a later
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-from mic_mail.config.model import Config
 from mic_mail.services.transport.envelope import Envelope, Refusal
 
 JUNK = "junk"
@@ -76,16 +74,3 @@ class CheckResult:
             self.fields + later.fields,
             {**self.told, **later.told},
         )
-
-
-class Check(Protocol):
-    """The interface of a check. It runs on the loop and never takes longer than its settings allow."""
-
-    async def judge(self, arrived: ReceivedMessage) -> CheckResult: ...
-    def configure(self, config: Config) -> None:
-        """Apply a reloaded configuration; checks in progress finish with the old one."""
-        ...
-
-    def close(self) -> None:
-        """Release resources; no further message is checked."""
-        ...

@@ -1,35 +1,41 @@
-"""Junk verdict for mail from a client on a DNS blocklist (RFC 5782), where so configured.
+"""Checks of a client on a DNS blocklist (RFC 5782): refused at RCPT, or its mail to Junk, as configured.
 
-In: a message that has arrived, and the list entries of its client. Out: a `CheckResult`. If such mail is to be refused,
-that was done at RCPT (`services.transport.pipeline`); what arrives all the same is for postmaster, who must be reachable
-(RFC 5321 §4.5.1), or for abuse (RFC 2142).
+In: a recipient, or a message that has arrived, and the list entries of the client. Out: a refusal, or a `CheckResult`.
+What arrives from a client that is refused is for postmaster, who must be reachable (RFC 5321 §4.5.1), or for abuse (RFC
+2142). `ClientLookups` queries the lists themselves.
 """
 
-from mic_mail.config.model import Config
+from mic_mail.services.transport.check import Finding, Found, RcptCommand
+from mic_mail.services.transport.envelope import Cause, Refusal
 from mic_mail.services.transport.inbound.check_result import JUNK, CheckResult, ReceivedMessage
+from mic_mail.services.transport.inbound.client_lookups import ClientLookups
 
 ALWAYS_REACHED = frozenset({"postmaster", "abuse"})
 """Local parts that a listed client may write to, to ask why."""
 
 
-class Listed:
-    """The blocklist check of one process; `ClientLookups` queries the lists themselves."""
+def refuse_listed(rcpt: RcptCommand) -> Finding:
+    """Refuse a recipient to a client on a list that refuses."""
+    if rcpt.enquiry is None or rcpt.address.local_part.lower() in ALWAYS_REACHED:
+        return None
+    return _refuse_listed(rcpt, rcpt.enquiry)
 
-    def configure(self, config: Config) -> None:
-        """Do nothing: the check has no settings of its own."""
 
-    def close(self) -> None:
-        """Do nothing: the check holds no resources."""
+async def _refuse_listed(rcpt: RcptCommand, enquiry: ClientLookups) -> Found:
+    zone = await enquiry.refusing_list()
+    return Refusal(Cause.LISTED, rcpt.trace_id, {"address": rcpt.client.peer.address, "zone": zone}) if zone else None
 
-    async def judge(self, arrived: ReceivedMessage) -> CheckResult:
-        enquiry = arrived.envelope.enquiry
-        if enquiry is None:
-            return CheckResult()
-        found = await enquiry.listings()
-        told = {"lists": list(found.zones), "lists_unanswered": list(found.unanswered)}
-        is_junk = any(zone in enquiry.owner.putting_aside for zone in found.zones)
-        return CheckResult(
-            verdict=JUNK if is_junk else "",
-            rule="list" if is_junk else "",
-            told={name: zones for name, zones in told.items() if zones},
-        )
+
+async def judge(arrived: ReceivedMessage) -> CheckResult:
+    """Return the verdict on a message by the lists that its client is on."""
+    enquiry = arrived.envelope.enquiry
+    if enquiry is None:
+        return CheckResult()
+    found = await enquiry.listings()
+    told = {"lists": list(found.zones), "lists_unanswered": list(found.unanswered)}
+    is_junk = any(zone in enquiry.owner.putting_aside for zone in found.zones)
+    return CheckResult(
+        verdict=JUNK if is_junk else "",
+        rule="list" if is_junk else "",
+        told={name: zones for name, zones in told.items() if zones},
+    )

@@ -1,16 +1,13 @@
-"""Runs all checks of mail from other servers in order, before the message is accepted.
+"""Joins the checks of mail from other servers: which clients are checked, and one result of all checks.
 
-In: the configuration, the checks; clients as they connect, messages as they come. Out: a `ClientLookups` for each client
-that is checked, a `CheckResult` for each message, one log line with all results. Mail from `inbound.trusted_networks`
-and from signed-in users is never checked; forged results of this server are removed from all mail on every listener.
-
-    origins     who it is from                       services/transport/inbound/origin_check.py
-    listed      whether its client sends spam        services/transport/inbound/dnsbl_check.py
-    content     what is in it                        services/transport/inbound/rspamd_check.py
+In: the configuration; clients as they connect, results of checks as they come. Out: a `ClientLookups` for each client
+that is checked, one result and one log line for each message. Mail from `inbound.trusted_networks` and from signed-in
+users is never checked; forged results of this server are removed from all mail on every listener. The order of the
+checks is in `pipeline.ON_ARRIVAL`.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -20,8 +17,8 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mailauth.authentication_results import may_stand_in, without_forged
 from mic_mail.net.cidr import Networks
 from mic_mail.net.dns import DnsUnavailable, Resolver
-from mic_mail.services.transport.envelope import Envelope
-from mic_mail.services.transport.inbound.check_result import Check, CheckResult, ReceivedMessage, Source
+from mic_mail.services.transport.envelope import Envelope, Refusal
+from mic_mail.services.transport.inbound.check_result import CheckResult
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups, Enquiries
 
 TELL_AGAIN_SECONDS = 3_600.0
@@ -32,21 +29,15 @@ LOCAL_RESOLVER = "127.0.0.1"
 class MessageChecks:
     """The message checks of one process; belongs to the event loop."""
 
-    def __init__(self, config: Config, checks: Sequence[Check], log: MailLog, clock: Clock) -> None:
-        self._checks = tuple(checks)
+    def __init__(self, config: Config, log: MailLog, clock: Clock) -> None:
         self._log = log
         self._clock = clock
         self._counts: Counter[str] = Counter()
         self._told_at: dict[str, float] = {}
-        self._configure(config)
+        self.configure(config)
 
     def configure(self, config: Config) -> None:
         """Apply a reloaded configuration; lookups of open connections go on with the old one."""
-        self._configure(config)
-        for check in self._checks:
-            check.configure(config)
-
-    def _configure(self, config: Config) -> None:
         inbound = config.inbound
         self._trusted = Networks(inbound.trusted_networks)
         self._has_filter = bool(config.rspamd.url)
@@ -100,18 +91,19 @@ class MessageChecks:
         kept = without_forged(header, self._ours)
         return without_foreign(kept) if self._has_filter else kept
 
-    async def judge(self, envelope: Envelope, source: Source, header: bytes) -> CheckResult:
-        """Run the checks and combine their results; the first refusal ends them."""
-        judgement = CheckResult()
-        if envelope.enquiry is None:
-            return judgement
-        arrived = ReceivedMessage(envelope, source, header)
-        for check in self._checks:
-            judgement = judgement.and_then(await check.judge(arrived))
-            if judgement.refusal is not None:
+    async def judge(self, envelope: Envelope, results: Iterable[Awaitable[CheckResult]]) -> Refusal | None:
+        """Combine the results of the checks into the envelope's; the first refusal ends them."""
+        joined = CheckResult()
+        for result in results:
+            joined = joined.and_then(await result)
+            if joined.refusal is not None:
                 break
-        self._log_result(envelope, judgement)
-        return judgement
+        self._log_result(envelope, joined)
+        judged = envelope.judged
+        judged.verdict, judged.held_for, judged.said = joined.verdict, joined.held_for, joined.said
+        judged.symbols, judged.fields = joined.symbols, joined.fields
+        judged.authenticates_sender = joined.authenticates_sender
+        return joined.refusal
 
     def _log_result(self, envelope: Envelope, judgement: CheckResult) -> None:
         """Log the result, before the message is accepted (Reg. 4.2)."""
@@ -135,11 +127,6 @@ class MessageChecks:
             helo=client.helo,
             **judgement.told,
         )
-
-    def close(self) -> None:
-        """Close all checks."""
-        for check in self._checks:
-            check.close()
 
     def counted(self) -> dict[str, int]:
         """Return the number of messages by outcome."""

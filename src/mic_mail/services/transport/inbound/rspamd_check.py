@@ -95,9 +95,6 @@ class Content:
             Rspamd(settings.url, seconds=settings.seconds, connections=settings.connections) if settings.url else None
         )
 
-    def close(self) -> None:
-        """Do nothing: the check holds no resources."""
-
     # ------------------------------------------------------------ mail from other servers
 
     async def judge(self, arrived: ReceivedMessage) -> CheckResult:

@@ -1,0 +1,190 @@
+"""Acceptance: a message that passed its checks becomes durable, in its mailbox, in the spool, or in quarantine.
+
+In: incoming messages, then complete ones. Out: the files of large messages; for each complete message an `Accepted` once
+it is durable, with its line in the log, or an error of the lower layers. A message for one local mailbox is published
+straight into its store; one for several, or with recipients on other servers, goes through one durable spool entry and
+is fanned out at once, to mailboxes and into the queue.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from mic_mail.mime.imap_structure import Answers, answers, answers_of
+from mic_mail.mime.scanner import with_head
+from mic_mail.process.executors import Executors
+from mic_mail.queue.spool import Draft, Scratch
+from mic_mail.queue.spool import Entry as SpoolEntry
+from mic_mail.services.authentication.sign_in import SignInService
+from mic_mail.services.transport.check import CompleteMessage
+from mic_mail.services.transport.delivery import LocalDeliverer
+from mic_mail.services.transport.delivery_worker import LocalDelivery, account_ref
+from mic_mail.services.transport.envelope import Accepted, Envelope
+from mic_mail.services.transport.inbound.quarantine_put import QuarantineWriter
+from mic_mail.services.transport.incoming_message import IncomingMessage, Sink, Stream
+from mic_mail.services.transport.recipient_lookup import Recipients
+from mic_mail.services.transport.spool_dispatch import Spooling
+from mic_mail.services.transport.transport_log import FlowLog
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import Staged
+
+
+class Acceptance:
+    """The last step of every message that one process takes; belongs to the event loop."""
+
+    def __init__(
+        self,
+        *,
+        store: MailStore,
+        spooling: Spooling,
+        delivering: LocalDeliverer,
+        holding: QuarantineWriter,
+        recipients: Recipients,
+        access: SignInService,
+        lanes: Executors,
+        log: FlowLog,
+    ) -> None:
+        self._store = store
+        self._spooling = spooling
+        self.delivering = delivering
+        self._holding = holding
+        self._recipients = recipients
+        self._access = access
+        self._lanes = lanes
+        self._log = log
+        self.tasks = delivering.tasks
+
+    def _deliveries(self, envelope: Envelope) -> list[LocalDelivery]:
+        """Return one delivery for each mailbox, however many addresses lead to it."""
+        deliveries: dict[int, LocalDelivery] = {}
+        for recipient in envelope.recipients:
+            for mailbox_id in recipient.mailboxes:
+                mailbox = self._access.snapshot.entry(mailbox_id)
+                if mailbox is not None and mailbox_id not in deliveries:
+                    deliveries[mailbox_id] = LocalDelivery(
+                        envelope.trace_id, envelope.sender, recipient, mailbox, verdict=envelope.judged.verdict
+                    )
+        return list(deliveries.values())
+
+    # ------------------------------------------------------------ files
+
+    async def open_stream(self, envelope: Envelope) -> Stream:
+        """Open a file for a message that is too large to buffer: a scratch file until its lines in front are known."""
+        opening = self._lanes.io_lane.submit(self._opener(envelope) if envelope.is_submitted else self._spooling.scratch)
+        try:
+            return Stream(self._lanes, await asyncio.shield(opening))
+        except asyncio.CancelledError:
+            self.tasks.start(self._discard_when_open(opening))
+            raise
+
+    def _opener(self, envelope: Envelope) -> Callable[[], Draft | Staged]:
+        """Return the function that opens the final file of a message. Blocks."""
+        deliveries = self._deliveries(envelope)
+
+        def open_sink() -> Draft | Staged:
+            if _is_for_one(envelope, deliveries):
+                return self._store.account(account_ref(deliveries[0].mailbox)).stage()
+            return self._spooling.draft(envelope.trace_id)
+
+        return open_sink
+
+    async def _discard_when_open(self, opening: "asyncio.Future[Sink]") -> None:
+        await asyncio.wait([opening])
+        if not opening.cancelled() and opening.exception() is None:  # else there is nothing to discard
+            await self._lanes.io(opening.result().discard)
+
+    async def complete(self, message: IncomingMessage, front: bytes) -> CompleteMessage:
+        """Return the message as it is stored, its file durable; `front` is put before mail from other servers."""
+        envelope, stream, scan = message.envelope, message.stream, message.scan
+        if stream is None or scan is None:
+            deliveries = self._deliveries(envelope)
+            octets = message.whole_with(front) if front else message.held
+            return CompleteMessage(envelope, octets, message.octets, deliveries, not _is_for_one(envelope, deliveries))
+        if front:
+            await stream.replace_sink(await self._copy(message, stream.sink, front))
+        sink = stream.sink
+        assert not isinstance(sink, Scratch)
+        answered = await self._lanes.cpu(lambda: answers(with_head(scan, front) if front else scan))
+        return CompleteMessage(envelope, sink, message.octets, self._deliveries(envelope), isinstance(sink, Draft), answered)
+
+    async def _copy(self, message: IncomingMessage, scratch: Sink, front: bytes) -> Sink:
+        """Write the final file."""
+        assert isinstance(scratch, Scratch)
+        assert message.header is not None
+        open_sink, offset = self._opener(message.envelope), len(message.header)
+
+        def copy() -> Sink:
+            sink = open_sink()
+            try:
+                sink.write(front + message.stored_header)
+                sink.append_rest(scratch.fd, offset)
+                sink.finish()
+            except BaseException:
+                sink.discard()
+                raise
+            return sink
+
+        return await self._lanes.io(copy)
+
+    # ------------------------------------------------------------ durable steps
+
+    async def accept(self, message: CompleteMessage, *, passed_over: Callable[[], None]) -> Accepted:
+        """Make the message durable.
+
+        `passed_over` is called if the caller is cancelled before the turn of a small message comes.
+        """
+        if message.envelope.judged.held_for:
+            return await self._hold(message)
+        if message.goes_by_spool:
+            return await self._into_spool(message)
+        delivery = message.deliveries[0]
+        if isinstance(message.content, bytes):
+            await self.delivering.small(delivery, message.content, message.answers, passed_over=passed_over)
+        else:
+            assert not isinstance(message.content, Draft)
+            assert message.answers is not None
+            await self.delivering.staged(delivery, message.content, message.answers)
+        self._recipients.grew(delivery.mailbox.mailbox_id, message.stored_octets)
+        return self._accepted(message, delivered=1)
+
+    async def _hold(self, message: CompleteMessage) -> Accepted:
+        """Put the message into quarantine instead of its mailboxes."""
+        slip = self._spooling.spool_envelope(message.envelope, message.deliveries)
+        await self._lanes.io(self._holding.hold, message.envelope, message.source, slip)
+        return self._accepted(message)
+
+    async def _into_spool(self, message: CompleteMessage) -> Accepted:
+        envelope, deliveries, content = message.envelope, message.deliveries, message.content
+
+        def commit() -> tuple[SpoolEntry, Answers]:
+            slip = self._spooling.spool_envelope(envelope, deliveries)
+            if isinstance(content, bytes):
+                draft = self._spooling.draft(envelope.trace_id)
+                draft.write(content)
+                return draft.commit(slip), message.answers or answers_of(content)
+            assert isinstance(content, Draft)
+            assert message.answers is not None
+            return content.commit(slip), message.answers
+
+        entry, answered = await self._lanes.io(commit)
+        self._spooling.fan_out(entry, answered)
+        for delivery in deliveries:
+            self._recipients.grew(delivery.mailbox.mailbox_id, answered.size)
+        return self._accepted(message, spooled=len(deliveries) + len(envelope.elsewhere))
+
+    def _accepted(self, message: CompleteMessage, *, delivered: int = 0, spooled: int = 0) -> Accepted:
+        envelope, octets = message.envelope, message.received_octets
+        client = envelope.client
+        if client.signed_in is not None:
+            for mailbox_id in (client.signed_in.mailbox_id, *envelope.written_as):
+                self._access.used(mailbox_id)
+        written_as = [self._access.snapshot.entries[mailbox_id].address for mailbox_id in envelope.written_as]
+        self._log.accepted(envelope, octets, written_as)
+        return Accepted(envelope.trace_id, octets, delivered, spooled)
+
+
+def _is_for_one(envelope: Envelope, deliveries: list[LocalDelivery]) -> bool:
+    """Return whether the message is for one local mailbox alone and needs no success report.
+
+    Success reports: RFC 3461 §4.1.
+    """
+    return len(deliveries) == 1 and not envelope.elsewhere and not envelope.wants_success
