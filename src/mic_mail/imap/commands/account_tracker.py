@@ -288,7 +288,7 @@ class AccountTracker:
             return []
         own = news.own_names
         renamed = [
-            Renamed(before[state.mailbox_id].name, state.name, told=state.mailbox_id in own)
+            Renamed(before[state.mailbox_id].name, state.name, by_client=state.mailbox_id in own)
             for state in news.folders
             if state.mailbox_id in before and before[state.mailbox_id].name != state.name
         ]

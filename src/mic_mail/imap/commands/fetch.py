@@ -153,19 +153,19 @@ def fetch(ctx: ImapContext, command: Fetch) -> Steps[Reply]:
         return Reply("Fetched.")
     gone = 0
     for group in _seen_groups(view, places) if plan.marks_seen and view.marks_seen else (places,):
-        told = plan
+        group_plan = plan
         if plan.marks_seen and view.marks_seen and (yield from _mark_seen(ctx, view, group, command)):
             # FLAGS go into the same line, since curl reads only the first line (RFC 9051 §6.4.5).
-            told = plan if Datum.FLAGS in items else fetch_plan.plan((Datum.FLAGS, *items), view, ctx.enabled)
-        gone += yield from send(ctx, told, view, group)
+            group_plan = plan if Datum.FLAGS in items else fetch_plan.plan((Datum.FLAGS, *items), view, ctx.enabled)
+        gone += yield from send(ctx, group_plan, view, group)
     return Reply("Fetched.", code=b"EXPUNGEISSUED" if gone else b"")  # still OK: no client can do better (RFC 5530 §3)
 
 
 def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps[int]:
     """Send the lines of these messages; return how many could not be read any more."""
-    told = from_cache(plan, view, ctx.cache.answers, places)
-    if told is not None:
-        ctx.write(told)
+    cached = from_cache(plan, view, ctx.cache.answers, places)
+    if cached is not None:
+        ctx.write(cached)
         yield from ctx.yield_output()
         return 0
     reader = Reading(plan, view, ctx.cache.answers, places, BATCH_MESSAGES)
@@ -257,11 +257,11 @@ def _changed_since(ctx: ImapContext, view: View, command: Fetch, places: list[ra
     def work(account: Account) -> tuple[bytes, list[range]]:
         changes = account.changes(view.folder_id, since)
         changed = [at for uid, _, _, _ in changes.changed if (at := view.position(uid)) is not None]
-        told = responses.vanished(vanished_of(changes, command.messages, view), earlier=True) if command.vanished else b""
-        return told, ranges(intersect(places, changed))
+        vanished = responses.vanished(vanished_of(changes, command.messages, view), earlier=True) if command.vanished else b""
+        return vanished, ranges(intersect(places, changed))
 
-    told, places = yield from ctx.ask(work)
-    ctx.write(told)
+    vanished, places = yield from ctx.ask(work)
+    ctx.write(vanished)
     return places
 
 

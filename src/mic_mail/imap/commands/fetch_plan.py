@@ -26,7 +26,7 @@ Values = Iterable[object]
 
 KEPT_HEADERS = 8
 """Most header field items that are made for all messages of a batch and cached; more are streamed."""
-SHELF_MESSAGES = 256
+CACHED_MESSAGES = 256
 """Most messages answered from memory without an executor call.
 
 That is 0.1 ms of the loop's time, about what a call costs.
@@ -343,7 +343,7 @@ _plan = lru_cache(maxsize=512)(Plan)
 
 def from_cache(plan: Plan, view: View, cache: AnswerCache, places: list[range]) -> bytes | None:
     """Return the lines if the cache has all that the view lacks, else None; for few messages only."""
-    if plan.streams or plan.columns or sum(map(len, places)) > SHELF_MESSAGES:
+    if plan.streams or plan.columns or sum(map(len, places)) > CACHED_MESSAGES:
         return None
     batch = Batch(places)
     uids = batch.pick(view.uids)

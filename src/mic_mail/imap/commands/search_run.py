@@ -221,8 +221,8 @@ class SearchRun:
         for uids in _slices(self._view.uids, COLUMN_MESSAGES):
             if values:
                 yield
-            told = dict(self._account.rows(self._view.folder_id, uids, ("uid", column)))
-            values += [told.get(uid) for uid in uids]
+            by_uid = dict(self._account.rows(self._view.folder_id, uids, ("uid", column)))
+            values += [by_uid.get(uid) for uid in uids]
         return values
 
     # Text

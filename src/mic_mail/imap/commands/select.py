@@ -238,12 +238,12 @@ def idle(ctx: ImapContext, command: Idle) -> Steps[Reply]:
     ctx.reader.expect_line()
     ctx.write(responses.continuation("Idling."))
     yield from ctx.polling(None if ctx.view is None else ctx.view.place)
-    has_updates = yield from _has_updates_after_poll(ctx)
+    must_poll = yield from _poll_failed(ctx)
     if ctx.compressed:
         yield DropCompressor()
     until = ctx.now() + settings.idle_seconds
     still_here = ctx.now() + settings.still_here_seconds
-    look_at = ctx.now() + RETRY_SECONDS
+    poll_at = ctx.now() + RETRY_SECONDS
     while ctx.ending is None:
         if ctx.notifier is not None:
             yield from notify_all(ctx, expunge=True)  # RFC 5465 §4: the events of NOTIFY, and no others
@@ -251,23 +251,23 @@ def idle(ctx: ImapContext, command: Idle) -> Steps[Reply]:
         if event is not NEED_INPUT:
             done = isinstance(event, Line) and event.data.upper() == b"DONE"
             return Reply("IDLE ended.") if done else bad("Expected DONE.")
-        if ctx.notifier is None and ctx.view is not None and ctx.known_modseq > ctx.view.polled_modseq and not has_updates:
-            has_updates, look_at = True, 0.0
-        if has_updates and ctx.now() >= look_at:
-            has_updates, look_at = (yield from _has_updates_after_poll(ctx)), ctx.now() + RETRY_SECONDS
+        if ctx.notifier is None and ctx.view is not None and ctx.known_modseq > ctx.view.polled_modseq and not must_poll:
+            must_poll, poll_at = True, 0.0
+        if must_poll and ctx.now() >= poll_at:
+            must_poll, poll_at = (yield from _poll_failed(ctx)), ctx.now() + RETRY_SECONDS
             continue
         if ctx.now() >= until:
             raise CloseConnection(Text("Kết nối bị đóng vì quá lâu không hoạt động.", "Autologout; idle for too long."))
         if ctx.now() >= still_here:
             ctx.write(responses.ok(b"*", "Still here"))
             still_here = ctx.now() + settings.still_here_seconds
-        wake_at = min(until, still_here, look_at) if has_updates else min(until, still_here)
+        wake_at = min(until, still_here, poll_at) if must_poll else min(until, still_here)
         yield Waiting(wake_at if ctx.notifier is None else min(wake_at, ctx.notifier.pause()))
     raise ctx.ending
 
 
-def _has_updates_after_poll(ctx: ImapContext) -> Steps[bool]:
-    """Report changes; return True if the store cannot answer now.
+def _poll_failed(ctx: ImapContext) -> Steps[bool]:
+    """Report changes; return whether the store cannot answer now.
 
     A NO would end IDLE at a client that still sends DONE.
     """

@@ -33,11 +33,11 @@ class NameEvent:
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """A renamed folder; `told`: the client knows, since it renamed the folder itself."""
+    """A renamed folder; `by_client`: the client knows, since it renamed the folder itself."""
 
     old: str
     new: str
-    told: bool = False
+    by_client: bool = False
 
 
 def name_events(
@@ -65,7 +65,7 @@ class _ClientNames:
     """The client's names of the renamed folders, as each rename is sent to it."""
 
     def __init__(self, renamed: list[Renamed], kept: Iterable[str], wants: Wants) -> None:
-        self._unheard = {at for at, move in enumerate(renamed) if not (move.told or wants(move.old))}
+        self._unheard = {at for at, move in enumerate(renamed) if not (move.by_client or wants(move.old))}
         self.names = {at: move.old for at, move in enumerate(renamed)}
         self._at_or_below: Counter[str] = Counter()
         for name in self.names.values():
@@ -118,7 +118,7 @@ def _in_order(renamed: list[Renamed], kept: Iterable[str], wants: Wants) -> tupl
 
     The latter break cycles. Children that move along with a parent whose rename is sent are not reported (RFC 5465 §5.4).
     """
-    renamed = [move for move in renamed if move.told or wants(move.old) or wants(move.new)]
+    renamed = [move for move in renamed if move.by_client or wants(move.old) or wants(move.new)]
     beliefs = _ClientNames(renamed, kept, wants)
     waiting = sorted(beliefs.names, key=lambda at: (renamed[at].old.count(DELIMITER), renamed[at].old))
     events: list[NameEvent] = []
@@ -130,14 +130,14 @@ def _in_order(renamed: list[Renamed], kept: Iterable[str], wants: Wants) -> tupl
             if name != move.new and beliefs.taken(move.new, name):
                 left.append(at)
                 continue
-            dragging = name != move.new and not move.told and beliefs.would_drag(name)
+            dragging = name != move.new and not move.by_client and beliefs.would_drag(name)
             beliefs.forget(at, None if dragging else move.new)
             if dragging:
                 events.append(NameEvent(name, gone=True))
                 remade.append(move.new)
             elif name != move.new:
                 beliefs.move_below(name, move.new)
-                events += [] if move.told else [NameEvent(move.new, name)]
+                events += [] if move.by_client else [NameEvent(move.new, name)]
         stuck = left if not patience else left[:1] if len(left) == len(waiting) else []
         for at in stuck:  # a cycle: one of them is deleted and created again
             events.append(NameEvent(beliefs.forget(at), gone=True))

@@ -25,7 +25,7 @@ from mic_mail.mime import sort_keys
 from mic_mail.mime.sort_keys import NOTHING
 from mic_mail.storage.reads.sort_keys import Ordered
 
-SHELF_OCTETS = 64 << 20
+CACHE_OCTETS = 64 << 20
 ORDERS_KEPT = 8
 """Orders cached per folder."""
 FORESTS_KEPT = 4
@@ -233,7 +233,7 @@ def _mask(positions: Sequence[int], count: int) -> bytearray:
 class SortCache:
     """`FolderOrder` by folder, least recently used dropped first; thread-safe."""
 
-    def __init__(self, max_octets: int = SHELF_OCTETS) -> None:
+    def __init__(self, max_octets: int = CACHE_OCTETS) -> None:
         self._max_octets = max_octets
         self._lock = Lock()
         self._known: OrderedDict[tuple[int, int, int], FolderOrder] = OrderedDict()
