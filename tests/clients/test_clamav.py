@@ -96,7 +96,7 @@ def test_malware_does_not_come_in(server: MailServer, packed: Callable[[bytes], 
     """Refused where its sender hears of it; nothing is delivered, and the log says what it was."""
     code, words = from_outside(server, message(packed(EICAR), "a@example.org", padding=padding))
     assert code == 550
-    assert english(words).startswith(b"5.7.1 The message holds malware (" + NAME.encode())
+    assert english(words).startswith(b"5.7.1 The message contains malware (" + NAME.encode())
     assert received(server) == 0
     assert from_outside(server, message(packed(b"a document"), "a@example.org", padding=padding))[0] == 250
     assert received(server) == 1
