@@ -12,9 +12,9 @@ from mic_mail.connection import actions
 from mic_mail.connection.actions import Action, Answer, BindAccount, Hangup, LogEvent, NeedInput, RecordActivity, Send, SignIn
 from mic_mail.errors import Text
 from mic_mail.imap.actions import ClearAway, Decode, StartCompression, SubscribeAccounts, WatchAccount, Work
-from mic_mail.imap.context import SessionSettings
 from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.imap.session import Session
+from mic_mail.imap.session_settings import SessionSettings
 from mic_mail.ldap.actions import Consult
 from mic_mail.ldap.context import SessionSettings as LdapSettings
 from mic_mail.ldap.dit import Tree

@@ -7,7 +7,7 @@ each reload.
 from collections.abc import Callable
 
 from mic_mail.config.model import Config
-from mic_mail.imap.context import SessionSettings as ImapSettings
+from mic_mail.imap.session_settings import SessionSettings as ImapSettings
 from mic_mail.ldap.context import SessionSettings as LdapSettings
 from mic_mail.net.cidr import Networks
 from mic_mail.net.connection_limits import AdmissionLimits

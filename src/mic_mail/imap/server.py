@@ -33,9 +33,9 @@ from mic_mail.imap.actions import (
     Work,
 )
 from mic_mail.imap.compress import Damaged, Deflate
-from mic_mail.imap.context import SessionSettings
 from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.imap.session import Session
+from mic_mail.imap.session_settings import SessionSettings
 from mic_mail.net.connection_registry import Changed
 from mic_mail.process.change_feed import Feed, Subscription
 from mic_mail.process.executors import Executors

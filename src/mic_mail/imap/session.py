@@ -23,7 +23,7 @@ from mic_mail.imap.command_table import COMMANDS, GRAMMAR, Spec
 from mic_mail.imap.commands import auth, notify, search_context
 from mic_mail.imap.commands.body_sections import UnknownEncoding
 from mic_mail.imap.connection_state import ConnectionState
-from mic_mail.imap.context import CloseConnection, ImapContext, SessionSettings
+from mic_mail.imap.context import CloseConnection, ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.host import SessionHost
 from mic_mail.imap.parser.command import Command
@@ -33,6 +33,7 @@ from mic_mail.imap.parser.reader import AppendMessage, BadLine, Event, Limits, L
 from mic_mail.imap.replies import Reply, bad, refusal, refuse
 from mic_mail.imap.selected.mailbox_view import OutOfStep
 from mic_mail.imap.selected.shared_cache import SharedCache
+from mic_mail.imap.session_settings import SessionSettings
 
 _WRONG_STATE = {  # before sign-in the reader accepts no command of another state
     ConnectionState.AUTHENTICATED: "Not now: no mailbox is selected, or you are signed in already.",

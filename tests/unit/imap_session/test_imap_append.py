@@ -8,7 +8,7 @@ import pytest
 
 from conversing import REF, START, Talk
 from mic_mail.clock import ManualClock
-from mic_mail.imap.context import SessionSettings
+from mic_mail.imap.session_settings import SessionSettings
 from mic_mail.storage.journal.frames import Journaled, arrivals_in
 from mic_mail.storage.journal.journal import FOLDER, LOCK
 from mic_mail.storage.mailstore import MailStore

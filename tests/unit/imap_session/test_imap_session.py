@@ -15,10 +15,10 @@ from mic_mail.errors import Text
 from mic_mail.imap.actions import Waiting, Work
 from mic_mail.imap.command_table import COMMANDS
 from mic_mail.imap.commands import mailboxes, message_set
-from mic_mail.imap.context import SessionSettings
 from mic_mail.imap.parser.command import Command
 from mic_mail.imap.selected import shared_cache
 from mic_mail.imap.session import Session
+from mic_mail.imap.session_settings import SessionSettings
 from mic_mail.storage.mailstore import Account, MailStore
 
 MESSAGE = b"From: dvbe@mic.gov.vn\r\nSubject: mot\r\n\r\nNoi dung.\r\n"
