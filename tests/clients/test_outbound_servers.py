@@ -77,7 +77,7 @@ async def test_postfix_sink(sink: Callable[..., tuple[int, Path]], options: tupl
     peer = await SmtpClient.connect("127.0.0.1", port, "mail.mic.gov.vn", PATIENCE)
     for _ in range(3):
         results = await sent(peer, "b@example.org", "c@example.org")
-        assert [result.fate for result in results] == [RecipientResult.DELIVERED] * 2
+        assert [result.outcome for result in results] == [RecipientResult.DELIVERED] * 2
     await peer.close()
     files = sorted(folder.iterdir())
     assert len(files) == 3
@@ -108,7 +108,7 @@ async def test_postfix_sink_that_refuses(
     port, _ = sink(*options)
     peer = await SmtpClient.connect("127.0.0.1", port, "mail.mic.gov.vn", PATIENCE)
     for _ in range(2):
-        assert {result.fate for result in await sent(peer, "b@example.org", "c@example.org")} == {fate}
+        assert {result.outcome for result in await sent(peer, "b@example.org", "c@example.org")} == {fate}
     await peer.close()
 
 
@@ -122,7 +122,7 @@ async def test_our_own_server_by_tls(serve: Callable[..., MailServer]) -> None:
     assert peer.offer.has("PIPELINING")
     results = await sent(peer, "dvbe@mic.gov.vn", "nobody@mic.gov.vn", size=4096)
     await peer.close()
-    assert [(result.fate.value, result.status) for result in results] == [("delivered", "2.6.0"), ("failed", "5.1.1")]
+    assert [(result.outcome.value, result.status) for result in results] == [("delivered", "2.6.0"), ("failed", "5.1.1")]
     account = server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
     folder_id = account.folder(INBOX).folder_id
     with account.open_message(folder_id, 1) as message:
@@ -136,7 +136,7 @@ async def test_many_connections_at_once(serve: Callable[..., MailServer]) -> Non
 
     async def one(number: int) -> int:
         peer = await SmtpClient.connect("127.0.0.1", server.ports["smtp"], f"h{number}.example", PATIENCE)
-        fates = [(await sent(peer, "dvbe@mic.gov.vn", size=4096))[0].fate for _ in range(10)]
+        fates = [(await sent(peer, "dvbe@mic.gov.vn", size=4096))[0].outcome for _ in range(10)]
         await peer.close()
         return fates.count(RecipientResult.DELIVERED)
 

@@ -261,7 +261,7 @@ async def _mail_flow(
         notices=lambda: stores.usage.notices,
         separator=lambda: settings().separator,
         access=access,
-        lanes=lanes,
+        executors=lanes,
         accounts=accounts,
         queued=stores.queued.notify,
         clock=clock,

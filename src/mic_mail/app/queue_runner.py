@@ -41,21 +41,21 @@ class SendingMail:
             separator=lambda: context.config.smtp.subaddress,
             give_up=timedelta(seconds=config.sending.give_up),
             access=context.access,
-            lanes=context.executors,
+            executors=context.executors,
             accounts=context.account_executors,
             log=context.log,
         )
-        self._rooms = context
+        self._context = context
         self._resolver = resolver = Resolver(config.dns.nameservers, seconds=config.dns.seconds)
         self._policies = Policies(
             config.policies_dir,
             resolver,
             PolicySettings(),
-            lanes=context.executors,
+            executors=context.executors,
             clock=context.clock,
             tell=context.log.event,
         )
-        self._senders = QueueManager(
+        self._manager = QueueManager(
             context.queue,
             resolver,
             settings,
@@ -74,34 +74,34 @@ class SendingMail:
 
     def start(self) -> None:
         """Start sending what is queued; listen for new entries and for decisions of administrators."""
-        self._running = asyncio.get_running_loop().create_task(self._senders.run())
+        self._running = asyncio.get_running_loop().create_task(self._manager.run())
         self._refreshing = asyncio.get_running_loop().create_task(self._policies.run())
-        self._rooms.queued.listen(self._senders.on_message)
+        self._context.queued.listen(self._manager.on_message)
 
     def report(self) -> dict[str, object]:
         """Return the numbers for `mic-mail status`."""
         told: dict[str, object] = {
-            "queued": self._senders.waiting,
-            "sending": self._senders.under_way,
-            "transactions": self._senders.transactions,
+            "queued": self._manager.waiting,
+            "sending": self._manager.under_way,
+            "transactions": self._manager.transactions,
         }
-        return {**told, "paused": True} if self._rooms.config.sending.paused else told
+        return {**told, "paused": True} if self._context.config.sending.paused else told
 
     def configure(self) -> None:
         """Apply the new configuration of the context; the machine may have other name servers, too."""
-        names = self._rooms.config.dns
+        names = self._context.config.dns
         try:
             self._resolver.configure(names.nameservers, names.seconds)
         except DnsUnavailable as error:  # the former name servers stay in use
-            self._rooms.log.event("resolver_missing", error=described(error))
+            self._context.log.event("resolver_missing", error=described(error))
         else:
-            self._senders.forget_routes()
-        self._senders.wake()
+            self._manager.forget_routes()
+        self._manager.wake()
 
     def clock_moved(self) -> None:
         """React to a step of the wall clock, or to its acceptance."""
         self._policies.clock_moved()
-        self._senders.clock_moved()
+        self._manager.clock_moved()
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
@@ -112,7 +112,7 @@ class SendingMail:
         """Start nothing new and wait for what is under way; the caller may cut it off by a timeout."""
         if self._refreshing is not None:
             self._refreshing.cancel()
-        await self._senders.end()
+        await self._manager.end()
         if self._running is not None:
             await asyncio.wait([self._running])
 

@@ -149,7 +149,7 @@ def web_services(runtime: Runtime, *, access: SignInService, directory: Director
         app_passwords=AppPasswords(directory, config, clock),
         second_factors=factors,
         store=store,
-        lanes=runtime.executors,
+        executors=runtime.executors,
         clock=clock,
         log=runtime.log,
         key=key,

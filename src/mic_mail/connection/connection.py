@@ -377,8 +377,8 @@ class Connection(asyncio.Protocol, ABC):
 
     def _in_executor(self, account: Account, work: Work[object]) -> Awaitable[object]:
         self._services.note(work.run.__qualname__)
-        lane = self._services.accounts.write if work.writes else self._services.accounts.read
-        return lane(account.ref, work.run, account)
+        run = self._services.accounts.write if work.writes else self._services.accounts.read
+        return run(account.ref, work.run, account)
 
     async def _perform(self, action: Action) -> object:
         """Carry out any other action that takes time or has a result."""

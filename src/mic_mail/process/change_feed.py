@@ -109,13 +109,13 @@ class Peers:
         self._socket.setblocking(False)
         self._names: tuple[str, ...] = ()
         self._watchlists: dict[str, int] = {}
-        self.owed: set[str] = set()
+        self.undelivered: set[str] = set()
         self.refresh()
 
     def refresh(self) -> None:
         """List the feed sockets in the run_dir again."""
         self._names = tuple(name for name in os.listdir(self._folder) if name.startswith(PREFIX) and name != self._own)
-        self.owed.intersection_update(self._names)
+        self.undelivered.intersection_update(self._names)
         self._close_watchlists()
         for name in self._names:
             with contextlib.suppress(OSError):
@@ -158,13 +158,13 @@ class Peers:
         A peer whose queue is full gets a pending "check all"; one that is gone is skipped.
         """
         for name in self._names if only is None else tuple(only):
-            due = [*datagrams, _CHECK_ALL] if name in self.owed else datagrams
-            self.owed.discard(name)
+            due = [*datagrams, _CHECK_ALL] if name in self.undelivered else datagrams
+            self.undelivered.discard(name)
             try:
                 for datagram in due:
                     self._socket.sendto(datagram, self.address(name))
             except BlockingIOError:
-                self.owed.add(name)
+                self.undelivered.add(name)
             except OSError:  # restarting: it checks everything when it starts
                 continue
 
@@ -305,13 +305,13 @@ class Feed:
         self._retry_pending()
 
     def _retry_pending(self) -> None:
-        if self._peers is not None and self._peers.owed and self._retry is None:
+        if self._peers is not None and self._peers.undelivered and self._retry is None:
             self._retry = self._loop.call_later(_RETRY_OWED_SECONDS, self._send_pending)
 
     def _send_pending(self) -> None:
         self._retry = None
         if self._peers is not None:
-            self._send([], tuple(self._peers.owed))
+            self._send([], tuple(self._peers.undelivered))
 
     def _receive(self, listening: socket.socket) -> None:
         newest: dict[int, int] = {}

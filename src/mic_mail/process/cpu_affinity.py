@@ -11,7 +11,7 @@ import os
 from mic_mail.process.executors import Executors
 
 
-def share_core(lanes: Executors, row: int) -> int | None:
+def share_core(executors: Executors, row: int) -> int | None:
     """Pin the calling loop, the delivery executor and the io executor to one core.
 
     Return the core, or None where pinning is forbidden. `row` is the worker's number. Call it when all threads have been
@@ -19,7 +19,7 @@ def share_core(lanes: Executors, row: int) -> int | None:
     """
     try:
         core = _core_of(row)
-        for thread in (0, *lanes.close_to_the_loop()):  # 0 is the calling thread
+        for thread in (0, *executors.close_to_the_loop()):  # 0 is the calling thread
             os.sched_setaffinity(thread, {core})
     except OSError:  # a sandbox forbids it: the kernel places the threads
         return None

@@ -59,8 +59,8 @@ class Holder:
     def read(cls, fd: int) -> "Holder":
         """Return the holder named in a lock file; an unknown one where the file is empty or being written."""
         try:
-            told = json.loads(os.pread(fd, _LONGEST, 0))
-            return cls(str(told["host"]), int(told["pid"]), str(told["since"]), str(told["process"]))
+            record = json.loads(os.pread(fd, _LONGEST, 0))
+            return cls(str(record["host"]), int(record["pid"]), str(record["since"]), str(record["process"]))
         except (ValueError, KeyError, TypeError):
             return cls()
 
@@ -130,7 +130,7 @@ def only_server(
     """
     holder = Holder.present(clock)
     until = clock.monotonic() + patience
-    told = False
+    is_logged = False
     held: dict[tuple[int, int], int] = {}
     try:
         for path in lock_files(config):
@@ -145,9 +145,9 @@ def only_server(
                 other = Holder.read(fd)
                 if not other.has_ended or clock.monotonic() >= until:
                     raise _in_use(path, other)
-                if not told:
+                if not is_logged:
                     tell(_waiting(path, other))
-                    told = True
+                    is_logged = True
                 pause(_RETRY_SECONDS)
             if owner is not None:
                 os.fchown(fd, owner.uid, owner.gid)

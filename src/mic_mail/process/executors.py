@@ -48,7 +48,7 @@ class Executor:
         self._loop = asyncio.get_running_loop()
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._finished: deque[_Finished] = deque()
-        self._told = False  # a call of _deliver is scheduled on the loop
+        self._is_scheduled = False  # a call of _deliver is scheduled on the loop
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{i}", daemon=True) for i in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -74,15 +74,15 @@ class Executor:
                     error = caught
             self._finished.append((future, result, error, after))
             del item, future, call, after, result, error
-            if not self._told:
-                self._told = True
+            if not self._is_scheduled:
+                self._is_scheduled = True
                 try:
                     self._loop.call_soon_threadsafe(self._deliver)
                 except RuntimeError:  # the loop has closed: nothing waits any more
                     return
 
     def _deliver(self) -> None:
-        self._told = False
+        self._is_scheduled = False
         while self._finished:
             future, result, error, after = self._finished.popleft()
             if after is not None:
@@ -207,12 +207,12 @@ class Executors:
 
         A thread that waits for a lock held by another process is left behind.
         """
-        lanes = (self.cpu_lane, self.io_lane, self._delivery_lane, self._hash_lane)
-        for lane in lanes:
-            lane.end()
+        executors = (self.cpu_lane, self.io_lane, self._delivery_lane, self._hash_lane)
+        for executor in executors:
+            executor.end()
         deadline = time.monotonic() + CLOSE_SECONDS
-        for lane in lanes:
-            lane.join(deadline)
+        for executor in executors:
+            executor.join(deadline)
 
 
 class _AccountTurns:
@@ -229,8 +229,8 @@ class _AccountTurns:
 class AccountExecutors:
     """Access to an account's store: one writer and two readers at a time, in order of arrival."""
 
-    def __init__(self, lanes: Executors) -> None:
-        self._lanes = lanes
+    def __init__(self, executors: Executors) -> None:
+        self._executors = executors
         self._accounts: dict[int, _AccountTurns] = {}
 
     async def write(self, ref: AccountRef, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -255,5 +255,5 @@ class AccountExecutors:
             if turns.idle():
                 self._accounts.pop(ref.account_id, None)
 
-        await kind.take(self._lanes.patience)
-        return await self._lanes.io_lane._submit(call, ended)
+        await kind.take(self._executors.patience)
+        return await self._executors.io_lane._submit(call, ended)

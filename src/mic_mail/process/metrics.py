@@ -22,24 +22,24 @@ _LATE = "+Inf"
 Snapshot = Mapping[str, object]
 
 
-def exposition(told: Snapshot, config: Config) -> bytes:
+def exposition(snapshot: Snapshot, config: Config) -> bytes:
     """Return all metrics as text. Blocking: reads the state of the disks."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Numbers(told, config))
+    registry.register(_Numbers(snapshot, config))
     return generate_latest(registry)
 
 
 class _Numbers:
-    def __init__(self, told: Snapshot, config: Config) -> None:
-        self._told = told
+    def __init__(self, snapshot: Snapshot, config: Config) -> None:
+        self._snapshot = snapshot
         self._config = config
-        processes = told.get("processes")
+        processes = snapshot.get("processes")
         self._processes = [one for one in processes if isinstance(one, Mapping)] if isinstance(processes, list) else []
 
     def collect(self) -> Iterator[Metric]:
         what = "Whether the server serves: every process that is needed, but those that are failing."
-        yield _one("mic_mail_ready", what, float(self._told.get("ready") is True))
-        if (started := _instant(self._told.get("started_at"))) is not None:
+        yield _one("mic_mail_ready", what, float(self._snapshot.get("ready") is True))
+        if (started := _instant(self._snapshot.get("started_at"))) is not None:
             yield _one("mic_mail_start_time_seconds", "When the server was started, since 1970.", started)
         yield from self._of_processes()
         yield self._events()

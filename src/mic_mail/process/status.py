@@ -26,13 +26,13 @@ def read(run_dir: Path) -> Mapping[str, object] | None:
             asking.settimeout(SECONDS)
             asking.connect(f"/proc/self/fd/{folder}/{STATUS_SOCKET}")
             octets = b"".join(iter(lambda: asking.recv(1 << 16), b""))
-        told = json.loads(octets)
-        assert isinstance(told, dict)
+        snapshot = json.loads(octets)
+        assert isinstance(snapshot, dict)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     except (OSError, ValueError, AssertionError) as error:
         raise Trouble(Text("Máy chủ không trả lời.", "The server does not respond.")) from error
     else:
-        return told
+        return snapshot
     finally:
         os.close(folder)

@@ -88,7 +88,7 @@ class Child:
     report: Message = field(default_factory=dict)
     is_leaving: bool = False
     """The child needs what its confinement forbids, and drains so that another takes its place."""
-    owed: dict[str, Message] = field(default_factory=dict)
+    pending: dict[str, Message] = field(default_factory=dict)
     """Orders to send once the child reads again: the newest of each kind."""
 
     @property
@@ -225,7 +225,7 @@ class Supervisor:
             theirs.close()
         child.channel = Channel(ours)
         child.ready, child.report = False, {}
-        child.owed.pop("reload", None)  # the child starts with the newest configuration
+        child.pending.pop("reload", None)  # the child starts with the newest configuration
         child.heard_at = child.started_at
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
 
@@ -500,18 +500,18 @@ class Supervisor:
         if child.ready:
             self._send_order(child, order)
         else:
-            child.owed[str(order["do"])] = order
+            child.pending[str(order["do"])] = order
 
     def _send_order(self, child: Child, order: Message) -> None:
         """Send an order; if the child does not read now, keep the newest of each kind until its next message."""
         if child.channel is None or not child.channel.send(order):
-            child.owed[str(order["do"])] = order
+            child.pending[str(order["do"])] = order
 
     def _pay(self, child: Child) -> None:
         """Send the pending orders to a child that has just sent a message."""
         if child.channel is not None and child.channel.flush() and child.ready:
-            owed, child.owed = child.owed, {}
-            for order in owed.values():
+            pending, child.pending = child.pending, {}
+            for order in pending.values():
                 self._send_order(child, order)
 
     def drain(self) -> None:

@@ -107,10 +107,10 @@ def encoded(record: Keepable) -> bytes:
 def decoded(make: Callable[..., R], octets: bytes, **enums: type[StrEnum]) -> R:
     """Decode a record; `enums` by field. Raises `ValueError` for one that no version of ours has written."""
     try:
-        told: dict[str, Any] = json.loads(octets)
-        if told.pop("format") != FORMAT:
+        record: dict[str, Any] = json.loads(octets)
+        if record.pop("format") != FORMAT:
             raise ValueError("unknown format")
-        fields = {name: _field(value) for name, value in told.items()}
+        fields = {name: _field(value) for name, value in record.items()}
         return make(**fields | {name: enum(fields[name]) for name, enum in enums.items()})
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a record: {error}") from error

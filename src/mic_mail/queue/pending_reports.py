@@ -5,7 +5,7 @@ after that entry. Out: the report enters the queue, or the caller that delivers 
 two files in one folder: NAME.msg, and NAME.env, with which it exists. NAME is `SPOOLID-TRY-WHAT`.
 
     keep     NAME.msg written -> fsync -> NAME.new written -> fsync -> NAME.env -> fsync of the folder
-    settle   the entry's spool envelope holds NAME in `told`, or the entry has ended: from now on the report is due
+    settle   the entry's spool envelope holds NAME in `due`, or the entry has ended: from now on the report is due
     bring    the envelope is renamed into the queue, so that no process does it a second time, whatever happens to it there
              (into a mailbox: delivered under its name, which the store takes once, then removed)
 
@@ -73,22 +73,22 @@ class PendingReports:
         finally:
             os.close(fd)
 
-    def forget(self, spool_id: str, told: Collection[str]) -> None:
+    def forget(self, spool_id: str, recorded: Collection[str]) -> None:
         """Remove the reports of an interrupted attempt; called by the owner of the entry alone."""
         for name in self._names():
-            if _entry_of(name) == spool_id and name not in told:
+            if _entry_of(name) == spool_id and name not in recorded:
                 self.done(name)
 
     def due(self, spool: Spool) -> list[str]:
         """Return the names of the reports that are due; remove leftovers."""
         due = []
         for name in sorted(self._names()):
-            told = spool.due_reports(_entry_of(name))
-            if told is not None and name not in told:
+            recorded = spool.due_reports(_entry_of(name))
+            if recorded is not None and name not in recorded:
                 continue
             if (self._root / (name + ENVELOPE)).exists():
                 due.append(name)
-            elif told is None:
+            elif recorded is None:
                 self.done(name)
         return due
 

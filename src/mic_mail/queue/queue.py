@@ -84,11 +84,11 @@ class Envelope(Transaction):
     def decode(cls, octets: bytes) -> "Envelope":
         """Decode an envelope; raises `ValueError` for one that no version of ours has written."""
         try:
-            told: dict[str, Any] = json.loads(octets.decode("utf-8", "surrogateescape"))
-            if told.pop("format") != FORMAT:
+            record: dict[str, Any] = json.loads(octets.decode("utf-8", "surrogateescape"))
+            if record.pop("format") != FORMAT:
                 raise ValueError("unknown format")
-            recipients = tuple(Recipient(**addressed(each)) for each in told.pop("recipients"))
-            return cls(sender=parse_reverse_path(told.pop("sender")), recipients=recipients, **told)
+            recipients = tuple(Recipient(**addressed(each)) for each in record.pop("recipients"))
+            return cls(sender=parse_reverse_path(record.pop("sender")), recipients=recipients, **record)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an envelope: {error}") from error
 
@@ -352,7 +352,7 @@ class Entry:
 
         Return False, changing nothing, if another recipient is open or the sender is to be notified.
         """
-        if set(self.state.open) - set(places) or self.state.untold:
+        if set(self.state.open) - set(places) or self.state.unreported:
             return False
         with self._turn:
             self._keep(_try(places, Standing.DELIVERED, reason, 0, server))

@@ -89,7 +89,7 @@ class State:
     hold: Hold = Hold.NO
     warned: bool = False
     """Set once the sender was notified of the delay."""
-    told: frozenset[int] = frozenset()
+    reported: frozenset[int] = frozenset()
     """Recipients whose end the sender was notified of."""
     is_kept_back: bool = False
     """Set while it waits for its mailbox, which may not send."""
@@ -104,10 +104,10 @@ class State:
         return cls((Standing.OPEN,) * recipients, ("",) * recipients, (None,) * recipients, none, none)
 
     @property
-    def untold(self) -> tuple[int, ...]:
+    def unreported(self) -> tuple[int, ...]:
         """Recipients whose end the sender is still to be notified of."""
         ended = (place for place, standing in enumerate(self.standings) if standing in REPORTED)
-        return tuple(place for place in ended if place not in self.told)
+        return tuple(place for place in ended if place not in self.reported)
 
     @property
     def open(self) -> tuple[int, ...]:
@@ -154,7 +154,7 @@ class State:
             case "warned":
                 return replace(self, warned=True)
             case "told":
-                return replace(self, told=self.told | {int(place) for place in line["places"]})
+                return replace(self, reported=self.reported | {int(place) for place in line["places"]})
         raise ValueError("unknown line")
 
     def _decided(self, did: str, line: dict[str, Any]) -> "State":

@@ -133,10 +133,10 @@ class DeliveryAttempt:
 
     def __init__(
         self,
-        ways: Router,
+        router: Router,
         connections: Connections,
         sign: Callable[[Entry], bytes],
-        lanes: Executors,
+        executors: Executors,
         binary_domains: BinaryDomains,
     ) -> None:
         """`sign` returns the fields to put in front of a message.
@@ -144,15 +144,15 @@ class DeliveryAttempt:
         It is called in the CPU executor, again for each attempt; raises `KeyUnusable`.
         """
         self._binary_domains = binary_domains
-        self._ways = ways
+        self._router = router
         self._connections = connections
         self._sign = sign
-        self._lanes = lanes
+        self._executors = executors
 
     async def attempt(self, entry: Entry, destination: str, places: Sequence[int]) -> AttemptResult:
         """Attempt delivery; return a result for each recipient, from a server or from this one."""
         try:
-            await self._lanes.cpu(self._sign, entry)  # before any connection is made
+            await self._executors.cpu(self._sign, entry)  # before any connection is made
             return await self._send(entry, destination, places)
         except KeyUnusable:  # logged already; the text of a report goes to the sender
             return AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", _NOT_SIGNED)] * len(places), end=End.NOT_ASKED)
@@ -168,18 +168,18 @@ class DeliveryAttempt:
     async def _send(self, entry: Entry, destination: str, places: Sequence[int]) -> AttemptResult:
         """Return the results and the server; raise the last `PeerTrouble` if none could be reached."""
         trouble: PeerTrouble | None = None
-        way = await self._ways.to(destination)
+        way = await self._router.to(destination)
         for host in way.hosts:
             for address in host.addresses:
                 try:
-                    return await self._send_to(address, self._ways.terms(way, host, entry.envelope), entry, places)
+                    return await self._send_to(address, self._router.terms(way, host, entry.envelope), entry, places)
                 except PeerTrouble as error:
                     if error.step is Step.END:  # it may have been accepted: another server would duplicate it
                         raise
                     if error.step is Step.TLS:
-                        self._ways.forget(destination)
+                        self._router.forget(destination)
                     trouble = error.beside(trouble)
-        self._ways.forget(destination)  # it may have moved: the next attempt asks the DNS, once the cached answers have expired
+        self._router.forget(destination)  # it may have moved: the next attempt asks the DNS once the cached answers expire
         raise trouble or PeerTrouble(Step.CONNECT, Text("không có địa chỉ", "no address"))
 
     async def _send_to(self, address: str, terms: TlsRequirements, entry: Entry, places: Sequence[int]) -> AttemptResult:
@@ -208,7 +208,7 @@ class DeliveryAttempt:
 
         The server wants authentication, or TLS (RFC 3207 §4), which was tried.
         """
-        if all(self._ways.asks_for_sign_in(result) for result in results):
+        if all(self._router.asks_for_sign_in(result) for result in results):
             return PeerTrouble(Step.AUTH, results[0].text)
         wants_tls = all(result.reply is not None and result.reply.code == _TLS_FIRST for result in results)
         return peer.without_tls if wants_tls else None
@@ -216,7 +216,7 @@ class DeliveryAttempt:
     async def _in_parts(self, peer: SmtpClient, entry: Entry, places: Sequence[int]) -> list[Result]:
         """Send again, immediately, to recipients that exceeded the transaction's limit (RFC 5321 §4.5.3.1.10)."""
         results = await self._over_peer(peer, entry, places)
-        while any(result.fate is RecipientResult.DELIVERED for result in results) and not peer.is_over:
+        while any(result.outcome is RecipientResult.DELIVERED for result in results) and not peer.is_over:
             left = [number for number, result in enumerate(results) if result.is_one_too_many]
             try:
                 more = await self._over_peer(peer, entry, [places[number] for number in left]) if left else []
@@ -234,8 +234,8 @@ class DeliveryAttempt:
         addressees = [Addressee(each.address, each.notify, each.orcpt) for each in recipients]
         try:
             await self._note_binary({recipient.domain for recipient in recipients}, peer)
-            signature = await self._lanes.cpu(self._sign, entry)
-            file = await self._lanes.io(_File, entry)
+            signature = await self._executors.cpu(self._sign, entry)
+            file = await self._executors.io(_File, entry)
             with contextlib.closing(file):
                 needs = await self._needs(envelope, file, peer)
                 sending = Sending(
@@ -248,8 +248,8 @@ class DeliveryAttempt:
                     why_binary=needs.why_binary,
                     requires_tls=envelope.requires_tls and peer.secured.by is not TlsLevel.NONE,
                 )
-                async with contextlib.aclosing(self._signed_chunks(file, signature)) as pieces:
-                    return await peer.send(sending, addressees, pieces)
+                async with contextlib.aclosing(self._signed_chunks(file, signature)) as chunks:
+                    return await peer.send(sending, addressees, chunks)
         except BaseException:  # also for an unreadable file: half a message must not look like a whole one
             peer.abort()
             raise
@@ -259,7 +259,7 @@ class DeliveryAttempt:
         takes = commands.takes_binary(peer.offer)
         for domain in domains:
             if not self._binary_domains.is_known(domain, takes=takes):
-                await self._lanes.io(partial(self._binary_domains.note, domain, takes=takes))
+                await self._executors.io(partial(self._binary_domains.note, domain, takes=takes))
 
     async def _needs(self, envelope: Envelope, file: _File, peer: SmtpClient) -> _Needs:
         """Return the parameters for MAIL by the message's content, not by the client's declaration.
@@ -267,7 +267,7 @@ class DeliveryAttempt:
         Clients send 8-bit content without declaring it, and some ask for SMTPUTF8 each time: an ASCII message goes to a server
         without SMTPUTF8 (RFC 6531 §3.2). Content that DATA cannot carry goes as BINARYMIME or not at all (RFC 3030 §3).
         """
-        content = file.content() if file.is_read else await self._lanes.io(file.content)
+        content = file.content() if file.is_read else await self._executors.io(file.content)
         smtputf8 = envelope.smtputf8 and (peer.offer.has("SMTPUTF8") or not content.is_ascii)
         if envelope.body == BINARYMIME or content.fault is not None:
             return _Needs(BINARYMIME, smtputf8, content.fault)
@@ -276,5 +276,5 @@ class DeliveryAttempt:
 
     async def _signed_chunks(self, file: "_File", signature: bytes) -> AsyncGenerator[bytes]:
         yield signature + file.first
-        while not file.is_read and (octets := await self._lanes.io(file.read)):
+        while not file.is_read and (octets := await self._executors.io(file.read)):
             yield octets

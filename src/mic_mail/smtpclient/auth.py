@@ -97,11 +97,11 @@ def without_secrets(text: str, password: str, said: Sequence[bytes]) -> str:
 
     Some servers echo what they were sent, whole or in part.
     """
-    told = [octets.decode() for octets in (*said, encoded(password.encode()))]
+    sent = [octets.decode() for octets in (*said, encoded(password.encode()))]
 
     def hidden(word: re.Match[str]) -> str:
         parts = [word[0][start : start + _PART] for start in range(max(len(word[0]) - _PART, 0) + 1)]
-        known = any(part in each for each in told for part in parts) or any(each and each in word[0] for each in told)
+        known = any(part in each for each in sent for part in parts) or any(each and each in word[0] for each in sent)
         return "..." if known else word[0]
 
     return _BASE64_WORD.sub(hidden, text.replace(password, "..."))
@@ -140,8 +140,8 @@ def _scram(login: str, password: str, nonce: str) -> Talk:
     proof = bytes(one ^ other for one, other in zip(key, signature, strict=True))
     answer = yield f"{final},p={base64.b64encode(proof).decode()}".encode()
     verifier = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), said, "sha256")
-    told = _fields(answer.decode("utf-8", "replace")).get("v", "")
-    if not hmac.compare_digest(decoded(told), verifier):
+    server_signature = _fields(answer.decode("utf-8", "replace")).get("v", "")
+    if not hmac.compare_digest(decoded(server_signature), verifier):
         raise SignInFailed(
             Text(
                 "máy chủ không chứng minh được là biết mật khẩu (RFC 5802 §3)",

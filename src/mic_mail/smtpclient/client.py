@@ -92,7 +92,7 @@ class RecipientResult(StrEnum):
 class Result:
     """The server's reply for one recipient, at RCPT or at the end of the message."""
 
-    fate: RecipientResult
+    outcome: RecipientResult
     status: str
     """Enhanced status code (RFC 3463)."""
     text: Text | str
@@ -106,7 +106,7 @@ class Result:
         Another transaction may take the rest (RFC 5321 §4.5.3.1.10).
         """
         reply = self.reply
-        if self.fate is not RecipientResult.DEFERRED or reply is None:
+        if self.outcome is not RecipientResult.DEFERRED or reply is None:
             return False
         return (reply.code, reply.enhanced) in ((452, "4.5.3"), (452, None), (552, None))
 
@@ -335,10 +335,10 @@ class SmtpClient:
 
     # ------------------------------------------------------------ one message
 
-    async def send(self, sending: Sending, addressees: Sequence[Addressee], pieces: AsyncIterator[bytes]) -> list[Result]:
+    async def send(self, sending: Sending, addressees: Sequence[Addressee], chunks: AsyncIterator[bytes]) -> list[Result]:
         """Send a message to all recipients; return their results in order.
 
-        `pieces` is the message as it leaves this server.
+        `chunks` is the message as it leaves this server.
         """
         try:
             mail = commands.mail(sending, self.offer)
@@ -354,12 +354,12 @@ class SmtpClient:
                 found.append(Result(RecipientResult.FAILED, refusal.status, refusal.text))
         if lines:
             self.sent += 1
-            heard = iter(await self._transact(mail, lines, pieces, by_bdat=sending.body == commands.BINARYMIME))
-            found = [next(heard) if each is None else each for each in found]
+            results = iter(await self._transact(mail, lines, chunks, by_bdat=sending.body == commands.BINARYMIME))
+            found = [next(results) if each is None else each for each in found]
         return [each for each in found if each is not None]
 
     async def _transact(
-        self, mail: bytes, lines: Sequence[bytes], pieces: AsyncIterator[bytes], *, by_bdat: bool
+        self, mail: bytes, lines: Sequence[bytes], chunks: AsyncIterator[bytes], *, by_bdat: bool
     ) -> Sequence[Result]:
         with_data = not by_bdat and self.offer.has("PIPELINING")
         replies = await self._envelope(mail, lines, with_data=with_data)
@@ -372,7 +372,7 @@ class SmtpClient:
                 await self._give_up_data()
             await self._reset()
             return [each for each in results if each is not None]
-        last = await (self._by_bdat(pieces) if by_bdat else self._by_data(pieces, begun=with_data))
+        last = await (self._by_bdat(chunks) if by_bdat else self._by_data(chunks, begun=with_data))
         outcome = _accepted(last) if last.is_positive else _refused(last)
         if not last.is_positive:
             await self._reset()
@@ -405,15 +405,15 @@ class SmtpClient:
             self._wire.write(b".\r\n")
             await self._reply()
 
-    async def _by_data(self, pieces: AsyncIterator[bytes], *, begun: bool) -> Reply:
+    async def _by_data(self, chunks: AsyncIterator[bytes], *, begun: bool) -> Reply:
         if not begun:
             self._wire.write(b"DATA\r\n")
         reply = await self._reply(seconds=self._patience.data)
         if reply.code != 354:
             return _negative(reply)
         stuffing = Stuffing()
-        async for piece in pieces:
-            await self._put(stuffing.feed(piece))
+        async for chunk in chunks:
+            await self._put(stuffing.feed(chunk))
             if (early := self._early_refusal()) is not None:
                 return early
         await self._put(stuffing.end())
@@ -448,15 +448,15 @@ class SmtpClient:
             )
         return early
 
-    async def _by_bdat(self, pieces: AsyncIterator[bytes]) -> Reply:
+    async def _by_bdat(self, chunks: AsyncIterator[bytes]) -> Reply:
         """Send the message in BDAT chunks; stop at the first refusal (RFC 3030 §2)."""
         before = b""
-        async for piece in pieces:
+        async for chunk in chunks:
             if before:
                 reply = await self._chunk(before, last=False)
                 if not reply.is_positive:
                     return reply
-            before = piece
+            before = chunk
         return await self._chunk(before, last=True)
 
     async def _chunk(self, octets: bytes, *, last: bool) -> Reply:
@@ -556,8 +556,8 @@ def _accepted(reply: Reply) -> Result:
 def _refused(reply: Reply, *, at_rcpt: bool = False) -> Result:
     """Map a refusal. 552 to RCPT is the old form of too many recipients, temporary (RFC 5321 §4.5.3.1.10)."""
     permanent = reply.is_permanent and not (at_rcpt and reply.code == 552 and reply.enhanced is None)
-    fate = RecipientResult.FAILED if permanent else RecipientResult.DEFERRED
-    return Result(fate, reply.enhanced or ("5.0.0" if permanent else "4.0.0"), reply.text, reply)
+    outcome = RecipientResult.FAILED if permanent else RecipientResult.DEFERRED
+    return Result(outcome, reply.enhanced or ("5.0.0" if permanent else "4.0.0"), reply.text, reply)
 
 
 def _negative(reply: Reply) -> Reply:

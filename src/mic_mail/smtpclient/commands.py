@@ -58,8 +58,8 @@ class Offer:
     @property
     def size_limit(self) -> int | None:
         """The largest message; None where there is no limit or none is given."""
-        told = self.extensions.get("SIZE", "").split(" ", 1)[0]
-        return int(told) or None if told.isascii() and told.isdecimal() and len(told) <= 20 else None
+        size = self.extensions.get("SIZE", "").split(" ", 1)[0]
+        return int(size) or None if size.isascii() and size.isdecimal() and len(size) <= 20 else None
 
 
 NOTHING = Offer({})

@@ -53,18 +53,18 @@ class Signer:
         self._clock = clock
         self._loaded = _Loaded((), {})
         self._signed: OrderedDict[str, bytes] = OrderedDict()
-        self._told = ""
+        self._logged = ""
 
     def sign(self, entry: Entry) -> bytes:
         """Return the signature fields, empty where there are to be none."""
         try:
             keys = self._keys()
         except KeyUnusable as error:
-            if self._told != error.text.en:
-                self._told = error.text.en
+            if self._logged != error.text.en:
+                self._logged = error.text.en
                 self._log.event("dkim_key_unusable", error=error.text)
             raise
-        self._told = ""
+        self._logged = ""
         is_ours = not entry.envelope.sender and not entry.envelope.submitted_by  # a report of this server
         if not keys or not (entry.envelope.submitted_by or is_ours):
             return b""

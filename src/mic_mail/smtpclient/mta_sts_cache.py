@@ -95,14 +95,14 @@ class Policies:
         resolver: Resolver,
         settings: PolicySettings,
         *,
-        lanes: Executors,
+        executors: Executors,
         clock: Clock,
         tell: Callable[..., None],
     ) -> None:
         self._tmp, self._live = root / "tmp", root / "live"
         self._resolver = resolver
         self._settings = settings
-        self._lanes = lanes
+        self._executors = executors
         self._clock = clock
         self._tell = tell
         self._kept: dict[str, _Kept] | None = None
@@ -201,7 +201,7 @@ class Policies:
         name, settings, is_settled = f"mta-sts.{domain}", self._settings, self._clock.is_settled()
         try:
             addresses = (await self._resolver.addresses(name)).values[: 2 * MOST_ADDRESSES]
-            context = await self._lanes.io(_context, settings.authorities)
+            context = await self._executors.io(_context, settings.authorities)
             bounds = Bounds(mta_sts.POLICY_OCTETS, settings.seconds)
             octets = await https_fetch.text(
                 name, "/.well-known/mta-sts.txt", addresses=addresses, port=settings.port, context=context, bounds=bounds
@@ -225,7 +225,7 @@ class Policies:
     async def _all(self) -> dict[str, _Kept]:
         async with self._reading:
             if self._kept is None:
-                self._kept = await self._lanes.io(self._read, self._clock.steady_us())
+                self._kept = await self._executors.io(self._read, self._clock.steady_us())
         return self._kept
 
     async def _keep(self, domain: str, kept: _Kept) -> None:
@@ -244,12 +244,12 @@ class Policies:
         for name in gone:
             self._used.pop(name, None)
         try:
-            await self._lanes.io(self._write, domain, kept, gone)
+            await self._executors.io(self._write, domain, kept, gone)
         except OSError as error:
             self._tell("tls_policy_not_kept", domain=domain, error=described(error))
         if before is None or before.policy != kept.policy:
-            told = kept.policy
-            self._tell("tls_policy", domain=domain, policy=kept.policy_id, mode=told.mode, max_age=told.max_age_seconds)
+            policy = kept.policy
+            self._tell("tls_policy", domain=domain, policy=kept.policy_id, mode=policy.mode, max_age=policy.max_age_seconds)
 
     def _read(self, now_us: int) -> dict[str, _Kept]:
         for directory in (self._tmp, self._live):
@@ -286,7 +286,7 @@ class Policies:
 
 def _encoded(kept: _Kept) -> bytes:
     policy = kept.policy
-    told = {
+    record = {
         "format": FORMAT,
         "id": kept.policy_id,
         "fetched_at_us": kept.fetched_at_us,
@@ -294,17 +294,18 @@ def _encoded(kept: _Kept) -> bytes:
         "mx": policy.patterns,
         "max_age": policy.max_age_seconds,
     }
-    return json.dumps(told).encode()
+    return json.dumps(record).encode()
 
 
 def _decoded(octets: bytes) -> _Kept:
     """Decode a policy file; `ValueError` for anything this class has not written."""
     try:
-        told: dict[str, Any] = json.loads(octets)
-        if told["format"] != FORMAT:
+        record: dict[str, Any] = json.loads(octets)
+        if record["format"] != FORMAT:
             raise ValueError("unknown format")
-        policy = Policy(Mode(told["mode"]), tuple(map(str, told["mx"])), min(int(told["max_age"]), mta_sts.LONGEST_SECONDS))
-        return _Kept(policy, str(told["id"]), int(told["fetched_at_us"]))
+        max_age = min(int(record["max_age"]), mta_sts.LONGEST_SECONDS)
+        policy = Policy(Mode(record["mode"]), tuple(map(str, record["mx"])), max_age)
+        return _Kept(policy, str(record["id"]), int(record["fetched_at_us"]))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a policy: {error}") from error
 

@@ -73,7 +73,7 @@ class AppPasswordPages:
     ) -> Response:
         context, services = self._context, self._context.services
         try:
-            found: list[Listed] = await services.lanes.io(services.app_passwords.listed, visit.signed_in.mailbox_id)
+            found: list[Listed] = await services.executors.io(services.app_passwords.listed, visit.signed_in.mailbox_id)
         except Trouble:
             return context.error_page(visit.request, 503, messages.unavailable(), PATH)
         now = services.clock.now()
@@ -123,7 +123,7 @@ class AppPasswordPages:
                 origin,
                 confirmed_version=confirmed.credential_version,
             )
-            added = await services.lanes.hash_ahead(adding, confirmed.address)
+            added = await services.executors.hash_ahead(adding, confirmed.address)
         except BadInput as bad:
             return await self._page(visit, bad.text, at="name", name=name, status=422)
         except Superseded as passed:
@@ -150,7 +150,7 @@ class AppPasswordPages:
             return await self._page(visit, pages.FORM_EXPIRED, status=403)
         signed_in = visit.signed_in
         try:
-            ended = await services.lanes.io(
+            ended = await services.executors.io(
                 services.app_passwords.revoke, signed_in.mailbox_id, [int(number)], ActContext(signed_in.actor)
             )
         except (BadInput, Refused) as refused:

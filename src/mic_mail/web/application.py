@@ -61,7 +61,9 @@ class Application:
     def __init__(self, services: WebServices) -> None:
         self._context = context = PageContext(services)
         self.sessions = context.sessions
-        self._books = AddressBooks(services.access, services.key, lanes=services.lanes, clock=services.clock, log=services.log)
+        self._books = AddressBooks(
+            services.access, services.key, executors=services.executors, clock=services.clock, log=services.log
+        )
         self._apps = AppPasswordPages(context)
         self._factors = SecondFactorPages(context)
         self._changing: set[int] = set()
@@ -104,7 +106,7 @@ class Application:
         own = page.partition("//")[2].partition("/")[0]
         loopback = all(address in ("127.0.0.1", "::1") for address in config.listen.addresses)
         names = [config.server.hostname, own.partition(":")[0], *config.web.more_names]
-        monitor = Monitor(config, services.lanes)
+        monitor = Monitor(config, services.executors)
         setup = AutoSetup(config, services.clock, lambda: services.access.snapshot.domains, page)
         self._guard.configure(
             page,
@@ -172,10 +174,10 @@ class Application:
         )
         news, visit.session.news = visit.session.news, None
         try:
-            used = (await services.lanes.io(lambda: services.store.account(visit.signed_in.account).quota())).octets
+            used = (await services.executors.io(lambda: services.store.account(visit.signed_in.account).quota())).octets
         except (MicMailError, OSError):  # the mailbox cannot be opened now; all else can be shown
             used = None
-        kept = await services.lanes.io(measured, kept_by(services.access, entry.mailbox_id), services.store)
+        kept = await services.executors.io(measured, kept_by(services.access, entry.mailbox_id), services.store)
         return self._context.page(
             "mailbox", request, news=news, state=state_text(state, used, services.config), address=address, path=MAILBOX,
             apps=self._apps.count(visit), kept=[delegated_mailbox_row(each) for each in kept],
@@ -198,7 +200,8 @@ class Application:
         name = one_line(entry.display_name or entry.owner.name) or address
         profile = mobileconfig.profile(servers(config), address, name, address.rpartition("@")[2])
         try:
-            profile = await services.lanes.hash(partial(mobileconfig.signed, profile, config.certificate, config.key), address)
+            sign = partial(mobileconfig.signed, profile, config.certificate, config.key)
+            profile = await services.executors.hash(sign, address)
         except (OSError, ValueError):  # it goes unsigned
             pass
         except Trouble:
@@ -260,7 +263,7 @@ class Application:
             return self._change_page(visit, pages.BEING_CHANGED, status=409)
         self._changing.add(confirmed.mailbox_id)
         try:
-            made = await services.lanes.hash(
+            made = await services.executors.hash(
                 partial(
                     services.own_password.change,
                     confirmed.mailbox_id,

@@ -26,9 +26,9 @@ _PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"via"})
 class Monitor:
     """An ASGI application for these two paths; belongs to the loop."""
 
-    def __init__(self, config: Config, lanes: Executors) -> None:
+    def __init__(self, config: Config, executors: Executors) -> None:
         self._config = config
-        self._lanes = lanes
+        self._executors = executors
         self._networks = Networks(config.web.monitor_networks)
 
     def aside(self, scope: Scope) -> ASGIApp | None:
@@ -47,11 +47,11 @@ class Monitor:
 
     async def _answer(self, path: str) -> Response:
         try:
-            told = await self._lanes.io(read, self._config.run_dir)
+            snapshot = await self._executors.io(read, self._config.run_dir)
         except Trouble:
-            told = None
-        if path == METRICS and told is not None:
-            text = await self._lanes.io(metrics.exposition, told, self._config)
+            snapshot = None
+        if path == METRICS and snapshot is not None:
+            text = await self._executors.io(metrics.exposition, snapshot, self._config)
             return Response(text, media_type=metrics.CONTENT_TYPE)
-        ready = told is not None and told.get("ready") is True and told.get("draining") is not True
+        ready = snapshot is not None and snapshot.get("ready") is True and snapshot.get("draining") is not True
         return JSONResponse({"ready": ready}, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)

@@ -54,7 +54,7 @@ class WebServices:
     app_passwords: AppPasswords
     second_factors: SecondFactors
     store: MailStore
-    lanes: Executors
+    executors: Executors
     clock: Clock
     log: MailLog
     book: AddressBookCache[AddressBookCollection]

@@ -111,14 +111,14 @@ class SecondFactorPages:
         context, services, session = self._context, self._context.services, visit.session
         address = visit.signed_in.address
         try:
-            factor = await services.lanes.io(services.second_factors.of, visit.signed_in.mailbox_id)
+            factor = await services.executors.io(services.second_factors.of, visit.signed_in.mailbox_id)
         except Trouble:
             return context.error_page(visit.request, 503, messages.unavailable(), FACTOR)
         uri = typed = drawn = ""
         secret = context.sessions.enrolment_of(session)
         if factor is None and secret is not None:
             uri = totp.uri(secret, address, services.config.server.hostname)
-            typed, drawn = totp.typed(secret), await services.lanes.cpu(_qr, uri)
+            typed, drawn = totp.typed(secret), await services.executors.cpu(_qr, uri)
         recovery, session.recovery = session.recovery, ()
         news, session.news = session.news, None
         mint = context.tokens.mint
@@ -176,7 +176,7 @@ class SecondFactorPages:
             return tired
         code, origin = fields.get("code", ""), ActContext(signed_in.actor)
         try:
-            enrolled = await services.lanes.io(
+            enrolled = await services.executors.io(
                 services.second_factors.enrol, signed_in.mailbox_id, signed_in.credential_version, secret, code, origin
             )
         except BadInput as bad:
@@ -207,7 +207,7 @@ class SecondFactorPages:
             return await self._page(visit, answer.text, at="code", status=STATUS.get(answer.kind, 403))
         try:
             origin = ActContext(signed_in.actor)
-            removed = await services.lanes.io(
+            removed = await services.executors.io(
                 lambda: services.second_factors.remove(signed_in.mailbox_id, origin, ends_apps=False)
             )
         except Refused as refused:

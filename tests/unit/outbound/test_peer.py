@@ -128,7 +128,7 @@ async def test_a_message(ehlo: bytes) -> None:
     """Introduced, named, stuffed, ended; goodbye said."""
     async with running(Server(ehlo)) as server:
         (one, two) = await sent(server, "b", "c", message=(MESSAGE[:25], MESSAGE[25:]))
-    assert (one.fate, one.status, one.text) == (RecipientResult.DELIVERED, "2.0.0", "250 2.0.0 OK")
+    assert (one.outcome, one.status, one.text) == (RecipientResult.DELIVERED, "2.0.0", "250 2.0.0 OK")
     assert two == one
     assert server.messages == [STUFFED]
     assert server.lines == [
@@ -140,7 +140,7 @@ async def test_a_message(ehlo: bytes) -> None:
 async def test_a_server_that_knows_helo_alone() -> None:
     async with running(Server(answers={b"EHLO": b"502 what?\r\n"})) as server:
         (result,) = await sent(server, "b")
-    assert result.fate is RecipientResult.DELIVERED
+    assert result.outcome is RecipientResult.DELIVERED
     assert server.lines[:3] == [b"EHLO mail.mic.gov.vn", b"HELO mail.mic.gov.vn", b"MAIL FROM:<a@mic.gov.vn>"]
 
 
@@ -170,11 +170,11 @@ async def test_refusals(ehlo: bytes, refused: dict[bytes, bytes], fates: list[tu
     async with running(Server(ehlo, answers=refused)) as server:
         peer = await connected(server)
         results = await peer.send(SENDING, to("b", "c", "d"), pieces(MESSAGE))
-        assert [(result.fate.value, result.status) for result in results] == fates
+        assert [(result.outcome.value, result.status) for result in results] == fates
         server.answers = {}
         server.messages.clear()
         (result,) = await peer.send(SENDING, to("e"), pieces(MESSAGE))
-        assert result.fate is RecipientResult.DELIVERED
+        assert result.outcome is RecipientResult.DELIVERED
         assert server.messages == [STUFFED]
         assert server.connections == 1
         await peer.close()
@@ -185,7 +185,7 @@ async def test_nothing_of_a_message_goes_to_nobody() -> None:
     async with running(Server(answers={b"RCPT": b"550 5.1.1 who\r\n"})) as server:
         server_reads = asyncio.create_task(sent(server, "b"))
         (result,) = await server_reads
-    assert result.fate is RecipientResult.FAILED
+    assert result.outcome is RecipientResult.FAILED
     assert all(MESSAGE[:10] not in message for message in server.messages)
 
 
@@ -194,7 +194,7 @@ async def test_binary_goes_in_chunks() -> None:
     async with running(Server()) as server:
         sending = Sending(parsed("a@mic.gov.vn"), 408, "BINARYMIME")
         (result,) = await sent(server, "b", sending=sending, message=octets)
-    assert result.fate is RecipientResult.DELIVERED
+    assert result.outcome is RecipientResult.DELIVERED
     assert b"".join(server.messages) == b"".join(octets)
     assert [line for line in server.lines if line.startswith(b"BDAT")] == [b"BDAT 400", b"BDAT 3", b"BDAT 5 LAST"]
 
@@ -202,11 +202,11 @@ async def test_binary_goes_in_chunks() -> None:
 async def test_what_this_server_cannot_take_is_not_tried() -> None:
     async with running(Server(PLAIN)) as server:
         (result,) = await sent(server, "b", sending=Sending(parsed("a@mic.gov.vn"), 9, "BINARYMIME"))
-        assert (result.fate, result.status) == (RecipientResult.FAILED, "5.6.1")
+        assert (result.outcome, result.status) == (RecipientResult.FAILED, "5.6.1")
         peer = await connected(server)
         results = await peer.send(SENDING, [Addressee(parsed("bê@example.org")), *to("c")], pieces(MESSAGE))
         await peer.close()
-    assert [(result.fate.value, result.status) for result in results] == [("failed", "5.6.7"), ("delivered", "2.0.0")]
+    assert [(result.outcome.value, result.status) for result in results] == [("failed", "5.6.7"), ("delivered", "2.0.0")]
 
 
 # ------------------------------------------------------------ servers that fail
@@ -290,7 +290,7 @@ async def test_no_word_on_a_message_that_was_not_sent_to_its_end(said: bytes, eh
 async def test_a_refusal_within_the_message(ehlo: bytes) -> None:
     """It counts, and the rest is not sent; nor is an end, which would make a message of the part."""
     results = await answered_within_the_message(b"552 5.3.4 too large\r\n", ehlo)
-    assert [(result.fate, result.status) for result in results] == [(RecipientResult.FAILED, "5.3.4")] * 2
+    assert [(result.outcome, result.status) for result in results] == [(RecipientResult.FAILED, "5.3.4")] * 2
 
 
 async def test_a_chunk_that_was_answered_twice() -> None:
@@ -323,7 +323,7 @@ async def test_a_refusal_before_hanging_up(ehlo: bytes) -> None:
     peer = await SmtpClient.connect("127.0.0.1", listening.sockets[0].getsockname()[1], "mail.mic.gov.vn", QUICK)
     results = await peer.send(SENDING, to("b", "c"), pieces(MESSAGE))
     listening.close()
-    assert [(result.fate, result.status) for result in results] == [(RecipientResult.FAILED, "5.7.1")] * 2
+    assert [(result.outcome, result.status) for result in results] == [(RecipientResult.FAILED, "5.7.1")] * 2
 
 
 async def test_nobody_listens() -> None:
@@ -363,7 +363,7 @@ async def test_a_flood_of_replies() -> None:
     with contextlib.suppress(PeerTrouble):
         peer = await SmtpClient.connect("127.0.0.1", listening.sockets[0].getsockname()[1], "x", QUICK)
         results = await peer.send(Sending(parsed("a@b"), 9), to(*map(str, range(5_000))), pieces(b"x"))
-    assert all(result.fate is not RecipientResult.DELIVERED for result in results)
+    assert all(result.outcome is not RecipientResult.DELIVERED for result in results)
     listening.close()
 
 
@@ -398,7 +398,7 @@ async def test_tls(pair: tuple[ssl.SSLContext, Path]) -> None:
         assert not peer.offer.has("PIPELINING")
         (result,) = await peer.send(SENDING, to("b"), pieces(MESSAGE))
         await peer.close()
-    assert result.fate is RecipientResult.DELIVERED
+    assert result.outcome is RecipientResult.DELIVERED
     assert server.lines.count(b"EHLO mail.mic.gov.vn") == 2
 
 

@@ -55,7 +55,9 @@ class Desk:
         """What a new process knows."""
         settings = PolicySettings(self.port, self.authority.file, self.seconds, self.most)
         resolver = Resolver([self.names.place], seconds=1)
-        self.policies = Policies(self.folder / "sts", resolver, settings, lanes=self.lanes, clock=self.clock, tell=self.tell)
+        self.policies = Policies(
+            self.folder / "sts", resolver, settings, executors=self.lanes, clock=self.clock, tell=self.tell
+        )
 
     def look_anew(self) -> None:
         """Records may be others than before."""

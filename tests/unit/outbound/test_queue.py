@@ -137,12 +137,12 @@ def test_what_was_dropped_and_delivered_all_the_same(queue: Queue, message: Path
     """It has been delivered, and its sender is told nothing."""
     entry = put(queue, message, "b@example.org", "c@example.org")
     entry.drop([0, 1], AdminDecision("mai", "x"))
-    assert entry.state.untold == (0, 1)
+    assert entry.state.unreported == (0, 1)
     entry.tried([0], Standing.DELIVERED, "2.0.0 ok", next_try_us=0)
     entry.tried([1], Standing.FAILED, "5.0.0 no", next_try_us=0)
     (again,) = queue.entries()
     assert again.state.standings == (Standing.DELIVERED, Standing.DROPPED)
-    assert again.state.untold == (1,)
+    assert again.state.unreported == (1,)
     assert again.state.dropped_by(1) == AdminDecision("mai", "x")
 
 

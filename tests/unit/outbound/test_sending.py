@@ -86,7 +86,7 @@ class Office:
         connections = ConnectionSettings("mail.mic.gov.vn", self.port, patience=patience, authorities=self.authorities)
         resolver = Resolver([self.names.place], seconds=self.seconds)
         policies = Policies(
-            self.folder / "sts", resolver, PolicySettings(self.web_port, self.authorities, 1.0), lanes=self.lanes,
+            self.folder / "sts", resolver, PolicySettings(self.web_port, self.authorities, 1.0), executors=self.lanes,
             clock=self.clock, tell=self.log.event,
         )  # fmt: skip
         settings = SendingSettings(

@@ -223,10 +223,10 @@ async def test_a_full_queue_is_owed_one_check_of_everything(feeds: Callable[...,
         one.changed(account, truth[account])
         await asyncio.sleep(0)
     await asyncio.sleep(0.01)
-    assert one._peers.owed == {"feed.worker1"}
+    assert one._peers.undelivered == {"feed.worker1"}
     asyncio.get_running_loop().add_reader(two._socket.fileno(), two._receive, two._socket)
     await wait_on_loop(lambda: heard == truth)
-    assert not one._peers.owed
+    assert not one._peers.undelivered
 
 
 async def test_what_is_owed_stays_owed_when_a_later_hint_comes_through(feeds: Callable[..., Feed]) -> None:
@@ -243,7 +243,7 @@ async def test_what_is_owed_stays_owed_when_a_later_hint_comes_through(feeds: Ca
     unread(two)
     for account in range(1, 101):
         await tell(one, account)
-    assert one._peers.owed
+    assert one._peers.undelivered
     unread(two)
     await tell(one, 101)
     asyncio.get_running_loop().add_reader(two._socket.fileno(), two._receive, two._socket)

@@ -383,7 +383,7 @@ def test_reports_that_want_harm(phone: Phone) -> None:
 
 def test_who_asks_for_much_at_once_makes_nobody_wait(site: MailServer) -> None:
     """A hundred long answers of one mailbox are made one after the other; another mailbox's is made beside the first."""
-    books = app.AddressBooks(Any, b"key", lanes=Any, clock=site.clock, log=Any)  # type: ignore[arg-type]  # not asked here
+    books = app.AddressBooks(Any, b"key", executors=Any, clock=site.clock, log=Any)  # type: ignore[arg-type]  # not asked here
 
     async def order() -> list[str]:
         told, first_may_end = list[str](), asyncio.Event()

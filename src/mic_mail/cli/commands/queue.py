@@ -330,7 +330,7 @@ def _recipient(entry: Entry, place: int) -> Row:
         "attempts": state.attempts[place],
         "reason": state.reasons[place] or None,
         "server": state.servers[place],
-        "told": place in state.told,
+        "told": place in state.reported,
     }
 
 

@@ -45,14 +45,16 @@ Reporting = Callable[[FinishedRecipients], Awaitable[None]]
 class DeliveryLog:
     """Logs and reports all mail that one process sends."""
 
-    def __init__(self, report: Reporting, under_way: Callable[[str], Collection[int]], lanes: Executors, log: MailLog) -> None:
+    def __init__(
+        self, report: Reporting, under_way: Callable[[str], Collection[int]], executors: Executors, log: MailLog
+    ) -> None:
         """`report` returns when the report is durable; `under_way` returns the recipients being tried now.
 
         None of those is final.
         """
         self._report = report
         self._under_way = under_way
-        self._lanes = lanes
+        self._executors = executors
         self._log = log
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -65,35 +67,35 @@ class DeliveryLog:
         async with self._locks[entry.entry_id]:
             if not entry.state.warned:
                 await self._report(FinishedRecipients(entry, (), entry.state.open))
-                await self._lanes.io(entry.warned)
+                await self._executors.io(entry.warned)
 
     async def notify_sender(self, entry: Entry) -> None:
         """Notify the sender in one report of all recipients whose end is to be reported."""
         async with self._locks[entry.entry_id]:
             under_way = self._under_way(entry.entry_id)
-            untold = tuple(place for place in entry.state.untold if place not in under_way)
-            if untold:
-                for place in untold:
+            unreported = tuple(place for place in entry.state.unreported if place not in under_way)
+            if unreported:
+                for place in unreported:
                     if (said := entry.state.dropped_by(place)) and entry.state.standings[place] is Standing.DROPPED:
                         self._event(entry, place, Standing.DROPPED, actor=said.actor, reason=said.reason, clause=said.clause)
-                await self._report(FinishedRecipients(entry, untold))
-                await self._lanes.io(self._write_down, entry, untold)
+                await self._report(FinishedRecipients(entry, unreported))
+                await self._executors.io(self._write_down, entry, unreported)
 
-    def _write_down(self, entry: Entry, told: Sequence[int]) -> None:
+    def _write_down(self, entry: Entry, places: Sequence[int]) -> None:
         self._log.flush()
-        entry.sender_notified(told)
+        entry.sender_notified(places)
 
     def log_try(
-        self, entry: Entry, place: int, standing: Standing, heard: AttemptResult, *, status: str, reply: Text | str
+        self, entry: Entry, place: int, standing: Standing, result: AttemptResult, *, status: str, reply: Text | str
     ) -> None:
         """Log the result of an attempt for one recipient."""
-        self._event(entry, place, standing, status=status, reply=reply, server=heard.server, **_connection(heard))
+        self._event(entry, place, standing, status=status, reply=reply, server=result.server, **_connection(result))
 
-    def log_objection(self, entry: Entry, domain: str, heard: AttemptResult) -> None:
+    def log_objection(self, entry: Entry, domain: str, result: AttemptResult) -> None:
         """Log that the recipient domain's TLS policy was not met, whether or not the attempt went on."""
-        if heard.secured is not None and heard.secured.objection:
-            about = {"trace": entry.envelope.trace_id, "domain": domain, "server": heard.server}
-            self._log.event("tls_policy_failed", **about, error=heard.secured.objection)
+        if result.secured is not None and result.secured.objection:
+            about = {"trace": entry.envelope.trace_id, "domain": domain, "server": result.server}
+            self._log.event("tls_policy_failed", **about, error=result.secured.objection)
 
     def _event(self, entry: Entry, place: int, standing: Standing, **said: Text | str | int | None) -> None:
         self._log.event(
@@ -105,8 +107,8 @@ class DeliveryLog:
         )
 
 
-def _connection(heard: AttemptResult) -> dict[str, str | int | None]:
+def _connection(result: AttemptResult) -> dict[str, str | int | None]:
     """Return the connection's TLS protection and its number of messages so far, if there was a connection."""
-    if heard.secured is None:
+    if result.secured is None:
         return {}
-    return {"tls": heard.secured.protocol, "secured_by": heard.secured.by, "nth_on_connection": heard.nth}
+    return {"tls": result.secured.protocol, "secured_by": result.secured.by, "nth_on_connection": result.nth}

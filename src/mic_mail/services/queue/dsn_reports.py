@@ -51,7 +51,7 @@ class Reports:
         separator: Callable[[], str],
         give_up: timedelta,
         access: SignInService,
-        lanes: Executors,
+        executors: Executors,
         accounts: AccountExecutors,
         log: MailLog,
     ) -> None:
@@ -60,19 +60,19 @@ class Reports:
         self._separator = separator
         self._give_up = give_up
         self._access = access
-        self._lanes = lanes
+        self._executors = executors
         self._accounts = accounts
         self._log = log
 
-    async def report(self, told: FinishedRecipients) -> None:
+    async def report(self, finished: FinishedRecipients) -> None:
         """Notify the sender as NOTIFY asks; returns when the reports are durable or have no reader."""
-        entry = told.entry
-        for said, places in _dropped(told).items():
+        entry = finished.entry
+        for said, places in _dropped(finished).items():
             await self._log_dropped(entry, said, places)
         groups = (
-            (Action.FAILED, [place for place in told.ended if entry.state.standings[place] is Standing.FAILED]),
-            (Action.RELAYED, [place for place in told.ended if entry.state.standings[place] is Standing.RELAYED]),
-            (Action.DELAYED, list(told.late)),
+            (Action.FAILED, [place for place in finished.ended if entry.state.standings[place] is Standing.FAILED]),
+            (Action.RELAYED, [place for place in finished.ended if entry.state.standings[place] is Standing.RELAYED]),
+            (Action.DELAYED, list(finished.late)),
         )
         for action, places in groups:
             wanted = [place for place in places if _is_wanted(action, entry.envelope.recipients[place].notify)]
@@ -116,7 +116,7 @@ class Reports:
                 "report_without_reader", trace=envelope.trace_id, sender=envelope.sender, action=action, recipients=recipients
             )
             return
-        message = await self._lanes.io(compose, mailbox)
+        message = await self._executors.io(compose, mailbox)
         origin = f"dsn:{entry.entry_id}:{action}:{sha256(repr(sorted(places)).encode()).hexdigest()[:16]}"
         ref = AccountRef(mailbox.mailbox_id, mailbox.home)
         published = await self._accounts.write(ref, partial(self._notices().put, mailbox, message, origin=origin))
@@ -200,12 +200,12 @@ def _last_word(entry: Entry, place: int) -> tuple[str, str]:
     return status, text
 
 
-def _dropped(told: FinishedRecipients) -> dict[AdminDecision, list[int]]:
+def _dropped(finished: FinishedRecipients) -> dict[AdminDecision, list[int]]:
     """Group the dropped recipients by the decision that dropped them."""
     found: dict[AdminDecision, list[int]] = {}
-    for place in told.ended:
-        if told.entry.state.standings[place] is Standing.DROPPED:
-            found.setdefault(told.entry.state.dropped_by(place) or NOBODY, []).append(place)
+    for place in finished.ended:
+        if finished.entry.state.standings[place] is Standing.DROPPED:
+            found.setdefault(finished.entry.state.dropped_by(place) or NOBODY, []).append(place)
     return found
 
 

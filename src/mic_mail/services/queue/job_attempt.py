@@ -153,7 +153,7 @@ class JobAttempt:
         next_try_us = self._clock.steady_us() + int(wait * 1_000_000)
         groups: dict[tuple[Standing, str], list[int]] = defaultdict(list)
         for place, result in zip(places, attempt.results, strict=True):
-            standing = _STANDINGS[result.fate]
+            standing = _STANDINGS[result.outcome]
             status, text = result.status, result.text
             if standing is Standing.DELIVERED and not attempt.reports and SUCCESS in entry.envelope.recipients[place].notify:
                 standing = Standing.RELAYED

@@ -121,27 +121,27 @@ class SpoolReports:
     def __init__(
         self,
         settings: ReportSettings,
-        owed: PendingReports,
+        pending: PendingReports,
         spool: Spool,
         queue: Queue,
         *,
         notices: Callable[[], Notices],
         separator: Callable[[], str],
         access: SignInService,
-        lanes: Executors,
+        executors: Executors,
         accounts: AccountExecutors,
         queued: Callable[[str], None],
         clock: Clock,
         log: MailLog,
     ) -> None:
         self._settings = settings
-        self._owed = owed
+        self._pending = pending
         self._spool = spool
         self._queue = queue
         self._notices = notices
         self._separator = separator
         self._access = access
-        self._lanes = lanes
+        self._executors = executors
         self._accounts = accounts
         self._queued = queued
         self._clock = clock
@@ -172,7 +172,7 @@ class SpoolReports:
                 pairs.append((kind, [target for target, hurdle in open_now if (hurdle == FULL) is is_full]))
         wanted = [(kind, _wanted(kind, targets)) for kind, targets in pairs]
         if doubtful:
-            await self._lanes.io(self._owed.forget, entry.spool_id, slip.told)
+            await self._executors.io(self._pending.forget, entry.spool_id, slip.told)
         wanted = [(kind, targets) for kind, targets in wanted if targets]
         if (reason := _reason_to_be_silent(slip)) is not None:
             self._log_withheld(slip, wanted, reason)
@@ -195,7 +195,7 @@ class SpoolReports:
         names = []
         for kind, targets in wanted:
             name = name_of(entry.spool_id, entry.slip.attempts + 1, kind.what)
-            await self._lanes.io(self._make, entry, name, kind, targets, (to, owner.kind if owner else None))
+            await self._executors.io(self._make, entry, name, kind, targets, (to, owner.kind if owner else None))
             names.append(name)
         return tuple(names)
 
@@ -227,7 +227,7 @@ class SpoolReports:
             reports,
             kind=of_kind,
         )
-        self._owed.keep(name, message, _envelope(slip, to.address, message, self._clock.steady_us()))
+        self._pending.keep(name, message, _envelope(slip, to.address, message, self._clock.steady_us()))
 
     # ------------------------------------------------------------ after it is recorded
 
@@ -242,19 +242,19 @@ class SpoolReports:
     async def run_once(self) -> None:
         """Deliver all reports that are due."""
         try:
-            await self.bring(await self._lanes.io(self._owed.due, self._spool))
+            await self.bring(await self._executors.io(self._pending.due, self._spool))
         except (MicMailError, OSError) as error:
             self._log.event("report_waits", **failure(error))
 
     async def _bring(self, name: str) -> None:
-        found = await self._lanes.io(self._owed.read, name)
+        found = await self._executors.io(self._pending.read, name)
         if found is None:
             return
         message, envelope = found
         (recipient,) = envelope.recipients
         action, about = _report_fields(message)
         if recipient.domain not in self._access.snapshot.domains:
-            if await self._lanes.io(self._owed.hand_over, name, self._queue):
+            if await self._executors.io(self._pending.hand_over, name, self._queue):
                 self._log.event(
                     "report_queued", trace=envelope.trace_id, reader=recipient.address, action=action, recipients=about
                 )
@@ -276,7 +276,7 @@ class SpoolReports:
                     recipients=about,
                     uid=published.uid,
                 )
-        await self._lanes.io(self._owed.done, name)
+        await self._executors.io(self._pending.done, name)
 
     def _log_withheld(self, slip: SpoolEnvelope, wanted: Sequence[tuple[_Kind, list[Target]]], reason: str) -> None:
         """Log each report that is withheld from the sender (Reg. 4.2)."""

@@ -261,7 +261,7 @@ class QueueManager:
                 jobs[self._router.destination(entry.envelope.recipients[place].domain), wait].append(place)
         for (domain, wait), places in jobs.items():
             self._schedule.add(Job(entry.entry_id, domain, tuple(places)), now + wait)
-        if not entry.state.open or entry.state.untold:  # it is still to be ended or reported
+        if not entry.state.open or entry.state.unreported:  # it is still to be ended or reported
             self._schedule.add(Job(entry.entry_id, NOWHERE, ()), now)
         self.wake()
 
@@ -299,7 +299,7 @@ class QueueManager:
                 self._add(replace(job, places=left), outcome.wait)
             rest = Job(entry.entry_id, NOWHERE, ())
             await self._attempt.report(entry, left, outcome)
-            if outcome.was_tried and entry.state.open and entry.state.untold:
+            if outcome.was_tried and entry.state.open and entry.state.unreported:
                 self._add(rest, TOGETHER_SECONDS)
             if self._active.may_end(entry):
                 async with self._active.ending(entry):

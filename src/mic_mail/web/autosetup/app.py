@@ -94,8 +94,8 @@ class AutoSetup:
         address = asked.get("email") or unquote(request.url.path.rpartition("/")[2])
         if self._ours(address.rpartition("@")[2]) is None:
             return Response(status_code=404)
-        status, told = autodiscover.redirection(asked.get("protocol", ""), f"{self._origin}{AUTODISCOVER}")
-        return JSONResponse(told, status)
+        status, body = autodiscover.redirection(asked.get("protocol", ""), f"{self._origin}{AUTODISCOVER}")
+        return JSONResponse(body, status)
 
     def _ours(self, domain: str) -> str | None:
         try:

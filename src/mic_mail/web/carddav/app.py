@@ -98,7 +98,7 @@ class Visit:
 
     request: Request
     address: str
-    shelf: AddressBookCollection
+    collection: AddressBookCollection
     body: bytes
     peer: Peer
 
@@ -106,22 +106,22 @@ class Visit:
         """Return an address book by its name in the path."""
         match name:
             case "ministry":
-                return self.shelf.whole
+                return self.collection.whole
             case "unit":
-                return self.shelf.of_unit(self.address)
+                return self.collection.of_unit(self.address)
             case _:
                 return None
 
     def title(self, name: str) -> str:
-        return self.shelf.book.ministry.name if name == "ministry" else self.shelf.unit_name(self.address)
+        return self.collection.book.ministry.name if name == "ministry" else self.collection.unit_name(self.address)
 
 
 class AddressBooks:
     """CardDAV in one process; belongs to its loop."""
 
-    def __init__(self, access: SignInService, key: bytes, *, lanes: Executors, clock: Clock, log: MailLog) -> None:
+    def __init__(self, access: SignInService, key: bytes, *, executors: Executors, clock: Clock, log: MailLog) -> None:
         self._access = access
-        self._lanes = lanes
+        self._executors = executors
         self._log = log
         self._callers = Callers(key, clock.monotonic)
         self._at_length = asyncio.Semaphore(LONG_ANSWERS)
@@ -249,8 +249,8 @@ class AddressBooks:
             answers += [properties.found(*below, wanted) for below in _below(visit, parts)]
             if len(parts) == 2 and parts[0] == "addressbooks" and (collection := visit.book(parts[1])) is not None:
                 async with self.at_length(visit.address):
-                    answers += await self._lanes.io(list, _found(visit, path, collection, collection.cards, wanted))
-                    response = await self._lanes.io(_multistatus, answers)
+                    answers += await self._executors.io(list, _found(visit, path, collection, collection.cards, wanted))
+                    response = await self._executors.io(_multistatus, answers)
                     self._on_its_way(visit.address, response)
                 self._log_access(visit, len(collection))
                 return response
@@ -271,7 +271,7 @@ class AddressBooks:
         if len(parts) == 3 and _key(parts[2]) not in collection.cards:
             return Response(status_code=404)
         async with self.at_length(visit.address):
-            response, cards = await self._lanes.io(self._reported, visit, path, collection)
+            response, cards = await self._executors.io(self._reported, visit, path, collection)
             self._on_its_way(visit.address, response)
         self._log_access(visit, cards)
         return response
