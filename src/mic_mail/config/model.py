@@ -156,8 +156,8 @@ class Storage(Section):
         "Space reserved on each disk of mailboxes, released when the disk is full so that mail can be deleted.",
     )
     folders: int = setting(1_000, ge=10, le=100_000, unit=FOLDERS, reload=False).means(
-        "Số thư mục tối đa của một hộp thư; tạo thêm bị từ chối. Khi nhập thư được tạo đến 10.000.",
-        "Most folders of one mailbox; CREATE beyond it is refused (LIMIT). Imports may create up to 10,000.",
+        "Số thư mục, và số thư mục được theo dõi, tối đa của một hộp thư; thêm nữa bị từ chối. Khi nhập thư được đến 10.000.",
+        "Most folders, and most subscriptions, of one mailbox; more are refused (LIMIT). Imports may make up to 10,000.",
     )
     names_after: Seconds = setting(2.0, ge=0.1, le=HOUR, reload=False).means(
         "Tên tệp được cập nhật theo cờ sau khoảng này.", "File names follow changed flags after this delay."

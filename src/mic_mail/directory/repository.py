@@ -271,6 +271,8 @@ class Directory:
         def work(session: Session, _version: int) -> UnitRecord:
             wanted = unit.symbol.casefold()
             above = session.get(Unit, unit.parent_id) if unit.parent_id is not None else None
+            if above is None and unit.parent_id is not None:
+                raise NotFound(Text(f"Không có đơn vị mã {unit.parent_id}.", f"There is no unit {unit.parent_id}."))
             if above is not None and above.ended_on is not None:
                 raise UnitEnded(
                     Text(f"Đơn vị {above.symbol} không còn.", f"Unit {in_ascii(above.symbol)} has ended."), clause="6.5"

@@ -5,6 +5,7 @@ it. Where another process came first (it numbered a fact, took an address), the 
 change the tables.
 """
 
+import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from mic_mail.errors import Text
 
 T = TypeVar("T")
 
+_TAKEN = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID})
 ATTEMPTS = 8
 """The number of attempts of a change."""
 
@@ -46,7 +48,18 @@ class Tables:
                     session.flush()
                     return result
             except IntegrityError as conflict:
+                if not _may_pass(conflict):
+                    raise
                 last = conflict
         raise DirectoryUnavailable(
             Text("Danh bạ đang được sửa đổi ở nơi khác.", "Another command is changing the directory.")
         ) from last
+
+
+def _may_pass(conflict: IntegrityError) -> bool:
+    """Return whether another process may have come first, so that a new attempt sees what it wrote.
+
+    A row that refers to nothing or lacks a value is refused each time: a defect of the caller, and no traffic.
+    """
+    code = getattr(conflict.orig, "sqlite_errorcode", None)
+    return code is None or code in _TAKEN

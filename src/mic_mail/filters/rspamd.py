@@ -37,6 +37,7 @@ MOST_RECIPIENT_OCTETS = 32 << 10
 Beyond 80 KiB of fields Rspamd closes the connection (seen with 3.12), and addresses with details can be long. The first
 ones tell it enough.
 """
+_KNOWN_BEFORE = b"already learned"
 _READ_OCTETS = 16 << 10
 _UNPRINTABLE = re.compile(r"[^!-~]")
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -171,7 +172,11 @@ class Rspamd:
                 return Taught.LEARNED
             case 208:
                 return Taught.KNOWN
-            case 204 | 400 | 404 | 413:
+            case 404 if _KNOWN_BEFORE in answer:  # older versions, which have no 208
+                return Taught.KNOWN
+            case 404:  # no controller is behind this address: not a property of the message
+                raise NotScored(f"HTTP {status}: {_complaint(answer)}")
+            case 204 | 400 | 413:
                 return Taught.UNFIT
             case 401 | 403:
                 raise Denied(f"HTTP {status}: {_complaint(answer)}")

@@ -154,6 +154,10 @@ class Known:
             self.closed = anchor.closes[1]
         self.removed.update(dict.fromkeys(anchor.removed, anchor.number))
 
+    def pass_over(self, line: bytes) -> None:
+        """Count a line that cannot be parsed: the records behind it keep their numbers, and follow its digest."""
+        self.count, self.head = self.count + 1, digest(line)
+
 
 def digest_of_heads(heads: Iterable[Head]) -> str:
     """Return one digest over the ends of all chains of facts, in the order of the mailboxes."""
@@ -195,7 +199,7 @@ class AnchorFile:
                     try:
                         anchor = Anchor.decode(line)
                     except ValueError:
-                        self._known.head = digest(line)
+                        self._known.pass_over(line)
                         continue
                     self._known.take(anchor, line)
         return self._known

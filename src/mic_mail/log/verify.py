@@ -156,6 +156,7 @@ class _Check:
                 anchor = Anchor.decode(line)
             except ValueError:
                 verdict.add(Wrong.ANCHOR_DAMAGED, name, f"{number}")
+                self._known.pass_over(line)
                 prev = digest(line)
                 continue
             if anchor.prev != prev or anchor.number != number:

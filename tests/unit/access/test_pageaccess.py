@@ -89,11 +89,12 @@ async def test_a_suspension_ends_a_session_and_is_logged(world: World) -> None:
     await asyncio.gather(*world.access._uses.errands)
 
 
-async def test_of_a_reclaimed_mailbox_nothing_is_told(world: World) -> None:
-    """Whoever has its password is a stranger by now: the words are those of a wrong one."""
+async def test_of_a_reclaimed_mailbox_the_right_password_alone_learns(world: World) -> None:
+    """The page says what the mail services say: after the right password what happened, after a wrong one nothing."""
     world.add("dvbe", RECLAIMED)
     await world.access.refresh()
-    assert kind_of(await world.page.enter("dvbe", PASSWORD, at_page())) is RefusalKind.WRONG_CREDENTIALS
+    assert kind_of(await world.page.enter("dvbe", PASSWORD, at_page())) is RefusalKind.RECLAIMED
+    assert kind_of(await world.page.enter("dvbe", "wrong", at_page())) is RefusalKind.WRONG_CREDENTIALS
 
 
 async def test_a_present_password_that_is_wrong_is_logged_as_that(world: World) -> None:

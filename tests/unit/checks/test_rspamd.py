@@ -227,7 +227,8 @@ async def test_a_file_that_fails_while_it_is_sent_is_no_answer() -> None:
 @pytest.mark.parametrize(
     ("status", "taught"),
     [("200 OK", Taught.LEARNED), ("208 already", Taught.KNOWN), ("204 no", Taught.UNFIT), ("400 x", Taught.UNFIT),
-     ("404 x", Taught.UNFIT), ("401 x", Denied), ("403 x", Denied), ("500 x", Unwilling), ("503 x", Unwilling),
+     ("404 x", NotScored), ("404 already learned", Taught.KNOWN),
+     ("401 x", Denied), ("403 x", Denied), ("500 x", Unwilling), ("503 x", Unwilling),
      ("302 x", Unwilling)],
 )  # fmt: skip
 @pytest.mark.parametrize("spam", [True, False])
@@ -237,7 +238,8 @@ async def test_what_comes_of_teaching(status: str, taught: Any, spam: bool) -> N
 
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append((await request(reader))[0])
-        writer.write(answer(b"" if "204" in status else b"{}", status))
+        said = b'{"error":"<1@x> has been already learned as spam, ignore it"}' if "already learned" in status else b"{}"
+        writer.write(answer(b"" if "204" in status else said, status))
 
     async with listening(behave) as place:
         teaching = at(place).teach(pieces(b"x"), 1, spam=spam, password="pass word")

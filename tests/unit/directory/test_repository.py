@@ -284,3 +284,28 @@ def test_a_file_that_is_no_database_is_a_temporary_trouble(tmp_path, clock):
     directory = Directory(f"sqlite:///{tmp_path / 'directory.sqlite'}", clock=clock)
     with pytest.raises(DirectoryUnavailable):
         directory.version()
+
+
+def test_a_unit_below_none_is_not_added(directory):
+    """The unit above has to be on record; else the answer names it, and nothing is changed."""
+    version = directory.version()
+    with pytest.raises(NotFound, match="no unit 77"):
+        directory.add_unit(UnitRecord(0, "P9", "Phòng 9", 77))
+    assert directory.version() == version
+
+
+def test_a_change_that_can_never_be_made_is_tried_once(directory):
+    """A row that refers to nothing is a defect, and is not told as another's change; one that is taken is tried again."""
+    for statement, error, tries in (
+        ("INSERT INTO unit (symbol, name, parent_id) VALUES ('X', 'X', 77)", IntegrityError, 1),
+        ("INSERT INTO revision SELECT * FROM revision", DirectoryUnavailable, 8),
+    ):
+        made = []
+
+        def work(session, _version, statement=statement, made=made):
+            made.append(statement)
+            session.execute(text(statement))
+
+        with pytest.raises(error):
+            directory._change(work)
+        assert len(made) == tries, statement

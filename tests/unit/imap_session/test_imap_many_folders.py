@@ -8,6 +8,8 @@ import pytest
 
 from conversing import START, Talk
 from mic_mail.clock import ManualClock
+from mic_mail.config.model import Config
+from mic_mail.services.settings.stores import storage_settings
 from mic_mail.storage.changes import transaction
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import StorageSettings
@@ -143,3 +145,15 @@ def test_what_a_rename_writes_down_grows_with_the_tree_alone(ctx: Talk, monkeypa
     monkeypatch.setattr(transaction, "write_intent", noting)
     assert ctx.say(b"r RENAME a b\r\n").startswith(b"r OK")
     assert len(written) < 5
+
+
+def test_names_that_do_not_exist_are_subscribed_up_to_the_setting(tmp_path: Path) -> None:
+    """RFC 9051 §6.3.7 lets them; `storage.folders` bounds them as it bounds folders."""
+    config = Config.model_validate({"storage": {"folders": 20}})
+    store = MailStore(tmp_path, clock=ManualClock(START), host="h", settings=storage_settings(config))
+    ctx = Talk(store).sign_in()
+    answers = [ctx.say(b"s SUBSCRIBE none%d\r\n" % number)[:12] for number in range(30)]
+    taken = sum(answer.startswith(b"s OK") for answer in answers)
+    assert 10 <= taken <= 20
+    assert all(answer.startswith(b"s NO [LIMIT]") for answer in answers[taken:])
+    store.close()

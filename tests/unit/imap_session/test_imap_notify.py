@@ -426,6 +426,27 @@ def test_so_many_accounts_are_followed_and_no_more(store: MailStore) -> None:
     assert (len(ctx.overheard.accounts), ctx.overheard.rights) == (0, False)
 
 
+def test_a_refused_notify_forgets_no_change(store: MailStore) -> None:
+    """A unit that became visible meanwhile is told by the NOTIFY that goes on, which a refused one leaves as it was."""
+    boxes = [replace(BOX, name=f"u{at}", account=AccountRef(10 + at, f"mic.gov.vn/u{at}")) for at in range(33)]
+    ctx = Talk(store, boxes=boxes).sign_in()
+    later = [ctx.host.boxes.pop(f"u{at}") for at in range(1, 33)]
+    assert b"a OK" in ctx.say(b"a NOTIFY SET (MAILBOXES (Shared/u0/INBOX Shared/u1/INBOX) (MessageNew MessageExpunge))\r\n")
+    carry_out = ctx.carry_out
+
+    def meanwhile(action: Action) -> None:
+        if isinstance(action, Work) and not ctx.host.boxes.keys() >= {box.name for box in later}:
+            ctx.host.boxes.update({box.name: box for box in later})
+            ctx.session.shared_mailboxes_changed()
+        carry_out(action)
+
+    ctx.carry_out = meanwhile  # type: ignore[method-assign]
+    told = ctx.say(b"b NOTIFY SET (SUBTREE Shared (MessageNew MessageExpunge))\r\n")
+    assert b"b NO [NOTIFICATIONOVERFLOW]" in told
+    ctx.run()
+    assert len(ctx.overheard.accounts) == 2
+
+
 def test_only_what_is_asked_for_is_followed(store: MailStore) -> None:
     """A session whose NOTIFY names nothing below `Shared/` is not woken by units, nor when rights move."""
     ctx = Talk(store, boxes=[BOX]).sign_in()

@@ -189,3 +189,22 @@ def test_a_chain_that_became_shorter_is_read_anew(tmp_path: Path) -> None:
     logs.close()
     assert [Anchor.decode(line).number for line in AnchorFile(tmp_path).lines()] == [1, 2]
     assert {finding.wrong for finding in logs.verify().findings if finding.is_fault} == {Wrong.ANCHOR_OTHER, Wrong.ANCHOR_GONE}
+
+
+def test_a_line_that_cannot_be_read_keeps_its_number(tmp_path: Path) -> None:
+    """Of a chain with one damaged line only that line is wrong: records written behind it go on in number and digest."""
+    logs = Logs(tmp_path)
+    for number in range(1, 4):
+        logs.message(number)
+        logs.anchor()
+    path = tmp_path / NAME
+    *before, last = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(before) + b"#" * (len(last) - 1) + b"\n")
+    logs.message(4)
+    Anchoring(tmp_path).anchor(logs.clock.now(), HEADS)
+    assert Anchor.decode(path.read_bytes().splitlines(keepends=True)[-1]).number == 4
+    found = [
+        (each.wrong, each.place) for each in logs.verify().findings if each.wrong in {Wrong.ANCHOR_DAMAGED, Wrong.ANCHOR_BROKEN}
+    ]
+    assert found == [(Wrong.ANCHOR_DAMAGED, "3")]
+    assert AnchorFile(tmp_path).known().count == 4

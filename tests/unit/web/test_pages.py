@@ -67,7 +67,7 @@ def test_a_restored_mailbox_reaches_only_the_change(site: MailServer, browsers: 
 
 
 def test_what_keeps_people_out_is_told_after_the_right_password_alone(site: MailServer, browsers: Open) -> None:
-    """A suspension with its clause; of what is reclaimed nothing; to a stranger nothing of either (Reg. 7.1, 6.4.c)."""
+    """A suspension or reclaiming with its clause, as by IMAP; to a stranger nothing of either (Reg. 7.1, 6.4.c)."""
     now = site.clock.now()
     site.issue("khoa", facts=[draft(FactKind.SUSPENDED, now - timedelta(days=2), cause="c")])
     site.issue("thuhoi", facts=[draft(FactKind.RECLAIMED, now - timedelta(days=2))])
@@ -76,7 +76,12 @@ def test_what_keeps_people_out_is_told_after_the_right_password_alone(site: Mail
     assert told.status_code == 403
     assert "bị tạm khóa từ" in told.text
     assert "điểm c khoản 2 Điều 7 Quy chế" in told.text
-    for local, password in (("khoa", "wrong"), ("thuhoi", PASSWORD), ("thuhoi", "wrong"), ("nobody", PASSWORD)):
+    told = browser.sign_in("thuhoi")
+    assert told.status_code == 403
+    assert "đã bị thu hồi" in told.text
+    with pytest.raises(imaplib.IMAP4.error, match="reclaimed"):
+        imap(site, "thuhoi", PASSWORD)
+    for local, password in (("khoa", "wrong"), ("thuhoi", "wrong"), ("nobody", PASSWORD)):
         answer = browser.sign_in(local, password)
         assert answer.status_code == 403
         assert WRONG in answer.text

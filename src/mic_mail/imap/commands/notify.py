@@ -158,11 +158,11 @@ class NotifyListener:
         own, options = AccountTracker(self._watch, self._holders), _output_options(ctx)
         yield from ctx.ask(lambda account: own.begin(account, options), OWN)
         self._trackers[None] = own
-        ctx.shared_mailboxes_changed = False
         boxes = ctx.boxes
         asked, self._seen = self._asked(boxes), _visible(boxes)
         if len(asked) > MOST_ACCOUNTS:
             return False
+        ctx.shared_mailboxes_changed = False
         yield from self._follow(ctx, asked, at_once=True)
         return True
 

@@ -149,13 +149,9 @@ class Refusals:
     def of_page(self, decision: Decision, address: str) -> Refusal | None:
         """Return the refusal at the password page, or None.
 
-        A reclaimed mailbox is answered like a wrong password: the person who has its password may no longer be its owner.
+        It is that of the mail services: after the right password each says the same.
         """
-        if decision.changes_password:
-            return None
-        if decision.reason(State.RECLAIMED):
-            return self.wrong_credentials("reclaimed")
-        return self.of_state(decision, address)
+        return None if decision.changes_password else self.of_state(decision, address)
 
     def of_shared(self, decision: Decision, address: str) -> Refusal | None:
         """Return the refusal by the state of a unit's or group's mailbox for an authorised person, or None.

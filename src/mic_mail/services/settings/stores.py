@@ -24,11 +24,13 @@ def storage_settings(config: Config, *, open_accounts: int | None = None) -> Sto
     """Return the storage settings; a command gives `open_accounts` instead of `storage.open_indexes`."""
     storage = config.storage
     by_command = open_accounts is not None
+    folders = max(FOLDERS_BY_COMMANDS, storage.folders) if by_command else storage.folders
     return StorageSettings(
         synchronous=storage.synchronous,
         expunge_keep_seconds=int(storage.expunge_keep),
         open_accounts=storage.open_indexes if open_accounts is None else open_accounts,
-        max_folders=max(FOLDERS_BY_COMMANDS, storage.folders) if by_command else storage.folders,
+        max_folders=folders,
+        max_subscriptions=folders,  # names that do not exist may be subscribed, too (RFC 9051 §6.3.7)
         view_cache_octets=storage.view_memory,
         search_file=config.search.enabled,
         search_cache_octets=config.search.memory,
