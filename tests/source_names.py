@@ -198,9 +198,9 @@ def written_events() -> set[str]:
 
 
 def _recorded(source: Source) -> Iterator[Place]:
-    """Every call that puts an act on record."""
+    """Every call that puts an act on record, but those of commands that declare their act."""
     for place in source.called("audited"):
-        if isinstance(place.call.func, ast.Name):
+        if isinstance(place.call.func, ast.Name) and "self.name" not in ast.unparse(place.call):
             yield place
     for place in source.called("record"):
         if ast.unparse(place.call.func).endswith("audit.record"):
@@ -216,13 +216,19 @@ def event_codes(members: Collection[str]) -> dict[str, set[str]]:
 def act_codes(members: Collection[str]) -> dict[str, set[str]]:
     """The same of acts."""
     source = program()
-    return _codes(source, _recorded(source), members)
+    return _codes(source, _recording(source), members)
 
 
 def act_members() -> set[str]:
     """What acts hold beside who, what and to whom."""
     own = {"right", "concerns", "actor", "act", "subject", "trace"}
-    return {each.arg for place in _recorded(program()) for each in place.call.keywords if each.arg is not None} - own
+    return {each.arg for place in _recording(program()) for each in place.call.keywords if each.arg is not None} - own
+
+
+def _recording(source: Source) -> Iterator[Place]:
+    """Every call whose keywords are on record with an act."""
+    yield from _recorded(source)
+    yield from source.called("recorded")
 
 
 def _codes(source: Source, places: Iterable[Place], members: Collection[str]) -> dict[str, set[str]]:
@@ -239,6 +245,10 @@ def _codes(source: Source, places: Iterable[Place], members: Collection[str]) ->
 def recorded_acts() -> set[str]:
     """Every act that the program can put on record."""
     source, found = program(), set[str]()
+    for place in source.called("requires"):
+        for keyword in place.call.keywords:
+            if keyword.arg == "act":
+                found |= source.names(keyword.value, place)
     for place in _recorded(source):
         (act,) = [each.value for each in place.call.keywords if each.arg == "act"] or [place.call.args[1]]
         found |= source.names(act, place)

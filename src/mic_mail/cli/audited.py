@@ -1,7 +1,8 @@
 """Administrative acts on record: what was begun, and what a rule refused (Reg. 4.3, 6.1, 8.2).
 
 The line is durable before the act begins, so that nothing happens that is not on record; a refusal is a second line. The
-actor's role is checked here for the unit that the act concerns; the command's own check is for the role alone. A login that
+actor's role is checked here for the unit that the act concerns; the command's own check is for the role alone. A command has
+this by way of `acts`. A login that
 acts for another actor is recorded as `login`. Nothing is begun while the machine's clock is certainly wrong.
 """
 

@@ -10,13 +10,14 @@ wants a declaration on each.
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mic_mail.cli.context import CliContext
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.officer_totp import must_show_code
+from mic_mail.cli.option_groups import ActOptions, expand_options
 from mic_mail.errors import MicMailError
 from mic_mail.policy.authorization.roles import NotAuthorised, Right
 
@@ -38,6 +39,8 @@ class RequiredRight:
     """
     clauses: tuple[str, ...] = ()
     """The clauses that an administrator keeps by this command, or shows to be kept."""
+    act: str = ""
+    """The act that the command records, by its name in `act_names`; empty: it records none, or names them itself."""
 
 
 SHUT = RequiredRight(Right.ACT)
@@ -45,9 +48,13 @@ CHANGES = frozenset({Right.ACT, Right.REQUEST})
 """Rights that change something: an officer who has a second factor has to enter a code."""
 
 
-def requires(right: Right, *, whole: bool = False, clauses: str = "") -> Callable[[F], F]:
-    """Declare that this command requires `right` and serves `clauses`; with `whole`, for the whole ministry."""
-    return _marked(RequiredRight(right, whole or right is Right.ACT, tuple(clauses.split())))
+def requires(right: Right, *, whole: bool = False, act: str = "", clauses: str = "") -> Callable[[F], F]:
+    """Declare that this command requires `right` and serves `clauses`; with `whole`, for the whole ministry.
+
+    A command that records `act` has a keyword parameter whose type is an `audited.Act`: that has its options --reason,
+    --document and --actor, and records it.
+    """
+    return _marked(RequiredRight(right, whole or right is Right.ACT, tuple(clauses.split()), act))
 
 
 def open_to_all(*, clauses: str = "") -> Callable[[F], F]:
@@ -102,8 +109,12 @@ def _pass(gate: RequiredRight, ctx: typer.Context) -> None:
 
 
 def _marked(gate: RequiredRight) -> Callable[[F], F]:
+    def begin(ctx: typer.Context, act: ActOptions) -> None:
+        act.begin(frame(ctx), gate)
+
     def mark(command: F) -> F:
-        setattr(command, _MARK, gate)
-        return command
+        expanded = expand_options(command, begin)
+        setattr(expanded, _MARK, gate)
+        return cast("F", expanded)
 
     return mark

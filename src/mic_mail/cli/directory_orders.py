@@ -12,11 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act
 from mic_mail.cli.commands.alias import ROLES
-from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
+from mic_mail.cli.options import JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.directory.dry_run import rehearsal
 from mic_mail.directory.repository import Directory
@@ -75,48 +74,46 @@ _NAMES: Mapping[str, Mapping[str, Text]] = {
 _UNITS = frozenset({"unit_id", "parent_id", "successor_id"})
 
 
-@dataclass(frozen=True)
-class Terms:
-    """The options that all such commands share."""
+Give = Callable[[DirectoryChanges, ActContext], Entry]
+"""Gives the order to the services."""
+
+
+@dataclass(kw_only=True)
+class OrderAct(Act):
+    """The act of a command that changes the directory, with the options that all of them share."""
 
     document: DocumentOption = None
     day: DayOption = None
     reason: WhyOption = ""
     dry_run: DryOption = False
-    actor: ActorOption = None
     as_json: JsonOption = False
 
+    @property
+    def first_day(self) -> date | None:
+        """The day from which the order holds."""
+        return read_day(self.day) if self.day is not None else None
 
-Give = Callable[[DirectoryChanges, ActContext], Entry]
-"""Gives the order to the services."""
-
-
-def order(here: CliContext, act: str, subject: str, terms: Terms, give: Give, **details: Any) -> None:
-    """Give one order, or try it on a copy, and print what it changes."""
-    origin = ActContext(here.actor(terms.actor), terms.reason, terms.document)
-    if terms.dry_run:
-        with rehearsal(here.directory) as copy:
-            entry = give(DirectoryChanges(copy, here.config, here.clock), origin)
-            if entry.is_pending:
-                entry = copy.changes.carry_out(entry.number, entry.order.effective_at)
-            _show(copy, replace(entry, applied_at=None), as_json=terms.as_json)
-        output.note(Text("Chỉ là thử: không có gì thay đổi.", "Dry run: nothing was changed."))
-        return
-    with audited(here, act, subject, origin, day=terms.day, **details):
-        entry = give(DirectoryChanges(here.directory, here.config, here.clock), origin)
-    _show(here.directory, entry, as_json=terms.as_json)
-    if entry.is_pending:
-        output.note(
-            Text(
-                f"Thay đổi số {entry.number} chờ đến ngày có hiệu lực; hủy: mic-mail directory cancel {entry.number}",
-                f"Change {entry.number} waits for its day; to cancel it: mic-mail directory cancel {entry.number}",
+    def give(self, subject: str, give: Give, **details: Any) -> None:
+        """Give one order, or try it on a copy, and print what it changes."""
+        here = self.here
+        if self.dry_run:
+            with rehearsal(here.directory) as copy:
+                entry = give(DirectoryChanges(copy, here.config, here.clock), self.origin)
+                if entry.is_pending:
+                    entry = copy.changes.carry_out(entry.number, entry.order.effective_at)
+                _show(copy, replace(entry, applied_at=None), as_json=self.as_json)
+            output.note(Text("Chỉ là thử: không có gì thay đổi.", "Dry run: nothing was changed."))
+            return
+        with self.recorded(subject, day=self.day, **details):
+            entry = give(DirectoryChanges(here.directory, here.config, here.clock), self.origin)
+        _show(here.directory, entry, as_json=self.as_json)
+        if entry.is_pending:
+            output.note(
+                Text(
+                    f"Thay đổi số {entry.number} chờ đến ngày có hiệu lực; hủy: mic-mail directory cancel {entry.number}",
+                    f"Change {entry.number} waits for its day; to cancel it: mic-mail directory cancel {entry.number}",
+                )
             )
-        )
-
-
-def day_of(terms: Terms) -> date | None:
-    """Return the day from which the order holds, as it was typed."""
-    return read_day(terms.day) if terms.day is not None else None
 
 
 def order_row(entry: Entry) -> dict[str, Cell]:

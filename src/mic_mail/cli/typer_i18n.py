@@ -276,7 +276,8 @@ def _help_option(original: Any, ctx: typer.Context) -> Any:
     option = original(ctx)
     if option is not None:
         option.help = spoken("Xem hướng dẫn này.", "Show this message and exit.")
-        _replace(option, "display_type", _type)
+        if "display_type" not in vars(option):  # Typer has one option for all runs of a process
+            _replace(option, "display_type", _type)
     return option
 
 

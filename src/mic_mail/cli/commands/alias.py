@@ -9,15 +9,14 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, say
 from mic_mail.directory.model import Role
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, make_verifiers
 
 app = typer.Typer(help=say("Bí danh.", "Aliases."), no_args_is_help=True)
@@ -38,22 +37,13 @@ Alias = Annotated[str, typer.Argument(metavar="ALIAS", help=say("Địa chỉ th
 
 
 @app.command(help=say("Thêm bí danh.", "Add an alias."))
-@requires(Right.ACT)
-def add(
-    ctx: typer.Context,
-    mailbox: Mailbox,
-    alias: Alias,
-    *,
-    reason: WhyOption = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
+@requires(Right.ACT, act="alias_add")
+def add(mailbox: Mailbox, alias: Alias, *, act: GroundedAct) -> Text:
+    here = act.here
     target, address = here.directory.mailbox(mailbox), _whole(here, alias)
-    origin = ActContext(here.actor(actor), reason, document)
-    with audited(here, "alias_add", target.address, origin, alias=address):
-        _issuing(here).add_alias(target, address, origin)
-    output.note(Text(f"{address} dẫn đến {target.address}.", f"{address} leads to {target.address}."))
+    with act.recorded(target.address, alias=address):
+        _issuing(here).add_alias(target, address, act.origin)
+    return Text(f"{address} dẫn đến {target.address}.", f"{address} leads to {target.address}.")
 
 
 @app.command("list", help=say("Liệt kê bí danh, kể cả địa chỉ cũ.", "List aliases, former addresses included."))
@@ -74,22 +64,13 @@ def list_aliases(
 
 
 @app.command(help=say("Bỏ bí danh; địa chỉ không cấp cho ai khác.", "Remove an alias; nobody else will get the address."))
-@requires(Right.ACT)
-def remove(
-    ctx: typer.Context,
-    mailbox: Mailbox,
-    alias: Alias,
-    *,
-    reason: WhyOption = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
+@requires(Right.ACT, act="alias_remove")
+def remove(mailbox: Mailbox, alias: Alias, *, act: GroundedAct) -> Text:
+    here = act.here
     target, address = here.directory.mailbox(mailbox), _whole(here, alias)
-    origin = ActContext(here.actor(actor), reason, document)
-    with audited(here, "alias_remove", target.address, origin, alias=address):
-        _issuing(here).remove_alias(target, address, origin)
-    output.note(Text(f"{address} không còn dẫn đến đâu.", f"{address} is no longer an alias."))
+    with act.recorded(target.address, alias=address):
+        _issuing(here).remove_alias(target, address, act.origin)
+    return Text(f"{address} không còn dẫn đến đâu.", f"{address} is no longer an alias.")
 
 
 def _whole(here: CliContext, alias: str) -> str:

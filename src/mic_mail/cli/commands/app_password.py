@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
+from mic_mail.cli.options import Address, JsonOption
 from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.grounds import must_have_document
@@ -20,7 +20,6 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.credentials.app_passwords import CLAUSE, AppPasswordScope
 from mic_mail.policy.labels import FACTS, scopes_named
 from mic_mail.services.authentication.app_passwords import AppPasswords, Listed
-from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(help=say("Mật khẩu ứng dụng (15.2).", "App passwords (15.2)."), no_args_is_help=True)
 
@@ -64,9 +63,8 @@ def list_them(ctx: typer.Context, address: Address, as_json: JsonOption = False)
         "Create one on a written request; the mailbox's owner is notified.",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, act="app_password_add")
 def add(
-    ctx: typer.Context,
     address: Address,
     name: Annotated[str, typer.Argument(metavar="NAME", help=say("Tên thiết bị hoặc phần mềm.", "The device or program."))],
     *,
@@ -78,16 +76,14 @@ def add(
         list[AppPasswordScope] | None,
         typer.Option("--door", help=say("Chỉ dùng cho; có thể lặp lại.", "Valid only for this service; repeatable.")),
     ] = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "A document number is required."))
     mailbox = here.directory.mailbox(address)
-    origin = ActContext(here.actor(actor), reason, document.strip())
-    with audited(here, "app_password_add", mailbox.address, origin, name=name, doors=sorted(doors or ()) or None):
-        added = _app_passwords(here).add(mailbox.mailbox_id, name, doors or (), origin)
+    with act.recorded(mailbox.address, name=name, doors=sorted(doors or ()) or None):
+        added = _app_passwords(here).add(mailbox.mailbox_id, name, doors or (), act.origin)
     row: dict[str, Cell] = {
         "address": mailbox.address, "number": added.fact.seq, "name": added.name, "password": added.password,
     }  # fmt: skip
@@ -97,25 +93,22 @@ def add(
 @app.command(
     help=say("Thu hồi một hoặc tất cả mật khẩu ứng dụng; phiên đang mở kết thúc.", "Revoke one or all; their sessions end.")
 )
-@requires(Right.ACT)
+@requires(Right.ACT, act="app_password_revoke")
 def revoke(
-    ctx: typer.Context,
     address: Address,
     number: Annotated[
         int | None, typer.Argument(metavar="[NUMBER]", min=1, help=say("Số, xem list.", "Its number, see list."))
     ] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help=say("Tất cả.", "All of them."))] = False,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
 ) -> None:
     if everything == (number is not None):
         raise BadInput(Text("Nêu số, hoặc --all.", "Give its number, or --all."))
-    here = frame(ctx)
+    here = act.here
     mailbox = here.directory.mailbox(address)
-    origin = ActContext(here.actor(actor), reason)
-    with audited(here, "app_password_revoke", mailbox.address, origin, number=number):
-        ended = _app_passwords(here).revoke(mailbox.mailbox_id, None if number is None else [number], origin)
+    with act.recorded(mailbox.address, number=number):
+        ended = _app_passwords(here).revoke(mailbox.mailbox_id, None if number is None else [number], act.origin)
     if not ended:
         output.note(Text("Không có mật khẩu ứng dụng nào còn hiệu lực.", "None of them was still valid."))
     for each in ended:

@@ -9,16 +9,15 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, YesOption
+from mic_mail.cli.options import Address, JsonOption, YesOption
 from mic_mail.cli.output import Cell, Column, say, spoken
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import archives
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.reclamation import Reclaiming
 
 app = typer.Typer(help=say("Bản lưu trữ của hộp thư đã thu hồi.", "Archives of reclaimed mailboxes."), no_args_is_help=True)
@@ -44,29 +43,26 @@ def list_archives(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(help=say("Xóa một bản lưu trữ theo văn bản.", "Delete an archive, by a document."))
-@requires(Right.ACT, clauses="6.4.c")
+@requires(Right.ACT, act="archive_drop", clauses="6.4.c")
 def drop(
-    ctx: typer.Context,
     address: Address,
     archive: Annotated[
         str | None,
         typer.Argument(metavar="[ARCHIVE]", help=say("Bản lưu trữ, nếu có nhiều.", "The archive, if there are several.")),
     ] = None,
     *,
-    document: DocumentOption = None,
     reason: Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))] = "",
-    actor: ActorOption = None,
+    act: DocumentedAct,
     yes: YesOption = False,
-) -> None:
-    here = frame(ctx)
+) -> Text:
+    here = act.here
     mailbox = here.directory.mailbox(address)
     name = archive or _only(here, mailbox.mailbox_id)
     if not yes:
         typer.confirm(spoken(f"Xóa hẳn bản lưu trữ {name}?", f"Delete the archive {name} for good?"), abort=True)
-    origin = ActContext(here.actor(actor), reason, document)
-    with audited(here, "archive_drop", mailbox.address, origin, archive=name):
-        _reclaiming(here).drop(mailbox, name, origin)
-    output.note(Text(f"Đã xóa bản lưu trữ {name}.", "The archive is deleted."))
+    with act.recorded(mailbox.address, archive=name):
+        _reclaiming(here).drop(mailbox, name, act.origin)
+    return Text(f"Đã xóa bản lưu trữ {name}.", "The archive is deleted.")
 
 
 def _only(here: CliContext, mailbox_id: int) -> str:

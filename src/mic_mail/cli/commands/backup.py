@@ -26,11 +26,11 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import Addresses, account_of, chosen
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, JsonOption
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say, spoken
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
@@ -40,7 +40,6 @@ from mic_mail.policy.reclamation import archives
 from mic_mail.quarantine.quarantine import Quarantine
 from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
 from mic_mail.services.importers.ledger import folder_of, ledgers
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.reclamation import FOLDER as ARCHIVES
 from mic_mail.services.operations.backup_keys import copy_keys
 from mic_mail.storage.backup.files import FOLDER_MODE, copy_file, copy_tree, make_folder
@@ -62,9 +61,8 @@ app = typer.Typer()
         "Copy mailboxes into a new folder (all of them: with keys and quarantine); the server keeps running.",
     )
 )
-@requires(Right.ACT, clauses="10.1")
+@requires(Right.ACT, act="backup", clauses="10.1")
 def backup(
-    ctx: typer.Context,
     target: Annotated[Path, typer.Argument(help=say("Thư mục sao lưu, chưa có.", "The backup's folder; it must not exist."))],
     addresses: Addresses = None,
     *,
@@ -79,16 +77,16 @@ def backup(
             ),
         ),
     ] = None,
-    actor: ActorOption = None,
+    act: Act,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     mailboxes = chosen(here, addresses)
     subject = " ".join(addresses or ["*"])
     if earlier is not None and not (earlier / "mic-mail.toml").is_file():
         raise BadInput(Text(f"“{earlier}” không phải bản sao lưu.", f"{in_ascii(earlier)} is not a backup."))
     whole = not addresses
-    with audited(here, "backup", subject, ActContext(here.actor(actor)), target=str(target.absolute()), keys=whole):
+    with act.recorded(subject, target=str(target.absolute()), keys=whole):
         _make(target)
         if whole:
             _copy_quarantine(here, target, earlier)

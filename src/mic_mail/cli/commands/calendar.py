@@ -15,11 +15,11 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act, GroundedAct
 from mic_mail.cli.authorization import open_to_all, requires
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.output_files import not_readable, read_file
 from mic_mail.directory.records import NotFound
@@ -29,7 +29,6 @@ from mic_mail.policy import calendar_file
 from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import Year, local_day
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.working_calendar import day_names, expected_year
 
 app = typer.Typer(help=say("Lịch làm việc.", "The working calendar."), no_args_is_help=True)
@@ -84,22 +83,19 @@ def prefill(year: YearNumber) -> None:
 @app.command(
     "set", help=say("Nhập lịch của một năm; thay lịch đã nhập.", "Enter the calendar of a year, replacing the old one.")
 )
-@requires(Right.ACT, clauses="10.3")
+@requires(Right.ACT, act="calendar_set", clauses="10.3")
 def set_year(
-    ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help=say("Tệp theo mẫu của prefill.", "A file in the form that prefill prints."))],
     *,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
+    act: GroundedAct,
+) -> Text:
     try:
-        text = read_file(here, file, LONGEST_FILE).decode()
+        text = read_file(act.here, file, LONGEST_FILE).decode()
     except UnicodeDecodeError as error:
         raise not_readable(file, Text("không phải UTF-8", "it is not UTF-8")) from error
-    year = calendar_file.read(text, document)
-    _put(here, year, ActContext(here.actor(actor), reason, year.document))
+    year = calendar_file.read(text, act.document)
+    act.origin = replace(act.origin, document=year.document)
+    return _put(act, year)
 
 
 @app.command(
@@ -108,20 +104,11 @@ def set_year(
         "Confirm the expected calendar of a year after the announcement; for wrong days correct the file and use set.",
     )
 )
-@requires(Right.ACT)
-def confirm(
-    ctx: typer.Context,
-    year: YearNumber,
-    *,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
-    origin = ActContext(here.actor(actor), reason, document)
+@requires(Right.ACT, act="calendar_set")
+def confirm(year: YearNumber, *, act: GroundedAct) -> Text:
     missing = Text("Thiếu số văn bản công bố lịch.", "The number of the document that announced the calendar is missing.")
-    document = must_have_document(origin.document, "12.4", missing)
-    _put(here, replace(_on_record(here, year), document=document, provisional=False), origin)
+    document = must_have_document(act.origin.document, "12.4", missing)
+    return _put(act, replace(_on_record(act.here, year), document=document, provisional=False))
 
 
 def _on_record(here: CliContext, number: int) -> Year:
@@ -132,19 +119,14 @@ def _on_record(here: CliContext, number: int) -> Year:
     raise NotFound(Text(f"Chưa có lịch năm {number}.", f"No calendar recorded for {number}."), remedy=Text(how, how))
 
 
-def _put(here: CliContext, year: Year, origin: ActContext) -> None:
-    with audited(
-        here, "calendar_set", str(year.year), origin,
-        off=sorted(year.off), worked=sorted(year.worked), provisional=year.provisional,
-    ):  # fmt: skip
-        here.directory.years.put(year)
-    output.note(
-        Text(
-            f"Đã nhập lịch năm {year.year}{' (dự kiến)' if year.provisional else ''}: "
-            f"{len(year.off)} ngày nghỉ, {len(year.worked)} ngày làm bù.",
-            f"The calendar of {year.year} is entered{' (expected)' if year.provisional else ''}: "
-            f"{len(year.off)} days off, {len(year.worked)} days worked.",
-        )
+def _put(act: Act, year: Year) -> Text:
+    with act.recorded(str(year.year), off=sorted(year.off), worked=sorted(year.worked), provisional=year.provisional):
+        act.here.directory.years.put(year)
+    return Text(
+        f"Đã nhập lịch năm {year.year}{' (dự kiến)' if year.provisional else ''}: "
+        f"{len(year.off)} ngày nghỉ, {len(year.worked)} ngày làm bù.",
+        f"The calendar of {year.year} is entered{' (expected)' if year.provisional else ''}: "
+        f"{len(year.off)} days off, {len(year.worked)} days worked.",
     )
 
 

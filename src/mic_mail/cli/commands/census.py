@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.output_files import write_file
 from mic_mail.directory.records import UnitRecord
@@ -30,7 +30,6 @@ from mic_mail.policy.census import Line, Standing
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.naming.addresses import AddressRefused, unit_local_part
 from mic_mail.policy.states import State
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import address_settings
 from mic_mail.services.reports.census import Censuses
 
@@ -77,33 +76,27 @@ UnitName = Annotated[str, typer.Argument(metavar="UNIT", help=say("Ký hiệu đ
 
 
 @app.command(help=say("Lập danh sách của kỳ này: XLSX và PDF cho từng đơn vị, một bản tổng hợp.", "Write this period's lists."))
-@requires(Right.ACT, clauses="14.6")
+@requires(Right.ACT, act="census_make", clauses="14.6")
 def make(
-    ctx: typer.Context,
     *,
     unit: UnitOption = None,
     out: Annotated[Path, typer.Option("--out", help=say("Thư mục để ghi các tệp.", "The folder for the files."))] = Path(),
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
+    act: GroundedAct,
+) -> Text:
+    here = act.here
     censuses = _censuses(here)
-    origin = ActContext(here.actor(actor), reason, document)
     wanted = [here.directory.unit(unit)] if unit else censuses.units()
     prefix = f"{censuses.period:%Y-%m}"
     written: list[Path] = []
-    with audited(here, "census_make", f"{censuses.period:%m/%Y}", origin, units=[each.symbol for each in wanted]):
+    with act.recorded(f"{censuses.period:%m/%Y}", units=[each.symbol for each in wanted]):
         for each in wanted:
-            made = censuses.make(each, origin.actor)
+            made = censuses.make(each, act.origin.actor)
             written += _write(here, out, f"{prefix}-{_file_name(here, each)}", censuses.paper_of(each, made))
         if unit is None:
             written += _write(here, out, f"{prefix}-tong-hop", censuses.roll_up())
-    output.note(
-        Text(
-            f"Đã lập {len(wanted)} danh sách, ghi {len(written)} tệp vào {out}.",
-            f"{counted(len(wanted), 'list is', 'lists are')} made, {counted(len(written), 'file', 'files')} written.",
-        )
+    return Text(
+        f"Đã lập {len(wanted)} danh sách, ghi {len(written)} tệp vào {out}.",
+        f"{counted(len(wanted), 'list is', 'lists are')} made, {counted(len(written), 'file', 'files')} written.",
     )
 
 
@@ -173,22 +166,17 @@ def list_units(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(help=say("Ghi văn bản xác nhận danh sách của một đơn vị.", "Record that a unit has signed its list."))
-@requires(Right.ACT, clauses="14.6")
-def confirm(
-    ctx: typer.Context, unit: UnitName, *, document: DocumentOption = None, reason: WhyOption = "", actor: ActorOption = None
-) -> None:
-    here = frame(ctx)
+@requires(Right.ACT, act="census_confirm", clauses="14.6")
+def confirm(unit: UnitName, *, act: GroundedAct) -> Text:
+    here = act.here
     which, censuses = here.directory.unit(unit), _censuses(here)
-    origin = ActContext(here.actor(actor), reason, document)
-    with audited(here, "census_confirm", which.symbol, origin):
+    with act.recorded(which.symbol):
         missing = Text("Xác nhận phải có số văn bản.", "A confirmation needs a document number.")
-        number = must_have_document(document, rules.CLAUSE, missing)
-        found = here.directory.censuses.confirm(which.unit_id, censuses.period, origin.actor, number, here.clock.now())
-    output.note(
-        Text(
-            f"Đơn vị {which.symbol} đã xác nhận kỳ {found.period:%m/%Y} bằng văn bản {found.document}.",
-            f"The unit has confirmed the census of {found.period:%m/%Y}.",
-        )
+        number = must_have_document(act.document, rules.CLAUSE, missing)
+        found = here.directory.censuses.confirm(which.unit_id, censuses.period, act.origin.actor, number, here.clock.now())
+    return Text(
+        f"Đơn vị {which.symbol} đã xác nhận kỳ {found.period:%m/%Y} bằng văn bản {found.document}.",
+        f"The unit has confirmed the census of {found.period:%m/%Y}.",
     )
 
 

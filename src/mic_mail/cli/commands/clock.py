@@ -6,10 +6,11 @@ Shows whether the clock is trusted for what cannot be undone, and what was put o
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import CONFIRMS_CLOCK, audited
+from mic_mail.cli.acts import Act
+from mic_mail.cli.audited import CONFIRMS_CLOCK
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, JsonOption, ReasonOption
+from mic_mail.cli.options import JsonOption, ReasonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
@@ -17,7 +18,6 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.labels import FACTS
 from mic_mail.services.mailboxes.clock_trust import ClockMark
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.false_records import FalseRecord, false_records
 
 app = typer.Typer(help=say("Đồng hồ máy chủ.", "The machine's clock."), no_args_is_help=True)
@@ -44,14 +44,14 @@ def show(ctx: typer.Context, as_json: JsonOption = False) -> None:
         "Confirm that the clock is right, after the server was down or the clock was set.",
     )
 )
-@requires(Right.ACT, clauses="6.4.c")
-def confirm(ctx: typer.Context, *, reason: ReasonOption, actor: ActorOption = None) -> None:
-    here = frame(ctx)
+@requires(Right.ACT, act=CONFIRMS_CLOCK, clauses="6.4.c")
+def confirm(*, reason: ReasonOption, act: Act) -> Text:
+    here = act.here
     now = here.clock.now()
-    with audited(here, CONFIRMS_CLOCK, now.isoformat(), ActContext(here.actor(actor), reason)):
+    with act.recorded(now.isoformat()):
         _mark(here).confirm(here.directory.newest_fact())
     shown = dates.instant(now)
-    output.note(Text(f"Đã xác nhận: {shown.vi}. Đồng hồ được tin cậy.", f"Confirmed: {shown.en}. The clock is trusted."))
+    return Text(f"Đã xác nhận: {shown.vi}. Đồng hồ được tin cậy.", f"Confirmed: {shown.en}. The clock is trusted.")
 
 
 RECORDS = (

@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import log_event, output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act, DocumentedAct, ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import account_of
 from mic_mail.cli.commands.officer import officer_now
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, WhyOption
+from mic_mail.cli.options import Address, JsonOption, ReasonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.output_files import must_be_a_place_for_files, print_how_to_verify
 from mic_mail.directory.content_access import Export
@@ -27,7 +27,6 @@ from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.policy.labels import STAGES
 from mic_mail.services.exports.content_export import ContentExport
 from mic_mail.services.exports.content_requests import Content
-from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(
     help=say("Mở nội dung hộp thư có căn cứ (4.3).", "Access to content, on a document (4.3)."), no_args_is_help=True
@@ -82,9 +81,8 @@ Id = Annotated[int, typer.Argument(metavar="ID", help=say("Số của đề ngh�
 
 
 @app.command(help=say("Đề nghị mở nội dung một hộp thư.", "Ask to open the content of a mailbox."))
-@requires(Right.ACT, clauses="4.3")
+@requires(Right.ACT, act="content_ask", clauses="4.3")
 def ask(
-    ctx: typer.Context,
     address: Address,
     *,
     reason: ReasonOption,
@@ -97,75 +95,68 @@ def ask(
     expunged: Annotated[
         bool, typer.Option("--expunged", help=say("Cả thư đã xóa còn giữ.", "Also retained expunged messages."))
     ] = False,
-    actor: ActorOption = None,
+    act: Act,
     as_json: JsonOption = False,
-) -> None:
-    here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
+) -> Text:
+    here = act.here
+    mailbox, origin = here.directory.mailbox(address), act.origin
     scope = Scope(
         folder,
         read_day(since) if since is not None else None,
         read_day(until) if until is not None else None,
         expunged,
     )
-    with audited(here, "content_ask", mailbox.address, origin, folder=folder, since=since, until=until, expunged=expunged):
+    with act.recorded(mailbox.address, folder=folder, since=since, until=until, expunged=expunged):
         access = _content(here).ask(mailbox, scope, _hand(here, origin.actor), origin)
     _write_log_event(here, "content_asked", access, officer=access.officer, document=access.document)
     output.record(COLUMNS, _row(here, access, []), as_json=as_json)
-    output.note(
-        Text(
-            f"Đề nghị {access.access_id} chờ một cán bộ khác của Trung tâm phê duyệt.",
-            f"Request {access.access_id} waits for another officer of the Centre to approve it.",
-        )
+    return Text(
+        f"Đề nghị {access.access_id} chờ một cán bộ khác của Trung tâm phê duyệt.",
+        f"Request {access.access_id} waits for another officer of the Centre to approve it.",
     )
 
 
 @app.command(help=say("Phê duyệt, do người thứ hai.", "Approve, as the second person."))
-@requires(Right.ACT, clauses="4.3")
+@requires(Right.ACT, act="content_approve", clauses="4.3")
 def approve(
-    ctx: typer.Context,
     access_id: Id,
     *,
     document: Annotated[str, typer.Option("--document", help=say("Văn bản phê duyệt.", "The document that approves."))],
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
-    origin = ActContext(here.actor(actor), reason, document)
-    with audited(here, "content_approve", _subject(here, access_id), origin, request=access_id):
+    here = act.here
+    origin = act.origin
+    with act.recorded(_subject(here, access_id), request=access_id):
         access = _content(here).approve(access_id, _hand(here, origin.actor), origin)
     _write_log_event(here, "content_approved", access, officer=origin.actor, document=document, until=access.expires_at)
     output.record(COLUMNS, _row(here, access, []), as_json=as_json)
 
 
 @app.command(help=say("Từ chối, hoặc thu lại phê duyệt.", "Refuse, or revoke an approval."))
-@requires(Right.ACT, clauses="4.3")
-def refuse(
-    ctx: typer.Context, access_id: Id, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
-) -> None:
-    here = frame(ctx)
-    origin = ActContext(here.actor(actor), reason, document)
-    with audited(here, "content_refuse", _subject(here, access_id), origin, request=access_id):
+@requires(Right.ACT, act="content_refuse", clauses="4.3")
+def refuse(access_id: Id, *, reason: ReasonOption, act: DocumentedAct) -> Text:
+    here = act.here
+    origin = act.origin
+    with act.recorded(_subject(here, access_id), request=access_id):
         access = _content(here).refuse(access_id, _hand(here, origin.actor), origin)
     _write_log_event(here, "content_refused", access, officer=origin.actor)
-    output.note(Text(f"Đề nghị {access_id} bị từ chối.", f"Request {access_id} is refused."))
+    return Text(f"Đề nghị {access_id} bị từ chối.", f"Request {access_id} is refused.")
 
 
 @app.command(help=say("Xuất thư theo đề nghị đã phê duyệt.", "Export the content that an approved request covers."))
-@requires(Right.ACT, clauses="4.3 16.5")
+@requires(Right.ACT, act="content_export", clauses="4.3 16.5")
 def export(
-    ctx: typer.Context,
     access_id: Id,
     target: Annotated[Path, typer.Argument(metavar="FOLDER", help=say("Thư mục mới, chưa có.", "A new folder."))],
     *,
-    actor: ActorOption = None,
+    act: Act,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
-    target, origin = target.absolute(), ActContext(here.actor(actor))
+    here = act.here
+    target, origin = target.absolute(), act.origin
     subject = _subject(here, access_id)
-    with audited(here, "content_export", subject, origin, request=access_id, target=str(target)):
+    with act.recorded(subject, request=access_id, target=str(target)):
         must_be_a_place_for_files(here, target)
         content, hand = _content(here), _hand(here, origin.actor)
         access = content.opened(access_id, hand)

@@ -15,10 +15,10 @@ import typer
 from mic_mail.addressbook import csv_listing, ldif, vcard
 from mic_mail.addressbook.cards import Book
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, say
 from mic_mail.cli.output_files import write_file
 from mic_mail.directory.records import UnitRecord
@@ -28,7 +28,6 @@ from mic_mail.i18n.plurals import counted
 from mic_mail.policy.authorization.roles import Right, units_below
 from mic_mail.services.mailboxes.address_book import make_book
 from mic_mail.services.mailboxes.consistency_check import Severity, inspect
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.settings.readings import lifecycle_settings
 
 app = typer.Typer(help=say("Danh bạ điện tử.", "The directory."), no_args_is_help=True)
@@ -84,9 +83,8 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
 
 
 @app.command(help=say("Xuất danh bạ: vCard, LDIF hoặc CSV.", "Write the directory as vCard, LDIF or CSV."))
-@requires(Right.READ, clauses="2.6")
+@requires(Right.READ, act="directory_export", clauses="2.6")
 def export(
-    ctx: typer.Context,
     *,
     form: Annotated[
         Format,
@@ -99,15 +97,13 @@ def export(
     out: Annotated[Path, typer.Option("--out", help=say("Tệp; - là đầu ra chuẩn.", "The file; - is standard output."))] = Path(
         "-"
     ),
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     of = _whose(here, unit)
     units = None if of is None else units_below({one.unit_id: one.parent_id for one in here.directory.units()}, of.unit_id)
-    origin = ActContext(here.actor(actor), reason, None)
     subject = "*" if of is None else of.symbol
-    with audited(here, "directory_export", subject, origin, right=Right.READ, concerns=of, format=form.value, file=str(out)):
+    with act.recorded(subject, concerns=of, format=form.value, file=str(out)):
         book = make_book(here.directory, here.config, here.clock.now(), units)
         octets = _written(book, form)
         if str(out) == "-":

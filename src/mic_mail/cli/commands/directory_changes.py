@@ -8,16 +8,15 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import frame
 from mic_mail.cli.directory_orders import CHANGES, ORDERS, Naming, order_row
-from mic_mail.cli.options import ActorOption, JsonOption, ReasonOption
+from mic_mail.cli.options import JsonOption, ReasonOption
 from mic_mail.cli.output import say
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.directory_changes import Subject
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
 
 app = typer.Typer()
@@ -66,15 +65,14 @@ def pending(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(help=say("Hủy một thay đổi chưa thực hiện.", "Cancel a pending change."))
-@requires(Right.ACT)
+@requires(Right.ACT, act="change_cancel")
 def cancel(
-    ctx: typer.Context,
     number: Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số thay đổi.", "Number of the change."))],
     *,
     reason: ReasonOption,
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
-    with audited(here, "change_cancel", str(number), ActContext(here.actor(actor), reason)):
+    act: Act,
+) -> Text:
+    here = act.here
+    with act.recorded(str(number)):
         DirectoryChanges(here.directory, here.config, here.clock).cancel(number)
-    output.note(Text(f"Đã hủy thay đổi số {number}.", f"Change {number} is cancelled."))
+    return Text(f"Đã hủy thay đổi số {number}.", f"Change {number} is cancelled.")

@@ -11,17 +11,16 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, JsonOption
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.domain_name import to_ascii
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.mime.dkim import strings_of
 from mic_mail.net.dns import Resolver
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.dkim import DkimKeys, PublishedKey, published_key
 from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, State
 
@@ -63,9 +62,8 @@ Selector = Annotated[str, typer.Argument(metavar="SELECTOR", help=say("Bộ ch�
 
 
 @key_app.command(help=say("Tạo khóa mới và in bản ghi DNS của nó.", "Create a key and print its DNS record."))
-@requires(Right.ACT)
+@requires(Right.ACT, act="dkim_key_add")
 def add(
-    ctx: typer.Context,
     *,
     selector: Annotated[
         str | None,
@@ -78,20 +76,20 @@ def add(
     ] = Algorithm.RSA,
     bits: Annotated[int, typer.Option("--bits", help=say("Độ dài khóa RSA.", "Length of an RSA key."))] = 2048,
     domain: DomainOption = None,
-    actor: ActorOption = None,
+    act: Act,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
-    with audited(here, "dkim_key_add", domain or "*", ActContext(here.actor(actor)), selector=selector, algorithm=algorithm):
+    here = act.here
+    with act.recorded(domain or "*", selector=selector, algorithm=algorithm):
         made = _keys(here).add(_domains(here, domain), algorithm, bits, selector)
     _print_new_key(made, as_json=as_json)
 
 
 @key_app.command(help=say("Tạo khóa mới cùng loại, thay cho khóa đang ký.", "Create a successor for each key that signs now."))
-@requires(Right.ACT)
-def rotate(ctx: typer.Context, *, domain: DomainOption = None, actor: ActorOption = None, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
-    with audited(here, "dkim_key_rotate", domain or "*", ActContext(here.actor(actor))):
+@requires(Right.ACT, act="dkim_key_rotate")
+def rotate(*, domain: DomainOption = None, act: Act, as_json: JsonOption = False) -> None:
+    here = act.here
+    with act.recorded(domain or "*"):
         made = _keys(here).rotate(_domains(here, domain))
     _print_new_key(made, as_json=as_json)
 
@@ -99,9 +97,8 @@ def rotate(ctx: typer.Context, *, domain: DomainOption = None, actor: ActorOptio
 @key_app.command(
     help=say("Ký bằng khóa này ngay, nếu DNS đã có bản ghi của nó.", "Sign with this key now, if the DNS has its record.")
 )
-@requires(Right.ACT)
+@requires(Right.ACT, act="dkim_key_use")
 def use(
-    ctx: typer.Context,
     selector: Selector,
     *,
     now: Annotated[
@@ -111,11 +108,11 @@ def use(
         ),
     ] = False,
     domain: DomainOption = None,
-    actor: ActorOption = None,
+    act: Act,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     keys, domains = _keys(here), _domains(here, domain)
-    with audited(here, "dkim_key_use", selector, ActContext(here.actor(actor)), domain=domain, now=now):
+    with act.recorded(selector, domain=domain, now=now):
         if not now:
             _must_be_published(here, [key for key in keys.all() if key.selector == selector and key.domain in domains])
         changed = keys.use(selector, domains)
@@ -151,20 +148,19 @@ def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @key_app.command(help=say("Hủy khóa đã thôi ký ít nhất bảy ngày.", "Destroy a key that has been retired for seven days."))
-@requires(Right.ACT)
+@requires(Right.ACT, act="dkim_key_remove")
 def remove(
-    ctx: typer.Context,
     selector: Selector,
     *,
     now: Annotated[
         bool, typer.Option("--now", help=say("Hủy ngay, kể cả khóa đang ký.", "At once, even one that signs."))
     ] = False,
     domain: DomainOption = None,
-    actor: ActorOption = None,
+    act: Act,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     domains = _domains(here, domain)
-    with audited(here, "dkim_key_remove", selector, ActContext(here.actor(actor)), domain=domain, now=now):
+    with act.recorded(selector, domain=domain, now=now):
         removed = _keys(here).remove(selector, domains, now=now)
     for key in removed:
         output.note(

@@ -9,8 +9,7 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import frame
-from mic_mail.cli.directory_orders import KeepOption, Terms, day_of, order
-from mic_mail.cli.option_groups import expand_options
+from mic_mail.cli.directory_orders import KeepOption, OrderAct
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.model import Role
@@ -45,12 +44,9 @@ def list_domains(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(help=say("Thêm tên miền: địa chỉ của nó thuộc hệ thống ngay.", "Add a domain: its addresses are local at once."))
-@requires(Right.ACT, clauses="3.2")
-@expand_options
-def add(ctx: typer.Context, name: Name, *, terms: Terms) -> None:
-    order(
-        frame(ctx), "domain_add", name, terms, lambda changes, origin: changes.domain(name, origin, is_local=True)
-    )  # fmt: skip
+@requires(Right.ACT, act="domain_add", clauses="3.2")
+def add(name: Name, *, act: OrderAct) -> None:
+    act.give(name, lambda changes, origin: changes.domain(name, origin, is_local=True))
 
 
 @app.command(
@@ -59,27 +55,22 @@ def add(ctx: typer.Context, name: Name, *, terms: Terms) -> None:
         "Move all addresses to another domain; the old ones stay as aliases.",
     )
 )
-@requires(Right.ACT, clauses="3.2")
-@expand_options
+@requires(Right.ACT, act="domain_move", clauses="3.2")
 def move(
-    ctx: typer.Context,
     old: Annotated[str, typer.Argument(metavar="OLD", help=say("Tên miền hiện nay.", "The present domain."))],
     new: Annotated[str, typer.Argument(metavar="NEW", help=say("Tên miền mới, đã thêm.", "The new domain, already added."))],
     *,
     keep_days: KeepOption = None,
-    terms: Terms,
+    act: OrderAct,
 ) -> None:
-    order(
-        frame(ctx), "domain_move", old, terms,
-        lambda changes, origin: changes.move_domain(old, new, origin, day_of(terms), keep_days=keep_days),
+    act.give(
+        old,
+        lambda changes, origin: changes.move_domain(old, new, origin, act.first_day, keep_days=keep_days),
         new=new,
-    )  # fmt: skip
+    )
 
 
 @app.command(help=say("Bỏ tên miền không còn địa chỉ nào.", "Remove a domain that has no addresses left."))
-@requires(Right.ACT)
-@expand_options
-def end(ctx: typer.Context, name: Name, *, terms: Terms) -> None:
-    order(
-        frame(ctx), "domain_end", name, terms, lambda changes, origin: changes.domain(name, origin, is_local=False)
-    )  # fmt: skip
+@requires(Right.ACT, act="domain_end")
+def end(name: Name, *, act: OrderAct) -> None:
+    act.give(name, lambda changes, origin: changes.domain(name, origin, is_local=False))

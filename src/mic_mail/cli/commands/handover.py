@@ -11,12 +11,12 @@ import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import ExplainedAct, GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_delegation import begin_anew, subscribe
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.options import Address, JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.output_files import check_kind, write_paper
 from mic_mail.directory.records import MailboxRecord
@@ -123,9 +123,8 @@ def show(ctx: typer.Context, address: Address, *, number: NumberOption = None, a
 
 
 @app.command(help=say("Biên bản bàn giao để ký.", "Write the minutes for signature."))
-@requires(Right.READ, whole=True, clauses="12.3.d")
+@requires(Right.READ, whole=True, act="handover_minutes", clauses="12.3.d")
 def minutes(
-    ctx: typer.Context,
     address: Address,
     *,
     out: Annotated[
@@ -138,20 +137,19 @@ def minutes(
             "--number", help=say("Số của biên bản; để trống thì ghi tay.", "The number of the minutes; default: blank.")
         ),
     ] = "",
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
+    act: ExplainedAct,
+) -> Text:
+    here = act.here
     check_kind(out)
     mailbox, handed = here.directory.mailbox(address), _use_cases(here)
     handover = handed.of(mailbox, number)
-    with audited(here, "handover_minutes", mailbox.address, ActContext(here.actor(actor), reason), right=Right.READ):
+    with act.recorded(mailbox.address):
         inventory = handed.inventory(mailbox, handover)
         if inventory is None:
             raise Refused(Text("Chưa kiểm kê xong.", "The inventory is not complete."), clause=CLAUSE)
         written = write_paper(here, out, Minutes(here.directory, here.config).paper(mailbox, handover, inventory, registered))
     names = ", ".join(map(str, written))
-    output.note(Text(f"Đã ghi {names}.", "The minutes are written."))
+    return Text(f"Đã ghi {names}.", "The minutes are written.")
 
 
 @app.command(
@@ -160,24 +158,22 @@ def minutes(
         "Compare the mailbox as it is now with the inventory: each folder, each message.",
     )
 )
-@requires(Right.READ, whole=True, clauses="12.3.d")
+@requires(Right.READ, whole=True, act="handover_verify", clauses="12.3.d")
 def verify(
-    ctx: typer.Context,
     address: Address,
     *,
     number: NumberOption = None,
     every: Annotated[
         bool, typer.Option("--all", help=say("Cả thư đã chuyển hoặc đã xóa.", "List moved and expunged messages too."))
     ] = False,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     mailbox, handed = here.directory.mailbox(address), _use_cases(here)
     handover = handed.of(mailbox, number)
     with (
-        audited(here, "handover_verify", mailbox.address, ActContext(here.actor(actor), reason), right=Right.READ),
+        act.recorded(mailbox.address),
         output.progress() as bar,
     ):
         task = bar.add_task(mailbox.address, total=None)
@@ -199,9 +195,8 @@ def verify(
         "Begin: freeze the mailbox and take the inventory; run again to retake it.",
     )
 )
-@requires(Right.ACT, clauses="12.3.d")
+@requires(Right.ACT, act="handover_begin", clauses="12.3.d")
 def begin(
-    ctx: typer.Context,
     address: Address,
     successor: Annotated[
         str,
@@ -228,15 +223,13 @@ def begin(
         typer.Option("--until", help=say("Nhiệm kỳ của người nhận đến hết ngày.", "Last day of the successor's term.")),
     ] = None,
     witness: Annotated[str, typer.Option("--witness", help=say("Người chứng kiến.", "The witness."))] = "",
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
+    here = act.here
+    mailbox, origin = here.directory.mailbox(address), act.origin
     naming = Naming(successor, named_by, read_day(named_on) if named_on else None, read_day(until) if until else None, witness)
-    with audited(here, "handover_begin", mailbox.address, origin, to=successor, named_by=named_by, until=until):
+    with act.recorded(mailbox.address, to=successor, named_by=named_by, until=until):
         handover = _use_cases(here).begin(mailbox, naming, origin)
         here.notify_server()  # before the count, which may take minutes
         inventory = _count(here, mailbox, origin)
@@ -263,16 +256,13 @@ def begin(
         "Finish: transfer the rights, reset the password, end old sessions.",
     )
 )
-@requires(Right.ACT, clauses="12.3.d")
-def finish(
-    ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None,
-    as_json: JsonOption = False,
-) -> None:  # fmt: skip
-    here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
+@requires(Right.ACT, act="handover_finish", clauses="12.3.d")
+def finish(address: Address, *, act: GroundedAct, as_json: JsonOption = False) -> None:
+    here = act.here
+    mailbox = here.directory.mailbox(address)
     password = password_hash.generate()
-    with audited(here, "handover_finish", mailbox.address, origin):
-        is_new = _use_cases(here).finish(mailbox, password, origin)
+    with act.recorded(mailbox.address):
+        is_new = _use_cases(here).finish(mailbox, password, act.origin)
     handover = _use_cases(here).of(mailbox)
     own = Authorising(here.directory, here.config, here.clock).person(str(handover.successor_id))[1]
     subscribe(here, own, mailbox)
@@ -295,19 +285,14 @@ def finish(
 
 
 @app.command(help=say("Hủy bàn giao: mọi quyền giữ như cũ.", "Cancel a handover; nothing changes."))
-@requires(Right.ACT, clauses="12.3.d")
-def cancel(
-    ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None
-) -> None:
-    here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
-    with audited(here, "handover_cancel", mailbox.address, origin):
-        ended = _use_cases(here).cancel(mailbox, origin)
-    output.note(
-        Text(
-            f"Đã hủy lần bàn giao {ended.seq} của {mailbox.address}; việc xóa thư trở lại bình thường.",
-            f"Handover {ended.seq} of {mailbox.address} is cancelled; mail can be expunged again.",
-        )
+@requires(Right.ACT, act="handover_cancel", clauses="12.3.d")
+def cancel(address: Address, *, act: GroundedAct) -> Text:
+    mailbox = act.here.directory.mailbox(address)
+    with act.recorded(mailbox.address):
+        ended = _use_cases(act.here).cancel(mailbox, act.origin)
+    return Text(
+        f"Đã hủy lần bàn giao {ended.seq} của {mailbox.address}; việc xóa thư trở lại bình thường.",
+        f"Handover {ended.seq} of {mailbox.address} is cancelled; mail can be expunged again.",
     )
 
 

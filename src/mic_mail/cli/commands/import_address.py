@@ -10,26 +10,23 @@ from typing import Annotated
 import typer
 
 from mic_mail.auth import password_hash
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.import_files import must_have_document
 from mic_mail.cli.commands.mailbox import octets_of, show_issued, welcome
-from mic_mail.cli.context import frame
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import say
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.importers.addresses import Old, OldAddresses
-from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer()
 
 
 @app.command(help=say("Cấp hộp thư với địa chỉ cũ giữ nguyên (5.5).", "Issue a mailbox with its owner's old address (5.5)."))
-@requires(Right.ACT, clauses="5.5")
+@requires(Right.ACT, act="mailbox_import_address", clauses="5.5")
 def address(
-    ctx: typer.Context,
     old: Annotated[str, typer.Argument(metavar="ADDRESS", help=say("Địa chỉ cũ.", "The old address."))],
     *,
     person: Annotated[int | None, typer.Option("--person", help=say("Mã cá nhân.", "Id of the person."))] = None,
@@ -42,18 +39,16 @@ def address(
         ),
     ] = None,
     quota: Annotated[str | None, typer.Option("--quota", help=say("Dung lượng, ví dụ “2 GiB”.", "E.g. '2 GiB'."))] = None,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
-    origin = ActContext(here.actor(actor), reason, document)
+    here = act.here
+    origin = act.origin
     must_have_document(origin)
     kept = Old(old, read_day(created) if created is not None else None, octets_of(quota) if quota is not None else None)
     password = password_hash.generate()
     addresses = OldAddresses(here.directory, here.config, here.clock)
-    with audited(here, "mailbox_import_address", old, origin, person=person, unit=unit):
+    with act.recorded(old, person=person, unit=unit):
         if person is not None and unit is None:
             mailbox = addresses.of_person(here.directory.person(person), kept, password, origin)
         elif unit is not None and person is None:

@@ -16,7 +16,6 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox import octets_of
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.import_report import SOURCES, Watch, record_end, report_of, report_of_comparison, source_row
-from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import say
 from mic_mail.directory.snapshot import Entry
@@ -98,7 +97,6 @@ class Wanted:
 
 @app.command(help=say("Nhập một Maildir (Dovecot, Courier, Postfix).", "Import a Maildir (Dovecot, Courier, Postfix)."))
 @requires(Right.ACT, clauses="10.4")
-@expand_options
 def maildir(
     ctx: typer.Context,
     address: Address,
@@ -111,7 +109,6 @@ def maildir(
 
 @app.command(help=say("Nhập tệp mbox, thư mục mbox hoặc hồ sơ Thunderbird.", "Import mbox files or a Thunderbird profile."))
 @requires(Right.ACT, clauses="10.4")
-@expand_options
 def mbox(
     ctx: typer.Context,
     address: Address,
@@ -124,7 +121,6 @@ def mbox(
 
 @app.command(help=say("Nhập thư mục tệp .eml, cả bản của content export.", "Import .eml files, also those of content export."))
 @requires(Right.ACT, clauses="10.4")
-@expand_options
 def eml(
     ctx: typer.Context,
     address: Address,
@@ -138,7 +134,6 @@ def eml(
 
 @app.command(help=say("Nhập tệp PST hoặc OST của Outlook (cần pst-utils).", "Import Outlook's PST or OST (needs pst-utils)."))
 @requires(Right.ACT, clauses="10.4")
-@expand_options
 def pst(
     ctx: typer.Context,
     address: Address,

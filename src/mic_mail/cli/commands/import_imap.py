@@ -27,7 +27,6 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.import_files import DryOption, Task, Wanted, WithoutOption, choice_of, moving_of, must_have_document
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.import_report import REPORT, Watch, record_end, rows_of, summary
-from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say, spoken
 from mic_mail.cli.output_files import not_readable
@@ -114,7 +113,6 @@ RESULTS = (
 
 @app.command(help=say("Nhập từ máy chủ IMAP vào một hộp thư.", "Import from an IMAP server into one mailbox."))
 @requires(Right.ACT, clauses="10.4")
-@expand_options
 def imap(
     ctx: typer.Context,
     address: Address,
@@ -137,7 +135,6 @@ def imap(
     )
 )
 @requires(Right.ACT, clauses="10.4")
-@expand_options
 def accounts(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp CSV (UTF-8).", "The CSV file (UTF-8)."))],

@@ -7,16 +7,17 @@ A unit also records one by mail, with the request form.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mic_mail.cli import output
+from mic_mail.cli.acts import Act, DocumentedAct
 from mic_mail.cli.audited import audited
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day, read_instant
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
+from mic_mail.cli.options import ActorOption, JsonOption, ReasonOption
 from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.cli.output_files import check_kind, must_be_a_place_for_files, write_paper
 from mic_mail.clock import HO_CHI_MINH
@@ -30,7 +31,6 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Change, Incident, IncidentReport, Kind, Severity, State
 from mic_mail.policy.requests import CHANNELS, Channel
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.incidents import Incidents
 from mic_mail.services.operations.log_maintenance import anchor_now
 from mic_mail.services.reports.incident_documents import IncidentPapers
@@ -95,9 +95,8 @@ OutOption = Annotated[
 
 
 @app.command("open", help=say("Ghi một sự cố vào sổ.", "Record an incident."))
-@requires(Right.REQUEST, clauses="10.1 14.4")
+@requires(Right.REQUEST, act="incident_open", clauses="10.1 14.4")
 def open_incident(
-    ctx: typer.Context,
     kind: Annotated[Kind, typer.Argument(help=say("Loại sự cố.", "What happened."))],
     title: Annotated[str, typer.Argument(metavar="WHAT", help=say("Nội dung, một câu.", "A description in one sentence."))],
     *,
@@ -116,28 +115,27 @@ def open_incident(
     ended: EndOption = None,
     mailboxes: MailboxesOption = None,
     concerns: ConcernsOption = None,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
+    act: DocumentedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
-    origin = ActContext(here.actor(actor), title, document)
+    here = act.here
+    act.because(title)
     of = here.directory.unit(unit) if unit else None
-    with audited(here, "incident_open", kind.value, origin, right=Right.REQUEST, concerns=of, mailboxes=mailboxes):
+    with act.recorded(kind.value, concerns=of, mailboxes=mailboxes):
         told = IncidentReport(
             kind,
             severity,
             title.strip(),
-            (reporter or origin.actor).strip()[:255],
+            (reporter or act.origin.actor).strip()[:255],
             of.unit_id if of else None,
             read_instant(began) if began else here.clock.now(),
             read_instant(ended) if ended else None,
             channel,
-            document,
+            act.document,
             _units(here, concerns),
             tuple(mailboxes or ()),
         )
-        found = _incidents(here).open(told, origin.actor)
+        found = _incidents(here).open(told, act.origin.actor)
     output.record(ONE, _one(here, found), as_json=as_json)
 
 
@@ -186,9 +184,8 @@ def list_incidents(
 
 
 @app.command(help=say("Ghi diễn biến hoặc biện pháp.", "Add a finding or a measure."))
-@requires(Right.REQUEST, clauses="14.4")
+@requires(Right.REQUEST, act="incident_note", clauses="14.4")
 def note(
-    ctx: typer.Context,
     number: Number,
     text: Annotated[str, typer.Argument(metavar="TEXT", help=say("Nội dung.", "The note."))],
     *,
@@ -202,51 +199,41 @@ def note(
     ended: EndOption = None,
     mailboxes: MailboxesOption = None,
     concerns: ConcernsOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
+    act: Act,
+) -> Text:
+    here = act.here
     incident = here.directory.incidents.one(number)
     change = Change(kind, severity, read_instant(ended) if ended else None, _units(here, concerns), tuple(mailboxes or ()))
+    act.because(text)
     right = Right.ACT if change.assesses else Right.REQUEST
-    with audited(
-        here,
-        "incident_note",
-        incident.number,
-        ActContext(here.actor(actor), text),
-        right=right,
-        concerns=_teller(here, incident),
-        kind=kind,
-        severity=severity,
-        mailboxes=mailboxes,
+    with act.recorded(
+        incident.number, right=right, concerns=_teller(here, incident), kind=kind, severity=severity, mailboxes=mailboxes
     ):
-        found = _incidents(here).note(incident, here.actor(actor), text, change, measure=measure)
-    output.note(Text(f"Đã ghi vào sự cố {found.number}.", f"Recorded with incident {found.number}."))
+        found = _incidents(here).note(incident, act.origin.actor, text, change, measure=measure)
+    return Text(f"Đã ghi vào sự cố {found.number}.", f"Recorded with incident {found.number}.")
 
 
 @app.command(help=say("Kết thúc một sự cố.", "Close an incident."))
-@requires(Right.ACT, clauses="10.1 14.4")
+@requires(Right.ACT, act="incident_close", clauses="10.1 14.4")
 def close(
-    ctx: typer.Context,
     number: Number,
     *,
     result: Annotated[str, typer.Option("--result", help=say("Kết quả xử lý.", "The result."))],
     ended: EndOption = None,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
+    act: DocumentedAct,
+) -> Text:
+    here = act.here
     incident = here.directory.incidents.one(number)
-    origin = ActContext(here.actor(actor), result, document)
-    with audited(here, "incident_close", incident.number, origin):
+    act.because(result)
+    with act.recorded(incident.number):
         ends = read_instant(ended) if ended else None
-        found = _incidents(here).close(incident, origin.actor, result, document, ends)
-    output.note(Text(f"Sự cố {found.number} đã kết thúc.", f"Incident {found.number} is closed."))
+        found = _incidents(here).close(incident, act.origin.actor, result, act.document, ends)
+    return Text(f"Sự cố {found.number} đã kết thúc.", f"Incident {found.number} is closed.")
 
 
 @app.command(help=say("Trích xuất nhật ký của sự cố thành một tệp (14.4, 16.3).", "Export the log of an incident as one file."))
-@requires(Right.READ_LOG, whole=True, clauses="16.3")
+@requires(Right.READ_LOG, whole=True, act="log_export", clauses="16.3")
 def export(
-    ctx: typer.Context,
     number: Number,
     file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp ZIP sẽ ghi.", "The ZIP file to write."))],
     *,
@@ -257,40 +244,38 @@ def export(
         str | None, typer.Option("--until", help=say("Đến lúc khác.", "End of the excerpt; default: of the incident."))
     ] = None,
     reason: ReasonOption,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
+    act: DocumentedAct,
     as_json: JsonOption = False,
 ) -> None:
     """Export the log of the incident's mailboxes, for its duration or the given span.
 
     The whole log where the incident names no mailbox. The incident's report is added as a PDF.
     """
-    here = frame(ctx)
+    here = act.here
     must_be_a_place_for_files(here, file)
     incident, incidents = here.directory.incidents.one(number), _incidents(here)
     since, until = incidents.span(incident)
     span = read_instant(began) if began else since, read_instant(ended) if ended else until
     if span[1] < span[0]:
         raise BadInput(Text("Thời gian kết thúc trước thời gian bắt đầu.", "The end is before the start."))
-    origin = ActContext(here.actor(actor), reason, document)
     asked: dict[str, object] = {
         "incident": incident.number,
-        "actor": origin.actor,
+        "actor": act.origin.actor,
         "reason": reason,
-        "document": document,
+        "document": act.document,
         "mailboxes": list(incident.told.mailboxes),
         "from": span[0].astimezone(HO_CHI_MINH).isoformat(),
         "until": span[1].astimezone(HO_CHI_MINH).isoformat(),
         "server": here.config.server.hostname,
     }
     folder = here.config.log_dir
-    details = {name: asked[name] for name in ("mailboxes", "from", "until")}
-    with audited(here, "log_export", incident.number, origin, right=Right.READ_LOG, concerns=None, file=str(file), **details):
+    details: dict[str, Any] = {name: asked[name] for name in ("mailboxes", "from", "until")}
+    with act.recorded(incident.number, file=str(file), **details):
         found = incidents.log(Search(folder), incident, span)
         anchor_now(folder, here.directory.load_snapshot(), here.clock.now())  # so that it holds each exported line
         papers = {f"{incident.number}.pdf": pdf.write(_papers(here).one(incident))}
         done = write_export(folder, file, found, asked, here.clock.now(), papers=papers)
-    with audited(here, "log_exported", incident.number, origin, right=Right.READ_LOG, file=str(file), sha256=done.sha256):
+    with audited(here, "log_exported", incident.number, act.origin, right=Right.READ_LOG, file=str(file), sha256=done.sha256):
         pass
     row: dict[str, Cell] = {
         "file": str(file), "sha256": done.sha256, "octets": done.octets, "events": done.events, "acts": done.acts,

@@ -22,7 +22,6 @@ from mic_mail.cli.authorization import open_to_all
 from mic_mail.cli.caller import knows_login
 from mic_mail.cli.commands.officer import enter, no_officer_yet
 from mic_mail.cli.context import frame
-from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import YesOption
 from mic_mail.cli.output import say
 from mic_mail.clock import Clock
@@ -122,7 +121,6 @@ class OfficerOptions:
     )
 )
 @open_to_all()
-@expand_options
 def init(ctx: typer.Context, *, server: ServerOptions, appointed: OfficerOptions, yes: YesOption = False) -> None:
     here = frame(ctx)
     path, now = here.config_path, here.clock.now()

@@ -5,21 +5,20 @@ what. They work beside a running server and without one. Days are those of Ho Ch
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mic_mail.cli import output
+from mic_mail.cli.acts import DocumentedAct, GroundedAct
 from mic_mail.cli.audited import audited
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day, read_instant
 from mic_mail.cli.log_messages import message_for, wrong
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption, WhyOption
+from mic_mail.cli.options import JsonOption, ReasonOption
 from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.cli.output_files import must_be_a_place_for_files
 from mic_mail.clock import HO_CHI_MINH
@@ -32,7 +31,6 @@ from mic_mail.log.search import Found, Search
 from mic_mail.log.verify import Verdict
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import start_of
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.log_maintenance import anchor_now, excerpt, lives, verify_all
 
 app = typer.Typer(
@@ -74,9 +72,8 @@ UntilOption = Annotated[
 
 
 @app.command(help=say("Tìm trong nhật ký.", "Search the log."))
-@requires(Right.READ_LOG, whole=True, clauses="8.2 16.3")
+@requires(Right.READ_LOG, whole=True, act="log_search", clauses="8.2 16.3")
 def search(
-    ctx: typer.Context,
     *,
     mailbox: MailboxOption = None,
     message_id: Annotated[str | None, typer.Option("--message-id", help="Message-ID.")] = None,
@@ -90,15 +87,13 @@ def search(
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=100_000, help=say("Số dòng mới nhất.", "Number of entries, latest first."))
     ] = 100,
-    reason: WhyOption = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
+    act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     query = Query(mailbox, message_id, trace, session, event, _since(since), _until(until))
     asked_at = _microseconds(here.clock.now())
-    with _looking(here, "log_search", mailbox or "*", ActContext(here.actor(actor), reason, document), **_asked(query)):
+    with act.recorded(mailbox or "*", **_asked(query)):
         if query.until_us is None:
             query = replace(query, until_us=asked_at)  # the act of asking is not among the answers
         found = Search(here.config.log_dir).newest(query, limit)
@@ -108,18 +103,15 @@ def search(
 
 
 @app.command(help=say("Toàn bộ đường đi của một thư.", "Trace one message from submission to delivery."))
-@requires(Right.READ_LOG, whole=True, clauses="4.2 8.2 9.2")
+@requires(Right.READ_LOG, whole=True, act="log_trace", clauses="4.2 8.2 9.2")
 def trace(
-    ctx: typer.Context,
     message: Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư hoặc Message-ID.", "Trace id or Message-ID."))],
     *,
-    reason: WhyOption = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
+    act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
-    with _looking(here, "log_trace", message, ActContext(here.actor(actor), reason, document)):
+    here = act.here
+    with act.recorded(message):
         found = lives(Search(here.config.log_dir), message)
     if not found:
         raise BadInput(
@@ -137,23 +129,20 @@ def trace(
 
 
 @app.command(help=say("Kiểm tra nhật ký có nguyên vẹn.", "Check that the log is complete and unaltered."))
-@requires(Right.READ_LOG, whole=True, clauses="8.2 17")
+@requires(Right.READ_LOG, whole=True, act="log_verify", clauses="8.2 17")
 def verify(
-    ctx: typer.Context,
     *,
     head: Annotated[
         str | None, typer.Option("--head", help=say("Mã niêm phong đã ghi lại trước đây.", "A previously noted head."))
     ] = None,
-    reason: WhyOption = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
+    act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     if head is not None and (len(head.strip()) < 16 or not set(head.strip().lower()) <= set("0123456789abcdef")):
         raise BadInput(Text("--head: ít nhất 16 chữ số thập lục phân.", "--head: at least 16 hexadecimal digits."))
     config, noted = here.config, head and head.strip()
-    with _looking(here, "log_verify", "*", ActContext(here.actor(actor), reason, document), head=head):
+    with act.recorded("*", head=head):
         snapshot, months = here.directory.load_snapshot(), config.log.retain_months
         verdict = verify_all(config.log_dir, snapshot, months=months, now=here.clock.now(), noted_head=noted)
     if as_json:
@@ -167,18 +156,15 @@ def verify(
 
 
 @app.command(help=say("In mã niêm phong để ghi lại nơi khác.", "Print the head of the chain, to be noted outside the server."))
-@requires(Right.READ_LOG, whole=True, clauses="8.2")
+@requires(Right.READ_LOG, whole=True, act="log_anchor", clauses="8.2")
 def anchor(
-    ctx: typer.Context,
     *,
     now: Annotated[bool, typer.Option("--now", help=say("Niêm phong ngay.", "Anchor new log lines first."))] = False,
-    reason: WhyOption = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
+    act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
-    with _looking(here, "log_anchor", "*", ActContext(here.actor(actor), reason, document)):
+    here = act.here
+    with act.recorded("*"):
         if now:
             anchor_now(here.config.log_dir, here.directory.load_snapshot(), here.clock.now())
         known = AnchorFile(here.config.log_dir).known()
@@ -197,9 +183,8 @@ def anchor(
 
 
 @app.command(help=say("Trích xuất phục vụ xử lý sự cố (14.4, 16.3).", "Export an excerpt for an incident (14.4, 16.3)."))
-@requires(Right.READ_LOG, whole=True, clauses="14.4 16.3 17")
+@requires(Right.READ_LOG, whole=True, act="log_export", clauses="14.4 16.3 17")
 def export(
-    ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp ZIP sẽ ghi.", "The ZIP file to write."))],
     *,
     since: Annotated[str, typer.Option("--from", help=say("Từ ngày, giờ.", "From this day or instant."))],
@@ -208,28 +193,27 @@ def export(
     ],
     mailbox: MailboxOption = None,
     reason: ReasonOption,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
+    act: DocumentedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     must_be_a_place_for_files(here, file)
     query = Query(mailbox=mailbox, since_us=_since(since), until_us=_until(until))
-    origin = ActContext(here.actor(actor), reason, document)
+    origin = act.origin
     asked = {
         "actor": origin.actor,
         "reason": reason,
-        "document": document,
+        "document": act.document,
         "mailbox": mailbox,
         "from": _instant(query.since_us),
         "until": _instant(query.until_us),
         "server": here.config.server.hostname,
     }
-    with _looking(here, "log_export", mailbox or "*", origin, **_asked(query), file=str(file)):
+    with act.recorded(mailbox or "*", **_asked(query), file=str(file)):
         found = excerpt(Search(here.config.log_dir), query)
         anchor_now(here.config.log_dir, here.directory.load_snapshot(), here.clock.now())  # so that it holds each exported line
         done = write_export(here.config.log_dir, file, found, asked, here.clock.now())
-    with _looking(here, "log_exported", mailbox or "*", origin, file=str(file), sha256=done.sha256):
+    with audited(here, "log_exported", mailbox or "*", origin, right=Right.READ_LOG, file=str(file), sha256=done.sha256):
         pass
     columns = (
         Column("file", "Tệp", "File"),
@@ -247,12 +231,7 @@ def export(
 # ------------------------------------------------------------ the record of queries
 
 
-def _looking(here: CliContext, act: str, subject: str, origin: ActContext, **details: object) -> AbstractContextManager[None]:
-    """Record the query before it is answered; refuse it where the role does not allow it."""
-    return audited(here, act, subject, origin, right=Right.READ_LOG, concerns=None, **details)
-
-
-def _asked(query: Query) -> dict[str, object]:
+def _asked(query: Query) -> dict[str, Any]:
     """Return the query as the act's details.
 
     They have names of their own, so that no search finds the act as a message.

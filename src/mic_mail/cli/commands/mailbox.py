@@ -12,14 +12,14 @@ import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import log_event, output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_delegation import COLUMNS as AUTHORITY_COLUMNS
 from mic_mail.cli.commands.mailbox_delegation import authority_rows
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day, read_instant
 from mic_mail.cli.labels import FACT_DATA
-from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.options import Address, JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.config.units import parse_octets
 from mic_mail.directory.records import MailboxRecord
@@ -38,7 +38,6 @@ from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.unit_mail.handover import running
 from mic_mail.process.send_counters import SentCounts
 from mic_mail.services.abuse.send_limits import DAY, HOUR, Use, uses
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.explanation import Explanation, Side, explain
 from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
@@ -98,9 +97,8 @@ UNREADABLE = Text("hồ sơ không đọc được", "facts cannot be read")
 
 
 @app.command(help=say("Cấp hộp thư cho cá nhân, đơn vị hoặc nhóm (Điều 5, 6).", "Issue a mailbox (Reg. 5, 6)."))
-@requires(Right.ACT, clauses="2.3 2.4 2.5 5.2 5.3 5.4.a 5.4.b 6.1 6.3 6.4.a")
+@requires(Right.ACT, act="mailbox_issue", clauses="2.3 2.4 2.5 5.2 5.3 5.4.a 5.4.b 6.1 6.3 6.4.a")
 def issue(
-    ctx: typer.Context,
     *,
     person: Annotated[int | None, typer.Option("--person", help=say("Mã cá nhân.", "Id of the person."))] = None,
     unit: Annotated[str | None, typer.Option("--unit", help=say("Ký hiệu đơn vị.", "Symbol of the unit."))] = None,
@@ -119,9 +117,7 @@ def issue(
     received: Annotated[
         str | None, typer.Option("--received", help=say("Ngày nhận yêu cầu.", "The day the request was received."))
     ] = None,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
     if sum(choice is not None for choice in (person, unit, group)) != 1:
@@ -129,13 +125,13 @@ def issue(
     _must_fit("--address", given=address is not None, fits=unit is None)  # Reg. 5.1: a unit's address follows from its symbol
     _must_fit("--given-words", given=given_words is not None, fits=person is not None and address is None)
     _must_fit("--sponsor", given=sponsor is not None, fits=group is not None)
-    here = frame(ctx)
+    here = act.here
     octets = octets_of(quota) if quota is not None else None
-    request = Request(ActContext(here.actor(actor), reason, document), read_day(received) if received is not None else None)
+    request = Request(act.origin, read_day(received) if received is not None else None)
     request.origin.must_have_document("6.2")
     issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
     password = password_hash.generate()
-    with audited(here, "mailbox_issue", str(person or unit or group), request.origin, chosen=address):
+    with act.recorded(str(person or unit or group), chosen=address):
         if person is not None:
             owner = here.directory.person(person)
             mailbox = issuing.issue_personal(
@@ -244,23 +240,19 @@ def explain_state(
 
 
 @app.command(help=say("Điều chỉnh dung lượng; giảm phải có lý do (8.3).", "Set the quota; a decrease needs a reason (8.3)."))
-@requires(Right.ACT, clauses="8.3.a 8.3.b")
+@requires(Right.ACT, act="mailbox_quota", clauses="8.3.a 8.3.b")
 def quota(
-    ctx: typer.Context,
     address: Address,
     size: Annotated[str, typer.Argument(metavar="SIZE", help=say("Ví dụ “2 GiB”.", "E.g. '2 GiB'."))],
     *,
-    reason: WhyOption = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
+    act: GroundedAct,
+) -> Text:
+    here = act.here
     mailbox, octets = here.directory.mailbox(address), octets_of(size)
-    origin = ActContext(here.actor(actor), reason, document)
-    with audited(here, "mailbox_quota", mailbox.address, origin, octets=octets):
-        MailboxLifecycle(here.directory, here.config, here.clock).set_quota(mailbox, octets, origin)
+    with act.recorded(mailbox.address, octets=octets):
+        MailboxLifecycle(here.directory, here.config, here.clock).set_quota(mailbox, octets, act.origin)
     shown = dates.size(octets)
-    output.note(Text(f"Dung lượng của {mailbox.address}: {shown.vi}.", f"Quota of {mailbox.address}: {shown.en}."))
+    return Text(f"Dung lượng của {mailbox.address}: {shown.vi}.", f"Quota of {mailbox.address}: {shown.en}.")
 
 
 # ------------------------------------------------------------ rows

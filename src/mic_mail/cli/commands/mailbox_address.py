@@ -8,9 +8,7 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import frame
-from mic_mail.cli.directory_orders import KeepOption, Terms, day_of, order
-from mic_mail.cli.option_groups import expand_options
+from mic_mail.cli.directory_orders import KeepOption, OrderAct
 from mic_mail.cli.options import Address
 from mic_mail.cli.output import say
 from mic_mail.policy.authorization.roles import Right
@@ -22,20 +20,19 @@ app = typer.Typer()
     "address",
     help=say("Đổi địa chỉ; địa chỉ cũ còn là bí danh một thời gian (6.2).", "Change the address; the old one stays an alias."),
 )
-@requires(Right.ACT, clauses="6.2")
-@expand_options
+@requires(Right.ACT, act="mailbox_address", clauses="6.2")
 def readdress(
-    ctx: typer.Context,
     address: Address,
     new: Annotated[str, typer.Argument(metavar="NEW", help=say("Địa chỉ mới.", "The new address."))],
     *,
     keep_days: KeepOption = None,
-    terms: Terms,
+    act: OrderAct,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     mailbox = here.directory.mailbox(address)
-    order(
-        here, "mailbox_address", mailbox.address, terms,
-        lambda changes, origin: changes.address(mailbox, new, origin, day_of(terms), keep_days=keep_days),
-        new=new, keep_days=keep_days,
-    )  # fmt: skip
+    act.give(
+        mailbox.address,
+        lambda changes, origin: changes.address(mailbox, new, origin, act.first_day, keep_days=keep_days),
+        new=new,
+        keep_days=keep_days,
+    )

@@ -9,15 +9,13 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import DocumentedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import frame
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, say
 from mic_mail.errors import BadInput, Text
 from mic_mail.imap.capability import HIDEABLE
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer()
 
@@ -32,9 +30,8 @@ NAME = "NAME"
 
 
 @app.command(help=say("Ẩn hoặc hiện tính năng IMAP của một hộp thư.", "Hide an IMAP capability from a mailbox, or show it."))
-@requires(Right.READ)
+@requires(Right.READ, act="mailbox_capability")
 def capability(
-    ctx: typer.Context,
     address: Address = None,
     *,
     hide: Annotated[
@@ -44,11 +41,10 @@ def capability(
     reason: Annotated[
         str, typer.Option("--reason", help=say("Lý do, được ghi vào hồ sơ.", "The reason; it is recorded."))
     ] = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
+    act: DocumentedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     if not (hide or show):
         found = here.directory.mailboxes() if address is None else [here.directory.mailbox(address)]
         rows = ({"address": m.address, "hidden": sorted(m.capabilities_hidden)} for m in found)
@@ -62,9 +58,9 @@ def capability(
     if both := hidden & shown:
         name = min(both)
         raise BadInput(Text(f"{name} vừa ẩn vừa hiện.", f"{name} cannot be hidden and shown at once."))
-    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
+    mailbox = here.directory.mailbox(address)
     names = (mailbox.capabilities_hidden | hidden) - shown
-    with audited(here, "mailbox_capability", mailbox.address, origin, hide=sorted(hidden), show=sorted(shown)):
+    with act.recorded(mailbox.address, right=Right.ACT, hide=sorted(hidden), show=sorted(shown)):
         here.directory.hide_capabilities(mailbox.mailbox_id, names)
     if as_json:
         output.record(COLUMNS, {"address": mailbox.address, "hidden": sorted(names)}, as_json=True)

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import account_of
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day, read_instant
-from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.options import Address, JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
@@ -27,7 +27,6 @@ from mic_mail.policy.labels import PARTS
 from mic_mail.policy.unit_mail.delegation import Part
 from mic_mail.services.authentication.delegation import Authorising, Holder, Term, show_in
 from mic_mail.services.authentication.shared_mailboxes import shared_folder, shared_name
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.types import INBOX
 
 app = typer.Typer()
@@ -56,9 +55,8 @@ FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày; 
 @app.command(
     help=say("Phân công sử dụng hộp thư đơn vị, nhóm (12.3).", "Grant a person rights in a unit's or group's mailbox (12.3).")
 )
-@requires(Right.ACT, clauses="12.3")
+@requires(Right.ACT, act="mailbox_grant", clauses="12.3")
 def grant(
-    ctx: typer.Context,
     address: Address,
     person: Person,
     *,
@@ -79,20 +77,18 @@ def grant(
             "--rights", help=say("Chỉ các quyền này (RFC 4314), ví dụ lrs.", "These rights only (RFC 4314), e.g. lrs.")
         ),
     ] = None,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: GroundedAct,
 ) -> None:
-    here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
+    here = act.here
+    mailbox = here.directory.mailbox(address)
     term = Term(
         read_day(begins) if begins is not None else None,
         read_day(until) if until is not None else None,
     )
     authorising = use_cases(here)
     before = authorising.holders(here.directory.entry(mailbox.mailbox_id), here.clock.now())
-    with audited(here, "mailbox_grant", mailbox.address, origin, person=person, part=part.value, until=until, rights=rights):
-        authorising.grant(mailbox, person, part, term, origin, rights=rights)
+    with act.recorded(mailbox.address, person=person, part=part.value, until=until, rights=rights):
+        authorising.grant(mailbox, person, part, term, act.origin, rights=rights)
     own = authorising.person(person)[1]
     shown = shared_folder(shared_name(mailbox.address, here.config.server.domain), INBOX)
     name = PARTS[part]
@@ -137,24 +133,21 @@ def subscribe(here: CliContext, own: MailboxRecord, mailbox: MailboxRecord) -> N
 
 
 @app.command(help=say("Chấm dứt ủy quyền trước hạn (12.3).", "Revoke rights before their term (12.3)."))
-@requires(Right.ACT, clauses="12.3")
+@requires(Right.ACT, act="mailbox_revoke", clauses="12.3")
 def revoke(
-    ctx: typer.Context,
     address: Address,
     person: Person,
     *,
     part: Annotated[Part | None, typer.Option("--as", help=say("Chỉ vai trò này.", "Only in this role."))] = None,
     begins: FromOption = None,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: GroundedAct,
 ) -> None:
-    here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
+    here = act.here
+    mailbox = here.directory.mailbox(address)
     day = read_day(begins) if begins is not None else None
     authorising = use_cases(here)
-    with audited(here, "mailbox_revoke", mailbox.address, origin, person=person, part=part and part.value):
-        fact = authorising.revoke(mailbox, person, origin, begins=day, part=part)
+    with act.recorded(mailbox.address, person=person, part=part and part.value):
+        fact = authorising.revoke(mailbox, person, act.origin, begins=day, part=part)
     own, when = authorising.person(person)[1], dates.short(fact.effective_at)
     output.note(
         Text(

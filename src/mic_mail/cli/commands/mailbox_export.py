@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.officer import officer_now
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
+from mic_mail.cli.options import Address, JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.output_files import must_be_a_place_for_files, print_how_to_verify
 from mic_mail.directory.snapshot import Entry
@@ -50,9 +50,8 @@ DocumentOption = Annotated[str, typer.Option("--document", help=say("Văn bản 
 @app.command(
     help=say("Xuất thư đơn vị thành tệp EML kèm mã băm (11.4).", "Export a unit's mail as EML files with digests (11.4).")
 )
-@requires(Right.ACT, clauses="11.4")
+@requires(Right.ACT, act="mailbox_export", clauses="11.4")
 def export(
-    ctx: typer.Context,
     address: Address,
     target: Annotated[Path, typer.Argument(metavar="FOLDER", help=say("Thư mục mới, chưa có.", "A new folder."))],
     *,
@@ -70,17 +69,15 @@ def export(
             help=say("Chỉ thư đã chuyển, hoặc chưa chuyển.", "Only what was passed on, or was not."),
         ),
     ] = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
-    entry, target, origin = here.entry(address), target.absolute(), ActContext(here.actor(actor), reason, document)
+    here = act.here
+    entry, target, origin = here.entry(address), target.absolute(), act.origin
     selection = _selection(folder, since, until, passed)
-    with audited(
-        here, "mailbox_export", entry.address, origin,
-        target=str(target), asked_by=asked_by, folder=folder, since=since, until=until, passed_on=passed,
-    ):  # fmt: skip
+    with act.recorded(
+        entry.address, target=str(target), asked_by=asked_by, folder=folder, since=since, until=until, passed_on=passed
+    ):
         must_be_there(entry.address, entry.facts)
         must_be_a_place_for_files(here, target)
         keeper = _must_be_asked_for(here, entry, origin, asked_by)
@@ -156,20 +153,18 @@ def _notify_keeper(here: CliContext, entry: Entry, origin: ActContext, keeper: s
     "mark-passed-on",
     help=say("Đánh dấu thư đã chuyển vào hệ thống văn bản (12.3.c).", "Mark mail as passed on to the records (12.3.c)."),
 )
-@requires(Right.ACT, clauses="12.3.c")
+@requires(Right.ACT, act="mailbox_mark_passed_on", clauses="12.3.c")
 def mark_passed_on(
-    ctx: typer.Context,
     address: Address,
     message_ids: Annotated[
         list[str], typer.Argument(metavar="MESSAGE-ID...", help=say("Message-ID của các thư.", "Of the messages."))
     ],
     *,
     document: DocumentOption,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
-    entry, origin = here.entry(address), ActContext(here.actor(actor), reason, document)
+    act: ExplainedAct,
+) -> Text:
+    here = act.here
+    entry = here.entry(address)
     if entry.kind is not MailboxKind.UNIT:
         raise BadInput(
             Text(f"{entry.address} không phải hộp thư đơn vị.", f"{entry.address} is not a unit's mailbox."),
@@ -182,13 +177,11 @@ def mark_passed_on(
             clause=document_handoff.CLAUSE,
             remedy=Text("Xem unit.passed_on.keywords.", "See unit.passed_on.keywords."),
         )
-    with audited(here, "mailbox_mark_passed_on", entry.address, origin, message_ids=message_ids):
+    with act.recorded(entry.address, message_ids=message_ids):
         missing = PassedOn(here.store, here.config).mark(entry, message_ids)
     if missing:
         raise BadInput(
             Text(f"Không thấy trong hộp thư: {', '.join(missing)}.", f"Not in the mailbox: {in_ascii(', '.join(missing))}."),
             remedy=Text("Các thư khác đã được đánh dấu.", "The others are marked."),
         )
-    output.note(
-        Text(f"Đã đánh dấu {len(message_ids)} thư.", f"{counted(len(message_ids), 'message is', 'messages are')} marked.")
-    )
+    return Text(f"Đã đánh dấu {len(message_ids)} thư.", f"{counted(len(message_ids), 'message is', 'messages are')} marked.")

@@ -9,14 +9,13 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, Address, ReasonOption
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Address, ReasonOption
 from mic_mail.cli.output import say
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.legal_holds import Holds
 
 app = typer.Typer()
@@ -27,25 +26,21 @@ Document = Annotated[
 
 
 @app.command(help=say("Lưu giữ nguyên trạng theo yêu cầu (9.2).", "Place a legal hold, on an authority's document (9.2)."))
-@requires(Right.ACT, clauses="9.2")
-def hold(ctx: typer.Context, address: Address, *, document: Document, reason: ReasonOption, actor: ActorOption = None) -> None:
-    here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
-    with audited(here, "mailbox_hold", mailbox.address, origin):
-        fact = _holds(here).hold(mailbox, origin)
-    output.note(
-        Text(
-            f"{mailbox.address} được lưu giữ nguyên trạng (mục {fact.seq}); không thư nào bị hủy cho đến khi chấm dứt.",
-            f"{mailbox.address} is under a legal hold (fact {fact.seq}); nothing of it is destroyed until the hold is "
-            "released.",
-        )
+@requires(Right.ACT, act="mailbox_hold", clauses="9.2")
+def hold(address: Address, *, document: Document, reason: ReasonOption, act: Act) -> Text:
+    here = act.here
+    mailbox = here.directory.mailbox(address)
+    with act.recorded(mailbox.address):
+        fact = _holds(here).hold(mailbox, act.origin)
+    return Text(
+        f"{mailbox.address} được lưu giữ nguyên trạng (mục {fact.seq}); không thư nào bị hủy cho đến khi chấm dứt.",
+        f"{mailbox.address} is under a legal hold (fact {fact.seq}); nothing of it is destroyed until the hold is released.",
     )
 
 
 @app.command("release-hold", help=say("Chấm dứt lưu giữ (9.2).", "Release a hold (9.2)."))
-@requires(Right.ACT, clauses="9.2")
+@requires(Right.ACT, act="mailbox_release_hold", clauses="9.2")
 def release_hold(
-    ctx: typer.Context,
     address: Address,
     *,
     document: Document,
@@ -54,12 +49,12 @@ def release_hold(
         int | None,
         typer.Option("--hold", metavar="FACT", help=say("Mục lưu giữ, nếu có nhiều.", "The hold, if there are several.")),
     ] = None,
-    actor: ActorOption = None,
+    act: Act,
 ) -> None:
-    here = frame(ctx)
-    mailbox, origin = here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
+    here = act.here
+    mailbox = here.directory.mailbox(address)
     holds = _holds(here)
-    with audited(here, "mailbox_release_hold", mailbox.address, origin, hold=seq):
+    with act.recorded(mailbox.address, hold=seq):
         if seq is None and not holds.on(mailbox) and holds.drop_stray_mark(mailbox):
             output.note(
                 Text(
@@ -68,7 +63,7 @@ def release_hold(
                 )
             )
             return
-        ended = holds.release(mailbox, origin, seq)
+        ended = holds.release(mailbox, act.origin, seq)
     left = ", ".join(str(each.seq) for each in holds.on(mailbox))
     output.note(
         Text(

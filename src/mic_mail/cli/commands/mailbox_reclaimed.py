@@ -12,10 +12,10 @@ import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act, DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, YesOption
+from mic_mail.cli.options import Address, JsonOption, ReasonOption, YesOption
 from mic_mail.cli.output import Cell, Column, say, spoken
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text, in_ascii
@@ -95,21 +95,13 @@ def _row(found: Due) -> dict[str, Cell]:
         "Restore a reclaimed mailbox to its owner, with its mail.",
     ),
 )
-@requires(Right.ACT, clauses="6.4.c")
-def restore_reclaimed(
-    ctx: typer.Context,
-    address: Address,
-    *,
-    reason: ReasonOption,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    here = frame(ctx)
+@requires(Right.ACT, act="mailbox_restore_reclaimed", clauses="6.4.c")
+def restore_reclaimed(address: Address, *, reason: ReasonOption, act: DocumentedAct, as_json: JsonOption = False) -> None:
+    here = act.here
     mailbox = here.directory.mailbox(address)
-    origin = ActContext(here.actor(actor), reason, document)
+    origin = act.origin
     password = password_hash.generate()
-    with audited(here, "mailbox_restore_reclaimed", mailbox.address, origin):
+    with act.recorded(mailbox.address):
         brought = brought_back(here, mailbox, origin)
         issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
 
@@ -129,25 +121,23 @@ def restore_reclaimed(
         "Delete a reclaimed, archived mailbox that is due but not deleted automatically.",
     )
 )
-@requires(Right.ACT, clauses="6.4.c")
+@requires(Right.ACT, act="mailbox_free", clauses="6.4.c")
 def free(
-    ctx: typer.Context,
     address: Address,
     *,
     document: Annotated[str, typer.Option("--document", help=say("Văn bản cho phép.", "The document that allows it."))],
     reason: ReasonOption,
-    actor: ActorOption = None,
+    act: Act,
     yes: YesOption = False,
-) -> None:
-    here = frame(ctx)
+) -> Text:
+    here = act.here
     mailbox = here.directory.mailbox(address)
     if not yes:
         typer.confirm(spoken(f"Xóa {mailbox.address} khỏi máy chủ?", f"Delete {mailbox.address} from the server?"), abort=True)
-    origin = ActContext(here.actor(actor), reason, document)
-    with audited(here, "mailbox_free", mailbox.address, origin):
+    with act.recorded(mailbox.address):
         reclaiming = _reclaiming(here)
         found = reclaiming.of(mailbox)
-        reclaiming.free(found, origin, clock_trusted=False)
+        reclaiming.free(found, act.origin, clock_trusted=False)
         ended = reclaiming.finish(found.entry)
     if ended is not Finished.GONE:
         why = _STAYS[ended]
@@ -159,11 +149,9 @@ def free(
         )
         raise typer.Exit(1)
     shown = dates.instant(here.clock.now())
-    output.note(
-        Text(
-            f"Đã xóa {mailbox.address} khỏi máy chủ lúc {shown.vi}; bản lưu trữ vẫn còn.",
-            f"{mailbox.address} was deleted from the server on {shown.en}; its archive remains.",
-        )
+    return Text(
+        f"Đã xóa {mailbox.address} khỏi máy chủ lúc {shown.vi}; bản lưu trữ vẫn còn.",
+        f"{mailbox.address} was deleted from the server on {shown.en}; its archive remains.",
     )
 
 

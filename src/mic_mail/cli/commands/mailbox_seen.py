@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_delegation import use_cases
 from mic_mail.cli.commands.mailbox_store import account_of
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.labels import SEEN
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, say
 from mic_mail.cli.typer_i18n import name_choices
 from mic_mail.directory.records import MailboxRecord
@@ -24,7 +24,6 @@ from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.delegation import PERSONAL_CLAUSE
-from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer()
 
@@ -59,21 +58,19 @@ Wanted = Annotated[
 
 
 @app.command(help=say("Đánh dấu đã đọc chung hay riêng từng người.", "Read marks of a unit's or group's mailbox: one or each."))
-@requires(Right.READ, clauses="12.3")
+@requires(Right.READ, act="mailbox_seen", clauses="12.3")
 def seen(
-    ctx: typer.Context,
     address: Address = None,
     kept: Wanted = None,
     *,
     reason: Annotated[
         str, typer.Option("--reason", help=say("Lý do, được ghi vào nhật ký.", "The reason; it is recorded."))
     ] = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
+    act: DocumentedAct,
     as_json: JsonOption = False,
 ) -> None:
     """Show the setting; with `one` or `each`, change it."""
-    here = frame(ctx)
+    here = act.here
     if address is None:
         common = [mailbox for mailbox in here.directory.mailboxes() if mailbox.kind is not MailboxKind.PERSONAL]
         output.listing(COLUMNS, (_row(mailbox, _now(here, mailbox)) for mailbox in common), as_json=as_json)
@@ -88,8 +85,7 @@ def seen(
         return
     if not reason.strip():
         raise BadInput(Text("Thiếu --reason.", "--reason is missing."))
-    origin = ActContext(here.actor(actor), reason, document)
-    with audited(here, "mailbox_seen", mailbox.address, origin, seen=kept.value):
+    with act.recorded(mailbox.address, right=Right.ACT, seen=kept.value):
         account_of(here, mailbox).keep_seen(each=kept is Kept.EACH, persons=_readers(here, mailbox))
     if as_json:
         output.record(COLUMNS, _row(mailbox, kept), as_json=True)

@@ -11,16 +11,15 @@ import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import DocumentedAct, GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_reclaimed import brought_back
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.labels import QUEUED
-from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, ReasonOption, WhyOption
+from mic_mail.cli.options import Address, JsonOption, ReasonOption
 from mic_mail.cli.output import Cell, Column, Row, say
 from mic_mail.cli.typer_i18n import name_choices
-from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
@@ -29,7 +28,6 @@ from mic_mail.policy.facts import Cause, Departure, Fact, Level
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.requests import Channel
 from mic_mail.policy.states import Span
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import Conclusion, MailboxLifecycle, RestoreRequest
 from mic_mail.services.mailboxes.restore import Restoring, Waiting
@@ -63,9 +61,8 @@ Official = Annotated[str, typer.Argument(metavar="DAY", help=say("Ngày chính t
 
 
 @app.command(help=say("Tạm khóa (7.2): nguyên nhân a, b hoặc c.", "Suspend (7.2): cause a, b or c."))
-@requires(Right.ACT, clauses="7.2.b 7.2.c")
+@requires(Right.ACT, act="mailbox_suspend", clauses="7.2.b 7.2.c")
 def suspend(
-    ctx: typer.Context,
     address: Address,
     *,
     cause: Annotated[
@@ -78,20 +75,19 @@ def suspend(
         str,
         typer.Option("--signatory", help=say("b: người ký.", "b: a signatory.")),
     ] = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    act: DocumentedAct,
+) -> Text:
+    here = act.here
+    mailbox = here.directory.mailbox(address)
     resting_on = Conclusion(conclusion, read_day(concluded_on), signatory) if concluded_on is not None else None
-    with audited(here, "mailbox_suspend", mailbox.address, origin, cause=cause.value):
-        _accounts(here).suspend(mailbox, cause, origin, resting_on)
-    output.note(Text(f"Đã tạm khóa {mailbox.address}.", f"{mailbox.address} is suspended."))
+    with act.recorded(mailbox.address, cause=cause.value):
+        _accounts(here).suspend(mailbox, cause, act.origin, resting_on)
+    return Text(f"Đã tạm khóa {mailbox.address}.", f"{mailbox.address} is suspended.")
 
 
 @app.command(help=say("Khôi phục và đặt lại mật khẩu (7.3).", "Restore, with a new password (7.3)."))
-@requires(Right.ACT, clauses="7.2.c 7.3.a 7.3.b")
+@requires(Right.ACT, act="mailbox_restore", clauses="7.2.c 7.3.a 7.3.b")
 def restore(
-    ctx: typer.Context,
     address: Address,
     *,
     asked_by: Annotated[
@@ -104,18 +100,17 @@ def restore(
         str | None, typer.Option("--received", help=say("Ngày nhận yêu cầu.", "The day it was received."))
     ] = None,
     queued: QueuedOption = None,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    here = act.here
+    mailbox = here.directory.mailbox(address)
     password = password_hash.generate()
     asked = RestoreRequest(asked_by, channel.value, read_day(received) if received is not None else None)
-    with audited(here, "mailbox_restore", mailbox.address, origin, asked_by=asked_by, channel=channel.value, queued=queued):
+    with act.recorded(mailbox.address, asked_by=asked_by, channel=channel.value, queued=queued):
         verifiers = make_verifiers(here.config)(password)
         restoring = Restoring(here.directory, here.store, here.config, here.clock)
-        decision = restoring.restore(mailbox, asked, verifiers, origin, queued)
+        decision = restoring.restore(mailbox, asked, verifiers, act.origin, queued)
     row: dict[str, Cell] = {
         "address": mailbox.address,
         "password": password,
@@ -126,9 +121,8 @@ def restore(
 
 
 @app.command(help=say("Ghi ngày chính thức nghỉ, chuyển công tác (6.4.c).", "Record the official day of leaving (6.4.c)."))
-@requires(Right.ACT, clauses="6.4.c")
+@requires(Right.ACT, act="mailbox_leave", clauses="6.4.c")
 def leave(
-    ctx: typer.Context,
     address: Address,
     day: Annotated[
         str | None, typer.Argument(metavar="[DAY]", help=say("Ngày chính thức, 31/08/2026.", "Official day, 31/08/2026."))
@@ -141,11 +135,10 @@ def leave(
     ] = None,
     correct: Annotated[bool, typer.Option("--correct", help=say("Đính chính lần ghi trước.", "Correct the last one."))] = False,
     withdraw: Annotated[bool, typer.Option("--withdraw", help=say("Hủy lần ghi nhầm.", "The leave never applied."))] = False,
-    reason: WhyOption = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
+    act: GroundedAct,
 ) -> None:
-    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    here, origin = act.here, act.origin
+    mailbox = here.directory.mailbox(address)
     if withdraw == (day is not None) or (withdraw and (correct or level or cause)):
         raise BadInput(Text("Nêu ngày, hoặc chỉ --withdraw.", "Give the day, or only --withdraw."))
     accounts = _accounts(here)
@@ -154,7 +147,7 @@ def leave(
     def bring_back() -> Fact | None:
         return brought_back(here, mailbox, origin)
 
-    with audited(here, "mailbox_leave", mailbox.address, origin, day=day, withdraw=withdraw):
+    with act.recorded(mailbox.address, day=day, withdraw=withdraw):
         if day is None:
             accounts.withdraw_leave(mailbox, origin, bring_back=bring_back)
         elif correct:
@@ -187,66 +180,55 @@ def _show_dates(here: CliContext, spans: Sequence[Span]) -> None:
 
 
 @app.command("return", help=say("Người đã nghỉ trở lại công tác.", "Record the return of a person who left."))
-@requires(Right.ACT, clauses="6.4.c")
-def return_from_leave(
-    ctx: typer.Context,
-    address: Address,
-    day: Official,
-    *,
-    reason: WhyOption = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    with audited(here, "mailbox_return", mailbox.address, origin, day=day):
-        _accounts(here).return_from_leave(mailbox, read_day(day), origin)
-    output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
+@requires(Right.ACT, act="mailbox_return", clauses="6.4.c")
+def return_from_leave(address: Address, day: Official, *, act: GroundedAct) -> Text:
+    here = act.here
+    mailbox = here.directory.mailbox(address)
+    with act.recorded(mailbox.address, day=day):
+        _accounts(here).return_from_leave(mailbox, read_day(day), act.origin)
+    return Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}.")
 
 
 @app.command("lock-sending", help=say("Khóa chức năng gửi bằng tay (10.2).", "Lock sending by hand (10.2)."))
-@requires(Right.ACT, clauses="10.2")
-def lock_sending(
-    ctx: typer.Context, address: Address, *, reason: ReasonOption, document: DocumentOption = None, actor: ActorOption = None
-) -> None:
-    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    with audited(here, "mailbox_lock_sending", mailbox.address, origin):
-        _accounts(here).lock_sending(mailbox, origin)
-    output.note(Text(f"Đã khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is locked."))
+@requires(Right.ACT, act="mailbox_lock_sending", clauses="10.2")
+def lock_sending(address: Address, *, reason: ReasonOption, act: DocumentedAct) -> Text:
+    here = act.here
+    mailbox = here.directory.mailbox(address)
+    with act.recorded(mailbox.address):
+        _accounts(here).lock_sending(mailbox, act.origin)
+    return Text(f"Đã khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is locked.")
 
 
 @app.command("unlock-sending", help=say("Mở khóa gửi đã khóa bằng tay.", "Lift a lock by hand."))
-@requires(Right.ACT, clauses="10.2")
-def unlock_sending(
-    ctx: typer.Context, address: Address, *, reason: WhyOption = "", document: DocumentOption = None, actor: ActorOption = None
-) -> None:
-    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    with audited(here, "mailbox_unlock_sending", mailbox.address, origin):
-        _accounts(here).unlock_sending(mailbox, origin)
-    output.note(Text(f"Đã mở khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is unlocked."))
+@requires(Right.ACT, act="mailbox_unlock_sending", clauses="10.2")
+def unlock_sending(address: Address, *, act: GroundedAct) -> Text:
+    here = act.here
+    mailbox = here.directory.mailbox(address)
+    with act.recorded(mailbox.address):
+        _accounts(here).unlock_sending(mailbox, act.origin)
+    return Text(f"Đã mở khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is unlocked.")
 
 
 @app.command(help=say("Ghi vắng mặt đã thông báo lý do (7.2.a).", "Record a notified absence (7.2.a)."))
-@requires(Right.ACT, clauses="7.2.a")
+@requires(Right.ACT, act="mailbox_absence", clauses="7.2.a")
 def absence(
-    ctx: typer.Context,
     address: Address,
     *,
     begins: Annotated[str | None, typer.Option("--from", help=say("Ngày đầu.", "First day."))] = None,
     until: Annotated[str | None, typer.Option("--until", help=say("Ngày cuối.", "Last day."))] = None,
     ended: Annotated[bool, typer.Option("--ended", help=say("Đã trở lại sớm.", "The person is back early."))] = False,
-    reason: WhyOption = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
+    act: GroundedAct,
+) -> Text:
+    here, origin = act.here, act.origin
+    mailbox = here.directory.mailbox(address)
     if (begins is None) != (until is None) or ended == (begins is not None):
         raise BadInput(Text("Nêu --from và --until, hoặc chỉ --ended.", "Give --from and --until, or only --ended."))
-    with audited(here, "mailbox_absence", mailbox.address, origin, begins=begins, until=until):
+    with act.recorded(mailbox.address, begins=begins, until=until):
         if begins is not None and until is not None:
             _accounts(here).note_absence(mailbox, read_day(begins), read_day(until), origin)
         else:
             _accounts(here).end_absence(mailbox, origin)
-    output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
+    return Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}.")
 
 
 @app.command(
@@ -254,9 +236,8 @@ def absence(
         "Thu hồi theo yêu cầu của đơn vị (6.2); thư được lưu trữ.", "Reclaim on the unit's request (6.2); mail is archived."
     )
 )
-@requires(Right.ACT, clauses="6.1 6.2")
+@requires(Right.ACT, act="mailbox_reclaim", clauses="6.1 6.2")
 def reclaim(
-    ctx: typer.Context,
     address: Address,
     *,
     withdraw: Annotated[
@@ -270,11 +251,11 @@ def reclaim(
         ),
     ] = False,
     reason: ReasonOption,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
+    act: DocumentedAct,
 ) -> None:
-    here, mailbox, origin = _begin(ctx, address, actor, reason, document)
-    with audited(here, "mailbox_reclaim", mailbox.address, origin, withdraw=withdraw):
+    here, origin = act.here, act.origin
+    mailbox = here.directory.mailbox(address)
+    with act.recorded(mailbox.address, withdraw=withdraw):
         if withdraw:
             _accounts(here).withdraw_reclaim(mailbox, origin)
         else:
@@ -284,13 +265,6 @@ def reclaim(
         if withdraw
         else Text(f"Đã thu hồi {mailbox.address}.", f"{mailbox.address} is reclaimed.")
     )
-
-
-def _begin(
-    ctx: typer.Context, address: str, actor: str | None, reason: str, document: str | None
-) -> tuple[CliContext, MailboxRecord, ActContext]:
-    here = frame(ctx)
-    return here, here.directory.mailbox(address), ActContext(here.actor(actor), reason, document)
 
 
 def _accounts(here: CliContext) -> MailboxLifecycle:

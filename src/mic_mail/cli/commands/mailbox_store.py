@@ -18,18 +18,17 @@ from typing import IO, Annotated
 import typer
 
 from mic_mail.cli import labels, output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_instant
-from mic_mail.cli.options import ActorOption, Address, JsonOption
+from mic_mail.cli.options import Address, JsonOption
 from mic_mail.cli.output import Column, Row, say, spoken
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import is_empty, must_be_there
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, Finding, RepairReport, TellFinding
 
@@ -179,19 +178,18 @@ def _keep(kept: IO[str], finding: Finding) -> None:
         "Compare index and files and correct differences; --check only reports them (exit code 1 if any).",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, act="mailbox_repair")
 def repair(
-    ctx: typer.Context,
     addresses: Addresses = None,
     *,
     check: Annotated[bool, typer.Option("--check", help=say("Chỉ xem, không sửa.", "Only report, change nothing."))] = False,
     listed: ListOption = False,
-    actor: ActorOption = None,
+    act: Act,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     subject = " ".join(addresses or ["*"])
-    with contextlib.nullcontext() if check else audited(here, "mailbox_repair", subject, ActContext(here.actor(actor))):
+    with contextlib.nullcontext() if check else act.recorded(subject):
         found = _report(
             here, addresses, lambda account, tell: account.repair(check=check, tell=tell), listed=listed, as_json=as_json
         )
@@ -202,17 +200,10 @@ def repair(
 @app.command(
     help=say("Nhận những thay đổi do công cụ Maildir khác tạo ra.", "Take in changes made by other Maildir tools."),
 )
-@requires(Right.ACT)
-def rescan(
-    ctx: typer.Context,
-    addresses: Addresses = None,
-    *,
-    listed: ListOption = False,
-    actor: ActorOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    here = frame(ctx)
-    with audited(here, "mailbox_rescan", " ".join(addresses or ["*"]), ActContext(here.actor(actor))):
+@requires(Right.ACT, act="mailbox_rescan")
+def rescan(addresses: Addresses = None, *, listed: ListOption = False, act: Act, as_json: JsonOption = False) -> None:
+    here = act.here
+    with act.recorded(" ".join(addresses or ["*"])):
         _report(here, addresses, lambda account, tell: account.rescan(tell=tell), listed=listed, as_json=as_json)
 
 
@@ -222,9 +213,8 @@ def rescan(
         "Restore expunged messages that are still retained; --list only lists them.",
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, act="mailbox_undelete")
 def undelete(
-    ctx: typer.Context,
     address: Address,
     *,
     folder: Annotated[str | None, typer.Option("--folder", help=say("Chỉ thư mục này.", "Only this folder."))] = None,
@@ -234,10 +224,10 @@ def undelete(
     ] = None,
     uids: Annotated[list[int] | None, typer.Option("--uid", help=say("Chỉ những UID này.", "Only these UIDs."))] = None,
     only_list: Annotated[bool, typer.Option("--list", help=say("Chỉ liệt kê.", "Only show."))] = False,
-    actor: ActorOption = None,
+    act: Act,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     mailbox = here.directory.mailbox(address)
     account = account_of(here, mailbox)
     since_us = _micros(read_instant(since)) if since is not None else 0
@@ -249,7 +239,7 @@ def undelete(
         ]
         output.listing(TOMBSTONES, rows, as_json=as_json)
         return
-    with audited(here, "mailbox_undelete", mailbox.address, ActContext(here.actor(actor)), folder=folder, since=since):
+    with act.recorded(mailbox.address, folder=folder, since=since):
         count = account.undelete(folder=folder, since_us=since_us, uids=uids or None)
     if as_json:
         output.print_json({"address": mailbox.address, "restored": count})

@@ -9,17 +9,16 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_instant
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.downtime import Downtime
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations import downtimes
 
 app = typer.Typer(help=say("Tạm ngừng có báo trước.", "Announced downtime."), no_args_is_help=True)
@@ -43,9 +42,8 @@ Number = Annotated[int, typer.Argument(metavar="ID", help=say("Số của đợt
 @app.command(
     help=say("Thông báo một đợt tạm ngừng, trước ít nhất 03 ngày làm việc.", "Announce downtime at least 3 working days ahead.")
 )
-@requires(Right.ACT, clauses="10.3")
+@requires(Right.ACT, act="maintenance_announce", clauses="10.3")
 def announce(
-    ctx: typer.Context,
     *,
     starts: Annotated[str, typer.Option("--from", help=say("Từ, ví dụ 24/02/2026 08:00.", "Start, e.g. 24/02/2026 08:00."))],
     ends: Annotated[str, typer.Option("--until", help=say("Đến.", "End."))],
@@ -62,16 +60,13 @@ def announce(
             "--for", help=say("Sự cố số, trong sổ sự cố; bỏ trống: ghi mới.", "The recorded incident; default: a new one.")
         ),
     ] = None,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: GroundedAct,
 ) -> None:
-    here = frame(ctx)
-    origin = ActContext(here.actor(actor), reason.strip(), document)
+    here = act.here
     starts_at, ends_at = read_instant(starts), read_instant(ends)
-    with audited(here, "maintenance_announce", starts_at.isoformat(), origin, until=ends_at, incident=incident):
+    with act.recorded(starts_at.isoformat(), until=ends_at, incident=incident):
         now = here.clock.now()
-        drafted = downtimes.draft(here.config, here.directory, (starts_at, ends_at), origin, now, incident=incident)
+        drafted = downtimes.draft(here.config, here.directory, (starts_at, ends_at), act.origin, now, incident=incident)
         found = downtimes.announce(here.directory, drafted, number)
     begins, ends_text = dates.instant(found.starts_at), dates.instant(found.ends_at)
     output.note(
@@ -126,25 +121,21 @@ def list_downtimes(ctx: typer.Context, as_json: JsonOption = False) -> None:
         "Cancel a downtime and notify everybody who had the announcement.",
     )
 )
-@requires(Right.ACT, clauses="10.3")
-def cancel(
-    ctx: typer.Context, number: Number, *, document: DocumentOption = None, reason: WhyOption = "", actor: ActorOption = None
-) -> None:
-    here = frame(ctx)
-    with audited(here, "maintenance_cancel", str(number), ActContext(here.actor(actor), reason, document)):
+@requires(Right.ACT, act="maintenance_cancel", clauses="10.3")
+def cancel(number: Number, *, act: GroundedAct) -> Text:
+    here = act.here
+    with act.recorded(str(number)):
         downtimes.cancel(here.directory, number, here.clock.now())
-    output.note(Text(f"Đã hủy đợt tạm ngừng số {number}.", f"Downtime {number} is cancelled."))
+    return Text(f"Đã hủy đợt tạm ngừng số {number}.", f"Downtime {number} is cancelled.")
 
 
 @app.command(help=say("Ghi số văn bản báo cáo một sự cố.", "Record the document that reports an incident."))
-@requires(Right.ACT, clauses="10.1")
-def report(
-    ctx: typer.Context, number: Number, *, document: DocumentOption = None, reason: WhyOption = "", actor: ActorOption = None
-) -> None:
-    here = frame(ctx)
-    with audited(here, "maintenance_report", str(number), ActContext(here.actor(actor), reason, document)):
-        downtimes.report(here.directory, number, document, here.clock.now())
-    output.note(Text(f"Đã ghi báo cáo của đợt số {number}.", f"The report of downtime {number} is recorded."))
+@requires(Right.ACT, act="maintenance_report", clauses="10.1")
+def report(number: Number, *, act: GroundedAct) -> Text:
+    here = act.here
+    with act.recorded(str(number)):
+        downtimes.report(here.directory, number, act.document, here.clock.now())
+    return Text(f"Đã ghi báo cáo của đợt số {number}.", f"The report of downtime {number} is recorded.")
 
 
 def _incidents(here: CliContext) -> dict[int, int]:

@@ -9,17 +9,16 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import ExplainedAct, GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.output_files import check_kind, write_paper
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.migration_plans import Standing
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.migration_register import STANDINGS, Register
 
 app = typer.Typer(
@@ -44,24 +43,21 @@ PLANS = (
 @app.command(
     help=say("Ghi kế hoạch chuyển của đơn vị; ghi lại là lùi ngày.", "Record a unit's plan; recording it again postpones it.")
 )
-@requires(Right.ACT, clauses="14.5")
+@requires(Right.ACT, act="migration_plan", clauses="14.5")
 def plan(
-    ctx: typer.Context,
     unit: Annotated[str, typer.Argument(metavar="UNIT", help=say("Ký hiệu đơn vị.", "The unit's symbol."))],
     *,
     system: Annotated[str, typer.Option("--system", help=say("Hệ thống đang dùng.", "The system that it uses."))],
     mailboxes: Annotated[int, typer.Option("--mailboxes", help=say("Số hộp thư ở đó.", "Number of mailboxes in that system."))],
     by: Annotated[str, typer.Option("--by", help=say("Ngày chuyển xong, 31/03/2027.", "The planned day, e.g. 31/03/2027."))],
     contact: Annotated[str, typer.Option("--contact", help=say("Đầu mối của đơn vị.", "The contact in the unit."))] = "",
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
-    which, day, origin = here.directory.unit(unit), read_day(by), ActContext(here.actor(actor), reason, document)
-    with audited(here, "migration_plan", which.symbol, origin, system=system, mailboxes=mailboxes, planned_on=day):
+    act: GroundedAct,
+) -> Text:
+    here = act.here
+    which, day, origin = here.directory.unit(unit), read_day(by), act.origin
+    with act.recorded(which.symbol, system=system, mailboxes=mailboxes, planned_on=day):
         made = _register(here).plan(which, origin, system=system, mailboxes=mailboxes, planned_on=day, contact=contact)
-    output.note(Text(f"Đã ghi kế hoạch số {made.plan_id} của {which.symbol}.", f"Plan {made.plan_id} is recorded."))
+    return Text(f"Đã ghi kế hoạch số {made.plan_id} của {which.symbol}.", f"Plan {made.plan_id} is recorded.")
 
 
 @app.command("list", help=say("Liệt kê kế hoạch; mặc định: chưa xong.", "List the plans, by default open ones."))
@@ -95,39 +91,33 @@ def list_plans(
 
 
 @app.command(help=say("Ghi đơn vị đã chuyển xong.", "Record that a unit has left the system."))
-@requires(Right.ACT, clauses="14.5")
+@requires(Right.ACT, act="migration_done", clauses="14.5")
 def done(
-    ctx: typer.Context,
     number: Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số của kế hoạch.", "The plan's number."))],
     *,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
-    origin = ActContext(here.actor(actor), reason, document)
-    with audited(here, "migration_done", str(number), origin):
-        ended = _register(here).finish(number, origin)
-    output.note(Text(f"Kế hoạch số {number} đã hoàn thành: {ended.system}.", f"Plan {number} is done."))
+    act: GroundedAct,
+) -> Text:
+    here = act.here
+    with act.recorded(str(number)):
+        ended = _register(here).finish(number, act.origin)
+    return Text(f"Kế hoạch số {number} đã hoàn thành: {ended.system}.", f"Plan {number} is done.")
 
 
 @app.command(help=say("Lập sổ theo dõi thành tệp PDF, XLSX, HTML, CSV.", "Write the register as PDF, XLSX, HTML or CSV."))
-@requires(Right.READ, clauses="14.5")
+@requires(Right.READ, act="migration_paper", clauses="14.5")
 def paper(
-    ctx: typer.Context,
     *,
     out: Annotated[
         Path, typer.Option("--out", help=say("Tệp .pdf, .xlsx, .html hoặc .csv.", "A file .pdf, .xlsx, .html or .csv."))
     ],
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
+    act: ExplainedAct,
+) -> Text:
+    here = act.here
     check_kind(out)
-    with audited(here, "migration_paper", "*", ActContext(here.actor(actor), reason), right=Right.READ):
+    with act.recorded("*"):
         written = write_paper(here, out, _register(here).paper())
     names = ", ".join(map(str, written))
-    output.note(Text(f"Đã ghi {names}.", f"{len(written)} files are written." if len(written) > 1 else "The file is written."))
+    return Text(f"Đã ghi {names}.", f"{len(written)} files are written." if len(written) > 1 else "The file is written.")
 
 
 def _register(here: CliContext) -> Register:

@@ -11,12 +11,13 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
+from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.audited import audited
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.caller import knows_login
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day, read_instant
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.directory.records import NotFound, UnitRecord
 from mic_mail.errors import BadInput, Text, in_ascii
@@ -182,22 +183,19 @@ def _how_to_go_on(here: CliContext, officer: Officer) -> Text:
 
 
 @app.command(help=say("Chấm dứt nhiệm vụ quản trị.", "End an officer's term."))
-@requires(Right.ACT, clauses="6.1")
+@requires(Right.ACT, act="officer_end", clauses="6.1")
 def end(
-    ctx: typer.Context,
     login: Login,
     *,
     begins: Annotated[
         str | None, typer.Option("--from", help=say("Thôi từ ngày; mặc định: ngay.", "First day after the term; default: now."))
     ] = None,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
+    act: GroundedAct,
+) -> Text:
+    here = act.here
     now = here.clock.now()
     at = _beginning(begins, now)
-    login, origin = tidy_login(login), ActContext(here.actor(actor), reason, document)
+    login = tidy_login(login)
 
     def check(before: Sequence[Officer], after: Sequence[Officer]) -> None:
         if list(before) == list(after):
@@ -207,10 +205,10 @@ def end(
         must_keep_centre(after, now)
         _must_leave_a_way(here, before, after, now)
 
-    with audited(here, "officer_end", login, origin, until=at):
+    with act.recorded(login, until=at):
         here.directory.officers.end(login, at, check)
     when = dates.short(at)
-    output.note(Text(f"{login} thôi nhiệm vụ từ {when}.", f"{in_ascii(login)} is not an officer from {when} on."))
+    return Text(f"{login} thôi nhiệm vụ từ {when}.", f"{in_ascii(login)} is not an officer from {when} on.")
 
 
 @app.command("list", help=say("Liệt kê cán bộ quản trị.", "List the officers."))

@@ -10,14 +10,13 @@ import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import ExplainedAct, GroundedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import frame
-from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.options import Address, JsonOption
 from mic_mail.cli.output import Column, say, spoken
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.services.mailboxes.credentials import ActContext, set_password
+from mic_mail.services.mailboxes.credentials import set_password
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
 app = typer.Typer(help=say("Mật khẩu.", "Passwords."), no_args_is_help=True)
@@ -36,29 +35,26 @@ LONGEST_LINE = 4096
         "Set a password chosen by its owner; needs a document unless a change is due (15.2).",
     ),
 )
-@requires(Right.ACT, clauses="7.3.c 15.2")
+@requires(Right.ACT, act="password_set", clauses="7.3.c 15.2")
 def set_chosen(
-    ctx: typer.Context,
     address: Address,
     *,
     from_stdin: Annotated[
         bool, typer.Option("--stdin", help=say("Đọc mật khẩu từ đầu vào chuẩn.", "Read the password from standard input."))
     ] = False,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
+    act: GroundedAct,
+) -> Text:
+    here = act.here
     mailbox = here.directory.mailbox(address)
-    origin = ActContext(here.actor(actor), reason, document)
+    origin = act.origin
     accounts = MailboxLifecycle(here.directory, here.config, here.clock)
-    with audited(here, "password_set", mailbox.address, origin):
+    with act.recorded(mailbox.address):
         known = accounts.may_change_password(mailbox, origin).fact_seq
         password = _typed(from_stdin)
         set_password(
             here.directory, here.config, mailbox, password, at=here.clock.now(), origin=origin, must_change=False, after=known
         )
-    output.note(Text(f"Đã đặt mật khẩu của {mailbox.address}.", f"The password of {mailbox.address} is set."))
+    return Text(f"Đã đặt mật khẩu của {mailbox.address}.", f"The password of {mailbox.address} is set.")
 
 
 @app.command(
@@ -67,28 +63,26 @@ def set_chosen(
         "Create a new password on a written request; its owner has to change it (15.2).",
     )
 )
-@requires(Right.ACT, clauses="15.2")
+@requires(Right.ACT, act="password_reset", clauses="15.2")
 def reset(
-    ctx: typer.Context,
     address: Address,
     *,
     document: Annotated[
         str,
         typer.Option("--document", help=say("Số văn bản hoặc thư đề nghị.", "Number of the letter or mail that requests it.")),
     ],
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     if not document.strip():
         # Reg. 15.2: by letter or from the unit's mailbox; never by telephone.
         raise BadInput(Text("Cần số văn bản đề nghị.", "A document number is required."), clause="15.2")
     mailbox = here.directory.mailbox(address)
     password = password_hash.generate()
-    origin = ActContext(here.actor(actor), reason, document.strip())
+    origin = act.origin
     accounts = MailboxLifecycle(here.directory, here.config, here.clock)
-    with audited(here, "password_reset", mailbox.address, origin):
+    with act.recorded(mailbox.address):
         known = accounts.may_change_password(mailbox, origin).fact_seq
         set_password(
             here.directory, here.config, mailbox, password, at=here.clock.now(), origin=origin, must_change=True, after=known

@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.directory_orders import KeepOption, Terms, day_of, order
-from mic_mail.cli.option_groups import expand_options
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.directory_orders import KeepOption, OrderAct
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.directory.records import PersonRecord
 from mic_mail.policy.authorization.roles import Right
@@ -24,7 +23,6 @@ from mic_mail.policy.facts import Level
 from mic_mail.policy.labels import EMPLOYMENTS, LEVELS
 from mic_mail.policy.naming.transliteration import by_given_name, tidy, words
 from mic_mail.policy.ranks import level_of
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import Contract, PersonChange, check_contract
 
 app = typer.Typer(help=say("Cá nhân.", "People."), no_args_is_help=True)
@@ -62,9 +60,8 @@ UntilOption = Annotated[str | None, typer.Option("--contract-until", help=say("N
 
 
 @app.command(help=say("Thêm cá nhân.", "Add a person."))
-@requires(Right.ACT, clauses="2.6")
+@requires(Right.ACT, act="person_add", clauses="2.6")
 def add(
-    ctx: typer.Context,
     name: Annotated[str, typer.Argument(help=say("Họ và tên đầy đủ, có dấu.", "Full name, with diacritics."))],
     *,
     unit: Annotated[str, typer.Option("--unit", help=say("Ký hiệu đơn vị.", "The unit's symbol."))],
@@ -75,11 +72,10 @@ def add(
     ] = Employment.CIVIL_SERVANT,
     contract_from: FromOption = None,
     contract_until: UntilOption = None,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
+    act: DocumentedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     contract = _contract(employment, contract_from, contract_until)
     name = tidy(name)
     words(name)  # refuses early a name from which no address can be made
@@ -93,7 +89,7 @@ def add(
         contract_from=contract.begins,
         contract_until=contract.ends,
     )
-    with audited(here, "person_add", person.full_name, ActContext(here.actor(actor), "", document), unit=unit):
+    with act.recorded(person.full_name, unit=unit):
         stored = here.directory.add_person(person)
     output.record(ONE, _row(here, stored), as_json=as_json)
 
@@ -121,10 +117,8 @@ def show(ctx: typer.Context, person_id: PersonId, as_json: JsonOption = False) -
 
 
 @app.command(help=say("Thay đổi họ tên, chức danh, cấp (6.2).", "Change name, position or level (6.2)."))
-@requires(Right.ACT, clauses="6.2")
-@expand_options
+@requires(Right.ACT, act="person_change", clauses="6.2")
 def change(
-    ctx: typer.Context,
     person_id: PersonId,
     *,
     name: Annotated[str | None, typer.Option("--name", help=say("Họ và tên mới.", "The new name."))] = None,
@@ -134,41 +128,43 @@ def change(
         str | None, typer.Option("--address", help=say("Địa chỉ mới của hộp thư cá nhân.", "New address of the mailbox."))
     ] = None,
     keep_days: KeepOption = None,
-    terms: Terms,
+    act: OrderAct,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     person, wanted = here.directory.person(person_id), PersonChange(name, position, level)
-    order(
-        here, "person_change", person.full_name, terms,
-        lambda changes, origin: changes.person(
-            person, wanted, origin, day_of(terms), address=address, keep_days=keep_days
-        ),
-        person_id=person_id, name=name, position=position, level=level, address=address,
-    )  # fmt: skip
+    act.give(
+        person.full_name,
+        lambda changes, origin: changes.person(person, wanted, origin, act.first_day, address=address, keep_days=keep_days),
+        person_id=person_id,
+        name=name,
+        position=position,
+        level=level,
+        address=address,
+    )
 
 
 @app.command(
     help=say("Thuyên chuyển theo thông báo của đơn vị tiếp nhận (6.4.b).", "Transfer on the receiving unit's notice (6.4.b).")
 )
-@requires(Right.ACT, clauses="6.4.b")
-@expand_options
+@requires(Right.ACT, act="person_move", clauses="6.4.b")
 def move(
-    ctx: typer.Context,
     person_id: PersonId,
     unit: Annotated[str, typer.Argument(help=say("Ký hiệu đơn vị tiếp nhận.", "Symbol of the receiving unit."))],
     *,
     position: PositionOption = None,
     level: LevelOption = None,
-    terms: Terms,
+    act: OrderAct,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     person, to = here.directory.person(person_id), here.directory.living_unit(unit)
     wanted = PersonChange(position=position, level=level, unit=to)
-    order(
-        here, "person_move", person.full_name, terms,
-        lambda changes, origin: changes.person(person, wanted, origin, day_of(terms)),
-        unit=to.symbol, position=position, level=level,
-    )  # fmt: skip
+    act.give(
+        person.full_name,
+        lambda changes, origin: changes.person(person, wanted, origin, act.first_day),
+        unit=to.symbol,
+        position=position,
+        level=level,
+    )
 
 
 @app.command(
@@ -178,24 +174,25 @@ def move(
         "Record a change of employment, or a contract (6.3).",
     ),
 )
-@requires(Right.ACT, clauses="6.3")
-@expand_options
+@requires(Right.ACT, act="person_employment", clauses="6.3")
 def employ(
-    ctx: typer.Context,
     person_id: PersonId,
     employment: Annotated[Employment, typer.Argument(help=say("Diện tuyển dụng.", "Kind of employment."))],
     *,
     contract_from: FromOption = None,
     contract_until: UntilOption = None,
-    terms: Terms,
+    act: OrderAct,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     contract, person = _contract(employment, contract_from, contract_until), here.directory.person(person_id)
-    order(
-        here, "person_employment", person.full_name, terms,
-        lambda changes, origin: changes.person(person, PersonChange(contract=contract), origin, day_of(terms)),
-        person_id=person_id, employment=employment.value, contract_from=contract.begins, contract_until=contract.ends,
-    )  # fmt: skip
+    act.give(
+        person.full_name,
+        lambda changes, origin: changes.person(person, PersonChange(contract=contract), origin, act.first_day),
+        person_id=person_id,
+        employment=employment.value,
+        contract_from=contract.begins,
+        contract_until=contract.ends,
+    )
 
 
 def _contract(employment: Employment, begins: str | None, ends: str | None) -> Contract:

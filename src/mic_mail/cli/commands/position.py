@@ -9,8 +9,7 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import frame
-from mic_mail.cli.directory_orders import Terms, order
-from mic_mail.cli.option_groups import expand_options
+from mic_mail.cli.directory_orders import OrderAct
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.typer_i18n import name_choices
@@ -73,17 +72,12 @@ def list_positions(ctx: typer.Context, as_json: JsonOption = False) -> None:
         "Set the level of a title; it covers positions that begin with it, a longer title first.",
     ),
 )
-@requires(Right.ACT, clauses="6.4.c")
-@expand_options
+@requires(Right.ACT, act="position_set", clauses="6.4.c")
 def set_level(
-    ctx: typer.Context,
     title: Annotated[str, typer.Argument(help=say("Chức danh, ví dụ “Giám đốc Trung tâm”.", "E.g. 'Giám đốc Trung tâm'."))],
     level: Annotated[Wanted, typer.Argument(help=say("Cấp; hoặc hỏi từng trường hợp.", "unknown: the command asks."))],
     *,
-    terms: Terms,
+    act: OrderAct,
 ) -> None:
-    here = frame(ctx)
     named = None if level is Wanted.UNKNOWN else Level(level.value)
-    order(
-        here, "position_set", title, terms, lambda changes, origin: changes.level(title, named, origin), level=level.value
-    )  # fmt: skip
+    act.give(title, lambda changes, origin: changes.level(title, named, origin), level=level.value)

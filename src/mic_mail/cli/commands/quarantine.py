@@ -6,17 +6,16 @@ releases the message and uses `content`, with a second person.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act, DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.labels import QUARANTINED
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
+from mic_mail.cli.options import JsonOption, ReasonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.typer_i18n import name_choices
 from mic_mail.clock import instant_of
@@ -24,7 +23,6 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.quarantine.message_store import Word
 from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
-from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(
     help=say("Khu cách ly (4.2): danh sách, cho chuyển, hủy thư.", "Quarantine (4.2): list, release, drop."),
@@ -116,9 +114,8 @@ def show(
 
 
 @app.command(help=say("Cho chuyển, bỏ cách ly: thư vào hộp thư đến của người nhận.", "Deliver to the recipients' INBOX."))
-@requires(Right.ACT, clauses="4.2 15.5")
+@requires(Right.ACT, act="quarantine_release", clauses="4.2 15.5")
 def release(
-    ctx: typer.Context,
     references: References,
     *,
     learn: Annotated[
@@ -127,13 +124,10 @@ def release(
     ] = False,
     dry_run: DryOption = False,
     reason: ReasonOption,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
-
+    act: DocumentedAct,
+) -> Text:
     def check(record: Record) -> None:
-        if record.reason is Reason.MALWARE and not (document or "").strip():
+        if record.reason is Reason.MALWARE and act.origin.document is None:
             raise Refused(
                 Text(
                     f"Thư {record.held_id} có mã độc ({record.what}); cần văn bản cho phép chuyển vào hộp thư.",
@@ -146,32 +140,19 @@ def release(
     def let_go(quarantine: Quarantine, held_id: str, word: Word) -> None:
         quarantine.release(held_id, word, teach=learn)
 
-    origin = _origin(here, reason, document, actor)
-    done = _each(here, references, _Act("quarantine_release", origin, check, None if dry_run else let_go))
-    output.note(
-        Text(f"Sẽ chuyển {done} thư.", f"{done} would be delivered.")
-        if dry_run
-        else Text(f"{done} thư được chuyển vào hộp thư trong ít giây.", f"{done} will be delivered within seconds.")
-    )
+    done = _each(act, references, check, None if dry_run else let_go)
+    if dry_run:
+        return Text(f"Sẽ chuyển {done} thư.", f"{done} would be delivered.")
+    return Text(f"{done} thư được chuyển vào hộp thư trong ít giây.", f"{done} will be delivered within seconds.")
 
 
 @app.command(
     help=say("Hủy thư: không ai nhận được; không báo người gửi.", "Drop it without delivery; the sender is not notified.")
 )
-@requires(Right.ACT, clauses="4.2 15.5")
-def drop(
-    ctx: typer.Context,
-    references: References,
-    *,
-    dry_run: DryOption = False,
-    reason: ReasonOption,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
-    origin = _origin(here, reason, document, actor)
-    done = _each(here, references, _Act("quarantine_drop", origin, lambda record: None, None if dry_run else Quarantine.drop))
-    output.note(
+@requires(Right.ACT, act="quarantine_drop", clauses="4.2 15.5")
+def drop(references: References, *, dry_run: DryOption = False, reason: ReasonOption, act: DocumentedAct) -> Text:
+    done = _each(act, references, lambda record: None, None if dry_run else Quarantine.drop)
+    return (
         Text(f"Sẽ hủy {done} thư.", f"{done} would be dropped.") if dry_run else Text(f"Đã hủy {done} thư.", f"{done} dropped.")
     )
 
@@ -180,38 +161,28 @@ def _quarantine(here: CliContext) -> Quarantine:
     return Quarantine(here.config.quarantine_dir)
 
 
-def _origin(here: CliContext, reason: str, document: str | None, actor: str | None) -> ActContext:
-    if not reason.strip():
-        raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.2")
-    return ActContext(here.actor(actor), reason, document)
-
-
-@dataclass(frozen=True, slots=True)
-class _Act:
-    """The action for each message."""
-
-    name: str
-    origin: ActContext
-    check: Callable[[Record], None]
-    do: Callable[[Quarantine, str, Word], object] | None
-    """None: only show it."""
-
-
-def _each(here: CliContext, references: Sequence[str], act: _Act) -> int:
-    """Run the action for each message, each on record before it happens.
+def _each(
+    act: Act,
+    references: Sequence[str],
+    check: Callable[[Record], None],
+    do: Callable[[Quarantine, str, Word], object] | None,
+) -> int:
+    """Run the action for each message, each on record before it happens; without `do` only check it.
 
     A failure is reported, and the others are done all the same.
     """
-    quarantine, origin, done = _quarantine(here), act.origin, 0
+    if not act.origin.reason:
+        raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.2")
+    quarantine, origin, done = _quarantine(act.here), act.origin, 0
     failed: list[MicMailError] = []
     for reference in dict.fromkeys(references):
         try:
             record = quarantine.record(reference)
             quarantine.must_be_open(record)
-            act.check(record)
-            if act.do is not None:
-                with audited(here, act.name, reference, origin, digest=record.digest, trace=reference):
-                    act.do(quarantine, reference, Word(origin.actor, origin.reason, here.clock.now_us(), origin.document))
+            check(record)
+            if do is not None:
+                with act.recorded(reference, digest=record.digest, trace=reference):
+                    do(quarantine, reference, Word(origin.actor, origin.reason, act.here.clock.now_us(), origin.document))
             done += 1
         except MicMailError as error:
             failed.append(error)

@@ -15,17 +15,16 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, JsonOption
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.queue import Damaged, Entry, Queue
 from mic_mail.queue.recipient_log import Decision, Hold, Standing
-from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(
     help=say("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "The queue of mail to other domains (4.2)."),
@@ -97,9 +96,8 @@ EntryId = Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư, hoặc
 
 
 @app.command("list", help=say("Liệt kê thư đang chờ, cũ trước.", "List the queue, oldest first."))
-@requires(Right.READ_LOG, whole=True, clauses="4.2 7.2.c")
+@requires(Right.READ_LOG, whole=True, act="queue_list", clauses="4.2 7.2.c")
 def list_queue(
-    ctx: typer.Context,
     *,
     sender: Annotated[str | None, typer.Option("--sender", help=say("Chỉ của người gửi này.", "Of this sender only."))] = None,
     domain: Annotated[str | None, typer.Option("--domain", help=say("Chỉ tới tên miền này.", "To this domain only."))] = None,
@@ -107,20 +105,11 @@ def list_queue(
     limit: Annotated[
         int, typer.Option("--limit", min=1, help=say("Bảng có tối đa số dòng này.", "Rows of the table at most."))
     ] = MOST_SHOWN,
-    actor: ActorOption = None,
+    act: Act,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
-    looking = audited(
-        here,
-        "queue_list",
-        "*",
-        ActContext(here.actor(actor)),
-        right=Right.READ_LOG,
-        of_sender=sender,
-        to_domain=domain,
-        only_held=held,
-    )
+    here = act.here
+    looking = act.recorded("*", of_sender=sender, to_domain=domain, only_held=held)
     with looking, opened(here) as queue:
         rows = _rows(here, queue, sender and sender.lower(), domain and in_dns(bare(domain)), held=held)
         if as_json:
@@ -139,12 +128,12 @@ def list_queue(
 
 
 @app.command(help=say("Toàn bộ về một thư; không có nội dung, tiêu đề.", "Show one entry in full, without the content."))
-@requires(Right.READ_LOG, whole=True, clauses="4.2")
-def show(ctx: typer.Context, entry_id: EntryId, *, actor: ActorOption = None, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+@requires(Right.READ_LOG, whole=True, act="queue_show", clauses="4.2")
+def show(entry_id: EntryId, *, act: Act, as_json: JsonOption = False) -> None:
+    here = act.here
     with opened(here) as queue:
         found = named(queue.names(), entry_id)
-        with audited(here, "queue_show", found, ActContext(here.actor(actor)), right=Right.READ_LOG):
+        with act.recorded(found):
             entry = readable(queue, found)
             row = _one(here, entry)
     recipients, decisions = [_recipient(entry, place) for place in range(len(entry.envelope.recipients))], _decisions(entry)

@@ -6,17 +6,16 @@ Nothing ends silently: the sender of a dropped message gets a report with the re
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act, DocumentedAct, GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.queue import HELD, STANDINGS, bare, held_because, in_dns, named, opened, readable
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, DocumentOption, ReasonOption, WhyOption
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import ReasonOption
 from mic_mail.cli.output import say
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n.plurals import counted
@@ -43,9 +42,8 @@ _FREE = {
 
 
 @app.command(help=say("Gửi lại ngay, không chờ đến lượt.", "Retry now."))
-@requires(Right.ACT, clauses="4.2")
+@requires(Right.ACT, act="queue_retry", clauses="4.2")
 def retry(
-    ctx: typer.Context,
     entry_ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]...", help=say("Mã thư, hoặc phần đầu.", "Ids, or their beginnings."))
     ] = None,
@@ -54,14 +52,12 @@ def retry(
         str | None, typer.Option("--domain", help=say("Mọi thư tới tên miền này.", "All messages to this domain."))
     ] = None,
     whole: Annotated[bool, typer.Option("--all", help=say("Mọi thư trong hàng đợi.", "All messages in the queue."))] = False,
-    reason: WhyOption = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
+    act: GroundedAct,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     if sum((bool(entry_ids), domain is not None, whole)) != 1:
         raise BadInput(Text("Nêu mã thư, hoặc --domain, hoặc --all.", "Give ids, or --domain, or --all."))
-    origin = ActContext(here.actor(actor), reason, document)
+    origin = act.origin
     if entry_ids:
         because = held_because(here)
 
@@ -69,10 +65,10 @@ def retry(
             _must_not_be_held(because(entry))
             entry.retry(said)
 
-        _each(here, entry_ids, _Act("queue_retry", origin, again))
+        _each(act, entry_ids, again)
         output.note(Text("Thư được gửi lại trong ít giây.", "Will be tried again within seconds."))
         return
-    with opened(here) as queue, audited(here, "queue_retry", bare(domain) if domain else "*", origin):
+    with opened(here) as queue, act.recorded(bare(domain) if domain else "*"):
         tried, held = _retry_many(here, queue, in_dns(bare(domain)) if domain else None, _decision(here, origin))
     notify_decided(here.config.run_dir)
     output.note(
@@ -107,50 +103,30 @@ def _must_not_be_held(why: str | None) -> None:
 
 
 @app.command(help=say("Giữ thư lại, chưa gửi.", "Hold a message."))
-@requires(Right.ACT, clauses="4.2")
-def hold(
-    ctx: typer.Context,
-    entry_ids: EntryIds,
-    *,
-    reason: ReasonOption,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
-    origin = ActContext(here.actor(actor), _given(reason), document)
-    _each(here, entry_ids, _Act("queue_hold", origin, lambda entry, said: entry.hold(Hold.PERSON, said)))
-    output.note(
-        Text("Thư được giữ lại; lần gửi đang diễn ra thì không dừng được.", "Held; an attempt in progress is not stopped.")
-    )
+@requires(Right.ACT, act="queue_hold", clauses="4.2")
+def hold(entry_ids: EntryIds, *, reason: ReasonOption, act: DocumentedAct) -> Text:
+    _must_be_given(reason)
+    _each(act, entry_ids, lambda entry, said: entry.hold(Hold.PERSON, said))
+    return Text("Thư được giữ lại; lần gửi đang diễn ra thì không dừng được.", "Held; an attempt in progress is not stopped.")
 
 
 @app.command(help=say("Bỏ giữ: thư được gửi tiếp.", "Release a held message."))
-@requires(Right.ACT, clauses="4.2")
-def release(
-    ctx: typer.Context,
-    entry_ids: EntryIds,
-    *,
-    reason: WhyOption = "",
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
-
+@requires(Right.ACT, act="queue_release", clauses="4.2")
+def release(entry_ids: EntryIds, *, act: GroundedAct) -> Text:
     def let_go(entry: Entry, said: AdminDecision) -> None:
         if entry.state.hold is Hold.NO:
-            because = held_because(here)(entry)
+            because = held_because(act.here)(entry)
             _must_not_be_held(because)
             raise Refused(Text("Thư này không bị giữ.", "It is not held."))
         entry.hold(Hold.NO, said)
 
-    _each(here, entry_ids, _Act("queue_release", ActContext(here.actor(actor), reason, document), let_go))
-    output.note(Text("Thư được gửi khi đến lượt.", "Will be sent when due."))
+    _each(act, entry_ids, let_go)
+    return Text("Thư được gửi khi đến lượt.", "Will be sent when due.")
 
 
 @app.command(help=say("Dừng gửi; người gửi nhận thông báo kèm lý do.", "Drop a message; its sender is sent the reason."))
-@requires(Right.ACT, clauses="4.2")
+@requires(Right.ACT, act="queue_drop", clauses="4.2")
 def drop(
-    ctx: typer.Context,
     entry_ids: EntryIds,
     *,
     recipients: Annotated[
@@ -160,22 +136,18 @@ def drop(
     reason: Annotated[
         str, typer.Option("--reason", help=say("Lý do, được báo cho người gửi.", "The reason; it is sent to the sender."))
     ],
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
-    origin = ActContext(here.actor(actor), _given(reason), document)
+    act: DocumentedAct,
+) -> Text:
+    _must_be_given(reason)
     wanted = [MailboxAddress.parse(address.strip()).folded() for address in recipients or ()]
 
     def end(entry: Entry, said: AdminDecision) -> None:
         entry.drop(_places(entry, wanted), said)
 
-    _each(here, entry_ids, _Act("queue_drop", origin, end, wanted))
-    output.note(
-        Text(
-            "Đã dừng gửi; người gửi được báo khi lần gửi đang diễn ra (nếu có) kết thúc.",
-            "Dropped; the sender is notified, after an attempt in progress.",
-        )
+    _each(act, entry_ids, end, wanted)
+    return Text(
+        "Đã dừng gửi; người gửi được báo khi lần gửi đang diễn ra (nếu có) kết thúc.",
+        "Dropped; the sender is notified, after an attempt in progress.",
     )
 
 
@@ -198,40 +170,31 @@ def _places(entry: Entry, wanted: Sequence[str]) -> list[int]:
 # ------------------------------------------------------------ decisions on several entries
 
 
-def _given(reason: str) -> str:
+def _must_be_given(reason: str) -> None:
     if not reason.strip():
         raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.2")
-    return reason.strip()
 
 
 def _decision(here: CliContext, origin: ActContext) -> AdminDecision:
     return AdminDecision(origin.actor, origin.reason, here.clock.now_us(), origin.document)
 
 
-@dataclass(frozen=True, slots=True)
-class _Act:
-    """One decision, for any entries."""
-
-    name: str
-    origin: ActContext
-    decide: Callable[[Entry, AdminDecision], None]
-    only: Sequence[str] = ()
-    """The recipients that it concerns, where it is not all."""
+Decide = Callable[[Entry, AdminDecision], None]
 
 
-def _each(here: CliContext, words: Sequence[str], act: _Act) -> None:
-    """Decide each entry, on record first.
+def _each(act: Act, words: Sequence[str], decide: Decide, only: Sequence[str] = ()) -> None:
+    """Decide each entry, on record first; `only` are the recipients that it concerns, where it is not all.
 
     All entries must exist before anything is decided. Where one is then refused, the others are done all the same, and the exit
     code is 1.
     """
     is_refused = False
-    with opened(here) as queue:
+    with opened(act.here) as queue:
         names = queue.names()
         entry_ids = list(dict.fromkeys(named(names, word) for word in words))
         for entry_id in entry_ids:
             try:
-                _decide(here, queue, entry_id, act)
+                _decide(act, readable(queue, entry_id), decide, only)
             except MicMailError as error:
                 if len(entry_ids) == 1:
                     raise
@@ -242,12 +205,9 @@ def _each(here: CliContext, words: Sequence[str], act: _Act) -> None:
         raise typer.Exit(1)
 
 
-def _decide(here: CliContext, queue: Queue, entry_id: str, act: _Act) -> None:
-    entry = readable(queue, entry_id)
+def _decide(act: Act, entry: Entry, decide: Decide, only: Sequence[str]) -> None:
     envelope = entry.envelope
-    addresses = act.only or [str(envelope.recipients[place].address) for place in entry.state.open]
-    with audited(
-        here, act.name, entry_id, act.origin, trace=envelope.trace_id, sender=envelope.sender, recipients=list(addresses)
-    ):
-        act.decide(entry, _decision(here, act.origin))
-    notify_decided(here.config.run_dir, entry_id)
+    recipients = list(only or [str(envelope.recipients[place].address) for place in entry.state.open])
+    with act.recorded(entry.entry_id, trace=envelope.trace_id, sender=envelope.sender, recipients=recipients):
+        decide(entry, _decision(act.here, act.origin))
+    notify_decided(act.here.config.run_dir, entry.entry_id)

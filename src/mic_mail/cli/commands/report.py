@@ -9,18 +9,16 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import ActorOption, WhyOption
 from mic_mail.cli.output import say
 from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import ONE_DAY, add_months, local_day
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.requests import Kind
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.problems import Problems
 from mic_mail.services.reports.usage import Usage
 
@@ -40,33 +38,22 @@ UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Chỉ một 
 
 
 @app.command(help=say("Tình hình sử dụng trong một khoảng thời gian.", "Report the usage of a period."))
-@requires(Right.READ, clauses="16.1.b 16.1.c 16.2")
+@requires(Right.READ, act="report_usage", clauses="16.1.b 16.1.c 16.2")
 def usage(
-    ctx: typer.Context,
-    *,
-    out: OutOption,
-    first: FirstOption = None,
-    last: LastOption = None,
-    unit: UnitOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    *, out: OutOption, first: FirstOption = None, last: LastOption = None, unit: UnitOption = None, act: ExplainedAct
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     check_kind(out)
     span = _span(here, first, last)
     which = here.directory.unit(unit) if unit else None
-    with audited(
-        here, "report_usage", which.symbol if which else "*", ActContext(here.actor(actor), reason),
-        right=Right.READ, concerns=which, first=span.first, last=span.last,
-    ):  # fmt: skip
+    with act.recorded(which.symbol if which else "*", concerns=which, first=span.first, last=span.last):
         paper = Usage(here.directory, here.store, here.config, here.clock, span).paper(which)
         print_written(write_paper(here, out, paper))
 
 
 @app.command(help=say("Tổng hợp vướng mắc (Điều 18).", "Report the problems reported to the Centre (18)."))
-@requires(Right.READ, clauses="18")
+@requires(Right.READ, act="report_problems", clauses="18")
 def problems(
-    ctx: typer.Context,
     *,
     out: OutOption,
     first: FirstOption = None,
@@ -75,18 +62,14 @@ def problems(
         list[Kind] | None, typer.Option("--kind", help=say("Loại yêu cầu; lặp lại được.", "Kinds of requests; repeatable."))
     ] = None,
     unit: UnitOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     check_kind(out)
     span = _span(here, first, last)
     which = here.directory.unit(unit) if unit else None
     wanted = kinds or [Kind.PROBLEM]
-    with audited(
-        here, "report_problems", which.symbol if which else "*", ActContext(here.actor(actor), reason),
-        right=Right.READ, concerns=which, kinds=wanted, first=span.first, last=span.last,
-    ):  # fmt: skip
+    with act.recorded(which.symbol if which else "*", concerns=which, kinds=wanted, first=span.first, last=span.last):
         paper = Problems(here.directory, here.config, here.clock, span, wanted).paper(which)
         print_written(write_paper(here, out, paper))
 

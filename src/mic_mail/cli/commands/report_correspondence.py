@@ -9,17 +9,16 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, WhyOption
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.cli.unit_options import PaperOption, SinceOption, UntilOption, chosen, span_of
 from mic_mail.errors import Refused, Text
 from mic_mail.policy.authorization.roles import Right, Role
 from mic_mail.policy.unit_mail.correspondence import CLAUSE
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.correspondence_report import FATES, correspondence_paper, figures
 from mic_mail.services.unit_mail.correspondence import Correspondence, Correspondences
 
@@ -53,9 +52,8 @@ SUBJECT = Column("subject", "Chủ đề", "Subject")
 @app.command(
     help=say("Thư gửi, nhận, xác nhận và trả lời của một hộp thư đơn vị.", "Report a unit mailbox's mail and answers.")
 )
-@requires(Right.READ, clauses="11.1 11.2 11.3 12.3.b")
+@requires(Right.READ, act="report_correspondence", clauses="11.1 11.2 11.3 12.3.b")
 def correspondence(
-    ctx: typer.Context,
     *,
     mailbox: Annotated[str, typer.Option("--mailbox", help=say("Hộp thư đơn vị.", "The unit mailbox."))],
     first: SinceOption = None,
@@ -65,22 +63,17 @@ def correspondence(
         bool,
         typer.Option("--subjects", help=say("Kèm chủ đề; theo văn bản của đơn vị.", "With subjects, on the unit's document.")),
     ] = False,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     if out is not None:
         check_kind(out)
     span = span_of(here.clock.now(), first, last, days=DAYS)
     choice = chosen(here, mailbox, None, clause=CLAUSE)
-    with audited(
-        here, "report_correspondence", choice.subject, ActContext(here.actor(actor), reason, document),
-        right=Right.READ, concerns=choice.unit, first=span.first, last=span.last, subjects=subjects,
-    ):  # fmt: skip
+    with act.recorded(choice.subject, concerns=choice.unit, first=span.first, last=span.last, subjects=subjects):
         if subjects:
-            _must_have_basis(here, document)
+            _must_have_basis(here, act.document)
         (entry,) = choice.mailboxes(here.directory.load_snapshot())
         people = here.whole_directory.load_snapshot()  # the person answering for the unit may belong to another by now
         found = Correspondences(here.store, people, here.config).of(entry, span)

@@ -10,10 +10,10 @@ from pathlib import Path
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.cli.unit_options import MailboxOption, PaperOption, UnitOption, chosen, is_in_use
@@ -21,7 +21,6 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.documents import document as papers
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.unit_mail import document_handoff as rules
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.unit_mail.document_handoff import PassedOn
 
@@ -48,23 +47,20 @@ MAILBOXES = (
     "passed-on",
     help=say("Thư đơn vị chưa chuyển vào hệ thống văn bản.", "Report unit mail not passed on to the document system."),
 )
-@requires(Right.READ, clauses="12.3.c 16.1.b")
+@requires(Right.READ, act="report_passed_on", clauses="12.3.c 16.1.b")
 def passed_on(
-    ctx: typer.Context,
     *,
     mailbox: MailboxOption = None,
     unit: UnitOption = None,
     out: PaperOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     if out is not None:
         check_kind(out)
     choice = chosen(here, mailbox, unit, clause=rules.CLAUSE)
-    origin = ActContext(here.actor(actor), reason)
-    with audited(here, "report_passed_on", choice.subject, origin, right=Right.READ, concerns=choice.unit):
+    with act.recorded(choice.subject, concerns=choice.unit):
         snapshot = here.directory.load_snapshot()
         entries = choice.mailboxes(snapshot)
         columns: Sequence[Column] = MESSAGES if mailbox is not None else MAILBOXES

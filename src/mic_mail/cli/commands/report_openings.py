@@ -5,16 +5,15 @@ from pathlib import Path
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.cli.unit_options import MailboxOption, PaperOption, SinceOption, UnitOption, UntilOption, chosen, span_of
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.unit_mail.opening_windows import Verdict
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.opening_report import SHUT, VERDICTS, openings_paper, share
 from mic_mail.services.unit_mail.openings import Attended, Openings
 
@@ -47,28 +46,23 @@ MAILBOXES = (
         "Việc mở hộp thư đơn vị ba lần mỗi ngày làm việc.", "Report the openings of unit mailboxes, three each working day."
     )
 )
-@requires(Right.READ, clauses="12.3.a 16.1.b")
+@requires(Right.READ, act="report_openings", clauses="12.3.a 16.1.b")
 def openings(
-    ctx: typer.Context,
     *,
     mailbox: MailboxOption = None,
     unit: UnitOption = None,
     first: SinceOption = None,
     last: UntilOption = None,
     out: PaperOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     if out is not None:
         check_kind(out)
     span = span_of(here.clock.now(), first, last, days=DAYS)
     choice = chosen(here, mailbox, unit, clause="12.3.a")
-    with audited(
-        here, "report_openings", choice.subject, ActContext(here.actor(actor), reason),
-        right=Right.READ, concerns=choice.unit, first=span.first, last=span.last,
-    ):  # fmt: skip
+    with act.recorded(choice.subject, concerns=choice.unit, first=span.first, last=span.last):
         people = here.whole_directory.load_snapshot()  # the unit's own part no longer has a keeper who moved away
         finder = Openings(people, here.directory.downtimes.all(), here.config, here.clock)
         attended = finder.of(choice.mailboxes(here.directory.load_snapshot()), span)

@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.cli.unit_options import PaperOption, is_in_use
@@ -24,7 +24,6 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import must_be_there
 from mic_mail.policy.unit_mail import reply_deadlines as rules
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.unit_mail.unanswered import Replies, addresses_of_units
 
@@ -46,26 +45,24 @@ MAILBOXES = (
 
 
 @app.command(help=say("Thư đến chưa được trả lời, kèm thời hạn.", "Report unanswered mail, with deadlines."))
-@requires(Right.READ, clauses="12.4 16.1.b")
+@requires(Right.READ, act="report_unanswered", clauses="12.4 16.1.b")
 def unanswered(
-    ctx: typer.Context,
     *,
     mailbox: Annotated[str | None, typer.Option("--mailbox", help=say("Một hộp thư.", "One mailbox."))] = None,
     unit: Annotated[str | None, typer.Option("--unit", help=say("Một đơn vị.", "One unit."))] = None,
     out: PaperOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
     if mailbox and unit:
         raise BadInput(Text("Chọn --mailbox hoặc --unit.", "Give either --mailbox or --unit."))
     if out is not None:
         check_kind(out)
-    here = frame(ctx)
+    here = act.here
     which = here.directory.unit(unit) if unit else None
     right = Right.READ_LOG if mailbox else Right.READ
     subject = mailbox or (which.symbol if which else "*")
-    with audited(here, "report_unanswered", subject, ActContext(here.actor(actor), reason), right=right, concerns=which):
+    with act.recorded(subject, right=right, concerns=which):
         snapshot = here.directory.load_snapshot()
         columns: Sequence[Column] = MESSAGES if mailbox else MAILBOXES
         if mailbox:

@@ -12,13 +12,13 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import DocumentedAct
 from mic_mail.cli.authorization import open_to_all, requires
 from mic_mail.cli.commands.request_bulk import asked_for
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.date_args import read_instant
 from mic_mail.cli.labels import REQUEST_ITEMS
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.options import ActorOption, JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.cli.output_files import read_file, write_file
 from mic_mail.directory.records import UnitRecord
@@ -27,7 +27,6 @@ from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.i18n.clause_names import clause as cite
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.requests import CHANNELS, KINDS, STATES, Channel, Item, Kind, Request, State, deadline_clause
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.requests import form as forms
 from mic_mail.services.requests.form import DOCUMENT_DATE, KIND, Known, Reader, Row
 from mic_mail.services.requests.register import Due, Register
@@ -93,15 +92,13 @@ ReceivedOption = Annotated[
 
 
 @app.command(help=say("Ghi một yêu cầu vào sổ (6.2).", "Enter a request (6.2)."))
-@requires(Right.REQUEST, clauses="6.2 7.3.a 14.3 14.4 15.2 18")
+@requires(Right.REQUEST, act="request_add", clauses="6.2 7.3.a 14.3 14.4 15.2 18")
 def add(
-    ctx: typer.Context,
     kind: Annotated[Kind, typer.Argument(help=say("Loại yêu cầu.", "The kind of request."))],
     *,
     unit: UnitOption,
     asker: AskerOption,
     channel: ChannelOption = Channel.LETTER,
-    document: DocumentOption = None,
     dated: Annotated[str | None, typer.Option("--dated", help=say("Ngày văn bản.", "Date of the document."))] = None,
     received: ReceivedOption = None,
     address: Annotated[str | None, typer.Option("--address", help=say("Hộp thư liên quan.", "The mailbox concerned."))] = None,
@@ -127,13 +124,13 @@ def add(
     closes: Annotated[str | None, typer.Option("--close", help=say("Đơn vị kết thúc.", "Unit that ends."))] = None,
     domain: Annotated[str | None, typer.Option("--domain", help=say("Tên miền mới.", "New domain."))] = None,
     text: Annotated[str | None, typer.Option("--note", help=say("Nội dung.", "A description."))] = None,
-    actor: ActorOption = None,
+    act: DocumentedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     of = _unit(here, unit)
-    origin = ActContext(here.actor(actor), text or "", document)
-    known = Known(of, channel, _received(here, received), asker, document)
+    act.because(text or "")
+    known = Known(of, channel, _received(here, received), asker, act.document)
     options = {
         KIND: kind.value, DOCUMENT_DATE: dated,
         Item.ADDRESS: address, Item.NAME: name, Item.POSITION: position, Item.LEVEL: level, Item.EMPLOYMENT: employment,
@@ -142,9 +139,9 @@ def add(
         Item.GIVES: gives, Item.REST: rest, Item.CLOSES: closes, Item.DOMAIN: domain, Item.NOTE: text,
     }  # fmt: skip
     said = {key: value for key, value in options.items() if value is not None}
-    with audited(here, "request_add", kind.value, origin, right=Right.REQUEST, concerns=of, unit=of and of.symbol):
+    with act.recorded(kind.value, concerns=of, unit=of and of.symbol):
         filing = _reader(here).filing(said, known)
-        due = _register(here).file(filing, origin.actor)
+        due = _register(here).file(filing, act.origin.actor)
     output.record(ONE, one(here, due), as_json=as_json)
 
 
@@ -202,36 +199,31 @@ def form(
 @app.command(
     "import", help=say("Ghi nhiều yêu cầu từ một tệp theo mẫu.", "Enter many requests from a file made from the form.")
 )
-@requires(Right.REQUEST, clauses="6.2")
+@requires(Right.REQUEST, act="request_import", clauses="6.2")
 def import_file(
-    ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help=say("Tệp XLSX hoặc CSV.", "An XLSX or CSV file."))],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=say("Chỉ kiểm tra, không ghi.", "Check only."))] = False,
     unit: UnitOption = None,
     asker: AskerOption = "",
     channel: ChannelOption = None,
-    document: DocumentOption = None,
     received: ReceivedOption = None,
-    actor: ActorOption = None,
+    act: DocumentedAct,
     as_json: JsonOption = False,
 ) -> None:
     """Enter the rows of a file and print a result for each; rows of the same file are entered once."""
-    here = frame(ctx)
+    here = act.here
     of = _unit(here, unit)
     octets = read_file(here, file, MOST_OCTETS)
     at = _received(here, received)
-    origin = ActContext(here.actor(actor), "", document)
     # Without a unit the file may concern any unit: only the Centre may do that.
-    with audited(
-        here, "request_import", file.name, origin, right=Right.REQUEST, concerns=of, unit=of and of.symbol, dry_run=dry_run
-    ):
-        known = Known(of, channel, at, asker, document, fixed=False, by_centre=here.is_centre)
+    with act.recorded(file.name, concerns=of, unit=of and of.symbol, dry_run=dry_run):
+        known = Known(of, channel, at, asker, act.document, fixed=False, by_centre=here.is_centre)
         rows = [_own(here, row, of) for row in _reader(here).rows(forms.read_table(octets), known)]
         wanted = [(row.number, row.filing) for row in rows if row.filing is not None]
         batch = f"file:{sha256(octets).hexdigest()[:40]}"
         now = here.clock.now()
-        entered = [] if dry_run else here.directory.requests.add_rows(batch, wanted, origin.actor, now)
+        entered = [] if dry_run else here.directory.requests.add_rows(batch, wanted, act.origin.actor, now)
     requests = {request.row: request for request in entered}
     register = _register(here)
     output.listing(ROWS, (_row(row, register, requests.get(row.number)) for row in rows), as_json=as_json)

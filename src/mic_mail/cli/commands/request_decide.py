@@ -13,6 +13,7 @@ import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import output
+from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.audited import audited
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox import welcome
@@ -139,12 +140,12 @@ def refuse(
 
 
 @app.command(help=say("Rút yêu cầu.", "Withdraw a request."))
-@requires(Right.REQUEST, clauses="6.2")
-def withdraw(ctx: typer.Context, number: Number, *, reason: WhyOption = "", actor: ActorOption = None) -> None:
-    here = frame(ctx)
-    request, origin = _asked(here, number, actor, reason)
-    with audited(here, "request_withdraw", f"YC-{number}", origin, right=Right.REQUEST, concerns=unit_of(here, request)):
-        request = _register(here, here.directory).withdraw(request, origin.actor, reason)
+@requires(Right.REQUEST, act="request_withdraw", clauses="6.2")
+def withdraw(number: Number, *, act: ExplainedAct) -> None:
+    here = act.here
+    request, act.origin = _asked(here, number, act.actor, act.reason)
+    with act.recorded(f"YC-{number}", concerns=unit_of(here, request)):
+        request = _register(here, here.directory).withdraw(request, act.origin.actor, act.reason)
     _print_request(request)
 
 

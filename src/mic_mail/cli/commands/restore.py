@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import account_of
 from mic_mail.cli.commands.officer import officer_now
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
@@ -42,9 +42,8 @@ app = typer.Typer()
         "Restore one mailbox from a backup; with --replace its present content is set aside.",
     )
 )
-@requires(Right.ACT, clauses="10.1")
+@requires(Right.ACT, act="restore", clauses="10.1")
 def restore(
-    ctx: typer.Context,
     address: Annotated[str, typer.Argument(help=say("Hộp thư nhận lại thư.", "The mailbox to fill."), metavar="ADDRESS")],
     source: Annotated[
         Path,
@@ -68,19 +67,18 @@ def restore(
             ),
         ),
     ] = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     mailbox = here.directory.mailbox(address)
     place = next((folder for folder in (source / mailbox.home, source) if os.path.exists(folder / "manifest.json")), None)
     if place is None:
         raise BadInput(
             Text(f"Không có bản sao lưu của {mailbox.address} trong “{source}”.", "The backup does not contain this mailbox.")
         )
-    origin, source = ActContext(here.actor(actor), reason), place.absolute()
-    with audited(here, "restore", mailbox.address, origin, source=str(source), replace=replace, request=request):
+    origin, source = act.origin, place.absolute()
+    with act.recorded(mailbox.address, source=str(source), replace=replace, request=request):
         _must_be_its_own(here, origin, mailbox, place, request)
         if replace:  # what is set aside is easily deleted
             Holds(here.directory, here.store, here.clock).must_not_be_held(here.directory.entry(mailbox.mailbox_id))

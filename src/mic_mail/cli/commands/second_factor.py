@@ -12,10 +12,11 @@ import typer
 from mic_mail.auth import totp
 from mic_mail.auth.password_hash import load_secret
 from mic_mail.cli import officer_totp, output
+from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.audited import audited
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import ActorOption, Address, JsonOption, WhyOption
+from mic_mail.cli.options import Address, JsonOption, WhyOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.second_factors import Factor, officer_holder
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
@@ -53,20 +54,16 @@ def list_them(ctx: typer.Context, as_json: JsonOption = False) -> None:
         "Remove a mailbox's second factor and app passwords on a written request (a lost telephone).",
     )
 )
-@requires(Right.ACT)
-def remove(
-    ctx: typer.Context, address: Address, *, document: Document, reason: WhyOption = "", actor: ActorOption = None
-) -> None:
-    here = frame(ctx)
+@requires(Right.ACT, act="second_factor_remove")
+def remove(address: Address, *, document: Document, act: ExplainedAct) -> Text:
+    here = act.here
     mailbox = here.directory.mailbox(address)
-    origin = ActContext(here.actor(actor), reason, _named(document))
-    with audited(here, "second_factor_remove", mailbox.address, origin):
-        SecondFactors(here.directory, here.config, here.clock).remove(mailbox.mailbox_id, origin, ends_apps=True)
-    output.note(
-        Text(
-            f"Đã tắt xác thực hai bước và mật khẩu ứng dụng của {mailbox.address}.",
-            f"The second factor and the app passwords of {mailbox.address} are removed.",
-        )
+    _must_be_named(document)
+    with act.recorded(mailbox.address):
+        SecondFactors(here.directory, here.config, here.clock).remove(mailbox.mailbox_id, act.origin, ends_apps=True)
+    return Text(
+        f"Đã tắt xác thực hai bước và mật khẩu ứng dụng của {mailbox.address}.",
+        f"The second factor and the app passwords of {mailbox.address} are removed.",
     )
 
 
@@ -104,27 +101,25 @@ def enrol(ctx: typer.Context, *, reason: WhyOption = "") -> None:
         "Bỏ của một cán bộ khác, theo văn bản (mất điện thoại).", "Remove another officer's second factor (a lost telephone)."
     )
 )
-@requires(Right.ACT)
+@requires(Right.ACT, act="second_factor_withdraw")
 def withdraw(
-    ctx: typer.Context,
     login: Annotated[str, typer.Argument(metavar="LOGIN", help=say("Tên đăng nhập của cán bộ.", "The officer's login."))],
     *,
     document: Document,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
-    origin = ActContext(here.actor(actor), reason, _named(document))
-    with audited(here, "second_factor_withdraw", login, origin):
+    act: ExplainedAct,
+) -> Text:
+    here = act.here
+    _must_be_named(document)
+    with act.recorded(login):
         if not here.directory.second_factors.remove_of_officer(login):
             raise BadInput(
                 Text(f"{login} chưa bật xác thực hai bước.", f"{in_ascii(login)} has no second factor."), clause=CLAUSE
             )
-    output.note(Text(f"Đã tắt xác thực hai bước của {login}.", f"The second factor of {in_ascii(login)} is removed."))
+    return Text(f"Đã tắt xác thực hai bước của {login}.", f"The second factor of {in_ascii(login)} is removed.")
 
 
-def _named(document: str) -> str:
-    return must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "A document number is required."))
+def _must_be_named(document: str) -> None:
+    must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "A document number is required."))
 
 
 def _entered_code() -> str:

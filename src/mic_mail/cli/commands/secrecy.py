@@ -12,11 +12,11 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act, DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.labels import PLACES
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption, ReasonOption
+from mic_mail.cli.options import JsonOption, ReasonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.cli.typer_i18n import name_choices
 from mic_mail.clock import instant_of
@@ -26,7 +26,6 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.quarantine.held_messages import NOBODY, Held, Record, State
 from mic_mail.quarantine.message_store import Word
-from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(
     help=say("Thư có dấu độ mật (4.1): danh sách, cho chuyển.", "Mail with a marking of secrecy (4.1): list, release."),
@@ -103,55 +102,32 @@ def show(ctx: typer.Context, reference: Reference, as_json: JsonOption = False) 
 
 
 @app.command(help=say("Đề nghị cho chuyển một thư bị từ chối nhầm.", "Ask for the release of a mistaken refusal."))
-@requires(Right.ACT, clauses="4.1")
-def ask(
-    ctx: typer.Context,
-    reference: Reference,
-    *,
-    reason: ReasonOption,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    with _deciding(ctx, "ask", reference, (reason, document, actor)) as (_, held, _record, word):
+@requires(Right.ACT, act="secrecy_ask", clauses="4.1")
+def ask(reference: Reference, *, reason: ReasonOption, act: DocumentedAct) -> Text:
+    with _deciding(act, reference) as (held, _, word):
         held.ask(reference, word)
-    output.note(
-        Text(
-            f"Đã ghi đề nghị; người khác chạy: mic-mail secrecy release {reference} --reason ...",
-            f"Recorded; another person runs: mic-mail secrecy release {reference} --reason ...",
-        )
+    return Text(
+        f"Đã ghi đề nghị; người khác chạy: mic-mail secrecy release {reference} --reason ...",
+        f"Recorded; another person runs: mic-mail secrecy release {reference} --reason ...",
     )
 
 
 @app.command(
     help=say("Cho chuyển theo đề nghị của người khác; thư được chuyển đi.", "Approve the release; the message is sent.")
 )
-@requires(Right.ACT, clauses="4.1")
-def release(
-    ctx: typer.Context,
-    reference: Reference,
-    *,
-    reason: ReasonOption,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    with _deciding(ctx, "release", reference, (reason, document, actor)) as (here, held, record, word):
-        held.release(reference, word, _may_still_send(here, record))
-    output.note(Text(f"Thư {reference} được chuyển đi trong ít giây.", f"{reference} will be sent within seconds."))
+@requires(Right.ACT, act="secrecy_release", clauses="4.1")
+def release(reference: Reference, *, reason: ReasonOption, act: DocumentedAct) -> Text:
+    with _deciding(act, reference) as (held, record, word):
+        held.release(reference, word, _may_still_send(act.here, record))
+    return Text(f"Thư {reference} được chuyển đi trong ít giây.", f"{reference} will be sent within seconds.")
 
 
 @app.command(help=say("Giữ nguyên việc từ chối và xóa thư đang giữ.", "Uphold the refusal; the message is removed."))
-@requires(Right.ACT)
-def discard(
-    ctx: typer.Context,
-    reference: Reference,
-    *,
-    reason: ReasonOption,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    with _deciding(ctx, "discard", reference, (reason, document, actor)) as (_, held, _record, word):
+@requires(Right.ACT, act="secrecy_discard")
+def discard(reference: Reference, *, reason: ReasonOption, act: DocumentedAct) -> Text:
+    with _deciding(act, reference) as (held, _, word):
         held.discard(reference, word)
-    output.note(Text(f"Thư {reference} không được chuyển đi.", f"{reference} will not be sent."))
+    return Text(f"Thư {reference} không được chuyển đi.", f"{reference} will not be sent.")
 
 
 def _held(here: CliContext) -> Held:
@@ -159,21 +135,17 @@ def _held(here: CliContext) -> Held:
 
 
 @contextmanager
-def _deciding(
-    ctx: typer.Context, act: str, reference: str, said: tuple[str, str | None, str | None]
-) -> Iterator[tuple[CliContext, Held, Record, Word]]:
-    """Yield the context of one decision about a refused message, on record first.
-
-    `said`: reason, document, actor.
-    """
-    here, (reason, document, actor) = frame(ctx), said
-    if not reason.strip():
+def _deciding(act: Act, reference: str) -> Iterator[tuple[Held, Record, Word]]:
+    """Yield what one decision about a refused message needs, on record first."""
+    here, who = act.here, act.origin.actor
+    if not act.origin.reason:
         raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.1")
-    who, held = here.actor(actor), _held(here)
+    held = _held(here)
     record = _outgoing(held, reference)
-    with audited(here, f"secrecy_{act}", reference, ActContext(who, reason, document), digest=record.digest):
+    with act.recorded(reference, digest=record.digest):
         hand = Hand.of(here.officer, who, here.login)
-        yield here, held, record, Word(who, reason, here.clock.now_us(), document, hand.login, hand.full_name, hand.person_id)
+        word = Word(who, act.reason, here.clock.now_us(), act.document, hand.login, hand.full_name, hand.person_id)
+        yield held, record, word
 
 
 def _outgoing(held: Held, reference: str) -> Record:

@@ -8,18 +8,17 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import frame
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.signatories import CLAUSE, Signatory, check
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.naming.transliteration import tidy
-from mic_mail.services.mailboxes.credentials import ActContext
 
 app = typer.Typer(help=say("Người ký kết luận của Lãnh đạo Bộ (7.2.b).", "Signatories (7.2.b)."), no_args_is_help=True)
 
@@ -42,49 +41,42 @@ def list_signatories(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(help=say("Ghi người ký: Bộ trưởng hoặc Thứ trưởng.", "Enter a signatory: the minister or a deputy."))
-@requires(Right.ACT, clauses="7.2.b")
+@requires(Right.ACT, act="signatory_add", clauses="7.2.b")
 def add(
-    ctx: typer.Context,
     name: Annotated[str, typer.Argument(help=say("Họ và tên đầy đủ.", "Full name."))],
     *,
     position: Annotated[str, typer.Option("--position", help=say("Bộ trưởng, Thứ trưởng.", "Minister or deputy."))],
     document: Document,
     begins: Annotated[str | None, typer.Option("--from", help=say("Từ ngày; mặc định hôm nay.", "Default: today."))] = None,
     until: Annotated[str | None, typer.Option("--until", help=say("Đến hết ngày.", "Last day."))] = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     since = read_day(begins) if begins is not None else local_day(here.clock.now())
     last = read_day(until) if until is not None else None
     signatory = Signatory(0, tidy(name), tidy(position), since, document.strip(), last)
-    with audited(
-        here, "signatory_add", signatory.full_name, ActContext(here.actor(actor), reason, document),
-        position=signatory.position, since=since, until=last,
-    ):  # fmt: skip
+    with act.recorded(signatory.full_name, position=signatory.position, since=since, until=last):
         check(signatory)
         signatory = here.directory.signatories.add(signatory)
     output.record(COLUMNS, _row(signatory), as_json=as_json)
 
 
 @app.command(help=say("Kết thúc thời hạn của người ký.", "End the term of a signatory."))
-@requires(Right.ACT)
+@requires(Right.ACT, act="signatory_end")
 def end(
-    ctx: typer.Context,
     number: Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số trong danh sách.", "Number in the list."))],
     *,
     document: Document,
     until: Annotated[str | None, typer.Option("--until", help=say("Ngày cuối; mặc định hôm nay.", "Default: today."))] = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     last = read_day(until) if until is not None else local_day(here.clock.now())
     if not document.strip():
         raise BadInput(Text("Thiếu số văn bản.", "The number of the document is missing."), clause=CLAUSE)
-    with audited(here, "signatory_end", str(number), ActContext(here.actor(actor), reason, document), until=last):
+    with act.recorded(str(number), until=last):
         ended = here.directory.signatories.end(number, last, document.strip())
     output.record(COLUMNS, _row(ended), as_json=as_json)
 

@@ -5,19 +5,17 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.directory_orders import KeepOption, Terms, day_of, order
-from mic_mail.cli.option_groups import expand_options
-from mic_mail.cli.options import ActorOption, DocumentOption, JsonOption
+from mic_mail.cli.directory_orders import KeepOption, OrderAct
+from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.naming.addresses import AddressRefused, unit_local_part
 from mic_mail.policy.naming.transliteration import alphabetical, by_given_name, tidy
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import Move, UnitChange
 from mic_mail.services.mailboxes.issue import address_settings
 
@@ -46,27 +44,25 @@ Symbol = Annotated[str, typer.Argument(help=say("Ký hiệu đơn vị, ví dụ
 
 
 @app.command(help=say("Thêm đơn vị theo danh mục ký hiệu.", "Add a unit as the register of symbols has it."))
-@requires(Right.ACT, clauses="5.1")
+@requires(Right.ACT, act="unit_add", clauses="5.1")
 def add(
-    ctx: typer.Context,
     symbol: Symbol,
     name: Annotated[str, typer.Argument(help=say("Tên đầy đủ.", "Full name."))],
     *,
     parent: Annotated[
         str | None, typer.Option("--parent", help=say("Ký hiệu đơn vị cấp trên.", "Symbol of the unit above."))
     ] = None,
-    document: DocumentOption = None,
-    actor: ActorOption = None,
-) -> None:
-    here = frame(ctx)
+    act: DocumentedAct,
+) -> Text:
+    here = act.here
     symbol, name = symbol.strip(), tidy(name)
     unit_local_part(symbol, address_settings(here.config))  # refuses a symbol from which no address can be made
     above = here.directory.living_unit(parent).unit_id if parent else None
-    origin = ActContext(here.actor(actor), "", document)
+    origin = act.origin
     origin.must_have_document("5.1")
-    with audited(here, "unit_add", symbol, origin, name=name):
+    with act.recorded(symbol, name=name):
         unit = here.directory.add_unit(UnitRecord(0, symbol, name, above, origin.document))
-    output.note(Text(f"Đã thêm đơn vị {unit.symbol}, mã {unit.unit_id}.", f"Unit {unit.unit_id} is added."))
+    return Text(f"Đã thêm đơn vị {unit.symbol}, mã {unit.unit_id}.", f"Unit {unit.unit_id} is added.")
 
 
 @app.command("list", help=say("Liệt kê đơn vị.", "List the units."))
@@ -101,10 +97,8 @@ def show(ctx: typer.Context, symbol: Symbol, as_json: JsonOption = False) -> Non
 
 
 @app.command(help=say("Thay đổi tên, ký hiệu, đơn vị cấp trên (6.5).", "Change name, symbol or the unit above (6.5)."))
-@requires(Right.ACT, clauses="5.1 6.5")
-@expand_options
+@requires(Right.ACT, act="unit_change", clauses="5.1 6.5")
 def change(
-    ctx: typer.Context,
     symbol: Symbol,
     *,
     name: Annotated[str | None, typer.Option("--name", help=say("Tên mới.", "The new name."))] = None,
@@ -116,17 +110,19 @@ def change(
         str | None, typer.Option("--parent", help=say("Đơn vị cấp trên mới; - nếu không có.", "New unit above; - for none."))
     ] = None,
     keep_days: KeepOption = None,
-    terms: Terms,
+    act: OrderAct,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     unit = here.directory.living_unit(symbol)
     above = here.directory.living_unit(parent) if parent not in {None, "-"} and parent else None
     wanted = UnitChange(name, new_symbol, above, at_the_top=parent == "-")
-    order(
-        here, "unit_change", unit.symbol, terms,
-        lambda changes, origin: changes.unit(unit, wanted, origin, day_of(terms), keep_days=keep_days),
-        name=name, new_symbol=new_symbol, parent=parent,
-    )  # fmt: skip
+    act.give(
+        unit.symbol,
+        lambda changes, origin: changes.unit(unit, wanted, origin, act.first_day, keep_days=keep_days),
+        name=name,
+        new_symbol=new_symbol,
+        parent=parent,
+    )
 
 
 @app.command(
@@ -135,22 +131,20 @@ def change(
         "Merge units: people, mailboxes, parts and requests go to the successor.",
     )
 )
-@requires(Right.ACT, clauses="6.5")
-@expand_options
+@requires(Right.ACT, act="unit_merge", clauses="6.5")
 def merge(
-    ctx: typer.Context,
     symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help=say("Đơn vị bị sáp nhập.", "Units that end."))],
     *,
     into: Annotated[str, typer.Option("--into", help=say("Đơn vị kế thừa, đã có trong danh bạ.", "The successor."))],
-    terms: Terms,
+    act: OrderAct,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     units, successor = [here.directory.living_unit(symbol) for symbol in symbols], here.directory.living_unit(into)
-    order(
-        here, "unit_merge", successor.symbol, terms,
-        lambda changes, origin: changes.merge(units, successor, origin, day_of(terms)),
+    act.give(
+        successor.symbol,
+        lambda changes, origin: changes.merge(units, successor, origin, act.first_day),
         units=[unit.symbol for unit in units],
-    )  # fmt: skip
+    )
 
 
 @app.command(
@@ -159,10 +153,8 @@ def merge(
         "Split a unit: the named people, mailboxes and parts go to other units.",
     )
 )
-@requires(Right.ACT, clauses="6.5")
-@expand_options
+@requires(Right.ACT, act="unit_split", clauses="6.5")
 def split(
-    ctx: typer.Context,
     symbol: Symbol,
     *,
     gives: Annotated[
@@ -180,27 +172,25 @@ def split(
             help=say("Phần còn lại về đơn vị này; đơn vị kết thúc.", "The unit that gets the rest; the split unit ends."),
         ),
     ] = None,
-    terms: Terms,
+    act: OrderAct,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     unit, moves = here.directory.living_unit(symbol), [_move(here, give) for give in gives or ()]
     left = here.directory.living_unit(rest) if rest is not None else None
-    order(
-        here, "unit_split", unit.symbol, terms,
-        lambda changes, origin: changes.split(unit, moves, left, origin, day_of(terms)),
-        gives=gives, rest=rest,
-    )  # fmt: skip
+    act.give(
+        unit.symbol,
+        lambda changes, origin: changes.split(unit, moves, left, origin, act.first_day),
+        gives=gives,
+        rest=rest,
+    )
 
 
 @app.command(help=say("Kết thúc đơn vị không còn người và hộp thư.", "Close a unit without people, mailboxes and parts."))
-@requires(Right.ACT, clauses="6.5")
-@expand_options
-def close(ctx: typer.Context, symbol: Symbol, *, terms: Terms) -> None:
-    here = frame(ctx)
+@requires(Right.ACT, act="unit_close", clauses="6.5")
+def close(symbol: Symbol, *, act: OrderAct) -> None:
+    here = act.here
     unit = here.directory.living_unit(symbol)
-    order(
-        here, "unit_close", unit.symbol, terms, lambda changes, origin: changes.close(unit, origin, day_of(terms))
-    )  # fmt: skip
+    act.give(unit.symbol, lambda changes, origin: changes.close(unit, origin, act.first_day))
 
 
 def _move(here: CliContext, text: str) -> Move:
