@@ -9,7 +9,6 @@ of it.
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -270,8 +269,12 @@ def test_nothing_is_acknowledged_before_it_is_on_disk(traced: tuple[ProcessServe
     """250 to the final dot and OK to APPEND, REPLACE, COPY, MOVE, CREATE, RENAME, SETMETADATA: file and folder are fsynced."""
     server, trace = traced
     done = conversation(server)
-    time.sleep(0.2)
-    found = calls(trace.read_text(errors="replace").splitlines())
+
+    def traced_to_the_end() -> list[Call]:
+        found = calls(trace.read_text(errors="replace").splitlines())
+        return found if len(list(replayed(found))) >= len(done) else []
+
+    found = wait_for(traced_to_the_end)  # strace writes a call down behind it
     answers = list_of_lacks(found, done)
     assert [answer for answer in answers if answer[2]] == []
     assert all(made for what, made, _ in answers if what not in ("sign-in", "SELECT"))
