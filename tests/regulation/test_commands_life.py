@@ -306,7 +306,7 @@ def test_a_mailbox_that_stays(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Reclaiming, "finish", lambda self, entry: Finished.NOT_IN_ARCHIVE)
     assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes") == 1
     assert "was deleted" not in desk.err + desk.out
-    assert "cannot be changed" in desk.err + desk.out
+    assert "it stays as it is" in desk.err + desk.out
 
 
 def test_a_mailbox_that_is_held_in_the_moment_in_which_it_is_freed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,7 +324,7 @@ def test_a_mailbox_that_is_held_in_the_moment_in_which_it_is_freed(desk: Desk, m
     monkeypatch.setattr(Reclaiming, "free", held)
     assert desk.run("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes") == 1
     assert "was deleted" not in desk.err + desk.out
-    assert "is under a legal hold or being handed over" in desk.err
+    assert "it has just been placed under a hold or a handover" in desk.err
     assert desk.letters(home) == 1
     desk.done("mailbox", "restore-reclaimed", ADDRESS, "--reason", "x")
     (aside,) = home.parent.glob("dvbe.replaced-*")
