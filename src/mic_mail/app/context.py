@@ -148,9 +148,7 @@ class ServerContext:
         self.lag.threshold_seconds = config.process.lag_seconds
         self.access.apply_reload()
         self.mailflow.settings = flow_settings(config)
-        self.mailflow.checkers.configure(config)
-        self.learning.configure(config)
-        self.holding.configure(config)
+        self.mailflow.checkers.apply_reload()
         self.usage.notices = Notices(self.store, config, self.clock)
 
     async def close(self) -> None:
@@ -200,7 +198,7 @@ async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes
     access = present.access
     stores = await _open_stores(runtime, feed)
     runaways = watch_misuse(access, runtime, directory, feed, secret)
-    holding = QuarantineWriter(config, runtime.log, clock)
+    holding = QuarantineWriter(runtime)
     counts = SentCounts(config.sent_dir, name)
     return ServerContext(
         present=present,
@@ -213,14 +211,7 @@ async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes
         queue=stores.queue,
         queued=stores.queued,
         access=access,
-        learning=Learning(
-            config,
-            store=stores.store,
-            lanes=runtime.executors,
-            accounts=runtime.account_executors,
-            log=runtime.log,
-            clock=clock,
-        ),
+        learning=Learning(runtime, store=stores.store),
         holding=holding,
         mailflow=await _mail_flow(runtime, access, stores, holding, runaways=runaways, rates=Rates(counts)),
         runaways=runaways,
@@ -247,68 +238,55 @@ async def _mail_flow(
     runtime: Runtime, access: SignInService, stores: _Stores, holding: QuarantineWriter, *, runaways: AutoSuspend, rates: Rates
 ) -> Pipeline:
     """Create the pipeline: from the listeners through the checks into the spool, mailboxes or the queue."""
-    config, clock, log, store = runtime.config(), runtime.clock, runtime.log, stores.store
-    lanes, accounts, sending = runtime.executors, runtime.account_executors, config.sending
+    config, store = runtime.config(), stores.store
+    sending = config.sending
 
     def settings() -> FlowSettings:
         return mailflow.settings  # replaced at a reload
 
     reports = SpoolReports(
+        runtime,
         ReportSettings(config.server.hostname, timedelta(seconds=sending.warn_after), timedelta(seconds=sending.give_up)),
-        await lanes.io(PendingReports, config.spool_dir / "owed"),
+        await runtime.executors.io(PendingReports, config.spool_dir / "owed"),
         stores.spool,
         stores.queue,
         notices=lambda: stores.usage.notices,
         separator=lambda: settings().separator,
         access=access,
-        executors=lanes,
-        accounts=accounts,
         queued=stores.queued.notify,
-        clock=clock,
-        log=log,
     )
-    recipients = Recipients(settings, access, store, accounts, log=log, clock=clock)
-    delivering = LocalDeliverer(
-        store, lanes, accounts, log, clock, arrived=access.arrived, why_not=recipients.refusal_reason, reports=reports
-    )
+    recipients = Recipients(runtime, settings, access, store)
+    delivering = LocalDeliverer(runtime, store, arrived=access.arrived, why_not=recipients.refusal_reason, reports=reports)
     spooling = Spooling(
-        stores.spool,
-        stores.queue,
-        lanes=lanes,
-        access=access,
-        delivering=delivering,
-        reports=reports,
-        queued=stores.queued.notify,
-        log=log,
-        clock=clock,
+        runtime, stores.spool, stores.queue, access=access, delivering=delivering, reports=reports, queued=stores.queued.notify
     )
-    clients, told = MessageChecks(config, log, clock), FlowLog(log)
-    senders = SenderPolicy(access, settings, clock, rates=rates, log=log, runaway=runaways.noticed)
+    clients, told = MessageChecks(runtime), FlowLog(runtime.log)
+    senders = SenderPolicy(access, settings, runtime.clock, rates=rates, log=runtime.log, runaway=runaways.noticed)
     checkers = Checkers(
         settings=settings,
         senders=senders,
         recipients=recipients,
-        headings=Headings(settings, senders=senders, judging=clients, lanes=lanes, log=told, clock=clock),
+        headings=Headings(runtime, settings, senders=senders, judging=clients, log=told),
         clients=clients,
-        origins=Origins(config, lambda: runtime.snapshot().domains),
-        content=Content(config, lanes=lanes, log=log, clock=clock, spamming=runaways.spamming),
-        malware=Malware(config, lanes, log, runaways.infected),
-        secrecy=Secrecy(config, lanes=lanes, log=log, clock=clock),
+        origins=Origins(runtime),
+        content=Content(runtime, spamming=runaways.spamming),
+        malware=Malware(runtime, runaways.infected),
+        secrecy=Secrecy(runtime),
         spooling=spooling,
         reserves=store.reserves,
-        lanes=lanes,
+        executors=runtime.executors,
     )
     acceptance = Acceptance(
+        runtime,
         store=store,
         spooling=spooling,
         delivering=delivering,
         holding=holding,
         recipients=recipients,
         access=access,
-        lanes=lanes,
         log=told,
     )
-    mailflow = Pipeline(flow_settings(config), checkers, acceptance, log)
+    mailflow = Pipeline(flow_settings(config), checkers, acceptance, runtime.log)
     return mailflow
 
 

@@ -206,16 +206,13 @@ def smtp_services(context: ServerContext, tls: TlsFront, tls_for_servers: TlsFro
 def imap_services(context: ServerContext, tls: TlsFront) -> ImapServices:
     """Return the services that the IMAP server uses."""
     return ImapServices(
+        runtime=context.runtime,
         access=context.access,
         store=context.store,
-        lanes=context.executors,
-        accounts=context.account_executors,
         feed=context.feed,
         secrecy=context.mailflow.checkers.secrecy,
         malware=context.mailflow.checkers.malware,
         learning=context.learning,
-        clock=context.clock,
-        log=context.log,
         tls=tls,
         settings=imap_settings(context.config),
         stored=context.mailflow.look_at_journal,
@@ -227,11 +224,9 @@ def imap_services(context: ServerContext, tls: TlsFront) -> ImapServices:
 def pop3_services(context: ServerContext, tls: TlsFront) -> Pop3Services:
     """Return the services that the POP3 server uses."""
     return Pop3Services(
+        runtime=context.runtime,
         access=context.access,
         store=context.store,
-        accounts=context.account_executors,
-        clock=context.clock,
-        log=context.log,
         tls=tls,
         settings=pop3_settings(context.config),
         sessions_per_mailbox=context.config.pop3.sessions_per_mailbox,
@@ -242,11 +237,9 @@ def pop3_services(context: ServerContext, tls: TlsFront) -> Pop3Services:
 def ldap_services(context: ServerContext, tls: TlsFront, book: AddressBookCache[Tree]) -> LdapServices:
     """Return the services that the LDAP server uses."""
     return LdapServices(
+        runtime=context.runtime,
         access=context.access,
         store=context.store,
-        accounts=context.account_executors,
-        clock=context.clock,
-        log=context.log,
         tls=tls,
         settings=ldap_settings(context.config),
         book=book,

@@ -17,7 +17,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
-from mic_mail.clock import Clock
 from mic_mail.connection import peer
 from mic_mail.connection.actions import (
     Action,
@@ -38,13 +37,12 @@ from mic_mail.connection.session_core import Session
 from mic_mail.errors import Text
 from mic_mail.ids import trace_id
 from mic_mail.log import error_fields
-from mic_mail.log.maillog import MailLog
 from mic_mail.net.connection_registry import Changed, OpenConnections
 from mic_mail.net.tcp_ack import acknowledge, acknowledged, outstanding, reset
 from mic_mail.net.tls import TlsFront
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.handover import withheld
-from mic_mail.process.executors import AccountExecutors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.sasl_exchange import SaslExchange
@@ -84,11 +82,9 @@ GOING_DOWN = Text("Máy chủ tạm ngừng; xin kết nối lại.", "The serve
 class Services:
     """The services that the composition root gives to every protocol."""
 
+    runtime: Runtime
     access: SignInService
     store: MailStore
-    accounts: AccountExecutors
-    clock: Clock
-    log: MailLog
     tls: TlsFront
     sessions_per_mailbox: int = 64
     note: Callable[[str], None] = lambda label: None
@@ -145,7 +141,7 @@ class Connection(asyncio.Protocol, ABC):
         self._services = server.services
         self._door = door
         self._loop = asyncio.get_running_loop()
-        self._session_id = trace_id(self._services.clock.now_us())
+        self._session_id = trace_id(self._services.runtime.clock.now_us())
         self._transport: asyncio.Transport
         self._session: Session
         self._peer: Peer
@@ -216,7 +212,7 @@ class Connection(asyncio.Protocol, ABC):
     def _look_again(self) -> None:
         seconds = self.UNREAD_SECONDS / UNREAD_LOOKS
         if self._session.must_sign_in_by is not None:
-            seconds = min(seconds, max(0.0, self._session.must_sign_in_by - self._services.clock.monotonic()))
+            seconds = min(seconds, max(0.0, self._session.must_sign_in_by - self._services.runtime.clock.monotonic()))
         self._unread = self._loop.call_later(seconds + 0.001, self._look_at_reader)
 
     def _look_at_reader(self) -> None:
@@ -227,7 +223,7 @@ class Connection(asyncio.Protocol, ABC):
         """
         taken, now = acknowledged(self._transport), self._loop.time()
         must_sign_in_by = self._session.must_sign_in_by
-        if must_sign_in_by is not None and self._services.clock.monotonic() >= must_sign_in_by:
+        if must_sign_in_by is not None and self._services.runtime.clock.monotonic() >= must_sign_in_by:
             self.abort()
             return
         if taken != self._taken:
@@ -346,7 +342,7 @@ class Connection(asyncio.Protocol, ABC):
         access = self._services.access
         access.used(mailbox_id)
         if how is not None and self.records_access(mailbox_id):
-            self._services.log.event(
+            self._services.runtime.log.event(
                 "mailbox_opened", mailbox=access.snapshot.entries[mailbox_id].address, actor=signed_in.actor, how=how,
                 peer=self._peer.address, session=self._session_id,
             )  # fmt: skip
@@ -377,7 +373,7 @@ class Connection(asyncio.Protocol, ABC):
 
     def _in_executor(self, account: Account, work: Work[object]) -> Awaitable[object]:
         self._services.note(work.run.__qualname__)
-        run = self._services.accounts.write if work.writes else self._services.accounts.read
+        run = self._services.runtime.account_executors.write if work.writes else self._services.runtime.account_executors.read
         return run(account.ref, work.run, account)
 
     async def _perform(self, action: Action) -> object:
@@ -512,7 +508,7 @@ class Connection(asyncio.Protocol, ABC):
                 return
             self._timer.cancel()
         self._timer_at = until
-        self._timer = self._loop.call_later(max(0.0, until - self._services.clock.monotonic()) + 0.001, self._due)
+        self._timer = self._loop.call_later(max(0.0, until - self._services.runtime.clock.monotonic()) + 0.001, self._due)
 
     def _due(self) -> None:
         self._timer = None
@@ -551,4 +547,4 @@ class Connection(asyncio.Protocol, ABC):
         mailbox = note.fields.get("mailbox", own)
         fields = {**note.fields, "mailbox": mailbox, "actor": own if mailbox != own else None}
         where = error_fields.where(note.error) if note.error is not None else None
-        self._services.log.event(note.event, **fields, peer=self._peer.address, session=self._session_id, where=where)
+        self._services.runtime.log.event(note.event, **fields, peer=self._peer.address, session=self._session_id, where=where)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from mic_mail.connection import actions, connection
 from mic_mail.connection.actions import Action, Send
@@ -38,7 +38,6 @@ from mic_mail.imap.session import Session
 from mic_mail.imap.session_settings import SessionSettings
 from mic_mail.net.connection_registry import Changed
 from mic_mail.process.change_feed import Feed, Subscription
-from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.shared_mailboxes import MailboxPair, Shared
@@ -58,7 +57,6 @@ INLINE_DEFLATE_OCTETS = 32 << 10
 class ImapServices(connection.Services):
     """The dependencies that the composition root passes in."""
 
-    lanes: Executors
     feed: Feed
     secrecy: Secrecy
     malware: Malware
@@ -94,7 +92,7 @@ class ImapConnection(connection.Connection):
         self._deflate: Deflate | None = None
 
     def _new_session(self) -> Session:
-        settings, clock, cache = self._services.settings, self._services.clock, self._server.cache
+        settings, clock, cache = self._services.settings, self._services.runtime.clock, self._server.cache
         return Session(settings, clock=clock, cache=cache, host=self._session_host(), tls=self._peer.tls is not None)
 
     # ------------------------------------------------------------ octets, compressed or not
@@ -170,9 +168,9 @@ class ImapConnection(connection.Connection):
         match action:
             case Send(data):
                 assert self._deflate is not None
-                self._write(await self._services.lanes.cpu(self._deflate.deflate, data))
+                self._write(await self._services.runtime.executors.cpu(self._deflate.deflate, data))
             case Decode(run):
-                return await self._services.lanes.cpu(run)
+                return await self._services.runtime.executors.cpu(run)
             case Inspect(source):
                 return await self._inspect(source)
             case Scan(source):
@@ -366,7 +364,7 @@ class ImapConnection(connection.Connection):
 
     def alerts(self) -> Sequence[Text]:
         """Return the announced downtimes (Reg. 10.3)."""
-        return announcements(self._services.access.snapshot.downtimes, self._services.clock.now())
+        return announcements(self._services.access.snapshot.downtimes, self._services.runtime.clock.now())
 
     def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
         """Return the shared mailboxes that its owner may use now."""
@@ -395,7 +393,7 @@ class ImapServer(connection.Server):
 
         async def background_task() -> None:
             with contextlib.suppress(MicMailError, OSError, RuntimeError):
-                await cast("ImapServices", self.services).lanes.io(run)
+                await self.services.runtime.executors.io(run)
 
         task = asyncio.get_running_loop().create_task(background_task())
         self._errands.add(task)

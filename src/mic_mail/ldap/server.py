@@ -53,9 +53,12 @@ class LdapConnection(connection.Connection):
     _session: Session
 
     def _new_session(self) -> Session:
-        self._told_at = self._services.clock.monotonic()
+        self._told_at = self._services.runtime.clock.monotonic()
         return Session(
-            self._services.settings, clock=self._services.clock, host=self._session_host(), tls=self._peer.tls is not None
+            self._services.settings,
+            clock=self._services.runtime.clock,
+            host=self._session_host(),
+            tls=self._peer.tls is not None,
         )
 
     def allows_anonymous(self) -> bool:
@@ -72,12 +75,12 @@ class LdapConnection(connection.Connection):
 
     async def _perform(self, action: Action) -> object:
         if isinstance(action, Consult):
-            if self._services.clock.monotonic() - self._told_at >= TOLD_SECONDS:
+            if self._services.runtime.clock.monotonic() - self._told_at >= TOLD_SECONDS:
                 self._log_work()
             return await self._services.book.current()
         if isinstance(action, Turn):
             who = self._signed_in.mailbox_id if self._signed_in is not None else self._peer.address
-            turns, now = self._services.turns, self._services.clock.monotonic()
+            turns, now = self._services.turns, self._services.runtime.clock.monotonic()
             turns.charge(who, action.worked, now)
             await turns.take(who, now)
             return None
@@ -90,10 +93,10 @@ class LdapConnection(connection.Connection):
 
     def _log_work(self) -> None:
         """Log how many searches were made, and by whom; never their content (Reg. 8.2)."""
-        self._told_at = self._services.clock.monotonic()
+        self._told_at = self._services.runtime.clock.monotonic()
         searches, entries = self._session.take_work()
         if searches:
-            self._services.log.event(
+            self._services.runtime.log.event(
                 "directory_searched", mailbox=self._signed_in.address if self._signed_in else None, searches=searches,
                 entries=entries, door=self._door, peer=self._peer.address, session=self._session_id,
             )  # fmt: skip

@@ -28,7 +28,10 @@ class Pop3Connection(connection.Connection):
 
     def _new_session(self) -> Session:
         return Session(
-            self._services.settings, clock=self._services.clock, host=self._session_host(), tls=self._peer.tls is not None
+            self._services.settings,
+            clock=self._services.runtime.clock,
+            host=self._session_host(),
+            tls=self._peer.tls is not None,
         )
 
 

@@ -11,6 +11,7 @@ from addresses import parsed
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal, Role
 from mic_mail.services.transport.sender_policy import SenderPolicy
 from mic_mail.services.transport.trace_and_headers import SMALL_HEADER_OCTETS, Headings
+from runtimes import runtime
 
 UNIT, PERSON = 7, 1
 
@@ -64,7 +65,8 @@ def test_an_authority_that_ends_while_the_header_is_read(octets: int) -> None:
     clock: Any = SimpleNamespace(now_us=lambda: 1_700_000_000_000_000, steady_us=lambda: 1_700_000_000_000_000)
     senders = SenderPolicy(office, settings, nothing, rates=nothing, log=nothing, runaway=nothing)
     lanes: Any = Lane(office.end)
-    headings = Headings(settings, senders=senders, judging=nothing, lanes=lanes, log=nothing, clock=clock)
+    parts = runtime(nothing, clock, executors=lanes)
+    headings = Headings(parts, settings, senders=senders, judging=nothing, log=nothing)
     signed_in: Any = SimpleNamespace(mailbox_id=PERSON)
     envelope = Envelope("T1", Client(Role.SUBMISSION, nothing, "x", "ESMTPSA", signed_in), parsed("dvbe@mic.gov.vn"), ())
     header = b"From: Vu <cntt@mic.gov.vn>\r\nX-Long: " + b"x " * (octets // 2) + b"\r\n\r\n"

@@ -6,8 +6,7 @@ Joins the verifier's limits, the use case and the log. Belongs to the event loop
 
 from mic_mail.auth.verifier import Guard, Wait
 from mic_mail.errors import Trouble
-from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, Refusals
 from mic_mail.services.authentication.second_factors import KEY, Checked, SecondFactors
@@ -20,12 +19,11 @@ class _Unreadable(Exception):
 class Codes:
     """The code checks of one process."""
 
-    def __init__(self, factors: SecondFactors, guard: Guard, refusals: Refusals, *, lanes: Executors, log: MailLog) -> None:
+    def __init__(self, runtime: Runtime, factors: SecondFactors, guard: Guard, refusals: Refusals) -> None:
+        self._runtime = runtime
         self._factors = factors
         self._guard = guard
         self._refusals = refusals
-        self._lanes = lanes
-        self._log = log
 
     async def refused(self, half: SignedIn, code: str, peer: Peer) -> Refusal | None:
         """Check a code; return the refusal, or None if it is right."""
@@ -33,7 +31,7 @@ class Codes:
 
         async def look() -> bool:
             nonlocal checked
-            checked = await self._lanes.io(self._factors.check, half.mailbox_id, code)
+            checked = await self._runtime.executors.io(self._factors.check, half.mailbox_id, code)
             if checked is Checked.UNREADABLE:
                 raise _Unreadable
             return checked in {Checked.RIGHT, Checked.RECOVERY}
@@ -41,15 +39,15 @@ class Codes:
         try:
             right = await self._guard.check_code(half.address, peer.address, look)
         except _Unreadable:
-            self._log.event("second_factor_unreadable", mailbox=half.address, file=KEY)
+            self._runtime.log.event("second_factor_unreadable", mailbox=half.address, file=KEY)
             return self._refusals.unavailable("second-factor-key")
         except Trouble as trouble:
             return self._refusals.unavailable(str(trouble))
         if isinstance(right, Wait):
             return self._refusals.waiting(right)
         if checked is Checked.CLOSED:
-            self._log.event("second_factor_closed", mailbox=half.address, peer=peer.address)
+            self._runtime.log.event("second_factor_closed", mailbox=half.address, peer=peer.address)
             return self._refusals.code_closed()
         if checked is Checked.RECOVERY:
-            self._log.event("recovery_code_used", mailbox=half.address, peer=peer.address)
+            self._runtime.log.event("recovery_code_used", mailbox=half.address, peer=peer.address)
         return None if right else self._refusals.code_wrong()

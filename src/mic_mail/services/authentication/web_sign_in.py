@@ -32,7 +32,7 @@ class PageAccess:
         self._runtime = runtime
         self._access = access
         self._auth = runtime.config().auth
-        self._codes = Codes(factors, access.guard, access.refusals, lanes=runtime.executors, log=runtime.log)
+        self._codes = Codes(runtime, factors, access.guard, access.refusals)
 
     # ------------------------------------------------------------ signing in
 

@@ -22,17 +22,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import delivery_reports as letters
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
-from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import NULL_PATH, MailboxAddress, ReversePath
 from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, read_report
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.queue import dsn
 from mic_mail.queue.pending_reports import PendingReports, name_of
 from mic_mail.queue.queue import Envelope, Queue, Recipient
@@ -120,6 +118,7 @@ class SpoolReports:
 
     def __init__(
         self,
+        runtime: Runtime,
         settings: ReportSettings,
         pending: PendingReports,
         spool: Spool,
@@ -128,12 +127,9 @@ class SpoolReports:
         notices: Callable[[], Notices],
         separator: Callable[[], str],
         access: SignInService,
-        executors: Executors,
-        accounts: AccountExecutors,
         queued: Callable[[str], None],
-        clock: Clock,
-        log: MailLog,
     ) -> None:
+        self._runtime = runtime
         self._settings = settings
         self._pending = pending
         self._spool = spool
@@ -141,11 +137,7 @@ class SpoolReports:
         self._notices = notices
         self._separator = separator
         self._access = access
-        self._executors = executors
-        self._accounts = accounts
         self._queued = queued
-        self._clock = clock
-        self._log = log
 
     # ------------------------------------------------------------ before an attempt is recorded
 
@@ -156,7 +148,7 @@ class SpoolReports:
         have been killed during this step.
         """
         slip = entry.slip
-        age = timedelta(seconds=self._clock.age_seconds(slip.accepted_at_us))
+        age = timedelta(seconds=self._runtime.clock.age_seconds(slip.accepted_at_us))
         gone = [target for target, hurdle in outcomes if hurdle in _GONE]
         open_now = [(target, hurdle) for target, hurdle in outcomes if hurdle is not None and hurdle not in _GONE]
         is_over = age >= self._settings.give_up
@@ -172,7 +164,7 @@ class SpoolReports:
                 pairs.append((kind, [target for target, hurdle in open_now if (hurdle == FULL) is is_full]))
         wanted = [(kind, _wanted(kind, targets)) for kind, targets in pairs]
         if doubtful:
-            await self._executors.io(self._pending.forget, entry.spool_id, slip.told)
+            await self._runtime.executors.io(self._pending.forget, entry.spool_id, slip.told)
         wanted = [(kind, targets) for kind, targets in wanted if targets]
         if (reason := _reason_to_be_silent(slip)) is not None:
             self._log_withheld(slip, wanted, reason)
@@ -195,7 +187,7 @@ class SpoolReports:
         names = []
         for kind, targets in wanted:
             name = name_of(entry.spool_id, entry.slip.attempts + 1, kind.what)
-            await self._executors.io(self._make, entry, name, kind, targets, (to, owner.kind if owner else None))
+            await self._runtime.executors.io(self._make, entry, name, kind, targets, (to, owner.kind if owner else None))
             names.append(name)
         return tuple(names)
 
@@ -212,7 +204,7 @@ class SpoolReports:
                 kind.action,
                 kind.status,
                 target.orcpt,
-                last_try=None if kind is _DELIVERED else self._clock.steady_now(),
+                last_try=None if kind is _DELIVERED else self._runtime.clock.steady_now(),
                 retry_until=until if is_late else None,
             )
             for target in targets
@@ -227,7 +219,7 @@ class SpoolReports:
             reports,
             kind=of_kind,
         )
-        self._pending.keep(name, message, _envelope(slip, to.address, message, self._clock.steady_us()))
+        self._pending.keep(name, message, _envelope(slip, to.address, message, self._runtime.clock.steady_us()))
 
     # ------------------------------------------------------------ after it is recorded
 
@@ -237,25 +229,25 @@ class SpoolReports:
             try:
                 await self._bring(name)
             except Exception as error:  # noqa: BLE001 - the report is durable, and one's failure does not affect the others
-                self._log.event("report_waits", report=name, **failure(error))
+                self._runtime.log.event("report_waits", report=name, **failure(error))
 
     async def run_once(self) -> None:
         """Deliver all reports that are due."""
         try:
-            await self.bring(await self._executors.io(self._pending.due, self._spool))
+            await self.bring(await self._runtime.executors.io(self._pending.due, self._spool))
         except (MicMailError, OSError) as error:
-            self._log.event("report_waits", **failure(error))
+            self._runtime.log.event("report_waits", **failure(error))
 
     async def _bring(self, name: str) -> None:
-        found = await self._executors.io(self._pending.read, name)
+        found = await self._runtime.executors.io(self._pending.read, name)
         if found is None:
             return
         message, envelope = found
         (recipient,) = envelope.recipients
         action, about = _report_fields(message)
         if recipient.domain not in self._access.snapshot.domains:
-            if await self._executors.io(self._pending.hand_over, name, self._queue):
-                self._log.event(
+            if await self._runtime.executors.io(self._pending.hand_over, name, self._queue):
+                self._runtime.log.event(
                     "report_queued", trace=envelope.trace_id, reader=recipient.address, action=action, recipients=about
                 )
                 self._queued(name)
@@ -266,9 +258,9 @@ class SpoolReports:
         else:
             ref = AccountRef(mailbox.mailbox_id, mailbox.home)
             put = partial(self._notices().put, mailbox, message, origin=f"dsn:{name}")
-            published = await self._accounts.write(ref, put)
+            published = await self._runtime.account_executors.write(ref, put)
             if not published.duplicate:
-                self._log.event(
+                self._runtime.log.event(
                     "report_sent",
                     trace=envelope.trace_id,
                     mailbox=mailbox.address,
@@ -276,17 +268,17 @@ class SpoolReports:
                     recipients=about,
                     uid=published.uid,
                 )
-        await self._executors.io(self._pending.done, name)
+        await self._runtime.executors.io(self._pending.done, name)
 
     def _log_withheld(self, slip: SpoolEnvelope, wanted: Sequence[tuple[_Kind, list[Target]]], reason: str) -> None:
         """Log each report that is withheld from the sender (Reg. 4.2)."""
         for kind, targets in wanted if slip.sender else ():
             addresses = [target.address for target in targets]
             about = {"trace": slip.trace_id, "sender": slip.sender, "action": kind.action, "recipients": addresses}
-            self._log.event("report_withheld", **about, reason=reason)
+            self._runtime.log.event("report_withheld", **about, reason=reason)
 
     def _log_unreported(self, trace: str, sender: ReversePath, action: str, recipients: Sequence[object]) -> None:
-        self._log.event("report_without_reader", trace=trace, sender=sender, action=action, recipients=recipients)
+        self._runtime.log.event("report_without_reader", trace=trace, sender=sender, action=action, recipients=recipients)
 
 
 def _reason_to_be_silent(slip: SpoolEnvelope) -> str | None:

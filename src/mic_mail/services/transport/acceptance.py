@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import with_head
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.queue.spool import Draft, Scratch
 from mic_mail.queue.spool import Entry as SpoolEntry
 from mic_mail.services.authentication.sign_in import SignInService
@@ -33,6 +33,7 @@ class Acceptance:
 
     def __init__(
         self,
+        runtime: Runtime,
         *,
         store: MailStore,
         spooling: Spooling,
@@ -40,16 +41,15 @@ class Acceptance:
         holding: QuarantineWriter,
         recipients: Recipients,
         access: SignInService,
-        lanes: Executors,
         log: FlowLog,
     ) -> None:
+        self._runtime = runtime
         self._store = store
         self._spooling = spooling
         self.delivering = delivering
         self._holding = holding
         self._recipients = recipients
         self._access = access
-        self._lanes = lanes
         self._log = log
         self.tasks = delivering.tasks
 
@@ -69,9 +69,11 @@ class Acceptance:
 
     async def open_stream(self, envelope: Envelope) -> Stream:
         """Open a file for a message that is too large to buffer: a scratch file until its lines in front are known."""
-        opening = self._lanes.io_lane.submit(self._opener(envelope) if envelope.is_submitted else self._spooling.scratch)
+        opening = self._runtime.executors.io_lane.submit(
+            self._opener(envelope) if envelope.is_submitted else self._spooling.scratch
+        )
         try:
-            return Stream(self._lanes, await asyncio.shield(opening))
+            return Stream(self._runtime.executors, await asyncio.shield(opening))
         except asyncio.CancelledError:
             self.tasks.start(self._discard_when_open(opening))
             raise
@@ -90,7 +92,7 @@ class Acceptance:
     async def _discard_when_open(self, opening: "asyncio.Future[Sink]") -> None:
         await asyncio.wait([opening])
         if not opening.cancelled() and opening.exception() is None:  # else there is nothing to discard
-            await self._lanes.io(opening.result().discard)
+            await self._runtime.executors.io(opening.result().discard)
 
     async def complete(self, message: IncomingMessage, front: bytes) -> CompleteMessage:
         """Return the message as it is stored, its file durable; `front` is put before mail from other servers."""
@@ -103,7 +105,7 @@ class Acceptance:
             await stream.replace_sink(await self._copy(message, stream.sink, front))
         sink = stream.sink
         assert not isinstance(sink, Scratch)
-        answered = await self._lanes.cpu(lambda: answers(with_head(scan, front) if front else scan))
+        answered = await self._runtime.executors.cpu(lambda: answers(with_head(scan, front) if front else scan))
         return CompleteMessage(envelope, sink, message.octets, self._deliveries(envelope), isinstance(sink, Draft), answered)
 
     async def _copy(self, message: IncomingMessage, scratch: Sink, front: bytes) -> Sink:
@@ -123,7 +125,7 @@ class Acceptance:
                 raise
             return sink
 
-        return await self._lanes.io(copy)
+        return await self._runtime.executors.io(copy)
 
     # ------------------------------------------------------------ durable steps
 
@@ -149,7 +151,7 @@ class Acceptance:
     async def _hold(self, message: CompleteMessage) -> Accepted:
         """Put the message into quarantine instead of its mailboxes."""
         slip = self._spooling.spool_envelope(message.envelope, message.deliveries)
-        await self._lanes.io(self._holding.hold, message.envelope, message.source, slip)
+        await self._runtime.executors.io(self._holding.hold, message.envelope, message.source, slip)
         return self._accepted(message)
 
     async def _into_spool(self, message: CompleteMessage) -> Accepted:
@@ -165,7 +167,7 @@ class Acceptance:
             assert message.answers is not None
             return content.commit(slip), message.answers
 
-        entry, answered = await self._lanes.io(commit)
+        entry, answered = await self._runtime.executors.io(commit)
         self._spooling.fan_out(entry, answered)
         for delivery in deliveries:
             self._recipients.grew(delivery.mailbox.mailbox_id, answered.size)

@@ -12,14 +12,14 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog, stamp
 from mic_mail.mime.imap_structure import Answers, answers, most_octets
 from mic_mail.mime.scanner import Scanner
-from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.queue.spool import ELSEWHERE, SpoolEnvelope, Target
 from mic_mail.queue.spool import Entry as SpoolEntry
 from mic_mail.services.queue.local_dsn import ReportDecision, SpoolReports
@@ -60,11 +60,8 @@ class LocalDeliverer:
 
     def __init__(
         self,
+        runtime: Runtime,
         store: MailStore,
-        lanes: Executors,
-        accounts: AccountExecutors,
-        log: MailLog,
-        clock: Clock,
         *,
         arrived: Callable[[int], None],
         why_not: Callable[[Mailbox], Cause | None],
@@ -74,15 +71,12 @@ class LocalDeliverer:
 
         `why_not` returns why a mailbox receives nothing, or None.
         """
+        self._runtime = runtime
         self._reports = reports
         self._why_not = why_not
         self._store = store
         self._arrived = arrived
-        self._lanes = lanes
-        self._accounts = accounts
-        self._log = log
-        self._clock = clock
-        self._posting = DeliveryWorker(store, log)
+        self._posting = DeliveryWorker(store, runtime.log)
         self._wave: deque[PendingDelivery] = deque()
         self._riding = False
         self._settling = False
@@ -118,7 +112,7 @@ class LocalDeliverer:
             if not self._riding:
                 self._riding = True
                 self.tasks.start(self._run_batches())
-        deadline = loop.call_later(self._lanes.patience, self._give_up, waiting)
+        deadline = loop.call_later(self._runtime.executors.patience, self._give_up, waiting)
         self._waiting += 1
         self._waiting_octets += weight
         try:
@@ -140,7 +134,7 @@ class LocalDeliverer:
         A delivery that has begun is left to finish.
         """
         if not waiting.begun:
-            _answer(waiting.future, Unavailable(f"waited {self._lanes.patience:g} s"))
+            _answer(waiting.future, Unavailable(f"waited {self._runtime.executors.patience:g} s"))
 
     async def _run_batches(self) -> None:
         """Publish waiting messages, batch by batch, until none is left."""
@@ -151,10 +145,12 @@ class LocalDeliverer:
                     continue
                 results: Sequence[Outcome]
                 try:
-                    results = await self._lanes.delivery(self._posting.publish_batch, batch, by_journal=self._is_busy(batch))
+                    results = await self._runtime.executors.delivery(
+                        self._posting.publish_batch, batch, by_journal=self._is_busy(batch)
+                    )
                 except Exception as error:  # noqa: BLE001 - a defect of ours: every waiting caller gets it
                     results = [error] * len(batch)
-                    await self._lanes.io(self._posting.discard, batch)
+                    await self._runtime.executors.io(self._posting.discard, batch)
                 for waiting, result in zip(batch, results, strict=True):
                     if isinstance(result, Busy):
                         waiting.begun = False
@@ -193,7 +189,7 @@ class LocalDeliverer:
     async def _settle_journal(self) -> None:
         """Empty the journal now; the job that does so every few seconds would come too late."""
         try:
-            await settle_journal(self._store, self._lanes, self._log)
+            await settle_journal(self._store, self._runtime.executors, self._runtime.log)
         finally:
             self._settling = False
 
@@ -221,12 +217,12 @@ class LocalDeliverer:
                 batch.clear()
                 results: Sequence[Outcome]
                 try:
-                    results = await self._accounts.write(account_ref(mailbox), publish)
+                    results = await self._runtime.account_executors.write(account_ref(mailbox), publish)
                 except Exception as error:  # noqa: BLE001 - no turn, or the store failed: every waiting caller gets it
                     batch.extend(() if batch else queue)
                     queue.clear()
                     results = [error] * len(batch)
-                    await self._lanes.io(self._posting.discard, batch)
+                    await self._runtime.executors.io(self._posting.discard, batch)
                 for waiting, result in zip(batch, results, strict=True):
                     _answer(waiting.future, result)
         finally:
@@ -236,12 +232,14 @@ class LocalDeliverer:
 
     async def stage(self, mailbox: Mailbox) -> Staged:
         """Create the file for a message that comes in slices."""
-        return await self._lanes.io(self._store.account(account_ref(mailbox)).stage)
+        return await self._runtime.executors.io(self._store.account(account_ref(mailbox)).stage)
 
     async def staged(self, parcel: LocalDelivery, staged: Staged, answered: Answers) -> Published:
         """Publish a message whose file is finished."""
         account = self._store.account(account_ref(parcel.mailbox))
-        published = await self._accounts.write(account.ref, self._posting.one, account, parcel, staged, answered)
+        published = await self._runtime.account_executors.write(
+            account.ref, self._posting.one, account, parcel, staged, answered
+        )
         self._arrived(parcel.mailbox.mailbox_id)
         return published
 
@@ -284,13 +282,13 @@ class LocalDeliverer:
             for target, hurdle in outcomes:
                 if hurdle is not None and target in weighed.given_up:
                     self._log_given_up(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
-            await self._lanes.io(self._settle_entry, entry, outcomes, weighed)
+            await self._runtime.executors.io(self._settle_entry, entry, outcomes, weighed)
             for target, hurdle in outcomes:
                 if hurdle is not None and target not in weighed.given_up:
                     self._log_deferred(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
             await self._reports.bring(weighed.told)
         except Exception as error:  # noqa: BLE001 - the entry is durable, and recovery will take it up again
-            self._log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
+            self._runtime.log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
         finally:
             entry.release()
 
@@ -307,7 +305,7 @@ class LocalDeliverer:
         try:
             known = answered or await self._scanned_file(entry)
         except OSError as error:  # the disk does not return the message, so no mailbox can get it now
-            self._log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
+            self._runtime.log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
             return dict.fromkeys(here, type(error).__name__)
         hurdles = await asyncio.gather(*(self._hand_over(entry, one, parcels, known, doubtful) for one in here))
         return dict(zip(here, hurdles, strict=True))
@@ -318,17 +316,17 @@ class LocalDeliverer:
         The log is flushed first. If the process is killed after this step, nothing is delivered or reported a second
         time.
         """
-        self._log.flush()
+        self._runtime.log.flush()
         over = {target.mailbox_id for target, hurdle in outcomes if hurdle is None or target in weighed.given_up}
-        entry.settle(sorted(over), now_us=self._clock.steady_us(), told=weighed.told, warned=weighed.warned)
+        entry.settle(sorted(over), now_us=self._runtime.clock.steady_us(), told=weighed.told, warned=weighed.warned)
 
     async def _scanned_file(self, entry: SpoolEntry) -> Answers:
         """Compute the index data of a message that an earlier process accepted."""
         scanner = Scanner()
         with open(entry.path, "rb", buffering=0) as file:  # noqa: ASYNC230 - opening does not wait; reads run in an executor
-            while octets := await self._lanes.io(file.read, SCAN_OCTETS):
-                await self._lanes.cpu(scanner.feed, octets)
-        return await self._lanes.cpu(lambda: answers(scanner.finish()))
+            while octets := await self._runtime.executors.io(file.read, SCAN_OCTETS):
+                await self._runtime.executors.cpu(scanner.feed, octets)
+        return await self._runtime.executors.cpu(lambda: answers(scanner.finish()))
 
     async def _hand_over(
         self, entry: SpoolEntry, mailbox_id: int, parcels: Mapping[int, LocalDelivery], answered: Answers, doubtful: bool
@@ -342,16 +340,16 @@ class LocalDeliverer:
 
     async def _link(self, entry: SpoolEntry, parcel: LocalDelivery, answered: Answers, doubtful: bool) -> str | None:
         account = self._store.account(account_ref(parcel.mailbox))
-        if doubtful and await self._accounts.write(account.ref, account.is_delivered, entry.path):
+        if doubtful and await self._runtime.account_executors.write(account.ref, account.is_delivered, entry.path):
             self._log_found(entry.slip, parcel)
             return None
         if (cause := self._why_not(parcel.mailbox)) is not None:  # the mailbox was reclaimed while the entry waited
             return cause
-        staged = await self._lanes.io(account.stage_link, entry.path)
+        staged = await self._runtime.executors.io(account.stage_link, entry.path)
         try:
             await self.staged(parcel, staged, answered)
         except Unavailable:  # its turn did not come, and nobody has seen the link
-            await self._lanes.io(staged.discard)
+            await self._runtime.executors.io(staged.discard)
             raise
         return None
 
@@ -366,7 +364,7 @@ class LocalDeliverer:
 
     def _log_found(self, slip: SpoolEnvelope, parcel: LocalDelivery) -> None:
         """Log a delivery found in the store: its process was killed, perhaps before it wrote the log."""
-        self._log.event(
+        self._runtime.log.event(
             "delivery_found", trace=slip.trace_id, mailbox=parcel.mailbox.address, recipient=parcel.recipient.address
         )
 
@@ -375,7 +373,7 @@ class LocalDeliverer:
 
         Called before it takes effect, so that none ends unlogged (Reg. 4.2).
         """
-        self._log.event(
+        self._runtime.log.event(
             "delivery_given_up",
             trace=slip.trace_id,
             sender=slip.sender,
@@ -386,7 +384,7 @@ class LocalDeliverer:
         )
 
     def _log_deferred(self, slip: SpoolEnvelope, target: Target, parcel: LocalDelivery | None, hurdle: str) -> None:
-        self._log.event(
+        self._runtime.log.event(
             "delivery_deferred",
             trace=slip.trace_id,
             mailbox=parcel.mailbox.address if parcel else None,

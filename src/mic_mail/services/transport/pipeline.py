@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
@@ -70,12 +69,12 @@ class Checkers:
     secrecy: Secrecy
     spooling: Spooling
     reserves: Reserves
-    lanes: Executors
+    executors: Executors
 
-    def configure(self, config: Config) -> None:
+    def apply_reload(self) -> None:
         """Apply a reloaded configuration; checks in progress finish with the old one."""
         for each in (self.clients, self.origins, self.content, self.malware, self.secrecy):
-            each.configure(config)
+            each.apply_reload()
 
     async def close(self) -> None:
         """End the threads and processes of the checks; no further message is checked."""
@@ -187,7 +186,7 @@ def _attachments(message: IncomingMessage, by: Checkers) -> Finding:
         return message.envelope.refusal(Cause.ATTACHMENTS_TOO_LARGE, **sizes) if octets > limit else None
 
     async def scan() -> Found:
-        return refuse((await by.lanes.cpu(answers_of, message.held)).attachment_octets)
+        return refuse((await by.executors.cpu(answers_of, message.held)).attachment_octets)
 
     if message.scan is not None:
         return refuse(message.scan.attachment_octets)

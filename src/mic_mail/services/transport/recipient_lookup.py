@@ -14,18 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import failure
-from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.leavers import CLAUSE as LEAVING
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.naming.addresses import candidates
-from mic_mail.process.executors import AccountExecutors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.transport.check import CompleteMessage, Finding, Found, RcptCommand
@@ -56,22 +54,11 @@ class _Usage:
 class Recipients:
     """The recipient lookup of one process."""
 
-    def __init__(
-        self,
-        settings: Callable[[], FlowSettings],
-        access: SignInService,
-        store: MailStore,
-        accounts: AccountExecutors,
-        *,
-        log: MailLog,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, runtime: Runtime, settings: Callable[[], FlowSettings], access: SignInService, store: MailStore) -> None:
+        self._runtime = runtime
         self._settings = settings
         self._access = access
         self._store = store
-        self._accounts = accounts
-        self._log = log
-        self._clock = clock
         self._usage: dict[int, _Usage] = {}
 
     # ------------------------------------------------------------ at RCPT
@@ -117,7 +104,7 @@ class Recipients:
         that was reclaimed and freed meanwhile would be deleted with the rest of it. If the clock is not trusted and the
         result depends on it, the refusal is temporary.
         """
-        causes = {self._why_not(mailbox, now) for now in self._clock.readings()}
+        causes = {self._why_not(mailbox, now) for now in self._runtime.clock.readings()}
         return causes.pop() if len(causes) == 1 else Cause.UNAVAILABLE
 
     def _why_not(self, mailbox: Mailbox, now: datetime) -> Cause | None:
@@ -187,21 +174,21 @@ class Recipients:
     def _fits(self, mailbox: Mailbox, more_octets: int) -> bool:
         """Return whether `more_octets` fit by a recent cached usage. False means that the store must be asked."""
         known = self._usage.get(mailbox.mailbox_id)
-        if known is None or self._clock.monotonic() - known.known_at >= USAGE_SECONDS:
+        if known is None or self._runtime.clock.monotonic() - known.known_at >= USAGE_SECONDS:
             return False
         return known.octets + more_octets <= mailbox.quota_octets
 
     async def _is_full(self, mailbox: Mailbox, more_octets: int) -> bool:
         """Return whether `more_octets` certainly do not fit. If it is uncertain, publication decides."""
-        now = self._clock.monotonic()
+        now = self._runtime.clock.monotonic()
         ref = AccountRef(mailbox.mailbox_id, mailbox.home)
         try:
-            used = (await self._accounts.read(ref, self._store.account(ref).quota)).octets
+            used = (await self._runtime.account_executors.read(ref, self._store.account(ref).quota)).octets
             full = used + more_octets > mailbox.quota_octets
         except MicMailError:
             return False
         except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the sender's connection
-            self._log.event("usage_unknown", mailbox=mailbox.address, **failure(error))
+            self._runtime.log.event("usage_unknown", mailbox=mailbox.address, **failure(error))
             return False
         self._usage[mailbox.mailbox_id] = _Usage(used, now)
         return full

@@ -22,18 +22,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError, Refused, Trouble
 from mic_mail.i18n import messages
 from mic_mail.ids import trace_id
 from mic_mail.log.error_fields import described
-from mic_mail.log.maillog import MailLog
 from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.net.connection_limits import network_of
 from mic_mail.process import sandbox
-from mic_mail.process.executors import Executors
 from mic_mail.process.protection import Protection
+from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.held_messages import Held, Record, State
 from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.services.transport.check import CompleteMessage
@@ -113,21 +111,21 @@ class Checked(NamedTuple):
 class Secrecy:
     """The check of one process; belongs to the event loop."""
 
-    def __init__(self, config: Config, *, lanes: Executors, log: MailLog, clock: Clock) -> None:
-        self._lanes = lanes
-        self._log = log
-        self._clock = clock
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        config = runtime.config()
         self._held = Held(config.held_dir)
         self._settings = config.secrecy
         self._support = config.support
         bounds, most = bounds_of(config), config.secrecy.readers
-        self._readers_inside = Readers(bounds, lanes, most=most, nice=NICE_INSIDE, started=self._reader_started)
-        self._readers_outside = Readers(bounds, lanes, most=most, nice=NICE_OUTSIDE, started=self._reader_started)
+        self._readers_inside = Readers(bounds, runtime.executors, most=most, nice=NICE_INSIDE, started=self._reader_started)
+        self._readers_outside = Readers(bounds, runtime.executors, most=most, nice=NICE_OUTSIDE, started=self._reader_started)
         self._protection = sandbox.available()
         self._protection_logged: Protection | None = None
 
-    def configure(self, config: Config) -> None:
+    def apply_reload(self) -> None:
         """Apply a reloaded configuration; worker processes with the old bounds are replaced."""
+        config = self._runtime.config()
         self._settings = config.secrecy
         self._support = config.support
         for readers in (self._readers_inside, self._readers_outside):
@@ -151,7 +149,7 @@ class Secrecy:
         if protection != self._protection_logged:
             self._protection_logged = protection
             event = "reader_unprotected" if protection.missing else "reader_protected"
-            self._log.event(event, **protection.log_fields())
+            self._runtime.log.event(event, **protection.log_fields())
 
     # ------------------------------------------------------------ the check
 
@@ -192,7 +190,7 @@ class Secrecy:
         return error(messages.joined(_TEXTS[stop.why](), turn), clause=CLAUSE)
 
     def new_reference(self) -> str:
-        return trace_id(self._clock.now_us())
+        return trace_id(self._runtime.clock.now_us())
 
     # ------------------------------------------------------------ reading
 
@@ -202,7 +200,7 @@ class Secrecy:
         if len(source) <= INLINE_OCTETS:
             glanced = visible_content(source)
         else:
-            glanced = await self._lanes.cpu(visible_content, source)
+            glanced = await self._runtime.executors.cpu(visible_content, source)
         if glanced.verdict.found or not glanced.has_more:
             return glanced.verdict, glanced.answers
         return await self._read(passage, source), glanced.answers
@@ -255,11 +253,13 @@ class Secrecy:
         If that fails it is refused all the same.
         """
         if passage.slip is None or not self._settings.hold:
-            record = await self._lanes.io(_measured, self._record(passage, found, where, State.HELD), source)
+            record = await self._runtime.executors.io(_measured, self._record(passage, found, where, State.HELD), source)
             return {"held": False, "digest": record.digest, "octets": record.octets}
         record = replace(self._record(passage, found, where, State.HELD), slip=passage.slip().encode().decode())
         try:
-            record = await self._lanes.io(lambda: self._held.keep(record, source, room_octets=self._settings.hold_space))
+            record = await self._runtime.executors.io(
+                lambda: self._held.keep(record, source, room_octets=self._settings.hold_space)
+            )
         except (MicMailError, OSError) as error:
             self._log_event("message_not_held", passage, error=described(error))
             return {"held": False}
@@ -267,15 +267,15 @@ class Secrecy:
 
     async def _flag(self, passage: Passage, source: bytes | Path, found: Found, where: list[str]) -> None:
         """Record incoming marked mail; the housekeeper notifies the Centre, once."""
-        record = await self._lanes.io(_measured, self._record(passage, found, where, State.FLAGGED), source)
+        record = await self._runtime.executors.io(_measured, self._record(passage, found, where, State.FLAGGED), source)
         try:
-            await self._lanes.io(self._held.flag, record)
+            await self._runtime.executors.io(self._held.flag, record)
         except (MicMailError, OSError) as error:
             self._log_event("message_not_flagged", passage, error=described(error))
         self._log_event("marked_message_flagged", passage, degree=found.marking.degree, where=where, digest=record.digest)
 
     def _record(self, passage: Passage, found: Found, where: list[str], state: State) -> Record:
-        now_us = self._clock.steady_us()
+        now_us = self._runtime.clock.steady_us()
         return Record(
             held_id=passage.trace_id,
             state=state,
@@ -291,7 +291,7 @@ class Secrecy:
         )
 
     def _log_event(self, event: str, passage: Passage, **fields: object) -> None:
-        self._log.event(
+        self._runtime.log.event(
             event,
             trace=passage.trace_id,
             way=passage.way,

@@ -9,10 +9,9 @@ from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 
-from mic_mail.clock import Clock
-from mic_mail.log.maillog import MailLog, stamp
+from mic_mail.log.maillog import stamp
 from mic_mail.mime.imap_structure import Answers
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.queue.esmtp_options import Transaction
 from mic_mail.queue.queue import Envelope as QueueEnvelope
 from mic_mail.queue.queue import Queue, Recipient
@@ -36,28 +35,24 @@ class Spooling:
 
     def __init__(
         self,
+        runtime: Runtime,
         spool: Spool,
         queue: Queue,
         *,
-        lanes: Executors,
         access: SignInService,
         delivering: LocalDeliverer,
         reports: SpoolReports,
         queued: Callable[[str], None],
-        log: MailLog,
-        clock: Clock,
     ) -> None:
         """`queued` is called on the loop with the id of each entry that has entered the queue."""
+        self._runtime = runtime
         self._spool = spool
         self.draft, self.scratch = spool.draft, spool.scratch
         self._queue = queue
         self._queued = queued
-        self._lanes = lanes
         self._access = access
         self._delivering = delivering
         self._reports = reports
-        self._log = log
-        self._clock = clock
         self._has_looked = False
         self._held: set[str] = set()
         """Trace ids of entries that wait because their sender is suspended, as of the last run."""
@@ -79,7 +74,7 @@ class Spooling:
         Local mailboxes and servers that offer BINARYMIME take them.
         """
         domains = {recipient.address.domain for recipient in message.envelope.elsewhere}
-        message.may_be_long = not domains or await self._lanes.io(self._queue.binary_domains.include_all, domains)
+        message.may_be_long = not domains or await self._runtime.executors.io(self._queue.binary_domains.include_all, domains)
         return None if message.may_be_long else message.envelope.refusal(Cause.TEXT_LINE_TOO_LONG, line=str(number))
 
     def spool_envelope(self, envelope: Envelope, parcels: Sequence[LocalDelivery]) -> SpoolEnvelope:
@@ -103,7 +98,7 @@ class Spooling:
             trace_id=envelope.trace_id,
             sender=envelope.sender,
             targets=targets + elsewhere,
-            accepted_at_us=self._clock.steady_us(),
+            accepted_at_us=self._runtime.clock.steady_us(),
             return_path_octets=len(trace_headers.return_path(envelope)),
             smtputf8=envelope.smtputf8,
             body=envelope.body,
@@ -126,9 +121,11 @@ class Spooling:
         targets = [target for target in entry.open_targets if target.mailbox_id == ELSEWHERE]
         recipients = tuple(Recipient(target.address, target.notify, target.orcpt) for target in targets)
         kept = {each.name: getattr(slip, each.name) for each in fields(Transaction)}
-        await self._lanes.io(self._queue.put, entry.spool_id, entry.path, QueueEnvelope(recipients=recipients, **kept))
+        await self._runtime.executors.io(
+            self._queue.put, entry.spool_id, entry.path, QueueEnvelope(recipients=recipients, **kept)
+        )
         addresses = [recipient.address for recipient in recipients]
-        self._log.event("message_queued", trace=slip.trace_id, sender=slip.sender, recipients=addresses)
+        self._runtime.log.event("message_queued", trace=slip.trace_id, sender=slip.sender, recipients=addresses)
         self._queued(entry.spool_id)
 
     async def take_up(self) -> int:
@@ -139,16 +136,16 @@ class Spooling:
         0061).
         """
         await self._reports.run_once()
-        now_us = self._clock.steady_us() if self._has_looked else None
+        now_us = self._runtime.clock.steady_us() if self._has_looked else None
         held: list[SpoolEnvelope] = []
         unreadable: list[tuple[Path, OSError]] = []
-        entries = await self._lanes.io(self._recovered, now_us, held, unreadable)
+        entries = await self._runtime.executors.io(self._recovered, now_us, held, unreadable)
         self._has_looked = True
         self._log_held(held)
         self._log_unreadable(unreadable)
         for entry in entries:
             slip = entry.slip
-            self._log.event(
+            self._runtime.log.event(
                 "message_taken_up",
                 trace=slip.trace_id,
                 sender=slip.sender,
@@ -175,7 +172,7 @@ class Spooling:
         """Log each unreadable file once per process."""
         for path, error in unreadable:
             if str(path) not in self._unreadable:
-                self._log.event("spool_entry_unreadable", file=str(path), error=error.strerror)
+                self._runtime.log.event("spool_entry_unreadable", file=str(path), error=error.strerror)
         self._unreadable = {str(path) for path, _ in unreadable}
 
     def _waits(self, held: list[SpoolEnvelope]) -> Callable[[SpoolEnvelope], bool]:
@@ -200,7 +197,7 @@ class Spooling:
         for slip in held:
             if slip.trace_id not in self._held:
                 recipients = [target.address for target in slip.targets if not target.settled]
-                self._log.event("delivery_held", trace=slip.trace_id, sender=slip.sender, recipients=recipients)
+                self._runtime.log.event("delivery_held", trace=slip.trace_id, sender=slip.sender, recipients=recipients)
         self._held = {slip.trace_id for slip in held}
 
     def _deliveries_of(self, entry: Entry) -> list[LocalDelivery]:

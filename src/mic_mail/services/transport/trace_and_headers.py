@@ -7,8 +7,7 @@ Nothing is stored here.
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from mic_mail.clock import Clock
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.transport import author_check, trace_headers
 from mic_mail.services.transport.check import Finding, Found
@@ -26,24 +25,22 @@ class Headings:
 
     def __init__(
         self,
+        runtime: Runtime,
         settings: Callable[[], FlowSettings],
         *,
         senders: SenderPolicy,
         judging: MessageChecks,
-        lanes: Executors,
         log: FlowLog,
-        clock: Clock,
     ) -> None:
+        self._runtime = runtime
         self._settings = settings
         self._senders = senders
         self._judging = judging
-        self._lanes = lanes
         self._log = log
-        self._clock = clock
 
     def front(self, envelope: Envelope) -> bytes:
         """Return the lines in front: trace lines (RFC 5321 §4.4), results of the checks, fields that submission adds."""
-        stamp = trace_headers.received(envelope, self._settings().hostname, self._clock.steady_us())
+        stamp = trace_headers.received(envelope, self._settings().hostname, self._runtime.clock.steady_us())
         return trace_headers.return_path(envelope) + envelope.judged.fields + stamp + envelope.header.added
 
     def check_loop(self, envelope: Envelope, header: bytes) -> Found:
@@ -59,7 +56,7 @@ class Headings:
             return self._objection(envelope, read(), others)
 
         async def beside_the_loop() -> Found:
-            return self._objection(envelope, await self._lanes.io(read), others)
+            return self._objection(envelope, await self._runtime.executors.io(read), others)
 
         return beside_the_loop()
 
@@ -75,7 +72,7 @@ class Headings:
         self._senders.note_written_as(envelope, reading.written, others)
         facts.message_id = facts.message_id or trace_headers.own_message_id(envelope, hostname)
         facts.added = trace_headers.missing(
-            envelope, hostname, self._clock.steady_us(), dated=reading.is_dated, identified=reading.is_identified
+            envelope, hostname, self._runtime.clock.steady_us(), dated=reading.is_dated, identified=reading.is_identified
         )
         return None
 
@@ -93,7 +90,7 @@ class Headings:
             return header
         # Five thousand such fields, or one of 200 KB, take 60 ms.
         is_small = len(header) <= SMALL_HEADER_OCTETS
-        cleaned = self._judging.cleaned(header) if is_small else await self._lanes.io(self._judging.cleaned, header)
+        cleaned = self._judging.cleaned(header) if is_small else await self._runtime.executors.io(self._judging.cleaned, header)
         if len(cleaned) != len(header):
             self._log.results_removed(envelope, len(header) - len(cleaned))
         return cleaned

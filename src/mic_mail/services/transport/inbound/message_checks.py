@@ -9,14 +9,13 @@ checks is in `pipeline.ON_ARRIVAL`.
 from collections import Counter
 from collections.abc import Awaitable, Iterable
 
-from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.filters.spam_headers import without_foreign
 from mic_mail.log.error_fields import described
-from mic_mail.log.maillog import MailLog
 from mic_mail.mailauth.authentication_results import may_stand_in, without_forged
 from mic_mail.net.cidr import Networks
 from mic_mail.net.dns import DnsUnavailable, Resolver
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.transport.envelope import Envelope, Refusal
 from mic_mail.services.transport.inbound.check_result import CheckResult
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups, Enquiries
@@ -29,28 +28,26 @@ LOCAL_RESOLVER = "127.0.0.1"
 class MessageChecks:
     """The message checks of one process; belongs to the event loop."""
 
-    def __init__(self, config: Config, log: MailLog, clock: Clock) -> None:
-        self._log = log
-        self._clock = clock
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._counts: Counter[str] = Counter()
         self._told_at: dict[str, float] = {}
-        self.configure(config)
+        self.apply_reload()
 
-    def configure(self, config: Config) -> None:
+    def apply_reload(self) -> None:
         """Apply a reloaded configuration; lookups of open connections go on with the old one."""
-        inbound = config.inbound
-        self._trusted = Networks(inbound.trusted_networks)
+        config = self._runtime.config()
+        self._trusted = Networks(config.inbound.trusted_networks)
         self._has_filter = bool(config.rspamd.url)
         self._ours = frozenset({config.server.hostname})
-        self._config = config
         self._enquiries: Enquiries | None = None  # created for the first client: most processes have none
 
     def _ready_lookups(self) -> Enquiries:
-        config = self._config
+        config = self._runtime.config()
         inbound = config.inbound
         return Enquiries(
             self._resolver(config),
-            self._clock,
+            self._runtime.clock,
             config.server.hostname,
             authenticates=inbound.authenticate,
             refusing=inbound.dnsbl_refuse,
@@ -62,15 +59,15 @@ class MessageChecks:
         try:
             return Resolver(config.dns.nameservers, seconds=config.dns.seconds)
         except DnsUnavailable as error:
-            self._log.event("resolver_missing", error=described(error))
+            self._runtime.log.event("resolver_missing", error=described(error))
             return Resolver((LOCAL_RESOLVER,), seconds=config.dns.seconds)
 
     def _log_unusable(self, zone: str, why: str) -> None:
         """Log a list whose answers cannot be trusted, once an hour, for the administrator who configured it."""
-        now = self._clock.monotonic()
+        now = self._runtime.clock.monotonic()
         if now - self._told_at.get(zone, -TELL_AGAIN_SECONDS) >= TELL_AGAIN_SECONDS:
             self._told_at[zone] = now
-            self._log.event("list_unusable", zone=zone, clause="10.2", reason=why)
+            self._runtime.log.event("list_unusable", zone=zone, clause="10.2", reason=why)
 
     def enquiry(self, address: str) -> ClientLookups | None:
         """Return the lookups for a client of the MX, or None if its mail is not checked."""
@@ -113,7 +110,7 @@ class MessageChecks:
             action = "held" if judgement.held_for else judgement.verdict or "passed"
         self._counts[action] += 1
         client = envelope.client
-        self._log.event(
+        self._runtime.log.event(
             "message_judged",
             trace=envelope.trace_id,
             clause="10.2",

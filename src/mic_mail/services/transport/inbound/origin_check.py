@@ -8,13 +8,12 @@ message that finds too many waiting is refused temporarily.
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import replace
 from pathlib import Path
 from random import randrange
 from typing import TypeVar
 
-from mic_mail.config.model import Config
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.mailauth import authentication_results
 from mic_mail.mailauth.authenticate import examine_message
@@ -28,6 +27,7 @@ from mic_mail.mime.encoded_words import decode_text
 from mic_mail.mime.headers import canonical, strip_comments, unfold, written_fields
 from mic_mail.mime.strict_addresses import MAX_OCTETS, Ambiguous, Mailbox, addresses_in, as_seen, read_mailboxes
 from mic_mail.process.executors import Executor
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.services.transport.inbound.check_result import JUNK, CheckResult, ReceivedMessage, Source
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
@@ -45,14 +45,15 @@ A hostile header takes 50 ms, twice that if its keys have 8,192 bits; 25 MB take
 class Origins:
     """The origin check of one process."""
 
-    def __init__(self, config: Config, domains: Callable[[], Collection[str]], roll: Callable[[int], int] = randrange) -> None:
-        """`domains` returns the directory's local domains, `roll` a random number below its argument."""
+    def __init__(self, runtime: Runtime, roll: Callable[[int], int] = randrange) -> None:
+        """`roll` returns a random number below its argument."""
+        self._runtime = runtime
         self._roll = roll
-        self._domains = domains
         self._small, self._large = _Thread("origin-small", MOST_SMALL), _Thread("origin-large", MOST_LARGE)
-        self.configure(config)
+        self.apply_reload()
 
-    def configure(self, config: Config) -> None:
+    def apply_reload(self) -> None:
+        config = self._runtime.config()
         inbound = config.inbound
         self._seconds = inbound.seconds
         self._hostname = config.server.hostname
@@ -76,7 +77,7 @@ class Origins:
         enquiry = envelope.enquiry
         if enquiry is None or not enquiry.authenticates:
             return CheckResult()
-        own = frozenset(map(to_ascii, self._domains()))  # a command may add one while the server runs
+        own = frozenset(map(to_ascii, self._runtime.snapshot().domains))  # a command may add one while the server runs
         rules, hostname = replace(self._rules, own_domains=own), self._hostname
         try:
             origin, seen, iprev = await enquiry.of_message(lambda: self._examine(arrived, enquiry, rules, self._seconds))

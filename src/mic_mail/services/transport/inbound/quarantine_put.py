@@ -7,12 +7,10 @@ in front. Out: a record of `quarantine.quarantine` and an event; raises `StoreFu
 
 from pathlib import Path
 
-from mic_mail.clock import Clock
-from mic_mail.config.model import Config
-from mic_mail.log.maillog import MailLog
 from mic_mail.mime import headers
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy.naming.transliteration import excerpt
+from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
 from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.services.transport.envelope import Envelope
@@ -24,26 +22,20 @@ HEADER_OCTETS = 262_144
 class QuarantineWriter:
     """Writes messages into the quarantine for one process."""
 
-    def __init__(self, config: Config, log: MailLog, clock: Clock) -> None:
-        self._quarantine = Quarantine(config.quarantine_dir)
-        self._log = log
-        self._clock = clock
-        self.configure(config)
-
-    def configure(self, config: Config) -> None:
-        """Apply a reloaded configuration."""
-        self._settings = config.quarantine
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._quarantine = Quarantine(runtime.config().quarantine_dir)
 
     def hold(self, envelope: Envelope, source: bytes | Path, slip: SpoolEnvelope) -> None:
         """Quarantine the message under its trace id."""
-        judged, now_us = envelope.judged, self._clock.steady_us()
+        judged, now_us = envelope.judged, self._runtime.clock.steady_us()
         header = _header_of(source)
         record = Record(
             held_id=envelope.trace_id,
             state=State.HELD,
             reason=Reason(judged.held_for),
             at_us=now_us,
-            expires_at_us=now_us + int(self._settings.keep * 1_000_000),
+            expires_at_us=now_us + int(self._runtime.config().quarantine.keep * 1_000_000),
             sender=str(envelope.sender),
             recipients=tuple(str(recipient.address) for recipient in envelope.recipients),
             mailboxes=tuple(dict.fromkeys(target.mailbox_id for target in slip.targets if target.mailbox_id)),
@@ -55,8 +47,8 @@ class QuarantineWriter:
             message_id=envelope.header.message_id or "",
             slip=slip.encode().decode(),
         )
-        kept = self._quarantine.keep(record, source, room_octets=self._settings.space)
-        self._log.event(
+        kept = self._quarantine.keep(record, source, room_octets=self._runtime.config().quarantine.space)
+        self._runtime.log.event(
             "message_quarantined",
             trace=envelope.trace_id,
             clause="4.2",

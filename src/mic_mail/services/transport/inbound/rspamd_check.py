@@ -13,13 +13,10 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
-from mic_mail.clock import Clock
-from mic_mail.config.model import Config
 from mic_mail.filters.rspamd import About, Action, NotScored, Rspamd, Scored
 from mic_mail.filters.spam_headers import scored_field, unscored_field
 from mic_mail.log.error_fields import described
-from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.quarantine import Reason
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.services.transport.inbound.check_result import JUNK, CheckResult, ReceivedMessage, Source
@@ -77,20 +74,16 @@ def act_on_submitted(action: Action) -> Act:
 class Content:
     """The Rspamd check of one process; belongs to the loop."""
 
-    def __init__(
-        self, config: Config, *, lanes: Executors, log: MailLog, clock: Clock, spamming: Callable[[int, int], None]
-    ) -> None:
+    def __init__(self, runtime: Runtime, *, spamming: Callable[[int, int], None]) -> None:
         """`spamming` is called with a mailbox of whose mail too much was rejected, and the number."""
-        self._lanes = lanes
-        self._log = log
-        self._clock = clock
+        self._runtime = runtime
         self._spamming = spamming
         self._rejected: dict[int, deque[float]] = {}
-        self.configure(config)
+        self.apply_reload()
 
-    def configure(self, config: Config) -> None:
+    def apply_reload(self) -> None:
         """Apply a reloaded configuration; requests in progress finish with the old one."""
-        settings = self._settings = config.rspamd
+        settings = self._settings = self._runtime.config().rspamd
         self._rspamd = (
             Rspamd(settings.url, seconds=settings.seconds, connections=settings.connections) if settings.url else None
         )
@@ -153,7 +146,7 @@ class Content:
             told = {"spam": "not-scored", "spam_error": described(error)}
             if self._settings.absent == "refuse":
                 refusal = Refusal(Cause.NOT_SCORED, envelope.trace_id)
-        self._log.event(
+        self._runtime.log.event(
             "submitted_judged",
             trace=envelope.trace_id,
             clause="7.2.c",
@@ -170,7 +163,7 @@ class Content:
 
     def _count(self, mailbox_id: int) -> None:
         """Count a rejected message of a mailbox; rejections older than an hour are forgotten."""
-        now, most = self._clock.monotonic(), self._settings.suspend_beyond
+        now, most = self._runtime.clock.monotonic(), self._settings.suspend_beyond
         times = self._rejected.setdefault(mailbox_id, deque())
         times.append(now)
         while times[0] <= now - HOUR or len(times) > most + 1:
@@ -187,13 +180,13 @@ class Content:
         if self._rspamd is None:
             return None
         try:
-            octets = len(source) if isinstance(source, bytes) else (await self._lanes.io(Path(source).stat)).st_size
+            octets = len(source) if isinstance(source, bytes) else (await self._runtime.executors.io(Path(source).stat)).st_size
         except OSError as error:
             raise NotScored(str(error)) from error
         if octets > self._settings.largest:
             return octets
         told = about(envelope, await _hostname(envelope))
-        return await self._rspamd.check(told, message_chunks(self._lanes, source), octets)
+        return await self._rspamd.check(told, message_chunks(self._runtime.executors, source), octets)
 
 
 async def _hostname(envelope: Envelope) -> str:

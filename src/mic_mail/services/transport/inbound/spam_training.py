@@ -20,14 +20,10 @@ from dataclasses import dataclass
 from os import SEEK_END
 from pathlib import Path
 
-from mic_mail.clock import Clock
-from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
 from mic_mail.filters.rspamd import NotScored, Rspamd, Taught, Unwilling
 from mic_mail.filters.training_queue import Lessons, TrainingSample
 from mic_mail.log.error_fields import described, failure
-from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import AccountExecutors, Executors
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.transport.inbound.junk_signals import junk_from_move
 from mic_mail.services.transport.inbound.message_chunks import message_chunks
@@ -66,22 +62,11 @@ class UserVerdict:
 class Learning:
     """Notes the training samples of one process; belongs to the loop."""
 
-    def __init__(
-        self, config: Config, *, store: MailStore, lanes: Executors, accounts: AccountExecutors, log: MailLog, clock: Clock
-    ) -> None:
+    def __init__(self, runtime: Runtime, *, store: MailStore) -> None:
+        self._runtime = runtime
         self._store = store
-        self._lanes = lanes
-        self._accounts = accounts
-        self._log = log
-        self._clock = clock
-        self._lessons = Lessons(config.lessons_dir)
+        self._lessons = Lessons(runtime.config().lessons_dir)
         self._errands: set[asyncio.Task[None]] = set()
-        self.configure(config)
-
-    def configure(self, config: Config) -> None:
-        """Apply a reloaded configuration."""
-        self._most = config.rspamd.taught_per_hour
-        self.teaches = bool(config.rspamd.controller)
 
     def note(self, said: UserVerdict) -> None:
         """Note a user's verdict in the background."""
@@ -104,26 +89,30 @@ class Learning:
                 if decided is None:
                     return
                 spam = decided
-            noted = await self._accounts.read(said.at, self._take, said, spam)
+            noted = await self._runtime.account_executors.read(said.at, self._take, said, spam)
         except NoSuchFolder:  # deleted meanwhile
             return
         except (MicMailError, OSError) as error:
-            self._log.event("lesson_failed", mailbox_id=said.at.account_id, **failure(error))
+            self._runtime.log.event("lesson_failed", mailbox_id=said.at.account_id, **failure(error))
             return
         entry = {"messages": noted, "of": len(said.uids), "spam": spam, "login": said.login, "session": said.session}
-        self._log.event("junk_reported", mailbox_id=said.at.account_id, folder=said.folder, clause="15.5", **entry)
+        self._runtime.log.event("junk_reported", mailbox_id=said.at.account_id, folder=said.folder, clause="15.5", **entry)
 
     async def _use(self, at: AccountRef, folder: str) -> str | None:
         account = self._store.account(at)
-        return (await self._accounts.read(at, account.folder, folder)).special_use
+        return (await self._runtime.account_executors.read(at, account.folder, folder)).special_use
 
     def _take(self, said: UserVerdict, spam: bool) -> int:
         account: Account = self._store.account(said.at)
-        folder_id, left, noted = account.folder(said.folder).folder_id, said.uids[: self._most], 0
+        folder_id, left, noted = (
+            account.folder(said.folder).folder_id,
+            said.uids[: self._runtime.config().rspamd.taught_per_hour],
+            0,
+        )
         for _ in range(LOOKS):
             paths = sorted(account.paths(folder_id, left).items())
             sources = [Path(path) for _, path in paths]
-            noted += self._lessons.note(said.at.account_id, sources, spam=spam, now_us=self._clock.steady_us())
+            noted += self._lessons.note(said.at.account_id, sources, spam=spam, now_us=self._runtime.clock.steady_us())
             left = [uid for uid, path in paths if not os.path.lexists(path)]
             for uid in left:
                 with suppress(NoSuchMessage), account.open_message(folder_id, uid):
