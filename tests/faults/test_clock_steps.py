@@ -480,7 +480,7 @@ def test_a_session_of_tls_lets_nobody_in(tmp_path: Path) -> None:
 
 async def test_a_clock_that_is_put_right_while_it_is_asked_about(tmp_path: Path) -> None:
     """What lies ahead of a false time alone is no false instant: it stays as it is."""
-    clock, lanes = TrueClock(BEGIN), Executors(io_threads=1, hash_threads=1)
+    clock, executors = TrueClock(BEGIN), Executors(io_threads=1, hash_threads=1)
     population = Population(config_for(tmp_path / "data").directory_url, clock)
     directory, mailbox = population.directory, population.issue("dvbe")
     directory.touch_activity(mailbox.mailbox_id, BEGIN)
@@ -492,7 +492,7 @@ async def test_a_clock_that_is_put_right_while_it_is_asked_about(tmp_path: Path)
     async def refresh() -> None: ...
 
     log = MailLog(tmp_path / "log", "housekeeper", clock=clock)
-    parts = runtime(config_for(tmp_path / "data"), clock, executors=lanes, log=log)
+    parts = runtime(config_for(tmp_path / "data"), clock, executors=executors, log=log)
     false_instants = FalseInstants(parts, directory, is_trusted, refresh, refresh)
     clock.set_to(BEGIN - timedelta(days=40))
     await false_instants.run_once()
@@ -501,7 +501,7 @@ async def test_a_clock_that_is_put_right_while_it_is_asked_about(tmp_path: Path)
     await false_instants.run_once()
     assert directory.entry(mailbox.mailbox_id).last_activity == BEGIN
     log.close()
-    lanes.close()
+    executors.close()
     population.close()
 
 

@@ -324,8 +324,8 @@ async def test_clause_12_3_d_nothing_is_swept(office: Office) -> None:
     late = ManualClock(SystemClock().now() + timedelta(days=30))
     store = MailStore(office.server.config.mail_root, clock=late, host="test")
     account = store.account(AccountRef(office.unit.mailbox_id, office.unit.home))
-    lanes, log = Executors(), MailLog(None, "test", clock=late, threaded=False)
-    parts = runtime(office.server.config, late, executors=lanes, log=log, snapshot=office.directory.load_snapshot)
+    executors, log = Executors(), MailLog(None, "test", clock=late, threaded=False)
+    parts = runtime(office.server.config, late, executors=executors, log=log, snapshot=office.directory.load_snapshot)
     visits = Visits(parts, store)
     account.sweep()  # as one whose facts are a moment old
     await visits.sweep(trusted=True)
@@ -334,4 +334,4 @@ async def test_clause_12_3_d_nothing_is_swept(office: Office) -> None:
     await visits.sweep(trusted=True)
     assert account.tombstones() == []
     store.close()
-    lanes.close()
+    executors.close()

@@ -147,8 +147,10 @@ def test_clause_2_6_who_leaves_goes_though_a_book_could_not_be_made_at_once(mini
         return {card.name for card in book if card.kind == "person"}
 
     async def looks():
-        lanes, snapshot = Executors(), directory.load_snapshot()
-        kept = AddressBookCache(runtime(config, clock, executors=lanes, snapshot=lambda: snapshot), shape, directory=directory)
+        executors, snapshot = Executors(), directory.load_snapshot()
+        kept = AddressBookCache(
+            runtime(config, clock, executors=executors, snapshot=lambda: snapshot), shape, directory=directory
+        )
         try:
             seen = [await kept.current()]
             clock.move_to(clock.now() + timedelta(days=11))
@@ -157,7 +159,7 @@ def test_clause_2_6_who_leaves_goes_though_a_book_could_not_be_made_at_once(mini
             clock.move_to(clock.now() + timedelta(minutes=1))
             seen.append(await kept.current())
         finally:
-            lanes.close()
+            executors.close()
         return seen
 
     assert asyncio.run(looks()) == [{"Đỗ Văn Bê"}, {"Đỗ Văn Bê"}, set()]

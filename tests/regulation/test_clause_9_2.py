@@ -114,10 +114,10 @@ class Mailbox:
 
     async def sweep(self):
         """The housekeeper's way."""
-        lanes, log = Executors(), MailLog(None, "test", clock=self.clock, threaded=False)
-        parts = runtime(Config(), self.clock, executors=lanes, log=log, snapshot=self.directory.load_snapshot)
+        executors, log = Executors(), MailLog(None, "test", clock=self.clock, threaded=False)
+        parts = runtime(Config(), self.clock, executors=executors, log=log, snapshot=self.directory.load_snapshot)
         await Visits(parts, self.store).sweep(trusted=True)
-        lanes.close()
+        executors.close()
 
     def close(self):
         self.store.close()

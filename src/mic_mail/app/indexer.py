@@ -31,18 +31,18 @@ class Indexer:
         self._directory = Directory(config.directory_url, clock=clock)
         self._snapshot = EMPTY
         self._store = open_mail_store(config, clock)
-        self._lane = Executor("index", 1)
-        self._indexing = Indexing(self._store, lambda: self._snapshot, self._lane.submit, self.log, clock)
+        self._executor = Executor("index", 1)
+        self._indexing = Indexing(self._store, lambda: self._snapshot, self._executor.submit, self.log, clock)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._rounds())
 
     async def _rounds(self) -> None:
-        await self._lane.submit(stand_back)
+        await self._executor.submit(stand_back)
         while True:
             try:
-                self._snapshot = await self._lane.submit(self._directory.load_snapshot, self._snapshot)
+                self._snapshot = await self._executor.submit(self._directory.load_snapshot, self._snapshot)
                 await self._indexing.run_once()
             except MicMailError as error:  # a directory that cannot be read now
                 self.log.event("duty_failed", duty="index", error=described(error))
@@ -65,7 +65,7 @@ class Indexer:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        self._lane.end()
-        self._lane.join(self._clock.monotonic() + CLOSE_SECONDS)
+        self._executor.end()
+        self._executor.join(self._clock.monotonic() + CLOSE_SECONDS)
         self._directory.close()
         self.log.close()

@@ -81,7 +81,7 @@ class PasswordAttempt:
     """The app passwords that are valid now."""
 
 
-HashLane = Callable[[Callable[[], bool], str, Callable[[], int]], Awaitable[bool]]
+HashExecutor = Callable[[Callable[[], bool], str, Callable[[], int]], Awaitable[bool]]
 """Runs a blocking check elsewhere, for a source with a suspicion (`process.fair_queue`).
 
 Raises errors.Trouble when its queue is too long.
@@ -96,8 +96,8 @@ class HashExecutors:
     their neighbourhood, and by the failed guesses from their network (decision 0088).
     """
 
-    known: HashLane
-    others: HashLane
+    known: HashExecutor
+    others: HashExecutor
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Guard:
         throttle: SharedThrottle,
         decoys: Decoys,
         cache_seconds: float,
-        lanes: HashExecutors,
+        executors: HashExecutors,
         monotonic: Callable[[], float],
     ) -> None:
         """Use `digest_key` for digests of passwords in memory; it is the same in all processes of a server."""
@@ -133,7 +133,7 @@ class Guard:
         self._throttle = throttle
         self._decoys = decoys
         self._cache_seconds = cache_seconds
-        self._lanes = lanes
+        self._executors = executors
         self._monotonic = monotonic
         self._verified = VerifiedCache(digest_key)
         self._running: dict[bytes, _Running] = {}
@@ -262,12 +262,12 @@ class Guard:
         """Return the call of the hash for this attempt, with its place in the queues."""
         question, net = self._question(claim), network(peer)
         if self._throttle.knows(claim.address, peer, now):
-            return lambda: self._lanes.known(question, claim.address, lambda: 0)
+            return lambda: self._executors.known(question, claim.address, lambda: 0)
 
         def suspicion() -> int:
             return self._throttle.suspicion(peer, self._monotonic(), open_questions=self._asked[net])
 
-        return lambda: self._lanes.others(question, neighbourhood(peer), suspicion)
+        return lambda: self._executors.others(question, neighbourhood(peer), suspicion)
 
     async def _verify(self, claim: PasswordAttempt, peer: str, digest: bytes, way: Callable[[], Awaitable[bool]]) -> Outcome:
         try:

@@ -92,7 +92,7 @@ class Executor:
             if error is None:
                 future.set_result(result)
             elif isinstance(error, StopIteration):  # a future cannot carry it
-                future.set_exception(RuntimeError("a lane call raised StopIteration"))
+                future.set_exception(RuntimeError("a call raised StopIteration"))
             else:
                 future.set_exception(error)
 
@@ -167,23 +167,23 @@ class Executors:
 
     def __init__(self, *, io_threads: int = 4, hash_threads: int = 2, patience: float = 20.0) -> None:
         self.patience = patience
-        self.cpu_lane = Executor("cpu", 1)
-        self.io_lane = Executor("io", io_threads)
-        self._delivery_lane = Executor("delivery", 1)
-        self._hash_lane = Executor("hash", hash_threads)
+        self.cpu_executor = Executor("cpu", 1)
+        self.io_executor = Executor("io", io_threads)
+        self._delivery_executor = Executor("delivery", 1)
+        self._hash_executor = Executor("hash", hash_threads)
         self._hash_turns = FairQueue(hash_threads, WAITING_FOR_HASH)
 
     async def cpu(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run pure Python work (scan, render, search) in slices of at most about 2 ms each."""
-        return await self.cpu_lane.submit(fn, *args, **kwargs)
+        return await self.cpu_executor.submit(fn, *args, **kwargs)
 
     async def delivery(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Publish a batch of messages in mailboxes that are free."""
-        return await self._delivery_lane.submit(fn, *args, **kwargs)
+        return await self._delivery_executor.submit(fn, *args, **kwargs)
 
     async def io(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call that waits for a disk and belongs to no account (spool, directory)."""
-        return await self.io_lane.submit(fn, *args, **kwargs)
+        return await self.io_executor.submit(fn, *args, **kwargs)
 
     async def hash(self, fn: Callable[[], T], source: str, suspicion: Suspicion = not_suspected) -> T:
         """Run a password hash; at most `hash_threads` run at once, which bounds the memory they take.
@@ -191,23 +191,23 @@ class Executors:
         Sources take turns, and suspected ones get fewer turns (`process.fair_queue`).
         """
         await self._hash_turns.take(self.patience, source, suspicion)
-        return await self._hash_lane._submit(fn, self._hash_turns.give_back)
+        return await self._hash_executor._submit(fn, self._hash_turns.give_back)
 
     async def hash_ahead(self, fn: Callable[[], T], source: str, suspicion: Suspicion = not_suspected) -> T:
         """Run a password hash before all calls that were made by `hash`."""
         await self._hash_turns.take(self.patience, source, suspicion, ahead=True)
-        return await self._hash_lane._submit(fn, self._hash_turns.give_back)
+        return await self._hash_executor._submit(fn, self._hash_turns.give_back)
 
     def close_to_the_loop(self) -> list[int]:
         """Return the ids of the threads that exchange the interpreter lock with the loop: delivery and io."""
-        return self._delivery_lane.thread_ids() + self.io_lane.thread_ids()
+        return self._delivery_executor.thread_ids() + self.io_executor.thread_ids()
 
     def close(self) -> None:
         """Let the queued calls and the threads end.
 
         A thread that waits for a lock held by another process is left behind.
         """
-        executors = (self.cpu_lane, self.io_lane, self._delivery_lane, self._hash_lane)
+        executors = (self.cpu_executor, self.io_executor, self._delivery_executor, self._hash_executor)
         for executor in executors:
             executor.end()
         deadline = time.monotonic() + CLOSE_SECONDS
@@ -256,4 +256,4 @@ class AccountExecutors:
                 self._accounts.pop(ref.account_id, None)
 
         await kind.take(self._executors.patience)
-        return await self._executors.io_lane._submit(call, ended)
+        return await self._executors.io_executor._submit(call, ended)

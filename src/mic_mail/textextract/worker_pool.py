@@ -141,7 +141,7 @@ class Readers:
     def __init__(
         self,
         bounds: Bounds,
-        lanes: Executors,
+        executors: Executors,
         *,
         most: int = 1,
         nice: int = 5,
@@ -149,7 +149,7 @@ class Readers:
     ) -> None:
         """Call `started` with the protection of each new worker."""
         self.bounds = bounds
-        self._lanes = lanes
+        self._executors = executors
         self._nice = nice
         self._started = started
         self._turns = FairQueue(most, MOST_WAITING)
@@ -203,7 +203,7 @@ class Readers:
     async def _ask(self, reader: _Reader, source: bytes | Path, patience: float) -> Verdict:
         if isinstance(source, bytes):
             return await reader.ask(source, patience)
-        file = await self._lanes.io(_open, source)
+        file = await self._executors.io(_open, source)
         try:
             return await reader.ask(file, patience)
         finally:
@@ -212,7 +212,7 @@ class Readers:
     async def _start(self, bounds: Bounds) -> _Reader | None:
         """Start a worker and wait for its limits; None on failure."""
         try:
-            reader = await self._lanes.io(_start, bounds, self._nice)
+            reader = await self._executors.io(_start, bounds, self._nice)
         except OSError:
             return None
         try:
@@ -248,7 +248,7 @@ class Readers:
 
     def _let_go(self, reader: _Reader) -> None:
         """End it in a thread; only `close` waits for that."""
-        self._until_ended(asyncio.ensure_future(self._lanes.io(reader.end)))
+        self._until_ended(asyncio.ensure_future(self._executors.io(reader.end)))
 
     def _until_ended(self, ending: "asyncio.Future[None]") -> None:
         self._ending.add(ending)
@@ -267,7 +267,7 @@ class Readers:
 
     async def _end_started(self, starting: "asyncio.Task[_Reader | None]") -> None:
         if (reader := await starting) is not None:
-            await self._lanes.io(reader.end)
+            await self._executors.io(reader.end)
 
     def renew(self) -> None:
         """End idle workers after a change of the bounds."""

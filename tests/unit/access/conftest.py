@@ -46,7 +46,7 @@ class World:
     clock: ManualClock
     directory: Directory
     log: Events
-    lanes: Executors
+    executors: Executors
     access: SignInService
     runtime: Runtime
     present: list[Config]
@@ -89,9 +89,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     clock, log = ManualClock(START), Events()
     directory = migrated(config.directory_url, clock)
     directory.add_domain("mic.gov.vn")
-    lanes = Executors(io_threads=2, hash_threads=2)
+    executors = Executors(io_threads=2, hash_threads=2)
     present = [config]
-    parts = runtime(lambda: present[0], clock, log=log, executors=lanes)
+    parts = runtime(lambda: present[0], clock, log=log, executors=executors)
     access = SignInService(
         parts,
         directory=directory,
@@ -100,6 +100,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         digest_key=b"d" * 32,
         tell=lambda word: None,
     )
-    yield World(config, clock, directory, log, lanes, access, parts, present)
-    lanes.close()
+    yield World(config, clock, directory, log, executors, access, parts, present)
+    executors.close()
     directory.close()

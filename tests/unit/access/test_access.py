@@ -240,7 +240,7 @@ async def test_a_mailbox_that_came_while_its_password_was_hashed(world: World) -
     world.add("dvbe", password="cu ky lam roi")
     await world.access.refresh()
     waiting = threading.Event()
-    busy = [asyncio.ensure_future(world.lanes.hash(waiting.wait, "elsewhere")) for _ in range(2)]
+    busy = [asyncio.ensure_future(world.executors.hash(waiting.wait, "elsewhere")) for _ in range(2)]
     await asyncio.sleep(0)
     signing_in = asyncio.ensure_future(world.access.login("dvbe@mic.gov.vn", PASSWORD, peer()))
     await asyncio.sleep(0)
@@ -256,7 +256,7 @@ async def test_a_mailbox_that_came_while_its_password_was_hashed(world: World) -
 async def hashed_while(world: World, *facts: Draft, password: str | None = None) -> SignedIn | Refusal:
     """The answer to a right password that waits for its hash while these facts are recorded, and known here."""
     waiting = threading.Event()
-    busy = [asyncio.ensure_future(world.lanes.hash(waiting.wait, "elsewhere")) for _ in range(2)]
+    busy = [asyncio.ensure_future(world.executors.hash(waiting.wait, "elsewhere")) for _ in range(2)]
     await asyncio.sleep(0)
     signing_in = asyncio.ensure_future(login(world, "dvbe"))
     await asyncio.sleep(0)

@@ -62,7 +62,7 @@ async def test_a_right_one_waits_for_no_hash_and_a_wrong_one_does(world: World) 
     service(world).revoke(mailbox.mailbox_id, [revoked.fact.seq], ActContext("test"))
     await world.access.refresh()
     waiting = threading.Event()
-    busy = [asyncio.ensure_future(world.lanes.hash(waiting.wait, "elsewhere")) for _ in range(2)]
+    busy = [asyncio.ensure_future(world.executors.hash(waiting.wait, "elsewhere")) for _ in range(2)]
     try:
         assert isinstance(await world.access.login("dvbe", added.password, peer()), SignedIn)
         wrong = (foreign.password, added.password[:-1] + ("a" if added.password[-1] != "a" else "b"), revoked.password)
@@ -84,7 +84,7 @@ async def test_one_that_is_revoked_while_it_waits_for_others_of_its_network(worl
     kept, revoked = add(world, mailbox), add(world, mailbox, "cũ")
     await world.access.refresh()
     waiting = threading.Event()
-    busy = [asyncio.ensure_future(world.lanes.hash(waiting.wait, "elsewhere")) for _ in range(2)]
+    busy = [asyncio.ensure_future(world.executors.hash(waiting.wait, "elsewhere")) for _ in range(2)]
     passwords = [(other.address, PASSWORD) for other in others] + [("dvbe", kept.password), ("dvbe", revoked.password)]
     tries = [asyncio.ensure_future(world.access.login(user, password, peer())) for user, password in passwords]
     done, _ = await asyncio.wait(tries, timeout=0.1)

@@ -8,18 +8,18 @@ import pytest
 
 from mic_mail.auth.password_hash import Decoys, HashSettings
 from mic_mail.auth.shared_throttle import SharedThrottle
-from mic_mail.auth.verifier import Guard, HashExecutors, HashLane, Outcome, PasswordAttempt, TooManyWaiting, Wait
+from mic_mail.auth.verifier import Guard, HashExecutor, HashExecutors, Outcome, PasswordAttempt, TooManyWaiting, Wait
 
 ADDRESS, HOME, ABROAD, HOTEL = "dvbe@mic.gov.vn", "192.0.2.1", "198.51.100.1", "203.0.113.9"
 
 
-def guard_of(lanes: HashExecutors, said: list[bytes] | None = None, cache_seconds: float = 0) -> Guard:
+def guard_of(executors: HashExecutors, said: list[bytes] | None = None, cache_seconds: float = 0) -> Guard:
     return Guard(
         bytes(32),
         throttle=SharedThrottle((said if said is not None else []).append),
         decoys=Decoys(bytes(32), HashSettings(), dict),
         cache_seconds=cache_seconds,
-        lanes=lanes,
+        executors=executors,
         monotonic=lambda: 1.0,
     )
 
@@ -34,7 +34,7 @@ class World:
         self.may_end.set()
         self.guard = guard_of(HashExecutors(known=self.lane("known"), others=self.lane("others")), said, cache_seconds)
 
-    def lane(self, name: str) -> HashLane:
+    def lane(self, name: str) -> HashExecutor:
         async def run(_question: Callable[[], bool], source: str, suspicion: Callable[[], int]) -> bool:
             self.went.append((name, source, suspicion()))
             await self.may_end.wait()

@@ -74,7 +74,7 @@ def mail(name: str, content: bytes) -> bytes:
 
 
 @pytest.fixture
-async def lanes() -> AsyncIterator[Executors]:
+async def executors() -> AsyncIterator[Executors]:
     made = Executors(io_threads=2, hash_threads=1)
     yield made
     made.close()
@@ -92,7 +92,7 @@ is_confined_here = pytest.mark.skipif(bool(sandbox.available().missing), reason=
 @is_confined_here
 @pytest.mark.parametrize("account", ACCOUNTS)
 async def test_nothing_can_be_reached(
-    account: str, lanes: Executors, listening: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    account: str, executors: Executors, listening: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader with a hole can read, write, connect, fork and signal nothing, started by root or by an ordinary account; what
     is not plainly refused ends it, and the message counts as one on which it crashed."""
@@ -105,7 +105,7 @@ async def test_nothing_can_be_reached(
         for path in (key, tmp_path):
             os.chown(path, int(account), int(account))
     told: list[Protection] = []
-    readers = Readers(Bounds(seconds=20), lanes, started=told.append)
+    readers = Readers(Bounds(seconds=20), executors, started=told.append)
 
     async def act(program: str) -> Verdict:
         return await readers.extract(mail("a.zip", b"PK\x03\x04\n" + program.encode()))
@@ -143,10 +143,10 @@ SEALED: dict[str, Callable[[], bytes]] = {
 }
 
 
-async def test_confined_it_reads_all_formats(lanes: Executors, tmp_path: Path) -> None:
+async def test_confined_it_reads_all_formats(executors: Executors, tmp_path: Path) -> None:
     """One process, with nothing to load any more, finds the marking in each format, from memory and from a file."""
     started: list[Protection] = []
-    readers = Readers(Bounds(seconds=20), lanes, started=started.append)
+    readers = Readers(Bounds(seconds=20), executors, started=started.append)
     documents = {f"a.{form}": make(MARKED) for form, make in FORMATS.items()} | {name: make() for name, make in SEALED.items()}
     path = tmp_path / "message"
     for name, content in documents.items():
@@ -181,10 +181,10 @@ def test_nothing_is_loaded_for_a_document(tmp_path: Path) -> None:
     assert done.stdout.strip() == f"{len(documents)} True []"
 
 
-async def test_a_reader_hands_nothing_on_of_our_settings(lanes: Executors, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_hands_nothing_on_of_our_settings(executors: Executors, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of a reader has no passwords of ours in it."""
     monkeypatch.setenv("MIC_MAIL_SENDING__SMARTHOST_PASSWORD", "a secret")
-    readers = Readers(Bounds(seconds=20), lanes)
+    readers = Readers(Bounds(seconds=20), executors)
     await readers.extract(mail("a.txt", b"a"))
     [reader] = readers._free
     environment = await asyncio.to_thread(Path(f"/proc/{reader.process.pid}/environ").read_bytes)

@@ -166,19 +166,19 @@ def test_messages_within_messages() -> None:
 
 
 @pytest.fixture
-async def lanes() -> AsyncIterator[Executors]:
+async def executors() -> AsyncIterator[Executors]:
     made = Executors(io_threads=2, hash_threads=1)
     yield made
     made.close()
 
 
-async def readers_of(lanes: Executors, **bounds: float) -> Readers:
-    return Readers(Bounds(**bounds), lanes)  # type: ignore[arg-type]
+async def readers_of(executors: Executors, **bounds: float) -> Readers:
+    return Readers(Bounds(**bounds), executors)  # type: ignore[arg-type]
 
 
-async def test_the_process_reads(lanes: Executors, tmp_path: Path) -> None:
+async def test_the_process_reads(executors: Executors, tmp_path: Path) -> None:
     """From memory and from a file, one after the other, by one process."""
-    readers = await readers_of(lanes, seconds=20)
+    readers = await readers_of(executors, seconds=20)
     octets = mail("a.docx", docx(["TỐI MẬT"]))
     path = tmp_path / "message"
     path.write_bytes(octets)
@@ -190,9 +190,9 @@ async def test_the_process_reads(lanes: Executors, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_what_takes_too_long_is_killed(lanes: Executors) -> None:
+async def test_what_takes_too_long_is_killed(executors: Executors) -> None:
     """A reader that does not come back is killed, the message is not looked into, and the next one is."""
-    readers = await readers_of(lanes, seconds=0.5)
+    readers = await readers_of(executors, seconds=0.5)
     slow = rtf(["a"]).replace(b"a", b"\\'41" * 2_000_000)
     [missed] = (await readers.extract(mail("a.rtf", slow))).missed
     assert missed.reason in (Unread.TOO_SLOW, Unread.CRASHED)
@@ -200,9 +200,9 @@ async def test_what_takes_too_long_is_killed(lanes: Executors) -> None:
     await readers.close()
 
 
-async def test_who_dies_is_replaced(lanes: Executors) -> None:
+async def test_who_dies_is_replaced(executors: Executors) -> None:
     """A reader that is killed while it waits or reads costs one message at most."""
-    readers = await readers_of(lanes, seconds=20)
+    readers = await readers_of(executors, seconds=20)
     await readers.extract(mail("a.txt", MARKED))
     [reader] = readers._free
     reader.process.kill()
@@ -213,9 +213,9 @@ async def test_who_dies_is_replaced(lanes: Executors) -> None:
 
 
 @pytest.mark.slow
-async def test_memory_is_bounded(lanes: Executors) -> None:
+async def test_memory_is_bounded(executors: Executors) -> None:
     """What wants more memory than there is for it ends there."""
-    readers = await readers_of(lanes, seconds=20, memory_octets=256 << 20, part_octets=1 << 30, unpacked_octets=1 << 30)
+    readers = await readers_of(executors, seconds=20, memory_octets=256 << 20, part_octets=1 << 30, unpacked_octets=1 << 30)
     verdict = await readers.extract(mail("a.zip", zipped({"a.txt": bytes(250 << 20)})))
     assert verdict.missed
     assert (await readers.extract(mail("a.txt", MARKED))).worst is not None
@@ -237,9 +237,9 @@ def test_damage_is_no_error(form: str, cuts: list[tuple[float, bytes]]) -> None:
     look_into(mail(f"a.{form}", content), SMALL)
 
 
-async def test_turns(lanes: Executors) -> None:
+async def test_turns(executors: Executors) -> None:
     """Many at once wait for their turn; who waits longer than a look may take is told so."""
-    readers = await readers_of(lanes, seconds=20)
+    readers = await readers_of(executors, seconds=20)
     verdicts = await asyncio.gather(*(readers.extract(mail("a.txt", MARKED)) for _ in range(20)))
     assert all(verdict.worst for verdict in verdicts)
     assert len(readers._free) == 1
@@ -256,9 +256,9 @@ def test_properties_that_do_not_end(tag: str, member: str) -> None:
     assert not look_into(mail("a.docx", content), SMALL).found
 
 
-async def test_senders_take_turns(lanes: Executors) -> None:
+async def test_senders_take_turns(executors: Executors) -> None:
     """A sender with many documents in line delays itself: the document of another sender is read after its second one."""
-    readers = await readers_of(lanes, seconds=20)
+    readers = await readers_of(executors, seconds=20)
     await readers.extract(mail("a.txt", MARKED))
     [reader] = readers._free
     reader.process.send_signal(signal.SIGSTOP)
@@ -276,10 +276,10 @@ async def test_senders_take_turns(lanes: Executors) -> None:
     await readers.close()
 
 
-async def test_a_reader_that_starts_late_is_for_the_next(lanes: Executors, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_that_starts_late_is_for_the_next(executors: Executors, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message does not wait for a start beyond its patience, and the reader is not lost."""
     monkeypatch.setattr("mic_mail.textextract.worker_pool.ANSWER_SECONDS", 0.0)
-    readers = await readers_of(lanes, seconds=0)
+    readers = await readers_of(executors, seconds=0)
     assert (await readers.extract(mail("a.txt", MARKED))).missed == (Missed(Unread.UNAVAILABLE, "message"),)
     readers.bounds = Bounds(seconds=20)
     [starting] = readers._starting

@@ -188,9 +188,9 @@ class Life:
         self.log = MailLog(folder / "log", "housekeeper", clock=SystemClock(), threaded=False)
 
     async def look(self) -> None:
-        lanes = Executors(io_threads=1, hash_threads=1)
-        await self.keys.switch(lambda: Resolver([self.names.place], seconds=0.3), lanes, self.log)
-        lanes.close()
+        executors = Executors(io_threads=1, hash_threads=1)
+        await self.keys.switch(lambda: Resolver([self.names.place], seconds=0.3), executors, self.log)
+        executors.close()
 
     def publish(self, key: Key, *texts: str) -> None:
         self.names.zone[key.name, "TXT"] = [strings_of(text) for text in texts or [key.record]]

@@ -262,7 +262,7 @@ def test_a_disk_that_hangs_is_not_waited_for_without_end(office: Office) -> None
     hanging, released = threading.Event(), threading.Event()
 
     async def hang() -> None:
-        office.context.executors._delivery_lane.submit(lambda: (hanging.set(), released.wait(30)))
+        office.context.executors._delivery_executor.submit(lambda: (hanging.set(), released.wait(30)))
 
     office.server.call(hang())
     assert hanging.wait(30)

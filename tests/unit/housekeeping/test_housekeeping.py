@@ -116,10 +116,10 @@ async def test_a_clock_that_has_just_been_set_removes_no_segment(tmp_path: Path)
     config = Config(server=Server(data_dir=tmp_path))
     config.log_dir.mkdir()
     (config.log_dir / "2026-11-01.worker0.1.1.jsonl").touch()
-    clock, lanes = ManualClock(datetime(2026, 11, 24, tzinfo=UTC)), Executors(io_threads=2, hash_threads=1)
+    clock, executors = ManualClock(datetime(2026, 11, 24, tzinfo=UTC)), Executors(io_threads=2, hash_threads=1)
     (tmp_path / "own").mkdir()
     log = MailLog(tmp_path / "own", "house", clock=clock, threaded=False)
-    retention = LogRetention(runtime(config, clock, executors=lanes, log=log))
+    retention = LogRetention(runtime(config, clock, executors=executors, log=log))
     clock.set_to(datetime(2027, 12, 24, tzinfo=UTC))
     await retention.remove()
     assert list(config.log_dir.glob("*.jsonl"))
@@ -127,7 +127,7 @@ async def test_a_clock_that_has_just_been_set_removes_no_segment(tmp_path: Path)
     await retention.remove()
     assert not list(config.log_dir.glob("*.jsonl"))
     log.close()
-    lanes.close()
+    executors.close()
 
 
 async def test_more_segments_than_one_event_names_and_some_that_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,12 +145,12 @@ async def test_more_segments_than_one_event_names_and_some_that_stay(tmp_path: P
         real(path)
 
     monkeypatch.setattr(os, "unlink", unlink)
-    clock, lanes = SystemClock(), Executors(io_threads=2, hash_threads=1)
+    clock, executors = SystemClock(), Executors(io_threads=2, hash_threads=1)
     (tmp_path / "own").mkdir()
     log = MailLog(tmp_path / "own", "house", clock=clock, threaded=False)
-    await LogRetention(runtime(config, clock, executors=lanes, log=log)).remove()
+    await LogRetention(runtime(config, clock, executors=executors, log=log)).remove()
     log.close()
-    lanes.close()
+    executors.close()
     events = read_events(tmp_path / "own")
     removed = [event for event in events if event["event"] == "log_segments_removed"]
     failed = [event for event in events if event["event"] == "log_removal_failed"]

@@ -28,11 +28,11 @@ def _attempt(office: Office) -> tuple[JobAttempt, Connections]:
     settings = ConnectionSettings("mail.mic.gov.vn", office.port, patience=Patience(*[1.0] * 7))
     connections = Connections(settings, office.clock, office.log.event)
     attempt = JobAttempt(
-        DeliveryAttempt(router, connections, lambda _: b"", office.lanes, office.queue.binary_domains),
+        DeliveryAttempt(router, connections, lambda _: b"", office.executors, office.queue.binary_domains),
         SuspendedMail(lambda mailbox_id: mailbox_id not in office.stopped, watch_nothing, lambda _: None, office.log),
-        DeliveryLog(office.report, lambda _: (), office.lanes, office.log),
+        DeliveryLog(office.report, lambda _: (), office.executors, office.log),
         give_up_seconds=5 * DAY, warn_seconds=DAY / 6,
-        executors=office.lanes, log=office.log, clock=office.clock, chance=lambda: 0.5,
+        executors=office.executors, log=office.log, clock=office.clock, chance=lambda: 0.5,
     )  # fmt: skip
     return attempt, connections
 

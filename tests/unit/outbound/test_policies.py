@@ -48,7 +48,7 @@ class Desk:
     told: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.lanes = Executors(io_threads=2, hash_threads=1)
+        self.executors = Executors(io_threads=2, hash_threads=1)
         self.restart()
 
     def restart(self) -> None:
@@ -56,7 +56,7 @@ class Desk:
         settings = PolicySettings(self.port, self.authority.file, self.seconds, self.most)
         resolver = Resolver([self.names.place], seconds=1)
         self.policies = Policies(
-            self.folder / "sts", resolver, settings, executors=self.lanes, clock=self.clock, tell=self.tell
+            self.folder / "sts", resolver, settings, executors=self.executors, clock=self.clock, tell=self.tell
         )
 
     def look_anew(self) -> None:

@@ -66,7 +66,7 @@ class Office:
         self.queue = Queue(self.folder / "queue")
         self.clock = SystemClock()
         self.log = MailLog(self.folder / "log", "sender", clock=self.clock)
-        self.lanes = Executors(io_threads=4, hash_threads=1)
+        self.executors = Executors(io_threads=4, hash_threads=1)
         (self.folder / "message").write_bytes(HEAD + MESSAGE)
 
     def put(self, entry_id: str, *addresses: str, age: float = 0.0, body: str = "7BIT", **more: Any) -> None:
@@ -86,7 +86,7 @@ class Office:
         connections = ConnectionSettings("mail.mic.gov.vn", self.port, patience=patience, authorities=self.authorities)
         resolver = Resolver([self.names.place], seconds=self.seconds)
         policies = Policies(
-            self.folder / "sts", resolver, PolicySettings(self.web_port, self.authorities, 1.0), executors=self.lanes,
+            self.folder / "sts", resolver, PolicySettings(self.web_port, self.authorities, 1.0), executors=self.executors,
             clock=self.clock, tell=self.log.event,
         )  # fmt: skip
         settings = SendingSettings(
@@ -95,7 +95,7 @@ class Office:
         )  # fmt: skip
         return QueueManager(
             self.queue, resolver, settings, policies=policies if self.web_port else None,
-            executors=self.lanes, log=self.log, clock=self.clock,
+            executors=self.executors, log=self.log, clock=self.clock,
             may_send=lambda mailbox_id: mailbox_id not in self.stopped, report=self.report, chance=random.Random(1),
             is_paused=lambda: self.is_paused,
         )  # fmt: skip

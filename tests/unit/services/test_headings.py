@@ -64,8 +64,8 @@ def test_an_authority_that_ends_while_the_header_is_read(octets: int) -> None:
     nothing: Any = None
     clock: Any = SimpleNamespace(now_us=lambda: 1_700_000_000_000_000, steady_us=lambda: 1_700_000_000_000_000)
     senders = SenderPolicy(office, settings, nothing, rates=nothing, log=nothing, runaway=nothing)
-    lanes: Any = Lane(office.end)
-    parts = runtime(nothing, clock, executors=lanes)
+    executors: Any = Lane(office.end)
+    parts = runtime(nothing, clock, executors=executors)
     headings = Headings(parts, settings, senders=senders, judging=nothing, log=nothing)
     signed_in: Any = SimpleNamespace(mailbox_id=PERSON)
     envelope = Envelope("T1", Client(Role.SUBMISSION, nothing, "x", "ESMTPSA", signed_in), parsed("dvbe@mic.gov.vn"), ())

@@ -228,7 +228,7 @@ def opened(profile: bytes, certificate: Path, folder: Path) -> dict[str, Any]:
 def test_apples_profile_waits_where_everybody_does(site: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many sign in at the moment: later, and no defect. It goes before nobody: it can be asked for without end."""
 
-    async def busy(lanes: Executors, fn: object, source: str) -> None:
+    async def busy(executors: Executors, fn: object, source: str) -> None:
         raise Unavailable("too many are waiting")
 
     browser = Browser(site)

@@ -104,7 +104,7 @@ class SignInService:
             throttle=self._throttle,
             decoys=self._decoys(runtime.config()),
             cache_seconds=runtime.config().auth.cache_seconds,
-            lanes=HashExecutors(known=runtime.executors.hash_ahead, others=runtime.executors.hash),
+            executors=HashExecutors(known=runtime.executors.hash_ahead, others=runtime.executors.hash),
             monotonic=runtime.clock.monotonic,
         )
         self._apps = LivingApps(runtime.clock)

@@ -198,19 +198,19 @@ class DkimKeys:
 
     # ------------------------------------------------------------ by the DNS
 
-    async def switch(self, resolver: Callable[[], Resolver], lanes: Executors, log: MailLog) -> None:
+    async def switch(self, resolver: Callable[[], Resolver], executors: Executors, log: MailLog) -> None:
         """Sign with the announced keys that the DNS has.
 
         Raises `KeyUnusable` for an unusable one, after the others sign.
         """
-        waiting = [key for key in await lanes.io(self.all) if key.state is State.ANNOUNCED]
+        waiting = [key for key in await executors.io(self.all) if key.state is State.ANNOUNCED]
         if not waiting:
             return
         asked = resolver()
         there = [key for key in waiting if await published_key(asked, key) is PublishedKey.THIS]
         if not there:
             return
-        switched, unusable = await lanes.io(self._switch_to, there)
+        switched, unusable = await executors.io(self._switch_to, there)
         for key in switched:
             log.event("dkim_key_signs", domain=key.domain, selector=key.selector, algorithm=key.algorithm)
         if unusable:

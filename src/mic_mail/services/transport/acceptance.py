@@ -69,7 +69,7 @@ class Acceptance:
 
     async def open_stream(self, envelope: Envelope) -> Stream:
         """Open a file for a message that is too large to buffer: a scratch file until its lines in front are known."""
-        opening = self._runtime.executors.io_lane.submit(
+        opening = self._runtime.executors.io_executor.submit(
             self._opener(envelope) if envelope.is_submitted else self._spooling.scratch
         )
         try:

@@ -395,10 +395,10 @@ class LocalDeliverer:
         )
 
 
-async def settle_journal(store: MailStore, lanes: Executors, log: MailLog) -> None:
+async def settle_journal(store: MailStore, executors: Executors, log: MailLog) -> None:
     """Write messages that the journal has held long enough to their own files; log a disk error once."""
     try:
-        await lanes.io(store.settle_journal)
+        await executors.io(store.settle_journal)
     except Unavailable as error:  # from now on each message is made durable by its own file
         log.event("journal_failed", error=described(error))
 

@@ -46,8 +46,8 @@ Sink = Staged | Draft | Scratch
 class Stream:
     """Writes and scans a large message, a slice at a time, in executors."""
 
-    def __init__(self, lanes: Executors, sink: Sink) -> None:
-        self._lanes = lanes
+    def __init__(self, executors: Executors, sink: Sink) -> None:
+        self._executors = executors
         self.sink = sink
         self._scanner = Scanner()
         self._writing: asyncio.Future[None] | None = None
@@ -56,8 +56,8 @@ class Stream:
     async def write_chunk(self, octets: bytes, scanned: bytes) -> None:
         """Write the next slice once the previous one is done; `scanned` is its stored form."""
         await self._drain()
-        self._writing = self._lanes.io_lane.submit(self.sink.write, octets)
-        self._scanning = self._lanes.cpu_lane.submit(self._scanner.feed, scanned)
+        self._writing = self._executors.io_executor.submit(self.sink.write, octets)
+        self._scanning = self._executors.cpu_executor.submit(self._scanner.feed, scanned)
 
     async def _drain(self) -> None:
         """Wait until nothing is in progress. Work in a thread is never cancelled, as it owns the file."""
@@ -68,15 +68,15 @@ class Stream:
     async def finish(self) -> Scan:
         """Make the content durable, if the sink does that, and return the scan."""
         await self._drain()
-        self._writing = self._lanes.io_lane.submit(self.sink.finish)
-        scan = await self._lanes.cpu(self._scanner.finish)
+        self._writing = self._executors.io_executor.submit(self.sink.finish)
+        scan = await self._executors.cpu(self._scanner.finish)
         await self._drain()
         return scan
 
     async def replace_sink(self, kept: Sink) -> None:
         """Continue with another file, which is durable; discard the first."""
         scratch, self.sink = self.sink, kept
-        await self._lanes.io(scratch.discard)
+        await self._executors.io(scratch.discard)
 
     async def discard(self) -> None:
         """Remove the file. Errors are ignored: the message is given up."""
@@ -85,7 +85,7 @@ class Stream:
                 await asyncio.wait([future])
                 if not future.cancelled():
                     future.exception()  # retrieve it, or the loop complains about it
-        await self._lanes.io(self.sink.discard)
+        await self._executors.io(self.sink.discard)
 
 
 class IncomingMessage:

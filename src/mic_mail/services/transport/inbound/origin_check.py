@@ -127,22 +127,22 @@ class _Thread:
     def __init__(self, name: str, most: int) -> None:
         self._name = name
         self._most = most
-        self._lane: Executor | None = None
+        self._executor: Executor | None = None
         self._waiting = 0
 
     async def do(self, fn: Callable[[], T]) -> T:
         if self._waiting >= self._most:
             raise Overloaded("too many messages wait to be looked at")
-        self._lane = self._lane or Executor(self._name, 1)
+        self._executor = self._executor or Executor(self._name, 1)
         self._waiting += 1
         try:
-            return await self._lane.submit(fn)
+            return await self._executor.submit(fn)
         finally:
             self._waiting -= 1
 
     def close(self) -> None:
-        if self._lane is not None:
-            self._lane.end()
+        if self._executor is not None:
+            self._executor.end()
 
 
 def _look(arrived: ReceivedMessage, own_domains: Set[str]) -> tuple[Reading, VisibleOrigin]:

@@ -17,7 +17,7 @@ ONE, TWO = AccountRef(1, "mic.gov.vn/one"), AccountRef(2, "mic.gov.vn/two")
 
 
 @pytest.fixture
-async def lanes() -> AsyncIterator[Executors]:
+async def executors() -> AsyncIterator[Executors]:
     """Lanes of the test's own loop."""
     made = Executors(io_threads=8, hash_threads=1, patience=5)
     yield made
@@ -48,9 +48,9 @@ class Gate:
         self._open.set()
 
 
-async def test_one_writer_and_two_readers_per_account(lanes: Executors) -> None:
+async def test_one_writer_and_two_readers_per_account(executors: Executors) -> None:
     """A busy account takes three threads of the lane at most, and another account is not held up by it."""
-    accounts = AccountExecutors(lanes)
+    accounts = AccountExecutors(executors)
     writing, reading = Gate(), Gate()
     tasks = [asyncio.create_task(accounts.write(ONE, writing)) for _ in range(5)]
     tasks += [asyncio.create_task(accounts.read(ONE, reading)) for _ in range(5)]
@@ -63,17 +63,17 @@ async def test_one_writer_and_two_readers_per_account(lanes: Executors) -> None:
     assert not accounts._accounts  # nothing is remembered of idle accounts
 
 
-async def test_writers_of_an_account_go_in_the_order_they_came(lanes: Executors) -> None:
+async def test_writers_of_an_account_go_in_the_order_they_came(executors: Executors) -> None:
     """Two deliveries to one mailbox are published in the order in which they were accepted."""
-    accounts = AccountExecutors(lanes)
+    accounts = AccountExecutors(executors)
     seen: list[int] = []
     await asyncio.gather(*(accounts.write(ONE, seen.append, number) for number in range(100)))
     assert seen == list(range(100))
 
 
-async def test_a_call_that_began_ends_though_its_waiter_is_cancelled(lanes: Executors) -> None:
+async def test_a_call_that_began_ends_though_its_waiter_is_cancelled(executors: Executors) -> None:
     """A client that hangs up in the middle of a durable step undoes nothing, and the next writer still waits for its end."""
-    accounts = AccountExecutors(lanes)
+    accounts = AccountExecutors(executors)
     first = Gate()
     task = asyncio.create_task(accounts.write(ONE, first))
     await wait_on_loop(lambda: first.running == 1)
@@ -87,9 +87,9 @@ async def test_a_call_that_began_ends_though_its_waiter_is_cancelled(lanes: Exec
     assert await second == 1
 
 
-async def test_a_call_that_did_not_begin_never_begins(lanes: Executors) -> None:
+async def test_a_call_that_did_not_begin_never_begins(executors: Executors) -> None:
     """A cancelled waiter in the queue leaves it."""
-    accounts = AccountExecutors(lanes)
+    accounts = AccountExecutors(executors)
     first = Gate()
     ran: list[str] = []
     holding = asyncio.create_task(accounts.write(ONE, first))
@@ -104,10 +104,10 @@ async def test_a_call_that_did_not_begin_never_begins(lanes: Executors) -> None:
     assert ran == ["after"]
 
 
-async def test_who_waits_too_long_is_told_to_try_later(lanes: Executors) -> None:
+async def test_who_waits_too_long_is_told_to_try_later(executors: Executors) -> None:
     """451 and [UNAVAILABLE] instead of a connection that hangs; the turn is not lost for others."""
-    accounts = AccountExecutors(lanes)
-    lanes.patience = 0.05
+    accounts = AccountExecutors(executors)
+    executors.patience = 0.05
     first = Gate()
     holding = asyncio.create_task(accounts.write(ONE, first))
     await wait_on_loop(lambda: first.running == 1)
@@ -150,23 +150,23 @@ async def test_a_caller_that_left_takes_no_place_in_the_queue() -> None:
     assert turns.idle(1)
 
 
-async def test_errors_come_back_to_the_waiter(lanes: Executors) -> None:
+async def test_errors_come_back_to_the_waiter(executors: Executors) -> None:
     """Whatever a call raises is raised where its result was awaited, also what a future cannot hold."""
 
     def fail(error: BaseException) -> None:
         raise error
 
     with pytest.raises(KeyError):
-        await lanes.io(fail, KeyError("x"))
+        await executors.io(fail, KeyError("x"))
     with pytest.raises(RuntimeError):
-        await lanes.cpu(fail, StopIteration())
-    assert await lanes.cpu(lambda: 1) == 1
+        await executors.cpu(fail, StopIteration())
+    assert await executors.cpu(lambda: 1) == 1
 
 
-async def test_only_so_many_hashes_run_at_once(lanes: Executors) -> None:
+async def test_only_so_many_hashes_run_at_once(executors: Executors) -> None:
     """The memory of password hashing is bounded by the lane's width."""
     gate = Gate()
-    tasks = [asyncio.create_task(lanes.hash(gate, f"mail{n}")) for n in range(4)]
+    tasks = [asyncio.create_task(executors.hash(gate, f"mail{n}")) for n in range(4)]
     await wait_on_loop(lambda: gate.running == 1)
     await asyncio.sleep(0.02)
     gate.let_go()
@@ -174,30 +174,30 @@ async def test_only_so_many_hashes_run_at_once(lanes: Executors) -> None:
     assert gate.most == 1
 
 
-async def test_who_is_let_ahead_goes_first(lanes: Executors) -> None:
+async def test_who_is_let_ahead_goes_first(executors: Executors) -> None:
     """A person who signed in from there before is hashed for before the strangers who stand in line."""
     gate = Gate()
     order: list[object] = []
-    running = asyncio.create_task(lanes.hash(gate, "192.0.2.0/24"))
+    running = asyncio.create_task(executors.hash(gate, "192.0.2.0/24"))
     await wait_on_loop(lambda: gate.running == 1)
-    others = [asyncio.create_task(lanes.hash(partial(order.append, number), "192.0.2.0/24")) for number in range(3)]
+    others = [asyncio.create_task(executors.hash(partial(order.append, number), "192.0.2.0/24")) for number in range(3)]
     await asyncio.sleep(0)
-    known = asyncio.create_task(lanes.hash_ahead(partial(order.append, "known"), "dvbe@mic.gov.vn"))
+    known = asyncio.create_task(executors.hash_ahead(partial(order.append, "known"), "dvbe@mic.gov.vn"))
     await asyncio.sleep(0)
     gate.let_go()
     await asyncio.gather(running, known, *others)
     assert order == ["known", 0, 1, 2]
 
 
-async def test_many_results_in_one_turn_wake_the_loop_once(lanes: Executors) -> None:
+async def test_many_results_in_one_turn_wake_the_loop_once(executors: Executors) -> None:
     """Thousands of calls all come back, in any order of threads, and none is lost between two wake-ups."""
-    results = await asyncio.gather(*(lanes.io(lambda n=n: n) for n in range(5_000)))
+    results = await asyncio.gather(*(executors.io(lambda n=n: n) for n in range(5_000)))
     assert results == list(range(5_000))
 
 
-async def test_the_cpu_lane_is_one_thread(lanes: Executors) -> None:
+async def test_the_cpu_lane_is_one_thread(executors: Executors) -> None:
     """Pure Python work never has more than one thread beside the loop."""
     names = await asyncio.gather(
-        *(lanes.cpu(lambda: (time.sleep(0.001), threading.current_thread().name)[1]) for _ in range(20))
+        *(executors.cpu(lambda: (time.sleep(0.001), threading.current_thread().name)[1]) for _ in range(20))
     )
     assert len(set(names)) == 1
