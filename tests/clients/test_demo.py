@@ -254,7 +254,7 @@ def test_a_folder_with_other_things_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "mic-mail.toml").write_text("# a real server\n")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     refused = command("demo", "--data", tmp_path)
-    assert (refused.returncode, "something other than a demonstration" in refused.stderr) == (1, True), refused.stderr
+    assert (refused.returncode, "something other than" in refused.stderr) == (1, True), refused.stderr
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

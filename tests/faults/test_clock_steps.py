@@ -401,7 +401,7 @@ def test_notices_of_a_believed_false_time_are_void(tmp_path: Path) -> None:
     """20 days ahead for so long that it is believed: a warning that is sent then is taken back once the clock is right, to its
     mailbox and the Centre, once; in 20 days it comes again, and whoever has no notice from ahead hears nothing."""
     office, void = Office(tmp_path), "Correction: notices sent while the server's clock was wrong"
-    ending = "The certificate of ending.mic.gov.vn ends soon"
+    ending = "The certificate of ending.mic.gov.vn expires soon"
     try:
         office.set_clock(office.clock.right + timedelta(days=20))
         office.server.call(office.server.running.server.clock_watcher.check())
