@@ -751,7 +751,7 @@ def test_a_capability_is_hidden_from_one_mailbox(command: Command, running: tupl
         {"address": DVBE, "hidden": ["CONDSTORE", "NOTIFY"]}
     ]
     show = command("--config", path, "mailbox", "capability", DVBE, "--show", "CONDSTORE", "--reason", "Outlook 2019")
-    assert "hidden: NOTIFY." in show.err
+    assert "hidden from the next sign-in on: NOTIFY." in show.err
     server.refresh()
     assert "QRESYNC" in announced(server, DVBE)
     acts = [json.loads(line) for file in server.config.log_dir.glob("audit*") for line in file.read_text().splitlines()]

@@ -339,13 +339,22 @@ class Entry:
             return file.read(octets)
 
     def tried(
-        self, places: Sequence[int], standing: Standing, reason: str, *, next_try_us: int, server: str | None = None
+        self,
+        places: Sequence[int],
+        standing: Standing,
+        reason: str,
+        *,
+        next_try_us: int,
+        server: str | None = None,
+        retries: int | None = None,
     ) -> None:
         """Record an attempt for these recipients: settled, or OPEN and due again at `next_try_us`.
 
-        `server` is the one that gave the reason.
+        `server` is the one that gave the reason. `retries` are those decided before the attempt began, if that is not now:
+        recipients that are OPEN after a later one are due at once.
         """
-        self._append(_try(places, standing, reason, next_try_us, server))
+        known = self.state.retries if retries is None else retries
+        self._append(_try(places, standing, reason, server, next_try_us=next_try_us, retries=known))
 
     def delivered_to_the_last(self, places: Sequence[int], reason: str, server: str | None) -> bool:
         """End the entry without a log line if these were the last open recipients.
@@ -355,7 +364,7 @@ class Entry:
         if set(self.state.open) - set(places) or self.state.unreported:
             return False
         with self._turn:
-            self._keep(_try(places, Standing.DELIVERED, reason, 0, server))
+            self._keep(_try(places, Standing.DELIVERED, reason, server, next_try_us=0, retries=self.state.retries))
         self.end()
         return True
 
@@ -442,8 +451,10 @@ class Entry:
             os.close(fd)
 
 
-def _try(places: Sequence[int], standing: Standing, reason: str, next_try_us: int, server: str | None) -> dict[str, object]:
-    return {
+def _try(
+    places: Sequence[int], standing: Standing, reason: str, server: str | None, *, next_try_us: int, retries: int
+) -> dict[str, object]:
+    line: dict[str, object] = {
         "did": "try",
         "places": list(places),
         "standing": standing,
@@ -451,6 +462,7 @@ def _try(places: Sequence[int], standing: Standing, reason: str, next_try_us: in
         "server": server,
         "next_try_us": next_try_us,
     }
+    return {**line, "retries": retries} if retries else line
 
 
 def _ends_with_a_line(fd: int) -> bool:

@@ -97,6 +97,8 @@ class State:
     """The time of the last release, or when its mailbox could send again; 0: it was never held."""
     decisions: tuple[Decision, ...] = ()
     """Administrators' decisions in their order."""
+    retries: int = 0
+    """The number of retries that were decided."""
 
     @classmethod
     def fresh(cls, recipients: int) -> "State":
@@ -147,7 +149,8 @@ class State:
                 since_us = self.free_since_us if line["is_so"] else max(self.free_since_us, int(line["at_us"]))
                 return replace(self, is_kept_back=bool(line["is_so"]), free_since_us=since_us)
             case "retry":
-                return replace(self._decided("retry", line), next_tries_us=(0,) * len(self.standings))
+                due = (0,) * len(self.standings)
+                return replace(self._decided("retry", line), next_tries_us=due, retries=self.retries + 1)
             case "drop":
                 said = AdminDecision(**line["said"])
                 return self._settled(line["places"], Standing.DROPPED, said.reason, None)._decided("drop", line)
@@ -164,7 +167,9 @@ class State:
         return replace(self, decisions=(*(self.decisions[:-1] if again else self.decisions), decision))
 
     def _tried(self, line: dict[str, Any]) -> "State":
-        places, server, next_try_us = line["places"], line["server"], int(line["next_try_us"])
+        places, server = line["places"], line["server"]
+        # A retry that was decided during the attempt stands: what it was decided about may have been mended since.
+        next_try_us = int(line["next_try_us"]) if line.get("retries", 0) == self.retries else 0
         state = self._settled(places, Standing(line["standing"]), str(line["reason"]), server and str(server))
         tried = set(places)
         attempts = tuple(count + (place in tried) for place, count in enumerate(self.attempts))

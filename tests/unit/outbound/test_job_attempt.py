@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from harness import read_events
 from mic_mail.net.dns import Resolver
@@ -13,7 +14,7 @@ from mic_mail.queue.scheduler import End, Job
 from mic_mail.services.queue.delivery_log import DeliveryLog
 from mic_mail.services.queue.job_attempt import HELD_SECONDS, JobAttempt, Outcome
 from mic_mail.services.queue.suspended_mail import SuspendedMail, watch_nothing
-from mic_mail.smtpclient.attempt import DeliveryAttempt
+from mic_mail.smtpclient.attempt import AttemptResult, DeliveryAttempt
 from mic_mail.smtpclient.client import Patience
 from mic_mail.smtpclient.pool import Connections, ConnectionSettings
 from mic_mail.smtpclient.routing import Router
@@ -67,6 +68,34 @@ async def test_each_result_is_recorded(tmp_path: Path) -> None:
         assert outcome.was_tried
         assert (office.queue.names(), [told.ended for told in office.told]) == ([], [(1,)])
     assert server.messages == [STUFFED] * 2
+
+
+async def test_a_retry_that_is_decided_during_an_attempt_is_kept(tmp_path: Path) -> None:
+    """Another process decides it while this one waits for the server: what is deferred by then is due at once."""
+    server = Server(PLAIN, answers={b"RCPT": b"450 4.2.1 later\r\n"})
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        office.put("A", "b@two.example")
+        elsewhere = office.queue.read("A")
+        assert elsewhere is not None
+        entry = office.queue.read("A")
+        assert entry is not None
+        attempt, connections = _attempt(office)
+        deliver = attempt._delivery.attempt
+
+        async def deliver_while_decided(*args: Any) -> AttemptResult:
+            elsewhere.retry()
+            return await deliver(*args)
+
+        attempt._delivery.attempt = deliver_while_decided  # type: ignore[method-assign]
+        await attempt.run(entry, Job("A", "two.example", (0,)))
+        assert entry.refresh()
+        assert (entry.state.attempts, entry.state.next_tries_us) == ((1,), (0,))
+        attempt._delivery.attempt = deliver  # type: ignore[method-assign]
+        await attempt.run(entry, Job("A", "two.example", (0,)))
+        assert entry.refresh()
+        assert entry.state.attempts == (2,)
+        assert entry.state.next_tries_us[0] > office.clock.steady_us(), "it is answered by the next attempt"
+        await connections.close()
 
 
 async def test_the_sender_is_notified_of_a_delay_once(tmp_path: Path) -> None:

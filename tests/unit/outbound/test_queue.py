@@ -129,7 +129,7 @@ def test_how_long_it_was_is_not_known_of_what_has_ended(queue: Queue, message: P
     assert entry.octets == len(MESSAGE) - entry.envelope.return_path_octets
     (seen_by_the_sender,) = queue.entries()
     seen_by_the_sender.end()
-    with pytest.raises(Ended, match="has ended"):
+    with pytest.raises(Ended, match="left the queue"):
         _ = entry.octets
 
 

@@ -12,6 +12,7 @@ retained: it stays in the queue untried.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from mic_mail.clock import Clock
 from mic_mail.errors import Text
@@ -92,12 +93,13 @@ class JobAttempt:
             return Outcome()
         if await self._is_held(entry):
             return Outcome(wait=HELD_SECONDS)
+        retries = entry.state.retries
         try:
             result = await self._delivery.attempt(entry, job.domain, places)
         except Exception as error:  # noqa: BLE001 - a disk error or a defect counts as an attempt, to be reported in the end
             self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
             result = AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", WITHIN_US)] * len(places), end=End.NOT_ASKED)
-        return Outcome(result.end, await self._record(entry, job.domain, places, result), was_tried=True)
+        return Outcome(result.end, await self._record(entry, job.domain, places, result, retries), was_tried=True)
 
     async def report(self, entry: Entry, left: Sequence[int], outcome: Outcome) -> None:
         """Notify the sender of a delay, or of recipients settled otherwise than by this attempt; `left` are still open."""
@@ -141,10 +143,10 @@ class JobAttempt:
             await self._executors.io(entry.kept_back, is_suspended, self._clock.steady_us())
         return is_suspended or entry.state.hold is not Hold.NO
 
-    async def _record(self, entry: Entry, domain: str, places: Sequence[int], attempt: AttemptResult) -> float:
+    async def _record(self, entry: Entry, domain: str, places: Sequence[int], attempt: AttemptResult, retries: int) -> float:
         """Write the results to the entry's log and the mail log; return the seconds until the next attempt.
 
-        A deferred recipient that has waited too long fails.
+        A deferred recipient that has waited too long fails. `retries` had been decided when the attempt began.
         """
         self._delivery_log.log_objection(entry, domain, attempt)
         is_ours = attempt.end is End.NOT_ASKED
@@ -161,7 +163,8 @@ class JobAttempt:
                 standing, status = Standing.FAILED, "5.3.0" if is_ours else "5.4.7"
             groups[standing, f"{status} {text}"].append(place)
             self._delivery_log.log_try(entry, place, standing, attempt, status=status, reply=text)
-        await self._executors.io(self._write, entry, places, groups, next_try_us, attempt.server)
+        write = partial(self._write, next_try_us=next_try_us, server=attempt.server, retries=retries)
+        await self._executors.io(write, entry, places, groups)
         return wait
 
     def _write(
@@ -169,8 +172,10 @@ class JobAttempt:
         entry: Entry,
         places: Sequence[int],
         groups: Mapping[tuple[Standing, str], Sequence[int]],
+        *,
         next_try_us: int,
         server: str | None,
+        retries: int,
     ) -> None:
         standings = {standing for standing, _ in groups}
         # an ended recipient is not tried again, so a killed process's log line would be lost
@@ -183,7 +188,7 @@ class JobAttempt:
         for (standing, reason), some in groups.items():
             due = next_try_us if standing is Standing.OPEN else 0
             try:
-                entry.tried(some, standing, reason, next_try_us=due, server=server)
+                entry.tried(some, standing, reason, next_try_us=due, server=server, retries=retries)
             except SpoolUnavailable as error:  # it counts in memory all the same, and the other results must too
                 not_written = error
         if not_written is not None:
