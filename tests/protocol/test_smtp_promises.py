@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness import MailServer
+from mic_mail.services.transport.header_checks import Headings
 from mic_mail.services.transport.pipeline import Pipeline
-from mic_mail.services.transport.trace_and_headers import Headings
 from mic_mail.smtp.connection_handler import SmtpHandler
 from mic_mail.smtp.server import SmtpConnection
 from mic_mail.storage.errors import Unavailable

@@ -35,11 +35,12 @@ from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.disk_reserve import DiskReserve
 from mic_mail.services.operations.jobs import ChangedAccounts
-from mic_mail.services.queue.local_dsn import ReportSettings, SpoolReports
+from mic_mail.services.queue.inbound_dsn import ReportSettings, SpoolReports
 from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.settings.stores import open_mail_store
 from mic_mail.services.transport.acceptance import Acceptance
 from mic_mail.services.transport.delivery import LocalDeliverer
+from mic_mail.services.transport.header_checks import Headings
 from mic_mail.services.transport.inbound.message_checks import MessageChecks
 from mic_mail.services.transport.inbound.origin_check import Origins
 from mic_mail.services.transport.inbound.quarantine_put import QuarantineWriter
@@ -51,7 +52,6 @@ from mic_mail.services.transport.recipient_lookup import Recipients
 from mic_mail.services.transport.secrecy import Secrecy
 from mic_mail.services.transport.sender_policy import SenderPolicy
 from mic_mail.services.transport.spool_dispatch import Spooling
-from mic_mail.services.transport.trace_and_headers import Headings
 from mic_mail.services.transport.transport_log import FlowLog
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.journal.replay import Replay

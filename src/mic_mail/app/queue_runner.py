@@ -12,7 +12,7 @@ from mic_mail.config.schema import smarthost_place
 from mic_mail.config.sending import Sending
 from mic_mail.log.error_fields import described
 from mic_mail.net.dns import DnsUnavailable, Resolver
-from mic_mail.services.queue.dsn_reports import Reports
+from mic_mail.services.queue.outbound_dsn import Reports
 from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
 from mic_mail.smtpclient.dkim_keys import KeyFolder
 from mic_mail.smtpclient.dkim_sign import Signer

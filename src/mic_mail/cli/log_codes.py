@@ -145,7 +145,7 @@ _REASONS: Codes = {
     "NotOurs": Text("thư mục hộp thư thuộc tài khoản khác của máy", "the mailbox's folder belongs to another account"),
     "Frozen": Text("hộp thư đang bàn giao, chưa thay đổi được", "the mailbox is frozen by a handover"),
     "SpoolUnavailable": Text("chưa ghi được vào hàng đợi", "the spool cannot be written now"),
-    # reasons why no report is sent (`services.queue.local_dsn`)
+    # reasons why no report is sent (`services.queue.inbound_dsn`)
     "sender-not-authenticated": Text("chưa xác thực được người gửi", "the sender is not authenticated"),
     "junk": Text("thư bị xếp vào thư rác", "the message is junk"),
     # reasons why a mailbox is not freed (`services.mailboxes.reclamation.Finished`)

@@ -22,7 +22,7 @@ it):
 A living owner holds the flock of its message file from the first octet to the end, so recovery beside running processes
 does not touch their entries, and those of a killed owner are free at once. Delivery is idempotent by `Entry.origin`, so
 an entry that is yielded twice is not delivered twice. An attempt that leaves a recipient open records when the next one
-is due (`queue.retry_schedule`). Blocking; no SQL; times are passed in.
+is due (`queue.spool_retry`). Blocking; no SQL; times are passed in.
 """
 
 import errno
@@ -39,7 +39,7 @@ from mic_mail.mailbox_address import MailboxAddress, parse_reverse_path
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.esmtp_options import Transaction, addressed, as_json
 from mic_mail.queue.files import trouble, unlink, write_all
-from mic_mail.queue.retry_schedule import is_due, pause_us
+from mic_mail.queue.spool_retry import is_due, pause_us
 from mic_mail.storage.maildir.copy_range import copy_rest
 from mic_mail.storage.reserve import Reserves
 

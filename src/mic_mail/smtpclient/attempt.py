@@ -28,7 +28,7 @@ from mic_mail.smtpclient.dkim_keys import KeyUnusable
 from mic_mail.smtpclient.mx import NoRoute
 from mic_mail.smtpclient.pool import Connections
 from mic_mail.smtpclient.routing import Router
-from mic_mail.smtpclient.tls_policy import Secured, TlsLevel, TlsRequirements
+from mic_mail.smtpclient.tls_requirements import Secured, TlsLevel, TlsRequirements
 
 PIECE_OCTETS = 64 << 10
 _STATUS = {Step.CONNECT: "4.4.1", Step.TLS: "4.7.5", Step.AUTH: "4.7.8"}

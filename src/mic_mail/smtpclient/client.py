@@ -26,7 +26,7 @@ from mic_mail.mime.dot_stuffing import Stuffing
 from mic_mail.smtpclient import auth, commands
 from mic_mail.smtpclient.commands import NOTHING, Addressee, CannotSend, Offer, Sending
 from mic_mail.smtpclient.replies import BadReply, Replies, Reply, shortened
-from mic_mail.smtpclient.tls_policy import IN_THE_OPEN, Secured, TlsLevel
+from mic_mail.smtpclient.tls_requirements import IN_THE_OPEN, Secured, TlsLevel
 
 SLICE_OCTETS = 64 << 10
 

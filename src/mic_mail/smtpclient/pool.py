@@ -1,8 +1,9 @@
 """A pool of connections to other servers: opened, secured, kept idle for a while, reused.
 
-In: one of a host's addresses, and the requirements (`tls_policy`). Out: a `SmtpClient` that is ready for a message and meets
-them: by DANE, by a certificate for its name, or unauthenticated (RFC 7435), and in plain text where the handshake fails. Bound
-to an event loop. For a smarthost with a login each connection is authenticated, and only if its certificate was verified.
+In: one of a host's addresses, and the requirements (`tls_requirements`). Out: a `SmtpClient` that is ready for a message and
+meets them: by DANE, by a certificate for its name, or unauthenticated (RFC 7435), and in plain text where the handshake
+fails. Bound to an event loop. For a smarthost with a login each connection is authenticated, and only if its certificate was
+verified.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from mic_mail.smtpclient import dane
 from mic_mail.smtpclient.client import Patience, PeerTrouble, SmtpClient, Step
 from mic_mail.smtpclient.mx import SMTP_PORT
 from mic_mail.smtpclient.smarthost import NoPassword, Smarthost, read_password
-from mic_mail.smtpclient.tls_policy import CHECKED_BY_NAME, TlsLevel, TlsRequirements
+from mic_mail.smtpclient.tls_requirements import CHECKED_BY_NAME, TlsLevel, TlsRequirements
 
 _DER = 2
 """The value of `_ssl.ENCODING_DER`."""

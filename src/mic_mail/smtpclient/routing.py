@@ -31,7 +31,7 @@ from mic_mail.smtpclient.mta_sts import Mode, Policy
 from mic_mail.smtpclient.mta_sts_cache import Policies
 from mic_mail.smtpclient.mx import Host, Route, Shuffle, route, straight
 from mic_mail.smtpclient.smarthost import Smarthost
-from mic_mail.smtpclient.tls_policy import TlsLevel, TlsRequirements
+from mic_mail.smtpclient.tls_requirements import TlsLevel, TlsRequirements
 
 ROUTE_SECONDS = 600.0
 """Seconds that a route is cached; after a shorter DNS TTL the resolver asks again."""

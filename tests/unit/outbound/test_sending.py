@@ -31,7 +31,7 @@ from mic_mail.smtpclient.client import Patience
 from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
 from mic_mail.smtpclient.pool import ConnectionSettings
 from mic_mail.smtpclient.smarthost import Smarthost
-from mic_mail.smtpclient.tls_policy import TlsRequirements
+from mic_mail.smtpclient.tls_requirements import TlsRequirements
 from unit.outbound.test_peer import PLAIN, Server
 from waiting import wait_on_loop
 

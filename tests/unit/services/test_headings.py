@@ -9,8 +9,8 @@ import pytest
 
 from addresses import parsed
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal, Role
+from mic_mail.services.transport.header_checks import SMALL_HEADER_OCTETS, Headings
 from mic_mail.services.transport.sender_policy import SenderPolicy
-from mic_mail.services.transport.trace_and_headers import SMALL_HEADER_OCTETS, Headings
 from runtimes import runtime
 
 UNIT, PERSON = 7, 1

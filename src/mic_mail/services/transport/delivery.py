@@ -22,7 +22,7 @@ from mic_mail.process.executors import Executors
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.spool import ELSEWHERE, SpoolEnvelope, Target
 from mic_mail.queue.spool import Entry as SpoolEntry
-from mic_mail.services.queue.local_dsn import ReportDecision, SpoolReports
+from mic_mail.services.queue.inbound_dsn import ReportDecision, SpoolReports
 from mic_mail.services.transport.background_tasks import BackgroundTasks
 from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, Outcome, PendingDelivery, account_ref
 from mic_mail.services.transport.envelope import Cause

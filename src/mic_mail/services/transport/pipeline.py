@@ -29,6 +29,7 @@ from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.transport.acceptance import Acceptance
 from mic_mail.services.transport.check import CompleteMessage, Finding, Found, MailCommand, RcptCommand
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
+from mic_mail.services.transport.header_checks import Headings
 from mic_mail.services.transport.inbound import dnsbl_check
 from mic_mail.services.transport.inbound.check_result import CheckResult, ReceivedMessage
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
@@ -41,7 +42,6 @@ from mic_mail.services.transport.recipient_lookup import Recipients
 from mic_mail.services.transport.secrecy import Secrecy
 from mic_mail.services.transport.sender_policy import SenderPolicy
 from mic_mail.services.transport.spool_dispatch import Spooling
-from mic_mail.services.transport.trace_and_headers import Headings
 from mic_mail.services.transport.transport_log import FlowLog
 from mic_mail.storage.errors import DiskFull, OverQuota
 from mic_mail.storage.reserve import Reserves, ReserveState

@@ -17,7 +17,7 @@ from mic_mail.queue.queue import Envelope as QueueEnvelope
 from mic_mail.queue.queue import Queue, Recipient
 from mic_mail.queue.spool import ELSEWHERE, Entry, Spool, SpoolEnvelope, Target
 from mic_mail.services.authentication.sign_in import SignInService
-from mic_mail.services.queue.local_dsn import SpoolReports
+from mic_mail.services.queue.inbound_dsn import SpoolReports
 from mic_mail.services.transport import trace_headers
 from mic_mail.services.transport.check import Finding, Found
 from mic_mail.services.transport.delivery import LocalDeliverer

@@ -1,7 +1,7 @@
 """Retry intervals of spool entries. Pure.
 
 In: the number of attempts that left a recipient open. Out: the pause until the next: one minute, doubled each time, at
-most an hour (RFC 5321 §4.5.4.1 asks for growing pauses). `services.queue.local_dsn` decides which attempt is the last.
+most an hour (RFC 5321 §4.5.4.1 asks for growing pauses). `services.queue.inbound_dsn` decides which attempt is the last.
 """
 
 FIRST_PAUSE_SECONDS = 60

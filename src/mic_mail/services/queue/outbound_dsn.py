@@ -2,7 +2,7 @@
 
 In: the results of recipients of a queue entry. Out: one message in that mailbox, durable when `report` returns; a
 repeated call for the same results adds none. Mail that leaves has a local sender (decision 0005), so no such report
-leaves the server. `services.queue.local_dsn` reports on mail for local mailboxes. The null sender gets no report (RFC
+leaves the server. `services.queue.inbound_dsn` reports on mail for local mailboxes. The null sender gets no report (RFC
 5321 §4.5.5, RFC 3461 §5).
 
 NOTIFY decides which recipients are reported (RFC 3461 §4.1); without it, failures and delays are. If the Centre drops a
