@@ -1,4 +1,4 @@
-"""The runtime of one process and its sign-in service: what the processes of the protocols and of the pages have in common.
+"""The runtime of one process and its sign-in service, for the protocols and for the pages.
 
 In: a configuration, a clock, the process's name. Out: a `Runtime` for all services, and a `SignInService` that knows the
 present directory, the networks of earlier sign-ins and what other processes broadcast.

@@ -44,7 +44,7 @@ Cell = str | int | float | bool | datetime | date | Text | None | Sequence[str] 
 Row = Mapping[str, Cell]
 
 _PIPE_WIDTH = 1 << 16
-"""The width of a table where neither COLUMNS nor a terminal gives one: each row is one line, as of ps and journalctl."""
+"""The width of a table in a pipe without COLUMNS: each row is one line, as of ps and journalctl."""
 
 _BORDER, _PADDING = 1, 3  # of a table: its left edge, and the padding of each column
 

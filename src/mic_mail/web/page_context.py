@@ -1,4 +1,4 @@
-"""What all pages share: services, sessions and form tokens, the visit of a signed-in person, rendering, logging.
+"""The context of the pages: services, sessions, form tokens, the visit of a person, rendering.
 
 In: requests. Out: the visit that a request belongs to, or the page for a client that is not signed in; rendered pages; log
 events. It knows no page but the form for signing in and error messages. A session is checked again with each request

@@ -1,5 +1,6 @@
-"""NOTIFY (RFC 5465 §8): its value, which holds the watched events compiled from the event groups, and its parser.
+"""NOTIFY (RFC 5465 §8): its value and its parser.
 
+The value holds the watched events, compiled from the event groups.
 Several groups may name one mailbox (§6): their events add up, so `NONE` adds nothing. SELECTED is apart from all others: only
 it decides about the messages of the selected mailbox, and it never covers names and subscriptions (§3.1).
 

@@ -1,4 +1,4 @@
-"""SORT, THREAD and ESEARCH, which search like SEARCH and answer differently, and CANCELUPDATE: values and parsers.
+"""SORT, THREAD, ESEARCH and CANCELUPDATE: values and parsers.
 
 RFC 5256 §5, RFC 5957 §5, RFC 5267 §5, RFC 7377 §4, RFC 6203 §7.
 """

@@ -1,4 +1,4 @@
-"""What the housekeeper's two jobs on mail that is kept back have in common: held for a marking, and in quarantine."""
+"""The services of the jobs on mail that is kept back: held for a marking, or in quarantine."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
