@@ -183,7 +183,7 @@ class DeliveryAttempt:
         raise trouble or PeerTrouble(Step.CONNECT, Text("không có địa chỉ", "no address"))
 
     async def _send_to(self, address: str, terms: TlsRequirements, entry: Entry, places: Sequence[int]) -> AttemptResult:
-        while (peer := self._connections.kept(address, terms)) is not None:
+        while (peer := self._connections.take_idle(address, terms)) is not None:
             try:
                 return await self._record_replies(address, terms, peer, entry, places)
             except PeerTrouble as error:

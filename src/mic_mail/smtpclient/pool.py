@@ -67,88 +67,91 @@ class Connections:
         self._idle: dict[_Key, list[_Idle]] = defaultdict(list)
         self._closing: set[asyncio.Task[None]] = set()
         self._contexts: dict[Path | None, tuple[float, ssl.SSLContext]] = {}
-        self._unchecked = _unchecked()
-        self._keepable: WeakSet[SmtpClient] = WeakSet()
+        self._unverified = _unverified_context()
+        self._reusable: WeakSet[SmtpClient] = WeakSet()
         """Connections whose certificates were checked under the clock's current setting."""
         self.used = {"new": 0, "kept": 0}
         """Connections handed out, by whether they were new or reused."""
 
-    def kept(self, address: str, terms: TlsRequirements) -> SmtpClient | None:
+    def take_idle(self, address: str, requirements: TlsRequirements) -> SmtpClient | None:
         """Return an idle connection; its server may have hung up without this being known yet."""
-        kept = self._idle.get(_key(address, terms), [])
-        while kept:
-            peer = kept[-1].peer
-            if peer.may_serve and terms.extension and not peer.offer.has(terms.extension):
+        idle = self._idle.get(_key(address, requirements), [])
+        while idle:
+            peer = idle[-1].peer
+            if peer.may_serve and requirements.extension and not peer.offer.has(requirements.extension):
                 return None
-            kept.pop()
+            idle.pop()
             if peer.may_serve:
                 self.used["kept"] += 1
                 return peer
             peer.abort()
         return None
 
-    async def new(self, address: str, terms: TlsRequirements) -> SmtpClient:
+    async def new(self, address: str, requirements: TlsRequirements) -> SmtpClient:
         """Return a new connection that meets the requirements; raise `PeerTrouble`."""
-        peer = await self._assured(address, terms)
-        if terms.extension and not (peer.secured.by is not TlsLevel.NONE and peer.offer.has(terms.extension)):
+        peer = await self._connect_as_required(address, requirements)
+        if requirements.extension and not (peer.secured.by is not TlsLevel.NONE and peer.offer.has(requirements.extension)):
             await peer.close()
-            required = Text(f"máy chủ phải hỗ trợ {terms.extension}", f"{terms.extension} support required")
+            required = Text(f"máy chủ phải hỗ trợ {requirements.extension}", f"{requirements.extension} support required")
             raise PeerTrouble(Step.TLS, required, lasting="5.7.30")
-        if terms.smarthost is not None and terms.smarthost.login:
-            await self._sign_in(peer, terms.smarthost)
+        if requirements.smarthost is not None and requirements.smarthost.login:
+            await self._sign_in(peer, requirements.smarthost)
         self.used["new"] += 1
-        self._keepable.add(peer)
+        self._reusable.add(peer)
         return peer
 
-    async def _assured(self, address: str, terms: TlsRequirements) -> SmtpClient:
-        """Connect as required; where TLS is only preferred, as well as possible, recording the objection."""
-        if terms.by is TlsLevel.OPPORTUNISTIC:
-            return await self._with_whoever_answers(address, terms)
+    async def _connect_as_required(self, address: str, requirements: TlsRequirements) -> SmtpClient:
+        """Connect with the TLS that is required; where it is only preferred, also without, recording the objection."""
+        if requirements.by is TlsLevel.OPPORTUNISTIC:
+            return await self._connect_opportunistically(address, requirements)
         try:
-            return await self._secured(address, terms)
+            return await self._connect_with_tls_if_offered(address, requirements)
         except PeerTrouble as error:
-            if terms.strict or error.step is not Step.TLS:
+            if requirements.strict or error.step is not Step.TLS:
                 raise
-            return await self._with_whoever_answers(address, replace(terms, by=TlsLevel.OPPORTUNISTIC, objection=error.text))
+            return await self._connect_opportunistically(
+                address, replace(requirements, by=TlsLevel.OPPORTUNISTIC, objection=error.text)
+            )
 
-    async def _with_whoever_answers(self, address: str, terms: TlsRequirements) -> SmtpClient:
+    async def _connect_opportunistically(self, address: str, requirements: TlsRequirements) -> SmtpClient:
         """Connect with opportunistic TLS (RFC 7435); in plain text too, unless TLS is required."""
         try:
-            peer = await self._secured(address, terms)
+            peer = await self._connect_with_tls_if_offered(address, requirements)
         except PeerTrouble as error:
-            is_implicit = terms.smarthost is not None and terms.smarthost.is_implicit
-            if terms.strict or error.step is not Step.TLS or is_implicit:  # a server that expects TLS does not greet
+            is_implicit = requirements.smarthost is not None and requirements.smarthost.is_implicit
+            if requirements.strict or error.step is not Step.TLS or is_implicit:  # a server that expects TLS does not greet
                 raise
-            peer = await self._connect(address, terms)
+            peer = await self._connect(address, requirements)
             peer.without_tls = error
-        peer.secured = replace(peer.secured, objection=terms.objection)
+        peer.secured = replace(peer.secured, objection=requirements.objection)
         return peer
 
     async def _connect(
-        self, address: str, terms: TlsRequirements, tls: tuple[ssl.SSLContext, str, TlsLevel] | None = None
+        self, address: str, requirements: TlsRequirements, tls: tuple[ssl.SSLContext, str, TlsLevel] | None = None
     ) -> SmtpClient:
         settings = self._settings
-        port = terms.smarthost.port if terms.smarthost is not None else settings.port
+        port = requirements.smarthost.port if requirements.smarthost is not None else settings.port
         return await SmtpClient.connect(address, port, settings.hello, settings.patience, tls=tls)
 
-    async def _secured(self, address: str, terms: TlsRequirements) -> SmtpClient:
+    async def _connect_with_tls_if_offered(self, address: str, requirements: TlsRequirements) -> SmtpClient:
         """Connect with TLS; in plain text only where TLS is neither offered nor required."""
-        context = self._checked(terms.smarthost) if terms.by in CHECKED_BY_NAME else self._unchecked
-        if terms.smarthost is not None and terms.smarthost.is_implicit:
-            return await self._connect(address, terms, (context, terms.host, terms.by))
-        peer = await self._connect(address, terms)
+        context = self._verifying_context(requirements.smarthost) if requirements.by in CHECKED_BY_NAME else self._unverified
+        if requirements.smarthost is not None and requirements.smarthost.is_implicit:
+            return await self._connect(address, requirements, (context, requirements.host, requirements.by))
+        peer = await self._connect(address, requirements)
         if not peer.offer.has("STARTTLS"):
-            if not terms.strict and terms.by is TlsLevel.OPPORTUNISTIC:
+            if not requirements.strict and requirements.by is TlsLevel.OPPORTUNISTIC:
                 return peer
             await peer.close()
             required = Text(
-                "máy chủ không có TLS, trong khi TLS là bắt buộc", f"the server does not offer the required TLS (by={terms.by})"
+                "máy chủ không có TLS, trong khi TLS là bắt buộc",
+                f"the server does not offer the required TLS (by={requirements.by})",
             )
             raise PeerTrouble(Step.TLS, required, lasting="5.7.10")
         try:
-            session = await peer.start_tls(context, terms.asked_for(address), terms.by)
-            if terms.by is TlsLevel.DANE:
-                dane.check(dane.usable(terms.tlsa), _chain(session), terms.known_as, self._clock.steady_now())
+            session = await peer.start_tls(context, requirements.asked_for(address), requirements.by)
+            if requirements.by is TlsLevel.DANE:
+                dane.check(dane.usable(requirements.tlsa), _chain(session), requirements.known_as, self._clock.steady_now())
         except dane.NotAuthentic as error:
             await peer.close()
             raise PeerTrouble(Step.TLS, error.text, lasting="5.7.10") from error
@@ -182,7 +185,7 @@ class Connections:
                 self._tell("smarthost_sign_in_failed", smarthost=smarthost.place, login=smarthost.login, error=described(error))
             raise
 
-    def _checked(self, smarthost: Smarthost | None) -> ssl.SSLContext:
+    def _verifying_context(self, smarthost: Smarthost | None) -> ssl.SSLContext:
         """Return a context that verifies authority and host name (RFC 8461 §4.2, RFC 6125: no CN)."""
         authorities = smarthost.authorities if smarthost is not None else self._settings.authorities
         now = self._clock.monotonic()
@@ -205,21 +208,21 @@ class Connections:
         self._contexts[authorities] = now + CONTEXT_SECONDS, context
         return context
 
-    async def give_back(self, address: str, terms: TlsRequirements, peer: SmtpClient) -> None:
+    async def give_back(self, address: str, requirements: TlsRequirements, peer: SmtpClient) -> None:
         """Keep a connection for another message, or close it after enough messages."""
-        if not peer.may_serve or peer.sent >= self._settings.messages or peer not in self._keepable:
+        if not peer.may_serve or peer.sent >= self._settings.messages or peer not in self._reusable:
             self._close(peer.close())
         else:
-            self._idle[_key(address, terms)].append(_Idle(peer, self._clock.monotonic()))
+            self._idle[_key(address, requirements)].append(_Idle(peer, self._clock.monotonic()))
 
     async def close_idle(self) -> None:
         """Close connections that were idle for long enough."""
         now = self._clock.monotonic()
-        for key, kept in list(self._idle.items()):
-            for idle in [one for one in kept if not one.peer.may_serve or now - one.since >= self._settings.keep_seconds]:
-                kept.remove(idle)
-                self._close(idle.peer.close())
-            if not kept:
+        for key, idle in list(self._idle.items()):
+            for each in [one for one in idle if not one.peer.may_serve or now - one.since >= self._settings.keep_seconds]:
+                idle.remove(each)
+                self._close(each.peer.close())
+            if not idle:
                 del self._idle[key]
 
     def clock_moved(self) -> None:
@@ -227,32 +230,32 @@ class Connections:
 
         A certificate valid under the previous setting is no reason to reuse its connection.
         """
-        self._keepable.clear()
-        self._close_kept()
+        self._reusable.clear()
+        self._close_all_idle()
 
-    def _close_kept(self) -> None:
-        for idle in [one for kept in self._idle.values() for one in kept]:
-            self._close(idle.peer.close())
+    def _close_all_idle(self) -> None:
+        for each in [one for idle in self._idle.values() for one in idle]:
+            self._close(each.peer.close())
         self._idle.clear()
 
-    def _close(self, goodbye: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(goodbye)
+    def _close(self, closing: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(closing)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Close all idle connections."""
-        self._close_kept()
+        self._close_all_idle()
         if self._closing:
             await asyncio.wait(list(self._closing))
 
 
-def _key(address: str, terms: TlsRequirements) -> _Key:
+def _key(address: str, requirements: TlsRequirements) -> _Key:
     """Return the key of idle connections, without the extension: the connection shows what it offers."""
-    return address, replace(terms, extension="")
+    return address, replace(requirements, extension="")
 
 
-def _unchecked() -> ssl.SSLContext:
+def _unverified_context() -> ssl.SSLContext:
     """Return a context without verification; with DANE the certificate is checked afterwards."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

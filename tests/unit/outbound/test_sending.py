@@ -183,11 +183,11 @@ async def test_connections_from_before_the_clock_was_set(tmp_path: Path) -> None
         await office.until()
         assert senders.transactions == {"new": 2, "kept": 0}
         connections, terms = senders._connections, TlsRequirements("mx1.one.example")
-        peer = connections.kept("127.0.0.2", terms)
+        peer = connections.take_idle("127.0.0.2", terms)
         assert peer is not None
         senders.clock_moved()
         await connections.give_back("127.0.0.2", terms, peer)
-        assert connections.kept("127.0.0.2", terms) is None
+        assert connections.take_idle("127.0.0.2", terms) is None
     assert one.messages == [STUFFED] * 2
 
 
