@@ -98,7 +98,7 @@ def test_what_waits_is_seen(tmp_path: Path) -> None:
         assert desk.run("queue", "show", entry_id[:2]) == 2
         assert "2 ids begin with" in desk.err
         assert desk.run("queue", "list", "--limit", "1") == 0
-        assert "Only the oldest 1; 2 messages wait in all" in desk.err
+        assert "Only the oldest 1 are shown; 2 messages wait in all" in desk.err
 
 
 @pytest.mark.clause("4.2")

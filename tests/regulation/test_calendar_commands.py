@@ -161,7 +161,7 @@ def test_the_days_of_a_year_are_listed(console: Console) -> None:
         ("year = 2026\nof = []", "of"),
         ('year = 2026\ndocument = "1"\noff = ["01/01/2027"]', "2026"),
         ('year = 2026\ndocument = "1"\nworked = ["12/01/2026"]', "weekend"),
-        ('year = 2026\ndocument = "1"\noff = ["10/01/2026"]\nworked = ["10/01/2026"]', "off and worked"),
+        ('year = 2026\ndocument = "1"\noff = ["10/01/2026"]\nworked = ["10/01/2026"]', "as off and as worked"),
         ('year = 2026\ndocument = "1"\noff = ["31/02/2026"]', "day"),
         ('year = 2026\ndocument = "1"\noff = "01/01/2026"', "lists"),
         ("year = 2026\nprovisional = false", "document"),

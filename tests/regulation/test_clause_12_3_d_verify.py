@@ -100,7 +100,7 @@ def test_clause_12_3_d_what_is_past_keeping_the_log_has(serve: Callable[..., Mai
     office.server.housekeep()
     assert office.account.tombstones() == []
     fates = {found.message.uid: (found.fate, found.note.en.rpartition(" ")[2]) for found in office.verify().found}
-    assert fates == {1: (MessageFinding.EXPUNGED, f"({LAN})"), 2: (MessageFinding.MISSING, "away")}
+    assert fates == {1: (MessageFinding.EXPUNGED, f"({LAN})"), 2: (MessageFinding.MISSING, "it")}
     office.close()
 
 

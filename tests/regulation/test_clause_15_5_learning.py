@@ -178,7 +178,7 @@ def test_the_last_word_counts(server: MailServer, pretender: Pretender, program:
     assert learned(server, pretender) == [("/learnham", "slip")]
 
 
-@pytest.mark.parametrize(("learns", "again"), [(208, False), (204, False), (404, False), (500, True), (401, True)])
+@pytest.mark.parametrize(("learns", "again"), [(208, False), (204, False), (404, True), (500, True), (401, True)])
 def test_what_comes_of_a_lesson(server: MailServer, pretender: Pretender, program: Program, learns: int, again: bool) -> None:
     """What it knows or will never learn is over; what it does not take now comes again."""
     pretender.learns = learns

@@ -270,7 +270,7 @@ def test_clause_6_1_the_whole_is_for_centre_and_auditor(desk):
     """Officers, content requests and the comparison with the disk concern the whole ministry."""
     for words in (("officer", "list"), ("content", "list"), ("directory", "check")):
         assert desk.by("hoa", *words) == 1
-        assert "own unit alone" in desk.err
+        assert "only for the own unit" in desk.err
         assert desk.by("kiem", *words) == 0, desk.err
 
 

@@ -191,7 +191,7 @@ def test_clause_6_4_c_what_is_held_is_not_freed(ministry: Ministry) -> None:
     for origin in (CENTRE, CLOCK):
         with pytest.raises(NotAllowed) as refusal:
             held.free(held.of(ministry.leaver), origin, clock_trusted=True)
-        assert "held" in str(refusal.value)
+        assert "under a legal hold" in str(refusal.value)
     assert ministry.home.is_dir()
 
 

@@ -305,7 +305,8 @@ class Ministry:
         for uid in view.uids:
             with account.open_message(view.info.folder_id, uid) as file:
                 found.append(email.message_from_bytes(file.pread(0, file.size)).get_payload(decode=True))
-        return [each.decode() for each in found if isinstance(each, bytes) and b"signed in to" in each]
+        texts = (" ".join(each.decode().split()) for each in found if isinstance(each, bytes))
+        return [each for each in texts if "Somebody signed in to" in each or "Sign-in to" in each]
 
     def anomalies(self) -> list[dict[str, Any]]:
         return [event for event in self.server.events() if event.get("event") == "sign_in_anomaly"]

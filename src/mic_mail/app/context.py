@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 
 from mic_mail.app.clock_watcher import begin_by_the_mark
-from mic_mail.app.runtime import Present, make_runtime, open_sign_in, watch_misuse
+from mic_mail.app.runtime import Current, make_runtime, open_sign_in, watch_misuse
 from mic_mail.app.settings import flow_settings
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -68,7 +68,7 @@ Only waiting for a lock of another process takes so long; the supervisor waits 3
 class ServerContext:
     """Everything that the protocol servers of one process use."""
 
-    present: Present
+    current: Current
     runtime: Runtime
     feed: Feed
     lag: LoopLag
@@ -89,7 +89,7 @@ class ServerContext:
 
     @property
     def config(self) -> Config:
-        return self.present.config
+        return self.current.config
 
     @property
     def clock(self) -> Clock:
@@ -143,7 +143,7 @@ class ServerContext:
 
     def configure(self, config: Config) -> None:
         """Apply the settings that a reload may change."""
-        self.present.config = config
+        self.current.config = config
         self.executors.patience = config.process.queue_seconds
         self.lag.threshold_seconds = config.process.lag_seconds
         self.access.apply_reload()
@@ -188,20 +188,20 @@ async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes
 
     `secret` is the same for all processes of a server.
     """
-    present = Present(config)
-    runtime = make_runtime(present, clock, name, tee=tee)
+    current = Current(config)
+    runtime = make_runtime(current, clock, name, tee=tee)
     feed = Feed(config.run_dir, name, poll_seconds=config.process.poll_seconds)
     await runtime.executors.io(begin_by_the_mark, config.state_dir, clock)
     directory = Directory(config.directory_url, clock=clock)
     await runtime.executors.io(prepare_directory, directory, config.domains)
-    await open_sign_in(present, runtime, directory, feed, secret)
-    access = present.access
+    await open_sign_in(current, runtime, directory, feed, secret)
+    access = current.access
     stores = await _open_stores(runtime, feed)
     runaways = watch_misuse(access, runtime, directory, feed, secret)
     holding = QuarantineWriter(runtime)
     counts = SentCounts(config.sent_dir, name)
     return ServerContext(
-        present=present,
+        current=current,
         runtime=runtime,
         feed=feed,
         lag=LoopLag(runtime.log, config.process.lag_seconds),

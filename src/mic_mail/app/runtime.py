@@ -25,7 +25,7 @@ from mic_mail.services.authentication.sign_in import SignInService
 
 
 @dataclass
-class Present:
+class Current:
     """The present configuration and the sign-in service with the present directory."""
 
     config: Config
@@ -36,19 +36,19 @@ class Present:
         return self.access.snapshot
 
 
-def make_runtime(present: Present, clock: Clock, name: str, *, tee: bool) -> Runtime:
+def make_runtime(current: Current, clock: Clock, name: str, *, tee: bool) -> Runtime:
     """Make the runtime of a process, inside its loop; with `tee` its log also goes to standard error."""
-    config, process = present.config, present.config.process
+    config, process = current.config, current.config.process
     shown = Tee(sys.stderr, name) if tee else None
     log = MailLog(config.log_dir, name, clock=clock, segment_octets=config.log.segment, tee=shown)
     executors = Executors(io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds)
-    return Runtime(clock, log, executors, AccountExecutors(executors), lambda: present.config, present.snapshot)
+    return Runtime(clock, log, executors, AccountExecutors(executors), lambda: current.config, current.snapshot)
 
 
-async def open_sign_in(present: Present, runtime: Runtime, directory: Directory, feed: Feed, secret: bytes) -> None:
+async def open_sign_in(current: Current, runtime: Runtime, directory: Directory, feed: Feed, secret: bytes) -> None:
     """Open the sign-in service of a process; `secret` is the same in all processes of a server."""
-    executors, config = runtime.executors, present.config
-    access = present.access = SignInService(
+    executors, config = runtime.executors, current.config
+    access = current.access = SignInService(
         runtime,
         directory=directory,
         snapshot=await executors.io(directory.load_snapshot),

@@ -140,13 +140,14 @@ def _dkim(context: ServerContext) -> Job:
 
 def for_the_server(context: ServerContext) -> list[Job]:
     """Return the jobs that one process does for the whole server."""
+    notices = _life_notices(context)
     return [
         *_about_requests(context),
         *_about_mail(context),
         *_about_the_log(context),
         *_weekly_duties(context),
-        *_about_mailboxes(context),
-        *_about_sign_ins(context),
+        *_about_mailboxes(context, notices),
+        *_about_sign_ins(context, notices),
     ]
 
 
@@ -249,9 +250,8 @@ def _weekly(context: ServerContext, duty: str, prepare: Prepare) -> WeeklyRemind
     )
 
 
-def _about_mailboxes(context: ServerContext) -> list[Job]:
+def _about_mailboxes(context: ServerContext, notices: LifeNotices) -> list[Job]:
     runtime, directory, store, refresh = context.runtime, context.directory, context.store, context.access.refresh
-    notices = _life_notices(context)
     downtimes = DowntimeNotices(runtime, lambda: context.usage.notices, directory=directory, access=context.access)
     marks = HandoverMarks(runtime, lambda: Handovers(directory, store, context.config, context.clock), store)
 
@@ -273,7 +273,7 @@ def _about_mailboxes(context: ServerContext) -> list[Job]:
     ]
 
 
-def _about_sign_ins(context: ServerContext) -> list[Job]:
+def _about_sign_ins(context: ServerContext, notices: LifeNotices) -> list[Job]:
     saved: list[tuple[str, str]] = []
 
     async def save_known_networks() -> None:
@@ -284,7 +284,7 @@ def _about_sign_ins(context: ServerContext) -> list[Job]:
             await context.executors.io(known_networks.save, context.config.state_dir, known, now)
             saved[:] = names
 
-    watch = SignInWatch(context.runtime, context.directory, _life_notices(context), context.runaways)
+    watch = SignInWatch(context.runtime, context.directory, notices, context.runaways)
     return [
         Job("sign_ins", SIGN_INS_SECONDS, watch.run_once, by_clock=True),
         Job("known_networks", known_networks.SAVED_SECONDS, save_known_networks),

@@ -14,7 +14,7 @@ from functools import partial
 from mic_mail.app.clock_watcher import ClockWatcher, begin_by_the_mark
 from mic_mail.app.directory_watcher import DirectoryFollower
 from mic_mail.app.eviction import open_evictor, record_eviction
-from mic_mail.app.runtime import Present, make_runtime, open_sign_in, watch_misuse
+from mic_mail.app.runtime import Current, make_runtime, open_sign_in, watch_misuse
 from mic_mail.app.settings import admission_limits
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -161,8 +161,8 @@ class WebProcess:
     """The child `web` while it serves."""
 
     def __init__(self, config: Config, clock: Clock, name: str, *, key: bytes, tee: bool = False) -> None:
-        self._present = Present(config)
-        self._runtime = make_runtime(self._present, clock, name, tee=tee)
+        self._current = Current(config)
+        self._runtime = make_runtime(self._current, clock, name, tee=tee)
         self.log = self._runtime.log
         self._key = key
         self._feed = Feed(config.run_dir, name, poll_seconds=config.process.poll_seconds)
@@ -177,7 +177,7 @@ class WebProcess:
         """Read the directory, follow it, open the listeners."""
         await self._runtime.executors.io(begin_by_the_mark, self._runtime.config().state_dir, self._runtime.clock)
         await self._runtime.executors.io(self._directory.migrate, must_exist=True)
-        await open_sign_in(self._present, self._runtime, self._directory, self._feed, self._key)
+        await open_sign_in(self._current, self._runtime, self._directory, self._feed, self._key)
         watch_misuse(self._access, self._runtime, self._directory, self._feed, self._key)
         self._follow()
         self._watch_the_clock()
@@ -188,7 +188,7 @@ class WebProcess:
 
     @property
     def _access(self) -> SignInService:
-        return self._present.access
+        return self._current.access
 
     def _follow(self) -> None:
         follower = DirectoryFollower(self._access.refresh, self._spawn, self.log)
@@ -242,7 +242,7 @@ class WebProcess:
 
         A certificate that cannot be used is refused and logged.
         """
-        self._present.config = config
+        self._current.config = config
         self._runtime.executors.patience = config.process.queue_seconds
         self._lag.threshold_seconds = config.process.lag_seconds
         self._access.apply_reload()

@@ -15,7 +15,7 @@ import re
 from collections.abc import Generator, Sequence
 
 from mic_mail.auth.sasl import saslprep
-from mic_mail.errors import Text, Trouble, in_ascii
+from mic_mail.errors import Text, Trouble
 
 LEAST_ITERATIONS, MOST_ITERATIONS = 4_096, 1_000_000
 """Bounds on the iteration count.
@@ -36,7 +36,8 @@ The first value yielded is the initial response.
 
 
 _NO_CHALLENGE = Text(
-    "lời hỏi của máy chủ không hợp lệ (RFC 5802 §5.1)", in_ascii("the server's challenge makes no sense (RFC 5802 §5.1)")
+    "lời hỏi của máy chủ không hợp lệ (RFC 5802 §5.1)",
+    "the server's challenge makes no sense (RFC 5802, section 5.1)",
 )
 
 
@@ -145,7 +146,7 @@ def _scram(login: str, password: str, nonce: str) -> Talk:
         raise SignInFailed(
             Text(
                 "máy chủ không chứng minh được là biết mật khẩu (RFC 5802 §3)",
-                in_ascii("the server does not know the password (RFC 5802 §3)"),
+                "the server does not know the password (RFC 5802, section 3)",
             )
         )
     yield b""
