@@ -24,6 +24,8 @@ from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD
 
 NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
+SIGN_INS = ("Somebody signed in to", "Sign-in to", "had an abnormal sign-in")
+"""What letters say of a sign-in that looks like a stolen password."""
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 OFFICE, ABROAD = "203.113.131.0/24", "198.51.100.0/24"
 
@@ -306,7 +308,7 @@ class Ministry:
             with account.open_message(view.info.folder_id, uid) as file:
                 found.append(email.message_from_bytes(file.pread(0, file.size)).get_payload(decode=True))
         texts = (" ".join(each.decode().split()) for each in found if isinstance(each, bytes))
-        return [each for each in texts if "Somebody signed in to" in each or "Sign-in to" in each]
+        return [each for each in texts if any(words in each for words in SIGN_INS)]
 
     def anomalies(self) -> list[dict[str, Any]]:
         return [event for event in self.server.events() if event.get("event") == "sign_in_anomaly"]
