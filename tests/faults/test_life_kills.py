@@ -1,6 +1,7 @@
 """The housekeeper killed again and again while it warns, archives and frees: each letter and each fact is there once."""
 
 import contextlib
+import email.policy
 import os
 import random
 import signal
@@ -100,13 +101,13 @@ class Staff:
         left = next(fact for fact in facts if fact.kind is FactKind.LEFT)
         return start_of(add_months(local_day(left.effective_at), 6)) + timedelta(days=1)
 
-    def subjects(self, mailbox: MailboxRecord) -> list[bytes]:
+    def subjects(self, mailbox: MailboxRecord) -> list[str]:
         store = MailStore(self.server.config.mail_root, clock=SystemClock(), host="test")
         account = store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         view = account.view(account.folder(INBOX).folder_id)
         headers = [row[0] for row in account.rows(view.info.folder_id, view.uids, ["header"])]
         store.close()
-        return [header[header.index(b"Subject:") : header.index(b"Message-ID:")] for header in headers]
+        return [email.message_from_bytes(header, policy=email.policy.default)["Subject"] for header in headers]
 
 
 def _letter() -> Any:
@@ -137,7 +138,7 @@ def test_nothing_is_told_or_done_twice(serve_processes: Callable[..., ProcessSer
         time.sleep(0.1)
     server.terminate()
     for mailbox in staff.leavers:
-        assert [subject.count(b"reclaimed") for subject in staff.subjects(mailbox)].count(1) == 1
+        assert [subject.count("reclaimed") for subject in staff.subjects(mailbox)].count(1) == 1
     for mailbox in staff.gone:
         assert staff.kinds(mailbox)[FactKind.ARCHIVED] == 1
         assert len(list((server.config.server.data_dir / "archive" / mailbox.home).iterdir())) == 1
