@@ -8,7 +8,6 @@ A report is not evidence: anyone can write such a message. Text shown from it ha
 Addresses may be in the form of RFC 6533 (`utf-8;`), field names in any case, parts in any transfer encoding.
 """
 
-import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from enum import StrEnum
 from mic_mail.mailbox_address import MailboxAddress, NotAnAddress
 from mic_mail.mime.encodings import decode
 from mic_mail.mime.headers import fields, strip_comments, unfold
-from mic_mail.mime.original_recipient import NotAnOriginalRecipient, OriginalRecipient
+from mic_mail.mime.original_recipient import decode_utf8_recipient
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.structure import Part
 
@@ -185,9 +184,8 @@ def _address(value: str) -> str:
     """
     kind, semicolon, written = value.partition(";")
     written = (written if semicolon else kind).strip(" ").removeprefix("<").removesuffix(">")
-    with contextlib.suppress(NotAnOriginalRecipient):
-        if semicolon and kind.strip().lower() == "utf-8":
-            written = OriginalRecipient.parse(f"utf-8;{written}").address
+    if semicolon and kind.strip().lower() == "utf-8":
+        written = decode_utf8_recipient(written)
     try:
         return MailboxAddress.parse(written).folded()
     except NotAnAddress:

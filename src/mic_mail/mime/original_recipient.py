@@ -16,7 +16,7 @@ _TYPED = re.compile(r"([A-Za-z0-9-]+);(.+)")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 # RFC 6533 §3, utf-8-addr-xtext and utf-8-addr-unitext, where RFC 3461's own encoding of octets is understood too.
 _UNITEXT = re.compile(r"(?:[!-*,-<>-\[\]-~\u00a0-\U0010ffff]|\+[0-7][0-9A-F]|\\x\{(?:[0-9A-F]{1,5}|10[0-9A-F]{4})\})+")
-_EMBEDDED = re.compile(r"\\x\{([0-9A-F]+)\}")
+_EMBEDDED = re.compile(r"\\x\{([0-9A-F]{1,5}|10[0-9A-F]{4})\}")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Characters that cannot stand on a line of a report."""
 
@@ -54,7 +54,7 @@ class OriginalRecipient:
     def address(self) -> str:
         """The decoded address, as the sender wrote it."""
         text = decode_xtext(self.encoded)
-        return _EMBEDDED.sub(lambda match: chr(int(match[1], 16)), text) if self._is_utf8 else text
+        return _embedded_decoded(text) if self._is_utf8 else text
 
     def __str__(self) -> str:
         return f"{self.type};{self.encoded}"
@@ -73,3 +73,16 @@ class OriginalRecipient:
             type_, _, encoded = self.in_ascii().partition(";")
             return f"{type_}; {encoded}"
         return f"{self.type}; {self.address}"
+
+
+def decode_utf8_recipient(text: str) -> str:
+    r"""Decode an address of type `utf-8` in a field of a report (RFC 6533 §3): `\x{E9}` is a letter, `+20` is itself.
+
+    A text that would hold what cannot stand on a line is returned as it is.
+    """
+    decoded = _embedded_decoded(text)
+    return text if _UNFIT.search(decoded) else decoded
+
+
+def _embedded_decoded(text: str) -> str:
+    return _EMBEDDED.sub(lambda match: chr(int(match[1], 16)), text)

@@ -6,7 +6,7 @@ import email.policy
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from addresses import Spelling, parsed, spellings
@@ -192,6 +192,7 @@ def test_what_is_no_lines_is_not_sent_back_whole(end: bytes) -> None:
 
 
 @given(spellings(), st.sampled_from(Action))
+@example(Spelling('"\xa0+20"@[192.0.2.1]', "\xa0+20", "[192.0.2.1]"), Action.FAILED)
 def test_a_report_names_any_recipient(spelling: Spelling, action: Action) -> None:
     """RFC 3464 §2.3.2, RFC 6533 §3: each letter of the address, spaces too, as another reader and as ours reads it."""
     address, utf8 = spelling.address, not spelling.address.is_ascii
