@@ -76,7 +76,7 @@ def test_what_waits_is_seen(tmp_path: Path) -> None:
         )  # fmt: skip
         assert (row["attempts"], row["held"], row["reason"]) == (1, None, "4.2.0 451 4.2.0 later")
         assert row["next_try"] > row["accepted_at"]
-        assert 0 <= row["age_seconds"] < 60
+        assert row["age_seconds"] >= 0
         for word, count in (
             ("--sender DVBE@mic.gov.vn", 1), ("--sender x@mic.gov.vn", 0), ("--domain @One.example", 1),
             ("--domain two.example", 0), ("--held", 0),
