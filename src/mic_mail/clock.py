@@ -11,6 +11,7 @@ made, and an age never counts over a step.
 
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -97,18 +98,18 @@ STEP_SECONDS = 60.0
 """A step up to this is accepted without confirmation: records are off by no more than that."""
 
 
-class _SteppedClock:
+class _SteppedClock(ABC):
     """The part that all clocks share: steps of the wall clock against the time since boot."""
 
     def __init__(self) -> None:
         self._believed = self._offset(self.now())
         self.ages_from: datetime | None = None
 
-    def now(self) -> datetime:
-        raise NotImplementedError
+    @abstractmethod
+    def now(self) -> datetime: ...
 
-    def now_us(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def now_us(self) -> int: ...
 
     def boottime(self) -> float:
         raise NotImplementedError

@@ -233,6 +233,7 @@ def test_a_machine_without_name_servers(tmp_path: Path, monkeypatch: pytest.Monk
         submit(server, letter("b@one.example"))
         server.call(configure())
         wait_for(lambda: other.messages)
+        assert [event for event in server.events() if event["event"] == "resolver_missing"]
         wait_for(lambda: [event for event in server.events() if event["event"] == "resolver_missing"])
 
 

@@ -5,7 +5,6 @@ present directory, the networks of earlier sign-ins and what other processes bro
 """
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mic_mail.auth.password_hash import DECOY_KEY, load_secret
@@ -63,7 +62,10 @@ async def open_sign_in(current: Current, runtime: Runtime, directory: Directory,
 
 def watch_misuse(access: SignInService, runtime: Runtime, directory: Directory, feed: Feed, secret: bytes) -> AutoSuspend:
     """Return the service that suspends misused mailboxes; sign-ins are checked for breached passwords from now on."""
-    changed: Callable[[], None] = lambda: notify_directory_changed(runtime.config().run_dir)  # noqa: E731
+
+    def changed() -> None:
+        notify_directory_changed(runtime.config().run_dir)
+
     suspending = AutoSuspend(runtime, access, directory, tell=changed)
     access.exposure = BreachedPasswordCheck(
         runtime, key=secret, directory=directory, suspending=suspending, changed=changed, tell=feed.send

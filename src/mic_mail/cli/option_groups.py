@@ -6,6 +6,7 @@ or its default. `ActOptions` are told which run they are of.
 """
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from mic_mail.cli.context import CliContext
 
 
-class ActOptions:
+class ActOptions(ABC):
     """The options of a command that records what it does: who does it, why, on what document (`cli.audited.Act`)."""
 
+    @abstractmethod
     def begin(self, here: "CliContext", declared: "RequiredRight") -> None:
         """Take the context of the run and what the command declares."""
-        raise NotImplementedError
 
 
 def expand_options(command: Callable[..., Any], begin: Callable[[typer.Context, ActOptions], None]) -> Callable[..., Any]:
