@@ -18,6 +18,8 @@ from mic_mail.directory.preflight import BRING_BACK
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 
 BUSY_MILLISECONDS = 10_000
+BASE = "0012"
+"""The revision of the first release."""
 HEAD = "0012"
 """The newest revision in `migrations/versions`."""
 IN_MEMORY = "mode=memory"
@@ -100,20 +102,14 @@ def migrate(engine: Engine, *, must_exist: bool = False) -> None:
             raise DirectoryUnavailable(
                 Text("Cơ sở dữ liệu danh bạ trống.", "The directory database is empty."), remedy=BRING_BACK
             )
-        if revision is not None and not (revision.isdecimal() and revision < HEAD):
-            raise DirectoryUnavailable(
-                Text(
-                    f"Danh bạ thuộc phiên bản mới hơn ({revision}; chương trình này biết đến {HEAD}).",
-                    f"The directory was upgraded by a newer version ({in_ascii(revision)}; this version knows {HEAD}).",
-                ),
-                remedy=Text(
-                    "Chạy bản mic-mail đã nâng cấp danh bạ, hoặc khôi phục bản sao lưu trước khi nâng cấp.",
-                    "Run the version that upgraded it, or restore the backup from before the upgrade.",
-                ),
-            )
-        from mic_mail.directory.migrate import upgrade  # Alembic is a tenth of what a process loads to start
+        if revision is not None and not BASE <= revision <= HEAD:
+            raise _unknown_revision(revision)
+        from mic_mail.directory import migrate  # Alembic is a tenth of what a process loads to start
 
-        upgrade(connection)
+        if revision is None:
+            migrate.create(connection)
+        else:
+            migrate.upgrade(connection)
 
 
 def is_current(engine: Engine) -> bool:
@@ -128,6 +124,30 @@ def _revision(connection: Connection) -> str | None:
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
     return revision
+
+
+def _unknown_revision(revision: str) -> DirectoryUnavailable:
+    if revision.isdecimal() and revision < BASE:
+        return DirectoryUnavailable(
+            Text(
+                f"Danh bạ thuộc một bản mic-mail trước khi phát hành ({revision}; chương trình này biết từ {BASE}).",
+                f"The directory is of a version before the first release ({revision}; this version knows {BASE} and later).",
+            ),
+            remedy=Text(
+                f"Nâng cấp danh bạ lên {BASE} bằng bản mic-mail cuối cùng trước khi phát hành, rồi khởi động lại.",
+                f"Upgrade it to {BASE} with the last version before the first release, then start again.",
+            ),
+        )
+    return DirectoryUnavailable(
+        Text(
+            f"Danh bạ thuộc phiên bản mới hơn ({revision}; chương trình này biết đến {HEAD}).",
+            f"The directory was upgraded by a newer version ({in_ascii(revision)}; this version knows {HEAD}).",
+        ),
+        remedy=Text(
+            "Chạy bản mic-mail đã nâng cấp danh bạ, hoặc khôi phục bản sao lưu trước khi nâng cấp.",
+            "Run the version that upgraded it, or restore the backup from before the upgrade.",
+        ),
+    )
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

@@ -10,21 +10,27 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from mic_mail.directory.model import Base
+
+
+def create(connection: Connection) -> None:
+    """Create all tables, at the newest revision, in the open transaction."""
+    Base.metadata.create_all(connection)
+    command.stamp(_config(connection), "head")
+
 
 def upgrade(connection: Connection) -> None:
     """Migrate the tables to the newest revision, in the open transaction."""
-    config = _alembic()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(_config(connection), "head")
 
 
 def head() -> str | None:
     """Return the newest revision that this program ships."""
-    return ScriptDirectory.from_config(_alembic()).get_current_head()
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
-def _alembic() -> Config:
-    config = Config()
+def _config(connection: Connection | None = None) -> Config:
+    config = Config(attributes={"connection": connection})
     # A path, not a package name: a package would import modules after a change of user, which is too late.
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.set_main_option("path_separator", "os")

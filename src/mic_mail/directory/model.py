@@ -1,7 +1,8 @@
 """The tables of the directory.
 
 One `MetaData` with a naming convention, so that constraints keep their names through every migration. Instants are stored as
-microseconds since the epoch in UTC. The migrations create the same tables; a test compares the two by reflection.
+microseconds since the epoch in UTC. A test compares the tables with those that a released version made and the migrations have
+brought up to date.
 
 The database itself enforces: an address belongs to one mailbox for ever (Reg. 5.2, 5.4.a), a mailbox has one primary address, a
 fact's number occurs once in a chain, facts are neither changed nor deleted.
@@ -14,14 +15,17 @@ from enum import StrEnum
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Connection,
     Dialect,
     ForeignKey,
     Index,
     LargeBinary,
     MetaData,
     String,
+    Table,
     TypeDecorator,
     UniqueConstraint,
+    event,
     text,
 )
 from sqlalchemy import Date as Day
@@ -98,6 +102,11 @@ class Revision(Base):
 
     revision_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     version: Mapped[int] = mapped_column(BigInteger)
+
+
+@event.listens_for(Revision.__table__, "after_create")
+def _set_first_version(_table: Table, connection: Connection, **_options: object) -> None:
+    connection.exec_driver_sql("INSERT INTO revision (revision_id, version) VALUES (1, 1)")
 
 
 class Domain(Base):
@@ -465,6 +474,16 @@ class FactRow(Base):
     document: Mapped[str | None]
     data: Mapped[str]
     digest: Mapped[bytes] = mapped_column(LargeBinary(32))
+
+
+@event.listens_for(FactRow.__table__, "after_create")
+def _protect_facts(_table: Table, connection: Connection, **_options: object) -> None:
+    if connection.dialect.name == "sqlite":
+        for verb in ("UPDATE", "DELETE"):
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER fact_no_{verb.lower()} BEFORE {verb} ON fact "
+                "BEGIN SELECT RAISE(ABORT, 'facts are only ever appended'); END"
+            )
 
 
 class CredentialRow(Base):

@@ -1,4 +1,4 @@
-"""App passwords in the directory: rows beside facts, loaded while they open something, brought up from older tables."""
+"""App passwords in the directory: rows beside facts, loaded while they open something."""
 
 from datetime import timedelta
 
@@ -9,7 +9,6 @@ from mic_mail.auth import app_passwords
 from mic_mail.directory import engine as database
 from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.records import Superseded
-from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AppCredential, ScramKeys
 from mic_mail.policy.credentials.app_passwords import NUMBER
 from mic_mail.policy.facts import Draft, FactKind, first_broken
@@ -87,28 +86,3 @@ def test_a_use_is_put_down_once_a_day(directory, clock, issue, add):
     clock.move_to(clock.now() + timedelta(days=1))
     assert directory.app_passwords.used(mailbox.mailbox_id, fact.seq, Use(clock.now(), "ldaps", "192.0.2.9"))
     assert not directory.app_passwords.used(mailbox.mailbox_id, 99, use)
-
-
-def test_tables_of_the_version_before_are_brought_up(url, clock, directory, issue, add):
-    """What is in them stays: a mailbox with its chain and credential; then app passwords can be added."""
-    mailbox = issue()
-    with database.writing(directory._engine) as connection:
-        for table in (
-            "app_password", "second_factor", "recovery_code", "directory_change", "change_order", "position_level", "signatory",
-            "void_notice",
-        ):  # fmt: skip
-            connection.execute(text(f"drop table {table}"))
-        for column in ("address drop column until", "unit drop column ended_on", "unit drop column successor_id"):
-            connection.execute(text(f"alter table {column}"))
-        connection.execute(text("update alembic_version set version_num = '0009'"))
-    directory.close()
-    older = Directory(url, clock=clock)
-    assert not older.is_current()
-    older.migrate()
-    assert older.is_current()
-    assert [fact.kind for fact in older.facts(mailbox.mailbox_id)] == [FactKind.ISSUED]
-    assert older.load_snapshot().entries[mailbox.mailbox_id].app_passwords == ()
-    draft = Draft(FactKind.APP_PASSWORD_ADDED, clock.now(), "test", data={"name": "x"})
-    older.app_passwords.add(mailbox.mailbox_id, draft, made(), after=1)
-    assert len(older.load_snapshot().entries[mailbox.mailbox_id].app_passwords) == 1
-    older.close()

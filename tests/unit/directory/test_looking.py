@@ -117,3 +117,16 @@ def test_a_directory_of_a_newer_program_is_left_alone(revision: str, tmp_path: P
         directory.migrate()
     assert not directory.is_current()
     directory.close()
+
+
+def test_a_directory_of_an_unreleased_version_is_left_alone(tmp_path: Path, clock: Clock) -> None:
+    """Its revision is no longer shipped: refused, with the way to bring it up to date."""
+    path = tmp_path / "directory.sqlite"
+    directory = Directory(f"sqlite:///{path}", clock=clock)
+    directory.migrate()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0011'")
+    with pytest.raises(DirectoryUnavailable, match="version before the first release") as refused:
+        directory.migrate()
+    assert "Upgrade it to 0012" in str(refused.value.remedy and refused.value.remedy.en)
+    directory.close()

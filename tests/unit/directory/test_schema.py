@@ -1,18 +1,33 @@
-"""What the migrations make is what the model declares."""
+"""The tables of a release, brought up to date, are those that the model declares."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import inspect
 
 from mic_mail.directory import engine as database
 from mic_mail.directory import migrate
 from mic_mail.directory.model import Base
 
+FIRST_RELEASE = Path(__file__).with_name("schema_0012.sql").read_text(encoding="utf-8")
+"""The tables of a directory as the first release made them; never changed: a change of the model needs a migration."""
 
-def test_migrated_schema_is_the_declared_one(url):
+
+def of_first_release(file):
+    """A directory of the first release, as a file, brought up to this program's version."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(FIRST_RELEASE)
+    engine = database.connect(f"sqlite:///{file}")
+    database.migrate(engine, must_exist=True)
+    return engine
+
+
+def test_migrated_schema_is_the_declared_one(tmp_path):
     """Alembic finds no difference: tables, columns, types, indexes, constraints."""
-    engine = database.connect(url)
-    database.migrate(engine)
+    engine = of_first_release(tmp_path / "old.sqlite")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), Base.metadata) == []
     engine.dispose()
@@ -29,10 +44,9 @@ def test_a_directory_is_current_at_the_newest_revision_that_is_shipped(url):
 
 
 def test_constraints_keep_their_names(url, tmp_path):
-    """Names of constraints and indexes are the same whether migrations or the model made the tables."""
-    migrated, declared = database.connect(url), create_engine(f"sqlite:///{tmp_path / 'declared.sqlite'}")
-    database.migrate(migrated)
-    Base.metadata.create_all(declared)
+    """Names of constraints, indexes and triggers are the same whether migrations or the model made the tables."""
+    migrated, declared = of_first_release(tmp_path / "old.sqlite"), database.connect(url)
+    database.migrate(declared)
 
     def names(engine):
         look = inspect(engine)
@@ -43,12 +57,16 @@ def test_constraints_keep_their_names(url, tmp_path):
                 sorted(str(item["name"]) for item in look.get_foreign_keys(table)),
                 sorted(str(item["name"]) for item in look.get_check_constraints(table)),
                 look.get_pk_constraint(table)["name"],
-                [(column["name"], column["nullable"]) for column in look.get_columns(table)],
+                {(column["name"], column["nullable"]) for column in look.get_columns(table)},
             )
             for table in look.get_table_names()
-            if table != "alembic_version"
         }
 
+    def triggers(engine):
+        with engine.connect() as connection:
+            return set(connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").all())
+
     assert names(migrated) == names(declared)
+    assert triggers(migrated) == triggers(declared) != set()
     migrated.dispose()
     declared.dispose()
