@@ -14,8 +14,9 @@ import pytest
 import programs
 from addresses import parsed
 from harness import MailServer
-from mic_mail.smtpclient.client import Patience, RecipientResult, Result, SmtpClient
+from mic_mail.smtpclient.client import Patience, SmtpClient
 from mic_mail.smtpclient.commands import Addressee, Sending
+from mic_mail.smtpclient.results import RecipientResult, Result
 from mic_mail.storage.types import INBOX, AccountRef
 
 PATIENCE = Patience(5, 10, 10, 10, 10, 20, 2)

@@ -22,11 +22,12 @@ from mic_mail.queue.binary_domains import BinaryDomains
 from mic_mail.queue.queue import Entry, Envelope
 from mic_mail.queue.scheduler import End
 from mic_mail.smtpclient import commands
-from mic_mail.smtpclient.client import PeerTrouble, RecipientResult, Result, SmtpClient, Step
+from mic_mail.smtpclient.client import SmtpClient
 from mic_mail.smtpclient.commands import BINARYMIME, Addressee, Sending
 from mic_mail.smtpclient.dkim_keys import KeyUnusable
 from mic_mail.smtpclient.mx import NoRoute
 from mic_mail.smtpclient.pool import Connections
+from mic_mail.smtpclient.results import PeerTrouble, RecipientResult, Result, Step
 from mic_mail.smtpclient.routing import Router
 from mic_mail.smtpclient.tls_requirements import Secured, TlsLevel, TlsRequirements
 

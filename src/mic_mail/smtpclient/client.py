@@ -18,15 +18,15 @@ import secrets
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import cast
 
-from mic_mail.errors import Text, Trouble, in_ascii
+from mic_mail.errors import Text, in_ascii
 from mic_mail.mime.dot_stuffing import Stuffing
 from mic_mail.smtpclient import auth, commands
 from mic_mail.smtpclient.commands import NOTHING, Addressee, CannotSend, Offer, Sending
-from mic_mail.smtpclient.replies import BadReply, Replies, Reply, shortened
+from mic_mail.smtpclient.replies import BadReply, Reply, shortened
+from mic_mail.smtpclient.results import PeerTrouble, RecipientResult, Result, Step
 from mic_mail.smtpclient.tls_requirements import IN_THE_OPEN, Secured, TlsLevel
+from mic_mail.smtpclient.wire import Wire
 
 SLICE_OCTETS = 64 << 10
 
@@ -44,138 +44,8 @@ class Patience:
     quit: float = 5.0
 
 
-class Step(StrEnum):
-    """The step at which a connection failed."""
-
-    CONNECT = "connect"
-    GREETING = "greeting"
-    HELLO = "hello"
-    TLS = "tls"
-    AUTH = "auth"
-    TALK = "talk"
-    END = "end"
-    """After the whole message was sent: whether it was accepted is unknown."""
-
-
 _CLOSED = Text("kết nối bị ngắt", "the connection was closed")
 _NO_REPLY = Text("câu trả lời không theo giao thức (RFC 5321)", "the response is not an SMTP reply (RFC 5321)")
-
-
-class PeerTrouble(Trouble):
-    """The connection is unusable: try the next address, the next host, or later.
-
-    The text is for logs and reports; the peer's own words are given as `str` and stay as they are.
-    `lasting` is the status (RFC 3463) for a message that requires protection which this server cannot give: not a transient
-    failure, but a property of that server (RFC 8689 §4.2.1).
-    """
-
-    def __init__(self, step: Step, text: Text | str, *, lasting: str | None = None) -> None:
-        super().__init__(in_ascii(text) if isinstance(text, str) else text)
-        self.step = step
-        self.lasting = lasting
-
-    def beside(self, earlier: "PeerTrouble | None") -> "PeerTrouble":
-        """Choose which of two troubles with servers of one domain to report: a transient before a lasting one."""
-        return earlier if earlier is not None and self.lasting is not None and earlier.lasting is None else self
-
-
-class RecipientResult(StrEnum):
-    """The outcome for one recipient."""
-
-    DELIVERED = "delivered"
-    """The other server accepted it and is responsible for it from now on."""
-    DEFERRED = "deferred"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The server's reply for one recipient, at RCPT or at the end of the message."""
-
-    outcome: RecipientResult
-    status: str
-    """Enhanced status code (RFC 3463)."""
-    text: Text | str
-    """The other server's words, or a sentence of this one."""
-    reply: Reply | None = None
-
-    @property
-    def is_one_too_many(self) -> bool:
-        """True if only the number of recipients was refused.
-
-        Another transaction may take the rest (RFC 5321 §4.5.3.1.10).
-        """
-        reply = self.reply
-        if self.outcome is not RecipientResult.DEFERRED or reply is None:
-            return False
-        return (reply.code, reply.enhanced) in ((452, "4.5.3"), (452, None), (552, None))
-
-
-class Wire(asyncio.Protocol):
-    """Sends octets and collects replies."""
-
-    def __init__(self) -> None:
-        self.replies = Replies()
-        self._transport: asyncio.Transport | None = None
-        self._news = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._end: BaseException | None = None
-        self.is_over = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from asyncio.Transport
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self.replies.feed(data)
-        except BadReply as error:
-            self._fail(error)
-        self._news.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(exc or ConnectionResetError())
-
-    def _fail(self, error: BaseException) -> None:
-        self._end = self._end or error
-        self._news.set()
-        self._room.set()
-        self.abort()
-
-    def pause_writing(self) -> None:
-        self._room.clear()
-
-    def resume_writing(self) -> None:
-        self._room.set()
-
-    @property
-    def transport(self) -> asyncio.Transport:
-        assert self._transport is not None, "there is a connection"
-        return self._transport
-
-    def write(self, octets: bytes) -> None:
-        if not (self.is_over or self.transport.is_closing()):  # uvloop rejects writes to a closed transport
-            self.transport.write(octets)
-
-    async def drained(self) -> None:
-        """Wait until the other side has taken most of what was written."""
-        await self._room.wait()
-
-    async def reply(self) -> Reply:
-        """Return the next reply; one received whole before the connection ended counts."""
-        while True:
-            found = self.replies.next_reply()
-            if found is not None:
-                return found
-            if self._end is not None:
-                raise self._end
-            self._news.clear()
-            await self._news.wait()
-
-    def abort(self) -> None:
-        self.is_over = True
-        if self._transport is not None:
-            self._transport.abort()
 
 
 class SmtpClient:

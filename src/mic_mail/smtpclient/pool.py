@@ -18,8 +18,9 @@ from mic_mail.clock import Clock
 from mic_mail.errors import Text, in_ascii
 from mic_mail.log.error_fields import described
 from mic_mail.smtpclient import dane
-from mic_mail.smtpclient.client import Patience, PeerTrouble, SmtpClient, Step
+from mic_mail.smtpclient.client import Patience, SmtpClient
 from mic_mail.smtpclient.mx import SMTP_PORT
+from mic_mail.smtpclient.results import PeerTrouble, Step
 from mic_mail.smtpclient.smarthost import NoPassword, Smarthost, read_password
 from mic_mail.smtpclient.tls_requirements import CHECKED_BY_NAME, TlsLevel, TlsRequirements
 

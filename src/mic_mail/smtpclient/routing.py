@@ -26,10 +26,10 @@ from mic_mail.errors import Text, in_ascii
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.queue.esmtp_options import REQUIRETLS, Transaction
 from mic_mail.smtpclient import dane
-from mic_mail.smtpclient.client import PeerTrouble, Result, Step
 from mic_mail.smtpclient.mta_sts import Mode, Policy
 from mic_mail.smtpclient.mta_sts_cache import Policies
 from mic_mail.smtpclient.mx import Host, Route, Shuffle, route, straight
+from mic_mail.smtpclient.results import PeerTrouble, Result, Step
 from mic_mail.smtpclient.smarthost import Smarthost
 from mic_mail.smtpclient.tls_requirements import TlsLevel, TlsRequirements
 

@@ -13,8 +13,9 @@ import pytest
 from addresses import parsed
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
-from mic_mail.smtpclient.client import Patience, PeerTrouble, RecipientResult, Result, SmtpClient, Step
+from mic_mail.smtpclient.client import Patience, SmtpClient
 from mic_mail.smtpclient.commands import Addressee, Sending
+from mic_mail.smtpclient.results import PeerTrouble, RecipientResult, Result, Step
 
 QUICK = Patience(1, 1, 1, 1, 1, 1, 1)
 ALL = b"250-mx.example\r\n250-PIPELINING\r\n250-STARTTLS\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250 DSN\r\n"

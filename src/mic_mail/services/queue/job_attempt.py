@@ -26,7 +26,7 @@ from mic_mail.queue.scheduler import Chance, End, Job, pause
 from mic_mail.services.queue.delivery_log import SUCCESS, DeliveryLog
 from mic_mail.services.queue.suspended_mail import SuspendedMail
 from mic_mail.smtpclient.attempt import AttemptResult, DeliveryAttempt
-from mic_mail.smtpclient.client import RecipientResult, Result
+from mic_mail.smtpclient.results import RecipientResult, Result
 
 HELD_SECONDS = 60.0
 """The interval at which a held entry is checked, with or without a notification."""
