@@ -24,7 +24,6 @@ from time import thread_time
 import uvloop
 
 from mic_mail.app.context import ServerContext, open_context
-from mic_mail.app.settings import flow_settings
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord
@@ -122,7 +121,7 @@ def services(context: ServerContext) -> SmtpServices:
         log=context.log,
         tls=None,
         hostname=config.server.hostname,
-        support=flow_settings(config).support,
+        support=config.support,
         limits=LIMITS,
     )
 

@@ -23,7 +23,7 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.leavers import leaves, reclaim_at
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD, draft
 from waiting import wait_for

@@ -17,7 +17,7 @@ from mic_mail.policy.facts import Level, MailboxKind
 from mic_mail.policy.requests import State
 from mic_mail.services.mailboxes.address_book import make_book
 from mic_mail.services.mailboxes.consistency_check import Severity, inspect
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 from regulation.test_clause_6_2_mail import SECRET, a_csv
 
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)

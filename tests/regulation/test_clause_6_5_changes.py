@@ -35,7 +35,7 @@ from mic_mail.services.mailboxes.directory_changes import (
 )
 from mic_mail.services.mailboxes.issue import Issuing, Request
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 from population import credential, migrated
 
 START = datetime(2026, 3, 2, 2, tzinfo=UTC)

@@ -25,8 +25,8 @@ from mic_mail.queue.spool import Spool, SpoolEnvelope, Target
 from mic_mail.services.compliance import traffic
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Records
+from mic_mail.services.mail_store import open_mail_store
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.services.settings.stores import open_mail_store
 from population import PASSWORD, Population, draft
 from regulation.test_commands import Console
 

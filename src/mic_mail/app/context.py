@@ -12,7 +12,6 @@ from functools import partial
 
 from mic_mail.app.clock_watcher import begin_by_the_mark
 from mic_mail.app.runtime import Current, make_runtime, open_sign_in, watch_misuse
-from mic_mail.app.settings import flow_settings
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
@@ -31,13 +30,12 @@ from mic_mail.queue.spool import Spool
 from mic_mail.services.abuse.auto_suspend import AutoSuspend
 from mic_mail.services.abuse.send_limits import Rates
 from mic_mail.services.authentication.sign_in import SignInService
+from mic_mail.services.mail_store import open_mail_store
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.disk_reserve import DiskReserve
 from mic_mail.services.operations.jobs import ChangedAccounts
 from mic_mail.services.queue.inbound_dsn import ReportSettings, SpoolReports
-from mic_mail.services.settings.flowsettings import FlowSettings
-from mic_mail.services.settings.stores import open_mail_store
 from mic_mail.services.transport.acceptance import Acceptance
 from mic_mail.services.transport.delivery import LocalDeliverer
 from mic_mail.services.transport.header_checks import Headings
@@ -52,7 +50,6 @@ from mic_mail.services.transport.recipient_lookup import Recipients
 from mic_mail.services.transport.secrecy import Secrecy
 from mic_mail.services.transport.sender_policy import SenderPolicy
 from mic_mail.services.transport.spool_dispatch import Spooling
-from mic_mail.services.transport.transport_log import FlowLog
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.journal.replay import Replay
 from mic_mail.storage.mailstore import MailStore
@@ -147,7 +144,6 @@ class ServerContext:
         self.executors.patience = config.process.queue_seconds
         self.lag.threshold_seconds = config.process.lag_seconds
         self.access.apply_reload()
-        self.mailflow.settings = flow_settings(config)
         self.mailflow.checkers.apply_reload()
         self.usage.notices = Notices(self.store, config, self.clock)
 
@@ -241,9 +237,6 @@ async def _mail_flow(
     config, store = runtime.config(), stores.store
     sending = config.sending
 
-    def settings() -> FlowSettings:
-        return mailflow.settings  # replaced at a reload
-
     reports = SpoolReports(
         runtime,
         ReportSettings(config.server.hostname, timedelta(seconds=sending.warn_after), timedelta(seconds=sending.give_up)),
@@ -251,22 +244,22 @@ async def _mail_flow(
         stores.spool,
         stores.queue,
         notices=lambda: stores.usage.notices,
-        separator=lambda: settings().separator,
+        separator=lambda: runtime.config().smtp.subaddress,
         access=access,
         queued=stores.queued.notify,
     )
-    recipients = Recipients(runtime, settings, access, store)
+    recipients = Recipients(runtime, access, store)
     delivering = LocalDeliverer(runtime, store, arrived=access.arrived, why_not=recipients.refusal_reason, reports=reports)
     spooling = Spooling(
         runtime, stores.spool, stores.queue, access=access, delivering=delivering, reports=reports, queued=stores.queued.notify
     )
-    clients, told = MessageChecks(runtime), FlowLog(runtime.log)
-    senders = SenderPolicy(access, settings, runtime.clock, rates=rates, log=runtime.log, runaway=runaways.noticed)
+    clients = MessageChecks(runtime)
+    senders = SenderPolicy(runtime, access, rates, runaway=runaways.noticed)
     checkers = Checkers(
-        settings=settings,
+        runtime=runtime,
         senders=senders,
         recipients=recipients,
-        headings=Headings(runtime, settings, senders=senders, judging=clients, log=told),
+        headings=Headings(runtime, senders, clients),
         clients=clients,
         origins=Origins(runtime),
         content=Content(runtime, spamming=runaways.spamming),
@@ -274,7 +267,6 @@ async def _mail_flow(
         secrecy=Secrecy(runtime),
         spooling=spooling,
         reserves=store.reserves,
-        executors=runtime.executors,
     )
     acceptance = Acceptance(
         runtime,
@@ -284,10 +276,8 @@ async def _mail_flow(
         holding=holding,
         recipients=recipients,
         access=access,
-        log=told,
     )
-    mailflow = Pipeline(flow_settings(config), checkers, acceptance, runtime.log)
-    return mailflow
+    return Pipeline(runtime, checkers, acceptance)
 
 
 def _store(config: Config, clock: Clock, feed: Feed, changed: Sequence[Callable[[int], None]]) -> MailStore:

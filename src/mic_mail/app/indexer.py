@@ -16,8 +16,8 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executor
+from mic_mail.services.mail_store import open_mail_store
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing, stand_back
-from mic_mail.services.settings.stores import open_mail_store
 
 CLOSE_SECONDS = 2.0
 

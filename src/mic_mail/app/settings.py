@@ -12,25 +12,7 @@ from mic_mail.ldap.context import SessionSettings as LdapSettings
 from mic_mail.net.cidr import Networks
 from mic_mail.net.connection_limits import AdmissionLimits
 from mic_mail.pop3.context import SessionSettings as Pop3Settings
-from mic_mail.services.settings.flowsettings import FlowSettings
-from mic_mail.services.settings.readings import bulk_senders, ceilings
 from mic_mail.smtp.session import Limits as SmtpLimits
-
-
-def flow_settings(config: Config) -> FlowSettings:
-    """Return the settings of the mail flow."""
-    return FlowSettings(
-        hostname=config.server.hostname,
-        domain=config.server.domain,
-        message_octets=config.message_octets,
-        attachment_octets=config.limits.attachment.maximum,
-        support=config.support,
-        separator=config.smtp.subaddress,
-        ceilings=ceilings(config),
-        suspend_beyond=config.limits.suspend_beyond,
-        bulk_senders=bulk_senders(config),
-        bulk_times=config.limits.bulk_times,
-    )
 
 
 def admission_limits(config: Config) -> AdmissionLimits:

@@ -35,10 +35,10 @@ from mic_mail.services.authentication.own_password import OwnPassword
 from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.authentication.web_sign_in import PageAccess
+from mic_mail.services.mail_store import open_mail_store
 from mic_mail.services.mailboxes.address_book import AddressBookCache
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.operations.certificates import RENEWED_SECONDS, certificate_status, open_front, renewed
-from mic_mail.services.settings.stores import open_mail_store
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web.carddav.collection import AddressBookCollection
 from mic_mail.web.http import NO_ROOM

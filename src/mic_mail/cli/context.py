@@ -132,7 +132,7 @@ class CliContext:
     def store(self) -> "MailStore":
         """The mailboxes' store; safe beside a running server (its locks are between processes)."""
         from mic_mail.process.change_feed import notify_account_changed
-        from mic_mail.services.settings.stores import OPEN_BY_COMMANDS, open_mail_store
+        from mic_mail.services.mail_store import OPEN_BY_COMMANDS, open_mail_store
 
         config = self._as_the_server()
 

@@ -19,7 +19,7 @@ from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, decide
 from mic_mail.policy.reclamation import must_be_there
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 from mic_mail.services.unit_mail.openings import unit_mailboxes
 
 MailboxOption = Annotated[str | None, typer.Option("--mailbox", help=say("Một hộp thư đơn vị.", "One unit mailbox."))]

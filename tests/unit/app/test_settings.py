@@ -16,7 +16,7 @@ from mic_mail.config.schema import Section
 
 SOURCES = Path(mic_mail.__file__).parent
 ROOMS = (
-    settings.flow_settings, settings.smtp_limits, settings.imap_settings, settings.pop3_settings, settings.ldap_settings,
+    settings.smtp_limits, settings.imap_settings, settings.pop3_settings, settings.ldap_settings,
 )  # fmt: skip
 SECTIONS = ("imap", "smtp", "pop3", "ldap", "web", "auth")
 READ_BY = {
@@ -24,6 +24,7 @@ READ_BY = {
         "imap.sessions_per_mailbox", "pop3.sessions_per_mailbox", "ldap.sessions_per_mailbox",
         "smtp.binarymime", "smtp.confirms",
     ),
+    "services/transport/pipeline.py": ("smtp.subaddress",),
     "app/settings.py": ("smtp.repair_line_ends", "ldap.anonymous_networks"),
     "web/application.py": ("web.more_names", "web.carddav"),
     "web/page_context.py": ("web.idle_seconds", "web.session_seconds"),
@@ -34,7 +35,7 @@ READ_BY = {
     "services/mailboxes/credentials.py": (
         "auth.scram_iterations", "auth.argon2_time", "auth.argon2_memory", "auth.password_length", "auth.password_reuse",
     ),
-    "services/settings/readings.py": ("auth.password_age", "auth.password_warn_days"),
+    "services/settings.py": ("auth.password_age", "auth.password_warn_days"),
     "services/authentication/sign_in.py": (
         "auth.cleartext", "auth.channel_binding", "auth.scram_in_tls13", "auth.cache_seconds", "auth.failures_per_network",
         "auth.failures_per_mailbox", "auth.failure_window", "auth.app_passwords_only",

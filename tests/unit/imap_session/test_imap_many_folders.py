@@ -9,7 +9,7 @@ import pytest
 from conversing import START, Talk
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
-from mic_mail.services.settings.stores import storage_settings
+from mic_mail.services.mail_store import storage_settings
 from mic_mail.storage.changes import transaction
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import StorageSettings

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.process.send_counters import RECORD_OCTETS, VERSION, Amounts, SentCounts
-from mic_mail.services.abuse.send_limits import Rates
-from mic_mail.services.settings.ceilings import Ceilings
+from mic_mail.services.abuse.send_limits import Ceilings, Rates
 
 NOW = 1_764_000_000.0
 HOUR, DAY = 3_600.0, 86_400.0

@@ -60,13 +60,13 @@ async def waited(found: Any) -> Any:
 def test_an_authority_that_ends_while_the_header_is_read(octets: int) -> None:
     """Read at once or beside the loop: the message is not taken in the unit's name any more."""
     office: Any = Office()
-    settings: Any = lambda: SimpleNamespace(separator="+", hostname="mail.mic.gov.vn")  # noqa: E731
+    config: Any = SimpleNamespace(server=SimpleNamespace(hostname="mail.mic.gov.vn"), smtp=SimpleNamespace(subaddress="+"))
     nothing: Any = None
     clock: Any = SimpleNamespace(now_us=lambda: 1_700_000_000_000_000, steady_us=lambda: 1_700_000_000_000_000)
-    senders = SenderPolicy(office, settings, nothing, rates=nothing, log=nothing, runaway=nothing)
     executors: Any = Lane(office.end)
-    parts = runtime(nothing, clock, executors=executors)
-    headings = Headings(parts, settings, senders=senders, judging=nothing, log=nothing)
+    parts = runtime(lambda: config, clock, executors=executors)
+    senders = SenderPolicy(parts, office, nothing, runaway=nothing)
+    headings = Headings(parts, senders, nothing)
     signed_in: Any = SimpleNamespace(mailbox_id=PERSON)
     envelope = Envelope("T1", Client(Role.SUBMISSION, nothing, "x", "ESMTPSA", signed_in), parsed("dvbe@mic.gov.vn"), ())
     header = b"From: Vu <cntt@mic.gov.vn>\r\nX-Long: " + b"x " * (octets // 2) + b"\r\n\r\n"

@@ -7,8 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mic_mail.process.send_counters import Amounts, SentCounts
-from mic_mail.services.abuse.send_limits import Full, Rates, uses
-from mic_mail.services.settings.ceilings import Ceilings
+from mic_mail.services.abuse.send_limits import Ceilings, Full, Rates, uses
 
 NOW = 1_764_000_000.0
 PLENTY = Amounts(1_000_000, 1_000_000, 1 << 50)

@@ -163,7 +163,7 @@ def _beginning() -> dict[str, Any]:
 def prepare(config: Config, clock: Clock, bench_users: int) -> None:
     """Create the certificate and the population, where they are missing."""
     from mic_mail.services.demo.population import Population
-    from mic_mail.services.settings.stores import OPEN_BY_COMMANDS, open_mail_store
+    from mic_mail.services.mail_store import OPEN_BY_COMMANDS, open_mail_store
 
     certify(config, clock)
     store = open_mail_store(config, clock, open_accounts=OPEN_BY_COMMANDS)
@@ -236,8 +236,8 @@ def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
     from mic_mail.directory.repository import Directory
     from mic_mail.policy.lifecycle import decide
     from mic_mail.services.demo.population import DEMO
-    from mic_mail.services.settings.readings import lifecycle_settings
-    from mic_mail.services.settings.stores import OPEN_BY_COMMANDS, open_mail_store
+    from mic_mail.services.mail_store import OPEN_BY_COMMANDS, open_mail_store
+    from mic_mail.services.settings import lifecycle_settings
     from mic_mail.storage.types import AccountRef
 
     directory = Directory(config.directory_url, clock=clock)

@@ -28,7 +28,7 @@ from mic_mail.i18n.plurals import counted
 from mic_mail.policy.authorization.roles import Right, units_below
 from mic_mail.services.mailboxes.address_book import make_book
 from mic_mail.services.mailboxes.consistency_check import Severity, inspect
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 
 app = typer.Typer(help=say("Danh bạ điện tử.", "The directory."), no_args_is_help=True)
 

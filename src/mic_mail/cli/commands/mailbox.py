@@ -37,12 +37,12 @@ from mic_mail.policy.naming.addresses import is_bound
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.unit_mail.handover import running
 from mic_mail.process.send_counters import SentCounts
-from mic_mail.services.abuse.send_limits import DAY, HOUR, Use, uses
+from mic_mail.services.abuse.send_limits import DAY, HOUR, Use, ceilings_of, uses
 from mic_mail.services.mailboxes.explanation import Explanation, Side, explain
 from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.services.settings.readings import ceilings_of, lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 
 app = typer.Typer(help=say("Hộp thư.", "Mailboxes."), no_args_is_help=True)
 

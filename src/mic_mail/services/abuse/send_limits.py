@@ -10,11 +10,34 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from mic_mail.config.model import Config
 from mic_mail.process.send_counters import NAMES, Amounts, SentCounts, Sums
-from mic_mail.services.settings.ceilings import Ceilings
 
 HOUR: Final = "hour"
 DAY: Final = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """The amounts that one mailbox may send in an hour and in a day."""
+
+    hour: Amounts
+    day: Amounts
+
+
+def is_bulk_sender(config: Config, address: str) -> bool:
+    """Return whether the mailbox of this address may send `bulk_times` as much and is not suspended for it."""
+    short = address.removesuffix(f"@{config.server.domain}")
+    return not {address, short}.isdisjoint(config.limits.bulk_senders)
+
+
+def ceilings_of(config: Config, address: str) -> Ceilings:
+    """Return the amounts that the mailbox of this address may send."""
+    limits, times = config.limits, config.limits.bulk_times if is_bulk_sender(config, address) else 1
+    return Ceilings(
+        Amounts(limits.messages_per_hour * times, limits.recipients_per_hour * times, limits.octets_per_hour * times),
+        Amounts(limits.messages_per_day * times, limits.recipients_per_day * times, limits.octets_per_day * times),
+    )
 
 
 @dataclass(frozen=True, slots=True)

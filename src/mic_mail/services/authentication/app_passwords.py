@@ -24,7 +24,7 @@ from mic_mail.policy.naming.transliteration import one_line
 from mic_mail.policy.states import DOORS
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, must_still_be
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 
 
 @dataclass(frozen=True, slots=True)

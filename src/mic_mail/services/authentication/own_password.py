@@ -22,7 +22,7 @@ from mic_mail.policy.lifecycle import Decision, Reason, State, decide, timeline
 from mic_mail.policy.states import DOORS
 from mic_mail.services.mailboxes.credentials import check_new, hashing, must_still_be, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ from mic_mail.services.authentication.shared_mailboxes import Sharing
 from mic_mail.services.authentication.sign_in_log import SignInLog
 from mic_mail.services.authentication.watches import Watch, Watches
 from mic_mail.services.mailboxes.credentials import hashing
-from mic_mail.services.settings.readings import delivery_is_use, lifecycle_settings
+from mic_mail.services.settings import delivery_is_use, lifecycle_settings
 from mic_mail.storage.types import AccountRef
 
 MAX_USER_OCTETS = 320  # RFC 5321 §4.5.3.1: 64 + 1 + 255

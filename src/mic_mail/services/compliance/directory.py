@@ -19,7 +19,7 @@ from mic_mail.policy.states import FINAL, State
 from mic_mail.services.compliance.finding import Finding, Records, dated, dated_acts, evidence
 from mic_mail.services.mailboxes.address_book import make_book
 from mic_mail.services.mailboxes.consistency_check import Severity, inspect
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 
 SOON = timedelta(days=30)
 """Contracts that end within this time are reported."""

@@ -19,7 +19,7 @@ from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, decide
 from mic_mail.policy.states import FINAL
 from mic_mail.services.requests.register import Due, Register
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from mic_mail.services.importers.importer import Choice, Import, Into, Progress
 from mic_mail.services.importers.ledger import Ledger, Run, folder_of, path_of
 from mic_mail.services.importers.source import Source, Tally
 from mic_mail.services.importers.verify import Compared, compare
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 

@@ -24,7 +24,7 @@ from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
 from mic_mail.policy.naming.transliteration import one_line
 from mic_mail.process.runtime import Runtime
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 
 T = TypeVar("T")
 

@@ -30,7 +30,7 @@ from mic_mail.policy.requests import Item, earlier
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import RECEIVED, InArchive, NotAllowed, must_be_past
 from mic_mail.services.mailboxes.quota import check_quota
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 
 HashPassword = Callable[[str], Credential]
 BringBack = Callable[[MailboxRecord], Fact | None]

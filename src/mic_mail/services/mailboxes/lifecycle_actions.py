@@ -28,7 +28,7 @@ from mic_mail.policy.suspension import absent_until, ahead, decided, locked_by_h
 from mic_mail.policy.unit_mail.handover import BeingHandedOver, running
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.quota import check_quota
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 
 
 class NotAllowed(Refused):

@@ -49,7 +49,7 @@ from mic_mail.policy.states import Reason, State
 from mic_mail.policy.unit_mail.handover import nothing_may_go
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 from mic_mail.storage.backup.backup import examine
 from mic_mail.storage.backup.delete_account import is_left
 from mic_mail.storage.maildir.maildir import make_durable

@@ -30,7 +30,7 @@ from mic_mail.policy.unit_mail.keeper_succession import Vacancy
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.notifications.succession import basis, vacancies_on
-from mic_mail.services.settings.readings import lifecycle_settings, warn_days
+from mic_mail.services.settings import lifecycle_settings, warn_days
 from mic_mail.storage.types import AccountRef
 
 AT_ONCE = 50

@@ -28,7 +28,7 @@ from mic_mail.policy.states import State
 from mic_mail.policy.unit_mail.delegation import serving
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.reports.migration_register import Register
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 

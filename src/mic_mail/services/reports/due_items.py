@@ -23,7 +23,7 @@ from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.services.notifications.succession import vacancies_of
 from mic_mail.services.requests.intake import MARK
 from mic_mail.services.requests.outcome_notices import WINDOW, untold
-from mic_mail.services.settings.readings import warn_days
+from mic_mail.services.settings import warn_days
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from mic_mail.process.runtime import Runtime
 from mic_mail.queue.spool import Draft, Scratch
 from mic_mail.queue.spool import Entry as SpoolEntry
 from mic_mail.services.authentication.sign_in import SignInService
+from mic_mail.services.transport import transport_log
 from mic_mail.services.transport.check import CompleteMessage
 from mic_mail.services.transport.delivery import LocalDeliverer
 from mic_mail.services.transport.delivery_worker import LocalDelivery, account_ref
@@ -23,7 +24,6 @@ from mic_mail.services.transport.inbound.quarantine_put import QuarantineWriter
 from mic_mail.services.transport.incoming_message import IncomingMessage, Sink, Stream
 from mic_mail.services.transport.recipient_lookup import Recipients
 from mic_mail.services.transport.spool_dispatch import Spooling
-from mic_mail.services.transport.transport_log import FlowLog
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Staged
 
@@ -41,7 +41,6 @@ class Acceptance:
         holding: QuarantineWriter,
         recipients: Recipients,
         access: SignInService,
-        log: FlowLog,
     ) -> None:
         self._runtime = runtime
         self._store = store
@@ -50,7 +49,6 @@ class Acceptance:
         self._holding = holding
         self._recipients = recipients
         self._access = access
-        self._log = log
         self.tasks = delivering.tasks
 
     def _deliveries(self, envelope: Envelope) -> list[LocalDelivery]:
@@ -180,7 +178,7 @@ class Acceptance:
             for mailbox_id in (client.signed_in.mailbox_id, *envelope.written_as):
                 self._access.used(mailbox_id)
         written_as = [self._access.snapshot.entries[mailbox_id].address for mailbox_id in envelope.written_as]
-        self._log.accepted(envelope, octets, written_as)
+        transport_log.accepted(self._runtime.log, envelope, octets, written_as)
         return Accepted(envelope.trace_id, octets, delivered, spooled)
 
 

@@ -4,18 +4,16 @@ In: an envelope and the header of its message. Out: a `Refusal` or None, the hea
 Nothing is stored here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from mic_mail.process.runtime import Runtime
-from mic_mail.services.settings.flowsettings import FlowSettings
-from mic_mail.services.transport import author_check, trace_headers
+from mic_mail.services.transport import author_check, trace_headers, transport_log
 from mic_mail.services.transport.check import Finding, Found
 from mic_mail.services.transport.envelope import Cause, Envelope
 from mic_mail.services.transport.inbound.message_checks import MessageChecks
 from mic_mail.services.transport.incoming_message import EMPTY_LINE, IncomingMessage
 from mic_mail.services.transport.sender_policy import SenderPolicy
-from mic_mail.services.transport.transport_log import FlowLog
 
 SMALL_HEADER_OCTETS = 8_192
 
@@ -23,24 +21,18 @@ SMALL_HEADER_OCTETS = 8_192
 class Headings:
     """The header step of the messages that one process accepts."""
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        settings: Callable[[], FlowSettings],
-        *,
-        senders: SenderPolicy,
-        judging: MessageChecks,
-        log: FlowLog,
-    ) -> None:
+    def __init__(self, runtime: Runtime, senders: SenderPolicy, results: MessageChecks) -> None:
         self._runtime = runtime
-        self._settings = settings
         self._senders = senders
-        self._judging = judging
-        self._log = log
+        self._results = results
+
+    @property
+    def _hostname(self) -> str:
+        return self._runtime.config().server.hostname
 
     def front(self, envelope: Envelope) -> bytes:
         """Return the lines in front: trace lines (RFC 5321 §4.4), results of the checks, fields that submission adds."""
-        stamp = trace_headers.received(envelope, self._settings().hostname, self._runtime.clock.steady_us())
+        stamp = trace_headers.received(envelope, self._hostname, self._runtime.clock.steady_us())
         return trace_headers.return_path(envelope) + envelope.judged.fields + stamp + envelope.header.added
 
     def check_loop(self, envelope: Envelope, header: bytes) -> Found:
@@ -51,7 +43,9 @@ class Headings:
     def check_author(self, envelope: Envelope, header: bytes) -> Finding:
         """Check the author of a submitted header, and note the fields to add; a long header is read in a thread."""
         own, others = self._senders.own_addresses(envelope.client), self._senders.writes_as(envelope.client)
-        read = partial(author_check.read, header, (*own, *others), self._settings().separator, addresses=bool(others))
+        read = partial(
+            author_check.read, header, (*own, *others), self._runtime.config().smtp.subaddress, addresses=bool(others)
+        )
         if len(header) <= SMALL_HEADER_OCTETS:
             return self._objection(envelope, read(), others)
 
@@ -61,7 +55,7 @@ class Headings:
         return beside_the_loop()
 
     def _objection(self, envelope: Envelope, reading: author_check.Reading, others: Mapping[str, int]) -> Found:
-        facts, hostname = envelope.header, self._settings().hostname
+        facts, hostname = envelope.header, self._hostname
         facts.tls_optional = reading.tls_is_optional
         facts.refers_to = reading.refers_to
         objection = reading.objection
@@ -86,11 +80,11 @@ class Headings:
 
     async def _cleaned(self, envelope: Envelope, header: bytes) -> bytes:
         """Return the header without forged authentication results of this server (RFC 8601 §5)."""
-        if not self._judging.has_results(header):
+        if not self._results.has_results(header):
             return header
         # Five thousand such fields, or one of 200 KB, take 60 ms.
         is_small = len(header) <= SMALL_HEADER_OCTETS
-        cleaned = self._judging.cleaned(header) if is_small else await self._runtime.executors.io(self._judging.cleaned, header)
+        cleaned = self._results.cleaned(header) if is_small else await self._runtime.executors.io(self._results.cleaned, header)
         if len(cleaned) != len(header):
-            self._log.results_removed(envelope, len(header) - len(cleaned))
+            transport_log.results_removed(self._runtime.log, envelope, len(header) - len(cleaned))
         return cleaned

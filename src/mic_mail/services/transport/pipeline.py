@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import failure
-from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.queue.files import SpoolFull
-from mic_mail.services.settings.flowsettings import FlowSettings
+from mic_mail.services.transport import transport_log
 from mic_mail.services.transport.acceptance import Acceptance
 from mic_mail.services.transport.check import CompleteMessage, Finding, Found, MailCommand, RcptCommand
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
@@ -42,7 +42,6 @@ from mic_mail.services.transport.recipient_lookup import Recipients
 from mic_mail.services.transport.secrecy import Secrecy
 from mic_mail.services.transport.sender_policy import SenderPolicy
 from mic_mail.services.transport.spool_dispatch import Spooling
-from mic_mail.services.transport.transport_log import FlowLog
 from mic_mail.storage.errors import DiskFull, OverQuota
 from mic_mail.storage.reserve import Reserves, ReserveState
 
@@ -58,7 +57,7 @@ R = TypeVar("R")
 class Checkers:
     """The services that check; the rows of the tables call them."""
 
-    settings: Callable[[], FlowSettings]
+    runtime: Runtime
     senders: SenderPolicy
     recipients: Recipients
     headings: Headings
@@ -69,7 +68,6 @@ class Checkers:
     secrecy: Secrecy
     spooling: Spooling
     reserves: Reserves
-    executors: Executors
 
     def apply_reload(self) -> None:
         """Apply a reloaded configuration; checks in progress finish with the old one."""
@@ -100,7 +98,7 @@ Refusing = Check[S, Finding]
 AT_MAIL: Sequence[Refusing[MailCommand]] = (
     Check("right to send", SUBMISSION, lambda by, mail: by.senders.may_send(mail.client, mail.trace_id)),
     Check("sender", SUBMISSION, lambda by, mail: by.senders.may_send_as(mail.sender, mail.client, mail.trace_id)),
-    Check("size", BOTH, lambda by, mail: _announced_size(mail, by.settings())),
+    Check("size", BOTH, lambda by, mail: _announced_size(mail, by.runtime.config())),
     Check("sending limit", SUBMISSION, lambda by, mail: by.senders.check_limit(mail)),
     Check("disk", BOTH, lambda by, mail: _full_disk(mail, by.reserves)),
 )
@@ -113,7 +111,7 @@ AT_RCPT: Sequence[Refusing[RcptCommand]] = (
 ON_OCTETS: Sequence[Refusing[IncomingMessage]] = (
     # with each piece of the message; `IncomingMessage.add` has fed it to the counters that these read
     Check("lines", SUBMISSION, lambda by, message: by.spooling.check_lines(message)),
-    Check("size", BOTH, lambda by, message: _size(message, by.settings())),
+    Check("size", BOTH, lambda by, message: _size(message, by.runtime.config())),
 )
 ON_HEADER: Sequence[Refusing[IncomingMessage]] = (
     # once the header is complete, while the body still comes
@@ -147,10 +145,10 @@ BEFORE_ACCEPTANCE: Sequence[Refusing[CompleteMessage]] = (
 )
 
 
-def _announced_size(mail: MailCommand, settings: FlowSettings) -> Found:
-    if (mail.declared_octets or 0) <= settings.message_octets:
+def _announced_size(mail: MailCommand, config: Config) -> Found:
+    if (mail.declared_octets or 0) <= config.message_octets:
         return None
-    sizes = {"size_octets": settings.message_octets, "limit_octets": settings.attachment_octets}
+    sizes = {"size_octets": config.message_octets, "limit_octets": config.limits.attachment.maximum}
     return Refusal(Cause.MESSAGE_TOO_LARGE, mail.trace_id, sizes)
 
 
@@ -158,11 +156,11 @@ def _full_disk(mail: MailCommand, reserves: Reserves) -> Found:
     return Refusal(Cause.DISK_FULL, mail.trace_id) if reserves.root.state is ReserveState.GIVEN_UP else None
 
 
-def _size(message: IncomingMessage, settings: FlowSettings) -> Found:
-    limit, attachments = settings.message_octets, settings.attachment_octets
+def _size(message: IncomingMessage, config: Config) -> Found:
+    limit = config.message_octets
     if message.octets <= limit:
         return None
-    return message.envelope.refusal(Cause.MESSAGE_TOO_LARGE, size_octets=limit, limit_octets=attachments)
+    return message.envelope.refusal(Cause.MESSAGE_TOO_LARGE, size_octets=limit, limit_octets=config.limits.attachment.maximum)
 
 
 def _header_size(message: IncomingMessage) -> Found:
@@ -179,14 +177,14 @@ def _attachments(message: IncomingMessage, by: Checkers) -> Finding:
 
     Checked at the end, so that the reply states the whole size.
     """
-    limit = by.settings().attachment_octets
+    limit = by.runtime.config().limits.attachment.maximum
 
     def refuse(octets: int) -> Found:
         sizes = {"size_octets": octets, "limit_octets": limit}
         return message.envelope.refusal(Cause.ATTACHMENTS_TOO_LARGE, **sizes) if octets > limit else None
 
     async def scan() -> Found:
-        return refuse((await by.executors.cpu(answers_of, message.held)).attachment_octets)
+        return refuse((await by.runtime.executors.cpu(answers_of, message.held)).attachment_octets)
 
     if message.scan is not None:
         return refuse(message.scan.attachment_octets)
@@ -201,12 +199,10 @@ def _by_role(checks: Sequence[Check[S, R]]) -> Mapping[Role, Sequence[Check[S, R
 class Pipeline:
     """The entry point of every listener that takes mail. Belongs to the event loop."""
 
-    def __init__(self, settings: FlowSettings, checkers: Checkers, acceptance: Acceptance, log: MailLog) -> None:
-        self.settings = settings
+    def __init__(self, runtime: Runtime, checkers: Checkers, acceptance: Acceptance) -> None:
+        self._runtime = runtime
         self.checkers = checkers
         self._acceptance = acceptance
-        self._log = log
-        self._told = FlowLog(log)
         self._tasks = acceptance.tasks
         self._at_mail, self._at_rcpt = _by_role(AT_MAIL), _by_role(AT_RCPT)
         self._on_octets, self._on_header = _by_role(ON_OCTETS), _by_role(ON_HEADER)
@@ -230,7 +226,7 @@ class Pipeline:
         """Check whether this transaction may begin."""
         refusal = await self._refusal(self._at_mail[client.role], MailCommand(sender, client, trace_id, declared_octets))
         if refusal is not None:
-            self._told.refused("sender_refused", refusal, client, sender=sender)
+            transport_log.refused(self._runtime.log, "sender_refused", refusal, client, sender=sender)
         return refusal
 
     async def check_recipient(
@@ -248,15 +244,15 @@ class Pipeline:
 
         Answered from memory, except for a mailbox whose usage is not known and a client that may be on a DNS blocklist.
         """
-        address = asked or MailboxAddress("postmaster", self.settings.domain)
+        address = asked or MailboxAddress("postmaster", self._runtime.config().server.domain)
         rcpt = RcptCommand(address, client, trace_id, declared_octets, enquiry)
         refusal = await self._refusal(self._at_rcpt[client.role], rcpt)
         if refusal is not None:
-            self._told.refused("recipient_refused", refusal, client, recipient=address)
+            transport_log.refused(self._runtime.log, "recipient_refused", refusal, client, recipient=address)
             return refusal
         if rcpt.mailbox is None:
             return Recipient(address, (), None, notify, orcpt)
-        separator = self.settings.separator
+        separator = self._runtime.config().smtp.subaddress
         detail = address.local_part.partition(separator)[2] if separator else ""
         return Recipient(address, (rcpt.mailbox.mailbox_id,), detail or None, notify, orcpt)
 
@@ -382,12 +378,12 @@ class Pipeline:
         if isinstance(error, DiskFull | SpoolFull):
             return envelope.refusal(Cause.DISK_FULL)
         if not isinstance(error, MicMailError):
-            self._log.event("delivery_failed", trace=envelope.trace_id, **failure(error))
+            self._runtime.log.event("delivery_failed", trace=envelope.trace_id, **failure(error))
         return envelope.refusal(Cause.UNAVAILABLE)
 
     def _refused(self, envelope: Envelope, refusal: Refusal) -> Refusal:
         self.checkers.senders.discount(envelope)
-        self._told.message_refused(envelope, refusal)
+        transport_log.message_refused(self._runtime.log, envelope, refusal)
         return refusal
 
     # ------------------------------------------------------------ upkeep

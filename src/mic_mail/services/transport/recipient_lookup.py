@@ -10,7 +10,6 @@ is not a local domain, not even for postmaster: RFC 5321 §4.5.1 requires postma
 behind NAT or a load balancer the address that a connection came in on is not the one that was written.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,7 +24,6 @@ from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.naming.addresses import candidates
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.sign_in import SignInService
-from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.transport.check import CompleteMessage, Finding, Found, RcptCommand
 from mic_mail.services.transport.envelope import TEMPORARY, Cause, Role
 from mic_mail.storage.mailstore import MailStore
@@ -54,9 +52,8 @@ class _Usage:
 class Recipients:
     """The recipient lookup of one process."""
 
-    def __init__(self, runtime: Runtime, settings: Callable[[], FlowSettings], access: SignInService, store: MailStore) -> None:
+    def __init__(self, runtime: Runtime, access: SignInService, store: MailStore) -> None:
         self._runtime = runtime
-        self._settings = settings
         self._access = access
         self._store = store
         self._usage: dict[int, _Usage] = {}
@@ -83,7 +80,7 @@ class Recipients:
 
     def _find(self, address: MailboxAddress, role: Role) -> Mailbox | Cause | None:
         """Find the mailbox that receives for `address`; None: another server does."""
-        snapshot, domain, separator = self._access.snapshot, address.domain, self._settings().separator
+        snapshot, domain, separator = self._access.snapshot, address.domain, self._runtime.config().smtp.subaddress
         if domain not in snapshot.domains:
             return _elsewhere(domain) if role is Role.SUBMISSION else Cause.RELAY_DENIED
         if address.local_part.lower() == "postmaster":
@@ -124,8 +121,8 @@ class Recipients:
 
         It is the configured one, else the oldest unit's, else the oldest.
         """
-        snapshot, settings = self._access.snapshot, self._settings()
-        for address in (f"postmaster@{domain}", f"postmaster@{settings.domain}", settings.support):
+        snapshot, config = self._access.snapshot, self._runtime.config()
+        for address in (f"postmaster@{domain}", f"postmaster@{config.server.domain}", config.support):
             mailbox = snapshot.resolve(address)
             if mailbox is not None and self.refusal_reason(mailbox) is None:
                 return mailbox

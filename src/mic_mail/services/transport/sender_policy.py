@@ -9,19 +9,16 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from mic_mail.clock import Clock
 from mic_mail.log.error_fields import failure
-from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import ReversePath
 from mic_mail.policy.naming.addresses import candidates
 from mic_mail.policy.naming.send_as import check_envelope
+from mic_mail.process.runtime import Runtime
 from mic_mail.process.send_counters import Amounts
-from mic_mail.services.abuse.send_limits import HOUR, Full, Rates
+from mic_mail.services.abuse.send_limits import HOUR, Ceilings, Full, Rates, ceilings_of, is_bulk_sender
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.authentication.sign_in import SignInService
-from mic_mail.services.settings.ceilings import Ceilings
-from mic_mail.services.settings.flowsettings import FlowSettings
 from mic_mail.services.transport.check import MailCommand, RcptCommand
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal, Role
 
@@ -40,28 +37,24 @@ class SenderPolicy:
     """The sender checks of one process."""
 
     def __init__(
-        self,
-        access: SignInService,
-        settings: Callable[[], FlowSettings],
-        clock: Clock,
-        *,
-        rates: Rates,
-        log: MailLog,
-        runaway: Callable[[int, str, int], None],
+        self, runtime: Runtime, access: SignInService, rates: Rates, *, runaway: Callable[[int, str, int], None]
     ) -> None:
         """`runaway` is called with a mailbox that keeps exceeding a limit by far.
 
         Its second argument is `messages` or `recipients`, its third the count.
         """
+        self._runtime = runtime
         self._access = access
-        self._settings = settings
-        self._clock = clock
         self._rates = rates
-        self._log = log
         self._runaway = runaway
-        self._is_told = False
+        self._has_failed = False
+        """Set while the counts are unusable, which has been logged."""
         self.limited: Counter[str] = Counter()
         """Number of refusals by each limit."""
+
+    @property
+    def _separator(self) -> str:
+        return self._runtime.config().smtp.subaddress
 
     def may_send(self, client: Client, trace_id: str) -> Refusal | None:
         """Check at MAIL and again at the end of the message; a suspension in between counts (Reg. 7.1)."""
@@ -81,7 +74,7 @@ class SenderPolicy:
         """Check the reverse-path (Reg. 4.3). On the MX any is taken until the message checks run."""
         if client.role is Role.MX:
             return None
-        foreign = check_envelope(self.addresses(client), str(sender), separator=self._settings().separator)
+        foreign = check_envelope(self.addresses(client), str(sender), separator=self._separator)
         if foreign is None:
             return None
         return self.locked(str(sender), client) or Refusal(Cause.SENDER_NOT_YOURS, trace_id, {"address": foreign.address})
@@ -106,7 +99,7 @@ class SenderPolicy:
 
         The reason is that mailbox's own state, in its own text.
         """
-        stopped = client.signed_in and self._access.check_send_as(client.signed_in, address, self._settings().separator)
+        stopped = client.signed_in and self._access.check_send_as(client.signed_in, address, self._separator)
         return Refusal(_STATES[stopped.kind], stopped.ref, text=stopped.text) if stopped else None
 
     def still_written_as(self, envelope: Envelope) -> Refusal | None:
@@ -128,7 +121,7 @@ class SenderPolicy:
         """
         if others:
             written = {str(envelope.sender), *addresses}
-            known = {known for address in written for known in candidates(address, self._settings().separator)}
+            known = {known for address in written for known in candidates(address, self._separator)}
             envelope.written_as.update(others[address] for address in known & others.keys())
 
     # ------------------------------------------------------------ how much
@@ -158,15 +151,15 @@ class SenderPolicy:
                 self._rates.give_back(sender.mailbox_id, Amounts(1, 0, counted.octets), counted.at)
 
     def _judged(self, client: Client, trace_id: str, wanted: Amounts, judge: _Judge, now: float) -> Refusal | None:
-        sender, settings = client.signed_in, self._settings()
+        sender = client.signed_in
         if sender is None:
             return None
         with self._log_counts_unusable():
-            full = judge(sender.mailbox_id, wanted, settings.ceilings_of(sender.address), now)
+            full = judge(sender.mailbox_id, wanted, ceilings_of(self._runtime.config(), sender.address), now)
             if full is None:
                 return None
             self.limited[f"{full.what}-{full.span}"] += 1
-            self._refused(sender, wanted, full, settings)
+            self._refused(sender, wanted, full)
             return Refusal(
                 Cause.SENDING_RATE,
                 trace_id,
@@ -174,7 +167,7 @@ class SenderPolicy:
             )
         return None
 
-    def _refused(self, sender: SignedIn, wanted: Amounts, full: Full, settings: FlowSettings) -> None:
+    def _refused(self, sender: SignedIn, wanted: Amounts, full: Full) -> None:
         """Suspend a mailbox that goes on far beyond an hourly limit of messages or recipients.
 
         A program that retries all night would reach twice a daily limit by persistence, and many octets are not spam.
@@ -182,21 +175,23 @@ class SenderPolicy:
         if full.span != HOUR or full.what == "octets":
             return
         tried = self._rates.refused(sender.mailbox_id, wanted.messages, wanted.recipients, self._now())
-        if settings.suspend_beyond and sender.address not in settings.bulk_senders:
+        config = self._runtime.config()
+        beyond = config.limits.suspend_beyond
+        if beyond and not is_bulk_sender(config, sender.address):
             count = getattr(tried, full.what)
-            if count >= settings.suspend_beyond * full.limit:
+            if count >= beyond * full.limit:
                 self._runaway(sender.mailbox_id, full.what, count)
 
     def _now(self) -> float:
-        return self._clock.steady_us() / 1e6
+        return self._runtime.clock.steady_us() / 1e6
 
     @contextlib.contextmanager
     def _log_counts_unusable(self) -> Iterator[None]:
         """Let mail pass if the counts cannot be read or written; log that once."""
         try:
             yield
-            self._is_told = False
+            self._has_failed = False
         except OSError as error:
-            if not self._is_told:
-                self._log.event("sending_not_counted", **failure(error))
-            self._is_told = True
+            if not self._has_failed:
+                self._runtime.log.event("sending_not_counted", **failure(error))
+            self._has_failed = True

@@ -7,66 +7,63 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal
 
 
-class FlowLog:
-    """The log of one process."""
+def accepted(log: MailLog, envelope: Envelope, octets: int, written_as: list[str]) -> None:
+    """Log that a message is durable; `written_as` are the units and groups it is written as (Reg. 12.3)."""
+    client = envelope.client
+    log.event(
+        "message_accepted",
+        trace=envelope.trace_id,
+        message_id=envelope.header.message_id,
+        sender=envelope.sender,
+        recipients=[recipient.address for recipient in envelope.recipients],
+        octets=octets,
+        peer=client.peer.address,
+        session=client.peer.session_id,
+        login=_login(client),
+        written_as=written_as or None,
+        # it answers these (Reg. 12.4)
+        **({"refers_to": list(envelope.header.refers_to)} if envelope.header.refers_to else {}),
+        **({"envid": envelope.envid} if envelope.envid else {}),  # so that a delivery report can name it (RFC 3464)
+    )
 
-    def __init__(self, log: MailLog) -> None:
-        self._log = log
 
-    def accepted(self, envelope: Envelope, octets: int, written_as: list[str]) -> None:
-        """Log that a message is durable; `written_as` are the units and groups it is written as (Reg. 12.3)."""
-        client = envelope.client
-        self._log.event(
-            "message_accepted",
-            trace=envelope.trace_id,
-            message_id=envelope.header.message_id,
-            sender=envelope.sender,
-            recipients=[recipient.address for recipient in envelope.recipients],
-            octets=octets,
-            peer=client.peer.address,
-            session=client.peer.session_id,
-            login=_login(client),
-            written_as=written_as or None,
-            # it answers these (Reg. 12.4)
-            **({"refers_to": list(envelope.header.refers_to)} if envelope.header.refers_to else {}),
-            **({"envid": envelope.envid} if envelope.envid else {}),  # so that a delivery report can name it (RFC 3464)
-        )
+def message_refused(log: MailLog, envelope: Envelope, refusal: Refusal) -> None:
+    """Log that a whole message is refused."""
+    told: dict[str, object] = {
+        "sender": envelope.sender,
+        "recipients": [recipient.address for recipient in envelope.recipients],
+        "message_id": envelope.header.message_id,
+    }
+    refused(log, "message_refused", refusal, envelope.client, **told)
 
-    def message_refused(self, envelope: Envelope, refusal: Refusal) -> None:
-        """Log that a whole message is refused."""
-        told: dict[str, object] = {
-            "sender": envelope.sender,
-            "recipients": [recipient.address for recipient in envelope.recipients],
-            "message_id": envelope.header.message_id,
-        }
-        self.refused("message_refused", refusal, envelope.client, **told)
 
-    def refused(self, event: str, refusal: Refusal, client: Client, **fields: object) -> None:
-        """Log that a sender, a recipient or a message is refused."""
-        self._log.event(
-            event,
-            trace=refusal.trace_id,
-            reason=refusal.cause,
-            **fields,
-            **({"zone": refusal.params["zone"]} if refusal.cause is Cause.LISTED else {}),
-            peer=client.peer.address,
-            session=client.peer.session_id,
-            login=_login(client),
-            **({"limit": "{what}-{span}".format_map(refusal.params)} if refusal.cause is Cause.SENDING_RATE else {}),
-        )
+def refused(log: MailLog, event: str, refusal: Refusal, client: Client, **fields: object) -> None:
+    """Log that a sender, a recipient or a message is refused."""
+    log.event(
+        event,
+        trace=refusal.trace_id,
+        reason=refusal.cause,
+        **fields,
+        **({"zone": refusal.params["zone"]} if refusal.cause is Cause.LISTED else {}),
+        peer=client.peer.address,
+        session=client.peer.session_id,
+        login=_login(client),
+        **({"limit": "{what}-{span}".format_map(refusal.params)} if refusal.cause is Cause.SENDING_RATE else {}),
+    )
 
-    def results_removed(self, envelope: Envelope, octets: int) -> None:
-        """Log that a header pretended to hold this server's authentication results."""
-        client = envelope.client
-        self._log.event(
-            "results_removed",
-            trace=envelope.trace_id,
-            octets=octets,
-            sender=envelope.sender,
-            peer=client.peer.address,
-            session=client.peer.session_id,
-            login=_login(client),
-        )
+
+def results_removed(log: MailLog, envelope: Envelope, octets: int) -> None:
+    """Log that a header pretended to hold this server's authentication results."""
+    client = envelope.client
+    log.event(
+        "results_removed",
+        trace=envelope.trace_id,
+        octets=octets,
+        sender=envelope.sender,
+        peer=client.peer.address,
+        session=client.peer.session_id,
+        login=_login(client),
+    )
 
 
 def _login(client: Client) -> str | None:

@@ -40,7 +40,7 @@ from mic_mail.policy.unit_mail.opening_windows import (
     counts,
     working_days,
 )
-from mic_mail.services.settings.readings import lifecycle_settings
+from mic_mail.services.settings import lifecycle_settings
 from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Round
 
 EVENT = "mailbox_opened"

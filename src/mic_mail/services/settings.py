@@ -8,8 +8,6 @@ from mic_mail.config.units import DAY
 from mic_mail.policy.calendar import TermEnd, WorkingDays
 from mic_mail.policy.due_notices import WarnDays
 from mic_mail.policy.lifecycle import LifecycleSettings
-from mic_mail.process.send_counters import Amounts
-from mic_mail.services.settings.ceilings import Ceilings
 
 
 def lifecycle_settings(config: Config, working_days: WorkingDays) -> LifecycleSettings:
@@ -25,10 +23,7 @@ def lifecycle_settings(config: Config, working_days: WorkingDays) -> LifecycleSe
 
 
 def delivery_is_use(config: Config) -> bool:
-    """Return whether an arriving message counts as use, besides the person's acts (Reg. 7.2.a).
-
-    By the setting `inactivity.counts`.
-    """
+    """Return whether an arriving message counts as use, besides the person's acts (Reg. 7.2.a)."""
     return config.inactivity.counts == "any_delivery"
 
 
@@ -40,23 +35,3 @@ def warn_days(config: Config) -> WarnDays:
         password=config.auth.password_warn_days,
         term=config.unit.term_warn_days,
     )
-
-
-def ceilings(config: Config) -> Ceilings:
-    """Return the amounts that one mailbox may send (Reg. 7.2.c)."""
-    limits = config.limits
-    return Ceilings(
-        Amounts(limits.messages_per_hour, limits.recipients_per_hour, limits.octets_per_hour),
-        Amounts(limits.messages_per_day, limits.recipients_per_day, limits.octets_per_day),
-    )
-
-
-def bulk_senders(config: Config) -> frozenset[str]:
-    """Return the full addresses of the mailboxes that may send more."""
-    return frozenset(name if "@" in name else f"{name}@{config.server.domain}" for name in config.limits.bulk_senders)
-
-
-def ceilings_of(config: Config, address: str) -> Ceilings:
-    """Return the amounts that the mailbox of this address may send."""
-    found = ceilings(config)
-    return found.times(config.limits.bulk_times) if address in bulk_senders(config) else found
