@@ -108,7 +108,7 @@ def for_itself(context: ServerContext) -> list[Job]:
 
     return [
         Job("names", often, lambda: context.executors.io(context.store.flush_names)),
-        Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(context.store, context.executors, context.log)),
+        Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(context.runtime, context.store)),
         Job("usage", often, context.usage.run_once),
         Job("rest", REST_SECONDS, rest),
     ]

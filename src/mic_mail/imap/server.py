@@ -45,7 +45,7 @@ from mic_mail.services.authentication.watches import Watch
 from mic_mail.services.operations.downtimes import announcements
 from mic_mail.services.transport.inbound.spam_training import Learning, UserVerdict
 from mic_mail.services.transport.malware import Malware
-from mic_mail.services.transport.secrecy import Passage, Secrecy, Way
+from mic_mail.services.transport.secrecy import Secrecy
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, FolderDelta
 
@@ -184,17 +184,9 @@ class ImapConnection(connection.Connection):
 
     async def _inspect(self, source: bytes | Path) -> MicMailError | None:
         assert self._signed_in is not None
-        secrecy, address = self._services.secrecy, self._signed_in.address
-        passage = Passage(
-            Way.APPEND,
-            secrecy.new_reference(),
-            address,
-            login=address,
-            peer=self._peer.address,
-            session=self._session_id,
+        return await self._services.secrecy.check_append(
+            source, login=self._signed_in.address, peer=self._peer.address, session=self._session_id
         )
-        stop = (await secrecy.check(passage, source)).stop
-        return secrecy.refusal(stop) if stop is not None else None
 
     async def _scan(self, source: bytes | Path) -> Text | None:
         assert self._signed_in is not None

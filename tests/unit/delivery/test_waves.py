@@ -19,7 +19,6 @@ from mic_mail.services.transport import delivery, delivery_worker
 from mic_mail.services.transport.delivery import LocalDeliverer
 from mic_mail.services.transport.delivery_worker import LocalDelivery, account_ref
 from mic_mail.services.transport.envelope import Recipient
-from mic_mail.services.transport.folder_placement import Arrival, Placement
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Busy, OverQuota, Unavailable
 from mic_mail.storage.journal import journal
@@ -74,7 +73,7 @@ class Office:
             delivering: LocalDeliverer = self.context.mailflow._acceptance.delivering
             calls = [delivering.small(self.parcel(name, n), octets) for n, (name, octets) in enumerate(wanted)]
             first = asyncio.ensure_future(calls[0])
-            while delivering._wave or not delivering._riding:
+            while delivering._next_batch or not delivering._is_publishing:
                 await asyncio.sleep(0)
             others = await asyncio.gather(*calls[1:], return_exceptions=True)
             released.set()
@@ -244,10 +243,10 @@ def test_what_cannot_be_filed_is_one_messages_trouble(office: Office, monkeypatc
     """A defect in the filing of one leaves the others of its wave alone, and no file behind."""
     place = delivery_worker.place
 
-    def fails_for_two(arrival: Arrival) -> Placement:
-        if arrival.trace_id == "T2":
+    def fails_for_two(local: LocalDelivery) -> tuple[str, tuple[str, ...]]:
+        if local.trace_id == "T2":
             raise RuntimeError("a defect")
-        return place(arrival)
+        return place(local)
 
     monkeypatch.setattr(delivery_worker, "place", fails_for_two)
     outcomes = office.deliver(*(("dvbe", message(number)) for number in range(4)))
@@ -302,8 +301,10 @@ def test_what_was_refused_in_its_turn_comes_by_no_replay(
     office.context.store.account(office.ref("full")).folders()
     with contextlib.ExitStack() as busy:
         busy.enter_context(AccountLock(str(server.config.mail_root / full.home / "account.lock"), 30).held())
-        alone = delivery_worker.DeliveryWorker.alone
-        monkeypatch.setattr(delivery_worker.DeliveryWorker, "alone", lambda self, batch: (busy.close(), alone(self, batch))[1])
+        in_turn = delivery_worker.DeliveryWorker.publish_in_turn
+        monkeypatch.setattr(
+            delivery_worker.DeliveryWorker, "publish_in_turn", lambda self, batch: (busy.close(), in_turn(self, batch))[1]
+        )
         refused, published = office.deliver(("full", large), ("dvbe", message(1)))
     assert isinstance(refused, OverQuota)
     assert isinstance(published, Published)

@@ -2,13 +2,12 @@
 
 import pytest
 
-from mic_mail.services.transport.envelope import Cause, Refusal
-from mic_mail.services.transport.inbound.check_result import JUNK, CheckResult
+from mic_mail.services.transport.envelope import JUNK, Cause, CheckResult, Refusal
 
-PASSED = CheckResult(rule="unsettled", fields=b"A: 1\r\n", told={"a": 1})
-NOTHING = CheckResult(fields=b"B: 2\r\n", told={"b": 2})
+PASSED = CheckResult(rule="unsettled", fields=b"A: 1\r\n", log_fields={"a": 1})
+NOTHING = CheckResult(fields=b"B: 2\r\n", log_fields={"b": 2})
 JUNKED = CheckResult(verdict=JUNK, rule="dmarc")
-HELD = CheckResult(held_for="spam", said="reject", rule="rspamd-quarantine")
+HELD = CheckResult(held_for="spam", finding="reject", rule="rspamd-quarantine")
 REFUSED = CheckResult(refusal=Refusal(Cause.SPAM, "T"), rule="rspamd-refuse")
 
 
@@ -34,5 +33,5 @@ def test_the_rule_is_that_of_what_happens(checks: tuple[CheckResult, CheckResult
 
 def test_all_of_it_is_kept() -> None:
     both = PASSED.and_then(NOTHING).and_then(REFUSED)
-    assert (both.fields, both.told) == (b"A: 1\r\nB: 2\r\n", {"a": 1, "b": 2})
+    assert (both.fields, both.log_fields) == (b"A: 1\r\nB: 2\r\n", {"a": 1, "b": 2})
     assert both.refusal is REFUSED.refusal

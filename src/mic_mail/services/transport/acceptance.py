@@ -59,7 +59,7 @@ class Acceptance:
                 mailbox = self._access.snapshot.entry(mailbox_id)
                 if mailbox is not None and mailbox_id not in deliveries:
                     deliveries[mailbox_id] = LocalDelivery(
-                        envelope.trace_id, envelope.sender, recipient, mailbox, verdict=envelope.judged.verdict
+                        envelope.trace_id, envelope.sender, recipient, mailbox, verdict=envelope.checked.verdict
                     )
         return list(deliveries.values())
 
@@ -132,7 +132,7 @@ class Acceptance:
 
         `passed_over` is called if the caller is cancelled before the turn of a small message comes.
         """
-        if message.envelope.judged.held_for:
+        if message.envelope.checked.held_for:
             return await self._hold(message)
         if message.goes_by_spool:
             return await self._into_spool(message)

@@ -17,10 +17,10 @@ from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusa
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
 from mic_mail.storage.types import Staged
 
-Found = Refusal | None
-"""The result of a check: None if the message passes."""
-Finding = Found | Awaitable[Found]
-"""The result at once, or soon."""
+MaybeRefusal = Refusal | None | Awaitable[Refusal | None]
+"""The result of a check, at once or soon: None if the message passes."""
+Source = bytes | Path
+"""A complete message in memory, or a file that is valid in this process alone and until it is accepted or refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,17 @@ class RcptCommand:
         return Refusal(cause, self.trace_id, {"address": str(self.address)})
 
 
+@dataclass(frozen=True, slots=True)
+class ReceivedMessage:
+    """A message from another server that is complete and not yet acknowledged."""
+
+    envelope: Envelope
+    source: Source
+    """The message as it came: no line of ours in front, nothing removed."""
+    header: bytes
+    """The header as it came, without the empty line."""
+
+
 @dataclass(slots=True)
 class CompleteMessage:
     """A message as it will be stored, our lines in front, and its deliveries."""
@@ -66,10 +77,10 @@ class CompleteMessage:
     @property
     def may_be_passed_over(self) -> bool:
         """Return whether it is given up if its sender leaves before its turn: a small one for one mailbox."""
-        return isinstance(self.content, bytes) and not self.goes_by_spool and not self.envelope.judged.held_for
+        return isinstance(self.content, bytes) and not self.goes_by_spool and not self.envelope.checked.held_for
 
     @property
-    def source(self) -> bytes | Path:
+    def source(self) -> Source:
         return self.content if isinstance(self.content, bytes) else Path(self.content.path)
 
     @property

@@ -4,7 +4,7 @@ In: messages with their trace header in front, and their mailboxes. Out: each is
 error. Small messages are published in batches: those that arrived while the last batch was written are published
 together by one thread, whichever mailboxes they are for. A mailbox that another writer holds, or whose index must first
 be read from disk, does not delay a batch: its messages wait together for its turn. Every wait has a deadline. The
-blocking part is in delivery_worker.py.
+blocking part is in `delivery_worker`.
 """
 
 import asyncio
@@ -15,23 +15,22 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described, failure
-from mic_mail.log.maillog import MailLog, stamp
+from mic_mail.log.maillog import stamp
 from mic_mail.mime.imap_structure import Answers, answers, most_octets
 from mic_mail.mime.scanner import Scanner
-from mic_mail.process.executors import Executors
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.spool import ELSEWHERE, SpoolEnvelope, Target
 from mic_mail.queue.spool import Entry as SpoolEntry
 from mic_mail.services.queue.inbound_dsn import ReportDecision, SpoolReports
 from mic_mail.services.transport.background_tasks import BackgroundTasks
-from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, Outcome, PendingDelivery, account_ref
+from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, PendingDelivery, account_ref
 from mic_mail.services.transport.envelope import Cause
 from mic_mail.storage.errors import Busy, Overloaded, Unavailable
 from mic_mail.storage.journal.journal import CLOSE_SECONDS
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Published, Staged
 
-MAX_TOGETHER = 50
+MAX_BATCH = 50
 """Messages in one publication.
 
 It bounds how long an account's lock is held and how long one batch delays the next.
@@ -76,27 +75,28 @@ class LocalDeliverer:
         self._why_not = why_not
         self._store = store
         self._arrived = arrived
-        self._posting = DeliveryWorker(store, runtime.log)
-        self._wave: deque[PendingDelivery] = deque()
-        self._riding = False
-        self._settling = False
+        self._worker = DeliveryWorker(store, runtime.log)
+        self._next_batch: deque[PendingDelivery] = deque()
+        self._is_publishing = False
+        self._is_settling = False
         self._waiting = 0
         self._waiting_octets = 0
-        self._last_wave_at = -math.inf
+        self._last_batch_at = -math.inf
         self._queues: dict[int, deque[PendingDelivery]] = {}
+        """The messages that wait for the turn of their mailbox."""
         self.tasks = BackgroundTasks()
 
     # ------------------------------------------------------------ small messages
 
     async def small(
         self,
-        parcel: LocalDelivery,
+        local: LocalDelivery,
         octets: bytes,
-        answered: Answers | None = None,
+        answers: Answers | None = None,
         *,
         passed_over: Callable[[], None] = lambda: None,
     ) -> Published:
-        """Deliver a whole message to one mailbox; `answered` is its scan, if it was scanned already.
+        """Deliver a whole message to one mailbox; `answers` is its scan, if it was scanned already.
 
         If the caller is cancelled before the message's turn comes, it is not delivered and `passed_over` is called.
         """
@@ -104,62 +104,63 @@ class LocalDeliverer:
         if self._waiting >= MOST_WAITING or self._waiting_octets + weight > MOST_WAITING_OCTETS:
             raise Overloaded(f"{self._waiting} messages wait")
         loop = asyncio.get_running_loop()
-        waiting = PendingDelivery(parcel, octets, loop.create_future(), answered=answered)
-        if parcel.mailbox.mailbox_id in self._queues or not self._store.is_warm(account_ref(parcel.mailbox)):
-            self._queue(waiting)
+        pending = PendingDelivery(local, octets, loop.create_future(), answers=answers)
+        if local.mailbox.mailbox_id in self._queues or not self._store.is_warm(account_ref(local.mailbox)):
+            self._queue(pending)
         else:
-            self._wave.append(waiting)
-            if not self._riding:
-                self._riding = True
+            self._next_batch.append(pending)
+            if not self._is_publishing:
+                self._is_publishing = True
                 self.tasks.start(self._run_batches())
-        deadline = loop.call_later(self._runtime.executors.patience, self._give_up, waiting)
+        deadline = loop.call_later(self._runtime.executors.patience, self._give_up, pending)
         self._waiting += 1
         self._waiting_octets += weight
         try:
-            published = await waiting.future
+            published = await pending.future
         except asyncio.CancelledError:
-            if not waiting.begun:
+            if not pending.begun:
                 passed_over()
             raise
         finally:
             self._waiting -= 1
             self._waiting_octets -= weight
             deadline.cancel()
-        self._arrived(parcel.mailbox.mailbox_id)
+        self._arrived(local.mailbox.mailbox_id)
         return published
 
-    def _give_up(self, waiting: PendingDelivery) -> None:
+    def _give_up(self, pending: PendingDelivery) -> None:
         """Fail a message whose turn did not come in time: the disk hangs, or a writer holds its mailbox.
 
         A delivery that has begun is left to finish.
         """
-        if not waiting.begun:
-            _answer(waiting.future, Unavailable(f"waited {self._runtime.executors.patience:g} s"))
+        if not pending.begun:
+            _answer(pending.future, Unavailable(f"waited {self._runtime.executors.patience:g} s"))
 
     async def _run_batches(self) -> None:
         """Publish waiting messages, batch by batch, until none is left."""
         try:
-            while self._wave:
+            while self._next_batch:
                 await self._coalesce()
-                if not (batch := _take(self._wave)):
+                if not (batch := _take(self._next_batch)):
                     continue
-                results: Sequence[Outcome]
                 try:
-                    results = await self._runtime.executors.delivery(
-                        self._posting.publish_batch, batch, by_journal=self._is_busy(batch)
-                    )
+                    await self._runtime.executors.delivery(self._worker.publish_batch, batch, by_journal=self._is_busy(batch))
                 except Exception as error:  # noqa: BLE001 - a defect of ours: every waiting caller gets it
-                    results = [error] * len(batch)
-                    await self._runtime.executors.io(self._posting.discard, batch)
-                for waiting, result in zip(batch, results, strict=True):
-                    if isinstance(result, Busy):
-                        waiting.begun = False
-                        self._queue(waiting)
+                    await self._fail(batch, error)
+                for pending in batch:
+                    if isinstance(pending.outcome, Busy):
+                        pending.begun = False
+                        self._queue(pending)
                     else:
-                        _answer(waiting.future, result)
+                        _answer(pending.future, pending.outcome)
                 self.look_at_journal()
         finally:
-            self._riding = False
+            self._is_publishing = False
+
+    async def _fail(self, batch: Sequence[PendingDelivery], error: Exception) -> None:
+        for pending in batch:
+            pending.outcome = error
+        await self._runtime.executors.io(self._worker.discard, batch)
 
     def _is_busy(self, batch: Sequence[PendingDelivery]) -> bool:
         """Return whether messages come so closely that the journal should hold them.
@@ -167,64 +168,62 @@ class LocalDeliverer:
         A message that comes alone is durable by its own file.
         """
         now = asyncio.get_running_loop().time()
-        is_close, self._last_wave_at = now - self._last_wave_at < CLOSE_SECONDS, now
+        is_close, self._last_batch_at = now - self._last_batch_at < CLOSE_SECONDS, now
         return is_close or len(batch) > 1
 
     async def _coalesce(self) -> None:
         """Let the batch grow while more messages keep coming."""
         for _ in range(GATHER_TIMES):
-            size = len(self._wave)
-            if not GATHER_FROM <= size < MAX_TOGETHER:
+            size = len(self._next_batch)
+            if not GATHER_FROM <= size < MAX_BATCH:
                 return
             await asyncio.sleep(GATHER_SECONDS)
-            if len(self._wave) == size:
+            if len(self._next_batch) == size:
                 return
 
     def look_at_journal(self) -> None:
         """Empty the journal in the background if it is full; called after something was written to it."""
-        if self._store.journal_is_full and not self._settling:
-            self._settling = True
+        if self._store.journal_is_full and not self._is_settling:
+            self._is_settling = True
             self.tasks.start(self._settle_journal())
 
     async def _settle_journal(self) -> None:
         """Empty the journal now; the job that does so every few seconds would come too late."""
         try:
-            await settle_journal(self._store, self._runtime.executors, self._runtime.log)
+            await settle_journal(self._runtime, self._store)
         finally:
-            self._settling = False
+            self._is_settling = False
 
-    def _queue(self, waiting: PendingDelivery) -> None:
+    def _queue(self, pending: PendingDelivery) -> None:
         """Queue the message until the mailbox's turn."""
-        mailbox = waiting.parcel.mailbox
+        mailbox = pending.local.mailbox
         queue = self._queues.get(mailbox.mailbox_id)
         if queue is None:
-            queue = self._queues[mailbox.mailbox_id] = deque([waiting])
+            queue = self._queues[mailbox.mailbox_id] = deque([pending])
             self.tasks.start(self._empty(queue, mailbox))
         else:
-            queue.append(waiting)
+            queue.append(pending)
 
     async def _empty(self, queue: deque[PendingDelivery], mailbox: Mailbox) -> None:
         """Publish the messages that wait for one mailbox until none is left."""
         batch: list[PendingDelivery] = []
 
-        def publish() -> Sequence[Outcome]:
+        def publish() -> None:
             # in the executor, so that messages that have come by then are included
-            batch.extend(_take(queue, self._posting.discard))
-            return self._posting.alone(batch)
+            batch.extend(_take(queue, self._worker.discard))
+            self._worker.publish_in_turn(batch)
 
         try:
             while queue:
                 batch.clear()
-                results: Sequence[Outcome]
                 try:
-                    results = await self._runtime.account_executors.write(account_ref(mailbox), publish)
+                    await self._runtime.account_executors.write(account_ref(mailbox), publish)
                 except Exception as error:  # noqa: BLE001 - no turn, or the store failed: every waiting caller gets it
                     batch.extend(() if batch else queue)
                     queue.clear()
-                    results = [error] * len(batch)
-                    await self._runtime.executors.io(self._posting.discard, batch)
-                for waiting, result in zip(batch, results, strict=True):
-                    _answer(waiting.future, result)
+                    await self._fail(batch, error)
+                for pending in batch:
+                    _answer(pending.future, pending.outcome)
         finally:
             del self._queues[mailbox.mailbox_id]
 
@@ -234,13 +233,12 @@ class LocalDeliverer:
         """Create the file for a message that comes in slices."""
         return await self._runtime.executors.io(self._store.account(account_ref(mailbox)).stage)
 
-    async def staged(self, parcel: LocalDelivery, staged: Staged, answered: Answers) -> Published:
+    async def staged(self, local: LocalDelivery, staged: Staged, answers: Answers) -> Published:
         """Publish a message whose file is finished."""
-        account = self._store.account(account_ref(parcel.mailbox))
         published = await self._runtime.account_executors.write(
-            account.ref, self._posting.one, account, parcel, staged, answered
+            account_ref(local.mailbox), self._worker.publish_file, local, staged, answers
         )
-        self._arrived(parcel.mailbox.mailbox_id)
+        self._arrived(local.mailbox.mailbox_id)
         return published
 
     # ------------------------------------------------------------ entries of the spool
@@ -248,77 +246,79 @@ class LocalDeliverer:
     def fan_out(
         self,
         entry: SpoolEntry,
-        parcels: Sequence[LocalDelivery],
-        answered: Answers | None,
+        deliveries: Mapping[int, LocalDelivery],
+        answers: Answers | None,
         *,
         send_on: Callable[[SpoolEntry], Awaitable[None]],
         doubtful: bool = False,
     ) -> None:
         """Deliver an entry to the mailboxes that do not have it yet, in a background task.
 
-        `send_on` handles the targets on other servers; its work is durable when it returns, and it may be called again.
-        `doubtful`: an earlier process was killed while it delivered the entry. The store knows by origin what it has,
-        but an index that was lost since (deleted, or its last commits lost in a power failure) does not, so the files
-        themselves are checked first.
+        `deliveries` are those of the open targets, by mailbox; a mailbox that no longer exists has none. `send_on` handles
+        the targets on other servers; its work is durable when it returns, and it may be called again. `doubtful`: an
+        earlier process was killed while it delivered the entry. The store knows by origin what it has, but an index that
+        was lost since (deleted, or its last commits lost in a power failure) does not, so the files themselves are checked
+        first.
         """
-        by_mailbox = {parcel.mailbox.mailbox_id: parcel for parcel in parcels}
-        self.tasks.start(self._fan_out(entry, by_mailbox, answered, send_on, doubtful))
+        self.tasks.start(self._fan_out(entry, deliveries, answers, send_on, doubtful))
 
     async def _fan_out(
         self,
         entry: SpoolEntry,
-        parcels: Mapping[int, LocalDelivery],
-        answered: Answers | None,
+        deliveries: Mapping[int, LocalDelivery],
+        answers: Answers | None,
         send_on: Callable[[SpoolEntry], Awaitable[None]],
         doubtful: bool,
     ) -> None:
         try:
             elsewhere = [target for target in entry.open_targets if target.mailbox_id == ELSEWHERE]
-            hurdles = await self._hand_all_over(entry, parcels, answered, doubtful)
+            delays = await self._deliver_here(entry, deliveries, answers, doubtful)
             if elsewhere:
-                hurdles[ELSEWHERE] = await self._delay_reason(send_on(entry))
-            outcomes = [(target, hurdles[target.mailbox_id]) for target in entry.open_targets]
-            weighed = await self._reports.weigh(entry, outcomes, doubtful=doubtful)
-            for target, hurdle in outcomes:
-                if hurdle is not None and target in weighed.given_up:
-                    self._log_given_up(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
-            await self._runtime.executors.io(self._settle_entry, entry, outcomes, weighed)
-            for target, hurdle in outcomes:
-                if hurdle is not None and target not in weighed.given_up:
-                    self._log_deferred(entry.slip, target, parcels.get(target.mailbox_id), hurdle)
-            await self._reports.bring(weighed.told)
+                delays[ELSEWHERE] = await self._delay_reason(send_on(entry))
+            outcomes = [(target, delays[target.mailbox_id]) for target in entry.open_targets]
+            decision = await self._reports.weigh(entry, outcomes, doubtful=doubtful)
+            for target, delay in outcomes:
+                if delay is not None and target in decision.given_up:
+                    self._log_given_up(entry.slip, target, deliveries.get(target.mailbox_id), delay)
+            await self._runtime.executors.io(self._settle_entry, entry, outcomes, decision)
+            for target, delay in outcomes:
+                if delay is not None and target not in decision.given_up:
+                    self._log_deferred(entry.slip, target, deliveries.get(target.mailbox_id), delay)
+            await self._reports.bring(decision.told)
         except Exception as error:  # noqa: BLE001 - the entry is durable, and recovery will take it up again
             self._runtime.log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
         finally:
             entry.release()
 
-    async def _hand_all_over(
-        self, entry: SpoolEntry, parcels: Mapping[int, LocalDelivery], answered: Answers | None, doubtful: bool
+    async def _deliver_here(
+        self, entry: SpoolEntry, deliveries: Mapping[int, LocalDelivery], answers: Answers | None, doubtful: bool
     ) -> dict[int, str | None]:
         """Deliver to the local mailboxes, each once however many addresses lead to it.
 
         Return the delay reason of each mailbox, None for those that have the message.
         """
-        here = list(dict.fromkeys(target.mailbox_id for target in entry.open_targets if target.mailbox_id != ELSEWHERE))
+        here = dict.fromkeys(target.mailbox_id for target in entry.open_targets if target.mailbox_id != ELSEWHERE)
         if not here:
             return {}
         try:
-            known = answered or await self._scanned_file(entry)
+            known = answers or await self._scanned_file(entry)
         except OSError as error:  # the disk does not return the message, so no mailbox can get it now
             self._runtime.log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
             return dict.fromkeys(here, type(error).__name__)
-        hurdles = await asyncio.gather(*(self._hand_over(entry, one, parcels, known, doubtful) for one in here))
-        return dict(zip(here, hurdles, strict=True))
+        delays = await asyncio.gather(
+            *(self._delay_reason(self._link(entry, deliveries.get(mailbox_id), known, doubtful)) for mailbox_id in here)
+        )
+        return dict(zip(here, delays, strict=True))
 
-    def _settle_entry(self, entry: SpoolEntry, outcomes: Sequence[tuple[Target, str | None]], weighed: ReportDecision) -> None:
+    def _settle_entry(self, entry: SpoolEntry, outcomes: Sequence[tuple[Target, str | None]], decision: ReportDecision) -> None:
         """Record the outcome of an attempt in the spool entry.
 
         The log is flushed first. If the process is killed after this step, nothing is delivered or reported a second
         time.
         """
         self._runtime.log.flush()
-        over = {target.mailbox_id for target, hurdle in outcomes if hurdle is None or target in weighed.given_up}
-        entry.settle(sorted(over), now_us=self._runtime.clock.steady_us(), told=weighed.told, warned=weighed.warned)
+        over = {target.mailbox_id for target, delay in outcomes if delay is None or target in decision.given_up}
+        entry.settle(sorted(over), now_us=self._runtime.clock.steady_us(), told=decision.told, warned=decision.warned)
 
     async def _scanned_file(self, entry: SpoolEntry) -> Answers:
         """Compute the index data of a message that an earlier process accepted."""
@@ -328,33 +328,29 @@ class LocalDeliverer:
                 await self._runtime.executors.cpu(scanner.feed, octets)
         return await self._runtime.executors.cpu(lambda: answers(scanner.finish()))
 
-    async def _hand_over(
-        self, entry: SpoolEntry, mailbox_id: int, parcels: Mapping[int, LocalDelivery], answered: Answers, doubtful: bool
-    ) -> str | None:
-        """Deliver to one mailbox, or return why that is not possible yet: over quota, locked, disk full.
-
-        One mailbox's delay does not affect the others.
-        """
-        parcel = parcels.get(mailbox_id)
-        return "NoMailbox" if parcel is None else await self._delay_reason(self._link(entry, parcel, answered, doubtful))
-
-    async def _link(self, entry: SpoolEntry, parcel: LocalDelivery, answered: Answers, doubtful: bool) -> str | None:
-        account = self._store.account(account_ref(parcel.mailbox))
+    async def _link(self, entry: SpoolEntry, local: LocalDelivery | None, answers: Answers, doubtful: bool) -> str | None:
+        """Deliver to one mailbox, or return why it receives nothing."""
+        if local is None:
+            return "NoMailbox"
+        account = self._store.account(account_ref(local.mailbox))
         if doubtful and await self._runtime.account_executors.write(account.ref, account.is_delivered, entry.path):
-            self._log_found(entry.slip, parcel)
+            # by a process that was killed, perhaps before it wrote the log
+            self._runtime.log.event(
+                "delivery_found", trace=local.trace_id, mailbox=local.mailbox.address, recipient=local.recipient.address
+            )
             return None
-        if (cause := self._why_not(parcel.mailbox)) is not None:  # the mailbox was reclaimed while the entry waited
+        if (cause := self._why_not(local.mailbox)) is not None:  # the mailbox was reclaimed while the entry waited
             return cause
         staged = await self._runtime.executors.io(account.stage_link, entry.path)
         try:
-            await self.staged(parcel, staged, answered)
+            await self.staged(local, staged, answers)
         except Unavailable:  # its turn did not come, and nobody has seen the link
             await self._runtime.executors.io(staged.discard)
             raise
         return None
 
     async def _delay_reason(self, settling: Awaitable[str | None]) -> str | None:
-        """Return what delays one target; the others are delivered all the same."""
+        """Return what delays one target (over quota, locked, disk full); the others are delivered all the same."""
         try:
             return await settling
         except MicMailError as error:
@@ -362,13 +358,7 @@ class LocalDeliverer:
         except Exception as error:  # noqa: BLE001 - a defect of ours or of the store: only this target waits
             return repr(error)
 
-    def _log_found(self, slip: SpoolEnvelope, parcel: LocalDelivery) -> None:
-        """Log a delivery found in the store: its process was killed, perhaps before it wrote the log."""
-        self._runtime.log.event(
-            "delivery_found", trace=slip.trace_id, mailbox=parcel.mailbox.address, recipient=parcel.recipient.address
-        )
-
-    def _log_given_up(self, slip: SpoolEnvelope, target: Target, parcel: LocalDelivery | None, hurdle: str) -> None:
+    def _log_given_up(self, slip: SpoolEnvelope, target: Target, local: LocalDelivery | None, reason: str) -> None:
         """Log that a delivery is given up.
 
         Called before it takes effect, so that none ends unlogged (Reg. 4.2).
@@ -377,30 +367,30 @@ class LocalDeliverer:
             "delivery_given_up",
             trace=slip.trace_id,
             sender=slip.sender,
-            mailbox=parcel.mailbox.address if parcel else None,
+            mailbox=local.mailbox.address if local else None,
             recipient=target.address,
-            reason=hurdle,
+            reason=reason,
             attempts=slip.attempts + 1,
         )
 
-    def _log_deferred(self, slip: SpoolEnvelope, target: Target, parcel: LocalDelivery | None, hurdle: str) -> None:
+    def _log_deferred(self, slip: SpoolEnvelope, target: Target, local: LocalDelivery | None, reason: str) -> None:
         self._runtime.log.event(
             "delivery_deferred",
             trace=slip.trace_id,
-            mailbox=parcel.mailbox.address if parcel else None,
+            mailbox=local.mailbox.address if local else None,
             recipient=target.address,
-            reason=hurdle,
+            reason=reason,
             attempts=slip.attempts,
             next_try=stamp(slip.next_try_us),
         )
 
 
-async def settle_journal(store: MailStore, executors: Executors, log: MailLog) -> None:
+async def settle_journal(runtime: Runtime, store: MailStore) -> None:
     """Write messages that the journal has held long enough to their own files; log a disk error once."""
     try:
-        await executors.io(store.settle_journal)
+        await runtime.executors.io(store.settle_journal)
     except Unavailable as error:  # from now on each message is made durable by its own file
-        log.event("journal_failed", error=described(error))
+        runtime.log.event("journal_failed", error=described(error))
 
 
 def _take(
@@ -409,15 +399,16 @@ def _take(
     """Take the next batch of messages whose caller still waits; discard the files of the others."""
     batch: list[PendingDelivery] = []
     gone: list[PendingDelivery] = []
-    while queue and len(batch) < MAX_TOGETHER:
-        waiting = queue.popleft()
-        waiting.begun = not waiting.future.done()
-        (batch if waiting.begun else gone).append(waiting)
+    while queue and len(batch) < MAX_BATCH:
+        pending = queue.popleft()
+        pending.begun = not pending.future.done()
+        (batch if pending.begun else gone).append(pending)
     discard(gone)
     return batch
 
 
-def _answer(future: "asyncio.Future[Published]", result: Published | BaseException) -> None:
+def _answer(future: "asyncio.Future[Published]", result: Published | BaseException | None) -> None:
+    assert result is not None
     if future.done():  # the caller no longer waits
         return
     if isinstance(result, BaseException):

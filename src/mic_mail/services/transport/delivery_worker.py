@@ -2,10 +2,11 @@
 
 In: messages with their trace header in front, and their mailboxes. Out: for each its location, or its error. Everything
 here runs in a thread. What must follow a durable step (the log line) also follows here, so a caller that goes away
-changes nothing. delivery.py decides the order and the thread.
+changes nothing. `delivery` decides the order and the thread.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,7 @@ from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import ReversePath
 from mic_mail.mime.imap_structure import Answers, answers_of
-from mic_mail.services.transport.envelope import Recipient
-from mic_mail.services.transport.folder_placement import Arrival, Placement, place
+from mic_mail.services.transport.envelope import JUNK, Recipient
 from mic_mail.storage.errors import Busy, NoSuchFolder, OverQuota
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
@@ -39,36 +39,32 @@ class LocalDelivery:
     arrived_at_us: int | None = None
     """Time of arrival if the message was accepted earlier; None: now."""
     verdict: str = ""
-    """The verdict of the checks (`folder_placement.Arrival`)."""
+    """The verdict of the checks: `JUNK`, or empty."""
 
 
 @dataclass(slots=True, eq=False)
 class PendingDelivery:
     """A small message and the future its caller waits on."""
 
-    parcel: LocalDelivery
+    local: LocalDelivery
     octets: bytes
     future: "asyncio.Future[Published]"
     begun: bool = False
     """Set once publication has begun: the message can no longer be given up."""
-    answered: Answers | None = None
+    answers: Answers | None = None
     staged: Staged | None = None
     """Its file, once it is written."""
-
-
-Outcome = Published | BaseException
-
-
-def _refused(outcomes: Iterable[Outcome]) -> list[int]:
-    """Return the indexes of the messages that must not be restored by a journal replay.
-
-    Their callers get the error, or, where the mailbox was busy, each is tried again with a file of its own.
-    """
-    return [number for number, each in enumerate(outcomes) if isinstance(each, BaseException)]
+    outcome: Published | BaseException | None = None
+    """Set by the thread that publishes it."""
 
 
 def account_ref(mailbox: Mailbox) -> AccountRef:
     return AccountRef(mailbox.mailbox_id, mailbox.home)
+
+
+def place(local: LocalDelivery) -> tuple[str, tuple[str, ...]]:
+    """Return the folder and keywords of a message: what the checks call junk is visible in Junk, not dropped (Reg. 4.2)."""
+    return ("Junk", ("$Junk",)) if local.verdict == JUNK else (INBOX, ())
 
 
 def _folder_id(account: Account, name: str) -> int:
@@ -85,16 +81,6 @@ def _folder_id(account: Account, name: str) -> int:
     return account.folder(name).folder_id
 
 
-@dataclass(slots=True)
-class _Group:
-    """The messages for one folder of one mailbox."""
-
-    account: Account
-    folder: str
-    quota_octets: int
-    members: list[tuple[PendingDelivery, Delivery]]
-
-
 class DeliveryWorker:
     """Publishes messages for one process; every method blocks."""
 
@@ -103,149 +89,124 @@ class DeliveryWorker:
         self._log = log
         self._inboxes: dict[int, int] = {}
 
-    def publish_batch(self, batch: Sequence[PendingDelivery], *, by_journal: bool) -> Sequence[Outcome]:
+    def publish_batch(self, batch: Sequence[PendingDelivery], *, by_journal: bool) -> None:
         """Publish messages for any mailboxes; those whose mailbox is being written get `Busy`.
 
         `by_journal` makes them durable together in the journal, otherwise each by its own file.
         """
-        results: dict[int, Outcome] = {}
-        whole = [waiting for waiting in batch if self._stage(waiting, results)]
+        staged = self._stage(batch)
         with self._store.batching_notifications():
-            if by_journal and whole:
-                arrivals = [Journaled(each.parcel.mailbox.home, each.staged.base, each.octets) for each in whole if each.staged]
-                with self._store.journal_holding(arrivals) as held:
-                    self._publish(whole, results, patience=PATIENCE_SECONDS, journaled=held is not None)
-                    if held is not None and (refused := _refused(results[id(each)] for each in whole)):
-                        held(refused)
-            else:
-                self._publish(whole, results, patience=PATIENCE_SECONDS)
-        return [results[id(waiting)] for waiting in batch]
+            if not (by_journal and staged):
+                self._publish(staged, patience=PATIENCE_SECONDS)
+                return
+            arrivals = [Journaled(each.local.mailbox.home, each.staged.base, each.octets) for each in staged if each.staged]
+            with self._store.journal_holding(arrivals) as held:
+                self._publish(staged, patience=PATIENCE_SECONDS, journaled=held is not None)
+                # A replay must not restore these: the caller gets the error, or, where the mailbox was busy, the message is
+                # tried again with a file of its own.
+                failed = [number for number, each in enumerate(staged) if isinstance(each.outcome, BaseException)]
+                if held is not None and failed:
+                    held(failed)
 
-    def alone(self, batch: Sequence[PendingDelivery]) -> Sequence[Outcome]:
+    def publish_in_turn(self, batch: Sequence[PendingDelivery]) -> None:
         """Publish messages for one mailbox in its turn, together, each durable by its own file."""
-        results: dict[int, Outcome] = {}
-        whole = [waiting for waiting in batch if self._stage(waiting, results)]
+        staged = self._stage(batch)
         with self._store.batching_notifications():
-            self._publish(whole, results)
-        return [results[id(waiting)] for waiting in batch]
+            self._publish(staged)
 
-    def discard(self, batch: Sequence[PendingDelivery]) -> None:
-        """Discard the files of messages that will not be published."""
-        for waiting in batch:
-            if waiting.staged is not None:
-                waiting.staged.discard()
-
-    def one(self, account: Account, parcel: LocalDelivery, staged: Staged, answered: Answers) -> Published:
+    def publish_file(self, local: LocalDelivery, staged: Staged, answers: Answers) -> Published:
         """Publish a message whose file is finished."""
-        delivery, folder = self._delivery(parcel, staged, answered)
+        delivery, folder = self._delivery(local, staged, answers)
         try:
             with self._store.batching_notifications():
-                (published,) = self._into(account, folder, [delivery], parcel.mailbox.quota_octets)
+                (published,) = self._into(local.mailbox, folder, [delivery])
         except BaseException:
             staged.discard()
             raise
-        self._log_delivery(parcel, published, folder, staged.size)
+        self._log_delivery(local, published, folder, staged.size)
         return published
+
+    def discard(self, batch: Iterable[PendingDelivery]) -> None:
+        """Discard the files of messages that will not be published."""
+        for pending in batch:
+            if pending.staged is not None:
+                pending.staged.discard()
 
     # ------------------------------------------------------------ files
 
-    def _stage(self, waiting: PendingDelivery, results: dict[int, Outcome]) -> bool:
-        """Scan a message and write its file; return False if that failed, which affects this message alone."""
-        try:
-            if waiting.answered is None:
-                waiting.answered = answers_of(waiting.octets)
-            if waiting.staged is None:
-                staged = self._store.account(account_ref(waiting.parcel.mailbox)).stage()
-                staged.write(waiting.octets)
-                waiting.staged = staged
-        except Exception as error:  # noqa: BLE001 - this message's result, not the others'
-            results[id(waiting)] = error
-            return False
-        return True
+    def _stage(self, batch: Sequence[PendingDelivery]) -> list[PendingDelivery]:
+        """Scan messages and write their files; return those for which that succeeded."""
+        done = []
+        for pending in batch:
+            try:
+                if pending.answers is None:
+                    pending.answers = answers_of(pending.octets)
+                if pending.staged is None:
+                    staged = self._store.account(account_ref(pending.local.mailbox)).stage()
+                    staged.write(pending.octets)
+                    pending.staged = staged
+            except Exception as error:  # noqa: BLE001 - this message's result, not the others'
+                pending.outcome = error
+            else:
+                done.append(pending)
+        return done
 
     # ------------------------------------------------------------ folders
 
-    def _publish(
-        self,
-        batch: Sequence[PendingDelivery],
-        results: dict[int, Outcome],
-        *,
-        patience: float | None = None,
-        journaled: bool = False,
-    ) -> None:
-        groups: dict[tuple[int, str], _Group] = {}
-        for waiting in batch:
-            assert waiting.staged is not None
-            assert waiting.answered is not None
+    def _publish(self, batch: Sequence[PendingDelivery], *, patience: float | None = None, journaled: bool = False) -> None:
+        groups: dict[tuple[int, str], list[tuple[PendingDelivery, Delivery]]] = defaultdict(list)
+        for pending in batch:
+            assert pending.staged is not None
+            assert pending.answers is not None
             try:
                 if journaled:
-                    waiting.staged.finish_later()
+                    pending.staged.finish_later()
                 else:
-                    waiting.staged.finish()
-                delivery, folder = self._delivery(waiting.parcel, waiting.staged, waiting.answered)
+                    pending.staged.finish()
+                delivery, folder = self._delivery(pending.local, pending.staged, pending.answers)
             except Exception as error:  # noqa: BLE001 - as in `_stage`
-                waiting.staged.discard()
-                results[id(waiting)] = error
-                continue
-            mailbox = waiting.parcel.mailbox
-            group = groups.get((mailbox.mailbox_id, folder))
-            if group is None:
-                account = self._store.account(account_ref(mailbox))
-                group = groups[mailbox.mailbox_id, folder] = _Group(account, folder, mailbox.quota_octets, [])
-            group.members.append((waiting, delivery))
-        for group in groups.values():
-            outcomes = self._group(group, patience, journaled)
-            for (waiting, _), outcome in zip(group.members, outcomes, strict=True):
-                results[id(waiting)] = outcome
+                pending.staged.discard()
+                pending.outcome = error
+            else:
+                groups[pending.local.mailbox.mailbox_id, folder].append((pending, delivery))
+        for (_, folder), group in groups.items():
+            self._publish_group(folder, group, patience, journaled)
 
-    def _group(self, group: _Group, patience: float | None, journaled: bool) -> Sequence[Outcome]:
-        deliveries = [delivery for _, delivery in group.members]
+    def _publish_group(
+        self, folder: str, group: Sequence[tuple[PendingDelivery, Delivery]], patience: float | None, journaled: bool
+    ) -> None:
+        """Publish the messages for one folder of one mailbox.
+
+        Publication is all or nothing: where they do not fit together, each is tried alone for its own result.
+        """
+        mailbox, deliveries = group[0][0].local.mailbox, [delivery for _, delivery in group]
         try:
-            published = self._into(
-                group.account, group.folder, deliveries, group.quota_octets, patience=patience, journaled=journaled
-            )
-        except Busy as busy:  # the files stay, as each message is tried again in its mailbox's turn
-            return [busy] * len(group.members)
+            published = self._into(mailbox, folder, deliveries, patience=patience, journaled=journaled)
         except Exception as error:  # noqa: BLE001 - passed to each waiting caller
-            # publication is all or nothing: try each alone for its own result
-            if isinstance(error, OverQuota) and len(group.members) > 1:
-                alone = (_Group(group.account, group.folder, group.quota_octets, [member]) for member in group.members)
-                return [self._group(each, patience, journaled)[0] for each in alone]
-            for delivery in deliveries:
-                delivery.staged.discard()
-            return [error] * len(group.members)
-        for (waiting, delivery), where in zip(group.members, published, strict=True):
-            self._log_delivery(waiting.parcel, where, group.folder, delivery.staged.size)
-        return published
+            if isinstance(error, OverQuota) and len(group) > 1:
+                for member in group:
+                    self._publish_group(folder, [member], patience, journaled)
+                return
+            for pending, delivery in group:
+                pending.outcome = error
+                if not isinstance(error, Busy):  # a busy mailbox's messages are tried again in its turn, with these files
+                    delivery.staged.discard()
+            return
+        for (pending, delivery), where in zip(group, published, strict=True):
+            pending.outcome = where
+            self._log_delivery(pending.local, where, folder, delivery.staged.size)
 
-    def _delivery(self, parcel: LocalDelivery, staged: Staged, answered: Answers) -> tuple[Delivery, str]:
-        """Return the delivery to publish and the name of its folder (folder_placement.py)."""
-        placement: Placement = place(
-            Arrival(
-                parcel.trace_id,
-                parcel.sender,
-                parcel.recipient,
-                parcel.mailbox.mailbox_id,
-                answered.header,
-                parcel.verdict,
-            )
-        )
-        delivery = Delivery(
-            staged,
-            answered,
-            flags=placement.flags,
-            keywords=placement.keywords,
-            received_at_us=parcel.arrived_at_us,
-            origin=parcel.origin,
-        )
-        return delivery, placement.folder
+    def _delivery(self, local: LocalDelivery, staged: Staged, answers: Answers) -> tuple[Delivery, str]:
+        """Return the delivery to publish and the name of its folder."""
+        folder, keywords = place(local)
+        delivery = Delivery(staged, answers, keywords=keywords, received_at_us=local.arrived_at_us, origin=local.origin)
+        return delivery, folder
 
     def _into(
         self,
-        account: Account,
+        mailbox: Mailbox,
         folder: str,
         deliveries: list[Delivery],
-        limit_octets: int,
         *,
         patience: float | None = None,
         journaled: bool = False,
@@ -254,14 +215,13 @@ class DeliveryWorker:
 
         A journal replay restores lost files to INBOX only, so deliveries to other folders are fsynced even in a batch.
         """
+        account, limit = self._store.account(account_ref(mailbox)), mailbox.quota_octets
         if folder != INBOX:
             try:
-                return account.publish(_folder_id(account, folder), deliveries, limit_octets=limit_octets, patience=patience)
+                return account.publish(_folder_id(account, folder), deliveries, limit_octets=limit, patience=patience)
             except NoSuchFolder:
                 pass
-        return account.publish(
-            self._inbox(account), deliveries, limit_octets=limit_octets, patience=patience, journaled=journaled
-        )
+        return account.publish(self._inbox(account), deliveries, limit_octets=limit, patience=patience, journaled=journaled)
 
     def _inbox(self, account: Account) -> int:
         """Return the id of INBOX. It can be neither deleted nor renamed, so it is cached."""
@@ -270,13 +230,13 @@ class DeliveryWorker:
             known = self._inboxes[account.ref.account_id] = account.folder(INBOX).folder_id
         return known
 
-    def _log_delivery(self, parcel: LocalDelivery, published: Published, folder: str, octets: int) -> None:
+    def _log_delivery(self, local: LocalDelivery, published: Published, folder: str, octets: int) -> None:
         # A duplicate was delivered by a process that was killed, perhaps before it wrote the log.
         self._log.event(
             "delivery_found" if published.duplicate else "message_delivered",
-            trace=parcel.trace_id,
-            mailbox=parcel.mailbox.address,
-            recipient=parcel.recipient.address,
+            trace=local.trace_id,
+            mailbox=local.mailbox.address,
+            recipient=local.recipient.address,
             folder=folder,
             uid=published.uid,
             octets=octets,

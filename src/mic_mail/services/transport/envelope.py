@@ -76,6 +76,8 @@ class Cause(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
+JUNK = "junk"
+"""The verdict that files a message in Junk."""
 BINARYMIME = "BINARYMIME"
 """The `body` parameter of a message that is not made of lines (RFC 3030 §3)."""
 
@@ -172,25 +174,54 @@ class Counted:
     is_counted: bool = False
 
 
-@dataclass(slots=True)
-class Judged:
-    """Results of the checks of mail from other servers (`services.transport.inbound`), once they are done."""
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The result of one check of mail from another server (`services.transport.inbound`), or of several."""
 
+    refusal: Refusal | None = None
+    """The refusal, permanent or temporary."""
     verdict: str = ""
-    """The verdict that decides the folder: `junk`, or empty."""
+    """The verdict that decides the folder: `JUNK`, or empty."""
     held_for: str = ""
     """The reason for quarantine instead of delivery (`quarantine.quarantine.Reason`); else empty."""
-    said: str = ""
-    """The finding of the check that holds it: a malware name, or an action and a score."""
+    finding: str = ""
+    """The finding of the check that holds the message: a malware name, or an action and a score."""
     symbols: tuple[str, ...] = ()
     """The symbols of the spam filter, with their scores."""
+    rule: str = ""
+    """The name of the rule that decided, for the log; empty if none applied."""
     authenticates_sender: bool = False
-    """Set if SPF or DKIM passes for the domain of MAIL FROM."""
+    """Set if SPF or DKIM passes for the domain of MAIL FROM, so that reports may go there."""
     fields: bytes = b""
-    """Whole lines with the results, to put in front of the message, with CRLF."""
+    """Whole lines to put in front of the message, with CRLF."""
+    log_fields: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def _severity(self) -> int:
+        """The severity of the outcome: accepted as usual, into Junk, held, refused."""
+        return 3 if self.refusal is not None else 2 if self.held_for else 1 if self.verdict else 0
+
+    def and_then(self, later: "CheckResult") -> "CheckResult":
+        """Combine two results.
+
+        The fields of the earlier one come first. The first refusal, verdict and reason stand, and the rule of the
+        stricter result.
+        """
+        by_strictness = (later, self) if later._severity > self._severity else (self, later)
+        return CheckResult(
+            self.refusal or later.refusal,
+            self.verdict or later.verdict,
+            self.held_for or later.held_for,
+            self.finding or later.finding,
+            self.symbols or later.symbols,
+            next((one.rule for one in by_strictness if one.rule), ""),
+            self.authenticates_sender or later.authenticates_sender,
+            self.fields + later.fields,
+            {**self.log_fields, **later.log_fields},
+        )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
     """The envelope of a transaction whose DATA or BDAT begins."""
 
@@ -209,7 +240,8 @@ class Envelope:
     """Mailboxes of units and groups that the person writes as (Reg. 12.3); known once the header is read."""
     header: HeaderFacts = field(default_factory=HeaderFacts)
     counted: Counted = field(default_factory=Counted)
-    judged: Judged = field(default_factory=Judged)
+    checked: CheckResult = CheckResult()
+    """The results of the checks, once they are done."""
     enquiry: "ClientLookups | None" = None
     """Lookups about the client, started at its MAIL (`inbound.client_lookups`); None if there are none."""
 
@@ -238,7 +270,7 @@ class Envelope:
     @property
     def may_be_reported(self) -> bool:
         """Return whether reports may go to its sender (decision 0100); known once the checks are done."""
-        return not self.is_strange or self.judged.authenticates_sender
+        return not self.is_strange or self.checked.authenticates_sender
 
     @property
     def wants_success(self) -> bool:

@@ -9,8 +9,8 @@ from functools import partial
 
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.transport import author_check, trace_headers, transport_log
-from mic_mail.services.transport.check import Finding, Found
-from mic_mail.services.transport.envelope import Cause, Envelope
+from mic_mail.services.transport.check import MaybeRefusal
+from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.services.transport.inbound.message_checks import MessageChecks
 from mic_mail.services.transport.incoming_message import EMPTY_LINE, IncomingMessage
 from mic_mail.services.transport.sender_policy import SenderPolicy
@@ -33,14 +33,14 @@ class Headings:
     def front(self, envelope: Envelope) -> bytes:
         """Return the lines in front: trace lines (RFC 5321 §4.4), results of the checks, fields that submission adds."""
         stamp = trace_headers.received(envelope, self._hostname, self._runtime.clock.steady_us())
-        return trace_headers.return_path(envelope) + envelope.judged.fields + stamp + envelope.header.added
+        return trace_headers.return_path(envelope) + envelope.checked.fields + stamp + envelope.header.added
 
-    def check_loop(self, envelope: Envelope, header: bytes) -> Found:
+    def check_loop(self, envelope: Envelope, header: bytes) -> Refusal | None:
         """Refuse a header that has passed too many servers; note its Message-ID."""
         envelope.header.message_id = trace_headers.message_id(header)
         return envelope.refusal(Cause.LOOP) if author_check.goes_in_a_circle(header) else None
 
-    def check_author(self, envelope: Envelope, header: bytes) -> Finding:
+    def check_author(self, envelope: Envelope, header: bytes) -> MaybeRefusal:
         """Check the author of a submitted header, and note the fields to add; a long header is read in a thread."""
         own, others = self._senders.own_addresses(envelope.client), self._senders.writes_as(envelope.client)
         read = partial(
@@ -49,12 +49,12 @@ class Headings:
         if len(header) <= SMALL_HEADER_OCTETS:
             return self._objection(envelope, read(), others)
 
-        async def beside_the_loop() -> Found:
+        async def beside_the_loop() -> Refusal | None:
             return self._objection(envelope, await self._runtime.executors.io(read), others)
 
         return beside_the_loop()
 
-    def _objection(self, envelope: Envelope, reading: author_check.Reading, others: Mapping[str, int]) -> Found:
+    def _objection(self, envelope: Envelope, reading: author_check.Reading, others: Mapping[str, int]) -> Refusal | None:
         facts, hostname = envelope.header, self._hostname
         facts.tls_optional = reading.tls_is_optional
         facts.refers_to = reading.refers_to

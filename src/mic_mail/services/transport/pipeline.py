@@ -27,11 +27,10 @@ from mic_mail.process.runtime import Runtime
 from mic_mail.queue.files import SpoolFull
 from mic_mail.services.transport import transport_log
 from mic_mail.services.transport.acceptance import Acceptance
-from mic_mail.services.transport.check import CompleteMessage, Finding, Found, MailCommand, RcptCommand
-from mic_mail.services.transport.envelope import Cause, Client, Envelope, Outcome, Recipient, Refusal, Role
+from mic_mail.services.transport.check import CompleteMessage, MailCommand, MaybeRefusal, RcptCommand, ReceivedMessage
+from mic_mail.services.transport.envelope import Cause, CheckResult, Client, Envelope, Outcome, Recipient, Refusal, Role
 from mic_mail.services.transport.header_checks import Headings
 from mic_mail.services.transport.inbound import dnsbl_check
-from mic_mail.services.transport.inbound.check_result import CheckResult, ReceivedMessage
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
 from mic_mail.services.transport.inbound.message_checks import MessageChecks
 from mic_mail.services.transport.inbound.origin_check import Origins
@@ -89,38 +88,34 @@ class Check(Generic[S, R]):
     run: Callable[[Checkers, S], R]
 
 
-Refusing = Check[S, Finding]
-"""A check that refuses or passes."""
-
-
 # ---------------------------------------------------------------- the checks, in order
 
-AT_MAIL: Sequence[Refusing[MailCommand]] = (
+AT_MAIL: Sequence[Check[MailCommand, MaybeRefusal]] = (
     Check("right to send", SUBMISSION, lambda by, mail: by.senders.may_send(mail.client, mail.trace_id)),
     Check("sender", SUBMISSION, lambda by, mail: by.senders.may_send_as(mail.sender, mail.client, mail.trace_id)),
     Check("size", BOTH, lambda by, mail: _announced_size(mail, by.runtime.config())),
     Check("sending limit", SUBMISSION, lambda by, mail: by.senders.check_limit(mail)),
     Check("disk", BOTH, lambda by, mail: _full_disk(mail, by.reserves)),
 )
-AT_RCPT: Sequence[Refusing[RcptCommand]] = (
+AT_RCPT: Sequence[Check[RcptCommand, MaybeRefusal]] = (
     Check("DNS blocklist", MX, lambda by, rcpt: dnsbl_check.refuse_listed(rcpt)),
     Check("mailbox", BOTH, lambda by, rcpt: by.recipients.look_up(rcpt)),
     Check("quota", BOTH, lambda by, rcpt: by.recipients.check_room(rcpt)),
     Check("sending limit", SUBMISSION, lambda by, rcpt: by.senders.name_recipient(rcpt)),
 )
-ON_OCTETS: Sequence[Refusing[IncomingMessage]] = (
+ON_OCTETS: Sequence[Check[IncomingMessage, MaybeRefusal]] = (
     # with each piece of the message; `IncomingMessage.add` has fed it to the counters that these read
     Check("lines", SUBMISSION, lambda by, message: by.spooling.check_lines(message)),
     Check("size", BOTH, lambda by, message: _size(message, by.runtime.config())),
 )
-ON_HEADER: Sequence[Refusing[IncomingMessage]] = (
+ON_HEADER: Sequence[Check[IncomingMessage, MaybeRefusal]] = (
     # once the header is complete, while the body still comes
     Check("line ends", BOTH, lambda by, message: _line_ends(message)),
     Check("header size", BOTH, lambda by, message: _header_size(message)),
     Check("loop", BOTH, lambda by, message: by.headings.check_loop(message.envelope, message.header or b"")),
     Check("author", SUBMISSION, lambda by, message: by.headings.check_author(message.envelope, message.header or b"")),
 )
-AT_END: Sequence[Refusing[IncomingMessage]] = (
+AT_END: Sequence[Check[IncomingMessage, MaybeRefusal]] = (
     # once the last octet has come
     Check("attachments", BOTH, lambda by, message: _attachments(message, by)),
     Check("line ends", BOTH, lambda by, message: _line_ends(message) if message.scan else None),
@@ -131,7 +126,7 @@ ON_ARRIVAL: Sequence[Check[ReceivedMessage, Awaitable[CheckResult]]] = (
     Check("DNS blocklist", MX, lambda by, arrived: dnsbl_check.judge(arrived)),
     Check("spam", MX, lambda by, arrived: by.content.judge(arrived)),
 )
-BEFORE_ACCEPTANCE: Sequence[Refusing[CompleteMessage]] = (
+BEFORE_ACCEPTANCE: Sequence[Check[CompleteMessage, MaybeRefusal]] = (
     # the message as it will be stored; checks that may take seconds lie between two looks at the right to send
     Check("right to send", SUBMISSION, lambda by, whole: by.senders.still_may_send(whole.envelope)),
     Check("author", SUBMISSION, lambda by, whole: by.senders.still_written_as(whole.envelope)),
@@ -145,45 +140,45 @@ BEFORE_ACCEPTANCE: Sequence[Refusing[CompleteMessage]] = (
 )
 
 
-def _announced_size(mail: MailCommand, config: Config) -> Found:
+def _announced_size(mail: MailCommand, config: Config) -> Refusal | None:
     if (mail.declared_octets or 0) <= config.message_octets:
         return None
     sizes = {"size_octets": config.message_octets, "limit_octets": config.limits.attachment.maximum}
     return Refusal(Cause.MESSAGE_TOO_LARGE, mail.trace_id, sizes)
 
 
-def _full_disk(mail: MailCommand, reserves: Reserves) -> Found:
+def _full_disk(mail: MailCommand, reserves: Reserves) -> Refusal | None:
     return Refusal(Cause.DISK_FULL, mail.trace_id) if reserves.root.state is ReserveState.GIVEN_UP else None
 
 
-def _size(message: IncomingMessage, config: Config) -> Found:
+def _size(message: IncomingMessage, config: Config) -> Refusal | None:
     limit = config.message_octets
     if message.octets <= limit:
         return None
     return message.envelope.refusal(Cause.MESSAGE_TOO_LARGE, size_octets=limit, limit_octets=config.limits.attachment.maximum)
 
 
-def _header_size(message: IncomingMessage) -> Found:
+def _header_size(message: IncomingMessage) -> Refusal | None:
     return message.envelope.refusal(Cause.HEADER_TOO_LARGE) if len(message.header or b"") > message.header_limit else None
 
 
-def _line_ends(message: IncomingMessage) -> Found:
+def _line_ends(message: IncomingMessage) -> Refusal | None:
     """Refuse a CR or LF alone (RFC 5321 §2.3.8)."""
     return message.envelope.refusal(Cause.BARE_LINE_END) if message.has_bare_line_end() else None
 
 
-def _attachments(message: IncomingMessage, by: Checkers) -> Finding:
+def _attachments(message: IncomingMessage, by: Checkers) -> MaybeRefusal:
     """Refuse attachments over the limit (Reg. 8.3.b): 20 MiB exactly pass, one octet more does not.
 
     Checked at the end, so that the reply states the whole size.
     """
     limit = by.runtime.config().limits.attachment.maximum
 
-    def refuse(octets: int) -> Found:
+    def refuse(octets: int) -> Refusal | None:
         sizes = {"size_octets": octets, "limit_octets": limit}
         return message.envelope.refusal(Cause.ATTACHMENTS_TOO_LARGE, **sizes) if octets > limit else None
 
-    async def scan() -> Found:
+    async def scan() -> Refusal | None:
         return refuse((await by.runtime.executors.cpu(answers_of, message.held)).attachment_octets)
 
     if message.scan is not None:
@@ -208,7 +203,7 @@ class Pipeline:
         self._on_octets, self._on_header = _by_role(ON_OCTETS), _by_role(ON_HEADER)
         self._at_end, self._before_acceptance = _by_role(AT_END), _by_role(BEFORE_ACCEPTANCE)
 
-    async def _refusal(self, checks: Sequence[Refusing[S]], subject: S) -> Refusal | None:
+    async def _refusal(self, checks: Sequence[Check[S, MaybeRefusal]], subject: S) -> Refusal | None:
         """Run the checks up to the first that refuses; one that answers at once is not awaited."""
         for check in checks:
             found = check.run(self.checkers, subject)
@@ -328,7 +323,7 @@ class Pipeline:
 
     async def _conclude_stream(self, message: IncomingMessage, stream: Stream) -> Outcome:
         outcome = await self._conclude(message)
-        if isinstance(outcome, Refusal) or message.envelope.judged.held_for:
+        if isinstance(outcome, Refusal) or message.envelope.checked.held_for:
             await stream.discard()
         return outcome
 

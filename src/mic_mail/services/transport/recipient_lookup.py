@@ -24,8 +24,8 @@ from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.naming.addresses import candidates
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.sign_in import SignInService
-from mic_mail.services.transport.check import CompleteMessage, Finding, Found, RcptCommand
-from mic_mail.services.transport.envelope import TEMPORARY, Cause, Role
+from mic_mail.services.transport.check import CompleteMessage, MaybeRefusal, RcptCommand
+from mic_mail.services.transport.envelope import TEMPORARY, Cause, Refusal, Role
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 
@@ -60,7 +60,7 @@ class Recipients:
 
     # ------------------------------------------------------------ at RCPT
 
-    def look_up(self, rcpt: RcptCommand) -> Found:
+    def look_up(self, rcpt: RcptCommand) -> Refusal | None:
         """Find the mailbox of a recipient, or refuse it; None without a mailbox: it is on another server."""
         found = self._find(rcpt.address, rcpt.client.role)
         if isinstance(found, Cause):
@@ -68,14 +68,14 @@ class Recipients:
         rcpt.mailbox = found
         return None
 
-    def check_room(self, rcpt: RcptCommand) -> Finding:
+    def check_room(self, rcpt: RcptCommand) -> MaybeRefusal:
         """Refuse a recipient whose mailbox is certainly full; usually known without a look at the disk."""
         octets = rcpt.declared_octets or 1
         if rcpt.mailbox is None or self._fits(rcpt.mailbox, octets):
             return None
         return self._refuse_full(rcpt, rcpt.mailbox, octets)
 
-    async def _refuse_full(self, rcpt: RcptCommand, mailbox: Mailbox, octets: int) -> Found:
+    async def _refuse_full(self, rcpt: RcptCommand, mailbox: Mailbox, octets: int) -> Refusal | None:
         return rcpt.refusal(Cause.OVER_QUOTA) if await self._is_full(mailbox, octets) else None
 
     def _find(self, address: MailboxAddress, role: Role) -> Mailbox | Cause | None:
@@ -132,7 +132,7 @@ class Recipients:
 
     # ------------------------------------------------------------ at the end of a message
 
-    def check_receiving(self, message: CompleteMessage) -> Found:
+    def check_receiving(self, message: CompleteMessage) -> Refusal | None:
         """Refuse a message that no recipient may receive any more, though each might at RCPT.
 
         If some still may, the spool reports the others.
@@ -145,12 +145,12 @@ class Recipients:
         cause = next(iter(causes), None) or Cause.NO_SUCH_MAILBOX
         return envelope.refusal(cause, address=str(envelope.recipients[0].address))
 
-    def check_room_now(self, message: CompleteMessage) -> Finding:
+    def check_room_now(self, message: CompleteMessage) -> MaybeRefusal:
         """Refuse a message for the spool that would be lost there; a mailbox refuses by itself what goes straight to it."""
-        goes_there = message.goes_by_spool and not message.envelope.judged.held_for
+        goes_there = message.goes_by_spool and not message.envelope.checked.held_for
         return self._refuse_unreportable(message) if goes_there else None
 
-    async def _refuse_unreportable(self, message: CompleteMessage) -> Found:
+    async def _refuse_unreportable(self, message: CompleteMessage) -> Refusal | None:
         """Refuse a message that certainly does not fit and whose failure could not be reported later.
 
         That is a message for one mailbox, and a message whose sender gets no reports, for any number of mailboxes: if

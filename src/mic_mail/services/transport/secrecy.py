@@ -1,11 +1,10 @@
 """The secrecy check: documents with a secrecy marking must not leave (Reg. 4.1).
 
-In: a message in memory or as a file, and its direction. Out: None if it may pass; or a `Stop`, with the reference under
-which it is logged. A message refused on submission is held, so that two people can correct a mistake
-(`quarantine.held_messages`); mail from outside is accepted and flagged to the Centre. Everything is logged as an event
-(Reg. 4.2), without any text of the message. A message that could not be read in time does not leave: its sender tries
-again. The worker processes that read mail from inside are separate from those for mail from outside, so outside mail
-cannot occupy them (decision 0095).
+In: a message in memory or as a file, and its direction. Out: the cause of a refusal, or None. A message refused on
+submission is held, so that two people can correct a mistake (`quarantine.held_messages`); mail from outside is accepted
+and flagged to the Centre. Everything is logged as an event (Reg. 4.2), without any text of the message. A message that
+could not be read in time does not leave: its sender tries again. The worker processes that read mail from inside are
+separate from those for mail from outside, so outside mail cannot occupy them (decision 0095).
 
 Every way out calls `Secrecy.check`: submission and the MX (`pipeline`), APPEND and REPLACE into Sent (`imap`), and any
 added later (redirects, the web). It has three steps; the expensive ones run for few messages:
@@ -19,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
+from hashlib import sha256
 from typing import NamedTuple
 
 from mic_mail.config.model import Config
@@ -34,7 +33,7 @@ from mic_mail.process.protection import Protection
 from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.held_messages import Held, Record, State
 from mic_mail.queue.spool import SpoolEnvelope
-from mic_mail.services.transport.check import CompleteMessage
+from mic_mail.services.transport.check import CompleteMessage, Source
 from mic_mail.services.transport.delivery_worker import LocalDelivery
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.textextract.extraction import Look
@@ -47,10 +46,19 @@ from mic_mail.textextract.worker_pool import Readers
 CLAUSE = "4.1"
 NICE_INSIDE, NICE_OUTSIDE = 5, 10
 """Niceness of the worker processes: the mail that people wait for goes first."""
+FLAG_SECONDS = 30 * 86_400.0
+"""Retention of a record if nothing is held."""
 INLINE_OCTETS = 16 << 10
 """The largest message that is scanned in the loop.
 
 That takes 0.2 ms, and a hop to an executor costs 0.1 ms. A message made to be slow takes 20 to 30 ms.
+"""
+
+
+_GLANCE = Bounds(seconds=1.0, parts=200, work=1 << 40, hints=2_000)
+"""Bounds of the scan of visible content, 10 ms for that many hints.
+
+A message that needs more is read by a worker process.
 """
 
 
@@ -78,33 +86,22 @@ class Passage:
     """Returns the spool envelope with which a held message can be released; None: nothing can be held."""
 
 
-class Why(StrEnum):
-    """The reasons of a `Stop`."""
-
-    MARKED = "marked"
-    UNREADABLE = "unreadable"
-    """Encrypted, damaged or of an unknown kind, and the setting refuses such content."""
-    OVER_BOUNDS = "over-bounds"
-    """More content than is read; refused whatever the setting, as it would bypass the check."""
-    NOT_READ_NOW = "not-read-now"
-    """No worker process, none in time, or one that died; a later attempt may succeed."""
-
+_TEXTS = {
+    Cause.MARKED_SECRET: messages.marked_secret,
+    Cause.NOT_INSPECTED: messages.not_inspected,
+    Cause.TOO_MUCH_TO_INSPECT: messages.too_much_to_inspect,
+    Cause.NOT_INSPECTED_NOW: messages.not_inspected_now,
+}
+"""The causes of this check's refusals, with their texts."""
 
 _NOT_READ_NOW = frozenset({Unread.UNAVAILABLE, Unread.TOO_SLOW, Unread.CRASHED})
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The message does not pass."""
-
-    trace_id: str
-    why: Why
+"""No worker process, none in time, or one that died; a later attempt may succeed."""
 
 
 class Checked(NamedTuple):
-    """The result of a check, and the scan of the message if there was one."""
+    """The cause of a refusal or None, and the scan of the message if there was one."""
 
-    stop: Stop | None
+    cause: Cause | None
     answers: Answers | None = None
 
 
@@ -153,7 +150,7 @@ class Secrecy:
 
     # ------------------------------------------------------------ the check
 
-    async def check(self, passage: Passage, source: bytes | Path) -> Checked:
+    async def check(self, passage: Passage, source: Source) -> Checked:
         """Check whether a message may pass.
 
         Waits for `secrecy.seconds` or a little more; never raises for anything in the message.
@@ -179,22 +176,23 @@ class Secrecy:
             session=client.peer.session_id,
             slip=(lambda: slip(envelope, message.deliveries)) if envelope.is_submitted else None,
         )
-        stop, answers = await self.check(passage, message.source)
+        cause, answers = await self.check(passage, message.source)
         message.answers = message.answers or answers
-        return envelope.refusal(_CAUSES[stop.why]) if stop is not None else None
+        return envelope.refusal(cause) if cause is not None else None
 
-    def refusal(self, stop: Stop) -> MicMailError:
-        """Return the refusal (wording 10) for callers without a text of their own; `Trouble` if a retry helps."""
-        error = Trouble if stop.why is Why.NOT_READ_NOW else Refused
-        turn = messages.where_to_turn(self._support, stop.trace_id)
-        return error(messages.joined(_TEXTS[stop.why](), turn), clause=CLAUSE)
-
-    def new_reference(self) -> str:
-        return trace_id(self._runtime.clock.now_us())
+    async def check_append(self, source: Source, *, login: str, peer: str, session: str) -> MicMailError | None:
+        """Return why a message may not be stored into Sent by IMAP (wording 10), or None; `Trouble` if a retry helps."""
+        reference = trace_id(self._runtime.clock.now_us())
+        cause, _ = await self.check(Passage(Way.APPEND, reference, login, login=login, peer=peer, session=session), source)
+        if cause is None:
+            return None
+        error = Trouble if cause is Cause.NOT_INSPECTED_NOW else Refused
+        turn = messages.where_to_turn(self._support, reference)
+        return error(messages.joined(_TEXTS[cause](), turn), clause=CLAUSE)
 
     # ------------------------------------------------------------ reading
 
-    async def _look(self, passage: Passage, source: bytes | Path) -> tuple[Verdict, Answers | None]:
+    async def _look(self, passage: Passage, source: Source) -> tuple[Verdict, Answers | None]:
         if not isinstance(source, bytes):
             return await self._read(passage, source), None
         if len(source) <= INLINE_OCTETS:
@@ -205,7 +203,7 @@ class Secrecy:
             return glanced.verdict, glanced.answers
         return await self._read(passage, source), glanced.answers
 
-    async def _read(self, passage: Passage, source: bytes | Path) -> Verdict:
+    async def _read(self, passage: Passage, source: Source) -> Verdict:
         """Read with a worker process.
 
         Mailboxes take turns at the workers for mail from inside, networks at those for mail from outside.
@@ -216,7 +214,7 @@ class Secrecy:
 
     # ------------------------------------------------------------ deciding
 
-    async def _judge(self, passage: Passage, source: bytes | Path, verdict: Verdict) -> Stop | None:
+    async def _judge(self, passage: Passage, source: Source, verdict: Verdict) -> Cause | None:
         if verdict.missed:
             self._log_event(
                 "message_not_inspected",
@@ -225,29 +223,29 @@ class Secrecy:
             )
         found = verdict.worst
         if found is None:
-            why = None if passage.way is Way.INBOUND else self._why_unread(verdict)
-            return Stop(passage.trace_id, why) if why is not None else None
+            return None if passage.way is Way.INBOUND else self._why_unread(verdict)
         where = sorted({one.where for one in verdict.found})
         if passage.way is Way.INBOUND and self._settings.inbound == "flag":
             await self._flag(passage, source, found, where)
             return None
         held = await self._hold(passage, source, found, where)
         self._log_event("marked_message_refused", passage, degree=found.marking.degree, where=where, **held)
-        return Stop(passage.trace_id, Why.MARKED)
+        return Cause.MARKED_SECRET
 
-    def _why_unread(self, verdict: Verdict) -> Why | None:
+    def _why_unread(self, verdict: Verdict) -> Cause | None:
         """Return why an outgoing message that could not be read completely is stopped, or None.
 
-        Permanent reasons come before temporary ones.
+        Permanent reasons come before temporary ones. More content than is read is refused whatever the setting, as it would
+        bypass the check; `secrecy.unreadable` decides on what is encrypted, damaged or of an unknown kind.
         """
         reasons = {missed.reason for missed in verdict.missed}
         if Unread.OVER_BOUNDS in reasons:
-            return Why.OVER_BOUNDS
+            return Cause.TOO_MUCH_TO_INSPECT
         if reasons and self._settings.unreadable == "refuse" and not reasons <= _NOT_READ_NOW:
-            return Why.UNREADABLE
-        return Why.NOT_READ_NOW if reasons & _NOT_READ_NOW else None
+            return Cause.NOT_INSPECTED
+        return Cause.NOT_INSPECTED_NOW if reasons & _NOT_READ_NOW else None
 
-    async def _hold(self, passage: Passage, source: bytes | Path, found: Found, where: list[str]) -> dict[str, object]:
+    async def _hold(self, passage: Passage, source: Source, found: Found, where: list[str]) -> dict[str, object]:
         """Hold an outgoing message, so that a mistake can be corrected.
 
         If that fails it is refused all the same.
@@ -265,7 +263,7 @@ class Secrecy:
             return {"held": False}
         return {"held": True, "digest": record.digest, "octets": record.octets}
 
-    async def _flag(self, passage: Passage, source: bytes | Path, found: Found, where: list[str]) -> None:
+    async def _flag(self, passage: Passage, source: Source, found: Found, where: list[str]) -> None:
         """Record incoming marked mail; the housekeeper notifies the Centre, once."""
         record = await self._runtime.executors.io(_measured, self._record(passage, found, where, State.FLAGGED), source)
         try:
@@ -305,24 +303,6 @@ class Secrecy:
         )
 
 
-_TEXTS = {
-    Why.MARKED: messages.marked_secret,
-    Why.UNREADABLE: messages.not_inspected,
-    Why.OVER_BOUNDS: messages.too_much_to_inspect,
-    Why.NOT_READ_NOW: messages.not_inspected_now,
-}
-
-_CAUSES = {
-    Why.MARKED: Cause.MARKED_SECRET,
-    Why.UNREADABLE: Cause.NOT_INSPECTED,
-    Why.OVER_BOUNDS: Cause.TOO_MUCH_TO_INSPECT,
-    Why.NOT_READ_NOW: Cause.NOT_INSPECTED_NOW,
-}
-
-FLAG_SECONDS = 30 * 86_400.0
-"""Retention of a record if nothing is held."""
-
-
 class VisibleContent(NamedTuple):
     """The content of a message that is visible without opening a document."""
 
@@ -342,27 +322,13 @@ def visible_content(octets: bytes) -> VisibleContent:
     return VisibleContent(look.verdict, has_more, answers)
 
 
-_GLANCE = Bounds(seconds=1.0, parts=200, work=1 << 40, hints=2_000)
-"""Bounds of this scan, 10 ms for that many hints.
-
-A message that needs more is read by a worker process.
-"""
-
-
 def _nobody(look: Look, content: bytes, name: str, kind: str) -> None:
     raise AssertionError("a glance opens no document")
 
 
-def _measured(record: Record, source: bytes | Path) -> Record:
+def _measured(record: Record, source: Source) -> Record:
     octets = source if isinstance(source, bytes) else source.read_bytes()
-    return replace(record, octets=len(octets), digest=digest_of(octets))
-
-
-def digest_of(octets: bytes) -> str:
-    """Return the SHA-256 of a message as logs and records state it."""
-    from hashlib import sha256
-
-    return sha256(octets).hexdigest()
+    return replace(record, octets=len(octets), digest=sha256(octets).hexdigest())
 
 
 def bounds_of(config: Config) -> Bounds:

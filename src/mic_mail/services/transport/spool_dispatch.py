@@ -19,10 +19,10 @@ from mic_mail.queue.spool import ELSEWHERE, Entry, Spool, SpoolEnvelope, Target
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.queue.inbound_dsn import SpoolReports
 from mic_mail.services.transport import trace_headers
-from mic_mail.services.transport.check import Finding, Found
+from mic_mail.services.transport.check import MaybeRefusal
 from mic_mail.services.transport.delivery import LocalDeliverer
 from mic_mail.services.transport.delivery_worker import LocalDelivery
-from mic_mail.services.transport.envelope import Cause, Envelope
+from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.services.transport.envelope import Recipient as LocalRecipient
 from mic_mail.services.transport.incoming_message import IncomingMessage
 
@@ -59,7 +59,7 @@ class Spooling:
         self._unreadable: set[str] = set()
         """Files that could not be opened, as of the last run."""
 
-    def check_lines(self, message: IncomingMessage) -> Finding:
+    def check_lines(self, message: IncomingMessage) -> MaybeRefusal:
         """Refuse NUL, which RFC 5322 §4 forbids, and lines that the recipients' servers do not take."""
         lines = message.lines
         if lines is None:
@@ -68,7 +68,7 @@ class Spooling:
             return message.envelope.refusal(Cause.NUL_OCTET, line=str(lines.nul))
         return self._check_long_line(message, lines.too_long) if lines.too_long and not message.may_be_long else None
 
-    async def _check_long_line(self, message: IncomingMessage, number: int) -> Found:
+    async def _check_long_line(self, message: IncomingMessage, number: int) -> Refusal | None:
         """Refuse lines too long for DATA unless they can be delivered to all recipients.
 
         Local mailboxes and servers that offer BINARYMIME take them.
@@ -77,9 +77,9 @@ class Spooling:
         message.may_be_long = not domains or await self._runtime.executors.io(self._queue.binary_domains.include_all, domains)
         return None if message.may_be_long else message.envelope.refusal(Cause.TEXT_LINE_TOO_LONG, line=str(number))
 
-    def spool_envelope(self, envelope: Envelope, parcels: Sequence[LocalDelivery]) -> SpoolEnvelope:
+    def spool_envelope(self, envelope: Envelope, deliveries: Sequence[LocalDelivery]) -> SpoolEnvelope:
         """Build the spool envelope of a message."""
-        known = {parcel.mailbox.mailbox_id for parcel in parcels}
+        known = {delivery.mailbox.mailbox_id for delivery in deliveries}
         # The first address decides the folder; success reports may be wanted for the others too.
         targets = tuple(
             Target(mailbox_id, recipient.address, recipient.detail, tuple(sorted(recipient.notify)), recipient.orcpt)
@@ -107,13 +107,13 @@ class Spooling:
             requires_tls=envelope.requires_tls,
             tls_optional=envelope.header.tls_optional and not envelope.requires_tls,  # RFC 8689 §4.1
             submitted_by=envelope.client.signed_in.mailbox_id if envelope.client.signed_in else 0,
-            verdict=envelope.judged.verdict,
+            verdict=envelope.checked.verdict,
             may_be_reported=envelope.may_be_reported,
         )
 
-    def fan_out(self, entry: Entry, answered: Answers | None, *, doubtful: bool = False) -> None:
+    def fan_out(self, entry: Entry, answers: Answers | None, *, doubtful: bool = False) -> None:
         """Deliver the open targets. `doubtful`: a killed process may have delivered some of them."""
-        self._delivering.fan_out(entry, self._deliveries_of(entry), answered, send_on=self._send_on, doubtful=doubtful)
+        self._delivering.fan_out(entry, self._deliveries_of(entry), answers, send_on=self._send_on, doubtful=doubtful)
 
     async def _send_on(self, entry: Entry) -> None:
         """Put the entry into the queue, once, for all targets on other servers."""
@@ -200,23 +200,20 @@ class Spooling:
                 self._runtime.log.event("delivery_held", trace=slip.trace_id, sender=slip.sender, recipients=recipients)
         self._held = {slip.trace_id for slip in held}
 
-    def _deliveries_of(self, entry: Entry) -> list[LocalDelivery]:
+    def _deliveries_of(self, entry: Entry) -> dict[int, LocalDelivery]:
+        """Return the deliveries of the open targets by mailbox; the first address of a mailbox decides."""
         slip = entry.slip
-        parcels: dict[int, LocalDelivery] = {}
+        deliveries: dict[int, LocalDelivery] = {}
         for target in entry.open_targets:
             mailbox = self._access.snapshot.entry(target.mailbox_id)
-            if mailbox is not None and mailbox.mailbox_id not in parcels:
-                recipient = LocalRecipient(
-                    target.address, (target.mailbox_id,), target.detail, frozenset(target.notify), target.orcpt
-                )
-                origin, arrived = entry.origin(target.mailbox_id), slip.arrived_at_us or None
-                parcels[mailbox.mailbox_id] = LocalDelivery(
+            if mailbox is not None and mailbox.mailbox_id not in deliveries:
+                deliveries[mailbox.mailbox_id] = LocalDelivery(
                     slip.trace_id,
                     slip.sender,
-                    recipient,
+                    LocalRecipient(target.address, (target.mailbox_id,), target.detail, frozenset(target.notify), target.orcpt),
                     mailbox,
-                    origin,
-                    arrived_at_us=arrived,
+                    entry.origin(target.mailbox_id),
+                    arrived_at_us=slip.arrived_at_us or None,
                     verdict=slip.verdict,
                 )
-        return list(parcels.values())
+        return deliveries

@@ -5,23 +5,22 @@ What arrives from a client that is refused is for postmaster, who must be reacha
 2142). `ClientLookups` queries the lists themselves.
 """
 
-from mic_mail.services.transport.check import Finding, Found, RcptCommand
-from mic_mail.services.transport.envelope import Cause, Refusal
-from mic_mail.services.transport.inbound.check_result import JUNK, CheckResult, ReceivedMessage
+from mic_mail.services.transport.check import MaybeRefusal, RcptCommand, ReceivedMessage
+from mic_mail.services.transport.envelope import JUNK, Cause, CheckResult, Refusal
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
 
 ALWAYS_REACHED = frozenset({"postmaster", "abuse"})
 """Local parts that a listed client may write to, to ask why."""
 
 
-def refuse_listed(rcpt: RcptCommand) -> Finding:
+def refuse_listed(rcpt: RcptCommand) -> MaybeRefusal:
     """Refuse a recipient to a client on a list that refuses."""
     if rcpt.enquiry is None or rcpt.address.local_part.lower() in ALWAYS_REACHED:
         return None
     return _refuse_listed(rcpt, rcpt.enquiry)
 
 
-async def _refuse_listed(rcpt: RcptCommand, enquiry: ClientLookups) -> Found:
+async def _refuse_listed(rcpt: RcptCommand, enquiry: ClientLookups) -> Refusal | None:
     zone = await enquiry.refusing_list()
     return Refusal(Cause.LISTED, rcpt.trace_id, {"address": rcpt.client.peer.address, "zone": zone}) if zone else None
 
@@ -32,10 +31,10 @@ async def judge(arrived: ReceivedMessage) -> CheckResult:
     if enquiry is None:
         return CheckResult()
     found = await enquiry.listings()
-    told = {"lists": list(found.zones), "lists_unanswered": list(found.unanswered)}
+    lists = {"lists": list(found.zones), "lists_unanswered": list(found.unanswered)}
     is_junk = any(zone in enquiry.owner.putting_aside for zone in found.zones)
     return CheckResult(
         verdict=JUNK if is_junk else "",
         rule="list" if is_junk else "",
-        told={name: zones for name, zones in told.items() if zones},
+        log_fields={name: zones for name, zones in lists.items() if zones},
     )

@@ -16,8 +16,7 @@ from mic_mail.mailauth.authentication_results import may_stand_in, without_forge
 from mic_mail.net.cidr import Networks
 from mic_mail.net.dns import DnsUnavailable, Resolver
 from mic_mail.process.runtime import Runtime
-from mic_mail.services.transport.envelope import Envelope, Refusal
-from mic_mail.services.transport.inbound.check_result import CheckResult
+from mic_mail.services.transport.envelope import CheckResult, Envelope, Refusal
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups, Enquiries
 
 TELL_AGAIN_SECONDS = 3_600.0
@@ -95,19 +94,16 @@ class MessageChecks:
             joined = joined.and_then(await result)
             if joined.refusal is not None:
                 break
+        envelope.checked = joined
         self._log_result(envelope, joined)
-        judged = envelope.judged
-        judged.verdict, judged.held_for, judged.said = joined.verdict, joined.held_for, joined.said
-        judged.symbols, judged.fields = joined.symbols, joined.fields
-        judged.authenticates_sender = joined.authenticates_sender
         return joined.refusal
 
-    def _log_result(self, envelope: Envelope, judgement: CheckResult) -> None:
+    def _log_result(self, envelope: Envelope, result: CheckResult) -> None:
         """Log the result, before the message is accepted (Reg. 4.2)."""
-        if judgement.refusal is not None:
-            action = "later" if judgement.refusal.temporary else "refused"
+        if result.refusal is not None:
+            action = "later" if result.refusal.temporary else "refused"
         else:
-            action = "held" if judgement.held_for else judgement.verdict or "passed"
+            action = "held" if result.held_for else result.verdict or "passed"
         self._counts[action] += 1
         client = envelope.client
         self._runtime.log.event(
@@ -115,14 +111,14 @@ class MessageChecks:
             trace=envelope.trace_id,
             clause="10.2",
             action=action,
-            rule=judgement.rule or None,
+            rule=result.rule or None,
             sender=envelope.sender,
             recipients=[recipient.address for recipient in envelope.recipients],
             message_id=envelope.header.message_id,
             peer=client.peer.address,
             session=client.peer.session_id,
             helo=client.helo,
-            **judgement.told,
+            **result.log_fields,
         )
 
     def counted(self) -> dict[str, int]:

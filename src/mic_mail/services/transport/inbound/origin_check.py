@@ -28,8 +28,8 @@ from mic_mail.mime.headers import canonical, strip_comments, unfold, written_fie
 from mic_mail.mime.strict_addresses import MAX_OCTETS, Ambiguous, Mailbox, addresses_in, as_seen, read_mailboxes
 from mic_mail.process.executors import Executor
 from mic_mail.process.runtime import Runtime
-from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
-from mic_mail.services.transport.inbound.check_result import JUNK, CheckResult, ReceivedMessage, Source
+from mic_mail.services.transport.check import ReceivedMessage, Source
+from mic_mail.services.transport.envelope import JUNK, Cause, CheckResult, Envelope, Refusal
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
 from mic_mail.services.transport.inbound.origin_rules import Act, PolicyAction, Rules, VisibleOrigin, decide
 from mic_mail.storage.errors import Overloaded, Unavailable
@@ -90,7 +90,7 @@ class Origins:
             rule=ruling.rule,
             authenticates_sender=origin.authenticates(seen.sender_domain),
             fields=authentication_results.field(origin, hostname, (iprev, enquiry.address)),
-            told={**origin.event(), "iprev": iprev.result},
+            log_fields={**origin.event(), "iprev": iprev.result},
         )
 
     async def _examine(
@@ -118,7 +118,7 @@ class Origins:
     def _not_judged(self, envelope: Envelope, why: str) -> CheckResult:
         """Refuse temporarily when more messages come in than can be checked; none passes unchecked."""
         ruling = PolicyAction(Act.LATER, "too-many", Cause.NOT_JUDGED)
-        return CheckResult(refusal=_refusal(ruling, envelope), rule=ruling.rule, told={"reason": why})
+        return CheckResult(refusal=_refusal(ruling, envelope), rule=ruling.rule, log_fields={"reason": why})
 
 
 class _Thread:

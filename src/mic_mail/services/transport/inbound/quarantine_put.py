@@ -28,20 +28,20 @@ class QuarantineWriter:
 
     def hold(self, envelope: Envelope, source: bytes | Path, slip: SpoolEnvelope) -> None:
         """Quarantine the message under its trace id."""
-        judged, now_us = envelope.judged, self._runtime.clock.steady_us()
+        checked, now_us = envelope.checked, self._runtime.clock.steady_us()
         header = _header_of(source)
         record = Record(
             held_id=envelope.trace_id,
             state=State.HELD,
-            reason=Reason(judged.held_for),
+            reason=Reason(checked.held_for),
             at_us=now_us,
             expires_at_us=now_us + int(self._runtime.config().quarantine.keep * 1_000_000),
             sender=str(envelope.sender),
             recipients=tuple(str(recipient.address) for recipient in envelope.recipients),
             mailboxes=tuple(dict.fromkeys(target.mailbox_id for target in slip.targets if target.mailbox_id)),
             peer=envelope.client.peer.address,
-            what=judged.said,
-            symbols=judged.symbols,
+            what=checked.finding,
+            symbols=checked.symbols,
             subject=_header_text(header, b"subject"),
             author=_header_text(header, b"from"),
             message_id=envelope.header.message_id or "",

@@ -18,8 +18,8 @@ from mic_mail.filters.spam_headers import scored_field, unscored_field
 from mic_mail.log.error_fields import described
 from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.quarantine import Reason
-from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
-from mic_mail.services.transport.inbound.check_result import JUNK, CheckResult, ReceivedMessage, Source
+from mic_mail.services.transport.check import ReceivedMessage, Source
+from mic_mail.services.transport.envelope import JUNK, Cause, CheckResult, Envelope, Refusal
 from mic_mail.services.transport.inbound.message_chunks import message_chunks
 from mic_mail.storage.errors import Unavailable
 
@@ -99,25 +99,27 @@ class Content:
         if scored is None:
             return CheckResult()
         if isinstance(scored, int):
-            return CheckResult(fields=unscored_field("too large to be looked at"), told={"spam": "too-large", "octets": scored})
+            return CheckResult(
+                fields=unscored_field("too large to be looked at"), log_fields={"spam": "too-large", "octets": scored}
+            )
         act = act_on(scored.action, self._settings.reject)
         refusals = {Act.REFUSE: Cause.SPAM, Act.LATER: Cause.PUT_OFF}
         return CheckResult(
             refusal=Refusal(refusals[act], envelope.trace_id) if act in refusals else None,
             verdict=JUNK if act is Act.JUNK else "",
             held_for=Reason.SPAM if act is Act.HOLD else "",
-            said=f"{scored.action} {scored.score:g}/{scored.required:g}" if act is Act.HOLD else "",
+            finding=f"{scored.action} {scored.score:g}/{scored.required:g}" if act is Act.HOLD else "",
             symbols=_symbols(scored) if act is Act.HOLD else (),
             rule="" if act is Act.PASS else f"rspamd-{act}",
             fields=b"" if act is Act.HOLD else scored_field(scored, spam=act is Act.JUNK),
-            told=_log_fields(scored),
+            log_fields=_log_fields(scored),
         )
 
     def _not_scored(self, envelope: Envelope, error: NotScored) -> CheckResult:
         told = {"spam": "not-scored", "spam_error": described(error)}
         if self._settings.absent == "refuse":
-            return CheckResult(Refusal(Cause.NOT_SCORED, envelope.trace_id), rule="rspamd-absent", told=told)
-        return CheckResult(fields=unscored_field("not looked at"), told=told)
+            return CheckResult(Refusal(Cause.NOT_SCORED, envelope.trace_id), rule="rspamd-absent", log_fields=told)
+        return CheckResult(fields=unscored_field("not looked at"), log_fields=told)
 
     # ------------------------------------------------------------ submitted mail
 
