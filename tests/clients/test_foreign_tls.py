@@ -125,7 +125,7 @@ async def test_what_a_domain_asks_for(near: Neighbours, tmp_path: Path, name: st
                 entry = office.queue.read(domain)
                 assert entry is not None
                 entry.retry(AdminDecision("mai"))
-                await senders.decided(domain)
+                await senders.apply_decisions(domain)
             await office.until(*sorted(set(WAITS) - {"changed", "wrongkey"}))
     office.log.close()
     events = read_events(tmp_path / "log")
@@ -155,7 +155,7 @@ async def test_the_exchanger_changes_between_tries(near: Neighbours, tmp_path: P
         assert entry is not None
         assert entry.state.reasons[0].startswith("4.4.1 ")
         entry.retry(AdminDecision("mai"))
-        await senders.decided("A")
+        await senders.apply_decisions("A")
         await office.until()
     office.log.close()
     await wait_on_loop(lambda: near[name].stored_with(f"moved-{name}".encode()), "arrived")

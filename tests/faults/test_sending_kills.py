@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from addresses import parsed
 from dnsserver import name_server
@@ -29,6 +30,7 @@ from mic_mail.services.queue.delivery_log import FinishedRecipients
 from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
 from mic_mail.smtpclient.client import Patience
 from mic_mail.smtpclient.pool import ConnectionSettings
+from runtimes import runtime
 from unit.outbound.test_peer import Server
 
 TESTS = Path(__file__).parents[1]
@@ -112,9 +114,10 @@ async def _send(queue: Path, nameserver: str, port: int, reports: Path) -> None:
 
     patience = Patience(5, 5, 5, 5, 5, 5, 1)
     settings = SendingSettings(frozenset(), ConnectionSettings("mail.mic.gov.vn", port, patience=patience))
+    unused: Any = None
     senders = QueueManager(
+        runtime(unused, clock, log=log, executors=Executors(io_threads=4, hash_threads=1)),
         Queue(queue), Resolver([nameserver], seconds=5), settings,
-        executors=Executors(io_threads=4, hash_threads=1), log=log, clock=clock,
         may_send=lambda mailbox_id: True, report=report,
     )  # fmt: skip
     print("begun", flush=True)

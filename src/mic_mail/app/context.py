@@ -7,7 +7,6 @@ Nothing here opens a listener or does anything by itself: `app.server` does.
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 
 from mic_mail.app.clock_watcher import begin_by_the_mark
@@ -35,7 +34,7 @@ from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.disk_reserve import DiskReserve
 from mic_mail.services.operations.jobs import ChangedAccounts
-from mic_mail.services.queue.inbound_dsn import ReportSettings, SpoolReports
+from mic_mail.services.queue.inbound_dsn import SpoolReports
 from mic_mail.services.transport.acceptance import Acceptance
 from mic_mail.services.transport.delivery import LocalDeliverer
 from mic_mail.services.transport.header_checks import Headings
@@ -235,16 +234,12 @@ async def _mail_flow(
 ) -> Pipeline:
     """Create the pipeline: from the listeners through the checks into the spool, mailboxes or the queue."""
     config, store = runtime.config(), stores.store
-    sending = config.sending
-
     reports = SpoolReports(
         runtime,
-        ReportSettings(config.server.hostname, timedelta(seconds=sending.warn_after), timedelta(seconds=sending.give_up)),
         await runtime.executors.io(PendingReports, config.spool_dir / "owed"),
         stores.spool,
         stores.queue,
         notices=lambda: stores.usage.notices,
-        separator=lambda: runtime.config().smtp.subaddress,
         access=access,
         queued=stores.queued.notify,
     )

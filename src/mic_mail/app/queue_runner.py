@@ -5,7 +5,6 @@ mailbox may send now, which one gets a report) comes from the same directory tha
 """
 
 import asyncio
-from datetime import timedelta
 
 from mic_mail.app.context import ServerContext
 from mic_mail.config.schema import smarthost_place
@@ -31,20 +30,11 @@ class SendingMail:
             connections=ConnectionSettings(config.server.hostname, config.sending.port),
             give_up_seconds=config.sending.give_up,
             warn_seconds=config.sending.warn_after,
-            at_once=config.sending.connections,
-            to_one=config.sending.connections_per_domain,
+            max_attempts=config.sending.connections,
+            max_attempts_per_destination=config.sending.connections_per_domain,
             smarthost=_smarthost(config.sending),
         )
-        reports = Reports(
-            lambda: context.usage.notices,
-            hostname=config.server.hostname,
-            separator=lambda: context.config.smtp.subaddress,
-            give_up=timedelta(seconds=config.sending.give_up),
-            access=context.access,
-            executors=context.executors,
-            accounts=context.account_executors,
-            log=context.log,
-        )
+        reports = Reports(context.runtime, context.access, lambda: context.usage.notices)
         self._context = context
         self._resolver = resolver = Resolver(config.dns.nameservers, seconds=config.dns.seconds)
         self._policies = Policies(
@@ -56,12 +46,10 @@ class SendingMail:
             tell=context.log.event,
         )
         self._manager = QueueManager(
+            context.runtime,
             context.queue,
             resolver,
             settings,
-            executors=context.executors,
-            log=context.log,
-            clock=context.clock,
             may_send=context.access.may_be_sent,
             report=reports.report,
             watch=lambda mailbox_id, callback: context.access.watch(mailbox_id, callback).close,

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from mic_mail.queue.queue import Entry, Envelope, Queue, Recipient
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.queue.scheduler import Job
 from mic_mail.services.queue.active_queue import ActiveQueue
+from runtimes import runtime
 
 
 class Fixture:
@@ -26,7 +28,9 @@ class Fixture:
         self.folder = folder
         self.queue = Queue(folder / "queue")
         self.log = MailLog(folder / "log", "sender", clock=SystemClock())
-        self.active = ActiveQueue(self.queue, Executors(io_threads=2, hash_threads=1), self.log)
+        unused: Any = None
+        executors = Executors(io_threads=2, hash_threads=1)
+        self.active = ActiveQueue(runtime(unused, SystemClock(), log=self.log, executors=executors), self.queue)
         self.added: list[Entry] = []
 
     def put(self, *entry_ids: str) -> None:

@@ -29,11 +29,11 @@ def _attempt(office: Office) -> tuple[JobAttempt, Connections]:
     settings = ConnectionSettings("mail.mic.gov.vn", office.port, patience=Patience(*[1.0] * 7))
     connections = Connections(settings, office.clock, office.log.event)
     attempt = JobAttempt(
+        office.runtime,
         DeliveryAttempt(router, connections, lambda _: b"", office.executors, office.queue.binary_domains),
         SuspendedMail(lambda mailbox_id: mailbox_id not in office.stopped, watch_nothing, lambda _: None, office.log),
-        DeliveryLog(office.report, lambda _: (), office.executors, office.log),
-        give_up_seconds=5 * DAY, warn_seconds=DAY / 6,
-        executors=office.executors, log=office.log, clock=office.clock, chance=lambda: 0.5,
+        DeliveryLog(office.runtime, office.report, lambda _: ()),
+        give_up_seconds=5 * DAY, warn_seconds=DAY / 6, random=lambda: 0.5,
     )  # fmt: skip
     return attempt, connections
 

@@ -158,7 +158,7 @@ async def test_another_policy_at_the_next_try(tmp_path: Path, authority: Authori
             entry = office.queue.read("A")
             assert entry is not None
             entry.retry()
-            await senders.decided("A")
+            await senders.apply_decisions("A")
             await office.until()
     assert server.messages == [STUFFED]
 

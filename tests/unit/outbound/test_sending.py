@@ -32,6 +32,7 @@ from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
 from mic_mail.smtpclient.pool import ConnectionSettings
 from mic_mail.smtpclient.smarthost import Smarthost
 from mic_mail.smtpclient.tls_requirements import TlsRequirements
+from runtimes import runtime
 from unit.outbound.test_peer import PLAIN, Server
 from waiting import wait_on_loop
 
@@ -67,6 +68,8 @@ class Office:
         self.clock = SystemClock()
         self.log = MailLog(self.folder / "log", "sender", clock=self.clock)
         self.executors = Executors(io_threads=4, hash_threads=1)
+        unused: Any = None
+        self.runtime = runtime(unused, self.clock, log=self.log, executors=self.executors)
         (self.folder / "message").write_bytes(HEAD + MESSAGE)
 
     def put(self, entry_id: str, *addresses: str, age: float = 0.0, body: str = "7BIT", **more: Any) -> None:
@@ -94,9 +97,8 @@ class Office:
             self.give_up_seconds, self.warn_seconds, smarthost=self.smarthost,
         )  # fmt: skip
         return QueueManager(
-            self.queue, resolver, settings, policies=policies if self.web_port else None,
-            executors=self.executors, log=self.log, clock=self.clock,
-            may_send=lambda mailbox_id: mailbox_id not in self.stopped, report=self.report, chance=random.Random(1),
+            self.runtime, self.queue, resolver, settings, policies=policies if self.web_port else None,
+            may_send=lambda mailbox_id: mailbox_id not in self.stopped, report=self.report, random=random.Random(1),
             is_paused=lambda: self.is_paused,
         )  # fmt: skip
 
@@ -325,7 +327,7 @@ async def test_each_recipient_has_its_own_fate(tmp_path: Path) -> None:
         assert office.told == []
         server.answers = {}
         entry.retry()
-        await senders.decided("A")
+        await senders.apply_decisions("A")
         await office.until()
         (told,) = office.told
         assert told.ended == (1,)
@@ -358,7 +360,7 @@ async def test_too_late(tmp_path: Path) -> None:
             entry = office.queue.read("LATE")
             assert entry is not None
             entry.retry()
-            await senders.decided("LATE")
+            await senders.apply_decisions("LATE")
             await office.tried("LATE", attempts)
     by_name = {told.entry.entry_id: told for told in office.told}
     assert len(office.told) == 2
@@ -381,11 +383,11 @@ async def test_mail_of_who_may_not_send_stays(tmp_path: Path) -> None:
             assert entry is not None
             entry.hold(Hold.PERSON)
             office.stopped.clear()
-            await senders.decided("A")
+            await senders.apply_decisions("A")
             await asyncio.sleep(0.3)
             assert server.messages == []
             entry.hold(Hold.NO)
-            await senders.decided("A")
+            await senders.apply_decisions("A")
             await office.until()
     assert server.messages == [STUFFED]
 

@@ -165,7 +165,7 @@ async def test_credentials_that_are_refused(tmp_path: Path, authority: Authority
             assert (relay.messages, office.told) == ([], [])
             relay.password = PASSWORD
             entry.retry()
-            await senders.decided("A")
+            await senders.apply_decisions("A")
             await office.until()
     assert relay.messages == [STUFFED]
     (failed,) = events(office, "smarthost_sign_in_failed")

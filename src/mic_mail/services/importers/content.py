@@ -6,7 +6,7 @@ adoption of a Maildir. A message from IMAP is stored octet for octet.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -88,6 +88,16 @@ _NOTES = re.compile(
 def _without_notes(beginning: bytes) -> bytes:
     ends = beginning.find(b"\r\n\r\n") + 2
     return _NOTES.sub(b"", beginning[:ends]) + beginning[ends:] if ends >= 2 else beginning
+
+
+def crlf_parts(raw: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
+    """Yield a message in parts, as `with_crlf` would return it; `raw` yields its octets anew at each call."""
+    last = b""
+    for part in raw():
+        if part.count(b"\n") != (last + part).count(b"\r\n"):
+            return parts_with_crlf(raw())
+        last = part[-1:]
+    return raw()
 
 
 def with_crlf(octets: bytes) -> bytes:

@@ -6,7 +6,7 @@ Changes nothing, creates no folder, publishes nothing.
 from collections.abc import Sequence
 
 from mic_mail.services.importers.content import mark_of
-from mic_mail.services.importers.importer import Choice, Progress, special_uses
+from mic_mail.services.importers.importer import Choice, Progress
 from mic_mail.services.importers.ledger import Ledger, counted_key
 from mic_mail.services.importers.source import FolderClosed, Skip, Source, SourceFolder, Tally
 from mic_mail.storage.mailstore import Account
@@ -26,19 +26,14 @@ def dry_run(
 
     Messages that came by other ways are not searched for.
     """
-    uses = special_uses(account)
     tallies: list[Tally] = []
-    for folder in source.folders():
-        tally = Tally(folder.name)
+    for folder, tally in choice.apply(source, account):
         tallies.append(tally)
-        if (why := choice.skips(folder)) is not None:
-            tally.skip(why)
-            continue
-        tally.target = choice.target(folder, uses)
-        try:
-            _count(source, folder, ledger, tally, progress)
-        except FolderClosed:
-            tally.skip(Skip.UNREADABLE)
+        if tally.target:
+            try:
+                _count(source, folder, ledger, tally, progress)
+            except FolderClosed:
+                tally.skip(Skip.UNREADABLE)
     return tallies
 
 

@@ -12,12 +12,12 @@ import stat
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
+from hashlib import file_digest
 
 from mic_mail.errors import Text
 from mic_mail.services.importers import files
 from mic_mail.services.importers.flags import of_header
-from mic_mail.services.importers.source import Chunks, FolderClosed, Item, Skip, SourceFolder, SourceWrong
+from mic_mail.services.importers.source import Chunks, FolderClosed, Item, Skip, Source, SourceFolder, SourceWrong
 
 MANIFEST = "manifest.json"
 _MOST_MANIFEST = 256 << 20
@@ -45,7 +45,7 @@ class _Files:
     """Unreadable folders, each with its reason."""
 
 
-class EmlSource:
+class EmlSource(Source):
     """One folder of message files."""
 
     def __init__(self, path: str, *, identity: str = "", seen: bool = True) -> None:
@@ -106,9 +106,6 @@ class EmlSource:
         flags = told.flags if told is not None and told.flags is not None else of_header(_beginning(found.content))[0]
         return Item(None, found.content, self._unsaid if flags is None else flags, _instant(told))
 
-    def close(self) -> None:
-        """Do nothing: nothing is open."""
-
 
 def _below(root: str, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str | FolderClosed]]:
     try:
@@ -132,11 +129,8 @@ def _beginning(content: bytes | Chunks) -> bytes:
 
 
 def _raw_digest(root: str, path: str) -> str:
-    found = sha256()
     with open(files.open_below(root, f"{root}/{path}"), "rb") as file:
-        while part := file.read(1 << 20):
-            found.update(part)
-    return found.hexdigest()
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _instant(told: _ManifestEntry | None) -> int | None:

@@ -9,13 +9,13 @@ else's mail.
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
-from mic_mail.services.importers.content import parts_with_crlf, with_crlf
+from mic_mail.services.importers.content import crlf_parts, with_crlf
 from mic_mail.services.importers.source import CHUNK_OCTETS, Chunks, FolderClosed, Skip, SourceFailed, unreadable
 
 HELD_OCTETS = 1 << 20
@@ -64,54 +64,25 @@ def read(root: str, path: str) -> Found | Skip:
             return Skip.NOT_A_FILE
         changed = found.st_mtime_ns // 1000
         if found.st_size <= HELD_OCTETS:
-            return Found(with_crlf(_whole(fd, found.st_size)), changed)
-        even = _ends_are_even(partial(os.pread, fd))
-        return Found(partial(_parts, root, path, even=even), changed)
+            with open(fd, "rb", closefd=False) as file:
+                return Found(with_crlf(file.read(HELD_OCTETS)), changed)
+        return Found(partial(crlf_parts, partial(_raw_parts, root, path)), changed)
     except OSError:
         return Skip.UNREADABLE
     finally:
         os.close(fd)
 
 
-def _whole(fd: int, size: int) -> bytes:
-    parts: list[bytes] = []
-    at = 0
-    while at <= size and (part := os.pread(fd, CHUNK_OCTETS, at)):
-        parts.append(part)
-        at += len(part)
-    return b"".join(parts)
-
-
-def _parts(root: str, path: str, *, even: bool) -> Iterator[bytes]:
+def _raw_parts(root: str, path: str) -> Iterator[bytes]:
     try:
-        fd = open_below(root, path)
-        try:
-            octets = _raw(partial(os.pread, fd))
-            yield from octets if even else parts_with_crlf(octets)
-        finally:
-            os.close(fd)
+        with open(open_below(root, path), "rb", buffering=0) as file:
+            while part := file.read(CHUNK_OCTETS):
+                yield part
     except OSError as error:
         why = system_reason(error)
         raise SourceFailed(
             Text(f"Nguồn không đọc được nữa: {why.vi}.", f"The source can no longer be read: {why.en}.")
         ) from error
-
-
-def _raw(pread: Callable[[int, int], bytes]) -> Iterator[bytes]:
-    at = 0
-    while part := pread(CHUNK_OCTETS, at):
-        yield part
-        at += len(part)
-
-
-def _ends_are_even(pread: Callable[[int, int], bytes]) -> bool:
-    """Return whether every LF ends a CRLF."""
-    last = b""
-    for part in _raw(pread):
-        if part.count(b"\n") != (last + part).count(b"\r\n"):
-            return False
-        last = part[-1:]
-    return True
 
 
 def entries(path: str) -> list[os.DirEntry[str]]:

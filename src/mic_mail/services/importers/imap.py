@@ -33,6 +33,7 @@ from mic_mail.services.importers.source import (
     FolderClosed,
     Item,
     Skip,
+    Source,
     SourceFailed,
     SourceFolder,
     SourceWrong,
@@ -86,7 +87,7 @@ class _Listed:
     size: int
 
 
-class ImapSource:
+class ImapSource(Source):
     """One account of an IMAP server."""
 
     def __init__(

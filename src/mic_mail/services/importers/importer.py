@@ -19,7 +19,7 @@ last run gets those changes, if it still lies where it was put.
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mic_mail.errors import Refused, Text
 from mic_mail.i18n import dates
@@ -77,13 +77,20 @@ class Choice:
     renamed: tuple[tuple[str, str], ...] = ()
     """Pairs of (folder of the source, folder here)."""
 
-    def target(self, folder: SourceFolder, uses: dict[str, str]) -> str:
-        """Return a folder's name here."""
-        chosen = dict(self.renamed).get(folder.name)
-        return chosen if chosen is not None else folder_mapping.target(folder.levels, folder.use, uses, self.below)
+    def apply(self, source: Source, account: Account) -> Iterator[tuple[SourceFolder, Tally]]:
+        """Yield the folders of the source, each with a tally that has its target; one that is left out has none."""
+        renamed = dict(self.renamed)
+        uses = {info.special_use: info.name for info in account.folders() if info.special_use}
+        for folder in source.folders():
+            tally = Tally(folder.name)
+            if (why := self._skips(folder)) is not None:
+                tally.skip(why)
+            else:
+                target = renamed.get(folder.name)
+                tally.target = folder_mapping.target(folder.levels, folder.use, uses, self.below) if target is None else target
+            yield folder, tally
 
-    def skips(self, folder: SourceFolder) -> Skip | None:
-        """Return why a folder is left out, or None."""
+    def _skips(self, folder: SourceFolder) -> Skip | None:
         if folder.skip is not None:
             return folder.skip
         if (self.folders and folder.name not in self.folders) or folder.name in self.without:
@@ -120,16 +127,12 @@ class Import:
 
     def run(self) -> Sequence[Tally]:
         """Import everything; after an error `tallies` has what was done."""
-        uses = special_uses(self._into.account)
         closed: FolderClosed | None = None
         with ThreadPoolExecutor(_SYNCS) as syncs:
-            for folder in self._source.folders():
-                tally = Tally(folder.name)
+            for folder, tally in self._choice.apply(self._source, self._into.account):
                 self.tallies.append(tally)
-                if (why := self._choice.skips(folder)) is not None:
-                    tally.skip(why)
+                if not tally.target:
                     continue
-                tally.target = self._choice.target(folder, uses)
                 try:
                     _FolderRun(self._into, folder, tally, syncs).run(self._source, self._progress)
                 except FolderClosed as error:  # the other folders come first
@@ -138,11 +141,6 @@ class Import:
         if closed is not None:
             raise closed
         return self.tallies
-
-
-def special_uses(account: Account) -> dict[str, str]:
-    """Return the account's folders by special use."""
-    return {info.special_use: info.name for info in account.folders() if info.special_use}
 
 
 @dataclass(slots=True)
@@ -159,18 +157,15 @@ class _FolderRun:
     """One folder of a run."""
 
     def __init__(self, into: Into, folder: SourceFolder, tally: Tally, syncs: ThreadPoolExecutor) -> None:
-        self._store = into.store
-        self._account = account = into.account
-        self._ledger = ledger = into.ledger
+        self._into = into
+        self._account = into.account
+        self._ledger = into.ledger
         self._folder = folder
         self._tally = tally
-        self._limit = into.limit_octets
-        self._now_us = into.now_us
-        self._may_go_on = into.may_go_on
         self._syncs = syncs
-        self._may_go_on()
-        self._info = _create_folder(account, tally.target, subscribe=folder.subscribed)
-        self._here = Unclaimed(account, self._info, ledger)
+        into.may_go_on()
+        self._info = _create_folder(into.account, tally.target, subscribe=folder.subscribed)
+        self._here = Unclaimed(into.account, self._info, into.ledger)
         self._void: dict[str, list[str]] | None = None
         self._met: dict[str, int] = {}
         self._ready: list[_Ready] = []
@@ -200,35 +195,21 @@ class _FolderRun:
     # ------------------------------------------------------------ one message
 
     def _take(self, item: Item) -> None:
-        if item.key is not None and (entry := self._ledger.entry(item.key)) is not None:
-            self._is_there(entry, item)
-            return
-        assert item.content is not None, "what is not known has its content"
-        incoming = take(self._account, item.content)
-        if incoming is None:
-            self._tally.skip(Skip.EMPTY)
-            return
-        digest = incoming.digest.hex()
-        key = item.key
-        if key is None:
-            key = counted_key(self._folder.name, incoming.mark.hex(), self._met)
-            if (entry := self._ledger.entry(key)) is not None:
-                incoming.staged.discard()
-                self._is_there(entry, item)
+        entry = self._ledger.entry(item.key) if item.key is not None else None
+        if entry is None:
+            assert item.content is not None, "what is not known has its content"
+            incoming = take(self._account, item.content)
+            if incoming is None:
+                self._tally.skip(Skip.EMPTY)
                 return
-        if (entry := self._under_void_key(key, digest, item)) is not None:
+            key = item.key or counted_key(self._folder.name, incoming.mark.hex(), self._met)
+            entry = self._ledger.entry(key) or self._under_void_key(key, item, incoming) or self._claimed(key, item, incoming)
+            if entry is None:
+                self._ready.append(_Ready(key, item, incoming, self._delivery(key, item, incoming)))
+                self._octets += incoming.staged.size
+                return
             incoming.staged.discard()
-            self._is_there(entry, item)
-            return
-        uid = self._here.claim(incoming)
-        if uid is not None:
-            incoming.staged.discard()
-            entry = self._entry(key, item, digest, self._info.uidvalidity, uid)
-            self._ledger.add([entry])
-            self._is_there(entry, item)
-            return
-        self._ready.append(_Ready(key, item, incoming, self._delivery(key, item, incoming)))
-        self._octets += incoming.staged.size
+        self._is_there(entry, item)
 
     def _is_there(self, entry: Entry, item: Item) -> None:
         self._tally.already += 1
@@ -236,24 +217,33 @@ class _FolderRun:
         if frozenset(entry.flags) != item.flags:
             self._reflagged.append((entry, item))
 
-    def _under_void_key(self, key: str, digest: str, item: Item) -> Entry | None:
+    def _under_void_key(self, key: str, item: Item, incoming: Incoming) -> Entry | None:
         """Return the ledger's entry of this message under a key voided by a change of the folder's generation."""
         if self._void is None:
             self._void = {}
             for entry in self._ledger.entries():
                 if entry.folder == self._folder.name and entry.generation != item.generation:
                     self._void.setdefault(entry.digest, []).append(entry.key)
-        old_keys = self._void.get(digest)
+        old_keys = self._void.get(incoming.digest.hex())
         if not old_keys:
             return None
         old = self._ledger.entry(old_keys.pop(0))
         assert old is not None
-        entry = Entry(key, old.folder, item.generation, old.mailbox, old.uidvalidity, old.uid, digest, old.flags)
+        entry = replace(old, key=key, generation=item.generation)
         self._ledger.add([entry], gone=[old.key])
         return entry
 
-    def _entry(self, key: str, item: Item, digest: str, uidvalidity: int, uid: int) -> Entry:
-        flags = tuple(sorted(item.flags))
+    def _claimed(self, key: str, item: Item, incoming: Incoming) -> Entry | None:
+        """Return the entry of a message that was copied here by other means."""
+        uid = self._here.claim(incoming)
+        if uid is None:
+            return None
+        entry = self._entry(key, item, incoming, self._info.uidvalidity, uid)
+        self._ledger.add([entry])
+        return entry
+
+    def _entry(self, key: str, item: Item, incoming: Incoming, uidvalidity: int, uid: int) -> Entry:
+        digest, flags = incoming.digest.hex(), tuple(sorted(item.flags))
         return Entry(key, self._folder.name, item.generation, self._info.mailbox_id, uidvalidity, uid, digest, flags)
 
     def _delivery(self, key: str, item: Item, incoming: Incoming) -> Delivery:
@@ -274,8 +264,8 @@ class _FolderRun:
         if known is None:
             known = arrival_by_header(incoming.answers.header)
         if known is None or known < _FIRST_US:
-            return self._now_us
-        return min(known, self._now_us + _DAY_US)
+            return self._into.now_us
+        return min(known, self._into.now_us + _DAY_US)
 
     # ------------------------------------------------------------ many messages
 
@@ -283,11 +273,11 @@ class _FolderRun:
         batch, octets = self._ready, self._octets
         if not batch:
             return
-        self._may_go_on()
+        self._into.may_go_on()
         if not self._account.journal_takes(octets):
             list(self._syncs.map(lambda ready: ready.incoming.staged.finish(), batch))
             for ready in batch:
-                ready.delivery = _finished(ready.delivery)
+                ready.delivery = replace(ready.delivery, octets=None)
         try:
             self._settle(batch, self._published(batch))
         except OverQuota as full:
@@ -299,24 +289,24 @@ class _FolderRun:
                 except OverQuota as still:
                     raise QuotaReached(still.used_octets, still.limit_octets) from still
         self._ready, self._octets = [], 0
-        if self._store.journal_is_full:
+        if self._into.store.journal_is_full:
             with contextlib.suppress(Unavailable):  # without a journal each message is durable by its own file
-                self._store.settle_journal()
+                self._into.store.settle_journal()
 
     def _published(self, batch: list[_Ready]) -> list[Published]:
         deliveries = [ready.delivery for ready in batch]
         try:
-            return self._account.publish(self._info.folder_id, deliveries, limit_octets=self._limit)
+            return self._account.publish(self._info.folder_id, deliveries, limit_octets=self._into.limit_octets)
         except NoSuchFolder:  # the mailbox's user has deleted it meanwhile
             self._info = _create_folder(self._account, self._tally.target, subscribe=self._folder.subscribed)
-            return self._account.publish(self._info.folder_id, deliveries, limit_octets=self._limit)
+            return self._account.publish(self._info.folder_id, deliveries, limit_octets=self._into.limit_octets)
         except TooMany:  # keywords: a folder has room for 58
-            bare = [_without_keywords(delivery) for delivery in deliveries]
-            return self._account.publish(self._info.folder_id, bare, limit_octets=self._limit)
+            bare = [replace(delivery, keywords=()) for delivery in deliveries]
+            return self._account.publish(self._info.folder_id, bare, limit_octets=self._into.limit_octets)
 
     def _settle(self, batch: list[_Ready], published: list[Published]) -> None:
         self._ledger.add(
-            self._entry(ready.key, ready.item, ready.incoming.digest.hex(), where.uidvalidity, where.uid)
+            self._entry(ready.key, ready.item, ready.incoming, where.uidvalidity, where.uid)
             for ready, where in zip(batch, published, strict=True)
         )
         for ready, where in zip(batch, published, strict=True):
@@ -336,22 +326,18 @@ class _FolderRun:
             old = frozenset(entry.flags)
             groups.setdefault((folder_id, item.flags - old, old - item.flags), []).append((entry, item))
         for (folder_id, come, gone), members in groups.items():
-            self._may_go_on()
+            self._into.may_go_on()
             if folder_id:
                 uids = [entry.uid for entry, _ in members]
-                for operation, names_of in (("+", come), ("-", gone)):
-                    if names_of:
-                        flags, keywords = read_flags(names_of)
-                        self._store_flags(folder_id, uids, "+" if operation == "+" else "-", flags, keywords)
+                self._store_flags(folder_id, uids, "+", come)
+                self._store_flags(folder_id, uids, "-", gone)
                 self._tally.reflagged += len(members)
-            self._ledger.add(
-                Entry(e.key, e.folder, e.generation, e.mailbox, e.uidvalidity, e.uid, e.digest, tuple(sorted(item.flags)))
-                for e, item in members
-            )
+            self._ledger.add(replace(entry, flags=tuple(sorted(item.flags))) for entry, item in members)
 
-    def _store_flags(
-        self, folder_id: int, uids: Sequence[int], operation: FlagOperation, flags: int, keywords: Sequence[str]
-    ) -> None:
+    def _store_flags(self, folder_id: int, uids: Sequence[int], operation: FlagOperation, names: Collection[str]) -> None:
+        if not names:
+            return
+        flags, keywords = read_flags(names)
         try:
             self._account.store_flags(folder_id, uids, operation, flags, keywords)
         except TooMany:  # as when they are published
@@ -384,20 +370,3 @@ def _create_folder(account: Account, name: str, *, subscribe: bool) -> FolderInf
         with contextlib.suppress(TooMany):  # the messages are imported all the same
             account.subscribe(info.name, True)
     return info
-
-
-def _finished(delivery: Delivery) -> Delivery:
-    return Delivery(
-        delivery.staged, delivery.answers, delivery.flags, delivery.keywords, delivery.received_at_us, delivery.origin
-    )
-
-
-def _without_keywords(delivery: Delivery) -> Delivery:
-    return Delivery(
-        delivery.staged,
-        delivery.answers,
-        delivery.flags,
-        received_at_us=delivery.received_at_us,
-        origin=delivery.origin,
-        octets=delivery.octets,
-    )

@@ -13,13 +13,14 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Self
 
 from mic_mail.errors import Refused, Text, Trouble
 from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.log.files import sync
 
 _ORIGIN_OCTETS = 16
 
@@ -53,9 +54,7 @@ class Entry:
 
     def line(self) -> str:
         """Return the entry as a line of the ledger."""
-        return json.dumps(
-            [self.key, self.folder, self.generation, self.mailbox, self.uidvalidity, self.uid, self.digest, self.flags]
-        )
+        return json.dumps(astuple(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,7 @@ class Ledger:
             os.ftruncate(self._fd, whole)
         if not whole:
             self._append([json.dumps(self._head)])
-            _sync_folder(self._path.parent)
+            sync(self._path.parent)
 
     def __contains__(self, key: object) -> bool:
         return key in self._entries
@@ -180,7 +179,7 @@ class Ledger:
 
     def ended(self, run: Run) -> None:
         """Record the end of a run."""
-        self._append([json.dumps({"run": [run.at, run.found, run.imported, run.already, run.skipped, run.complete]})])
+        self._append([json.dumps({"run": astuple(run)})])
 
     def _append(self, lines: list[str]) -> None:
         octets = "".join(f"{line}\n" for line in lines).encode("ascii")
@@ -286,14 +285,6 @@ def _taken(path: Path) -> Taken:
                 continue
             last = None if last is None else replace(last, complete=False)
     return Taken(int(head["mailbox_id"]), str(head["source"]), len(keys), last)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _failed(error: OSError) -> Trouble:

@@ -8,12 +8,11 @@ meanwhile: a file that was renamed during the read is searched for again. It is 
 
 import os
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
 
 from mic_mail.errors import Text
 from mic_mail.services.importers import files
 from mic_mail.services.importers.flags import of_letters
-from mic_mail.services.importers.source import FolderClosed, Item, Skip, SourceFolder, SourceWrong
+from mic_mail.services.importers.source import FolderClosed, Item, Skip, Source, SourceFolder, SourceWrong
 from mic_mail.storage.maildir.dovecot import read_keywords, read_subscriptions
 from mic_mail.storage.maildir.folder_names import decode_mutf7
 
@@ -21,12 +20,7 @@ _OWN = frozenset({"cur", "new", "tmp"})
 _DEEPEST = 50
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    path: str
-
-
-class MaildirSource:
+class MaildirSource(Source):
     """One Maildir."""
 
     def __init__(self, path: str) -> None:
@@ -44,12 +38,10 @@ class MaildirSource:
     def folders(self) -> Sequence[SourceFolder]:
         """Return the folders, INBOX first, then by name; links are not followed."""
         subscribed = set(read_subscriptions(self._path))
-        found = [SourceFolder((), _Place(self._path), count=_count(self._path))]
+        found = [SourceFolder((), self._path, count=_count(self._path))]
         for levels, path in self._below(self._path, (), _DEEPEST):
             name = "/".join(levels)
-            found.append(
-                SourceFolder(levels, _Place(path), subscribed=not subscribed or name in subscribed, count=_count(path))
-            )
+            found.append(SourceFolder(levels, path, subscribed=not subscribed or name in subscribed, count=_count(path)))
         return found
 
     def _below(self, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -70,8 +62,7 @@ class MaildirSource:
 
         Raises `FolderClosed` where the server's account may not read them.
         """
-        assert isinstance(folder.place, _Place)
-        path = folder.place.path
+        path = str(folder.place)
         keywords = read_keywords(path)
         for base, name in sorted(_listed(path).items()):
             key = f"{folder.name}\0{base}"
@@ -91,9 +82,6 @@ class MaildirSource:
                 yield Item(key, skip=found, name=files.text_of(name))
             else:
                 yield Item(key, found.content, flags, found.changed_at_us)
-
-    def close(self) -> None:
-        """Do nothing: nothing is open."""
 
 
 def _is_maildir(path: str) -> bool:

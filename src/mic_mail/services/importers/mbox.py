@@ -26,9 +26,18 @@ from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.mime.dates import parse_date
 from mic_mail.mime.headers import field
 from mic_mail.services.importers import files
-from mic_mail.services.importers.content import parts_with_crlf, with_crlf
+from mic_mail.services.importers.content import crlf_parts, with_crlf
 from mic_mail.services.importers.flags import of_header
-from mic_mail.services.importers.source import CHUNK_OCTETS, FolderClosed, Item, Skip, SourceFailed, SourceFolder, SourceWrong
+from mic_mail.services.importers.source import (
+    CHUNK_OCTETS,
+    FolderClosed,
+    Item,
+    Skip,
+    Source,
+    SourceFailed,
+    SourceFolder,
+    SourceWrong,
+)
 
 HEADER_OCTETS = 256 << 10
 """The octets that are searched for flags and lengths."""
@@ -213,12 +222,7 @@ def written_at(from_line: bytes) -> int | None:
     return None if seconds is None else seconds * 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: str
-
-
-class MboxSource:
+class MboxSource(Source):
     """One mbox file, or a folder of them."""
 
     def __init__(self, path: str) -> None:
@@ -237,16 +241,16 @@ class MboxSource:
         if not self._is_tree:
             if not _is_mbox(self._path, self._path):
                 return []
-            return [SourceFolder((_name(os.path.basename(self._path)),), _File(self._path))]
-        return [SourceFolder(levels, _File(path)) for levels, path in _below(self._path, self._path, (), _DEEPEST)]
+            return [SourceFolder((_name(os.path.basename(self._path)),), self._path)]
+        return [SourceFolder(levels, path) for levels, path in _below(self._path, self._path, (), _DEEPEST)]
 
     def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
         """Yield messages in the order of the file; a message's key is its content."""
-        assert isinstance(folder.place, _File)
+        path = str(folder.place)
         try:
-            fd = files.open_below(self._path, folder.place.path)
+            fd = files.open_below(self._path, path)
         except OSError as error:
-            raise files.closed(folder.place.path, error) from error
+            raise files.closed(path, error) from error
         try:
             box = Mailbox(fd)
             for place in box.places():
@@ -259,26 +263,15 @@ class MboxSource:
         finally:
             os.close(fd)
 
-    def close(self) -> None:
-        """Do nothing: nothing is open."""
-
 
 def _item(box: Mailbox, place: Place) -> Item:
     header = box.header(place.begins, place.ends)
     flags, deleted = of_header(header)
     if deleted:
         return Item(skip=Skip.DELETED)
-    content = box.octets(place) if place.ends - place.begins <= files.HELD_OCTETS else partial(_crlf_parts, box, place)
+    is_small = place.ends - place.begins <= files.HELD_OCTETS
+    content = box.octets(place) if is_small else partial(crlf_parts, partial(box.parts, place))
     return Item(None, content, flags or frozenset(), written_at(place.from_line))
-
-
-def _crlf_parts(box: Mailbox, place: Place) -> Iterator[bytes]:
-    """Yield a large message; all LF become CRLF if one in it is bare."""
-    last, even = b"", True
-    for part in box.parts(place):
-        even = even and part.count(b"\n") == (last + part).count(b"\r\n")
-        last = part[-1:]
-    return box.parts(place) if even else parts_with_crlf(box.parts(place))
 
 
 def _below(root: str, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str]]:

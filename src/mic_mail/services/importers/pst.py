@@ -27,7 +27,7 @@ from mic_mail.errors import Text, Trouble
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.services.importers import files
 from mic_mail.services.importers.eml import EmlSource
-from mic_mail.services.importers.source import Item, SourceFolder, SourceWrong
+from mic_mail.services.importers.source import Item, Source, SourceFolder, SourceWrong
 
 PROGRAM = "readpst"
 MEMORY_OCTETS = 2 << 30
@@ -49,7 +49,7 @@ _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None).prctl
 
 
-class PstSource:
+class PstSource(Source):
     """One PST."""
 
     def __init__(self, path: str, work: Path, *, seen: bool = True) -> None:

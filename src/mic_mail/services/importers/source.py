@@ -91,7 +91,9 @@ class Source(Protocol):
         """Yield every message of a folder; those whose key is `known` without content."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close connections and remove temporary files. A source that has none need not define it."""
+        return
 
 
 class SourceFailed(Trouble):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from mic_mail.services.importers.content import digest_of, mark_of
 from mic_mail.services.importers.existing_messages import stored_digest
-from mic_mail.services.importers.importer import Choice, Progress, special_uses
+from mic_mail.services.importers.importer import Choice, Progress
 from mic_mail.services.importers.ledger import Ledger, counted_key
 from mic_mail.services.importers.source import FolderClosed, Skip, Source, SourceFolder, Tally
 from mic_mail.storage.mailstore import Account
@@ -39,19 +39,15 @@ def compare(
     """Compare everything that an import would take."""
     here = _digests(account)
     imported = Counter(bytes.fromhex(entry.digest) for entry in ledger.entries())
-    uses = special_uses(account)
     found: list[Compared] = []
-    for folder in source.folders():
-        each = Compared(Tally(folder.name))
+    for folder, tally in choice.apply(source, account):
+        each = Compared(tally)
         found.append(each)
-        if (why := choice.skips(folder)) is not None:
-            each.tally.skip(why)
-            continue
-        each.tally.target = choice.target(folder, uses)
-        try:
-            _look(source, folder, each, _Here(here, ledger), progress)
-        except FolderClosed:
-            each.tally.skip(Skip.UNREADABLE)
+        if tally.target:
+            try:
+                _look(source, folder, each, _Here(here, ledger), progress)
+            except FolderClosed:
+                tally.skip(Skip.UNREADABLE)
     for each in found:  # only now: a message that lies in its folder counts for that folder first
         _look_elsewhere(each, here, imported)
     return found

@@ -14,8 +14,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Seque
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.queue.queue import Entry, Queue
 from mic_mail.queue.scheduler import Job
 
@@ -23,10 +22,9 @@ from mic_mail.queue.scheduler import Job
 class ActiveQueue:
     """The active queue of one process."""
 
-    def __init__(self, queue: Queue, executors: Executors, log: MailLog) -> None:
+    def __init__(self, runtime: Runtime, queue: Queue) -> None:
+        self._runtime = runtime
         self._queue = queue
-        self._executors = executors
-        self._log = log
         self._entries: dict[str, Entry] = {}
         self._damaged: set[str] = set()
         """Unreadable entries that have been logged."""
@@ -56,13 +54,13 @@ class ActiveQueue:
             for entry_id in entry_ids:
                 if entry_id in self._entries:
                     continue
-                found = await self._executors.io(self._queue.look_at, entry_id)
+                found = await self._runtime.executors.io(self._queue.look_at, entry_id)
                 if isinstance(found, Entry):
                     self._entries[entry_id] = found
                     added(found)
                 elif found is not None and entry_id not in self._damaged:  # its files may be restored later
                     self._damaged.add(entry_id)
-                    self._log.event("queue_entry_damaged", trace=entry_id, error=found.why)
+                    self._runtime.log.event("queue_entry_damaged", trace=entry_id, error=found.why)
 
     def known(self, entry_ids: Iterable[str]) -> list[Entry]:
         """Return those of the entries that are in memory."""
@@ -71,7 +69,7 @@ class ActiveQueue:
     async def refresh(self, entries: Sequence[Entry]) -> list[Entry]:
         """Read what administrators have decided; return the entries whose newest decision is to retry them."""
         before = [entry.state.decisions for entry in entries]
-        unread = await self._executors.io(_refresh, entries)
+        unread = await self._runtime.executors.io(_refresh, entries)
         self.unread.difference_update(entry.entry_id for entry in entries)
         self.unread.update(unread)
         changed = [entry for entry, known in zip(entries, before, strict=True) if entry.state.decisions != known]

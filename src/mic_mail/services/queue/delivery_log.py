@@ -12,8 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from mic_mail.errors import Text
-from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.queue.queue import Entry
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.smtpclient.attempt import AttemptResult
@@ -45,17 +44,14 @@ Reporting = Callable[[FinishedRecipients], Awaitable[None]]
 class DeliveryLog:
     """Logs and reports all mail that one process sends."""
 
-    def __init__(
-        self, report: Reporting, under_way: Callable[[str], Collection[int]], executors: Executors, log: MailLog
-    ) -> None:
+    def __init__(self, runtime: Runtime, report: Reporting, under_way: Callable[[str], Collection[int]]) -> None:
         """`report` returns when the report is durable; `under_way` returns the recipients being tried now.
 
         None of those is final.
         """
+        self._runtime = runtime
         self._report = report
         self._under_way = under_way
-        self._executors = executors
-        self._log = log
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def forget(self, entry: Entry) -> None:
@@ -67,7 +63,7 @@ class DeliveryLog:
         async with self._locks[entry.entry_id]:
             if not entry.state.warned:
                 await self._report(FinishedRecipients(entry, (), entry.state.open))
-                await self._executors.io(entry.warned)
+                await self._runtime.executors.io(entry.warned)
 
     async def notify_sender(self, entry: Entry) -> None:
         """Notify the sender in one report of all recipients whose end is to be reported."""
@@ -79,10 +75,10 @@ class DeliveryLog:
                     if (said := entry.state.dropped_by(place)) and entry.state.standings[place] is Standing.DROPPED:
                         self._event(entry, place, Standing.DROPPED, actor=said.actor, reason=said.reason, clause=said.clause)
                 await self._report(FinishedRecipients(entry, unreported))
-                await self._executors.io(self._write_down, entry, unreported)
+                await self._runtime.executors.io(self._write_down, entry, unreported)
 
     def _write_down(self, entry: Entry, places: Sequence[int]) -> None:
-        self._log.flush()
+        self._runtime.log.flush()
         entry.sender_notified(places)
 
     def log_try(
@@ -95,10 +91,10 @@ class DeliveryLog:
         """Log that the recipient domain's TLS policy was not met, whether or not the attempt went on."""
         if result.secured is not None and result.secured.objection:
             about = {"trace": entry.envelope.trace_id, "domain": domain, "server": result.server}
-            self._log.event("tls_policy_failed", **about, error=result.secured.objection)
+            self._runtime.log.event("tls_policy_failed", **about, error=result.secured.objection)
 
     def _event(self, entry: Entry, place: int, standing: Standing, **said: Text | str | int | None) -> None:
-        self._log.event(
+        self._runtime.log.event(
             _EVENTS[standing],
             trace=entry.envelope.trace_id,
             sender=entry.envelope.sender,

@@ -47,15 +47,6 @@ _NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY"}
 
 
 @dataclass(frozen=True, slots=True)
-class ReportSettings:
-    """The settings from the configuration."""
-
-    hostname: str
-    warn_after: timedelta
-    give_up: timedelta
-
-
-@dataclass(frozen=True, slots=True)
 class ReportDecision:
     """The outcome of an attempt that the spool envelope records."""
 
@@ -119,23 +110,21 @@ class SpoolReports:
     def __init__(
         self,
         runtime: Runtime,
-        settings: ReportSettings,
         pending: PendingReports,
         spool: Spool,
         queue: Queue,
         *,
         notices: Callable[[], Notices],
-        separator: Callable[[], str],
         access: SignInService,
         queued: Callable[[str], None],
     ) -> None:
         self._runtime = runtime
-        self._settings = settings
+        sending = runtime.config().sending
+        self._warn_after, self._give_up = timedelta(seconds=sending.warn_after), timedelta(seconds=sending.give_up)
         self._pending = pending
         self._spool = spool
         self._queue = queue
         self._notices = notices
-        self._separator = separator
         self._access = access
         self._queued = queued
 
@@ -151,8 +140,8 @@ class SpoolReports:
         age = timedelta(seconds=self._runtime.clock.age_seconds(slip.accepted_at_us))
         gone = [target for target, hurdle in outcomes if hurdle in _GONE]
         open_now = [(target, hurdle) for target, hurdle in outcomes if hurdle is not None and hurdle not in _GONE]
-        is_over = age >= self._settings.give_up
-        is_late = not is_over and not slip.warned and age >= self._settings.warn_after
+        is_over = age >= self._give_up
+        is_late = not is_over and not slip.warned and age >= self._warn_after
         pairs: list[tuple[_Kind, list[Target]]] = []
         delivered = [target for target, hurdle in outcomes if hurdle is None and _wants_success(target)]
         if delivered:
@@ -178,7 +167,7 @@ class SpoolReports:
             return ()
         sender, snapshot = entry.slip.sender, self._access.snapshot
         is_here = isinstance(sender, MailboxAddress) and sender.domain in snapshot.domains
-        owner = owner_of(self._access, sender, self._separator()) if is_here else None
+        owner = owner_of(self._access, sender, self._runtime.config().smtp.subaddress) if is_here else None
         if not isinstance(sender, MailboxAddress) or (is_here and owner is None):
             for kind, targets in wanted:
                 self._log_unreported(entry.slip.trace_id, sender, kind.action, [target.address for target in targets])
@@ -196,7 +185,7 @@ class SpoolReports:
     ) -> None:
         to, of_kind = reader
         slip = entry.slip
-        at, until = accepted(slip), accepted(slip) + self._settings.give_up
+        at, until = accepted(slip), accepted(slip) + self._give_up
         is_late = kind.action is Action.DELAYED
         reports = [
             dsn.Report(
@@ -210,7 +199,7 @@ class SpoolReports:
             for target in targets
         ]
         addresses = [str(target.address) for target in targets]
-        original = Original(self._settings.hostname, slip, _beginning(entry))
+        original = Original(self._runtime.config().server.hostname, slip, _beginning(entry))
         message = write(
             self._notices(),
             to,
@@ -252,7 +241,7 @@ class SpoolReports:
                 )
                 self._queued(name)
             return
-        mailbox = reader(self._access, recipient.address, self._separator())
+        mailbox = reader(self._access, recipient.address, self._runtime.config().smtp.subaddress)
         if mailbox is None:
             self._log_unreported(envelope.trace_id, recipient.address, action, about)
         else:

@@ -14,11 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from mic_mail.clock import Clock
 from mic_mail.errors import Text
 from mic_mail.log.error_fields import failure
-from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.queue.files import SpoolUnavailable
 from mic_mail.queue.queue import Entry
 from mic_mail.queue.recipient_log import Hold, Standing
@@ -62,30 +60,26 @@ class JobAttempt:
 
     def __init__(
         self,
+        runtime: Runtime,
         delivery: DeliveryAttempt,
         suspended: SuspendedMail,
         delivery_log: DeliveryLog,
         *,
         give_up_seconds: float,
         warn_seconds: float,
-        executors: Executors,
-        log: MailLog,
-        clock: Clock,
-        chance: Chance,
+        random: Chance,
     ) -> None:
+        self._runtime = runtime
         self._delivery = delivery
         self._suspended = suspended
         self._delivery_log = delivery_log
         self._give_up_seconds = give_up_seconds
         self._warn_seconds = warn_seconds
-        self._executors = executors
-        self._log = log
-        self._clock = clock
-        self._chance = chance
+        self._random = random
 
     async def run(self, entry: Entry, job: Job) -> Outcome:
         """Try a job once and record the result of each recipient."""
-        if not await self._executors.io(entry.refresh):
+        if not await self._runtime.executors.io(entry.refresh):
             self._forget(entry)
             return Outcome(is_gone=True)
         places = tuple(place for place in job.places if place in entry.state.open)
@@ -97,13 +91,13 @@ class JobAttempt:
         try:
             result = await self._delivery.attempt(entry, job.domain, places)
         except Exception as error:  # noqa: BLE001 - a disk error or a defect counts as an attempt, to be reported in the end
-            self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
+            self._runtime.log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
             result = AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", WITHIN_US)] * len(places), end=End.NOT_ASKED)
         return Outcome(result.end, await self._record(entry, job.domain, places, result, retries), was_tried=True)
 
     async def report(self, entry: Entry, left: Sequence[int], outcome: Outcome) -> None:
         """Notify the sender of a delay, or of recipients settled otherwise than by this attempt; `left` are still open."""
-        is_late = self._clock.age_seconds(entry.envelope.accepted_at_us) >= self._warn_seconds
+        is_late = self._runtime.clock.age_seconds(entry.envelope.accepted_at_us) >= self._warn_seconds
         if outcome.was_tried and left and is_late:
             await self._delivery_log.warn(entry)
         if not outcome.was_tried and not left:
@@ -113,24 +107,24 @@ class JobAttempt:
         """Notify the sender and end an entry on disk; if the process is killed then, nothing is sent or reported again."""
         await self._delivery_log.notify_sender(entry)
         if not entry.has_ended:
-            await self._executors.io(self._remove, entry)
+            await self._runtime.executors.io(self._remove, entry)
         self._delivery_log.forget(entry)
         self._suspended.forget(entry)
 
     def pause(self, entry: Entry, places: Sequence[int]) -> float:
         """Return the seconds until these recipients are tried again."""
-        return pause(1 + max((entry.state.attempts[place] for place in places), default=0), self._chance)
+        return pause(1 + max((entry.state.attempts[place] for place in places), default=0), self._random)
 
     def _forget(self, entry: Entry) -> None:
         """Forget an entry whose envelope is gone, which only the end of an entry does here."""
         if entry.state.open and not entry.has_ended:
             gone = Text("có người đã xóa tệp phong bì của thư này", "its envelope file was removed")
-            self._log.event("queue_entry_damaged", trace=entry.entry_id, error=gone)
+            self._runtime.log.event("queue_entry_damaged", trace=entry.entry_id, error=gone)
         self._delivery_log.forget(entry)
         self._suspended.forget(entry)
 
     def _remove(self, entry: Entry) -> None:
-        self._log.flush()
+        self._runtime.log.flush()
         entry.end()
 
     async def _is_held(self, entry: Entry) -> bool:
@@ -140,7 +134,7 @@ class JobAttempt:
         """
         is_suspended = self._suspended.holds(entry)
         if is_suspended != entry.state.is_kept_back:
-            await self._executors.io(entry.kept_back, is_suspended, self._clock.steady_us())
+            await self._runtime.executors.io(entry.kept_back, is_suspended, self._runtime.clock.steady_us())
         return is_suspended or entry.state.hold is not Hold.NO
 
     async def _record(self, entry: Entry, domain: str, places: Sequence[int], attempt: AttemptResult, retries: int) -> float:
@@ -150,9 +144,9 @@ class JobAttempt:
         """
         self._delivery_log.log_objection(entry, domain, attempt)
         is_ours = attempt.end is End.NOT_ASKED
-        too_late = self._clock.age_seconds(entry.free_since_us) >= self._give_up_seconds
+        too_late = self._runtime.clock.age_seconds(entry.free_since_us) >= self._give_up_seconds
         wait = self.pause(entry, places)
-        next_try_us = self._clock.steady_us() + int(wait * 1_000_000)
+        next_try_us = self._runtime.clock.steady_us() + int(wait * 1_000_000)
         groups: dict[tuple[Standing, str], list[int]] = defaultdict(list)
         for place, result in zip(places, attempt.results, strict=True):
             standing = _STANDINGS[result.outcome]
@@ -164,7 +158,7 @@ class JobAttempt:
             groups[standing, f"{status} {text}"].append(place)
             self._delivery_log.log_try(entry, place, standing, attempt, status=status, reply=text)
         write = partial(self._write, next_try_us=next_try_us, server=attempt.server, retries=retries)
-        await self._executors.io(write, entry, places, groups)
+        await self._runtime.executors.io(write, entry, places, groups)
         return wait
 
     def _write(
@@ -180,7 +174,7 @@ class JobAttempt:
         standings = {standing for standing, _ in groups}
         # an ended recipient is not tried again, so a killed process's log line would be lost
         if standings != {Standing.OPEN}:
-            self._log.flush()
+            self._runtime.log.flush()
         reason = next(iter(groups))[1]
         if standings == {Standing.DELIVERED} and entry.delivered_to_the_last(places, reason, server):
             return

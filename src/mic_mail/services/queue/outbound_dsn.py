@@ -20,11 +20,10 @@ from mic_mail.i18n.notices import delivery_reports as letters
 from mic_mail.i18n.notices import mailbox as about_mailboxes
 from mic_mail.i18n.notices.delivery_reports import Word
 from mic_mail.i18n.notices.notice import NoticeText
-from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.dsn_mdn import Action
-from mic_mail.process.executors import AccountExecutors, Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.queue import dsn
 from mic_mail.queue.queue import Entry
 from mic_mail.queue.recipient_log import NOBODY, AdminDecision, Standing
@@ -43,26 +42,12 @@ _NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY", Action.RELAYED: SU
 class Reports:
     """Writes the reports of one process."""
 
-    def __init__(
-        self,
-        notices: Callable[[], Notices],
-        *,
-        hostname: str,
-        separator: Callable[[], str],
-        give_up: timedelta,
-        access: SignInService,
-        executors: Executors,
-        accounts: AccountExecutors,
-        log: MailLog,
-    ) -> None:
-        self._notices = notices
-        self._hostname = hostname
-        self._separator = separator
-        self._give_up = give_up
+    def __init__(self, runtime: Runtime, access: SignInService, notices: Callable[[], Notices]) -> None:
+        """`notices` is called when they are needed, since a reload replaces them."""
+        self._runtime = runtime
         self._access = access
-        self._executors = executors
-        self._accounts = accounts
-        self._log = log
+        self._notices = notices
+        self._give_up = timedelta(seconds=runtime.config().sending.give_up)
 
     async def report(self, finished: FinishedRecipients) -> None:
         """Notify the sender as NOTIFY asks; returns when the reports are durable or have no reader."""
@@ -112,17 +97,19 @@ class Reports:
         envelope = entry.envelope
         recipients = [envelope.recipients[place].address for place in places]
         if mailbox is None:
-            self._log.event(
+            self._runtime.log.event(
                 "report_without_reader", trace=envelope.trace_id, sender=envelope.sender, action=action, recipients=recipients
             )
             return
-        message = await self._executors.io(compose, mailbox)
+        message = await self._runtime.executors.io(compose, mailbox)
         origin = f"dsn:{entry.entry_id}:{action}:{sha256(repr(sorted(places)).encode()).hexdigest()[:16]}"
         ref = AccountRef(mailbox.mailbox_id, mailbox.home)
-        published = await self._accounts.write(ref, partial(self._notices().put, mailbox, message, origin=origin))
+        published = await self._runtime.account_executors.write(
+            ref, partial(self._notices().put, mailbox, message, origin=origin)
+        )
         # Also if the mailbox had it already: the process that put it there was killed before the entry, and perhaps the
         # log, had it.
-        self._log.event(
+        self._runtime.log.event(
             "report_sent",
             trace=envelope.trace_id,
             mailbox=mailbox.address,
@@ -132,7 +119,7 @@ class Reports:
         )
 
     def _reader(self, sender: ReversePath) -> Owner | None:
-        return reader(self._access, sender, self._separator())
+        return reader(self._access, sender, self._runtime.config().smtp.subaddress)
 
     def _if_it_receives(self, mailbox: Owner | None) -> Owner | None:
         return if_it_receives(self._access, mailbox)
@@ -160,7 +147,7 @@ class Reports:
         return write(
             self._notices(),
             Mailbox(mailbox.display_name, envelope.sender or MailboxAddress.parse(mailbox.address)),
-            Original(self._hostname, envelope, _beginning(entry)),
+            Original(self._runtime.config().server.hostname, envelope, _beginning(entry)),
             lambda subject: letter(subject, accepted_at, until, words),
             reports,
             kind=mailbox.kind,

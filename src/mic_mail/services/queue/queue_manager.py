@@ -14,15 +14,14 @@ runs to its end, and what it delivered stays delivered. Belongs to one process's
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
-from mic_mail.clock import Clock
 from mic_mail.log.error_fields import described, failure
-from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
-from mic_mail.process.executors import Executors
+from mic_mail.process.background_tasks import BackgroundTasks
+from mic_mail.process.runtime import Runtime
 from mic_mail.queue.queue import Entry, Queue
 from mic_mail.queue.scheduler import End, Job, Schedule, remaining
 from mic_mail.services.queue.active_queue import ActiveQueue
@@ -39,7 +38,7 @@ POLL_SECONDS = 20.0
 """The interval at which the queue is polled, with or without a notification."""
 IDLE_CHECK_SECONDS = 1.0
 """The interval at which idle connections are checked, rather than after each message."""
-MOST_AT_ONCE = 500
+MAX_REFRESHED = 500
 """Entries refreshed together after a decision; other messages are sent in between."""
 TOGETHER_SECONDS = 60.0
 """The time a failure waits for others of its message, so that one report covers them."""
@@ -59,8 +58,9 @@ class SendingSettings:
     """Age at which an undelivered message fails."""
     warn_seconds: float = DAY / 6
     """Age at which its sender is notified of the delay."""
-    at_once: int = 200
-    to_one: int = 20
+    max_attempts: int = 200
+    """Attempts in progress at the same time."""
+    max_attempts_per_destination: int = 20
     smarthost: Smarthost | None = None
     """The relay that takes all mail, if any."""
 
@@ -70,51 +70,47 @@ class QueueManager:
 
     def __init__(
         self,
+        runtime: Runtime,
         queue: Queue,
         resolver: Resolver,
         settings: SendingSettings,
         *,
-        executors: Executors,
-        log: MailLog,
-        clock: Clock,
         may_send: Callable[[int], bool],
         report: Reporting,
         watch: Watching = watch_nothing,
         sign: Callable[[Entry], bytes] = lambda _: b"",
         policies: Policies | None = None,
         is_paused: Callable[[], bool] = lambda: False,
-        chance: Random | None = None,
+        random: Random | None = None,
     ) -> None:
         """`may_send` returns whether mail that this mailbox submitted may leave now; `watch` notifies of a change.
 
         `report` returns when the report is durable; `sign` returns the fields to put in front of a message, as in
         `DeliveryAttempt`.
         """
-        chance = chance or Random()  # noqa: S311 - spreads retries
+        random = random or Random()  # noqa: S311 - spreads retries
+        self._runtime = runtime
         self._queue = queue
         self._resolver = resolver
-        self._executors = executors
-        self._log = log
-        self._clock = clock
         self._is_paused = is_paused
-        self._schedule = Schedule(most=settings.to_one, at_once=settings.at_once, chance=chance.random)
-        self._active = ActiveQueue(queue, executors, log)
-        self._router = Router(
-            resolver, settings.own_names, chance.shuffle, clock, smarthost=settings.smarthost, policies=policies
+        self._schedule = Schedule(
+            most=settings.max_attempts_per_destination, at_once=settings.max_attempts, chance=random.random
         )
-        self._connections = Connections(settings.connections, clock, log.event)
+        self._active = ActiveQueue(runtime, queue)
+        self._router = Router(
+            resolver, settings.own_names, random.shuffle, runtime.clock, smarthost=settings.smarthost, policies=policies
+        )
+        self._connections = Connections(settings.connections, runtime.clock, runtime.log.event)
         self._attempt = JobAttempt(
-            DeliveryAttempt(self._router, self._connections, sign, executors, queue.binary_domains),
-            SuspendedMail(may_send, watch, self.on_message, log),
-            DeliveryLog(report, self._active.claimed, executors, log),
+            runtime,
+            DeliveryAttempt(self._router, self._connections, sign, runtime.executors, queue.binary_domains),
+            SuspendedMail(may_send, watch, self.on_message, runtime.log),
+            DeliveryLog(runtime, report, self._active.claimed),
             give_up_seconds=settings.give_up_seconds,
             warn_seconds=settings.warn_seconds,
-            executors=executors,
-            log=log,
-            clock=clock,
-            chance=chance.random,
+            random=random.random,
         )
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
         self._decided_meanwhile: set[str] = set()
         """Entries that got a decision while some of their recipients were being tried."""
         self._notified: set[str] = set()
@@ -128,12 +124,12 @@ class QueueManager:
     async def run(self) -> None:
         """Send until `end` is called."""
         await self._poll_if_possible()
-        polled = checked_idle = self._clock.monotonic()
+        polled = checked_idle = self._runtime.clock.monotonic()
         while not self._over:
             self._wake_up.clear()
-            now = self._clock.monotonic()
+            now = self._runtime.clock.monotonic()
             while (job := self._schedule.next(now, only=NOWHERE if self._is_paused() else None)) is not None:
-                self._start(self._try(self._active.claim(job)))
+                self._tasks.start(self._try(self._active.claim(job)))
             if now - checked_idle >= IDLE_CHECK_SECONDS:
                 checked_idle = now
                 await self._connections.close_idle()
@@ -142,16 +138,15 @@ class QueueManager:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._wake_up.wait()
-            if self._clock.monotonic() - polled >= POLL_SECONDS:
-                polled = self._clock.monotonic()
+            if self._runtime.clock.monotonic() - polled >= POLL_SECONDS:
+                polled = self._runtime.clock.monotonic()
                 await self._poll_if_possible()
 
     async def end(self) -> None:
         """Begin nothing more, and wait for what is in progress."""
         self._over = True
         self.wake()
-        while self._tasks:
-            await asyncio.wait(list(self._tasks))
+        await self._tasks.settle()
         await self._connections.close()
 
     def wake(self) -> None:
@@ -182,51 +177,46 @@ class QueueManager:
         """Number of messages sent on new and on cached connections."""
         return dict(self._connections.used)
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     # ------------------------------------------------------------ new entries and decisions
 
     async def _poll_if_possible(self) -> None:
         """Poll the queue; what cannot be read now may be at the next poll, and known entries go on."""
         try:
             if not self._is_swept:
-                await self._executors.io(self._queue.sweep)
+                await self._runtime.executors.io(self._queue.sweep)
                 self._is_swept = True
             await self.poll()
         except OSError as error:
-            self._log.event("queue_not_read", error=described(error))
+            self._runtime.log.event("queue_not_read", error=described(error))
 
     async def poll(self) -> None:
         """Read new entries, and decisions of which no notification came."""
-        await self._executors.io(self._queue.forget_ended)
-        await self.decided(*self._active.unread.union(await self._executors.io(self._queue.decided)))
-        await self._active.add(await self._executors.io(self._queue.names), self._plan)
+        await self._runtime.executors.io(self._queue.forget_ended)
+        await self.apply_decisions(*self._active.unread.union(await self._runtime.executors.io(self._queue.decided)))
+        await self._active.add(await self._runtime.executors.io(self._queue.names), self._plan)
 
     def on_message(self, entry_id: str) -> None:
         """Handle a notification of a new entry or a decision, in the background; empty: of many."""
         self._notified.add(entry_id)
         if not self._reads_notified and not self._over:
             self._reads_notified = True
-            self._start(self._read_notified())
+            self._tasks.start(self._read_notified())
 
     async def _read_notified(self) -> None:
         try:
             while self._notified and not self._over:
                 notified, self._notified = self._notified, set()
-                await self.decided(*notified.union(await self._executors.io(self._queue.decided)))
+                await self.apply_decisions(*notified.union(await self._runtime.executors.io(self._queue.decided)))
                 await self._active.add(notified - {""}, self._plan)
         except OSError as error:  # the next poll reads it
-            self._log.event("queue_not_read", error=described(error))
+            self._runtime.log.event("queue_not_read", error=described(error))
         finally:
             self._reads_notified = False
 
-    async def decided(self, *entry_ids: str) -> None:
+    async def apply_decisions(self, *entry_ids: str) -> None:
         """Apply decisions on these entries now, not only at their next attempt."""
         known = self._active.known(entry_ids)
-        for some in (known[at : at + MOST_AT_ONCE] for at in range(0, len(known), MOST_AT_ONCE)):
+        for some in (known[at : at + MAX_REFRESHED] for at in range(0, len(known), MAX_REFRESHED)):
             to_retry = await self._active.refresh(some)
             self._schedule.remove(*(entry.entry_id for entry in some))
             for entry in to_retry:
@@ -254,7 +244,7 @@ class QueueManager:
         """
         jobs: dict[tuple[str, float], list[int]] = defaultdict(list)
         claimed = self._active.claimed(entry.entry_id)
-        now, now_us = self._clock.monotonic(), self._clock.steady_us()
+        now, now_us = self._runtime.clock.monotonic(), self._runtime.clock.steady_us()
         for place in entry.state.open:
             if place not in claimed:
                 wait = remaining(entry.state.next_tries_us[place], now_us)
@@ -276,7 +266,7 @@ class QueueManager:
             else:  # it ended meanwhile
                 self._active.release(job)
         finally:
-            self._schedule.done(job, end, self._clock.monotonic())
+            self._schedule.done(job, end, self._runtime.clock.monotonic())
             if job.entry_id in self._decided_meanwhile and not self._active.claimed(job.entry_id):
                 self._decided_meanwhile.discard(job.entry_id)
                 self.on_message(job.entry_id)
@@ -284,7 +274,7 @@ class QueueManager:
 
     async def _try_entry(self, entry: Entry, job: Job) -> End:
         """Run one attempt and all that follows from it; an internal error repeats it, as the entry is durable."""
-        outcome, rest = Outcome(), job
+        outcome, follow_up = Outcome(), job
         try:
             try:
                 outcome = await self._attempt.run(entry, job)
@@ -297,19 +287,19 @@ class QueueManager:
             left = tuple(place for place in job.places if place in entry.state.open)
             if left:
                 self._add(replace(job, places=left), outcome.wait)
-            rest = Job(entry.entry_id, NOWHERE, ())
+            follow_up = Job(entry.entry_id, NOWHERE, ())
             await self._attempt.report(entry, left, outcome)
             if outcome.was_tried and entry.state.open and entry.state.unreported:
-                self._add(rest, TOGETHER_SECONDS)
+                self._add(follow_up, TOGETHER_SECONDS)
             if self._active.may_end(entry):
                 async with self._active.ending(entry):
                     await self._attempt.end(entry)
         except Exception as error:  # noqa: BLE001 - the entry is durable, and this is tried again
-            self._log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
-            self._add(rest, self._attempt.pause(entry, rest.places))
+            self._runtime.log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
+            self._add(follow_up, self._attempt.pause(entry, follow_up.places))
         return outcome.end
 
     def _add(self, job: Job, seconds: float) -> None:
         """Schedule a job after a pause, or after the silence of its destination."""
-        now = self._clock.monotonic()
+        now = self._runtime.clock.monotonic()
         self._schedule.add(job, max(now + seconds, self._schedule.silent_until(job.domain, now)))

@@ -18,11 +18,11 @@ from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import stamp
 from mic_mail.mime.imap_structure import Answers, answers, most_octets
 from mic_mail.mime.scanner import Scanner
+from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.spool import ELSEWHERE, SpoolEnvelope, Target
 from mic_mail.queue.spool import Entry as SpoolEntry
 from mic_mail.services.queue.inbound_dsn import ReportDecision, SpoolReports
-from mic_mail.services.transport.background_tasks import BackgroundTasks
 from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, PendingDelivery, account_ref
 from mic_mail.services.transport.envelope import Cause
 from mic_mail.storage.errors import Busy, Overloaded, Unavailable

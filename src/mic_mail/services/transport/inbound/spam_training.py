@@ -24,6 +24,7 @@ from mic_mail.errors import MicMailError
 from mic_mail.filters.rspamd import NotScored, Rspamd, Taught, Unwilling
 from mic_mail.filters.training_queue import Lessons, TrainingSample
 from mic_mail.log.error_fields import described, failure
+from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.transport.inbound.junk_signals import junk_from_move
 from mic_mail.services.transport.inbound.message_chunks import message_chunks
@@ -66,18 +67,15 @@ class Learning:
         self._runtime = runtime
         self._store = store
         self._lessons = Lessons(runtime.config().lessons_dir)
-        self._errands: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
 
     def note(self, said: UserVerdict) -> None:
         """Note a user's verdict in the background."""
-        task = asyncio.get_running_loop().create_task(self._note(said))
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        self._tasks.start(self._note(said))
 
     async def settle(self) -> None:
         """Wait until everything is noted: the end of a drain."""
-        while self._errands:
-            await asyncio.wait(list(self._errands))
+        await self._tasks.settle()
 
     async def _note(self, said: UserVerdict) -> None:
         try:
