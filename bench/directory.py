@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from sqlalchemy import insert
 
 from harness import ProcessServer, config_for, trusting
-from ldapwords import BASE, bind, search
+from ldap_client import BASE, bind, search
 from mic_mail.addressbook import ldif
 from mic_mail.directory.model import Address, FactRow, Mailbox, Person, Unit
 from mic_mail.ldap.ber import head

@@ -29,7 +29,7 @@ import uvloop
 
 from measure import cpu_seconds, memory_kib
 from peers import read_pid, wait_for
-from postfixmaster import write_master
+from postfix_master import write_master
 
 PORT, DNS_PORT, POSTFIX_PORT = 17025, 17053, 17125
 BODY = b"From: a@bench.test\r\nTo: b@example.org\r\nSubject: queue\r\nMessage-ID: <%d@bench.test>\r\n\r\n" + b"x" * 70 + b"\r\n"
@@ -107,7 +107,7 @@ async def run_sink(domains: int, silent_ones: int, counter: Path) -> None:
 
 def run_names(domains: int) -> None:
     sys.path.insert(0, str(TESTS))
-    from dnsserver import NameServer
+    from dns_server import NameServer
 
     server = NameServer({(f"d{n}.example", "A"): [address(n)] for n in range(domains)})
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from postfixmaster import write_master
+from postfix_master import write_master
 
 USERS = 200
 PASSWORD = "pass"

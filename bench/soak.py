@@ -150,7 +150,7 @@ def main() -> None:
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     random.seed()
     sys.path.insert(0, str(TESTS))
-    from dnsserver import name_server
+    from dns_server import name_server
 
     with name_server(ZONE) as names:
         server = start_ours(folder / "server", arguments.ports_from, settings=SETTINGS.format(names=names.place))

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 
 import clauses
 import programs
-from memory import folder_in_memory
+from memory_folder import folder_in_memory
 
 if TYPE_CHECKING:
     from harness import MailServer, ProcessServer

@@ -15,7 +15,7 @@ import programs
 from clients.test_imap_programs import MBSYNC, run
 from clients.test_ldap_programs import names
 from harness import MailServer, config_for, stopping
-from ldapwords import BASE
+from ldap_client import BASE
 from mic_mail.auth import totp
 from mic_mail.policy.credentials.app_passwords import AppPasswordScope
 from mic_mail.services.authentication.app_passwords import Added, AppPasswords

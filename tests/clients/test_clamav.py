@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from clamdserver import EICAR, NAME, ClamDaemon
+from clamd_server import EICAR, NAME, ClamDaemon
 from harness import MailServer, english, left_in_staging
 from mic_mail.config.manual import write
 from mic_mail.policy.facts import Cause, FactKind, MailboxKind

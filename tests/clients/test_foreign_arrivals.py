@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from peers.letters import ODD, PASSWORD, Inbox, message, submit
+from peers.messages import ODD, PASSWORD, Inbox, message, submit
 from peers.neighbours import ALL, EACH, Neighbours, neighbours
 from waiting import wait_for
 

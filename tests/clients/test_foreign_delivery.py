@@ -18,7 +18,7 @@ from mic_mail.mime.dkim import strings_of
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.smtpclient.dkim_keys import Algorithm, KeyFolder
-from peers.letters import ODD, PASSWORD, Inbox, message, per_recipient, statuses, submit
+from peers.messages import ODD, PASSWORD, Inbox, message, per_recipient, statuses, submit
 from peers.neighbours import EACH, Neighbours, neighbours
 from waiting import wait_for
 

@@ -12,7 +12,7 @@ import pytest
 
 import programs
 from harness import ProcessServer
-from peers.letters import PASSWORD, Inbox, message
+from peers.messages import PASSWORD, Inbox, message
 from peers.neighbours import neighbours
 from waiting import wait_for
 

@@ -11,11 +11,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from harness import read_events
-from httpsserver import WebServer, answer, web
+from https_server import WebServer, answer, web
 from mic_mail.queue.recipient_log import AdminDecision
 from peers.neighbours import ADDRESSES, EACH, Neighbours, neighbours
-from unit.outbound.test_policies import policy
-from unit.outbound.test_sending import HEAD, Office
+from unit.services.queue.test_queue_manager import HEAD, Office
+from unit.smtpclient.test_mta_sts_cache import policy
 from waiting import wait_on_loop
 
 WEB, NOBODY = "127.0.0.7", "127.0.0.9"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.dovecotserver import PASSWORD, OldSystem, start_old_system
+from clients.dovecot_server import PASSWORD, OldSystem, start_old_system
 from mic_mail.clock import SystemClock
 from mic_mail.config.load import load
 from mic_mail.storage.mailstore import Account, MailStore

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from addresses import parsed
-from clients.test_mail_leaves import PASSWORD, ZONE, elsewhere, letter, office, reports, submit
-from dnsserver import name_server
+from clients.test_outgoing_mail import PASSWORD, ZONE, elsewhere, letter, office, reports, submit
+from dns_server import name_server
 from harness import MailServer, ProcessServer, config_for
 from mic_mail.config.manual import write
 from mic_mail.policy.facts import Draft, FactKind
@@ -23,7 +23,7 @@ from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import Envelope, Queue, Recipient
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.test_commands import Console
-from unit.outbound.test_peer import Server
+from unit.smtpclient.test_client import Server
 from waiting import wait_for
 
 LATER = {b"RCPT": b"451 4.2.0 later\r\n"}

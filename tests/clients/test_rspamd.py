@@ -8,7 +8,7 @@ import pytest
 from harness import MailServer
 from regulation.test_clause_10_2_spam import OUTSIDE, STRANGER, events, found, furnished, message, one_of, sent
 from regulation.test_clause_15_5_learning import OWNER, Program
-from rspamdserver import GREY, GTUBE, MARKED, PASSWORD, SOFT, Rspamd
+from rspamd_server import GREY, GTUBE, MARKED, PASSWORD, SOFT, Rspamd
 from waiting import wait_for
 
 pytestmark = [

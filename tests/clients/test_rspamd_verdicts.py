@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pytest
 
-import arrivals
-import rspamdserver
-from dnsserver import BROKEN, NameServer, name_server
+import rspamd_server
+import signed_messages
+from dns_server import BROKEN, NameServer, name_server
 from mic_mail.clock import SystemClock
 from mic_mail.filters.rspamd import About, Rspamd, Scored
 from mic_mail.mailauth.arc import Arc
@@ -21,8 +21,8 @@ from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Client, Spf
 from mic_mail.mailbox_address import parse_reverse_path
 from mic_mail.net.dns import Resolver
-from unit.checks.origin.test_arc import BROKEN as BROKEN_CHAINS
-from unit.checks.origin.test_arc import chain
+from unit.mailauth.test_arc import BROKEN as BROKEN_CHAINS
+from unit.mailauth.test_arc import chain
 
 pytestmark = [
     pytest.mark.needs_tool("rspamd"),
@@ -56,7 +56,7 @@ SPF_RECORDS = {
     "temp.example": "v=spf1 include:servfail.example -all",
 }
 ZONE = {
-    **arrivals.zone(arrivals.records()),
+    **signed_messages.zone(signed_messages.records()),
     ("mic.gov.vn", "TXT"): [f'"v=spf1 ip4:{HOME} -all"'],
     (MX, "A"): [HOME],
     **{(name, "TXT"): [f'"{text}"'] for name, text in SPF_RECORDS.items()},
@@ -104,7 +104,7 @@ class Bench:
     def __init__(self, folder: Path, names: NameServer) -> None:
         self.names = names
         more = "spf {} dmarc {} arc {} dkim {} actions { greylist = null; }"
-        self.daemon = rspamdserver.Rspamd(
+        self.daemon = rspamd_server.Rspamd(
             folder, nameserver=names.place, plugins=("spf", "dmarc", "arc"), more=more, filters="dkim"
         )
         self.daemon.start()
@@ -170,7 +170,7 @@ def dkim_of(both: Compared) -> tuple[bool, bool]:
 
 
 def test_dkim_of_what_was_signed(bench: Bench) -> None:
-    messages = list(arrivals.signed())
+    messages = list(signed_messages.signed())
     differ = {name: both.has("R_DKIM") for name, message in messages if dkim_of(both := bench.compare(message)) != (True, True)}
     assert len(messages) > 300
     told(differ, NOT_READ_ALIKE)
@@ -192,7 +192,7 @@ LONGER = ("a footer", "empty lines behind")
 
 
 def test_dkim_of_what_was_changed(bench: Bench) -> None:
-    messages = list(arrivals.broken())
+    messages = list(signed_messages.broken())
     differ = {}
     for name, message in messages:
         ours, theirs = dkim_of(both := bench.compare(message))

@@ -7,7 +7,7 @@ import pytest
 
 from clients.thunderbird import Thunderbird
 from harness import MailServer, config_for, stopping
-from ldapwords import BASE
+from ldap_client import BASE
 from mic_mail.policy.facts import MailboxKind
 from population import PASSWORD
 

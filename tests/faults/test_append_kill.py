@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from conversing import REF, START, Talk
 from mic_mail.clock import ManualClock
 from mic_mail.storage.journal.frames import Journaled, arrivals_in
 from mic_mail.storage.journal.journal import FOLDER, LOCK
 from mic_mail.storage.mailstore import Account
-from storage_model import Root, killed_at, message, observe
+from session_harness import REF, START, Talk
+from store_harness import Root, killed_at, message, observe
 
 TOKENS = ("alone", "second", "third", "fourth")
 """The first one is durable by its own file, the others by the journal; the last two are one command."""

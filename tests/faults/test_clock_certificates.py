@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from authorities import Authority
-from dnsserver import NameServer, Zone
-from loopthread import loop_thread
+from certificate_authority import Authority
+from dns_server import NameServer, Zone
+from event_loops import loop_thread
 from mic_mail.app.clock_watcher import ClockWatcher
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.log import tail
@@ -29,8 +29,8 @@ from mic_mail.net.syslog_transport import Collector, place
 from mic_mail.services.operations.syslog import Forwarding
 from mic_mail.smtpclient.routing import Router
 from regulation.test_clause_16_3_syslog import HEADER, Listener
-from unit.outbound.test_peer import Server
-from unit.outbound.test_sending import STUFFED, offices
+from unit.services.queue.test_queue_manager import STUFFED, offices
+from unit.smtpclient.test_client import Server
 
 DAY = 86_400
 STEPS = [sign * seconds for seconds in (90, 7200, DAY, 20 * DAY, 400 * DAY, 3000 * DAY) for sign in (1, -1)]

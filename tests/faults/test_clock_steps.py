@@ -27,7 +27,7 @@ import pytest
 
 from faults.clock_witnesses import Ending, Guesses, Leaving, Page, Totals
 from harness import MailServer, config_for, left_in_staging
-from ldapwords import bind, codes
+from ldap_client import bind, codes
 from mic_mail.auth.totp import STEP_SECONDS
 from mic_mail.clock import ManualClock
 from mic_mail.log.maillog import MailLog

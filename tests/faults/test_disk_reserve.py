@@ -19,7 +19,7 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.reserve import FILE, Reserve, ReserveState
 from mic_mail.storage.types import DELETED, FLAGGED
 from population import PASSWORD
-from storage_model import REF, Root, deliver, killed_at, observe
+from store_harness import REF, Root, deliver, killed_at, observe
 from waiting import wait_for
 
 DVBE, TTLAN, THIRD = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "third@mic.gov.vn"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from harness import ProcessServer, config_for
-from ldapwords import bind
+from ldap_client import bind
 from population import PASSWORD
 from unit.web.conftest import Browser
 from waiting import wait_for

@@ -16,7 +16,7 @@ from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
-from storage_model import deliver
+from store_harness import deliver
 
 pytestmark = [pytest.mark.clause("12.3.d"), pytest.mark.slow]
 CNTT, BE, LAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"

@@ -14,7 +14,7 @@ from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.types import AccountRef, Delivery, TextTest
 from population import PASSWORD
-from storage_model import Root, killed_at
+from store_harness import Root, killed_at
 from waiting import wait_for
 
 Make = Callable[..., ProcessServer]

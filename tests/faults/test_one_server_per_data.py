@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from clients.test_mail_leaves import ZONE, elsewhere, letter
-from dnsserver import name_server
+from clients.test_outgoing_mail import ZONE, elsewhere, letter
+from dns_server import name_server
 from harness import ProcessServer
 from mic_mail.config.manual import write
 from mic_mail.config.model import Config

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from addresses import parsed
-from faults.test_held_kills import each_kill
+from faults.test_held_message_kills import each_kill
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError, Refused
 from mic_mail.quarantine.message_store import StoreFull, Word

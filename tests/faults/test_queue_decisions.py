@@ -14,8 +14,8 @@ import pytest
 
 from mic_mail.queue.queue import Ended
 from mic_mail.queue.recipient_log import AdminDecision, Hold, Standing
-from unit.outbound.test_peer import Server
-from unit.outbound.test_sending import OPEN, Office, offices
+from unit.services.queue.test_queue_manager import OPEN, Office, offices
+from unit.smtpclient.test_client import Server
 
 DOMAINS, ENTRIES, PEOPLE, ACTS = 6, 120, 3, 400
 

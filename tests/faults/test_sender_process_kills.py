@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from clients.test_mail_leaves import ZONE, elsewhere, letter
-from dnsserver import name_server
+from clients.test_outgoing_mail import ZONE, elsewhere, letter
+from dns_server import name_server
 from harness import ProcessServer
 
 PASSWORD = "mat khau 2026 dung de thu"

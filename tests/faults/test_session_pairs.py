@@ -1,7 +1,7 @@
 """Each two commands by two sessions in two workers on the same messages at the same time: whoever is second hears the truth.
 
 Both commands are sent before either answer is read, first the one, then the other first. Each answer has to be one that the
-RFC allows (`faults.mirrors` asserts it of every untagged line), and afterwards both sessions, a new one and the check of
+RFC allows (`faults.client_mirror` asserts it of every untagged line), and afterwards both sessions, a new one and the check of
 `mailbox repair` agree.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.mirrors import MESSAGE, Mirror, truth
+from faults.client_mirror import MESSAGE, Mirror, truth
 from faults.wire import Cut, Imap
 from harness import ProcessServer, config_for, stopping
 from mic_mail.clock import SystemClock

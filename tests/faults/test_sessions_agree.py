@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 import pytest
 
-from faults.mirrors import Mirror, truth
+from faults.client_mirror import Mirror, truth
 from harness import ProcessServer
 
 DVBE = "dvbe@mic.gov.vn"

@@ -23,7 +23,7 @@ from mic_mail.storage.maildir.group_fsync import SharedSync
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, FLAGGED, Delivery
-from storage_model import REF, Root, deliver, killed_at, message, observe
+from store_harness import REF, Root, deliver, killed_at, message, observe
 
 
 @pytest.fixture

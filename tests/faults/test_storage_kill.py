@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from memory import folder_in_memory
+from memory_folder import folder_in_memory
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN
-from storage_model import HOLDERS, Root, Seen, deliver, exchange, flag_names, killed_at, observe
+from store_harness import HOLDERS, Root, Seen, deliver, exchange, flag_names, killed_at, observe
 
 Messages = dict[int, tuple[str, frozenset[str]]]
 Annotations = dict[tuple[str, str], bytes | None]

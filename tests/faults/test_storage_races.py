@@ -22,7 +22,7 @@ from mic_mail.storage.maildir.sidecars import FolderSidecar
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.maintenance import sweep
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, Delivery
-from storage_model import REF, Root, deliver, message, observe
+from store_harness import REF, Root, deliver, message, observe
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["mic_mail.ldap"]):
-    from conversing import LdapTalk
-    from ldapwords import bind, heard, search, small_book
+    from ldap_client import bind, heard, search, small_book
     from mic_mail.ldap import dn, filters, requests
     from mic_mail.ldap.ber import BadBer, Reader
     from mic_mail.ldap.dit import Tree
     from mic_mail.ldap.filters import TooLarge
+    from session_harness import LdapTalk
 
 TREE = Tree(small_book())
 READERS = (requests.bind, requests.search, requests.compare, requests.extended, requests.abandoned, filters.read)

@@ -14,10 +14,10 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["mic_mail.pop3"]):
-    from conversing import Pop3Talk, Talk, open_store
     from mic_mail.mime.dot_stuffing import Stuffing
     from mic_mail.pop3.line_buffer import Lines, Trouble
     from mic_mail.pop3.top import Top
+    from session_harness import Pop3Talk, Talk, open_store
 
 FOLDER = TemporaryDirectory()
 STORE = open_store(Path(FOLDER.name))

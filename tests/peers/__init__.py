@@ -1,1 +1,1 @@
-"""Mail servers of others, as real programs on loopback: Postfix, Exim, OpenSMTPD. See `peers.foreign`."""
+"""Mail servers of others, as real programs on loopback: Postfix, Exim, OpenSMTPD. See `peers.base`."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import programs
-from peers.foreign import SIZE_LIMIT, Foreign, Place
+from peers.base import SIZE_LIMIT, Foreign, Place
 
 USER = "Debian-exim"
 LOGIN, PASSWORD = "bo-tttt", "mat-khau-rieng"

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 import programs
-from authorities import Authority
-from dnsserver import NameServer, name_server
+from certificate_authority import Authority
+from dns_server import NameServer, name_server
 from harness import MailServer, config_for
 from mic_mail.clock import Clock
-from peers.badline import BadLine
+from peers.base import Foreign, Place, free_port
+from peers.broken_line import BadLine
 from peers.exim import Exim
-from peers.foreign import Foreign, Place, free_port
 from peers.opensmtpd import OpenSmtpd
 from peers.postfix import Postfix
 

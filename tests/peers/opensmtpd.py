@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import programs
-from peers.foreign import HOME, SIZE_LIMIT, Foreign
+from peers.base import HOME, SIZE_LIMIT, Foreign
 
 CONFIGURATION = """\
 pki good cert "{d}/good.pem"

@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from peers.foreign import HOME, SIZE_LIMIT, Foreign, Place, free_port
-from postfixmaster import write_master
+from peers.base import HOME, SIZE_LIMIT, Foreign, Place, free_port
+from postfix_master import write_master
 from programs import find
 
 CONFIGURATION = """\

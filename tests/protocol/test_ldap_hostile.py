@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from harness import MailServer, config_for, stopping
-from ldapwords import BASE, ask, bind, codes, entries, number, search, text, tlv
+from ldap_client import BASE, ask, bind, codes, entries, number, search, text, tlv
 from mic_mail.ldap import server as ldap_server
 from mic_mail.ldap.search_scheduler import Turns
 from population import PASSWORD

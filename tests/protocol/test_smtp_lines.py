@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from clients.test_mail_leaves import OFFER, PASSWORD, ZONE, elsewhere, office
-from dnsserver import name_server
+from clients.test_outgoing_mail import OFFER, PASSWORD, ZONE, elsewhere, office
+from dns_server import name_server
 from harness import MailServer, config_for
-from unit.outbound.test_peer import ALL, Server
+from unit.smtpclient.test_client import ALL, Server
 from waiting import wait_for
 
 HEADER = b"From: dvbe@mic.gov.vn\r\nSubject: %s\r\n\r\n"

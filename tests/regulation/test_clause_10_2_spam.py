@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dnsserver import name_server
+from dns_server import name_server
 from harness import MailServer, config_for
 from mic_mail.config.manual import write
 from mic_mail.policy.facts import FactKind, MailboxKind
@@ -19,7 +19,7 @@ from mic_mail.quarantine.quarantine import Quarantine, Reason, State
 from mic_mail.storage.types import AccountRef
 from regulation.test_clause_7_2_c import submission, suspensions
 from regulation.test_commands import Console
-from rspamdserver import Pretender, said
+from rspamd_server import Pretender, said
 
 pytestmark = pytest.mark.clause("10.2", "15.5", "4.2")
 STRANGER, SENDER, READER, SECOND = "a@example.org", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "nvhung@mic.gov.vn"

@@ -39,7 +39,7 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from regulation.test_commands import PROGRAM, Console, defects
-from unit.importing.test_imap_liars import Liar, honest
+from unit.services.importers.test_hostile_imap_servers import Liar, honest
 from waiting import PATIENCE_SECONDS, wait_for
 
 pytestmark = pytest.mark.clause("10.4")

@@ -30,7 +30,7 @@ from mic_mail.policy.unit_mail.opening_windows import (
 )
 from mic_mail.services.unit_mail.openings import Openings, unit_mailboxes
 from regulation.test_clause_10_3 import letters
-from regulation.unitmail import CNTT, DVBE, MONDAY, TTLAN, Desk, at, shown
+from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, TTLAN, Desk, at, shown
 
 ONE = timedelta(days=1)
 WINDOWS = (Window(time(7, 30), time(9)), Window(time(10, 30), time(12)), Window(time(16), time(17, 30)))

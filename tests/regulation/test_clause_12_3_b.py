@@ -29,7 +29,7 @@ from mic_mail.policy.unit_mail.correspondence import (
 from mic_mail.services.unit_mail.correspondence import Correspondences
 from regulation.test_clause_6_1_commands import WHY
 from regulation.test_clause_6_1_commands import Desk as Officers
-from regulation.unitmail import CNTT, DVBE, MONDAY, TTLAN, Desk, at, letter, shown
+from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, TTLAN, Desk, at, letter, shown
 from waiting import wait_for
 
 ONE = timedelta(days=1)

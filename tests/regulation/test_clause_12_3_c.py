@@ -19,7 +19,7 @@ from mic_mail.policy.unit_mail.reply_deadlines import Incoming
 from mic_mail.services.unit_mail.document_handoff import PassedOn, Pending
 from mic_mail.storage.maildir.folder_names import encode_mutf7
 from regulation.test_clause_10_3 import letters
-from regulation.unitmail import CNTT, DVBE, MONDAY, Desk, at, letter
+from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, Desk, at, letter
 
 ONE = timedelta(days=1)
 FOLDER = f'"Shared/cntt/{encode_mutf7("Đã chuyển QLVB")}"'

@@ -32,7 +32,7 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import transfer
 from regulation.conftest import History
-from regulation.handing import BE, HEAD, LAN, NAMING, Office, afresh, still_office
+from regulation.handover_setup import BE, HEAD, LAN, NAMING, Office, afresh, still_office
 from runtimes import runtime
 
 pytestmark = pytest.mark.clause("12.3.d")

@@ -11,9 +11,9 @@ from mic_mail.clock import SystemClock
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
-from regulation.handing import BE, CNTT, LAN, Office
+from regulation.handover_setup import BE, CNTT, LAN, Office
 from regulation.test_clause_6_1_commands import furnish
-from storage_model import deliver
+from store_harness import deliver
 from unit.web.conftest import Browser
 
 pytestmark = pytest.mark.clause("12.3.d")

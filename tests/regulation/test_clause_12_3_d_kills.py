@@ -15,8 +15,8 @@ from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.unit_mail.delegation import Part, grants
 from mic_mail.services.handover.transfer import Handovers
 from mic_mail.services.handover.verify import MessageFinding
-from regulation.handing import BE, HEAD, LAN, NAMING, Office, afresh, open_office, still_office
-from storage_model import killed_at
+from regulation.handover_setup import BE, HEAD, LAN, NAMING, Office, afresh, open_office, still_office
+from store_harness import killed_at
 
 pytestmark = pytest.mark.clause("12.3.d")
 

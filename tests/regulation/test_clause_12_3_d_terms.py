@@ -22,8 +22,8 @@ from mic_mail.services.compliance.mailboxes import handed_over
 from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.services.reports.due_items import due
 from regulation.conftest import History, local
-from regulation.handing import BE, CNTT, LAN
-from regulation.test_life_notices import Told
+from regulation.handover_setup import BE, CNTT, LAN
+from regulation.test_lifecycle_notices import Told
 
 pytestmark = pytest.mark.clause("12.3.d")
 

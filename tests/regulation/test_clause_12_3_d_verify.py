@@ -13,7 +13,7 @@ from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.reclamation import Freed
 from mic_mail.services.handover.verify import MessageFinding
 from mic_mail.storage.errors import Frozen
-from regulation.handing import LAN, Office, open_office, still_office
+from regulation.handover_setup import LAN, Office, open_office, still_office
 
 pytestmark = pytest.mark.clause("12.3.d")
 

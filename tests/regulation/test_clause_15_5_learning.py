@@ -12,7 +12,7 @@ from harness import MailServer, config_for
 from mic_mail.services.transport.inbound.spam_training import UserVerdict
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
-from rspamdserver import Pretender
+from rspamd_server import Pretender
 
 pytestmark = pytest.mark.clause("15.5", "10.2")
 OWNER = "dvbe@mic.gov.vn"

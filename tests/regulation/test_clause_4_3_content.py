@@ -22,7 +22,7 @@ from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
 from regulation.test_clause_6_1_commands import WHY, Desk, furnish
-from storage_model import deliver, message
+from store_harness import deliver, message
 
 BE, UNIT = "dvbe@mic.gov.vn", "cntt@mic.gov.vn"
 INBOX = {f"001-INBOX/{uid}.eml" for uid in (1, 2, 3)}

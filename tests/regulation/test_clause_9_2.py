@@ -23,7 +23,7 @@ from mic_mail.storage.types import AccountRef
 from regulation.conftest import History
 from regulation.test_clause_6_1_commands import furnish
 from runtimes import runtime
-from storage_model import deliver
+from store_harness import deliver
 
 BE, LAN = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
 DEMAND = ("--document", "15/CSĐT", "--reason", "yêu cầu của cơ quan điều tra")

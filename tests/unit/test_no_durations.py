@@ -1,7 +1,8 @@
 """No test asserts how long something took: the tests are read for it.
 
 A clock may be read to stop waiting for a fact (`assert time.monotonic() < limit` in a loop). The difference of two readings is
-forbidden, since nothing can be done with it but to compare it with seconds; `tests/growth.py` compares it with another one.
+forbidden, since nothing can be done with it but to compare it with seconds; `tests/cost_growth.py` compares it with
+another one.
 """
 
 import ast
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent.parent
-MEASURING = {"growth.py", "faults/test_large_mailbox.py", "regulation/test_clause_4_1_flood.py"}
+MEASURING = {"cost_growth.py", "faults/test_large_mailbox.py", "regulation/test_clause_4_1_flood.py"}
 """The first compares costs with costs; the others print what they measure."""
 CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time", "time"}
 CLOCKS |= {f"{name}_ns" for name in CLOCKS}
@@ -103,4 +104,4 @@ def test_no_test_measures_how_long_something_takes() -> None:
         if str(path.relative_to(TESTS)) not in MEASURING
         for line in durations(path.read_text())
     ]
-    assert found == [], "assert growth in place of seconds: tests/growth.py"
+    assert found == [], "assert growth in place of seconds: tests/cost_growth.py"

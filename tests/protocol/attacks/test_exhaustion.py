@@ -16,10 +16,10 @@ from functools import partial
 
 import pytest
 
+from cost_growth import assert_linear
 from faults.wire import Cut, Imap, Line, Refused, Smtp
-from growth import assert_linear
 from harness import MailServer, config_for, stopping
-from ldapwords import search
+from ldap_client import search
 from population import PASSWORD
 
 USER = "dvbe@mic.gov.vn"

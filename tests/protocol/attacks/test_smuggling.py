@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from dnsserver import name_server
+from dns_server import name_server
+from event_loops import LoopThread
 from faults.wire import Imap, Line, Refused, Smtp
 from harness import MailServer, config_for, stopping
-from loopthread import LoopThread
 from population import PASSWORD
 from waiting import wait_for
 

@@ -20,8 +20,8 @@ from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, Request
 from population import PASSWORD
 from population import credential as credential_of
-from regulation.year.desk import DOCUMENT, REASON, SIGNATORY, Desk
-from regulation.year.naive import ONE, Mailbox, plain_form
+from regulation.year.centre import DOCUMENT, REASON, SIGNATORY, Desk
+from regulation.year.reference_model import ONE, Mailbox, plain_form
 from regulation.year.reports import Month
 
 FAMILIES = "Nguyễn Trần Lê Phạm Hoàng Huỳnh Phan Vũ Võ Đặng Bùi Đỗ Hồ Ngô Dương Lý Đinh Trịnh Mai Tô Cao Chu Đoàn".split()

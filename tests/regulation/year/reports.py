@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mic_mail.clock import HO_CHI_MINH
-from regulation.year.desk import REASON, Desk
-from regulation.year.naive import ONE
+from regulation.year.centre import REASON, Desk
+from regulation.year.reference_model import ONE
 
 if TYPE_CHECKING:
     from regulation.year.ministry import Person

@@ -15,17 +15,17 @@ from random import Random
 import pytest
 
 from harness import MailServer, config_for
-from memory import folder_in_memory
+from memory_folder import folder_in_memory
 from mic_mail.clock import ManualClock
 from mic_mail.config.manual import write
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.storage.types import INBOX, AccountRef
-from regulation.year.desk import Desk
-from regulation.year.doors import Doors
-from regulation.year.keeper import VISITS, Keeper
+from regulation.year.centre import Desk
+from regulation.year.housekeeper import VISITS, Keeper
+from regulation.year.listeners import Doors
 from regulation.year.ministry import Ministry, at
-from regulation.year.naive import ONE
+from regulation.year.reference_model import ONE
 from regulation.year.reports import Month, Reports
 
 FIRST = date(2026, 1, 5)

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from dnsserver import BROKEN, SILENT, NameServer, name_server
+from dns_server import BROKEN, SILENT, NameServer, name_server
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.errors import Refused, Trouble
 from mic_mail.log.maillog import MailLog

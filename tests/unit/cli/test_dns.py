@@ -8,7 +8,7 @@ from typing import Any
 import dns.zone
 import pytest
 
-from dnsserver import BROKEN, SILENT, NameServer, name_server
+from dns_server import BROKEN, SILENT, NameServer, name_server
 from regulation.test_commands import Console
 
 HOST, DOMAIN = "mail.mic.gov.vn", "mic.gov.vn"

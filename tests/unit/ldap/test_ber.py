@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldapwords import ask, bind, number, search, text, tlv, written
+from ldap_client import ask, bind, number, search, text, tlv, written
 from mic_mail.ldap import ber, dn, filters, requests
 from mic_mail.ldap.ber import BadBer, Reader
 from mic_mail.ldap.filters import TooLarge

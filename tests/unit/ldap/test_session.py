@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversing import START, LdapTalk
-from ldapwords import (
+from ldap_client import (
     BASE,
     ask,
     bind,
@@ -28,6 +27,7 @@ from mic_mail.connection.actions import Send
 from mic_mail.errors import Text
 from mic_mail.ldap.context import SessionSettings
 from mic_mail.ldap.dit import Tree
+from session_harness import START, LdapTalk
 
 TREE = Tree(small_book())
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from growth import assert_linear
+from cost_growth import assert_linear
 from mic_mail.mime.addresses import MAX_ADDRESSES, Address, parse_addresses
 
 END = Address(None, None, None, None)

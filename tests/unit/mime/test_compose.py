@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addresses import Spelling, parsed, spellings
-from growth import assert_linear
+from cost_growth import assert_linear
 from messages.scans import scan
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.addresses import parse_addresses

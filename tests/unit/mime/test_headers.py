@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from growth import assert_linear
+from cost_growth import assert_linear
 from messages.hard import HARD
 from messages.scans import scan
 from mic_mail.mime.headers import cut, field, fields, parse_parameters, strip_comments, whole

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from dnsserver import BROKEN, SILENT, name_server
+from dns_server import BROKEN, SILENT, name_server
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.net import dns
 from mic_mail.net.dns import DnsUnavailable, Found, Mx, NoSuchName, Resolver, Srv, Tlsa

@@ -3,7 +3,7 @@ event loop waits (decision 0053)."""
 
 import pytest
 
-from growth import assert_linear
+from cost_growth import assert_linear
 from mic_mail.policy.secrecy.markings import MAX_LINE, MAX_TITLE, in_file_name, in_text, in_title
 
 LINES = (MAX_LINE // 4, MAX_LINE)

@@ -59,7 +59,7 @@ def test_what_connection_lost_does() -> None:
 
 
 def test_what_names_the_connection() -> None:
-    """These lead from a connection to itself: they are emptied, and there are no others (`test_connections_are_freed`)."""
+    """These lead from a connection to itself: they are emptied, and there are no others (`test_connection_cleanup`)."""
     source = inspect.getsource(aiosmtpd.smtp.SMTP)
     for name in ("self._smtp_methods", "self._auth_methods", "self._reader", "self._writer", "self._handler_coroutine"):
         assert f"{name} = " in source or f"{name}: " in source

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from growth import assert_linear
+from cost_growth import assert_linear
 from harness import MailServer, config_for, stopping
 from mic_mail.services.mailboxes import credentials
 from mic_mail.web.middleware import HEADERS

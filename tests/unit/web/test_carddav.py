@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 
-from growth import assert_linear
+from cost_growth import assert_linear
 from harness import MailServer, config_for, stopping
 from mic_mail.directory.records import Employment, PersonRecord, UnitRecord
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind

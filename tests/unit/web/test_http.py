@@ -9,12 +9,12 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from conversing import decision
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.storage.types import AccountRef
 from mic_mail.web.forms import Tokens
 from mic_mail.web.middleware import name_of
 from mic_mail.web.sessions import MOST_PER_MAILBOX, Patience, Sessions
+from session_harness import decision
 
 PATIENCE = Patience(idle=600, whole=3600)
 

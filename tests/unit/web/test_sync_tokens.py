@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldapwords import CNTT, KHTC, MINISTRY
+from ldap_client import CNTT, KHTC, MINISTRY
 from mic_mail.addressbook.cards import Book, Card, Kind, key_of
 from mic_mail.web.carddav.collection import AddressBookCollection, Collection
 

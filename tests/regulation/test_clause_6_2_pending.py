@@ -1,0 +1,358 @@
+"""Reg. 6.2, 18: one mailbox or message that fails keeps no other unit's request or answer waiting, and nothing is forgotten."""
+
+import os
+import smtplib
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import ProcessServer
+from mic_mail.app import scheduled_jobs
+from mic_mail.clock import ManualClock, SystemClock
+from mic_mail.config.manual import write
+from mic_mail.directory.repository import Directory
+from mic_mail.log.maillog import MailLog
+from mic_mail.policy.facts import Draft, FactKind, MailboxKind
+from mic_mail.services.requests.intake import MARK, TRIED_FOR, Intake
+from mic_mail.services.requests.outcome_notices import WINDOW
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import DELETED, INBOX, AccountRef
+from regulation.test_clause_6_2_mail import HEADING, NOW, SECRET, Desk, a_csv
+from regulation.test_commands import Console
+from runtimes import runtime
+from store_harness import killed_at
+from waiting import wait_for
+
+pytestmark = [pytest.mark.clause("6.2"), pytest.mark.clause("18")]
+
+ROWS = (("vướng mắc", "", "", "", "", "", "Thư đến chậm"),)
+CNTT, PTTH = "cntt@mic.gov.vn", "ptth@mic.gov.vn"
+
+
+class TwoUnits(Desk):
+    """cntt@ and ptth@, the mailboxes of two units."""
+
+    def __init__(self, server: Any) -> None:
+        super().__init__(server)
+        self.other = server.issue("ptth", name="Cục PTTH", password=SECRET, kind=MailboxKind.UNIT)
+
+    def ask(self, address: str, name: str = "yêu cầu.csv") -> None:
+        self.submit(self.mail(address, a_csv(HEADING, *ROWS), name), address)
+
+    def answers(self, mailbox: Any) -> int:
+        return sum("- Dòng 2: " in _text(message) for message in self.inbox(mailbox))
+
+    def later(self, delta: timedelta) -> None:
+        self.server.move_clock_to(self.server.clock.now() + delta)
+        self.server.confirm_clock()
+        self.server.housekeep()
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        self.server.running.context.log.flush()
+        return [each for each in self.server.events() if each.get("event") == event]
+
+    def home(self, mailbox: Any) -> Path:
+        return Path(self.server.config.mail_root / mailbox.home)
+
+    def support_files(self) -> list[Path]:
+        """The messages of the Centre's INBOX, the oldest first."""
+        return sorted((self.home(self.support) / "Maildir" / "cur").iterdir(), key=lambda path: path.name.partition("U=")[2])
+
+
+def _text(message: Any) -> str:
+    return str(message.get_payload(decode=True) or b"", "utf-8")
+
+
+@contextmanager
+def broken(home: Path) -> Iterator[None]:
+    """A file in the place of a mailbox's folder: nothing can be written there, whoever tries."""
+    away = home.with_name(f"{home.name}.away")
+    there = home.exists()
+    if there:
+        home.rename(away)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    home.write_text("")
+    try:
+        yield
+    finally:
+        home.unlink()
+        if there:
+            away.rename(home)
+
+
+@pytest.fixture
+def desk(serve: Callable[..., Any]) -> TwoUnits:
+    return TwoUnits(serve(clock=ManualClock(NOW)))
+
+
+# ------------------------------------------------------------ the answer
+
+
+def test_a_unit_mailbox_that_takes_nothing_keeps_no_other_waiting(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own request is entered too, and its answer follows, once, as soon as the mailbox can take it."""
+    for rounds in ("INTAKE_SECONDS", "NOTICES_SECONDS"):  # there are only those which the test counts
+        monkeypatch.setattr(scheduled_jobs, rounds, 3600.0)
+    desk = TwoUnits(serve(clock=ManualClock(NOW)))
+    with broken(desk.home(desk.unit)):
+        desk.ask(CNTT)
+        desk.ask(PTTH)
+        assert [request.opened_by for request in desk.opened()] == [CNTT, PTTH]
+        assert desk.answers(desk.other) == 1
+        assert {each["mailbox"] for each in desk.told("notice_failed")} == {CNTT}
+        tries = len(desk.told("notice_failed"))
+        for _ in range(3):
+            desk.server.housekeep()
+        assert len(desk.told("notice_failed")) <= tries + 3
+    for _ in range(3):
+        desk.later(timedelta(minutes=1))
+    assert desk.answers(desk.unit) == 1
+    assert desk.answers(desk.other) == 1
+    (answer,) = desk.inbox(desk.unit)
+    assert answer["In-Reply-To"] == "<mau-1@cntt.mic.gov.vn>"
+    assert len(desk.opened()) == 2
+
+
+def test_what_the_centre_decided_reaches_the_others_at_once_too(desk: TwoUnits) -> None:
+    """One unit's mailbox that fails does not put off what others are told by an hour."""
+    from regulation.test_clause_6_2_outcomes import register
+
+    desk.ask(CNTT)
+    desk.ask(PTTH)
+    first, second = desk.opened()
+    with broken(desk.home(desk.unit)):
+        register(desk).done(first, "mai", "xong")
+        desk.server.refresh()
+        desk.server.housekeep()
+        register(desk).done(second, "mai", "xong")
+        desk.server.refresh()
+        desk.server.housekeep()
+        assert ["đã được giải quyết" in _text(each) for each in desk.inbox(desk.other)] == [False, True]
+
+
+def test_an_answer_is_given_up_in_the_end(desk: TwoUnits) -> None:
+    """Once, by an event; nothing is sent afterwards."""
+    with broken(desk.home(desk.unit)):
+        desk.ask(CNTT)
+        desk.later(WINDOW - timedelta(days=1))
+        assert desk.told("notice_given_up") == []
+        for _ in range(2):
+            desk.later(timedelta(days=1))
+        (given_up,) = desk.told("notice_given_up")
+        assert given_up["mailbox"] == CNTT
+    desk.later(timedelta(hours=2))
+    assert desk.answers(desk.unit) == 0
+    assert len(desk.told("notice_given_up")) == 1
+
+
+def test_an_owed_answer_is_due(serve: Callable[..., Any], tmp_path: Path) -> None:
+    """As the commands see it, which know the machine's clock: overdue, at the mailbox that asked."""
+    desk = TwoUnits(serve(clock=ManualClock(SystemClock().now() - timedelta(hours=2))))
+    console = Console(tmp_path)
+    (tmp_path / "mic-mail.toml").write_text(write(desk.server.config))
+    with broken(desk.home(desk.unit)):
+        desk.ask(CNTT)
+        (row,) = [each for each in console.json("mailbox", "due") if each["deed"] == "answer"]
+        assert (row["overdue"], row["address"], row["clause"]) == (True, CNTT, "6.2")
+    desk.later(timedelta(hours=1))
+    assert [each for each in console.json("mailbox", "due") if each["deed"] == "answer"] == []
+
+
+def test_a_mailbox_that_was_reclaimed_meanwhile_gets_nothing(desk: TwoUnits) -> None:
+    """And nobody else: a unit has one (Reg. 5.1)."""
+    with broken(desk.home(desk.unit)):
+        desk.ask(CNTT)
+        desk.server.record(desk.unit, Draft(FactKind.RECLAIMED, desk.server.clock.now(), "test"))
+        desk.later(timedelta(minutes=1))
+    desk.later(timedelta(minutes=2))
+    assert desk.answers(desk.unit) == 0
+    assert desk.answers(desk.support) + desk.answers(desk.other) == 0
+
+
+def test_what_the_version_before_left_behind_is_answered(desk: TwoUnits) -> None:
+    """It entered the rows and wrote down nowhere whom to answer; the mail lies behind the mark."""
+    send(desk, CNTT)
+    account = desk.server.running.context.store.account(AccountRef(desk.support.mailbox_id, desk.support.home))
+    ((key,),) = account.rows(account.folder(INBOX).folder_id, [1], ("email_id",))
+    path = desk.server.config.directory_dir / "directory.sqlite"
+    with closing(sqlite3.connect(path)) as database, database:
+        told = '[{"row": 2, "refused": {"vi": "x", "en": "x"}, "clause": null, "request": null}]'
+        database.execute(
+            "INSERT INTO request_mail (key, read_at, outcomes) VALUES (?, ?, ?)", (key, NOW.timestamp() * 1e6, told)
+        )
+    for _ in range(2):
+        desk.server.housekeep()
+    assert desk.opened() == []
+    assert desk.answers(desk.unit) == 1
+
+
+# ------------------------------------------------------------ the mail
+
+
+@contextmanager
+def unreadable(file: Path) -> Iterator[None]:
+    """A message whose file leads in a circle: nobody can open it, whoever tries."""
+    away = file.parents[2] / "away"
+    file.rename(away)
+    os.symlink(file.name, file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        away.rename(file)
+
+
+def send(desk: TwoUnits, address: str) -> None:
+    """A mail with the form, that the housekeeper has not looked at yet."""
+    with smtplib.SMTP("localhost", desk.server.ports["submission"], timeout=30) as client:
+        client.starttls(context=desk.server.tls())
+        client.login(address, SECRET)
+        client.send_message(desk.mail(address, a_csv(HEADING, *ROWS)))
+
+
+def test_a_mail_that_cannot_be_read_keeps_no_other_waiting(desk: TwoUnits) -> None:
+    """Those behind it are entered; it is too, as soon as its file can be read, and answered once."""
+    send(desk, CNTT)
+    send(desk, PTTH)
+    with unreadable(desk.support_files()[0]):
+        for _ in range(2):
+            desk.server.housekeep()
+        assert [request.opened_by for request in desk.opened()] == [PTTH]
+        assert desk.answers(desk.other) == 1
+        desk.ask(PTTH)
+        assert [request.opened_by for request in desk.opened()] == [PTTH, PTTH]
+        assert desk.told("request_mail_failed")
+        for _ in range(10):
+            desk.later(timedelta(minutes=10))
+        assert len(desk.told("request_mail_failed")) < 10, "it is not tried all the time"
+    for _ in range(3):
+        desk.later(timedelta(hours=1))
+    assert [request.opened_by for request in desk.opened()] == [PTTH, PTTH, CNTT]
+    assert (desk.answers(desk.unit), desk.answers(desk.other)) == (1, 2)
+    assert desk.directory.requests.debts(MARK) == []
+
+
+@pytest.mark.parametrize("how", ["for ever", "expunged"])
+def test_a_mail_that_never_can_be_read_is_given_up(desk: TwoUnits, how: str) -> None:
+    """By an event, after 30 days, or when it was expunged and cannot be brought back any more; not in silence."""
+    send(desk, CNTT)
+    (file,) = desk.support_files()
+    with unreadable(file):
+        desk.server.housekeep()
+        assert [debt.uid for debt in desk.directory.requests.debts(MARK)] == [1]
+        if how == "expunged":
+            account = desk.server.running.context.store.account(AccountRef(desk.support.mailbox_id, desk.support.home))
+            inbox = account.folder(INBOX).folder_id
+            account.store_flags(inbox, [1], "+", DELETED, ())
+            account.expunge(inbox, [1])
+        desk.later((timedelta(days=8) if how == "expunged" else TRIED_FOR) - timedelta(days=1))
+        assert desk.told("request_mail_given_up") == []
+        for _ in range(2):
+            desk.later(timedelta(days=1))
+        (given_up,) = desk.told("request_mail_given_up")
+        assert given_up["found"] is (how != "expunged")
+        assert desk.directory.requests.debts(MARK) == []
+
+
+def test_a_register_that_takes_nothing_loses_nothing(desk: TwoUnits) -> None:
+    """Neither where it takes no rows, nor no mark, nor nothing at all: a later round enters all of it, once."""
+    path = desk.server.config.directory_dir / "directory.sqlite"
+
+    def say(statement: str) -> None:
+        with closing(sqlite3.connect(path, timeout=20)) as database, database:
+            database.execute(statement)
+
+    for table in ("INSERT ON request_mail", "UPDATE ON reading_mark", "INSERT ON sent_notice", "UPDATE ON revision"):
+        say(f"CREATE TRIGGER full BEFORE {table} BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        before = len(desk.opened())
+        desk.ask(CNTT)
+        desk.ask(PTTH)
+        say("DROP TRIGGER full")
+        for _ in range(2):
+            desk.later(timedelta(minutes=5))
+        assert sorted(request.opened_by for request in desk.opened()[before:]) == [CNTT, PTTH]
+        assert desk.directory.requests.debts(MARK) == []
+    assert (desk.answers(desk.unit), desk.answers(desk.other)) == (4, 4)
+
+
+# ------------------------------------------------------------ killed
+
+
+SRC = f"{os.sep}mic_mail{os.sep}"
+
+
+@pytest.mark.parametrize("step", [23, pytest.param(3, marks=pytest.mark.slow)])
+def test_killed_at_any_step_of_reading_nothing_is_lost_or_double(desk: TwoUnits, step: int) -> None:
+    """With one mail among them that cannot be read: the others are entered once, it is owed, and who is answered is known."""
+    senders = (PTTH, CNTT, PTTH)
+    for address in senders:
+        send(desk, address)
+    unread = desk.support_files()[1]
+    config, clock = desk.server.config, desk.server.clock
+    desk.server.stop()
+
+    def look() -> None:
+        directory, log = Directory(config.directory_url, clock=clock), MailLog(None, "test", clock=clock, threaded=False)
+        store = MailStore(config.mail_root, clock=clock, host="test")
+        Intake(runtime(config, clock, log=log), directory, store).run_once(directory.load_snapshot())
+
+    kills = 0
+    with unreadable(unread):
+        for within in (f"{SRC}services/requests/intake", f"{SRC}directory/requests"):
+            line = 0
+            while not killed_at(line, look, within):
+                line, kills = line + step, kills + 1
+        look()
+        directory = Directory(config.directory_url, clock=clock)
+        assert [request.opened_by for request in directory.requests.all()] == [PTTH, PTTH]
+        assert [debt.uid for debt in directory.requests.debts(MARK)] == [2]
+        assert [mail.sender for mail in directory.requests.mail_read(NOW - timedelta(days=1))] == [PTTH, PTTH]
+    look()
+    assert directory.requests.debts(MARK) == []
+    assert sorted(request.opened_by for request in directory.requests.all()) == sorted(senders)
+    directory.close()
+    assert kills > 5
+
+
+@pytest.mark.slow
+def test_what_is_owed_outlives_a_kill(serve_processes: Callable[..., ProcessServer]) -> None:
+    """Real processes, killed while one unit's mailbox takes nothing: its answer comes once afterwards, and no other twice."""
+    server = serve_processes({"process": {"workers": 1}})
+    population = server.population
+    population.issue("support", password=SECRET, kind=MailboxKind.UNIT)
+    units = [population.issue(name, password=SECRET, kind=MailboxKind.UNIT) for name in ("cntt", "ptth")]
+
+    def send_from(address: str) -> None:
+        with smtplib.SMTP("localhost", server.ports["submission"], timeout=30) as client:
+            client.starttls(context=server.tls())
+            client.login(address, SECRET)
+            client.send_message(Desk.mail(None, address, a_csv(HEADING, *ROWS)))  # type: ignore[arg-type]
+
+    def letters(mailbox: Any) -> int:
+        store = MailStore(server.config.mail_root, clock=SystemClock(), host="test")
+        try:
+            return len(store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).view(1).uids)
+        finally:
+            store.close()
+
+    server.start()
+    with broken(server.config.mail_root / units[0].home):
+        send_from(CNTT)
+        send_from(PTTH)
+        wait_for(lambda: any(each.get("event") == "notice_failed" for each in server.events()))
+        wait_for(lambda: letters(units[1]) == 1)
+        server.kill()
+    server.start()
+    wait_for(lambda: letters(units[0]) == 1)
+    server.kill()
+    server.start()
+    time.sleep(11)  # more than a round of letters
+    assert [letters(unit) for unit in units] == [1, 1]
+    assert len(population.directory.requests.all()) == 2

@@ -1,0 +1,161 @@
+"""APPEND one by one in a session: by the journal where messages follow closely, with as few visits to the store as can be."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mic_mail.clock import ManualClock
+from mic_mail.imap.session_settings import SessionSettings
+from mic_mail.storage.journal.frames import Journaled, arrivals_in
+from mic_mail.storage.journal.journal import FOLDER, LOCK
+from mic_mail.storage.mailstore import MailStore
+from session_harness import REF, START, Talk
+
+
+def held(tmp_path: Path) -> list[Journaled]:
+    """What the journal holds, as it was written."""
+    paths = (path for path in (tmp_path / FOLDER).iterdir() if path.name != LOCK)
+    return sorted((arrival for path in paths for arrival in arrivals_in(str(path))), key=lambda arrival: arrival.at)
+
+
+def text(token: str) -> bytes:
+    return b"Subject: %b\r\n\r\n%b\r\n" % (token.encode(), token.encode())
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(START)
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: ManualClock) -> MailStore:
+    store = MailStore(tmp_path, clock=clock, host="mail.mic.gov.vn")
+    store.prepare_journal()
+    return store
+
+
+def append(ctx: Talk, what: bytes, *messages: bytes) -> bytes:
+    """With literals that nobody waits for."""
+    return ctx.say(b"t APPEND %b%b\r\n" % (what, b"".join(b" {%d+}\r\n%b" % (len(octets), octets) for octets in messages)))
+
+
+def test_what_follows_closely_is_held_by_the_journal(store: MailStore, clock: ManualClock, tmp_path: Path) -> None:
+    """The first is durable by its own file, so is one that comes later; those in between, and all of a command, are held."""
+    ctx = Talk(store).sign_in()
+    assert b"t OK" in append(ctx, b"INBOX", text("first"))
+    assert b"t OK" in append(ctx, b"Archive (\\Seen \\Flagged)", text("second"), text("third"))
+    assert b"t OK" in append(ctx, b"INBOX", b"Subject: large\r\n\r\n" + b"large\r\n" * 50_000)
+    clock.move_to(clock.now() + timedelta(seconds=1))
+    assert b"t OK" in append(ctx, b"INBOX", text("late"))
+    assert [arrival.octets for arrival in held(tmp_path)] == [text("second"), text("third")]
+    names = [arrival.berth.name for arrival in held(tmp_path) if arrival.berth is not None]
+    assert [name.partition(",U=")[2] for name in names] == ["1:2,FS", "2:2,"]
+    store.close()
+
+
+def test_a_command_is_one_sync_of_the_journal(store: MailStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MULTIAPPEND: all of its messages with one fdatasync, and no file or folder is fsynced."""
+    ctx = Talk(store).sign_in()
+    append(ctx, b"INBOX", text("first"))
+    synced: list[int] = []
+    sync = os.fdatasync
+    monkeypatch.setattr(os, "fsync", pytest.fail)
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (synced.append(fd), sync(fd))[1])
+    assert b"t OK" in append(ctx, b"INBOX", *(text(f"t{n}") for n in range(5)))
+    monkeypatch.undo()
+    assert len(synced) == 1
+    assert len(held(tmp_path)) == 5
+    store.close()
+
+
+def test_binary_messages_are_held_as_they_came(store: MailStore, tmp_path: Path) -> None:
+    """A literal8 may have NUL in it (RFC 3516 §4.4)."""
+    ctx = Talk(store).sign_in()
+    append(ctx, b"INBOX", text("first"))
+    octets = b"Subject: binary\r\n\r\n\0\r\n" + bytes(range(256))
+    assert b"t OK" in ctx.say(b"t APPEND INBOX ~{%d+}\r\n%b\r\n" % (len(octets), octets))
+    assert [arrival.octets for arrival in held(tmp_path)] == [octets]
+    store.close()
+
+
+def test_attachments_are_measured_before_anything_is_held(store: MailStore, tmp_path: Path) -> None:
+    """What the regulation refuses (Reg. 8.3.b) must not come back after a power loss."""
+    ctx = Talk(store, SessionSettings(attachment_limit=100)).sign_in()
+    append(ctx, b"INBOX", text("first"))
+    head = b"Content-Type: application/pdf\r\nContent-Disposition: attachment\r\n\r\n"
+    assert b"t NO [TOOBIG]" in append(ctx, b"INBOX", head + b"x" * 200)
+    assert held(tmp_path) == []
+    store.close()
+
+
+def test_messages_in_a_row_cost_one_visit_each(store: MailStore) -> None:
+    """Whether the folder is there is asked once; what is new in the selected mailbox is seen as the message is stored."""
+    ctx = Talk(store).sign_in()
+    ctx.say(b"s SELECT INBOX\r\n")
+    visits = []
+    for number in range(3):
+        before = ctx.work
+        assert ctx.say(b"t APPEND INBOX {%d}\r\n" % len(text("x"))) == b"+ OK\r\n"
+        assert b"* %d EXISTS\r\n" % (number + 1) in ctx.say(text("x") + b"\r\n")
+        visits.append(ctx.work - before)
+    assert visits == [2, 1, 1]
+    store.close()
+
+
+def test_a_folder_that_is_gone_is_noticed_all_the_same(store: MailStore) -> None:
+    """Once with the octets, as nobody looked before they came; then before they come."""
+    ctx, account = Talk(store).sign_in(), store.account(REF)
+    account.create("here")
+    assert b"t OK" in ctx.say(b"t APPEND here {6}\r\n") + ctx.say(b"a: b\r\n\r\n")
+    account.delete("here")
+    assert ctx.say(b"t APPEND here {6}\r\n") == b"+ OK\r\n"
+    assert b"t NO [TRYCREATE]" in ctx.say(b"a: b\r\n\r\n")
+    assert b"t NO [TRYCREATE]" in ctx.say(b"t APPEND here {6}\r\n")
+    store.close()
+
+
+def test_a_mailbox_that_gets_full_is_told_before_the_octets_come(store: MailStore) -> None:
+    """What was appended in a row counts."""
+    ctx = Talk(store).sign_in()
+    ctx.host.quota = 40
+    for _ in range(2):
+        assert ctx.say(b"t APPEND INBOX {15}\r\n") == b"+ OK\r\n"
+        assert b"t OK" in ctx.say(b"a: b\r\n\r\nsome\r\n\r\n"[:15] + b"\r\n")
+    assert b"t NO [OVERQUOTA]" in ctx.say(b"t APPEND INBOX {15}\r\n")
+    store.close()
+
+
+def test_who_appends_to_its_own_mailbox_has_the_message_as_recent(store: MailStore) -> None:
+    """And nobody else; with what came from others before it, which nobody was told of (RFC 3501 §2.3.2)."""
+    ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
+    assert b"* 0 RECENT" in ctx.say(b"s SELECT INBOX\r\n")
+    assert b"* 1 EXISTS\r\n* 1 RECENT\r\n" in append(ctx, b"INBOX", text("own"))
+    append(other, b"INBOX", text("another's"))
+    assert b"* 3 EXISTS\r\n* 3 RECENT\r\n" in append(ctx, b"INBOX", text("own"))
+    append(ctx, b"Archive", text("not here"))
+    assert b"* 0 RECENT" in other.say(b"s SELECT INBOX\r\n")
+    assert b"* 1 RECENT" in other.say(b"s SELECT Archive\r\n")
+    store.close()
+
+
+def test_messages_that_are_whole_are_not_kept_open(store: MailStore, tmp_path: Path) -> None:
+    """A command of hundreds that goes on, or does not: one descriptor, not one for each. Then each is durable as ever."""
+    ctx = Talk(store).sign_in()
+    octets = text("x" * 700)
+    pieces = [b" {%d+}\r\n%b" % (len(octets), octets)] * 400
+
+    def open_files() -> int:
+        return sum(os.path.realpath(f"/proc/self/fd/{fd}").startswith(str(tmp_path)) for fd in os.listdir("/proc/self/fd"))
+
+    assert b"t OK" in append(ctx, b"INBOX", b"Subject: before\r\n\r\n" + b"large\r\n" * 50_000)
+    before = open_files()
+    ctx.session.feed(b"t APPEND INBOX" + b"".join(pieces))
+    ctx.run()
+    staged = [path for path in tmp_path.rglob("tmp/*") if path.is_file()]
+    assert len(staged) > 100
+    assert open_files() <= before + 1
+    assert b"t OK" in ctx.say(b"\r\n")
+    assert ctx.account.folder("INBOX").messages == 401
+    store.close()

@@ -1,0 +1,334 @@
+"""DKIM signatures verify elsewhere, whatever a message looks like: by OpenDKIM, by dkimpy, and by the letter of RFC 6376."""
+
+import base64
+import hashlib
+import os
+import random
+import re
+import shutil
+import subprocess
+import tracemalloc
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+import dkim as dkimpy
+import pytest
+
+import programs
+from addresses import parsed
+from dkim_corpus import AUTHOR, HEAD, TEXT, messages
+from mic_mail.clock import SystemClock
+from mic_mail.log.maillog import MailLog
+from mic_mail.mailbox_address import NULL_PATH, ReversePath
+from mic_mail.mime import dkim
+from mic_mail.queue.queue import Entry, Envelope, Queue, Recipient
+from mic_mail.services.operations.dkim import DkimKeys
+from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyUnusable, State
+from mic_mail.smtpclient.dkim_sign import MOST_HEADER_OCTETS, Signer
+
+DOMAIN = "mic.gov.vn"
+DVBE = parsed("dvbe@mic.gov.vn")
+RETURN_PATH = b"Return-Path: <dvbe@mic.gov.vn>\r\n"
+CORPUS = dict(messages())
+
+
+class Desk:
+    """A signer with both kinds of keys, and a queue."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.keys = KeyFolder(folder)
+        self.life = DkimKeys(self.keys, SystemClock())
+        self.log = MailLog(folder / "log", "sender", clock=SystemClock(), threaded=False)
+        self.queue = Queue(folder / "queue")
+        self.signer = Signer(self.keys, self.log, SystemClock())
+        self._numbers = count(1)
+        for algorithm in Algorithm:
+            (key,) = self.life.add([DOMAIN], algorithm, 2048, algorithm.value)
+            self.life.use(key.selector, [DOMAIN])
+
+    def entry(self, message: bytes, *, submitted_by: int = 7, sender: ReversePath = DVBE) -> Entry:
+        entry_id = f"{next(self._numbers):032x}"
+        source = self.folder / entry_id
+        source.write_bytes(RETURN_PATH + message)
+        envelope = Envelope(
+            trace_id=entry_id, sender=sender, recipients=(Recipient(parsed("lan@one.example")),), accepted_at_us=0,
+            return_path_octets=len(RETURN_PATH), submitted_by=submitted_by,
+        )  # fmt: skip
+        self.queue.put(entry_id, source, envelope)
+        entry = self.queue.read(entry_id)
+        assert entry is not None
+        return entry
+
+    def signed(self, message: bytes) -> bytes:
+        """As it leaves."""
+        fields = self.signer.sign(self.entry(message))
+        assert fields.count(b"DKIM-Signature:") == 2
+        return fields + message
+
+    def events(self) -> str:
+        return "".join(path.read_text() for path in (self.folder / "log").glob("*.jsonl"))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    return Desk(tmp_path_factory.mktemp("standing"))
+
+
+def verdicts(keys: Sequence[Key], message: bytes) -> list[bool]:
+    """What dkimpy says of both signatures; older ones stand behind ours."""
+    records = {key.name: key.record for key in keys}
+
+    def ask(name: bytes, timeout: float = 5) -> bytes:  # noqa: ARG001, RUF100 - dkimpy says it
+        return records[name.decode().rstrip(".")].encode()
+
+    return [dkimpy.DKIM(message).verify(which, dnsfunc=ask) for which in range(2)]
+
+
+def test_the_corpus_is_one() -> None:
+    assert len(CORPUS) >= 60
+
+
+OBSOLETE = {"spaces before the colon"}
+"""dkimpy does not read them at all."""
+NO_END = {"70,000 spaces", "a line of 200,000 with spaces"}
+"""dkimpy takes a minute for them."""
+
+
+@pytest.mark.parametrize("name", sorted(CORPUS.keys() - OBSOLETE - NO_END))
+def test_dkimpy_verifies(standing: Desk, name: str) -> None:
+    assert verdicts(standing.life.all(), standing.signed(CORPUS[name])) == [True, True]
+
+
+@pytest.mark.needs_tool("opendkim")
+def test_opendkim_verifies(standing: Desk, tmp_path: Path) -> None:
+    """Each signature of RSA, and where this OpenDKIM knows it, of Ed25519."""
+    zone = "".join(f"{key.name} {key.record}\n" for key in standing.life.all())
+    (tmp_path / "keys").write_text(zone)
+    (tmp_path / "conf").write_text(f"Mode v\nTestPublicKeys {tmp_path / 'keys'}\nMaximumHeaders 0\n")
+    opendkim = programs.need("opendkim")
+    version = subprocess.run([opendkim, "-V"], capture_output=True, text=True, check=True).stdout
+    wanted, failed = {"rsa-sha256"} | ({"ed25519-sha256"} if "ed25519" in version else set()), {}
+    for number, (name, message) in enumerate(CORPUS.items()):
+        file = tmp_path / f"{number}.eml"
+        end = b"" if message.endswith(b"\n") else b"\r\n"  # as OpenDKIM's reader of files wants it, and DATA makes it
+        file.write_bytes(standing.signed(message) + end)
+        command = [opendkim, "-x", str(tmp_path / "conf"), "-vv", "-t", str(file)]
+        told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+        passed = set(re.findall(r"dkim=pass [^;]*header\.a=(\S+) header\.s=(?:rsa|ed25519) ", told))
+        if passed != wanted:
+            failed[name] = told
+    assert failed == {}
+
+
+def by_the_letter(body: bytes) -> bytes:
+    """RFC 6376 §3.4.4: only CRLF ends a line."""
+    lines = [re.sub(rb"[ \t]+", b" ", line).rstrip(b" ") for line in body.split(b"\r\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    return b"".join(line + b"\r\n" for line in lines)
+
+
+def test_a_body_in_any_pieces() -> None:
+    """Bare CR and LF, as BINARYMIME allows them, and cuts anywhere."""
+    chance = random.Random(6376)
+    for _ in range(20_000):
+        body = bytes(chance.choice(b" \t\r\n\r\nab") for _ in range(chance.randrange(24)))
+        made, at = dkim.RelaxedBody(), 0
+        while at < len(body):
+            piece = body[at : at + chance.randrange(5)]
+            made.update(piece)
+            at += len(piece)
+        assert made.digest() == hashlib.sha256(by_the_letter(body)).digest(), body
+
+
+def test_the_example_of_the_rfc() -> None:
+    """RFC 6376 §3.4.5 and Appendix A of RFC 8463."""
+    assert dkim.relaxed_field(b"A", b" X") == b"a:X"
+    assert dkim.relaxed_field(b"B ".strip(), b" Y\t\r\n\tZ  ") == b"b:Y Z"
+    assert dkim.split_header(b"A: X\r\nB : Y\t\r\n\tZ  \r\n") == [(b"A", b" X"), (b"B", b" Y\t\r\n\tZ  ")]
+    body = dkim.RelaxedBody()
+    body.update(b"Hi.\r\n\r\nWe lost the game.  Are you hungry yet?\r\n\r\nJoe.\r\n")
+    assert base64.b64encode(body.digest()) == b"2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8="
+
+
+def test_nobody_adds_to_it(desk: Desk) -> None:
+    """Each field that a reader is shown is signed once more than it is there (RFC 6376 §8.15)."""
+    signed = desk.signed(HEAD + b"\r\nhello\r\n")
+    for name in dkim.OVERSIGNED:
+        assert verdicts(desk.life.all(), name + b": added\r\n" + signed) == [False, False], name
+    with pytest.raises(dkimpy.ValidationError, match="body hash"):
+        verdicts(desk.life.all(), signed.replace(b"hello", b"hallo"))
+    assert verdicts(desk.life.all(), b"Received: by another\r\n" + signed) == [True, True]
+    assert b" l=" not in signed
+    assert b" x=" not in signed
+
+
+def test_binary(desk: Desk) -> None:
+    """The digest is that of what is sent, not of what it would be with other line ends."""
+    body = b"\x00\x01\n\r\r\n \n\x00 \r\n\r"
+    signed = desk.signed(TEXT + b"\r\n" + body)
+    digest = base64.b64encode(hashlib.sha256(by_the_letter(body)).digest())
+    assert signed.count(b"bh=" + digest) == 2
+
+
+def test_no_lines_that_are_too_long(desk: Desk) -> None:
+    for name, message in CORPUS.items():
+        fields = desk.signed(message).removesuffix(message)
+        assert max(map(len, fields.split(b"\r\n"))) <= 78, name
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"From: a@other.example\r\n",
+        b"From: a@sub.mic.gov.vn\r\n",
+    ],
+)
+def test_of_others_nothing_is_said(desk: Desk, header: bytes) -> None:
+    assert desk.signer.sign(desk.entry(header + b"\r\nx\r\n")) == b""
+    assert "message_not_signed" not in desk.events()
+
+
+def test_what_nobody_has_signed_in_for(desk: Desk) -> None:
+    """But for what this server has written itself: a report (RFC 3464), from the null sender."""
+    assert desk.signer.sign(desk.entry(HEAD + b"\r\nx\r\n", submitted_by=0)) == b""
+    assert desk.signer.sign(desk.entry(HEAD + b"\r\nx\r\n", submitted_by=0, sender=NULL_PATH)) != b""
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"Subject: no author\r\n\r\nx\r\n",
+        AUTHOR + AUTHOR + b"\r\nx\r\n",
+        AUTHOR + b"this is no field\r\n\r\nx\r\n",
+        AUTHOR + b": no name\r\n\r\nx\r\n",
+        AUTHOR + b"X: a\nFrom: b@mic.gov.vn\r\nno field\r\n\r\nx\r\n",
+        b"From: broken <<dvbe@mic.gov.vn\r\n\r\nx\r\n",
+        AUTHOR + b"To: a@one.example\r\n" * 600 + b"\r\nx\r\n",
+        AUTHOR + b"X: y\r\n" * (MOST_HEADER_OCTETS // 5) + b"\r\nx\r\n",
+    ],
+)
+def test_what_cannot_be_signed_goes_without(desk: Desk, message: bytes) -> None:
+    """And the log says so, once."""
+    entry = desk.entry(message)
+    assert desk.signer.sign(entry) == desk.signer.sign(entry) == b""
+    assert desk.events().count('"message_not_signed"') == 1
+
+
+def test_a_message_that_cannot_be_read_is_not_sent_unsigned(desk: Desk) -> None:
+    entry = desk.entry(HEAD + b"\r\nx\r\n")
+    entry.path.unlink()
+    with pytest.raises(OSError, match="No such file"):
+        desk.signer.sign(entry)
+
+
+def test_signed_once(desk: Desk) -> None:
+    """A second try sends the same octets; once the keys change it is signed anew."""
+    entry = desk.entry(HEAD + b"\r\nx\r\n")
+    first = desk.signer.sign(entry)
+    assert desk.signer.sign(entry) is first
+    (key,) = desk.life.add([DOMAIN], Algorithm.ED25519, 0, None)
+    desk.life.use(key.selector, [DOMAIN])
+    assert f"s={key.selector};".encode() in desk.signer.sign(entry)
+
+
+def test_of_a_large_message_little_is_kept(desk: Desk) -> None:
+    line = base64.b64encode(bytes(57)) + b"\r\n"
+    entry = desk.entry(TEXT + b"\r\n" + line * (25 * 2**20 // len(line)))
+    tracemalloc.start()
+    try:
+        desk.signer.sign(entry)
+        assert tracemalloc.get_traced_memory()[1] < 2 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("body", [b" ", b"\r\n", b" \r\n", b"\t\r", b"\r\r\n"])
+def test_what_is_made_to_be_slow(body: bytes) -> None:
+    """25 MB take a second or so: nothing is looked at again and again."""
+    made, piece = dkim.RelaxedBody(), body * (65_536 // len(body))
+    for _ in range(25 * 2**20 // len(piece)):
+        made.update(piece)
+    assert len(made.digest()) == 32
+
+
+# ------------------------------------------------------------ keys that cannot be used
+
+
+def file_of(desk: Desk, state: State = State.SIGNING) -> Path:
+    key = next(key for key in desk.life.all() if key.state is state)
+    return desk.keys.path / f"{key.name}.pem"
+
+
+def link(path: Path) -> None:
+    elsewhere = path.with_name("elsewhere")
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+
+def second_name(path: Path) -> None:
+    os.link(path, path.with_name("second"))
+
+
+def other_key(path: Path) -> None:
+    other = Desk(path.parent.parent / "other")
+    path.write_bytes(file_of(other).read_bytes())
+
+
+DAMAGE = {
+    "readable by others": lambda path: path.chmod(0o640),
+    "gone": lambda path: path.unlink(),
+    "garbage": lambda path: path.write_bytes(b"\x00garbage"),
+    "empty": lambda path: path.write_bytes(b""),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a link": link,
+    "a second name": second_name,
+    "another key": other_key,
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path, 0o600)),
+}
+
+
+@pytest.mark.parametrize(
+    ("which", "how"),
+    [("key", how) for how in DAMAGE] + [("ring", how) for how in DAMAGE if how not in ("gone", "another key")],
+)
+def test_a_file_that_must_not_be_believed(desk: Desk, which: str, how: str) -> None:
+    """Mail waits; the file is named; mended, it goes on. Nothing of a secret is told."""
+    path = file_of(desk) if which == "key" else desk.keys.path / "ring.json"
+    kept, entry = path.read_bytes(), desk.entry(HEAD + b"\r\nx\r\n")
+    DAMAGE[how](path)
+    fresh = Signer(desk.keys, desk.log, SystemClock())
+    for _ in range(2):
+        with pytest.raises(KeyUnusable, match=re.escape(path.name)) as told:
+            fresh.sign(entry)
+    assert desk.events().count('"dkim_key_unusable"') == 1
+    assert "PRIVATE" not in desk.events() + repr(told.value)
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    path.unlink(missing_ok=True)
+    path.with_name("second").unlink(missing_ok=True)
+    path.write_bytes(kept)
+    path.chmod(0o600)
+    assert fresh.sign(entry).count(b"DKIM-Signature") == 2
+
+
+def test_a_folder_that_others_may_enter(desk: Desk) -> None:
+    desk.keys.path.chmod(0o755)
+    fresh, entry = Signer(desk.keys, desk.log, SystemClock()), desk.entry(HEAD + b"\r\nx\r\n")
+    with pytest.raises(KeyUnusable, match=re.escape(str(desk.keys.path))):
+        fresh.sign(entry)
+    desk.keys.path.chmod(0o700)
+    assert fresh.sign(entry)
+
+
+def test_where_there_are_no_keys(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    shutil.rmtree(desk.keys.path)
+    assert desk.signer.sign(desk.entry(HEAD + b"\r\nx\r\n")) == b""

@@ -1,0 +1,301 @@
+"""Resting: an account that nobody uses gives its handles back, and is none the worse for it."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mic_mail.clock import ManualClock
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
+from store_harness import REF, Root, deliver, message, observe
+
+AT_ONCE = -1.0
+"""Seconds of idleness: whatever is not in use this very moment."""
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(datetime.now(UTC))
+
+
+@pytest.fixture
+def root(tmp_path: Path, clock: ManualClock) -> Root:
+    return Root(tmp_path, clock=clock)
+
+
+@pytest.fixture
+def store(root: Root) -> Iterator[MailStore]:
+    store = root.store()
+    yield store
+    store.close()
+
+
+def open_files(home: Path) -> list[str]:
+    """What this process holds open below `home`."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{fd}")
+        except FileNotFoundError:  # the listing's own
+            continue
+        if target.startswith(f"{home}/"):
+            found.append(target)
+    return found
+
+
+def inbox(account: Account) -> int:
+    return account.folder("INBOX").folder_id
+
+
+def later(clock: ManualClock, seconds: float) -> None:
+    clock.move_to(clock.now() + timedelta(seconds=seconds))
+
+
+def test_idle_account_gives_back_its_descriptors(root: Root, store: MailStore, clock: ManualClock) -> None:
+    """After the idle time, and not before, nothing of an account is open; then it reads, flags and delivers as ever."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a", "b"])
+    view = account.view(inbox(account))
+    later(clock, 9)
+    assert store.rest(10) == 0
+    assert open_files(root.home)
+    later(clock, 2)
+    assert store.rest(10) > 0
+    assert open_files(root.home) == []
+
+    assert account.view(view.info.folder_id) is view
+    assert account.store_flags(inbox(account), [1], "+", SEEN, ["$Label1"]).modseq > view.info.highest_modseq
+    store.rest(AT_ONCE)
+    assert deliver(account, inbox(account), ["c"]) == [3]
+    store.rest(AT_ONCE)
+    changes = account.changes(inbox(account), view.info.highest_modseq)
+    assert [row[0] for row in changes.changed] == [1, 3]
+    assert root.changes[-1] == (REF.account_id, changes.highest_modseq)
+    assert observe(account)["INBOX"].messages == {
+        1: ("a", frozenset({"\\Seen", "$Label1"})),
+        2: ("b", frozenset()),
+        3: ("c", frozenset()),
+    }
+
+
+def test_account_in_use_keeps_its_handles(root: Root, store: MailStore, clock: ManualClock) -> None:
+    """Mail and a look each second keep writer and reader; a look alone keeps the reader, and the writer goes."""
+    account = store.account(REF)
+    folder_id = inbox(account)
+    for number in range(15):
+        deliver(account, folder_id, [f"m{number}"])
+        account.highest_modseq()
+        later(clock, 1)
+        assert store.rest(10) == 0
+    for _ in range(15):
+        account.highest_modseq()
+        later(clock, 1)
+        store.rest(10)
+    opened = open_files(root.home)
+    assert str(root.home / "index.sqlite") in opened
+    assert not any(name.endswith("lock") for name in opened)
+
+
+def test_handles_in_use_are_left_alone(root: Root, store: MailStore) -> None:
+    """A reader in the middle of its snapshot and the writer in the middle of a change work on while everything else rests."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a"])
+    inner = store.store(REF)
+    with inner.index.snapshot() as reader, inner.lock.held():
+        writer = inner.index.writer()
+        writer.execute("BEGIN IMMEDIATE")
+        in_a_thread(lambda: store.rest(AT_ONCE))
+        assert reader.execute("SELECT count(*) FROM message").fetchone() == (1,)
+        writer.execute("DELETE FROM subscription")
+        writer.execute("COMMIT")
+    assert store.rest(AT_ONCE) == 2
+    assert open_files(root.home) == []
+    assert account.subscriptions() == []
+
+
+def in_a_thread(act: Callable[[], object]) -> None:
+    thread = threading.Thread(target=act)
+    thread.start()
+    thread.join()
+
+
+@contextmanager
+def resting_all_the_time(*stores: MailStore) -> Iterator[None]:
+    over = threading.Event()
+    failures: list[BaseException] = []
+
+    def rest(store: MailStore) -> None:
+        try:
+            while not over.wait(0.0005):
+                store.rest(AT_ONCE)
+        except BaseException as error:  # noqa: BLE001 - the test tells it
+            failures.append(error)
+
+    threads = [threading.Thread(target=rest, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+
+
+@pytest.mark.parametrize("rounds", [25, pytest.param(400, marks=pytest.mark.campaign)])
+def test_resting_under_load_loses_nothing(tmp_path: Path, rounds: int) -> None:
+    """Two stores, four threads that deliver, flag, look and poll while handles close all the time: each answer is right."""
+    root = Root(tmp_path)
+    stores = [root.store(), root.store()]
+    accounts = [store.account(REF) for store in stores]
+    folder_id = inbox(accounts[0])
+    failures: list[BaseException] = []
+
+    def guarded(act: Callable[[int], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                for number in range(rounds):
+                    act(number)
+            except BaseException as error:  # noqa: BLE001 - the test tells it
+                failures.append(error)
+
+        return threading.Thread(target=run)
+
+    def delivers(account: Account, name: str) -> Callable[[int], None]:
+        def act(number: int) -> None:
+            (uid,) = deliver(account, folder_id, [f"{name}{number}"])
+            assert account.store_flags(folder_id, [uid], "+", FLAGGED).changed[0][1] == FLAGGED
+            assert uid in account.view(folder_id).uids
+
+        return act
+
+    def looks(store: MailStore) -> Callable[[int], None]:
+        seen = 0
+
+        def act(number: int) -> None:
+            nonlocal seen
+            now = store.newest_modseq(REF)
+            assert now >= seen
+            seen = now
+            store.account(REF).changes(folder_id, 0)
+
+        return act
+
+    threads = [guarded(delivers(account, name)) for account, name in zip(accounts, "xy", strict=True)]
+    threads += [guarded(looks(store)) for store in stores]
+    with resting_all_the_time(*stores):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    messages = observe(accounts[0])["INBOX"].messages
+    assert sorted(token for token, _ in messages.values()) == sorted(f"{name}{n}" for name in "xy" for n in range(rounds))
+    assert {flags for _, flags in messages.values()} == {frozenset({"\\Flagged"})}
+    assert accounts[0].repair(check=True).clean
+    for store in stores:
+        store.rest(AT_ONCE)
+    assert open_files(root.home) == []
+    for store in stores:
+        store.close()
+
+
+def test_poll_opens_nothing_while_nothing_moves(root: Root, store: MailStore, clock: ManualClock) -> None:
+    """The feed's poll keeps a resting account at rest, also after others closed handles, and sees what anybody changes."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a"])
+    later(clock, 60)  # what was written has settled
+    store.rest(AT_ONCE)
+    known = store.newest_modseq(REF)
+    assert known == account.highest_modseq()
+    store.rest(AT_ONCE)
+    assert store.newest_modseq(REF) == known
+    assert open_files(root.home) == []
+
+    root.use(lambda other: deliver(other, inbox(other), ["b"]))  # and its last handle moves the log into the index
+    moved = store.newest_modseq(REF)
+    assert moved > known
+    assert open_files(root.home) == []
+    assert list(account.view(inbox(account)).uids) == [1, 2]
+
+    store.rest(AT_ONCE)
+    store.newest_modseq(REF)
+    (root.home / "Maildir/new/1600000000.V1I2.other").write_bytes(message("c"))
+    assert store.newest_modseq(REF) > moved
+    assert [token for token, _ in observe(account)["INBOX"].messages.values()] == ["a", "b", "c"]
+
+
+def test_poll_notices_a_lost_index(root: Root, store: MailStore, clock: ManualClock) -> None:
+    """An index that was removed while its account rested is made anew, with every message and a MODSEQ above all before."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a", "b"])
+    before, view = observe(account)["INBOX"].messages, account.view(inbox(account))
+    later(clock, 60)
+    store.newest_modseq(REF)
+    store.rest(AT_ONCE)
+    known = store.newest_modseq(REF)
+    root.lose_index()
+    assert store.newest_modseq(REF) > known
+    assert observe(account)["INBOX"].messages == before
+    assert account.view(inbox(account)) is not view
+
+
+def test_least_recently_used_handles_make_room(tmp_path: Path) -> None:
+    """No more than twice `open_accounts` hold handles, and no more than that after a rest; the others answer all the same."""
+    root = Root(tmp_path, settings={"boot_id": "first boot", "open_accounts": 3})
+    store = root.store()
+    refs = [AccountRef(number, f"mic.gov.vn/u{number}") for number in range(1, 9)]
+    for ref in refs:
+        deliver(store.account(ref), inbox(store.account(ref)), ["a"])
+
+    def holding() -> set[str]:
+        names = (name.partition("/mic.gov.vn/")[2] for name in open_files(tmp_path))
+        return {name.split("/")[0] for name in names if name}
+
+    assert holding() == {"u3", "u4", "u5", "u6", "u7", "u8"}
+    store.rest(60)
+    assert holding() == {"u6", "u7", "u8"}
+    for ref in refs:
+        assert deliver(store.account(ref), inbox(store.account(ref)), ["b"]) == [2]
+    store.close()
+    assert open_files(tmp_path) == []
+
+
+def test_names_of_a_killed_process_follow_though_its_log_is_gone(root: Root) -> None:
+    """Names that lag behind are found by the time of the index too: another process may have closed the log meanwhile."""
+    killed = root.store()
+    account = killed.account(REF)
+    deliver(account, inbox(account), ["a"])
+    account.store_flags(inbox(account), [1], "+", SEEN)
+    killed.rest(AT_ONCE)
+    assert not (root.home / "index.sqlite-wal").exists()
+    (name,) = os.listdir(root.home / "Maildir/cur")
+    assert name.endswith(":2,")
+
+    heir = root.store()
+    heir.flush_names_left([REF], root.clock.now().timestamp() - 60)
+    (name,) = os.listdir(root.home / "Maildir/cur")
+    assert name.endswith(":2,S")
+    heir.close()
+    killed.close()
+
+
+def test_index_made_anew_by_others_while_resting(root: Root, store: MailStore) -> None:
+    """Nothing holds the old index's inode, so the new one may get its number: what is read is right all the same."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a", "b", "c"])
+    account.view(inbox(account))
+    for gone in ("b", "a"):
+        uid = next(uid for uid, (token, _) in observe(account)["INBOX"].messages.items() if token == gone)
+        store.rest(AT_ONCE)
+        root.lose_index()
+        next((root.home / "Maildir/cur").glob(f"*,U={uid}:2,*")).unlink()  # no index tells that it has vanished
+        root.use(lambda other, gone=gone: deliver(other, inbox(other), [f"new {gone}"]))
+        assert observe(account) == root.use(observe)
+        assert gone not in [token for token, _ in observe(account)["INBOX"].messages.values()]

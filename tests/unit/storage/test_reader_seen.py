@@ -1,0 +1,539 @@
+"""\\Seen of each reader (decision 0035): whatever two people do to a mailbox, each has read what they have read."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from mic_mail.storage.errors import NoSuchFolder
+from mic_mail.storage.maildir.sidecars import AccountSidecar, SeenSidecar
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import DELETED, FLAGGED, SEEN
+from store_harness import REF, Root, deliver
+
+CNTT, BE, LAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
+PERSONS = (CNTT, BE, LAN)
+MEMORY = Path("/dev/shm")
+"""Where it is there; nothing here loses power."""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    return Root(tmp_path)
+
+
+@pytest.fixture
+def store(root: Root) -> Iterator[MailStore]:
+    store = root.store()
+    yield store
+    store.close()
+
+
+def inbox(account: Account) -> int:
+    return account.folder("INBOX").folder_id
+
+
+def seen_by(store: MailStore, person: str | None, folder: str = "INBOX") -> set[int]:
+    """UIDs; also that the counters agree, and that who looks anew finds the same."""
+    account = store.account(REF, person)
+    info = account.folder(folder)
+    view = account.view(info.folder_id)
+    found = {uid for uid, flags in zip(view.uids, view.flags, strict=True) if flags & SEEN}
+    assert info.unseen == view.info.unseen == len(view.uids) - len(found)
+    assert info.highest_modseq == view.info.highest_modseq >= max(view.modseqs, default=0)
+    assert next(each for each in account.folders() if each.name == folder) == info
+    return found
+
+
+def read(store: MailStore, person: str, *uids: int, operation: str = "+", flags: int = SEEN) -> int:
+    account = store.account(REF, person)
+    return account.store_flags(inbox(account), uids, operation, flags).modseq
+
+
+def test_each_has_their_own(root: Root, store: MailStore) -> None:
+    """RFC 9051 §2.3.2: what one has read the other has not, from the switch on; before it both have what was common."""
+    plain = store.account(REF)
+    deliver(plain, inbox(plain), "abc")
+    read(store, BE, 1)
+    assert seen_by(store, LAN) == {1}
+    assert not plain.seen_is_each()
+    assert plain.keep_seen(each=True, persons=PERSONS)
+    assert not plain.keep_seen(each=True, persons=PERSONS)
+    read(store, BE, 2)
+    read(store, LAN, 1, operation="-")
+    assert [seen_by(store, person) for person in PERSONS] == [{1}, {1, 2}, set()]
+    assert root.use(lambda account: seen_by(account._mailstore, BE)) == {1, 2}
+    assert plain.repair(check=True).clean
+
+
+@pytest.mark.parametrize("persons", [(), PERSONS])
+def test_the_setting_outlives_the_index(root: Root, persons: tuple[str, ...]) -> None:
+    """Also before anybody has begun to read: what `.mic-account` does not say, an index made anew does not know."""
+    root.use(lambda account: account.keep_seen(each=True, persons=persons))
+    root.lose_index()
+    assert root.use(lambda account: account.seen_is_each())
+    root.use(lambda account: account.keep_seen(each=False, persons=()))
+    root.lose_index()
+    assert not root.use(lambda account: account.seen_is_each())
+
+
+def test_nobody_else_hears_of_it(store: MailStore) -> None:
+    """A reader's own change raises that reader's HIGHESTMODSEQ and no other's; other flags are told to all (RFC 7162 §3.1)."""
+    plain = store.account(REF)
+    folder = inbox(plain)
+    deliver(plain, folder, "ab")
+    plain.keep_seen(each=True, persons=PERSONS)
+    be, lan = store.account(REF, BE), store.account(REF, LAN)
+    before = be.view(folder).info.highest_modseq
+    assert lan.view(folder).info.highest_modseq == before
+    modseq = read(store, BE, 1)
+    assert modseq == be.view(folder).info.highest_modseq == be.highest_modseq() > before
+    assert be.changes(folder, before).changed == [(1, SEEN, modseq, be.view(folder).sizes[0])]
+    assert lan.view(folder).info.highest_modseq == before
+    assert not lan.changes(folder, before).changed
+    assert read(store, LAN, 1, flags=SEEN | FLAGGED) > modseq
+    assert [row[:2] for row in be.changes(folder, modseq).changed] == [(1, SEEN | FLAGGED)]
+    assert [row[:2] for row in lan.changes(folder, before).changed] == [(1, SEEN | FLAGGED)]
+
+
+def test_news_of_folders(store: MailStore) -> None:
+    """What NOTIFY is made of: what the person marks elsewhere is news, also beside an own message; another's is none."""
+    plain = store.account(REF)
+    folder = inbox(plain)
+    deliver(plain, folder, "ab")
+    plain.keep_seen(each=True, persons=PERSONS)
+    be, lan = store.account(REF, BE), store.account(REF, LAN)
+    since = be.folder_changes(0).modseq
+    read(store, BE, 1)
+    (state,) = be.folder_changes(since).folders
+    assert (state.name, state.messages, state.unseen) == ("INBOX", 2, 1)
+    assert not lan.folder_changes(since).folders
+    assert next(each.unseen for each in lan.folder_changes(0).folders if each.name == "INBOX") == 2
+    deliver(be, folder, "c")
+    own = be.folder_changes(since).folders[0].highest_modseq
+    assert not be.folder_changes(since, [own]).own_messages
+    assert be.folder_changes(own - 1, [own]).own_messages == lan.folder_changes(since, [own]).own_messages != frozenset()
+
+
+def test_unchanged_since_counts_what_the_reader_was_told(store: MailStore) -> None:
+    """RFC 7162 §3.1.3: another's reading fails nobody's STORE, the own one in another session does."""
+    plain = store.account(REF)
+    deliver(plain, inbox(plain), "a")
+    plain.keep_seen(each=True, persons=PERSONS)
+    be, lan = store.account(REF, BE), store.account(REF, LAN)
+    (modseq,) = be.view(inbox(be)).modseqs
+    read(store, BE, 1)
+    assert lan.store_flags(inbox(lan), [1], "+", SEEN, unchanged_since=modseq).failed == []
+    assert be.store_flags(inbox(be), [1], "-", SEEN, unchanged_since=modseq).failed == [1]
+    assert seen_by(store, BE) == {1}
+
+
+def test_who_comes_new_takes_over_as_things_stand(store: MailStore) -> None:
+    """A new keeper has read what somebody has, up to the first look; so has who comes back after a while (`forget_reader`)."""
+    plain = store.account(REF)
+    folder = inbox(plain)
+    deliver(plain, folder, "abc")
+    plain.keep_seen(each=True, persons=[CNTT, BE])
+    read(store, BE, 1, 2)
+    read(store, BE, 2, operation="-")
+    assert seen_by(store, LAN) == {1}
+    read(store, BE, 3)
+    assert seen_by(store, LAN) == {1}
+    known = store.account(REF, LAN).view(folder).info.highest_modseq
+    plain.forget_reader(LAN)
+    assert seen_by(store, LAN) == {1, 3}
+    lan = store.account(REF, LAN)
+    assert [uid for uid, *_ in lan.changes(folder, known).changed] == [1, 2, 3]
+    assert AccountSidecar.read(str(plain._store.place.maildir)).readers == (CNTT, BE, LAN)
+
+
+def test_who_cannot_be_remembered_now_is_shown_the_common_state(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk stops no reading."""
+    plain = store.account(REF)
+    deliver(plain, inbox(plain), "ab")
+    plain.keep_seen(each=True, persons=[BE])
+    read(store, BE, 1)
+    seen_by(store, None)
+    read(store, BE, 2)
+    read(store, BE, 1, operation="-")
+    store.account(REF, BE)._store.index.writer().execute("PRAGMA query_only = 1")
+    assert seen_by(store, LAN) == {2}
+    store.account(REF, BE)._store.index.writer().execute("PRAGMA query_only = 0")
+    assert seen_by(store, LAN) == {2}
+    assert seen_by(store, BE) == {2}
+
+
+def test_back_to_one_for_all(root: Root, store: MailStore) -> None:
+    """What it would have been all the while; whoever was told otherwise is told anew, and nothing is left over."""
+    plain = store.account(REF)
+    folder = inbox(plain)
+    deliver(plain, folder, "abc")
+    plain.keep_seen(each=True, persons=PERSONS)
+    read(store, BE, 1, 2)
+    read(store, LAN, 1)
+    read(store, LAN, 1, operation="-")
+    known = store.account(REF, BE).view(folder).info.highest_modseq
+    plain.flush_names()
+    assert list(root.home.rglob(".mic-seen.*"))
+    assert plain.keep_seen(each=False)
+    assert [seen_by(store, person) for person in (None, *PERSONS)] == [{2}] * 4
+    assert [row[:2] for row in store.account(REF, BE).changes(folder, known).changed] == [(1, 0), (2, SEEN), (3, 0)]
+    assert not list(root.home.rglob(".mic-seen.*"))
+    assert plain.repair(check=True).clean
+    read(store, BE, 3)
+    assert seen_by(store, LAN) == {2, 3}
+
+
+def test_copies_and_moves(store: MailStore) -> None:
+    """Within the account each keeps their own; who may not set \\Seen there has not seen the copy (RFC 4314 §4)."""
+    plain = store.account(REF)
+    source, target = inbox(plain), plain.folder("Archive").folder_id
+    deliver(plain, source, "abcd")
+    plain.keep_seen(each=True, persons=PERSONS)
+    read(store, BE, 1, 2)
+    read(store, LAN, 2, 3)
+    be = store.account(REF, BE)
+    be.copy(source, [1, 2], target)
+    be.move(source, [3], target)
+    be.copy(source, [2], target, allowed=FLAGGED)
+    assert seen_by(store, BE, "Archive") == {1, 2}
+    assert seen_by(store, LAN, "Archive") == {2, 3, 4}
+    assert seen_by(store, LAN) == {2}
+    plain.rename("INBOX", "Cũ")
+    assert (seen_by(store, BE, "Cũ"), seen_by(store, LAN, "Cũ")) == ({1, 2}, {2})
+    assert plain.repair(check=True).clean
+
+
+def test_into_another_account_and_back(root: Root, store: MailStore) -> None:
+    """As the one who copies has seen it; nobody else has seen what comes from outside."""
+    own = store.account(type(REF)(8, "mic.gov.vn/own"))
+    plain = store.account(REF)
+    deliver(plain, inbox(plain), "ab")
+    plain.keep_seen(each=True, persons=PERSONS)
+    read(store, BE, 1)
+    read(store, LAN, 2)
+    lent = store.account(REF, BE).stage_copies(own.ref, inbox(plain), [1, 2])
+    own.publish(inbox(own), [each.delivery for each in lent])
+    assert [flags & SEEN for flags in own.view(inbox(own)).flags] == [SEEN, 0]
+    lent = own.stage_copies(REF, inbox(own), [1, 2])
+    store.account(REF, BE).publish(inbox(plain), [each.delivery for each in lent])
+    assert [seen_by(store, person) for person in PERSONS] == [set(), {1, 3}, {2}]
+
+
+def test_new_messages(store: MailStore) -> None:
+    """Who appends with \\Seen has seen it; what a filter files as read all have; what is brought back, by the common state."""
+    plain = store.account(REF)
+    folder = inbox(plain)
+    plain.keep_seen(each=True, persons=PERSONS)
+    deliver(store.account(REF, BE), folder, "a", flags=SEEN)
+    deliver(plain, folder, "b", flags=SEEN)
+    deliver(plain, folder, "c")
+    assert [seen_by(store, person) for person in PERSONS] == [{2}, {1, 2}, {2}]
+    read(store, LAN, 3, flags=SEEN | DELETED)
+    store.account(REF, BE).expunge(folder)
+    plain.undelete()
+    assert [seen_by(store, person) for person in PERSONS] == [{2, 4}, {1, 2, 4}, {2, 4}]
+
+
+def test_what_is_gone_leaves_no_rows(root: Root, store: MailStore) -> None:
+    """Expunged messages, and folders that the sweep takes."""
+    plain = store.account(REF)
+    folder = inbox(plain)
+    deliver(plain, folder, "ab")
+    plain.keep_seen(each=True, persons=PERSONS)
+    made = plain.create("Tạm")
+    read(store, BE, 1, 2)
+    store.account(REF, BE).copy(folder, [1, 2], made.folder_id)
+    plain.remove(folder, [1])
+    plain.delete("Tạm")
+    root.settings["expunge_keep_seconds"] = 0
+    store.close()
+    root.use(lambda account: account.sweep())
+    with sqlite3.connect(root.home / "index.sqlite") as index:
+        assert index.execute("SELECT folder_id, uid FROM seen").fetchall() == [(folder, 2)]
+
+
+def test_an_account_without_the_setting_has_no_rows(root: Root, store: MailStore) -> None:
+    """Whoever reads there: nothing is written, and nobody begins."""
+    plain = store.account(REF)
+    deliver(store.account(REF, BE), inbox(plain), "ab", flags=SEEN)
+    read(store, LAN, 1, operation="-")
+    assert seen_by(store, BE) == {2}
+    store.close()
+    with sqlite3.connect(root.home / "index.sqlite") as index:
+        tables = ("reader", "seen", "seen_tally", "seen_unwritten")
+        counts = [index.execute(f"SELECT count(*) FROM {table}").fetchone() for table in tables]
+    assert counts == [(0,)] * 4
+
+
+def test_the_files_alone_give_it_back(root: Root) -> None:
+    """A lost index: the sidecars followed within seconds, as file names do; without one, what is common."""
+
+    def begin(account: Account) -> None:
+        deliver(account, inbox(account), "abcd")
+        account.keep_seen(each=True, persons=PERSONS)
+
+    def work(account: Account) -> None:
+        store = account._mailstore
+        read(store, BE, 1, 2, 4)
+        read(store, LAN, 2)
+        read(store, LAN, 2, operation="-")
+
+    def each(account: Account) -> list[set[int]]:
+        return [seen_by(account._mailstore, person) for person in PERSONS]
+
+    root.use(begin)
+    root.use(work)
+    for _ in range(2):
+        root.lose_index()
+        assert root.use(each) == [set(), {1, 2, 4}, set()]
+        assert root.use(lambda account: account.repair(check=True)).clean
+    (sidecar,) = (root.home / "Maildir").glob(".mic-seen.dvbe*")
+    read_back = SeenSidecar.read(str(root.home / "Maildir"), BE)
+    assert read_back is not None
+    assert [tuple(pair) for pair in read_back.seen] == [(1, 2), (4, 4)]
+    sidecar.write_text("[")
+    root.lose_index()
+    assert root.use(each) == [set(), {1, 4}, set()]
+
+
+def test_a_power_loss(root: Root) -> None:
+    """An older index: who the readers are is durable; what they had read by the last commit that survived is theirs."""
+
+    def begin(account: Account) -> None:
+        deliver(account, inbox(account), "ab")
+
+    def work(account: Account) -> None:
+        account.keep_seen(each=True, persons=PERSONS)
+        read(account._mailstore, BE, 1)
+
+    root.use(begin)
+    old = root.index_copy()
+    root.use(work)
+    new = root.index_copy()
+    root.power_loss(new)
+    assert root.use(lambda account: seen_by(account._mailstore, BE)) == {1}
+    root.power_loss(old)
+    assert root.use(lambda account: account.seen_is_each())
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_backup_and_restore(root: Root, tmp_path: Path) -> None:
+    """They are in a backup, for whoever restores it: with its index, and from its files alone."""
+
+    def work(account: Account) -> None:
+        deliver(account, inbox(account), "ab")
+        account.keep_seen(each=True, persons=PERSONS)
+        read(account._mailstore, BE, 1)
+        account.backup(tmp_path / "copy")
+        read(account._mailstore, BE, 2)
+        read(account._mailstore, LAN, 2)
+
+    def each(account: Account) -> list[set[int]]:
+        return [seen_by(account._mailstore, person) for person in PERSONS]
+
+    root.use(work)
+    assert root.use(lambda account: account.restore(tmp_path / "copy", replace=True)).clean
+    assert root.use(each) == [set(), {1}, set()]
+    shutil.rmtree(root.home)
+    assert root.use(lambda account: account.restore(tmp_path / "copy")).clean
+    root.lose_index()
+    assert root.use(each) == [set(), {1}, set()]
+
+
+def test_an_older_index_gets_the_tables(root: Root, tmp_path: Path) -> None:
+    """Version 2 had none; opening adds the same that a new index has."""
+    root.use(lambda account: deliver(account, inbox(account), "a"))
+    path = root.home / "index.sqlite"
+
+    def described(path: Path) -> dict[str, list[tuple[object, ...]]]:
+        with sqlite3.connect(path) as index:
+            tables = ("account", "reader", "seen", "seen_tally", "seen_unwritten")
+            return {table: index.execute(f"PRAGMA table_info({table})").fetchall() for table in tables} | {
+                name: index.execute(f"PRAGMA index_info({name})").fetchall() for name in ("reader_person", "seen_modseq")
+            }
+
+    made = described(path)
+    with sqlite3.connect(path) as index:
+        for table in ("reader", "seen", "seen_tally", "seen_unwritten"):
+            index.execute(f"DROP TABLE {table}")
+        index.execute("ALTER TABLE account DROP COLUMN seen_each")
+        index.execute("PRAGMA user_version = 2")
+    shutil.copytree(root.home, tmp_path / "copy")
+    (tmp_path / "copy" / "manifest.json").write_text('{"version": 1, "messages": 1}')
+    assert not root.use(lambda account: account.seen_is_each())
+    assert root.use(lambda account: account.view(inbox(account)).uids.tolist()) == [1]
+    assert root.use(lambda account: account.restore(tmp_path / "copy", replace=True)).clean  # an older program's backup
+    assert [[column[1:] for column in columns] for columns in described(path).values()] == [
+        [column[1:] for column in columns] for columns in made.values()
+    ]
+
+
+# ------------------------------------------------------------------ whatever happens
+
+UIDS = st.sets(st.integers(1, 12), min_size=1, max_size=4)
+WHO = st.sampled_from(PERSONS)
+FOLDERS = st.sampled_from(["INBOX", "Archive", "Mới"])
+
+
+class Readers(RuleBasedStateMachine):
+    """Two people and the mailbox's own sign-in against a model; each has a mirror that only follows `changes`, as a client."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.path = Path(mkdtemp(prefix="seen", dir=MEMORY if MEMORY.is_dir() else None))
+        self.root = Root(self.path)
+        self.store = self.root.store()
+        self.each = False
+        self.flags: dict[str, dict[int, int]] = {"INBOX": {}, "Archive": {}, "Mới": {}}
+        self.common: dict[str, set[int]] = {folder: set() for folder in self.flags}
+        self.seen: dict[str, dict[str, set[int]]] = {}
+        self.mirrors: dict[tuple[str, str], tuple[int, dict[int, tuple[int, int]]]] = {}
+        self.token = 0
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+            shutil.rmtree(self.path)
+
+    def account(self, person: str | None = None) -> Account:
+        return self.store.account(REF, person)
+
+    def id(self, folder: str) -> int:
+        """A folder may be made when others have begun to read."""
+        try:
+            return self.account().folder(folder).folder_id
+        except NoSuchFolder:
+            return self.account().create(folder).folder_id
+
+    def met(self, person: str) -> dict[str, set[int]]:
+        """What a person has read; a new one begins with what is common."""
+        if not self.each:
+            return self.common
+        if person not in self.seen:
+            self.seen[person] = {folder: set(uids) for folder, uids in self.common.items()}
+        return self.seen[person]
+
+    @rule(folder=FOLDERS, person=st.none() | WHO, flags=st.sampled_from([0, SEEN, FLAGGED]), count=st.integers(1, 3))
+    def append(self, folder: str, person: str | None, flags: int, count: int) -> None:
+        if person is not None and flags & SEEN:
+            self.met(person)
+        tokens = [f"t{self.token + number}" for number in range(count)]
+        self.token += count
+        uids = deliver(self.account(person), self.id(folder), tokens, flags=flags)
+        for uid in uids:
+            self.flags[folder][uid] = flags & ~SEEN
+        if flags & SEEN:
+            self.common[folder].update(uids)
+            for who, read in self.seen.items():
+                if person in (None, who):
+                    read[folder].update(uids)
+
+    @rule(folder=FOLDERS, person=WHO, uids=UIDS, operation=st.sampled_from("+-="), flags=st.sampled_from([SEEN, FLAGGED, 10]))
+    def mark(self, folder: str, person: str, uids: set[int], operation: str, flags: int) -> None:
+        others = {who: self.look(who, folder) for who in self.seen if who != person}
+        result = self.account(person).store_flags(self.id(folder), uids, operation, flags)
+        told = False
+        own = self.met(person)[folder]
+        for uid in uids & self.flags[folder].keys():
+            before = self.flags[folder][uid] | (SEEN if uid in own else 0)
+            after = {"+": before | flags, "-": before & ~flags, "=": flags}[operation]
+            self.flags[folder][uid] = after & ~SEEN
+            told |= bool((before ^ after) & ~SEEN)
+            for read in (own, *([self.common[folder]] if (before ^ after) & SEEN else [])):
+                (read.add if after & SEEN else read.discard)(uid)
+        assert {uid: flags for uid, flags, _ in result.changed} == {
+            uid: self.flags[folder][uid] | (SEEN if uid in own else 0) for uid in uids & self.flags[folder].keys()
+        }
+        if not told:  # nobody else hears of it
+            assert all(self.look(who, folder) == before for who, before in others.items())
+
+    def look(self, person: str, folder: str) -> tuple[int, list[tuple[int, int, int, int]]]:
+        account, folder_id = self.account(person), self.id(folder)
+        self.met(person)
+        view = account.view(folder_id)
+        return view.info.highest_modseq, list(zip(view.uids, view.flags, view.modseqs, view.sizes, strict=True))
+
+    @rule(source=FOLDERS, into=FOLDERS, person=WHO, uids=UIDS, moves=st.booleans(), marks=st.booleans())
+    def copy(self, source: str, into: str, person: str, uids: set[int], *, moves: bool, marks: bool) -> None:
+        here = sorted(uids & self.flags[source].keys())
+        act = self.account(person).move if moves else self.account(person).copy
+        result = act(self.id(source), here, self.id(into), allowed=SEEN | FLAGGED if marks else FLAGGED)
+        if here:
+            self.met(person)
+        for old, new in result.pairs:
+            self.flags[into][new] = self.flags[source][old]
+            for who, read in [("", self.common), *self.seen.items()]:
+                if old in read[source] and (marks or (who not in {"", person})):
+                    read[into].add(new)
+        if moves:
+            self.drop(source, here)
+
+    def drop(self, folder: str, uids: list[int]) -> None:
+        for uid in uids:
+            self.flags[folder].pop(uid, None)
+            for read in (self.common, *self.seen.values()):
+                read[folder].discard(uid)
+
+    @rule(folder=FOLDERS, uids=UIDS)
+    def remove(self, folder: str, uids: set[int]) -> None:
+        self.account().remove(self.id(folder), uids)
+        self.drop(folder, sorted(uids))
+
+    @rule(each=st.booleans(), persons=st.sets(WHO))
+    def switch(self, *, each: bool, persons: set[str]) -> None:
+        if self.account().keep_seen(each=each, persons=persons):
+            self.each, self.seen = each, {}
+            for person in persons if each else ():
+                self.met(person)
+
+    @precondition(lambda self: self.each)
+    @rule(person=WHO)
+    def forget(self, person: str) -> None:
+        self.account().forget_reader(person)
+        self.seen.pop(person, None)
+
+    @rule(loses_index=st.booleans())
+    def restart(self, *, loses_index: bool) -> None:
+        self.store.close()
+        if loses_index:
+            self.root.lose_index()
+        self.store = self.root.store()
+
+    @rule(person=WHO, folder=FOLDERS)
+    def follow(self, person: str, folder: str) -> None:
+        """A client that comes back asks what changed, and has then what there is (RFC 7162 §3.2.5)."""
+        account, folder_id = self.account(person), self.id(folder)
+        self.met(person)
+        since, known = self.mirrors.get((person, folder), (0, {}))
+        view, changes = account.view(folder_id), account.changes(folder_id, since)
+        for uid in known.keys() - set(view.uids) if not changes.complete else changes.vanished:
+            known.pop(uid, None)
+        known.update({uid: (flags, modseq) for uid, flags, modseq, _ in changes.changed})
+        assert known == {uid: pair for uid, *pair in ()} | {
+            uid: (flags, modseq) for uid, flags, modseq in zip(view.uids, view.flags, view.modseqs, strict=True)
+        }
+        self.mirrors[person, folder] = (changes.highest_modseq, known)
+
+    @invariant()
+    def all_agree(self) -> None:
+        for person in self.seen if self.each else PERSONS:
+            for folder, flags in self.flags.items():
+                if not flags:
+                    continue
+                expected = {uid: bits | (SEEN if uid in self.met(person)[folder] else 0) for uid, bits in flags.items()}
+                _, rows = self.look(person, folder)
+                assert {uid: bits for uid, bits, _, _ in rows} == expected, person
+                assert seen_by(self.store, person, folder) == self.met(person)[folder]
+
+
+Readers.TestCase.settings = settings(
+    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestReaders = Readers.TestCase

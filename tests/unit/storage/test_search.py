@@ -1,0 +1,361 @@
+"""SEARCH BODY, TEXT and HEADER: what counts as the text of a message (RFC 9051 §6.4.4), and that `search.sqlite` answers as the
+scan does, whatever became of it, of the messages and of the index."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+
+from memory_folder import folder_in_memory
+from mic_mail.clock import ManualClock
+from mic_mail.mime.imap_structure import answers_of
+from mic_mail.storage.mailstore import Account, Visited
+from mic_mail.storage.reads.sort_keys import Ordered
+from mic_mail.storage.search import writer
+from mic_mail.storage.search.scan import _Fields, _Test
+from mic_mail.storage.types import Delivery, TextTest
+from store_harness import REF, Root
+
+MESSAGE = """\
+From: Đỗ Văn Bê <dvbe@mic.gov.vn>
+Subject: =?UTF-8?Q?Th=C3=B4ng_b=C3=A1o?=
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=b
+
+--b
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: base64
+
+S+G6vyBob+G6oWNoIHF1w70gSQ==
+--b
+Content-Type: application/pdf; name="=?UTF-8?B?aMOzYSDEkcahbi5wZGY=?="
+Content-Transfer-Encoding: base64
+
+bWF0IGtoYXU=
+--b
+Content-Type: message/rfc822
+
+Subject: =?UTF-8?Q?C=C3=B4ng_v=C4=83n?=
+
+noi dung
+--b--
+""".replace("\n", "\r\n").encode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "hit"),
+    [
+        ("BODY", "kế hoạch", True),
+        ("BODY", "KẾ HOẠCH", True),
+        ("BODY", "ke hoach", True),
+        ("BODY", "kế hoach", False),
+        ("BODY", "hóa đơn", True),
+        ("BODY", "công văn", True),
+        ("BODY", "noi dung", True),
+        ("BODY", "thông báo", False),
+        ("BODY", "", True),
+        ("TEXT", "", True),
+        ("TEXT", "thông báo", True),
+        ("TEXT", "mat khau", False),
+        ("TEXT", "bWF0IGtoYXU=", False),
+    ],
+    ids=str,
+)
+def test_what_the_text_of_a_message_is(tmp_path: Path, kind: str, value: str, hit: bool) -> None:
+    """Text parts decoded, names of attachments, headers of enclosed messages; the own header for TEXT only; never the
+    content of an attachment that is no text, nor its encoding."""
+
+    def find(account: Account) -> bool:
+        inbox = account.folder("INBOX").folder_id
+        staged = account.stage()
+        staged.write(MESSAGE)
+        staged.finish()
+        account.publish(inbox, [Delivery(staged, answers_of(MESSAGE))])
+        ((_, (found,)),) = account.find_text(inbox, [1], [TextTest(kind, value)])  # type: ignore[arg-type]  # of the table above
+        return found
+
+    assert Root(tmp_path).use(find) is hit
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "hit"),
+    [
+        ("from", "dvbe@mic.gov.vn", True),
+        ("from", "van be <dvbe@mic", True),
+        ("from", "(phòng)", True),
+        ("to", "b@c.vn", True),
+        ("to", "nhóm", True),
+        ("to", "dvbe", False),
+        ("subject", "a@b", False),
+    ],
+)
+def test_comments_do_not_hide_an_address(field: str, value: str, hit: bool) -> None:
+    """FROM and its kin find what the envelope shows (RFC 9051 §6.4.4) as well as what is written; other fields are text."""
+    header = (
+        "From: Van Be <dvbe (phòng)@ (bộ) mic.gov.vn>\r\nTo: nhóm: <b (x) @c.vn>, d@e.vn;\r\nSubject: a (x)@b\r\n\r\n"
+    ).encode()
+    assert _Test(TextTest("HEADER", value, field)).in_header(_Fields(header)) is hit
+
+
+def test_an_empty_value_asks_for_the_field() -> None:
+    """RFC 9051 §6.4.4: HEADER with an empty string tests whether the field is there."""
+    header = b"Subject:\r\nX-Test: a\r\n\r\n"
+    assert _Test(TextTest("HEADER", "", "subject")).in_header(_Fields(header))
+    assert _Test(TextTest("HEADER", "", "x-test")).in_header(_Fields(header))
+    assert not _Test(TextTest("HEADER", "", "x-other")).in_header(_Fields(header))
+
+
+# ------------------------------------------------------------------ by search.sqlite
+
+
+WORDS = ["hóa", "đơn", "hoa", "don", "phở", "Phòng", "a"]
+TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=8).map(" ".join)
+ADDRESSES = st.sampled_from(["Nguyễn Lan <lan@x.vn>", "hoa (phòng) <b (x)@ y.vn>", "a@x@y.vn", ""])
+MESSAGES = st.one_of(
+    st.builds(
+        lambda sender, subject, body, html, cut: (
+            f"From: {sender}\r\nSubject: {subject}\r\nX-Test: {body}\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+            f"--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n--b\r\nContent-Type: text/html; charset=utf-8"
+            f'; name="{subject}"\r\n\r\n<p>{html}<b>{body}</b>\r\n--b--\r\n'
+        ).encode()[: cut or None],
+        ADDRESSES,
+        TEXTS,
+        TEXTS,
+        TEXTS,
+        st.sampled_from([0, 0, 0, 60, 150]),
+    ),
+    st.binary(max_size=200),
+)
+KEYS = st.sampled_from(
+    [("BODY", ""), ("TEXT", ""), *(("HEADER", name) for name in ("subject", "From", "to", "cc", "x-test", "nope"))]
+)
+VALUES = st.one_of(
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=2).map(" ".join),
+    st.sampled_from(["óa đ", "oa d", " a ", "ph", "y.vn", "nguyễn lan", "<p>", "b (x)", "b@y.vn", " ", ""]),
+)
+
+
+def deliver(account: Account, *messages: bytes) -> None:
+    inbox = account.folder("INBOX").folder_id
+    deliveries = []
+    for octets in messages:
+        staged = account.stage()
+        staged.write(octets)
+        staged.finish()
+        deliveries.append(Delivery(staged, answers_of(octets)))
+    account.publish(inbox, deliveries)
+
+
+def search(account: Account, folder: str, test: TextTest) -> tuple[list[int], int]:
+    """As the IMAP session asks: what is known, then the rest by reading. The UIDs found, and how many messages were read."""
+    view = account.view(account.folder(folder).folder_id)
+    looked_up = account.look_up_text(view.info.folder_id, view.uids, range(len(view.uids)), test)
+    known = set(looked_up.known)
+    assert known.issuperset(looked_up.found)
+    left = [uid for position, uid in enumerate(view.uids) if position not in known]
+    read = account.find_text(view.info.folder_id, left, [test])
+    return sorted({view.uids[position] for position in looked_up.found} | {uid for uid, (hit,) in read if hit}), len(left)
+
+
+def scan(root: Root, folder: str, tests: list[TextTest]) -> list[list[int]]:
+    """By a store that has no search file."""
+    plain = Root(root.path, root.clock, {**root.settings, "search_file": False})
+
+    def find(account: Account) -> list[list[int]]:
+        view = account.view(account.folder(folder).folder_id)
+        read = account.find_text(view.info.folder_id, view.uids, tests)
+        return [[uid for uid, hits in read if hits[place]] for place in range(len(tests))]
+
+    return plain.use(find)
+
+
+class Searching(RuleBasedStateMachine):
+    """Messages come and go, the indexer visits or does not, files are lost and damaged: the answer is the scan's."""
+
+    steps = 0
+    """Since the last damage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._memory = ExitStack()
+        self.root = Root(self._memory.enter_context(folder_in_memory()), ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
+
+    @initialize(messages=st.lists(MESSAGES, min_size=3, max_size=8))
+    def begin(self, messages: list[bytes]) -> None:
+        self.store = self.root.store()
+        self.store.recover()
+        self.account = self.store.account(REF)
+        self.account.folders()
+        self.visited = Visited()
+        deliver(self.account, *messages)
+
+    @rule(messages=st.lists(MESSAGES, min_size=1, max_size=5))
+    def deliver(self, messages: list[bytes]) -> None:
+        deliver(self.account, *messages)
+
+    @rule(places=st.sets(st.integers(0, 20), max_size=6), move=st.booleans(), to=st.sampled_from(["INBOX", "Archive"]))
+    def transfer(self, places: set[int], move: bool, to: str) -> None:
+        view = self.account.view(self.account.folder("INBOX").folder_id)
+        uids = [uid for place, uid in enumerate(view.uids) if place in places]
+        (self.account.move if move else self.account.copy)(view.info.folder_id, uids, self.account.folder(to).folder_id)
+
+    @rule(places=st.sets(st.integers(0, 20), max_size=4))
+    def expunge(self, places: set[int]) -> None:
+        view = self.account.view(self.account.folder("INBOX").folder_id)
+        self.account.remove(view.info.folder_id, [uid for place, uid in enumerate(view.uids) if place in places])
+
+    @rule()
+    def undelete(self) -> None:
+        self.account.undelete()
+
+    @rule()
+    def index(self) -> None:
+        self.account.index_text(self.visited)
+
+    @rule()
+    def index_by_another(self) -> None:
+        """A process that has just begun."""
+        store = self.root.store()
+        store.account(REF).index_text(Visited())
+        store.close()
+
+    @rule(weeks=st.integers(1, 3))
+    def sweep(self, weeks: int) -> None:
+        assert isinstance(self.root.clock, ManualClock)
+        self.root.clock.move_to(self.root.clock.now() + timedelta(weeks=weeks, seconds=1))
+        self.account.sweep()
+
+    @precondition(lambda self: self.steps > 8)
+    @rule(how=st.sampled_from(["delete", "truncate", "empty", "garbage", "flip"]), where=st.floats(0, 1))
+    def damage(self, how: str, where: float) -> None:
+        self.steps = 0
+        path = self.root.home / "search.sqlite"
+        if not path.exists():
+            return
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            if how == "truncate":
+                file.truncate(int(size * where))
+            elif how == "empty":
+                file.truncate(0)
+            elif how == "garbage":
+                file.write(b"garbage" * 20)
+            elif how == "flip":
+                file.seek(int(max(0, size - 4096) * where))
+                file.write(os.urandom(4096))
+        if how == "delete":
+            path.unlink()
+
+    @rule()
+    def lose_index(self) -> None:
+        """`mailbox repair` makes another; folders and messages may get other numbers in it.
+
+        Time goes on: a store counts its messages of one instant, and names of files are made of both.
+        """
+        self.store.close()
+        self.root.lose_index()
+        self.root.clock.move_to(self.root.clock.now() + timedelta(microseconds=1))
+        self.store = self.root.store()
+        self.account = self.store.account(REF)
+        self.account.folders()
+
+    @rule(
+        asked=st.lists(st.tuples(KEYS, VALUES), min_size=1, max_size=4), folder=st.sampled_from(["INBOX", "INBOX", "Archive"])
+    )
+    def find(self, asked: list[tuple[tuple[str, str], str]], folder: str) -> None:
+        tests = [TextTest(kind, value, field) for (kind, field), value in asked]  # type: ignore[arg-type]  # of KEYS
+        assert [search(self.account, folder, test)[0] for test in tests] == scan(self.root, folder, tests)
+
+    @rule(folder=st.sampled_from(["INBOX", "INBOX", "Archive"]), some=st.sets(st.integers(0, 20)))
+    def order(self, folder: str, some: set[int]) -> None:
+        """What SORT and THREAD compare, for those that the file knows: as a store says it that has no such file."""
+        plain = Root(self.root.path, self.root.clock, {**self.root.settings, "search_file": False})
+
+        def ask(account: Account) -> list[Ordered]:
+            view = account.view(account.folder(folder).folder_id)
+            uids = [uid for place, uid in enumerate(view.uids) if place in some]
+            return account.orderings(view.info.folder_id, uids)
+
+        def ask_file(account: Account) -> list[Ordered]:
+            view = account.view(account.folder(folder).folder_id)
+            return account.indexed_orderings(view.info.folder_id, [uid for at, uid in enumerate(view.uids) if at in some])
+
+        made, known = plain.use(ask), ask_file(self.account)
+        assert len({each.uid for each in known}) == len(known)
+        assert set(known) <= set(made)
+        assert plain.use(ask_file) == []
+
+    @invariant()
+    def count(self) -> None:
+        self.steps += 1
+
+    @invariant()
+    def few_segments(self) -> None:
+        """Of a handful of messages there are never more than a handful of segments."""
+        with sqlite_of(self.root) as connection:
+            if connection is not None:
+                assert connection.execute("SELECT count(*) FROM segment").fetchone()[0] <= 12
+
+    def teardown(self) -> None:
+        self.store.close()
+        self._memory.close()
+
+
+def test_an_index_in_which_folders_have_other_numbers(tmp_path: Path) -> None:
+    """What was worked out under the old numbers answers nothing, though the file has the inode of the one before."""
+    root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
+    store = root.store()
+    store.recover()
+    account = store.account(REF)
+    for folder, words in (("Archive", ["mot", "hai"]), ("Sent", ["hai", "mot"])):
+        for word in words:
+            deliver(account, f"Subject: x\r\n\r\n{word} {folder}\r\n".encode())
+            inbox = account.folder("INBOX").folder_id
+            account.move(inbox, list(account.view(inbox).uids), account.folder(folder).folder_id)
+    account.index_text(Visited())
+    test = TextTest("BODY", "hai")
+    assert [search(account, folder, test) for folder in ("Archive", "Sent")] == [([2], 0), ([1], 0)]
+    one, other = (account.folder(folder).folder_id for folder in ("Archive", "Sent"))
+    store.rest(-1.0)
+    with sqlite3.connect(root.home / "index.sqlite") as index:
+        for table in ("folder", "message"):
+            for old, new in ((one, 999), (other, one), (999, other)):
+                index.execute(f"UPDATE {table} SET folder_id = ? WHERE folder_id = ?", (new, old))
+        index.execute("UPDATE account SET modseq = modseq + 5000")
+        index.execute("UPDATE message SET modseq = modseq + 5000")
+        index.execute("UPDATE folder SET highest_modseq = highest_modseq + 5000, expunge_floor = 5000")
+    index.close()
+    assert account.folder("Sent").folder_id == one
+    assert [search(account, folder, test) for folder in ("Archive", "Sent")] == [([2], 0), ([1], 0)]
+    store.close()
+
+
+@contextmanager
+def sqlite_of(root: Root) -> Iterator[sqlite3.Connection | None]:
+    """The search file, if it can be read."""
+    try:
+        connection = sqlite3.connect(f"file:{root.home / 'search.sqlite'}?mode=ro", uri=True)
+        connection.execute("SELECT count(*) FROM segment")
+    except (sqlite3.DatabaseError, UnicodeDecodeError):  # the latter where the message quotes octets of the schema
+        yield None
+        return
+    yield connection
+    connection.close()
+
+
+def test_any_history_answers_as_the_scan_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deliveries, copies, moves, expunges, indexers, damage: never an error, never another answer than from reading all."""
+    monkeypatch.setattr(writer, "DEAD_US", 1)
+    monkeypatch.setattr("mic_mail.storage.search.scan.SMALLEST_LEFT", 2)
+
+    run_state_machine_as_test(
+        Searching,
+        settings=settings(max_examples=20, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)),
+    )

@@ -1,0 +1,220 @@
+"""What a process remembers of a folder: the same that a look at the index tells, or nothing."""
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mic_mail.imap.selected.mailbox_view import claim_recent
+from mic_mail.mime.imap_structure import answers_of
+from mic_mail.storage.changes import change_result
+from mic_mail.storage.errors import OverQuota
+from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.types import DELETED, FLAGGED, SEEN, Delivery, FlagOperation, FolderView
+from store_harness import REF, Root, deliver
+
+
+@dataclass
+class Two:
+    """The same account in two processes, as it were."""
+
+    own: MailStore
+    here: Account
+    there: Account
+    folder_id: int
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    return Root(tmp_path)
+
+
+@pytest.fixture
+def two(root: Root) -> Iterator[Two]:
+    with ExitStack() as stack:
+        own, other = root.store(), root.store()
+        stack.callback(own.close)
+        stack.callback(other.close)
+        here = own.account(REF)
+        yield Two(own, here, other.account(REF), here.folder("INBOX").folder_id)
+
+
+def columns(view: FolderView) -> tuple[list[int], ...]:
+    return view.uids.tolist(), view.flags.tolist(), view.modseqs.tolist(), view.sizes.tolist()
+
+
+def change(account: Account, folder_id: int, dice: random.Random, token: str) -> None:
+    uids = account.view(folder_id).uids
+    some = dice.sample(uids, min(len(uids), dice.randint(0, 3)))
+    match dice.randrange(5):
+        case 0:
+            deliver(account, folder_id, [token])
+        case 1:
+            account.store_flags(folder_id, some, "+", DELETED)
+        case 2:
+            account.expunge(folder_id)
+        case _:
+            operation: FlagOperation = dice.choice(["+", "-", "="])
+            account.store_flags(folder_id, some, operation, dice.choice([SEEN, FLAGGED]), [dice.choice("abc")])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_remembered_is_what_the_index_tells(root: Root, two: Two, seed: int) -> None:
+    """Sessions that know the folder as of whatever state, changes here and in another process: what is remembered is all that
+    happened since, as a process sees it that knows nothing."""
+    dice = random.Random(seed)
+    presence = two.here.enter(two.folder_id, claims=True)
+    deliver(two.here, two.folder_id, [f"first{n}" for n in range(6)])
+    sessions = [two.here.view(two.folder_id).info.highest_modseq for _ in range(5)]
+    answered = silent = 0
+    for number in range(80):
+        change(two.here if dice.random() < 0.7 else two.there, two.folder_id, dice, f"m{number}")
+        session = dice.randrange(len(sessions))
+        since = sessions[session]
+        news = two.own.changes_since(REF.account_id, two.folder_id, since, two.here.change_mark())
+        with ExitStack() as stack:
+            fresh_process = root.store()
+            stack.callback(fresh_process.close)
+            truth = fresh_process.account(REF).folder_delta(two.folder_id, since, -1)
+        if news is None:
+            silent += 1
+            news = two.here.folder_delta(two.folder_id, since, -1)
+        else:
+            answered += 1
+        assert news.account_modseq == truth.account_modseq
+        assert news.changes == truth.changes
+        assert (news.fresh is None) == (truth.fresh is None)
+        if news.fresh is not None:
+            assert truth.fresh is not None
+            assert columns(news.fresh) == columns(truth.fresh)
+            assert news.fresh.info._replace(recent_from=0) == truth.fresh.info._replace(recent_from=0)
+            sessions[session] = news.fresh.info.highest_modseq
+    assert answered > 20
+    assert silent > 5
+    del presence
+
+
+def test_who_is_behind_by_more_than_is_kept_has_to_ask(two: Two) -> None:
+    """Steps and rows are bounded: the oldest go, and a look at the index tells the rest."""
+    deliver(two.here, two.folder_id, ["a", "b"])
+    since = two.here.view(two.folder_id).info.highest_modseq
+    for number in range(70):
+        two.here.store_flags(two.folder_id, [1], "+-"[number % 2], SEEN)
+    mark = two.here.change_mark()
+    newest = two.here.view(two.folder_id).info.highest_modseq
+    assert two.own.changes_since(REF.account_id, two.folder_id, newest - 1, mark) is not None
+    assert two.own.changes_since(REF.account_id, two.folder_id, since, mark) is None
+    told = two.here.folder_delta(two.folder_id, since, -1).changes
+    assert told is not None
+    assert [uid for uid, *_ in told.changed] == [1]
+
+
+def test_nothing_is_said_once_another_process_has_changed_anything(two: Two) -> None:
+    """The mark stands for the account: until the next look the memory of no folder counts."""
+    deliver(two.here, two.folder_id, ["a"])
+    known = two.here.view(two.folder_id).info.highest_modseq
+    two.here.folder_delta(two.folder_id, known, -1)
+    assert two.own.changes_since(REF.account_id, two.folder_id, known, two.here.change_mark()) is not None
+    two.there.create("Elsewhere")
+    assert two.own.changes_since(REF.account_id, two.folder_id, known, two.here.change_mark()) is None
+    assert two.own.changes_since(REF.account_id, two.folder_id, known, 0) is None
+    two.here.folder_delta(two.folder_id, known, -1)
+    assert two.own.changes_since(REF.account_id, two.folder_id, known, two.here.change_mark()) is not None
+
+
+def test_where_each_reader_has_their_own_seen_nothing_is_remembered_for_all(two: Two) -> None:
+    """One's view is not another's (0035): each asks."""
+    deliver(two.here, two.folder_id, ["a"])
+    two.here.keep_seen(each=True, persons=["an@mic.gov.vn"])
+    reader = two.own.account(REF, "an@mic.gov.vn")
+    presence = reader.enter(two.folder_id, claims=False)
+    known = reader.view(two.folder_id).info.highest_modseq
+    for act in (lambda: reader.store_flags(two.folder_id, [1], "+", SEEN), lambda: deliver(two.here, two.folder_id, ["b"])):
+        act()
+        for account in (reader, two.here):
+            account.folder_delta(two.folder_id, known, -1)
+            assert two.own.changes_since(REF.account_id, two.folder_id, known, two.here.change_mark()) is None
+    del presence
+
+
+# \Recent
+
+
+def recent_from(account: Account) -> int:
+    return account.folder("INBOX").recent_from
+
+
+def test_new_messages_are_claimed_for_who_has_the_folder_open_here(two: Two) -> None:
+    """Once, for the first that takes them, with what waited before; and another process finds nothing left to claim."""
+    deliver(two.there, two.folder_id, ["waits"])
+    assert recent_from(two.there) == 1
+    presence = two.here.enter(two.folder_id, claims=True)
+    assert two.here.enter(two.folder_id, claims=True) is presence
+    deliver(two.here, two.folder_id, ["a", "b"])
+    assert recent_from(two.there) == 4
+    assert two.there.take_recent(two.folder_id) == 4
+    assert presence.take() == ((1, 3),)
+    assert presence.take() == ()
+
+
+def test_nothing_is_claimed_for_nobody(two: Two) -> None:
+    """Who cannot have \\Recent, or has left, gets none: the next session that asks does."""
+    reading = two.here.enter(two.folder_id, claims=False)
+    left = two.here.enter(two.folder_id, claims=True)
+    del left
+    deliver(two.here, two.folder_id, ["a"])
+    assert recent_from(two.there) == 1
+    assert two.there.take_recent(two.folder_id) == 1
+    del reading
+
+
+def test_what_nobody_takes_is_one_range(two: Two) -> None:
+    """A session that keeps to the messages it has (NOTIFY) may have the folder open for weeks."""
+    presence = two.here.enter(two.folder_id, claims=True)
+    for number in range(20):
+        deliver(two.here, two.folder_id, [f"m{number}"])
+    assert presence.take() == ((1, 20),)
+    deliver(two.here, two.folder_id, ["a"])
+    assert presence.take() == ((21, 21),)
+
+
+def test_what_came_after_a_look_is_recent_for_who_is_told_of_it(two: Two) -> None:
+    """A message comes between the look of a session and its claim: it is no longer for nobody."""
+    deliver(two.here, two.folder_id, ["a", "b"])
+    looked = two.here.view(two.folder_id)
+    deliver(two.there, two.folder_id, ["c"])
+    assert claim_recent(two.here, looked) == ((1, 2),)
+    assert claim_recent(two.here, looked) == ()
+    assert claim_recent(two.there, two.there.view(two.folder_id)) == ((3, 3),)
+    assert claim_recent(two.here, two.here.view(two.folder_id)) == ()
+
+
+def test_a_delivery_that_fails_claims_nothing(two: Two) -> None:
+    """The quota refuses it: what waits still waits."""
+    deliver(two.there, two.folder_id, ["waits"])
+    presence = two.here.enter(two.folder_id, claims=True)
+    staged = two.here.stage()
+    staged.write(b"Subject: x\r\n\r\n" + b"x" * 100)
+    staged.finish()
+    with pytest.raises(OverQuota):
+        two.here.publish(two.folder_id, [Delivery(staged, answers_of(b"Subject: x\r\n\r\nx"))], limit_octets=50)
+    assert presence.take() == ()
+    assert recent_from(two.there) == 1
+
+
+def test_a_delivery_copies_no_large_folder_for_who_may_listen(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look takes in many deliveries at once; each of them would copy all there is."""
+    monkeypatch.setattr(change_result, "MANY_MESSAGES", 2)
+    presence = two.here.enter(two.folder_id, claims=False)
+    known = two.here.view(two.folder_id).info.highest_modseq
+    deliver(two.here, two.folder_id, ["a", "b"])
+    assert two.own.changes_since(REF.account_id, two.folder_id, known, two.here.change_mark()) is not None
+    deliver(two.here, two.folder_id, ["c"])
+    assert two.own.changes_since(REF.account_id, two.folder_id, known, two.here.change_mark()) is None
+    told = two.here.folder_delta(two.folder_id, known, -1).changes
+    assert told is not None
+    assert [uid for uid, *_ in told.changed] == [1, 2, 3]
+    del presence
