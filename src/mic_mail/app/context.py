@@ -34,6 +34,7 @@ from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.disk_reserve import DiskReserve
 from mic_mail.services.operations.jobs import ChangedAccounts
+from mic_mail.services.queue.dsn_writer import DsnWriter
 from mic_mail.services.queue.inbound_dsn import SpoolReports
 from mic_mail.services.transport.acceptance import Acceptance
 from mic_mail.services.transport.delivery import LocalDeliverer
@@ -239,7 +240,7 @@ async def _mail_flow(
         await runtime.executors.io(PendingReports, config.spool_dir / "owed"),
         stores.spool,
         stores.queue,
-        notices=lambda: stores.usage.notices,
+        DsnWriter(runtime, access, lambda: stores.usage.notices),
         access=access,
         queued=stores.queued.notify,
     )

@@ -11,7 +11,6 @@ when a fact, its last use, the settings or the clock can have changed the answer
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from mic_mail.clock import Validity
@@ -25,8 +24,7 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.due_notices import DueNotices, Kind, Notable, WarnDays, due_notices
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide, timeline
-from mic_mail.policy.states import State
-from mic_mail.policy.unit_mail.keeper_succession import Vacancy
+from mic_mail.policy.states import Span, State
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.notifications.succession import basis, vacancies_on
@@ -45,21 +43,11 @@ SERVER = "server"
 """The actor of the server's own acts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """One notice for one reader."""
-
-    reader: Reader
-    letter: NoticeText
-    in_reply_to: str | None = None
-    """The Message-ID that it answers, without brackets."""
-
-
 class LifeNotices:
     """The housekeeper's job for due notices. Belongs to the event loop."""
 
     def __init__(self, runtime: Runtime, directory: Directory, notices: Callable[[], Notices]) -> None:
-        """`notices` and `config` are called in each run: a reload may have changed them."""
+        """`notices` is called when they are needed, since a reload replaces them."""
         self._runtime = runtime
         self._directory = directory
         self._notices = notices
@@ -90,13 +78,7 @@ class LifeNotices:
 
     def _is_open(self, on: tuple[Entry, ...], now: datetime) -> bool:
         known = self._next.get(on[0].mailbox_id)
-        if (
-            known is None
-            or len(known[0]) != len(on)
-            or any(was is not now_is for was, now_is in zip(known[0], on, strict=True))
-        ):
-            return True
-        return not known[1].holds(now)
+        return known is None or list(map(id, known[0])) != list(map(id, on)) or not known[1].holds(now)
 
     async def _send(self, entry: Entry, found: DueNotices, settings: LifecycleSettings) -> bool:
         """Send the mailbox's due notices; return whether each is sent, now or before."""
@@ -115,16 +97,16 @@ class LifeNotices:
     async def _send_one(self, entry: Entry, notable: Notable, settings: LifecycleSettings) -> None:
         now = self._runtime.clock.steady_now()
         decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
-        for posted in self._letters(entry, notable):
-            if notable.is_late(now):
-                posted = replace(posted, letter=posted.letter.sent_late(notable.since))  # noqa: PLW2901
-            if posted.reader is Reader.OWNER:  # first, since there may be no other reader
-                await self._publish(entry, posted, notable.key)
-            is_unheard = posted.reader is Reader.OWNER and not decision.signs_in
-            if posted.reader is Reader.UNIT or (is_unheard and notable.vacancy is None):  # a vacancy goes to the Centre anyway
-                await self._publish(await self._runtime.executors.io(self._unit_of, entry, settings, now), posted, notable.key)
-            if posted.reader is Reader.CENTRE:
-                await self._publish(self._centre(settings, now), posted, notable.key)
+        for reader, text in self._texts(entry, notable):
+            letter = text.sent_late(notable.since) if notable.is_late(now) else text
+            if reader is Reader.OWNER:  # first, since there may be no other reader
+                await self._publish(entry, reader, letter, notable.key)
+            is_unheard = reader is Reader.OWNER and not decision.signs_in
+            if reader is Reader.UNIT or (is_unheard and notable.vacancy is None):  # a vacancy goes to the Centre anyway
+                unit = await self._runtime.executors.io(self._unit_of, entry)
+                await self._publish(unit, reader, letter, notable.key)
+            if reader is Reader.CENTRE:
+                await self._publish(self._centre(), reader, letter, notable.key)
         await self._runtime.executors.io(self._directory.sent.put, [notable.key], now)
         late = now - notable.since
         self._runtime.log.event(
@@ -142,21 +124,11 @@ class LifeNotices:
 
     async def notify_centre(self, key: str, letter: NoticeText) -> bool:
         """Notify the Centre once under this key; return whether it was notified now."""
-        if await self._runtime.executors.io(self._directory.sent.known, [key]):
-            return False
-        config, now = self._runtime.config(), self._runtime.clock.steady_now()
-        reader = self._centre(lifecycle_settings(config, self._runtime.snapshot().working_days), now)
-        await self._publish(reader, Posted(Reader.CENTRE, letter), key)
-        await self._runtime.executors.io(self._directory.sent.put, [key], now)
-        return True
+        return await self._notify(key, Reader.CENTRE, self._centre, letter)
 
     async def notify_owner(self, key: str, entry: Entry, letter: NoticeText) -> bool:
         """Notify a mailbox's owner once under this key; return whether it was notified now."""
-        if await self._runtime.executors.io(self._directory.sent.known, [key]):
-            return False
-        await self._publish(entry, Posted(Reader.OWNER, letter), key)
-        await self._runtime.executors.io(self._directory.sent.put, [key], self._runtime.clock.steady_now())
-        return True
+        return await self._notify(key, Reader.OWNER, lambda: entry, letter)
 
     async def notify_unit(
         self, key: str, unit_id: int, letter: NoticeText, *, asked_from: str, in_reply_to: str | None = None
@@ -166,29 +138,41 @@ class LifeNotices:
         `asked_from`: the mailbox from which it asked, if any; another one of the unit is used where that no longer
         receives. `in_reply_to`: the Message-ID of the request, without brackets.
         """
+
+        def mailbox_of_unit() -> Entry | None:
+            now_id = self._directory.successor(unit_id)
+            asking = self._runtime.snapshot().resolve(asked_from)
+            is_there = asking is not None and asking.owner.unit_id == now_id and self._receives(asking)
+            return asking if is_there else self._of_unit(now_id)
+
+        return await self._notify(key, Reader.UNIT, mailbox_of_unit, letter, in_reply_to)
+
+    async def _notify(
+        self,
+        key: str,
+        reader: Reader,
+        mailbox_of_reader: Callable[[], Entry | None],
+        letter: NoticeText,
+        in_reply_to: str | None = None,
+    ) -> bool:
+        """Publish a notice unless that was done before; its mailbox is looked up in a thread."""
         if await self._runtime.executors.io(self._directory.sent.known, [key]):
             return False
-        now, settings = (
-            self._runtime.clock.steady_now(),
-            lifecycle_settings(self._runtime.config(), self._runtime.snapshot().working_days),
-        )
-        unit_id = await self._runtime.executors.io(self._directory.successor, unit_id)
-        reader = self._runtime.snapshot().resolve(asked_from)
-        if reader is None or reader.owner.unit_id != unit_id or not _receives(reader, settings, now):
-            reader = self._of_unit(unit_id, settings, now)
-        if reader is None:
+        now, entry = self._runtime.clock.steady_now(), await self._runtime.executors.io(mailbox_of_reader)
+        if entry is None:
             return False
-        await self._publish(reader, Posted(Reader.UNIT, letter, in_reply_to), key)
+        await self._publish(entry, reader, letter, key, in_reply_to)
         await self._runtime.executors.io(self._directory.sent.put, [key], now)
         return True
 
-    async def _publish(self, reader: Entry, posted: Posted, key: str) -> None:
+    async def _publish(
+        self, mailbox: Entry, reader: Reader, letter: NoticeText, key: str, in_reply_to: str | None = None
+    ) -> None:
         """Publish into one mailbox, unless it has a message of this key already."""
-        ref = AccountRef(reader.mailbox_id, reader.home)
-        origin = f"{await self._runtime.executors.io(self._directory.sent.origin, key)}@{reader.mailbox_id}:{posted.reader}"
+        origin = f"{await self._runtime.executors.io(self._directory.sent.origin, key)}@{mailbox.mailbox_id}:{reader}"
         await self._runtime.account_executors.write(
-            ref,
-            lambda: self._notices().deliver(reader, posted.letter, origin=origin, in_reply_to=posted.in_reply_to),
+            AccountRef(mailbox.mailbox_id, mailbox.home),
+            lambda: self._notices().deliver(mailbox, letter, origin=origin, in_reply_to=in_reply_to),
         )
 
     async def correct(self) -> None:
@@ -199,87 +183,101 @@ class LifeNotices:
         void = await self._runtime.executors.io(self._directory.sent.void)
         if not void:
             return
-        config, snapshot, now = self._runtime.config(), self._runtime.snapshot(), self._runtime.clock.steady_now()
-        settings, about = lifecycle_settings(config, snapshot.working_days), {_mailbox_of(key) for key in void.values()}
-        entries = [entry for entry in snapshot if entry.mailbox_id in about]
+        now, about = self._runtime.clock.steady_now(), {_mailbox_of(key) for key in void.values()}
+        entries = [entry for entry in self._runtime.snapshot() if entry.mailbox_id in about]
         batch = f"correction:{next(iter(void))}"
         try:
-            support = self._centre(settings, now)
+            support = self._centre()
             for entry in entries:
-                posted = Posted(Reader.OWNER, mailbox.notices_void(entry.address, now))
-                await self._publish(entry, posted, batch)
-                if (unit := await self._runtime.executors.io(self._unit_of, entry, settings, now)) is not support:
-                    await self._publish(unit, posted, f"{batch}:{entry.mailbox_id}")
-            await self._publish(support, Posted(Reader.CENTRE, centre.notices_void(len(void), len(entries), now)), batch)
+                letter = mailbox.notices_void(entry.address, now)
+                await self._publish(entry, Reader.OWNER, letter, batch)
+                if (unit := await self._runtime.executors.io(self._unit_of, entry)) is not support:
+                    await self._publish(unit, Reader.OWNER, letter, f"{batch}:{entry.mailbox_id}")
+            await self._publish(support, Reader.CENTRE, centre.notices_void(len(void), len(entries), now), batch)
         except Exception as error:  # noqa: BLE001 - one mailbox takes nothing now: retried at the next start or clock step
-            self._runtime.log.event("notice_failed", notice="notices_void", mailbox=config.support, **failure(error))
+            self._runtime.log.event(
+                "notice_failed", notice="notices_void", mailbox=self._runtime.config().support, **failure(error)
+            )
             return
         await self._runtime.executors.io(self._directory.sent.void_reported, void)
 
     # ------------------------------------------------------------ readers
 
-    def _unit_of(self, entry: Entry, settings: LifecycleSettings, now: datetime) -> Entry:
+    def _unit_of(self, entry: Entry) -> Entry:
         """Return the mailbox of the managing unit, if it receives; else the Centre's."""
         unit_id = entry.owner.unit_id
         if entry.owner.person_id is not None:
             unit_id = self._directory.person(entry.owner.person_id).unit_id
-        return self._of_unit(unit_id, settings, now, other_than=entry) or self._centre(settings, now)
+        return self._of_unit(unit_id, other_than=entry) or self._centre()
 
-    def _of_unit(
-        self, unit_id: int | None, settings: LifecycleSettings, now: datetime, *, other_than: Entry | None = None
-    ) -> Entry | None:
+    def _of_unit(self, unit_id: int | None, *, other_than: Entry | None = None) -> Entry | None:
         for entry in self._runtime.snapshot():
             is_units = entry.kind is MailboxKind.UNIT and entry.owner.unit_id == unit_id
-            if is_units and entry is not other_than and _receives(entry, settings, now):
+            if is_units and entry is not other_than and self._receives(entry):
                 return entry
         return None
 
-    def _centre(self, settings: LifecycleSettings, now: datetime) -> Entry:
+    def _centre(self) -> Entry:
         found = self._runtime.snapshot().resolve(self._runtime.config().support)
-        if found is None or not _receives(found, settings, now):
+        if found is None or not self._receives(found):
             raise NoRecipient
         return found
 
+    def _receives(self, entry: Entry) -> bool:
+        now = self._runtime.clock.steady_now()
+        try:
+            return decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=self._settings()).receives
+        except FactsUnreadable:
+            return False
+
+    def _settings(self) -> LifecycleSettings:
+        return lifecycle_settings(self._runtime.config(), self._runtime.snapshot().working_days)
+
     # ------------------------------------------------------------ texts
 
-    def _letters(self, entry: Entry, notable: Notable) -> Iterator[Posted]:
+    def _texts(self, entry: Entry, notable: Notable) -> Iterator[tuple[Reader, NoticeText]]:
         """Yield the texts of the notice, each with its reader."""
         if notable.vacancy is not None:
-            yield from _of_vacancy(entry.address, notable.vacancy, is_over=notable.kind is Kind.TERM_ENDED)
+            word = delegation.term_ended if notable.kind is Kind.TERM_ENDED else delegation.term_ending
+            letter = word(entry.address, notable.vacancy.last.holder, notable.vacancy.since)
+            yield Reader.OWNER, letter  # the mailbox, where its unit reads it
+            yield Reader.CENTRE, letter
         elif notable.span is not None:
-            yield from self._of_span(entry, notable.kind, notable)
+            yield _reader_of(notable.kind), self._text_of_span(entry, notable.kind, notable.span)
+            if notable.kind is Kind.SUSPENDED and notable.fact is not None and notable.fact.actor == SERVER:
+                yield Reader.CENTRE, centre.suspended_by_server(entry.address, notable.span.since, _noticed(notable.fact))
         elif notable.fact is not None:
-            yield _of_fact(entry, notable.kind, notable.fact, self._name_of(notable.fact.actor))
+            yield (
+                _reader_of(notable.kind),
+                _text_of_fact(entry.address, notable.kind, notable.fact, self._name_of(notable.fact)),
+            )
 
-    def _name_of(self, actor: str) -> str:
-        """Return the full name of an officer; any other actor is named as in the fact."""
-        return next((each.full_name for each in self._directory.officers.all() if each.login == actor), actor)
+    def _name_of(self, fact: Fact) -> str:
+        """Return the full name of the officer who recorded a fact; any other actor is named as in the fact."""
+        return next((each.full_name for each in self._directory.officers.all() if each.login == fact.actor), fact.actor)
 
-    def _of_span(self, entry: Entry, kind: Kind, notable: Notable) -> Iterator[Posted]:
-        span, address, renew = notable.span, entry.address, self._notices().renew
-        assert span is not None
+    def _text_of_span(self, entry: Entry, kind: Kind, span: Span) -> NoticeText:
+        address, renew = entry.address, self._notices().renew
         match kind:
             case Kind.RECLAIM_COMING:
-                yield Posted(Reader.OWNER, leavers.reclaim_coming(address, span.since))
+                return leavers.reclaim_coming(address, span.since)
             case Kind.INACTIVITY:
-                yield Posted(Reader.OWNER, mailbox.inactivity(address, span.since))
+                return mailbox.inactivity(address, span.since)
             case Kind.PASSWORD_ENDING:
-                yield Posted(Reader.OWNER, mailbox.password_ending(span.since, renew))
+                return mailbox.password_ending(span.since, renew)
             case Kind.PASSWORD_ENDED:
-                yield Posted(Reader.OWNER, mailbox.password_ended(address, span.since, renew))
+                return mailbox.password_ended(address, span.since, renew)
             case Kind.SEND_LOCKED:
-                until = self._reclaimed_at(entry)
-                yield Posted(Reader.OWNER, leavers.send_locked(address, span.since, span.clause, until))
+                return leavers.send_locked(address, span.since, span.clause, self._reclaimed_at(entry))
             case Kind.RECLAIMED:
-                yield Posted(Reader.UNIT, leavers.reclaimed(address, span.since, span.clause))
+                return leavers.reclaimed(address, span.since, span.clause)
             case Kind.SUSPENDED:
-                yield Posted(Reader.OWNER, mailbox.suspended(address, span.since, span.clause))
-                if notable.fact is not None and notable.fact.actor == SERVER:
-                    yield Posted(Reader.CENTRE, centre.suspended_by_server(address, span.since, _noticed(notable.fact)))
+                return mailbox.suspended(address, span.since, span.clause)
+            case _:
+                raise AssertionError(kind)
 
     def _reclaimed_at(self, entry: Entry) -> datetime | None:
-        settings = lifecycle_settings(self._runtime.config(), self._runtime.snapshot().working_days)
-        spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
+        spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=self._settings())
         return next((span.since for span in reversed(spans) if span.state is State.RECLAIMED), None)
 
 
@@ -290,47 +288,40 @@ def _mailbox_of(key: str) -> int | None:
     return int(number) if kind in tuple(Kind) and number.isdigit() else None
 
 
-def _of_vacancy(address: str, vacancy: Vacancy, *, is_over: bool) -> Iterator[Posted]:
-    """Yield the notices of a vacancy: to the mailbox, where its unit reads it, and to the Centre."""
-    letter = (delegation.term_ended if is_over else delegation.term_ending)(address, vacancy.last.holder, vacancy.since)
-    yield Posted(Reader.OWNER, letter)
-    yield Posted(Reader.CENTRE, letter)
+def _reader_of(kind: Kind) -> Reader:
+    """Return who gets a notice of this kind: the unit, where nobody is left to read it in the mailbox."""
+    return Reader.UNIT if kind in (Kind.RECLAIMED, Kind.ARCHIVED, Kind.FREED) else Reader.OWNER
 
 
-def _of_fact(entry: Entry, kind: Kind, fact: Fact, by: str) -> Posted:
+def _text_of_fact(address: str, kind: Kind, fact: Fact, by: str) -> NoticeText:
     """Return the notice of a fact; `by`: the actor's name in it."""
-    address = entry.address
     match kind:
         case Kind.RESTORED:
-            return Posted(Reader.OWNER, mailbox.restored(address))
+            return mailbox.restored(address)
         case Kind.APP_PASSWORD:
-            letter = mailbox.app_password_added(address, fact.text("name") or "?", fact.effective_at, by)
-            return Posted(Reader.OWNER, letter)
+            return mailbox.app_password_added(address, fact.text("name") or "?", fact.effective_at, by)
         case Kind.FACTOR_SET:
-            return Posted(Reader.OWNER, mailbox.factor_set(address, fact.effective_at, by))
+            return mailbox.factor_set(address, fact.effective_at, by)
         case Kind.FACTOR_REMOVED:
-            return Posted(Reader.OWNER, mailbox.factor_removed(address, fact.effective_at, by))
+            return mailbox.factor_removed(address, fact.effective_at, by)
         case Kind.ABSENCE_NOTED:
             begins, until = local_day(fact.effective_at), _day(fact, "until")
-            return Posted(Reader.OWNER, mailbox.absence_noted(address, begins, until or begins))
+            return mailbox.absence_noted(address, begins, until or begins)
         case Kind.TRANSFERRED:
-            letter = mailbox.transferred(address, fact.text("unit_from") or "?", fact.text("unit_to") or "?")
-            return Posted(Reader.OWNER, letter)
+            return mailbox.transferred(address, fact.text("unit_from") or "?", fact.text("unit_to") or "?")
         case Kind.REORGANISED:
-            letter = mailbox.reorganised(address, fact.text("unit_from") or "?", fact.text("unit_to") or "?")
-            return Posted(Reader.OWNER, letter)
+            return mailbox.reorganised(address, fact.text("unit_from") or "?", fact.text("unit_to") or "?")
         case Kind.READDRESSED:
             new, old = fact.text("address") or address, fact.text("address_before") or "?"
             if (led_to := fact.text("led_to")) is not None:
-                return Posted(Reader.OWNER, mailbox.led_elsewhere(new, old, led_to))
-            return Posted(Reader.OWNER, mailbox.readdressed(new, old, _day(fact, "until")))
+                return mailbox.led_elsewhere(new, old, led_to)
+            return mailbox.readdressed(new, old, _day(fact, "until"))
         case Kind.ARCHIVED:
             held = fact.data.get("messages")
             last = _day(fact, "keep_until") or local_day(fact.effective_at)
-            clause = fact.text("clause") or "6.4.c"
-            return Posted(Reader.UNIT, leavers.archived(address, clause, held if isinstance(held, int) else 0, last))
+            return leavers.archived(address, fact.text("clause") or "6.4.c", held if isinstance(held, int) else 0, last)
         case Kind.FREED:
-            return Posted(Reader.UNIT, leavers.freed(address, fact.text("clause") or "6.4.c", fact.effective_at))
+            return leavers.freed(address, fact.text("clause") or "6.4.c", fact.effective_at)
         case _:
             raise AssertionError(kind)
 
@@ -377,13 +368,6 @@ def _due_notices(
     except FactsUnreadable:  # nothing is decided, so nothing is sent; `directory check` names it
         return DueNotices((), None)
     return due_notices(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies_on(on), begun=begun)
-
-
-def _receives(entry: Entry, settings: LifecycleSettings, now: datetime) -> bool:
-    try:
-        return decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings).receives
-    except FactsUnreadable:
-        return False
 
 
 def _day(fact: Fact, name: str) -> date | None:

@@ -20,13 +20,12 @@ got the reply. No report is made on junk, nor on a message from outside whose se
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import delivery_reports as letters
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
-from mic_mail.mailbox_address import NULL_PATH, MailboxAddress, ReversePath
+from mic_mail.mailbox_address import NULL_PATH, MailboxAddress
 from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, read_report
 from mic_mail.policy.facts import MailboxKind
@@ -36,9 +35,8 @@ from mic_mail.queue.pending_reports import PendingReports, name_of
 from mic_mail.queue.queue import Envelope, Queue, Recipient
 from mic_mail.queue.spool import ELSEWHERE, Entry, Spool, SpoolEnvelope, Target
 from mic_mail.services.authentication.sign_in import SignInService
-from mic_mail.services.notifications.notices import RETURN_PATH, Notices
-from mic_mail.services.queue.dsn_writer import READ_OCTETS, Original, accepted, owner_of, reader, write
-from mic_mail.storage.types import AccountRef
+from mic_mail.services.notifications.notices import RETURN_PATH
+from mic_mail.services.queue.dsn_writer import DsnWriter, accepted, beginning
 
 SUCCESS, FULL = "SUCCESS", "OverQuota"
 LEFT, RECLAIMED = "reclaimed", "reclaimed-on-request"
@@ -113,8 +111,8 @@ class SpoolReports:
         pending: PendingReports,
         spool: Spool,
         queue: Queue,
+        writer: DsnWriter,
         *,
-        notices: Callable[[], Notices],
         access: SignInService,
         queued: Callable[[str], None],
     ) -> None:
@@ -124,7 +122,7 @@ class SpoolReports:
         self._pending = pending
         self._spool = spool
         self._queue = queue
-        self._notices = notices
+        self._writer = writer
         self._access = access
         self._queued = queued
 
@@ -167,10 +165,10 @@ class SpoolReports:
             return ()
         sender, snapshot = entry.slip.sender, self._access.snapshot
         is_here = isinstance(sender, MailboxAddress) and sender.domain in snapshot.domains
-        owner = owner_of(self._access, sender, self._runtime.config().smtp.subaddress) if is_here else None
+        owner = self._writer.owner_of(sender) if is_here else None
         if not isinstance(sender, MailboxAddress) or (is_here and owner is None):
             for kind, targets in wanted:
-                self._log_unreported(entry.slip.trace_id, sender, kind.action, [target.address for target in targets])
+                self._writer.log_unreported(entry.slip.trace_id, sender, kind.action, [target.address for target in targets])
             return ()
         to = Mailbox(owner.display_name if owner else str(sender), sender)
         names = []
@@ -199,11 +197,10 @@ class SpoolReports:
             for target in targets
         ]
         addresses = [str(target.address) for target in targets]
-        original = Original(self._runtime.config().server.hostname, slip, _beginning(entry))
-        message = write(
-            self._notices(),
+        message = self._writer.write(
             to,
-            original,
+            slip,
+            beginning(entry.beginning),
             lambda subject: kind.letter(subject, at, until, addresses),
             reports,
             kind=of_kind,
@@ -241,22 +238,13 @@ class SpoolReports:
                 )
                 self._queued(name)
             return
-        mailbox = reader(self._access, recipient.address, self._runtime.config().smtp.subaddress)
+        mailbox = self._writer.reader(recipient.address)
         if mailbox is None:
-            self._log_unreported(envelope.trace_id, recipient.address, action, about)
+            self._writer.log_unreported(envelope.trace_id, recipient.address, action, about)
         else:
-            ref = AccountRef(mailbox.mailbox_id, mailbox.home)
-            put = partial(self._notices().put, mailbox, message, origin=f"dsn:{name}")
-            published = await self._runtime.account_executors.write(ref, put)
+            published = await self._writer.deliver(mailbox, message, f"dsn:{name}")
             if not published.duplicate:
-                self._runtime.log.event(
-                    "report_sent",
-                    trace=envelope.trace_id,
-                    mailbox=mailbox.address,
-                    action=action,
-                    recipients=about,
-                    uid=published.uid,
-                )
+                self._writer.log_sent(envelope.trace_id, mailbox, action, about, published)
         await self._runtime.executors.io(self._pending.done, name)
 
     def _log_withheld(self, slip: SpoolEnvelope, wanted: Sequence[tuple[_Kind, list[Target]]], reason: str) -> None:
@@ -265,9 +253,6 @@ class SpoolReports:
             addresses = [target.address for target in targets]
             about = {"trace": slip.trace_id, "sender": slip.sender, "action": kind.action, "recipients": addresses}
             self._runtime.log.event("report_withheld", **about, reason=reason)
-
-    def _log_unreported(self, trace: str, sender: ReversePath, action: str, recipients: Sequence[object]) -> None:
-        self._runtime.log.event("report_without_reader", trace=trace, sender=sender, action=action, recipients=recipients)
 
 
 def _reason_to_be_silent(slip: SpoolEnvelope) -> str | None:
@@ -285,14 +270,6 @@ def _wants_success(target: Target) -> bool:
 def _wanted(kind: _Kind, targets: Sequence[Target]) -> list[Target]:
     word = _NOTIFY.get(kind.action)
     return [target for target in targets if word is None or not target.notify or word in target.notify]
-
-
-def _beginning(entry: Entry) -> bytes:
-    """Return the beginning of the message; a report is sent even if it cannot be read."""
-    try:
-        return entry.beginning(READ_OCTETS)
-    except OSError:
-        return b""
 
 
 def _envelope(slip: SpoolEnvelope, to: MailboxAddress, message: bytes, now_us: int) -> Envelope:

@@ -20,7 +20,7 @@ from mic_mail.i18n.notices import delivery_reports as letters
 from mic_mail.i18n.notices import mailbox as about_mailboxes
 from mic_mail.i18n.notices.delivery_reports import Word
 from mic_mail.i18n.notices.notice import NoticeText
-from mic_mail.mailbox_address import MailboxAddress, ReversePath
+from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.dsn_mdn import Action
 from mic_mail.process.runtime import Runtime
@@ -28,10 +28,8 @@ from mic_mail.queue import dsn
 from mic_mail.queue.queue import Entry
 from mic_mail.queue.recipient_log import NOBODY, AdminDecision, Standing
 from mic_mail.services.authentication.sign_in import SignInService
-from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.queue.delivery_log import SUCCESS, FinishedRecipients
-from mic_mail.services.queue.dsn_writer import READ_OCTETS, Original, accepted, if_it_receives, reader, write
-from mic_mail.storage.types import AccountRef
+from mic_mail.services.queue.dsn_writer import DsnWriter, accepted, beginning
 
 DROPPED = "dropped"
 """The action name of a dropped message in the log."""
@@ -42,18 +40,17 @@ _NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY", Action.RELAYED: SU
 class Reports:
     """Writes the reports of one process."""
 
-    def __init__(self, runtime: Runtime, access: SignInService, notices: Callable[[], Notices]) -> None:
-        """`notices` is called when they are needed, since a reload replaces them."""
+    def __init__(self, runtime: Runtime, access: SignInService, writer: DsnWriter) -> None:
         self._runtime = runtime
         self._access = access
-        self._notices = notices
+        self._writer = writer
         self._give_up = timedelta(seconds=runtime.config().sending.give_up)
 
     async def report(self, finished: FinishedRecipients) -> None:
         """Notify the sender as NOTIFY asks; returns when the reports are durable or have no reader."""
         entry = finished.entry
-        for said, places in _dropped(finished).items():
-            await self._log_dropped(entry, said, places)
+        for decision, places in _dropped(finished).items():
+            await self._report_dropped(entry, decision, places)
         groups = (
             (Action.FAILED, [place for place in finished.ended if entry.state.standings[place] is Standing.FAILED]),
             (Action.RELAYED, [place for place in finished.ended if entry.state.standings[place] is Standing.RELAYED]),
@@ -62,30 +59,28 @@ class Reports:
         for action, places in groups:
             wanted = [place for place in places if _is_wanted(action, entry.envelope.recipients[place].notify)]
             if wanted:
-                await self._send(entry, action, wanted)
+                compose = partial(self._compose, entry, action, wanted, partial(_letter, action))
+                await self._deliver(entry, self._writer.reader(entry.envelope.sender), wanted, action, compose)
 
-    async def _send(self, entry: Entry, action: Action, places: Sequence[int]) -> None:
-        mailbox = self._reader(entry.envelope.sender)
-        compose = partial(self._compose, entry, action, places, partial(_letter, action))
-        await self._put(entry, mailbox, places, str(action), compose)
-
-    async def _log_dropped(self, entry: Entry, said: AdminDecision, places: Sequence[int]) -> None:
-        envelope = entry.envelope
+    async def _report_dropped(self, entry: Entry, decision: AdminDecision, places: Sequence[int]) -> None:
+        envelope, writer = entry.envelope, self._writer
         submitter = self._access.snapshot.entry(envelope.submitted_by) if envelope.submitted_by else None
-        if said.clause == "7.2.c" and submitter is not None:
-            recipients = [envelope.recipients[place].address for place in places]
-            letter = about_mailboxes.not_sent(submitter.address, accepted(envelope), [str(each) for each in recipients])
-            plain = partial(self._plain, letter)
-            await self._put(entry, self._if_it_receives(submitter), places, DROPPED, plain)
+        if decision.clause == "7.2.c" and submitter is not None:
+            recipients = [str(envelope.recipients[place].address) for place in places]
+            letter = about_mailboxes.not_sent(submitter.address, accepted(envelope), recipients)
+            await self._deliver(
+                entry, writer.if_it_receives(submitter), places, DROPPED, partial(self._without_content, letter)
+            )
             return
-        mailbox = self._reader(envelope.sender) or self._if_it_receives(submitter)
-        compose = partial(self._compose, entry, Action.FAILED, places, partial(_dropped_letter, said.reason))
-        await self._put(entry, mailbox, places, DROPPED, compose)
+        mailbox = writer.reader(envelope.sender) or writer.if_it_receives(submitter)
+        compose = partial(self._compose, entry, Action.FAILED, places, partial(_dropped_letter, decision.reason))
+        await self._deliver(entry, mailbox, places, DROPPED, compose)
 
-    def _plain(self, letter: NoticeText, mailbox: Owner) -> bytes:
-        return self._notices().compose(mailbox.display_name, MailboxAddress.parse(mailbox.address), letter, kind=mailbox.kind)
+    def _without_content(self, letter: NoticeText, mailbox: Owner) -> bytes:
+        address = MailboxAddress.parse(mailbox.address)
+        return self._writer.notices().compose(mailbox.display_name, address, letter, kind=mailbox.kind)
 
-    async def _put(
+    async def _deliver(
         self,
         entry: Entry,
         mailbox: Owner | None,
@@ -97,72 +92,43 @@ class Reports:
         envelope = entry.envelope
         recipients = [envelope.recipients[place].address for place in places]
         if mailbox is None:
-            self._runtime.log.event(
-                "report_without_reader", trace=envelope.trace_id, sender=envelope.sender, action=action, recipients=recipients
-            )
+            self._writer.log_unreported(envelope.trace_id, envelope.sender, action, recipients)
             return
         message = await self._runtime.executors.io(compose, mailbox)
         origin = f"dsn:{entry.entry_id}:{action}:{sha256(repr(sorted(places)).encode()).hexdigest()[:16]}"
-        ref = AccountRef(mailbox.mailbox_id, mailbox.home)
-        published = await self._runtime.account_executors.write(
-            ref, partial(self._notices().put, mailbox, message, origin=origin)
-        )
+        published = await self._writer.deliver(mailbox, message, origin)
         # Also if the mailbox had it already: the process that put it there was killed before the entry, and perhaps the
         # log, had it.
-        self._runtime.log.event(
-            "report_sent",
-            trace=envelope.trace_id,
-            mailbox=mailbox.address,
-            action=action,
-            recipients=recipients,
-            uid=published.uid,
-        )
-
-    def _reader(self, sender: ReversePath) -> Owner | None:
-        return reader(self._access, sender, self._runtime.config().smtp.subaddress)
-
-    def _if_it_receives(self, mailbox: Owner | None) -> Owner | None:
-        return if_it_receives(self._access, mailbox)
+        self._writer.log_sent(envelope.trace_id, mailbox, action, recipients, published)
 
     def _compose(self, entry: Entry, action: Action, places: Sequence[int], letter: "_Wording", mailbox: Owner) -> bytes:
         envelope, state = entry.envelope, entry.state
         accepted_at = accepted(envelope)
         until = datetime.fromtimestamp(entry.free_since_us // 1_000_000, UTC) + self._give_up
-        words = [Word(str(envelope.recipients[place].address), _last_word(entry, place)[1] or "-") for place in places]
-        reports = []
+        words, reports = [], []
         for place in places:
-            recipient = envelope.recipients[place]
-            status, said = _last_word(entry, place)
+            recipient, (status, text) = envelope.recipients[place], _last_result(entry, place)
+            words.append(Word(str(recipient.address), text or "-"))
+            late_until = until if action is Action.DELAYED else None
             reports.append(
                 dsn.Report(
                     recipient.address,
                     action,
                     status,
                     recipient.orcpt,
-                    said or None,
+                    text or None,
                     state.servers[place],
-                    retry_until=until if action is Action.DELAYED else None,
+                    retry_until=late_until,
                 )
             )
-        return write(
-            self._notices(),
+        return self._writer.write(
             Mailbox(mailbox.display_name, envelope.sender or MailboxAddress.parse(mailbox.address)),
-            Original(self._runtime.config().server.hostname, envelope, _beginning(entry)),
+            envelope,
+            beginning(entry.beginning),
             lambda subject: letter(subject, accepted_at, until, words),
             reports,
             kind=mailbox.kind,
         )
-
-
-def _beginning(entry: Entry) -> bytes:
-    """Return the beginning of the message, or nothing if it cannot be read.
-
-    That may be why it was not sent, and its sender is notified all the same.
-    """
-    try:
-        return entry.beginning(READ_OCTETS)
-    except OSError:
-        return b""
 
 
 def _is_wanted(action: Action, notify: Sequence[str]) -> bool:
@@ -176,7 +142,7 @@ It takes the subject, the times of acceptance and of giving up, and the last res
 """
 
 
-def _last_word(entry: Entry, place: int) -> tuple[str, str]:
+def _last_result(entry: Entry, place: int) -> tuple[str, str]:
     """Return the enhanced status code (RFC 3463) and text of a recipient's last result.
 
     A dropped recipient has no text: its reason is in the report, and no server gave one.
