@@ -1,8 +1,8 @@
-"""Automatic suspension of a mailbox that sends too much, malware or spam, or looks stolen.
+"""Automatic suspension of a mailbox that sends too much, or malware, or looks stolen (Reg. 7.2.c).
 
-Reg. 7.2.c. In: a mailbox and the finding. Out: a suspension as a fact, an event, and a hint to the other processes; the
-notice to the Centre follows from the fact (`services.notifications.lifecycle_notices`). Belongs to the event loop; the
-fact is written in an executor. Called repeatedly while the sender goes on: a suspended mailbox is left alone.
+The suspension is a fact, an event, and a hint to the other processes; the notice to the Centre follows from the fact
+(`services.notifications.lifecycle_notices`). Called repeatedly while the sender goes on: a suspended mailbox is left
+alone.
 """
 
 import asyncio
@@ -68,10 +68,7 @@ class AutoSuspend:
             del self._under_way[mailbox_id]
 
     async def suspend(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> bool:
-        """Suspend the mailbox, unless it is; retried where others recorded something meanwhile.
-
-        Returns whether it is suspended now.
-        """
+        """Suspend the mailbox, unless it is; return whether it is suspended now."""
         try:
             for _ in range(TRIES):
                 entry, decision = self._access.snapshot.entry(mailbox_id), self._access.decide(mailbox_id)

@@ -1,11 +1,9 @@
-"""The check of right passwords that others know (Reg. 7.2.c).
+"""The check of right passwords that others know (Reg. 7.2.c): leaked ones, and ones tried at many mailboxes.
 
-They are in a list of leaked ones, or somebody tries them at many mailboxes. In: right and wrong passwords from
-`access`, settings `auth.leaked_*`, `anomaly.sprayed`. Out: an event, and by `auth.leaked_action` nothing more
-(`sign_in_anomalies` sends the notices), a fact that the password has to be changed, or a suspension, in force before
-the sign-in is answered. The list is searched in the io executor, once for each verified password; a SCRAM proof reveals
-no password and is not checked. Wrong passwords are sent to the other processes as marks under a key that ends with the
-server. Belongs to the event loop; never stores a password.
+By `auth.leaked_action` an event alone follows (`sign_in_anomalies` sends the notices), a fact that the password has to be
+changed, or a suspension, in force before the sign-in is answered. The list is searched once for each verified password;
+a SCRAM proof reveals no password and is not checked. Wrong passwords are sent to the other processes as marks under a
+key that ends with the server. Never stores a password.
 """
 
 import hashlib
@@ -97,10 +95,7 @@ class BreachedPasswordCheck:
     # ------------------------------------------------------------ right passwords
 
     async def check(self, entry: Entry, credential: Credential, password: str) -> bool:
-        """Act on a right password that others know; return whether the mailbox's decision may have changed.
-
-        Raises `NotRecorded`.
-        """
+        """Act on a right password that others know; return whether the mailbox's decision may have changed."""
         how = self._tried_elsewhere(entry, password) or await self._leaked(entry, credential.version, password)
         return how is not None and await self._act(entry, how)
 

@@ -1,9 +1,8 @@
 """The limits of sending per hour and day, against the use of a stolen password (Reg. 7.2.c).
 
-In: the mailbox, what it wants to send, the ceilings, the time. Out: counted, or `Full`: which ceiling, and when there
-is room. No hour exceeds its limit, wherever it begins, and nobody waits longer for room than an hour and five minutes;
-for a day's limit, a day and an hour. The counts are shared by all processes and survive restarts
-(`process.send_counters`), so the time is the wall clock's.
+No hour exceeds its limit, wherever it begins, and nobody waits longer for room than an hour and five minutes; for a day's
+limit, a day and an hour. The counts are shared by all processes and survive restarts (`process.send_counters`), so the
+time is the wall clock's.
 """
 
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ class Ceilings:
 
 
 def is_bulk_sender(config: Config, address: str) -> bool:
-    """Return whether the mailbox of this address may send `bulk_times` as much and is not suspended for it."""
+    """Return whether the mailbox of this address may send bulk mail."""
     short = address.removesuffix(f"@{config.server.domain}")
     return not {address, short}.isdisjoint(config.limits.bulk_senders)
 

@@ -1,8 +1,7 @@
-"""The detection of sign-ins that look like a stolen password (Reg. 7.2.c).
+"""The detection of sign-ins that look like a stolen password (Reg. 7.2.c): the housekeeper follows the mail log.
 
-In: the mail log, tailed; settings `anomaly.*`. Out: an event; a notice to the mailbox and one to the Centre, once a day
-for each mailbox and rule; with `anomaly.suspend` a suspension, for the one rule that is strong enough. The
-housekeeper's: a sign-in costs no more than its line in the log.
+An anomaly (`anomaly.*`) is an event; a notice to the mailbox and one to the Centre, once a day for each mailbox and
+rule; with `anomaly.suspend` a suspension, for the one rule that is strong enough.
 
 The state and the position in the log are one file, replaced whole: after a kill the same lines are read again from the
 same state. The consequences of an anomaly have keys, so repeating them changes nothing.

@@ -1,9 +1,8 @@
 """The population of the demonstration server: one mailbox in each state, and mail to read.
 
-In: an empty or a filled data folder. Out: the population of DEMO below, complete. Idempotent: existing data stays, what
-a killed start left out is added, and a marker shows that nothing is missing, so later starts cost nothing. The history
-of each mailbox is recorded with the dates on which it would have happened, because terms count from recording too.
-Blocking; the command `demo` and tests only.
+Idempotent: existing data stays, what a killed start left out is added, and a marker shows that nothing is missing. The
+history of each mailbox is recorded with the dates on which it would have happened, because terms count from recording
+too. Blocking.
 """
 
 import os

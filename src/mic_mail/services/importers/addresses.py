@@ -1,9 +1,8 @@
 """Mailboxes under the address that the owner had at another system (Reg. 5.5), marked as imported.
 
-In: the owner, the old address, the request. Out: a mailbox whose first fact is IMPORTED, with a first password that has
-to be changed. The forms of Reg. 5.1 to 5.4 bind only what is issued after the regulation, so none is required here.
-Refused are only addresses that no mail system could deliver to, that another mailbox has, or, for a person, that belong
-to a function. Blocking: commands only.
+The first fact of such a mailbox is IMPORTED, and its first password has to be changed. The forms of Reg. 5.1 to 5.4 bind
+only what is issued after the regulation, so none is required here. Refused are only addresses that no mail system could
+deliver to, that another mailbox has, or, for a person, that belong to a function. Blocking: commands only.
 """
 
 import re

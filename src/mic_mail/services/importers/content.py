@@ -1,6 +1,5 @@
 """The content of one imported message: its octets as stored, their digest, and the index's answers.
 
-In: octets or parts of them, as the source has them. Out: a staged file, finished or held in memory for the journal.
 Only line ends change: a message with a bare LF (an mbox, a Maildir, a file from Unix) gets CRLF at every LF, as in the
 adoption of a Maildir. A message from IMAP is stored octet for octet.
 """

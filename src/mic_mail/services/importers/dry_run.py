@@ -1,7 +1,4 @@
-"""The dry run of an import: counts and folder targets.
-
-Changes nothing, creates no folder, publishes nothing.
-"""
+"""The dry run of an import: counts and folder targets. Changes nothing."""
 
 from collections.abc import Sequence
 

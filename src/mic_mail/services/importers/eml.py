@@ -1,9 +1,9 @@
 """Files with one message each as a source: `.eml` in folders, also those of our exports.
 
-`content export` and `mailbox export` write them. In: a folder. Out: its folders and messages; a message's key is its
-content. Where there is a manifest, its folder names, flags and arrival times apply, messages that it marks expunged are
-left out, and a file whose digest differs is skipped, since it was altered. Without a manifest a folder of files is a
-folder of the mailbox, and files at the top are INBOX.
+A message's key is its content. Where there is a manifest, as `content export` and `mailbox export` write it, its folder
+names, flags and arrival times apply, messages that it marks expunged are left out, and a file whose digest differs is
+skipped, since it was altered. Without a manifest a folder of files is a folder of the mailbox, and files at the top are
+INBOX.
 """
 
 import json

@@ -1,8 +1,4 @@
-"""Digests of the messages already in a mailbox, to tell them from those still missing.
-
-In: an account. Out: digests (SHA-256 of a message as it is stored). Files are read in parts; nothing is changed, no
-flag set.
-"""
+"""Digests of the messages already in a mailbox, to tell them from those still missing. Sets no flag."""
 
 from hashlib import sha256
 

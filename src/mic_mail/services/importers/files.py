@@ -1,9 +1,8 @@
 """Files of a source on the local disk: opened so that no link leads out of it, read in parts.
 
-In: paths below a folder that the administrator named. Out: contents, small ones whole. A link, a pipe or a device is no
-message; unreadable files are skipped and reported, and never end an import. The source's owner may change it while it
-is read, so the kernel is asked for the real path of an open file: a folder just replaced by a link leads to nobody
-else's mail.
+A link, a pipe or a device is no message; unreadable files are skipped and reported, and never end an import. The
+source's owner may change it while it is read, so the kernel is asked for the real path of an open file: a folder just
+replaced by a link leads to nobody else's mail.
 """
 
 import errno
@@ -46,10 +45,7 @@ def open_below(root: str, path: str) -> int:
 
 
 def read(root: str, path: str) -> Found | Skip:
-    """Return the file as a message with CRLF line ends, or why it is none.
-
-    Raises `FileNotFoundError` where it is gone or renamed.
-    """
+    """Return the file as a message with CRLF, or why it is none; `FileNotFoundError` where it is gone."""
     try:
         fd = open_below(root, path)
     except FileNotFoundError:
@@ -86,10 +82,7 @@ def _raw_parts(root: str, path: str) -> Iterator[bytes]:
 
 
 def entries(path: str) -> list[os.DirEntry[str]]:
-    """Return a folder's entries by name; none where it does not exist.
-
-    Raises `FolderClosed` where it cannot be read, since it may hold mail.
-    """
+    """Return a folder's entries by name, none where it is missing; `FolderClosed` if it is unreadable."""
     try:
         with os.scandir(path) as found:
             return sorted(found, key=lambda entry: entry.name)

@@ -1,7 +1,6 @@
 """Flags of other systems: of IMAP by name, of Maildir by letter, of mbox in headers.
 
-The headers are those of Mozilla, mutt and pine. In: names, letters, a header. Out: names as IMAP spells them, or bits
-and keywords of this store. Pure. \\Recent is dropped, and so is a name that is no valid keyword (RFC 9051 §9, atom).
+\\Recent is dropped, and so is a name that is no valid keyword (RFC 9051 §9, atom).
 """
 
 import re
@@ -55,10 +54,7 @@ def of_letters(letters: str, keywords: tuple[str, ...]) -> frozenset[str]:
 
 
 def of_header(header: bytes) -> tuple[frozenset[str] | None, bool]:
-    """Return the flags in an mbox message's header, or None where it has none, and whether it is deleted.
-
-    A deleted message stays in the file until that is compacted.
-    """
+    """Return the flags in an mbox message's header, None without any, and whether it is deleted."""
     told = {name: value.strip() for name, value in fields(header) if name in _TELLS}
     if not told.keys() & {b"status", b"x-status", b"x-mozilla-status"}:
         return None, False

@@ -1,9 +1,8 @@
-"""The mapping of another system's folder to a folder name here (Reg. 10.4).
+"""The mapping of another system's folder to a folder name here (Reg. 10.4). Pure.
 
-In: the levels of its name as the source has them, its special use where the source gives one. Out: a name that this
-store accepts. Pure. The folders that Outlook, Exchange, Zimbra, Gmail, Thunderbird and Dovecot use for sent mail,
-drafts, junk and trash, in Vietnamese and English, map to the folder of that use; all others keep their name. Two
-folders of the source may share one of ours, and no name leads out of the mailbox: a level is a word, never a path.
+The folders that Outlook, Exchange, Zimbra, Gmail, Thunderbird and Dovecot use for sent mail, drafts, junk and trash, in
+Vietnamese and English, map to the folder of that use; all others keep their name. Two folders of the source may share
+one of ours, and no name leads out of the mailbox: a level is a word, never a path.
 """
 
 import unicodedata

@@ -1,9 +1,8 @@
 """An IMAP account as a source: fetched over TLS, folder by folder, in batches that fit in memory.
 
-In: the server, the account, how to sign in. Out: folders of the person's own namespace, messages by UIDVALIDITY and
-UID, octet for octet as the server gives them. Nothing changes there: folders are opened by EXAMINE, bodies fetched by
-PEEK. While one batch is published the next is fetched. A broken connection is made again three times; then the run
-ends, and the next one goes on where it stopped.
+A message's key is its folder, UIDVALIDITY and UID; its octets are as the server gives them. Nothing changes there:
+folders are opened by EXAMINE, bodies fetched by PEEK. While one batch is published the next is fetched. A broken
+connection is made again three times; then the run ends, and the next one goes on where it stopped.
 """
 
 import asyncio

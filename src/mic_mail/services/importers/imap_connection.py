@@ -1,10 +1,8 @@
 """One connection to an IMAP server as a source: aioimaplib's protocol, with our own reader.
 
-In: commands. Out: their untagged responses as lines and literals, or `Lost`, `Overlong`. TLS, tags, states and the
-order of commands are aioimaplib's. Its reader is not used (decision 0070): it recurses once for each line, so that some
-900 lines that come together end in RecursionError; it scans all lines of a FETCH again at each new one; and it has no
-bound. This one scans each octet once, and bounds lines and literals. A canary test names the parts of aioimaplib that
-are used.
+TLS, tags, states and the order of commands are aioimaplib's. Its reader is not used (decision 0070): it recurses once
+for each line, scans all lines of a FETCH again at each new one, and has no bound. This one scans each octet once, and
+bounds lines and literals. A canary test names the parts of aioimaplib that are used.
 """
 
 import asyncio
@@ -240,10 +238,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         return Answer(response.result.upper(), text.decode("utf-8", "replace"), command.untagged)
 
     async def sign_in(self, user: str, secret: str, *, token: bool = False, admin: str | None = None) -> Answer:
-        """Sign in, unless the greeting was PREAUTH.
-
-        By password, as `admin` in the user's name (RFC 4616 authzid), or by a token.
-        """
+        """Sign in by password, as `admin` in the user's name, or by a token, unless PREAUTH was greeted."""
         if self.state == aioimaplib.AUTH:
             return Answer("OK", "")
         if token:

@@ -1,8 +1,7 @@
 """The folders of an IMAP account: the person's own, their special uses, and their decoded names.
 
-In: a connection. Out: folders; shared ones and those of others are marked to be skipped, those without messages are
-left out. RFC 2342 (namespaces; Courier and Cyrus put all below "INBOX."), RFC 6154 (special use), RFC 3501 §5.1.3
-(modified UTF-7).
+Shared folders and those of others are marked to be skipped. RFC 2342 (namespaces; Courier and Cyrus put all below
+"INBOX."), RFC 6154 (special use), RFC 3501 §5.1.3 (modified UTF-7).
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -39,10 +38,7 @@ async def list_folders(wire: Wire) -> list[SourceFolder]:
 
 
 def _apart(folder: SourceFolder, others: Container[str]) -> SourceFolder:
-    """Return the folder under a unique name.
-
-    The same name may exist in UTF-7 and in UTF-8, and with and without a prefix.
-    """
+    """Return the folder under a unique name: one may exist in UTF-7 and in UTF-8, or under two prefixes."""
     apart, number = folder, 1
     while apart.name in others:
         number += 1

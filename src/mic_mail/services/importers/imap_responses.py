@@ -1,6 +1,5 @@
 """An IMAP server's responses as values: strings, lists, None for NIL. Nothing is taken on trust.
 
-In: one untagged response, as lines and the literals between them. Out: nested lists of bytes; for FETCH a dictionary.
 Pure, without recursion, in linear time. RFC 9051 §9, laxer: anything that is no list and no string is an atom.
 """
 

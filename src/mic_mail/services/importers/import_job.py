@@ -1,8 +1,4 @@
-"""One import run by the Centre: check the mailbox, open the ledger, record the run.
-
-In: a mailbox, a source, the choice of folders. Out: an `Outcome`: tallies, and the error if it ended early. Blocks:
-commands only.
-"""
+"""One import run by the Centre: check the mailbox, open the ledger, record the run. Blocks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,10 +1,7 @@
 """An import of every message of a source into a mailbox that may be in use meanwhile (Reg. 10.4).
 
-In: an account, a source, its ledger. Out: messages in the account's folders, as any delivery would put them there, and
-a tally of each folder. Blocking: commands only. Messages are published in batches under the account's lock, so that
-sessions see them arrive and nobody waits longer than for another delivery.
-
-A message of the source is identified by these checks in order; the first match holds:
+Messages are published in batches under the account's lock, so that sessions see them arrive and nobody waits longer than
+for another delivery. A message of the source is identified by these checks in order; the first match holds:
 
     its key is in the ledger                      it was imported before, whatever its reader did with it since
     the ledger has its digest under a void key    UIDVALIDITY changed at the source: the same message under another key
@@ -13,7 +10,7 @@ A message of the source is identified by these checks in order; the first match 
     else                                          it is published
 
 So a kill at any instant neither duplicates nor loses a message. A message whose flags at the source differ from the
-last run gets those changes, if it still lies where it was put.
+last run gets those changes, if it still lies where it was put. Blocking: commands only.
 """
 
 import contextlib
@@ -78,7 +75,7 @@ class Choice:
     """Pairs of (folder of the source, folder here)."""
 
     def apply(self, source: Source, account: Account) -> Iterator[tuple[SourceFolder, Tally]]:
-        """Yield the folders of the source, each with a tally that has its target; one that is left out has none."""
+        """Yield the folders of the source, each with a tally; one that is left out has no target."""
         renamed = dict(self.renamed)
         uses = {info.special_use: info.name for info in account.folders() if info.special_use}
         for folder in source.folders():

@@ -2,10 +2,10 @@
 
 A file of lines, appended to: the head names the source and the mailbox, each further line maps a message of the source
 to a message here. Of several lines with one key the last one holds. A line that a kill has cut off is dropped. The
-writer holds the file's lock; a second run of the same source into the same mailbox is refused.
+writer holds the file's lock.
 
-The line follows the message: a kill between the two leaves a published message without a line. The store then knows it
-by its origin key, so the next run finds it already there and writes the line.
+The line follows the message. A message published by a killed run has no line yet; the store knows it by its origin key,
+so the next run finds it already there and writes the line.
 """
 
 import contextlib
@@ -82,10 +82,7 @@ def path_of(data_dir: Path, mailbox_id: int, identity: str) -> Path:
 
 
 def counted_key(folder: str, mark: str, met: dict[str, int]) -> str:
-    """Return the key of a message that only its content identifies; the second of two equal ones differs.
-
-    `met`: how many there were of each.
-    """
+    """Return the key of a message that only its content identifies; `met` counts equal ones."""
     nth = met[mark] = met.get(mark, 0) + 1
     return f"{folder}\0{mark}\0{nth}"
 

@@ -1,9 +1,7 @@
-"""A Maildir as a source: Maildir++ (`.Sent`, `.Du an.2024`), nested folders, Thunderbird's.
+"""A Maildir as a source: Maildir++ (`.Du an.2024`), Thunderbird's, Dovecot's `LAYOUT=fs`.
 
-Nested folders are `Sent/` or Dovecot's `LAYOUT=fs`. In: the folder that has `cur` and `new`. Out: folders with
-Dovecot's keywords and subscriptions, messages by their base names, which stay when flags change. The owner may use it
-meanwhile: a file that was renamed during the read is searched for again. It is copied; adopting a Maildir in place is
-`mailbox rescan`.
+A message's key is its base name, which stays when flags change. The owner may use the Maildir meanwhile: a file that
+was renamed during the read is searched for again. `mailbox rescan` adopts a Maildir in place instead.
 """
 
 import os
@@ -58,10 +56,7 @@ class MaildirSource(Source):
                 yield from self._below(entry.path, levels, depth - 1)
 
     def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
-        """Yield messages by base name, in the same order at each pass.
-
-        Raises `FolderClosed` where the server's account may not read them.
-        """
+        """Yield messages by base name, in the same order at each pass; `FolderClosed` if unreadable."""
         path = str(folder.place)
         keywords = read_keywords(path)
         for base, name in sorted(_listed(path).items()):

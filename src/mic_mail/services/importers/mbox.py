@@ -1,17 +1,15 @@
-"""mbox files as a source: one file, a folder of them, or a Thunderbird profile.
+"""mbox files as a source: one file, a folder of them, or a Thunderbird profile (files beside `.msf`, children in `.sbd`).
 
-A profile has files beside `.msf`, and children in `.sbd`. In: files in any of the common forms (mboxo, mboxrd,
-mboxcl2). Out: messages, whatever the size of the file: only their positions are held, and a message over a megabyte is
-read in parts. The beginning of a message is recognised so:
+Any of the common forms (mboxo, mboxrd, mboxcl2), whatever the size: only positions are held, and a message over a
+megabyte is read in parts. The beginning of a message is recognised so:
 
     a line "From " at the start of the file or after an empty line, that has a time and a year like those which mail programs
     write, or names a sender alone, and is followed by a header field (or by another "From " line, or an empty header)
 
 so that "From Monday on we meet at 10:30" in a message stays part of it, also in files of programs that quote nothing.
 Where the first message has a Content-Length that leads exactly to the next "From " line (mboxcl2), lengths are used as
-long as they do so, and nothing is unquoted. Else one ">" is removed from ">From ", ">>From " and so on (mboxrd; mboxo
-quotes only the first kind, and is the same unless the author had written ">From " himself). The empty line before the
-next "From " belongs to no message.
+long as they do so, and nothing is unquoted. Else one ">" is removed from ">From ", ">>From " and so on. The empty line
+before the next "From " belongs to no message.
 """
 
 import errno
@@ -188,10 +186,7 @@ class Mailbox:
         return begins if tail in (b"\n", b"\r\n") else ends
 
     def _end_by_length(self, begins: int, header: bytes) -> tuple[int, int] | None:
-        """Return the message's end and the next one's start by Content-Length.
-
-        None unless a "From " line or the end of the file is there.
-        """
+        """Return the end by Content-Length and the next start; None unless a message or the file ends there."""
         told = (field(header, b"content-length") or b"").strip()
         if not told.isdigit() or len(told) > 15 or not _header_ends(header):
             return None

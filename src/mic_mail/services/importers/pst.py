@@ -1,11 +1,10 @@
-"""An Outlook data file (PST, OST) as a source, unpacked by `readpst` and read by `eml`.
+"""An Outlook data file (PST, OST) as a source, unpacked by `readpst` of Debian's pst-utils and read by `eml`.
 
-`readpst` is in Debian's pst-utils. In: a file. Out: the items of `EmlSource`, under the name of the PST. The format is
-Microsoft's, large, and the files are foreign, so a separate program reads it (decision 0070): without our environment,
-with limits on memory, processor time and disk output, into its own folder that is removed at the end. It ends with the
-thread that started it, however that ends. It builds messages anew from Outlook's properties: they have no original
-octets. Its random values and those from the clock (boundaries, names and stamps of meeting requests) are made constant
-here, since a message that differs each time would be imported twice. Contacts and calendars are left out.
+The format is Microsoft's, large, and the files are foreign, so a separate program reads it (decision 0070): without our
+environment, with limits on memory, processor time and disk output, into its own folder that is removed at the end. It
+ends with the thread that started it. It builds messages anew from Outlook's properties: they have no original octets.
+Its random values and those from the clock are made constant here, since a message that differs each time would be
+imported twice. Contacts and calendars are left out.
 """
 
 import contextlib
@@ -91,10 +90,7 @@ class PstSource(Source):
         return self._messages.identity
 
     def folders(self) -> Sequence[SourceFolder]:
-        """Return the folders without the root that Outlook names after the file.
-
-        For example "Personal Folders" or "Outlook Data File".
-        """
+        """Return the folders without the root, as "Outlook Data File"."""
         found = self._messages.folders()
         roots = {folder.levels[0] for folder in found if folder.levels}
         if len(roots) != 1 or any(not folder.levels for folder in found):

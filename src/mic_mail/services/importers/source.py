@@ -1,7 +1,7 @@
 """The interface of import sources: folders, and messages with what their old system recorded of them.
 
-A source is read, never written; several passes over it give the same keys for the same messages. A source is untrusted:
-names are checked by `folder_mapping`, contents are taken as they are. Kinds: `imap`, `maildir`, `mbox`, `eml`, `pst`.
+A source is read, never written; several passes over it give the same keys for the same messages. It is untrusted: names
+are checked by `folder_mapping`, contents are taken as they are.
 """
 
 from collections.abc import Callable, Container, Iterator, Sequence

@@ -1,8 +1,8 @@
-"""The comparison of a source with a mailbox: all messages are read again on both sides.
+"""The comparison of a source with a mailbox, by the digests of all messages on both sides.
 
-They are compared by digest. In: an account, a source, its ledger. Out: for each folder of the source how many of its
-messages lie where they should, elsewhere in the mailbox (filed by its user), were imported and deleted here since, or
-are missing. Reads everything, changes nothing, trusts neither ledger nor index; nobody reads the content (Reg. 4.3).
+Tells for each folder of the source how many of its messages lie where they should, elsewhere in the mailbox (filed by
+its user), were imported and deleted here since, or are missing. Trusts neither ledger nor index; nobody reads the
+content (Reg. 4.3).
 """
 
 from collections import Counter

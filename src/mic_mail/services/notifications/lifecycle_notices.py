@@ -1,13 +1,12 @@
-"""The notices of a mailbox's life, sent by the housekeeper when due.
+"""The notices of a mailbox's life, sent by the housekeeper when due (Reg. 6.4.b, 6.4.c, 7.2, 7.3, 15.2).
 
-Reg. 6.4.b, 6.4.c, 7.2, 7.3, 15.2. In: the directory's snapshot and the clock. Out: notices in mailboxes, and their keys
-on record. `policy.due_notices` decides what is due; here it gets its text and its readers. A notice goes to the mailbox
-that it is about, and to its managing unit while nobody can sign in there; what its owner must not know goes to the unit
-or the Centre.
+`policy.due_notices` decides what is due; here it gets its text and its readers. A notice goes to the mailbox that it is
+about, and to its managing unit while nobody can sign in there; what its owner must not know goes to the unit or the
+Centre.
 
 Each notice is published under its key first and recorded afterwards. A kill between the two sends nothing twice, since
-the mailbox knows the key; after a kill before the first it is sent in the next run. A mailbox is checked again only
-when a fact, its last use, the settings or the clock can have changed the answer.
+the mailbox knows the key. A mailbox is checked again only when a fact, its last use, the settings or the clock can have
+changed the answer.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -176,10 +175,7 @@ class LifeNotices:
         )
 
     async def correct(self) -> None:
-        """Notify the readers of notices sent by a clock that was ahead that these are void.
-
-        Each mailbox that they were about, and the Centre.
-        """
+        """Notify the readers of notices sent by a clock that was ahead, and the Centre, that these are void."""
         void = await self._runtime.executors.io(self._directory.sent.void)
         if not void:
             return

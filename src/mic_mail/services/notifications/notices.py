@@ -1,16 +1,15 @@
 """Notices of the Centre (`i18n.notices`): composed as messages and delivered to a mailbox.
 
-In: a mailbox and the text of a notice. Out: one message in its INBOX, Vietnamese with English below, published past the
-quota: a full mailbox must not refuse the warning about it. Blocking; executors and commands only.
+A notice is one message in INBOX, Vietnamese with English below, published past the quota: a full mailbox must not refuse
+the warning about it. Blocking; executors and commands only.
 
 The message is marked as automatic and has no return address, so that nothing replies to it: Return-Path `<>`,
 Auto-Submitted (RFC 3834 §5), and X-Auto-Response-Suppress, for Outlook and Exchange. One text part: every mail program
 shows it, and it stays readable when forwarded or printed.
 
-Each notice has an origin key, so a notice that is requested twice (two workers, a repeated command, a restart) is
-delivered once. Quota warnings come once per crossing: the level of the last warning is stored in
-`<data_dir>/notices/<mailbox id>` with the crossing's number, and falls only when usage is HYSTERESIS points below it,
-so that one mail in and one out is no crossing.
+Each notice has an origin key, so one that is requested twice is delivered once. Quota warnings come once per crossing:
+the level of the last warning is stored in `<data_dir>/notices/<mailbox id>` with the crossing's number, and falls only
+when usage is HYSTERESIS points below it, so that one mail in and one out is no crossing.
 """
 
 import contextlib

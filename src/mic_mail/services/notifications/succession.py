@@ -1,7 +1,4 @@
-"""Vacancies of unit mailboxes, present or coming: joins a mailbox's facts with those of its keepers.
-
-In: the directory's snapshot, a mailbox. Out: its vacancies (`policy.unit_mail.keeper_succession`). Pure.
-"""
+"""Vacancies of unit mailboxes, by a mailbox's facts and those of its keepers. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,10 +9,7 @@ from mic_mail.policy.unit_mail.keeper_succession import Vacancy, vacancies
 
 
 def basis(entry: Entry, snapshot: Snapshot) -> tuple[Entry, ...]:
-    """Return the entries that decide a mailbox's vacancies.
-
-    The mailbox itself, and for a unit's the own mailboxes of all who were ever named in it.
-    """
+    """Return the entries that decide a mailbox's vacancies: its own, and those of all ever named in it."""
     if entry.kind is not MailboxKind.UNIT:
         return (entry,)
     own = (snapshot.entry(snapshot.own.get(person, 0)) for person in sorted(names(entry.facts)))

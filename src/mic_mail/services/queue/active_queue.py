@@ -1,8 +1,6 @@
 """The active queue: the entries of the queue in the memory of the process that sends.
 
-In: ids of entries on disk, and jobs whose attempts begin and end. Out: each new entry once, which entries are to be
-retried now, which recipients are being tried. Nothing is scheduled or sent here. Belongs to one process's loop; files are
-read in the I/O executor.
+Nothing is scheduled or sent here. Belongs to one process's loop; files are read in the I/O executor.
 
     claimed    recipients that an attempt tries now: no other attempt takes them, and none of them is final
     ending     an entry without open recipients, from the report to its sender until its files are gone
@@ -82,7 +80,7 @@ class ActiveQueue:
     # ------------------------------------------------------------ attempts
 
     def claim(self, job: Job) -> Job:
-        """Claim the recipients of a job for an attempt; return it without those that another attempt has claimed."""
+        """Claim the recipients of a job; return it without those that another attempt has claimed."""
         free = tuple(place for place in job.places if place not in self.claimed(job.entry_id))
         if free:
             self._claimed[job.entry_id].update(free)

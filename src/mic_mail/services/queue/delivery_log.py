@@ -1,9 +1,7 @@
-"""Records the results of delivery attempts and reports them to the sender.
+"""Records the results of delivery attempts, and reports failures and delays to the sender.
 
-Every attempt and end goes to the mail log, failures and delays also to the sender. In: entries, indexes of recipients in
-their envelopes, and the results. Out: events, and calls of `report`, one at a time for an entry. Each is followed by a
-line in the entry's log, so a process killed between the two may report twice, but never not at all. Belongs to one
-process's loop; files are written in the I/O executor.
+Each report is followed by a line in the entry's log, so a process killed between the two may report twice, but never
+not at all. Belongs to one process's loop; files are written in the I/O executor.
 """
 
 import asyncio

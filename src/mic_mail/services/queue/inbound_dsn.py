@@ -1,9 +1,8 @@
 """Delivery reports on mail for local mailboxes: delivered, delayed, failed (RFC 3461, 3464).
 
-In: the results of an attempt of a spool entry. Out: reports. Each is durable before the entry records that it is due,
-and is sent after that, so that a kill at any step neither doubles nor loses it (`queue.pending_reports`). A local sender
-gets it in its mailbox, another one through the queue, from the null sender. Nothing is reported to the null sender (RFC
-3461 §4.1).
+A report is durable before the spool entry records that it is due, and is sent after that, so that a kill at any step
+neither doubles nor loses it (`queue.pending_reports`). A local sender gets it in its mailbox, another one through the
+queue, from the null sender. Nothing is reported to the null sender (RFC 3461 §4.1).
 
     NOTIFY        in the mailbox    waits for `warn_after`    waits for `give_up`    the mailbox is reclaimed
     SUCCESS       delivered
@@ -11,10 +10,9 @@ gets it in its mailbox, another one through the queue, from the null sender. Not
     FAILURE                                                   failed                 failed, at once
     absent                          delayed, once             failed                 failed, at once
 
-Whatever NOTIFY says, the end of a target is in the log (Reg. 4.2). A refused message is not reported here, as its client
-got the reply. No report is made on junk, nor on a message from outside whose sender SPF does not authenticate
-(`SpoolEnvelope.may_be_reported`, decision 0100); reports on other messages from outside return the header alone
-(`SpoolEnvelope.ret`).
+Whatever NOTIFY says, the end of a target is in the log (Reg. 4.2). No report is made on junk, nor on a message from
+outside whose sender SPF does not authenticate (decision 0100); reports on other messages from outside return the header
+alone.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -273,9 +271,9 @@ def _wanted(kind: _Kind, targets: Sequence[Target]) -> list[Target]:
 
 
 def _envelope(slip: SpoolEnvelope, to: MailboxAddress, message: bytes, now_us: int) -> Envelope:
-    """Return the envelope of a report: null sender, NOTIFY=NEVER (RFC 3461 §6.1, §7.2).
+    """Return the envelope of a report: null sender, NOTIFY=NEVER, TLS as the message.
 
-    It requires TLS if the message did (RFC 8689 §5).
+    RFC 3461 §6.1, §7.2; RFC 8689 §5.
     """
     is_ascii = message.isascii()
     return Envelope(

@@ -1,8 +1,7 @@
 """One attempt of a job: hold it, or send it, record each recipient's result, and notify the sender.
 
-In: an entry, and a job of it whose recipients nothing else tries. Out: an `Outcome`; the results are in the entry's log and
-in the mail log when `run` returns. When the rest is tried again is for the caller to schedule. Bound to an event loop;
-files are read and written in the I/O executor.
+The results are in the entry's log and in the mail log when `run` returns. When the rest is tried again is for the caller
+to schedule.
 
 A recipient that is deferred longer than `give_up_seconds` after acceptance, or after the entry was last held, fails (RFC
 5321 §4.5.4.1), also if the cause is in this server. If a mailbox may not send now (Reg. 7.1, 7.2.c) its mail is
@@ -96,7 +95,7 @@ class JobAttempt:
         return Outcome(result.end, await self._record(entry, job.domain, places, result, retries), was_tried=True)
 
     async def report(self, entry: Entry, left: Sequence[int], outcome: Outcome) -> None:
-        """Notify the sender of a delay, or of recipients settled otherwise than by this attempt; `left` are still open."""
+        """Notify the sender of a delay, or of recipients settled otherwise; `left` are still open."""
         is_late = self._runtime.clock.age_seconds(entry.envelope.accepted_at_us) >= self._warn_seconds
         if outcome.was_tried and left and is_late:
             await self._delivery_log.warn(entry)
@@ -104,7 +103,7 @@ class JobAttempt:
             await self._delivery_log.notify_sender(entry)
 
     async def end(self, entry: Entry) -> None:
-        """Notify the sender and end an entry on disk; if the process is killed then, nothing is sent or reported again."""
+        """Notify the sender and end an entry on disk; nothing is sent or reported again."""
         await self._delivery_log.notify_sender(entry)
         if not entry.has_ended:
             await self._runtime.executors.io(self._remove, entry)
@@ -128,17 +127,14 @@ class JobAttempt:
         entry.end()
 
     async def _is_held(self, entry: Entry) -> bool:
-        """Return whether an entry is held, by an administrator or with its mailbox.
-
-        The latter is recorded, since the time for which it lasts does not count.
-        """
+        """Return whether an entry is held, by an administrator or, which is recorded, with its mailbox."""
         is_suspended = self._suspended.holds(entry)
         if is_suspended != entry.state.is_kept_back:
             await self._runtime.executors.io(entry.kept_back, is_suspended, self._runtime.clock.steady_us())
         return is_suspended or entry.state.hold is not Hold.NO
 
     async def _record(self, entry: Entry, domain: str, places: Sequence[int], attempt: AttemptResult, retries: int) -> float:
-        """Write the results to the entry's log and the mail log; return the seconds until the next attempt.
+        """Write the results to both logs; return the seconds until the next attempt.
 
         A deferred recipient that has waited too long fails. `retries` had been decided when the attempt began.
         """

@@ -1,9 +1,7 @@
 """Delivery reports on queued mail, into the mailbox of its envelope sender (RFC 3464).
 
-In: the results of recipients of a queue entry. Out: one message in that mailbox, durable when `report` returns; a
-repeated call for the same results adds none. Mail that leaves has a local sender (decision 0005), so no such report
-leaves the server. `services.queue.inbound_dsn` reports on mail for local mailboxes. The null sender gets no report (RFC
-5321 §4.5.5, RFC 3461 §5).
+A report is durable when `report` returns; a repeated call for the same results adds none. Mail that leaves has a local
+sender (decision 0005), so no such report leaves the server. The null sender gets none (RFC 5321 §4.5.5, RFC 3461 §5).
 
 NOTIFY decides which recipients are reported (RFC 3461 §4.1); without it, failures and delays are. If the Centre drops a
 message, the sender is notified whatever NOTIFY says (Reg. 4.2), with the reason. After a suspension under Reg. 7.2.c the
@@ -143,10 +141,7 @@ It takes the subject, the times of acceptance and of giving up, and the last res
 
 
 def _last_result(entry: Entry, place: int) -> tuple[str, str]:
-    """Return the enhanced status code (RFC 3463) and text of a recipient's last result.
-
-    A dropped recipient has no text: its reason is in the report, and no server gave one.
-    """
+    """Return the enhanced status code and text of the last result; a dropped recipient has no text."""
     if entry.state.standings[place] is Standing.DROPPED:
         return "5.7.1", ""
     status, _, text = entry.state.reasons[place].partition(" ")

@@ -1,9 +1,8 @@
 """The queue manager: decides which message is tried where and when.
 
-In: the queue's entries, notifications and decisions about them, results of attempts. Out: the attempts that begin
-(`services.queue.job_attempt`), in turns of their destinations (`queue.scheduler`). The entries are in memory
-(`services.queue.active_queue`). An administrator's decision takes effect before the next attempt; an attempt in progress
-runs to its end, and what it delivered stays delivered. Belongs to one process's loop.
+Attempts (`services.queue.job_attempt`) begin in turns of their destinations (`queue.scheduler`). The entries are in
+memory (`services.queue.active_queue`). An administrator's decision takes effect before the next attempt; an attempt in
+progress runs to its end, and what it delivered stays delivered. Belongs to one process's loop.
 
     job        the open recipients of one entry in one domain; an attempt of it uses one connection
     served     a server answered: each recipient has its own result, and deferred ones are tried again
@@ -83,10 +82,9 @@ class QueueManager:
         is_paused: Callable[[], bool] = lambda: False,
         random: Random | None = None,
     ) -> None:
-        """`may_send` returns whether mail that this mailbox submitted may leave now; `watch` notifies of a change.
+        """`may_send` returns whether mail of a mailbox may leave now; `watch` notifies of a change.
 
-        `report` returns when the report is durable; `sign` returns the fields to put in front of a message, as in
-        `DeliveryAttempt`.
+        `report` returns when the report is durable; `sign` returns the fields to put in front of a message.
         """
         random = random or Random()  # noqa: S311 - spreads retries
         self._runtime = runtime
@@ -228,20 +226,14 @@ class QueueManager:
                     self._decided_meanwhile.add(entry.entry_id)
 
     def _reset_routing(self, entry: Entry) -> None:
-        """Forget what is cached about an entry's destinations, including DNS answers.
-
-        An administrator who asks for a retry may have fixed the cause of the failure.
-        """
+        """Forget what is cached about an entry's destinations: who asks for a retry may have fixed the cause."""
         self._resolver.forget()
         for destination in {self._router.destination(entry.envelope.recipients[place].domain) for place in entry.state.open}:
             self._router.forget(destination)
             self._schedule.ask_again(destination)
 
     def _plan(self, entry: Entry) -> None:
-        """Schedule the open recipients, each at its due time.
-
-        Recipients being tried are left out: the end of their attempt schedules what is left.
-        """
+        """Schedule the open recipients, each at its due time, but for those that an attempt tries now."""
         jobs: dict[tuple[str, float], list[int]] = defaultdict(list)
         claimed = self._active.claimed(entry.entry_id)
         now, now_us = self._runtime.clock.monotonic(), self._runtime.clock.steady_us()

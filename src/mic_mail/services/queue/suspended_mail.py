@@ -1,8 +1,7 @@
 """Queued mail of mailboxes that were suspended or send-locked before it left (Reg. 7.1, 6.4.c).
 
-In: whether a mailbox may send now, and a watch on that decision. Out: the entries of the queue that wait for it. Each is
-logged when it begins to wait, and all of a mailbox are named again as soon as it may send. Belongs to one process's
-loop.
+Each entry is logged when it begins to wait, and all of a mailbox are named again as soon as it may send. Belongs to one
+process's loop.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,8 @@
-"""Acceptance: a message that passed its checks becomes durable, in its mailbox, in the spool, or in quarantine.
+"""Acceptance: makes a message that passed its checks durable.
 
-In: incoming messages, then complete ones. Out: the files of large messages; for each complete message an `Accepted` once
-it is durable, with its line in the log, or an error of the lower layers. A message for one local mailbox is published
-straight into its store; one for several, or with recipients on other servers, goes through one durable spool entry and
-is fanned out at once, to mailboxes and into the queue.
+A message for one local mailbox is published straight into its store; one for several, or with recipients on other
+servers, goes through one durable spool entry and is fanned out at once, to mailboxes and into the queue; one that is
+held goes into quarantine.
 """
 
 import asyncio
@@ -66,7 +65,7 @@ class Acceptance:
     # ------------------------------------------------------------ files
 
     async def open_stream(self, envelope: Envelope) -> Stream:
-        """Open a file for a message that is too large to buffer: a scratch file until its lines in front are known."""
+        """Open a file for a large message: a scratch file until its lines in front are known."""
         opening = self._runtime.executors.io_executor.submit(
             self._opener(envelope) if envelope.is_submitted else self._spooling.scratch
         )
@@ -107,7 +106,6 @@ class Acceptance:
         return CompleteMessage(envelope, sink, message.octets, self._deliveries(envelope), isinstance(sink, Draft), answered)
 
     async def _copy(self, message: IncomingMessage, scratch: Sink, front: bytes) -> Sink:
-        """Write the final file."""
         assert isinstance(scratch, Scratch)
         assert message.header is not None
         open_sink, offset = self._opener(message.envelope), len(message.header)
@@ -147,7 +145,6 @@ class Acceptance:
         return self._accepted(message, delivered=1)
 
     async def _hold(self, message: CompleteMessage) -> Accepted:
-        """Put the message into quarantine instead of its mailboxes."""
         slip = self._spooling.spool_envelope(message.envelope, message.deliveries)
         await self._runtime.executors.io(self._holding.hold, message.envelope, message.source, slip)
         return self._accepted(message)
@@ -183,8 +180,5 @@ class Acceptance:
 
 
 def _is_for_one(envelope: Envelope, deliveries: list[LocalDelivery]) -> bool:
-    """Return whether the message is for one local mailbox alone and needs no success report.
-
-    Success reports: RFC 3461 §4.1.
-    """
+    """Return whether the message is for one local mailbox alone and needs no success report."""
     return len(deliveries) == 1 and not envelope.elsewhere and not envelope.wants_success

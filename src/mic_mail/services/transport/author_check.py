@@ -1,9 +1,7 @@
 """Checks on a message's header, and what a submitted header says about its author.
 
-In: the raw header and, for submission, the addresses of the signed-in mailbox. Out: a `Reading` with an `Objection` or
-with what submission needs to know to add missing fields. Pure. Mail from other servers is taken as it is; a submitted
-header must have exactly one reading. RFC 5321 §6.3 (loops), RFC 6409 §8 (what submission may add), Reg. 4.3 (nobody
-writes as somebody else).
+Pure. Mail from other servers is taken as it is; a submitted header must have exactly one reading. RFC 5321 §6.3
+(loops), RFC 6409 §8 (what submission may add), Reg. 4.3 (nobody writes as somebody else).
 """
 
 import re
@@ -158,10 +156,7 @@ def _written_addresses(fields: list[tuple[bytes, bytes]]) -> frozenset[str]:
 
 
 def _is_disguised(name: bytes) -> bool:
-    """Return whether a malformed field name could be read as one of the author fields.
-
-    We do not recognise such a name; a reader that ignores the characters a name may not hold (RFC 5322 §3.6.8) would.
-    """
+    """Return whether a malformed field name could be read as one of the author fields."""
     if _NAME.fullmatch(name):
         return False
     return name.strip() not in PLACES and _NO_LETTER.sub(b"", name) in PLACES

@@ -1,7 +1,6 @@
-"""The values that the checks of the pipeline get and return. Plain values.
+"""The values that the checks of the pipeline get and return.
 
-A check that needs neither the disk nor another program answers at once and costs no turn of the loop; others return an
-awaitable.
+A check that needs neither the disk nor another program answers at once; others return an awaitable.
 """
 
 from collections.abc import Awaitable

@@ -1,10 +1,9 @@
 """Delivery into local mailboxes: a single message, or a spool entry into each of its mailboxes.
 
 In: messages with their trace header in front, and their mailboxes. Out: each is durable and visible, or the store's
-error. Small messages are published in batches: those that arrived while the last batch was written are published
-together by one thread, whichever mailboxes they are for. A mailbox that another writer holds, or whose index must first
-be read from disk, does not delay a batch: its messages wait together for its turn. Every wait has a deadline. The
-blocking part is in `delivery_worker`.
+error. Small messages that arrived while the last batch was written are published together by one thread, whichever
+mailboxes they are for. A mailbox that another writer holds, or whose index must first be read from disk, does not delay
+a batch: its messages wait together for its turn. Every wait has a deadline.
 """
 
 import asyncio
@@ -129,10 +128,7 @@ class LocalDeliverer:
         return published
 
     def _give_up(self, pending: PendingDelivery) -> None:
-        """Fail a message whose turn did not come in time: the disk hangs, or a writer holds its mailbox.
-
-        A delivery that has begun is left to finish.
-        """
+        """Fail a message whose turn did not come in time; a delivery that has begun is left to finish."""
         if not pending.begun:
             _answer(pending.future, Unavailable(f"waited {self._runtime.executors.patience:g} s"))
 
@@ -163,10 +159,7 @@ class LocalDeliverer:
         await self._runtime.executors.io(self._worker.discard, batch)
 
     def _is_busy(self, batch: Sequence[PendingDelivery]) -> bool:
-        """Return whether messages come so closely that the journal should hold them.
-
-        A message that comes alone is durable by its own file.
-        """
+        """Return whether messages come so closely that the journal should hold them."""
         now = asyncio.get_running_loop().time()
         is_close, self._last_batch_at = now - self._last_batch_at < CLOSE_SECONDS, now
         return is_close or len(batch) > 1
@@ -195,7 +188,6 @@ class LocalDeliverer:
             self._is_settling = False
 
     def _queue(self, pending: PendingDelivery) -> None:
-        """Queue the message until the mailbox's turn."""
         mailbox = pending.local.mailbox
         queue = self._queues.get(mailbox.mailbox_id)
         if queue is None:
@@ -293,10 +285,7 @@ class LocalDeliverer:
     async def _deliver_here(
         self, entry: SpoolEntry, deliveries: Mapping[int, LocalDelivery], answers: Answers | None, doubtful: bool
     ) -> dict[int, str | None]:
-        """Deliver to the local mailboxes, each once however many addresses lead to it.
-
-        Return the delay reason of each mailbox, None for those that have the message.
-        """
+        """Deliver once to each local mailbox; return what delays each, None for those that have the message."""
         here = dict.fromkeys(target.mailbox_id for target in entry.open_targets if target.mailbox_id != ELSEWHERE)
         if not here:
             return {}
@@ -311,11 +300,7 @@ class LocalDeliverer:
         return dict(zip(here, delays, strict=True))
 
     def _settle_entry(self, entry: SpoolEntry, outcomes: Sequence[tuple[Target, str | None]], decision: ReportDecision) -> None:
-        """Record the outcome of an attempt in the spool entry.
-
-        The log is flushed first. If the process is killed after this step, nothing is delivered or reported a second
-        time.
-        """
+        """Record an attempt; the log is flushed first, as nothing is delivered or reported again."""
         self._runtime.log.flush()
         over = {target.mailbox_id for target, delay in outcomes if delay is None or target in decision.given_up}
         entry.settle(sorted(over), now_us=self._runtime.clock.steady_us(), told=decision.told, warned=decision.warned)
@@ -350,7 +335,7 @@ class LocalDeliverer:
         return None
 
     async def _delay_reason(self, settling: Awaitable[str | None]) -> str | None:
-        """Return what delays one target (over quota, locked, disk full); the others are delivered all the same."""
+        """Return what delays one target, as a full disk; the others are delivered all the same."""
         try:
             return await settling
         except MicMailError as error:
@@ -359,10 +344,7 @@ class LocalDeliverer:
             return repr(error)
 
     def _log_given_up(self, slip: SpoolEnvelope, target: Target, local: LocalDelivery | None, reason: str) -> None:
-        """Log that a delivery is given up.
-
-        Called before it takes effect, so that none ends unlogged (Reg. 4.2).
-        """
+        """Log that a delivery is given up, before it takes effect, so that none ends unlogged (Reg. 4.2)."""
         self._runtime.log.event(
             "delivery_given_up",
             trace=slip.trace_id,

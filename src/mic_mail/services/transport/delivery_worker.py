@@ -1,8 +1,7 @@
 """The blocking half of delivery: write the files, publish them, write the log.
 
-In: messages with their trace header in front, and their mailboxes. Out: for each its location, or its error. Everything
-here runs in a thread. What must follow a durable step (the log line) also follows here, so a caller that goes away
-changes nothing. `delivery` decides the order and the thread.
+Everything here runs in a thread. What must follow a durable step (the log line) also follows here, so a caller that goes
+away changes nothing. `delivery` decides the order and the thread.
 """
 
 import asyncio
@@ -63,15 +62,14 @@ def account_ref(mailbox: Mailbox) -> AccountRef:
 
 
 def place(local: LocalDelivery) -> tuple[str, tuple[str, ...]]:
-    """Return the folder and keywords of a message: what the checks call junk is visible in Junk, not dropped (Reg. 4.2)."""
+    """Return the folder and keywords of a message: junk is visible in Junk, not dropped (Reg. 4.2)."""
     return ("Junk", ("$Junk",)) if local.verdict == JUNK else (INBOX, ())
 
 
 def _folder_id(account: Account, name: str) -> int:
-    """Return the id of the folder with the special use that `name` has by default.
+    """Return the id of the folder with the special use of `name`, or of that name (RFC 6154).
 
-    Without one, the folder of that name (RFC 6154). Migrated mailboxes call Junk by other names, and people rename it.
-    Raises `NoSuchFolder`.
+    Migrated mailboxes call Junk by other names, and people rename it. Raises `NoSuchFolder`.
     """
     use = DEFAULT_FOLDERS.get(name)
     if use is not None:
@@ -175,10 +173,7 @@ class DeliveryWorker:
     def _publish_group(
         self, folder: str, group: Sequence[tuple[PendingDelivery, Delivery]], patience: float | None, journaled: bool
     ) -> None:
-        """Publish the messages for one folder of one mailbox.
-
-        Publication is all or nothing: where they do not fit together, each is tried alone for its own result.
-        """
+        """Publish the messages for one folder; where they do not fit together, each is tried alone."""
         mailbox, deliveries = group[0][0].local.mailbox, [delivery for _, delivery in group]
         try:
             published = self._into(mailbox, folder, deliveries, patience=patience, journaled=journaled)

@@ -1,8 +1,7 @@
 """The envelope of a message, and the outcome of its transaction.
 
-Plain values: no I/O, no clock, no policy. A listener fills an `Envelope` and hands it to `pipeline`; an `Outcome` or a
-`Refusal` comes back. A refusal names its `Cause`; the listener chooses the reply code and text that the client sees
-(`smtp.reply_table`).
+Plain values: no I/O, no clock, no policy. A refusal names its `Cause`; the listener chooses the reply code and text that
+the client sees (`smtp.reply_table`).
 """
 
 from collections.abc import Mapping
@@ -100,10 +99,7 @@ TEMPORARY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refusal: its cause, the parameters of its text, and the id under which it is logged.
-
-    The parameters are for example `address`, `size_octets` and `limit_octets`.
-    """
+    """A refusal: its cause, the parameters of its text, and the id under which it is logged."""
 
     cause: Cause
     trace_id: str

@@ -1,8 +1,4 @@
-"""The header of a message: its checks, the header as it is stored, and the lines in front of it.
-
-In: an envelope and the header of its message. Out: a `Refusal` or None, the header without forged results, the lines.
-Nothing is stored here.
-"""
+"""The header of a message: its checks, the header as it is stored, and the lines in front of it."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -31,7 +27,7 @@ class Headings:
         return self._runtime.config().server.hostname
 
     def front(self, envelope: Envelope) -> bytes:
-        """Return the lines in front: trace lines (RFC 5321 §4.4), results of the checks, fields that submission adds."""
+        """Return the lines in front: trace lines, results of the checks, fields that submission adds."""
         stamp = trace_headers.received(envelope, self._hostname, self._runtime.clock.steady_us())
         return trace_headers.return_path(envelope) + envelope.checked.fields + stamp + envelope.header.added
 
@@ -41,7 +37,7 @@ class Headings:
         return envelope.refusal(Cause.LOOP) if author_check.goes_in_a_circle(header) else None
 
     def check_author(self, envelope: Envelope, header: bytes) -> MaybeRefusal:
-        """Check the author of a submitted header, and note the fields to add; a long header is read in a thread."""
+        """Check the author of a submitted header, and note the fields to add."""
         own, others = self._senders.own_addresses(envelope.client), self._senders.writes_as(envelope.client)
         read = partial(
             author_check.read, header, (*own, *others), self._runtime.config().smtp.subaddress, addresses=bool(others)

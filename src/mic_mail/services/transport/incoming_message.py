@@ -1,17 +1,16 @@
 """One incoming message: buffered while it is small, streamed to disk when it is not.
 
-In: the octets of a message as the listener decoded them. Out: its header, and its content in memory or in a file. Up to
-`SMALL_OCTETS` a message is buffered in memory. A larger one is written to its file in slices while the scanner reads
-them; one slice is in progress while the next arrives. Nothing is decided here: `pipeline` runs the checks and says when
-to begin a file. Once a message is refused the rest is counted and dropped.
+In: the octets of a message as the listener decoded them. Out: its header, and its content in memory (up to
+`SMALL_OCTETS`) or in a file, written and scanned in slices while the next arrives. Nothing is decided here: `pipeline`
+runs the checks and says when to begin a file. Once a message is refused the rest is counted and dropped.
 
 The message's own octets are never changed. Lines are put in front of them, and header fields that claim to be this
 server's authentication results are removed (RFC 8601 §5). A message that begins with a blank has no header, and its
-first line would continue our last one: an empty line is put between them, as Postfix does, and all that came is body.
+first line would continue our last one: an empty line is put between them, as Postfix does.
 
-The lines in front of submitted mail are known when its header is complete, and its file is written once. For mail from
-other servers they are known when the whole message has been checked: until then a large message is in an unnamed file,
-as it came; then the lines in front, its header and the rest, by `copy_file_range`, become the final file.
+The lines in front of submitted mail are known when its header is complete. For mail from other servers they are known
+when the whole message has been checked: until then a large one is in an unnamed file, as it came; then the lines, its
+header and the rest, by `copy_file_range`, become the final file.
 """
 
 import asyncio

@@ -1,14 +1,13 @@
 """The inbound pipeline: checks a message and makes it durable before any listener replies `250`.
 
 In: an envelope and the octets of a message. Out: an `Outcome`. Every reply has a trace id that is also in the log (Reg.
-4.2: no message is dropped, redirected or copied silently). Never here: protocol syntax, reply codes, SQL. A temporary
-error never becomes a permanent refusal.
+4.2: no message is dropped, redirected or copied silently). A temporary error never becomes a permanent refusal.
 
 The tables below hold every check of every message, in the order in which they run: at a moment of the transaction those
 of its role, until one refuses. A refusal of the message is made as soon as it is certain; the client gets the reply at
 the end of the message, where it reads it (RFC 5321 §4.2.5).
 
-Mail that the server writes itself (notices, reports) and imported mail have no envelope and are not checked here.
+Mail that the server writes itself (notices, reports) and imported mail are not checked here.
 """
 
 import asyncio
@@ -168,10 +167,7 @@ def _line_ends(message: IncomingMessage) -> Refusal | None:
 
 
 def _attachments(message: IncomingMessage, by: Checkers) -> MaybeRefusal:
-    """Refuse attachments over the limit (Reg. 8.3.b): 20 MiB exactly pass, one octet more does not.
-
-    Checked at the end, so that the reply states the whole size.
-    """
+    """Refuse attachments over the limit (Reg. 8.3.b), at the end, so that the reply states the whole size."""
     limit = by.runtime.config().limits.attachment.maximum
 
     def refuse(octets: int) -> Refusal | None:

@@ -1,13 +1,12 @@
 """Recipient lookup: the mailbox that receives for an address, or why there is none.
 
-In: a recipient, or a complete message. Out: a `Refusal` or None, and the recipient's mailbox. Answered from the
-directory in memory and the cached decision of the policy. Only the usage of a mailbox that may be full is read from
-disk, and the recipient is refused only if it is certainly full.
+Answered from the directory in memory and the cached decision of the policy. Only the usage of a mailbox that may be
+full is read from disk, and the recipient is refused only if it is certainly full.
 
 The domain alone decides whether an address is ours. Whatever the form of the local part (`user%elsewhere`, `host!user`,
-`"user@elsewhere"`), it is looked up as it is and never parsed into another address: no form relays. An address literal
-is not a local domain, not even for postmaster: RFC 5321 §4.5.1 requires postmaster at the domains that are served, and
-behind NAT or a load balancer the address that a connection came in on is not the one that was written.
+`"user@elsewhere"`), it is never parsed into another address: no form relays. An address literal is not a local domain,
+not even for postmaster: RFC 5321 §4.5.1 requires postmaster at the domains that are served, and behind NAT the address
+that a connection came in on is not the one that was written.
 """
 
 from dataclasses import dataclass
@@ -117,10 +116,7 @@ class Recipients:
         return Cause.RECLAIMED if leavers else Cause.RECLAIMED_ON_REQUEST
 
     def _postmaster(self, domain: str) -> Mailbox | Cause:
-        """Return the mailbox that receives for postmaster, which always exists (RFC 5321 §4.5.1).
-
-        It is the configured one, else the oldest unit's, else the oldest.
-        """
+        """Return the mailbox for postmaster: the configured one, else the oldest unit's, else the oldest."""
         snapshot, config = self._access.snapshot, self._runtime.config()
         for address in (f"postmaster@{domain}", f"postmaster@{config.server.domain}", config.support):
             mailbox = snapshot.resolve(address)
@@ -146,7 +142,7 @@ class Recipients:
         return envelope.refusal(cause, address=str(envelope.recipients[0].address))
 
     def check_room_now(self, message: CompleteMessage) -> MaybeRefusal:
-        """Refuse a message for the spool that would be lost there; a mailbox refuses by itself what goes straight to it."""
+        """Refuse a message that would be lost in the spool; a mailbox refuses by itself."""
         goes_there = message.goes_by_spool and not message.envelope.checked.held_for
         return self._refuse_unreportable(message) if goes_there else None
 

@@ -2,12 +2,12 @@
 
 In: a message in memory or as a file, and its direction. Out: the cause of a refusal, or None. A message refused on
 submission is held, so that two people can correct a mistake (`quarantine.held_messages`); mail from outside is accepted
-and flagged to the Centre. Everything is logged as an event (Reg. 4.2), without any text of the message. A message that
-could not be read in time does not leave: its sender tries again. The worker processes that read mail from inside are
-separate from those for mail from outside, so outside mail cannot occupy them (decision 0095).
+and flagged to the Centre. Everything is logged (Reg. 4.2), without any text of the message. A message that could not be
+read in time does not leave: its sender tries again. Mail from outside has worker processes of its own, so that it
+cannot occupy those for mail from inside (decision 0095).
 
-Every way out calls `Secrecy.check`: submission and the MX (`pipeline`), APPEND and REPLACE into Sent (`imap`), and any
-added later (redirects, the web). It has three steps; the expensive ones run for few messages:
+Every way out calls `Secrecy.check`: submission and the MX (`pipeline`), APPEND and REPLACE into Sent (`imap`). It has
+three steps; the expensive ones run for few messages:
 
     is_clear         one pass over the octets of plain text: most mail ends here
     visible_content  fields, names and texts; in the loop while the message is small, else in the CPU executor
@@ -134,10 +134,7 @@ class Secrecy:
         await self._readers_outside.close()
 
     def report(self) -> dict[str, object]:
-        """Report to `mic-mail status` how the worker processes are sandboxed.
-
-        That is as the last one reported, or as this machine allows.
-        """
+        """Report to `mic-mail status` how the worker processes are, or would be, sandboxed."""
         return {"readers": self._protection.log_fields()}
 
     def _reader_started(self, protection: Protection) -> None:
@@ -181,7 +178,7 @@ class Secrecy:
         return envelope.refusal(cause) if cause is not None else None
 
     async def check_append(self, source: Source, *, login: str, peer: str, session: str) -> MicMailError | None:
-        """Return why a message may not be stored into Sent by IMAP (wording 10), or None; `Trouble` if a retry helps."""
+        """Return why a message may not be stored into Sent by IMAP; `Trouble` if a retry helps."""
         reference = trace_id(self._runtime.clock.now_us())
         cause, _ = await self.check(Passage(Way.APPEND, reference, login, login=login, peer=peer, session=session), source)
         if cause is None:
@@ -204,10 +201,7 @@ class Secrecy:
         return await self._read(passage, source), glanced.answers
 
     async def _read(self, passage: Passage, source: Source) -> Verdict:
-        """Read with a worker process.
-
-        Mailboxes take turns at the workers for mail from inside, networks at those for mail from outside.
-        """
+        """Read with a worker process, in the turn of the mailbox, or of the network outside."""
         if passage.way is Way.INBOUND:
             return await self._readers_outside.extract(source, network_of(passage.peer or ""))
         return await self._readers_inside.extract(source, passage.login or "")
@@ -246,10 +240,7 @@ class Secrecy:
         return Cause.NOT_INSPECTED_NOW if reasons & _NOT_READ_NOW else None
 
     async def _hold(self, passage: Passage, source: Source, found: Found, where: list[str]) -> dict[str, object]:
-        """Hold an outgoing message, so that a mistake can be corrected.
-
-        If that fails it is refused all the same.
-        """
+        """Hold an outgoing message, if possible; it is refused in any case."""
         if passage.slip is None or not self._settings.hold:
             record = await self._runtime.executors.io(_measured, self._record(passage, found, where, State.HELD), source)
             return {"held": False, "digest": record.digest, "octets": record.octets}

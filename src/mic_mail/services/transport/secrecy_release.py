@@ -1,8 +1,7 @@
 """The follow-up to the secrecy check: submits releases, notifies people, removes expired records.
 
-In: the records of `quarantine.held_messages`. Out: spool entries, notices, events. One housekeeper runs it. Every step
-is idempotent (the spool takes an id once, mailboxes take an origin once, notices have keys), so it may be killed
-anywhere and run again.
+One housekeeper runs it. Every step is idempotent (the spool takes an id once, mailboxes take an origin once, notices
+have keys), so it may be killed anywhere and run again.
 
     FLAGGED     a notice to the Centre (Reg. 4.1, readings: marked mail from outside is accepted and flagged)
     RELEASED    the message goes into the spool with its original envelope; the sender is notified
@@ -63,10 +62,7 @@ class SecrecyCases:
         return False
 
     def _submit(self, record: Record) -> bool:
-        """Put a released message into the spool under its own id.
-
-        If the process is killed before the record is settled this runs again, and each mailbox takes the message once.
-        """
+        """Put a released message into the spool under its own id; a second time, each mailbox takes it once."""
         if not self._held.hand_over(record, self._services.spool):
             self._runtime.log.event("held_message_damaged", trace=record.held_id, digest=record.digest)
             self._held.settled(replace(record, state=State.DISCARDED))

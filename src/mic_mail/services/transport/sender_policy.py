@@ -1,8 +1,6 @@
 """Sender policy: who may send, as whom, and how much per hour and day (Reg. 4.3, 7.1, 7.2.c, 12.3).
 
-In: a client and its commands; the snapshot, the decisions and the authorities in memory. Out: None, or a `Refusal`.
 Checked at MAIL, at each RCPT, and again at the end of a message, so that a right that ended meanwhile no longer counts.
-Belongs to the event loop.
 """
 
 import contextlib
@@ -80,10 +78,7 @@ class SenderPolicy:
         return self.locked(str(sender), client) or Refusal(Cause.SENDER_NOT_YOURS, trace_id, {"address": foreign.address})
 
     def addresses(self, client: Client) -> tuple[str, ...]:
-        """Return the addresses the person may write as.
-
-        These are the mailbox's own, and those of units and groups that allow it (Reg. 12.3).
-        """
+        """Return the addresses the person may write as: own ones, and of units and groups (Reg. 12.3)."""
         return (*self.own_addresses(client), *self.writes_as(client))
 
     def own_addresses(self, client: Client) -> tuple[str, ...]:
@@ -95,10 +90,7 @@ class SenderPolicy:
         return {} if client.signed_in is None else self._access.sharing.writes_as(client.signed_in.mailbox_id)
 
     def locked(self, address: str, client: Client) -> Refusal | None:
-        """Return why a person with rights in the mailbox of `address` may not send from it.
-
-        The reason is that mailbox's own state, in its own text.
-        """
+        """Return why a person with rights in the mailbox of `address` may not send from it, in its own text."""
         stopped = client.signed_in and self._access.check_send_as(client.signed_in, address, self._separator)
         return Refusal(_STATES[stopped.kind], stopped.ref, text=stopped.text) if stopped else None
 
@@ -115,10 +107,7 @@ class SenderPolicy:
         return None
 
     def note_written_as(self, envelope: Envelope, addresses: Collection[str], others: Mapping[str, int]) -> None:
-        """Record which mailboxes of `others` the message names as sender or author.
-
-        Their authorities are checked again at its end.
-        """
+        """Record which mailboxes of `others` the message names, to check their authorities again at its end."""
         if others:
             written = {str(envelope.sender), *addresses}
             known = {known for address in written for known in candidates(address, self._separator)}

@@ -1,7 +1,6 @@
 """Spool entries: created from envelopes, dispatched to mailboxes and the queue, also after a restart.
 
-In: envelopes and their deliveries; the spool and the queue. Out: spool envelopes, and entries that are being delivered
-or sent on. Mail from a mailbox that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
+Mail from a mailbox that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
 """
 
 from collections.abc import Callable, Sequence
@@ -69,10 +68,7 @@ class Spooling:
         return self._check_long_line(message, lines.too_long) if lines.too_long and not message.may_be_long else None
 
     async def _check_long_line(self, message: IncomingMessage, number: int) -> Refusal | None:
-        """Refuse lines too long for DATA unless they can be delivered to all recipients.
-
-        Local mailboxes and servers that offer BINARYMIME take them.
-        """
+        """Refuse lines too long for DATA unless local mailboxes and servers with BINARYMIME take them all."""
         domains = {recipient.address.domain for recipient in message.envelope.elsewhere}
         message.may_be_long = not domains or await self._runtime.executors.io(self._queue.binary_domains.include_all, domains)
         return None if message.may_be_long else message.envelope.refusal(Cause.TEXT_LINE_TOO_LONG, line=str(number))

@@ -1,8 +1,6 @@
-"""Trace fields put in front of a message, and the fields that submission adds.
+"""Trace fields put in front of a message (RFC 5321 §4.4), and those that submission adds (RFC 6409).
 
-RFC 5321 §4.4, RFC 6409 §8. Pure: values in, octets out; the message itself is not touched. The trace id in `Received:`
-is the one in the reply and in the log. A client that did not use SMTPUTF8 gets no character beyond ASCII in these lines
-(RFC 6531 §3.7.3).
+Pure. A client that did not use SMTPUTF8 gets no character beyond ASCII in these lines (RFC 6531 §3.7.3).
 """
 
 import re
@@ -31,10 +29,7 @@ def _date(seconds: int) -> str:
 
 
 def return_path(envelope: Envelope) -> bytes:
-    """Return the first line of a delivered message.
-
-    A message that is relayed to another server has none (RFC 5321 §4.4).
-    """
+    """Return the first line of a delivered message; a relayed one has none (RFC 5321 §4.4)."""
     return f"Return-Path: <{envelope.sender}>\r\n".encode()
 
 

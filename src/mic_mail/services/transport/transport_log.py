@@ -1,7 +1,4 @@
-"""Log events of incoming mail: accepted or refused, from whom, by which connection (Reg. 4.2, 8.2).
-
-In: an envelope or a refusal, the client. Out: events, each with the trace id that is also in the reply.
-"""
+"""Log events of incoming mail: accepted or refused, from whom, by which connection (Reg. 4.2, 8.2)."""
 
 from mic_mail.log.maillog import MailLog
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal

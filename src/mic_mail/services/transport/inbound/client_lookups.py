@@ -1,9 +1,7 @@
 """DNS lookups about a client, started while it still sends.
 
-The end of a message then need not wait for them. In: connections of other servers, and the MAIL of each message. Out: a
-`ClientLookups` for each connection, whose results are there or come in time; it ends with the connection. Belongs to the
-loop. Concurrency is bounded per process; lookups beyond the bound wait, and a message whose lookups got no turn by its
-end is refused temporarily, so nothing passes because of load.
+A `ClientLookups` ends with its connection. Concurrency is bounded per process; lookups beyond the bound wait, and a
+message whose lookups got no turn by its end is refused temporarily, so nothing passes because of load.
 """
 
 import asyncio
@@ -39,10 +37,7 @@ Beyond it, other clients were the cause.
 
 
 class FairTurns:
-    """Bounds concurrent lookups in all and per network.
-
-    A slow client, or one with slow names, delays only its own network.
-    """
+    """Bounds concurrent lookups in all and per network: a slow client delays only its own network."""
 
     def __init__(self) -> None:
         self._all = Turns(AT_ONCE, MOST_WAITING)
@@ -172,10 +167,7 @@ class ClientLookups:
         return found or IprevResult(Iprev.TEMPERROR)
 
     async def listings(self) -> Listings:
-        """Return the lists that the client is on.
-
-        A list that has not answered in time, or could not be asked, does not count.
-        """
+        """Return the lists that the client is on; one that has not answered in time does not count."""
         if self._listings is None:
             return Listings()
         try:

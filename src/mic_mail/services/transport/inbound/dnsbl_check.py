@@ -1,8 +1,6 @@
-"""Checks of a client on a DNS blocklist (RFC 5782): refused at RCPT, or its mail to Junk, as configured.
+"""Checks of a client on a DNS blocklist (RFC 5782): refused at RCPT, or its mail to Junk.
 
-In: a recipient, or a message that has arrived, and the list entries of the client. Out: a refusal, or a `CheckResult`.
-What arrives from a client that is refused is for postmaster, who must be reachable (RFC 5321 §4.5.1), or for abuse (RFC
-2142). `ClientLookups` queries the lists themselves.
+A refused client still reaches postmaster (RFC 5321 §4.5.1) and abuse (RFC 2142).
 """
 
 from mic_mail.services.transport.check import MaybeRefusal, RcptCommand, ReceivedMessage

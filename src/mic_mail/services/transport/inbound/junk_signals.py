@@ -16,10 +16,7 @@ def junk_from_keywords(keywords: Collection[str]) -> bool | None:
 
 
 def junk_from_move(source: str | None, target: str | None) -> bool | None:
-    """Return True if a move or copy between folders with these special uses marks spam, False if ham.
-
-    Special uses: RFC 6154. A move to Trash says nothing.
-    """
+    """Return True if a move or copy between these special uses marks spam, False if ham, else None."""
     if target == JUNK:
         return None if source == JUNK else True
     return False if source == JUNK and target != TRASH else None

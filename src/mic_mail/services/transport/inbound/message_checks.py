@@ -1,9 +1,7 @@
-"""Joins the checks of mail from other servers: which clients are checked, and one result of all checks.
+"""Joins the checks of mail from other servers to one result.
 
-In: the configuration; clients as they connect, results of checks as they come. Out: a `ClientLookups` for each client
-that is checked, one result and one log line for each message. Mail from `inbound.trusted_networks` and from signed-in
-users is never checked; forged results of this server are removed from all mail on every listener. The order of the
-checks is in `pipeline.ON_ARRIVAL`.
+Mail from `inbound.trusted_networks` and from signed-in users is never checked; forged results of this server are
+removed from all mail. The order of the checks is in `pipeline.ON_ARRIVAL`.
 """
 
 from collections import Counter

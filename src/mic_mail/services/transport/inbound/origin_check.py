@@ -1,9 +1,8 @@
 """Origin check: who a message from another server is from, and what follows from it.
 
-Decisions 0078, 0079; SPF, DKIM, DMARC, ARC, iprev. In: a message that has arrived, and the lookups about its client
-since MAIL. Out: a `CheckResult` with our Authentication-Results field. Belongs to the loop; parsing and cryptography run
-in two threads of their own, one for small and one for large messages, so that large ones do not delay small ones. A
-message that finds too many waiting is refused temporarily.
+Decisions 0078, 0079; SPF, DKIM, DMARC, ARC, iprev. Parsing and cryptography run in two threads of their own, one for
+small and one for large messages, so that large ones do not delay small ones. A message that finds too many waiting is
+refused temporarily.
 """
 
 import asyncio
@@ -159,10 +158,7 @@ def _read(source: Source) -> Reading:
 
 
 def visible_origin(envelope: Envelope, reading: Reading, header: bytes, own_domains: Set[str]) -> VisibleOrigin:
-    """Return the parts of the envelope and the header that the rules use.
-
-    Pure; no content from outside raises.
-    """
+    """Return the parts of the envelope and the header that the rules use. Pure; never raises."""
     values = [unfold(value) for name, value in written_fields(header) if canonical(name) == b"from"]
     values += [
         decode_text(value).encode(errors="replace") for value in values if b"=?" in value
@@ -183,10 +179,7 @@ def visible_origin(envelope: Envelope, reading: Reading, header: bytes, own_doma
 
 
 def _shows_ours(author: Mailbox, own_domains: Set[str]) -> bool:
-    """Return whether the displayed name contains an address of ours.
-
-    That includes look-alike and invisible letters (`mime.strict_addresses.addresses_in`).
-    """
+    """Return whether the displayed name contains an address of ours, or one that looks like it."""
     seen = {address.rpartition("@")[2] for text in author.shown for address in addresses_in(text)}
     return any(each in seen or _names(" ".join(author.shown).lower().encode(), each) for each in own_domains)
 
@@ -204,10 +197,7 @@ Addresses are parsed only in the first `MAX_OCTETS`. All of a From of 200 KB wou
 
 
 def _closed_up(value: bytes) -> bytes:
-    """Return `value` without comments, and without blanks around dots.
-
-    Most programs show an address that contains them so (RFC 5322 §4.4).
-    """
+    """Return `value` without comments and blanks around dots, as most programs show it."""
     return b" ".join(strip_comments(value).split()).replace(b" .", b".").replace(b". ", b".")
 
 

@@ -109,10 +109,7 @@ def sealer(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction |
 
 
 def report(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
-    """Put a bounce in the name of our own postmaster into Junk.
-
-    It is not refused, but anybody may have written it.
-    """
+    """Put a bounce in the name of our own postmaster into Junk: anybody may have written it."""
     dmarc = origin.dmarc
     is_one = shown.is_null and shown.local_part in REPORTERS and dmarc.domain in rules.own_domains and not dmarc.is_vouched
     return PolicyAction(Act.JUNK, "report", domain=dmarc.domain) if is_one and rules.own_domain != "none" else None

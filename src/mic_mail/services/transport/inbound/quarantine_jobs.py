@@ -1,8 +1,6 @@
 """The quarantine job: delivers released messages, notifies recipients, expires records (Reg. 4.2).
 
-In: the records of `quarantine.quarantine`. Out: spool entries, notices, events, training samples. One housekeeper runs
-it. Every step is idempotent (the spool takes an id once, mailboxes take an origin once, notices have keys), so it may be
-killed anywhere and run again.
+One housekeeper runs it. Every step is idempotent, as in `secrecy_release`.
 
     HELD       its recipients are notified, in one message a day and mailbox; expires after `quarantine.keep`
     RELEASED   goes into the spool, for INBOX, with its time of arrival; learned as ham if that was asked for
@@ -89,10 +87,7 @@ class QuarantineCases:
         return False
 
     def _deliver(self, record: Record, now_us: int) -> bool:
-        """Put a released message into the spool under its own id.
-
-        If the process is killed before the record is settled this runs again, and each mailbox takes the message once.
-        """
+        """Put a released message into the spool under its own id; a second time, each mailbox takes it once."""
         if not self._quarantine.hand_over(record, self._services.spool, now_us):
             self._runtime.log.event("quarantined_message_damaged", trace=record.held_id, digest=record.digest)
             self._quarantine.lost(record)
@@ -113,10 +108,7 @@ class QuarantineCases:
     # ------------------------------------------------------------ notices
 
     def _notify_owner(self, mailbox_id: int, records: Sequence[Record], now_us: int) -> None:
-        """Deliver one notice about all records of a mailbox, then mark them.
-
-        If the process is killed in between, the notice is sent again rather than never.
-        """
+        """Deliver one notice about all records of a mailbox, then mark them: rather twice than never."""
         mailbox = self._runtime.snapshot().entry(mailbox_id)
         if mailbox is None or not self._services.takes_mail(mailbox):
             return
@@ -150,8 +142,5 @@ def _day(at_us: int) -> date:
 
 
 def _plain(address: str) -> str:
-    """Return the address if it is plain, else "?".
-
-    A notice from the Centre holds no text chosen by an outsider.
-    """
+    """Return a plain address, else "?": no outsider chooses the text of a notice."""
     return address if _PLAIN.fullmatch(address) else "?"

@@ -1,9 +1,4 @@
-"""Puts a message into quarantine instead of its mailboxes, durable before the reply `250`.
-
-Reg. 4.2, decision 0081. In: an envelope whose checks gave a reason to hold its message, and the message with our lines
-in front. Out: a record of `quarantine.quarantine` and an event; raises `StoreFull` if there is no space. Blocks.
-`quarantine_jobs` notifies the recipients later.
-"""
+"""Puts a message into quarantine instead of its mailboxes (Reg. 4.2, decision 0081)."""
 
 from pathlib import Path
 

@@ -1,7 +1,6 @@
 """Content check by Rspamd: whether a message is accepted, where it goes, and its spam header fields.
 
-Reg. 10.2, 15.5; decision 0080. In: a message that has arrived, from another server or from a signed-in user. Out: a
-`CheckResult`, or a `Refusal`. `RULES` maps Rspamd's actions; nothing is rewritten, nothing dropped. `greylist` passes:
+Reg. 10.2, 15.5; decision 0080. `RULES` maps Rspamd's actions; nothing is rewritten, nothing dropped. `greylist` passes:
 Rspamd's own module turns it into `soft reject` while a message must wait, so a remaining `greylist` means that it has
 waited, or that no greylisting is active.
 """
@@ -58,10 +57,7 @@ def act_on(action: Action, reject: str) -> Act:
 
 
 def act_on_submitted(action: Action) -> Act:
-    """Map an action for submitted mail.
-
-    It has no Junk folder to go to, and a mail program does not retry by itself after greylisting.
-    """
+    """Map an action for submitted mail, which has no Junk folder to go to."""
     match act_on(action, Act.REFUSE):
         case Act.HOLD:
             return Act.REFUSE
@@ -124,10 +120,7 @@ class Content:
     # ------------------------------------------------------------ submitted mail
 
     async def check_submitted(self, envelope: Envelope, source: Source) -> Refusal | None:
-        """Return why a submitted message is refused, or None (Reg. 7.2.c).
-
-        The message is never changed. A mailbox with too many rejections is suspended.
-        """
+        """Return why a submitted message is refused; too many rejections suspend its mailbox (Reg. 7.2.c)."""
         signed_in = envelope.client.signed_in
         if not self._settings.outgoing or signed_in is None:
             return None

@@ -5,10 +5,9 @@ The session's process notes them, the housekeeper submits them to Rspamd.
     into Junk by COPY or MOVE, or `$Junk` set                    spam
     out of Junk to anything but Trash, or `$NotJunk` set         ham
 
-In: what an IMAP session has done, and by whom. Out: training samples on disk (`filters.training_queue`), then Rspamd's
-results, as events. The session waits for none of it and gets no error. One mailbox trains at most
-`rspamd.taught_per_hour` messages an hour: neither a stolen password nor a user who tidies up ten years of mail decides
-what spam is for the ministry. APPEND trains nothing, as archives are imported by it.
+The session waits for none of it and gets no error. One mailbox trains at most `rspamd.taught_per_hour` messages an
+hour: neither a stolen password nor a user who tidies up ten years of mail decides what spam is for the ministry. APPEND
+trains nothing, as archives are imported by it.
 """
 
 import asyncio
