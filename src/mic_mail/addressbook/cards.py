@@ -7,19 +7,19 @@ address, and nothing else (docs/decisions/0071).
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.naming.transliteration import by_given_name
 
 
-class Kind(StrEnum):
+class Kind(LabelledEnum):
     """The kinds of cards."""
 
-    PERSON = "person"
-    UNIT = "unit"
-    GROUP = "group"
+    PERSON = "person", "cá nhân", "person"
+    UNIT = "unit", "đơn vị", "unit"
+    GROUP = "group", "nhóm", "group"
 
 
 _ORDER = {kind: place for place, kind in enumerate(Kind)}

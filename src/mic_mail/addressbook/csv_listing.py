@@ -21,7 +21,6 @@ HEADINGS = (
     Text("Địa chỉ thư điện tử", "E-mail Address"),
     Text("Loại", "Kind"),
 )
-KINDS = {Kind.PERSON: Text("cá nhân", "person"), Kind.UNIT: Text("đơn vị", "unit"), Kind.GROUP: Text("nhóm", "group")}
 
 
 def table(book: Book, language: Language) -> Table:
@@ -36,7 +35,7 @@ def _row(card: Card, ministry: str, language: Language) -> tuple[str, ...]:
     if card.kind is Kind.PERSON:
         person = Person.of(card.name)
         family, middle, given = person.family, person.middle, person.given
-    kind = in_language(KINDS[card.kind], language)
+    kind = in_language(card.kind.label, language)
     return (
         card.name, family, middle, given, card.position, card.unit.symbol, card.unit.name, ministry,
         card.addresses[0] if card.addresses else "", kind,

@@ -20,8 +20,11 @@ from mic_mail.cli.output import Cell, Column, say
 from mic_mail.directory.dry_run import rehearsal
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
-from mic_mail.policy.directory_changes import ACTS, FIELDS, SUBJECTS, Change, Entry, Subject
-from mic_mail.policy.labels import EMPLOYMENTS, KINDS, LEVELS
+from mic_mail.i18n.labels import labels
+from mic_mail.policy import directory_changes
+from mic_mail.policy.directory_changes import FIELDS, Change, Entry, Subject
+from mic_mail.policy.eligibility import Employment
+from mic_mail.policy.facts import Level, MailboxKind
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
 
@@ -44,7 +47,7 @@ KeepOption = Annotated[
     ),
 ]
 CHANGES = (
-    Column("subject", "Đối tượng", "Subject", names={each.value: name for each, name in SUBJECTS.items()}),
+    Column("subject", "Đối tượng", "Subject", names=labels(Subject)),
     Column("key", "Mã", "Key", json_only=True),
     Column("name", "Của", "Of"),
     Column("field", "Mục", "Field", names=FIELDS),
@@ -53,7 +56,7 @@ CHANGES = (
 )
 ORDERS = (
     Column("order", "Số", "No", right=True),
-    Column("act", "Loại", "Kind", names={each.value: name for each, name in ACTS.items()}),
+    Column("act", "Loại", "Kind", names=labels(directory_changes.Act)),
     Column("effective_at", "Hiệu lực từ", "Holds from"),
     Column("recorded_at", "Ghi lúc", "Recorded"),
     Column("applied_at", "Thực hiện lúc", "Carried out"),
@@ -65,9 +68,9 @@ ORDERS = (
 )
 _DAYS = frozenset({"until", "ended_on", "contract_from", "contract_until"})
 _NAMES: Mapping[str, Mapping[str, Text]] = {
-    "level": {each.value: name for each, name in LEVELS.items()},
-    "employment": {each.value: name for each, name in EMPLOYMENTS.items()},
-    "kind": {each.value: name for each, name in KINDS.items()},
+    "level": labels(Level),
+    "employment": labels(Employment),
+    "kind": labels(MailboxKind),
     "role": ROLES,
     "is_local": {"yes": Text("có", "yes"), "no": Text("không", "no")},
 }

@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 
 from mic_mail.errors import Text
+from mic_mail.i18n.labels import LabelledEnum, labels
 from mic_mail.policy.directory_changes import FIELDS
-from mic_mail.policy.labels import EMPLOYMENTS, LEVELS, PARTS
-from mic_mail.policy.requests import ITEMS
+from mic_mail.policy.eligibility import Employment
+from mic_mail.policy.facts import Level
+from mic_mail.policy.requests import Item
+from mic_mail.policy.unit_mail.delegation import Part
 
 FINDINGS: Mapping[str, Text] = {
     "index-damaged": Text("chỉ mục hỏng", "index damaged"),
@@ -53,21 +56,13 @@ PLACES: Mapping[str, Text] = {
     "field": Text("trường độ mật", "field"),
 }
 
-# The reason why a message is in quarantine (`quarantine.quarantine.Reason`).
-QUARANTINED: Mapping[str, Text] = {
-    "spam": Text("thư rác", "spam"),
-    "malware": Text("mã độc", "malware"),
-    "not-scanned": Text("chưa quét được mã độc", "not scanned"),
-}
 
-# The handling of \\Seen in a mailbox of several people (`cli.commands.mailbox_seen.Kept`).
-SEEN: Mapping[str, Text] = {
-    "one": Text("chung cho mọi người", "one for all"),
-    "each": Text("riêng từng người", "each person's own"),
-}
+class Kept(LabelledEnum):
+    """The handling of \\Seen: one for all, or one for each reader."""
 
-# The fate of queued messages when their sender's mailbox is restored (`services.mailboxes.restore.Waiting`).
-QUEUED: Mapping[str, Text] = {"send": Text("gửi", "send"), "drop": Text("hủy", "drop")}
+    ONE = "one", "chung cho mọi người", "one for all"
+    EACH = "each", "riêng từng người", "each person's own"
+
 
 # Members of a fact's data, and `member=value` where a value is itself a code (`policy.facts.FactKind` lists them).
 FACT_DATA: Mapping[str, Text] = {
@@ -78,7 +73,7 @@ FACT_DATA: Mapping[str, Text] = {
     "chosen_by": Text("người chọn", "chosen_by"),
     "chosen_by=person": Text("người dùng", "person"),
     "level": Text("cấp", "level"),
-    **{f"level={level}": name for level, name in LEVELS.items()},
+    **{f"level={level}": level.label for level in Level},
     "cause": Text("nguyên nhân", "cause"),
     "cause=retired": Text("nghỉ hưu", "retired"),
     "cause=resigned": Text("nghỉ việc", "resigned"),
@@ -99,7 +94,7 @@ FACT_DATA: Mapping[str, Text] = {
     "person": Text("mã cá nhân", "person"),
     "holder": Text("hộp thư cá nhân", "holder"),
     "part": Text("vai trò", "part"),
-    **{f"part={part}": name for part, name in PARTS.items()},
+    **{f"part={part}": part.label for part in Part},
     "rights": Text("quyền", "rights"),
     "hold": Text("mục lưu giữ", "hold"),
     "handover": Text("mục bàn giao", "handover"),
@@ -140,15 +135,15 @@ FACT_DATA: Mapping[str, Text] = {
         for end, told in (("", ""), ("_before", " trước"))
         if f"{code}{end}" not in {"symbol", "name", "level"}
     },
-    **{f"level_before={level}": name for level, name in LEVELS.items()},
-    **{f"employment{end}={each}": name for end in ("", "_before") for each, name in EMPLOYMENTS.items()},
+    **{f"level_before={level}": level.label for level in Level},
+    **{f"employment{end}={each}": each.label for end in ("", "_before") for each in Employment},
     "unit_from": Text("từ đơn vị", "unit_from"),
     "unit_to": Text("đến đơn vị", "unit_to"),
 }
 
 # Members of a request's items, in the same form (`policy.requests.Item`).
 REQUEST_ITEMS: Mapping[str, Text] = {
-    **{item.value: name for item, name in ITEMS.items()},
-    **{f"employment={employment}": name for employment, name in EMPLOYMENTS.items()},
+    **labels(Item),
+    **{f"employment={employment}": employment.label for employment in Employment},
     **{code: name for code, name in FACT_DATA.items() if code.startswith(("level=", "cause="))},
 }

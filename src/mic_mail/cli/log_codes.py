@@ -10,12 +10,17 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mic_mail.cli.labels import FACT_DATA, FINDINGS, PLACES, QUARANTINED, QUEUED, SEEN
+from mic_mail.cli.labels import FACT_DATA, FINDINGS, PLACES, Kept
 from mic_mail.errors import Text, in_ascii
+from mic_mail.i18n.labels import labels
 from mic_mail.i18n.notices.catalogue import NAMES
 from mic_mail.policy import incidents, requests
-from mic_mail.policy.labels import DOORS, PARTS, ROLES
-from mic_mail.policy.reclamation import OBSTACLES
+from mic_mail.policy.authorization.roles import Role
+from mic_mail.policy.credentials.app_passwords import AppPasswordScope
+from mic_mail.policy.reclamation import Obstacle
+from mic_mail.policy.unit_mail.delegation import Part
+from mic_mail.quarantine.quarantine import Reason
+from mic_mail.services.mailboxes.restore import Waiting
 
 Codes = Mapping[Any, Text]
 """The words of codes, by the code or by the member of its enumeration."""
@@ -72,9 +77,9 @@ _ORIGIN: Codes = {
 }
 
 _REASONS: Codes = {
-    **OBSTACLES,
+    **labels(Obstacle),
     **_ORIGIN,
-    **QUARANTINED,
+    **labels(Reason),
     # reasons for a refused sign-in (`services.authentication.refusals.RefusalKind`)
     "wrong-credentials": Text("sai địa chỉ hoặc mật khẩu", "wrong address or password"),
     "suspended": Text("hộp thư bị tạm khóa", "the mailbox is suspended"),
@@ -353,19 +358,22 @@ OF_EVENTS: Mapping[str, Codes] = {
 
 OF_ACTS: Mapping[str, Codes] = {
     "cause": _coded("cause"),
-    "channel": requests.CHANNELS,
-    "doors": DOORS,
-    "kind": {**requests.KINDS, **incidents.KINDS},
-    "kinds": requests.KINDS,
-    "part": PARTS,
-    "queued": QUEUED,
-    "role": ROLES,
-    "seen": SEEN,
-    "severity": incidents.SEVERITIES,
+    "channel": labels(requests.Channel),
+    "doors": labels(AppPasswordScope),
+    "kind": {**labels(requests.Kind), **labels(incidents.Kind)},
+    "kinds": labels(requests.Kind),
+    "part": labels(Part),
+    "queued": labels(Waiting),
+    "role": labels(Role),
+    "seen": labels(Kept),
+    "severity": labels(incidents.Severity),
 }
 """The same for acts, whose reason is free text."""
 
-SUBJECTS: Mapping[str, Codes] = {"request_add": requests.KINDS, "incident_open": incidents.KINDS}
+SUBJECTS: Mapping[str, Codes] = {
+    "request_add": labels(requests.Kind),
+    "incident_open": labels(incidents.Kind),
+}
 """Acts whose subject is a code, with its words."""
 
 _WITH_MORE = re.compile(r"(?P<code>[a-z_-]+?)(?P<more>\d+| \d+|[:/].+)")

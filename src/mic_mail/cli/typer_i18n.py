@@ -9,7 +9,7 @@ module whose codes are its own names them by `name_choices`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -18,10 +18,10 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from mic_mail.cli import output
 from mic_mail.cli.output import spoken
-from mic_mail.errors import Text
-from mic_mail.i18n.keywords import code_of, keyword
+from mic_mail.i18n.keywords import keyword
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.i18n.language import Language
-from mic_mail.policy import keywords
+from mic_mail.policy.keywords import SHORT, code_of
 
 PHRASES = (
     ("No such option: ", "không có tùy chọn "),
@@ -115,24 +115,11 @@ _HELP_STRINGS = {
 }
 
 
-_NAMES: dict[type[Enum], Mapping[Any, Text]] = {}
-
-
-def name_choices(codes: type[Enum], names: Mapping[Any, Text]) -> None:
-    """Set the labels of a choice's codes, for codes that only commands use."""
-    _NAMES[codes] = names
-
-
-def _names(codes: type[Enum]) -> Mapping[Any, Text]:
-    return _NAMES.get(codes) or keywords.NAMES.get(codes, {})
-
-
 def _keyword(code: Enum) -> str:
     """Return a code as help shows it: in Vietnamese by its short name, as one word."""
-    named = _names(type(code)).get(code)
-    if output.language() is not Language.VI or named is None:
+    if output.language() is not Language.VI or not isinstance(code, LabelledEnum):
         return str(code.value)
-    return keyword(keywords.SHORT.get(code, (named.vi,))[0])
+    return keyword(SHORT.get(code, (code.label.vi,))[0])
 
 
 def in_our_words(message: str) -> str:
@@ -232,7 +219,7 @@ def _codes(parameter: Any, codes: Sequence[Enum], ctx: typer.Context, value: Any
         return [_codes(parameter, codes, ctx, each) for each in value]
     if not isinstance(value, str) or isinstance(value, Enum):
         return value
-    code = code_of(codes, _names(type(codes[0])), keywords.SHORT, value)
+    code = code_of(codes, value)
     if code is None:
         offered = ", ".join(map(_keyword, codes))
         raise typer.BadParameter(

@@ -17,7 +17,7 @@ from mic_mail.directory.model import Role
 from mic_mail.directory.records import AddressRecord, MailboxRecord, PersonRecord, Superseded, UnitRecord
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.calendar import ONE_DAY, local_day
-from mic_mail.policy.directory_changes import SUBJECTS, Act, Change, ChangeRefused, Order, Subject
+from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Order, Subject
 from mic_mail.policy.facts import Detail, FactKind, Level, MailboxKind
 from mic_mail.policy.ranks import Table, level_of, title_of
 from mic_mail.policy.unit_mail.delegation import POST, RIGHTS, Grant, Part
@@ -293,7 +293,7 @@ class _Planner:
             *(each.symbol for each in self._world.units.values() if each.parent_id == unit.unit_id and each.is_living),
         ]
         rows = [
-            Text(f"{SUBJECTS[subject].vi} số {number}", f"{SUBJECTS[subject].en} {number}")
+            Text(f"{subject.label.vi} số {number}", f"{subject.label.en} {number}")
             for subject, rows in self._world.open_rows.items()
             for number, of in rows.items()
             if of == unit.unit_id and (subject, number) != (Subject.REQUEST, self._request)

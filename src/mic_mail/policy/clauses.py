@@ -7,18 +7,18 @@ does not hold names the clause where it is: the code that obeys it cites it (`Re
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from mic_mail.errors import BadInput, Text
+from mic_mail.i18n.labels import LabelledEnum
 
 
-class Standing(StrEnum):
+class Standing(LabelledEnum):
     """The degree to which this version of the program obeys a clause by itself."""
 
-    ENFORCED = "enforced"
-    PARTLY = "partly"
-    LATER = "later"
-    PEOPLE = "people"
+    ENFORCED = "enforced", "đã thi hành", "enforced"
+    PARTLY = "partly", "một phần", "partly"
+    LATER = "later", "để sau", "later"
+    PEOPLE = "people", "do con người", "people"
     """The clause binds people; the server supplies the evidence."""
 
 

@@ -8,60 +8,60 @@ day. A change is never altered or deleted: a mistake is corrected by a later ord
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
 from mic_mail.errors import Refused, Text
+from mic_mail.i18n.labels import LabelledEnum
 
 Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 
 
-class Act(StrEnum):
+class Act(LabelledEnum):
     """The kinds of orders; the members of their details are in brackets."""
 
-    PERSON = "person"
+    PERSON = "person", "thông tin cá nhân", "person"
     """A person's details change.
 
     [person, set: {full_name, position, level, unit_id, employment, contract_from, contract_until}, unit_from?: the unit that is
     left, moves?, until?]
     """
-    ADDRESS = "address"
+    ADDRESS = "address", "địa chỉ hộp thư", "mailbox address"
     """Mailboxes get other addresses; the old ones stay aliases.
 
     [moves: [[mailbox, address]], until: last day of the aliases]
     """
-    UNIT = "unit"
+    UNIT = "unit", "thông tin đơn vị", "unit"
     """A unit's details change. [unit, set: {symbol, name, parent_id, document}, moves, until]"""
-    MERGE = "merge"
+    MERGE = "merge", "sáp nhập đơn vị", "merger of units"
     """Units end in another one, which takes over everything they have.
 
     [units, into, own: [[unit, address of its mailbox]]]
     """
-    SPLIT = "split"
+    SPLIT = "split", "chia, tách đơn vị", "split of a unit"
     """People, mailboxes and parts of a unit go to other units.
 
     [unit, moves: [{person|mailbox|part, to}], rest?, own]
     """
-    CLOSE = "close"
+    CLOSE = "close", "giải thể đơn vị", "end of a unit"
     """A unit that has nothing left ends. [unit]"""
-    LEVEL = "level"
+    LEVEL = "level", "cấp của chức danh", "level of a position"
     """The level of a position changes (Reg. 6.4.c); null: unknown. [title, level]"""
-    DOMAIN = "domain"
+    DOMAIN = "domain", "tên miền", "domain"
     """Addresses under a domain name become local, or cease to be. [name, is_local]"""
 
 
-class Subject(StrEnum):
+class Subject(LabelledEnum):
     """The kind of row that a change is about."""
 
-    PERSON = "person"
-    UNIT = "unit"
-    MAILBOX = "mailbox"
-    ADDRESS = "address"
-    LEVEL = "level"
-    DOMAIN = "domain"
-    OFFICER = "officer"
-    REQUEST = "request"
-    PLAN = "plan"
-    INCIDENT = "incident"
+    PERSON = "person", "cá nhân", "person"
+    UNIT = "unit", "đơn vị", "unit"
+    MAILBOX = "mailbox", "hộp thư", "mailbox"
+    ADDRESS = "address", "địa chỉ", "address"
+    LEVEL = "level", "chức danh", "position"
+    DOMAIN = "domain", "tên miền", "domain"
+    OFFICER = "officer", "cán bộ quản trị", "officer"
+    REQUEST = "request", "yêu cầu", "request"
+    PLAN = "plan", "kế hoạch chuyển hệ thống", "migration plan"
+    INCIDENT = "incident", "sự cố", "incident"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,28 +113,6 @@ class ChangeRefused(Refused):
     """The directory as it is does not allow the change."""
 
 
-ACTS: Mapping[Act, Text] = {
-    Act.PERSON: Text("thông tin cá nhân", "person"),
-    Act.ADDRESS: Text("địa chỉ hộp thư", "mailbox address"),
-    Act.UNIT: Text("thông tin đơn vị", "unit"),
-    Act.MERGE: Text("sáp nhập đơn vị", "merger of units"),
-    Act.SPLIT: Text("chia, tách đơn vị", "split of a unit"),
-    Act.CLOSE: Text("giải thể đơn vị", "end of a unit"),
-    Act.LEVEL: Text("cấp của chức danh", "level of a position"),
-    Act.DOMAIN: Text("tên miền", "domain"),
-}
-SUBJECTS: Mapping[Subject, Text] = {
-    Subject.PERSON: Text("cá nhân", "person"),
-    Subject.UNIT: Text("đơn vị", "unit"),
-    Subject.MAILBOX: Text("hộp thư", "mailbox"),
-    Subject.ADDRESS: Text("địa chỉ", "address"),
-    Subject.LEVEL: Text("chức danh", "position"),
-    Subject.DOMAIN: Text("tên miền", "domain"),
-    Subject.OFFICER: Text("cán bộ quản trị", "officer"),
-    Subject.REQUEST: Text("yêu cầu", "request"),
-    Subject.PLAN: Text("kế hoạch chuyển hệ thống", "migration plan"),
-    Subject.INCIDENT: Text("sự cố", "incident"),
-}
 FIELDS: Mapping[str, Text] = {
     "full_name": Text("họ và tên", "name"),
     "position": Text("chức danh", "position"),

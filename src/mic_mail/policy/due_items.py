@@ -7,12 +7,12 @@ two instants. Out: items with instant, clause and, if overdue, the reason. Pure.
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from mic_mail.errors import Text
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import LAST_INSTANT, add_days, start_of
 from mic_mail.policy.due_notices import Notable
-from mic_mail.policy.reclamation import OBSTACLES, Course, Obstacle, Stage, keeps_until
+from mic_mail.policy.reclamation import Course, Obstacle, Stage, keeps_until
 from mic_mail.policy.states import FINAL, Span, State
 from mic_mail.policy.unit_mail.handover import CLAUSE as HANDOVER
 from mic_mail.policy.unit_mail.keeper_succession import Vacancy
@@ -25,42 +25,29 @@ The housekeeper sends notices every 10 seconds and checks reclaimed mailboxes ev
 """
 
 
-class AutomaticAct(StrEnum):
+class AutomaticAct(LabelledEnum):
     """Steps that the server takes by itself."""
 
-    SEND_LOCK = "send_lock"
-    SUSPEND = "suspend"
-    RECLAIM = "reclaim"
-    PASSWORD_DUE = "password_due"  # noqa: S105 - the name of an act
-    REOPEN = "reopen"
+    SEND_LOCK = "send_lock", "khóa chức năng gửi", "sending is locked"
+    SUSPEND = "suspend", "tạm khóa", "suspended"
+    RECLAIM = "reclaim", "thu hồi", "reclaimed"
+    PASSWORD_DUE = "password_due", "phải đổi mật khẩu", "password change due"
+    REOPEN = "reopen", "hết hạn chế", "a restriction ends"
     """A restriction ends: a leaver returns on a future day."""
-    NOTICE = "notice"
-    ANSWER = "answer"
+    NOTICE = "notice", "gửi thông báo", "a notice is sent"
+    ANSWER = "answer", "trả lời đơn vị về yêu cầu", "a unit is answered"
     """A unit is notified of the result of its request (Reg. 6.2)."""
-    READING = "reading"
+    READING = "reading", "đọc thư có mẫu yêu cầu", "request mail is read"
     """A message with requests could not be read yet (Reg. 6.2)."""
-    ARCHIVE = "archive"
-    FREE = "free"
-    TERM_END = "term_end"
+    ARCHIVE = "archive", "lưu trữ", "archived"
+    FREE = "free", "xóa khỏi máy chủ", "deleted from the server"
+    TERM_END = "term_end", "hết phân công, chưa có người nhận bàn giao", "the keeper's term ends without a successor"
     """A keeper's authority ends and no successor is named (Reg. 12.3.d).
 
     No state changes, but somebody has to act.
     """
 
 
-DEEDS = {
-    AutomaticAct.SEND_LOCK: Text("khóa chức năng gửi", "sending is locked"),
-    AutomaticAct.SUSPEND: Text("tạm khóa", "suspended"),
-    AutomaticAct.RECLAIM: Text("thu hồi", "reclaimed"),
-    AutomaticAct.PASSWORD_DUE: Text("phải đổi mật khẩu", "password change due"),
-    AutomaticAct.REOPEN: Text("hết hạn chế", "a restriction ends"),
-    AutomaticAct.NOTICE: Text("gửi thông báo", "a notice is sent"),
-    AutomaticAct.ANSWER: Text("trả lời đơn vị về yêu cầu", "a unit is answered"),
-    AutomaticAct.READING: Text("đọc thư có mẫu yêu cầu", "request mail is read"),
-    AutomaticAct.ARCHIVE: Text("lưu trữ", "archived"),
-    AutomaticAct.FREE: Text("xóa khỏi máy chủ", "deleted from the server"),
-    AutomaticAct.TERM_END: Text("hết phân công, chưa có người nhận bàn giao", "the keeper's term ends without a successor"),
-}
 _BEGINS = {
     State.SEND_LOCKED: AutomaticAct.SEND_LOCK,
     State.SUSPENDED: AutomaticAct.SUSPEND,
@@ -96,13 +83,11 @@ def aftermath(
     """Yield the steps still to be taken for a reclaimed mailbox."""
     if way.stage is Stage.RECLAIMED:
         late = now > reason.since + SLACK
-        yield Item(
-            reason.since, AutomaticAct.ARCHIVE, reason.clause, late, None if clock_trusted else OBSTACLES[Obstacle.CLOCK]
-        )
+        yield Item(reason.since, AutomaticAct.ARCHIVE, reason.clause, late, None if clock_trusted else Obstacle.CLOCK.label)
     elif way.stage is Stage.ARCHIVED and way.due_at is not None and way.due_at <= until:
         standing = [each for each in against if each is not Obstacle.KEPT]
         yield Item(
-            way.due_at, AutomaticAct.FREE, reason.clause, now > way.due_at + SLACK, OBSTACLES[standing[0]] if standing else None
+            way.due_at, AutomaticAct.FREE, reason.clause, now > way.due_at + SLACK, standing[0].label if standing else None
         )
 
 

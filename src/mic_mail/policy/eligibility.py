@@ -5,23 +5,23 @@ ended. A full calendar year counts: 01/01 to 31/12. An open-ended contract is lo
 """
 
 from datetime import date
-from enum import StrEnum
 
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import ONE_DAY, add_months
 
 CLAUSE = "6.3"
 CONTRACT_MONTHS = 12
 
 
-class Employment(StrEnum):
+class Employment(LabelledEnum):
     """The kinds of employment."""
 
-    OFFICIAL = "official"
-    CIVIL_SERVANT = "civil_servant"
-    PUBLIC_EMPLOYEE = "public_employee"
-    CONTRACT = "contract"
+    OFFICIAL = "official", "cán bộ", "official"
+    CIVIL_SERVANT = "civil_servant", "công chức", "civil servant"
+    PUBLIC_EMPLOYEE = "public_employee", "viên chức", "public employee"
+    CONTRACT = "contract", "hợp đồng lao động", "contract"
 
 
 def refusal_reason(employment: Employment, contract_from: date | None, contract_until: date | None, today: date) -> Text | None:

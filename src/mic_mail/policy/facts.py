@@ -24,6 +24,8 @@ from enum import StrEnum
 from hashlib import sha256
 from unicodedata import normalize
 
+from mic_mail.i18n.labels import LabelledEnum
+
 Detail = str | int | bool | None
 """The types of a fact's data: values that have exactly one JSON form."""
 
@@ -35,157 +37,157 @@ GENESIS = bytes(32)
 _ENCODING = 1
 
 
-class MailboxKind(StrEnum):
+class MailboxKind(LabelledEnum):
     """The three kinds of Reg. 2.4, 2.5, 5.2; each has its own address rule, eligibility and owner."""
 
-    PERSONAL = "personal"
-    UNIT = "unit"
-    GROUP = "group"
+    PERSONAL = "personal", "cá nhân", "personal"
+    UNIT = "unit", "đơn vị", "unit"
+    GROUP = "group", "nhóm", "group"
 
 
-class FactKind(StrEnum):
+class FactKind(LabelledEnum):
     """The kinds of facts; data members are in brackets, `?` if they may be absent. Days are ISO."""
 
-    ISSUED = "issued"
+    ISSUED = "issued", "cấp hộp thư", "issued"
     """Reg. 6.4.a: created, or issued again to its owner after a reclaim.
 
     [address, received_on?, chosen_by?, symbol?]
     """
-    IMPORTED = "imported"
+    IMPORTED = "imported", "chuyển từ hệ thống khác", "imported"
     """Reg. 5.5, 10.4: taken over from another system with its address and password.
 
     [address, source?, created_on?: day on which that system had created it]
     """
-    LEFT = "left"
+    LEFT = "left", "nghỉ hưu, nghỉ việc hoặc chuyển công tác", "left"
     """Reg. 6.4.c: effective on the official day of retirement, resignation or leaving. [level, cause?]"""
-    LEAVE_CORRECTED = "leave_corrected"
+    LEAVE_CORRECTED = "leave_corrected", "đính chính việc nghỉ", "leave corrected"
     """The last leave had another day or rank; effective on the correct day. [level, cause?]"""
-    LEAVE_WITHDRAWN = "leave_withdrawn"
+    LEAVE_WITHDRAWN = "leave_withdrawn", "hủy việc nghỉ đã ghi nhầm", "leave withdrawn"
     """The last leave was recorded by mistake."""
-    RETURNED = "returned"
+    RETURNED = "returned", "trở lại công tác", "returned"
     """The leaver is back from the effective day on; a reclaim that happened before is not undone."""
-    SUSPENDED = "suspended"
+    SUSPENDED = "suspended", "tạm khóa", "suspended"
     """Suspended (Reg. 7.2).
 
     [cause: a, b or c; for b: conclusion_no, concluded_on, signatory; for a: counted_from?; trigger?, recipients?, messages?]
     """
-    RESTORED = "restored"
+    RESTORED = "restored", "khôi phục", "restored"
     """Reg. 7.3: lifts the suspensions recorded before it; `document` is required for 7.2.b.
 
     [asked_by?, channel?]
     """
-    ABSENCE = "absence"
+    ABSENCE = "absence", "thông báo vắng mặt", "absence notified"
     """Reg. 7.2.a: a reason was notified. [until: last day of the absence]"""
-    ABSENCE_ENDED = "absence_ended"
+    ABSENCE_ENDED = "absence_ended", "hết vắng mặt", "absence ended"
     """The person came back before the last day of the notified absence."""
-    CLOCK_STOPPED = "clock_stopped"
+    CLOCK_STOPPED = "clock_stopped", "hệ thống ngừng dịch vụ", "service downtime"
     """The service was down from the effective day on; these days do not count as inactive.
 
     [until: last such day]
     """
-    SENDING_LOCKED = "sending_locked"
+    SENDING_LOCKED = "sending_locked", "khóa gửi bằng tay", "sending locked by hand"
     """The Centre locked sending manually (Reg. 10.2). [clause?]"""
-    SENDING_UNLOCKED = "sending_unlocked"
+    SENDING_UNLOCKED = "sending_unlocked", "mở khóa gửi", "sending unlocked"
     """Lifts the manual locks; never the lock of a leaver."""
-    PASSWORD_SET = "password_set"  # noqa: S105 - the name of a fact
+    PASSWORD_SET = "password_set", "đổi mật khẩu", "password chosen"
     """The person chose a password. [ends_app_passwords?]"""
-    PASSWORD_RESET = "password_reset"  # noqa: S105 - the name of a fact
+    PASSWORD_RESET = "password_reset", "khởi tạo lại mật khẩu", "password reset"
     """The Centre set a password (Reg. 15.2); the person has to change it."""
-    APP_PASSWORD_ADDED = "app_password_added"  # noqa: S105 - the name of a fact
+    APP_PASSWORD_ADDED = "app_password_added", "tạo mật khẩu ứng dụng", "app password added"
     """A password of one device or program, beside the mailbox's own.
 
     [name, doors?: services it is limited to]
     """
-    APP_PASSWORD_REVOKED = "app_password_revoked"  # noqa: S105 - the name of a fact
+    APP_PASSWORD_REVOKED = "app_password_revoked", "thu hồi mật khẩu ứng dụng", "app password revoked"
     """The app password opens nothing any more. [app_password: the number of the fact that added it]"""
-    SECOND_FACTOR_SET = "second_factor_set"
+    SECOND_FACTOR_SET = "second_factor_set", "bật xác thực hai bước", "second factor set"
     """From now on the page requires a code from a device besides the password."""
-    SECOND_FACTOR_REMOVED = "second_factor_removed"
+    SECOND_FACTOR_REMOVED = "second_factor_removed", "tắt xác thực hai bước", "second factor removed"
     """The page no longer requires a code. [ends_app_passwords?]"""
-    PASSWORD_EXPOSED = "password_exposed"  # noqa: S105 - the name of a fact
+    PASSWORD_EXPOSED = "password_exposed", "mật khẩu đã lộ, phải đổi", "breached password, change demanded"
     """Reg. 7.2.c, 15.2: others know the password, so the person has to change it. [trigger]"""
-    QUOTA_SET = "quota_set"
+    QUOTA_SET = "quota_set", "điều chỉnh dung lượng", "quota set"
     """Reg. 8.3. [octets, previous]"""
-    TRANSFERRED = "transferred"
+    TRANSFERRED = "transferred", "thuyên chuyển", "transferred"
     """Reg. 6.4.b: the person works for another unit.
 
     [unit_from, unit_to, position?, position_before?, level?, level_before?]
     """
-    DETAILS_CHANGED = "details_changed"
+    DETAILS_CHANGED = "details_changed", "thay đổi thông tin trong danh bạ", "details changed"
     """Reg. 6.2, 6.5: the directory's details of the mailbox's person or unit changed.
 
     [full_name?, full_name_before?, position?, position_before?, level?, level_before?, employment?, employment_before?,
     contract_from?, contract_from_before?, contract_until?, contract_until_before?, symbol?, symbol_before?, name?,
     name_before?]
     """
-    REORGANISED = "reorganised"
+    REORGANISED = "reorganised", "tổ chức lại đơn vị", "unit reorganised"
     """The unit was merged or split: the mailbox, or its person, belongs to the successor.
 
     No authority ends by it. [unit_from, unit_to]
     """
-    READDRESSED = "readdressed"
+    READDRESSED = "readdressed", "đổi địa chỉ", "address changed"
     """The mailbox has a new primary address; the former one stays an alias until it is removed.
 
     [address, address_before, until?: last day of the alias, led_to?: the mailbox that has the former one since]
     """
-    ALIAS_ADDED = "alias_added"
+    ALIAS_ADDED = "alias_added", "thêm bí danh", "alias added"
     """An alias was added. [address]"""
-    ALIAS_REMOVED = "alias_removed"
+    ALIAS_REMOVED = "alias_removed", "bỏ bí danh", "alias removed"
     """An alias was removed; its address stays taken.
 
     [address, led_to?: the mailbox of the unit's successor that has it since]
     """
-    RECLAIMED = "reclaimed"
+    RECLAIMED = "reclaimed", "thu hồi theo yêu cầu", "reclaimed on request"
     """Reg. 6.1, 6.2: reclaimed on request, any kind of mailbox.
 
     For example, a unit is dissolved or a working group ends.
     """
-    RECLAIM_WITHDRAWN = "reclaim_withdrawn"
+    RECLAIM_WITHDRAWN = "reclaim_withdrawn", "hủy việc thu hồi ghi sai giờ", "reclaim withdrawn"
     """Cancels every reclaim on request that is still in the future: a clock that was ahead recorded it."""
-    ARCHIVED = "archived"
+    ARCHIVED = "archived", "lưu trữ hộp thư đã thu hồi", "archived"
     """A reclaimed mailbox was copied into the archive and is to be freed.
 
     [archive, messages, octets, modseq, clause, keep_until: last day on which it can be restored without the archive]
     """
-    FREED = "freed"
+    FREED = "freed", "xóa khỏi máy chủ sau khi lưu trữ", "freed"
     """The archived mailbox is deleted from the server; only the archive has its content.
 
     [archive, clause, by]
     """
-    UNARCHIVED = "unarchived"
+    UNARCHIVED = "unarchived", "lấy lại từ bản lưu trữ", "restored from the archive"
     """The archive's content was restored into the mailbox before it is issued again.
 
     [archive, aside?: folder of what had arrived without being archived]
     """
-    ARCHIVE_DROPPED = "archive_dropped"
+    ARCHIVE_DROPPED = "archive_dropped", "xóa bản lưu trữ", "archive deleted"
     """The archive was deleted on the basis of `document`. [archive]"""
-    AUTHORISED = "authorised"
+    AUTHORISED = "authorised", "ủy quyền sử dụng hộp thư", "rights granted"
     """Reg. 12.3, 5.2: a person may use the unit's or group's mailbox.
 
     [person, holder, part, until?: last day, rights?]
     """
-    AUTHORITY_REVOKED = "authority_revoked"
+    AUTHORITY_REVOKED = "authority_revoked", "chấm dứt ủy quyền", "rights revoked"
     """A person's authority ends before its term, in one part or in all. [person, holder, part?]"""
-    HELD = "held"
+    HELD = "held", "lưu giữ theo yêu cầu", "held"
     """An authority demands by `document` that everything be kept (Reg. 9.2)."""
-    HOLD_RELEASED = "hold_released"
+    HOLD_RELEASED = "hold_released", "chấm dứt lưu giữ", "hold released"
     """A hold is lifted by another document. [hold: the number of its fact]"""
-    HANDOVER_BEGUN = "handover_begun"
+    HANDOVER_BEGUN = "handover_begun", "bắt đầu bàn giao hộp thư", "handover begun"
     """Reg. 12.3.d: the mailbox is handed over to the person named by the head of the unit.
 
     Nothing may be expunged until that ends. [person, holder, named_by, named_on?: day of the document, until?: last day of the
     term to come, from_holder?, witness?]
     """
-    HANDOVER_COUNTED = "handover_counted"
+    HANDOVER_COUNTED = "handover_counted", "kiểm kê để bàn giao", "handover inventory taken"
     """The mailbox's whole content was read and counted; the inventory file has this digest.
 
     [handover: the number of the fact that began it, digest, folders, messages, octets, unreadable]
     """
-    HANDOVER_FINISHED = "handover_finished"
+    HANDOVER_FINISHED = "handover_finished", "hoàn thành bàn giao", "handover finished"
     """The rights have moved and the password was changed. [handover]"""
-    HANDOVER_CANCELLED = "handover_cancelled"
+    HANDOVER_CANCELLED = "handover_cancelled", "hủy việc bàn giao", "handover cancelled"
     """The handover was cancelled: everything is as before. [handover]"""
-    UNREADABLE = "unreadable"
+    UNREADABLE = "unreadable", "mục không đọc được", "cannot be read"
     """Stands in for a stored fact that is damaged; never recorded.
 
     The chain breaks here, and no decision is made.
@@ -200,21 +202,21 @@ class Cause(StrEnum):
     COMPROMISED = "c"
 
 
-class Level(StrEnum):
+class Level(LabelledEnum):
     """The two ranks that Reg. 6.4.c distinguishes."""
 
-    DIVISION = "division"
+    DIVISION = "division", "cấp phòng, ban trở xuống", "division level and below"
     """Leaders of phòng, ban, and all below them."""
-    DEPARTMENT = "department"
+    DEPARTMENT = "department", "cấp Vụ và tương đương trở lên", "department level and above"
     """Leaders of Vụ and equivalent, deputies included, and all above them."""
 
 
-class Departure(StrEnum):
+class Departure(LabelledEnum):
     """The reason for leaving (Reg. 6.4.c), recorded without effect on the terms."""
 
-    RETIRED = "retired"
-    RESIGNED = "resigned"
-    MOVED = "moved"
+    RETIRED = "retired", "nghỉ hưu", "retired"
+    RESIGNED = "resigned", "nghỉ việc", "resigned"
+    MOVED = "moved", "chuyển đi", "moved"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,12 @@ given to VNCERT (16.3), so it is extended and closed, never altered: a corrected
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
-from enum import StrEnum
 from hashlib import sha256
 
 from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.requests import Channel, Filing, Item
 
@@ -23,61 +22,39 @@ LONGEST_TITLE = 1_000
 MOST_MAILBOXES = 200
 
 
-class Kind(StrEnum):
+class Kind(LabelledEnum):
     """The kinds of incidents."""
 
-    MALWARE = "malware"
-    TAKEOVER = "takeover"
+    MALWARE = "malware", "mã độc", "malware"
+    TAKEOVER = "takeover", "chiếm quyền hộp thư", "mailbox taken over"
     """Somebody else used a mailbox (Reg. 7.2.c)."""
-    PHISHING = "phishing"
-    SPAM = "spam"
-    LEAK = "leak"
+    PHISHING = "phishing", "lừa đảo", "phishing"
+    SPAM = "spam", "phát tán thư rác", "spam sent"
+    LEAK = "leak", "lộ, lọt thông tin", "leak"
     """A leak of documents or passwords (Reg. 4.1, 15.2)."""
-    INTRUSION = "intrusion"
-    OUTAGE = "outage"
+    INTRUSION = "intrusion", "tấn công, xâm nhập", "attack, intrusion"
+    OUTAGE = "outage", "gián đoạn dịch vụ", "outage"
     """An outage of the service (Reg. 10.1, 10.3)."""
-    LOSS = "loss"
+    LOSS = "loss", "mất dữ liệu thư", "mail lost"
     """A loss of mail."""
-    OTHER = "other"
+    OTHER = "other", "khác", "other"
 
 
-class Severity(StrEnum):
+class Severity(LabelledEnum):
     """The severity of an incident."""
 
-    MINOR = "minor"
-    SERIOUS = "serious"
+    MINOR = "minor", "nhẹ", "minor"
+    SERIOUS = "serious", "nghiêm trọng", "serious"
     """The severity from which Reg. 14.4 requires units to record it."""
-    CRITICAL = "critical"
+    CRITICAL = "critical", "đặc biệt nghiêm trọng", "critical"
     """The whole ministry is affected, or state secrets are."""
 
 
-class State(StrEnum):
+class State(LabelledEnum):
     """The state of an incident: open while something remains to be done."""
 
-    OPEN = "open"
-    CLOSED = "closed"
-
-
-KINDS: Mapping[Kind, Text] = {
-    Kind.MALWARE: Text("mã độc", "malware"),
-    Kind.TAKEOVER: Text("chiếm quyền hộp thư", "mailbox taken over"),
-    Kind.PHISHING: Text("lừa đảo", "phishing"),
-    Kind.SPAM: Text("phát tán thư rác", "spam sent"),
-    Kind.LEAK: Text("lộ, lọt thông tin", "leak"),
-    Kind.INTRUSION: Text("tấn công, xâm nhập", "attack, intrusion"),
-    Kind.OUTAGE: Text("gián đoạn dịch vụ", "outage"),
-    Kind.LOSS: Text("mất dữ liệu thư", "mail lost"),
-    Kind.OTHER: Text("khác", "other"),
-}
-SEVERITIES: Mapping[Severity, Text] = {
-    Severity.MINOR: Text("nhẹ", "minor"),
-    Severity.SERIOUS: Text("nghiêm trọng", "serious"),
-    Severity.CRITICAL: Text("đặc biệt nghiêm trọng", "critical"),
-}
-STATES: Mapping[State, Text] = {
-    State.OPEN: Text("đang xử lý", "open"),
-    State.CLOSED: Text("đã kết thúc", "closed"),
-}
+    OPEN = "open", "đang xử lý", "open"
+    CLOSED = "closed", "đã kết thúc", "closed"
 
 
 class IncidentRefused(Refused):

@@ -3,38 +3,20 @@
 They are read in the form, its table and commands.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Any
+from typing import TypeVar
 
-from mic_mail.errors import Text
-from mic_mail.i18n import keywords
-from mic_mail.policy import clauses, incidents, requests
+from mic_mail.i18n.keywords import normalized
+from mic_mail.i18n.labels import LabelledEnum
+from mic_mail.policy import requests
 from mic_mail.policy.authorization.roles import Role
-from mic_mail.policy.credentials.app_passwords import AppPasswordScope
 from mic_mail.policy.eligibility import Employment
-from mic_mail.policy.facts import Departure, Level, MailboxKind
-from mic_mail.policy.labels import DEPARTURES, DOORS, EMPLOYMENTS, KINDS, LEVELS, PARTS, ROLES, STANDINGS, STATES
-from mic_mail.policy.states import State
+from mic_mail.policy.facts import Departure, Level
 from mic_mail.policy.unit_mail.delegation import Part
 
-NAMES: Mapping[type[Enum], Mapping[Any, Text]] = {
-    requests.Kind: requests.KINDS,
-    requests.Channel: requests.CHANNELS,
-    requests.State: requests.STATES,
-    incidents.Kind: incidents.KINDS,
-    incidents.Severity: incidents.SEVERITIES,
-    incidents.State: incidents.STATES,
-    clauses.Standing: STANDINGS,
-    Departure: DEPARTURES,
-    AppPasswordScope: DOORS,
-    Employment: EMPLOYMENTS,
-    Level: LEVELS,
-    MailboxKind: KINDS,
-    Part: PARTS,
-    Role: ROLES,
-    State: STATES,
-}
+E = TypeVar("E", bound=Enum)
+
 SHORT: Mapping[Enum, tuple[str, ...]] = {
     requests.Kind.LEAVE: ("nghỉ", "chuyển đi"),
     requests.Kind.RESET: ("mật khẩu", "reset"),
@@ -55,6 +37,14 @@ SHORT: Mapping[Enum, tuple[str, ...]] = {
 """Other words for a code; help shows the first one if the code's name is a sentence."""
 
 
-def code_of(codes: type[keywords.E], text: str) -> keywords.E | None:
+def spellings(code: Enum) -> tuple[str, ...]:
+    """Return the words for a code: the code itself, its label in both languages, its short forms."""
+    label = (code.label.vi, code.label.en) if isinstance(code, LabelledEnum) else ()
+    return (str(code.value), *label, *SHORT.get(code, ()))
+
+
+def code_of(codes: Iterable[E], text: str) -> E | None:
     """Return the code that `text` means; None: no such code."""
-    return keywords.code_of(codes, NAMES.get(codes, {}), SHORT, text)
+    wanted = normalized(text)
+    meant = (code for code in codes if any(normalized(each) == wanted for each in spellings(code)))
+    return next(meant, None) if wanted else None

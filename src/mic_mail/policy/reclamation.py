@@ -19,6 +19,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from mic_mail.errors import Refused, Text, in_ascii
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import FIRST_INSTANT, ONE_DAY, add_days, local_day, start_of
 from mic_mail.policy.due_notices import recorded_key, warned_keys
 from mic_mail.policy.facts import Fact, FactKind
@@ -36,26 +37,18 @@ class Stage(StrEnum):
     """Its content is being restored from the archive; the clock leaves it alone."""
 
 
-class Obstacle(StrEnum):
+class Obstacle(LabelledEnum):
     """The obstacles to freeing a mailbox."""
 
-    NOT_ARCHIVED = "not-archived"
-    KEPT = "kept"
+    NOT_ARCHIVED = "not-archived", "chưa lưu trữ", "not archived yet"
+    KEPT = "kept", "chưa hết thời gian giữ", "its retention is not over"
     """Its retention is not over."""
-    HELD = "held"
+    HELD = "held", "đang được giữ hoặc bàn giao", "it is under a legal hold or being handed over"
     """A legal hold or a running handover."""
-    NOT_WARNED = "not-warned"
-    CLOCK = "clock"
+    NOT_WARNED = "not-warned", "chưa có cảnh báo nào được gửi", "no warning was sent"
+    CLOCK = "clock", "đồng hồ máy chủ cần được xác nhận", "the machine's clock needs confirmation"
     """The machine's clock has jumped, or the server was down: an operator must check."""
 
-
-OBSTACLES = {
-    Obstacle.NOT_ARCHIVED: Text("chưa lưu trữ", "not archived yet"),
-    Obstacle.KEPT: Text("chưa hết thời gian giữ", "its retention is not over"),
-    Obstacle.HELD: Text("đang được giữ hoặc bàn giao", "it is under a legal hold or being handed over"),
-    Obstacle.NOT_WARNED: Text("chưa có cảnh báo nào được gửi", "no warning was sent"),
-    Obstacle.CLOCK: Text("đồng hồ máy chủ cần được xác nhận", "the machine's clock needs confirmation"),
-}
 
 ANSWERED_FOR = frozenset({Obstacle.NOT_WARNED, Obstacle.CLOCK})
 """The obstacles that an operator may answer for, by a document."""

@@ -11,9 +11,9 @@ both follow from the day of receipt and the recorded calendar, so a changed cale
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
-from enum import StrEnum
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import WorkingDays
 
 CLAUSE = "6.2"
@@ -21,88 +21,88 @@ RESTORE_DAYS = 1
 """In working days, Reg. 7.3.b."""
 
 
-class Channel(StrEnum):
+class Channel(LabelledEnum):
     """The channels by which a request arrives (Reg. 6.2, 7.3.a)."""
 
-    LETTER = "letter"
-    MAIL = "mail"
+    LETTER = "letter", "văn bản", "letter"
+    MAIL = "mail", "thư điện tử của đơn vị", "mail of the unit"
     """From the unit's mailbox, within the system."""
-    FAX = "fax"
-    TELEPHONE = "telephone"
-    MEETING = "meeting"
+    FAX = "fax", "fax", "fax"
+    TELEPHONE = "telephone", "điện thoại", "telephone"
+    MEETING = "meeting", "trực tiếp", "in person"
 
 
-class Kind(StrEnum):
+class Kind(LabelledEnum):
     """The kinds of requests."""
 
-    ISSUE = "issue"
-    TRANSFER = "transfer"
-    LEAVE = "leave"
-    RESTORE = "restore"
-    RESET = "reset"
-    GROUP = "group"
-    ALIAS = "alias"
-    CHANGE = "change"
+    ISSUE = "issue", "cấp mới", "issue"
+    TRANSFER = "transfer", "thuyên chuyển", "transfer"
+    LEAVE = "leave", "nghỉ, chuyển đi", "leave"
+    RESTORE = "restore", "khôi phục", "restore"
+    RESET = "reset", "đặt lại mật khẩu", "password reset"
+    GROUP = "group", "hộp thư nhóm", "group mailbox"
+    ALIAS = "alias", "bí danh", "alias"
+    CHANGE = "change", "thay đổi", "change"
     """A change of a person, of a mailbox's address or of the unit itself (Reg. 6.2)."""
-    CORRECTION = "correction"
+    CORRECTION = "correction", "đính chính", "correction"
     """A correction of the directory, or of the unit's list (Reg. 6.5, 14.3).
 
     If it names the right value, it is carried out as a change.
     """
-    PROBLEM = "problem"
+    PROBLEM = "problem", "vướng mắc", "problem"
     """A problem reported to the Centre, which collects them (Reg. 18)."""
-    INCIDENT = "incident"
+    INCIDENT = "incident", "sự cố", "incident"
     """An incident, recorded immediately in the register of incidents (Reg. 14.4)."""
-    OTHER = "other"
+    OTHER = "other", "khác", "other"
 
 
-class State(StrEnum):
+class State(LabelledEnum):
     """The state of a request."""
 
-    OPEN = "open"
-    APPROVED = "approved"
+    OPEN = "open", "đang chờ", "open"
+    APPROVED = "approved", "đã chấp thuận", "approved"
     """Agreed to, and to be done by hand; only for kinds that this server does not carry out itself."""
-    REFUSED = "refused"
-    DONE = "done"
-    WITHDRAWN = "withdrawn"
+    REFUSED = "refused", "từ chối", "refused"
+    DONE = "done", "đã giải quyết", "done"
+    WITHDRAWN = "withdrawn", "đã rút", "withdrawn"
 
 
-class Item(StrEnum):
+class Item(LabelledEnum):
     """The items that a request can name, beside its asker and channel."""
 
-    NAME = "name"
+    NAME = "name", "họ và tên", "name"
     """The name of the person, or of the group."""
-    ADDRESS = "address"
+    ADDRESS = "address", "địa chỉ hộp thư", "address"
     """The mailbox that the request is about."""
-    POSITION = "position"
-    LEVEL = "level"
-    EMPLOYMENT = "employment"
-    CONTRACT_FROM = "contract_from"
-    CONTRACT_UNTIL = "contract_until"
-    DAY = "day"
+    POSITION = "position", "chức danh", "position"
+    LEVEL = "level", "cấp", "rank"
+    EMPLOYMENT = "employment", "diện", "employment"
+    CONTRACT_FROM = "contract_from", "hợp đồng từ", "contract from"
+    CONTRACT_UNTIL = "contract_until", "hợp đồng đến", "contract until"
+    DAY = "day", "ngày chính thức", "official day"
     """The official day of a leave, or the day from which a change holds."""
-    CAUSE = "cause"
-    CHOSEN = "chosen"
+    CAUSE = "cause", "nguyên nhân", "cause"
+    CHOSEN = "chosen", "địa chỉ đã chọn", "chosen address"
     """The requested address."""
-    NEW_NAME = "new_name"
+    NEW_NAME = "new_name", "tên mới", "new name"
     """The new name of the person, or of the unit if neither a person nor a mailbox is named."""
-    NEW_SYMBOL = "new_symbol"
-    PARENT = "parent"
+    NEW_SYMBOL = "new_symbol", "ký hiệu mới", "new symbol"
+    PARENT = "parent", "đơn vị cấp trên", "unit above"
     """The symbol of the unit above."""
-    INTO = "into"
+    INTO = "into", "sáp nhập vào", "merged into"
     """The symbol of the unit that the asking unit is merged into."""
-    GIVES = "gives"
+    GIVES = "gives", "chia, tách", "goes to other units"
     """The parts that go from the asking unit to others, `WHAT=SYMBOL` each.
 
     WHAT is an address, a person's name, or the symbol of a part.
     """
-    REST = "rest"
+    REST = "rest", "phần còn lại về", "rest goes to"
     """The symbol of the unit to which all else goes; the asking unit ends."""
-    CLOSES = "closes"
+    CLOSES = "closes", "kết thúc đơn vị", "unit that ends"
     """The symbol of the unit that ends: the asking unit, or a part of it that has nothing left."""
-    DOMAIN = "domain"
+    DOMAIN = "domain", "tên miền mới", "new domain"
     """The domain under which the unit's mailboxes get their addresses."""
-    NOTE = "note"
+    NOTE = "note", "nội dung", "note"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,56 +162,6 @@ NEXT: Mapping[State, frozenset[State]] = {
 PENDING = frozenset(state for state, following in NEXT.items() if following)
 """The states in which a request still waits for somebody."""
 
-KINDS: Mapping[Kind, Text] = {
-    Kind.ISSUE: Text("cấp mới", "issue"),
-    Kind.TRANSFER: Text("thuyên chuyển", "transfer"),
-    Kind.LEAVE: Text("nghỉ, chuyển đi", "leave"),
-    Kind.RESTORE: Text("khôi phục", "restore"),
-    Kind.RESET: Text("đặt lại mật khẩu", "password reset"),
-    Kind.GROUP: Text("hộp thư nhóm", "group mailbox"),
-    Kind.ALIAS: Text("bí danh", "alias"),
-    Kind.CHANGE: Text("thay đổi", "change"),
-    Kind.CORRECTION: Text("đính chính", "correction"),
-    Kind.PROBLEM: Text("vướng mắc", "problem"),
-    Kind.INCIDENT: Text("sự cố", "incident"),
-    Kind.OTHER: Text("khác", "other"),
-}
-CHANNELS: Mapping[Channel, Text] = {
-    Channel.LETTER: Text("văn bản", "letter"),
-    Channel.MAIL: Text("thư điện tử của đơn vị", "mail of the unit"),
-    Channel.FAX: Text("fax", "fax"),
-    Channel.TELEPHONE: Text("điện thoại", "telephone"),
-    Channel.MEETING: Text("trực tiếp", "in person"),
-}
-STATES: Mapping[State, Text] = {
-    State.OPEN: Text("đang chờ", "open"),
-    State.APPROVED: Text("đã chấp thuận", "approved"),
-    State.REFUSED: Text("từ chối", "refused"),
-    State.DONE: Text("đã giải quyết", "done"),
-    State.WITHDRAWN: Text("đã rút", "withdrawn"),
-}
-ITEMS: Mapping[Item, Text] = {
-    Item.NAME: Text("họ và tên", "name"),
-    Item.ADDRESS: Text("địa chỉ hộp thư", "address"),
-    Item.POSITION: Text("chức danh", "position"),
-    Item.LEVEL: Text("cấp", "rank"),
-    Item.EMPLOYMENT: Text("diện", "employment"),
-    Item.CONTRACT_FROM: Text("hợp đồng từ", "contract from"),
-    Item.CONTRACT_UNTIL: Text("hợp đồng đến", "contract until"),
-    Item.DAY: Text("ngày chính thức", "official day"),
-    Item.CAUSE: Text("nguyên nhân", "cause"),
-    Item.CHOSEN: Text("địa chỉ đã chọn", "chosen address"),
-    Item.NEW_NAME: Text("tên mới", "new name"),
-    Item.NEW_SYMBOL: Text("ký hiệu mới", "new symbol"),
-    Item.PARENT: Text("đơn vị cấp trên", "unit above"),
-    Item.INTO: Text("sáp nhập vào", "merged into"),
-    Item.GIVES: Text("chia, tách", "goes to other units"),
-    Item.REST: Text("phần còn lại về", "rest goes to"),
-    Item.CLOSES: Text("kết thúc đơn vị", "unit that ends"),
-    Item.DOMAIN: Text("tên miền mới", "new domain"),
-    Item.NOTE: Text("nội dung", "note"),
-}
-
 
 class RequestRefused(Refused):
     """The request may not be filed, or the step is not allowed."""
@@ -242,9 +192,9 @@ class Filing:
         for item in (Item.ADDRESS, Item.NAME, Item.NEW_NAME, Item.NOTE):
             if said := self.items.get(item, "")[:80]:
                 return Text(said, in_ascii(said))
-        for item, name in ITEMS.items():
+        for item in Item:
             if item in OF_UNITS and (said := self.items.get(item, "")[:80]):
-                return Text(f"{name.vi} {said}", f"{name.en} {in_ascii(said)}")
+                return Text(f"{item.label.vi} {said}", f"{item.label.en} {in_ascii(said)}")
         return Text("", "")
 
 
@@ -306,7 +256,7 @@ def check(filing: Filing) -> None:
     if not filing.asker.strip():
         raise Incomplete(Text("Thiếu người đề nghị.", "The name of the person who asks is missing."), clause="7.3.a")
     if filing.channel not in rule.channels:
-        name, way = KINDS[filing.kind], CHANNELS[filing.channel]
+        name, way = filing.kind.label, filing.channel.label
         raise RequestRefused(
             Text(
                 f"Yêu cầu {name.vi} phải bằng văn bản hoặc từ hộp thư đơn vị, không qua kênh “{way.vi}”.",
@@ -317,7 +267,7 @@ def check(filing: Filing) -> None:
     if filing.channel is Channel.LETTER and not (filing.document or "").strip():
         raise Incomplete(Text("Thiếu số văn bản.", "The document number is missing."), clause=CLAUSE)
     needs = () if changes_of(filing) else rule.needs  # a correction that names the right value needs no other items
-    missing = [ITEMS[item] for item in needs if not filing.items.get(item, "").strip()]
+    missing = [item.label for item in needs if not filing.items.get(item, "").strip()]
     if missing:
         raise Incomplete(
             Text(f"Thiếu {', '.join(m.vi for m in missing)}.", f"Missing: {', '.join(m.en for m in missing)}."),
@@ -334,7 +284,7 @@ def check(filing: Filing) -> None:
 def _check_change(filing: Filing) -> None:
     """Refuse a change that alters nothing, or has items that do not belong to its subject."""
     wanted, meant = changes_of(filing), OF_PEOPLE | OF_UNITS
-    stray = [ITEMS[item] for item in Item if item in meant - wanted and filing.items.get(item, "").strip()]
+    stray = [item.label for item in Item if item in meant - wanted and filing.items.get(item, "").strip()]
     if stray:
         raise BadInput(
             Text(
@@ -359,7 +309,7 @@ def _check_change(filing: Filing) -> None:
 def check_step(request: Request, to: State) -> None:
     """Refuse a state that may not follow."""
     if to not in NEXT[request.state]:
-        name = STATES[request.state]
+        name = request.state.label
         raise RequestRefused(
             Text(
                 f"Yêu cầu số {request.request_id} {name.vi}, không thay đổi được nữa.",

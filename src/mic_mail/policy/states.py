@@ -9,8 +9,8 @@ A `Span` says from when until when one rule puts a mailbox into one state, by wh
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import FIRST_INSTANT, RestDay, TermEnd
 from mic_mail.policy.facts import Detail
 
@@ -18,15 +18,15 @@ BEGINNING = FIRST_INSTANT
 """The beginning of the time in which a mailbox is not issued: no fact comes before."""
 
 
-class State(StrEnum):
+class State(LabelledEnum):
     """The states of a mailbox; suspended, send-locked and password-due may hold together."""
 
-    ACTIVE = "active"
-    SEND_LOCKED = "send_locked"
-    PASSWORD_DUE = "password_due"  # noqa: S105 - the name of a state
-    SUSPENDED = "suspended"
-    RECLAIMED = "reclaimed"
-    NOT_ISSUED = "not_issued"
+    ACTIVE = "active", "đang hoạt động", "active"
+    SEND_LOCKED = "send_locked", "khóa chức năng gửi", "send-locked"
+    PASSWORD_DUE = "password_due", "phải đổi mật khẩu", "password change due"
+    SUSPENDED = "suspended", "tạm khóa", "suspended"
+    RECLAIMED = "reclaimed", "đã thu hồi", "reclaimed"
+    NOT_ISSUED = "not_issued", "chưa cấp", "not issued yet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,25 +12,25 @@ Blocking; no clock: instants are passed in, in microseconds. Never here: the tex
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.authorization.two_persons import Hand, must_be_two
 from mic_mail.quarantine.message_store import MessageStore, Word, decoded
 from mic_mail.queue.spool import Spool, SpoolEnvelope
 
 
-class State(StrEnum):
+class State(LabelledEnum):
     """The state of a record."""
 
-    HELD = "held"
-    ASKED = "asked"
-    RELEASED = "released"
-    SUBMITTED = "submitted"
-    DISCARDED = "discarded"
-    FLAGGED = "flagged"
+    HELD = "held", "đang giữ", "held"
+    ASKED = "asked", "chờ người thứ hai", "waits for a second person"
+    RELEASED = "released", "được cho chuyển", "released"
+    SUBMITTED = "submitted", "đã chuyển đi", "submitted"
+    DISCARDED = "discarded", "giữ nguyên từ chối", "discarded"
+    FLAGGED = "flagged", "thư đến, đã báo Trung tâm", "came in, flagged"
 
 
 NOBODY = Hand()

@@ -12,11 +12,11 @@ subject.
 """
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.quarantine.message_store import MessageStore, Word, decoded
 from mic_mail.queue.spool import Spool, SpoolEnvelope
 
@@ -24,26 +24,26 @@ RECORD_SECONDS = 30 * 86_400
 """Retention of a record after its end; the logs keep it for longer."""
 
 
-class State(StrEnum):
+class State(LabelledEnum):
     """The state of a record."""
 
-    HELD = "held"
-    RELEASED = "released"
-    DELIVERED = "delivered"
-    DROPPED = "dropped"
-    EXPIRED = "expired"
+    HELD = "held", "đang giữ", "held"
+    RELEASED = "released", "được cho chuyển", "released"
+    DELIVERED = "delivered", "đã chuyển vào hộp thư", "delivered"
+    DROPPED = "dropped", "đã hủy", "dropped"
+    EXPIRED = "expired", "hết hạn giữ", "expired"
 
 
 WITH_MESSAGE = frozenset({State.HELD, State.RELEASED})
 """States in which the message is stored."""
 
 
-class Reason(StrEnum):
+class Reason(LabelledEnum):
     """The reason why a message is held."""
 
-    SPAM = "spam"
-    MALWARE = "malware"
-    NOT_SCANNED = "not-scanned"
+    SPAM = "spam", "thư rác", "spam"
+    MALWARE = "malware", "mã độc", "malware"
+    NOT_SCANNED = "not-scanned", "chưa quét được mã độc", "not scanned"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from mic_mail.config.model import Config
 from mic_mail.errors import Text
 from mic_mail.i18n import messages, pages
 from mic_mail.policy.credentials.app_passwords import AppPassword
-from mic_mail.policy.labels import FACTS, KINDS, PARTS, STATES, scopes_named, state_names
+from mic_mail.policy.labels import scopes_named, state_names
 from mic_mail.policy.lifecycle import Decision, Reason, State
 from mic_mail.services.authentication.app_passwords import Listed
 from mic_mail.services.authentication.delegated_mailboxes import Kept
@@ -84,7 +84,7 @@ def app_password_row(listed: Listed, token: str) -> AppPasswordRow:
     """Return an app password as a row for its person."""
     app, use = listed.app, listed.use
     used = pages.APP_NEVER_USED if use is None else pages.app_password_used(use.at, use.door, use.network)
-    return AppPasswordRow(app, scopes_named(app.doors), used, FACTS[app.ended_by.kind] if app.ended_by else None, token)
+    return AppPasswordRow(app, scopes_named(app.doors), used, app.ended_by.kind.label if app.ended_by else None, token)
 
 
 def program_settings(servers: Servers) -> tuple[Program, ...]:
@@ -139,7 +139,7 @@ def delegated_mailbox_row(kept: Kept) -> DelegatedMailboxRow:
     return DelegatedMailboxRow(
         address=entry.address,
         name=entry.display_name,
-        part=PARTS[kept.part],
+        part=kept.part.label,
         term=pages.NO_TERM if kept.until is None else pages.term_until(kept.until),
         state=state,
         is_restricted=kept.is_handed_over or decision is None or not decision.sends,
@@ -152,11 +152,11 @@ def state_text(state: OwnState, used: int | None, config: Config) -> MailboxPage
     entry, decision = state.entry, state.decision
     return MailboxPage(
         name=entry.display_name,
-        kind=KINDS[entry.kind],
+        kind=entry.kind.label,
         states=state_names(decision.states),
         is_restricted=not decision.sends,
         why=_why(entry.address, decision, state.upcoming),
-        lines=tuple(Line(STATES[one.state], one.clause, one.since, one.until) for one in decision.reasons),
+        lines=tuple(Line(one.state.label, one.clause, one.since, one.until) for one in decision.reasons),
         coming=tuple(_coming(entry.address, state.upcoming)),
         space=None if used is None else _space(used, entry.quota_octets, config),
         password_set=_set(state.password),

@@ -12,10 +12,10 @@ from unicodedata import normalize
 import pytest
 
 from mic_mail.cli.main import commands
-from mic_mail.cli.typer_i18n import _names
 from mic_mail.i18n.keywords import keyword, normalized
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.i18n.spoken import unaccented
-from mic_mail.policy.keywords import NAMES, SHORT
+from mic_mail.policy.keywords import spellings
 
 SAME_EVERYWHERE = {"Algorithm", "Cause", "Format", "Language"}
 """Choices whose codes are names of standards, letters of the regulation's points, or both languages' own."""
@@ -30,8 +30,7 @@ def _choices() -> Iterator[tuple[str, Any, list[Enum]]]:
 
 
 def _spellings(code: Enum) -> set[str]:
-    name = _names(type(code)).get(code)
-    known = {str(code.value), *((name.vi, name.en) if name else ()), *SHORT.get(code, ())}
+    known = set(spellings(code))
     return {
         changed
         for each in known
@@ -56,9 +55,7 @@ def test_every_code_of_a_choice_has_a_name() -> None:
     """One that is added later and has none fails here."""
     for where, _, codes in _choices():
         if type(codes[0]).__name__ not in SAME_EVERYWHERE:
-            assert set(_names(type(codes[0]))) >= set(codes), where
-    for codes, names in NAMES.items():
-        assert set(names) == set(codes), codes
+            assert all(isinstance(code, LabelledEnum) and code.label.vi and code.label.en for code in codes), where
 
 
 HELP = """

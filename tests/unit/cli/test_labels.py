@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from mic_mail.cli import labels, output
-from mic_mail.cli.commands import alias, directory, position, regulation
+from mic_mail.cli.commands import alias, directory, position
 from mic_mail.cli.main import main
 from mic_mail.cli.output import Column
 from mic_mail.directory.model import Role
 from mic_mail.errors import BadInput, Text
+from mic_mail.i18n import labels as i18n_labels
 from mic_mail.i18n.language import Language
 from mic_mail.policy.clauses import Standing
 from mic_mail.policy.facts import FactKind
@@ -36,7 +37,7 @@ def vietnamese() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("names", "values"), [(regulation.STANDINGS, Standing), (directory.SEVERITIES, Severity), (alias.ROLES, Role)]
+    ("names", "values"), [(i18n_labels.labels(Standing), Standing), (directory.SEVERITIES, Severity), (alias.ROLES, Role)]
 )
 def test_every_value_has_a_word(names: Mapping[str, Text], values: type[Standing] | type[Severity] | type[Role]) -> None:
     """A value that is added later cannot be forgotten."""

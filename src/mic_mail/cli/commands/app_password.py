@@ -18,7 +18,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.credentials.app_passwords import CLAUSE, AppPasswordScope
-from mic_mail.policy.labels import FACTS, scopes_named
+from mic_mail.policy.labels import scopes_named
 from mic_mail.services.authentication.app_passwords import AppPasswords, Listed
 
 app = typer.Typer(help=say("Mật khẩu ứng dụng (15.2).", "App passwords (15.2)."), no_args_is_help=True)
@@ -132,6 +132,6 @@ def _row(listed: Listed) -> Row:
         "used_door": use.door if use else None,
         "used_network": use.network if use else None,
         "ended_at": one.ended_at,
-        "ended_because": FACTS[ended.kind] if ended else None,
+        "ended_because": ended.kind.label if ended else None,
         "ended_by": ended.actor if ended else None,
     }

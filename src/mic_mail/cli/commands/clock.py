@@ -16,7 +16,6 @@ from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import FactKind
-from mic_mail.policy.labels import FACTS
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.operations.false_records import FalseRecord, false_records
 
@@ -83,7 +82,7 @@ def _row(found: FalseRecord) -> Row:
         "recorded_at": found.recorded_at,
         "subject": found.subject,
         "what": found.what,
-        "what_name": found.what if found.seq is None else FACTS[FactKind(found.what)],
+        "what_name": found.what if found.seq is None else FactKind(found.what).label,
         "actor": found.actor,
         "fact": found.seq,
         "effective_at": found.effective_at,

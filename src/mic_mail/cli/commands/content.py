@@ -24,7 +24,6 @@ from mic_mail.errors import Text
 from mic_mail.policy.authorization.content_access import Access, Scope
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.two_persons import Hand
-from mic_mail.policy.labels import STAGES
 from mic_mail.services.exports.content_export import ContentExport
 from mic_mail.services.exports.content_requests import Content
 
@@ -254,7 +253,7 @@ def _row(here: CliContext, access: Access, exports: list[Export]) -> dict[str, C
         "id": access.access_id,
         "address": access.address,
         "stage": stage.value,
-        "stage_name": STAGES[stage],
+        "stage_name": stage.label,
         "folder": access.scope.folder,
         "since": access.scope.since,
         "until": access.scope.until,

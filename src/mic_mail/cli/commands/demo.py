@@ -23,7 +23,6 @@ from mic_mail.config.load import load
 from mic_mail.config.model import Config
 from mic_mail.errors import BadInput, Refused, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
-from mic_mail.policy.labels import KINDS, STATES
 
 DEFAULT_DATA = Path("demo-data")
 DEFAULT_PORTS_FROM = 2000
@@ -253,8 +252,8 @@ def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
         row: Row = {
             "address": entry.address,
             "name": entry.display_name,
-            "kind": KINDS[entry.kind],
-            "state": [output.localized(STATES[state]) for state in sorted(decision.states)],
+            "kind": entry.kind.label,
+            "state": [output.localized(state.label) for state in sorted(decision.states)],
             "clauses": sorted({reason.clause for reason in decision.reasons}),
             "usage_percent": round(100 * used / entry.quota_octets),
         }

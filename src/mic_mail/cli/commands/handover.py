@@ -25,7 +25,7 @@ from mic_mail.errors import Refused, Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.unit_mail.handover import CLAUSE, STANDINGS, Handover, handovers
+from mic_mail.policy.unit_mail.handover import CLAUSE, Handover, handovers
 from mic_mail.services.authentication.delegation import Authorising
 from mic_mail.services.handover.inventory import Folder, Inventory
 from mic_mail.services.handover.minutes import Minutes
@@ -395,7 +395,7 @@ def _row(mailbox: MailboxRecord | Entry, handover: Handover) -> Row:
         "mailbox": mailbox.address,
         "number": handover.seq,
         "standing": handover.standing.value,
-        "standing_name": STANDINGS[handover.standing],
+        "standing_name": handover.standing.label,
         "from": handover.predecessor,
         "to": handover.successor,
         "since": handover.since,

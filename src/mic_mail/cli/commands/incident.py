@@ -24,13 +24,14 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.directory.records import UnitRecord
 from mic_mail.documents import pdf
 from mic_mail.errors import BadInput, Text
+from mic_mail.i18n.labels import labels
 from mic_mail.log.export import export as write_export
 from mic_mail.log.search import Search
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.date_ranges import Span
-from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Change, Incident, IncidentReport, Kind, Severity, State
-from mic_mail.policy.requests import CHANNELS, Channel
+from mic_mail.policy.incidents import Change, Incident, IncidentReport, Kind, Severity, State
+from mic_mail.policy.requests import Channel
 from mic_mail.services.operations.incidents import Incidents
 from mic_mail.services.operations.log_maintenance import anchor_now
 from mic_mail.services.reports.incident_documents import IncidentPapers
@@ -39,9 +40,9 @@ app = typer.Typer(help=say("Sổ sự cố (14.4, 16.3).", "The register of inci
 
 COLUMNS = (
     Column("incident_id", "Số", "No.", right=True),
-    Column("state", "Tình trạng", "State", names={state.value: name for state, name in STATES.items()}),
-    Column("kind", "Loại", "Kind", names={kind.value: name for kind, name in KINDS.items()}),
-    Column("severity", "Mức độ", "Severity", names={severity.value: name for severity, name in SEVERITIES.items()}),
+    Column("state", "Tình trạng", "State", names=labels(State)),
+    Column("kind", "Loại", "Kind", names=labels(Kind)),
+    Column("severity", "Mức độ", "Severity", names=labels(Severity)),
     Column("title", "Nội dung", "What"),
     Column("began_at", "Từ", "From"),
     Column("ended_at", "Đến", "Until"),
@@ -52,7 +53,7 @@ COLUMNS = (
 ONE = (
     *COLUMNS,
     Column("reporter", "Người báo", "Reported by"),
-    Column("channel", "Kênh", "Channel", names={channel.value: name for channel, name in CHANNELS.items()}),
+    Column("channel", "Kênh", "Channel", names=labels(Channel)),
     Column("document", "Văn bản", "Document"),
     Column("units", "Đơn vị liên quan", "Units concerned"),
     Column("request_id", "Yêu cầu số", "Request no."),

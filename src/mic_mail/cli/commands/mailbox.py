@@ -30,7 +30,7 @@ from mic_mail.i18n.clause_names import clause as cite
 from mic_mail.log.error_fields import failure
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Fact, MailboxKind
-from mic_mail.policy.labels import FACTS, KINDS, STATES, state_names
+from mic_mail.policy.labels import state_names
 from mic_mail.policy.legal_holds import holds
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, NextChange, Reason, State, decide
 from mic_mail.policy.naming.addresses import is_bound
@@ -324,7 +324,7 @@ def _entry(entry: Entry) -> dict[str, Cell]:
         "mailbox_id": entry.mailbox_id,
         "address": entry.address,
         "kind": entry.kind.value,
-        "kind_name": KINDS[entry.kind],
+        "kind_name": entry.kind.label,
         "owner": entry.owner.name,
         "last_used_at": entry.last_activity,
         "quota_octets": entry.quota_octets,
@@ -334,7 +334,7 @@ def _entry(entry: Entry) -> dict[str, Cell]:
 def _fact(fact: Fact) -> dict[str, Cell]:
     return {
         "seq": fact.seq,
-        "what": FACTS[fact.kind],
+        "what": fact.kind.label,
         "kind": fact.kind.value,
         "effective_at": fact.effective_at,
         "recorded_at": fact.clocked_at,
@@ -392,7 +392,7 @@ def _print_access(side: Side, entry: Entry) -> None:
 
 
 def _because(reason: Reason) -> Text:
-    name, cited = STATES[reason.state], cite(reason.clause)
+    name, cited = reason.state.label, cite(reason.clause)
     since = dates.short(reason.since) if reason.since != BEGINNING else ""
     facts = ", ".join(map(str, reason.fact_seqs))
     return Text(

@@ -23,7 +23,6 @@ from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.labels import PARTS
 from mic_mail.policy.unit_mail.delegation import Part
 from mic_mail.services.authentication.delegation import Authorising, Holder, Term, show_in
 from mic_mail.services.authentication.shared_mailboxes import shared_folder, shared_name
@@ -91,7 +90,7 @@ def grant(
         authorising.grant(mailbox, person, part, term, act.origin, rights=rights)
     own = authorising.person(person)[1]
     shown = shared_folder(shared_name(mailbox.address, here.config.server.domain), INBOX)
-    name = PARTS[part]
+    name = part.label
     output.note(
         Text(
             f"{own.address} là {name.vi} của {mailbox.address}; thấy ở {shown} trong phần mềm thư.",
@@ -213,7 +212,7 @@ def _row(holder: Holder) -> dict[str, Cell]:
         "holder": holder.person.address if holder.person else grant.holder,
         "name": holder.person.owner.name if holder.person else None,
         "part": grant.part.value,
-        "part_name": PARTS[grant.part],
+        "part_name": grant.part.label,
         "rights": holder.holding.rights or None,
         "holds": bool(holder.holding),
         "since": grant.since,

@@ -21,7 +21,6 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.policy.due_items import DEEDS
 from mic_mail.policy.facts import Fact
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
@@ -80,7 +79,7 @@ def _row(found: Due) -> dict[str, Cell]:
         "at": item.at,
         "overdue": item.overdue,
         "deed": item.deed.value,
-        "deed_name": DEEDS[item.deed],
+        "deed_name": item.deed.label,
         "address": found.entry.address,
         "owner": found.entry.owner.name,
         "clause": item.clause or None,

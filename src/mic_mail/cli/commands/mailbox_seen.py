@@ -4,7 +4,6 @@ Joined into the group `mailbox` by main.NOUNS. A change applies immediately, in 
 `storage.seen`.
 """
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -15,10 +14,9 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_delegation import use_cases
 from mic_mail.cli.commands.mailbox_store import account_of
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.labels import SEEN
+from mic_mail.cli.labels import Kept
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, say
-from mic_mail.cli.typer_i18n import name_choices
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.authorization.roles import Right
@@ -27,15 +25,6 @@ from mic_mail.policy.unit_mail.delegation import PERSONAL_CLAUSE
 
 app = typer.Typer()
 
-
-class Kept(StrEnum):
-    """The handling of \\Seen: one for all, or one for each reader."""
-
-    ONE = "one"
-    EACH = "each"
-
-
-name_choices(Kept, SEEN)
 COLUMNS = (
     Column("address", "Địa chỉ", "Address"),
     Column("seen", "Đã đọc", "Read marks", json_only=True),
@@ -90,7 +79,7 @@ def seen(
     if as_json:
         output.record(COLUMNS, _row(mailbox, kept), as_json=True)
         return
-    name = SEEN[kept]
+    name = kept.label
     output.note(Text(f"{mailbox.address}, đánh dấu đã đọc: {name.vi}.", f"{mailbox.address}, read marks: {name.en}."))
 
 
@@ -99,7 +88,7 @@ def _now(here: CliContext, mailbox: MailboxRecord) -> Kept:
 
 
 def _row(mailbox: MailboxRecord, kept: Kept) -> dict[str, output.Cell]:
-    return {"address": mailbox.address, "seen": kept.value, "seen_name": SEEN[kept]}
+    return {"address": mailbox.address, "seen": kept.value, "seen_name": kept.label}
 
 
 def _readers(here: CliContext, mailbox: MailboxRecord) -> list[str]:

@@ -16,14 +16,12 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_reclaimed import brought_back
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.labels import QUEUED
 from mic_mail.cli.options import Address, JsonOption, ReasonOption
 from mic_mail.cli.output import Cell, Column, Row, say
-from mic_mail.cli.typer_i18n import name_choices
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.policy.due_items import DEEDS, follows_leaving
+from mic_mail.policy.due_items import follows_leaving
 from mic_mail.policy.facts import Cause, Departure, Fact, Level
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.requests import Channel
@@ -47,8 +45,6 @@ DATES = (
     Column("deed", "Việc", "What happens"),
     Column("clauses", "Điều khoản", "Clause", cites=True),
 )
-
-name_choices(Waiting, QUEUED)
 QueuedOption = Annotated[
     Waiting | None,
     typer.Option("--queued", help=say("Thư đang chờ gửi: gửi hay hủy.", "Messages that wait to be sent: send or drop.")),
@@ -172,7 +168,7 @@ def _show_dates(here: CliContext, spans: Sequence[Span]) -> None:
     """Print every date that follows from the leave, in order."""
     found = follows_leaving(spans, here.config.reclaim.warn_days, here.config.reclaim.keep_days)
     rows: list[Row] = [
-        {"day": output.localized(dates.day(item.at)), "deed": output.localized(DEEDS[item.deed]), "clauses": [item.clause]}
+        {"day": output.localized(dates.day(item.at)), "deed": output.localized(item.deed.label), "clauses": [item.clause]}
         for item in sorted(found, key=lambda item: item.at)
     ]
     if rows:

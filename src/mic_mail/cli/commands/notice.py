@@ -13,7 +13,7 @@ from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Cell, Column, say
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE, NAMES, find
-from mic_mail.i18n.notices.notice import READERS, Notice
+from mic_mail.i18n.notices.notice import Notice
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.notifications.notices import Notices
@@ -123,7 +123,7 @@ def _row(found: Notice[...]) -> dict[str, Cell]:
         "name": found.name,
         "clause": found.clause,
         "reader": found.reader.value,
-        "reader_name": READERS[found.reader],
+        "reader_name": found.reader.label,
         "about": NAMES[found.name],
         "subject": found.sample().subject,
         "means": found.means,

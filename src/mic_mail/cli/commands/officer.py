@@ -36,7 +36,6 @@ from mic_mail.policy.authorization.roles import (
     tidy_login,
 )
 from mic_mail.policy.calendar import local_day, start_of
-from mic_mail.policy.labels import ROLES
 from mic_mail.policy.naming.transliteration import tidy
 from mic_mail.policy.unit_mail.delegation import after_day
 from mic_mail.services.mailboxes.credentials import ActContext
@@ -145,7 +144,7 @@ def _must_leave_a_way(here: CliContext, before: Sequence[Officer], after: Sequen
 
 
 def _print_added(here: CliContext, officer: Officer, *, is_first: bool) -> None:
-    named, since = ROLES[officer.role], officer.since
+    named, since = officer.role.label, officer.since
     output.note(
         Text(
             f"{officer.login} ({officer.full_name}): {named.vi}, từ {dates.short(since)}.",
@@ -256,7 +255,7 @@ def _row(officer: Officer, units: dict[int, UnitRecord], at: datetime) -> dict[s
         "login": officer.login,
         "full_name": officer.full_name,
         "role": officer.role.value,
-        "role_name": ROLES[officer.role],
+        "role_name": officer.role.label,
         "unit": units[officer.unit_id].symbol if officer.unit_id is not None else None,
         "serves": officer.serves(at),
         "since": officer.since,

@@ -20,7 +20,6 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import Employment, refusal_reason
 from mic_mail.policy.facts import Level
-from mic_mail.policy.labels import EMPLOYMENTS, LEVELS
 from mic_mail.policy.naming.transliteration import by_given_name, tidy, words
 from mic_mail.policy.ranks import level_of
 from mic_mail.services.mailboxes.directory_changes import Contract, PersonChange, check_contract
@@ -222,8 +221,8 @@ def _cells(person: PersonRecord, units: dict[int, str], mailboxes: dict[int, str
         "unit": units[person.unit_id],
         "position": person.position,
         "level": person.level.value if person.level else None,
-        "level_name": LEVELS[person.level] if person.level else None,
+        "level_name": person.level.label if person.level else None,
         "employment": person.employment.value,
-        "employment_name": EMPLOYMENTS[person.employment],
+        "employment_name": person.employment.label,
         "mailbox": mailboxes.get(person.person_id),
     }

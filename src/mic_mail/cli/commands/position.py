@@ -1,7 +1,6 @@
 """`mic-mail position list|set`: the table that gives the level of a position (Reg. 6.4.c)."""
 
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,38 +11,33 @@ from mic_mail.cli.context import frame
 from mic_mail.cli.directory_orders import OrderAct
 from mic_mail.cli.options import JsonOption
 from mic_mail.cli.output import Column, Row, say
-from mic_mail.cli.typer_i18n import name_choices
 from mic_mail.errors import Text
+from mic_mail.i18n.labels import LabelledEnum, labels
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Level
-from mic_mail.policy.labels import LEVELS
 from mic_mail.policy.naming.transliteration import alphabetical
 from mic_mail.policy.ranks import BUILT_IN, title_of
 
 app = typer.Typer(help=say("Cấp của chức danh (6.4.c).", "Levels of positions (6.4.c)."), no_args_is_help=True)
 
-UNKNOWN = "unknown"
-ASKED_FOR = Text("hỏi từng trường hợp", "asked for")
+
+class Wanted(LabelledEnum):
+    """A level, or that the title gives none."""
+
+    DIVISION = Level.DIVISION.value, Level.DIVISION.label.vi, Level.DIVISION.label.en
+    DEPARTMENT = Level.DEPARTMENT.value, Level.DEPARTMENT.label.vi, Level.DEPARTMENT.label.en
+    UNKNOWN = "unknown", "hỏi từng trường hợp", "asked for"
+
+
 COLUMNS = (
     Column("title", "Chức danh", "Position", names={"staff": Text("nhân viên (ghi là “staff”)", "staff")}),
     Column(
         "level", "Cấp", "Level",
-        names={**{each.value: name for each, name in LEVELS.items()}, UNKNOWN: ASKED_FOR},
+        names=labels(Wanted),
     ),
     Column("entered", "Do Trung tâm ghi", "Entered by the Centre"),
     Column("people", "Số người", "People", right=True),
 )  # fmt: skip
-
-
-class Wanted(StrEnum):
-    """A level, or that the title gives none."""
-
-    DIVISION = Level.DIVISION.value
-    DEPARTMENT = Level.DEPARTMENT.value
-    UNKNOWN = UNKNOWN
-
-
-name_choices(Wanted, {**{Wanted(each.value): name for each, name in LEVELS.items()}, Wanted.UNKNOWN: ASKED_FOR})
 
 
 @app.command("list", help=say("Liệt kê chức danh và cấp.", "List the positions and their levels."))
@@ -56,7 +50,7 @@ def list_positions(ctx: typer.Context, as_json: JsonOption = False) -> None:
     rows: Iterator[Row] = (
         {
             "title": title,
-            "level": level.value if level is not None else UNKNOWN,
+            "level": level.value if level is not None else Wanted.UNKNOWN.value,
             "entered": title in entered,
             "people": sum(position.startswith(f"{title} ") for position in held),
         }

@@ -5,7 +5,7 @@ few header fields and the results of the filters, never the content of a message
 releases the message and uses `content`, with a second person.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -14,12 +14,11 @@ from mic_mail.cli import output
 from mic_mail.cli.acts import Act, DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.labels import QUARANTINED
 from mic_mail.cli.options import JsonOption, ReasonOption
 from mic_mail.cli.output import Column, Row, say
-from mic_mail.cli.typer_i18n import name_choices
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text
+from mic_mail.i18n.labels import labels
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.quarantine.message_store import Word
 from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
@@ -29,23 +28,15 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-STATES: Mapping[str, Text] = {
-    State.HELD: Text("đang giữ", "held"),
-    State.RELEASED: Text("được cho chuyển", "released"),
-    State.DELIVERED: Text("đã chuyển vào hộp thư", "delivered"),
-    State.DROPPED: Text("đã hủy", "dropped"),
-    State.EXPIRED: Text("hết hạn giữ", "expired"),
-}
-name_choices(Reason, QUARANTINED)
 COLUMNS = (
     Column("id", "Mã", "Reference"),
     Column("at", "Lúc đến", "Came at"),
     Column("sender", "Người gửi", "Sender"),
     Column("to", "Người nhận", "Recipients"),
     Column("subject", "Tiêu đề", "Subject"),
-    Column("reason", "Lý do giữ", "Because", names=QUARANTINED),
+    Column("reason", "Lý do giữ", "Because", names=labels(Reason)),
     Column("what", "Bộ lọc nói", "The filter said"),
-    Column("state", "Trạng thái", "State", names=STATES),
+    Column("state", "Trạng thái", "State", names=labels(State)),
     Column("expires_at", "Giữ đến", "Kept until"),
 )
 ONE = (

@@ -18,9 +18,9 @@ from mic_mail.cli.output import Column, Row, say
 from mic_mail.errors import MicMailError, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause as cite
+from mic_mail.i18n.labels import labels
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.clauses import CLAUSES, Clause, Standing, clause
-from mic_mail.policy.labels import STANDINGS
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Finding, Records
 
@@ -28,7 +28,7 @@ app = typer.Typer(help=say("Quy chế và việc thi hành.", "The regulation an
 
 COLUMNS = (
     Column("id", "Điểm, khoản", "Clause"),
-    Column("standing", "Thi hành", "Obeyed", names={each.value: name for each, name in STANDINGS.items()}),
+    Column("standing", "Thi hành", "Obeyed", names=labels(Standing)),
     Column("text", "Quy định", "What it says"),
     Column("does", "Máy chủ làm gì", "What the server does"),
     Column("reading", "Cách hiểu mặc định", "Default reading", json_only=True),

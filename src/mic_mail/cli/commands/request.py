@@ -25,8 +25,9 @@ from mic_mail.directory.records import UnitRecord
 from mic_mail.documents.csv_writer import MOST_OCTETS
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.i18n.clause_names import clause as cite
+from mic_mail.i18n.labels import labels
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.policy.requests import CHANNELS, KINDS, STATES, Channel, Item, Kind, Request, State, deadline_clause
+from mic_mail.policy.requests import Channel, Item, Kind, Request, State, deadline_clause
 from mic_mail.services.requests import form as forms
 from mic_mail.services.requests.form import DOCUMENT_DATE, KIND, Known, Reader, Row
 from mic_mail.services.requests.register import Due, Register
@@ -71,7 +72,7 @@ ROWS = (
     Column("kind_name", "Loại", "Kind"),
     Column("subject", "Về", "About"),
     Column("due_at", "Hạn", "Due"),
-    Column("state", "Trạng thái", "State", names={state.value: name for state, name in STATES.items()}),
+    Column("state", "Trạng thái", "State", names=labels(State)),
     Column("refused", "Từ chối vì", "Refused because"),
     Column("clause", "Căn cứ", "Clause", cites=True),
 )
@@ -266,7 +267,7 @@ def _row(row: Row, register: Register, request: Request | None) -> dict[str, Cel
     return {
         "row": row.number,
         "request_id": request.request_id if request else None,
-        "kind_name": KINDS[filing.kind] if filing else None,
+        "kind_name": filing.kind.label if filing else None,
         "subject": output.localized(filing.subject) if filing else None,
         "due_at": register.deadline(filing) if filing else None,
         "state": request.state.value if request else None,
@@ -321,19 +322,19 @@ def _cells(due: Due, units: dict[int, str]) -> dict[str, Cell]:
     return {
         "request_id": request.request_id,
         "kind": request.kind.value,
-        "kind_name": KINDS[request.kind],
+        "kind_name": request.kind.label,
         "unit": units[filing.unit_id],
         "subject": output.localized(filing.subject) or units[filing.unit_id],
         "asker": filing.asker,
         "channel": filing.channel.value,
-        "channel_name": CHANNELS[filing.channel],
+        "channel_name": filing.channel.label,
         "document": filing.document,
         "received_at": filing.received_at,
         "due_at": due.at,
         "due_by": cite(by) if by else TARGET,
         "overdue": due.overdue,
         "state": request.state.value,
-        "state_name": STATES[request.state],
+        "state_name": request.state.label,
     }
 
 

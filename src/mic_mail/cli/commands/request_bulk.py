@@ -13,7 +13,7 @@ from mic_mail.cli import output
 from mic_mail.cli.labels import REQUEST_ITEMS
 from mic_mail.cli.output import Cell, Column, Row
 from mic_mail.errors import BadInput, MicMailError, Text, in_ascii
-from mic_mail.policy.requests import KINDS, STATES, Filing, Item, Request
+from mic_mail.policy.requests import Filing, Item, Request
 
 _ONE = (
     Column("request_id", "Số", "No", right=True),
@@ -95,11 +95,11 @@ def request_row(request: Request) -> dict[str, Cell]:
     return {
         "request_id": request.request_id,
         "kind": request.kind.value,
-        "kind_name": KINDS[request.kind],
+        "kind_name": request.kind.label,
         "subject": output.localized(request.filing.subject) or None,
         "items": asked_for(request.filing),
         "state": request.state.value,
-        "state_name": STATES[request.state],
+        "state_name": request.state.label,
     }
 
 

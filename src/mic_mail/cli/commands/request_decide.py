@@ -31,7 +31,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Level
-from mic_mail.policy.requests import KINDS, STATES, Kind, Request
+from mic_mail.policy.requests import Kind, Request
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import HashPassword, make_verifiers
 from mic_mail.services.mailboxes.restore import Waiting
@@ -279,7 +279,7 @@ def _register(here: CliContext, directory: Directory) -> Register:
 
 
 def _print_request(request: Request) -> None:
-    name = STATES[request.state]
+    name = request.state.label
     output.note(Text(f"Yêu cầu số {request.request_id}: {name.vi}.", f"Request {request.request_id}: {name.en}."))
 
 
@@ -288,9 +288,9 @@ def _row(approved: Approved) -> dict[str, Cell]:
     return {
         "request_id": request.request_id,
         "kind": request.kind.value,
-        "kind_name": KINDS[request.kind],
+        "kind_name": request.kind.label,
         "state": request.state.value,
-        "state_name": STATES[request.state],
+        "state_name": request.state.label,
         "address": approved.mailbox.address if approved.mailbox else None,
         "password": approved.password,
         "before": approved.before,

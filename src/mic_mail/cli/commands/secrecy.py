@@ -5,7 +5,7 @@ one releases. Every step is on record before it happens. The running server carr
 of the message is shown to nobody.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -18,9 +18,9 @@ from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.labels import PLACES
 from mic_mail.cli.options import JsonOption, ReasonOption
 from mic_mail.cli.output import Column, Row, say
-from mic_mail.cli.typer_i18n import name_choices
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.i18n.labels import labels
 from mic_mail.i18n.messages import DEGREES
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.two_persons import Hand
@@ -32,15 +32,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-STATES: Mapping[str, Text] = {
-    State.HELD: Text("đang giữ", "held"),
-    State.ASKED: Text("chờ người thứ hai", "waits for a second person"),
-    State.RELEASED: Text("được cho chuyển", "released"),
-    State.SUBMITTED: Text("đã chuyển đi", "submitted"),
-    State.DISCARDED: Text("giữ nguyên từ chối", "discarded"),
-    State.FLAGGED: Text("thư đến, đã báo Trung tâm", "came in, flagged"),
-}
-name_choices(State, STATES)
 COLUMNS = (
     Column("id", "Mã", "Reference"),
     Column("at", "Lúc", "At"),
@@ -48,7 +39,7 @@ COLUMNS = (
     Column("recipients", "Số người nhận", "Recipients", right=True),
     Column("degree", "Độ mật", "Degree", names=DEGREES),
     Column("where", "Tìm thấy ở", "Found in"),
-    Column("state", "Trạng thái", "State", names=STATES),
+    Column("state", "Trạng thái", "State", names=labels(State)),
     Column("expires_at", "Giữ đến", "Kept until"),
 )
 ONE = (

@@ -7,31 +7,24 @@ In: typed parameters. Out: a `NoticeText`, subject and body in Vietnamese (NFC, 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Generic, ParamSpec
 
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
+from mic_mail.i18n.labels import LabelledEnum
 
 P = ParamSpec("P")
 
 
-class Reader(StrEnum):
+class Reader(LabelledEnum):
     """The readers of a notice."""
 
-    OWNER = "owner"
+    OWNER = "owner", "chủ hộp thư", "the mailbox's owner"
     """The mailbox that it is about; also its unit while nobody can sign in there."""
-    UNIT = "unit"
+    UNIT = "unit", "đơn vị quản lý", "the managing unit"
     """The mailbox of the unit that manages it, or the Centre's if there is none."""
-    CENTRE = "centre"
+    CENTRE = "centre", "Trung tâm Thông tin", "the Information Centre"
     """The help desk's mailbox."""
-
-
-READERS: Mapping[Reader, Text] = {
-    Reader.OWNER: Text("chủ hộp thư", "the mailbox's owner"),
-    Reader.UNIT: Text("đơn vị quản lý", "the managing unit"),
-    Reader.CENTRE: Text("Trung tâm Thông tin", "the Information Centre"),
-}
 
 
 @dataclass(frozen=True, slots=True)

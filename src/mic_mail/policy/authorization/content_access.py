@@ -13,6 +13,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from mic_mail.errors import Refused, Text
+from mic_mail.i18n.labels import LabelledEnum
 
 CLAUSE = "4.3"
 
@@ -24,13 +25,13 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
-class Stage(StrEnum):
+class Stage(LabelledEnum):
     """The state of a request."""
 
-    ASKED = "asked"
-    APPROVED = "approved"
-    REFUSED = "refused"
-    EXPIRED = "expired"
+    ASKED = "asked", "chờ phê duyệt", "waiting for approval"
+    APPROVED = "approved", "đã phê duyệt", "approved"
+    REFUSED = "refused", "từ chối", "refused"
+    EXPIRED = "expired", "hết hạn", "expired"
 
 
 class ContentRefused(Refused):

@@ -18,17 +18,18 @@ from datetime import datetime
 from enum import StrEnum
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.i18n.labels import LabelledEnum
 
 CLAUSE = "6.1"
 LONGEST_LOGIN = 255
 
 
-class Role(StrEnum):
+class Role(LabelledEnum):
     """The roles of officers."""
 
-    CENTRE = "centre"
-    UNIT = "unit"
-    AUDITOR = "auditor"
+    CENTRE = "centre", "Trung tâm Thông tin", "Information Centre"
+    UNIT = "unit", "quản trị viên đơn vị", "unit administrator"
+    AUDITOR = "auditor", "kiểm tra viên", "auditor"
 
 
 class Right(StrEnum):

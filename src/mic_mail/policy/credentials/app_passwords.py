@@ -12,8 +12,8 @@ reclaim, another issue (6.4.a), and any fact with `ends_app_passwords`. Other ch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.facts import Fact, FactKind
 
 CLAUSE = "15.2"
@@ -42,14 +42,14 @@ _END_ALL = _LEAVES | {
 }
 
 
-class AppPasswordScope(StrEnum):
+class AppPasswordScope(LabelledEnum):
     """The services that an app password may open; the page where passwords are changed is not among them."""
 
-    IMAP = "imap"
-    POP3 = "pop3"
-    SUBMISSION = "submission"
-    LDAP = "ldap"
-    CARDDAV = "carddav"
+    IMAP = "imap", "IMAP", "IMAP"
+    POP3 = "pop3", "POP3", "POP3"
+    SUBMISSION = "submission", "gửi thư", "sending"
+    LDAP = "ldap", "danh bạ LDAP", "LDAP address book"
+    CARDDAV = "carddav", "danh bạ CardDAV", "CardDAV address book"
 
 
 _DOORS = {

@@ -22,8 +22,8 @@ that is issued again begins without anybody.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from enum import StrEnum
 
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import add_days, start_of
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.leavers import leaves
@@ -42,12 +42,12 @@ RIGHTS = "lrswipkxte"
 POST = "p"
 
 
-class Part(StrEnum):
+class Part(LabelledEnum):
     """The part in which a person uses a mailbox that is not their own."""
 
-    KEEPER = "keeper"
-    SUBSTITUTE = "substitute"
-    MEMBER = "member"
+    KEEPER = "keeper", "người quản lý hộp thư", "keeper"
+    SUBSTITUTE = "substitute", "người thay thế", "substitute"
+    MEMBER = "member", "thành viên nhóm", "member"
 
 
 PARTS = {

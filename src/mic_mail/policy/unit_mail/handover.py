@@ -12,9 +12,9 @@ Mail arrives and is read, answered and filed by copies as usual.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from enum import StrEnum
 
 from mic_mail.errors import Refused, Text, in_ascii
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.legal_holds import must_keep
 
@@ -27,22 +27,14 @@ They allow deleting or renaming a folder, setting \\Deleted, expunging, moving.
 """
 
 
-class Standing(StrEnum):
+class Standing(LabelledEnum):
     """The progress of a handover."""
 
-    BEGUN = "begun"
+    BEGUN = "begun", "chưa kiểm kê xong", "inventory not complete"
     """Nothing is expunged any more; the inventory is not taken yet, or was cut off by a kill."""
-    COUNTED = "counted"
-    FINISHED = "finished"
-    CANCELLED = "cancelled"
-
-
-STANDINGS = {
-    Standing.BEGUN: Text("chưa kiểm kê xong", "inventory not complete"),
-    Standing.COUNTED: Text("đang bàn giao", "running"),
-    Standing.FINISHED: Text("đã bàn giao", "finished"),
-    Standing.CANCELLED: Text("đã hủy", "cancelled"),
-}
+    COUNTED = "counted", "đang bàn giao", "running"
+    FINISHED = "finished", "đã bàn giao", "finished"
+    CANCELLED = "cancelled", "đã hủy", "cancelled"
 
 
 class BeingHandedOver(Refused):

@@ -8,7 +8,6 @@ from mic_mail.errors import Text
 from mic_mail.policy.authorization.content_access import Stage
 from mic_mail.policy.authorization.roles import Role
 from mic_mail.policy.calendar import add_months, local_day
-from mic_mail.policy.labels import ROLES
 from mic_mail.policy.requests import PENDING, Kind, State
 from mic_mail.services.compliance.finding import Finding, Records, dated, dated_acts, evidence
 from mic_mail.services.requests.register import Due
@@ -20,7 +19,8 @@ from mic_mail.services.requests.register import Due
 def officers(records: Records) -> Iterator[Finding]:
     """Count the officers; while none is on record, everybody at the machine is the Centre."""
     serving = [officer for officer in records.directory.officers.all() if officer.serves(records.now)]
-    for role, name in ROLES.items():
+    for role in Role:
+        name = role.label
         count = sum(officer.role is role for officer in serving)
         missing = role is Role.CENTRE and count == 0
         owed = Text(f"chưa ghi nhận cán bộ {name.vi}", f"no officer recorded for the {name.en}") if missing else None

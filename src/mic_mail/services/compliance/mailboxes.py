@@ -9,7 +9,6 @@ from mic_mail.errors import Text
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.clauses import CLAUSES
 from mic_mail.policy.facts import FactKind, MailboxKind
-from mic_mail.policy.labels import KINDS
 from mic_mail.policy.legal_holds import holds
 from mic_mail.policy.lifecycle import State
 from mic_mail.policy.naming.addresses import is_bound
@@ -29,7 +28,7 @@ def accounts(records: Records) -> Iterator[Finding]:
 
 
 def _of_kind(kind: MailboxKind, records: Records) -> Iterator[Finding]:
-    name = KINDS[kind]
+    name = kind.label
     count = sum(entry.kind is kind for entry in records.live)
     yield Finding(Text(f"hộp thư {name.vi}", f"{name.en} mailboxes"), count)
 

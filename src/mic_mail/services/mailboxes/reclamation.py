@@ -34,7 +34,6 @@ from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
 from mic_mail.policy.reclamation import (
     ANSWERED_FOR,
-    OBSTACLES,
     Course,
     Obstacle,
     Stage,
@@ -189,7 +188,7 @@ class Reclaiming:
         against = self.obstacles(found, clock_trusted=clock_trusted)
         standing = [each for each in against if not (by_hand and each in ANSWERED_FOR)]
         if standing:
-            why = OBSTACLES[standing[0]]
+            why = standing[0].label
             raise NotAllowed(
                 Text(f"Chưa được xóa hộp thư: {why.vi}.", f"The mailbox may not be deleted: {why.en}."), clause="6.4.c"
             )

@@ -16,7 +16,7 @@ from mic_mail.i18n.notices import centre
 from mic_mail.log.error_fields import failure
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings
-from mic_mail.policy.reclamation import OBSTACLES, Obstacle, Stage, is_empty
+from mic_mail.policy.reclamation import Obstacle, Stage, is_empty
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.mailboxes.reclamation import Finished, Reclaimed, Reclaiming
@@ -29,7 +29,7 @@ _CONCERNS = {FactKind.LEFT, FactKind.RECLAIMED, FactKind.ARCHIVED}
 _LEFT = {
     Finished.NOT_IN_ARCHIVE: Text("có thư không nằm trong bản lưu trữ", "it holds messages that its archive does not have")
 }
-_STAYS = _LEFT | {Finished.HELD: OBSTACLES[Obstacle.HELD]}
+_STAYS = _LEFT | {Finished.HELD: Obstacle.HELD.label}
 """Results of a deletion that are notified to the Centre; a later hold finds an empty place."""
 _TOLD = (Obstacle.HELD, Obstacle.NOT_WARNED)
 """Obstacles of a mailbox that are notified to the Centre; the clock has one notice for all."""
@@ -117,7 +117,7 @@ class ReclaimRounds:
     async def _log_obstacles(self, found: Reclaimed, against: list[Obstacle]) -> None:
         """Notify once for each obstacle of each archive."""
         for obstacle in (each for each in _TOLD if each in against):
-            await self._log_not_freed(found, obstacle, OBSTACLES[obstacle])
+            await self._log_not_freed(found, obstacle, obstacle.label)
 
     async def _log_not_freed(self, found: Reclaimed, reason: str, why: Text) -> None:
         archived, last = found.way.archived, found.way.keep_until

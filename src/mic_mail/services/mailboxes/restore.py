@@ -5,14 +5,13 @@ changed nothing. The mail of a hijacked mailbox may be spam: whether to send it 
 restoring. Blocking; commands only.
 """
 
-from enum import StrEnum
-
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import Text
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.i18n.plurals import counted
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import Decision
@@ -23,11 +22,11 @@ from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 
 
-class Waiting(StrEnum):
+class Waiting(LabelledEnum):
     """The choice for the undelivered messages of a suspended mailbox."""
 
-    SEND = "send"
-    DROP = "drop"
+    SEND = "send", "gửi", "send"
+    DROP = "drop", "hủy", "drop"
 
 
 class Restoring:

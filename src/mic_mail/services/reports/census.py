@@ -18,12 +18,10 @@ from mic_mail.policy import census as rules
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.census import Census, Change, Group, Line, Standing
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.labels import KINDS, STATES
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, decide
 from mic_mail.policy.naming.transliteration import alphabetical, by_given_name
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.policy.requests import PENDING, Item, Request
-from mic_mail.policy.requests import STATES as REQUEST_STATES
 from mic_mail.policy.states import State
 from mic_mail.policy.unit_mail.delegation import serving
 from mic_mail.services.reports.document_header import paper
@@ -130,7 +128,7 @@ class Censuses:
             Group.MAILBOX,
             f"mailbox:{entry.mailbox_id}",
             entry.display_name,
-            KINDS[entry.kind].vi,
+            entry.kind.label.vi,
             entry.address,
             self._states(entry),
             entry.quota_octets,
@@ -308,8 +306,8 @@ def _figures(lines: Iterable[Line]) -> list[int]:
     return [
         len(people),
         sum(line.has_mailbox for line in people),
-        sum(line.position == KINDS[MailboxKind.UNIT].vi for line in boxes),
-        sum(line.position == KINDS[MailboxKind.GROUP].vi for line in boxes),
+        sum(line.position == MailboxKind.UNIT.label.vi for line in boxes),
+        sum(line.position == MailboxKind.GROUP.label.vi for line in boxes),
         sum("suspended" in line.states for line in listed if line.has_mailbox),
         sum(line.used_octets for line in listed) // _MIB,
     ]
@@ -318,7 +316,7 @@ def _figures(lines: Iterable[Line]) -> list[int]:
 def _states_of(line: Line) -> str:
     if not line.address:
         return "chưa có hộp thư"
-    return ", ".join(STATES[State(state)].vi for state in line.states)
+    return ", ".join(State(state).label.vi for state in line.states)
 
 
 def _people_table(people: Sequence[Line]) -> Table:
@@ -381,7 +379,7 @@ def _disputes_table(found: Sequence[tuple[Line, Request]]) -> Table:
         Column("Kết quả", wide=4),
     ]
     rows: list[list[Cell]] = [
-        [request.request_id, line.name, request.item(Item.NOTE), REQUEST_STATES[request.state].vi, request.result]
+        [request.request_id, line.name, request.item(Item.NOTE), request.state.label.vi, request.result]
         for line, request in found
     ]
     return Table("IV. Đề nghị sửa của đơn vị", columns, rows)
@@ -395,7 +393,7 @@ def _change_text(change: Change) -> str:
 
 def _value(name: str, value: str) -> str:
     if name == "states":
-        return ", ".join(STATES[State(state)].vi for state in value.split()) or "không"
+        return ", ".join(State(state).label.vi for state in value.split()) or "không"
     if name == "quota_octets":
         return f"{int(value) / _GIB:.1f} GB".replace(".", ",")
     return value or "không"

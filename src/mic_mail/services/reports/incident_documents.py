@@ -11,8 +11,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.documents.document import Block, Cell, Column, Document, Signature, Table, Terms
 from mic_mail.policy import incidents as rules
 from mic_mail.policy.date_ranges import Span
-from mic_mail.policy.incidents import KINDS, SEVERITIES, STATES, Incident
-from mic_mail.policy.requests import CHANNELS
+from mic_mail.policy.incidents import Incident
 from mic_mail.services.operations.incidents import Incidents
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.reports.usage import counted_incidents
@@ -37,8 +36,8 @@ class IncidentPapers:
             Terms(
                 [
                     ("Số", incident.number),
-                    ("Loại sự cố", KINDS[told.kind].vi),
-                    ("Mức độ", SEVERITIES[told.severity].vi),
+                    ("Loại sự cố", told.kind.label.vi),
+                    ("Mức độ", told.severity.label.vi),
                     ("Nội dung", told.title),
                     ("Từ", told.began_at),
                     ("Đến", told.ended_at or "chưa kết thúc"),
@@ -47,7 +46,7 @@ class IncidentPapers:
                     ("Đơn vị liên quan", self._names(told.units) or None),
                     ("Hộp thư liên quan", ", ".join(told.mailboxes) or "không nêu"),
                     ("Ghi sổ", incident.opened_at),
-                    ("Tình trạng", STATES[incident.state].vi),
+                    ("Tình trạng", incident.state.label.vi),
                 ]
             ),
             self._course(incident),
@@ -132,11 +131,11 @@ class IncidentPapers:
                 each.number,
                 each.told.began_at,
                 each.told.ended_at,
-                KINDS[each.told.kind].vi,
-                SEVERITIES[each.told.severity].vi,
+                each.told.kind.label.vi,
+                each.told.severity.label.vi,
                 each.told.title,
                 self._reporter(each),
-                STATES[each.state].vi,
+                each.state.label.vi,
                 each.result,
                 each.report,
             ]
@@ -149,7 +148,7 @@ class IncidentPapers:
     def _reporter(self, incident: Incident) -> str:
         told = incident.told
         unit = BY_THE_CENTRE if told.unit_id is None else self._units.get(told.unit_id, "?")
-        way = f", {CHANNELS[told.channel].vi}" if told.channel is not None else ""
+        way = f", {told.channel.label.vi}" if told.channel is not None else ""
         return f"{told.reporter} ({unit}{way})"
 
     def _names(self, units: frozenset[int]) -> str:

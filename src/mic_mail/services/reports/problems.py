@@ -16,7 +16,7 @@ from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.documents.document import Cell, Column, Document, Signature, Table, Terms
 from mic_mail.policy.date_ranges import Span
-from mic_mail.policy.requests import CHANNELS, KINDS, PENDING, STATES, Item, Kind, State
+from mic_mail.policy.requests import PENDING, Item, Kind, State
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.requests.register import Due, Register
 
@@ -87,7 +87,7 @@ class Problems:
                         ("Trong đó quá hạn", stands[Answered.OVERDUE]),
                     ]
                 ),
-                _counted("I. Theo loại", "Loại", [(KINDS[each.due.request.kind].vi, each) for each in found]),
+                _counted("I. Theo loại", "Loại", [(each.due.request.kind.label.vi, each) for each in found]),
                 _counted("II. Theo đơn vị", "Đơn vị", [(each.unit, each) for each in found]),
                 _listed(found),
             ],
@@ -100,7 +100,7 @@ def _counted(name: str, title: str, found: Sequence[tuple[str, _ProblemRow]]) ->
     """Return a row for each name; columns of states, and of those in time or late."""
     columns = [
         Column(title, wide=3),
-        *(Column(STATES[state].vi.capitalize(), right=True) for state in State),
+        *(Column(state.label.vi.capitalize(), right=True) for state in State),
         Column("Trong hạn", right=True),
         Column("Quá hạn", right=True),
     ]
@@ -130,8 +130,8 @@ def _listed(found: Sequence[_ProblemRow]) -> Table:
     rows: list[list[Cell]] = []
     for each in found:
         request, filing = each.due.request, each.due.request.filing
-        text, way = request.item(Item.NOTE) or filing.subject.vi, CHANNELS[filing.channel].vi
-        standing = f"{STATES[request.state].vi}, {each.stands.value}" if request.state not in PENDING else each.stands.value
+        text, way = request.item(Item.NOTE) or filing.subject.vi, filing.channel.label.vi
+        standing = f"{request.state.label.vi}, {each.stands.value}" if request.state not in PENDING else each.stands.value
         rows.append(
             [request.request_id, filing.received_at, each.unit, filing.asker, way, text, each.due.at, standing, request.result]
         )

@@ -18,10 +18,9 @@ from mic_mail.i18n.clause_names import clause
 from mic_mail.log.traffic import Traffic, count
 from mic_mail.policy.date_ranges import Span
 from mic_mail.policy.facts import FactKind, MailboxKind, known_at
-from mic_mail.policy.incidents import KINDS as INCIDENTS
-from mic_mail.policy.incidents import SEVERITIES, Incident, Severity
+from mic_mail.policy.incidents import Incident, Severity
+from mic_mail.policy.incidents import Kind as IncidentKind
 from mic_mail.policy.incidents import State as Stage
-from mic_mail.policy.labels import KINDS, STATES
 from mic_mail.policy.lifecycle import FactsUnreadable, State, decide
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.services.compliance.collect import gather
@@ -152,10 +151,10 @@ class Usage:
         columns = [
             Column("Loại hộp thư", wide=2),
             Column("Tổng", right=True),
-            *(Column(STATES[state].vi.capitalize(), right=True) for state in _SHOWN),
+            *(Column(state.label.vi.capitalize(), right=True) for state in _SHOWN),
         ]
         rows: list[list[Cell]] = [
-            [KINDS[kind].vi.capitalize(), *(found[kind, state] for state in (None, *_SHOWN))] for kind in MailboxKind
+            [kind.label.vi.capitalize(), *(found[kind, state] for state in (None, *_SHOWN))] for kind in MailboxKind
         ]
         total = [sum(found[kind, state] for kind in MailboxKind) for state in (None, *_SHOWN)]
         return Table("I. Hộp thư theo loại và tình trạng", columns, rows, total=["Tổng", *total])
@@ -251,15 +250,15 @@ def counted_incidents(name: str, incidents: Sequence[Incident]) -> Table:
     shown = (*Severity, Stage.CLOSED)
     columns = [
         Column("Loại sự cố", wide=3),
-        *(Column(SEVERITIES[severity].vi.capitalize(), right=True) for severity in Severity),
+        *(Column(severity.label.vi.capitalize(), right=True) for severity in Severity),
         Column("Đã kết thúc", right=True),
     ]
     rows: list[list[Cell]] = [
-        [text.vi.capitalize(), *(found[kind, each] for each in shown)]
-        for kind, text in INCIDENTS.items()
+        [kind.label.vi.capitalize(), *(found[kind, each] for each in shown)]
+        for kind in IncidentKind
         if any(found[kind, each] for each in shown)
     ]
-    total = [sum(found[kind, each] for kind in INCIDENTS) for each in shown]
+    total = [sum(found[kind, each] for kind in IncidentKind) for each in shown]
     return Table(name, columns, rows, total=["Tổng", *total])
 
 

@@ -8,7 +8,6 @@ is stored.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
-from enum import StrEnum
 from typing import TypeVar
 
 from mic_mail.clock import HO_CHI_MINH, Clock
@@ -20,6 +19,7 @@ from mic_mail.documents.document import Column, Sheet, Table, UnreadableSheet
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.keywords import normalized
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy import incidents
 from mic_mail.policy.authorization.roles import units_above
 from mic_mail.policy.calendar import local_day
@@ -27,13 +27,10 @@ from mic_mail.policy.calendar_file import FIRST_YEAR, LAST_YEAR
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
 from mic_mail.policy.eligibility import Employment, refusal_reason
 from mic_mail.policy.facts import Departure, Level
-from mic_mail.policy.keywords import NAMES, code_of
-from mic_mail.policy.labels import DEPARTURES, EMPLOYMENTS
+from mic_mail.policy.keywords import code_of
 from mic_mail.policy.naming.transliteration import one_line, tidy, words
 from mic_mail.policy.requests import (
     CLAUSE,
-    ITEMS,
-    KINDS,
     RULES,
     Channel,
     Filing,
@@ -51,14 +48,14 @@ MOST_ROWS = 1_000
 LONGEST = 1_000
 """Characters of one cell."""
 
-E = TypeVar("E", bound=StrEnum)
+E = TypeVar("E", bound=LabelledEnum)
 
 KIND, UNIT, ASKER, CHANNEL = "kind", "unit", "asker", "channel"
 DOCUMENT, DOCUMENT_DATE, RECEIVED = "document", "document_date", "received"
 
 HEADINGS: Mapping[str, Text] = {
     KIND: Text("Loại yêu cầu", "Request"),
-    **{item: Text(f"{name.vi[0].upper()}{name.vi[1:]}", name.en.capitalize()) for item, name in ITEMS.items()},
+    **{item: Text(f"{item.label.vi[0].upper()}{item.label.vi[1:]}", item.label.en.capitalize()) for item in Item},
     DOCUMENT: Text("Số văn bản", "Document"),
     DOCUMENT_DATE: Text("Ngày văn bản", "Document date"),
     ASKER: Text("Người đề nghị", "Asked by"),
@@ -69,10 +66,10 @@ HEADINGS: Mapping[str, Text] = {
 """Headings by column. The last three apply to `request import` only: for a mail they are known."""
 IN_THE_FORM = tuple(key for key in HEADINGS if key not in {UNIT, CHANNEL, RECEIVED})
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    KIND: tuple(name.vi for name in KINDS.values()),
+    KIND: tuple(kind.label.vi for kind in Kind),
     Item.LEVEL: ("phòng", "vụ"),
-    Item.EMPLOYMENT: tuple(name.vi for name in EMPLOYMENTS.values()),
-    Item.CAUSE: tuple(name.vi for name in DEPARTURES.values()),
+    Item.EMPLOYMENT: tuple(employment.label.vi for employment in Employment),
+    Item.CAUSE: tuple(departure.label.vi for departure in Departure),
 }
 _HINTS: Mapping[str, str] = {
     Item.NAME: "của cá nhân hoặc nhóm",
@@ -397,7 +394,7 @@ def _code(codes: type[E], text: str, what: Text) -> E:
     """Return the code of a cell, by its name in either language or the code itself."""
     if (code := code_of(codes, text)) is not None:
         return code
-    offered = [NAMES[codes][code].vi for code in codes]
+    offered = [code.label.vi for code in codes]
     raise BadInput(
         Text(f"{what.vi} “{text}” không hợp lệ.", f"Unknown {what.en} '{in_ascii(text)}'."),
         remedy=Text(f"Một trong: {', '.join(offered)}.", f"One of: {', '.join(codes)}."),

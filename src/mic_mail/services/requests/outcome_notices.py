@@ -22,8 +22,8 @@ from mic_mail.i18n.notices import centre as to_centre
 from mic_mail.i18n.notices import requests as to_units
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
-from mic_mail.policy.incidents import SEVERITIES, Incident
-from mic_mail.policy.requests import KINDS, Kind, Request, State
+from mic_mail.policy.incidents import Incident
+from mic_mail.policy.requests import Kind, Request, State
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.lifecycle_notices import LifeNotices
 from mic_mail.services.requests.backoff import is_due
@@ -155,10 +155,10 @@ class Outcomes:
 
 
 def _recorded(incident: Incident, symbol: str) -> NoticeText:
-    return to_centre.incident_recorded(incident.number, symbol, incident.told.title, SEVERITIES[incident.told.severity])
+    return to_centre.incident_recorded(incident.number, symbol, incident.told.title, incident.told.severity.label)
 
 
 def _of_request(request: Request) -> NoticeText:
-    kind = KINDS[request.kind]
+    kind = request.kind.label
     about = Text(f"{kind.vi}: {subject}" if (subject := request.filing.subject.vi) else kind.vi, kind.en)
     return to_units.request_decided(request.request_id, about, request.state is State.DONE, request.result or "")

@@ -10,7 +10,6 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import Text
 from mic_mail.i18n.notices import requests as texts
-from mic_mail.policy.requests import KINDS
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.requests.register import Due, Register
 from mic_mail.storage.mailstore import MailStore
@@ -44,6 +43,6 @@ def remind(directory: Directory, store: MailStore, config: Config, clock: Clock,
 
 
 def _line(due: Due) -> Text:
-    kind, filing = KINDS[due.request.kind], due.request.filing
+    kind, filing = due.request.kind.label, due.request.filing
     about = Text(f"{kind.vi} {filing.subject.vi} ({filing.asker})", kind.en)
     return texts.overdue_row(due.request.request_id, about, due.at)

@@ -103,7 +103,7 @@ class Register:
 def still_pending(request: Request) -> None:
     """Refuse to approve a request that was refused or withdrawn."""
     if request.state in {State.REFUSED, State.WITHDRAWN}:
-        name = policy.STATES[request.state]
+        name = request.state.label
         raise RequestRefused(
             Text(
                 f"Yêu cầu số {request.request_id} {name.vi}; đề nghị lập yêu cầu mới.",
