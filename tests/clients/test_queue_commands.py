@@ -18,9 +18,11 @@ from clients.test_outgoing_mail import PASSWORD, ZONE, elsewhere, letter, office
 from dns_server import name_server
 from harness import MailServer, ProcessServer, config_for
 from mic_mail.config.manual import write
+from mic_mail.errors import Text
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import Envelope, Queue, Recipient
+from mic_mail.queue.recipient_log import Standing
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.test_commands import Console
 from unit.smtpclient.test_client import Server
@@ -99,6 +101,19 @@ def test_what_waits_is_seen(tmp_path: Path) -> None:
         assert "2 ids begin with" in desk.err
         assert desk.run("queue", "list", "--limit", "1") == 0
         assert "Only the oldest 1 are shown; 2 messages wait in all" in desk.err
+
+
+@pytest.mark.clause("4.2")
+def test_why_it_waits_is_told_in_the_readers_language(tmp_path: Path) -> None:
+    """A reason that this server found itself is in Vietnamese for a Vietnamese reader, and in English for another."""
+    with desks(tmp_path) as desk:
+        entry_id = desk.submit("b@one.example")
+        own = Text("4.4.1 không kết nối được", "4.4.1 no connection")
+        desk.queue.read(entry_id).tried([0], Standing.OPEN, own, next_try_us=0)
+        for language, reason in (("vi", own.vi), ("en", own.en)):
+            for command in (("list",), ("show", entry_id)):
+                assert desk.run("--lang", language, "queue", *command) == 0, desk.err
+                assert reason in " ".join(desk.out.split()), command
 
 
 @pytest.mark.clause("4.2")

@@ -342,7 +342,7 @@ class Entry:
         self,
         places: Sequence[int],
         standing: Standing,
-        reason: str,
+        reason: Text | str,
         *,
         next_try_us: int,
         server: str | None = None,
@@ -356,7 +356,7 @@ class Entry:
         known = self.state.retries if retries is None else retries
         self._append(_try(places, standing, reason, server, next_try_us=next_try_us, retries=known))
 
-    def delivered_to_the_last(self, places: Sequence[int], reason: str, server: str | None) -> bool:
+    def delivered_to_the_last(self, places: Sequence[int], reason: Text | str, server: str | None) -> bool:
         """End the entry without a log line if these were the last open recipients.
 
         Return False, changing nothing, if another recipient is open or the sender is to be notified.
@@ -452,16 +452,18 @@ class Entry:
 
 
 def _try(
-    places: Sequence[int], standing: Standing, reason: str, server: str | None, *, next_try_us: int, retries: int
+    places: Sequence[int], standing: Standing, reason: Text | str, server: str | None, *, next_try_us: int, retries: int
 ) -> dict[str, object]:
     line: dict[str, object] = {
         "did": "try",
         "places": list(places),
         "standing": standing,
-        "reason": reason,
+        "reason": str(reason),
         "server": server,
         "next_try_us": next_try_us,
     }
+    if isinstance(reason, Text):
+        line["reason_vi"] = reason.vi
     return {**line, "retries": retries} if retries else line
 
 

@@ -1,7 +1,7 @@
 """The log of a queue entry, and the state of its recipients that it adds up to. Pure.
 
     line of the log                                         written by
-    try (places, standing, reason, server, next_try_us)     the process that sends
+    try (places, standing, reason, server, next_try_us)     the process that sends; `reason_vi` with a sentence of this server
     warned, told (places)                                   the process that sends: what it notified the sender of
     kept (is_so, at_us)                                     the process that sends: its mailbox may not send, or may again
     hold, retry, drop (places), each with `said`            administrators
@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
+
+from mic_mail.errors import Text
 
 
 class Standing(StrEnum):
@@ -81,6 +83,8 @@ class State:
     """One for each recipient."""
     reasons: tuple[str, ...]
     """The last result of each recipient, an enhanced status code first."""
+    reasons_vi: tuple[str | None, ...]
+    """The same in Vietnamese where it is a sentence of this server; None where it is another server's reply."""
     servers: tuple[str | None, ...]
     """The server that gave the result; None if none was reached."""
     attempts: tuple[int, ...]
@@ -103,7 +107,13 @@ class State:
     @classmethod
     def fresh(cls, recipients: int) -> "State":
         none = (0,) * recipients
-        return cls((Standing.OPEN,) * recipients, ("",) * recipients, (None,) * recipients, none, none)
+        nobody = (None,) * recipients
+        return cls((Standing.OPEN,) * recipients, ("",) * recipients, nobody, nobody, none, none)
+
+    def reason(self, place: int) -> Text | str:
+        """Return the last result of a recipient for a reader: a sentence of this server in both languages."""
+        vi = self.reasons_vi[place]
+        return self.reasons[place] if vi is None else Text(vi, self.reasons[place])
 
     @property
     def unreported(self) -> tuple[int, ...]:
@@ -153,7 +163,7 @@ class State:
                 return replace(self._decided("retry", line), next_tries_us=due, retries=self.retries + 1)
             case "drop":
                 said = AdminDecision(**line["said"])
-                return self._settled(line["places"], Standing.DROPPED, said.reason, None)._decided("drop", line)
+                return self._settled(line["places"], Standing.DROPPED, said.reason, None, None)._decided("drop", line)
             case "warned":
                 return replace(self, warned=True)
             case "told":
@@ -170,13 +180,16 @@ class State:
         places, server = line["places"], line["server"]
         # A retry that was decided during the attempt stands: what it was decided about may have been mended since.
         next_try_us = int(line["next_try_us"]) if line.get("retries", 0) == self.retries else 0
-        state = self._settled(places, Standing(line["standing"]), str(line["reason"]), server and str(server))
+        vi = line.get("reason_vi")
+        state = self._settled(places, Standing(line["standing"]), str(line["reason"]), vi and str(vi), server and str(server))
         tried = set(places)
         attempts = tuple(count + (place in tried) for place, count in enumerate(self.attempts))
         next_tries_us = tuple(next_try_us if place in tried else each for place, each in enumerate(self.next_tries_us))
         return replace(state, attempts=attempts, next_tries_us=next_tries_us)
 
-    def _settled(self, places: Sequence[int], standing: Standing, reason: str, server: str | None) -> "State":
+    def _settled(
+        self, places: Sequence[int], standing: Standing, reason: str, reason_vi: str | None, server: str | None
+    ) -> "State":
         """Settle recipients; a settled one is not changed by later lines.
 
         Only one that was dropped during an attempt that delivered it becomes delivered.
@@ -185,5 +198,6 @@ class State:
         wanted = {place for place in places if self.standings[place] in over}
         standings = tuple(standing if place in wanted else each for place, each in enumerate(self.standings))
         reasons = tuple(reason if place in wanted else each for place, each in enumerate(self.reasons))
+        reasons_vi = tuple(reason_vi if place in wanted else each for place, each in enumerate(self.reasons_vi))
         servers = tuple(server if place in wanted else each for place, each in enumerate(self.servers))
-        return replace(self, standings=standings, reasons=reasons, servers=servers)
+        return replace(self, standings=standings, reasons=reasons, reasons_vi=reasons_vi, servers=servers)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addresses import parsed
+from mic_mail.errors import Text
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.files import SpoolUnavailable
 from mic_mail.queue.queue import Ended, Entry, Envelope, Queue, Recipient
@@ -72,6 +73,20 @@ def test_the_life_of_an_entry(queue: Queue, message: Path) -> None:
     again.end()
     assert files(queue) == set()
     assert message.read_bytes() == MESSAGE
+
+
+def test_a_sentence_of_this_server_is_kept_in_both_languages(queue: Queue, message: Path) -> None:
+    """A sentence of this server is read again in the reader's language; another server's reply stays as it came."""
+    entry = put(queue, message, "b@example.org", "c@example.org")
+    own = Text("4.4.1 không kết nối được", "4.4.1 no connection")
+    entry.tried([0], Standing.OPEN, own, next_try_us=9)
+    entry.tried([1], Standing.OPEN, "450 grey", next_try_us=9)
+    (again,) = queue.entries()
+    assert again.state == entry.state
+    assert (again.state.reason(0), again.state.reason(1)) == (own, "450 grey")
+    assert again.state.reasons == ("4.4.1 no connection", "450 grey")
+    again.tried([0], Standing.OPEN, "451 later", next_try_us=9)
+    assert again.state.reason(0) == "451 later"
 
 
 def test_an_entry_is_made_once(queue: Queue, message: Path) -> None:

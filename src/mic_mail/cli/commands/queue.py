@@ -24,7 +24,7 @@ from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.queue import Damaged, Entry, Queue
-from mic_mail.queue.recipient_log import Decision, Hold, Standing
+from mic_mail.queue.recipient_log import Decision, Hold, Standing, State
 
 app = typer.Typer(
     help=say("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "The queue of mail to other domains (4.2)."),
@@ -284,8 +284,13 @@ def _common(entry: Entry, now_us: int) -> dict[str, output.Cell]:
         "age": _span(age),
         "attempts": max((state.attempts[place] for place in state.open), default=0),
         "next_try": instant_of(state.next_try_us) if state.next_try_us > now_us else None,
-        "reason": next((state.reasons[place] for place in state.open if state.reasons[place]), None),
+        "reason": next((_reason(state, place) for place in state.open if state.reasons[place]), None),
     }
+
+
+def _reason(state: State, place: int) -> str:
+    reason = state.reason(place)
+    return output.localized(reason) if isinstance(reason, Text) else reason
 
 
 def _span(seconds: int) -> Text:
@@ -317,7 +322,7 @@ def _recipient(entry: Entry, place: int) -> Row:
         "address": str(entry.envelope.recipients[place].address),
         "standing": state.standings[place].value,
         "attempts": state.attempts[place],
-        "reason": state.reasons[place] or None,
+        "reason": _reason(state, place) or None,
         "server": state.servers[place],
         "told": place in state.reported,
     }

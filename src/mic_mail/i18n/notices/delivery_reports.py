@@ -25,7 +25,8 @@ class Word:
     """The last reply about one recipient."""
 
     address: str
-    said: str
+    said: Text | str
+    """Another server's reply, or a sentence of this server."""
 
 
 _CITED = clause("4.2")
@@ -204,7 +205,7 @@ def _named(addresses: Sequence[str]) -> Text:
 def _listed(words: Sequence[Word]) -> tuple[str, str]:
     """Return a line for each recipient, in Vietnamese and in English."""
     named = words[:MOST_NAMED]
-    vi = "\n".join(f"  {word.address}: {word.said}" for word in named)
-    en = "\n".join(f"  {in_ascii(word.address)}: {unaccented(word.said)}" for word in named)
+    vi = "\n".join(f"  {word.address}: {word.said.vi if isinstance(word.said, Text) else word.said}" for word in named)
+    en = "\n".join(f"  {in_ascii(word.address)}: {unaccented(str(word.said))}" for word in named)
     more = len(words) - len(named)
     return (f"{vi}\n  và {more} địa chỉ khác", f"{en}\n  and {more} more") if more else (vi, en)

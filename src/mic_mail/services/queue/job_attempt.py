@@ -27,7 +27,7 @@ from mic_mail.smtpclient.results import RecipientResult, Result
 
 HELD_SECONDS = 60.0
 """The interval at which a held entry is checked, with or without a notification."""
-WITHIN_US = "something in this server was in the way"
+WITHIN_US = Text("máy chủ này gặp trục trặc", "something in this server was in the way")
 """The text the sender of a message gets; the log has the details."""
 OWN_TRIES = 3
 """Attempts below which an error in this server never fails a message.
@@ -143,7 +143,7 @@ class JobAttempt:
         too_late = self._runtime.clock.age_seconds(entry.free_since_us) >= self._give_up_seconds
         wait = self.pause(entry, places)
         next_try_us = self._runtime.clock.steady_us() + int(wait * 1_000_000)
-        groups: dict[tuple[Standing, str], list[int]] = defaultdict(list)
+        groups: dict[tuple[Standing, Text | str], list[int]] = defaultdict(list)
         for place, result in zip(places, attempt.results, strict=True):
             standing = _STANDINGS[result.outcome]
             status, text = result.status, result.text
@@ -151,7 +151,7 @@ class JobAttempt:
                 standing = Standing.RELAYED
             if standing is Standing.OPEN and too_late and (not is_ours or entry.state.attempts[place] >= OWN_TRIES):
                 standing, status = Standing.FAILED, "5.3.0" if is_ours else "5.4.7"
-            groups[standing, f"{status} {text}"].append(place)
+            groups[standing, _after_status(status, text)].append(place)
             self._delivery_log.log_try(entry, place, standing, attempt, status=status, reply=text)
         write = partial(self._write, next_try_us=next_try_us, server=attempt.server, retries=retries)
         await self._runtime.executors.io(write, entry, places, groups)
@@ -161,7 +161,7 @@ class JobAttempt:
         self,
         entry: Entry,
         places: Sequence[int],
-        groups: Mapping[tuple[Standing, str], Sequence[int]],
+        groups: Mapping[tuple[Standing, Text | str], Sequence[int]],
         *,
         next_try_us: int,
         server: str | None,
@@ -183,3 +183,7 @@ class JobAttempt:
                 not_written = error
         if not_written is not None:
             raise not_written
+
+
+def _after_status(status: str, text: Text | str) -> Text | str:
+    return Text(f"{status} {text.vi}", f"{status} {text.en}") if isinstance(text, Text) else f"{status} {text}"

@@ -14,6 +14,7 @@ from functools import partial
 from hashlib import sha256
 
 from mic_mail.directory.snapshot import Entry as Owner
+from mic_mail.errors import Text
 from mic_mail.i18n.notices import delivery_reports as letters
 from mic_mail.i18n.notices import mailbox as about_mailboxes
 from mic_mail.i18n.notices.delivery_reports import Word
@@ -114,7 +115,7 @@ class Reports:
                     action,
                     status,
                     recipient.orcpt,
-                    text or None,
+                    str(text) or None,
                     state.servers[place],
                     retry_until=late_until,
                 )
@@ -140,12 +141,13 @@ It takes the subject, the times of acceptance and of giving up, and the last res
 """
 
 
-def _last_result(entry: Entry, place: int) -> tuple[str, str]:
+def _last_result(entry: Entry, place: int) -> tuple[str, Text | str]:
     """Return the enhanced status code and text of the last result; a dropped recipient has no text."""
     if entry.state.standings[place] is Standing.DROPPED:
         return "5.7.1", ""
     status, _, text = entry.state.reasons[place].partition(" ")
-    return status, text
+    vi = entry.state.reasons_vi[place]
+    return status, text if vi is None else Text(vi.removeprefix(status).lstrip(), text)
 
 
 def _dropped(finished: FinishedRecipients) -> dict[AdminDecision, list[int]]:
