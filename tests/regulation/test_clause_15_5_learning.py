@@ -13,6 +13,7 @@ from mic_mail.services.transport.inbound.spam_training import UserVerdict
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from rspamd_server import Pretender
+from waiting import wait_for
 
 pytestmark = pytest.mark.clause("15.5", "10.2")
 OWNER = "dvbe@mic.gov.vn"
@@ -207,6 +208,30 @@ def test_what_it_cannot_digest_holds_up_nobody(server: MailServer, pretender: Pr
     assert not list(server.config.lessons_dir.iterdir())
     server.running.context.log.flush()
     assert len([event for event in server.events() if event.get("event") == "lesson_failed"]) == 4
+
+
+def test_what_was_given_up_leaves_room_for_others(
+    serve: Callable[..., MailServer], tmp_path: Path, pretender: Pretender
+) -> None:
+    """Only what the filter has answered counts towards what one mailbox may teach in an hour."""
+    server = MailServer(config_for(tmp_path / "data", {"rspamd": {"controller": pretender.place, "taught_per_hour": 2}}))
+    try:
+        server.issue("dvbe", name="Đỗ Văn Bê")
+        program = Program(server)
+        pretender.indigestible = b"indigestible"
+        for number in range(2):
+            program.put("INBOX", f"indigestible {number}")
+        program.do("MOVE", "1:*", "Junk")
+        wait_for(lambda: server.housekeep() or not list(server.config.lessons_dir.iterdir()))
+        pretender.taught.clear()
+        for number in range(2):
+            program.put("INBOX", f"good {number}")
+        program.do("MOVE", "1:*", "Junk")
+        assert sorted(subject for _, subject in learned(server, pretender, 2)) == ["good 0", "good 1"]
+        program.imap.logout()
+    finally:
+        pretender.indigestible = b""
+        server.stop()
 
 
 def test_a_filter_that_is_away_disturbs_nobody(serve: Callable[..., MailServer], tmp_path: Path, pretender: Pretender) -> None:

@@ -46,15 +46,17 @@ class FairTurns:
     async def within(self, network: str, ask: Callable[[], Awaitable[T]]) -> T:
         """Run `ask` in its turn; raises `Unavailable` if the turn does not come."""
         mine = self._networks.setdefault(network, Turns(AT_ONCE_OF_NETWORK, MOST_WAITING))
-        await mine.take(PATIENCE_SECONDS)
         try:
-            await self._all.take(PATIENCE_SECONDS)
+            await mine.take(PATIENCE_SECONDS)
             try:
-                return await ask()
+                await self._all.take(PATIENCE_SECONDS)
+                try:
+                    return await ask()
+                finally:
+                    self._all.give_back()
             finally:
-                self._all.give_back()
-        finally:
-            mine.give_back()
+                mine.give_back()
+        finally:  # also if no turn came: the last one given back may have gone to a caller that was cancelled
             if mine.idle(AT_ONCE_OF_NETWORK) and self._networks.get(network) is mine:
                 del self._networks[network]
 

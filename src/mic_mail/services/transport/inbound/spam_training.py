@@ -169,8 +169,9 @@ class Teaching:
                 except NotScored as error:
                     self._wait(len(waiting), error)
                     break
-                self._taught[lesson.mailbox_id].append(now)
-                self._is_waiting = False
+                else:
+                    self._taught[lesson.mailbox_id].append(now)
+                    self._is_waiting = False
             self._unwilling.pop(lesson.path, None)
             await self._runtime.executors.io(self._lessons.forget, lesson)
         for mailbox_id, messages in left_out.items():

@@ -98,3 +98,19 @@ async def test_so_many_at_once_of_all_networks(monkeypatch: pytest.MonkeyPatch) 
     slow.now.set()
     await asyncio.gather(*tasks[1:])
     assert turns._networks == {}
+
+
+async def test_nothing_is_kept_of_a_network_whose_last_caller_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the turn came to that caller just as it was cancelled."""
+    monkeypatch.setattr(client_lookups, "AT_ONCE_OF_NETWORK", 1)
+    turns, loop = FairTurns(), asyncio.get_running_loop()
+
+    async def ask() -> str:
+        await asyncio.sleep(0.01)
+        loop.call_soon(second.cancel)  # runs after the turn was handed on, and before `second` goes on
+        return "answered"
+
+    first, second = asyncio.create_task(turns.within("192.0.2", ask)), asyncio.create_task(turns.within("192.0.2", quick))
+    await asyncio.wait([first, second])
+    assert (first.result(), second.cancelled()) == ("answered", True)
+    assert turns._networks == {}
