@@ -92,19 +92,16 @@ class CliContext:
 
         For what a unit may know and cannot be found in its part alone.
         """
-        from mic_mail.directory.preflight import BRING_BACK
+        from mic_mail.directory.preflight import BRING_BACK, file_of
         from mic_mail.directory.repository import Directory
 
         directory = Directory(self._as_the_server().directory_url, clock=self.clock)
         self._opened.callback(directory.close)
-        if not self._has_tables(directory):
-            raise Trouble(
-                Text(
-                    "Danh bạ chưa được tạo hoặc thuộc phiên bản khác.",
-                    "The directory does not exist yet, or is of another version.",
-                ),
-                remedy=BRING_BACK,
-            )
+        # SQLite would create an empty file for a mistyped name.
+        path = file_of(self.config.directory_url)
+        if path is not None and not os.path.exists(path):
+            raise Trouble(Text("Danh bạ chưa được tạo.", "The directory does not exist yet."), remedy=BRING_BACK)
+        directory.must_be_current()
         return directory
 
     def entry(self, address: str) -> "Entry":
@@ -121,12 +118,6 @@ class CliContext:
         server = self.config.server
         privileges.become(privileges.account(server.user, server.group))
         return self.config
-
-    def _has_tables(self, directory: "Directory") -> bool:
-        # SQLite would create an empty file for a mistyped name.
-        url = self.config.directory_url
-        path = url.removeprefix("sqlite:///")
-        return (path == url or os.path.exists(path)) and directory.is_current()
 
     @cached_property
     def store(self) -> "MailStore":

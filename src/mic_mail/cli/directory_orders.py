@@ -176,4 +176,5 @@ def _show(directory: Directory, entry: Entry, *, as_json: bool) -> None:
         output.print_json({**order_row(entry), "changes": rows})
         return
     output.record(ORDERS, order_row(entry), as_json=False)
-    output.listing(CHANGES, rows, as_json=False, title=Text("Thay đổi", "Changes"))
+    if rows:  # an order for a later day has none yet
+        output.listing(CHANGES, rows, as_json=False, title=Text("Thay đổi", "Changes"))

@@ -112,7 +112,7 @@ def _pair(prefix: str, chain: Path, key: Path) -> Iterator[Problem]:
 def _open_keys(config: Config) -> Iterator[Problem]:
     """Yield keys that others than the server's account and group may read.
 
-    A start does not check them: running the mail service is worth more.
+    A start goes on with them: running the mail service is worth more. The housekeeper logs them (`certificate_key_open`).
     """
     keys = {"tls.key": config.key} | {f"tls.more.key {pair.key}": pair.key for pair in config.tls.more}
     for name, key in keys.items():

@@ -99,9 +99,7 @@ def migrate(engine: Engine, *, must_exist: bool = False) -> None:
         if revision == HEAD:
             return
         if must_exist and revision is None:
-            raise DirectoryUnavailable(
-                Text("Cơ sở dữ liệu danh bạ trống.", "The directory database is empty."), remedy=BRING_BACK
-            )
+            raise _empty()
         if revision is not None and not BASE <= revision <= HEAD:
             raise _unknown_revision(revision)
         from mic_mail.directory import migrate  # Alembic is a tenth of what a process loads to start
@@ -116,6 +114,31 @@ def is_current(engine: Engine) -> bool:
     """Return whether the schema is of this program's version."""
     with reading(engine) as connection:
         return _revision(connection) == HEAD
+
+
+def must_be_current(engine: Engine) -> None:
+    """Raise `DirectoryUnavailable` with what to do unless the schema is of this program's version."""
+    with reading(engine) as connection:
+        revision = _revision(connection)
+    if revision is None:
+        raise _empty()
+    if BASE <= revision < HEAD:
+        raise DirectoryUnavailable(
+            Text(
+                f"Danh bạ chưa được nâng cấp ({revision}; chương trình này cần {HEAD}).",
+                f"The directory is not upgraded yet ({in_ascii(revision)}; this version needs {HEAD}).",
+            ),
+            remedy=Text(
+                "Khởi động lại máy chủ: khi khởi động, máy chủ nâng cấp danh bạ.",
+                "Restart the server: it upgrades the directory when it starts.",
+            ),
+        )
+    if revision != HEAD:
+        raise _unknown_revision(revision)
+
+
+def _empty() -> DirectoryUnavailable:
+    return DirectoryUnavailable(Text("Cơ sở dữ liệu danh bạ trống.", "The directory database is empty."), remedy=BRING_BACK)
 
 
 def _revision(connection: Connection) -> str | None:

@@ -108,6 +108,10 @@ class Directory:
         """Return whether the tables are of this program's version."""
         return database.is_current(self._engine)
 
+    def must_be_current(self) -> None:
+        """Raise `DirectoryUnavailable` with what to do unless the tables are of this program's version."""
+        database.must_be_current(self._engine)
+
     def close(self) -> None:
         self._engine.dispose()
 

@@ -81,8 +81,10 @@ class Unavailable(Trouble):
 class Damaged(Exception):
     """The index of a month cannot be used: not SQLite, not whole, of another version."""
 
-    def __init__(self, month: str, why: str) -> None:
+    def __init__(self, month: str, why: Text | str) -> None:
+        """`why` is a message of SQLite, or a sentence of ours."""
         super().__init__(f"log-{month}.sqlite: {why}")
+        self.text = Text(f"log-{month}.sqlite: {why.vi if isinstance(why, Text) else why}", str(self))
         self.month = month
 
 
@@ -173,7 +175,7 @@ class Month:
             connection.execute("PRAGMA synchronous = NORMAL")
             _create_if_empty(connection)
             if not _is_ours(connection):
-                raise Damaged(month, "another version")
+                raise Damaged(month, Text("thuộc phiên bản khác", "another version"))
             yield cls(month, connection)
 
     # ------------------------------------------------------------ loading

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mic_mail.errors import Text
 from mic_mail.log.files import LogFile, log_files, microseconds, stretches
 from mic_mail.log.index import BLOCK_OCTETS, Block, Damaged, IndexedBlocks, Month, digest_of, discard, months_on_disk
 from mic_mail.log.query import keys_of
@@ -24,7 +25,7 @@ class Step:
 
     lines: int
     more: bool
-    damaged: str | None = None
+    damaged: Text | None = None
     """The fault of an index that was deleted."""
 
 
@@ -37,7 +38,7 @@ def load_some(folder: Path, *, most_octets: int = MOST_OCTETS) -> Step:
             lines = _load_month(folder, month, of_month, most_octets)
         except Damaged as damage:
             discard(folder, month)
-            return Step(0, True, str(damage))
+            return Step(0, True, damage.text)
         if lines:
             return Step(lines, True)
     return Step(0, False)

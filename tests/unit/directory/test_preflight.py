@@ -115,6 +115,8 @@ def test_a_directory_of_a_newer_program_is_left_alone(revision: str, tmp_path: P
         connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
     with pytest.raises(DirectoryUnavailable, match=f"newer version .{revision}"):
         directory.migrate()
+    with pytest.raises(DirectoryUnavailable, match=f"newer version .{revision}"):
+        directory.must_be_current()
     assert not directory.is_current()
     directory.close()
 
@@ -129,4 +131,22 @@ def test_a_directory_of_an_unreleased_version_is_left_alone(tmp_path: Path, cloc
     with pytest.raises(DirectoryUnavailable, match="version before the first release") as refused:
         directory.migrate()
     assert "Upgrade it to 0012" in str(refused.value.remedy and refused.value.remedy.en)
+    directory.close()
+
+
+def test_a_directory_of_an_older_program_is_upgraded_by_the_next_start(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that runs between the upgrade of the program and the start of the server says so, not to restore a backup."""
+    monkeypatch.setattr("mic_mail.directory.engine.BASE", "0011")
+    path = tmp_path / "directory.sqlite"
+    directory = Directory(f"sqlite:///{path}", clock=clock)
+    directory.migrate()
+    directory.must_be_current()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0011'")
+    with pytest.raises(DirectoryUnavailable, match=r"not upgraded yet .0011") as told:
+        directory.must_be_current()
+    assert told.value.remedy is not None
+    assert "Restart the server" in told.value.remedy.en
     directory.close()

@@ -26,6 +26,7 @@ from mic_mail.cli.options import Address, JsonOption
 from mic_mail.cli.output import Column, Row, say, spoken
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text
+from mic_mail.i18n import dates
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import is_empty, must_be_there
@@ -116,10 +117,11 @@ def _report(here: CliContext, addresses: list[str] | None, look: Look, *, listed
         counted_rows = list(_by_kind(here, addresses, look, totals))
         if counted_rows or as_json:
             output.listing(COUNTS, counted_rows, as_json=as_json)
+    size = dates.size(totals.octets)
     output.note(
         Text(
-            f"{totals.mailboxes} hộp thư, {totals.messages} thư, {totals.octets} byte; {totals.findings} phát hiện.",
-            f"{totals.mailboxes} mailboxes, {totals.messages} messages, {totals.octets} octets; {totals.findings} findings.",
+            f"{totals.mailboxes} hộp thư, {totals.messages} thư, {size.vi}; {totals.findings} phát hiện.",
+            f"{totals.mailboxes} mailboxes, {totals.messages} messages, {size.en}; {totals.findings} findings.",
         )
     )
     return totals.findings
