@@ -76,7 +76,7 @@ ROWS: tuple[Clause, ...] = (
         ("Loại hộp thư “cá nhân”, gắn với một người trong danh bạ.", "Kind `personal`, tied to one person of the directory.")),
     _row("2.5", ENFORCED,
         ("Hộp thư đơn vị: cấp cho cơ quan, đơn vị dùng chung.", "A unit mailbox is issued to a unit for common use."),
-        ("Loại hộp thư “unit”, gắn với một đơn vị.", "Kind `unit`, tied to one unit.")),
+        ("Loại hộp thư “đơn vị”, gắn với một đơn vị.", "Kind `unit`, tied to one unit.")),
     _row("2.6", ENFORCED,
         ("Danh bạ điện tử: dữ liệu về đơn vị, cá nhân dùng thư điện tử và các hệ thống dùng chung khác.",
          "The directory lists units and people who use this and the ministry's other shared systems."),

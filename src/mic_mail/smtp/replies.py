@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
@@ -105,10 +106,16 @@ def reply(name: str, trace_id: str = "", /, **params: object) -> Reply:
     """Return the reply `name`; the trace id is appended to refusals that a person may see."""
     row = TABLE[name]
     cited = clause(row.clause) if row.clause else Text("", "")
-    params = {key: _printable_word(value) if isinstance(value, str) else value for key, value in params.items()}
-    en = row.en.format_map({**params, "clause": cited.en}) if "{" in row.en else row.en
-    vi = row.vi.format_map({**params, "clause": cited.vi}) if "{" in row.vi else row.vi
+    params = {key: _printable_word(value) if isinstance(value, str) else value for key, value in params.items()} | {
+        "clause": cited
+    }
+    en = row.en.format_map({key: _half(value, "en") for key, value in params.items()}) if "{" in row.en else row.en
+    vi = row.vi.format_map({key: _half(value, "vi") for key, value in params.items()}) if "{" in row.vi else row.vi
     return Reply(row.code, row.enhanced, Text(vi, _ascii(en)), "" if row.code in SILENT else trace_id)
+
+
+def _half(value: object, language: Literal["vi", "en"]) -> object:
+    return getattr(value, language) if isinstance(value, Text) else value
 
 
 class _Names(dict[str, str]):
@@ -161,7 +168,7 @@ def _too_much(refusal: Refusal) -> Reply:
     what, span, amount, room_at = (refusal.params[name] for name in ("what", "span", "amount", "room_at"))
     assert isinstance(amount, int)
     assert isinstance(room_at, float)
-    limit = megabytes(amount) if what == "octets" else str(amount)
+    limit: Text | int = megabytes(amount) if what == "octets" else amount
     room = dates.short(datetime.fromtimestamp(math.ceil(room_at / 60) * 60, UTC))
     return reply(f"{refusal.cause}-{what}-{span}", refusal.trace_id, limit=limit, room=room)
 
@@ -177,10 +184,10 @@ def of_acceptance(accepted: Accepted, voice: Voice) -> Reply:
     return Reply(250, "2.6.0", _NO_TEXT, spoken=before + accepted.trace_id.encode() + after)
 
 
-def megabytes(octets: int) -> str:
+def megabytes(octets: int) -> Text:
     """Return a size for wording 8, rounded up to a tenth, so that an excess of one octet is visible."""
-    tenths = -(-octets * 10 // MEBIBYTE)
-    return f"{tenths // 10}.{tenths % 10}" if tenths % 10 else str(tenths // 10)
+    whole, tenth = divmod(-(-octets * 10 // MEBIBYTE), 10)
+    return Text(f"{whole},{tenth}", f"{whole}.{tenth}") if tenth else Text(str(whole), str(whole))
 
 
 def of_sign_in(kind: str, text: Text) -> Reply:

@@ -45,7 +45,8 @@ OFFICE: dict[str, str] = {
 # Words of a program's English that have a word in Vietnamese; names of protocols, products and options are not among them.
 ENGLISH = re.compile(
     r"(?<!-)\b(the|and|is|are|was|password|mailbox|message|messages|error|failed|folder|queue|server|login|certificate|door|doors|"
-    r"user|users|attachment|sender|recipient|recipients|deadline|officer|request|requests)\b(?![@.:/_-])"
+    r"user|users|attachment|sender|recipient|recipients|deadline|officer|request|requests|retired|resigned|moved|division|"
+    r"department)\b(?![@.:/_-])"
 )
 
 

@@ -168,6 +168,6 @@ def test_the_wording_of_too_large_attachments() -> None:
     words = {"size_octets": (20 << 20) + 1, "limit_octets": 20 << 20}
     said = replies.of_refusal(Refusal(Cause.ATTACHMENTS_TOO_LARGE, "ID", words)).encode(Voice("s@x", True)).decode()
     assert said.startswith(
-        "552 5.3.4 Thư không được gửi: tổng kích cỡ tệp gửi kèm là 20.1 MB, vượt mức tối đa 20 MB/thư điện tử "
+        "552 5.3.4 Thư không được gửi: tổng kích cỡ tệp gửi kèm là 20,1 MB, vượt mức tối đa 20 MB/thư điện tử "
         "theo điểm b khoản 3 Điều 8 Quy chế."
     )

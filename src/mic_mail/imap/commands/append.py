@@ -16,6 +16,7 @@ from typing import cast
 
 from mic_mail.clock import within_calendar
 from mic_mail.errors import MicMailError, Refused, Text
+from mic_mail.i18n import dates
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Inspect, Scan, Steps
 from mic_mail.imap.commands import mailboxes
@@ -323,7 +324,8 @@ def _announced(ctx: ImapContext, message: AppendMessage, intake: Intake) -> Step
             Text("Phải bật UTF8=ACCEPT trước.", "ENABLE UTF8=ACCEPT comes first."), b"CANNOT"
         )  # RFC 6855 §4; 8-bit in other messages: decision 0003
     if message.size > limit:
-        return refuse(Text(f"Thư không được quá {limit} byte.", f"A message may have at most {limit} octets."), b"TOOBIG")
+        most = dates.size(limit)
+        return refuse(Text(f"Thư không được quá {most.vi}.", f"A message may have at most {most.en}."), b"TOOBIG")
     if message.size == 0:  # RFC 3502 §4: it cancels the APPEND
         return refuse(Text("Không lưu thư nào.", "Nothing is stored."))
     if message.index >= MOST_MESSAGES:

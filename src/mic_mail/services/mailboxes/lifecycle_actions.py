@@ -242,7 +242,7 @@ class MailboxLifecycle:
                 Text("Thiếu nguyên nhân nghỉ.", "The cause of leaving is missing."),
                 clause="6.4.c",
                 remedy=Text(
-                    "Thêm --cause: retired (nghỉ hưu), resigned (nghỉ việc) hoặc moved (chuyển đi).",
+                    "Thêm --cause: nghỉ-hưu, nghỉ-việc hoặc chuyển-công-tác.",
                     "Add --cause: retired, resigned or moved.",
                 ),
             )
@@ -310,7 +310,8 @@ class MailboxLifecycle:
                 Text(f"Ngày trở lại trước ngày nghỉ {left.vi}.", f"The return comes before the leave of {left.en}."),
                 clause="6.4.c",
                 remedy=Text(
-                    "Nếu ghi nhầm: leave --correct hoặc --withdraw.", "To correct a mistake: leave --correct or --withdraw."
+                    "Nếu ghi nhầm: mic-mail mailbox leave --correct, hoặc --withdraw.",
+                    "To correct a mistake: mic-mail mailbox leave --correct, or --withdraw.",
                 ),
             )
         if State.RECLAIMED in decision.states or reclaim_at(last, self._settings) <= start_of(returned):
@@ -446,11 +447,11 @@ class MailboxLifecycle:
                 return known
         raise NotAllowed(
             Text(
-                "Chưa rõ cấp lãnh đạo của cá nhân; nêu rõ: division (phòng, ban trở xuống) hoặc department (Vụ trở lên).",
+                "Chưa rõ cấp lãnh đạo của cá nhân; nêu rõ: phòng (phòng, ban trở xuống) hoặc vụ (Vụ trở lên).",
                 "The rank is unknown; give it: division (or below) or department (or above).",
             ),
             clause="6.4.c",
-            remedy=Text("Thêm --level division hoặc --level department.", "Add --level division or --level department."),
+            remedy=Text("Thêm --level phòng hoặc --level vụ.", "Add --level division or --level department."),
         )
 
 

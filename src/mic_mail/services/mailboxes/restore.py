@@ -57,7 +57,7 @@ class Restoring:
                     f"{counted(count, 'message waits', 'messages wait')} since it was suspended.",
                 ),
                 clause="7.2.c",
-                remedy=Text("Thêm --queued send hoặc --queued drop.", "Add --queued send or --queued drop."),
+                remedy=Text("Thêm --queued gửi hoặc --queued hủy.", "Add --queued send or --queued drop."),
             )
         if count and queued is Waiting.DROP:
             log = MailLog(self._config.log_dir, "cli", clock=self._clock, threaded=False)
