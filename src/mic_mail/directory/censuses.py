@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import CensusDispute, CensusRow
 from mic_mail.directory.records import NotFound
-from mic_mail.directory.transactions import Tables
+from mic_mail.directory.transactions import Tables, add_record, to_record
 from mic_mail.errors import Text
 from mic_mail.policy.census import Census, Dispute, decode, encode, meant
 from mic_mail.policy.requests import Filing, Item
@@ -34,16 +34,7 @@ class Censuses:
         """Put a list on record and return it with its number."""
 
         def work(session: Session, _version: int) -> Census:
-            row = CensusRow(
-                unit_id=census.unit_id,
-                period=census.period,
-                made_at=census.made_at,
-                actor=census.actor,
-                lines=encode(census.lines),
-            )
-            session.add(row)
-            session.flush()
-            return _census(row)
+            return _census(add_record(session, CensusRow, census, lines=encode(census.lines)))
 
         return self._tables.change(work)
 
@@ -91,14 +82,4 @@ def dispute(session: Session, filing: Filing, request_id: int) -> None:
 
 
 def _census(row: CensusRow) -> Census:
-    return Census(
-        row.census_id,
-        row.unit_id,
-        row.period,
-        row.made_at,
-        row.actor,
-        decode(row.lines),
-        row.confirmed_at,
-        row.confirmed_by,
-        row.document,
-    )
+    return to_record(row, Census, lines=decode(row.lines))

@@ -1,6 +1,4 @@
-"""The register of changes (Reg.
-
-6.2, 6.5): orders that change units, people, addresses, levels and domains.
+"""The register of changes (Reg. 6.2, 6.5): orders that change units, people, addresses, levels and domains.
 
 An order is put on record and, where its day has come, carried out in the same transaction: `change_plan` computes the changes,
 and every changed value is recorded with the old one. An order for a later day waits; if it is refused on that day, the reason
@@ -33,8 +31,8 @@ from mic_mail.directory.model import (
     Role,
     Unit,
 )
-from mic_mail.directory.records import AddressRecord, DoneBefore, MailboxRecord, NotFound, UnitRecord
-from mic_mail.directory.transactions import Tables
+from mic_mail.directory.records import AddressRecord, DoneBefore, MailboxRecord, UnitRecord
+from mic_mail.directory.transactions import IDS_END, Tables, add_record, not_found, row_of, to_record
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Entry, Order, Subject
@@ -45,7 +43,6 @@ from mic_mail.policy.requests import PENDING
 from mic_mail.policy.unit_mail.delegation import Part, grants
 from mic_mail.policy.unit_mail.handover import running
 
-IDS_END = 1 << 31
 MOST_AT_ONCE = 500
 """Keys in one condition: SQLite takes 32,766 parameters, older versions 999."""
 
@@ -76,7 +73,7 @@ class Changes:
         known = 0 < number < IDS_END
         found = self._entries(select(OrderRow).where(OrderRow.order_id == number)) if known else []
         if not found:
-            raise NotFound(Text(f"Không có thay đổi số {number}.", f"No such directory change: {number}."))
+            raise not_found("thay đổi số", "directory change", number)
         return found[0]
 
     def pending(self) -> list[Entry]:
@@ -126,18 +123,14 @@ class Changes:
                         ),
                         clause="6.2",
                     )
-            row = OrderRow(
-                act=order.act,
+            row = add_record(
+                session,
+                OrderRow,
+                order,
                 details=json.dumps(dict(order.details), ensure_ascii=False, sort_keys=True),
-                effective_at=order.effective_at,
                 recorded_at=now,
-                actor=order.actor,
-                reason=order.reason,
-                document=order.document,
                 request_id=order.request,
             )
-            session.add(row)
-            session.flush()
             planned = _plan(session, order)
             if order.effective_at <= now:
                 self._carry_out(session, version, row, planned, now)
@@ -186,16 +179,7 @@ class Changes:
         order = _entry(row).order
         _write(session, planned.changes)
         for change in planned.changes:
-            session.add(
-                ChangeRow(
-                    order_id=row.order_id,
-                    subject=change.subject,
-                    key=change.key,
-                    field=change.field,
-                    old=change.old,
-                    new=change.new,
-                )
-            )
+            session.add(row_of(ChangeRow, change, order_id=row.order_id))
         by_mailbox: dict[int, list[Draft]] = {}
         on_request: dict[str, Detail] = {} if order.request is None else {REQUEST: order.request}
         for mailbox_id, kind, data in planned.facts:
@@ -368,16 +352,8 @@ def mailbox_record(row: Mailbox, address: str) -> MailboxRecord:
 
 
 def _entry(row: OrderRow) -> Entry:
-    order = Order(
-        act=Act(row.act),
-        details=json.loads(row.details),
-        effective_at=row.effective_at,
-        actor=row.actor,
-        reason=row.reason,
-        document=row.document,
-        request=row.request_id,
-    )
-    return Entry(row.order_id, order, row.recorded_at, row.applied_at, row.cancelled_at, row.hindrance)
+    order = to_record(row, Order, act=Act(row.act), details=json.loads(row.details), request=row.request_id)
+    return to_record(row, Entry, number=row.order_id, order=order, changes=())
 
 
 # ------------------------------------------------------------ storing

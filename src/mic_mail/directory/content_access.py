@@ -5,19 +5,15 @@ export is on record before its first message is copied, so that one that was kil
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import Address, ContentAccessRow, ContentExportRow, Role
-from mic_mail.directory.records import NotFound
-from mic_mail.directory.transactions import Tables
-from mic_mail.errors import Text
+from mic_mail.directory.transactions import IDS_END, Tables, add_record, not_found, to_record
 from mic_mail.policy.authorization.content_access import Access, Decision, Scope, Verdict
-
-_IDS_END = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +52,8 @@ class ContentRegister:
         """Enter a new request; its number is assigned here."""
 
         def work(session: Session, _version: int) -> int:
-            scope = access.scope
-            row = ContentAccessRow(
-                mailbox_id=access.mailbox_id,
-                folder=scope.folder,
-                since=scope.since,
-                until=scope.until,
-                expunged=scope.expunged,
-                officer=access.officer,
-                login=access.login,
-                asked_at=access.asked_at,
-                reason=access.reason,
-                document=access.document,
-            )
-            session.add(row)
-            session.flush()
-            return row.access_id
+            scope = {field.name: getattr(access.scope, field.name) for field in fields(access.scope)}
+            return add_record(session, ContentAccessRow, access, expires_at=None, **scope).access_id
 
         return self.get(self._tables.change(work))
 
@@ -128,7 +110,7 @@ class ContentRegister:
         wanted = select(ContentExportRow).order_by(ContentExportRow.export_id)
         if access_id is not None:
             wanted = wanted.where(ContentExportRow.access_id == access_id)
-        return self._tables.read(lambda session: [_export(row) for row in session.scalars(wanted)])
+        return self._tables.read(lambda session: [to_record(row, Export) for row in session.scalars(wanted)])
 
 
 _ACCESSES: Select[ContentAccessRow, str] = select(ContentAccessRow, Address.address).join(
@@ -138,9 +120,9 @@ _ACCESSES: Select[ContentAccessRow, str] = select(ContentAccessRow, Address.addr
 
 def _existing(session: Session, access_id: int) -> tuple[ContentAccessRow, str]:
     wanted = _ACCESSES.where(ContentAccessRow.access_id == access_id)
-    for row, address in session.execute(wanted) if 0 < access_id < _IDS_END else ():
+    for row, address in session.execute(wanted) if 0 < access_id < IDS_END else ():
         return row, address
-    raise NotFound(Text(f"Không có đề nghị {access_id}.", f"No such content request: {access_id}."))
+    raise not_found("đề nghị", "content request", access_id)
 
 
 def _access(row: ContentAccessRow, address: str) -> Access:
@@ -150,23 +132,5 @@ def _access(row: ContentAccessRow, address: str) -> Access:
             Verdict(row.verdict), row.decided_by or "", row.decided_login or "", row.decided_at, row.decision_reason or "",
             row.decision_document,
         )  # fmt: skip
-    return Access(
-        access_id=row.access_id,
-        mailbox_id=row.mailbox_id,
-        address=address,
-        scope=Scope(row.folder, row.since, row.until, row.expunged),
-        officer=row.officer,
-        login=row.login,
-        asked_at=row.asked_at,
-        reason=row.reason,
-        document=row.document,
-        decision=decision,
-        expires_at=row.expires_at,
-    )
-
-
-def _export(row: ContentExportRow) -> Export:
-    return Export(
-        row.export_id, row.access_id, row.officer, row.begun_at, row.staging, row.target,
-        row.finished_at, row.messages, row.octets, row.digest,
-    )  # fmt: skip
+    scope = to_record(row, Scope)
+    return to_record(row, Access, address=address, scope=scope, decision=decision)

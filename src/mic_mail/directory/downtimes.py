@@ -8,9 +8,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory import incidents
 from mic_mail.directory.model import DowntimeRow, IncidentDowntime
-from mic_mail.directory.records import NotFound
-from mic_mail.directory.transactions import Tables
-from mic_mail.errors import Text
+from mic_mail.directory.transactions import Tables, add_record, existing, to_record
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.incidents import IncidentReport
 
@@ -19,7 +17,6 @@ MOST_IN_MEMORY = 50
 
 Far more than are ever announced ahead.
 """
-IDS_END = 1 << 31
 
 
 class Downtimes:
@@ -31,11 +28,11 @@ class Downtimes:
     def all(self) -> list[Downtime]:
         """Return every downtime, in order of announcement."""
         wanted = select(DowntimeRow).order_by(DowntimeRow.downtime_id)
-        return self._tables.read(lambda session: [_downtime(row) for row in session.scalars(wanted)])
+        return self._tables.read(lambda session: [to_record(row, Downtime) for row in session.scalars(wanted)])
 
     def one(self, downtime_id: int) -> Downtime:
         """Return the downtime of this number; raise `NotFound` where there is none."""
-        return self._tables.read(lambda session: _downtime(_existing(session, downtime_id)))
+        return self._tables.read(lambda session: to_record(_existing(session, downtime_id), Downtime))
 
     def add(self, downtime: Downtime, incident: int | IncidentReport | None = None) -> Downtime:
         """Put a downtime on record, with the incident that caused it.
@@ -44,23 +41,13 @@ class Downtimes:
         """
 
         def work(session: Session, _version: int) -> Downtime:
-            row = DowntimeRow(
-                starts_at=downtime.starts_at,
-                ends_at=downtime.ends_at,
-                reason=downtime.reason,
-                document=downtime.document,
-                incident=downtime.incident,
-                announced_at=downtime.announced_at,
-                actor=downtime.actor,
-            )
-            session.add(row)
-            session.flush()
+            row = add_record(session, DowntimeRow, downtime)
             if incident is not None:
                 number = incident
                 if isinstance(incident, IncidentReport):
                     number = incidents.enter(session, incident, downtime.actor, downtime.announced_at).incident_id
                 session.add(IncidentDowntime(incident_id=number, downtime_id=row.downtime_id))
-            return _downtime(row)
+            return to_record(row, Downtime)
 
         return self._tables.change(work)
 
@@ -84,7 +71,7 @@ class Downtimes:
         def work(session: Session, _version: int) -> Downtime:
             row = _existing(session, downtime_id)
             act(row)
-            return _downtime(row)
+            return to_record(row, Downtime)
 
         return self._tables.change(work)
 
@@ -92,27 +79,8 @@ class Downtimes:
 def newest_of_session(session: Session) -> list[Downtime]:
     """Return the downtimes for a snapshot, the one that ends last first."""
     wanted = select(DowntimeRow).where(DowntimeRow.cancelled_at.is_(None)).order_by(DowntimeRow.ends_at.desc())
-    return [_downtime(row) for row in session.scalars(wanted.limit(MOST_IN_MEMORY))]
+    return [to_record(row, Downtime) for row in session.scalars(wanted.limit(MOST_IN_MEMORY))]
 
 
 def _existing(session: Session, downtime_id: int) -> DowntimeRow:
-    row = session.get(DowntimeRow, downtime_id) if 0 < downtime_id < IDS_END else None
-    if row is None:
-        raise NotFound(Text(f"Không có đợt tạm ngừng số {downtime_id}.", f"No such downtime: {downtime_id}."))
-    return row
-
-
-def _downtime(row: DowntimeRow) -> Downtime:
-    return Downtime(
-        row.downtime_id,
-        row.starts_at,
-        row.ends_at,
-        row.reason,
-        row.document,
-        row.incident,
-        row.announced_at,
-        row.actor,
-        row.cancelled_at,
-        row.report,
-        row.reported_at,
-    )
+    return existing(session, DowntimeRow, downtime_id, "đợt tạm ngừng số", "downtime")

@@ -10,13 +10,13 @@ from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import DowntimeRow, IncidentDowntime, IncidentNote, IncidentRow
-from mic_mail.directory.records import NotFound, Superseded
-from mic_mail.directory.transactions import Tables
+from mic_mail.directory.records import Superseded
+from mic_mail.directory.transactions import Tables, add_record, existing, not_found, to_record
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import Change, Incident, IncidentReport, Kind, Note, Severity, changed
 from mic_mail.policy.requests import Channel
 
-IDS_END = 1 << 31
+_NAME = "sự cố số", "incident"
 Visible = Callable[[Sequence[str]], tuple[str, ...]]
 """Returns those of some addresses that the viewer may know."""
 
@@ -70,7 +70,7 @@ class Incidents:
             return found
         for seen in self._view.of([found]):
             return seen
-        raise _none(incident_id)
+        raise not_found(*_NAME, incident_id)
 
     def add(self, told: IncidentReport, opened_by: str, at: datetime) -> Incident:
         """Put an incident on record and return it with its number."""
@@ -84,10 +84,7 @@ class Incidents:
             now = changed(_incident(session, row).told, change)
             row.kind, row.severity, row.ended_at = now.kind, now.severity, now.ended_at
             row.units, row.mailboxes = _encoded(sorted(now.units)), _encoded(now.mailboxes)
-            session.add(
-                IncidentNote(incident_id=row.incident_id, at=note.at, actor=note.actor, text=note.text, measure=note.measure)
-            )
-            session.flush()
+            add_record(session, IncidentNote, note, incident_id=row.incident_id)
             return _incident(session, row)
 
         return self._tables.change(work)
@@ -117,25 +114,16 @@ def enter(
     session: Session, told: IncidentReport, opened_by: str, at: datetime, *, request_id: int | None = None
 ) -> IncidentRow:
     """Enter a new row, within a transaction of this or another register."""
-    row = IncidentRow(
-        kind=told.kind,
-        severity=told.severity,
-        title=told.title,
-        reporter=told.reporter,
-        unit_id=told.unit_id,
-        channel=told.channel,
-        document=told.document,
-        began_at=told.began_at,
-        ended_at=told.ended_at,
+    return add_record(
+        session,
+        IncidentRow,
+        told,
         units=_encoded(sorted(told.units)),
         mailboxes=_encoded(told.mailboxes),
         opened_at=at,
         opened_by=opened_by,
         request_id=request_id,
     )
-    session.add(row)
-    session.flush()
-    return row
 
 
 def _encoded(items: Sequence[object]) -> str:
@@ -143,14 +131,7 @@ def _encoded(items: Sequence[object]) -> str:
 
 
 def _existing(session: Session, incident_id: int) -> IncidentRow:
-    row = session.get(IncidentRow, incident_id) if 0 < incident_id < IDS_END else None
-    if row is None:
-        raise _none(incident_id)
-    return row
-
-
-def _none(incident_id: int) -> NotFound:
-    return NotFound(Text(f"Không có sự cố số {incident_id}.", f"No such incident: {incident_id}."))
+    return existing(session, IncidentRow, incident_id, *_NAME)
 
 
 def _unclosed(session: Session, incident: Incident) -> IncidentRow:
@@ -165,28 +146,20 @@ def _unclosed(session: Session, incident: Incident) -> IncidentRow:
 def _incident(session: Session, row: IncidentRow) -> Incident:
     notes = select(IncidentNote).where(IncidentNote.incident_id == row.incident_id).order_by(IncidentNote.note_id)
     linked = select(IncidentDowntime.downtime_id).where(IncidentDowntime.incident_id == row.incident_id)
-    return Incident(
-        row.incident_id,
-        IncidentReport(
-            Kind(row.kind),
-            Severity(row.severity),
-            row.title,
-            row.reporter,
-            row.unit_id,
-            row.began_at,
-            row.ended_at,
-            None if row.channel is None else Channel(row.channel),
-            row.document,
-            frozenset(json.loads(row.units)),
-            tuple(json.loads(row.mailboxes)),
-        ),
-        row.opened_at,
-        row.opened_by,
-        row.request_id,
-        row.closed_at,
-        row.closed_by,
-        row.result,
-        row.report,
-        tuple(Note(each.at, each.actor, each.text, each.measure) for each in session.scalars(notes)),
-        tuple(session.scalars(linked.order_by(IncidentDowntime.downtime_id))),
+    told = to_record(
+        row,
+        IncidentReport,
+        kind=Kind(row.kind),
+        severity=Severity(row.severity),
+        channel=None if row.channel is None else Channel(row.channel),
+        units=frozenset(json.loads(row.units)),
+        mailboxes=tuple(json.loads(row.mailboxes)),
+    )
+    downtimes = session.scalars(linked.order_by(IncidentDowntime.downtime_id))
+    return to_record(
+        row,
+        Incident,
+        told=told,
+        notes=tuple(to_record(each, Note) for each in session.scalars(notes)),
+        downtimes=tuple(downtimes),
     )

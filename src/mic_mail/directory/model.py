@@ -611,10 +611,7 @@ class RequestMail(Base):
     outcomes: Mapped[str]
     """JSON: the outcome of each row."""
     sender: Mapped[str | None] = mapped_column(String(255))
-    """The unit's mailbox that gets the answer.
-
-    Empty for mail read, and answered, before version 0009 of the tables.
-    """
+    """The unit's mailbox that gets the answer."""
     unit_id: Mapped[int | None]
     message_id: Mapped[str | None]
     """The Message-ID that the answer refers to, without brackets."""

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import OfficerRow
-from mic_mail.directory.transactions import Tables
+from mic_mail.directory.transactions import Tables, add_record, to_record
 from mic_mail.policy.authorization.roles import Officer, Role
 
 Check = Callable[[Sequence[Officer], Sequence[Officer]], None]
@@ -39,18 +39,7 @@ class Officers:
         def work(session: Session, _version: int) -> None:
             known = [_officer(row) for row in _rows(session)]
             check(known, [*known, officer])
-            session.add(
-                OfficerRow(
-                    login=officer.login,
-                    full_name=officer.full_name,
-                    role=officer.role,
-                    unit_id=officer.unit_id,
-                    since=officer.since,
-                    until=officer.until,
-                    document=officer.document,
-                    person_id=officer.person_id,
-                )
-            )
+            add_record(session, OfficerRow, officer)
 
         self._tables.change(work)
 
@@ -78,4 +67,4 @@ def _rows(session: Session) -> Sequence[OfficerRow]:
 
 
 def _officer(row: OfficerRow) -> Officer:
-    return Officer(row.login, row.full_name, Role(row.role), row.unit_id, row.since, row.until, row.document, row.person_id)
+    return to_record(row, Officer, role=Role(row.role))

@@ -7,24 +7,14 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import Person
 from mic_mail.directory.records import PersonRecord
+from mic_mail.directory.transactions import add_record
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level
 
 
 def enter(session: Session, person: PersonRecord) -> Person:
     """Enter a new row within a transaction, and return it with its id."""
-    row = Person(
-        full_name=person.full_name,
-        unit_id=person.unit_id,
-        position=person.position,
-        level=person.level,
-        employment=person.employment,
-        contract_from=person.contract_from,
-        contract_until=person.contract_until,
-    )
-    session.add(row)
-    session.flush()
-    return row
+    return add_record(session, Person, person)
 
 
 def read(session: Session, *wanted: ColumnElement[bool]) -> list[PersonRecord]:

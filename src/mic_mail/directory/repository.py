@@ -59,14 +59,11 @@ from mic_mail.directory.second_factors import SecondFactors
 from mic_mail.directory.sent_notices import SentNotices, void_ahead
 from mic_mail.directory.signatories import Signatories
 from mic_mail.directory.snapshot import EMPTY, Credential, Entry, Snapshot
-from mic_mail.directory.transactions import Tables
+from mic_mail.directory.transactions import IDS_END, Tables, add_record, existing, not_found, row_of
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.calendar import FIRST_INSTANT, local_day
 from mic_mail.policy.directory_changes import Subject
 from mic_mail.policy.facts import REQUEST, Draft, Fact, MailboxKind, record
-
-IDS_END = 1 << 63
-"""An upper bound of ids: no database counts as far, and SQLite refuses larger parameters."""
 
 
 class Directory:
@@ -202,7 +199,7 @@ class Directory:
         known = 0 < person_id < IDS_END
         found = self._read(lambda session: person_rows.read(session, Person.person_id == person_id)) if known else []
         if not found:
-            raise NotFound(Text(f"Không có cá nhân mã {person_id}.", f"No such person: {person_id}."))
+            raise not_found("cá nhân mã", "person", person_id)
         return found[0]
 
     def mailboxes(self) -> list[MailboxRecord]:
@@ -235,7 +232,7 @@ class Directory:
         with database.reading(self._engine) as connection:
             found = snapshot_loader.entry_of(connection, mailbox_id)
         if found is None:
-            raise NotFound(Text(f"Không có hộp thư mã {mailbox_id}.", f"No such mailbox: {mailbox_id}."))
+            raise not_found("hộp thư mã", "mailbox", mailbox_id)
         return found
 
     def former_verifiers(self, mailbox_id: int, most: int) -> list[str]:
@@ -285,10 +282,7 @@ class Directory:
                 raise AlreadyThere(
                     Text(f"Đã có đơn vị {unit.symbol}.", f"Unit {in_ascii(unit.symbol)} already exists."), clause="5.1"
                 )
-            row = Unit(symbol=unit.symbol, name=unit.name, parent_id=unit.parent_id, document=unit.document)
-            session.add(row)
-            session.flush()
-            return unit_record(row)
+            return unit_record(add_record(session, Unit, unit))
 
         return self._change(work)
 
@@ -308,18 +302,8 @@ class Directory:
             home_taken = session.scalars(select(Mailbox.mailbox_id).where(Mailbox.home == mailbox.home)).first()
             if home_taken is not None or session.get(Address, mailbox.address.lower()) is not None:
                 raise _taken(mailbox.address)
-            row = Mailbox(
-                kind=mailbox.kind,
-                home=mailbox.home,
-                display_name=mailbox.display_name,
-                quota_octets=mailbox.quota_octets,
-                person_id=mailbox.person_id,
-                unit_id=mailbox.unit_id,
-                capabilities_hidden=" ".join(sorted(mailbox.capabilities_hidden)),
-                changed_version=version,
-            )
-            session.add(row)
-            session.flush()
+            hidden = " ".join(sorted(mailbox.capabilities_hidden))
+            row = add_record(session, Mailbox, mailbox, capabilities_hidden=hidden, changed_version=version)
             _take(session, mailbox.address, row.mailbox_id, Role.PRIMARY)
             self._append(session, version, row.mailbox_id, drafts)
             if credential is not None:
@@ -466,7 +450,8 @@ class Directory:
         for draft in drafts:
             previous = record(draft, mailbox_id=mailbox_id, previous=previous, recorded_at=self._clock.steady_now())
             recorded.append(previous)
-            session.add(_fact_row(previous))
+            data = json.dumps(dict(previous.data), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+            session.add(row_of(FactRow, previous, data=data))
         session.flush()
         return recorded
 
@@ -545,22 +530,4 @@ def _store(session: Session, mailbox_id: int, credential: Credential) -> Credent
 
 
 def _existing(session: Session, mailbox_id: int) -> Mailbox:
-    row = session.get(Mailbox, mailbox_id)
-    if row is None:
-        raise NotFound(Text(f"Không có hộp thư mã {mailbox_id}.", f"No such mailbox: {mailbox_id}."))
-    return row
-
-
-def _fact_row(fact: Fact) -> FactRow:
-    return FactRow(
-        mailbox_id=fact.mailbox_id,
-        seq=fact.seq,
-        kind=fact.kind,
-        effective_at=fact.effective_at,
-        recorded_at=fact.recorded_at,
-        actor=fact.actor,
-        reason=fact.reason,
-        document=fact.document,
-        data=json.dumps(dict(fact.data), ensure_ascii=False, sort_keys=True, separators=(",", ":")),
-        digest=fact.digest,
-    )
+    return existing(session, Mailbox, mailbox_id, "hộp thư mã", "mailbox")

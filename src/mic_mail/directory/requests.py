@@ -17,14 +17,13 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory import censuses, incidents, person_rows
 from mic_mail.directory.model import ReadingDebt, ReadingMark, RequestMail, RequestRow
-from mic_mail.directory.records import NotFound, PersonRecord, Superseded
-from mic_mail.directory.transactions import Tables
+from mic_mail.directory.records import PersonRecord, Superseded
+from mic_mail.directory.transactions import IDS_END, Tables, add_record, not_found, row_of, to_record
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import number as incident_number
 from mic_mail.policy.incidents import of_request
 from mic_mail.policy.requests import PENDING, Channel, Filing, Item, Kind, Request, State
 
-IDS_END = 1 << 63
 Outcomes = Sequence[Mapping[str, object]]
 """The outcome of each row of a mail, as JSON holds it.
 
@@ -84,7 +83,7 @@ class Requests:
         known = 0 < number < IDS_END
         found = self._found(select(RequestRow).where(RequestRow.request_id == number)) if known else []
         if not found:
-            raise NotFound(Text(f"Không có yêu cầu số {number}.", f"No such request: {number}."))
+            raise not_found("yêu cầu số", "request", number)
         return found[0]
 
     def _found(self, wanted: Select[Any]) -> list[Request]:
@@ -156,7 +155,7 @@ class Requests:
 
     def outcomes(self, key: str) -> Outcomes | None:
         """Return the outcomes of the rows of a mail; None: it was not read."""
-        found = self._tables.read(lambda session: _maybe_outcomes(session.get(RequestMail, key)))
+        found = self._tables.read(lambda session: session.scalar(select(RequestMail.outcomes).where(RequestMail.key == key)))
         return None if found is None else json.loads(found)
 
     def read_mail(self, mail: ReadMail, rows: Sequence[tuple[int, Filing]], outcomes: Outcomes) -> Outcomes:
@@ -166,34 +165,20 @@ class Requests:
         """
 
         def work(session: Session, _version: int) -> Outcomes:
-            before, key, by, at = session.get(RequestMail, mail.key), mail.key, mail.sender, mail.read_at
-            if before is not None:
-                if before.sender is None:
-                    before.sender, before.unit_id, before.message_id = by, mail.unit_id, mail.message_id
+            if (before := session.get(RequestMail, mail.key)) is not None:
                 return list(json.loads(before.outcomes))
-            numbers = {row: _enter(session, filing, by, at, batch=f"mail:{key}", number=row).request_id for row, filing in rows}
+            batch, by, at = f"mail:{mail.key}", mail.sender, mail.read_at
+            numbers = {row: _enter(session, filing, by, at, batch=batch, number=row).request_id for row, filing in rows}
             whole = [{**each, "request": numbers.get(int(str(each["row"])))} for each in outcomes]
-            text = json.dumps(whole, ensure_ascii=False)
-            session.add(
-                RequestMail(key=key, read_at=at, outcomes=text, sender=by, unit_id=mail.unit_id, message_id=mail.message_id)
-            )
+            session.add(row_of(RequestMail, mail, key=mail.key, outcomes=json.dumps(whole, ensure_ascii=False)))
             return whole
 
         return self._tables.change(work)
 
     def mail_read(self, since: datetime) -> list[ReadMail]:
-        """Return the mail that was read since then, and whose recipient of the answer is known, in that order."""
-        wanted = (
-            select(RequestMail.key, RequestMail.read_at, RequestMail.sender, RequestMail.unit_id, RequestMail.message_id)
-            .where(RequestMail.read_at >= since)
-            .order_by(RequestMail.read_at, RequestMail.key)
-        )
-        rows = self._tables.read(lambda session: list(session.execute(wanted)))
-        return [
-            ReadMail(key, at, sender, unit_id, message_id)
-            for key, at, sender, unit_id, message_id in rows
-            if sender is not None and unit_id is not None
-        ]
+        """Return the mail that was read since then, in that order."""
+        wanted = select(RequestMail).where(RequestMail.read_at >= since).order_by(RequestMail.read_at, RequestMail.key)
+        return self._tables.read(lambda session: [to_record(row, ReadMail) for row in session.scalars(wanted)])
 
     # ------------------------------------------------------------ read positions
 
@@ -247,23 +232,17 @@ def _enter(
         before = session.scalars(known).one_or_none()
         if before is not None:
             return _request(before)
-    row = RequestRow(
-        kind=filing.kind,
-        channel=filing.channel,
+    row = add_record(
+        session,
+        RequestRow,
+        filing,
         state=State.OPEN,
-        asker=filing.asker,
-        unit_id=filing.unit_id,
-        received_at=filing.received_at,
-        document=filing.document,
-        document_date=filing.document_date,
         items=json.dumps(dict(filing.items), ensure_ascii=False, sort_keys=True),
         opened_by=by,
         opened_at=at,
         batch=batch,
         row=number,
     )
-    session.add(row)
-    session.flush()
     if filing.kind is Kind.CORRECTION:
         censuses.dispute(session, filing, row.request_id)
     if filing.kind is Kind.INCIDENT:  # recorded together with the request, which then is done
@@ -284,32 +263,7 @@ def _unmoved(session: Session, request: Request) -> RequestRow:
     return row
 
 
-def _maybe_outcomes(row: RequestMail | None) -> str | None:
-    return None if row is None else row.outcomes
-
-
 def _request(row: RequestRow) -> Request:
-    return Request(
-        request_id=row.request_id,
-        filing=Filing(
-            kind=Kind(row.kind),
-            channel=Channel(row.channel),
-            asker=row.asker,
-            unit_id=row.unit_id,
-            received_at=row.received_at,
-            document=row.document,
-            document_date=row.document_date,
-            items={Item(name): value for name, value in json.loads(row.items).items()},
-        ),
-        state=State(row.state),
-        opened_by=row.opened_by,
-        opened_at=row.opened_at,
-        batch=row.batch,
-        row=row.row,
-        handler=row.handler,
-        handled_at=row.handled_at,
-        result=row.result,
-        hindrance=row.hindrance,
-        person_id=row.person_id,
-        mailbox_id=row.mailbox_id,
-    )
+    items = {Item(name): value for name, value in json.loads(row.items).items()}
+    filing = to_record(row, Filing, kind=Kind(row.kind), channel=Channel(row.channel), items=items)
+    return to_record(row, Request, filing=filing, state=State(row.state))

@@ -6,12 +6,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import SignatoryRow
-from mic_mail.directory.records import NotFound
-from mic_mail.directory.transactions import Tables
+from mic_mail.directory.transactions import Tables, add_record, existing, to_record
 from mic_mail.errors import Refused, Text
 from mic_mail.policy.authorization.signatories import CLAUSE, Signatory
-
-IDS_END = 1 << 31
 
 
 class Signatories:
@@ -27,20 +24,7 @@ class Signatories:
 
     def add(self, signatory: Signatory) -> Signatory:
         """Enter a new term; its number is assigned here."""
-        row = SignatoryRow(
-            full_name=signatory.full_name,
-            position=signatory.position,
-            since=signatory.since,
-            until=signatory.until,
-            document=signatory.document,
-        )
-
-        def enter(session: Session, _version: int) -> Signatory:
-            session.add(row)
-            session.flush()
-            return _signatory(row)
-
-        return self._tables.change(enter)
+        return self._tables.change(lambda session, _version: _signatory(add_record(session, SignatoryRow, signatory)))
 
     def end(self, number: int, last: date, document: str) -> Signatory:
         """End a term with its last day.
@@ -49,9 +33,7 @@ class Signatories:
         """
 
         def work(session: Session, _version: int) -> Signatory:
-            row = session.get(SignatoryRow, number) if 0 < number < IDS_END else None
-            if row is None:
-                raise NotFound(Text(f"Không có người ký số {number}.", f"No such signatory: {number}."))
+            row = existing(session, SignatoryRow, number, "người ký số", "signatory")
             if last < row.since or (row.until is not None and row.until <= last):
                 raise Refused(Text("Ngày kết thúc không nằm trong thời hạn.", "The day is not within the term."), clause=CLAUSE)
             row.until, row.end_document = last, document
@@ -61,4 +43,4 @@ class Signatories:
 
 
 def _signatory(row: SignatoryRow) -> Signatory:
-    return Signatory(row.signatory_id, row.full_name, row.position, row.since, row.document, row.until, row.end_document)
+    return to_record(row, Signatory, number=row.signatory_id)

@@ -7,7 +7,8 @@ change the tables.
 
 import sqlite3
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine, update
 from sqlalchemy.exc import IntegrityError
@@ -15,10 +16,15 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory import engine as database
 from mic_mail.directory.engine import DirectoryUnavailable
-from mic_mail.directory.model import Revision
+from mic_mail.directory.model import Base, Revision
+from mic_mail.directory.records import NotFound
 from mic_mail.errors import Text
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Base)
+
+IDS_END = 1 << 31
+"""An upper bound of numbers: no register counts as far, and databases refuse larger parameters."""
 
 _TAKEN = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID})
 ATTEMPTS = 8
@@ -63,3 +69,35 @@ def _may_pass(conflict: IntegrityError) -> bool:
     """
     code = getattr(conflict.orig, "sqlite_errorcode", None)
     return code is None or code in _TAKEN
+
+
+def existing(session: Session, kind: type[R], number: int, vi: str, en: str) -> R:
+    """Return the row of this number, or raise `NotFound`; `vi` and `en` say what it is of."""
+    row = session.get(kind, number) if 0 < number < IDS_END else None
+    if row is None:
+        raise not_found(vi, en, number)
+    return row
+
+
+def not_found(vi: str, en: str, number: int) -> NotFound:
+    return NotFound(Text(f"Không có {vi} {number}.", f"No such {en}: {number}."))
+
+
+def to_record(row: Base, kind: Callable[..., T], /, **values: object) -> T:
+    """Return a row as a record of a dataclass: `values`, and for the other fields the columns of the same names."""
+    names = (field.name for field in fields(kind) if field.name not in values)  # type: ignore[arg-type]  # it is a dataclass
+    return kind(**{name: getattr(row, name) for name in names}, **values)
+
+
+def row_of(kind: type[R], record: Any, /, **values: object) -> R:
+    """Return a record as a new row: `values`, and for the other columns the fields of the same names, but no number."""
+    columns = {column.key for column in kind.__table__.columns if not column.primary_key} - values.keys()
+    return kind(**{field.name: getattr(record, field.name) for field in fields(record) if field.name in columns}, **values)
+
+
+def add_record(session: Session, kind: type[R], record: Any, /, **values: object) -> R:
+    """Add a record as by `row_of`, and return the row with its number."""
+    row = row_of(kind, record, **values)
+    session.add(row)
+    session.flush()
+    return row
