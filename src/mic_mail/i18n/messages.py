@@ -2,7 +2,7 @@
 
 Notices are in `notices`.
 
-One function for each sentence, with typed parameters: a missing parameter is a mypy error, not a broken notice. That is why
+A sentence with values is a function with typed parameters: a missing one is a mypy error, not a broken notice. That is why
 this is a plain module and not gettext: two languages, a hundred sentences, both sides always needed together (Vietnamese above,
 English below), and no catalogue to compile. Never quoted here: a person's own text, a password, a secret marking. The wording
 follows official letters: "Ông/Bà", "đề nghị", the clause named from the smallest part up (clause_names.py).
@@ -30,25 +30,15 @@ def joined(*sentences: Text) -> Text:
     return Text(" ".join(s.vi for s in sentences), " ".join(s.en for s in sentences))
 
 
-def wrong_credentials() -> Text:
-    return Text("Tên đăng nhập hoặc mật khẩu không đúng.", "User name or password is wrong.")
-
-
-def password_changed() -> Text:
-    return Text("Mật khẩu đã được thay đổi; đề nghị đăng nhập lại.", "The password was changed; sign in again.")
-
-
-def app_password_ended() -> Text:
-    """For a session that was signed in by an app password."""
-    return Text("Mật khẩu ứng dụng này không còn hiệu lực.", "This app password is no longer valid.")
-
-
-def app_password_elsewhere() -> Text:
-    """For an app password that was made for other services."""
-    return Text(
-        "Mật khẩu ứng dụng này được tạo cho dịch vụ khác; đề nghị tạo mật khẩu khác tại trang mật khẩu.",
-        "This app password was created for another service; create one for this service on the password page.",
-    )
+WRONG_CREDENTIALS = Text("Tên đăng nhập hoặc mật khẩu không đúng.", "User name or password is wrong.")
+PASSWORD_CHANGED = Text("Mật khẩu đã được thay đổi; đề nghị đăng nhập lại.", "The password was changed; sign in again.")
+APP_PASSWORD_ENDED = Text("Mật khẩu ứng dụng này không còn hiệu lực.", "This app password is no longer valid.")
+"""For a session that was signed in by an app password."""
+APP_PASSWORD_ELSEWHERE = Text(
+    "Mật khẩu ứng dụng này được tạo cho dịch vụ khác; đề nghị tạo mật khẩu khác tại trang mật khẩu.",
+    "This app password was created for another service; create one for this service on the password page.",
+)
+"""For an app password that was made for other services."""
 
 
 def app_password_needed(page: str | None) -> Text:
@@ -60,41 +50,22 @@ def app_password_needed(page: str | None) -> Text:
     )
 
 
-def code_wrong() -> Text:
-    return Text("Mã không đúng hoặc đã được sử dụng.", "The code is wrong or has already been used.")
-
-
-def code_closed() -> Text:
-    return Text(
-        "Đã nhập sai quá nhiều mã; đề nghị dùng mã khôi phục hoặc liên hệ Trung tâm Thông tin.",
-        "Too many wrong codes; use a recovery code, or contact the Information Centre.",
-    )
-
-
-def tls_required() -> Text:
-    return Text(
-        "Chỉ được đăng nhập qua kết nối mã hóa; đề nghị bật SSL/TLS hoặc STARTTLS trong phần mềm thư.",
-        "Sign-in needs an encrypted connection; turn on SSL/TLS or STARTTLS in the mail program.",
-    )
-
-
-def bad_mechanism() -> Text:
-    return Text("Phương thức đăng nhập không được hỗ trợ.", "This authentication mechanism is not supported.")
-
-
-def channel_binding() -> Text:
-    return Text("Không xác nhận được ràng buộc kênh TLS.", "The TLS channel binding does not match.")
-
-
-def channel_binding_type() -> Text:
-    return Text(
-        "Máy chủ không có kiểu ràng buộc kênh TLS mà chương trình của Ông/Bà chọn; đề nghị đặt cách đăng nhập là PLAIN.",
-        "Your program's type of TLS channel binding is not supported; set its authentication method to PLAIN.",
-    )
-
-
-def malformed_sign_in() -> Text:
-    return Text("Dữ liệu đăng nhập không hợp lệ.", "The sign-in data is malformed.")
+CODE_WRONG = Text("Mã không đúng hoặc đã được sử dụng.", "The code is wrong or has already been used.")
+CODE_CLOSED = Text(
+    "Đã nhập sai quá nhiều mã; đề nghị dùng mã khôi phục hoặc liên hệ Trung tâm Thông tin.",
+    "Too many wrong codes; use a recovery code, or contact the Information Centre.",
+)
+TLS_REQUIRED = Text(
+    "Chỉ được đăng nhập qua kết nối mã hóa; đề nghị bật SSL/TLS hoặc STARTTLS trong phần mềm thư.",
+    "Sign-in needs an encrypted connection; turn on SSL/TLS or STARTTLS in the mail program.",
+)
+BAD_MECHANISM = Text("Phương thức đăng nhập không được hỗ trợ.", "This authentication mechanism is not supported.")
+CHANNEL_BINDING = Text("Không xác nhận được ràng buộc kênh TLS.", "The TLS channel binding does not match.")
+CHANNEL_BINDING_TYPE = Text(
+    "Máy chủ không có kiểu ràng buộc kênh TLS mà chương trình của Ông/Bà chọn; đề nghị đặt cách đăng nhập là PLAIN.",
+    "Your program's type of TLS channel binding is not supported; set its authentication method to PLAIN.",
+)
+MALFORMED_SIGN_IN = Text("Dữ liệu đăng nhập không hợp lệ.", "The sign-in data is malformed.")
 
 
 def too_many(seconds: float) -> Text:
@@ -105,17 +76,11 @@ def too_many(seconds: float) -> Text:
     )
 
 
-def too_many_sessions() -> Text:
-    return Text(
-        "Hộp thư có quá nhiều phiên làm việc đang mở; đề nghị đóng bớt phần mềm thư.",
-        "This mailbox has too many open sessions; close one of its mail programs.",
-    )
-
-
-def unavailable() -> Text:
-    return Text("Hệ thống tạm thời không xử lý được; đề nghị thử lại sau.", "Temporarily unavailable; try again later.")
-
-
+TOO_MANY_SESSIONS = Text(
+    "Hộp thư có quá nhiều phiên làm việc đang mở; đề nghị đóng bớt phần mềm thư.",
+    "This mailbox has too many open sessions; close one of its mail programs.",
+)
+UNAVAILABLE = Text("Hệ thống tạm thời không xử lý được; đề nghị thử lại sau.", "Temporarily unavailable; try again later.")
 SUSPENSION_CAUSES = {
     "a": Text("không sử dụng trong 6 tháng", "not used for 6 months"),
     "b": Text("vi phạm Điều 4 Quy chế", "a breach of Article 4"),
@@ -210,23 +175,21 @@ def maintenance(since: datetime, until: datetime, clause_id: str) -> Text:
     )
 
 
-def centre() -> Text:
-    """The operator's name (Reg. 2, "the Centre")."""
-    return Text("Trung tâm Thông tin", "Information Centre")
+CENTRE = Text("Trung tâm Thông tin", "Information Centre")
+"""The operator's name (Reg. 2, "the Centre")."""
 
 
 # ---------------------------------------------------------------- documents with a marking
 
 
-def marked_secret() -> Text:
-    """Wording 10; Reg. 4.1. The contact and the reference follow."""
-    cited = clause("4.1")
-    return Text(
-        f"Thư bị từ chối vì có dấu hiệu chứa tài liệu mang dấu độ mật; {cited.vi} cấm gửi tài liệu mật, tối mật, tuyệt mật qua "
-        "Hệ thống thư điện tử. Nếu có nhầm lẫn, đề nghị liên hệ Trung tâm Thông tin.",
-        f"Refused: the message seems to contain a document with a secrecy marking ({cited.en}: confidential, secret and top "
-        "secret documents must not be sent by mail). If this is a mistake, please contact the Information Centre.",
-    )
+_NO_SECRETS = clause("4.1")
+MARKED_SECRET = Text(
+    f"Thư bị từ chối vì có dấu hiệu chứa tài liệu mang dấu độ mật; {_NO_SECRETS.vi} cấm gửi tài liệu mật, tối mật, tuyệt mật "
+    "qua Hệ thống thư điện tử. Nếu có nhầm lẫn, đề nghị liên hệ Trung tâm Thông tin.",
+    f"Refused: the message seems to contain a document with a secrecy marking ({_NO_SECRETS.en}: confidential, secret and top "
+    "secret documents must not be sent by mail). If this is a mistake, please contact the Information Centre.",
+)
+"""Wording 10; Reg. 4.1. The contact and the reference follow."""
 
 
 def malware_not_stored(malware: str) -> Text:
@@ -238,35 +201,23 @@ def malware_not_stored(malware: str) -> Text:
     )
 
 
-def not_inspected() -> Text:
-    """For `secrecy.unreadable`, which refuses attachments that cannot be inspected; Reg. 4.1."""
-    cited = clause("4.1")
-    return Text(
-        f"Thư bị từ chối vì có tệp gửi kèm không kiểm tra được (có mật khẩu, bị hỏng hoặc không rõ định dạng); {cited.vi}.",
-        f"Refused: an attachment cannot be inspected (encrypted, damaged, or of an unknown format; {cited.en}).",
-    )
-
-
-def too_much_to_inspect() -> Text:
-    """Beyond `secrecy.unpacked`, `secrecy.depth` or `secrecy.parts`; Reg. 4.1."""
-    cited = clause("4.1")
-    return Text(
-        f"Thư bị từ chối vì tệp gửi kèm quá lớn khi giải nén hoặc quá nhiều thành phần nên không kiểm tra được ({cited.vi}); "
-        "đề nghị chia thành nhiều thư hoặc gửi tệp chưa nén.",
-        f"Refused: the unpacked attachments exceed what can be inspected ({cited.en}); split them among several messages, or "
-        "send them unpacked.",
-    )
-
-
-def not_inspected_now() -> Text:
-    """No document reader was free in time; Reg. 4.1."""
-    cited = clause("4.1")
-    return Text(
-        f"Chưa kiểm tra được tệp gửi kèm ({cited.vi}); đề nghị gửi lại sau ít phút.",
-        f"The attachments cannot be inspected now ({cited.en}); try again in a few minutes.",
-    )
-
-
+NOT_INSPECTED = Text(
+    f"Thư bị từ chối vì có tệp gửi kèm không kiểm tra được (có mật khẩu, bị hỏng hoặc không rõ định dạng); {_NO_SECRETS.vi}.",
+    f"Refused: an attachment cannot be inspected (encrypted, damaged, or of an unknown format; {_NO_SECRETS.en}).",
+)
+"""For `secrecy.unreadable`, which refuses attachments that cannot be inspected; Reg. 4.1."""
+TOO_MUCH_TO_INSPECT = Text(
+    f"Thư bị từ chối vì tệp gửi kèm quá lớn khi giải nén hoặc quá nhiều thành phần nên không kiểm tra được ({_NO_SECRETS.vi}); "
+    "đề nghị chia thành nhiều thư hoặc gửi tệp chưa nén.",
+    f"Refused: the unpacked attachments exceed what can be inspected ({_NO_SECRETS.en}); split them among several messages, or "
+    "send them unpacked.",
+)
+"""Beyond `secrecy.unpacked`, `secrecy.depth` or `secrecy.parts`; Reg. 4.1."""
+NOT_INSPECTED_NOW = Text(
+    f"Chưa kiểm tra được tệp gửi kèm ({_NO_SECRETS.vi}); đề nghị gửi lại sau ít phút.",
+    f"The attachments cannot be inspected now ({_NO_SECRETS.en}); try again in a few minutes.",
+)
+"""No document reader was free in time; Reg. 4.1."""
 DEGREES = {
     "confidential": Text("Mật", "confidential"),
     "secret": Text("Tối mật", "secret"),

@@ -110,7 +110,7 @@ def _admit(ctx: LdapContext, request: Envelope, answer: object, mechanism: str) 
         return
     assert isinstance(answer, SignedIn), answer
     if not (yield BindAccount(answer)):
-        ctx.result(request, Code.BUSY, messages.too_many_sessions().vi)
+        ctx.result(request, Code.BUSY, messages.TOO_MANY_SESSIONS.vi)
         return
     ctx.signed_in = answer
     ctx.result(request, Code.SUCCESS)

@@ -155,7 +155,7 @@ def _admit(ctx: Pop3Context, answer: object) -> Steps[Reply]:
         return refuse(answer.text, SIGN_IN_CODES[answer.kind])
     assert isinstance(answer, SignedIn), answer
     if not (yield BindAccount(answer)):
-        return refuse(messages.too_many_sessions(), b"SYS/TEMP")
+        return refuse(messages.TOO_MANY_SESSIONS, b"SYS/TEMP")
     yield from ctx.enter(answer)
     return size_of(ctx)
 

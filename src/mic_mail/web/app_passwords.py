@@ -75,7 +75,7 @@ class AppPasswordPages:
         try:
             found: list[Listed] = await services.executors.io(services.app_passwords.listed, visit.signed_in.mailbox_id)
         except Trouble:
-            return context.error_page(visit.request, 503, messages.unavailable(), PATH)
+            return context.error_page(visit.request, 503, messages.UNAVAILABLE, PATH)
         now = services.clock.now()
         alive = [self._row(each, visit) for each in found if each.app.lives(now)]
         ended = [self._row(each, visit) for each in found if not each.app.lives(now)]
@@ -132,7 +132,7 @@ class AppPasswordPages:
             return await self._page(visit, refused.text, name=name, status=403)
         except Trouble as trouble:
             context.event("web_app_password_failed", visit.request, mailbox=confirmed.address, error=described(trouble))
-            return await self._page(visit, messages.unavailable(), name=name, status=503)
+            return await self._page(visit, messages.UNAVAILABLE, name=name, status=503)
         context.event("app_password_added", visit.request, mailbox=confirmed.address, number=added.fact.seq, scope=scope)
         await services.directory_changed()
         visit.session.secret = Secret(added.name, added.password)
@@ -156,7 +156,7 @@ class AppPasswordPages:
         except (BadInput, Refused) as refused:
             return await self._page(visit, refused.text, status=409)
         except Trouble:
-            return await self._page(visit, messages.unavailable(), status=503)
+            return await self._page(visit, messages.UNAVAILABLE, status=503)
         for app in ended:
             context.event("app_password_revoked", request, mailbox=signed_in.address, number=app.number)
             visit.session.news = pages.APP_REVOKED

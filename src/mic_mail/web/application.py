@@ -205,7 +205,7 @@ class Application:
         except (OSError, ValueError):  # it goes unsigned
             pass
         except Trouble:
-            return self._context.error_page(request, 503, messages.unavailable(), MAILBOX)
+            return self._context.error_page(request, 503, messages.UNAVAILABLE, MAILBOX)
         headers = {"content-disposition": f'attachment; filename="{mobileconfig.NAME}"'}
         return Response(profile, media_type=mobileconfig.MEDIA_TYPE, headers=headers)
 
@@ -282,7 +282,7 @@ class Application:
             return self._change_page(visit, refused.text, status=403)
         except Trouble as trouble:
             self._context.event("web_password_failed", visit.request, mailbox=confirmed.address, error=described(trouble))
-            return self._change_page(visit, messages.unavailable(), status=503)
+            return self._change_page(visit, messages.UNAVAILABLE, status=503)
         finally:
             self._changing.discard(confirmed.mailbox_id)
         self._context.event("web_password_changed", visit.request, mailbox=confirmed.address, version=made.version)

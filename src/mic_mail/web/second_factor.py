@@ -113,7 +113,7 @@ class SecondFactorPages:
         try:
             factor = await services.executors.io(services.second_factors.of, visit.signed_in.mailbox_id)
         except Trouble:
-            return context.error_page(visit.request, 503, messages.unavailable(), FACTOR)
+            return context.error_page(visit.request, 503, messages.UNAVAILABLE, FACTOR)
         uri = typed = drawn = ""
         secret = context.sessions.enrolment_of(session)
         if factor is None and secret is not None:
@@ -186,7 +186,7 @@ class SecondFactorPages:
         except Refused as refused:
             return await self._page(visit, refused.text, status=403)
         except Trouble:
-            return await self._page(visit, messages.unavailable(), status=503)
+            return await self._page(visit, messages.UNAVAILABLE, status=503)
         services.access.guard.second_factor_set_from(signed_in.address, visit.peer.address)
         context.event("second_factor_set", request, mailbox=signed_in.address)
         await self._announce()
@@ -213,7 +213,7 @@ class SecondFactorPages:
         except Refused as refused:
             return await self._page(visit, refused.text, status=409)
         except Trouble:
-            return await self._page(visit, messages.unavailable(), status=503)
+            return await self._page(visit, messages.UNAVAILABLE, status=503)
         context.event("second_factor_removed", request, mailbox=signed_in.address)
         await self._announce()
         visit.session.signed_in = _after(visit.session.signed_in, removed, factor=None)

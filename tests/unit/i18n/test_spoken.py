@@ -46,7 +46,7 @@ def test_one_line(vi: str, en: str, room: int, utf8: bool) -> None:
 
 def test_all_refusals_have_both() -> None:
     """No sentence that a person may see is the same in both languages, and none keeps a letter beyond ASCII."""
-    for text in (*for_people().values(), messages.wrong_credentials(), messages.tls_required(), messages.marked_secret()):
+    for text in (*for_people().values(), messages.WRONG_CREDENTIALS, messages.TLS_REQUIRED, messages.MARKED_SECRET):
         vi, en = spoken(text, utf8=False)
         assert vi.isascii()
         assert en == text.en

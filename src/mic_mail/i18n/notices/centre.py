@@ -23,9 +23,8 @@ def too_many_messages(messages: int) -> Text:
     return Text(f"gửi {messages} thư trong vòng một giờ", f"sent {counted(messages, 'message', 'messages')} within an hour")
 
 
-def sends_malware() -> Text:
-    """Return the observation that malware was sent."""
-    return Text("gửi thư có mã độc", "sent malware")
+SENDS_MALWARE = Text("gửi thư có mã độc", "sent malware")
+"""The observation that malware was sent."""
 
 
 def sends_spam(messages: int) -> Text:
@@ -59,9 +58,8 @@ def passwords_exposed(day: date, leaked: int, sprayed: int) -> NoticeText:
     )
 
 
-def looks_stolen() -> Text:
-    """Return the observation of a sign-in that looks like a stolen password."""
-    return Text("có đăng nhập bất thường", "had an abnormal sign-in")
+LOOKS_STOLEN = Text("có đăng nhập bất thường", "had an abnormal sign-in")
+"""The observation of a sign-in that looks like a stolen password."""
 
 
 @notice("7.2.c", Reader.CENTRE, address=ADDRESS, since=MIDNIGHT, why=too_many_recipients(4000))

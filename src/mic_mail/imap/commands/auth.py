@@ -169,7 +169,7 @@ def _admit(ctx: ImapContext, answer: object) -> Steps[Reply]:
         return reply
     assert isinstance(answer, SignedIn), answer
     if not (yield BindAccount(answer)):
-        return refuse(messages.too_many_sessions(), b"LIMIT")
+        return refuse(messages.TOO_MANY_SESSIONS, b"LIMIT")
     ctx.signed_in = answer
     ctx.reader.limits = Limits.signed_in(ctx.settings.command_octets)
     for alert in ctx.host.alerts():

@@ -76,19 +76,19 @@ class Refusals:
 
     def wrong_credentials(self, detail: str) -> Refusal:
         """Refuse a wrong name or password, in the same words for both; `detail` is for the log."""
-        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.wrong_credentials(), detail=detail)
+        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.WRONG_CREDENTIALS, detail=detail)
 
     def password_changed(self) -> Refusal:
         """End an open session whose password was changed."""
-        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.password_changed(), detail="credential-changed")
+        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.PASSWORD_CHANGED, detail="credential-changed")
 
     def app_password_ended(self) -> Refusal:
         """End an open session, or refuse a new one, whose app password has ended."""
-        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.app_password_ended(), detail="app-password-ended")
+        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.APP_PASSWORD_ENDED, detail="app-password-ended")
 
     def app_password_elsewhere(self) -> Refusal:
         """Refuse a right app password that was made for other listeners."""
-        return self._refusal(RefusalKind.NOT_HERE, messages.app_password_elsewhere(), detail="app-password-door")
+        return self._refusal(RefusalKind.NOT_HERE, messages.APP_PASSWORD_ELSEWHERE, detail="app-password-door")
 
     def app_password_needed(self) -> Refusal:
         """Refuse the right own password: the mailbox has a second factor, which this listener cannot ask for."""
@@ -97,11 +97,11 @@ class Refusals:
 
     def code_wrong(self) -> Refusal:
         """Refuse a wrong code after a right password."""
-        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.code_wrong(), detail="code")
+        return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.CODE_WRONG, detail="code")
 
     def code_closed(self) -> Refusal:
         """Refuse the code unchecked: too many were wrong."""
-        return self._refusal(RefusalKind.NOT_HERE, messages.code_closed(), clause="15.2", detail="code-closed")
+        return self._refusal(RefusalKind.NOT_HERE, messages.CODE_CLOSED, clause="15.2", detail="code-closed")
 
     def waiting(self, wait: Wait) -> Refusal:
         """Refuse the attempt: too many passwords were wrong."""
@@ -109,26 +109,26 @@ class Refusals:
 
     def unavailable(self, detail: str) -> Refusal:
         """Refuse the attempt: the password cannot be checked now."""
-        return self._refusal(RefusalKind.UNAVAILABLE, messages.unavailable(), detail=detail)
+        return self._refusal(RefusalKind.UNAVAILABLE, messages.UNAVAILABLE, detail=detail)
 
     def tls_required(self) -> Refusal:
         """Refuse a password on a connection without TLS."""
-        return self._refusal(RefusalKind.TLS_REQUIRED, messages.tls_required())
+        return self._refusal(RefusalKind.TLS_REQUIRED, messages.TLS_REQUIRED)
 
     def bad_mechanism(self) -> Refusal:
         """Refuse an unsupported mechanism."""
-        return self._refusal(RefusalKind.BAD_MECHANISM, messages.bad_mechanism())
+        return self._refusal(RefusalKind.BAD_MECHANISM, messages.BAD_MECHANISM)
 
     def failed_exchange(self, failure: sasl.Failure) -> Refusal:
         """Return the refusal for a failed exchange; a wrong proof counts as a wrong password."""
         if failure is sasl.Failure.WRONG_PROOF:
             return self.wrong_credentials("proof")
         if failure is sasl.Failure.BINDING_TYPE:
-            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.channel_binding_type(), detail=failure.value)
+            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.CHANNEL_BINDING_TYPE, detail=failure.value)
         if failure in {sasl.Failure.CHANNEL_BINDING, sasl.Failure.DOWNGRADE}:
             # A man in the middle or a deceived client, not a syntax error.
-            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.channel_binding(), detail=failure.value)
-        return self._refusal(RefusalKind.MALFORMED, messages.malformed_sign_in(), detail=failure.value)
+            return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.CHANNEL_BINDING, detail=failure.value)
+        return self._refusal(RefusalKind.MALFORMED, messages.MALFORMED_SIGN_IN, detail=failure.value)
 
     def authority_ended(self, address: str) -> Refusal:
         """End the access of an open session to a mailbox that is not its own; the log gets its address."""

@@ -326,7 +326,7 @@ def _noticed(fact: Fact) -> Text:
     """Return the reason of a suspension by the server."""
     recipients, messages = fact.data.get("recipients"), fact.data.get("messages")
     if fact.text("trigger") == MALWARE:
-        return centre.sends_malware()
+        return centre.SENDS_MALWARE
     if fact.text("trigger") == SPAM and isinstance(messages, int):
         return centre.sends_spam(messages)
     if isinstance(recipients, int):
@@ -334,7 +334,7 @@ def _noticed(fact: Fact) -> Text:
     if isinstance(messages, int):
         return centre.too_many_messages(messages)
     trigger = fact.text("trigger") or ""
-    return centre.others_have_it(trigger) if trigger in EXPOSED else centre.looks_stolen()
+    return centre.others_have_it(trigger) if trigger in EXPOSED else centre.LOOKS_STOLEN
 
 
 class NoRecipient(MicMailError):

@@ -186,7 +186,7 @@ class Notices:
         `kind`: of the mailbox, None: not ours; `in_reply_to`: the Message-ID that it answers; `report`: the
         machine-readable parts of a delivery report (RFC 6522).
         """
-        centre, support = messages.centre(), self._config.support
+        centre, support = messages.CENTRE, self._config.support
         to = f"Ông/Bà {name}" if kind is MailboxKind.PERSONAL else name
         message = compose(
             sender=Mailbox(centre.vi, MailboxAddress.parse(support)),

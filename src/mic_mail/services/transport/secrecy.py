@@ -87,10 +87,10 @@ class Passage:
 
 
 _TEXTS = {
-    Cause.MARKED_SECRET: messages.marked_secret,
-    Cause.NOT_INSPECTED: messages.not_inspected,
-    Cause.TOO_MUCH_TO_INSPECT: messages.too_much_to_inspect,
-    Cause.NOT_INSPECTED_NOW: messages.not_inspected_now,
+    Cause.MARKED_SECRET: messages.MARKED_SECRET,
+    Cause.NOT_INSPECTED: messages.NOT_INSPECTED,
+    Cause.TOO_MUCH_TO_INSPECT: messages.TOO_MUCH_TO_INSPECT,
+    Cause.NOT_INSPECTED_NOW: messages.NOT_INSPECTED_NOW,
 }
 """The causes of this check's refusals, with their texts."""
 
@@ -185,7 +185,7 @@ class Secrecy:
             return None
         error = Trouble if cause is Cause.NOT_INSPECTED_NOW else Refused
         turn = messages.where_to_turn(self._support, reference)
-        return error(messages.joined(_TEXTS[cause](), turn), clause=CLAUSE)
+        return error(messages.joined(_TEXTS[cause], turn), clause=CLAUSE)
 
     # ------------------------------------------------------------ reading
 
