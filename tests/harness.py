@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from mic_mail.app.embedded import RunningServer, start_in_process
+from embedded import RunningServer, start_in_process
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.manual import write
 from mic_mail.config.model import Config

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness import MailServer
 from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.calendar import WorkingDays
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.unit_mail.opening_windows import (
@@ -296,7 +296,7 @@ def test_the_log_is_read_alike_with_an_index_and_without(desk: Desk) -> None:
         finder = Openings(snapshot, (), context.config, context.clock)
         entries: list[Entry] = unit_mailboxes(snapshot)
         for named in (entries, entries * 2):
-            attended = finder.of(named, Span(MONDAY, MONDAY))[-1]
+            attended = finder.of(named, DateRange(MONDAY, MONDAY))[-1]
             found.append([cell.first for cell in attended.cells])
         desk.server.housekeep()
     assert found[0] == found[1] == found[2] == found[3]

@@ -16,7 +16,7 @@ from clients.test_smtp_states import submission
 from harness import MailServer
 from messages.reports import GMAIL, POSTFIX, THUNDERBIRD
 from mic_mail.mime.dsn_mdn import DeliveryReport, read_report
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.unit_mail.correspondence import (
     DeliveryStatus,
     Handover,
@@ -207,7 +207,7 @@ def test_nobody_outside_speaks_for_people_of_this_server(desk: Desk) -> None:
         desk.server.running.context.store, desk.server.running.context.access.snapshot, desk.server.config
     )
     entry = desk.server.running.context.access.snapshot.entries[desk.cntt.mailbox_id]
-    assert correspondence.of(entry, Span(MONDAY, MONDAY)).subjects[MESSAGE_ID] == "Thu so 0"
+    assert correspondence.of(entry, DateRange(MONDAY, MONDAY)).subjects[MESSAGE_ID] == "Thu so 0"
     desk.move_to(MONDAY, "11:00")
     with submission(desk.server, "ttlan") as client:
         client.sendmail("", [CNTT], displayed)

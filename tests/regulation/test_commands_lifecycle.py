@@ -21,7 +21,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE
 from mic_mail.log.audit import Audit
 from mic_mail.policy.calendar import add_days, local_day
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.due_notices import recorded_key
 from mic_mail.policy.facts import Draft, Fact, FactKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
@@ -538,7 +538,7 @@ def test_what_is_recorded_now_is_of_today(desk: Desk) -> None:
         assert last, clause
         assert max(last) < clock.now() + timedelta(days=1), clause
     store = MailStore(config.mail_root, clock=clock, host="test")
-    table = Usage(directory, store, config, clock, Span(today, today))._events(list(directory.load_snapshot()))
+    table = Usage(directory, store, config, clock, DateRange(today, today))._events(list(directory.load_snapshot()))
     assert sum(row[1] for row in table.rows[:-2] if isinstance(row[1], int)) >= 2
     store.close()
     directory.close()

@@ -25,7 +25,6 @@ from urllib.parse import urlsplit
 from mic_mail.auth.password_hash import DECOY_KEY, load_secret
 from mic_mail.config.model import Config
 from mic_mail.config.schema import smarthost_place
-from mic_mail.directory.preflight import file_of
 from mic_mail.net import dns, syslog_transport
 from mic_mail.process import denied_calls, landlock
 from mic_mail.process.fork import run_apart
@@ -56,7 +55,7 @@ def confine(role: str, config: Config) -> Protection:
     os.environ["TMPDIR"] = os.environ["SQLITE_TMPDIR"] = str(config.server.data_dir / SCRATCH)  # for large sorts
     no_new_privs = landlock.forbid_new_privileges()
     version = landlock.restrict(rules_of(role, config))
-    internet = role not in ("indexer", "web") or file_of(config.directory_url) is None
+    internet = role not in ("indexer", "web") or config.directory_file is None
     is_filtered = no_new_privs and denied_calls.deny(programs=role == "worker", internet=internet)
     return Protection(no_new_privs, os.geteuid() != 0, version, is_filtered)
 
@@ -110,7 +109,7 @@ def needs_of(role: str, config: Config) -> Rules:
     data, sending = config.server.data_dir, config.sending
     read: list[Path | None] = []
     write = [data / SCRATCH, config.run_dir, config.log_dir, config.directory_dir, *_mail_folders(config)]
-    if (directory := file_of(config.directory_url)) is not None:
+    if (directory := config.directory_file) is not None:
         write.append(directory.resolve().parent)
     if role != "indexer":
         read += [data / DECOY_KEY, config.state_dir, config.auth.leaked_passwords]
@@ -140,7 +139,7 @@ def _ports(role: str, config: Config) -> frozenset[int] | None:
     None means any port: the directory's URL does not name one.
     """
     ports: set[int] = set()
-    if file_of(config.directory_url) is None:
+    if config.directory_file is None:
         database = urlsplit(config.directory_url)
         port = database.port or _DATABASE_PORTS.get(database.scheme.partition("+")[0])
         if port is None:

@@ -92,13 +92,13 @@ class CliContext:
 
         For what a unit may know and cannot be found in its part alone.
         """
-        from mic_mail.directory.preflight import BRING_BACK, file_of
+        from mic_mail.directory.records import BRING_BACK
         from mic_mail.directory.repository import Directory
 
         directory = Directory(self._as_the_server().directory_url, clock=self.clock)
         self._opened.callback(directory.close)
         # SQLite would create an empty file for a mistyped name.
-        path = file_of(self.config.directory_url)
+        path = self.config.directory_file
         if path is not None and not os.path.exists(path):
             raise Trouble(Text("Danh bạ chưa được tạo.", "The directory does not exist yet."), remedy=BRING_BACK)
         directory.must_be_current()

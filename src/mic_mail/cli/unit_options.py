@@ -15,7 +15,7 @@ from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.calendar import ONE_DAY, local_day
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, decide
 from mic_mail.policy.reclamation import must_be_there
@@ -78,10 +78,10 @@ def unit_of(here: CliContext, entry: Entry) -> UnitRecord | None:
     return next((each for each in units if each.unit_id == entry.owner.unit_id), None)
 
 
-def span_of(now: datetime, first: str | None, last: str | None, *, days: int) -> Span:
+def span_of(now: datetime, first: str | None, last: str | None, *, days: int) -> DateRange:
     """Return the days that were named, or `days` until yesterday."""
     ends = read_day(last) if last else local_day(now) - ONE_DAY
-    return Span(read_day(first) if first else ends - timedelta(days=days - 1), ends)
+    return DateRange(read_day(first) if first else ends - timedelta(days=days - 1), ends)
 
 
 def is_in_use(here: CliContext, entry: Entry, snapshot: Snapshot) -> bool:

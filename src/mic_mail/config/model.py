@@ -223,6 +223,12 @@ class Log(Section):
     syslog: Syslog = Syslog()
 
 
+def directory_file(url: str) -> Path | None:
+    """Return the file of the usual database; None for another database or another form of URL."""
+    prefix = "sqlite:///"
+    return Path(url.removeprefix(prefix)) if url.startswith(prefix) and "?" not in url else None
+
+
 class Config(Section):
     """All settings of one server."""
 
@@ -320,6 +326,11 @@ class Config(Section):
     @property
     def directory_url(self) -> str:
         return self.directory.url or f"sqlite:///{self.directory_dir / 'directory.sqlite'}"
+
+    @property
+    def directory_file(self) -> Path | None:
+        """The file of the directory; None if it is in another database."""
+        return directory_file(self.directory_url)
 
     @property
     def directory_dir(self) -> Path:

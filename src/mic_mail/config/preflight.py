@@ -131,9 +131,10 @@ def _open_keys(config: Config) -> Iterator[Problem]:
 def _open_data(config: Config) -> Iterator[Problem]:
     """Yield private data of the server that other accounts can open."""
     data = config.server.data_dir
-    private = (config.directory_dir, *_directory_files(config), config.dkim_dir, *sorted(data.glob("*.key")))
+    files = [] if config.directory_file is None else [config.directory_file]
+    private = (config.directory_dir, *files, config.dkim_dir, *sorted(data.glob("*.key")))
     wide = {config.log_dir: stat.S_IRWXO, **dict.fromkeys(private, stat.S_IRWXG | stat.S_IRWXO)}
-    for file in _directory_files(config):
+    for file in files:
         if _exists(file) and data.absolute().is_relative_to(file.parent.absolute()):
             yield Problem(
                 "directory.url",
@@ -152,11 +153,6 @@ def _open_data(config: Config) -> Iterator[Problem]:
                     Text(f"{path} người khác mở được", f"{in_ascii(path)} can be opened by others"),
                     Text(f"chmod {right} {path}", f"chmod {right} {in_ascii(path)}"),
                 )
-
-
-def _directory_files(config: Config) -> tuple[Path, ...]:
-    url = config.directory_url
-    return (Path(url.removeprefix("sqlite:///")),) if url.startswith("sqlite:///") and "?" not in url else ()
 
 
 def _smarthost(config: Config) -> Iterator[Problem]:

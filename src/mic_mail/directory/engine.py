@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from mic_mail.directory.preflight import BRING_BACK
+from mic_mail.directory.records import BRING_BACK
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 
 BUSY_MILLISECONDS = 10_000

@@ -10,22 +10,13 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from mic_mail.config.model import directory_file
+from mic_mail.directory.records import BRING_BACK
 from mic_mail.errors import MicMailError, Text, Trouble, in_ascii
-
-_FILE = "sqlite:///"
-BRING_BACK = Text(
-    "Lấy lại directory.sqlite từ bản sao lưu; với máy chủ mới, chạy `mic-mail init`.",
-    "Restore directory.sqlite from a backup; for a new server run `mic-mail init`.",
-)
 
 
 class NoDirectory(Trouble):
     """There is no database, or none that can be read."""
-
-
-def file_of(url: str) -> Path | None:
-    """Return the file of the usual database; None for another database or another form of URL."""
-    return Path(url.removeprefix(_FILE)) if url.startswith(_FILE) and "?" not in url else None
 
 
 def trouble_with(url: str, *, thorough: bool = False) -> MicMailError | None:
@@ -35,7 +26,7 @@ def trouble_with(url: str, *, thorough: bool = False) -> MicMailError | None:
 
     Of a database that is no file, only the URL and its driver are checked; no connection is made.
     """
-    path = file_of(url)
+    path = directory_file(url)
     if path is None:
         return _of_url(url)
     shown = in_ascii(path)

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
-from mic_mail.errors import BadInput, Refused
+from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level, MailboxKind
+
+BRING_BACK = Text(
+    "Lấy lại directory.sqlite từ bản sao lưu; với máy chủ mới, chạy `mic-mail init`.",
+    "Restore directory.sqlite from a backup; for a new server run `mic-mail init`.",
+)
 
 
 class NotFound(BadInput):

@@ -11,8 +11,6 @@ from importlib.resources import files
 
 from mic_mail.documents.document import MOTTO, NATION, Block, Document, Table, Terms, day_of, display_text, labelled_text
 
-PREVIEW_PPI = 110
-
 
 def write(paper: Document) -> bytes:
     """Return the file."""
@@ -28,16 +26,6 @@ def write(paper: Document) -> bytes:
     )
     assert isinstance(written, bytes)
     return written
-
-
-def page_images(paper: Document) -> list[bytes]:
-    """Return the pages as PNG, for a preview."""
-    import typst
-
-    drawn = typst.compile(
-        _template(), format="png", ppi=PREVIEW_PPI, sys_inputs={"paper": _data(paper)}, ignore_system_fonts=True
-    )
-    return drawn if isinstance(drawn, list) else [drawn or b""]
 
 
 @cache

@@ -36,6 +36,17 @@ class TermEnd(StrEnum):
     START_OF_DAY = "start_of_day"
 
 
+class Period:
+    """What holds over [since, until), without end if `until` is None; a base of dataclasses with these fields."""
+
+    __slots__ = ()
+    since: datetime
+    until: datetime | None
+
+    def holds(self, instant: datetime) -> bool:
+        return self.since <= instant and (self.until is None or instant < self.until)
+
+
 def local_day(instant: datetime) -> date:
     """Return the calendar day in Ho Chi Minh City on which `instant` falls."""
     return min(instant, LAST_INSTANT).astimezone(HO_CHI_MINH).date()

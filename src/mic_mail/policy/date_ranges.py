@@ -10,7 +10,7 @@ MOST_DAYS = 366
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class DateRange:
     """A range of local days, both ends included."""
 
     first: date

@@ -13,7 +13,7 @@ from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import LAST_INSTANT, add_days, start_of
 from mic_mail.policy.due_notices import Notable
 from mic_mail.policy.reclamation import Course, Obstacle, Stage, keeps_until
-from mic_mail.policy.states import FINAL, Span, State
+from mic_mail.policy.states import Span, State, counting
 from mic_mail.policy.unit_mail.handover import CLAUSE as HANDOVER
 from mic_mail.policy.unit_mail.keeper_succession import Vacancy
 
@@ -71,7 +71,7 @@ class Item:
 def coming(spans: Sequence[Span], now: datetime, until: datetime) -> Iterator[Item]:
     """Yield what begins or ends by the clock after `now` and by `until`."""
     for span in spans:
-        if now < span.since <= until and span.state in _BEGINS and _counts(span, spans, span.since):
+        if now < span.since <= until and span.state in _BEGINS and span in counting(spans, span.since):
             yield Item(span.since, _BEGINS[span.state], span.clause)
         if span.until is not None and span.since <= now < span.until <= until and span.state in _BEGINS:
             yield Item(span.until, AutomaticAct.REOPEN, span.clause)
@@ -134,8 +134,3 @@ def waits(since: datetime, deed: AutomaticAct, clause: str, why: str, now: datet
     """Yield an overdue step that something prevents; the housekeeper retries it."""
     if now > since + SLACK:
         yield Item(since, deed, clause, overdue=True, why=Text(why, why))
-
-
-def _counts(span: Span, spans: Sequence[Span], instant: datetime) -> bool:
-    """Return whether a span counts at `instant`: a final state overrides all others."""
-    return span.state in FINAL or not any(other.state in FINAL and other.holds(instant) for other in spans)

@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from mic_mail.policy.calendar import LAST_INSTANT, local_day
 from mic_mail.policy.facts import Fact, FactKind
-from mic_mail.policy.states import FINAL, Span, State
+from mic_mail.policy.states import FINAL, Span, State, counting, holds
 from mic_mail.policy.unit_mail.handover import CLAUSE as HANDOVER
 from mic_mail.policy.unit_mail.keeper_succession import Vacancy
 
@@ -141,9 +141,9 @@ def due_notices(
             continue
         if span.since > now:
             due += look.ahead(span)
-        elif _counts(span, spans, now):
+        elif span in counting(spans, now):
             due += look.come(span)
-    if not any(_holds(final, spans, now) for final in FINAL):
+    if not any(holds(final, spans, now) for final in FINAL):
         due += [notable for vacancy in vacancies for notable in look.vacant(vacancy)]
     return DueNotices(tuple(due), min(look.turns, default=None))
 
@@ -195,9 +195,9 @@ class _Look:
         """
         self.turns.append(span.since)
         kind, days = self._warned_of(span)
-        if kind is None or span.since >= LAST_INSTANT or not _counts(span, self.spans, span.since):
+        if kind is None or span.since >= LAST_INSTANT or span not in counting(self.spans, span.since):
             return
-        if kind is Kind.INACTIVITY and _holds(State.SUSPENDED, self.spans, self.now):
+        if kind is Kind.INACTIVITY and holds(State.SUSPENDED, self.spans, self.now):
             return  # nobody can prevent it now
         begins = {number: span.since - timedelta(days=number) for number in days}
         self.turns.extend(begin for begin in begins.values() if begin > self.now)
@@ -255,18 +255,6 @@ class _Look:
         """Return whether a password change is due because the person's own password is old (Reg. 15.2)."""
         cited = [self.by_seq.get(seq) for seq in span.fact_seqs]
         return span.state is State.PASSWORD_DUE and all(fact and fact.kind is FactKind.PASSWORD_SET for fact in cited)
-
-
-def _counts(span: Span, spans: Sequence[Span], instant: datetime) -> bool:
-    """Return whether the span counts at `instant`: a final state overrides all others."""
-    for final in FINAL:
-        if _holds(final, spans, instant):
-            return span.state is final
-    return True
-
-
-def _holds(state: State, spans: Sequence[Span], instant: datetime) -> bool:
-    return any(span.state is state and span.holds(instant) for span in spans)
 
 
 def _key(kind: Kind, mailbox_id: int, at: datetime, ahead: int) -> str:

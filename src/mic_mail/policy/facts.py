@@ -10,15 +10,13 @@ behind the chain (the clock was ahead once, or is behind now) takes the chain's 
 clock's time. Rules that compare an act with its day or with the present use `clocked_at`; otherwise one fact from a clock ahead
 would distort all later ones.
 
-Chain: digest(n) = SHA-256(digest(n-1)
-
-encoding(n)), digest(0) = 32 zero octets. The encoding is UTF-8 JSON with sorted keys, no blanks, strings in NFC, instants in
-UTC with six decimals; a member of it names its version.
+Chain: digest(n) = SHA-256(digest(n-1) || encoding(n)), digest(0) = 32 zero octets. The encoding is UTF-8 JSON with sorted keys,
+no blanks, strings in NFC, instants in UTC with six decimals; a member of it names its version.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -279,7 +277,8 @@ def record(draft: Draft, *, mailbox_id: int, previous: Fact | None, recorded_at:
         data={name: _nfc(value) for name, value in data.items()},
         digest=b"",
     )
-    return _with_digest(bare, GENESIS if previous is None else previous.digest)
+    before = GENESIS if previous is None else previous.digest
+    return replace(bare, digest=sha256(before + encode(bare)).digest())
 
 
 def encode(fact: Fact) -> bytes:
@@ -324,21 +323,6 @@ def recorded_ahead(facts: Sequence[Fact], now: datetime, tolerance: timedelta) -
 def known_at(facts: Sequence[Fact], instant: datetime) -> tuple[Fact, ...]:
     """Return the facts that the server knew at `instant`, for an explanation "as known then"."""
     return tuple(fact for fact in facts if fact.clocked_at <= instant)
-
-
-def _with_digest(fact: Fact, before: bytes) -> Fact:
-    return Fact(
-        mailbox_id=fact.mailbox_id,
-        seq=fact.seq,
-        kind=fact.kind,
-        effective_at=fact.effective_at,
-        recorded_at=fact.recorded_at,
-        actor=fact.actor,
-        reason=fact.reason,
-        document=fact.document,
-        data=fact.data,
-        digest=sha256(before + encode(fact)).digest(),
-    )
 
 
 def _nfc(value: Detail) -> Detail:

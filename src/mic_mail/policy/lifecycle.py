@@ -17,7 +17,7 @@ from mic_mail.errors import Text, Trouble
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.leavers import leaving, reclaimed_on_request, stays_reclaimed
 from mic_mail.policy.password_change import password_due
-from mic_mail.policy.states import BEGINNING, DOORS, FINAL, LifecycleSettings, Reason, Span, State
+from mic_mail.policy.states import BEGINNING, DOORS, LifecycleSettings, Reason, Span, State, counting
 from mic_mail.policy.suspension import decided, inactivity, locked_by_hand
 
 __all__ = ["Decision", "FactsUnreadable", "LifecycleSettings", "NextChange", "Reason", "State", "decide", "timeline"]
@@ -94,7 +94,7 @@ def decide(
 ) -> Decision:
     """Return what the mailbox may do at `now`; `FactsUnreadable` if a fact is damaged or invalid."""
     spans = timeline(kind, facts, last_activity=last_activity, settings=settings)
-    reasons = _reasons(spans, now)
+    reasons = counting(spans, now)
     states = _states(reasons)
     change = _next_change(spans, reasons, now)
     doors = [DOORS[state] for state in states]
@@ -147,16 +147,6 @@ def _before_issue(facts: Sequence[Fact]) -> list[Span]:
     return [Span(State.NOT_ISSUED, "6.4.a", (), BEGINNING, min(births, default=None))]
 
 
-def _reasons(spans: Sequence[Span], instant: datetime) -> tuple[Reason, ...]:
-    """Return the spans that count at `instant`: a final state overrides all others."""
-    holding = tuple(span for span in spans if span.holds(instant))
-    for final in FINAL:
-        last_word = tuple(span for span in holding if span.state is final)
-        if last_word:
-            return last_word
-    return holding
-
-
 def _states(reasons: Sequence[Reason]) -> frozenset[State]:
     states = {reason.state for reason in reasons}
     return frozenset(states if states - {State.PASSWORD_DUE} else {State.ACTIVE, *states})
@@ -165,7 +155,7 @@ def _states(reasons: Sequence[Reason]) -> frozenset[State]:
 def _next_change(spans: Sequence[Span], reasons: tuple[Reason, ...], now: datetime) -> NextChange | None:
     edges = {edge for span in spans for edge in (span.since, span.until) if edge is not None and edge > now}
     for edge in sorted(edges):
-        then = _reasons(spans, edge)
+        then = counting(spans, edge)
         if then != reasons:
             return NextChange(
                 at=edge,

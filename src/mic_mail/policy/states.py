@@ -6,12 +6,12 @@ A `Span` says from when until when one rule puts a mailbox into one state, by wh
 (a leave that was over before its lock); it never holds, and the timeline omits it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from mic_mail.i18n.labels import LabelledEnum
-from mic_mail.policy.calendar import FIRST_INSTANT, RestDay, TermEnd
+from mic_mail.policy.calendar import FIRST_INSTANT, Period, RestDay, TermEnd
 from mic_mail.policy.facts import Detail
 
 BEGINNING = FIRST_INSTANT
@@ -60,7 +60,7 @@ FINAL = (State.NOT_ISSUED, State.RECLAIMED)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Span(Period):
     """A state that one rule sets for a span of time; if it holds, it is a reason of the decision."""
 
     state: State
@@ -70,11 +70,20 @@ class Span:
     until: datetime | None = None
     params: Mapping[str, Detail] = field(default_factory=dict)
 
-    def holds(self, instant: datetime) -> bool:
-        return self.since <= instant and (self.until is None or instant < self.until)
-
 
 Reason = Span
+
+
+def holds(state: State, spans: Iterable[Span], instant: datetime) -> bool:
+    """Return whether any span of this state holds at `instant`."""
+    return any(span.state is state and span.holds(instant) for span in spans)
+
+
+def counting(spans: Sequence[Span], instant: datetime) -> tuple[Span, ...]:
+    """Return the spans that count at `instant`: those that hold, but a final state overrides all others."""
+    present = tuple(span for span in spans if span.holds(instant))
+    overriding = (tuple(span for span in present if span.state is final) for final in FINAL)
+    return next(filter(None, overriding), present)
 
 
 @dataclass(frozen=True, slots=True)

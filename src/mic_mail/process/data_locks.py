@@ -23,7 +23,6 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.directory.preflight import file_of
 from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.process.privileges import Account
@@ -106,7 +105,7 @@ def lock_files(config: Config) -> tuple[Path, ...]:
         config.dkim_dir,
     )  # fmt: skip
     found = [folder / LOCK_FILE for folder in folders]
-    directory = file_of(config.directory_url)
+    directory = config.directory_file
     if directory is not None:
         directory = directory.resolve()  # SQLite, too, keeps its own files beside the resolved path
         found.append(directory.with_name(f"{directory.name}.{LOCK_FILE}"))

@@ -29,7 +29,7 @@ from mic_mail.log.export import export as write_export
 from mic_mail.log.search import Search
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.incidents import Change, Incident, IncidentReport, Kind, Severity, State
 from mic_mail.policy.requests import Channel
 from mic_mail.services.operations.incidents import Incidents
@@ -341,12 +341,12 @@ def _teller(here: CliContext, incident: Incident) -> UnitRecord | None:
     return next((unit for unit in units if unit.unit_id == incident.told.unit_id), None)
 
 
-def _span(here: CliContext, first: str | None, last: str | None) -> Span | None:
+def _span(here: CliContext, first: str | None, last: str | None) -> DateRange | None:
     if first is None and last is None:
         return None
     today = local_day(here.clock.now())
     ends = read_day(last) if last else today
-    return Span(read_day(first) if first else ends.replace(month=1, day=1), ends)
+    return DateRange(read_day(first) if first else ends.replace(month=1, day=1), ends)
 
 
 def _incidents(here: CliContext) -> Incidents:

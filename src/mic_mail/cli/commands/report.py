@@ -17,7 +17,7 @@ from mic_mail.cli.output import say
 from mic_mail.cli.output_files import check_kind, print_written, write_paper
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import ONE_DAY, add_months, local_day
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.requests import Kind
 from mic_mail.services.reports.problems import Problems
 from mic_mail.services.reports.usage import Usage
@@ -74,9 +74,9 @@ def problems(
         print_written(write_paper(here, out, paper))
 
 
-def _span(here: CliContext, first: str | None, last: str | None) -> Span:
+def _span(here: CliContext, first: str | None, last: str | None) -> DateRange:
     ends = read_day(last) if last else local_day(here.clock.now()) - ONE_DAY
-    return Span(read_day(first) if first else _interval_before(ends, here.config.report.usage_months), ends)
+    return DateRange(read_day(first) if first else _interval_before(ends, here.config.report.usage_months), ends)
 
 
 def _interval_before(last: date, months: int) -> date:

@@ -3,12 +3,12 @@
 In: the recorded signatories, a name, the day of the conclusion. Out: the signatory, or a refusal that names who may sign. Pure.
 """
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.policy.naming.transliteration import folded
 from mic_mail.policy.ranks import title_of
 
 CLAUSE = "7.2.b"
@@ -57,7 +57,7 @@ def check(signatory: Signatory) -> None:
 def must_sign(signatories: Iterable[Signatory], name: str, day: date) -> Signatory:
     """Return the signatory of that day who bears the name."""
     serving = [each for each in signatories if each.serves(day)]
-    found = next((each for each in serving if _plain(each.full_name) == _plain(name)), None)
+    found = next((each for each in serving if folded(each.full_name) == folded(name)), None)
     if found is not None:
         return found
     may = ", ".join(f"{each.full_name} ({each.position})" for each in serving)
@@ -70,7 +70,3 @@ def must_sign(signatories: Iterable[Signatory], name: str, day: date) -> Signato
         clause=CLAUSE,
         remedy=Text("mic-mail signatory add", "mic-mail signatory add"),
     )
-
-
-def _plain(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", name).casefold().split())

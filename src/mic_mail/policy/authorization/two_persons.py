@@ -7,12 +7,12 @@ Two persons act as two officers and under two logins on the machine: naming anot
 person. Namesakes count as one person until they are told apart (`officer add --person`).
 """
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mic_mail.errors import Refused, Text
 from mic_mail.policy.authorization.roles import Officer
+from mic_mail.policy.naming.transliteration import folded
 
 
 class NotTwo(Refused):
@@ -61,13 +61,9 @@ def must_be_two(first: Hand, second: Hand, *, others: Iterable[Hand] = (), claus
 
 def is_same(one: Hand, other: Hand) -> bool:
     """Return whether both are one person: by a login, by the number in the directory, or else by the name."""
-    logins = {_plain(one.officer), _plain(one.login)} & {_plain(other.officer), _plain(other.login)}
+    logins = {folded(one.officer), folded(one.login)} & {folded(other.officer), folded(other.login)}
     if logins - {""}:
         return True
     if one.person_id is not None and other.person_id is not None:
         return one.person_id == other.person_id
-    return bool(_plain(one.full_name)) and _plain(one.full_name) == _plain(other.full_name)
-
-
-def _plain(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", name).casefold().split())
+    return bool(folded(one.full_name)) and folded(one.full_name) == folded(other.full_name)

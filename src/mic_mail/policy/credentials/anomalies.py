@@ -259,7 +259,10 @@ class Watch:
         watch = cls(limits)
         at = datetime.fromisoformat
         for name, network in _members(kept["networks"]).items():
-            seen = _Network({mailbox: _span(when) for mailbox, when in _members(_members(network)["signed_in"]).items()})
+            seen = _Network()
+            for mailbox, span in _members(_members(network)["signed_in"]).items():
+                ((first, last),) = _rows([span])
+                seen.signed_in[mailbox] = at(str(first)), at(str(last))
             seen.wrong.extend((at(str(when)), str(mailbox)) for when, mailbox in _rows(_members(network)["wrong"]))
             watch._networks[name] = seen
         for mailbox, networks in _members(kept["places"]).items():
@@ -273,12 +276,6 @@ def _members(value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise TypeError(value)
     return value
-
-
-def _span(value: object) -> tuple[datetime, datetime]:
-    """Parse the first and last instant; older versions stored a single instant, which is used for both."""
-    first, last = value if isinstance(value, list) else (value, value)
-    return datetime.fromisoformat(str(first)), datetime.fromisoformat(str(last))
 
 
 def _rows(value: object) -> Iterator[list[object]]:

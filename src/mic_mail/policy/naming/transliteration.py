@@ -43,6 +43,11 @@ def plain(text: str) -> str:
     return normalize("NFC", "".join(c for c in decomposed if not combining(c))).lower()
 
 
+def folded(name: str) -> str:
+    """Return a name as names are compared: regardless of case, blanks and the form of Unicode."""
+    return " ".join(normalize("NFC", name).casefold().split())
+
+
 _UNSEEN = re.compile(f"[{UNSEEN}]+")
 _ENDING = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Categories of characters that end a line or control a terminal."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from mic_mail.i18n.labels import LabelledEnum
-from mic_mail.policy.calendar import add_days, start_of
+from mic_mail.policy.calendar import Period, add_days, start_of
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.leavers import leaves
 from mic_mail.policy.lifecycle import Decision, State
@@ -58,7 +58,7 @@ PARTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Period):
     """The authorisation of one person in one part, over [since, until)."""
 
     person_id: int
@@ -72,9 +72,6 @@ class Grant:
     """The instant at which the naming was recorded."""
     fact_seqs: tuple[int, ...]
     """The naming, and the fact that ended it early."""
-
-    def holds(self, instant: datetime) -> bool:
-        return self.since <= instant and (self.until is None or instant < self.until)
 
     def overlaps(self, other: "Grant") -> bool:
         return (other.until is None or self.since < other.until) and (self.until is None or other.since < self.until)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from mic_mail.policy.calendar import Period
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.unit_mail.delegation import Grant, Part, grants, in_service
 from mic_mail.policy.unit_mail.handover import running
@@ -23,7 +24,7 @@ _NEW_PASSWORD = frozenset({FactKind.PASSWORD_RESET, FactKind.ISSUED})
 
 
 @dataclass(frozen=True, slots=True)
-class Vacancy:
+class Vacancy(Period):
     """A vacancy: nobody is in charge over [since, until)."""
 
     since: datetime
@@ -33,9 +34,6 @@ class Vacancy:
     """The grant that ends."""
     is_being_filled: bool
     """A handover to a successor runs."""
-
-    def holds(self, instant: datetime) -> bool:
-        return self.since <= instant and (self.until is None or instant < self.until)
 
 
 def vacancies(kind: MailboxKind, facts: Sequence[Fact], person_facts: Mapping[int, Sequence[Fact]]) -> tuple[Vacancy, ...]:

@@ -17,7 +17,7 @@ from datetime import date, datetime, time
 from enum import StrEnum
 from functools import lru_cache
 
-from mic_mail.policy.calendar import ONE_DAY, WorkingDays, at_time, local_day
+from mic_mail.policy.calendar import ONE_DAY, Period, WorkingDays, at_time, local_day
 
 CLAUSE = "12.3.a"
 
@@ -62,15 +62,12 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Period):
     """Somebody is in charge over [since, until): the keeper, or a substitute."""
 
     holder: str
     since: datetime
     until: datetime | None
-
-    def holds(self, instant: datetime) -> bool:
-        return self.since <= instant and (self.until is None or instant < self.until)
 
 
 class Shut(StrEnum):

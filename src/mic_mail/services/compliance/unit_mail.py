@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mic_mail.errors import Text
 from mic_mail.policy.calendar import ONE_DAY, local_day
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.unit_mail.opening_windows import Verdict
 from mic_mail.services.compliance.finding import Finding, Records, dated_acts, evidence
 from mic_mail.services.unit_mail import document_handoff, unanswered
@@ -22,7 +22,7 @@ def openings(records: Records) -> Iterator[Finding]:
     while records.snapshot.working_days.is_rest(day):
         day -= ONE_DAY
     finder = Openings(records.snapshot, records.directory.downtimes.all(), records.config, records.clock)
-    found = finder.of(unit_mailboxes(records.live), Span(day, day))
+    found = finder.of(unit_mailboxes(records.live), DateRange(day, day))
     due = [each for each in found if each.count(Verdict.OPENED) or each.missed]
     late = [each for each in due if each.missed]
     never = [each.entry.address for each in late if not each.count(Verdict.OPENED)]

@@ -6,7 +6,7 @@ from datetime import datetime
 from mic_mail.config.model import Config
 from mic_mail.documents.document import Cell, Column, Document, Signature, Table, Terms
 from mic_mail.errors import Text
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.unit_mail.correspondence import CLAUSE, DeliveryStatus, Line
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.unit_mail.correspondence import Correspondence
@@ -23,7 +23,7 @@ FATES: Mapping[DeliveryStatus, Text] = {
 
 
 def correspondence_paper(
-    config: Config, mailbox: str, found: Correspondence, span: Span, now: datetime, *, subjects: bool
+    config: Config, mailbox: str, found: Correspondence, span: DateRange, now: datetime, *, subjects: bool
 ) -> Document:
     """Return the document; with `subjects`, the subject of each message."""
     return paper(

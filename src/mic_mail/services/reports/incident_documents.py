@@ -10,7 +10,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.documents.document import Block, Cell, Column, Document, Signature, Table, Terms
 from mic_mail.policy import incidents as rules
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.incidents import Incident
 from mic_mail.services.operations.incidents import Incidents
 from mic_mail.services.reports.document_header import paper
@@ -71,7 +71,7 @@ class IncidentPapers:
             check=incident.digest,
         )
 
-    def register(self, incidents: Sequence[Incident], span: Span | None) -> Document:
+    def register(self, incidents: Sequence[Incident], span: DateRange | None) -> Document:
         """Return the register: counts by kind and severity, and every incident."""
         title = f"từ ngày {span.first:%d/%m/%Y} đến ngày {span.last:%d/%m/%Y}" if span else "toàn bộ"
         return paper(

@@ -8,7 +8,7 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.model import Config
 from mic_mail.documents.document import Block, Cell, Column, Document, Signature, Table
 from mic_mail.errors import Text
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.unit_mail import opening_windows
 from mic_mail.policy.unit_mail.opening_windows import Opening, Shut, Verdict
 from mic_mail.services.reports.document_header import paper
@@ -32,7 +32,7 @@ MOST_DETAILED = 20
 """The most mailboxes whose days a document lists; of more it has only the figures."""
 
 
-def openings_paper(config: Config, attended: Sequence[Attended], span: Span, whose: str, now: datetime) -> Document:
+def openings_paper(config: Config, attended: Sequence[Attended], span: DateRange, whose: str, now: datetime) -> Document:
     """Return the document; `whose`: the mailbox, the unit or the ministry."""
     blocks: list[Block] = [_figures(attended, now)]
     if len(attended) <= MOST_DETAILED:

@@ -15,7 +15,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.documents.document import Cell, Column, Document, Signature, Table, Terms
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.requests import PENDING, Item, Kind, State
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.requests.register import Due, Register
@@ -56,7 +56,7 @@ class _ProblemRow:
 class Problems:
     """The problems of one span."""
 
-    def __init__(self, directory: Directory, config: Config, clock: Clock, span: Span, kinds: Sequence[Kind]) -> None:
+    def __init__(self, directory: Directory, config: Config, clock: Clock, span: DateRange, kinds: Sequence[Kind]) -> None:
         self._config = config
         self._span = span
         self._now: datetime = clock.now()

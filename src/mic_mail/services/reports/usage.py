@@ -16,7 +16,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.documents.document import Block, Cell, Column, Document, Signature, Table, Terms
 from mic_mail.i18n.clause_names import clause
 from mic_mail.log.traffic import Traffic, count
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.facts import FactKind, MailboxKind, known_at
 from mic_mail.policy.incidents import Incident, Severity
 from mic_mail.policy.incidents import Kind as IncidentKind
@@ -54,7 +54,7 @@ _EVENTS = {
 class Usage:
     """The report of one span."""
 
-    def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock, span: Span) -> None:
+    def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock, span: DateRange) -> None:
         self._directory = directory
         self._store = store
         self._config = config

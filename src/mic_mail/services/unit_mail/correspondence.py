@@ -18,7 +18,7 @@ from mic_mail.log.search import Search
 from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, DispositionReport, read_report
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy.calendar import add_days, start_of
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.naming.transliteration import excerpt
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.policy.unit_mail import correspondence, delegation
@@ -105,7 +105,7 @@ class Correspondences:
         self._search = Search(config.log_dir)
         self._hostname = config.server.hostname
 
-    def of(self, entry: Entry, span: Span) -> Correspondence:
+    def of(self, entry: Entry, span: DateRange) -> Correspondence:
         """Return one mailbox's correspondence over the days of the span."""
         begins, ends = start_of(span.first), start_of(add_days(span.last, 1))
         own = frozenset(entry.addresses)

@@ -19,7 +19,7 @@ from mic_mail.log.files import first_instant, log_files
 from mic_mail.log.query import Query
 from mic_mail.log.search import Search
 from mic_mail.policy.calendar import FIRST_INSTANT, ONE_DAY, add_days, local_day, start_of
-from mic_mail.policy.date_ranges import Span
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, timeline
@@ -82,7 +82,7 @@ class Openings:
         self._counts = Counts(openings.counts)
         self._windows = tuple(Window(window.start, window.end) for window in openings.windows)
 
-    def of(self, entries: Sequence[Entry], span: Span) -> list[Attended]:
+    def of(self, entries: Sequence[Entry], span: DateRange) -> list[Attended]:
         """Return the openings of each mailbox over the span, which ends today at the latest; in their order."""
         days = list(working_days(span.first, span.last, self._snapshot.working_days))
         known: dict[str, Tally] = {}
@@ -97,7 +97,7 @@ class Openings:
                 tally_of.add(opening)
         return [Attended(entry, tuple(facts.charges), tuple(tally.cells(self._now))) for entry, facts, tally in found]
 
-    def _logged(self, entries: Sequence[Entry], span: Span) -> Iterator[tuple[str, Opening]]:
+    def _logged(self, entries: Sequence[Entry], span: DateRange) -> Iterator[tuple[str, Opening]]:
         """Yield the openings that count by the setting, in any order.
 
         Of one mailbox by its name, of several all there are.
@@ -173,7 +173,7 @@ def opening_reminders(downtimes: Callable[[], Iterable[Downtime]], clock: Clock)
         if not config.unit.openings.remind:
             return None
         monday = local_day(now) - timedelta(days=local_day(now).weekday())
-        span = Span(monday - timedelta(days=7), monday - timedelta(days=1))
+        span = DateRange(monday - timedelta(days=7), monday - timedelta(days=1))
         found = Openings(snapshot, downtimes(), config, clock).of(unit_mailboxes(snapshot), span)
         missed = {each.entry.mailbox_id: each for each in found if each.missed}
 
