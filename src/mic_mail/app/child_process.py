@@ -136,10 +136,10 @@ async def _over(orders: "Orders", tasks: Collection[asyncio.Task[None]]) -> Base
 
     Return the error where one of these tasks has ended: only a defect ends them before a drain.
     """
-    told = asyncio.create_task(orders.over.wait())
-    ended, _ = await asyncio.wait({told, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
-    return next((task.exception() or RuntimeError("ended by itself") for task in ended if task is not told), None)
+    ordered = asyncio.create_task(orders.over.wait())
+    ended, _ = await asyncio.wait({ordered, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    ordered.cancel()
+    return next((task.exception() or RuntimeError("ended by itself") for task in ended if task is not ordered), None)
 
 
 async def _index(spec: ChildSpec, config: Config, orders: "Orders") -> None:

@@ -70,12 +70,12 @@ class SendingMail:
 
     def report(self) -> dict[str, object]:
         """Return the numbers for `mic-mail status`."""
-        told: dict[str, object] = {
+        numbers: dict[str, object] = {
             "queued": self._manager.waiting,
             "sending": self._manager.under_way,
             "transactions": self._manager.transactions,
         }
-        return {**told, "paused": True} if self._context.config.sending.paused else told
+        return {**numbers, "paused": True} if self._context.config.sending.paused else numbers
 
     def configure(self) -> None:
         """Apply the new configuration of the context; the machine may have other name servers, too."""

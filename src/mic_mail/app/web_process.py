@@ -90,8 +90,8 @@ class WebServers:
             )
 
         def may_begin(listener: Listener, address: str) -> Callable[[], None] | None:
-            told = partial(refused, listener, address)
-            return self._admission.begin_handshake(address, is_open, told, partial(self._evict, 1))
+            refuse = partial(refused, listener, address)
+            return self._admission.begin_handshake(address, is_open, refuse, partial(self._evict, 1))
 
         self._accepting = [
             Acceptor(

@@ -4,21 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from mic_mail.config.regulation import WarnDays
 from mic_mail.config.schema import Distinct, Section, setting
-from mic_mail.config.units import (
-    CHARACTERS,
-    DAY,
-    GIB,
-    HOUR,
-    MIB,
-    MINUTE,
-    PASSES,
-    PASSWORDS,
-    ROUNDS,
-    WRONG_PASSWORDS,
-    Location,
-    Octets,
-    Seconds,
-)
+from mic_mail.config.units import DAY, GIB, HOUR, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 FORMER_PASSWORDS = 24  # as many verifiers as the directory retains
 
@@ -43,11 +29,11 @@ class Auth(Section):
         "Offer SCRAM in TLS 1.3 too; msmtp, mpop and other programs with GNU SASL can then sign in only if they are set to "
         "PLAIN.",
     )
-    scram_iterations: int = setting(65_536, clause="10.2", ge=65_536, le=10_000_000, unit=ROUNDS).means(
+    scram_iterations: int = setting(65_536, clause="10.2", ge=65_536, le=10_000_000, unit=Unit.ROUNDS).means(
         "Số vòng PBKDF2 của khóa SCRAM-SHA-256 cho mật khẩu mới; phần mềm dùng Cyrus SASL không chấp nhận quá 65.536.",
         "PBKDF2 iterations of the SCRAM-SHA-256 keys of new passwords; Cyrus SASL's clients refuse more than 65,536.",
     )
-    argon2_time: int = setting(3, clause="10.2", ge=1, le=20, unit=PASSES).means(
+    argon2_time: int = setting(3, clause="10.2", ge=1, le=20, unit=Unit.PASSES).means(
         "Số lượt argon2id, cho mật khẩu mới.", "argon2id passes over memory, for new passwords."
     )
     argon2_memory: Octets = setting(32 * MIB, clause="10.2", ge=8 * MIB, le=GIB).means(
@@ -57,11 +43,11 @@ class Auth(Section):
         "Mật khẩu đã kiểm tra được lưu tạm bao lâu để khỏi băm lại.",
         "How long a verified password is cached, so that it is not hashed again.",
     )
-    failures_per_network: int = setting(60, clause="4.3", ge=3, le=100_000, unit=WRONG_PASSWORDS).means(
+    failures_per_network: int = setting(60, clause="4.3", ge=3, le=100_000, unit=Unit.WRONG_PASSWORDS).means(
         "Số lần sai mật khẩu từ một mạng trong `failure_window` trước khi phải chờ.",
         "Wrong passwords from one network within `failure_window` before its sign-ins are delayed.",
     )
-    failures_per_mailbox: int = setting(10, clause="4.3", ge=3, le=100_000, unit=WRONG_PASSWORDS).means(
+    failures_per_mailbox: int = setting(10, clause="4.3", ge=3, le=100_000, unit=Unit.WRONG_PASSWORDS).means(
         "Số lần sai mật khẩu của một hộp thư từ một mạng trong `failure_window` trước khi phải chờ.",
         "Wrong passwords for one mailbox from one network within `failure_window` before its sign-ins are delayed.",
     )
@@ -81,14 +67,14 @@ class Auth(Section):
         "mailboxes: only notify the person and the Centre (tell), require a change (change), or suspend the mailbox "
         "(suspend).",
     )
-    password_length: int = setting(10, clause="10.2", ge=8, le=128, unit=CHARACTERS).means(
+    password_length: int = setting(10, clause="10.2", ge=8, le=128, unit=Unit.CHARACTERS).means(
         "Độ dài tối thiểu của mật khẩu.", "Minimum length of a password."
     )
-    password_reuse: int = setting(5, clause="15.2", ge=0, le=FORMER_PASSWORDS, unit=PASSWORDS).means(
+    password_reuse: int = setting(5, clause="15.2", ge=0, le=FORMER_PASSWORDS, unit=Unit.PASSWORDS).means(
         "Mật khẩu mới không được trùng với bấy nhiêu mật khẩu trước; 0: chỉ không trùng mật khẩu đang dùng.",
         "A new password must differ from this many previous ones; 0: only from the current one.",
     )
-    app_passwords: int = setting(20, clause="15.2", ge=0, le=100, unit=PASSWORDS).means(
+    app_passwords: int = setting(20, clause="15.2", ge=0, le=100, unit=Unit.PASSWORDS).means(
         "Số mật khẩu ứng dụng mỗi hộp thư được có cùng lúc; 0: không tạo và không dùng được.",
         "App passwords that a mailbox may have at once; 0: none can be created or used.",
     )

@@ -6,26 +6,13 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from mic_mail.config.schema import Distinct, MailboxName, NetworkName, Rising, Section, setting
-from mic_mail.config.units import (
-    CONNECTIONS,
-    CONNECTIONS_PER_MINUTE,
-    GIB,
-    KIB,
-    MESSAGES_PER_DAY,
-    MESSAGES_PER_HOUR,
-    MIB,
-    PERCENT,
-    RECIPIENTS_PER_DAY,
-    RECIPIENTS_PER_HOUR,
-    TIMES,
-    Octets,
-)
+from mic_mail.config.units import GIB, KIB, MIB, Octets, Unit
 
 ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, summed over a message
 QUOTA_FLOOR = GIB  # Reg. 8.3.b, read as 2^30 octets
 QUOTA_CEILING = 1 << 50  # larger than any disk, and close to the largest number of a database
 
-Percent = Annotated[int, Field(ge=1, le=100), PERCENT]
+Percent = Annotated[int, Field(ge=1, le=100), Unit.PERCENT]
 
 
 class Quota(Section):
@@ -86,34 +73,34 @@ class Limits(Section):
     vi: ClassVar[str] = "Giới hạn cho mỗi thư, người gửi, kết nối, mạng."
 
     attachment: Attachment = Attachment()
-    connections: int = setting(20_000, ge=10, le=1_000_000, unit=CONNECTIONS).means(
+    connections: int = setting(20_000, ge=10, le=1_000_000, unit=Unit.CONNECTIONS).means(
         "Số kết nối cùng lúc của mọi tiến trình; quá mức thì đóng kết nối chưa đăng nhập lâu nhất của mạng đang giữ nhiều "
         "kết nối như vậy nhất.",
         "Connections at once, in all workers; beyond it, the oldest unauthenticated connection of the network that holds "
         "most of them is closed.",
     )
-    connections_per_network: int = setting(1_000, ge=1, le=1_000_000, unit=CONNECTIONS).means(
+    connections_per_network: int = setting(1_000, ge=1, le=1_000_000, unit=Unit.CONNECTIONS).means(
         "Số kết nối từ một mạng (/24, /64) tới mỗi tiến trình.", "Connections per worker from one network (/24, /64)."
     )
-    new_per_minute: int = setting(600, ge=1, le=1_000_000, unit=CONNECTIONS_PER_MINUTE).means(
+    new_per_minute: int = setting(600, ge=1, le=1_000_000, unit=Unit.CONNECTIONS_PER_MINUTE).means(
         "Số kết nối mới mỗi phút từ một mạng tới mỗi tiến trình.", "New connections per minute and worker from one network."
     )
     exempt_networks: tuple[NetworkName, ...] = setting(()).means(
         "Các mạng không áp dụng hai giới hạn trên.", "Networks exempt from the two limits above."
     )
-    recipients_per_hour: int = setting(2_000, ge=10, le=10_000_000, unit=RECIPIENTS_PER_HOUR).means(
+    recipients_per_hour: int = setting(2_000, ge=10, le=10_000_000, unit=Unit.RECIPIENTS_PER_HOUR).means(
         "Số người nhận một hộp thư được gửi đến trong một giờ; quá mức: trả lời 450. Hạn chế thiệt hại khi lộ mật khẩu.",
         "Recipients that one mailbox may send to in an hour; beyond it, 450. Limits the damage of a stolen password.",
     )
-    recipients_per_day: int = setting(10_000, ge=10, le=10_000_000, unit=RECIPIENTS_PER_DAY).means(
+    recipients_per_day: int = setting(10_000, ge=10, le=10_000_000, unit=Unit.RECIPIENTS_PER_DAY).means(
         "Số người nhận một hộp thư được gửi đến trong 24 giờ; quá mức: trả lời 450.",
         "Recipients that one mailbox may send to in 24 hours; beyond it, 450.",
     )
-    messages_per_hour: int = setting(1_000, ge=10, le=10_000_000, unit=MESSAGES_PER_HOUR).means(
+    messages_per_hour: int = setting(1_000, ge=10, le=10_000_000, unit=Unit.MESSAGES_PER_HOUR).means(
         "Số thư một hộp thư được gửi trong một giờ; quá mức: trả lời 450.",
         "Messages that one mailbox may send in an hour; beyond it, 450.",
     )
-    messages_per_day: int = setting(3_000, ge=10, le=10_000_000, unit=MESSAGES_PER_DAY).means(
+    messages_per_day: int = setting(3_000, ge=10, le=10_000_000, unit=Unit.MESSAGES_PER_DAY).means(
         "Số thư một hộp thư được gửi trong 24 giờ; quá mức: trả lời 450.",
         "Messages that one mailbox may send in 24 hours; beyond it, 450.",
     )
@@ -125,7 +112,7 @@ class Limits(Section):
         "Tổng kích cỡ thư một hộp thư được gửi trong 24 giờ, mỗi thư tính một lần; quá mức: trả lời 450.",
         "Octets that one mailbox may send in 24 hours, each message counted once; beyond it, 450.",
     )
-    suspend_beyond: float = setting(2.0, clause="7.2.c", ge=0, le=1000, unit=TIMES).means(
+    suspend_beyond: float = setting(2.0, clause="7.2.c", ge=0, le=1000, unit=Unit.TIMES).means(
         "Máy chủ tạm khóa hộp thư cố gửi gấp bấy nhiêu lần `recipients_per_hour` hoặc `messages_per_hour` trong một giờ; 0: "
         "không bao giờ.",
         "The server suspends a mailbox that tries to exceed `recipients_per_hour` or `messages_per_hour` by this factor "
@@ -136,6 +123,6 @@ class Limits(Section):
         "Mailboxes that may send bulk mail: their limits are multiplied by `bulk_times`, and the server does not suspend "
         "them for exceeding them.",
     )
-    bulk_times: int = setting(10, ge=1, le=1_000, unit=TIMES).means(
+    bulk_times: int = setting(10, ge=1, le=1_000, unit=Unit.TIMES).means(
         "Hệ số nhân sáu giới hạn trên cho `bulk_senders`.", "Factor of the six limits above for `bulk_senders`."
     )

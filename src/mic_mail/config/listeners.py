@@ -5,32 +5,12 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import Field, StringConstraints
 
 from mic_mail.config.schema import AddressName, Distinct, DomainName, NameserverName, NetworkName, Section, setting
-from mic_mail.config.units import (
-    COMMANDS,
-    CONNECTIONS,
-    DAY,
-    DAYS,
-    ENTRIES,
-    ERRORS,
-    GIB,
-    HOUR,
-    KIB,
-    MESSAGES,
-    MIB,
-    MINUTE,
-    PORT,
-    RECIPIENTS,
-    REQUESTS,
-    SESSIONS,
-    Location,
-    Octets,
-    Seconds,
-)
+from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "ldap", "ldaps", "http", "https"]
 DOORS: tuple[DoorName, ...] = get_args(DoorName)
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - a mail server listens on every interface
-Port = Annotated[int, Field(ge=0, le=65535), PORT]
+Port = Annotated[int, Field(ge=0, le=65535), Unit.PORT]
 
 
 class Listen(Section):
@@ -75,7 +55,7 @@ class Listen(Section):
         "Cổng của trang đổi mật khẩu và xem trạng thái hộp thư.",
         "Port of the page where people change their password and see the state of their mailbox.",
     )
-    backlog: int = setting(1024, ge=16, le=65535, unit=CONNECTIONS, reload=False).means(
+    backlog: int = setting(1024, ge=16, le=65535, unit=Unit.CONNECTIONS, reload=False).means(
         "Số kết nối được chờ tiếp nhận trên mỗi socket.", "Connections per socket that may wait to be accepted."
     )
 
@@ -176,7 +156,7 @@ class Tls(Section):
     minimum: Literal["1.2", "1.3"] = setting("1.2", clause="10.2", reload=False).means(
         "Phiên bản TLS thấp nhất được chấp nhận.", "Oldest accepted version of TLS."
     )
-    warn_days: int = setting(21, ge=1, le=365, unit=DAYS).means(
+    warn_days: int = setting(21, ge=1, le=365, unit=Unit.DAYS).means(
         "Cảnh báo trước số ngày này khi chứng thư số sắp hết hạn.", "Warn this many days before the certificate expires."
     )
 
@@ -186,14 +166,14 @@ class Smtp(Section):
 
     vi: ClassVar[str] = "Nhận và gửi thư (SMTP)."
 
-    recipients: int = setting(1_000, ge=100, le=10_000, unit=RECIPIENTS).means(
+    recipients: int = setting(1_000, ge=100, le=10_000, unit=Unit.RECIPIENTS).means(
         "Số người nhận của một thư (RFC 5321 §4.5.3.1.8: ít nhất 100).",
         "Recipients of one message (RFC 5321 §4.5.3.1.8: at least 100).",
     )
-    errors: int = setting(20, ge=3, le=1_000, unit=ERRORS).means(
+    errors: int = setting(20, ge=3, le=1_000, unit=Unit.ERRORS).means(
         "Số lỗi trong một kết nối trước khi bị đóng với 421.", "Errors in one connection before it is closed with 421."
     )
-    junk_commands: int = setting(100, ge=10, le=10_000_000, unit=COMMANDS).means(
+    junk_commands: int = setting(100, ge=10, le=10_000_000, unit=Unit.COMMANDS).means(
         "Số lệnh không gửi thư (NOOP, RSET...) sau thư được nhận gần nhất; quá mức, mỗi lệnh là một lỗi.",
         "Commands without a message (NOOP, RSET, ...) since the last accepted one; beyond it, each counts as an error.",
     )
@@ -211,7 +191,7 @@ class Smtp(Section):
     slowest_rate: Octets = setting(KIB, ge=0, le=GIB).means(
         "Tốc độ (octet/giây) mà dưới đó truyền quá lâu bị ngắt.", "Octets per second below which a long transfer is aborted."
     )
-    messages_per_connection: int = setting(10_000, ge=1, le=10_000_000, unit=MESSAGES).means(
+    messages_per_connection: int = setting(10_000, ge=1, le=10_000_000, unit=Unit.MESSAGES).means(
         "Số thư trong một kết nối.", "Messages in one connection."
     )
     repair_line_ends: tuple[NetworkName, ...] = setting(()).means(
@@ -251,11 +231,11 @@ class Imap(Section):
         "Lệnh dài nhất của phiên đã đăng nhập, trừ literal của APPEND.",
         "Longest command of an authenticated session, without literals of APPEND.",
     )
-    errors: int = setting(20, ge=3, le=1_000, unit=COMMANDS).means(
+    errors: int = setting(20, ge=3, le=1_000, unit=Unit.COMMANDS).means(
         "Số lệnh sai liên tiếp trước khi ngắt kết nối (BYE).",
         "Consecutive invalid commands before the connection is closed (BYE).",
     )
-    sessions_per_mailbox: int = setting(64, ge=4, le=10_000, unit=SESSIONS).means(
+    sessions_per_mailbox: int = setting(64, ge=4, le=10_000, unit=Unit.SESSIONS).means(
         "Số phiên của một hộp thư trên mỗi tiến trình.", "Sessions of one mailbox per worker."
     )
     compress: bool = setting(True).means("Cung cấp COMPRESS=DEFLATE.", "Offer COMPRESS=DEFLATE.")
@@ -282,10 +262,10 @@ class Pop3(Section):
         "Phiên không hoạt động bị đóng sau thời gian này, không xóa thư nào (RFC 1939 §3: ít nhất 10 phút).",
         "Timeout of an idle session, which deletes nothing (RFC 1939 §3: at least 10 minutes).",
     )
-    errors: int = setting(20, ge=3, le=1_000, unit=COMMANDS).means(
+    errors: int = setting(20, ge=3, le=1_000, unit=Unit.COMMANDS).means(
         "Số lệnh sai liên tiếp trước khi ngắt kết nối.", "Consecutive invalid commands before the connection is closed."
     )
-    sessions_per_mailbox: int = setting(64, ge=4, le=10_000, unit=SESSIONS).means(
+    sessions_per_mailbox: int = setting(64, ge=4, le=10_000, unit=Unit.SESSIONS).means(
         "Số phiên của một hộp thư trên mỗi tiến trình; không phiên nào khóa phiên khác.",
         "Sessions of one mailbox per worker; none locks out another.",
     )
@@ -300,7 +280,7 @@ class Ldap(Section):
         "Các mạng được tra danh bạ không cần đăng nhập; để trống: không mạng nào.",
         "Networks whose clients may search without signing in; empty: none.",
     )
-    entries: int = setting(500, ge=10, le=100_000, unit=ENTRIES).means(
+    entries: int = setting(500, ge=10, le=100_000, unit=Unit.ENTRIES).means(
         "Số mục nhiều nhất trong một lần trả lời, hoặc trong một trang.",
         "Most entries in the answer to one search, or in one page of it.",
     )
@@ -314,9 +294,9 @@ class Ldap(Section):
         "Phiên không hoạt động bị đóng sau thời gian này; phiên tra danh bạ không đăng nhập cũng vậy, dù đang tra.",
         "Timeout of an idle session; a session that searches without signing in is closed after this time even if active.",
     )
-    errors: int = setting(20, ge=3, le=1_000, unit=REQUESTS).means(
+    errors: int = setting(20, ge=3, le=1_000, unit=Unit.REQUESTS).means(
         "Số yêu cầu sai liên tiếp trước khi ngắt kết nối.", "Consecutive invalid requests before the connection is closed."
     )
-    sessions_per_mailbox: int = setting(16, ge=4, le=10_000, unit=SESSIONS).means(
+    sessions_per_mailbox: int = setting(16, ge=4, le=10_000, unit=Unit.SESSIONS).means(
         "Số phiên của một hộp thư trên mỗi tiến trình.", "Sessions of one mailbox per worker."
     )

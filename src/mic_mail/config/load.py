@@ -20,7 +20,7 @@ from mic_mail.config.limits import ATTACHMENT_OCTETS
 from mic_mail.config.model import Config
 from mic_mail.config.schema import SettingDoc, doc_of, unit_of
 from mic_mail.config.toml_lines import Place, line_of, locate
-from mic_mail.config.units import OCTETS, SECONDS, Unit, show_octets, show_seconds
+from mic_mail.config.units import Unit, show_octets, show_seconds
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.os_errors import reason as system_reason
@@ -197,9 +197,9 @@ def _cut(loc: tuple[str | int, ...]) -> Place:
 def _bound_text(value: object, setting: Setting | None) -> str:
     """Return a bound in the unit of its setting."""
     if setting is not None and isinstance(value, int | float):
-        if setting.unit == OCTETS:
+        if setting.unit == Unit.OCTETS:
             return show_octets(int(value))
-        if setting.unit == SECONDS:
+        if setting.unit == Unit.SECONDS:
             return show_seconds(float(value))
     return in_ascii(value) if isinstance(value, str) else ascii(value)
 
@@ -284,78 +284,6 @@ def _other(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Tex
     )
 
 
-_NUMBER = _fixed(
-    "không phải số nguyên", "is not a whole number", "Viết một số, không có dấu nháy.", "Write a number without quotes."
-)
-_YES_NO = _fixed("không phải true hay false", "is neither true nor false", "Viết true hoặc false.", "Write true or false.")
-_TEXT = _fixed("không phải chuỗi", "is not a text", "Viết trong dấu nháy kép.", "Write it in double quotes.")
-_LIST = _fixed("không phải danh sách", "is not a list", 'Viết dạng ["a", "b"].', 'Write it as ["a", "b"].')
-_TABLE = _fixed("phải là một bảng", "must be a table", "Viết dạng [tên].", "Write it as [name].")
-_DATE = _fixed("không phải ngày", "is not a date", "Viết dạng 2016-03-31.", "Write it as 2016-03-31.")
-_TIME = _fixed("không phải giờ", "is not a time of day", "Viết dạng 07:30:00.", "Write it as 07:30:00.")
-
-_SIZE = _fixed("không phải kích cỡ", "is not a size", 'Viết như "20 MiB".', 'Write it as "20 MiB", or in octets.')
-_SPAN = _fixed(
-    "không phải khoảng thời gian", "is not a span of time", 'Viết như "2 min".', 'Write it as "2 min", or in seconds.'
-)
-_WINDOWS = _fixed(
-    "các khung giờ không theo thứ tự trong ngày, hoặc chồng nhau",
-    "the windows are not in the order of the day, or overlap",
-    "Xếp theo giờ, không chồng nhau.",
-    "Put them in order, one after the other.",
-)
-_WINDOW_EDGE = _fixed("không chẵn 5 phút", "is not on a full five minutes", "Ví dụ: 07:30.", "For example: 07:30.")
-_WINDOW = _fixed("kết thúc trước khi bắt đầu", "ends before it begins", "Đổi chỗ hai giờ.", "Swap the two times.")
-_NETWORK = _fixed("không phải mạng", "is not a network", 'Viết như "10.1.0.0/16".', 'Write it as "10.1.0.0/16".')
-_COLLECTOR = _fixed(
-    "không phải máy chủ thu nhật ký",
-    "is no collector",
-    'Viết như "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
-    'Write it as "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
-)
-_SCANNER = _fixed(
-    "không phải nơi một trình quét nghe",
-    "is no place where a scanner listens",
-    'Viết như "unix:/run/clamav/clamd.ctl" hoặc "tcp://127.0.0.1:11333".',
-    'Write it as "unix:/run/clamav/clamd.ctl" or "tcp://127.0.0.1:11333".',
-)
-_NAMESERVER = _fixed(
-    "không phải máy chủ tên miền",
-    "is no name server",
-    'Viết như "127.0.0.1", "10.1.2.3:5353", "[2001:db8::1]:53".',
-    'Write it as "127.0.0.1", "10.1.2.3:5353", "[2001:db8::1]:53".',
-)
-_SMARTHOST = _fixed(
-    "không phải máy chủ chuyển tiếp",
-    "is no server with a port",
-    'Viết như "relay.example.vn:587", "relay.example.vn:465", "[2001:db8::1]:587".',
-    'Write it as "relay.example.vn:587", "relay.example.vn:465", "[2001:db8::1]:587".',
-)
-_SMARTHOST_OPEN = _fixed(
-    "không gửi mật khẩu khi không bắt buộc TLS",
-    "is not signed in as where TLS is not required",
-    'Đặt sending.smarthost_tls = "required", hoặc bỏ mục này.',
-    'Set sending.smarthost_tls = "required", or remove this.',
-)
-_SMARTHOST_MISSING = _fixed(
-    "không có máy chủ chuyển tiếp nào để đăng nhập",
-    "has no server to sign in to",
-    "Ghi sending.smarthost, hoặc bỏ mục này.",
-    "Set sending.smarthost, or remove this.",
-)
-_SMARTHOST_PASSWORD = _fixed(
-    "còn thiếu tệp mật khẩu",
-    "is missing: there is a login and no password",
-    "Ghi đường dẫn tệp chứa mật khẩu, hoặc bỏ sending.smarthost_login.",
-    "Name the file with the password, or remove sending.smarthost_login.",
-)
-_SMARTHOST_LOGIN = _fixed(
-    "có mật khẩu mà không có tên đăng nhập",
-    "names a password, and nobody signs in",
-    "Ghi sending.smarthost_login, hoặc bỏ mục này.",
-    "Set sending.smarthost_login, or remove this.",
-)
-_ADDRESS = _fixed("không phải địa chỉ IP", "is not an address", 'Viết như "0.0.0.0".', 'Write it as "0.0.0.0" or "::".')
 _NAME = _fixed("không phải tên miền", "is no name of a domain or host", "Viết như mic.gov.vn.", "Write it as mic.gov.vn.")
 _FORMS: Mapping[str, Words] = {
     "server.domain": _NAME,
@@ -370,25 +298,24 @@ _FORMS: Mapping[str, Words] = {
         'Write it as "https://mail.mic.gov.vn/".',
     ),
 }  # fmt: skip
-_OTHER_FORM = _fixed(
-    "viết sai dạng",
-    "does not have the right form",
-    "Xem `mic-mail config reference`.",
-    "See `mic-mail config reference`.",
-)
 
 
 def _form(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
-    return _FORMS.get(key, _OTHER_FORM)(detail, key, setting)
+    return _FORMS.get(
+        key,
+        _fixed(
+            "viết sai dạng",
+            "does not have the right form",
+            "Xem `mic-mail config reference`.",
+            "See `mic-mail config reference`.",
+        ),
+    )(detail, key, setting)
 
 
 def _duplicate(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
     item = in_ascii(detail["ctx"]["item"])
     return Text(f"có {item} hai lần", f"has {item} twice"), Text("Ghi một lần.", "Name it once.")
 
-
-_PATH = _fixed("không phải đường dẫn", "is no path", "Ghi đường dẫn, hoặc bỏ mục này.", "Write a path, or remove the setting.")
-_RISING = _fixed("không tăng dần", "does not rise", "Viết từ nhỏ đến lớn, như [80, 90].", "Write the smallest first: [80, 90].")
 
 _WORDS: Mapping[str, Words] = {
     "extra_forbidden": _unknown,
@@ -400,31 +327,99 @@ _WORDS: Mapping[str, Words] = {
     "string_pattern_mismatch": _form,
     "literal_error": _choice,
     "attachment_limit": _attachment_limit,
-    "octets": _SIZE,
-    "seconds": _SPAN,
-    "window": _WINDOW,
-    "window_edge": _WINDOW_EDGE,
-    "windows_overlap": _WINDOWS,
+    "octets": _fixed("không phải kích cỡ", "is not a size", 'Viết như "20 MiB".', 'Write it as "20 MiB", or in octets.'),
+    "seconds": _fixed(
+        "không phải khoảng thời gian", "is not a span of time", 'Viết như "2 min".', 'Write it as "2 min", or in seconds.'
+    ),
+    "window": _fixed("kết thúc trước khi bắt đầu", "ends before it begins", "Đổi chỗ hai giờ.", "Swap the two times."),
+    "window_edge": _fixed("không chẵn 5 phút", "is not on a full five minutes", "Ví dụ: 07:30.", "For example: 07:30."),
+    "windows_overlap": _fixed(
+        "các khung giờ không theo thứ tự trong ngày, hoặc chồng nhau",
+        "the windows are not in the order of the day, or overlap",
+        "Xếp theo giờ, không chồng nhau.",
+        "Put them in order, one after the other.",
+    ),
     "duplicate": _duplicate,
-    "rising": _RISING,
-    "path": _PATH,
-    "network": _NETWORK,
-    "collector": _COLLECTOR,
-    "nameserver": _NAMESERVER,
-    "scanner": _SCANNER,
-    "smarthost": _SMARTHOST,
-    "smarthost_open": _SMARTHOST_OPEN,
-    "smarthost_missing": _SMARTHOST_MISSING,
-    "smarthost_password": _SMARTHOST_PASSWORD,
-    "smarthost_login": _SMARTHOST_LOGIN,
-    "address": _ADDRESS,
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "float_type"), _NUMBER),
-    **dict.fromkeys(("bool_type", "bool_parsing"), _YES_NO),
-    **dict.fromkeys(("string_type", "path_type"), _TEXT),
-    "tuple_type": _LIST,
-    "model_type": _TABLE,
-    **dict.fromkeys(("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"), _DATE),
-    **dict.fromkeys(("time_type", "time_parsing"), _TIME),
+    "rising": _fixed(
+        "không tăng dần", "does not rise", "Viết từ nhỏ đến lớn, như [80, 90].", "Write the smallest first: [80, 90]."
+    ),
+    "path": _fixed(
+        "không phải đường dẫn", "is no path", "Ghi đường dẫn, hoặc bỏ mục này.", "Write a path, or remove the setting."
+    ),
+    "network": _fixed("không phải mạng", "is not a network", 'Viết như "10.1.0.0/16".', 'Write it as "10.1.0.0/16".'),
+    "collector": _fixed(
+        "không phải máy chủ thu nhật ký",
+        "is no collector",
+        'Viết như "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
+        'Write it as "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
+    ),
+    "nameserver": _fixed(
+        "không phải máy chủ tên miền",
+        "is no name server",
+        'Viết như "127.0.0.1", "10.1.2.3:5353", "[2001:db8::1]:53".',
+        'Write it as "127.0.0.1", "10.1.2.3:5353", "[2001:db8::1]:53".',
+    ),
+    "scanner": _fixed(
+        "không phải nơi một trình quét nghe",
+        "is no place where a scanner listens",
+        'Viết như "unix:/run/clamav/clamd.ctl" hoặc "tcp://127.0.0.1:11333".',
+        'Write it as "unix:/run/clamav/clamd.ctl" or "tcp://127.0.0.1:11333".',
+    ),
+    "smarthost": _fixed(
+        "không phải máy chủ chuyển tiếp",
+        "is no server with a port",
+        'Viết như "relay.example.vn:587", "relay.example.vn:465", "[2001:db8::1]:587".',
+        'Write it as "relay.example.vn:587", "relay.example.vn:465", "[2001:db8::1]:587".',
+    ),
+    "smarthost_open": _fixed(
+        "không gửi mật khẩu khi không bắt buộc TLS",
+        "is not signed in as where TLS is not required",
+        'Đặt sending.smarthost_tls = "required", hoặc bỏ mục này.',
+        'Set sending.smarthost_tls = "required", or remove this.',
+    ),
+    "smarthost_missing": _fixed(
+        "không có máy chủ chuyển tiếp nào để đăng nhập",
+        "has no server to sign in to",
+        "Ghi sending.smarthost, hoặc bỏ mục này.",
+        "Set sending.smarthost, or remove this.",
+    ),
+    "smarthost_password": _fixed(
+        "còn thiếu tệp mật khẩu",
+        "is missing: there is a login and no password",
+        "Ghi đường dẫn tệp chứa mật khẩu, hoặc bỏ sending.smarthost_login.",
+        "Name the file with the password, or remove sending.smarthost_login.",
+    ),
+    "smarthost_login": _fixed(
+        "có mật khẩu mà không có tên đăng nhập",
+        "names a password, and nobody signs in",
+        "Ghi sending.smarthost_login, hoặc bỏ mục này.",
+        "Set sending.smarthost_login, or remove this.",
+    ),
+    "address": _fixed("không phải địa chỉ IP", "is not an address", 'Viết như "0.0.0.0".', 'Write it as "0.0.0.0" or "::".'),
+    **dict.fromkeys(
+        ("int_type", "int_parsing", "int_from_float", "float_type"),
+        _fixed(
+            "không phải số nguyên", "is not a whole number", "Viết một số, không có dấu nháy.", "Write a number without quotes."
+        ),
+    ),
+    **dict.fromkeys(
+        ("bool_type", "bool_parsing"),
+        _fixed("không phải true hay false", "is neither true nor false", "Viết true hoặc false.", "Write true or false."),
+    ),
+    **dict.fromkeys(
+        ("string_type", "path_type"),
+        _fixed("không phải chuỗi", "is not a text", "Viết trong dấu nháy kép.", "Write it in double quotes."),
+    ),
+    "tuple_type": _fixed("không phải danh sách", "is not a list", 'Viết dạng ["a", "b"].', 'Write it as ["a", "b"].'),
+    "model_type": _fixed("phải là một bảng", "must be a table", "Viết dạng [tên].", "Write it as [name]."),
+    **dict.fromkeys(
+        ("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"),
+        _fixed("không phải ngày", "is not a date", "Viết dạng 2016-03-31.", "Write it as 2016-03-31."),
+    ),
+    **dict.fromkeys(
+        ("time_type", "time_parsing"),
+        _fixed("không phải giờ", "is not a time of day", "Viết dạng 07:30:00.", "Write it as 07:30:00."),
+    ),
 }
 
 _SETTINGS: Mapping[str, Setting] = {setting.key: setting for setting in settings()}

@@ -20,7 +20,7 @@ from pydantic_core import PydanticUndefined
 from mic_mail.config.load import settings
 from mic_mail.config.model import Config
 from mic_mail.config.schema import Section, SettingDoc, doc_of, unit_of
-from mic_mail.config.units import OCTETS, SECONDS, Unit, show_octets, show_seconds
+from mic_mail.config.units import Unit, show_octets, show_seconds
 from mic_mail.errors import Text
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.language import Language, in_language
@@ -55,9 +55,9 @@ def units() -> dict[str, Text]:
 
 def value(content: object, unit: Unit | None = None) -> str:
     """Return a value in TOML."""
-    if unit == OCTETS and isinstance(content, int):
+    if unit == Unit.OCTETS and isinstance(content, int):
         return json.dumps(show_octets(content))
-    if unit == SECONDS and isinstance(content, int | float):
+    if unit == Unit.SECONDS and isinstance(content, int | float):
         return json.dumps(show_seconds(content))
     if isinstance(content, bool):
         return "true" if content else "false"

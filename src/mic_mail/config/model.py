@@ -38,22 +38,7 @@ from mic_mail.config.regulation import (
 from mic_mail.config.schema import Distinct, DomainName, Section, setting
 from mic_mail.config.security import Anomaly, Malware, Quarantine, Rspamd, Syslog
 from mic_mail.config.sending import Sending
-from mic_mail.config.units import (
-    DAY,
-    FOLDERS,
-    GIB,
-    HOUR,
-    KIB,
-    MAILBOXES,
-    MIB,
-    MINUTE,
-    MONTHS,
-    PROCESSES,
-    THREADS,
-    Location,
-    Octets,
-    Seconds,
-)
+from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 LOG_MONTHS_FLOOR = 6  # Reg. 8.2
 HTTPS_PORT = 443
@@ -103,17 +88,17 @@ class Process(Section):
 
     vi: ClassVar[str] = "Tiến trình, luồng và thời gian chờ."
 
-    workers: int = setting(0, ge=0, le=64, unit=PROCESSES, reload=False).means(
+    workers: int = setting(0, ge=0, le=64, unit=Unit.PROCESSES, reload=False).means(
         "Số tiến trình phục vụ; 0: mỗi lõi một tiến trình.", "Worker processes; 0: one per core."
     )
     pin_workers: bool = setting(True, reload=False).means(
         "Giữ vòng lặp sự kiện và các luồng xử lý hộp thư của mỗi tiến trình trên cùng một lõi: nhanh hơn.",
         "Keep each worker's event loop and mailbox threads on one core, which is faster.",
     )
-    io_threads: int = setting(4, ge=2, le=128, unit=THREADS, reload=False).means(
+    io_threads: int = setting(4, ge=2, le=128, unit=Unit.THREADS, reload=False).means(
         "Số luồng của mỗi tiến trình để đọc, ghi đĩa.", "Threads per worker for disk access."
     )
-    hash_threads: int = setting(2, ge=1, le=16, unit=THREADS, reload=False).means(
+    hash_threads: int = setting(2, ge=1, le=16, unit=Unit.THREADS, reload=False).means(
         "Số luồng của mỗi tiến trình để kiểm tra mật khẩu; mỗi luồng dùng `auth.argon2_memory`.",
         "Threads per worker that verify passwords; each uses `auth.argon2_memory`.",
     )
@@ -155,14 +140,14 @@ class Storage(Section):
         "Dung lượng dành sẵn trên mỗi đĩa chứa hộp thư, được giải phóng khi đĩa đầy để vẫn xóa được thư.",
         "Space reserved on each disk of mailboxes, released when the disk is full so that mail can be deleted.",
     )
-    folders: int = setting(1_000, ge=10, le=100_000, unit=FOLDERS, reload=False).means(
+    folders: int = setting(1_000, ge=10, le=100_000, unit=Unit.FOLDERS, reload=False).means(
         "Số thư mục, và số thư mục được theo dõi, tối đa của một hộp thư; thêm nữa bị từ chối. Khi nhập thư được đến 10.000.",
         "Most folders, and most subscriptions, of one mailbox; more are refused (LIMIT). Imports may make up to 10,000.",
     )
     names_after: Seconds = setting(2.0, ge=0.1, le=HOUR, reload=False).means(
         "Tên tệp được cập nhật theo cờ sau khoảng này.", "File names follow changed flags after this delay."
     )
-    open_indexes: int = setting(1024, ge=8, le=4096, unit=MAILBOXES, reload=False).means(
+    open_indexes: int = setting(1024, ge=8, le=4096, unit=Unit.MAILBOXES, reload=False).means(
         "Số hộp thư mỗi tiến trình giữ mở; mỗi hộp thư dùng 6 mô tả tệp và 0,5 MB.",
         "Mailboxes that one worker keeps open; each takes six file descriptors and 0.5 MB.",
     )
@@ -213,7 +198,7 @@ class Log(Section):
     dir: Location | None = setting(None, clause="8.2", reload=False).means(
         "Thư mục nhật ký; mặc định log/ trong `data_dir`.", "Folder of the logs; default: log/ below `data_dir`."
     )
-    retain_months: int = setting(12, clause="8.2", ge=LOG_MONTHS_FLOOR, le=1200, unit=MONTHS).means(
+    retain_months: int = setting(12, clause="8.2", ge=LOG_MONTHS_FLOOR, le=1200, unit=Unit.MONTHS).means(
         "Thời gian lưu nhật ký thư; nhật ký quản trị không bị xóa.",
         "How long the mail log is retained; the audit log is never deleted.",
     )

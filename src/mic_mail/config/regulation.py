@@ -12,22 +12,7 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from mic_mail.config.schema import Distinct, MailboxName, PageName, Rising, Section, setting
-from mic_mail.config.units import (
-    CHARACTERS,
-    DAY,
-    DAYS,
-    GIB,
-    HOUR,
-    LEVELS,
-    MIB,
-    MONTHS,
-    PARTS,
-    PROCESSES,
-    WORKING_DAYS,
-    LocalTime,
-    Octets,
-    Seconds,
-)
+from mic_mail.config.units import DAY, GIB, HOUR, MIB, LocalTime, Octets, Seconds, Unit
 
 Keyword = Annotated[str, StringConstraints(pattern=r"^[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~-]{1,60}$")]
 """A keyword of RFC 9051 (`flag-keyword`): an atom."""
@@ -74,10 +59,10 @@ class Address(Section):
 
     unit: UnitAddress = UnitAddress()
     namesake: Namesake = Namesake()
-    shortest: int = setting(2, clause="5.3", ge=1, le=16, unit=CHARACTERS).means(
+    shortest: int = setting(2, clause="5.3", ge=1, le=16, unit=Unit.CHARACTERS).means(
         "Độ dài tối thiểu của tên hộp thư cá nhân.", "Minimum length of the local part of a personal mailbox."
     )
-    alias_days: int = setting(90, clause="6.2", ge=0, le=3660, unit=DAYS).means(
+    alias_days: int = setting(90, clause="6.2", ge=0, le=3660, unit=Unit.DAYS).means(
         "Địa chỉ cũ của hộp thư còn là bí danh trong số ngày này; không cấp cho người khác.",
         "A former address of a mailbox remains its alias for this long; nobody else gets it.",
     )
@@ -101,7 +86,7 @@ class Terms(Section):
     )
 
 
-WarnDays = tuple[Annotated[int, Field(ge=1, le=180), DAYS], ...]
+WarnDays = tuple[Annotated[int, Field(ge=1, le=180), Unit.DAYS], ...]
 
 
 class Leave(Section):
@@ -109,7 +94,7 @@ class Leave(Section):
 
     vi: ClassVar[str] = "Hộp thư của người thôi việc."
 
-    late_grace_days: int = setting(7, clause="6.4.c", ge=0, le=366, unit=DAYS).means(
+    late_grace_days: int = setting(7, clause="6.4.c", ge=0, le=366, unit=Unit.DAYS).means(
         "Số ngày chờ thêm khi thông báo đến lúc hộp thư đã quá hạn thu hồi.",
         "Grace period when the notice arrives after the mailbox was due to be reclaimed.",
     )
@@ -123,7 +108,7 @@ class Reclaim(Section):
     warn_days: Annotated[WarnDays, Distinct] = setting((30, 14, 7, 1), clause="6.4.c").means(
         "Cảnh báo chủ hộp thư trước số ngày này.", "The owner is warned this many days in advance."
     )
-    keep_days: int = setting(30, clause="6.4.c", ge=1, le=3660, unit=DAYS).means(
+    keep_days: int = setting(30, clause="6.4.c", ge=1, le=3660, unit=Unit.DAYS).means(
         "Sau khi lưu trữ, hộp thư đã thu hồi còn ở trên máy chủ và khôi phục được trong số ngày này.",
         "How long an archived reclaimed mailbox stays on the server and can be restored.",
     )
@@ -152,7 +137,7 @@ class Restore(Section):
         "Sau vi phạm (7.2.b) phải có văn bản cho khôi phục.",
         "After a breach (7.2.b) restoration requires the document that permits it.",
     )
-    min_wait: int = setting(0, clause="7.3.b", ge=0, le=30, unit=WORKING_DAYS).means(
+    min_wait: int = setting(0, clause="7.3.b", ge=0, le=30, unit=Unit.WORKING_DAYS).means(
         "Số ngày làm việc phải chờ trước khi khôi phục; 01 ngày trong Quy chế được hiểu là thời hạn.",
         "Working days that must pass before restoration; the regulation's one day is read as a deadline.",
     )
@@ -174,7 +159,7 @@ class Requests(Section):
 
     vi: ClassVar[str] = "Yêu cầu gửi Trung tâm."
 
-    target_days: int = setting(3, clause="6.2", ge=1, le=60, unit=WORKING_DAYS).means(
+    target_days: int = setting(3, clause="6.2", ge=1, le=60, unit=Unit.WORKING_DAYS).means(
         "Số ngày làm việc để trả lời một yêu cầu: mục tiêu của Trung tâm, Quy chế chỉ có hạn ở 7.3.b.",
         "Working days in which a request is answered: the Centre's own target; the regulation has a deadline for 7.3.b only.",
     )
@@ -262,7 +247,7 @@ class PassedOn(Section):
         "Thư mục (và thư mục con) chứa thư đã chuyển, khi không dùng được nhãn; để trống: không có.",
         "Folder (with its subfolders) that marks it too, for programs without tags; empty: none.",
     )
-    days: int = setting(1, clause="12.3.c", ge=0, le=30, unit=WORKING_DAYS).means(
+    days: int = setting(1, clause="12.3.c", ge=0, le=30, unit=Unit.WORKING_DAYS).means(
         "Số ngày làm việc sau khi nhận phải chuyển xong; cách hiểu “kịp thời”.",
         "Working days after receipt within which it must be handed off; our reading of 'without delay'.",
     )
@@ -304,7 +289,7 @@ class Census(Section):
 
     vi: ClassVar[str] = "Thống kê người dùng thư điện tử."
 
-    months: Annotated[tuple[Annotated[int, Field(ge=1, le=12), MONTHS], ...], Distinct, Rising] = setting(
+    months: Annotated[tuple[Annotated[int, Field(ge=1, le=12), Unit.MONTHS], ...], Distinct, Rising] = setting(
         (1, 7), clause="14.6", min_length=1
     ).means(
         "Mỗi tháng này mở đầu một kỳ thống kê; hạn gửi là hết tháng đó.",
@@ -317,7 +302,7 @@ class Report(Section):
 
     vi: ClassVar[str] = "Báo cáo Lãnh đạo Bộ."
 
-    usage_months: int = setting(3, clause="16.2", ge=1, le=12, unit=MONTHS).means(
+    usage_months: int = setting(3, clause="16.2", ge=1, le=12, unit=Unit.MONTHS).means(
         "Báo cáo tình hình sử dụng đến hạn khi kỳ trước đã kết thúc từng ấy tháng.",
         "A usage report is due this long after the end of the last one's period.",
     )
@@ -357,13 +342,13 @@ class Secrecy(Section):
         "Tổng dung lượng tối đa sau giải nén của tài liệu trong một thư.",
         "Maximum total size of the unpacked documents of one message.",
     )
-    depth: int = setting(5, clause="4.1", ge=1, le=20, unit=LEVELS).means(
+    depth: int = setting(5, clause="4.1", ge=1, le=20, unit=Unit.LEVELS).means(
         "Số tầng tài liệu lồng nhau tối đa được mở.", "Maximum nesting of documents within documents."
     )
-    parts: int = setting(1_000, clause="4.1", ge=10, le=100_000, unit=PARTS).means(
+    parts: int = setting(1_000, clause="4.1", ge=10, le=100_000, unit=Unit.PARTS).means(
         "Số phần tối đa của một thư được đọc.", "Most parts of one message that are read."
     )
-    readers: int = setting(1, clause="4.1", ge=1, le=16, unit=PROCESSES, reload=False).means(
+    readers: int = setting(1, clause="4.1", ge=1, le=16, unit=Unit.PROCESSES, reload=False).means(
         "Số tiến trình đọc tài liệu của mỗi tiến trình phục vụ, tính riêng cho thư từ bên trong và thư từ bên ngoài.",
         "Processes per worker that read documents, while there are any: this many for mail from inside, and this many for "
         "mail from outside.",

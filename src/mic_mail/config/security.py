@@ -5,22 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import StringConstraints
 
 from mic_mail.config.schema import CollectorName, Distinct, ScannerName, Section, setting
-from mic_mail.config.units import (
-    CONNECTIONS,
-    DAY,
-    GIB,
-    HOUR,
-    KIB,
-    MAILBOXES,
-    MESSAGES_PER_HOUR,
-    MIB,
-    MINUTE,
-    NETWORKS,
-    PASSWORDS,
-    Location,
-    Octets,
-    Seconds,
-)
+from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
 
 
 class Anomaly(Section):
@@ -35,15 +20,15 @@ class Anomaly(Section):
     window: Seconds = setting(HOUR, clause="7.2.c", ge=10 * MINUTE, le=DAY).means(
         "Khoảng thời gian để đếm ba ngưỡng dưới đây.", "Period in which the three thresholds below count."
     )
-    sprayed: int = setting(20, clause="7.2.c", ge=10, le=2_000, unit=MAILBOXES).means(
+    sprayed: int = setting(20, clause="7.2.c", ge=10, le=2_000, unit=Unit.MAILBOXES).means(
         "Số hộp thư mà một mạng không ai khác dùng đã thử sai mật khẩu trước khi đăng nhập được một hộp thư.",
         "Mailboxes that a network unused by others tried with wrong passwords before it signed in to one.",
     )
-    guesses: int = setting(15, clause="7.2.c", ge=10, le=2_000, unit=PASSWORDS).means(
+    guesses: int = setting(15, clause="7.2.c", ge=10, le=2_000, unit=Unit.PASSWORDS).means(
         "Số mật khẩu sai mà một mạng không ai khác dùng đã thử cho một hộp thư trước khi đăng nhập được.",
         "Wrong passwords that a network unused by others tried for one mailbox before it signed in.",
     )
-    networks: int = setting(15, clause="7.2.c", ge=8, le=2_000, unit=NETWORKS).means(
+    networks: int = setting(15, clause="7.2.c", ge=8, le=2_000, unit=Unit.NETWORKS).means(
         "Số mạng (/24, /48) mà một hộp thư được đăng nhập từ đó, một nửa ở cách xa nhau (/16, /32).",
         "Networks (/24, /48) from which one mailbox was signed in to, half of them far apart (/16, /32).",
     )
@@ -61,7 +46,7 @@ class Malware(Section):
     seconds: Seconds = setting(60.0, clause="10.2", ge=1, le=3 * MINUTE).means(
         "Thời gian chờ kết quả quét.", "Timeout of a scan."
     )
-    connections: int = setting(8, clause="10.2", ge=1, le=100, unit=CONNECTIONS).means(
+    connections: int = setting(8, clause="10.2", ge=1, le=100, unit=Unit.CONNECTIONS).means(
         "Số kết nối cùng lúc tới clamd của mỗi tiến trình; thư khác phải chờ.",
         "Connections to clamd at once, per worker; further messages wait.",
     )
@@ -101,7 +86,7 @@ class Rspamd(Section):
     seconds: Seconds = setting(20.0, clause="10.2", ge=1, le=2 * MINUTE).means(
         "Thời gian chờ kết quả lọc.", "Timeout of a check."
     )
-    connections: int = setting(8, clause="10.2", ge=1, le=100, unit=CONNECTIONS).means(
+    connections: int = setting(8, clause="10.2", ge=1, le=100, unit=Unit.CONNECTIONS).means(
         "Số kết nối cùng lúc tới Rspamd của mỗi tiến trình; thư khác phải chờ.",
         "Connections to Rspamd at once, per worker; further messages wait.",
     )
@@ -124,12 +109,12 @@ class Rspamd(Section):
         "Lọc cả thư từ bên trong: thư bị Rspamd đánh giá là thư rác thì không được gửi, thư khác được gửi nguyên vẹn.",
         "Also filter mail from local senders: what Rspamd rejects is refused, the rest is sent unchanged.",
     )
-    suspend_beyond: int = setting(10, clause="7.2.c", ge=0, le=10_000, unit=MESSAGES_PER_HOUR).means(
+    suspend_beyond: int = setting(10, clause="7.2.c", ge=0, le=10_000, unit=Unit.MESSAGES_PER_HOUR).means(
         "Hộp thư có quá số thư này bị Rspamd đánh giá là thư rác trong một giờ (mỗi tiến trình) thì bị tạm khóa; 0: không "
         "bao giờ.",
         "The server suspends a mailbox of which Rspamd rejects more messages than this within an hour, per worker; 0: never.",
     )
-    taught_per_hour: int = setting(100, clause="15.5", ge=1, le=10_000, unit=MESSAGES_PER_HOUR).means(
+    taught_per_hour: int = setting(100, clause="15.5", ge=1, le=10_000, unit=Unit.MESSAGES_PER_HOUR).means(
         "Số thư của một hộp thư dùng để Rspamd học trong một giờ; thư quá số này bị bỏ qua, có ghi nhật ký.",
         "Messages of one mailbox that train Rspamd in an hour; further ones are skipped and logged.",
     )

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from mic_mail.config.listeners import Port
 from mic_mail.config.schema import Section, SmarthostName, setting
-from mic_mail.config.units import CONNECTIONS, DAY, HOUR, MINUTE, Location, Seconds
+from mic_mail.config.units import DAY, HOUR, MINUTE, Location, Seconds, Unit
 
 
 class Sending(Section):
@@ -28,10 +28,10 @@ class Sending(Section):
         "Sau khoảng này, người gửi được báo một lần là thư chưa chuyển được.",
         "The sender is notified once when a message is undelivered for this long.",
     )
-    connections: int = setting(200, ge=1, le=2_000, unit=CONNECTIONS, reload=False).means(
+    connections: int = setting(200, ge=1, le=2_000, unit=Unit.CONNECTIONS, reload=False).means(
         "Số kết nối cùng lúc tới mọi máy chủ khác.", "Connections to all other servers at once."
     )
-    connections_per_domain: int = setting(20, ge=1, le=200, unit=CONNECTIONS, reload=False).means(
+    connections_per_domain: int = setting(20, ge=1, le=200, unit=Unit.CONNECTIONS, reload=False).means(
         "Số kết nối cùng lúc tới các máy chủ của một tên miền.", "Connections to the servers of one domain at once."
     )
     port: Port = setting(25, reload=False).means(

@@ -8,8 +8,8 @@ type for which `load` has words; nothing here does I/O.
 
 import math
 import re
-from dataclasses import dataclass
 from datetime import time
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -29,48 +29,47 @@ _SECOND_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "min": MINUTE, "h": HOUR, "d": 
 _QUANTITY = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([A-Za-z]{0,4})\s*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Enum):
     """The unit of a field, as `config reference` and the written file show it."""
 
-    vi: str
-    en: str
+    OCTETS = "octet", "octets"
+    SECONDS = "giây", "seconds"
+    PATH = "đường dẫn", "path"
+    PORT = "cổng", "port"
+    PERCENT = "phần trăm", "percent"
+    DAYS = "ngày", "days"
+    WORKING_DAYS = "ngày làm việc", "working days"
+    TIMES = "lần", "times"
+    MONTHS = "tháng", "months"
+    CONNECTIONS = "kết nối", "connections"
+    CONNECTIONS_PER_MINUTE = "kết nối mỗi phút", "connections a minute"
+    RECIPIENTS_PER_HOUR = "người nhận mỗi giờ", "recipients an hour"
+    RECIPIENTS_PER_DAY = "người nhận mỗi ngày", "recipients a day"
+    MESSAGES_PER_HOUR = "thư mỗi giờ", "messages an hour"
+    MESSAGES_PER_DAY = "thư mỗi ngày", "messages a day"
+    PROCESSES = "tiến trình", "processes"
+    THREADS = "luồng", "threads"
+    LEVELS = "tầng", "levels"
+    PARTS = "phần", "parts"
+    MAILBOXES = "hộp thư", "mailboxes"
+    FOLDERS = "thư mục", "folders"
+    SESSIONS = "phiên", "sessions"
+    ENTRIES = "mục", "entries"
+    REQUESTS = "yêu cầu", "requests"
+    MESSAGES = "thư", "messages"
+    RECIPIENTS = "người nhận", "recipients"
+    NETWORKS = "mạng", "networks"
+    ERRORS = "lỗi", "errors"
+    COMMANDS = "lệnh", "commands"
+    WRONG_PASSWORDS = "lần sai mật khẩu", "wrong passwords"
+    PASSWORDS = "mật khẩu", "passwords"
+    CHARACTERS = "ký tự", "characters"
+    ROUNDS = "vòng", "rounds"
+    PASSES = "lượt", "passes"
 
-
-OCTETS = Unit("octet", "octets")
-SECONDS = Unit("giây", "seconds")
-PATH = Unit("đường dẫn", "path")
-PORT = Unit("cổng", "port")
-PERCENT = Unit("phần trăm", "percent")
-DAYS = Unit("ngày", "days")
-WORKING_DAYS = Unit("ngày làm việc", "working days")
-TIMES = Unit("lần", "times")
-MONTHS = Unit("tháng", "months")
-CONNECTIONS = Unit("kết nối", "connections")
-CONNECTIONS_PER_MINUTE = Unit("kết nối mỗi phút", "connections a minute")
-RECIPIENTS_PER_HOUR = Unit("người nhận mỗi giờ", "recipients an hour")
-RECIPIENTS_PER_DAY = Unit("người nhận mỗi ngày", "recipients a day")
-MESSAGES_PER_HOUR = Unit("thư mỗi giờ", "messages an hour")
-MESSAGES_PER_DAY = Unit("thư mỗi ngày", "messages a day")
-PROCESSES = Unit("tiến trình", "processes")
-THREADS = Unit("luồng", "threads")
-LEVELS = Unit("tầng", "levels")
-PARTS = Unit("phần", "parts")
-MAILBOXES = Unit("hộp thư", "mailboxes")
-FOLDERS = Unit("thư mục", "folders")
-SESSIONS = Unit("phiên", "sessions")
-ENTRIES = Unit("mục", "entries")
-REQUESTS = Unit("yêu cầu", "requests")
-MESSAGES = Unit("thư", "messages")
-RECIPIENTS = Unit("người nhận", "recipients")
-NETWORKS = Unit("mạng", "networks")
-ERRORS = Unit("lỗi", "errors")
-COMMANDS = Unit("lệnh", "commands")
-WRONG_PASSWORDS = Unit("lần sai mật khẩu", "wrong passwords")
-PASSWORDS = Unit("mật khẩu", "passwords")
-CHARACTERS = Unit("ký tự", "characters")
-ROUNDS = Unit("vòng", "rounds")
-PASSES = Unit("lượt", "passes")
+    def __init__(self, vi: str, en: str) -> None:
+        self.vi = vi
+        self.en = en
 
 
 def _parse(value: object, units: dict[str, float] | dict[str, int], kind: str) -> float:
@@ -115,14 +114,14 @@ def show_seconds(seconds: float) -> str:
     return _show(seconds, ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s")))
 
 
-def _local(told: time) -> time:
+def _local(moment: time) -> time:
     """Require a local time of day.
 
     A number or `17:30Z` would be a time in UTC, and an office keeps local time.
     """
-    if told.tzinfo is not None:
+    if moment.tzinfo is not None:
         raise PydanticCustomError("time_parsing", "no time of the local day")
-    return told
+    return moment
 
 
 def _written(path: object) -> object:
@@ -137,7 +136,7 @@ def _in_folder(path: Path, info: ValidationInfo) -> Path:
     return path if folder is None else folder / path
 
 
-Octets = Annotated[int, BeforeValidator(parse_octets), OCTETS]
-Seconds = Annotated[float, BeforeValidator(parse_seconds), SECONDS]
+Octets = Annotated[int, BeforeValidator(parse_octets), Unit.OCTETS]
+Seconds = Annotated[float, BeforeValidator(parse_seconds), Unit.SECONDS]
 LocalTime = Annotated[time, AfterValidator(_local)]
-Location = Annotated[Path, BeforeValidator(_written), AfterValidator(_in_folder), PATH]
+Location = Annotated[Path, BeforeValidator(_written), AfterValidator(_in_folder), Unit.PATH]

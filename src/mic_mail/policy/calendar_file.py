@@ -36,16 +36,16 @@ def read(text: str, document: str | None) -> Year:
     `document`, if given, is the announcement, and the year is then no longer provisional.
     """
     try:
-        told = tomllib.loads(text)
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadYearFile(Text("không phải TOML", "it is not TOML")) from error
-    unknown = sorted(set(told) - _KEYS)
+    unknown = sorted(set(table) - _KEYS)
     if unknown:
         raise BadYearFile(Text(f"không có mục {unknown[0]}", f"unknown key {in_ascii(unknown[0])}"))
-    number = told.get("year")
+    number = table.get("year")
     if type(number) is not int or not FIRST_YEAR <= number <= LAST_YEAR:
         raise BadYearFile(Text("thiếu year", "year is missing"))
-    off, worked = (_days(told.get(key, []), number) for key in ("off", "worked"))
+    off, worked = (_days(table.get(key, []), number) for key in ("off", "worked"))
     for day in sorted(worked):
         if day.weekday() < SATURDAY:
             shown = f"{day:%d/%m/%Y}"
@@ -53,30 +53,30 @@ def read(text: str, document: str | None) -> Year:
     if off & worked:
         shown = f"{min(off & worked):%d/%m/%Y}"
         raise BadYearFile(Text(f"{shown} vừa nghỉ vừa làm", f"{shown} is listed both as off and as worked"))
-    named = document or told.get("document") or None
-    provisional = document is None and bool(told.get("provisional", named is None))
+    named = document or table.get("document") or None
+    provisional = document is None and bool(table.get("provisional", named is None))
     if not provisional and not isinstance(named, str):
         raise BadYearFile(Text("thiếu số văn bản", "the document is missing"))
     return Year(number, off, worked, named, provisional=provisional)
 
 
-def _days(told: object, year: int) -> frozenset[date]:
-    if not isinstance(told, list):
+def _days(value: object, year: int) -> frozenset[date]:
+    if not isinstance(value, list):
         raise BadYearFile(Text("off và worked là danh sách ngày", "off and worked must be lists of days"))
-    days = [_day(each) for each in told]
+    days = [_day(each) for each in value]
     for day in days:
         if day.year != year:
             raise BadYearFile(Text(f"{day:%d/%m/%Y} không thuộc năm {year}", f"{day:%d/%m/%Y} is not of {year}"))
     return frozenset(days)
 
 
-def _day(told: object) -> date:
-    if isinstance(told, date) and not isinstance(told, datetime):
-        return told
+def _day(value: object) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
     try:
-        return datetime.strptime(str(told).strip(), "%d/%m/%Y").date()  # noqa: DTZ007 - only the day is used
+        return datetime.strptime(str(value).strip(), "%d/%m/%Y").date()  # noqa: DTZ007 - only the day is used
     except ValueError:
-        raise BadYearFile(Text(f"không hiểu ngày “{told}”", "a day cannot be read (write 31/08/2026)")) from None
+        raise BadYearFile(Text(f"không hiểu ngày “{value}”", "a day cannot be read (write 31/08/2026)")) from None
 
 
 def write(year: Year, names: Mapping[date, str] | None = None) -> str:

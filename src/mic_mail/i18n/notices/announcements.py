@@ -16,10 +16,10 @@ _LATER = datetime(2026, 2, 24, 5, tzinfo=UTC)
 def downtime(since: datetime, until: datetime, clause_id: str, more: str) -> NoticeText:
     """Downtime is announced (wording 11); text typed by the Centre appears in Vietnamese only."""
     # `more` is the text that the Centre typed.
-    told = messages.maintenance(since, until, clause_id)
+    text = messages.maintenance(since, until, clause_id)
     return NoticeText(
         Text("Thông báo tạm ngừng hệ thống thư điện tử", "The mail system will be down"),
-        Text(f"{told.vi}\n\n{more}" if more else told.vi, told.en),
+        Text(f"{text.vi}\n\n{more}" if more else text.vi, text.en),
     )
 
 
