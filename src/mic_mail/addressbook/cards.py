@@ -26,7 +26,6 @@ _ORDER = {kind: place for place, kind in enumerate(Kind)}
 
 
 def key_of(kind: Kind, number: int) -> str:
-    """Return the key of a card."""
     return f"{kind}-{number}"
 
 

@@ -64,13 +64,11 @@ def rdn(card: Card, ministry: Ministry) -> tuple[str, str]:
 
 
 def dn(card: Card, ministry: Ministry) -> str:
-    """Return the card's distinguished name."""
     attribute, value = rdn(card, ministry)
     return f"{attribute}={escaped(value)},{BRANCHES[card.kind]},{suffix(ministry)}"
 
 
 def entry(card: Card, ministry: Ministry) -> Entry:
-    """Return the card's entry."""
     return Entry(dn(card, ministry), {name: values for name, values in _attributes(card, ministry) if values})
 
 

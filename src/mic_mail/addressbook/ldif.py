@@ -18,7 +18,6 @@ def write(book: Book) -> bytes:
 
 
 def record(entry: Entry) -> bytes:
-    """Write one entry."""
     return b"".join(_folded(line) for line in _lines(entry))
 
 

@@ -26,7 +26,6 @@ class Version(StrEnum):
 
 
 def write(cards: Iterable[Card], ministry: Ministry, version: Version = Version.V4) -> bytes:
-    """Write cards one after the other."""
     return b"".join(vcard(card, ministry, version) for card in cards)
 
 

@@ -20,7 +20,6 @@ LONGEST_PAUSE_SECONDS = 30.0
 
 
 def follow_the_directory(context: ServerContext) -> None:
-    """Start following the directory."""
     follower = DirectoryFollower(context.access.refresh, context.spawn, context.log)
 
     def modseqs(refs: Sequence[AccountRef]) -> dict[int, int]:

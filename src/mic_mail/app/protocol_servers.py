@@ -183,7 +183,6 @@ class ProtocolServers:
 
 
 def smtp_services(context: ServerContext, tls: TlsFront, tls_for_servers: TlsFront) -> SmtpServices:
-    """Return the services that the SMTP server uses."""
     config = context.config
     return SmtpServices(
         mailflow=context.mailflow,
@@ -204,7 +203,6 @@ def smtp_services(context: ServerContext, tls: TlsFront, tls_for_servers: TlsFro
 
 
 def imap_services(context: ServerContext, tls: TlsFront) -> ImapServices:
-    """Return the services that the IMAP server uses."""
     return ImapServices(
         runtime=context.runtime,
         access=context.access,
@@ -222,7 +220,6 @@ def imap_services(context: ServerContext, tls: TlsFront) -> ImapServices:
 
 
 def pop3_services(context: ServerContext, tls: TlsFront) -> Pop3Services:
-    """Return the services that the POP3 server uses."""
     return Pop3Services(
         runtime=context.runtime,
         access=context.access,
@@ -235,7 +232,6 @@ def pop3_services(context: ServerContext, tls: TlsFront) -> Pop3Services:
 
 
 def ldap_services(context: ServerContext, tls: TlsFront, book: AddressBookCache[Tree]) -> LdapServices:
-    """Return the services that the LDAP server uses."""
     return LdapServices(
         runtime=context.runtime,
         access=context.access,

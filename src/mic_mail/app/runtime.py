@@ -31,7 +31,6 @@ class Current:
     access: SignInService = field(init=False)
 
     def snapshot(self) -> Snapshot:
-        """Return the directory as the process last read it."""
         return self.access.snapshot
 
 

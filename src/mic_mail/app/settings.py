@@ -24,7 +24,6 @@ def admission_limits(config: Config) -> AdmissionLimits:
 
 
 def smtp_limits(config: Config) -> SmtpLimits:
-    """Return the sizes and timeouts of the SMTP server."""
     smtp = config.smtp
     return SmtpLimits(
         message_octets=config.message_octets,
@@ -46,7 +45,6 @@ def repairs_lf(config: Config) -> Callable[[str], bool]:
 
 
 def imap_settings(config: Config) -> ImapSettings:
-    """Return the sizes, timeouts and offered extensions of the IMAP server."""
     imap = config.imap
     offered = {
         "COMPRESS=DEFLATE": imap.compress,
@@ -73,7 +71,6 @@ def imap_settings(config: Config) -> ImapSettings:
 
 
 def pop3_settings(config: Config) -> Pop3Settings:
-    """Return the sizes and timeouts of the POP3 server."""
     pop3 = config.pop3
     return Pop3Settings(
         host=config.server.hostname,
@@ -84,7 +81,6 @@ def pop3_settings(config: Config) -> Pop3Settings:
 
 
 def ldap_settings(config: Config) -> LdapSettings:
-    """Return the sizes and timeouts of the LDAP server."""
     ldap = config.ldap
     return LdapSettings(
         sign_in_seconds=ldap.sign_in_seconds,

@@ -133,7 +133,6 @@ class WebServers:
 
 
 def web_services(runtime: Runtime, *, access: SignInService, directory: Directory, store: MailStore, key: bytes) -> WebServices:
-    """Return the services that the web pages use."""
     config, clock = runtime.config(), runtime.clock
 
     async def directory_changed() -> None:

@@ -60,7 +60,6 @@ class Listen(Section):
     )
 
     def port(self, door: str) -> int:
-        """Return the port of a listener."""
         number: int = getattr(self, door)
         return number
 

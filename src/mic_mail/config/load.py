@@ -59,7 +59,6 @@ class Mistake:
 
     @property
     def text(self) -> Text:
-        """Return place, reason, clause and remedy on one line."""
         cited = clause(self.clause) if self.clause else None
         vi, en = (f" ({cited.vi})", f" ({cited.en})") if cited else ("", "")
         return Text(
@@ -120,7 +119,6 @@ _INSIDE_AN_ARRAY = object()
 
 
 def load(path: Path) -> Config:
-    """Read a configuration file."""
     try:
         with path.open("rb") as file:
             octets = file.read(LARGEST_FILE + 1)
@@ -195,7 +193,6 @@ def _cut(loc: tuple[str | int, ...]) -> Place:
 
 
 def _bound_text(value: object, setting: Setting | None) -> str:
-    """Return a bound in the unit of its setting."""
     if setting is not None and isinstance(value, int | float):
         if setting.unit == Unit.OCTETS:
             return show_octets(int(value))

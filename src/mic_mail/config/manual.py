@@ -54,7 +54,6 @@ def units() -> dict[str, Text]:
 
 
 def value(content: object, unit: Unit | None = None) -> str:
-    """Return a value in TOML."""
     if unit == Unit.OCTETS and isinstance(content, int):
         return json.dumps(show_octets(content))
     if unit == Unit.SECONDS and isinstance(content, int | float):
@@ -105,7 +104,6 @@ def _bounds(metadata: list[Any], annotation: object, unit: Unit | None) -> Itera
 
 
 def write(config: Config, language: Language = Language.EN) -> str:
-    """Return the commented file of a configuration."""
     return _HEADS[language] + "".join(_table(config, "", language))
 
 

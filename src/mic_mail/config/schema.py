@@ -39,7 +39,6 @@ class UnexplainedSetting:
     reload: bool
 
     def means(self, vi: str, en: str) -> Any:
-        """Return the field with its meaning."""
         self.field.metadata.append(SettingDoc(vi, en, self.clause, self.reload))
         return self.field
 

@@ -73,7 +73,6 @@ class Unit(Enum):
 
 
 def _parse(value: object, units: dict[str, float] | dict[str, int], kind: str) -> float:
-    """Return a quantity as a number of base units."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value):
             raise PydanticCustomError(kind, "not a quantity")

@@ -38,7 +38,6 @@ class Roll:
     people: tuple[PersonLine, ...]
 
     def only(self, units: frozenset[int]) -> "Roll":
-        """Return the part that belongs to some units."""
         return replace(
             self,
             units={unit_id: line for unit_id, line in self.units.items() if unit_id in units},
@@ -47,7 +46,6 @@ class Roll:
 
 
 def load(connection: Connection) -> Roll:
-    """Load the roll as the connection's transaction sees it."""
     units = connection.execute(select(Unit.unit_id, Unit.symbol, Unit.name).where(Unit.ended_on.is_(None)))
     people = connection.execute(select(Person.person_id, Person.full_name, Person.unit_id, Person.position))
     return Roll({row[0]: UnitLine(*row) for row in units}, tuple(PersonLine(*row) for row in people))

@@ -22,16 +22,12 @@ class Years:
         self._tables = tables
 
     def all(self) -> list[Year]:
-        """Return every year, in order."""
         return self._tables.read(of_session)
 
     def working_days(self) -> WorkingDays:
-        """Return the calendar made of all years."""
         return WorkingDays.of(self.all())
 
     def put(self, year: Year) -> None:
-        """Enter or replace a year."""
-
         self._tables.change(lambda session, _version: _put(session, year))
 
     def add(self, year: Year) -> bool:
@@ -54,7 +50,6 @@ def _put(session: Session, year: Year) -> None:
 
 
 def of_session(session: Session) -> list[Year]:
-    """Return every year that the session's transaction sees."""
     return [
         Year(row.year, _read(row.off), _read(row.worked), row.document, provisional=row.provisional)
         for row in session.scalars(select(CalendarYear).order_by(CalendarYear.year))

@@ -75,7 +75,6 @@ class Plan:
         return True
 
     def fact(self, mailbox_id: int, kind: FactKind, **data: Detail) -> None:
-        """Plan a fact for the record of a mailbox."""
         self.facts.append((mailbox_id, kind, data))
 
 
@@ -240,7 +239,6 @@ class _Planner:
         self.address()
 
     def merge(self) -> None:
-        """Plan the merger of units into another one."""
         into = self._living(self._details["into"])
         for unit_id in dict.fromkeys(self._details["units"]):
             if unit_id == into.unit_id:
@@ -444,7 +442,6 @@ class _Planner:
         return unit
 
     def _above(self, unit_id: int) -> Iterator[int]:
-        """Yield the unit and its superior units."""
         seen: set[int] = set()
         at: int | None = unit_id
         while at is not None and at not in seen:

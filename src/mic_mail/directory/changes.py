@@ -69,7 +69,6 @@ class Changes:
         return self._entries(wanted)
 
     def get(self, number: int) -> Entry:
-        """Return one order; raise `NotFound` where there is none."""
         known = 0 < number < IDS_END
         found = self._entries(select(OrderRow).where(OrderRow.order_id == number)) if known else []
         if not found:
@@ -160,8 +159,6 @@ class Changes:
         return self.get(number)
 
     def cancel(self, number: int, now: datetime) -> Entry:
-        """Cancel an order that waits."""
-
         def work(session: Session, _version: int) -> None:
             row = session.get(OrderRow, number)
             if row is None or row.applied_at is not None or row.cancelled_at is not None:
@@ -327,17 +324,14 @@ def _parts(numbers: Sequence[int]) -> list[Sequence[int]]:
 
 
 def unit_record(row: Unit) -> UnitRecord:
-    """Return a unit's row as a record."""
     return UnitRecord(row.unit_id, row.symbol, row.name, row.parent_id, row.document, row.ended_on, row.successor_id)
 
 
 def address_record(row: Address) -> AddressRecord:
-    """Return an address row as a record."""
     return AddressRecord(row.address, row.mailbox_id, row.role, row.until)
 
 
 def mailbox_record(row: Mailbox, address: str) -> MailboxRecord:
-    """Return a mailbox row as a record."""
     return MailboxRecord(
         mailbox_id=row.mailbox_id,
         kind=MailboxKind(row.kind),
@@ -412,7 +406,6 @@ def _write_address(session: Session, address: str, values: Mapping[str, str | No
 
 
 def _value(change: Change) -> object:
-    """Return the new value as its column stores it."""
     match change.subject, change.field:
         case Subject.OFFICER, "until":
             return start_of(date.fromisoformat(change.new or ""))

@@ -41,7 +41,6 @@ class ContentRegister:
         self._tables = tables
 
     def all(self) -> list[Access]:
-        """Return every request, oldest first."""
         wanted = _ACCESSES.order_by(ContentAccessRow.access_id)
         return self._tables.read(lambda session: [_access(row, address) for row, address in session.execute(wanted)])
 

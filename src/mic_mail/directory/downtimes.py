@@ -26,12 +26,10 @@ class Downtimes:
         self._tables = tables
 
     def all(self) -> list[Downtime]:
-        """Return every downtime, in order of announcement."""
         wanted = select(DowntimeRow).order_by(DowntimeRow.downtime_id)
         return self._tables.read(lambda session: [to_record(row, Downtime) for row in session.scalars(wanted)])
 
     def one(self, downtime_id: int) -> Downtime:
-        """Return the downtime of this number; raise `NotFound` where there is none."""
         return self._tables.read(lambda session: to_record(_existing(session, downtime_id), Downtime))
 
     def add(self, downtime: Downtime, incident: int | IncidentReport | None = None) -> Downtime:

@@ -51,7 +51,6 @@ class Incidents:
         return Incidents(self._tables, View(units, visible))
 
     def all(self) -> list[Incident]:
-        """Return every incident, in order of entry."""
         return self._found(select(IncidentRow))
 
     def recent(self, since: datetime) -> list[Incident]:
@@ -64,7 +63,6 @@ class Incidents:
         return found if self._view is None else list(self._view.of(found))
 
     def one(self, incident_id: int) -> Incident:
-        """Return the incident of this number; raise `NotFound`."""
         found = self._tables.read(lambda session: _incident(session, _existing(session, incident_id)))
         if self._view is None:
             return found

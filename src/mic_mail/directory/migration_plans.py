@@ -21,7 +21,6 @@ class Elsewhere:
         self._tables = tables
 
     def all(self) -> list[Plan]:
-        """Return every plan, in order of record."""
         wanted = select(ElsewhereRow).order_by(ElsewhereRow.plan_id)
         return self._tables.read(lambda session: [to_record(row, Plan) for row in session.scalars(wanted)])
 

@@ -30,12 +30,9 @@ class Officers:
         self._tables = tables
 
     def all(self) -> list[Officer]:
-        """Return every term, in order of entry."""
         return self._tables.read(lambda session: [_officer(row) for row in _rows(session)])
 
     def add(self, officer: Officer, check: Check = _anything) -> None:
-        """Enter a new term."""
-
         def work(session: Session, _version: int) -> None:
             known = [_officer(row) for row in _rows(session)]
             check(known, [*known, officer])

@@ -102,7 +102,6 @@ class Directory:
         database.migrate(self._engine, must_exist=must_exist)
 
     def is_current(self) -> bool:
-        """Return whether the tables are of this program's version."""
         return database.is_current(self._engine)
 
     def must_be_current(self) -> None:
@@ -130,12 +129,10 @@ class Directory:
             return snapshot_loader.load(connection, previous)
 
     def roll(self) -> address_book_rows.Roll:
-        """Return all units and people, for an address book."""
         with database.reading(self._engine) as connection:
             return address_book_rows.load(connection)
 
     def facts(self, mailbox_id: int) -> list[Fact]:
-        """Return a mailbox's chain of facts, in order."""
         with database.reading(self._engine) as connection:
             return snapshot_loader.facts_of(connection, mailbox_id)
 
@@ -215,7 +212,6 @@ class Directory:
         return self._mailboxes(*conditions)
 
     def is_taken(self, address: str) -> bool:
-        """Return whether any mailbox has or had this address."""
         return self._read(lambda session: session.get(Address, address.lower())) is not None
 
     def mailbox(self, address: str) -> MailboxRecord:
@@ -338,7 +334,6 @@ class Directory:
         self._change(work)
 
     def append_fact(self, mailbox_id: int, draft: Draft, *, after: int | None = None) -> Fact:
-        """Append one fact; see `append_facts`."""
         return self.append_facts(mailbox_id, [draft], after=after)[0]
 
     def append_facts(self, mailbox_id: int, drafts: Sequence[Draft], *, after: int | None = None) -> list[Fact]:

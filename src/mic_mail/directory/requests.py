@@ -66,7 +66,6 @@ class Requests:
         return Requests(self._tables, units)
 
     def all(self) -> list[Request]:
-        """Return every request, in order of entry."""
         return self._found(select(RequestRow).order_by(RequestRow.request_id))
 
     def pending(self) -> list[Request]:
@@ -79,7 +78,6 @@ class Requests:
         return self._found(wanted.order_by(RequestRow.request_id))
 
     def get(self, number: int) -> Request:
-        """Return one request; raise `NotFound` where there is none."""
         known = 0 < number < IDS_END
         found = self._found(select(RequestRow).where(RequestRow.request_id == number)) if known else []
         if not found:

@@ -50,7 +50,6 @@ class SecondFactors:
         return self._tables.read(lambda session: _factor(session, session.get(SecondFactorRow, holder)))
 
     def officers(self) -> list[Factor]:
-        """Return the factors of officers, by login."""
         wanted = select(SecondFactorRow).where(SecondFactorRow.holder.startswith("officer/")).order_by(SecondFactorRow.holder)
         return self._tables.read(lambda s: [each for row in s.scalars(wanted) if (each := _factor(s, row)) is not None])
 

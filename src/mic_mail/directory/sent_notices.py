@@ -25,7 +25,6 @@ class SentNotices:
         self._tables = tables
 
     def known(self, keys: Collection[str]) -> set[str]:
-        """Return those of `keys` that were sent."""
         wanted = select(SentNotice.key)
         if len(keys) <= MOST_ASKED:
             wanted = wanted.where(SentNotice.key.in_(keys))
@@ -33,7 +32,6 @@ class SentNotices:
         return found & set(keys)
 
     def beginning(self, prefix: str) -> list[str]:
-        """Return the keys that begin with `prefix`."""
         wanted = select(SentNotice.key).where(SentNotice.key.startswith(prefix, autoescape=True))
         return self._tables.read(lambda session: list(session.scalars(wanted)))
 

@@ -18,7 +18,6 @@ class Signatories:
         self._tables = tables
 
     def all(self) -> list[Signatory]:
-        """Return every term, in order of record."""
         wanted = select(SignatoryRow).order_by(SignatoryRow.signatory_id)
         return self._tables.read(lambda session: [_signatory(row) for row in session.scalars(wanted)])
 

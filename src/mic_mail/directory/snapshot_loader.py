@@ -91,12 +91,10 @@ def load(connection: Connection, previous: Snapshot) -> Snapshot:
 
 
 def version(connection: Connection) -> int:
-    """Return the number that grows with every change."""
     return connection.scalars(select(Revision.version)).one()
 
 
 def facts_of(connection: Connection, mailbox_id: int) -> list[Fact]:
-    """Return one mailbox's chain of facts, in order."""
     rows = connection.execute(FACTS.where(FactRow.mailbox_id == mailbox_id).order_by(FactRow.seq))
     return [to_fact(row) for row in rows]
 
@@ -121,7 +119,6 @@ def entry_of(connection: Connection, mailbox_id: int) -> Entry | None:
 
 
 def _entries(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[Entry]:
-    """Yield the mailboxes for which `wanted` is true."""
     facts = _facts(connection, wanted)
     apps = _app_passwords(connection, wanted)
     primary, aliases, kept = _addresses(connection, wanted)

@@ -38,7 +38,6 @@ class Tables:
         self._engine = engine
 
     def read(self, work: Callable[[Session], T]) -> T:
-        """Return what `work` reads, in one transaction."""
         with database.reading(self._engine) as connection, Session(connection) as session:
             return work(session)
 

@@ -30,7 +30,6 @@ _GUARDED = re.compile(rf"\A'{_BEGINS}|(?<=[;\t\r\n])'{_RUNS}")
 
 
 def write(table: Table) -> bytes:
-    """Write one table."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow([column.title for column in table.columns])

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 
 def write(paper: Document) -> bytes:
-    """Return the file."""
     return (
         _template()
         .render(

@@ -13,7 +13,6 @@ from mic_mail.documents.document import MOTTO, NATION, Block, Document, Table, T
 
 
 def write(paper: Document) -> bytes:
-    """Return the file."""
     import typst
 
     written = typst.compile(

@@ -26,7 +26,6 @@ def where_to_turn(support: str, reference: str) -> Text:
 
 
 def joined(*sentences: Text) -> Text:
-    """Join sentences with blanks."""
     return Text(" ".join(s.vi for s in sentences), " ".join(s.en for s in sentences))
 
 

@@ -60,12 +60,10 @@ def start_of(day: date) -> datetime:
 
 
 def add_days(day: date, days: int) -> date:
-    """Return the day `days` later."""
     return day + timedelta(days=days) if days <= (date.max - day).days else date.max
 
 
 def later(instant: datetime, span: timedelta) -> datetime:
-    """Return the instant `span` after `instant`."""
     return instant + span if span <= LAST_INSTANT - instant else LAST_INSTANT
 
 
@@ -138,7 +136,6 @@ class WorkingDays:
         )
 
     def is_rest(self, day: date) -> bool:
-        """Return whether `day` is a day of rest."""
         return day not in self.worked and (day in self.off or day.weekday() >= SATURDAY)
 
     def after(self, start: date, days: int) -> date:

@@ -137,7 +137,6 @@ def encode(lines: Sequence[Line]) -> str:
 
 
 def decode(text: str) -> tuple[Line, ...]:
-    """Parse stored lines."""
     return tuple(_line(members) for members in json.loads(text))
 
 

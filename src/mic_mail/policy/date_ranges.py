@@ -24,7 +24,6 @@ class DateRange:
             )
 
     def holds(self, instant: datetime) -> bool:
-        """Return whether `instant` falls within the range."""
         return self.first <= local_day(instant) <= self.last
 
     @property

@@ -61,7 +61,6 @@ class Downtime:
 
     @property
     def clause(self) -> str:
-        """The clause on which the downtime rests."""
         return INCIDENT_CLAUSE if self.incident else CLAUSE
 
 

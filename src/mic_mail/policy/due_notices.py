@@ -157,7 +157,6 @@ def warned_keys(mailbox_id: int, reclaimed_at: datetime, at_most: int = 180) -> 
 
 
 def recorded_key(mailbox_id: int, fact: Fact) -> str:
-    """Return the key of the notice about a fact."""
     return f"{_RECORDED[fact.kind]}:{mailbox_id}:{fact.seq}"
 
 

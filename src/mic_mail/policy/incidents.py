@@ -162,7 +162,6 @@ def number(incident_id: int) -> str:
 
 
 def check(told: IncidentReport, now: datetime) -> None:
-    """Refuse a report that is incomplete or impossible."""
     if not told.title.strip():
         raise _incomplete(Text("Thiếu nội dung sự cố.", "A description of what happened is missing."))
     if len(told.title) > LONGEST_TITLE:
@@ -179,7 +178,6 @@ def check(told: IncidentReport, now: datetime) -> None:
 
 
 def check_end(began_at: datetime, ended_at: datetime | None, now: datetime) -> None:
-    """Refuse an impossible end."""
     if ended_at is not None and not began_at <= ended_at <= now:
         raise _incomplete(Text("Thời điểm kết thúc không hợp lý.", "The end is before the start, or in the future."))
 

@@ -72,7 +72,6 @@ def leaves(facts: Sequence[Fact]) -> list[Leave]:
 
 
 def lock_at(leave: Leave, settings: LifecycleSettings) -> datetime:
-    """Return when sending is locked."""
     day, months = local_day(leave.fact.effective_at), TERMS[leave.level].lock_months
     return after_months(day, months, settings.term_end, settings.rest_day) if months else start_of(day)
 
@@ -94,7 +93,6 @@ def reclaim_at(leave: Leave, settings: LifecycleSettings) -> datetime:
 
 
 def _due(notice: Fact, settings: LifecycleSettings) -> datetime:
-    """Return when the term of one notice ends."""
     months = TERMS[_level(notice)].reclaim_months
     return after_months(local_day(notice.effective_at), months, settings.term_end, settings.rest_day)
 

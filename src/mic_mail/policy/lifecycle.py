@@ -52,7 +52,6 @@ class NextChange:
 
     @property
     def clause(self) -> str:
-        """The clause by which the change happens."""
         return (self.begins or self.ends)[0].clause
 
 

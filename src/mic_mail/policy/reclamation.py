@@ -79,7 +79,6 @@ class Course:
 
 
 def course(facts: Sequence[Fact], reclaimed_at: datetime) -> Course:
-    """Return the progress of a mailbox reclaimed at `reclaimed_at`."""
     archived: Fact | None = None
     stage, returning = Stage.RECLAIMED, False
     for fact in facts:

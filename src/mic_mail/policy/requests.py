@@ -307,7 +307,6 @@ def _check_change(filing: Filing) -> None:
 
 
 def check_step(request: Request, to: State) -> None:
-    """Refuse a state that may not follow."""
     if to not in NEXT[request.state]:
         name = request.state.label
         raise RequestRefused(
@@ -337,7 +336,6 @@ def deadline_clause(kind: Kind) -> str | None:
 
 
 def overdue(request: Request, due: datetime, now: datetime) -> bool:
-    """Return whether the request still waits after its deadline."""
     return request.state in PENDING and now > due
 
 

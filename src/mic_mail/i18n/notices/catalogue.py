@@ -101,7 +101,6 @@ NAMES: Mapping[str, Text] = {
 
 
 def find(name: str) -> Notice[Any]:
-    """Return the notice of this name."""
     found = CATALOGUE.get(name)
     if found is None:
         raise BadInput(

@@ -190,7 +190,6 @@ def mailbox_reclaimed(subject: str, accepted_at: datetime, addresses: Sequence[s
 
 
 def _about(subject: str, accepted_at: datetime) -> Text:
-    """Return a sentence that identifies the message."""
     when = dates.instant(accepted_at)
     return Text(f"Thư “{subject}”, gửi lúc {when.vi}.", f'The message "{unidecode(subject)}" of {when.en}.')
 

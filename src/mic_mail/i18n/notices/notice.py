@@ -67,7 +67,6 @@ class Notice(Generic[P]):
         return (self.write.__doc__ or "").strip()
 
     def sample(self) -> NoticeText:
-        """Return the text that the samples make."""
         return self.write(**self.samples)  # type: ignore[call-arg,arg-type]  # a test checks the samples against the signature
 
 

@@ -59,7 +59,6 @@ def and_more(count: int) -> Text:
 
 
 def listed(*rows: Text) -> Text:
-    """Return rows on lines of their own."""
     return Text("\n".join(row.vi for row in rows), "\n".join(row.en for row in rows))
 
 

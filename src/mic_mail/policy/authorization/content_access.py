@@ -82,7 +82,6 @@ class Access:
     """The end of an approval."""
 
     def stage(self, now: datetime) -> Stage:
-        """Return the state of the request at `now`."""
         if self.decision is None:
             return Stage.ASKED
         if self.decision.verdict is Verdict.REFUSED:

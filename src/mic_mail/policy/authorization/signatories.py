@@ -34,7 +34,6 @@ class Signatory:
     end_document: str | None = None
 
     def serves(self, day: date) -> bool:
-        """Return whether the term holds on `day`."""
         return self.since <= day and (self.until is None or day <= self.until)
 
 

@@ -146,7 +146,6 @@ class Watch:
         """Anomalies raised and still within their grace."""
 
     def take(self, attempt: Attempt) -> None:
-        """Record one attempt."""
         network = self._networks.get(attempt.network)
         if network is None:
             if len(self._networks) >= 2 * MOST_NETWORKS:  # many together, as from a wide IPv6 allocation

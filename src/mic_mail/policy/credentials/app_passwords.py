@@ -88,7 +88,6 @@ class AppPassword:
     ended_by: Fact | None = None
 
     def lives(self, now: datetime) -> bool:
-        """Return whether it opens anything at `now`."""
         return self.ended_at is None or now < self.ended_at
 
     def opens(self, protocol: str) -> bool:

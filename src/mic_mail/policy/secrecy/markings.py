@@ -167,7 +167,6 @@ _LETTERS = re.compile(r"[a-zđ]", re.IGNORECASE)
 
 
 def highest(markings: Iterator[Marking | None]) -> Marking | None:
-    """Return the marking of the highest degree."""
     return max(filter(None, markings), key=lambda marking: RANK[marking.degree], default=None)
 
 

@@ -107,7 +107,6 @@ class Handover:
 
 
 def handovers(facts: Sequence[Fact]) -> tuple[Handover, ...]:
-    """Return all handovers ever begun, in order."""
     found: dict[int, Handover] = {}
     for fact in facts:
         if fact.kind is FactKind.HANDOVER_BEGUN:
@@ -125,7 +124,6 @@ def handovers(facts: Sequence[Fact]) -> tuple[Handover, ...]:
 
 
 def running(facts: Sequence[Fact]) -> Handover | None:
-    """Return the running handover, if any."""
     return next((each for each in reversed(handovers(facts)) if each.is_running), None)
 
 

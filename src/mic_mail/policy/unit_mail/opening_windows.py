@@ -43,7 +43,6 @@ class Window:
     end: time
 
     def on(self, day: date) -> tuple[datetime, datetime]:
-        """Return the window's instants on a day."""
         return _instants(self.start, self.end, day)
 
 

@@ -36,7 +36,6 @@ class Selection:
     """Only messages passed on to the document system (12.3.c), or only those not passed on; None: both."""
 
     def has(self, day: date) -> bool:
-        """Return whether mail that arrived on `day` is selected."""
         return (self.since is None or self.since <= day) and (self.until is None or day <= self.until)
 
 
