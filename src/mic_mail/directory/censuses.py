@@ -9,8 +9,8 @@ from datetime import date, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.model import CensusDispute, CensusRow
 from mic_mail.directory.records import NotFound
+from mic_mail.directory.register_model import CensusDispute, CensusRow
 from mic_mail.directory.transactions import Tables, add_record, to_record
 from mic_mail.errors import Text
 from mic_mail.policy.census import Census, Dispute, decode, encode, meant

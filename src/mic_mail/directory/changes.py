@@ -16,22 +16,17 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mic_mail.directory import person_rows, snapshot_loader
 from mic_mail.directory.change_plan import Plan, World, plan
-from mic_mail.directory.model import (
-    Address,
+from mic_mail.directory.model import Address, Domain, Mailbox, Person, Role, Unit
+from mic_mail.directory.records import AddressRecord, DoneBefore, MailboxRecord, UnitRecord
+from mic_mail.directory.register_model import (
     ChangeRow,
-    Domain,
     ElsewhereRow,
     IncidentRow,
-    Mailbox,
     OfficerRow,
     OrderRow,
-    Person,
     PositionLevel,
     RequestRow,
-    Role,
-    Unit,
 )
-from mic_mail.directory.records import AddressRecord, DoneBefore, MailboxRecord, UnitRecord
 from mic_mail.directory.transactions import IDS_END, Tables, add_record, not_found, row_of, to_record
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.calendar import local_day, start_of

@@ -11,7 +11,8 @@ from datetime import datetime
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.model import Address, ContentAccessRow, ContentExportRow, Role
+from mic_mail.directory.model import Address, Role
+from mic_mail.directory.register_model import ContentAccessRow, ContentExportRow
 from mic_mail.directory.transactions import IDS_END, Tables, add_record, not_found, to_record
 from mic_mail.policy.authorization.content_access import Access, Decision, Scope, Verdict
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory import incidents
-from mic_mail.directory.model import DowntimeRow, IncidentDowntime
+from mic_mail.directory.register_model import DowntimeRow, IncidentDowntime
 from mic_mail.directory.transactions import Tables, add_record, existing, to_record
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.incidents import IncidentReport

@@ -10,12 +10,12 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from mic_mail.directory.model import Base
+from mic_mail.directory.register_model import ALL_TABLES
 
 
 def create(connection: Connection) -> None:
     """Create all tables, at the newest revision, in the open transaction."""
-    Base.metadata.create_all(connection)
+    ALL_TABLES.create_all(connection)
     command.stamp(_config(connection), "head")
 
 

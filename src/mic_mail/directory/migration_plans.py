@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.model import ElsewhereRow
+from mic_mail.directory.register_model import ElsewhereRow
 from mic_mail.directory.transactions import Tables, add_record, existing, to_record
 from mic_mail.errors import Refused, Text
 from mic_mail.policy.migration_plans import CLAUSE, Plan

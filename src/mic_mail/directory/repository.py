@@ -31,7 +31,6 @@ from mic_mail.directory.model import (
     Activity,
     Address,
     AppPasswordRow,
-    ChangeRow,
     CredentialRow,
     Domain,
     FactRow,
@@ -54,6 +53,7 @@ from mic_mail.directory.records import (
     UnitEnded,
     UnitRecord,
 )
+from mic_mail.directory.register_model import ChangeRow
 from mic_mail.directory.requests import Requests
 from mic_mail.directory.second_factors import SecondFactors
 from mic_mail.directory.sent_notices import SentNotices, void_ahead

@@ -16,8 +16,8 @@ from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from mic_mail.directory import censuses, incidents, person_rows
-from mic_mail.directory.model import ReadingDebt, ReadingMark, RequestMail, RequestRow
 from mic_mail.directory.records import PersonRecord, Superseded
+from mic_mail.directory.register_model import ReadingDebt, ReadingMark, RequestMail, RequestRow
 from mic_mail.directory.transactions import IDS_END, Tables, add_record, not_found, row_of, to_record
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import number as incident_number

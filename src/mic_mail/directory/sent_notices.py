@@ -14,7 +14,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.model import SentNotice, VoidNotice
+from mic_mail.directory.register_model import SentNotice, VoidNotice
 from mic_mail.directory.transactions import Tables
 
 

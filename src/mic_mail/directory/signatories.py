@@ -5,7 +5,7 @@ from datetime import date
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.model import SignatoryRow
+from mic_mail.directory.register_model import SignatoryRow
 from mic_mail.directory.transactions import Tables, add_record, existing, to_record
 from mic_mail.errors import Refused, Text
 from mic_mail.policy.authorization.signatories import CLAUSE, Signatory

@@ -6,9 +6,9 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from mic_mail.directory.model import Base
+from mic_mail.directory.register_model import ALL_TABLES
 
 connection = context.config.attributes["connection"]
 assert isinstance(connection, Connection)
-context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True, transactional_ddl=False)
+context.configure(connection=connection, target_metadata=ALL_TABLES, render_as_batch=True, transactional_ddl=False)
 context.run_migrations()
