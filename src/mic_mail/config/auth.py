@@ -64,8 +64,7 @@ class Auth(Section):
         "Khi có người đăng nhập bằng mật khẩu trong danh sách, hoặc bằng mật khẩu đang bị dò trên `anomaly.sprayed` hộp "
         "thư: chỉ báo cá nhân và Trung tâm (tell), buộc đổi (change), hoặc tạm khóa hộp thư (suspend).",
         "Action when somebody signs in with a password of that list, or with one that is being tried at `anomaly.sprayed` "
-        "mailboxes: only notify the person and the Centre (tell), require a change (change), or suspend the mailbox "
-        "(suspend).",
+        "mailboxes: only notify the person and the Centre (tell), require a change (change), or suspend the mailbox (suspend).",
     )
     password_length: int = setting(10, clause="10.2", ge=8, le=128, unit=Unit.CHARACTERS).means(
         "Độ dài tối thiểu của mật khẩu.", "Minimum length of a password."

@@ -327,8 +327,7 @@ FACTOR_REMOVE = Text("Tắt xác thực hai bước", "Remove the second factor"
 FACTOR_REMOVE_LEAD = Text(
     "Khi đổi điện thoại: tắt rồi bật lại. Mất điện thoại và mã khôi phục: đề nghị đơn vị gửi văn bản tới Trung tâm Thông tin.",
     "To change telephones, remove it and set it up again. If telephone and recovery codes are lost, have your unit write to "
-    "the "
-    "Information Centre.",
+    "the Information Centre.",
 )
 FACTOR_SINCE = Text("Bật từ", "Set up on")
 RECOVERY = Text("Mã khôi phục", "Recovery codes")
@@ -336,8 +335,7 @@ RECOVERY_LEFT = Text("Mã khôi phục còn lại", "Recovery codes left")
 RECOVERY_LEAD = Text(
     "Mỗi mã dùng được một lần khi không có điện thoại. Đề nghị in ra và cất giữ; sau khi rời trang, không xem lại được.",
     "Each code works once, for a sign-in without the telephone. Please print and keep them; after you leave this page they "
-    "cannot "
-    "be shown again.",
+    "cannot be shown again.",
 )
 CODE_LEAD = Text(
     "Nhập mã 6 chữ số trong ứng dụng xác thực, hoặc một mã khôi phục.",

@@ -243,8 +243,7 @@ ROWS: tuple[Clause, ...] = (
          settings="malware.clamd malware.suspend rspamd.outgoing rspamd.suspend_beyond "
                   "limits.recipients_per_hour limits.recipients_per_day "
                  "limits.messages_per_hour limits.messages_per_day limits.octets_per_hour limits.octets_per_day "
-                 "limits.suspend_beyond limits.bulk_senders limits.bulk_times "
-                 "auth.leaked_passwords auth.leaked_action "
+                 "limits.suspend_beyond limits.bulk_senders limits.bulk_times auth.leaked_passwords auth.leaked_action "
                  "anomaly.suspend anomaly.window anomaly.sprayed anomaly.guesses anomaly.networks"),
     _row("7.3.a", ENFORCED,
         ("Đơn vị, cá nhân liên hệ bằng văn bản, fax, điện thoại để khôi phục.",

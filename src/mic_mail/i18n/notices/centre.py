@@ -52,8 +52,7 @@ def passwords_exposed(day: date, leaked: int, sprayed: int) -> NoticeText:
             f"Ngày {when.vi} có hộp thư đăng nhập bằng mật khẩu nằm trong danh sách bị lộ ({leaked} hộp thư) hoặc đang bị dò "
             f"trên nhiều hộp thư ({sprayed} hộp thư), {cited.vi}. Chủ hộp thư đã được báo. Xem: {search}.",
             f"On {when.en} mailboxes were signed in to with a password that is on the list of leaked passwords ({leaked}) or "
-            "is "
-            f"being tried on many mailboxes ({sprayed}), {cited.en}. Their owners were notified. See: {search}.",
+            f"is being tried on many mailboxes ({sprayed}), {cited.en}. Their owners were notified. See: {search}.",
         ),
     )
 
@@ -108,11 +107,10 @@ def notices_void(count: int, mailboxes: int, at: datetime) -> NoticeText:
             f"Đồng hồ của máy chủ đã chạy nhanh và đã được chỉnh đúng. {count} thông báo ghi ngày sau {when.vi} không có giá "
             f"trị; {mailboxes} hộp thư liên quan đã được báo. Thông báo nào đúng sẽ được gửi lại khi đến hạn. Các việc được "
             f"ghi vào hồ sơ trong thời gian đó xem bằng: mic-mail clock records ({cited.vi}).",
-            f"The server's clock was ahead and has been set right. {counted(count, 'notice', 'notices')} dated after {when.en} "
-            f"{'is' if count == 1 else 'are'} void; {counted(mailboxes, 'mailbox', 'mailboxes')} concerned "
+            f"The server's clock was ahead and has been set right. {counted(count, 'notice', 'notices')} dated after "
+            f"{when.en} {'is' if count == 1 else 'are'} void; {counted(mailboxes, 'mailbox', 'mailboxes')} concerned "
             f"{'was' if mailboxes == 1 else 'were'} notified. Notices that are correct will be sent again when they are due. "
-            "For what was "
-            f"recorded meanwhile, see: mic-mail clock records ({cited.en}).",
+            f"For what was recorded meanwhile, see: mic-mail clock records ({cited.en}).",
         ),
     )
 
@@ -186,8 +184,7 @@ def clock_untrusted(now: datetime, marked: datetime | None) -> NoticeText:
             f"nghị xác nhận bằng lệnh mic-mail clock confirm.",
             f"The machine's clock shows {shown.en}; the last recorded time is {before.en}. Reclaimed mailboxes are neither "
             f"archived nor deleted for now ({cited.en}), and expunged mail of all mailboxes stays on the disk. When the clock "
-            "is "
-            f"right, please confirm it: mic-mail clock confirm.",
+            "is right, please confirm it: mic-mail clock confirm.",
         ),
     )
 

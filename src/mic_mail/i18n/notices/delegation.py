@@ -41,10 +41,8 @@ def term_ended(address: str, holder: str, at: datetime) -> NoticeText:
             f"Trung tâm Thông tin đặt lại. Hộp thư vẫn nhận thư đến. Theo {cited.vi}, đề nghị Thủ trưởng đơn vị chỉ định ngay "
             "người nhận và gửi văn bản tới Trung tâm Thông tin để bàn giao.",
             f"The term of {holder} as keeper of the mailbox {address} ended on {when.en} without a handover; the person no "
-            "longer "
-            "has access with the own password. The mailbox's password stays the same until the handover, or until the "
+            "longer has access with the own password. The mailbox's password stays the same until the handover, or until the "
             "Information Centre resets it. The mailbox still receives mail. The head of the unit is asked to name a successor "
-            "at once "
-            f"and send the document to the Information Centre ({cited.en}).",
+            f"at once and send the document to the Information Centre ({cited.en}).",
         ),
     )

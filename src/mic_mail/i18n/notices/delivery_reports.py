@@ -45,8 +45,7 @@ def not_delivered(subject: str, accepted_at: datetime, words: Sequence[Word]) ->
             "Máy chủ không gửi lại nữa. Đề nghị kiểm tra địa chỉ hoặc liên hệ người nhận bằng phương thức khác. "
             f"{_BY.vi}",
             f'The message "{unidecode(subject)}" of {when.en} could not be delivered to:\n\n{en}\n\n'
-            "The server will not try again. Please check the address, or contact the recipient by other means. "
-            f"{_BY.en}",
+            f"The server will not try again. Please check the address, or contact the recipient by other means. {_BY.en}",
         ),
     )
 

@@ -35,8 +35,7 @@ def reclaim_coming(address: str, at: datetime) -> NoticeText:
             f"Hộp thư {address} sẽ tự động bị thu hồi sau khi kết thúc ngày {last.vi} theo {cited.vi}; đề nghị sao lưu dữ liệu "
             "cần thiết trước thời điểm này.",
             f"The mailbox {address} will be reclaimed automatically after the end of {last.en} ({cited.en}); please save what "
-            "you need "
-            "before then.",
+            "you need before then.",
         ),
     )
 
@@ -65,10 +64,8 @@ def archived(address: str, clause_id: str, held: int, last: date) -> NoticeText:
             f"xóa khỏi máy chủ sau khi kết thúc ngày {day.vi}. Nếu việc thu hồi là nhầm lẫn, đề nghị liên hệ Trung tâm Thông "
             "tin trước thời điểm này. Bản lưu trữ vẫn được giữ.",
             f"The content of the reclaimed mailbox {address} ({cited.en}) was archived, "
-            f"{counted(held, 'message', 'messages')}; the mailbox "
-            f"will be deleted from the server after the end of {day.en}. If the reclaim is a mistake, please inform the "
-            "Information "
-            "Centre before then. The archive stays.",
+            f"{counted(held, 'message', 'messages')}; the mailbox will be deleted from the server after the end of {day.en}. "
+            "If the reclaim is a mistake, please inform the Information Centre before then. The archive stays.",
         ),
     )
 

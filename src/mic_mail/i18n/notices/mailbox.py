@@ -106,8 +106,7 @@ def app_password_added(address: str, name: str, at: datetime, by: str) -> Notice
             f"Mật khẩu ứng dụng “{name}” của hộp thư {address} đã được {by} tạo lúc {when.vi}. Nếu Ông/Bà không yêu cầu, "
             f"đề nghị thu hồi mật khẩu này, đổi mật khẩu hộp thư và báo ngay Trung tâm Thông tin ({cited.vi}).",
             f"The app password '{in_ascii(name)}' of {address} was created by {in_ascii(by)} at {when.en}. If you did not ask "
-            "for "
-            f"it, please revoke it, change the mailbox's password and inform the Information Centre at once ({cited.en}).",
+            f"for it, please revoke it, change the mailbox's password and inform the Information Centre at once ({cited.en}).",
         ),
     )
 
@@ -210,8 +209,7 @@ def not_sent(address: str, accepted_at: datetime, recipients: Sequence[str]) -> 
             f"Thư gửi từ {address} lúc {when.vi} tới {to} chưa được chuyển khi hộp thư bị tạm khóa theo {cited.vi}, và không "
             "được gửi nữa; nếu đó là thư của Ông/Bà, đề nghị gửi lại.",
             f"The message that {address} sent on {when.en} to {in_ascii(to)} had not been delivered when the mailbox was "
-            "suspended "
-            f"({cited.en}), and will not be sent. If you wrote it, please send it again.",
+            f"suspended ({cited.en}), and will not be sent. If you wrote it, please send it again.",
         ),
     )
 
@@ -326,12 +324,10 @@ def readdressed(address: str, before: str, until: date | None) -> NoticeText:
         Text("Hộp thư có địa chỉ mới", "Your mailbox has a new address"),
         Text(
             f"Địa chỉ của hộp thư đổi từ {before} thành {address} ({cited.vi}); tên đăng nhập là địa chỉ mới, mật khẩu và thư "
-            f"giữ nguyên. Địa chỉ cũ vẫn nhận được thư{f' đến hết ngày {last.vi}' if last else ''}, và "
-            "không cấp cho ai khác.",
+            f"giữ nguyên. Địa chỉ cũ vẫn nhận được thư{f' đến hết ngày {last.vi}' if last else ''}, và không cấp cho ai khác.",
             f"The address of your mailbox changed from {before} to {address} ({cited.en}); sign in with the new one. Password "
-            "and "
-            f"mail stay. The old address still receives mail{f' until the end of {last.en}' if last else ''}, and nobody else "
-            "will be given it.",
+            f"and mail stay. The old address still receives mail{f' until the end of {last.en}' if last else ''}, and nobody "
+            "else will be given it.",
         ),
     )
 
@@ -361,7 +357,6 @@ def sign_in_anomaly(address: str, at: datetime, network: str) -> NoticeText:
             f"Hộp thư {address} được đăng nhập lúc {when.vi} từ mạng {network}. Nếu không phải Ông/Bà, đề nghị đổi mật khẩu "
             f"ngay và báo Trung tâm Thông tin ({cited.vi}).",
             f"Somebody signed in to your mailbox {address} on {when.en} from {network}. If that was not you, change your "
-            "password "
-            f"at once and inform the Information Centre ({cited.en}).",
+            f"password at once and inform the Information Centre ({cited.en}).",
         ),
     )

@@ -21,8 +21,7 @@ def inbound_marked(reference: str, sender: str, recipients: int, degree: str) ->
         Text(
             f"Hệ thống đã nhận một thư từ bên ngoài có dấu hiệu mang dấu độ mật ({named.vi}), người gửi {sender}, "
             f"{recipients} người nhận, mã {reference}. Thư đã được chuyển đến người nhận; đề nghị Trung tâm Thông tin xem xét "
-            f"theo {cited.vi} "
-            f"(mic-mail secrecy show {reference}).",
+            f"theo {cited.vi} (mic-mail secrecy show {reference}).",
             f"A message from outside (sender {in_ascii(sender)}) seems to be marked {named.en}; reference "
             f"{reference}, delivered to {counted(recipients, 'recipient', 'recipients')}. Please examine it under {cited.en} "
             f"(mic-mail secrecy show {reference}).",

@@ -27,9 +27,8 @@ def not_opened(address: str, first: date, last: date, count: int, listed: str) -
             f"nghị mở hộp thư ít nhất 03 lần mỗi ngày làm việc: đầu giờ sáng, cuối giờ sáng, cuối giờ chiều ({cited.vi}). "
             f"Các khung giờ đó:\n\n{listed}",
             f"From {first:%d/%m/%Y} to {last:%d/%m/%Y} {address} was not opened in "
-            f"{counted(count, 'window, which is', 'windows, which are')} listed above. "
-            f"Please open it at least 3 times each working day: at the start and the end of the morning, and at the end of the "
-            f"afternoon ({cited.en}).",
+            f"{counted(count, 'window, which is', 'windows, which are')} listed above. Please open it at least 3 times each "
+            f"working day: at the start and the end of the morning, and at the end of the afternoon ({cited.en}).",
         ),
     )
 
@@ -71,8 +70,7 @@ def exported(address: str, document: str, officer: str, count: int, digest: str)
             f"của hộp thư {address} thành tệp để lưu trữ ({cited.vi}); mã kiểm tra SHA-256: {digest}. Nếu Ông/Bà không đề nghị "
             f"việc này, đề nghị báo ngay cho Trung tâm ({secret.vi}).",
             f"By document {in_ascii(document)} and at your request, {in_ascii(officer)} of the Information Centre exported "
-            f"{counted(count, 'message', 'messages')} of {address} as files for the records ({cited.en}); "
-            f"SHA-256: {digest}. If you did not ask for "
-            f"it, please inform the Centre at once ({secret.en}).",
+            f"{counted(count, 'message', 'messages')} of {address} as files for the records ({cited.en}); SHA-256: {digest}. "
+            f"If you did not ask for it, please inform the Centre at once ({secret.en}).",
         ),
     )
