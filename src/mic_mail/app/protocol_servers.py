@@ -5,13 +5,11 @@ In: a context and listening sockets. Out: connections that speak SMTP, IMAP, POP
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 from mic_mail.app.context import ServerContext
-from mic_mail.app.eviction import open_evictor, record_eviction
+from mic_mail.app.gate import Gate, open_evictor
 from mic_mail.app.settings import (
-    admission_limits,
     imap_settings,
     ldap_settings,
     open_networks,
@@ -24,10 +22,8 @@ from mic_mail.imap.server import ImapServer, ImapServices
 from mic_mail.ldap.dit import Tree
 from mic_mail.ldap.responses import Code, farewell
 from mic_mail.ldap.server import LdapServer, LdapServices
-from mic_mail.log.error_fields import described
 from mic_mail.net.acceptor import Acceptor
 from mic_mail.net.connection_balancer import ConnectionCounts
-from mic_mail.net.connection_limits import Admission, ConnectionLimiter
 from mic_mail.net.listeners import Listener
 from mic_mail.net.tls import TlsFront
 from mic_mail.pop3.server import Pop3Server, Pop3Services
@@ -65,7 +61,7 @@ class ProtocolServers:
 
     def __init__(self, context: ServerContext, tally: ConnectionCounts) -> None:
         """Read certificates and keys; raise `BadCertificate`. Blocking for a moment."""
-        self._rooms = context
+        self._context = context
         self.tls, self.tls_for_servers = open_front(context.config), open_front(context.config, for_servers=True)
         self._tally = tally
         self._shares = {protocol: tally.share(column) for column, protocol in enumerate(TOO_MANY)}
@@ -81,54 +77,34 @@ class ProtocolServers:
             "pop3": self._pop3,
             "ldap": self._ldap,
         }
-        self._admission = Admission(admission_limits(context.config), context.clock.monotonic)
         self.evictor = open_evictor(context.access, context.log, tally, ask=lambda: context.feed.send(_MAKE_ROOM))
+        self._gate = Gate(context.config, context.clock, context.log, self.evictor, self._is_open)
         for server in self._servers.values():
             self.evictor.watch(server.open)
         context.feed.listen(self._on_message)
 
     def _on_message(self, word: bytes) -> None:
         if word == _MAKE_ROOM:
-            self.evictor.asked(self._admission.limits.connections)
-
-    def _evict(self, coming: int = 0) -> bool:
-        return self.evictor.evict(self._admission.limits.connections, coming)
+            self._gate.evict_for_another()
 
     def open(self, listeners: Sequence[Listener]) -> None:
         """Serve on these sockets; belongs to the running loop."""
         if any(PROTOCOLS[listener.door] == "ldap" for listener in listeners):
-            self._rooms.spawn(self._book.current())  # built before a client waits for it
-        log = self._rooms.log
+            self._context.spawn(self._book.current())  # built before a client waits for it
         for listener in listeners:
-            acceptor = Acceptor(
-                listener,
-                self._shares[PROTOCOLS[listener.door]],
-                self._gated(listener),
-                tls=(lambda: self.tls.context) if listener.implicit_tls else None,
-                handshake_seconds=HANDSHAKE_SECONDS,
-                may_begin=self._may_begin(listener.door),
-                exhausted=lambda error: log.event("connections_exhausted", error=described(error)),
-                make_room=self.evictor.drop,
+            protocol = PROTOCOLS[listener.door]
+            factory = self._servers[protocol].factory(door=listener.door, implicit_tls=listener.implicit_tls)
+            self._accepting.append(
+                self._gate.accept(
+                    listener,
+                    self._shares[protocol],
+                    factory,
+                    tls=self.tls,
+                    handshake_seconds=HANDSHAKE_SECONDS,
+                    busy=TOO_MANY[protocol],
+                    reader=self.tls.reader if listener.implicit_tls else None,
+                )
             )
-            if listener.implicit_tls:
-                self.evictor.watch(acceptor.coming)
-            self._accepting.append(acceptor)
-
-    def _gated(self, listener: Listener) -> Callable[[], asyncio.Protocol]:
-        """Return the factory of each connection's first protocol at a listener."""
-        protocol = PROTOCOLS[listener.door]
-        server = self._servers[protocol]
-        factory = server.factory(door=listener.door, implicit_tls=listener.implicit_tls)
-
-        def refused(address: str, why: str) -> bytes:
-            self._rooms.log.event("connection_refused", peer=address, door=listener.door, reason=why)
-            return TOO_MANY[protocol]
-
-        reader = self.tls.reader if listener.implicit_tls else None
-        make_room = record_eviction if listener.implicit_tls else self._evict
-        return lambda: ConnectionLimiter(
-            self._admission, factory, make_room=make_room, is_open=self._is_open, refused=refused, reader=reader
-        )
 
     def _is_open(self, connection: object) -> bool:
         """Return whether the connection is open at any listener: a network's connections count together."""
@@ -137,35 +113,22 @@ class ProtocolServers:
                 return True
         return False
 
-    def _may_begin(self, door: str) -> Callable[[str], Callable[[], None] | None]:
-        """Return the check whether a client may begin a TLS handshake at a listener."""
-
-        def begin(address: str) -> Callable[[], None] | None:
-            return self._admission.begin_handshake(
-                address,
-                self._is_open,
-                lambda why: self._rooms.log.event("connection_refused", peer=address, door=door, reason=why),
-                partial(self._evict, 1),
-            )
-
-        return begin
-
     def configure(self) -> None:
         """Apply the new configuration to new connections.
 
         A certificate that cannot be used is refused and logged.
         """
         self.renew_tls()
-        self._smtp.configure(smtp_services(self._rooms, self.tls, self.tls_for_servers))
-        self._imap.configure(imap_services(self._rooms, self.tls))
-        self._pop3.configure(pop3_services(self._rooms, self.tls))
+        self._smtp.configure(smtp_services(self._context, self.tls, self.tls_for_servers))
+        self._imap.configure(imap_services(self._context, self.tls))
+        self._pop3.configure(pop3_services(self._context, self.tls))
         self._book.apply_reload()
-        self._ldap.configure(ldap_services(self._rooms, self.tls, self._book))
-        self._admission.configure(admission_limits(self._rooms.config))
+        self._ldap.configure(ldap_services(self._context, self.tls, self._book))
+        self._gate.configure(self._context.config)
 
     def renew_tls(self, *, silent: bool = False) -> None:
         """Read certificates and keys again, and drop the resumable TLS sessions. Blocking."""
-        renewed({False: self.tls, True: self.tls_for_servers}, self._rooms.config, self._rooms.log, silent=silent)
+        renewed({False: self.tls, True: self.tls_for_servers}, self._context.config, self._context.log, silent=silent)
 
     async def renew(self) -> None:
         """Rebuild the address book from the directory's changes."""

@@ -8,22 +8,19 @@ and the templates cost 40 MB and a quarter of a second.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from mic_mail.app.clock_watcher import ClockWatcher, begin_by_the_mark
 from mic_mail.app.directory_watcher import DirectoryFollower
-from mic_mail.app.eviction import open_evictor, record_eviction
+from mic_mail.app.gate import Gate, open_evictor
 from mic_mail.app.runtime import Current, make_runtime, open_sign_in, watch_misuse
-from mic_mail.app.settings import admission_limits
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described, failure
-from mic_mail.net.acceptor import Acceptor
 from mic_mail.net.connection_balancer import ConnectionCounts
-from mic_mail.net.connection_limits import Admission, ConnectionLimiter
 from mic_mail.net.eviction import Evictor
 from mic_mail.net.listeners import Listener
 from mic_mail.net.tls import TlsFront
@@ -65,57 +62,21 @@ class WebServers:
         evictor: Evictor | None = None,
     ) -> None:
         """`evictor` is that of the process, where it has other listeners, too."""
-        self._services = services
         share = tally.share(column)
         self._server = WebServer(services, share.change)
-        self._admission = Admission(admission_limits(services.config), services.clock.monotonic)
-        self._evictor = evictor = evictor or open_evictor(services.access, services.log, tally)
+        evictor = evictor or open_evictor(services.access, services.log, tally)
         evictor.watch(self._server.open)
-        is_open = self._server.open.__contains__
-
-        def refused(listener: Listener, address: str, why: str) -> None:
-            services.log.event("connection_refused", peer=address, door=listener.door, reason=why)
-
-        def gate(listener: Listener) -> ConnectionLimiter:
-            def turned_away(address: str, why: str) -> bytes:
-                refused(listener, address, why)
-                return NO_ROOM
-
-            return ConnectionLimiter(
-                self._admission,
-                self._server.connection,
-                make_room=record_eviction if listener.implicit_tls else self._evict,
-                is_open=is_open,
-                refused=turned_away,
-            )
-
-        def may_begin(listener: Listener, address: str) -> Callable[[], None] | None:
-            refuse = partial(refused, listener, address)
-            return self._admission.begin_handshake(address, is_open, refuse, partial(self._evict, 1))
-
+        self._gate = Gate(services.config, services.clock, services.log, evictor, self._server.open.__contains__)
         self._accepting = [
-            Acceptor(
-                listener,
-                share,
-                partial(gate, listener),
-                tls=(lambda: tls.context) if listener.implicit_tls else None,
-                handshake_seconds=HANDSHAKE_SECONDS,
-                may_begin=partial(may_begin, listener),
-                exhausted=lambda error: services.log.event("connections_exhausted", error=described(error)),
-                make_room=evictor.drop,
+            self._gate.accept(
+                listener, share, self._server.connection, tls=tls, handshake_seconds=HANDSHAKE_SECONDS, busy=NO_ROOM
             )
             for listener in listeners
         ]
-        for listener, acceptor in zip(listeners, self._accepting, strict=True):
-            if listener.implicit_tls:
-                evictor.watch(acceptor.coming)
-
-    def _evict(self, coming: int = 0) -> bool:
-        return self._evictor.evict(self._admission.limits.connections, coming)
 
     def configure(self, services: WebServices) -> None:
         self._server.configure(services)
-        self._admission.configure(admission_limits(services.config))
+        self._gate.configure(services.config)
 
     async def drain(self, seconds: float) -> None:
         """Accept no new connections; requests that run are answered within `seconds`."""
