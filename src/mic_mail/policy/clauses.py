@@ -17,7 +17,6 @@ class Standing(LabelledEnum):
 
     ENFORCED = "enforced", "đã thi hành", "enforced"
     PARTLY = "partly", "một phần", "partly"
-    LATER = "later", "để sau", "later"
     PEOPLE = "people", "do con người", "people"
     """The clause binds people; the server supplies the evidence."""
 
@@ -38,7 +37,7 @@ class Clause:
     """The reason why no figure of the server is evidence for it."""
 
 
-ENFORCED, PARTLY, LATER, PEOPLE = Standing
+ENFORCED, PARTLY, PEOPLE = Standing
 
 
 def _row(
@@ -113,8 +112,8 @@ ROWS: tuple[Clause, ...] = (
          "The process of sending and receiving must not be obstructed or altered."),
         (("Không bỏ, chuyển hướng hay sao chép thư một cách lặng lẽ; mọi từ chối, giữ lại, dừng gửi đều ghi nhật ký và báo "
           "lại; thư cách ly được báo người nhận."),
-         ("Nothing is dropped, redirected or copied silently; every refusal, hold and drop is logged, and drops are told; of "
-          "mail in quarantine its recipients hear.")),
+         ("Nothing is dropped, redirected or copied silently; every refusal, hold and drop is logged; senders are notified "
+          "of drops, recipients of quarantined mail.")),
         settings="quarantine.keep quarantine.digest"),
     _row("4.3", ENFORCED,
         ("Cấm chiếm đoạt tài khoản, đọc, thay đổi, giả mạo thư của người khác.",
@@ -193,7 +192,7 @@ ROWS: tuple[Clause, ...] = (
         ("Thuyên chuyển trong Bộ: đơn vị tiếp nhận thông báo để cập nhật danh bạ.",
          "Transfer between units: the receiving unit notifies, the directory is updated."),
         ("Giữ nguyên hộp thư, địa chỉ, thư; danh bạ thay đổi, cả chức danh và cấp; cá nhân được thông báo.",
-         "Mailbox, address and mail stay; the directory changes, position and level too; the person is told.")),
+         "Mailbox, address and mail stay; the directory changes, position and level too; the person is notified.")),
     _row("6.4.c", ENFORCED,
         (("Nghỉ hưu, nghỉ việc, chuyển công tác: cấp phòng trở xuống khóa gửi ngay, thu hồi sau 06 tháng; cấp Vụ "
           "trở lên khóa gửi sau 01 tháng, thu hồi sau 12 tháng."),
@@ -202,7 +201,7 @@ ROWS: tuple[Clause, ...] = (
         (("Tính từ ngày chính thức, không từ ngày thông báo; tự động; chỉ hộp thư cá nhân; chức danh chưa rõ thì hỏi. Cảnh báo "
           "trước; thu hồi xong thì lưu trữ, giữ một thời gian rồi mới xóa khỏi máy chủ; lấy lại được."),
          ("Counted from the official day, not the notice; automatic; personal mailboxes only; an unknown rank is asked for. "
-          "Warned of ahead; after it archived, kept for a time, then deleted from the server; it can be had back.")),
+          "Warned of ahead; then archived, kept for a time, and deleted from the server; it can be restored.")),
         settings="terms.end terms.roll leave.late_grace_days reclaim.warn_days "
                  "reclaim.keep_days",
         reading=(("Thời hạn hết lúc 24 giờ ngày cuối (Bộ luật Dân sự 2015, Điều 147, 148): nghỉ 31/08/2026, thu "
@@ -238,8 +237,8 @@ ROWS: tuple[Clause, ...] = (
          (("Tạm khóa bằng lệnh, và tự động khi gửi mã độc (ClamAV), thư rác (Rspamd, nếu đặt), gửi quá nhiều, đăng nhập bằng "
            "mật khẩu đã lộ, đang bị dò; đăng nhập bất thường được báo cá nhân và Trung tâm; phiên bị ngắt trong vài giây."),
           ("Suspended by command, and by the server when it sends malware (ClamAV), spam (Rspamd, by setting) or far too much, "
-           "or is signed in to with a password that leaked or is tried everywhere; abnormal sign-ins are told to person and "
-           "Centre; sessions are cut within seconds.")),
+           "or is signed in to with a password that leaked or is tried everywhere; abnormal sign-ins are reported to person "
+           "and Centre; sessions are cut within seconds.")),
          settings="malware.clamd malware.suspend rspamd.outgoing rspamd.suspend_beyond "
                   "limits.recipients_per_hour limits.recipients_per_day "
                  "limits.messages_per_hour limits.messages_per_day limits.octets_per_hour limits.octets_per_day "
@@ -249,7 +248,7 @@ ROWS: tuple[Clause, ...] = (
         ("Đơn vị, cá nhân liên hệ bằng văn bản, fax, điện thoại để khôi phục.",
          "The unit or person asks, by letter, fax, telephone."),
         ("Yêu cầu ghi người đề nghị và kênh liên hệ, mọi kênh đều được; báo cho chủ hộp thư và đơn vị.",
-         "A request has its asker and channel, any channel will do; owner and unit are told.")),
+         "A request has its asker and channel, any channel will do; owner and unit are notified.")),
     _row("7.3.b", ENFORCED,
         ("Sau 01 ngày làm việc: xác minh, kích hoạt, khởi tạo lại mật khẩu.",
          "1 working day after receipt: verified, reactivated, password reset."),
@@ -327,8 +326,8 @@ ROWS: tuple[Clause, ...] = (
          "Technical downtime must be announced at least 3 working days ahead."),
         (("Từ chối thông báo ngắn hạn hơn; gửi tới mọi hộp thư, báo khi đăng nhập IMAP và trên trang mật khẩu; sự cố là ngoại "
           "lệ, vào sổ sự cố, có lý do và báo cáo."),
-         ("A shorter notice is refused; told to every mailbox, at IMAP sign-in and on the password page; an incident is the "
-          "exception: on the register, with a reason and a report.")),
+         ("A shorter notice is refused; announced to every mailbox, at IMAP sign-in and on the password page; an incident is "
+          "the exception: on the register, with a reason and a report.")),
         settings="maintenance.count",
         reading=("Trọn 3 ngày làm việc ở giữa, không tính ngày thông báo.",
                  "3 full working days between, the day of notice not counted.")),
@@ -354,7 +353,7 @@ ROWS: tuple[Clause, ...] = (
         ("Văn bản phải lưu ở hệ thống lưu trữ ngoài hệ thống thư.",
          "Documents are kept in a records system outside the mail system."),
         ("Xuất thư đơn vị thành tệp EML kèm mã băm, theo văn bản và đề nghị của người quản lý; làm tiếp được khi bị ngắt.",
-         "A unit's mail as EML files with digests, by document and at the keeper's request; goes on where it broke off.")),
+         "A unit's mail as EML files with digests, by document and at the keeper's request; resumed where it broke off.")),
     _row("12.1", PEOPLE,
         ("Cá nhân chịu trách nhiệm về nội dung thư gửi từ hộp thư của mình.", "People answer for what they send."),
         ("Chứng cứ: nhật ký thư.", "Evidence: the mail log.")),
@@ -367,12 +366,12 @@ ROWS: tuple[Clause, ...] = (
         ("Một người quản lý thuộc đơn vị, có văn bản, thời hạn; người thay thế có ngày; đọc ở Shared/ bằng mật khẩu của mình.",
          "One keeper of the unit, with document and term; a substitute with dates; read below Shared/ with the own password."),
         reading=("Người thay thế và người quản lý cùng có quyền trong những ngày đó; chuyển đơn vị hoặc nghỉ thì hết quyền.",
-                 "Keeper and substitute both hold on the named days; who goes to another unit or leaves holds nothing.")),
+                 "Keeper and substitute both have access on the named days; a person who changes units or leaves has none.")),
     _row("12.3.a", ENFORCED,
         ("Mở hộp thư đơn vị ít nhất 03 lần mỗi ngày làm việc.",
          "The unit mailbox is opened at least 3 times each working day."),
         ("Nhật ký ghi ai mở, lúc nào; báo cáo theo hộp thư, ngày làm việc và khung giờ; mỗi tuần nhắc người quản lý.",
-         "The log says who opened it when; a report by mailbox, working day and window; the keeper is told once a week."),
+         "The log says who opened it when; a report by mailbox, working day and window; the keeper is notified once a week."),
         settings="unit.openings.counts unit.openings.windows unit.openings.remind",
         reading=("Người giữ đọc thư (SELECT, FETCH); trong ba khung giờ.",
                  "The keeper reading (SELECT, FETCH); in three windows.")),
@@ -433,7 +432,7 @@ ROWS: tuple[Clause, ...] = (
         ("Ghi lại sự cố nghiêm trọng, gửi Trung tâm Thông tin.", "Serious incidents are recorded and sent to the Centre."),
         (("Sổ sự cố: đơn vị ghi bằng lệnh hoặc mẫu gửi support@, báo ngay Trung tâm; diễn biến, biện pháp, kết quả; nhật ký "
           "của sự cố thành một tệp có mã kiểm tra."),
-         ("A register of incidents: told by a unit's command or form to support@, at once with the Centre; notes, measures, "
+         ("A register of incidents: reported by a unit's command or form to support@, at once to the Centre; notes, measures, "
           "result; its log as one file with digests that prove it."))),
     _row("14.5", ENFORCED,
         ("Đơn vị có kế hoạch chuyển sang hệ thống này.", "Units plan to leave other systems."),
@@ -506,9 +505,9 @@ ROWS: tuple[Clause, ...] = (
         ("Chứng cứ: hồ sơ hộp thư và nhật ký, sửa là lộ (`log verify`); trích xuất có mã kiểm tra (`log export`).",
          "Evidence: facts and logs that cannot be altered unseen (`log verify`); excerpts with digests (`log export`).")),
     _row("18", ENFORCED,
-        ("Vướng mắc phản ánh về Trung tâm Thông tin để tổng hợp.", "Problems are told to the Centre, which collects them."),
+        ("Vướng mắc phản ánh về Trung tâm Thông tin để tổng hợp.", "Problems are reported to the Centre, which collects them."),
         (("Một loại yêu cầu, có hạn và kết quả, báo lại đơn vị; bản tổng hợp theo đơn vị, trạng thái, trả lời trong hạn."),
-         ("A kind of request with deadline and result, told to the unit; collected by unit, state and answer in time."))),
+         ("A kind of request with deadline and result, reported to the unit; collected by unit, state and answer in time."))),
 )
 # fmt: on
 
