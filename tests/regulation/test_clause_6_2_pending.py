@@ -176,23 +176,6 @@ def test_a_mailbox_that_was_reclaimed_meanwhile_gets_nothing(desk: TwoUnits) -> 
     assert desk.answers(desk.support) + desk.answers(desk.other) == 0
 
 
-def test_what_the_version_before_left_behind_is_answered(desk: TwoUnits) -> None:
-    """It entered the rows and wrote down nowhere whom to answer; the mail lies behind the mark."""
-    send(desk, CNTT)
-    account = desk.server.running.context.store.account(AccountRef(desk.support.mailbox_id, desk.support.home))
-    ((key,),) = account.rows(account.folder(INBOX).folder_id, [1], ("email_id",))
-    path = desk.server.config.directory_dir / "directory.sqlite"
-    with closing(sqlite3.connect(path)) as database, database:
-        told = '[{"row": 2, "refused": {"vi": "x", "en": "x"}, "clause": null, "request": null}]'
-        database.execute(
-            "INSERT INTO request_mail (key, read_at, outcomes) VALUES (?, ?, ?)", (key, NOW.timestamp() * 1e6, told)
-        )
-    for _ in range(2):
-        desk.server.housekeep()
-    assert desk.opened() == []
-    assert desk.answers(desk.unit) == 1
-
-
 # ------------------------------------------------------------ the mail
 
 
