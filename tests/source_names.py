@@ -200,7 +200,7 @@ def written_events() -> set[str]:
 def _recorded(source: Source) -> Iterator[Place]:
     """Every call that puts an act on record, but those of commands that declare their act."""
     for place in source.called("audited"):
-        if isinstance(place.call.func, ast.Name) and "self.name" not in ast.unparse(place.call):
+        if isinstance(place.call.func, ast.Name) and "self.origin" not in ast.unparse(place.call):
             yield place
     for place in source.called("record"):
         if ast.unparse(place.call.func).endswith("audit.record"):
@@ -229,6 +229,7 @@ def _recording(source: Source) -> Iterator[Place]:
     """Every call whose keywords are on record with an act."""
     yield from _recorded(source)
     yield from source.called("recorded")
+    yield from source.called("on_mailbox")
 
 
 def _codes(source: Source, places: Iterable[Place], members: Collection[str]) -> dict[str, set[str]]:
@@ -245,7 +246,7 @@ def _codes(source: Source, places: Iterable[Place], members: Collection[str]) ->
 def recorded_acts() -> set[str]:
     """Every act that the program can put on record."""
     source, found = program(), set[str]()
-    for place in source.called("requires"):
+    for place in (*source.called("requires"), *source.called("recorded")):
         for keyword in place.call.keywords:
             if keyword.arg == "act":
                 found |= source.names(keyword.value, place)

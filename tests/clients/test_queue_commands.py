@@ -93,7 +93,7 @@ def test_what_waits_is_seen(tmp_path: Path) -> None:
         assert (one["submitted_by"], one["warned"], one["decisions"]) == ("dvbe@mic.gov.vn", False, [])
         assert desk.run("queue", "show", entry_id) == 0
         assert "Báo cáo" not in desk.out
-        assert "Sender told of the delay" in desk.out
+        assert "Sender notified of the delay" in desk.out
         for word in ("nothing", "", "../live"):
             assert desk.run("queue", "show", word) == 2
         desk.submit("d@one.example")

@@ -113,8 +113,8 @@ def below(words, made):
     for name, inner in getattr(made, "commands", {}).items():
         yield from below([*words, name], inner)
 shown = {}
-for noun in NOUNS.values():
-    for words in below([noun.name], load_noun(noun)):
+for noun in NOUNS:
+    for words in below([noun], load_noun(noun)):
         out = io.StringIO()
         with redirect_stdout(out):
             main(["--lang", "vi", *words, "--help"])

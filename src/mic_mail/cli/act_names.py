@@ -1,7 +1,6 @@
 """The names of administrative acts in `mic-mail log`, and of their details. Pure.
 
-The log says who did what, to whom, why and by which document. An act that was refused is on record a second time, as
-`..._refused`. A detail without a name here is shown in `--json` alone.
+A refused act is on record a second time, as `..._refused`. A detail without a name here is shown in `--json` alone.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,8 @@
 """Administrative acts on record: what was begun, and what a rule refused (Reg. 4.3, 6.1, 8.2).
 
-The line is durable before the act begins, so that nothing happens that is not on record; a refusal is a second line. The
-actor's role is checked here for the unit that the act concerns; the command's own check is for the role alone. A command has
-this by way of `acts`. A login that
-acts for another actor is recorded as `login`. Nothing is begun while the machine's clock is certainly wrong.
+The line is durable before the act begins; a refusal is a second line. The actor's role is checked here for the unit that the
+act concerns; the command's own check is for the role alone. A login that acts for another actor is recorded as `login`. Nothing
+is begun while the machine's clock is certainly wrong.
 """
 
 from collections.abc import Iterator
@@ -62,12 +61,10 @@ def audited(
         here.authorise(origin.actor, right, concerns)
         yield
     except (Refused, BadInput) as refusal:
-        of_message: dict[str, Any] = {
-            key: details[key] for key in ("trace",) if key in details
-        }  # so that `trace` finds the refusal
+        trace: dict[str, Any] = {"trace": details["trace"]} if "trace" in details else {}  # `log trace` finds the refusal, too
         here.audit.record(
             actor=origin.actor, act=f"{act}_refused", subject=subject, clause=refusal.clause, answer=refusal.text.en,
-            **of_message,
+            **trace,
         )  # fmt: skip
         raise
     here.notify_server()

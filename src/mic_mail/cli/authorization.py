@@ -1,27 +1,25 @@
 """Authorisation of every command before it runs (Reg. 6.1, 4.3, 14.3).
 
-In: a command as Typer built it. Out: the same command behind a check. A command declares its right by `@requires(Right...)`, or
-by `@open_to_all()` that the server's account may run it for any login; a command without a declaration is for the Centre alone,
-so an omission denies access. The declaration names the clauses that the command serves, for `mic-mail regulation`. An actor who
-has the right for a unit only gets a directory that holds nothing else (`directory.scoped`). A test walks over all commands and
-wants a declaration on each.
+A command declares its right by `@requires(Right...)`, or by `@open_to_all()` that the server's account may run it for any
+login; one without a declaration is for the Centre alone, so an omission denies access. The declaration names the clauses that
+the command serves, for `mic-mail regulation`. An actor who has the right for a unit only gets a directory that holds nothing
+else (`directory.scoped`).
 """
 
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import frame
 from mic_mail.cli.officer_totp import must_show_code
-from mic_mail.cli.option_groups import ActOptions, expand_options
+from mic_mail.cli.option_groups import expand_options
+from mic_mail.cli.options import F
 from mic_mail.errors import MicMailError
 from mic_mail.policy.authorization.roles import NotAuthorised, Right
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__asks__"
 
@@ -49,10 +47,9 @@ CHANGES = frozenset({Right.ACT, Right.REQUEST})
 
 
 def requires(right: Right, *, whole: bool = False, act: str = "", clauses: str = "") -> Callable[[F], F]:
-    """Declare that this command requires `right` and serves `clauses`; with `whole`, for the whole ministry.
+    """Declare that this command requires `right`, with `whole` for the ministry, and serves `clauses`.
 
-    A command that records `act` has a keyword parameter whose type is an `audited.Act`: that has its options --reason,
-    --document and --actor, and records it.
+    A command that records `act` has a keyword parameter whose type is an `acts.Act`.
     """
     return _marked(RequiredRight(right, whole or right is Right.ACT, tuple(clauses.split()), act))
 
@@ -85,8 +82,7 @@ def guard(command: TyperGroup | TyperCommand) -> None:
 
 
 def _pass(gate: RequiredRight, ctx: typer.Context) -> None:
-    here = ctx.find_object(CliContext)
-    assert here is not None, "main's callback runs before every command"
+    here = frame(ctx)
     here.must_be_the_servers()  # first: a foreign configuration must not be trusted, written to or served
     if gate.right is None:
         return
@@ -109,11 +105,8 @@ def _pass(gate: RequiredRight, ctx: typer.Context) -> None:
 
 
 def _marked(gate: RequiredRight) -> Callable[[F], F]:
-    def begin(ctx: typer.Context, act: ActOptions) -> None:
-        act.begin(frame(ctx), gate)
-
     def mark(command: F) -> F:
-        expanded = expand_options(command, begin)
+        expanded = expand_options(command, gate)
         setattr(expanded, _MARK, gate)
         return cast("F", expanded)
 

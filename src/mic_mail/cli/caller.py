@@ -1,12 +1,10 @@
 """The login of the person at the machine, under which acts are recorded (Reg. 6.1).
 
-In: what the kernel says of this process, and what sudo says. Out: a login. Anybody can set environment variables, so the kernel
-comes first:
+Anybody can set environment variables, so `USER` and `LOGNAME` are never used, and the kernel comes first:
 
-1. the login id that a session was opened with (`/proc/self/loginuid`, pam_loginuid); it survives `sudo` and `su`, and an
-   ordinary account cannot change it;
-2. `SUDO_USER`, where the process runs as root or as the server's own account, as `sudo` leaves it; 3. the account of the
-process. `USER` and `LOGNAME` are never used.
+1. the login id that the session was opened with (`/proc/self/loginuid`, pam_loginuid), which survives `sudo` and `su`;
+2. `SUDO_USER`, where the process runs as root or as the server's own account;
+3. the account of the process.
 
 Root can pose as any login; what root does is in root's hands and in the machine's own audit.
 """

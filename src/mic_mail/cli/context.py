@@ -1,7 +1,7 @@
 """The context of a command: the language, the configuration, the directory, the actor.
 
-`main` makes one `CliContext` from the root options and puts it into the Typer context; a command gets it with `frame(ctx)`.
-Nothing is read before a command needs it, so `--help` and `init` work on a bare machine.
+`main` makes one `CliContext` from the root options; a command has it as a parameter of this type. Nothing is read before a
+command needs it, so `--help` and `init` work on a bare machine.
 """
 
 import os
@@ -71,10 +71,7 @@ class CliContext:
 
     @cached_property
     def directory(self) -> "Directory":
-        """The directory as the actor may see it.
-
-        A unit's administrator finds the own unit, and the units below it, and nothing else.
-        """
+        """The directory as the actor may see it: a unit's administrator finds the own unit and those below."""
         from mic_mail.directory.scoped import PartialDirectory
         from mic_mail.policy.authorization.roles import Right, Role, units_below
 
@@ -108,11 +105,16 @@ class CliContext:
         """Return the mailbox of this address, with its facts."""
         return self.directory.entry(self.directory.mailbox(address).mailbox_id)
 
-    def _as_the_server(self) -> "Config":
-        """Switch to the server's account where root started the command.
+    def symbols(self) -> dict[int, str]:
+        """Return the symbol of each unit that the actor may see, by its id."""
+        return {unit.unit_id: unit.symbol for unit in self.directory.units()}
 
-        The server could not write to files that root creates.
-        """
+    def addresses(self) -> dict[int, str]:
+        """Return the address of each mailbox that the actor may see, by its id."""
+        return {mailbox.mailbox_id: mailbox.address for mailbox in self.directory.mailboxes()}
+
+    def _as_the_server(self) -> "Config":
+        """Switch from root to the server's account, which could not write to files that root creates."""
         from mic_mail.process import privileges
 
         server = self.config.server
@@ -149,11 +151,16 @@ class CliContext:
 
     # ------------------------------------------------------------ the actor
 
-    def actor(self, named: str | None = None) -> str:
-        """Return the actor: as named, else the login of the person at the machine.
+    def log_event(self, event: str, **fields: object) -> None:
+        """Write what happens beside an act as an event of the mail log, durable when the call returns."""
+        from mic_mail.log.maillog import MailLog
 
-        The name is recorded for ever, so an empty one is refused.
-        """
+        log = MailLog(self.config.log_dir, "cli", clock=self.clock, threaded=False)
+        log.event(event, **fields)
+        log.close()
+
+    def actor(self, named: str | None = None) -> str:
+        """Return the actor: as named, which is refused if empty, else the login of the person at the machine."""
         named = self.named if named is None else named
         if named is not None and not named.strip():
             raise BadInput(Text("--actor để trống.", "--actor is empty."))
@@ -174,10 +181,7 @@ class CliContext:
         return {} if actor == self.login else {"login": self.login}
 
     def enter(self, actor: str, right: "Right", *, whole: bool) -> None:
-        """Admit the actor for `right`, of the whole ministry or of a unit.
-
-        From then on `directory` shows what the actor may see.
-        """
+        """Admit the actor for `right`, of the ministry or of a unit, which is then all that `directory` shows."""
         from mic_mail.policy.authorization import roles
 
         if whole:
@@ -209,10 +213,7 @@ class CliContext:
         return self._entered and (self.officer is None or self.officer.role is Role.CENTRE)
 
     def must_be_the_servers(self) -> None:
-        """Refuse a foreign configuration from a caller with borrowed powers (`sudo`).
-
-        The configuration says where the directory and the record are.
-        """
+        """Refuse a foreign configuration, which says where the records are, to borrowed powers (`sudo`)."""
         from mic_mail.policy.authorization.roles import CLAUSE, NotAuthorised
 
         if not self.caller.is_borrowed or not os.path.exists(self.config_path):

@@ -1,7 +1,6 @@
 """Days and instants as administrators type them, in the time of Ho Chi Minh City.
 
-`31/08/2026`, `2026-08-31`, also with a time after a blank. A year that cannot be meant is a typing error and is refused here,
-because a fact is for ever.
+`31/08/2026` or `2026-08-31`, also with a time after a blank. A year out of bounds is refused here, because a fact is for ever.
 """
 
 from datetime import UTC, date, datetime
@@ -23,6 +22,11 @@ def read_day(text: str) -> date:
             continue
         return _meant(read, text).date()
     raise _unreadable(text)
+
+
+def optional_day(text: str | None) -> date | None:
+    """Read a calendar day, if one was given."""
+    return None if text is None else read_day(text)
 
 
 def read_instant(text: str) -> datetime:

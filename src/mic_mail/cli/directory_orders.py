@@ -1,7 +1,6 @@
 """Orders of commands that change the directory: recorded or dry-run, with every changed row.
 
-In: the order, as a function of the services. Out: the order and its rows. `--dry-run` gives the order to a copy of the
-directory, where one for a later day is carried out immediately, and changes nothing.
+`--dry-run` gives the order to a copy of the directory, where one for a later day is carried out immediately.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,19 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Annotated, Any
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.acts import Act
 from mic_mail.cli.commands.alias import ROLES
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import JsonOption, WhyOption
-from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.options import JsonOption, WhyOption, option
+from mic_mail.cli.output import Cell, Column, Part, row_of
 from mic_mail.directory.dry_run import rehearsal
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
 from mic_mail.i18n.labels import labels
-from mic_mail.policy import directory_changes
 from mic_mail.policy.directory_changes import FIELDS, Change, Entry, Subject
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level, MailboxKind
@@ -29,25 +25,15 @@ from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
 
 DocumentOption = Annotated[
-    str | None, typer.Option("--document", help=say("Số văn bản làm căn cứ, bắt buộc.", "Number of the document; required."))
+    str | None, option("--document", "Số văn bản làm căn cứ, bắt buộc.", "Number of the document; required.")
 ]
-DayOption = Annotated[
-    str | None,
-    typer.Option("--from", help=say("Có hiệu lực từ ngày; mặc định ngay.", "First day on which it applies; default: now.")),
-]
-DryOption = Annotated[
-    bool, typer.Option("--dry-run", help=say("Chỉ in từng dòng sẽ thay đổi.", "Only print the rows that would change."))
-]
+DryOption = Annotated[bool, option("--dry-run", "Chỉ in từng dòng sẽ thay đổi.", "Only print the rows that would change.")]
 KeepOption = Annotated[
     int | None,
-    typer.Option(
-        "--keep-days",
-        min=0,
-        help=say("Địa chỉ cũ là bí danh trong số ngày này.", "Days for which the old address stays an alias."),
-    ),
+    option("--keep-days", "Địa chỉ cũ là bí danh trong số ngày này.", "Days for which the old address stays an alias.", min=0),
 ]
 CHANGES = (
-    Column("subject", "Đối tượng", "Subject", names=labels(Subject)),
+    Column("subject", "Đối tượng", "Subject"),
     Column("key", "Mã", "Key", json_only=True),
     Column("name", "Của", "Of"),
     Column("field", "Mục", "Field", names=FIELDS),
@@ -55,19 +41,19 @@ CHANGES = (
     Column("new", "Sau", "After"),
 )
 ORDERS = (
-    Column("order", "Số", "No", right=True),
-    Column("act", "Loại", "Kind", names=labels(directory_changes.Act)),
-    Column("effective_at", "Hiệu lực từ", "Holds from"),
+    Column("order", "Số", "No", right=True, of="number"),
+    Column("act", "Loại", "Kind", of="order.act"),
+    Column("effective_at", "Hiệu lực từ", "In force from", of="order.effective_at"),
     Column("recorded_at", "Ghi lúc", "Recorded"),
     Column("applied_at", "Thực hiện lúc", "Carried out"),
-    Column("document", "Văn bản", "Document"),
-    Column("actor", "Người thực hiện", "By"),
-    Column("request", "Yêu cầu số", "Request", right=True),
+    Column("document", "Văn bản", "Document", of="order.document"),
+    Column("actor", "Người thực hiện", "By", of="order.actor"),
+    Column("request", "Yêu cầu số", "Request", right=True, of="order.request"),
     Column("reason", "Lý do", "Reason"),
     Column("hindrance", "Chưa thực hiện được vì", "Not carried out because"),
 )
 _DAYS = frozenset({"until", "ended_on", "contract_from", "contract_until"})
-_NAMES: Mapping[str, Mapping[str, Text]] = {
+_NAMES: Mapping[str, Mapping[Any, Text]] = {
     "level": labels(Level),
     "employment": labels(Employment),
     "kind": labels(MailboxKind),
@@ -75,7 +61,6 @@ _NAMES: Mapping[str, Mapping[str, Text]] = {
     "is_local": {"yes": Text("có", "yes"), "no": Text("không", "no")},
 }
 _UNITS = frozenset({"unit_id", "parent_id", "successor_id"})
-
 
 Give = Callable[[DirectoryChanges, ActContext], Entry]
 """Gives the order to the services."""
@@ -86,7 +71,9 @@ class OrderAct(Act):
     """The act of a command that changes the directory, with the options that all of them share."""
 
     document: DocumentOption = None
-    day: DayOption = None
+    day: Annotated[
+        str | None, option("--from", "Có hiệu lực từ ngày; mặc định ngay.", "First day on which it applies; default: now.")
+    ] = None
     reason: WhyOption = ""
     dry_run: DryOption = False
     as_json: JsonOption = False
@@ -105,34 +92,21 @@ class OrderAct(Act):
                 if entry.is_pending:
                     entry = copy.changes.carry_out(entry.number, entry.order.effective_at)
                 _show(copy, replace(entry, applied_at=None), as_json=self.as_json)
-            output.note(Text("Chỉ là thử: không có gì thay đổi.", "Dry run: nothing was changed."))
+            output.note("Chỉ là thử: không có gì thay đổi.", "Dry run: nothing was changed.")
             return
         with self.recorded(subject, day=self.day, **details):
             entry = give(DirectoryChanges(here.directory, here.config, here.clock), self.origin)
         _show(here.directory, entry, as_json=self.as_json)
         if entry.is_pending:
             output.note(
-                Text(
-                    f"Thay đổi số {entry.number} chờ đến ngày có hiệu lực; hủy: mic-mail directory cancel {entry.number}",
-                    f"Change {entry.number} waits for its day; to cancel it: mic-mail directory cancel {entry.number}",
-                )
+                f"Thay đổi số {entry.number} chờ đến ngày có hiệu lực; hủy: mic-mail directory cancel {entry.number}",
+                f"Change {entry.number} waits for its day; to cancel it: mic-mail directory cancel {entry.number}",
             )
 
 
 def order_row(entry: Entry) -> dict[str, Cell]:
     """Return an order without its changes, for a listing."""
-    return {
-        "order": entry.number,
-        "act": entry.order.act.value,
-        "effective_at": entry.order.effective_at,
-        "recorded_at": entry.recorded_at,
-        "applied_at": entry.applied_at,
-        "document": entry.order.document,
-        "actor": entry.order.actor,
-        "request": entry.order.request,
-        "reason": entry.order.reason or None,
-        "hindrance": entry.hindrance,
-    }
+    return row_of(ORDERS, entry, reason=entry.order.reason or None)
 
 
 class Naming:
@@ -148,14 +122,9 @@ class Naming:
         of: Mapping[Subject, Mapping[str, str]] = {
             Subject.UNIT: self._units, Subject.PERSON: self._people, Subject.MAILBOX: self._mailboxes,
         }  # fmt: skip
-        return {
-            "subject": change.subject.value,
-            "key": change.key,
-            "name": of.get(change.subject, {}).get(change.key, change.key),
-            "field": change.field,
-            "old": self._value(change.field, change.old),
-            "new": self._value(change.field, change.new),
-        }
+        name = of.get(change.subject, {}).get(change.key, change.key)
+        old, new = self._value(change.field, change.old), self._value(change.field, change.new)
+        return row_of(CHANGES, change, name=name, old=old, new=new)
 
     def _value(self, field: str, value: str | None) -> Cell:
         if value is None:
@@ -170,11 +139,6 @@ class Naming:
 
 
 def _show(directory: Directory, entry: Entry, *, as_json: bool) -> None:
-    naming = Naming(directory)
-    rows = [naming.row(change) for change in entry.changes]
-    if as_json:
-        output.print_json({**order_row(entry), "changes": rows})
-        return
-    output.record(ORDERS, order_row(entry), as_json=False)
-    if rows:  # an order for a later day has none yet
-        output.listing(CHANGES, rows, as_json=False, title=Text("Thay đổi", "Changes"))
+    rows = list(map(Naming(directory).row, entry.changes))
+    part = Part("changes", CHANGES, rows, Text("Thay đổi", "Changes"))
+    output.record(ORDERS, order_row(entry), part, as_json=as_json)

@@ -1,7 +1,7 @@
 """The console script: Ctrl-C ends the program without a traceback from its first moment on.
 
-`cli.main` takes a noticeable time to import, and an interrupt meanwhile would print a traceback. Until `main` handles it, the
-interrupt has its default action, which ends the process; a process that ignores it (`nohup`) goes on ignoring it.
+`cli.main` takes a noticeable time to import. Until `main` handles an interrupt, it has its default action, which ends the
+process; a process that ignores it (`nohup`) goes on ignoring it.
 """
 
 import os

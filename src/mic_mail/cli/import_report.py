@@ -1,7 +1,4 @@
-"""The progress and report of an import: a bar or lines while it runs, then the result of each folder.
-
-In: tallies as they grow. Out: the progress on standard error, the report on standard output.
-"""
+"""The progress of an import on standard error, and its report, folder by folder, on standard output."""
 
 import sys
 import time
@@ -14,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mic_mail.cli import output
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.output import Column, Row
+from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.services.importers.import_job import Outcome
@@ -29,9 +26,9 @@ EVERY_SECONDS = 10.0
 SKIPS: Mapping[str, Text] = {
     Skip.EMPTY: Text("rỗng", "empty"),
     Skip.UNREADABLE: Text("không đọc được", "unreadable"),
-    Skip.NOT_A_FILE: Text("không phải tệp", "no file"),
+    Skip.NOT_A_FILE: Text("không phải tệp", "not a file"),
     Skip.DELETED: Text("đã xóa ở nguồn", "deleted at the source"),
-    Skip.GONE: Text("vừa mất ở nguồn", "gone meanwhile"),
+    Skip.GONE: Text("vừa mất ở nguồn", "gone from the source meanwhile"),
     Skip.ALTERED: Text("khác bản kê", "differs from its manifest"),
     Skip.VIRTUAL: Text("thư mục ảo", "virtual folder"),
     Skip.SHARED: Text("của người khác", "shared folder"),
@@ -49,17 +46,17 @@ REPORT = (
     Column("digest", "Mã kiểm tra", "Digest", json_only=True),
     Column("sum", "Mã kiểm tra", "Digest"),
 )
-REHEARSED = (*REPORT[:3], Column("imported", "Sẽ nhập", "Would come", right=True), REPORT[4], REPORT[6])
+REHEARSED = (*REPORT[:3], Column("imported", "Sẽ nhập", "To import", right=True), REPORT[4], REPORT[6])
 COMPARED = (
-    Column("source", "Thư mục nguồn", "Source folder"),
+    Column("source", "Thư mục nguồn", "Source folder", of="tally.source"),
     Column("target", "Thư mục đích", "Folder here"),
-    Column("found", "Ở nguồn", "At source", right=True),
+    Column("found", "Ở nguồn", "At source", right=True, of="tally.found"),
     Column("there", "Đúng chỗ", "There", right=True),
     Column("elsewhere", "Ở thư mục khác", "Elsewhere", right=True),
     Column("removed", "Đã xóa ở đây", "Deleted here", right=True),
     Column("missing", "Thiếu", "Missing", right=True),
     Column("skipped", "Bỏ qua", "Skipped", names=SKIPS),
-    Column("digest", "Mã kiểm tra", "Digest", json_only=True),
+    Column("digest", "Mã kiểm tra", "Digest", json_only=True, of="tally.digest"),
     Column("named", "Mã của thư thiếu", "Digests of those", json_only=True),
 )
 SOURCES = (
@@ -136,19 +133,7 @@ class Watch:
 def rows_of(outcome: Outcome, **more: str) -> list[Row]:
     """Return a row for each folder."""
     return [
-        {
-            **more,
-            "source": tally.source,
-            "target": tally.target or None,
-            "found": tally.found,
-            "imported": tally.imported,
-            "already": tally.already,
-            "reflagged": tally.reflagged,
-            "skipped": {why.value: count for why, count in tally.skipped.items()} or None,
-            "octets": tally.octets,
-            "digest": tally.digest,
-            "sum": tally.digest[:16],
-        }
+        {**more, **row_of(REPORT, tally, target=tally.target or None, skipped=tally.skipped or None, sum=tally.digest[:16])}
         for tally in outcome.tallies
     ]
 
@@ -161,28 +146,14 @@ def report_of(done: Outcome, *, rehearsed: bool, as_json: bool) -> None:
 
 def report_of_comparison(done: Sequence[Compared], *, as_json: bool) -> int:
     """Print the comparison; return how many messages are missing, or could not be compared."""
-    rows: list[Row] = [
-        {
-            "source": each.tally.source,
-            "target": each.tally.target or None,
-            "found": each.tally.found,
-            "there": each.there,
-            "elsewhere": each.elsewhere,
-            "removed": each.removed,
-            "missing": each.missing,
-            "skipped": {why.value: count for why, count in each.tally.skipped.items()} or None,
-            "digest": each.tally.digest,
-            "named": each.named,
-        }
-        for each in done
-    ]
+    rows = (row_of(COMPARED, each, target=each.tally.target or None, skipped=each.tally.skipped or None) for each in done)
     output.listing(COMPARED, rows, as_json=as_json)
     missing = sum(each.missing for each in done)
     found = sum(each.tally.found for each in done)
-    output.note(Text(f"{found} thư ở nguồn, thiếu {missing}.", f"{found} messages at the source, {missing} missing."))
+    output.note(f"{found} thư ở nguồn, thiếu {missing}.", f"{found} messages at the source, {missing} missing.")
     unread = sum(each.tally.skipped.get(Skip.UNREADABLE, 0) for each in done)
     if unread:
-        output.note(Text(f"Không đọc được ở nguồn: {unread} mục.", f"Unreadable at the source: {unread} messages or folders."))
+        output.note(f"Không đọc được ở nguồn: {unread} mục.", f"Unreadable at the source: {unread} messages or folders.")
     return missing + unread
 
 
@@ -195,7 +166,7 @@ def summary(outcome: Outcome, *, rehearsed: bool = False) -> Text:
     if rehearsed:
         return Text(
             f"{found} thư ở nguồn: sẽ nhập {outcome.imported}, đã có {already}, bỏ qua {skipped}. Chưa nhập gì.",
-            f"{found} messages at the source: {outcome.imported} would come, {already} came before, {skipped} skipped.",
+            f"{found} messages at the source: {outcome.imported} to import, {already} already there, {skipped} skipped.",
         )
     return Text(
         f"{found} thư ở nguồn: nhập {outcome.imported} ({size.vi}), đã có {already}, bỏ qua {skipped}.",

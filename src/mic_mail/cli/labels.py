@@ -130,9 +130,9 @@ FACT_DATA: Mapping[str, Text] = {
     "address_before": Text("địa chỉ trước", "address_before"),
     "led_to": Text("nay thuộc hộp thư", "led_to"),
     **{
-        f"{code}{end}": Text(f"{FIELDS[code].vi}{told}", f"{code}{end}")
+        f"{code}{end}": Text(f"{FIELDS[code].vi}{before}", f"{code}{end}")
         for code in ("full_name", "position", "employment", "contract_from", "contract_until", "symbol", "name", "level")
-        for end, told in (("", ""), ("_before", " trước"))
+        for end, before in (("", ""), ("_before", " trước"))
         if f"{code}{end}" not in {"symbol", "name", "level"}
     },
     **{f"level_before={level}": level.label for level in Level},

@@ -1,6 +1,4 @@
-"""Words for the codes in log lines: one table for each member of an event or an act that holds codes.
-
-Pure.
+"""Words for the codes in log lines: a table for each member of an event or act that holds codes. Pure.
 
 A member without a table is shown as it is: a name, a number, an address, the text of another server or a library. A test reads
 the source for what each member can hold.
@@ -393,9 +391,9 @@ def in_words(words: Codes, code: str) -> Text | None:
     """Return the words of `code`; None for an unknown one, or for a value that is no code."""
     if code in words:
         return words[code]
-    sentence, colon, said = code.partition(": ")
+    sentence, colon, place = code.partition(": ")
     if colon and sentence in words:  # why, and the place or what was found there
-        named, more = words[sentence], in_words(words, said) or Text(said, in_ascii(said))
+        named, more = words[sentence], in_words(words, place) or Text(place, in_ascii(place))
         return Text(f"{named.vi}: {more.vi}", f"{named.en}: {more.en}")
     known = _WITH_MORE.fullmatch(code)
     if known is None or known["code"] not in words:

@@ -223,10 +223,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "Danh bạ: chưa thực hiện được thay đổi số {order}: {why}",
         "Directory change {order} could not be carried out: {why}",
     ),
-    "aliases_released": (
-        "Bí danh hết hạn, không nhận thư nữa: {addresses}.",
-        "Expired aliases removed: {addresses}",
-    ),
+    "aliases_released": ("Bí danh hết hạn, không nhận thư nữa: {addresses}.", "Expired aliases removed: {addresses}"),
     "requests_opened": (
         "Thư có mẫu yêu cầu của {mailbox}: {count} yêu cầu đã ghi sổ, {refused} dòng bị từ chối",
         "Request mail from {mailbox}: {count} requests entered, {refused} rows refused",
@@ -239,10 +236,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "Không thử đọc nữa thư UID {uid} của hộp thư hỗ trợ, chưa đọc được từ {since}; còn trong Hộp thư đến: {found}",
         "Request mail with UID {uid} in the help desk's mailbox, unreadable since {since}, given up; still in INBOX: {found}",
     ),
-    "mailbox_suspended": (
-        "Máy chủ tự tạm khóa {mailbox}: {trigger}",
-        "The server suspended {mailbox}: {trigger}",
-    ),
+    "mailbox_suspended": ("Máy chủ tự tạm khóa {mailbox}: {trigger}", "The server suspended {mailbox}: {trigger}"),
     "syslog_unreachable": (
         "Không gửi được tới máy chủ thu nhật ký {collector}: {error}",
         "Syslog collector {collector} cannot be reached: {error}",
@@ -324,10 +318,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "Thư cách ly không còn như lúc nhận (SHA-256 {digest}), không chuyển",
         "A quarantined message was altered (SHA-256 {digest}); it is not delivered",
     ),
-    "reader_protected": (
-        "Tiến trình đọc tài liệu được cô lập bằng {in_force}",
-        "Document readers are confined by {in_force}",
-    ),
+    "reader_protected": ("Tiến trình đọc tài liệu được cô lập bằng {in_force}", "Document readers are confined by {in_force}"),
     "reader_unprotected": (
         "Tiến trình đọc tài liệu không được cô lập đủ, thiếu {missing}",
         "Document readers are not fully confined: without {missing}",

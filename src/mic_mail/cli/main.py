@@ -2,8 +2,7 @@
 
 In: arguments and environment. Out: an exit code (0 done, 1 refused by a rule, 2 usage error, 3 trouble: try later, 130 stopped
 by Ctrl-C) and never a traceback: an unexpected error gets a reference number, and its traceback goes to a file that the message
-names. On a terminal that cannot show Vietnamese the output is English. Command modules are imported only when they are run, so
-that `mic-mail status` does not pay for all the others.
+names. On a terminal that cannot show Vietnamese the output is English. A noun's modules are imported when it is run.
 """
 
 import contextlib
@@ -14,8 +13,7 @@ import sqlite3
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +26,7 @@ from typer.exceptions import TyperException
 from mic_mail.cli import authorization as gates
 from mic_mail.cli import output, typer_i18n
 from mic_mail.cli.context import ACTOR_VARIABLE, CODE_VARIABLE, CONFIG_VARIABLE, DEFAULT_CONFIG, CliContext
+from mic_mail.cli.options import Commands, option
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.language import Language, language_of
@@ -37,81 +36,58 @@ EXIT_REFUSED, EXIT_USAGE, EXIT_TROUBLE = 1, 2, 3
 EXIT_STOPPED = 130
 """The exit code that a shell shows for a process that Ctrl-C ended (128 + SIGINT)."""
 
-
-@dataclass(frozen=True, slots=True)
-class CommandGroup:
-    """One word after `mic-mail`.
-
-    Each module has `app: typer.Typer`; several modules are joined into one command group.
-    """
-
-    name: str
-    modules: tuple[str, ...]
-    single: bool = False
-    """The noun is itself the command."""
-
-
-# The order is the order of `--help`.
-NOUNS = {
-    noun.name: noun
-    for noun in (
-        CommandGroup("init", ("init",), single=True),
-        CommandGroup("serve", ("serve",), single=True),
-        CommandGroup("demo", ("demo",), single=True),
-        CommandGroup("status", ("status",), single=True),
-        CommandGroup("config", ("config",)),
-        CommandGroup("unit", ("unit",)),
-        CommandGroup("person", ("person",)),
-        CommandGroup("position", ("position",)),
-        CommandGroup(
-            "mailbox",
-            (
-                "mailbox",
-                "mailbox_state",
-                "mailbox_reclaimed",
-                "mailbox_delegation",
-                "mailbox_store",
-                "mailbox_hold",
-                "mailbox_capability",
-                "mailbox_seen",
-                "mailbox_export",
-                "mailbox_address",
-            ),
-        ),
-        CommandGroup("handover", ("handover",)),
-        CommandGroup("alias", ("alias",)),
-        CommandGroup("domain", ("domain",)),
-        CommandGroup("password", ("password",)),
-        CommandGroup("app-password", ("app_password",)),
-        CommandGroup("second-factor", ("second_factor",)),
-        CommandGroup("content", ("content",)),
-        CommandGroup("officer", ("officer",)),
-        CommandGroup("signatory", ("signatory",)),
-        CommandGroup("notice", ("notice",)),
-        CommandGroup("archive", ("archive",)),
-        CommandGroup("clock", ("clock",)),
-        CommandGroup("request", ("request", "request_decide")),
-        CommandGroup("directory", ("directory", "directory_changes")),
-        CommandGroup("calendar", ("calendar",)),
-        CommandGroup("maintenance", ("maintenance",)),
-        CommandGroup("incident", ("incident",)),
-        CommandGroup("import", ("import_files", "import_imap", "import_address")),
-        CommandGroup("migration", ("migration",)),
-        CommandGroup("census", ("census",)),
-        CommandGroup(
-            "report", ("report", "report_unanswered", "report_openings", "report_correspondence", "report_document_handoff")
-        ),
-        CommandGroup("dns", ("dns",)),
-        CommandGroup("dkim", ("dkim",)),
-        CommandGroup("log", ("log",)),
-        CommandGroup("regulation", ("regulation",)),
-        CommandGroup("secrecy", ("secrecy",)),
-        CommandGroup("quarantine", ("quarantine",)),
-        CommandGroup("queue", ("queue", "queue_decide")),
-        CommandGroup("backup", ("backup",), single=True),
-        CommandGroup("restore", ("restore",), single=True),
-    )
+NOUNS: Mapping[str, tuple[str, ...]] = {
+    "init": ("init",),
+    "serve": ("serve",),
+    "demo": ("demo",),
+    "status": ("status",),
+    "config": ("config",),
+    "unit": ("unit",),
+    "person": ("person",),
+    "position": ("position",),
+    "mailbox": (
+        "mailbox",
+        "mailbox_state",
+        "mailbox_reclaimed",
+        "mailbox_delegation",
+        "mailbox_store",
+        "mailbox_hold",
+        "mailbox_capability",
+        "mailbox_seen",
+        "mailbox_export",
+    ),
+    "handover": ("handover",),
+    "alias": ("alias",),
+    "domain": ("domain",),
+    "password": ("password",),
+    "app-password": ("app_password",),
+    "second-factor": ("second_factor",),
+    "content": ("content",),
+    "officer": ("officer",),
+    "signatory": ("signatory",),
+    "notice": ("notice",),
+    "archive": ("archive",),
+    "clock": ("clock",),
+    "request": ("request", "request_decide"),
+    "directory": ("directory",),
+    "calendar": ("calendar",),
+    "maintenance": ("maintenance",),
+    "incident": ("incident",),
+    "import": ("import_files", "import_imap"),
+    "migration": ("migration",),
+    "census": ("census",),
+    "report": ("report", "report_unanswered", "report_openings", "report_correspondence", "report_document_handoff"),
+    "dns": ("dns",),
+    "dkim": ("dkim",),
+    "log": ("log",),
+    "regulation": ("regulation",),
+    "secrecy": ("secrecy",),
+    "quarantine": ("quarantine",),
+    "queue": ("queue", "queue_decide"),
+    "backup": ("backup",),
+    "restore": ("restore",),
 }
+"""The words after `mic-mail`, in the order of `--help`, and the modules of `cli.commands` that have each one's commands."""
 
 
 class LazyNouns(TyperGroup):
@@ -121,11 +97,10 @@ class LazyNouns(TyperGroup):
         return list(NOUNS)
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperGroup | TyperCommand | None:  # type: ignore[override]  # as above
-        noun = NOUNS.get(cmd_name)
-        return load_noun(noun) if noun else None
+        return load_noun(cmd_name) if cmd_name in NOUNS else None
 
 
-def load_noun(noun: CommandGroup) -> TyperGroup | TyperCommand:
+def load_noun(noun: str) -> TyperGroup | TyperCommand:
     """Return the command of `noun`, its modules joined, in the language of this run."""
     command = _load(noun)
     typer_i18n.speak(command)
@@ -133,18 +108,18 @@ def load_noun(noun: CommandGroup) -> TyperGroup | TyperCommand:
 
 
 @cache
-def _load(noun: CommandGroup) -> TyperGroup | TyperCommand:
-    apps = [importlib.import_module(f"mic_mail.cli.commands.{module}").app for module in noun.modules]
-    joined = apps[0]
+def _load(noun: str) -> TyperGroup | TyperCommand:
+    apps = [importlib.import_module(f"mic_mail.cli.commands.{module}").app for module in NOUNS[noun]]
+    joined: typer.Typer = apps[0]
     for more in apps[1:]:
         joined.registered_commands.extend(c for c in more.registered_commands if c not in joined.registered_commands)
-    if noun.single:
+    if [getattr(each.callback, "__name__", "") for each in joined.registered_commands] == [noun]:  # the noun is the command
         (only,) = joined.registered_commands
         command = typer.main.get_command_from_info(only, pretty_exceptions_short=False, rich_markup_mode="rich")
     else:
         command = typer.main.get_group(joined)
     assert isinstance(command, (TyperGroup, TyperCommand))
-    command.name = noun.name
+    command.name = noun
     typer_i18n.dress(command)
     gates.guard(command)
     return command
@@ -152,8 +127,8 @@ def _load(noun: CommandGroup) -> TyperGroup | TyperCommand:
 
 def commands() -> Iterator[tuple[str, TyperCommand]]:
     """Yield every command with its words after `mic-mail`; this imports all command modules."""
-    for noun in NOUNS.values():
-        yield from _below(noun.name, load_noun(noun))
+    for noun in NOUNS:
+        yield from _below(noun, load_noun(noun))
 
 
 def _below(words: str, command: TyperGroup | TyperCommand) -> Iterator[tuple[str, TyperCommand]]:
@@ -167,52 +142,51 @@ def _below(words: str, command: TyperGroup | TyperCommand) -> Iterator[tuple[str
 
 def build() -> typer.Typer:
     """Build the root command."""
-    say = output.say
-    app = typer.Typer(
+    app = Commands(
+        "Máy chủ thư điện tử công vụ, vận hành theo Quy chế.",
+        "The official mail server, run by the regulation it serves.",
         cls=LazyNouns,
         name="mic-mail",
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        help=say(
-            "Máy chủ thư điện tử công vụ, vận hành theo Quy chế.",
-            "The official mail server, run by the regulation it serves.",
-        ),
     )
 
     @app.callback()
     def root(
         ctx: typer.Context,
         config: Annotated[
-            Path, typer.Option("--config", envvar=CONFIG_VARIABLE, help=say("Tệp cấu hình.", "The configuration file."))
+            Path, option("--config", "Tệp cấu hình.", "The configuration file.", envvar=CONFIG_VARIABLE)
         ] = DEFAULT_CONFIG,
-        lang: Annotated[  # `run` reads it before anything is printed; declared here for usage and help
-            Language | None, typer.Option("--lang", help=say("Ngôn ngữ: vi hoặc en.", "Language: vi or en."))
-        ] = None,
+        lang: Annotated[
+            Language | None, option("--lang", "Ngôn ngữ: vi hoặc en.", "Language: vi or en.")
+        ] = None,  # read by `main`
         actor: Annotated[
             str | None,
-            typer.Option(
+            option(
                 "--actor",
+                "Cán bộ mà lệnh tự động thực hiện thay.",
+                "The officer on whose behalf a script acts.",
                 envvar=ACTOR_VARIABLE,
-                help=say("Cán bộ mà lệnh tự động thực hiện thay.", "The officer on whose behalf a script acts."),
             ),
         ] = None,
         *,
         code: Annotated[
             str | None,
-            typer.Option(
+            option(
                 "--code",
+                "Mã xác thực của cán bộ, cho lệnh tự động.",
+                "A code of the officer's second factor, for scripts.",
                 envvar=CODE_VARIABLE,
-                help=say("Mã xác thực của cán bộ, cho lệnh tự động.", "A code of the officer's second factor, for scripts."),
             ),
         ] = None,
         tells_version: Annotated[
             bool,
-            typer.Option(
+            option(
                 "--version",
+                "Cho biết phiên bản rồi kết thúc.",
+                "Print the version and exit.",
                 callback=_print_version,
                 is_eager=True,
-                help=say("Cho biết phiên bản rồi kết thúc.", "Print the version and exit."),
             ),
         ] = False,
     ) -> None:
@@ -239,10 +213,7 @@ def root_command() -> TyperGroup | TyperCommand:
 
 
 def main(arguments: list[str], clock: Clock | None = None) -> int:
-    """Run one command and return the exit code. Nothing escapes but `SystemExit`.
-
-    The clock is the machine's unless given.
-    """
+    """Run one command and return the exit code; nothing escapes but `SystemExit`."""
     try:
         output.settle(language_of(os.environ, _language_option(arguments)))
         outcome = root_command().main(args=arguments, prog_name="mic-mail", standalone_mode=False, obj=clock or SystemClock())
@@ -320,10 +291,7 @@ def _unexpected() -> int:
 
 
 def _keep_traceback(reference: str) -> str:
-    """Write the current traceback where only this user can read it; return the path, or a dash.
-
-    A dash means that no file could be written.
-    """
+    """Write the traceback where only this user can read it; return the path, or a dash if that failed."""
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     for folder in (Path(state) / "mic-mail", Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):

@@ -1,9 +1,8 @@
 """The code of an officer's own device, for commands that change something (docs/decisions/0083).
 
-In: the person at the machine, and the officer for whom the command was admitted. Out: nothing, or a refusal. Asked once in ten
-minutes for a login session, as sudo does: a stamp in the server's folder, named by login, session and terminal. A script passes
-the code by `--code` or MIC_MAIL_CODE. Automation that names an officer is not asked: it is root or the server, and could read
-the key.
+Asked once in ten minutes for a login session, as sudo does: a stamp in the server's folder, named by login, session and
+terminal. A script passes the code by `--code` or MIC_MAIL_CODE. Automation that names an officer is not asked: it is root or
+the server, and could read the key.
 """
 
 import contextlib
@@ -81,10 +80,7 @@ def typed() -> str:
 
 
 def is_right(here: "CliContext", factor: "Factor", code: str) -> bool:
-    """Return whether the code is current and unused.
-
-    A wrong code is counted; after too many the factor is closed.
-    """
+    """Return whether the code is current and unused; too many wrong ones close the factor."""
     from mic_mail.auth import totp
     from mic_mail.auth.password_hash import load_secret
     from mic_mail.services.authentication.second_factors import KEY, MOST_WRONG, key_path, taken_step
@@ -118,9 +114,6 @@ def _wrong() -> CodeRefused:
     )
 
 
-# ------------------------------------------------------------ recent codes
-
-
 def _stamp(here: "CliContext") -> Path:
     session = os.getsid(0)
     parts = [here.login, str(session), _begun(session), _terminal()]
@@ -129,10 +122,7 @@ def _stamp(here: "CliContext") -> Path:
 
 
 def _begun(process: int) -> str:
-    """Return when a process began.
-
-    It tells a session from an older one of the same process number (proc(5), field 22).
-    """
+    """Return when a process began, which tells it from an older one of its number (proc(5), field 22)."""
     with contextlib.suppress(OSError, IndexError):
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     return ""

@@ -1,59 +1,47 @@
-"""Options shared by several commands: a dataclass, each annotated field of which is an option.
+"""Parameters of a command that Typer does not know: the context of the run, and groups of options.
 
-In: a command with a keyword parameter whose type is such a dataclass. Out: the same command for Typer, with the fields in place
-of that parameter. A field without `Annotated` makes no option: it takes the value of the command's own parameter of that name,
-or its default. `ActOptions` are told which run they are of.
+In: a command with a parameter of type `CliContext`, or of a dataclass each annotated field of which is an option. Out: the same
+command for Typer, with the fields in place of that parameter. A field without `Annotated` is no option: it takes the value of
+the command's own parameter of that name, or its default. A group with a method `begin` (`cli.acts.Act`) gets the context.
 """
 
 import inspect
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
 
 import typer
 
 from mic_mail.cli import output
+from mic_mail.cli.context import CliContext, frame
 from mic_mail.errors import Text
 
 if TYPE_CHECKING:
     from mic_mail.cli.authorization import RequiredRight
-    from mic_mail.cli.context import CliContext
 
 
-class ActOptions(ABC):
-    """The options of a command that records what it does: who does it, why, on what document (`cli.audited.Act`)."""
-
-    @abstractmethod
-    def begin(self, here: "CliContext", declared: "RequiredRight") -> None:
-        """Take the context of the run and what the command declares."""
-
-
-def expand_options(command: Callable[..., Any], begin: Callable[[typer.Context, ActOptions], None]) -> Callable[..., Any]:
-    """Replace every dataclass among the parameters by its fields; `begin` is called with the options of an act.
-
-    A command that needs no `ctx` for itself may leave it out. A `Text` that it returns is printed as a note.
-    """
-    parameters: list[inspect.Parameter] = []
-    groups: dict[str, type[Any]] = {}
-    for parameter in inspect.signature(command, eval_str=True).parameters.values():
-        if isinstance(parameter.annotation, type) and is_dataclass(parameter.annotation):
-            groups[parameter.name] = parameter.annotation
-            parameters += _options(parameter.annotation)
+def expand_options(command: Callable[..., Any], declared: "RequiredRight") -> Callable[..., Any]:
+    """Return the command as Typer takes it. A `Text` that it returns is printed as a note."""
+    parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
+    groups: dict[str, Any] = {}
+    own = inspect.signature(command, eval_str=True).parameters
+    for name, parameter in own.items():
+        if is_dataclass(parameter.annotation):
+            groups[name] = parameter.annotation
+            parameters += [] if parameter.annotation is CliContext else _options(groups[name])
         else:
             parameters.append(parameter)
-    if not groups:
-        return command
-    own = inspect.signature(command).parameters.keys()
-    if "ctx" not in own:
-        parameters.insert(0, inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context))
 
-    def run(**given: Any) -> Any:
+    def run(ctx: typer.Context, **given: Any) -> Any:
+        here = frame(ctx)
         arguments = {name: value for name, value in given.items() if name in own}
         for name, kind in groups.items():
+            if kind is CliContext:
+                arguments[name] = here
+                continue
             arguments[name] = kind(**{each.name: given[each.name] for each in fields(kind) if each.name in given})
-            if isinstance(arguments[name], ActOptions):
-                begin(given["ctx"], arguments[name])
+            if hasattr(kind, "begin"):
+                arguments[name].begin(here, declared)
         outcome = command(**arguments)
         return output.note(outcome) if isinstance(outcome, Text) else outcome
 
@@ -66,11 +54,12 @@ def expand_options(command: Callable[..., Any], begin: Callable[[typer.Context, 
 def _options(kind: type[Any]) -> list[inspect.Parameter]:
     hints = get_type_hints(kind, include_extras=True)
     return [
-        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=_default(field), annotation=hints[field.name])
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
         for field in fields(kind)
         if get_origin(hints[field.name]) is Annotated
     ]
-
-
-def _default(field: Field[Any]) -> Any:
-    return inspect.Parameter.empty if field.default is MISSING else field.default

@@ -1,9 +1,8 @@
 """The output of commands: sentences in the person's language, tables for people, JSON for programs.
 
-In: `Text`, rows of plain values. Out: standard output (results) and standard error (everything else), so that `mic-mail mailbox
-list --json | jq` always works. A listing is a list of `Column`s and rows of `{key: value}`; the table and the JSON are made
-from the same rows, so they cannot differ. Values stay raw in the rows (datetime, int, bool, None, str, tuple): the table shows
-them in Vietnamese form, JSON as ISO 8601 in UTC and plain numbers.
+Results go to standard output, everything else to standard error. A listing is a list of `Column`s and rows of `{key: value}`;
+the table and the JSON are made from the same rows, so they cannot differ. Values stay raw in the rows (datetime, int, bool,
+None, str, tuple): the table shows them in Vietnamese form, JSON as ISO 8601 in UTC and plain numbers.
 """
 
 import codecs
@@ -14,12 +13,12 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import zip_longest
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -32,6 +31,7 @@ from mic_mail.errors import MicMailError, Text, Trouble, as_written
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.invisible_chars import UNSEEN
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.i18n.language import Language, in_language, language_of
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.i18n.spoken import unaccented
@@ -47,7 +47,6 @@ _PIPE_WIDTH = 1 << 16
 """The width of a table in a pipe without COLUMNS: each row is one line, as of ps and journalctl."""
 
 _BORDER, _PADDING = 1, 3  # of a table: its left edge, and the padding of each column
-
 
 _VIETNAMESE_LETTERS = "ĐđẾếỘộƯư"
 
@@ -120,10 +119,7 @@ BETWEEN = "\x1e"
 
 
 def say(vi: str, en: str) -> str:
-    """Return a help text in both languages as the one string that Typer takes.
-
-    `typer_i18n.speak` then shows one of them.
-    """
+    """Return both languages as the one help text that Typer takes; `typer_i18n.speak` shows one of them."""
     return f"{vi}{BETWEEN}{en}"
 
 
@@ -183,10 +179,7 @@ class Unwritable(Trouble):
 
 
 class ReaderGone(Exception):
-    """The reader has closed the pipe, as in `mic-mail ... | head`.
-
-    Not an OSError, which Typer would turn into exit code 1.
-    """
+    """The reader has closed the pipe (`| head`). Not an OSError, which Typer would turn into exit code 1."""
 
 
 def unwritable(error: OSError) -> Unwritable:
@@ -227,9 +220,10 @@ def line(result: Text | str) -> None:
             console_of().print(escape(visible(result)), soft_wrap=True)
 
 
-def note(sentence: Text | str) -> None:
-    """Print one sentence beside the result: what was done, what to do next."""
-    _print_sentence(console_of(stderr=True), sentence)
+def note(sentence: Text | str, en: str | None = None) -> None:
+    """Print one sentence beside the result: a `Text`, or its Vietnamese and its English."""
+    text = Text(sentence, en) if isinstance(sentence, str) and en is not None else sentence
+    _print_sentence(console_of(stderr=True), text)
 
 
 def failure(error: MicMailError) -> None:
@@ -267,11 +261,10 @@ def _print_sentence(console: Console, sentence: Text | str, *, label: str = "", 
 class Column:
     """One column: `key` in JSON, a heading for people, numbers to the right.
 
-    `json_only` hides it from the table.
-
-    `names`: the labels of this column's codes in the table; for a mapping, of its keys (`cause`) and its values
-    (`cause=retired`). `cites`: the values are ids of clauses, which the table cites in the usual form. `size`: octets, shown in
-    KB, MB or GB.
+    `json_only` hides it from the table. `names`: the labels of its codes in the table; for a mapping, of its keys (`cause`) and
+    its values (`cause=retired`). `cites`: the values are ids of clauses, cited in the usual form. `size`: octets, shown in KB,
+    MB or GB. `of`: the attribute of a listed object that holds the value, if it is not called `key`; `a.b` is one of an
+    attribute. The table shows the label of a `LabelledEnum`.
     """
 
     key: str
@@ -279,9 +272,18 @@ class Column:
     en: str
     right: bool = False
     json_only: bool = False
-    names: Mapping[str, Text] | None = None
+    names: Mapping[Any, Text] | None = None
     cites: bool = False
     size: bool = False
+    of: str = ""
+
+    def value_of(self, item: Any) -> Any:
+        """Return this column's value of an object; None where an attribute on the way is None."""
+        for name in (self.of or self.key).split("."):
+            if item is None:
+                return None
+            item = getattr(item, name)
+        return item
 
     def display_value(self, row: Row) -> str:
         """Return this column's value in `row` as the table shows it."""
@@ -293,7 +295,17 @@ class Column:
         return cell(_named(value, self.names) if self.names else value)
 
 
-def _named(value: Cell, names: Mapping[str, Text]) -> Cell:
+def coded(key: str, vi: str, en: str, *, of: str = "") -> tuple[Column, Column]:
+    """Return the columns of a code: JSON has it and, as `KEY_name`, its label; the table has the label."""
+    return Column(key, vi, en, json_only=True, of=of), Column(f"{key}_name", vi, en, of=f"{of or key}.label")
+
+
+def row_of(columns: Iterable[Column], item: object, **computed: Any) -> dict[str, Cell]:
+    """Return the row of an object: its attributes by the columns, and `computed` values in place of some."""
+    return {c.key: computed[c.key] if c.key in computed else c.value_of(item) for c in columns}
+
+
+def _named(value: Cell, names: Mapping[Any, Text]) -> Cell:
     match value:
         case str():
             return names.get(value) or dates.readable(value)
@@ -390,8 +402,8 @@ def stream(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """Print `listing`'s JSON a row at a time: for more rows than memory should hold."""
     ends = "["
     for row in rows:
-        told_row = {column.key: row.get(column.key) for column in columns}
-        _write(f"{ends}\n{textwrap.indent(_json(told_row), '  ')}")
+        values = {column.key: row.get(column.key) for column in columns}
+        _write(f"{ends}\n{textwrap.indent(_json(values), '  ')}")
         ends = ","
     _write("[]\n" if ends == "[" else "\n]\n")
 
@@ -403,15 +415,28 @@ def lines(columns: Sequence[Column], rows: Iterable[Row]) -> None:
         _write("\t".join(visible(column.display_value(row)).replace("\n", "\\x0a") for column in shown) + "\n")
 
 
-def record(columns: Sequence[Column], row: Row, *, as_json: bool, title: Text | None = None) -> None:
-    """Print one object: heading and value per line, or one JSON object."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A table that belongs to one object: in JSON an array of the object, `key`."""
+
+    key: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    title: Text | None = None
+
+
+def record(columns: Sequence[Column], row: Row, *parts: Part, as_json: bool, title: Text | None = None) -> None:
+    """Print one object: heading and value per line, then its parts that are not empty; or one JSON object."""
     if as_json:
-        print_json({c.key: row.get(c.key) for c in columns})
+        print_json({**{c.key: row.get(c.key) for c in columns}, **{part.key: part.rows for part in parts}})
         return
     shown = [column for column in columns if not column.json_only]
     headings, values = [spoken(c.vi, c.en) for c in shown], [visible(c.display_value(row)) for c in shown]
     with _result():
         _print_records(console_of(), headings, [values], title)
+    for part in parts:
+        if part.rows:
+            listing(part.columns, part.rows, as_json=False, title=part.title)
 
 
 def cell(value: object) -> str:
@@ -423,6 +448,8 @@ def cell(value: object) -> str:
             return spoken("có", "yes") if value else spoken("không", "no")
         case Text():
             return localized(value)
+        case LabelledEnum():
+            return localized(value.label)
         case datetime():
             return dates.short(value)
         case date():
@@ -468,6 +495,14 @@ def _json_value(value: object) -> object:
             return list(value)
         case _:
             return str(value)
+
+
+@contextlib.contextmanager
+def progress_of(title: str) -> Iterator[Callable[..., None]]:
+    """Show one long work; yield what takes how much is done and, where it is known, of how much."""
+    with progress() as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, of=None: bar.update(task, completed=done, total=of)
 
 
 def progress(*, transient: bool = True) -> AbstractContextManager[Progress]:

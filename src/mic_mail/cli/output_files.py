@@ -13,9 +13,11 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_hex
+from typing import Annotated
 
 from mic_mail.cli import output
 from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import option
 from mic_mail.documents import csv_writer, html, pdf, xlsx
 from mic_mail.documents.document import Document
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
@@ -134,13 +136,19 @@ def _is_the_servers(here: CliContext, path: Path) -> bool:
     return within or path in {Path(os.path.realpath(file)) for file in files}
 
 
-def check_kind(path: Path) -> None:
+def _must_be_of_a_kind(path: Path | None) -> Path | None:
     """Refuse a file whose suffix is none of `KINDS`."""
-    if path.suffix.lower() not in KINDS:
+    if path is not None and path.suffix.lower() not in KINDS:
         raise BadInput(
             Text(f"Không rõ loại tệp “{path.name}”.", "The file's name has no known ending."),
             remedy=Text(f"Đặt tên kết thúc bằng {', '.join(KINDS)}.", f"Use one of {', '.join(KINDS)}."),
         )
+    return path
+
+
+_OUT = option("--out", "Tệp .pdf, .xlsx, .html hoặc .csv.", "A file .pdf, .xlsx, .html or .csv.", callback=_must_be_of_a_kind)
+DocumentFile = Annotated[Path, _OUT]
+OptionalDocumentFile = Annotated[Path | None, _OUT]
 
 
 def write_paper(here: CliContext, path: Path, paper: Document) -> list[Path]:
@@ -148,7 +156,6 @@ def write_paper(here: CliContext, path: Path, paper: Document) -> list[Path]:
 
     CSV holds one table, so each table gets a file: name-1.csv, name-2.csv.
     """
-    check_kind(path)
     match path.suffix.lower():
         case ".pdf":
             return [write_file(here, path, pdf.write(paper))]
@@ -166,10 +173,10 @@ def write_paper(here: CliContext, path: Path, paper: Document) -> list[Path]:
 def print_written(files: Sequence[Path]) -> None:
     """Print which files were written."""
     names = ", ".join(map(str, files))
-    output.note(Text(f"Đã ghi {names}.", f"Written: {in_ascii(names)}."))
+    output.note(f"Đã ghi {names}.", f"Written: {in_ascii(names)}.")
 
 
 def print_how_to_verify(target: Path) -> None:
     """Print how the checksums of an export are verified."""
     command = f"`cd {shlex.quote(str(target))} && sha256sum -c SHA256SUMS`"
-    output.note(Text(f"Kiểm tra lại: {command}", f"To verify: {in_ascii(command)}"))
+    output.note(f"Kiểm tra lại: {command}", f"To verify: {in_ascii(command)}")

@@ -1,7 +1,7 @@
 """Sentences for a terminal: their commands are complete, and lines end at spaces only. Pure.
 
-A sentence names a command as for the usual configuration, `mic-mail officer add`: rules do not know the command line. The
-reader has to be able to copy it, so it gets the options of this run, and stays on one line.
+A sentence names a command as for the usual configuration, `mic-mail officer add`. The reader has to be able to copy it, so it
+gets the options of this run, and stays on one line.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The sentences of `mic-mail log` for the server's own events: processes, files, certificates.
 
-A table beside `log_messages`, which has those of mail and sign-ins. `{error}` is the text of the system or of a library.
+`log_messages` has those of mail and sign-ins. `{error}` is the text of the system or of a library.
 """
 
 from collections.abc import Mapping
@@ -113,10 +113,7 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
         "{mailbox} signed out of the password page, from {peer}",
     ),
     # ------------------------------------------------------------ certificates
-    "certificate_loaded": (
-        "Nạp chứng thư số, có hiệu lực đến {ends_at}",
-        "Certificate loaded, valid until {ends_at}",
-    ),
+    "certificate_loaded": ("Nạp chứng thư số, có hiệu lực đến {ends_at}", "Certificate loaded, valid until {ends_at}"),
     "certificate_refused": (
         "Không dùng được chứng thư số mới, giữ chứng thư số cũ: {error}",
         "New certificate refused, the old one stays in use: {error}",
@@ -154,10 +151,7 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
         "The journal is unavailable; messages are written directly: {error}",
     ),
     "journal_failed": ("Không ghi được nhật ký ghi trước: {error}", "The journal cannot be written: {error}"),
-    "log_anchored": (
-        "Niêm phong nhật ký, bản ghi số {number}, mã {head}",
-        "Log anchored, record no. {number}, head {head}",
-    ),
+    "log_anchored": ("Niêm phong nhật ký, bản ghi số {number}, mã {head}", "Log anchored, record no. {number}, head {head}"),
     "log_index_remade": ("Lập lại chỉ mục nhật ký: {reason}", "Rebuilding the log's index: {reason}"),
     "log_segments_removed": (
         "Xóa {count} tệp nhật ký quá {months} tháng ({size})",

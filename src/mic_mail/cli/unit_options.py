@@ -1,36 +1,34 @@
-"""Options of the reports of Reg. 12.3: which unit mailboxes, and which days."""
+"""The reports of Reg. 12.3 and 12.4: their options, and their table of waiting mail."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import Annotated, Any
 
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.output import say
+from mic_mail.cli.options import option
+from mic_mail.cli.output import Cell, Column, Row
+from mic_mail.cli.output_files import print_written, write_paper
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.documents import document as papers
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, decide
 from mic_mail.policy.reclamation import must_be_there
+from mic_mail.services.reports.document_header import paper
 from mic_mail.services.settings import lifecycle_settings
 from mic_mail.services.unit_mail.openings import unit_mailboxes
 
-MailboxOption = Annotated[str | None, typer.Option("--mailbox", help=say("Một hộp thư đơn vị.", "One unit mailbox."))]
-UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Hộp thư của một đơn vị.", "The mailboxes of one unit."))]
-SinceOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày.", "First day."))]
-UntilOption = Annotated[
-    str | None, typer.Option("--until", help=say("Đến hết ngày; mặc định: hôm qua.", "Last day; default: yesterday."))
-]
-PaperOption = Annotated[
-    Path | None, typer.Option("--out", help=say("Tệp .pdf, .xlsx, .html hoặc .csv.", "A file .pdf, .xlsx, .html or .csv."))
-]
+MailboxOption = Annotated[str | None, option("--mailbox", "Một hộp thư đơn vị.", "One unit mailbox.")]
+UnitOption = Annotated[str | None, option("--unit", "Hộp thư của một đơn vị.", "The mailboxes of one unit.")]
+SinceOption = Annotated[str | None, option("--from", "Từ ngày.", "First day.")]
+UntilOption = Annotated[str | None, option("--until", "Đến hết ngày; mặc định: hôm qua.", "Last day; default: yesterday.")]
+_WIDE = frozenset({"mailbox", "sender", "name"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +93,27 @@ def is_in_use(here: CliContext, entry: Entry, snapshot: Snapshot) -> bool:
     except FactsUnreadable:
         return False
     return decision.receives
+
+
+def waiting_rows(
+    found: Iterable[tuple[Entry, Sequence[Any]]], now: datetime, oldest: Callable[[Sequence[Any]], Cell]
+) -> list[Row]:
+    """Return a row for each mailbox in which messages wait for their `due_at`, the most overdue first."""
+    rows = [(sum(each.due_at <= now for each in waiting), entry, waiting) for entry, waiting in found if waiting]
+    return [
+        {"mailbox": entry.address, "name": entry.display_name, "waiting": len(waiting), "late": late, "oldest": oldest(waiting)}
+        for late, entry, waiting in sorted(rows, key=lambda row: -row[0])
+    ]
+
+
+def write_table(
+    here: CliContext, out: Path, columns: Sequence[Column], rows: Sequence[Row], *, titles: tuple[str, str, str], clause: str
+) -> None:
+    """Write a listing as a document; `titles`, in Vietnamese: its title, its subtitle, the table's."""
+    shown, (title, below, name) = [column for column in columns if not column.json_only], titles
+    table = papers.Table(
+        name,
+        [papers.Column(column.vi, right=column.right, wide=2 if column.key in _WIDE else 1) for column in shown],
+        [[row[column.key] for column in shown] for row in rows],  # type: ignore[misc]  # its cells are texts, numbers, instants
+    )
+    print_written(write_paper(here, out, paper(here.config, title, below, here.clock.now(), [table], clause_id=clause)))

@@ -49,6 +49,11 @@ ENGLISH = re.compile(
     r"department)\b(?![@.:/_-])"
 )
 
+SPEAKING_CALLS = {
+    "Text": 0, "say": 0, "means": 0, "Column": 1, "Commands": 0, "command": 0, "option": 1, "argument": 1, "note": 0,
+}  # fmt: skip
+"""Calls with a text in both languages, and where the Vietnamese stands."""
+
 
 def _written(node: ast.AST) -> str:
     match node:
@@ -65,19 +70,19 @@ def _written(node: ast.AST) -> str:
 
 
 def _vietnamese(path: Path) -> Iterator[tuple[int, str]]:
-    """The Vietnamese side of each `Text`, `say`, `Column`, setting and table of settings in a module."""
+    """The Vietnamese side of each call that takes both languages, and of each table of settings, in a module."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "vi" and node.value:
             yield node.lineno, _written(node.value)
         if not isinstance(node, ast.Call):
             continue
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-        place = {"Text": 0, "say": 0, "means": 0, "Column": 1}.get(name)
+        place = SPEAKING_CALLS.get(name)
         if place is not None and len(node.args) > place:
             yield node.lineno, _written(node.args[place])
 
 
-SPEAKS = re.compile(r"\b(Text|say|means|Column)\(")
+SPEAKS = re.compile(rf"\b({'|'.join(SPEAKING_CALLS)})\(")
 """To read a module for it takes longer: that is for the test of it."""
 SPEAKING = [str(path.relative_to(SOURCE)) for path in sorted(SOURCE.rglob("*.py")) if SPEAKS.search(path.read_text("utf-8"))]
 

@@ -1,25 +1,20 @@
-"""`mic-mail alias add|list|remove`: further addresses of mailboxes (Reg. 5.4.a).
-
-A removed alias stays taken.
-"""
+"""`mic-mail alias`: further addresses of mailboxes (Reg. 5.4.a). A removed alias stays taken."""
 
 from collections.abc import Mapping
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, say
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Commands, JsonOption, argument
+from mic_mail.cli.output import Column
 from mic_mail.directory.model import Role
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.mailboxes.issue import Issuing, make_verifiers
 
-app = typer.Typer(help=say("Bí danh.", "Aliases."), no_args_is_help=True)
+app = Commands("Bí danh.", "Aliases.")
 
 ROLES: Mapping[str, Text] = {
     Role.PRIMARY: Text("địa chỉ chính", "primary"),
@@ -32,11 +27,11 @@ COLUMNS = (
     Column("role", "Vai trò", "Role", names=ROLES),
 )
 
-Mailbox = Annotated[str, typer.Argument(metavar="MAILBOX", help=say("Địa chỉ hộp thư.", "The mailbox's address."))]
-Alias = Annotated[str, typer.Argument(metavar="ALIAS", help=say("Địa chỉ thêm.", "The additional address."))]
+Mailbox = Annotated[str, argument("MAILBOX", "Địa chỉ hộp thư.", "The mailbox's address.")]
+Alias = Annotated[str, argument("ALIAS", "Địa chỉ thêm.", "The additional address.")]
 
 
-@app.command(help=say("Thêm bí danh.", "Add an alias."))
+@app.command("Thêm bí danh.", "Add an alias.")
 @requires(Right.ACT, act="alias_add")
 def add(mailbox: Mailbox, alias: Alias, *, act: GroundedAct) -> Text:
     here = act.here
@@ -46,31 +41,28 @@ def add(mailbox: Mailbox, alias: Alias, *, act: GroundedAct) -> Text:
     return Text(f"{address} dẫn đến {target.address}.", f"{address} leads to {target.address}.")
 
 
-@app.command("list", help=say("Liệt kê bí danh, kể cả địa chỉ cũ.", "List aliases, former addresses included."))
+@app.command("Liệt kê bí danh, kể cả địa chỉ cũ.", "List aliases, former addresses included.", name="list")
 @requires(Right.READ)
 def list_aliases(
-    ctx: typer.Context,
-    mailbox: Annotated[
-        str | None, typer.Argument(metavar="[MAILBOX]", help=say("Chỉ hộp thư này.", "Only this mailbox."))
-    ] = None,
+    here: CliContext,
+    mailbox: Annotated[str | None, argument("[MAILBOX]", "Chỉ hộp thư này.", "Only this mailbox.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
-    mailboxes = {m.mailbox_id: m.address for m in here.directory.mailboxes()}
+    mailboxes = here.addresses()
     only = here.directory.mailbox(mailbox).mailbox_id if mailbox else None
     found = [address for address in here.directory.addresses(only) if address.role != "primary"]
     rows = ({"address": a.address, "mailbox": mailboxes[a.mailbox_id], "role": a.role} for a in found)
     output.listing(COLUMNS, rows, as_json=as_json)
 
 
-@app.command(help=say("Bỏ bí danh; địa chỉ không cấp cho ai khác.", "Remove an alias; nobody else will get the address."))
+@app.command("Bỏ bí danh; địa chỉ không cấp cho ai khác.", "Remove an alias; nobody else will get the address.")
 @requires(Right.ACT, act="alias_remove")
 def remove(mailbox: Mailbox, alias: Alias, *, act: GroundedAct) -> Text:
     here = act.here
     target, address = here.directory.mailbox(mailbox), _whole(here, alias)
     with act.recorded(target.address, alias=address):
         _issuing(here).remove_alias(target, address, act.origin)
-    return Text(f"{address} không còn dẫn đến đâu.", f"{address} is no longer an alias.")
+    return Text(f"{address} không còn là bí danh.", f"{address} is no longer an alias.")
 
 
 def _whole(here: CliContext, alias: str) -> str:

@@ -1,7 +1,4 @@
-"""`mic-mail archive list|drop`: archives of reclaimed mailboxes.
-
-Each stays until a document orders its removal (Reg. 6.4.c).
-"""
+"""`mic-mail archive`: archives of reclaimed mailboxes, removed only on a document (Reg. 6.4.c)."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -9,18 +6,18 @@ from typing import Annotated
 import typer
 
 from mic_mail.cli import output
-from mic_mail.cli.acts import DocumentedAct
+from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import Address, JsonOption, YesOption
-from mic_mail.cli.output import Cell, Column, say, spoken
+from mic_mail.cli.commands.mailbox_reclaimed import reclaiming_of
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Address, Commands, JsonOption, YesOption, argument
+from mic_mail.cli.output import Cell, Column, spoken
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import archives
-from mic_mail.services.mailboxes.reclamation import Reclaiming
 
-app = typer.Typer(help=say("Bản lưu trữ của hộp thư đã thu hồi.", "Archives of reclaimed mailboxes."), no_args_is_help=True)
+app = Commands("Bản lưu trữ của hộp thư đã thu hồi.", "Archives of reclaimed mailboxes.")
 
 COLUMNS = (
     Column("archive", "Bản lưu trữ", "Archive"),
@@ -35,24 +32,21 @@ COLUMNS = (
 )
 
 
-@app.command("list", help=say("Liệt kê các bản lưu trữ.", "List the archives."))
+@app.command("Liệt kê các bản lưu trữ.", "List the archives.", name="list")
 @requires(Right.READ, whole=True, clauses="6.4.c")
-def list_archives(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+def list_archives(here: CliContext, as_json: JsonOption = False) -> None:
     output.listing(COLUMNS, _rows(here), as_json=as_json)
 
 
-@app.command(help=say("Xóa một bản lưu trữ theo văn bản.", "Delete an archive, by a document."))
+@app.command("Xóa một bản lưu trữ theo văn bản.", "Delete an archive, by a document.")
 @requires(Right.ACT, act="archive_drop", clauses="6.4.c")
 def drop(
     address: Address,
     archive: Annotated[
-        str | None,
-        typer.Argument(metavar="[ARCHIVE]", help=say("Bản lưu trữ, nếu có nhiều.", "The archive, if there are several.")),
+        str | None, argument("[ARCHIVE]", "Bản lưu trữ, nếu có nhiều.", "The archive, if there are several.")
     ] = None,
     *,
-    reason: Annotated[str, typer.Option("--reason", help=say("Lý do.", "Why."))] = "",
-    act: DocumentedAct,
+    act: GroundedAct,
     yes: YesOption = False,
 ) -> Text:
     here = act.here
@@ -61,7 +55,7 @@ def drop(
     if not yes:
         typer.confirm(spoken(f"Xóa hẳn bản lưu trữ {name}?", f"Delete the archive {name} for good?"), abort=True)
     with act.recorded(mailbox.address, archive=name):
-        _reclaiming(here).drop(mailbox, name, act.origin)
+        reclaiming_of(here).drop(mailbox, name, act.origin)
     return Text(f"Đã xóa bản lưu trữ {name}.", "The archive is deleted.")
 
 
@@ -76,7 +70,7 @@ def _only(here: CliContext, mailbox_id: int) -> str:
 
 
 def _rows(here: CliContext) -> Iterator[dict[str, Cell]]:
-    reclaiming = _reclaiming(here)
+    reclaiming = reclaiming_of(here)
     settings = reclaiming.settings()
     for entry in sorted(here.directory.load_snapshot(), key=lambda entry: entry.address):
         found = reclaiming.progress_of(entry, settings)
@@ -94,7 +88,3 @@ def _rows(here: CliContext) -> Iterator[dict[str, Cell]]:
                 "keep_until": found.way.keep_until if found is not None and current else None,
                 "path": str(reclaiming.path_of(fact)),
             }
-
-
-def _reclaiming(here: CliContext) -> Reclaiming:
-    return Reclaiming(here.directory, here.store, here.config, here.clock)

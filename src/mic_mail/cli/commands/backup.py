@@ -23,15 +23,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import Addresses, account_of, chosen
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say, spoken
+from mic_mail.cli.options import Commands, JsonOption, argument, option
+from mic_mail.cli.output import Column, Row, spoken
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
@@ -52,29 +50,25 @@ COLUMNS = (
     Column("target", "Nơi lưu", "Target"),
 )
 
-app = typer.Typer()
+app = Commands()
 
 
 @app.command(
-    help=say(
-        "Sao lưu hộp thư vào thư mục mới (toàn bộ: kèm khóa và thư cách ly); máy chủ vẫn chạy.",
-        "Copy mailboxes into a new folder (all of them: with keys and quarantine); the server keeps running.",
-    )
+    "Sao lưu hộp thư vào thư mục mới (toàn bộ: kèm khóa và thư cách ly); máy chủ vẫn chạy.",
+    "Copy mailboxes into a new folder (all of them: with keys and quarantine); the server keeps running.",
 )
 @requires(Right.ACT, act="backup", clauses="10.1")
 def backup(
-    target: Annotated[Path, typer.Argument(help=say("Thư mục sao lưu, chưa có.", "The backup's folder; it must not exist."))],
+    target: Annotated[Path, argument("TARGET", "Thư mục sao lưu, chưa có.", "The backup's folder; it must not exist.")],
     addresses: Addresses = None,
     *,
     earlier: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--earlier",
+            "Bản sao lưu trước, trên cùng đĩa: thư đã có ở đó được liên kết, không chép lại.",
+            "An earlier backup on the same disk: its files are linked instead of copied.",
             metavar="BACKUP",
-            help=say(
-                "Bản sao lưu trước, trên cùng đĩa: thư đã có ở đó được liên kết, không chép lại.",
-                "An earlier backup on the same disk: its files are linked instead of copied.",
-            ),
         ),
     ] = None,
     act: Act,
@@ -153,10 +147,7 @@ def _copy_ledgers(here: CliContext, mailbox: MailboxRecord, target: Path) -> Non
 
 
 def _copy_archives(here: CliContext, mailbox: MailboxRecord, target: Path) -> None:
-    """Copy the archives on record now, after the mailbox.
-
-    A mailbox that is archived and freed meanwhile is then in one of the two places.
-    """
+    """Copy the archives after the mailbox, so that one freed meanwhile is in one of the two places."""
     root = here.config.server.data_dir / ARCHIVES
     for fact in archives(here.directory.facts(mailbox.mailbox_id)):
         name = fact.text("archive") or ""
@@ -170,20 +161,15 @@ def _copy_archives(here: CliContext, mailbox: MailboxRecord, target: Path) -> No
 
 
 def _copy_directory(here: CliContext, target: Path) -> None:
-    """Copy the configuration and, through SQLite, the directory.
-
-    A directory in another database is backed up by that database's own tools.
-    """
+    """Copy the configuration and an SQLite directory; another database has its own tools for that."""
     with _copying(Text("tệp cấu hình", "The configuration")):
         copy_file(here.config_path, target / "mic-mail.toml")
         make_durable(str(target))
     source = here.config.directory_url.removeprefix("sqlite:///")
     if source == here.config.directory_url:
         output.note(
-            Text(
-                "Danh bạ nằm trong CSDL riêng: sao lưu bằng công cụ của nó.",
-                "The directory is in a separate database: back it up with the tools of that database.",
-            )
+            "Danh bạ nằm trong CSDL riêng: sao lưu bằng công cụ của nó.",
+            "The directory is in a separate database: back it up with the tools of that database.",
         )
         return
     with (

@@ -1,9 +1,7 @@
-"""`mic-mail calendar prefill|set|confirm|show|list|count`: the working calendar (Reg.
+"""`mic-mail calendar`: the working calendar, by which terms count (Reg. 7.3.b, 10.3, 12.4).
 
-7.3.b, 10.3, 12.4).
-
-Terms count by it. A fresh server has the expected calendar of the years around today on record. What the Centre confirms, or
-enters by a file for each year, is authoritative; `prefill` writes the expected calendar as a draft.
+A fresh server has the expected calendar of the years around today on record. What the Centre confirms, or enters from a file
+for each year, is authoritative; `prefill` prints the expected calendar as a draft.
 """
 
 import sys
@@ -17,21 +15,20 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.acts import Act, GroundedAct
 from mic_mail.cli.authorization import open_to_all, requires
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.options import Commands, JsonOption, argument
+from mic_mail.cli.output import Cell, Column, row_of
 from mic_mail.cli.output_files import not_readable, read_file
 from mic_mail.directory.records import NotFound
 from mic_mail.errors import Text
-from mic_mail.i18n import dates
 from mic_mail.policy import calendar_file
 from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import Year, local_day
 from mic_mail.services.operations.working_calendar import day_names, expected_year
 
-app = typer.Typer(help=say("Lịch làm việc.", "The working calendar."), no_args_is_help=True)
+app = Commands("Lịch làm việc.", "The working calendar.")
 
 COLUMNS = (
     Column("year", "Năm", "Year", right=True),
@@ -72,20 +69,16 @@ LONGEST_FILE = 100_000
 YearNumber = Annotated[int, typer.Argument(metavar="YEAR", min=calendar_file.FIRST_YEAR, max=calendar_file.LAST_YEAR)]
 
 
-@app.command(
-    help=say("In lịch dự kiến của một năm, để sửa rồi nhập.", "Print the expected calendar of a year, for correction.")
-)
+@app.command("In lịch dự kiến của một năm, để sửa rồi nhập.", "Print the expected calendar of a year, for correction.")
 @open_to_all()
 def prefill(year: YearNumber) -> None:
     sys.stdout.write(calendar_file.write(*expected_year(year)))
 
 
-@app.command(
-    "set", help=say("Nhập lịch của một năm; thay lịch đã nhập.", "Enter the calendar of a year, replacing the old one.")
-)
+@app.command("Nhập lịch của một năm; thay lịch đã nhập.", "Enter the calendar of a year, replacing the old one.", name="set")
 @requires(Right.ACT, act="calendar_set", clauses="10.3")
 def set_year(
-    file: Annotated[Path, typer.Argument(help=say("Tệp theo mẫu của prefill.", "A file in the form that prefill prints."))],
+    file: Annotated[Path, argument("FILE", "Tệp theo mẫu của prefill.", "A file in the form that prefill prints.")],
     *,
     act: GroundedAct,
 ) -> Text:
@@ -99,10 +92,8 @@ def set_year(
 
 
 @app.command(
-    help=say(
-        "Xác nhận lịch dự kiến của một năm theo văn bản đã ban hành; ngày sai thì sửa tệp và dùng set.",
-        "Confirm the expected calendar of a year after the announcement; for wrong days correct the file and use set.",
-    )
+    "Xác nhận lịch dự kiến của một năm theo văn bản đã ban hành; ngày sai thì sửa tệp và dùng set.",
+    "Confirm the expected calendar of a year after the announcement; for wrong days correct the file and use set.",
 )
 @requires(Right.ACT, act="calendar_set")
 def confirm(year: YearNumber, *, act: GroundedAct) -> Text:
@@ -130,25 +121,13 @@ def _put(act: Act, year: Year) -> Text:
     )
 
 
-@app.command(help=say("Xem lịch đã nhập.", "Show what was entered."))
+@app.command("Xem lịch đã nhập.", "Show what was entered.")
 @requires(Right.READ, clauses="10.3")
 def show(
-    ctx: typer.Context,
-    year: Annotated[int | None, typer.Argument(metavar="[YEAR]")] = None,
-    as_json: JsonOption = False,
+    here: CliContext, year: Annotated[int | None, typer.Argument(metavar="[YEAR]")] = None, as_json: JsonOption = False
 ) -> None:
-    here = frame(ctx)
     years = [each for each in here.directory.years.all() if year in {None, each.year}]
-    rows: list[dict[str, Cell]] = [
-        {
-            "year": each.year,
-            "provisional": each.provisional,
-            "off": [output.localized(dates.day(day)) if not as_json else day.isoformat() for day in sorted(each.off)],
-            "worked": [output.localized(dates.day(day)) if not as_json else day.isoformat() for day in sorted(each.worked)],
-            "document": each.document,
-        }
-        for each in years
-    ]
+    rows = (row_of(COLUMNS, each, off=sorted(each.off), worked=sorted(each.worked)) for each in years)
     output.listing(COLUMNS, rows, as_json=as_json)
     this_year = local_day(here.clock.now()).year
     calendar = here.directory.years.working_days()
@@ -160,26 +139,20 @@ def show(
     if missing and year is None:
         named = ", ".join(map(str, missing))
         output.note(
-            Text(
-                f"Chưa có lịch năm {named}: chỉ thứ bảy, chủ nhật được tính là ngày nghỉ.",
-                f"No calendar recorded for {named}: only Saturdays and Sundays count as days off.",
-            )
+            f"Chưa có lịch năm {named}: chỉ thứ bảy, chủ nhật được tính là ngày nghỉ.",
+            f"No calendar recorded for {named}: only Saturdays and Sundays count as days off.",
         )
 
 
 @app.command(
-    "list",
-    help=say(
-        "Các ngày nghỉ và ngày làm bù của một năm; mặc định năm nay.", "The days off and worked of a year; default: this one."
-    ),
+    "Các ngày nghỉ và ngày làm bù của một năm; mặc định năm nay.",
+    "The days off and worked of a year; default: this one.",
+    name="list",
 )
 @requires(Right.READ, clauses="10.3")
 def list_days(
-    ctx: typer.Context,
-    year: Annotated[int | None, typer.Argument(metavar="[YEAR]")] = None,
-    as_json: JsonOption = False,
+    here: CliContext, year: Annotated[int | None, typer.Argument(metavar="[YEAR]")] = None, as_json: JsonOption = False
 ) -> None:
-    here = frame(ctx)
     found = _on_record(here, year if year is not None else local_day(here.clock.now()).year)
     names = day_names(found.year)
     rows: list[dict[str, Cell]] = [
@@ -202,22 +175,20 @@ def _print_expected(years: Sequence[int]) -> None:
     """Print how an expected calendar becomes the announced one."""
     named = ", ".join(map(str, years))
     output.note(
-        Text(
-            f"Lịch năm {named} là dự kiến; khi có thông báo chính thức: mic-mail calendar confirm NĂM --document SỐ",
-            f"The calendar of {named} is expected; once announced: mic-mail calendar confirm YEAR --document NUMBER",
-        )
+        f"Lịch năm {named} là dự kiến; khi có thông báo chính thức: mic-mail calendar confirm NĂM --document SỐ",
+        f"The calendar of {named} is expected; once announced: mic-mail calendar confirm YEAR --document NUMBER",
     )
 
 
-@app.command(help=say("Tính hạn theo ngày làm việc.", "Count working days from a day."))
+@app.command("Tính hạn theo ngày làm việc.", "Count working days from a day.")
 @requires(Right.READ, clauses="7.3.b")
 def count(
-    ctx: typer.Context,
-    start: Annotated[str, typer.Argument(metavar="DAY", help=say("Ngày nhận, không tính.", "Day of receipt, not counted."))],
-    days: Annotated[int, typer.Argument(min=0, max=366, help=say("Số ngày làm việc.", "Working days."))],
+    here: CliContext,
+    start: Annotated[str, argument("DAY", "Ngày nhận, không tính.", "Day of receipt, not counted.")],
+    days: Annotated[int, argument("DAYS", "Số ngày làm việc.", "Working days.", min=0, max=366)],
     as_json: JsonOption = False,
 ) -> None:
-    calendar = frame(ctx).directory.years.working_days()
+    calendar = here.directory.years.working_days()
     first = read_day(start)
     due = calendar.after(first, days)
     years = set(range(first.year, due.year + 1))

@@ -1,22 +1,15 @@
-"""`mic-mail census make|show|list|confirm`: lists of mailbox users, signed by each unit (Reg.
-
-14.6, 14.3).
-
-A list is due every 6 months.
-"""
+"""`mic-mail census`: half-yearly lists of mailbox users, signed by the units (Reg. 14.6, 14.3)."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Commands, JsonOption, argument, option
+from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.cli.output_files import write_file
 from mic_mail.directory.records import UnitRecord
 from mic_mail.documents import pdf, xlsx
@@ -33,7 +26,7 @@ from mic_mail.policy.states import State
 from mic_mail.services.mailboxes.issue import address_settings
 from mic_mail.services.reports.census import Censuses
 
-app = typer.Typer(help=say("Thống kê người dùng thư điện tử.", "The census of mailboxes."), no_args_is_help=True)
+app = Commands("Thống kê người dùng thư điện tử.", "The census of mailboxes.")
 
 STANDINGS: Mapping[str, Text] = {
     Standing.CONFIRMED: Text("đã xác nhận", "confirmed"),
@@ -66,21 +59,21 @@ CHANGES = (
         "what",
         "Thay đổi",
         "Change",
-        names={"came": Text("thêm", "came"), "went": Text("bớt", "went"), "altered": Text("thay đổi", "altered")},
+        names={"came": Text("thêm", "added"), "went": Text("bớt", "removed"), "altered": Text("thay đổi", "changed")},
     ),
     Column("name", "Tên", "Name"),
     Column("fields", "Nội dung", "What"),
 )
-UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Ký hiệu đơn vị; mặc định: tất cả.", "One unit; else all."))]
-UnitName = Annotated[str, typer.Argument(metavar="UNIT", help=say("Ký hiệu đơn vị.", "The unit's symbol."))]
+UnitOption = Annotated[str | None, option("--unit", "Ký hiệu đơn vị; mặc định: tất cả.", "One unit; else all.")]
+UnitName = Annotated[str, argument("UNIT", "Ký hiệu đơn vị.", "The unit's symbol.")]
 
 
-@app.command(help=say("Lập danh sách của kỳ này: XLSX và PDF cho từng đơn vị, một bản tổng hợp.", "Write this period's lists."))
+@app.command("Lập danh sách của kỳ này: XLSX và PDF cho từng đơn vị, một bản tổng hợp.", "Write this period's lists.")
 @requires(Right.ACT, act="census_make", clauses="14.6")
 def make(
     *,
     unit: UnitOption = None,
-    out: Annotated[Path, typer.Option("--out", help=say("Thư mục để ghi các tệp.", "The folder for the files."))] = Path(),
+    out: Annotated[Path, option("--out", "Thư mục để ghi các tệp.", "The folder for the files.")] = Path(),
     act: GroundedAct,
 ) -> Text:
     here = act.here
@@ -100,21 +93,17 @@ def make(
     )
 
 
-@app.command(help=say("Xem danh sách hiện nay của một đơn vị.", "Show the list of a unit as it is now."))
+@app.command("Xem danh sách hiện nay của một đơn vị.", "Show the list of a unit as it is now.")
 @requires(Right.READ, clauses="14.3")
 def show(
-    ctx: typer.Context,
+    here: CliContext,
     unit: UnitName,
     *,
     changes: Annotated[
-        bool,
-        typer.Option(
-            "--changes", help=say("Chỉ thay đổi so với danh sách đã ký gần nhất.", "Only changes since the last signed list.")
-        ),
+        bool, option("--changes", "Chỉ thay đổi so với danh sách đã ký gần nhất.", "Only changes since the last signed list.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
     censuses, which = _censuses(here), here.directory.unit(unit)
     lines = censuses.lines(which)
     if not changes:
@@ -135,37 +124,26 @@ def show(
     ]
     output.listing(CHANGES, changed, as_json=as_json)
     if before is None:
-        output.note(
-            Text(
-                "Đơn vị chưa xác nhận danh sách nào để so sánh.",
-                "The unit has no earlier signed list to compare with.",
-            )
-        )
+        output.note("Đơn vị chưa xác nhận danh sách nào để so sánh.", "The unit has no earlier signed list to compare with.")
 
 
 @app.command(
-    "list", help=say("Đơn vị nào đã xác nhận, đơn vị nào quá hạn.", "List the units that have confirmed, and those overdue.")
+    "Liệt kê đơn vị đã xác nhận và đơn vị quá hạn.", "List the units that have confirmed, and those overdue.", name="list"
 )
 @requires(Right.READ, clauses="14.6")
-def list_units(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    censuses = _censuses(frame(ctx))
+def list_units(here: CliContext, as_json: JsonOption = False) -> None:
+    censuses = _censuses(here)
 
     def row(unit: UnitRecord) -> Row:
-        newest = censuses.newest(unit)
-        return {
-            "unit": unit.symbol,
-            "name": unit.name,
-            "period": f"{censuses.period:%Y-%m}",
-            "standing": censuses.standing(unit).value,
-            "made_at": newest.made_at if newest else None,
-            "confirmed_at": newest.confirmed_at if newest else None,
-            "document": newest.document if newest else None,
-        }
+        standing = censuses.standing(unit)
+        return row_of(
+            UNITS, censuses.newest(unit), unit=unit.symbol, name=unit.name, period=f"{censuses.period:%Y-%m}", standing=standing
+        )
 
     output.listing(UNITS, map(row, censuses.units()), as_json=as_json)
 
 
-@app.command(help=say("Ghi văn bản xác nhận danh sách của một đơn vị.", "Record that a unit has signed its list."))
+@app.command("Ghi văn bản xác nhận danh sách của một đơn vị.", "Record that a unit has signed its list.")
 @requires(Right.ACT, act="census_confirm", clauses="14.6")
 def confirm(unit: UnitName, *, act: GroundedAct) -> Text:
     here = act.here
@@ -200,13 +178,5 @@ def _file_name(here: CliContext, unit: UnitRecord) -> str:
 
 
 def _line(line: Line, *, as_json: bool) -> Row:
-    return {
-        "group": line.group.value,
-        "name": line.name,
-        "position": line.position,
-        "address": line.address or None,
-        "states": line.states if as_json else state_names([State(state) for state in line.states]),
-        "keepers": line.keepers or None,
-        "quota_octets": line.quota_octets,
-        "used_octets": line.used_octets,
-    }
+    states = line.states if as_json else state_names([State(state) for state in line.states])
+    return row_of(LINES[:-1], line, address=line.address or None, states=states, keepers=line.keepers or None)

@@ -1,17 +1,12 @@
-"""`mic-mail clock show|confirm|records`: trust in the machine's clock (Reg. 6.4.c).
-
-Shows whether the clock is trusted for what cannot be undone, and what was put on record while it was wrong.
-"""
-
-import typer
+"""`mic-mail clock`: trust in the machine's clock, and records with a false time (Reg. 6.4.c)."""
 
 from mic_mail.cli import output
 from mic_mail.cli.acts import Act
 from mic_mail.cli.audited import CONFIRMS_CLOCK
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import JsonOption, ReasonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Commands, JsonOption, ReasonOption
+from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
@@ -19,7 +14,7 @@ from mic_mail.policy.facts import FactKind
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.operations.false_records import FalseRecord, false_records
 
-app = typer.Typer(help=say("Đồng hồ máy chủ.", "The machine's clock."), no_args_is_help=True)
+app = Commands("Đồng hồ máy chủ.", "The machine's clock.")
 
 ONE = (
     Column("now", "Bây giờ", "Now"),
@@ -28,20 +23,17 @@ ONE = (
 )
 
 
-@app.command(help=say("Xem đồng hồ và mốc gần nhất.", "Show the clock and the last recorded time."))
+@app.command("Xem đồng hồ và mốc gần nhất.", "Show the clock and the last recorded time.")
 @requires(Right.READ, whole=True, clauses="6.4.c")
-def show(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+def show(here: CliContext, as_json: JsonOption = False) -> None:
     mark = _mark(here)
     trusted = mark.is_trusted(here.directory.load_snapshot())
     output.record(ONE, {"now": here.clock.now(), "marked": mark.read(), "trusted": trusted}, as_json=as_json)
 
 
 @app.command(
-    help=say(
-        "Xác nhận đồng hồ đúng, sau khi máy chủ ngừng lâu hoặc đồng hồ được chỉnh.",
-        "Confirm that the clock is right, after the server was down or the clock was set.",
-    )
+    "Xác nhận đồng hồ đúng, sau khi máy chủ ngừng lâu hoặc đồng hồ được chỉnh.",
+    "Confirm that the clock is right, after the server was down or the clock was set.",
 )
 @requires(Right.ACT, act=CONFIRMS_CLOCK, clauses="6.4.c")
 def confirm(*, reason: ReasonOption, act: Act) -> Text:
@@ -59,34 +51,23 @@ RECORDS = (
     Column("what", "Mã việc", "Code", json_only=True),
     Column("what_name", "Nội dung", "What"),
     Column("actor", "Người thực hiện", "Actor"),
-    Column("fact", "Số trong hồ sơ", "Fact"),
+    Column("fact", "Số trong hồ sơ", "Fact", of="seq"),
     Column("effective_at", "Có hiệu lực từ", "In force from"),
 )
 
 
 @app.command(
-    help=say(
-        "Liệt kê việc đã ghi với giờ sai: đi trước bây giờ, hoặc đi trước việc ghi sau nó.",
-        "List records with a false time: in the future, or later than records made after them.",
-    )
+    "Liệt kê việc đã ghi với giờ sai: đi trước bây giờ, hoặc đi trước việc ghi sau nó.",
+    "List records with a false time: in the future, or later than records made after them.",
 )
 @requires(Right.READ, whole=True)
-def records(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+def records(here: CliContext, as_json: JsonOption = False) -> None:
     found = false_records(here.directory.load_snapshot(), here.audit, here.clock.now())
     output.listing(RECORDS, map(_row, found), as_json=as_json)
 
 
 def _row(found: FalseRecord) -> Row:
-    return {
-        "recorded_at": found.recorded_at,
-        "subject": found.subject,
-        "what": found.what,
-        "what_name": found.what if found.seq is None else FactKind(found.what).label,
-        "actor": found.actor,
-        "fact": found.seq,
-        "effective_at": found.effective_at,
-    }
+    return row_of(RECORDS, found, what_name=found.what if found.seq is None else FactKind(found.what).label)
 
 
 def _mark(here: CliContext) -> ClockMark:

@@ -1,24 +1,22 @@
-"""`mic-mail config check|show|reference`: check the file, show settings, list all settings."""
+"""`mic-mail config`: check the configuration file, show the values in force, list all settings."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
-import typer
 from pydantic_core import PydanticUndefined
 
 from mic_mail.auth import breached_passwords
 from mic_mail.cli import output
 from mic_mail.cli.authorization import open_to_all
-from mic_mail.cli.context import frame
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Commands, JsonOption, option
+from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.config import manual
 from mic_mail.config.load import ConfigErrors, Mistake, Setting, load, values
 from mic_mail.config.preflight import Problem, problems
 from mic_mail.errors import Text
 
-app = typer.Typer(help=say("Cấu hình.", "The configuration."), no_args_is_help=True)
+app = Commands("Cấu hình.", "The configuration.")
 
 MISTAKES = (
     Column("file", "Tệp", "File"),
@@ -28,11 +26,7 @@ MISTAKES = (
     Column("remedy", "Cách xử lý", "Remedy"),
     Column("clause", "Điều khoản", "Clause", cites=True),
 )
-VALUES = (
-    Column("key", "Mục", "Setting"),
-    Column("value", "Giá trị", "Value"),
-    Column("default", "Mặc định", "Default"),
-)
+VALUES = (Column("key", "Mục", "Setting"), Column("value", "Giá trị", "Value"), Column("default", "Mặc định", "Default"))
 REFERENCE = (
     Column("key", "Mục", "Setting"),
     Column("default", "Mặc định", "Default"),
@@ -44,16 +38,16 @@ REFERENCE = (
 )
 
 
-@app.command(help=say("Kiểm tra tệp cấu hình, nêu mọi lỗi một lần.", "Check the file and report all mistakes."))
+@app.command("Kiểm tra tệp cấu hình, nêu mọi lỗi một lần.", "Check the file and report all mistakes.")
 @open_to_all(clauses="3.1")
-def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
+def check(here: CliContext, as_json: JsonOption = False) -> int:
     from mic_mail.directory.preflight import trouble_with
 
-    path = frame(ctx).config_path
+    path = here.config_path
     try:
         config = load(path)
     except ConfigErrors as errors:
-        output.listing(MISTAKES, [_mistake_row(mistake) for mistake in errors.mistakes], as_json=as_json)
+        output.listing(MISTAKES, map(_mistake_row, errors.mistakes), as_json=as_json)
         output.note(errors.text)
         return errors.exit_code
     found = problems(config)
@@ -66,51 +60,34 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
         except breached_passwords.BadList as error:
             found.append(Problem("auth.leaked_passwords", error.text, error.remedy or Text("", "")))
     if found or as_json:
-        output.listing(MISTAKES, [_problem_row(path, problem) for problem in found], as_json=as_json)
+        mistakes = (Mistake(path, 0, problem.key, problem.reason, problem.remedy) for problem in found)
+        output.listing(MISTAKES, map(_mistake_row, mistakes), as_json=as_json)
     if found:
         return 1
-    output.note(Text("Cấu hình đúng.", "The configuration is valid."))
+    output.note("Cấu hình đúng.", "The configuration is valid.")
     return 0
 
 
 def _mistake_row(mistake: Mistake) -> Row:
-    return {
-        "file": str(mistake.file),
-        "line": mistake.line or None,
-        "key": mistake.key,
-        "reason": mistake.reason,
-        "remedy": mistake.remedy,
-        "clause": mistake.clause,
-    }
+    return row_of(MISTAKES, mistake, file=str(mistake.file), line=mistake.line or None)
 
 
-def _problem_row(path: Path, problem: Problem) -> Row:
-    return {
-        "file": str(path),
-        "line": None,
-        "key": problem.key,
-        "reason": problem.reason,
-        "remedy": problem.remedy,
-        "clause": None,
-    }
-
-
-@app.command(help=say("In mọi giá trị đang có hiệu lực.", "Print every value in force."))
+@app.command("In mọi giá trị đang có hiệu lực.", "Print every value in force.")
 @open_to_all(clauses="3.2")
 def show(
-    ctx: typer.Context,
+    here: CliContext,
     *,
     changed: Annotated[
-        bool, typer.Option("--changed", help=say("Chỉ những mục khác mặc định.", "Only what differs from its default."))
+        bool, option("--changed", "Chỉ những mục khác mặc định.", "Only what differs from its default.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    config = frame(ctx).config
+    config = here.config
     rows = [_value_row(setting, value) for setting, value in values(config) if not changed or value != setting.default]
     output.listing(VALUES, rows, as_json=as_json)
 
 
-@app.command(help=say("In ý nghĩa của mọi mục cấu hình.", "Print the meaning of every setting."))
+@app.command("In ý nghĩa của mọi mục cấu hình.", "Print the meaning of every setting.")
 @open_to_all()
 def reference(as_json: JsonOption = False) -> None:
     rows: list[Row] = [asdict(row) for row in manual.reference(output.language())]

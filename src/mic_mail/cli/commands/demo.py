@@ -1,10 +1,8 @@
-"""`mic-mail demo`: a whole server on this machine for trying out, with one mailbox in each state.
+"""`mic-mail demo`: a complete server for a trial, on loopback only, with one mailbox in each state.
 
-Everything is in one folder, and later starts find it as it was left. The folder has a configuration file like any other
-server's, so `mic-mail --config demo-data/mic-mail.toml mailbox list` works beside it. Listens on loopback only.
-
-The password of its mailboxes is public, so it never touches a folder that holds anything else: `MARKER` is the first file that
-it creates, and a folder with files and without the marker is refused. Changes of the configuration by its user stay.
+Everything is in one folder, which later starts find as it was left; `mic-mail --config demo-data/mic-mail.toml` works beside
+it. The password of its mailboxes is public, so the folder must hold nothing else: `MARKER` is the first file that it creates,
+and a folder with files and without the marker is refused. Changes of the configuration by its user stay.
 """
 
 import os
@@ -15,8 +13,9 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.authorization import open_to_all
-from mic_mail.cli.context import frame
-from mic_mail.cli.output import Column, Row, say, spoken
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Commands, option
+from mic_mail.cli.output import Column, Row, row_of, spoken
 from mic_mail.clock import Clock
 from mic_mail.config import manual
 from mic_mail.config.load import load
@@ -44,7 +43,7 @@ MARKER = "mic-mail-demo"
 
 MAILBOXES = (
     Column("address", "Địa chỉ", "Address"),
-    Column("name", "Tên", "Name"),
+    Column("name", "Tên", "Name", of="display_name"),
     Column("kind", "Loại", "Kind"),
     Column("state", "Trạng thái", "State"),
     Column("clauses", "Điều khoản", "Clause", cites=True),
@@ -57,33 +56,28 @@ CONNECTIONS = (
     Column("security", "Bảo mật", "Security"),
 )
 
-app = typer.Typer()
+app = Commands()
 
 
-@app.command(help=say("Chạy thử một máy chủ đầy đủ trên máy này.", "Run a complete server on this machine, for a trial."))
+@app.command("Chạy thử một máy chủ đầy đủ trên máy này.", "Run a complete server on this machine, for a trial.")
 @open_to_all()
 def demo(
-    ctx: typer.Context,
+    here: CliContext,
     *,
-    data: Annotated[Path, typer.Option("--data", help=say("Thư mục dữ liệu.", "The data folder."))] = DEFAULT_DATA,
+    data: Annotated[Path, option("--data", "Thư mục dữ liệu.", "The data folder.")] = DEFAULT_DATA,
     ports_from: Annotated[
-        int,
-        typer.Option(
-            "--ports-from", min=0, max=64_000, help=say("Cộng thêm vào số cổng chuẩn.", "Number added to the standard ports.")
-        ),
+        int, option("--ports-from", "Cộng thêm vào số cổng chuẩn.", "Number added to the standard ports.", min=0, max=64_000)
     ] = DEFAULT_PORTS_FROM,
-    workers: Annotated[int, typer.Option("--workers", min=0, max=64, help=say("0: một cho mỗi lõi.", "0: one per core."))] = 0,
-    cleartext: Annotated[
-        bool, typer.Option("--cleartext", help=say("Cho đăng nhập không mã hóa.", "Allow sign-in without TLS."))
-    ] = False,
+    workers: Annotated[int, option("--workers", "0: một cho mỗi lõi.", "0: one per core.", min=0, max=64)] = 0,
+    cleartext: Annotated[bool, option("--cleartext", "Cho đăng nhập không mã hóa.", "Allow sign-in without TLS.")] = False,
     bench_users: Annotated[
-        int, typer.Option("--bench-users", min=0, max=100_000, help=say("Thêm u0.. tại bench.test.", "Add u0.. at bench.test."))
+        int, option("--bench-users", "Thêm u0.. tại bench.test.", "Add u0.. at bench.test.", min=0, max=100_000)
     ] = 0,
 ) -> None:
     from mic_mail.app.child_process import make_ready, run_child
     from mic_mail.process.serve import run_supervisor
 
-    clock = frame(ctx).clock
+    clock = here.clock
     claim(data)
     path = data / "mic-mail.toml"
     config = configuration(path, ports_from=ports_from, workers=workers, cleartext=cleartext)
@@ -176,10 +170,7 @@ def prepare(config: Config, clock: Clock, bench_users: int) -> None:
 
 
 def certify(config: Config, clock: Clock) -> None:
-    """Create a self-signed certificate, unless a valid one is there.
-
-    A valid one is retained, since mail programs may have accepted it.
-    """
+    """Create a self-signed certificate; a valid one stays, since mail programs may have accepted it."""
     from mic_mail.net.tls import BadCertificate, TlsFront, self_signed, write_pair
 
     try:
@@ -241,7 +232,7 @@ def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
 
     directory = Directory(config.directory_url, clock=clock)
     store = open_mail_store(config, clock, open_accounts=OPEN_BY_COMMANDS)
-    snapshot, rows = directory.load_snapshot(), []
+    snapshot, rows = directory.load_snapshot(), list[Row]()
     settings = lifecycle_settings(config, snapshot.working_days)
     for member in DEMO:
         entry = snapshot.resolve(member.address)
@@ -249,14 +240,13 @@ def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
             continue
         decision = decide(entry.kind, entry.facts, clock.now(), last_activity=entry.last_activity, settings=settings)
         used = store.account(AccountRef(entry.mailbox_id, entry.home)).quota().octets if decision.receives else 0
-        row: Row = {
-            "address": entry.address,
-            "name": entry.display_name,
-            "kind": entry.kind.label,
-            "state": [output.localized(state.label) for state in sorted(decision.states)],
-            "clauses": sorted({reason.clause for reason in decision.reasons}),
-            "usage_percent": round(100 * used / entry.quota_octets),
-        }
+        row = row_of(
+            MAILBOXES,
+            entry,
+            state=[output.localized(state.label) for state in sorted(decision.states)],
+            clauses=sorted({reason.clause for reason in decision.reasons}),
+            usage_percent=round(100 * used / entry.quota_octets),
+        )
         rows.append(row)
     store.close()
     directory.close()

@@ -1,7 +1,6 @@
-"""`mic-mail directory check|export`: check and export the directory.
+"""`mic-mail directory`: check it, export it, and the register of its changes (Reg. 6.5, 2.6).
 
-The check finds where the directory and the mailboxes in operation differ (Reg. 6.5). The export as an address book (2.6) names
-people, so the person who exports it is on record.
+The export names people, so the person who exports it is on record.
 """
 
 import sys
@@ -10,27 +9,28 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mic_mail.addressbook import csv_listing, ldif, vcard
 from mic_mail.addressbook.cards import Book
 from mic_mail.cli import output
-from mic_mail.cli.acts import ExplainedAct
+from mic_mail.cli.acts import Act, ExplainedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, say
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.directory_orders import CHANGES, ORDERS, Naming, order_row
+from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
+from mic_mail.cli.output import Column
 from mic_mail.cli.output_files import write_file
 from mic_mail.directory.records import UnitRecord
 from mic_mail.documents import csv_writer
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy.authorization.roles import Right, units_below
+from mic_mail.policy.directory_changes import Subject
 from mic_mail.services.mailboxes.address_book import make_book
 from mic_mail.services.mailboxes.consistency_check import Severity, inspect
+from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
 from mic_mail.services.settings import lifecycle_settings
 
-app = typer.Typer(help=say("Danh bạ điện tử.", "The directory."), no_args_is_help=True)
+app = Commands("Danh bạ điện tử.", "The directory.")
 
 SEVERITIES: Mapping[str, Text] = {
     Severity.ERROR: Text("lỗi", "error"),
@@ -54,12 +54,9 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-@app.command(
-    help=say("Đối chiếu danh bạ với hộp thư; mã thoát 1 nếu có lỗi.", "Compare it with the mailboxes; exit code 1 on errors.")
-)
+@app.command("Đối chiếu danh bạ với hộp thư; mã thoát 1 nếu có lỗi.", "Compare it with the mailboxes; exit code 1 on errors.")
 @requires(Right.READ, whole=True, clauses="6.5")
-def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
-    here = frame(ctx)
+def check(here: CliContext, as_json: JsonOption = False) -> int:
     config = here.config
     snapshot = here.directory.load_snapshot()
     settings = lifecycle_settings(config, snapshot.working_days)
@@ -78,25 +75,21 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     rows = ({"severity": d.severity.value, "kind": d.kind, "subject": d.subject, "text": d.text} for d in found)
     output.listing(COLUMNS, rows, as_json=as_json)
     if not found:
-        output.note(Text("Danh bạ khớp với hộp thư.", "The directory and the mailboxes agree."))
+        output.note("Danh bạ khớp với hộp thư.", "The directory and the mailboxes agree.")
     return int(any(d.severity is Severity.ERROR for d in found))
 
 
-@app.command(help=say("Xuất danh bạ: vCard, LDIF hoặc CSV.", "Write the directory as vCard, LDIF or CSV."))
+@app.command("Xuất danh bạ: vCard, LDIF hoặc CSV.", "Write the directory as vCard, LDIF or CSV.")
 @requires(Right.READ, act="directory_export", clauses="2.6")
 def export(
     *,
     form: Annotated[
-        Format,
-        typer.Option("--format", help=say("vcard3: vCard 3.0 cho phần mềm cũ.", "vcard3: vCard 3.0 for older programs.")),
+        Format, option("--format", "vcard3: vCard 3.0 cho phần mềm cũ.", "vcard3: vCard 3.0 for older programs.")
     ] = Format.VCARD,
     unit: Annotated[
-        str | None,
-        typer.Option("--unit", help=say("Đơn vị này và đơn vị trực thuộc.", "This unit and those below it."), metavar="SYMBOL"),
+        str | None, option("--unit", "Đơn vị này và đơn vị trực thuộc.", "This unit and those below it.", metavar="SYMBOL")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help=say("Tệp; - là đầu ra chuẩn.", "The file; - is standard output."))] = Path(
-        "-"
-    ),
+    out: Annotated[Path, option("--out", "Tệp; - là đầu ra chuẩn.", "The file; - is standard output.")] = Path("-"),
     act: ExplainedAct,
 ) -> None:
     here = act.here
@@ -111,18 +104,13 @@ def export(
             return
         write_file(here, out, octets)
     output.note(
-        Text(
-            f"Đã xuất {len(book)} mục của danh bạ: {out}",
-            f"{counted(len(book), 'entry of the directory is', 'entries of the directory are')} written: {in_ascii(out)}",
-        )
+        f"Đã xuất {len(book)} mục của danh bạ: {out}",
+        f"{counted(len(book), 'entry of the directory is', 'entries of the directory are')} written: {in_ascii(out)}",
     )
 
 
 def _whose(here: CliContext, symbol: str | None) -> UnitRecord | None:
-    """Return the unit that was asked for.
-
-    None: the whole ministry, or, for a unit's administrator, the own unit.
-    """
+    """Return the named unit, or the own one of a unit's administrator; None: the whole ministry."""
     if symbol is not None:
         return here.directory.unit(symbol)
     own = here.officer.unit_id if here.officer is not None else None
@@ -138,3 +126,56 @@ def _written(book: Book, form: Format) -> bytes:
         case _:
             version = vcard.Version.V3 if form is Format.VCARD3 else vcard.Version.V4
             return vcard.write(book.for_people(), book.ministry, version)
+
+
+HISTORY = (*ORDERS[:2], *CHANGES, ORDERS[2], *ORDERS[4:7])
+
+
+@app.command("Liệt kê mọi thay đổi: trước, sau, văn bản.", "List every change: before, after, document.")
+@requires(Right.READ, whole=True, clauses="6.5")
+def history(
+    here: CliContext,
+    *,
+    person: Annotated[int | None, option("--person", "Chỉ cá nhân này.", "Only this person.")] = None,
+    unit: Annotated[str | None, option("--unit", "Chỉ đơn vị này.", "Only this unit.")] = None,
+    mailbox: Annotated[
+        str | None, option("--mailbox", "Chỉ địa chỉ của hộp thư này.", "Only this mailbox's addresses.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    of: list[tuple[Subject, str]] = []
+    if person is not None:
+        of.append((Subject.PERSON, str(here.directory.person(person).person_id)))
+    if unit is not None:
+        of.append((Subject.UNIT, str(here.directory.unit(unit).unit_id)))
+    if mailbox is not None:
+        number = here.directory.mailbox(mailbox).mailbox_id
+        of.append((Subject.MAILBOX, str(number)))
+        of += [(Subject.ADDRESS, each.address) for each in here.directory.addresses(number)]
+    naming, register = Naming(here.directory), here.directory.changes
+    found = {entry.number: entry for each in of for entry in register.all(*each)} if of else None
+    entries = register.all() if found is None else [found[number] for number in sorted(found)]
+    rows = (
+        {**order_row(entry), **naming.row(change)}
+        for entry in entries
+        for change in entry.changes
+        if not of or (change.subject, change.key) in of
+    )
+    output.listing(HISTORY, rows, as_json=as_json)
+
+
+@app.command("Liệt kê thay đổi chờ đến ngày.", "List pending changes.")
+@requires(Right.READ, whole=True, clauses="6.5")
+def pending(here: CliContext, as_json: JsonOption = False) -> None:
+    output.listing(ORDERS, (order_row(entry) for entry in here.directory.changes.pending()), as_json=as_json)
+
+
+@app.command("Hủy một thay đổi chưa thực hiện.", "Cancel a pending change.")
+@requires(Right.ACT, act="change_cancel")
+def cancel(
+    number: Annotated[int, argument("NUMBER", "Số thay đổi.", "Number of the change.")], *, reason: ReasonOption, act: Act
+) -> Text:
+    here = act.here
+    with act.recorded(str(number)):
+        DirectoryChanges(here.directory, here.config, here.clock).cancel(number)
+    return Text(f"Đã hủy thay đổi số {number}.", f"Change {number} is cancelled.")

@@ -1,4 +1,4 @@
-"""`mic-mail dkim key add|rotate|use|list|remove`: the DKIM keys of outgoing mail, and their records.
+"""`mic-mail dkim key`: the DKIM keys of outgoing mail, and their DNS records.
 
 A new key signs once the DNS has its record: a running server checks every ten minutes, `use` checks immediately.
 """
@@ -8,14 +8,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Commands, JsonOption, argument, option
+from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.domain_name import to_ascii
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.mime.dkim import strings_of
@@ -24,10 +22,8 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.operations.dkim import DkimKeys, PublishedKey, published_key
 from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, State
 
-app = typer.Typer(
-    help=say("Chữ ký DKIM của thư gửi ra ngoài.", "DKIM signatures of mail to other domains."), no_args_is_help=True
-)
-key_app = typer.Typer(help=say("Khóa ký: tạo, thay, hủy.", "Signing keys: create, replace, destroy."), no_args_is_help=True)
+app = Commands("Chữ ký DKIM của thư gửi ra ngoài.", "DKIM signatures of mail to other domains.")
+key_app = Commands("Khóa ký: tạo, thay, hủy.", "Signing keys: create, replace, destroy.")
 app.add_typer(key_app, name="key")
 
 STATES: Mapping[str, Text] = {
@@ -53,28 +49,22 @@ SAID = {
 }
 
 DomainOption = Annotated[
-    str | None,
-    typer.Option(
-        "--domain", help=say("Chỉ tên miền này; mặc định là mọi tên miền.", "Only this domain; default: all domains.")
-    ),
+    str | None, option("--domain", "Chỉ tên miền này; mặc định là mọi tên miền.", "Only this domain; default: all domains.")
 ]
-Selector = Annotated[str, typer.Argument(metavar="SELECTOR", help=say("Bộ chọn của khóa.", "The key's selector."))]
+Selector = Annotated[str, argument("SELECTOR", "Bộ chọn của khóa.", "The key's selector.")]
 
 
-@key_app.command(help=say("Tạo khóa mới và in bản ghi DNS của nó.", "Create a key and print its DNS record."))
+@key_app.command("Tạo khóa mới và in bản ghi DNS của nó.", "Create a key and print its DNS record.")
 @requires(Right.ACT, act="dkim_key_add")
 def add(
     *,
     selector: Annotated[
-        str | None,
-        typer.Option(
-            "--selector", help=say("Bộ chọn; mặc định theo loại và ngày.", "The selector; default: algorithm and day.")
-        ),
+        str | None, option("--selector", "Bộ chọn; mặc định theo loại và ngày.", "The selector; default: algorithm and day.")
     ] = None,
     algorithm: Annotated[
-        Algorithm, typer.Option("--algorithm", help=say("Thuật toán: rsa hoặc ed25519.", "Algorithm: rsa or ed25519."))
+        Algorithm, option("--algorithm", "Thuật toán: rsa hoặc ed25519.", "Algorithm: rsa or ed25519.")
     ] = Algorithm.RSA,
-    bits: Annotated[int, typer.Option("--bits", help=say("Độ dài khóa RSA.", "Length of an RSA key."))] = 2048,
+    bits: Annotated[int, option("--bits", "Độ dài khóa RSA.", "Length of an RSA key.")] = 2048,
     domain: DomainOption = None,
     act: Act,
     as_json: JsonOption = False,
@@ -85,7 +75,7 @@ def add(
     _print_new_key(made, as_json=as_json)
 
 
-@key_app.command(help=say("Tạo khóa mới cùng loại, thay cho khóa đang ký.", "Create a successor for each key that signs now."))
+@key_app.command("Tạo khóa mới cùng loại, thay cho khóa đang ký.", "Create a successor for each key that signs now.")
 @requires(Right.ACT, act="dkim_key_rotate")
 def rotate(*, domain: DomainOption = None, act: Act, as_json: JsonOption = False) -> None:
     here = act.here
@@ -94,18 +84,13 @@ def rotate(*, domain: DomainOption = None, act: Act, as_json: JsonOption = False
     _print_new_key(made, as_json=as_json)
 
 
-@key_app.command(
-    help=say("Ký bằng khóa này ngay, nếu DNS đã có bản ghi của nó.", "Sign with this key now, if the DNS has its record.")
-)
+@key_app.command("Ký bằng khóa này ngay, nếu DNS đã có bản ghi của nó.", "Sign with this key now, if the DNS has its record.")
 @requires(Right.ACT, act="dkim_key_use")
 def use(
     selector: Selector,
     *,
     now: Annotated[
-        bool,
-        typer.Option(
-            "--now", help=say("Dù DNS chưa có: nơi nhận sẽ coi chữ ký là sai.", "Even if the DNS does not have the record.")
-        ),
+        bool, option("--now", "Dù DNS chưa có: nơi nhận sẽ coi chữ ký là sai.", "Even if the DNS does not have the record.")
     ] = False,
     domain: DomainOption = None,
     act: Act,
@@ -117,17 +102,14 @@ def use(
             _must_be_published(here, [key for key in keys.all() if key.selector == selector and key.domain in domains])
         changed = keys.use(selector, domains)
     for key in changed:
-        output.note(Text(f"{key.name} ký từ bây giờ.", f"{key.name} is now the signing key."))
+        output.note(f"{key.name} ký từ bây giờ.", f"{key.name} is now the signing key.")
     if not changed:
-        output.note(Text("Khóa này đang ký rồi.", "It signs already."))
+        output.note("Khóa này đang được dùng để ký.", "It signs already.")
 
 
-@key_app.command(
-    "list", help=say("Các khóa, trạng thái và trục trặc của chúng.", "List the keys with their states and problems.")
-)
+@key_app.command("Các khóa, trạng thái và trục trặc của chúng.", "List the keys with their states and problems.", name="list")
 @requires(Right.READ)
-def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+def list_(here: CliContext, as_json: JsonOption = False) -> None:
     domains = _domains(here, None)
     keys = _keys(here)
     found = keys.all()
@@ -135,26 +117,22 @@ def list_(ctx: typer.Context, as_json: JsonOption = False) -> None:
     signing = {key.domain for key in found if key.state is State.SIGNING}
     for domain in domains:
         if domain not in signing:
-            output.note(Text(f"Thư của {domain} gửi đi chưa được ký.", f"Mail of {domain} is sent without a signature."))
+            output.note(f"Thư của {domain} gửi đi chưa được ký.", f"Mail of {domain} is sent without a signature.")
     for key in found:
         if key.state is State.RETIRED and not keys.has_to_stay(key):
             output.note(
-                Text(
-                    f"{key.name} không cần nữa: `mic-mail dkim key remove {key.selector}`, rồi bỏ bản ghi khỏi DNS.",
-                    f"{key.name} is no longer needed: run `mic-mail dkim key remove {key.selector}`, then remove its record "
-                    "from the DNS.",
-                )
+                f"{key.name} không cần nữa: `mic-mail dkim key remove {key.selector}`, rồi bỏ bản ghi khỏi DNS.",
+                f"{key.name} is no longer needed: run `mic-mail dkim key remove {key.selector}`, then remove its record "
+                "from the DNS.",
             )
 
 
-@key_app.command(help=say("Hủy khóa đã thôi ký ít nhất bảy ngày.", "Destroy a key that has been retired for seven days."))
+@key_app.command("Hủy khóa đã thôi ký ít nhất bảy ngày.", "Destroy a key that has been retired for seven days.")
 @requires(Right.ACT, act="dkim_key_remove")
 def remove(
     selector: Selector,
     *,
-    now: Annotated[
-        bool, typer.Option("--now", help=say("Hủy ngay, kể cả khóa đang ký.", "At once, even one that signs."))
-    ] = False,
+    now: Annotated[bool, option("--now", "Hủy ngay, kể cả khóa đang ký.", "At once, even one that signs.")] = False,
     domain: DomainOption = None,
     act: Act,
 ) -> None:
@@ -163,9 +141,7 @@ def remove(
     with act.recorded(selector, domain=domain, now=now):
         removed = _keys(here).remove(selector, domains, now=now)
     for key in removed:
-        output.note(
-            Text(f"Đã hủy {key.name}; bỏ bản ghi khỏi DNS.", f"{key.name} is destroyed; remove its record from the DNS.")
-        )
+        output.note(f"Đã hủy {key.name}; bỏ bản ghi khỏi DNS.", f"{key.name} is destroyed; remove its record from the DNS.")
 
 
 def _keys(here: CliContext) -> DkimKeys:
@@ -207,24 +183,18 @@ def _print_new_key(made: list[Key], *, as_json: bool) -> None:
         RECORDS, [{"name": key.name, "type": "TXT", "value": strings_of(key.record)} for key in made], as_json=as_json
     )
     output.note(
-        Text(
-            "Công bố bản ghi trên DNS; máy chủ tra mỗi mười phút (hoặc `mic-mail dkim key use`) và ký khi thấy bản ghi.",
-            "Publish it in the DNS; the server checks every ten minutes (or at `mic-mail dkim key use`), then signs.",
-        )
+        "Công bố bản ghi trên DNS; máy chủ tra mỗi mười phút (hoặc `mic-mail dkim key use`) và ký khi thấy bản ghi.",
+        "Publish it in the DNS; the server checks every ten minutes (or at `mic-mail dkim key use`), then signs.",
     )
 
 
 def _row(keys: DkimKeys, key: Key) -> Row:
     trouble = keys.trouble(key)
-    return {
-        "domain": key.domain,
-        "selector": key.selector,
-        "algorithm": key.algorithm.value,
-        "bits": key.bits,
-        "state": key.state.value,
-        "since": datetime.fromtimestamp(key.since_us // 1_000_000, UTC),
-        "trouble": output.localized(trouble) if trouble is not None else None,
-        "name": key.name,
-        "type": "TXT",
-        "value": strings_of(key.record),
-    }
+    return row_of(
+        KEYS,
+        key,
+        since=datetime.fromtimestamp(key.since_us // 1_000_000, UTC),
+        trouble=output.localized(trouble) if trouble is not None else None,
+        type="TXT",
+        value=strings_of(key.record),
+    )

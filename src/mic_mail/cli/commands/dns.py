@@ -1,19 +1,18 @@
-"""`mic-mail dns records|check`: the DNS records that the domains need, and a check of them."""
+"""`mic-mail dns`: the DNS records that the domains need, and a check of them."""
 
 import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Annotated
 
-import typer
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from mic_mail.cli import output
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Commands, JsonOption, option
+from mic_mail.cli.output import Column, Row
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.net.dns import Resolver
@@ -27,12 +26,9 @@ from mic_mail.smtpclient.dkim_keys import KeyFolder
 _TO_FILL_IN = ((OWN_ADDRESS, "<địa chỉ của máy chủ này>"), (SENDERS_OF, "<các địa chỉ gửi thư của "), (REVERSED, "<địa chỉ>"))
 """The placeholders in values of `dns_records` for people to fill in, with their Vietnamese text."""
 
-app = typer.Typer(help=say("Bản ghi tên miền (DNS) của máy chủ.", "DNS records of this server."), no_args_is_help=True)
+app = Commands("Bản ghi tên miền (DNS) của máy chủ.", "DNS records of this server.")
 
-NEEDS: Mapping[str, Text] = {
-    Need.REQUIRED: Text("bắt buộc", "required"),
-    Need.RECOMMENDED: Text("nên có", "recommended"),
-}
+NEEDS: Mapping[str, Text] = {Need.REQUIRED: Text("bắt buộc", "required"), Need.RECOMMENDED: Text("nên có", "recommended")}
 VERDICTS: Mapping[str, Text] = {
     Verdict.OK: Text("đúng", "ok"),
     Verdict.MISSING: Text("thiếu", "missing"),
@@ -47,7 +43,7 @@ _RECORD = (
     Column("value", "Giá trị", "Value"),
     Column("need", "Mức", "Need", names=NEEDS),
 )
-RECORDS = (*_RECORD, Column("why", "Để làm gì", "What for"))
+RECORDS = (*_RECORD, Column("why", "Mục đích", "Purpose"))
 FINDINGS = (
     Column("verdict", "Kết quả", "Verdict", names=VERDICTS),
     *_RECORD,
@@ -57,15 +53,15 @@ FINDINGS = (
 EXIT_FOUND = 1
 
 
-@app.command(help=say("In các bản ghi mà tên miền cần có.", "Print the records that the domains need."))
+@app.command("In các bản ghi mà tên miền cần có.", "Print the records that the domains need.")
 @requires(Right.READ)
 def records(
-    ctx: typer.Context,
+    here: CliContext,
     *,
-    zone: Annotated[bool, typer.Option("--zone", help=say("In theo dạng tệp vùng.", "As lines of a zone file."))] = False,
+    zone: Annotated[bool, option("--zone", "In theo dạng tệp vùng.", "As lines of a zone file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    found = _wanted(frame(ctx))
+    found = _wanted(here)
     if zone:
         for each in found:
             output.line(each.line())
@@ -74,14 +70,11 @@ def records(
 
 
 @app.command(
-    help=say(
-        "Tra DNS và so với các bản ghi cần có; mã thoát 1 nếu phải sửa.",
-        "Look up and check the records; exit code 1 if one is wrong.",
-    )
+    "Tra DNS và so với các bản ghi cần có; mã thoát 1 nếu phải sửa.",
+    "Look up and check the records; exit code 1 if one is wrong.",
 )
 @requires(Right.READ)
-def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
-    here = frame(ctx)
+def check(here: CliContext, as_json: JsonOption = False) -> int:
     settings = here.config.dns
 
     async def look() -> list[Finding]:
@@ -92,7 +85,7 @@ def check(ctx: typer.Context, as_json: JsonOption = False) -> int:
     output.listing(FINDINGS, [_finding_row(each) for each in findings], as_json=as_json)
     faults = sum(each.is_fault for each in findings)
     if faults:
-        output.note(Text(f"{faults} bản ghi phải sửa.", f"{counted(faults, 'record has', 'records have')} to be corrected."))
+        output.note(f"{faults} bản ghi phải sửa.", f"{counted(faults, 'record has', 'records have')} to be corrected.")
     return EXIT_FOUND if faults else 0
 
 

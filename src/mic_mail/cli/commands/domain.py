@@ -1,21 +1,19 @@
-"""`mic-mail domain list|add|move|end`: the domains whose addresses are local (Reg. 3.2)."""
+"""`mic-mail domain`: the domains whose addresses are local (Reg. 3.2)."""
 
 from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import KeepOption, OrderAct
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.options import Commands, JsonOption, argument
+from mic_mail.cli.output import Column, Row
 from mic_mail.directory.model import Role
 from mic_mail.policy.authorization.roles import Right
 
-app = typer.Typer(help=say("Tên miền của hệ thống (3.2).", "The domains of the system (3.2)."), no_args_is_help=True)
+app = Commands("Tên miền của hệ thống (3.2).", "The domains of the system (3.2).")
 
 COLUMNS = (
     Column("domain", "Tên miền", "Domain"),
@@ -23,13 +21,12 @@ COLUMNS = (
     Column("primary", "Địa chỉ chính", "Primary addresses", right=True),
     Column("alias", "Bí danh", "Aliases", right=True),
 )
-Name = Annotated[str, typer.Argument(metavar="DOMAIN", help=say("Tên miền.", "The domain."))]
+Name = Annotated[str, argument("DOMAIN", "Tên miền.", "The domain.")]
 
 
-@app.command("list", help=say("Liệt kê tên miền và số địa chỉ.", "List the domains with their numbers of addresses."))
+@app.command("Liệt kê tên miền và số địa chỉ.", "List the domains with their numbers of addresses.", name="list")
 @requires(Right.READ, clauses="3.2")
-def list_domains(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+def list_domains(here: CliContext, as_json: JsonOption = False) -> None:
     counts = Counter((each.address.rpartition("@")[2], each.role) for each in here.directory.addresses())
     rows: Iterator[Row] = (
         {
@@ -43,34 +40,28 @@ def list_domains(ctx: typer.Context, as_json: JsonOption = False) -> None:
     output.listing(COLUMNS, rows, as_json=as_json)
 
 
-@app.command(help=say("Thêm tên miền: địa chỉ của nó thuộc hệ thống ngay.", "Add a domain: its addresses are local at once."))
+@app.command("Thêm tên miền: địa chỉ của nó thuộc hệ thống ngay.", "Add a domain: its addresses are local at once.")
 @requires(Right.ACT, act="domain_add", clauses="3.2")
 def add(name: Name, *, act: OrderAct) -> None:
     act.give(name, lambda changes, origin: changes.domain(name, origin, is_local=True))
 
 
 @app.command(
-    help=say(
-        "Chuyển mọi hộp thư sang tên miền khác; địa chỉ cũ còn là bí danh.",
-        "Move all addresses to another domain; the old ones stay as aliases.",
-    )
+    "Chuyển mọi hộp thư sang tên miền khác; địa chỉ cũ còn là bí danh.",
+    "Move all addresses to another domain; the old ones stay as aliases.",
 )
 @requires(Right.ACT, act="domain_move", clauses="3.2")
 def move(
-    old: Annotated[str, typer.Argument(metavar="OLD", help=say("Tên miền hiện nay.", "The present domain."))],
-    new: Annotated[str, typer.Argument(metavar="NEW", help=say("Tên miền mới, đã thêm.", "The new domain, already added."))],
+    old: Annotated[str, argument("OLD", "Tên miền hiện nay.", "The present domain.")],
+    new: Annotated[str, argument("NEW", "Tên miền mới, đã thêm.", "The new domain, already added.")],
     *,
     keep_days: KeepOption = None,
     act: OrderAct,
 ) -> None:
-    act.give(
-        old,
-        lambda changes, origin: changes.move_domain(old, new, origin, act.first_day, keep_days=keep_days),
-        new=new,
-    )
+    act.give(old, lambda changes, origin: changes.move_domain(old, new, origin, act.first_day, keep_days=keep_days), new=new)
 
 
-@app.command(help=say("Bỏ tên miền không còn địa chỉ nào.", "Remove a domain that has no addresses left."))
+@app.command("Bỏ tên miền không còn địa chỉ nào.", "Remove a domain that has no addresses left.")
 @requires(Right.ACT, act="domain_end")
 def end(name: Name, *, act: OrderAct) -> None:
     act.give(name, lambda changes, origin: changes.domain(name, origin, is_local=False))

@@ -1,24 +1,21 @@
 """`mic-mail handover`: a unit's mailbox goes to another keeper, with minutes to sign (Reg. 12.3.d).
 
-From `begin` until `finish` or `cancel` nothing in the mailbox can be expunged. What was handed over is counted with digests,
-and `verify` compares the mailbox with that later.
+From `begin` until `finish` or `cancel` nothing in the mailbox can be expunged. The inventory has a digest of each message, and
+`verify` compares the mailbox with it later.
 """
 
-from pathlib import Path
 from typing import Annotated
-
-import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import output
 from mic_mail.cli.acts import ExplainedAct, GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_delegation import begin_anew, subscribe
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import Address, JsonOption
-from mic_mail.cli.output import Column, Row, say
-from mic_mail.cli.output_files import check_kind, write_paper
+from mic_mail.cli.options import Address, Commands, JsonOption, option
+from mic_mail.cli.output import Column, Part, Row, coded, row_of
+from mic_mail.cli.output_files import DocumentFile, print_written, write_paper
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Refused, Text
@@ -27,26 +24,23 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.handover import CLAUSE, Handover, handovers
 from mic_mail.services.authentication.delegation import Authorising
-from mic_mail.services.handover.inventory import Folder, Inventory
+from mic_mail.services.handover.inventory import Inventory
 from mic_mail.services.handover.minutes import Minutes
 from mic_mail.services.handover.transfer import Handovers, Naming
-from mic_mail.services.handover.verify import FATES, FolderCheck, Found, MessageFinding, Verification
+from mic_mail.services.handover.verify import FolderCheck, Found, MessageFinding, Verification
 from mic_mail.services.mailboxes.credentials import ActContext
 
-app = typer.Typer(
-    help=say("Bàn giao hộp thư đơn vị (12.3.d).", "Handing over a unit's mailbox (12.3.d)."), no_args_is_help=True
-)
+app = Commands("Bàn giao hộp thư đơn vị (12.3.d).", "Handing over a unit's mailbox (12.3.d).")
 
 LIST = (
     Column("mailbox", "Hộp thư", "Mailbox"),
-    Column("number", "Số", "Number", right=True),
-    Column("standing", "Tình trạng", "Standing", json_only=True),
-    Column("standing_name", "Tình trạng", "Standing"),
-    Column("from", "Người giao", "From"),
-    Column("to", "Người nhận", "To"),
+    Column("number", "Số", "Number", right=True, of="seq"),
+    *coded("standing", "Tình trạng", "Standing"),
+    Column("from", "Người giao", "From", of="predecessor"),
+    Column("to", "Người nhận", "To", of="successor"),
     Column("since", "Từ", "Since"),
-    Column("ended", "Kết thúc", "Ended"),
-    Column("document", "Văn bản", "Document"),
+    Column("ended", "Kết thúc", "Ended", of="ended.effective_at"),
+    Column("document", "Văn bản", "Document", of="begun.document"),
     Column("named_by", "Người phân công", "Named by"),
 )
 ONE = (
@@ -59,7 +53,7 @@ ONE = (
     Column("digest", "Mã băm kiểm kê", "Inventory's digest"),
 )
 FOLDERS = (
-    Column("folder", "Thư mục", "Folder"),
+    Column("folder", "Thư mục", "Folder", of="name"),
     Column("messages", "Số thư", "Messages", right=True),
     Column("octets", "Kích cỡ", "Size", right=True, size=True),
     Column("marked", "Đánh dấu xóa", "Marked deleted", right=True),
@@ -70,19 +64,18 @@ FOLDERS = (
 CHECKED = (
     Column("folder", "Thư mục", "Folder"),
     Column("messages", "Bàn giao", "Handed over", right=True),
-    *(Column(fate.value, FATES[fate].vi, FATES[fate].en, right=True) for fate in MessageFinding),
+    *(Column(fate.value, fate.label.vi, fate.label.en, right=True) for fate in MessageFinding),
     Column("added", "Thêm sau đó", "Added since", right=True),
 )
 FOUND = (
     Column("folder", "Thư mục", "Folder"),
-    Column("uid", "UID", "UID", right=True),
-    Column("fate", "Kết quả", "Result", json_only=True),
-    Column("fate_name", "Kết quả", "Result"),
-    Column("received_at", "Nhận lúc", "Received"),
-    Column("octets", "Kích cỡ", "Size", right=True, size=True),
+    Column("uid", "UID", "UID", right=True, of="message.uid"),
+    *coded("fate", "Kết quả", "Result"),
+    Column("received_at", "Nhận lúc", "Received", of="message.received_at"),
+    Column("octets", "Kích cỡ", "Size", right=True, size=True, of="message.octets"),
     Column("message_id", "Message-ID", "Message-ID"),
     Column("note", "Ghi chú", "Note"),
-    Column("digest", "SHA-256", "SHA-256", json_only=True),
+    Column("digest", "SHA-256", "SHA-256", json_only=True, of="message.digest"),
 )
 DONE = (
     Column("mailbox", "Hộp thư", "Mailbox"),
@@ -91,20 +84,18 @@ DONE = (
     Column("password", "Mật khẩu lần đầu", "First password"),
 )
 NumberOption = Annotated[
-    int | None,
-    typer.Option("--handover", metavar="NUMBER", help=say("Lần bàn giao; mặc định: mới nhất.", "Default: the newest.")),
+    int | None, option("--handover", "Lần bàn giao; mặc định: mới nhất.", "Default: the newest.", metavar="NUMBER")
 ]
 
 
-@app.command("list", help=say("Các lần bàn giao; đang bàn giao ở trên.", "List handovers, running ones first."))
+@app.command("Các lần bàn giao; đang bàn giao ở trên.", "List handovers, running ones first.", name="list")
 @requires(Right.READ, clauses="12.3.d")
 def list_all(
-    ctx: typer.Context,
+    here: CliContext,
     *,
-    running: Annotated[bool, typer.Option("--running", help=say("Chỉ lần đang bàn giao.", "Only running ones."))] = False,
+    running: Annotated[bool, option("--running", "Chỉ lần đang bàn giao.", "Only running ones.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
     units = sorted(
         (entry for entry in here.directory.load_snapshot() if entry.kind is MailboxKind.UNIT), key=lambda entry: entry.address
     )
@@ -113,71 +104,56 @@ def list_all(
     output.listing(LIST, (_row(entry, each) for entry, each in found if each.is_running or not running), as_json=as_json)
 
 
-@app.command(help=say("Xem một lần bàn giao và bảng kiểm kê.", "Show a handover and its inventory."))
+@app.command("Xem một lần bàn giao và bảng kiểm kê.", "Show a handover and its inventory.")
 @requires(Right.READ, clauses="12.3.d")
-def show(ctx: typer.Context, address: Address, *, number: NumberOption = None, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+def show(here: CliContext, address: Address, *, number: NumberOption = None, as_json: JsonOption = False) -> None:
     mailbox = here.directory.mailbox(address)
     handover = _use_cases(here).of(mailbox, number)
     _print_handover(mailbox, handover, _use_cases(here).inventory(mailbox, handover), as_json=as_json)
 
 
-@app.command(help=say("Biên bản bàn giao để ký.", "Write the minutes for signature."))
+@app.command("Biên bản bàn giao để ký.", "Write the minutes for signature.")
 @requires(Right.READ, whole=True, act="handover_minutes", clauses="12.3.d")
 def minutes(
     address: Address,
     *,
-    out: Annotated[
-        Path, typer.Option("--out", help=say("Tệp .pdf, .html, .xlsx hoặc .csv.", "A file .pdf, .html, .xlsx or .csv."))
-    ],
+    out: DocumentFile,
     number: NumberOption = None,
     registered: Annotated[
-        str,
-        typer.Option(
-            "--number", help=say("Số của biên bản; để trống thì ghi tay.", "The number of the minutes; default: blank.")
-        ),
+        str, option("--number", "Số của biên bản; để trống thì ghi tay.", "The number of the minutes; default: blank.")
     ] = "",
     act: ExplainedAct,
-) -> Text:
+) -> None:
     here = act.here
-    check_kind(out)
     mailbox, handed = here.directory.mailbox(address), _use_cases(here)
     handover = handed.of(mailbox, number)
     with act.recorded(mailbox.address):
         inventory = handed.inventory(mailbox, handover)
         if inventory is None:
             raise Refused(Text("Chưa kiểm kê xong.", "The inventory is not complete."), clause=CLAUSE)
-        written = write_paper(here, out, Minutes(here.directory, here.config).paper(mailbox, handover, inventory, registered))
-    names = ", ".join(map(str, written))
-    return Text(f"Đã ghi {names}.", "The minutes are written.")
+        print_written(
+            write_paper(here, out, Minutes(here.directory, here.config).paper(mailbox, handover, inventory, registered))
+        )
 
 
 @app.command(
-    help=say(
-        "Đối chiếu kho thư hiện nay với bảng kiểm kê: từng thư mục, từng thư.",
-        "Compare the mailbox as it is now with the inventory: each folder, each message.",
-    )
+    "Đối chiếu kho thư hiện nay với bảng kiểm kê: từng thư mục, từng thư.",
+    "Compare the mailbox as it is now with the inventory: each folder, each message.",
 )
 @requires(Right.READ, whole=True, act="handover_verify", clauses="12.3.d")
 def verify(
     address: Address,
     *,
     number: NumberOption = None,
-    every: Annotated[
-        bool, typer.Option("--all", help=say("Cả thư đã chuyển hoặc đã xóa.", "List moved and expunged messages too."))
-    ] = False,
+    every: Annotated[bool, option("--all", "Cả thư đã chuyển hoặc đã xóa.", "List moved and expunged messages too.")] = False,
     act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
     here = act.here
     mailbox, handed = here.directory.mailbox(address), _use_cases(here)
     handover = handed.of(mailbox, number)
-    with (
-        act.recorded(mailbox.address),
-        output.progress() as bar,
-    ):
-        task = bar.add_task(mailbox.address, total=None)
-        result = handed.verify(mailbox, handover, lambda done, of: bar.update(task, completed=done, total=of))
+    with act.recorded(mailbox.address), output.progress_of(mailbox.address) as progress:
+        result = handed.verify(mailbox, handover, progress)
     _print_result(mailbox, handover, result, every=every, as_json=as_json)
     if not result.is_whole:
         raise Refused(
@@ -186,43 +162,30 @@ def verify(
         )
 
 
-# ------------------------------------------------------------ acts
-
-
 @app.command(
-    help=say(
-        "Bắt đầu: ngừng mọi việc xóa, kiểm kê; chạy lại thì kiểm kê lại.",
-        "Begin: freeze the mailbox and take the inventory; run again to retake it.",
-    )
+    "Bắt đầu: ngừng mọi việc xóa, kiểm kê; chạy lại thì kiểm kê lại.",
+    "Begin: freeze the mailbox and take the inventory; run again to retake it.",
 )
 @requires(Right.ACT, act="handover_begin", clauses="12.3.d")
 def begin(
     address: Address,
     successor: Annotated[
-        str,
-        typer.Option(
-            "--to", metavar="PERSON", help=say("Người nhận: mã hoặc địa chỉ cá nhân.", "The successor: id or address.")
-        ),
+        str, option("--to", "Người nhận: mã hoặc địa chỉ cá nhân.", "The successor: id or address.", metavar="PERSON")
     ],
     *,
     named_by: Annotated[
         str,
-        typer.Option(
+        option(
             "--named-by",
-            help=say(
-                "Thủ trưởng đã phân công: mã, địa chỉ, hoặc họ tên và chức vụ.",
-                "The head who named the successor: id, address, or name and position.",
-            ),
+            "Thủ trưởng đã phân công: mã, địa chỉ, hoặc họ tên và chức vụ.",
+            "The head who named the successor: id, address, or name and position.",
         ),
     ],
-    named_on: Annotated[
-        str | None, typer.Option("--dated", metavar="DAY", help=say("Ngày của văn bản.", "The day of the document."))
-    ] = None,
+    named_on: Annotated[str | None, option("--dated", "Ngày của văn bản.", "The day of the document.", metavar="DAY")] = None,
     until: Annotated[
-        str | None,
-        typer.Option("--until", help=say("Nhiệm kỳ của người nhận đến hết ngày.", "Last day of the successor's term.")),
+        str | None, option("--until", "Nhiệm kỳ của người nhận đến hết ngày.", "Last day of the successor's term.")
     ] = None,
-    witness: Annotated[str, typer.Option("--witness", help=say("Người chứng kiến.", "The witness."))] = "",
+    witness: Annotated[str, option("--witness", "Người chứng kiến.", "The witness.")] = "",
     act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
@@ -235,43 +198,34 @@ def begin(
         inventory = _count(here, mailbox, origin)
     _print_handover(mailbox, _use_cases(here).of(mailbox, handover.seq), inventory, as_json=as_json)
     output.note(
-        Text(
-            f"Không thư nào của {mailbox.address} bị xóa cho đến khi hoàn thành hoặc hủy bàn giao.",
-            f"Mail of {mailbox.address} cannot be expunged until the handover is finished or cancelled.",
-        )
+        f"Không thư nào của {mailbox.address} bị xóa cho đến khi hoàn thành hoặc hủy bàn giao.",
+        f"Mail of {mailbox.address} cannot be expunged until the handover is finished or cancelled.",
     )
     if inventory.unreadable:
         output.note(
-            Text(
-                f"{inventory.unreadable} thư không đọc được: xem mic-mail mailbox repair --check {mailbox.address}.",
-                f"{counted(inventory.unreadable, 'message', 'messages')} cannot be read: "
-                f"see mic-mail mailbox repair --check {mailbox.address}.",
-            )
+            f"{inventory.unreadable} thư không đọc được: xem mic-mail mailbox repair --check {mailbox.address}.",
+            f"{counted(inventory.unreadable, 'message', 'messages')} cannot be read: "
+            f"see mic-mail mailbox repair --check {mailbox.address}.",
         )
 
 
 @app.command(
-    help=say(
-        "Hoàn thành: chuyển quyền cho người nhận, khởi tạo lại mật khẩu, kết thúc các phiên cũ.",
-        "Finish: transfer the rights, reset the password, end old sessions.",
-    )
+    "Hoàn thành: chuyển quyền cho người nhận, khởi tạo lại mật khẩu, kết thúc các phiên cũ.",
+    "Finish: transfer the rights, reset the password, end old sessions.",
 )
 @requires(Right.ACT, act="handover_finish", clauses="12.3.d")
 def finish(address: Address, *, act: GroundedAct, as_json: JsonOption = False) -> None:
     here = act.here
-    mailbox = here.directory.mailbox(address)
     password = password_hash.generate()
-    with act.recorded(mailbox.address):
+    with act.on_mailbox(address) as mailbox:
         is_new = _use_cases(here).finish(mailbox, password, act.origin)
     handover = _use_cases(here).of(mailbox)
     own = Authorising(here.directory, here.config, here.clock).person(str(handover.successor_id))[1]
     subscribe(here, own, mailbox)
     if not is_new:
         output.note(
-            Text(
-                f"{mailbox.address} đã được bàn giao từ trước; mật khẩu khi đó không xem lại được (mic-mail password reset).",
-                f"{mailbox.address} was already handed over; its password cannot be shown again (use mic-mail password reset).",
-            )
+            f"{mailbox.address} đã được bàn giao từ trước; mật khẩu khi đó không xem lại được (mic-mail password reset).",
+            f"{mailbox.address} was already handed over; its password cannot be shown again (use mic-mail password reset).",
         )
     else:
         begin_anew(here, own, mailbox)
@@ -284,11 +238,10 @@ def finish(address: Address, *, act: GroundedAct, as_json: JsonOption = False) -
     output.record(DONE, row, as_json=as_json)
 
 
-@app.command(help=say("Hủy bàn giao: mọi quyền giữ như cũ.", "Cancel a handover; nothing changes."))
+@app.command("Hủy bàn giao: mọi quyền giữ như cũ.", "Cancel a handover; nothing changes.")
 @requires(Right.ACT, act="handover_cancel", clauses="12.3.d")
 def cancel(address: Address, *, act: GroundedAct) -> Text:
-    mailbox = act.here.directory.mailbox(address)
-    with act.recorded(mailbox.address):
+    with act.on_mailbox(address) as mailbox:
         ended = _use_cases(act.here).cancel(mailbox, act.origin)
     return Text(
         f"Đã hủy lần bàn giao {ended.seq} của {mailbox.address}; việc xóa thư trở lại bình thường.",
@@ -298,18 +251,14 @@ def cancel(address: Address, *, act: GroundedAct) -> Text:
 
 def _count(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Inventory:
     """Count the inventory, with a progress bar, and put its digest in the record of acts (Reg. 8.2)."""
-    with output.progress() as bar:
-        task = bar.add_task(mailbox.address, total=None)
-        inventory, fact = _use_cases(here).count(mailbox, origin, lambda done, of: bar.update(task, completed=done, total=of))
+    with output.progress_of(mailbox.address) as progress:
+        inventory, fact = _use_cases(here).count(mailbox, origin, progress)
     digest = fact.text("digest") or ""
     here.audit.record(
         actor=origin.actor, act="handover_counted", subject=mailbox.address, reason=origin.reason, document=origin.document,
         handover=fact.data["handover"], messages=inventory.messages, octets=inventory.octets, digest=digest,
     )  # fmt: skip
     return inventory
-
-
-# ------------------------------------------------------------ rows
 
 
 def _print_result(mailbox: MailboxRecord, handover: Handover, result: Verification, *, every: bool, as_json: bool) -> None:
@@ -330,13 +279,10 @@ def _print_result(mailbox: MailboxRecord, handover: Handover, result: Verificati
     if named:
         output.listing(FOUND, map(_found, named), as_json=False)
     for name, messages in result.new_folders:
-        output.note(Text(f"Thư mục có thêm sau đó: {name} ({messages} thư).", f"Folder created since: {name} ({messages})."))
+        output.note(f"Thư mục có thêm sau đó: {name} ({messages} thư).", f"Folder created since: {name} ({messages}).")
     if result.is_whole:
         output.note(
-            Text(
-                "Toàn bộ nội dung đã bàn giao còn nguyên vẹn.",
-                "Everything that was handed over is present or was expunged since.",
-            )
+            "Toàn bộ nội dung đã bàn giao còn nguyên vẹn.", "Everything that was handed over is present or was expunged since."
         )
 
 
@@ -346,18 +292,7 @@ def _checked(check: FolderCheck) -> Row:
 
 
 def _found(found: Found) -> Row:
-    message = found.message
-    return {
-        "folder": found.folder,
-        "uid": message.uid,
-        "fate": found.fate.value,
-        "fate_name": FATES[found.fate],
-        "received_at": message.received_at,
-        "octets": message.octets,
-        "message_id": message.message_id or None,
-        "note": found.note,
-        "digest": message.digest,
-    }
+    return row_of(FOUND, found, message_id=found.message.message_id or None)
 
 
 def _print_handover(mailbox: MailboxRecord, handover: Handover, inventory: Inventory | None, *, as_json: bool) -> None:
@@ -370,39 +305,12 @@ def _print_handover(mailbox: MailboxRecord, handover: Handover, inventory: Inven
         "octets": inventory.octets if inventory else None,
         "digest": handover.counted.text("digest") if handover.counted else None,
     }
-    rows = [_folder(folder) for folder in inventory.folders] if inventory else []
-    if as_json:
-        output.print_json({**{column.key: row.get(column.key) for column in ONE}, "inventory": rows})
-        return
-    output.record(ONE, row, as_json=False)
-    output.listing(FOLDERS, rows, as_json=False, title=Text("Bảng kiểm kê", "Inventory"))
-
-
-def _folder(folder: Folder) -> Row:
-    return {
-        "folder": folder.name,
-        "messages": folder.messages,
-        "octets": folder.octets,
-        "marked": folder.marked,
-        "oldest": folder.oldest,
-        "newest": folder.newest,
-        "digest": folder.digest,
-    }
+    rows = [row_of(FOLDERS, folder) for folder in inventory.folders] if inventory else []
+    output.record(ONE, row, Part("inventory", FOLDERS, rows, Text("Bảng kiểm kê", "Inventory")), as_json=as_json)
 
 
 def _row(mailbox: MailboxRecord | Entry, handover: Handover) -> Row:
-    return {
-        "mailbox": mailbox.address,
-        "number": handover.seq,
-        "standing": handover.standing.value,
-        "standing_name": handover.standing.label,
-        "from": handover.predecessor,
-        "to": handover.successor,
-        "since": handover.since,
-        "ended": handover.ended.effective_at if handover.ended else None,
-        "document": handover.begun.document,
-        "named_by": handover.begun.text("named_by"),
-    }
+    return row_of(LIST, handover, mailbox=mailbox.address, named_by=handover.begun.text("named_by"))
 
 
 def _use_cases(here: CliContext) -> Handovers:

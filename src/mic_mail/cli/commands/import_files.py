@@ -1,6 +1,6 @@
-"""`mic-mail import maildir|mbox|eml|pst|list`: import mail of other systems from files (Reg. 10.4).
+"""`mic-mail import maildir|mbox|eml|pst|list|address`: import from files of other systems (Reg. 10.4).
 
-From IMAP: `import_imap`. A run that was cut off is run again: it continues, and no message is imported twice.
+An interrupted import is run again: it continues, and no message is imported twice.
 """
 
 from collections.abc import Callable
@@ -10,18 +10,20 @@ from typing import Annotated
 
 import typer
 
+from mic_mail.auth import password_hash
 from mic_mail.cli import output
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.commands.mailbox import octets_of
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.commands.mailbox import octets_of, show_issued, welcome
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.date_args import optional_day
 from mic_mail.cli.import_report import SOURCES, Watch, record_end, report_of, report_of_comparison, source_row
-from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
-from mic_mail.cli.output import say
+from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.authorization import grounds
 from mic_mail.policy.authorization.roles import Right
+from mic_mail.services.importers.addresses import Old, OldAddresses
 from mic_mail.services.importers.eml import EmlSource
 from mic_mail.services.importers.import_job import CLAUSE, Moving
 from mic_mail.services.importers.importer import Choice
@@ -33,123 +35,116 @@ from mic_mail.services.importers.source import Source
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
-app = typer.Typer(help=say("Nhập thư từ hệ thống khác (10.4).", "Import mail from other systems (10.4)."), no_args_is_help=True)
+app = Commands("Nhập thư từ hệ thống khác (10.4).", "Import mail from other systems (10.4).")
 
-PathArgument = Annotated[
-    str, typer.Argument(metavar="PATH", help=say("Tệp hoặc thư mục nguồn.", "The source's file or folder."))
-]
-FolderOption = Annotated[
-    list[str] | None,
-    typer.Option("--folder", help=say("Chỉ thư mục này của nguồn; nhiều lần được.", "Only this folder; repeatable.")),
-]
+PathArgument = Annotated[str, argument("PATH", "Tệp hoặc thư mục nguồn.", "The source's file or folder.")]
 WithoutOption = Annotated[
-    list[str] | None,
-    typer.Option("--without", help=say("Bỏ thư mục này của nguồn; nhiều lần được.", "Leave out this folder; repeatable.")),
+    list[str] | None, option("--without", "Bỏ thư mục này của nguồn; có thể lặp lại.", "Leave out this folder; repeatable.")
 ]
-MapOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--map", help=say("“thư mục nguồn=thư mục đích”; nhiều lần được.", "'source folder=folder here'; repeatable.")
-    ),
-]
-BelowOption = Annotated[
-    str | None, typer.Option("--below", help=say("Đặt tất cả dưới thư mục này.", "Put everything below this folder."))
-]
-DryOption = Annotated[bool, typer.Option("--dry-run", help=say("Chỉ đếm, không nhập.", "Count only, import nothing."))]
-VerifyOption = Annotated[
-    bool,
-    typer.Option(
-        "--verify", help=say("So từng thư của nguồn với hộp thư, không nhập.", "Compare each message, import nothing.")
-    ),
-]
-QuotaOption = Annotated[
-    str | None,
-    typer.Option("--quota", help=say("Nâng dung lượng trước, cần --reason.", "Raise the quota first; needs --reason.")),
-]
+DryOption = Annotated[bool, option("--dry-run", "Chỉ đếm, không nhập.", "Count only, import nothing.")]
 SeenOption = Annotated[
-    bool,
-    typer.Option(
-        "--seen/--unseen", help=say("Thư không ghi đã đọc hay chưa.", "The charset of messages that do not declare one.")
-    ),
+    bool, option("--seen/--unseen", "Thư không ghi đã đọc hay chưa.", "Messages that do not say whether they are read.")
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The options of every import into one mailbox."""
+@dataclass(kw_only=True)
+class ImportAct(GroundedAct):
+    """The act of an import into one mailbox, with the options that all sources share."""
 
-    folder: FolderOption = None
+    folder: Annotated[
+        list[str] | None, option("--folder", "Chỉ thư mục này của nguồn; có thể lặp lại.", "Only this folder; repeatable.")
+    ] = None
     without: WithoutOption = None
-    mapped: MapOption = None
-    below: BelowOption = None
+    mapped: Annotated[
+        list[str] | None,
+        option("--map", "“thư mục nguồn=thư mục đích”; có thể lặp lại.", "'source folder=folder here'; repeatable."),
+    ] = None
+    below: Annotated[str | None, option("--below", "Đặt tất cả dưới thư mục này.", "Put everything below this folder.")] = None
     dry_run: DryOption = False
-    verify: VerifyOption = False
-    quota: QuotaOption = None
-    document: DocumentOption = None
-    reason: WhyOption = ""
-    actor: ActorOption = None
+    verify: Annotated[
+        bool, option("--verify", "So từng thư của nguồn với hộp thư, không nhập.", "Compare each message, import nothing.")
+    ] = False
+    quota: Annotated[
+        str | None, option("--quota", "Nâng dung lượng trước, cần --reason.", "Raise the quota first; needs --reason.")
+    ] = None
     as_json: JsonOption = False
 
-    def choice(self, *, virtual: bool = False) -> Choice:
-        """Return the choice of folders, as typed."""
-        return choice_of(self.folder, self.without, self.mapped, self.below, virtual=virtual)
+    def carry_out(self, address: str, make: Callable[[Path], Source], *, virtual: bool = False) -> None:
+        """Import, count or compare, and print the result; `make` opens the source, with a scratch folder."""
+        if self.dry_run and self.verify:
+            raise BadInput(Text("Chọn --dry-run hoặc --verify.", "Choose --dry-run or --verify."))
+        entry, choice = self.here.entry(address), choice_of(self.folder, self.without, self.mapped, self.below, virtual=virtual)
+        if not (self.dry_run or self.verify):
+            must_have_document(self.origin)
+        name = "mailbox_import_verify" if self.verify else "mailbox_import_rehearse" if self.dry_run else "mailbox_import"
+        moving = moving_of(self.here)
+        moving.check(entry)
+        source = make(moving.work)
+        try:
+            _must_know(source, choice)
+            with self.recorded(entry.address, act=name, source=source.identity):
+                if self.quota is not None and not (self.dry_run or self.verify):
+                    entry = self._raise_quota(entry, self.quota)
+                self._import(moving, entry, source, choice)
+        finally:
+            source.close()
+            self.here.store.close()
+
+    def _import(self, moving: Moving, entry: Entry, source: Source, choice: Choice) -> None:
+        with Watch(source.folders()) as watch:
+            if self.verify:
+                found = moving.verify(entry, source, choice, watch.folder_progress)
+            elif self.dry_run:
+                outcome = moving.rehearse(entry, source, choice, watch.folder_progress)
+            else:
+                outcome = moving.run(entry, source, choice, watch.folder_progress)
+        if self.verify:
+            if report_of_comparison(found, as_json=self.as_json):
+                raise typer.Exit(1)
+            return
+        if not self.dry_run:
+            record_end(self.here, entry.address, self.origin, outcome)
+        report_of(outcome, rehearsed=self.dry_run, as_json=self.as_json)
+        if outcome.error is not None:
+            raise outcome.error
+
+    def _raise_quota(self, entry: Entry, size: str) -> Entry:
+        """Raise the quota; return the mailbox as it is then."""
+        mailbox, octets = self.here.directory.mailbox(entry.address), octets_of(size)
+        if not self.origin.reason:
+            raise BadInput(Text("Nâng dung lượng phải nêu --reason.", "Changing the quota needs --reason."), clause="8.3.a")
+        MailboxLifecycle(self.here.directory, self.here.config, self.here.clock).set_quota(mailbox, octets, self.origin)
+        return self.here.entry(entry.address)
 
 
-@app.command(help=say("Nhập một Maildir (Dovecot, Courier, Postfix).", "Import a Maildir (Dovecot, Courier, Postfix)."))
-@requires(Right.ACT, clauses="10.4")
-def maildir(
-    ctx: typer.Context,
-    address: Address,
-    path: PathArgument,
-    *,
-    wanted: Wanted,
-) -> None:
-    Task(frame(ctx), address, wanted).carry_out(lambda _: MaildirSource(path))
+@app.command("Nhập một Maildir (Dovecot, Courier, Postfix).", "Import a Maildir (Dovecot, Courier, Postfix).")
+@requires(Right.ACT, act="mailbox_import", clauses="10.4")
+def maildir(address: Address, path: PathArgument, *, act: ImportAct) -> None:
+    act.carry_out(address, lambda _: MaildirSource(path))
 
 
-@app.command(help=say("Nhập tệp mbox, thư mục mbox hoặc hồ sơ Thunderbird.", "Import mbox files or a Thunderbird profile."))
-@requires(Right.ACT, clauses="10.4")
-def mbox(
-    ctx: typer.Context,
-    address: Address,
-    path: PathArgument,
-    *,
-    wanted: Wanted,
-) -> None:
-    Task(frame(ctx), address, wanted).carry_out(lambda _: MboxSource(path))
+@app.command("Nhập tệp mbox, thư mục mbox hoặc hồ sơ Thunderbird.", "Import mbox files or a Thunderbird profile.")
+@requires(Right.ACT, act="mailbox_import", clauses="10.4")
+def mbox(address: Address, path: PathArgument, *, act: ImportAct) -> None:
+    act.carry_out(address, lambda _: MboxSource(path))
 
 
-@app.command(help=say("Nhập thư mục tệp .eml, cả bản của content export.", "Import .eml files, also those of content export."))
-@requires(Right.ACT, clauses="10.4")
-def eml(
-    ctx: typer.Context,
-    address: Address,
-    path: PathArgument,
-    *,
-    seen: SeenOption = True,
-    wanted: Wanted,
-) -> None:
-    Task(frame(ctx), address, wanted).carry_out(lambda _: EmlSource(path, seen=seen))
+@app.command("Nhập thư mục tệp .eml, cả bản của content export.", "Import .eml files, also those of content export.")
+@requires(Right.ACT, act="mailbox_import", clauses="10.4")
+def eml(address: Address, path: PathArgument, *, seen: SeenOption = True, act: ImportAct) -> None:
+    act.carry_out(address, lambda _: EmlSource(path, seen=seen))
 
 
-@app.command(help=say("Nhập tệp PST hoặc OST của Outlook (cần pst-utils).", "Import Outlook's PST or OST (needs pst-utils)."))
-@requires(Right.ACT, clauses="10.4")
-def pst(
-    ctx: typer.Context,
-    address: Address,
-    path: PathArgument,
-    *,
-    seen: SeenOption = True,
-    wanted: Wanted,
-) -> None:
-    Task(frame(ctx), address, wanted).carry_out(lambda work: PstSource(path, work, seen=seen))
+@app.command("Nhập tệp PST hoặc OST của Outlook (cần pst-utils).", "Import Outlook's PST or OST (needs pst-utils).")
+@requires(Right.ACT, act="mailbox_import", clauses="10.4")
+def pst(address: Address, path: PathArgument, *, seen: SeenOption = True, act: ImportAct) -> None:
+    act.carry_out(address, lambda work: PstSource(path, work, seen=seen))
 
 
-@app.command("list", help=say("Đã nhập từ đâu vào hộp thư nào.", "List imports: source, mailbox and result."))
+@app.command("Liệt kê các lần nhập: nguồn, hộp thư, kết quả.", "List imports: source, mailbox and result.", name="list")
 @requires(Right.READ, clauses="10.4")
-def list_imports(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
-    addresses = {mailbox.mailbox_id: mailbox.address for mailbox in here.directory.mailboxes()}
+def list_imports(here: CliContext, as_json: JsonOption = False) -> None:
+    addresses = here.addresses()
     rows = [
         source_row(each, addresses[each.mailbox_id])
         for each in taken(here.config.server.data_dir)
@@ -158,77 +153,13 @@ def list_imports(ctx: typer.Context, as_json: JsonOption = False) -> None:
     output.listing(SOURCES, rows, as_json=as_json)
 
 
-# ------------------------------------------------------------ one import
-
-
-class Task:
-    """One import as it was requested."""
-
-    def __init__(self, here: CliContext, address: str, wanted: Wanted, *, virtual: bool = False) -> None:
-        self.here = here
-        self.entry: Entry = here.entry(address)
-        self.origin = ActContext(here.actor(wanted.actor), wanted.reason, wanted.document)
-        self._wanted = wanted
-        self._choice = wanted.choice(virtual=virtual)
-
-    def carry_out(self, make: Callable[[Path], Source]) -> None:
-        """Import, count or compare, and print the result."""
-        dry_run, verify = self._wanted.dry_run, self._wanted.verify
-        if dry_run and verify:
-            raise BadInput(Text("Chọn --dry-run hoặc --verify.", "Choose --dry-run or --verify."))
-        if not (dry_run or verify):
-            must_have_document(self.origin)
-        act = "mailbox_import_verify" if verify else "mailbox_import_rehearse" if dry_run else "mailbox_import"
-        moving = moving_of(self.here)
-        moving.check(self.entry)
-        source = make(moving.work)
-        try:
-            _must_know(source, self._choice)
-            with audited(self.here, act, self.entry.address, self.origin, source=source.identity):
-                if self._wanted.quota is not None and not (dry_run or verify):
-                    self._raise_quota(self._wanted.quota)
-                self._work(moving, source)
-        finally:
-            source.close()
-            self.here.store.close()
-
-    def _work(self, moving: Moving, source: Source) -> None:
-        wanted, choice = self._wanted, self._choice
-        with Watch(source.folders()) as watch:
-            if wanted.verify:
-                found = moving.verify(self.entry, source, choice, watch.folder_progress)
-            elif wanted.dry_run:
-                outcome = moving.rehearse(self.entry, source, choice, watch.folder_progress)
-            else:
-                outcome = moving.run(self.entry, source, choice, watch.folder_progress)
-        if wanted.verify:
-            if report_of_comparison(found, as_json=wanted.as_json):
-                raise typer.Exit(1)
-            return
-        if not wanted.dry_run:
-            record_end(self.here, self.entry.address, self.origin, outcome)
-        report_of(outcome, rehearsed=wanted.dry_run, as_json=wanted.as_json)
-        if outcome.error is not None:
-            raise outcome.error
-
-    def _raise_quota(self, size: str) -> None:
-        mailbox, octets = self.here.directory.mailbox(self.entry.address), octets_of(size)
-        if not self.origin.reason:
-            raise BadInput(Text("Nâng dung lượng phải nêu --reason.", "Changing the quota needs --reason."), clause="8.3.a")
-        MailboxLifecycle(self.here.directory, self.here.config, self.here.clock).set_quota(mailbox, octets, self.origin)
-        self.entry = self.here.entry(self.entry.address)
-
-
 def _must_know(source: Source, choice: Choice) -> None:
     """Refuse a folder that the source does not have: a mistyped one would be left out without notice."""
     named = {*choice.folders, *choice.without, *(name for name, _ in choice.renamed)}
     unknown = sorted(named - {folder.name for folder in source.folders()})
     if unknown:
         raise BadInput(
-            Text(
-                f"Nguồn không có thư mục: {', '.join(unknown)}.",
-                f"The source has no folder {in_ascii(', '.join(unknown))}.",
-            ),
+            Text(f"Nguồn không có thư mục: {', '.join(unknown)}.", f"The source has no folder {in_ascii(', '.join(unknown))}."),
             remedy=Text("Xem tên thư mục bằng --dry-run.", "List the folders with --dry-run."),
         )
 
@@ -239,12 +170,7 @@ def moving_of(here: CliContext) -> Moving:
 
 
 def choice_of(
-    folders: list[str] | None,
-    without: list[str] | None,
-    mapped: list[str] | None,
-    below: str | None,
-    *,
-    virtual: bool = False,
+    folders: list[str] | None, without: list[str] | None, mapped: list[str] | None, below: str | None, *, virtual: bool = False
 ) -> Choice:
     """Return the choice of folders, as typed."""
     pairs: list[tuple[str, str]] = []
@@ -260,3 +186,35 @@ def must_have_document(origin: ActContext) -> None:
     """Require a document: the Centre moves a person's mail only on request (Reg. 4.3)."""
     missing = Text("Nhập thư vào hộp thư của người khác phải có căn cứ.", "Importing mail needs a document number.")
     grounds.must_have_document(origin.document, CLAUSE, missing)
+
+
+@app.command("Cấp hộp thư với địa chỉ cũ giữ nguyên (5.5).", "Issue a mailbox with its owner's old address (5.5).")
+@requires(Right.ACT, act="mailbox_import_address", clauses="5.5")
+def address(
+    old: Annotated[str, argument("ADDRESS", "Địa chỉ cũ.", "The old address.")],
+    *,
+    person: Annotated[int | None, option("--person", "Mã cá nhân.", "Id of the person.")] = None,
+    unit: Annotated[str | None, option("--unit", "Ký hiệu đơn vị.", "Symbol of the unit.")] = None,
+    created: Annotated[
+        str | None,
+        option("--created-on", "Ngày lập ở hệ thống cũ, nếu biết.", "The day of its creation in the old system, if known."),
+    ] = None,
+    quota: Annotated[str | None, option("--quota", "Dung lượng, ví dụ “2 GiB”.", "E.g. '2 GiB'.")] = None,
+    act: GroundedAct,
+    as_json: JsonOption = False,
+) -> None:
+    here = act.here
+    origin = act.origin
+    must_have_document(origin)
+    kept = Old(old, optional_day(created), octets_of(quota) if quota is not None else None)
+    password = password_hash.generate()
+    addresses = OldAddresses(here.directory, here.config, here.clock)
+    with act.recorded(old, person=person, unit=unit):
+        if person is not None and unit is None:
+            mailbox = addresses.of_person(here.directory.person(person), kept, password, origin)
+        elif unit is not None and person is None:
+            mailbox = addresses.of_unit(here.directory.living_unit(unit), kept, password, origin)
+        else:
+            raise BadInput(Text("Chọn đúng một: --person hoặc --unit.", "Name exactly one of --person, --unit."))
+    show_issued(mailbox, password, as_json=as_json)
+    welcome(here, mailbox)

@@ -1,8 +1,7 @@
-"""`mic-mail import imap|accounts`: import mail of an IMAP server into one mailbox, or into many.
+"""`mic-mail import imap|accounts`: import from an IMAP server into one mailbox, or many (Reg. 10.4).
 
-From Zimbra, Exchange, Dovecot, Gmail. Joined into the group `import` by main.NOUNS. Passwords come from a file, a variable or a
-prompt, never from the command line, which everybody on the machine can read. Without TLS only over this machine itself (a
-tunnel).
+Passwords come from a file, a variable or a prompt, never from the command line, which everybody on the machine can read.
+Without TLS only this machine itself (a tunnel) may be the source.
 """
 
 import csv
@@ -21,14 +20,14 @@ from typing import Annotated
 
 import typer
 
-from mic_mail.cli import log_event, output
-from mic_mail.cli.audited import audited
+from mic_mail.cli import output
+from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.commands.import_files import DryOption, Task, Wanted, WithoutOption, choice_of, moving_of, must_have_document
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.commands.import_files import DryOption, ImportAct, WithoutOption, choice_of, moving_of, must_have_document
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.import_report import REPORT, Watch, record_end, rows_of, summary
-from mic_mail.cli.options import ActorOption, Address, DocumentOption, JsonOption, WhyOption
-from mic_mail.cli.output import Column, Row, say, spoken
+from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
+from mic_mail.cli.output import Column, Row, spoken
 from mic_mail.cli.output_files import not_readable
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_ascii
@@ -40,58 +39,40 @@ from mic_mail.services.importers.import_job import Moving, Outcome
 from mic_mail.services.importers.importer import Choice
 from mic_mail.services.mailboxes.credentials import ActContext
 
-app = typer.Typer()
+app = Commands()
 
 IMAPS_PORT = 993
 _MOST_SECRET = 16 << 10
-HostOption = Annotated[str, typer.Option("--host", help=say("Tên máy chủ cũ.", "The old server's name."))]
-PortOption = Annotated[int, typer.Option("--port", min=1, max=65535, help=say("Cổng, mặc định 993.", "Port; default: 993."))]
-AdminOption = Annotated[
-    str | None,
-    typer.Option(
-        "--admin",
-        help=say("Tài khoản quản trị đăng nhập thay người dùng.", "The administrator who signs in on the user's behalf."),
-    ),
-]
-PasswordFileOption = Annotated[
-    Path | None,
-    typer.Option("--password-file", help=say("Tệp có mật khẩu ở dòng đầu.", "A file with the password in its first line.")),
-]
-PasswordEnvOption = Annotated[
-    str | None, typer.Option("--password-env", help=say("Biến môi trường có mật khẩu.", "A variable with the password."))
-]
-TokenOption = Annotated[
-    bool, typer.Option("--oauth", help=say("Mật khẩu là mã OAuth (XOAUTH2).", "The password is an OAuth token (XOAUTH2)."))
-]
-CaOption = Annotated[
-    Path | None,
-    typer.Option("--ca", help=say("Chứng thư số gốc của hệ thống cũ (PEM).", "Root certificate of the old system (PEM).")),
-]
-PlainOption = Annotated[
-    bool, typer.Option("--plain", help=say("Không TLS; chỉ với 127.0.0.1 hoặc ::1.", "Without TLS; only to 127.0.0.1 or ::1."))
-]
-VirtualOption = Annotated[
-    bool, typer.Option("--virtual", help=say("Cả thư mục ảo như “Tất cả thư”.", "Also virtual folders like 'All Mail'."))
-]
+VirtualOption = Annotated[bool, option("--virtual", "Cả thư mục ảo như “Tất cả thư”.", "Also virtual folders like 'All Mail'.")]
 
 
 @dataclass(frozen=True, slots=True)
 class OldSystem:
     """The source server, and how to sign in to it."""
 
-    host: HostOption
-    port: PortOption = IMAPS_PORT
-    admin: AdminOption = None
-    password_file: PasswordFileOption = None
-    password_env: PasswordEnvOption = None
-    ca: CaOption = None
-    plain: PlainOption = False
+    host: Annotated[str, option("--host", "Tên máy chủ cũ.", "The old server's name.")]
+    port: Annotated[int, option("--port", "Cổng, mặc định 993.", "Port; default: 993.", min=1, max=65535)] = IMAPS_PORT
+    admin: Annotated[
+        str | None,
+        option(
+            "--admin", "Tài khoản quản trị đăng nhập thay người dùng.", "The administrator who signs in on the user's behalf."
+        ),
+    ] = None
+    password_file: Annotated[
+        Path | None, option("--password-file", "Tệp có mật khẩu ở dòng đầu.", "A file with the password in its first line.")
+    ] = None
+    password_env: Annotated[
+        str | None, option("--password-env", "Biến môi trường có mật khẩu.", "A variable with the password.")
+    ] = None
+    ca: Annotated[
+        Path | None, option("--ca", "Chứng thư số gốc của hệ thống cũ (PEM).", "Root certificate of the old system (PEM).")
+    ] = None
+    plain: Annotated[
+        bool, option("--plain", "Không TLS; chỉ với 127.0.0.1 hoặc ::1.", "Without TLS; only to 127.0.0.1 or ::1.")
+    ] = False
 
     def tls(self) -> ssl.SSLContext | None:
-        """Return the TLS settings of the source.
-
-        None: no TLS, which is refused except to this machine itself.
-        """
+        """Return the TLS settings of the source; None: no TLS, which only this machine itself may do without."""
         return _tls(self.host, self.ca, plain=self.plain)
 
     def server(self, context: ssl.SSLContext | None, user: str, secret: str, *, token: bool = False) -> Server:
@@ -111,48 +92,42 @@ RESULTS = (
 )
 
 
-@app.command(help=say("Nhập từ máy chủ IMAP vào một hộp thư.", "Import from an IMAP server into one mailbox."))
-@requires(Right.ACT, clauses="10.4")
+@app.command("Nhập từ máy chủ IMAP vào một hộp thư.", "Import from an IMAP server into one mailbox.")
+@requires(Right.ACT, act="mailbox_import", clauses="10.4")
 def imap(
-    ctx: typer.Context,
     address: Address,
     *,
     old: OldSystem,
-    user: Annotated[str, typer.Option("--user", help=say("Tên đăng nhập ở hệ thống cũ.", "The user's name there."))],
-    oauth: TokenOption = False,
+    user: Annotated[str, option("--user", "Tên đăng nhập ở hệ thống cũ.", "The user's name there.")],
+    oauth: Annotated[
+        bool, option("--oauth", "Mật khẩu là mã OAuth (XOAUTH2).", "The password is an OAuth token (XOAUTH2).")
+    ] = False,
     virtual: VirtualOption = False,
-    wanted: Wanted,
+    act: ImportAct,
 ) -> None:
-    task = Task(frame(ctx), address, wanted, virtual=virtual)
-    server = old.server(old.tls(), user, old.secret(), token=oauth)
-    task.carry_out(lambda work: ImapSource(server, work))
+    act.carry_out(
+        address, lambda work: ImapSource(old.server(old.tls(), user, old.secret(), token=oauth), work), virtual=virtual
+    )
 
 
 @app.command(
-    help=say(
-        "Nhập nhiều hộp thư theo tệp CSV: tài khoản,địa chỉ[,mật khẩu].",
-        "Import many, from a CSV file: user,address[,password].",
-    )
+    "Nhập nhiều hộp thư theo tệp CSV: tài khoản,địa chỉ[,mật khẩu].", "Import many, from a CSV file: user,address[,password]."
 )
-@requires(Right.ACT, clauses="10.4")
+@requires(Right.ACT, act="mailbox_import", clauses="10.4")
 def accounts(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp CSV (UTF-8).", "The CSV file (UTF-8)."))],
+    file: Annotated[Path, argument("FILE", "Tệp CSV (UTF-8).", "The CSV file (UTF-8).")],
     *,
     old: OldSystem,
     parallel: Annotated[
-        int, typer.Option("--parallel", min=1, max=16, help=say("Số hộp thư cùng lúc.", "Number of mailboxes in parallel."))
+        int, option("--parallel", "Số hộp thư cùng lúc.", "Number of mailboxes in parallel.", min=1, max=16)
     ] = 4,
     virtual: VirtualOption = False,
     without: WithoutOption = None,
     dry_run: DryOption = False,
-    document: DocumentOption = None,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
-    origin = ActContext(here.actor(actor), reason, document)
+    here, origin = act.here, act.origin
     if not dry_run:
         must_have_document(origin)
     lines, context = _lines(file), old.tls()
@@ -165,13 +140,9 @@ def accounts(
         raise BadInput(
             Text(f"{twice[0]} có hai lần, dưới hai địa chỉ.", f"{twice[0]} is listed twice, with two of its addresses.")
         )
-    act = "mailbox_import_rehearse" if dry_run else "mailbox_import"
-    with (
-        audited(
-            here, act, str(file), origin, mailboxes=[entry.address for entry, _ in jobs], source=f"imap://{old.host}:{old.port}"
-        ),
-        ThreadPoolExecutor(parallel) as workers,
-    ):
+    name = "mailbox_import_rehearse" if dry_run else "mailbox_import"
+    addresses, source = [entry.address for entry, _ in jobs], f"imap://{old.host}:{old.port}"
+    with act.recorded(str(file), act=name, mailboxes=addresses, source=source), ThreadPoolExecutor(parallel) as workers:
         try:
             outcomes = list(workers.map(lambda job: many.one(*job), jobs))
         except BaseException:  # Ctrl-C: do not wait hours for the others
@@ -228,23 +199,23 @@ class _Many:
         except MicMailError as error:
             outcome = Outcome((), error)
         except Exception as error:  # noqa: BLE001 - a defect that this account's mail reveals: the others go on
-            told = repr(error)
-            outcome = Outcome((), Trouble(Text(f"Lỗi ngoài dự kiến: {told}", f"Unexpected error: {in_ascii(told)}")))
-            log_event.write_log_event(self._here, "import_failed", mailbox=entry.address, **failure(error))
+            shown = repr(error)
+            outcome = Outcome((), Trouble(Text(f"Lỗi ngoài dự kiến: {shown}", f"Unexpected error: {in_ascii(shown)}")))
+            self._here.log_event("import_failed", mailbox=entry.address, **failure(error))
         if not self._dry_run:
             record_end(self._here, entry.address, self._origin, outcome)
-        said = summary(outcome, rehearsed=self._dry_run) if outcome.error is None else outcome.error.text
-        output.note(f"{entry.address}: {output.localized(said)}")
+        result = summary(outcome, rehearsed=self._dry_run) if outcome.error is None else outcome.error.text
+        output.note(f"{entry.address}: {output.localized(result)}")
         return outcome
 
 
 def _report(jobs: Sequence[tuple[Entry, Server]], outcomes: Sequence[Outcome], *, rehearsed: bool, as_json: bool) -> None:
     """Print a line for each mailbox; as JSON also for each folder."""
     if as_json:
-        rows = [row for (entry, _), done in zip(jobs, outcomes, strict=True) for row in rows_of(done, address=entry.address)]
-        output.listing(ACCOUNTS, rows, as_json=True)
+        found = (row for (entry, _), done in zip(jobs, outcomes, strict=True) for row in rows_of(done, address=entry.address))
+        output.listing(ACCOUNTS, found, as_json=True)
         return
-    told: list[Row] = [
+    rows: list[Row] = [
         {
             "user": server.user,
             "address": entry.address,
@@ -252,10 +223,7 @@ def _report(jobs: Sequence[tuple[Entry, Server]], outcomes: Sequence[Outcome], *
         }
         for (entry, server), done in zip(jobs, outcomes, strict=True)
     ]
-    output.listing(RESULTS, told, as_json=False)
-
-
-# ------------------------------------------------------------ arguments
+    output.listing(RESULTS, rows, as_json=False)
 
 
 @dataclass(frozen=True, slots=True)

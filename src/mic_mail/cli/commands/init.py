@@ -1,8 +1,7 @@
 """`mic-mail init`: create a server: configuration file, folders, directory, certificate.
 
-Asks a person at a terminal for what was not given as an option; with `--yes`, or without a terminal, takes the defaults. Never
-overwrites: an existing configuration file is refused, an existing directory or certificate stays, so running it again after a
-failure completes the work.
+Asks at a terminal for what no option gives; with `--yes`, or without a terminal, takes the defaults. Never overwrites: an
+existing configuration file is refused, an existing directory or certificate stays, so it can be run again after a failure.
 """
 
 import contextlib
@@ -21,8 +20,8 @@ from mic_mail.cli import output
 from mic_mail.cli.authorization import open_to_all
 from mic_mail.cli.caller import knows_login
 from mic_mail.cli.commands.officer import enter, no_officer_yet
-from mic_mail.cli.context import frame
-from mic_mail.cli.options import YesOption
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Commands, YesOption, option
 from mic_mail.cli.output import say
 from mic_mail.clock import Clock
 from mic_mail.config import manual
@@ -41,10 +40,9 @@ from mic_mail.process.startup import make_folders
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.working_calendar import prefill
 
-app = typer.Typer()
+app = Commands()
 
 DEFAULTS = Config()
-
 
 PORTS = "listen"
 """The answer that names ports; each becomes a setting of `[listen]`."""
@@ -54,24 +52,21 @@ PORTS = "listen"
 class ServerOptions:
     """The options about the server."""
 
-    domain: Annotated[
-        str | None, typer.Option("--domain", help=say("Tên miền của địa chỉ thư.", "Domain of the addresses."))
-    ] = None
-    hostname: Annotated[str | None, typer.Option("--hostname", help=say("Tên máy chủ.", "Name of the server."))] = None
-    data_dir: Annotated[Path | None, typer.Option("--data-dir", help=say("Thư mục dữ liệu.", "Folder of all data."))] = None
-    support: Annotated[
-        str | None, typer.Option("--support", help=say("Hộp thư hỗ trợ của Trung tâm.", "The Centre's help desk address."))
-    ] = None
-    ministry: Annotated[str | None, typer.Option("--ministry", help=say("Tên cơ quan chủ quản.", "Name of the ministry."))] = (
+    domain: Annotated[str | None, option("--domain", "Tên miền của địa chỉ thư.", "Domain of the addresses.")] = None
+    hostname: Annotated[str | None, option("--hostname", "Tên máy chủ.", "Name of the server.")] = None
+    data_dir: Annotated[Path | None, option("--data-dir", "Thư mục dữ liệu.", "Folder of all data.")] = None
+    support: Annotated[str | None, option("--support", "Hộp thư hỗ trợ của Trung tâm.", "The Centre's help desk address.")] = (
         None
     )
-    user: Annotated[str | None, typer.Option("--user", help=say("Tài khoản chạy máy chủ.", "Account to run as."))] = None
+    ministry: Annotated[str | None, option("--ministry", "Tên cơ quan chủ quản.", "Name of the ministry.")] = None
+    user: Annotated[str | None, option("--user", "Tài khoản chạy máy chủ.", "Account to run as.")] = None
     port: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--port",
+            "Số hiệu cổng khác thông lệ, ví dụ https=8443.",
+            "A port other than the usual one, as https=8443.",
             metavar=say("CỔNG=SỐ", "NAME=NUMBER"),
-            help=say("Số hiệu cổng khác thông lệ, ví dụ https=8443.", "A port other than the usual one, as https=8443."),
         ),
     ] = None
 
@@ -99,30 +94,20 @@ class OfficerOptions:
 
     officer: Annotated[
         str | None,
-        typer.Option(
-            "--officer",
-            metavar="LOGIN",
-            help=say("Tài khoản của cán bộ quản trị đầu tiên.", "Login of the first officer."),
-        ),
+        option("--officer", "Tài khoản của cán bộ quản trị đầu tiên.", "Login of the first officer.", metavar="LOGIN"),
     ] = None
-    officer_name: Annotated[
-        str | None, typer.Option("--officer-name", help=say("Họ và tên cán bộ đó.", "The officer's full name."))
-    ] = None
+    officer_name: Annotated[str | None, option("--officer-name", "Họ và tên cán bộ đó.", "The officer's full name.")] = None
     document: Annotated[
-        str | None,
-        typer.Option("--document", help=say("Quyết định phân công cán bộ đó.", "The decision that appoints the officer.")),
+        str | None, option("--document", "Quyết định phân công cán bộ đó.", "The decision that appoints the officer.")
     ] = None
 
 
 @app.command(
-    help=say(
-        "Tạo máy chủ mới: cấu hình, thư mục, danh bạ, chứng thư số.",
-        "Create a server: configuration, folders, directory, certificate.",
-    )
+    "Tạo máy chủ mới: cấu hình, thư mục, danh bạ, chứng thư số.",
+    "Create a server: configuration, folders, directory, certificate.",
 )
 @open_to_all()
-def init(ctx: typer.Context, *, server: ServerOptions, appointed: OfficerOptions, yes: YesOption = False) -> None:
-    here = frame(ctx)
+def init(here: CliContext, *, server: ServerOptions, appointed: OfficerOptions, yes: YesOption = False) -> None:
     path, now = here.config_path, here.clock.now()
     _must_be_new(path)
     asking = not yes and sys.stdin.isatty()
@@ -155,10 +140,7 @@ def _named_officer(options: OfficerOptions, now: datetime, account: str) -> Offi
 
 
 def _first_officer(login: str, name: str | None, document: str | None, now: datetime, account: str) -> Officer:
-    """Return the officer of the options.
-
-    Refused, before anything is created, where nobody could sign in as that officer.
-    """
+    """Return the officer; refused, before anything is created, where nobody could sign in as that officer."""
     if not (name and name.strip() and document and document.strip()):
         raise BadInput(
             Text("--officer cần --officer-name và --document.", "--officer needs --officer-name and --document."), clause=CLAUSE
@@ -191,18 +173,15 @@ def _ask(question: Text, default: str = "") -> str:
 
 def _print_created(config: Config, path: Path) -> None:
     output.note(
-        Text(
-            f"Đã tạo {path} và {config.server.data_dir}.",
-            f"Created {in_ascii(path)} and {in_ascii(config.server.data_dir)}.",
-        )
+        f"Đã tạo {path} và {config.server.data_dir}.", f"Created {in_ascii(path)} and {in_ascii(config.server.data_dir)}."
     )
 
 
 def _print_next_steps(path: Path, *, has_officers: bool) -> None:
     """Print what is still to be done, and who may administer until then."""
-    output.note(Text("Việc tiếp theo:", "Next:"))
+    output.note("Việc tiếp theo:", "Next:")
     for number, step in enumerate(_next_steps(path, has_officers=has_officers), 1):
-        output.note(Text(f"  {number}. {step.vi}", f"  {number}. {step.en}"))
+        output.note(f"  {number}. {step.vi}", f"  {number}. {step.en}")
     if not has_officers:
         output.note(no_officer_yet())
 
@@ -241,7 +220,7 @@ def _settled(answers: dict[str, str | None], path: Path, *, asking: bool) -> Con
             if answer is None:
                 if asking and key == PORTS:
                     usual = ", ".join(f"{door} {DEFAULTS.listen.port(door)}" for door in DOORS)
-                    output.note(Text(f"Các cổng: {usual}.", f"Ports: {usual}."))
+                    output.note(f"Các cổng: {usual}.", f"Ports: {usual}.")
                 default = _default(key)
                 answers[key] = _ask(QUESTIONS[key][1], default) if asking else default
         try:
@@ -342,10 +321,7 @@ def _write(config: Config, path: Path, owner: privileges.Account | None) -> None
 
 
 def _fill(config: Config, clock: Clock) -> bool:
-    """Create the initial content of the data folder; return whether officers are on record.
-
-    Existing content stays.
-    """
+    """Create what the data folder lacks; return whether officers are on record."""
     directory = Directory(config.directory_url, clock=clock)
     directory.migrate()
     for name in config.domains:

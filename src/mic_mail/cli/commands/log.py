@@ -1,7 +1,7 @@
 """`mic-mail log`: search, trace, verify, anchor and export the mail log and the record of acts.
 
-Reading others' traffic is an act (Reg. 4.3): each of these commands is on record before it answers, with who asked and for
-what. They work beside a running server and without one. Days are those of Ho Chi Minh City; the files' names are in UTC.
+Reading others' traffic is an act (Reg. 4.3), recorded before it is answered. Works beside a running server and without one.
+Days are those of Ho Chi Minh City; the files' names are in UTC.
 """
 
 from collections.abc import Sequence
@@ -14,18 +14,16 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.acts import DocumentedAct, GroundedAct
-from mic_mail.cli.audited import audited
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.date_args import read_day, read_instant
+from mic_mail.cli.log_export import export_log
 from mic_mail.cli.log_messages import message_for, wrong
-from mic_mail.cli.options import JsonOption, ReasonOption
-from mic_mail.cli.output import Cell, Column, Row, say
-from mic_mail.cli.output_files import must_be_a_place_for_files
+from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
+from mic_mail.cli.output import Cell, Column, Row, row_of
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.log.anchor_chain import AnchorFile
-from mic_mail.log.export import export as write_export
 from mic_mail.log.query import Query
 from mic_mail.log.search import Found, Search
 from mic_mail.log.verify import Verdict
@@ -33,10 +31,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import start_of
 from mic_mail.services.operations.log_maintenance import anchor_now, excerpt, lives, verify_all
 
-app = typer.Typer(
-    help=say("Nhật ký thư và nhật ký quản trị (8.2, 14.4).", "The mail log and the audit log (8.2, 14.4)."),
-    no_args_is_help=True,
-)
+app = Commands("Nhật ký thư và nhật ký quản trị (8.2, 14.4).", "The mail log and the audit log (8.2, 14.4).")
 
 LINES = (
     Column("time", "Thời gian", "Time"),
@@ -51,7 +46,7 @@ LINES = (
 STEPS = tuple(column for column in LINES if column.key not in ("trace", "event"))
 FINDINGS = (
     Column("wrong", "Mã", "Code", json_only=True),
-    Column("fault", "Lỗi", "Fault"),
+    Column("fault", "Lỗi", "Fault", of="is_fault"),
     Column("file", "Tệp", "File"),
     Column("told", "Vấn đề", "What is wrong"),
     Column("place", "Vị trí", "Place", json_only=True),
@@ -64,29 +59,22 @@ ANCHOR = (
     Column("closed_until", "Đã đóng đến ngày (UTC)", "Days closed until (UTC)"),
 )
 
-MailboxOption = Annotated[str | None, typer.Option("--mailbox", help=say("Địa chỉ, ở bất kỳ vai trò nào.", "In any part."))]
-FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày, giờ.", "From this day or instant."))]
-UntilOption = Annotated[
-    str | None, typer.Option("--until", help=say("Đến hết ngày, hoặc đến giờ.", "To the end of this day, or an instant."))
-]
+MailboxOption = Annotated[str | None, option("--mailbox", "Địa chỉ, ở bất kỳ vai trò nào.", "In any part.")]
+UntilOption = Annotated[str | None, option("--until", "Đến hết ngày, hoặc đến giờ.", "To the end of this day, or an instant.")]
 
 
-@app.command(help=say("Tìm trong nhật ký.", "Search the log."))
+@app.command("Tìm trong nhật ký.", "Search the log.")
 @requires(Right.READ_LOG, whole=True, act="log_search", clauses="8.2 16.3")
 def search(
     *,
     mailbox: MailboxOption = None,
     message_id: Annotated[str | None, typer.Option("--message-id", help="Message-ID.")] = None,
-    trace: Annotated[str | None, typer.Option("--trace", help=say("Mã thư, hoặc mã lỗi.", "Trace id, or a reference."))] = None,
-    session: Annotated[str | None, typer.Option("--session", help=say("Mã phiên.", "Session id."))] = None,
-    event: Annotated[
-        str | None, typer.Option("--event", help=say("Tên sự kiện hoặc việc.", "Name of an event or an act."))
-    ] = None,
-    since: FromOption = None,
+    trace: Annotated[str | None, option("--trace", "Mã thư, hoặc mã lỗi.", "Trace id, or a reference.")] = None,
+    session: Annotated[str | None, option("--session", "Mã phiên.", "Session id.")] = None,
+    event: Annotated[str | None, option("--event", "Tên sự kiện hoặc việc.", "Name of an event or an act.")] = None,
+    since: Annotated[str | None, option("--from", "Từ ngày, giờ.", "From this day or instant.")] = None,
     until: UntilOption = None,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, max=100_000, help=say("Số dòng mới nhất.", "Number of entries, latest first."))
-    ] = 100,
+    limit: Annotated[int, option("--limit", "Số dòng mới nhất.", "Number of entries, latest first.", min=1, max=100_000)] = 100,
     act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
@@ -99,13 +87,13 @@ def search(
         found = Search(here.config.log_dir).newest(query, limit)
     output.listing(LINES, (_row(one) for one in found), as_json=as_json)
     if len(found) == limit:
-        output.note(Text(f"Chỉ {limit} dòng mới nhất; xem thêm: --limit.", f"Only the latest {limit} are shown; see --limit."))
+        output.note(f"Chỉ {limit} dòng mới nhất; xem thêm: --limit.", f"Only the latest {limit} are shown; see --limit.")
 
 
-@app.command(help=say("Toàn bộ đường đi của một thư.", "Trace one message from submission to delivery."))
+@app.command("Toàn bộ đường đi của một thư.", "Trace one message from submission to delivery.")
 @requires(Right.READ_LOG, whole=True, act="log_trace", clauses="4.2 8.2 9.2")
 def trace(
-    message: Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư hoặc Message-ID.", "Trace id or Message-ID."))],
+    message: Annotated[str, argument("ID", "Mã thư hoặc Message-ID.", "Trace id or Message-ID.")],
     *,
     act: GroundedAct,
     as_json: JsonOption = False,
@@ -128,13 +116,11 @@ def trace(
         output.listing(STEPS, map(_row, life.lines), as_json=False, title=Text(f"Thư {life.trace}", f"Message {life.trace}"))
 
 
-@app.command(help=say("Kiểm tra nhật ký có nguyên vẹn.", "Check that the log is complete and unaltered."))
+@app.command("Kiểm tra nhật ký có nguyên vẹn.", "Check that the log is complete and unaltered.")
 @requires(Right.READ_LOG, whole=True, act="log_verify", clauses="8.2 17")
 def verify(
     *,
-    head: Annotated[
-        str | None, typer.Option("--head", help=say("Mã niêm phong đã ghi lại trước đây.", "A previously noted head."))
-    ] = None,
+    head: Annotated[str | None, option("--head", "Mã niêm phong đã ghi lại trước đây.", "A previously noted head.")] = None,
     act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
@@ -155,11 +141,11 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(help=say("In mã niêm phong để ghi lại nơi khác.", "Print the head of the chain, to be noted outside the server."))
+@app.command("In mã niêm phong để ghi lại nơi khác.", "Print the head of the chain, to be noted outside the server.")
 @requires(Right.READ_LOG, whole=True, act="log_anchor", clauses="8.2")
 def anchor(
     *,
-    now: Annotated[bool, typer.Option("--now", help=say("Niêm phong ngay.", "Anchor new log lines first."))] = False,
+    now: Annotated[bool, option("--now", "Niêm phong ngay.", "Anchor new log lines first.")] = False,
     act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
@@ -182,60 +168,32 @@ def anchor(
     output.record(ANCHOR, row, as_json=as_json)
 
 
-@app.command(help=say("Trích xuất phục vụ xử lý sự cố (14.4, 16.3).", "Export an excerpt for an incident (14.4, 16.3)."))
+@app.command("Trích xuất phục vụ xử lý sự cố (14.4, 16.3).", "Export an excerpt for an incident (14.4, 16.3).")
 @requires(Right.READ_LOG, whole=True, act="log_export", clauses="14.4 16.3 17")
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp ZIP sẽ ghi.", "The ZIP file to write."))],
+    file: Annotated[Path, argument("FILE", "Tệp ZIP sẽ ghi.", "The ZIP file to write.")],
     *,
-    since: Annotated[str, typer.Option("--from", help=say("Từ ngày, giờ.", "From this day or instant."))],
-    until: Annotated[
-        str, typer.Option("--until", help=say("Đến hết ngày, hoặc đến giờ.", "To the end of this day, or an instant."))
-    ],
+    since: Annotated[str, option("--from", "Từ ngày, giờ.", "From this day or instant.")],
+    until: Annotated[str, option("--until", "Đến hết ngày, hoặc đến giờ.", "To the end of this day, or an instant.")],
     mailbox: MailboxOption = None,
     reason: ReasonOption,
     act: DocumentedAct,
     as_json: JsonOption = False,
 ) -> None:
-    here = act.here
-    must_be_a_place_for_files(here, file)
     query = Query(mailbox=mailbox, since_us=_since(since), until_us=_until(until))
-    origin = act.origin
-    asked = {
-        "actor": origin.actor,
-        "reason": reason,
-        "document": act.document,
-        "mailbox": mailbox,
-        "from": _instant(query.since_us),
-        "until": _instant(query.until_us),
-        "server": here.config.server.hostname,
-    }
-    with act.recorded(mailbox or "*", **_asked(query), file=str(file)):
-        found = excerpt(Search(here.config.log_dir), query)
-        anchor_now(here.config.log_dir, here.directory.load_snapshot(), here.clock.now())  # so that it holds each exported line
-        done = write_export(here.config.log_dir, file, found, asked, here.clock.now())
-    with audited(here, "log_exported", mailbox or "*", origin, right=Right.READ_LOG, file=str(file), sha256=done.sha256):
-        pass
-    columns = (
-        Column("file", "Tệp", "File"),
-        Column("sha256", "SHA-256", "SHA-256"),
-        Column("octets", "Kích cỡ", "Size", size=True),
-        Column("events", "Sự kiện", "Events"),
-        Column("acts", "Việc quản trị", "Acts"),
+    export_log(
+        act,
+        mailbox or "*",
+        file,
+        lambda search: excerpt(search, query),
+        scope={"mailbox": mailbox, "from": _instant(query.since_us), "until": _instant(query.until_us)},
+        details=_asked(query),
+        as_json=as_json,
     )
-    row: dict[str, Cell] = {
-        "file": str(file), "sha256": done.sha256, "octets": done.octets, "events": done.events, "acts": done.acts,
-    }  # fmt: skip
-    output.record(columns, row, as_json=as_json)
-
-
-# ------------------------------------------------------------ the record of queries
 
 
 def _asked(query: Query) -> dict[str, Any]:
-    """Return the query as the act's details.
-
-    They have names of their own, so that no search finds the act as a message.
-    """
+    """Return the query as details, under names of their own: no search finds the act as a message."""
     asked = {
         "message": query.message_id,
         "looked_for": query.trace or query.session,
@@ -244,9 +202,6 @@ def _asked(query: Query) -> dict[str, Any]:
         "until": _instant(query.until_us),
     }
     return {key: value for key, value in asked.items() if value}
-
-
-# ------------------------------------------------------------ spans
 
 
 def _since(text: str | None) -> int | None:
@@ -272,9 +227,6 @@ def _instant(at_us: int | None) -> str | None:
     return None if at_us is None else datetime.fromtimestamp(at_us / 1_000_000, HO_CHI_MINH).isoformat()
 
 
-# ------------------------------------------------------------ rows
-
-
 def _row(found: Found) -> Row:
     at = datetime.fromtimestamp(found.at_us / 1_000_000, HO_CHI_MINH)
     fields = found.fields
@@ -293,30 +245,14 @@ def _row(found: Found) -> Row:
 
 def _findings(verdict: Verdict) -> Sequence[Row]:
     return [
-        {
-            "wrong": finding.wrong.value,
-            "fault": finding.is_fault,
-            "file": finding.file or None,
-            "told": wrong(finding),
-            "place": finding.place or None,
-            "detail": finding.detail or None,
-        }
-        for finding in verdict.findings
+        row_of(FINDINGS, each, file=each.file or None, told=wrong(each), place=each.place or None, detail=each.detail or None)
+        for each in verdict.findings
     ]
 
 
 def _summary(verdict: Verdict) -> dict[str, Cell]:
-    return {
-        "holds": verdict.holds,
-        "since": verdict.since,
-        "closed_until": verdict.closed,
-        "files": verdict.files,
-        "lines": verdict.lines,
-        "octets": verdict.octets,
-        "expired": verdict.expired,
-        "anchors": verdict.anchors,
-        "head": verdict.head,
-    }
+    counts = {name: getattr(verdict, name) for name in ("files", "lines", "octets", "expired", "anchors", "head")}
+    return {"holds": verdict.holds, "since": verdict.since, "closed_until": verdict.closed, **counts}
 
 
 def _print_verdict(verdict: Verdict) -> None:
@@ -339,4 +275,4 @@ def _print_verdict(verdict: Verdict) -> None:
         output.line(Text("Nhật ký nguyên vẹn (khoản 2 Điều 8 Quy chế).", "The log is complete and unaltered (Reg. 8.2)."))
     else:
         count = sum(finding.is_fault for finding in verdict.findings)
-        output.note(Text(f"NHẬT KÝ KHÔNG NGUYÊN VẸN: {count} lỗi.", f"THE LOG IS DAMAGED OR ALTERED: {count} faults."))
+        output.note(f"NHẬT KÝ KHÔNG NGUYÊN VẸN: {count} lỗi.", f"THE LOG IS DAMAGED OR ALTERED: {count} faults.")

@@ -1,26 +1,21 @@
-"""`mic-mail mailbox issue|list|show|explain|quota`: issue mailboxes, show them, explain their states.
+"""`mic-mail mailbox issue|list|show|explain|quota|address`: issue mailboxes, show and explain them."""
 
-Commands that change the state are in `mailbox_state`, delegation is in `mailbox_delegation`, maintenance of the store in
-`mailbox_store`; main.NOUNS joins them.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Annotated
 
-import typer
-
 from mic_mail.auth import password_hash
-from mic_mail.cli import log_event, output
+from mic_mail.cli import output
 from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_delegation import COLUMNS as AUTHORITY_COLUMNS
 from mic_mail.cli.commands.mailbox_delegation import authority_rows
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.date_args import read_day, read_instant
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.date_args import optional_day, read_instant
+from mic_mail.cli.directory_orders import KeepOption, OrderAct
 from mic_mail.cli.labels import FACT_DATA
-from mic_mail.cli.options import Address, JsonOption
-from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
+from mic_mail.cli.output import Cell, Column, Part, Row, coded, row_of
 from mic_mail.config.units import parse_octets
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
@@ -44,7 +39,7 @@ from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.settings import lifecycle_settings
 
-app = typer.Typer(help=say("Hộp thư.", "Mailboxes."), no_args_is_help=True)
+app = Commands("Hộp thư.", "Mailboxes.")
 
 ISSUED = (
     Column("address", "Địa chỉ", "Address"),
@@ -56,14 +51,13 @@ ISSUED = (
 COLUMNS = (
     Column("mailbox_id", "Mã", "Id", right=True),
     Column("address", "Địa chỉ", "Address"),
-    Column("kind", "Loại", "Kind", json_only=True),
-    Column("kind_name", "Loại", "Kind"),
-    Column("owner", "Chủ", "Owner"),
+    *coded("kind", "Loại", "Kind"),
+    Column("owner", "Chủ", "Owner", of="owner.name"),
     Column("state_names", "Trạng thái", "State"),
     Column("states", "Trạng thái", "State", json_only=True),
     Column("clauses", "Theo", "By"),
     Column("next_change_at", "Thay đổi tới", "Next change"),
-    Column("last_used_at", "Lần sử dụng gần nhất", "Last used"),
+    Column("last_used_at", "Lần sử dụng gần nhất", "Last used", of="last_activity"),
     Column("quota_octets", "Dung lượng", "Quota", json_only=True),
 )
 ONE = (
@@ -84,10 +78,10 @@ ONE = (
 )
 FACT_COLUMNS = (
     Column("seq", "Mục", "Fact", right=True),
-    Column("what", "Sự kiện", "What"),
+    Column("what", "Sự kiện", "What", of="kind.label"),
     Column("kind", "Loại", "Kind", json_only=True),
     Column("effective_at", "Hiệu lực", "In force"),
-    Column("recorded_at", "Ghi nhận", "Recorded"),
+    Column("recorded_at", "Ghi nhận", "Recorded", of="clocked_at"),
     Column("document", "Văn bản", "Document"),
     Column("reason", "Lý do", "Reason"),
     Column("actor", "Người ghi", "By"),
@@ -96,27 +90,22 @@ FACT_COLUMNS = (
 UNREADABLE = Text("hồ sơ không đọc được", "facts cannot be read")
 
 
-@app.command(help=say("Cấp hộp thư cho cá nhân, đơn vị hoặc nhóm (Điều 5, 6).", "Issue a mailbox (Reg. 5, 6)."))
+@app.command("Cấp hộp thư cho cá nhân, đơn vị hoặc nhóm (Điều 5, 6).", "Issue a mailbox (Reg. 5, 6).")
 @requires(Right.ACT, act="mailbox_issue", clauses="2.3 2.4 2.5 5.2 5.3 5.4.a 5.4.b 6.1 6.3 6.4.a")
 def issue(
     *,
-    person: Annotated[int | None, typer.Option("--person", help=say("Mã cá nhân.", "Id of the person."))] = None,
-    unit: Annotated[str | None, typer.Option("--unit", help=say("Ký hiệu đơn vị.", "Symbol of the unit."))] = None,
-    group: Annotated[str | None, typer.Option("--group", help=say("Tên nhóm.", "Name of the group."))] = None,
-    sponsor: Annotated[
-        str | None, typer.Option("--sponsor", help=say("Đơn vị bảo trợ nhóm.", "The unit that sponsors the group."))
-    ] = None,
+    person: Annotated[int | None, option("--person", "Mã cá nhân.", "Id of the person.")] = None,
+    unit: Annotated[str | None, option("--unit", "Ký hiệu đơn vị.", "Symbol of the unit.")] = None,
+    group: Annotated[str | None, option("--group", "Tên nhóm.", "Name of the group.")] = None,
+    sponsor: Annotated[str | None, option("--sponsor", "Đơn vị bảo trợ nhóm.", "The unit that sponsors the group.")] = None,
     address: Annotated[
-        str | None, typer.Option("--address", help=say("Phần tên được chọn, trước @.", "The chosen local part, before the @."))
+        str | None, option("--address", "Phần tên được chọn, trước @.", "The chosen local part, before the @.")
     ] = None,
     given_words: Annotated[
-        int | None,
-        typer.Option("--given-words", min=1, max=4, help=say("Số chữ của tên gọi.", "Words that form the given name.")),
+        int | None, option("--given-words", "Số chữ của tên gọi.", "Words that form the given name.", min=1, max=4)
     ] = None,
-    quota: Annotated[str | None, typer.Option("--quota", help=say("Dung lượng, ví dụ “2 GiB”.", "E.g. '2 GiB'."))] = None,
-    received: Annotated[
-        str | None, typer.Option("--received", help=say("Ngày nhận yêu cầu.", "The day the request was received."))
-    ] = None,
+    quota: Annotated[str | None, option("--quota", "Dung lượng, ví dụ “2 GiB”.", "E.g. '2 GiB'.")] = None,
+    received: Annotated[str | None, option("--received", "Ngày nhận yêu cầu.", "The day the request was received.")] = None,
     act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:
@@ -127,7 +116,7 @@ def issue(
     _must_fit("--sponsor", given=sponsor is not None, fits=group is not None)
     here = act.here
     octets = octets_of(quota) if quota is not None else None
-    request = Request(act.origin, read_day(received) if received is not None else None)
+    request = Request(act.origin, optional_day(received))
     request.origin.must_have_document("6.2")
     issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
     password = password_hash.generate()
@@ -147,52 +136,39 @@ def issue(
 
 def show_issued(mailbox: MailboxRecord, password: str, *, as_json: bool) -> None:
     """Print the new mailbox with its password, which is never shown again."""
-    row: dict[str, Cell] = {
-        "address": mailbox.address,
-        "password": password,
-        "mailbox_id": mailbox.mailbox_id,
-        "quota": dates.size(mailbox.quota_octets),
-        "quota_octets": mailbox.quota_octets,
-    }
+    row = row_of(ISSUED, mailbox, password=password, quota=dates.size(mailbox.quota_octets))
     output.record(ISSUED, row, as_json=as_json)
 
 
 def welcome(here: CliContext, mailbox: MailboxRecord) -> None:
-    """Deliver the welcome notice.
-
-    The mailbox is issued and its password shown only once, so a failure here may not hide either.
-    """
+    """Deliver the welcome notice; the mailbox is issued and its password shown even if this fails."""
     try:
         Notices(here.store, here.config, here.clock).welcome(mailbox)
     except Exception as error:  # noqa: BLE001 - whatever fails in the store, the issue stands
         output.note(
-            Text(
-                f"Đã cấp hộp thư, nhưng chưa ghi được thư chào mừng: {error}",
-                f"The mailbox is issued, but the welcome could not be delivered: {in_ascii(error)}",
-            )
+            f"Đã cấp hộp thư, nhưng chưa ghi được thư chào mừng: {error}",
+            f"The mailbox is issued, but the welcome could not be delivered: {in_ascii(error)}",
         )
-        log_event.write_log_event(here, "notice_failed", notice="welcome", mailbox=mailbox.address, **failure(error))
+        here.log_event("notice_failed", notice="welcome", mailbox=mailbox.address, **failure(error))
 
 
-@app.command("list", help=say("Liệt kê hộp thư và trạng thái.", "List mailboxes and their states."))
+@app.command("Liệt kê hộp thư và trạng thái.", "List mailboxes and their states.", name="list")
 @requires(Right.READ, clauses="14.3")
 def list_mailboxes(
-    ctx: typer.Context,
+    here: CliContext,
     *,
-    state: Annotated[State | None, typer.Option("--state", help=say("Chỉ trạng thái này.", "Only this state."))] = None,
-    kind: Annotated[MailboxKind | None, typer.Option("--kind", help=say("Chỉ loại này.", "Only this kind."))] = None,
+    state: Annotated[State | None, option("--state", "Chỉ trạng thái này.", "Only this state.")] = None,
+    kind: Annotated[MailboxKind | None, option("--kind", "Chỉ loại này.", "Only this kind.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
     entries = sorted(here.directory.load_snapshot(), key=lambda entry: entry.address)
     wanted = (entry for entry in entries if kind is None or entry.kind is kind)
     output.listing(COLUMNS, _rows(here, wanted, state), as_json=as_json)
 
 
-@app.command(help=say("Xem một hộp thư và hồ sơ của nó.", "Show a mailbox and its facts."))
+@app.command("Xem một hộp thư và hồ sơ của nó.", "Show a mailbox and its facts.")
 @requires(Right.READ, clauses="5.5 8.3.c 9.2")
-def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+def show(here: CliContext, address: Address, as_json: JsonOption = False) -> None:
     entry = here.entry(address)
     decision = _decide(here, entry, _settings(here))
     more: dict[str, Cell] = {
@@ -201,32 +177,25 @@ def show(ctx: typer.Context, address: Address, as_json: JsonOption = False) -> N
         "older_address": bool(entry.facts) and not is_bound(entry.facts, here.config.regulation.issued_on),
         "home": entry.home,
         "quota": dates.size(entry.quota_octets),
-        "receives": decision.receives,
-        "signs_in": decision.signs_in,
-        "sends": decision.sends,
+        **{name: getattr(decision, name) for name in ("receives", "signs_in", "sends")},
         "held_by": [hold.document for hold in holds(entry.facts)] or None,
         "handed_over_to": handover.successor if (handover := running(entry.facts)) is not None else None,
         **_sent(here, entry),
     }
-    row = {**_row(entry, decision), **more}
-    if as_json:
-        output.print_json({**{c.key: row.get(c.key) for c in ONE}, "facts": [_fact(fact) for fact in entry.facts]})
-        return
-    output.record(ONE, row, as_json=False)
-    output.listing(FACT_COLUMNS, map(_fact, entry.facts), as_json=False, title=Text("Hồ sơ", "Facts"))
+    facts = Part("facts", FACT_COLUMNS, _fact_rows(entry.facts), Text("Hồ sơ", "Facts"))
+    output.record(ONE, {**_row(entry, decision), **more}, facts, as_json=as_json)
 
 
-@app.command("explain", help=say("Giải thích trạng thái: điều khoản, sự kiện, thay đổi tới.", "Explain the state."))
+@app.command("Giải thích trạng thái: điều khoản, sự kiện, thay đổi tới.", "Explain the state.", name="explain")
 @requires(Right.READ, clauses="6.4.c 7.1 7.2.a")
 def explain_state(
-    ctx: typer.Context,
+    here: CliContext,
     address: Address,
     at: Annotated[
-        str | None, typer.Option("--at", help=say("Thời điểm, ví dụ “31/08/2026 10:00”.", "Instant, e.g. '31/08/2026 10:00'."))
+        str | None, option("--at", "Thời điểm, ví dụ “31/08/2026 10:00”.", "Instant, e.g. '31/08/2026 10:00'.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
     entry = here.entry(address)
     instant = read_instant(at) if at is not None else here.clock.now()
     explanation = explain(entry, instant, _settings(here))
@@ -239,13 +208,10 @@ def explain_state(
         output.listing(AUTHORITY_COLUMNS, authority, as_json=False, title=Text("Ủy quyền (12.3, 5.2)", "Authority (12.3, 5.2)"))
 
 
-@app.command(help=say("Điều chỉnh dung lượng; giảm phải có lý do (8.3).", "Set the quota; a decrease needs a reason (8.3)."))
+@app.command("Điều chỉnh dung lượng; giảm phải có lý do (8.3).", "Set the quota; a decrease needs a reason (8.3).")
 @requires(Right.ACT, act="mailbox_quota", clauses="8.3.a 8.3.b")
 def quota(
-    address: Address,
-    size: Annotated[str, typer.Argument(metavar="SIZE", help=say("Ví dụ “2 GiB”.", "E.g. '2 GiB'."))],
-    *,
-    act: GroundedAct,
+    address: Address, size: Annotated[str, argument("SIZE", "Ví dụ “2 GiB”.", "E.g. '2 GiB'.")], *, act: GroundedAct
 ) -> Text:
     here = act.here
     mailbox, octets = here.directory.mailbox(address), octets_of(size)
@@ -255,14 +221,8 @@ def quota(
     return Text(f"Dung lượng của {mailbox.address}: {shown.vi}.", f"Quota of {mailbox.address}: {shown.en}.")
 
 
-# ------------------------------------------------------------ rows
-
-
 def _sent(here: CliContext, entry: Entry) -> dict[str, Cell]:
-    """Return what the mailbox has sent lately, with its limits (Reg. 7.2.c).
-
-    Empty where this account may not read the counters.
-    """
+    """Return what was sent lately, with the limits (Reg. 7.2.c); empty if the counters cannot be read."""
     ceilings = ceilings_of(here.config, entry.address)
     counts = SentCounts(here.config.sent_dir, None)
     try:
@@ -303,49 +263,25 @@ def _rows(here: CliContext, entries: Iterator[Entry], state: State | None) -> It
             decision = _decide(here, entry, settings)
         except FactsUnreadable:  # one unreadable record is one line, not the end of the list
             if state is None:
-                yield {**_entry(entry), "state_names": UNREADABLE, "states": [], "clauses": [], "next_change_at": None}
+                yield row_of(COLUMNS, entry, state_names=UNREADABLE, states=[], clauses=[], next_change_at=None)
             continue
         if state is None or state in decision.states:
             yield _row(entry, decision)
 
 
 def _row(entry: Entry, decision: Decision) -> dict[str, Cell]:
-    return {
-        **_entry(entry),
-        "state_names": state_names(decision.states),
-        "states": sorted(decision.states),
-        "clauses": sorted({reason.clause for reason in decision.reasons}),
-        "next_change_at": decision.valid_until,
-    }
+    return row_of(
+        COLUMNS,
+        entry,
+        state_names=state_names(decision.states),
+        states=sorted(decision.states),
+        clauses=sorted({reason.clause for reason in decision.reasons}),
+        next_change_at=decision.valid_until,
+    )
 
 
-def _entry(entry: Entry) -> dict[str, Cell]:
-    return {
-        "mailbox_id": entry.mailbox_id,
-        "address": entry.address,
-        "kind": entry.kind.value,
-        "kind_name": entry.kind.label,
-        "owner": entry.owner.name,
-        "last_used_at": entry.last_activity,
-        "quota_octets": entry.quota_octets,
-    }
-
-
-def _fact(fact: Fact) -> dict[str, Cell]:
-    return {
-        "seq": fact.seq,
-        "what": fact.kind.label,
-        "kind": fact.kind.value,
-        "effective_at": fact.effective_at,
-        "recorded_at": fact.clocked_at,
-        "document": fact.document,
-        "reason": fact.reason,
-        "actor": fact.actor,
-        "data": dict(fact.data),
-    }
-
-
-# ------------------------------------------------------------ explaining
+def _fact_rows(facts: Sequence[Fact]) -> list[Row]:
+    return [row_of(FACT_COLUMNS, fact) for fact in facts]
 
 
 def _print_explanation(explanation: Explanation) -> None:
@@ -354,18 +290,13 @@ def _print_explanation(explanation: Explanation) -> None:
     _print_access(explanation.known_now, entry)
     if explanation.hindsight:
         output.line(
-            Text(
-                "Theo hồ sơ đã có tại thời điểm đó thì khác:",
-                "By the facts recorded at that time, the result was different:",
-            )
+            Text("Theo hồ sơ đã có tại thời điểm đó thì khác:", "By the facts recorded at that time, the result was different:")
         )
         _print_access(explanation.known_then, entry)
     if explanation.chain_broken_at is not None:
         output.note(
-            Text(
-                f"Cảnh báo: hồ sơ bị sửa từ mục {explanation.chain_broken_at}.",
-                f"Warning: the record was altered from fact {explanation.chain_broken_at} on.",
-            )
+            f"Cảnh báo: hồ sơ bị sửa từ mục {explanation.chain_broken_at}.",
+            f"Warning: the record was altered from fact {explanation.chain_broken_at} on.",
         )
 
 
@@ -379,8 +310,10 @@ def _print_access(side: Side, entry: Entry) -> None:
         (decision.sends, Text("gửi thư", "sends")),
     ]
     yes, no = Text("có", "yes"), Text("không", "no")
-    told = [Text(f"{name.vi}: {(yes if opens else no).vi}", f"{name.en}: {(yes if opens else no).en}") for opens, name in doors]
-    output.line(Text("  " + "; ".join(t.vi for t in told), "  " + "; ".join(t.en for t in told)))
+    access = [
+        Text(f"{name.vi}: {(yes if opens else no).vi}", f"{name.en}: {(yes if opens else no).en}") for opens, name in doors
+    ]
+    output.line(Text("  " + "; ".join(each.vi for each in access), "  " + "; ".join(each.en for each in access)))
     for reason in decision.reasons:
         output.line(_because(reason))
         _print_last_use(reason, entry)
@@ -388,7 +321,7 @@ def _print_access(side: Side, entry: Entry) -> None:
     for reason in decision.next_change.begins if decision.next_change else ():
         _print_last_use(reason, entry)
     if side.cited:
-        output.listing(FACT_COLUMNS, map(_fact, side.cited), as_json=False, title=Text("Căn cứ vào", "It follows from"))
+        output.listing(FACT_COLUMNS, _fact_rows(side.cited), as_json=False, title=Text("Căn cứ vào", "It follows from"))
 
 
 def _because(reason: Reason) -> Text:
@@ -402,20 +335,19 @@ def _because(reason: Reason) -> Text:
 
 
 def _print_last_use(reason: Reason, entry: Entry) -> None:
-    """Print the base of a suspension for disuse (Reg. 7.2.a): the last use and the day of counting.
-
-    No fact says it.
-    """
+    """Print the last use and the day of counting for Reg. 7.2.a, which no fact says."""
     counted_from = reason.params.get("counted_from")
     if not isinstance(counted_from, str):
         return
     start, used = dates.day(date.fromisoformat(counted_from)), entry.last_activity
-    told = Text(f"tính từ ngày {start.vi}", f"counted from {start.en}")
+    sentence = Text(f"tính từ ngày {start.vi}", f"counted from {start.en}")
     if used is None:
-        told = Text(f"chưa sử dụng lần nào; {told.vi}", f"never used; {told.en}")
+        sentence = Text(f"chưa sử dụng lần nào; {sentence.vi}", f"never used; {sentence.en}")
     elif used < reason.since:  # a later use is irrelevant for a suspension before it
-        told = Text(f"lần sử dụng gần nhất {dates.short(used)}; {told.vi}", f"last used {dates.short(used)}; {told.en}")
-    output.line(Text(f"    {told.vi}", f"    {told.en}"))
+        sentence = Text(
+            f"lần sử dụng gần nhất {dates.short(used)}; {sentence.vi}", f"last used {dates.short(used)}; {sentence.en}"
+        )
+    output.line(Text(f"    {sentence.vi}", f"    {sentence.en}"))
 
 
 def _next(change: NextChange | None) -> Text:
@@ -454,7 +386,7 @@ def _side(side: Side) -> dict[str, object]:
             "clause": change.clause,
             "begins": [_reason(reason) for reason in change.begins],
         },
-        "facts": [_fact(fact) for fact in side.cited],
+        "facts": _fact_rows(side.cited),
     }
 
 
@@ -469,17 +401,13 @@ def _reason(reason: Reason) -> dict[str, object]:
     }
 
 
-# ------------------------------------------------------------ arguments
-
-
 def octets_of(text: str) -> int:
     """Parse a size as in the configuration."""
     try:
         return parse_octets(text)
     except ValueError:
         raise BadInput(
-            Text(f"Không hiểu dung lượng “{text}”.", "This is not a size."),
-            remedy=Text("Viết “2 GiB”.", "Write '2 GiB'."),
+            Text(f"Không hiểu dung lượng “{text}”.", "This is not a size."), remedy=Text("Viết “2 GiB”.", "Write '2 GiB'.")
         ) from None
 
 
@@ -493,3 +421,26 @@ def _needed(sponsor: str | None) -> str:
     if sponsor is None:
         raise BadInput(Text("Thiếu --sponsor: đơn vị bảo trợ nhóm.", "--sponsor is missing: the unit that sponsors the group."))
     return sponsor
+
+
+@app.command(
+    "Đổi địa chỉ; địa chỉ cũ còn là bí danh một thời gian (6.2).",
+    "Change the address; the old one stays an alias.",
+    name="address",
+)
+@requires(Right.ACT, act="mailbox_address", clauses="6.2")
+def readdress(
+    address: Address,
+    new: Annotated[str, argument("NEW", "Địa chỉ mới.", "The new address.")],
+    *,
+    keep_days: KeepOption = None,
+    act: OrderAct,
+) -> None:
+    here = act.here
+    mailbox = here.directory.mailbox(address)
+    act.give(
+        mailbox.address,
+        lambda changes, origin: changes.address(mailbox, new, origin, act.first_day, keep_days=keep_days),
+        new=new,
+        keep_days=keep_days,
+    )

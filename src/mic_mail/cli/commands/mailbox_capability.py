@@ -1,46 +1,36 @@
-"""`mic-mail mailbox capability`: hide an IMAP capability from one mailbox.
+"""`mic-mail mailbox capability`: hide an IMAP capability that breaks the mail program of a mailbox.
 
-For a mail program that fails because of it. Joined into the group `mailbox` by main.NOUNS. It holds from the next sign-in on;
-open sessions keep the capabilities that were announced to them.
+Applies from the next sign-in on; open sessions keep the capabilities that were announced to them.
 """
 
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.acts import DocumentedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, say
+from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
+from mic_mail.cli.output import Column
 from mic_mail.errors import BadInput, Text
 from mic_mail.imap.capability import HIDEABLE
 from mic_mail.policy.authorization.roles import Right
 
-app = typer.Typer()
+app = Commands()
 
 COLUMNS = (Column("address", "Địa chỉ", "Address"), Column("hidden", "Tính năng bị ẩn", "Hidden capabilities"))
 NOTHING = Text("không có", "none")
 
-Address = Annotated[
-    str | None,
-    typer.Argument(metavar="[ADDRESS]", help=say("Địa chỉ hộp thư; bỏ trống: liệt kê.", "A mailbox; none: list all.")),
-]
+Address = Annotated[str | None, argument("[ADDRESS]", "Địa chỉ hộp thư; bỏ trống: liệt kê.", "A mailbox; none: list all.")]
 NAME = "NAME"
 
 
-@app.command(help=say("Ẩn hoặc hiện tính năng IMAP của một hộp thư.", "Hide an IMAP capability from a mailbox, or show it."))
+@app.command("Ẩn hoặc hiện tính năng IMAP của một hộp thư.", "Hide an IMAP capability from a mailbox, or show it.")
 @requires(Right.READ, act="mailbox_capability")
 def capability(
     address: Address = None,
     *,
-    hide: Annotated[
-        list[str] | None, typer.Option("--hide", metavar=NAME, help=say("Ẩn, ví dụ NOTIFY.", "Hide it, e.g. NOTIFY."))
-    ] = None,
-    show: Annotated[list[str] | None, typer.Option("--show", metavar=NAME, help=say("Hiện lại.", "Show it again."))] = None,
-    reason: Annotated[
-        str, typer.Option("--reason", help=say("Lý do, được ghi vào hồ sơ.", "The reason; it is recorded."))
-    ] = "",
+    hide: Annotated[list[str] | None, option("--hide", "Ẩn, ví dụ NOTIFY.", "Hide it, e.g. NOTIFY.", metavar=NAME)] = None,
+    show: Annotated[list[str] | None, option("--show", "Hiện lại.", "Show it again.", metavar=NAME)] = None,
+    reason: ReasonOption = "",
     act: DocumentedAct,
     as_json: JsonOption = False,
 ) -> None:
@@ -67,10 +57,8 @@ def capability(
         return
     listed = ", ".join(sorted(names))
     output.note(
-        Text(
-            f"{mailbox.address}, từ lần đăng nhập sau, tính năng bị ẩn: {listed or NOTHING.vi}.",
-            f"{mailbox.address}, hidden from the next sign-in on: {listed or NOTHING.en}.",
-        )
+        f"{mailbox.address}, từ lần đăng nhập sau, tính năng bị ẩn: {listed or NOTHING.vi}.",
+        f"{mailbox.address}, hidden from the next sign-in on: {listed or NOTHING.en}.",
     )
 
 

@@ -1,25 +1,22 @@
 """`mic-mail mailbox grant|revoke|rights`: delegation of unit and group mailboxes (Reg. 12.3, 5.2).
 
-The delegates sign in with their own password. Joined into the group `mailbox` by main.NOUNS. The head of the unit names them,
-the Centre records it here with the document.
+The head of the unit names the delegates, who sign in with their own password; the Centre records it with the document.
 """
 
 from datetime import datetime
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import account_of
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.date_args import read_day, read_instant
-from mic_mail.cli.options import Address, JsonOption
-from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.date_args import optional_day, read_instant
+from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
+from mic_mail.cli.output import Cell, Column, coded, row_of
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
-from mic_mail.errors import MicMailError, Text
+from mic_mail.errors import MicMailError
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
@@ -28,62 +25,46 @@ from mic_mail.services.authentication.delegation import Authorising, Holder, Ter
 from mic_mail.services.authentication.shared_mailboxes import shared_folder, shared_name
 from mic_mail.storage.types import INBOX
 
-app = typer.Typer()
+app = Commands()
 
 COLUMNS = (
-    Column("mailbox", "Hộp thư", "Mailbox"),
+    Column("mailbox", "Hộp thư", "Mailbox", of="mailbox.address"),
     Column("holder", "Người được ủy quyền", "Who"),
-    Column("name", "Họ tên", "Name"),
-    Column("part", "Vai trò", "Part", json_only=True),
-    Column("part_name", "Vai trò", "Part"),
+    Column("name", "Họ tên", "Name", of="person.owner.name"),
+    *coded("part", "Vai trò", "Part", of="grant.part"),
     Column("rights", "Quyền", "Rights"),
     Column("holds", "Có hiệu lực", "In force"),
-    Column("since", "Từ", "From"),
-    Column("until", "Đến", "Until"),
+    Column("since", "Từ", "From", of="grant.since"),
+    Column("until", "Đến", "Until", of="grant.until"),
     Column("document", "Văn bản", "Document"),
     Column("facts", "Mục", "Fact"),
 )
 
-Person = Annotated[
-    str,
-    typer.Argument(metavar="PERSON", help=say("Mã cá nhân hoặc địa chỉ hộp thư cá nhân.", "Id or own address of the person.")),
-]
-FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày; mặc định: ngay.", "First day; default: now."))]
+Person = Annotated[str, argument("PERSON", "Mã cá nhân hoặc địa chỉ hộp thư cá nhân.", "Id or own address of the person.")]
+FromOption = Annotated[str | None, option("--from", "Từ ngày; mặc định: ngay.", "First day; default: now.")]
 
 
-@app.command(
-    help=say("Phân công sử dụng hộp thư đơn vị, nhóm (12.3).", "Grant a person rights in a unit's or group's mailbox (12.3).")
-)
+@app.command("Phân công sử dụng hộp thư đơn vị, nhóm (12.3).", "Grant a person rights in a unit's or group's mailbox (12.3).")
 @requires(Right.ACT, act="mailbox_grant", clauses="12.3")
 def grant(
     address: Address,
     person: Person,
     *,
     part: Annotated[
-        Part,
-        typer.Option(
-            "--as", help=say("Đơn vị: quản lý, thay thế; nhóm: thành viên.", "Unit: keeper, substitute; group: member.")
-        ),
+        Part, option("--as", "Đơn vị: quản lý, thay thế; nhóm: thành viên.", "Unit: keeper, substitute; group: member.")
     ],
     begins: FromOption = None,
     until: Annotated[
-        str | None,
-        typer.Option("--until", help=say("Đến hết ngày; bắt buộc với người thay thế.", "Last day; a substitute needs one.")),
+        str | None, option("--until", "Đến hết ngày; bắt buộc với người thay thế.", "Last day; a substitute needs one.")
     ] = None,
     rights: Annotated[
-        str | None,
-        typer.Option(
-            "--rights", help=say("Chỉ các quyền này (RFC 4314), ví dụ lrs.", "These rights only (RFC 4314), e.g. lrs.")
-        ),
+        str | None, option("--rights", "Chỉ các quyền này (RFC 4314), ví dụ lrs.", "These rights only (RFC 4314), e.g. lrs.")
     ] = None,
     act: GroundedAct,
 ) -> None:
     here = act.here
     mailbox = here.directory.mailbox(address)
-    term = Term(
-        read_day(begins) if begins is not None else None,
-        read_day(until) if until is not None else None,
-    )
+    term = Term(optional_day(begins), optional_day(until))
     authorising = use_cases(here)
     before = authorising.holders(here.directory.entry(mailbox.mailbox_id), here.clock.now())
     with act.recorded(mailbox.address, person=person, part=part.value, until=until, rights=rights):
@@ -92,10 +73,8 @@ def grant(
     shown = shared_folder(shared_name(mailbox.address, here.config.server.domain), INBOX)
     name = part.label
     output.note(
-        Text(
-            f"{own.address} là {name.vi} của {mailbox.address}; thấy ở {shown} trong phần mềm thư.",
-            f"{own.address} is {name.en} of {mailbox.address}; mail programs show it as {shown}.",
-        )
+        f"{own.address} là {name.vi} của {mailbox.address}; thấy ở {shown} trong phần mềm thư.",
+        f"{own.address} is {name.en} of {mailbox.address}; mail programs show it as {shown}.",
     )
     subscribe(here, own, mailbox)
     if not any(holder.holding for holder in before if holder.person is not None and holder.person.address == own.address):
@@ -103,18 +82,13 @@ def grant(
 
 
 def begin_anew(here: CliContext, own: MailboxRecord, mailbox: MailboxRecord) -> None:
-    """Forget the reader's old read marks, where each reader has their own (decision 0035).
-
-    A person who returns after a while starts from the present state.
-    """
+    """Forget the old read marks of a person who returns, where each reader has their own (decision 0035)."""
     try:
         account_of(here, mailbox).forget_reader(own.address)
     except MicMailError as error:
         output.note(
-            Text(
-                f"{own.address} vẫn giữ đánh dấu đã đọc của lần trước: {error.text.vi}",
-                f"{own.address} still has its earlier read marks: {error.text.en}",
-            )
+            f"{own.address} vẫn giữ đánh dấu đã đọc của lần trước: {error.text.vi}",
+            f"{own.address} still has its earlier read marks: {error.text.en}",
         )
 
 
@@ -124,35 +98,31 @@ def subscribe(here: CliContext, own: MailboxRecord, mailbox: MailboxRecord) -> N
         show_in(here.store, own, mailbox, here.config.server.domain)
     except MicMailError as error:
         output.note(
-            Text(
-                f"Chưa đăng ký được thư mục cho {own.address}; người dùng tự đăng ký trong phần mềm thư: {error.text.vi}",
-                f"The folders could not be subscribed for {own.address}; subscribe them in the mail program: {error.text.en}",
-            )
+            f"Chưa đăng ký được thư mục cho {own.address}; người dùng tự đăng ký trong phần mềm thư: {error.text.vi}",
+            f"The folders could not be subscribed for {own.address}; subscribe them in the mail program: {error.text.en}",
         )
 
 
-@app.command(help=say("Chấm dứt ủy quyền trước hạn (12.3).", "Revoke rights before their term (12.3)."))
+@app.command("Chấm dứt ủy quyền trước hạn (12.3).", "Revoke rights before their term (12.3).")
 @requires(Right.ACT, act="mailbox_revoke", clauses="12.3")
 def revoke(
     address: Address,
     person: Person,
     *,
-    part: Annotated[Part | None, typer.Option("--as", help=say("Chỉ vai trò này.", "Only in this role."))] = None,
+    part: Annotated[Part | None, option("--as", "Chỉ vai trò này.", "Only in this role.")] = None,
     begins: FromOption = None,
     act: GroundedAct,
 ) -> None:
     here = act.here
     mailbox = here.directory.mailbox(address)
-    day = read_day(begins) if begins is not None else None
+    day = optional_day(begins)
     authorising = use_cases(here)
     with act.recorded(mailbox.address, person=person, part=part and part.value):
         fact = authorising.revoke(mailbox, person, act.origin, begins=day, part=part)
     own, when = authorising.person(person)[1], dates.short(fact.effective_at)
     output.note(
-        Text(
-            f"{own.address} không còn sử dụng {mailbox.address} từ {when}.",
-            f"{own.address} has no rights in {mailbox.address} from {when} on.",
-        )
+        f"{own.address} không còn sử dụng {mailbox.address} từ {when}.",
+        f"{own.address} has no rights in {mailbox.address} from {when} on.",
     )
     owing = authorising.owing(here.directory.entry(mailbox.mailbox_id))
     if owing is not None and owing.holder == own.address:
@@ -160,35 +130,27 @@ def revoke(
 
 
 def warn_of_password(mailbox: MailboxRecord) -> None:
-    """Warn that a former keeper may know the password (Reg. 12.3.d).
-
-    It does not end with the delegation.
-    """
+    """Warn that a former keeper may know the password, which outlives the delegation (Reg. 12.3.d)."""
     output.note(
-        Text(
-            f"Mật khẩu của {mailbox.address} chưa đổi, người quản lý có thể còn biết: bàn giao bằng “mic-mail handover begin”, "
-            "hoặc đặt lại bằng “mic-mail password reset” (12.3.d).",
-            f"The password of {mailbox.address} is unchanged, and its keeper may know it: hand over with 'handover begin', "
-            "or reset it with 'password reset' (12.3.d).",
-        )
+        f"Mật khẩu của {mailbox.address} chưa đổi, người quản lý có thể còn biết: bàn giao bằng “mic-mail handover begin”, "
+        "hoặc đặt lại bằng “mic-mail password reset” (12.3.d).",
+        f"The password of {mailbox.address} is unchanged, and its keeper may know it: hand over with 'handover begin', "
+        "or reset it with 'password reset' (12.3.d).",
     )
 
 
 @app.command(
-    help=say(
-        "Ai được sử dụng hộp thư, với quyền gì, đến khi nào.",
-        "List the people with rights in a mailbox, their rights and terms.",
-    )
+    "Liệt kê người được sử dụng hộp thư, quyền và thời hạn.",
+    "List the people with rights in a mailbox, their rights and terms.",
 )
 @requires(Right.READ, clauses="4.3 12.3")
 def rights(
-    ctx: typer.Context,
+    here: CliContext,
     address: Address,
-    at: Annotated[str | None, typer.Option("--at", help=say("Thời điểm; mặc định: bây giờ.", "Instant; default: now."))] = None,
+    at: Annotated[str | None, option("--at", "Thời điểm; mặc định: bây giờ.", "Instant; default: now.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the delegates of a mailbox; for a personal mailbox, what its person may use elsewhere."""
-    here = frame(ctx)
     entry = here.entry(address)
     instant = read_instant(at) if at is not None else here.clock.now()
     output.listing(COLUMNS, authority_rows(here, entry, instant), as_json=as_json)
@@ -206,20 +168,14 @@ def authority_rows(here: CliContext, entry: Entry, at: datetime) -> list[dict[st
 
 
 def _row(holder: Holder) -> dict[str, Cell]:
-    grant = holder.grant
-    return {
-        "mailbox": holder.mailbox.address,
-        "holder": holder.person.address if holder.person else grant.holder,
-        "name": holder.person.owner.name if holder.person else None,
-        "part": grant.part.value,
-        "part_name": grant.part.label,
-        "rights": holder.holding.rights or None,
-        "holds": bool(holder.holding),
-        "since": grant.since,
-        "until": grant.until,
-        "document": holder.document,
-        "facts": ", ".join(map(str, grant.fact_seqs)),
-    }
+    return row_of(
+        COLUMNS,
+        holder,
+        holder=holder.person.address if holder.person else holder.grant.holder,
+        rights=holder.holding.rights or None,
+        holds=bool(holder.holding),
+        facts=", ".join(map(str, holder.grant.fact_seqs)),
+    )
 
 
 def use_cases(here: CliContext) -> Authorising:

@@ -1,12 +1,10 @@
 """`mic-mail mailbox export|mark-passed-on`: a unit's mail for the records system (Reg. 11.4, 12.3.c).
 
-Joined into the group `mailbox` by main.NOUNS. An interrupted export continues when the same command is run again.
+An interrupted export continues when the same command is run again.
 """
 
 from pathlib import Path
 from typing import Annotated
-
-import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.acts import ExplainedAct
@@ -14,8 +12,8 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.officer import officer_now
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import Address, JsonOption
-from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
+from mic_mail.cli.output import Column, row_of
 from mic_mail.cli.output_files import must_be_a_place_for_files, print_how_to_verify
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
@@ -34,7 +32,7 @@ from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.unit_mail.document_handoff import PassedOn
 from mic_mail.storage.types import AccountRef
 
-app = typer.Typer()
+app = Commands()
 
 DONE = (
     Column("mailbox", "Hộp thư", "Mailbox"),
@@ -44,29 +42,26 @@ DONE = (
     Column("resumed", "Đã có từ lần trước", "Written before"),
     Column("digest", "SHA-256 của SHA256SUMS", "SHA-256 of SHA256SUMS"),
 )
-DocumentOption = Annotated[str, typer.Option("--document", help=say("Văn bản đề nghị của đơn vị.", "The unit's request."))]
+DocumentOption = Annotated[str, option("--document", "Văn bản đề nghị của đơn vị.", "The unit's request.")]
 
 
-@app.command(
-    help=say("Xuất thư đơn vị thành tệp EML kèm mã băm (11.4).", "Export a unit's mail as EML files with digests (11.4).")
-)
+@app.command("Xuất thư đơn vị thành tệp EML kèm mã băm (11.4).", "Export a unit's mail as EML files with digests (11.4).")
 @requires(Right.ACT, act="mailbox_export", clauses="11.4")
 def export(
     address: Address,
-    target: Annotated[Path, typer.Argument(metavar="FOLDER", help=say("Thư mục mới, chưa có.", "A new folder."))],
+    target: Annotated[Path, argument("FOLDER", "Thư mục mới, chưa có.", "A new folder.")],
     *,
     document: DocumentOption,
-    asked_by: Annotated[
-        str, typer.Option("--asked-by", help=say("Người quản lý hộp thư đề nghị.", "The keeper who asks for it."))
-    ],
-    folder: Annotated[str | None, typer.Option("--folder", help=say("Chỉ thư mục này.", "Only this folder."))] = None,
-    since: Annotated[str | None, typer.Option("--since", help=say("Thư đến từ ngày.", "Mail from this day on."))] = None,
-    until: Annotated[str | None, typer.Option("--until", help=say("Đến hết ngày.", "Until the end of this day."))] = None,
+    asked_by: Annotated[str, option("--asked-by", "Người quản lý hộp thư đề nghị.", "The keeper who asks for it.")],
+    folder: Annotated[str | None, option("--folder", "Chỉ thư mục này.", "Only this folder.")] = None,
+    since: Annotated[str | None, option("--since", "Thư đến từ ngày.", "Mail from this day on.")] = None,
+    until: Annotated[str | None, option("--until", "Đến hết ngày.", "Until the end of this day.")] = None,
     passed: Annotated[
         bool | None,
-        typer.Option(
+        option(
             "--only-passed-on/--only-not-passed-on",
-            help=say("Chỉ thư đã chuyển, hoặc chưa chuyển.", "Only what was passed on, or was not."),
+            "Chỉ thư đã chuyển, hoặc chưa chuyển.",
+            "Only what was passed on, or was not.",
         ),
     ] = None,
     act: ExplainedAct,
@@ -82,24 +77,13 @@ def export(
         must_be_a_place_for_files(here, target)
         keeper = _must_be_asked_for(here, entry, origin, asked_by)
         done = _write(here, entry, selection, target, origin, keeper=keeper)
-    row: dict[str, Cell] = {
-        "mailbox": entry.address,
-        "target": str(target),
-        "messages": done.messages,
-        "octets": done.octets,
-        "resumed": done.resumed,
-        "digest": done.digest,
-    }
-    output.record(DONE, row, as_json=as_json)
+    output.record(DONE, row_of(DONE, done, mailbox=entry.address, target=str(target)), as_json=as_json)
     if not as_json:
         print_how_to_verify(target)
 
 
 def _selection(folder: str | None, since: str | None, until: str | None, passed_on: bool | None) -> Selection:
-    """Return the selection of folder, days and marks.
-
-    `BadInput` for days that are invalid or in reverse order.
-    """
+    """Return the selection of folder, days and marks; `BadInput` for days in reverse order."""
     selection = Selection(folder, read_day(since) if since else None, read_day(until) if until else None, passed_on)
     if selection.since is not None and selection.until is not None and selection.until < selection.since:
         raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The last day is before the first."))
@@ -119,10 +103,9 @@ def _write(here: CliContext, entry: Entry, selection: Selection, target: Path, o
         )  # fmt: skip
         _notify_keeper(here, entry, origin, keeper, done)
 
-    with output.progress() as bar:
-        task = bar.add_task(entry.address, total=None)
+    with output.progress_of(entry.address) as progress:
         return RecordsExport(here.store, here.config, here.clock).run(
-            account, selection, target, basis, progress=lambda count: bar.update(task, completed=count), whole=whole
+            account, selection, target, basis, progress=progress, whole=whole
         )
 
 
@@ -150,15 +133,14 @@ def _notify_keeper(here: CliContext, entry: Entry, origin: ActContext, keeper: s
 
 
 @app.command(
-    "mark-passed-on",
-    help=say("Đánh dấu thư đã chuyển vào hệ thống văn bản (12.3.c).", "Mark mail as passed on to the records (12.3.c)."),
+    "Đánh dấu thư đã chuyển vào hệ thống văn bản (12.3.c).",
+    "Mark mail as passed on to the records (12.3.c).",
+    name="mark-passed-on",
 )
 @requires(Right.ACT, act="mailbox_mark_passed_on", clauses="12.3.c")
 def mark_passed_on(
     address: Address,
-    message_ids: Annotated[
-        list[str], typer.Argument(metavar="MESSAGE-ID...", help=say("Message-ID của các thư.", "Of the messages."))
-    ],
+    message_ids: Annotated[list[str], argument("MESSAGE-ID...", "Message-ID của các thư.", "Of the messages.")],
     *,
     document: DocumentOption,
     act: ExplainedAct,

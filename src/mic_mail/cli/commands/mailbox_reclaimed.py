@@ -1,9 +1,4 @@
-"""`mic-mail mailbox due|restore-reclaimed|free`: due changes and reclaimed mailboxes (Reg.
-
-6.4.c, 6.2).
-
-Joined into the group `mailbox` by main.NOUNS.
-"""
+"""`mic-mail mailbox due|restore-reclaimed|free`: due changes, reclaimed mailboxes (Reg. 6.4.c, 6.2)."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -14,9 +9,9 @@ from mic_mail.auth import password_hash
 from mic_mail.cli import output
 from mic_mail.cli.acts import Act, DocumentedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import Address, JsonOption, ReasonOption, YesOption
-from mic_mail.cli.output import Cell, Column, say, spoken
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Address, Commands, JsonOption, ReasonOption, YesOption, option
+from mic_mail.cli.output import Cell, Column, coded, row_of, spoken
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
@@ -25,19 +20,18 @@ from mic_mail.policy.facts import Fact
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
 from mic_mail.services.mailboxes.reclamation import ASIDE, Finished, Reclaiming
-from mic_mail.services.reports.due_items import Due, due
+from mic_mail.services.reports.due_items import due
 
-app = typer.Typer()
+app = Commands()
 
 AGENDA = (
-    Column("at", "Thời điểm", "At"),
-    Column("overdue", "Quá hạn", "Overdue"),
-    Column("deed", "Việc", "What", json_only=True),
-    Column("deed_name", "Việc", "What"),
-    Column("address", "Hộp thư", "Mailbox"),
-    Column("owner", "Chủ", "Owner"),
+    Column("at", "Thời điểm", "At", of="item.at"),
+    Column("overdue", "Quá hạn", "Overdue", of="item.overdue"),
+    *coded("deed", "Việc", "What", of="item.deed"),
+    Column("address", "Hộp thư", "Mailbox", of="entry.address"),
+    Column("owner", "Chủ", "Owner", of="entry.owner.name"),
     Column("clause", "Theo", "By", cites=True),
-    Column("why", "Ghi chú", "Note"),
+    Column("why", "Ghi chú", "Note", of="item.why"),
 )
 _STAYS = {
     Finished.NOT_IN_ARCHIVE: Text("có thư không nằm trong bản lưu trữ", "it contains messages that are not in its archive"),
@@ -50,57 +44,36 @@ _STAYS = {
 AGAIN = (
     Column("address", "Địa chỉ", "Address"),
     Column("password", "Mật khẩu lần đầu", "First password"),
-    Column("from_archive", "Lấy lại từ bản lưu trữ", "Brought back from the archive"),
+    Column("from_archive", "Lấy lại từ bản lưu trữ", "Restored from the archive"),
 )
 
 
 @app.command(
-    "due",
-    help=say(
-        "Những việc sắp tự động xảy ra; quá hạn ở trên.", "List what the server will do by the clock; overdue items first."
-    ),
+    "Liệt kê việc máy chủ sẽ tự động thực hiện; việc quá hạn ở trên.",
+    "List what the server will do by the clock; overdue items first.",
+    name="due",
 )
 @requires(Right.READ, whole=True, clauses="6.4.c 7.2.a 12.3.d")
 def list_due(
-    ctx: typer.Context,
-    within: Annotated[
-        int, typer.Option("--within", min=0, max=3660, help=say("Trong số ngày này.", "Within so many days."))
-    ] = 30,
+    here: CliContext,
+    within: Annotated[int, option("--within", "Trong số ngày này.", "Within so many days.", min=0, max=3660)] = 30,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
-    found = due(here.directory, here.config, here.clock, _reclaiming(here), timedelta(days=within))
-    output.listing(AGENDA, map(_row, found), as_json=as_json)
-
-
-def _row(found: Due) -> dict[str, Cell]:
-    item = found.item
-    return {
-        "at": item.at,
-        "overdue": item.overdue,
-        "deed": item.deed.value,
-        "deed_name": item.deed.label,
-        "address": found.entry.address,
-        "owner": found.entry.owner.name,
-        "clause": item.clause or None,
-        "why": item.why,
-    }
+    found = due(here.directory, here.config, here.clock, reclaiming_of(here), timedelta(days=within))
+    output.listing(AGENDA, (row_of(AGENDA, each, clause=each.item.clause or None) for each in found), as_json=as_json)
 
 
 @app.command(
-    "restore-reclaimed",
-    help=say(
-        "Cấp lại hộp thư đã thu hồi cho chủ cũ, cùng thư trong đó.",
-        "Restore a reclaimed mailbox to its owner, with its mail.",
-    ),
+    "Cấp lại hộp thư đã thu hồi cho chủ cũ, cùng thư trong đó.",
+    "Restore a reclaimed mailbox to its owner, with its mail.",
+    name="restore-reclaimed",
 )
 @requires(Right.ACT, act="mailbox_restore_reclaimed", clauses="6.4.c")
 def restore_reclaimed(address: Address, *, reason: ReasonOption, act: DocumentedAct, as_json: JsonOption = False) -> None:
     here = act.here
-    mailbox = here.directory.mailbox(address)
     origin = act.origin
     password = password_hash.generate()
-    with act.recorded(mailbox.address):
+    with act.on_mailbox(address) as mailbox:
         brought = brought_back(here, mailbox, origin)
         issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
 
@@ -115,16 +88,14 @@ def restore_reclaimed(address: Address, *, reason: ReasonOption, act: Documented
 
 
 @app.command(
-    help=say(
-        "Xóa khỏi máy chủ hộp thư đã thu hồi và lưu trữ, khi đã hết thời gian giữ nhưng máy chủ không tự xóa.",
-        "Delete a reclaimed, archived mailbox that is due but not deleted automatically.",
-    )
+    "Xóa khỏi máy chủ hộp thư đã thu hồi và lưu trữ, khi đã hết thời gian giữ nhưng máy chủ không tự xóa.",
+    "Delete a reclaimed, archived mailbox that is due but not deleted automatically.",
 )
 @requires(Right.ACT, act="mailbox_free", clauses="6.4.c")
 def free(
     address: Address,
     *,
-    document: Annotated[str, typer.Option("--document", help=say("Văn bản cho phép.", "The document that allows it."))],
+    document: Annotated[str, option("--document", "Văn bản cho phép.", "The document that allows it.")],
     reason: ReasonOption,
     act: Act,
     yes: YesOption = False,
@@ -134,17 +105,15 @@ def free(
     if not yes:
         typer.confirm(spoken(f"Xóa {mailbox.address} khỏi máy chủ?", f"Delete {mailbox.address} from the server?"), abort=True)
     with act.recorded(mailbox.address):
-        reclaiming = _reclaiming(here)
+        reclaiming = reclaiming_of(here)
         found = reclaiming.of(mailbox)
         reclaiming.free(found, act.origin, clock_trusted=False)
         ended = reclaiming.finish(found.entry)
     if ended is not Finished.GONE:
         why = _STAYS[ended]
         output.note(
-            Text(
-                f"{mailbox.address} đã ghi là xóa khỏi máy chủ, nhưng {why.vi}: hộp thư còn nguyên.",
-                f"{mailbox.address} is recorded as deleted, but {why.en}: it stays as it is.",
-            )
+            f"{mailbox.address} đã ghi là xóa khỏi máy chủ, nhưng {why.vi}: hộp thư còn nguyên.",
+            f"{mailbox.address} is recorded as deleted, but {why.en}: it stays as it is.",
         )
         raise typer.Exit(1)
     shown = dates.instant(here.clock.now())
@@ -155,22 +124,18 @@ def free(
 
 
 def brought_back(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Fact | None:
-    """Restore a reclaimed mailbox, and print the path of data that was set aside instead of deleted.
-
-    See `bring_back` of the reclamation service.
-    """
-    fact = _reclaiming(here).bring_back(mailbox, origin)
+    """Restore a reclaimed mailbox, and print the path of data that was set aside instead of deleted."""
+    fact = reclaiming_of(here).bring_back(mailbox, origin)
     aside = None if fact is None else fact.text(ASIDE)
     if aside is not None:
         path = here.config.mail_root / aside
         output.note(
-            Text(
-                f"Những gì còn trong {mailbox.address} trước đó được để riêng tại {path}.",
-                f"The remaining content of {mailbox.address} was moved to {in_ascii(path)}.",
-            )
+            f"Những gì còn trong {mailbox.address} trước đó được để riêng tại {path}.",
+            f"The remaining content of {mailbox.address} was moved to {in_ascii(path)}.",
         )
     return fact
 
 
-def _reclaiming(here: CliContext) -> Reclaiming:
+def reclaiming_of(here: CliContext) -> Reclaiming:
+    """Return the service that archives and frees reclaimed mailboxes."""
     return Reclaiming(here.directory, here.store, here.config, here.clock)

@@ -1,12 +1,9 @@
 """`mic-mail mailbox seen`: shared or separate read marks in a unit's or group's mailbox.
 
-Joined into the group `mailbox` by main.NOUNS. A change applies immediately, in open sessions, too; the meaning is described in
-`storage.seen`.
+A change applies immediately, in open sessions, too.
 """
 
 from typing import Annotated
-
-import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.acts import DocumentedAct
@@ -15,15 +12,15 @@ from mic_mail.cli.commands.mailbox_delegation import use_cases
 from mic_mail.cli.commands.mailbox_store import account_of
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.labels import Kept
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, say
+from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument
+from mic_mail.cli.output import Column
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.delegation import PERSONAL_CLAUSE
 
-app = typer.Typer()
+app = Commands()
 
 COLUMNS = (
     Column("address", "Địa chỉ", "Address"),
@@ -33,30 +30,17 @@ COLUMNS = (
 
 Address = Annotated[
     str | None,
-    typer.Argument(
-        metavar="[ADDRESS]",
-        help=say("Hộp thư đơn vị, nhóm; bỏ trống: liệt kê.", "A unit's or group's mailbox; none: list all."),
-    ),
+    argument("[ADDRESS]", "Hộp thư đơn vị, nhóm; bỏ trống: liệt kê.", "A unit's or group's mailbox; none: list all."),
 ]
 Wanted = Annotated[
-    Kept | None,
-    typer.Argument(
-        metavar="[one|each]", help=say("Chung cho mọi người, hoặc riêng từng người.", "one: for all; each: each person's own.")
-    ),
+    Kept | None, argument("[one|each]", "Chung cho mọi người, hoặc riêng từng người.", "one: for all; each: each person's own.")
 ]
 
 
-@app.command(help=say("Đánh dấu đã đọc chung hay riêng từng người.", "Read marks of a unit's or group's mailbox: one or each."))
+@app.command("Đánh dấu đã đọc chung hay riêng từng người.", "Read marks of a unit's or group's mailbox: one or each.")
 @requires(Right.READ, act="mailbox_seen", clauses="12.3")
 def seen(
-    address: Address = None,
-    kept: Wanted = None,
-    *,
-    reason: Annotated[
-        str, typer.Option("--reason", help=say("Lý do, được ghi vào nhật ký.", "The reason; it is recorded."))
-    ] = "",
-    act: DocumentedAct,
-    as_json: JsonOption = False,
+    address: Address = None, kept: Wanted = None, *, reason: ReasonOption = "", act: DocumentedAct, as_json: JsonOption = False
 ) -> None:
     """Show the setting; with `one` or `each`, change it."""
     here = act.here
@@ -80,7 +64,7 @@ def seen(
         output.record(COLUMNS, _row(mailbox, kept), as_json=True)
         return
     name = kept.label
-    output.note(Text(f"{mailbox.address}, đánh dấu đã đọc: {name.vi}.", f"{mailbox.address}, read marks: {name.en}."))
+    output.note(f"{mailbox.address}, đánh dấu đã đọc: {name.vi}.", f"{mailbox.address}, read marks: {name.en}.")
 
 
 def _now(here: CliContext, mailbox: MailboxRecord) -> Kept:

@@ -1,13 +1,10 @@
-"""State changes: `mic-mail mailbox suspend|restore|leave|return|lock-sending|absence|reclaim` etc.
+"""`mic-mail mailbox suspend|restore|leave|...`: the acts from which a mailbox's state follows.
 
-Joined into the group `mailbox` by main.NOUNS. Each act is a fact with its reason and document; the state follows from the
-facts.
+Each act is a fact with its reason and document.
 """
 
 from collections.abc import Sequence
 from typing import Annotated
-
-import typer
 
 from mic_mail.auth import password_hash
 from mic_mail.cli import output
@@ -15,9 +12,9 @@ from mic_mail.cli.acts import DocumentedAct, GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_reclaimed import brought_back
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import Address, JsonOption, ReasonOption
-from mic_mail.cli.output import Cell, Column, Row, say
+from mic_mail.cli.date_args import optional_day, read_day
+from mic_mail.cli.options import Address, Commands, JsonOption, ReasonOption, argument, option
+from mic_mail.cli.output import Cell, Column, Row
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
@@ -30,8 +27,7 @@ from mic_mail.services.mailboxes.issue import make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import Conclusion, MailboxLifecycle, RestoreRequest
 from mic_mail.services.mailboxes.restore import Restoring, Waiting
 
-app = typer.Typer()
-
+app = Commands()
 
 RESTORED = (
     Column("address", "Địa chỉ", "Address"),
@@ -46,31 +42,21 @@ DATES = (
     Column("clauses", "Điều khoản", "Clause", cites=True),
 )
 QueuedOption = Annotated[
-    Waiting | None,
-    typer.Option("--queued", help=say("Thư đang chờ gửi: gửi hay hủy.", "Messages that wait to be sent: send or drop.")),
+    Waiting | None, option("--queued", "Thư đang chờ gửi: gửi hay hủy.", "Messages that wait to be sent: send or drop.")
 ]
-LevelOption = Annotated[
-    Level | None,
-    typer.Option("--level", help=say("Phòng, ban trở xuống; Vụ trở lên.", "Rank of 6.4.c.")),
-]
-Official = Annotated[str, typer.Argument(metavar="DAY", help=say("Ngày chính thức, 31/08/2026.", "Official day, 31/08/2026."))]
+Official = Annotated[str, argument("DAY", "Ngày chính thức, 31/08/2026.", "Official day, 31/08/2026.")]
 
 
-@app.command(help=say("Tạm khóa (7.2): nguyên nhân a, b hoặc c.", "Suspend (7.2): cause a, b or c."))
+@app.command("Tạm khóa (7.2): nguyên nhân a, b hoặc c.", "Suspend (7.2): cause a, b or c.")
 @requires(Right.ACT, act="mailbox_suspend", clauses="7.2.b 7.2.c")
 def suspend(
     address: Address,
     *,
-    cause: Annotated[
-        Cause, typer.Option("--cause", help=say("a: không dùng; b: vi phạm Điều 4; c: mất an toàn.", "Point of 7.2."))
-    ],
+    cause: Annotated[Cause, option("--cause", "a: không sử dụng; b: vi phạm Điều 4; c: mất an toàn.", "Point of 7.2.")],
     reason: ReasonOption,
-    conclusion: Annotated[str, typer.Option("--conclusion", help=say("b: số kết luận.", "b: the conclusion's number."))] = "",
-    concluded_on: Annotated[str | None, typer.Option("--concluded-on", help=say("b: ngày kết luận.", "b: its date."))] = None,
-    signatory: Annotated[
-        str,
-        typer.Option("--signatory", help=say("b: người ký.", "b: a signatory.")),
-    ] = "",
+    conclusion: Annotated[str, option("--conclusion", "b: số kết luận.", "b: the conclusion's number.")] = "",
+    concluded_on: Annotated[str | None, option("--concluded-on", "b: ngày kết luận.", "b: its date.")] = None,
+    signatory: Annotated[str, option("--signatory", "b: người ký.", "b: a signatory.")] = "",
     act: DocumentedAct,
 ) -> Text:
     here = act.here
@@ -81,20 +67,16 @@ def suspend(
     return Text(f"Đã tạm khóa {mailbox.address}.", f"{mailbox.address} is suspended.")
 
 
-@app.command(help=say("Khôi phục và đặt lại mật khẩu (7.3).", "Restore, with a new password (7.3)."))
+@app.command("Khôi phục và đặt lại mật khẩu (7.3).", "Restore, with a new password (7.3).")
 @requires(Right.ACT, act="mailbox_restore", clauses="7.2.c 7.3.a 7.3.b")
 def restore(
     address: Address,
     *,
-    asked_by: Annotated[
-        str, typer.Option("--asked-by", help=say("Người hoặc đơn vị yêu cầu.", "The person who asked for it."))
-    ],
+    asked_by: Annotated[str, option("--asked-by", "Người hoặc đơn vị yêu cầu.", "The person who asked for it.")],
     channel: Annotated[
-        Channel, typer.Option("--channel", help=say("Văn bản, fax, điện thoại, thư.", "Letter, fax, telephone, mail."))
+        Channel, option("--channel", "Văn bản, fax, điện thoại, thư.", "Letter, fax, telephone, mail.")
     ] = Channel.LETTER,
-    received: Annotated[
-        str | None, typer.Option("--received", help=say("Ngày nhận yêu cầu.", "The day it was received."))
-    ] = None,
+    received: Annotated[str | None, option("--received", "Ngày nhận yêu cầu.", "The day it was received.")] = None,
     queued: QueuedOption = None,
     act: GroundedAct,
     as_json: JsonOption = False,
@@ -102,7 +84,7 @@ def restore(
     here = act.here
     mailbox = here.directory.mailbox(address)
     password = password_hash.generate()
-    asked = RestoreRequest(asked_by, channel.value, read_day(received) if received is not None else None)
+    asked = RestoreRequest(asked_by, channel.value, optional_day(received))
     with act.recorded(mailbox.address, asked_by=asked_by, channel=channel.value, queued=queued):
         verifiers = make_verifiers(here.config)(password)
         restoring = Restoring(here.directory, here.store, here.config, here.clock)
@@ -116,21 +98,18 @@ def restore(
     output.record(RESTORED, row, as_json=as_json)
 
 
-@app.command(help=say("Ghi ngày chính thức nghỉ, chuyển công tác (6.4.c).", "Record the official day of leaving (6.4.c)."))
+@app.command("Ghi ngày chính thức nghỉ, chuyển công tác (6.4.c).", "Record the official day of leaving (6.4.c).")
 @requires(Right.ACT, act="mailbox_leave", clauses="6.4.c")
 def leave(
     address: Address,
-    day: Annotated[
-        str | None, typer.Argument(metavar="[DAY]", help=say("Ngày chính thức, 31/08/2026.", "Official day, 31/08/2026."))
-    ] = None,
+    day: Annotated[str | None, argument("[DAY]", "Ngày chính thức, 31/08/2026.", "Official day, 31/08/2026.")] = None,
     *,
-    level: LevelOption = None,
+    level: Annotated[Level | None, option("--level", "Phòng, ban trở xuống; Vụ trở lên.", "Rank of 6.4.c.")] = None,
     cause: Annotated[
-        Departure | None,
-        typer.Option("--cause", help=say("Nguyên nhân: nghỉ hưu, nghỉ việc, chuyển đi.", "Why the person leaves.")),
+        Departure | None, option("--cause", "Nguyên nhân: nghỉ hưu, nghỉ việc, chuyển đi.", "Why the person leaves.")
     ] = None,
-    correct: Annotated[bool, typer.Option("--correct", help=say("Đính chính lần ghi trước.", "Correct the last one."))] = False,
-    withdraw: Annotated[bool, typer.Option("--withdraw", help=say("Hủy lần ghi nhầm.", "The leave never applied."))] = False,
+    correct: Annotated[bool, option("--correct", "Đính chính lần ghi trước.", "Correct the last one.")] = False,
+    withdraw: Annotated[bool, option("--withdraw", "Hủy lần ghi nhầm.", "The leave never applied.")] = False,
     act: GroundedAct,
 ) -> None:
     here, origin = act.here, act.origin
@@ -150,17 +129,15 @@ def leave(
             accounts.correct_leave(mailbox, read_day(day), level, cause, origin, bring_back=bring_back)
         else:
             accounts.leave(mailbox, read_day(day), level, cause, origin)
-    output.note(Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}."))
+    output.note(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}.")
     _show_dates(here, accounts.timeline_of(mailbox))
     after = accounts.state_of(mailbox)
     if after.receives and not before.receives:
         # A longer term gives back what the shorter one took (Reg. 6.4.c); this must not go unnoticed.
         shown = state_names(after.states)
         output.note(
-            Text(
-                f"Lưu ý: hộp thư {mailbox.address} đã bị thu hồi nay được mở lại: {shown.vi}.",
-                f"Note: {mailbox.address} was reclaimed and is open again: {shown.en}.",
-            )
+            f"Lưu ý: hộp thư {mailbox.address} đã bị thu hồi nay được mở lại: {shown.vi}.",
+            f"Note: {mailbox.address} was reclaimed and is open again: {shown.en}.",
         )
 
 
@@ -175,44 +152,41 @@ def _show_dates(here: CliContext, spans: Sequence[Span]) -> None:
         output.listing(DATES, rows, as_json=False)
 
 
-@app.command("return", help=say("Người đã nghỉ trở lại công tác.", "Record the return of a person who left."))
+@app.command("Người đã nghỉ trở lại công tác.", "Record the return of a person who left.", name="return")
 @requires(Right.ACT, act="mailbox_return", clauses="6.4.c")
 def return_from_leave(address: Address, day: Official, *, act: GroundedAct) -> Text:
     here = act.here
-    mailbox = here.directory.mailbox(address)
-    with act.recorded(mailbox.address, day=day):
+    with act.on_mailbox(address, day=day) as mailbox:
         _accounts(here).return_from_leave(mailbox, read_day(day), act.origin)
     return Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}.")
 
 
-@app.command("lock-sending", help=say("Khóa chức năng gửi bằng tay (10.2).", "Lock sending by hand (10.2)."))
+@app.command("Khóa chức năng gửi bằng tay (10.2).", "Lock sending by hand (10.2).", name="lock-sending")
 @requires(Right.ACT, act="mailbox_lock_sending", clauses="10.2")
 def lock_sending(address: Address, *, reason: ReasonOption, act: DocumentedAct) -> Text:
     here = act.here
-    mailbox = here.directory.mailbox(address)
-    with act.recorded(mailbox.address):
+    with act.on_mailbox(address) as mailbox:
         _accounts(here).lock_sending(mailbox, act.origin)
     return Text(f"Đã khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is locked.")
 
 
-@app.command("unlock-sending", help=say("Mở khóa gửi đã khóa bằng tay.", "Lift a lock by hand."))
+@app.command("Mở khóa gửi đã khóa bằng tay.", "Lift a lock by hand.", name="unlock-sending")
 @requires(Right.ACT, act="mailbox_unlock_sending", clauses="10.2")
 def unlock_sending(address: Address, *, act: GroundedAct) -> Text:
     here = act.here
-    mailbox = here.directory.mailbox(address)
-    with act.recorded(mailbox.address):
+    with act.on_mailbox(address) as mailbox:
         _accounts(here).unlock_sending(mailbox, act.origin)
     return Text(f"Đã mở khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is unlocked.")
 
 
-@app.command(help=say("Ghi vắng mặt đã thông báo lý do (7.2.a).", "Record a notified absence (7.2.a)."))
+@app.command("Ghi vắng mặt đã thông báo lý do (7.2.a).", "Record a notified absence (7.2.a).")
 @requires(Right.ACT, act="mailbox_absence", clauses="7.2.a")
 def absence(
     address: Address,
     *,
-    begins: Annotated[str | None, typer.Option("--from", help=say("Ngày đầu.", "First day."))] = None,
-    until: Annotated[str | None, typer.Option("--until", help=say("Ngày cuối.", "Last day."))] = None,
-    ended: Annotated[bool, typer.Option("--ended", help=say("Đã trở lại sớm.", "The person is back early."))] = False,
+    begins: Annotated[str | None, option("--from", "Ngày đầu.", "First day.")] = None,
+    until: Annotated[str | None, option("--until", "Ngày cuối.", "Last day.")] = None,
+    ended: Annotated[bool, option("--ended", "Đã trở lại sớm.", "The person is back early.")] = False,
     act: GroundedAct,
 ) -> Text:
     here, origin = act.here, act.origin
@@ -228,9 +202,7 @@ def absence(
 
 
 @app.command(
-    help=say(
-        "Thu hồi theo yêu cầu của đơn vị (6.2); thư được lưu trữ.", "Reclaim on the unit's request (6.2); mail is archived."
-    )
+    "Thu hồi theo yêu cầu của đơn vị (6.2); thư được lưu trữ.", "Reclaim on the unit's request (6.2); mail is archived."
 )
 @requires(Right.ACT, act="mailbox_reclaim", clauses="6.1 6.2")
 def reclaim(
@@ -238,20 +210,17 @@ def reclaim(
     *,
     withdraw: Annotated[
         bool,
-        typer.Option(
+        option(
             "--withdraw",
-            help=say(
-                "Hủy việc thu hồi chưa đến giờ, do đồng hồ chạy trước khi ghi.",
-                "Withdraw a reclaim that is not due yet, recorded while the clock was ahead.",
-            ),
+            "Hủy việc thu hồi chưa đến giờ, do đồng hồ chạy trước khi ghi.",
+            "Withdraw a reclaim that is not due yet, recorded while the clock was ahead.",
         ),
     ] = False,
     reason: ReasonOption,
     act: DocumentedAct,
 ) -> None:
     here, origin = act.here, act.origin
-    mailbox = here.directory.mailbox(address)
-    with act.recorded(mailbox.address, withdraw=withdraw):
+    with act.on_mailbox(address, withdraw=withdraw) as mailbox:
         if withdraw:
             _accounts(here).withdraw_reclaim(mailbox, origin)
         else:

@@ -1,8 +1,6 @@
-"""`mic-mail mailbox repair|rescan|undelete`: maintain the mailboxes' store.
+"""`mic-mail mailbox repair|rescan|undelete`: maintain the store, also beside a running server.
 
-Safe beside a running server.
-
-Joined into the group `mailbox` by main.NOUNS. Without an address a command runs over all mailboxes, with a progress bar.
+Without an address a command runs over all mailboxes, with a progress bar.
 """
 
 import contextlib
@@ -10,7 +8,6 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import IO, Annotated
@@ -22,10 +19,9 @@ from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_instant
-from mic_mail.cli.options import Address, JsonOption
-from mic_mail.cli.output import Column, Row, say, spoken
+from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
+from mic_mail.cli.output import Column, Row, spoken
 from mic_mail.directory.records import MailboxRecord
-from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy.authorization.roles import Right
@@ -33,13 +29,12 @@ from mic_mail.policy.reclamation import is_empty, must_be_there
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, Finding, RepairReport, TellFinding
 
-app = typer.Typer()
+app = Commands()
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 Addresses = Annotated[
-    list[str] | None,
-    typer.Argument(help=say("Địa chỉ hộp thư; không ghi: tất cả.", "Mailbox addresses; none: all."), metavar="[ADDRESS]..."),
+    list[str] | None, argument("[ADDRESS]...", "Địa chỉ hộp thư; không ghi: tất cả.", "Mailbox addresses; none: all.")
 ]
 FINDINGS = (
     Column("address", "Hộp thư", "Mailbox"),
@@ -54,8 +49,7 @@ COUNTS = (
 )
 Look = Callable[[Account, TellFinding], RepairReport]
 ListOption = Annotated[
-    bool,
-    typer.Option("--list", help=say("Liệt kê từng phát hiện, không chỉ số lượng.", "List each finding instead of counts.")),
+    bool, option("--list", "Liệt kê từng phát hiện, không chỉ số lượng.", "List each finding instead of counts.")
 ]
 TOMBSTONES = (
     Column("folder", "Thư mục", "Folder"),
@@ -89,27 +83,13 @@ def one_by_one(mailboxes: list[MailboxRecord], title: str) -> Iterator[MailboxRe
             bar.advance(task)
 
 
-@dataclass(slots=True)
-class _Totals:
-    """The totals over all checked mailboxes."""
-
-    mailboxes: int = 0
-    messages: int = 0
-    octets: int = 0
-    findings: int = 0
-
-    def add(self, report: RepairReport) -> None:
-        self.mailboxes += 1
-        self.messages += report.messages
-        self.octets += report.octets
+Totals = Counter[str]
+"""The totals over all checked mailboxes: `mailboxes`, `messages`, `octets`, `findings`."""
 
 
 def _report(here: CliContext, addresses: list[str] | None, look: Look, *, listed: bool, as_json: bool) -> int:
-    """Run `look` over mailboxes and print its findings; return how many there are.
-
-    Prints how many of each kind, or with `listed` each.
-    """
-    totals = _Totals()
+    """Print the findings of `look` over mailboxes, each or counted by kind; return how many there are."""
+    totals = Totals()
     if listed:
         rows = _each(here, addresses, look, totals)
         output.stream(FINDINGS, rows) if as_json else output.lines(FINDINGS, rows)
@@ -117,14 +97,12 @@ def _report(here: CliContext, addresses: list[str] | None, look: Look, *, listed
         counted_rows = list(_by_kind(here, addresses, look, totals))
         if counted_rows or as_json:
             output.listing(COUNTS, counted_rows, as_json=as_json)
-    size = dates.size(totals.octets)
+    size, findings = dates.size(totals["octets"]), totals["findings"]
     output.note(
-        Text(
-            f"{totals.mailboxes} hộp thư, {totals.messages} thư, {size.vi}; {totals.findings} phát hiện.",
-            f"{totals.mailboxes} mailboxes, {totals.messages} messages, {size.en}; {totals.findings} findings.",
-        )
+        f"{totals['mailboxes']} hộp thư, {totals['messages']} thư, {size.vi}; {findings} phát hiện.",
+        f"{totals['mailboxes']} mailboxes, {totals['messages']} messages, {size.en}; {findings} findings.",
     )
-    return totals.findings
+    return findings
 
 
 class _ByKind:
@@ -145,29 +123,29 @@ class _ByKind:
             yield {"address": self.address, "folder": folder, "kind": kind, "count": count, "example": example}
 
 
-def _by_kind(here: CliContext, addresses: list[str] | None, look: Look, totals: _Totals) -> Iterator[Row]:
+def _by_kind(here: CliContext, addresses: list[str] | None, look: Look, totals: Totals) -> Iterator[Row]:
     """Yield one row for each mailbox, folder and kind of finding."""
     for mailbox in one_by_one(chosen(here, addresses), spoken("Đang kiểm tra", "Looking")):
         found = _ByKind(mailbox.address)
-        totals.add(look(account_of(here, mailbox), found.print_row))
-        totals.findings += found.counts.total()
+        report = look(account_of(here, mailbox), found.print_row)
+        totals.update(mailboxes=1, messages=report.messages, octets=report.octets, findings=found.counts.total())
         yield from found.rows()
 
 
-def _each(here: CliContext, addresses: list[str] | None, look: Look, totals: _Totals) -> Iterator[Row]:
+def _each(here: CliContext, addresses: list[str] | None, look: Look, totals: Totals) -> Iterator[Row]:
     """Yield one row for each finding.
 
-    They are stored in a file until the mailbox is unlocked: it must not stay locked while a person reads the list.
+    A file holds them until the mailbox is unlocked: it must not stay locked while a person reads the list.
     """
     for mailbox in one_by_one(chosen(here, addresses), spoken("Đang kiểm tra", "Looking")):
         with tempfile.TemporaryFile("w+", encoding="ascii") as kept:
             report = look(account_of(here, mailbox), partial(_keep, kept))
             kept.seek(0)
             for line in kept:
-                totals.findings += 1
+                totals["findings"] += 1
                 folder, kind, detail = json.loads(line)
                 yield {"address": mailbox.address, "folder": folder, "kind": kind, "detail": detail}
-            totals.add(report)
+            totals.update(mailboxes=1, messages=report.messages, octets=report.octets)
 
 
 def _keep(kept: IO[str], finding: Finding) -> None:
@@ -175,16 +153,14 @@ def _keep(kept: IO[str], finding: Finding) -> None:
 
 
 @app.command(
-    help=say(
-        "So chỉ mục với tệp và sửa chỗ sai lệch; --check chỉ xem (mã thoát 1 nếu có sai lệch).",
-        "Compare index and files and correct differences; --check only reports them (exit code 1 if any).",
-    )
+    "So chỉ mục với tệp và sửa chỗ sai lệch; --check chỉ xem (mã thoát 1 nếu có sai lệch).",
+    "Compare index and files and correct differences; --check only reports them (exit code 1 if any).",
 )
 @requires(Right.ACT, act="mailbox_repair")
 def repair(
     addresses: Addresses = None,
     *,
-    check: Annotated[bool, typer.Option("--check", help=say("Chỉ xem, không sửa.", "Only report, change nothing."))] = False,
+    check: Annotated[bool, option("--check", "Chỉ xem, không sửa.", "Only report, change nothing.")] = False,
     listed: ListOption = False,
     act: Act,
     as_json: JsonOption = False,
@@ -199,9 +175,7 @@ def repair(
         raise typer.Exit(1)
 
 
-@app.command(
-    help=say("Nhận những thay đổi do công cụ Maildir khác tạo ra.", "Take in changes made by other Maildir tools."),
-)
+@app.command("Nhận những thay đổi do công cụ Maildir khác tạo ra.", "Take in changes made by other Maildir tools.")
 @requires(Right.ACT, act="mailbox_rescan")
 def rescan(addresses: Addresses = None, *, listed: ListOption = False, act: Act, as_json: JsonOption = False) -> None:
     here = act.here
@@ -210,22 +184,19 @@ def rescan(addresses: Addresses = None, *, listed: ListOption = False, act: Act,
 
 
 @app.command(
-    help=say(
-        "Khôi phục thư đã xóa còn được giữ; --list chỉ liệt kê.",
-        "Restore expunged messages that are still retained; --list only lists them.",
-    )
+    "Khôi phục thư đã xóa còn được giữ; --list chỉ liệt kê.",
+    "Restore expunged messages that are still retained; --list only lists them.",
 )
 @requires(Right.ACT, act="mailbox_undelete")
 def undelete(
     address: Address,
     *,
-    folder: Annotated[str | None, typer.Option("--folder", help=say("Chỉ thư mục này.", "Only this folder."))] = None,
+    folder: Annotated[str | None, option("--folder", "Chỉ thư mục này.", "Only this folder.")] = None,
     since: Annotated[
-        str | None,
-        typer.Option("--since", help=say("Xóa từ lúc này, “24/11/2026 08:30”.", "Expunged since then, '24/11/2026 08:30'.")),
+        str | None, option("--since", "Xóa từ lúc này, “24/11/2026 08:30”.", "Expunged since then, '24/11/2026 08:30'.")
     ] = None,
-    uids: Annotated[list[int] | None, typer.Option("--uid", help=say("Chỉ những UID này.", "Only these UIDs."))] = None,
-    only_list: Annotated[bool, typer.Option("--list", help=say("Chỉ liệt kê.", "Only show."))] = False,
+    uids: Annotated[list[int] | None, option("--uid", "Chỉ những UID này.", "Only these UIDs.")] = None,
+    only_list: Annotated[bool, option("--list", "Chỉ liệt kê.", "Only show.")] = False,
     act: Act,
     as_json: JsonOption = False,
 ) -> None:
@@ -245,7 +216,7 @@ def undelete(
         count = account.undelete(folder=folder, since_us=since_us, uids=uids or None)
     if as_json:
         output.print_json({"address": mailbox.address, "restored": count})
-    output.note(Text(f"Đã khôi phục {count} thư.", f"{counted(count, 'message is', 'messages are')} back."))
+    output.note(f"Đã khôi phục {count} thư.", f"{counted(count, 'message is', 'messages are')} restored.")
 
 
 def _micros(instant: datetime) -> int:

@@ -1,56 +1,46 @@
-"""`mic-mail migration plan|list|done|paper`: units that still use another mail system (Reg. 14.5).
+"""`mic-mail migration`: units on other mail systems, and the day by which each leaves (Reg. 14.5)."""
 
-Each has a plan with the date by which it leaves that system.
-"""
-
-from pathlib import Path
 from typing import Annotated
-
-import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.acts import ExplainedAct, GroundedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say
-from mic_mail.cli.output_files import check_kind, write_paper
+from mic_mail.cli.options import Commands, JsonOption, argument, option
+from mic_mail.cli.output import Column, row_of
+from mic_mail.cli.output_files import DocumentFile, print_written, write_paper
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.migration_plans import Standing
 from mic_mail.services.reports.migration_register import STANDINGS, Register
 
-app = typer.Typer(
-    help=say("Đơn vị còn dùng hệ thống thư khác (14.5).", "Units on other mail systems (14.5)."), no_args_is_help=True
-)
+app = Commands("Đơn vị còn dùng hệ thống thư khác (14.5).", "Units on other mail systems (14.5).")
 
 PLANS = (
-    Column("plan_id", "Số", "No", right=True),
-    Column("unit", "Ký hiệu", "Symbol"),
-    Column("name", "Đơn vị", "Unit"),
-    Column("system", "Hệ thống", "System"),
-    Column("mailboxes", "Hộp thư", "Mailboxes", right=True),
-    Column("planned_on", "Hạn", "By"),
+    Column("plan_id", "Số", "No", right=True, of="plan.plan_id"),
+    Column("unit", "Ký hiệu", "Symbol", of="unit.symbol"),
+    Column("name", "Đơn vị", "Unit", of="unit.name"),
+    Column("system", "Hệ thống", "System", of="plan.system"),
+    Column("mailboxes", "Hộp thư", "Mailboxes", right=True, of="plan.mailboxes"),
+    Column("planned_on", "Hạn", "By", of="plan.planned_on"),
     Column("standing", "Tình trạng", "State", names=STANDINGS),
-    Column("times_replaced", "Số lần lùi", "Put off", right=True),
+    Column("times_replaced", "Số lần lùi", "Postponed", right=True),
     Column("contact", "Đầu mối", "Contact"),
     Column("document", "Văn bản", "Document"),
-    Column("ended_at", "Kết thúc", "Ended"),
+    Column("ended_at", "Kết thúc", "Ended", of="plan.ended_at"),
 )
 
 
-@app.command(
-    help=say("Ghi kế hoạch chuyển của đơn vị; ghi lại là lùi ngày.", "Record a unit's plan; recording it again postpones it.")
-)
+@app.command("Ghi kế hoạch chuyển của đơn vị; ghi lại là lùi ngày.", "Record a unit's plan; recording it again postpones it.")
 @requires(Right.ACT, act="migration_plan", clauses="14.5")
 def plan(
-    unit: Annotated[str, typer.Argument(metavar="UNIT", help=say("Ký hiệu đơn vị.", "The unit's symbol."))],
+    unit: Annotated[str, argument("UNIT", "Ký hiệu đơn vị.", "The unit's symbol.")],
     *,
-    system: Annotated[str, typer.Option("--system", help=say("Hệ thống đang dùng.", "The system that it uses."))],
-    mailboxes: Annotated[int, typer.Option("--mailboxes", help=say("Số hộp thư ở đó.", "Number of mailboxes in that system."))],
-    by: Annotated[str, typer.Option("--by", help=say("Ngày chuyển xong, 31/03/2027.", "The planned day, e.g. 31/03/2027."))],
-    contact: Annotated[str, typer.Option("--contact", help=say("Đầu mối của đơn vị.", "The contact in the unit."))] = "",
+    system: Annotated[str, option("--system", "Hệ thống đang dùng.", "The system that it uses.")],
+    mailboxes: Annotated[int, option("--mailboxes", "Số hộp thư ở đó.", "Number of mailboxes in that system.")],
+    by: Annotated[str, option("--by", "Ngày chuyển xong, 31/03/2027.", "The planned day, e.g. 31/03/2027.")],
+    contact: Annotated[str, option("--contact", "Đầu mối của đơn vị.", "The contact in the unit.")] = "",
     act: GroundedAct,
 ) -> Text:
     here = act.here
@@ -60,64 +50,39 @@ def plan(
     return Text(f"Đã ghi kế hoạch số {made.plan_id} của {which.symbol}.", f"Plan {made.plan_id} is recorded.")
 
 
-@app.command("list", help=say("Liệt kê kế hoạch; mặc định: chưa xong.", "List the plans, by default open ones."))
+@app.command("Liệt kê kế hoạch; mặc định: chưa xong.", "List the plans, by default open ones.", name="list")
 @requires(Right.READ, clauses="14.5")
 def list_plans(
-    ctx: typer.Context,
+    here: CliContext,
     *,
-    overdue: Annotated[bool, typer.Option("--overdue", help=say("Chỉ quá hạn.", "Only those overdue."))] = False,
-    everything: Annotated[bool, typer.Option("--all", help=say("Cả đã kết thúc.", "Also those that ended."))] = False,
+    overdue: Annotated[bool, option("--overdue", "Chỉ quá hạn.", "Only those overdue.")] = False,
+    everything: Annotated[bool, option("--all", "Cả đã kết thúc.", "Also those that ended.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    found = _register(frame(ctx)).known(all_of_them=everything)
-    rows: list[Row] = [
-        {
-            "plan_id": each.plan.plan_id,
-            "unit": each.unit.symbol,
-            "name": each.unit.name,
-            "system": each.plan.system,
-            "mailboxes": each.plan.mailboxes,
-            "planned_on": each.plan.planned_on,
-            "standing": each.standing.value,
-            "times_replaced": each.times_replaced,
-            "contact": each.plan.contact or None,
-            "document": each.plan.end_document or each.plan.document,
-            "ended_at": each.plan.ended_at,
-        }
+    found = _register(here).known(all_of_them=everything)
+    rows = (
+        row_of(PLANS, each, contact=each.plan.contact or None, document=each.plan.end_document or each.plan.document)
         for each in found
         if not overdue or each.standing is Standing.OVERDUE
-    ]
+    )
     output.listing(PLANS, rows, as_json=as_json)
 
 
-@app.command(help=say("Ghi đơn vị đã chuyển xong.", "Record that a unit has left the system."))
+@app.command("Ghi đơn vị đã chuyển xong.", "Record that a unit has left the system.")
 @requires(Right.ACT, act="migration_done", clauses="14.5")
-def done(
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số của kế hoạch.", "The plan's number."))],
-    *,
-    act: GroundedAct,
-) -> Text:
+def done(number: Annotated[int, argument("NUMBER", "Số của kế hoạch.", "The plan's number.")], *, act: GroundedAct) -> Text:
     here = act.here
     with act.recorded(str(number)):
         ended = _register(here).finish(number, act.origin)
     return Text(f"Kế hoạch số {number} đã hoàn thành: {ended.system}.", f"Plan {number} is done.")
 
 
-@app.command(help=say("Lập sổ theo dõi thành tệp PDF, XLSX, HTML, CSV.", "Write the register as PDF, XLSX, HTML or CSV."))
+@app.command("Lập sổ theo dõi thành tệp PDF, XLSX, HTML, CSV.", "Write the register as PDF, XLSX, HTML or CSV.")
 @requires(Right.READ, act="migration_paper", clauses="14.5")
-def paper(
-    *,
-    out: Annotated[
-        Path, typer.Option("--out", help=say("Tệp .pdf, .xlsx, .html hoặc .csv.", "A file .pdf, .xlsx, .html or .csv."))
-    ],
-    act: ExplainedAct,
-) -> Text:
+def paper(*, out: DocumentFile, act: ExplainedAct) -> None:
     here = act.here
-    check_kind(out)
     with act.recorded("*"):
-        written = write_paper(here, out, _register(here).paper())
-    names = ", ".join(map(str, written))
-    return Text(f"Đã ghi {names}.", f"{len(written)} files are written." if len(written) > 1 else "The file is written.")
+        print_written(write_paper(here, out, _register(here).paper()))
 
 
 def _register(here: CliContext) -> Register:

@@ -1,16 +1,14 @@
-"""`mic-mail notice list|preview`: the notices that the server sends, their clauses and their texts."""
+"""`mic-mail notice`: the notices that the server sends, their clauses and their texts."""
 
 import re
 import sys
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import frame
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Commands, JsonOption, argument, option
+from mic_mail.cli.output import Cell, Column, coded, row_of
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE, NAMES, find
 from mic_mail.i18n.notices.notice import Notice
@@ -18,14 +16,13 @@ from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.notifications.notices import Notices
 
-app = typer.Typer(help=say("Thông báo của máy chủ.", "Notices."), no_args_is_help=True)
+app = Commands("Thông báo của máy chủ.", "Notices.")
 
 _NOTICE = (
     Column("number", "Số", "No", right=True),
     Column("name", "Tên", "Name", json_only=True),
     Column("clause", "Theo", "By", cites=True),
-    Column("reader", "Gửi tới", "To", json_only=True),
-    Column("reader_name", "Gửi tới", "To"),
+    *coded("reader", "Gửi tới", "To"),
     Column("about", "Thông báo", "Notice"),
 )
 _WHEN = Column("means", "Khi nào", "When", json_only=True)
@@ -49,12 +46,11 @@ _PLACE = re.compile(r"\{[^}]*\}")
 SAMPLE_READER = ("Đỗ Văn Bê", MailboxAddress.parse("dvbe@mic.gov.vn"))
 
 
-@app.command("list", help=say("Liệt kê mọi thông báo.", "List every notice."))
+@app.command("Liệt kê mọi thông báo.", "List every notice.", name="list")
 @requires(Right.READ)
 def list_notices(
     replies: Annotated[
-        bool,
-        typer.Option("--replies", help=say("Các câu từ chối khi gửi thư (SMTP).", "List the texts of SMTP refusals.")),
+        bool, option("--replies", "Các câu từ chối khi gửi thư (SMTP).", "List the texts of SMTP refusals.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,15 +60,13 @@ def list_notices(
         output.listing(COLUMNS, map(_row, CATALOGUE.values()), as_json=as_json)
 
 
-@app.command(help=say("Xem một thông báo với số liệu mẫu.", "Show a notice with sample values."))
+@app.command("Xem một thông báo với số liệu mẫu.", "Show a notice with sample values.")
 @requires(Right.READ, clauses="6.4.c 7.2.a")
 def preview(
-    ctx: typer.Context,
-    name: Annotated[
-        str, typer.Argument(metavar="NOTICE", help=say("Số của thông báo, xem list.", "Its number, see list; or its name."))
-    ],
+    here: CliContext,
+    name: Annotated[str, argument("NOTICE", "Số của thông báo, xem list.", "Its number, see list; or its name.")],
     *,
-    eml: Annotated[bool, typer.Option("--eml", help=say("In cả thư, để mở bằng phần mềm thư.", "Print the message."))] = False,
+    eml: Annotated[bool, option("--eml", "In cả thư, để mở bằng phần mềm thư.", "Print the message.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     if (answer := _replies().get(name)) is not None:
@@ -83,7 +77,6 @@ def preview(
     found = _find(name)
     letter = found.sample()
     if eml:
-        here = frame(ctx)
         message = Notices(here.store, here.config, here.clock).compose(*SAMPLE_READER, letter)
         sys.stdout.flush()
         sys.stdout.buffer.write(message)
@@ -118,13 +111,5 @@ def _find(name: str) -> Notice[...]:
 
 
 def _row(found: Notice[...]) -> dict[str, Cell]:
-    return {
-        "number": list(CATALOGUE).index(found.name) + 1,
-        "name": found.name,
-        "clause": found.clause,
-        "reader": found.reader.value,
-        "reader_name": found.reader.label,
-        "about": NAMES[found.name],
-        "subject": found.sample().subject,
-        "means": found.means,
-    }
+    number = list(CATALOGUE).index(found.name) + 1
+    return row_of(COLUMNS, found, number=number, about=NAMES[found.name], subject=found.sample().subject)

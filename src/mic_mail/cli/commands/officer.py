@@ -1,4 +1,4 @@
-"""`mic-mail officer add|end|list`: the administrators, their roles and terms (Reg. 6.1).
+"""`mic-mail officer`: the administrators, their roles and terms (Reg. 6.1).
 
 The first one is of the Centre; from then on only officers act, and one of the Centre always remains.
 """
@@ -8,17 +8,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
-from mic_mail.cli.acts import GroundedAct
+from mic_mail.cli.acts import ExplainedAct, GroundedAct
 from mic_mail.cli.audited import audited
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.caller import knows_login
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day, read_instant
-from mic_mail.cli.options import ActorOption, JsonOption, WhyOption
-from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.options import Commands, JsonOption, argument, option
+from mic_mail.cli.output import Cell, Column, coded, row_of
 from mic_mail.directory.records import NotFound, UnitRecord
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n import dates
@@ -40,13 +38,12 @@ from mic_mail.policy.naming.transliteration import tidy
 from mic_mail.policy.unit_mail.delegation import after_day
 from mic_mail.services.mailboxes.credentials import ActContext
 
-app = typer.Typer(help=say("Cán bộ quản trị.", "Officers who administer this server."), no_args_is_help=True)
+app = Commands("Cán bộ quản trị.", "Officers who administer this server.")
 
 COLUMNS = (
     Column("login", "Tên đăng nhập", "Login"),
     Column("full_name", "Họ và tên", "Name"),
-    Column("role", "Vai trò", "Role", json_only=True),
-    Column("role_name", "Vai trò", "Role"),
+    *coded("role", "Vai trò", "Role"),
     Column("unit", "Đơn vị", "Unit"),
     Column("serves", "Có hiệu lực", "In force"),
     Column("since", "Từ", "From"),
@@ -55,46 +52,34 @@ COLUMNS = (
     Column("person_id", "Mã cá nhân", "Person"),
 )
 
-Login = Annotated[str, typer.Argument(metavar="LOGIN", help=say("Tài khoản trên máy chủ này.", "Login on this machine."))]
-FromOption = Annotated[str | None, typer.Option("--from", help=say("Từ ngày; mặc định: ngay.", "First day; default: now."))]
+Login = Annotated[str, argument("LOGIN", "Tài khoản trên máy chủ này.", "Login on this machine.")]
 
 
-@app.command(help=say("Ghi nhận cán bộ quản trị (6.1).", "Enter an officer (6.1)."))
-@requires(Right.ACT, clauses="6.1")
+@app.command("Ghi nhận cán bộ quản trị (6.1).", "Enter an officer (6.1).")
+@requires(Right.ACT, act="officer_add", clauses="6.1")
 def add(
-    ctx: typer.Context,
     login: Login,
-    name: Annotated[str, typer.Argument(metavar="NAME", help=say("Họ và tên đầy đủ.", "Full name."))],
+    name: Annotated[str, argument("NAME", "Họ và tên đầy đủ.", "Full name.")],
     *,
-    role: Annotated[
-        Role,
-        typer.Option("--role", help=say("Trung tâm, đơn vị, kiểm tra.", "Of the Centre, a unit, or an auditor.")),
-    ],
-    document: Annotated[
-        str, typer.Option("--document", help=say("Quyết định phân công.", "The decision that appoints the officer."))
-    ],
-    unit: Annotated[
-        str | None, typer.Option("--unit", help=say("Vai trò đơn vị: ký hiệu đơn vị.", "unit: the unit's symbol."))
-    ] = None,
+    role: Annotated[Role, option("--role", "Trung tâm, đơn vị, kiểm tra.", "Of the Centre, a unit, or an auditor.")],
+    document: Annotated[str, option("--document", "Quyết định phân công.", "The decision that appoints the officer.")],
+    unit: Annotated[str | None, option("--unit", "Vai trò đơn vị: ký hiệu đơn vị.", "unit: the unit's symbol.")] = None,
     person: Annotated[
-        int | None, typer.Option("--person", help=say("Mã trong danh bạ; phân biệt người trùng tên.", "Id in the directory."))
+        int | None, option("--person", "Mã trong danh bạ; phân biệt người trùng tên.", "Id in the directory.")
     ] = None,
-    begins: FromOption = None,
-    until: Annotated[str | None, typer.Option("--until", help=say("Đến hết ngày.", "Last day."))] = None,
+    begins: Annotated[str | None, option("--from", "Từ ngày; mặc định: ngay.", "First day; default: now.")] = None,
+    until: Annotated[str | None, option("--until", "Đến hết ngày.", "Last day.")] = None,
     no_login: Annotated[
         bool,
-        typer.Option(
+        option(
             "--no-login",
-            help=say(
-                "Tài khoản chưa có trên máy này, hoặc cán bộ không có (container).",
-                "The login is not on this machine yet, or never will be (container).",
-            ),
+            "Tài khoản chưa có trên máy này, hoặc cán bộ không có (container).",
+            "The login is not on this machine yet, or never will be (container).",
         ),
     ] = False,
-    reason: WhyOption = "",
-    actor: ActorOption = None,
+    act: ExplainedAct,
 ) -> None:
-    here = frame(ctx)
+    here = act.here
     if (role is Role.UNIT) != (unit is not None):
         raise BadInput(
             Text("--unit đi cùng vai trò “đơn vị”.", "--role unit needs --unit, and no other role takes it."), clause=CLAUSE
@@ -115,7 +100,7 @@ def add(
     )
     if officer.until is not None and officer.until <= max(now, officer.since):
         raise BadInput(Text("Thời hạn kết thúc trước khi bắt đầu.", "The term ends before it begins."))
-    enter(here, officer, ActContext(here.actor(actor), reason, officer.document), unit=unit, no_login=no_login)
+    enter(here, officer, act.origin, unit=unit, no_login=no_login)
 
 
 def enter(here: CliContext, officer: Officer, origin: ActContext, *, unit: str | None = None, no_login: bool = False) -> None:
@@ -146,17 +131,13 @@ def _must_leave_a_way(here: CliContext, before: Sequence[Officer], after: Sequen
 def _print_added(here: CliContext, officer: Officer, *, is_first: bool) -> None:
     named, since = officer.role.label, officer.since
     output.note(
-        Text(
-            f"{officer.login} ({officer.full_name}): {named.vi}, từ {dates.short(since)}.",
-            f"{in_ascii(officer.login)}: {named.en}, from {dates.short(since)} on.",
-        )
+        f"{officer.login} ({officer.full_name}): {named.vi}, từ {dates.short(since)}.",
+        f"{in_ascii(officer.login)}: {named.en}, from {dates.short(since)} on.",
     )
     if is_first:
         output.note(
-            Text(
-                "Từ nay chỉ cán bộ đã ghi nhận được thực hiện lệnh quản trị.",
-                "From now on only recorded officers can run administrative commands.",
-            )
+            "Từ nay chỉ cán bộ đã ghi nhận được thực hiện lệnh quản trị.",
+            "From now on only recorded officers can run administrative commands.",
         )
         if here.login != officer.login:
             output.note(_how_to_go_on(here, officer))
@@ -181,13 +162,13 @@ def _how_to_go_on(here: CliContext, officer: Officer) -> Text:
     )
 
 
-@app.command(help=say("Chấm dứt nhiệm vụ quản trị.", "End an officer's term."))
+@app.command("Chấm dứt nhiệm vụ quản trị.", "End an officer's term.")
 @requires(Right.ACT, act="officer_end", clauses="6.1")
 def end(
     login: Login,
     *,
     begins: Annotated[
-        str | None, typer.Option("--from", help=say("Thôi từ ngày; mặc định: ngay.", "First day after the term; default: now."))
+        str | None, option("--from", "Thôi từ ngày; mặc định: ngay.", "First day after the term; default: now.")
     ] = None,
     act: GroundedAct,
 ) -> Text:
@@ -210,17 +191,16 @@ def end(
     return Text(f"{login} thôi nhiệm vụ từ {when}.", f"{in_ascii(login)} is not an officer from {when} on.")
 
 
-@app.command("list", help=say("Liệt kê cán bộ quản trị.", "List the officers."))
+@app.command("Liệt kê cán bộ quản trị.", "List the officers.", name="list")
 @requires(Right.READ, whole=True, clauses="6.1")
 def list_officers(
-    ctx: typer.Context,
+    here: CliContext,
     at: Annotated[
-        str | None, typer.Option("--at", help=say("Chỉ ai có hiệu lực lúc đó.", "Only the officers at that time."))
+        str | None, option("--at", "Chỉ cán bộ có hiệu lực tại thời điểm đó.", "Only the officers at that time.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the officers; without --at all past, present and future ones."""
-    here = frame(ctx)
     officers = here.directory.officers.all()
     instant = here.clock.now() if at is None else read_instant(at)
     units = {unit.unit_id: unit for unit in here.directory.units()}
@@ -251,18 +231,8 @@ def _beginning(day: str | None, now: datetime) -> datetime:
 
 
 def _row(officer: Officer, units: dict[int, UnitRecord], at: datetime) -> dict[str, Cell]:
-    return {
-        "login": officer.login,
-        "full_name": officer.full_name,
-        "role": officer.role.value,
-        "role_name": officer.role.label,
-        "unit": units[officer.unit_id].symbol if officer.unit_id is not None else None,
-        "serves": officer.serves(at),
-        "since": officer.since,
-        "until": officer.until,
-        "document": officer.document,
-        "person_id": officer.person_id,
-    }
+    unit = units[officer.unit_id].symbol if officer.unit_id is not None else None
+    return row_of(COLUMNS, officer, unit=unit, serves=officer.serves(at))
 
 
 def officer_now(here: CliContext, actor: str) -> Officer:

@@ -1,20 +1,15 @@
-"""`mic-mail person add|list|show|change|move|employment`: the people of the directory.
-
-With or without a mailbox (Reg. 2.6, 6.2, 6.3, 6.4.b).
-"""
+"""`mic-mail person`: the people of the directory, with or without a mailbox (Reg. 2.6, 6.2-6.4)."""
 
 from typing import Annotated
-
-import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.acts import DocumentedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.date_args import read_day
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.date_args import optional_day
 from mic_mail.cli.directory_orders import KeepOption, OrderAct
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.options import Commands, JsonOption, argument, option
+from mic_mail.cli.output import Cell, Column, coded, row_of
 from mic_mail.directory.records import PersonRecord
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import local_day
@@ -24,17 +19,15 @@ from mic_mail.policy.naming.transliteration import by_given_name, tidy, words
 from mic_mail.policy.ranks import level_of
 from mic_mail.services.mailboxes.directory_changes import Contract, PersonChange, check_contract
 
-app = typer.Typer(help=say("Cá nhân.", "People."), no_args_is_help=True)
+app = Commands("Cá nhân.", "People.")
 
 COLUMNS = (
     Column("person_id", "Mã", "Id", right=True),
     Column("full_name", "Họ và tên", "Name"),
     Column("unit", "Đơn vị", "Unit"),
     Column("position", "Chức danh", "Position"),
-    Column("level", "Cấp (6.4.c)", "Rank (6.4.c)", json_only=True),
-    Column("level_name", "Cấp (6.4.c)", "Rank (6.4.c)"),
-    Column("employment", "Diện", "Employment", json_only=True),
-    Column("employment_name", "Diện", "Employment"),
+    *coded("level", "Cấp (6.4.c)", "Rank (6.4.c)"),
+    *coded("employment", "Diện", "Employment"),
     Column("mailbox", "Hộp thư", "Mailbox"),
 )
 ONE = (
@@ -44,30 +37,28 @@ ONE = (
     Column("eligible", "Đủ điều kiện cấp (6.3)", "Eligible (6.3)"),
 )
 
-PersonId = Annotated[int, typer.Argument(help=say("Mã cá nhân.", "The person's id."))]
+PersonId = Annotated[int, argument("PERSON_ID", "Mã cá nhân.", "The person's id.")]
 LevelOption = Annotated[
-    Level | None,
-    typer.Option("--level", help=say("Cấp theo 6.4.c: phòng hoặc vụ.", "Rank of 6.4.c: division or department.")),
+    Level | None, option("--level", "Cấp theo 6.4.c: phòng hoặc vụ.", "Rank of 6.4.c: division or department.")
 ]
 
 PositionOption = Annotated[
-    str | None,
-    typer.Option("--position", help=say("Chức danh mới; cấp theo bảng chức danh.", "New position; its level by the table.")),
+    str | None, option("--position", "Chức danh mới; cấp theo bảng chức danh.", "New position; its level by the table.")
 ]
-FromOption = Annotated[str | None, typer.Option("--contract-from", help=say("Ngày bắt đầu hợp đồng.", "First day."))]
-UntilOption = Annotated[str | None, typer.Option("--contract-until", help=say("Ngày hết hợp đồng.", "Last day."))]
+FromOption = Annotated[str | None, option("--contract-from", "Ngày bắt đầu hợp đồng.", "First day.")]
+UntilOption = Annotated[str | None, option("--contract-until", "Ngày hết hợp đồng.", "Last day.")]
 
 
-@app.command(help=say("Thêm cá nhân.", "Add a person."))
+@app.command("Thêm cá nhân.", "Add a person.")
 @requires(Right.ACT, act="person_add", clauses="2.6")
 def add(
-    name: Annotated[str, typer.Argument(help=say("Họ và tên đầy đủ, có dấu.", "Full name, with diacritics."))],
+    name: Annotated[str, argument("NAME", "Họ và tên đầy đủ, có dấu.", "Full name, with diacritics.")],
     *,
-    unit: Annotated[str, typer.Option("--unit", help=say("Ký hiệu đơn vị.", "The unit's symbol."))],
-    position: Annotated[str, typer.Option("--position", help=say("Chức danh.", "Position."))] = "Chuyên viên",
+    unit: Annotated[str, option("--unit", "Ký hiệu đơn vị.", "The unit's symbol.")],
+    position: Annotated[str, option("--position", "Chức danh.", "Position.")] = "Chuyên viên",
     level: LevelOption = None,
     employment: Annotated[
-        Employment, typer.Option("--employment", help=say("Diện tuyển dụng.", "Kind of employment."))
+        Employment, option("--employment", "Diện tuyển dụng.", "Kind of employment.")
     ] = Employment.CIVIL_SERVANT,
     contract_from: FromOption = None,
     contract_until: UntilOption = None,
@@ -93,38 +84,36 @@ def add(
     output.record(ONE, _row(here, stored), as_json=as_json)
 
 
-@app.command("list", help=say("Liệt kê cá nhân.", "List people."))
+@app.command("Liệt kê cá nhân.", "List people.", name="list")
 @requires(Right.READ, clauses="2.6")
 def list_people(
-    ctx: typer.Context,
-    unit: Annotated[str | None, typer.Option("--unit", help=say("Chỉ đơn vị này.", "Only this unit."))] = None,
+    here: CliContext,
+    unit: Annotated[str | None, option("--unit", "Chỉ đơn vị này.", "Only this unit.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
     people = here.directory.people(here.directory.unit(unit).unit_id if unit else None)
     people.sort(key=lambda person: by_given_name(person.full_name))
-    units = {u.unit_id: u.symbol for u in here.directory.units()}
+    units = here.symbols()
     mailboxes = {m.person_id: m.address for m in here.directory.mailboxes() if m.person_id is not None}
     output.listing(COLUMNS, (_cells(person, units, mailboxes) for person in people), as_json=as_json)
 
 
-@app.command(help=say("Xem một cá nhân.", "Show a person."))
+@app.command("Xem một cá nhân.", "Show a person.")
 @requires(Right.READ, clauses="6.3")
-def show(ctx: typer.Context, person_id: PersonId, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+def show(here: CliContext, person_id: PersonId, as_json: JsonOption = False) -> None:
     output.record(ONE, _row(here, here.directory.person(person_id)), as_json=as_json)
 
 
-@app.command(help=say("Thay đổi họ tên, chức danh, cấp (6.2).", "Change name, position or level (6.2)."))
+@app.command("Thay đổi họ tên, chức danh, cấp (6.2).", "Change name, position or level (6.2).")
 @requires(Right.ACT, act="person_change", clauses="6.2")
 def change(
     person_id: PersonId,
     *,
-    name: Annotated[str | None, typer.Option("--name", help=say("Họ và tên mới.", "The new name."))] = None,
+    name: Annotated[str | None, option("--name", "Họ và tên mới.", "The new name.")] = None,
     position: PositionOption = None,
     level: LevelOption = None,
     address: Annotated[
-        str | None, typer.Option("--address", help=say("Địa chỉ mới của hộp thư cá nhân.", "New address of the mailbox."))
+        str | None, option("--address", "Địa chỉ mới của hộp thư cá nhân.", "New address of the mailbox.")
     ] = None,
     keep_days: KeepOption = None,
     act: OrderAct,
@@ -142,13 +131,11 @@ def change(
     )
 
 
-@app.command(
-    help=say("Thuyên chuyển theo thông báo của đơn vị tiếp nhận (6.4.b).", "Transfer on the receiving unit's notice (6.4.b).")
-)
+@app.command("Thuyên chuyển theo thông báo của đơn vị tiếp nhận (6.4.b).", "Transfer on the receiving unit's notice (6.4.b).")
 @requires(Right.ACT, act="person_move", clauses="6.4.b")
 def move(
     person_id: PersonId,
-    unit: Annotated[str, typer.Argument(help=say("Ký hiệu đơn vị tiếp nhận.", "Symbol of the receiving unit."))],
+    unit: Annotated[str, argument("UNIT", "Ký hiệu đơn vị tiếp nhận.", "Symbol of the receiving unit.")],
     *,
     position: PositionOption = None,
     level: LevelOption = None,
@@ -167,16 +154,14 @@ def move(
 
 
 @app.command(
-    "employment",
-    help=say(
-        "Ghi diện tuyển dụng hoặc hợp đồng mới của cá nhân (6.3).",
-        "Record a change of employment, or a contract (6.3).",
-    ),
+    "Ghi diện tuyển dụng hoặc hợp đồng mới của cá nhân (6.3).",
+    "Record a change of employment, or a contract (6.3).",
+    name="employment",
 )
 @requires(Right.ACT, act="person_employment", clauses="6.3")
 def employ(
     person_id: PersonId,
-    employment: Annotated[Employment, typer.Argument(help=say("Diện tuyển dụng.", "Kind of employment."))],
+    employment: Annotated[Employment, argument("EMPLOYMENT", "Diện tuyển dụng.", "Kind of employment.")],
     *,
     contract_from: FromOption = None,
     contract_until: UntilOption = None,
@@ -196,14 +181,14 @@ def employ(
 
 def _contract(employment: Employment, begins: str | None, ends: str | None) -> Contract:
     """Return the employment with its contract; refuse an invalid contract."""
-    first, last = (read_day(day) if day is not None else None for day in (begins, ends))
+    first, last = (optional_day(day) for day in (begins, ends))
     contract = Contract(employment, first, last)
     check_contract(contract)
     return contract
 
 
 def _row(here: CliContext, person: PersonRecord) -> dict[str, Cell]:
-    units = {u.unit_id: u.symbol for u in here.directory.units()}
+    units = here.symbols()
     mailboxes = {m.person_id: m.address for m in here.directory.mailboxes_of(person_id=person.person_id) if m.person_id}
     today = local_day(here.clock.now())
     return {
@@ -215,14 +200,4 @@ def _row(here: CliContext, person: PersonRecord) -> dict[str, Cell]:
 
 
 def _cells(person: PersonRecord, units: dict[int, str], mailboxes: dict[int, str]) -> dict[str, Cell]:
-    return {
-        "person_id": person.person_id,
-        "full_name": person.full_name,
-        "unit": units[person.unit_id],
-        "position": person.position,
-        "level": person.level.value if person.level else None,
-        "level_name": person.level.label if person.level else None,
-        "employment": person.employment.value,
-        "employment_name": person.employment.label,
-        "mailbox": mailboxes.get(person.person_id),
-    }
+    return row_of(COLUMNS, person, unit=units[person.unit_id], mailbox=mailboxes.get(person.person_id))

@@ -1,24 +1,22 @@
-"""`mic-mail position list|set`: the table that gives the level of a position (Reg. 6.4.c)."""
+"""`mic-mail position`: the table that gives the level of a position (Reg. 6.4.c)."""
 
 from collections.abc import Iterator
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import OrderAct
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.options import Commands, JsonOption, argument
+from mic_mail.cli.output import Column, Row
 from mic_mail.errors import Text
-from mic_mail.i18n.labels import LabelledEnum, labels
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Level
 from mic_mail.policy.naming.transliteration import alphabetical
 from mic_mail.policy.ranks import BUILT_IN, title_of
 
-app = typer.Typer(help=say("Cấp của chức danh (6.4.c).", "Levels of positions (6.4.c)."), no_args_is_help=True)
+app = Commands("Cấp của chức danh (6.4.c).", "Levels of positions (6.4.c).")
 
 
 class Wanted(LabelledEnum):
@@ -31,26 +29,22 @@ class Wanted(LabelledEnum):
 
 COLUMNS = (
     Column("title", "Chức danh", "Position", names={"staff": Text("nhân viên (ghi là “staff”)", "staff")}),
-    Column(
-        "level", "Cấp", "Level",
-        names=labels(Wanted),
-    ),
+    Column("level", "Cấp", "Level"),
     Column("entered", "Do Trung tâm ghi", "Entered by the Centre"),
     Column("people", "Số người", "People", right=True),
-)  # fmt: skip
+)
 
 
-@app.command("list", help=say("Liệt kê chức danh và cấp.", "List the positions and their levels."))
+@app.command("Liệt kê chức danh và cấp.", "List the positions and their levels.", name="list")
 @requires(Right.READ, clauses="6.4.c")
-def list_positions(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+def list_positions(here: CliContext, as_json: JsonOption = False) -> None:
     entered = here.directory.changes.levels()
     table = {**BUILT_IN, **entered}
     held = [f"{title_of(person.position)} " for person in here.directory.people()]
     rows: Iterator[Row] = (
         {
             "title": title,
-            "level": level.value if level is not None else Wanted.UNKNOWN.value,
+            "level": level or Wanted.UNKNOWN,
             "entered": title in entered,
             "people": sum(position.startswith(f"{title} ") for position in held),
         }
@@ -60,16 +54,14 @@ def list_positions(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 
 @app.command(
-    "set",
-    help=say(
-        "Ghi cấp của chức danh; cũng áp dụng cho chức danh bắt đầu như vậy, dài hơn được ưu tiên.",
-        "Set the level of a title; it covers positions that begin with it, a longer title first.",
-    ),
+    "Ghi cấp của chức danh; cũng áp dụng cho chức danh bắt đầu như vậy, dài hơn được ưu tiên.",
+    "Set the level of a title; it covers positions that begin with it, a longer title first.",
+    name="set",
 )
 @requires(Right.ACT, act="position_set", clauses="6.4.c")
 def set_level(
-    title: Annotated[str, typer.Argument(help=say("Chức danh, ví dụ “Giám đốc Trung tâm”.", "E.g. 'Giám đốc Trung tâm'."))],
-    level: Annotated[Wanted, typer.Argument(help=say("Cấp; hoặc hỏi từng trường hợp.", "unknown: the command asks."))],
+    title: Annotated[str, argument("TITLE", "Chức danh, ví dụ “Giám đốc Trung tâm”.", "E.g. 'Giám đốc Trung tâm'.")],
+    level: Annotated[Wanted, argument("LEVEL", "Cấp; hoặc hỏi từng trường hợp.", "unknown: the command asks.")],
     *,
     act: OrderAct,
 ) -> None:

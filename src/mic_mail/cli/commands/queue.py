@@ -1,7 +1,7 @@
 """`mic-mail queue list|show`: queued mail to other domains, and why it waits (Reg. 4.2).
 
-Senders and recipients are others' traffic: each look is on record (Reg. 4.3). Nothing of a message's content is shown, not even
-its subject. An entry that cannot be read is shown as damaged, whatever the filter.
+Senders and recipients are others' traffic: each look is on record, and neither content nor subject is shown (Reg. 4.3). An
+entry that cannot be read is shown as damaged, whatever the filter.
 """
 
 from bisect import bisect_left
@@ -12,24 +12,19 @@ from functools import cache
 from itertools import islice
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.options import Commands, JsonOption, argument, option
+from mic_mail.cli.output import Column, Part, Row, row_of
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.queue import Damaged, Entry, Queue
 from mic_mail.queue.recipient_log import Decision, Hold, Standing, State
 
-app = typer.Typer(
-    help=say("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "The queue of mail to other domains (4.2)."),
-    no_args_is_help=True,
-)
+app = Commands("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "The queue of mail to other domains (4.2).")
 
 MOST_SHOWN = 500
 HELD: Mapping[str, Text] = {
@@ -72,7 +67,7 @@ ONE = (
     Column("octets", "Kích cỡ", "Size", right=True, size=True),
     *COLUMNS[4:7],
     *COLUMNS[8:10],
-    Column("warned", "Đã báo người gửi là chậm", "Sender told of the delay"),
+    Column("warned", "Đã báo người gửi là chậm", "Sender notified of the delay"),
 )
 RECIPIENTS = (
     Column("address", "Người nhận", "Recipient"),
@@ -80,31 +75,27 @@ RECIPIENTS = (
     Column("attempts", "Số lần thử", "Tries", right=True),
     Column("reason", "Trả lời gần nhất", "Last reason"),
     Column("server", "Máy chủ", "Server"),
-    Column("told", "Đã báo người gửi", "Sender told"),
+    Column("told", "Đã báo người gửi", "Sender notified"),
 )
 DECISIONS = (
     Column("at", "Lúc", "At"),
-    Column("act", "Việc", "Act", names=ACTS),
-    Column("actor", "Người thực hiện", "By"),
+    Column("act", "Việc", "Act", of="did", names=ACTS),
+    Column("actor", "Người thực hiện", "By", of="said.actor"),
     Column("reason", "Lý do", "Reason"),
-    Column("document", "Văn bản", "Document"),
-    Column("clause", "Điều khoản", "Clause", cites=True),
+    Column("document", "Văn bản", "Document", of="said.document"),
+    Column("clause", "Điều khoản", "Clause", of="said.clause", cites=True),
     Column("recipients", "Người nhận", "Recipients"),
 )
 
-EntryId = Annotated[str, typer.Argument(metavar="ID", help=say("Mã thư, hoặc phần đầu của mã.", "The id, or its beginning."))]
 
-
-@app.command("list", help=say("Liệt kê thư đang chờ, cũ trước.", "List the queue, oldest first."))
+@app.command("Liệt kê thư đang chờ, cũ trước.", "List the queue, oldest first.", name="list")
 @requires(Right.READ_LOG, whole=True, act="queue_list", clauses="4.2 7.2.c")
 def list_queue(
     *,
-    sender: Annotated[str | None, typer.Option("--sender", help=say("Chỉ của người gửi này.", "Of this sender only."))] = None,
-    domain: Annotated[str | None, typer.Option("--domain", help=say("Chỉ tới tên miền này.", "To this domain only."))] = None,
-    held: Annotated[bool, typer.Option("--held", help=say("Chỉ thư bị giữ.", "Only held messages."))] = False,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, help=say("Bảng có tối đa số dòng này.", "Rows of the table at most."))
-    ] = MOST_SHOWN,
+    sender: Annotated[str | None, option("--sender", "Chỉ của người gửi này.", "Of this sender only.")] = None,
+    domain: Annotated[str | None, option("--domain", "Chỉ tới tên miền này.", "To this domain only.")] = None,
+    held: Annotated[bool, option("--held", "Chỉ thư bị giữ.", "Only held messages.")] = False,
+    limit: Annotated[int, option("--limit", "Bảng có tối đa số dòng này.", "Rows of the table at most.", min=1)] = MOST_SHOWN,
     act: Act,
     as_json: JsonOption = False,
 ) -> None:
@@ -120,34 +111,29 @@ def list_queue(
         if len(shown) > limit:
             waiting = len(queue.names())
             output.note(
-                Text(
-                    f"Chỉ {limit} thư cũ nhất; hàng đợi có {waiting} thư. Xem thêm: --limit, --json.",
-                    f"Only the oldest {limit} are shown; {waiting} messages wait in all. See --limit, --json.",
-                )
+                f"Chỉ {limit} thư cũ nhất; hàng đợi có {waiting} thư. Xem thêm: --limit, --json.",
+                f"Only the oldest {limit} are shown; {waiting} messages wait in all. See --limit, --json.",
             )
 
 
-@app.command(help=say("Toàn bộ về một thư; không có nội dung, tiêu đề.", "Show one entry in full, without the content."))
+@app.command("Toàn bộ về một thư; không có nội dung, tiêu đề.", "Show one entry in full, without the content.")
 @requires(Right.READ_LOG, whole=True, act="queue_show", clauses="4.2")
-def show(entry_id: EntryId, *, act: Act, as_json: JsonOption = False) -> None:
+def show(
+    entry_id: Annotated[str, argument("ID", "Mã thư, hoặc phần đầu của mã.", "The id, or its beginning.")],
+    *,
+    act: Act,
+    as_json: JsonOption = False,
+) -> None:
     here = act.here
     with opened(here) as queue:
         found = named(queue.names(), entry_id)
         with act.recorded(found):
             entry = readable(queue, found)
             row = _one(here, entry)
-    recipients, decisions = [_recipient(entry, place) for place in range(len(entry.envelope.recipients))], _decisions(entry)
-    if as_json:
-        one = {column.key: row.get(column.key) for column in ONE}
-        output.print_json({**one, "recipients": recipients, "decisions": decisions})
-        return
-    output.record(ONE, row, as_json=False)
-    output.listing(RECIPIENTS, recipients, as_json=False)
-    if decisions:
-        output.listing(DECISIONS, decisions, as_json=False)
-
-
-# ------------------------------------------------------------ selection
+    recipients = [_recipient(entry, place) for place in range(len(entry.envelope.recipients))]
+    decisions = [_decision(entry, decision) for decision in entry.state.decisions]
+    parts = Part("recipients", RECIPIENTS, recipients), Part("decisions", DECISIONS, decisions)
+    output.record(ONE, row, *parts, as_json=as_json)
 
 
 @contextmanager
@@ -209,10 +195,7 @@ def bare(domain: str) -> str:
 
 @cache
 def in_dns(domain: str) -> str:
-    """Return the domain in its DNS form, if it has one.
-
-    A domain can be typed in two ways (RFC 5890 §2.3.2.1).
-    """
+    """Return the domain in its DNS form, if it has one (RFC 5890 §2.3.2.1)."""
     if domain.isascii():
         return domain.lower()
     from mic_mail.domain_name import NotAName, to_ascii
@@ -222,8 +205,6 @@ def in_dns(domain: str) -> str:
     except NotAName:
         return domain.lower()
 
-
-# ------------------------------------------------------------ reasons for waiting
 
 HeldBecause = Callable[[Entry], str | None]
 
@@ -253,9 +234,6 @@ def held_because(here: CliContext) -> HeldBecause:
         return of_mailbox(entry.envelope.submitted_by) if entry.envelope.submitted_by else None
 
     return because
-
-
-# ------------------------------------------------------------ rows
 
 
 def _rows(here: CliContext, queue: Queue, sender: str | None, domain: str | None, *, held: bool) -> Iterator[Row]:
@@ -328,18 +306,12 @@ def _recipient(entry: Entry, place: int) -> Row:
     }
 
 
-def _decisions(entry: Entry) -> list[Row]:
-    return [_decision(entry, decision) for decision in entry.state.decisions]
-
-
 def _decision(entry: Entry, decision: Decision) -> Row:
-    said, recipients = decision.said, entry.envelope.recipients
-    return {
-        "at": instant_of(said.at_us) if said.at_us else None,
-        "act": decision.did,
-        "actor": said.actor,
-        "reason": said.reason or None,
-        "document": said.document,
-        "clause": said.clause,
-        "recipients": [str(recipients[place].address) for place in decision.places if place < len(recipients)] or None,
-    }
+    word, recipients = decision.said, entry.envelope.recipients
+    return row_of(
+        DECISIONS,
+        decision,
+        at=instant_of(word.at_us) if word.at_us else None,
+        reason=word.reason or None,
+        recipients=[str(recipients[place].address) for place in decision.places if place < len(recipients)] or None,
+    )

@@ -1,8 +1,7 @@
 """`mic-mail queue retry|hold|release|drop`: decisions of the Centre on queued mail (Reg. 4.2).
 
-Joined into the group `queue` by main.NOUNS. Every decision is on record, and in the entry itself with its actor and reason; the
-sender process acts on it within seconds, or when the server is started. What another server has accepted by then is delivered.
-Nothing ends silently: the sender of a dropped message gets a report with the reason.
+Every decision is on record, and in the entry itself with its actor and reason; the sender process acts on it within seconds, or
+when the server is started. The sender of a dropped message gets a report with the reason.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +14,7 @@ from mic_mail.cli.acts import Act, DocumentedAct, GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.queue import HELD, STANDINGS, bare, held_because, in_dns, named, opened, readable
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.options import ReasonOption
-from mic_mail.cli.output import say
+from mic_mail.cli.options import Commands, ReasonOption, argument, option
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n.plurals import counted
 from mic_mail.mailbox_address import MailboxAddress
@@ -26,11 +24,9 @@ from mic_mail.queue.queue import Ended, Entry, Queue
 from mic_mail.queue.recipient_log import AdminDecision, Hold
 from mic_mail.services.mailboxes.credentials import ActContext
 
-app = typer.Typer()
+app = Commands()
 
-EntryIds = Annotated[
-    list[str], typer.Argument(metavar="ID...", help=say("Mã thư, hoặc phần đầu của mã.", "Ids, or their beginnings."))
-]
+EntryIds = Annotated[list[str], argument("ID...", "Mã thư, hoặc phần đầu của mã.", "Ids, or their beginnings.")]
 _WHY_HELD = {
     "person": Text("Trung tâm đang giữ thư này.", "The Centre holds it."),
     "unknown": Text("Không rõ tình trạng hộp thư gửi.", "The state of its mailbox is unknown."),
@@ -41,17 +37,13 @@ _FREE = {
 }
 
 
-@app.command(help=say("Gửi lại ngay, không chờ đến lượt.", "Retry now."))
+@app.command("Gửi lại ngay, không chờ đến lượt.", "Retry now.")
 @requires(Right.ACT, act="queue_retry", clauses="4.2")
 def retry(
-    entry_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help=say("Mã thư, hoặc phần đầu.", "Ids, or their beginnings."))
-    ] = None,
+    entry_ids: Annotated[list[str] | None, argument("[ID]...", "Mã thư, hoặc phần đầu.", "Ids, or their beginnings.")] = None,
     *,
-    domain: Annotated[
-        str | None, typer.Option("--domain", help=say("Mọi thư tới tên miền này.", "All messages to this domain."))
-    ] = None,
-    whole: Annotated[bool, typer.Option("--all", help=say("Mọi thư trong hàng đợi.", "All messages in the queue."))] = False,
+    domain: Annotated[str | None, option("--domain", "Mọi thư tới tên miền này.", "All messages to this domain.")] = None,
+    whole: Annotated[bool, option("--all", "Mọi thư trong hàng đợi.", "All messages in the queue.")] = False,
     act: GroundedAct,
 ) -> None:
     here = act.here
@@ -61,25 +53,23 @@ def retry(
     if entry_ids:
         because = held_because(here)
 
-        def again(entry: Entry, said: AdminDecision) -> None:
+        def again(entry: Entry, decision: AdminDecision) -> None:
             _must_not_be_held(because(entry))
-            entry.retry(said)
+            entry.retry(decision)
 
         _each(act, entry_ids, again)
-        output.note(Text("Thư được gửi lại trong ít giây.", "Will be tried again within seconds."))
+        output.note("Thư được gửi lại trong ít giây.", "Will be tried again within seconds.")
         return
     with opened(here) as queue, act.recorded(bare(domain) if domain else "*"):
         tried, held = _retry_many(here, queue, in_dns(bare(domain)) if domain else None, _decision(here, origin))
     notify_decided(here.config.run_dir)
     output.note(
-        Text(
-            f"{tried} thư được gửi lại trong ít giây; {held} thư bị giữ thì không.",
-            f"{counted(tried, 'message is', 'messages are')} tried again within seconds; {held} that are held are not.",
-        )
+        f"{tried} thư được gửi lại trong ít giây; {held} thư bị giữ thì không.",
+        f"{counted(tried, 'message is', 'messages are')} tried again within seconds; {held} that are held are not.",
     )
 
 
-def _retry_many(here: CliContext, queue: Queue, domain: str | None, said: AdminDecision) -> tuple[int, int]:
+def _retry_many(here: CliContext, queue: Queue, domain: str | None, decision: AdminDecision) -> tuple[int, int]:
     """Retry all entries, or those of a domain; return how many were tried, and how many are held."""
     because, tried, held = held_because(here), 0, 0
     for entry in queue.entries():
@@ -90,7 +80,7 @@ def _retry_many(here: CliContext, queue: Queue, domain: str | None, said: AdminD
             held += 1
             continue
         try:
-            entry.retry(said)
+            entry.retry(decision)
         except Ended:
             continue
         tried += 1
@@ -102,47 +92,44 @@ def _must_not_be_held(why: str | None) -> None:
         raise Refused(_WHY_HELD.get(why, Text(f"{HELD[why].vi}.", f"{HELD[why].en}.")), remedy=_FREE.get(why))
 
 
-@app.command(help=say("Giữ thư lại, chưa gửi.", "Hold a message."))
+@app.command("Giữ thư lại, chưa gửi.", "Hold a message.")
 @requires(Right.ACT, act="queue_hold", clauses="4.2")
 def hold(entry_ids: EntryIds, *, reason: ReasonOption, act: DocumentedAct) -> Text:
-    _must_be_given(reason)
-    _each(act, entry_ids, lambda entry, said: entry.hold(Hold.PERSON, said))
+    act.must_have_reason("4.2")
+    _each(act, entry_ids, lambda entry, decision: entry.hold(Hold.PERSON, decision))
     return Text("Thư được giữ lại; lần gửi đang diễn ra thì không dừng được.", "Held; an attempt in progress is not stopped.")
 
 
-@app.command(help=say("Bỏ giữ: thư được gửi tiếp.", "Release a held message."))
+@app.command("Bỏ giữ: thư được gửi tiếp.", "Release a held message.")
 @requires(Right.ACT, act="queue_release", clauses="4.2")
 def release(entry_ids: EntryIds, *, act: GroundedAct) -> Text:
-    def let_go(entry: Entry, said: AdminDecision) -> None:
+    def let_go(entry: Entry, decision: AdminDecision) -> None:
         if entry.state.hold is Hold.NO:
             because = held_because(act.here)(entry)
             _must_not_be_held(because)
             raise Refused(Text("Thư này không bị giữ.", "It is not held."))
-        entry.hold(Hold.NO, said)
+        entry.hold(Hold.NO, decision)
 
     _each(act, entry_ids, let_go)
     return Text("Thư được gửi khi đến lượt.", "Will be sent when due.")
 
 
-@app.command(help=say("Dừng gửi; người gửi nhận thông báo kèm lý do.", "Drop a message; its sender is sent the reason."))
+@app.command("Dừng gửi; người gửi nhận thông báo kèm lý do.", "Drop a message; its sender is sent the reason.")
 @requires(Right.ACT, act="queue_drop", clauses="4.2")
 def drop(
     entry_ids: EntryIds,
     *,
     recipients: Annotated[
-        list[str] | None,
-        typer.Option("--recipient", help=say("Chỉ người nhận này; ghi được nhiều lần.", "Only this recipient; repeatable.")),
+        list[str] | None, option("--recipient", "Chỉ người nhận này; có thể lặp lại.", "Only this recipient; repeatable.")
     ] = None,
-    reason: Annotated[
-        str, typer.Option("--reason", help=say("Lý do, được báo cho người gửi.", "The reason; it is sent to the sender."))
-    ],
+    reason: Annotated[str, option("--reason", "Lý do, được báo cho người gửi.", "The reason; it is sent to the sender.")],
     act: DocumentedAct,
 ) -> Text:
-    _must_be_given(reason)
+    act.must_have_reason("4.2")
     wanted = [MailboxAddress.parse(address.strip()).folded() for address in recipients or ()]
 
-    def end(entry: Entry, said: AdminDecision) -> None:
-        entry.drop(_places(entry, wanted), said)
+    def end(entry: Entry, decision: AdminDecision) -> None:
+        entry.drop(_places(entry, wanted), decision)
 
     _each(act, entry_ids, end, wanted)
     return Text(
@@ -165,14 +152,6 @@ def _places(entry: Entry, wanted: Sequence[str]) -> list[int]:
     if not (wanted or state.open):
         raise Refused(Text("Thư không còn chờ ai.", "No recipient is pending any more."))
     return places or list(state.open)
-
-
-# ------------------------------------------------------------ decisions on several entries
-
-
-def _must_be_given(reason: str) -> None:
-    if not reason.strip():
-        raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.2")
 
 
 def _decision(here: CliContext, origin: ActContext) -> AdminDecision:

@@ -1,4 +1,4 @@
-"""`mic-mail regulation list|show`: the clauses, the commands and tests of each, and the evidence today."""
+"""`mic-mail regulation`: the clauses, the commands and tests of each, and the evidence today."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,28 +7,25 @@ from importlib.resources import files
 from pathlib import PurePath
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.authorization import gate_of, open_to_all
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.main import commands
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.options import Commands, JsonOption, argument, option
+from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.errors import MicMailError, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause as cite
-from mic_mail.i18n.labels import labels
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.clauses import CLAUSES, Clause, Standing, clause
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Finding, Records
 
-app = typer.Typer(help=say("Quy chế và việc thi hành.", "The regulation and how the server enforces it."), no_args_is_help=True)
+app = Commands("Quy chế và việc thi hành.", "The regulation and how the server enforces it.")
 
 COLUMNS = (
     Column("id", "Điểm, khoản", "Clause"),
-    Column("standing", "Thi hành", "Obeyed", names=labels(Standing)),
+    Column("standing", "Thi hành", "Obeyed"),
     Column("text", "Quy định", "What it says"),
     Column("does", "Máy chủ làm gì", "What the server does"),
     Column("reading", "Cách hiểu mặc định", "Default reading", json_only=True),
@@ -44,28 +41,27 @@ ONE = (
 )
 
 
-@app.command("list", help=say("Liệt kê các điều khoản.", "List the clauses."))
+@app.command("Liệt kê các điều khoản.", "List the clauses.", name="list")
 @open_to_all()
 def list_clauses(
-    ctx: typer.Context,
+    here: CliContext,
     standing: Annotated[
-        Standing | None, typer.Option("--standing", help=say("Chỉ mức thi hành này.", "Only clauses with this status."))
+        Standing | None, option("--standing", "Chỉ mức thi hành này.", "Only clauses with this status.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
     wanted = [row for row in CLAUSES.values() if standing is None or row.standing is standing]
     output.listing(COLUMNS, _rows(wanted, _evidence(here), as_json=as_json), as_json=as_json, title=_decision(here))
 
 
-@app.command(help=say("Xem một điều khoản, ví dụ 6.4.c.", "Show one clause, e.g. 6.4.c."))
+@app.command("Xem một điều khoản, ví dụ 6.4.c.", "Show one clause, e.g. 6.4.c.")
 @open_to_all()
 def show(
-    ctx: typer.Context,
-    clause_id: Annotated[str, typer.Argument(metavar="ID", help=say("Điều.Khoản.Điểm", "Article.Clause.Point"))],
+    here: CliContext,
+    clause_id: Annotated[str, argument("ID", "Điều.Khoản.Điểm", "Article.Clause.Point")],
     as_json: JsonOption = False,
 ) -> None:
-    rows = _rows([clause(clause_id)], _evidence(frame(ctx)), as_json=as_json)
+    rows = _rows([clause(clause_id)], _evidence(here), as_json=as_json)
     output.record(ONE, next(rows), as_json=as_json)
 
 
@@ -79,10 +75,7 @@ def _decision(here: CliContext) -> Text | None:
 
 
 def _evidence(here: CliContext) -> Mapping[str, Sequence[Finding]]:
-    """Return today's evidence.
-
-    Empty where there is no server yet, and for an actor who may not read all of the ministry's data.
-    """
+    """Return today's evidence; empty without a server, and for an actor who may not read everything."""
     try:
         here.enter(here.actor(), Right.READ, whole=True)
         return gather(Records(here.directory, here.config, here.clock))
@@ -111,25 +104,22 @@ def _rows(clauses: Sequence[Clause], evidence: Mapping[str, Sequence[Finding]], 
     for row in clauses:
         findings = evidence.get(row.id, ())
         tests = all_tests.get(row.id, ())
-        yield {
-            "id": row.id,
-            "cited_as": cite(row.id),
-            "standing": row.standing.value,
-            "text": row.text,
-            "does": row.does,
-            "settings": row.settings or None,
-            "reading": row.reading,
-            "commands": all_commands.get(row.id),
-            "tests": tests if as_json else [PurePath(test).stem for test in tests] or None,
-            "evidence": [_as_data(finding) for finding in findings] if as_json else _findings_text(findings),
-        }
+        yield row_of(
+            ONE,
+            row,
+            cited_as=cite(row.id),
+            settings=row.settings or None,
+            commands=all_commands.get(row.id),
+            tests=tests if as_json else [PurePath(test).stem for test in tests] or None,
+            evidence=[_as_data(finding) for finding in findings] if as_json else _findings_text(findings),
+        )
 
 
 def _findings_text(findings: Sequence[Finding]) -> Text | None:
     """Return the findings as text, overdue ones first."""
     ordered = sorted(findings, key=lambda finding: not finding.overdue)
-    told = [_sentence(finding) for finding in ordered]
-    return Text("; ".join(each.vi for each in told), "; ".join(each.en for each in told)) if told else None
+    sentences = [_sentence(finding) for finding in ordered]
+    return Text("; ".join(each.vi for each in sentences), "; ".join(each.en for each in sentences)) if sentences else None
 
 
 def _sentence(finding: Finding) -> Text:

@@ -1,20 +1,14 @@
-"""`mic-mail report usage|problems`: reports of the Centre, and units' statistics (Reg.
-
-16.1, 16.2, 18).
-"""
+"""`mic-mail report usage|problems`: reports of the Centre, and of one unit (Reg. 16.1, 16.2, 18)."""
 
 from datetime import date
-from pathlib import Path
 from typing import Annotated
-
-import typer
 
 from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
-from mic_mail.cli.output import say
-from mic_mail.cli.output_files import check_kind, print_written, write_paper
+from mic_mail.cli.options import Commands, option
+from mic_mail.cli.output_files import DocumentFile, print_written, write_paper
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import ONE_DAY, add_months, local_day
 from mic_mail.policy.date_ranges import DateRange
@@ -22,28 +16,22 @@ from mic_mail.policy.requests import Kind
 from mic_mail.services.reports.problems import Problems
 from mic_mail.services.reports.usage import Usage
 
-app = typer.Typer(help=say("Báo cáo.", "Reports."), no_args_is_help=True)
+app = Commands("Báo cáo.", "Reports.")
 
-OutOption = Annotated[
-    Path, typer.Option("--out", help=say("Tệp .pdf, .xlsx, .html hoặc .csv.", "A file .pdf, .xlsx, .html or .csv."))
-]
 FirstOption = Annotated[
-    str | None, typer.Option("--from", help=say("Từ ngày; mặc định: một kỳ trước.", "First day; default: one interval ago."))
+    str | None, option("--from", "Từ ngày; mặc định: một kỳ trước.", "First day; default: one interval ago.")
 ]
-LastOption = Annotated[
-    str | None, typer.Option("--until", help=say("Đến hết ngày; mặc định: hôm qua.", "Last day; default: yesterday."))
-]
+LastOption = Annotated[str | None, option("--until", "Đến hết ngày; mặc định: hôm qua.", "Last day; default: yesterday.")]
 
-UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Chỉ một đơn vị.", "Only one unit."))]
+UnitOption = Annotated[str | None, option("--unit", "Chỉ một đơn vị.", "Only one unit.")]
 
 
-@app.command(help=say("Tình hình sử dụng trong một khoảng thời gian.", "Report the usage of a period."))
+@app.command("Tình hình sử dụng trong một khoảng thời gian.", "Report the usage of a period.")
 @requires(Right.READ, act="report_usage", clauses="16.1.b 16.1.c 16.2")
 def usage(
-    *, out: OutOption, first: FirstOption = None, last: LastOption = None, unit: UnitOption = None, act: ExplainedAct
+    *, out: DocumentFile, first: FirstOption = None, last: LastOption = None, unit: UnitOption = None, act: ExplainedAct
 ) -> None:
     here = act.here
-    check_kind(out)
     span = _span(here, first, last)
     which = here.directory.unit(unit) if unit else None
     with act.recorded(which.symbol if which else "*", concerns=which, first=span.first, last=span.last):
@@ -51,21 +39,20 @@ def usage(
         print_written(write_paper(here, out, paper))
 
 
-@app.command(help=say("Tổng hợp vướng mắc (Điều 18).", "Report the problems reported to the Centre (18)."))
+@app.command("Tổng hợp vướng mắc (Điều 18).", "Report the problems reported to the Centre (18).")
 @requires(Right.READ, act="report_problems", clauses="18")
 def problems(
     *,
-    out: OutOption,
+    out: DocumentFile,
     first: FirstOption = None,
     last: LastOption = None,
     kinds: Annotated[
-        list[Kind] | None, typer.Option("--kind", help=say("Loại yêu cầu; lặp lại được.", "Kinds of requests; repeatable."))
+        list[Kind] | None, option("--kind", "Loại yêu cầu; có thể lặp lại.", "Kinds of requests; repeatable.")
     ] = None,
     unit: UnitOption = None,
     act: ExplainedAct,
 ) -> None:
     here = act.here
-    check_kind(out)
     span = _span(here, first, last)
     which = here.directory.unit(unit) if unit else None
     wanted = kinds or [Kind.PROBLEM]

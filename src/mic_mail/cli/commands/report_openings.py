@@ -1,33 +1,29 @@
 """`mic-mail report openings`: openings of unit mailboxes by window of each working day (Reg. 12.3.a)."""
 
-from pathlib import Path
-
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say
-from mic_mail.cli.output_files import check_kind, print_written, write_paper
-from mic_mail.cli.unit_options import MailboxOption, PaperOption, SinceOption, UnitOption, UntilOption, chosen, span_of
+from mic_mail.cli.options import Commands, JsonOption
+from mic_mail.cli.output import Column, Row, row_of
+from mic_mail.cli.output_files import OptionalDocumentFile, print_written, write_paper
+from mic_mail.cli.unit_options import MailboxOption, SinceOption, UnitOption, UntilOption, chosen, span_of
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.unit_mail.opening_windows import Verdict
 from mic_mail.services.reports.opening_report import SHUT, VERDICTS, openings_paper, share
 from mic_mail.services.unit_mail.openings import Attended, Openings
 
-app = typer.Typer(no_args_is_help=True)
+app = Commands()
 
 DAYS = 7
 """The default span of the report, in days."""
 WINDOWS = (
     Column("day", "Ngày", "Day"),
     Column("window", "Khung giờ", "Window"),
-    Column("verdict", "Kết quả", "Result", names={verdict.value: name for verdict, name in VERDICTS.items()}),
-    Column("opened_at", "Mở lúc", "Opened at"),
-    Column("opened_by", "Người mở", "Opened by"),
-    Column("why", "Lý do", "Why", names={shut.value: name for shut, name in SHUT.items()}),
+    Column("verdict", "Kết quả", "Result", names=VERDICTS),
+    Column("opened_at", "Mở lúc", "Opened at", of="first.at"),
+    Column("opened_by", "Người mở", "Opened by", of="first.actor"),
+    Column("why", "Lý do", "Why", names=SHUT),
     Column("others", "Người khác mở", "Others"),
 )
 MAILBOXES = (
@@ -42,9 +38,7 @@ MAILBOXES = (
 
 
 @app.command(
-    help=say(
-        "Việc mở hộp thư đơn vị ba lần mỗi ngày làm việc.", "Report the openings of unit mailboxes, three each working day."
-    )
+    "Việc mở hộp thư đơn vị ba lần mỗi ngày làm việc.", "Report the openings of unit mailboxes, three each working day."
 )
 @requires(Right.READ, act="report_openings", clauses="12.3.a 16.1.b")
 def openings(
@@ -53,13 +47,11 @@ def openings(
     unit: UnitOption = None,
     first: SinceOption = None,
     last: UntilOption = None,
-    out: PaperOption = None,
+    out: OptionalDocumentFile = None,
     act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
     here = act.here
-    if out is not None:
-        check_kind(out)
     span = span_of(here.clock.now(), first, last, days=DAYS)
     choice = chosen(here, mailbox, unit, clause="12.3.a")
     with act.recorded(choice.subject, concerns=choice.unit, first=span.first, last=span.last):
@@ -68,7 +60,7 @@ def openings(
         attended = finder.of(choice.mailboxes(here.directory.load_snapshot()), span)
         if out is not None:
             made = openings_paper(here.config, attended, span, choice.title, here.clock.now())
-            print_written(write_paper(here, Path(out), made))
+            print_written(write_paper(here, out, made))
             return
     if mailbox is not None:
         output.listing(WINDOWS, _windows(attended[0]), as_json=as_json)
@@ -78,15 +70,13 @@ def openings(
 
 def _windows(attended: Attended) -> list[Row]:
     return [
-        {
-            "day": cell.day,
-            "window": f"{cell.window.start:%H:%M}-{cell.window.end:%H:%M}",
-            "verdict": cell.verdict.value,
-            "opened_at": cell.first.at if cell.first else None,
-            "opened_by": cell.first.actor if cell.first else None,
-            "why": cell.shut.value if cell.shut and cell.first is None else None,
-            "others": [opening.actor for opening in cell.others],
-        }
+        row_of(
+            WINDOWS,
+            cell,
+            window=f"{cell.window.start:%H:%M}-{cell.window.end:%H:%M}",
+            why=cell.shut if cell.first is None else None,
+            others=[opening.actor for opening in cell.others],
+        )
         for cell in attended.cells
     ]
 

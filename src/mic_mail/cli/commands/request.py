@@ -1,9 +1,7 @@
-"""`mic-mail request add|list|show|form|import`: requests to the Centre (Reg. 6.2, 7.3, 15.2, 18).
-
-Decisions about a request are in `request_decide`; main.NOUNS joins the two.
-"""
+"""`mic-mail request add|list|show|form|import`: requests to the Centre (Reg. 6.2, 7.3, 15.2, 18)."""
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -15,116 +13,104 @@ from mic_mail.cli import output
 from mic_mail.cli.acts import DocumentedAct
 from mic_mail.cli.authorization import open_to_all, requires
 from mic_mail.cli.commands.request_bulk import asked_for
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_instant
 from mic_mail.cli.labels import REQUEST_ITEMS
-from mic_mail.cli.options import ActorOption, JsonOption
-from mic_mail.cli.output import Cell, Column, say
+from mic_mail.cli.options import ActorOption, Commands, JsonOption, argument, option
+from mic_mail.cli.output import Cell, Column, coded, row_of
 from mic_mail.cli.output_files import read_file, write_file
 from mic_mail.directory.records import UnitRecord
 from mic_mail.documents.csv_writer import MOST_OCTETS
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.i18n.clause_names import clause as cite
-from mic_mail.i18n.labels import labels
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.requests import Channel, Item, Kind, Request, State, deadline_clause
 from mic_mail.services.requests import form as forms
 from mic_mail.services.requests.form import DOCUMENT_DATE, KIND, Known, Reader, Row
 from mic_mail.services.requests.register import Due, Register
 
-app = typer.Typer(help=say("Yêu cầu gửi Trung tâm.", "Requests to the Centre."), no_args_is_help=True)
+app = Commands("Yêu cầu gửi Trung tâm.", "Requests to the Centre.")
 
 COLUMNS = (
-    Column("request_id", "Số", "No", right=True),
-    Column("kind", "Loại", "Kind", json_only=True),
-    Column("kind_name", "Loại", "Kind"),
+    Column("request_id", "Số", "No", right=True, of="request.request_id"),
+    *coded("kind", "Loại", "Kind", of="request.kind"),
     Column("unit", "Đơn vị", "Unit"),
     Column("subject", "Về", "About"),
-    Column("asker", "Người đề nghị", "Asked by"),
-    Column("channel", "Kênh", "Channel", json_only=True),
-    Column("channel_name", "Kênh", "Channel"),
-    Column("document", "Văn bản", "Document"),
-    Column("received_at", "Nhận lúc", "Received"),
-    Column("due_at", "Hạn", "Due"),
+    Column("asker", "Người đề nghị", "Asked by", of="request.filing.asker"),
+    *coded("channel", "Kênh", "Channel", of="request.filing.channel"),
+    Column("document", "Văn bản", "Document", of="request.filing.document"),
+    Column("received_at", "Nhận lúc", "Received", of="request.filing.received_at"),
+    Column("due_at", "Hạn", "Due", of="at"),
     Column("due_by", "Hạn theo", "Due by"),
     Column("overdue", "Quá hạn", "Overdue"),
-    Column("state", "Trạng thái", "State", json_only=True),
-    Column("state_name", "Trạng thái", "State"),
+    *coded("state", "Trạng thái", "State", of="request.state"),
 )
 ONE = (
     *COLUMNS,
-    Column("document_date", "Ngày văn bản", "Document date"),
+    Column("document_date", "Ngày văn bản", "Document date", of="request.filing.document_date"),
     Column("items", "Nội dung", "Content", names=REQUEST_ITEMS),
-    Column("opened_by", "Người ghi", "Entered by"),
-    Column("opened_at", "Ghi lúc", "Entered"),
-    Column("handler", "Người xử lý", "Handled by"),
-    Column("handled_at", "Xử lý lúc", "Handled"),
-    Column("result", "Kết quả", "Result"),
-    Column("hindrance", "Chưa thực hiện được vì", "Not done because"),
+    Column("opened_by", "Người ghi", "Entered by", of="request.opened_by"),
+    Column("opened_at", "Ghi lúc", "Entered", of="request.opened_at"),
+    Column("handler", "Người xử lý", "Handled by", of="request.handler"),
+    Column("handled_at", "Xử lý lúc", "Handled", of="request.handled_at"),
+    Column("result", "Kết quả", "Result", of="request.result"),
+    Column("hindrance", "Chưa thực hiện được vì", "Not done because", of="request.hindrance"),
     Column("mailbox", "Hộp thư", "Mailbox"),
     Column("census_line", "Dòng thống kê", "Line of the census"),
-    Column("batch", "Cùng thư, tệp", "Mail or file"),
-    Column("row", "Dòng", "Row"),
+    Column("batch", "Cùng thư, tệp", "Mail or file", of="request.batch"),
+    Column("row", "Dòng", "Row", of="request.row"),
 )
 ROWS = (
-    Column("row", "Dòng", "Row", right=True),
+    Column("row", "Dòng", "Row", right=True, of="number"),
     Column("request_id", "Số", "No", right=True),
-    Column("kind_name", "Loại", "Kind"),
+    Column("kind_name", "Loại", "Kind", of="filing.kind.label"),
     Column("subject", "Về", "About"),
     Column("due_at", "Hạn", "Due"),
-    Column("state", "Trạng thái", "State", names=labels(State)),
-    Column("refused", "Từ chối vì", "Refused because"),
-    Column("clause", "Căn cứ", "Clause", cites=True),
+    Column("state", "Trạng thái", "State"),
+    Column("refused", "Từ chối vì", "Refused because", of="refusal.text"),
+    Column("clause", "Căn cứ", "Clause", of="refusal.clause", cites=True),
 )
 TARGET = Text("mục tiêu của Trung tâm", "the Centre's own target")
 
-Number = Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số yêu cầu.", "Number of the request."))]
+Number = Annotated[int, argument("NUMBER", "Số yêu cầu.", "Number of the request.")]
+
+UnitOption = Annotated[str | None, option("--unit", "Ký hiệu đơn vị đề nghị.", "Symbol of the asking unit.")]
+AskerOption = Annotated[str, option("--asked-by", "Họ tên người đề nghị.", "Name of the person who asks.")]
+ChannelOption = Annotated[Channel | None, option("--channel", "Văn bản, thư, fax, điện thoại, trực tiếp.", "The channel.")]
+ReceivedOption = Annotated[str | None, option("--received", "Nhận lúc, 24/11/2026 09:00.", "When received, 24/11/2026 09:00.")]
 
 
-UnitOption = Annotated[str | None, typer.Option("--unit", help=say("Ký hiệu đơn vị đề nghị.", "Symbol of the asking unit."))]
-AskerOption = Annotated[str, typer.Option("--asked-by", help=say("Họ tên người đề nghị.", "Name of the person who asks."))]
-ChannelOption = Annotated[
-    Channel | None,
-    typer.Option("--channel", help=say("Văn bản, thư, fax, điện thoại, trực tiếp.", "The channel.")),
-]
-ReceivedOption = Annotated[
-    str | None, typer.Option("--received", help=say("Nhận lúc, 24/11/2026 09:00.", "When received, 24/11/2026 09:00."))
-]
-
-
-@app.command(help=say("Ghi một yêu cầu vào sổ (6.2).", "Enter a request (6.2)."))
+@app.command("Ghi một yêu cầu vào sổ (6.2).", "Enter a request (6.2).")
 @requires(Right.REQUEST, act="request_add", clauses="6.2 7.3.a 14.3 14.4 15.2 18")
 def add(
-    kind: Annotated[Kind, typer.Argument(help=say("Loại yêu cầu.", "The kind of request."))],
+    kind: Annotated[Kind, argument("KIND", "Loại yêu cầu.", "The kind of request.")],
     *,
     unit: UnitOption,
     asker: AskerOption,
     channel: ChannelOption = Channel.LETTER,
-    dated: Annotated[str | None, typer.Option("--dated", help=say("Ngày văn bản.", "Date of the document."))] = None,
+    dated: Annotated[str | None, option("--dated", "Ngày văn bản.", "Date of the document.")] = None,
     received: ReceivedOption = None,
-    address: Annotated[str | None, typer.Option("--address", help=say("Hộp thư liên quan.", "The mailbox concerned."))] = None,
-    name: Annotated[str | None, typer.Option("--name", help=say("Họ tên, hoặc tên nhóm.", "Name of person or group."))] = None,
-    position: Annotated[str | None, typer.Option("--position", help=say("Chức danh.", "Position."))] = None,
-    level: Annotated[str | None, typer.Option("--level", help=say("Cấp: phòng, vụ.", "Rank of 6.4.c."))] = None,
-    employment: Annotated[str | None, typer.Option("--employment", help=say("Diện tuyển dụng.", "Kind of employment."))] = None,
-    contract_from: Annotated[str | None, typer.Option("--contract-from", help=say("Hợp đồng từ.", "First day."))] = None,
-    contract_until: Annotated[str | None, typer.Option("--contract-until", help=say("Hợp đồng đến.", "Last day."))] = None,
-    day: Annotated[str | None, typer.Option("--day", help=say("Ngày nghỉ, ngày có hiệu lực.", "The effective day."))] = None,
-    cause: Annotated[str | None, typer.Option("--cause", help=say("Vì sao nghỉ.", "The cause of leaving."))] = None,
-    chosen: Annotated[str | None, typer.Option("--chosen", help=say("Địa chỉ muốn có.", "The address wanted."))] = None,
-    new_name: Annotated[str | None, typer.Option("--new-name", help=say("Tên mới (thay đổi).", "New name (change)."))] = None,
-    new_symbol: Annotated[str | None, typer.Option("--new-symbol", help=say("Ký hiệu mới.", "New symbol."))] = None,
-    parent: Annotated[str | None, typer.Option("--parent", help=say("Đơn vị cấp trên mới.", "New unit above."))] = None,
-    into: Annotated[str | None, typer.Option("--into", help=say("Sáp nhập vào đơn vị.", "Unit to merge into."))] = None,
+    address: Annotated[str | None, option("--address", "Hộp thư liên quan.", "The mailbox concerned.")] = None,
+    name: Annotated[str | None, option("--name", "Họ tên, hoặc tên nhóm.", "Name of person or group.")] = None,
+    position: Annotated[str | None, option("--position", "Chức danh.", "Position.")] = None,
+    level: Annotated[str | None, option("--level", "Cấp: phòng, vụ.", "Rank of 6.4.c.")] = None,
+    employment: Annotated[str | None, option("--employment", "Diện tuyển dụng.", "Kind of employment.")] = None,
+    contract_from: Annotated[str | None, option("--contract-from", "Hợp đồng từ.", "First day.")] = None,
+    contract_until: Annotated[str | None, option("--contract-until", "Hợp đồng đến.", "Last day.")] = None,
+    day: Annotated[str | None, option("--day", "Ngày nghỉ, ngày có hiệu lực.", "The effective day.")] = None,
+    cause: Annotated[str | None, option("--cause", "Nguyên nhân nghỉ.", "The cause of leaving.")] = None,
+    chosen: Annotated[str | None, option("--chosen", "Địa chỉ muốn có.", "The address wanted.")] = None,
+    new_name: Annotated[str | None, option("--new-name", "Tên mới (thay đổi).", "New name (change).")] = None,
+    new_symbol: Annotated[str | None, option("--new-symbol", "Ký hiệu mới.", "New symbol.")] = None,
+    parent: Annotated[str | None, option("--parent", "Đơn vị cấp trên mới.", "New unit above.")] = None,
+    into: Annotated[str | None, option("--into", "Sáp nhập vào đơn vị.", "Unit to merge into.")] = None,
     gives: Annotated[
-        str | None, typer.Option("--give", metavar="WHAT=SYMBOL;...", help=say("Chia, tách: ai, gì về đơn vị nào.", "Split."))
+        str | None, option("--give", "Chia, tách: người, hộp thư, đơn vị=đơn vị nhận.", "Split.", metavar="WHAT=SYMBOL;...")
     ] = None,
-    rest: Annotated[
-        str | None, typer.Option("--rest", help=say("Phần còn lại về đơn vị.", "The unit that gets the rest."))
-    ] = None,
-    closes: Annotated[str | None, typer.Option("--close", help=say("Đơn vị kết thúc.", "Unit that ends."))] = None,
-    domain: Annotated[str | None, typer.Option("--domain", help=say("Tên miền mới.", "New domain."))] = None,
-    text: Annotated[str | None, typer.Option("--note", help=say("Nội dung.", "A description."))] = None,
+    rest: Annotated[str | None, option("--rest", "Phần còn lại về đơn vị.", "The unit that gets the rest.")] = None,
+    closes: Annotated[str | None, option("--close", "Đơn vị kết thúc.", "Unit that ends.")] = None,
+    domain: Annotated[str | None, option("--domain", "Tên miền mới.", "New domain.")] = None,
+    text: Annotated[str | None, option("--note", "Nội dung.", "A description.")] = None,
     act: DocumentedAct,
     as_json: JsonOption = False,
 ) -> None:
@@ -139,28 +125,27 @@ def add(
         Item.CHOSEN: chosen, Item.NEW_NAME: new_name, Item.NEW_SYMBOL: new_symbol, Item.PARENT: parent, Item.INTO: into,
         Item.GIVES: gives, Item.REST: rest, Item.CLOSES: closes, Item.DOMAIN: domain, Item.NOTE: text,
     }  # fmt: skip
-    said = {key: value for key, value in options.items() if value is not None}
+    given = {key: value for key, value in options.items() if value is not None}
     with act.recorded(kind.value, concerns=of, unit=of and of.symbol):
-        filing = _reader(here).filing(said, known)
+        filing = _reader(here).filing(given, known)
         due = _register(here).file(filing, act.origin.actor)
     output.record(ONE, one(here, due), as_json=as_json)
 
 
-@app.command("list", help=say("Liệt kê yêu cầu và hạn giải quyết.", "List requests and their deadlines."))
+@app.command("Liệt kê yêu cầu và hạn giải quyết.", "List requests and their deadlines.", name="list")
 @requires(Right.READ, clauses="6.2 7.3.b 18")
 def list_requests(
-    ctx: typer.Context,
+    here: CliContext,
     *,
-    state: Annotated[State | None, typer.Option("--state", help=say("Chỉ trạng thái này.", "Only this state."))] = None,
-    kind: Annotated[Kind | None, typer.Option("--kind", help=say("Chỉ loại này.", "Only this kind."))] = None,
+    state: Annotated[State | None, option("--state", "Chỉ trạng thái này.", "Only this state.")] = None,
+    kind: Annotated[Kind | None, option("--kind", "Chỉ loại này.", "Only this kind.")] = None,
     unit: UnitOption = None,
-    late: Annotated[bool, typer.Option("--overdue", help=say("Chỉ yêu cầu quá hạn.", "Only what is overdue."))] = False,
+    late: Annotated[bool, option("--overdue", "Chỉ yêu cầu quá hạn.", "Only what is overdue.")] = False,
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    here = frame(ctx)
     of = _unit(here, unit)
-    units = _symbols(here)
+    units = here.symbols()
     wanted = [
         due
         for due in _register(here).all()
@@ -172,39 +157,35 @@ def list_requests(
     output.listing(COLUMNS, (_cells(due, units) for due in wanted), as_json=as_json)
 
 
-@app.command(help=say("Xem một yêu cầu.", "Show a request."))
+@app.command("Xem một yêu cầu.", "Show a request.")
 @requires(Right.READ, clauses="6.2")
-def show(ctx: typer.Context, number: Number, actor: ActorOption = None, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+def show(here: CliContext, number: Number, actor: ActorOption = None, as_json: JsonOption = False) -> None:
     request = here.directory.requests.get(number)
     output.record(ONE, one(here, _register(here).due(request)), as_json=as_json)
 
 
-@app.command(help=say("Ghi mẫu yêu cầu ra tệp, để đơn vị điền và gửi.", "Write the form that units fill in and send."))
+@app.command("Ghi mẫu yêu cầu ra tệp, để đơn vị điền và gửi.", "Write the form that units fill in and send.")
 @open_to_all(clauses="6.2")
 def form(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help=say("Tệp; - là đầu ra chuẩn.", "The file; - is standard output."))],
+    here: CliContext,
+    file: Annotated[Path, argument("FILE", "Tệp; - là đầu ra chuẩn.", "The file; - is standard output.")],
     *,
-    as_csv: Annotated[bool, typer.Option("--csv", help=say("CSV thay cho XLSX.", "CSV instead of XLSX."))] = False,
+    as_csv: Annotated[bool, option("--csv", "CSV thay cho XLSX.", "CSV instead of XLSX.")] = False,
 ) -> None:
-    here = frame(ctx)
     octets = forms.empty_form(here.clock.now(), as_csv=as_csv)
     if str(file) == "-":
         sys.stdout.buffer.write(octets)
         return
     write_file(here, file, octets)
-    output.note(Text(f"Đã ghi mẫu yêu cầu: {file}", f"The form is written: {in_ascii(file)}"))
+    output.note(f"Đã ghi mẫu yêu cầu: {file}", f"The form is written: {in_ascii(file)}")
 
 
-@app.command(
-    "import", help=say("Ghi nhiều yêu cầu từ một tệp theo mẫu.", "Enter many requests from a file made from the form.")
-)
+@app.command("Ghi nhiều yêu cầu từ một tệp theo mẫu.", "Enter many requests from a file made from the form.", name="import")
 @requires(Right.REQUEST, act="request_import", clauses="6.2")
 def import_file(
-    file: Annotated[Path, typer.Argument(help=say("Tệp XLSX hoặc CSV.", "An XLSX or CSV file."))],
+    file: Annotated[Path, argument("FILE", "Tệp XLSX hoặc CSV.", "An XLSX or CSV file.")],
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help=say("Chỉ kiểm tra, không ghi.", "Check only."))] = False,
+    dry_run: Annotated[bool, option("--dry-run", "Chỉ kiểm tra, không ghi.", "Check only.")] = False,
     unit: UnitOption = None,
     asker: AskerOption = "",
     channel: ChannelOption = None,
@@ -233,10 +214,7 @@ def import_file(
     verb = Text("sẽ được ghi", "would be entered") if dry_run else Text("đã ghi", "entered")
     earlier = Text(f", {before} đã ghi từ trước", f", {before} entered before") if before else Text("", "")
     output.note(
-        Text(
-            f"{new} yêu cầu {verb.vi}{earlier.vi}, {refused} bị từ chối.",
-            f"{new} {verb.en}{earlier.en}, {refused} refused.",
-        )
+        f"{new} yêu cầu {verb.vi}{earlier.vi}, {refused} bị từ chối.", f"{new} {verb.en}{earlier.en}, {refused} refused."
     )
     if refused:
         raise typer.Exit(1)
@@ -251,10 +229,7 @@ def _own(here: CliContext, row: Row, of: UnitRecord | None) -> Row:
 
 
 def _received(here: CliContext, text: str | None) -> datetime:
-    """Return when the Centre received the request.
-
-    A unit's administrator enters it now, and cannot put others behind (5.4.a).
-    """
+    """Return when the request was received; only the Centre may name another time than now (Reg. 5.4.a)."""
     if text is None:
         return here.clock.now()
     if not here.is_centre:
@@ -263,41 +238,29 @@ def _received(here: CliContext, text: str | None) -> datetime:
 
 
 def _row(row: Row, register: Register, request: Request | None) -> dict[str, Cell]:
-    filing, refusal = row.filing, row.refusal
-    return {
-        "row": row.number,
-        "request_id": request.request_id if request else None,
-        "kind_name": filing.kind.label if filing else None,
-        "subject": output.localized(filing.subject) if filing else None,
-        "due_at": register.deadline(filing) if filing else None,
-        "state": request.state.value if request else None,
-        "refused": refusal.text if refusal else None,
-        "clause": refusal.clause if refusal else None,
-    }
-
-
-# ------------------------------------------------------------ rows
+    filing = row.filing
+    return row_of(
+        ROWS,
+        row,
+        request_id=request.request_id if request else None,
+        subject=output.localized(filing.subject) if filing else None,
+        due_at=register.deadline(filing) if filing else None,
+        state=request.state if request else None,
+    )
 
 
 def one(here: CliContext, due: Due) -> dict[str, Cell]:
     """Return everything about one request."""
     request = due.request
-    mailboxes = {mailbox.mailbox_id: mailbox.address for mailbox in here.directory.mailboxes()}
-    return {
-        **_cells(due, _symbols(here)),
-        "document_date": request.filing.document_date,
-        "items": asked_for(request.filing),
-        "opened_by": request.opened_by,
-        "opened_at": request.opened_at,
-        "handler": request.handler,
-        "handled_at": request.handled_at,
-        "result": request.result,
-        "hindrance": request.hindrance,
-        "mailbox": mailboxes.get(request.mailbox_id or 0),
-        "census_line": _census_line(here, request),
-        "batch": request.batch,
-        "row": request.row,
-    }
+    mailboxes = here.addresses()
+    return _cells(
+        due,
+        here.symbols(),
+        ONE,
+        items=asked_for(request.filing),
+        mailbox=mailboxes.get(request.mailbox_id or 0),
+        census_line=_census_line(here, request),
+    )
 
 
 def _census_line(here: CliContext, request: Request) -> Text | None:
@@ -316,30 +279,10 @@ def unit_of(here: CliContext, request: Request) -> UnitRecord:
     return next(unit for unit in here.directory.units() if unit.unit_id == request.filing.unit_id)
 
 
-def _cells(due: Due, units: dict[int, str]) -> dict[str, Cell]:
-    request, filing = due.request, due.request.filing
-    by = deadline_clause(request.kind)
-    return {
-        "request_id": request.request_id,
-        "kind": request.kind.value,
-        "kind_name": request.kind.label,
-        "unit": units[filing.unit_id],
-        "subject": output.localized(filing.subject) or units[filing.unit_id],
-        "asker": filing.asker,
-        "channel": filing.channel.value,
-        "channel_name": filing.channel.label,
-        "document": filing.document,
-        "received_at": filing.received_at,
-        "due_at": due.at,
-        "due_by": cite(by) if by else TARGET,
-        "overdue": due.overdue,
-        "state": request.state.value,
-        "state_name": request.state.label,
-    }
-
-
-def _symbols(here: CliContext) -> dict[int, str]:
-    return {unit.unit_id: unit.symbol for unit in here.directory.units()}
+def _cells(due: Due, units: dict[int, str], columns: Sequence[Column] = COLUMNS, **more: Cell) -> dict[str, Cell]:
+    by, unit = deadline_clause(due.request.kind), units[due.request.filing.unit_id]
+    subject = output.localized(due.request.filing.subject) or unit
+    return row_of(columns, due, unit=unit, subject=subject, due_by=cite(by) if by else TARGET, **more)
 
 
 def _unit(here: CliContext, symbol: str | None) -> UnitRecord | None:
@@ -347,10 +290,7 @@ def _unit(here: CliContext, symbol: str | None) -> UnitRecord | None:
 
 
 def _reader(here: CliContext) -> Reader:
-    """Return a reader of the whole directory.
-
-    A unit that receives a person (Reg. 6.4.b) names a mailbox that still belongs to another unit.
-    """
+    """Return a reader of the whole directory: who moves to a unit belongs to another one (Reg. 6.4.b)."""
     return Reader(here.whole_directory, here.config, here.clock)
 
 

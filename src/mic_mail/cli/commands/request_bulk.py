@@ -1,7 +1,7 @@
 """Decide several requests by one command (Reg. 6.2): each has its own record and its own result.
 
-In: numbers, and the action for one. Out: a row for each and the exit code. A refusal or trouble of one does not stop the
-others. If the command is interrupted, the rows so far are shown, since a password among them is shown only once.
+A refusal or trouble of one does not stop the others. After an interruption the rows so far are shown, since a password among
+them is shown only once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,36 +11,24 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.labels import REQUEST_ITEMS
-from mic_mail.cli.output import Cell, Column, Row
+from mic_mail.cli.output import Cell, Column, Row, coded, row_of
 from mic_mail.errors import BadInput, MicMailError, Text, in_ascii
 from mic_mail.policy.requests import Filing, Item, Request
 
 _ONE = (
     Column("request_id", "Số", "No", right=True),
-    Column("kind", "Loại", "Kind", json_only=True),
-    Column("kind_name", "Loại", "Kind"),
+    *coded("kind", "Loại", "Kind"),
     Column("subject", "Về", "About"),
     Column("items", "Nội dung", "Content", names=REQUEST_ITEMS),
     Column("state", "Trạng thái", "State", json_only=True),
 )
+_STATE = Column("state_name", "Trạng thái", "State", of="state.label")
 _WHY = (Column("refused", "Không thực hiện được vì", "Not done because"), Column("clause", "Căn cứ", "Clause", cites=True))
 _MAILBOX = Column("address", "Hộp thư", "Mailbox")
-DECIDED = (*_ONE, Column("state_name", "Trạng thái", "State"), *_WHY)
-APPROVED = (
-    *_ONE,
-    Column("state_name", "Trạng thái", "State"),
-    _MAILBOX,
-    Column("password", "Mật khẩu mới", "New password"),
-    Column("before", "Đã thực hiện từ trước", "Done before"),
-    *_WHY,
-)
-REHEARSED = (
-    *_ONE,
-    Column("state_name", "Sẽ là", "Would be"),
-    _MAILBOX,
-    Column("before", "Đã thực hiện từ trước", "Done before"),
-    *_WHY,
-)
+_BEFORE = Column("before", "Đã thực hiện từ trước", "Done before")
+DECIDED = (*_ONE, _STATE, *_WHY)
+APPROVED = (*_ONE, _STATE, _MAILBOX, Column("password", "Mật khẩu mới", "New password"), _BEFORE, *_WHY)
+REHEARSED = (*_ONE, Column("state_name", "Sẽ là", "Would be"), _MAILBOX, _BEFORE, *_WHY)
 _DAYS = frozenset({Item.DAY, Item.CONTRACT_FROM, Item.CONTRACT_UNTIL})
 Act = Callable[[int], Row]
 """Decides the request of this number; returns its row."""
@@ -74,13 +62,13 @@ def decide(numbers: Sequence[int], act: Act, columns: Sequence[Column], *, as_js
     failed = sum(row.get("refused") is not None for row in rows)
     done = len(rows) - failed
     if rehearsed:
-        told = Text(
+        summary = Text(
             f"Chưa thay đổi gì: {done} yêu cầu sẽ được thực hiện, {failed} không thực hiện được.",
             f"Nothing is changed: {done} would be done, {failed} would not.",
         )
     else:
-        told = Text(f"Đã thực hiện {done} yêu cầu, {failed} không thực hiện được.", f"{done} done, {failed} not.")
-    output.note(told)
+        summary = Text(f"Đã thực hiện {done} yêu cầu, {failed} không thực hiện được.", f"{done} done, {failed} not.")
+    output.note(summary)
     if failed:
         raise typer.Exit(1)
 
@@ -92,15 +80,8 @@ def asked_for(filing: Filing) -> dict[str, str | date]:
 
 def request_row(request: Request) -> dict[str, Cell]:
     """Return a request as it is now."""
-    return {
-        "request_id": request.request_id,
-        "kind": request.kind.value,
-        "kind_name": request.kind.label,
-        "subject": output.localized(request.filing.subject) or None,
-        "items": asked_for(request.filing),
-        "state": request.state.value,
-        "state_name": request.state.label,
-    }
+    subject, items = output.localized(request.filing.subject) or None, asked_for(request.filing)
+    return row_of((*_ONE, _STATE), request, subject=subject, items=items)
 
 
 def _tried(number: int, act: Act) -> Row:

@@ -4,16 +4,14 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import account_of
 from mic_mail.cli.commands.officer import officer_now
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.options import Commands, JsonOption, argument, option
+from mic_mail.cli.output import Column, row_of
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.content_access import CLAUSE, ContentRefused, Scope
@@ -33,38 +31,33 @@ COLUMNS = (
     Column("findings", "Phát hiện", "Findings", right=True),
 )
 
-app = typer.Typer()
+app = Commands()
 
 
 @app.command(
-    help=say(
-        "Khôi phục một hộp thư từ bản sao lưu; thư hiện có được giữ riêng nếu dùng --replace.",
-        "Restore one mailbox from a backup; with --replace its present content is set aside.",
-    )
+    "Khôi phục một hộp thư từ bản sao lưu; thư hiện có được giữ riêng nếu dùng --replace.",
+    "Restore one mailbox from a backup; with --replace its present content is set aside.",
 )
 @requires(Right.ACT, act="restore", clauses="10.1")
 def restore(
-    address: Annotated[str, typer.Argument(help=say("Hộp thư nhận lại thư.", "The mailbox to fill."), metavar="ADDRESS")],
+    address: Annotated[str, argument("ADDRESS", "Hộp thư nhận lại thư.", "The mailbox to fill.")],
     source: Annotated[
         Path,
-        typer.Argument(
-            help=say(
-                "Thư mục của lệnh backup, hoặc của một hộp thư trong đó.", "The folder of `backup`, or one mailbox's in it."
-            )
+        argument(
+            "SOURCE",
+            "Thư mục của lệnh backup, hoặc của một hộp thư trong đó.",
+            "The folder of `backup`, or one mailbox's in it.",
         ),
     ],
     *,
-    replace: Annotated[
-        bool, typer.Option("--replace", help=say("Thay thư hiện có.", "Replace the mail that is there."))
-    ] = False,
+    replace: Annotated[bool, option("--replace", "Thay thư hiện có.", "Replace the mail that is there.")] = False,
     request: Annotated[
         int | None,
-        typer.Option(
+        option(
             "--content",
+            "Bản sao của hộp thư khác: số đề nghị đã phê duyệt.",
+            "For another mailbox's backup: the approved request.",
             metavar="ID",
-            help=say(
-                "Bản sao của hộp thư khác: số đề nghị đã phê duyệt.", "For another mailbox's backup: the approved request."
-            ),
         ),
     ] = None,
     act: ExplainedAct,
@@ -82,15 +75,12 @@ def restore(
         _must_be_its_own(here, origin, mailbox, place, request)
         if replace:  # what is set aside is easily deleted
             Holds(here.directory, here.store, here.clock).must_not_be_held(here.directory.entry(mailbox.mailbox_id))
-        with put_back(here.config.server.data_dir, mailbox.mailbox_id, numbers_of(place)), output.progress() as bar:
-            task = bar.add_task(mailbox.address, total=None)
-            report = account_of(here, mailbox).restore(
-                place, replace=replace, progress=lambda done, of: bar.update(task, completed=done, total=of)
-            )
-    row: Row = {
-        "address": mailbox.address, "folders": report.folders, "messages": report.messages, "octets": report.octets,
-        "findings": len(report.findings),
-    }  # fmt: skip
+        with (
+            put_back(here.config.server.data_dir, mailbox.mailbox_id, numbers_of(place)),
+            output.progress_of(mailbox.address) as progress,
+        ):
+            report = account_of(here, mailbox).restore(place, replace=replace, progress=progress)
+    row = row_of(COLUMNS, report, address=mailbox.address, findings=len(report.findings))
     output.record(COLUMNS, row, as_json=as_json)
 
 

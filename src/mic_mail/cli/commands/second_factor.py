@@ -1,13 +1,11 @@
-"""`mic-mail second-factor list|remove|enrol|withdraw`: second factors of mailboxes and officers.
+"""`mic-mail second-factor`: second factors of mailboxes and officers (docs/decisions/0083).
 
-See docs/decisions/0083. A person sets the mailbox's factor on the password page. The Centre removes it on a document (Reg.
-15.2), with it the app passwords, which are on the lost device. An officer sets the own factor here, at the terminal.
+A person sets the mailbox's factor on the password page. The Centre removes it on a document (Reg. 15.2), with it the app
+passwords, which are on the lost device. An officer sets the own factor here, at the terminal.
 """
 
 import sys
 from typing import Annotated
-
-import typer
 
 from mic_mail.auth import totp
 from mic_mail.auth.password_hash import load_secret
@@ -15,9 +13,9 @@ from mic_mail.cli import officer_totp, output
 from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.audited import audited
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
-from mic_mail.cli.options import Address, JsonOption, WhyOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Address, Commands, JsonOption, RequestOption, WhyOption, argument
+from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.directory.second_factors import Factor, officer_holder
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy.authorization.grounds import must_have_document
@@ -26,36 +24,30 @@ from mic_mail.policy.credentials.second_factor import CLAUSE, second_factor
 from mic_mail.services.authentication.second_factors import SecondFactors, key_path, must_fit
 from mic_mail.services.mailboxes.credentials import ActContext
 
-app = typer.Typer(help=say("Xác thực hai bước (15.2).", "Second factors (15.2)."), no_args_is_help=True)
+app = Commands("Xác thực hai bước (15.2).", "Second factors (15.2).")
 
 COLUMNS = (
     Column("holder", "Hộp thư, cán bộ", "Mailbox or officer"),
-    Column("set_at", "Đặt từ", "Set"),
+    Column("set_at", "Bật từ", "Set"),
     Column("recovery_left", "Mã khôi phục còn", "Recovery codes left", right=True),
     Column("wrong", "Mã sai gần đây", "Wrong of late", right=True),
 )
-Document = Annotated[
-    str, typer.Option("--document", help=say("Số văn bản hoặc thư đề nghị.", "Number of the letter or mail that requests it."))
-]
 
 
 @app.command(
-    "list", help=say("Liệt kê hộp thư và cán bộ đã bật xác thực hai bước.", "List mailboxes and officers with a second factor.")
+    "Liệt kê hộp thư và cán bộ đã bật xác thực hai bước.", "List mailboxes and officers with a second factor.", name="list"
 )
 @requires(Right.READ)
-def list_them(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+def list_them(here: CliContext, as_json: JsonOption = False) -> None:
     output.listing(COLUMNS, _rows(here), as_json=as_json)
 
 
 @app.command(
-    help=say(
-        "Bỏ của một hộp thư theo văn bản, cùng mọi mật khẩu ứng dụng (mất điện thoại).",
-        "Remove a mailbox's second factor and app passwords on a written request (a lost telephone).",
-    )
+    "Tắt xác thực hai bước của hộp thư theo văn bản, cùng mọi mật khẩu ứng dụng (mất điện thoại).",
+    "Remove a mailbox's second factor and app passwords on a written request (a lost telephone).",
 )
 @requires(Right.ACT, act="second_factor_remove")
-def remove(address: Address, *, document: Document, act: ExplainedAct) -> Text:
+def remove(address: Address, *, document: RequestOption, act: ExplainedAct) -> Text:
     here = act.here
     mailbox = here.directory.mailbox(address)
     _must_be_named(document)
@@ -68,14 +60,11 @@ def remove(address: Address, *, document: Document, act: ExplainedAct) -> Text:
 
 
 @app.command(
-    help=say(
-        "Đặt cho chính mình, là cán bộ; từ đó lệnh thay đổi sẽ hỏi mã.",
-        "Set up your own second factor as an officer; commands that change something then ask for a code.",
-    )
+    "Bật xác thực hai bước của chính mình, là cán bộ; từ đó lệnh thay đổi sẽ hỏi mã.",
+    "Set up your own second factor as an officer; commands that change something then ask for a code.",
 )
 @requires(Right.READ)
-def enrol(ctx: typer.Context, *, reason: WhyOption = "") -> None:
-    here = frame(ctx)
+def enrol(here: CliContext, *, reason: WhyOption = "") -> None:
     officer, factors = here.officer, here.whole_directory.second_factors
     if officer is None or officer.login != here.login:
         raise Refused(
@@ -93,19 +82,18 @@ def enrol(ctx: typer.Context, *, reason: WhyOption = "") -> None:
         step = must_fit(secret, _entered_code(), here.clock.now().timestamp())
         sealed = totp.seal(load_secret(key_path(here.config)), secret, officer_holder(officer.login))
         factors.set_of_officer(officer.login, sealed, step, here.clock.now())
-    output.note(Text("Đã bật xác thực hai bước.", "The second factor is set."))
+    output.note("Đã bật xác thực hai bước.", "The second factor is set.")
 
 
 @app.command(
-    help=say(
-        "Bỏ của một cán bộ khác, theo văn bản (mất điện thoại).", "Remove another officer's second factor (a lost telephone)."
-    )
+    "Tắt xác thực hai bước của cán bộ khác, theo văn bản (mất điện thoại).",
+    "Remove another officer's second factor (a lost telephone).",
 )
 @requires(Right.ACT, act="second_factor_withdraw")
 def withdraw(
-    login: Annotated[str, typer.Argument(metavar="LOGIN", help=say("Tên đăng nhập của cán bộ.", "The officer's login."))],
+    login: Annotated[str, argument("LOGIN", "Tên đăng nhập của cán bộ.", "The officer's login.")],
     *,
-    document: Document,
+    document: RequestOption,
     act: ExplainedAct,
 ) -> Text:
     here = act.here
@@ -140,4 +128,4 @@ def _rows(here: CliContext) -> list[Row]:
 
 
 def _row(holder: str, factor: Factor, recovery_left: int | None) -> Row:
-    return {"holder": holder, "set_at": factor.set_at, "recovery_left": recovery_left, "wrong": factor.wrong}
+    return row_of(COLUMNS, factor, holder=holder, recovery_left=recovery_left)

@@ -1,98 +1,85 @@
-"""`mic-mail secrecy list|show|ask|release|discard`: messages with a secrecy marking (Reg. 4.1).
+"""`mic-mail secrecy`: messages with a secrecy marking, refused or come in (Reg. 4.1).
 
-Refused ones, and marked ones that came in. A mistaken refusal is corrected by two people, each with a reason: one asks, another
-one releases. Every step is on record before it happens. The running server carries out the decision within seconds; the content
-of the message is shown to nobody.
+Two people correct a mistaken refusal, each with a reason: one asks, another releases. Every step is on record first; the
+running server carries the decision out within seconds. Nobody is shown the content.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.acts import Act, DocumentedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.labels import PLACES
-from mic_mail.cli.options import JsonOption, ReasonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
+from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.clock import instant_of
-from mic_mail.errors import BadInput, Refused, Text
-from mic_mail.i18n.labels import labels
+from mic_mail.errors import Refused, Text
 from mic_mail.i18n.messages import DEGREES
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.quarantine.held_messages import NOBODY, Held, Record, State
 from mic_mail.quarantine.message_store import Word
 
-app = typer.Typer(
-    help=say("Thư có dấu độ mật (4.1): danh sách, cho chuyển.", "Mail with a marking of secrecy (4.1): list, release."),
-    no_args_is_help=True,
-)
+app = Commands("Thư có dấu độ mật (4.1): danh sách, cho chuyển.", "Mail with a marking of secrecy (4.1): list, release.")
 
 COLUMNS = (
-    Column("id", "Mã", "Reference"),
+    Column("id", "Mã", "Reference", of="held_id"),
     Column("at", "Lúc", "At"),
     Column("sender", "Người gửi", "Sender"),
     Column("recipients", "Số người nhận", "Recipients", right=True),
     Column("degree", "Độ mật", "Degree", names=DEGREES),
     Column("where", "Tìm thấy ở", "Found in"),
-    Column("state", "Trạng thái", "State", names=labels(State)),
+    Column("state", "Trạng thái", "State"),
     Column("expires_at", "Giữ đến", "Kept until"),
 )
 ONE = (
     *COLUMNS[:3],
     Column("login", "Người đăng nhập", "Signed in as"),
-    Column("to", "Người nhận", "Recipients"),
+    Column("to", "Người nhận", "Recipients", of="recipients"),
     *COLUMNS[4:7],
     Column("octets", "Kích cỡ", "Size", right=True, size=True),
     Column("digest", "SHA-256", "SHA-256"),
-    Column("asked_by", "Người đề nghị", "Asked by"),
-    Column("asked_because", "Lý do đề nghị", "Because"),
-    Column("decided_by", "Người quyết định", "Decided by"),
-    Column("decided_because", "Lý do quyết định", "Because"),
+    Column("asked_by", "Người đề nghị", "Asked by", of="asked.actor"),
+    Column("asked_because", "Lý do đề nghị", "Reason of the request", of="asked.reason"),
+    Column("decided_by", "Người quyết định", "Decided by", of="decided.actor"),
+    Column("decided_because", "Lý do quyết định", "Reason of the decision", of="decided.reason"),
     COLUMNS[7],
 )
-Reference = Annotated[
-    str, typer.Argument(metavar="ID", help=say("Mã trong thông báo từ chối.", "The reference of the refusal."))
-]
+Reference = Annotated[str, argument("ID", "Mã trong thông báo từ chối.", "The reference of the refusal.")]
 
 
 @app.command(
-    "list", help=say("Liệt kê thư bị từ chối, hoặc thư đến có dấu (--inbound).", "List refused messages, or incoming ones.")
+    "Liệt kê thư bị từ chối, hoặc thư đến có dấu (--inbound).", "List refused messages, or incoming ones.", name="list"
 )
 @requires(Right.READ_LOG, whole=True, clauses="4.1")
 def list_held(
-    ctx: typer.Context,
+    here: CliContext,
     *,
-    inbound: Annotated[bool, typer.Option("--inbound", help=say("Thư từ bên ngoài.", "Messages from outside."))] = False,
-    state: Annotated[
-        State | None, typer.Option("--state", help=say("Chỉ trạng thái này.", "Only those in this state."))
-    ] = None,
+    inbound: Annotated[bool, option("--inbound", "Thư từ bên ngoài.", "Messages from outside.")] = False,
+    state: Annotated[State | None, option("--state", "Chỉ trạng thái này.", "Only those in this state.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     records = [
         record
-        for record in _held(frame(ctx)).records()
+        for record in _held(here).records()
         if (record.state is State.FLAGGED) is inbound and state in (None, record.state)
     ]
     output.listing(COLUMNS, map(_row, records), as_json=as_json)
 
 
 @app.command(
-    help=say(
-        "Xem một thư: ai, gửi ai, độ mật, ở đâu; không có nội dung.",
-        "Show a message's sender, recipients and marking, without content.",
-    )
+    "Xem một thư: ai, gửi ai, độ mật, ở đâu; không có nội dung.",
+    "Show a message's sender, recipients and marking, without content.",
 )
 @requires(Right.READ_LOG, whole=True)
-def show(ctx: typer.Context, reference: Reference, as_json: JsonOption = False) -> None:
-    output.record(ONE, _row(_held(frame(ctx)).record(reference)), as_json=as_json)
+def show(here: CliContext, reference: Reference, as_json: JsonOption = False) -> None:
+    output.record(ONE, _row(_held(here).record(reference)), as_json=as_json)
 
 
-@app.command(help=say("Đề nghị cho chuyển một thư bị từ chối nhầm.", "Ask for the release of a mistaken refusal."))
+@app.command("Đề nghị cho chuyển một thư bị từ chối nhầm.", "Ask for the release of a mistaken refusal.")
 @requires(Right.ACT, act="secrecy_ask", clauses="4.1")
 def ask(reference: Reference, *, reason: ReasonOption, act: DocumentedAct) -> Text:
     with _deciding(act, reference) as (held, _, word):
@@ -103,9 +90,7 @@ def ask(reference: Reference, *, reason: ReasonOption, act: DocumentedAct) -> Te
     )
 
 
-@app.command(
-    help=say("Cho chuyển theo đề nghị của người khác; thư được chuyển đi.", "Approve the release; the message is sent.")
-)
+@app.command("Cho chuyển theo đề nghị của người khác; thư được chuyển đi.", "Approve the release; the message is sent.")
 @requires(Right.ACT, act="secrecy_release", clauses="4.1")
 def release(reference: Reference, *, reason: ReasonOption, act: DocumentedAct) -> Text:
     with _deciding(act, reference) as (held, record, word):
@@ -113,7 +98,7 @@ def release(reference: Reference, *, reason: ReasonOption, act: DocumentedAct) -
     return Text(f"Thư {reference} được chuyển đi trong ít giây.", f"{reference} will be sent within seconds.")
 
 
-@app.command(help=say("Giữ nguyên việc từ chối và xóa thư đang giữ.", "Uphold the refusal; the message is removed."))
+@app.command("Giữ nguyên việc từ chối và xóa thư đang giữ.", "Uphold the refusal; the message is removed.")
 @requires(Right.ACT, act="secrecy_discard")
 def discard(reference: Reference, *, reason: ReasonOption, act: DocumentedAct) -> Text:
     with _deciding(act, reference) as (held, _, word):
@@ -129,8 +114,7 @@ def _held(here: CliContext) -> Held:
 def _deciding(act: Act, reference: str) -> Iterator[tuple[Held, Record, Word]]:
     """Yield what one decision about a refused message needs, on record first."""
     here, who = act.here, act.origin.actor
-    if not act.origin.reason:
-        raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause="4.1")
+    act.must_have_reason("4.1")
     held = _held(here)
     record = _outgoing(held, reference)
     with act.recorded(reference, digest=record.digest):
@@ -150,10 +134,7 @@ def _outgoing(held: Held, reference: str) -> Record:
 
 
 def _may_still_send(here: CliContext, record: Record) -> Hand:
-    """Return the sender, if the mailbox may still send.
-
-    A mailbox that is suspended or send-locked by now sends nothing (Reg. 6.4.c, 7.1).
-    """
+    """Return the sender; a mailbox that is suspended or send-locked by now is refused (Reg. 6.4.c, 7.1)."""
     from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
     mailbox = here.directory.mailbox(record.login or record.sender)
@@ -169,24 +150,14 @@ def _may_still_send(here: CliContext, record: Record) -> Hand:
 
 
 def _row(record: Record) -> Row:
-    return {
-        "id": record.held_id,
-        "at": instant_of(record.at_us),
-        "sender": record.sender,
-        "login": record.login,
-        "recipients": len(record.recipients),
-        "to": record.recipients,
-        "degree": record.degree,
-        "where": [_place(where) for where in record.where],
-        "state": record.state.value,
-        "octets": record.octets,
-        "digest": record.digest,
-        "asked_by": record.asked.actor if record.asked else None,
-        "asked_because": record.asked.reason if record.asked else None,
-        "decided_by": record.decided.actor if record.decided else None,
-        "decided_because": record.decided.reason if record.decided else None,
-        "expires_at": instant_of(record.expires_at_us),
-    }
+    return row_of(
+        (*COLUMNS, *ONE),
+        record,
+        at=instant_of(record.at_us),
+        recipients=len(record.recipients),
+        where=[_place(where) for where in record.where],
+        expires_at=instant_of(record.expires_at_us),
+    )
 
 
 def _place(where: str) -> str:

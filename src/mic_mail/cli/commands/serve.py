@@ -7,27 +7,24 @@ import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.authorization import open_to_all
-from mic_mail.cli.context import frame
-from mic_mail.cli.output import say
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.options import Commands, option
 from mic_mail.config.model import Config
 from mic_mail.errors import Text
 
-app = typer.Typer()
+app = Commands()
 
 
-@app.command(help=say("Chạy máy chủ cho đến khi được yêu cầu dừng.", "Run the server until it is stopped."))
+@app.command("Chạy máy chủ cho đến khi được yêu cầu dừng.", "Run the server until it is stopped.")
 @open_to_all()
 def serve(
-    ctx: typer.Context,
-    show_log: Annotated[
-        bool, typer.Option("--show-log", help=say("In nhật ký ra màn hình.", "Also print the log on the terminal."))
-    ] = False,
+    here: CliContext,
+    show_log: Annotated[bool, option("--show-log", "In nhật ký ra màn hình.", "Also print the log on the terminal.")] = False,
 ) -> None:
     from mic_mail.app.child_process import make_ready, run_child
     from mic_mail.config.load import load
     from mic_mail.process.serve import run_supervisor
 
-    here = frame(ctx)
     config = here.config
     raise typer.Exit(
         run_supervisor(

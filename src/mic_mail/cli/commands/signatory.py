@@ -1,26 +1,21 @@
-"""`mic-mail signatory list|add|end`: who may sign conclusions for the ministry's leadership (Reg.
-
-7.2.b).
-"""
+"""`mic-mail signatory`: who may sign conclusions for the ministry's leadership (Reg. 7.2.b)."""
 
 from typing import Annotated
-
-import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import frame
-from mic_mail.cli.date_args import read_day
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.context import CliContext
+from mic_mail.cli.date_args import optional_day, read_day
+from mic_mail.cli.options import Commands, JsonOption, argument, option
+from mic_mail.cli.output import Column, row_of
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.signatories import CLAUSE, Signatory, check
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.naming.transliteration import tidy
 
-app = typer.Typer(help=say("Người ký kết luận của Lãnh đạo Bộ (7.2.b).", "Signatories (7.2.b)."), no_args_is_help=True)
+app = Commands("Người ký kết luận của Lãnh đạo Bộ (7.2.b).", "Signatories (7.2.b).")
 
 COLUMNS = (
     Column("number", "Số", "No", right=True),
@@ -31,44 +26,44 @@ COLUMNS = (
     Column("document", "Văn bản", "Document"),
     Column("end_document", "Văn bản kết thúc", "Ended by"),
 )
-Document = Annotated[str, typer.Option("--document", help=say("Số quyết định.", "Number of the decision."))]
+Document = Annotated[str, option("--document", "Số quyết định.", "Number of the decision.")]
 
 
-@app.command("list", help=say("Liệt kê người ký và thời hạn.", "List the signatories and their terms."))
+@app.command("Liệt kê người ký và thời hạn.", "List the signatories and their terms.", name="list")
 @requires(Right.READ, whole=True, clauses="7.2.b")
-def list_signatories(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    output.listing(COLUMNS, map(_row, frame(ctx).directory.signatories.all()), as_json=as_json)
+def list_signatories(here: CliContext, as_json: JsonOption = False) -> None:
+    output.listing(COLUMNS, (row_of(COLUMNS, each) for each in here.directory.signatories.all()), as_json=as_json)
 
 
-@app.command(help=say("Ghi người ký: Bộ trưởng hoặc Thứ trưởng.", "Enter a signatory: the minister or a deputy."))
+@app.command("Ghi người ký: Bộ trưởng hoặc Thứ trưởng.", "Enter a signatory: the minister or a deputy.")
 @requires(Right.ACT, act="signatory_add", clauses="7.2.b")
 def add(
-    name: Annotated[str, typer.Argument(help=say("Họ và tên đầy đủ.", "Full name."))],
+    name: Annotated[str, argument("NAME", "Họ và tên đầy đủ.", "Full name.")],
     *,
-    position: Annotated[str, typer.Option("--position", help=say("Bộ trưởng, Thứ trưởng.", "Minister or deputy."))],
+    position: Annotated[str, option("--position", "Bộ trưởng, Thứ trưởng.", "Minister or deputy.")],
     document: Document,
-    begins: Annotated[str | None, typer.Option("--from", help=say("Từ ngày; mặc định hôm nay.", "Default: today."))] = None,
-    until: Annotated[str | None, typer.Option("--until", help=say("Đến hết ngày.", "Last day."))] = None,
+    begins: Annotated[str | None, option("--from", "Từ ngày; mặc định hôm nay.", "Default: today.")] = None,
+    until: Annotated[str | None, option("--until", "Đến hết ngày.", "Last day.")] = None,
     act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
     here = act.here
     since = read_day(begins) if begins is not None else local_day(here.clock.now())
-    last = read_day(until) if until is not None else None
+    last = optional_day(until)
     signatory = Signatory(0, tidy(name), tidy(position), since, document.strip(), last)
     with act.recorded(signatory.full_name, position=signatory.position, since=since, until=last):
         check(signatory)
         signatory = here.directory.signatories.add(signatory)
-    output.record(COLUMNS, _row(signatory), as_json=as_json)
+    output.record(COLUMNS, row_of(COLUMNS, signatory), as_json=as_json)
 
 
-@app.command(help=say("Kết thúc thời hạn của người ký.", "End the term of a signatory."))
+@app.command("Kết thúc thời hạn của người ký.", "End the term of a signatory.")
 @requires(Right.ACT, act="signatory_end")
 def end(
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help=say("Số trong danh sách.", "Number in the list."))],
+    number: Annotated[int, argument("NUMBER", "Số trong danh sách.", "Number in the list.")],
     *,
     document: Document,
-    until: Annotated[str | None, typer.Option("--until", help=say("Ngày cuối; mặc định hôm nay.", "Default: today."))] = None,
+    until: Annotated[str | None, option("--until", "Ngày cuối; mặc định hôm nay.", "Default: today.")] = None,
     act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,8 +73,4 @@ def end(
         raise BadInput(Text("Thiếu số văn bản.", "The number of the document is missing."), clause=CLAUSE)
     with act.recorded(str(number), until=last):
         ended = here.directory.signatories.end(number, last, document.strip())
-    output.record(COLUMNS, _row(ended), as_json=as_json)
-
-
-def _row(signatory: Signatory) -> Row:
-    return {column.key: getattr(signatory, column.key) for column in COLUMNS}
+    output.record(COLUMNS, row_of(COLUMNS, ended), as_json=as_json)

@@ -4,14 +4,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, cast
 
-import typer
-
 from mic_mail.cli import output
 from mic_mail.cli.authorization import open_to_all
-from mic_mail.cli.context import frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.log_codes import CONFINEMENT, PROCESSES, listed
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Cell, Column, Row, say
+from mic_mail.cli.options import Commands, JsonOption, option
+from mic_mail.cli.output import Cell, Column, Row
 from mic_mail.errors import Text, Trouble
 from mic_mail.i18n.dates import size
 from mic_mail.process.status import read
@@ -27,26 +25,22 @@ COLUMNS = (
     Column("lag_ms", "Trễ (ms)", "Lag (ms)", names=LAG),
 )
 
-app = typer.Typer()
+app = Commands()
 
 
-@app.command(help=say("Tình trạng của máy chủ đang chạy.", "The state of the running server."))
+@app.command("Tình trạng của máy chủ đang chạy.", "The state of the running server.")
 @open_to_all(clauses="3.1 10.1")
 def status(
-    ctx: typer.Context,
+    here: CliContext,
     *,
     prometheus: Annotated[
-        bool,
-        typer.Option(
-            "--prometheus",
-            help=say("Các số đo theo định dạng của Prometheus.", "The metrics in the format of Prometheus."),
-        ),
+        bool, option("--prometheus", "Các số đo theo định dạng của Prometheus.", "The metrics in the format of Prometheus.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    config = frame(ctx).config
-    told = read(config.run_dir)
-    if told is None:
+    config = here.config
+    found = read(config.run_dir)
+    if found is None:
         raise Trouble(
             Text("Máy chủ không chạy.", "The server is not running."),
             remedy=Text(
@@ -57,53 +51,55 @@ def status(
     if prometheus:
         from mic_mail.process.metrics import exposition  # loads its library, which nothing else needs
 
-        output.line(exposition(told, config).decode().rstrip("\n"))
-        return
-    if as_json:
-        output.print_json(told)
-        return
-    started = told.get("started_at")
+        output.line(exposition(found, config).decode().rstrip("\n"))
+    elif as_json:
+        output.print_json(found)
+    else:
+        for sentence in _sentences(found):
+            output.line(sentence)
+        output.listing(COLUMNS, map(_row, _process_rows(found)), as_json=False)
+
+
+def _sentences(status: Mapping[str, object]) -> Iterator[Text | str]:
+    """Yield what is shown above the table of processes."""
+    processes = _process_rows(status)
+    started, ports = status.get("started_at"), status.get("ports")
     if isinstance(started, str):
-        output.line(Text(f"Chạy từ {_short(started)}", f"Running since {_short(started)}"))
-    doors = told.get("ports")
-    if isinstance(doors, Mapping):
-        output.line(", ".join(f"{door} {port}" for door, port in doors.items()))
-    for process in _process_rows(told):
+        since = output.cell(datetime.fromisoformat(started))
+        yield Text(f"Chạy từ {since}", f"Running since {since}")
+    if isinstance(ports, Mapping):
+        yield ", ".join(f"{door} {port}" for door, port in ports.items())
+    for process in processes:
         queued, sending = process.get("queued"), process.get("sending")
         if queued is not None:
             paused = Text(", tạm dừng (sending.paused)", ", paused (sending.paused)") if process.get("paused") else Text("", "")
-            output.line(
-                Text(
-                    f"Chờ gửi ra tên miền khác: {queued} thư, đang gửi {sending}{paused.vi}",
-                    f"Waiting for other domains: {queued} messages, {sending} being sent{paused.en}",
-                )
+            yield Text(
+                f"Chờ gửi ra tên miền khác: {queued} thư, đang gửi {sending}{paused.vi}",
+                f"Waiting for other domains: {queued} messages, {sending} being sent{paused.en}",
             )
-    readers = next((process["readers"] for process in _process_rows(told) if "readers" in process), None)
+    readers = next((process["readers"] for process in processes if "readers" in process), None)
     if isinstance(readers, Mapping):
-        output.line(_readers(readers))
-    for words in _confinement(told):
-        output.line(words)
-    for process in _process_rows(told):
-        for alarm in _reserves(process):
-            output.line(alarm)
+        yield _readers(readers)
+    yield from _confinement(status)
+    for process in processes:
+        yield from _reserves(process)
         if process.get("failing") is True:
-            output.line(_alarm(process))
-    output.listing(COLUMNS, list(_processes(told)), as_json=False)
+            yield _alarm(process)
 
 
-def _readers(told: Mapping[str, object]) -> Text:
+def _readers(status: Mapping[str, object]) -> Text:
     """Return how the document readers are confined."""
-    in_force, without = _protection(told)
+    in_force, without = _protection(status)
     return Text(
         f"Tiến trình đọc tài liệu được cô lập bằng: {in_force.vi}{without.vi}",
         f"Document readers are confined by {in_force.en}{without.en}",
     )
 
 
-def _protection(told: Mapping[str, object]) -> tuple[Text, Text]:
+def _protection(status: Mapping[str, object]) -> tuple[Text, Text]:
     """Return what is in force, and what is missing (`process.protection`)."""
     in_force, missing = (
-        listed(CONFINEMENT, map(str, cast("list[object]", told.get(key, [])))) for key in ("in_force", "missing")
+        listed(CONFINEMENT, map(str, cast("list[object]", status.get(key, [])))) for key in ("in_force", "missing")
     )
     if not missing.en:
         return in_force, Text("", "")
@@ -114,19 +110,15 @@ def _name(process: Mapping[str, object]) -> Text:
     return listed(PROCESSES, [str(process.get("name"))])
 
 
-def _processes(told: Mapping[str, object]) -> list[Row]:
-    return [_row(process) for process in _process_rows(told)]
-
-
-def _process_rows(told: Mapping[str, object]) -> list[Mapping[str, object]]:
-    processes = told.get("processes")
+def _process_rows(status: Mapping[str, object]) -> list[Mapping[str, object]]:
+    processes = status.get("processes")
     return [process for process in processes if isinstance(process, Mapping)] if isinstance(processes, list) else []
 
 
-def _confinement(told: Mapping[str, object]) -> Iterator[Text]:
+def _confinement(status: Mapping[str, object]) -> Iterator[Text]:
     """Yield how the processes are confined: one line for those confined alike."""
     names: dict[tuple[Text, Text], list[str]] = {}
-    for process in _process_rows(told):
+    for process in _process_rows(status):
         if isinstance(protection := process.get("protection"), Mapping):
             names.setdefault(_protection(protection), []).append(str(process.get("name")))
     for (in_force, without), alike in names.items():
@@ -175,7 +167,3 @@ def _row(process: Mapping[str, object]) -> Row:
 def _cell(value: object) -> Cell:
     """Return a value from JSON as a cell."""
     return value if isinstance(value, str | int | float | Mapping | None) else str(value)
-
-
-def _short(instant: str) -> str:
-    return output.cell(datetime.fromisoformat(instant))

@@ -1,16 +1,14 @@
-"""`mic-mail unit add|list|show|change|merge|split|close`: units and symbols (Reg. 5.1, 6.5)."""
+"""`mic-mail unit`: units and their symbols (Reg. 5.1, 6.5)."""
 
 from typing import Annotated
-
-import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.acts import DocumentedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import KeepOption, OrderAct
-from mic_mail.cli.options import JsonOption
-from mic_mail.cli.output import Column, Row, say
+from mic_mail.cli.options import Commands, JsonOption, argument, option
+from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
@@ -19,7 +17,7 @@ from mic_mail.policy.naming.transliteration import alphabetical, by_given_name, 
 from mic_mail.services.mailboxes.directory_changes import Move, UnitChange
 from mic_mail.services.mailboxes.issue import address_settings
 
-app = typer.Typer(help=say("Cơ quan, đơn vị.", "Units."), no_args_is_help=True)
+app = Commands("Cơ quan, đơn vị.", "Units.")
 
 COLUMNS = (
     Column("unit_id", "Mã", "Id", right=True),
@@ -28,11 +26,7 @@ COLUMNS = (
     Column("parent", "Thuộc", "Below"),
     Column("document", "Văn bản", "Document"),
 )
-ENDED = (
-    *COLUMNS,
-    Column("ended_on", "Kết thúc ngày", "Ended on"),
-    Column("successor", "Nay thuộc", "Now in"),
-)
+ENDED = (*COLUMNS, Column("ended_on", "Kết thúc ngày", "Ended on"), Column("successor", "Nay thuộc", "Now in"))
 ONE = (
     *ENDED,
     Column("local_part", "Tên hộp thư theo 5.1", "Local part by 5.1"),
@@ -40,18 +34,16 @@ ONE = (
     Column("mailboxes", "Hộp thư", "Mailboxes"),
 )
 
-Symbol = Annotated[str, typer.Argument(help=say("Ký hiệu đơn vị, ví dụ PTTH&TTĐT.", "The unit's symbol, e.g. PTTH&TTDT."))]
+Symbol = Annotated[str, argument("SYMBOL", "Ký hiệu đơn vị, ví dụ PTTH&TTĐT.", "The unit's symbol, e.g. PTTH&TTDT.")]
 
 
-@app.command(help=say("Thêm đơn vị theo danh mục ký hiệu.", "Add a unit as the register of symbols has it."))
+@app.command("Thêm đơn vị theo danh mục ký hiệu.", "Add a unit as the register of symbols has it.")
 @requires(Right.ACT, act="unit_add", clauses="5.1")
 def add(
     symbol: Symbol,
-    name: Annotated[str, typer.Argument(help=say("Tên đầy đủ.", "Full name."))],
+    name: Annotated[str, argument("NAME", "Tên đầy đủ.", "Full name.")],
     *,
-    parent: Annotated[
-        str | None, typer.Option("--parent", help=say("Ký hiệu đơn vị cấp trên.", "Symbol of the unit above."))
-    ] = None,
+    parent: Annotated[str | None, option("--parent", "Ký hiệu đơn vị cấp trên.", "Symbol of the unit above.")] = None,
     act: DocumentedAct,
 ) -> Text:
     here = act.here
@@ -65,26 +57,25 @@ def add(
     return Text(f"Đã thêm đơn vị {unit.symbol}, mã {unit.unit_id}.", f"Unit {unit.unit_id} is added.")
 
 
-@app.command("list", help=say("Liệt kê đơn vị.", "List the units."))
+@app.command("Liệt kê đơn vị.", "List the units.", name="list")
 @requires(Right.READ, clauses="2.6")
 def list_units(
-    ctx: typer.Context,
+    here: CliContext,
     *,
-    ended: Annotated[bool, typer.Option("--ended", help=say("Đơn vị đã kết thúc.", "Also units that have ended."))] = False,
+    ended: Annotated[bool, option("--ended", "Đơn vị đã kết thúc.", "Also units that have ended.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    units = sorted(frame(ctx).directory.units(), key=lambda unit: alphabetical(unit.symbol))
+    units = sorted(here.directory.units(), key=lambda unit: alphabetical(unit.symbol))
     symbols = {unit.unit_id: unit.symbol for unit in units}
     wanted = (_row(unit, symbols) for unit in units if unit.is_living is not ended)
     output.listing(ENDED if ended else COLUMNS, wanted, as_json=as_json)
 
 
-@app.command(help=say("Xem một đơn vị, người và hộp thư của đơn vị.", "Show a unit with its people and mailboxes."))
+@app.command("Xem một đơn vị, người và hộp thư của đơn vị.", "Show a unit with its people and mailboxes.")
 @requires(Right.READ, clauses="5.1 14.3")
-def show(ctx: typer.Context, symbol: Symbol, as_json: JsonOption = False) -> None:
-    here = frame(ctx)
+def show(here: CliContext, symbol: Symbol, as_json: JsonOption = False) -> None:
     unit = here.directory.unit(symbol)
-    symbols = {other.unit_id: other.symbol for other in here.directory.units()}
+    symbols = here.symbols()
     people = sorted(here.directory.people(unit.unit_id), key=lambda person: by_given_name(person.full_name))
     ids = {person.person_id for person in people}
     mailboxes = [m.address for m in here.directory.mailboxes() if m.unit_id == unit.unit_id or m.person_id in ids]
@@ -96,18 +87,17 @@ def show(ctx: typer.Context, symbol: Symbol, as_json: JsonOption = False) -> Non
     output.record(ONE, {**_row(unit, symbols), **more}, as_json=as_json)
 
 
-@app.command(help=say("Thay đổi tên, ký hiệu, đơn vị cấp trên (6.5).", "Change name, symbol or the unit above (6.5)."))
+@app.command("Thay đổi tên, ký hiệu, đơn vị cấp trên (6.5).", "Change name, symbol or the unit above (6.5).")
 @requires(Right.ACT, act="unit_change", clauses="5.1 6.5")
 def change(
     symbol: Symbol,
     *,
-    name: Annotated[str | None, typer.Option("--name", help=say("Tên mới.", "The new name."))] = None,
+    name: Annotated[str | None, option("--name", "Tên mới.", "The new name.")] = None,
     new_symbol: Annotated[
-        str | None,
-        typer.Option("--symbol", help=say("Ký hiệu mới; hộp thư đổi địa chỉ theo.", "New symbol; the address follows.")),
+        str | None, option("--symbol", "Ký hiệu mới; hộp thư đổi địa chỉ theo.", "New symbol; the address follows.")
     ] = None,
     parent: Annotated[
-        str | None, typer.Option("--parent", help=say("Đơn vị cấp trên mới; - nếu không có.", "New unit above; - for none."))
+        str | None, option("--parent", "Đơn vị cấp trên mới; - nếu không có.", "New unit above; - for none.")
     ] = None,
     keep_days: KeepOption = None,
     act: OrderAct,
@@ -126,16 +116,14 @@ def change(
 
 
 @app.command(
-    help=say(
-        "Sáp nhập: người, hộp thư, đơn vị trực thuộc, yêu cầu chuyển sang đơn vị kế thừa.",
-        "Merge units: people, mailboxes, parts and requests go to the successor.",
-    )
+    "Sáp nhập: người, hộp thư, đơn vị trực thuộc, yêu cầu chuyển sang đơn vị kế thừa.",
+    "Merge units: people, mailboxes, parts and requests go to the successor.",
 )
 @requires(Right.ACT, act="unit_merge", clauses="6.5")
 def merge(
-    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help=say("Đơn vị bị sáp nhập.", "Units that end."))],
+    symbols: Annotated[list[str], argument("SYMBOL...", "Đơn vị bị sáp nhập.", "Units that end.")],
     *,
-    into: Annotated[str, typer.Option("--into", help=say("Đơn vị kế thừa, đã có trong danh bạ.", "The successor."))],
+    into: Annotated[str, option("--into", "Đơn vị kế thừa, đã có trong danh bạ.", "The successor.")],
     act: OrderAct,
 ) -> None:
     here = act.here
@@ -148,10 +136,8 @@ def merge(
 
 
 @app.command(
-    help=say(
-        "Chia, tách: người, hộp thư, đơn vị trực thuộc được nêu chuyển sang đơn vị khác.",
-        "Split a unit: the named people, mailboxes and parts go to other units.",
-    )
+    "Chia, tách: người, hộp thư, đơn vị trực thuộc được nêu chuyển sang đơn vị khác.",
+    "Split a unit: the named people, mailboxes and parts go to other units.",
 )
 @requires(Right.ACT, act="unit_split", clauses="6.5")
 def split(
@@ -159,18 +145,16 @@ def split(
     *,
     gives: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--give",
+            "Mã cá nhân, địa chỉ hoặc ký hiệu đơn vị=đơn vị nhận.",
+            "Person's id, address or symbol=receiving unit.",
             metavar="WHAT=SYMBOL",
-            help=say("Mã cá nhân, địa chỉ hoặc ký hiệu đơn vị=đơn vị nhận.", "Person's id, address or symbol=receiving unit."),
         ),
     ] = None,
     rest: Annotated[
         str | None,
-        typer.Option(
-            "--rest",
-            help=say("Phần còn lại về đơn vị này; đơn vị kết thúc.", "The unit that gets the rest; the split unit ends."),
-        ),
+        option("--rest", "Phần còn lại về đơn vị này; đơn vị kết thúc.", "The unit that gets the rest; the split unit ends."),
     ] = None,
     act: OrderAct,
 ) -> None:
@@ -178,14 +162,11 @@ def split(
     unit, moves = here.directory.living_unit(symbol), [_move(here, give) for give in gives or ()]
     left = here.directory.living_unit(rest) if rest is not None else None
     act.give(
-        unit.symbol,
-        lambda changes, origin: changes.split(unit, moves, left, origin, act.first_day),
-        gives=gives,
-        rest=rest,
+        unit.symbol, lambda changes, origin: changes.split(unit, moves, left, origin, act.first_day), gives=gives, rest=rest
     )
 
 
-@app.command(help=say("Kết thúc đơn vị không còn người và hộp thư.", "Close a unit without people, mailboxes and parts."))
+@app.command("Kết thúc đơn vị không còn người và hộp thư.", "Close a unit without people, mailboxes and parts.")
 @requires(Right.ACT, act="unit_close", clauses="6.5")
 def close(symbol: Symbol, *, act: OrderAct) -> None:
     here = act.here
@@ -216,12 +197,5 @@ def _local_part(here: CliContext, unit: UnitRecord) -> str | None:
 
 
 def _row(unit: UnitRecord, symbols: dict[int, str]) -> Row:
-    return {
-        "unit_id": unit.unit_id,
-        "symbol": unit.symbol,
-        "name": unit.name,
-        "parent": symbols[unit.parent_id] if unit.parent_id is not None else None,
-        "document": unit.document,
-        "ended_on": unit.ended_on,
-        "successor": symbols.get(unit.successor_id or 0),
-    }
+    parent = symbols[unit.parent_id] if unit.parent_id is not None else None
+    return row_of(ENDED, unit, parent=parent, successor=symbols.get(unit.successor_id or 0))

@@ -14,14 +14,14 @@ A message counts once: of two equal ones, a removed one is missing.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.unit_mail.handover import Handover
 from mic_mail.services.handover.inventory import (
     Folder,
@@ -38,23 +38,16 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FolderInfo
 
 
-class MessageFinding(StrEnum):
+class MessageFinding(LabelledEnum):
     """The state of an inventoried message."""
 
-    SAME = "same"
-    MOVED = "moved"
-    EXPUNGED = "expunged"
-    CHANGED = "changed"
-    MISSING = "missing"
+    SAME = "same", "nguyên vẹn", "same"
+    MOVED = "moved", "chuyển thư mục", "moved"
+    EXPUNGED = "expunged", "xóa sau bàn giao", "expunged since"
+    CHANGED = "changed", "bị thay đổi", "changed"
+    MISSING = "missing", "bị mất", "missing"
 
 
-FATES: Mapping[MessageFinding, Text] = {
-    MessageFinding.SAME: Text("nguyên vẹn", "same"),
-    MessageFinding.MOVED: Text("chuyển thư mục", "moved"),
-    MessageFinding.EXPUNGED: Text("xóa sau bàn giao", "expunged since"),
-    MessageFinding.CHANGED: Text("bị thay đổi", "changed"),
-    MessageFinding.MISSING: Text("bị mất", "missing"),
-}
 WRONG = frozenset({MessageFinding.CHANGED, MessageFinding.MISSING})
 
 
