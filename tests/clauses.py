@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.policy.clauses import ROWS, Standing
+from mic_mail.policy.clauses import ROWS, ClauseStanding
 
 TESTS = Path(__file__).parent
 WRITTEN = TESTS.parent / "src/mic_mail/cli/clause_tests.json"
 _IDS = {row.id: row.id.replace(".", "_") for row in ROWS}
 _NAMED = re.compile(r"test_clause_(\d+(?:_\d+)?(?:_[a-z](?![a-z]))?)")
 PROVEN = "clause"
-OBEYED = {Standing.ENFORCED, Standing.PARTLY}
+OBEYED = {ClauseStanding.ENFORCED, ClauseStanding.PARTLY}
 
 
 def clauses_of(name: str) -> frozenset[str]:

@@ -23,8 +23,8 @@ from mic_mail.policy.unit_mail.opening_windows import (
     Opening,
     Shut,
     Tally,
-    Verdict,
     Window,
+    WindowOutcome,
     counts,
     working_days,
 )
@@ -276,11 +276,11 @@ def test_each_window_of_each_working_day_as_one_would_by_hand(these: list[Openin
         assert (cell.first.at if cell.first else None) == min((o.at for o in counting), default=None)
         assert {o.actor for o in cell.others} == {o.actor for o in inside} - {o.actor for o in counting}
         if counting:
-            assert cell.verdict is Verdict.OPENED
+            assert cell.verdict is WindowOutcome.OPENED
         elif (cell.day.day, cell.window) == (17, WINDOWS[1]):
-            assert cell.verdict is Verdict.SHUT
+            assert cell.verdict is WindowOutcome.SHUT
         else:
-            assert cell.verdict is (Verdict.PENDING if clock < cell.window.on(cell.day)[1] else Verdict.MISSED)
+            assert cell.verdict is (WindowOutcome.PENDING if clock < cell.window.on(cell.day)[1] else WindowOutcome.MISSED)
 
 
 def test_the_log_is_read_alike_with_an_index_and_without(desk: Desk) -> None:

@@ -19,11 +19,11 @@ from mic_mail.mime.dsn_mdn import DeliveryReport, read_report
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.unit_mail.correspondence import (
     DeliveryStatus,
-    Handover,
     MessageKnowledge,
+    RecipientOutcome,
     Reported,
+    Statement,
     Submission,
-    Word,
     lines,
 )
 from mic_mail.services.unit_mail.correspondence import Correspondences
@@ -280,9 +280,9 @@ ids = st.frozensets(st.integers(0, 4).map(lambda n: f"<{n}@x>"), max_size=2)
 reports = st.builds(
     Reported, minutes, ids, st.just(""), st.tuples(names), st.sampled_from(list(DeliveryStatus)[3:]), st.just("5.0.0")
 )
-words = st.builds(Word, minutes, ids, st.just(""), st.tuples(names))
+words = st.builds(Statement, minutes, ids, st.just(""), st.tuples(names))
 handovers = st.builds(
-    Handover,
+    RecipientOutcome,
     st.sampled_from(["T0", "T1", "T9"]),
     names,
     st.sampled_from([DeliveryStatus.DELIVERED, DeliveryStatus.DEFERRED]),
@@ -298,7 +298,7 @@ handovers = st.builds(
     st.randoms(),
 )
 def test_reports_never_undo_what_the_server_did(
-    sent: list[Submission], done: list[Handover], told: list[Reported], said: list[Word], random: Any
+    sent: list[Submission], done: list[RecipientOutcome], told: list[Reported], said: list[Statement], random: Any
 ) -> None:
     """A line for each message and recipient; delivered here stays delivered; nothing is known before; order is nothing."""
     found = lines(sent, MessageKnowledge(done, told, said, said))

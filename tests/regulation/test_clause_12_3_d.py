@@ -17,7 +17,15 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.unit_mail.delegation import Part
-from mic_mail.policy.unit_mail.handover import WITHHELD, BeingHandedOver, Standing, handovers, nothing_may_go, running, withheld
+from mic_mail.policy.unit_mail.handover import (
+    WITHHELD,
+    BeingHandedOver,
+    HandoverStanding,
+    handovers,
+    nothing_may_go,
+    running,
+    withheld,
+)
 from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.delegation import Authorising, Term
 from mic_mail.services.handover.inventory import InventoryDamaged, digest_of, read_folders
@@ -61,8 +69,8 @@ def test_clause_12_3_d_a_handover_follows_from_its_facts() -> None:
     second = history.add(FactKind.HANDOVER_BEGUN, "2026-01-04", person=2)
     found = handovers(history.facts)
     assert [(each.seq, each.standing) for each in found] == [
-        (first.seq, Standing.CANCELLED),
-        (second.seq, Standing.BEGUN),
+        (first.seq, HandoverStanding.CANCELLED),
+        (second.seq, HandoverStanding.BEGUN),
     ]
     assert (found[0].until, found[0].successor_id, found[0].successor) == (date(2027, 1, 1), 2, LAN)
     history.add(FactKind.HANDOVER_FINISHED, "2026-01-05", handover=second.seq)
@@ -268,7 +276,7 @@ def test_clause_12_3_d_an_inventory_that_cannot_be_written(office: Office) -> No
         office.begin()
     assert office.account.is_frozen()
     place.unlink()
-    assert office.begin().standing is Standing.COUNTED
+    assert office.begin().standing is HandoverStanding.COUNTED
 
 
 def test_clause_12_3_d_counted_by_two_at_once(office: Office) -> None:

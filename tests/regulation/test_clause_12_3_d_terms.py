@@ -13,7 +13,7 @@ from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.policy.calendar import start_of
 from mic_mail.policy.due_items import AutomaticAct
-from mic_mail.policy.due_notices import Kind, WarnDays, due_notices
+from mic_mail.policy.due_notices import NoticeKind, WarnDays, due_notices
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.unit_mail.delegation import after_day, grants
 from mic_mail.policy.unit_mail.keeper_succession import vacancies
@@ -87,20 +87,20 @@ def test_clause_12_3_d_when_which_notice_is_due() -> None:
     """Ahead the nearest of the configured days, none while a handover runs; behind the end the alarm, as long as it lasts."""
     history = kept((1, 0, 59))  # the last day is 01/03/2026
 
-    def due_at(moment: str) -> list[tuple[Kind, str]]:
+    def due_at(moment: str) -> list[tuple[NoticeKind, str]]:
         found = vacancies(MailboxKind.UNIT, history.facts, {})
         look = due_notices(7, history.facts, (), local(moment), WarnDays(), vacancies=found)
         return [(each.kind, each.key.rpartition(":")[2]) for each in look.due]
 
     assert due_at("2026-01-30 23:59") == []
-    assert due_at("2026-01-31 00:00") == [(Kind.TERM_ENDING, "30")]
-    assert due_at("2026-02-28 12:00") == [(Kind.TERM_ENDING, "7")]
-    assert due_at("2026-03-01 23:59") == [(Kind.TERM_ENDING, "1")]
-    assert due_at("2026-03-02 00:00") == [(Kind.TERM_ENDED, "0")]
-    assert due_at("2027-03-02") == [(Kind.TERM_ENDED, "0")]  # an alarm does not grow old
+    assert due_at("2026-01-31 00:00") == [(NoticeKind.TERM_ENDING, "30")]
+    assert due_at("2026-02-28 12:00") == [(NoticeKind.TERM_ENDING, "7")]
+    assert due_at("2026-03-01 23:59") == [(NoticeKind.TERM_ENDING, "1")]
+    assert due_at("2026-03-02 00:00") == [(NoticeKind.TERM_ENDED, "0")]
+    assert due_at("2027-03-02") == [(NoticeKind.TERM_ENDED, "0")]  # an alarm does not grow old
     begun = history.add(FactKind.HANDOVER_BEGUN, "2026-02-20", person=2, holder=LAN)
     assert due_at("2026-02-28") == []
-    assert due_at("2026-03-02") == [(Kind.TERM_ENDED, "0")]
+    assert due_at("2026-03-02") == [(NoticeKind.TERM_ENDED, "0")]
     history.add(FactKind.HANDOVER_FINISHED, "2026-03-03", handover=begun.seq)
     history.add(FactKind.AUTHORISED, "2026-03-03", person=2, holder=LAN, part="keeper")
     assert due_at("2026-03-04") == []

@@ -14,7 +14,7 @@ from pypdf import PdfReader
 
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.errors import BadInput
-from mic_mail.policy.incidents import Change, Incident, IncidentReport, Kind, Note, Severity, changed, check
+from mic_mail.policy.incidents import Incident, IncidentChange, IncidentReport, Kind, Note, Severity, changed, check
 from regulation.test_clause_6_1_commands import Desk, furnish
 from regulation.test_clause_6_2_mail import Desk as MailDesk
 from regulation.test_clause_6_2_mail import a_csv
@@ -238,8 +238,8 @@ def test_the_digest_is_of_everything_that_is_on_record() -> None:
     others = [
         replace(incident, notes=(Note(NOW, "mai", "x", measure=True),)),
         replace(incident, result="xong"),
-        replace(incident, told=changed(incident.told, Change(severity=Severity.CRITICAL))),
-        replace(incident, told=changed(incident.told, Change(units=frozenset({4})))),
+        replace(incident, told=changed(incident.told, IncidentChange(severity=Severity.CRITICAL))),
+        replace(incident, told=changed(incident.told, IncidentChange(units=frozenset({4})))),
         replace(incident, downtimes=(1,)),
     ]
     assert len({incident.digest, *(each.digest for each in others)}) == 1 + len(others)

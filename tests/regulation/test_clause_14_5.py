@@ -9,7 +9,7 @@ import pytest
 from openpyxl import load_workbook
 from pypdf import PdfReader
 
-from mic_mail.policy.migration_plans import Plan, Standing, standing
+from mic_mail.policy.migration_plans import MigrationPlan, PlanStanding, standing
 from regulation.test_clause_6_1_commands import furnish
 from regulation.test_commands import Console
 
@@ -40,11 +40,11 @@ def plan(console: Console, unit: str, system: str, by: str, mailboxes: str = "12
 def test_a_plan_is_overdue_from_the_day_after() -> None:
     """Not on its last day; and no more once it has ended."""
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    open_plan = Plan(1, 1, "Zimbra", 5, date(2027, 3, 31), "", at, "mai")
-    assert standing(open_plan, date(2027, 3, 31)) is Standing.PLANNED
-    assert standing(open_plan, date(2027, 4, 1)) is Standing.OVERDUE
-    done = Plan(1, 1, "Zimbra", 5, date(2027, 3, 31), "", at, "mai", None, at, "mai", done=True)
-    assert standing(done, date(2030, 1, 1)) is Standing.DONE
+    open_plan = MigrationPlan(1, 1, "Zimbra", 5, date(2027, 3, 31), "", at, "mai")
+    assert standing(open_plan, date(2027, 3, 31)) is PlanStanding.PLANNED
+    assert standing(open_plan, date(2027, 4, 1)) is PlanStanding.OVERDUE
+    done = MigrationPlan(1, 1, "Zimbra", 5, date(2027, 3, 31), "", at, "mai", None, at, "mai", done=True)
+    assert standing(done, date(2030, 1, 1)) is PlanStanding.DONE
 
 
 def console_day(year: int, month: int, day: int):

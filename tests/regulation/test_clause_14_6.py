@@ -18,9 +18,9 @@ from mic_mail.documents import pdf, xlsx
 from mic_mail.policy.calendar import add_months
 from mic_mail.policy.census import (
     Census,
+    CensusLine,
+    CensusStanding,
     Group,
-    Line,
-    Standing,
     changes,
     decode,
     due_at,
@@ -39,7 +39,7 @@ JANUARY = datetime(2027, 1, 5, 2, tzinfo=UTC)
 JULY = datetime(2027, 7, 6, 2, tzinfo=UTC)
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=12)
 lines = st.builds(
-    Line,
+    CensusLine,
     st.sampled_from(Group),
     st.integers(1, 9).map("person:{}".format),
     words,
@@ -54,7 +54,7 @@ listed = st.lists(lines, max_size=9, unique_by=lambda line: line.key).map(tuple)
 
 
 @given(listed, listed)
-def test_changes_are_exactly_what_differs(before: tuple[Line, ...], now: tuple[Line, ...]) -> None:
+def test_changes_are_exactly_what_differs(before: tuple[CensusLine, ...], now: tuple[CensusLine, ...]) -> None:
     """Whoever applies them to the old list has the new one, but for usage; the way back is the opposite."""
     found = changes(before, now)
     there = {line.key: line for line in before}
@@ -65,7 +65,7 @@ def test_changes_are_exactly_what_differs(before: tuple[Line, ...], now: tuple[L
             assert (change.what == "altered") == (change.line.key in there)
             there[change.line.key] = change.line
 
-    def kept(every: dict[str, Line]) -> dict[str, Line]:
+    def kept(every: dict[str, CensusLine]) -> dict[str, CensusLine]:
         return {key: replace(line, used_octets=0, group=Group.PERSON) for key, line in every.items()}
 
     assert kept(there) == kept({line.key: line for line in now})
@@ -82,13 +82,13 @@ def test_changes_are_exactly_what_differs(before: tuple[Line, ...], now: tuple[L
 )  # fmt: skip
 def test_each_field_alone_is_a_change(field: str, value: object, told: bool) -> None:
     """But for how much is used, which always is another."""
-    line = Line(Group.PERSON, "person:1", "Đỗ Văn Bê", "Chuyên viên", "dvbe@mic.gov.vn", ("active",), 1 << 30, 0, "")
+    line = CensusLine(Group.PERSON, "person:1", "Đỗ Văn Bê", "Chuyên viên", "dvbe@mic.gov.vn", ("active",), 1 << 30, 0, "")
     found = changes([line], [replace(line, **{field: value})])  # type: ignore[arg-type]
     assert [[name for name, _, _ in change.fields] for change in found] == ([[field]] if told else [])
 
 
 @given(listed)
-def test_a_list_is_read_back_as_it_was(these: tuple[Line, ...]) -> None:
+def test_a_list_is_read_back_as_it_was(these: tuple[CensusLine, ...]) -> None:
     """So that "since the last" is exact years later."""
     assert decode(encode(these)) == these
 
@@ -113,12 +113,12 @@ def test_who_has_not_confirmed_is_overdue() -> None:
     made = Census(1, 1, period, within, "lan", ())
     last = due_at(period) - timedelta(microseconds=1)
     assert last.astimezone(HO_CHI_MINH).date() == date(2027, 1, 31)
-    assert standing(period, [made], before, last) is Standing.WAITING
-    assert standing(period, [made], before, due_at(period)) is Standing.OVERDUE
-    assert standing(period, [], within, due_at(period)) is Standing.NOT_YET
-    assert standing(period, [], None, due_at(period)) is Standing.NOT_YET
+    assert standing(period, [made], before, last) is CensusStanding.WAITING
+    assert standing(period, [made], before, due_at(period)) is CensusStanding.OVERDUE
+    assert standing(period, [], within, due_at(period)) is CensusStanding.NOT_YET
+    assert standing(period, [], None, due_at(period)) is CensusStanding.NOT_YET
     confirmed = replace(made, confirmed_at=within, document="1/BC")
-    assert standing(period, [made, confirmed], before, due_at(period)) is Standing.CONFIRMED
+    assert standing(period, [made, confirmed], before, due_at(period)) is CensusStanding.CONFIRMED
 
 
 def test_what_was_signed_is_compared_with() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from harness import english
 from mic_mail.policy.facts import FactKind
-from mic_mail.policy.naming.send_as import Place, check_envelope, check_header, check_names
+from mic_mail.policy.naming.send_as import AddressPlace, check_envelope, check_header, check_names
 from population import PASSWORD, draft
 
 OWN = ("dvbe@mic.gov.vn", "be.do@mic.gov.vn")
@@ -24,7 +24,7 @@ def test_foreign_envelope_senders(sender):
     """Anybody else's is refused, and said where it stood."""
     foreign = check_envelope(OWN, sender)
     assert foreign is not None
-    assert (foreign.place, foreign.address, foreign.clause) == (Place.ENVELOPE, sender, "4.3")
+    assert (foreign.place, foreign.address, foreign.clause) == (AddressPlace.ENVELOPE, sender, "4.3")
 
 
 BE, CHIEF = "dvbe@mic.gov.vn", "bo.truong@mic.gov.vn"
@@ -33,22 +33,36 @@ BE, CHIEF = "dvbe@mic.gov.vn", "bo.truong@mic.gov.vn"
 @pytest.mark.parametrize(
     ("fields", "wrong"),
     [
-        ([(Place.FROM, [BE])], None),
-        ([(Place.FROM, [BE, "be.do@mic.gov.vn"]), (Place.SENDER, [BE])], None),
-        ([(Place.FROM, [BE]), (Place.RESENT_FROM, [BE]), (Place.RESENT_SENDER, [BE]), (Place.RESENT_FROM, [BE])], None),
-        ([], Place.FROM),
-        ([(Place.SENDER, [BE])], Place.FROM),
-        ([(Place.FROM, [])], Place.FROM),
-        ([(Place.FROM, [CHIEF])], Place.FROM),
-        ([(Place.FROM, [BE, CHIEF]), (Place.SENDER, [BE])], Place.FROM),
-        ([(Place.FROM, [BE]), (Place.SENDER, [CHIEF])], Place.SENDER),
-        ([(Place.FROM, [BE]), (Place.SENDER, [])], Place.SENDER),
-        ([(Place.FROM, [BE]), (Place.SENDER, [BE, BE])], Place.SENDER),
-        ([(Place.FROM, [BE]), (Place.RESENT_FROM, [CHIEF])], Place.RESENT_FROM),
-        ([(Place.FROM, [BE]), (Place.RESENT_FROM, [BE]), (Place.RESENT_SENDER, [CHIEF])], Place.RESENT_SENDER),
-        ([(Place.FROM, [BE]), (Place.RESENT_FROM, [BE]), (Place.RESENT_FROM, [])], Place.RESENT_FROM),
-        ([(Place.FROM, [""])], Place.FROM),
-        ([(Place.FROM, [BE] * 17)], Place.FROM),
+        ([(AddressPlace.FROM, [BE])], None),
+        ([(AddressPlace.FROM, [BE, "be.do@mic.gov.vn"]), (AddressPlace.SENDER, [BE])], None),
+        (
+            [
+                (AddressPlace.FROM, [BE]),
+                (AddressPlace.RESENT_FROM, [BE]),
+                (AddressPlace.RESENT_SENDER, [BE]),
+                (AddressPlace.RESENT_FROM, [BE]),
+            ],
+            None,
+        ),
+        ([], AddressPlace.FROM),
+        ([(AddressPlace.SENDER, [BE])], AddressPlace.FROM),
+        ([(AddressPlace.FROM, [])], AddressPlace.FROM),
+        ([(AddressPlace.FROM, [CHIEF])], AddressPlace.FROM),
+        ([(AddressPlace.FROM, [BE, CHIEF]), (AddressPlace.SENDER, [BE])], AddressPlace.FROM),
+        ([(AddressPlace.FROM, [BE]), (AddressPlace.SENDER, [CHIEF])], AddressPlace.SENDER),
+        ([(AddressPlace.FROM, [BE]), (AddressPlace.SENDER, [])], AddressPlace.SENDER),
+        ([(AddressPlace.FROM, [BE]), (AddressPlace.SENDER, [BE, BE])], AddressPlace.SENDER),
+        ([(AddressPlace.FROM, [BE]), (AddressPlace.RESENT_FROM, [CHIEF])], AddressPlace.RESENT_FROM),
+        (
+            [(AddressPlace.FROM, [BE]), (AddressPlace.RESENT_FROM, [BE]), (AddressPlace.RESENT_SENDER, [CHIEF])],
+            AddressPlace.RESENT_SENDER,
+        ),
+        (
+            [(AddressPlace.FROM, [BE]), (AddressPlace.RESENT_FROM, [BE]), (AddressPlace.RESENT_FROM, [])],
+            AddressPlace.RESENT_FROM,
+        ),
+        ([(AddressPlace.FROM, [""])], AddressPlace.FROM),
+        ([(AddressPlace.FROM, [BE] * 17)], AddressPlace.FROM),
     ],
 )
 def test_header(fields, wrong):
@@ -62,7 +76,7 @@ def test_names():
     assert check_names(OWN, [BE, "be.do+x@mic.gov.vn"]) is None
     foreign = check_names(OWN, [BE, CHIEF])
     assert foreign is not None
-    assert (foreign.place, foreign.address) == (Place.NAME, CHIEF)
+    assert (foreign.place, foreign.address) == (AddressPlace.NAME, CHIEF)
 
 
 @pytest.mark.parametrize("lines", [1, 5_000])

@@ -14,7 +14,7 @@ import pytest
 
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
-from mic_mail.policy.authorization.content_access import ContentRefused, Scope, Stage
+from mic_mail.policy.authorization.content_access import AccessStage, ContentRefused, Scope
 from mic_mail.policy.authorization.roles import Officer, Role
 from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.services.exports.content_requests import Content
@@ -237,7 +237,7 @@ def test_clause_4_3_an_approval_expires(desk):
     clock.move_to(granted.expires_at)
     with pytest.raises(ContentRefused, match="has expired"):
         content.opened(asked.access_id, Hand.of(mai, "mai", "mai"))
-    assert granted.stage(clock.now()) is Stage.EXPIRED
+    assert granted.stage(clock.now()) is AccessStage.EXPIRED
     with pytest.raises(ContentRefused):
         content.approve(asked.access_id, Hand.of(minh, "minh", "minh"), origin)
     directory.close()

@@ -20,7 +20,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput
 from mic_mail.policy.facts import Draft, Fact, FactKind, Level, MailboxKind
 from mic_mail.policy.lifecycle import LifecycleSettings, State, decide
-from mic_mail.policy.reclamation import Stage, course
+from mic_mail.policy.reclamation import ReclaimStage, course
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing, Request
@@ -330,7 +330,7 @@ def test_clause_6_4_c_reopened_by_a_correction(ministry: Ministry) -> None:
     ministry.deliver("hai")
     ministry.until("2027-04-02 00:40")  # the corrected leave is due on that day
     found = ministry.reclaiming.of(ministry.leaver)
-    assert found.way.stage is Stage.ARCHIVED
+    assert found.way.stage is ReclaimStage.ARCHIVED
     assert found.way.archived is not None
     assert found.way.archived.data["messages"] == len(ministry.messages(ministry.leaver))
     assert ministry.facts().count(FactKind.ARCHIVED) == 2
@@ -390,7 +390,7 @@ def test_clause_6_4_c_a_freed_mailbox_keeps_its_archive_when_its_day_moves(minis
     assert accounts.state_of(ministry.leaver).states == {State.RECLAIMED}
     ministry.until("2027-04-01 01:20")
     assert ministry.facts().count(FactKind.ARCHIVED) == 1
-    assert ministry.reclaiming.of(ministry.leaver).way.stage is Stage.FREED
+    assert ministry.reclaiming.of(ministry.leaver).way.stage is ReclaimStage.FREED
     assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) is not None
     assert str(ministry.messages(ministry.leaver)[0]["Subject"]) == "một"
 
@@ -403,7 +403,7 @@ def test_clause_6_4_c_no_calendar_opens_a_freed_mailbox(ministry: Ministry) -> N
         settings = LifecycleSettings(rest_day=lambda day, opens=opens: day < opens - timedelta(days=1))
         reason = decide(MailboxKind.PERSONAL, facts, now, settings=settings).reason(State.RECLAIMED)
         assert reason is not None, opens
-        assert course(facts, reason.since).stage is Stage.FREED, opens
+        assert course(facts, reason.since).stage is ReclaimStage.FREED, opens
 
 
 def test_clause_6_4_c_what_no_archive_has_is_not_deleted(ministry: Ministry) -> None:
@@ -529,14 +529,14 @@ def test_clause_6_4_c_an_archive_that_fails_on_the_way_back_is_no_dead_end(minis
     with pytest.raises(ArchiveDamaged):
         ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
     ministry.reclaiming.drop(ministry.leaver, name, CENTRE)
-    assert ministry.reclaiming.of(ministry.leaver).way.stage is Stage.DROPPED
+    assert ministry.reclaiming.of(ministry.leaver).way.stage is ReclaimStage.DROPPED
     if how == "issued":
         issue_again(ministry)
         return
     accounts.withdraw_leave(ministry.leaver, CENTRE)
     assert accounts.state_of(ministry.leaver).states == {State.ACTIVE}
     entry = ministry.server.population.directory.entry(ministry.leaver.mailbox_id)
-    assert course(entry.facts, ministry.clock.now()).stage is Stage.RECLAIMED  # the next time everything begins anew
+    assert course(entry.facts, ministry.clock.now()).stage is ReclaimStage.RECLAIMED  # the next time everything begins anew
 
 
 def test_clause_6_4_c_deleted_after_a_restart_of_the_machine(ministry: Ministry, monkeypatch: pytest.MonkeyPatch) -> None:

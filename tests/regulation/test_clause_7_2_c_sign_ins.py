@@ -18,7 +18,7 @@ from harness import MailServer
 from mic_mail.auth.throttle import Answer, Throttle, ThrottleSettings
 from mic_mail.clock import ManualClock
 from mic_mail.policy.credentials import anomalies
-from mic_mail.policy.credentials.anomalies import GRACE, Anomaly, Attempt, Limits, Rule, Watch, network_of, wider
+from mic_mail.policy.credentials.anomalies import GRACE, Anomaly, AnomalyLimits, Attempt, Rule, Watch, network_of, wider
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD
@@ -33,8 +33,8 @@ OFFICE, ABROAD = "203.113.131.0/24", "198.51.100.0/24"
 class Story:
     """What happened, one thing after the other, and what came of it."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.watch = Watch(limits or Limits())
+    def __init__(self, limits: AnomalyLimits | None = None) -> None:
+        self.watch = Watch(limits or AnomalyLimits())
         self.now = NOW
         self.found: list[Anomaly] = []
 
@@ -182,7 +182,7 @@ def test_clause_7_2_c_old_telephones_that_ask_all_day_are_no_thief() -> None:
     for window, hours in ((HOUR, 1), (HOUR, 3), (3 * HOUR, 3)):
         seconds = window.total_seconds()
         throttle = Throttle(ThrottleSettings(per_pair=10, per_network=60, window_seconds=600, stale_seconds=seconds))
-        story = Story(Limits(window=window))
+        story = Story(AnomalyLimits(window=window))
         for minute in range(60 * hours):
             for phone in range(7):
                 at, mailbox = minute * 60.0 + phone, "be" if phone < 3 else f"m{phone}"
@@ -223,7 +223,7 @@ def test_clause_7_2_c_whatever_the_order_an_office_is_none(steps: list[tuple[str
 )
 def test_clause_7_2_c_what_was_seen_can_be_put_down_and_taken_up(steps: list[tuple[str, int, bool, int]], stop: int) -> None:
     """A process that goes on from what another kept finds what that one would have found."""
-    limits = Limits(sprayed=3, guesses=3, networks=2)
+    limits = AnomalyLimits(sprayed=3, guesses=3, networks=2)
     one, other = Story(limits), Story(limits)
     for number, (mailbox, network, ok, seconds) in enumerate(steps):
         if number == stop:
@@ -238,7 +238,7 @@ def test_clause_7_2_c_a_state_of_another_form_is_refused() -> None:
     """A mailbox of a network has two instants: its first sign-in and its last."""
     network = {"signed_in": {"an": (NOW - 2 * HOUR).isoformat()}, "wrong": []}
     with pytest.raises(TypeError):
-        Watch.of({"networks": {OFFICE: network}, "places": {}, "waiting": []}, Limits())
+        Watch.of({"networks": {OFFICE: network}, "places": {}, "waiting": []}, AnomalyLimits())
 
 
 def test_clause_7_2_c_a_flood_of_networks_has_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -521,12 +521,12 @@ def test_clause_7_2_c_what_was_seen_outlives_the_housekeeper(serve: Callable[...
     ministry.later(timedelta(minutes=6))
     kept = ministry.server.config.state_dir / "sign-ins.json"
     assert len(json.loads(kept.read_text())["watch"]["networks"]["127.7.7.0/24"]["wrong"]) == 10
-    again = Watch.of(json.loads(kept.read_text())["watch"], Limits(sprayed=10))
+    again = Watch.of(json.loads(kept.read_text())["watch"], AnomalyLimits(sprayed=10))
     again.take(Attempt(ministry.clock.now(), "x", "127.7.7.0/24", ok=True))
     assert [each.rule for each in again.due(ministry.clock.now() + GRACE)] == [Rule.SPRAYED]
     for damage in ("{}", "[]", "nonsense", '{"cursor": 1, "watch": {}}'):
         with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-            Watch.of(json.loads(damage)["watch"], Limits())
+            Watch.of(json.loads(damage)["watch"], AnomalyLimits())
 
 
 def test_clause_7_2_c_a_kill_between_two_letters_leaves_none_out(serve: Callable[..., MailServer]) -> None:

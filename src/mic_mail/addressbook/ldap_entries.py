@@ -29,7 +29,7 @@ _CLASSES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LdapEntry:
     """An LDAP entry; `dn` in the form of RFC 4514.
 
     Attributes are keyed by their short names, each with at least one value.
@@ -68,8 +68,8 @@ def dn(card: Card, ministry: Ministry) -> str:
     return f"{attribute}={escaped(value)},{BRANCHES[card.kind]},{suffix(ministry)}"
 
 
-def entry(card: Card, ministry: Ministry) -> Entry:
-    return Entry(dn(card, ministry), {name: values for name, values in _attributes(card, ministry) if values})
+def entry(card: Card, ministry: Ministry) -> LdapEntry:
+    return LdapEntry(dn(card, ministry), {name: values for name, values in _attributes(card, ministry) if values})
 
 
 def _attributes(card: Card, ministry: Ministry) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -97,7 +97,7 @@ def _attributes(card: Card, ministry: Ministry) -> Iterator[tuple[str, tuple[str
     yield "mail", card.addresses
 
 
-def frame(ministry: Ministry) -> list[Entry]:
+def frame(ministry: Ministry) -> list[LdapEntry]:
     """Return the entries above the cards: the ministry, and a branch for each kind."""
     top = suffix(ministry)
     label = ministry.domain.partition(".")[0]
@@ -107,15 +107,15 @@ def frame(ministry: Ministry) -> list[Entry]:
         (GROUPS, "groups", "Nhóm"),
     )
     return [
-        Entry(top, {"objectClass": ("top", "organization", "dcObject"), "dc": (label,), "o": (ministry.name,)}),
+        LdapEntry(top, {"objectClass": ("top", "organization", "dcObject"), "dc": (label,), "o": (ministry.name,)}),
         *(
-            Entry(f"{branch},{top}", {"objectClass": ("top", "organizationalUnit"), "ou": (name,), "description": (meant,)})
+            LdapEntry(f"{branch},{top}", {"objectClass": ("top", "organizationalUnit"), "ou": (name,), "description": (meant,)})
             for branch, name, meant in branches
         ),
     ]
 
 
-def all_entries(book: Book) -> Iterator[Entry]:
+def all_entries(book: Book) -> Iterator[LdapEntry]:
     """Yield every entry, parents before children."""
     yield from frame(book.ministry)
     for card in book:

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 
 from mic_mail.addressbook.cards import Book
-from mic_mail.addressbook.ldap_entries import Entry, all_entries
+from mic_mail.addressbook.ldap_entries import LdapEntry, all_entries
 
 LINE_OCTETS = 76
 
@@ -17,11 +17,11 @@ def write(book: Book) -> bytes:
     return b"version: 1\n" + b"\n".join(record(entry) for entry in all_entries(book))
 
 
-def record(entry: Entry) -> bytes:
+def record(entry: LdapEntry) -> bytes:
     return b"".join(_folded(line) for line in _lines(entry))
 
 
-def _lines(entry: Entry) -> Iterator[bytes]:
+def _lines(entry: LdapEntry) -> Iterator[bytes]:
     yield _line("dn", entry.dn)
     for name, values in entry.attributes.items():
         for value in values:

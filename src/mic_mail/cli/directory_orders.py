@@ -18,7 +18,7 @@ from mic_mail.directory.dry_run import rehearsal
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
 from mic_mail.i18n.labels import labels
-from mic_mail.policy.directory_changes import FIELDS, Change, Entry, Subject
+from mic_mail.policy.directory_changes import FIELDS, Change, OrderEntry, Subject
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level, MailboxKind
 from mic_mail.services.mailboxes.credentials import ActContext
@@ -62,7 +62,7 @@ _NAMES: Mapping[str, Mapping[Any, Text]] = {
 }
 _UNITS = frozenset({"unit_id", "parent_id", "successor_id"})
 
-Give = Callable[[DirectoryChanges, ActContext], Entry]
+Give = Callable[[DirectoryChanges, ActContext], OrderEntry]
 """Gives the order to the services."""
 
 
@@ -104,7 +104,7 @@ class OrderAct(Act):
             )
 
 
-def order_row(entry: Entry) -> dict[str, Cell]:
+def order_row(entry: OrderEntry) -> dict[str, Cell]:
     """Return an order without its changes, for a listing."""
     return row_of(ORDERS, entry, reason=entry.order.reason or None)
 
@@ -138,7 +138,7 @@ class Naming:
         return _NAMES.get(field, {}).get(value, value)
 
 
-def _show(directory: Directory, entry: Entry, *, as_json: bool) -> None:
+def _show(directory: Directory, entry: OrderEntry, *, as_json: bool) -> None:
     rows = list(map(Naming(directory).row, entry.changes))
     part = Part("changes", CHANGES, rows, Text("Thay đổi", "Changes"))
     output.record(ORDERS, order_row(entry), part, as_json=as_json)

@@ -1,7 +1,7 @@
 """Rows of units and people, as an address book needs them (Reg. 2.6).
 
-In: a connection. Out: a `Roll`, all of it read in one transaction. Rows instead of ORM entities, so that 30,000 people take 50
-ms.
+In: a connection. Out: `AddressBookRows`, all of it read in one transaction. Rows instead of ORM entities, so that 30,000 people
+take 50 ms.
 """
 
 from collections.abc import Mapping
@@ -31,13 +31,13 @@ class UnitLine(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Roll:
+class AddressBookRows:
     """All people and the units that have not ended, at one moment."""
 
     units: Mapping[int, UnitLine]
     people: tuple[PersonLine, ...]
 
-    def only(self, units: frozenset[int]) -> "Roll":
+    def only(self, units: frozenset[int]) -> "AddressBookRows":
         return replace(
             self,
             units={unit_id: line for unit_id, line in self.units.items() if unit_id in units},
@@ -45,7 +45,7 @@ class Roll:
         )
 
 
-def load(connection: Connection) -> Roll:
+def load(connection: Connection) -> AddressBookRows:
     units = connection.execute(select(Unit.unit_id, Unit.symbol, Unit.name).where(Unit.ended_on.is_(None)))
     people = connection.execute(select(Person.person_id, Person.full_name, Person.unit_id, Person.position))
-    return Roll({row[0]: UnitLine(*row) for row in units}, tuple(PersonLine(*row) for row in people))
+    return AddressBookRows({row[0]: UnitLine(*row) for row in units}, tuple(PersonLine(*row) for row in people))

@@ -1,7 +1,7 @@
 """Plan what an order changes: rows with old and new values, and facts for the mailboxes' records.
 
-In: an order and the part of the directory that it concerns, read in one transaction. Out: a `Plan`, which `changes` writes in
-the same transaction; or `ChangeRefused`. Reads and writes nothing itself.
+In: an order and the part of the directory that it concerns, read in one transaction. Out: a `ChangePlan`, which `changes`
+writes in the same transaction; or `ChangeRefused`. Reads and writes nothing itself.
 
 After every plan each person, mailbox and subordinate unit belongs to a unit that has not ended, a unit has at most one mailbox
 of its own, and each address belongs to one mailbox. An address is never given to another mailbox (Reg. 5.4.a), with one
@@ -59,7 +59,7 @@ class World:
 
 
 @dataclass(slots=True)
-class Plan:
+class ChangePlan:
     """The changes and facts of an order, in order."""
 
     changes: list[Change] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Plan:
         self.facts.append((mailbox_id, kind, data))
 
 
-def plan(order: Order, world: World, is_taken: Callable[[str], bool]) -> Plan:
+def plan(order: Order, world: World, is_taken: Callable[[str], bool]) -> ChangePlan:
     """Return what `order` changes; raise `ChangeRefused` where it changes nothing.
 
     `is_taken` returns whether an address is or was in use.
@@ -104,7 +104,7 @@ class _Planner:
     """Plans one order; `_roles` and `_own` follow what was planned so far."""
 
     def __init__(self, order: Order, world: World, is_taken: Callable[[str], bool]) -> None:
-        self.plan = Plan()
+        self.plan = ChangePlan()
         self._details: Mapping[str, Any] = order.details
         self._request = order.request
         """The request behind the order: closing a unit does not count it among the unit's open requests."""

@@ -15,13 +15,13 @@ from sqlalchemy import ColumnElement, Select, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mic_mail.directory import person_rows, snapshot_loader
-from mic_mail.directory.change_plan import Plan, World, plan
+from mic_mail.directory.change_plan import ChangePlan, World, plan
 from mic_mail.directory.model import Address, Domain, Mailbox, Person, Role, Unit
 from mic_mail.directory.records import AddressRecord, DoneBefore, MailboxRecord, UnitRecord
 from mic_mail.directory.register_model import (
     ChangeRow,
-    ElsewhereRow,
     IncidentRow,
+    MigrationPlanRow,
     OfficerRow,
     OrderRow,
     PositionLevel,
@@ -30,7 +30,7 @@ from mic_mail.directory.register_model import (
 from mic_mail.directory.transactions import IDS_END, Tables, add_record, not_found, row_of, to_record
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.calendar import local_day, start_of
-from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Entry, Order, Subject
+from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Order, OrderEntry, Subject
 from mic_mail.policy.facts import REQUEST, Detail, Draft, Fact, FactKind, Level, MailboxKind
 from mic_mail.policy.leavers import reclaimed_on_request
 from mic_mail.policy.ranks import Table
@@ -55,7 +55,7 @@ class Changes:
 
     # ------------------------------------------------------------ reading
 
-    def all(self, subject: Subject | None = None, key: str | None = None) -> list[Entry]:
+    def all(self, subject: Subject | None = None, key: str | None = None) -> list[OrderEntry]:
         """Return every order with its changes, in order of record; or only those that changed one row."""
         wanted = select(OrderRow).order_by(OrderRow.order_id)
         if subject is not None:
@@ -63,19 +63,19 @@ class Changes:
             wanted = wanted.where(OrderRow.order_id.in_(of_row if key is None else of_row.where(ChangeRow.key == key)))
         return self._entries(wanted)
 
-    def get(self, number: int) -> Entry:
+    def get(self, number: int) -> OrderEntry:
         known = 0 < number < IDS_END
         found = self._entries(select(OrderRow).where(OrderRow.order_id == number)) if known else []
         if not found:
             raise not_found("thay đổi số", "directory change", number)
         return found[0]
 
-    def pending(self) -> list[Entry]:
+    def pending(self) -> list[OrderEntry]:
         """Return the orders that wait for their day or were refused on it, by day."""
         waits = OrderRow.applied_at.is_(None), OrderRow.cancelled_at.is_(None)
         return self._entries(select(OrderRow).where(*waits).order_by(OrderRow.effective_at, OrderRow.order_id))
 
-    def of_request(self, number: int) -> Entry | None:
+    def of_request(self, number: int) -> OrderEntry | None:
         """Return the order that was given on a request; None where there is none."""
         return next(iter(self._entries(select(OrderRow).where(OrderRow.request_id == number))), None)
 
@@ -83,8 +83,8 @@ class Changes:
         """Return the levels of titles that the Centre has entered."""
         return self._tables.read(_levels)
 
-    def _entries(self, wanted: Select[OrderRow]) -> list[Entry]:
-        def look(session: Session) -> list[Entry]:
+    def _entries(self, wanted: Select[OrderRow]) -> list[OrderEntry]:
+        def look(session: Session) -> list[OrderEntry]:
             entries = [_entry(row) for row in session.scalars(wanted)]
             changes: dict[int, list[Change]] = {}
             numbers = [entry.number for entry in entries]
@@ -99,7 +99,7 @@ class Changes:
 
     # ------------------------------------------------------------ writing
 
-    def give(self, order: Order, now: datetime) -> Entry:
+    def give(self, order: Order, now: datetime) -> OrderEntry:
         """Put an order on record, and carry it out if its day has come.
 
         A refusal leaves nothing on record. An order for a later day is planned now as well: it is refused if the present
@@ -132,7 +132,7 @@ class Changes:
 
         return self.get(self._tables.change(work))
 
-    def carry_out(self, number: int, now: datetime) -> Entry:
+    def carry_out(self, number: int, now: datetime) -> OrderEntry:
         """Carry out an order whose day has come; one that was carried out or cancelled stays as it is.
 
         Where the directory refuses it now, the reason is recorded as its hindrance, and the order goes on waiting.
@@ -153,7 +153,7 @@ class Changes:
         self._tables.change(work)
         return self.get(number)
 
-    def cancel(self, number: int, now: datetime) -> Entry:
+    def cancel(self, number: int, now: datetime) -> OrderEntry:
         def work(session: Session, _version: int) -> None:
             row = session.get(OrderRow, number)
             if row is None or row.applied_at is not None or row.cancelled_at is not None:
@@ -167,7 +167,7 @@ class Changes:
         self._tables.change(work)
         return self.get(number)
 
-    def _carry_out(self, session: Session, version: int, row: OrderRow, planned: Plan, now: datetime) -> None:
+    def _carry_out(self, session: Session, version: int, row: OrderRow, planned: ChangePlan, now: datetime) -> None:
         order = _entry(row).order
         _write(session, planned.changes)
         for change in planned.changes:
@@ -206,7 +206,7 @@ class Changes:
 # ------------------------------------------------------------ loading
 
 
-def _plan(session: Session, order: Order) -> Plan:
+def _plan(session: Session, order: Order) -> ChangePlan:
     return plan(order, _world(session, order), lambda address: session.get(Address, address) is not None)
 
 
@@ -269,7 +269,7 @@ def _of_units(session: Session, world: World, unit_ids: Sequence[int], at: datet
     )
     open_rows: dict[Subject, Any] = {
         Subject.REQUEST: select(RequestRow.request_id, RequestRow.unit_id).where(RequestRow.state.in_(PENDING)),
-        Subject.PLAN: select(ElsewhereRow.plan_id, ElsewhereRow.unit_id).where(ElsewhereRow.ended_at.is_(None)),
+        Subject.PLAN: select(MigrationPlanRow.plan_id, MigrationPlanRow.unit_id).where(MigrationPlanRow.ended_at.is_(None)),
         Subject.INCIDENT: select(IncidentRow.incident_id, IncidentRow.unit_id).where(IncidentRow.closed_at.is_(None)),
     }
     return replace(
@@ -340,9 +340,9 @@ def mailbox_record(row: Mailbox, address: str) -> MailboxRecord:
     )
 
 
-def _entry(row: OrderRow) -> Entry:
+def _entry(row: OrderRow) -> OrderEntry:
     order = to_record(row, Order, act=Act(row.act), details=json.loads(row.details), request=row.request_id)
-    return to_record(row, Entry, number=row.order_id, order=order, changes=())
+    return to_record(row, OrderEntry, number=row.order_id, order=order, changes=())
 
 
 # ------------------------------------------------------------ storing
@@ -354,7 +354,7 @@ _KEYS: Mapping[Subject, _Column] = {
     Subject.MAILBOX: Mailbox.mailbox_id,
     Subject.OFFICER: OfficerRow.officer_id,
     Subject.REQUEST: RequestRow.request_id,
-    Subject.PLAN: ElsewhereRow.plan_id,
+    Subject.PLAN: MigrationPlanRow.plan_id,
     Subject.INCIDENT: IncidentRow.incident_id,
 }
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from mic_mail.directory.model import Address, Role
 from mic_mail.directory.register_model import ContentAccessRow, ContentExportRow
 from mic_mail.directory.transactions import IDS_END, Tables, add_record, not_found, to_record
-from mic_mail.policy.authorization.content_access import Access, Decision, Scope, Verdict
+from mic_mail.policy.authorization.content_access import Access, Decision, DecisionOutcome, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,12 @@ def _access(row: ContentAccessRow, address: str) -> Access:
     decision = None
     if row.verdict is not None and row.decided_at is not None:
         decision = Decision(
-            Verdict(row.verdict), row.decided_by or "", row.decided_login or "", row.decided_at, row.decision_reason or "",
+            DecisionOutcome(row.verdict),
+            row.decided_by or "",
+            row.decided_login or "",
+            row.decided_at,
+            row.decision_reason or "",
             row.decision_document,
-        )  # fmt: skip
+        )
     scope = to_record(row, Scope)
     return to_record(row, Access, address=address, scope=scope, decision=decision)

@@ -13,7 +13,7 @@ from mic_mail.directory.records import Superseded
 from mic_mail.directory.register_model import DowntimeRow, IncidentDowntime, IncidentNote, IncidentRow
 from mic_mail.directory.transactions import Tables, add_record, existing, not_found, to_record
 from mic_mail.errors import Text
-from mic_mail.policy.incidents import Change, Incident, IncidentReport, Kind, Note, Severity, changed
+from mic_mail.policy.incidents import Incident, IncidentChange, IncidentReport, Kind, Note, Severity, changed
 from mic_mail.policy.requests import Channel
 
 _NAME = "sự cố số", "incident"
@@ -74,7 +74,7 @@ class Incidents:
         """Put an incident on record and return it with its number."""
         return self._tables.change(lambda session, _version: _incident(session, enter(session, told, opened_by, at)))
 
-    def note(self, incident: Incident, note: Note, change: Change) -> Incident:
+    def note(self, incident: Incident, note: Note, change: IncidentChange) -> Incident:
         """Add a note, and change what follows from it; `Superseded` where the incident was closed meanwhile."""
 
         def work(session: Session, _version: int) -> Incident:

@@ -8,48 +8,50 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.register_model import ElsewhereRow
+from mic_mail.directory.register_model import MigrationPlanRow
 from mic_mail.directory.transactions import Tables, add_record, existing, to_record
 from mic_mail.errors import Refused, Text
-from mic_mail.policy.migration_plans import CLAUSE, Plan
+from mic_mail.policy.migration_plans import CLAUSE, MigrationPlan
 
 
-class Elsewhere:
+class MigrationPlans:
     """The register of units that still use another mail system."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def all(self) -> list[Plan]:
-        wanted = select(ElsewhereRow).order_by(ElsewhereRow.plan_id)
-        return self._tables.read(lambda session: [to_record(row, Plan) for row in session.scalars(wanted)])
+    def all(self) -> list[MigrationPlan]:
+        wanted = select(MigrationPlanRow).order_by(MigrationPlanRow.plan_id)
+        return self._tables.read(lambda session: [to_record(row, MigrationPlan) for row in session.scalars(wanted)])
 
-    def add(self, plan: Plan) -> Plan:
+    def add(self, plan: MigrationPlan) -> MigrationPlan:
         """Put a plan on record and return it with its number.
 
         It replaces an open plan of the same unit and system.
         """
 
-        def work(session: Session, _version: int) -> Plan:
-            still = select(ElsewhereRow).where(ElsewhereRow.unit_id == plan.unit_id, ElsewhereRow.ended_at.is_(None))
+        def work(session: Session, _version: int) -> MigrationPlan:
+            still = select(MigrationPlanRow).where(
+                MigrationPlanRow.unit_id == plan.unit_id, MigrationPlanRow.ended_at.is_(None)
+            )
             for row in session.scalars(still):
-                if to_record(row, Plan).same_system(plan.unit_id, plan.system):
+                if to_record(row, MigrationPlan).same_system(plan.unit_id, plan.system):
                     row.ended_at, row.ended_by = plan.recorded_at, plan.actor
-            return to_record(add_record(session, ElsewhereRow, plan), Plan)
+            return to_record(add_record(session, MigrationPlanRow, plan), MigrationPlan)
 
         return self._tables.change(work)
 
-    def finish(self, plan_id: int, actor: str, document: str, at: datetime) -> Plan:
+    def finish(self, plan_id: int, actor: str, document: str, at: datetime) -> MigrationPlan:
         """Record that the unit has left the system.
 
         Raise `NotFound` where there is no such plan, and `Refused` where it has ended.
         """
 
-        def work(session: Session, _version: int) -> Plan:
-            row = existing(session, ElsewhereRow, plan_id, "kế hoạch số", "migration plan")
+        def work(session: Session, _version: int) -> MigrationPlan:
+            row = existing(session, MigrationPlanRow, plan_id, "kế hoạch số", "migration plan")
             if row.ended_at is not None:
                 raise Refused(Text(f"Kế hoạch số {plan_id} đã kết thúc.", f"Plan {plan_id} has ended."), clause=CLAUSE)
             row.ended_at, row.ended_by, row.done, row.end_document = at, actor, True, document
-            return to_record(row, Plan)
+            return to_record(row, MigrationPlan)
 
         return self._tables.change(work)

@@ -199,7 +199,7 @@ class CensusDispute(Base):
     line: Mapped[str] = mapped_column(String(64))
 
 
-class ElsewhereRow(Base):
+class MigrationPlanRow(Base):
     """A unit that still uses another mail system, and its plan to leave it (Reg. 14.5)."""
 
     __tablename__ = "elsewhere"

@@ -26,7 +26,7 @@ from mic_mail.directory.changes import Changes, address_record, mailbox_record, 
 from mic_mail.directory.content_access import ContentRegister
 from mic_mail.directory.downtimes import Downtimes
 from mic_mail.directory.incidents import Incidents
-from mic_mail.directory.migration_plans import Elsewhere
+from mic_mail.directory.migration_plans import MigrationPlans
 from mic_mail.directory.model import (
     Activity,
     Address,
@@ -83,7 +83,7 @@ class Directory:
         self.sent = SentNotices(tables)
         self.downtimes = Downtimes(tables)
         self.censuses = Censuses(tables)
-        self.elsewhere = Elsewhere(tables)
+        self.elsewhere = MigrationPlans(tables)
         self.requests = Requests(tables)
         self.incidents = Incidents(tables)
         self.signatories = Signatories(tables)
@@ -128,7 +128,7 @@ class Directory:
         with database.reading(self._engine) as connection:
             return snapshot_loader.load(connection, previous)
 
-    def roll(self) -> address_book_rows.Roll:
+    def roll(self) -> address_book_rows.AddressBookRows:
         with database.reading(self._engine) as connection:
             return address_book_rows.load(connection)
 

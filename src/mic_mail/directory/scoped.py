@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from mic_mail.directory import snapshot as snapshots
-from mic_mail.directory.address_book_rows import Roll
+from mic_mail.directory.address_book_rows import AddressBookRows
 from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.records import AddressRecord, MailboxRecord, NotFound, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
@@ -20,7 +20,7 @@ from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.authorization.roles import CLAUSE, NotAuthorised
 from mic_mail.policy.census import Census, Dispute
 from mic_mail.policy.facts import Fact
-from mic_mail.policy.migration_plans import Plan
+from mic_mail.policy.migration_plans import MigrationPlan
 
 Chosen = Callable[[dict[int, int | None]], frozenset[int]]
 """Returns the visible units, given all units with their superior units."""
@@ -70,7 +70,7 @@ class PartialDirectory(Directory):
         found = next((person for person in self.people() if person.person_id == person_id), None)
         return found or _not_here("cá nhân mã", "person", person_id)
 
-    def roll(self) -> Roll:
+    def roll(self) -> AddressBookRows:
         return super().roll().only(self._units())
 
     def mailboxes(self) -> list[MailboxRecord]:
@@ -123,7 +123,7 @@ class PartialDirectory(Directory):
     def _disputes(self, unit_id: int) -> list[Dispute]:
         return self._whole.censuses.disputes(unit_id) if unit_id in self._units() else []
 
-    def _plans(self) -> list[Plan]:
+    def _plans(self) -> list[MigrationPlan]:
         return [plan for plan in self._whole.elsewhere.all() if plan.unit_id in self._units()]
 
     def _factor(self, holder: str) -> Factor | None:

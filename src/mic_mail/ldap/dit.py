@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mic_mail.addressbook import ldap_entries as book_entries
 from mic_mail.addressbook.cards import Book, Card
-from mic_mail.addressbook.ldap_entries import BRANCHES, Entry
+from mic_mail.addressbook.ldap_entries import BRANCHES, LdapEntry
 from mic_mail.ldap import schema
 from mic_mail.ldap.attribute_index import members
 from mic_mail.ldap.dn import normal, same
@@ -39,7 +39,7 @@ class Found:
     number: int
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> LdapEntry:
         return self.stretch.entry(self.number)
 
     @property

@@ -8,7 +8,7 @@ the entries of which it is true, and those for which it is undefined.
 from collections.abc import Generator, Iterable, Mapping
 
 from mic_mail.addressbook.cards import Card, Ministry
-from mic_mail.addressbook.ldap_entries import Entry
+from mic_mail.addressbook.ldap_entries import LdapEntry
 from mic_mail.addressbook.ldap_entries import entry as entry_of
 from mic_mail.ldap import schema
 from mic_mail.ldap.attribute_index import AttributeSearch, Column
@@ -29,7 +29,7 @@ class EntryBlock:
     __slots__ = ("_above", "_all", "_columns", "_entries", "_ministry", "cards", "parents", "size")
 
     def __init__(
-        self, entries: Iterable[Entry], above: Iterable[str], ministry: Ministry, cards: tuple[Card, ...] = (),
+        self, entries: Iterable[LdapEntry], above: Iterable[str], ministry: Ministry, cards: tuple[Card, ...] = (),
         parents: frozenset[int] = frozenset(),
     ) -> None:  # fmt: skip
         """Index the entries.
@@ -41,7 +41,7 @@ class EntryBlock:
         self.parents = parents
         self._above = frozenset(above)
         self._ministry = ministry
-        self._entries: list[Entry] = []
+        self._entries: list[LdapEntry] = []
         columns: dict[str, dict[str, list[int]]] = {}
         self.size = 0
         for number, entry in enumerate(entries):
@@ -55,7 +55,7 @@ class EntryBlock:
         self._all = (1 << self.size) - 1
         self._columns = {name: _all_at_once(_column_of(name, holders, self.size)) for name, holders in columns.items()}
 
-    def entry(self, number: int) -> Entry:
+    def entry(self, number: int) -> LdapEntry:
         return entry_of(self.cards[number], self._ministry) if self.cards else self._entries[number]
 
     def operational(self, number: int) -> dict[str, tuple[str, ...]]:

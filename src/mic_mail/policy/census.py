@@ -28,7 +28,7 @@ class Group(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CensusLine:
     """One line of a unit's list; `key` is the same in every census for the same person or mailbox."""
 
     group: Group
@@ -61,7 +61,7 @@ class Census:
     """The first day of the period."""
     made_at: datetime
     actor: str
-    lines: tuple[Line, ...]
+    lines: tuple[CensusLine, ...]
     confirmed_at: datetime | None = None
     confirmed_by: str | None = None
     document: str | None = None
@@ -82,7 +82,7 @@ class Dispute:
     """The line's key."""
 
 
-def meant(lines: Iterable[Line], address: str | None, name: str | None) -> Line | None:
+def meant(lines: Iterable[CensusLine], address: str | None, name: str | None) -> CensusLine | None:
     """Return the line that a request is about, by its address or else its name.
 
     None if there is no such line, or if several have that name.
@@ -95,13 +95,13 @@ def meant(lines: Iterable[Line], address: str | None, name: str | None) -> Line 
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class LineChange:
     """One line's difference from the last list: it appeared, disappeared, or has other fields.
 
     `fields`: name of the field, old value, new value.
     """
 
-    line: Line
+    line: CensusLine
     what: str
     """`came`, `went` or `altered`."""
     fields: tuple[tuple[str, str, str], ...] = ()
@@ -110,39 +110,41 @@ class Change:
 _COMPARED = ("name", "position", "address", "keepers")
 
 
-def changes(before: Iterable[Line], now: Iterable[Line]) -> list[Change]:
+def changes(before: Iterable[CensusLine], now: Iterable[CensusLine]) -> list[LineChange]:
     """Return the changes in the order of the lists, new lines first.
 
     Usage is no change; quota and states are.
     """
     old, new = {line.key: line for line in before}, {line.key: line for line in now}
-    came = [Change(line, "came") for key, line in new.items() if key not in old]
-    went = [Change(line, "went") for key, line in old.items() if key not in new]
+    came = [LineChange(line, "came") for key, line in new.items() if key not in old]
+    went = [LineChange(line, "went") for key, line in old.items() if key not in new]
     altered = [
-        Change(line, "altered", fields) for key, line in new.items() if key in old and (fields := _differences(old[key], line))
+        LineChange(line, "altered", fields)
+        for key, line in new.items()
+        if key in old and (fields := _differences(old[key], line))
     ]
     return [*came, *went, *altered]
 
 
-def _differences(old: Line, new: Line) -> tuple[tuple[str, str, str], ...]:
+def _differences(old: CensusLine, new: CensusLine) -> tuple[tuple[str, str, str], ...]:
     found = [(name, str(getattr(old, name)), str(getattr(new, name))) for name in _COMPARED]
     found.append(("states", " ".join(old.states), " ".join(new.states)))
     found.append(("quota_octets", str(old.quota_octets), str(new.quota_octets)))
     return tuple(each for each in found if each[1] != each[2])
 
 
-def encode(lines: Sequence[Line]) -> str:
+def encode(lines: Sequence[CensusLine]) -> str:
     """Return the lines as they are stored."""
     return json.dumps([asdict(line) for line in lines], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def decode(text: str) -> tuple[Line, ...]:
+def decode(text: str) -> tuple[CensusLine, ...]:
     return tuple(_line(members) for members in json.loads(text))
 
 
-def _line(members: Mapping[str, object]) -> Line:
+def _line(members: Mapping[str, object]) -> CensusLine:
     stored = {**members, "group": Group(str(members["group"])), "states": tuple(members["states"])}  # type: ignore[arg-type]  # as `encode` wrote it
-    return Line(**stored)  # type: ignore[arg-type]  # as `encode` wrote it
+    return CensusLine(**stored)  # type: ignore[arg-type]  # as `encode` wrote it
 
 
 # ---------------------------------------------------------------- when
@@ -159,7 +161,7 @@ def due_at(period: date) -> datetime:
     return start_of(add_months(period, 1))
 
 
-class Standing(StrEnum):
+class CensusStanding(StrEnum):
     """The standing of a unit in a period."""
 
     CONFIRMED = "confirmed"
@@ -170,16 +172,16 @@ class Standing(StrEnum):
     """The unit had no mailbox when the period began."""
 
 
-def standing(period: date, censuses: Iterable[Census], has_mailboxes_since: datetime | None, now: datetime) -> Standing:
+def standing(period: date, censuses: Iterable[Census], has_mailboxes_since: datetime | None, now: datetime) -> CensusStanding:
     """Return the standing of the unit that made these censuses.
 
     `has_mailboxes_since`: the instant at which its first mailbox was recorded.
     """
     if any(census.period == period and census.confirmed_at is not None for census in censuses):
-        return Standing.CONFIRMED
+        return CensusStanding.CONFIRMED
     if has_mailboxes_since is None or start_of(period) < has_mailboxes_since:
-        return Standing.NOT_YET
-    return Standing.OVERDUE if due_at(period) <= now else Standing.WAITING
+        return CensusStanding.NOT_YET
+    return CensusStanding.OVERDUE if due_at(period) <= now else CensusStanding.WAITING
 
 
 def last_before(censuses: Iterable[Census], period: date) -> Census | None:

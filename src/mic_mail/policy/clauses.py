@@ -12,7 +12,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.labels import LabelledEnum
 
 
-class Standing(LabelledEnum):
+class ClauseStanding(LabelledEnum):
     """The degree to which this version of the program obeys a clause by itself."""
 
     ENFORCED = "enforced", "đã thi hành", "enforced"
@@ -28,7 +28,7 @@ class Clause:
     id: str
     text: Text
     does: Text
-    standing: Standing
+    standing: ClauseStanding
     settings: tuple[str, ...] = ()
     """Settings that choose its reading or its figure."""
     reading: Text | None = None
@@ -37,12 +37,12 @@ class Clause:
     """The reason why no figure of the server is evidence for it."""
 
 
-ENFORCED, PARTLY, PEOPLE = Standing
+ENFORCED, PARTLY, PEOPLE = ClauseStanding
 
 
 def _row(
     clause_id: str,
-    standing: Standing,
+    standing: ClauseStanding,
     text: tuple[str, str],
     does: tuple[str, str],
     *,

@@ -91,7 +91,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class OrderEntry:
     """A recorded order."""
 
     number: int

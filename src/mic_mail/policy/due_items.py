@@ -12,7 +12,7 @@ from mic_mail.errors import Text
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import LAST_INSTANT, add_days, start_of
 from mic_mail.policy.due_notices import Notable
-from mic_mail.policy.reclamation import Course, Obstacle, Stage, keeps_until
+from mic_mail.policy.reclamation import Course, Obstacle, ReclaimStage, keeps_until
 from mic_mail.policy.states import Span, State, counting
 from mic_mail.policy.unit_mail.handover import CLAUSE as HANDOVER
 from mic_mail.policy.unit_mail.keeper_succession import Vacancy
@@ -57,7 +57,7 @@ _BEGINS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class DueItem:
     """One line of the list."""
 
     at: datetime
@@ -68,30 +68,30 @@ class Item:
     """The reason for the delay, or the kind of notice."""
 
 
-def coming(spans: Sequence[Span], now: datetime, until: datetime) -> Iterator[Item]:
+def coming(spans: Sequence[Span], now: datetime, until: datetime) -> Iterator[DueItem]:
     """Yield what begins or ends by the clock after `now` and by `until`."""
     for span in spans:
         if now < span.since <= until and span.state in _BEGINS and span in counting(spans, span.since):
-            yield Item(span.since, _BEGINS[span.state], span.clause)
+            yield DueItem(span.since, _BEGINS[span.state], span.clause)
         if span.until is not None and span.since <= now < span.until <= until and span.state in _BEGINS:
-            yield Item(span.until, AutomaticAct.REOPEN, span.clause)
+            yield DueItem(span.until, AutomaticAct.REOPEN, span.clause)
 
 
 def aftermath(
     reason: Span, way: Course, against: Sequence[Obstacle], now: datetime, until: datetime, *, clock_trusted: bool
-) -> Iterator[Item]:
+) -> Iterator[DueItem]:
     """Yield the steps still to be taken for a reclaimed mailbox."""
-    if way.stage is Stage.RECLAIMED:
+    if way.stage is ReclaimStage.RECLAIMED:
         late = now > reason.since + SLACK
-        yield Item(reason.since, AutomaticAct.ARCHIVE, reason.clause, late, None if clock_trusted else Obstacle.CLOCK.label)
-    elif way.stage is Stage.ARCHIVED and way.due_at is not None and way.due_at <= until:
+        yield DueItem(reason.since, AutomaticAct.ARCHIVE, reason.clause, late, None if clock_trusted else Obstacle.CLOCK.label)
+    elif way.stage is ReclaimStage.ARCHIVED and way.due_at is not None and way.due_at <= until:
         standing = [each for each in against if each is not Obstacle.KEPT]
-        yield Item(
+        yield DueItem(
             way.due_at, AutomaticAct.FREE, reason.clause, now > way.due_at + SLACK, standing[0].label if standing else None
         )
 
 
-def follows_leaving(spans: Sequence[Span], warn_days: Sequence[int], keep_days: int) -> Iterator[Item]:
+def follows_leaving(spans: Sequence[Span], warn_days: Sequence[int], keep_days: int) -> Iterator[DueItem]:
     """Yield every date that follows from a recorded leave (Reg. 6.4.c).
 
     These are the send lock, the warnings, the reclaim, and the deletion. `warn_days`: the days before the reclaim on which to
@@ -101,16 +101,16 @@ def follows_leaving(spans: Sequence[Span], warn_days: Sequence[int], keep_days: 
         if span.clause != LEAVING or span.since >= LAST_INSTANT:
             continue
         if span.state is State.SEND_LOCKED:
-            yield Item(span.since, AutomaticAct.SEND_LOCK, span.clause)
+            yield DueItem(span.since, AutomaticAct.SEND_LOCK, span.clause)
         elif span.state is State.RECLAIMED:
             yield from (
-                Item(span.since - timedelta(days=days), AutomaticAct.NOTICE, span.clause) for days in sorted(warn_days)[::-1]
+                DueItem(span.since - timedelta(days=days), AutomaticAct.NOTICE, span.clause) for days in sorted(warn_days)[::-1]
             )
-            yield Item(span.since, AutomaticAct.RECLAIM, span.clause)
-            yield Item(start_of(add_days(keeps_until(span.since, keep_days), 1)), AutomaticAct.FREE, span.clause)
+            yield DueItem(span.since, AutomaticAct.RECLAIM, span.clause)
+            yield DueItem(start_of(add_days(keeps_until(span.since, keep_days), 1)), AutomaticAct.FREE, span.clause)
 
 
-def vacant(vacancies: Iterable[Vacancy], now: datetime, until: datetime) -> Iterator[Item]:
+def vacant(vacancies: Iterable[Vacancy], now: datetime, until: datetime) -> Iterator[DueItem]:
     """Yield units' mailboxes that have nobody in charge, or soon will."""
     for vacancy in vacancies:
         if vacancy.holds(now) or now < vacancy.since <= until:
@@ -120,17 +120,19 @@ def vacant(vacancies: Iterable[Vacancy], now: datetime, until: datetime) -> Iter
                 if vacancy.is_being_filled
                 else Text(holder, holder)
             )
-            yield Item(vacancy.since, AutomaticAct.TERM_END, HANDOVER, vacancy.holds(now), why)
+            yield DueItem(vacancy.since, AutomaticAct.TERM_END, HANDOVER, vacancy.holds(now), why)
 
 
-def unsent(due: Iterable[Notable], sent: Collection[str], now: datetime) -> Iterator[Item]:
+def unsent(due: Iterable[Notable], sent: Collection[str], now: datetime) -> Iterator[DueItem]:
     """Yield overdue notices: the housekeeper does not run, or nobody could be notified."""
     for notable in due:
         if notable.key not in sent and now > notable.since + SLACK:
-            yield Item(notable.since, AutomaticAct.NOTICE, notable.clause, overdue=True, why=Text(notable.kind, notable.kind))
+            yield DueItem(
+                notable.since, AutomaticAct.NOTICE, notable.clause, overdue=True, why=Text(notable.kind, notable.kind)
+            )
 
 
-def waits(since: datetime, deed: AutomaticAct, clause: str, why: str, now: datetime) -> Iterator[Item]:
+def waits(since: datetime, deed: AutomaticAct, clause: str, why: str, now: datetime) -> Iterator[DueItem]:
     """Yield an overdue step that something prevents; the housekeeper retries it."""
     if now > since + SLACK:
-        yield Item(since, deed, clause, overdue=True, why=Text(why, why))
+        yield DueItem(since, deed, clause, overdue=True, why=Text(why, why))

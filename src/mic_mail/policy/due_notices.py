@@ -28,7 +28,7 @@ LATE = timedelta(days=1)
 """The delay from which a notice says that it is late, and since when its event has held."""
 
 
-class Kind(StrEnum):
+class NoticeKind(StrEnum):
     """The subjects of notices."""
 
     RECLAIM_COMING = "reclaim_coming"
@@ -67,7 +67,7 @@ class WarnDays:
 class Notable:
     """One notice that is due."""
 
-    kind: Kind
+    kind: NoticeKind
     key: str
     since: datetime
     """The instant from which it should have been sent."""
@@ -99,22 +99,22 @@ class DueNotices:
 
 
 _RECORDED = {
-    FactKind.RESTORED: Kind.RESTORED,
-    FactKind.APP_PASSWORD_ADDED: Kind.APP_PASSWORD,
-    FactKind.SECOND_FACTOR_SET: Kind.FACTOR_SET,
-    FactKind.SECOND_FACTOR_REMOVED: Kind.FACTOR_REMOVED,
-    FactKind.ABSENCE: Kind.ABSENCE_NOTED,
-    FactKind.TRANSFERRED: Kind.TRANSFERRED,
-    FactKind.REORGANISED: Kind.REORGANISED,
-    FactKind.READDRESSED: Kind.READDRESSED,
-    FactKind.ARCHIVED: Kind.ARCHIVED,
-    FactKind.FREED: Kind.FREED,
+    FactKind.RESTORED: NoticeKind.RESTORED,
+    FactKind.APP_PASSWORD_ADDED: NoticeKind.APP_PASSWORD,
+    FactKind.SECOND_FACTOR_SET: NoticeKind.FACTOR_SET,
+    FactKind.SECOND_FACTOR_REMOVED: NoticeKind.FACTOR_REMOVED,
+    FactKind.ABSENCE: NoticeKind.ABSENCE_NOTED,
+    FactKind.TRANSFERRED: NoticeKind.TRANSFERRED,
+    FactKind.REORGANISED: NoticeKind.REORGANISED,
+    FactKind.READDRESSED: NoticeKind.READDRESSED,
+    FactKind.ARCHIVED: NoticeKind.ARCHIVED,
+    FactKind.FREED: NoticeKind.FREED,
 }
 _COME = {
-    State.SEND_LOCKED: Kind.SEND_LOCKED,
-    State.SUSPENDED: Kind.SUSPENDED,
-    State.RECLAIMED: Kind.RECLAIMED,
-    State.PASSWORD_DUE: Kind.PASSWORD_ENDED,
+    State.SEND_LOCKED: NoticeKind.SEND_LOCKED,
+    State.SUSPENDED: NoticeKind.SUSPENDED,
+    State.RECLAIMED: NoticeKind.RECLAIMED,
+    State.PASSWORD_DUE: NoticeKind.PASSWORD_ENDED,
 }
 _DECIDES = {FactKind.SUSPENDED, FactKind.SENDING_LOCKED, FactKind.RECLAIMED}
 """Facts that put a mailbox into a state directly; all other states come by the clock."""
@@ -153,7 +153,7 @@ def warned_keys(mailbox_id: int, reclaimed_at: datetime, at_most: int = 180) -> 
 
     One of them among the sent notices proves that a warning was sent.
     """
-    return [_key(Kind.RECLAIM_COMING, mailbox_id, reclaimed_at, ahead) for ahead in range(1, at_most + 1)]
+    return [_key(NoticeKind.RECLAIM_COMING, mailbox_id, reclaimed_at, ahead) for ahead in range(1, at_most + 1)]
 
 
 def recorded_key(mailbox_id: int, fact: Fact) -> str:
@@ -196,7 +196,7 @@ class _Look:
         kind, days = self._warned_of(span)
         if kind is None or span.since >= LAST_INSTANT or span not in counting(self.spans, span.since):
             return
-        if kind is Kind.INACTIVITY and holds(State.SUSPENDED, self.spans, self.now):
+        if kind is NoticeKind.INACTIVITY and holds(State.SUSPENDED, self.spans, self.now):
             return  # nobody can prevent it now
         begins = {number: span.since - timedelta(days=number) for number in days}
         self.turns.extend(begin for begin in begins.values() if begin > self.now)
@@ -205,14 +205,14 @@ class _Look:
             nearest = min(reached)
             yield Notable(kind, _key(kind, self.mailbox_id, span.since, nearest), begins[nearest], span)
 
-    def _warned_of(self, span: Span) -> tuple[Kind | None, Sequence[int]]:
+    def _warned_of(self, span: Span) -> tuple[NoticeKind | None, Sequence[int]]:
         """Return the warning for a span and its days ahead; None: no warning."""
         if span.state is State.RECLAIMED and self._decided_by(span) is None:
-            return Kind.RECLAIM_COMING, self.days.reclaim
+            return NoticeKind.RECLAIM_COMING, self.days.reclaim
         if span.state is State.SUSPENDED and self._decided_by(span) is None:
-            return Kind.INACTIVITY, self.days.inactivity
+            return NoticeKind.INACTIVITY, self.days.inactivity
         if self._grew_old(span):
-            return Kind.PASSWORD_ENDING, self.days.password
+            return NoticeKind.PASSWORD_ENDING, self.days.password
         return None, ()
 
     def come(self, span: Span) -> Iterator[Notable]:
@@ -235,15 +235,15 @@ class _Look:
         """
         self.turns.extend(at for at in (vacancy.since, vacancy.until) if at is not None and at > self.now)
         if vacancy.holds(self.now):
-            key = _key(Kind.TERM_ENDED, self.mailbox_id, vacancy.since, 0)
-            yield Notable(Kind.TERM_ENDED, key, vacancy.since, vacancy=vacancy)
+            key = _key(NoticeKind.TERM_ENDED, self.mailbox_id, vacancy.since, 0)
+            yield Notable(NoticeKind.TERM_ENDED, key, vacancy.since, vacancy=vacancy)
         elif vacancy.since > self.now and not vacancy.is_being_filled:
             begins = {number: vacancy.since - timedelta(days=number) for number in self.days.term}
             self.turns.extend(begin for begin in begins.values() if begin > self.now)
             nearest = min((number for number, begin in begins.items() if begin <= self.now), default=None)
             if nearest is not None:
-                key = _key(Kind.TERM_ENDING, self.mailbox_id, vacancy.since, nearest)
-                yield Notable(Kind.TERM_ENDING, key, max(begins[nearest], vacancy.last.named_at), vacancy=vacancy)
+                key = _key(NoticeKind.TERM_ENDING, self.mailbox_id, vacancy.since, nearest)
+                yield Notable(NoticeKind.TERM_ENDING, key, max(begins[nearest], vacancy.last.named_at), vacancy=vacancy)
 
     def _decided_by(self, span: Span) -> Fact | None:
         """Return the fact that put the mailbox into this state directly; None: the clock did."""
@@ -256,5 +256,5 @@ class _Look:
         return span.state is State.PASSWORD_DUE and all(fact and fact.kind is FactKind.PASSWORD_SET for fact in cited)
 
 
-def _key(kind: Kind, mailbox_id: int, at: datetime, ahead: int) -> str:
+def _key(kind: NoticeKind, mailbox_id: int, at: datetime, ahead: int) -> str:
     return f"{kind}:{mailbox_id}:{local_day(at).isoformat()}:{ahead}"

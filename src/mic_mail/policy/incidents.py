@@ -93,7 +93,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class IncidentChange:
     """The corrections and additions of a note; None leaves a value as it is."""
 
     kind: Kind | None = None
@@ -192,7 +192,7 @@ def still_open(incident: Incident) -> None:
         )
 
 
-def changed(told: IncidentReport, change: Change) -> IncidentReport:
+def changed(told: IncidentReport, change: IncidentChange) -> IncidentReport:
     """Return the report as a note changes it."""
     return replace(
         told,

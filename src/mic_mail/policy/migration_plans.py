@@ -11,7 +11,7 @@ from enum import StrEnum
 CLAUSE = "14.5"
 
 
-class Standing(StrEnum):
+class PlanStanding(StrEnum):
     """The standing of a plan."""
 
     PLANNED = "planned"
@@ -21,7 +21,7 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MigrationPlan:
     """One unit's plan to leave one system; `plan_id` 0: not recorded yet."""
 
     plan_id: int
@@ -52,8 +52,8 @@ class Plan:
         return self.unit_id == unit_id and self.system.casefold() == system.casefold()
 
 
-def standing(plan: Plan, today: date) -> Standing:
+def standing(plan: MigrationPlan, today: date) -> PlanStanding:
     """Return the standing of a plan, overdue from the day after its last day."""
     if plan.ended_at is not None:
-        return Standing.DONE if plan.done else Standing.REPLACED
-    return Standing.OVERDUE if plan.planned_on < today else Standing.PLANNED
+        return PlanStanding.DONE if plan.done else PlanStanding.REPLACED
+    return PlanStanding.OVERDUE if plan.planned_on < today else PlanStanding.PLANNED

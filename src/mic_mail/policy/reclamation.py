@@ -26,7 +26,7 @@ from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.states import Span
 
 
-class Stage(StrEnum):
+class ReclaimStage(StrEnum):
     """The progress of a reclaimed mailbox."""
 
     RECLAIMED = "reclaimed"
@@ -58,13 +58,13 @@ ANSWERED_FOR = frozenset({Obstacle.NOT_WARNED, Obstacle.CLOCK})
 class Course:
     """The progress of one reclaimed mailbox."""
 
-    stage: Stage
+    stage: ReclaimStage
     archived: Fact | None = None
 
     @property
     def archive(self) -> str | None:
         """The archive's name, while it exists."""
-        return self.archived.text("archive") if self.archived is not None and self.stage is not Stage.DROPPED else None
+        return self.archived.text("archive") if self.archived is not None and self.stage is not ReclaimStage.DROPPED else None
 
     @property
     def keep_until(self) -> date | None:
@@ -80,25 +80,27 @@ class Course:
 
 def course(facts: Sequence[Fact], reclaimed_at: datetime) -> Course:
     archived: Fact | None = None
-    stage, returning = Stage.RECLAIMED, False
+    stage, returning = ReclaimStage.RECLAIMED, False
     for fact in facts:
         match fact.kind:
             case FactKind.ARCHIVED:
-                stage, archived = Stage.ARCHIVED, fact
+                stage, archived = ReclaimStage.ARCHIVED, fact
             case FactKind.FREED if archived is not None:
-                stage, returning = Stage.FREED, False
+                stage, returning = ReclaimStage.FREED, False
             case FactKind.ARCHIVE_DROPPED if (
-                stage in {Stage.FREED, Stage.RETURNING} and archived and fact.text("archive") == archived.text("archive")
+                stage in {ReclaimStage.FREED, ReclaimStage.RETURNING}
+                and archived
+                and fact.text("archive") == archived.text("archive")
             ):
-                stage = Stage.DROPPED
-            case FactKind.UNARCHIVED if stage is Stage.FREED:
-                stage, returning = Stage.RETURNING, True
+                stage = ReclaimStage.DROPPED
+            case FactKind.UNARCHIVED if stage is ReclaimStage.FREED:
+                stage, returning = ReclaimStage.RETURNING, True
             case FactKind.ISSUED | FactKind.IMPORTED:
-                stage, archived, returning = Stage.RECLAIMED, None, False
+                stage, archived, returning = ReclaimStage.RECLAIMED, None, False
             case FactKind.LEAVE_CORRECTED | FactKind.LEAVE_WITHDRAWN if returning:
-                stage, archived, returning = Stage.RECLAIMED, None, False
-    if stage is Stage.ARCHIVED and archived is not None and archived.effective_at < reclaimed_at:
-        return Course(Stage.RECLAIMED)
+                stage, archived, returning = ReclaimStage.RECLAIMED, None, False
+    if stage is ReclaimStage.ARCHIVED and archived is not None and archived.effective_at < reclaimed_at:
+        return Course(ReclaimStage.RECLAIMED)
     return Course(stage, archived)
 
 
@@ -123,7 +125,7 @@ def is_empty(facts: Sequence[Fact]) -> bool:
 
 def lies_in_archive(facts: Sequence[Fact]) -> bool:
     """Return whether the archive has mail that the mailbox does not have, or not all of it yet."""
-    return course(facts, FIRST_INSTANT).stage in {Stage.FREED, Stage.RETURNING}
+    return course(facts, FIRST_INSTANT).stage in {ReclaimStage.FREED, ReclaimStage.RETURNING}
 
 
 class Freed(Refused):
@@ -153,7 +155,7 @@ def obstacles(way: Course, now: datetime, *, held: bool, warned: bool, clock_tru
     """Return the obstacles to freeing the mailbox now, in the order of `Obstacle`."""
     due = way.due_at
     found = {
-        Obstacle.NOT_ARCHIVED: way.stage is Stage.RECLAIMED,
+        Obstacle.NOT_ARCHIVED: way.stage is ReclaimStage.RECLAIMED,
         Obstacle.KEPT: due is not None and now < due,
         Obstacle.HELD: held,
         Obstacle.NOT_WARNED: not warned,

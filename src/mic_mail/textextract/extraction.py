@@ -9,7 +9,7 @@ from collections.abc import Callable
 from mic_mail.mime.encoded_words import compose_letters
 from mic_mail.policy.naming.confusables import as_seen
 from mic_mail.policy.secrecy import markings
-from mic_mail.policy.secrecy.markings import Marking, Place
+from mic_mail.policy.secrecy.markings import Marking, MarkingPlace
 from mic_mail.policy.secrecy.prefilter import may_mark
 from mic_mail.textextract.limits import Bounds, Budget, CannotRead
 from mic_mail.textextract.result import Found, Missed, Unread, Verdict
@@ -60,7 +60,7 @@ class Look:
             self.budget.take_hints(markings.hints_in(seen, self.budget.bounds.hints + 1))
             self._note(markings.in_text(seen, margin=margin))
 
-    def title(self, text: str, place: Place = Place.TITLE) -> None:
+    def title(self, text: str, place: MarkingPlace = MarkingPlace.TITLE) -> None:
         """Check a subject, a title or the name of a sheet."""
         self._note(markings.in_title(compose_letters(as_seen(text[: markings.MAX_TITLE])), place))
 

@@ -20,7 +20,7 @@ from mic_mail.mime.part_table import LEAF, MESSAGE, Section, Sections, encode
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.search_text import MAX_TEXT_OCTETS, file_names
 from mic_mail.policy.naming.confusables import as_seen
-from mic_mail.policy.secrecy.markings import Place
+from mic_mail.policy.secrecy.markings import MarkingPlace
 from mic_mail.policy.secrecy.prefilter import octets_may_mark
 from mic_mail.textextract.extraction import Look
 
@@ -297,7 +297,7 @@ def leaves(look: Look, octets: bytes, part: Section) -> Iterator[Leaf]:
     for name, value in header:
         if name in TITLES:
             for title in words_of(decode_text(value), value):
-                look.title(title, Place.SUBJECT if name in (b"subject", b"thread-topic") else Place.TITLE)
+                look.title(title, MarkingPlace.SUBJECT if name in (b"subject", b"thread-topic") else MarkingPlace.TITLE)
     told = dict(reversed(header))  # the first of a name counts
     kind, parameters = parse_parameters(unfold(told.get(b"content-type", b"text/plain")))
     _, disposition = parse_parameters(unfold(told.get(b"content-disposition", b"")))

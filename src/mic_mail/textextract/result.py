@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mic_mail.policy.secrecy.markings import RANK, Degree, Marking, Place
+from mic_mail.policy.secrecy.markings import RANK, Degree, Marking, MarkingPlace
 
 
 class Unread(StrEnum):
@@ -70,7 +70,7 @@ class Verdict:
         try:
             found, missed = json.loads(octets)
             return cls(
-                tuple(Found(Marking(Degree(degree), Place(place)), str(form)) for degree, place, form in found),
+                tuple(Found(Marking(Degree(degree), MarkingPlace(place)), str(form)) for degree, place, form in found),
                 tuple(Missed(Unread(reason), str(form)) for reason, form in missed),
             )
         except TypeError as error:

@@ -8,7 +8,7 @@ read.
 from struct import Struct, error
 
 from mic_mail.mime.encoded_words import decode_octets
-from mic_mail.policy.secrecy.markings import Place
+from mic_mail.policy.secrecy.markings import MarkingPlace
 from mic_mail.textextract.extraction import Look
 from mic_mail.textextract.limits import CannotRead
 from mic_mail.textextract.result import Unread
@@ -37,7 +37,7 @@ def read(look: Look, content: bytes) -> None:
         if len(data) < length:
             raise CannotRead(Unread.DAMAGED)
         if attribute == _SUBJECT:
-            look.title(decode_octets(data.rstrip(b"\0")), Place.SUBJECT)
+            look.title(decode_octets(data.rstrip(b"\0")), MarkingPlace.SUBJECT)
         elif attribute == _TITLE:
             look.name(decode_octets(data.rstrip(b"\0")))
         elif attribute == _BODY:

@@ -18,7 +18,7 @@ from mic_mail.directory.model import Role
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import labels as i18n_labels
 from mic_mail.i18n.language import Language
-from mic_mail.policy.clauses import Standing
+from mic_mail.policy.clauses import ClauseStanding
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.ranks import BUILT_IN
 from mic_mail.services.mailboxes.consistency_check import Severity
@@ -37,9 +37,10 @@ def vietnamese() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("names", "values"), [(i18n_labels.labels(Standing), Standing), (directory.SEVERITIES, Severity), (alias.ROLES, Role)]
+    ("names", "values"),
+    [(i18n_labels.labels(ClauseStanding), ClauseStanding), (directory.SEVERITIES, Severity), (alias.ROLES, Role)],
 )
-def test_every_value_has_a_word(names: Mapping[str, Text], values: type[Standing] | type[Severity] | type[Role]) -> None:
+def test_every_value_has_a_word(names: Mapping[str, Text], values: type[ClauseStanding] | type[Severity] | type[Role]) -> None:
     """A value that is added later cannot be forgotten."""
     assert set(names) == set(values)
 
@@ -60,7 +61,7 @@ def test_the_standing_of_a_clause_is_told_in_vietnamese(words: tuple[str, ...], 
     assert "một phần" in told or "do con người" in told
     assert main(["--lang", "vi", *words, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert {row["standing"] for row in (rows if isinstance(rows, list) else [rows])} <= set(Standing)
+    assert {row["standing"] for row in (rows if isinstance(rows, list) else [rows])} <= set(ClauseStanding)
 
 
 def test_the_data_of_a_fact_are_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:

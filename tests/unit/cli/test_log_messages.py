@@ -20,7 +20,7 @@ from mic_mail.mime.dsn_mdn import Action
 from mic_mail.policy import due_notices, facts, incidents, reclamation, requests
 from mic_mail.policy.authorization import roles
 from mic_mail.policy.credentials import anomalies, app_passwords
-from mic_mail.policy.secrecy.markings import Place
+from mic_mail.policy.secrecy.markings import MarkingPlace
 from mic_mail.policy.unit_mail import delegation
 from mic_mail.process.protection import Protection
 from mic_mail.quarantine.quarantine import Reason
@@ -86,7 +86,7 @@ def _event_codes() -> dict[str, set[str]]:
         "in_force": set(Protection(True, True, 4, True).in_force),
         "kind": set(LEFT_TO_PEOPLE),
         "missing": set(Protection().missing),
-        "notice": {*CATALOGUE, *due_notices.Kind},
+        "notice": {*CATALOGUE, *due_notices.NoticeKind},
         "of": {"worker0", *program().first_fields("Child", at=1)},
         "process": {"worker12", *program().first_fields("Child", at=1)},
         "reason": {*Cause, *RefusalKind, *Reason, *reclamation.Obstacle, Finished.NOT_IN_ARCHIVE, *_storage_errors()},
@@ -98,7 +98,7 @@ def _event_codes() -> dict[str, set[str]]:
             *(each.__name__.replace("_", "-") for each in origin_rules.RULES),
         },
         "spam": {*rspamd.Action, "true", "false"},
-        "where": set(Place),
+        "where": set(MarkingPlace),
     }
 
 

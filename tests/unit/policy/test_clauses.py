@@ -11,7 +11,7 @@ import clauses
 import mic_mail
 from mic_mail.cli.commands.regulation import clause_commands, clause_tests
 from mic_mail.config.load import settings
-from mic_mail.policy.clauses import CLAUSES, ROWS, Standing, UnknownClause, clause
+from mic_mail.policy.clauses import CLAUSES, ROWS, ClauseStanding, UnknownClause, clause
 from mic_mail.policy.facts import FactKind, Level, MailboxKind
 from mic_mail.policy.states import State
 
@@ -41,7 +41,7 @@ def test_unknown_clause():
 
 def test_people_rows_name_no_settings():
     """What binds people alone cannot be set."""
-    assert not any(row.settings for row in ROWS if row.standing is Standing.PEOPLE)
+    assert not any(row.settings for row in ROWS if row.standing is ClauseStanding.PEOPLE)
 
 
 def test_everything_has_a_name():

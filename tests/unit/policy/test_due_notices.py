@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.clock import HO_CHI_MINH
-from mic_mail.policy.due_notices import USEFUL, DueNotices, Kind, WarnDays, due_notices, warned_keys
+from mic_mail.policy.due_notices import USEFUL, DueNotices, NoticeKind, WarnDays, due_notices, warned_keys
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind, record
 from mic_mail.policy.lifecycle import LifecycleSettings, timeline
 from mic_mail.policy.states import State
@@ -165,7 +165,7 @@ def test_against_a_walk_through_the_days(official: date, after: int, ahead: tupl
             naive = number
             break
     due = look(facts, now, now, WarnDays(reclaim=ahead)).due
-    told = [each.key for each in due if each.kind is Kind.RECLAIM_COMING]
+    told = [each.key for each in due if each.kind is NoticeKind.RECLAIM_COMING]
     assert told == ([] if naive is None else [f"reclaim_coming:7:{reclaimed_on.isoformat()}:{naive}"])
     assert set(told) <= set(warned_keys(7, local(reclaimed_on.isoformat())))
 
@@ -202,7 +202,7 @@ def test_what_came_since_the_beginning_is_told_however_late(official: date, begu
     begun_at, now = locked + timedelta(days=begun - 200), locked + timedelta(days=later)
     spans = timeline(MailboxKind.PERSONAL, facts, last_activity=now, settings=SETTINGS)
     lock = [each for each in spans if each.state is State.SEND_LOCKED and each.holds(now)]
-    due = [each for each in due_notices(7, facts, spans, now, DAYS, begun=begun_at).due if each.kind is Kind.SEND_LOCKED]
+    due = [each for each in due_notices(7, facts, spans, now, DAYS, begun=begun_at).due if each.kind is NoticeKind.SEND_LOCKED]
     assert bool(due) == bool(lock and (begun_at <= locked or now < locked + USEFUL))
     assert all(each.is_late(now) == (later >= 1) for each in due)
 
@@ -214,4 +214,4 @@ def test_what_is_recorded_after_a_fact_from_a_clock_that_was_ahead() -> None:
     corrected = FactKind.LEAVE_CORRECTED, "2026-08-31", "2026-09-01 09:00", {"level": "division"}
     facts, now = chain(issued(), left("2026-08-30"), ahead, absent, corrected), local("2026-09-01 10:00")
     told = {each.kind: each.since for each in look(facts, now, used=now).due}
-    assert told == {Kind.ABSENCE_NOTED: local("2026-09-01 09:00"), Kind.SEND_LOCKED: local("2026-09-01 09:00")}
+    assert told == {NoticeKind.ABSENCE_NOTED: local("2026-09-01 09:00"), NoticeKind.SEND_LOCKED: local("2026-09-01 09:00")}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mic_mail.policy.secrecy.markings import Degree, Marking, Place, in_file_name, in_text, in_title
+from mic_mail.policy.secrecy.markings import Degree, Marking, MarkingPlace, in_file_name, in_text, in_title
 
 MAT, TOI, TUYET = Degree
 
@@ -89,9 +89,9 @@ NO_TAILS = ("của ong", "bản số 3 %x", "trang", "khẩn x", "ngày 3", "N�
 @pytest.mark.parametrize("tail", TAILS)
 def test_what_may_stand_behind(tail: str) -> None:
     """A stamp stays one, and the value of a field ends, before all that offices put there; one after the other too."""
-    assert in_text(f"MẬT {tail}") == in_text(f"TÀI LIỆU MẬT, {tail}; (khẩn)") == Marking(MAT, Place.STAMP)
-    assert in_text(f"Độ mật: Tối mật ” {tail} .") == Marking(TOI, Place.FIELD)
-    assert in_title(f"[Mật {tail}] x") == Marking(MAT, Place.TITLE)
+    assert in_text(f"MẬT {tail}") == in_text(f"TÀI LIỆU MẬT, {tail}; (khẩn)") == Marking(MAT, MarkingPlace.STAMP)
+    assert in_text(f"Độ mật: Tối mật ” {tail} .") == Marking(TOI, MarkingPlace.FIELD)
+    assert in_title(f"[Mật {tail}] x") == Marking(MAT, MarkingPlace.TITLE)
 
 
 @pytest.mark.parametrize("tail", NO_TAILS)
@@ -104,7 +104,7 @@ def test_what_may_not(tail: str) -> None:
 def test_margins() -> None:
     """A header holds little else: there a degree in small letters counts."""
     assert in_text("Tối mật") is None
-    assert in_text("Tối mật", margin=True) == Marking(TOI, Place.STAMP)
+    assert in_text("Tối mật", margin=True) == Marking(TOI, MarkingPlace.STAMP)
     assert in_text("Bảo mật", margin=True) is None
 
 
@@ -132,7 +132,7 @@ def test_margins() -> None:
     ],
 )
 def test_titles(title: str, degree: Degree | None) -> None:
-    found = in_title(title, Place.SUBJECT)
+    found = in_title(title, MarkingPlace.SUBJECT)
     assert (found.degree if found else None) == degree
 
 

@@ -19,7 +19,7 @@ from mic_mail.i18n.plurals import counted
 from mic_mail.policy import census as rules
 from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.policy.census import Line, Standing
+from mic_mail.policy.census import CensusLine, CensusStanding
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.naming.addresses import AddressRefused, unit_local_part
 from mic_mail.policy.states import State
@@ -29,10 +29,10 @@ from mic_mail.services.reports.census import Censuses
 app = Commands("Thống kê người dùng thư điện tử.", "The census of mailboxes.")
 
 STANDINGS: Mapping[str, Text] = {
-    Standing.CONFIRMED: Text("đã xác nhận", "confirmed"),
-    Standing.WAITING: Text("trong hạn", "within its time"),
-    Standing.OVERDUE: Text("quá hạn", "overdue"),
-    Standing.NOT_YET: Text("chưa đến kỳ", "not yet due"),
+    CensusStanding.CONFIRMED: Text("đã xác nhận", "confirmed"),
+    CensusStanding.WAITING: Text("trong hạn", "within its time"),
+    CensusStanding.OVERDUE: Text("quá hạn", "overdue"),
+    CensusStanding.NOT_YET: Text("chưa đến kỳ", "not yet due"),
 }
 UNITS = (
     Column("unit", "Ký hiệu", "Symbol"),
@@ -177,6 +177,6 @@ def _file_name(here: CliContext, unit: UnitRecord) -> str:
         return str(unit.unit_id)
 
 
-def _line(line: Line, *, as_json: bool) -> Row:
+def _line(line: CensusLine, *, as_json: bool) -> Row:
     states = line.states if as_json else state_names([State(state) for state in line.states])
     return row_of(LINES[:-1], line, address=line.address or None, states=states, keepers=line.keepers or None)

@@ -23,7 +23,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.date_ranges import DateRange
-from mic_mail.policy.incidents import Change, Incident, IncidentReport, Kind, Severity, State
+from mic_mail.policy.incidents import Incident, IncidentChange, IncidentReport, Kind, Severity, State
 from mic_mail.policy.requests import Channel
 from mic_mail.services.operations.incidents import Incidents
 from mic_mail.services.reports.incident_documents import IncidentPapers
@@ -174,7 +174,9 @@ def note(
 ) -> Text:
     here = act.here
     incident = here.directory.incidents.one(number)
-    change = Change(kind, severity, read_instant(ended) if ended else None, _units(here, concerns), tuple(mailboxes or ()))
+    change = IncidentChange(
+        kind, severity, read_instant(ended) if ended else None, _units(here, concerns), tuple(mailboxes or ())
+    )
     act.because(text)
     right = Right.ACT if change.assesses else Right.REQUEST
     with act.recorded(

@@ -12,7 +12,7 @@ from mic_mail.cli.output import Column, row_of
 from mic_mail.cli.output_files import DocumentFile, print_written, write_paper
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.policy.migration_plans import Standing
+from mic_mail.policy.migration_plans import PlanStanding
 from mic_mail.services.reports.migration_register import STANDINGS, Register
 
 app = Commands("Đơn vị còn dùng hệ thống thư khác (14.5).", "Units on other mail systems (14.5).")
@@ -63,7 +63,7 @@ def list_plans(
     rows = (
         row_of(PLANS, each, contact=each.plan.contact or None, document=each.plan.end_document or each.plan.document)
         for each in found
-        if not overdue or each.standing is Standing.OVERDUE
+        if not overdue or each.standing is PlanStanding.OVERDUE
     )
     output.listing(PLANS, rows, as_json=as_json)
 

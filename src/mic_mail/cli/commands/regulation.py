@@ -17,7 +17,7 @@ from mic_mail.errors import MicMailError, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause as cite
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.policy.clauses import CLAUSES, Clause, Standing, clause
+from mic_mail.policy.clauses import CLAUSES, Clause, ClauseStanding, clause
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Finding, Records
 
@@ -46,7 +46,7 @@ ONE = (
 def list_clauses(
     here: CliContext,
     standing: Annotated[
-        Standing | None, option("--standing", "Chỉ mức thi hành này.", "Only clauses with this status.")
+        ClauseStanding | None, option("--standing", "Chỉ mức thi hành này.", "Only clauses with this status.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

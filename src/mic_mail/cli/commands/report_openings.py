@@ -9,7 +9,7 @@ from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.cli.output_files import OptionalDocumentFile, print_written, write_paper
 from mic_mail.cli.unit_options import MailboxOption, SinceOption, UnitOption, UntilOption, chosen, span_of
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.policy.unit_mail.opening_windows import Verdict
+from mic_mail.policy.unit_mail.opening_windows import WindowOutcome
 from mic_mail.services.reports.opening_report import SHUT, VERDICTS, openings_paper, share
 from mic_mail.services.unit_mail.openings import Attended, Openings
 
@@ -82,7 +82,7 @@ def _windows(attended: Attended) -> list[Row]:
 
 
 def _figures(here: CliContext, attended: Attended) -> Row:
-    opened, missed = attended.count(Verdict.OPENED), attended.count(Verdict.MISSED)
+    opened, missed = attended.count(WindowOutcome.OPENED), attended.count(WindowOutcome.MISSED)
     part = share(attended)
     return {
         "mailbox": attended.entry.address,
@@ -90,6 +90,6 @@ def _figures(here: CliContext, attended: Attended) -> Row:
         "due": opened + missed,
         "opened": opened,
         "missed": missed,
-        "shut": attended.count(Verdict.SHUT),
+        "shut": attended.count(WindowOutcome.SHUT),
         "share": None if part is None else round(part, 1),
     }

@@ -18,14 +18,14 @@ from mic_mail.i18n.labels import LabelledEnum
 CLAUSE = "4.3"
 
 
-class Verdict(StrEnum):
+class DecisionOutcome(StrEnum):
     """The decision on a request."""
 
     APPROVED = "approved"
     REFUSED = "refused"
 
 
-class Stage(LabelledEnum):
+class AccessStage(LabelledEnum):
     """The state of a request."""
 
     ASKED = "asked", "chờ phê duyệt", "waiting for approval"
@@ -55,7 +55,7 @@ class Scope:
 class Decision:
     """The second person's decision."""
 
-    verdict: Verdict
+    verdict: DecisionOutcome
     officer: str
     login: str
     """The login name under which the officer worked on the machine."""
@@ -81,17 +81,17 @@ class Access:
     expires_at: datetime | None = None
     """The end of an approval."""
 
-    def stage(self, now: datetime) -> Stage:
+    def stage(self, now: datetime) -> AccessStage:
         if self.decision is None:
-            return Stage.ASKED
-        if self.decision.verdict is Verdict.REFUSED:
-            return Stage.REFUSED
-        return Stage.APPROVED if self.expires_at is not None and now < self.expires_at else Stage.EXPIRED
+            return AccessStage.ASKED
+        if self.decision.verdict is DecisionOutcome.REFUSED:
+            return AccessStage.REFUSED
+        return AccessStage.APPROVED if self.expires_at is not None and now < self.expires_at else AccessStage.EXPIRED
 
 
 def must_be_undecided(access: Access, now: datetime) -> None:
     """Refuse a second decision; asking again makes a new request with a new number."""
-    if access.stage(now) is not Stage.ASKED:
+    if access.stage(now) is not AccessStage.ASKED:
         raise ContentRefused(
             Text(f"Đề nghị {access.access_id} đã được quyết định.", f"Request {access.access_id} has already been decided."),
             clause=CLAUSE,
@@ -100,7 +100,7 @@ def must_be_undecided(access: Access, now: datetime) -> None:
 
 def must_be_refusable(access: Access, now: datetime) -> None:
     """Refuse to refuse a closed request; an approval that still holds can be withdrawn."""
-    if access.stage(now) not in {Stage.ASKED, Stage.APPROVED}:
+    if access.stage(now) not in {AccessStage.ASKED, AccessStage.APPROVED}:
         raise ContentRefused(
             Text(f"Đề nghị {access.access_id} không còn hiệu lực.", f"Request {access.access_id} is already closed."),
             clause=CLAUSE,
@@ -108,16 +108,16 @@ def must_be_refusable(access: Access, now: datetime) -> None:
 
 
 _CLOSED = {
-    Stage.ASKED: Text("chưa được phê duyệt", "is not approved yet"),
-    Stage.REFUSED: Text("đã bị từ chối", "was refused"),
-    Stage.EXPIRED: Text("đã hết hạn", "has expired"),
+    AccessStage.ASKED: Text("chưa được phê duyệt", "is not approved yet"),
+    AccessStage.REFUSED: Text("đã bị từ chối", "was refused"),
+    AccessStage.EXPIRED: Text("đã hết hạn", "has expired"),
 }
 
 
 def must_be_open(access: Access, officer: str, now: datetime) -> None:
     """Refuse an export that is not approved, or that another officer asked for."""
     stage = access.stage(now)
-    if stage is not Stage.APPROVED:
+    if stage is not AccessStage.APPROVED:
         why = _CLOSED[stage]
         raise ContentRefused(
             Text(f"Đề nghị {access.access_id} {why.vi}.", f"Request {access.access_id} {why.en}."),

@@ -59,7 +59,7 @@ class Rule(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AnomalyLimits:
     """The settings `anomaly.*`."""
 
     window: timedelta = timedelta(hours=1)
@@ -137,7 +137,7 @@ class _Network:
 class Watch:
     """The attempts seen so far, and the anomalies that wait for their grace."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: AnomalyLimits) -> None:
         self.limits = limits
         self._networks: dict[str, _Network] = {}
         self._places: dict[str, dict[str, datetime]] = {}
@@ -250,7 +250,7 @@ class Watch:
         }
 
     @classmethod
-    def of(cls, kept: Mapping[str, object], limits: Limits) -> "Watch":
+    def of(cls, kept: Mapping[str, object], limits: AnomalyLimits) -> "Watch":
         """Restore a `Watch` from its stored state.
 
         `ValueError`, `KeyError`, `TypeError`, `AttributeError` for anything else.

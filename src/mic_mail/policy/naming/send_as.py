@@ -15,7 +15,7 @@ MAX_AUTHORS = 16
 """The most From addresses a message may have."""
 
 
-class Place(StrEnum):
+class AddressPlace(StrEnum):
     """The place of an address that is not the mailbox's own."""
 
     ENVELOPE = "envelope"
@@ -27,7 +27,7 @@ class Place(StrEnum):
     """In the words beside an address."""
 
 
-MOST = {Place.SENDER: 1, Place.RESENT_SENDER: 1}
+MOST = {AddressPlace.SENDER: 1, AddressPlace.RESENT_SENDER: 1}
 """The most addresses of a field: RFC 5322 §3.6.2 and §3.6.6 allow one; other fields `MAX_AUTHORS`."""
 
 
@@ -38,7 +38,7 @@ class Foreign:
     An empty address: the field has none, or too many.
     """
 
-    place: Place
+    place: AddressPlace
     address: str
     clause: str = CLAUSE
 
@@ -51,12 +51,12 @@ def owns(own: Collection[str], address: str, *, separator: str = "+") -> bool:
 def check_envelope(own: Collection[str], sender: str, *, separator: str = "+") -> Foreign | None:
     """Check the envelope sender; the null sender is free to all, for notifications (RFC 8098 §3)."""
     if sender and not owns(own, sender, separator=separator):
-        return Foreign(Place.ENVELOPE, sender)
+        return Foreign(AddressPlace.ENVELOPE, sender)
     return None
 
 
 def check_header(
-    own: Collection[str], fields: Sequence[tuple[Place, Sequence[str]]], *, separator: str = "+"
+    own: Collection[str], fields: Sequence[tuple[AddressPlace, Sequence[str]]], *, separator: str = "+"
 ) -> Foreign | None:
     """Check From, Sender and their Resent- variants, each field with its addresses.
 
@@ -64,8 +64,8 @@ def check_header(
     own name (RFC 5322 §3.6.6). This is stricter than RFC 5322 §3.6.2, which lets a Sender write for several authors; Reg. 4.3
     does not.
     """
-    if all(place is not Place.FROM for place, _ in fields):
-        return Foreign(Place.FROM, "")
+    if all(place is not AddressPlace.FROM for place, _ in fields):
+        return Foreign(AddressPlace.FROM, "")
     for place, addresses in fields:
         if not 0 < len(addresses) <= MOST.get(place, MAX_AUTHORS):
             return Foreign(place, "")
@@ -82,5 +82,5 @@ def check_names(own: Collection[str], shown: Iterable[str], *, separator: str = 
     """
     for address in shown:
         if not owns(own, address, separator=separator):
-            return Foreign(Place.NAME, address)
+            return Foreign(AddressPlace.NAME, address)
     return None

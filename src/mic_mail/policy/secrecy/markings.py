@@ -39,7 +39,7 @@ class Degree(StrEnum):
     TOP_SECRET = "top-secret"  # noqa: S105 - a degree, not a password
 
 
-class Place(StrEnum):
+class MarkingPlace(StrEnum):
     """The places of markings."""
 
     SUBJECT = "subject"
@@ -54,7 +54,7 @@ class Marking:
     """A marking that was found; never its words."""
 
     degree: Degree
-    place: Place
+    place: MarkingPlace
 
 
 RANK = {degree: rank for rank, degree in enumerate(Degree)}
@@ -195,8 +195,8 @@ def in_text(text: str, *, margin: bool = False) -> Marking | None:
             continue
         apart = margin or (official and _is_apart(lines, number))
         stamps += [(number, degree, alone) for degree, alone in stamps_in(line, apart)]
-    found = [Marking(degree, Place.FIELD) for degree in fields]  # preferred among markings of the same degree
-    found += [Marking(degree, Place.STAMP) for degree in _not_listed(lines, stamps)]
+    found = [Marking(degree, MarkingPlace.FIELD) for degree in fields]  # preferred among markings of the same degree
+    found += [Marking(degree, MarkingPlace.STAMP) for degree in _not_listed(lines, stamps)]
     return highest(iter(found))
 
 
@@ -418,7 +418,7 @@ _BARE_EDGE = re.compile(
 )
 
 
-def in_title(text: str, place: Place = Place.TITLE) -> Marking | None:
+def in_title(text: str, place: MarkingPlace = MarkingPlace.TITLE) -> Marking | None:
     """Return the marking of a subject or a title: as a tag, or set off at either end."""
     text = " ".join(text[:MAX_TITLE].split())
     if not _ANY_DEGREE.search(text) and not _ANY_BARE.search(text):
@@ -481,10 +481,10 @@ def in_file_name(name: str) -> Marking | None:
     stem = _EXTENSION.sub("", name[:MAX_TITLE].rpartition("/")[2].rpartition("\\")[2])
     tagged = in_title(stem)
     if tagged is not None:
-        return Marking(tagged.degree, Place.FILE_NAME)
+        return Marking(tagged.degree, MarkingPlace.FILE_NAME)
     words = " ".join(_SLUG.sub(" ", stem).split())
     degree = _tagged(words) or _edge_of_name(words) or _bare_edge_of_name(stem, words)
-    return Marking(degree, Place.FILE_NAME) if degree is not None else None
+    return Marking(degree, MarkingPlace.FILE_NAME) if degree is not None else None
 
 
 def _edge_of_name(words: str) -> Degree | None:

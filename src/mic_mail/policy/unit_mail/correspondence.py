@@ -47,7 +47,7 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
-class Handover:
+class RecipientOutcome:
     """The outcome of this server's handling of one recipient."""
 
     trace: str
@@ -57,7 +57,7 @@ class Handover:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class Statement:
     """A statement by somebody else about a message: a report of delivery or reading, or an answer."""
 
     at: datetime
@@ -68,7 +68,7 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
-class Reported(Word):
+class Reported(Statement):
     """A reported delivery status of one recipient."""
 
     fate: DeliveryStatus = DeliveryStatus.REPORTED_DELIVERED
@@ -76,7 +76,7 @@ class Reported(Word):
 
 
 @dataclass(slots=True)
-class Line:
+class CorrespondenceLine:
     """One message and one recipient."""
 
     submission: Submission
@@ -94,19 +94,19 @@ class Line:
 class MessageKnowledge:
     """The handovers, reports and answers known about the messages."""
 
-    handovers: Sequence[Handover] = ()
+    handovers: Sequence[RecipientOutcome] = ()
     reports: Sequence[Reported] = ()
-    readings: Sequence[Word] = ()
-    answers: Sequence[Word] = ()
+    readings: Sequence[Statement] = ()
+    answers: Sequence[Statement] = ()
 
 
 @dataclass(slots=True)
 class _Book:
     """Lines, indexed by what identifies them."""
 
-    by_id: dict[str, list[Line]] = field(default_factory=dict)
-    by_envelope: dict[str, list[Line]] = field(default_factory=dict)
-    by_trace: dict[str, list[Line]] = field(default_factory=dict)
+    by_id: dict[str, list[CorrespondenceLine]] = field(default_factory=dict)
+    by_envelope: dict[str, list[CorrespondenceLine]] = field(default_factory=dict)
+    by_trace: dict[str, list[CorrespondenceLine]] = field(default_factory=dict)
 
 
 _WEIGHT: Mapping[DeliveryStatus, int] = {
@@ -124,12 +124,12 @@ What the server did itself stands.
 """
 
 
-def lines(submissions: Iterable[Submission], heard: MessageKnowledge) -> list[Line]:
+def lines(submissions: Iterable[Submission], heard: MessageKnowledge) -> list[CorrespondenceLine]:
     """Return a line for each message and recipient, by time."""
-    found: list[Line] = []
+    found: list[CorrespondenceLine] = []
     book = _Book()
     for submission in sorted(submissions, key=lambda each: each.at):
-        own = [Line(submission, recipient) for recipient in dict.fromkeys(submission.recipients)]
+        own = [CorrespondenceLine(submission, recipient) for recipient in dict.fromkeys(submission.recipients)]
         found += own
         book.by_trace.setdefault(submission.trace, []).extend(own)
         if submission.message_id:
@@ -154,7 +154,7 @@ def lines(submissions: Iterable[Submission], heard: MessageKnowledge) -> list[Li
     return found
 
 
-def _meant(book: _Book, word: Word) -> list[Line]:
+def _meant(book: _Book, word: Statement) -> list[CorrespondenceLine]:
     """Return the lines that a report or answer concerns, by the messages and recipients it names."""
     named = [line for message_id in word.message_ids for line in book.by_id.get(message_id, ())]
     if not named and word.envelope_id:
@@ -162,12 +162,12 @@ def _meant(book: _Book, word: Word) -> list[Line]:
     return [line for line in named if line.recipient in word.recipients or len(line.submission.recipients) == 1]
 
 
-def _settle(line: Line, fate: DeliveryStatus, at: datetime, status: str) -> None:
+def _settle(line: CorrespondenceLine, fate: DeliveryStatus, at: datetime, status: str) -> None:
     if at < line.submission.at:  # a report cannot precede the message
         return
     if _WEIGHT[fate] > _WEIGHT[line.fate] or (fate is line.fate and (line.fate_at is None or at < line.fate_at)):
         line.fate, line.fate_at, line.status = fate, at, status
 
 
-def _is_first(line: Line, known: datetime | None, at: datetime) -> bool:
+def _is_first(line: CorrespondenceLine, known: datetime | None, at: datetime) -> bool:
     return at >= line.submission.at and (known is None or at < known)

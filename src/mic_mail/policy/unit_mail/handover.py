@@ -27,7 +27,7 @@ They allow deleting or renaming a folder, setting \\Deleted, expunging, moving.
 """
 
 
-class Standing(LabelledEnum):
+class HandoverStanding(LabelledEnum):
     """The progress of a handover."""
 
     BEGUN = "begun", "chưa kiểm kê xong", "inventory not complete"
@@ -66,10 +66,10 @@ class Handover:
         return self.begun.seq
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> HandoverStanding:
         if self.ended is not None:
-            return Standing.FINISHED if self.ended.kind is FactKind.HANDOVER_FINISHED else Standing.CANCELLED
-        return Standing.BEGUN if self.counted is None else Standing.COUNTED
+            return HandoverStanding.FINISHED if self.ended.kind is FactKind.HANDOVER_FINISHED else HandoverStanding.CANCELLED
+        return HandoverStanding.BEGUN if self.counted is None else HandoverStanding.COUNTED
 
     @property
     def is_running(self) -> bool:

@@ -94,7 +94,7 @@ class Closure:
         return self.since < until and (self.until is None or since < self.until)
 
 
-class Verdict(StrEnum):
+class WindowOutcome(StrEnum):
     """The outcome of one window on one day."""
 
     OPENED = "opened"
@@ -111,7 +111,7 @@ class Cell:
 
     day: date
     window: Window
-    verdict: Verdict = Verdict.MISSED
+    verdict: WindowOutcome = WindowOutcome.MISSED
     first: Opening | None = None
     """The first opening that counts."""
     others: list[Opening] = field(default_factory=list)
@@ -186,9 +186,9 @@ class Tally:
         since, until = cell.window.on(cell.day)
         cell.shut = next((each.why for each in self._facts.closures if each.meets(since, until)), None)
         if cell.first is not None:
-            cell.verdict = Verdict.OPENED
+            cell.verdict = WindowOutcome.OPENED
         elif cell.shut is not None:
-            cell.verdict = Verdict.SHUT
+            cell.verdict = WindowOutcome.SHUT
         else:
-            cell.verdict = Verdict.PENDING if now < until else Verdict.MISSED
+            cell.verdict = WindowOutcome.PENDING if now < until else WindowOutcome.MISSED
         cell.others.sort(key=lambda opening: opening.at)

@@ -23,7 +23,7 @@ from mic_mail.log.error_fields import failure
 from mic_mail.log.tail import Cursor, Line
 from mic_mail.net.cidr import Networks
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.credentials.anomalies import NOBODY, Anomaly, Attempt, Limits, Watch, network_of
+from mic_mail.policy.credentials.anomalies import NOBODY, Anomaly, AnomalyLimits, Attempt, Watch, network_of
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.abuse.auto_suspend import AutoSuspend
 from mic_mail.services.abuse.breached_password_check import LEAKED, SPRAYED
@@ -107,7 +107,7 @@ class SignInWatch:
             state.watch.take(attempt)
         return state.watch.due(now)
 
-    def _load(self, config: Config, today: date, limits: Limits) -> _State:
+    def _load(self, config: Config, today: date, limits: AnomalyLimits) -> _State:
         try:
             kept = json.loads(_file(config).read_bytes())
             return _State(tail.decoded(kept["cursor"]), Watch.of(kept["watch"], limits))
@@ -208,9 +208,9 @@ def _exposed(lines: Iterable[Line]) -> Iterable[tuple[str, str]]:
             yield str(fields.get("mailbox")), str(fields.get("detail"))
 
 
-def _limits(config: Config) -> Limits:
+def _limits(config: Config) -> AnomalyLimits:
     anomaly = config.anomaly
-    return Limits(timedelta(seconds=anomaly.window), anomaly.sprayed, anomaly.guesses, anomaly.networks)
+    return AnomalyLimits(timedelta(seconds=anomaly.window), anomaly.sprayed, anomaly.guesses, anomaly.networks)
 
 
 def _file(config: Config) -> Path:

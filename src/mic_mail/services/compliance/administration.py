@@ -5,7 +5,7 @@ from datetime import date, datetime
 from functools import partial
 
 from mic_mail.errors import Text
-from mic_mail.policy.authorization.content_access import Stage
+from mic_mail.policy.authorization.content_access import AccessStage
 from mic_mail.policy.authorization.roles import Role
 from mic_mail.policy.calendar import add_months, local_day
 from mic_mail.policy.requests import PENDING, Kind, State
@@ -83,7 +83,7 @@ def late_restores(records: Records) -> Iterator[Finding]:
 def openings(records: Records) -> Iterator[Finding]:
     """Count the requests to open content, those that wait for a second person, and the exports."""
     requested = records.directory.content.all()
-    waiting = sum(request.stage(records.now) is Stage.ASKED for request in requested)
+    waiting = sum(request.stage(records.now) is AccessStage.ASKED for request in requested)
     yield Finding(Text("đề nghị mở nội dung", "requests to open content"), len(requested))
     yield Finding(Text("chờ phê duyệt", "waiting for approval"), waiting)
     yield dated(Text("lần xuất nội dung", "exports of content"), _exports(records))

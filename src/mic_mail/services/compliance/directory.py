@@ -119,10 +119,10 @@ def confirmed(records: Records) -> Iterator[Finding]:
     last = max((each.confirmed_at for found in by_unit.values() for each in found if each.confirmed_at), default=None)
     name = f"{period:%m/%Y}"
     what = Text(f"đơn vị đã xác nhận kỳ {name}", f"units that confirmed the list of {name}")
-    yield Finding(what, stands[census.Standing.CONFIRMED], last)
-    if stands[census.Standing.OVERDUE]:
+    yield Finding(what, stands[census.CensusStanding.CONFIRMED], last)
+    if stands[census.CensusStanding.OVERDUE]:
         what = Text(f"đơn vị chưa xác nhận kỳ {name}", f"units that did not confirm the list of {name}")
-        yield Finding(what, stands[census.Standing.OVERDUE], overdue=True)
+        yield Finding(what, stands[census.CensusStanding.OVERDUE], overdue=True)
 
 
 @evidence("14.3")

@@ -13,7 +13,7 @@ from mic_mail.policy.legal_holds import holds
 from mic_mail.policy.lifecycle import State
 from mic_mail.policy.naming.addresses import is_bound
 from mic_mail.policy.unit_mail.delegation import Part, serving
-from mic_mail.policy.unit_mail.handover import Standing, handovers
+from mic_mail.policy.unit_mail.handover import HandoverStanding, handovers
 from mic_mail.services.compliance.finding import Finding, Records, dated, evidence
 from mic_mail.services.notifications.notices import warned_levels
 from mic_mail.services.notifications.succession import vacancies_of
@@ -176,7 +176,7 @@ def keepers(records: Records) -> Iterator[Finding]:
 def handed_over(records: Records) -> Iterator[Finding]:
     """Count handovers finished, running and missing: a keeper's authority ended without one."""
     found = [each for entry in records.snapshot for each in handovers(entry.facts)]
-    ended = [each.ended.effective_at for each in found if each.standing is Standing.FINISHED and each.ended is not None]
+    ended = [each.ended.effective_at for each in found if each.standing is HandoverStanding.FINISHED and each.ended is not None]
     running = [each.since for each in found if each.is_running]
     vacant = sum(any(each.holds(records.now) for each in vacancies_of(entry, records.snapshot)) for entry in records.live)
     yield dated(Text("lần bàn giao hộp thư", "mailboxes handed over"), ended)

@@ -9,7 +9,7 @@ from mic_mail.net.tls import BadCertificate
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.downtime import announced
 from mic_mail.policy.incidents import Severity, State
-from mic_mail.policy.migration_plans import Standing, standing
+from mic_mail.policy.migration_plans import PlanStanding, standing
 from mic_mail.services.compliance.finding import Finding, Records, dated, evidence
 from mic_mail.services.importers.ledger import taken
 from mic_mail.services.operations.certificates import open_front
@@ -106,6 +106,6 @@ def units_elsewhere(records: Records) -> Iterator[Finding]:
     newest = max((plan.recorded_at for plan in plans), default=None)
     count = len({plan.unit_id for plan in open_plans})
     yield Finding(Text("đơn vị còn dùng hệ thống khác", "units that still use another system"), count, newest)
-    overdue = sum(standing(plan, local_day(records.now)) is Standing.OVERDUE for plan in open_plans)
+    overdue = sum(standing(plan, local_day(records.now)) is PlanStanding.OVERDUE for plan in open_plans)
     if overdue:
         yield Finding(Text("kế hoạch chuyển quá hạn", "overdue migration plans"), overdue, overdue=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mic_mail.errors import Text
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.date_ranges import DateRange
-from mic_mail.policy.unit_mail.opening_windows import Verdict
+from mic_mail.policy.unit_mail.opening_windows import WindowOutcome
 from mic_mail.services.compliance.finding import Finding, Records, dated_acts, evidence
 from mic_mail.services.unit_mail import document_handoff, unanswered
 from mic_mail.services.unit_mail.openings import Openings, unit_mailboxes
@@ -23,9 +23,9 @@ def openings(records: Records) -> Iterator[Finding]:
         day -= ONE_DAY
     finder = Openings(records.snapshot, records.directory.downtimes.all(), records.config, records.clock)
     found = finder.of(unit_mailboxes(records.live), DateRange(day, day))
-    due = [each for each in found if each.count(Verdict.OPENED) or each.missed]
+    due = [each for each in found if each.count(WindowOutcome.OPENED) or each.missed]
     late = [each for each in due if each.missed]
-    never = [each.entry.address for each in late if not each.count(Verdict.OPENED)]
+    never = [each.entry.address for each in late if not each.count(WindowOutcome.OPENED)]
     name = f"{day:%d/%m/%Y}"
     yield Finding(Text(f"hộp thư đơn vị phải mở ngày {name}", f"unit mailboxes to open on {name}"), len(due))
     what = Text(f"hộp thư chưa mở đủ các khung giờ ngày {name}", f"not opened in every window of {name}")

@@ -13,7 +13,7 @@ from mic_mail.directory.records import MailboxRecord, NotFound
 from mic_mail.directory.repository import Directory
 from mic_mail.documents.document import Block, Column, Document, Signature, Table, Terms
 from mic_mail.i18n.clause_names import clause
-from mic_mail.policy.unit_mail.handover import CLAUSE, Handover, Standing
+from mic_mail.policy.unit_mail.handover import CLAUSE, Handover, HandoverStanding
 from mic_mail.services.handover.inventory import Folder, Inventory
 from mic_mail.services.reports.document_header import paper
 
@@ -62,7 +62,7 @@ class Minutes:
         Before it is finished they are a draft that says so; of a cancelled one they say that nothing has moved.
         """
         gives, takes = self._party(handover.predecessor), self._party(handover.successor)
-        begun, ended, is_cancelled = handover.begun, handover.ended, handover.standing is Standing.CANCELLED
+        begun, ended, is_cancelled = handover.begun, handover.ended, handover.standing is HandoverStanding.CANCELLED
         named_by, witness = begun.text("named_by") or BLANK, begun.text("witness")
         digest = handover.counted.text("digest") if handover.counted is not None else None
         blocks: list[Block] = [
@@ -153,23 +153,23 @@ class Minutes:
 
 
 def _finished(handover: Handover) -> datetime | str:
-    if handover.standing is Standing.FINISHED and handover.ended is not None:
+    if handover.standing is HandoverStanding.FINISHED and handover.ended is not None:
         return handover.ended.effective_at
-    return "không hoàn thành" if handover.standing is Standing.CANCELLED else "chưa hoàn thành (bản dự thảo)"
+    return "không hoàn thành" if handover.standing is HandoverStanding.CANCELLED else "chưa hoàn thành (bản dự thảo)"
 
 
 def _password(handover: Handover) -> str:
-    if handover.standing is Standing.CANCELLED:
+    if handover.standing is HandoverStanding.CANCELLED:
         return "không thay đổi"
-    if handover.standing is Standing.FINISHED:
+    if handover.standing is HandoverStanding.FINISHED:
         return "đã khởi tạo lại, giao cho bên nhận; mọi phiên làm việc cũ đã kết thúc"
     return "sẽ khởi tạo lại khi hoàn thành và giao cho bên nhận"
 
 
 def _rights(handover: Handover) -> str:
-    if handover.standing is Standing.CANCELLED:
+    if handover.standing is HandoverStanding.CANCELLED:
         return "không thay đổi"
-    if handover.standing is Standing.FINISHED:
+    if handover.standing is HandoverStanding.FINISHED:
         return "đã chấm dứt khi hoàn thành"
     return "chấm dứt khi hoàn thành"
 

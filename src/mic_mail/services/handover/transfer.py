@@ -28,7 +28,7 @@ from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import State
 from mic_mail.policy.reclamation import must_be_there
 from mic_mail.policy.unit_mail.delegation import Grant, Part, grants, in_service
-from mic_mail.policy.unit_mail.handover import CLAUSE, BeingHandedOver, Handover, Standing, handovers, running
+from mic_mail.policy.unit_mail.handover import CLAUSE, BeingHandedOver, Handover, HandoverStanding, handovers, running
 from mic_mail.services.authentication.delegation import Authorising, Term
 from mic_mail.services.handover.inventory import FOLDER, Inventory, Progress, file_name, no_progress, read_head, take, tidy
 from mic_mail.services.handover.removals import Removals
@@ -170,7 +170,7 @@ class Handovers:
         """Move the rights, set a password that has to be changed, and allow expunging; False: done before."""
         entry = self._directory.entry(mailbox.mailbox_id)
         known = handovers(entry.facts)
-        if known and known[-1].standing is Standing.FINISHED:
+        if known and known[-1].standing is HandoverStanding.FINISHED:
             self.settle(entry)
             return False
         _, handover = self._running(mailbox)

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from mic_mail.addressbook.cards import Book, Card, Kind, Ministry, UnitName, key_of
 from mic_mail.clock import TimedCache, Validity
 from mic_mail.config.model import Config
-from mic_mail.directory.address_book_rows import Roll
+from mic_mail.directory.address_book_rows import AddressBookRows
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.policy.directory_visibility import Visibility, visibility
@@ -55,7 +55,7 @@ class AddressBookBuilder:
         self.until: datetime | None = None
         """The instant from which the last book may change by the clock alone."""
 
-    def book(self, roll: Roll, snapshot: Snapshot, now: datetime) -> Book:
+    def book(self, roll: AddressBookRows, snapshot: Snapshot, now: datetime) -> Book:
         """Return the book as it is at `now`."""
         settings = lifecycle_settings(self._config, snapshot.working_days)
         if settings != self._settings:
@@ -193,7 +193,7 @@ class AddressBookCache(Generic[T]):
         ended = self._runtime.clock.monotonic()
         self._not_before = ended + RESTS * (ended - begun)
 
-    def _shaped(self, making: AddressBookBuilder, roll: Roll, snapshot: Snapshot, now: datetime) -> tuple[Book, T]:
+    def _shaped(self, making: AddressBookBuilder, roll: AddressBookRows, snapshot: Snapshot, now: datetime) -> tuple[Book, T]:
         book = making.book(roll, snapshot, now)
         if self._made is not None and self._made[0] == book:
             return self._made

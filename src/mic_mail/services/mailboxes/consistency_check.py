@@ -18,7 +18,7 @@ from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Text, in_ascii
 from mic_mail.policy.authorization.roles import NotAuthorised, Officer, must_keep_centre
-from mic_mail.policy.directory_changes import Entry as Order
+from mic_mail.policy.directory_changes import OrderEntry as Order
 from mic_mail.policy.facts import MailboxKind, first_broken
 from mic_mail.policy.legal_holds import must_keep
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, State, decide

@@ -16,7 +16,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.calendar import add_days, local_day, start_of
-from mic_mail.policy.directory_changes import Act, ChangeRefused, Entry, Json, Order
+from mic_mail.policy.directory_changes import Act, ChangeRefused, Json, Order, OrderEntry
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level, MailboxKind
 from mic_mail.policy.naming import addresses
@@ -85,7 +85,7 @@ class DirectoryChanges:
         *,
         address: str | None = None,
         keep_days: int | None = None,
-    ) -> Entry:
+    ) -> OrderEntry:
         """Change a person's name, position, level, unit, employment or personal address (Reg. 6.2, 6.4.b)."""
         changes: dict[str, Json] = {}
         details: dict[str, Json] = {"person": person.person_id, "set": changes}
@@ -114,7 +114,7 @@ class DirectoryChanges:
             details["until"] = self._until(on, keep_days)
         return self._order(Act.PERSON, details, origin, on)
 
-    def level(self, title: str, level: Level | None, origin: ActContext) -> Entry:
+    def level(self, title: str, level: Level | None, origin: ActContext) -> OrderEntry:
         """Set the level of a title (Reg. 6.4.c); None: unknown, and asked for."""
         return self._order(Act.LEVEL, {"title": title, "level": level.value if level else None}, origin, None)
 
@@ -122,7 +122,7 @@ class DirectoryChanges:
 
     def address(
         self, mailbox: MailboxRecord, address: str, origin: ActContext, on: date | None = None, *, keep_days: int | None = None
-    ) -> Entry:
+    ) -> OrderEntry:
         """Change a mailbox's address by the rules of Reg. 5; the old one stays an alias for `keep_days`."""
         return self.addresses({mailbox.mailbox_id: self._fitting(mailbox, address)}, origin, on, keep_days=keep_days)
 
@@ -158,14 +158,14 @@ class DirectoryChanges:
 
     def addresses(
         self, moves: Mapping[int, str], origin: ActContext, on: date | None = None, *, keep_days: int | None = None
-    ) -> Entry:
+    ) -> OrderEntry:
         """Change the addresses of several mailboxes in one order."""
         details: dict[str, Json] = {"moves": [[number, address] for number, address in moves.items()]}
         return self._order(Act.ADDRESS, {**details, "until": self._until(on, keep_days)}, origin, on)
 
     def move_domain(
         self, old: str, new: str, origin: ActContext, on: date | None = None, *, keep_days: int | None = None
-    ) -> Entry:
+    ) -> OrderEntry:
         """Move all mailboxes whose own address is under `old` to the same local part under `new`."""
         moves = {
             each.mailbox_id: f"{each.address.partition('@')[0]}@{new.lower()}"
@@ -174,7 +174,7 @@ class DirectoryChanges:
         }
         return self.addresses(moves, origin, on, keep_days=keep_days)
 
-    def domain(self, name: str, origin: ActContext, *, is_local: bool) -> Entry:
+    def domain(self, name: str, origin: ActContext, *, is_local: bool) -> OrderEntry:
         """Make a domain local besides the others, or no longer local (Reg. 3.2)."""
         if not is_local and name.lower() in self._config.domains:
             raise ChangeRefused(
@@ -209,7 +209,7 @@ class DirectoryChanges:
         *,
         domain: str | None = None,
         keep_days: int | None = None,
-    ) -> Entry:
+    ) -> OrderEntry:
         """Change a unit's name, symbol or parent; a new symbol changes its mailbox's address (Reg. 5.1).
 
         `domain`: the unit's mailboxes and those of its people get their addresses under it.
@@ -237,14 +237,14 @@ class DirectoryChanges:
                 moves.append([each.mailbox_id, moved])
         return self._order(Act.UNIT, {**details, "moves": moves}, origin, on)
 
-    def merge(self, units: Sequence[UnitRecord], into: UnitRecord, origin: ActContext, on: date | None = None) -> Entry:
+    def merge(self, units: Sequence[UnitRecord], into: UnitRecord, origin: ActContext, on: date | None = None) -> OrderEntry:
         """End units, and move everything of theirs to another one."""
         details: dict[str, Json] = {"units": [unit.unit_id for unit in units], "into": into.unit_id, "own": self._own([into])}
         return self._order(Act.MERGE, details, origin, on)
 
     def split(
         self, unit: UnitRecord, moves: Sequence[Move], rest: UnitRecord | None, origin: ActContext, on: date | None = None
-    ) -> Entry:
+    ) -> OrderEntry:
         """Move the named parts to other units; with `rest` move everything else there and end the unit."""
         named: list[Json] = []
         for move in moves:
@@ -263,7 +263,7 @@ class DirectoryChanges:
             details["rest"] = rest.unit_id
         return self._order(Act.SPLIT, details, origin, on)
 
-    def close(self, unit: UnitRecord, origin: ActContext, on: date | None = None) -> Entry:
+    def close(self, unit: UnitRecord, origin: ActContext, on: date | None = None) -> OrderEntry:
         """End a unit that has nothing left."""
         return self._order(Act.CLOSE, {"unit": unit.unit_id}, origin, on)
 
@@ -277,11 +277,11 @@ class DirectoryChanges:
 
     # ------------------------------------------------------------ orders
 
-    def cancel(self, number: int) -> Entry:
+    def cancel(self, number: int) -> OrderEntry:
         """Cancel an order whose day is still to come."""
         return self._directory.changes.cancel(number, self._clock.now())
 
-    def _order(self, act: Act, details: Mapping[str, Json], origin: ActContext, on: date | None) -> Entry:
+    def _order(self, act: Act, details: Mapping[str, Json], origin: ActContext, on: date | None) -> OrderEntry:
         missing = Text("Thay đổi danh bạ phải có văn bản.", "A change of the directory needs a document.")
         document = must_have_document(origin.document, "6.2", missing)
         now = self._clock.now()

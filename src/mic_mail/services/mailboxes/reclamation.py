@@ -36,7 +36,7 @@ from mic_mail.policy.reclamation import (
     ANSWERED_FOR,
     Course,
     Obstacle,
-    Stage,
+    ReclaimStage,
     archives,
     course,
     is_empty,
@@ -194,8 +194,8 @@ class Reclaiming:
             )
         entry, archived = found.entry, found.way.archived
         assert archived is not None, "what is not archived has an obstacle"
-        if found.way.stage is not Stage.ARCHIVED:
-            is_returning = found.way.stage is Stage.RETURNING
+        if found.way.stage is not ReclaimStage.ARCHIVED:
+            is_returning = found.way.stage is ReclaimStage.RETURNING
             raise NotAllowed(RETURNING if is_returning else DELETED, clause="6.4.c", remedy=RESTORE if is_returning else None)
         if not self._is_whole(archived) or self._account(entry).highest_modseq() != archived.data.get("modseq"):
             if by_hand:
@@ -294,19 +294,19 @@ class Reclaiming:
         """
         found = self.of(mailbox)
         entry, way = found.entry, found.way
-        if way.stage is Stage.DROPPED:
+        if way.stage is ReclaimStage.DROPPED:
             raise NotAllowed(
                 Text("Bản lưu trữ đã bị xóa; không còn gì để lấy lại.", "The archive was deleted; nothing can be restored."),
                 clause="6.4.c",
                 remedy=Text("mic-mail mailbox issue", "mic-mail mailbox issue"),
             )
-        if way.stage not in {Stage.FREED, Stage.RETURNING}:
+        if way.stage not in {ReclaimStage.FREED, ReclaimStage.RETURNING}:
             return None
         assert way.archived is not None, "it was freed"
         path = self.path_of(way.archived)
         data: dict[str, Detail] = {"archive": way.archived.text("archive")}
         fact = next((fact for fact in reversed(entry.facts) if fact.kind is FactKind.UNARCHIVED), None)
-        is_new = way.stage is Stage.FREED
+        is_new = way.stage is ReclaimStage.FREED
         if not is_new and self._is_back(entry, way.archived):
             return fact
 
@@ -343,13 +343,13 @@ class Reclaiming:
         if not any(fact.text("archive") == archive for fact in archives(entry.facts)):
             raise BadInput(Text(f"Không có bản lưu trữ “{archive}”.", "The mailbox has no such archive."))
         found = self.progress_of(entry, self.settings())
-        way = found.way if found is not None and found.way.archive == archive else Course(Stage.RECLAIMED)
-        if way.stage is Stage.ARCHIVED or self._is_held(entry):
+        way = found.way if found is not None and found.way.archive == archive else Course(ReclaimStage.RECLAIMED)
+        if way.stage is ReclaimStage.ARCHIVED or self._is_held(entry):
             raise NotAllowed(
                 Text("Bản lưu trữ này còn cần đến: hộp thư chưa được xóa hoặc đang được giữ.", "The archive is still needed."),
                 clause="6.4.c",
             )
-        if way.stage is Stage.RETURNING and way.archived is not None and self._is_back(entry, way.archived):
+        if way.stage is ReclaimStage.RETURNING and way.archived is not None and self._is_back(entry, way.archived):
             raise NotAllowed(
                 Text(
                     "Thư của bản lưu trữ này đã về hộp thư, chỉ còn phải cấp lại.",

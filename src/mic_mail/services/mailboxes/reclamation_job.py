@@ -16,7 +16,7 @@ from mic_mail.i18n.notices import centre
 from mic_mail.log.error_fields import failure
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings
-from mic_mail.policy.reclamation import Obstacle, Stage, is_empty
+from mic_mail.policy.reclamation import Obstacle, ReclaimStage, is_empty
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.mailboxes.reclamation import Finished, Reclaimed, Reclaiming
@@ -78,9 +78,9 @@ class ReclaimRounds:
             await self._runtime.executors.io(reclaiming.tidy, entry)
         if found is None:
             return
-        if found.way.stage is Stage.RECLAIMED and await self._is_trusted(mark):
+        if found.way.stage is ReclaimStage.RECLAIMED and await self._is_trusted(mark):
             await self._archive(reclaiming, found)
-        elif found.way.stage is Stage.ARCHIVED:
+        elif found.way.stage is ReclaimStage.ARCHIVED:
             await self._free(reclaiming, found, mark)
 
     async def _is_trusted(self, mark: ClockMark) -> bool:

@@ -20,7 +20,7 @@ from mic_mail.i18n.notices import centre, delegation, leavers, mailbox
 from mic_mail.i18n.notices.notice import NoticeText, Reader
 from mic_mail.log.error_fields import failure
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.due_notices import DueNotices, Kind, Notable, WarnDays, due_notices
+from mic_mail.policy.due_notices import DueNotices, Notable, NoticeKind, WarnDays, due_notices
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide, timeline
 from mic_mail.policy.states import Span, State
@@ -111,7 +111,7 @@ class LifeNotices:
         self._runtime.log.event(
             "notice_sent", notice=notable.kind, mailbox=entry.address, due=notable.key, late_seconds=int(late.total_seconds())
         )
-        if notable.kind is Kind.TERM_ENDED and notable.vacancy is not None:
+        if notable.kind is NoticeKind.TERM_ENDED and notable.vacancy is not None:
             self._runtime.log.event(
                 "keeper_missing", mailbox=entry.address, holder=notable.vacancy.last.holder, since=notable.vacancy.since
             )
@@ -234,13 +234,13 @@ class LifeNotices:
     def _texts(self, entry: Entry, notable: Notable) -> Iterator[tuple[Reader, NoticeText]]:
         """Yield the texts of the notice, each with its reader."""
         if notable.vacancy is not None:
-            word = delegation.term_ended if notable.kind is Kind.TERM_ENDED else delegation.term_ending
+            word = delegation.term_ended if notable.kind is NoticeKind.TERM_ENDED else delegation.term_ending
             letter = word(entry.address, notable.vacancy.last.holder, notable.vacancy.since)
             yield Reader.OWNER, letter  # the mailbox, where its unit reads it
             yield Reader.CENTRE, letter
         elif notable.span is not None:
             yield _reader_of(notable.kind), self._text_of_span(entry, notable.kind, notable.span)
-            if notable.kind is Kind.SUSPENDED and notable.fact is not None and notable.fact.actor == SERVER:
+            if notable.kind is NoticeKind.SUSPENDED and notable.fact is not None and notable.fact.actor == SERVER:
                 yield Reader.CENTRE, centre.suspended_by_server(entry.address, notable.span.since, _noticed(notable.fact))
         elif notable.fact is not None:
             yield (
@@ -252,22 +252,22 @@ class LifeNotices:
         """Return the full name of the officer who recorded a fact; any other actor is named as in the fact."""
         return next((each.full_name for each in self._directory.officers.all() if each.login == fact.actor), fact.actor)
 
-    def _text_of_span(self, entry: Entry, kind: Kind, span: Span) -> NoticeText:
+    def _text_of_span(self, entry: Entry, kind: NoticeKind, span: Span) -> NoticeText:
         address, renew = entry.address, self._notices().renew
         match kind:
-            case Kind.RECLAIM_COMING:
+            case NoticeKind.RECLAIM_COMING:
                 return leavers.reclaim_coming(address, span.since)
-            case Kind.INACTIVITY:
+            case NoticeKind.INACTIVITY:
                 return mailbox.inactivity(address, span.since)
-            case Kind.PASSWORD_ENDING:
+            case NoticeKind.PASSWORD_ENDING:
                 return mailbox.password_ending(span.since, renew)
-            case Kind.PASSWORD_ENDED:
+            case NoticeKind.PASSWORD_ENDED:
                 return mailbox.password_ended(address, span.since, renew)
-            case Kind.SEND_LOCKED:
+            case NoticeKind.SEND_LOCKED:
                 return leavers.send_locked(address, span.since, span.clause, self._reclaimed_at(entry))
-            case Kind.RECLAIMED:
+            case NoticeKind.RECLAIMED:
                 return leavers.reclaimed(address, span.since, span.clause)
-            case Kind.SUSPENDED:
+            case NoticeKind.SUSPENDED:
                 return mailbox.suspended(address, span.since, span.clause)
             case _:
                 raise AssertionError(kind)
@@ -281,42 +281,42 @@ def _mailbox_of(key: str) -> int | None:
     """Return the mailbox that a notice of its life is about; None: it is another notice."""
     kind, _, rest = key.partition(":")
     number = rest.partition(":")[0]
-    return int(number) if kind in tuple(Kind) and number.isdigit() else None
+    return int(number) if kind in tuple(NoticeKind) and number.isdigit() else None
 
 
-def _reader_of(kind: Kind) -> Reader:
+def _reader_of(kind: NoticeKind) -> Reader:
     """Return who gets a notice of this kind: the unit, where nobody is left to read it in the mailbox."""
-    return Reader.UNIT if kind in (Kind.RECLAIMED, Kind.ARCHIVED, Kind.FREED) else Reader.OWNER
+    return Reader.UNIT if kind in (NoticeKind.RECLAIMED, NoticeKind.ARCHIVED, NoticeKind.FREED) else Reader.OWNER
 
 
-def _text_of_fact(address: str, kind: Kind, fact: Fact, by: str) -> NoticeText:
+def _text_of_fact(address: str, kind: NoticeKind, fact: Fact, by: str) -> NoticeText:
     """Return the notice of a fact; `by`: the actor's name in it."""
     match kind:
-        case Kind.RESTORED:
+        case NoticeKind.RESTORED:
             return mailbox.restored(address)
-        case Kind.APP_PASSWORD:
+        case NoticeKind.APP_PASSWORD:
             return mailbox.app_password_added(address, fact.text("name") or "?", fact.effective_at, by)
-        case Kind.FACTOR_SET:
+        case NoticeKind.FACTOR_SET:
             return mailbox.factor_set(address, fact.effective_at, by)
-        case Kind.FACTOR_REMOVED:
+        case NoticeKind.FACTOR_REMOVED:
             return mailbox.factor_removed(address, fact.effective_at, by)
-        case Kind.ABSENCE_NOTED:
+        case NoticeKind.ABSENCE_NOTED:
             begins, until = local_day(fact.effective_at), _day(fact, "until")
             return mailbox.absence_noted(address, begins, until or begins)
-        case Kind.TRANSFERRED:
+        case NoticeKind.TRANSFERRED:
             return mailbox.transferred(address, fact.text("unit_from") or "?", fact.text("unit_to") or "?")
-        case Kind.REORGANISED:
+        case NoticeKind.REORGANISED:
             return mailbox.reorganised(address, fact.text("unit_from") or "?", fact.text("unit_to") or "?")
-        case Kind.READDRESSED:
+        case NoticeKind.READDRESSED:
             new, old = fact.text("address") or address, fact.text("address_before") or "?"
             if (led_to := fact.text("led_to")) is not None:
                 return mailbox.led_elsewhere(new, old, led_to)
             return mailbox.readdressed(new, old, _day(fact, "until"))
-        case Kind.ARCHIVED:
+        case NoticeKind.ARCHIVED:
             held = fact.data.get("messages")
             last = _day(fact, "keep_until") or local_day(fact.effective_at)
             return leavers.archived(address, fact.text("clause") or "6.4.c", held if isinstance(held, int) else 0, last)
-        case Kind.FREED:
+        case NoticeKind.FREED:
             return leavers.freed(address, fact.text("clause") or "6.4.c", fact.effective_at)
         case _:
             raise AssertionError(kind)

@@ -18,7 +18,7 @@ from mic_mail.log.search import Found, Search
 from mic_mail.policy import incidents as rules
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Cause, Fact, FactKind
-from mic_mail.policy.incidents import Change, Incident, IncidentReport, Note
+from mic_mail.policy.incidents import Incident, IncidentChange, IncidentReport, Note
 from mic_mail.services.operations.log_maintenance import excerpt
 
 
@@ -44,7 +44,7 @@ class Incidents:
         rules.check(told, now)
         return self._directory.incidents.add(told, actor, now)
 
-    def note(self, incident: Incident, actor: str, text: str, change: Change, *, measure: bool) -> Incident:
+    def note(self, incident: Incident, actor: str, text: str, change: IncidentChange, *, measure: bool) -> Incident:
         """Add a note, a measure or a change."""
         now = self._clock.now()
         rules.still_open(incident)

@@ -16,7 +16,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.documents.document import Block, Cell, Column, Document, Signature, Table, Terms
 from mic_mail.policy import census as rules
 from mic_mail.policy.calendar import ONE_DAY, local_day
-from mic_mail.policy.census import Census, Change, Group, Line, Standing
+from mic_mail.policy.census import Census, CensusLine, CensusStanding, Group, LineChange
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, decide
 from mic_mail.policy.naming.transliteration import alphabetical, by_given_name
@@ -42,11 +42,11 @@ _FIELDS = {
     "states": "tình trạng",
     "quota_octets": "dung lượng cấp",
 }
-STANDINGS: Mapping[Standing, str] = {
-    Standing.CONFIRMED: "Đã xác nhận",
-    Standing.WAITING: "Trong hạn",
-    Standing.OVERDUE: "Quá hạn",
-    Standing.NOT_YET: "Chưa đến kỳ",
+STANDINGS: Mapping[CensusStanding, str] = {
+    CensusStanding.CONFIRMED: "Đã xác nhận",
+    CensusStanding.WAITING: "Trong hạn",
+    CensusStanding.OVERDUE: "Quá hạn",
+    CensusStanding.NOT_YET: "Chưa đến kỳ",
 }
 
 
@@ -63,7 +63,7 @@ class Censuses:
 
     # ------------------------------------------------------------ lists
 
-    def lines(self, unit: UnitRecord) -> tuple[Line, ...]:
+    def lines(self, unit: UnitRecord) -> tuple[CensusLine, ...]:
         """Return the unit's list as of now.
 
         Its people by their given names, its mailboxes and those of its groups by address. Reclaimed mailboxes are left out,
@@ -110,21 +110,23 @@ class Censuses:
                 found.setdefault(entry.owner.unit_id, []).append(entry)
         return found
 
-    def _person(self, person: PersonRecord) -> Line:
+    def _person(self, person: PersonRecord) -> CensusLine:
         own = self._snapshot.own.get(person.person_id)
         if own is None:
-            return Line(Group.PERSON, f"person:{person.person_id}", person.full_name, person.position, "", (), 0, 0, "")
+            return CensusLine(Group.PERSON, f"person:{person.person_id}", person.full_name, person.position, "", (), 0, 0, "")
         entry = self._snapshot.entries[own]
         if self._is_reclaimed(entry):
-            return Line(Group.PERSON, f"person:{person.person_id}", person.full_name, person.position, "", (), 0, 0, "")
+            return CensusLine(Group.PERSON, f"person:{person.person_id}", person.full_name, person.position, "", (), 0, 0, "")
         states, used = self._states(entry), self._used(entry)
         key = f"person:{person.person_id}"
-        return Line(Group.PERSON, key, person.full_name, person.position, entry.address, states, entry.quota_octets, used, "")
+        return CensusLine(
+            Group.PERSON, key, person.full_name, person.position, entry.address, states, entry.quota_octets, used, ""
+        )
 
-    def _mailbox(self, entry: Entry) -> Line:
+    def _mailbox(self, entry: Entry) -> CensusLine:
         serve = serving(entry.kind, entry.facts, self._snapshot.facts_of, self.now)
         holders = sorted({each.holder for each in serve})
-        return Line(
+        return CensusLine(
             Group.MAILBOX,
             f"mailbox:{entry.mailbox_id}",
             entry.display_name,
@@ -167,7 +169,7 @@ class Censuses:
         signed = [each for each in self._of(unit) if each.confirmed_at is not None]
         return max(signed, key=lambda each: (each.period, each.census_id), default=None)
 
-    def standing(self, unit: UnitRecord) -> Standing:
+    def standing(self, unit: UnitRecord) -> CensusStanding:
         """Return the unit's standing in this period."""
         return rules.standing(self.period, self._of(unit), self._first_recorded(unit), self.now)
 
@@ -193,12 +195,12 @@ class Censuses:
 
     # ------------------------------------------------------------ disputes
 
-    def disputed(self, unit: UnitRecord) -> list[tuple[Line, Request]]:
+    def disputed(self, unit: UnitRecord) -> list[tuple[CensusLine, Request]]:
         """Return the disputed lines of this and the last list, and every one still pending."""
         lists = {census.census_id: census for census in self._of(unit)}
         before = self.before(unit)
         since = before.period if before is not None else self.period
-        found: list[tuple[Line, Request]] = []
+        found: list[tuple[CensusLine, Request]] = []
         for each in self._directory.censuses.disputes(unit.unit_id):
             census, request = lists[each.census_id], self._directory.requests.get(each.request_id)
             line = next((line for line in census.lines if line.key == each.key), None)
@@ -256,12 +258,12 @@ class Censuses:
         overdue = 0
         for unit in self.units():
             census, standing = self.newest(unit), self.standing(unit)
-            overdue += standing is Standing.OVERDUE
+            overdue += standing is CensusStanding.OVERDUE
             lines = census.lines if census is not None else self.lines(unit)
             figures = _figures(lines)
             totals = [total + figure for total, figure in zip(totals, figures, strict=True)]
             rows.append([unit.symbol, unit.name, *figures, STANDINGS[standing], census.document if census else None])
-        confirmed = sum(row[-2] == STANDINGS[Standing.CONFIRMED] for row in rows)
+        confirmed = sum(row[-2] == STANDINGS[CensusStanding.CONFIRMED] for row in rows)
         columns = [
             Column("Ký hiệu", wide=0),
             Column("Đơn vị", wide=4),
@@ -298,7 +300,7 @@ def period_name(period: date) -> str:
     return f"kỳ tháng {period.month:02} năm {period.year}"
 
 
-def _figures(lines: Iterable[Line]) -> list[int]:
+def _figures(lines: Iterable[CensusLine]) -> list[int]:
     """Count people, those with a mailbox, unit and group mailboxes, suspended ones, and MiB used."""
     listed = list(lines)
     people = [line for line in listed if line.group is Group.PERSON]
@@ -313,13 +315,13 @@ def _figures(lines: Iterable[Line]) -> list[int]:
     ]
 
 
-def _states_of(line: Line) -> str:
+def _states_of(line: CensusLine) -> str:
     if not line.address:
         return "chưa có hộp thư"
     return ", ".join(State(state).label.vi for state in line.states)
 
 
-def _people_table(people: Sequence[Line]) -> Table:
+def _people_table(people: Sequence[CensusLine]) -> Table:
     columns = [
         Column("TT", right=True, wide=0),
         Column("Họ và tên", wide=8),
@@ -336,7 +338,7 @@ def _people_table(people: Sequence[Line]) -> Table:
     return Table("I. Cá nhân", columns, rows)
 
 
-def _boxes_table(boxes: Sequence[Line]) -> Table:
+def _boxes_table(boxes: Sequence[CensusLine]) -> Table:
     columns = [
         Column("TT", right=True, wide=0),
         Column("Hộp thư", wide=4),
@@ -353,13 +355,13 @@ def _boxes_table(boxes: Sequence[Line]) -> Table:
     return Table("II. Hộp thư của đơn vị và nhóm", columns, rows)
 
 
-def _sizes(line: Line) -> tuple[float | None, float | None]:
+def _sizes(line: CensusLine) -> tuple[float | None, float | None]:
     if not line.address:
         return None, None
     return line.quota_octets / _GIB, line.used_octets / _MIB
 
 
-def _changes_table(found: Sequence[Change], *, first: bool) -> Table:
+def _changes_table(found: Sequence[LineChange], *, first: bool) -> Table:
     columns = [Column("Thay đổi", wide=0), Column("Cá nhân, hộp thư", wide=2), Column("Nội dung", wide=3)]
     rows = [[_CHANGES[each.what], each.line.name, _change_text(each)] for each in found]
     return Table(
@@ -370,7 +372,7 @@ def _changes_table(found: Sequence[Change], *, first: bool) -> Table:
     )
 
 
-def _disputes_table(found: Sequence[tuple[Line, Request]]) -> Table:
+def _disputes_table(found: Sequence[tuple[CensusLine, Request]]) -> Table:
     columns = [
         Column("Yêu cầu số", wide=0, right=True),
         Column("Cá nhân, hộp thư", wide=3),
@@ -385,7 +387,7 @@ def _disputes_table(found: Sequence[tuple[Line, Request]]) -> Table:
     return Table("IV. Đề nghị sửa của đơn vị", columns, rows)
 
 
-def _change_text(change: Change) -> str:
+def _change_text(change: LineChange) -> str:
     if change.what != "altered":
         return change.line.address or "chưa có hộp thư"
     return "; ".join(f"{_FIELDS[name]}: {_value(name, old)} → {_value(name, new)}" for name, old, new in change.fields)

@@ -7,7 +7,7 @@ from mic_mail.config.model import Config
 from mic_mail.documents.document import Cell, Column, Document, Signature, Table, Terms
 from mic_mail.errors import Text
 from mic_mail.policy.date_ranges import DateRange
-from mic_mail.policy.unit_mail.correspondence import CLAUSE, DeliveryStatus, Line
+from mic_mail.policy.unit_mail.correspondence import CLAUSE, CorrespondenceLine, DeliveryStatus
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.unit_mail.correspondence import Correspondence
 
@@ -101,7 +101,7 @@ def _sent(found: Correspondence, *, subjects: bool) -> Table:
     return Table("I. Thư đã gửi", columns, rows)
 
 
-def delivery_status_text(line: Line) -> str:
+def delivery_status_text(line: CorrespondenceLine) -> str:
     """Return the status in words: "báo không chuyển được (5.1.1)"."""
     return f"{FATES[line.fate].vi} ({line.status})" if line.status else FATES[line.fate].vi
 

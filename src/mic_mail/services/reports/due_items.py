@@ -12,7 +12,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.policy.due_items import AutomaticAct, Item, aftermath, coming, unsent, vacant, waits
+from mic_mail.policy.due_items import AutomaticAct, DueItem, aftermath, coming, unsent, vacant, waits
 from mic_mail.policy.due_notices import DueNotices, due_notices
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, timeline
@@ -31,7 +31,7 @@ class Due:
     """One item and its mailbox."""
 
     entry: Entry
-    item: Item
+    item: DueItem
 
 
 def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaiming, within: timedelta) -> list[Due]:

@@ -17,15 +17,15 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy import migration_plans as rules
 from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.migration_plans import Plan, Standing
+from mic_mail.policy.migration_plans import MigrationPlan, PlanStanding
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.document_header import paper
 
 STANDINGS: Mapping[str, Text] = {
-    Standing.PLANNED: Text("trong hạn", "planned"),
-    Standing.OVERDUE: Text("quá hạn", "overdue"),
-    Standing.DONE: Text("đã chuyển xong", "done"),
-    Standing.REPLACED: Text("đã lùi ngày", "replaced"),
+    PlanStanding.PLANNED: Text("trong hạn", "planned"),
+    PlanStanding.OVERDUE: Text("quá hạn", "overdue"),
+    PlanStanding.DONE: Text("đã chuyển xong", "done"),
+    PlanStanding.REPLACED: Text("đã lùi ngày", "replaced"),
 }
 _MOST_MAILBOXES = 1_000_000
 
@@ -34,9 +34,9 @@ _MOST_MAILBOXES = 1_000_000
 class Known:
     """A plan as of today."""
 
-    plan: Plan
+    plan: MigrationPlan
     unit: UnitRecord
-    standing: Standing
+    standing: PlanStanding
     times_replaced: int
     """The number of times the unit has postponed it."""
 
@@ -51,7 +51,7 @@ class Register:
 
     def plan(
         self, unit: UnitRecord, origin: ActContext, *, system: str, mailboxes: int, planned_on: date, contact: str
-    ) -> Plan:
+    ) -> MigrationPlan:
         """Record a unit's plan."""
         if not system.strip() or len(system) > 200 or not 0 <= mailboxes <= _MOST_MAILBOXES or len(contact) > 200:
             raise BadInput(
@@ -60,12 +60,12 @@ class Register:
                     "The system, the number of mailboxes or the contact is invalid.",
                 )
             )
-        draft = Plan(
+        draft = MigrationPlan(
             0, unit.unit_id, system.strip(), mailboxes, planned_on, contact.strip(), self._now, origin.actor, origin.document
         )
         return self._directory.elsewhere.add(draft)
 
-    def finish(self, plan_id: int, origin: ActContext) -> Plan:
+    def finish(self, plan_id: int, origin: ActContext) -> MigrationPlan:
         """Record that the unit has left the system, by a document."""
         missing = Text("Kết thúc phải có số văn bản.", "A document number is required.")
         document = must_have_document(origin.document, rules.CLAUSE, missing)
@@ -90,8 +90,8 @@ class Register:
     def paper(self) -> Document:
         """Return the register, for the leadership."""
         found = self.known()
-        done = [each for each in self.known(all_of_them=True) if each.standing is Standing.DONE]
-        overdue = sum(each.standing is Standing.OVERDUE for each in found)
+        done = [each for each in self.known(all_of_them=True) if each.standing is PlanStanding.DONE]
+        overdue = sum(each.standing is PlanStanding.OVERDUE for each in found)
         return paper(
             self._config,
             "Sổ theo dõi đơn vị còn dùng hệ thống thư điện tử khác",
@@ -156,7 +156,7 @@ def _done_table(found: Sequence[Known]) -> Table:
     return Table("II. Đã chuyển xong", columns, rows)
 
 
-def _put_off(plan: Plan, plans: Sequence[Plan]) -> int:
+def _put_off(plan: MigrationPlan, plans: Sequence[MigrationPlan]) -> int:
     return sum(
         other.plan_id < plan.plan_id and not other.is_open and not other.done and other.same_system(plan.unit_id, plan.system)
         for other in plans

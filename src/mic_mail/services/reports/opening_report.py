@@ -10,15 +10,15 @@ from mic_mail.documents.document import Block, Cell, Column, Document, Signature
 from mic_mail.errors import Text
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.unit_mail import opening_windows
-from mic_mail.policy.unit_mail.opening_windows import Opening, Shut, Verdict
+from mic_mail.policy.unit_mail.opening_windows import Opening, Shut, WindowOutcome
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.unit_mail.openings import Attended
 
-VERDICTS: Mapping[Verdict, Text] = {
-    Verdict.OPENED: Text("đã mở", "opened"),
-    Verdict.MISSED: Text("không mở", "not opened"),
-    Verdict.SHUT: Text("không thể mở", "could not be opened"),
-    Verdict.PENDING: Text("chưa hết giờ", "not over yet"),
+VERDICTS: Mapping[WindowOutcome, Text] = {
+    WindowOutcome.OPENED: Text("đã mở", "opened"),
+    WindowOutcome.MISSED: Text("không mở", "not opened"),
+    WindowOutcome.SHUT: Text("không thể mở", "could not be opened"),
+    WindowOutcome.PENDING: Text("chưa hết giờ", "not over yet"),
 }
 SHUT: Mapping[Shut, Text] = {
     Shut.NOT_ISSUED: Text("chưa cấp", "not issued yet"),
@@ -50,7 +50,7 @@ def openings_paper(config: Config, attended: Sequence[Attended], span: DateRange
 
 def share(attended: Attended) -> float | None:
     """Return the percentage of required windows in which the mailbox was opened; None: no such window."""
-    opened, missed = attended.count(Verdict.OPENED), attended.count(Verdict.MISSED)
+    opened, missed = attended.count(WindowOutcome.OPENED), attended.count(WindowOutcome.MISSED)
     return 100 * opened / (opened + missed) if opened + missed else None
 
 
@@ -63,7 +63,9 @@ def _figures(attended: Sequence[Attended], now: datetime) -> Table:
     rows: list[list[Cell]] = []
     sums = [0, 0, 0, 0]
     for each in attended:
-        opened, missed, shut = (each.count(verdict) for verdict in (Verdict.OPENED, Verdict.MISSED, Verdict.SHUT))
+        opened, missed, shut = (
+            each.count(verdict) for verdict in (WindowOutcome.OPENED, WindowOutcome.MISSED, WindowOutcome.SHUT)
+        )
         figures = [opened + missed, opened, missed, shut]
         sums = [total + figure for total, figure in zip(sums, figures, strict=True)]
         rows.append([each.entry.address, ", ".join(each.in_charge(now)) or "chưa phân công", *figures, share(each)])

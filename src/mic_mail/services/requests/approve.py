@@ -21,7 +21,7 @@ from mic_mail.directory.records import MailboxRecord, PersonRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.directory_changes import Entry
+from mic_mail.policy.directory_changes import OrderEntry
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
 from mic_mail.policy.eligibility import refusal_reason
 from mic_mail.policy.facts import REQUEST, Departure, Fact, Level, MailboxKind
@@ -326,7 +326,7 @@ class Approving:
         )
         return self._ordered(request, self._changes.unit(unit, wanted, origin, on, domain=request.item(Item.DOMAIN)))
 
-    def _change_person(self, request: Request, origin: ActContext, choices: Choices, on: date | None) -> Entry:
+    def _change_person(self, request: Request, origin: ActContext, choices: Choices, on: date | None) -> OrderEntry:
         address, wanted = request.item(Item.CHOSEN), _of_person(request, choices)
         if request.item(Item.ADDRESS) is None:
             return self._changes.person(self._reader().person_named(request.filing), wanted, origin, on, address=address)
@@ -344,7 +344,7 @@ class Approving:
             )
         return self._changes.address(mailbox, address, origin, on)
 
-    def _ordered(self, request: Request, entry: Entry, *, before: bool = False) -> Done:
+    def _ordered(self, request: Request, entry: OrderEntry, *, before: bool = False) -> Done:
         """Return the result of an order on a request, now or on its day."""
         mailbox = None
         if request.item(Item.ADDRESS) is not None:

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from mic_mail.mime.headers import fields as fields_of
 from mic_mail.mime.headers import unfold
 from mic_mail.mime.strict_addresses import Ambiguous, Mailbox, addresses_in, read_mailboxes
-from mic_mail.policy.naming.send_as import Place, check_header, check_names
+from mic_mail.policy.naming.send_as import AddressPlace, check_header, check_names
 from mic_mail.services.transport.envelope import Cause
 
 MAX_RECEIVED = 100
 """The loop limit: a message with more Received fields is refused (RFC 5321 §6.3)."""
-PLACES = {place.value.lower().encode(): place for place in (Place.FROM, Place.SENDER, Place.RESENT_FROM, Place.RESENT_SENDER)}
-ONCE = frozenset({Place.FROM, Place.SENDER})
+PLACES = {
+    place.value.lower().encode(): place
+    for place in (AddressPlace.FROM, AddressPlace.SENDER, AddressPlace.RESENT_FROM, AddressPlace.RESENT_SENDER)
+}
+ONCE = frozenset({AddressPlace.FROM, AddressPlace.SENDER})
 """Fields that may occur once (RFC 5322 §3.6). A Resent- block may occur any number of times (§3.6.6)."""
 MAX_FIELDS = 20
 """Upper bound on author fields in one header; no real message is resent that often."""
@@ -125,7 +128,7 @@ def objection_to_author(
     """
     if _CONTROL.search(header) or _LOOSE_FOLD.search(header) or any(_is_disguised(name) for name, _ in fields):
         return Objection(Cause.HEADER_UNREADABLE)
-    found: list[tuple[Place, list[Mailbox]]] = []
+    found: list[tuple[AddressPlace, list[Mailbox]]] = []
     for name, value in fields:
         place = PLACES.get(name.strip())
         if place is None:
@@ -145,7 +148,7 @@ def objection_to_author(
         return None
     if not foreign.address:
         return Objection(Cause.NO_VALID_AUTHOR, field=foreign.place)
-    return Objection(Cause.NAME_NOT_YOURS if foreign.place is Place.NAME else Cause.SENDER_NOT_YOURS, foreign.address)
+    return Objection(Cause.NAME_NOT_YOURS if foreign.place is AddressPlace.NAME else Cause.SENDER_NOT_YOURS, foreign.address)
 
 
 def _written_addresses(fields: list[tuple[bytes, bytes]]) -> frozenset[str]:

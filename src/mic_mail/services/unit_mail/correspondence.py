@@ -23,13 +23,13 @@ from mic_mail.policy.naming.transliteration import excerpt
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.policy.unit_mail import correspondence, delegation
 from mic_mail.policy.unit_mail.correspondence import (
+    CorrespondenceLine,
     DeliveryStatus,
-    Handover,
-    Line,
     MessageKnowledge,
+    RecipientOutcome,
     Reported,
+    Statement,
     Submission,
-    Word,
 )
 from mic_mail.services.unit_mail.message_facts import DRAFTS, NOT_INCOMING, SENT, Letter, letters_since
 from mic_mail.storage.mailstore import Account, MailStore
@@ -74,7 +74,7 @@ class Arrival:
 class Correspondence:
     """Both directions over a span."""
 
-    sent: list[Line]
+    sent: list[CorrespondenceLine]
     subjects: dict[str, str]
     """By Message-ID, of sent messages that are still in the mailbox."""
     received: list[Arrival]
@@ -93,7 +93,7 @@ class _Found:
     own: list[tuple[str, Letter]] = field(default_factory=list)
     """The messages that the mailbox's people wrote, with the writer."""
     reports: list[Reported] = field(default_factory=list)
-    readings: list[Word] = field(default_factory=list)
+    readings: list[Statement] = field(default_factory=list)
 
 
 class Correspondences:
@@ -113,7 +113,7 @@ class Correspondences:
         submissions = list(self._submissions(entry, own, begins, ends))
         handovers = [handover for each in submissions for handover in self._handovers(each)]
         answers = [
-            Word(letter.incoming.received_at, letter.refers, recipients=(letter.incoming.sender,))
+            Statement(letter.incoming.received_at, letter.refers, recipients=(letter.incoming.sender,))
             for letter in found.arrivals
             if letter.refers and not letter.incoming.is_automatic and not self._is_disguised(letter, letter.incoming.sender)
         ]
@@ -150,13 +150,13 @@ class Correspondences:
                     str(fields.get("login")),
                 )
 
-    def _handovers(self, submission: Submission) -> Iterator[Handover]:
+    def _handovers(self, submission: Submission) -> Iterator[RecipientOutcome]:
         until = submission.at + timedelta(days=DELIVERY_DAYS)
         for at, fields in self._events(_query(submission.at - timedelta(minutes=5), until, trace=submission.trace)):
             fate = _HANDOVERS.get(str(fields.get("event")))
             if fate is not None:  # a sole recipient has the message just before its acceptance is logged
                 recipient = str(fields.get("recipient")).lower()
-                yield Handover(submission.trace, recipient, fate, max(at, submission.at))
+                yield RecipientOutcome(submission.trace, recipient, fate, max(at, submission.at))
 
     def _delivered(self, entry: Entry, begins: datetime, ends: datetime) -> int:
         return sum(
@@ -216,7 +216,7 @@ class Correspondences:
                 if self._is_disguised(letter, recipient) or self._is_disguised(letter, letter.incoming.sender):
                     return
                 found.readings.append(
-                    Word(at, report.message_ids or letter.refers, recipients=(recipient, letter.incoming.sender))
+                    Statement(at, report.message_ids or letter.refers, recipients=(recipient, letter.incoming.sender))
                 )
             case _:
                 pass

@@ -35,8 +35,8 @@ from mic_mail.policy.unit_mail.opening_windows import (
     Opening,
     Shut,
     Tally,
-    Verdict,
     Window,
+    WindowOutcome,
     counts,
     working_days,
 )
@@ -57,12 +57,12 @@ class Attended:
     charges: tuple[Charge, ...]
     cells: tuple[Cell, ...]
 
-    def count(self, verdict: Verdict) -> int:
+    def count(self, verdict: WindowOutcome) -> int:
         return sum(cell.verdict is verdict for cell in self.cells)
 
     @property
     def missed(self) -> list[Cell]:
-        return [cell for cell in self.cells if cell.verdict is Verdict.MISSED]
+        return [cell for cell in self.cells if cell.verdict is WindowOutcome.MISSED]
 
     def in_charge(self, instant: datetime) -> list[str]:
         """Return the addresses of the keeper and the substitute."""
