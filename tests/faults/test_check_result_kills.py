@@ -46,10 +46,10 @@ async def take_in(context: ServerContext, octets: int) -> bool:
         for mailbox in context.access.snapshot
     )
     client = Client(Role.MX, PEER, "client.example", "ESMTP")
-    enquiry = context.mailflow.enquire(client)
-    assert enquiry is not None
-    enquiry.begin("client.example", parsed("lan@one.example"))
-    reception = IncomingMessage(Envelope("TRACE", client, parsed("lan@one.example"), recipients, enquiry=enquiry))
+    lookups = context.mailflow.begin_lookups(client)
+    assert lookups is not None
+    lookups.begin("client.example", parsed("lan@one.example"))
+    reception = IncomingMessage(Envelope("TRACE", client, parsed("lan@one.example"), recipients, lookups=lookups))
     for part in (FORGED + HEADER, b"x\r\n" * (octets // 3)):
         await context.mailflow.write(reception, part)
     return isinstance(await context.mailflow.finish(reception), Accepted)

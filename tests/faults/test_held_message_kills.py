@@ -134,7 +134,7 @@ def test_release(tmp_path: Path) -> None:
         [entry] = spool.recover()
         assert entry.path.read_bytes() == MESSAGE
         assert [str(target.address) for target in entry.open_targets] == ["ttlan@mic.gov.vn"]
-        assert entry.slip.accepted_at_us == RELEASED_US, "what is given up when counts from then"
+        assert entry.envelope.accepted_at_us == RELEASED_US, "what is given up when counts from then"
         entry.release()
         spool.close()
         assert Held(place / "held").record(ID).state is State.SUBMITTED

@@ -89,7 +89,7 @@ def test_release(tmp_path: Path) -> None:
         [entry] = spool.recover()
         assert entry.path.read_bytes() == MESSAGE
         assert [str(target.address) for target in entry.open_targets] == ["ttlan@mic.gov.vn"]
-        assert (entry.slip.accepted_at_us, entry.slip.arrived_at_us) == (RELEASED_US, CAME_US)
+        assert (entry.envelope.accepted_at_us, entry.envelope.arrived_at_us) == (RELEASED_US, CAME_US)
         entry.release()
         spool.close()
         assert at(place).record(ID).state is State.DELIVERED

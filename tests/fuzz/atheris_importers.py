@@ -59,17 +59,17 @@ def content_of(item: Item) -> bytes:
 def fuzz_mbox(octets: bytes) -> None:
     fd = os.open(written("box", octets), os.O_RDONLY)
     try:
-        places = list(Mailbox(fd).places())
+        spans = list(Mailbox(fd).spans())
         box = Mailbox(fd)
         at = 0
-        for place in box.places():
-            assert at <= place.begins <= place.ends <= len(octets), (places, len(octets))
-            at = place.ends
-            message = box.octets(place)
+        for span in box.spans():
+            assert at <= span.begins <= span.ends <= len(octets), (spans, len(octets))
+            at = span.ends
+            message = box.octets(span)
             assert not BARE.search(message) or not BARE.search(octets)
-            assert message == with_crlf(b"".join(box.parts(place)))
-        assert list(Mailbox(fd).places()) == places
-        assert not places or octets.lstrip(b"\r\n").startswith(b"From ")
+            assert message == with_crlf(b"".join(box.parts(span)))
+        assert list(Mailbox(fd).spans()) == spans
+        assert not spans or octets.lstrip(b"\r\n").startswith(b"From ")
     finally:
         os.close(fd)
     try:
@@ -77,9 +77,9 @@ def fuzz_mbox(octets: bytes) -> None:
         (folder,) = source.folders()
         items = list(source.messages(folder, ()))
     except SourceWrong:
-        assert not places
+        assert not spans
         return
-    assert len(items) == len(places)
+    assert len(items) == len(spans)
 
 
 def fuzz_mbox_written(octets: bytes) -> None:
@@ -91,7 +91,7 @@ def fuzz_mbox_written(octets: bytes) -> None:
     fd = os.open(written("box", file), os.O_RDONLY)
     try:
         box = Mailbox(fd)
-        read = [b"".join(box.parts(place)) for place in box.places()]
+        read = [b"".join(box.parts(span)) for span in box.spans()]
     finally:
         os.close(fd)
     if not box.has_lengths:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness import MailServer
-from mic_mail.services.transport.header_checks import Headings
+from mic_mail.services.transport.header_checks import HeaderChecks
 from mic_mail.services.transport.pipeline import Pipeline
 from mic_mail.smtp.connection_handler import SmtpHandler
 from mic_mail.smtp.server import SmtpConnection
@@ -106,7 +106,7 @@ def test_what_was_answered_stands_before_421(mail_server: MailServer, monkeypatc
 @pytest.mark.parametrize("octets", [0, 200_000])
 def test_a_header_that_cannot_be_looked_at_now(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch, octets: int) -> None:
     """451 for that message, small or large; the session goes on, and the next one is taken."""
-    check: Callable[..., Any] = Headings.check_loop
+    check: Callable[..., Any] = HeaderChecks.check_loop
     asked = 0
 
     def fails_once(*given: Any) -> Any:
@@ -116,7 +116,7 @@ def test_a_header_that_cannot_be_looked_at_now(mail_server: MailServer, monkeypa
             raise Unavailable("too many are waiting")
         return check(*given)
 
-    monkeypatch.setattr(Headings, "check_loop", fails_once)
+    monkeypatch.setattr(HeaderChecks, "check_loop", fails_once)
     text = b"Subject: x\r\n\r\n" + b"x" * 78 * (octets // 80) + b"\r\n"
     envelope = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<dvbe@mic.gov.vn>\r\n"
     with ctx(mail_server) as client:

@@ -26,8 +26,8 @@ from mic_mail.process.send_counters import SentCounts
 from mic_mail.queue.files import SpoolFull
 from mic_mail.services.transport.acceptance import Acceptance
 from mic_mail.services.transport.delivery_worker import account_ref
-from mic_mail.services.transport.recipient_lookup import Recipients
-from mic_mail.services.transport.secrecy import Secrecy
+from mic_mail.services.transport.recipient_lookup import RecipientLookup
+from mic_mail.services.transport.secrecy import SecrecyCheck
 from mic_mail.storage.changes.transaction import writing
 from population import PASSWORD
 from waiting import wait_for
@@ -163,7 +163,7 @@ def test_what_is_not_taken_does_not_count(serve: Callable[..., MailServer]) -> N
     assert send(client)[0] == 450
 
 
-@pytest.mark.parametrize(("owner", "look"), [(Secrecy, "check"), (Recipients, "_refuse_unreportable")])
+@pytest.mark.parametrize(("owner", "look"), [(SecrecyCheck, "check"), (RecipientLookup, "_refuse_unreportable")])
 def test_what_its_sender_did_not_wait_for_does_not_count(
     serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch, owner: type[object], look: str
 ) -> None:

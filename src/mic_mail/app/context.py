@@ -35,21 +35,21 @@ from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.disk_reserve import DiskReserve
 from mic_mail.services.operations.jobs import ChangedAccounts
 from mic_mail.services.queue.dsn_writer import DsnWriter
-from mic_mail.services.queue.inbound_dsn import SpoolReports
+from mic_mail.services.queue.inbound_dsn import InboundReports
 from mic_mail.services.transport.acceptance import Acceptance
 from mic_mail.services.transport.delivery import LocalDeliverer
-from mic_mail.services.transport.header_checks import Headings
+from mic_mail.services.transport.header_checks import HeaderChecks
 from mic_mail.services.transport.inbound.message_checks import MessageChecks
-from mic_mail.services.transport.inbound.origin_check import Origins
+from mic_mail.services.transport.inbound.origin_check import OriginCheck
 from mic_mail.services.transport.inbound.quarantine_put import QuarantineWriter
-from mic_mail.services.transport.inbound.rspamd_check import Content
-from mic_mail.services.transport.inbound.spam_training import Learning
-from mic_mail.services.transport.malware import Malware
+from mic_mail.services.transport.inbound.rspamd_check import RspamdCheck
+from mic_mail.services.transport.inbound.spam_training import TrainingNotes
+from mic_mail.services.transport.malware import MalwareCheck
 from mic_mail.services.transport.pipeline import Checkers, Pipeline
-from mic_mail.services.transport.recipient_lookup import Recipients
-from mic_mail.services.transport.secrecy import Secrecy
+from mic_mail.services.transport.recipient_lookup import RecipientLookup
+from mic_mail.services.transport.secrecy import SecrecyCheck
 from mic_mail.services.transport.sender_policy import SenderPolicy
-from mic_mail.services.transport.spool_dispatch import Spooling
+from mic_mail.services.transport.spool_dispatch import SpoolDispatch
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.journal.replay import Replay
 from mic_mail.storage.mailstore import MailStore
@@ -75,7 +75,7 @@ class ServerContext:
     queue: Queue
     queued: QueueNotifications
     access: SignInService
-    learning: Learning
+    learning: TrainingNotes
     holding: QuarantineWriter
     mailflow: Pipeline
     runaways: AutoSuspend
@@ -207,7 +207,7 @@ async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes
         queue=stores.queue,
         queued=stores.queued,
         access=access,
-        learning=Learning(runtime, store=stores.store),
+        learning=TrainingNotes(runtime, store=stores.store),
         holding=holding,
         mailflow=await _mail_flow(runtime, access, stores, holding, runaways=runaways, rates=Rates(counts)),
         runaways=runaways,
@@ -235,7 +235,7 @@ async def _mail_flow(
 ) -> Pipeline:
     """Create the pipeline: from the listeners through the checks into the spool, mailboxes or the queue."""
     config, store = runtime.config(), stores.store
-    reports = SpoolReports(
+    reports = InboundReports(
         runtime,
         await runtime.executors.io(PendingReports, config.spool_dir / "owed"),
         stores.spool,
@@ -244,9 +244,9 @@ async def _mail_flow(
         access=access,
         queued=stores.queued.notify,
     )
-    recipients = Recipients(runtime, access, store)
+    recipients = RecipientLookup(runtime, access, store)
     delivering = LocalDeliverer(runtime, store, arrived=access.arrived, why_not=recipients.refusal_reason, reports=reports)
-    spooling = Spooling(
+    spooling = SpoolDispatch(
         runtime, stores.spool, stores.queue, access=access, delivering=delivering, reports=reports, queued=stores.queued.notify
     )
     clients = MessageChecks(runtime)
@@ -255,12 +255,12 @@ async def _mail_flow(
         runtime=runtime,
         senders=senders,
         recipients=recipients,
-        headings=Headings(runtime, senders, clients),
+        headings=HeaderChecks(runtime, senders, clients),
         clients=clients,
-        origins=Origins(runtime),
-        content=Content(runtime, spamming=runaways.spamming),
-        malware=Malware(runtime, runaways.infected),
-        secrecy=Secrecy(runtime),
+        origins=OriginCheck(runtime),
+        content=RspamdCheck(runtime, spamming=runaways.spamming),
+        malware=MalwareCheck(runtime, runaways.infected),
+        secrecy=SecrecyCheck(runtime),
         spooling=spooling,
         reserves=store.reserves,
     )
@@ -269,7 +269,7 @@ async def _mail_flow(
         store=store,
         spooling=spooling,
         delivering=delivering,
-        holding=holding,
+        quarantine=holding,
         recipients=recipients,
         access=access,
     )

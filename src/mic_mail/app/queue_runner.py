@@ -12,7 +12,7 @@ from mic_mail.config.sending import Sending
 from mic_mail.log.error_fields import described
 from mic_mail.net.dns import DnsUnavailable, Resolver
 from mic_mail.services.queue.dsn_writer import DsnWriter
-from mic_mail.services.queue.outbound_dsn import Reports
+from mic_mail.services.queue.outbound_dsn import OutboundReports
 from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
 from mic_mail.smtpclient.dkim_keys import KeyFolder
 from mic_mail.smtpclient.dkim_sign import Signer
@@ -36,7 +36,7 @@ class SendingMail:
             smarthost=_smarthost(config.sending),
         )
         writer = DsnWriter(context.runtime, context.access, lambda: context.usage.notices)
-        reports = Reports(context.runtime, context.access, writer)
+        reports = OutboundReports(context.runtime, context.access, writer)
         self._context = context
         self._resolver = resolver = Resolver(config.dns.nameservers, seconds=config.dns.seconds)
         self._policies = Policies(

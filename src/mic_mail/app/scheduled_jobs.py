@@ -33,9 +33,9 @@ from mic_mail.services.requests.outcome_notices import Outcomes
 from mic_mail.services.requests.overdue import remind
 from mic_mail.services.transport.delivery import settle_journal
 from mic_mail.services.transport.held_mail import HeldMailServices
-from mic_mail.services.transport.inbound.quarantine_jobs import QuarantineCases
-from mic_mail.services.transport.inbound.spam_training import Teaching
-from mic_mail.services.transport.secrecy_release import SecrecyCases
+from mic_mail.services.transport.inbound.quarantine_jobs import QuarantineJob
+from mic_mail.services.transport.inbound.spam_training import SpamTrainer
+from mic_mail.services.transport.secrecy_release import SecrecyReleases
 from mic_mail.services.unit_mail.document_handoff import DUTY as PASSED_ON
 from mic_mail.services.unit_mail.document_handoff import passed_on_reminders
 from mic_mail.services.unit_mail.openings import DUTY as OPENINGS
@@ -184,8 +184,8 @@ def _about_mail(context: ServerContext) -> list[Job]:
         recover=context.mailflow.recover,
     )
     lessons = Lessons(context.config.lessons_dir)
-    secrecy = SecrecyCases(context.runtime, Held(context.config.held_dir), services)
-    quarantine = QuarantineCases(context.runtime, Quarantine(context.config.quarantine_dir), lessons, services)
+    secrecy = SecrecyReleases(context.runtime, Held(context.config.held_dir), services)
+    quarantine = QuarantineJob(context.runtime, Quarantine(context.config.quarantine_dir), lessons, services)
 
     async def sweep() -> None:
         await visits.sweep(trusted=await context.is_clock_trusted())
@@ -204,7 +204,7 @@ def _about_mail(context: ServerContext) -> list[Job]:
         Job("spool", SPOOL_SECONDS, spool),
         Job("secrecy", SECRECY_SECONDS, secrecy.run_once),
         Job("quarantine", SECRECY_SECONDS, quarantine.run_once),
-        Job("teaching", TEACHING_SECONDS, Teaching(context.runtime, lessons).run_once, by_clock=True),
+        Job("teaching", TEACHING_SECONDS, SpamTrainer(context.runtime, lessons).run_once, by_clock=True),
         Job("sweep", SWEEP_SECONDS, sweep),
         Job("exports", SWEEP_SECONDS, exports, by_clock=True),
         Job("rescan", context.config.storage.rescan, visits.rescan),

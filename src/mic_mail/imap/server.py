@@ -43,9 +43,9 @@ from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.shared_mailboxes import MailboxPair, Shared
 from mic_mail.services.authentication.watches import Watch
 from mic_mail.services.operations.downtimes import announcements
-from mic_mail.services.transport.inbound.spam_training import Learning, UserVerdict
-from mic_mail.services.transport.malware import Malware
-from mic_mail.services.transport.secrecy import Secrecy
+from mic_mail.services.transport.inbound.spam_training import TrainingNotes, UserVerdict
+from mic_mail.services.transport.malware import MalwareCheck
+from mic_mail.services.transport.secrecy import SecrecyCheck
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, FolderDelta
 
@@ -58,9 +58,9 @@ class ImapServices(connection.Services):
     """The dependencies that the composition root passes in."""
 
     feed: Feed
-    secrecy: Secrecy
-    malware: Malware
-    learning: Learning
+    secrecy: SecrecyCheck
+    malware: MalwareCheck
+    learning: TrainingNotes
     settings: SessionSettings
     stored: Callable[[], None] = lambda: None
     """Called after each change of an account, since the journal may be full."""

@@ -103,7 +103,7 @@ class SpoolEnvelope(Transaction):
             sender = parse_reverse_path(record.pop("sender"))
             return cls(sender=sender, targets=targets, told=tuple(record.pop("told", ())), **record)
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a slip: {error}") from error
+            raise ValueError(f"not an envelope: {error}") from error
 
 
 class Spool:
@@ -164,7 +164,7 @@ class Spool:
     def recover(
         self,
         now_us: int | None = None,
-        waits: Callable[[SpoolEnvelope], bool] = lambda slip: False,
+        waits: Callable[[SpoolEnvelope], bool] = lambda envelope: False,
         unreadable: Callable[[Path, OSError], None] = lambda path, error: None,
     ) -> Iterator["Entry"]:
         """Yield every entry that no living process owns, and own it from now on.
@@ -187,7 +187,7 @@ class Spool:
             if entry is None:
                 continue
             try:
-                is_wanted = (now_us is None or is_due(entry.slip.next_try_us, now_us)) and not waits(entry.slip)
+                is_wanted = (now_us is None or is_due(entry.envelope.next_try_us, now_us)) and not waits(entry.envelope)
             except BaseException:
                 entry.release()
                 raise
@@ -213,14 +213,14 @@ class Spool:
                 os.close(lock)
 
     def _adopt(self, spool_id: str) -> "Entry | None":
-        message, envelope = self._live / (spool_id + MESSAGE), self._live / (spool_id + ENVELOPE)
+        message, path = self._live / (spool_id + MESSAGE), self._live / (spool_id + ENVELOPE)
         lock = _lock(message)
         if lock is None:
             if not message.exists():
-                unlink(envelope)
+                unlink(path)
             return None
         try:
-            slip = SpoolEnvelope.decode(envelope.read_bytes())
+            envelope = SpoolEnvelope.decode(path.read_bytes())
         except FileNotFoundError:  # the entry was ending, or never began
             try:
                 unlink(message)
@@ -233,16 +233,16 @@ class Spool:
         except OSError:
             os.close(lock)
             raise
-        return Entry(self, spool_id, slip, lock)
+        return Entry(self, spool_id, envelope, lock)
 
     def _sync_live(self) -> None:
         os.fsync(self._live_fd)
 
-    def _write_envelope(self, spool_id: str, slip: SpoolEnvelope) -> Path:
+    def _write_envelope(self, spool_id: str, envelope: SpoolEnvelope) -> Path:
         path = self._tmp / (spool_id + ENVELOPE)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
         try:
-            write_all(fd, slip.encode())
+            write_all(fd, envelope.encode())
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -347,14 +347,14 @@ class Draft:
             self.discard()
             raise trouble(error) from error
 
-    def commit(self, slip: SpoolEnvelope) -> "Entry":
+    def commit(self, envelope: SpoolEnvelope) -> "Entry":
         """Make the entry exist: when this returns, `250` may be sent."""
         spool = self._spool
         self.finish()
         try:
-            envelope = spool._write_envelope(self._spool_id, slip)
+            written = spool._write_envelope(self._spool_id, envelope)
             os.rename(self._path, spool._live / self._path.name)
-            os.rename(envelope, spool._live / envelope.name)
+            os.rename(written, spool._live / written.name)
             spool._sync_live()
         except OSError as error:
             unlink(spool._live / (self._spool_id + ENVELOPE))
@@ -363,7 +363,7 @@ class Draft:
             self.discard()
             raise trouble(error) from error
         fd, self._fd = self._fd, -1
-        return Entry(spool, self._spool_id, slip, fd)
+        return Entry(spool, self._spool_id, envelope, fd)
 
     def discard(self) -> None:
         """Remove the draft; harmless after `commit` and when called twice."""
@@ -376,12 +376,12 @@ class Draft:
 class Entry:
     """A durable entry that this process owns. One thread at a time."""
 
-    __slots__ = ("_lock", "_spool", "slip", "spool_id")
+    __slots__ = ("_lock", "_spool", "envelope", "spool_id")
 
-    def __init__(self, spool: Spool, spool_id: str, slip: SpoolEnvelope, lock: int) -> None:
+    def __init__(self, spool: Spool, spool_id: str, envelope: SpoolEnvelope, lock: int) -> None:
         self._spool = spool
         self.spool_id = spool_id
-        self.slip = slip
+        self.envelope = envelope
         self._lock = lock
 
     @property
@@ -391,7 +391,7 @@ class Entry:
 
     @property
     def open_targets(self) -> tuple[Target, ...]:
-        return tuple(target for target in self.slip.targets if not target.settled)
+        return tuple(target for target in self.envelope.targets if not target.settled)
 
     def origin(self, mailbox_id: int) -> str:
         """Return the key under which the mailbox's store takes this message once."""
@@ -400,7 +400,7 @@ class Entry:
     def beginning(self, octets: int) -> bytes:
         """Return the first octets of the message as it was sent, without Return-Path."""
         with open(self.path, "rb", buffering=0) as file:
-            file.seek(self.slip.return_path_octets)
+            file.seek(self.envelope.return_path_octets)
             return file.read(octets)
 
     def settle(self, mailbox_ids: Sequence[int], *, now_us: int, told: Sequence[str] = (), warned: bool = False) -> None:
@@ -410,15 +410,17 @@ class Entry:
         sender are made durable.
         """
         done = set(mailbox_ids)
-        targets = tuple(replace(target, settled=True) if target.mailbox_id in done else target for target in self.slip.targets)
-        attempts = self.slip.attempts + 1
-        self.slip = replace(
-            self.slip,
+        targets = tuple(
+            replace(target, settled=True) if target.mailbox_id in done else target for target in self.envelope.targets
+        )
+        attempts = self.envelope.attempts + 1
+        self.envelope = replace(
+            self.envelope,
             targets=targets,
             attempts=attempts,
             next_try_us=now_us + pause_us(attempts),
-            warned=self.slip.warned or warned,
-            told=(*self.slip.told, *told),
+            warned=self.envelope.warned or warned,
+            told=(*self.envelope.told, *told),
         )
         if self.open_targets:
             self._report()
@@ -428,8 +430,8 @@ class Entry:
     def _report(self) -> None:
         spool = self._spool
         try:
-            envelope = spool._write_envelope(self.spool_id, self.slip)
-            os.rename(envelope, spool._live / envelope.name)
+            written = spool._write_envelope(self.spool_id, self.envelope)
+            os.rename(written, spool._live / written.name)
             spool._sync_live()
         except OSError as error:
             unlink(spool._tmp / (self.spool_id + ENVELOPE))

@@ -10,10 +10,7 @@ from mic_mail.storage.store import OnChange
 from mic_mail.storage.types import StorageSettings
 
 OPEN_BY_COMMANDS = 32
-"""Accounts that a command holds open, about six descriptors each.
-
-A shell allows it 1,024 descriptors, and it may visit thousands of accounts.
-"""
+"""Accounts that a command holds open, about six descriptors each, of the 1,024 that a shell allows."""
 
 
 FOLDERS_BY_COMMANDS = 10_000

@@ -137,7 +137,7 @@ class SmtpHandler:
         self._chunks: ChunkDecoder | None = None
         self._signed_in: SignedIn | None = None
         self._watch: Watch[int] | None = None
-        self._enquiry: ClientLookups | None = None
+        self._lookups: ClientLookups | None = None
         self._client = Client(door.role, self._peer, "", "SMTP")
         self._offer()
 
@@ -154,8 +154,8 @@ class SmtpHandler:
         finally:
             self._sign_out()
             self._drop_reception()
-            if self._enquiry is not None:
-                self._enquiry.close()
+            if self._lookups is not None:
+                self._lookups.close()
 
     async def _next_line(self) -> bytes | Trouble | None:
         """Return the next line; None at the end of the stream. One deadline covers the whole line."""
@@ -253,15 +253,15 @@ class SmtpHandler:
             asked.path, self._client, trace, declared_octets=asked.parameters.size
         )
         if refusal is None:
-            self._enquire(asked.path)
+            self._begin_lookups(asked.path)
         return self._core.sender_answered(asked, trace, refusal)
 
-    def _enquire(self, sender: ReversePath) -> None:
+    def _begin_lookups(self, sender: ReversePath) -> None:
         """Begin the DNS checks of the client, in parallel with the transaction."""
-        if self._enquiry is None:
-            self._enquiry = self._services.mailflow.enquire(self._client)
-        if self._enquiry is not None:
-            self._enquiry.begin(self._client.helo, sender)
+        if self._lookups is None:
+            self._lookups = self._services.mailflow.begin_lookups(self._client)
+        if self._lookups is not None:
+            self._lookups.begin(self._client.helo, sender)
 
     async def _ask_recipient(self, asked: actions.AskRecipient) -> Reply | Close:
         transaction = self._core.transaction
@@ -274,7 +274,7 @@ class SmtpHandler:
             declared_octets=transaction.parameters.size,
             notify=asked.parameters.notify if self._core.door.confirms else asked.parameters.notify - {"SUCCESS"},
             orcpt=asked.parameters.orcpt,
-            enquiry=self._enquiry,
+            lookups=self._lookups,
         )
         return self._core.recipient_answered(answer)
 
@@ -294,7 +294,7 @@ class SmtpHandler:
                 ret=parameters.ret,
                 envid=parameters.envid,
                 requires_tls=parameters.requires_tls,
-                enquiry=self._enquiry,
+                lookups=self._lookups,
             )
         )
 

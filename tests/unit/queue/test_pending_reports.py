@@ -43,7 +43,7 @@ def test_due_when_its_entry_says_so(tmp_path: Path) -> None:
     other = name_of("ID", 2, "delivered")
     owed.keep(other, b"report", ENVELOPE)
     assert owed.due(spool) == [NAME]
-    owed.forget("ID", entry.slip.told)
+    owed.forget("ID", entry.envelope.told)
     assert owed.due(spool) == [NAME]
     owed.keep(other, b"report", ENVELOPE)
     entry.settle([2], now_us=2, told=[other])

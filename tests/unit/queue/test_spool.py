@@ -124,7 +124,7 @@ def test_recovery_hands_out_what_nobody_owns(tmp_path: Path) -> None:
     entry.release()
     draft.discard()
     (again,) = other.recover()
-    assert again.slip == entry.slip
+    assert again.envelope == entry.envelope
     assert [target.mailbox_id for target in again.open_targets] == [2]
     assert again.origin(2) == entry.origin(2)
     assert list(spool.recover()) == []
@@ -138,12 +138,12 @@ def test_what_is_not_due_is_not_handed_out(tmp_path: Path) -> None:
     entry = accept(spool, 1, 2)
     entry.settle([1], now_us=5_000_000)
     entry.release()
-    due = entry.slip.next_try_us
+    due = entry.envelope.next_try_us
     assert due == 65_000_000
     assert list(spool.recover(due - 1)) == []
     for ask in ((due,), ()):
         [again] = spool.recover(*ask)
-        assert again.slip == entry.slip
+        assert again.envelope == entry.envelope
         again.release()
 
 

@@ -38,7 +38,12 @@ class NotRecorded(Trouble):
     """The consequence of a known password could not be recorded: sign-in by it is refused meanwhile."""
 
     def __init__(self) -> None:
-        super().__init__(Text("Chưa ghi được việc tạm khóa.", "The action for the breached password could not be recorded."))
+        super().__init__(
+            Text(
+                "Chưa ghi nhận được biện pháp xử lý mật khẩu bị lộ.",
+                "The action for the breached password could not be recorded.",
+            )
+        )
 
 
 class BreachedPasswordCheck:

@@ -35,7 +35,7 @@ def dry_run(
 
 
 def _count(source: Source, folder: SourceFolder, ledger: Ledger, tally: Tally, progress: Progress) -> None:
-    met: dict[str, int] = {}
+    seen: dict[str, int] = {}
     for item in source.messages(folder, _Everything()):
         if item.skip is not None:
             tally.skip(item.skip)
@@ -43,7 +43,7 @@ def _count(source: Source, folder: SourceFolder, ledger: Ledger, tally: Tally, p
         tally.found += 1
         key = item.key
         if key is None and item.content is not None:
-            key = counted_key(folder.name, mark_of(item.content).hex(), met)
+            key = counted_key(folder.name, mark_of(item.content).hex(), seen)
         if key is not None and key in ledger:
             tally.already += 1
         else:

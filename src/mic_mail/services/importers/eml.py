@@ -53,8 +53,8 @@ class EmlSource(Source):
         self._path = os.path.realpath(path)
         files.must_be_readable(self._path, folder=True)
         self._identity = identity or f"eml:{files.text_of(self._path)}"
-        self._unsaid = frozenset({"\\Seen"}) if seen else frozenset[str]()
-        self._told = _manifest(self._path)
+        self._default_flags = frozenset({"\\Seen"}) if seen else frozenset[str]()
+        self._recorded = _manifest(self._path)
         self._folders = self._look()
 
     @property
@@ -72,8 +72,8 @@ class EmlSource(Source):
                 closed[levels] = path
                 found.setdefault(levels, [])
                 continue
-            told = self._told.get(path)
-            own = tuple(told.folder.split("/")) if told is not None else levels
+            recorded = self._recorded.get(path)
+            own = tuple(recorded.folder.split("/")) if recorded is not None else levels
             found.setdefault(() if own == ("INBOX",) else own, []).append(path)
         return [
             SourceFolder(levels, _Files(tuple(paths), (closed[levels],) if levels in closed else ()), count=len(paths))
@@ -89,8 +89,8 @@ class EmlSource(Source):
             raise why
 
     def _item(self, path: str) -> Item:
-        told, name = self._told.get(path), files.text_of(path)
-        if told is not None and told.expunged:
+        recorded, name = self._recorded.get(path), files.text_of(path)
+        if recorded is not None and recorded.expunged:
             return Item(skip=Skip.DELETED, name=name)
         try:
             found = files.read(self._path, f"{self._path}/{path}")
@@ -99,12 +99,14 @@ class EmlSource(Source):
         if isinstance(found, Skip):
             return Item(skip=found, name=name)
         try:
-            if told is not None and told.sha256 != _raw_digest(self._path, path):
+            if recorded is not None and recorded.sha256 != _raw_digest(self._path, path):
                 return Item(skip=Skip.ALTERED, name=name)
         except OSError:  # it was there a moment ago
             return Item(skip=Skip.GONE, name=name)
-        flags = told.flags if told is not None and told.flags is not None else of_header(_beginning(found.content))[0]
-        return Item(None, found.content, self._unsaid if flags is None else flags, _instant(told))
+        flags = recorded.flags if recorded is not None else None
+        if flags is None:
+            flags, _ = of_header(_beginning(found.content))
+        return Item(None, found.content, self._default_flags if flags is None else flags, _instant(recorded))
 
 
 def _below(root: str, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str | FolderClosed]]:
@@ -133,11 +135,11 @@ def _raw_digest(root: str, path: str) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def _instant(told: _ManifestEntry | None) -> int | None:
-    if told is None or told.arrived_at is None:
+def _instant(recorded: _ManifestEntry | None) -> int | None:
+    if recorded is None or recorded.arrived_at is None:
         return None
     try:
-        return int(datetime.fromisoformat(told.arrived_at).timestamp() * 1_000_000)
+        return int(datetime.fromisoformat(recorded.arrived_at).timestamp() * 1_000_000)
     except (ValueError, OverflowError):
         return None
 

@@ -114,7 +114,7 @@ def must_be_readable(path: str, *, folder: bool) -> None:
     except OSError as error:
         raise unreadable(path, system_reason(error)) from error
     if not (folder or is_file):
-        raise unreadable(path, Text("không phải tệp", "no file"))
+        raise unreadable(path, Text("không phải tệp thông thường", "not a regular file"))
 
 
 def text_of(name: str) -> str:

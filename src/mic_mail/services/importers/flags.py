@@ -28,7 +28,7 @@ _LETTERS: Mapping[str, str] = {
 _STATUS: Mapping[str, str] = {"R": "\\Seen", "A": "\\Answered", "F": "\\Flagged", "T": "\\Draft"}
 _MOZILLA: Mapping[int, str] = {0x1: "\\Seen", 0x2: "\\Answered", 0x4: "\\Flagged", 0x1000: "$Forwarded"}
 _MOZILLA_EXPUNGED = 0x8
-_TELLS = (b"status", b"x-status", b"x-keywords", b"x-mozilla-status", b"x-mozilla-keys")
+_FLAG_FIELDS = (b"status", b"x-status", b"x-keywords", b"x-mozilla-status", b"x-mozilla-keys")
 
 
 def read_flags(names: Iterable[str]) -> tuple[int, tuple[str, ...]]:
@@ -55,18 +55,18 @@ def of_letters(letters: str, keywords: tuple[str, ...]) -> frozenset[str]:
 
 def of_header(header: bytes) -> tuple[frozenset[str] | None, bool]:
     """Return the flags in an mbox message's header, None without any, and whether it is deleted."""
-    told = {name: value.strip() for name, value in fields(header) if name in _TELLS}
-    if not told.keys() & {b"status", b"x-status", b"x-mozilla-status"}:
+    known = {name: value.strip() for name, value in fields(header) if name in _FLAG_FIELDS}
+    if not known.keys() & {b"status", b"x-status", b"x-mozilla-status"}:
         return None, False
     found = {
         _STATUS[letter]
-        for letter in (told.get(b"status", b"") + told.get(b"x-status", b"")).decode("latin-1")
+        for letter in (known.get(b"status", b"") + known.get(b"x-status", b"")).decode("latin-1")
         if letter in _STATUS
     }
-    found |= set((told.get(b"x-keywords", b"") + b" " + told.get(b"x-mozilla-keys", b"")).decode("latin-1").split())
+    found |= set((known.get(b"x-keywords", b"") + b" " + known.get(b"x-mozilla-keys", b"")).decode("latin-1").split())
     try:
-        mozilla = int(told.get(b"x-mozilla-status", b"0") or b"0", 16)
+        mozilla = int(known.get(b"x-mozilla-status", b"0") or b"0", 16)
     except ValueError:
         mozilla = 0
     found |= {flag for bit, flag in _MOZILLA.items() if mozilla & bit}
-    return frozenset(found), bool(mozilla & _MOZILLA_EXPUNGED) or "D" in told.get(b"x-status", b"").decode("latin-1")
+    return frozenset(found), bool(mozilla & _MOZILLA_EXPUNGED) or "D" in known.get(b"x-status", b"").decode("latin-1")

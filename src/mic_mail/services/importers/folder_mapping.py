@@ -25,10 +25,7 @@ USES: Mapping[str, str] = {
     }.items()
     for name in names.split(", ")
 }
-"""Special uses by the folded name.
-
-“Junk” in Vietnamese is “Thư rác” (mail), Trash is “Thùng rác” (bin).
-"""
+"""Special uses by the folded name. “Thư rác” (mail) is Junk, “Thùng rác” (bin) is Trash."""
 VIRTUAL = frozenset({"\\All", "\\Flagged", "\\Important"})
 """Folders in which Gmail shows messages of other folders once more."""
 _GMAIL = frozenset({"[gmail]", "[google mail]"})
@@ -42,22 +39,22 @@ def _folded(name: str) -> str:
     return " ".join(map(fold, words(name)))
 
 
-def use_of(levels: Sequence[str], told: str | None) -> str | None:
+def use_of(levels: Sequence[str], stated: str | None) -> str | None:
     """Return the special use of a folder: as given, or by the usual names at the top of a mailbox."""
-    if told is not None:
-        return told
+    if stated is not None:
+        return stated
     top = levels[1:] if len(levels) == 2 and _folded(levels[0]) in {*_GMAIL, "inbox"} else levels
     return USES.get(_folded(top[0])) if len(top) == 1 else None
 
 
-def is_virtual(levels: Sequence[str], told: str | None) -> bool:
+def is_virtual(levels: Sequence[str], stated: str | None) -> bool:
     """Return whether the folder only shows messages of others."""
-    if told is not None:
-        return told in VIRTUAL
+    if stated is not None:
+        return stated in VIRTUAL
     return len(levels) == 2 and _folded(levels[0]) in _GMAIL and _folded(levels[1]) in _VIRTUAL_AT_GMAIL
 
 
-def target(levels: Sequence[str], told: str | None, uses: Mapping[str, str], below: str | None = None) -> str:
+def target(levels: Sequence[str], stated: str | None, uses: Mapping[str, str], below: str | None = None) -> str:
     """Return the folder's name here.
 
     `uses`: our folders by special use; `below`: a folder that everything goes under.
@@ -66,7 +63,7 @@ def target(levels: Sequence[str], told: str | None, uses: Mapping[str, str], bel
         return _allowed((*below.split(DELIMITER), *(levels or (INBOX,))))
     if not levels or (len(levels) == 1 and _folded(levels[0]) == "inbox"):
         return INBOX
-    use = use_of(levels, told)
+    use = use_of(levels, stated)
     if use is not None and use in uses:
         return uses[use]
     if use is not None:

@@ -199,18 +199,21 @@ class ImapSource(Source):
         except ssl.SSLError as error:
             why = error.reason or str(error)
             raise Lost(
-                Text(f"{server.host}:{server.port} không nói TLS: {why}.", f"{in_ascii(server.host)}: no TLS: {in_ascii(why)}.")
+                Text(
+                    f"{server.host}:{server.port} không hỗ trợ TLS: {why}.",
+                    f"{in_ascii(server.host)}: no TLS: {in_ascii(why)}.",
+                )
             ) from error
         except UnicodeError as error:
             raise SourceWrong(
                 Text(f"“{server.host}” không phải tên máy chủ.", f"{in_ascii(server.host)} is not a server name.")
             ) from error
         except (OSError, TimeoutError) as error:
-            told = system_reason(error) if isinstance(error, OSError) and error.errno else Text("không trả lời", "no answer")
+            reason = system_reason(error) if isinstance(error, OSError) and error.errno else Text("không trả lời", "no answer")
             raise Lost(
                 Text(
-                    f"Không kết nối được {server.host}:{server.port}: {told.vi}.",
-                    f"{in_ascii(server.host)}:{server.port}: {told.en}.",
+                    f"Không kết nối được {server.host}:{server.port}: {reason.vi}.",
+                    f"Cannot connect to {in_ascii(server.host)}:{server.port}: {reason.en}.",
                 )
             ) from error
         try:
@@ -223,10 +226,10 @@ class ImapSource(Source):
         if not answer.is_ok:
             wire.transport.abort()
             if answer.text.upper().startswith(_LATER):
-                raise NotNow(Text("Máy chủ nguồn tạm thời không cho đăng nhập.", "The source server accepts no sign-in now."))
+                raise NotNow(Text("Máy chủ nguồn tạm thời từ chối đăng nhập.", "The source server refuses sign-ins for now."))
             raise SourceWrong(
                 Text(
-                    f"Máy chủ nguồn không cho {server.user} đăng nhập: {answer.text}",
+                    f"Máy chủ nguồn từ chối đăng nhập của {server.user}: {answer.text}",
                     f"The source server refuses {in_ascii(server.user)}: {in_ascii(answer.text)}",
                 )
             )
@@ -272,7 +275,10 @@ class ImapSource(Source):
         answer = await wire.examine(name)
         if not answer.is_ok:
             raise FolderClosed(
-                Text(f"Không mở được thư mục “{name}” của nguồn: {answer.text}", f"{in_ascii(name)}: {in_ascii(answer.text)}")
+                Text(
+                    f"Không mở được thư mục “{name}” của nguồn: {answer.text}",
+                    f"The source does not open the folder {in_ascii(name)}: {in_ascii(answer.text)}",
+                )
             )
         self._examined = name
         for parts in answer.untagged:
@@ -307,15 +313,17 @@ class ImapSource(Source):
         asked = frozenset(uids)
         found: dict[int, _Listed] = {}
         for parts in answer.untagged:
-            told = fetched(parts)
-            if told is None or b"RFC822.SIZE" not in told or b"UID" not in told:
+            attributes = fetched(parts)
+            if attributes is None or b"RFC822.SIZE" not in attributes or b"UID" not in attributes:
                 continue  # another client sets flags there meanwhile
-            uid, date = number(told[b"UID"]), told.get(b"INTERNALDATE")
+            uid, date = number(attributes[b"UID"]), attributes.get(b"INTERNALDATE")
             if uid not in asked:
                 continue
             seconds = parse_date(date) if isinstance(date, bytes) else None
             received = None if seconds is None else seconds * 1_000_000
-            found[uid] = _Listed(uid, flags(told.get(b"FLAGS")), received, number(told[b"RFC822.SIZE"], MOST_OCTETS))
+            found[uid] = _Listed(
+                uid, flags(attributes.get(b"FLAGS")), received, number(attributes[b"RFC822.SIZE"], MOST_OCTETS)
+            )
         return found
 
     async def _contents(self, name: str, validity: int, batch: Sequence[_Listed]) -> dict[int, bytes | Chunks]:
@@ -329,7 +337,7 @@ class ImapSource(Source):
         except OSError as error:
             why = system_reason(error)
             raise SourceFailed(
-                Text(f"Không giữ tạm được thư lớn: {why.vi}.", f"A large message cannot be buffered: {why.en}.")
+                Text(f"Không lưu tạm được thư lớn: {why.vi}.", f"A large message cannot be buffered: {why.en}.")
             ) from error
 
     async def _small(self, wire: Wire, name: str, validity: int, batch: Sequence[_Listed]) -> dict[int, bytes | Chunks]:
@@ -339,10 +347,10 @@ class ImapSource(Source):
         _must_be_ok(answer.is_ok, answer.text)
         found: dict[int, bytes | Chunks] = {}
         for parts in answer.untagged:
-            told = fetched(parts)
-            content = told.get(b"BODY[]") if told is not None else None
-            if told is not None and isinstance(content, bytes):
-                found[number(told.get(b"UID"))] = content
+            attributes = fetched(parts)
+            content = attributes.get(b"BODY[]") if attributes is not None else None
+            if attributes is not None and isinstance(content, bytes):
+                found[number(attributes.get(b"UID"))] = content
         return found
 
     async def _large(self, wire: Wire, name: str, validity: int, each: _Listed) -> dict[int, bytes | Chunks]:
@@ -361,7 +369,7 @@ class ImapSource(Source):
                 break
             if at > _most(each.size):
                 raise SourceFailed(
-                    Text("Máy chủ nguồn gửi mãi một thư không hết.", "The source server sends an endless message.")
+                    Text("Máy chủ nguồn gửi một thư không có điểm kết thúc.", "The source server sends an endless message.")
                 )
         return {each.uid: _reader(file)} if at else {}
 
@@ -377,16 +385,16 @@ def _closed() -> Lost:
     return Lost(Text("Đã dừng.", "Stopped."))
 
 
-def _most(said: int) -> int:
-    """Return the octets that a server may send where it stated `said`."""
-    return _LIES_TIMES * said + _LIES_OCTETS
+def _most(stated: int) -> int:
+    """Return the octets that a server may send where it stated `stated`."""
+    return _LIES_TIMES * stated + _LIES_OCTETS
 
 
 def _slice(untagged: Sequence[Sequence[bytes]], uid: int) -> bytes:
     for parts in untagged:
-        told = fetched(parts)
-        if told is not None and number(told.get(b"UID")) == uid:
-            for attribute, value in told.items():
+        attributes = fetched(parts)
+        if attributes is not None and number(attributes.get(b"UID")) == uid:
+            for attribute, value in attributes.items():
                 if attribute.startswith(b"BODY[]<") and isinstance(value, bytes):
                     return value
     return b""

@@ -24,10 +24,7 @@ MAX_ANSWER = 40 << 20
 _EACH_OCTETS = 100
 """The memory of one line or literal beside its octets: a server may send millions of empty ones."""
 _SILENCES = 10
-"""The maximum time of one answer, as a multiple of the allowed silence.
-
-A server that sends an octet now and then does not answer.
-"""
+"""The maximum time of one answer, as a multiple of the allowed silence, for a server that sends an octet now and then."""
 _LITERAL = re.compile(rb"\{(\d{1,19})\+?\}\Z")
 
 
@@ -75,14 +72,14 @@ class Asked(aioimaplib.Command):  # type: ignore[misc]  # aioimaplib has no type
         self.most = MAX_ANSWER
         """The limit in octets of all untagged responses together."""
 
-    def took(self, parts: list[bytes], octets: int) -> None:
+    def add(self, parts: list[bytes], octets: int) -> None:
         """Collect one untagged response; `octets`: the memory it takes."""
         self._octets += octets
         if self._octets > self.most:
             raise Overlong
         self.untagged.append(parts)
 
-    def heard_from_server(self) -> None:
+    def on_data(self) -> None:
         """Reset the silence timer after data from the server."""
         if self._loop.time() > self._until:
             raise _silent()
@@ -101,7 +98,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         super().__init__(loop)
         self._seconds = seconds
-        self._held = bytearray()
+        self._buffer = bytearray()
         self._searched = 0
         self._parts: list[bytes] = []
         self._octets = 0
@@ -114,10 +111,10 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
     # ------------------------------------------------------------ responses
 
     def data_received(self, data: bytes) -> None:
-        self._held += data
+        self._buffer += data
         try:
             if self._running is not None:
-                self._running.heard_from_server()
+                self._running.on_data()
             while self._step():
                 pass
         except Exception as error:  # noqa: BLE001 - a foreign server's octets: any error ends the connection
@@ -127,8 +124,8 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
     def _step(self) -> bool:
         """Process one line or one literal; False: more data is needed."""
         if self._literal is not None:
-            taken = self._held[: self._literal_left]
-            del self._held[: self._literal_left]
+            taken = self._buffer[: self._literal_left]
+            del self._buffer[: self._literal_left]
             self._literal += taken
             self._literal_left -= len(taken)
             if self._literal_left:
@@ -136,14 +133,14 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
             self._keep(bytes(self._literal))
             self._literal = None
             return True
-        at = self._held.find(b"\r\n", self._searched)
+        at = self._buffer.find(b"\r\n", self._searched)
         if at < 0:
-            self._searched = max(0, len(self._held) - 1)
-            if len(self._held) > MAX_LINE:
+            self._searched = max(0, len(self._buffer) - 1)
+            if len(self._buffer) > MAX_LINE:
                 raise Overlong
             return False
-        line = bytes(self._held[:at])
-        del self._held[: at + 2]
+        line = bytes(self._buffer[:at])
+        del self._buffer[: at + 2]
         self._searched = 0
         self._keep(line)
         if (match := _LITERAL.search(line)) is not None:
@@ -171,7 +168,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
             if line[2:5].upper() == b"BYE" and self.state != aioimaplib.LOGOUT:
                 self.lost = Lost(Text("Máy chủ nguồn ngắt kết nối.", "The source server closed the session (BYE)."))
             if self._running is not None:
-                self._running.took(parts, octets)
+                self._running.add(parts, octets)
         elif line.startswith(b"+"):
             if self._running is not None and self._running.replies:
                 self.transport.write(self._running.replies.pop(0))

@@ -23,7 +23,7 @@ async def list_folders(wire: Wire) -> list[SourceFolder]:
     own, foreign = await _namespaces(wire)
     extended = {"LIST-EXTENDED", "SPECIAL-USE"} <= wire.capabilities
     listed = await wire.ask("LIST", '""', '"*"', *(["RETURN", "(SPECIAL-USE)"] if extended else []))
-    subscribed = {_name_of(told) for told in _lists(await wire.ask("LSUB", '""', '"*"'), b"LSUB")}
+    subscribed = {_name_of(response) for response in _lists(await wire.ask("LSUB", '""', '"*"'), b"LSUB")}
     found: dict[str, SourceFolder] = {}
     for each in _lists(listed, b"LIST"):
         if (folder := _folder(each, own, foreign, subscribed)) is not None:
@@ -49,24 +49,24 @@ def _apart(folder: SourceFolder, others: Container[str]) -> SourceFolder:
 
 def _lists(answer: Answer, kind: bytes) -> Iterator[list[Value]]:
     for parts in answer.untagged:
-        told = values(parts)
-        if len(told) >= 5 and isinstance(told[1], bytes) and told[1].upper() == kind:
-            yield told[2:5]
+        response = values(parts)
+        if len(response) >= 5 and isinstance(response[1], bytes) and response[1].upper() == kind:
+            yield response[2:5]
 
 
-def _name_of(told: Sequence[Value]) -> bytes:
-    name = told[2]
+def _name_of(response: Sequence[Value]) -> bytes:
+    name = response[2]
     return name if isinstance(name, bytes) else b"NIL"
 
 
-def _folder(told: Sequence[Value], own: bytes, foreign: Sequence[bytes], subscribed: Container[bytes]) -> SourceFolder | None:
+def _folder(listed: Sequence[Value], own: bytes, foreign: Sequence[bytes], subscribed: Container[bytes]) -> SourceFolder | None:
     """Return a folder of LIST; None for one that cannot hold messages."""
-    attributes = flags(told[0])
+    attributes = flags(listed[0])
     lower = {each.lower() for each in attributes}
     if lower & {"\\noselect", "\\nonexistent"}:
         return None
-    raw = _name_of(told)
-    delimiter = told[1] if isinstance(told[1], bytes) and len(told[1]) == 1 else b""
+    raw = _name_of(listed)
+    delimiter = listed[1] if isinstance(listed[1], bytes) and len(listed[1]) == 1 else b""
     use = next((use for use in (*SPECIAL_USES, "\\All") if use.lower() in lower), None)
     try:
         place = raw.decode()
@@ -97,9 +97,9 @@ async def _counted(wire: Wire, folder: SourceFolder) -> SourceFolder:
         return folder
     answer = await wire.ask("STATUS", aioimaplib.quoted(str(folder.place)), "(MESSAGES)")
     for parts in answer.untagged:
-        told = values(parts)
-        if len(told) >= 4 and told[1] == b"STATUS" and isinstance(told[3], list):
-            pairs = dict(zip(told[3][::2], told[3][1::2], strict=False))
+        response = values(parts)
+        if len(response) >= 4 and response[1] == b"STATUS" and isinstance(response[3], list):
+            pairs = dict(zip(response[3][::2], response[3][1::2], strict=False))
             return replace(folder, count=number(pairs.get(b"MESSAGES")))
     return folder
 
@@ -110,9 +110,9 @@ async def _namespaces(wire: Wire) -> tuple[bytes, list[bytes]]:
         return b"", []
     answer = await wire.ask("NAMESPACE")
     for parts in answer.untagged:
-        told = values(parts)
-        if len(told) >= 5 and told[1] == b"NAMESPACE":
-            own, others, shared = (_prefixes(each) for each in told[2:5])
+        response = values(parts)
+        if len(response) >= 5 and response[1] == b"NAMESPACE":
+            own, others, shared = (_prefixes(each) for each in response[2:5])
             return (own[0] if own else b""), [prefix for prefix in (*others, *shared) if prefix]
     return b"", []
 

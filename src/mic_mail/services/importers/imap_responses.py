@@ -70,10 +70,10 @@ def _tokens(line: bytes) -> Iterator[bytes | str | None]:
 
 def fetched(parts: Sequence[bytes]) -> Mapping[bytes, Value] | None:
     """Return the attributes of a FETCH response by name; None for another response."""
-    told = values(parts)
-    if len(told) < 4 or told[0] != b"*" or not isinstance(told[2], bytes) or told[2].upper() != b"FETCH":
+    response = values(parts)
+    if len(response) < 4 or response[0] != b"*" or not isinstance(response[2], bytes) or response[2].upper() != b"FETCH":
         return None
-    attributes = told[3]
+    attributes = response[3]
     if not isinstance(attributes, list):
         return None
     pairs = zip(attributes[::2], attributes[1::2], strict=False)

@@ -92,20 +92,20 @@ class Moving:
     def rehearse(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Outcome:
         """Count what `run` would do."""
         self.check(entry)
-        with self._ledger(entry, source, only_look=True) as ledger:
+        with self._ledger(entry, source, read_only=True) as ledger:
             return Outcome(dry_run(self._account(entry), source, ledger, choice, progress))
 
     def verify(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Sequence[Compared]:
         """Compare the source with the mailbox."""
-        with self._ledger(entry, source, only_look=True) as ledger:
+        with self._ledger(entry, source, read_only=True) as ledger:
             return compare(self._account(entry), source, ledger, choice, progress)
 
     def _account(self, entry: Entry) -> Account:
         return self._store.account(AccountRef(entry.mailbox_id, entry.home))
 
-    def _ledger(self, entry: Entry, source: Source, *, only_look: bool = False) -> Ledger:
+    def _ledger(self, entry: Entry, source: Source, *, read_only: bool = False) -> Ledger:
         path = path_of(self._config.server.data_dir, entry.mailbox_id, source.identity)
-        return Ledger(path, entry.mailbox_id, source.identity, only_look=only_look)
+        return Ledger(path, entry.mailbox_id, source.identity, read_only=read_only)
 
 
 def _job_fields(tallies: Sequence[Tally], clock: Clock, *, complete: bool) -> Run:

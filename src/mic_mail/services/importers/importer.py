@@ -162,9 +162,9 @@ class _FolderRun:
         self._syncs = syncs
         into.may_go_on()
         self._info = _create_folder(into.account, tally.target, subscribe=folder.subscribed)
-        self._here = Unclaimed(into.account, self._info, into.ledger)
+        self._unclaimed = Unclaimed(into.account, self._info, into.ledger)
         self._void: dict[str, list[str]] | None = None
-        self._met: dict[str, int] = {}
+        self._seen: dict[str, int] = {}
         self._ready: list[_Ready] = []
         self._octets = 0
         self._reflagged: list[tuple[Entry, Item]] = []
@@ -199,16 +199,16 @@ class _FolderRun:
             if incoming is None:
                 self._tally.skip(Skip.EMPTY)
                 return
-            key = item.key or counted_key(self._folder.name, incoming.mark.hex(), self._met)
+            key = item.key or counted_key(self._folder.name, incoming.mark.hex(), self._seen)
             entry = self._ledger.entry(key) or self._under_void_key(key, item, incoming) or self._claimed(key, item, incoming)
             if entry is None:
                 self._ready.append(_Ready(key, item, incoming, self._delivery(key, item, incoming)))
                 self._octets += incoming.staged.size
                 return
             incoming.staged.discard()
-        self._is_there(entry, item)
+        self._count_present(entry, item)
 
-    def _is_there(self, entry: Entry, item: Item) -> None:
+    def _count_present(self, entry: Entry, item: Item) -> None:
         self._tally.already += 1
         self._tally.there(bytes.fromhex(entry.digest))
         if frozenset(entry.flags) != item.flags:
@@ -232,7 +232,7 @@ class _FolderRun:
 
     def _claimed(self, key: str, item: Item, incoming: Incoming) -> Entry | None:
         """Return the entry of a message that was copied here by other means."""
-        uid = self._here.claim(incoming)
+        uid = self._unclaimed.claim(incoming)
         if uid is None:
             return None
         entry = self._entry(key, item, incoming, self._info.uidvalidity, uid)

@@ -31,7 +31,7 @@ class ImportRuns(Refused):
     def __init__(self) -> None:
         super().__init__(
             Text("Nguồn này đang được nhập vào hộp thư này.", "Another import of this source into this mailbox is running."),
-            remedy=Text("Chờ lần nhập kia xong.", "Wait until the other import has ended."),
+            remedy=Text("Chờ lần nhập đó kết thúc.", "Wait until the other import has ended."),
         )
 
 
@@ -81,26 +81,26 @@ def path_of(data_dir: Path, mailbox_id: int, identity: str) -> Path:
     return folder_of(data_dir) / f"{mailbox_id}-{name}.jsonl"
 
 
-def counted_key(folder: str, mark: str, met: dict[str, int]) -> str:
-    """Return the key of a message that only its content identifies; `met` counts equal ones."""
-    nth = met[mark] = met.get(mark, 0) + 1
+def counted_key(folder: str, mark: str, seen: dict[str, int]) -> str:
+    """Return the key of a message that only its content identifies; `seen` counts equal ones."""
+    nth = seen[mark] = seen.get(mark, 0) + 1
     return f"{folder}\0{mark}\0{nth}"
 
 
 class Ledger:
     """An open ledger. Use as a context manager."""
 
-    def __init__(self, path: Path, mailbox_id: int, identity: str, *, only_look: bool = False) -> None:
-        """`only_look`: neither change nor create the file; a missing one is an empty ledger."""
+    def __init__(self, path: Path, mailbox_id: int, identity: str, *, read_only: bool = False) -> None:
+        """`read_only`: neither change nor create the file; a missing one is an empty ledger."""
         self._path = path
-        self._only_look = only_look
+        self._read_only = read_only
         self._head = {"mailbox_id": mailbox_id, "source": identity}
         self._entries: dict[str, Entry] = {}
         self._fd = -1
 
     def __enter__(self) -> Self:
         try:
-            if self._only_look:
+            if self._read_only:
                 self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             else:
                 self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ class Ledger:
             self._read()
         except OSError as error:
             self._close()
-            if not (self._only_look and isinstance(error, FileNotFoundError)):
+            if not (self._read_only and isinstance(error, FileNotFoundError)):
                 raise _failed(error) from error
         except BaseException:
             self._close()
@@ -138,7 +138,7 @@ class Ledger:
                     self._entries[entry.key] = entry
                 for key in _gone(line):
                     self._entries.pop(key, None)
-        if self._only_look:
+        if self._read_only:
             return
         if whole != os.fstat(self._fd).st_size:
             os.ftruncate(self._fd, whole)
@@ -192,10 +192,10 @@ class Ledger:
 
 def _entry(line: bytes) -> Entry | None:
     try:
-        told = json.loads(line)
-        if not isinstance(told, list):
+        fields = json.loads(line)
+        if not isinstance(fields, list):
             return None
-        key, folder, generation, mailbox, uidvalidity, uid, digest, flags = told
+        key, folder, generation, mailbox, uidvalidity, uid, digest, flags = fields
         texts, numbers = (key, folder, mailbox, digest, *flags), (generation, uidvalidity, uid)
         if not (all(isinstance(each, str) for each in texts) and all(isinstance(each, int) for each in numbers)):
             return None
@@ -220,10 +220,7 @@ class Taken:
     source: str
     messages: int
     last: Run | None
-    """The last finished run; None: there is none.
-
-    It counts as incomplete where a line follows it: a later run was killed, or the mailbox was restored.
-    """
+    """The last finished run, incomplete where another was killed or the mailbox restored since; None: there is none."""
 
 
 def taken(data_dir: Path) -> Iterator[Taken]:

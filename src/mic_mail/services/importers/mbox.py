@@ -51,7 +51,7 @@ _DEEPEST = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class MessageSpan:
     """The position of a message in a file: its "From " line, the start of its header, its end."""
 
     from_line: bytes
@@ -80,7 +80,7 @@ class Mailbox:
             start += 2 if blank == b"\r\n" else 1
         return start
 
-    def places(self) -> Iterator[Place]:
+    def spans(self) -> Iterator[MessageSpan]:
         """Yield every message in order; none where the file does not begin with one."""
         start = self._first()
         if not self._begins_at(start):
@@ -95,7 +95,7 @@ class Mailbox:
             first = False
             next_one = self._next(begins) if told is None else told[1]
             ends = self._without_blank(begins, next_one) if told is None else told[0]
-            yield Place(line, begins, ends)
+            yield MessageSpan(line, begins, ends)
             start = next_one
 
     def header(self, begins: int, ends: int) -> bytes:
@@ -106,15 +106,15 @@ class Mailbox:
         end = _header_ends(octets)
         return octets[:end] if end else octets
 
-    def octets(self, place: Place) -> bytes:
+    def octets(self, span: MessageSpan) -> bytes:
         """Return a whole message, unquoted, with CRLF."""
-        return with_crlf(b"".join(self.parts(place)))
+        return with_crlf(b"".join(self.parts(span)))
 
-    def parts(self, place: Place) -> Iterator[bytes]:
+    def parts(self, span: MessageSpan) -> Iterator[bytes]:
         """Yield a message in parts with its line ends; no part ends within a possible quoted "From " line."""
-        at, held, at_line = place.begins, b"", True
-        while at < place.ends:
-            part = self._at(at, min(CHUNK_OCTETS, place.ends - at))
+        at, held, at_line = span.begins, b"", True
+        while at < span.ends:
+            part = self._at(at, min(CHUNK_OCTETS, span.ends - at))
             if not part:
                 break
             at += len(part)
@@ -133,7 +133,7 @@ class Mailbox:
         rest = 0 if at_line else octets.find(b"\n") + 1 or len(octets)
         return octets[:rest] + _QUOTED.sub(b"", octets[rest:])
 
-    # ------------------------------------------------------------ places
+    # ------------------------------------------------------------ positions
 
     def _at(self, offset: int, length: int) -> bytes:
         return os.pread(self._fd, length, offset)
@@ -248,8 +248,8 @@ class MboxSource(Source):
             raise files.closed(path, error) from error
         try:
             box = Mailbox(fd)
-            for place in box.places():
-                yield _item(box, place)
+            for span in box.spans():
+                yield _item(box, span)
         except OSError as error:
             why = system_reason(error)
             raise SourceFailed(
@@ -259,14 +259,14 @@ class MboxSource(Source):
             os.close(fd)
 
 
-def _item(box: Mailbox, place: Place) -> Item:
-    header = box.header(place.begins, place.ends)
+def _item(box: Mailbox, span: MessageSpan) -> Item:
+    header = box.header(span.begins, span.ends)
     flags, deleted = of_header(header)
     if deleted:
         return Item(skip=Skip.DELETED)
-    is_small = place.ends - place.begins <= files.HELD_OCTETS
-    content = box.octets(place) if is_small else partial(crlf_parts, partial(box.parts, place))
-    return Item(None, content, flags or frozenset(), written_at(place.from_line))
+    is_small = span.ends - span.begins <= files.HELD_OCTETS
+    content = box.octets(span) if is_small else partial(crlf_parts, partial(box.parts, span))
+    return Item(None, content, flags or frozenset(), written_at(span.from_line))
 
 
 def _below(root: str, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -32,10 +32,7 @@ PROGRAM = "readpst"
 MEMORY_OCTETS = 2 << 30
 SECONDS_EACH_GIB = 3_600
 _WRITES_TIMES = 4
-"""The limit of output, as a multiple of the file's size.
-
-Base 64 adds a third, and bodies come as text and HTML; a file that needs more is made to fill the disk.
-"""
+"""The limit of output by the file's size: base 64 adds a third, and bodies come as text and HTML."""
 _SPARE_OCTETS = 64 << 20
 _SPARE_FILES = 1_000
 _LOOKS_EACH_SECONDS = 0.1
@@ -122,16 +119,16 @@ def _remove_left(work: Path) -> None:
 
 def _make_lasting(path: str) -> None:
     """Make unpacked messages reproducible: random values are numbered in order."""
-    met: dict[bytes, bytes] = {}
+    numbers: dict[bytes, bytes] = {}
     fresh = f"{path}.new"
     with open(path, "rb") as old, open(fresh, "wb") as new:
         while line := old.readline(_LINE_OCTETS):
-            new.write(_DRAWN.sub(lambda match: _lasting(match[0], met), line))
+            new.write(_DRAWN.sub(lambda match: _lasting(match[0], numbers), line))
     os.replace(fresh, path)
 
 
-def _lasting(drawn: bytes, met: dict[bytes, bytes]) -> bytes:
-    return b"DTSTAMP:19700101T000000Z" if drawn.startswith(b"D") else met.setdefault(drawn, b"%d" % (len(met) + 1))
+def _lasting(drawn: bytes, numbers: dict[bytes, bytes]) -> bytes:
+    return b"DTSTAMP:19700101T000000Z" if drawn.startswith(b"D") else numbers.setdefault(drawn, b"%d" % (len(numbers) + 1))
 
 
 def _require_space(target: str, octets: int) -> None:
@@ -147,11 +144,11 @@ def _unpack(program: str, path: str, target: str) -> None:
     most = _WRITES_TIMES * size + _SPARE_OCTETS
     _require_space(target, 2 * size + _SPARE_OCTETS)
 
-    asking = os.getpid()
+    parent = os.getpid()
 
     def confine() -> None:
         _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != asking:  # the parent ended before the signal could be requested
+        if os.getppid() != parent:  # the parent ended before the signal could be requested
             os._exit(1)
         for what, limit in (
             (resource.RLIMIT_AS, MEMORY_OCTETS),

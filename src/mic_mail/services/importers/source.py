@@ -58,10 +58,7 @@ class Item:
     """One message of a folder, or why it is skipped."""
 
     key: str | None = None
-    """The identifier, unique in the source and the same at every pass.
-
-    None: only its content identifies it.
-    """
+    """The identifier, unique and the same at every pass; None: only its content identifies the message."""
     content: bytes | Chunks | None = None
     """None: the key is known, so the content was not read."""
     flags: frozenset[str] = frozenset()

@@ -5,7 +5,7 @@ its user), were imported and deleted here since, or are missing. Trusts neither 
 content (Reg. 4.3).
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -37,85 +37,66 @@ def compare(
     account: Account, source: Source, ledger: Ledger, choice: Choice, progress: Progress = lambda tally: None
 ) -> Sequence[Compared]:
     """Compare everything that an import would take."""
-    here = _digests(account)
-    imported = Counter(bytes.fromhex(entry.digest) for entry in ledger.entries())
+    comparison = _Comparison(account, ledger)
     found: list[Compared] = []
     for folder, tally in choice.apply(source, account):
-        each = Compared(tally)
-        found.append(each)
+        found.append(Compared(tally))
         if tally.target:
             try:
-                _look(source, folder, each, _Here(here, ledger), progress)
+                comparison.look(source, folder, found[-1], progress)
             except FolderClosed:
                 tally.skip(Skip.UNREADABLE)
     for each in found:  # only now: a message that lies in its folder counts for that folder first
-        _look_elsewhere(each, here, imported)
+        comparison.look_elsewhere(each)
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Here:
-    """The messages of the mailbox, and the ledger of how they came."""
+class _Comparison:
+    """The messages of the mailbox that no message of the source has been found to be yet."""
 
-    digests: dict[bytes, Counter[str]]
-    ledger: Ledger
+    def __init__(self, account: Account, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._imported = Counter(bytes.fromhex(entry.digest) for entry in ledger.entries())
+        self._folders: defaultdict[bytes, Counter[str]] = defaultdict(Counter)
+        """By digest, the number of messages in each folder."""
+        for info in account.folders():
+            for uid in account.view(info.folder_id).uids if info.selectable else ():
+                digest = stored_digest(account, info.folder_id, uid)
+                if digest is not None:
+                    self._folders[digest][info.name] += 1
 
-    def take(self, digest: bytes, folder: str) -> bool:
-        """Return whether a matching message is in `folder`, and count it as used."""
-        if self.digests.get(digest, _NOWHERE)[folder] <= 0:
-            return False
-        self.digests[digest][folder] -= 1
-        return True
+    def look(self, source: Source, folder: SourceFolder, each: Compared, progress: Progress) -> None:
+        """Search for each message of a folder in its target folder."""
+        seen: dict[str, int] = {}
+        for item in source.messages(folder, frozenset[str]()):
+            if item.skip is not None or item.content is None:
+                each.tally.skip(item.skip or Skip.GONE)
+                continue
+            digest = digest_of(item.content)
+            each.tally.found += 1
+            each.tally.there(digest)
+            if item.key is None:  # as it was when imported: its reader has read or tagged it in its file since
+                entry = self._ledger.entry(counted_key(folder.name, mark_of(item.content).hex(), seen))
+                digest = digest if entry is None else bytes.fromhex(entry.digest)
+            if self._folders[digest][each.tally.target] > 0:
+                self._folders[digest][each.tally.target] -= 1
+                each.there += 1
+            else:
+                each.left.append(digest)
+            progress(each.tally)
 
-
-def _look(source: Source, folder: SourceFolder, each: Compared, here: _Here, progress: Progress) -> None:
-    """Search for each message of a folder in its target folder."""
-    met: dict[str, int] = {}
-    for item in source.messages(folder, frozenset[str]()):
-        if item.skip is not None or item.content is None:
-            each.tally.skip(item.skip or Skip.GONE)
-            continue
-        digest = digest_of(item.content)
-        each.tally.found += 1
-        each.tally.there(digest)
-        if item.key is None:  # as it was when imported: its reader has read or tagged it in its file since
-            entry = here.ledger.entry(counted_key(folder.name, mark_of(item.content).hex(), met))
-            digest = digest if entry is None else bytes.fromhex(entry.digest)
-        if here.take(digest, each.tally.target):
-            each.there += 1
-        else:
-            each.left.append(digest)
-        progress(each.tally)
-
-
-_NOWHERE: Counter[str] = Counter()
-
-
-def _look_elsewhere(each: Compared, here: dict[bytes, Counter[str]], imported: Counter[bytes]) -> None:
-    for digest in each.left:
-        places = here.get(digest, _NOWHERE)
-        name = next((name for name, count in places.items() if count > 0), None)
-        if name is not None:
-            places[name] -= 1
-            each.elsewhere += 1
-        elif imported[digest] > 0:
-            imported[digest] -= 1
-            each.removed += 1
-        else:
-            each.missing += 1
-            if len(each.named) < MOST_NAMED:
-                each.named.append(digest.hex())
-    each.left.clear()
-
-
-def _digests(account: Account) -> dict[bytes, Counter[str]]:
-    """Return the digest of every message of the mailbox, with its count in each folder."""
-    found: dict[bytes, Counter[str]] = {}
-    for info in account.folders():
-        if not info.selectable:
-            continue
-        for uid in account.view(info.folder_id).uids:
-            digest = stored_digest(account, info.folder_id, uid)
-            if digest is not None:
-                found.setdefault(digest, Counter())[info.name] += 1
-    return found
+    def look_elsewhere(self, each: Compared) -> None:
+        """Search for the messages that are left in other folders, and among those deleted here since."""
+        for digest in each.left:
+            name = next((name for name, count in self._folders[digest].items() if count > 0), None)
+            if name is not None:
+                self._folders[digest][name] -= 1
+                each.elsewhere += 1
+            elif self._imported[digest] > 0:
+                self._imported[digest] -= 1
+                each.removed += 1
+            else:
+                each.missing += 1
+                if len(each.named) < MOST_NAMED:
+                    each.named.append(digest.hex())
+        each.left.clear()

@@ -91,12 +91,12 @@ class Queued:
                 elsewhere = ELSEWHERE if queue.had(entry.spool_id) else None
                 recipients = [str(target.address) for target in entry.open_targets if target.mailbox_id != elsewhere]
                 if recipients:
-                    letter = letters.not_sent(self._sender.address, _instant(entry.slip.accepted_at_us), recipients)
+                    letter = letters.not_sent(self._sender.address, _instant(entry.envelope.accepted_at_us), recipients)
                     notices.deliver(self._sender, letter, origin=f"not_sent:{entry.spool_id}@{self._sender.mailbox_id}")
                     log.event(
                         "delivery_dropped",
-                        trace=entry.slip.trace_id,
-                        sender=entry.slip.sender,
+                        trace=entry.envelope.trace_id,
+                        sender=entry.envelope.sender,
                         recipients=recipients,
                         clause=SECURITY,
                     )

@@ -54,10 +54,7 @@ class LifeNotices:
         self._begun: datetime | None = None
         """When the server began to send notices, once it was looked up."""
         self._next: dict[int, tuple[tuple[Entry, ...], Validity]] = {}
-        """By mailbox, the entries at its last check and the span without new notices.
-
-        The entries are its own and those of the people named in it.
-        """
+        """By mailbox, its entry and those of the people named in it at the last check, and the span without new notices."""
 
     async def run_once(self) -> None:
         """Send what is due now and was not sent."""

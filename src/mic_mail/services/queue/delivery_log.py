@@ -70,8 +70,10 @@ class DeliveryLog:
             unreported = tuple(place for place in entry.state.unreported if place not in under_way)
             if unreported:
                 for place in unreported:
-                    if (said := entry.state.dropped_by(place)) and entry.state.standings[place] is Standing.DROPPED:
-                        self._event(entry, place, Standing.DROPPED, actor=said.actor, reason=said.reason, clause=said.clause)
+                    if (decision := entry.state.dropped_by(place)) and entry.state.standings[place] is Standing.DROPPED:
+                        self._event(
+                            entry, place, Standing.DROPPED, actor=decision.actor, reason=decision.reason, clause=decision.clause
+                        )
                 await self._report(FinishedRecipients(entry, unreported))
                 await self._runtime.executors.io(self._write_down, entry, unreported)
 
@@ -91,13 +93,13 @@ class DeliveryLog:
             about = {"trace": entry.envelope.trace_id, "domain": domain, "server": result.server}
             self._runtime.log.event("tls_policy_failed", **about, error=result.secured.objection)
 
-    def _event(self, entry: Entry, place: int, standing: Standing, **said: Text | str | int | None) -> None:
+    def _event(self, entry: Entry, place: int, standing: Standing, **fields: Text | str | int | None) -> None:
         self._runtime.log.event(
             _EVENTS[standing],
             trace=entry.envelope.trace_id,
             sender=entry.envelope.sender,
             recipient=entry.envelope.recipients[place].address,
-            **said,
+            **fields,
         )
 
 

@@ -100,7 +100,7 @@ _GONE = {LEFT: _gone("left", "6.4.c"), RECLAIMED: _gone("reclaimed", "6.2")}
 """Reports on reclaimed mailboxes, by delay reason."""
 
 
-class SpoolReports:
+class InboundReports:
     """The reports of one process on mail that goes through the spool."""
 
     def __init__(
@@ -126,18 +126,18 @@ class SpoolReports:
 
     # ------------------------------------------------------------ before an attempt is recorded
 
-    async def weigh(self, entry: Entry, outcomes: Sequence[tuple[Target, str | None]], *, doubtful: bool) -> ReportDecision:
+    async def decide(self, entry: Entry, outcomes: Sequence[tuple[Target, str | None]], *, doubtful: bool) -> ReportDecision:
         """Write the reports that this attempt causes, and return what the spool envelope must record.
 
         `outcomes` holds the delay reason of each target, None if it is delivered. `doubtful`: an earlier process may
         have been killed during this step.
         """
-        slip = entry.slip
-        age = timedelta(seconds=self._runtime.clock.age_seconds(slip.accepted_at_us))
+        envelope = entry.envelope
+        age = timedelta(seconds=self._runtime.clock.age_seconds(envelope.accepted_at_us))
         gone = [target for target, hurdle in outcomes if hurdle in _GONE]
         open_now = [(target, hurdle) for target, hurdle in outcomes if hurdle is not None and hurdle not in _GONE]
         is_over = age >= self._give_up
-        is_late = not is_over and not slip.warned and age >= self._warn_after
+        is_late = not is_over and not envelope.warned and age >= self._warn_after
         pairs: list[tuple[_Kind, list[Target]]] = []
         delivered = [target for target, hurdle in outcomes if hurdle is None and _wants_success(target)]
         if delivered:
@@ -149,10 +149,10 @@ class SpoolReports:
                 pairs.append((kind, [target for target, hurdle in open_now if (hurdle == FULL) is is_full]))
         wanted = [(kind, _wanted(kind, targets)) for kind, targets in pairs]
         if doubtful:
-            await self._runtime.executors.io(self._pending.forget, entry.spool_id, slip.told)
+            await self._runtime.executors.io(self._pending.forget, entry.spool_id, envelope.told)
         wanted = [(kind, targets) for kind, targets in wanted if targets]
-        if (reason := _reason_to_be_silent(slip)) is not None:
-            self._log_withheld(slip, wanted, reason)
+        if (reason := _reason_to_be_silent(envelope)) is not None:
+            self._log_withheld(envelope, wanted, reason)
             wanted = []
         told = await self._keep(entry, wanted)
         given_up = [*gone, *(target for target, _ in open_now if is_over)]
@@ -161,17 +161,19 @@ class SpoolReports:
     async def _keep(self, entry: Entry, wanted: Sequence[tuple[_Kind, list[Target]]]) -> tuple[str, ...]:
         if not wanted:
             return ()
-        sender, snapshot = entry.slip.sender, self._access.snapshot
+        sender, snapshot = entry.envelope.sender, self._access.snapshot
         is_here = isinstance(sender, MailboxAddress) and sender.domain in snapshot.domains
         owner = self._writer.owner_of(sender) if is_here else None
         if not isinstance(sender, MailboxAddress) or (is_here and owner is None):
             for kind, targets in wanted:
-                self._writer.log_unreported(entry.slip.trace_id, sender, kind.action, [target.address for target in targets])
+                self._writer.log_unreported(
+                    entry.envelope.trace_id, sender, kind.action, [target.address for target in targets]
+                )
             return ()
         to = Mailbox(owner.display_name if owner else str(sender), sender)
         names = []
         for kind, targets in wanted:
-            name = name_of(entry.spool_id, entry.slip.attempts + 1, kind.what)
+            name = name_of(entry.spool_id, entry.envelope.attempts + 1, kind.what)
             await self._runtime.executors.io(self._make, entry, name, kind, targets, (to, owner.kind if owner else None))
             names.append(name)
         return tuple(names)
@@ -180,8 +182,8 @@ class SpoolReports:
         self, entry: Entry, name: str, kind: _Kind, targets: Sequence[Target], reader: tuple[Mailbox, MailboxKind | None]
     ) -> None:
         to, of_kind = reader
-        slip = entry.slip
-        at, until = accepted(slip), accepted(slip) + self._give_up
+        envelope = entry.envelope
+        at, until = accepted(envelope), accepted(envelope) + self._give_up
         is_late = kind.action is Action.DELAYED
         reports = [
             dsn.Report(
@@ -197,32 +199,32 @@ class SpoolReports:
         addresses = [str(target.address) for target in targets]
         message = self._writer.write(
             to,
-            slip,
+            envelope,
             beginning(entry.beginning),
             lambda subject: kind.letter(subject, at, until, addresses),
             reports,
             kind=of_kind,
         )
-        self._pending.keep(name, message, _envelope(slip, to.address, message, self._runtime.clock.steady_us()))
+        self._pending.keep(name, message, _envelope(envelope, to.address, message, self._runtime.clock.steady_us()))
 
     # ------------------------------------------------------------ after it is recorded
 
-    async def bring(self, names: Iterable[str]) -> None:
+    async def deliver(self, names: Iterable[str]) -> None:
         """Deliver reports to mailboxes and the queue; one that fails is retried in the next run."""
         for name in names:
             try:
-                await self._bring(name)
+                await self._deliver(name)
             except Exception as error:  # noqa: BLE001 - the report is durable, and one's failure does not affect the others
                 self._runtime.log.event("report_waits", report=name, **failure(error))
 
     async def run_once(self) -> None:
         """Deliver all reports that are due."""
         try:
-            await self.bring(await self._runtime.executors.io(self._pending.due, self._spool))
+            await self.deliver(await self._runtime.executors.io(self._pending.due, self._spool))
         except (MicMailError, OSError) as error:
             self._runtime.log.event("report_waits", **failure(error))
 
-    async def _bring(self, name: str) -> None:
+    async def _deliver(self, name: str) -> None:
         found = await self._runtime.executors.io(self._pending.read, name)
         if found is None:
             return
@@ -245,19 +247,19 @@ class SpoolReports:
                 self._writer.log_sent(envelope.trace_id, mailbox, action, about, published)
         await self._runtime.executors.io(self._pending.done, name)
 
-    def _log_withheld(self, slip: SpoolEnvelope, wanted: Sequence[tuple[_Kind, list[Target]]], reason: str) -> None:
+    def _log_withheld(self, envelope: SpoolEnvelope, wanted: Sequence[tuple[_Kind, list[Target]]], reason: str) -> None:
         """Log each report that is withheld from the sender (Reg. 4.2)."""
-        for kind, targets in wanted if slip.sender else ():
+        for kind, targets in wanted if envelope.sender else ():
             addresses = [target.address for target in targets]
-            about = {"trace": slip.trace_id, "sender": slip.sender, "action": kind.action, "recipients": addresses}
+            about = {"trace": envelope.trace_id, "sender": envelope.sender, "action": kind.action, "recipients": addresses}
             self._runtime.log.event("report_withheld", **about, reason=reason)
 
 
-def _reason_to_be_silent(slip: SpoolEnvelope) -> str | None:
+def _reason_to_be_silent(envelope: SpoolEnvelope) -> str | None:
     """Return why the sender gets no report, or None; the named sender may be forged (decision 0100)."""
-    if not slip.may_be_reported:
+    if not envelope.may_be_reported:
         return "sender-not-authenticated"
-    return "junk" if slip.verdict else None
+    return "junk" if envelope.verdict else None
 
 
 def _wants_success(target: Target) -> bool:
@@ -270,20 +272,20 @@ def _wanted(kind: _Kind, targets: Sequence[Target]) -> list[Target]:
     return [target for target in targets if word is None or not target.notify or word in target.notify]
 
 
-def _envelope(slip: SpoolEnvelope, to: MailboxAddress, message: bytes, now_us: int) -> Envelope:
+def _envelope(envelope: SpoolEnvelope, to: MailboxAddress, message: bytes, now_us: int) -> Envelope:
     """Return the envelope of a report: null sender, NOTIFY=NEVER, TLS as the message.
 
     RFC 3461 §6.1, §7.2; RFC 8689 §5.
     """
     is_ascii = message.isascii()
     return Envelope(
-        trace_id=slip.trace_id,
+        trace_id=envelope.trace_id,
         sender=NULL_PATH,
         accepted_at_us=now_us,
         return_path_octets=len(RETURN_PATH),
         smtputf8=not (is_ascii and to.is_ascii),
         body="7BIT" if is_ascii else "8BITMIME",
-        requires_tls=slip.requires_tls,
+        requires_tls=envelope.requires_tls,
         recipients=(Recipient(to, ("NEVER",)),),
     )
 

@@ -27,13 +27,10 @@ from mic_mail.smtpclient.results import RecipientResult, Result
 
 HELD_SECONDS = 60.0
 """The interval at which a held entry is checked, with or without a notification."""
-WITHIN_US = Text("máy chủ này gặp trục trặc", "something in this server was in the way")
+INTERNAL_ERROR = Text("máy chủ này gặp lỗi nội bộ", "this server had an internal error")
 """The text the sender of a message gets; the log has the details."""
 OWN_TRIES = 3
-"""Attempts below which an error in this server never fails a message.
-
-A message may be old only because the server stood still for days.
-"""
+"""Attempts below which an error in this server fails no message: it may be old because the server stood still."""
 _STANDINGS = {
     RecipientResult.DELIVERED: Standing.DELIVERED,
     RecipientResult.FAILED: Standing.FAILED,
@@ -91,7 +88,7 @@ class JobAttempt:
             result = await self._delivery.attempt(entry, job.domain, places)
         except Exception as error:  # noqa: BLE001 - a disk error or a defect counts as an attempt, to be reported in the end
             self._runtime.log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
-            result = AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", WITHIN_US)] * len(places), end=End.NOT_ASKED)
+            result = AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", INTERNAL_ERROR)] * len(places), end=End.NOT_ASKED)
         return Outcome(result.end, await self._record(entry, job.domain, places, result, retries), was_tried=True)
 
     async def report(self, entry: Entry, left: Sequence[int], outcome: Outcome) -> None:

@@ -36,7 +36,7 @@ _NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY", Action.RELAYED: SU
 """The NOTIFY keyword each report needs; the first two are also sent without NOTIFY."""
 
 
-class Reports:
+class OutboundReports:
     """Writes the reports of one process."""
 
     def __init__(self, runtime: Runtime, access: SignInService, writer: DsnWriter) -> None:
@@ -135,10 +135,7 @@ def _is_wanted(action: Action, notify: Sequence[str]) -> bool:
 
 
 _Wording = Callable[[str, datetime, datetime, Sequence[Word]], NoticeText]
-"""A function that words a report.
-
-It takes the subject, the times of acceptance and of giving up, and the last result of each recipient.
-"""
+"""Words a report: subject, times of acceptance and of giving up, last result of each recipient."""
 
 
 def _last_result(entry: Entry, place: int) -> tuple[str, Text | str]:

@@ -12,10 +12,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.queue.queue import Entry
 
 Watching = Callable[[int, Callable[[], None]], Callable[[], None]]
-"""Registers a callback, called on the loop when the decision on a mailbox may have changed.
-
-It returns a function that ends the watch.
-"""
+"""Registers a callback for when the decision on a mailbox may have changed; returns what ends the watch."""
 
 
 def watch_nothing(_mailbox_id: int, _callback: Callable[[], None]) -> Callable[[], None]:

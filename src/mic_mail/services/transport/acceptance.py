@@ -21,8 +21,8 @@ from mic_mail.services.transport.delivery_worker import LocalDelivery, account_r
 from mic_mail.services.transport.envelope import Accepted, Envelope
 from mic_mail.services.transport.inbound.quarantine_put import QuarantineWriter
 from mic_mail.services.transport.incoming_message import IncomingMessage, Sink, Stream
-from mic_mail.services.transport.recipient_lookup import Recipients
-from mic_mail.services.transport.spool_dispatch import Spooling
+from mic_mail.services.transport.recipient_lookup import RecipientLookup
+from mic_mail.services.transport.spool_dispatch import SpoolDispatch
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Staged
 
@@ -35,17 +35,17 @@ class Acceptance:
         runtime: Runtime,
         *,
         store: MailStore,
-        spooling: Spooling,
+        spooling: SpoolDispatch,
         delivering: LocalDeliverer,
-        holding: QuarantineWriter,
-        recipients: Recipients,
+        quarantine: QuarantineWriter,
+        recipients: RecipientLookup,
         access: SignInService,
     ) -> None:
         self._runtime = runtime
         self._store = store
         self._spooling = spooling
         self.delivering = delivering
-        self._holding = holding
+        self._quarantine = quarantine
         self._recipients = recipients
         self._access = access
         self.tasks = delivering.tasks
@@ -96,7 +96,7 @@ class Acceptance:
         envelope, stream, scan = message.envelope, message.stream, message.scan
         if stream is None or scan is None:
             deliveries = self._deliveries(envelope)
-            octets = message.whole_with(front) if front else message.held
+            octets = message.whole_with(front) if front else message.buffered
             return CompleteMessage(envelope, octets, message.octets, deliveries, not _is_for_one(envelope, deliveries))
         if front:
             await stream.replace_sink(await self._copy(message, stream.sink, front))
@@ -145,22 +145,22 @@ class Acceptance:
         return self._accepted(message, delivered=1)
 
     async def _hold(self, message: CompleteMessage) -> Accepted:
-        slip = self._spooling.spool_envelope(message.envelope, message.deliveries)
-        await self._runtime.executors.io(self._holding.hold, message.envelope, message.source, slip)
+        spool_envelope = self._spooling.spool_envelope(message.envelope, message.deliveries)
+        await self._runtime.executors.io(self._quarantine.hold, message.envelope, message.source, spool_envelope)
         return self._accepted(message)
 
     async def _into_spool(self, message: CompleteMessage) -> Accepted:
         envelope, deliveries, content = message.envelope, message.deliveries, message.content
 
         def commit() -> tuple[SpoolEntry, Answers]:
-            slip = self._spooling.spool_envelope(envelope, deliveries)
+            spool_envelope = self._spooling.spool_envelope(envelope, deliveries)
             if isinstance(content, bytes):
                 draft = self._spooling.draft(envelope.trace_id)
                 draft.write(content)
-                return draft.commit(slip), message.answers or answers_of(content)
+                return draft.commit(spool_envelope), message.answers or answers_of(content)
             assert isinstance(content, Draft)
             assert message.answers is not None
-            return content.commit(slip), message.answers
+            return content.commit(spool_envelope), message.answers
 
         entry, answered = await self._runtime.executors.io(commit)
         self._spooling.fan_out(entry, answered)

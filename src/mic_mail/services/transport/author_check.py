@@ -26,23 +26,14 @@ MAX_FIELDS = 20
 """Upper bound on author fields in one header; no real message is resent that often."""
 
 MOST_REFERENCES = 40
-"""Message-IDs read from one message.
-
-Long threads name more, but an answer to the newest message answers the thread.
-"""
+"""Message-IDs read from one message: an answer to the newest message answers the thread."""
 LONGEST_REFERENCES = 16 << 10
 _MESSAGE_ID = re.compile(rb"<([^<>\s]{1,255})>")
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-"""Control characters (RFC 5322 §2.2, §3.5).
-
-Some readers end a name or a line there, others ignore them. CR and LF are checked with the lines.
-"""
+"""Control characters, at which some readers end a name or a line. CR and LF are checked with the lines."""
 _LOOSE_FOLD = re.compile(rb"\A[ \t]|^[^ \t:\n][^:\n]*+\n[ \t]", re.MULTILINE)
-"""A continuation line after something that is no field.
-
-A reader that unfolds first joins the two lines.
-"""
+"""A continuation line after something that is no field: a reader that unfolds first joins the two."""
 _NAME = re.compile(rb"[!-9;-~]++")
 _NO_LETTER = re.compile(rb"[^a-z-]++")
 
@@ -72,10 +63,7 @@ class Reading:
     is_dated: bool
     is_identified: bool
     refers_to: tuple[str, ...]
-    """Message-IDs from In-Reply-To and References (RFC 5322 §3.6.4).
-
-    Without angle brackets; the newest `MOST_REFERENCES`.
-    """
+    """The newest `MOST_REFERENCES` of In-Reply-To and References (RFC 5322 §3.6.4), without angle brackets."""
 
 
 def read(header: bytes, own: Collection[str], separator: str, *, addresses: bool) -> Reading:

@@ -40,7 +40,7 @@ class RcptCommand:
     client: Client
     trace_id: str
     declared_octets: int | None
-    enquiry: ClientLookups | None
+    lookups: ClientLookups | None
     mailbox: Mailbox | None = None
     """None before the lookup, and for an address on another server."""
 

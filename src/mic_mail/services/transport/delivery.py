@@ -21,7 +21,7 @@ from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.spool import ELSEWHERE, SpoolEnvelope, Target
 from mic_mail.queue.spool import Entry as SpoolEntry
-from mic_mail.services.queue.inbound_dsn import ReportDecision, SpoolReports
+from mic_mail.services.queue.inbound_dsn import InboundReports, ReportDecision
 from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, PendingDelivery, account_ref
 from mic_mail.services.transport.envelope import Cause
 from mic_mail.storage.errors import Busy, Overloaded, Unavailable
@@ -30,26 +30,14 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import Published, Staged
 
 MAX_BATCH = 50
-"""Messages in one publication.
-
-It bounds how long an account's lock is held and how long one batch delays the next.
-"""
+"""Messages in one publication: bounds how long an account's lock is held and a batch delays the next."""
 GATHER_SECONDS, GATHER_TIMES = 0.001, 5
-"""The seconds a batch waits for more messages, and how many times it does.
-
-With 50 sessions batches grow from 5 to 12 messages and throughput by a fifth.
-"""
+"""How long a batch waits for more messages, and how often: with 50 sessions, a fifth more throughput."""
 GATHER_FROM = 5
-"""The smallest batch that waits for more.
-
-With few senders, waiting would only delay everybody's next message.
-"""
+"""The smallest batch that waits for more: with few senders, waiting would only delay the next message."""
 MOST_WAITING = 2_000
 MOST_WAITING_OCTETS = 256 << 20
-"""Bounds on small messages waiting in memory: number and octets.
-
-The octets include the index data their headers may need. Beyond either the client gets 451.
-"""
+"""Small messages waiting in memory, with the index data of their headers; beyond that the client gets 451."""
 SCAN_OCTETS = 1 << 18
 
 
@@ -63,7 +51,7 @@ class LocalDeliverer:
         *,
         arrived: Callable[[int], None],
         why_not: Callable[[Mailbox], Cause | None],
-        reports: SpoolReports,
+        reports: InboundReports,
     ) -> None:
         """`arrived` is called on the loop with each mailbox that received a message.
 
@@ -268,17 +256,17 @@ class LocalDeliverer:
             if elsewhere:
                 delays[ELSEWHERE] = await self._delay_reason(send_on(entry))
             outcomes = [(target, delays[target.mailbox_id]) for target in entry.open_targets]
-            decision = await self._reports.weigh(entry, outcomes, doubtful=doubtful)
+            decision = await self._reports.decide(entry, outcomes, doubtful=doubtful)
             for target, delay in outcomes:
                 if delay is not None and target in decision.given_up:
-                    self._log_given_up(entry.slip, target, deliveries.get(target.mailbox_id), delay)
+                    self._log_given_up(entry.envelope, target, deliveries.get(target.mailbox_id), delay)
             await self._runtime.executors.io(self._settle_entry, entry, outcomes, decision)
             for target, delay in outcomes:
                 if delay is not None and target not in decision.given_up:
-                    self._log_deferred(entry.slip, target, deliveries.get(target.mailbox_id), delay)
-            await self._reports.bring(decision.told)
+                    self._log_deferred(entry.envelope, target, deliveries.get(target.mailbox_id), delay)
+            await self._reports.deliver(decision.told)
         except Exception as error:  # noqa: BLE001 - the entry is durable, and recovery will take it up again
-            self._runtime.log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
+            self._runtime.log.event("spool_entry_waits", trace=entry.envelope.trace_id, **failure(error))
         finally:
             entry.release()
 
@@ -292,7 +280,7 @@ class LocalDeliverer:
         try:
             known = answers or await self._scanned_file(entry)
         except OSError as error:  # the disk does not return the message, so no mailbox can get it now
-            self._runtime.log.event("spool_entry_waits", trace=entry.slip.trace_id, **failure(error))
+            self._runtime.log.event("spool_entry_waits", trace=entry.envelope.trace_id, **failure(error))
             return dict.fromkeys(here, type(error).__name__)
         delays = await asyncio.gather(
             *(self._delay_reason(self._link(entry, deliveries.get(mailbox_id), known, doubtful)) for mailbox_id in here)
@@ -343,27 +331,27 @@ class LocalDeliverer:
         except Exception as error:  # noqa: BLE001 - a defect of ours or of the store: only this target waits
             return repr(error)
 
-    def _log_given_up(self, slip: SpoolEnvelope, target: Target, local: LocalDelivery | None, reason: str) -> None:
+    def _log_given_up(self, envelope: SpoolEnvelope, target: Target, local: LocalDelivery | None, reason: str) -> None:
         """Log that a delivery is given up, before it takes effect, so that none ends unlogged (Reg. 4.2)."""
         self._runtime.log.event(
             "delivery_given_up",
-            trace=slip.trace_id,
-            sender=slip.sender,
+            trace=envelope.trace_id,
+            sender=envelope.sender,
             mailbox=local.mailbox.address if local else None,
             recipient=target.address,
             reason=reason,
-            attempts=slip.attempts + 1,
+            attempts=envelope.attempts + 1,
         )
 
-    def _log_deferred(self, slip: SpoolEnvelope, target: Target, local: LocalDelivery | None, reason: str) -> None:
+    def _log_deferred(self, envelope: SpoolEnvelope, target: Target, local: LocalDelivery | None, reason: str) -> None:
         self._runtime.log.event(
             "delivery_deferred",
-            trace=slip.trace_id,
+            trace=envelope.trace_id,
             mailbox=local.mailbox.address if local else None,
             recipient=target.address,
             reason=reason,
-            attempts=slip.attempts,
-            next_try=stamp(slip.next_try_us),
+            attempts=envelope.attempts,
+            next_try=stamp(envelope.next_try_us),
         )
 
 

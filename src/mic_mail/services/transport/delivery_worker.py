@@ -20,10 +20,7 @@ from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DEFAULT_FOLDERS, INBOX, AccountRef, Delivery, Published, Staged
 
 PATIENCE_SECONDS = 0.02
-"""The seconds a batch waits for a mailbox that is being written.
-
-Another process's delivery takes about 1 ms.
-"""
+"""The seconds a batch waits for a mailbox that is being written; another process's delivery takes 1 ms."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,7 +238,7 @@ class Envelope:
     counted: Counted = field(default_factory=Counted)
     checked: CheckResult = CheckResult()
     """The results of the checks, once they are done."""
-    enquiry: "ClientLookups | None" = None
+    lookups: "ClientLookups | None" = None
     """Lookups about the client, started at its MAIL (`inbound.client_lookups`); None if there are none."""
 
     def refusal(self, cause: Cause, **words: object) -> Refusal:
@@ -261,7 +261,7 @@ class Envelope:
     @property
     def is_strange(self) -> bool:
         """Return whether the message came from a server other than our own (`inbound.trusted_networks`)."""
-        return self.client.role is Role.MX and self.enquiry is not None
+        return self.client.role is Role.MX and self.lookups is not None
 
     @property
     def may_be_reported(self) -> bool:

@@ -14,7 +14,7 @@ from mic_mail.services.transport.sender_policy import SenderPolicy
 SMALL_HEADER_OCTETS = 8_192
 
 
-class Headings:
+class HeaderChecks:
     """The header step of the messages that one process accepts."""
 
     def __init__(self, runtime: Runtime, senders: SenderPolicy, results: MessageChecks) -> None:

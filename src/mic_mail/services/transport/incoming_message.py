@@ -30,10 +30,7 @@ SLICE_OCTETS = 262_144
 MAX_HEADER_OCTETS = 262_144
 """Header limit of submitted mail, whose author must be known before the first octet is written."""
 MAX_FOREIGN_HEADER_OCTETS = MAX_HEADER_OCTETS - 32_768
-"""Header limit of mail from other servers.
-
-With the lines in front the header is no longer than the index can hold.
-"""
+"""Header limit of mail from other servers: with the lines in front, what the index can hold."""
 CONTINUATIONS = (b" ", b"\t")
 """The first octets of a line that continues the one before it (RFC 5322 §2.2.3)."""
 EMPTY_LINE = b"\r\n"
@@ -111,9 +108,9 @@ class IncomingMessage:
         self.at_end = False
         self.over = False
         """Set once it is given up, or no step before its acceptance is left."""
-        self._held: list[bytes] = []
-        self._held_octets = 0
-        self._most_held = SMALL_OCTETS
+        self._buffer: list[bytes] = []
+        self._buffered_octets = 0
+        self._max_buffered = SMALL_OCTETS
 
     def add(self, octets: bytes) -> bool:
         """Take the next octets; return False if they were dropped."""
@@ -122,20 +119,20 @@ class IncomingMessage:
             return False
         if self.lines is not None:
             self.lines.feed(octets)
-        self._held.append(octets)
-        self._held_octets += len(octets)
+        self._buffer.append(octets)
+        self._buffered_octets += len(octets)
         return True
 
     @property
     def is_full(self) -> bool:
         """Return whether more is buffered than should stay in memory."""
-        return self._held_octets > self._most_held
+        return self._buffered_octets > self._max_buffered
 
     @property
-    def held(self) -> bytes:
+    def buffered(self) -> bytes:
         """The buffered octets, joined."""
-        octets = self._take_held()
-        self._held, self._held_octets = [octets], len(octets)
+        octets = self._take_buffer()
+        self._buffer, self._buffered_octets = [octets], len(octets)
         return octets
 
     def end(self) -> None:
@@ -146,7 +143,7 @@ class IncomingMessage:
 
     def drop(self) -> Stream | None:
         """Forget the octets; return the stream to discard, if there is one."""
-        self._held, self._held_octets = [], 0
+        self._buffer, self._buffered_octets = [], 0
         stream, self.stream = self.stream, None
         return stream
 
@@ -158,14 +155,16 @@ class IncomingMessage:
 
     def find_header(self) -> bool:
         """Look for the end of the header; return False while it may still come."""
-        octets = self.held
+        octets = self.buffered
         # in submitted mail the check of the author refuses the blank
         self.begins_with_blank = not self.is_submitted and octets.startswith(CONTINUATIONS)
         has_none = self.begins_with_blank or octets.startswith(EMPTY_LINE)
         end = 0 if has_none else octets.find(b"\r\n\r\n") + 2
         if end == 1:  # not found
             if not self.at_end and len(octets) <= self.header_limit:
-                self._most_held = self.header_limit  # so that the end is searched once more only, however small the pieces are
+                self._max_buffered = (
+                    self.header_limit
+                )  # so that the end is searched once more only, however small the pieces are
                 return False
             end = len(octets)
         self.header = octets[:end]
@@ -177,31 +176,31 @@ class IncomingMessage:
             return False
         if self.scan is not None:
             return bool(self.scan.bare_cr or self.scan.bare_lf)
-        return has_bare(self.held if self.at_end else self.held.removesuffix(b"\r"))
+        return has_bare(self.buffered if self.at_end else self.buffered.removesuffix(b"\r"))
 
     def whole_with(self, front: bytes) -> bytes:
         """Return the buffered message as it is stored, with `front` before its header."""
         assert self.header is not None
-        return front + self.stored_header + self.held[len(self.header) :]
+        return front + self.stored_header + self.buffered[len(self.header) :]
 
     def put_in_front(self, front: bytes) -> None:
         """Continue with the message as it is stored."""
         octets = self.whole_with(front)
-        self._held, self._held_octets = [octets], len(octets)
+        self._buffer, self._buffered_octets = [octets], len(octets)
 
     # ------------------------------------------------------------ the file
 
     async def begin_stream(self, stream: Stream) -> None:
         """Write what is buffered to a file, and scan it in its stored form."""
         self.stream = stream
-        self._most_held = SLICE_OCTETS
-        scanned = self.held if self.is_submitted else self.whole_with(b"")
-        await stream.write_chunk(self._take_held(), scanned)
+        self._max_buffered = SLICE_OCTETS
+        scanned = self.buffered if self.is_submitted else self.whole_with(b"")
+        await stream.write_chunk(self._take_buffer(), scanned)
 
     async def write_out(self) -> None:
         """Write the next slice."""
-        if self.stream is not None and self._held:
-            octets = self._take_held()
+        if self.stream is not None and self._buffer:
+            octets = self._take_buffer()
             await self.stream.write_chunk(octets, octets)
 
     async def complete(self) -> None:
@@ -213,9 +212,9 @@ class IncomingMessage:
     @property
     def source(self) -> bytes | Path:
         """The complete message: as it came, but for the lines in front of a submitted one."""
-        return self.held if self.stream is None else Path(self.stream.sink.path)
+        return self.buffered if self.stream is None else Path(self.stream.sink.path)
 
-    def _take_held(self) -> bytes:
-        octets = self._held[0] if len(self._held) == 1 else b"".join(self._held)
-        self._held, self._held_octets = [], 0
+    def _take_buffer(self) -> bytes:
+        octets = self._buffer[0] if len(self._buffer) == 1 else b"".join(self._buffer)
+        self._buffer, self._buffered_octets = [], 0
         return octets

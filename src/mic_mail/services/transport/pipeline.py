@@ -28,18 +28,18 @@ from mic_mail.services.transport import transport_log
 from mic_mail.services.transport.acceptance import Acceptance
 from mic_mail.services.transport.check import CompleteMessage, MailCommand, MaybeRefusal, RcptCommand, ReceivedMessage
 from mic_mail.services.transport.envelope import Cause, CheckResult, Client, Envelope, Outcome, Recipient, Refusal, Role
-from mic_mail.services.transport.header_checks import Headings
+from mic_mail.services.transport.header_checks import HeaderChecks
 from mic_mail.services.transport.inbound import dnsbl_check
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
 from mic_mail.services.transport.inbound.message_checks import MessageChecks
-from mic_mail.services.transport.inbound.origin_check import Origins
-from mic_mail.services.transport.inbound.rspamd_check import Content
+from mic_mail.services.transport.inbound.origin_check import OriginCheck
+from mic_mail.services.transport.inbound.rspamd_check import RspamdCheck
 from mic_mail.services.transport.incoming_message import IncomingMessage, Stream
-from mic_mail.services.transport.malware import Malware
-from mic_mail.services.transport.recipient_lookup import Recipients
-from mic_mail.services.transport.secrecy import Secrecy
+from mic_mail.services.transport.malware import MalwareCheck
+from mic_mail.services.transport.recipient_lookup import RecipientLookup
+from mic_mail.services.transport.secrecy import SecrecyCheck
 from mic_mail.services.transport.sender_policy import SenderPolicy
-from mic_mail.services.transport.spool_dispatch import Spooling
+from mic_mail.services.transport.spool_dispatch import SpoolDispatch
 from mic_mail.storage.errors import DiskFull, OverQuota
 from mic_mail.storage.reserve import Reserves, ReserveState
 
@@ -57,14 +57,14 @@ class Checkers:
 
     runtime: Runtime
     senders: SenderPolicy
-    recipients: Recipients
-    headings: Headings
+    recipients: RecipientLookup
+    headings: HeaderChecks
     clients: MessageChecks
-    origins: Origins
-    content: Content
-    malware: Malware
-    secrecy: Secrecy
-    spooling: Spooling
+    origins: OriginCheck
+    content: RspamdCheck
+    malware: MalwareCheck
+    secrecy: SecrecyCheck
+    spooling: SpoolDispatch
     reserves: Reserves
 
     def apply_reload(self) -> None:
@@ -121,9 +121,9 @@ AT_END: Sequence[Check[IncomingMessage, MaybeRefusal]] = (
 )
 ON_ARRIVAL: Sequence[Check[ReceivedMessage, Awaitable[CheckResult]]] = (
     # the message as it came, unless its client is in `inbound.trusted_networks`; the results are joined, a refusal ends them
-    Check("origin", MX, lambda by, arrived: by.origins.judge(arrived)),
-    Check("DNS blocklist", MX, lambda by, arrived: dnsbl_check.judge(arrived)),
-    Check("spam", MX, lambda by, arrived: by.content.judge(arrived)),
+    Check("origin", MX, lambda by, arrived: by.origins.check(arrived)),
+    Check("DNS blocklist", MX, lambda by, arrived: dnsbl_check.check(arrived)),
+    Check("spam", MX, lambda by, arrived: by.content.check(arrived)),
 )
 BEFORE_ACCEPTANCE: Sequence[Check[CompleteMessage, MaybeRefusal]] = (
     # the message as it will be stored; checks that may take seconds lie between two looks at the right to send
@@ -175,7 +175,7 @@ def _attachments(message: IncomingMessage, by: Checkers) -> MaybeRefusal:
         return message.envelope.refusal(Cause.ATTACHMENTS_TOO_LARGE, **sizes) if octets > limit else None
 
     async def scan() -> Refusal | None:
-        return refuse((await by.runtime.executors.cpu(answers_of, message.held)).attachment_octets)
+        return refuse((await by.runtime.executors.cpu(answers_of, message.buffered)).attachment_octets)
 
     if message.scan is not None:
         return refuse(message.scan.attachment_octets)
@@ -229,14 +229,14 @@ class Pipeline:
         declared_octets: int | None = None,
         notify: frozenset[str] = frozenset(),
         orcpt: OriginalRecipient | None = None,
-        enquiry: ClientLookups | None = None,
+        lookups: ClientLookups | None = None,
     ) -> Recipient | Refusal:
         """Resolve an address; None is a postmaster without a domain (RFC 5321 §4.5.1).
 
         Answered from memory, except for a mailbox whose usage is not known and a client that may be on a DNS blocklist.
         """
         address = asked or MailboxAddress("postmaster", self._runtime.config().server.domain)
-        rcpt = RcptCommand(address, client, trace_id, declared_octets, enquiry)
+        rcpt = RcptCommand(address, client, trace_id, declared_octets, lookups)
         refusal = await self._refusal(self._at_rcpt[client.role], rcpt)
         if refusal is not None:
             transport_log.refused(self._runtime.log, "recipient_refused", refusal, client, recipient=address)
@@ -252,9 +252,9 @@ class Pipeline:
         """Number of refusals by each sending limit in this process."""
         return self.checkers.senders.limited
 
-    def enquire(self, client: Client) -> ClientLookups | None:
+    def begin_lookups(self, client: Client) -> ClientLookups | None:
         """Start the lookups about a client of the MX, from MAIL on, until the caller closes them."""
-        return self.checkers.clients.enquiry(client.peer.address) if client.role is Role.MX else None
+        return self.checkers.clients.lookups(client.peer.address) if client.role is Role.MX else None
 
     # ------------------------------------------------------------ the message as it comes
 
@@ -345,7 +345,7 @@ class Pipeline:
         refusal = await self._refusal(self._at_end[role], message)
         if refusal is None and envelope.is_strange:
             arrived = ReceivedMessage(envelope, message.source, message.header or b"")
-            refusal = await self.checkers.clients.judge(envelope, (check.run(self.checkers, arrived) for check in ON_ARRIVAL))
+            refusal = await self.checkers.clients.combine(envelope, (check.run(self.checkers, arrived) for check in ON_ARRIVAL))
         if refusal is not None:
             return refusal
         front = b"" if envelope.is_submitted else self.checkers.headings.front(envelope)
@@ -381,7 +381,7 @@ class Pipeline:
 
     async def recover(self) -> int:
         """Resume what earlier processes accepted and did not finish."""
-        return await self.checkers.spooling.take_up()
+        return await self.checkers.spooling.resume()
 
     def look_at_journal(self) -> None:
         """Empty the journal if it is full; called after something was stored."""

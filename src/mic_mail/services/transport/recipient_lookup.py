@@ -48,7 +48,7 @@ class _Usage:
     known_at: float
 
 
-class Recipients:
+class RecipientLookup:
     """The recipient lookup of one process."""
 
     def __init__(self, runtime: Runtime, access: SignInService, store: MailStore) -> None:

@@ -6,7 +6,7 @@ and flagged to the Centre. Everything is logged (Reg. 4.2), without any text of 
 read in time does not leave: its sender tries again. Mail from outside has worker processes of its own, so that it
 cannot occupy those for mail from inside (decision 0095).
 
-Every way out calls `Secrecy.check`: submission and the MX (`pipeline`), APPEND and REPLACE into Sent (`imap`). It has
+Every way out calls `SecrecyCheck.check`: submission and the MX (`pipeline`), APPEND and REPLACE into Sent (`imap`). It has
 three steps; the expensive ones run for few messages:
 
     is_clear         one pass over the octets of plain text: most mail ends here
@@ -49,17 +49,11 @@ NICE_INSIDE, NICE_OUTSIDE = 5, 10
 FLAG_SECONDS = 30 * 86_400.0
 """Retention of a record if nothing is held."""
 INLINE_OCTETS = 16 << 10
-"""The largest message that is scanned in the loop.
-
-That takes 0.2 ms, and a hop to an executor costs 0.1 ms. A message made to be slow takes 20 to 30 ms.
-"""
+"""The largest message that is scanned in the loop: 0.2 ms, or 20 to 30 ms if made to be slow; a hop costs 0.1 ms."""
 
 
 _GLANCE = Bounds(seconds=1.0, parts=200, work=1 << 40, hints=2_000)
-"""Bounds of the scan of visible content, 10 ms for that many hints.
-
-A message that needs more is read by a worker process.
-"""
+"""Bounds of the scan of visible content, 10 ms for that many hints; a worker process reads what needs more."""
 
 
 class Way(StrEnum):
@@ -82,7 +76,7 @@ class Passage:
     """The address of the signed-in mailbox."""
     peer: str | None = None
     session: str | None = None
-    slip: Callable[[], SpoolEnvelope] | None = None
+    spool_envelope: Callable[[], SpoolEnvelope] | None = None
     """Returns the spool envelope with which a held message can be released; None: nothing can be held."""
 
 
@@ -105,7 +99,7 @@ class Checked(NamedTuple):
     answers: Answers | None = None
 
 
-class Secrecy:
+class SecrecyCheck:
     """The check of one process; belongs to the event loop."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -155,12 +149,12 @@ class Secrecy:
         if isinstance(source, bytes) and is_clear(source):
             return Checked(None)
         verdict, answers = await self._look(passage, source)
-        return Checked(await self._judge(passage, source, verdict), answers)
+        return Checked(await self._decide(passage, source, verdict), answers)
 
     async def check_message(
-        self, message: CompleteMessage, slip: Callable[[Envelope, Sequence[LocalDelivery]], SpoolEnvelope]
+        self, message: CompleteMessage, spool_envelope: Callable[[Envelope, Sequence[LocalDelivery]], SpoolEnvelope]
     ) -> Refusal | None:
-        """Check a message in transport; `slip` makes the envelope with which a submitted one can be released."""
+        """Check a message in transport; `spool_envelope` makes the envelope with which a submitted one can be released."""
         envelope = message.envelope
         client = envelope.client
         passage = Passage(
@@ -171,14 +165,14 @@ class Secrecy:
             login=client.signed_in.address if client.signed_in else None,
             peer=client.peer.address,
             session=client.peer.session_id,
-            slip=(lambda: slip(envelope, message.deliveries)) if envelope.is_submitted else None,
+            spool_envelope=(lambda: spool_envelope(envelope, message.deliveries)) if envelope.is_submitted else None,
         )
         cause, answers = await self.check(passage, message.source)
         message.answers = message.answers or answers
         return envelope.refusal(cause) if cause is not None else None
 
     async def check_append(self, source: Source, *, login: str, peer: str, session: str) -> MicMailError | None:
-        """Return why a message may not be stored into Sent by IMAP; `Trouble` if a retry helps."""
+        """Return error a message may not be stored into Sent by IMAP; `Trouble` if a retry helps."""
         reference = trace_id(self._runtime.clock.now_us())
         cause, _ = await self.check(Passage(Way.APPEND, reference, login, login=login, peer=peer, session=session), source)
         if cause is None:
@@ -208,7 +202,7 @@ class Secrecy:
 
     # ------------------------------------------------------------ deciding
 
-    async def _judge(self, passage: Passage, source: Source, verdict: Verdict) -> Cause | None:
+    async def _decide(self, passage: Passage, source: Source, verdict: Verdict) -> Cause | None:
         if verdict.missed:
             self._log_event(
                 "message_not_inspected",
@@ -227,7 +221,7 @@ class Secrecy:
         return Cause.MARKED_SECRET
 
     def _why_unread(self, verdict: Verdict) -> Cause | None:
-        """Return why an outgoing message that could not be read completely is stopped, or None.
+        """Return error an outgoing message that could not be read completely is stopped, or None.
 
         Permanent reasons come before temporary ones. More content than is read is refused whatever the setting, as it would
         bypass the check; `secrecy.unreadable` decides on what is encrypted, damaged or of an unknown kind.
@@ -241,10 +235,10 @@ class Secrecy:
 
     async def _hold(self, passage: Passage, source: Source, found: Found, where: list[str]) -> dict[str, object]:
         """Hold an outgoing message, if possible; it is refused in any case."""
-        if passage.slip is None or not self._settings.hold:
+        if passage.spool_envelope is None or not self._settings.hold:
             record = await self._runtime.executors.io(_measured, self._record(passage, found, where, State.HELD), source)
             return {"held": False, "digest": record.digest, "octets": record.octets}
-        record = replace(self._record(passage, found, where, State.HELD), slip=passage.slip().encode().decode())
+        record = replace(self._record(passage, found, where, State.HELD), slip=passage.spool_envelope().encode().decode())
         try:
             record = await self._runtime.executors.io(
                 lambda: self._held.keep(record, source, room_octets=self._settings.hold_space)

@@ -21,7 +21,7 @@ from mic_mail.quarantine.held_messages import OPEN, Held, Record, State
 from mic_mail.services.transport.held_mail import HeldMailServices
 
 
-class SecrecyCases:
+class SecrecyReleases:
     """The housekeeper's job for held and flagged messages."""
 
     def __init__(self, runtime: Runtime, held: Held, services: HeldMailServices) -> None:

@@ -28,7 +28,7 @@ _STATES = {
 }
 
 
-_Judge = Callable[[int, Amounts, Ceilings, float], Full | None]
+_Limiter = Callable[[int, Amounts, Ceilings, float], Full | None]
 
 
 class SenderPolicy:
@@ -117,16 +117,18 @@ class SenderPolicy:
 
     def check_limit(self, mail: MailCommand) -> Refusal | None:
         """Return a refusal at MAIL if one more message of this size would exceed a limit."""
-        return self._judged(mail.client, mail.trace_id, Amounts(1, 0, mail.declared_octets or 0), self._rates.full, self._now())
+        return self._refusal_by(
+            mail.client, mail.trace_id, Amounts(1, 0, mail.declared_octets or 0), self._rates.full, self._now()
+        )
 
     def name_recipient(self, rcpt: RcptCommand) -> Refusal | None:
         """Count a recipient, whatever happens to the message."""
-        return self._judged(rcpt.client, rcpt.trace_id, Amounts(recipients=1), self._rates.take, self._now())
+        return self._refusal_by(rcpt.client, rcpt.trace_id, Amounts(recipients=1), self._rates.take, self._now())
 
     def count(self, envelope: Envelope, octets: int) -> Refusal | None:
         """Count a complete message; `discount` it if it is not accepted after all."""
         wanted, now = Amounts(1, 0, octets), self._now()
-        refusal = self._judged(envelope.client, envelope.trace_id, wanted, self._rates.take, now)
+        refusal = self._refusal_by(envelope.client, envelope.trace_id, wanted, self._rates.take, now)
         counted = envelope.counted
         counted.octets, counted.at, counted.is_counted = octets, now, refusal is None
         return refusal
@@ -139,12 +141,12 @@ class SenderPolicy:
             with self._log_counts_unusable():
                 self._rates.give_back(sender.mailbox_id, Amounts(1, 0, counted.octets), counted.at)
 
-    def _judged(self, client: Client, trace_id: str, wanted: Amounts, judge: _Judge, now: float) -> Refusal | None:
+    def _refusal_by(self, client: Client, trace_id: str, wanted: Amounts, limiter: _Limiter, now: float) -> Refusal | None:
         sender = client.signed_in
         if sender is None:
             return None
         with self._log_counts_unusable():
-            full = judge(sender.mailbox_id, wanted, ceilings_of(self._runtime.config(), sender.address), now)
+            full = limiter(sender.mailbox_id, wanted, ceilings_of(self._runtime.config(), sender.address), now)
             if full is None:
                 return None
             self.limited[f"{full.what}-{full.span}"] += 1

@@ -5,6 +5,7 @@ Mail from a mailbox that is suspended or reclaimed now stays in the spool (Reg. 
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mic_mail.queue.queue import Envelope as QueueEnvelope
 from mic_mail.queue.queue import Queue, Recipient
 from mic_mail.queue.spool import ELSEWHERE, Entry, Spool, SpoolEnvelope, Target
 from mic_mail.services.authentication.sign_in import SignInService
-from mic_mail.services.queue.inbound_dsn import SpoolReports
+from mic_mail.services.queue.inbound_dsn import InboundReports
 from mic_mail.services.transport import trace_headers
 from mic_mail.services.transport.check import MaybeRefusal
 from mic_mail.services.transport.delivery import LocalDeliverer
@@ -29,7 +30,7 @@ MAX_RECOVERED = 500
 """Entries resumed in one run; each holds a file open until it is delivered."""
 
 
-class Spooling:
+class SpoolDispatch:
     """Dispatches the spool entries of one process."""
 
     def __init__(
@@ -40,7 +41,7 @@ class Spooling:
         *,
         access: SignInService,
         delivering: LocalDeliverer,
-        reports: SpoolReports,
+        reports: InboundReports,
         queued: Callable[[str], None],
     ) -> None:
         """`queued` is called on the loop with the id of each entry that has entered the queue."""
@@ -113,50 +114,57 @@ class Spooling:
 
     async def _send_on(self, entry: Entry) -> None:
         """Put the entry into the queue, once, for all targets on other servers."""
-        slip = entry.slip
+        envelope = entry.envelope
         targets = [target for target in entry.open_targets if target.mailbox_id == ELSEWHERE]
         recipients = tuple(Recipient(target.address, target.notify, target.orcpt) for target in targets)
-        kept = {each.name: getattr(slip, each.name) for each in fields(Transaction)}
+        kept = {each.name: getattr(envelope, each.name) for each in fields(Transaction)}
         await self._runtime.executors.io(
             self._queue.put, entry.spool_id, entry.path, QueueEnvelope(recipients=recipients, **kept)
         )
         addresses = [recipient.address for recipient in recipients]
-        self._runtime.log.event("message_queued", trace=slip.trace_id, sender=slip.sender, recipients=addresses)
+        self._runtime.log.event("message_queued", trace=envelope.trace_id, sender=envelope.sender, recipients=addresses)
         self._queued(entry.spool_id)
 
-    async def take_up(self) -> int:
+    async def resume(self) -> int:
         """Resume the entries that earlier processes accepted and did not finish, and those that were deferred.
 
         The first run takes everything, since the cause of the delay may be why the server was restarted; later runs take
-        what is due. Mail from a mailbox that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision
-        0061).
+        what is due.
         """
         await self._reports.run_once()
         now_us = self._runtime.clock.steady_us() if self._has_looked else None
         held: list[SpoolEnvelope] = []
         unreadable: list[tuple[Path, OSError]] = []
-        entries = await self._runtime.executors.io(self._recovered, now_us, held, unreadable)
+        entries = await self._runtime.executors.io(self._open, now_us, held, unreadable)
         self._has_looked = True
         self._log_held(held)
         self._log_unreadable(unreadable)
         for entry in entries:
-            slip = entry.slip
+            envelope = entry.envelope
             self._runtime.log.event(
                 "message_taken_up",
-                trace=slip.trace_id,
-                sender=slip.sender,
+                trace=envelope.trace_id,
+                sender=envelope.sender,
                 recipients=[target.address for target in entry.open_targets],
-                attempts=slip.attempts,
-                accepted_at=stamp(slip.accepted_at_us),
+                attempts=envelope.attempts,
+                accepted_at=stamp(envelope.accepted_at_us),
             )
             self.fan_out(entry, None, doubtful=True)
         return len(entries)
 
-    def _recovered(self, now_us: int | None, held: list[SpoolEnvelope], unreadable: list[tuple[Path, OSError]]) -> list[Entry]:
-        """Open at most `MAX_RECOVERED` entries; on an error release all of them. Runs in a thread."""
+    def _open(self, now_us: int | None, held: list[SpoolEnvelope], unreadable: list[tuple[Path, OSError]]) -> list[Entry]:
+        """Open at most `MAX_RECOVERED` entries, and note those whose sender may not send now. Runs in a thread."""
+        is_stopped = cache(self._access.is_stopped)
+
+        def waits(envelope: SpoolEnvelope) -> bool:
+            stopped = bool(envelope.submitted_by) and is_stopped(envelope.submitted_by)
+            if stopped:
+                held.append(envelope)
+            return stopped
+
         entries: list[Entry] = []
         try:
-            found = self._spool.recover(now_us, self._waits(held), lambda path, error: unreadable.append((path, error)))
+            found = self._spool.recover(now_us, waits, lambda path, error: unreadable.append((path, error)))
             entries.extend(islice(found, MAX_RECOVERED))
         except BaseException:
             for entry in entries:
@@ -171,45 +179,28 @@ class Spooling:
                 self._runtime.log.event("spool_entry_unreadable", file=str(path), error=error.strerror)
         self._unreadable = {str(path) for path, _ in unreadable}
 
-    def _waits(self, held: list[SpoolEnvelope]) -> Callable[[SpoolEnvelope], bool]:
-        """Return a function that tells whether an entry's sender may not send now.
-
-        Each sender is checked once; the entries that wait are added to `held`. Called in a thread.
-        """
-        stopped: dict[int, bool] = {}
-
-        def waits(slip: SpoolEnvelope) -> bool:
-            sender = slip.submitted_by
-            if sender and sender not in stopped:
-                stopped[sender] = self._access.is_stopped(sender)
-            if sender and stopped[sender]:
-                held.append(slip)
-            return bool(sender) and stopped[sender]
-
-        return waits
-
     def _log_held(self, held: Sequence[SpoolEnvelope]) -> None:
         """Log once per entry and process that it waits (Reg. 4.2)."""
-        for slip in held:
-            if slip.trace_id not in self._held:
-                recipients = [target.address for target in slip.targets if not target.settled]
-                self._runtime.log.event("delivery_held", trace=slip.trace_id, sender=slip.sender, recipients=recipients)
-        self._held = {slip.trace_id for slip in held}
+        for envelope in held:
+            if envelope.trace_id not in self._held:
+                recipients = [target.address for target in envelope.targets if not target.settled]
+                self._runtime.log.event("delivery_held", trace=envelope.trace_id, sender=envelope.sender, recipients=recipients)
+        self._held = {envelope.trace_id for envelope in held}
 
     def _deliveries_of(self, entry: Entry) -> dict[int, LocalDelivery]:
         """Return the deliveries of the open targets by mailbox; the first address of a mailbox decides."""
-        slip = entry.slip
+        envelope = entry.envelope
         deliveries: dict[int, LocalDelivery] = {}
         for target in entry.open_targets:
             mailbox = self._access.snapshot.entry(target.mailbox_id)
             if mailbox is not None and mailbox.mailbox_id not in deliveries:
                 deliveries[mailbox.mailbox_id] = LocalDelivery(
-                    slip.trace_id,
-                    slip.sender,
+                    envelope.trace_id,
+                    envelope.sender,
                     LocalRecipient(target.address, (target.mailbox_id,), target.detail, frozenset(target.notify), target.orcpt),
                     mailbox,
                     entry.origin(target.mailbox_id),
-                    arrived_at_us=slip.arrived_at_us or None,
-                    verdict=slip.verdict,
+                    arrived_at_us=envelope.arrived_at_us or None,
+                    verdict=envelope.verdict,
                 )
         return deliveries

@@ -29,7 +29,7 @@ def opened(path: Path) -> Iterator[Mailbox]:
 def read(path: Path) -> list[bytes]:
     """Every message of one file."""
     with opened(path) as box:
-        return [box.octets(place) for place in box.places()]
+        return [box.octets(span) for span in box.spans()]
 
 
 words = st.text(st.sampled_from("abFrom :>\u00e1"), max_size=8).map(str.encode)

@@ -9,7 +9,7 @@ import pytest
 
 from addresses import parsed
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal, Role
-from mic_mail.services.transport.header_checks import SMALL_HEADER_OCTETS, Headings
+from mic_mail.services.transport.header_checks import SMALL_HEADER_OCTETS, HeaderChecks
 from mic_mail.services.transport.sender_policy import SenderPolicy
 from runtimes import runtime
 
@@ -66,7 +66,7 @@ def test_an_authority_that_ends_while_the_header_is_read(octets: int) -> None:
     executors: Any = Lane(office.end)
     parts = runtime(lambda: config, clock, executors=executors)
     senders = SenderPolicy(parts, office, nothing, runaway=nothing)
-    headings = Headings(parts, senders, nothing)
+    headings = HeaderChecks(parts, senders, nothing)
     signed_in: Any = SimpleNamespace(mailbox_id=PERSON)
     envelope = Envelope("T1", Client(Role.SUBMISSION, nothing, "x", "ESMTPSA", signed_in), parsed("dvbe@mic.gov.vn"), ())
     header = b"From: Vu <cntt@mic.gov.vn>\r\nX-Long: " + b"x " * (octets // 2) + b"\r\n\r\n"

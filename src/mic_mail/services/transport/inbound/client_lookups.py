@@ -23,17 +23,11 @@ from mic_mail.storage.errors import Overloaded, Unavailable
 
 T = TypeVar("T")
 AT_ONCE, AT_ONCE_OF_NETWORK = 400, 100
-"""Concurrent lookups of one process, and of clients in one network (/24, /64).
-
-Each uses one or a few sockets.
-"""
+"""Concurrent lookups of one process, and of clients in one network (/24, /64); each uses a few sockets."""
 MOST_WAITING = 4_096
 PATIENCE_SECONDS = 20.0
 MOST_WAITED_SECONDS = 1.0
-"""The longest queueing, in seconds, after which a missing answer still counts as a slow DNS.
-
-Beyond it, other clients were the cause.
-"""
+"""The longest queueing after which a missing answer counts as a slow DNS, and not as too much load."""
 
 
 class FairTurns:
@@ -61,7 +55,7 @@ class FairTurns:
                 del self._networks[network]
 
 
-class Enquiries:
+class LookupService:
     """The lookups of one process."""
 
     def __init__(
@@ -97,9 +91,9 @@ class Enquiries:
 class ClientLookups:
     """The lookups about one connection."""
 
-    def __init__(self, all_of_them: Enquiries, address: str) -> None:
-        self.owner = all_of_them
-        self.authenticates = all_of_them.authenticates
+    def __init__(self, owner: LookupService, address: str) -> None:
+        self.owner = owner
+        self.authenticates = owner.authenticates
         self.address = address
         self.network = network_of(address)
         self._about: tuple[str, ReversePath] | None = None

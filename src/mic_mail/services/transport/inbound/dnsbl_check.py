@@ -13,24 +13,24 @@ ALWAYS_REACHED = frozenset({"postmaster", "abuse"})
 
 def refuse_listed(rcpt: RcptCommand) -> MaybeRefusal:
     """Refuse a recipient to a client on a list that refuses."""
-    if rcpt.enquiry is None or rcpt.address.local_part.lower() in ALWAYS_REACHED:
+    if rcpt.lookups is None or rcpt.address.local_part.lower() in ALWAYS_REACHED:
         return None
-    return _refuse_listed(rcpt, rcpt.enquiry)
+    return _refuse_listed(rcpt, rcpt.lookups)
 
 
-async def _refuse_listed(rcpt: RcptCommand, enquiry: ClientLookups) -> Refusal | None:
-    zone = await enquiry.refusing_list()
+async def _refuse_listed(rcpt: RcptCommand, lookups: ClientLookups) -> Refusal | None:
+    zone = await lookups.refusing_list()
     return Refusal(Cause.LISTED, rcpt.trace_id, {"address": rcpt.client.peer.address, "zone": zone}) if zone else None
 
 
-async def judge(arrived: ReceivedMessage) -> CheckResult:
+async def check(arrived: ReceivedMessage) -> CheckResult:
     """Return the verdict on a message by the lists that its client is on."""
-    enquiry = arrived.envelope.enquiry
-    if enquiry is None:
+    lookups = arrived.envelope.lookups
+    if lookups is None:
         return CheckResult()
-    found = await enquiry.listings()
+    found = await lookups.listings()
     lists = {"lists": list(found.zones), "lists_unanswered": list(found.unanswered)}
-    is_junk = any(zone in enquiry.owner.putting_aside for zone in found.zones)
+    is_junk = any(zone in lookups.owner.putting_aside for zone in found.zones)
     return CheckResult(
         verdict=JUNK if is_junk else "",
         rule="list" if is_junk else "",

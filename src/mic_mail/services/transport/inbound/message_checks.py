@@ -15,7 +15,7 @@ from mic_mail.net.cidr import Networks
 from mic_mail.net.dns import DnsUnavailable, Resolver
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.transport.envelope import CheckResult, Envelope, Refusal
-from mic_mail.services.transport.inbound.client_lookups import ClientLookups, Enquiries
+from mic_mail.services.transport.inbound.client_lookups import ClientLookups, LookupService
 
 TELL_AGAIN_SECONDS = 3_600.0
 LOCAL_RESOLVER = "127.0.0.1"
@@ -37,12 +37,12 @@ class MessageChecks:
         self._trusted = Networks(config.inbound.trusted_networks)
         self._has_filter = bool(config.rspamd.url)
         self._ours = frozenset({config.server.hostname})
-        self._enquiries: Enquiries | None = None  # created for the first client: most processes have none
+        self._lookup_service: LookupService | None = None  # created for the first client: most processes have none
 
-    def _ready_lookups(self) -> Enquiries:
+    def _make_lookup_service(self) -> LookupService:
         config = self._runtime.config()
         inbound = config.inbound
-        return Enquiries(
+        return LookupService(
             self._resolver(config),
             self._runtime.clock,
             config.server.hostname,
@@ -66,12 +66,12 @@ class MessageChecks:
             self._told_at[zone] = now
             self._runtime.log.event("list_unusable", zone=zone, clause="10.2", reason=why)
 
-    def enquiry(self, address: str) -> ClientLookups | None:
+    def lookups(self, address: str) -> ClientLookups | None:
         """Return the lookups for a client of the MX, or None if its mail is not checked."""
         if address in self._trusted:
             return None
-        self._enquiries = self._enquiries or self._ready_lookups()
-        return self._enquiries.of(address)
+        self._lookup_service = self._lookup_service or self._make_lookup_service()
+        return self._lookup_service.of(address)
 
     def has_results(self, header: bytes) -> bool:
         """Return whether the header may contain results to remove."""
@@ -85,7 +85,7 @@ class MessageChecks:
         kept = without_forged(header, self._ours)
         return without_foreign(kept) if self._has_filter else kept
 
-    async def judge(self, envelope: Envelope, results: Iterable[Awaitable[CheckResult]]) -> Refusal | None:
+    async def combine(self, envelope: Envelope, results: Iterable[Awaitable[CheckResult]]) -> Refusal | None:
         """Combine the results of the checks into the envelope's; the first refusal ends them."""
         joined = CheckResult()
         for result in results:

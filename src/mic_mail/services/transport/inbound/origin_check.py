@@ -41,7 +41,7 @@ A hostile header takes 50 ms, twice that if its keys have 8,192 bits; 25 MB take
 """
 
 
-class Origins:
+class OriginCheck:
     """The origin check of one process."""
 
     def __init__(self, runtime: Runtime, roll: Callable[[int], int] = randrange) -> None:
@@ -71,29 +71,29 @@ class Origins:
         for thread in (self._small, self._large):
             thread.close()
 
-    async def judge(self, arrived: ReceivedMessage) -> CheckResult:
+    async def check(self, arrived: ReceivedMessage) -> CheckResult:
         envelope = arrived.envelope
-        enquiry = envelope.enquiry
-        if enquiry is None or not enquiry.authenticates:
+        lookups = envelope.lookups
+        if lookups is None or not lookups.authenticates:
             return CheckResult()
         own = frozenset(map(to_ascii, self._runtime.snapshot().domains))  # a command may add one while the server runs
         rules, hostname = replace(self._rules, own_domains=own), self._hostname
         try:
-            origin, seen, iprev = await enquiry.of_message(lambda: self._examine(arrived, enquiry, rules, self._seconds))
+            origin, visible, iprev = await lookups.of_message(lambda: self._examine(arrived, lookups, rules, self._seconds))
         except Unavailable as error:
             return self._not_judged(envelope, str(error))
-        ruling = decide(origin, seen, rules)
+        action = decide(origin, visible, rules)
         return CheckResult(
-            refusal=_refusal(ruling, envelope),
-            verdict=JUNK if ruling.act is Act.JUNK else "",
-            rule=ruling.rule,
-            authenticates_sender=origin.authenticates(seen.sender_domain),
-            fields=authentication_results.field(origin, hostname, (iprev, enquiry.address)),
+            refusal=_refusal(action, envelope),
+            verdict=JUNK if action.act is Act.JUNK else "",
+            rule=action.rule,
+            authenticates_sender=origin.authenticates(visible.sender_domain),
+            fields=authentication_results.field(origin, hostname, (iprev, lookups.address)),
             log_fields={**origin.event(), "iprev": iprev.result},
         )
 
     async def _examine(
-        self, arrived: ReceivedMessage, enquiry: ClientLookups, rules: Rules, seconds: float
+        self, arrived: ReceivedMessage, lookups: ClientLookups, rules: Rules, seconds: float
     ) -> tuple[Origin, VisibleOrigin, IprevResult]:
         """Examine a message, parsing included, within its network's turn.
 
@@ -101,23 +101,23 @@ class Origins:
         silent DNS.
         """
         thread = self._small if isinstance(arrived.source, bytes) else self._large
-        reading, seen = await thread.do(lambda: _look(arrived, rules.own_domains))
+        reading, visible = await thread.do(lambda: _look(arrived, rules.own_domains))
         deadline = asyncio.get_running_loop().time() + seconds
         origin = await examine_message(
-            enquiry.owner.resolver,
-            enquiry.owner.clock,
-            enquiry.spf(deadline),
+            lookups.owner.resolver,
+            lookups.owner.clock,
+            lookups.spf(deadline),
             reading,
             roll=self._roll(100),
             seconds=seconds,
             thread=thread.do,
         )
-        return origin, seen, await enquiry.iprev(deadline)
+        return origin, visible, await lookups.iprev(deadline)
 
     def _not_judged(self, envelope: Envelope, why: str) -> CheckResult:
         """Refuse temporarily when more messages come in than can be checked; none passes unchecked."""
-        ruling = PolicyAction(Act.LATER, "too-many", Cause.NOT_JUDGED)
-        return CheckResult(refusal=_refusal(ruling, envelope), rule=ruling.rule, log_fields={"reason": why})
+        action = PolicyAction(Act.LATER, "too-many", Cause.NOT_JUDGED)
+        return CheckResult(refusal=_refusal(action, envelope), rule=action.rule, log_fields={"reason": why})
 
 
 class _Thread:
@@ -180,8 +180,8 @@ def visible_origin(envelope: Envelope, reading: Reading, header: bytes, own_doma
 
 def _shows_ours(author: Mailbox, own_domains: Set[str]) -> bool:
     """Return whether the displayed name contains an address of ours, or one that looks like it."""
-    seen = {address.rpartition("@")[2] for text in author.shown for address in addresses_in(text)}
-    return any(each in seen or _names(" ".join(author.shown).lower().encode(), each) for each in own_domains)
+    visible = {address.rpartition("@")[2] for text in author.shown for address in addresses_in(text)}
+    return any(each in visible or _names(" ".join(author.shown).lower().encode(), each) for each in own_domains)
 
 
 def _names(value: bytes, domain: str) -> bool:
@@ -190,10 +190,7 @@ def _names(value: bytes, domain: str) -> bool:
 
 
 MOST_CLOSED_UP = 64 << 10
-"""Octets of From that are also searched without comments.
-
-Addresses are parsed only in the first `MAX_OCTETS`. All of a From of 200 KB would take 0.2 s either way.
-"""
+"""Octets of From that are also searched without comments; all of a From of 200 KB would take 0.2 s."""
 
 
 def _closed_up(value: bytes) -> bytes:
@@ -235,7 +232,7 @@ def _author(values: list[bytes]) -> Mailbox | None:
     return authors[0] if len(authors) == 1 else None
 
 
-def _refusal(ruling: PolicyAction, envelope: Envelope) -> Refusal | None:
-    if ruling.cause is None:
+def _refusal(action: PolicyAction, envelope: Envelope) -> Refusal | None:
+    if action.cause is None:
         return None
-    return Refusal(ruling.cause, envelope.trace_id, {"domain": ruling.domain, "field": "From"})
+    return Refusal(action.cause, envelope.trace_id, {"domain": action.domain, "field": "From"})

@@ -87,16 +87,16 @@ class PolicyAction:
 Rule = Callable[[Origin, VisibleOrigin, Rules], PolicyAction | None]
 
 
-def decide(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction:
+def decide(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction:
     """Return the action for a message."""
     for rule in RULES:
-        ruling = rule(origin, shown, rules)
-        if ruling is not None:
-            return ruling
+        action = rule(origin, visible, rules)
+        if action is not None:
+            return action
     return PolicyAction(Act.PASS)
 
 
-def sealer(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def sealer(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """Accept a message sealed by a trusted sealer (RFC 8617 §7.2.1), which checked it before changing it.
 
     The seal does not cover what may have been added since: a second From above the sealed one, or text after the signed
@@ -108,14 +108,14 @@ def sealer(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction |
     return PolicyAction(Act.PASS, "sealer", domain=arc.sealers[-1]) if is_trusted and is_whole else None
 
 
-def report(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def report(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """Put a bounce in the name of our own postmaster into Junk: anybody may have written it."""
     dmarc = origin.dmarc
-    is_one = shown.is_null and shown.local_part in REPORTERS and dmarc.domain in rules.own_domains and not dmarc.is_vouched
+    is_one = visible.is_null and visible.local_part in REPORTERS and dmarc.domain in rules.own_domains and not dmarc.is_vouched
     return PolicyAction(Act.JUNK, "report", domain=dmarc.domain) if is_one and rules.own_domain != "none" else None
 
 
-def own_domain(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def own_domain(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """Apply `own_domain` to mail from outside that uses our domains.
 
     It is forged unless our SPF or a signature of ours passes.
@@ -126,11 +126,11 @@ def own_domain(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyActi
     forged, is_unanswered = "", False
     if dmarc.domain in rules.own_domains and not dmarc.is_vouched:
         forged, is_unanswered = dmarc.domain, dmarc.is_unanswered
-    elif dmarc.result is Dmarc.PERMERROR and shown.names_ours:
+    elif dmarc.result is Dmarc.PERMERROR and visible.names_ours:
         forged = min(rules.own_domains)
-    elif shown.sender_domain in rules.own_domains and spf.result is not Spf.PASS:
-        is_signed = any(is_aligned(each, shown.sender_domain) for each in origin.signers)
-        forged, is_unanswered = "" if is_signed else shown.sender_domain, spf.result is Spf.TEMPERROR
+    elif visible.sender_domain in rules.own_domains and spf.result is not Spf.PASS:
+        is_signed = any(is_aligned(each, visible.sender_domain) for each in origin.signers)
+        forged, is_unanswered = "" if is_signed else visible.sender_domain, spf.result is Spf.TEMPERROR
     if not forged:
         return None
     if is_unanswered and rules.unsettled == "later":
@@ -138,63 +138,63 @@ def own_domain(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyActi
     return _by("junk" if is_unanswered else rules.own_domain, "own-domain", Cause.FORGED, forged)
 
 
-def partial(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def partial(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """Put a message into Junk if its signatures leave out part of the body.
 
     What follows the signed part may come from somebody else, and programs show it as well (RFC 6376 §8.2).
     """
-    asked = origin.dmarc
-    if rules.dmarc == "none" or asked.spf_aligned or not asked.dkim_aligned:
+    verdict = origin.dmarc
+    if rules.dmarc == "none" or verdict.spf_aligned or not verdict.dkim_aligned:
         return None
-    signatures = [each for each in origin.dkim if each.counts and is_aligned(each.domain, asked.domain)]
+    signatures = [each for each in origin.dkim if each.counts and is_aligned(each.domain, verdict.domain)]
     is_partial = all(each.unsigned_octets for each in signatures)
-    return PolicyAction(Act.JUNK, "partial", domain=asked.domain) if signatures and is_partial else None
+    return PolicyAction(Act.JUNK, "partial", domain=verdict.domain) if signatures and is_partial else None
 
 
-def name(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def name(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """Put a message into Junk whose display name is an address of ours.
 
     In "dvbe@mic.gov.vn" <somebody@elsewhere.example> most programs show only the first. Mailing lists that name their
     authors so can be told apart only by their seal, so the message is not refused.
     """
-    is_shown = shown.has_our_name and origin.dmarc.domain not in rules.own_domains
+    is_shown = visible.has_our_name and origin.dmarc.domain not in rules.own_domains
     return PolicyAction(Act.JUNK, "name", domain=origin.dmarc.domain) if is_shown and rules.own_domain != "none" else None
 
 
-def dmarc(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def dmarc(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """Apply the DMARC policy of the author's domain (RFC 7489 §6.6.2 step 6)."""
-    asked = origin.dmarc
-    if rules.dmarc == "none" or asked.result is not Dmarc.FAIL or asked.disposition is Policy.NONE:
+    verdict = origin.dmarc
+    if rules.dmarc == "none" or verdict.result is not Dmarc.FAIL or verdict.disposition is Policy.NONE:
         return None
-    is_refused = asked.disposition is Policy.REJECT and rules.dmarc == "obey"
-    return _by("refuse" if is_refused else "junk", "dmarc", Cause.NOT_OF_AUTHOR, asked.domain)
+    is_refused = verdict.disposition is Policy.REJECT and rules.dmarc == "obey"
+    return _by("refuse" if is_refused else "junk", "dmarc", Cause.NOT_OF_AUTHOR, verdict.domain)
 
 
-def author(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def author(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """Apply `no_author` to a message without a valid author, which RFC 7489 §6.6.1 leaves to the receiver.
 
     Nothing authenticates it, and programs may show any author.
     """
     if rules.no_author == "none" or origin.dmarc.result is not Dmarc.PERMERROR:
         return None
-    if shown.is_null and not shown.names_somebody:
+    if visible.is_null and not visible.names_somebody:
         return None
     return _by(rules.no_author, "author", Cause.NO_VALID_AUTHOR, "")
 
 
-def unsettled(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def unsettled(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """Apply `unsettled` unless the author's domain authenticates the message all the same."""
     return _unsettled(rules, origin.dmarc.domain) if origin.is_unsettled and not origin.dmarc.is_vouched else None
 
 
-def spf(origin: Origin, shown: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def spf(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
     """Put a message into Junk if SPF fails and DMARC says nothing (RFC 7208 §8.4).
 
     If a signature of the author's domain is valid, the message was forwarded. A bounce has no sender domain.
     """
-    asked = origin.dmarc
-    is_disowned = origin.mail_from.result is Spf.FAIL and asked.result is Dmarc.NONE and not asked.is_vouched
-    if rules.spf_fail == "none" or shown.is_null or not is_disowned:
+    verdict = origin.dmarc
+    is_disowned = origin.mail_from.result is Spf.FAIL and verdict.result is Dmarc.NONE and not verdict.is_vouched
+    if rules.spf_fail == "none" or visible.is_null or not is_disowned:
         return None
     return PolicyAction(Act.JUNK, "spf", domain=origin.mail_from.domain)
 

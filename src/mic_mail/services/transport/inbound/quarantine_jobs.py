@@ -30,7 +30,7 @@ MOST_LISTED = 50
 _PLAIN = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,100}")
 
 
-class QuarantineCases:
+class QuarantineJob:
     """The housekeeper's job for quarantined messages."""
 
     def __init__(self, runtime: Runtime, quarantine: Quarantine, lessons: Lessons, services: HeldMailServices) -> None:
@@ -50,21 +50,21 @@ class QuarantineCases:
     def _look(self) -> int:
         delivered, now_us = 0, self._runtime.clock.steady_us()
         self._waited, self._waits = self._waits, {}
-        untold: defaultdict[int, list[Record]] = defaultdict(list)
-        last_told: defaultdict[int, int] = defaultdict(int)
+        unnotified: defaultdict[int, list[Record]] = defaultdict(list)
+        last_notified: defaultdict[int, int] = defaultdict(int)
         for record in list(self._quarantine.records()):
             try:
                 delivered += self._one(record, now_us)
             except (MicMailError, OSError) as error:  # retried in the next run; the other records must not wait for it
                 self._wait(record.held_id, error, trace=record.held_id, state=record.state)
             for mailbox_id in record.told:
-                last_told[mailbox_id] = max(last_told[mailbox_id], record.told_at_us)
+                last_notified[mailbox_id] = max(last_notified[mailbox_id], record.told_at_us)
             if record.state is State.HELD and record.expires_at_us > now_us:
                 for mailbox_id in set(record.mailboxes) - set(record.told):
-                    untold[mailbox_id].append(record)
+                    unnotified[mailbox_id].append(record)
         if self._runtime.config().quarantine.digest:
-            for mailbox_id, records in untold.items():
-                if _day(last_told[mailbox_id]) != _day(now_us):
+            for mailbox_id, records in unnotified.items():
+                if _day(last_notified[mailbox_id]) != _day(now_us):
                     self._notify_owner(mailbox_id, records, now_us)
         self._quarantine.sweep(now_us / 1_000_000)
         return delivered

@@ -21,7 +21,7 @@ class QuarantineWriter:
         self._runtime = runtime
         self._quarantine = Quarantine(runtime.config().quarantine_dir)
 
-    def hold(self, envelope: Envelope, source: bytes | Path, slip: SpoolEnvelope) -> None:
+    def hold(self, envelope: Envelope, source: bytes | Path, spool_envelope: SpoolEnvelope) -> None:
         """Quarantine the message under its trace id."""
         checked, now_us = envelope.checked, self._runtime.clock.steady_us()
         header = _header_of(source)
@@ -33,28 +33,28 @@ class QuarantineWriter:
             expires_at_us=now_us + int(self._runtime.config().quarantine.keep * 1_000_000),
             sender=str(envelope.sender),
             recipients=tuple(str(recipient.address) for recipient in envelope.recipients),
-            mailboxes=tuple(dict.fromkeys(target.mailbox_id for target in slip.targets if target.mailbox_id)),
+            mailboxes=tuple(dict.fromkeys(target.mailbox_id for target in spool_envelope.targets if target.mailbox_id)),
             peer=envelope.client.peer.address,
             what=checked.finding,
             symbols=checked.symbols,
             subject=_header_text(header, b"subject"),
             author=_header_text(header, b"from"),
             message_id=envelope.header.message_id or "",
-            slip=slip.encode().decode(),
+            slip=spool_envelope.encode().decode(),
         )
-        kept = self._quarantine.keep(record, source, room_octets=self._runtime.config().quarantine.space)
+        record = self._quarantine.keep(record, source, room_octets=self._runtime.config().quarantine.space)
         self._runtime.log.event(
             "message_quarantined",
             trace=envelope.trace_id,
             clause="4.2",
-            reason=kept.reason,
-            what=kept.what,
-            sender=kept.sender,
-            recipients=list(kept.recipients),
+            reason=record.reason,
+            what=record.what,
+            sender=record.sender,
+            recipients=list(record.recipients),
             message_id=envelope.header.message_id,
-            octets=kept.octets,
-            digest=kept.digest,
-            peer=kept.peer,
+            octets=record.octets,
+            digest=record.digest,
+            peer=record.peer,
         )
 
 

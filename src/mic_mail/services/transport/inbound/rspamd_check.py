@@ -45,10 +45,7 @@ RULES = {
     Action.SOFT_REJECT: Act.LATER,
     Action.QUARANTINE: Act.HOLD,
 }
-"""Rspamd actions and what is done.
-
-`reject` and `discard` are handled as `rspamd.reject` says: a discarded message would vanish silently (Reg. 4.2).
-"""
+"""What is done by action; `rspamd.reject` decides on `reject` and `discard`, as none vanishes silently (Reg. 4.2)."""
 
 
 def act_on(action: Action, reject: str) -> Act:
@@ -67,7 +64,7 @@ def act_on_submitted(action: Action) -> Act:
             return act
 
 
-class Content:
+class RspamdCheck:
     """The Rspamd check of one process; belongs to the loop."""
 
     def __init__(self, runtime: Runtime, *, spamming: Callable[[int, int], None]) -> None:
@@ -86,7 +83,7 @@ class Content:
 
     # ------------------------------------------------------------ mail from other servers
 
-    async def judge(self, arrived: ReceivedMessage) -> CheckResult:
+    async def check(self, arrived: ReceivedMessage) -> CheckResult:
         envelope = arrived.envelope
         try:
             scored = await self._score(envelope, arrived.source)
@@ -112,10 +109,10 @@ class Content:
         )
 
     def _not_scored(self, envelope: Envelope, error: NotScored) -> CheckResult:
-        told = {"spam": "not-scored", "spam_error": described(error)}
+        log_fields = {"spam": "not-scored", "spam_error": described(error)}
         if self._settings.absent == "refuse":
-            return CheckResult(Refusal(Cause.NOT_SCORED, envelope.trace_id), rule="rspamd-absent", log_fields=told)
-        return CheckResult(fields=unscored_field("not looked at"), log_fields=told)
+            return CheckResult(Refusal(Cause.NOT_SCORED, envelope.trace_id), rule="rspamd-absent", log_fields=log_fields)
+        return CheckResult(fields=unscored_field("not looked at"), log_fields=log_fields)
 
     # ------------------------------------------------------------ submitted mail
 
@@ -125,12 +122,12 @@ class Content:
         if not self._settings.outgoing or signed_in is None:
             return None
         refusal: Refusal | None = None
-        told: dict[str, object]
+        log_fields: dict[str, object]
         try:
             scored = await self._score(envelope, source)
             if not isinstance(scored, Scored):
                 return None
-            told = _log_fields(scored)
+            log_fields = _log_fields(scored)
             act = act_on_submitted(scored.action)
             if act is Act.PASS:
                 return None
@@ -138,7 +135,7 @@ class Content:
             if act is Act.REFUSE:
                 self._count(signed_in.mailbox_id)
         except NotScored as error:
-            told = {"spam": "not-scored", "spam_error": described(error)}
+            log_fields = {"spam": "not-scored", "spam_error": described(error)}
             if self._settings.absent == "refuse":
                 refusal = Refusal(Cause.NOT_SCORED, envelope.trace_id)
         self._runtime.log.event(
@@ -152,7 +149,7 @@ class Content:
             message_id=envelope.header.message_id,
             peer=envelope.client.peer.address,
             session=envelope.client.peer.session_id,
-            **told,
+            **log_fields,
         )
         return refusal
 
@@ -180,16 +177,16 @@ class Content:
             raise NotScored(str(error)) from error
         if octets > self._settings.largest:
             return octets
-        told = about(envelope, await _hostname(envelope))
-        return await self._rspamd.check(told, message_chunks(self._runtime.executors, source), octets)
+        data = about(envelope, await _hostname(envelope))
+        return await self._rspamd.check(data, message_chunks(self._runtime.executors, source), octets)
 
 
 async def _hostname(envelope: Envelope) -> str:
     """Return the client's DNS name if it is known by now; without one Rspamd suspects every client."""
-    enquiry = envelope.enquiry
-    if enquiry is not None and enquiry.authenticates:
+    lookups = envelope.lookups
+    if lookups is not None and lookups.authenticates:
         with contextlib.suppress(Unavailable):
-            return (await enquiry.iprev(asyncio.get_running_loop().time())).name
+            return (await lookups.iprev(asyncio.get_running_loop().time())).name
     return ""
 
 

@@ -38,10 +38,7 @@ HOUR = 3_600.0
 LOOKS = 3
 """Attempts to find a file that was renamed: names contain flags, which may change meanwhile."""
 TRIES = 20
-"""Attempts for a message that Rspamd answers without learning it.
-
-It delays no other sample, and is then dropped.
-"""
+"""Attempts for a message that Rspamd answers without learning it; it delays no other sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ class UserVerdict:
     session: str = ""
 
 
-class Learning:
+class TrainingNotes:
     """Notes the training samples of one process; belongs to the loop."""
 
     def __init__(self, runtime: Runtime, *, store: MailStore) -> None:
@@ -68,48 +65,50 @@ class Learning:
         self._lessons = Lessons(runtime.config().lessons_dir)
         self._tasks = BackgroundTasks()
 
-    def note(self, said: UserVerdict) -> None:
+    def note(self, verdict: UserVerdict) -> None:
         """Note a user's verdict in the background."""
-        self._tasks.start(self._note(said))
+        self._tasks.start(self._note(verdict))
 
     async def settle(self) -> None:
         """Wait until everything is noted: the end of a drain."""
         await self._tasks.settle()
 
-    async def _note(self, said: UserVerdict) -> None:
+    async def _note(self, verdict: UserVerdict) -> None:
         try:
-            spam = said.spam
-            if said.came_from is not None:
-                source, folder = said.came_from
-                uses = [await self._use(source, folder), await self._use(said.at, said.folder)]
+            spam = verdict.spam
+            if verdict.came_from is not None:
+                source, folder = verdict.came_from
+                uses = [await self._use(source, folder), await self._use(verdict.at, verdict.folder)]
                 decided = junk_from_move(*uses)
                 if decided is None:
                     return
                 spam = decided
-            noted = await self._runtime.account_executors.read(said.at, self._take, said, spam)
+            noted = await self._runtime.account_executors.read(verdict.at, self._take, verdict, spam)
         except NoSuchFolder:  # deleted meanwhile
             return
         except (MicMailError, OSError) as error:
-            self._runtime.log.event("lesson_failed", mailbox_id=said.at.account_id, **failure(error))
+            self._runtime.log.event("lesson_failed", mailbox_id=verdict.at.account_id, **failure(error))
             return
-        entry = {"messages": noted, "of": len(said.uids), "spam": spam, "login": said.login, "session": said.session}
-        self._runtime.log.event("junk_reported", mailbox_id=said.at.account_id, folder=said.folder, clause="15.5", **entry)
+        entry = {"messages": noted, "of": len(verdict.uids), "spam": spam, "login": verdict.login, "session": verdict.session}
+        self._runtime.log.event(
+            "junk_reported", mailbox_id=verdict.at.account_id, folder=verdict.folder, clause="15.5", **entry
+        )
 
     async def _use(self, at: AccountRef, folder: str) -> str | None:
         account = self._store.account(at)
         return (await self._runtime.account_executors.read(at, account.folder, folder)).special_use
 
-    def _take(self, said: UserVerdict, spam: bool) -> int:
-        account: Account = self._store.account(said.at)
+    def _take(self, verdict: UserVerdict, spam: bool) -> int:
+        account: Account = self._store.account(verdict.at)
         folder_id, left, noted = (
-            account.folder(said.folder).folder_id,
-            said.uids[: self._runtime.config().rspamd.taught_per_hour],
+            account.folder(verdict.folder).folder_id,
+            verdict.uids[: self._runtime.config().rspamd.taught_per_hour],
             0,
         )
         for _ in range(LOOKS):
             paths = sorted(account.paths(folder_id, left).items())
             sources = [Path(path) for _, path in paths]
-            noted += self._lessons.note(said.at.account_id, sources, spam=spam, now_us=self._runtime.clock.steady_us())
+            noted += self._lessons.note(verdict.at.account_id, sources, spam=spam, now_us=self._runtime.clock.steady_us())
             left = [uid for uid, path in paths if not os.path.lexists(path)]
             for uid in left:
                 with suppress(NoSuchMessage), account.open_message(folder_id, uid):
@@ -119,7 +118,7 @@ class Learning:
         return noted
 
 
-class Teaching:
+class SpamTrainer:
     """The housekeeper's job that trains Rspamd."""
 
     def __init__(self, runtime: Runtime, lessons: Lessons) -> None:

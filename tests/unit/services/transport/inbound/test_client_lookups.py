@@ -10,7 +10,7 @@ from mic_mail.mailauth.iprev import Iprev
 from mic_mail.mailauth.spf import Spf
 from mic_mail.net.dns import Resolver
 from mic_mail.services.transport.inbound import client_lookups
-from mic_mail.services.transport.inbound.client_lookups import AT_ONCE, AT_ONCE_OF_NETWORK, Enquiries, FairTurns
+from mic_mail.services.transport.inbound.client_lookups import AT_ONCE, AT_ONCE_OF_NETWORK, FairTurns, LookupService
 from mic_mail.storage.errors import Unavailable
 
 
@@ -47,7 +47,7 @@ async def test_a_network_with_slow_names_keeps_only_itself_waiting() -> None:
 async def test_nothing_passes_because_many_ask() -> None:
     """Whose turn has not come is told to come again; that the DNS did not answer is said only of what was asked."""
     resolver = Resolver(["127.0.0.1:9"], seconds=5)
-    owner, slow = Enquiries(resolver, SystemClock(), "mail.mic.gov.vn", authenticates=True), Slow()
+    owner, slow = LookupService(resolver, SystemClock(), "mail.mic.gov.vn", authenticates=True), Slow()
     tasks = [asyncio.create_task(owner.clients.within("192.0.2", slow.ask)) for _ in range(AT_ONCE_OF_NETWORK)]
     await asyncio.sleep(0)
     late, free = owner.of("192.0.2.1"), owner.of("198.51.100.1")
@@ -68,7 +68,10 @@ async def test_nothing_passes_because_many_ask() -> None:
 async def test_whoever_gets_a_late_turn_has_not_been_answered_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A turn that comes just before the time is over leaves nothing to ask in: that is not the DNS's silence either."""
     monkeypatch.setattr(client_lookups, "MOST_WAITED_SECONDS", 0.05)
-    owner, slow = Enquiries(Resolver(["127.0.0.1:9"], seconds=5), SystemClock(), "mail.mic.gov.vn", authenticates=True), Slow()
+    owner, slow = (
+        LookupService(Resolver(["127.0.0.1:9"], seconds=5), SystemClock(), "mail.mic.gov.vn", authenticates=True),
+        Slow(),
+    )
     tasks = [asyncio.create_task(owner.clients.within("192.0.2", slow.ask)) for _ in range(AT_ONCE_OF_NETWORK)]
     await asyncio.sleep(0)
     late = owner.of("192.0.2.1")
