@@ -43,8 +43,9 @@ with atheris.instrument_imports(
     from mic_mail.mailbox_address import MailboxAddress
     from mic_mail.mime.dkim import NotAHeader, split_written
     from mic_mail.net.dns import DnsUnavailable, NoSuchName
+    from mic_mail.services.transport.envelope import Act
     from mic_mail.services.transport.inbound.origin_check import visible_origin
-    from mic_mail.services.transport.inbound.origin_rules import Act, Rules, decide
+    from mic_mail.services.transport.inbound.origin_rules import Rules, decide
 
 import dkim as dkimpy
 from running import run

@@ -17,7 +17,8 @@ alone.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 
 from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import delivery_reports as letters
@@ -60,43 +61,25 @@ class _Kind:
     what: str
     action: Action
     status: str
-    letter: Callable[[str, datetime, datetime, Sequence[str]], NoticeText]
+    letter: Callable[..., NoticeText]
+    """Takes the subject, the time of acceptance, if delayed the time of giving up, and the recipients."""
 
 
-_DELIVERED = _Kind(
-    "delivered", Action.DELIVERED, "2.0.0", lambda subject, at, _until, names: letters.delivered(subject, at, names)
-)
+_DELIVERED = _Kind("delivered", Action.DELIVERED, "2.0.0", letters.delivered)
 _WAITS = {
     True: _Kind("full", Action.DELAYED, "4.2.2", letters.mailbox_full.write),
     False: _Kind("waits", Action.DELAYED, "4.3.0", letters.mailbox_unavailable.write),
 }
+"""Reports on targets that wait, by whether the mailbox is full."""
 _ENDED = {
-    True: _Kind(
-        "stayedfull",
-        Action.FAILED,
-        "5.2.2",
-        lambda subject, at, _until, names: letters.mailbox_stayed_full(subject, at, names),
-    ),
-    False: _Kind(
-        "ended",
-        Action.FAILED,
-        "5.4.7",
-        lambda subject, at, _until, names: letters.mailbox_stayed_unavailable(subject, at, names),
-    ),
+    True: _Kind("stayedfull", Action.FAILED, "5.2.2", letters.mailbox_stayed_full),
+    False: _Kind("ended", Action.FAILED, "5.4.7", letters.mailbox_stayed_unavailable),
 }
 """Reports on targets given up, by whether the mailbox is full."""
-
-
-def _gone(what: str, number: str) -> _Kind:
-    return _Kind(
-        what,
-        Action.FAILED,
-        "5.2.1",
-        lambda subject, at, _until, names: letters.mailbox_reclaimed(subject, at, names, number),
-    )
-
-
-_GONE = {LEFT: _gone("left", "6.4.c"), RECLAIMED: _gone("reclaimed", "6.2")}
+_GONE = {
+    LEFT: _Kind("left", Action.FAILED, "5.2.1", partial(letters.mailbox_reclaimed, number="6.4.c")),
+    RECLAIMED: _Kind("reclaimed", Action.FAILED, "5.2.1", partial(letters.mailbox_reclaimed, number="6.2")),
+}
 """Reports on reclaimed mailboxes, by delay reason."""
 
 
@@ -201,7 +184,7 @@ class InboundReports:
             to,
             envelope,
             beginning(entry.beginning),
-            lambda subject: kind.letter(subject, at, until, addresses),
+            lambda subject: kind.letter(subject, at, *([until] if is_late else []), addresses),
             reports,
             kind=of_kind,
         )

@@ -77,6 +77,18 @@ class Cause(StrEnum):
 
 JUNK = "junk"
 """The verdict that files a message in Junk."""
+
+
+class Act(StrEnum):
+    """The action taken on a message from another server."""
+
+    PASS = "pass"  # noqa: S105 - the name of an act
+    JUNK = "junk"
+    LATER = "later"
+    HOLD = "quarantine"
+    REFUSE = "refuse"
+
+
 BINARYMIME = "BINARYMIME"
 """The `body` parameter of a message that is not made of lines (RFC 3030 §3)."""
 

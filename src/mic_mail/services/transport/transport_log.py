@@ -14,9 +14,7 @@ def accepted(log: MailLog, envelope: Envelope, octets: int, written_as: list[str
         sender=envelope.sender,
         recipients=[recipient.address for recipient in envelope.recipients],
         octets=octets,
-        peer=client.peer.address,
-        session=client.peer.session_id,
-        login=_login(client),
+        **_client_fields(client),
         written_as=written_as or None,
         # it answers these (Reg. 12.4)
         **({"refers_to": list(envelope.header.refers_to)} if envelope.header.refers_to else {}),
@@ -26,12 +24,15 @@ def accepted(log: MailLog, envelope: Envelope, octets: int, written_as: list[str
 
 def message_refused(log: MailLog, envelope: Envelope, refusal: Refusal) -> None:
     """Log that a whole message is refused."""
-    told: dict[str, object] = {
-        "sender": envelope.sender,
-        "recipients": [recipient.address for recipient in envelope.recipients],
-        "message_id": envelope.header.message_id,
-    }
-    refused(log, "message_refused", refusal, envelope.client, **told)
+    refused(
+        log,
+        "message_refused",
+        refusal,
+        envelope.client,
+        sender=envelope.sender,
+        recipients=[recipient.address for recipient in envelope.recipients],
+        message_id=envelope.header.message_id,
+    )
 
 
 def refused(log: MailLog, event: str, refusal: Refusal, client: Client, **fields: object) -> None:
@@ -42,9 +43,7 @@ def refused(log: MailLog, event: str, refusal: Refusal, client: Client, **fields
         reason=refusal.cause,
         **fields,
         **({"zone": refusal.params["zone"]} if refusal.cause is Cause.LISTED else {}),
-        peer=client.peer.address,
-        session=client.peer.session_id,
-        login=_login(client),
+        **_client_fields(client),
         **({"limit": "{what}-{span}".format_map(refusal.params)} if refusal.cause is Cause.SENDING_RATE else {}),
     )
 
@@ -57,11 +56,10 @@ def results_removed(log: MailLog, envelope: Envelope, octets: int) -> None:
         trace=envelope.trace_id,
         octets=octets,
         sender=envelope.sender,
-        peer=client.peer.address,
-        session=client.peer.session_id,
-        login=_login(client),
+        **_client_fields(client),
     )
 
 
-def _login(client: Client) -> str | None:
-    return client.signed_in.address if client.signed_in else None
+def _client_fields(client: Client) -> dict[str, str | None]:
+    login = client.signed_in.address if client.signed_in else None
+    return {"peer": client.peer.address, "session": client.peer.session_id, "login": login}

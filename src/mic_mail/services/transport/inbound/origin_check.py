@@ -28,9 +28,9 @@ from mic_mail.mime.strict_addresses import MAX_OCTETS, Ambiguous, Mailbox, addre
 from mic_mail.process.executors import Executor
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.transport.check import ReceivedMessage, Source
-from mic_mail.services.transport.envelope import JUNK, Cause, CheckResult, Envelope, Refusal
+from mic_mail.services.transport.envelope import JUNK, Act, Cause, CheckResult, Envelope, Refusal
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
-from mic_mail.services.transport.inbound.origin_rules import Act, PolicyAction, Rules, VisibleOrigin, decide
+from mic_mail.services.transport.inbound.origin_rules import PolicyAction, Rules, VisibleOrigin, decide
 from mic_mail.storage.errors import Overloaded, Unavailable
 
 T = TypeVar("T")

@@ -20,26 +20,16 @@ one in our own name: it goes to Junk, as a deliberately slow DNS must not make a
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal
 
 from mic_mail.mailauth.arc import Arc
 from mic_mail.mailauth.dmarc import Dmarc, Policy, is_aligned
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Spf
-from mic_mail.services.transport.envelope import Cause
+from mic_mail.services.transport.envelope import Act, Cause
 
 REPORTERS = frozenset({"mailer-daemon", "postmaster"})
 """Local parts that mail servers send reports from."""
-
-
-class Act(StrEnum):
-    """The action taken."""
-
-    PASS = "pass"  # noqa: S105 - an act
-    JUNK = "junk"
-    REFUSE = "refuse"
-    LATER = "later"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 
 from mic_mail.filters.rspamd import About, Action, NotScored, Rspamd, Scored
@@ -18,23 +17,13 @@ from mic_mail.log.error_fields import described
 from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.quarantine import Reason
 from mic_mail.services.transport.check import ReceivedMessage, Source
-from mic_mail.services.transport.envelope import JUNK, Cause, CheckResult, Envelope, Refusal
+from mic_mail.services.transport.envelope import JUNK, Act, Cause, CheckResult, Envelope, Refusal
 from mic_mail.services.transport.inbound.message_chunks import message_chunks
 from mic_mail.storage.errors import Unavailable
 
 HOUR = 3_600.0
 MOST_IN_LOG = 30
 """Symbols in one log line."""
-
-
-class Act(StrEnum):
-    """The action taken on a message."""
-
-    PASS = "pass"  # noqa: S105 - the name of an act
-    JUNK = "junk"
-    LATER = "later"
-    HOLD = "quarantine"
-    REFUSE = "refuse"
 
 
 RULES = {

@@ -10,8 +10,8 @@ from mic_mail.mailauth.dkim_verify import DkimResult
 from mic_mail.mailauth.dmarc import Dmarc, DmarcResult, Policy
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Identity, Spf, SpfResult
-from mic_mail.services.transport.envelope import Cause
-from mic_mail.services.transport.inbound.origin_rules import Act, Rules, VisibleOrigin, decide
+from mic_mail.services.transport.envelope import Act, Cause
+from mic_mail.services.transport.inbound.origin_rules import Rules, VisibleOrigin, decide
 
 OURS = "mic.gov.vn"
 RULES = Rules(own_domains=frozenset({OURS, "more.example"}), trusted_sealers=frozenset({"lists.example"}))

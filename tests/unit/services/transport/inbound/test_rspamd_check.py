@@ -3,7 +3,8 @@
 import pytest
 
 from mic_mail.filters.rspamd import Action
-from mic_mail.services.transport.inbound.rspamd_check import Act, act_on, act_on_submitted
+from mic_mail.services.transport.envelope import Act
+from mic_mail.services.transport.inbound.rspamd_check import act_on, act_on_submitted
 
 
 @pytest.mark.clause("4.2", "10.2")
