@@ -129,9 +129,9 @@ def test_fifty_at_once_and_no_answer(tmp_path: Path) -> None:
 
 async def _nothing_is_asked(server: MailServer) -> None:
     """Soon after the last connection has ended."""
-    enquiries = server.running.context.mailflow.checkers.clients._enquiries
-    assert enquiries is not None
-    await wait_on_loop(lambda: not enquiries.clients._networks and not enquiries.messages._networks)
+    lookups = server.running.context.mailflow.checkers.clients._lookup_service
+    assert lookups is not None
+    await wait_on_loop(lambda: not lookups.clients._networks and not enquiries.messages._networks)
 
 
 PIECE = (b"y" * 70 + b"\r\n") * 1_000

@@ -5,7 +5,8 @@ message whose lookups got no turn by its end is refused temporarily, so nothing 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from mic_mail.clock import Clock
@@ -55,33 +56,25 @@ class FairTurns:
                 del self._networks[network]
 
 
+@dataclass(eq=False)
 class LookupService:
     """The lookups of one process."""
 
-    def __init__(
-        self,
-        resolver: Resolver,
-        clock: Clock,
-        hostname: str,
-        *,
-        authenticates: bool,
-        refusing: Sequence[str] = (),
-        putting_aside: Sequence[str] = (),
-        unusable: Callable[[str, str], None] = lambda zone, why: None,
-    ) -> None:
-        """`authenticates`: whether SPF and iprev are looked up.
-
-        `refusing` and `putting_aside` are the DNS blocklists whose clients are refused, and those whose mail goes to
-        Junk. `unusable` is called with a list whose answers cannot be trusted, and why.
-        """
-        self.refusing, self.putting_aside = tuple(refusing), tuple(putting_aside)
-        self.unusable = unusable
-        self.authenticates = authenticates
-        self.resolver = resolver
-        self.clock = clock
-        self.hostname = hostname
-        self.clients, self.messages = FairTurns(), FairTurns()
-        """Turns of the lookups about a client, begun at MAIL, and about a complete message."""
+    resolver: Resolver
+    clock: Clock
+    hostname: str
+    authenticates: bool
+    """Set if SPF and iprev are looked up."""
+    refusing: tuple[str, ...] = ()
+    """The DNS blocklists whose clients are refused."""
+    putting_aside: tuple[str, ...] = ()
+    """The DNS blocklists whose clients' mail goes to Junk."""
+    unusable: Callable[[str, str], None] = lambda zone, why: None
+    """Called with a list whose answers cannot be trusted, and why."""
+    clients: FairTurns = field(default_factory=FairTurns)
+    """Turns of the lookups about a client, begun at MAIL."""
+    messages: FairTurns = field(default_factory=FairTurns)
+    """Turns of the lookups about a complete message."""
 
     def of(self, address: str) -> "ClientLookups":
         """Return the lookups for a connection from this address."""
