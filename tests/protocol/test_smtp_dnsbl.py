@@ -131,7 +131,7 @@ async def _nothing_is_asked(server: MailServer) -> None:
     """Soon after the last connection has ended."""
     lookups = server.running.context.mailflow.checkers.clients._lookup_service
     assert lookups is not None
-    await wait_on_loop(lambda: not lookups.clients._networks and not enquiries.messages._networks)
+    await wait_on_loop(lambda: not lookups.clients._networks and not lookups.messages._networks)
 
 
 PIECE = (b"y" * 70 + b"\r\n") * 1_000

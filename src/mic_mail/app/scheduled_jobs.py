@@ -32,10 +32,9 @@ from mic_mail.services.requests.intake import Intake
 from mic_mail.services.requests.outcome_notices import Outcomes
 from mic_mail.services.requests.overdue import remind
 from mic_mail.services.transport.delivery import settle_journal
-from mic_mail.services.transport.held_mail import HeldMailServices
 from mic_mail.services.transport.inbound.quarantine_jobs import QuarantineJob
 from mic_mail.services.transport.inbound.spam_training import SpamTrainer
-from mic_mail.services.transport.secrecy_release import SecrecyReleases
+from mic_mail.services.transport.secrecy_release import HeldMailServices, SecrecyReleases
 from mic_mail.services.unit_mail.document_handoff import DUTY as PASSED_ON
 from mic_mail.services.unit_mail.document_handoff import passed_on_reminders
 from mic_mail.services.unit_mail.openings import DUTY as OPENINGS

@@ -9,7 +9,8 @@ have keys), so it may be killed anywhere and run again.
     expired     record and message are removed
 """
 
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError
@@ -18,7 +19,23 @@ from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import described
 from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.held_messages import OPEN, Held, Record, State
-from mic_mail.services.transport.held_mail import HeldMailServices
+from mic_mail.queue.spool import Spool
+from mic_mail.services.notifications.notices import Notices
+
+
+@dataclass(frozen=True, slots=True)
+class HeldMailServices:
+    """The services by which kept mail is released, expires, and is reported to its people."""
+
+    spool: Spool
+    """Takes what is released."""
+    notices: Callable[[], Notices]
+    takes_mail: Callable[[Entry], bool]
+    """Returns whether a mailbox can get notices. Called in a thread."""
+    trusts_clock: Callable[[], bool]
+    """Returns whether anything may expire. Called in a thread."""
+    recover: Callable[[], Awaitable[object]]
+    """Resumes what is in the spool."""
 
 
 class SecrecyReleases:

@@ -23,7 +23,7 @@ from mic_mail.log.error_fields import described
 from mic_mail.policy.calendar import local_day
 from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.quarantine import RECORD_SECONDS, Quarantine, Record, State
-from mic_mail.services.transport.held_mail import HeldMailServices
+from mic_mail.services.transport.secrecy_release import HeldMailServices
 
 MOST_LISTED = 50
 """Messages listed in one notice; the number above the list counts all of them."""
