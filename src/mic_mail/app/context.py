@@ -78,7 +78,7 @@ class ServerContext:
     learning: TrainingNotes
     holding: QuarantineWriter
     mailflow: Pipeline
-    runaways: AutoSuspend
+    auto_suspend: AutoSuspend
     counts: SentCounts
     usage: ChangedAccounts
     disk_reserve: DiskReserve
@@ -193,7 +193,7 @@ async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes
     await open_sign_in(current, runtime, directory, feed, secret)
     access = current.access
     stores = await _open_stores(runtime, feed)
-    runaways = watch_misuse(access, runtime, directory, feed, secret)
+    auto_suspend = watch_misuse(access, runtime, directory, feed, secret)
     holding = QuarantineWriter(runtime)
     counts = SentCounts(config.sent_dir, name)
     return ServerContext(
@@ -209,8 +209,8 @@ async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes
         access=access,
         learning=TrainingNotes(runtime, store=stores.store),
         holding=holding,
-        mailflow=await _mail_flow(runtime, access, stores, holding, runaways=runaways, rates=Rates(counts)),
-        runaways=runaways,
+        mailflow=await _mail_flow(runtime, access, stores, holding, auto_suspend=auto_suspend, rates=Rates(counts)),
+        auto_suspend=auto_suspend,
         counts=counts,
         usage=stores.usage,
         disk_reserve=DiskReserve(runtime, stores.store.reserves, config.storage.reserve),
@@ -231,7 +231,13 @@ async def _open_stores(runtime: Runtime, feed: Feed) -> _Stores:
 
 
 async def _mail_flow(
-    runtime: Runtime, access: SignInService, stores: _Stores, holding: QuarantineWriter, *, runaways: AutoSuspend, rates: Rates
+    runtime: Runtime,
+    access: SignInService,
+    stores: _Stores,
+    holding: QuarantineWriter,
+    *,
+    auto_suspend: AutoSuspend,
+    rates: Rates,
 ) -> Pipeline:
     """Create the pipeline: from the listeners through the checks into the spool, mailboxes or the queue."""
     config, store = runtime.config(), stores.store
@@ -250,7 +256,7 @@ async def _mail_flow(
         runtime, stores.spool, stores.queue, access=access, delivering=delivering, reports=reports, queued=stores.queued.notify
     )
     clients = MessageChecks(runtime)
-    senders = SenderPolicy(runtime, access, rates, runaway=runaways.noticed)
+    senders = SenderPolicy(runtime, access, rates, exceeds_limit=auto_suspend.exceeds_limit)
     checkers = Checkers(
         runtime=runtime,
         senders=senders,
@@ -258,8 +264,8 @@ async def _mail_flow(
         headings=HeaderChecks(runtime, senders, clients),
         clients=clients,
         origins=OriginCheck(runtime),
-        content=RspamdCheck(runtime, spamming=runaways.spamming),
-        malware=MalwareCheck(runtime, runaways.infected),
+        content=RspamdCheck(runtime, spamming=auto_suspend.spamming),
+        malware=MalwareCheck(runtime, auto_suspend.infected),
         secrecy=SecrecyCheck(runtime),
         spooling=spooling,
         reserves=store.reserves,

@@ -65,7 +65,7 @@ def watch_misuse(access: SignInService, runtime: Runtime, directory: Directory, 
     def changed() -> None:
         notify_directory_changed(runtime.config().run_dir)
 
-    suspending = AutoSuspend(runtime, access, directory, tell=changed)
+    suspending = AutoSuspend(runtime, access, directory, notify_others=changed)
     access.exposure = BreachedPasswordCheck(
         runtime, key=secret, directory=directory, suspending=suspending, changed=changed, tell=feed.send
     )

@@ -283,7 +283,7 @@ def _about_sign_ins(context: ServerContext, notices: LifeNotices) -> list[Job]:
             await context.executors.io(known_networks.save, context.config.state_dir, known, now)
             saved[:] = names
 
-    watch = SignInWatch(context.runtime, context.directory, notices, context.runaways)
+    watch = SignInWatch(context.runtime, context.directory, notices, context.auto_suspend)
     return [
         Job("sign_ins", SIGN_INS_SECONDS, watch.run_once, by_clock=True),
         Job("known_networks", known_networks.SAVED_SECONDS, save_known_networks),

@@ -33,18 +33,20 @@ WHY_SPAM = "gửi nhiều thư rác"
 class AutoSuspend:
     """The suspensions by one process."""
 
-    def __init__(self, runtime: Runtime, access: SignInService, directory: Directory, *, tell: Callable[[], None]) -> None:
-        """`tell` hints to the other processes that the directory has changed.
+    def __init__(
+        self, runtime: Runtime, access: SignInService, directory: Directory, *, notify_others: Callable[[], None]
+    ) -> None:
+        """`notify_others` hints to the other processes that the directory has changed.
 
         Without it they notice within two seconds.
         """
         self._runtime = runtime
         self._access = access
         self._directory = directory
-        self._tell = tell
+        self._notify_others = notify_others
         self._under_way: dict[int, asyncio.Task[None]] = {}
 
-    def noticed(self, mailbox_id: int, what: str, count: int) -> None:
+    def exceeds_limit(self, mailbox_id: int, what: str, count: int) -> None:
         """Suspend a mailbox that sends too many `messages`, or to too many `recipients`."""
         self._begin(mailbox_id, "outbound-rate", WHY[what], **{what: count})
 
@@ -58,8 +60,8 @@ class AutoSuspend:
 
     def _begin(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> None:
         if mailbox_id not in self._under_way:
-            errand = self._once(mailbox_id, trigger, why, **figures)
-            self._under_way[mailbox_id] = asyncio.get_running_loop().create_task(errand, name=f"suspend {mailbox_id}")
+            task = self._once(mailbox_id, trigger, why, **figures)
+            self._under_way[mailbox_id] = asyncio.get_running_loop().create_task(task, name=f"suspend {mailbox_id}")
 
     async def _once(self, mailbox_id: int, trigger: str, why: str, **figures: int) -> None:
         try:
@@ -84,7 +86,7 @@ class AutoSuspend:
                         "mailbox_suspended", mailbox=entry.address, clause="7.2.c", trigger=trigger, **figures
                     )
                     await self._access.refresh()
-                    await self._runtime.executors.io(self._tell)
+                    await self._runtime.executors.io(self._notify_others)
                     return True
                 await self._access.refresh()
         except MicMailError as error:

@@ -52,36 +52,36 @@ class _State:
 class SignInWatch:
     """The housekeeper's job for sign-in anomalies. Belongs to the event loop."""
 
-    def __init__(self, runtime: Runtime, directory: Directory, notices: LifeNotices, runaways: AutoSuspend) -> None:
+    def __init__(self, runtime: Runtime, directory: Directory, notices: LifeNotices, suspending: AutoSuspend) -> None:
         self._runtime = runtime
         self._directory = directory
         self._notices = notices
-        self._runaways = runaways
+        self._suspending = suspending
         self._state: _State | None = None
         self._saved_at: datetime | None = None
         self._exposed: dict[str, str] = {}
         """Mailboxes whose password others know, and how that was found; notices are pending."""
-        self._resting: dict[Anomaly, datetime] = {}
+        self._retry_at: dict[Anomaly, datetime] = {}
         """Anomalies whose notice failed, with the next attempt."""
-        self._alone = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def run_once(self) -> None:
         """Read the log and act; failures are retried after a while."""
-        async with self._alone:
+        async with self._lock:
             config, now = self._runtime.config(), self._runtime.clock.now()
             found = await self._runtime.executors.io(self._read_on, config)
             state = self._state
             assert state is not None
             for anomaly in found:
-                if self._resting.get(anomaly, now) > now:
+                if self._retry_at.get(anomaly, now) > now:
                     state.watch.again(anomaly)
                     continue
                 try:
                     await self._act(anomaly, config)
-                    self._resting.pop(anomaly, None)
+                    self._retry_at.pop(anomaly, None)
                 except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it must not delay the others'
                     self._runtime.log.event("notice_failed", notice=TRIGGER, mailbox=anomaly.mailbox, **failure(error))
-                    self._resting[anomaly] = now + AGAIN
+                    self._retry_at[anomaly] = now + AGAIN
                     state.watch.again(anomaly)
             await self._notify_exposed(config)
             await self._runtime.executors.io(self._save, config, bool(found))
@@ -109,8 +109,8 @@ class SignInWatch:
 
     def _load(self, config: Config, today: date, limits: AnomalyLimits) -> _State:
         try:
-            kept = json.loads(_file(config).read_bytes())
-            return _State(tail.decoded(kept["cursor"]), Watch.of(kept["watch"], limits))
+            saved = json.loads(_file(config).read_bytes())
+            return _State(tail.decoded(saved["cursor"]), Watch.of(saved["watch"], limits))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return _State(tail.at_the_end(config.log_dir, today), Watch(limits))
 
@@ -121,12 +121,12 @@ class SignInWatch:
         if state is None or (recent and not found):
             return
         state.watch.forget(now)
-        kept = {"cursor": tail.encoded(state.cursor), "watch": state.watch.kept()}
+        saved = {"cursor": tail.encoded(state.cursor), "watch": state.watch.kept()}
         path = _file(config)
         fresh = path.with_suffix(".new")
         self._saved_at = now  # on a full disk it is retried at the next interval, and the watch goes on
         try:
-            fresh.write_text(json.dumps(kept, ensure_ascii=False))
+            fresh.write_text(json.dumps(saved, ensure_ascii=False))
             fresh.chmod(0o600)
             fresh.replace(path)
         except OSError as error:
@@ -143,7 +143,7 @@ class SignInWatch:
         rule, at, network, count = anomaly.rule, anomaly.at, anomaly.network, anomaly.count
         once = f"{key}:{anomaly.at.isoformat()}"  # the notices come once a day; a mailbox may have been restored in between
         if not await self._runtime.executors.io(self._directory.sent.known, [once]):
-            if suspends and not await self._runaways.suspend(entry.mailbox_id, TRIGGER, WHY):
+            if suspends and not await self._suspending.suspend(entry.mailbox_id, TRIGGER, WHY):
                 raise NotSuspended  # no notice claims a suspension; the anomaly is retried
             self._runtime.log.event(
                 "sign_in_anomaly", mailbox=entry.address, clause="7.2.c", rule=rule.value, network=network, count=count,
@@ -190,14 +190,14 @@ def _attempts(lines: Iterable[Line], exempt: Networks) -> Iterable[Attempt]:
         wrong = fields.get("reason") == _WRONG and fields.get("detail") in _COUNTED
         if not ok and not (fields.get("event") == "sign_in_refused" and wrong):
             continue
-        peer, who = fields.get("peer"), fields.get("mailbox")
+        peer, mailbox_name = fields.get("peer"), fields.get("mailbox")
         network = network_of(peer) if isinstance(peer, str) else None
-        if network is None or not isinstance(who, str) or str(peer) in exempt:
+        if network is None or not isinstance(mailbox_name, str) or str(peer) in exempt:
             continue
-        if who.startswith(NOBODY):
-            who = f"{who} {fields.get('name_mark', '')}"
+        if mailbox_name.startswith(NOBODY):
+            mailbox_name = f"{mailbox_name} {fields.get('name_mark', '')}"
         at, differs = datetime.fromisoformat(str(fields["at"])), fields.get("detail") != _PROOF
-        yield Attempt(at, who, network, ok, differs)
+        yield Attempt(at, mailbox_name, network, ok, differs)
 
 
 def _exposed(lines: Iterable[Line]) -> Iterable[tuple[str, str]]:

@@ -31,11 +31,10 @@ class Unclaimed:
 
     def claim(self, incoming: Incoming) -> int | None:
         """Claim a message with the same octets and return its UID; nothing else can claim it afterwards."""
-        rest = self._by_size.get(incoming.staged.size)
-        for uid in rest or ():
+        candidates = self._by_size.get(incoming.staged.size, [])
+        for uid in candidates:
             if self._digest(uid) == incoming.digest:
-                assert rest is not None
-                rest.remove(uid)
+                candidates.remove(uid)
                 return uid
         return None
 

@@ -47,9 +47,9 @@ def of_letters(letters: str, keywords: tuple[str, ...]) -> frozenset[str]:
     """Return the flags of a Maildir file name; small letters are the folder's keywords (Dovecot)."""
     found = {_LETTERS[letter] for letter in letters if letter in _LETTERS}
     for letter in letters:
-        place = ord(letter) - ord("a")
-        if 0 <= place < min(26, len(keywords)) and not keywords[place].startswith("unused-"):
-            found.add(keywords[place])
+        index = ord(letter) - ord("a")
+        if 0 <= index < min(26, len(keywords)) and not keywords[index].startswith("unused-"):
+            found.add(keywords[index])
     return frozenset(found)
 
 

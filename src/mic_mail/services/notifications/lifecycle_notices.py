@@ -30,7 +30,7 @@ from mic_mail.services.notifications.succession import basis, vacancies_on
 from mic_mail.services.settings import lifecycle_settings, warn_days
 from mic_mail.storage.types import AccountRef
 
-AT_ONCE = 50
+BATCH_SIZE = 50
 """Mailboxes that are checked in one turn of a thread: 5 ms."""
 AGAIN = timedelta(hours=1)
 """The retry delay of a notice that reached nobody."""
@@ -66,9 +66,9 @@ class LifeNotices:
         open_now = [on for entry in snapshot if self._is_open(on := basis(entry, snapshot), now)]
         if open_now and (self._begun is None or self._begun > now):
             self._begun = await self._runtime.executors.io(self._directory.sent.begin, now)
-        for start in range(0, len(open_now), AT_ONCE):
-            piece = open_now[start : start + AT_ONCE]
-            for on, found in await self._runtime.executors.io(_outlooks, piece, now, settings, days, self._begun):
+        for start in range(0, len(open_now), BATCH_SIZE):
+            batch = open_now[start : start + BATCH_SIZE]
+            for on, found in await self._runtime.executors.io(_outlooks, batch, now, settings, days, self._begun):
                 done = await self._send(on[0], found, settings) if found.due else True
                 self._next[on[0].mailbox_id] = (on, Validity(now, found.again_at if done else now + AGAIN))
 

@@ -35,16 +35,16 @@ class SenderPolicy:
     """The sender checks of one process."""
 
     def __init__(
-        self, runtime: Runtime, access: SignInService, rates: Rates, *, runaway: Callable[[int, str, int], None]
+        self, runtime: Runtime, access: SignInService, rates: Rates, *, exceeds_limit: Callable[[int, str, int], None]
     ) -> None:
-        """`runaway` is called with a mailbox that keeps exceeding a limit by far.
+        """`exceeds_limit` is called with a mailbox that keeps exceeding a limit by far.
 
         Its second argument is `messages` or `recipients`, its third the count.
         """
         self._runtime = runtime
         self._access = access
         self._rates = rates
-        self._runaway = runaway
+        self._exceeds_limit = exceeds_limit
         self._has_failed = False
         """Set while the counts are unusable, which has been logged."""
         self.limited: Counter[str] = Counter()
@@ -171,7 +171,7 @@ class SenderPolicy:
         if beyond and not is_bulk_sender(config, sender.address):
             count = getattr(tried, full.what)
             if count >= beyond * full.limit:
-                self._runaway(sender.mailbox_id, full.what, count)
+                self._exceeds_limit(sender.mailbox_id, full.what, count)
 
     def _now(self) -> float:
         return self._runtime.clock.steady_us() / 1e6

@@ -65,7 +65,7 @@ def test_an_authority_that_ends_while_the_header_is_read(octets: int) -> None:
     clock: Any = SimpleNamespace(now_us=lambda: 1_700_000_000_000_000, steady_us=lambda: 1_700_000_000_000_000)
     executors: Any = Lane(office.end)
     parts = runtime(lambda: config, clock, executors=executors)
-    senders = SenderPolicy(parts, office, nothing, runaway=nothing)
+    senders = SenderPolicy(parts, office, nothing, exceeds_limit=nothing)
     headings = HeaderChecks(parts, senders, nothing)
     signed_in: Any = SimpleNamespace(mailbox_id=PERSON)
     envelope = Envelope("T1", Client(Role.SUBMISSION, nothing, "x", "ESMTPSA", signed_in), parsed("dvbe@mic.gov.vn"), ())

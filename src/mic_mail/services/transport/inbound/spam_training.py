@@ -32,12 +32,12 @@ from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 
-MOST_A_ROUND = 200
+MAX_PER_RUN = 200
 TOO_OLD_SECONDS = 7 * 86_400.0
 HOUR = 3_600.0
-LOOKS = 3
+MAX_LOOKUPS = 3
 """Attempts to find a file that was renamed: names contain flags, which may change meanwhile."""
-TRIES = 20
+MAX_ATTEMPTS = 20
 """Attempts for a message that Rspamd answers without learning it; it delays no other sample."""
 
 
@@ -105,7 +105,7 @@ class TrainingNotes:
             verdict.uids[: self._runtime.config().rspamd.taught_per_hour],
             0,
         )
-        for _ in range(LOOKS):
+        for _ in range(MAX_LOOKUPS):
             paths = sorted(account.paths(folder_id, left).items())
             sources = [Path(path) for _, path in paths]
             noted += self._lessons.note(verdict.at.account_id, sources, spam=spam, now_us=self._runtime.clock.steady_us())
@@ -128,14 +128,14 @@ class SpamTrainer:
         """The times of each mailbox's samples within the last hour."""
         self._unwilling: Counter[Path] = Counter()
         self._is_waiting = False
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def run_once(self) -> None:
         """Learn the queued samples; those that Rspamd does not answer are retried."""
-        async with self._turn:
-            await self._round()
+        async with self._lock:
+            await self._run()
 
-    async def _round(self) -> None:
+    async def _run(self) -> None:
         waiting = await self._runtime.executors.io(self._lessons.waiting)
         if not waiting:
             return
@@ -143,7 +143,7 @@ class SpamTrainer:
         await self._runtime.executors.io(self._lessons.sweep, now - 3600)
         waiting = await self._without_old(waiting, now - TOO_OLD_SECONDS)
         # the others are gone, by a newer verdict or by age
-        self._unwilling &= Counter({lesson.path: TRIES for lesson in waiting})
+        self._unwilling &= Counter({lesson.path: MAX_ATTEMPTS for lesson in waiting})
         settings = self._runtime.config().rspamd
         if not settings.controller or not waiting:
             return
@@ -154,7 +154,7 @@ class SpamTrainer:
             return
         rspamd = Rspamd(settings.controller, seconds=settings.seconds, connections=1)
         left_out: Counter[int] = Counter()
-        for lesson in waiting[:MOST_A_ROUND]:
+        for lesson in waiting[:MAX_PER_RUN]:
             if self._has_taught_enough(lesson.mailbox_id, settings.taught_per_hour, now):
                 left_out[lesson.mailbox_id] += 1
             else:
@@ -162,7 +162,7 @@ class SpamTrainer:
                     await self._teach(rspamd, lesson, password, settings.largest)
                 except Unwilling as error:
                     self._unwilling[lesson.path] += 1
-                    if self._unwilling[lesson.path] < TRIES:
+                    if self._unwilling[lesson.path] < MAX_ATTEMPTS:
                         continue
                     self._runtime.log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), error=described(error))
                 except NotScored as error:
