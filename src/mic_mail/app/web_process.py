@@ -64,9 +64,11 @@ class WebServers:
         """`evictor` is that of the process, where it has other listeners, too."""
         share = tally.share(column)
         self._server = WebServer(services, share.change)
-        evictor = evictor or open_evictor(services.access, services.log, tally)
+        evictor = evictor or open_evictor(services.access, services.runtime.log, tally)
         evictor.watch(self._server.open)
-        self._gate = Gate(services.config, services.clock, services.log, evictor, self._server.open.__contains__)
+        self._gate = Gate(
+            services.runtime.config(), services.runtime.clock, services.runtime.log, evictor, self._server.open.__contains__
+        )
         self._accepting = [
             self._gate.accept(
                 listener, share, self._server.connection, tls=tls, handshake_seconds=HANDSHAKE_SECONDS, busy=NO_ROOM
@@ -76,7 +78,7 @@ class WebServers:
 
     def configure(self, services: WebServices) -> None:
         self._server.configure(services)
-        self._gate.configure(services.config)
+        self._gate.configure(services.runtime.config())
 
     async def drain(self, seconds: float) -> None:
         """Accept no new connections; requests that run are answered within `seconds`."""
@@ -101,7 +103,7 @@ def web_services(runtime: Runtime, *, access: SignInService, directory: Director
 
     factors = SecondFactors(directory, config, clock)
     return WebServices(
-        config=config,
+        runtime=runtime,
         access=access,
         page_access=PageAccess(runtime, access, factors),
         book=AddressBookCache(runtime, AddressBookCollection.of, directory=directory),
@@ -109,9 +111,6 @@ def web_services(runtime: Runtime, *, access: SignInService, directory: Director
         app_passwords=AppPasswords(directory, config, clock),
         second_factors=factors,
         store=store,
-        executors=runtime.executors,
-        clock=clock,
-        log=runtime.log,
         key=key,
         directory_changed=directory_changed,
     )

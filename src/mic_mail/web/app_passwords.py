@@ -49,15 +49,15 @@ class AppPasswordPages:
     def count(self, visit: Visit) -> int | None:
         """Return how many app passwords are active now; None where the server offers none."""
         services = self._context.services
-        if not services.config.auth.app_passwords:
+        if not services.runtime.config().auth.app_passwords:
             return None
         entry = services.access.snapshot.entries[visit.signed_in.mailbox_id]
-        return len(living(entry.facts, services.clock.now()))
+        return len(living(entry.facts, services.runtime.clock.now()))
 
     async def _visit(self, request: Request) -> Visit | Response:
         """Return the visit if the mailbox may be used; a password that is due is changed first."""
         context = self._context
-        if not context.services.config.auth.app_passwords:
+        if not context.services.runtime.config().auth.app_passwords:
             return context.refuse(request.scope, 404)
         visit = await context.visit(request)
         if visit is None:
@@ -73,17 +73,18 @@ class AppPasswordPages:
     ) -> Response:
         context, services = self._context, self._context.services
         try:
-            found: list[Listed] = await services.executors.io(services.app_passwords.listed, visit.signed_in.mailbox_id)
+            found: list[Listed] = await services.runtime.executors.io(services.app_passwords.listed, visit.signed_in.mailbox_id)
         except Trouble:
             return context.error_page(visit.request, 503, messages.UNAVAILABLE, PATH)
-        now = services.clock.now()
+        now = services.runtime.clock.now()
         alive = [self._row(each, visit) for each in found if each.app.lives(now)]
         ended = [self._row(each, visit) for each in found if not each.app.lives(now)]
         secret, visit.session.secret = visit.session.secret, None
         news, visit.session.news = visit.session.news, None
+        most = services.runtime.config().auth.app_passwords
         return context.page(
             "app-passwords", visit.request, status, error=error, at=at, called=name, secret=secret, news=news, alive=alive,
-            ended=ended[::-1][:ENDED_SHOWN], longest=LONGEST_NAME, is_full=len(alive) >= services.config.auth.app_passwords,
+            ended=ended[::-1][:ENDED_SHOWN], longest=LONGEST_NAME, is_full=len(alive) >= most,
             address=visit.signed_in.address, path=PATH, token=context.tokens.mint(visit.token, PATH),
             sign_out=context.tokens.mint(visit.token, "sign-out"),
         )  # fmt: skip
@@ -123,7 +124,7 @@ class AppPasswordPages:
                 origin,
                 confirmed_version=confirmed.credential_version,
             )
-            added = await services.executors.hash_ahead(adding, confirmed.address)
+            added = await services.runtime.executors.hash_ahead(adding, confirmed.address)
         except BadInput as bad:
             return await self._page(visit, bad.text, at="name", name=name, status=422)
         except Superseded as passed:
@@ -150,7 +151,7 @@ class AppPasswordPages:
             return await self._page(visit, pages.FORM_EXPIRED, status=403)
         signed_in = visit.signed_in
         try:
-            ended = await services.executors.io(
+            ended = await services.runtime.executors.io(
                 services.app_passwords.revoke, signed_in.mailbox_id, [int(number)], ActContext(signed_in.actor)
             )
         except (BadInput, Refused) as refused:

@@ -61,9 +61,7 @@ class Application:
     def __init__(self, services: WebServices) -> None:
         self._context = context = PageContext(services)
         self.sessions = context.sessions
-        self._books = AddressBooks(
-            services.access, services.key, executors=services.executors, clock=services.clock, log=services.log
-        )
+        self._books = AddressBooks(services.runtime, services.access, services.key)
         self._apps = AppPasswordPages(context)
         self._factors = SecondFactorPages(context)
         self._changing: set[int] = set()
@@ -90,7 +88,7 @@ class Application:
         handlers = {HTTPException: self._http_error, BadForm: self._bad_form, Exception: self._inner_error}
         inner = Starlette(routes=routes, exception_handlers=handlers)
         inner.router.redirect_slashes = False
-        self._guard = Guard(inner, now=services.clock.now, failed=self._failed, refuse=context.refuse)
+        self._guard = Guard(inner, now=services.runtime.clock.now, failed=self._failed, refuse=context.refuse)
         self.configure(services)
 
     @property
@@ -99,15 +97,15 @@ class Application:
 
     def configure(self, services: WebServices) -> None:
         """Apply the settings that a reload may change; sessions go on."""
-        config = services.config
+        config = services.runtime.config()
         self._context.configure(services)
         self._books.configure(services.book, is_open=config.web.carddav)
         page = config.password_page or f"https://{config.server.hostname}/"
         own = page.partition("//")[2].partition("/")[0]
         loopback = all(address in ("127.0.0.1", "::1") for address in config.listen.addresses)
         names = [config.server.hostname, own.partition(":")[0], *config.web.more_names]
-        monitor = Monitor(config, services.executors)
-        setup = AutoSetup(config, services.clock, lambda: services.access.snapshot.domains, page)
+        monitor = Monitor(config, services.runtime.executors)
+        setup = AutoSetup(config, services.runtime.clock, lambda: services.access.snapshot.domains, page)
         self._guard.configure(
             page,
             [*names, *(("localhost", "127.0.0.1", "[::1]") if loopback else ())],
@@ -166,22 +164,21 @@ class Application:
         if (elsewhere := self._context.due_first(visit)) is not None:
             return elsewhere
         services, address = self._context.services, visit.signed_in.address
+        runtime, config = services.runtime, services.runtime.config()
         snapshot = services.access.snapshot
         entry = snapshot.entries[visit.signed_in.mailbox_id]
         last_use = services.access.last_use(entry)
-        state = own_state(
-            snapshot, entry, visit.signed_in.decision, used=last_use, config=services.config, now=services.clock.now()
-        )
+        state = own_state(snapshot, entry, visit.signed_in.decision, used=last_use, config=config, now=runtime.clock.now())
         news, visit.session.news = visit.session.news, None
         try:
-            used = (await services.executors.io(lambda: services.store.account(visit.signed_in.account).quota())).octets
+            used = (await runtime.executors.io(lambda: services.store.account(visit.signed_in.account).quota())).octets
         except (MicMailError, OSError):  # the mailbox cannot be opened now; all else can be shown
             used = None
-        kept = await services.executors.io(measured, kept_by(services.access, entry.mailbox_id), services.store)
+        kept = await runtime.executors.io(measured, kept_by(services.access, entry.mailbox_id), services.store)
         return self._context.page(
-            "mailbox", request, news=news, state=state_text(state, used, services.config), address=address, path=MAILBOX,
+            "mailbox", request, news=news, state=state_text(state, used, config), address=address, path=MAILBOX,
             apps=self._apps.count(visit), kept=[delegated_mailbox_row(each) for each in kept],
-            programs=program_settings(servers(services.config)), factor=self._factors.standing(visit),
+            programs=program_settings(servers(config)), factor=self._factors.standing(visit),
             sign_out=self._context.tokens.mint(visit.token, "sign-out"),
         )  # fmt: skip
 
@@ -195,13 +192,13 @@ class Application:
             return self._context.ended(request)
         if (elsewhere := self._context.due_first(visit)) is not None:
             return elsewhere
-        services, config, address = self._context.services, self._context.services.config, visit.signed_in.address
+        services, config, address = self._context.services, self._context.services.runtime.config(), visit.signed_in.address
         entry = services.access.snapshot.entries[visit.signed_in.mailbox_id]
         name = one_line(entry.display_name or entry.owner.name) or address
         profile = mobileconfig.profile(servers(config), address, name, address.rpartition("@")[2])
         try:
             sign = partial(mobileconfig.signed, profile, config.certificate, config.key)
-            profile = await services.executors.hash(sign, address)
+            profile = await services.runtime.executors.hash(sign, address)
         except (OSError, ValueError):  # it goes unsigned
             pass
         except Trouble:
@@ -217,7 +214,7 @@ class Application:
 
     def _change_page(self, visit: Visit, error: Text | None = None, *, at: str = "", status: int = 200) -> Response:
         reason = visit.signed_in.decision.reason(State.PASSWORD_DUE)
-        auth = self._context.services.config.auth
+        auth = self._context.services.runtime.config().auth
         rules = (
             pages.rule_length(auth.password_length),
             pages.RULE_NAMES,
@@ -263,7 +260,7 @@ class Application:
             return self._change_page(visit, pages.BEING_CHANGED, status=409)
         self._changing.add(confirmed.mailbox_id)
         try:
-            made = await services.executors.hash(
+            made = await services.runtime.executors.hash(
                 partial(
                     services.own_password.change,
                     confirmed.mailbox_id,
@@ -321,7 +318,9 @@ class Application:
         return self._context.refuse(request.scope, 500)
 
     def _failed(self, error: Exception, path: str) -> None:
-        self._context.services.log.event("web_request_failed", path=path, error=type(error).__name__, where=where(error))
+        self._context.services.runtime.log.event(
+            "web_request_failed", path=path, error=type(error).__name__, where=where(error)
+        )
 
 
 async def _style(request: Request) -> Response:

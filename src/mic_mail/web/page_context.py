@@ -14,13 +14,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
-from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.errors import Text
 from mic_mail.i18n import pages
 from mic_mail.i18n.language import Language
-from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.app_passwords import AppPasswords
 from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.own_password import OwnPassword
@@ -47,16 +45,13 @@ ERRORS = {404: pages.NOT_FOUND, 405: pages.NOT_THAT_WAY, 411: pages.UNREADABLE, 
 class WebServices:
     """The services that the pages use."""
 
-    config: Config
+    runtime: Runtime
     access: SignInService
     page_access: PageAccess
     own_password: OwnPassword
     app_passwords: AppPasswords
     second_factors: SecondFactors
     store: MailStore
-    executors: Executors
-    clock: Clock
-    log: MailLog
     book: AddressBookCache[AddressBookCollection]
     key: bytes = field(repr=False)
     """Key of the form tokens; a restarted web process has the same."""
@@ -89,15 +84,15 @@ class PageContext:
     """The context of the pages of one process; belongs to its loop."""
 
     def __init__(self, services: WebServices) -> None:
-        self.sessions = Sessions(_patience(services.config), services.clock.monotonic)
+        self.sessions = Sessions(_patience(services.runtime.config()), services.runtime.clock.monotonic)
         self.tokens = Tokens(services.key)
         self.configure(services)
 
     def configure(self, services: WebServices) -> None:
         """Apply the settings that a reload may change; sessions go on."""
         self.services = services
-        self.sessions.patience = _patience(services.config)
-        self._pages = Pages(services.config)
+        self.sessions.patience = _patience(services.runtime.config())
+        self._pages = Pages(services.runtime.config())
 
     # ------------------------------------------------------------ visits
 
@@ -156,7 +151,7 @@ class PageContext:
 
     def must_enrol(self, visit: Visit) -> bool:
         """Return whether a second factor has to be set before anything else is open."""
-        return self.services.config.auth.second_factor == "everyone" and not self.has_factor(visit)
+        return self.services.runtime.config().auth.second_factor == "everyone" and not self.has_factor(visit)
 
     def counted(self, visit: Visit) -> Response | None:
         """Count a try of the present password; return the answer if the session has had too many."""
@@ -178,7 +173,7 @@ class PageContext:
         secret = cookies.get(request, cookies.FORM) or new_token()
         response = self.page(
             "sign-in", request, status, error=error, user=user, token=self.tokens.mint(secret, "sign-in"), path="/",
-            is_wrong=is_wrong, domain=self.services.config.server.domain,
+            is_wrong=is_wrong, domain=self.services.runtime.config().server.domain,
         )  # fmt: skip
         cookies.put(response, cookies.FORM, secret)
         return response
@@ -187,7 +182,7 @@ class PageContext:
         asked = request.query_params.get("lang")
         chosen = asked if asked in set(Language) else cookies.get(request, cookies.LANGUAGE)
         language = Language(chosen) if chosen in set(Language) else Language.VI
-        downtimes = announcements(self.services.access.snapshot.downtimes, self.services.clock.now())
+        downtimes = announcements(self.services.access.snapshot.downtimes, self.services.runtime.clock.now())
         response = self._pages.page(name, language, status, downtimes=downtimes, **values)
         if asked in set(Language):
             cookies.put(response, cookies.LANGUAGE, language, max_age=YEAR)
@@ -203,7 +198,7 @@ class PageContext:
 
     def event(self, name: str, request: Request, **what: Text | str | int | None) -> None:
         caller = caller_of(request)
-        self.services.log.event(name, **what, peer=caller.address, session=caller.session_id)
+        self.services.runtime.log.event(name, **what, peer=caller.address, session=caller.session_id)
 
 
 def _patience(config: Config) -> Patience:

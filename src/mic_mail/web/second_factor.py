@@ -45,7 +45,7 @@ class SecondFactorPages:
 
     @property
     def _setting(self) -> str:
-        return self._context.services.config.auth.second_factor
+        return self._context.services.runtime.config().auth.second_factor
 
     def standing(self, visit: Visit) -> bool | None:
         """Return whether the mailbox has a second factor; None where the server offers none."""
@@ -111,21 +111,21 @@ class SecondFactorPages:
         context, services, session = self._context, self._context.services, visit.session
         address = visit.signed_in.address
         try:
-            factor = await services.executors.io(services.second_factors.of, visit.signed_in.mailbox_id)
+            factor = await services.runtime.executors.io(services.second_factors.of, visit.signed_in.mailbox_id)
         except Trouble:
             return context.error_page(visit.request, 503, messages.UNAVAILABLE, FACTOR)
         uri = typed = drawn = ""
         secret = context.sessions.enrolment_of(session)
         if factor is None and secret is not None:
-            uri = totp.uri(secret, address, services.config.server.hostname)
-            typed, drawn = totp.typed(secret), await services.executors.cpu(_qr, uri)
+            uri = totp.uri(secret, address, services.runtime.config().server.hostname)
+            typed, drawn = totp.typed(secret), await services.runtime.executors.cpu(_qr, uri)
         recovery, session.recovery = session.recovery, ()
         news, session.news = session.news, None
         mint = context.tokens.mint
         return context.page(
             "second-factor", visit.request, status, error=error, at=at, news=news, factor=factor, uri=uri, typed=typed,
             drawn=drawn, recovery=recovery, is_needed=context.must_enrol(visit), address=address, path=FACTOR,
-            only_apps=services.config.auth.app_passwords_only and services.config.auth.app_passwords > 0,
+            only_apps=services.runtime.config().auth.app_passwords_only and services.runtime.config().auth.app_passwords > 0,
             begin=mint(visit.token, BEGIN), confirm=mint(visit.token, CONFIRM), remove=mint(visit.token, REMOVE),
             sign_out=mint(visit.token, "sign-out"),
         )  # fmt: skip
@@ -176,7 +176,7 @@ class SecondFactorPages:
             return tired
         code, origin = fields.get("code", ""), ActContext(signed_in.actor)
         try:
-            enrolled = await services.executors.io(
+            enrolled = await services.runtime.executors.io(
                 services.second_factors.enrol, signed_in.mailbox_id, signed_in.credential_version, secret, code, origin
             )
         except BadInput as bad:
@@ -207,7 +207,7 @@ class SecondFactorPages:
             return await self._page(visit, answer.text, at="code", status=STATUS.get(answer.kind, 403))
         try:
             origin = ActContext(signed_in.actor)
-            removed = await services.executors.io(
+            removed = await services.runtime.executors.io(
                 lambda: services.second_factors.remove(signed_in.mailbox_id, origin, ends_apps=False)
             )
         except Refused as refused:

@@ -22,9 +22,9 @@ class WebServer:
         self._application = Application(services)
         self._http = Http(
             self._application.app,
-            new_id=lambda: trace_id(services.clock.now_us()),
+            new_id=lambda: trace_id(services.runtime.clock.now_us()),
             changed=changed,
-            request_seconds=services.config.web.request_seconds,
+            request_seconds=services.runtime.config().web.request_seconds,
         )
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
 
@@ -54,7 +54,7 @@ class WebServer:
     def configure(self, services: WebServices) -> None:
         """Apply a new configuration to new requests."""
         self._application.configure(services)
-        self._http.request_seconds = services.config.web.request_seconds
+        self._http.request_seconds = services.runtime.config().web.request_seconds
 
     async def drain(self, seconds: float) -> None:
         """Let running requests get their answer; close idle connections."""

@@ -24,6 +24,7 @@ from mic_mail.directory.records import Employment, PersonRecord, UnitRecord
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
 from mic_mail.web.carddav import app, requests
 from population import PASSWORD
+from runtimes import runtime
 from unit.web.conftest import SETTINGS, logged
 from waiting import wait_for
 
@@ -383,7 +384,7 @@ def test_reports_that_want_harm(phone: Phone) -> None:
 
 def test_who_asks_for_much_at_once_makes_nobody_wait(site: MailServer) -> None:
     """A hundred long answers of one mailbox are made one after the other; another mailbox's is made beside the first."""
-    books = app.AddressBooks(Any, b"key", executors=Any, clock=site.clock, log=Any)  # type: ignore[arg-type]  # not asked here
+    books = app.AddressBooks(runtime(Any, site.clock), Any, b"key")  # type: ignore[arg-type]  # not asked here
 
     async def order() -> list[str]:
         told, first_may_end = list[str](), asyncio.Event()

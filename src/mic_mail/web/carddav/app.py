@@ -27,10 +27,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from mic_mail.addressbook.vcard import Version, vcard
-from mic_mail.clock import Clock
 from mic_mail.errors import Text, Trouble
-from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.authentication.sign_in import SignInService
@@ -119,11 +117,10 @@ class Visit:
 class AddressBooks:
     """CardDAV in one process; belongs to its loop."""
 
-    def __init__(self, access: SignInService, key: bytes, *, executors: Executors, clock: Clock, log: MailLog) -> None:
+    def __init__(self, runtime: Runtime, access: SignInService, key: bytes) -> None:
+        self._runtime = runtime
         self._access = access
-        self._executors = executors
-        self._log = log
-        self._callers = Callers(key, clock.monotonic)
+        self._callers = Callers(key, runtime.clock.monotonic)
         self._at_length = asyncio.Semaphore(LONG_ANSWERS)
         self._own: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._unsent: Counter[str] = Counter()
@@ -203,7 +200,7 @@ class AddressBooks:
 
     def _log_access(self, visit: Visit, cards: int) -> None:
         """Log how many cards were sent; never which (Reg. 8.2)."""
-        self._log.event(
+        self._runtime.log.event(
             "directory_searched", mailbox=visit.address, searches=1, entries=cards, door="carddav", peer=visit.peer.address,
             session=visit.peer.session_id,
         )  # fmt: skip
@@ -249,8 +246,8 @@ class AddressBooks:
             answers += [properties.found(*below, wanted) for below in _below(visit, parts)]
             if len(parts) == 2 and parts[0] == "addressbooks" and (collection := visit.book(parts[1])) is not None:
                 async with self.at_length(visit.address):
-                    answers += await self._executors.io(list, _found(visit, path, collection, collection.cards, wanted))
-                    response = await self._executors.io(_multistatus, answers)
+                    answers += await self._runtime.executors.io(list, _found(visit, path, collection, collection.cards, wanted))
+                    response = await self._runtime.executors.io(_multistatus, answers)
                     self._on_its_way(visit.address, response)
                 self._log_access(visit, len(collection))
                 return response
@@ -271,7 +268,7 @@ class AddressBooks:
         if len(parts) == 3 and _key(parts[2]) not in collection.cards:
             return Response(status_code=404)
         async with self.at_length(visit.address):
-            response, cards = await self._executors.io(self._reported, visit, path, collection)
+            response, cards = await self._runtime.executors.io(self._reported, visit, path, collection)
             self._on_its_way(visit.address, response)
         self._log_access(visit, cards)
         return response
