@@ -13,8 +13,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import zip_longest
@@ -23,7 +22,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mic_mail.cli import prose
@@ -495,26 +493,3 @@ def _json_value(value: object) -> object:
             return list(value)
         case _:
             return str(value)
-
-
-@contextlib.contextmanager
-def progress_of(title: str) -> Iterator[Callable[..., None]]:
-    """Show one long work; yield what takes how much is done and, where it is known, of how much."""
-    with progress() as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, of=None: bar.update(task, completed=done, total=of)
-
-
-def progress(*, transient: bool = True) -> AbstractContextManager[Progress]:
-    """Return a progress bar on standard error for long work; silent without a terminal."""
-    console = console_of(stderr=True)
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=transient,
-        disable=not console.is_terminal,
-    )

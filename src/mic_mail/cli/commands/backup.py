@@ -30,6 +30,7 @@ from mic_mail.cli.commands.mailbox_store import Addresses, account_of, chosen
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, JsonOption, argument, option
 from mic_mail.cli.output import Column, Row, spoken
+from mic_mail.cli.progress import progress_bar
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
@@ -111,7 +112,7 @@ def _make(target: Path) -> None:
 def _copy(here: CliContext, mailboxes: list[MailboxRecord], target: Path, earlier: Path | None) -> list[Row]:
     """Copy the mailboxes; return a row for each."""
     rows: list[Row] = []
-    with output.progress() as bar:
+    with progress_bar() as bar:
         overall = bar.add_task(spoken("Hộp thư", "Mailboxes"), total=len(mailboxes))
         current = bar.add_task("", total=None)
         for mailbox in mailboxes:

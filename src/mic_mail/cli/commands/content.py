@@ -17,6 +17,7 @@ from mic_mail.cli.date_args import optional_day
 from mic_mail.cli.options import Address, Commands, JsonOption, ReasonOption, argument, option
 from mic_mail.cli.output import Column, Part, Row, row_of
 from mic_mail.cli.output_files import must_be_a_place_for_files, print_how_to_verify
+from mic_mail.cli.progress import progress_of
 from mic_mail.directory.content_access import Export
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.content_access import Access, Scope
@@ -148,7 +149,7 @@ def export(
         access = content.opened(access_id, hand)
         mailbox = here.directory.mailbox(access.address)
         _write_log_event(here, "content_opened", access, officer=origin.actor, target=target)
-        with output.progress_of(access.address) as progress:
+        with progress_of(access.address) as progress:
             done = ContentExport(here.directory, here.clock).run(
                 access,
                 origin.actor,

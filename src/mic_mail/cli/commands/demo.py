@@ -16,6 +16,7 @@ from mic_mail.cli.authorization import open_to_all
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, option
 from mic_mail.cli.output import Column, Row, row_of, spoken
+from mic_mail.cli.progress import progress_bar
 from mic_mail.clock import Clock
 from mic_mail.config import manual
 from mic_mail.config.load import load
@@ -161,7 +162,7 @@ def prepare(config: Config, clock: Clock, bench_users: int) -> None:
     certify(config, clock)
     store = open_mail_store(config, clock, open_accounts=OPEN_BY_COMMANDS)
     try:
-        with output.progress() as bar:
+        with progress_bar() as bar:
             task = bar.add_task(spoken("Đang tạo hộp thư mẫu", "Making the mailboxes"), total=None)
             for address in Population(config, store, clock).fill(bench_users):
                 bar.update(task, advance=1, description=address)

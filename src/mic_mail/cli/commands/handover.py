@@ -16,6 +16,7 @@ from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import Address, Commands, JsonOption, option
 from mic_mail.cli.output import Column, Part, Row, coded, row_of
 from mic_mail.cli.output_files import DocumentFile, print_written, write_paper
+from mic_mail.cli.progress import progress_of
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Refused, Text
@@ -152,7 +153,7 @@ def verify(
     here = act.here
     mailbox, handed = here.directory.mailbox(address), _use_cases(here)
     handover = handed.of(mailbox, number)
-    with act.recorded(mailbox.address), output.progress_of(mailbox.address) as progress:
+    with act.recorded(mailbox.address), progress_of(mailbox.address) as progress:
         result = handed.verify(mailbox, handover, progress)
     _print_result(mailbox, handover, result, every=every, as_json=as_json)
     if not result.is_whole:
@@ -251,7 +252,7 @@ def cancel(address: Address, *, act: GroundedAct) -> Text:
 
 def _count(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Inventory:
     """Count the inventory, with a progress bar, and put its digest in the record of acts (Reg. 8.2)."""
-    with output.progress_of(mailbox.address) as progress:
+    with progress_of(mailbox.address) as progress:
         inventory, fact = _use_cases(here).count(mailbox, origin, progress)
     digest = fact.text("digest") or ""
     here.audit.record(

@@ -14,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -73,15 +73,45 @@ class OldSystem:
 
     def tls(self) -> ssl.SSLContext | None:
         """Return the TLS settings of the source; None: no TLS, which only this machine itself may do without."""
-        return _tls(self.host, self.ca, plain=self.plain)
+        if self.plain:
+            if not _is_here(self.host):
+                raise Refused(
+                    Text("Không TLS thì chỉ được nối tới chính máy này.", "Without TLS only this machine may be the source."),
+                    clause="4.3",
+                    remedy=Text("Bỏ --plain, hoặc dùng đường hầm tới 127.0.0.1.", "Omit --plain, or tunnel to 127.0.0.1."),
+                )
+            return None
+        try:
+            return ssl.create_default_context(cafile=None if self.ca is None else str(self.ca))
+        except (OSError, ssl.SSLError) as error:
+            raise BadInput(
+                Text(f"Không đọc được chứng thư số gốc {self.ca}.", f"The root certificate {in_ascii(self.ca)} cannot be read.")
+            ) from error
 
     def server(self, context: ssl.SSLContext | None, user: str, secret: str, *, token: bool = False) -> Server:
         """Return one account of the source server."""
         return Server(self.host, self.port, context, user, secret, token=token, admin=self.admin)
 
     def secret(self) -> str:
-        """Return the password for signing in to the source."""
-        return _secret(self.password_file, self.password_env)
+        """Return the password from the file or variable that was named, else from a prompt."""
+        path = self.password_file
+        if path is not None:
+            try:
+                with path.open(encoding="utf-8") as file:
+                    return _given(file.readline(_MOST_SECRET).rstrip("\r\n"))
+            except (OSError, UnicodeDecodeError) as error:
+                raise BadInput(
+                    Text(f"Không đọc được tệp mật khẩu {path}.", f"The password file {in_ascii(path)} cannot be read."),
+                    remedy=Text("Tài khoản của máy chủ phải đọc được tệp đó.", "The server's account must be able to read it."),
+                ) from error
+        if self.password_env is not None:
+            return _given(os.environ.get(self.password_env, ""))
+        if not sys.stdin.isatty():
+            raise BadInput(
+                Text("Thiếu mật khẩu của nguồn.", "The source's password is missing."),
+                remedy=Text("Dùng --password-file hoặc --password-env.", "Use --password-file or --password-env."),
+            )
+        return _given(typer.prompt(spoken("Mật khẩu ở hệ thống cũ", "Password at the old system"), hide_input=True, err=True))
 
 
 ACCOUNTS = (Column("address", "Hộp thư", "Mailbox"), *REPORT)
@@ -232,10 +262,7 @@ class _Line:
 
     user: str
     address: str
-    secret: str | None
-
-    def __repr__(self) -> str:
-        return f"_Line({self.user}, {self.address})"
+    secret: str | None = field(repr=False)
 
 
 def _lines(path: Path) -> list[_Line]:
@@ -271,48 +298,10 @@ def _lines(path: Path) -> list[_Line]:
     return list(found.values())
 
 
-def _secret(path: Path | None, variable: str | None) -> str:
-    """Return the password from the file or variable that was named, else from a prompt."""
-    if path is not None:
-        try:
-            with path.open(encoding="utf-8") as file:
-                return _given(file.readline(_MOST_SECRET).rstrip("\r\n"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(
-                Text(f"Không đọc được tệp mật khẩu {path}.", f"The password file {in_ascii(path)} cannot be read."),
-                remedy=Text("Tài khoản của máy chủ phải đọc được tệp đó.", "The server's account must be able to read it."),
-            ) from error
-    if variable is not None:
-        return _given(os.environ.get(variable, ""))
-    if not sys.stdin.isatty():
-        raise BadInput(
-            Text("Thiếu mật khẩu của nguồn.", "The source's password is missing."),
-            remedy=Text("Dùng --password-file hoặc --password-env.", "Use --password-file or --password-env."),
-        )
-    return _given(typer.prompt(spoken("Mật khẩu ở hệ thống cũ", "Password at the old system"), hide_input=True, err=True))
-
-
 def _given(secret: str) -> str:
     if not secret:
         raise BadInput(Text("Mật khẩu của nguồn để trống.", "The source's password is empty."))
     return secret
-
-
-def _tls(host: str, ca: Path | None, *, plain: bool) -> ssl.SSLContext | None:
-    if plain:
-        if not _is_here(host):
-            raise Refused(
-                Text("Không TLS thì chỉ được nối tới chính máy này.", "Without TLS only this machine may be the source."),
-                clause="4.3",
-                remedy=Text("Bỏ --plain, hoặc dùng đường hầm tới 127.0.0.1.", "Omit --plain, or tunnel to 127.0.0.1."),
-            )
-        return None
-    try:
-        return ssl.create_default_context(cafile=None if ca is None else str(ca))
-    except (OSError, ssl.SSLError) as error:
-        raise BadInput(
-            Text(f"Không đọc được chứng thư số gốc {ca}.", f"The root certificate {in_ascii(ca)} cannot be read.")
-        ) from error
 
 
 def _is_here(host: str) -> bool:

@@ -15,6 +15,7 @@ from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
 from mic_mail.cli.output import Column, row_of
 from mic_mail.cli.output_files import must_be_a_place_for_files, print_how_to_verify
+from mic_mail.cli.progress import progress_of
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n.notices import unit_mail
@@ -103,7 +104,7 @@ def _write(here: CliContext, entry: Entry, selection: Selection, target: Path, o
         )  # fmt: skip
         _notify_keeper(here, entry, origin, keeper, done)
 
-    with output.progress_of(entry.address) as progress:
+    with progress_of(entry.address) as progress:
         return RecordsExport(here.store, here.config, here.clock).run(
             account, selection, target, basis, progress=progress, whole=whole
         )

@@ -75,7 +75,7 @@ def account_of(here: CliContext, mailbox: MailboxRecord) -> Account:
 
 def one_by_one(mailboxes: list[MailboxRecord], title: str) -> Iterator[MailboxRecord]:
     """Yield each mailbox, with a progress bar on a terminal."""
-    with output.progress() as bar:
+    with progress_bar() as bar:
         task = bar.add_task(title, total=len(mailboxes))
         for mailbox in mailboxes:
             bar.update(task, description=mailbox.address)

@@ -12,6 +12,7 @@ from mic_mail.cli.commands.officer import officer_now
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, JsonOption, argument, option
 from mic_mail.cli.output import Column, row_of
+from mic_mail.cli.progress import progress_of
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.content_access import CLAUSE, ContentRefused, Scope
@@ -77,7 +78,7 @@ def restore(
             Holds(here.directory, here.store, here.clock).must_not_be_held(here.directory.entry(mailbox.mailbox_id))
         with (
             put_back(here.config.server.data_dir, mailbox.mailbox_id, numbers_of(place)),
-            output.progress_of(mailbox.address) as progress,
+            progress_of(mailbox.address) as progress,
         ):
             report = account_of(here, mailbox).restore(place, replace=replace, progress=progress)
     row = row_of(COLUMNS, report, address=mailbox.address, findings=len(report.findings))
