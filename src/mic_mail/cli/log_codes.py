@@ -27,7 +27,6 @@ YES_NO: Codes = {"true": Text("có", "yes"), "false": Text("không", "no")}
 
 
 def _coded(member: str) -> dict[str, Text]:
-    """Return the words of the values of a facts' member."""
     return {code.removeprefix(f"{member}="): name for code, name in FACT_DATA.items() if code.startswith(f"{member}=")}
 
 

@@ -266,7 +266,6 @@ def _language_option(arguments: list[str]) -> str | None:
 
 
 def _usage(error: TyperException) -> int:
-    """Report a usage error, and name the help."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":  # typed without a command: the help is the answer
         sys.stderr.write(error.format_message() + "\n")

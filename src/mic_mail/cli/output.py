@@ -156,7 +156,6 @@ def _sentence(text: Text | str) -> str:
 
 
 def _columns() -> int | None:
-    """Return COLUMNS where it is set."""
     columns = os.environ.get("COLUMNS", "")
     return int(columns) if columns.isdecimal() and int(columns) > 0 else None
 

@@ -137,7 +137,6 @@ def _is_the_servers(here: CliContext, path: Path) -> bool:
 
 
 def _must_be_of_a_kind(path: Path | None) -> Path | None:
-    """Refuse a file whose suffix is none of `KINDS`."""
     if path is not None and path.suffix.lower() not in KINDS:
         raise BadInput(
             Text(f"Không rõ loại tệp “{path.name}”.", "The file's name has no known ending."),

@@ -173,7 +173,6 @@ def _show_side(thing: Any, name: str) -> None:
 
 
 def _name_value(parameter: TyperArgument | TyperOption) -> None:
-    """Name the argument in the language of this run."""
     english: str = vars(parameter).setdefault("_english_metavar", parameter.metavar or "")
     if english in _ARGUMENTS:
         parameter.metavar = spoken(_ARGUMENTS[english], english)

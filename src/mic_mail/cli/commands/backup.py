@@ -95,7 +95,6 @@ def backup(
 
 
 def _make(target: Path) -> None:
-    """Create the backup's folder, which must not exist yet."""
     try:
         make_folder(target.parent)
         target.mkdir(mode=FOLDER_MODE)
@@ -110,7 +109,6 @@ def _make(target: Path) -> None:
 
 
 def _copy(here: CliContext, mailboxes: list[MailboxRecord], target: Path, earlier: Path | None) -> list[Row]:
-    """Copy the mailboxes; return a row for each."""
     rows: list[Row] = []
     with progress_bar() as bar:
         overall = bar.add_task(spoken("Hộp thư", "Mailboxes"), total=len(mailboxes))

@@ -202,7 +202,6 @@ def _subject(here: CliContext, access_id: int) -> str:
 
 
 def _write_log_event(here: CliContext, event: str, access: Access, **details: object) -> None:
-    """Write the step as an event of the mail log."""
     here.log_event(event, mailbox=access.address, request=access.access_id, **details)
 
 

@@ -142,7 +142,6 @@ def configuration(path: Path, *, ports_from: int, workers: int, cleartext: bool)
 
 
 def _beginning() -> dict[str, Any]:
-    """Return the settings of a first start."""
     return {
         "server": {},
         "listen": {"addresses": (HOST,), "doors": tuple(STANDARD_PORTS)},

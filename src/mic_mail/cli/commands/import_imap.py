@@ -258,8 +258,6 @@ def _report(jobs: Sequence[tuple[Entry, Server]], outcomes: Sequence[Outcome], *
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One account of the file."""
-
     user: str
     address: str
     secret: str | None = field(repr=False)

@@ -124,7 +124,6 @@ def init(here: CliContext, *, server: ServerOptions, appointed: OfficerOptions, 
 
 
 def _must_be_new(path: Path) -> None:
-    """Refuse an existing configuration file."""
     if os.path.exists(path):
         raise Refused(
             Text(f"Đã có {path}.", f"{in_ascii(path)} already exists."),
@@ -133,7 +132,6 @@ def _must_be_new(path: Path) -> None:
 
 
 def _named_officer(options: OfficerOptions, now: datetime, account: str) -> Officer | None:
-    """Return the officer of the options, if they name one."""
     if not options.officer:
         return None
     return _first_officer(options.officer, options.officer_name, options.document, now, account)
@@ -178,7 +176,6 @@ def _print_created(config: Config, path: Path) -> None:
 
 
 def _print_next_steps(path: Path, *, has_officers: bool) -> None:
-    """Print what is still to be done, and who may administer until then."""
     output.note("Việc tiếp theo:", "Next:")
     for number, step in enumerate(_next_steps(path, has_officers=has_officers), 1):
         output.note(f"  {number}. {step.vi}", f"  {number}. {step.en}")

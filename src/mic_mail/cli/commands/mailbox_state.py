@@ -142,7 +142,6 @@ def leave(
 
 
 def _show_dates(here: CliContext, spans: Sequence[Span]) -> None:
-    """Print every date that follows from the leave, in order."""
     found = follows_leaving(spans, here.config.reclaim.warn_days, here.config.reclaim.keep_days)
     rows: list[Row] = [
         {"day": output.localized(dates.day(item.at)), "deed": output.localized(item.deed.label), "clauses": [item.clause]}

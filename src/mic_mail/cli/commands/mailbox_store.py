@@ -21,6 +21,7 @@ from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_instant
 from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
 from mic_mail.cli.output import Column, Row, spoken
+from mic_mail.cli.progress import progress_bar
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.i18n import dates
 from mic_mail.i18n.plurals import counted
@@ -124,7 +125,6 @@ class _ByKind:
 
 
 def _by_kind(here: CliContext, addresses: list[str] | None, look: Look, totals: Totals) -> Iterator[Row]:
-    """Yield one row for each mailbox, folder and kind of finding."""
     for mailbox in one_by_one(chosen(here, addresses), spoken("Đang kiểm tra", "Looking")):
         found = _ByKind(mailbox.address)
         report = look(account_of(here, mailbox), found.print_row)

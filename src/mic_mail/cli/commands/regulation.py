@@ -116,7 +116,6 @@ def _rows(clauses: Sequence[Clause], evidence: Mapping[str, Sequence[Finding]], 
 
 
 def _findings_text(findings: Sequence[Finding]) -> Text | None:
-    """Return the findings as text, overdue ones first."""
     ordered = sorted(findings, key=lambda finding: not finding.overdue)
     sentences = [_sentence(finding) for finding in ordered]
     return Text("; ".join(each.vi for each in sentences), "; ".join(each.en for each in sentences)) if sentences else None

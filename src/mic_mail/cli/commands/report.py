@@ -67,5 +67,4 @@ def _span(here: CliContext, first: str | None, last: str | None) -> DateRange:
 
 
 def _interval_before(last: date, months: int) -> date:
-    """Return the first day of an interval that ends with `last`."""
     return add_months(last + ONE_DAY, -months)

@@ -74,7 +74,6 @@ def _of_mailbox(here: CliContext, snapshot: Snapshot, entry: Entry) -> list[Row]
 
 
 def _of_mailboxes(here: CliContext, snapshot: Snapshot, entries: Sequence[Entry]) -> list[Row]:
-    """Return the mailboxes in which mail waits, the most overdue first."""
     now, finder = here.clock.now(), PassedOn(here.store, here.config)
     in_use = (entry for entry in entries if is_in_use(here, entry, snapshot))
     found = ((entry, finder.pending(entry, snapshot, now)) for entry in in_use)

@@ -80,7 +80,6 @@ def _of_mailbox(here: CliContext, entry: Entry, snapshot: Snapshot) -> list[Row]
 
 
 def _of_mailboxes(here: CliContext, snapshot: Snapshot, unit_id: int | None) -> list[Row]:
-    """Return the mailboxes in which mail waits, the most overdue first."""
     units, finder, people = addresses_of_units(here.directory, snapshot), Replies(here.store, here.config), _people(here)
     persons = {person.person_id for person in here.directory.people(unit_id)} if unit_id is not None else set()
     now = here.clock.now()

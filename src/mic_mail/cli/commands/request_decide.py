@@ -133,7 +133,6 @@ def done(
 
 
 def _approve(act: Act, number: int, choices: Choices) -> Approved:
-    """Approve one request, on record."""
     here, request = act.here, _asked(act, number)
     with act.recorded(
         f"YC-{number}",

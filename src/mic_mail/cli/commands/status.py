@@ -61,7 +61,6 @@ def status(
 
 
 def _sentences(status: Mapping[str, object]) -> Iterator[Text | str]:
-    """Yield what is shown above the table of processes."""
     processes = _process_rows(status)
     started, ports = status.get("started_at"), status.get("ports")
     if isinstance(started, str):
@@ -88,7 +87,6 @@ def _sentences(status: Mapping[str, object]) -> Iterator[Text | str]:
 
 
 def _readers(status: Mapping[str, object]) -> Text:
-    """Return how the document readers are confined."""
     in_force, without = _protection(status)
     return Text(
         f"Tiến trình đọc tài liệu được cô lập bằng: {in_force.vi}{without.vi}",
@@ -165,5 +163,4 @@ def _row(process: Mapping[str, object]) -> Row:
 
 
 def _cell(value: object) -> Cell:
-    """Return a value from JSON as a cell."""
     return value if isinstance(value, str | int | float | Mapping | None) else str(value)
