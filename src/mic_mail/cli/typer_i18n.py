@@ -101,6 +101,7 @@ _ARGUMENTS = {
     "COUNT": "SỐ-NGÀY",
     "PLACE": "NƠI-GHI",
     "CLAUSE": "KHOẢN",
+    "WHAT=SYMBOL": "AI=ĐƠN-VỊ",
     "WHAT=SYMBOL;...": "AI=ĐƠN-VỊ;...",
 }
 _QUOTED = re.compile(r"'([A-Z_|-]+)'")

@@ -11,7 +11,7 @@ COMMANDS = (
     "mic-mail init",
     "mic-mail dkim key rotate",
     "mic-mail calendar confirm NĂM --document SỐ",
-    'mic-mail officer add TÊN-ĐĂNG-NHẬP "HỌ TÊN" --role centre --document SỐ-QUYẾT-ĐỊNH',
+    'mic-mail officer add TÊN-ĐĂNG-NHẬP "HỌ TÊN" --role trung-tâm --document SỐ-QUYẾT-ĐỊNH',
     "mic-mail handover verify cntt@mic.gov.vn --handover 3",
     "mic-mail --config '/srv/thu mục/mic-mail.toml' config check",
     "`cd '/srv/một thư mục' && sha256sum -c SHA256SUMS`",

@@ -136,9 +136,8 @@ def list_units(here: CliContext, as_json: JsonOption = False) -> None:
 
     def row(unit: UnitRecord) -> Row:
         standing = censuses.standing(unit)
-        return row_of(
-            UNITS, censuses.newest(unit), unit=unit.symbol, name=unit.name, period=f"{censuses.period:%Y-%m}", standing=standing
-        )
+        period = f"{censuses.period:%Y-%m}" if as_json else f"{censuses.period:%m/%Y}"
+        return row_of(UNITS, censuses.newest(unit), unit=unit.symbol, name=unit.name, period=period, standing=standing)
 
     output.listing(UNITS, map(row, censuses.units()), as_json=as_json)
 

@@ -188,7 +188,7 @@ def _next_steps(path: Path, *, has_officers: bool) -> Iterator[Text]:
     yield Text(f"Xem lại {path}.", f"Read {in_ascii(path)}.")
     if not has_officers:
         yield Text(
-            'Ghi nhận cán bộ đầu tiên: mic-mail officer add TÊN-ĐĂNG-NHẬP "HỌ TÊN" --role centre --document SỐ-QUYẾT-ĐỊNH',
+            'Ghi nhận cán bộ đầu tiên: mic-mail officer add TÊN-ĐĂNG-NHẬP "HỌ TÊN" --role trung-tâm --document SỐ-QUYẾT-ĐỊNH',
             'Enter the first officer: mic-mail officer add LOGIN "NAME" --role centre --document NUMBER',
         )
     yield Text("Kiểm tra máy và các cổng: mic-mail config check", "Check machine and ports: mic-mail config check")

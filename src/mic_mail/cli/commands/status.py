@@ -60,14 +60,15 @@ def status(
         output.listing(COLUMNS, map(_row, _process_rows(found)), as_json=False)
 
 
-def _sentences(status: Mapping[str, object]) -> Iterator[Text | str]:
+def _sentences(status: Mapping[str, object]) -> Iterator[Text]:
     processes = _process_rows(status)
     started, ports = status.get("started_at"), status.get("ports")
     if isinstance(started, str):
         since = output.cell(datetime.fromisoformat(started))
         yield Text(f"Chạy từ {since}", f"Running since {since}")
     if isinstance(ports, Mapping):
-        yield ", ".join(f"{door} {port}" for door, port in ports.items())
+        listed_ports = ", ".join(f"{door} {port}" for door, port in ports.items())
+        yield Text(f"Các cổng: {listed_ports}", f"Ports: {listed_ports}")
     for process in processes:
         queued, sending = process.get("queued"), process.get("sending")
         if queued is not None:

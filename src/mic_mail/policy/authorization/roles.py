@@ -280,7 +280,7 @@ def must_keep_centre(officers: Sequence[Officer], now: datetime) -> None:
         raise NotAuthorised(
             Text("Cán bộ đầu tiên phải thuộc Trung tâm Thông tin.", "The first officer must be of the Information Centre."),
             clause=CLAUSE,
-            remedy=Text("Dùng --role centre.", "Use --role centre."),
+            remedy=Text("Dùng --role trung-tâm.", "Use --role centre."),
         )
     raise NotAuthorised(
         Text(
