@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from mic_mail.auth.password_hash import LEGIBLE, Scram, scram_keys
+from mic_mail.auth.password_hash import LEGIBLE, scram_keys
+from mic_mail.policy.credentials.scram_keys import ScramKeys
 
 GROUPS = 7
 GROUP = 4
@@ -27,7 +28,7 @@ class AppVerifiers:
 
     salt: bytes = field(repr=False)
     digest: bytes = field(repr=False)
-    scram: Scram = field(repr=False)
+    scram: ScramKeys = field(repr=False)
 
 
 class Recognisable(Protocol):

@@ -22,6 +22,7 @@ import argon2
 
 from mic_mail.auth.sasl import saslprep
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
+from mic_mail.policy.credentials.scram_keys import ScramKeys
 
 SCRAM_ITERATIONS_FLOOR = 65_536
 """Minimum and default: the most that Cyrus SASL's clients accept.
@@ -56,21 +57,11 @@ class HashSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Scram:
-    """SCRAM-SHA-256 keys (RFC 5802 §3: StoredKey, ServerKey); the shape of sasl.ScramKeys."""
-
-    salt: bytes
-    iterations: int
-    stored_key: bytes = field(repr=False)
-    server_key: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Verifiers:
     """Both verifiers of one password."""
 
     argon2: str = field(repr=False)
-    scram: Scram
+    scram: ScramKeys
 
 
 UNUSABLE = Text("Mật khẩu có ký tự không dùng được.", "The password contains characters that cannot be used.")
@@ -98,11 +89,11 @@ def make(password: str, settings: HashSettings, salt: bytes | None = None) -> Ve
     )
 
 
-def scram_keys(octets: bytes, salt: bytes, iterations: int) -> Scram:
+def scram_keys(octets: bytes, salt: bytes, iterations: int) -> ScramKeys:
     """Return the keys of a prepared password (RFC 5802 §3); blocking."""
     salted = hashlib.pbkdf2_hmac("sha256", octets, salt, iterations)
     client_key = hmac.digest(salted, b"Client Key", "sha256")
-    return Scram(salt, iterations, hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256"))
+    return ScramKeys(salt, iterations, hashlib.sha256(client_key).digest(), hmac.digest(salted, b"Server Key", "sha256"))
 
 
 _NO_MEMORY = argon2.low_level.error_to_str(-22)
@@ -146,12 +137,12 @@ class Decoys:
         self._settings = settings
         self._stored = stored
 
-    def scram(self, user: str) -> Scram:
+    def scram(self, user: str) -> ScramKeys:
         """Return keys that no password matches; cheap."""
         _, rounds = self._costs(user, {costs: count for costs, count in self._stored().items() if costs[1] is not None})
         rounds = rounds or self._settings.scram_iterations
         salt = hmac.digest(self._key, b"salt:%d:" % rounds + user.encode(), "sha256")[:16]
-        return Scram(salt, rounds, secrets.token_bytes(32), secrets.token_bytes(32))
+        return ScramKeys(salt, rounds, secrets.token_bytes(32), secrets.token_bytes(32))
 
     def refuse(self, user: str, password: str) -> bool:
         """Spend the time of `verify` and return False; blocking."""

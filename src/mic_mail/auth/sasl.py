@@ -27,6 +27,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
+from mic_mail.policy.credentials.scram_keys import ScramKeys
+
 MAX_RESPONSE = 12_288
 """Octets of one response after base64 (RFC 4954 §4 bounds the encoded line by the same figure)."""
 
@@ -41,19 +43,6 @@ PLUS = "SCRAM-SHA-256-PLUS"
 Bindings = Mapping[str, bytes]
 """The types of channel binding of a connection, and the octets of each."""
 NO_BINDING: Bindings = MappingProxyType({})
-
-
-class ScramKeys(Protocol):
-    """The SCRAM keys of a password (RFC 5802 §3); directory rows have this shape."""
-
-    @property
-    def salt(self) -> bytes: ...
-    @property
-    def iterations(self) -> int: ...
-    @property
-    def stored_key(self) -> bytes: ...
-    @property
-    def server_key(self) -> bytes: ...
 
 
 class ScramPair(Protocol):

@@ -23,6 +23,7 @@ from mic_mail.auth.password_hash import Decoys, VerifiedCache
 from mic_mail.auth.shared_throttle import SharedThrottle
 from mic_mail.auth.throttle import Answer, Verdict, neighbourhood, network
 from mic_mail.errors import Text, Trouble
+from mic_mail.policy.credentials.scram_keys import ScramKeys
 
 PATIENCE: Final = 20.0
 """Seconds that an attempt waits for results of others from its network; the same as for a hash."""
@@ -340,7 +341,7 @@ class Guard:
         verdict = await self._settled(address, peer, None)
         return Wait(verdict.seconds, verdict.rule) if verdict.answer is Answer.WAIT else None
 
-    def decoy_keys(self, address: str) -> password_hash.Scram:
+    def decoy_keys(self, address: str) -> ScramKeys:
         """Return keys for an unknown user."""
         return self._decoys.scram(address)
 

@@ -5,16 +5,18 @@ are written in one transaction. The row of a revoked app password stays, without
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.model import AppPasswordRow
-from mic_mail.directory.snapshot import AppCredential, ScramKeys
+from mic_mail.directory.model import AppPasswordRow, CredentialRow
+from mic_mail.directory.snapshot import AppCredential
 from mic_mail.directory.transactions import Tables
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.credentials.scram_keys import ScramKeys
 from mic_mail.policy.facts import Draft, Fact
 
 Append = Callable[[Session, int, int, Sequence[Draft], int | None], list[Fact]]
@@ -61,19 +63,9 @@ class AppPasswords:
 
         def work(session: Session, version: int) -> Fact:
             (fact,) = self._append(session, version, mailbox_id, [draft], after)
-            scram = made.scram
-            session.add(
-                AppPasswordRow(
-                    mailbox_id=mailbox_id,
-                    number=fact.seq,
-                    salt=made.salt,
-                    digest=made.digest,
-                    scram_salt=scram.salt,
-                    scram_iterations=scram.iterations,
-                    scram_stored_key=scram.stored_key,
-                    scram_server_key=scram.server_key,
-                )
-            )
+            row = AppPasswordRow(mailbox_id=mailbox_id, number=fact.seq, salt=made.salt, digest=made.digest)
+            set_keys(row, made.scram)
+            session.add(row)
             return fact
 
         return self._tables.change(work)
@@ -116,14 +108,20 @@ class AppPasswords:
 
 def credential(row: AppPasswordRow) -> AppCredential | None:
     """Return the verifiers of an app password; None where it was revoked."""
-    if (
-        row.salt is None
-        or row.digest is None
-        or row.scram_salt is None
-        or row.scram_iterations is None
-        or row.scram_stored_key is None
-        or row.scram_server_key is None
-    ):
+    keys = keys_of(row)
+    if row.salt is None or row.digest is None or keys is None:
         return None
-    keys = ScramKeys(row.scram_salt, row.scram_iterations, row.scram_stored_key, row.scram_server_key)
     return AppCredential(row.number, row.salt, row.digest, keys)
+
+
+def set_keys(row: AppPasswordRow | CredentialRow, keys: ScramKeys | None) -> None:
+    """Store SCRAM keys, or none, in the columns of a row."""
+    for field in fields(ScramKeys):
+        setattr(row, f"scram_{field.name}", getattr(keys, field.name, None))
+
+
+def keys_of(row: Any) -> ScramKeys | None:
+    """Return the SCRAM keys of a row that has their columns; None where it has none."""
+    if row.scram_salt is None:
+        return None
+    return ScramKeys(row.scram_salt, row.scram_iterations, row.scram_stored_key, row.scram_server_key)

@@ -19,7 +19,7 @@ from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.auth import FORMER_PASSWORDS
 from mic_mail.directory import address_book_rows, person_rows, snapshot_loader
 from mic_mail.directory import engine as database
-from mic_mail.directory.app_passwords import AppPasswords
+from mic_mail.directory.app_passwords import AppPasswords, set_keys
 from mic_mail.directory.calendar_years import Years
 from mic_mail.directory.censuses import Censuses
 from mic_mail.directory.changes import Changes, address_record, mailbox_record, unit_record
@@ -514,14 +514,10 @@ def _store(session: Session, mailbox_id: int, credential: Credential) -> Credent
         session.add(FormerCredentialRow(mailbox_id=mailbox_id, version=row.version, argon2=row.argon2))
         forgotten = FormerCredentialRow.version <= row.version - FORMER_PASSWORDS
         session.execute(delete(FormerCredentialRow).where(FormerCredentialRow.mailbox_id == mailbox_id, forgotten))
-    scram = credential.scram
     row.version += 1
     row.argon2 = credential.argon2
-    row.scram_salt = scram.salt if scram else None
-    row.scram_iterations = scram.iterations if scram else None
-    row.scram_stored_key = scram.stored_key if scram else None
-    row.scram_server_key = scram.server_key if scram else None
-    return Credential(row.version, credential.argon2, scram)
+    set_keys(row, credential.scram)
+    return Credential(row.version, credential.argon2, credential.scram)
 
 
 def _existing(session: Session, mailbox_id: int) -> Mailbox:

@@ -10,22 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mic_mail.policy.calendar import WEEKENDS, WorkingDays
+from mic_mail.policy.credentials.scram_keys import ScramKeys
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.unit_mail import delegation
 
 Costs = tuple[str, int | None]
 """The argon2 parameters as a hash begins with them, and the iterations of SCRAM keys, if any."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScramKeys:
-    """The SCRAM-SHA-256 verifiers (RFC 5802 §3, RFC 7677): no password, but enough to pose as the server."""
-
-    salt: bytes = field(repr=False)
-    iterations: int
-    stored_key: bytes = field(repr=False)
-    server_key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

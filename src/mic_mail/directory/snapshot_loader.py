@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, func, select, type
 from sqlalchemy.orm import Session
 
 from mic_mail.directory import calendar_years, downtimes, snapshot
-from mic_mail.directory.app_passwords import credential
+from mic_mail.directory.app_passwords import credential, keys_of
 from mic_mail.directory.model import (
     Activity,
     Address,
@@ -26,7 +26,7 @@ from mic_mail.directory.model import (
     Unit,
     from_microseconds,
 )
-from mic_mail.directory.snapshot import AppCredential, Credential, Entry, Owner, ScramKeys, Snapshot
+from mic_mail.directory.snapshot import AppCredential, Credential, Entry, Owner, Snapshot
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.credentials.app_passwords import living
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
@@ -123,9 +123,6 @@ def _entries(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[En
     apps = _app_passwords(connection, wanted)
     primary, aliases, kept = _addresses(connection, wanted)
     for row in connection.execute(_MAILBOXES.where(wanted)):
-        scram = None
-        if row.scram_salt is not None:
-            scram = ScramKeys(row.scram_salt, row.scram_iterations, row.scram_stored_key, row.scram_server_key)
         yield Entry(
             mailbox_id=row.mailbox_id,
             kind=MailboxKind(row.kind),
@@ -133,7 +130,7 @@ def _entries(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[En
             home=row.home,
             quota_octets=row.quota_octets,
             facts=tuple(facts.get(row.mailbox_id, ())),
-            credential=Credential(row.version, row.argon2, scram) if row.version is not None else None,
+            credential=Credential(row.version, row.argon2, keys_of(row)) if row.version is not None else None,
             last_activity=row.last_used_at,
             display_name=row.display_name,
             owner=Owner(row.person_id, row.unit_id, row.person_name or row.unit_name or ""),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mic_mail.auth import password_hash, sasl
 from mic_mail.auth.sasl import Challenge, CheckPassword, Done, Failed, Failure, NeedKeys
+from mic_mail.policy.credentials.scram_keys import ScramKeys
 
 CHEAP = password_hash.HashSettings(memory_kib=8, passes=1)
 BINDINGS = {"tls-server-end-point": hashlib.sha256(b"a certificate").digest(), "tls-unique": b"finished"}
@@ -47,7 +48,7 @@ class Client:
 
 
 def converse(
-    client: Client, keys: password_hash.Scram, mechanism: str = "SCRAM-SHA-256", bindings: sasl.Bindings = sasl.NO_BINDING
+    client: Client, keys: ScramKeys, mechanism: str = "SCRAM-SHA-256", bindings: sasl.Bindings = sasl.NO_BINDING
 ) -> sasl.Step:
     """Run one exchange to its end."""
     exchange = sasl.begin(mechanism, bindings=bindings, nonce=lambda: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
@@ -69,7 +70,7 @@ def test_the_example_of_rfc_7677() -> None:
     salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
     salted = hashlib.pbkdf2_hmac("sha256", b"pencil", salt, 4096)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    keys = password_hash.Scram(salt, 4096, stored, hmac.digest(salted, b"Server Key", "sha256"))
+    keys = ScramKeys(salt, 4096, stored, hmac.digest(salted, b"Server Key", "sha256"))
     exchange = sasl.Scram(plus=False, bindings={}, nonce=lambda: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
     assert exchange.step(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO") == NeedKeys("user")
     assert exchange.keys(keys) == Challenge(
@@ -252,7 +253,7 @@ def test_no_input_raises(responses: list[bytes | None], mechanism: str) -> None:
     for response in responses:
         step = exchange.step(response)
         if isinstance(step, NeedKeys):
-            step = exchange.keys(password_hash.Scram(b"salt", 4096, os.urandom(32), os.urandom(32)))
+            step = exchange.keys(ScramKeys(b"salt", 4096, os.urandom(32), os.urandom(32)))
         assert not isinstance(step, Done)
 
 

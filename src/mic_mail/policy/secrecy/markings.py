@@ -473,7 +473,6 @@ _NAME_LEAD = re.compile(rf"(?P<degree>{_DEGREE})\s*(?P<next>.*)", re.IGNORECASE)
 _NAME_TRAIL = re.compile(rf"(?<=\w) {_DEGREE}(?:\s*(?:\(\d+\)|v?\d+|final|bản cuối))?$", re.IGNORECASE)
 _BARE_NAME_LEAD = re.compile(r"(?:tuyet|toi)[\s_\-]?mat(?![^\W_])", re.IGNORECASE)
 _BARE_NAME_TRAIL = re.compile(r"(?<=\w)[ _\-](?:tuyet|toi)[\s_\-]?mat(?:\s*(?:\(\d+\)|v?\d+|final))?$", re.IGNORECASE)
-_WHOLE_BARE = re.compile(rf"{_BARE_PAPER} MAT")
 
 
 def in_file_name(name: str) -> Marking | None:

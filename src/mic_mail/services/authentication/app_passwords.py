@@ -14,7 +14,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import AppCredential, Entry, ScramKeys
+from mic_mail.directory.snapshot import AppCredential, Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.credentials import app_passwords as policy
 from mic_mail.policy.credentials.app_passwords import CLAUSE, LONGEST_NAME, MOST_A_DAY, NUMBER, AppPassword, AppPasswordScope
@@ -170,5 +170,4 @@ class AppPasswords:
         known = own or (beside[0] if beside else None)
         salt, iterations = (known.salt, known.iterations) if known else (None, hashing(self._config).scram_iterations)
         made = app_passwords.make(password, salt, iterations)
-        scram = ScramKeys(made.scram.salt, made.scram.iterations, made.scram.stored_key, made.scram.server_key)
-        return AppCredential(0, made.salt, made.digest, scram)
+        return AppCredential(0, made.salt, made.digest, made.scram)

@@ -32,6 +32,7 @@ from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AliasEntry, AppCredential, Credential, Entry, Snapshot
 from mic_mail.errors import Trouble
+from mic_mail.policy.credentials.scram_keys import ScramKeys
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State
 from mic_mail.policy.naming.addresses import candidates
 from mic_mail.process.runtime import Runtime
@@ -497,7 +498,7 @@ class SignInService:
 
     # ------------------------------------------------------------ SCRAM, on behalf of `SaslExchange`
 
-    async def scram_keys(self, user: str, peer: Peer) -> tuple[sasl.ScramKeys, tuple[AppCredential, ...]] | Refusal:
+    async def scram_keys(self, user: str, peer: Peer) -> tuple[ScramKeys, tuple[AppCredential, ...]] | Refusal:
         """Return the SCRAM keys of `user`, or decoys that look the same.
 
         Beside them the keys of the app passwords with the same salt and iterations.

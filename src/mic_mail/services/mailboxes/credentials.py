@@ -17,7 +17,7 @@ from mic_mail.auth.password_policy import check_strength
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import AppCredential, Credential, Entry, ScramKeys
+from mic_mail.directory.snapshot import AppCredential, Credential, Entry
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.credentials.app_passwords import ENDS, living
@@ -63,8 +63,7 @@ def verifiers(password: str, settings: HashSettings, *, beside: Sequence[AppCred
         kept = beside[0].scram
         salt, settings = kept.salt, replace(settings, scram_iterations=max(kept.iterations, SCRAM_ITERATIONS_FLOOR))
     made = password_hash.make(password, settings, salt)
-    scram = ScramKeys(made.scram.salt, made.scram.iterations, made.scram.stored_key, made.scram.server_key)
-    return Credential(0, made.argon2, scram)
+    return Credential(0, made.argon2, made.scram)
 
 
 def must_still_be(entry: Entry, confirmed_version: int) -> None:
