@@ -17,12 +17,21 @@ import atheris
 with atheris.instrument_imports(include=["mic_mail.imap"]):
     from mic_mail.imap import responses
     from mic_mail.imap.command_table import GRAMMAR
-    from mic_mail.imap.parser.append import Append
+    from mic_mail.imap.parser.command import Command
     from mic_mail.imap.parser.fetch import Fetch
     from mic_mail.imap.parser.fetch_items import Binary, Section
     from mic_mail.imap.parser.mailbox import Create, Select
-    from mic_mail.imap.parser.reader import NEED_INPUT, AppendChunk, AppendMessage, BadLine, Event, Limits, LongCommand, Reader
-    from mic_mail.imap.parser.session import Idle
+    from mic_mail.imap.parser.reader import (
+        NEED_INPUT,
+        AppendChunk,
+        AppendEnd,
+        AppendMessage,
+        BadLine,
+        Event,
+        Limits,
+        LongCommand,
+        Reader,
+    )
 
 LIMITS = (Limits.signed_in(), Limits.before_sign_in(), Limits(64, 48, 256, patient=True))
 SEEDS = (
@@ -65,9 +74,9 @@ def events_of(pieces: list[bytes], limits: Limits, *, utf8: bool, refuse: bool) 
                 assert left >= 0
                 if events and isinstance(events[-1], AppendChunk):
                     event = AppendChunk(events.pop().data + event.data)  # type: ignore[attr-defined,union-attr]
-            elif isinstance(event, Append):
+            elif isinstance(event, AppendEnd):
                 assert left == 0
-            elif isinstance(event, Idle):
+            elif isinstance(event, Command) and event.name == "IDLE":
                 reader.expect_line()
             check(event)
             events.append(event)
@@ -83,12 +92,13 @@ def check(event: Event) -> None:
         line = responses.status_line(event.tag, event.status, event.text, event.code)
         assert line.count(b"\r\n") == 1
         assert line.endswith(b"\r\n")
-    elif isinstance(event, Fetch):
-        for item in event.items:
+    values = event.arguments if isinstance(event, Command) else event
+    if isinstance(values, Fetch):
+        for item in values.items:
             if isinstance(item, Section | Binary):
                 assert not set(item.label) & set(b"\r\n\0")
-    elif isinstance(event, Select | Create | AppendMessage):
-        assert responses.mailbox_name(event.mailbox).isascii()
+    elif isinstance(values, Select | Create | AppendMessage):
+        assert responses.mailbox_name(values.mailbox).isascii()
 
 
 def one_input(data: bytes) -> None:

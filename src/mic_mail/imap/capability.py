@@ -1,8 +1,8 @@
 """The capabilities offered to a connection: one table, one function, a fixed order.
 
 In: the connection's state and what this server and account allow. Out: the names in the order of TABLE. A capability that is
-hidden from an account (because its client breaks on it) is neither listed nor turned on by ENABLE, nor is any that needs it.
-Pure.
+hidden from an account (because its client breaks on it) is neither listed nor turned on by ENABLE, nor is any that needs it;
+commands that `command_table` assigns to it are unknown. Pure.
 
 Standard: RFC 9051 §6.1.1, and the RFC of each row.
 """
@@ -124,7 +124,7 @@ def capabilities(state: ConnectionState, offer: Offer) -> tuple[bytes, ...]:
     """Return the capabilities to list now."""
     names = []
     for row in TABLE:
-        if not row.states & state or not _offered(row, offer.hidden) or (row.when is not None and not row.when(offer)):
+        if not row.states & state or not is_offered(row.name, offer.hidden) or (row.when is not None and not row.when(offer)):
             continue
         name = _SPELLINGS.get(row.name, row.name)
         names.append(f"{name}={offer.append_limit}" if row.name == "APPENDLIMIT" else name)
@@ -138,8 +138,9 @@ def enable(asked: Collection[str], hidden: frozenset[str]) -> tuple[str, ...]:
 
     Unknown and hidden names are ignored (RFC 5161 §3.1).
     """
-    return tuple([_SPELLINGS.get(name, name) for name in ENABLEABLE if name in asked and _offered(_BY_NAME[name], hidden)])
+    return tuple([_SPELLINGS.get(name, name) for name in ENABLEABLE if name in asked and is_offered(name, hidden)])
 
 
-def _offered(row: Row, hidden: frozenset[str]) -> bool:
-    return row.name not in hidden and all(_offered(_BY_NAME[name], hidden) for name in row.needs)
+def is_offered(name: str, hidden: frozenset[str]) -> bool:
+    """Return whether neither a capability nor any that it needs is hidden."""
+    return name not in hidden and all(is_offered(needed, hidden) for needed in _BY_NAME[name].needs)

@@ -25,8 +25,8 @@ from mic_mail.imap.host import SessionHost
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, LongCommand, Reader
-from mic_mail.imap.replies import Reply
-from mic_mail.imap.responses import continuation, in_progress, ok, status_line
+from mic_mail.imap.replies import Reply, refuse
+from mic_mail.imap.responses import continuation, in_progress, no_update, ok, status_line
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.imap.session_settings import SessionSettings
@@ -203,6 +203,12 @@ class ImapContext(SessionContext):
         return self.signed_in.mailbox_id
 
     @property
+    def selected(self) -> View:
+        """The selected mailbox, for commands that are legal only with one."""
+        assert self.view is not None
+        return self.view
+
+    @property
     def boxes(self) -> Mapping[str, Shared]:
         """The shared mailboxes that may be used now, beside the session's own."""
         return self.host.shared(self.mailbox_id)
@@ -358,6 +364,10 @@ class ImapContext(SessionContext):
     def line(self, tag: bytes, reply: Reply) -> bytes:
         """Return a status line, tagged or (`*`) untagged."""
         return status_line(tag, reply.status, self.words(reply.text), reply.code or None)
+
+    def write_no_update(self, tag: bytes, text: Text) -> None:
+        """Write NOUPDATE: the search under this tag is not followed (RFC 5267 §4.3.1)."""
+        self.write(self.line(b"*", refuse(text, no_update(tag))))
 
     # ------------------------------------------------------------ steps
 

@@ -17,7 +17,7 @@ from mic_mail.connection import session_core
 from mic_mail.connection.actions import COMMANDS_AT_ONCE, OCTETS_AT_ONCE, Hangup, LogEvent, Pause, Send
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource, trace_id
-from mic_mail.imap import responses
+from mic_mail.imap import capability, responses
 from mic_mail.imap.actions import ClearAway, Steps
 from mic_mail.imap.command_table import COMMANDS, GRAMMAR, Spec
 from mic_mail.imap.commands import auth, notify, search_context
@@ -26,7 +26,7 @@ from mic_mail.imap.connection_state import ConnectionState
 from mic_mail.imap.context import CloseConnection, ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.host import SessionHost
-from mic_mail.imap.parser.command import Command
+from mic_mail.imap.parser.command import Arguments, Command
 from mic_mail.imap.parser.mailbox import Select
 from mic_mail.imap.parser.number_set import NoSuchNumber
 from mic_mail.imap.parser.reader import AppendMessage, BadLine, Event, Limits, Line, Reader
@@ -198,7 +198,7 @@ class Session(session_core.Session):
             self._count(bad=event.status == b"BAD")
         elif isinstance(event, AppendMessage):
             ctx.at = None
-            yield from self._guarded(event.tag, COMMANDS[event.verb].handle(ctx, event))
+            yield from self._guarded(event.tag, self._append(event))
         elif isinstance(event, Command):
             yield from self._guarded(event.tag, self._command(event))
         else:
@@ -229,30 +229,38 @@ class Session(session_core.Session):
         if self._context.leftovers:
             yield ClearAway(self._context.take_leftovers())
 
+    def _append(self, message: AppendMessage) -> Steps[None]:
+        """Run an APPEND or a REPLACE, whose handlers write the tagged line: the reader may have refused the command."""
+        spec = COMMANDS[message.name]
+        yield from spec.handle(self._context, message, self._forbidden(spec, message))
+
     def _command(self, command: Command) -> Steps[None]:
         ctx = self._context
-        spec = COMMANDS[command.verb]
-        reply = self._forbidden(spec, command)
+        spec = COMMANDS[command.name]
+        reply: Reply | None = self._forbidden(spec, command.arguments)
         selected_only = spec.states is ConnectionState.SELECTED
         ctx.at = ctx.view.place.account if ctx.view is not None and selected_only else None
         if reply is None:
-            reply = yield from spec.handle(ctx, command)
+            answer = spec.handle(ctx, command.arguments)
+            reply = answer if isinstance(answer, Reply) else (yield from answer)
             if reply is None:  # it has written its tagged line itself
                 return
-            if ctx.view is not None and type(command) is not Select:
-                expunge = spec.may_expunge(command)
+            if ctx.view is not None and not isinstance(command.arguments, Select):
+                expunge = spec.may_expunge(command.arguments)
                 yield from search_context.send_selected_changes(ctx, ctx.line(command.tag, reply), expunge=expunge)
         self._count(bad=reply.status == b"BAD")
         if ctx.view is not None and ctx.view.has_pending_expunges and Enabled.QRESYNC in ctx.enabled:
             ctx.write(ctx.view.hold_line())
         ctx.write(ctx.line(command.tag, reply))
 
-    def _forbidden(self, spec: Spec, command: Command) -> Reply | None:
+    def _forbidden(self, spec: Spec, arguments: Arguments | AppendMessage) -> Reply | None:
         """Return why a command is not allowed now (RFC 9051 §3)."""
         ctx = self._context
+        if spec.capability and not capability.is_offered(spec.capability, ctx.hidden):
+            return bad("Unknown command.")
         if ctx.state not in spec.states:
             return bad(_WRONG_STATE[ctx.state])
-        if Enabled.UIDONLY in ctx.enabled and command.uses_numbers:
+        if Enabled.UIDONLY in ctx.enabled and arguments.uses_numbers:
             return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")
         if ctx.view is not None and ctx.view.read_only and spec.writes:
             return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is selected read-only."), b"READ-ONLY")

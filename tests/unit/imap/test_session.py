@@ -14,7 +14,6 @@ from mic_mail.errors import Text
 from mic_mail.imap.actions import Waiting, Work
 from mic_mail.imap.command_table import COMMANDS
 from mic_mail.imap.commands import mailboxes, message_set
-from mic_mail.imap.parser.command import Command
 from mic_mail.imap.selected import shared_cache
 from mic_mail.imap.session import Session
 from mic_mail.imap.session_settings import SessionSettings
@@ -42,12 +41,17 @@ def test_what_is_expunged_once_the_index_was_made_anew_is_of_the_open_folder(ctx
     assert {name for name in names if not ctx.account.folder(name).messages} == {"Sent"}
 
 
-def test_every_command_has_a_row() -> None:
-    """What the grammar can make, the session can do; two names have no value of their own."""
-    kinds = [Command]
-    for kind in kinds:
-        kinds.extend(kind.__subclasses__())
-    assert {kind.verb for kind in kinds} - {""} == COMMANDS.keys() - {"EXAMINE", "REPLACE"}
+def test_commands_of_a_hidden_capability_are_unknown(store: MailStore) -> None:
+    """What is hidden is refused, by UID as well, and a message of such a command is skipped; other commands go on."""
+    hidden = frozenset({"ACL", "REPLACE", "UNAUTHENTICATE", "COMPRESS=DEFLATE", "SORT"})
+    ctx = Talk(store, SessionSettings(hidden=hidden)).sign_in()
+    answer = ctx.say(
+        b"a SELECT INBOX\r\nb MYRIGHTS INBOX\r\nc UNAUTHENTICATE\r\nd COMPRESS DEFLATE\r\ne UID SORT (DATE) UTF-8 ALL\r\n"
+        b"f UID REPLACE 1 INBOX {9+}\r\ng LOGOUT\r\nh UID SEARCH ALL\r\n"
+    )
+    assert re.findall(rb"^([a-h]) (OK|NO|BAD.*)", answer, re.MULTILINE) == [
+        (b"a", b"OK"), *((tag, b"BAD Unknown command.\r") for tag in (b"b", b"c", b"d", b"e", b"f")), (b"h", b"OK"),
+    ]  # fmt: skip
 
 
 DIALOGUE = (

@@ -14,7 +14,8 @@ from mic_mail.imap.context import ImapContext
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import may_ask, with_legacy_rights
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.imap.parser.acl import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
+from mic_mail.imap.parser.acl import OnIdentifier, SetAcl
+from mic_mail.imap.parser.mailbox import OnMailbox
 from mic_mail.imap.replies import Reply, bad, refuse
 from mic_mail.storage.errors import NoSuchFolder
 
@@ -28,7 +29,7 @@ NAMED = Text(
 NO_IDENTIFIER = "That names nobody."
 
 
-def set_acl(ctx: ImapContext, command: SetAcl | DeleteAcl) -> Steps[Reply]:
+def set_acl(ctx: ImapContext, command: SetAcl | OnIdentifier) -> Steps[Reply]:
     """Refuse the change for everybody, with the clause."""
     if not saslprep(command.identifier):
         return bad(NO_IDENTIFIER)
@@ -40,7 +41,7 @@ def set_acl(ctx: ImapContext, command: SetAcl | DeleteAcl) -> Steps[Reply]:
 delete_acl = set_acl
 
 
-def get_acl(ctx: ImapContext, command: GetAcl) -> Steps[Reply]:
+def get_acl(ctx: ImapContext, command: OnMailbox) -> Steps[Reply]:
     """Return the rights in the own mailbox, also of others who may use it; needs `a` (RFC 4314 §4)."""
     place = yield from _existing(ctx, command.mailbox, "a")
     holders = {_me(ctx): place.rights, **ctx.host.holders(ctx.mailbox_id)}
@@ -49,7 +50,7 @@ def get_acl(ctx: ImapContext, command: GetAcl) -> Steps[Reply]:
     return Reply("Rights listed.")
 
 
-def list_rights(ctx: ImapContext, command: ListRights) -> Steps[Reply]:
+def list_rights(ctx: ImapContext, command: OnIdentifier) -> Steps[Reply]:
     """Return the rights that an identifier always has here; none can be granted.
 
     The identifier is returned as written (§3.4).
@@ -63,7 +64,7 @@ def list_rights(ctx: ImapContext, command: ListRights) -> Steps[Reply]:
     return Reply("Rights listed.")
 
 
-def my_rights(ctx: ImapContext, command: MyRights) -> Steps[Reply]:
+def my_rights(ctx: ImapContext, command: OnMailbox) -> Steps[Reply]:
     """Return the client's rights; any right suffices to ask (RFC 4314 §4)."""
     place = yield from _existing(ctx, command.mailbox)
     ctx.write(responses.my_rights(resolve.client_name(place, ctx.boxes), with_legacy_rights(place.rights), utf8=ctx.utf8))

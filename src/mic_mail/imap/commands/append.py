@@ -2,7 +2,7 @@
 
 Published once durable.
 
-In: the reader's events (`AppendMessage`, `AppendChunk`..., `Append`). Out: steps. Octets are held in memory up to
+In: the reader's events (`AppendMessage`, `AppendChunk`..., `AppendEnd`). Out: steps. Octets are held in memory up to
 HELD_OCTETS.
 OK is sent after all messages of the command are published; it is all of them or none (RFC 3502 §3). A command that ends
 earlier (by a refusal, a lost connection, an error) leaves nothing behind.
@@ -25,8 +25,7 @@ from mic_mail.imap.context import AppendTarget, ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.imap.parser.append import Append
-from mic_mail.imap.parser.reader import AppendChunk, AppendMessage, BadLine, Event
+from mic_mail.imap.parser.reader import AppendChunk, AppendEnd, AppendMessage, BadLine, Event
 from mic_mail.imap.replies import Reply, refusal, refuse
 from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner
@@ -226,14 +225,11 @@ class Intake:
             message.discard()
 
 
-def append(ctx: ImapContext, first: AppendMessage) -> Steps[None]:
-    """Run a whole APPEND.
-
-    The tagged line is written here, since the reader may have refused the command itself.
-    """
+def append(ctx: ImapContext, first: AppendMessage, forbidden: Reply | None) -> Steps[None]:
+    """Run a whole APPEND, including its tagged line."""
     place, refused = target_of(ctx, first.mailbox)
     intake = Intake(place)
-    yield from take(ctx, first, intake, partial(_publish, ctx, first.mailbox, intake), refused)
+    yield from take(ctx, first, intake, partial(_publish, ctx, first.mailbox, intake), forbidden or refused)
 
 
 def take(
@@ -303,7 +299,7 @@ def _receive(
                 if intake.held_octets >= HELD_OCTETS:
                     refused = yield from tried(ctx.ask(intake.write, intake.place), intake.place)
                     intake.held_octets = 0
-            case Append():
+            case AppendEnd():
                 return refused or (yield from publish())
             case BadLine():
                 ctx.write(responses.status_line(event.tag, event.status, event.text, event.code))

@@ -16,20 +16,9 @@ from mic_mail.imap.actions import EndCompression, Leave, StartCompression, Steps
 from mic_mail.imap.compress import Credit
 from mic_mail.imap.context import CloseConnection, ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
-from mic_mail.imap.parser.command import Command
+from mic_mail.imap.parser.command import Arguments
 from mic_mail.imap.parser.reader import Limits, Line
-from mic_mail.imap.parser.session import (
-    Authenticate,
-    Capability,
-    Compress,
-    Enable,
-    Id,
-    Login,
-    Logout,
-    Unauthenticate,
-    decode_base64,
-)
-from mic_mail.imap.parser.session import StartTls as StartTlsCommand
+from mic_mail.imap.parser.session import Authenticate, Compress, Enable, Id, Login, decode_base64
 from mic_mail.imap.replies import Reply, bad, refuse
 from mic_mail.services.authentication.identity import Challenge, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
@@ -93,22 +82,21 @@ def greeting(ctx: ImapContext) -> bytes:
     return responses.ok(b"*", f"{ctx.settings.host} is ready.", responses.capability_code(capabilities(ctx)))
 
 
-def send_capability(ctx: ImapContext, command: Capability) -> Steps[Reply]:
+def send_capability(ctx: ImapContext, arguments: Arguments) -> Reply:
     ctx.write(responses.capability(capabilities(ctx)))
     return Reply("Capabilities listed.")
-    yield  # a handler is a generator
 
 
-def noop(ctx: ImapContext, command: Command) -> Steps[Reply]:
+def noop(ctx: ImapContext, arguments: Arguments) -> Steps[Reply]:
     """Handle NOOP and CHECK: a poll for changes (RFC 9051 §6.1.2)."""
     yield from ctx.sync(expunge=True)
     yield from ctx.polling(None if ctx.view is None else ctx.view.place)
     return Reply("NOOP completed.")
 
 
-def logout(ctx: ImapContext, command: Logout) -> Steps[Reply]:
+def logout(ctx: ImapContext, arguments: Arguments) -> Steps[Reply]:
     ctx.write(responses.bye("Goodbye."))
-    ctx.write(ctx.line(command.tag, Reply("Signed out.")))
+    ctx.write(ctx.line(ctx.tag, Reply("Signed out.")))
     ctx.leave()
     yield Hangup()
     raise AssertionError("nothing comes after Hangup")
@@ -180,7 +168,7 @@ def _admit(ctx: ImapContext, answer: object) -> Steps[Reply]:
 # ------------------------------------------------------------------ TLS, compression, extensions
 
 
-def start_tls(ctx: ImapContext, command: StartTlsCommand) -> Steps[Reply | None]:
+def start_tls(ctx: ImapContext, arguments: Arguments) -> Steps[Reply | None]:
     """Handle STARTTLS (RFC 9051 §6.2.1).
 
     Clear text received behind the command is discarded: a man in the middle may have injected it.
@@ -189,7 +177,7 @@ def start_tls(ctx: ImapContext, command: StartTlsCommand) -> Steps[Reply | None]
         return bad("TLS is on already.")
     if not ctx.settings.starttls:
         return bad("No certificate here.")
-    ctx.write(ctx.line(command.tag, Reply("Begin TLS.")))
+    ctx.write(ctx.line(ctx.tag, Reply("Begin TLS.")))
     yield StartTls()
     ctx.tls = True
     return None
@@ -197,35 +185,33 @@ def start_tls(ctx: ImapContext, command: StartTlsCommand) -> Steps[Reply | None]
 
 def compress(ctx: ImapContext, command: Compress) -> Steps[Reply | None]:
     """Handle COMPRESS (RFC 4978 §3): OK is the last line in clear; input behind the command is compressed."""
-    if command.mechanism != "DEFLATE" or "COMPRESS=DEFLATE" in ctx.hidden:
+    if command.mechanism != "DEFLATE":
         return refuse(Text("Chỉ hỗ trợ nén DEFLATE.", "Only DEFLATE is offered."), b"CANNOT")
     if ctx.compressed:
         return refuse(Text("Đã bật nén rồi.", "Compression is already active."), b"COMPRESSIONACTIVE")
     ctx.credit = Credit(ctx.now())
-    ctx.write(ctx.line(command.tag, Reply("DEFLATE is on.")))
+    ctx.write(ctx.line(ctx.tag, Reply("DEFLATE is on.")))
     yield StartCompression(ctx.reader.take_input())
     return None
 
 
-def unauthenticate(ctx: ImapContext, command: Unauthenticate) -> Steps[Reply | None]:
+def unauthenticate(ctx: ImapContext, arguments: Arguments) -> Steps[Reply | None]:
     """Handle UNAUTHENTICATE (RFC 8437 §3): all state is reset but TLS and the count of ID commands.
 
     NO is not permitted, so nothing here may fail. Attempts to sign in are still counted: the limit is the connection's.
     """
-    if "UNAUTHENTICATE" in ctx.hidden:
-        return bad("Authentication mechanism not supported.")
     yield LogEvent("unauthenticated", {})
     compressed = ctx.compressed
     ctx.forget_person()
     yield Leave()
     ctx.credit = None
-    ctx.write(ctx.line(command.tag, Reply("Signed out; sign in again.", code=responses.capability_code(capabilities(ctx)))))
+    ctx.write(ctx.line(ctx.tag, Reply("Signed out; sign in again.", code=responses.capability_code(capabilities(ctx)))))
     if compressed:
         yield EndCompression()  # the tagged line is the last compressed one (§4.1)
     return None
 
 
-def enable(ctx: ImapContext, command: Enable) -> Steps[Reply]:
+def enable(ctx: ImapContext, command: Enable) -> Reply:
     """Handle ENABLE (RFC 5161 §3.1).
 
     Unknown names are ignored; ENABLED lists what this command turned on.
@@ -240,12 +226,9 @@ def enable(ctx: ImapContext, command: Enable) -> Steps[Reply]:
         for context in ctx.view.contexts:
             if not context.by_uid:  # it reports message numbers, which no longer exist (RFC 9586 §3)
                 ctx.view.contexts.cancel(context.tag)
-                gone = refuse(
-                    Text("Kết quả đang được theo dõi theo số thứ tự thư.", "It is followed by message numbers."),
-                    responses.no_update(context.tag),
+                ctx.write_no_update(
+                    context.tag, Text("Kết quả đang được theo dõi theo số thứ tự thư.", "It is followed by message numbers.")
                 )
-                ctx.write(ctx.line(b"*", gone))
     ctx.reader.utf8 = ctx.utf8
     ctx.write(responses.enabled(new))
     return Reply("Enabled.")
-    yield  # a handler is a generator

@@ -21,7 +21,7 @@ from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import NoPermission
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.sort import MultiSearch, Reach, Source
-from mic_mail.imap.replies import Reply, bad, refuse
+from mic_mail.imap.replies import Reply, bad
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.types import DELIMITER, FolderInfo
@@ -42,7 +42,7 @@ def multi_search(ctx: ImapContext, command: MultiSearch) -> Steps[Reply]:
     if refused is not None:
         return refused
     mailboxes = yield from _named(ctx, command.sources)
-    progress = Progress(ctx, command.tag)
+    progress = Progress(ctx, ctx.tag)
     progress.after = sum(folder.messages for folder, _ in mailboxes)
     reply = Reply("Searched.")
     followed = False
@@ -58,18 +58,8 @@ def multi_search(ctx: ImapContext, command: MultiSearch) -> Steps[Reply]:
         progress.before += folder.messages
         yield from ctx.yield_output()
     if "UPDATE" in returns and not followed:  # UPDATE applies to the selected mailbox, which was not searched
-        ctx.write(
-            ctx.line(
-                b"*",
-                refuse(
-                    Text(
-                        "Chỉ theo dõi được kết quả tìm trong thư mục đang mở.",
-                        "UPDATE is supported only for the selected mailbox.",
-                    ),
-                    responses.no_update(command.tag),
-                ),
-            )
-        )
+        text = "Chỉ theo dõi được kết quả tìm trong thư mục đang mở.", "UPDATE is supported only for the selected mailbox."
+        ctx.write_no_update(ctx.tag, Text(*text))
     return reply
 
 
@@ -84,8 +74,8 @@ def _elsewhere(ctx: ImapContext, command: MultiSearch, mailbox: Mailbox, name: b
         ctx.place_now(place, "lr")
     except (NoSuchFolder, NoPermission):
         return
-    rev2 = Enabled.REV2 in ctx.enabled
-    ctx.write((yield from ctx.ask(lambda account: format_response(view, command, found, rev2=rev2, mailbox=name), place)))
+    tag, rev2 = ctx.tag, Enabled.REV2 in ctx.enabled
+    ctx.write((yield from ctx.ask(lambda account: format_response(view, tag, command, found, rev2=rev2, mailbox=name), place)))
 
 
 # ------------------------------------------------------------------ sources

@@ -19,21 +19,8 @@ from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import with_legacy_rights
 from mic_mail.imap.mailbox_names.list_match import Listed, describe, list_folders, lsub_folders, xlist_folders
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.imap.parser.mailbox import (
-    Create,
-    Delete,
-    GetQuota,
-    GetQuotaRoot,
-    List,
-    Lsub,
-    Namespace,
-    Rename,
-    SetQuota,
-    Status,
-    Subscribe,
-    Unsubscribe,
-    Xlist,
-)
+from mic_mail.imap.parser.command import Arguments
+from mic_mail.imap.parser.mailbox import Create, GetQuota, List, OnMailbox, Rename, SetQuota, Status
 from mic_mail.imap.replies import Reply, refuse
 from mic_mail.imap.selected.shared_cache import LISTED_FOLDERS, Listing
 from mic_mail.services.authentication.shared_mailboxes import Shared
@@ -179,13 +166,13 @@ def _only_above(line: Listed) -> bool:
     return bool(line.child_info) and "\\Subscribed" not in line.attributes
 
 
-def lsub(ctx: ImapContext, command: Lsub) -> Steps[Reply]:
+def lsub(ctx: ImapContext, command: List) -> Steps[Reply]:
     lines = yield from seen_folders(ctx, lambda infos, subscribed: lsub_folders(command, infos, subscribed))
     _say_listed(ctx, b"LSUB", lines)
     return Reply("Listed.")
 
 
-def xlist(ctx: ImapContext, command: Xlist) -> Steps[Reply]:
+def xlist(ctx: ImapContext, command: List) -> Steps[Reply]:
     lines = yield from seen_folders(ctx, lambda infos, subscribed: xlist_folders(command, infos))
     _say_listed(ctx, b"XLIST", lines)
     return Reply("Listed.")
@@ -219,14 +206,13 @@ def _say_listed(ctx: ImapContext, word: bytes, lines: Iterable[Listed]) -> None:
         ctx.write(responses.listed(word, line.name, line.attributes, DELIMITER, utf8=utf8, child_info=line.child_info))
 
 
-def namespace(ctx: ImapContext, command: Namespace) -> Steps[Reply]:
+def namespace(ctx: ImapContext, arguments: Arguments) -> Reply:
     """Handle NAMESPACE (RFC 2342): the own mailbox, and `Shared/` for a person who may use one.
 
     No person may use another person's mailbox (Reg. 15.2).
     """
     ctx.write(responses.namespace([""], [], [resolve.PREFIX] if ctx.boxes else [], DELIMITER, utf8=ctx.utf8))
     return Reply("Mailboxes listed.")
-    yield  # a handler is a generator
 
 
 # ------------------------------------------------------------------ status
@@ -295,7 +281,7 @@ def create(ctx: ImapContext, command: Create) -> Steps[Reply]:
     return Reply("Created.", code=responses.mailbox_id(info.mailbox_id))
 
 
-def delete(ctx: ImapContext, command: Delete) -> Steps[Reply]:
+def delete(ctx: ImapContext, command: OnMailbox) -> Steps[Reply]:
     """Handle DELETE.
 
     The mailbox is deselected first if this session has it selected (RFC 9051 §6.3.5 leaves the choice).
@@ -334,7 +320,7 @@ def rename(ctx: ImapContext, command: Rename) -> Steps[Reply]:
     return Reply("Renamed.")
 
 
-def subscribe(ctx: ImapContext, command: Subscribe) -> Steps[Reply]:
+def subscribe(ctx: ImapContext, command: OnMailbox) -> Steps[Reply]:
     """Add a name to the person's own list, also one of another account.
 
     The name need not exist.
@@ -345,7 +331,7 @@ def subscribe(ctx: ImapContext, command: Subscribe) -> Steps[Reply]:
     return Reply("Subscribed.")
 
 
-def unsubscribe(ctx: ImapContext, command: Unsubscribe) -> Steps[Reply]:
+def unsubscribe(ctx: ImapContext, command: OnMailbox) -> Steps[Reply]:
     yield from ctx.change(lambda account: account.subscribe(command.mailbox, False))
     if ctx.notifier is not None:
         yield from ctx.notifier.subscribed(ctx, command.mailbox, False)
@@ -381,7 +367,7 @@ def get_quota(ctx: ImapContext, command: GetQuota) -> Steps[Reply]:
     return Reply("Quota listed.")
 
 
-def get_quota_root(ctx: ImapContext, command: GetQuotaRoot) -> Steps[Reply]:
+def get_quota_root(ctx: ImapContext, command: OnMailbox) -> Steps[Reply]:
     """Handle GETQUOTAROOT: the root of a folder and its quota; needs `r` (RFC 9208 §6).
 
     The name need not exist yet (§4.1.2).
@@ -393,7 +379,6 @@ def get_quota_root(ctx: ImapContext, command: GetQuotaRoot) -> Steps[Reply]:
     return Reply("Quota listed.")
 
 
-def set_quota(ctx: ImapContext, command: SetQuota) -> Steps[Reply]:
+def set_quota(ctx: ImapContext, command: SetQuota) -> Reply:
     """Refuse SETQUOTA: quotas are granted by the administrators (Reg. 8.3.b)."""
     return refuse(Text("Dung lượng do Trung tâm Thông tin quy định.", "Quotas are set by the administrators."), b"NOPERM")
-    yield  # a handler is a generator

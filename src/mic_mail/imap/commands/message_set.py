@@ -22,8 +22,7 @@ def resolve_messages(ctx: ImapContext, messages: SequenceSet, *, by_uid: bool) -
     session.
     """
     yield from ctx.sync(expunge=False)
-    view, saved = ctx.view, ctx.saved
-    assert view is not None
+    view, saved = ctx.selected, ctx.saved
     if messages.saved:
 
         def positions_of_saved(account: Account | None = None) -> list[range]:

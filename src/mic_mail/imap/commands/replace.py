@@ -47,9 +47,9 @@ class Replacement(Intake):
         return published
 
 
-def replace(ctx: ImapContext, message: AppendMessage) -> Steps[None]:
+def replace(ctx: ImapContext, message: AppendMessage, forbidden: Reply | None) -> Steps[None]:
     """Run a whole REPLACE, including its tagged line."""
-    chosen = yield from _replaced(ctx, message)
+    chosen = forbidden or (yield from _replaced(ctx, message))
     place, refused = target_of(ctx, message.mailbox)
     if isinstance(chosen, Reply):
         intake, refused = Replacement(place), chosen
@@ -72,13 +72,7 @@ def replace(ctx: ImapContext, message: AppendMessage) -> Steps[None]:
 def _replaced(ctx: ImapContext, message: AppendMessage) -> Steps[tuple[View, int] | Reply]:
     """Return the selected mailbox and the UID to replace, or the refusal."""
     assert message.replaces is not None
-    view = ctx.view
-    if view is None:
-        return bad("No mailbox is selected.")  # RFC 8508 §3.5
-    if Enabled.UIDONLY in ctx.enabled and not message.by_uid:
-        return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")  # RFC 9586 §3
-    if view.read_only:
-        return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is selected read-only."), b"READ-ONLY")
+    view = ctx.selected
     if not {"t", "e"} <= set(view.rights):
         return refusal(ctx.lacks(view, "te"))  # the rights that STORE and EXPUNGE would need
     try:
@@ -91,8 +85,7 @@ def _replaced(ctx: ImapContext, message: AppendMessage) -> Steps[tuple[View, int
 
 
 def _exchange(ctx: ImapContext, mailbox: str, intake: Replacement) -> Steps[Reply]:
-    view, enabled = ctx.view, ctx.enabled
-    assert view is not None
+    view, enabled = ctx.selected, ctx.enabled
     place, refused = target_again(ctx, mailbox, intake.place)
     if refused is not None:
         return refused

@@ -8,7 +8,6 @@ Standards: RFC 9051 §6.4.4, RFC 5256 §3, RFC 5267, RFC 6203, RFC 6855 §3.
 from collections.abc import Generator, Sequence
 
 from mic_mail.errors import Text
-from mic_mail.imap import responses
 from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands import fuzzy, search_context
 from mic_mail.imap.commands.search_response import Found, format_response, kept
@@ -32,8 +31,7 @@ LONG_ANSWER = 2000
 
 def search(ctx: ImapContext, command: Search) -> Steps[Reply]:
     """Handle SEARCH and UID SEARCH."""
-    view, saved = ctx.view, ctx.saved
-    assert view is not None
+    view, saved = ctx.selected, ctx.saved
     refused = yield from begin(ctx, command)
     if refused is not None:
         return refused
@@ -43,12 +41,11 @@ def search(ctx: ImapContext, command: Search) -> Steps[Reply]:
 
 def sort(ctx: ImapContext, command: Sort) -> Steps[Reply]:
     """Handle SORT and UID SORT."""
-    view, saved = ctx.view, ctx.saved
-    assert view is not None
+    view, saved = ctx.selected, ctx.saved
     refused = yield from begin(ctx, command)
     if refused is not None:
         return refused
-    by_relevancy, progress = any(each.key is SortKey.RELEVANCY for each in command.criteria), Progress(ctx, command.tag)
+    by_relevancy, progress = any(each.key is SortKey.RELEVANCY for each in command.criteria), Progress(ctx, ctx.tag)
     found = yield from find_scored(ctx, command, view, saved, progress, scored=by_relevancy)
     order = yield from order_of(ctx, view, progress)
 
@@ -77,12 +74,11 @@ def _sorted_by_relevancy(
 
 def thread(ctx: ImapContext, command: Thread) -> Steps[Reply]:
     """Handle THREAD and UID THREAD; the threads of a whole mailbox are cached for the next request."""
-    view, saved = ctx.view, ctx.saved
-    assert view is not None
+    view, saved = ctx.selected, ctx.saved
     refused = yield from begin(ctx, command)
     if refused is not None:
         return refused
-    progress = Progress(ctx, command.tag)
+    progress = Progress(ctx, ctx.tag)
     found = yield from find_scored(ctx, command, view, saved, progress)
     order = yield from order_of(ctx, view, progress)
     positions, key = found.positions, (command.algorithm, command.by_uid)
@@ -131,7 +127,7 @@ def begin(ctx: ImapContext, command: Search) -> Steps[Reply | None]:
     if command.foreign_charset and Enabled.UTF8 in ctx.enabled:  # RFC 6855 §3; the name UTF-8 is harmless and allowed
         return bad("No charset may be given after ENABLE UTF8=ACCEPT.")
     returns = command.returns or frozenset()
-    if "UPDATE" in returns and ctx.view is not None and command.tag in ctx.view.contexts:
+    if "UPDATE" in returns and ctx.view is not None and ctx.tag in ctx.view.contexts:
         return bad("Tag reuse: another search is followed under it.")  # RFC 5267 §4.3
     if "SAVE" in returns:
         ctx.saved = ()  # remains so if the command ends in NO (RFC 5182 §2.1)
@@ -163,7 +159,7 @@ def find_scored(
 
     Relevancy is included if requested (RFC 6203 §4).
     """
-    progress, key = progress or Progress(ctx, command.tag), command.key
+    progress, key = progress or Progress(ctx, ctx.tag), command.key
     assert key is not None
     positions = yield from find(ctx, view, fuzzy.widened(key) if has_fuzzy(key) else key, saved, progress=progress)
     found = Found(positions, saved, asks_modseq(command))
@@ -186,7 +182,7 @@ def answer(ctx: ImapContext, command: Search, found: Found, *, mailbox: bytes | 
 
     def make(account: Account | None = None) -> tuple[bytes, tuple[int, ...]]:
         saved = tuple(view.uids[at] for at in kept(command, found.positions)) if "SAVE" in returns else ()
-        return format_response(view, command, found, rev2=rev2, mailbox=mailbox), saved
+        return format_response(view, ctx.tag, command, found, rev2=rev2, mailbox=mailbox), saved
 
     lines, saved = (yield from ctx.ask(make, view.place)) if len(found.positions) > LONG_ANSWER else make()
     if "SAVE" in returns:
@@ -194,15 +190,7 @@ def answer(ctx: ImapContext, command: Search, found: Found, *, mailbox: bytes | 
     ctx.write(lines)
     if "UPDATE" not in returns:
         return Reply("Searched.")
-    if search_context.follow(view, command, found, mailbox=mailbox):
+    if search_context.follow(view, ctx.tag, command, found, mailbox=mailbox):
         return Reply("Searched; updates will be sent.")
-    ctx.write(
-        ctx.line(
-            b"*",
-            refuse(
-                Text("Không theo dõi được kết quả của lần tìm này.", "This search does not support UPDATE."),
-                responses.no_update(command.tag),
-            ),
-        )
-    )
+    ctx.write_no_update(ctx.tag, Text("Không theo dõi được kết quả của lần tìm này.", "This search does not support UPDATE."))
     return Reply("Searched; no updates will be sent.")

@@ -36,7 +36,7 @@ MANY_MESSAGES = 1000
 """Messages above which work is moved from the loop to an executor."""
 
 
-def follow(view: View, command: Search, found: Found, *, mailbox: bytes | None) -> bool:
+def follow(view: View, tag: bytes, command: Search, found: Found, *, mailbox: bytes | None) -> bool:
     """Follow a search that was just answered; return False if that is not possible."""
     assert command.key is not None
     criteria = command.criteria if isinstance(command, Sort) else ()
@@ -47,7 +47,7 @@ def follow(view: View, command: Search, found: Found, *, mailbox: bytes | None) 
         return False
     view.contexts.add(
         Context(
-            command.tag,
+            tag,
             key,
             criteria,
             command.by_uid,
@@ -150,10 +150,8 @@ def _aside(ctx: ImapContext, view: View, run: Callable[[], T], messages: int) ->
     return (yield from ctx.ask(lambda account: run(), view.place)) if messages > MANY_MESSAGES else run()
 
 
-def cancel_update(ctx: ImapContext, command: CancelUpdate) -> Steps[Reply]:
+def cancel_update(ctx: ImapContext, command: CancelUpdate) -> Reply:
     """Handle CANCELUPDATE (RFC 5267 §4.3.5); unknown tags are ignored."""
-    assert ctx.view is not None
     for tag in command.tags:
-        ctx.view.contexts.cancel(tag)
+        ctx.selected.contexts.cancel(tag)
     return Reply("No further updates.")
-    yield  # a handler is a generator

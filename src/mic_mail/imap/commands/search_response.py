@@ -28,7 +28,9 @@ class Found(NamedTuple):
     scores: Scores | None = None
 
 
-def format_response(view: View, command: Search, found: Found, *, rev2: bool, mailbox: bytes | None = None) -> bytes:
+def format_response(
+    view: View, tag: bytes, command: Search, found: Found, *, rev2: bool, mailbox: bytes | None = None
+) -> bytes:
     """Return the untagged response, also an empty one, since clients wait for it.
 
     Nothing for SAVE alone (RFC 5182 §2.1). `mailbox` is the name for ESEARCH, ready to send; ESEARCH sends nothing for a
@@ -49,7 +51,7 @@ def format_response(view: View, command: Search, found: Found, *, rev2: bool, ma
     shown = found.positions if partial is None else found.positions[partial.within(len(numbers))]
     counted = kept(command, found.positions)
     return responses.esearch(
-        command.tag,
+        tag,
         by_uid=command.by_uid,
         mailbox=None if mailbox is None else (mailbox, view.uidvalidity),
         minimum=numbers[0] if numbers and "MIN" in asked else None,

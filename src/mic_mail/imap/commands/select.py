@@ -20,11 +20,11 @@ from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.acl_rights import reads_only
 from mic_mail.imap.mailbox_names.list_match import Listed
 from mic_mail.imap.mailbox_names.resolve import Place
+from mic_mail.imap.parser.command import Arguments
 from mic_mail.imap.parser.mailbox import QResync, Select
 from mic_mail.imap.parser.messages import Expunge
 from mic_mail.imap.parser.number_set import MAX_NUMBER, Ranges, SequenceSet, format_set
 from mic_mail.imap.parser.reader import NEED_INPUT, Line
-from mic_mail.imap.parser.session import Close, Idle, Unselect
 from mic_mail.imap.replies import Reply, bad
 from mic_mail.imap.selected.mailbox_view import View, claim_recent
 from mic_mail.storage.errors import Frozen, Unavailable
@@ -159,15 +159,14 @@ def _leave(ctx: ImapContext) -> None:
     ctx.leave()
 
 
-def close(ctx: ImapContext, command: Close) -> Steps[Reply]:
+def close(ctx: ImapContext, arguments: Arguments) -> Steps[Reply]:
     """Handle CLOSE: expunge silently and deselect (RFC 9051 §6.4.1).
 
     Without `e` only deselect (RFC 4314 §4).
 
     During a handover it only deselects too: after a NO the client would remain in a mailbox that it has left.
     """
-    view = ctx.view
-    assert view is not None
+    view = ctx.selected
     is_clean = not view.info.deleted and ctx.is_current(view)
     text: Text | str = "Closed."
     if not view.read_only and "e" in view.rights and not is_clean:
@@ -182,11 +181,10 @@ def close(ctx: ImapContext, command: Close) -> Steps[Reply]:
     return Reply(text)
 
 
-def unselect(ctx: ImapContext, command: Unselect) -> Steps[Reply]:
+def unselect(ctx: ImapContext, arguments: Arguments) -> Reply:
     """Handle UNSELECT: deselect without expunge (RFC 3691)."""
     ctx.leave()
     return Reply("Mailbox closed.")
-    yield  # a handler is a generator
 
 
 def expunge(ctx: ImapContext, command: Expunge) -> Steps[Reply]:
@@ -195,8 +193,7 @@ def expunge(ctx: ImapContext, command: Expunge) -> Steps[Reply]:
     Many clients send it without having marked anything. A poll finds out whether there is anything to expunge, and costs less
     than a writer's turn.
     """
-    view = ctx.view
-    assert view is not None
+    view = ctx.selected
     if "e" not in ctx.host.withheld(view.account_id):
         ctx.must_hold(view, "e")
     uids: list[int] | None = None
@@ -229,7 +226,7 @@ def _send_expunged(ctx: ImapContext, view: View, result: ExpungeResult) -> Steps
         yield from ctx.record_shared_act("messages_expunged", replace(view.place, name=view.name), uids=uids)
 
 
-def idle(ctx: ImapContext, command: Idle) -> Steps[Reply]:
+def idle(ctx: ImapContext, arguments: Arguments) -> Steps[Reply]:
     """Handle IDLE (RFC 2177): report changes as they come, until DONE.
 
     A line every two minutes keeps the connection alive in middleboxes (and Outlook).

@@ -20,7 +20,7 @@ from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.fetch import FlagChange, Store
-from mic_mail.imap.parser.messages import Copy, Move
+from mic_mail.imap.parser.messages import Transfer
 from mic_mail.imap.parser.number_set import format_set
 from mic_mail.imap.replies import Reply, refusal, refuse
 from mic_mail.imap.selected.mailbox_view import View
@@ -36,8 +36,7 @@ def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
     Messages that UNCHANGEDSINCE left alone are sent with their current flags, which saves the client a FETCH (RFC 7162
     §3.1.3).
     """
-    view = ctx.view
-    assert view is not None
+    view = ctx.selected
     if not _may_change(view, command):
         raise ctx.lacks(view, "t" if command.flags.system & DELETED else "w")
     if command.unchanged_since is not None:
@@ -157,13 +156,12 @@ def _expected(command: Store, before: Mapping[int, int], result: StoreResult) ->
             return {uid: bits for uid, _, _ in result.changed}
 
 
-def copy(ctx: ImapContext, command: Copy) -> Steps[Reply]:
+def copy(ctx: ImapContext, command: Transfer) -> Steps[Reply]:
     """Handle COPY: all or nothing; COPYUID reports the copies (RFC 4315 §3).
 
     An expunged message's number fails the whole command (RFC 9051 §6.4.7); UIDs that do not exist are ignored (§6.4.9).
     """
-    view = ctx.view
-    assert view is not None
+    view = ctx.selected
     target = ctx.place(command.mailbox, "i")
     uids = uids_of(ctx, (yield from resolve_messages(ctx, command.messages, by_uid=command.by_uid)))
     if not uids:
@@ -188,13 +186,12 @@ def copy(ctx: ImapContext, command: Copy) -> Steps[Reply]:
     return Reply("Copied.", code=_copyuid(result)) if result.pairs else _gone(by_uid=True)
 
 
-def move(ctx: ImapContext, command: Move) -> Steps[Reply]:
+def move(ctx: ImapContext, command: Transfer) -> Steps[Reply]:
     """Handle MOVE: COPYUID is sent before EXPUNGE or VANISHED (RFC 6851 §4.3).
 
     It needs the rights of STORE \\Deleted, COPY and EXPUNGE (RFC 6851 §4.2).
     """
-    view = ctx.view
-    assert view is not None
+    view = ctx.selected
     ctx.must_hold(view, "te")
     target = ctx.place(command.mailbox, "i")
     uids = uids_of(ctx, (yield from resolve_messages(ctx, command.messages, by_uid=command.by_uid)))

@@ -18,15 +18,14 @@ LEAST_MESSAGES = 500
 
 
 def uid_batches(ctx: ImapContext, command: UidBatches) -> Steps[Reply]:
-    view = ctx.view
-    assert view is not None
+    view = ctx.selected
     if command.size < LEAST_MESSAGES:
         return refuse(
             Text(f"Mỗi đợt có ít nhất {LEAST_MESSAGES} thư.", f"A batch must have at least {LEAST_MESSAGES} messages."),
             b"TOOFEW",
         )
     yield from ctx.sync(expunge=True)
-    ctx.write(responses.uid_batches(command.tag, batches(view.uids, command.size, command.first, command.last)))
+    ctx.write(responses.uid_batches(ctx.tag, batches(view.uids, command.size, command.first, command.last)))
     return Reply("Batches listed.")
 
 

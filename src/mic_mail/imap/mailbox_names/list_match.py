@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mic_mail.imap.parser.mailbox import List, Lsub, Xlist
+from mic_mail.imap.parser.mailbox import List
 from mic_mail.storage.types import INBOX, is_inbox
 
 _XLIST_NAMES = {"\\Junk": "\\Spam", "\\Flagged": "\\Starred", "\\All": "\\AllMail"}
@@ -227,15 +227,15 @@ def _attributes(tree: Tree, name: str, nonexistent: str) -> list[str]:
     return attributes
 
 
-def lsub_folders(query: Lsub, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> list[Listed]:
+def lsub_folders(query: List, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> list[Listed]:
     """Return the LSUB response: subscribed names (RFC 3501 §6.3.9).
 
     With `%`, also parents of such names, as `\\Noselect`.
     """
-    if query.pattern == "":
+    if query.patterns == ("",):
         return [Listed("", ("\\Noselect",))]
     tree = Tree(folders, subscribed, delimiter)
-    pattern = Pattern(query.reference + query.pattern, delimiter)
+    pattern = Pattern(query.reference + query.patterns[0], delimiter)
     shown = {name for name in tree.subscribed if pattern.matches(name)}
     hidden = tree.subscribed - shown
     parents = {parent for name in hidden for parent in tree.parents(name) if pattern.matches(parent)} - tree.subscribed
@@ -249,10 +249,9 @@ def lsub_folders(query: Lsub, folders: Iterable[Folder], subscribed: Collection[
     return lines
 
 
-def xlist_folders(query: Xlist, folders: Iterable[Folder], delimiter: str = "/") -> list[Listed]:
+def xlist_folders(query: List, folders: Iterable[Folder], delimiter: str = "/") -> list[Listed]:
     """Return the XLIST response: as LIST, with the old names of special uses and `\\Inbox`."""
-    listed = list_folders(List(query.tag, query.reference, (query.pattern,)), folders, (), delimiter)
-    return [Listed(line.name, _in_old_words(line)) for line in listed]
+    return [Listed(line.name, _in_old_words(line)) for line in list_folders(query, folders, (), delimiter)]
 
 
 def _in_old_words(line: Listed) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""APPEND and REPLACE: their values and the parsers of their parts, since the reader reads them in pieces.
+"""APPEND and REPLACE: the parsers of their parts, since the reader reads them in pieces.
 
 Standards: RFC 9051 §6.3.12, RFC 8508, and those named at each function.
 """
@@ -6,25 +6,12 @@ Standards: RFC 9051 §6.3.12, RFC 8508, and those named at each function.
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, NoReturn
+from typing import NoReturn
 
-from mic_mail.imap.parser.command import Command, FlagList
+from mic_mail.imap.parser.command import FlagList
 from mic_mail.imap.parser.fetch import flags
 from mic_mail.imap.parser.lexer import Cursor, Fault
 from mic_mail.imap.parser.number_set import SequenceSet
-
-
-@dataclass(frozen=True, slots=True)
-class Append(Command):
-    """The end of an APPEND whose messages were all streamed (RFC 9051 §6.3.12).
-
-    Now all of them are published, or none (RFC 3502). It follows the `reader.AppendMessage` and `reader.AppendChunk` events
-    of each message.
-    """
-
-    verb: ClassVar[str] = "APPEND"
-    mailbox: str
-    messages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +73,13 @@ def append_options(cursor: Cursor) -> tuple[AppendOptions, int, bool]:
     return AppendOptions(named, received_at, bool(literal[1]), utf8), int(literal[2]), not literal[3]
 
 
-def append(tag: bytes, cursor: Cursor) -> NoReturn:
+def append(cursor: Cursor) -> NoReturn:
     """Refuse an APPEND that ends before any message literal; the reader handles all others."""
     append_mailbox(cursor)
     raise Fault(b"Missing message")
 
 
-def replace(tag: bytes, cursor: Cursor, *, by_uid: bool) -> NoReturn:
+def replace(cursor: Cursor) -> NoReturn:
     """Refuse a REPLACE that ends before its message literal."""
     replaced(cursor)
-    append(tag, cursor)
+    append(cursor)

@@ -1,4 +1,4 @@
-"""FETCH and STORE: their values and their parsers.
+"""FETCH and STORE: their arguments and the parsers of these.
 
 RFC 9051 §6.4.5-6, RFC 7162 §3.1.3-4, and others as in `fetch_items`.
 The part of a FETCH behind the message set is parsed once and cached: a client asks for the same items all day
@@ -9,22 +9,21 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
-from mic_mail.imap.parser.command import SYSTEM_FLAGS, FlagList, MessageCommand
+from mic_mail.imap.parser.command import SYSTEM_FLAGS, FlagList, MessageArguments
 from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
 from mic_mail.imap.parser.lexer import Cursor, Fault
 from mic_mail.imap.parser.number_set import Partial, SequenceSet
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch(MessageCommand):
+class Fetch(MessageArguments):
     """FETCH (RFC 9051 §6.4.5).
 
     `items` is complete: macros are expanded, UID is added in UID FETCH, and MODSEQ with CHANGEDSINCE (RFC 7162 §3.1.4.1).
     """
 
-    verb: ClassVar[str] = "FETCH"
     messages: SequenceSet
     items: tuple[FetchItem, ...]
     changed_since: int | None = None
@@ -47,10 +46,9 @@ class FlagChange(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Store(MessageCommand):
+class Store(MessageArguments):
     """STORE (RFC 9051 §6.4.6), with UNCHANGEDSINCE (RFC 7162 §3.1.3)."""
 
-    verb: ClassVar[str] = "STORE"
     messages: SequenceSet
     change: FlagChange
     flags: FlagList
@@ -88,7 +86,7 @@ _MACROS: dict[bytes, tuple[FetchItem, ...]] = {
 _SECTIONED = {b"BODY", b"BODY.PEEK", b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE"}
 
 
-def fetch(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Fetch:
+def fetch(cursor: Cursor, *, by_uid: bool) -> Fetch:
     """Parse FETCH and UID FETCH."""
     cursor.space()
     messages = cursor.sequence_set()
@@ -96,8 +94,9 @@ def fetch(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Fetch:
     rest = cursor.data[cursor.position :]
     read = _arguments if len(rest) <= _REMEMBERED_OCTETS else _arguments.__wrapped__
     items, modifiers, implied = read(rest, by_uid)
+    cursor.skip_rest()
     changed_since, vanished, partial = modifiers
-    return Fetch(tag, by_uid, messages, items, changed_since, vanished, uid_implied=implied, partial=partial)
+    return Fetch(by_uid, messages, items, changed_since, vanished, uid_implied=implied, partial=partial)
 
 
 class _Modifiers(NamedTuple):
@@ -255,7 +254,7 @@ def _modifiers(cursor: Cursor, by_uid: bool) -> _Modifiers:
     return _Modifiers(changed_since, vanished, partial)
 
 
-def store(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Store:
+def store(cursor: Cursor, *, by_uid: bool) -> Store:
     """Parse STORE and UID STORE."""
     cursor.space()
     messages = cursor.sequence_set()
@@ -273,9 +272,7 @@ def store(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Store:
         raise Fault(b"Missing argument" if cursor.at_end() else b"Syntax error: FLAGS expected")
     cursor.position = found.end()
     cursor.space()
-    named = flags(cursor)
-    cursor.end()
-    return Store(tag, by_uid, messages, _CHANGES[found[1]], named, bool(found[2]), unchanged_since)
+    return Store(by_uid, messages, _CHANGES[found[1]], flags(cursor), bool(found[2]), unchanged_since)
 
 
 def flags(cursor: Cursor) -> FlagList:

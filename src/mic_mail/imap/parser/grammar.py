@@ -8,13 +8,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mic_mail.imap.parser.command import Command
+from mic_mail.imap.parser.command import Arguments, Command
 from mic_mail.imap.parser.lexer import TAG, Cursor, Fault
 
 _HEAD = re.compile(rb"(" + TAG + rb") ++(?:([Uu][Ii][Dd]) ++)?([A-Za-z][A-Za-z0-9]*+)(?= |$)")
 _TAG = re.compile(TAG)
 
-Parser = Callable[[bytes, Cursor], Command]
+Parser = Callable[[Cursor], Arguments]
+"""Reads arguments from a cursor behind the command's name; nothing may follow what it has read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,11 @@ class Grammar:
     def parse(self, data: bytes, *, utf8: bool, stranger: bool = False) -> Command:
         """Parse a command; for an unauthenticated client (`stranger`) only commands that need no sign-in."""
         head = head_of(data)
-        return self._parser_of(head, stranger=stranger)(head[1], Cursor(data, head.end(), utf8=utf8))
+        parser = self._parser_of(head, stranger=stranger)
+        cursor = Cursor(data, head.end(), utf8=utf8)
+        arguments = parser(cursor)
+        cursor.end()
+        return Command(head[1], head[3].upper().decode("ascii"), arguments)
 
     def check_head(self, data: bytes, *, stranger: bool) -> bytes:
         """Return the name of the command that begins with `data`; checked before waiting for its literal."""

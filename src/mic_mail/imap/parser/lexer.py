@@ -92,6 +92,10 @@ class Cursor:
         if not self.at_end():
             raise Fault(b"Too many arguments")
 
+    def skip_rest(self) -> None:
+        """Leave the rest unread."""
+        self.position = len(self.data)
+
     def at_end(self) -> bool:
         """Return whether only spaces are left."""
         return self.position == len(self.data) or _REST.match(self.data, self.position) is not None

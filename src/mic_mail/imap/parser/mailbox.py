@@ -1,23 +1,23 @@
-"""Mailbox commands (select, list, create, status, quota): their values and their parsers.
+"""Mailbox commands (select, list, create, status, quota): their arguments and the parsers of these.
 
 Standards: RFC 9051 §9, RFC 3501 §9, and those named at each function.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
 
-from mic_mail.imap.parser.command import Command
+from mic_mail.imap.parser.command import Arguments
 from mic_mail.imap.parser.lexer import Cursor, Fault
 from mic_mail.imap.parser.metadata import entries
 from mic_mail.imap.parser.number_set import SequenceSet
 
 
 @dataclass(frozen=True, slots=True)
-class Namespace(Command):
-    """NAMESPACE (RFC 2342, RFC 9051 §6.3.10)."""
+class OnMailbox(Arguments):
+    """The arguments of a command that takes only a mailbox: SUBSCRIBE, DELETE, GETACL, ..."""
 
-    verb: ClassVar[str] = "NAMESPACE"
+    mailbox: str
+    written: str = ""
+    """The name as the client wrote it, where the server's spelling differs (RFC 9051 §6.3.9.7, OLDNAME)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +39,18 @@ class QResync:
 
 
 @dataclass(frozen=True, slots=True)
-class Select(Command):
+class Select(Arguments):
     """SELECT and EXAMINE (`read_only`), RFC 9051 §6.3.2-3.
 
     CONDSTORE and QRESYNC parameters: RFC 7162 §3.1.8, §3.2.5.
     """
 
-    verb: ClassVar[str] = "SELECT"
     mailbox: str
     read_only: bool = False
     condstore: bool = False
     qresync: QResync | None = None
     written: str = ""
-    """The name as the client wrote it, where the server's spelling differs (RFC 9051 §6.3.9.7, OLDNAME)."""
+    """See `OnMailbox`."""
 
     @property
     def uses_numbers(self) -> bool:
@@ -59,32 +58,21 @@ class Select(Command):
 
 
 @dataclass(frozen=True, slots=True)
-class Create(Command):
+class Create(Arguments):
     """CREATE (RFC 9051 §6.3.4); `use` holds special-use attributes such as `\\Sent` (RFC 6154 §3).
 
     A hierarchy separator at the end of the name is retained: the client announces that it will create names below it.
     """
 
-    verb: ClassVar[str] = "CREATE"
     mailbox: str
     use: tuple[str, ...] = ()
     written: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Delete(Command):
-    """DELETE (RFC 9051 §6.3.5)."""
-
-    verb: ClassVar[str] = "DELETE"
-    mailbox: str
-    written: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Rename(Command):
+class Rename(Arguments):
     """RENAME (RFC 9051 §6.3.6)."""
 
-    verb: ClassVar[str] = "RENAME"
     mailbox: str
     new_name: str
     written: str = ""
@@ -92,30 +80,13 @@ class Rename(Command):
 
 
 @dataclass(frozen=True, slots=True)
-class Subscribe(Command):
-    """SUBSCRIBE (RFC 9051 §6.3.7)."""
-
-    verb: ClassVar[str] = "SUBSCRIBE"
-    mailbox: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unsubscribe(Command):
-    """UNSUBSCRIBE (RFC 9051 §6.3.8)."""
-
-    verb: ClassVar[str] = "UNSUBSCRIBE"
-    mailbox: str
-
-
-@dataclass(frozen=True, slots=True)
-class List(Command):
-    """LIST (RFC 9051 §6.3.9, RFC 5258); options are in capitals.
+class List(Arguments):
+    """LIST (RFC 9051 §6.3.9, RFC 5258), LSUB and XLIST; options are in capitals.
 
     With STATUS (RFC 5819), SPECIAL-USE (RFC 6154), MYRIGHTS (RFC 8440). `extended`: the client used the extended form; only
     the basic form has the special case of an empty pattern.
     """
 
-    verb: ClassVar[str] = "LIST"
     reference: str
     patterns: tuple[str, ...]
     selection: frozenset[str] = frozenset()
@@ -127,67 +98,36 @@ class List(Command):
 
 
 @dataclass(frozen=True, slots=True)
-class Lsub(Command):
-    """LSUB (RFC 3501 §6.3.9)."""
-
-    verb: ClassVar[str] = "LSUB"
-    reference: str
-    pattern: str
-
-
-@dataclass(frozen=True, slots=True)
-class Xlist(Command):
-    """XLIST, the predecessor of SPECIAL-USE, by which Outlook 2013 and 2016 find their folders."""
-
-    verb: ClassVar[str] = "XLIST"
-    reference: str
-    pattern: str
-
-
-@dataclass(frozen=True, slots=True)
-class Status(Command):
+class Status(Arguments):
     """STATUS (RFC 9051 §6.3.11); items in capitals, each once.
 
     MESSAGES, RECENT, UIDNEXT, UIDVALIDITY, UNSEEN, DELETED, SIZE (RFC 8438), HIGHESTMODSEQ (RFC 7162), MAILBOXID (RFC 8474),
     APPENDLIMIT (RFC 7889), DELETED-STORAGE (RFC 9208).
     """
 
-    verb: ClassVar[str] = "STATUS"
     mailbox: str
     items: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class GetQuota(Command):
+class GetQuota(Arguments):
     """GETQUOTA (RFC 9208 §4.1.1)."""
 
-    verb: ClassVar[str] = "GETQUOTA"
     root: str
 
 
 @dataclass(frozen=True, slots=True)
-class GetQuotaRoot(Command):
-    """GETQUOTAROOT (RFC 9208 §4.1.2)."""
-
-    verb: ClassVar[str] = "GETQUOTAROOT"
-    mailbox: str
-
-
-@dataclass(frozen=True, slots=True)
-class SetQuota(Command):
+class SetQuota(Arguments):
     """SETQUOTA (RFC 9208 §4.1.3); resource names in capitals."""
 
-    verb: ClassVar[str] = "SETQUOTA"
     root: str
     limits: tuple[tuple[str, int], ...]
 
 
-C = TypeVar("C", bound=Command)
-
 MAX_PATTERNS = 20  # in one LIST; each is matched against every name
 
 
-def select(tag: bytes, cursor: Cursor, *, read_only: bool) -> Select:
+def select(cursor: Cursor, *, read_only: bool) -> Select:
     """Parse SELECT and EXAMINE (RFC 9051 §6.3.2), with the parameters of RFC 7162 §3.1.8 and §3.2.5."""
     cursor.space()
     mailbox, written = cursor.mailbox(), cursor.written
@@ -202,8 +142,7 @@ def select(tag: bytes, cursor: Cursor, *, read_only: bool) -> Select:
                 qresync = _qresync(cursor)
             else:
                 raise Fault(b"Unknown parameter")
-    cursor.end()
-    return Select(tag, mailbox, read_only, condstore, qresync, written)
+    return Select(mailbox, read_only, condstore, qresync, written)
 
 
 def _qresync(cursor: Cursor) -> QResync:
@@ -232,7 +171,7 @@ def _qresync(cursor: Cursor) -> QResync:
     return QResync(uidvalidity, modseq, known_uids, known_messages)
 
 
-def create(tag: bytes, cursor: Cursor) -> Create:
+def create(cursor: Cursor) -> Create:
     """Parse CREATE (RFC 9051 §6.3.4), with USE (...) of RFC 6154 §3."""
     cursor.space()
     mailbox, written = cursor.mailbox(), cursor.written
@@ -243,31 +182,16 @@ def create(tag: bytes, cursor: Cursor) -> Create:
                 raise Fault(b"Unknown parameter")
             cursor.space()
             use += [cursor.flag().decode("ascii") for _ in cursor.listed()]
-    cursor.end()
-    return Create(tag, mailbox, tuple(use), written)
+    return Create(mailbox, tuple(use), written)
 
 
-def delete(tag: bytes, cursor: Cursor) -> Delete:
-    """Parse DELETE (RFC 9051 §6.3.5)."""
+def on_mailbox(cursor: Cursor) -> OnMailbox:
     cursor.space()
     mailbox = cursor.mailbox()
-    cursor.end()
-    return Delete(tag, mailbox, cursor.written)
+    return OnMailbox(mailbox, cursor.written)
 
 
-def on_mailbox(kind: Callable[[bytes, str], C]) -> Callable[[bytes, Cursor], C]:
-    """Return the parser of a command whose only argument is a mailbox."""
-
-    def parse(tag: bytes, cursor: Cursor) -> C:
-        cursor.space()
-        mailbox = cursor.mailbox()
-        cursor.end()
-        return kind(tag, mailbox)
-
-    return parse
-
-
-def rename(tag: bytes, cursor: Cursor) -> Rename:
+def rename(cursor: Cursor) -> Rename:
     """Parse RENAME (RFC 9051 §6.3.6)."""
     cursor.space()
     mailbox, written = cursor.mailbox(), cursor.written
@@ -275,8 +199,7 @@ def rename(tag: bytes, cursor: Cursor) -> Rename:
     new_name = cursor.mailbox()
     if cursor.written:
         written = written or mailbox
-    cursor.end()
-    return Rename(tag, mailbox, new_name, written)
+    return Rename(mailbox, new_name, written)
 
 
 _SELECTIONS = {b"SUBSCRIBED", b"REMOTE", b"RECURSIVEMATCH", b"SPECIAL-USE"}
@@ -296,7 +219,7 @@ _STATUS_ITEMS = {
 }
 
 
-def list_(tag: bytes, cursor: Cursor) -> List:
+def list_(cursor: Cursor) -> List:
     """Parse LIST (RFC 9051 §6.3.9, RFC 5258 §3 and §6, RFC 5819, 6154, 8440, 9590).
 
     Unknown options are BAD (RFC 5258 §3).
@@ -342,9 +265,7 @@ def list_(tag: bytes, cursor: Cursor) -> List:
                 returns.add(name.decode("ascii"))
             else:
                 raise Fault(b"Unknown option")
-    cursor.end()
-    returned = frozenset(returns)
-    return List(tag, reference, patterns, frozenset(selection), returned, status, extended, metadata)
+    return List(reference, patterns, frozenset(selection), frozenset(returns), status, extended, metadata)
 
 
 def _option(cursor: Cursor, known: set[bytes]) -> str:
@@ -354,28 +275,20 @@ def _option(cursor: Cursor, known: set[bytes]) -> str:
     return name.decode("ascii")
 
 
-def listing(kind: Callable[[bytes, str, str], C]) -> Callable[[bytes, Cursor], C]:
-    """Return the parser of LSUB (RFC 3501 §6.3.9) or XLIST: a reference and one pattern."""
-
-    def parse(tag: bytes, cursor: Cursor) -> C:
-        cursor.space()
-        reference = cursor.reference()
-        cursor.space()
-        pattern = cursor.pattern()
-        cursor.end()
-        return kind(tag, reference, pattern)
-
-    return parse
+def basic_list(cursor: Cursor) -> List:
+    """Parse LSUB (RFC 3501 §6.3.9) and XLIST: a reference and one pattern."""
+    cursor.space()
+    reference = cursor.reference()
+    cursor.space()
+    return List(reference, (cursor.pattern(),))
 
 
-def status(tag: bytes, cursor: Cursor) -> Status:
+def status(cursor: Cursor) -> Status:
     """Parse STATUS (RFC 9051 §6.3.11)."""
     cursor.space()
     mailbox = cursor.mailbox()
     cursor.space()
-    items = _status_items(cursor)
-    cursor.end()
-    return Status(tag, mailbox, items)
+    return Status(mailbox, _status_items(cursor))
 
 
 def _status_items(cursor: Cursor) -> tuple[str, ...]:
@@ -385,15 +298,13 @@ def _status_items(cursor: Cursor) -> tuple[str, ...]:
     return items
 
 
-def get_quota(tag: bytes, cursor: Cursor) -> GetQuota:
+def get_quota(cursor: Cursor) -> GetQuota:
     """Parse GETQUOTA (RFC 9208 §4.1.1); the name of a root may be empty."""
     cursor.space()
-    root = cursor.text()
-    cursor.end()
-    return GetQuota(tag, root)
+    return GetQuota(cursor.text())
 
 
-def set_quota(tag: bytes, cursor: Cursor) -> SetQuota:
+def set_quota(cursor: Cursor) -> SetQuota:
     """Parse SETQUOTA (RFC 9208 §4.1.3)."""
     cursor.space()
     root = cursor.text()
@@ -403,5 +314,4 @@ def set_quota(tag: bytes, cursor: Cursor) -> SetQuota:
         name = cursor.word().decode("ascii")
         cursor.space()
         limits.append((name, cursor.number64()))
-    cursor.end()
-    return SetQuota(tag, root, tuple(limits))
+    return SetQuota(root, tuple(limits))

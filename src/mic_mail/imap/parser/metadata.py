@@ -1,4 +1,4 @@
-"""GETMETADATA and SETMETADATA (RFC 5464): their values and their parser.
+"""GETMETADATA and SETMETADATA (RFC 5464): their arguments and the parsers of these.
 
 The mailbox "" is the server. Entry names are as the client wrote them; one that RFC 5464 §3.2 does not allow is BAD.
 Tolerated, since examples of RFC 5464 §4 have it: options behind the mailbox, and several entries without parentheses.
@@ -6,9 +6,8 @@ Tolerated, since examples of RFC 5464 §4 have it: options behind the mailbox, a
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
 
-from mic_mail.imap.parser.command import Command
+from mic_mail.imap.parser.command import Arguments
 from mic_mail.imap.parser.lexer import Cursor, Fault
 
 MAX_ENTRIES = 100
@@ -23,13 +22,12 @@ _DEPTHS: dict[bytes, int | None] = {b"0": 0, b"1": 1, b"INFINITY": None}
 
 
 @dataclass(frozen=True, slots=True)
-class GetMetadata(Command):
+class GetMetadata(Arguments):
     """GETMETADATA (RFC 5464 §4.2).
 
     `depth` is 0, 1 or None for all levels below; `max_octets` is MAXSIZE.
     """
 
-    verb: ClassVar[str] = "GETMETADATA"
     mailbox: str
     entries: tuple[str, ...]
     depth: int | None = 0
@@ -37,15 +35,14 @@ class GetMetadata(Command):
 
 
 @dataclass(frozen=True, slots=True)
-class SetMetadata(Command):
+class SetMetadata(Arguments):
     """SETMETADATA (RFC 5464 §4.3); the value None removes an entry."""
 
-    verb: ClassVar[str] = "SETMETADATA"
     mailbox: str
     changes: tuple[tuple[str, bytes | None], ...]
 
 
-def get_metadata(tag: bytes, cursor: Cursor) -> GetMetadata:
+def get_metadata(cursor: Cursor) -> GetMetadata:
     """Parse `getmetadata` of RFC 5464 §5."""
     cursor.space()
     depth: int | None = 0
@@ -59,9 +56,7 @@ def get_metadata(tag: bytes, cursor: Cursor) -> GetMetadata:
     if not options and _OPTIONS.match(cursor.data, cursor.position):
         depth, max_octets = _options(cursor)
         cursor.space()
-    names = entries(cursor, below=depth != 0)
-    cursor.end()
-    return GetMetadata(tag, mailbox, names, depth, max_octets)
+    return GetMetadata(mailbox, entries(cursor, below=depth != 0), depth, max_octets)
 
 
 def _options(cursor: Cursor) -> tuple[int | None, int | None]:
@@ -118,7 +113,7 @@ def _entry(cursor: Cursor, *, below: bool = False) -> str:
     return name.decode("ascii")
 
 
-def set_metadata(tag: bytes, cursor: Cursor) -> SetMetadata:
+def set_metadata(cursor: Cursor) -> SetMetadata:
     """Parse `setmetadata` of RFC 5464 §5."""
     cursor.space()
     mailbox = cursor.reference()
@@ -130,10 +125,9 @@ def set_metadata(tag: bytes, cursor: Cursor) -> SetMetadata:
         changes.append((name, _value(cursor)))
         if len(changes) > MAX_ENTRIES:
             raise Fault(b"Too many entries")
-    cursor.end()
     if not changes:
         raise Fault(b"No entry")
-    return SetMetadata(tag, mailbox, tuple(changes))
+    return SetMetadata(mailbox, tuple(changes))
 
 
 def _value(cursor: Cursor) -> bytes | None:

@@ -1,6 +1,6 @@
-"""NOTIFY (RFC 5465 §8): its value and its parser.
+"""NOTIFY (RFC 5465 §8): its arguments and their parser.
 
-The value holds the watched events, compiled from the event groups.
+The arguments hold the watched events, compiled from the event groups.
 Several groups may name one mailbox (§6): their events add up, so `NONE` adds nothing. SELECTED is apart from all others: only
 it decides about the messages of the selected mailbox, and it never covers names and subscriptions (§3.1).
 
@@ -11,9 +11,8 @@ parentheses around a group's events, which the ABNF has but the examples of §3.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Flag, auto
-from typing import ClassVar
 
-from mic_mail.imap.parser.command import Command
+from mic_mail.imap.parser.command import Arguments
 from mic_mail.imap.parser.fetch import fetch_items
 from mic_mail.imap.parser.fetch_items import Datum, FetchItem
 from mic_mail.imap.parser.lexer import Cursor, Fault
@@ -69,10 +68,9 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Notify(Command):
+class Notify(Arguments):
     """NOTIFY (RFC 5465 §3.1); with `status` the STATUS of each other mailbox precedes the tagged line."""
 
-    verb: ClassVar[str] = "NOTIFY"
     watch: Watch
     status: bool = False
     none: bool = False
@@ -94,13 +92,12 @@ _OF_MESSAGES = {b"MessageNew", b"MessageExpunge", b"FlagChange"}
 _BADEVENT = b"BADEVENT (" + b" ".join(EVENTS) + b")"
 
 
-def notify(tag: bytes, cursor: Cursor) -> Notify:
+def notify(cursor: Cursor) -> Notify:
     """Parse NOTIFY SET [STATUS] (mailboxes events)... and NOTIFY NONE."""
     cursor.space()
     word = cursor.word()
     if word == b"NONE":
-        cursor.end()
-        return Notify(tag, Watch(), none=True)
+        return Notify(Watch(), none=True)
     if word != b"SET":
         raise Fault(b"Syntax error: SET or NONE expected")
     cursor.space()
@@ -114,7 +111,7 @@ def notify(tag: bytes, cursor: Cursor) -> Notify:
     while True:
         groups.read(cursor)
         if cursor.at_end():
-            return Notify(tag, groups.watch(), status)
+            return Notify(groups.watch(), status)
         cursor.space()
 
 

@@ -9,6 +9,7 @@ The same code runs in production, tests and fuzzing. In: `feed(octets)`. Out: `n
     Line               the one line that `expect_line` asked for: a SASL response, or DONE
     AppendMessage      a message is announced: call `accept()` or `refuse(...)` before the next `next`
     AppendChunk        octets of the accepted message, as they come; their sum is exactly the announced size
+    AppendEnd          the command is complete
     BadLine            an unacceptable line, with the response to it; `fatal` means BYE and close
 
 A command is collected up to `Limits.command_octets`, literals included. A longer one is never kept: it is skipped to its end,
@@ -26,7 +27,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from mic_mail.imap.parser.append import Append, AppendOptions, append_mailbox, append_options, replaced
+from mic_mail.imap.parser.append import AppendOptions, append_mailbox, append_options, replaced
 from mic_mail.imap.parser.command import Command
 from mic_mail.imap.parser.grammar import Grammar, head_of, tag_of
 from mic_mail.imap.parser.lexer import Cursor, Fault, UnfinishedLiteral
@@ -126,8 +127,13 @@ class AppendMessage:
     by_uid: bool = False
 
     @property
-    def verb(self) -> str:
+    def name(self) -> str:
         return "APPEND" if self.replaces is None else "REPLACE"
+
+    @property
+    def uses_numbers(self) -> bool:
+        """See `Arguments`."""
+        return self.replaces is not None and not self.by_uid
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,18 @@ class AppendChunk:
     """Octets of the accepted message."""
 
     data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEnd:
+    """The end of an APPEND or a REPLACE whose messages were all streamed.
+
+    Now all of them are published, or none (RFC 3502).
+    """
+
+    tag: bytes
+    mailbox: str
+    messages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +182,7 @@ class LongCommand:
         return _parsed(self.grammar, self.data, utf8=self.utf8, stranger=False)
 
 
-Event = NeedInput | LiteralRequested | Line | AppendMessage | AppendChunk | BadLine | LongCommand | Command
+Event = NeedInput | LiteralRequested | Line | AppendMessage | AppendChunk | AppendEnd | BadLine | LongCommand | Command
 NEED_INPUT = NeedInput()
 
 
@@ -385,7 +403,7 @@ class Reader:
         if not cursor.data[cursor.position :].strip(b" \r\n"):
             self._message = None
             self._step = self._read_command
-            return Append(message.tag, message.mailbox, message.index + 1)
+            return AppendEnd(message.tag, message.mailbox, message.index + 1)
         if message.replaces is not None:
             raise Fault(b"One message replaces one")  # RFC 8508 §4.7
         following = AppendMessage(message.tag, message.mailbox, message.index + 1, *append_options(cursor))

@@ -1,4 +1,4 @@
-"""SEARCH: its value and its parser.
+"""SEARCH: its arguments and their parser.
 
 RFC 9051 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 7162 §3.1.5, RFC 8474 §6, RFC 8514 §4.3, RFC 5267 §4, RFC 5465 §7, RFC 9394
 §4, RFC 6203 §7.
@@ -11,9 +11,9 @@ NOT) costs stack, here and in the evaluation of the tree, and is refused beyond 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
-from mic_mail.imap.parser.command import MessageCommand
+from mic_mail.imap.parser.command import MessageArguments
 from mic_mail.imap.parser.fetch import fetch_items
 from mic_mail.imap.parser.fetch_items import FetchItem
 from mic_mail.imap.parser.lexer import Cursor, Fault
@@ -50,14 +50,13 @@ from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
 
 
 @dataclass(frozen=True, slots=True)
-class Search(MessageCommand):
+class Search(MessageArguments):
     """SEARCH (RFC 9051 §6.4.4).
 
     `returns` is None without RETURN (RFC 4731), else the options' names; `RETURN ()` is ALL. `key` is None for an unknown
     charset: that is NO, not a syntax error. SORT, THREAD and ESEARCH are searches too (`sort`).
     """
 
-    verb: ClassVar[str] = "SEARCH"
     key: SearchKey | None
     returns: frozenset[str] | None = None
     foreign_charset: bool = False
@@ -89,16 +88,14 @@ _RETURNS = {b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"CONTEXT", b"UPDATE", b"
 KeyParser = Callable[[Cursor, str], SearchKey]
 
 
-def search(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Search:
+def search(cursor: Cursor, *, by_uid: bool) -> Search:
     """Parse SEARCH and UID SEARCH."""
     cursor.space()
     returns, partial, items = return_options(cursor)
     key, charset = program(cursor)
-    if key is not None:
-        cursor.end()
-        check_relevancy(key, returns)
+    check_relevancy(key, returns)
     foreign = charset != "utf-8"
-    return Search(tag, by_uid, key, returns, foreign_charset=foreign, partial=partial, update_items=items)
+    return Search(by_uid, key, returns, foreign_charset=foreign, partial=partial, update_items=items)
 
 
 class Returns(NamedTuple):
@@ -119,9 +116,9 @@ def return_options(cursor: Cursor) -> Returns:
     return found
 
 
-def check_relevancy(key: SearchKey, returns: frozenset[str] | None, *, sorted_by_it: bool = False) -> None:
+def check_relevancy(key: SearchKey | None, returns: frozenset[str] | None, *, sorted_by_it: bool = False) -> None:
     """Refuse RELEVANCY without a FUZZY key (RFC 6203 §4, §6)."""
-    if (sorted_by_it or "RELEVANCY" in (returns or ())) and not has_fuzzy(key):
+    if key is not None and (sorted_by_it or "RELEVANCY" in (returns or ())) and not has_fuzzy(key):
         raise Fault(b"RELEVANCY needs a FUZZY key")
 
 
@@ -140,6 +137,7 @@ def program_in_charset(cursor: Cursor) -> tuple[SearchKey | None, str | None]:
     """Parse `charset key *(SP key)`, as in SORT and THREAD (RFC 5256 §5, search-criteria)."""
     charset = _charset(cursor)
     if charset is None:
+        cursor.skip_rest()
         return None, None
     cursor.space()
     return _all_of(cursor, charset, 0, cursor.at_end), charset

@@ -1,13 +1,12 @@
-"""SORT, THREAD, ESEARCH and CANCELUPDATE: values and parsers.
+"""SORT, THREAD, ESEARCH and CANCELUPDATE: their arguments and the parsers of these.
 
 RFC 5256 §5, RFC 5957 §5, RFC 5267 §5, RFC 7377 §4, RFC 6203 §7.
 """
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
 
-from mic_mail.imap.parser.command import Command
+from mic_mail.imap.parser.command import Arguments
 from mic_mail.imap.parser.lexer import Cursor, Fault
 from mic_mail.imap.parser.search import Search, check_relevancy, program, program_in_charset, return_options, word_is
 
@@ -50,7 +49,6 @@ class Sort(Search):
     No key of `criteria` occurs twice.
     """
 
-    verb: ClassVar[str] = "SORT"
     criteria: tuple[Criterion, ...] = ()
 
 
@@ -58,7 +56,6 @@ class Sort(Search):
 class Thread(Search):
     """THREAD (RFC 5256 §3)."""
 
-    verb: ClassVar[str] = "THREAD"
     algorithm: ThreadAlgorithm = ThreadAlgorithm.REFERENCES
 
 
@@ -86,7 +83,6 @@ class Source:
 class MultiSearch(Search):
     """ESEARCH (RFC 7377): `by_uid` is always set; without sources it searches the selected mailbox."""
 
-    verb: ClassVar[str] = "ESEARCH"
     sources: tuple[Source, ...] = (Source(Reach.SELECTED),)
 
     @property
@@ -96,10 +92,9 @@ class MultiSearch(Search):
 
 
 @dataclass(frozen=True, slots=True)
-class CancelUpdate(Command):
+class CancelUpdate(Arguments):
     """CANCELUPDATE: no more updates for the searches with these tags (RFC 5267 §4.3.5)."""
 
-    verb: ClassVar[str] = "CANCELUPDATE"
     tags: tuple[bytes, ...]
 
 
@@ -110,18 +105,16 @@ _REACHES = {reach.value: reach for reach in Reach}
 _NAMING = {Reach.SUBTREE, Reach.SUBTREE_ONE, Reach.MAILBOXES}
 
 
-def sort(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Sort:
+def sort(cursor: Cursor, *, by_uid: bool) -> Sort:
     """Parse SORT and UID SORT."""
     cursor.space()
     returns, partial, items = return_options(cursor)
     criteria = _criteria(cursor)
     cursor.space()
     key, charset = program_in_charset(cursor)
-    if key is not None:
-        cursor.end()
-        check_relevancy(key, returns, sorted_by_it=any(criterion.key is SortKey.RELEVANCY for criterion in criteria))
+    check_relevancy(key, returns, sorted_by_it=any(criterion.key is SortKey.RELEVANCY for criterion in criteria))
     foreign = charset != "utf-8"
-    return Sort(tag, by_uid, key, returns, foreign_charset=foreign, partial=partial, update_items=items, criteria=criteria)
+    return Sort(by_uid, key, returns, foreign_charset=foreign, partial=partial, update_items=items, criteria=criteria)
 
 
 def _criteria(cursor: Cursor) -> tuple[Criterion, ...]:
@@ -145,7 +138,7 @@ def _criteria(cursor: Cursor) -> tuple[Criterion, ...]:
     return tuple(found.values())
 
 
-def thread(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Thread:
+def thread(cursor: Cursor, *, by_uid: bool) -> Thread:
     """Parse THREAD and UID THREAD."""
     cursor.space()
     algorithm = _ALGORITHMS.get(cursor.word())
@@ -153,12 +146,10 @@ def thread(tag: bytes, cursor: Cursor, *, by_uid: bool) -> Thread:
         raise Fault(b"Unknown threading algorithm")
     cursor.space()
     key, charset = program_in_charset(cursor)
-    if key is not None:
-        cursor.end()
-    return Thread(tag, by_uid, key, foreign_charset=charset != "utf-8", algorithm=algorithm)
+    return Thread(by_uid, key, foreign_charset=charset != "utf-8", algorithm=algorithm)
 
 
-def multi_search(tag: bytes, cursor: Cursor) -> MultiSearch:
+def multi_search(cursor: Cursor) -> MultiSearch:
     """Parse ESEARCH. Without result options it is as with ALL (RFC 7377 §2.1)."""
     cursor.space()
     sources: tuple[Source, ...] = (Source(Reach.SELECTED),)
@@ -171,11 +162,9 @@ def multi_search(tag: bytes, cursor: Cursor) -> MultiSearch:
     if "SAVE" in returns and any(source.reach is not Reach.SELECTED for source in sources):
         raise Fault(b"SAVE is for the selected mailbox only")  # RFC 7377 §2.2
     key, charset = program(cursor)
-    if key is not None:
-        cursor.end()
-        check_relevancy(key, returns)
+    check_relevancy(key, returns)
     foreign = charset != "utf-8"
-    return MultiSearch(tag, True, key, returns, foreign_charset=foreign, partial=partial, update_items=items, sources=sources)
+    return MultiSearch(True, key, returns, foreign_charset=foreign, partial=partial, update_items=items, sources=sources)
 
 
 def _sources(cursor: Cursor) -> tuple[Source, ...]:
@@ -197,7 +186,7 @@ def _sources(cursor: Cursor) -> tuple[Source, ...]:
     return tuple(found)
 
 
-def cancel_update(tag: bytes, cursor: Cursor) -> CancelUpdate:
+def cancel_update(cursor: Cursor) -> CancelUpdate:
     """Parse CANCELUPDATE; unquoted tags are accepted."""
     tags: list[bytes] = []
     while not tags or not cursor.at_end():
@@ -205,4 +194,4 @@ def cancel_update(tag: bytes, cursor: Cursor) -> CancelUpdate:
         if len(tags) == MAX_CANCELLED:
             raise Fault(b"Too many tags")
         tags.append(cursor.astring())
-    return CancelUpdate(tag, tuple(tags))
+    return CancelUpdate(tuple(tags))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mic_mail.imap.command_table import GRAMMAR
 from mic_mail.imap.mailbox_names.list_match import Folder, Listed, Pattern, Tree, list_folders, lsub_folders, xlist_folders
-from mic_mail.imap.parser.mailbox import List, Lsub, Xlist
+from mic_mail.imap.parser.command import Command
+from mic_mail.imap.parser.mailbox import List
 from mic_mail.imap.parser.reader import Limits, Reader
 
 
@@ -31,14 +32,17 @@ def ask(line: str, folders: list[Folder], subscribed: tuple[str, ...] = ()) -> l
     """The answer to a command line, as `name (attributes) childinfo`."""
     reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a " + line.encode() + b"\r\n")
-    query = reader.next()
-    if isinstance(query, Lsub):
-        lines = lsub_folders(query, folders, subscribed)
-    elif isinstance(query, Xlist):
-        lines = xlist_folders(query, folders)
-    else:
-        assert isinstance(query, List)
-        lines = list_folders(query, folders, subscribed)
+    command = reader.next()
+    assert isinstance(command, Command)
+    query = command.arguments
+    assert isinstance(query, List)
+    match command.name:
+        case "LSUB":
+            lines = lsub_folders(query, folders, subscribed)
+        case "XLIST":
+            lines = xlist_folders(query, folders)
+        case _:
+            lines = list_folders(query, folders, subscribed)
     return [shown(line) for line in lines]
 
 
@@ -150,7 +154,7 @@ def test_lsub(line: str, expected: list[str]) -> None:
 
 def test_the_folder_comes_along_for_status() -> None:
     """LIST-STATUS (RFC 5819) asks only folders that can be opened."""
-    query = List(b"a", "", ("*",), extended=True)
+    query = List("", ("*",), extended=True)
     lines = list_folders(query, [Box("a/b"), Box("x", selectable=False)], ())
     assert [(line.name, line.folder is not None) for line in lines] == [("a", False), ("a/b", True), ("x", False)]
 

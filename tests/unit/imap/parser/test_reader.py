@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from mic_mail.imap.command_table import GRAMMAR
 from mic_mail.imap.parser import grammar
-from mic_mail.imap.parser.append import Append, AppendOptions
-from mic_mail.imap.parser.command import FlagList
+from mic_mail.imap.parser.append import AppendOptions
+from mic_mail.imap.parser.command import Command, FlagList
 from mic_mail.imap.parser.number_set import parse_set
 from mic_mail.imap.parser.reader import (
     NEED_INPUT,
     AppendChunk,
+    AppendEnd,
     AppendMessage,
     BadLine,
     Event,
@@ -28,7 +29,7 @@ from mic_mail.imap.parser.reader import (
     Reader,
 )
 from mic_mail.imap.parser.search import Search
-from mic_mail.imap.parser.session import Authenticate, Compress, Id, Idle, Login, Noop, StartTls, decode_base64
+from mic_mail.imap.parser.session import NO_ARGUMENTS, Authenticate, Compress, Id, Login, decode_base64
 
 STREAM = (
     b"a LOGIN {4+}\r\ndvbe \"x\"\r\n"
@@ -55,7 +56,7 @@ def drain(reader: Reader) -> list[Event]:
             event = event.read()
         if isinstance(event, AppendMessage):
             reader.accept()
-        elif isinstance(event, Idle):
+        elif isinstance(event, Command) and event.name == "IDLE":
             reader.expect_line()
         events.append(event)
     return events
@@ -81,10 +82,10 @@ def whole(stream: bytes, limits: Limits | None = None) -> list[Event]:
 
 def test_a_stream_of_pipelined_commands() -> None:
     """Commands that came in one packet are read in order, each exactly once (RFC 9051 §5.5)."""
-    kinds = [type(event).__name__ for event in whole(STREAM)]
+    kinds = [event.name if isinstance(event, Command) else type(event).__name__ for event in whole(STREAM)]
     assert kinds == [
-        *["Login", "Noop", "Fetch", "BadLine", "AppendMessage", "AppendChunk", "AppendMessage", "AppendChunk", "Append"],
-        *["Idle", "Line", "Search", "BadLine", "AppendMessage", "AppendChunk", "BadLine", "Select", "BadLine", "Logout"],
+        *["LOGIN", "NOOP", "FETCH", "BadLine", "AppendMessage", "AppendChunk", "AppendMessage", "AppendChunk", "AppendEnd"],
+        *["IDLE", "Line", "SEARCH", "BadLine", "AppendMessage", "AppendChunk", "BadLine", "SELECT", "BadLine", "LOGOUT"],
     ]
 
 
@@ -145,7 +146,7 @@ def test_a_synchronising_literal_waits_for_its_go_ahead() -> None:
     reader.feed(b"dvbe {6}\r\n")
     assert drain(reader) == [LiteralRequested(b"a", 6)]
     reader.feed(b"x\r\n{3}\r\nb NOOP\r\n")
-    assert drain(reader) == [Login(b"a", "dvbe", "x\r\n{3}"), Noop(b"b")]
+    assert drain(reader) == [Command(b"a", "LOGIN", Login("dvbe", "x\r\n{3}")), Command(b"b", "NOOP", NO_ARGUMENTS)]
 
 
 def test_no_literal_is_asked_for_that_cannot_be_used() -> None:
@@ -155,28 +156,28 @@ def test_no_literal_is_asked_for_that_cannot_be_used() -> None:
     first, second, third = drain(reader)
     assert isinstance(first, BadLine)
     assert isinstance(second, BadLine)
-    assert third == Noop(b"c")
+    assert third == Command(b"c", "NOOP", NO_ARGUMENTS)
 
 
 def test_a_literal_beyond_the_limit() -> None:
     """Too large an argument is [TOOBIG]: at once where the client waits, else behind its octets, which nobody keeps."""
     reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a SELECT {70000}\r\nb NOOP\r\n")
-    assert drain(reader) == [BadLine(b"a", b"Literal too large", b"TOOBIG"), Noop(b"b")]
+    assert drain(reader) == [BadLine(b"a", b"Literal too large", b"TOOBIG"), Command(b"b", "NOOP", NO_ARGUMENTS)]
     reader.feed(b"c SELECT {70000+}\r\n")
     for _ in range(70):
         reader.feed(b"x" * 1000)
         assert drain(reader) == []
         assert reader.buffered < 100
     reader.feed(b" {3+}\r\nabc\r\nd NOOP\r\n")
-    assert drain(reader) == [BadLine(b"c", b"Literal too large", b"TOOBIG"), Noop(b"d")]
+    assert drain(reader) == [BadLine(b"c", b"Literal too large", b"TOOBIG"), Command(b"d", "NOOP", NO_ARGUMENTS)]
 
 
 def test_many_small_literals_count_together() -> None:
     """The limit is on the command, not on the piece."""
     reader = Reader(GRAMMAR, Limits(100, 100, 1000, patient=True))
     reader.feed(b"a SEARCH " + b"BODY {20+}\r\n" * 1 + b"x" * 20 + b" BODY {60+}\r\n" + b"y" * 60 + b"\r\nb NOOP\r\n")
-    assert drain(reader) == [BadLine(b"a", b"Literal too large", b"TOOBIG"), Noop(b"b")]
+    assert drain(reader) == [BadLine(b"a", b"Literal too large", b"TOOBIG"), Command(b"b", "NOOP", NO_ARGUMENTS)]
 
 
 def test_an_id_of_full_length_before_sign_in() -> None:
@@ -185,8 +186,9 @@ def test_an_id_of_full_length_before_sign_in() -> None:
     reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a ID (" + pairs + b")\r\n")
     event = reader.next()
-    assert isinstance(event, Id)
-    assert len(event.fields or ()) == 30
+    assert isinstance(event, Command)
+    assert isinstance(event.arguments, Id)
+    assert len(event.arguments.fields or ()) == 30
 
 
 def test_strangers_are_kept_short() -> None:
@@ -194,7 +196,7 @@ def test_strangers_are_kept_short() -> None:
     reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a LOGIN {8193}\r\nb LOGIN {8193+}\r\n" + b"x" * 8193 + b" x\r\nc NOOP\r\n")
     too_big = [BadLine(tag, b"Literal too large", b"TOOBIG") for tag in (b"a", b"b")]
-    assert drain(reader) == [*too_big, Noop(b"c")]
+    assert drain(reader) == [*too_big, Command(b"c", "NOOP", NO_ARGUMENTS)]
     for stream in (b"a LOGIN " + b"x" * 40000, b"a LOGIN {20000+}\r\n" + b"x" * 20000, b"a" * 40000 + b"\r\n"):
         reader = Reader(GRAMMAR, Limits.before_sign_in())
         reader.feed(stream)
@@ -220,7 +222,8 @@ def test_strangers_have_few_literals() -> None:
     reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a ID (" + b"{1+}\r\nx " * 60 + b")\r\n")
     event = reader.next()
-    assert isinstance(event, Id)
+    assert isinstance(event, Command)
+    assert isinstance(event.arguments, Id)
     reader.feed(b"b ID (" + b"{1+}\r\nx " * 4500 + b")\r\n")
     assert drain(reader) == [BadLine(b"b", b"Too many literals", b"LIMIT", fatal=True)]
     reader = Reader(GRAMMAR, Limits.before_sign_in())
@@ -246,11 +249,12 @@ def test_the_head_of_a_command_is_looked_at_once(monkeypatch: pytest.MonkeyPatch
     reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a SEARCH" + b" BODY {1+}\r\nx" * 1000 + b"\r\nb SELECT {1}\r\n")
     search, asked = drain(reader)
-    assert isinstance(search, Search)
+    assert isinstance(search, Command)
+    assert isinstance(search.arguments, Search)
     assert asked == LiteralRequested(b"b", 1)
     assert heads == [b"a SEARCH BODY {1+}\r\n", b"b SELECT {1}\r\n"]
     reader.feed(b"x\r\nc SEARCH" + b" BODY {1+}\r\nx" * 1001 + b"\r\nd NOOP\r\n")
-    assert drain(reader)[1:] == [BadLine(b"c", b"Too many literals", b"LIMIT"), Noop(b"d")]
+    assert drain(reader)[1:] == [BadLine(b"c", b"Too many literals", b"LIMIT"), Command(b"d", "NOOP", NO_ARGUMENTS)]
 
 
 def test_a_long_line_after_sign_in_is_answered_and_passed_over() -> None:
@@ -260,7 +264,7 @@ def test_a_long_line_after_sign_in_is_answered_and_passed_over() -> None:
     assert drain(reader) == []
     assert reader.buffered < 100
     reader.feed(b"1 FLAGS\r\nb NOOP\r\n")
-    assert drain(reader) == [BadLine(b"a", b"Command too long", b"LIMIT"), Noop(b"b")]
+    assert drain(reader) == [BadLine(b"a", b"Command too long", b"LIMIT"), Command(b"b", "NOOP", NO_ARGUMENTS)]
 
 
 def test_a_refused_message_is_passed_over_unless_the_client_waits() -> None:
@@ -272,12 +276,12 @@ def test_a_refused_message_is_passed_over_unless_the_client_waits() -> None:
     reader.feed(b"0123456789 (\\Seen) {5+}\r\n")
     assert drain(reader) == []
     reader.feed(b"abcde\r\nb NOOP\r\n")
-    assert drain(reader) == [BadLine(b"a", b"Too large", b"TOOBIG", b"NO"), Noop(b"b")]
+    assert drain(reader) == [BadLine(b"a", b"Too large", b"TOOBIG", b"NO"), Command(b"b", "NOOP", NO_ARGUMENTS)]
     reader.feed(b"c APPEND x {10}\r\n")
     assert isinstance(reader.next(), AppendMessage)
     reader.refuse(b"NO", b"Too large", b"TOOBIG")
     reader.feed(b"d NOOP\r\n")
-    assert drain(reader) == [BadLine(b"c", b"Too large", b"TOOBIG", b"NO"), Noop(b"d")]
+    assert drain(reader) == [BadLine(b"c", b"Too large", b"TOOBIG", b"NO"), Command(b"d", "NOOP", NO_ARGUMENTS)]
 
 
 @pytest.mark.parametrize(("name", "by_uid"), [(b"REPLACE", False), (b"uid replace", True)])
@@ -289,7 +293,7 @@ def test_a_replacement_is_announced_like_a_message(name: bytes, by_uid: bool) ->
     options = AppendOptions(FlagList(16))
     assert event == AppendMessage(b"a", "Drafts", 0, options, 1, sync=False, replaces=parse_set(b"7"), by_uid=by_uid)
     reader.accept()
-    assert drain(reader) == [AppendChunk(b"1"), BadLine(b"a", b"One message replaces one"), Noop(b"z")]
+    assert drain(reader) == [AppendChunk(b"1"), BadLine(b"a", b"One message replaces one"), Command(b"z", "NOOP", NO_ARGUMENTS)]
 
 
 @pytest.mark.parametrize("literal", [b"{70000+}\r\n" + b"x" * 70000 + b")\r\n", b"~{70000}\r\n"])
@@ -298,7 +302,7 @@ def test_a_value_too_large_for_a_command_is_refused_as_metadata(literal: bytes) 
     reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a SETMETADATA x (/shared/a " + literal + b"z NOOP\r\n")
     refused = BadLine(b"a", b"Literal too large", b"METADATA MAXSIZE 32768", b"NO")
-    assert drain(reader) == [refused, Noop(b"z")]
+    assert drain(reader) == [refused, Command(b"z", "NOOP", NO_ARGUMENTS)]
 
 
 def test_the_second_message_can_be_refused() -> None:
@@ -332,7 +336,7 @@ def test_a_message_is_handed_on_as_it_comes() -> None:
         assert reader.buffered == 0
     reader.feed(b"\r\n")
     assert seen == size
-    assert drain(reader) == [Append(b"a", "x", 1)]
+    assert drain(reader) == [AppendEnd(b"a", "x", 1)]
 
 
 def test_a_huge_announcement_ends_the_connection() -> None:
@@ -348,18 +352,18 @@ def test_octets_behind_starttls_are_forgotten() -> None:
     """RFC 9051 §6.2.1: what came in clear is not read after the handshake."""
     reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a STARTTLS\r\nb LOGIN evil evil\r\nc LOG")
-    assert reader.next() == StartTls(b"a")
+    assert reader.next() == Command(b"a", "STARTTLS", NO_ARGUMENTS)
     reader.discard_input()
     assert reader.next() is NEED_INPUT
     reader.feed(b"d NOOP\r\n")
-    assert drain(reader) == [Noop(b"d")]
+    assert drain(reader) == [Command(b"d", "NOOP", NO_ARGUMENTS)]
 
 
 def test_octets_behind_compress_are_handed_over() -> None:
     """RFC 4978 §3: what follows may be compressed already, and is not read as text."""
     reader = Reader(GRAMMAR, Limits.signed_in())
     reader.feed(b"a COMPRESS DEFLATE\r\n\x78\x9c\n\x00")
-    assert reader.next() == Compress(b"a", "DEFLATE")
+    assert reader.next() == Command(b"a", "COMPRESS", Compress("DEFLATE"))
     assert reader.take_input() == b"\x78\x9c\n\x00"
     assert reader.buffered == 0
 
@@ -368,13 +372,13 @@ def test_lines_of_an_exchange() -> None:
     """An answer of SASL is a line of its own, DONE and the next command may come in one packet (iOS 18)."""
     reader = Reader(GRAMMAR, Limits.before_sign_in())
     reader.feed(b"a AUTHENTICATE PLAIN\r\n")
-    assert reader.next() == Authenticate(b"a", "PLAIN", None)
+    assert reader.next() == Command(b"a", "AUTHENTICATE", Authenticate("PLAIN", None))
     reader.expect_line()
     assert reader.next() is NEED_INPUT
     reader.feed(b"AGR2YmUA")
     assert reader.next() is NEED_INPUT
     reader.feed(b"eA==\r\nb NOOP\r\n")
-    assert drain(reader) == [Line(b"AGR2YmUAeA=="), Noop(b"b")]
+    assert drain(reader) == [Line(b"AGR2YmUAeA=="), Command(b"b", "NOOP", NO_ARGUMENTS)]
     reader.expect_line()
     reader.feed(b"x" * 40000)
     assert drain(reader) == [BadLine(b"*", b"Command too long", b"LIMIT", fatal=True)]
@@ -453,5 +457,5 @@ def test_blank_lines_are_passed_over_at_once() -> None:
         event = reader.next()
     finally:
         sys.setprofile(None)
-    assert event == Noop(b"a")
+    assert event == Command(b"a", "NOOP", NO_ARGUMENTS)
     assert calls < 100
