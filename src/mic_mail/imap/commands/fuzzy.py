@@ -7,14 +7,14 @@ ban"). All other keys match exactly, which §5 leaves to the server.
 
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from mic_mail.imap.parser.search_keys import And, BodyKey, Fuzzy, HeaderKey, Not, Or, SearchKey, TextKey
+from mic_mail.imap.parser.search_keys import And, Fuzzy, Not, Or, SearchKey
 from mic_mail.imap.selected.sort_cache import Scores
+from mic_mail.storage.types import TextTest
 
 MAX_WORDS = 16
 """Most words of a fuzzy text, as each word is a search of its own; a longer text is matched exactly."""
-
-TextLeaf = HeaderKey | BodyKey | TextKey
 
 
 def widened(key: SearchKey) -> SearchKey:
@@ -26,7 +26,7 @@ def tiers(key: SearchKey) -> list[SearchKey]:
     """Return trees for better matches, the best first: the exact words in the subject, then anywhere."""
     exact = _replaced(key, lambda leaf: leaf, inside=False)
     in_subject = _replaced(
-        key, lambda leaf: leaf if isinstance(leaf, HeaderKey) else HeaderKey("subject", leaf.value), inside=False
+        key, lambda leaf: leaf if leaf.kind == "HEADER" else TextTest("HEADER", leaf.value, "subject"), inside=False
     )
     return [in_subject, exact] if in_subject != exact else [exact]
 
@@ -48,7 +48,7 @@ def scores(found: Sequence[int], better: Sequence[Sequence[int]]) -> Scores:
     return result
 
 
-def _replaced(key: SearchKey, make: Callable[[TextLeaf], SearchKey], *, inside: bool) -> SearchKey:
+def _replaced(key: SearchKey, make: Callable[[TextTest], SearchKey], *, inside: bool) -> SearchKey:
     """Return the tree with `make` applied to the texts in FUZZY; a NOT inside stays exact."""
     match key:
         case Fuzzy(inner):
@@ -59,13 +59,13 @@ def _replaced(key: SearchKey, make: Callable[[TextLeaf], SearchKey], *, inside: 
             return Or(tuple(_replaced(each, make, inside=inside) for each in keys))
         case Not(inner):
             return Not(_replaced(inner, (lambda leaf: leaf) if inside else make, inside=inside))
-        case HeaderKey() | BodyKey() | TextKey() if inside:
+        case TextTest() if inside:
             return make(key)
         case _:
             return key
 
 
-def _any_order(leaf: TextLeaf) -> SearchKey:
+def _any_order(leaf: TextTest) -> SearchKey:
     words = leaf.value.split()
     if not 0 < len(words) <= MAX_WORDS:
         return leaf
@@ -73,13 +73,9 @@ def _any_order(leaf: TextLeaf) -> SearchKey:
     return found[0] if len(found) == 1 else And(tuple(found))
 
 
-def _with_and_without_marks(leaf: TextLeaf, word: str) -> SearchKey:
-    exact, bare = _with_value(leaf, word), _with_value(leaf, _bare(word))
+def _with_and_without_marks(leaf: TextTest, word: str) -> SearchKey:
+    exact, bare = replace(leaf, value=word), replace(leaf, value=_bare(word))
     return exact if exact == bare else Or((exact, bare))
-
-
-def _with_value(leaf: TextLeaf, value: str) -> TextLeaf:
-    return HeaderKey(leaf.name, value) if isinstance(leaf, HeaderKey) else type(leaf)(value)
 
 
 def _bare(word: str) -> str:

@@ -17,7 +17,7 @@ from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.parser.number_set import SequenceSet, ranges_of
 from mic_mail.imap.parser.search import Search
-from mic_mail.imap.parser.search_keys import CHARSETS, And, InSet, ModSeq, has_fuzzy, leaves
+from mic_mail.imap.parser.search_keys import CHARSETS, And, InSet, ModSeq, nodes
 from mic_mail.imap.parser.sort import Criterion, Sort, SortKey, Thread, ThreadAlgorithm
 from mic_mail.imap.replies import Reply, bad, refuse
 from mic_mail.imap.selected import sort_cache, threading
@@ -143,7 +143,7 @@ def begin(ctx: ImapContext, command: Search) -> Steps[Reply | None]:
 
 def asks_modseq(command: Search) -> bool:
     """Return whether MODSEQ is among the keys (RFC 7162 §3.1.5)."""
-    return command.key is not None and any(isinstance(key, ModSeq) for key in leaves(command.key))
+    return command.key is not None and any(isinstance(key, ModSeq) for key in nodes(command.key))
 
 
 def find_scored(
@@ -161,7 +161,7 @@ def find_scored(
     """
     progress, key = progress or Progress(ctx, ctx.tag), command.key
     assert key is not None
-    positions = yield from find(ctx, view, fuzzy.widened(key) if has_fuzzy(key) else key, saved, progress=progress)
+    positions = yield from find(ctx, view, fuzzy.widened(key), saved, progress=progress)
     found = Found(positions, saved, asks_modseq(command))
     if not scored and "RELEVANCY" not in (command.returns or ()):
         return found

@@ -22,7 +22,7 @@ from mic_mail.imap.commands.sort_order import order_of
 from mic_mail.imap.context import CloseConnection, ImapContext
 from mic_mail.imap.parser.number_set import SequenceSet, ranges_of
 from mic_mail.imap.parser.search import Search
-from mic_mail.imap.parser.search_keys import Age, And, InSet, Not, Or, SearchKey, leaves
+from mic_mail.imap.parser.search_keys import Age, And, InSet, Not, Or, SearchKey, nodes
 from mic_mail.imap.parser.sort import CancelUpdate, Sort, SortKey
 from mic_mail.imap.replies import Reply
 from mic_mail.imap.selected.followed_searches import MAX_CONTEXTS, Context
@@ -41,7 +41,7 @@ def follow(view: View, tag: bytes, command: Search, found: Found, *, mailbox: by
     assert command.key is not None
     criteria = command.criteria if isinstance(command, Sort) else ()
     key = fixed(fuzzy.widened(command.key), view, found.saved)
-    moves = any(isinstance(leaf, Age) or (isinstance(leaf, InSet) and leaf.messages.has_star) for leaf in leaves(key))
+    moves = any(isinstance(leaf, Age) or (isinstance(leaf, InSet) and leaf.messages.has_star) for leaf in nodes(key))
     by_relevancy = any(each.key is SortKey.RELEVANCY for each in criteria)
     if len(view.contexts) >= MAX_CONTEXTS or by_relevancy or (moves and text_keys(key)):
         return False

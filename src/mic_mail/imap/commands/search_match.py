@@ -20,32 +20,27 @@ from mic_mail.imap.parser.search_keys import (
     Age,
     All,
     And,
-    BodyKey,
     DateKey,
     DateOf,
-    EmailId,
     HasFlag,
     HasKeyword,
-    HeaderKey,
     InSet,
-    Larger,
     ModSeq,
     Not,
+    ObjectId,
     Or,
     Order,
     Recent,
-    SaveDateSupported,
     SearchKey,
-    Smaller,
-    TextKey,
-    ThreadId,
+    Size,
+    nodes,
 )
+from mic_mail.storage.types import TextTest
 
 Mask = int
 """One byte per message, 0 or 1, the first message in the lowest byte."""
 
-TextScan = HeaderKey | BodyKey | TextKey
-_COST = {HeaderKey: 0, BodyKey: 1, TextKey: 2}
+_COST = {"HEADER": 0, "BODY": 1, "TEXT": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +66,7 @@ class Columns:
 
     For SENT, midnight (UTC) of the written day.
     """
-    identifiers: Mapping[type[EmailId] | type[ThreadId], Sequence[str | None]]
+    identifiers: Mapping[str, Sequence[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +90,15 @@ class Verdict:
         return self.possible ^ self.certain
 
 
-def match(key: SearchKey, columns: Columns, answers: Mapping[TextScan, Answer]) -> Generator[None, None, Verdict]:
+def match(key: SearchKey, columns: Columns, answers: Mapping[TextTest, Answer]) -> Generator[None, None, Verdict]:
     """Evaluate the tree with the answers so far, pausing after each key that was compared to all messages."""
     return _Evaluation(columns, answers).of(key)
 
 
-def text_keys(key: SearchKey) -> list[TextScan]:
+def text_keys(key: SearchKey) -> list[TextTest]:
     """Return the text keys of the tree, each once, header fields first, since they are the cheapest."""
-    found: dict[TextScan, None] = {}
-    pending = [key]
-    while pending:
-        at = pending.pop()
-        if isinstance(at, HeaderKey | BodyKey | TextKey):
-            found.setdefault(at)
-        elif isinstance(at, And | Or):
-            pending += reversed(at.keys)
-        elif isinstance(at, Not):
-            pending.append(at.key)
-    return sorted(found, key=lambda scan: _COST[type(scan)])
+    found = dict.fromkeys(node for node in nodes(key) if isinstance(node, TextTest))
+    return sorted(found, key=lambda test: _COST[test.kind])
 
 
 def positions(mask: Mask, count: int) -> list[int]:
@@ -136,7 +122,7 @@ def everything(count: int) -> Mask:
 class _Evaluation:
     """One evaluation of a tree; `_leaf` handles each key type."""
 
-    def __init__(self, columns: Columns, answers: Mapping[TextScan, Answer]) -> None:
+    def __init__(self, columns: Columns, answers: Mapping[TextTest, Answer]) -> None:
         self._columns = columns
         self._answers = answers
         self._count = len(columns.uids)
@@ -150,7 +136,7 @@ class _Evaluation:
             return (yield from self._all_of(key.keys))
         if isinstance(key, Or):
             return (yield from self._any_of(key.keys))
-        if isinstance(key, HeaderKey | BodyKey | TextKey):
+        if isinstance(key, TextTest):
             answer = self._answers.get(key, Answer(0, 0))
             return Verdict(answer.found, answer.found | (self._all ^ answer.asked))
         mask = self._leaf(key)
@@ -180,7 +166,7 @@ class _Evaluation:
     def _leaf(self, key: SearchKey) -> Mask:
         columns = self._columns
         match key:
-            case All() | SaveDateSupported():
+            case All():
                 return self._all
             case HasFlag(bit):
                 return self._bit(bit)
@@ -188,10 +174,8 @@ class _Evaluation:
                 return self._bit(columns.keywords.get(keyword.lower(), 0))
             case Recent():
                 return columns.recent
-            case Larger(octets):
-                return _mask([size > octets for size in columns.sizes])
-            case Smaller(octets):
-                return _mask([size < octets for size in columns.sizes])
+            case Size(larger, octets):
+                return _mask([size > octets if larger else size < octets for size in columns.sizes])
             case ModSeq(modseq):
                 return _mask([value >= modseq for value in columns.modseqs])
             case InSet():
@@ -200,8 +184,8 @@ class _Evaluation:
                 return self._date(key)
             case Age(older, seconds):
                 return self._age(older, seconds)
-            case EmailId(value) | ThreadId(value):
-                return _mask([identifier == value for identifier in columns.identifiers[type(key)]])
+            case ObjectId(column, value):
+                return _mask([identifier == value for identifier in columns.identifiers[column]])
             case _:
                 raise AssertionError(key)
 

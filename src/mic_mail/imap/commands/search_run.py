@@ -17,20 +17,9 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.imap import responses
 from mic_mail.imap.actions import PROGRESS_SECONDS, Steps
 from mic_mail.imap.commands import search_match
-from mic_mail.imap.commands.search_match import Answer, Columns, Mask, TextScan, Verdict
+from mic_mail.imap.commands.search_match import Answer, Columns, Mask, Verdict
 from mic_mail.imap.context import ImapContext
-from mic_mail.imap.parser.search_keys import (
-    Age,
-    BodyKey,
-    DateKey,
-    DateOf,
-    EmailId,
-    HeaderKey,
-    SearchKey,
-    TextKey,
-    ThreadId,
-    leaves,
-)
+from mic_mail.imap.parser.search_keys import Age, DateKey, DateOf, ObjectId, SearchKey, nodes
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.imap.selected.shared_cache import Dates
 from mic_mail.mime.dates import written_day
@@ -125,7 +114,7 @@ class SearchRun:
         self._saved = saved
         self._now = now
         self._dates = dates
-        self._answers: dict[TextScan, Answer] = {}
+        self._answers: dict[TextTest, Answer] = {}
         self._account: Account
         self._hops = self._search()
         self.done = self.goal = 0
@@ -166,20 +155,20 @@ class SearchRun:
                 looked_at = 0
                 yield
 
-    def _next_scans(self, text_keys: Sequence[TextScan], undecided: Mask, at_once: int) -> list[TextScan]:
+    def _next_scans(self, text_keys: Sequence[TextTest], undecided: Mask, at_once: int) -> list[TextTest]:
         """Return the cheapest text keys, of one kind, not yet scanned on all undecided messages."""
         left = (scan for scan in text_keys if undecided & ~self._answer(scan).asked)
         first = next(left)  # an undecided message always has an unscanned text key
-        return [first, *islice(takewhile(lambda scan: type(scan) is type(first), left), at_once - 1)]
+        return [first, *islice(takewhile(lambda scan: scan.kind == first.kind, left), at_once - 1)]
 
-    def _answer(self, scan: TextScan) -> Answer:
+    def _answer(self, scan: TextTest) -> Answer:
         """Return the key's answer so far."""
         return self._answers.get(scan, _NOTHING_ASKED)
 
     # Columns
 
     def _columns(self) -> Generator[None, None, Columns]:
-        view, wanted = self._view, {kind for key in leaves(self._key) if (kind := _column_of(key)) is not None}
+        view, wanted = self._view, {column for key in nodes(self._key) if (column := _column_of(key)) is not None}
         instants: dict[DateOf, Sequence[int | None]] = {}
         if DateOf.INTERNAL in wanted:
             instants[DateOf.INTERNAL] = yield from self._dates.received.of(view, self._received)
@@ -188,11 +177,10 @@ class SearchRun:
         if DateOf.SAVED in wanted:
             saved = cast("list[int | None]", (yield from self._stored("savedate_us")))
             instants[DateOf.SAVED] = [None if instant is None else instant // 1_000_000 for instant in saved]
-        identifiers: dict[type[EmailId] | type[ThreadId], Sequence[str | None]] = {}
-        if EmailId in wanted:
-            identifiers[EmailId] = cast("list[str | None]", (yield from self._stored("email_id")))
-        if ThreadId in wanted:
-            identifiers[ThreadId] = cast("list[str | None]", (yield from self._stored("thread_id")))
+        identifiers: dict[str, Sequence[str | None]] = {}
+        for column in ("email_id", "thread_id"):
+            if column in wanted:
+                identifiers[column] = cast("list[str | None]", (yield from self._stored(cast("Column", column))))
         return Columns(
             uids=view.uids,
             flags=view.flags,
@@ -227,7 +215,7 @@ class SearchRun:
 
     # Text
 
-    def _ask(self, scans: Sequence[TextScan], undecided: Mask) -> Hops:
+    def _ask(self, scans: Sequence[TextTest], undecided: Mask) -> Hops:
         """Scan messages for text keys: first in the search index, then by reading the rest."""
         count, asked_before = self._view.messages, self._answer(scans[0]).asked
         self.done, self.goal = asked_before.bit_count(), asked_before.bit_count() + (undecided & ~asked_before).bit_count()
@@ -257,7 +245,7 @@ class SearchRun:
         if view.is_excerpt:  # mostly a few new ones, which the index would first have to tell from others
             one.unread += some
             return
-        looked_up = self._account.look_up_text(view.folder_id, view.uids, some, one.test)
+        looked_up = self._account.look_up_text(view.folder_id, view.uids, some, one.scan)
         one.asked.add(looked_up.known)
         one.hits.add(looked_up.found)
         known = set(looked_up.known)
@@ -267,7 +255,7 @@ class SearchRun:
     def _read(self, reading: Sequence["_PendingKey"], some: list[int]) -> None:
         """Read the messages at these positions for all keys that are not answered yet."""
         uids = [self._view.uids[at] for at in some]
-        passed = dict(self._account.find_text(self._view.folder_id, uids, [one.test for one in reading]))
+        passed = dict(self._account.find_text(self._view.folder_id, uids, [one.scan for one in reading]))
         for place, one in enumerate(reading):
             one.asked.add(some)
             one.hits.add([at for at in some if (passes := passed.get(self._view.uids[at])) is not None and passes[place]])
@@ -275,7 +263,7 @@ class SearchRun:
 
     def _readable(self, reading: Sequence["_PendingKey"]) -> Iterator[list[int]]:
         """Yield groups of messages that are read together."""
-        of_headers = all(isinstance(one.scan, HeaderKey) for one in reading)
+        of_headers = all(one.scan.kind == "HEADER" for one in reading)
         most = HEADER_SCAN_MESSAGES if of_headers else BODY_SCAN_MESSAGES
         some: list[int] = []
         octets = 0
@@ -296,11 +284,10 @@ _NOTHING_ASKED = Answer(0, 0)
 class _PendingKey:
     """A text key that is being scanned; `unread` are the positions of messages to read for it."""
 
-    __slots__ = ("asked", "hits", "scan", "test", "unread")
+    __slots__ = ("asked", "hits", "scan", "unread")
 
-    def __init__(self, scan: TextScan, before: Answer, count: int) -> None:
+    def __init__(self, scan: TextTest, before: Answer, count: int) -> None:
         self.scan = scan
-        self.test = _test(scan)
         self.asked, self.hits = _BitMask(before.asked, count), _BitMask(before.found, count)
         self.unread: list[int] = []
 
@@ -327,15 +314,15 @@ def _slices(numbers: SequenceT, size: int) -> Iterator[SequenceT]:
         yield cast("SequenceT", numbers[start : start + size])
 
 
-def _column_of(key: SearchKey) -> DateOf | type[EmailId] | type[ThreadId] | None:
+def _column_of(key: SearchKey) -> DateOf | str | None:
     """Return the column that a key needs, beside those of every view."""
     match key:
         case DateKey(of=of):
             return of
         case Age():
             return DateOf.INTERNAL
-        case EmailId() | ThreadId():
-            return type(key)
+        case ObjectId(column):
+            return column
         case _:
             return None
 
@@ -356,13 +343,3 @@ def _sent_day(envelope: bytes, received_us: int) -> int:
     if day is None:
         day = (datetime.fromtimestamp(received_us // 1_000_000, HO_CHI_MINH).date() - date(1970, 1, 1)).days
     return day * 86_400
-
-
-def _test(scan: TextScan) -> TextTest:
-    match scan:
-        case HeaderKey(name, value):
-            return TextTest("HEADER", value, name)
-        case BodyKey(value):
-            return TextTest("BODY", value)
-        case TextKey(value):
-            return TextTest("TEXT", value)

@@ -11,7 +11,7 @@ NOT) costs stack, here and in the evaluation of the tree, and is refused beyond 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from mic_mail.imap.parser.command import MessageArguments
 from mic_mail.imap.parser.fetch import fetch_items
@@ -23,30 +23,23 @@ from mic_mail.imap.parser.search_keys import (
     Age,
     All,
     And,
-    BodyKey,
     DateKey,
     DateOf,
-    EmailId,
     Fuzzy,
     HasFlag,
     HasKeyword,
-    HeaderKey,
     InSet,
-    Larger,
     ModSeq,
     Not,
+    ObjectId,
     Or,
     Order,
     Recent,
-    SaveDateSupported,
     SearchKey,
-    Smaller,
-    TextKey,
-    ThreadId,
-    has_fuzzy,
-    leaves,
+    Size,
+    nodes,
 )
-from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN
+from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, SEEN, TextTest
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +69,7 @@ class Search(MessageArguments):
         """True if numbers occur in its criteria or responses; `$` stands for UIDs."""
         return not self.by_uid or (
             self.key is not None
-            and any(isinstance(key, InSet) and not key.by_uid and not key.messages.saved for key in leaves(self.key))
+            and any(isinstance(key, InSet) and not key.by_uid and not key.messages.saved for key in nodes(self.key))
         )
 
 
@@ -118,7 +111,11 @@ def return_options(cursor: Cursor) -> Returns:
 
 def check_relevancy(key: SearchKey | None, returns: frozenset[str] | None, *, sorted_by_it: bool = False) -> None:
     """Refuse RELEVANCY without a FUZZY key (RFC 6203 §4, §6)."""
-    if key is not None and (sorted_by_it or "RELEVANCY" in (returns or ())) and not has_fuzzy(key):
+    if (
+        key is not None
+        and (sorted_by_it or "RELEVANCY" in (returns or ()))
+        and not any(isinstance(node, Fuzzy) for node in nodes(key))
+    ):
         raise Fault(b"RELEVANCY needs a FUZZY key")
 
 
@@ -281,9 +278,9 @@ def _day(of: DateOf, order: Order, cursor: Cursor, _charset: str) -> SearchKey:
     return DateKey(of, order, cursor.date())
 
 
-def _size(kind: type[Larger] | type[Smaller], cursor: Cursor, _charset: str) -> SearchKey:
+def _size(cursor: Cursor, _charset: str, *, larger: bool) -> SearchKey:
     cursor.space()
-    return kind(cursor.number64())
+    return Size(larger, cursor.number64())
 
 
 def _age(cursor: Cursor, _charset: str, *, older: bool) -> SearchKey:
@@ -308,23 +305,23 @@ def _string(cursor: Cursor, charset: str) -> str:
 
 
 def _field(name: str, cursor: Cursor, charset: str) -> SearchKey:
-    return HeaderKey(name, _string(cursor, charset))
+    return TextTest("HEADER", _string(cursor, charset), name)
 
 
 def _header(cursor: Cursor, charset: str) -> SearchKey:
     cursor.space()
     name = cursor.astring().decode("utf-8", "replace").lower()
-    return HeaderKey(name, _string(cursor, charset))
+    return TextTest("HEADER", _string(cursor, charset), name)
 
 
-def _string_key(kind: type[BodyKey] | type[TextKey], cursor: Cursor, charset: str) -> SearchKey:
-    return kind(_string(cursor, charset))
+def _text(kind: Literal["BODY", "TEXT"], cursor: Cursor, charset: str) -> SearchKey:
+    return TextTest(kind, _string(cursor, charset))
 
 
-def _object(kind: type[EmailId] | type[ThreadId], cursor: Cursor, _charset: str) -> SearchKey:
+def _object(column: Literal["email_id", "thread_id"], cursor: Cursor, _charset: str) -> SearchKey:
     """Parse an object id (RFC 8474 §7); case matters. A malformed identifier matches nothing."""
     cursor.space()
-    return kind(cursor.astring().decode("utf-8", "replace"))
+    return ObjectId(column, cursor.astring().decode("utf-8", "replace"))
 
 
 def _modseq(cursor: Cursor, _charset: str) -> SearchKey:
@@ -365,9 +362,9 @@ KEYS: dict[bytes, KeyParser] = {
     b"KEYWORD": partial(_keyword, has=True),
     b"UNKEYWORD": partial(_keyword, has=False),
     **_date_keys(),
-    b"SAVEDATESUPPORTED": partial(_fixed, SaveDateSupported()),
-    b"LARGER": partial(_size, Larger),
-    b"SMALLER": partial(_size, Smaller),
+    b"SAVEDATESUPPORTED": partial(_fixed, All()),
+    b"LARGER": partial(_size, larger=True),
+    b"SMALLER": partial(_size, larger=False),
     b"OLDER": partial(_age, older=True),
     b"YOUNGER": partial(_age, older=False),
     b"UID": _uids,
@@ -378,8 +375,8 @@ KEYS: dict[bytes, KeyParser] = {
     b"CC": partial(_field, "cc"),
     b"BCC": partial(_field, "bcc"),
     b"SUBJECT": partial(_field, "subject"),
-    b"BODY": partial(_string_key, BodyKey),
-    b"TEXT": partial(_string_key, TextKey),
-    b"EMAILID": partial(_object, EmailId),
-    b"THREADID": partial(_object, ThreadId),
+    b"BODY": partial(_text, "BODY"),
+    b"TEXT": partial(_text, "TEXT"),
+    b"EMAILID": partial(_object, "email_id"),
+    b"THREADID": partial(_object, "thread_id"),
 }

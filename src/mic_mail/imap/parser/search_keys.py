@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
+from typing import Literal
 
 from mic_mail.imap.parser.number_set import SequenceSet
+from mic_mail.storage.types import TextTest
 
 CHARSETS = {
     b"US-ASCII": "ascii",
@@ -23,7 +25,7 @@ CHARSETS = {
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Every message."""
+    """Every message; SAVEDATESUPPORTED too, since all mailboxes store save dates (RFC 8514 §4.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +102,10 @@ class Age:
 
 
 @dataclass(frozen=True, slots=True)
-class Larger:
-    """RFC822.SIZE above this many octets."""
+class Size:
+    """LARGER and SMALLER: RFC822.SIZE above or below this many octets."""
 
-    octets: int
-
-
-@dataclass(frozen=True, slots=True)
-class Smaller:
-    """RFC822.SIZE below this many octets."""
-
+    larger: bool
     octets: int
 
 
@@ -133,47 +129,11 @@ class ModSeq:
 
 
 @dataclass(frozen=True, slots=True)
-class HeaderKey:
-    """HEADER, and FROM TO CC BCC SUBJECT as the fields they mean.
+class ObjectId:
+    """EMAILID and THREADID (RFC 8474 §6), by the column of the index."""
 
-    `name` is in lower case; an empty value matches any message with the field.
-    """
-
-    name: str
+    column: Literal["email_id", "thread_id"]
     value: str
-
-
-@dataclass(frozen=True, slots=True)
-class BodyKey:
-    """BODY: the text of the message without its header."""
-
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class TextKey:
-    """TEXT: header or body."""
-
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class EmailId:
-    """EMAILID (RFC 8474 §6)."""
-
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class ThreadId:
-    """THREADID (RFC 8474 §6)."""
-
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class SaveDateSupported:
-    """SAVEDATESUPPORTED (RFC 8514 §4.3): every message, where the mailbox stores save dates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,55 +144,19 @@ class Fuzzy:
 
 
 SearchKey = (
-    All
-    | And
-    | Or
-    | Not
-    | HasFlag
-    | HasKeyword
-    | Recent
-    | DateKey
-    | Age
-    | Larger
-    | Smaller
-    | InSet
-    | ModSeq
-    | HeaderKey
-    | BodyKey
-    | TextKey
-    | EmailId
-    | ThreadId
-    | SaveDateSupported
-    | Fuzzy
+    All | And | Or | Not | HasFlag | HasKeyword | Recent | DateKey | Age | Size | InSet | ModSeq | TextTest | ObjectId | Fuzzy
 )
+"""HEADER, BODY and TEXT are a `TextTest`, whose field is in lower case; FROM, TO, CC, BCC and SUBJECT are those fields."""
 
 
-def leaves(key: SearchKey) -> Iterator[SearchKey]:
-    """Yield the keys of a tree that are not AND, OR, NOT or FUZZY."""
+def nodes(key: SearchKey) -> Iterator[SearchKey]:
+    """Yield all keys of a tree, also the AND, OR, NOT and FUZZY above others."""
     pending = [key]
     while pending:
-        at = pending.pop()
-        match at:
+        node = pending.pop()
+        yield node
+        match node:
             case And(keys) | Or(keys):
-                pending += keys
+                pending += reversed(keys)
             case Not(inner) | Fuzzy(inner):
                 pending.append(inner)
-            case _:
-                yield at
-
-
-def has_fuzzy(key: SearchKey) -> bool:
-    """Return whether FUZZY occurs in a tree."""
-    pending = [key]
-    while pending:
-        at = pending.pop()
-        match at:
-            case Fuzzy():
-                return True
-            case And(keys) | Or(keys):
-                pending += keys
-            case Not(inner):
-                pending.append(inner)
-            case _:
-                pass
-    return False

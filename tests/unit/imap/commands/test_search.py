@@ -103,7 +103,7 @@ def test_what_a_search_has_read_is_left_for_the_next(
     account = store.account(REF)
     view = account.view(account.folder("INBOX").folder_id)
     assert answers(store) == read
-    known = account.look_up_text(view.info.folder_id, view.uids, range(12), search_run._test(search_run.BodyKey("pho"))).known
+    known = account.look_up_text(view.info.folder_id, view.uids, range(12), TextTest("BODY", "pho")).known
     assert sorted(known) == list(range(12))
 
 

@@ -11,7 +11,7 @@ from mic_mail.imap.parser.fetch_items import Datum
 from mic_mail.imap.parser.number_set import Partial, format_in_order, parse_set
 from mic_mail.imap.parser.reader import BadLine, Event, Limits, Reader
 from mic_mail.imap.parser.search import Search
-from mic_mail.imap.parser.search_keys import All, And, Fuzzy, HasFlag, HeaderKey, InSet, Not, TextKey
+from mic_mail.imap.parser.search_keys import All, And, Fuzzy, HasFlag, InSet, Not
 from mic_mail.imap.parser.sort import (
     CancelUpdate,
     Criterion,
@@ -23,6 +23,7 @@ from mic_mail.imap.parser.sort import (
     Thread,
     ThreadAlgorithm,
 )
+from mic_mail.storage.types import TextTest
 
 SUBJECT = (Criterion(SortKey.SUBJECT),)
 
@@ -76,13 +77,13 @@ COMMANDS: list[tuple[bytes, Arguments]] = [
         Fetch(True, parse_set(b"1:9"), (Datum.UID,), partial=Partial(500, 400)),
     ),
     # RFC 6203
-    (b"a SEARCH FUZZY TEXT x", Search(False, Fuzzy(TextKey("x")))),
+    (b"a SEARCH FUZZY TEXT x", Search(False, Fuzzy(TextTest("TEXT", "x")))),
     (b"a SEARCH FUZZY NOT FUZZY UNSEEN", Search(False, Not(Fuzzy(Not(HasFlag(8)))))),
     (
         b"a SEARCH RETURN (RELEVANCY ALL) FUZZY (SUBJECT x SEEN) 1",
         Search(
             False,
-            And((Fuzzy(And((HeaderKey("subject", "x"), HasFlag(8)))), InSet(parse_set(b"1"), by_uid=False))),
+            And((Fuzzy(And((TextTest("HEADER", "x", "subject"), HasFlag(8)))), InSet(parse_set(b"1"), by_uid=False))),
             frozenset({"RELEVANCY", "ALL"}),
         ),
     ),
