@@ -15,7 +15,7 @@ decides nothing: it does exactly what an action says. Actions of a single protoc
     Hangup                  close the connection when everything is written
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -23,6 +23,7 @@ from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 COMMANDS_AT_ONCE = 100
@@ -152,3 +153,6 @@ class Hangup(Action):
 
 
 Step = Action | NeedInput
+
+Steps = Generator[Step, object, T]
+"""A part of a session's dialogue: it yields steps, is sent their results, and returns a T."""

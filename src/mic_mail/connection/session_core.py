@@ -9,40 +9,111 @@
 The output of a step is sent before anything else is done. Pure: no I/O, no clock.
 """
 
+import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Generator
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 from mic_mail.clock import Clock
-from mic_mail.connection.actions import Action, Hangup, NeedInput, Send, Step
+from mic_mail.connection.actions import Action, Hangup, LogEvent, NeedInput, Send, Step, Steps
 from mic_mail.errors import Text
+from mic_mail.ids import TokenSource, trace_id
+from mic_mail.services.authentication.identity import SignedIn
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """Limits and times of a session; each protocol adds its own and fills them in from the configuration."""
+
+    sign_in_seconds: float = 180.0
+    idle_seconds: float = 660.0
+    errors: int = 20
+    """Invalid commands in a row after which the connection ends."""
+    sign_in_tries: int = 5
+
+
+class SessionHost(Protocol):
+    """Questions that a session may ask its connection without waiting: answers from memory."""
+
+    def mechanisms(self) -> tuple[str, ...]:
+        """Return the SASL mechanisms to offer on this connection in its present state; none before TLS."""
+        ...
+
+    def records_access(self, mailbox_id: int) -> bool:
+        """Return whether openings and changes are recorded: a unit's or group's mailbox (Reg. 12.3.a)."""
+        ...
+
+    def withheld(self, mailbox_id: int) -> str:
+        """Return the rights that nobody has in this mailbox while it is handed over (Reg. 12.3.d)."""
+        ...
+
+
+class InputBuffer(Protocol):
+    """Input from the client that no command has used yet."""
+
+    @property
+    def buffered(self) -> int:
+        """Octets that no command has used; above 64 KiB stop reading."""
+        ...
+
+    def feed(self, octets: bytes) -> None:
+        """Append input."""
+        ...
+
+    def discard_input(self) -> None:
+        """Discard all of it: what came in clear behind a command that starts TLS."""
+        ...
+
+
+class CloseConnection(Exception):
+    """Raised to end the connection, with a text for the client unless there is none; pending output is sent first."""
+
+    def __init__(self, text: Text | None = None, code: bytes = b"") -> None:
+        super().__init__(str(text or ""))
+        self.text = text
+        self.code = code
+        """For the program, in the form of the protocol."""
 
 
 class SessionContext(ABC):
-    """The state of a session that every protocol has: its output, and why it ends."""
+    """The state of a session that every protocol has."""
 
-    __slots__ = ("_octets", "clock", "ending", "out", "severed")
+    __slots__ = ("_octets", "clock", "ending", "out", "severed", "sign_in_until", "signed_in", "tls", "tries")
 
     packet_octets: ClassVar[int] = 4096
     """Octets up to which responses of pipelined commands are collected before they are sent."""
 
-    def __init__(self, clock: Clock) -> None:
+    settings: SessionSettings
+    host: SessionHost
+
+    def __init__(self, settings: SessionSettings, clock: Clock, *, tls: bool) -> None:
         self.clock = clock
+        self.tls = tls
+        self.sign_in_until = clock.monotonic() + settings.sign_in_seconds
+        self.signed_in: SignedIn | None = None
+        self.tries = 0
+        """Refused sign-ins."""
         self.out: list[bytes] = []
         """Output that is not sent yet."""
         self._octets = 0
         self.severed = False
         """True where an announced response cannot be completed: anything written now would be taken for a part of it."""
-        self.ending: Exception | None = None
+        self.ending: CloseConnection | None = None
         """The reason to end the session at the next chance; set from outside."""
 
     @property
-    @abstractmethod
     def must_sign_in_by(self) -> float | None:
         """Time at which the session ends unless the client has signed in, whatever it is doing.
 
         None where it has, or need not.
         """
+        return self.sign_in_until if self.signed_in is None else None
+
+    @property
+    def input_until(self) -> float:
+        """Time until which the next command has to come."""
+        by = self.must_sign_in_by
+        return self.now() + self.settings.idle_seconds if by is None else by
 
     def now(self) -> float:
         return self.clock.monotonic()
@@ -68,22 +139,25 @@ class SessionContext(ABC):
 class Session(ABC):
     """The dialogue of one connection; `_run` is all of it."""
 
-    __slots__ = ("_context", "_held", "_program", "_result")
+    __slots__ = ("_context", "_errors", "_held", "_input", "_program", "_result", "_tokens")
 
-    def __init__(self, ctx: SessionContext) -> None:
+    def __init__(self, ctx: SessionContext, source: InputBuffer, tokens: TokenSource = secrets.randbits) -> None:
         self._context = ctx
+        self._input = source
+        self._tokens = tokens
+        self._errors = 0  # invalid commands in a row
         self._held: Step | None = None
         self._result: object = None
         self._program = self._run()
 
     @abstractmethod
-    def _run(self) -> Generator[Step, object, None]:
+    def _run(self) -> Steps[None]:
         """Run the dialogue from the greeting to the goodbye."""
 
     @property
-    @abstractmethod
     def buffered(self) -> int:
         """Octets from the client that no command has used yet; above 64 KiB stop reading."""
+        return self._input.buffered
 
     @property
     def must_sign_in_by(self) -> float | None:
@@ -100,17 +174,18 @@ class Session(ABC):
         """True where work in progress has to finish even if the client is gone."""
         return False
 
-    @abstractmethod
     def feed(self, octets: bytes) -> None:
         """Append input from the client."""
+        self._input.feed(octets)
 
-    @abstractmethod
     def discard_input(self) -> None:
         """Discard input that no command has used yet."""
+        self._input.discard_input()
 
-    @abstractmethod
     def end(self, text: Text, code: bytes = b"") -> None:
         """End after the command in progress, or in the middle of a long response; `code` is for the program."""
+        if self._context.ending is None:
+            self._context.ending = CloseConnection(text, code)
 
     def next(self) -> Step:
         """Return the next step; `Hangup` again and again once the session is over."""
@@ -140,3 +215,15 @@ class Session(ABC):
         """Release everything after the connection is gone, the last step too, which may hold open resources."""
         self._program.close()
         self._held, self._result = Hangup(), None
+
+    def _count(self, *, invalid: bool) -> None:
+        """Count invalid commands in a row, and end the connection after too many; a single mistake costs nothing."""
+        self._errors = self._errors + 1 if invalid else 0
+        if self._errors >= self._context.settings.errors:
+            raise CloseConnection(Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many invalid commands."))
+
+    def _log_bug(self, event: str, error: Exception) -> Steps[Text]:
+        """Log an unexpected exception; return the text for the client, which has the reference of the log's line."""
+        reference = trace_id(self._context.clock.now_us(), self._tokens)
+        yield LogEvent(event, {"ref": reference}, error)
+        return Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")

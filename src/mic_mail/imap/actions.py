@@ -13,16 +13,15 @@ Inspect            check a message that goes into Sent for a secrecy marking
 StartCompression, DropCompressor, EndCompression   change how octets on the wire are encoded
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from mic_mail.connection import actions
-from mic_mail.connection.actions import Action, NeedInput, Step
+from mic_mail.connection.actions import Action, NeedInput
 from mic_mail.storage.types import AccountRef
 
-T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 SLICE_OCTETS = 240 << 10
@@ -150,7 +149,3 @@ class DropCompressor(Action):
 @dataclass(frozen=True, slots=True)
 class EndCompression(Action):
     """End compression in both directions from the next octet on (RFC 8437 §4.1). Result: None."""
-
-
-Steps = Generator[Step, object, T]
-"""A part of a session's generator: it yields steps, is sent their results and returns a T."""

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from mic_mail.imap.actions import Steps
+from mic_mail.connection.actions import Steps
 from mic_mail.imap.commands import (
     acl,
     append,

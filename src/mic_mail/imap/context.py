@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
-from mic_mail.connection.actions import LogEvent, NeedInput, RecordActivity, Send, opening_slot
-from mic_mail.connection.session_core import SessionContext
+from mic_mail.connection.actions import LogEvent, NeedInput, RecordActivity, Send, Steps, opening_slot
+from mic_mail.connection.session_core import CloseConnection, SessionContext
 from mic_mail.errors import Refused, Text
 from mic_mail.i18n.spoken import spoken_on_one_line
-from mic_mail.imap.actions import SLICE_OCTETS, Decode, Steps, SubscribeAccounts, Waiting, Work
+from mic_mail.imap.actions import SLICE_OCTETS, Decode, SubscribeAccounts, Waiting, Work
 from mic_mail.imap.compress import Credit
 from mic_mail.imap.connection_state import ConnectionState
 from mic_mail.imap.enabled_extensions import Enabled
-from mic_mail.imap.host import SessionHost
+from mic_mail.imap.host import ImapHost
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, LongCommand, Reader
@@ -30,22 +30,12 @@ from mic_mail.imap.responses import continuation, in_progress, no_update, ok, st
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.imap.session_settings import SessionSettings
-from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef
 
 T = TypeVar("T")
-
-
-class CloseConnection(Exception):
-    """The connection ends with `* BYE` and this text; pending octets are written first."""
-
-    def __init__(self, text: Text, code: bytes = b"") -> None:
-        super().__init__(str(text))
-        self.text = text
-        self.code = code
 
 
 class Notifier(Protocol):
@@ -120,26 +110,22 @@ class ImapContext(SessionContext):
         "saved",
         "settings",
         "shared_mailboxes_changed",
-        "sign_in_until",
-        "signed_in",
         "tag",
-        "tls",
-        "tries",
         "view",
     )  # fmt: skip
 
+    settings: SessionSettings
+    host: ImapHost
+
     def __init__(
-        self, settings: SessionSettings, *, reader: Reader, clock: Clock, cache: SharedCache, host: SessionHost, tls: bool
+        self, settings: SessionSettings, *, reader: Reader, clock: Clock, cache: SharedCache, host: ImapHost, tls: bool
     ) -> None:
-        super().__init__(clock)
+        super().__init__(settings, clock, tls=tls)
         self.settings = settings
         self.cache = cache
         self.host = host
-        self.tls = tls
-        self.sign_in_until = clock.monotonic() + settings.sign_in_seconds
         self.credit: Credit | None = None  # for a client that compresses its commands
         self.reader = reader
-        self.signed_in: SignedIn | None = None
         self.view: View | None = None
         self.opened: dict[int, int] = {}
         """The time slot in which each account was last recorded as opened (`opening_slot`), by account id."""
@@ -169,7 +155,6 @@ class ImapContext(SessionContext):
         """Staged files that will not be published, to be discarded in a thread."""
         self.tag = b""
         """The tag of the command in progress."""
-        self.tries = 0
         self.introductions = 0
         """The number of ID commands received."""
 
@@ -294,10 +279,6 @@ class ImapContext(SessionContext):
         self.reader.limits = Limits.before_sign_in()
         self.reader.utf8 = False
         self.sign_in_until = self.now() + self.settings.sign_in_seconds
-
-    @property
-    def must_sign_in_by(self) -> float | None:
-        return self.sign_in_until if self.signed_in is None else None
 
     @property
     def compressed(self) -> bool:

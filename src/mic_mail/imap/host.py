@@ -3,17 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from mic_mail.connection.session_core import SessionHost
 from mic_mail.errors import Text
 from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.types import FolderDelta
 
 
-class SessionHost(Protocol):
+class ImapHost(SessionHost, Protocol):
     """Answers that a session gets from the process's memory, without waiting."""
-
-    def mechanisms(self) -> tuple[str, ...]:
-        """Return the SASL mechanisms to offer on this connection as it is now."""
-        ...
 
     def quota_octets(self, mailbox_id: int) -> int | None:
         """Return the quota of a mailbox in octets; None if there is no limit."""
@@ -41,12 +38,4 @@ class SessionHost(Protocol):
 
     def alerts(self) -> Sequence[Text]:
         """Return the texts that everybody who signs in gets as ALERT now (RFC 9051 §7.1)."""
-        ...
-
-    def records_access(self, mailbox_id: int) -> bool:
-        """Return whether openings and acts are recorded: a unit's or group's mailbox (Reg. 12.3.a)."""
-        ...
-
-    def withheld(self, mailbox_id: int) -> str:
-        """Return the rights that nobody holds in this mailbox now: it is being handed over (Reg. 12.3.d)."""
         ...

@@ -14,18 +14,19 @@ from collections.abc import Callable
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session_core
-from mic_mail.connection.actions import COMMANDS_AT_ONCE, OCTETS_AT_ONCE, Hangup, LogEvent, Pause, Send
+from mic_mail.connection.actions import COMMANDS_AT_ONCE, OCTETS_AT_ONCE, Hangup, Pause, Send, Steps
+from mic_mail.connection.session_core import CloseConnection
 from mic_mail.errors import MicMailError, Text
-from mic_mail.ids import TokenSource, trace_id
+from mic_mail.ids import TokenSource
 from mic_mail.imap import capability, responses
-from mic_mail.imap.actions import ClearAway, Steps
+from mic_mail.imap.actions import ClearAway
 from mic_mail.imap.command_table import COMMANDS, GRAMMAR, Spec
 from mic_mail.imap.commands import auth, notify, search_context
 from mic_mail.imap.commands.body_sections import UnknownEncoding
 from mic_mail.imap.connection_state import ConnectionState
-from mic_mail.imap.context import CloseConnection, ImapContext
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
-from mic_mail.imap.host import SessionHost
+from mic_mail.imap.host import ImapHost
 from mic_mail.imap.parser.command import Arguments, Command
 from mic_mail.imap.parser.mailbox import Select
 from mic_mail.imap.parser.number_set import NoSuchNumber
@@ -44,7 +45,7 @@ _WRONG_STATE = {  # before sign-in the reader accepts no command of another stat
 class Session(session_core.Session):
     """The session of one connection."""
 
-    __slots__ = ("_errors", "_tokens")
+    __slots__ = ()
 
     _context: ImapContext
 
@@ -54,20 +55,15 @@ class Session(session_core.Session):
         *,
         clock: Clock,
         cache: SharedCache,
-        host: SessionHost,
+        host: ImapHost,
         tls: bool,
         tokens: TokenSource = secrets.randbits,
     ) -> None:
         reader = Reader(GRAMMAR, Limits.before_sign_in())
-        super().__init__(ImapContext(settings, reader=reader, clock=clock, cache=cache, host=host, tls=tls))
-        self._tokens = tokens
-        self._errors = 0  # consecutive bad commands
+        ctx = ImapContext(settings, reader=reader, clock=clock, cache=cache, host=host, tls=tls)
+        super().__init__(ctx, reader, tokens)
 
     # ------------------------------------------------------------ called by the connection
-
-    @property
-    def buffered(self) -> int:
-        return self._context.reader.buffered
 
     @property
     def state(self) -> ConnectionState:
@@ -78,9 +74,6 @@ class Session(session_core.Session):
         if self._context.credit is not None:
             self._context.credit.earn(compressed)
         self._context.reader.feed(octets)
-
-    def discard_input(self) -> None:
-        self._context.reader.discard_input()
 
     def close(self) -> None:
         super().close()
@@ -141,11 +134,6 @@ class Session(session_core.Session):
         if self.has_open(account_id):
             self.end(text)
 
-    def end(self, text: Text, code: bytes = b"") -> None:
-        """Send BYE after the command in progress, or after the current slice of a long one."""
-        if self._context.ending is None:
-            self._context.ending = CloseConnection(text, code)
-
     # ------------------------------------------------------------ main loop
 
     def _run(self) -> Steps[None]:
@@ -154,7 +142,7 @@ class Session(session_core.Session):
         try:
             while not ctx.severed:
                 before = ctx.reader.used
-                event = yield from ctx.event(self._patience(), self._notify)
+                event = yield from ctx.event(ctx.input_until, self._notify)
                 ctx.pay(min(ctx.reader.used - before, ctx.reader.limits.command_octets))  # skipped octets cost little
                 yield from self._take(event)
                 if ctx.has_full_packet:
@@ -164,13 +152,10 @@ class Session(session_core.Session):
                     commands, used = 0, ctx.reader.used
                     yield Pause()
         except CloseConnection as ended:
-            ctx.write(responses.bye(ctx.words(ended.text), ended.code or None))
+            if ended.text is not None:
+                ctx.write(responses.bye(ctx.words(ended.text), ended.code or None))
         ctx.leave()
         yield Hangup()
-
-    def _patience(self) -> float:
-        ctx = self._context
-        return ctx.sign_in_until if ctx.signed_in is None else ctx.now() + ctx.settings.idle_seconds
 
     def _notify(self) -> Steps[None]:
         """Send what NOTIFY asked for, between commands.
@@ -186,16 +171,14 @@ class Session(session_core.Session):
         except OutOfStep as error:
             raise CloseConnection(error.text) from error
         except Exception as error:
-            reference = trace_id(ctx.clock.now_us(), self._tokens)
-            yield LogEvent("imap_bug", {"ref": reference}, error)
-            raise CloseConnection(Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")) from error
+            raise CloseConnection((yield from self._log_bug("imap_bug", error))) from error
 
     def _take(self, event: Event) -> Steps[None]:
         """Handle one event of the reader."""
         ctx = self._context
         if isinstance(event, BadLine):
             ctx.write(responses.status_line(event.tag, event.status, event.text, event.code))
-            self._count(bad=event.status == b"BAD")
+            self._count(invalid=event.status == b"BAD")
         elif isinstance(event, AppendMessage):
             ctx.at = None
             yield from self._guarded(event.tag, self._append(event))
@@ -216,15 +199,13 @@ class Session(session_core.Session):
             raise CloseConnection(error.text) from error
         except NoSuchNumber:
             self._context.write(responses.bad(tag, "There is no message with that number."))
-            self._count(bad=True)
+            self._count(invalid=True)
         except UnknownEncoding as error:
             self._context.write(self._context.line(tag, refuse(error.text, b"UNKNOWN-CTE")))
         except MicMailError as error:
             self._context.write(self._context.line(tag, refusal(error)))
         except Exception as error:  # noqa: BLE001 - a bug must cost one command, not the connection, and never be silent
-            reference = trace_id(self._context.clock.now_us(), self._tokens)
-            yield LogEvent("imap_bug", {"ref": reference}, error)
-            text = Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}.")
+            text = yield from self._log_bug("imap_bug", error)
             self._context.write(self._context.line(tag, refuse(text, b"SERVERBUG")))
         if self._context.leftovers:
             yield ClearAway(self._context.take_leftovers())
@@ -248,7 +229,7 @@ class Session(session_core.Session):
             if ctx.view is not None and not isinstance(command.arguments, Select):
                 expunge = spec.may_expunge(command.arguments)
                 yield from search_context.send_selected_changes(ctx, ctx.line(command.tag, reply), expunge=expunge)
-        self._count(bad=reply.status == b"BAD")
+        self._count(invalid=reply.status == b"BAD")
         if ctx.view is not None and ctx.view.has_pending_expunges and Enabled.QRESYNC in ctx.enabled:
             ctx.write(ctx.view.hold_line())
         ctx.write(ctx.line(command.tag, reply))
@@ -265,9 +246,3 @@ class Session(session_core.Session):
         if ctx.view is not None and ctx.view.read_only and spec.writes:
             return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is selected read-only."), b"READ-ONLY")
         return None
-
-    def _count(self, *, bad: bool) -> None:
-        """Disconnect a client after too many bad commands in a row; a single mistake costs nothing."""
-        self._errors = self._errors + 1 if bad else 0
-        if self._errors >= self._context.settings.errors:
-            raise CloseConnection(Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many invalid commands."))

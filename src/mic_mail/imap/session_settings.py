@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from mic_mail.connection import session_core
+
 
 @dataclass(frozen=True, slots=True)
-class SessionSettings:
-    """Limits and timeouts of a session, filled in from the configuration."""
+class SessionSettings(session_core.SessionSettings):
+    """Limits and timeouts of a session, and what it offers."""
 
     host: str = "localhost"
     append_limit: int = 29 << 20
@@ -14,11 +16,8 @@ class SessionSettings:
     """Decoded octets of all attachments of one message (Reg. 8.3.b)."""
     command_octets: int = 64 << 10
     """Longest command of a signed-in session, without the messages of APPEND."""
-    sign_in_seconds: float = 180.0
     idle_seconds: float = 1860.0
     still_here_seconds: float = 120.0
-    errors: int = 20
-    sign_in_tries: int = 5
     starttls: bool = True
     support: str = ""
     """The help desk's address, returned as METADATA's /shared/admin."""

@@ -1,14 +1,8 @@
 """Actions that an LDAP session requests beside those of every session (`connection.actions`)."""
 
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TypeVar
 
-from mic_mail.connection.actions import Action, Step
-
-T = TypeVar("T")
-Steps = Generator[Step, object, T]
-"""A part of the session's dialogue: yields steps, is sent their results, returns a T."""
+from mic_mail.connection.actions import Action
 
 
 @dataclass(frozen=True, slots=True)

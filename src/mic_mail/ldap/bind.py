@@ -6,12 +6,14 @@ present sign-in (RFC 4513 §4).
 Standards: RFC 4511 §4.2, §4.14; RFC 4513; RFC 4532.
 """
 
-from mic_mail.connection.actions import Answer, Begin, BindAccount, SignIn, StartTls
+from mic_mail.connection.actions import Answer, Begin, BindAccount, SignIn, StartTls, Steps
+from mic_mail.connection.session_core import CloseConnection
+from mic_mail.errors import Text
 from mic_mail.i18n import messages
 from mic_mail.ldap import requests, responses
-from mic_mail.ldap.actions import Leave, Steps
+from mic_mail.ldap.actions import Leave
 from mic_mail.ldap.ber import string
-from mic_mail.ldap.context import CloseLdapConnection, LdapContext
+from mic_mail.ldap.context import LdapContext
 from mic_mail.ldap.dn import BadName
 from mic_mail.ldap.requests import Envelope
 from mic_mail.ldap.responses import Code
@@ -105,7 +107,7 @@ def _admit(ctx: LdapContext, request: Envelope, answer: object, mechanism: str) 
     if isinstance(answer, Refusal):
         ctx.tries += 1
         if ctx.tries >= ctx.settings.sign_in_tries:
-            ctx.ending = CloseLdapConnection("Too many attempts.")
+            ctx.ending = CloseConnection(Text("", "Too many attempts."))
         ctx.result(request, SIGN_IN_CODES[answer.kind], answer.text.vi)
         return
     assert isinstance(answer, SignedIn), answer

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeVar
 
 from mic_mail.clock import Clock
-from mic_mail.connection.actions import NeedInput, Send, Step
-from mic_mail.connection.session_core import SessionContext
+from mic_mail.connection import session_core
+from mic_mail.connection.actions import NeedInput, Send, Step, Steps
+from mic_mail.connection.session_core import CloseConnection, SessionContext, SessionHost
+from mic_mail.errors import Text
 from mic_mail.ldap import ber, requests, responses
-from mic_mail.ldap.actions import Consult, Steps, Turn
+from mic_mail.ldap.actions import Consult, Turn
 from mic_mail.ldap.dit import Tree
 from mic_mail.ldap.requests import Envelope
 from mic_mail.ldap.responses import Code
-from mic_mail.services.authentication.identity import SignedIn
 
 T = TypeVar("T")
 
@@ -34,13 +35,9 @@ MOST_WAITING = 64
 """Waiting requests that are scanned for an Abandon or Cancel of the one in progress."""
 
 
-class CloseLdapConnection(Exception):
-    """Raised to end the connection, after a notice of disconnection if there is a text."""
-
-    def __init__(self, text: str = "", code: int = Code.UNAVAILABLE) -> None:
-        super().__init__(text)
-        self.text = text
-        self.code = code
+def protocol_error(text: str) -> CloseConnection:
+    """Return the end of a connection whose client breaks the protocol."""
+    return CloseConnection(Text("", text), b"%d" % Code.PROTOCOL_ERROR)
 
 
 class GivenUp(Exception):
@@ -53,23 +50,17 @@ class GivenUp(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionSettings:
-    """Limits and times of a session; the connection fills them from the configuration."""
+class SessionSettings(session_core.SessionSettings):
+    """Limits and times of a session."""
 
     sign_in_seconds: float = 60.0
     idle_seconds: float = 900.0
     search_seconds: float = 5.0
     entries: int = 500
-    errors: int = 20
-    sign_in_tries: int = 5
 
 
-class LdapHost(Protocol):
+class LdapHost(SessionHost, Protocol):
     """Questions that a session may ask its connection without waiting."""
-
-    def mechanisms(self) -> tuple[str, ...]:
-        """Return the SASL mechanisms to offer on this connection in its present state."""
-        ...
 
     def allows_anonymous(self) -> bool:
         """Return whether clients of this network may search without signing in."""
@@ -81,16 +72,16 @@ class LdapContext(SessionContext):
 
     packet_octets: ClassVar[int] = 16 << 10
 
+    settings: SessionSettings
+    host: LdapHost
+
     def __init__(self, settings: SessionSettings, *, clock: Clock, host: LdapHost, tls: bool) -> None:
-        super().__init__(clock)
+        super().__init__(settings, clock, tls=tls)
         self.settings = settings
         self.host = host
-        self.tls = tls
         self.nobody_since = clock.monotonic()
-        self.signed_in: SignedIn | None = None
         self.dialog_mechanism = ""
         """Mechanism of a SASL exchange that waits for the client's next step."""
-        self.tries = 0
         self.searches = self.entries = 0
         """Numbers of searches and of entries sent, for the log."""
         self.worked = 0.0
@@ -159,13 +150,13 @@ class LdapContext(SessionContext):
     def request(self, until: float) -> Steps[Envelope]:
         """Return the next request.
 
-        `CloseLdapConnection` when `until` passes or the session is ended, `BadBer` where the input is no message.
+        `CloseConnection` when `until` passes or the session is ended, `BadBer` where the input is no message.
         """
         while True:
             if self.ending is not None:
                 raise self.ending
             if self.must_sign_in_by is not None and self.now() >= self.must_sign_in_by:  # even if more input has arrived
-                raise CloseLdapConnection
+                raise CloseConnection
             if self._waiting:
                 return self._popped(0)
             if self._senseless:
@@ -173,7 +164,7 @@ class LdapContext(SessionContext):
             if (found := self._take()) is not None:
                 return found
             if self.now() >= until:
-                raise CloseLdapConnection
+                raise CloseConnection
             yield from self.aside(NeedInput(until))
 
     def _popped(self, place: int) -> Envelope:
@@ -185,7 +176,7 @@ class LdapContext(SessionContext):
     def look_up(self, number: int) -> None:
         """Scan new input: `GivenUp` if it abandons or cancels the request `number`.
 
-        `CloseLdapConnection` if the session is ended.
+        `CloseConnection` if the session is ended.
         """
         if self.ending is not None:
             raise self.ending

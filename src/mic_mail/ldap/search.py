@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from mic_mail.connection.actions import Steps
 from mic_mail.ldap import requests, responses, schema
-from mic_mail.ldap.actions import Steps
 from mic_mail.ldap.ber import BadBer, Reader
 from mic_mail.ldap.bind import START_TLS, WHO_AM_I
 from mic_mail.ldap.context import CANCEL, WORK_SECONDS, LdapContext

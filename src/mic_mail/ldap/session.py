@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session_core
-from mic_mail.connection.actions import Hangup, LogEvent, Send
+from mic_mail.connection.actions import Hangup, Send, Steps
+from mic_mail.connection.session_core import CloseConnection
 from mic_mail.errors import MicMailError, Text
-from mic_mail.ids import TokenSource, trace_id
+from mic_mail.ids import TokenSource
 from mic_mail.ldap import bind, requests, responses, search
-from mic_mail.ldap.actions import Steps
 from mic_mail.ldap.ber import BadBer
-from mic_mail.ldap.context import CANCEL, CloseLdapConnection, GivenUp, LdapContext, LdapHost, SessionSettings
+from mic_mail.ldap.context import CANCEL, GivenUp, LdapContext, LdapHost, SessionSettings, protocol_error
 from mic_mail.ldap.requests import ANSWERS, WRITES, Envelope
 from mic_mail.ldap.responses import Code
 from mic_mail.ldap.search import MANAGE_DSA_IT
@@ -65,38 +65,19 @@ HANDLERS: dict[int, Handler] = {
 class Session(session_core.Session):
     """One connection."""
 
-    __slots__ = ("_errors", "_tokens")
+    __slots__ = ()
 
     _context: LdapContext
 
     def __init__(
         self, settings: SessionSettings, *, clock: Clock, host: LdapHost, tls: bool, tokens: TokenSource = secrets.randbits
     ) -> None:
-        super().__init__(LdapContext(settings, clock=clock, host=host, tls=tls))
-        self._tokens = tokens
-        self._errors = 0  # malformed requests in a row
-
-    # ------------------------------------------------------------ interface to the connection
-
-    @property
-    def buffered(self) -> int:
-        return self._context.buffered
+        ctx = LdapContext(settings, clock=clock, host=host, tls=tls)
+        super().__init__(ctx, ctx, tokens)
 
     def take_work(self) -> tuple[int, int]:
         """Return the numbers of searches and sent entries since the last call."""
         return self._context.take_work()
-
-    def feed(self, octets: bytes) -> None:
-        self._context.feed(octets)
-
-    def discard_input(self) -> None:
-        self._context.discard_input()
-
-    def end(self, text: Text | str, code: bytes = b"") -> None:
-        """End with a notice of disconnection; `code`: a result code in digits."""
-        if self._context.ending is None:
-            said = text.vi if isinstance(text, Text) else text
-            self._context.ending = CloseLdapConnection(said, int(code or b"%d" % Code.UNAVAILABLE))
 
     # ------------------------------------------------------------ the dialogue
 
@@ -104,7 +85,7 @@ class Session(session_core.Session):
         ctx = self._context
         try:
             while True:
-                request = yield from ctx.request(self._patience())
+                request = yield from ctx.request(ctx.input_until)
                 ctx.worked = 0.0
                 if request.tag == requests.UNBIND:
                     break
@@ -112,16 +93,13 @@ class Session(session_core.Session):
                 if ctx.has_full_packet:
                     yield from ctx.aside(Send(ctx.take_output()))
                 yield from ctx.take_turns()
-        except CloseLdapConnection as ended:
-            if ended.text:
-                ctx.write(responses.farewell(ended.code, ended.text))
+        except CloseConnection as ended:
+            if ended.text is not None:
+                code = int(ended.code or b"%d" % Code.UNAVAILABLE)
+                ctx.write(responses.farewell(code, ended.text.vi or ended.text.en))
         except BadBer:
             ctx.write(responses.farewell(Code.PROTOCOL_ERROR, "That is no LDAP message."))
         yield Hangup()
-
-    def _patience(self) -> float:
-        ctx = self._context
-        return ctx.now() + ctx.settings.idle_seconds if ctx.must_sign_in_by is None else ctx.must_sign_in_by
 
     def _answer(self, request: Envelope) -> Steps[None]:
         """Answer one request; any error becomes its answer."""
@@ -137,16 +115,15 @@ class Session(session_core.Session):
             if request.tag in ANSWERS:
                 ctx.result(request, Code.PROTOCOL_ERROR, "That makes no sense.")
             if self._errors >= ctx.settings.errors:
-                raise CloseLdapConnection("Too many requests that make no sense.", Code.PROTOCOL_ERROR) from None
+                raise protocol_error("Too many requests that make no sense.") from None
         except MicMailError as error:
             ctx.result(request, Code.UNAVAILABLE, error.text.vi)
-        except CloseLdapConnection:
+        except CloseConnection:
             raise
         except Exception as error:  # noqa: BLE001 - a bug must cost one request, not the connection, and never be silent
-            reference = trace_id(ctx.clock.now_us(), self._tokens)
-            yield LogEvent("ldap_bug", {"ref": reference}, error)
+            text = yield from self._log_bug("ldap_bug", error)
             if request.tag in ANSWERS:
-                ctx.result(request, Code.OTHER, f"Lỗi máy chủ, mã số {reference}.")
+                ctx.result(request, Code.OTHER, text.vi)
         else:
             self._errors = 0
 
@@ -154,7 +131,7 @@ class Session(session_core.Session):
         ctx = self._context
         handler = HANDLERS.get(request.tag)
         if request.number == 0 or (handler is None and request.tag not in WRITES):
-            raise CloseLdapConnection("That is no LDAP request.", Code.PROTOCOL_ERROR)
+            raise protocol_error("That is no LDAP request.")
         if handler is None:
             ctx.result(request, Code.UNWILLING, READ_ONLY.vi)
             return

@@ -9,11 +9,11 @@ Standards: RFC 1939 §4, §7; RFC 1734 and 5034 (AUTH); RFC 2449 (CAPA); RFC 259
 import binascii
 from base64 import b64decode, b64encode
 
-from mic_mail.connection.actions import Answer, Begin, BindAccount, SignIn, StartTls
+from mic_mail.connection.actions import Answer, Begin, BindAccount, SignIn, StartTls, Steps
+from mic_mail.connection.session_core import CloseConnection
 from mic_mail.errors import Text
 from mic_mail.i18n import messages
-from mic_mail.pop3.actions import Steps
-from mic_mail.pop3.context import ClosePop3Connection, Pop3Context, Reply, State, bad, refuse
+from mic_mail.pop3.context import Pop3Context, Reply, State, bad, refuse
 from mic_mail.pop3.line_buffer import Trouble
 from mic_mail.services.authentication.identity import Challenge, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
@@ -151,7 +151,7 @@ def _admit(ctx: Pop3Context, answer: object) -> Steps[Reply]:
     if isinstance(answer, Refusal):
         ctx.tries += 1
         if ctx.tries >= ctx.settings.sign_in_tries:
-            ctx.ending = ClosePop3Connection(Text("Kết nối bị đóng vì đăng nhập sai quá nhiều lần.", "Too many attempts."))
+            ctx.ending = CloseConnection(Text("Kết nối bị đóng vì đăng nhập sai quá nhiều lần.", "Too many attempts."))
         return refuse(answer.text, SIGN_IN_CODES[answer.kind])
     assert isinstance(answer, SignedIn), answer
     if not (yield BindAccount(answer)):

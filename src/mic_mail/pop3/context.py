@@ -4,21 +4,21 @@ A command's handler returns a `Reply`, or is a generator: it yields actions, is 
 or None where it has written its response itself. Nothing here does I/O: `write` collects octets, `Session.next` sends
 them before anything else happens.
 
-Errors: a `MicMailError` becomes -ERR with a code of RFC 3206; `ClosePop3Connection` ends the connection.
+Errors: a `MicMailError` becomes -ERR with a code of RFC 3206; `CloseConnection` ends the connection.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Flag, auto
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 from mic_mail.clock import Clock
-from mic_mail.connection.actions import LogEvent, NeedInput, RecordActivity, Send, Work, opening_slot
-from mic_mail.connection.session_core import SessionContext
+from mic_mail.connection import session_core
+from mic_mail.connection.actions import LogEvent, NeedInput, RecordActivity, Send, Steps, Work, opening_slot
+from mic_mail.connection.session_core import CloseConnection, SessionContext, SessionHost
 from mic_mail.errors import MicMailError, Text
 from mic_mail.errors import Trouble as Temporary
 from mic_mail.i18n.spoken import spoken_on_one_line
-from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.line_buffer import Lines, Trouble
 from mic_mail.pop3.maildrop import LongAnswer, Maildrop
 from mic_mail.services.authentication.identity import SignedIn
@@ -39,14 +39,10 @@ class State(Flag):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionSettings:
-    """Limits and times of a session; the connection fills them from the configuration."""
+class SessionSettings(session_core.SessionSettings):
+    """Limits and times of a session, and the name of the server."""
 
     host: str = "localhost"
-    sign_in_seconds: float = 180.0
-    idle_seconds: float = 660.0
-    errors: int = 20
-    sign_in_tries: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,67 +68,29 @@ def bad(text: Text | str) -> Reply:
     return Reply(text, ok=False, senseless=True)
 
 
-class ClosePop3Connection(Exception):
-    """Raised to end the connection.
-
-    With a text the client gets -ERR first; it takes it for the response to its next command.
-    """
-
-    def __init__(self, text: Text | None = None, code: bytes = b"") -> None:
-        super().__init__(str(text or ""))
-        self.text = text
-        self.code = code
-
-
 def refusal(error: MicMailError) -> Reply:
     """Return -ERR for an error raised on purpose; a retry helps only where the code says so (RFC 3206)."""
     return refuse(error.text, b"SYS/TEMP" if isinstance(error, Temporary) else b"")
 
 
-class Pop3Host(Protocol):
-    """Questions that a session may ask its connection without waiting: answers from memory."""
-
-    def mechanisms(self) -> tuple[str, ...]:
-        """Return the SASL mechanisms to offer on this connection in its present state.
-
-        None where TLS has to come first.
-        """
-        ...
-
-    def records_access(self, mailbox_id: int) -> bool:
-        """Return whether openings are recorded and changes attributed: a unit's or group's mailbox (Reg.
-
-        12.3.a).
-        """
-        ...
-
-    def withheld(self, mailbox_id: int) -> str:
-        """Return the rights that nobody has in this mailbox while it is handed over (Reg. 12.3.d)."""
-        ...
-
-
 class Pop3Context(SessionContext):
     """The state of a connection between two commands."""
 
-    __slots__ = (
-        "_drop", "_read_in", "host", "lines", "over", "settings", "sign_in_until", "signed_in", "tls", "tries", "user", "utf8",
-    )  # fmt: skip
+    __slots__ = ("_drop", "_read_in", "host", "lines", "over", "settings", "user", "utf8")
 
-    def __init__(self, settings: SessionSettings, *, clock: Clock, host: Pop3Host, tls: bool) -> None:
-        super().__init__(clock)
+    settings: SessionSettings
+
+    def __init__(self, settings: SessionSettings, *, clock: Clock, host: SessionHost, tls: bool) -> None:
+        super().__init__(settings, clock, tls=tls)
         self.settings = settings
         self.host = host
-        self.tls = tls
-        self.sign_in_until = clock.monotonic() + settings.sign_in_seconds
         self.lines = Lines()
-        self.signed_in: SignedIn | None = None
         self.user: str | None = None
         """The name of USER, until the next command."""
         self.utf8 = False
         """True in UTF-8 mode (RFC 6856 §2)."""
         self.over = False
         """True after QUIT or a failed start of TRANSACTION: the connection ends with the present response."""
-        self.tries = 0
         self._drop: Maildrop | None = None
         self._read_in: int | None = None  # time slot in which the log last recorded reading here
 
@@ -147,10 +105,6 @@ class Pop3Context(SessionContext):
         """The maildrop in TRANSACTION."""
         assert self._drop is not None
         return self._drop
-
-    @property
-    def must_sign_in_by(self) -> float | None:
-        return self.sign_in_until if self.signed_in is None else None
 
     # ------------------------------------------------------------ output
 
@@ -171,20 +125,20 @@ class Pop3Context(SessionContext):
     def line(self, until: float) -> Steps[bytes | Trouble]:
         """Return the next line, or that it is too long.
 
-        `ClosePop3Connection` when `until` passes, without a text (RFC 1939 §3), or when the session is ended.
+        `CloseConnection` when `until` passes, without a text (RFC 1939 §3), or when the session is ended.
         """
         while True:
             if self.ending is not None:
                 raise self.ending
             if self.signed_in is None and self.now() >= self.sign_in_until:  # even if more input has arrived
-                raise ClosePop3Connection
+                raise CloseConnection
             line = self.lines.next()
             if line is Trouble.ENDLESS:
-                raise ClosePop3Connection(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "That is too much."))
+                raise CloseConnection(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "That is too much."))
             if line is not None:
                 return line
             if self.now() >= until:
-                raise ClosePop3Connection
+                raise CloseConnection
             yield NeedInput(until)
 
     def ask(self, run: Callable[[Account], T]) -> Steps[T]:

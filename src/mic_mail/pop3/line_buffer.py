@@ -54,12 +54,12 @@ class Lines:
         end = self._octets.find(b"\n", start)
         length = (len(self._octets) if end < 0 else end) - start + self._skipped
         if length > MAX_SKIPPED_OCTETS:
-            self.discard()
+            self.discard_input()
             self._deaf = True
             return Trouble.ENDLESS
         if end < 0:
             if length > MAX_LINE_OCTETS + 1:  # the last one may be the CR
-                self.discard()
+                self.discard_input()
                 self._skipped = length
             return None
         self._at = end + 1
@@ -67,6 +67,6 @@ class Lines:
         skipped, self._skipped = self._skipped, 0
         return Trouble.TOO_LONG if skipped or len(line) > MAX_LINE_OCTETS else line
 
-    def discard(self) -> None:
+    def discard_input(self) -> None:
         """Discard all input (RFC 2595 §4: what came in clear behind STLS)."""
         self._octets, self._at, self._skipped = b"", 0, 0

@@ -16,15 +16,13 @@ from dataclasses import dataclass
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session_core
-from mic_mail.connection.actions import COMMANDS_AT_ONCE, Hangup, LogEvent, Pause, Send
+from mic_mail.connection.actions import COMMANDS_AT_ONCE, Hangup, Pause, Send, Steps
+from mic_mail.connection.session_core import CloseConnection, SessionHost
 from mic_mail.errors import BadInput, MicMailError, Text
-from mic_mail.ids import TokenSource, trace_id
+from mic_mail.ids import TokenSource
 from mic_mail.pop3 import auth
-from mic_mail.pop3.actions import Steps
 from mic_mail.pop3.context import (
-    ClosePop3Connection,
     Pop3Context,
-    Pop3Host,
     Reply,
     SessionSettings,
     State,
@@ -181,38 +179,20 @@ _WRONG_STATE = {State.AUTHORIZATION: "Sign in first.", State.TRANSACTION: "You a
 class Session(session_core.Session):
     """One connection."""
 
-    __slots__ = ("_errors", "_tokens")
+    __slots__ = ()
 
     _context: Pop3Context
 
     def __init__(
-        self, settings: SessionSettings, *, clock: Clock, host: Pop3Host, tls: bool, tokens: TokenSource = secrets.randbits
+        self, settings: SessionSettings, *, clock: Clock, host: SessionHost, tls: bool, tokens: TokenSource = secrets.randbits
     ) -> None:
-        super().__init__(Pop3Context(settings, clock=clock, host=host, tls=tls))
-        self._tokens = tokens
-        self._errors = 0  # invalid commands in a row
-
-    # ------------------------------------------------------------ interface to the connection
-
-    @property
-    def buffered(self) -> int:
-        return self._context.lines.buffered
+        ctx = Pop3Context(settings, clock=clock, host=host, tls=tls)
+        super().__init__(ctx, ctx.lines, tokens)
 
     @property
     def must_finish(self) -> bool:
         """True while QUIT runs: it has to finish even if the client is gone."""
         return self._context.over and not isinstance(self._held, Hangup)
-
-    def feed(self, octets: bytes) -> None:
-        self._context.lines.feed(octets)
-
-    def discard_input(self) -> None:
-        self._context.lines.discard()
-
-    def end(self, text: Text, code: bytes = b"") -> None:
-        """End after the command in progress, or in the middle of a long response."""
-        if self._context.ending is None:
-            self._context.ending = ClosePop3Connection(text, code)
 
     # ------------------------------------------------------------ the dialogue
 
@@ -221,22 +201,18 @@ class Session(session_core.Session):
         ctx.say_reply(Reply(f"{ctx.settings.host} is ready."))
         try:
             while not ctx.severed and not ctx.over:
-                line = yield from ctx.line(self._patience())
+                line = yield from ctx.line(ctx.input_until)
                 yield from self._take(line)
                 if ctx.has_full_packet:
                     yield Send(ctx.take_output())
                 commands += 1
                 if commands % COMMANDS_AT_ONCE == 0:  # thousands of pipelined commands
                     yield Pause()
-        except ClosePop3Connection as ended:
+        except CloseConnection as ended:
             if ended.text:
                 ctx.say_reply(refuse(ended.text, ended.code))
             yield from ctx.mark_seen()
         yield Hangup()
-
-    def _patience(self) -> float:
-        ctx = self._context
-        return ctx.sign_in_until if ctx.signed_in is None else ctx.now() + ctx.settings.idle_seconds
 
     def _take(self, line: bytes | Trouble) -> Steps[None]:
         """Handle one command; any error becomes its response."""
@@ -247,15 +223,13 @@ class Session(session_core.Session):
             reply = bad(error.text)
         except MicMailError as error:
             reply = refusal(error)
-        except ClosePop3Connection:
+        except CloseConnection:
             raise
         except Exception as error:  # noqa: BLE001 - a bug must cost one command, not the connection, and never be silent
-            reference = trace_id(ctx.clock.now_us(), self._tokens)
-            yield LogEvent("pop3_bug", {"ref": reference}, error)
-            reply = refuse(Text(f"Lỗi máy chủ, mã số {reference}.", f"Server error, reference {reference}."), b"SYS/PERM")
+            reply = refuse((yield from self._log_bug("pop3_bug", error)), b"SYS/PERM")
         if reply is not None:
             ctx.say_reply(reply)
-        self._count(senseless=reply is not None and reply.senseless)
+        self._count(invalid=reply is not None and reply.senseless)
 
     def _command(self, line: bytes) -> Steps[Reply | None]:
         ctx = self._context
@@ -272,9 +246,3 @@ class Session(session_core.Session):
             return bad("Invalid arguments.")
         answer = verb.act(ctx, arguments)
         return answer if isinstance(answer, Reply | None) else (yield from answer)
-
-    def _count(self, *, senseless: bool) -> None:
-        """Count invalid commands in a row, and end the connection after too many."""
-        self._errors = self._errors + 1 if senseless else 0
-        if self._errors >= self._context.settings.errors:
-            raise ClosePop3Connection(Text("Kết nối bị đóng vì quá nhiều lệnh không hợp lệ.", "Too many invalid commands."))

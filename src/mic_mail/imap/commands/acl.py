@@ -7,9 +7,9 @@ its own.
 """
 
 from mic_mail.auth.sasl import saslprep
+from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Steps
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import may_ask, with_legacy_rights

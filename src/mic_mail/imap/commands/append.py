@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import cast
 
 from mic_mail.clock import within_calendar
+from mic_mail.connection.actions import Steps
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.i18n import dates
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Inspect, Scan, Steps
+from mic_mail.imap.actions import Inspect, Scan
 from mic_mail.imap.commands import mailboxes
 from mic_mail.imap.commands.search_context import send_selected_changes
 from mic_mail.imap.context import AppendTarget, ImapContext

@@ -8,7 +8,7 @@ that ends meanwhile keeps what was done by then: nothing is published or expunge
 Standards: RFC 9051 §6.4.7-6.4.8, RFC 6851 §3.3, RFC 4314 §4.
 """
 
-from mic_mail.imap.actions import Steps
+from mic_mail.connection.actions import Steps
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.mailbox_names.acl_rights import NoPermission, allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place

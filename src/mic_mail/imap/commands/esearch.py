@@ -8,9 +8,9 @@ any more when its turn comes, or when its result is ready.
 
 from collections.abc import Sequence
 
+from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands.mailboxes import seen_folders
 from mic_mail.imap.commands.search import answer, begin, find_scored
 from mic_mail.imap.commands.search_response import format_response

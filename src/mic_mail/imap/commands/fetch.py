@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from time import monotonic
 
+from mic_mail.connection.actions import Steps
 from mic_mail.imap import responses
-from mic_mail.imap.actions import SLICE_OCTETS, Steps
+from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.commands import fetch_plan
 from mic_mail.imap.commands.fetch_plan import Batch, Plan, from_cache
 from mic_mail.imap.commands.fetch_reader import Reading

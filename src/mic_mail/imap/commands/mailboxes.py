@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
+from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands import metadata
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled

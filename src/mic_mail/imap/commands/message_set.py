@@ -6,7 +6,7 @@ Standards: RFC 9051 §9 (sequence-set), RFC 5182 (`$`).
 from bisect import bisect_left
 from collections.abc import Iterable
 
-from mic_mail.imap.actions import Steps
+from mic_mail.connection.actions import Steps
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.parser.number_set import NoSuchNumber, Partial, SequenceSet
 from mic_mail.storage.mailstore import Account

@@ -10,9 +10,9 @@ Changes by others are not sent unsolicited (RFC 5464 §4.1 leaves that open), so
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Steps
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.mailbox_names.acl_rights import NoPermission
 from mic_mail.imap.mailbox_names.resolve import Place

@@ -23,16 +23,18 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from mic_mail.connection.actions import Steps
+from mic_mail.connection.session_core import CloseConnection
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Steps, SubscribeAccounts
+from mic_mail.imap.actions import SubscribeAccounts
 from mic_mail.imap.commands.account_tracker import AccountTracker, AttachReason, OutputOptions, TrackerUpdate
 from mic_mail.imap.commands.fetch import send_unasked
 from mic_mail.imap.commands.mailboxes import OWN, listing_of
 from mic_mail.imap.commands.message_set import ranges
 from mic_mail.imap.commands.metadata import holders
 from mic_mail.imap.commands.search_context import send_search_updates
-from mic_mail.imap.context import CloseConnection, ImapContext
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.list_match import Tree, described
 from mic_mail.imap.mailbox_names.resolve import PREFIX, Place, find

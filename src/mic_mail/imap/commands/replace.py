@@ -8,9 +8,9 @@ is never reported (§3.4), and the quota is checked against the growth of the ma
 import dataclasses
 from functools import partial
 
+from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands.append import Intake, objected, take, target_again, target_of, tried
 from mic_mail.imap.commands.message_set import resolve_messages, uids_of
 from mic_mail.imap.context import ImapContext

@@ -7,8 +7,8 @@ Standards: RFC 9051 §6.4.4, RFC 5256 §3, RFC 5267, RFC 6203, RFC 6855 §3.
 
 from collections.abc import Generator, Sequence
 
+from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
-from mic_mail.imap.actions import Steps
 from mic_mail.imap.commands import fuzzy, search_context
 from mic_mail.imap.commands.search_response import Found, format_response, kept
 from mic_mail.imap.commands.search_run import Progress, find

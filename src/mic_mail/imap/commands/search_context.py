@@ -11,7 +11,8 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from mic_mail.imap.actions import Steps
+from mic_mail.connection.actions import Steps
+from mic_mail.connection.session_core import CloseConnection
 from mic_mail.imap.commands import fuzzy
 from mic_mail.imap.commands.fetch import send_unasked
 from mic_mail.imap.commands.message_set import ranges
@@ -19,7 +20,7 @@ from mic_mail.imap.commands.search_match import text_keys
 from mic_mail.imap.commands.search_response import Found
 from mic_mail.imap.commands.search_run import find
 from mic_mail.imap.commands.sort_order import order_of
-from mic_mail.imap.context import CloseConnection, ImapContext
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.parser.number_set import SequenceSet, ranges_of
 from mic_mail.imap.parser.search import Search
 from mic_mail.imap.parser.search_keys import Age, And, InSet, Not, Or, SearchKey, nodes

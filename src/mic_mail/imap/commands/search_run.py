@@ -14,8 +14,9 @@ from time import monotonic
 from typing import TypeVar, cast
 
 from mic_mail.clock import HO_CHI_MINH
+from mic_mail.connection.actions import Steps
 from mic_mail.imap import responses
-from mic_mail.imap.actions import PROGRESS_SECONDS, Steps
+from mic_mail.imap.actions import PROGRESS_SECONDS
 from mic_mail.imap.commands import search_match
 from mic_mail.imap.commands.search_match import Answer, Columns, Mask, Verdict
 from mic_mail.imap.context import ImapContext

@@ -6,16 +6,17 @@ Standards: RFC 9051 §6.3.2, §6.3.13, §6.4.1-6.4.3; RFC 7162 §3.2.5 (QRESYNC)
 
 from dataclasses import dataclass, replace
 
-from mic_mail.connection.actions import RecordActivity, opening_slot
+from mic_mail.connection.actions import RecordActivity, Steps, opening_slot
+from mic_mail.connection.session_core import CloseConnection
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import DropCompressor, Steps, Waiting, WatchAccount
+from mic_mail.imap.actions import DropCompressor, Waiting, WatchAccount
 from mic_mail.imap.commands.fetch import vanished_of
 from mic_mail.imap.commands.mailboxes import listing_of
 from mic_mail.imap.commands.message_set import resolve_messages, uids_of
 from mic_mail.imap.commands.notify import RETRY_SECONDS, notify_all
 from mic_mail.imap.commands.search_context import send_search_updates
-from mic_mail.imap.context import CloseConnection, ImapContext
+from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.acl_rights import reads_only
 from mic_mail.imap.mailbox_names.list_match import Listed

@@ -5,7 +5,7 @@ See `sort_cache` and `storage.reads.sort_keys`.
 
 from collections.abc import Callable
 
-from mic_mail.imap.actions import Steps
+from mic_mail.connection.actions import Steps
 from mic_mail.imap.commands.search_run import Progress
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.selected.mailbox_view import View

@@ -9,9 +9,10 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Steps, Teach
+from mic_mail.imap.actions import Teach
 from mic_mail.imap.commands import cross_account_copy
 from mic_mail.imap.commands.message_set import resolve_messages, uids_of
 from mic_mail.imap.context import ImapContext

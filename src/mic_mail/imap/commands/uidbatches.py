@@ -6,9 +6,9 @@ with that of its oldest, the last one with 1. Ranges cost the server only their 
 
 from collections.abc import Sequence
 
+from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Steps
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.parser.messages import UidBatches
 from mic_mail.imap.replies import Reply, refuse
