@@ -8,8 +8,9 @@ Standards: RFC 9051 §7.1, RFC 5530.
 
 from dataclasses import dataclass
 
-from mic_mail.errors import MicMailError, Text, Trouble
+from mic_mail.errors import MicMailError, Refused, Text, Trouble
 from mic_mail.imap.mailbox_names.acl_rights import NoPermission
+from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.storage.errors import (
     FolderExists,
     Frozen,
@@ -42,6 +43,14 @@ def bad(text: str, code: bytes = b"") -> Reply:
     return Reply(text, b"BAD", code)
 
 
+class CommandRefused(Refused):
+    """Raised to refuse a command with this response code."""
+
+    def __init__(self, text: Text | str, code: bytes = b"", *, clause: str | None = None) -> None:
+        super().__init__(text, clause=clause)
+        self.code = code
+
+
 REFUSAL_CODES: tuple[tuple[type[MicMailError], bytes], ...] = (
     (NoSuchFolder, b"NONEXISTENT"),
     (FolderExists, b"ALREADYEXISTS"),
@@ -58,6 +67,13 @@ REFUSAL_CODES: tuple[tuple[type[MicMailError], bytes], ...] = (
 """Response codes (RFC 9051 §7.1, RFC 5530) for refusals of the store; the first class that matches."""
 
 
-def refusal(error: MicMailError) -> Reply:
-    """Return NO for an error that was raised on purpose."""
+def refusal(error: MicMailError, target: Place | None = None) -> Reply:
+    """Return NO for an error that was raised on purpose.
+
+    TRYCREATE where the missing folder is the `target` of the command, and CREATE would help (RFC 9051 §6.3.12, §6.4.7).
+    """
+    if isinstance(error, CommandRefused):
+        return refuse(error.text, error.code)
+    if target is not None and isinstance(error, NoSuchFolder) and error.name == target.name and target.is_creatable:
+        return refuse(error.text, b"TRYCREATE")
     return refuse(error.text, next((code for kind, code in REFUSAL_CODES if isinstance(error, kind)), b"CANNOT"))

@@ -22,7 +22,6 @@ from mic_mail.imap import capability, responses
 from mic_mail.imap.actions import ClearAway
 from mic_mail.imap.command_table import COMMANDS, GRAMMAR, Spec
 from mic_mail.imap.commands import auth, notify, search_context
-from mic_mail.imap.commands.body_sections import UnknownEncoding
 from mic_mail.imap.connection_state import ConnectionState
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
@@ -200,8 +199,6 @@ class Session(session_core.Session):
         except NoSuchNumber:
             self._context.write(responses.bad(tag, "There is no message with that number."))
             self._count(invalid=True)
-        except UnknownEncoding as error:
-            self._context.write(self._context.line(tag, refuse(error.text, b"UNKNOWN-CTE")))
         except MicMailError as error:
             self._context.write(self._context.line(tag, refusal(error)))
         except Exception as error:  # noqa: BLE001 - a bug must cost one command, not the connection, and never be silent

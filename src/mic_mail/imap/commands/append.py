@@ -16,7 +16,7 @@ from typing import cast
 
 from mic_mail.clock import within_calendar
 from mic_mail.connection.actions import Steps
-from mic_mail.errors import MicMailError, Refused, Text
+from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n import dates
 from mic_mail.imap import responses
 from mic_mail.imap.actions import Inspect, Scan
@@ -27,7 +27,7 @@ from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.reader import AppendChunk, AppendEnd, AppendMessage, BadLine, Event
-from mic_mail.imap.replies import Reply, refusal, refuse
+from mic_mail.imap.replies import CommandRefused, Reply, refusal, refuse
 from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner
 from mic_mail.storage.errors import NoSuchFolder, OverQuota
@@ -47,20 +47,6 @@ SENT = "\\Sent"
 """The special use of sent mail (RFC 6154)."""
 LANDED_SECONDS = 10.0
 """Seconds after an APPEND in which the next one to the same folder does not check the folder first."""
-
-
-class TooBig(Refused):
-    """A message, or all its attachments together, exceeds the size limit."""
-
-
-def attachments_too_big(limit: int) -> TooBig:
-    """Return the refusal of Reg. 8.3.b."""
-    megabytes = limit / (1 << 20)
-    text = Text(
-        f"Tổng dung lượng tệp đính kèm vượt quá {megabytes:g} MB (Quy chế, điểm b khoản 3 Điều 8).",
-        f"The attachments exceed {megabytes:g} MB in all (Regulation, 8.3.b).",
-    )
-    return TooBig(text, clause="8.3.b")
 
 
 class Incoming:
@@ -102,7 +88,7 @@ class Incoming:
         return b"".join(self._held) if self._staged is None else Path(self._staged.path)
 
     def write(self, account: Account) -> None:
-        """Write and scan the held octets; raise `TooBig` as soon as attachments exceed the limit.
+        """Write and scan the held octets; raise `CommandRefused` as soon as attachments exceed the limit.
 
         A completely written file is closed.
         """
@@ -153,7 +139,12 @@ class Incoming:
 
     def _check_attachments(self, octets: int) -> None:
         if octets > self._attachment_limit:
-            raise attachments_too_big(self._attachment_limit)
+            megabytes = f"{self._attachment_limit / (1 << 20):g}"
+            text = Text(
+                f"Tổng dung lượng tệp đính kèm vượt quá {megabytes} MB (Quy chế, điểm b khoản 3 Điều 8).",
+                f"The attachments exceed {megabytes} MB in all (Regulation, 8.3.b).",
+            )
+            raise CommandRefused(text, b"TOOBIG", clause="8.3.b")
 
     def discard(self) -> None:
         """Discard the message; harmless after publication."""
@@ -241,15 +232,19 @@ def take(
     `refused`: the command cannot be carried out; only its octets are skipped.
     """
     try:
-        reply = yield from _receive(ctx, first, intake, publish, refused)
+        refused = yield from _receive(ctx, first, intake, refused)
+        reply = refused or (yield from publish())
+    except ReaderRefused:
+        return
+    except MicMailError as error:
+        reply = refusal(error, intake.place)
     finally:
         intake.leave(ctx)
-    if reply is not None:
-        if reply.status == b"OK":
-            yield from mailboxes.send_oldname(ctx, intake.place, first.written)
-        last = ctx.line(first.tag, reply)
-        yield from send_selected_changes(ctx, last, expunge=True)
-        ctx.write(last)
+    if reply.status == b"OK":
+        yield from mailboxes.send_oldname(ctx, intake.place, first.written)
+    last = ctx.line(first.tag, reply)
+    yield from send_selected_changes(ctx, last, expunge=True)
+    ctx.write(last)
 
 
 def target_of(ctx: ImapContext, mailbox: str) -> tuple[Place, Reply | None]:
@@ -260,28 +255,33 @@ def target_of(ctx: ImapContext, mailbox: str) -> tuple[Place, Reply | None]:
         return Place(mailbox), refusal(error)
 
 
-def target_again(ctx: ImapContext, mailbox: str, before: Place) -> tuple[Place, Reply | None]:
+def target_again(ctx: ImapContext, mailbox: str, before: Place) -> Place:
     """Resolve the destination again once the message is complete.
 
     A delegation may have ended meanwhile, and the staged file belongs to the account of `before`.
     """
-    place, refused = target_of(ctx, mailbox)
-    if refused is None and place.account != before.account:
-        refused = refusal(NoSuchFolder(mailbox))
-    return place, refused
+    place = ctx.place(mailbox, "i")
+    if place.account != before.account:
+        raise NoSuchFolder(mailbox)
+    return place
 
 
-def _receive(
-    ctx: ImapContext, event: Event, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
-) -> Steps[Reply | None]:
-    """Receive messages until the command ends, then publish them.
+def check_content(ctx: ImapContext, intake: Intake) -> Steps[None]:
+    """Check complete messages before they are stored: for malware, and for a secrecy marking."""
+    yield from _check_malware(ctx, intake)
+    yield from _check_marking(ctx, intake)
 
-    None: the reader has refused the rest, and its response was written.
-    """
+
+class ReaderRefused(Exception):
+    """Raised where the reader has refused the rest of a command, and its response was written."""
+
+
+def _receive(ctx: ImapContext, event: Event, intake: Intake, refused: Reply | None) -> Steps[Reply | None]:
+    """Receive messages until the command ends; return why it is refused, if it is."""
     while True:
         match event:
             case AppendMessage():
-                refused = refused or (yield from _announced(ctx, event, intake))
+                refused = refused or (yield from _tried(_check_announced(ctx, event, intake), intake))
                 if refused is not None:
                     ctx.reader.refuse(refused.status, ctx.words(refused.text), refused.code or None)
                 else:
@@ -298,40 +298,45 @@ def _receive(
                 intake.messages[-1].hold(event.data)
                 intake.held_octets += len(event.data)
                 if intake.held_octets >= HELD_OCTETS:
-                    refused = yield from tried(ctx.ask(intake.write, intake.place), intake.place)
+                    refused = yield from _tried(ctx.ask(intake.write, intake.place), intake)
                     intake.held_octets = 0
             case AppendEnd():
-                return refused or (yield from publish())
+                return refused
             case BadLine():
                 ctx.write(responses.status_line(event.tag, event.status, event.text, event.code))
-                return None
+                raise ReaderRefused
             case _:
                 pass  # the rest of a message that is already refused
         event = yield from ctx.event(ctx.now() + ctx.settings.idle_seconds)
 
 
-def _announced(ctx: ImapContext, message: AppendMessage, intake: Intake) -> Steps[Reply | None]:
-    """Return why the message is refused, if it is.
+def _tried(work: Steps[None], intake: Intake) -> Steps[Reply | None]:
+    """Do a part of the work; return the refusal, if any: the client's octets have to be skipped first."""
+    try:
+        yield from work
+    except MicMailError as error:
+        return refusal(error, intake.place)
+    return None
 
-    The folder is checked before a client that waits for the continuation sends its megabytes.
-    """
+
+def _check_announced(ctx: ImapContext, message: AppendMessage, intake: Intake) -> Steps[None]:
+    """Check a message before a client that waits for the continuation sends its megabytes."""
     limit = ctx.settings.append_limit
-    if message.options.utf8 and Enabled.UTF8 not in ctx.enabled:
-        return refuse(
-            Text("Phải bật UTF8=ACCEPT trước.", "ENABLE UTF8=ACCEPT comes first."), b"CANNOT"
-        )  # RFC 6855 §4; 8-bit in other messages: decision 0003
+    if message.options.utf8 and Enabled.UTF8 not in ctx.enabled:  # RFC 6855 §4; 8-bit in other messages: decision 0003
+        raise CommandRefused(Text("Phải bật UTF8=ACCEPT trước.", "ENABLE UTF8=ACCEPT comes first."), b"CANNOT")
     if message.size > limit:
         most = dates.size(limit)
-        return refuse(Text(f"Thư không được quá {most.vi}.", f"A message may have at most {most.en}."), b"TOOBIG")
+        text = Text(f"Thư không được quá {most.vi}.", f"A message may have at most {most.en}.")
+        raise CommandRefused(text, b"TOOBIG")
     if message.size == 0:  # RFC 3502 §4: it cancels the APPEND
-        return refuse(Text("Không lưu thư nào.", "Nothing is stored."))
+        raise CommandRefused(Text("Không lưu thư nào.", "Nothing is stored."))
     if message.index >= MOST_MESSAGES:
-        return refuse(
+        raise CommandRefused(
             Text(f"Mỗi lần thêm nhiều nhất {MOST_MESSAGES} thư.", f"One APPEND may have at most {MOST_MESSAGES} messages."),
             b"LIMIT",
         )
     if message.index > 0 or not (message.sync or message.size > HELD_OCTETS):
-        return None
+        return
     place = intake.place
     limit_octets = ctx.quota_octets(place.box)
     landed = ctx.landed
@@ -340,35 +345,26 @@ def _announced(ctx: ImapContext, message: AppendMessage, intake: Intake) -> Step
         if has_room and message.size <= HELD_OCTETS:  # both are checked again before OK
             intake.used_octets = landed.used_octets
             intake.is_sent = landed.is_sent
-            return None
-    return (yield from tried(ctx.ask(lambda account: intake.check(account, message.size, limit_octets), place), place))
+            return
+    yield from ctx.ask(lambda account: intake.check(account, message.size, limit_octets), place)
 
 
 def _publish(ctx: ImapContext, mailbox: str, intake: Intake) -> Steps[Reply]:
-    place, refused = target_again(ctx, mailbox, intake.place)
-    if refused is not None:
-        return refused
-    intake.place = place
-    if (refused := (yield from objected(ctx, intake))) is not None:
-        return refused
+    intake.place = place = target_again(ctx, mailbox, intake.place)
+    yield from check_content(ctx, intake)
     limit = ctx.quota_octets(place.box)
     view, enabled = ctx.view, ctx.enabled
     is_open = view is not None and (view.place.account, view.name) == (place.account, place.name) and ctx.is_current(view)
-    published: list[Published] = []
-    lines: list[bytes] = []
 
-    def publish(account: Account) -> None:
+    def publish(account: Account) -> tuple[list[Published], list[bytes]]:
         if view is None or view.place.account != place.account:
-            published.extend(intake.publish(account, limit))
-            return
-        published.extend(intake.publish(account, limit, view.folder_id, claims=view.claims, is_it=is_open))
+            return intake.publish(account, limit), []
+        published = intake.publish(account, limit, view.folder_id, claims=view.claims, is_it=is_open)
         claimed = tuple((each.uid, each.uid) for each in published if each.recent)
-        lines.extend(view.poll_after_change(account, enabled, claimed=claimed, own_change=published[-1].made))
+        return published, view.poll_after_change(account, enabled, claimed=claimed, own_change=published[-1].made)
 
     ctx.landed = None
-    refused = yield from tried(ctx.change(publish, place), place)
-    if refused is not None:
-        return refused
+    published, lines = yield from ctx.change(publish, place)
     if intake.used_octets is not None:
         ctx.landed = AppendTarget(place.account, place.name, intake.used_octets, ctx.now() + LANDED_SECONDS, intake.is_sent)
     ctx.write_lines(lines)
@@ -376,31 +372,20 @@ def _publish(ctx: ImapContext, mailbox: str, intake: Intake) -> Steps[Reply]:
     return Reply("Stored.", code=code)
 
 
-def objected(ctx: ImapContext, intake: Intake) -> Steps[Reply | None]:
-    """Return why these messages are not stored: their content, or their marking."""
-    return (yield from _infected(ctx, intake)) or (yield from marked(ctx, intake))
-
-
-def _infected(ctx: ImapContext, intake: Intake) -> Steps[Reply | None]:
-    """Return the refusal of a message with malware (Reg. 10.2).
+def _check_malware(ctx: ImapContext, intake: Intake) -> Steps[None]:
+    """Refuse a message with malware (Reg. 10.2).
 
     No malware is stored where others, or this person on another machine, may open it.
     """
-    if not ctx.settings.scans:
-        return None
-    for message in intake.messages:
-        if message.is_staged:  # its end may still be in memory
-            refused = yield from tried(ctx.ask(message.write, intake.place), intake.place)
-            if refused is not None:
-                return refused
+    for message in intake.messages if ctx.settings.scans else ():
+        yield from _complete_file(ctx, intake, message)
         why = cast("Text | None", (yield Scan(message.source)))
         if why is not None:
-            return refuse(why, b"CANNOT")
-    return None
+            raise CommandRefused(why, b"CANNOT")
 
 
-def marked(ctx: ImapContext, intake: Intake) -> Steps[Reply | None]:
-    """Return the refusal of a message marked as secret that would be stored as sent (Reg. 4.1).
+def _check_marking(ctx: ImapContext, intake: Intake) -> Steps[None]:
+    """Refuse a message marked as secret that would be stored as sent (Reg. 4.1).
 
     Most messages are cleared by the prefilter alone. Drafts and all other folders accept anything: nothing is sent from
     there.
@@ -410,32 +395,16 @@ def marked(ctx: ImapContext, intake: Intake) -> Steps[Reply | None]:
         if isinstance(source, bytes) and is_clear(source):
             continue
         if intake.is_sent is None:
-            refused = yield from tried(ctx.ask(intake.look_at_use, intake.place), intake.place)
-            if refused is not None:
-                return refused
+            yield from ctx.ask(intake.look_at_use, intake.place)
         if not intake.is_sent:
-            return None
-        if message.is_staged:  # its end may still be in memory
-            refused = yield from tried(ctx.ask(message.write, intake.place), intake.place)
-            if refused is not None:
-                return refused
+            return
+        yield from _complete_file(ctx, intake, message)
         why = cast("MicMailError | None", (yield Inspect(source)))
         if why is not None:
-            return refusal(why)
-    return None
+            raise why
 
 
-def tried(work: Steps[None], place: Place) -> Steps[Reply | None]:
-    """Run a piece of work and return its refusal, if any.
-
-    TRYCREATE where `place` is what is missing and may be created.
-    """
-    try:
-        yield from work
-    except NoSuchFolder as error:
-        return refuse(error.text, b"TRYCREATE") if error.name == place.name and place.is_creatable else refusal(error)
-    except TooBig as error:
-        return refuse(error.text, b"TOOBIG")
-    except MicMailError as error:
-        return refusal(error)
-    return None
+def _complete_file(ctx: ImapContext, intake: Intake, message: Incoming) -> Steps[None]:
+    """Write the end of a message whose beginning is in a file."""
+    if message.is_staged:
+        yield from ctx.ask(message.write, intake.place)

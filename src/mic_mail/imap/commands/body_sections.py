@@ -9,10 +9,11 @@ Standards: RFC 9051 §6.4.5.1; RFC 3516 §4.2-4.3 (BINARY, BINARY.SIZE, UNKNOWN-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mic_mail.errors import Refused, Trouble
+from mic_mail.errors import Trouble
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Section, Text
+from mic_mail.imap.replies import CommandRefused
 from mic_mail.mime.encodings import Decoder
 from mic_mail.mime.headers import cut, whole
 from mic_mail.mime.part_table import Kind, Sections
@@ -36,11 +37,9 @@ _KINDS: dict[Text, Kind] = {
 }
 
 
-class UnknownEncoding(Refused):
-    """BINARY of a part whose transfer encoding is unknown (RFC 9051 §6.4.5.1)."""
-
-    def __init__(self) -> None:
-        super().__init__("The transfer encoding of that part is not known.")
+def unknown_encoding() -> CommandRefused:
+    """Return the refusal of BINARY for a part whose transfer encoding is unknown (RFC 9051 §6.4.5.1)."""
+    return CommandRefused("The transfer encoding of that part is not known.", b"UNKNOWN-CTE")
 
 
 class Message:
@@ -104,7 +103,7 @@ class Piece:
 
 
 def piece_of(item: Section | Binary, message: Message) -> Piece:
-    """Return one item of one message; raise `NoSuchMessage` or `UnknownEncoding` before the first octet."""
+    """Return one item of one message; raise `NoSuchMessage` or `CommandRefused` before the first octet."""
     return _binary(item, message) if isinstance(item, Binary) else _section(item, message)
 
 
@@ -177,7 +176,7 @@ def _binary(item: Binary, message: Message) -> Piece:
             return Piece(item.label + b" NIL", iter(()))
         found = located
         if part.encoding == "unknown":
-            raise UnknownEncoding
+            raise unknown_encoding()
     encoding = part.encoding if part is not None and not part.children else "binary"
     octets = part.decoded_octets if part is not None and encoding in _ENCODED else found[1]
     first, most = item.partial or (0, octets)
@@ -234,7 +233,7 @@ def binary_size(item: BinarySize, parts: bytes, size: int) -> int:
     if part is None:
         return 0
     if part.encoding == "unknown":
-        raise UnknownEncoding
+        raise unknown_encoding()
     return part.decoded_octets if part.encoding in _ENCODED and not part.children else part.body_octets
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.commands.append import Intake, objected, take, target_again, target_of, tried
+from mic_mail.imap.commands.append import Intake, check_content, take, target_again, target_of
 from mic_mail.imap.commands.message_set import resolve_messages, uids_of
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.enabled_extensions import Enabled
@@ -86,26 +86,16 @@ def _replaced(ctx: ImapContext, message: AppendMessage) -> Steps[tuple[View, int
 
 def _exchange(ctx: ImapContext, mailbox: str, intake: Replacement) -> Steps[Reply]:
     view, enabled = ctx.selected, ctx.enabled
-    place, refused = target_again(ctx, mailbox, intake.place)
-    if refused is not None:
-        return refused
-    if not {"t", "e"} <= set(view.rights):  # rights may have been lost while the message arrived
-        return refusal(ctx.lacks(view, "te"))
-    intake.place = place
-    if (refused := (yield from objected(ctx, intake))) is not None:
-        return refused
+    intake.place = place = target_again(ctx, mailbox, intake.place)
+    ctx.must_hold(view, "te")  # rights may have been lost while the message arrived
+    yield from check_content(ctx, intake)
     limit = ctx.quota_octets(place.box)
-    done: list[tuple[Published, list[bytes]]] = []
 
-    def work(account: Account) -> None:
+    def work(account: Account) -> tuple[Published, list[bytes]]:
         published = intake.exchange(account, limit)
-        done.append((published, view.poll_after_change(account, enabled, own=[intake.uid])))
+        return published, view.poll_after_change(account, enabled, own=[intake.uid])
 
-    refused = yield from tried(ctx.change(work, place), place)
-    if refused is not None:
-        yield from ctx.sync(expunge=True)  # if it was expunged meanwhile, that is reported before the refusal
-        return refused
-    published, lines = done[0]
+    published, lines = yield from ctx.change(work, place)
     replaced = dataclasses.replace(view.place, name=view.name)
     yield from ctx.record_shared_act("message_replaced", replaced, uid=intake.uid, to=place.name)
     stored = responses.append_uid(published.uidvalidity, [published.uid])

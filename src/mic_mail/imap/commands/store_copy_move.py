@@ -180,7 +180,7 @@ def copy(ctx: ImapContext, command: Transfer) -> Steps[Reply]:
 
             result = yield from ctx.change(work)
     except NoSuchFolder as error:
-        return _no_folder(error, target)
+        return refusal(error, target)
     except NoSuchMessage:
         return _gone(by_uid=False)
     yield from _taught_by_move(ctx, view, target, result)
@@ -204,7 +204,7 @@ def move(ctx: ImapContext, command: Transfer) -> Steps[Reply]:
         else:
             result, lines = yield from _move_within(ctx, view, uids, target)
     except NoSuchFolder as error:
-        return _no_folder(error, target)
+        return refusal(error, target)
     if result.pairs:
         ctx.write(ctx.line(b"*", Reply("Moved.", code=_copyuid(result))))
     ctx.write(lines)  # also if nothing was moved: the view has caught up, so the client must (RFC 9051 §7.5.1)
@@ -232,14 +232,6 @@ def _move_within(ctx: ImapContext, view: View, uids: list[int], target: Place) -
 
 def _copyuid(result: CopyResult) -> bytes:
     return responses.copy_uid(result.uidvalidity, [old for old, _ in result.pairs], [new for _, new in result.pairs])
-
-
-def _no_folder(error: NoSuchFolder, target: Place) -> Reply:
-    """Refuse, with TRYCREATE if CREATE would help (RFC 9051 §6.4.7).
-
-    It would not if the selected mailbox is what is missing.
-    """
-    return refuse(error.text, b"TRYCREATE") if error.name == target.name and target.is_creatable else refusal(error)
 
 
 def _gone(*, by_uid: bool) -> Reply:
