@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from mic_mail.imap.parser.number_set import Ranges, format_in_order, format_ranges, format_set
 from mic_mail.imap.parser.utf7 import encode
+from mic_mail.storage.types import DELIMITER
 
 MAX_QUOTED = 1024
 """Octets of the longest quoted string; longer ones go as literals, as some clients' buffers are small."""
@@ -24,6 +25,7 @@ _UNQUOTABLE_UTF8 = re.compile(rb"[\x00\r\n]")
 _ASTRING = re.compile(rb'[^\x00-\x20(){%*"\\\x7f-\xff]++')  # RFC 9051 §9: 1*ASTRING-CHAR
 _LINE_BREAKS = re.compile(rb"[\x00\r\n]++")
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DELIMITER = b'"' + DELIMITER.encode("ascii") + b'"'
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # ------------------------------------------------------------------ pieces: strings, names, flags, dates
@@ -203,11 +205,11 @@ def identification(fields: Mapping[str, str | None] | None) -> bytes:
     return b"* ID (" + b" ".join(words) + b")\r\n"
 
 
-def namespace(personal: Sequence[str], others: Sequence[str], shared: Sequence[str], delimiter: str, *, utf8: bool) -> bytes:
+def namespace(personal: Sequence[str], others: Sequence[str], shared: Sequence[str], *, utf8: bool) -> bytes:
     """Return a NAMESPACE response with the prefixes of each kind; an empty kind is NIL (RFC 2342 §5)."""
     kinds = []
     for prefixes in (personal, others, shared):
-        described = [b"(%b %b)" % (mailbox_name(prefix, utf8=utf8), quoted(delimiter.encode("ascii"))) for prefix in prefixes]
+        described = [b"(%b %b)" % (mailbox_name(prefix, utf8=utf8), _DELIMITER) for prefix in prefixes]
         kinds.append(b"(" + b"".join(described) + b")" if described else b"NIL")
     return b"* NAMESPACE " + b" ".join(kinds) + b"\r\n"
 
@@ -219,7 +221,6 @@ def listed(
     word: bytes,
     name: str,
     attributes: tuple[str, ...],
-    delimiter: str,
     *,
     utf8: bool,
     child_info: Iterable[str] = (),
@@ -229,7 +230,7 @@ def listed(
 
     It carries CHILDINFO (RFC 5258 §3.5) and OLDNAME (RFC 9051 §6.3.9.7) where given.
     """
-    line = _listed(word, name, attributes, delimiter, utf8)
+    line = _listed(word, name, attributes, utf8)
     extended = []
     criteria = b" ".join([quoted(item.encode("ascii")) for item in child_info]) if child_info else b""
     if criteria:
@@ -240,12 +241,12 @@ def listed(
 
 
 @lru_cache(maxsize=4096)
-def _listed(word: bytes, name: str, attributes: tuple[str, ...], delimiter: str, utf8: bool) -> bytes:
+def _listed(word: bytes, name: str, attributes: tuple[str, ...], utf8: bool) -> bytes:
     """Return the line without extended items; cached, since the same few folders are listed to everybody."""
     return b"* %b (%b) %b %b" % (
         word,
         " ".join(attributes).encode("ascii"),
-        quoted(delimiter.encode("ascii")),
+        _DELIMITER,
         mailbox_name(name, utf8=utf8),
     )
 

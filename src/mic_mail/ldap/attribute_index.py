@@ -148,11 +148,11 @@ class Column:
             return self.present
         return self._entries((yield from self._lines(folded=folded).hits(first, inner, last)))
 
-    def at_least(self, value: str) -> AttributeSearch:
-        """Find the entries with a value equal to or behind this one (RFC 4517 §4.2.12), without diacritics."""
-        text = fold(" ".join(words(value)))
-        return self._entries((yield from self._folded.where(lambda line: line >= text)))
+    def ordered(self, value: str, *, at_least: bool) -> AttributeSearch:
+        """Find the entries with a value equal to this one, or behind it (`at_least`) or before it, without diacritics.
 
-    def at_most(self, value: str) -> AttributeSearch:
+        RFC 4517 §4.2.12.
+        """
         text = fold(" ".join(words(value)))
-        return self._entries((yield from self._folded.where(lambda line: line <= text)))
+        found = yield from self._folded.where(lambda line: line >= text if at_least else line <= text)
+        return self._entries(found)

@@ -6,6 +6,7 @@ the entries of which it is true, and those for which it is undefined.
 """
 
 from collections.abc import Generator, Iterable, Mapping
+from dataclasses import replace
 
 from mic_mail.addressbook.cards import Card, Ministry
 from mic_mail.addressbook.ldap_entries import LdapEntry
@@ -13,7 +14,7 @@ from mic_mail.addressbook.ldap_entries import entry as entry_of
 from mic_mail.ldap import schema
 from mic_mail.ldap.attribute_index import AttributeSearch, Column
 from mic_mail.ldap.dn import BadName, normal, same
-from mic_mail.ldap.filters import And, Approx, AtLeast, AtMost, Equal, Filter, Matches, Not, Or, Present, Substrings
+from mic_mail.ldap.filters import And, Comparison, Filter, Matches, Not, Or, Present, Substrings
 from mic_mail.ldap.schema import Syntax
 
 Truth = tuple[int, int]
@@ -96,7 +97,7 @@ class EntryBlock:
                 return (yield from self._present(attribute))
             case Matches():
                 return (yield from self._match(wanted))
-            case Equal() | Approx() | Substrings() | AtLeast() | AtMost():
+            case Comparison() | Substrings():
                 yield
                 return (yield from self._item(wanted))
 
@@ -112,10 +113,10 @@ class EntryBlock:
         column = yield from self._column(attribute)
         return column.present, 0
 
-    def _item(self, item: Equal | Approx | Substrings | AtLeast | AtMost) -> Evaluation:
+    def _item(self, item: Comparison | Substrings) -> Evaluation:
         if item.attribute.lower() in ("name", "2.5.4.41"):
-            alike = [_of_attribute(item, name) for name in schema.NAME_TYPES]
-            return (yield from self._reckon(Or(tuple(alike))))
+            alike = tuple(replace(item, attribute=name) for name in schema.NAME_TYPES)
+            return (yield from self._reckon(Or(alike)))
         attribute = schema.attribute(item.attribute)
         if attribute is None:
             return self._undefined()
@@ -141,7 +142,7 @@ class EntryBlock:
             chosen = [one for one in schema.ATTRIBUTES if syntaxes and one.syntax in syntaxes and not one.operational]
         if not chosen:
             return self._undefined()
-        true, undefined = yield from self._reckon(Or(tuple(Equal(one.name, wanted.value) for one in chosen)))
+        true, undefined = yield from self._reckon(Or(tuple(Comparison("=", one.name, wanted.value) for one in chosen)))
         if wanted.names and not undefined and self._is_above(tuple(one.name for one in chosen), wanted.value):
             return self._all, 0
         return true, undefined & ~true
@@ -172,7 +173,7 @@ class EntryBlock:
         column = yield from self._column(attribute)
         if not column.present >> number & 1:
             return None
-        true, _ = yield from self._item(Equal(attribute.name, value))
+        true, _ = yield from self._item(Comparison("=", attribute.name, value))
         return bool(true >> number & 1)
 
 
@@ -204,17 +205,7 @@ def _all_at_once(making: Generator[None, None, Column]) -> Column:
             return column
 
 
-def _of_attribute(item: Equal | Approx | Substrings | AtLeast | AtMost, name: str) -> Filter:
-    match item:
-        case Substrings(_, initial, between, final):
-            return Substrings(name, initial, between, final)
-        case _:
-            return type(item)(name, item.value)
-
-
-def _look(
-    column: Column, syntax: Syntax, item: Equal | Approx | Substrings | AtLeast | AtMost
-) -> Generator[None, None, int | None]:
+def _look(column: Column, syntax: Syntax, item: Comparison | Substrings) -> Generator[None, None, int | None]:
     """Return the entries of a column for one item; None: the attribute has no rule for such a match."""
     text = syntax in (Syntax.TEXT, Syntax.IA5)
     match item:
@@ -223,14 +214,12 @@ def _look(
                 return None
             inner = [piece.decode() for piece in between]
             return (yield from column.containing((initial or b"").decode(), inner, (final or b"").decode()))
-        case AtLeast(_, value):
-            return (yield from column.at_least(value.decode())) if text else None
-        case AtMost(_, value):
-            return (yield from column.at_most(value.decode())) if text else None
-        case Approx(_, value) | Equal(_, value):
+        case Comparison(">=" | "<=" as operator, _, value):
+            return (yield from column.ordered(value.decode(), at_least=operator == ">=")) if text else None
+        case Comparison(operator, _, value):
             asked = value.decode()
             if syntax is Syntax.DN:
                 asked = ",".join(normal(asked))
             elif syntax is Syntax.OID:
                 asked = schema.class_named(asked)
-            return (yield from column.equal(asked, approximately=text and isinstance(item, Approx)))
+            return (yield from column.equal(asked, approximately=text and operator == "~="))

@@ -5,7 +5,7 @@ MAX_VALUE_OCTETS, is refused before any of it is evaluated.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from mic_mail.ldap.ber import BadBer, Reader
 
@@ -45,26 +45,13 @@ class Not:
     part: "Filter"
 
 
-@dataclass(frozen=True, slots=True)
-class Equal:
-    attribute: str
-    value: bytes
+Operator = Literal["=", "~=", ">=", "<="]
+"""The comparisons, as RFC 4515 writes them; `~=` ignores diacritics."""
 
 
 @dataclass(frozen=True, slots=True)
-class Approx:
-    attribute: str
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AtLeast:
-    attribute: str
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AtMost:
+class Comparison:
+    operator: Operator
     attribute: str
     value: bytes
 
@@ -94,7 +81,9 @@ class Matches:
     names: bool
 
 
-Filter = And | Or | Not | Equal | Approx | AtLeast | AtMost | Present | Substrings | Matches
+_OPERATORS: dict[int, Operator] = {0xA3: "=", 0xA5: ">=", 0xA6: "<=", 0xA8: "~="}
+
+Filter = And | Or | Not | Comparison | Present | Substrings | Matches
 
 
 def read(reader: Reader) -> Filter:
@@ -124,14 +113,8 @@ class _Reading:
                 return And(tuple(parts)) if tag == _AND else Or(tuple(parts))
             case 0xA2:
                 return Not(_last(inner, self.filter(inner, depth + 1)))
-            case 0xA3:
-                return _last(inner, Equal(_description(inner), _value(inner)))
-            case 0xA5:
-                return _last(inner, AtLeast(_description(inner), _value(inner)))
-            case 0xA6:
-                return _last(inner, AtMost(_description(inner), _value(inner)))
-            case 0xA8:
-                return _last(inner, Approx(_description(inner), _value(inner)))
+            case 0xA3 | 0xA5 | 0xA6 | 0xA8:
+                return _last(inner, Comparison(_OPERATORS[tag], _description(inner), _value(inner)))
             case 0xA4:
                 return _last(inner, self._substrings(inner))
             case 0xA9:

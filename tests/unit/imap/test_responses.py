@@ -47,14 +47,14 @@ ANSWERS: list[tuple[bytes, bytes]] = [
     (r.enabled(["CONDSTORE"]), b"* ENABLED CONDSTORE\r\n"),
     (r.identification(None), b"* ID NIL\r\n"),
     (r.identification({"name": "mic-mail", "x": None}), b'* ID ("name" "mic-mail" "x" NIL)\r\n'),
-    (r.namespace([""], [], [], "/", utf8=False), b'* NAMESPACE (("" "/")) NIL NIL\r\n'),  # RFC 2342 §5
-    (r.namespace([""], ["Users/"], ["A", "B"], "/", utf8=False),
+    (r.namespace([""], [], [], utf8=False), b'* NAMESPACE (("" "/")) NIL NIL\r\n'),  # RFC 2342 §5
+    (r.namespace([""], ["Users/"], ["A", "B"], utf8=False),
      b'* NAMESPACE (("" "/")) (("Users/" "/")) (("A" "/")("B" "/"))\r\n'),
-    (r.listed(b"LIST", "Sent", ("\\HasNoChildren", "\\Sent"), "/", utf8=False),
+    (r.listed(b"LIST", "Sent", ("\\HasNoChildren", "\\Sent"), utf8=False),
      b'* LIST (\\HasNoChildren \\Sent) "/" "Sent"\r\n'),
-    (r.listed(b"LIST", "Foo", (), "/", utf8=False, child_info=["SUBSCRIBED"]),
+    (r.listed(b"LIST", "Foo", (), utf8=False, child_info=["SUBSCRIBED"]),
      b'* LIST () "/" "Foo" ("CHILDINFO" ("SUBSCRIBED"))\r\n'),  # RFC 5258 §5, example 8
-    (r.listed(b"LIST", "New", (), "/", utf8=False, old_name="Old"), b'* LIST () "/" "New" ("OLDNAME" ("Old"))\r\n'),
+    (r.listed(b"LIST", "New", (), utf8=False, old_name="Old"), b'* LIST () "/" "New" ("OLDNAME" ("Old"))\r\n'),
     (r.status("blurdybloop", [("MESSAGES", 231), ("MAILBOXID", "F1"), ("APPENDLIMIT", None)], utf8=False),
      b'* STATUS "blurdybloop" (MESSAGES 231 MAILBOXID (F1) APPENDLIMIT NIL)\r\n'),
     (r.exists(23), b"* 23 EXISTS\r\n"),

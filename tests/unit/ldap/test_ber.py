@@ -144,13 +144,13 @@ def test_a_filter_is_what_was_written() -> None:
     wanted = "(&(cn=Bê)(cn=a*b*c)(sn>=a)(sn<=z)(mail=*)(ou~=x)(!(uid=y))(cn:dn:2.5.13.2:=q))"
     assert filters.read(Reader(written(wanted))) == filters.And(
         (
-            filters.Equal("cn", "Bê".encode()),
+            filters.Comparison("=", "cn", "Bê".encode()),
             filters.Substrings("cn", b"a", (b"b",), b"c"),
-            filters.AtLeast("sn", b"a"),
-            filters.AtMost("sn", b"z"),
+            filters.Comparison(">=", "sn", b"a"),
+            filters.Comparison("<=", "sn", b"z"),
             filters.Present("mail"),
-            filters.Approx("ou", b"x"),
-            filters.Not(filters.Equal("uid", b"y")),
+            filters.Comparison("~=", "ou", b"x"),
+            filters.Not(filters.Comparison("=", "uid", b"y")),
             filters.Matches("2.5.13.2", "cn", b"q", names=True),
         )
     )

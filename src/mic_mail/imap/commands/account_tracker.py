@@ -24,7 +24,7 @@ from mic_mail.imap.mailbox_names.resolve import find_box, name_in_box, own_name
 from mic_mail.imap.parser.notify import Events, Watch
 from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderChanges, FolderState
+from mic_mail.storage.types import INBOX, AccountRef, FolderChanges, FolderState
 
 _UNREPORTED = -1
 _MESSAGES_OR_FLAGS = Events.MESSAGES | Events.FLAGS
@@ -177,7 +177,7 @@ class AccountTracker:
         subscribed = [("\\Subscribed",) if name in self.subscriptions else () for name in names]
         attributes = ("\\NonExistent", _NO_ACCESS, "\\HasNoChildren")
         return [
-            responses.listed(b"LIST", name, (*attributes, *also), DELIMITER, utf8=utf8)
+            responses.listed(b"LIST", name, (*attributes, *also), utf8=utf8)
             for name, also in zip(names, subscribed, strict=True)
         ]
 
@@ -308,13 +308,13 @@ class AccountTracker:
         return INBOX if self.box is None else name_in_box(self.box, INBOX)
 
     def _list_lines(self, events: Iterable[NameEvent], *, utf8: bool) -> list[bytes]:
-        tree = Tree(self._folders.values(), self.subscriptions, DELIMITER)
+        tree = Tree(self._folders.values(), self.subscriptions)
         lines: list[bytes] = []
         for event in events:
             attributes = described(tree, event.name, gone=event.gone).attributes
             if self._is_closed(event.name) and not event.gone:
                 attributes = (_NO_ACCESS, *attributes)
-            lines.append(responses.listed(b"LIST", event.name, attributes, DELIMITER, utf8=utf8, old_name=event.old_name))
+            lines.append(responses.listed(b"LIST", event.name, attributes, utf8=utf8, old_name=event.old_name))
         return lines
 
     def _metadata_lines(self, changed: list[tuple[str, str]], options: OutputOptions) -> list[bytes]:

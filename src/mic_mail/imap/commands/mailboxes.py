@@ -197,13 +197,13 @@ def send_oldname(ctx: ImapContext, place: Place, written: str) -> Steps[None]:
             line = yield from listing_of(ctx, place)
         except Unavailable:
             return  # the command has succeeded, and its reply says so
-        ctx.write(responses.listed(b"LIST", line.name, line.attributes, DELIMITER, utf8=ctx.utf8, old_name=written))
+        ctx.write(responses.listed(b"LIST", line.name, line.attributes, utf8=ctx.utf8, old_name=written))
 
 
 def _say_listed(ctx: ImapContext, word: bytes, lines: Iterable[Listed]) -> None:
     utf8 = ctx.utf8
     for line in lines:
-        ctx.write(responses.listed(word, line.name, line.attributes, DELIMITER, utf8=utf8, child_info=line.child_info))
+        ctx.write(responses.listed(word, line.name, line.attributes, utf8=utf8, child_info=line.child_info))
 
 
 def namespace(ctx: ImapContext, arguments: Arguments) -> Reply:
@@ -211,7 +211,7 @@ def namespace(ctx: ImapContext, arguments: Arguments) -> Reply:
 
     No person may use another person's mailbox (Reg. 15.2).
     """
-    ctx.write(responses.namespace([""], [], [resolve.PREFIX] if ctx.boxes else [], DELIMITER, utf8=ctx.utf8))
+    ctx.write(responses.namespace([""], [], [resolve.PREFIX] if ctx.boxes else [], utf8=ctx.utf8))
     return Reply("Mailboxes listed.")
 
 

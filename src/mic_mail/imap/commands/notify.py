@@ -269,8 +269,8 @@ class NotifyListener:
         """Return the LIST line of the parent of names that came or went (RFC 5465 §5.4)."""
         own = self._trackers[None]
         there = [_Root(shared_folder(name, INBOX)) for name, box in boxes.items() if "l" in box.rights]
-        attributes = described(Tree(there, own.subscriptions, DELIMITER), ROOT).attributes
-        return responses.listed(b"LIST", ROOT, attributes, DELIMITER, utf8=utf8)
+        attributes = described(Tree(there, own.subscriptions), ROOT).attributes
+        return responses.listed(b"LIST", ROOT, attributes, utf8=utf8)
 
     # ------------------------------------------------------------ the Notifier protocol
 
@@ -441,7 +441,7 @@ class NotifyListener:
             place = find(name, options.boxes)
             if "l" in place.rights:
                 listed = yield from listing_of(ctx, place)
-                ctx.write(responses.listed(b"LIST", listed.name, listed.attributes, DELIMITER, utf8=ctx.utf8))
+                ctx.write(responses.listed(b"LIST", listed.name, listed.attributes, utf8=ctx.utf8))
         return True
 
     def _send_selected_updates(self, ctx: ImapContext, view: View, own: Collection[int], *, expunge: bool) -> Steps[None]:

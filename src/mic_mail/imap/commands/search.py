@@ -89,7 +89,7 @@ def thread(ctx: ImapContext, command: Thread) -> Steps[Reply]:
             known = yield from ctx.ask(lambda account: next(job), view.place)
             yield from ctx.yield_output()
         if len(positions) == view.messages:
-            order.forests.put(key, known)
+            order.forests[key] = known
     ctx.write(known)
     return Reply("Threaded.")
 

@@ -31,7 +31,7 @@ from mic_mail.imap.selected.mailbox_view import View, claim_recent
 from mic_mail.storage.errors import Frozen, Unavailable
 from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import DELIMITER, SEEN, Changes, ExpungeResult, FolderView
+from mic_mail.storage.types import SEEN, Changes, ExpungeResult, FolderView
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _description(
     lines.append(responses.ok(b"*", "This mailbox.", responses.mailbox_id(info.mailbox_id)))
     if listed is not None:
         old_name = written or None
-        lines.append(responses.listed(b"LIST", listed.name, listed.attributes, DELIMITER, utf8=utf8, old_name=old_name))
+        lines.append(responses.listed(b"LIST", listed.name, listed.attributes, utf8=utf8, old_name=old_name))
     return lines
 
 

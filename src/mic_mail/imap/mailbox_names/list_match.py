@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mic_mail.imap.parser.mailbox import List
-from mic_mail.storage.types import INBOX, is_inbox
+from mic_mail.storage.types import DELIMITER, INBOX, is_inbox
 
 _XLIST_NAMES = {"\\Junk": "\\Spam", "\\Flagged": "\\Starred", "\\All": "\\AllMail"}
 
@@ -53,11 +53,10 @@ class Pattern:
     no more than letters do.
     """
 
-    def __init__(self, text: str, delimiter: str) -> None:
+    def __init__(self, text: str) -> None:
         # INBOX is case-insensitive (RFC 9051 §5.1), so it is folded where nothing else can be meant.
-        if is_inbox(text[:5]) and (len(text) == 5 or text[5] in f"{delimiter}*%"):
+        if is_inbox(text[:5]) and (len(text) == 5 or text[5] in f"{DELIMITER}*%"):
             text = INBOX + text[5:]
-        self._delimiter = delimiter
         signs = _without_runs(text)
         self._literal = text if "*" not in text and "%" not in text else None
         self._everything = signs == "*"
@@ -84,7 +83,7 @@ class Pattern:
         wild = self._stars | self._percents
         reached = self._settle(1, wild)
         for letter in name:
-            staying = self._stars if letter == self._delimiter else wild
+            staying = self._stars if letter == DELIMITER else wild
             reached = self._settle(((reached & self._places.get(letter, 0)) << 1) | (reached & staying), wild)
             if not reached:
                 return False
@@ -114,8 +113,7 @@ def _without_runs(text: str) -> str:
 class Tree:
     """An account's names: folders, their implied parents, and subscriptions."""
 
-    def __init__(self, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str) -> None:
-        self.delimiter = delimiter
+    def __init__(self, folders: Iterable[Folder], subscribed: Collection[str]) -> None:
         self.folders = {folder.name: folder for folder in folders}
         self.subscribed = frozenset(subscribed)
         self.existing = set(self.folders)
@@ -125,14 +123,14 @@ class Tree:
 
     def parents(self, name: str) -> Iterable[str]:
         """Yield the names above `name`, nearest first."""
-        cut = name.rfind(self.delimiter)
+        cut = name.rfind(DELIMITER)
         while cut > 0:
             yield name[:cut]
-            cut = name.rfind(self.delimiter, 0, cut)
+            cut = name.rfind(DELIMITER, 0, cut)
 
     def ordered(self, names: Iterable[str]) -> list[str]:
         """Sort names with INBOX first, then level by level, so that a parent comes before its children."""
-        return sorted(names, key=lambda name: (name != INBOX, name.split(self.delimiter)))
+        return sorted(names, key=lambda name: (name != INBOX, name.split(DELIMITER)))
 
     def selectable(self, name: str) -> Folder | None:
         """Return the folder if it can be selected."""
@@ -149,14 +147,14 @@ class Tree:
         return None if folder is None else folder.special_use
 
 
-def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> list[Listed]:
+def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[str]) -> list[Listed]:
     """Return the LIST response in all its forms."""
     if not query.extended and query.patterns == ("",):
         # RFC 9051 §6.3.9: an empty pattern asks for the delimiter and the root of the reference; names here have no root.
-        return [Listed(delimiter if query.reference.startswith(delimiter) else "", ("\\Noselect",))]
-    tree = Tree(folders, subscribed, delimiter)
+        return [Listed(DELIMITER if query.reference.startswith(DELIMITER) else "", ("\\Noselect",))]
+    tree = Tree(folders, subscribed)
     # RFC 9051 §6.3.9: in the extended form an empty pattern matches nothing, whatever the reference.
-    patterns = [Pattern(query.reference + pattern, delimiter) for pattern in query.patterns if pattern]
+    patterns = [Pattern(query.reference + pattern) for pattern in query.patterns if pattern]
     selected = _selected(query, tree)
     names = tree.existing | selected | {parent for name in selected for parent in tree.parents(name)}
     matching = {name for name in names if any(pattern.matches(name) for pattern in patterns)}
@@ -173,9 +171,9 @@ def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
     return lines
 
 
-def describe(name: str, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> Listed:
+def describe(name: str, folders: Iterable[Folder], subscribed: Collection[str]) -> Listed:
     """Return the line of one mailbox with all its attributes (RFC 9051 §6.3.2: they MUST be accurate)."""
-    return described(Tree(folders, subscribed, delimiter), name)
+    return described(Tree(folders, subscribed), name)
 
 
 def described(tree: Tree, name: str, *, gone: bool = False) -> Listed:
@@ -227,15 +225,15 @@ def _attributes(tree: Tree, name: str, nonexistent: str) -> list[str]:
     return attributes
 
 
-def lsub_folders(query: List, folders: Iterable[Folder], subscribed: Collection[str], delimiter: str = "/") -> list[Listed]:
+def lsub_folders(query: List, folders: Iterable[Folder], subscribed: Collection[str]) -> list[Listed]:
     """Return the LSUB response: subscribed names (RFC 3501 §6.3.9).
 
     With `%`, also parents of such names, as `\\Noselect`.
     """
     if query.patterns == ("",):
         return [Listed("", ("\\Noselect",))]
-    tree = Tree(folders, subscribed, delimiter)
-    pattern = Pattern(query.reference + query.patterns[0], delimiter)
+    tree = Tree(folders, subscribed)
+    pattern = Pattern(query.reference + query.patterns[0])
     shown = {name for name in tree.subscribed if pattern.matches(name)}
     hidden = tree.subscribed - shown
     parents = {parent for name in hidden for parent in tree.parents(name) if pattern.matches(parent)} - tree.subscribed
@@ -249,9 +247,9 @@ def lsub_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
     return lines
 
 
-def xlist_folders(query: List, folders: Iterable[Folder], delimiter: str = "/") -> list[Listed]:
+def xlist_folders(query: List, folders: Iterable[Folder]) -> list[Listed]:
     """Return the XLIST response: as LIST, with the old names of special uses and `\\Inbox`."""
-    return [Listed(line.name, _in_old_words(line)) for line in list_folders(query, folders, (), delimiter)]
+    return [Listed(line.name, _in_old_words(line)) for line in list_folders(query, folders, ())]
 
 
 def _in_old_words(line: Listed) -> tuple[str, ...]:

@@ -28,7 +28,6 @@ from mic_mail.storage.reads.sort_keys import Ordered
 CACHE_OCTETS = 64 << 20
 ORDERS_KEPT = 8
 """Orders cached per folder."""
-FORESTS_KEPT = 4
 _RUN = 4096
 _OVERHEAD_OCTETS = 100
 """Memory per message: an object, two instants, its place in some orders."""
@@ -99,25 +98,6 @@ def _first(positions: Sequence[int], low: int, high: int, key: Callable[[int], A
     return low
 
 
-class Forests:
-    """THREAD responses for all messages of a folder, by algorithm and kind of number."""
-
-    __slots__ = ("_known",)
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[tuple[ThreadAlgorithm, bool], bytes] = OrderedDict()
-
-    def get(self, key: tuple[ThreadAlgorithm, bool]) -> bytes | None:
-        """Return the cached response."""
-        return self._known.get(key)
-
-    def put(self, key: tuple[ThreadAlgorithm, bool], answer: bytes) -> None:
-        """Cache a response, and drop the oldest beyond FORESTS_KEPT."""
-        self._known[key] = answer
-        while len(self._known) > FORESTS_KEPT:
-            self._known.popitem(last=False)
-
-
 class StoredSortValues:
     """Sort keys from the store, in columns by UID.
 
@@ -151,7 +131,8 @@ class FolderOrder:
         self._values = values
         self._received = received
         self._orders: OrderedDict[tuple[Criterion, ...], array[int]] = OrderedDict()
-        self.forests = Forests()
+        self.forests: dict[tuple[ThreadAlgorithm, bool], bytes] = {}
+        """THREAD responses for all messages, by algorithm and kind of number."""
         self.octets = sum(map(len, values)) + _OVERHEAD_OCTETS * len(values)
 
     @classmethod
