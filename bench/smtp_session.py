@@ -33,7 +33,8 @@ from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.startup import make_folders
 from mic_mail.services.authentication.identity import Peer
 from mic_mail.services.transport.envelope import Role
-from mic_mail.smtp.connection_handler import SmtpHandler, SmtpServices
+from mic_mail.smtp.connection import SmtpConnection, SmtpServices
+from mic_mail.smtp.connection_handler import SmtpHandler
 from mic_mail.smtp.server import SmtpServer
 from mic_mail.smtp.session import Limits, ListenerProfile
 
@@ -68,7 +69,8 @@ class AtOnce:
 class MemoryWire:
     """A client that sends `MESSAGES` messages, in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, services: SmtpServices, door: ListenerProfile) -> None:
+        self.services, self.door = services, door
         self.over = self.in_message = self.owes_a_promise = False
         self.unsent_octets = 0
         self.time = asyncio.get_running_loop().time
@@ -129,9 +131,9 @@ def services(context: ServerContext) -> SmtpServices:
 async def alone(context: ServerContext) -> float:
     given = services(context)
     door = ListenerProfile(given.hostname, given.support, Role.MX, LIMITS)
-    wire = MemoryWire()
+    wire = MemoryWire(given, door)
     began = thread_time()
-    await SmtpHandler(wire, given, door, lambda: False).run()
+    await SmtpHandler(cast("SmtpConnection", wire), lambda: False).run()
     spent = thread_time() - began
     # The greeting, the answer to EHLO, then at most three writes a message: replies that wait are written together, except that
     # none waits for the check of a recipient.

@@ -17,7 +17,7 @@ from harness import MailServer, config_for, stopping
 from mic_mail.connection.connection import Connection
 from mic_mail.connection.session_core import Session
 from mic_mail.imap.parser.reader import Reader
-from mic_mail.smtp.server import SmtpConnection
+from mic_mail.smtp.connection import SmtpConnection
 from population import PASSWORD
 from waiting import wait_for
 

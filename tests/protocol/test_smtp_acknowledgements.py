@@ -10,8 +10,8 @@ import pytest
 from harness import MailServer
 from mic_mail.services.transport.header_checks import HeaderChecks
 from mic_mail.services.transport.pipeline import Pipeline
+from mic_mail.smtp.connection import SmtpConnection
 from mic_mail.smtp.connection_handler import SmtpHandler
-from mic_mail.smtp.server import SmtpConnection
 from mic_mail.storage.errors import Unavailable
 
 MESSAGE = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<dvbe@mic.gov.vn>\r\nBDAT 17 LAST\r\nSubject: x\r\n\r\nx\r\n"

@@ -77,10 +77,7 @@ def mailbox_name(name: str, *, utf8: bool = False) -> bytes:
 
 
 def date_time(instant_us: int, offset_minutes: int = 420) -> bytes:
-    """Return a quoted INTERNALDATE.
-
-    The default zone is Vietnam's, in which SEARCH counts days.
-    """
+    """Return a quoted INTERNALDATE. The default zone is Vietnam's, in which SEARCH counts days."""
     return date_time_of(_EPOCH + timedelta(microseconds=instant_us), offset_minutes)
 
 
@@ -360,10 +357,7 @@ def _numbered(word: bytes, numbers: Sequence[int], highest_modseq: int | None) -
 
 
 def correlators(tag: bytes, *, by_uid: bool, mailbox: tuple[bytes, int] | None = None) -> bytes:
-    """Return the beginning of an ESEARCH response: its command and its mailbox.
-
-    RFC 4466 §2.6.2, RFC 7377 §2.1.
-    """
+    """Return the beginning of an ESEARCH response: its command and its mailbox (RFC 4466 §2.6.2, RFC 7377 §2.1)."""
     where = b"" if mailbox is None else b" MAILBOX %b UIDVALIDITY %d" % mailbox
     return b"* ESEARCH (TAG %b%b)%b" % (string(tag), where, b" UID" if by_uid else b"")
 

@@ -378,10 +378,7 @@ class ImapServer(connection.Server):
         self._errands: set[asyncio.Task[None]] = set()
 
     def clear_away(self, run: Callable[[], None]) -> None:
-        """Discard abandoned files in a thread.
-
-        Files that remain when the process ends are left to the sweep.
-        """
+        """Discard abandoned files in a thread. Files that remain when the process ends are left to the sweep."""
 
         async def background_task() -> None:
             with contextlib.suppress(MicMailError, OSError, RuntimeError):

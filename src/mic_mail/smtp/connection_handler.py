@@ -1,39 +1,33 @@
-"""Serve one SMTP client: carry out what `session` decides, over a connection that `server` holds.
+"""Serve one SMTP client: carry out what `session` decides, over a `SmtpConnection`.
 
 In: command lines and octets that the wire reads. Out: replies that it sends, and messages handed to the mail flow.
 Replies are collected until the input is used up (RFC 2920 §3.2). Only its end ends a message: on any error the rest is
 read and discarded or the connection is closed, so that no octet of a body is ever taken for a command.
-Never here: transports, timers, TLS handshakes (server.py), syntax and order (grammar, session), permissions (services).
+Never here: transports, timers, TLS handshakes (`connection`), syntax and order (grammar, session), permissions (services).
 """
 
 import base64
 import binascii
-import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from mic_mail.clock import Clock
-from mic_mail.ids import TokenSource, trace_id
-from mic_mail.log.maillog import MailLog
+from mic_mail.ids import trace_id
 from mic_mail.mailbox_address import ReversePath
-from mic_mail.net.tls import TlsFront
-from mic_mail.services.authentication.identity import Challenge, Peer, SignedIn
+from mic_mail.services.authentication.identity import Challenge, SignedIn
 from mic_mail.services.authentication.refusals import Refusal
 from mic_mail.services.authentication.sasl_exchange import SaslExchange
-from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.authentication.watches import Watch
 from mic_mail.services.transport.envelope import BINARYMIME, Accepted, Cause, Client, Envelope, Role
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
 from mic_mail.services.transport.incoming_message import IncomingMessage
-from mic_mail.services.transport.pipeline import Pipeline
 from mic_mail.smtp import actions, replies
 from mic_mail.smtp.actions import Close
+from mic_mail.smtp.connection import SmtpConnection, SmtpServices
 from mic_mail.smtp.data import ChunkDecoder, DotDecoder
 from mic_mail.smtp.grammar import MailParameters
 from mic_mail.smtp.line_buffer import LineBuffer, Trouble
 from mic_mail.smtp.replies import Reply
-from mic_mail.smtp.session import DATA, MAX_LINE_OCTETS, Limits, ListenerProfile, Session
+from mic_mail.smtp.session import DATA, MAX_LINE_OCTETS, Session
 from mic_mail.smtp.transfer_rate import Pace
 
 READ_OCTETS: Final = 262_144
@@ -44,94 +38,17 @@ COMMANDS_AT_ONCE: Final = 64
 """Commands after which other connections get their turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class SmtpServices:
-    """The services that the composition root gives to SMTP."""
-
-    mailflow: Pipeline
-    access: SignInService
-    clock: Clock
-    log: MailLog
-    tls: TlsFront | None
-    """TLS of the listeners for people."""
-    hostname: str
-    support: str
-    limits: Limits
-    binarymime: bool = False
-    confirms: bool = False
-    quota_is_final: bool = False
-    tls_for_servers: TlsFront | None = None
-    """TLS of the listener for other mail servers, where it differs."""
-    repairs_lf: Callable[[str], bool] = lambda address: False
-    """Return whether an address is a known old device whose bare LF is repaired."""
-    chance: TokenSource = random.getrandbits
-    """Source of message ids, which are no secrets.
-
-    The system's source releases the GIL, and then a busy executor takes it. This is the `random` module's own generator,
-    which is seeded again in each forked child: one made here would give all children the same ids.
-    """
-    note: Callable[[str], None] = lambda label: None
-    """Called with each command as it begins, so that a long pause of the loop can be logged with it."""
-
-
-class Wire(Protocol):
-    """A connection as the handler sees it."""
-
-    over: bool
-    """True once the last reply has been written."""
-    in_message: bool
-    """True while octets of a message are being read: a shutdown waits for its end."""
-    owes_a_promise: bool
-    """True while a 250 that takes over a message waits to be sent; `flush` sends it."""
-
-    def time(self) -> float: ...
-    def write(self, octets: bytes) -> None:
-        """Append a reply to those that wait to be sent."""
-
-    @property
-    def unsent_octets(self) -> int: ...
-    async def flush(self) -> None:
-        """Send the waiting replies."""
-
-    async def read(self, octets: int, deadline: float) -> bytes:
-        """Return the next octets, at most `octets`; empty at the end of the stream.
-
-        Waiting replies are sent first.
-        """
-        ...
-
-    async def yield_to_loop(self) -> None:
-        """Let the other connections have their turn."""
-
-    async def start_tls(self) -> Peer:
-        """Send 220, discard what was read in clear, perform the handshake; return the peer as it is now."""
-        ...
-
-    def describe(self) -> Peer: ...
-    def signed_in(self) -> None:
-        """Record that the peer has signed in: the connection is not evicted for unauthenticated ones."""
-
-    def expire(self, name: str) -> None:
-        """Send the reply `name` and close."""
-
-    def end_soon(self, name: str, still: Callable[[], bool]) -> None:
-        """Send the reply `name` and close after a moment, if `still` holds then."""
-
-    def close(self) -> None:
-        """Close after the written replies are sent."""
-
-
 class SmtpHandler:
     """The SMTP dialogue of one connection."""
 
-    def __init__(self, wire: Wire, services: SmtpServices, door: ListenerProfile, draining: Callable[[], bool]) -> None:
+    def __init__(self, wire: SmtpConnection, draining: Callable[[], bool]) -> None:
         self._wire = wire
-        self._services = services
-        self._door = door
+        self._services: SmtpServices = wire.services
+        self._door = door = wire.door
         self._draining = draining
         self._core = Session(door)
         self._peer = wire.describe()
-        self._core.repair_lf = services.repairs_lf(self._peer.address)
+        self._core.repair_lf = self._services.repairs_lf(self._peer.address)
         self._input = LineBuffer(MAX_LINE_OCTETS, repair_lf=self._core.repair_lf)
         self._reception: IncomingMessage | None = None
         self._chunks: ChunkDecoder | None = None

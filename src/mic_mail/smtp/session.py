@@ -150,10 +150,7 @@ class Session:
         return self._as_junk(answer) if verb.is_junk else answer
 
     def troubled(self, trouble: Trouble) -> Reply | Close:
-        """Answer a malformed line.
-
-        RFC 5321 §2.3.8: what stands behind a stray LF may be an injected command.
-        """
+        """Answer a malformed line. RFC 5321 §2.3.8: what stands behind a stray LF may be an injected command."""
         if trouble is Trouble.BARE:
             return Close(replies.reply("bare-line-end-in-command"))
         return self._counted(replies.reply("line-too-long"))

@@ -16,7 +16,7 @@ from mic_mail.app import protocol_servers as app_doors
 from mic_mail.app import web_process as app_web
 from mic_mail.config.model import Config
 from mic_mail.connection import connection
-from mic_mail.smtp import server as smtp_server
+from mic_mail.smtp import connection as smtp_connection
 from population import PASSWORD
 
 SECONDS = 0.5
@@ -42,7 +42,7 @@ def impatient(config: Config) -> Config:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (app_doors, app_web, connection, smtp_server):
+        for module in (app_doors, app_web, connection, smtp_connection):
             patch.setattr(module, "HANDSHAKE_SECONDS", SECONDS)
         made = MailServer(impatient(config_for(tmp_path_factory.mktemp("slow"), {"listen": {"doors": (*WORDS, "submission")}})))
         with stopping([made]):

@@ -7,7 +7,7 @@ from importlib.metadata import version
 import aiosmtpd.smtp
 import pytest
 
-from mic_mail.smtp.server import SmtpConnection
+from mic_mail.smtp.connection import SmtpConnection
 
 INHERITED = (
     "connection_made",

@@ -46,10 +46,7 @@ class AttachReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TrackerUpdate:
-    """The result of one poll.
-
-    `elsewhere`: names in another account whose subscription changed.
-    """
+    """The result of one poll. `elsewhere`: names in another account whose subscription changed."""
 
     lines: list[bytes]
     elsewhere: list[str]

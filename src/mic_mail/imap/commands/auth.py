@@ -104,10 +104,7 @@ def logout(ctx: ImapContext, arguments: Arguments) -> Steps[Reply]:
 
 
 def identify(ctx: ImapContext, command: Id) -> Steps[Reply]:
-    """Handle ID (RFC 2971).
-
-    An ID line is always sent: new Outlook abandons the account without one.
-    """
+    """Handle ID (RFC 2971). An ID line is always sent: new Outlook abandons the account without one."""
     ctx.introductions += 1
     if ctx.introductions <= _LOGGED_IDS:
         said = {key: value[:_LONGEST_ID_VALUE] for key, value in command.fields or () if value is not None}
@@ -144,10 +141,7 @@ def authenticate(ctx: ImapContext, command: Authenticate) -> Steps[Reply]:
 
 
 def _admit(ctx: ImapContext, answer: object) -> Steps[Reply]:
-    """Finish a sign-in.
-
-    Texts are in both languages, since the client cannot have enabled UTF-8 yet.
-    """
+    """Finish a sign-in. Texts are in both languages, since the client cannot have enabled UTF-8 yet."""
     if isinstance(answer, Refusal):
         ctx.tries += 1
         if answer.kind in ALERTED:
@@ -213,10 +207,7 @@ def unauthenticate(ctx: ImapContext, arguments: Arguments) -> Steps[Reply | None
 
 
 def enable(ctx: ImapContext, command: Enable) -> Reply:
-    """Handle ENABLE (RFC 5161 §3.1).
-
-    Unknown names are ignored; ENABLED lists what this command turned on.
-    """
+    """Handle ENABLE (RFC 5161 §3.1). Unknown names are ignored; ENABLED lists what this command turned on."""
     names = capability.enable(command.capabilities, ctx.hidden)
     new = [name for name in names if ENABLES[name] not in ctx.enabled]
     for name in new:

@@ -31,10 +31,7 @@ Mailbox = tuple[FolderInfo, Place]
 
 
 def multi_search(ctx: ImapContext, command: MultiSearch) -> Steps[Reply]:
-    """Handle ESEARCH.
-
-    The selected mailbox is searched as its client knows it, the others as they are.
-    """
+    """Handle ESEARCH. The selected mailbox is searched as its client knows it, the others as they are."""
     selected, saved, returns = ctx.view, ctx.saved, command.returns or frozenset()
     if selected is None and (command.searches_selected or "UPDATE" in returns):
         return bad("No mailbox is selected.")  # RFC 7377 §2.2

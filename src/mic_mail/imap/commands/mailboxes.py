@@ -321,10 +321,7 @@ def rename(ctx: ImapContext, command: Rename) -> Steps[Reply]:
 
 
 def subscribe(ctx: ImapContext, command: OnMailbox) -> Steps[Reply]:
-    """Add a name to the person's own list, also one of another account.
-
-    The name need not exist.
-    """
+    """Add a name to the person's own list, also one of another account. The name need not exist."""
     yield from ctx.change(lambda account: account.subscribe(command.mailbox, True))
     if ctx.notifier is not None:
         yield from ctx.notifier.subscribed(ctx, command.mailbox, True)

@@ -211,10 +211,7 @@ class NotifyListener:
         return any(name == ROOT or name.startswith(PREFIX) for name in names)
 
     def _follow(self, ctx: ImapContext, asked: dict[AccountRef, Shared], *, at_once: bool = False) -> Steps[None]:
-        """Watch these accounts, and no others; their trackers are begun later.
-
-        `at_once`: by a NOTIFY SET.
-        """
+        """Watch these accounts, and no others; their trackers are begun later. `at_once`: by a NOTIFY SET."""
         yield from ctx.subscribe_accounts(SubscribeAccounts(frozenset(asked), rights=self._reaches_beyond()))
         for at in [at for at in self._trackers if at is not None and at not in asked]:
             del self._trackers[at]

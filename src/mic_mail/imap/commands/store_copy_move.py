@@ -90,10 +90,7 @@ def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
 
 
 def _marks_passed_on(ctx: ImapContext, command: Store) -> bool:
-    """Return whether messages are marked as handed to the document system, which is recorded (Reg.
-
-    12.3.c).
-    """
+    """Return whether messages are marked as handed to the document system, which is recorded (Reg. 12.3.c)."""
     if command.change is FlagChange.REMOVE:
         return False
     return any(keyword.lower() in ctx.settings.passed_on for keyword in command.flags.keywords)

@@ -23,10 +23,7 @@ _DEPTHS: dict[bytes, int | None] = {b"0": 0, b"1": 1, b"INFINITY": None}
 
 @dataclass(frozen=True, slots=True)
 class GetMetadata(Arguments):
-    """GETMETADATA (RFC 5464 §4.2).
-
-    `depth` is 0, 1 or None for all levels below; `max_octets` is MAXSIZE.
-    """
+    """GETMETADATA (RFC 5464 §4.2). `depth` is 0, 1 or None for all levels below; `max_octets` is MAXSIZE."""
 
     mailbox: str
     entries: tuple[str, ...]

@@ -1,33 +1,35 @@
-"""The SMTP server: connections, their time limits, TLS, and their end.
+"""One SMTP connection: its time limits, TLS, and its end.
 
 The only module that imports aiosmtpd. `aiosmtpd.smtp.SMTP` provides the life cycle of a connection (transport, session
 object, the task that serves it, its end) and its timer. The dialogue is ours (connection_handler.py), because the
 inherited one reads a message line by line, answers in many small writes, parses addresses with the standard library, and
 cuts slow clients without a reply. Reading and writing are ours too: input goes to its reader as it is, where a stream
 would copy it twice and wake a chain of coroutines. A canary test names every non-public member of aiosmtpd that is used.
-
-One implementation serves mail servers (25), submission (587, STARTTLS) and submissions (465, TLS from the first octet).
 """
 
 import asyncio
+import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final, cast
 
 from aiosmtpd.smtp import SMTP
 
+from mic_mail.clock import Clock
 from mic_mail.connection import peer
-from mic_mail.ids import trace_id
+from mic_mail.ids import TokenSource, trace_id
 from mic_mail.log.error_fields import failure
-from mic_mail.net.connection_registry import Changed, OpenConnections
+from mic_mail.log.maillog import MailLog
+from mic_mail.net.connection_registry import OpenConnections
 from mic_mail.net.tcp_ack import acknowledge
+from mic_mail.net.tls import TlsFront
 from mic_mail.services.authentication.identity import Peer
+from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.transport.envelope import Role
+from mic_mail.services.transport.pipeline import Pipeline
 from mic_mail.smtp import replies
-from mic_mail.smtp.connection_handler import SmtpHandler, SmtpServices
-from mic_mail.smtp.session import ListenerProfile
-
-__all__ = ["SmtpServer", "SmtpServices"]
+from mic_mail.smtp.session import Limits, ListenerProfile
 
 LAST_WORD_SECONDS: Final = 1.0
 """Seconds for the last reply of an evicted connection."""
@@ -42,51 +44,35 @@ MAX_UNREAD_OCTETS: Final = 131_072
 """Octets that have arrived and are not read; beyond them reading from the client is paused."""
 HANDSHAKE_SECONDS: Final = 30.0
 
-ROLES: Final = {"smtp": Role.MX, "submission": Role.SUBMISSION, "submissions": Role.SUBMISSION}
 
+@dataclass(frozen=True, slots=True)
+class SmtpServices:
+    """The services that the composition root gives to SMTP."""
 
-class SmtpServer:
-    """Create the connections of one process and end them together."""
+    mailflow: Pipeline
+    access: SignInService
+    clock: Clock
+    log: MailLog
+    tls: TlsFront | None
+    """TLS of the listeners for people."""
+    hostname: str
+    support: str
+    limits: Limits
+    binarymime: bool = False
+    confirms: bool = False
+    quota_is_final: bool = False
+    tls_for_servers: TlsFront | None = None
+    """TLS of the listener for other mail servers, where it differs."""
+    repairs_lf: Callable[[str], bool] = lambda address: False
+    """Return whether an address is a known old device whose bare LF is repaired."""
+    chance: TokenSource = random.getrandbits
+    """Source of message ids, which are no secrets.
 
-    def __init__(self, services: SmtpServices, changed: Changed = lambda by, strangers: None) -> None:
-        """Take the services; `changed` is called when a connection begins, ends, or signs in."""
-        self.services = services
-        self.open: OpenConnections[SmtpConnection] = OpenConnections(changed)
-        self.draining = False
-        self._doors = {role: self._listener_profile(role) for role in Role}
-
-    def _listener_profile(self, role: Role) -> ListenerProfile:
-        services = self.services
-        return ListenerProfile(
-            hostname=services.hostname,
-            support=services.support,
-            role=role,
-            limits=services.limits,
-            # A message that may have to be relayed cannot be accepted in a form that few servers take (RFC 3030 §3).
-            binarymime=services.binarymime and role is Role.MX,
-            # A confirmation to the sender that an unauthenticated client names would be backscatter.
-            confirms=services.confirms or role is Role.SUBMISSION,
-            quota_is_final=services.quota_is_final,
-        )
-
-    def configure(self, services: SmtpServices) -> None:
-        """Apply new settings (SIGHUP); open connections keep those of their greeting."""
-        self.services = services
-        self._doors = {role: self._listener_profile(role) for role in Role}
-
-    def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[], asyncio.Protocol]:
-        """Return the factory of a listener's protocols; `door` is a name of `ROLES`."""
-        role = ROLES[door]
-        return lambda: SmtpConnection(self, self._doors[role], door)
-
-    async def drain(self, seconds: float) -> None:
-        """Send 421 to all clients between messages; a message in transfer may end within `seconds`."""
-        self.draining = True
-        for connection in self.open:
-            connection.drain()
-        if not await self.open.all_closed(seconds):
-            for connection in self.open:
-                connection.expire("shutdown")
+    The system's source releases the GIL, and then a busy executor takes it. This is the `random` module's own generator,
+    which is seeded again in each forked child: one made here would give all children the same ids.
+    """
+    note: Callable[[str], None] = lambda label: None
+    """Called with each command as it begins, so that a long pause of the loop can be logged with it."""
 
 
 class _NoHandler:
@@ -94,9 +80,16 @@ class _NoHandler:
 
 
 class SmtpConnection(SMTP):
-    """One connection: the `Wire` of its handler."""
+    """One connection; `serve` runs its dialogue (`connection_handler`)."""
 
-    def __init__(self, server: SmtpServer, door: ListenerProfile, door_name: str) -> None:
+    def __init__(
+        self,
+        services: SmtpServices,
+        opened: "OpenConnections[SmtpConnection]",
+        door: ListenerProfile,
+        door_name: str,
+        serve: Callable[["SmtpConnection"], Awaitable[None]],
+    ) -> None:
         super().__init__(
             _NoHandler(),
             hostname=door.hostname,
@@ -104,11 +97,11 @@ class SmtpConnection(SMTP):
             timeout=door.limits.command_seconds,
             loop=asyncio.get_running_loop(),
         )
-        self._server = server
-        self._services = server.services
-        self._door = door
+        self.services = services
+        self.door = door
+        self._opened = opened
         self._door_name = door_name
-        services = server.services
+        self._serve = serve
         self._tls = (services.tls_for_servers if door.role is Role.MX else None) or services.tls
         self._arrived = b""
         self._arrival: asyncio.Future[None] | None = None
@@ -121,8 +114,11 @@ class SmtpConnection(SMTP):
         self._deadline: float | None = None
         self.unsent_octets = 0
         self.in_message = False
+        """True while octets of a message are being read: a shutdown waits for its end."""
         self.owes_a_promise = False
+        """True while a 250 that takes over a message waits to be sent; `flush` sends it."""
         self.over = False
+        """True once the last reply has been written."""
         self.time = self.loop.time
         # Commands and mechanisms that are not used here: each refers to this connection, which would form a reference cycle
         # with the TLS buffers until the collector runs.
@@ -133,12 +129,12 @@ class SmtpConnection(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._address = str((transport.get_extra_info("peername") or ("",))[0])
-        self._server.open.add(self)
+        self._opened.add(self)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
-        self._server.open.discard(self)
+        self._opened.discard(self)
         self._reader = self._writer = None  # type: ignore[assignment]  # likewise
         self._client_connected_cb = self._handler_coroutine = None
 
@@ -154,14 +150,14 @@ class SmtpConnection(SMTP):
 
     async def _handle_client(self) -> None:
         try:
-            await SmtpHandler(self, self._services, self._door, lambda: self._server.draining).run()
+            await self._serve(self)
         except (ConnectionError, ssl.SSLError, TimeoutError):
             pass  # the other end is gone
         except asyncio.CancelledError:
             if self.transport is not None:
                 raise
         except Exception as error:  # noqa: BLE001 - any error: the peer gets 421 and the log has the details
-            self._services.log.event("session_failed", **failure(error), session=self._session_id)
+            self.services.log.event("session_failed", **failure(error), session=self._session_id)
             self.expire("failed")
         finally:
             if self.transport is not None and not self.over:
@@ -171,7 +167,7 @@ class SmtpConnection(SMTP):
         """Return the peer, with a new session id each time, since TLS begins a new dialogue."""
         transport = self.transport
         assert transport is not None
-        self._session_id = trace_id(self._services.clock.now_us(), self._services.chance)
+        self._session_id = trace_id(self.services.clock.now_us(), self.services.chance)
         return peer.describe(transport, self._door_name, self._tls, self._session_id)
 
     # ------------------------------------------------------------ timers
@@ -182,7 +178,7 @@ class SmtpConnection(SMTP):
         if self.over:
             self._abort()
         elif self._deadline is None:
-            self._reset_timeout(self._door.limits.command_seconds)
+            self._reset_timeout(self.door.limits.command_seconds)
         elif now < self._deadline:
             self._reset_timeout(self._deadline - now)
         else:
@@ -202,7 +198,7 @@ class SmtpConnection(SMTP):
         """
         if self.transport is not None and not self.transport.is_closing() and not self.over:
             peername = self.transport.get_extra_info("peername") or ("",)
-            self._services.log.event("connection_cut", reason=name, peer=peername[0], session=self._session_id)
+            self.services.log.event("connection_cut", reason=name, peer=peername[0], session=self._session_id)
             self._part(name)
 
     def _part(self, name: str) -> None:
@@ -211,7 +207,8 @@ class SmtpConnection(SMTP):
         self.close()
 
     def signed_in(self) -> None:
-        self._server.open.sign_in(self)
+        """Record that the peer has signed in: the connection is not evicted for unauthenticated ones."""
+        self._opened.sign_in(self)
 
     @property
     def address(self) -> str:
@@ -225,7 +222,7 @@ class SmtpConnection(SMTP):
         """
         if self._deadline is None:
             return False
-        self._server.open.discard(self)
+        self._opened.discard(self)
         if self.transport is not None and not self.transport.is_closing() and not self.over:
             self._part("no-room")
             self._reset_timeout(LAST_WORD_SECONDS)
@@ -279,6 +276,7 @@ class SmtpConnection(SMTP):
         self._congestion = None
 
     def write(self, octets: bytes) -> None:
+        """Append a reply to those that wait to be sent."""
         self._unsent.append(octets)
         self.unsent_octets += len(octets)
 
@@ -290,7 +288,7 @@ class SmtpConnection(SMTP):
             self.unsent_octets = 0
             self.owes_a_promise = self._unanswered = False
         if self._congestion is not None:
-            self._wait_until(self.time() + self._door.limits.command_seconds)
+            self._wait_until(self.time() + self.door.limits.command_seconds)
             await self._congestion
             self._deadline = None
 
@@ -343,7 +341,7 @@ class SmtpConnection(SMTP):
             if secured is None or secured.is_closing():
                 raise ConnectionAbortedError
         except OSError:
-            self._server.open.discard(self)  # no loop notifies the protocol of a connection lost in the handshake
+            self._opened.discard(self)  # no loop notifies the protocol of a connection lost in the handshake
             raise
         self._deadline = None
         self.transport = secured
