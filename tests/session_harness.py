@@ -157,7 +157,7 @@ class Talk:
             case BindAccount():
                 result = True
             case WatchAccount():
-                self.attended.append(action.at)
+                self.attended.append(action.account)
             case Decode():
                 result = action.run()
             case ClearAway():

@@ -115,13 +115,13 @@ class BindAccount(Action):
 
 @dataclass(frozen=True, slots=True)
 class RecordActivity(Action):
-    """Record that the person uses a mailbox (Reg. 7.2.a): `at`, or the own one. Gives None.
+    """Record that the person uses a mailbox (Reg. 7.2.a): that of `account`, or the own one. Gives None.
 
     `how` names the way in which it was opened or read; for a unit's or group's mailbox that is recorded (Reg. 12.3.a).
     None: neither.
     """
 
-    at: AccountRef | None = None
+    account: AccountRef | None = None
     how: str | None = None
 
 

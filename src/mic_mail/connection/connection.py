@@ -109,7 +109,6 @@ class Server:
         self.services = services
 
     def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[], asyncio.Protocol]:
-        """Return the factory of a listener's protocols."""
         return lambda: self.connection(self, door)
 
     async def drain(self, seconds: float) -> None:
@@ -175,7 +174,6 @@ class Connection(asyncio.Protocol, ABC):
         self._pump()
 
     def _take(self, transport: asyncio.Transport) -> None:
-        """Read from and write to this transport from now on."""
         self._transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS)
         self._peer = peer.describe(transport, self._door, self._services.tls, self._session_id)
@@ -330,9 +328,9 @@ class Connection(asyncio.Protocol, ABC):
                 self._log(step)
             case Pause():
                 pass
-            case RecordActivity(at, how):
+            case RecordActivity(account, how):
                 if self._signed_in is not None:
-                    self._used(self._signed_in, self._signed_in.mailbox_id if at is None else at.account_id, how)
+                    self._used(self._signed_in, self._signed_in.mailbox_id if account is None else account.account_id, how)
             case _:
                 return False
         return True
@@ -367,7 +365,6 @@ class Connection(asyncio.Protocol, ABC):
         self._pump()
 
     def _work(self, work: Work[object]) -> Awaitable[object]:
-        """Run work on the own account in its executor."""
         assert self._account is not None
         return self._in_executor(self._account, work)
 
@@ -377,7 +374,6 @@ class Connection(asyncio.Protocol, ABC):
         return run(account.ref, work.run, account)
 
     async def _perform(self, action: Action) -> object:
-        """Carry out any other action that takes time or has a result."""
         access = self._services.access
         match action:
             case SignIn(user, password):
@@ -396,7 +392,6 @@ class Connection(asyncio.Protocol, ABC):
         return None
 
     def _enter(self, signed_in: SignedIn) -> bool:
-        """Bind the account, if it has room for one more session."""
         services, sessions = self._services, self._server.sessions
         if sessions[signed_in.mailbox_id] >= services.sessions_per_mailbox:
             return False
@@ -412,7 +407,6 @@ class Connection(asyncio.Protocol, ABC):
         return True
 
     async def _start_tls(self) -> None:
-        """Perform the handshake, after discarding all input sent in clear."""
         self._session.discard_input()
         tls = self._services.tls
         try:

@@ -56,13 +56,9 @@ class InputBuffer(Protocol):
         """Octets that no command has used; above 64 KiB stop reading."""
         ...
 
-    def feed(self, octets: bytes) -> None:
-        """Append input."""
-        ...
+    def feed(self, octets: bytes) -> None: ...
 
-    def discard_input(self) -> None:
-        """Discard all of it: what came in clear behind a command that starts TLS."""
-        ...
+    def discard_input(self) -> None: ...
 
 
 class CloseConnection(Exception):
@@ -175,11 +171,9 @@ class Session(ABC):
         return False
 
     def feed(self, octets: bytes) -> None:
-        """Append input from the client."""
         self._input.feed(octets)
 
     def discard_input(self) -> None:
-        """Discard input that no command has used yet."""
         self._input.discard_input()
 
     def end(self, text: Text, code: bytes = b"") -> None:
@@ -203,12 +197,10 @@ class Session(ABC):
         return self._held
 
     def done(self, action: Action, result: object = None) -> None:
-        """Report that `action` was carried out."""
         if action is self._held and not isinstance(action, Hangup):  # else it was output sent before the held step
             self._held, self._result = None, result
 
     def failed(self, action: Action, error: BaseException) -> None:
-        """Report that `action` raised an exception."""
         self.done(action, error)
 
     def close(self) -> None:

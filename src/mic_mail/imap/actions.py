@@ -45,11 +45,11 @@ class Waiting(NeedInput):
 class Work(actions.Work[T_co]):
     """Work that may run on another account and may take long.
 
-    `at` is the account whose store is used (None: the session's own). The session has checked the person's rights there.
+    `account` is the one whose store is used (None: the session's own). The session has checked the person's rights there.
     `meanwhile` is a line to write every PROGRESS_SECONDS until the work is done; only where no line is partly written.
     """
 
-    at: AccountRef | None = None
+    account: AccountRef | None = None
     meanwhile: bytes = b""
 
 
@@ -62,10 +62,10 @@ class Leave(Action):
 class WatchAccount(Action):
     """Report changes of this account and of the rights in it from now on. Result: None.
 
-    `at` is None: report only the session's own account.
+    `account` is None: report only the session's own account.
     """
 
-    at: AccountRef | None
+    account: AccountRef | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +120,11 @@ class Scan(Action):
 class Teach(Action):
     """Report that this session put messages into this folder, or marked them there. Result: None.
 
-    `at`: the account of the folder (None: the session's own).
+    `account`: that of the folder (None: the session's own).
     `came_from`: the folder they were moved or copied from. None: keywords say whether they are `spam`.
     """
 
-    at: AccountRef | None
+    account: AccountRef | None
     folder: str
     uids: Sequence[int]
     came_from: tuple[AccountRef | None, str] | None = None

@@ -49,7 +49,6 @@ class Credit:
         self._at = now
 
     def earn(self, compressed: int) -> None:
-        """Add the credit for this many compressed octets received."""
         self._octets += compressed * TEXT_FOR_OCTET
 
     def spend(self, text: int, now: float) -> bool:

@@ -65,7 +65,7 @@ class Notifier(Protocol):
         """Note that the mailbox is no longer selected."""
         ...
 
-    def own(self, at: AccountRef | None, modseqs: list[int]) -> None:
+    def note_own_changes(self, account: AccountRef | None, modseqs: list[int]) -> None:
         """Note changes made by the client itself in this account (None: its own)."""
         ...
 
@@ -93,7 +93,7 @@ class ImapContext(SessionContext):
     __slots__ = (
         "_overhearing",
         "account_changed",
-        "at",
+        "account",
         "attending",
         "cache",
         "credit",
@@ -129,7 +129,7 @@ class ImapContext(SessionContext):
         self.view: View | None = None
         self.opened: dict[int, int] = {}
         """The time slot in which each account was last recorded as opened (`opening_slot`), by account id."""
-        self.at: AccountRef | None = None
+        self.account: AccountRef | None = None
         """The account that the current command works on (None: the session's own).
 
         For commands on the selected mailbox, that mailbox's account.
@@ -199,7 +199,6 @@ class ImapContext(SessionContext):
         return self.host.shared(self.mailbox_id)
 
     def account_of(self, place: Place) -> AccountRef:
-        """Return the account whose store holds a place."""
         assert self.signed_in is not None
         return place.account or self.signed_in.account
 
@@ -235,7 +234,6 @@ class ImapContext(SessionContext):
 
     @property
     def own_rights(self) -> str:
-        """The rights in the session's own mailbox now."""
         return self._as_it_is_now(Place("")).rights
 
     def must_hold(self, view: View, letters: str) -> None:
@@ -244,7 +242,6 @@ class ImapContext(SessionContext):
             raise self.lacks(view, letters)
 
     def lacks(self, view: View, letters: str) -> Refused:
-        """Return the reason why the client does not hold these rights there."""
         return replace(view.place, withheld=self.host.withheld(view.account_id)).lacks(letters)
 
     def use_condstore(self) -> None:
@@ -275,7 +272,7 @@ class ImapContext(SessionContext):
         self.enabled = Enabled.NOTHING
         self.known_modseq = self.own_modseq = 0
         self._overhearing, self.account_changed, self.shared_mailboxes_changed = SubscribeAccounts(), {}, False
-        self.at = self.attending = self.landed = None
+        self.account = self.attending = self.landed = None
         self.reader.limits = Limits.before_sign_in()
         self.reader.utf8 = False
         self.sign_in_until = self.now() + self.settings.sign_in_seconds
@@ -343,7 +340,6 @@ class ImapContext(SessionContext):
         return spoken_on_one_line(text, utf8=self.utf8)
 
     def line(self, tag: bytes, reply: Reply) -> bytes:
-        """Return a status line, tagged or (`*`) untagged."""
         return status_line(tag, reply.status, self.words(reply.text), reply.code or None)
 
     def write_no_update(self, tag: bytes, text: Text) -> None:
@@ -395,20 +391,20 @@ class ImapContext(SessionContext):
 
     def ask(self, run: Callable[[Account], T], place: Place | None = None) -> Steps[T]:
         """Run a read on the store of `place`, else on that of the current command."""
-        return cast("T", (yield Work(run, at=self.at if place is None else place.account)))
+        return cast("T", (yield Work(run, account=self.account if place is None else place.account)))
 
     def change(self, run: Callable[[Account], T], place: Place | None = None) -> Steps[T]:
         """Run a write on the store of `place`, else on that of the current command.
 
         A long write is one step, so the client only learns that it is still in progress (RFC 9585).
         """
-        at = self.at if place is None else place.account
+        ref = self.account if place is None else place.account
         alive = b"" if "INPROGRESS" in self.hidden else ok(b"*", "Still at it.", in_progress(self.tag))
         if self.notifier is None:
-            return cast("T", (yield Work(run, writes=True, at=at, meanwhile=alive)))
-        work = Work(lambda account: account.recording_modseqs(run), writes=True, at=at, meanwhile=alive)
+            return cast("T", (yield Work(run, writes=True, account=ref, meanwhile=alive)))
+        work = Work(lambda account: account.recording_modseqs(run), writes=True, account=ref, meanwhile=alive)
         result, modseqs = cast("tuple[T, list[int]]", (yield work))
-        self.notifier.own(at, modseqs)
+        self.notifier.note_own_changes(ref, modseqs)
         return result
 
     def leave_behind(self, discard: Callable[[], None]) -> None:
@@ -438,9 +434,9 @@ class ImapContext(SessionContext):
                 account_id: modseq for account_id, modseq in self.account_changed.items() if account_id in there
             }
 
-    def modseq_of(self, at: AccountRef | None) -> int:
+    def modseq_of(self, account: AccountRef | None) -> int:
         """Return the last reported MODSEQ of an account that NOTIFY follows (None: the own one)."""
-        return self.own_modseq if at is None else self.account_changed.get(at.account_id, 0)
+        return self.own_modseq if account is None else self.account_changed.get(account.account_id, 0)
 
     def reading(self) -> Steps[None]:
         """Record that somebody reads in the selected mailbox, where that must be recorded (Reg. 12.3.a)."""

@@ -139,8 +139,8 @@ class ImapConnection(connection.Connection):
                 self._write(data if self._deflate is None else self._deflate.deflate(data))
             case Work():
                 return False
-            case WatchAccount(at) if self._subscription is not None:
-                self._watch_account(at)
+            case WatchAccount(account) if self._subscription is not None:
+                self._watch_account(account)
             case SubscribeAccounts() if self._subscription is not None:
                 self._subscribe_accounts(step)
             case Leave():
@@ -198,14 +198,14 @@ class ImapConnection(connection.Connection):
         own = self._signed_in.account
         came_from = None if step.came_from is None else (step.came_from[0] or own, step.came_from[1])
         who = {"login": self._signed_in.address, "session": self._session_id}
-        self._services.learning.note(UserVerdict(step.at or own, step.folder, step.uids, came_from, spam=step.spam, **who))
+        self._services.learning.note(UserVerdict(step.account or own, step.folder, step.uids, came_from, spam=step.spam, **who))
 
     def _work(self, work: actions.Work[object]) -> Awaitable[object]:
         """Run work on an account in its executor; a client that waits long gets progress lines."""
         assert isinstance(work, Work)
         assert self._account is not None
         assert self._signed_in is not None
-        account = self._account if work.at is None else self._services.store.account(work.at, self._signed_in.address)
+        account = self._account if work.account is None else self._services.store.account(work.account, self._signed_in.address)
         return self._change(account, work) if work.writes else self._in_executor(account, work)
 
     async def _change(self, account: Account, work: Work[object]) -> object:
@@ -337,33 +337,26 @@ class ImapConnection(connection.Connection):
     # ------------------------------------------------------------ SessionHost
 
     def quota_octets(self, mailbox_id: int) -> int | None:
-        """Return the quota of a mailbox in octets."""
         entry = self._services.access.snapshot.entry(mailbox_id)
         return None if entry is None else entry.quota_octets
 
     def change_mark(self, mailbox_id: int) -> int:
-        """Return a number that is stable only while the mailbox does not change."""
         return self._services.store.change_mark(mailbox_id)
 
     def changes_since(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
-        """Return the changes of one of its folders, as far as this process has them in memory."""
         return self._services.store.changes_since(mailbox_id, folder_id, since_modseq, mark)
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
-        """Return the capabilities that are hidden from this mailbox."""
         entry = self._services.access.snapshot.entry(mailbox_id)
         return frozenset() if entry is None else entry.capabilities_hidden
 
     def alerts(self) -> Sequence[Text]:
-        """Return the announced downtimes (Reg. 10.3)."""
         return announcements(self._services.access.snapshot.downtimes, self._services.runtime.clock.now())
 
     def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
-        """Return the shared mailboxes that its owner may use now."""
         return self._services.access.sharing.of(mailbox_id)
 
     def holders(self, mailbox_id: int) -> Mapping[str, str]:
-        """Return the others who may use this mailbox now."""
         return self._services.access.sharing.holders(mailbox_id)
 
 

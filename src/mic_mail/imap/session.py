@@ -179,7 +179,7 @@ class Session(session_core.Session):
             ctx.write(responses.status_line(event.tag, event.status, event.text, event.code))
             self._count(invalid=event.status == b"BAD")
         elif isinstance(event, AppendMessage):
-            ctx.at = None
+            ctx.account = None
             yield from self._guarded(event.tag, self._append(event))
         elif isinstance(event, Command):
             yield from self._guarded(event.tag, self._command(event))
@@ -217,7 +217,7 @@ class Session(session_core.Session):
         spec = COMMANDS[command.name]
         reply: Reply | None = self._forbidden(spec, command.arguments)
         selected_only = spec.states is ConnectionState.SELECTED
-        ctx.at = ctx.view.place.account if ctx.view is not None and selected_only else None
+        ctx.account = ctx.view.place.account if ctx.view is not None and selected_only else None
         if reply is None:
             answer = spec.handle(ctx, command.arguments)
             reply = answer if isinstance(answer, Reply) else (yield from answer)

@@ -80,7 +80,6 @@ class _Lines:
         return found
 
     def where(self, holds: Callable[[str], bool]) -> Generator[None, None, list[int]]:
-        """Return the lines for which `holds` is true."""
         found: list[int] = []
         for number in range(len(self)):
             if holds(self.line(number)):

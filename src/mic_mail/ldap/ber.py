@@ -93,7 +93,6 @@ class Reader:
         return start, end
 
     def any(self) -> tuple[int, "Reader"]:
-        """Return the next element, of any tag."""
         tag, start, end = self._next()
         return tag, Reader(self._octets, start, end)
 
@@ -106,11 +105,9 @@ class Reader:
         return self._octets[start:end]
 
     def copy(self) -> "Reader":
-        """Return a reader at the same position."""
         return Reader(self._octets, self._at, self._end)
 
     def rest(self) -> bytes:
-        """Return the remaining octets."""
         at, self._at = self._at, self._end
         return self._octets[at : self._end]
 

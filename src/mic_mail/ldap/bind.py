@@ -97,7 +97,6 @@ def _address(ctx: LdapContext, name: str) -> Steps[str]:
 
 
 def _admit(ctx: LdapContext, request: Envelope, answer: object, mechanism: str) -> Steps[None]:
-    """Handle the end of a sign-in, or its next step."""
     if isinstance(answer, Challenge):
         ctx.dialog_mechanism = mechanism
         said = string(answer.data, 0x87)

@@ -118,7 +118,6 @@ class LdapContext(SessionContext):
         self.nobody_since = self.now()
 
     def take_work(self) -> tuple[int, int]:
-        """Return the numbers of searches and sent entries since the last call."""
         done, self.searches, self.entries = (self.searches, self.entries), 0, 0
         return done
 
@@ -139,7 +138,6 @@ class LdapContext(SessionContext):
         return len(self._input) + self._waiting_octets
 
     def _take(self) -> Envelope | None:
-        """Return the next whole message of the input, or None."""
         length = ber.message_octets(self._input, MESSAGE_OCTETS)
         if not length:
             return None
@@ -204,7 +202,6 @@ class LdapContext(SessionContext):
     # ------------------------------------------------------------ steps
 
     def tree(self) -> Steps[Tree]:
-        """Return the directory as it is now."""
         tree = yield from self.aside(Consult())
         assert isinstance(tree, Tree)
         return tree

@@ -158,7 +158,6 @@ class Tree:
 
 
 def _blocks(book: Book) -> dict[tuple[int, int], tuple[Card, ...]]:
-    """Return the cards of each block, in order."""
     found: dict[tuple[int, int], list[Card]] = {}
     for card in book:
         rank, number = card.place

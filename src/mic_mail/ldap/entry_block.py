@@ -72,7 +72,6 @@ class EntryBlock:
         }
 
     def search(self, wanted: Filter) -> AttributeSearch:
-        """Find the entries for which the filter is true."""
         true, _ = yield from self._reckon(wanted)
         return true
 

@@ -87,7 +87,6 @@ Filter = And | Or | Not | Comparison | Present | Substrings | Matches
 
 
 def read(reader: Reader) -> Filter:
-    """Return the next filter."""
     return _Reading().filter(reader, 0)
 
 

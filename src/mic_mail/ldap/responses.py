@@ -56,7 +56,6 @@ def result(
 
 
 def entry(number: int, dn: str, attributes: Iterable[tuple[str, tuple[str, ...]]]) -> bytes:
-    """Return one entry of a search result."""
     listed = b"".join([_attribute(name, values) for name, values in attributes])
     return message(number, tlv(ENTRY, string(dn) + tlv(SEQUENCE, listed)))
 

@@ -209,7 +209,6 @@ class Selection:
         """True if any requested attribute is operational."""
 
     def of(self, attributes: Attributes, operational: Attributes) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Return the requested attributes of an entry."""
         for values, everything in ((attributes, self._all), (operational, self._all_operational)):
             for name, held in values.items():
                 if everything or name.lower() in self._chosen:

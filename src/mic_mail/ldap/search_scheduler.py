@@ -33,7 +33,6 @@ class Turns:
         return float(seconds * 0.5 ** ((now - at) / HALF_LIFE_SECONDS))
 
     def charge(self, who: Who, seconds: float, now: float) -> None:
-        """Add seconds of work to a client's use."""
         self._used[who] = self.used(who, now) + seconds, now
         if len(self._used) > _MOST_REMEMBERED:
             counts = sorted(((self.used(each, now), each) for each in self._used), key=lambda pair: pair[0], reverse=True)
@@ -41,7 +40,6 @@ class Turns:
             self._used = {each: (seconds, now) for each, seconds in kept}
 
     async def take(self, who: Who, now: float) -> None:
-        """Wait for the turn of `who`."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (self.used(who, now), next(self._order), turn))
         if not self._goes_on:

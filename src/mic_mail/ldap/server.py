@@ -62,7 +62,6 @@ class LdapConnection(connection.Connection):
         )
 
     def allows_anonymous(self) -> bool:
-        """Return whether clients of this network may search without signing in."""
         return self._peer.address in self._services.open_networks
 
     def _do_now(self, step: Action) -> bool:

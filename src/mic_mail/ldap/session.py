@@ -76,7 +76,6 @@ class Session(session_core.Session):
         super().__init__(ctx, ctx, tokens)
 
     def take_work(self) -> tuple[int, int]:
-        """Return the numbers of searches and sent entries since the last call."""
         return self._context.take_work()
 
     # ------------------------------------------------------------ the dialogue
@@ -102,7 +101,6 @@ class Session(session_core.Session):
         yield Hangup()
 
     def _answer(self, request: Envelope) -> Steps[None]:
-        """Answer one request; any error becomes its answer."""
         ctx = self._context
         try:
             yield from self._handle(request)

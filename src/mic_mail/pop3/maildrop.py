@@ -76,11 +76,9 @@ class Maildrop:
         return self._view.sizes[place]
 
     def scan(self, place: int) -> bytes:
-        """Return the scan listing of one message (RFC 1939 §5)."""
         return b"%d %d" % (place + 1, self._view.sizes[place])
 
     def unique_id(self, place: int) -> bytes:
-        """Return the unique-id listing of one message (RFC 1939 §7)."""
         return b"%d %d.%d" % (place + 1, self._view.info.uidvalidity, self._view.uids[place])
 
     # ------------------------------------------------------------ deletion and flags
@@ -98,7 +96,6 @@ class Maildrop:
         return bool(self._deleted[place])
 
     def reset(self) -> None:
-        """Remove all marks (RSET)."""
         self._deleted = bytearray(len(self))
         self.messages, self.octets = len(self), self._all_octets
         self._retrieved |= self._spared

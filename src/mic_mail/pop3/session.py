@@ -81,7 +81,6 @@ def _listing(ctx: Pop3Context, arguments: list[bytes], *, unique_ids: bool) -> S
 
 
 def retr(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
-    """Handle RETR: send the stored octets unchanged."""
     drop = ctx.maildrop
     place = drop.place(_number(arguments[0]))
     yield from ctx.reading()
@@ -92,7 +91,6 @@ def retr(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
 
 
 def top(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
-    """Handle TOP: send the header and the first lines of the body."""
     drop = ctx.maildrop
     place, lines = drop.place(_number(arguments[0])), _number(arguments[1])
     yield from ctx.answer_at_length(Reply("Top of the message follows."), Message(drop, place, lines))

@@ -17,7 +17,6 @@ class Top:
         """True once nothing more belongs to it."""
 
     def take(self, octets: bytes) -> int:
-        """Return how many of the next octets belong to it."""
         at = 0
         while not self.over:
             end = octets.find(b"\n", at)

@@ -116,7 +116,6 @@ class SmtpHandler:
         self._wire.write(answer.spoken or answer.encode(self._core.voice))
 
     async def _carry_out(self, asked: actions.Action) -> None:
-        """Carry out an action of the session, and send the reply to its result."""
         answer: Reply | Close
         match asked:
             case actions.AskSender():
@@ -218,7 +217,6 @@ class SmtpHandler:
     # ------------------------------------------------------------ the message
 
     async def _read_message(self) -> Reply | Close:
-        """Read the message of DATA up to CRLF.CRLF, in pieces as they arrive."""
         self._wire.write(DATA.spoken)
         decoder = DotDecoder(repair_lf=self._core.repair_lf)
         mailflow, reception = self._services.mailflow, self._begin()
@@ -281,7 +279,6 @@ class SmtpHandler:
         return True
 
     async def _ended(self, reception: IncomingMessage) -> Reply | Close:
-        """Finish a complete message: 250 only if it is durable."""
         await self._keep_promise()
         if self._wire.over:
             raise ConnectionAbortedError  # 421 was sent meanwhile: the client sends the message again
@@ -363,7 +360,6 @@ class SmtpHandler:
                 return self._core.sign_in_refused(replies.reply("auth-syntax"))
 
     def _sign_out(self) -> None:
-        """Forget the sign-in and the watch on its mailbox."""
         self._signed_in = None
         self._unwatch()
 

@@ -37,7 +37,6 @@ class DotDecoder:
         self.rest = b""
 
     def feed(self, octets: bytes) -> bytes:
-        """Return the part of the message that these octets complete; not to be called once `ended`."""
         data = self._held + octets if self._held else octets
         # A doubled dot and the end both contain a dot. It is searched first: Base64 has none.
         dot = data.find(b"\r\n.") if _DOT in data else -1
@@ -83,7 +82,6 @@ class ChunkDecoder:
         self._held = b""
 
     def feed(self, octets: bytes) -> bytes:
-        """Return the part of the message that these octets complete."""
         if not self._repair:
             return octets
         data = self._held + octets
@@ -91,6 +89,5 @@ class ChunkDecoder:
         return _BARE_LF.sub(b"\r\n", data[:-1] if self._held else data)
 
     def close(self) -> bytes:
-        """Return the octets held back, after the last chunk."""
         held, self._held = self._held, b""
         return held

@@ -53,7 +53,6 @@ class Reply:
         return self.code >= 400
 
     def encode(self, voice: Voice) -> bytes:
-        """Return the reply's lines, ready to send."""
         if self.spoken:
             return self.spoken
         text = self.text
@@ -174,7 +173,6 @@ def _too_much(refusal: Refusal) -> Reply:
 
 
 def too_large(trace_id: str, message_octets: int, attachment_octets: int) -> Reply:
-    """Return the reply for a message whose announced size is too large."""
     return reply(Cause.MESSAGE_TOO_LARGE, trace_id, size=megabytes(message_octets), limit=megabytes(attachment_octets))
 
 
@@ -191,7 +189,6 @@ def megabytes(octets: int) -> Text:
 
 
 def of_sign_in(kind: str, text: Text) -> Reply:
-    """Return the reply for a refused sign-in; its text is complete."""
     code, enhanced = SIGN_IN[kind]
     return Reply(code, enhanced, text)
 

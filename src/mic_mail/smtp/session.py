@@ -127,7 +127,6 @@ class Session:
     # ------------------------------------------------------------ commands
 
     def receive(self, line: bytes) -> Reply | Action:
-        """Handle one command line without its line end."""
         word, _, argument = line.partition(b" ")
         verb = VERBS.get(word) or VERBS.get(word.upper())
         if verb is None:
@@ -199,7 +198,6 @@ class Session:
         return self._final_refusal(refusal) if refusal.trace_id else self._counted(refusal)
 
     def message_ended(self, outcome: Outcome) -> Reply | Close:
-        """Answer the end of the message."""
         voice = self.voice
         self.transaction = None
         if isinstance(outcome, Accepted):

@@ -46,10 +46,10 @@ class AttachReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TrackerUpdate:
-    """The result of one poll. `elsewhere`: names in another account whose subscription changed."""
+    """The result of one poll. `names_beyond`: those in other accounts whose subscription changed."""
 
     lines: list[bytes]
-    elsewhere: list[str]
+    names_beyond: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,7 @@ class AccountTracker:
         """Earliest next poll of another account than the own one, after a failure (monotonic seconds)."""
 
     @property
-    def at(self) -> AccountRef | None:
-        """The tracked account; None: the own one."""
+    def account(self) -> AccountRef | None:
         return None if self.box is None else self.box.account
 
     @property
@@ -122,7 +121,6 @@ class AccountTracker:
         return self._watch.of(name, subscribed=name in self.subscriptions, personal=self.box is None)
 
     def _allowed_part(self, name: str) -> Events:
-        """Return the watched events that the rights allow."""
         events = self.events_of(name)
         if self.box is None:
             return events
@@ -256,7 +254,6 @@ class AccountTracker:
         return replace(news, folders=[replace(state, name=own_name(state.name, boxes)) for state in news.folders])
 
     def _learn(self, news: FolderChanges, options: OutputOptions) -> TrackerUpdate:
-        """Adopt these changes and return the lines that report them."""
         before, subscribed = dict(self._folders), self.subscriptions
         gone = [before[mailbox_id] for mailbox_id in news.gone if mailbox_id in before]
         for state in gone:
@@ -274,11 +271,11 @@ class AccountTracker:
             for name in sorted(subscribed ^ self.subscriptions)
             if name not in listed and Events.SUBSCRIPTIONS in self._watch.of(name, subscribed=True)
         ]
-        elsewhere = [name for name in moved if find_box(name, options.boxes)]
+        names_beyond = [name for name in moved if find_box(name, options.boxes)]
         events += [NameEvent(name) for name in moved if not find_box(name, options.boxes)]
         lines = self._list_lines(events, utf8=options.utf8) if events else []
         lines += self._status_lines(before, {state.name: state for state in gone}, news, options)
-        return TrackerUpdate(lines, elsewhere)
+        return TrackerUpdate(lines, names_beyond)
 
     def _name_events(self, before: dict[str, FolderState], gone: list[FolderState], news: FolderChanges) -> list[NameEvent]:
         if Events.NAMES not in self._watch.all_others:

@@ -70,7 +70,6 @@ class Incoming:
 
     @property
     def is_staged(self) -> bool:
-        """True if some of it is in a file."""
         return self._staged is not None
 
     @property
@@ -79,7 +78,6 @@ class Incoming:
         return sum(map(len, self._held)) <= self._attachment_limit
 
     def hold(self, data: bytes) -> None:
-        """Collect octets until there are enough to be worth an executor call."""
         self._held.append(data)
 
     @property
@@ -168,7 +166,6 @@ class Intake:
         """True while nothing of it has been written to a file."""
 
     def write(self, account: Account) -> None:
-        """Write the held octets of all messages."""
         self._is_held = False
         for message in self.messages:
             message.write(account)
@@ -218,7 +215,6 @@ class Intake:
 
 
 def append(ctx: ImapContext, first: AppendMessage, forbidden: Reply | None) -> Steps[None]:
-    """Run a whole APPEND, including its tagged line."""
     place, refused = target_of(ctx, first.mailbox)
     intake = Intake(place)
     yield from take(ctx, first, intake, partial(_publish, ctx, first.mailbox, intake), forbidden or refused)
@@ -405,6 +401,5 @@ def _check_marking(ctx: ImapContext, intake: Intake) -> Steps[None]:
 
 
 def _complete_file(ctx: ImapContext, intake: Intake, message: Incoming) -> Steps[None]:
-    """Write the end of a message whose beginning is in a file."""
     if message.is_staged:
         yield from ctx.ask(message.write, intake.place)

@@ -65,7 +65,6 @@ An unauthenticated client may not fill the log either.
 
 
 def capabilities(ctx: ImapContext) -> tuple[bytes, ...]:
-    """Return the capabilities of this connection now."""
     mechanisms = () if ctx.signed_in else ctx.host.mechanisms()
     offer = capability.Offer(
         starttls=ctx.settings.starttls and not ctx.tls,

@@ -61,7 +61,6 @@ def multi_search(ctx: ImapContext, command: MultiSearch) -> Steps[Reply]:
 
 
 def _elsewhere(ctx: ImapContext, command: MultiSearch, mailbox: Mailbox, name: bytes, progress: Progress) -> Steps[None]:
-    """Search one mailbox that is not selected."""
     folder, place = mailbox
     try:
         ctx.place_now(place, "lr")

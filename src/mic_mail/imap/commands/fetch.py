@@ -132,7 +132,6 @@ class Slices:
 
 
 def fetch(ctx: ImapContext, command: Fetch) -> Steps[Reply]:
-    """Handle FETCH and UID FETCH."""
     view = ctx.selected
     if command.changed_since is not None or Datum.MODSEQ in command.items:
         ctx.use_condstore()

@@ -63,7 +63,6 @@ class Batch:
             yield cls(held)
 
     def pick(self, column: Sequence[int]) -> Sequence[int]:
-        """Return the batch's part of a column of the view."""
         if len(self.places) == 1:
             place = self.places[0]
             return column[place.start : place.stop]
@@ -73,7 +72,6 @@ class Batch:
         return sum(map(len, self.places))
 
     def numbers(self) -> Iterable[int]:
-        """Return sequence numbers."""
         return chain.from_iterable([range(place.start + 1, place.stop + 1) for place in self.places])
 
 
@@ -105,7 +103,6 @@ class Kept:
     """
 
     def field(self, label: bytes) -> Field:
-        """Return it as an item of a line."""
         return Field(label, b"%b", lambda view, batch: batch.kept[self.key])
 
 
@@ -119,7 +116,6 @@ class Source:
 
 
 def _header_fields(item: Section) -> Kept:
-    """Return HEADER.FIELDS, a literal ready to send."""
     others = item.text is Text.HEADER_FIELDS_NOT
 
     def make(source: Source, kept: bytes | None, parts: bytes) -> bytes | None:
@@ -130,7 +126,6 @@ def _header_fields(item: Section) -> Kept:
 
 
 def _derived(make: Callable[..., bytes | int], *columns: Column) -> Callable[[View, Batch], Values]:
-    """Return a value made of one or more columns."""
     return lambda view, batch: map(make, *[batch.rows[column] for column in columns])
 
 

@@ -130,7 +130,6 @@ def list_(ctx: ImapContext, command: List) -> Steps[Reply]:
 
 
 def _rights_now(ctx: ImapContext, box: Shared | None) -> str:
-    """Return the rights in this shared mailbox now (None: the own account)."""
     if box is None:
         return ctx.own_rights
     now = ctx.boxes.get(box.name)

@@ -38,7 +38,6 @@ def resolve_messages(ctx: ImapContext, messages: SequenceSet, *, by_uid: bool) -
 
 
 def uids_of(ctx: ImapContext, places: Iterable[range]) -> list[int]:
-    """Return the UIDs at these positions."""
     assert ctx.view is not None
     uids: list[int] = []
     for place in places:

@@ -123,7 +123,7 @@ class NotifyListener:
     """The events that one client watches, and what it was told; the session's `Notifier`."""
 
     __slots__ = (
-        "_fetched", "_holders", "_no_access", "_own", "_retry_at", "_seen", "_selected", "_selected_at", "_trackers",
+        "_fetched", "_holders", "_no_access", "_own", "_retry_at", "_seen", "_selected", "_selected_account", "_trackers",
         "_view", "_watch", "_watches_folders",
     )  # fmt: skip
 
@@ -142,7 +142,7 @@ class NotifyListener:
         """MODSEQs of the client's own changes that were not polled yet, by account."""
         self._view: View | None = None
         self._selected: str | None = None
-        self._selected_at: AccountRef | None = None
+        self._selected_account: AccountRef | None = None
         self._fetched = 0
         """Messages of the selected mailbox up to this UID need no FETCH."""
         self._retry_at = 0.0
@@ -213,22 +213,24 @@ class NotifyListener:
     def _follow(self, ctx: ImapContext, asked: dict[AccountRef, Shared], *, at_once: bool = False) -> Steps[None]:
         """Watch these accounts, and no others; their trackers are begun later. `at_once`: by a NOTIFY SET."""
         yield from ctx.subscribe_accounts(SubscribeAccounts(frozenset(asked), rights=self._reaches_beyond()))
-        for at in [at for at in self._trackers if at is not None and at not in asked]:
-            del self._trackers[at]
-            if at != self._selected_at:
-                self._own.pop(at, None)
-        for at, box in asked.items():
-            tracker = self._trackers.get(at)
+        for account in [ref for ref in self._trackers if ref is not None and ref not in asked]:
+            del self._trackers[account]
+            if account != self._selected_account:
+                self._own.pop(account, None)
+        for account, box in asked.items():
+            tracker = self._trackers.get(account)
             if tracker is not None and ("r" in tracker.box_rights or "r" not in box.rights):
                 tracker.box = box
                 continue
             reason = AttachReason.ASKED
-            if not at_once and (tracker is not None or at not in self._seen):
-                reason = AttachReason.ALLOWED_AGAIN if tracker is not None or at in self._no_access else AttachReason.ALLOWED
-            self._trackers[at] = fresh = AccountTracker(self._watch, self._holders, box, reason)
+            if not at_once and (tracker is not None or account not in self._seen):
+                reason = (
+                    AttachReason.ALLOWED_AGAIN if tracker is not None or account in self._no_access else AttachReason.ALLOWED
+                )
+            self._trackers[account] = fresh = AccountTracker(self._watch, self._holders, box, reason)
             fresh.subscriptions = self._trackers[None].subscriptions
-            fresh.selected = self._selected if at == self._selected_at else None
-            self._no_access.discard(at)
+            fresh.selected = self._selected if account == self._selected_account else None
+            self._no_access.discard(account)
 
     def _follow_anew(self, ctx: ImapContext) -> Steps[None]:
         """Begin or stop watching after a change of rights or subscriptions (RFC 5465 §5.9, §6.4)."""
@@ -241,14 +243,14 @@ class NotifyListener:
             yield from _overflow(ctx)
             return
         lines: list[bytes] = []
-        for at, tracker in self._trackers.items():
-            if at is None:
+        for account, tracker in self._trackers.items():
+            if account is None:
                 continue
-            if at not in seen:
+            if account not in seen:
                 lines += tracker.lost_lines(utf8=ctx.utf8)
-                self._no_access.add(at)
-            elif at in asked and "r" in tracker.box_rights and "r" not in asked[at].rights:
-                tracker.box = asked[at]
+                self._no_access.add(account)
+            elif account in asked and "r" in tracker.box_rights and "r" not in asked[account].rights:
+                tracker.box = asked[account]
                 lines += tracker.closed_lines(utf8=ctx.utf8)
         if seen != self._seen and Events.NAMES in self._events_of_root():
             lines.append(self._root_line(boxes, utf8=ctx.utf8))
@@ -273,9 +275,9 @@ class NotifyListener:
 
     def watch_account(self, view: View) -> None:
         self._view = view
-        self._selected, self._selected_at = view.info.mailbox_id, view.place.account
-        for at, tracker in self._trackers.items():
-            tracker.selected = self._selected if at == self._selected_at else None
+        self._selected, self._selected_account = view.info.mailbox_id, view.place.account
+        for account, tracker in self._trackers.items():
+            tracker.selected = self._selected if account == self._selected_account else None
         self._fetched = view.uids[-1] if view.uids else 0
         view.quiet = Events.FLAGS not in self._watch.selected
         if Events.MESSAGES in self._watch.selected:
@@ -288,7 +290,7 @@ class NotifyListener:
 
         UNSEEN was not reported, so it may still be due.
         """
-        self._view = self._selected = self._selected_at = None
+        self._view = self._selected = self._selected_account = None
         tracker = self._trackers.get(view.place.account)
         if tracker is None:
             self._own.pop(view.place.account, None)
@@ -305,11 +307,11 @@ class NotifyListener:
             )
         tracker.left(known)
 
-    def own(self, at: AccountRef | None, modseqs: list[int]) -> None:
-        tracker = self._trackers.get(at)
-        is_open = self._view is not None and at == self._selected_at and bool(self._watch.selected)
+    def note_own_changes(self, account: AccountRef | None, modseqs: list[int]) -> None:
+        tracker = self._trackers.get(account)
+        is_open = self._view is not None and account == self._selected_account and bool(self._watch.selected)
         if tracker is not None or is_open:  # those of an account that is not polled would be kept for ever
-            self._own.setdefault(at, set()).update(modseqs)
+            self._own.setdefault(account, set()).update(modseqs)
         if tracker is not None:
             tracker.keep_selected()
 
@@ -331,7 +333,7 @@ class NotifyListener:
 
     def pause(self) -> float:
         again = [self._retry_at, *(tracker.retry_at for tracker in self._trackers.values())]
-        return min((at for at in again if at), default=_NEVER)
+        return min((time for time in again if time), default=_NEVER)
 
     def send_updates(self, ctx: ImapContext, *, expunge: bool = False) -> Steps[None]:
         """Send pending events until there are none.
@@ -353,15 +355,14 @@ class NotifyListener:
             self.put_off(ctx)
 
     def _forget_own(self) -> None:
-        """Forget the client's own changes that have been polled."""
-        for at, modseqs in list(self._own.items()):
-            polled_modseq = [self._trackers[at].polled_modseq] if at in self._trackers else []
-            polled_modseq += [self._view.polled_modseq] if self._view is not None and at == self._selected_at else []
+        for account, modseqs in list(self._own.items()):
+            polled_modseq = [self._trackers[account].polled_modseq] if account in self._trackers else []
+            polled_modseq += [self._view.polled_modseq] if self._view is not None and account == self._selected_account else []
             left = {modseq for modseq in modseqs if polled_modseq and modseq > min(polled_modseq)}
             if left:
-                self._own[at] = left
+                self._own[account] = left
             else:
-                del self._own[at]
+                del self._own[account]
 
     def put_off(self, ctx: ImapContext) -> None:
         self._retry_at = ctx.now() + RETRY_SECONDS
@@ -377,7 +378,9 @@ class NotifyListener:
 
     def _due(self, ctx: ImapContext) -> list[AccountTracker]:
         now = ctx.now()
-        return [each for each in self._trackers.values() if now >= each.retry_at and each.is_behind(ctx.modseq_of(each.at))]
+        return [
+            each for each in self._trackers.values() if now >= each.retry_at and each.is_behind(ctx.modseq_of(each.account))
+        ]
 
     def _selected_is_due(self, ctx: ImapContext, *, expunge: bool) -> bool:
         view = ctx.view
@@ -387,29 +390,28 @@ class NotifyListener:
         return moved or (expunge and view.expunges_are_due) or self._unfetched(view) > 0
 
     def _unfetched(self, view: View) -> int:
-        """Return the number of new messages to fetch."""
         return view.messages - bisect_right(view.uids, self._fetched) if self._watch.items else 0
 
     def _send_updates(self, ctx: ImapContext, *, expunge: bool) -> Steps[None]:
         if ctx.shared_mailboxes_changed:
             yield from self._follow_anew(ctx)
         view = ctx.view
-        at = None if view is None else view.place.account
+        account = None if view is None else view.place.account
         due = self._due(ctx)
-        own = {key: frozenset(self._own.get(key, ())) for key in (at, *(tracker.at for tracker in due))}
-        together = False  # the client's own changes are new to both the tracker and the view
+        own = {key: frozenset(self._own.get(key, ())) for key in (account, *(tracker.account for tracker in due))}
+        view_is_due = False  # the client's own changes are new to both the tracker and the view
         for tracker in due:
-            if ctx.notifier is self and (yield from self._send_account_updates(ctx, tracker, own[tracker.at])):
-                together = together or (tracker.at == at and bool(self._watch.selected))
-        if ctx.notifier is self and view is not None and (together or self._selected_is_due(ctx, expunge=expunge)):
-            yield from self._send_selected_updates(ctx, view, own[at], expunge=expunge)
+            if ctx.notifier is self and (yield from self._send_account_updates(ctx, tracker, own[tracker.account])):
+                view_is_due = view_is_due or (tracker.account == account and bool(self._watch.selected))
+        if ctx.notifier is self and view is not None and (view_is_due or self._selected_is_due(ctx, expunge=expunge)):
+            yield from self._send_selected_updates(ctx, view, own[account], expunge=expunge)
 
     def _send_account_updates(self, ctx: ImapContext, tracker: AccountTracker, own: Collection[int]) -> Steps[bool]:
         """Send STATUS, LIST and METADATA for the changes of one account; return whether it could be read.
 
         If the own account cannot be read, that is an error.
         """
-        reached, options, subscribed = ctx.modseq_of(tracker.at), _output_options(ctx), tracker.subscriptions
+        reached, options, subscribed = ctx.modseq_of(tracker.account), _output_options(ctx), tracker.subscriptions
 
         def look(account: Account) -> TrackerUpdate:
             if tracker.has_begun:
@@ -426,15 +428,15 @@ class NotifyListener:
         tracker.polled_modseq = max(tracker.polled_modseq, reached)
         if tracker.box is None and tracker.subscriptions != subscribed:
             yield from self._subscribe(ctx, tracker.subscriptions)
-        if len(update.lines) + len(update.elsewhere) > MOST_EVENTS:
+        if len(update.lines) + len(update.names_beyond) > MOST_EVENTS:
             yield from _overflow(ctx)
             return True
-        if ctx.notifier is not self or self._trackers.get(tracker.at) is not tracker:
+        if ctx.notifier is not self or self._trackers.get(tracker.account) is not tracker:
             return True
         for line in update.lines:
             ctx.write(line)
             yield from ctx.yield_output()
-        for name in update.elsewhere:
+        for name in update.names_beyond:
             place = find(name, options.boxes)
             if "l" in place.rights:
                 listed = yield from listing_of(ctx, place)
@@ -484,7 +486,6 @@ def _output_options(ctx: ImapContext) -> OutputOptions:
 
 
 def _changes(change: FolderChange) -> int:
-    """Return the number of changed messages of the selected mailbox."""
     if change.changes is None:
         return 0
     return len(change.changes.changed) + len(change.changes.vanished)

@@ -48,7 +48,6 @@ class Replacement(Intake):
 
 
 def replace(ctx: ImapContext, message: AppendMessage, forbidden: Reply | None) -> Steps[None]:
-    """Run a whole REPLACE, including its tagged line."""
     chosen = forbidden or (yield from _replaced(ctx, message))
     place, refused = target_of(ctx, message.mailbox)
     if isinstance(chosen, Reply):

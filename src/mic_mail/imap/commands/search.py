@@ -30,7 +30,6 @@ LONG_ANSWER = 2000
 
 
 def search(ctx: ImapContext, command: Search) -> Steps[Reply]:
-    """Handle SEARCH and UID SEARCH."""
     view, saved = ctx.selected, ctx.saved
     refused = yield from begin(ctx, command)
     if refused is not None:
@@ -40,7 +39,6 @@ def search(ctx: ImapContext, command: Search) -> Steps[Reply]:
 
 
 def sort(ctx: ImapContext, command: Sort) -> Steps[Reply]:
-    """Handle SORT and UID SORT."""
     view, saved = ctx.selected, ctx.saved
     refused = yield from begin(ctx, command)
     if refused is not None:

@@ -102,12 +102,10 @@ def text_keys(key: SearchKey) -> list[TextTest]:
 
 
 def positions(mask: Mask, count: int) -> list[int]:
-    """Return the positions in a mask, ascending."""
     return list(compress(range(count), mask.to_bytes(count, "little"))) if count else []
 
 
 def mask_of(chosen: Iterable[int], count: int) -> Mask:
-    """Return the mask of these positions."""
     octets = bytearray(count)
     for position in chosen:
         octets[position] = 1
@@ -115,7 +113,6 @@ def mask_of(chosen: Iterable[int], count: int) -> Mask:
 
 
 def everything(count: int) -> Mask:
-    """Return the mask of all messages."""
     return int.from_bytes(b"\x01" * count, "little")
 
 

@@ -163,7 +163,6 @@ class SearchRun:
         return [first, *islice(takewhile(lambda scan: scan.kind == first.kind, left), at_once - 1)]
 
     def _answer(self, scan: TextTest) -> Answer:
-        """Return the key's answer so far."""
         return self._answers.get(scan, _NOTHING_ASKED)
 
     # Columns

@@ -154,7 +154,6 @@ def missed(view: View, known: QResync, changes: Changes, enabled: Enabled) -> li
 
 
 def _leave(ctx: ImapContext) -> None:
-    """Deselect the mailbox and send CLOSED (RFC 9051 §7.1)."""
     if ctx.view is not None:
         ctx.write(responses.ok(b"*", "The mailbox before is closed.", b"CLOSED"))
     ctx.leave()

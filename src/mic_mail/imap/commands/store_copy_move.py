@@ -140,7 +140,6 @@ def _may_change(view: View, command: Store) -> bool:
 
 
 def _expected(command: Store, before: Mapping[int, int], result: StoreResult) -> dict[int, int]:
-    """Return the flags that a client assumes after its own STORE with .SILENT."""
     names = {name.lower(): 1 << (KEYWORD_SHIFT + place) for place, name in enumerate(result.keywords)}
     bits = command.flags.system
     for keyword in command.flags.keywords:

@@ -42,12 +42,10 @@ def allowed_flags(rights: str) -> int:
 
 
 def reads_only(rights: str) -> bool:
-    """Return whether SELECT has to report READ-ONLY."""
     return not _WRITING.intersection(rights)
 
 
 def may_ask(rights: str) -> bool:
-    """Return whether MYRIGHTS is allowed."""
     return bool(_ASKING.intersection(rights))
 
 

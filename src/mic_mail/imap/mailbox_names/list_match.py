@@ -73,7 +73,6 @@ class Pattern:
         self._goal = 1 << len(signs)
 
     def matches(self, name: str) -> bool:
-        """Return whether the whole of `name` matches."""
         if self._everything:
             return True
         if self._literal is not None:
@@ -133,7 +132,6 @@ class Tree:
         return sorted(names, key=lambda name: (name != INBOX, name.split(DELIMITER)))
 
     def selectable(self, name: str) -> Folder | None:
-        """Return the folder if it can be selected."""
         folder = self.folders.get(name)
         return folder if folder is not None and folder.selectable else None
 
@@ -148,7 +146,6 @@ class Tree:
 
 
 def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[str]) -> list[Listed]:
-    """Return the LIST response in all its forms."""
     if not query.extended and query.patterns == ("",):
         # RFC 9051 §6.3.9: an empty pattern asks for the delimiter and the root of the reference; names here have no root.
         return [Listed(DELIMITER if query.reference.startswith(DELIMITER) else "", ("\\Noselect",))]

@@ -106,7 +106,6 @@ def name_in_box(box: Shared, name: str) -> str:
 
 
 def own_name(name: str, boxes: Mapping[str, Shared]) -> str:
-    """Return the client's name of a folder in the own account."""
     if not boxes or not name.startswith(PREFIX):
         return name
     second, _, below = name.removeprefix(PREFIX).partition(DELIMITER)
@@ -114,7 +113,6 @@ def own_name(name: str, boxes: Mapping[str, Shared]) -> str:
 
 
 def client_name(place: Place, boxes: Mapping[str, Shared]) -> str:
-    """Return the client's name of the folder at `place`."""
     return own_name(place.name, boxes) if place.box is None else name_in_box(place.box, place.name)
 
 
@@ -144,7 +142,6 @@ def leads_nowhere(name: str, folders: Collection[str], boxes: Mapping[str, Share
 
 
 def find_box(name: str, boxes: Mapping[str, Shared]) -> Shared | None:
-    """Return the unit's or group's mailbox in which a name lies."""
     return boxes.get(name.removeprefix(PREFIX).partition(DELIMITER)[0]) if name.startswith(PREFIX) else None
 
 

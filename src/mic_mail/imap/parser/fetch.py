@@ -87,7 +87,6 @@ _SECTIONED = {b"BODY", b"BODY.PEEK", b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE"}
 
 
 def fetch(cursor: Cursor, *, by_uid: bool) -> Fetch:
-    """Parse FETCH and UID FETCH."""
     cursor.space()
     messages = cursor.sequence_set()
     cursor.space()
@@ -255,7 +254,6 @@ def _modifiers(cursor: Cursor, by_uid: bool) -> _Modifiers:
 
 
 def store(cursor: Cursor, *, by_uid: bool) -> Store:
-    """Parse STORE and UID STORE."""
     cursor.space()
     messages = cursor.sequence_set()
     cursor.space()

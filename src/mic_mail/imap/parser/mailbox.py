@@ -192,7 +192,6 @@ def on_mailbox(cursor: Cursor) -> OnMailbox:
 
 
 def rename(cursor: Cursor) -> Rename:
-    """Parse RENAME (RFC 9051 §6.3.6)."""
     cursor.space()
     mailbox, written = cursor.mailbox(), cursor.written
     cursor.space()
@@ -284,7 +283,6 @@ def basic_list(cursor: Cursor) -> List:
 
 
 def status(cursor: Cursor) -> Status:
-    """Parse STATUS (RFC 9051 §6.3.11)."""
     cursor.space()
     mailbox = cursor.mailbox()
     cursor.space()
@@ -305,7 +303,6 @@ def get_quota(cursor: Cursor) -> GetQuota:
 
 
 def set_quota(cursor: Cursor) -> SetQuota:
-    """Parse SETQUOTA (RFC 9208 §4.1.3)."""
     cursor.space()
     root = cursor.text()
     cursor.space()

@@ -57,7 +57,6 @@ def uid_batches(cursor: Cursor) -> UidBatches:
 
 
 def expunge(cursor: Cursor, *, by_uid: bool) -> Expunge:
-    """Parse EXPUNGE (RFC 9051 §6.4.3) and UID EXPUNGE (RFC 4315 §2.1)."""
     if not by_uid:
         return Expunge()
     cursor.space()
@@ -65,7 +64,6 @@ def expunge(cursor: Cursor, *, by_uid: bool) -> Expunge:
 
 
 def transfer(cursor: Cursor, *, by_uid: bool) -> Transfer:
-    """Parse COPY and MOVE."""
     cursor.space()
     messages = cursor.sequence_set()
     cursor.space()

@@ -40,7 +40,6 @@ class SetMetadata(Arguments):
 
 
 def get_metadata(cursor: Cursor) -> GetMetadata:
-    """Parse `getmetadata` of RFC 5464 §5."""
     cursor.space()
     depth: int | None = 0
     max_octets: int | None = None
@@ -111,7 +110,6 @@ def _entry(cursor: Cursor, *, below: bool = False) -> str:
 
 
 def set_metadata(cursor: Cursor) -> SetMetadata:
-    """Parse `setmetadata` of RFC 5464 §5."""
     cursor.space()
     mailbox = cursor.reference()
     cursor.space()

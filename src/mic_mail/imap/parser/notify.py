@@ -93,7 +93,6 @@ _BADEVENT = b"BADEVENT (" + b" ".join(EVENTS) + b")"
 
 
 def notify(cursor: Cursor) -> Notify:
-    """Parse NOTIFY SET [STATUS] (mailboxes events)... and NOTIFY NONE."""
     cursor.space()
     word = cursor.word()
     if word == b"NONE":

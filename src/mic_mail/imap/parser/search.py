@@ -82,7 +82,6 @@ KeyParser = Callable[[Cursor, str], SearchKey]
 
 
 def search(cursor: Cursor, *, by_uid: bool) -> Search:
-    """Parse SEARCH and UID SEARCH."""
     cursor.space()
     returns, partial, items = return_options(cursor)
     key, charset = program(cursor)
@@ -325,7 +324,6 @@ def _object(column: Literal["email_id", "thread_id"], cursor: Cursor, _charset: 
 
 
 def _modseq(cursor: Cursor, _charset: str) -> SearchKey:
-    """Parse MODSEQ [entry-name entry-type] value (RFC 7162 §3.1.5)."""
     cursor.space()
     entry = ""
     if cursor.at(b'"'):

@@ -119,7 +119,6 @@ def id_(cursor: Cursor) -> Id:
 
 
 def enable(cursor: Cursor) -> Enable:
-    """Parse ENABLE (RFC 5161 §3.1)."""
     names: list[str] = []
     while not names or not cursor.at_end():
         cursor.space()
@@ -128,6 +127,5 @@ def enable(cursor: Cursor) -> Enable:
 
 
 def compress(cursor: Cursor) -> Compress:
-    """Parse COMPRESS (RFC 4978 §3)."""
     cursor.space()
     return Compress(cursor.word().decode("ascii"))

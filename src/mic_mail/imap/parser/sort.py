@@ -106,7 +106,6 @@ _NAMING = {Reach.SUBTREE, Reach.SUBTREE_ONE, Reach.MAILBOXES}
 
 
 def sort(cursor: Cursor, *, by_uid: bool) -> Sort:
-    """Parse SORT and UID SORT."""
     cursor.space()
     returns, partial, items = return_options(cursor)
     criteria = _criteria(cursor)
@@ -139,7 +138,6 @@ def _criteria(cursor: Cursor) -> tuple[Criterion, ...]:
 
 
 def thread(cursor: Cursor, *, by_uid: bool) -> Thread:
-    """Parse THREAD and UID THREAD."""
     cursor.space()
     algorithm = _ALGORITHMS.get(cursor.word())
     if algorithm is None:
@@ -150,7 +148,6 @@ def thread(cursor: Cursor, *, by_uid: bool) -> Thread:
 
 
 def multi_search(cursor: Cursor) -> MultiSearch:
-    """Parse ESEARCH. Without result options it is as with ALL (RFC 7377 §2.1)."""
     cursor.space()
     sources: tuple[Source, ...] = (Source(Reach.SELECTED),)
     if word_is(cursor, b"IN"):

@@ -404,7 +404,7 @@ class Busy:
         return self._talk.say(octets)
 
     def _refusing(self, action: Action) -> None:
-        if self.is_busy and isinstance(action, Work) and action.at == BOX.account:
+        if self.is_busy and isinstance(action, Work) and action.account == BOX.account:
             self._talk.session.failed(action, Unavailable("busy"))
         else:
             self._carry_out(action)
