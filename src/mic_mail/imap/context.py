@@ -92,8 +92,8 @@ class ImapContext(SessionContext):
 
     __slots__ = (
         "_overhearing",
-        "account_changed",
         "account",
+        "account_changed",
         "attending",
         "cache",
         "credit",
