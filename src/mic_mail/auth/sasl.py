@@ -364,7 +364,7 @@ class Scram:
         attributes = without_proof.split(b",")
         if not mark or len(attributes) < 2 or not attributes[0].startswith(b"c=") or not attributes[1].startswith(b"r="):
             return _MALFORMED
-        bound, proof = _base64(attributes[0][2:]), _base64(proof_text)
+        bound, proof = decode_base64(attributes[0][2:]), decode_base64(proof_text)
         if bound is None or proof is None or len(proof) != hashlib.sha256().digest_size:
             return _MALFORMED
         if not hmac.compare_digest(attributes[1][2:], self._nonce.encode()):
@@ -391,7 +391,8 @@ def _hmac(key: bytes, message: bytes) -> bytes:
     return hmac.digest(key, message, "sha256")
 
 
-def _base64(text: bytes) -> bytes | None:
+def decode_base64(text: bytes) -> bytes | None:
+    """Return the octets of a response; None if it is not base64, or has stray letters."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -19,8 +19,7 @@ from mic_mail.errors import Refused, Text
 from mic_mail.i18n.spoken import spoken_on_one_line
 from mic_mail.imap.actions import SLICE_OCTETS, Decode, SubscribeAccounts, Waiting, Work
 from mic_mail.imap.compress import Credit
-from mic_mail.imap.connection_state import ConnectionState
-from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.connection_state import ConnectionState, Enabled
 from mic_mail.imap.host import ImapHost
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.resolve import Place

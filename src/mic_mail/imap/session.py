@@ -22,9 +22,8 @@ from mic_mail.imap import capability, responses
 from mic_mail.imap.actions import ClearAway
 from mic_mail.imap.command_table import COMMANDS, GRAMMAR, Spec
 from mic_mail.imap.commands import auth, notify, search_context
-from mic_mail.imap.connection_state import ConnectionState
+from mic_mail.imap.connection_state import ConnectionState, Enabled
 from mic_mail.imap.context import ImapContext
-from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.host import ImapHost
 from mic_mail.imap.parser.command import Arguments, Command
 from mic_mail.imap.parser.mailbox import Select

@@ -6,9 +6,9 @@ has no user. APOP is not offered: it needs the plain password on the server.
 Standards: RFC 1939 §4, §7; RFC 1734 and 5034 (AUTH); RFC 2449 (CAPA); RFC 2595 §4 (STLS); RFC 3206; RFC 6856 §2.
 """
 
-import binascii
-from base64 import b64decode, b64encode
+from base64 import b64encode
 
+from mic_mail.auth.sasl import decode_base64
 from mic_mail.connection.actions import Answer, Begin, BindAccount, SignIn, StartTls, Steps
 from mic_mail.connection.session_core import CloseConnection
 from mic_mail.errors import Text
@@ -122,7 +122,7 @@ def authenticate(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None
         return bad("AUTH takes a mechanism and one response.")
     response = None
     if initial:
-        response = b"" if initial[0] == "=" else _decoded(initial[0].encode("ascii", "replace"))
+        response = b"" if initial[0] == "=" else decode_base64(initial[0].encode("ascii", "replace"))
         if response is None:
             return bad("That is not base64.")
     yield Begin(mechanism)
@@ -132,18 +132,11 @@ def authenticate(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None
         line = yield from ctx.line(ctx.sign_in_until)
         if isinstance(line, Trouble):
             return bad("That is too long.")
-        response = None if line == b"*" else _decoded(line)
+        response = None if line == b"*" else decode_base64(line)
         if response is None:
             return bad("Sign-in cancelled." if line == b"*" else "That is not base64.")
         answer = yield Answer(response)
     return (yield from _admit(ctx, answer))
-
-
-def _decoded(line: bytes) -> bytes | None:
-    try:
-        return b64decode(line, validate=True)
-    except (binascii.Error, ValueError):
-        return None
 
 
 def _admit(ctx: Pop3Context, answer: object) -> Steps[Reply]:

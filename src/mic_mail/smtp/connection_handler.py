@@ -7,10 +7,10 @@ Never here: transports, timers, TLS handshakes (`connection`), syntax and order 
 """
 
 import base64
-import binascii
 from collections.abc import Callable
 from typing import Final
 
+from mic_mail.auth.sasl import decode_base64
 from mic_mail.ids import trace_id
 from mic_mail.mailbox_address import ReversePath
 from mic_mail.services.authentication.identity import Challenge, SignedIn
@@ -330,7 +330,7 @@ class SmtpHandler:
     async def _sign_in(self, asked: actions.Authenticate) -> Reply | Close:
         """Run the exchange of RFC 4954 §4: challenges and answers in Base64, `*` cancels."""
         exchange = SaslExchange(self._services.access, asked.mechanism, self._peer)
-        octets = None if asked.initial is None else _unbase64(asked.initial)
+        octets = None if asked.initial is None else _response(asked.initial)
         if asked.initial is not None and octets is None:
             return self._core.sign_in_refused(replies.reply("auth-syntax"))
         while True:
@@ -355,7 +355,7 @@ class SmtpHandler:
             assert isinstance(line, bytes)
             if line == b"*":
                 return self._core.sign_in_refused(replies.reply("auth-cancelled"))
-            octets = _unbase64(line)
+            octets = _response(line)
             if octets is None:
                 return self._core.sign_in_refused(replies.reply("auth-syntax"))
 
@@ -380,11 +380,6 @@ class SmtpHandler:
             self._wire.end_soon("signed-out", lambda: self._signed_in is known)
 
 
-def _unbase64(text: bytes) -> bytes | None:
-    """Decode Base64; `=` alone is the empty response (RFC 4954 §4)."""
-    if text == b"=":
-        return b""
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
+def _response(text: bytes) -> bytes | None:
+    """Decode a response; `=` alone is the empty one (RFC 4954 §4)."""
+    return b"" if text == b"=" else decode_base64(text)

@@ -135,11 +135,11 @@ class Session:
             return self._counted(replies.reply("unknown-command"))
         if len(line) > verb.max_octets:
             return self._counted(replies.reply("line-too-long"))
-        refusal = verb.check(self, argument)
+        refusal = verb.check(self, argument) if verb.check is not None else None
         if refusal is not None:
             return self._counted(refusal)
         try:
-            answer = verb.act(self, argument)
+            answer = verb.act(self, argument) if callable(verb.act) else verb.act
         except Fault as fault:
             answer = replies.reply(fault.name, detail=fault.detail)
         if not isinstance(answer, Reply):
@@ -234,9 +234,6 @@ class Session:
         return answer if self.junk <= self.door.limits.junk_commands else self._counted(answer)
 
     # ------------------------------------------------------------ checks: the permitted place of a verb
-
-    def any_time(self, argument: bytes) -> Reply | None:
-        return None
 
     def bare(self, argument: bytes) -> Reply | None:
         return replies.reply("no-argument") if argument.strip() else None
@@ -343,9 +340,6 @@ class Session:
             return answer if self.transaction.refused <= limit else self._counted(answer)
         return AskRecipient(address, parameters)
 
-    def act_data(self, argument: bytes) -> Action:
-        return READ_MESSAGE
-
     def act_bdat(self, argument: bytes) -> Reply | Action:
         """Begin a chunk. The order is checked here and not before.
 
@@ -384,21 +378,8 @@ class Session:
         self.transaction = None
         return OK
 
-    def act_noop(self, argument: bytes) -> Reply:
-        return OK
-
-    def act_vrfy(self, argument: bytes) -> Reply:
-        # RFC 5321 §3.5.3 and §7.3 allow not to disclose which addresses exist.
-        return replies.reply("verify")
-
     def act_help(self, argument: bytes) -> Reply:
         return replies.reply("help", support=self.door.support)
-
-    def act_quit(self, argument: bytes) -> Close:
-        return Close(replies.reply("bye"))
-
-    def act_starttls(self, argument: bytes) -> Action:
-        return StartTls()
 
     def act_auth(self, argument: bytes) -> Reply | Action:
         # Outlook and .NET send the user name in the AUTH line, and the mechanism in lower case.
@@ -409,9 +390,6 @@ class Session:
         if name not in self.mechanisms:
             return replies.reply("auth-mechanism")
         return Authenticate(name, initial.strip() or None)
-
-    def act_not_here(self, argument: bytes) -> Reply:
-        return replies.reply("not-here")
 
 
 _HTTP: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"PRI"})
@@ -439,6 +417,8 @@ OK: Final = _spoken("ok")
 SENDER_OK: Final = _spoken("sender-ok")
 RECIPIENT_OK: Final = _spoken("recipient-ok")
 DATA: Final = _spoken("data")
+VERIFY: Final = _spoken("verify")
+"""RFC 5321 §3.5.3 and §7.3 allow not to disclose which addresses exist."""
 GREETED: Final = OK
 
 
@@ -450,28 +430,29 @@ class Verb:
     is counted when its sender is accepted). `has_patience`: a temporary refusal is no error.
     """
 
-    check: Callable[[Session, bytes], Reply | None]
-    act: Callable[[Session, bytes], Reply | Action]
+    check: Callable[[Session, bytes], Reply | None] | None
+    """None: it is permitted at any time."""
+    act: Callable[[Session, bytes], Reply | Action] | Reply | Action
     max_octets: int = 510
     is_junk: bool = False
     has_patience: bool = False
 
 
 VERBS: dict[bytes, Verb] = {
-    b"EHLO": Verb(Session.any_time, Session.act_ehlo, is_junk=True),
-    b"HELO": Verb(Session.any_time, Session.act_helo, is_junk=True),
+    b"EHLO": Verb(None, Session.act_ehlo, is_junk=True),
+    b"HELO": Verb(None, Session.act_helo, is_junk=True),
     # SIZE 26 (RFC 1870), SMTPUTF8 10, BODY 17, AUTH 500 (RFC 4954), RET and ENVID 127 (RFC 3461), REQUIRETLS 11 (RFC 8689), and
     # the longer paths.
     b"MAIL": Verb(Session.check_mail, Session.act_mail, 1_547),
     b"RCPT": Verb(Session.check_rcpt, Session.act_rcpt, 1_536, has_patience=True),  # ORCPT 500, NOTIFY 28
-    b"DATA": Verb(Session.check_data, Session.act_data),
-    b"BDAT": Verb(Session.any_time, Session.act_bdat),
+    b"DATA": Verb(Session.check_data, READ_MESSAGE),
+    b"BDAT": Verb(None, Session.act_bdat),
     b"RSET": Verb(Session.bare, Session.act_rset, is_junk=True),
-    b"NOOP": Verb(Session.any_time, Session.act_noop, is_junk=True),
-    b"QUIT": Verb(Session.any_time, Session.act_quit),
-    b"VRFY": Verb(Session.any_time, Session.act_vrfy, is_junk=True),
-    b"HELP": Verb(Session.any_time, Session.act_help, is_junk=True),
-    b"EXPN": Verb(Session.any_time, Session.act_not_here),
-    b"STARTTLS": Verb(Session.check_starttls, Session.act_starttls),
+    b"NOOP": Verb(None, OK, is_junk=True),
+    b"QUIT": Verb(None, Close(replies.reply("bye"))),
+    b"VRFY": Verb(None, VERIFY, is_junk=True),
+    b"HELP": Verb(None, Session.act_help, is_junk=True),
+    b"EXPN": Verb(None, replies.reply("not-here")),
+    b"STARTTLS": Verb(Session.check_starttls, StartTls()),
     b"AUTH": Verb(Session.check_auth, Session.act_auth, MAX_LINE_OCTETS),
 }

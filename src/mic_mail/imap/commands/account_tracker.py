@@ -17,7 +17,7 @@ from enum import Enum, auto
 
 from mic_mail.imap import responses
 from mic_mail.imap.commands.metadata import may_annotate
-from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.mailbox_names.list_match import Tree, described
 from mic_mail.imap.mailbox_names.name_events import NameEvent, Renamed, name_events
 from mic_mail.imap.mailbox_names.resolve import find_box, name_in_box, own_name

@@ -22,8 +22,8 @@ from mic_mail.imap import responses
 from mic_mail.imap.actions import Inspect, Scan
 from mic_mail.imap.commands import mailboxes
 from mic_mail.imap.commands.search_context import send_selected_changes
+from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import AppendTarget, ImapContext
-from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.reader import AppendChunk, AppendEnd, AppendMessage, BadLine, Event

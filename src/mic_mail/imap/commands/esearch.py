@@ -15,8 +15,8 @@ from mic_mail.imap.commands.mailboxes import seen_folders
 from mic_mail.imap.commands.search import answer, begin, find_scored
 from mic_mail.imap.commands.search_response import format_response
 from mic_mail.imap.commands.search_run import Progress
+from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
-from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import NoPermission
 from mic_mail.imap.mailbox_names.resolve import Place

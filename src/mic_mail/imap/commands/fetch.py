@@ -22,8 +22,8 @@ from mic_mail.imap.commands import fetch_plan
 from mic_mail.imap.commands.fetch_plan import Batch, Plan, from_cache
 from mic_mail.imap.commands.fetch_reader import Reading
 from mic_mail.imap.commands.message_set import intersect, part_of, ranges, resolve_messages
+from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
-from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.parser.fetch import Fetch
 from mic_mail.imap.parser.fetch_items import Datum, FetchItem
 from mic_mail.imap.parser.number_set import Ranges, SequenceSet, intersection, missing, ranges_of

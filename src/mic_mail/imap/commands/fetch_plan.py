@@ -14,7 +14,7 @@ from typing import cast
 
 from mic_mail.imap import responses
 from mic_mail.imap.commands.body_sections import binary_size, long_header
-from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.imap.selected.shared_cache import AnswerCache

@@ -13,8 +13,8 @@ from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.commands import metadata
+from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
-from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import with_legacy_rights
 from mic_mail.imap.mailbox_names.list_match import Listed, describe, list_folders, lsub_folders, xlist_folders

@@ -34,8 +34,8 @@ from mic_mail.imap.commands.mailboxes import OWN, listing_of
 from mic_mail.imap.commands.message_set import ranges
 from mic_mail.imap.commands.metadata import holders
 from mic_mail.imap.commands.search_context import send_search_updates
+from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
-from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.list_match import Tree, described
 from mic_mail.imap.mailbox_names.resolve import PREFIX, Place, find
 from mic_mail.imap.parser.notify import Events, Notify, Watch

@@ -13,8 +13,8 @@ from mic_mail.errors import Text
 from mic_mail.imap import responses
 from mic_mail.imap.commands.append import Intake, check_content, take, target_again, target_of
 from mic_mail.imap.commands.message_set import resolve_messages, uids_of
+from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
-from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.number_set import NoSuchNumber

@@ -13,8 +13,8 @@ from mic_mail.imap.commands import fuzzy, search_context
 from mic_mail.imap.commands.search_response import Found, format_response, kept
 from mic_mail.imap.commands.search_run import Progress, find
 from mic_mail.imap.commands.sort_order import order_of
+from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
-from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.parser.number_set import SequenceSet, ranges_of
 from mic_mail.imap.parser.search import Search
 from mic_mail.imap.parser.search_keys import CHARSETS, And, InSet, ModSeq, nodes

@@ -16,8 +16,8 @@ from mic_mail.imap.commands.mailboxes import listing_of
 from mic_mail.imap.commands.message_set import resolve_messages, uids_of
 from mic_mail.imap.commands.notify import RETRY_SECONDS, notify_all
 from mic_mail.imap.commands.search_context import send_search_updates
+from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
-from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names.acl_rights import reads_only
 from mic_mail.imap.mailbox_names.list_match import Listed
 from mic_mail.imap.mailbox_names.resolve import Place

@@ -15,8 +15,8 @@ from mic_mail.imap import responses
 from mic_mail.imap.actions import Teach
 from mic_mail.imap.commands import cross_account_copy
 from mic_mail.imap.commands.message_set import resolve_messages, uids_of
+from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
-from mic_mail.imap.enabled_extensions import Enabled
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place

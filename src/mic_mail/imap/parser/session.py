@@ -3,10 +3,9 @@
 Standards: RFC 9051 §9, RFC 3501 §9, and those named at each function.
 """
 
-import re
-from base64 import b64decode
 from dataclasses import dataclass, field
 
+from mic_mail.auth.sasl import decode_base64
 from mic_mail.imap.parser.command import Arguments
 from mic_mail.imap.parser.lexer import Cursor, Fault
 
@@ -54,15 +53,6 @@ class Compress(Arguments):
 NO_ARGUMENTS = Arguments()
 
 _ID_WORDS = 2 * 30  # RFC 2971 §3.3
-_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
-
-
-def decode_base64(data: bytes) -> bytes | None:
-    """Return the octets of a SASL response (RFC 9051 §9, base64); None if invalid.
-
-    Stray letters are not skipped.
-    """
-    return b64decode(data) if _BASE64.fullmatch(data) else None
 
 
 def no_arguments(cursor: Cursor) -> Arguments:

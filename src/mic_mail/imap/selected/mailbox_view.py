@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mic_mail.errors import MicMailError, Trouble
-from mic_mail.imap.enabled_extensions import Enabled, unsolicited
+from mic_mail.imap.connection_state import Enabled, unsolicited
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.number_set import Ranges, format_set, merged

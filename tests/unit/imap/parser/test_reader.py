@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mic_mail.auth.sasl import decode_base64
 from mic_mail.imap.command_table import GRAMMAR
 from mic_mail.imap.parser import grammar
 from mic_mail.imap.parser.append import AppendOptions
@@ -29,7 +30,7 @@ from mic_mail.imap.parser.reader import (
     Reader,
 )
 from mic_mail.imap.parser.search import Search
-from mic_mail.imap.parser.session import NO_ARGUMENTS, Authenticate, Compress, Id, Login, decode_base64
+from mic_mail.imap.parser.session import NO_ARGUMENTS, Authenticate, Compress, Id, Login
 
 STREAM = (
     b"a LOGIN {4+}\r\ndvbe \"x\"\r\n"

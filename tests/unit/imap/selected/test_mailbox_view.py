@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mic_mail.imap.commands.select import missed
-from mic_mail.imap.enabled_extensions import Enabled
+from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.parser.mailbox import QResync
 from mic_mail.imap.selected.flag_names import flag_names
 from mic_mail.imap.selected.mailbox_view import FolderChange, View
