@@ -33,7 +33,7 @@ from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.startup import make_folders
 from mic_mail.services.authentication.identity import Peer
 from mic_mail.services.transport.envelope import Role
-from mic_mail.smtp.connection import SmtpConnection, SmtpServices
+from mic_mail.smtp.connection import SmtpServices
 from mic_mail.smtp.connection_handler import SmtpHandler
 from mic_mail.smtp.server import SmtpServer
 from mic_mail.smtp.session import Limits, ListenerProfile
@@ -133,7 +133,7 @@ async def alone(context: ServerContext) -> float:
     door = ListenerProfile(given.hostname, given.support, Role.MX, LIMITS)
     wire = MemoryWire(given, door)
     began = thread_time()
-    await SmtpHandler(cast("SmtpConnection", wire), lambda: False).run()
+    await SmtpHandler(wire, lambda: False).run()
     spent = thread_time() - began
     # The greeting, the answer to EHLO, then at most three writes a message: replies that wait are written together, except that
     # none waits for the check of a recipient.

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["mic_mail.ldap"]):
     from ldap_client import bind, heard, search, small_book
     from mic_mail.ldap import dn, filters, requests
-    from mic_mail.ldap.ber import BadBer, Reader
+    from mic_mail.ldap.ber import BadBer, BerReader
     from mic_mail.ldap.dit import Tree
     from mic_mail.ldap.filters import TooLarge
     from session_harness import LdapTalk
@@ -28,7 +28,7 @@ READERS = (requests.bind, requests.search, requests.compare, requests.extended, 
 def fuzz_pure(octets: bytes) -> None:
     for read in READERS:
         with contextlib.suppress(BadBer, TooLarge):
-            read(Reader(octets))
+            read(BerReader(octets))
     with contextlib.suppress(BadBer):
         requests.envelope(octets)
     with contextlib.suppress(dn.BadName):

@@ -15,7 +15,7 @@ import atheris
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["mic_mail.pop3"]):
     from mic_mail.mime.dot_stuffing import Stuffing
-    from mic_mail.pop3.line_buffer import Lines, Trouble
+    from mic_mail.pop3.line_buffer import LineFault, Lines
     from mic_mail.pop3.top import Top
     from session_harness import Pop3Talk, Talk, open_store
 
@@ -36,7 +36,7 @@ def fuzz_pure(octets: bytes, cuts: list[int], lines: int) -> None:
         found, wire, shown = [], b"", b""
         for piece in fed:
             reader.feed(piece)
-            while (line := reader.next()) is not None and line is not Trouble.ENDLESS:
+            while (line := reader.next()) is not None and line is not LineFault.ENDLESS:
                 found.append(line)
             wire += stuffing.feed(piece)
             shown += piece[: top.take(piece)]

@@ -17,7 +17,7 @@ with atheris.instrument_imports(include=["mic_mail.smtp"]):
     from mic_mail.smtp.actions import Close
     from mic_mail.smtp.data import ChunkDecoder, DotDecoder
     from mic_mail.smtp.grammar import Fault, parse_bdat, parse_helo, parse_mail, parse_rcpt
-    from mic_mail.smtp.line_buffer import LineBuffer, Trouble
+    from mic_mail.smtp.line_buffer import LineBuffer, LineFault
     from mic_mail.smtp.replies import Reply
     from mic_mail.smtp.session import Limits, ListenerProfile, Session
 
@@ -68,7 +68,7 @@ def fuzz_session(octets: bytes) -> None:
     lines, session = LineBuffer(12_288), Session(DOOR)
     lines.feed(b"EHLO x\r\n" + octets)
     while (line := lines.next_line()) is not None:
-        if isinstance(line, Trouble):
+        if isinstance(line, LineFault):
             return
         answer = session.receive(line)
         while not isinstance(answer, Reply):

@@ -60,7 +60,7 @@ def message_octets(buffer: bytearray, most: int) -> int:
     return end if end <= len(buffer) else 0
 
 
-class Reader:
+class BerReader:
     """Read the elements of a constructed value in order."""
 
     __slots__ = ("_at", "_end", "_octets")
@@ -92,20 +92,20 @@ class Reader:
             raise BadBer("tag")
         return start, end
 
-    def any(self) -> tuple[int, "Reader"]:
+    def any(self) -> tuple[int, "BerReader"]:
         tag, start, end = self._next()
-        return tag, Reader(self._octets, start, end)
+        return tag, BerReader(self._octets, start, end)
 
-    def into(self, tag: int = SEQUENCE) -> "Reader":
+    def into(self, tag: int = SEQUENCE) -> "BerReader":
         """Return a reader of the next element, which is constructed."""
-        return Reader(self._octets, *self._expect(tag))
+        return BerReader(self._octets, *self._expect(tag))
 
     def octets(self, tag: int = OCTET_STRING) -> bytes:
         start, end = self._expect(tag)
         return self._octets[start:end]
 
-    def copy(self) -> "Reader":
-        return Reader(self._octets, self._at, self._end)
+    def copy(self) -> "BerReader":
+        return BerReader(self._octets, self._at, self._end)
 
     def rest(self) -> bytes:
         at, self._at = self._at, self._end

@@ -18,9 +18,9 @@ from mic_mail.ldap.dn import normal, same
 from mic_mail.ldap.entry_block import SUBSCHEMA, EntryBlock
 from mic_mail.ldap.filters import Filter
 
-__all__ = ["SUBSCHEMA", "Found", "Place", "Tree"]
+__all__ = ["SUBSCHEMA", "FoundEntry", "Position", "Tree"]
 
-Place = tuple[int, int]
+Position = tuple[int, int]
 """Position of an entry: the rank of its kind and its number; -1 for entries above the cards.
 
 It is the same in later books.
@@ -32,7 +32,7 @@ _FRAME = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundEntry:
     """An entry in its block."""
 
     stretch: EntryBlock
@@ -47,7 +47,7 @@ class Found:
         return self.stretch.operational(self.number)
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Position:
         cards = self.stretch.cards
         return cards[self.number].place if cards else (_FRAME, self.number)
 
@@ -87,15 +87,15 @@ class Tree:
         """Return a name without the suffix of the tree."""
         return ",".join(parts[: len(parts) - len(self._suffix)])
 
-    def _named(self, parts: tuple[str, ...]) -> Found | None:
+    def _named(self, parts: tuple[str, ...]) -> FoundEntry | None:
         if parts[len(parts) - len(self._suffix) :] != self._suffix:
             return None
         known = self._names.get(self._below(parts))
-        return None if known is None else Found(self._stretches[known[0]], known[1])
+        return None if known is None else FoundEntry(self._stretches[known[0]], known[1])
 
     # ------------------------------------------------------------ entries
 
-    def find(self, name: str) -> Found | None:
+    def find(self, name: str) -> FoundEntry | None:
         """Return the entry of this name; raises `BadName`."""
         return self._named(normal(name))
 
@@ -113,8 +113,8 @@ class Tree:
     # ------------------------------------------------------------ searching
 
     def search(
-        self, base: Found, scope: int, wanted: Filter, behind: Place | None = None
-    ) -> Generator[list[Found], None, None]:
+        self, base: FoundEntry, scope: int, wanted: Filter, behind: Position | None = None
+    ) -> Generator[list[FoundEntry], None, None]:
         """Yield the entries in `scope` of `base` for which the filter is true, in order.
 
         `scope`: RFC 4511 §4.5.1.2: 0, 1, 2. With `behind` only entries behind that position. Each step yields the entries
@@ -132,13 +132,13 @@ class Tree:
                     true: int = done.value & within
                     break
                 yield []
-            yield [Found(stretch, number + hidden) for number in members(true >> hidden)]
+            yield [FoundEntry(stretch, number + hidden) for number in members(true >> hidden)]
 
-    def holds(self, found: Found, attribute: schema.Attribute, value: bytes) -> Generator[None, None, bool | None]:
+    def holds(self, found: FoundEntry, attribute: schema.Attribute, value: bytes) -> Generator[None, None, bool | None]:
         """Return whether an entry has a value (Compare); None: it has no such attribute."""
         return found.stretch.holds(found.number, attribute, value)
 
-    def _within(self, base: Found, scope: int) -> Iterator[tuple[EntryBlock, int]]:
+    def _within(self, base: FoundEntry, scope: int) -> Iterator[tuple[EntryBlock, int]]:
         """Return the blocks in the scope, each with the entries that are in it."""
         frame = self._stretches[_FRAME, 0]
         itself = (base.stretch, 1 << base.number)
@@ -165,7 +165,7 @@ def _blocks(book: Book) -> dict[tuple[int, int], tuple[Card, ...]]:
     return {key: tuple(cards) for key, cards in found.items()}
 
 
-def _up_to(stretch: EntryBlock, place: Place) -> int:
+def _up_to(stretch: EntryBlock, place: Position) -> int:
     """Return how many entries of a block stand at a position or before it."""
     if not stretch.cards:
         return place[1] + 1 if place[0] == _FRAME else stretch.size

@@ -7,7 +7,7 @@ MAX_VALUE_OCTETS, is refused before any of it is evaluated.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mic_mail.ldap.ber import BadBer, Reader
+from mic_mail.ldap.ber import BadBer, BerReader
 
 MAX_DEPTH: Final = 32
 MAX_ITEMS: Final = 256
@@ -86,7 +86,7 @@ _OPERATORS: dict[int, Operator] = {0xA3: "=", 0xA5: ">=", 0xA6: "<=", 0xA8: "~="
 Filter = And | Or | Not | Comparison | Present | Substrings | Matches
 
 
-def read(reader: Reader) -> Filter:
+def read(reader: BerReader) -> Filter:
     return _Reading().filter(reader, 0)
 
 
@@ -96,7 +96,7 @@ class _Reading:
     def __init__(self) -> None:
         self._items = 0
 
-    def filter(self, reader: Reader, depth: int) -> Filter:
+    def filter(self, reader: BerReader, depth: int) -> Filter:
         self._items += 1
         if depth > MAX_DEPTH or self._items > MAX_ITEMS:
             raise TooLarge
@@ -121,7 +121,7 @@ class _Reading:
             case _:
                 raise BadBer("filter")
 
-    def _substrings(self, inner: Reader) -> Substrings:
+    def _substrings(self, inner: BerReader) -> Substrings:
         attribute = _description(inner)
         pieces = inner.into()
         initial: bytes | None = None
@@ -149,24 +149,24 @@ class _Reading:
         return Substrings(attribute, initial, tuple(between), final)
 
 
-def _last(reader: Reader, found: Filter) -> Filter:
+def _last(reader: BerReader, found: Filter) -> Filter:
     reader.close()
     return found
 
 
-def _value(reader: Reader, tag: int = 0x04) -> bytes:
+def _value(reader: BerReader, tag: int = 0x04) -> bytes:
     value = reader.octets(tag)
     if len(value) > MAX_VALUE_OCTETS:
         raise TooLarge
     return value
 
 
-def _description(reader: Reader, tag: int = 0x04) -> str:
+def _description(reader: BerReader, tag: int = 0x04) -> str:
     """Return an attribute description; one that is not ASCII is unknown and matches nothing."""
     return reader.octets(tag).decode("ascii", "replace")
 
 
-def _matches(inner: Reader) -> Matches:
+def _matches(inner: BerReader) -> Matches:
     rule = _description(inner, 0x81) if inner.tag == 0x81 else None
     attribute = _description(inner, 0x82) if inner.tag == 0x82 else None
     value = _value(inner, 0x83)

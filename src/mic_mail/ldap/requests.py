@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mic_mail.ldap import filters
-from mic_mail.ldap.ber import OCTET_STRING, BadBer, Reader
+from mic_mail.ldap.ber import OCTET_STRING, BadBer, BerReader
 from mic_mail.ldap.filters import Filter
 
 BIND: Final = 0x60
@@ -47,7 +47,7 @@ class Envelope:
 
     number: int
     tag: int
-    body: Reader
+    body: BerReader
     controls: tuple[Control, ...]
 
 
@@ -91,7 +91,7 @@ class Extended:
 
 def envelope(octets: bytes) -> Envelope:
     """Parse a message that `ber.message_octets` has delimited."""
-    outer = Reader(octets)
+    outer = BerReader(octets)
     message = outer.into()
     outer.close()
     number = message.integer()
@@ -105,7 +105,7 @@ def envelope(octets: bytes) -> Envelope:
     return Envelope(number, tag, body, controls)
 
 
-def _controls(reader: Reader) -> tuple[Control, ...]:
+def _controls(reader: BerReader) -> tuple[Control, ...]:
     found: list[Control] = []
     while reader.more:
         if len(found) == MAX_CONTROLS:
@@ -119,7 +119,7 @@ def _controls(reader: Reader) -> tuple[Control, ...]:
     return tuple(found)
 
 
-def bind(body: Reader) -> Bind:
+def bind(body: BerReader) -> Bind:
     version, name = body.integer(), body.text()
     tag = body.tag
     if tag == 0x80:
@@ -138,7 +138,7 @@ def bind(body: Reader) -> Bind:
     return Bind(version, name, None, mechanism, credentials)
 
 
-def search(body: Reader) -> Search:
+def search(body: BerReader) -> Search:
     """Parse a search; raises `filters.TooLarge` too."""
     base, scope, _deref = body.text(), body.integer(0x0A), body.integer(0x0A)
     size, time, types_only = body.integer(), body.integer(), body.boolean()
@@ -157,7 +157,7 @@ def search(body: Reader) -> Search:
     return Search(base, scope, size, time, types_only, wanted, tuple(attributes), shape)
 
 
-def compare(body: Reader) -> Compare:
+def compare(body: BerReader) -> Compare:
     name, assertion = body.text(), body.into()
     body.close()
     found = Compare(name, assertion.octets().decode("ascii", "replace"), assertion.octets())
@@ -165,14 +165,14 @@ def compare(body: Reader) -> Compare:
     return found
 
 
-def extended(body: Reader) -> Extended:
+def extended(body: BerReader) -> Extended:
     oid = body.text(0x80)
     value = body.octets(0x81) if body.more else None
     body.close()
     return Extended(oid, value)
 
 
-def abandoned(body: Reader) -> int:
+def abandoned(body: BerReader) -> int:
     """Return the message that an AbandonRequest names: its content is the number itself (RFC 4511 §4.11)."""
     octets = body.rest()
     if not 0 < len(octets) <= 5:
@@ -182,7 +182,7 @@ def abandoned(body: Reader) -> int:
 
 def cancelled(value: bytes | None) -> int:
     """Return the message that a Cancel operation names (RFC 3909 §2.1)."""
-    outer = Reader(value or b"")
+    outer = BerReader(value or b"")
     inner = outer.into()
     outer.close()
     number = inner.integer()

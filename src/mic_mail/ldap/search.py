@@ -13,10 +13,10 @@ from hashlib import blake2b
 
 from mic_mail.connection.actions import Steps
 from mic_mail.ldap import requests, responses, schema
-from mic_mail.ldap.ber import BadBer, Reader
+from mic_mail.ldap.ber import BadBer, BerReader
 from mic_mail.ldap.bind import START_TLS, WHO_AM_I
 from mic_mail.ldap.context import CANCEL, WORK_SECONDS, LdapContext
-from mic_mail.ldap.dit import SUBSCHEMA, Found, Place, Tree
+from mic_mail.ldap.dit import SUBSCHEMA, FoundEntry, Position, Tree
 from mic_mail.ldap.dn import BadName, normal
 from mic_mail.ldap.filters import TooLarge
 from mic_mail.ldap.requests import Control, Envelope, Search
@@ -54,7 +54,7 @@ class Page:
     """
 
     size: int
-    place: Place | None
+    place: Position | None
     sent: int
 
 
@@ -152,8 +152,8 @@ def _among_cards(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tree
 
 
 def _send_entries(
-    ctx: LdapContext, request: Envelope, wanted: Search, hunt: Iterator[list[Found]], most: int
-) -> Steps[tuple[Code, int, Place | None]]:
+    ctx: LdapContext, request: Envelope, wanted: Search, hunt: Iterator[list[FoundEntry]], most: int
+) -> Steps[tuple[Code, int, Position | None]]:
     """Send entries as they are found; return the result, the number sent, and the position of the last."""
     deadline = ctx.now() + min(wanted.time_limit or ctx.settings.search_seconds, ctx.settings.search_seconds)
     selection, sent, last = Selection(wanted), 0, None
@@ -177,7 +177,7 @@ def _send_entries(
     return Code.SUCCESS, sent, last
 
 
-def _base(wanted: Search, tree: Tree) -> Found:
+def _base(wanted: Search, tree: Tree) -> FoundEntry:
     """Return the base entry of the search.
 
     Without a name it is the top: a base left empty in a program means everything.
@@ -230,7 +230,7 @@ def _page(controls: tuple[Control, ...], wanted: Search) -> Page | None:
 
 def _read_page(control: Control, wanted: Search) -> Page:
     try:
-        outer = Reader(control.value or b"")
+        outer = BerReader(control.value or b"")
         inner = outer.into()
         size, cookie = inner.integer(), inner.octets()
     except BadBer as error:
@@ -249,7 +249,7 @@ def _read_page(control: Control, wanted: Search) -> Page:
     return Page(size, (kind, number), sent)
 
 
-def _cookie(wanted: Search, place: Place, sent: int) -> bytes:
+def _cookie(wanted: Search, place: Position, sent: int) -> bytes:
     return _COOKIE.pack(_fingerprint(wanted), *place, min(sent, _MOST_SENT))
 
 

@@ -14,7 +14,7 @@ from mic_mail.connection.session_core import CloseConnection
 from mic_mail.errors import Text
 from mic_mail.i18n import messages
 from mic_mail.pop3.context import Pop3Context, Reply, State, bad, refuse
-from mic_mail.pop3.line_buffer import Trouble
+from mic_mail.pop3.line_buffer import LineFault
 from mic_mail.services.authentication.identity import Challenge, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 
@@ -130,7 +130,7 @@ def authenticate(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None
     while isinstance(answer, Challenge):
         ctx.write(b"+ " + b64encode(answer.data) + b"\r\n")
         line = yield from ctx.line(ctx.sign_in_until)
-        if isinstance(line, Trouble):
+        if isinstance(line, LineFault):
             return bad("That is too long.")
         response = None if line == b"*" else decode_base64(line)
         if response is None:

@@ -16,10 +16,9 @@ from mic_mail.clock import Clock
 from mic_mail.connection import session_core
 from mic_mail.connection.actions import LogEvent, NeedInput, RecordActivity, Send, Steps, Work, opening_slot
 from mic_mail.connection.session_core import CloseConnection, SessionContext, SessionHost
-from mic_mail.errors import MicMailError, Text
-from mic_mail.errors import Trouble as Temporary
+from mic_mail.errors import MicMailError, Text, Trouble
 from mic_mail.i18n.spoken import spoken_on_one_line
-from mic_mail.pop3.line_buffer import Lines, Trouble
+from mic_mail.pop3.line_buffer import LineFault, Lines
 from mic_mail.pop3.maildrop import LongAnswer, Maildrop
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.storage.mailstore import Account
@@ -70,7 +69,7 @@ def bad(text: Text | str) -> Reply:
 
 def refusal(error: MicMailError) -> Reply:
     """Return -ERR for an error raised on purpose; a retry helps only where the code says so (RFC 3206)."""
-    return refuse(error.text, b"SYS/TEMP" if isinstance(error, Temporary) else b"")
+    return refuse(error.text, b"SYS/TEMP" if isinstance(error, Trouble) else b"")
 
 
 class Pop3Context(SessionContext):
@@ -122,7 +121,7 @@ class Pop3Context(SessionContext):
 
     # ------------------------------------------------------------ steps
 
-    def line(self, until: float) -> Steps[bytes | Trouble]:
+    def line(self, until: float) -> Steps[bytes | LineFault]:
         """Return the next line, or that it is too long.
 
         `CloseConnection` when `until` passes, without a text (RFC 1939 §3), or when the session is ended.
@@ -133,7 +132,7 @@ class Pop3Context(SessionContext):
             if self.signed_in is None and self.now() >= self.sign_in_until:  # even if more input has arrived
                 raise CloseConnection
             line = self.lines.next()
-            if line is Trouble.ENDLESS:
+            if line is LineFault.ENDLESS:
                 raise CloseConnection(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "That is too much."))
             if line is not None:
                 return line

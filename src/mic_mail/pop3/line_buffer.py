@@ -1,6 +1,6 @@
 """Split octets, in pieces of any size, into command lines. Pure.
 
-In: `feed`. Out: `next`: the next line without its line end, a `Trouble`, or None while more is needed; the same for every
+In: `feed`. Out: `next`: the next line without its line end, a `LineFault`, or None while more is needed; the same for every
 split of the stream. A line ends in CRLF (RFC 1939 §3); a bare LF is accepted, since nothing is relayed here that another
 parser could read differently. A line that is too long is discarded as it comes and reported once, when it ends; one that
 does not end is reported as `ENDLESS`, and nothing comes after that.
@@ -17,7 +17,7 @@ MAX_SKIPPED_OCTETS = 64 << 10
 """Octets of a line beyond which it is not taken for a mistake, and the session ends."""
 
 
-class Trouble(Enum):
+class LineFault(Enum):
     """Reasons why input is no line."""
 
     TOO_LONG = "too-long"
@@ -46,17 +46,17 @@ class Lines:
             self._octets = self._octets[self._at :] + octets if self._at < len(self._octets) else octets
             self._at = 0
 
-    def next(self) -> bytes | Trouble | None:
+    def next(self) -> bytes | LineFault | None:
         """Return the next line."""
         if self._deaf:
-            return Trouble.ENDLESS
+            return LineFault.ENDLESS
         start = self._at
         end = self._octets.find(b"\n", start)
         length = (len(self._octets) if end < 0 else end) - start + self._skipped
         if length > MAX_SKIPPED_OCTETS:
             self.discard_input()
             self._deaf = True
-            return Trouble.ENDLESS
+            return LineFault.ENDLESS
         if end < 0:
             if length > MAX_LINE_OCTETS + 1:  # the last one may be the CR
                 self.discard_input()
@@ -65,7 +65,7 @@ class Lines:
         self._at = end + 1
         line = self._octets[start:end].removesuffix(b"\r")
         skipped, self._skipped = self._skipped, 0
-        return Trouble.TOO_LONG if skipped or len(line) > MAX_LINE_OCTETS else line
+        return LineFault.TOO_LONG if skipped or len(line) > MAX_LINE_OCTETS else line
 
     def discard_input(self) -> None:
         """Discard all input (RFC 2595 §4: what came in clear behind STLS)."""

@@ -30,7 +30,7 @@ from mic_mail.pop3.context import (
     refusal,
     refuse,
 )
-from mic_mail.pop3.line_buffer import Trouble
+from mic_mail.pop3.line_buffer import LineFault
 from mic_mail.pop3.maildrop import Listing, Message, NoSuchNumber
 from mic_mail.storage.errors import Frozen
 
@@ -212,11 +212,11 @@ class Session(session_core.Session):
             yield from ctx.mark_seen()
         yield Hangup()
 
-    def _take(self, line: bytes | Trouble) -> Steps[None]:
+    def _take(self, line: bytes | LineFault) -> Steps[None]:
         """Handle one command; any error becomes its response."""
         ctx = self._context
         try:
-            reply = bad("That line is too long.") if isinstance(line, Trouble) else (yield from self._command(line))
+            reply = bad("That line is too long.") if isinstance(line, LineFault) else (yield from self._command(line))
         except (NoSuchNumber, Malformed) as error:
             reply = bad(error.text)
         except MicMailError as error:

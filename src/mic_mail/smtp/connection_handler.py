@@ -25,7 +25,7 @@ from mic_mail.smtp.actions import Close
 from mic_mail.smtp.connection import SmtpConnection, SmtpServices
 from mic_mail.smtp.data import ChunkDecoder, DotDecoder
 from mic_mail.smtp.grammar import MailParameters
-from mic_mail.smtp.line_buffer import LineBuffer, Trouble
+from mic_mail.smtp.line_buffer import LineBuffer, LineFault
 from mic_mail.smtp.replies import Reply
 from mic_mail.smtp.session import DATA, MAX_LINE_OCTETS, Session
 from mic_mail.smtp.transfer_rate import Pace
@@ -74,7 +74,7 @@ class SmtpHandler:
             if self._lookups is not None:
                 self._lookups.close()
 
-    async def _next_line(self) -> bytes | Trouble | None:
+    async def _next_line(self) -> bytes | LineFault | None:
         """Return the next line; None at the end of the stream. One deadline covers the whole line."""
         deadline = 0.0
         while (line := self._input.next_line()) is None:
@@ -348,9 +348,9 @@ class SmtpHandler:
             line = await self._next_line()
             if line is None:
                 raise ConnectionAbortedError
-            if line is Trouble.BARE:
+            if line is LineFault.BARE:
                 return self._core.troubled(line)
-            if line is Trouble.TOO_LONG:
+            if line is LineFault.TOO_LONG:
                 return self._core.sign_in_refused(replies.reply("auth-line-too-long"))
             assert isinstance(line, bytes)
             if line == b"*":

@@ -1,6 +1,6 @@
 """Split octets, in pieces of any size, into command lines. Pure.
 
-In: `feed`. Out: `next_line`: the next command without its line end, a `Trouble`, or None while more is needed. Only CRLF
+In: `feed`. Out: `next_line`: the next command without its line end, a `LineFault`, or None while more is needed. Only CRLF
 ends a line (RFC 5321 §2.3.8); a line with a bare CR, a bare LF or NUL in it is `BARE`, unless `repair_lf` takes LF for
 CRLF. A line longer than `max_octets` is discarded as it comes and reported once, as `TOO_LONG`, when it ends. Octets of a
 message are read by `take`, all of them or the first ones.
@@ -9,7 +9,7 @@ message are read by `take`, all of them or the first ones.
 from enum import Enum
 
 
-class Trouble(Enum):
+class LineFault(Enum):
     TOO_LONG = "too-long"
     BARE = "bare"
 
@@ -33,7 +33,7 @@ class LineBuffer:
         self._octets = self._octets[self._at :] + octets if self._at < len(self._octets) else octets
         self._at = 0
 
-    def next_line(self) -> bytes | Trouble | None:
+    def next_line(self) -> bytes | LineFault | None:
         start = self._at
         end = self._octets.find(b"\n", start)
         if end < 0:
@@ -48,13 +48,13 @@ class LineBuffer:
         bare = end == start or self._octets[end - 1] != 13
         if self._skipping and (self._repair or not bare):
             self._skipping = False
-            return Trouble.TOO_LONG
+            return LineFault.TOO_LONG
         if bare and not self._repair:
-            return Trouble.BARE
+            return LineFault.BARE
         line = self._octets[start : end if bare else end - 1]
         if len(line) > self.max_octets:  # checked first: the content of a discarded long line is unknown
-            return Trouble.TOO_LONG
-        return Trouble.BARE if b"\r" in line or b"\0" in line else line
+            return LineFault.TOO_LONG
+        return LineFault.BARE if b"\r" in line or b"\0" in line else line
 
     def take(self, octets: int | None = None) -> bytes:
         """Return the next octets unchanged: all that are here, or at most `octets`."""

@@ -27,7 +27,7 @@ from mic_mail.smtp.actions import (
     StartTls,
 )
 from mic_mail.smtp.grammar import Fault, MailParameters
-from mic_mail.smtp.line_buffer import Trouble
+from mic_mail.smtp.line_buffer import LineFault
 from mic_mail.smtp.replies import Reply, Voice
 
 MAX_LINE_OCTETS = 12_288
@@ -148,9 +148,9 @@ class Session:
             return answer if verb.has_patience and answer.code < 500 else self._counted(answer)
         return self._as_junk(answer) if verb.is_junk else answer
 
-    def troubled(self, trouble: Trouble) -> Reply | Close:
+    def troubled(self, trouble: LineFault) -> Reply | Close:
         """Answer a malformed line. RFC 5321 §2.3.8: what stands behind a stray LF may be an injected command."""
-        if trouble is Trouble.BARE:
+        if trouble is LineFault.BARE:
             return Close(replies.reply("bare-line-end-in-command"))
         return self._counted(replies.reply("line-too-long"))
 

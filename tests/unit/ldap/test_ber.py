@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ldap_client import ask, bind, number, search, text, tlv, written
 from mic_mail.ldap import ber, dn, filters, requests
-from mic_mail.ldap.ber import BadBer, Reader
+from mic_mail.ldap.ber import BadBer, BerReader
 from mic_mail.ldap.filters import TooLarge
 
 numbers = st.integers(0, (1 << 31) - 1)
@@ -19,13 +19,13 @@ def test_numbers_come_back(value: int) -> None:
     """In the fewest octets."""
     octets = ber.integer(value)
     assert octets == number(value)
-    assert Reader(octets).integer() == value
+    assert BerReader(octets).integer() == value
 
 
 @given(st.binary(max_size=70_000))
 def test_strings_come_back(octets: bytes) -> None:
     """Of any length."""
-    reader = Reader(ber.string(octets) + ber.boolean(True))
+    reader = BerReader(ber.string(octets) + ber.boolean(True))
     assert (reader.octets(), reader.boolean(), reader.more) == (octets, True, False)
 
 
@@ -72,10 +72,10 @@ def nested(depth: int, innermost: bytes = b"\x87\x02cn", tag: int = 0xA2) -> byt
 
 def test_deep_filters_are_refused() -> None:
     """Thirty-two levels are read; deeper ones, up to as many as a message can hold, are refused without going down."""
-    assert filters.read(Reader(nested(31)))
+    assert filters.read(BerReader(nested(31)))
     for depth in (33, 1_000, 16_000):
         with pytest.raises(TooLarge):
-            filters.read(Reader(nested(depth)))
+            filters.read(BerReader(nested(depth)))
 
 
 def test_wide_filters_are_refused() -> None:
@@ -84,15 +84,15 @@ def test_wide_filters_are_refused() -> None:
     pieces = tlv(0xA4, text("cn"), tlv(0x30, b"\x81\x01a" * 300))
     for octets in (many, pieces):
         with pytest.raises(TooLarge):
-            filters.read(Reader(octets))
+            filters.read(BerReader(octets))
 
 
 @pytest.mark.parametrize("item", ["(cn={})", "(cn>={})", "(cn<={})", "(cn~={})", "(cn=a*{}*)", "(cn:2.5.13.2:={})"])
 def test_values_that_nothing_has_are_refused(item: str) -> None:
     """Four kilobytes are read; more would only cost time."""
-    assert filters.read(Reader(written(item.format("a" * 4096))))
+    assert filters.read(BerReader(written(item.format("a" * 4096))))
     with pytest.raises(TooLarge):
-        filters.read(Reader(written(item.format("a" * 4097))))
+        filters.read(BerReader(written(item.format("a" * 4097))))
 
 
 def parsed(octets: bytes) -> object:
@@ -142,7 +142,7 @@ def test_a_hostile_message_costs_no_more_memory_than_its_size() -> None:
 def test_a_filter_is_what_was_written() -> None:
     """Each kind of item of RFC 4515."""
     wanted = "(&(cn=Bê)(cn=a*b*c)(sn>=a)(sn<=z)(mail=*)(ou~=x)(!(uid=y))(cn:dn:2.5.13.2:=q))"
-    assert filters.read(Reader(written(wanted))) == filters.And(
+    assert filters.read(BerReader(written(wanted))) == filters.And(
         (
             filters.Comparison("=", "cn", "Bê".encode()),
             filters.Substrings("cn", b"a", (b"b",), b"c"),

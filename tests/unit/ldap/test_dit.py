@@ -10,14 +10,14 @@ from ldap_client import BASE, CNTT, MINISTRY, small_book, written
 from mic_mail.addressbook.cards import Book, Card, Kind, UnitName
 from mic_mail.addressbook.ldap_entries import all_entries
 from mic_mail.ldap.attribute_index import bits, members
-from mic_mail.ldap.dit import Place, Tree
+from mic_mail.ldap.dit import Position, Tree
 from mic_mail.ldap.filters import And, Comparison, Filter, Matches, Not, Or, Present, Substrings
 from mic_mail.mime.text_folding import Query, fold, words
 
 TREE = Tree(small_book())
 
 
-def found(tree: Tree, wanted: Filter, base: str = BASE, scope: int = 2, behind: Place | None = None) -> set[str]:
+def found(tree: Tree, wanted: Filter, base: str = BASE, scope: int = 2, behind: Position | None = None) -> set[str]:
     start = tree.find(base)
     assert start is not None
     batches = tree.search(start, scope, wanted, behind)
@@ -26,9 +26,9 @@ def found(tree: Tree, wanted: Filter, base: str = BASE, scope: int = 2, behind: 
 
 def by_text(wanted: str, **where: object) -> set[str]:
     from mic_mail.ldap import filters
-    from mic_mail.ldap.ber import Reader
+    from mic_mail.ldap.ber import BerReader
 
-    return found(TREE, filters.read(Reader(written(wanted))), **where)  # type: ignore[arg-type]
+    return found(TREE, filters.read(BerReader(written(wanted))), **where)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.mime.dot_stuffing import Stuffing
-from mic_mail.pop3.line_buffer import MAX_LINE_OCTETS, MAX_SKIPPED_OCTETS, Lines, Trouble
+from mic_mail.pop3.line_buffer import MAX_LINE_OCTETS, MAX_SKIPPED_OCTETS, LineFault, Lines
 from mic_mail.pop3.top import Top
 
 OCTETS = st.one_of(
@@ -18,13 +18,13 @@ def pieces(octets: bytes, cuts: list[int]) -> list[bytes]:
     return [octets[a:b] for a, b in zip([0, *cuts], [*cuts, len(octets)], strict=True)]
 
 
-def lines_of(fed: list[bytes]) -> list[bytes | Trouble]:
+def lines_of(fed: list[bytes]) -> list[bytes | LineFault]:
     lines, found = Lines(), []
     for piece in fed:
         lines.feed(piece)
         while (line := lines.next()) is not None:
             found.append(line)
-            if line is Trouble.ENDLESS:
+            if line is LineFault.ENDLESS:
                 return found
     return found
 
@@ -40,8 +40,8 @@ def test_lines_are_the_same_for_every_cut(octets: bytes, cuts: list[int]) -> Non
 def test_a_line_that_is_too_long_costs_one_answer_and_no_memory() -> None:
     """However it comes, the one behind it is heard, and what is thrown away is not kept."""
     long = b"x" * (MAX_LINE_OCTETS + 1) + b"\r\nSTAT\r\n"
-    assert lines_of([long]) == [Trouble.TOO_LONG, b"STAT"]
-    assert lines_of([bytes([octet]) for octet in long]) == [Trouble.TOO_LONG, b"STAT"]
+    assert lines_of([long]) == [LineFault.TOO_LONG, b"STAT"]
+    assert lines_of([bytes([octet]) for octet in long]) == [LineFault.TOO_LONG, b"STAT"]
     longest = b"x" * MAX_LINE_OCTETS
     for fed in ([longest + b"\r\nSTAT\r\n"], [longest, b"\r", b"\nSTAT\r\n"], [longest + b"\r", b"\nSTAT\r\n"]):
         assert lines_of(fed) == [longest, b"STAT"]
@@ -56,12 +56,12 @@ def test_a_line_without_an_end_is_the_end() -> None:
     """In one piece or in many, with what would be its end or without; nothing is heard behind it."""
     endless = b"x" * (MAX_SKIPPED_OCTETS + 1)
     for fed in ([endless], [endless + b"\r\nSTAT\r\n"], [b"x" * 1000] * 100, [endless[:-1], b"x\r\n"]):
-        assert lines_of(fed) == [Trouble.ENDLESS]
+        assert lines_of(fed) == [LineFault.ENDLESS]
     lines = Lines()
     lines.feed(endless)
     lines.next()
     lines.feed(b"STAT\r\n")
-    assert (lines.next(), lines.buffered) == (Trouble.ENDLESS, 0)
+    assert (lines.next(), lines.buffered) == (LineFault.ENDLESS, 0)
 
 
 def stuffed(fed: list[bytes]) -> bytes:

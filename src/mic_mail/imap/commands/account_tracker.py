@@ -18,7 +18,7 @@ from enum import Enum, auto
 from mic_mail.imap import responses
 from mic_mail.imap.commands.metadata import may_annotate
 from mic_mail.imap.connection_state import Enabled
-from mic_mail.imap.mailbox_names.list_match import Tree, described
+from mic_mail.imap.mailbox_names.list_match import NameTree, described
 from mic_mail.imap.mailbox_names.name_events import NameEvent, Renamed, name_events
 from mic_mail.imap.mailbox_names.resolve import find_box, name_in_box, own_name
 from mic_mail.imap.parser.notify import Events, Watch
@@ -302,7 +302,7 @@ class AccountTracker:
         return INBOX if self.box is None else name_in_box(self.box, INBOX)
 
     def _list_lines(self, events: Iterable[NameEvent], *, utf8: bool) -> list[bytes]:
-        tree = Tree(self._folders.values(), self.subscriptions)
+        tree = NameTree(self._folders.values(), self.subscriptions)
         lines: list[bytes] = []
         for event in events:
             attributes = described(tree, event.name, gone=event.gone).attributes

@@ -28,7 +28,7 @@ SERVER = ""
 SPECIAL_USE = "/private/specialuse"
 """The entry by which a special use can be read and changed (RFC 6154 §4); LIST shows the same use."""
 
-Entry = tuple[str, bytes | None]
+MetadataEntry = tuple[str, bytes | None]
 """A name, and its value or None if it has none."""
 
 
@@ -42,7 +42,7 @@ def get_metadata(ctx: ImapContext, command: GetMetadata) -> Steps[Reply]:
     """Handle GETMETADATA; LONGENTRIES reports the largest value that MAXSIZE left out (RFC 5464 §4.2.1)."""
     seen, place = holders(ctx), _place(ctx, command.mailbox)
 
-    def work(account: Account) -> list[Entry]:
+    def work(account: Account) -> list[MetadataEntry]:
         if command.mailbox == SERVER:
             return [*_of_server(ctx), *((each.name, each.value) for each in account.annotations(None, seen))]
         info = account.folder(place.name)
@@ -58,11 +58,11 @@ def get_metadata(ctx: ImapContext, command: GetMetadata) -> Steps[Reply]:
     return Reply("Metadata listed.", code=b"METADATA LONGENTRIES %d" % max(too_long) if too_long else b"")
 
 
-def _of_server(ctx: ImapContext) -> list[Entry]:
+def _of_server(ctx: ImapContext) -> list[MetadataEntry]:
     """Return the server's own entries: `text/plain; charset=utf-8`, and a URI (RFC 5464 §6.2)."""
     host, support = ctx.settings.host, ctx.settings.support
     comment = f"Thư điện tử, máy chủ {host}" if ctx.utf8 else f"Mail, server {host}"
-    entries: list[Entry] = [("/shared/comment", comment.encode())]
+    entries: list[MetadataEntry] = [("/shared/comment", comment.encode())]
     if support:
         entries.append(("/shared/admin", f"mailto:{quote(support, safe='@')}".encode("ascii")))
     return entries
@@ -81,20 +81,22 @@ def may_annotate(rights: str) -> bool:
     return "l" in rights and bool(set("rswip") & set(rights))
 
 
-def of_folder(info: FolderInfo, annotations: Iterable[Annotation], *, with_use: bool = True) -> list[Entry]:
+def of_folder(info: FolderInfo, annotations: Iterable[Annotation], *, with_use: bool = True) -> list[MetadataEntry]:
     """Return the entries of a folder; its special use, where `with_use`, is one of them (RFC 6154 §4)."""
-    use: list[Entry] = [] if info.special_use is None or not with_use else [(SPECIAL_USE, info.special_use.encode("ascii"))]
-    return [*use, *((each.name, each.value) for each in annotations)]
+    entries: list[MetadataEntry] = [(each.name, each.value) for each in annotations]
+    if info.special_use is not None and with_use:
+        entries.insert(0, (SPECIAL_USE, info.special_use.encode("ascii")))
+    return entries
 
 
-def chosen(known: Sequence[Entry], asked: Iterable[str], depth: int | None = 0) -> list[Entry]:
+def chosen(known: Sequence[MetadataEntry], asked: Iterable[str], depth: int | None = 0) -> list[MetadataEntry]:
     """Return the requested entries, with those below them as `depth` says (RFC 5464 §4.2.2).
 
     `depth`: 0, 1, or None for all levels. A requested entry is NIL if it does not exist, under the name that the client
     wrote.
     """
     by_name = {name.lower(): (name, value) for name, value in known}
-    found: dict[str, Entry] = {}
+    found: dict[str, MetadataEntry] = {}
     for name in asked:
         key = name.lower()
         if key in by_name:

@@ -36,7 +36,7 @@ from mic_mail.imap.commands.metadata import holders
 from mic_mail.imap.commands.search_context import send_search_updates
 from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
-from mic_mail.imap.mailbox_names.list_match import Tree, described
+from mic_mail.imap.mailbox_names.list_match import NameTree, described
 from mic_mail.imap.mailbox_names.resolve import PREFIX, Place, find
 from mic_mail.imap.parser.notify import Events, Notify, Watch
 from mic_mail.imap.replies import Reply, refuse
@@ -268,7 +268,7 @@ class NotifyListener:
         """Return the LIST line of the parent of names that came or went (RFC 5465 §5.4)."""
         own = self._trackers[None]
         there = [_Root(shared_folder(name, INBOX)) for name, box in boxes.items() if "l" in box.rights]
-        attributes = described(Tree(there, own.subscriptions), ROOT).attributes
+        attributes = described(NameTree(there, own.subscriptions), ROOT).attributes
         return responses.listed(b"LIST", ROOT, attributes, utf8=utf8)
 
     # ------------------------------------------------------------ the Notifier protocol

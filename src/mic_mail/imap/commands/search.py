@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
 from mic_mail.imap.commands import fuzzy, search_context
-from mic_mail.imap.commands.search_response import Found, format_response, kept
+from mic_mail.imap.commands.search_response import SearchResult, format_response, kept
 from mic_mail.imap.commands.search_run import Progress, find
 from mic_mail.imap.commands.sort_order import order_of
 from mic_mail.imap.connection_state import Enabled
@@ -152,7 +152,7 @@ def find_scored(
     progress: Progress | None = None,
     *,
     scored: bool = False,
-) -> Steps[Found]:
+) -> Steps[SearchResult]:
     """Return the matches of a command in a mailbox, `$` being `saved`.
 
     Relevancy is included if requested (RFC 6203 §4).
@@ -160,7 +160,7 @@ def find_scored(
     progress, key = progress or Progress(ctx, ctx.tag), command.key
     assert key is not None
     positions = yield from find(ctx, view, fuzzy.widened(key), saved, progress=progress)
-    found = Found(positions, saved, asks_modseq(command))
+    found = SearchResult(positions, saved, asks_modseq(command))
     if not scored and "RELEVANCY" not in (command.returns or ()):
         return found
     among = InSet(SequenceSet(ranges_of(view.uids[at] for at in positions)), by_uid=True)
@@ -170,7 +170,7 @@ def find_scored(
     return found._replace(scores=fuzzy.scores(positions, tiers))
 
 
-def answer(ctx: ImapContext, command: Search, found: Found, *, mailbox: bytes | None = None) -> Steps[Reply]:
+def answer(ctx: ImapContext, command: Search, found: SearchResult, *, mailbox: bytes | None = None) -> Steps[Reply]:
     """Write the result for the selected mailbox, save it for SAVE, follow it for UPDATE.
 
     `mailbox` is its name for ESEARCH, ready to send.

@@ -17,7 +17,7 @@ from mic_mail.imap.commands import fuzzy
 from mic_mail.imap.commands.fetch import send_unasked
 from mic_mail.imap.commands.message_set import ranges
 from mic_mail.imap.commands.search_match import text_keys
-from mic_mail.imap.commands.search_response import Found
+from mic_mail.imap.commands.search_response import SearchResult
 from mic_mail.imap.commands.search_run import find
 from mic_mail.imap.commands.sort_order import order_of
 from mic_mail.imap.context import ImapContext
@@ -37,7 +37,7 @@ MANY_MESSAGES = 1000
 """Messages above which work is moved from the loop to an executor."""
 
 
-def follow(view: View, tag: bytes, command: Search, found: Found, *, mailbox: bytes | None) -> bool:
+def follow(view: View, tag: bytes, command: Search, found: SearchResult, *, mailbox: bytes | None) -> bool:
     """Follow a search that was just answered; return False if that is not possible."""
     assert command.key is not None
     criteria = command.criteria if isinstance(command, Sort) else ()

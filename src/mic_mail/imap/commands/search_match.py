@@ -78,7 +78,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class MatchMasks:
     """Masks of matches: `certain`, and `possible`, which adds those that text has yet to decide."""
 
     certain: Mask
@@ -90,7 +90,7 @@ class Verdict:
         return self.possible ^ self.certain
 
 
-def match(key: SearchKey, columns: Columns, answers: Mapping[TextTest, Answer]) -> Generator[None, None, Verdict]:
+def match(key: SearchKey, columns: Columns, answers: Mapping[TextTest, Answer]) -> Generator[None, None, MatchMasks]:
     """Evaluate the tree with the answers so far, pausing after each key that was compared to all messages."""
     return _Evaluation(columns, answers).of(key)
 
@@ -125,22 +125,22 @@ class _Evaluation:
         self._count = len(columns.uids)
         self._all = everything(self._count)
 
-    def of(self, key: SearchKey) -> Generator[None, None, Verdict]:
+    def of(self, key: SearchKey) -> Generator[None, None, MatchMasks]:
         if isinstance(key, Not):
             verdict = yield from self.of(key.key)
-            return Verdict(self._all ^ verdict.possible, self._all ^ verdict.certain)
+            return MatchMasks(self._all ^ verdict.possible, self._all ^ verdict.certain)
         if isinstance(key, And):
             return (yield from self._all_of(key.keys))
         if isinstance(key, Or):
             return (yield from self._any_of(key.keys))
         if isinstance(key, TextTest):
             answer = self._answers.get(key, Answer(0, 0))
-            return Verdict(answer.found, answer.found | (self._all ^ answer.asked))
+            return MatchMasks(answer.found, answer.found | (self._all ^ answer.asked))
         mask = self._leaf(key)
         yield
-        return Verdict(mask, mask)
+        return MatchMasks(mask, mask)
 
-    def _all_of(self, keys: Iterable[SearchKey]) -> Generator[None, None, Verdict]:
+    def _all_of(self, keys: Iterable[SearchKey]) -> Generator[None, None, MatchMasks]:
         certain = possible = self._all
         for key in keys:
             verdict = yield from self.of(key)
@@ -148,9 +148,9 @@ class _Evaluation:
             possible &= verdict.possible
             if not possible:
                 break
-        return Verdict(certain, possible)
+        return MatchMasks(certain, possible)
 
-    def _any_of(self, keys: Iterable[SearchKey]) -> Generator[None, None, Verdict]:
+    def _any_of(self, keys: Iterable[SearchKey]) -> Generator[None, None, MatchMasks]:
         certain = possible = 0
         for key in keys:
             verdict = yield from self.of(key)
@@ -158,7 +158,7 @@ class _Evaluation:
             possible |= verdict.possible
             if certain == self._all:
                 break
-        return Verdict(certain, possible)
+        return MatchMasks(certain, possible)
 
     def _leaf(self, key: SearchKey) -> Mask:
         columns = self._columns

@@ -17,7 +17,7 @@ _ITEMS = frozenset({"MIN", "MAX", "ALL", "COUNT", "PARTIAL", "RELEVANCY"})
 """The return options that request an item of the response."""
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """The result of a search: positions in the requested order, which is the mailbox's except for SORT."""
 
     positions: Sequence[int]
@@ -29,7 +29,7 @@ class Found(NamedTuple):
 
 
 def format_response(
-    view: View, tag: bytes, command: Search, found: Found, *, rev2: bool, mailbox: bytes | None = None
+    view: View, tag: bytes, command: Search, found: SearchResult, *, rev2: bool, mailbox: bytes | None = None
 ) -> bytes:
     """Return the untagged response, also an empty one, since clients wait for it.
 

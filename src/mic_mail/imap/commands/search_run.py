@@ -18,7 +18,7 @@ from mic_mail.connection.actions import Steps
 from mic_mail.imap import responses
 from mic_mail.imap.actions import PROGRESS_SECONDS
 from mic_mail.imap.commands import search_match
-from mic_mail.imap.commands.search_match import Answer, Columns, Mask, Verdict
+from mic_mail.imap.commands.search_match import Answer, Columns, Mask, MatchMasks
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.parser.search_keys import Age, DateKey, DateOf, ObjectId, SearchKey, nodes
 from mic_mail.imap.selected.mailbox_view import View
@@ -144,13 +144,13 @@ class SearchRun:
             at_once = 1 if len(self._answers) < KEYS_ONE_BY_ONE else many
             yield from self._ask(self._next_scans(text_keys, verdict.undecided, at_once), verdict.undecided)
 
-    def _evaluate(self, columns: Columns) -> Generator[None, None, Verdict]:
+    def _evaluate(self, columns: Columns) -> Generator[None, None, MatchMasks]:
         evaluation, looked_at = search_match.match(self._key, columns, self._answers), 0
         while True:
             try:
                 next(evaluation)
             except StopIteration as end:
-                return cast("Verdict", end.value)
+                return cast("MatchMasks", end.value)
             looked_at += self._view.messages
             if looked_at >= EVALUATED_MESSAGES:
                 looked_at = 0

@@ -109,7 +109,7 @@ def _without_runs(text: str) -> str:
 # ------------------------------------------------------------------ selection
 
 
-class Tree:
+class NameTree:
     """An account's names: folders, their implied parents, and subscriptions."""
 
     def __init__(self, folders: Iterable[Folder], subscribed: Collection[str]) -> None:
@@ -149,7 +149,7 @@ def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
     if not query.extended and query.patterns == ("",):
         # RFC 9051 §6.3.9: an empty pattern asks for the delimiter and the root of the reference; names here have no root.
         return [Listed(DELIMITER if query.reference.startswith(DELIMITER) else "", ("\\Noselect",))]
-    tree = Tree(folders, subscribed)
+    tree = NameTree(folders, subscribed)
     # RFC 9051 §6.3.9: in the extended form an empty pattern matches nothing, whatever the reference.
     patterns = [Pattern(query.reference + pattern) for pattern in query.patterns if pattern]
     selected = _selected(query, tree)
@@ -170,10 +170,10 @@ def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
 
 def describe(name: str, folders: Iterable[Folder], subscribed: Collection[str]) -> Listed:
     """Return the line of one mailbox with all its attributes (RFC 9051 §6.3.2: they MUST be accurate)."""
-    return described(Tree(folders, subscribed), name)
+    return described(NameTree(folders, subscribed), name)
 
 
-def described(tree: Tree, name: str, *, gone: bool = False) -> Listed:
+def described(tree: NameTree, name: str, *, gone: bool = False) -> Listed:
     """Return the line of a name from an existing tree; `gone`: as a nonexistent mailbox."""
     attributes = _attributes(tree, name, "\\NonExistent")
     if gone and attributes[0] != "\\NonExistent":
@@ -183,7 +183,7 @@ def described(tree: Tree, name: str, *, gone: bool = False) -> Listed:
     return Listed(name, tuple(attributes))
 
 
-def _selected(query: List, tree: Tree) -> set[str]:
+def _selected(query: List, tree: NameTree) -> set[str]:
     """Return the names that meet the selection options, regardless of patterns.
 
     REMOTE adds nothing, as no mailbox is remote.
@@ -196,7 +196,7 @@ def _selected(query: List, tree: Tree) -> set[str]:
     return selected
 
 
-def _child_info(query: List, tree: Tree, selected: set[str], matching: set[str]) -> dict[str, tuple[str, ...]]:
+def _child_info(query: List, tree: NameTree, selected: set[str], matching: set[str]) -> dict[str, tuple[str, ...]]:
     """Return CHILDINFO for RECURSIVEMATCH (RFC 5258 §3.5).
 
     A selected name reports all selected descendants. Any other name is shown only for descendants that the patterns do not
@@ -210,7 +210,7 @@ def _child_info(query: List, tree: Tree, selected: set[str], matching: set[str])
     return {name: criteria for name in matching if name in (above_selected if name in selected else above_hidden)}
 
 
-def _attributes(tree: Tree, name: str, nonexistent: str) -> list[str]:
+def _attributes(tree: NameTree, name: str, nonexistent: str) -> list[str]:
     folder = tree.folders.get(name)
     attributes = []
     if name not in tree.folders or (folder is not None and not folder.selectable):
@@ -229,7 +229,7 @@ def lsub_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
     """
     if query.patterns == ("",):
         return [Listed("", ("\\Noselect",))]
-    tree = Tree(folders, subscribed)
+    tree = NameTree(folders, subscribed)
     pattern = Pattern(query.reference + query.patterns[0])
     shown = {name for name in tree.subscribed if pattern.matches(name)}
     hidden = tree.subscribed - shown

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mic_mail.clock import HO_CHI_MINH
-from mic_mail.imap.commands.search_match import Answer, Columns, Verdict, mask_of, match, positions, text_keys
+from mic_mail.imap.commands.search_match import Answer, Columns, MatchMasks, mask_of, match, positions, text_keys
 from mic_mail.imap.parser.number_set import SAVED_RESULT, parse_set
 from mic_mail.imap.parser.search_keys import (
     Age,
@@ -70,14 +70,14 @@ def columns_of(messages: Sequence[Message], saved_uids: Sequence[int] = ()) -> C
     )
 
 
-def evaluated(key: SearchKey, columns: Columns, answers: Mapping[TextTest, Answer]) -> Verdict:
+def evaluated(key: SearchKey, columns: Columns, answers: Mapping[TextTest, Answer]) -> MatchMasks:
     """Without its pauses."""
     evaluation = match(key, columns, answers)
     while True:
         try:
             next(evaluation)
         except StopIteration as end:
-            return cast("Verdict", end.value)
+            return cast("MatchMasks", end.value)
 
 
 def found(key: SearchKey, messages: Sequence[Message], saved_uids: Sequence[int] = ()) -> list[int]:
@@ -261,7 +261,7 @@ def test_a_wide_tree_holds_no_more_masks_than_it_is_deep(join: type[Or | And], k
             next(evaluation)
             pauses += 1
     except StopIteration as end:
-        found: Verdict = end.value
+        found: MatchMasks = end.value
     finally:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()

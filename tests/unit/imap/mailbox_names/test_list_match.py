@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.imap.command_table import GRAMMAR
-from mic_mail.imap.mailbox_names.list_match import Folder, Listed, Pattern, Tree, list_folders, lsub_folders, xlist_folders
+from mic_mail.imap.mailbox_names.list_match import Folder, Listed, NameTree, Pattern, list_folders, lsub_folders, xlist_folders
 from mic_mail.imap.parser.command import Command
 from mic_mail.imap.parser.mailbox import List
 from mic_mail.imap.parser.reader import Limits, Reader
@@ -178,5 +178,5 @@ def test_patterns_never_run_back() -> None:
 
 def test_order_is_by_level() -> None:
     """`a b` does not come between `a` and `a/c`."""
-    tree = Tree(boxes("a b", "a/c", "a", "INBOX"), ())
+    tree = NameTree(boxes("a b", "a/c", "a", "INBOX"), ())
     assert tree.ordered(tree.existing) == ["INBOX", "a", "a/c", "a b"]
