@@ -8,7 +8,7 @@ tagged line. Nothing here does I/O: `write` collects octets, and `Session.next` 
 Errors: a `MicMailError` becomes NO (`replies.refusal`); `CloseConnection` ends the connection with BYE.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar, cast
 
@@ -328,6 +328,12 @@ class ImapContext(SessionContext):
             yield Send(self.take_output())
         if self.ending is not None:
             raise self.ending
+
+    def write_in_slices(self, lines: Iterable[bytes]) -> Steps[None]:
+        """Write lines, however many, and send them as the client takes them."""
+        for line in lines:
+            self.write(line)
+            yield from self.yield_output()
 
     def words(self, text: Text | str) -> bytes:
         """Return text for people on one line (RFC 9051 §7.1, resp-text).

@@ -7,7 +7,8 @@ tombstones last, and stay in every list. A unique-id is `UIDVALIDITY.UID`: it ou
 Functions that take an `Account` block and run in an executor; each call of `pull` costs a slice of memory and no more.
 """
 
-from typing import Protocol
+from collections.abc import Callable, Generator
+from contextlib import closing
 
 from mic_mail.errors import Refused, Text, Trouble
 from mic_mail.mime.dot_stuffing import END, Stuffing
@@ -148,69 +149,63 @@ class Maildrop:
             raise Rebuilt
 
 
-class LongAnswer(Protocol):
-    """The lines of a multi-line response."""
+class LongAnswer:
+    """The lines of a multi-line response, made in an executor as the client takes them."""
 
-    over: bool
-    """True once the last piece was pulled, with the line that ends the response."""
+    def __init__(self, make: Callable[[Account], Generator[bytes, None, None]]) -> None:
+        self._make = make
+        self._pieces: Generator[bytes, None, None] | None = None
+        self.over = False
+        """True once the last piece was pulled, with the line that ends the response."""
 
     def pull(self, account: Account) -> bytes:
-        """Return the next piece. Blocks."""
+        """Return the next slice; the first call raises if there is nothing to send. Blocks."""
+        if self._pieces is None:
+            self._pieces = self._make(account)
+        pulled: list[bytes] = []
+        octets = 0
+        while octets < SLICE_OCTETS and not self.over:
+            piece = next(self._pieces, None)
+            self.over = piece is None
+            pulled.append(piece or b"")
+            octets += len(pulled[-1])
+        return b"".join(pulled)
 
     def close(self) -> None:
         """Release what is open: the rest is not needed."""
+        if self._pieces is not None:
+            self._pieces.close()
 
 
-class Listing:
-    """Response to LIST or UIDL of all messages."""
+def listing(maildrop: Maildrop, *, unique_ids: bool) -> LongAnswer:
+    """Return the response to LIST or UIDL of all messages."""
+    line = maildrop.unique_id if unique_ids else maildrop.scan
 
-    def __init__(self, maildrop: Maildrop, *, unique_ids: bool) -> None:
-        self._maildrop = maildrop
-        self._line = maildrop.unique_id if unique_ids else maildrop.scan
-        self._next = 0
-        self.over = False
+    def pieces(account: Account) -> Generator[bytes, None, None]:
+        for start in range(0, len(maildrop), LINES_AT_ONCE):
+            places = range(start, min(start + LINES_AT_ONCE, len(maildrop)))
+            yield b"".join([line(place) + b"\r\n" for place in places if not maildrop.is_deleted(place)])
+        yield END
 
-    def pull(self, account: Account) -> bytes:
-        last = min(self._next + LINES_AT_ONCE, len(self._maildrop))
-        line, deleted = self._line, self._maildrop.is_deleted
-        lines = [line(place) for place in range(self._next, last) if not deleted(place)]
-        self._next = last
-        self.over = last == len(self._maildrop)
-        lines.append(END if self.over else b"")
-        return b"\r\n".join(lines)
-
-    def close(self) -> None:
-        pass
+    return LongAnswer(pieces)
 
 
-class Message:
-    """Response to RETR, or to TOP where `lines` is the number of body lines."""
+def message(maildrop: Maildrop, place: int, lines: int | None = None) -> LongAnswer:
+    """Return the response to RETR, or to TOP where `lines` is the number of body lines."""
 
-    def __init__(self, maildrop: Maildrop, place: int, lines: int | None = None) -> None:
-        self._maildrop = maildrop
-        self._place = place
-        self._top = None if lines is None else Top(lines)
-        self._slice = SLICE_OCTETS if lines is None else min(SLICE_OCTETS, TOP_SLICE_OCTETS + lines * _LINE_OCTETS)
-        self._file: MessageFile | None = None
-        self._offset = 0
-        self._stuffing = Stuffing()
-        self.over = False
+    def pieces(account: Account) -> Generator[bytes, None, None]:
+        top = None if lines is None else Top(lines)
+        size_at_once = SLICE_OCTETS if lines is None else min(SLICE_OCTETS, TOP_SLICE_OCTETS + lines * _LINE_OCTETS)
+        stuffing, offset = Stuffing(), 0
+        with closing(maildrop.open_message(account, place)) as file:
+            while offset < file.size and not (top is not None and top.over):
+                octets = file.pread(offset, size_at_once)
+                if not octets:
+                    raise Trouble("The message is shorter on disk than it was.")
+                if top is not None:
+                    octets = octets[: top.take(octets)]
+                offset += len(octets)
+                yield stuffing.feed(octets)
+        yield stuffing.end()
 
-    def pull(self, account: Account) -> bytes:
-        """Return the next piece; the first call raises if the message is unavailable, before any output."""
-        if self._file is None:
-            self._file = self._maildrop.open_message(account, self._place)
-        size = self._file.size
-        octets = self._file.pread(self._offset, self._slice)
-        if not octets and self._offset < size:
-            raise Trouble("The message is shorter on disk than it was.")
-        if self._top is not None:
-            octets = octets[: self._top.take(octets)]
-        self._offset += len(octets)
-        self.over = self._offset >= size or (self._top is not None and self._top.over)
-        stuffed = self._stuffing.feed(octets)
-        return stuffed + self._stuffing.end() if self.over else stuffed
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+    return LongAnswer(pieces)

@@ -31,7 +31,7 @@ from mic_mail.pop3.context import (
     refuse,
 )
 from mic_mail.pop3.line_buffer import LineFault
-from mic_mail.pop3.maildrop import Listing, Message, NoSuchNumber
+from mic_mail.pop3.maildrop import NoSuchNumber, listing, message
 from mic_mail.storage.errors import Frozen
 
 Answer = Reply | Steps[Reply] | Steps[Reply | None] | None
@@ -76,7 +76,7 @@ def _listing(ctx: Pop3Context, arguments: list[bytes], *, unique_ids: bool) -> S
     if arguments:
         place = drop.place(_number(arguments[0]))
         return Reply((drop.unique_id if unique_ids else drop.scan)(place).decode("ascii"))
-    yield from ctx.answer_at_length(auth.size_of(ctx), Listing(drop, unique_ids=unique_ids))
+    yield from ctx.answer_at_length(auth.size_of(ctx), listing(drop, unique_ids=unique_ids))
     return None
 
 
@@ -84,7 +84,7 @@ def retr(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     drop = ctx.maildrop
     place = drop.place(_number(arguments[0]))
     yield from ctx.reading()
-    yield from ctx.answer_at_length(Reply(f"{drop.size(place)} octets."), Message(drop, place))
+    yield from ctx.answer_at_length(Reply(f"{drop.size(place)} octets."), message(drop, place))
     if drop.retrieved(place) >= SEEN_GROUP_MESSAGES:
         yield from ctx.mark_seen()
     return None
@@ -93,7 +93,7 @@ def retr(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
 def top(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     drop = ctx.maildrop
     place, lines = drop.place(_number(arguments[0])), _number(arguments[1])
-    yield from ctx.answer_at_length(Reply("Top of the message follows."), Message(drop, place, lines))
+    yield from ctx.answer_at_length(Reply("Top of the message follows."), message(drop, place, lines))
     return None
 
 

@@ -172,9 +172,7 @@ class NotifyListener:
         """Send what has to come before the OK: \\NoAccess, and STATUS where it was requested."""
         yield from self._begin_others(ctx)
         for tracker in tuple(self._trackers.values()) if status else ():
-            for line in tracker.describe_all(utf8=ctx.utf8):
-                ctx.write(line)
-                yield from ctx.yield_output()
+            yield from ctx.write_in_slices(tracker.describe_all(utf8=ctx.utf8))
 
     def _begin_others(self, ctx: ImapContext) -> Steps[None]:
         """Begin the trackers of accounts that were not polled yet."""
@@ -256,9 +254,7 @@ class NotifyListener:
             lines.append(self._root_line(boxes, utf8=ctx.utf8))
         yield from self._follow(ctx, asked)
         self._seen = seen
-        for line in lines:
-            ctx.write(line)
-            yield from ctx.yield_output()
+        yield from ctx.write_in_slices(lines)
 
     def _events_of_root(self) -> Events:
         own = self._trackers[None]
@@ -433,9 +429,7 @@ class NotifyListener:
             return True
         if ctx.notifier is not self or self._trackers.get(tracker.account) is not tracker:
             return True
-        for line in update.lines:
-            ctx.write(line)
-            yield from ctx.yield_output()
+        yield from ctx.write_in_slices(update.lines)
         for name in update.names_beyond:
             place = find(name, options.boxes)
             if "l" in place.rights:
@@ -463,9 +457,7 @@ class NotifyListener:
         if lines is None or self._unfetched(view) > MOST_EVENTS:
             yield from _overflow(ctx)
             return
-        for line in lines:
-            ctx.write(line)
-            yield from ctx.yield_output()
+        yield from ctx.write_in_slices(lines)
         if self._unfetched(view):
             yield from self._fetch_new(ctx, view, own)
 

@@ -8,7 +8,6 @@ Unsupported events are refused with NO and the list of supported ones (§3.1), w
 parentheses around a group's events, which the ABNF has but the examples of §3.1 lack, are optional.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Flag, auto
 
@@ -31,7 +30,7 @@ class Events(Flag):
     SERVER_METADATA = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Watch:
     """The events of a NOTIFY SET; without arguments, NOTIFY NONE."""
 
@@ -42,8 +41,8 @@ class Watch:
     """Items to fetch of each new message of the selected mailbox."""
     personal: Events = Events.NOTHING
     subscribed: Events = Events.NOTHING
-    mailboxes: Mapping[str, Events] = field(default_factory=dict)
-    subtrees: Mapping[str, Events] = field(default_factory=dict)
+    mailboxes: dict[str, Events] = field(default_factory=dict)
+    subtrees: dict[str, Events] = field(default_factory=dict)
 
     @property
     def all_others(self) -> Events:
@@ -88,6 +87,7 @@ EVENTS: dict[bytes, Events] = {
 """The supported events, as BADEVENT lists them. AnnotationChange needs ANNOTATE (RFC 5257)."""
 
 _BY_NAME = {name.upper(): (name, event) for name, event in EVENTS.items()}
+_SELECTED = {b"SELECTED", b"SELECTED-DELAYED"}
 _OF_MESSAGES = {b"MessageNew", b"MessageExpunge", b"FlagChange"}
 _BADEVENT = b"BADEVENT (" + b" ".join(EVENTS) + b")"
 
@@ -106,68 +106,43 @@ def notify(cursor: Cursor) -> Notify:
             raise Fault(b"Syntax error: event group expected")
         status = True
         cursor.space()
-    groups = _Groups()
+    watch, kinds = Watch(), set[bytes]()
     while True:
-        groups.read(cursor)
+        _read_group(cursor, watch, kinds)
         if cursor.at_end():
-            return Notify(groups.watch(), status)
+            return Notify(watch, status)
         cursor.space()
 
 
-@dataclass(slots=True)
-class _Groups:
-    """The groups parsed so far."""
-
-    selected: Events | None = None
-    delayed: bool = False
-    items: tuple[FetchItem, ...] = ()
-    personal: Events = Events.NOTHING
-    subscribed: Events = Events.NOTHING
-    mailboxes: dict[str, Events] = field(default_factory=dict)
-    subtrees: dict[str, Events] = field(default_factory=dict)
-
-    def watch(self) -> Watch:
-        return Watch(
-            self.selected or Events.NOTHING,
-            self.delayed,
-            self.items,
-            self.personal,
-            self.subscribed,
-            self.mailboxes,
-            self.subtrees,
-        )
-
-    def read(self, cursor: Cursor) -> None:
-        """Parse one group: its mailboxes and its events."""
-        if not cursor.take(b"("):
-            raise Fault(b"Syntax error: event group expected")
-        cursor.skip_spaces()
-        kind = cursor.word()
-        cursor.space()
-        if kind in {b"SELECTED", b"SELECTED-DELAYED"}:
-            self._read_selected(cursor, delayed=kind == b"SELECTED-DELAYED")
-        elif kind in {b"MAILBOXES", b"SUBTREE"}:
-            names = _names(cursor)
-            cursor.space()
-            events, _ = _events(cursor, selected=False)
-            known = self.mailboxes if kind == b"MAILBOXES" else self.subtrees
-            for name in names:
-                known[name] = known.get(name, Events.NOTHING) | events
-        elif kind == b"SUBSCRIBED":
-            self.subscribed |= _events(cursor, selected=False)[0]
-        elif kind in {b"PERSONAL", b"INBOXES"}:  # filters may deliver anywhere, so both mean the same (RFC 5465 §6.3)
-            self.personal |= _events(cursor, selected=False)[0]
-        else:
-            raise Fault(b"Unknown mailbox filter")
-        cursor.skip_spaces()
-        if not cursor.take(b")"):
-            raise Fault(b"Syntax error in event group")
-
-    def _read_selected(self, cursor: Cursor, *, delayed: bool) -> None:
-        if self.selected is not None:
+def _read_group(cursor: Cursor, watch: Watch, kinds: set[bytes]) -> None:
+    """Parse one group, its mailboxes and its events, and add it to what is watched; `kinds` of the groups before."""
+    if not cursor.take(b"("):
+        raise Fault(b"Syntax error: event group expected")
+    cursor.skip_spaces()
+    kind = cursor.word()
+    cursor.space()
+    if kind in _SELECTED:
+        if kinds & _SELECTED:
             raise Fault(b"Only one SELECTED or SELECTED-DELAYED")  # RFC 5465 §6.1
-        self.selected, self.items = _events(cursor, selected=True)
-        self.delayed = delayed
+        watch.selected, watch.items = _events(cursor, selected=True)
+        watch.delayed = kind == b"SELECTED-DELAYED"
+    elif kind in {b"MAILBOXES", b"SUBTREE"}:
+        names = _names(cursor)
+        cursor.space()
+        events, _ = _events(cursor, selected=False)
+        known = watch.mailboxes if kind == b"MAILBOXES" else watch.subtrees
+        for name in names:
+            known[name] = known.get(name, Events.NOTHING) | events
+    elif kind == b"SUBSCRIBED":
+        watch.subscribed |= _events(cursor, selected=False)[0]
+    elif kind in {b"PERSONAL", b"INBOXES"}:  # filters may deliver anywhere, so both mean the same (RFC 5465 §6.3)
+        watch.personal |= _events(cursor, selected=False)[0]
+    else:
+        raise Fault(b"Unknown mailbox filter")
+    kinds.add(kind)
+    cursor.skip_spaces()
+    if not cursor.take(b")"):
+        raise Fault(b"Syntax error in event group")
 
 
 def _names(cursor: Cursor) -> list[str]:
