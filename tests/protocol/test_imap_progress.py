@@ -37,7 +37,7 @@ def test_a_long_change_tells_that_it_goes_on(
     holder = Thread(target=hold)
     holder.start()
     try:
-        assert connection.response() == b'* OK [INPROGRESS ("a" NIL NIL)] Still at it.'
+        assert connection.response() == b'* OK [INPROGRESS ("a" NIL NIL)] Still in progress.'
     finally:
         said.set()
     assert answer(connection, b"a").startswith(b"a OK")

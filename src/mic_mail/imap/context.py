@@ -248,7 +248,7 @@ class ImapContext(SessionContext):
         if Enabled.CONDSTORE not in self.enabled:
             self.enabled |= Enabled.CONDSTORE
             if self.view is not None:
-                self.write(ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(self.view.reported_modseq, 1)))
+                self.write(ok(b"*", "Highest mod-sequence.", b"HIGHESTMODSEQ %d" % max(self.view.reported_modseq, 1)))
 
     def leave(self) -> None:
         """Deselect the mailbox and forget the saved search result."""
@@ -361,7 +361,7 @@ class ImapContext(SessionContext):
         event = self.reader.next()
         if isinstance(event, BadLine) and event.fatal:
             self.write(status_line(event.tag, event.status, event.text, event.code))
-            raise CloseConnection(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "That is too much."))
+            raise CloseConnection(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "Too much input."))
         return event
 
     def event(self, until: float, meanwhile: Callable[[], Steps[None]] | None = None) -> Steps[Event]:
@@ -404,7 +404,7 @@ class ImapContext(SessionContext):
         A long write is one step, so the client only learns that it is still in progress (RFC 9585).
         """
         ref = self.account if place is None else place.account
-        alive = b"" if "INPROGRESS" in self.hidden else ok(b"*", "Still at it.", in_progress(self.tag))
+        alive = b"" if "INPROGRESS" in self.hidden else ok(b"*", "Still in progress.", in_progress(self.tag))
         if self.notifier is None:
             return cast("T", (yield Work(run, writes=True, account=ref, meanwhile=alive)))
         work = Work(lambda account: account.recording_modseqs(run), writes=True, account=ref, meanwhile=alive)

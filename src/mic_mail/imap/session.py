@@ -35,8 +35,8 @@ from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.imap.session_settings import SessionSettings
 
 _WRONG_STATE = {  # before sign-in the reader accepts no command of another state
-    ConnectionState.AUTHENTICATED: "Not now: no mailbox is selected, or you are signed in already.",
-    ConnectionState.SELECTED: "Not while a mailbox is selected.",
+    ConnectionState.AUTHENTICATED: "Command not allowed now: no mailbox is selected, or already signed in.",
+    ConnectionState.SELECTED: "Command not allowed while a mailbox is selected.",
 }
 
 

@@ -124,7 +124,7 @@ def start_tls(ctx: LdapContext, request: Envelope) -> Steps[None]:
     ends too.
     """
     if ctx.tls or ctx.dialog_mechanism:
-        ctx.result(request, Code.OPERATIONS_ERROR, "TLS is on already." if ctx.tls else "A sign-in is going on.")
+        ctx.result(request, Code.OPERATIONS_ERROR, "TLS is already active." if ctx.tls else "A SASL exchange is in progress.")
         return
     yield from leave(ctx)
     ctx.write(responses.result(request.number, request.tag, Code.SUCCESS, more=string(START_TLS, 0x8A)))

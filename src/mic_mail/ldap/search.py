@@ -234,18 +234,18 @@ def _read_page(control: Control, wanted: Search) -> Page:
         inner = outer.into()
         size, cookie = inner.integer(), inner.octets()
     except BadBer as error:
-        raise Answered(Code.PROTOCOL_ERROR, "That is no page.") from error
+        raise Answered(Code.PROTOCOL_ERROR, "Invalid page control.") from error
     if size < 0:
-        raise Answered(Code.PROTOCOL_ERROR, "That is no page.")
+        raise Answered(Code.PROTOCOL_ERROR, "Invalid page control.")
     if not cookie:
         return Page(size, None, 0)
     if len(cookie) != _COOKIE.size:
-        raise Answered(Code.UNWILLING, "That cookie is not ours.")
+        raise Answered(Code.UNWILLING, "Unknown cookie.")
     of, kind, number, sent = _COOKIE.unpack(cookie)
     if number < _NOWHERE[1]:
-        raise Answered(Code.UNWILLING, "That cookie is not ours.")
+        raise Answered(Code.UNWILLING, "Unknown cookie.")
     if of != _fingerprint(wanted):
-        raise Answered(Code.UNWILLING, "That cookie is of another search.")
+        raise Answered(Code.UNWILLING, "The cookie belongs to another search.")
     return Page(size, (kind, number), sent)
 
 

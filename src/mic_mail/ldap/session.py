@@ -97,7 +97,7 @@ class Session(session_core.Session):
                 code = int(ended.code or b"%d" % Code.UNAVAILABLE)
                 ctx.write(responses.farewell(code, ended.text.vi or ended.text.en))
         except BadBer:
-            ctx.write(responses.farewell(Code.PROTOCOL_ERROR, "That is no LDAP message."))
+            ctx.write(responses.farewell(Code.PROTOCOL_ERROR, "Not an LDAP message."))
         yield Hangup()
 
     def _answer(self, request: Envelope) -> Steps[None]:
@@ -111,9 +111,9 @@ class Session(session_core.Session):
         except BadBer:
             self._errors += 1
             if request.tag in ANSWERS:
-                ctx.result(request, Code.PROTOCOL_ERROR, "That makes no sense.")
+                ctx.result(request, Code.PROTOCOL_ERROR, "Malformed request.")
             if self._errors >= ctx.settings.errors:
-                raise protocol_error("Too many requests that make no sense.") from None
+                raise protocol_error("Too many malformed requests.") from None
         except MicMailError as error:
             ctx.result(request, Code.UNAVAILABLE, error.text.vi)
         except CloseConnection:
@@ -129,7 +129,7 @@ class Session(session_core.Session):
         ctx = self._context
         handler = HANDLERS.get(request.tag)
         if request.number == 0 or (handler is None and request.tag not in WRITES):
-            raise protocol_error("That is no LDAP request.")
+            raise protocol_error("Not an LDAP request.")
         if handler is None:
             ctx.result(request, Code.UNWILLING, READ_ONLY.vi)
             return

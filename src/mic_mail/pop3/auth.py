@@ -124,17 +124,17 @@ def authenticate(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None
     if initial:
         response = b"" if initial[0] == "=" else decode_base64(initial[0].encode("ascii", "replace"))
         if response is None:
-            return bad("That is not base64.")
+            return bad("Invalid base64.")
     yield Begin(mechanism)
     answer = yield Answer(response)
     while isinstance(answer, Challenge):
         ctx.write(b"+ " + b64encode(answer.data) + b"\r\n")
         line = yield from ctx.line(ctx.sign_in_until)
         if isinstance(line, LineFault):
-            return bad("That is too long.")
+            return bad("Line too long.")
         response = None if line == b"*" else decode_base64(line)
         if response is None:
-            return bad("Sign-in cancelled." if line == b"*" else "That is not base64.")
+            return bad("Sign-in cancelled." if line == b"*" else "Invalid base64.")
         answer = yield Answer(response)
     return (yield from _admit(ctx, answer))
 
@@ -169,7 +169,7 @@ def start_tls(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
     before TLS is discarded too (RFC 2595 §4).
     """
     if ctx.tls:
-        return bad("TLS is on already.")
+        return bad("TLS is already active.")
     ctx.say_reply(Reply("Begin TLS."))
     yield StartTls()
     ctx.tls, ctx.utf8 = True, False

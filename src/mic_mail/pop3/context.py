@@ -133,7 +133,7 @@ class Pop3Context(SessionContext):
                 raise CloseConnection
             line = self.lines.next()
             if line is LineFault.ENDLESS:
-                raise CloseConnection(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "That is too much."))
+                raise CloseConnection(Text("Kết nối bị đóng vì dữ liệu gửi đến quá lớn.", "Too much input."))
             if line is not None:
                 return line
             if self.now() >= until:

@@ -148,7 +148,7 @@ class Malformed(BadInput):
 def _number(argument: bytes) -> int:
     """Return a decimal number (RFC 1939 §4); one too long for any message counts as the largest."""
     if not argument.isdigit():
-        raise Malformed("That is no number.")
+        raise Malformed("Not a number.")
     return int(argument[-_DIGITS:]) if len(argument.lstrip(b"0")) <= _DIGITS else 10**_DIGITS
 
 
@@ -171,7 +171,7 @@ VERBS: dict[bytes, Verb] = {
 }
 """Every command; keywords are case-insensitive (RFC 1939 §3)."""
 
-_WRONG_STATE = {State.AUTHORIZATION: "Sign in first.", State.TRANSACTION: "You are signed in already."}
+_WRONG_STATE = {State.AUTHORIZATION: "Sign in first.", State.TRANSACTION: "Already signed in."}
 
 
 class Session(session_core.Session):
@@ -216,7 +216,7 @@ class Session(session_core.Session):
         """Handle one command; any error becomes its response."""
         ctx = self._context
         try:
-            reply = bad("That line is too long.") if isinstance(line, LineFault) else (yield from self._command(line))
+            reply = bad("Line too long.") if isinstance(line, LineFault) else (yield from self._command(line))
         except (NoSuchNumber, Malformed) as error:
             reply = bad(error.text)
         except MicMailError as error:

@@ -26,7 +26,7 @@ NAMED = Text(
     "Thủ trưởng đơn vị phân công, Trung tâm Thông tin ghi nhận (khoản 3 Điều 12 Quy chế).",
     "The head of the unit names the people, and the Centre records them (Reg. 12.3).",
 )
-NO_IDENTIFIER = "That names nobody."
+NO_IDENTIFIER = "Invalid identifier."
 
 
 def set_acl(ctx: ImapContext, command: SetAcl | OnIdentifier) -> Steps[Reply]:

@@ -135,7 +135,7 @@ def authenticate(ctx: ImapContext, command: Authenticate) -> Steps[Reply]:
             return bad("Invalid response.")
         response = None if event.data == b"*" else decode_base64(event.data)
         if response is None:
-            return bad("Sign-in cancelled." if event.data == b"*" else "That is not base64.")
+            return bad("Sign-in cancelled." if event.data == b"*" else "Invalid base64.")
         answer = yield Answer(response)
     return (yield from _admit(ctx, answer))
 
@@ -169,7 +169,7 @@ def start_tls(ctx: ImapContext, arguments: Arguments) -> Steps[Reply | None]:
     Clear text received behind the command is discarded: a man in the middle may have injected it.
     """
     if ctx.tls:
-        return bad("TLS is on already.")
+        return bad("TLS is already active.")
     if not ctx.settings.starttls:
         return bad("No certificate here.")
     ctx.write(ctx.line(ctx.tag, Reply("Begin TLS.")))
@@ -219,7 +219,8 @@ def enable(ctx: ImapContext, command: Enable) -> Reply:
             if not context.by_uid:  # it reports message numbers, which no longer exist (RFC 9586 §3)
                 ctx.view.contexts.cancel(context.tag)
                 ctx.write_no_update(
-                    context.tag, Text("Kết quả đang được theo dõi theo số thứ tự thư.", "It is followed by message numbers.")
+                    context.tag,
+                    Text("Kết quả đang được theo dõi theo số thứ tự thư.", "This search is followed by message numbers."),
                 )
     ctx.reader.utf8 = ctx.utf8
     ctx.write(responses.enabled(new))

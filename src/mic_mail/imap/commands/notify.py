@@ -106,7 +106,7 @@ def _watch_nothing(ctx: ImapContext) -> Steps[None]:
 
 
 def _overflow(ctx: ImapContext) -> Steps[None]:
-    ctx.write(responses.ok(b"*", "Too much has happened; nothing more is told.", b"NOTIFICATIONOVERFLOW"))
+    ctx.write(responses.ok(b"*", "Too many events; notifications are off.", b"NOTIFICATIONOVERFLOW"))
     yield from _watch_nothing(ctx)
 
 

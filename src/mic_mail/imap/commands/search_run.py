@@ -82,7 +82,7 @@ class Progress:
         if ctx.now() - self._told_at >= PROGRESS_SECONDS:
             self._told_at = ctx.now()
             reached, all_of_them = self.before + done, self.before + goal + self.after
-            ctx.write(responses.ok(b"*", "Still looking.", responses.in_progress(self._tag, reached, all_of_them)))
+            ctx.write(responses.ok(b"*", "Search in progress.", responses.in_progress(self._tag, reached, all_of_them)))
 
 
 def find(

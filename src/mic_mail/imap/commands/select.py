@@ -126,11 +126,11 @@ def _description(
     if listed is None:
         lines.append(responses.recent(view.recent_count))
         if opened.first_unseen is not None and Enabled.UIDONLY not in enabled:  # UNSEEN is a message number
-            lines.append(responses.ok(b"*", "The first unseen one.", b"UNSEEN %d" % (opened.first_unseen + 1)))
+            lines.append(responses.ok(b"*", "First unseen message.", b"UNSEEN %d" % (opened.first_unseen + 1)))
     lines.append(responses.ok(b"*", "UIDs are valid.", b"UIDVALIDITY %d" % info.uidvalidity))
-    lines.append(responses.ok(b"*", "The next UID.", b"UIDNEXT %d" % info.uidnext))
-    lines.append(responses.ok(b"*", "The newest change.", b"HIGHESTMODSEQ %d" % max(info.highest_modseq, 1)))
-    lines.append(responses.ok(b"*", "This mailbox.", responses.mailbox_id(info.mailbox_id)))
+    lines.append(responses.ok(b"*", "Next UID.", b"UIDNEXT %d" % info.uidnext))
+    lines.append(responses.ok(b"*", "Highest mod-sequence.", b"HIGHESTMODSEQ %d" % max(info.highest_modseq, 1)))
+    lines.append(responses.ok(b"*", "Mailbox ID.", responses.mailbox_id(info.mailbox_id)))
     if listed is not None:
         old_name = written or None
         lines.append(responses.listed(b"LIST", listed.name, listed.attributes, utf8=utf8, old_name=old_name))
@@ -155,7 +155,7 @@ def missed(view: View, known: QResync, changes: Changes, enabled: Enabled) -> li
 
 def _leave(ctx: ImapContext) -> None:
     if ctx.view is not None:
-        ctx.write(responses.ok(b"*", "The mailbox before is closed.", b"CLOSED"))
+        ctx.write(responses.ok(b"*", "Previous mailbox closed.", b"CLOSED"))
     ctx.leave()
 
 

@@ -362,7 +362,7 @@ class View:
         lines += self._fetch_responses(before, enabled, expected or {}, asked, with_uid=with_uid)
         if expunge and self._hold_is_known and not self._pending_expunges:
             self._hold_is_known = False
-            lines.append(b"* OK [HIGHESTMODSEQ %d] Nothing is held back any more.\r\n" % self.modseq)
+            lines.append(b"* OK [HIGHESTMODSEQ %d] No expunges are held back.\r\n" % self.modseq)
         return lines
 
     def keyword_lines(self) -> list[bytes]:
@@ -372,7 +372,7 @@ class View:
         mine = [name for bit, name in enumerate(names) if allowed >> bit & 1]
         new_ones = [b"\\*"] if allowed & KEYWORD_FLAGS and len(self.keywords) < MAX_KEYWORDS else []
         permanent = b" ".join([*mine, *new_ones])
-        return [b"* FLAGS (%b)\r\n" % b" ".join(names), b"* OK [PERMANENTFLAGS (%b)] Flags that stay.\r\n" % permanent]
+        return [b"* FLAGS (%b)\r\n" % b" ".join(names), b"* OK [PERMANENTFLAGS (%b)] Permanent flags.\r\n" % permanent]
 
     def _take(self, fresh: FolderView, changes: Changes) -> dict[int, int]:
         """Move to `fresh`; return the previous flags of known messages that changed.

@@ -333,7 +333,7 @@ def test_what_is_too_much_is_not_told(store: MailStore) -> None:
     assert notice(ctx).count(b" FETCH (UID ") == 700
     for _ in range(4):
         assert b"c OK" in other.say(b"n NOOP\r\nc COPY 1:* INBOX\r\n")
-    assert notice(ctx) == b"* OK [NOTIFICATIONOVERFLOW] Too much has happened; nothing more is told.\r\n"
+    assert notice(ctx) == b"* OK [NOTIFICATIONOVERFLOW] Too many events; notifications are off.\r\n"
     other.say(b"d APPEND Sent {21+}\r\nSubject: x\r\n\r\nnoi gi\r\n")
     assert notice(ctx) == b""
     assert ctx.say(b"e NOOP\r\n") == b"e OK NOOP completed.\r\n"
