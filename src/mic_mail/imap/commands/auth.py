@@ -220,7 +220,7 @@ def enable(ctx: ImapContext, command: Enable) -> Reply:
                 ctx.view.contexts.cancel(context.tag)
                 ctx.write_no_update(
                     context.tag,
-                    Text("Kết quả đang được theo dõi theo số thứ tự thư.", "This search is followed by message numbers."),
+                    Text("Kết quả đang được theo dõi theo số thứ tự thư.", "It is followed by message numbers."),
                 )
     ctx.reader.utf8 = ctx.utf8
     ctx.write(responses.enabled(new))

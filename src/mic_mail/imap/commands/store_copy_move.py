@@ -232,8 +232,6 @@ def _copyuid(result: CopyResult) -> bytes:
 
 def _gone(*, by_uid: bool) -> Reply:
     """Return the reply for expunged messages: no error where UIDs were given (RFC 9051 §6.4.9)."""
-    return (
-        Reply("No such messages.")
-        if by_uid
-        else refuse(Text("Các thư này đã bị xóa.", "The messages have been expunged."), b"EXPUNGEISSUED")
-    )
+    if by_uid:
+        return Reply("No such messages.")
+    return refuse(Text("Các thư này đã bị xóa.", "The messages have been expunged."), b"EXPUNGEISSUED")
