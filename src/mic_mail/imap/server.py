@@ -334,7 +334,7 @@ class ImapConnection(connection.Connection):
         else:
             self._session.rights_moved(self._attended.account_id, answer)
 
-    # ------------------------------------------------------------ SessionHost
+    # ------------------------------------------------------------ ImapHost
 
     def quota_octets(self, mailbox_id: int) -> int | None:
         entry = self._services.access.snapshot.entry(mailbox_id)
