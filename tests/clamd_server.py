@@ -44,7 +44,7 @@ class ClamDaemon:
         while not self._answers():
             assert self._process.poll() is None, (self._folder / "clamd.log").read_text()
             assert time.monotonic() < limit, "clamd does not start"
-            time.sleep(0.05)
+            time.sleep(0.05)  # before the next look
 
     def _answers(self) -> bool:
         try:

@@ -38,7 +38,7 @@ from mic_mail.process.startup import make_folders
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.storage.types import AccountRef
 from population import Population
-from waiting import wait_for
+from waiting import PATIENCE_SECONDS, wait_for
 
 T = TypeVar("T")
 NAMES = ["mail.mic.gov.vn", "localhost", "127.0.0.1"]
@@ -232,7 +232,7 @@ class ProcessServer:
         self.wait_for(lambda state: state["ready"])
         self.ports = self.status()["ports"]
 
-    def wait_for(self, wanted: Any, seconds: float = 60) -> dict[str, Any]:
+    def wait_for(self, wanted: Any, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Until the status is as wanted."""
         assert self.process is not None
         limit, state = time.monotonic() + seconds, None
@@ -242,7 +242,7 @@ class ProcessServer:
                 state = status.read(self.config.run_dir)
                 if state is not None and wanted(state):
                     return dict(state)
-            time.sleep(0.05)
+            time.sleep(0.05)  # before the next look
         raise AssertionError(f"not within {seconds} s: {state}")
 
     def status(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class WebServer:
             head = await reader.readuntil(b"\r\n\r\n")
             self.asked.append(head)
             while self.reply is None:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # before the next look
             writer.write(self.reply)
             while self.endless:
                 writer.write(self.endless)

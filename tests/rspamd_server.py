@@ -108,7 +108,7 @@ class Pretender:
                 octets = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.path == "/checkv2":
                     pretender.checked.append((self.headers, octets))
-                    time.sleep(pretender.pause)
+                    time.sleep(pretender.pause)  # as slow as the test wants it
                     self._say(pretender.status, pretender.says)
                 else:
                     pretender.taught.append((self.path, octets))
@@ -186,7 +186,7 @@ class Rspamd:
         while not (self._answers(self.port) and self._answers(self.control)):
             assert all(one.poll() is None for one in self._processes), self.log()
             assert time.monotonic() < limit, self.log()
-            time.sleep(0.05)
+            time.sleep(0.05)  # before the next look
 
     def _run(self, program: str, *arguments: str) -> None:
         command, told = [programs.need(program), *arguments], subprocess.DEVNULL

@@ -5,6 +5,7 @@ a failure shows what was waited for.
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from typing import Literal, TypeVar
@@ -31,6 +32,34 @@ def wait_for(
         meanwhile()
         time.sleep(PAUSE_SECONDS)
     return found
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on a port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def stays(fact: Callable[[], object], what: object = "it changed", *, seconds: float = 0.5) -> None:
+    """Assert that a fact holds throughout a moment, in which a quiet machine would do what must not be done.
+
+    A failure is a defect on any machine. A machine that is too busy to do wrong in time passes.
+    """
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        assert fact(), what() if callable(what) else what
+        time.sleep(PAUSE_SECONDS)
+
+
+async def stays_on_loop(fact: Callable[[], object], what: object = "it changed", *, seconds: float = 0.3) -> None:
+    """Do the same where the loop has to go on."""
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        assert fact(), what() if callable(what) else what
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def wait_on_loop(fact: Callable[[], T | Literal[False] | None], what: object = "in vain") -> T:

@@ -10,8 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from mic_mail.cli.commands.demo import MARKER, certify, claim, configuration
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.net.tls import TlsFront
 from mic_mail.services.demo.population import DEMO, PASSWORD
+from waiting import PATIENCE_SECONDS, wait_for
 
 
 class DemoServer:
@@ -51,12 +51,9 @@ class DemoServer:
             )  # fmt: skip
         self._until(lambda: "server_ready" in self.log.read_text())
 
-    def _until(self, test: object, seconds: float = 60) -> None:
-        limit = time.monotonic() + seconds
-        while not test():  # type: ignore[operator]
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < limit, self.log.read_text()
-            time.sleep(0.05)
+    def _until(self, test: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
+        wait_for(lambda: self.process.poll() is not None or bool(test()), self.log.read_text, seconds=seconds)
+        assert self.process.poll() is None, self.log.read_text()
 
     def imap(self, local: str, password: str = PASSWORD) -> imaplib.IMAP4_SSL:
         context = ssl.create_default_context(cafile=str(self.data / "tls" / "cert.pem"))

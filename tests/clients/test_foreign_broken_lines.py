@@ -66,7 +66,7 @@ async def test_a_line_to_them(near: Neighbours, tmp_path: Path, name: str) -> No
                     with contextlib.suppress(Ended):
                         entry.retry()
                 senders.on_message("")
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.5)  # before it is asked for again
             assert office.queue.names() == []
     office.log.close()
     assert line.broken > len(faults) / 3
@@ -95,14 +95,19 @@ def test_lines_to_us() -> None:
                 sender = f"a@{name}.example"
                 other.submit(sender, ["dvbe@mic.gov.vn"], message(f"came-{name}-{number}.", BODY, sender))
                 other.flush()
-        wait_for(
-            lambda: [other.flush() for other in near.others.values()] and not time.sleep(0.5) and not line.faults, "faults"
-        )
+
+        def all_have_come() -> bool:
+            for other in near.others.values():
+                other.flush()
+            time.sleep(0.5)  # before they are asked for again
+            return not line.faults
+
+        wait_for(all_have_come, "faults")
 
         def all_of_it() -> bool:
             for other in near.others.values():
                 other.flush()
-            time.sleep(1)
+            time.sleep(1)  # before they are asked for again
             return all(len(arrived(inbox.read(), f"came-{name}-")) == count for name in near.others)
 
         wait_for(all_of_it, "all of it", seconds=150)

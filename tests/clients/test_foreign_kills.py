@@ -37,7 +37,7 @@ def test_mail_arrives_whoever_is_killed(serve_processes: Callable[..., ProcessSe
                 sender = f"a@{name}.example"
                 other.submit(sender, ["dvbe@mic.gov.vn"], message(f"{name}-{number}.", BODY, sender))
             if number % 3 == 2 and number // 3 < KILLS:
-                time.sleep(chance.uniform(0.05, 0.4))
+                time.sleep(chance.uniform(0.05, 0.4))  # the kill comes at any moment
                 with contextlib.suppress(ProcessLookupError, IndexError):
                     os.kill(chance.choice(server.workers()), signal.SIGKILL)
         inbox = Inbox(server, "dvbe")  # type: ignore[arg-type]  # read in the same way
@@ -48,7 +48,7 @@ def test_mail_arrives_whoever_is_killed(serve_processes: Callable[..., ProcessSe
         def all_of_it() -> bool:
             for other in near.others.values():
                 other.flush()
-            time.sleep(0.5)
+            time.sleep(0.5)  # before they are asked for again
             with contextlib.suppress(OSError):
                 return marks <= arrived().keys()
             return False

@@ -16,6 +16,7 @@ import pytest
 from harness import left_in_staging
 from messages.hard import HARD
 from population import PASSWORD
+from waiting import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from harness import MailServer
@@ -201,7 +202,7 @@ def test_idle_tells_of_a_delivery_at_once(mail_server: "MailServer") -> None:
 def heard(client: imapclient.IMAPClient, word: bytes) -> list[Any]:
     """What IDLE told until `word` came."""
     lines: list[Any] = []
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         lines += client.idle_check(timeout=1)
         if any(word in line for line in lines if isinstance(line, tuple)):

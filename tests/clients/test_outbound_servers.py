@@ -5,7 +5,6 @@ import os
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from mic_mail.smtpclient.client import Patience, SmtpClient
 from mic_mail.smtpclient.commands import Addressee, Sending
 from mic_mail.smtpclient.results import RecipientResult, Result
 from mic_mail.storage.types import INBOX, AccountRef
+from waiting import listens, wait_for
 
 PATIENCE = Patience(5, 10, 10, 10, 10, 20, 2)
 MESSAGE = (
@@ -55,15 +55,8 @@ def sink(tmp_path: Path) -> Iterator[Callable[..., tuple[int, Path]]]:
         account = ["-u", "nobody"] if os.geteuid() == 0 else []
         command = [programs.need("smtp-sink"), *account, *options, "-R", str(folder), "-d", "m.%M.", f"127.0.0.1:{port}", "10"]
         running.append(subprocess.Popen(command))
-        limit = time.monotonic() + 10
-        while time.monotonic() < limit:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return port, folder
-        raise AssertionError("smtp-sink does not start")
+        wait_for(lambda: listens(port), "smtp-sink does not start")
+        return port, folder
 
     yield start
     for process in running:

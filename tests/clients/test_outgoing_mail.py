@@ -5,7 +5,6 @@ import email
 import email.policy
 import imaplib
 import smtplib
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from email.message import EmailMessage
@@ -27,7 +26,7 @@ from mic_mail.queue.recipient_log import Standing
 from unit.services.queue.test_smarthost import PASSWORD as RELAY_PASSWORD
 from unit.services.queue.test_smarthost import Relay
 from unit.smtpclient.test_client import Server
-from waiting import wait_for
+from waiting import stays, wait_for
 
 PASSWORD = "mat khau 2026 dung de thu"
 
@@ -182,9 +181,8 @@ def test_what_a_suspended_mailbox_has_sent_waits(tmp_path: Path) -> None:
         other.answers.clear()
         server.running.context.queue.read(entry_id).retry()
         notify_decided(server.config.run_dir, entry_id)
-        time.sleep(1)
-        assert other.messages == [b".\r\n"], "what was refused at RCPT, and nothing since"
-        assert server.running.context.queue.names() == [entry_id]
+        waits = lambda: (other.messages, server.running.context.queue.names()) == ([b".\r\n"], [entry_id])  # noqa: E731
+        stays(waits, "what was refused at RCPT, and nothing since", seconds=1)
 
 
 def test_sending_can_be_paused(tmp_path: Path) -> None:
@@ -201,8 +199,7 @@ def test_sending_can_be_paused(tmp_path: Path) -> None:
         pause(True)
         submit(server, letter("b@one.example"))
         wait_for(lambda: server.running.server.report()["queued"] == 1)
-        time.sleep(0.5)
-        assert (other.messages, server.running.server.report()["paused"]) == ([], True)
+        stays(lambda: (other.messages, server.running.server.report()["paused"]) == ([], True))
         pause(False)
         wait_for(lambda: other.messages)
 

@@ -3,7 +3,6 @@
 import json
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.log.syslog import Header
 from mic_mail.net.syslog_transport import Collector, place
 from mic_mail.services.operations.syslog import Forwarding
+from waiting import listens, wait_for
 
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
 
@@ -60,13 +60,8 @@ def rsyslog(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     words = [programs.need("rsyslogd"), "-n", "-f", str(rules), "-i", str(tmp_path / "pid")]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
-        while True:
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
+        wait_for(lambda: process.poll() is not None or listens(port))
+        assert process.poll() is None, process.stderr and process.stderr.read()
         yield port, tmp_path / "read.jsonl"
     finally:
         process.terminate()
@@ -90,8 +85,7 @@ def test_rsyslog_reads_what_we_say(rsyslog: tuple[int, Path], tmp_path: Path, wa
     where = f"unix:{tmp_path / 'log'}" if way == "unix" else f"{way}://127.0.0.1:{port}"
     forwarding = Forwarding(Collector(place(where)), header, folder, folder / "cursor", clock=clock, log=own)
     assert forwarding.pass_on() == 2
-    while not read.exists() or len(read.read_text().splitlines()) < 2:
-        time.sleep(0.05)
+    wait_for(lambda: read.exists() and len(read.read_text().splitlines()) >= 2)
     refused, suspended = map(json.loads, read.read_text().splitlines())
     assert (refused["host"], refused["app"], refused["msgid"]) == ("mail.mic.gov.vn", "mic-mail", "sign_in_refused")
     assert (refused["severity"], suspended["severity"]) == ("4", "1")

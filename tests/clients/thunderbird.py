@@ -64,7 +64,7 @@ class Marionette:
             except OSError:
                 if time.monotonic() > until:
                     raise
-                time.sleep(0.2)
+                time.sleep(0.2)  # before it is asked again
 
     def _packet(self) -> Any:
         while b":" not in self._buffer:
@@ -327,7 +327,7 @@ class Thunderbird:
             except ScriptFailed:
                 if time.monotonic() > until:
                     raise
-                time.sleep(0.2)
+                time.sleep(0.2)  # before it is asked again
 
     def wait_for(self, address: str, name: str, subject: str, seconds: float = 30) -> None:
         """Until the message is in the list by itself: nobody asks the server here."""

@@ -73,7 +73,7 @@ class Actor(threading.Thread):
                 self._session()
             except Cut:
                 self.cuts += 1
-                time.sleep(0.02)
+                time.sleep(0.02)  # a worker that was killed is not there yet
             except BaseException as error:  # noqa: BLE001 - raised again by `Company.pause`
                 self.failure = error
                 self.working.clear()
@@ -194,7 +194,7 @@ class Filer(ImapActor):
         self.numbers.learn(uidvalidity(client, b"INBOX"), there)
         batch = there[: min(self.dice.randint(1, 6), len(there) // 2)]
         if not batch:
-            time.sleep(0.02)
+            time.sleep(0.02)  # others fill it
             return
         self.moving.append({token for _, token in batch})
         responses = client.command(b"UID MOVE %s Filed" % b",".join(b"%d" % uid for uid, _ in batch))

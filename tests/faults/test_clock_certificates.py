@@ -84,7 +84,7 @@ async def test_keys_of_the_dns(tmp_path: Path, days: int, fits: bool) -> None:
                 await senders.poll()
                 while (office.queue.read(name) and (shall or tries() == before)) or senders.under_way:
                     senders.wake()
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.02)  # before it is woken again
                 return office.queue.read(name) is None
 
             for number, step in enumerate(chance.sample(STEPS, len(STEPS))):

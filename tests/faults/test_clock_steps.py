@@ -15,7 +15,6 @@ import re
 import smtplib
 import socket
 import sqlite3
-import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -38,6 +37,7 @@ from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.operations.false_instants import FalseInstants
 from population import Population
 from runtimes import runtime
+from waiting import wait_for
 
 BEGIN = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 SETTINGS: dict[str, Any] = {
@@ -165,11 +165,7 @@ class Office:
         self.server.move_clock_to(self.clock.now() + timedelta(seconds=seconds))
 
     def eventually(self, is_so: Callable[[], bool], nudge: Callable[[], None] = lambda: None) -> None:
-        limit = time.monotonic() + 60
-        while not is_so():
-            assert time.monotonic() < limit
-            nudge()
-            time.sleep(0.05)
+        wait_for(is_so, meanwhile=nudge)
 
     def begin_again(self) -> None:
         """Stop the server, and start another one over its data."""
@@ -197,10 +193,13 @@ class Office:
 
         `written`: also what is never written again, lines of the log and letters.
         """
-        limit = time.monotonic() + 60
-        while (wrong := self._wrong(written=written)) and time.monotonic() < limit:
-            time.sleep(0.1)
-        assert not wrong
+        wrong: list[str] = []
+
+        def is_right() -> bool:
+            wrong[:] = self._wrong(written=written)
+            return not wrong
+
+        wait_for(is_right, lambda: wrong)
 
     def _wrong(self, *, written: bool) -> list[str]:
         wrong = [] if self.clock.is_settled() else ["the clock is not believed"]

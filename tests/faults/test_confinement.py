@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +19,7 @@ from faults.small_disk import small_disk
 from harness import ProcessServer, config_for, open_to_others, stopping
 from mic_mail.cli.commands.status import _confinement
 from mic_mail.process import landlock, sandbox
+from waiting import wait_for
 
 pytestmark = pytest.mark.skipif(
     landlock.abi() < landlock.OLDEST_ABI or not sandbox.available().seccomp, reason="this kernel has no Landlock or no seccomp"
@@ -320,8 +320,7 @@ def test_a_key_is_in_the_memory_of_those_alone_that_may_read_it(server: ProcessS
 
     reloads_before = reloads()
     server.process.send_signal(signal.SIGHUP)
-    while reloads() == reloads_before:
-        time.sleep(0.05)
+    wait_for(lambda: reloads() > reloads_before)
     for name in ("house", "sender", "index"):
         os.kill(before[name], signal.SIGKILL)
     server.wait_for(

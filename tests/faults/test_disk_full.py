@@ -32,6 +32,7 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.reserve import Reserve, ReserveState
 from mic_mail.storage.types import AccountRef, Delivery
 from population import PASSWORD, Population
+from waiting import wait_for
 
 DVBE, TTLAN = ADDRESSES = ("dvbe@mic.gov.vn", "ttlan@mic.gov.vn")
 LARGE = b"large\r\n" * 60_000
@@ -104,7 +105,7 @@ def settled(server: ProcessServer, patience: float = 2) -> None:
             asked_again, limit = True, time.monotonic() + 90
             [pid] = [one["pid"] for one in server.status()["processes"] if one["name"] == "house"]
             os.kill(pid, signal.SIGKILL)
-        time.sleep(0.1)
+        time.sleep(0.1)  # before the next look
 
 
 def check(person: Person, patience: float = 2) -> None:
@@ -202,10 +203,7 @@ def test_a_full_disk_refuses_for_now_and_recovers(server: ProcessServer, disk: D
     assert not files_in(server.config.spool_dir)
     disk.give_back()
     reserve = Reserve(str(server.config.mail_root))
-    limit = time.monotonic() + 60
-    while reserve.state is not ReserveState.WHOLE:  # what opened the mailbox may have given it up
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+    wait_for(lambda: reserve.state is ReserveState.WHOLE)  # what opened the mailbox may have given it up
     person.refusals.clear()
     person.deliver(DVBE)
     person.deliver(DVBE, TTLAN)

@@ -61,7 +61,7 @@ def test_keys_are_whole_whoever_is_killed(tmp_path: Path) -> None:
         for each in running:
             assert each.stdout is not None
             each.stdout.readline()
-        time.sleep(chance.random() * 0.1)
+        time.sleep(chance.random() * 0.1)  # the kill comes at any moment
         for each in running:
             each.send_signal(signal.SIGKILL)
             each.communicate()

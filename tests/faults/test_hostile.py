@@ -159,7 +159,7 @@ def test_a_client_that_asks_for_everything_and_never_reads(server: ProcessServer
     with attacked(server):
         for client in deaf:
             push(client.socket, b"X FETCH 1:* BODY.PEEK[]\r\n" * 50)
-        time.sleep(2)
+        time.sleep(2)  # the attack goes on while others work
     for client in deaf:
         client.close()
 

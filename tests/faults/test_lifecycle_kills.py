@@ -24,6 +24,7 @@ from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef
+from waiting import wait_for
 
 LEAVERS, GONE, ARCHIVED = 4, 3, 3
 PATIENCE_SECONDS = 120
@@ -128,14 +129,11 @@ def test_nothing_is_told_or_done_twice(serve_processes: Callable[..., ProcessSer
     server.start()
     chance = random.Random(kills)
     for _ in range(kills):
-        time.sleep(chance.uniform(0.0, 0.4))
+        time.sleep(chance.uniform(0.0, 0.4))  # the kill comes at any moment
         if pid := housekeeper(server):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-    limit = time.monotonic() + PATIENCE_SECONDS
-    while not staff.is_done():
-        assert time.monotonic() < limit, staff.keys()
-        time.sleep(0.1)
+    wait_for(staff.is_done, staff.keys)
     server.terminate()
     for mailbox in staff.leavers:
         assert [subject.count("reclaimed") for subject in staff.subjects(mailbox)].count(1) == 1

@@ -139,7 +139,7 @@ def test_a_worker_killed_in_quit_removes_all_or_nothing_of_each_group(server: Pr
     for _ in range(messages):
         client._getresp()
     client._putcmd("QUIT")
-    time.sleep(0.02)
+    time.sleep(0.02)  # any moment will do: it works on it, or has not begun, or has ended
     server.kill_workers()
     server.wait_for(lambda state: state["ready"])
     again = sign_in(server, TAKEN)

@@ -132,7 +132,7 @@ def test_power_fails_under_load(serve_processes: Callable[..., ProcessServer], t
     damaged = appended = 0
     for number in range(ROUNDS):
         company.work()
-        time.sleep(dice.uniform(0.5, 1.5))
+        time.sleep(dice.uniform(0.5, 1.5))  # the power fails at any moment
         promised = [token for token in list(site.deliveries.acknowledged) if not token.startswith("all-")]
         told = dict(clerk.told)
         mail = tmp_path / f"copy{number}"

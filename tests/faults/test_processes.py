@@ -133,8 +133,7 @@ def test_killed_workers_cost_their_connections_and_nothing_else(server: ProcessS
         sender.start()
     for round_number in range(10):
         wanted = sum(len(sender.acknowledged) for sender in senders) + 20
-        while sum(len(sender.acknowledged) for sender in senders) < wanted:
-            time.sleep(0.01)
+        wait_for(lambda wanted=wanted: sum(len(sender.acknowledged) for sender in senders) >= wanted)
         kill_and_wait(server, server.workers()[round_number % 2])
     for sender in senders:
         sender.ending.set()
@@ -290,8 +289,7 @@ def test_workers_that_die_together_do_not_take_the_supervisor_with_them(server: 
     with server.file.open("w") as file:  # from here on it reads
         for pid in dead:
             os.kill(pid, signal.SIGKILL)
-            while not zombie(pid):
-                time.sleep(0.01)
+            wait_for(lambda pid=pid: zombie(pid))
         file.write(whole)
     server.wait_for(lambda state: state["ready"] and not dead.intersection(one["pid"] for one in state["processes"]))
     assert sign_in(server).noop()[0] == "OK"
@@ -322,7 +320,7 @@ def test_a_storm_of_reloads_kills_no_worker_that_is_being_started(server: Proces
     reloads = 0
     while reloads < 100:
         server.process.send_signal(signal.SIGHUP)
-        time.sleep(0.005)
+        time.sleep(0.005)  # faster than it can read its configuration
         reloads = sum(event["event"] == "configuration_reloaded" for event in server.events())
     os.kill(place, signal.SIGCONT)
     state = server.wait_for(lambda state: state["ready"])

@@ -5,6 +5,7 @@ import contextlib
 import random
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from mic_mail.queue.queue import Ended
 from mic_mail.queue.recipient_log import AdminDecision, Hold, Standing
 from unit.services.queue.test_queue_manager import OPEN, Office, offices
 from unit.smtpclient.test_client import Server
+from waiting import PATIENCE_SECONDS, wait_on_loop
 
 DOMAINS, ENTRIES, PEOPLE, ACTS = 6, 120, 3, 400
 
@@ -38,13 +40,13 @@ class Moody(Server):
         async def slowly() -> bytes:
             line = await readline()
             if line.startswith((b"RCPT", b"MAIL")):
-                await asyncio.sleep(self.chance.random() * 0.02)
+                await asyncio.sleep(self.chance.random() * 0.02)  # decisions come at any moment of it
                 if line.startswith(b"MAIL"):
                     named.clear()
                 else:
                     named.append(line)
             if line == b".\r\n":
-                await asyncio.sleep(self.chance.random() * 0.05)
+                await asyncio.sleep(self.chance.random() * 0.05)  # decisions come at any moment of it
             return line
 
         def written(octets: bytes) -> None:
@@ -104,15 +106,15 @@ async def test_whatever_people_decide_nothing_is_doubled_or_lost(tmp_path: Path)
             ]
             for person in people:
                 person.start()
-            while any(person.is_alive() for person in people):
-                await asyncio.sleep(0.05)
-            for _ in range(200):
+            await wait_on_loop(lambda: not any(person.is_alive() for person in people))
+            limit = time.monotonic() + PATIENCE_SECONDS
+            while time.monotonic() < limit:
                 for entry in office.queue.entries():
                     with contextlib.suppress(Ended):
                         entry.hold(Hold.NO, AdminDecision("mai"))
                         entry.retry(AdminDecision("mai"))
                 senders.on_message("")
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.2)  # before it is asked for again
                 if not office.queue.names():
                     break
             assert office.queue.names() == []

@@ -75,7 +75,7 @@ def test_every_message_arrives_whoever_is_killed(tmp_path: Path) -> None:
             before = len(sink.messages)
             while queue.names() and (kills >= KILLS or len(sink.messages) < before + 3 + chance.randrange(20)):
                 assert time.monotonic() < limit, queue.names()
-                time.sleep(0.002)
+                time.sleep(0.002)  # before the next look
             os.kill(process.pid, signal.SIGKILL)
             process.wait(10)
             kills += 1

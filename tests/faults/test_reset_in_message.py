@@ -7,7 +7,6 @@ import gc
 import socket
 import struct
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from faults.wire import Smtp
 from harness import MailServer
 from mic_mail.queue.spool import Scratch
+from waiting import wait_for
 
 LINE = b"x" * 76 + b"\r\n"
 NO_WAIT = struct.pack("ii", 1, 0)
@@ -81,8 +81,7 @@ def test_a_reset_while_a_slice_is_written(mail_server: MailServer, monkeypatch: 
         assert disk.busy.wait(30)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_WAIT)
         client.close()
-        while not mail_server.call(_errands(mail_server)):
-            time.sleep(0.01)
+        wait_for(lambda: mail_server.call(_errands(mail_server)))
         disk.released.set()
         mail_server.call(_settle(mail_server))
     assert complaints == []

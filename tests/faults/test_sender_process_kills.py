@@ -18,6 +18,7 @@ import pytest
 from clients.test_outgoing_mail import ZONE, elsewhere, letter
 from dns_server import name_server
 from harness import ProcessServer
+from waiting import wait_for
 
 PASSWORD = "mat khau 2026 dung de thu"
 MESSAGES, WRITERS, KILLS = 240, 4, 10
@@ -39,7 +40,7 @@ def write(server: ProcessServer, numbers: range, accepted: set[int]) -> None:
                 accepted.add(number)
             except (OSError, smtplib.SMTPException):
                 smtp = None
-                time.sleep(0.1)
+                time.sleep(0.1)  # a worker that was killed is not there yet
 
 
 def traces(events: list[dict[str, Any]], *names: str) -> set[str]:
@@ -70,7 +71,7 @@ def test_mail_leaves_whoever_is_killed(serve_processes: Callable[..., ProcessSer
         for writer in writers:
             writer.start()
         for _ in range(KILLS):
-            time.sleep(chance.uniform(0.3, 1.2))
+            time.sleep(chance.uniform(0.3, 1.2))  # the kill comes at any moment
             for name in (chance.choice(("worker0", "worker1")), "sender"):
                 pids = [one["pid"] for one in server.status()["processes"] if one["name"] == name and one["pid"]]
                 with contextlib.suppress(ProcessLookupError):
@@ -78,13 +79,11 @@ def test_mail_leaves_whoever_is_killed(serve_processes: Callable[..., ProcessSer
                         os.kill(pid, signal.SIGKILL)
         for writer in writers:
             writer.join(120)
-        limit = time.monotonic() + 90
-        live = server.config.queue_dir / "live"
-        while time.monotonic() < limit and (any(live.iterdir()) or any((server.config.spool_dir / "live").iterdir())):
-            time.sleep(0.2)
-        assert not any(live.iterdir())
-        while time.monotonic() < limit and not traces(events := server.events(), *QUEUED) <= traces(events, *ENDED):
-            time.sleep(0.1)  # a process writes an event a moment after it
+        places = (server.config.queue_dir / "live", server.config.spool_dir / "live")
+        left = lambda: [path for place in places for path in place.iterdir()]  # noqa: E731
+        wait_for(lambda: not left(), left, seconds=90)
+        # A process writes an event a moment after what it tells of.
+        wait_for(lambda: traces(events := server.events(), *QUEUED) <= traces(events, *ENDED), seconds=90)
         events, letters = server.events(), reports_in(server)
     assert accepted == set(range(MESSAGES))
     arrived = Counter(int(found[1]) for octets in other.messages if (found := re.search(rb"Subject: m(\d+)\.", octets)))

@@ -22,6 +22,7 @@ from harness import ProcessServer, files_in
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
+from waiting import wait_for
 
 Make = Callable[..., ProcessServer]
 DVBE, TTLAN, PQLONG = ADDRESSES = ("dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "pqlong@mic.gov.vn")
@@ -62,15 +63,15 @@ class Trial:
         """The others work on; another takes its place."""
         pid = self.dice.choice(self.server.workers())
         self.company.work()
-        time.sleep(self.dice.uniform(0.05, 0.6))
+        time.sleep(self.dice.uniform(0.05, 0.6))  # the kill comes at any moment
         os.kill(pid, signal.SIGKILL)
-        time.sleep(self.dice.uniform(0, 0.2))
+        time.sleep(self.dice.uniform(0, 0.2))  # the kill comes at any moment
         self.company.pause()
         self.server.wait_for(lambda state: state["ready"] and pid not in [one["pid"] for one in state["processes"]])
 
     def kill_everything(self) -> None:
         self.company.work()
-        time.sleep(self.dice.uniform(0.05, 0.6))
+        time.sleep(self.dice.uniform(0.05, 0.6))  # the kill comes at any moment
         self.server.kill()
         self.company.pause()
 
@@ -132,7 +133,7 @@ class Trial:
                 self.kill_the_housekeeper()  # its successor looks at once, this one within a minute
                 limit = time.monotonic() + SPOOL_SECONDS
             assert time.monotonic() < limit, left
-            time.sleep(0.02)
+            time.sleep(0.02)  # before the next look
 
     def kill_the_housekeeper(self) -> None:
         [pid] = [one["pid"] for one in self.server.status()["processes"] if one["name"] == "house"]
@@ -179,10 +180,10 @@ def campaign(trial: Trial, rounds: int) -> None:
                 continue
         trial.check()
     trial.company.work()
-    time.sleep(1)
+    steps = lambda: {actor.name: actor.steps for actor in trial.company.actors}  # noqa: E731
+    wait_for(lambda: all(steps().values()), steps)
     trial.company.pause()
-    assert all(actor.steps > 0 for actor in trial.company.actors), {a.name: a.steps for a in trial.company.actors}
-    time.sleep(NAMES_SECONDS)
+    time.sleep(NAMES_SECONDS)  # names of messages follow their flags by then
     trial.server.kill()
     trial.lose_the_indexes()
     trial.start()

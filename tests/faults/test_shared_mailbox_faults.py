@@ -21,6 +21,7 @@ from mic_mail.storage.types import SEEN, AccountRef
 from session_harness import REF, Talk
 from store_harness import REF as OWN
 from store_harness import Root, deliver, killed_at, observe
+from waiting import wait_for
 
 UNIT = AccountRef(8, "mic.gov.vn/cntt")
 BOX = Shared("cntt", "cntt@mic.gov.vn", UNIT, "lrswipkxte", 1 << 30)
@@ -303,10 +304,10 @@ def test_workers_killed_while_messages_move(server: ProcessServer) -> None:
             client = sign_in(server)
             client.select("INBOX")
             client.send(b"A MOVE 1:* Shared/cntt\r\nB SELECT Shared/cntt\r\nC MOVE 1:* INBOX\r\n")
-            time.sleep(dice.random() * 0.4)
+            time.sleep(dice.random() * 0.4)  # the kill comes at any moment
         server.kill_workers()
         server.wait_for(lambda state: state["ready"] and all(one["pid"] for one in state["processes"]))
-        time.sleep(0.5)
+        time.sleep(0.5)  # what the next worker does at its start is done, or goes on meanwhile
         there = [name for address in (DVBE, CNTT) for _, name in _stored(lambda a=address: stored(server, a))]
         assert set(there) == names
         for address in (DVBE, CNTT):
@@ -316,8 +317,12 @@ def test_workers_killed_while_messages_move(server: ProcessServer) -> None:
 
 def _stored(ask: Callable[[], list[tuple[int, str]]]) -> list[tuple[int, str]]:
     """A worker that is being started again takes a moment."""
-    for _ in range(50):
+    found: list[list[tuple[int, str]]] = []
+
+    def answered() -> bool:
         with suppress(OSError, imaplib.IMAP4.abort, imaplib.IMAP4.error):
-            return ask()
-        time.sleep(0.1)
-    return ask()
+            found.append(ask())
+        return bool(found)
+
+    wait_for(answered)
+    return found[0]

@@ -24,6 +24,7 @@ from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, FLAGGED, Delivery
 from store_harness import REF, Root, deliver, killed_at, message, observe
+from waiting import PATIENCE_SECONDS, wait_for
 
 
 @pytest.fixture
@@ -155,7 +156,7 @@ def test_uids_become_visible_in_order(root: Root) -> None:
     account = store.account(REF)
     seen: list[int] = []
     modseq = 0
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while len(seen) < 160 and time.monotonic() < deadline:
         changes = account.changes(1, modseq)
         modseq = changes.highest_modseq
@@ -198,13 +199,12 @@ def test_one_fsync_serves_all_who_wait(tmp_path: Path) -> None:
 
     first = threading.Thread(target=wait)
     first.start()
-    assert running.wait(10)
+    assert running.wait(PATIENCE_SECONDS)
     others = [threading.Thread(target=wait) for _ in range(20)]
     for thread in others:
         thread.start()
     (rounds,) = shared._folders.values()
-    while rounds.users < 21:
-        time.sleep(0.001)
+    wait_for(lambda: rounds.users == 21)
     release.set()
     for thread in [first, *others]:
         thread.join()

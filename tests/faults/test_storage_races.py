@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,6 +22,7 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.maintenance import sweep
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, Delivery
 from store_harness import REF, Root, deliver, message, observe
+from waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -49,10 +49,18 @@ def waiting_for_the_lock(root: Root, act: Callable[[Account], object]) -> Iterat
             failures.append(error)
 
     thread = threading.Thread(target=run)
-    with (root.home / "account.lock").open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    has_asked, flock = threading.Event(), fcntl.flock
+
+    def asked(fd: int, operation: int) -> None:
+        if threading.current_thread() is thread:
+            has_asked.set()
+        flock(fd, operation)
+
+    with (root.home / "account.lock").open() as file, pytest.MonkeyPatch.context() as patches:
+        flock(file, fcntl.LOCK_EX)
+        patches.setattr(fcntl, "flock", asked)
         thread.start()
-        time.sleep(0.5)
+        assert has_asked.wait(PATIENCE_SECONDS)
         yield
     thread.join()
     store.close()

@@ -4,7 +4,6 @@ import imaplib
 import os
 import random
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from harness import ProcessServer
 from mic_mail.services.operations.syslog import cursor_file
 from regulation.test_clause_16_3_syslog import Listener
+from waiting import wait_for
 
 TRIES = 60
 KILLS = 4
@@ -34,8 +34,7 @@ def test_every_refused_sign_in_arrives(serve_processes: Callable[..., ProcessSer
     server = serve_processes({"process": {"workers": 2}, "log": {"syslog": {"collectors": places}}})
     server.population.issue("dvbe")
     server.start()
-    while not cursor_file(server.config, places[0]).exists():  # it begins with what happens from then on
-        time.sleep(0.05)
+    wait_for(cursor_file(server.config, places[0]).exists)  # it begins with what happens from then on
     chance = random.Random(16)
     for number in range(TRIES):
         client = imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls())
@@ -53,8 +52,6 @@ def test_every_refused_sign_in_arrives(serve_processes: Callable[..., ProcessSer
     def arrived() -> set[str]:
         return {each["data"]["id"] for each in collector.named("sign_in_refused")}
 
-    limit = time.monotonic() + 90
-    while (len(arrived()), len(told())) != (TRIES, TRIES):
-        assert time.monotonic() < limit, (len(arrived()), len(told()))
-        time.sleep(0.2)
+    counts = lambda: (len(arrived()), len(told()))  # noqa: E731
+    wait_for(lambda: counts() == (TRIES, TRIES), counts, seconds=90)
     assert sum(event["event"] == "process_died" for event in server.events()) >= 2

@@ -4,7 +4,6 @@ import imaplib
 import smtplib
 import socket
 import struct
-import time
 from collections.abc import Callable
 
 import pytest
@@ -102,10 +101,12 @@ def test_a_connection_lost_in_the_handshake_is_counted_no_longer(serve: Callable
 
 def _let_in(server: MailServer, door: str) -> socket.socket:
     """A connection that is greeted; one that is turned away tries again for a while, as the server learns of ends later."""
-    for _ in range(200):
+
+    def greeted() -> socket.socket | None:
         client = socket.create_connection((server.host, server.ports[door]), timeout=10)
         if client.recv(1000).startswith((b"220 ", b"* OK", b"+OK")):
             return client
         client.close()
-        time.sleep(0.01)
-    raise AssertionError("turned away")
+        return None
+
+    return wait_for(greeted, "turned away")

@@ -266,7 +266,7 @@ def test_clause_8_2_who_never_hangs_up_is_in_the_log(serve: Callable[..., MailSe
     server.issue("dvbe")
     wire = Wire(server).sign_in()
     told = len(entries(wire.ask(search(2))))
-    time.sleep(0.1)
+    time.sleep(0.1)  # twice as long as nothing is told
     wire.ask(search(3))
     wait_for(lambda: searched(server) == [("dvbe@mic.gov.vn", 1, told)])
 

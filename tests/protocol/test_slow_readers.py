@@ -86,7 +86,7 @@ def test_who_reads_slowly_is_waited_for(server: MailServer, door: str) -> None:
     ends = time.monotonic() + 4 * UNREAD
     while time.monotonic() < ends:
         before += len(client.recv(3_000))
-        time.sleep(0.25)
+        time.sleep(0.25)  # it reads slowly
     assert before + counted(client, len(MESSAGE) - before) >= len(MESSAGE)
 
 

@@ -81,11 +81,8 @@ def program(server: MailServer) -> Iterator[Program]:
 
 def learned(server: MailServer, pretender: Pretender, many: int = 1) -> list[tuple[str, str]]:
     """What was taught, when there is so much of it: by which path, which subject."""
-    limit = time.monotonic() + 10
-    while len(pretender.taught) < many and time.monotonic() < limit:
-        server.housekeep()
-        time.sleep(0.02)
-    time.sleep(0.05 if many else 0.3)
+    wait_for(lambda: len(pretender.taught) >= many, lambda: pretender.taught, meanwhile=server.housekeep)
+    time.sleep(0.05 if many else 0.3)  # more would come meanwhile, and must not
     server.housekeep()
     return [(path, octets.split(b"\r\n")[0].decode().removeprefix("Subject: ")) for path, octets in pretender.taught]
 
@@ -198,9 +195,7 @@ def test_what_it_cannot_digest_holds_up_nobody(server: MailServer, pretender: Pr
     pretender.indigestible = b"indigestible"
     program.put("INBOX", "good")
     program.do("MOVE", "1:*", "Junk")
-    limit = time.monotonic() + 10
-    while not any(b"good" in octets for _, octets in pretender.taught) and time.monotonic() < limit:
-        server.housekeep()
+    wait_for(lambda: any(b"good" in octets for _, octets in pretender.taught), meanwhile=server.housekeep)
     assert len(list(server.config.lessons_dir.iterdir())) == 4
     for _ in range(40):
         server.housekeep()
@@ -265,8 +260,5 @@ def test_one_mailbox_does_not_decide_for_all(server: MailServer, pretender: Pret
         program.put("INBOX", f"flood {number}")
     program.do("MOVE", "1:*", "Junk")
     assert len(learned(server, pretender, 1)) <= 40
-    limit = time.monotonic() + 10
-    while time.monotonic() < limit and not (data := [e for e in server.events() if e["event"] == "lessons_left_out"]):
-        time.sleep(0.1)
-    assert data
+    data = wait_for(lambda: [event for event in server.events() if event["event"] == "lessons_left_out"])
     assert data[0]["mailbox"] == OWNER

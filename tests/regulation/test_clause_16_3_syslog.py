@@ -30,7 +30,7 @@ from mic_mail.net.syslog_transport import Collector, place
 from mic_mail.services.compliance import logs
 from mic_mail.services.compliance.finding import Records
 from mic_mail.services.operations.syslog import Forwarding, cursor_file
-from waiting import wait_for
+from waiting import PATIENCE_SECONDS, wait_for
 
 HEADER = Header("mail.mic.gov.vn", 10, "32473")
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
@@ -228,7 +228,7 @@ class Listener:
             buffer = b""
             most, rest = self._pace or (65_536, 0)
             while piece := connection.recv(most):
-                time.sleep(rest)
+                time.sleep(rest)  # as slow as the test wants it
                 buffer += piece
                 while (head := buffer.partition(b" "))[1] and len(head[2]) >= int(head[0]):
                     self.messages.append(parsed(head[2][: int(head[0])]))
@@ -486,7 +486,7 @@ def test_clause_16_3_a_slow_line_gets_everything_once(tmp_path: Path, listen: An
     fill(tmp_path, 2_000)
     tail.save(tmp_path / "cursor", tail.Cursor(TODAY))
     slow = Listener(reads=False, pace=(16_384, 0.02))
-    passed, limit = 0, time.monotonic() + 60
+    passed, limit = 0, time.monotonic() + PATIENCE_SECONDS
     forward = bare(tmp_path, f"tcp://127.0.0.1:{slow.port}")
     while passed < 2_000 and time.monotonic() < limit:
         passed += forward.pass_on()

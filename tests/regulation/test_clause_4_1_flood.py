@@ -21,6 +21,7 @@ from harness import ProcessServer
 from markings.bombs import OPERATORS, pdf_of, sheet, word
 from markings.documents import docx, pdf
 from population import PASSWORD
+from waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -91,10 +92,7 @@ class Flood:
             each.result()
 
     def _wait_until_busy(self) -> None:
-        limit = time.monotonic() + PATIENCE_SECONDS
-        while sum(self.answered.values()) < STRANGERS:
-            assert time.monotonic() < limit
-            time.sleep(0.05)
+        wait_for(lambda: sum(self.answered.values()) >= STRANGERS, lambda: self.answered)
 
 
 def submitted(server: ProcessServer, local: str, octets: bytes) -> tuple[int, str, float]:

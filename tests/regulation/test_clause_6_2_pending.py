@@ -3,7 +3,6 @@
 import os
 import smtplib
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -27,7 +26,7 @@ from regulation.test_clause_6_2_mail import HEADING, NOW, SECRET, Desk, a_csv
 from regulation.test_commands import Console
 from runtimes import runtime
 from store_harness import killed_at
-from waiting import wait_for
+from waiting import stays, wait_for
 
 pytestmark = [pytest.mark.clause("6.2"), pytest.mark.clause("18")]
 
@@ -336,6 +335,5 @@ def test_what_is_owed_outlives_a_kill(serve_processes: Callable[..., ProcessServ
     wait_for(lambda: letters(units[0]) == 1)
     server.kill()
     server.start()
-    time.sleep(11)  # more than a round of letters
-    assert [letters(unit) for unit in units] == [1, 1]
+    stays(lambda: [letters(unit) for unit in units] == [1, 1], seconds=11)  # more than a round of letters
     assert len(population.directory.requests.all()) == 2

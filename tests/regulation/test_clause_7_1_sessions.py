@@ -6,13 +6,13 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import pytest
 
 from harness import ProcessServer
 from population import PASSWORD
+from waiting import wait_for
 
 PLAIN = base64.b64encode(f"\0dvbe@mic.gov.vn\0{PASSWORD}".encode()).decode()
 MESSAGE = b"From: dvbe@mic.gov.vn\r\nTo: ttlan@mic.gov.vn\r\nSubject: giua chung\r\n\r\n" + b"x" * 5_000
@@ -114,13 +114,12 @@ def command(server: ProcessServer, *words: str) -> str:
 
 def cut_on(server: ProcessServer) -> set[str]:
     """The workers whose logs tell of a session that was cut, once they had time to write it."""
-    limit = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < limit:
+
+    def found() -> set[str]:
         logs = [path for path in server.config.log_dir.glob("*.worker*.jsonl") if b'"session_cut"' in path.read_bytes()]
-        if len(found := {path.name.split(".")[1] for path in logs}) > 1:
-            break
-        time.sleep(0.05)
-    return found
+        return {path.name.split(".")[1] for path in logs}
+
+    return wait_for(lambda: len(workers := found()) > 1 and workers, found)
 
 
 def test_clause_7_1_one_act_ends_everything(server: ProcessServer) -> None:

@@ -50,7 +50,7 @@ class Console:
 
     def _program(self, words):
         env = {**os.environ, **self.env}
-        done = subprocess.run([PROGRAM, *words], env=env, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([PROGRAM, *words], env=env, capture_output=True, text=True, check=False)
         self.out, self.err = done.stdout, done.stderr
         return done.returncode
 

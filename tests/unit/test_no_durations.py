@@ -1,8 +1,8 @@
-"""No test asserts how long something took: the tests are read for it.
+"""No test depends on how long something takes: the tests are read for it.
 
 A clock may be read to stop waiting for a fact (`assert time.monotonic() < limit` in a loop). The difference of two readings is
 forbidden, since nothing can be done with it but to compare it with seconds; `tests/cost_growth.py` compares it with
-another one.
+another one. A test waits for a fact (`waiting.wait_for`); one that sleeps says why on the same line.
 """
 
 import ast
@@ -105,3 +105,46 @@ def test_no_test_measures_how_long_something_takes() -> None:
         for line in durations(path.read_text())
     ]
     assert found == [], "assert growth in place of seconds: tests/cost_growth.py"
+
+
+HANGS_SECONDS = 5.0
+"""A peer that sleeps for so long hangs, which needs no reason."""
+
+
+def unexplained_sleeps(source: str) -> Iterator[int]:
+    """The lines with a sleep whose reason does not stand behind it."""
+    if "sleep(" not in source:
+        return
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name("time" | "asyncio"), attr="sleep"), args=[seconds]):
+                is_turn_or_hangs = isinstance(seconds, ast.Constant) and not 0 < seconds.value < HANGS_SECONDS
+                if not is_turn_or_hangs and "#" not in lines[node.lineno - 1]:
+                    yield node.lineno
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("time.sleep(0.5)\nassert heard", [1]),
+        ("await asyncio.sleep(pause)", [1]),
+        ("time.sleep(2)", [1]),
+        ("time.sleep(dice.random())  # the kill comes at any moment", []),
+        ("await asyncio.sleep(0)\ntime.sleep(60)", []),
+    ],
+)
+def test_what_sleeps_without_a_reason(source: str, found: list[int]) -> None:
+    """A turn of the loop and a peer that hangs need none."""
+    assert list(unexplained_sleeps(source)) == found
+
+
+def test_each_sleep_says_why() -> None:
+    """Whoever waits for a fact asks for it, and does not sleep for the time in which it usually comes about."""
+    found = [
+        f"{path.relative_to(TESTS)}:{line}"
+        for path in sorted(TESTS.rglob("*.py"))
+        if path.name != "waiting.py"
+        for line in unexplained_sleeps(path.read_text())
+    ]
+    assert found == [], "wait for a fact: tests/waiting.py"

@@ -57,7 +57,7 @@ def wait_for_the_end(server: MailServer, seconds: float, meanwhile: Callable[[],
     while server.running.server.doors.connections["ldap"]:
         assert time.monotonic() < ends
         meanwhile()
-        time.sleep(0.1)
+        time.sleep(0.1)  # it reads now and then
 
 
 def test_who_has_said_all_and_reads_nothing(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 from mic_mail.auth.password_hash import Decoys, HashSettings
 from mic_mail.auth.shared_throttle import SharedThrottle
 from mic_mail.auth.verifier import Guard, HashExecutor, HashExecutors, Outcome, PasswordAttempt, TooManyWaiting, Wait
+from waiting import wait_on_loop
 
 ADDRESS, HOME, ABROAD, HOTEL = "dvbe@mic.gov.vn", "192.0.2.1", "198.51.100.1", "203.0.113.9"
 
@@ -84,7 +85,7 @@ async def test_who_comes_with_many_others_is_not_suspected_for_it() -> None:
     world.right = True
     world.may_end.clear()
     tasks = [asyncio.create_task(world.check("right", HOME, f"{number}@mic.gov.vn")) for number in range(50)]
-    await asyncio.sleep(0.01)
+    await wait_on_loop(lambda: len(world.went) == 50)
     assert [suspicion for _, _, suspicion in world.went] == [1] * 50
     world.may_end.set()
     assert await asyncio.gather(*tasks) == [Outcome.RIGHT] * 50
@@ -143,7 +144,7 @@ async def test_who_stands_in_line_for_answers_to_others_may_go_and_nobody_waits_
     world.right = True
     world.may_end.clear()
     tasks = [asyncio.create_task(world.check("right", HOME, f"{number}@mic.gov.vn")) for number in range(140)]
-    await asyncio.sleep(0.01)
+    await wait_on_loop(lambda: sum(map(len, world.guard._lines.values())) == 40)
     proof = asyncio.create_task(world.guard.may_try("proof@mic.gov.vn", HOME))
 
     async def look() -> bool:
@@ -223,7 +224,7 @@ async def test_who_has_to_wait_does_not_hear_the_answer_to_another_connection() 
         nonlocal hashed
         hashed += 1
         if owner_waits.is_set():
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # the others ask meanwhile
         return owner_waits.is_set() and answer
 
     answer = True

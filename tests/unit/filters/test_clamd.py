@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.filters.clamd import LONGEST_NAME, Clamd, NotScanned
+from waiting import wait_on_loop
 
 Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -103,7 +104,7 @@ async def test_an_answer_in_pieces() -> None:
         for letter in b"stream: Evil FOUND\0":
             writer.write(bytes([letter]))
             await writer.drain()
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # each letter is read by itself
 
     async with listening(behave) as place:
         assert await Clamd(place, seconds=5, connections=1).scan(pieces(b"x")) == "Evil"
@@ -148,7 +149,7 @@ async def test_a_turn_is_given_back_whatever_happens(tmp_path: Path) -> None:
     async with listening(silence) as place:
         clamd = Clamd(place, seconds=30, connections=1)
         waiting = asyncio.ensure_future(clamd.scan(pieces(b"x")))
-        await asyncio.sleep(0.1)
+        await wait_on_loop(clamd._turns.locked)
         waiting.cancel()
         await asyncio.wait([waiting])
         assert not clamd._turns.locked()

@@ -169,7 +169,7 @@ async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     await request(reader)
     while True:
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # less than the silence that is borne
 
 
 @pytest.mark.parametrize("behave", [silence, deafness, trickle])
@@ -203,7 +203,7 @@ async def test_a_turn_is_given_back_whatever_happens(tmp_path: Path) -> None:
     async with listening(silence) as place:
         one = at(place, seconds=30)
         waiting = asyncio.ensure_future(one.check(About(), pieces(b"x"), 1))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # it has a turn by then, or waits for one
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         second = at(place, seconds=0.2)

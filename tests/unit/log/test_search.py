@@ -142,7 +142,7 @@ def test_killed_while_loading_loses_nothing_and_doubles_nothing(tmp_path: Path) 
     chance = random.Random(7)
     for _ in range(8):
         loader = subprocess.Popen([sys.executable, "-c", textwrap.dedent(LOADER), str(tmp_path)])
-        time.sleep(0.1 + chance.random() * 0.2)
+        time.sleep(0.1 + chance.random() * 0.2)  # the kill comes at any moment
         loader.send_signal(signal.SIGKILL)
         loader.wait()
     logs.load()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.process.change_feed import Feed, notify_account_changed, notify_directory_changed
-from waiting import wait_on_loop
+from waiting import stays_on_loop, wait_on_loop
 
 
 @pytest.fixture
@@ -84,10 +84,9 @@ async def test_a_new_process_is_known_at_once(tmp_path: Path) -> None:
     second = Feed(tmp_path, "worker1", poll=False)
     heard: list[int] = []
     second.subscribe(1, heard.append)
-    await asyncio.sleep(0.05)
+    await wait_on_loop(lambda: first._peers is not None and first._peers._names)
     first.changed(1, 7)
-    async with asyncio.timeout(5):
-        await wait_on_loop(lambda: heard)
+    await wait_on_loop(lambda: heard)
     first.close()
     second.close()
 
@@ -115,8 +114,7 @@ async def test_a_closed_subscription_hears_nothing_more(feeds: Callable[..., Fee
     subscription.close()
     subscription.close()
     feed.changed(1, 2)
-    await asyncio.sleep(0.01)
-    assert heard == [1]
+    await stays_on_loop(lambda: heard == [1], seconds=0.05)
     assert not feed._watched
 
 
@@ -222,8 +220,7 @@ async def test_a_full_queue_is_owed_one_check_of_everything(feeds: Callable[...,
         truth[account] = 50 + account
         one.changed(account, truth[account])
         await asyncio.sleep(0)
-    await asyncio.sleep(0.01)
-    assert one._peers.undelivered == {"feed.worker1"}
+    await wait_on_loop(lambda: one._peers.undelivered == {"feed.worker1"})
     asyncio.get_running_loop().add_reader(two._socket.fileno(), two._receive, two._socket)
     await wait_on_loop(lambda: heard == truth)
     assert not one._peers.undelivered
@@ -267,8 +264,7 @@ async def test_a_hint_that_never_came_is_made_up_for_by_polling(feeds: Callable[
     feed.watch_directory(versions.append)
     feed.start(probe, version)
     await wait_on_loop(lambda: heard == [3] and versions == [1])  # the first one may be newer than what was loaded at the start
-    await asyncio.sleep(0.2)
-    assert versions == [1]
+    await stays_on_loop(lambda: versions == [1], seconds=0.2)
     state.update(modseq=4, version=2)
     await wait_on_loop(lambda: heard == [3, 4] and versions == [1, 2])
 
@@ -312,7 +308,7 @@ async def test_nonsense_on_the_socket_is_ignored(feeds: Callable[..., Feed], tmp
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         for nonsense in (b"", b"a", b"a" + b"x" * 15, b"zzz", b"\x00" * 100, os.urandom(4000)):
             sender.sendto(nonsense, feed._peers.address("feed.worker0"))
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # each is read by itself
     feed.changed(1, 1)
     await wait_on_loop(lambda: heard == [1])
 
@@ -337,7 +333,7 @@ async def test_a_restarted_sibling_takes_its_place_again(feeds: Callable[..., Fe
     one._peers.refresh()
     two.close()  # the file stays, as after a kill
     one.changed(1, 1)
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # it is sent now, to nobody
     again = feeds("worker1")
     heard: list[int] = []
     again.subscribe(1, heard.append)

@@ -11,7 +11,7 @@ import pytest
 from mic_mail.process.executors import AccountExecutors, Executors, Turns
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.types import AccountRef
-from waiting import wait_on_loop
+from waiting import stays_on_loop, wait_on_loop
 
 ONE, TWO = AccountRef(1, "mic.gov.vn/one"), AccountRef(2, "mic.gov.vn/two")
 
@@ -81,8 +81,7 @@ async def test_a_call_that_began_ends_though_its_waiter_is_cancelled(executors: 
     with pytest.raises(asyncio.CancelledError):
         await task
     second = asyncio.create_task(accounts.write(ONE, lambda: first.done))
-    await asyncio.sleep(0.05)
-    assert not second.done()
+    await stays_on_loop(lambda: not second.done(), seconds=0.05)
     first.let_go()
     assert await second == 1
 
@@ -168,7 +167,7 @@ async def test_only_so_many_hashes_run_at_once(executors: Executors) -> None:
     gate = Gate()
     tasks = [asyncio.create_task(executors.hash(gate, f"mail{n}")) for n in range(4)]
     await wait_on_loop(lambda: gate.running == 1)
-    await asyncio.sleep(0.02)
+    await stays_on_loop(lambda: gate.running == 1, seconds=0.05)
     gate.let_go()
     await asyncio.gather(*tasks)
     assert gate.most == 1
@@ -197,7 +196,10 @@ async def test_many_results_in_one_turn_wake_the_loop_once(executors: Executors)
 
 async def test_the_cpu_lane_is_one_thread(executors: Executors) -> None:
     """Pure Python work never has more than one thread beside the loop."""
-    names = await asyncio.gather(
-        *(executors.cpu(lambda: (time.sleep(0.001), threading.current_thread().name)[1]) for _ in range(20))
-    )
+
+    def name() -> str:
+        time.sleep(0.001)  # others would begin beside it
+        return threading.current_thread().name
+
+    names = await asyncio.gather(*(executors.cpu(name) for _ in range(20)))
     assert len(set(names)) == 1

@@ -1,13 +1,13 @@
 """Loop lag: seen, counted, and logged with what ran."""
 
-import asyncio
 import json
 import time
 from pathlib import Path
 
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.loop_lag import BOUNDS_MS, HEARTBEAT_SECONDS, LoopLag, quantile_ms
+from mic_mail.process.loop_lag import BOUNDS_MS, LoopLag, quantile_ms
+from waiting import wait_on_loop
 
 
 async def test_a_pause_is_logged_with_the_commands_that_ran(tmp_path: Path) -> None:
@@ -16,10 +16,10 @@ async def test_a_pause_is_logged_with_the_commands_that_ran(tmp_path: Path) -> N
     lag = LoopLag(log, threshold_seconds=0.3)
     lag.start()
     lag.note("NOOP")
-    await asyncio.sleep(3 * HEARTBEAT_SECONDS)
+    await wait_on_loop(lambda: sum(lag.counts) >= 2)
     lag.note("UID FETCH")
-    time.sleep(0.5)
-    await asyncio.sleep(3 * HEARTBEAT_SECONDS)
+    time.sleep(0.5)  # blocks the loop for longer than the threshold
+    await wait_on_loop(lambda: not lag._recent)
     lag.close()
     log.close()
     events = [json.loads(line) for path in tmp_path.glob("*.jsonl") for line in path.read_bytes().splitlines()]

@@ -43,7 +43,7 @@ def supervise(be):
     return Supervisor(config, reread=lambda: config, be=be, log=log, clock=SystemClock(), notifier=Notifier())
 
 def settle(supervisor, holds):
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < limit
         for key, _ in supervisor._selector.select(0.05):
@@ -54,7 +54,7 @@ def settle(supervisor, holds):
 def run(code: str, folder: Path) -> str:
     """What a program says that begins with `SETUP`."""
     command = [sys.executable, "-c", SETUP + code, str(folder)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -206,7 +206,7 @@ def be(spec):
     time.sleep(60)
     return 0
 def settle_by_the_clock(supervisor, holds):
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < limit
         for key, _ in supervisor._selector.select(0.01):

@@ -254,6 +254,8 @@ LARGE = (MESSAGE, *[b"x" * 65_000 + b"\r\n"] * 200)
 async def answered_within_the_message(said: bytes, ehlo: bytes, *, body: str = "8BITMIME") -> list[Result]:
     """By a server that reads a little of the message, says this and reads no more."""
 
+    has_ended = asyncio.Event()
+
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = Server(ehlo)
         writer.write(server.greeting)
@@ -263,7 +265,8 @@ async def answered_within_the_message(said: bytes, ehlo: bytes, *, body: str = "
             writer.write(server.answer(line))
         writer.write(said)
         await writer.drain()
-        await asyncio.sleep(0.3)
+        if said.endswith(b"\n"):  # else there is nothing that it could answer to: it is hung up on
+            await has_ended.wait()
         writer.close()
 
     listening = await asyncio.start_server(behave, "127.0.0.1", 0)
@@ -272,6 +275,7 @@ async def answered_within_the_message(said: bytes, ehlo: bytes, *, body: str = "
         try:
             return await peer.send(Sending(parsed("a@mic.gov.vn"), 9, body), to("b", "c"), pieces(*LARGE))
         finally:
+            has_ended.set()
             assert not peer.may_serve
             await peer.close()
     finally:

@@ -5,7 +5,6 @@ import fcntl
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -31,6 +30,7 @@ from mic_mail.storage.maildir.maildir import Place
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, AccountRef, Delivery
 from store_harness import REF, Root, Seen, append, deliver, killed_at, message, observe
+from waiting import PATIENCE_SECONDS, wait_for
 
 
 @pytest.fixture
@@ -340,14 +340,12 @@ def test_who_writes_while_a_sync_is_under_way_shares_the_next(
     monkeypatch.setattr(os, "fdatasync", slow)
     with ThreadPoolExecutor(5) as threads:
         leading = threads.submit(hold, 0)
-        while not syncs:
-            time.sleep(0.001)
+        wait_for(lambda: syncs)
         following = [threads.submit(hold, number) for number in range(1, 5)]
-        while len(held(root)) < 5:
-            time.sleep(0.001)
+        wait_for(lambda: len(held(root)) == 5)
         first.set()
-        assert leading.result(10)
-        assert [each.result(10) for each in following] == [not fails] * 4
+        assert leading.result(PATIENCE_SECONDS)
+        assert [each.result(PATIENCE_SECONDS) for each in following] == [not fails] * 4
     assert len(syncs) == 2
 
 

@@ -440,7 +440,7 @@ def test_a_thousand_slow_ones_do_not_keep_others_out(browsers: Open, tmp_path) -
             free = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - len(os.listdir("/proc/self/fd"))
             most = (free - 100) // 2  # both ends are of this process
             tasks = [asyncio.create_task(slow()) for _ in range(min(1000, most))]
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # they are connected, most of them
             await asyncio.to_thread(lambda: browsers(server).get("/").raise_for_status())
             return await asyncio.gather(*tasks)
 

@@ -446,11 +446,11 @@ def long_answer(serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatc
         heard = b""
         with server.tls().wrap_socket(bare, server_hostname="localhost") as wire:
             wire.sendall(f"{head}\r\n\r\n{body}".encode())
-            time.sleep(before)
+            time.sleep(before)  # as slow as the test wants it
             with contextlib.suppress(OSError):
                 while not heard.endswith(b"</D:multistatus>") and (more := wire.recv(16384)):
                     heard += more
-                    time.sleep(between)
+                    time.sleep(between)  # as slow as the test wants it
         return heard
 
     return answer

@@ -1,6 +1,5 @@
 """Duties that come again and again, one housekeeper at a time, and the warning about a mailbox that fills up."""
 
-import asyncio
 import errno
 import imaplib
 import os
@@ -23,6 +22,7 @@ from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from runtimes import runtime
 from store_harness import deliver
+from waiting import wait_on_loop
 
 
 async def test_a_duty_that_fails_comes_again_and_harms_no_other(tmp_path: Path) -> None:
@@ -49,8 +49,7 @@ async def test_a_duty_that_fails_comes_again_and_harms_no_other(tmp_path: Path) 
     await duties.run_once()
     assert done == ["Trouble", "KeyError", "work"]
     duties.start()
-    while min(map(done.count, ("Trouble", "KeyError", "work"))) < 3:
-        await asyncio.sleep(0.001)
+    await wait_on_loop(lambda: min(map(done.count, ("Trouble", "KeyError", "work"))) >= 3)
     await duties.close()
     log.close()
     assert b'"duty":"defect"' in next(tmp_path.glob("*.jsonl")).read_bytes()

@@ -34,7 +34,7 @@ from mic_mail.smtpclient.smarthost import Smarthost
 from mic_mail.smtpclient.tls_requirements import TlsRequirements
 from runtimes import runtime
 from unit.smtpclient.test_client import PLAIN, Server
-from waiting import wait_on_loop
+from waiting import stays_on_loop, wait_on_loop
 
 HEAD = b"Return-Path: <a@mic.gov.vn>\r\n"
 MESSAGE = b"From: a@mic.gov.vn\r\nSubject: x\r\n\r\n.x\r\n"
@@ -376,16 +376,13 @@ async def test_mail_of_who_may_not_send_stays(tmp_path: Path) -> None:
         office.stopped.add(SENDER)
         office.put("A", "b@two.example")
         async with office.sending() as senders:
-            await asyncio.sleep(0.3)
-            assert office.queue.names() == ["A"]
-            assert server.messages == []
+            await stays_on_loop(lambda: office.queue.names() == ["A"] and server.messages == [])
             entry = office.queue.read("A")
             assert entry is not None
             entry.hold(Hold.PERSON)
             office.stopped.clear()
             await senders.apply_decisions("A")
-            await asyncio.sleep(0.3)
-            assert server.messages == []
+            await stays_on_loop(lambda: server.messages == [])
             entry.hold(Hold.NO)
             await senders.apply_decisions("A")
             await office.until()
@@ -407,7 +404,7 @@ async def test_what_was_held_for_longer_than_it_is_tried(tmp_path: Path, by_pers
             office.stopped.add(SENDER)
 
         async def free(senders: QueueManager | None = None) -> None:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # what is held would be tried meanwhile
             if by_person:
                 person.hold(Hold.NO, AdminDecision("mai", "x", office.clock.now_us()))
             office.stopped.clear()
@@ -451,8 +448,7 @@ async def test_each_domain_has_its_own_time(tmp_path: Path) -> None:
         async with office.sending() as senders:
             await wait_on_loop(lambda: standings()[1] is Standing.DELIVERED)
             senders.on_message("A")
-            await asyncio.sleep(0.3)
-        assert standings() == (Standing.OPEN, Standing.DELIVERED)
+            await stays_on_loop(lambda: standings() == (Standing.OPEN, Standing.DELIVERED))
 
 
 @pytest.mark.parametrize(
@@ -485,7 +481,7 @@ async def test_two_domains_are_late_at_once(tmp_path: Path) -> None:
         report = office.report
 
         async def slowly(told: FinishedRecipients) -> None:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # the other domain is put off meanwhile
             await report(told)
 
         office.report = slowly  # type: ignore[method-assign]
@@ -530,9 +526,7 @@ async def test_what_is_dropped_while_it_is_sent(tmp_path: Path, answer: bytes) -
             assert person is not None
             person.drop([0], AdminDecision("mai", "x"))
             senders.on_message("A")
-            await asyncio.sleep(0.3)
-            assert office.queue.names() == ["A"], "nothing is settled yet"
-            assert office.told == []
+            await stays_on_loop(lambda: office.queue.names() == ["A"] and office.told == [], "nothing is settled yet")
             server.gate.set()
             await office.until()
     assert server.messages == [STUFFED]
@@ -607,8 +601,7 @@ async def test_a_decision_that_no_word_comes_of(tmp_path: Path, monkeypatch: pyt
         with monkeypatch.context() as patch:
             patch.setattr(Entry, "refresh", lambda _entry: (_ for _ in ()).throw(OSError(5, "Input/output error")))
             senders.on_message("A")
-            await asyncio.sleep(0.3)
-        assert office.queue.names() == ["A", "B"]
+            await stays_on_loop(lambda: office.queue.names() == ["A", "B"])
         await senders.poll()
         await office.until()
 
@@ -621,7 +614,7 @@ async def test_a_retry_asks_a_destination_that_is_silent(tmp_path: Path) -> None
         await senders.poll()
         for number in range(4):
             await office.tried(f"M{number}") if number < 2 else None
-        await asyncio.sleep(0.3)
+        await wait_on_loop(lambda: senders.under_way == 0)
         server = Server(PLAIN)
         listening = await asyncio.start_server(server.serve, "127.0.0.4", office.port)
         for entry in office.queue.entries():
@@ -821,9 +814,9 @@ async def test_many_messages_to_many_domains_of_which_some_are_dead(tmp_path: Pa
     async with offices(tmp_path, {"127.0.0.4": live}, zone) as office:
         for number in range(200):
             office.put(f"M{number:03}", f"b@d{number % 20}.example")
-        async with office.sending():
+        async with office.sending() as senders:
             await office.until(*(f"M{number:03}" for number in range(200) if number % 20 % 4 == 0))
-            await asyncio.sleep(0.2)
+            await wait_on_loop(lambda: senders.under_way == 0)
         left = [entry.state.attempts[0] for entry in office.queue.entries()]
     assert len(live.messages) == 150
     assert len(left) == 50

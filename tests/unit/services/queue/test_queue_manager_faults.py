@@ -1,6 +1,5 @@
 """What sends goes on: a disk that fails or is full, a clock that was set back, files that somebody has removed."""
 
-import asyncio
 import errno
 import os
 from pathlib import Path
@@ -12,7 +11,7 @@ from mic_mail.queue.queue import Entry
 from mic_mail.queue.recipient_log import Standing
 from unit.services.queue.test_queue_manager import SENDER, STUFFED, ZONE, offices
 from unit.smtpclient.test_client import PLAIN, Server
-from waiting import wait_on_loop
+from waiting import stays_on_loop, wait_on_loop
 
 
 @pytest.mark.parametrize("folder", ["said", "ended", "live"])
@@ -106,5 +105,4 @@ async def test_what_is_held_says_nothing_of_its_destination(tmp_path: Path) -> N
         office.put("HELD", "b@two.example")
         senders._schedule.ask_again("two.example")
         await senders.poll()
-        await asyncio.sleep(0.3)
-        assert (silent.silences, silent.troubles) == (1, 3)
+        await stays_on_loop(lambda: (silent.silences, silent.troubles) == (1, 3))

@@ -26,7 +26,7 @@ from mic_mail.storage.journal.frames import arrivals_in
 from mic_mail.storage.journal.journal import FOLDER, LOCK
 from mic_mail.storage.maildir.account_lock import AccountLock
 from mic_mail.storage.types import AccountRef, Published
-from waiting import wait_for
+from waiting import wait_for, wait_on_loop
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 NAMES = ("dvbe", "ttlan", "pqkhanh")
@@ -193,8 +193,7 @@ def test_one_whose_sender_has_gone_before_its_turn_is_not_delivered(office: Offi
     async def send_and_leave() -> "asyncio.Task[Published]":
         delivering: LocalDeliverer = office.context.mailflow._acceptance.delivering
         staying, leaving = (asyncio.create_task(delivering.small(office.parcel("dvbe", n), message(n))) for n in range(2))
-        while office.ref("dvbe").account_id not in delivering._queues:
-            await asyncio.sleep(0.001)  # a wave has tried, and written both files
+        await wait_on_loop(lambda: office.ref("dvbe").account_id in delivering._queues)  # a batch has written both files
         leaving.cancel()
         await asyncio.wait([leaving])
         turns.give_back()

@@ -76,7 +76,7 @@ async def test_whoever_gets_a_late_turn_has_not_been_answered_by_nobody(monkeypa
     await asyncio.sleep(0)
     late = owner.of("192.0.2.1")
     late.begin("x.example", parsed("a@one.example"))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # twice as long as anybody may wait
     slow.now.set()
     await asyncio.gather(*tasks)
     await asyncio.sleep(0)
