@@ -16,7 +16,7 @@ from mic_mail.queue.queue import Ended
 from peers.broken_line import BACK, CLOSE, HANG, RESET, THERE, BadLine, Fault
 from peers.messages import PASSWORD, Inbox, message
 from peers.neighbours import EACH, Neighbours, neighbours
-from unit.services.queue.test_queue_manager import HEAD, Office
+from unit.services.queue.office import HEAD, Office
 from waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -10,7 +10,7 @@ from mic_mail.queue.recipient_log import AdminDecision
 from mic_mail.smtpclient.smarthost import Smarthost
 from peers.exim import LOGIN, PASSWORD
 from peers.neighbours import Neighbours, neighbours
-from unit.services.queue.test_queue_manager import HEAD, Office
+from unit.services.queue.office import HEAD, Office
 from waiting import wait_for
 
 

@@ -14,7 +14,7 @@ from harness import read_events
 from https_server import WebServer, answer, web
 from mic_mail.queue.recipient_log import AdminDecision
 from peers.neighbours import ADDRESSES, EACH, Neighbours, neighbours
-from unit.services.queue.test_queue_manager import HEAD, Office
+from unit.services.queue.office import HEAD, Office
 from unit.smtpclient.test_mta_sts_cache import policy
 from waiting import wait_on_loop
 

@@ -14,7 +14,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.config.load import load
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import ANSWERED, FLAGGED, SEEN, AccountRef
-from regulation.test_commands import Console
+from regulation.console import Console
 
 pytestmark = pytest.mark.needs_tool("dovecot")
 

@@ -23,7 +23,7 @@ from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import Envelope, Queue, Recipient
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.storage.types import INBOX, AccountRef
-from regulation.test_commands import Console
+from regulation.console import Console
 from unit.smtpclient.test_client import Server
 from waiting import stays, wait_for
 

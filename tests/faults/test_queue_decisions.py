@@ -15,7 +15,7 @@ import pytest
 
 from mic_mail.queue.queue import Ended
 from mic_mail.queue.recipient_log import AdminDecision, Hold, Standing
-from unit.services.queue.test_queue_manager import OPEN, Office, offices
+from unit.services.queue.office import OPEN, Office, offices
 from unit.smtpclient.test_client import Server
 from waiting import PATIENCE_SECONDS, wait_on_loop
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.test_processes import message, sign_in, stored
+from faults.processes.conftest import message, sign_in, stored
 from harness import ProcessServer, Standing, config_for, stopping
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.authentication.shared_mailboxes import Shared

@@ -19,7 +19,7 @@ from mic_mail.mailauth.message_digest import MOST_SIGNATURES
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
-from regulation.test_commands import Console
+from regulation.console import Console
 from waiting import wait_for
 
 pytestmark = pytest.mark.clause("10.2")

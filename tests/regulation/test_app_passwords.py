@@ -10,7 +10,7 @@ from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import FactKind
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
-from regulation.test_commands import Console, made
+from regulation.console import Console, made
 
 DVBE = "dvbe@mic.gov.vn"
 PASSWORD = "bảy con vịt xiêm bơi ngang"

@@ -14,7 +14,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.policy import calendar_file
 from mic_mail.policy.calendar import SATURDAY, Year
 from mic_mail.services.operations.working_calendar import prefill
-from regulation.test_commands import Console
+from regulation.console import Console
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from harness import MailServer, ProcessServer, config_for, read_events
-from regulation.test_commands import Console
+from regulation.console import Console
 from waiting import wait_for
 
 pytestmark = pytest.mark.clause("10.1")

@@ -25,8 +25,8 @@ from mic_mail.services.authentication.second_factors import Checked, SecondFacto
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyUnusable
 from mic_mail.smtpclient.dkim_sign import Signer
+from regulation.console import Console
 from regulation.test_clause_4_2_quarantine import MESSAGE, WHY, House
-from regulation.test_commands import Console
 
 pytestmark = pytest.mark.clause("10.1", "4.2")
 DOMAIN = "mic.gov.vn"

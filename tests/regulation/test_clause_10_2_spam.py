@@ -17,8 +17,8 @@ from mic_mail.config.manual import write
 from mic_mail.policy.facts import FactKind, MailboxKind
 from mic_mail.quarantine.quarantine import Quarantine, Reason, State
 from mic_mail.storage.types import AccountRef
+from regulation.console import Console
 from regulation.test_clause_7_2_c import submission, suspensions
-from regulation.test_commands import Console
 from rspamd_server import Pretender, said
 
 pytestmark = pytest.mark.clause("10.2", "15.5", "4.2")

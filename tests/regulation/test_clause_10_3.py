@@ -18,7 +18,7 @@ from mic_mail.policy.downtime import Count, Downtime, NoticeTooShort, check, ear
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD
-from regulation.test_commands import Console
+from regulation.console import Console
 
 NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
 days = st.dates(datetime(2026, 1, 1).date(), datetime(2026, 12, 31).date())

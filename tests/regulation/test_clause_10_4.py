@@ -38,7 +38,7 @@ from mic_mail.services.importers.source import Item, Source, SourceFolder, Sourc
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
-from regulation.test_commands import PROGRAM, Console, defects
+from regulation.console import PROGRAM, Console, defects
 from unit.services.importers.test_hostile_imap_servers import Liar, honest
 from waiting import PATIENCE_SECONDS, wait_for
 

@@ -19,7 +19,7 @@ from mic_mail.services.exports import records_export
 from mic_mail.services.exports.records_export import JOURNAL, RecordsExport
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import SEEN, AccountRef
-from regulation.test_clause_6_1_commands import WHY, furnish
+from regulation.officers import WHY, furnish
 from store_harness import deliver, message
 
 CNTT, BE, LAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"

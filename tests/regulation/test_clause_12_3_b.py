@@ -27,8 +27,8 @@ from mic_mail.policy.unit_mail.correspondence import (
     lines,
 )
 from mic_mail.services.unit_mail.correspondence import Correspondences
-from regulation.test_clause_6_1_commands import WHY
-from regulation.test_clause_6_1_commands import Desk as Officers
+from regulation.officers import WHY
+from regulation.officers import Desk as Officers
 from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, TTLAN, Desk, at, letter, shown
 from waiting import wait_for
 
@@ -240,7 +240,7 @@ def test_papers(desk: Desk, tmp_path: Path) -> None:
 @pytest.mark.clause("4.3")
 def test_who_may_see_it(tmp_path: Path) -> None:
     """The unit's administrator, with subjects; the Centre and auditors without; the Centre on the unit's document."""
-    from regulation.test_clause_6_1_commands import furnish
+    from regulation.officers import furnish
 
     desk: Officers = furnish(tmp_path)
     words = ("report", "correspondence", "--mailbox", CNTT)

@@ -12,7 +12,7 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from regulation.handover_setup import BE, CNTT, LAN, Office
-from regulation.test_clause_6_1_commands import furnish
+from regulation.officers import furnish
 from store_harness import deliver
 from unit.web.conftest import Browser
 

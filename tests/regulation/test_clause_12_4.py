@@ -36,8 +36,8 @@ from mic_mail.services.unit_mail.unanswered import DUTY, Replies, Waiting
 from mic_mail.services.unit_mail.weekly_reminders import week_of
 from mic_mail.storage.types import ANSWERED, AccountRef, Delivery
 from population import PASSWORD
+from regulation.console import Console
 from regulation.test_clause_10_3 import letters
-from regulation.test_commands import Console
 
 OWN = frozenset({"dvbe@mic.gov.vn"})
 FRIDAY = datetime(2026, 11, 20, 2, tzinfo=UTC)

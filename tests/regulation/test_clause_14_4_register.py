@@ -15,7 +15,7 @@ from pypdf import PdfReader
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.errors import BadInput
 from mic_mail.policy.incidents import Incident, IncidentChange, IncidentReport, Kind, Note, Severity, changed, check
-from regulation.test_clause_6_1_commands import Desk, furnish
+from regulation.officers import Desk, furnish
 from regulation.test_clause_6_2_mail import Desk as MailDesk
 from regulation.test_clause_6_2_mail import a_csv
 from regulation.test_clause_14_4 import Desk as LogDesk

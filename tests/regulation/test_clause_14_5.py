@@ -10,8 +10,8 @@ from openpyxl import load_workbook
 from pypdf import PdfReader
 
 from mic_mail.policy.migration_plans import MigrationPlan, PlanStanding, standing
-from regulation.test_clause_6_1_commands import furnish
-from regulation.test_commands import Console
+from regulation.console import Console
+from regulation.officers import furnish
 
 pytestmark = pytest.mark.clause("14.5")
 

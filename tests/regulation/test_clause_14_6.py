@@ -33,7 +33,7 @@ from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.reports.census import Censuses
 from mic_mail.storage.mailstore import MailStore
 from population import Population
-from regulation.test_commands import Console
+from regulation.console import Console
 
 JANUARY = datetime(2027, 1, 5, 2, tzinfo=UTC)
 JULY = datetime(2027, 7, 6, 2, tzinfo=UTC)

@@ -26,7 +26,7 @@ from mic_mail.log.traffic import Traffic, count
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.reports.usage import Span, Usage
 from population import PASSWORD
-from regulation.test_commands import Console
+from regulation.console import Console
 
 NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
 FIRST = date(2026, 11, 1)

@@ -8,7 +8,7 @@ from pypdf import PdfReader
 from mic_mail.policy.requests import Channel, Filing, Kind, Request, State
 from mic_mail.services.reports.problems import Answered, answered
 from mic_mail.services.requests.register import Due
-from regulation.test_commands import Console
+from regulation.console import Console
 
 
 def test_clause_18_problems_are_collected(tmp_path) -> None:

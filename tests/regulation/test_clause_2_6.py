@@ -10,7 +10,7 @@ from mic_mail.directory.records import Employment, MailboxRecord, PersonRecord, 
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
 from mic_mail.process.executors import Executors
 from mic_mail.services.mailboxes.address_book import AddressBookCache, make_book
-from regulation.test_clause_6_1_commands import furnish
+from regulation.officers import furnish
 from runtimes import runtime
 
 

@@ -18,7 +18,7 @@ from mic_mail.config.manual import write
 from mic_mail.quarantine.quarantine import RECORD_SECONDS, Quarantine, Reason, Record, State
 from mic_mail.queue.spool import SpoolEnvelope, Target
 from mic_mail.storage.types import INBOX, AccountRef
-from regulation.test_commands import Console
+from regulation.console import Console
 
 pytestmark = pytest.mark.clause("4.2", "15.5")
 START = datetime(2026, 11, 2, 1, tzinfo=UTC)

@@ -21,7 +21,7 @@ from mic_mail.services.exports.content_requests import Content
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
-from regulation.test_clause_6_1_commands import WHY, Desk, furnish
+from regulation.officers import WHY, Desk, furnish
 from store_harness import deliver, message
 
 BE, UNIT = "dvbe@mic.gov.vn", "cntt@mic.gov.vn"

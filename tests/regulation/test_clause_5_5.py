@@ -10,7 +10,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind, record
 from mic_mail.policy.naming.addresses import is_bound, is_of_name
 from population import Population
-from regulation.test_commands import Console
+from regulation.console import Console
 
 DECISION = date(2016, 3, 31)
 

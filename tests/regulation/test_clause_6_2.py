@@ -19,8 +19,8 @@ from mic_mail.documents.document import Column, Table
 from mic_mail.policy.facts import REQUEST, Draft, FactKind, MailboxKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
 from mic_mail.services.requests.form import empty_form, is_form, read_table
-from regulation.test_clause_6_1_commands import furnish
-from regulation.test_commands import PROGRAM, Console
+from regulation.console import PROGRAM, Console
+from regulation.officers import furnish
 
 HOA = "Nguyễn Thị Hoa"
 CLERK = ("--position", "Chuyên viên", "--employment", "công chức")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from regulation.console import Console
 from regulation.test_clause_6_2 import CLERK, HEADING, HOA, ask, table
-from regulation.test_commands import Console
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from mic_mail.services.requests.intake import MARK, TRIED_FOR, Intake
 from mic_mail.services.requests.outcome_notices import WINDOW
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import DELETED, INBOX, AccountRef
+from regulation.console import Console
 from regulation.test_clause_6_2_mail import HEADING, NOW, SECRET, Desk, a_csv
-from regulation.test_commands import Console
 from runtimes import runtime
 from store_harness import killed_at
 from waiting import stays, wait_for

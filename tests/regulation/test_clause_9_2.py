@@ -21,7 +21,7 @@ from mic_mail.services.operations.jobs import Visits
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from regulation.conftest import History
-from regulation.test_clause_6_1_commands import furnish
+from regulation.officers import furnish
 from runtimes import runtime
 from store_harness import deliver
 

@@ -28,7 +28,7 @@ from mic_mail.services.compliance.finding import Records
 from mic_mail.services.mail_store import open_mail_store
 from mic_mail.services.notifications.notices import Notices
 from population import PASSWORD, Population, draft
-from regulation.test_commands import Console
+from regulation.console import Console
 
 NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
 DVBE = "dvbe@mic.gov.vn"

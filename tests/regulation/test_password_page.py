@@ -15,7 +15,7 @@ from mic_mail.services.authentication.own_password import OwnPassword, own_state
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, set_password, verifiers
 from mic_mail.services.mailboxes.issue import Request
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
-from regulation.test_centre_acts import ASKED, CENTRE, GIB, Centre
+from regulation.centre_acts import ASKED, CENTRE, GIB, Centre
 
 FIRST, SECOND = "con mèo trèo cây cau", "bảy con vịt xiêm bơi ngang"
 CHEAP = Config.model_validate({"auth": {"argon2_memory": 8 << 20, "argon2_time": 1}})

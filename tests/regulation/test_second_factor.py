@@ -26,7 +26,7 @@ from mic_mail.policy.facts import FactKind
 from mic_mail.services.authentication.app_passwords import AppPasswords
 from mic_mail.services.authentication.second_factors import SecondFactors, key_path
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
-from regulation.test_clause_6_1_commands import WHY, Desk, furnish
+from regulation.officers import WHY, Desk, furnish
 
 DVBE = "dvbe@mic.gov.vn"
 CHANGE = ("alias", "add", DVBE)

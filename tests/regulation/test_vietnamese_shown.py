@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.i18n.notices.catalogue import CATALOGUE
-from regulation.test_commands import Console, made
+from regulation.console import Console, made
 from unit.i18n.test_office_language import wrong_words
 
 BE, UNIT = "dvbe@mic.gov.vn", "cntt@mic.gov.vn"

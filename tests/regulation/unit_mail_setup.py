@@ -19,7 +19,7 @@ from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, Delivery
 from population import PASSWORD
-from regulation.test_commands import Console
+from regulation.console import Console
 from waiting import wait_for
 
 CNTT, DVBE, TTLAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"

@@ -21,7 +21,7 @@ from mic_mail.i18n.notices.catalogue import CATALOGUE
 from mic_mail.i18n.notices.notice import Notice
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
-from regulation.test_commands_lifecycle import ADDRESS, Desk
+from regulation.lifecycle_commands import ADDRESS, Desk
 
 EVIL = (
     "x\r\nBcc: evil@example.org\r\n\r\n.\r\nMAIL FROM:<>\x1b]0;owned\x07\x1b[2J\x9b31m\u2028Y: z\u202egnp.exe\x00\x7f\x85W: v"

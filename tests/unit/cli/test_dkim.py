@@ -23,7 +23,7 @@ from mic_mail.net.dns import Resolver
 from mic_mail.process.executors import Executors
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyUnusable, State
-from regulation.test_commands import Console
+from regulation.console import Console
 from unit.cli.test_dns import DOMAIN, write_settings
 
 OTHER = "mard.example"

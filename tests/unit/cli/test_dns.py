@@ -9,7 +9,7 @@ import dns.zone
 import pytest
 
 from dns_server import BROKEN, SILENT, NameServer, name_server
-from regulation.test_commands import Console
+from regulation.console import Console
 
 HOST, DOMAIN = "mail.mic.gov.vn", "mic.gov.vn"
 ADDRESSES = {

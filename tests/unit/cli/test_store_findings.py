@@ -10,7 +10,7 @@ from mic_mail.cli import output
 from mic_mail.cli.commands.mailbox_store import FINDINGS, _ByKind
 from mic_mail.cli.output import Row
 from mic_mail.storage.types import Finding
-from regulation.test_commands import Console, made
+from regulation.console import Console, made
 
 MESSAGE = b"From: a@a.example\r\nSubject: x\r\n\r\nx\r\n"
 

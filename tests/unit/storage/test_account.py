@@ -22,11 +22,7 @@ from mic_mail.storage.reads import reader
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef, Delivery, Quota
 from store_harness import REF, Root, deliver, message, observe
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Root:
-    return Root(tmp_path)
+from unit.storage.conftest import inbox
 
 
 @pytest.fixture
@@ -34,10 +30,6 @@ def account(root: Root):
     store = root.store()
     yield store.account(REF)
     store.close()
-
-
-def inbox(account: Account) -> int:
-    return account.folder("INBOX").folder_id
 
 
 def test_new_account_has_its_folders(account: Account) -> None:

@@ -10,11 +10,7 @@ from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, SEEN
 from store_harness import REF, Root, deliver
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Root:
-    return Root(tmp_path)
+from unit.storage.conftest import inbox
 
 
 @pytest.fixture
@@ -24,10 +20,6 @@ def stores(root: Root) -> Iterator[tuple[MailStore, MailStore]]:
     yield stores
     for store in stores:
         store.close()
-
-
-def inbox(account: Account) -> int:
-    return account.folder("INBOX").folder_id
 
 
 CHANGES: dict[str, Callable[[Account], object]] = {

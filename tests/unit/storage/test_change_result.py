@@ -4,7 +4,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -13,11 +12,6 @@ from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, ChangeResult, Delivery, FlagOperation, FolderView
 from store_harness import REF, Root, deliver, message
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Root:
-    return Root(tmp_path)
 
 
 @pytest.fixture

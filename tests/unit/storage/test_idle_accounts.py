@@ -13,6 +13,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
 from store_harness import REF, Root, deliver, message, observe
+from unit.storage.conftest import inbox
 
 AT_ONCE = -1.0
 """Seconds of idleness: whatever is not in use this very moment."""
@@ -46,10 +47,6 @@ def open_files(home: Path) -> list[str]:
         if target.startswith(f"{home}/"):
             found.append(target)
     return found
-
-
-def inbox(account: Account) -> int:
-    return account.folder("INBOX").folder_id
 
 
 def later(clock: ManualClock, seconds: float) -> None:

@@ -19,11 +19,6 @@ BINARY = b"\0\xff\r\n\x80"
 Held = dict[tuple[str, str], bytes]
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Root:
-    return Root(tmp_path)
-
-
 def held(account: Account, folder: str | None, *holders: str) -> Held:
     folder_id = None if folder is None else account.folder(folder).folder_id
     return {(each.holder, each.name): each.value for each in account.annotations(folder_id, holders or ("", DVBE, TTLAN))}

@@ -16,6 +16,7 @@ from mic_mail.storage.maildir.sidecars import AccountSidecar, SeenSidecar
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN
 from store_harness import REF, Root, deliver
+from unit.storage.conftest import inbox
 
 CNTT, BE, LAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
 PERSONS = (CNTT, BE, LAN)
@@ -24,19 +25,10 @@ MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Root:
-    return Root(tmp_path)
-
-
-@pytest.fixture
 def store(root: Root) -> Iterator[MailStore]:
     store = root.store()
     yield store
     store.close()
-
-
-def inbox(account: Account) -> int:
-    return account.folder("INBOX").folder_id
 
 
 def seen_by(store: MailStore, person: str | None, folder: str = "INBOX") -> set[int]:

@@ -1,21 +1,10 @@
 """REPLACE in the store (RFC 8508): one message comes and one goes, in one change; the quota sees only the difference."""
 
-from pathlib import Path
-
 import pytest
 
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage, OverQuota
-from mic_mail.storage.mailstore import Account
 from store_harness import Root, deliver, exchange, message, observe
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Root:
-    return Root(tmp_path)
-
-
-def inbox(account: Account) -> int:
-    return account.folder("INBOX").folder_id
+from unit.storage.conftest import inbox
 
 
 def test_both_happen_under_one_modseq(root: Root) -> None:

@@ -9,7 +9,7 @@ import pytest
 from harness import read_events
 from mic_mail.queue.queue import Entry
 from mic_mail.queue.recipient_log import Standing
-from unit.services.queue.test_queue_manager import SENDER, STUFFED, ZONE, offices
+from unit.services.queue.office import SENDER, STUFFED, ZONE, offices
 from unit.smtpclient.test_client import PLAIN, Server
 from waiting import stays_on_loop, wait_on_loop
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unit.services.queue.test_queue_manager import HEAD, offices
+from unit.services.queue.office import HEAD, offices
 
 STRICT = "127.0.0.51", b"250-mx\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 CHUNKING\r\n"
 BINARY = "127.0.0.52", b"250-mx\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-CHUNKING\r\n250 BINARYMIME\r\n"

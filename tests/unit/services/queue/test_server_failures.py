@@ -19,7 +19,7 @@ import pytest
 from certificate_authority import Authority
 from dns_server import name_server
 from mic_mail.queue.recipient_log import AdminDecision, Standing
-from unit.services.queue.test_queue_manager import STUFFED, Office
+from unit.services.queue.office import STUFFED, Office
 from unit.smtpclient.test_client import message_of
 from waiting import PATIENCE_SECONDS, wait_on_loop
 
@@ -146,7 +146,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     ("ways", "seconds"),
     [
         pytest.param({**TROUBLES, **{way: (reply,) for way, reply in REPLIES.items()}}, PATIENCE_SECONDS, id="answers"),
-        pytest.param(HANGS, 8.0, id="hangs"),
+        pytest.param(HANGS, 15.0, id="hangs"),
     ],
 )
 async def test_every_stage_in_every_way(

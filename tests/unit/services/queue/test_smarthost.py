@@ -18,7 +18,7 @@ from certificate_authority import Authority
 from mic_mail.auth import sasl
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.smtpclient.smarthost import NoPassword, Smarthost, read_password
-from unit.services.queue.test_queue_manager import STUFFED, Office, offices
+from unit.services.queue.office import STUFFED, Office, offices
 from unit.smtpclient.test_auth import keys
 from unit.smtpclient.test_client import Server
 

@@ -17,7 +17,7 @@ from certificate_authority import Authority
 from https_server import WebServer, answer, web
 from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.queue.recipient_log import Standing
-from unit.services.queue.test_queue_manager import STUFFED, Office, offices
+from unit.services.queue.office import STUFFED, Office, offices
 from unit.smtpclient.test_client import ALL, HANG, PLAIN, Server
 from unit.smtpclient.test_mta_sts_cache import policy
 from waiting import wait_on_loop

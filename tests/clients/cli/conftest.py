@@ -1,0 +1,99 @@
+"""The command line as a test runs it, in this process or as a program, and servers for it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mic_mail.cli.main import main
+from waiting import wait_for
+
+if TYPE_CHECKING:
+    from harness import MailServer
+
+DVBE = "dvbe@mic.gov.vn"
+
+
+class Run:
+    """What one command did."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Command = Callable[..., Run]
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Run the program in this process, in English unless told otherwise."""
+    for variable in ("LC_ALL", "LC_MESSAGES", "LANG", "MIC_MAIL_CONFIG"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    def run(*arguments: object) -> Run:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Run(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def made(command: Command, tmp_path: Path) -> Path:
+    """The configuration file of a server that `init` made, with one mailbox in it."""
+    path = tmp_path / "etc" / "mic-mail.toml"
+    assert command("--config", path, "init", "--yes", "--data-dir", tmp_path / "data").code == 0
+    for arguments in (
+        ("unit", "add", "CNTT", "Cục Công nghệ thông tin", "--document", "1553/QĐ-BTTTT"),
+        ("mailbox", "issue", "--unit", "CNTT", "--document", "12/CV-CNTT"),
+    ):
+        assert command("--config", path, *arguments).code == 0
+    return path
+
+
+@pytest.fixture
+def running(serve: Callable[..., "MailServer"], tmp_path: Path) -> tuple["MailServer", Path]:
+    """A running server with one mailbox, and its configuration file."""
+    from mic_mail.config.manual import write
+
+    server = serve()
+    server.issue("dvbe", name="Đỗ Văn Bê")
+    path = tmp_path / "running.toml"
+    path.write_text(write(server.config))
+    return server, path
+
+
+def signs_in(server: "MailServer", address: str, password: str) -> bool:
+    """Whether IMAP lets this password in."""
+    import imaplib
+
+    with imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=20) as client:
+        try:
+            client.authenticate("PLAIN", lambda _: f"\0{address}\0{password}".encode())
+        except imaplib.IMAP4.error:
+            return False
+        return True
+
+
+def refusals(server: "MailServer") -> list[dict[str, Any]]:
+    """The refused sign-ins in the log, at least one; the log writes its lines a moment later."""
+    return wait_for(lambda: [event for event in server.events() if event.get("event") == "sign_in_refused"])
+
+
+def program(*arguments: object, code: str = "", environment: dict[str, str] | None = None, **how: Any) -> Any:
+    """The program (or `code`) in a process of its own, as a machine without settings of language runs it."""
+    ours = {"LANG", "LC_ALL", "LC_MESSAGES", "PYTHONUNBUFFERED"}
+    clean = {name: value for name, value in os.environ.items() if name not in ours}
+    command = [sys.executable, *(("-c", code) if code else ("-m", "mic_mail")), *map(str, arguments)]
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 60, **how}
+    return subprocess.run(command, check=False, env={**clean, **(environment or {})}, **how)

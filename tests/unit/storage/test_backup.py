@@ -1,0 +1,131 @@
+"""Backups restore what was there; a later one links what an earlier one has."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mic_mail.errors import BadInput
+from mic_mail.storage.errors import NotPermitted
+from mic_mail.storage.mailstore import Account
+from mic_mail.storage.types import FLAGGED
+from store_harness import Root, deliver, observe
+from unit.storage.conftest import fill, inbox
+
+
+def test_backup_restores(root: Root, tmp_path: Path) -> None:
+    """A restore gives what was backed up; a UID given out since then is not given again; the replaced store is kept."""
+    root.use(fill)
+    saved = root.use(observe)
+    target = tmp_path / "backup"
+    root.use(lambda account: account.backup(target))
+    root.use(lambda account: deliver(account, inbox(account), ["later"]))
+    given = root.use(observe)["INBOX"].uidnext
+    with pytest.raises(NotPermitted):
+        root.use(lambda account: account.restore(target))
+    told: list[tuple[int, int]] = []
+    assert root.use(lambda account: account.restore(target, replace=True, progress=lambda *n: told.append(n))).clean
+    assert told[-1] == (4, 4)
+    back = root.use(observe)
+    assert {name: seen.messages for name, seen in back.items()} == {name: seen.messages for name, seen in saved.items()}
+    assert back["INBOX"].uidvalidity == saved["INBOX"].uidvalidity
+    assert back["INBOX"].uidnext >= given
+    assert root.use(lambda account: account.repair(check=True)).clean
+    assert len(list(root.home.parent.glob("dvbe.replaced-*"))) == 1
+
+
+def inodes(backup: Path) -> dict[str, int]:
+    """Base name -> inode of each message of a backup."""
+    return {path.name.partition(",")[0]: path.stat().st_ino for path in backup.rglob("cur/*")}
+
+
+def test_a_backup_links_what_an_earlier_one_has(root: Root, tmp_path: Path) -> None:
+    """Whatever became of flags and folders meanwhile; new mail is copied; each is whole when the other is gone."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    root.use(fill)
+    root.use(lambda account: account.backup(first))
+
+    def go_on(account: Account) -> None:
+        uids = account.view(inbox(account)).uids
+        account.store_flags(inbox(account), list(uids)[:1], "+", FLAGGED)
+        account.move(inbox(account), list(uids)[:1], account.folder("Archive").folder_id)
+        deliver(account, inbox(account), ["later"])
+
+    root.use(go_on)
+    saved = root.use(observe)
+    root.use(lambda account: account.backup(second, earlier=first))
+    before, after = inodes(first), inodes(second)
+    assert before.items() <= after.items()
+    (fresh,) = after.keys() - before.keys()
+    assert os.stat(next(second.rglob(f"cur/{fresh}*"))).st_nlink == 1
+    live = {path.stat().st_ino for path in root.home.rglob("cur/*")}
+    assert not live & set(after.values()), "a backup shares no file with the store"
+    shutil.rmtree(first)
+    root.use(lambda account: account.restore(second, replace=True))
+    back = root.use(observe)
+    assert {name: seen.messages for name, seen in back.items()} == {name: seen.messages for name, seen in saved.items()}
+
+
+@pytest.mark.parametrize("what", ["longer", "older", "a link", "gone", "not finished"])
+def test_what_is_not_the_same_in_an_earlier_backup_is_copied(root: Root, tmp_path: Path, what: str) -> None:
+    """By size and time; and nothing of one without its manifest."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    root.use(lambda account: account.backup(first))
+    (message,) = first.rglob("cur/*")
+    content, times = message.read_bytes(), message.stat()
+    message.chmod(0o640)
+    if what == "longer":
+        message.write_bytes(content + b"x")
+        os.utime(message, ns=(times.st_mtime_ns, times.st_mtime_ns))
+    elif what == "older":
+        os.utime(message, ns=(1, 1))
+    elif what == "a link":
+        message.rename(tmp_path / "elsewhere")
+        message.symlink_to(tmp_path / "elsewhere")
+    elif what == "gone":
+        message.unlink()
+    else:
+        (first / "manifest.json").unlink()
+    root.use(lambda account: account.backup(second, earlier=first))
+    (copied,) = second.rglob("cur/*")
+    assert copied.read_bytes() == content
+    assert not copied.is_symlink()
+    assert copied.stat().st_nlink == 1
+
+
+def test_restored_files_can_be_used_without_root(root: Root, tmp_path: Path) -> None:
+    """Their owner may write to the index and the sidecars, and to no message."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    root.use(lambda account: account.backup(tmp_path / "backup"))
+    root.use(lambda account: account.restore(tmp_path / "backup", replace=True))
+    writable = {
+        os.path.basename(os.path.dirname(file)) == "cur": bool(file.stat().st_mode & 0o200)
+        for home in root.path.rglob("index.sqlite")
+        if ".replaced-" not in str(home)
+        for file in home.parent.rglob("*")
+        if file.is_file()
+    }
+    assert writable == {True: False, False: True}
+
+
+def test_restore_without_marks_renumbers(root: Root, tmp_path: Path) -> None:
+    """Where the store is gone nothing proves which UIDs were given out: every folder gets a new UIDVALIDITY."""
+    root.use(fill)
+    saved = root.use(observe)
+    root.use(lambda account: account.backup(tmp_path / "backup"))
+    other = Root(tmp_path / "elsewhere")
+    other.use(lambda account: account.restore(tmp_path / "backup"))
+    back = other.use(observe)
+    assert {name: seen.messages for name, seen in back.items()} == {name: seen.messages for name, seen in saved.items()}
+    assert all(back[name].uidvalidity > seen.uidvalidity for name, seen in saved.items())
+
+
+def test_restore_wants_a_whole_backup(root: Root, tmp_path: Path) -> None:
+    """A folder without its manifest is refused, and nothing happens to the store."""
+    root.use(fill)
+    (tmp_path / "half").mkdir()
+    with pytest.raises(BadInput):
+        root.use(lambda account: account.restore(tmp_path / "half"))
+    assert root.use(lambda account: account.repair(check=True)).clean
