@@ -109,7 +109,7 @@ async def test_nothing_is_kept_of_a_network_whose_last_caller_is_cancelled(monke
     turns, loop = FairTurns(), asyncio.get_running_loop()
 
     async def ask() -> str:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # the second waits for its turn
         loop.call_soon(second.cancel)  # runs after the turn was handed on, and before `second` goes on
         return "answered"
 
