@@ -88,7 +88,8 @@ def test_clause_14_3_no_question_to_the_directory_is_forgotten():
         "append_fact", "append_facts", "set_quota", "hide_capabilities", "set_credential", "touch_activity",
     }  # fmt: skip
     about_the_whole = {
-        "clock", "is_current", "version", "newest_fact", "domains", "is_taken",  # the address book is everybody's (Reg. 2.6)
+        "clock", "is_current", "must_be_current", "version", "newest_fact",
+        "domains", "is_taken",  # the address book is everybody's (Reg. 2.6)
     }  # fmt: skip
     by_others = {"living_unit", "successor"}  # made of what is narrowed
     public = {name for name in vars(Directory) if not name.startswith("_")}

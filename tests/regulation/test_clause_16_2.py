@@ -23,8 +23,9 @@ from mic_mail.documents.document import Table
 from mic_mail.errors import BadInput
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.traffic import Traffic, count
+from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.services.reports.usage import Span, Usage
+from mic_mail.services.reports.usage import Usage
 from population import PASSWORD
 from regulation.console import Console
 
@@ -75,8 +76,8 @@ def test_a_span_is_a_span() -> None:
     """Neither upside down nor longer than a year."""
     for first, last in ((FIRST, FIRST - timedelta(days=1)), (FIRST, FIRST + timedelta(days=366))):
         with pytest.raises(BadInput):
-            Span(first, last)
-    assert Span(FIRST, FIRST).holds(datetime(2026, 10, 31, 17, tzinfo=UTC))
+            DateRange(first, last)
+    assert DateRange(FIRST, FIRST).holds(datetime(2026, 10, 31, 17, tzinfo=UTC))
 
 
 def table_of(tables: list[Table], title: str) -> Table:
@@ -101,7 +102,7 @@ def test_what_happened_stands_in_the_report(serve: Callable[..., MailServer]) ->
     config, context = server.config, server.running.context
     server.stop()
     directory = server.population.directory
-    clock, span = ManualClock(NOW + timedelta(hours=1)), Span(date(2026, 11, 1), date(2026, 11, 24))
+    clock, span = ManualClock(NOW + timedelta(hours=1)), DateRange(date(2026, 11, 1), date(2026, 11, 24))
     usage = Usage(directory, context.store, config, clock, span)
     for paper in (usage.paper(), usage.paper(directory.unit("CNTT"))):
         assert any("có thể ở nhiều tình trạng" in block for block in paper.blocks if isinstance(block, str))
