@@ -10,7 +10,7 @@ from mic_mail.policy.authorization.signatories import Signatory
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.services.mailboxes.credentials import ActContext
-from mic_mail.services.mailboxes.issue import Issuing, Request
+from mic_mail.services.mailboxes.issue import Ground, Issuing
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, RestoreRequest
 from population import migrated
 
@@ -40,7 +40,7 @@ class Centre:
 
     def mailbox(self, name="Đỗ Văn Bê", **changes):
         """A personal mailbox whose person has chosen a password."""
-        mailbox = self.issuing.issue_personal(self.person(name, **changes), "first", Request(CENTRE))
+        mailbox = self.issuing.issue_personal(self.person(name, **changes), "first", Ground(CENTRE))
         self.chosen(mailbox)
         return mailbox
 

@@ -15,7 +15,7 @@ from mic_mail.i18n.notices.catalogue import CATALOGUE
 from mic_mail.policy.due_notices import recorded_key
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.services.mailboxes.credentials import ActContext
-from mic_mail.services.mailboxes.issue import Issuing, Request
+from mic_mail.services.mailboxes.issue import Ground, Issuing
 from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
@@ -40,7 +40,7 @@ class Desk:
         self.config = load(self.file)
         directory, clock = self.directory(100), self.clock(100)
         issuing = Issuing(directory, self.config, clock, credential)
-        mailbox = issuing.issue_personal(directory.person(1), "first", Request(ActContext("test", "", "12/CV")))
+        mailbox = issuing.issue_personal(directory.person(1), "first", Ground(ActContext("test", "", "12/CV")))
         store = MailStore(self.config.mail_root, clock=clock, host="test")
         Notices(store, self.config, clock).welcome(mailbox)
         store.close()
@@ -73,7 +73,7 @@ class Desk:
         mailbox = directory.mailbox(ADDRESS)
         fact = Reclaiming(directory, store, self.config, clock).bring_back(mailbox, origin)
         issuing = Issuing(directory, self.config, clock, credential)
-        issuing.issue_again(mailbox, "again", Request(origin), bring_back=lambda _: fact)
+        issuing.issue_again(mailbox, "again", Ground(origin), bring_back=lambda _: fact)
         store.close()
         directory.close()
 

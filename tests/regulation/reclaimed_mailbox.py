@@ -16,7 +16,7 @@ from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.policy.facts import Draft, Fact, FactKind, MailboxKind
 from mic_mail.services.mailboxes.credentials import ActContext
-from mic_mail.services.mailboxes.issue import Issuing, Request
+from mic_mail.services.mailboxes.issue import Ground, Issuing
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.storage.mailstore import MailStore
@@ -109,7 +109,7 @@ def issue_again(ministry: Ministry, *, bring_back: Callable[[MailboxRecord], Fac
     server = ministry.server
     issuing = Issuing(server.population.directory, server.config, ministry.clock, credential)
     ministry.server.population._past.move_to(ministry.clock.now())
-    issuing.issue_again(ministry.leaver, PASSWORD, Request(CENTRE), bring_back=bring_back)
+    issuing.issue_again(ministry.leaver, PASSWORD, Ground(CENTRE), bring_back=bring_back)
 
 
 def reclaim(ministry: Ministry) -> None:

@@ -14,7 +14,7 @@ from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import State
 from mic_mail.policy.naming.addresses import AddressRefused
 from mic_mail.services.importers.addresses import Old, OldAddresses
-from mic_mail.services.mailboxes.issue import ChoiceNeeded, Issuing, NotEligible, Request
+from mic_mail.services.mailboxes.issue import ChoiceNeeded, Ground, Issuing, NotEligible
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.mailboxes.quota import QUOTA_CEILING, QuotaRefused
 from population import transfer
@@ -32,7 +32,7 @@ def centre(tmp_path):
 @pytest.mark.clause("2.4")
 def test_clause_6_4_a(centre):
     """A new mailbox has its rule's address, 1 GiB, the document of its request, and a password that has to be changed."""
-    mailbox = centre.issuing.issue_personal(centre.person(), "first", Request(CENTRE, date(2026, 1, 2)))
+    mailbox = centre.issuing.issue_personal(centre.person(), "first", Ground(CENTRE, date(2026, 1, 2)))
     entry = centre.directory.entry(mailbox.mailbox_id)
     assert (entry.address, entry.home, entry.quota_octets) == ("dvbe@mic.gov.vn", "mic.gov.vn/dvbe", GIB)
     assert centre.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
@@ -45,13 +45,13 @@ def test_clause_6_3(centre):
     """A contract of less than a year, or one that is over, gets no mailbox, and nothing is left behind."""
     short = centre.person(employment=Employment.CONTRACT, contract_from=date(2026, 1, 1), contract_until=date(2026, 6, 30))
     with pytest.raises(NotEligible) as refusal:
-        centre.issuing.issue_personal(short, "first", Request(CENTRE))
+        centre.issuing.issue_personal(short, "first", Ground(CENTRE))
     assert refusal.value.clause == "6.3"
     over = centre.person(
         "Trần An", employment=Employment.CONTRACT, contract_from=date(2020, 1, 1), contract_until=date(2026, 1, 4)
     )
     with pytest.raises(NotEligible, match="ended") as refusal:
-        centre.issuing.issue_personal(over, "first", Request(CENTRE))
+        centre.issuing.issue_personal(over, "first", Ground(CENTRE))
     assert refusal.value.clause == "6.3"
     assert centre.directory.mailboxes() == []
 
@@ -61,14 +61,14 @@ def test_clause_5_4(centre):
     centre.mailbox()
     second = centre.person("Đinh Vũ Bê")
     with pytest.raises(ChoiceNeeded) as needed:
-        centre.issuing.issue_personal(second, "first", Request(CENTRE))
+        centre.issuing.issue_personal(second, "first", Ground(CENTRE))
     assert needed.value.suggestions[:2] == ("bedv", "vdbe")
     assert needed.value.suggestions[-1] == "dvbe.cntt"
     with pytest.raises(AddressRefused):
-        centre.issuing.issue_personal(second, "first", Request(CENTRE), chosen="dvbe.kh")
+        centre.issuing.issue_personal(second, "first", Ground(CENTRE), chosen="dvbe.kh")
     with pytest.raises(AlreadyThere):
-        centre.issuing.issue_personal(second, "first", Request(CENTRE), chosen="dvbe")
-    mailbox = centre.issuing.issue_personal(second, "first", Request(CENTRE), chosen="bedv")
+        centre.issuing.issue_personal(second, "first", Ground(CENTRE), chosen="dvbe")
+    mailbox = centre.issuing.issue_personal(second, "first", Ground(CENTRE), chosen="bedv")
     assert mailbox.address == "bedv@mic.gov.vn"
     assert centre.directory.facts(mailbox.mailbox_id)[0].text("chosen_by") == "person"
 
@@ -76,14 +76,14 @@ def test_clause_5_4(centre):
 def test_clause_5_4_a(centre):
     """An address of a reclaimed mailbox goes to nobody but its own person, who gets the same mailbox again."""
     person = centre.person()
-    mailbox = centre.issuing.issue_personal(person, "first", Request(CENTRE))
+    mailbox = centre.issuing.issue_personal(person, "first", Ground(CENTRE))
     with pytest.raises(AlreadyThere):
-        centre.issuing.issue_personal(person, "second", Request(CENTRE))
+        centre.issuing.issue_personal(person, "second", Ground(CENTRE))
     centre.accounts.reclaim(mailbox, CENTRE)
     with pytest.raises(ChoiceNeeded):
-        centre.issuing.issue_personal(centre.person("Đinh Vũ Bê"), "first", Request(CENTRE))
+        centre.issuing.issue_personal(centre.person("Đinh Vũ Bê"), "first", Ground(CENTRE))
     centre.later(days=1)
-    again = centre.issuing.issue_personal(person, "third", Request(CENTRE))
+    again = centre.issuing.issue_personal(person, "third", Ground(CENTRE))
     assert again == mailbox
     assert centre.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
     assert centre.directory.entry(mailbox.mailbox_id).credential == Credential(2, "hash of third")
@@ -91,20 +91,20 @@ def test_clause_5_4_a(centre):
 
 def test_reclaimed_mailboxes_of_units_and_groups(centre):
     """A unit and a group get their own mailbox again after a reclaim; while it is in use there is nothing to issue."""
-    unit = centre.issuing.issue_unit("CNTT", "first", Request(CENTRE))
-    group = centre.issuing.issue_group("Đoàn thanh niên", "CNTT", "first", Request(CENTRE))
+    unit = centre.issuing.issue_unit("CNTT", "first", Ground(CENTRE))
+    group = centre.issuing.issue_group("Đoàn thanh niên", "CNTT", "first", Ground(CENTRE))
     for mailbox in (unit, group):
         centre.accounts.reclaim(mailbox, CENTRE)
     centre.later(days=1)
-    assert centre.issuing.issue_unit("cntt", "second", Request(CENTRE)) == unit
-    other = centre.issuing.issue_group("Đoàn thanh niên", "PTTH&TTĐT", "second", Request(CENTRE))
+    assert centre.issuing.issue_unit("cntt", "second", Ground(CENTRE)) == unit
+    other = centre.issuing.issue_group("Đoàn thanh niên", "PTTH&TTĐT", "second", Ground(CENTRE))
     assert other.address == "dtn@mic.gov.vn", "another unit's group is another group"
-    assert centre.issuing.issue_group("đoàn  thanh niên", "CNTT", "second", Request(CENTRE)) == group
+    assert centre.issuing.issue_group("đoàn  thanh niên", "CNTT", "second", Ground(CENTRE)) == group
     for mailbox in (unit, group):
         assert centre.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
         assert centre.directory.entry(mailbox.mailbox_id).credential == Credential(2, "hash of second")
     with pytest.raises(AlreadyThere):
-        centre.issuing.issue_unit("CNTT", "third", Request(CENTRE))
+        centre.issuing.issue_unit("CNTT", "third", Ground(CENTRE))
 
 
 def test_what_is_asked_for_at_a_second_issue(centre):
@@ -116,12 +116,12 @@ def test_what_is_asked_for_at_a_second_issue(centre):
     centre.later(days=1)
     for wrong in ({"chosen": "bedv"}, {"given_words": 2}):
         with pytest.raises(AddressRefused) as refusal:
-            centre.issuing.issue_personal(person, "second", Request(CENTRE), **wrong)
+            centre.issuing.issue_personal(person, "second", Ground(CENTRE), **wrong)
         assert refusal.value.clause == "5.4.a"
     with pytest.raises(Refused) as refusal:
-        centre.issuing.issue_personal(person, "second", Request(PLAIN), quota_octets=2 * GIB)
+        centre.issuing.issue_personal(person, "second", Ground(PLAIN), quota_octets=2 * GIB)
     assert refusal.value.clause == "8.3.a"
-    again = centre.issuing.issue_personal(person, "second", Request(CENTRE), chosen="dvbe", quota_octets=2 * GIB)
+    again = centre.issuing.issue_personal(person, "second", Ground(CENTRE), chosen="dvbe", quota_octets=2 * GIB)
     entry = centre.directory.entry(mailbox.mailbox_id)
     assert (again.quota_octets, entry.quota_octets) == (2 * GIB, 2 * GIB)
     assert [fact.kind for fact in entry.facts[-2:]] == [FactKind.QUOTA_SET, FactKind.ISSUED]
@@ -130,20 +130,20 @@ def test_what_is_asked_for_at_a_second_issue(centre):
 @pytest.mark.clause("2.5", "5.2")
 def test_clause_5_1_and_5_2(centre):
     """Units have their symbol, groups what the Centre chose or the first free suggestion."""
-    unit = centre.issuing.issue_unit("ptth&ttđt", "first", Request(CENTRE))
-    group = centre.issuing.issue_group("Đoàn thanh niên", "CNTT", "first", Request(CENTRE))
-    other = centre.issuing.issue_group("Đoàn Thanh Niên", "CNTT", "first", Request(CENTRE))
+    unit = centre.issuing.issue_unit("ptth&ttđt", "first", Ground(CENTRE))
+    group = centre.issuing.issue_group("Đoàn thanh niên", "CNTT", "first", Ground(CENTRE))
+    other = centre.issuing.issue_group("Đoàn Thanh Niên", "CNTT", "first", Ground(CENTRE))
     assert [m.address.partition("@")[0] for m in (unit, group, other)] == ["ptth_ttdt", "doanthanhnien", "dtn"]
     with pytest.raises(AlreadyThere):
-        centre.issuing.issue_group("Đoàn thanh niên", "CNTT", "first", Request(CENTRE))
+        centre.issuing.issue_group("Đoàn thanh niên", "CNTT", "first", Ground(CENTRE))
     with pytest.raises(AlreadyThere):
-        centre.issuing.issue_unit("PTTH&TTĐT", "first", Request(CENTRE))
+        centre.issuing.issue_unit("PTTH&TTĐT", "first", Ground(CENTRE))
 
 
 def test_aliases(centre):
     """An alias is local, well-formed and free; a reserved one goes to no person, but the Centre's unit may be postmaster."""
     mailbox = centre.mailbox()
-    unit = centre.issuing.issue_unit("CNTT", "first", Request(CENTRE))
+    unit = centre.issuing.issue_unit("CNTT", "first", Ground(CENTRE))
     centre.issuing.add_alias(unit, "Postmaster@mic.gov.vn", CENTRE)
     assert centre.directory.load_snapshot().resolve("postmaster@mic.gov.vn").mailbox_id == unit.mailbox_id
     for address, error in [
@@ -163,13 +163,13 @@ def test_two_who_issue_at_the_same_time(centre):
     for clause, first, second in (
         (
             "5.3",
-            lambda: centre.issuing.issue_personal(person, "other", Request(CENTRE), chosen="bedv"),
-            lambda late: late.issue_personal(person, "first", Request(CENTRE)),
+            lambda: centre.issuing.issue_personal(person, "other", Ground(CENTRE), chosen="bedv"),
+            lambda late: late.issue_personal(person, "first", Ground(CENTRE)),
         ),
         (
             "5.1",
             lambda: old.of_unit(unit, Old("vucntt@mic.gov.vn"), "matkhau-cu-01", CENTRE),
-            lambda late: late.issue_unit("CNTT", "first", Request(CENTRE)),
+            lambda late: late.issue_unit("CNTT", "first", Ground(CENTRE)),
         ),
     ):
 
@@ -226,13 +226,13 @@ def test_clause_8_3(centre):
         assert refusal.value.clause == "8.3.b"
     assert centre.directory.entry(mailbox.mailbox_id).quota_octets == 2 * GIB
     with pytest.raises(Refused):
-        centre.issuing.issue_unit("CNTT", "first", Request(CENTRE), quota_octets=GIB - 1)
+        centre.issuing.issue_unit("CNTT", "first", Ground(CENTRE), quota_octets=GIB - 1)
     centre.accounts.set_quota(mailbox, QUOTA_CEILING, PLAIN)
     for octets in (QUOTA_CEILING + 1, 99_999_999_999 << 40):
         with pytest.raises(BadInput):
             centre.accounts.set_quota(mailbox, octets, PLAIN)
         with pytest.raises(BadInput):
-            centre.issuing.issue_unit("CNTT", "first", Request(CENTRE), quota_octets=octets)
+            centre.issuing.issue_unit("CNTT", "first", Ground(CENTRE), quota_octets=octets)
     assert Config.model_validate({"quota": {"default": QUOTA_CEILING}}).quota.default == QUOTA_CEILING
     with pytest.raises(ValidationError):
         Config.model_validate({"quota": {"default": QUOTA_CEILING + 1}})

@@ -10,7 +10,7 @@ from mic_mail.policy.facts import Cause, Departure, Draft, FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings, State
 from mic_mail.services.mailboxes.consistency_check import Severity, inspect
 from mic_mail.services.mailboxes.explanation import explain
-from mic_mail.services.mailboxes.issue import Request
+from mic_mail.services.mailboxes.issue import Ground
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from regulation.centre_acts import ASKED, CENTRE, PLAIN, WHY, Centre
 
@@ -73,7 +73,7 @@ def test_a_reclaim_of_a_clock_that_was_ahead_does_not_come_after_an_issue(centre
     centre.clock.move_to(today)
     centre.accounts.reclaim(mailbox, WHY)
     centre.later(days=1)
-    centre.issuing.issue_again(mailbox, "another", Request(CENTRE))
+    centre.issuing.issue_again(mailbox, "another", Ground(CENTRE))
     centre.chosen(mailbox)
     centre.clock.move_to(ahead + timedelta(days=1))
     assert centre.states(mailbox) == {State.ACTIVE}

@@ -12,7 +12,7 @@ from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
 from mic_mail.policy.lifecycle import LifecycleSettings, State
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.explanation import explain
-from mic_mail.services.mailboxes.issue import Request
+from mic_mail.services.mailboxes.issue import Ground
 from mic_mail.services.mailboxes.lifecycle_actions import Conclusion, MailboxLifecycle, NotAllowed, RestoreRequest
 from population import transfer
 from regulation.centre_acts import ASKED, CENTRE, PLAIN, WHY, Centre
@@ -127,7 +127,7 @@ def test_clause_6_4_c(centre):
     assert asked.value.clause == "6.4.c"
     centre.accounts.leave(director, date(2026, 1, 5), Level.DEPARTMENT, Departure.RETIRED, CENTRE)
     assert centre.states(director) == {State.ACTIVE}
-    unit = centre.issuing.issue_unit("CNTT", "first", Request(CENTRE))
+    unit = centre.issuing.issue_unit("CNTT", "first", Ground(CENTRE))
     with pytest.raises(NotAllowed):
         centre.accounts.leave(unit, date(2026, 1, 5), Level.DIVISION, Departure.RETIRED, CENTRE)
 
@@ -213,7 +213,7 @@ def test_days_that_have_not_come(centre):
     """A conclusion and the receipt of a request are past; each refusal says which day is meant."""
     tomorrow = date(2026, 1, 6)
     with pytest.raises(BadInput, match="day of receipt"):
-        centre.issuing.issue_personal(centre.person(), "first", Request(CENTRE, tomorrow))
+        centre.issuing.issue_personal(centre.person(), "first", Ground(CENTRE, tomorrow))
     mailbox = centre.mailbox("Trần Thị Lan")
     with pytest.raises(BadInput, match="conclusion"):
         centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", tomorrow, "Phạm Đức Long"))

@@ -32,7 +32,8 @@ from mic_mail.policy.unit_mail.reply_deadlines import (
     owes_answer,
     unanswered,
 )
-from mic_mail.services.unit_mail.unanswered import DUTY, Replies, Waiting
+from mic_mail.services.unit_mail.message_facts import PendingMessage
+from mic_mail.services.unit_mail.unanswered import DUTY, Replies
 from mic_mail.services.unit_mail.weekly_reminders import week_of
 from mic_mail.storage.types import ANSWERED, AccountRef, Delivery
 from population import PASSWORD
@@ -139,7 +140,7 @@ class Post:
         account.publish(account.folder(folder).folder_id, [delivery])
         staged.discard()
 
-    def waiting(self, mailbox: Any) -> list[Waiting]:
+    def waiting(self, mailbox: Any) -> list[PendingMessage]:
         context = self.server.running.context
         snapshot = context.directory.load_snapshot()
         return Replies(context.store, context.config).waiting(snapshot.entries[mailbox.mailbox_id], snapshot, self.clock.now())
@@ -244,7 +245,7 @@ def test_one_mailbox_that_always_fails_has_no_other_read_again(post: Post, monke
     read: Counter[str] = Counter()
     waiting = Replies.waiting
 
-    def look(replies: Replies, entry: Any, *more: Any) -> list[Waiting]:
+    def look(replies: Replies, entry: Any, *more: Any) -> list[PendingMessage]:
         read[entry.address.partition("@")[0]] += 1
         if entry.mailbox_id == bad.mailbox_id:
             raise OSError(errno.EIO, os.strerror(errno.EIO))

@@ -25,7 +25,7 @@ def test_clause_18_problems_are_collected(tmp_path) -> None:
     assert console.run("request", "done", number, "--result", " ") == 2
     assert console.run("request", "done", number, "--result", "Đã tăng số tiến trình") == 0
     shown = console.json("regulation", "show", "18")
-    assert any(finding["what"]["en"] == "problems told" and finding["count"] == 1 for finding in shown["evidence"])
+    assert any(finding["what"]["en"] == "problems reported" and finding["count"] == 1 for finding in shown["evidence"])
     (problem,) = console.json("request", "list", "--kind", "problem")
     assert problem["state"] == "done"
     assert console.json("request", "show", number)["result"] == "Đã tăng số tiến trình"

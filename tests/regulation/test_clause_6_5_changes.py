@@ -33,7 +33,7 @@ from mic_mail.services.mailboxes.directory_changes import (
     PersonChange,
     UnitChange,
 )
-from mic_mail.services.mailboxes.issue import Issuing, Request
+from mic_mail.services.mailboxes.issue import Ground, Issuing
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.settings import lifecycle_settings
 from population import credential, migrated
@@ -59,7 +59,7 @@ class Ministry:
             above = self.directory.unit(parent).unit_id if parent else None
             self.directory.add_unit(UnitRecord(0, symbol, f"Đơn vị {symbol}", above))
         for symbol in with_mailboxes.split():
-            self.issuing.issue_unit(symbol, "x", Request(DECISION))
+            self.issuing.issue_unit(symbol, "x", Ground(DECISION))
         for name, symbol in (("Đỗ Văn Bê", "CNTT"), ("Lê Thị Cê", "CNTT-P1"), ("Trần Văn Dê", "KTS"), ("Vũ Thị Ê", "VT")):
             self.person(name, symbol)
 
@@ -67,7 +67,7 @@ class Ministry:
         unit = self.directory.unit(symbol)
         record = PersonRecord(0, name, unit.unit_id, position, Level.DIVISION, Employment.CIVIL_SERVANT)
         person = self.directory.add_person(record)
-        mailbox = self.issuing.issue_personal(person, "x", Request(DECISION))
+        mailbox = self.issuing.issue_personal(person, "x", Ground(DECISION))
         self.directory.append_fact(mailbox.mailbox_id, Draft(FactKind.PASSWORD_SET, self.clock.now(), "person"))
         return person
 
@@ -223,7 +223,7 @@ def test_a_merger_takes_all_that_is_the_units(ministry: Ministry) -> None:
     old, own = ministry.mailbox("cntt"), ministry.mailbox("kts")
     keeper = ministry.named("Đỗ Văn Bê")
     ministry.keep(old, keeper)
-    group = ministry.issuing.issue_group("Đoàn Thanh niên", "CNTT", "x", Request(DECISION))
+    group = ministry.issuing.issue_group("Đoàn Thanh niên", "CNTT", "x", Ground(DECISION))
     entry = ministry.changes.merge([cntt], kts, DECISION)
     assert ministry.leads_to("cntt") == own.mailbox_id
     moved = ministry.mailbox("cntt.cu")
@@ -285,9 +285,9 @@ def test_a_mailbox_that_was_reclaimed_keeps_no_unit_open(ministry: Ministry, kin
     kts = ministry.directory.unit("KTS")
     ministry.directory.add_unit(UnitRecord(0, "P3", "Phòng 3", kts.unit_id))
     if kind is MailboxKind.UNIT:
-        issued = ministry.issuing.issue_unit("P3", "x", Request(DECISION))
+        issued = ministry.issuing.issue_unit("P3", "x", Ground(DECISION))
     else:
-        issued = ministry.issuing.issue_group("Nhóm cải cách", "P3", "x", Request(DECISION), chosen=f"nhom@{DOMAIN}")
+        issued = ministry.issuing.issue_group("Nhóm cải cách", "P3", "x", Ground(DECISION), chosen=f"nhom@{DOMAIN}")
     mailbox = ministry.directory.mailbox(issued.address)
     with pytest.raises(ChangeRefused, match=mailbox.address):
         ministry.changes.close(ministry.directory.unit("P3"), DECISION)
@@ -315,7 +315,7 @@ def test_a_second_domain(ministry: Ministry) -> None:
         PersonRecord(0, "Đỗ Văn Bê", ministry.directory.unit("VT").unit_id, "Chuyên viên", None, Employment.OFFICIAL)
     )
     assert "dvbe" not in ministry.issuing.suggest(namesake)
-    issued = ministry.issuing.issue_personal(namesake, "x", Request(DECISION), chosen=f"bedv@{new}")
+    issued = ministry.issuing.issue_personal(namesake, "x", Ground(DECISION), chosen=f"bedv@{new}")
     assert issued.address == f"bedv@{new}"
     with pytest.raises(ChangeRefused):
         ministry.changes.domain(new, DECISION, is_local=False)

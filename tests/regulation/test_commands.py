@@ -15,7 +15,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.policy.calendar import add_months, local_day
 from mic_mail.policy.facts import Departure, Draft, FactKind
 from mic_mail.services.mailboxes.credentials import ActContext
-from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
+from mic_mail.services.mailboxes.issue import Ground, Issuing, make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.notifications.notices import Notices
 from regulation.console import Console, defects, made
@@ -353,7 +353,7 @@ def test_a_correction_that_opens_a_reclaimed_mailbox_says_so(console):
     past = ManualClock(SystemClock().now() - timedelta(days=400))
     directory = Directory(config.directory_url, clock=past)
     person = next(person for person in directory.people() if person.full_name == "Lê Thị Hoa")
-    request = Request(ActContext("t", "t", "1/CV"))
+    request = Ground(ActContext("t", "t", "1/CV"))
     mailbox = Issuing(directory, config, past, make_verifiers(config)).issue_personal(person, "ngựa pin kẹp ghim", request)
     past.move_to(SystemClock().now() - timedelta(days=249))
     MailboxLifecycle(directory, config, past).leave(mailbox, left, None, Departure.RETIRED, request.origin)

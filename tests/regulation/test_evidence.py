@@ -201,13 +201,13 @@ def test_units_and_forms_of_names(desk: Desk) -> None:
     desk.population.issue("dvbe", name="Đỗ Văn Bê")
     desk.population.directory.add_unit(UnitRecord(0, "PC", "Vụ Pháp chế"))
     assert desk.figures("5.3") == {"personal mailboxes of the plain form": 1, "of another form (5.4.b, 5.5)": 0}
-    assert desk.figures("5.4.a")["plain forms that the names of several users make"] == 0
+    assert desk.figures("5.4.a")["plain forms that several users share"] == 0
     desk.population.issue("bedv", name="Đinh Vũ Bê")
     desk.population.issue("cntt", kind=MailboxKind.UNIT)
     assert desk.figures("5.3") == {"personal mailboxes of the plain form": 1, "of another form (5.4.b, 5.5)": 1}
-    assert desk.figures("5.4.a")["plain forms that the names of several users make"] == 1
+    assert desk.figures("5.4.a")["plain forms that several users share"] == 1
     assert desk.figures("5.1") == {"units": 2, "units with a unit mailbox": 1, "without one": 1}
-    assert desk.figures("3.1") == {"units with mailboxes in the system": 1, "units with none": 1}
+    assert desk.figures("3.1") == {"units with mailboxes in the system": 1, "units without any mailbox": 1}
 
 
 @pytest.mark.clause("6.3")

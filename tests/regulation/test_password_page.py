@@ -13,7 +13,7 @@ from mic_mail.policy.lifecycle import State
 from mic_mail.policy.states import DOORS
 from mic_mail.services.authentication.own_password import OwnPassword, own_state
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, set_password, verifiers
-from mic_mail.services.mailboxes.issue import Request
+from mic_mail.services.mailboxes.issue import Ground
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from regulation.centre_acts import ASKED, CENTRE, GIB, Centre
 
@@ -55,7 +55,7 @@ def test_clause_3_2_the_page_is_at_the_host_of_the_regulation():
 
 def test_clause_6_4_a_the_first_password_is_changed_by_its_person(office):
     """The fact names the person; from then on the mailbox is used."""
-    mailbox = office.issuing.issue_personal(office.person(), FIRST, Request(CENTRE))
+    mailbox = office.issuing.issue_personal(office.person(), FIRST, Ground(CENTRE))
     assert office.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
     office.directory.set_credential(mailbox.mailbox_id, verifiers(FIRST, hashing(CHEAP)))
     office.change(mailbox)

@@ -32,7 +32,7 @@ def follow_the_directory(context: ServerContext) -> None:
     async def probe(account_ids: Sequence[int]) -> Mapping[int, int]:
         snapshot = context.access.snapshot
         entries = filter(None, map(snapshot.entry, account_ids))
-        return await context.executors.io(modseqs, [AccountRef(entry.mailbox_id, entry.home) for entry in entries])
+        return await context.executors.io(modseqs, [AccountRef.of(entry) for entry in entries])
 
     async def version() -> int:
         try:

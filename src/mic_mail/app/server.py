@@ -81,7 +81,7 @@ class Server:
         """
         context = self.context
         context.spawn(context.mailflow.recover())
-        refs = [AccountRef(entry.mailbox_id, entry.home) for entry in context.access.snapshot]
+        refs = [AccountRef.of(entry) for entry in context.access.snapshot]
         since = context.clock.now().timestamp() - NAMES_LEFT_SECONDS
         context.spawn(context.executors.io(context.store.flush_names_left, refs, since))
         context.spawn(context.executors.io(context.store.settle_left_behind))

@@ -18,7 +18,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.lifecycle import FactsUnreadable, decide
+from mic_mail.policy.lifecycle import FactsUnreadable
 from mic_mail.policy.reclamation import must_be_there
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.settings import lifecycle_settings
@@ -89,7 +89,7 @@ def is_in_use(here: CliContext, entry: Entry, snapshot: Snapshot) -> bool:
     """
     settings = lifecycle_settings(here.config, snapshot.working_days)
     try:
-        decision = decide(entry.kind, entry.facts, here.clock.now(), last_activity=entry.last_activity, settings=settings)
+        decision = entry.decide(here.clock.now(), settings)
     except FactsUnreadable:
         return False
     return decision.receives

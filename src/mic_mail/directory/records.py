@@ -34,6 +34,11 @@ class Superseded(Refused):
     """A newer fact was recorded while this change was being decided; the caller has to look again."""
 
 
+RECORD_CHANGED = Text(
+    "Hồ sơ hộp thư vừa thay đổi; đề nghị xem lại.", "The mailbox's record has just changed; check it and try again."
+)
+
+
 class DoneBefore(Refused):
     """The request was already carried out: its fact is in the mailbox's record."""
 

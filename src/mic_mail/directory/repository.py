@@ -42,6 +42,7 @@ from mic_mail.directory.model import (
 )
 from mic_mail.directory.officers import Officers
 from mic_mail.directory.records import (
+    RECORD_CHANGED,
     AddressRecord,
     AlreadyThere,
     DoneBefore,
@@ -336,6 +337,10 @@ class Directory:
     def append_fact(self, mailbox_id: int, draft: Draft, *, after: int | None = None) -> Fact:
         return self.append_facts(mailbox_id, [draft], after=after)[0]
 
+    def append_to(self, entry: Entry, draft: Draft) -> Fact:
+        """Append one fact, if nothing was recorded since `entry` was read (else `Superseded`)."""
+        return self.append_fact(entry.mailbox_id, draft, after=entry.last_seq)
+
     def append_facts(self, mailbox_id: int, drafts: Sequence[Draft], *, after: int | None = None) -> list[Fact]:
         """Append facts in order.
 
@@ -434,12 +439,7 @@ class Directory:
         row = session.execute(newest).first()
         previous = snapshot_loader.to_fact(row) if row is not None else None
         if after is not None and after != (previous.seq if previous else 0):
-            raise Superseded(
-                Text(
-                    "Hồ sơ hộp thư vừa thay đổi; đề nghị xem lại.",
-                    "The mailbox's record has just changed; check it and try again.",
-                )
-            )
+            raise Superseded(RECORD_CHANGED)
         recorded: list[Fact] = []
         _must_be_first(session, mailbox_id, drafts)
         for draft in drafts:

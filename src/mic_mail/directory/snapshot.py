@@ -13,6 +13,8 @@ from mic_mail.policy.calendar import WEEKENDS, WorkingDays
 from mic_mail.policy.credentials.scram_keys import ScramKeys
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Fact, MailboxKind
+from mic_mail.policy.lifecycle import Decision, LifecycleSettings, decide, timeline
+from mic_mail.policy.states import Span
 from mic_mail.policy.unit_mail import delegation
 
 Costs = tuple[str, int | None]
@@ -90,6 +92,19 @@ class Entry:
     def addresses(self) -> tuple[str, ...]:
         """Every address that is this mailbox's own, and that it may send as (Reg. 4.3)."""
         return (self.address, *self.aliases)
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest fact; 0: there is none."""
+        return self.facts[-1].seq if self.facts else 0
+
+    def decide(self, now: datetime, settings: LifecycleSettings) -> Decision:
+        """Return what the mailbox may do at `now`; `FactsUnreadable` as in `policy.lifecycle.decide`."""
+        return decide(self.kind, self.facts, now, last_activity=self.last_activity, settings=settings)
+
+    def timeline(self, settings: LifecycleSettings) -> tuple[Span, ...]:
+        """Return every span of the mailbox's life; `FactsUnreadable` as in `policy.lifecycle.timeline`."""
+        return timeline(self.kind, self.facts, last_activity=self.last_activity, settings=settings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,17 @@ In Vietnamese, in the form of official letters. In: words, numbers, days. Out: v
 documents (Decree 30/2020/NĐ-CP, appendix I). Pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import TypeVar
 from unicodedata import normalize
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n.dates import instant
+
+T = TypeVar("T")
 
 Cell = str | int | float | bool | date | datetime | None
 """The content of a table field; an instant is shown in Ho Chi Minh City's time."""
@@ -34,6 +37,10 @@ class Column:
     """The usual values of a column that is filled in, offered as a list."""
 
 
+Columns = Sequence[tuple[Column, Callable[[T], Cell]]]
+"""Columns, each with the function that takes its cell from an item."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows under a heading, each with as many cells as there are columns."""
@@ -48,6 +55,12 @@ class Table:
     """The text shown if there are no rows."""
     chart: int | None = None
     """The column whose numbers are also drawn as bars above the rows, named by the first column."""
+
+    @classmethod
+    def of(cls, name: str, items: Iterable[T], columns: Columns[T], *, empty: str = "Không có.") -> "Table":
+        """Return a table with a row for each item."""
+        rows = [[cell(item) for _, cell in columns] for item in items]
+        return cls(name, [column for column, _ in columns], rows, empty=empty)
 
     @property
     def drawn(self) -> str:

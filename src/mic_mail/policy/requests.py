@@ -10,7 +10,7 @@ both follow from the day of receipt and the recorded calendar, so a changed cale
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.i18n.labels import LabelledEnum
@@ -19,6 +19,8 @@ from mic_mail.policy.calendar import WorkingDays
 CLAUSE = "6.2"
 RESTORE_DAYS = 1
 """In working days, Reg. 7.3.b."""
+LONGEST_PAUSE = timedelta(hours=1)
+"""The most time between two attempts to read a unit's mail, or to answer it."""
 
 
 class Channel(LabelledEnum):
@@ -349,3 +351,12 @@ def earlier(requests: Iterable[Request], before: datetime, number: int | None) -
             at = request.filing.received_at
             if at < before or (at == before and (number is None or request.request_id < number)):
                 yield request
+
+
+def is_due(since: datetime, tried_at: datetime, now: datetime) -> bool:
+    """Return whether to try again what is pending `since` then: after as long as it has been pending, an hour at most.
+
+    A short obstacle is passed within seconds; one that lasts days costs an attempt an hour. A clock that was set back
+    delays nothing.
+    """
+    return not timedelta(0) <= now - tried_at < min(tried_at - since, LONGEST_PAUSE)

@@ -34,7 +34,7 @@ from mic_mail.storage.reads.modseq_poll import poll, unmoved
 from mic_mail.storage.reserve import Reserves
 from mic_mail.storage.search.indexer import Visited
 from mic_mail.storage.store import OnChange, Shared, Store
-from mic_mail.storage.types import AccountRef, FolderDelta, StorageSettings
+from mic_mail.storage.types import AccountRef, FolderDelta, StorageSettings, StoreOwner
 
 
 def _boot_id() -> str:
@@ -144,6 +144,10 @@ class MailStore:
         and where nobody reads.
         """
         return Account(self, ref, person)
+
+    def account_of(self, owner: StoreOwner) -> Account:
+        """Return the handle of a mailbox's account."""
+        return Account(self, AccountRef.of(owner))
 
     def store(self, ref: AccountRef) -> Store:
         """Return the store, for `Account`.

@@ -128,6 +128,20 @@ class AccountRef:
     account_id: int
     home: str
 
+    @classmethod
+    def of(cls, owner: StoreOwner) -> AccountRef:
+        """Return the reference to a mailbox's store."""
+        return cls(owner.mailbox_id, owner.home)
+
+
+class StoreOwner(Protocol):
+    """A mailbox of the directory: a record, or an entry of the snapshot."""
+
+    @property
+    def mailbox_id(self) -> int: ...
+    @property
+    def home(self) -> str: ...
+
 
 Row = tuple[int, int, int, int]
 """A message in a folder's list: UID, flags, MODSEQ, size."""

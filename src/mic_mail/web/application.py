@@ -35,7 +35,7 @@ from mic_mail.i18n import messages, pages
 from mic_mail.log.error_fields import described, where
 from mic_mail.policy.lifecycle import FactsUnreadable, State
 from mic_mail.policy.naming.transliteration import one_line
-from mic_mail.services.authentication.delegated_mailboxes import kept_by, measured
+from mic_mail.services.authentication.delegated_mailboxes import delegated_mailboxes_of, measured
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.own_password import own_state
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
@@ -174,7 +174,7 @@ class Application:
             used = (await runtime.executors.io(lambda: services.store.account(visit.signed_in.account).quota())).octets
         except (MicMailError, OSError):  # the mailbox cannot be opened now; all else can be shown
             used = None
-        kept = await runtime.executors.io(measured, kept_by(services.access, entry.mailbox_id), services.store)
+        kept = await runtime.executors.io(measured, delegated_mailboxes_of(services.access, entry.mailbox_id), services.store)
         return self._context.page(
             "mailbox", request, news=news, state=state_text(state, used, config), address=address, path=MAILBOX,
             apps=self._apps.count(visit), kept=[delegated_mailbox_row(each) for each in kept],

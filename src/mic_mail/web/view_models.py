@@ -15,7 +15,7 @@ from mic_mail.policy.credentials.app_passwords import AppPassword
 from mic_mail.policy.labels import scopes_named, state_names
 from mic_mail.policy.lifecycle import Decision, Reason, State
 from mic_mail.services.authentication.app_passwords import Listed
-from mic_mail.services.authentication.delegated_mailboxes import Kept
+from mic_mail.services.authentication.delegated_mailboxes import DelegatedMailbox
 from mic_mail.services.authentication.own_password import OwnState, PasswordAge
 from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.web.autosetup.servers import Servers
@@ -129,7 +129,7 @@ class DelegatedMailboxRow:
     space: Text
 
 
-def delegated_mailbox_row(kept: Kept) -> DelegatedMailboxRow:
+def delegated_mailbox_row(kept: DelegatedMailbox) -> DelegatedMailboxRow:
     """Return the row in words."""
     entry, decision = kept.entry, kept.decision
     state = (

@@ -17,7 +17,7 @@ from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind
 from mic_mail.services.mailboxes.credentials import ActContext
-from mic_mail.services.mailboxes.issue import Issuing, Request
+from mic_mail.services.mailboxes.issue import Ground, Issuing
 from population import PASSWORD
 from population import credential as credential_of
 from regulation.year.centre import DOCUMENT, REASON, SIGNATORY, Desk
@@ -89,11 +89,11 @@ class Ministry:
     def people_of_before(self, count: int) -> None:
         """Who was there when the year began: with passwords of their own; put straight into the directory."""
         issuing = Issuing(self.directory, self.server.config, self.clock, credential)
-        issuing.issue_group("support", "CNTT", PASSWORD, Request(CENTRE, self.today), chosen="support")
+        issuing.issue_group("support", "CNTT", PASSWORD, Ground(CENTRE, self.today), chosen="support")
         self._did("Cấp hộp thư")
         self.desk.act("signatory", "add", SIGNATORY, "--position", "Thứ trưởng", "--from", "01/01/2020", *DOCUMENT)
         for symbol in UNITS:
-            unit = issuing.issue_unit(symbol, PASSWORD, Request(CENTRE, self.today))
+            unit = issuing.issue_unit(symbol, PASSWORD, Ground(CENTRE, self.today))
             self.taken.add(unit.address.partition("@")[0])
             self._did("Cấp hộp thư")
         units = {symbol: self.directory.unit(symbol).unit_id for symbol in UNITS}
@@ -102,7 +102,7 @@ class Ministry:
             record = PersonRecord(0, name, units[unit], _position(high=high), None, Employment.CIVIL_SERVANT)
             person = self.directory.add_person(record)
             chosen = self.chance.choice(issuing.suggest(person)) if plain_form(name) in self.taken else None
-            mailbox = issuing.issue_personal(person, PASSWORD, Request(CENTRE, self.today), chosen=chosen)
+            mailbox = issuing.issue_personal(person, PASSWORD, Ground(CENTRE, self.today), chosen=chosen)
             naive = Mailbox(mailbox.address, self.today, self.today)
             found = Person(person.person_id, mailbox.mailbox_id, unit, naive, high=high)
             self._choose_password(found)

@@ -224,11 +224,9 @@ def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> Non
 def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
     """Return the demonstration's mailboxes as they are now."""
     from mic_mail.directory.repository import Directory
-    from mic_mail.policy.lifecycle import decide
     from mic_mail.services.demo.population import DEMO
     from mic_mail.services.mail_store import OPEN_BY_COMMANDS, open_mail_store
     from mic_mail.services.settings import lifecycle_settings
-    from mic_mail.storage.types import AccountRef
 
     directory = Directory(config.directory_url, clock=clock)
     store = open_mail_store(config, clock, open_accounts=OPEN_BY_COMMANDS)
@@ -238,8 +236,8 @@ def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
         entry = snapshot.resolve(member.address)
         if entry is None:
             continue
-        decision = decide(entry.kind, entry.facts, clock.now(), last_activity=entry.last_activity, settings=settings)
-        used = store.account(AccountRef(entry.mailbox_id, entry.home)).quota().octets if decision.receives else 0
+        decision = entry.decide(clock.now(), settings)
+        used = store.account_of(entry).quota().octets if decision.receives else 0
         row = row_of(
             MAILBOXES,
             entry,

@@ -19,7 +19,7 @@ from mic_mail.net.dns import Resolver
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.operations import dns_check, dns_records
 from mic_mail.services.operations.dkim import DkimKeys
-from mic_mail.services.operations.dns_check import Finding, Verdict
+from mic_mail.services.operations.dns_check import RecordCheck, RecordState
 from mic_mail.services.operations.dns_records import OWN_ADDRESS, REVERSED, SENDERS_OF, Need, Wanted
 from mic_mail.smtpclient.dkim_keys import KeyFolder
 
@@ -30,12 +30,12 @@ app = Commands("Bản ghi tên miền (DNS) của máy chủ.", "DNS records of 
 
 NEEDS: Mapping[str, Text] = {Need.REQUIRED: Text("bắt buộc", "required"), Need.RECOMMENDED: Text("nên có", "recommended")}
 VERDICTS: Mapping[str, Text] = {
-    Verdict.OK: Text("đúng", "ok"),
-    Verdict.MISSING: Text("thiếu", "missing"),
-    Verdict.DIFFERS: Text("khác", "differs"),
-    Verdict.SEVERAL: Text("nhiều hơn một", "several"),
-    Verdict.INSECURE: Text("chưa ký DNSSEC", "not signed"),
-    Verdict.UNKNOWN: Text("chưa tra được", "no answer"),
+    RecordState.OK: Text("đúng", "ok"),
+    RecordState.MISSING: Text("thiếu", "missing"),
+    RecordState.DIFFERS: Text("khác", "differs"),
+    RecordState.SEVERAL: Text("nhiều hơn một", "several"),
+    RecordState.INSECURE: Text("chưa ký DNSSEC", "not signed"),
+    RecordState.UNKNOWN: Text("chưa tra được", "no answer"),
 }
 _RECORD = (
     Column("name", "Tên", "Name"),
@@ -45,7 +45,7 @@ _RECORD = (
 )
 RECORDS = (*_RECORD, Column("why", "Mục đích", "Purpose"))
 FINDINGS = (
-    Column("verdict", "Kết quả", "Verdict", names=VERDICTS),
+    Column("verdict", "Kết quả", "RecordState", names=VERDICTS),
     *_RECORD,
     Column("found", "DNS hiện có", "Found"),
     Column("remark", "Ghi chú", "Remark"),
@@ -77,7 +77,7 @@ def records(
 def check(here: CliContext, as_json: JsonOption = False) -> int:
     settings = here.config.dns
 
-    async def look() -> list[Finding]:
+    async def look() -> list[RecordCheck]:
         resolver = Resolver(settings.nameservers, seconds=settings.seconds)
         return await dns_check.check(resolver, _wanted(here), here.config.server.hostname)
 
@@ -122,6 +122,6 @@ def _row(wanted: Wanted) -> Row:
     }
 
 
-def _finding_row(finding: Finding) -> Row:
+def _finding_row(finding: RecordCheck) -> Row:
     remark = output.localized(finding.remark) if finding.remark is not None else None
     return {**_row(finding.wanted), "verdict": finding.verdict.value, "found": finding.found, "remark": remark}

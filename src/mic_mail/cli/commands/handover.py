@@ -28,7 +28,7 @@ from mic_mail.services.authentication.delegation import Authorising
 from mic_mail.services.handover.inventory import Inventory
 from mic_mail.services.handover.minutes import Minutes
 from mic_mail.services.handover.transfer import Handovers, Naming
-from mic_mail.services.handover.verify import FolderCheck, Found, MessageFinding, Verification
+from mic_mail.services.handover.verify import Deviation, FolderCheck, MessageFinding, Verification
 from mic_mail.services.mailboxes.credentials import ActContext
 
 app = Commands("Bàn giao hộp thư đơn vị (12.3.d).", "Handing over a unit's mailbox (12.3.d).")
@@ -292,7 +292,7 @@ def _checked(check: FolderCheck) -> Row:
     return {"folder": check.folder.name, "messages": check.folder.messages, **fates, "added": check.added}
 
 
-def _found(found: Found) -> Row:
+def _found(found: Deviation) -> Row:
     return row_of(FOUND, found, message_id=found.message.message_id or None)
 
 

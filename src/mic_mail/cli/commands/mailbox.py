@@ -27,14 +27,14 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.legal_holds import holds
-from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, NextChange, Reason, State, decide
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, NextChange, Reason, State
 from mic_mail.policy.naming.addresses import is_bound
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.unit_mail.handover import running
 from mic_mail.process.send_counters import SentCounts
 from mic_mail.services.abuse.send_limits import DAY, HOUR, Use, ceilings_of, uses
 from mic_mail.services.mailboxes.explanation import Explanation, Side, explain
-from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
+from mic_mail.services.mailboxes.issue import Ground, Issuing, make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.settings import lifecycle_settings
@@ -116,7 +116,7 @@ def issue(
     _must_fit("--sponsor", given=sponsor is not None, fits=group is not None)
     here = act.here
     octets = octets_of(quota) if quota is not None else None
-    request = Request(act.origin, optional_day(received))
+    request = Ground(act.origin, optional_day(received))
     request.origin.must_have_document("6.2")
     issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
     password = password_hash.generate()
@@ -253,7 +253,7 @@ def _settings(here: CliContext) -> LifecycleSettings:
 
 
 def _decide(here: CliContext, entry: Entry, settings: LifecycleSettings) -> Decision:
-    return decide(entry.kind, entry.facts, here.clock.now(), last_activity=entry.last_activity, settings=settings)
+    return entry.decide(here.clock.now(), settings)
 
 
 def _rows(here: CliContext, entries: Iterator[Entry], state: State | None) -> Iterator[dict[str, Cell]]:

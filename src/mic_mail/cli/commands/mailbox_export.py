@@ -31,7 +31,6 @@ from mic_mail.services.exports.records_export import Exported, RecordsExport
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.unit_mail.document_handoff import PassedOn
-from mic_mail.storage.types import AccountRef
 
 app = Commands()
 
@@ -95,7 +94,7 @@ def _write(here: CliContext, entry: Entry, selection: Selection, target: Path, o
     """Write the files, or continue; a complete export is recorded and the keeper notified."""
     document = origin.document or ""
     basis = {"mailbox": entry.address, "asked_by": keeper, "document": document, "exported_by": origin.actor}
-    account = here.store.account(AccountRef(entry.mailbox_id, entry.home))
+    account = here.store.account_of(entry)
 
     def whole(done: Exported) -> None:
         here.audit.record(

@@ -18,7 +18,7 @@ from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Fact
 from mic_mail.services.mailboxes.credentials import ActContext
-from mic_mail.services.mailboxes.issue import Issuing, Request, make_verifiers
+from mic_mail.services.mailboxes.issue import Ground, Issuing, make_verifiers
 from mic_mail.services.mailboxes.reclamation import ASIDE, Finished, Reclaiming
 from mic_mail.services.reports.due_items import due
 
@@ -82,7 +82,7 @@ def restore_reclaimed(address: Address, *, reason: ReasonOption, act: Documented
             brought = brought or brought_back(here, freed_meanwhile, origin)
             return brought
 
-        issuing.issue_again(mailbox, password, Request(origin), bring_back=bring_back)
+        issuing.issue_again(mailbox, password, Ground(origin), bring_back=bring_back)
     row: dict[str, Cell] = {"address": mailbox.address, "password": password, "from_archive": brought is not None}
     output.record(AGAIN, row, as_json=as_json)
 

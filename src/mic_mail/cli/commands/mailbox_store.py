@@ -28,7 +28,7 @@ from mic_mail.i18n.plurals import counted
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import is_empty, must_be_there
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import AccountRef, Finding, RepairReport, TellFinding
+from mic_mail.storage.types import Finding, RepairReport, TellFinding
 
 app = Commands()
 
@@ -71,7 +71,7 @@ def chosen(here: CliContext, addresses: list[str] | None) -> list[MailboxRecord]
 def account_of(here: CliContext, mailbox: MailboxRecord) -> Account:
     """Return the store of a mailbox; raise `Freed` where it has none any more."""
     must_be_there(mailbox.address, here.directory.facts(mailbox.mailbox_id))
-    return here.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    return here.store.account_of(mailbox)
 
 
 def one_by_one(mailboxes: list[MailboxRecord], title: str) -> Iterator[MailboxRecord]:

@@ -13,7 +13,7 @@ from mic_mail.cli.output_files import DocumentFile, print_written, write_paper
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.migration_plans import PlanStanding
-from mic_mail.services.reports.migration_register import STANDINGS, Register
+from mic_mail.services.reports.migration_register import STANDINGS, MigrationRegister
 
 app = Commands("Đơn vị còn dùng hệ thống thư khác (14.5).", "Units on other mail systems (14.5).")
 
@@ -85,5 +85,5 @@ def paper(*, out: DocumentFile, act: ExplainedAct) -> None:
         print_written(write_paper(here, out, _register(here).paper()))
 
 
-def _register(here: CliContext) -> Register:
-    return Register(here.directory, here.config, here.clock)
+def _register(here: CliContext) -> MigrationRegister:
+    return MigrationRegister(here.directory, here.config, here.clock)

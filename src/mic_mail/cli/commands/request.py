@@ -26,7 +26,7 @@ from mic_mail.i18n.clause_names import clause as cite
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.requests import Channel, Item, Kind, Request, State, deadline_clause
 from mic_mail.services.requests import form as forms
-from mic_mail.services.requests.form import DOCUMENT_DATE, KIND, Known, Reader, Row
+from mic_mail.services.requests.form import DOCUMENT_DATE, KIND, FormContext, FormReader, Row
 from mic_mail.services.requests.register import Due, Register
 
 app = Commands("Yêu cầu gửi Trung tâm.", "Requests to the Centre.")
@@ -117,7 +117,7 @@ def add(
     here = act.here
     of = _unit(here, unit)
     act.because(text or "")
-    known = Known(of, channel, _received(here, received), asker, act.document)
+    known = FormContext(of, channel, _received(here, received), asker, act.document)
     options = {
         KIND: kind.value, DOCUMENT_DATE: dated,
         Item.ADDRESS: address, Item.NAME: name, Item.POSITION: position, Item.LEVEL: level, Item.EMPLOYMENT: employment,
@@ -200,7 +200,7 @@ def import_file(
     at = _received(here, received)
     # Without a unit the file may concern any unit: only the Centre may do that.
     with act.recorded(file.name, concerns=of, unit=of and of.symbol, dry_run=dry_run):
-        known = Known(of, channel, at, asker, act.document, fixed=False, by_centre=here.is_centre)
+        known = FormContext(of, channel, at, asker, act.document, fixed=False, by_centre=here.is_centre)
         rows = [_own(here, row, of) for row in _reader(here).rows(forms.read_table(octets), known)]
         wanted = [(row.number, row.filing) for row in rows if row.filing is not None]
         batch = f"file:{sha256(octets).hexdigest()[:40]}"
@@ -289,9 +289,9 @@ def _unit(here: CliContext, symbol: str | None) -> UnitRecord | None:
     return here.directory.unit(symbol) if symbol is not None else None
 
 
-def _reader(here: CliContext) -> Reader:
+def _reader(here: CliContext) -> FormReader:
     """Return a reader of the whole directory: who moves to a unit belongs to another one (Reg. 6.4.b)."""
-    return Reader(here.whole_directory, here.config, here.clock)
+    return FormReader(here.whole_directory, here.config, here.clock)
 
 
 def _register(here: CliContext) -> Register:

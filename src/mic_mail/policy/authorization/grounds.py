@@ -6,6 +6,8 @@ for a message with malware, the rule refuses the act (`Refused`).
 
 from mic_mail.errors import BadInput, Text
 
+ADD_DOCUMENT = Text("Thêm --document SỐ.", "Add --document NUMBER.")
+ADD_REASON = Text('Thêm --reason "…".', 'Add --reason "...".')
 _MISSING = Text("Thiếu số văn bản làm căn cứ.", "A document number is required.")
 
 
@@ -13,5 +15,5 @@ def must_have_document(document: str | None, clause: str, missing: Text = _MISSI
     """Return the number of the document; `missing` is the error text if there is none."""
     number = (document or "").strip()
     if not number:
-        raise BadInput(missing, clause=clause, remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."))
+        raise BadInput(missing, clause=clause, remedy=ADD_DOCUMENT)
     return number

@@ -85,10 +85,10 @@ class BreachedPasswordCheck:
         self._sprays.wrong(mark, where, self._runtime.clock.monotonic())
         self._tell(json.dumps([_WORD, where.hex(), "", mark.hex()]).encode())
 
-    def on_message(self, told: bytes) -> None:
+    def on_message(self, message: bytes) -> None:
         """Record another process's message; an invalid one is ignored."""
         try:
-            what, where, _, mark = map(str, json.loads(told))
+            what, where, _, mark = map(str, json.loads(message))
             if what == _WORD:
                 self._sprays.wrong(bytes.fromhex(mark), bytes.fromhex(where), self._runtime.clock.monotonic())
         except (ValueError, TypeError):
@@ -159,4 +159,4 @@ class BreachedPasswordCheck:
 
 
 def _newest(entry: Entry) -> int:
-    return entry.facts[-1].seq if entry.facts else 0
+    return entry.last_seq

@@ -14,7 +14,7 @@ from mic_mail.policy.credentials.app_passwords import AppPassword, app_passwords
 Apps = tuple[tuple[AppCredential, AppPassword], ...]
 
 
-class LivingApps:
+class ActiveAppPasswords:
     """The active app passwords of all mailboxes of one process."""
 
     def __init__(self, clock: Clock) -> None:
@@ -23,7 +23,7 @@ class LivingApps:
         """App passwords are enabled on this server (`auth.app_passwords`)."""
         self._known: dict[int, tuple[Entry, Apps]] = {}
 
-    def living(self, entry: Entry, now: datetime | None = None) -> tuple[AppCredential, ...]:
+    def active(self, entry: Entry, now: datetime | None = None) -> tuple[AppCredential, ...]:
         """Return the mailbox's app passwords that are active at `now`.
 
         Without `now`: those that are active by at least one reading of an unsettled clock (`Clock.readings`).
@@ -31,13 +31,13 @@ class LivingApps:
         readings = (now,) if now is not None else self._clock.readings()
         return tuple(credential for credential, app in self._of(entry) if any(map(app.lives, readings)))
 
-    def lives(self, entry: Entry, number: int, now: datetime | None = None) -> bool:
+    def is_active(self, entry: Entry, number: int, now: datetime | None = None) -> bool:
         """Return whether the app password is active, as `living` counts."""
-        return any(each.number == number for each in self.living(entry, now))
+        return any(each.number == number for each in self.active(entry, now))
 
-    def surely_lives(self, entry: Entry, number: int) -> bool:
+    def is_surely_active(self, entry: Entry, number: int) -> bool:
         """Return whether the app password is active by every instant that may be the present one."""
-        return all(self.lives(entry, number, now) for now in self._clock.readings())
+        return all(self.is_active(entry, number, now) for now in self._clock.readings())
 
     def opens(self, entry: Entry, number: int, door: str) -> bool:
         """Return whether the app password was made for this listener."""
@@ -52,7 +52,7 @@ class LivingApps:
             return ()
         known = self._known.get(entry.mailbox_id)
         if known is None or known[0] is not entry:
-            told = {app.number: app for app in app_passwords(entry.facts)}
-            found = tuple((each, told[each.number]) for each in entry.app_passwords if each.number in told)
+            by_number = {app.number: app for app in app_passwords(entry.facts)}
+            found = tuple((each, by_number[each.number]) for each in entry.app_passwords if each.number in by_number)
             known = self._known[entry.mailbox_id] = entry, found
         return known[1]

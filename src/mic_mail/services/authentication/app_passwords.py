@@ -18,8 +18,7 @@ from mic_mail.directory.snapshot import AppCredential, Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.credentials import app_passwords as policy
 from mic_mail.policy.credentials.app_passwords import CLAUSE, LONGEST_NAME, MOST_A_DAY, NUMBER, AppPassword, AppPasswordScope
-from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
-from mic_mail.policy.lifecycle import decide
+from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.naming.transliteration import one_line
 from mic_mail.policy.states import DOORS
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, must_still_be
@@ -45,15 +44,12 @@ class Listed:
 
 
 class AppPasswords:
-    """The app password use cases of one directory."""
-
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
         self._config = config
         self._clock = clock
 
     def listed(self, mailbox_id: int) -> list[Listed]:
-        """Return all app passwords that were ever added to the mailbox, in order."""
         uses = self._directory.app_passwords.uses(mailbox_id)
         found = policy.app_passwords(self._directory.facts(mailbox_id))
         return [Listed(app, uses.get(app.number)) for app in found]
@@ -80,20 +76,15 @@ class AppPasswords:
         called = self._called(name, entry, now)
         self._must_be_usable(entry, now)
         self._require_slot(entry, now)
-        data: dict[str, Detail] = {"name": called, **origin.details()}
-        if doors:
-            data["doors"] = " ".join(sorted(doors))
-        draft = Draft(FactKind.APP_PASSWORD_ADDED, now, origin.actor, origin.reason, origin.document, data)
+        scope = {"doors": " ".join(sorted(doors))} if doors else {}
+        draft = origin.draft(FactKind.APP_PASSWORD_ADDED, now, name=called, **scope)
         password = app_passwords.generate()
         made = self._verifiers(password, entry, now)
         fact = self._directory.app_passwords.add(mailbox_id, draft, made, after=entry.facts[-1].seq)
         return Added(fact, called, password)
 
     def revoke(self, mailbox_id: int, numbers: Collection[int] | None, origin: ActContext) -> list[AppPassword]:
-        """Revoke these app passwords (None: all) and return those that were still active.
-
-        Revoking one that has already ended changes nothing.
-        """
+        """Revoke these app passwords (None: all) and return those that were still active."""
         now = self._clock.steady_now()
         facts = self._directory.facts(mailbox_id)
         known = policy.app_passwords(facts)
@@ -101,18 +92,10 @@ class AppPasswords:
             which = unknown[0]
             raise BadInput(Text(f"Không có mật khẩu ứng dụng số {which}.", f"No such app password: {which}."))
         ending = [app for app in known if app.lives(now) and (numbers is None or app.number in numbers)]
-        drafts = [
-            Draft(
-                FactKind.APP_PASSWORD_REVOKED, now, origin.actor, origin.reason, origin.document,
-                {NUMBER: app.number, **origin.details()},
-            )
-            for app in ending
-        ]  # fmt: skip
+        drafts = [origin.draft(FactKind.APP_PASSWORD_REVOKED, now, **{NUMBER: app.number}) for app in ending]
         if drafts:
             self._directory.app_passwords.revoke(mailbox_id, drafts, [app.number for app in ending], after=facts[-1].seq)
         return ending
-
-    # ------------------------------------------------------------ helpers
 
     def _called(self, name: str, entry: Entry, now: datetime) -> str:
         called = one_line(name)
@@ -132,7 +115,7 @@ class AppPasswords:
 
     def _must_be_usable(self, entry: Entry, now: datetime) -> None:
         settings = lifecycle_settings(self._config, self._directory.years.working_days())
-        decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+        decision = entry.decide(now, settings)
         if not decision.signs_in:
             raise NotAllowed(
                 Text(

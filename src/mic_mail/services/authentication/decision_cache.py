@@ -25,15 +25,11 @@ class Decisions:
         self._known = TimedCache[int, Decision]()
 
     def configure(self, settings: LifecycleSettings) -> None:
-        """Apply these settings from now on."""
         self._settings = settings
         self._known.clear()
 
     def of(self, entry: Entry, now: datetime | None = None) -> Decision:
-        """Return the decision on a mailbox at `now`, by default the steady time.
-
-        `now` may be any instant that may be the present one.
-        """
+        """Return the decision on a mailbox at any instant that may be the present one (default: steady time)."""
         now = now or self._clock.steady_now()
         known = self._known.get(entry.mailbox_id, (entry,), now)
         if known is not None:
@@ -57,16 +53,11 @@ class Decisions:
             return True
 
     def takes_mail(self, entry: Entry) -> bool:
-        """Return whether mail may be put into the mailbox now; True where the record cannot be read.
-
-        From any thread, like `is_stopped`.
-        """
+        """Return whether the mailbox takes mail now; True where it is unreadable. From any thread."""
         try:
             return self._anew(entry).receives
         except FactsUnreadable:
             return True
 
     def _anew(self, entry: Entry) -> Decision:
-        return decide(
-            entry.kind, entry.facts, self._clock.steady_now(), last_activity=entry.last_activity, settings=self._settings
-        )
+        return entry.decide(self._clock.steady_now(), self._settings)

@@ -17,10 +17,11 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.grounds import must_have_document
+from mic_mail.policy.authorization.roles import units_above
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.leavers import leaves
-from mic_mail.policy.lifecycle import State
+from mic_mail.policy.states import FINAL
 from mic_mail.policy.unit_mail.delegation import (
     CLAUSE,
     PARTS,
@@ -40,10 +41,9 @@ from mic_mail.policy.unit_mail.handover import BeingHandedOver, running, withhel
 from mic_mail.policy.unit_mail.keeper_succession import owing
 from mic_mail.services.authentication.shared_mailboxes import shared_folder, shared_name
 from mic_mail.services.mailboxes.credentials import ActContext
-from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed
+from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed, must_be_issued
 from mic_mail.storage.errors import TooMany
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.types import AccountRef
 
 _GROUP_CLAUSE = "5.2"
 
@@ -69,8 +69,6 @@ class Holder:
 
 
 class Authorising:
-    """The delegation use cases."""
-
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
@@ -78,10 +76,7 @@ class Authorising:
         self._domain = config.server.domain
 
     def person(self, named: str) -> tuple[PersonRecord, MailboxRecord]:
-        """Return a person, by id or by the address of the personal mailbox, and that mailbox.
-
-        Without a mailbox nobody signs in: NotFound.
-        """
+        """Return a person, by id or by the address of the personal mailbox, and that mailbox; or NotFound."""
         if named.isdecimal():
             person = self._directory.person(int(named))
             own = next((m for m in self._directory.mailboxes() if m.person_id == person.person_id), None)
@@ -104,7 +99,7 @@ class Authorising:
         draft = self.naming(mailbox, named, part, term, origin, rights=rights)
         if part is Part.KEEPER:
             self._must_be_handed_over(entry, self.person(named)[0])
-        return self._append(entry, draft)
+        return self._directory.append_to(entry, draft)
 
     def naming(
         self, mailbox: MailboxRecord, named: str, part: Part, term: Term, origin: ActContext, *, rights: str | None = None
@@ -115,7 +110,7 @@ class Authorising:
         person, own = self.person(named)
         entry = self._directory.entry(mailbox.mailbox_id)
         since, until = self._term(part, term)
-        self._must_be_in_use(entry)
+        must_be_issued(self._accounts.decide(entry))
         self._must_serve(self._directory.entry(own.mailbox_id), since)
         if mailbox.kind is MailboxKind.UNIT:
             self._must_work_there(person, mailbox)
@@ -126,7 +121,7 @@ class Authorising:
             data["until"] = term.until.isoformat()
         if rights is not None:
             data["rights"] = _checked(rights)
-        return Draft(FactKind.AUTHORISED, since, origin.actor, origin.reason, origin.document, data)
+        return origin.draft(FactKind.AUTHORISED, since, **data)
 
     def revoke(
         self, mailbox: MailboxRecord, named: str, origin: ActContext, *, begins: date | None = None, part: Part | None = None
@@ -144,11 +139,13 @@ class Authorising:
             if grant.person_id == person.person_id and part in {None, grant.part} and (grant.until is None or grant.until > at)
         ]
         if not open_ones:
-            raise NotAllowed(Text(f"{own.address} không được ủy quyền.", f"{own.address} has no rights then."), clause=CLAUSE)
+            raise NotAllowed(
+                Text(f"{own.address} không được ủy quyền.", f"{own.address} has no rights at that time."), clause=CLAUSE
+            )
         data: dict[str, Detail] = {"person": person.person_id, "holder": own.address}
         if part is not None:
             data["part"] = part.value
-        return self._append(entry, Draft(FactKind.AUTHORITY_REVOKED, at, origin.actor, origin.reason, origin.document, data))
+        return self._directory.append_to(entry, origin.draft(FactKind.AUTHORITY_REVOKED, at, **data))
 
     def holders(self, entry: Entry, at: datetime) -> list[Holder]:
         """Return everybody who was, is or will be authorised in this mailbox, with the rights of each at `at`."""
@@ -182,8 +179,6 @@ class Authorising:
                     mailbox=decision, person=theirs, withheld=withheld(entry.facts),
                 )  # fmt: skip
             yield Holder(entry, person, grant, holding, documents.get(grant.fact_seqs[0]))
-
-    # ------------------------------------------------------------ rules
 
     def _must_fit(self, mailbox: MailboxRecord, part: Part) -> None:
         if mailbox.kind is MailboxKind.PERSONAL:
@@ -221,17 +216,13 @@ class Authorising:
             raise BadInput(Text("Thời hạn đã qua.", "The term is already over."), clause=CLAUSE)
         return since, after_day(term.until)
 
-    def _must_be_in_use(self, entry: Entry) -> None:
-        if self._accounts.decide(entry).states & {State.RECLAIMED, State.NOT_ISSUED}:
-            raise NotAllowed(Text("Hộp thư đã thu hồi hoặc chưa cấp.", "The mailbox is reclaimed or not issued yet."))
-
     def _must_serve(self, own: Entry, since: datetime) -> None:
         """Refuse a person who has left, or will have left by `since`."""
         gone = any(
             leave.fact.effective_at <= since and (leave.returned is None or leave.returned.effective_at > since)
             for leave in leaves(own.facts)
         )
-        if gone or self._accounts.decide(own).states & {State.RECLAIMED, State.NOT_ISSUED}:
+        if gone or self._accounts.decide(own).states & set(FINAL):
             raise NotAllowed(
                 Text(
                     f"{own.address}: cá nhân đã nghỉ hoặc chưa có hộp thư.",
@@ -242,13 +233,8 @@ class Authorising:
 
     def _must_work_there(self, person: PersonRecord, mailbox: MailboxRecord) -> None:
         """Require that the person works in the mailbox's unit or in a unit below it (Reg. 12.3)."""
-        above = {unit.unit_id: unit.parent_id for unit in self._directory.units()}
-        at: int | None = person.unit_id
-        for _ in range(len(above) + 1):
-            if at is None or at == mailbox.unit_id:
-                break
-            at = above.get(at)
-        if at is None or at != mailbox.unit_id:
+        parents = {unit.unit_id: unit.parent_id for unit in self._directory.units()}
+        if mailbox.unit_id not in units_above(parents, person.unit_id):
             raise NotAllowed(
                 Text(
                     "Người được phân công phải thuộc đơn vị của hộp thư.",
@@ -282,10 +268,7 @@ class Authorising:
             )
 
     def _must_be_handed_over(self, entry: Entry, successor: PersonRecord) -> None:
-        """Require a handover from one keeper to the next, which sets a new password (Reg. 12.3.d).
-
-        Naming a keeper sets no password.
-        """
+        """Require a handover from one keeper to the next, which sets a new password (Reg. 12.3.d)."""
         before = self.owing(entry, successor.person_id)
         if before is None:
             return
@@ -299,9 +282,6 @@ class Authorising:
             ),
         )
 
-    def _append(self, entry: Entry, draft: Draft) -> Fact:
-        return self._directory.append_fact(entry.mailbox_id, draft, after=entry.facts[-1].seq if entry.facts else 0)
-
 
 def show_in(store: MailStore, own: MailboxRecord, mailbox: MailboxRecord, domain: str) -> None:
     """Subscribe a person to the mailbox's folders: most mail programs show subscribed folders only.
@@ -309,8 +289,8 @@ def show_in(store: MailStore, own: MailboxRecord, mailbox: MailboxRecord, domain
     A subscription gives no right, and is hidden while the right is missing. A person who has too many subscriptions gets no
     more.
     """
-    theirs = store.account(AccountRef(own.mailbox_id, own.home))
-    folders = store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folders()
+    theirs = store.account_of(own)
+    folders = store.account_of(mailbox).folders()
     known = set(theirs.subscriptions())
     for folder in folders:
         name = shared_folder(shared_name(mailbox.address, domain), folder.name)

@@ -38,10 +38,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A successful sign-in.
-
-    `actor` acts in its own mailbox or in one of a unit or group (`SignInService.sharing`).
-    """
+    """A successful sign-in; `actor` acts in its own mailbox or in one of a unit or group."""
 
     mailbox_id: int
     address: str
@@ -54,11 +51,7 @@ class SignedIn:
     factor: int | None = None
     """Web only: the number of the second factor whose code was verified."""
     factor_change: int = 0
-    """Web only: the newest change of the second factor when the session began.
-
-    See `policy.credentials.second_factor.latest_change`.
-    """
+    """Web only: `policy.credentials.second_factor.latest_change` when the session began."""
 
 
 Answered = SignedIn | Refusal
-"""The result of a sign-in."""

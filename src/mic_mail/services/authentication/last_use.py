@@ -33,10 +33,7 @@ class Uses:
         """The background tasks that are writing now."""
 
     def last(self, entry: Entry, now: datetime) -> datetime | None:
-        """Return the last use of a mailbox, also where the directory does not know it yet.
-
-        `now`: the present instant.
-        """
+        """Return the last use of a mailbox, also where the directory does not know it yet."""
         used = self._used.get(entry.mailbox_id)
         return max(filter(None, (entry.last_activity, None if used is None else self._instant(used, now))), default=None)
 
@@ -56,7 +53,6 @@ class Uses:
         return True
 
     def used_app(self, mailbox_id: int, number: int, use: Use) -> None:
-        """Record the use of an app password."""
         if self._used_apps.get((mailbox_id, number)) != local_day(use.at):
             self._used_apps[mailbox_id, number] = local_day(use.at)
             self._waiting_apps[mailbox_id, number] = self._runtime.clock.boottime(), use

@@ -1,11 +1,8 @@
 """A person's own password and mailbox state, for the password page (Reg. 7.3.c, 15.2).
 
 In: the signed-in mailbox. Out: an `OwnState` to show; a changed password with the fact that its person chose it, or a
-refusal with its clause. Blocking: executors only. Never: check the present password, which `access` does; put a
-password in a text.
-
-Reg. 15.2 allows the reset of a lost password only by a letter or the unit's mail. A person who knows the present
-password has lost nothing.
+refusal with its clause. Blocking: executors only. The present password is checked before, by `web_sign_in`. A person who
+knows it has lost nothing, so Reg. 15.2 asks for no letter.
 """
 
 from dataclasses import dataclass
@@ -18,7 +15,7 @@ from mic_mail.directory.snapshot import Credential, Entry, Snapshot
 from mic_mail.errors import Text
 from mic_mail.policy.credentials.app_passwords import ENDS, living
 from mic_mail.policy.facts import Draft, Fact, FactKind
-from mic_mail.policy.lifecycle import Decision, Reason, State, decide, timeline
+from mic_mail.policy.lifecycle import Decision, Reason, State, timeline
 from mic_mail.policy.states import DOORS
 from mic_mail.services.mailboxes.credentials import check_new, hashing, must_still_be, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
@@ -98,11 +95,11 @@ class OwnPassword:
         change.
         """
         entry = self._directory.entry(mailbox_id)
-        known = entry.facts[-1].seq if entry.facts else 0
+        known = entry.last_seq
         must_still_be(entry, confirmed_version)
         now = self._clock.steady_now()
         settings = lifecycle_settings(self._config, self._directory.years.working_days())
-        decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+        decision = entry.decide(now, settings)
         if not decision.changes_password:
             raise NotAllowed(
                 Text("Hộp thư không được phép đổi mật khẩu lúc này.", "The mailbox may not change its password now."),

@@ -72,8 +72,6 @@ class Refusals:
         ref = trace_id(self._clock.now_us())
         return Refusal(kind, messages.joined(text, messages.where_to_turn(self._config.support, ref)), clause, ref, detail)
 
-    # ------------------------------------------------------------ identity
-
     def wrong_credentials(self, detail: str) -> Refusal:
         """Refuse a wrong name or password, in the same words for both; `detail` is for the log."""
         return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.WRONG_CREDENTIALS, detail=detail)
@@ -96,7 +94,6 @@ class Refusals:
         return self._refusal(RefusalKind.NOT_HERE, text, detail="second-factor")
 
     def code_wrong(self) -> Refusal:
-        """Refuse a wrong code after a right password."""
         return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.CODE_WRONG, detail="code")
 
     def code_closed(self) -> Refusal:
@@ -104,19 +101,15 @@ class Refusals:
         return self._refusal(RefusalKind.NOT_HERE, messages.CODE_CLOSED, clause="15.2", detail="code-closed")
 
     def waiting(self, wait: Wait) -> Refusal:
-        """Refuse the attempt: too many passwords were wrong."""
         return self._refusal(RefusalKind.TOO_MANY, messages.too_many(wait.seconds), detail=wait.rule)
 
     def unavailable(self, detail: str) -> Refusal:
-        """Refuse the attempt: the password cannot be checked now."""
         return self._refusal(RefusalKind.UNAVAILABLE, messages.UNAVAILABLE, detail=detail)
 
     def tls_required(self) -> Refusal:
-        """Refuse a password on a connection without TLS."""
         return self._refusal(RefusalKind.TLS_REQUIRED, messages.TLS_REQUIRED)
 
     def bad_mechanism(self) -> Refusal:
-        """Refuse an unsupported mechanism."""
         return self._refusal(RefusalKind.BAD_MECHANISM, messages.BAD_MECHANISM)
 
     def failed_exchange(self, failure: sasl.Failure) -> Refusal:
@@ -134,8 +127,6 @@ class Refusals:
         """End the access of an open session to a mailbox that is not its own; the log gets its address."""
         return self._refusal(RefusalKind.NOT_AUTHORISED, messages.authority_ended(address), clause="12.3", detail=address)
 
-    # ------------------------------------------------------------ state of the mailbox
-
     def of_state(self, decision: Decision, address: str) -> Refusal | None:
         """Return the refusal by the mailbox's state, or None; a reclamation goes before a suspension."""
         if decision.signs_in:
@@ -147,10 +138,7 @@ class Refusals:
         return self.wrong_credentials("not-issued")
 
     def of_page(self, decision: Decision, address: str) -> Refusal | None:
-        """Return the refusal at the password page, or None.
-
-        It is that of the mail services: after the right password each says the same.
-        """
+        """Return the refusal at the password page, in the words of the mail services, or None."""
         return None if decision.changes_password else self.of_state(decision, address)
 
     def of_shared(self, decision: Decision, address: str) -> Refusal | None:

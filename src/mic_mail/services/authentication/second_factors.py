@@ -22,24 +22,19 @@ from mic_mail.directory.second_factors import Factor, mailbox_holder
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.credentials.app_passwords import ENDS, ONE_DAY, living
 from mic_mail.policy.credentials.second_factor import CLAUSE, second_factor
-from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
+from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.services.mailboxes.credentials import ActContext, must_still_be
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 
 KEY = "second-factor.key"
 MOST_WRONG = 100
-"""Wrong codes of the device since the last right one, at most; a guesser has the password.
-
-NIST SP 800-63B §5.2.2.
-"""
+"""Wrong codes since the last right one, at most (NIST SP 800-63B §5.2.2)."""
 
 MOST_A_DAY = 10
 """Second factors that may be set within a day: facts are permanent."""
 
 
 class Checked(Enum):
-    """The result of checking a code."""
-
     RIGHT = "right"
     RECOVERY = "recovery"
     WRONG = "wrong"
@@ -62,7 +57,6 @@ class Enrolled:
 
 
 def key_path(config: Config) -> Path:
-    """Return the path of the key that seals the secrets."""
     return config.server.data_dir / KEY
 
 
@@ -72,8 +66,6 @@ def asked_factor(auth: Auth, facts: Sequence[Fact]) -> Fact | None:
 
 
 class SecondFactors:
-    """The second factor use cases of one directory."""
-
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
         self._config = config
@@ -110,7 +102,7 @@ class SecondFactors:
         holder = mailbox_holder(mailbox_id)
         recovery = totp.recovery_codes()
         digests = [digest for each in recovery if (digest := totp.recovery_digest(holder, each)) is not None]
-        draft = Draft(FactKind.SECOND_FACTOR_SET, now, origin.actor, origin.reason, origin.document, origin.details())
+        draft = origin.draft(FactKind.SECOND_FACTOR_SET, now)
         sealed = totp.seal(load_secret(key_path(self._config)), secret, holder)
         fact = self._directory.second_factors.set_of_mailbox(mailbox_id, draft, sealed, step, digests, after=facts[-1].seq)
         return Enrolled(fact, tuple(recovery))
@@ -120,10 +112,8 @@ class SecondFactors:
         facts, now = self._directory.facts(mailbox_id), self._clock.steady_now()
         if second_factor(facts) is None:
             raise NotAllowed(Text("Hộp thư chưa bật xác thực hai bước.", "The mailbox has no second factor."), clause=CLAUSE)
-        data: dict[str, Detail] = origin.details()
-        if ends_apps and living(facts, now):
-            data[ENDS] = True
-        draft = Draft(FactKind.SECOND_FACTOR_REMOVED, now, origin.actor, origin.reason, origin.document, data)
+        ends = {ENDS: True} if ends_apps and living(facts, now) else {}
+        draft = origin.draft(FactKind.SECOND_FACTOR_REMOVED, now, **ends)
         return self._directory.second_factors.remove_of_mailbox(mailbox_id, draft, after=facts[-1].seq)
 
     def check(self, mailbox_id: int, typed: str) -> Checked:
@@ -159,9 +149,6 @@ def must_fit(secret: bytes, code: str, unix_seconds: float) -> int:
 
 
 def taken_step(factor: Factor, key: bytes, typed: str, unix_seconds: float, take: Callable[[str, int, int], bool]) -> bool:
-    """Return whether `typed` is a current code of the factor, and consume it by `take`.
-
-    Raises `totp.SealBroken`.
-    """
+    """Return whether `typed` is a current code, and consume it by `take`; `totp.SealBroken`."""
     step = totp.step_of(totp.unseal(key, factor.sealed, factor.holder), typed, unix_seconds)
     return step is not None and take(factor.holder, factor.number, step)

@@ -1,11 +1,8 @@
 """The mailboxes of units and groups that a person uses with the own password, with the rights in each.
 
 Reg. 12.3, 5.2. In: the directory in memory and the decisions on mailboxes. Out: a `Shared` for each mailbox and person,
-as of now; a callback when the answer on one may have changed. Answers are cached until a fact or the clock can change
-them.
-
-The caller has signed in before, so the steady time counts: a clock step that is not believed takes nothing from an open
-session. A record that cannot be read gives nobody any right.
+cached until a fact or the clock can change it; a callback when it may have changed. The steady time counts: a clock step
+that is not believed takes nothing from an open session. A record that cannot be read gives nobody any right.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,10 +38,7 @@ class Shared:
 
 
 def shared_name(address: str, domain: str) -> str:
-    """Return the local part; at a domain other than the server's the whole address.
-
-    Two domains may have a mailbox of the same local part.
-    """
+    """Return the local part; at a domain other than the server's the whole address."""
     return address.removesuffix(f"@{domain}")
 
 
@@ -194,7 +188,6 @@ class Sharing:
         return Validity(now, min(ends, default=None))
 
     def _named_in(self, snapshot: Snapshot, actor_id: int) -> frozenset[int]:
-        """Return the mailboxes in whose record the owner of this one was ever named."""
         actor = snapshot.entry(actor_id)
         person = None if actor is None else actor.owner.person_id
         return frozenset() if person is None else snapshot.named_in.get(person, frozenset())

@@ -1,19 +1,14 @@
 """Sign-in: identify the client and decide whether its mailbox may be used through this listener now.
 
 In: the credentials (a SASL exchange or a user name and password) and the client (`identity.Peer`). Out: `SignedIn` or a
-`Refusal` (`refusals`). Joins the directory's snapshot, the policy's decision (`decision_cache`), the password verifier
-and the log (`sign_in_log`). All listeners use it; the password page by way of `web_sign_in`.
+`Refusal` (`refusals`), logged. All listeners use it; the password page by way of `web_sign_in`. Rules:
 
-Rules:
-
-- The state of a mailbox is disclosed only after the right password; an unauthenticated client learns nothing of
-  suspensions.
+- The state of a mailbox is disclosed only after the right password.
 - An unknown user costs the same time and gets the same answer as a wrong password.
 - No password travels in cleartext unless `auth.cleartext` allows it.
 - Nothing here waits for a database: the snapshot answers; only a refusal first checks for a newer one.
 """
 
-import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable, Iterable
@@ -26,7 +21,6 @@ from mic_mail.auth.password_hash import Decoys
 from mic_mail.auth.shared_throttle import SharedThrottle
 from mic_mail.auth.throttle import ThrottleSettings, network
 from mic_mail.auth.verifier import AppPasswordMatch, Guard, HashExecutors, Outcome, PasswordAttempt, Wait
-from mic_mail.clock import Validity
 from mic_mail.config.model import Config
 from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
@@ -36,32 +30,24 @@ from mic_mail.policy.credentials.scram_keys import ScramKeys
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State
 from mic_mail.policy.naming.addresses import candidates
 from mic_mail.process.runtime import Runtime
-from mic_mail.services.authentication.active_app_passwords import LivingApps
-from mic_mail.services.authentication.decision_cache import KEPT_BACK, Decisions
 from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
-from mic_mail.services.authentication.last_use import Uses
+from mic_mail.services.authentication.live_directory import LiveDirectory
 from mic_mail.services.authentication.refusals import MAY_BE_STALE, Refusal, RefusalKind, Refusals
 from mic_mail.services.authentication.second_factors import asked_factor
-from mic_mail.services.authentication.shared_mailboxes import Sharing
 from mic_mail.services.authentication.sign_in_log import SignInLog
-from mic_mail.services.authentication.watches import Watch, Watches
 from mic_mail.services.mailboxes.credentials import hashing
-from mic_mail.services.settings import delivery_is_use, lifecycle_settings
 from mic_mail.storage.types import AccountRef
 
 MAX_USER_OCTETS = 320  # RFC 5321 §4.5.3.1: 64 + 1 + 255
 _OF_THE_BOOK = frozenset({"ldap", "ldaps", "carddav"})
-"""Listeners that neither send nor retrieve mail.
-
-A phone that looks up names does not use the mailbox (Reg. 7.2.a).
-"""
+"""Listeners without mail: a phone that looks up names does not use the mailbox (Reg. 7.2.a)."""
 
 
 class BreachChecker(Protocol):
     """The part of `abuse.breached_password_check` that is needed here."""
 
     def apply_reload(self) -> None: ...
-    def on_message(self, told: bytes) -> None: ...
+    def on_message(self, message: bytes) -> None: ...
     def wrong(self, address: str, password: str) -> None: ...
     async def check(self, entry: Entry, credential: Credential, password: str) -> bool: ...
 
@@ -74,11 +60,8 @@ CLOCK = "clock"
 """The log's detail where the clock does not allow an answer."""
 
 
-class SignInService:
-    """The sign-in of one process.
-
-    All methods belong to the event loop; hashing and reading run in executors.
-    """
+class SignInService(LiveDirectory):
+    """The sign-in of one process; hashing and reading run in executors."""
 
     def __init__(
         self,
@@ -94,9 +77,7 @@ class SignInService:
 
         `tell` sends to the `on_message` of the other processes.
         """
-        self._runtime = runtime
-        self._directory = directory
-        self._snapshot = snapshot
+        super().__init__(runtime, directory, snapshot)
         self._decoy_key = decoy_key
         self._digest_key = digest_key
         self._throttle = SharedThrottle(tell)
@@ -108,15 +89,8 @@ class SignInService:
             executors=HashExecutors(known=runtime.executors.hash_ahead, others=runtime.executors.hash),
             monotonic=runtime.clock.monotonic,
         )
-        self._apps = LivingApps(runtime.clock)
-        self._uses = Uses(runtime, directory)
-        self.decisions = Decisions(runtime.clock, self._uses)
-        self._refreshing = asyncio.Lock()
-        self._watches = Watches[int](runtime.clock)
         self.exposure: BreachChecker | None = None
         """The check for breached passwords; None: there is none."""
-        self.sharing = Sharing(runtime.clock, lambda: self._snapshot, self.decide)
-        """The mailboxes of units and groups that people use with their own password."""
         self.apply_reload()
 
     def apply_reload(self) -> None:
@@ -126,12 +100,8 @@ class SignInService:
         """
         config = self._runtime.config()
         auth = config.auth
-        self._apps.are_open = auth.app_passwords > 0
         self.refusals = Refusals(config, self._runtime.clock)
         self.signins = SignInLog(self._runtime.log, lambda: self._snapshot, key=self._digest_key)
-        self.decisions.configure(lifecycle_settings(config, self._snapshot.working_days))
-        self._delivery_is_use = delivery_is_use(config)
-        self.sharing.configure(config.server.domain)
         if self.exposure is not None:
             self.exposure.apply_reload()
         self._throttle.configure(
@@ -144,16 +114,16 @@ class SignInService:
             )
         )
         self.guard.configure(decoys=self._decoys(config), cache_seconds=auth.cache_seconds)
-        self._watches.changed(lambda _: True)  # sessions that the former settings allowed may be forbidden by these
+        super().apply_reload()
 
     def _decoys(self, config: Config) -> Decoys:
         return Decoys(self._decoy_key, hashing(config), lambda: self._snapshot.costs)
 
-    def on_message(self, told: bytes) -> None:
+    def on_message(self, message: bytes) -> None:
         """Apply another process's message on the passwords that were tried there."""
-        self.guard.on_message(told)
+        self.guard.on_message(message)
         if self.exposure is not None:
-            self.exposure.on_message(told)
+            self.exposure.on_message(message)
 
     def known_networks(self) -> list[tuple[str, str, float]]:
         """Return the networks from which mailboxes signed in: mailbox, network, seconds ago."""
@@ -168,79 +138,6 @@ class SignInService:
         now = self._runtime.clock.monotonic()
         for mailbox, net, ago in known:
             self._throttle.remember(mailbox, net, now - ago)
-
-    # ------------------------------------------------------------ the directory snapshot
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """The directory in memory."""
-        return self._snapshot
-
-    async def refresh(self) -> bool:
-        """Load a newer snapshot if there is one, and call the watches of changed mailboxes.
-
-        Called at hints and every 2 s. Returns whether there was one.
-        """
-        async with self._refreshing:
-            old = self._snapshot
-            if await self._runtime.executors.io(self._directory.version) == old.version:
-                return False
-            new = await self._runtime.executors.io(self._directory.load_snapshot, old)
-            self._snapshot = new
-        recounted = old.working_days != new.working_days
-        if recounted:  # a term may end on another day (`terms.roll`)
-            self.decisions.configure(lifecycle_settings(self._runtime.config(), new.working_days))
-        self._watches.changed(lambda mailbox_id: recounted or old.entry(mailbox_id) is not new.entry(mailbox_id))
-        self.sharing.changed(old, new)
-        return True
-
-    def decide(self, mailbox_id: int, now: datetime | None = None) -> Decision | None:
-        """Return the policy's decision on a mailbox now; None where the directory does not hold it.
-
-        Cached until it can change.
-        """
-        entry = self._snapshot.entry(mailbox_id)
-        return None if entry is None else self.decisions.of(entry, now)
-
-    def is_stopped(self, mailbox_id: int) -> bool:
-        """Return whether nobody may use the mailbox now (Reg. 7.1, 6.4.c): its spooled mail then stays there.
-
-        From any thread: nothing is cached here. True where the record cannot be read, since it may hold a suspension.
-        """
-        entry = self._snapshot.entry(mailbox_id)
-        return entry is None or self.decisions.is_stopped(entry)
-
-    def may_be_sent(self, mailbox_id: int) -> bool:
-        """Return whether mail that the mailbox has submitted may leave now (Reg. 7.1, 6.4.c). On the loop."""
-        try:
-            decision = self.decide(mailbox_id)
-        except FactsUnreadable:
-            return False
-        return decision is not None and not decision.states & KEPT_BACK
-
-    def last_use(self, entry: Entry) -> datetime | None:
-        """Return when the person last used the mailbox (Reg. 7.2.a), even if that is not yet in the directory."""
-        return self._uses.last(entry, self._runtime.clock.steady_now())
-
-    # ------------------------------------------------------------ open sessions
-
-    def watch(self, mailbox_id: int, callback: Callable[[], None], seen: Decision | None = None) -> Watch[int]:
-        """Call back (on the loop) when facts, password or clock may have changed the decision on a mailbox.
-
-        The session then calls `recheck`, and closes the watch at its end; for queued mail `may_be_sent` is asked. `seen`:
-        the decision that admitted a session; if it is not the present one, the callback is called immediately.
-        """
-        now = self._runtime.clock.steady_now()
-        try:
-            decision = self.decide(mailbox_id, now)
-        except FactsUnreadable:  # a newer directory may have them
-            decision = None
-        entry = self._snapshot.entry(mailbox_id)
-        validity = self._validity(entry, decision, now) if entry and decision else Validity(now)
-        watch = self._watches.add(mailbox_id, callback, validity)
-        if seen is not None and decision is not seen:
-            callback()
-        return watch
 
     def recheck(self, signed_in: SignedIn, peer: Peer) -> Answered:
         """Return whether an open session may go on, and with which decision.
@@ -257,10 +154,6 @@ class SignInService:
             return self.signins.cut(answer, signed_in, peer)
         self._watches.renew(signed_in.mailbox_id, self._validity(found[0], answer.decision, now))
         return answer
-
-    def _validity(self, entry: Entry, decision: Decision, now: datetime) -> Validity:
-        """Return how long the clock alone changes neither the mailbox's state nor its active app passwords."""
-        return Validity(now, min(filter(None, (decision.valid_until, *self._apps.ends(entry, now))), default=None))
 
     def recheck_shared(self, signed_in: SignedIn, mailbox_id: int, peer: Peer) -> str | Refusal:
         """Return the rights of an open session in another mailbox, or why it may no longer read it."""
@@ -312,35 +205,6 @@ class SignInService:
             return None
         return self.refusals.of_state(decision, entry.address) or self.refusals.of_sending(decision, entry.address)
 
-    def clock_moved(self) -> None:
-        """Check all watches after the clock was set or a step was accepted.
-
-        Calls those whose decision no longer holds, sets their timers anew, and writes pending uses.
-        """
-        self._watches.run_once()
-        self.sharing.on_clock_set()
-        self._uses.record_pending()
-
-    def used(self, mailbox_id: int) -> None:
-        """Record that the person used the mailbox now (Reg. 7.2.a).
-
-        Cheap: the directory is written once a day at most, in the background.
-        """
-        if self._uses.used(mailbox_id, self._snapshot.entry(mailbox_id)):
-            self.decisions.forget(mailbox_id)
-
-    def arrived(self, mailbox_id: int) -> None:
-        """Record a message that came into the mailbox.
-
-        It counts as use only by the other reading of Reg. 7.2.a, and only while the mailbox is not suspended. Mail comes to
-        a suspended mailbox too (Reg. 7.1), but only a restore lifts the suspension (7.3). The Centre's own notices do not
-        come this way.
-        """
-        if self._delivery_is_use and (decision := self.decide(mailbox_id)) and State.SUSPENDED not in decision.states:
-            self.used(mailbox_id)
-
-    # ------------------------------------------------------------ signing in
-
     def mechanisms(self, peer: Peer) -> tuple[str, ...]:
         """Return the SASL mechanisms to announce here, strongest first; empty where TLS has to come first."""
         plus, cleartext = bool(self._bindings(peer)), self._runtime.config().auth.cleartext
@@ -349,7 +213,6 @@ class SignInService:
         return sasl.offered(tls=peer.tls is not None, plus=plus, cleartext=cleartext, scram=scram)
 
     def _bindings(self, peer: Peer) -> sasl.Bindings:
-        """Return the channel bindings that -PLUS can use on this connection, where it is offered."""
         if peer.tls is None or not self._runtime.config().auth.channel_binding:
             return sasl.NO_BINDING
         return peer.tls.bindings
@@ -375,10 +238,7 @@ class SignInService:
         return self.signins.answered(await self.answer(claim, peer), self.address_of(claim.user), peer, mechanism)
 
     async def answer(self, claim: sasl.CheckPassword, peer: Peer, *, own: Admit | None = None) -> Answered:
-        """Check a claimed password; the caller logs the answer.
-
-        With `own` only the mailbox's own password is accepted, and `own` decides what follows.
-        """
+        """Check a password, the caller logs; with `own` only the mailbox's own, and `own` decides."""
         seen = self._snapshot
         answer = await self._attempt(claim, peer, own)
         # A reset or restore a second ago must not cause a refusal: the snapshot follows within 2 s.
@@ -394,10 +254,10 @@ class SignInService:
         if claim.authorize_as and self.address_of(claim.authorize_as) != address:
             return self.refusals.wrong_credentials("authorization-identity")
         found = self._find(address)
-        others = () if own is not None or found is None else self._apps.living(found[0])
+        others = () if own is not None or found is None else self._apps.active(found[0])
         try:
-            said = PasswordAttempt(address, found[1] if found else None, claim.password, others)
-            outcome = await self.guard.check(said, peer.address)
+            attempt = PasswordAttempt(address, found[1] if found else None, claim.password, others)
+            outcome = await self.guard.check(attempt, peer.address)
         except Trouble as trouble:
             return self.refusals.unavailable(str(trouble))
         if isinstance(outcome, Wait):
@@ -420,20 +280,14 @@ class SignInService:
         return admit(*current, address)
 
     def _by_app(self, address: str, number: int, peer: Peer) -> Answered:
-        """Admit a client with a right app password.
-
-        Checked again, since facts may have been recorded while the hash was computed.
-        """
+        """Admit a client with a right app password, if that is still active after the hash was computed."""
         current = self._find(address)
-        if current is None or not self._apps.lives(current[0], number):
+        if current is None or not self._apps.is_active(current[0], number):
             return self.refusals.wrong_credentials("credential-changed")
         return self._admit(*current, address, door=peer.protocol, app=number, network=network(peer.address))
 
     async def _look_whether_others_have_it(self, entry: Entry, credential: Credential, password: str) -> None:
-        """Check for a breached password; its consequences are in the snapshot afterwards.
-
-        Raises Trouble where they could not be recorded.
-        """
+        """Check for a breached password; `Trouble` where the consequences could not be recorded."""
         if self.exposure is not None and self._is_in_use(entry) and await self.exposure.check(entry, credential, password):
             await self._newer_than(self._snapshot)
 
@@ -445,16 +299,12 @@ class SignInService:
             return False
 
     async def _newer_than(self, seen: Snapshot) -> bool:
-        """Return whether the directory is newer than `seen`, also where another task refreshed it meanwhile."""
         with contextlib.suppress(Trouble):
             await self.refresh()
         return self._snapshot is not seen
 
     def address_of(self, user: str) -> str:
-        """Return a user name as an address of the directory.
-
-        Prepared (SASLprep), in lower case, with the server's domain where none was typed.
-        """
+        """Return a user name as an address: prepared (SASLprep), in lower case, with the server's domain."""
         name = (sasl.saslprep(user) or "").strip().lower()
         if not name or len(name.encode()) > MAX_USER_OCTETS:
             return ""
@@ -463,20 +313,14 @@ class SignInService:
         return entry.address if entry is not None else address
 
     def _of_own(self, address: str) -> Entry | None:
-        """Return the mailbox whose own address this is or was lately.
-
-        Mail programs keep the old address for a time.
-        """
+        """Return the mailbox whose own address this is or was lately: mail programs keep the old one."""
         found = self._snapshot.find(address)
         if isinstance(found, AliasEntry):
             return self._snapshot.entry(found.mailbox_id) if found.was_own else None
         return found
 
     def _find(self, address: str) -> tuple[Entry, Credential] | None:
-        """Return the mailbox that signs in as `address`, and its verifiers.
-
-        Reg. 2.3: by its own address, not by an alias.
-        """
+        """Return the mailbox that signs in by its own address (Reg. 2.3), and its verifiers."""
         entry = self._of_own(address)
         return (entry, entry.credential) if isinstance(entry, Entry) and entry.credential is not None else None
 
@@ -489,7 +333,7 @@ class SignInService:
         if found is None or (signed_in.app_password is None and found[1].version != signed_in.credential_version):
             return self.refusals.password_changed()
         now = self._runtime.clock.steady_now()
-        if signed_in.app_password is None or self._apps.lives(found[0], signed_in.app_password, now):
+        if signed_in.app_password is None or self._apps.is_active(found[0], signed_in.app_password, now):
             return found
         with contextlib.suppress(FactsUnreadable):
             if refusal := self.refusals.of_state(self.decisions.of(found[0], now), signed_in.address):
@@ -511,7 +355,7 @@ class SignInService:
         if wait is not None:
             return self.refusals.waiting(wait)
         found = self._find(address)
-        apps = self._apps.living(found[0]) if found else ()
+        apps = self._apps.active(found[0]) if found else ()
         keys = (found[1].scram if found else None) or (apps[0].scram if apps else self.guard.decoy_keys(address))
         alike = (each for each in apps if (each.scram.salt, each.scram.iterations) == (keys.salt, keys.iterations))
         return keys, tuple(alike)
@@ -535,7 +379,7 @@ class SignInService:
         found = self._find(address)
         scram = found[1].scram if found else None
         is_own = scram is not None and scram.stored_key == done.stored_key
-        apps = self._apps.living(found[0]) if found else ()
+        apps = self._apps.active(found[0]) if found else ()
         app = next((each.number for each in apps if each.stored_key == done.stored_key), None)
         # The password may have been changed during the exchange: then the proof is void.
         if found is None or not (is_own or app):
@@ -546,8 +390,6 @@ class SignInService:
         if is_own:
             return self._admit(*found, address, door=peer.protocol)
         return self._admit(*found, address, door=peer.protocol, app=app, network=network(peer.address))
-
-    # ------------------------------------------------------------ answers
 
     def _admit(
         self,
@@ -569,7 +411,7 @@ class SignInService:
             return decision
         if self._needs_app(entry, app):
             return self.refusals.app_password_needed()
-        if app is not None and not self._apps.surely_lives(entry, app):
+        if app is not None and not self._apps.is_surely_active(entry, app):
             return self.refusals.unavailable(CLOCK)
         if app is not None and not self._apps.opens(entry, app, door):
             return self.refusals.app_password_elsewhere()
@@ -577,7 +419,7 @@ class SignInService:
             self._uses.used_app(entry.mailbox_id, app, Use(self._runtime.clock.now(), door, network))
         if door not in _OF_THE_BOOK:
             self.used(entry.mailbox_id)
-        account = AccountRef(entry.mailbox_id, entry.home)
+        account = AccountRef.of(entry)
         return SignedIn(entry.mailbox_id, entry.address, account, decision, actor, credential.version, app)
 
     def judged(self, entry: Entry, judge: Judge, now: datetime | None = None) -> Decision | Refusal:
@@ -596,6 +438,5 @@ class SignInService:
         return refusals[-1] or decisions[-1]
 
     def _needs_app(self, entry: Entry, app: int | None) -> bool:
-        """Return whether the mailbox's own password is not enough, since this listener cannot ask for a code."""
         auth = self._runtime.config().auth
         return app is None and auth.app_passwords_only and asked_factor(auth, entry.facts) is not None

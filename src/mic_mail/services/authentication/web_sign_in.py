@@ -1,9 +1,7 @@
 """Sign-in at the password page: other rules than at the listeners, and a code besides the password.
 
-In: the typed credentials, the signed-in session. Out: `SignedIn` or a `Refusal`, logged like every sign-in's. `access`
-checks passwords under the same limits; `totp_check` checks codes under its own. Belongs to the event loop.
-
-Rules:
+In: the typed credentials, the signed-in session. Out: `SignedIn` or a `Refusal`, logged like every sign-in's. Passwords
+have the limits of all listeners, codes their own. Belongs to the event loop. Rules:
 
 - A password that is due does not prevent the sign-in (Reg. 6.4.a, 7.3.c, 15.2); app passwords are not accepted.
 - With a second factor, the password alone is neither a use of the mailbox nor a sign-in until the code is right.
@@ -13,16 +11,21 @@ from dataclasses import replace
 from datetime import datetime
 
 from mic_mail.auth import sasl
+from mic_mail.auth.verifier import Wait
 from mic_mail.directory.snapshot import Credential, Entry
+from mic_mail.errors import Trouble
 from mic_mail.policy.credentials.second_factor import latest_change
 from mic_mail.policy.facts import Fact
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
 from mic_mail.services.authentication.refusals import Refusal
-from mic_mail.services.authentication.second_factors import SecondFactors, asked_factor
+from mic_mail.services.authentication.second_factors import KEY, Checked, SecondFactors, asked_factor
 from mic_mail.services.authentication.sign_in import SignInService
-from mic_mail.services.authentication.totp_check import Codes
 from mic_mail.storage.types import AccountRef
+
+
+class _Unreadable(Exception):
+    pass
 
 
 class PageAccess:
@@ -32,7 +35,7 @@ class PageAccess:
         self._runtime = runtime
         self._access = access
         self._auth = runtime.config().auth
-        self._codes = Codes(runtime, factors, access.guard, access.refusals)
+        self._factors = factors
 
     # ------------------------------------------------------------ signing in
 
@@ -54,10 +57,7 @@ class PageAccess:
         return factor is not None and factor != signed_in.factor
 
     def has_required_factors(self, signed_in: SignedIn) -> bool:
-        """Return whether a session was opened with the factors that are required now.
-
-        A later change of the factor ends it.
-        """
+        """Return whether a session has the factors required now; a change of the factor ends it."""
         entry = self._access.snapshot.entry(signed_in.mailbox_id)
         changed = entry is not None and signed_in.factor_change != latest_change(entry.facts)
         return not changed and signed_in.factor == self._factor_now(signed_in)
@@ -84,7 +84,7 @@ class PageAccess:
         found = self._access.find_again(signed_in)
         if isinstance(found, Refusal):
             return found
-        refusal = await self._codes.refused(signed_in, code, peer)
+        refusal = await self._refusal_of_code(signed_in, code, peer)
         if refusal is not None:
             return refusal
         found = self._access.find_again(signed_in)  # others may have recorded something while this waited
@@ -93,6 +93,33 @@ class PageAccess:
         answer = self._admit(*found, signed_in.actor)
         factor = self.factor_of(found[0])
         return answer if isinstance(answer, Refusal) else replace(answer, factor=factor.seq if factor else None)
+
+    async def _refusal_of_code(self, half: SignedIn, code: str, peer: Peer) -> Refusal | None:
+        """Check a code under the verifier's limits; a secret that cannot be unsealed counts as no failed attempt."""
+        checked, refusals = Checked.WRONG, self._access.refusals
+
+        async def look() -> bool:
+            nonlocal checked
+            checked = await self._runtime.executors.io(self._factors.check, half.mailbox_id, code)
+            if checked is Checked.UNREADABLE:
+                raise _Unreadable
+            return checked in {Checked.RIGHT, Checked.RECOVERY}
+
+        try:
+            right = await self._access.guard.check_code(half.address, peer.address, look)
+        except _Unreadable:
+            self._runtime.log.event("second_factor_unreadable", mailbox=half.address, file=KEY)
+            return refusals.unavailable("second-factor-key")
+        except Trouble as trouble:
+            return refusals.unavailable(str(trouble))
+        if isinstance(right, Wait):
+            return refusals.waiting(right)
+        if checked is Checked.CLOSED:
+            self._runtime.log.event("second_factor_closed", mailbox=half.address, peer=peer.address)
+            return refusals.code_closed()
+        if checked is Checked.RECOVERY:
+            self._runtime.log.event("recovery_code_used", mailbox=half.address, peer=peer.address)
+        return None if right else refusals.code_wrong()
 
     async def confirm(self, signed_in: SignedIn, password: str, peer: Peer) -> Answered:
         """Check the present password again in an open session, under a sign-in's limits."""
@@ -112,14 +139,13 @@ class PageAccess:
         return replace(answer, factor=signed_in.factor, factor_change=signed_in.factor_change)
 
     def _admit(self, entry: Entry, credential: Credential, actor: str, now: datetime | None = None) -> Answered:
-        """Admit a client to the page after the right password, or refuse it by the mailbox's state."""
         decision = self._access.judged(entry, self._access.refusals.of_page, now)
         if isinstance(decision, Refusal):
             return decision
         asks = self.factor_of(entry) is not None  # the code comes after this or came before it
         if decision.signs_in and not asks:  # a person who may only choose a password has not used the mailbox yet
             self._access.used(entry.mailbox_id)
-        account = AccountRef(entry.mailbox_id, entry.home)
+        account = AccountRef.of(entry)
         return SignedIn(
             entry.mailbox_id, entry.address, account, decision, actor, credential.version,
             factor_change=latest_change(entry.facts),

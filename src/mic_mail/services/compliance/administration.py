@@ -12,8 +12,6 @@ from mic_mail.policy.requests import PENDING, Kind, State
 from mic_mail.services.compliance.finding import Finding, Records, dated, dated_acts, evidence
 from mic_mail.services.requests.register import Due
 
-# ------------------------------------------------------------------ officers
-
 
 @evidence("6.1")
 def officers(records: Records) -> Iterator[Finding]:
@@ -29,13 +27,9 @@ def officers(records: Records) -> Iterator[Finding]:
 
 @evidence("14.3")
 def unit_administrators(records: Records) -> Iterator[Finding]:
-    """Count the units with an administrator of their own."""
     serving = [officer for officer in records.directory.officers.all() if officer.serves(records.now)]
     units = {officer.unit_id for officer in serving if officer.role is Role.UNIT}
     yield Finding(Text("đơn vị có quản trị viên", "units with an administrator"), len(units))
-
-
-# ------------------------------------------------------------------ requests
 
 
 def _received(what: Text, requests: Sequence[Due]) -> Finding:
@@ -49,7 +43,6 @@ def _late(requests: Sequence[Due]) -> Finding:
 
 @evidence("6.2")
 def requests(records: Records) -> Iterator[Finding]:
-    """Count the requests on record, and those that wait, are overdue, or are done."""
     states = [due.request.state for due in records.requests]
     yield _received(Text("yêu cầu trong sổ", "requests recorded"), records.requests)
     yield Finding(Text("đang chờ", "waiting"), sum(state in PENDING for state in states))
@@ -65,23 +58,18 @@ for _clause, _kind, _what in (
     ("7.3.a", Kind.RESTORE, Text("yêu cầu khôi phục", "requests to restore")),
     ("14.3", Kind.CORRECTION, Text("yêu cầu đính chính", "requests for a correction")),
     ("15.2", Kind.RESET, Text("yêu cầu đặt lại mật khẩu", "requests for a reset")),
-    ("18", Kind.PROBLEM, Text("vướng mắc được phản ánh", "problems told")),
+    ("18", Kind.PROBLEM, Text("vướng mắc được phản ánh", "problems reported")),
 ):
     evidence(_clause)(partial(_of_kind, _kind, _what))
 
 
 @evidence("7.3.b")
 def late_restores(records: Records) -> Iterator[Finding]:
-    """Count the requests to restore a mailbox that are overdue."""
     yield _late([due for due in records.requests if due.request.kind is Kind.RESTORE])
-
-
-# ------------------------------------------------------------------ content
 
 
 @evidence("4.3")
 def openings(records: Records) -> Iterator[Finding]:
-    """Count the requests to open content, those that wait for a second person, and the exports."""
     requested = records.directory.content.all()
     waiting = sum(request.stage(records.now) is AccessStage.ASKED for request in requested)
     yield Finding(Text("đề nghị mở nội dung", "requests to open content"), len(requested))
@@ -91,15 +79,11 @@ def openings(records: Records) -> Iterator[Finding]:
 
 @evidence("16.5")
 def content_exports(records: Records) -> Iterator[Finding]:
-    """Count the exports of content as evidence in a proceeding."""
     yield dated(Text("lần xuất làm chứng cứ", "exports as evidence"), _exports(records))
 
 
 def _exports(records: Records) -> Sequence[datetime]:
     return [export.begun_at for export in records.directory.content.exports() if export.finished_at is not None]
-
-
-# ------------------------------------------------------------------ reports
 
 
 @evidence("16.2")
@@ -119,12 +103,10 @@ def usage_reports(records: Records) -> Iterator[Finding]:
 
 @evidence("16.1.b", "16.1.c")
 def unit_reports(records: Records) -> Iterator[Finding]:
-    """Count the usage reports of single units."""
     acts = [act for act in records.acts("report_usage") if act.get("subject") != "*"]
     yield dated_acts(Text("báo cáo theo đơn vị đã lập", "reports of units made"), acts)
 
 
 @evidence("18")
 def collected_problems(records: Records) -> Iterator[Finding]:
-    """Count the collections of problems."""
     yield dated_acts(Text("bản tổng hợp vướng mắc đã lập", "collections of problems made"), records.acts("report_problems"))

@@ -24,8 +24,6 @@ from mic_mail.services.settings import lifecycle_settings
 SOON = timedelta(days=30)
 """Contracts that end within this time are reported."""
 
-# ------------------------------------------------------------------ the directory and its address book
-
 
 @evidence("2.6")
 def entries(records: Records) -> Iterator[Finding]:
@@ -44,7 +42,6 @@ def entries(records: Records) -> Iterator[Finding]:
 
 @evidence("13.2")
 def listeners(records: Records) -> Iterator[Finding]:
-    """Name the LDAP listeners."""
     doors = [door for door in ("ldap", "ldaps") if door in records.config.listen.doors]
     named = ", ".join(doors) or "-"
     yield Finding(Text(f"dịch vụ danh bạ đang mở: {named}", f"listeners of the directory: {named}"), len(doors))
@@ -52,7 +49,6 @@ def listeners(records: Records) -> Iterator[Finding]:
 
 @evidence("6.5")
 def agreement(records: Records) -> Iterator[Finding]:
-    """Count the results of `directory check`."""
     found = inspect(
         records.snapshot,
         records.config.mail_root,
@@ -72,21 +68,16 @@ def agreement(records: Records) -> Iterator[Finding]:
         yield Finding(what, count, overdue=severity is Severity.ERROR and count > 0)
 
 
-# ------------------------------------------------------------------ units
-
-
 @evidence("3.1")
 def users(records: Records) -> Iterator[Finding]:
-    """Count the units that use the system meant for all of them."""
     using = {records.unit_of(entry) for entry in records.live}
     units = {unit.unit_id for unit in records.units}
     yield Finding(Text("đơn vị có hộp thư trong hệ thống", "units with mailboxes in the system"), len(units & using))
-    yield Finding(Text("đơn vị chưa có hộp thư nào", "units with none"), len(units - using))
+    yield Finding(Text("đơn vị chưa có hộp thư nào", "units without any mailbox"), len(units - using))
 
 
 @evidence("5.1")
 def unit_mailboxes(records: Records) -> Iterator[Finding]:
-    """Count the units with and without a unit mailbox."""
     kept = {entry.owner.unit_id for entry in records.live if entry.kind is MailboxKind.UNIT}
     units = {unit.unit_id for unit in records.units}
     yield Finding(Text("đơn vị", "units"), len(units))
@@ -95,7 +86,6 @@ def unit_mailboxes(records: Records) -> Iterator[Finding]:
 
 
 def _censuses(records: Records) -> Mapping[int, Sequence[census.Census]]:
-    """Return the censuses of each unit that is in the directory."""
     found: dict[int, list[census.Census]] = {}
     seen = {unit.unit_id for unit in records.directory.units()}
     for each in records.directory.censuses.of():
@@ -106,7 +96,6 @@ def _censuses(records: Records) -> Mapping[int, Sequence[census.Census]]:
 
 @evidence("14.6")
 def confirmed(records: Records) -> Iterator[Finding]:
-    """Count the units that have confirmed this period's list, or not."""
     period = census.period_of(local_day(records.now), records.config.census.months)
     by_unit = _censuses(records)
     first: dict[int, datetime] = {}
@@ -127,17 +116,12 @@ def confirmed(records: Records) -> Iterator[Finding]:
 
 @evidence("14.3")
 def lists(records: Records) -> Iterator[Finding]:
-    """Count the lists that were made for units."""
     made = [each.made_at for found in _censuses(records).values() for each in found]
     yield dated(Text("danh sách đã lập", "lists made"), made)
 
 
-# ------------------------------------------------------------------ people
-
-
 @evidence("5.3")
 def plain_forms(records: Records) -> Iterator[Finding]:
-    """Count the people whose address is the plain form of their name."""
     people = list(_people(records))
     plain = sum(
         any(address.partition("@")[0] == form for address in entry.addresses)
@@ -152,14 +136,14 @@ def plain_forms(records: Records) -> Iterator[Finding]:
 def shared_forms(records: Records) -> Iterator[Finding]:
     """Count the plain forms that several people share, and those asked for that are given already."""
     forms = Counter(form for _, person in _people(records) if (form := _plain(person.full_name)) is not None)
-    what = Text("dạng chuẩn mà nhiều người dùng thư cùng có", "plain forms that the names of several users make")
+    what = Text("dạng chuẩn mà nhiều người dùng thư cùng có", "plain forms that several users share")
     yield Finding(what, sum(count > 1 for count in forms.values()))
     asked = [each for each in records.directory.requests.pending() if each.kind is Kind.ISSUE]
     late = sum(
         form is not None and any(f"{form}@{domain}" in records.snapshot.addresses for domain in records.snapshot.domains)
         for form in (_plain(request.item(Item.NAME) or "") for request in asked)
     )
-    what = Text("yêu cầu cấp mới mà dạng chuẩn đã có người", "requests for a mailbox whose plain form is given already")
+    what = Text("yêu cầu cấp mới mà dạng chuẩn đã có người", "requests for a mailbox whose plain form is already taken")
     yield Finding(what, late)
 
 
@@ -182,7 +166,6 @@ def contracts(records: Records) -> Iterator[Finding]:
 
 @evidence("13.1")
 def composed_names(records: Records) -> Iterator[Finding]:
-    """Count the directory's names that are not composed Unicode."""
     names = [person.full_name for person in records.people]
     names += [unit.name for unit in records.units]
     names += [entry.display_name for entry in records.snapshot]

@@ -12,12 +12,9 @@ from mic_mail.quarantine.held_messages import Held
 from mic_mail.quarantine.quarantine import Quarantine, State
 from mic_mail.services.compliance.finding import Finding, Records, dated, evidence
 
-# ------------------------------------------------------------------ markings of secrecy
-
 
 @evidence("4.1")
 def marked(records: Records) -> Iterator[Finding]:
-    """Count the messages that were refused for a marking, and requests that wait for a second person."""
     stages = held_messages.State
     messages = list(Held(records.config.held_dir).records())
 
@@ -32,12 +29,8 @@ def marked(records: Records) -> Iterator[Finding]:
         yield counted(what, stages.ASKED, overdue=True)
 
 
-# ------------------------------------------------------------------ the checks of mail from outside
-
-
 @evidence("10.2", "15.5")
 def judged(records: Records) -> Iterator[Finding]:
-    """Count today's results of the checks of mail from other servers."""
     counts = records.today.judged
     refused = Text("thư từ bên ngoài bị từ chối khi kiểm tra hôm nay", "messages from outside refused by the checks today")
     yield Finding(refused, counts["refused"])
@@ -47,7 +40,6 @@ def judged(records: Records) -> Iterator[Finding]:
 
 @evidence("10.2")
 def unset_checks(records: Records) -> Iterator[Finding]:
-    """Name the checks that are not set."""
     if not records.config.inbound.authenticate:
         what = Text(
             "không kiểm tra nguồn gốc thư (inbound.authenticate)", "senders are not authenticated (inbound.authenticate)"
@@ -59,7 +51,6 @@ def unset_checks(records: Records) -> Iterator[Finding]:
 
 @evidence("15.5")
 def malware(records: Records) -> Iterator[Finding]:
-    """Count the messages that the malware scanner refused this month, and those not scanned."""
     refused = Text("thư có mã độc bị từ chối tháng này", "messages with malware refused this month")
     yield _this_month(records, "malware_refused", refused)
     skipped = Text("thư chưa quét được mã độc tháng này", "messages that were not scanned this month")
@@ -67,8 +58,6 @@ def malware(records: Records) -> Iterator[Finding]:
     if not records.config.malware.clamd:
         yield Finding(Text("không có máy quét mã độc (malware.clamd)", "no malware scanner is configured (malware.clamd)"))
 
-
-# ------------------------------------------------------------------ quarantine and learning
 
 _ENDS = {
     State.DELIVERED: Text("thư được cho chuyển, bỏ cách ly", "quarantined messages that were released"),
@@ -79,7 +68,6 @@ _ENDS = {
 
 @evidence("4.2")
 def quarantined(records: Records) -> Iterator[Finding]:
-    """Count the messages in quarantine, and those of which no recipient was notified."""
     held = [record for record in Quarantine(records.config.quarantine_dir).records() if record.state is State.HELD]
     yield dated(Text("thư đang cách ly", "messages in quarantine"), [instant_of(record.at_us) for record in held])
     untold = sum(not record.told for record in held)
@@ -89,7 +77,6 @@ def quarantined(records: Records) -> Iterator[Finding]:
 
 @evidence("15.5")
 def quarantine_ends(records: Records) -> Iterator[Finding]:
-    """Count the messages that have left the quarantine, by the way they left."""
     messages = list(Quarantine(records.config.quarantine_dir).records())
     for state, what in _ENDS.items():
         yield dated(what, [instant_of(record.at_us) for record in messages if record.state is state])
@@ -97,7 +84,6 @@ def quarantine_ends(records: Records) -> Iterator[Finding]:
 
 @evidence("15.5")
 def learned(records: Records) -> Iterator[Finding]:
-    """Count the messages used to train the filter this month."""
     if not records.config.rspamd.controller:
         yield Finding(
             Text("bộ lọc không được dạy từ Junk (rspamd.controller)", "Junk does not train the filter (rspamd.controller)")

@@ -16,7 +16,7 @@ from mic_mail.log.counters import Tally, tally
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.clauses import CLAUSES
 from mic_mail.policy.facts import Fact, FactKind
-from mic_mail.policy.lifecycle import Decision, FactsUnreadable, decide
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable
 from mic_mail.policy.states import FINAL
 from mic_mail.services.requests.register import Due, Register
 from mic_mail.services.settings import lifecycle_settings
@@ -42,7 +42,6 @@ def dated(what: Text, instants: Collection[datetime], *, overdue: bool = False) 
 
 
 Act = Mapping[str, object]
-"""An act on record."""
 
 
 def dated_acts(what: Text, acts: Sequence[Act]) -> Finding:
@@ -98,14 +97,13 @@ class Records:
         found: dict[int, Decision] = {}
         for entry in self.snapshot:
             try:
-                decision = decide(entry.kind, entry.facts, self.now, last_activity=entry.last_activity, settings=settings)
+                decision = entry.decide(self.now, settings)
             except FactsUnreadable:
                 continue
             found[entry.mailbox_id] = decision
         return found
 
     def decided(self) -> Iterator[tuple[Entry, Decision]]:
-        """Yield each mailbox with its decision."""
         for mailbox_id, decision in self.decisions.items():
             yield self.snapshot.entries[mailbox_id], decision
 
@@ -123,7 +121,6 @@ class Records:
         return found
 
     def facts(self, kind: FactKind) -> Sequence[Fact]:
-        """Return all mailboxes' facts of a kind."""
         return self._facts.get(kind, ())
 
     @cached_property

@@ -21,7 +21,6 @@ BEHIND_LATE = timedelta(minutes=15)
 
 @evidence("8.2")
 def kept(records: Records) -> Iterator[Finding]:
-    """Count the days of the log, its anchors and its verifications."""
     folder = records.config.log_dir
     days = {file.day for file in log_files(folder) if file.day is not None}
     yield Finding(Text("ngày có nhật ký thư (UTC)", "days of mail log (UTC)"), len(days))
@@ -39,7 +38,6 @@ def kept(records: Records) -> Iterator[Finding]:
 
 @evidence("16.3")
 def collectors(records: Records) -> Iterator[Finding]:
-    """Count the collectors of security events, and those that are behind."""
     names = records.config.log.syslog.collectors
     yield Finding(Text("máy chủ thu nhật ký (syslog)", "syslog collectors"), len(names))
     behind = sum(_is_behind(records, name) for name in names)
@@ -50,7 +48,6 @@ def collectors(records: Records) -> Iterator[Finding]:
 
 @evidence("14.4", "16.3", "17")
 def excerpts(records: Records) -> Iterator[Finding]:
-    """Count the excerpts of the log that were exported."""
     yield dated_acts(Text("lần trích xuất nhật ký", "excerpts of the log"), records.acts("log_exported"))
 
 

@@ -18,12 +18,9 @@ from mic_mail.services.compliance.finding import Finding, Records, dated, eviden
 from mic_mail.services.notifications.notices import warned_levels
 from mic_mail.services.notifications.succession import vacancies_of
 
-# ------------------------------------------------------------------ kinds
-
 
 @evidence("2.3")
 def accounts(records: Records) -> Iterator[Finding]:
-    """Count the accounts: each mailbox that is issued and not reclaimed has one."""
     yield Finding(Text("tài khoản", "accounts"), len(records.live))
 
 
@@ -36,7 +33,6 @@ def _of_kind(kind: MailboxKind, records: Records) -> Iterator[Finding]:
 for _clause, _kind in {"2.4": MailboxKind.PERSONAL, "2.5": MailboxKind.UNIT, "5.2": MailboxKind.GROUP}.items():
     evidence(_clause)(partial(_of_kind, _kind))
 
-# ------------------------------------------------------------------ states
 
 _STATES = {
     State.SUSPENDED: Text("đang tạm khóa", "suspended now"),
@@ -47,7 +43,6 @@ _STATES = {
 
 
 def _by_clause(clause_id: str, records: Records) -> Iterator[Finding]:
-    """Count the mailboxes that a clause has put into each state."""
     found = Counter(
         state
         for decision in records.decisions.values()
@@ -66,12 +61,9 @@ for _clause in CLAUSES:
 
 @evidence("7.1")
 def suspended(records: Records) -> Iterator[Finding]:
-    """Count the mailboxes that are suspended for any reason."""
     count = sum(State.SUSPENDED in decision.states for decision in records.decisions.values())
     yield Finding(_STATES[State.SUSPENDED], count)
 
-
-# ------------------------------------------------------------------ acts
 
 _ACTS: dict[str, tuple[FactKind, Text]] = {
     "6.4.a": (FactKind.ISSUED, Text("lần cấp", "issues")),
@@ -82,7 +74,7 @@ _ACTS: dict[str, tuple[FactKind, Text]] = {
     "7.3.b": (FactKind.RESTORED, Text("lần khôi phục", "restores")),
     "8.3.a": (FactKind.QUOTA_SET, Text("lần điều chỉnh dung lượng", "changes of quota")),
     "15.2": (FactKind.PASSWORD_RESET, Text("lần đặt lại mật khẩu", "password resets")),
-    "10.2": (FactKind.SENDING_LOCKED, Text("lần khóa gửi bằng tay", "locks by hand")),
+    "10.2": (FactKind.SENDING_LOCKED, Text("lần khóa gửi bằng tay", "manual send locks")),
 }
 
 _CAUSES = {
@@ -111,7 +103,6 @@ for _cause, _what in _CAUSES.items():
 
 @evidence("5.5")
 def older_addresses(records: Records) -> Iterator[Finding]:
-    """Count the addresses that the rule does not bind."""
     issued_on = records.config.regulation.issued_on
     older = sum(bool(entry.facts) and not is_bound(entry.facts, issued_on) for entry in records.snapshot)
     yield Finding(Text("địa chỉ có trước Quy chế, giữ nguyên", "addresses older than the rules"), older)
@@ -119,25 +110,19 @@ def older_addresses(records: Records) -> Iterator[Finding]:
 
 @evidence("5.4.b")
 def chosen_addresses(records: Records) -> Iterator[Finding]:
-    """Count the addresses that were the person's own choice."""
     chosen = [fact for fact in records.facts(FactKind.ISSUED) if fact.data.get("chosen_by")]
     yield Finding(Text("địa chỉ do cá nhân chọn", "addresses that the person chose"), len(chosen))
 
 
 @evidence("9.2")
 def legal_holds(records: Records) -> Iterator[Finding]:
-    """Count what is retained on an authority's demand."""
     held = sum(bool(holds(entry.facts)) for entry in records.snapshot)
     last = max((fact.clocked_at for fact in records.facts(FactKind.HELD)), default=None)
     yield Finding(Text("hộp thư đang lưu giữ theo yêu cầu", "mailboxes under a legal hold"), held, last)
 
 
-# ------------------------------------------------------------------ quotas
-
-
 @evidence("8.3.b")
 def small_quotas(records: Records) -> Iterator[Finding]:
-    """Count the mailboxes with less than the least that the regulation grants."""
     small = sum(entry.quota_octets < QUOTA_FLOOR for entry in records.live)
     yield Finding(Text("hộp thư được cấp dưới 1 GB", "mailboxes of less than 1 GB"), small, overdue=small > 0)
 
@@ -155,12 +140,8 @@ def fullness(records: Records) -> Iterator[Finding]:
         yield dated(what, [each.at for each in warned if low <= each.percent and (high is None or each.percent < high)])
 
 
-# ------------------------------------------------------------------ keepers of unit mailboxes
-
-
 @evidence("12.3")
 def keepers(records: Records) -> Iterator[Finding]:
-    """Count the unit mailboxes with and without a keeper."""
     today = local_day(records.now)
     units = [entry for entry, decision in records.decided() if entry.kind is MailboxKind.UNIT and decision.receives]
     kept = sum(

@@ -17,7 +17,6 @@ from mic_mail.services.operations.certificates import open_front
 
 @evidence("3.2")
 def place(records: Records) -> Iterator[Finding]:
-    """Name the domains, the web listener, and its certificate's validity."""
     config = records.config
     names = ", ".join(sorted(config.domains))
     yield Finding(Text(f"tên miền: {names}", f"domains: {names}"), len(config.domains))
@@ -36,12 +35,8 @@ def place(records: Records) -> Iterator[Finding]:
     yield Finding(Text(f"chứng thư số có hiệu lực đến {until}", f"certificate valid until {until}"), overdue=ending)
 
 
-# ------------------------------------------------------------------ downtimes and incidents
-
-
 @evidence("10.3")
 def planned_downtimes(records: Records) -> Iterator[Finding]:
-    """Count the downtimes that were announced, and those ahead."""
     downtimes = records.directory.downtimes.all()
     planned = [each.announced_at for each in downtimes if not each.incident]
     yield dated(Text("đợt tạm ngừng đã thông báo", "announced downtimes"), planned)
@@ -52,7 +47,6 @@ def planned_downtimes(records: Records) -> Iterator[Finding]:
 
 @evidence("10.1")
 def unplanned_downtimes(records: Records) -> Iterator[Finding]:
-    """Count the downtimes by incidents, and those without a report."""
     incidents = [each for each in records.directory.downtimes.all() if each.incident and each.cancelled_at is None]
     yield dated(Text("sự cố đã ghi", "incidents recorded"), [each.starts_at for each in incidents])
     owed = sum(each.owes_report(records.now) for each in incidents)
@@ -62,31 +56,24 @@ def unplanned_downtimes(records: Records) -> Iterator[Finding]:
 
 @evidence("14.4")
 def reported_incidents(records: Records) -> Iterator[Finding]:
-    """Count the incidents that units reported."""
     reported = [each.opened_at for each in records.directory.incidents.all() if each.told.unit_id is not None]
     yield dated(Text("sự cố do đơn vị báo", "incidents reported by units"), reported)
 
 
 @evidence("16.3")
 def grave_incidents(records: Records) -> Iterator[Finding]:
-    """Count the incidents that have to be investigated."""
     grave = [each.opened_at for each in records.directory.incidents.all() if each.told.severity is not Severity.MINOR]
     yield dated(Text("sự cố nghiêm trọng trở lên", "incidents, serious or critical"), grave)
 
 
 @evidence("14.4", "10.1")
 def open_incidents(records: Records) -> Iterator[Finding]:
-    """Count the incidents that are not closed."""
     waiting = sum(each.state is State.OPEN for each in records.directory.incidents.all())
     yield Finding(Text("sự cố đang xử lý", "incidents that are open"), waiting)
 
 
-# ------------------------------------------------------------------ migration
-
-
 @evidence("10.4")
 def imports(records: Records) -> Iterator[Finding]:
-    """Count the mailboxes with imported mail, and imports that did not finish."""
     seen = {entry.mailbox_id for entry in records.snapshot}
     sources = [each for each in taken(records.config.server.data_dir) if each.mailbox_id in seen]
     last = max((datetime.fromisoformat(each.last.at) for each in sources if each.last), default=None)
@@ -99,7 +86,6 @@ def imports(records: Records) -> Iterator[Finding]:
 
 @evidence("14.5")
 def units_elsewhere(records: Records) -> Iterator[Finding]:
-    """Count the units that still use another system, and plans to leave it that are overdue."""
     units = {unit.unit_id for unit in records.directory.units()}
     plans = [plan for plan in records.directory.elsewhere.all() if plan.unit_id in units]
     open_plans = [plan for plan in plans if plan.is_open]

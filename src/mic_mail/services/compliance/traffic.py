@@ -1,6 +1,7 @@
 """Evidence from the queues and the mail log of today, which is read once (`log.counters`)."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 
 from mic_mail.clock import instant_of
@@ -18,12 +19,9 @@ LOOKED_AT = 2000
 _STOPPED = ("delivery_dropped", "message_dropped")
 _REFUSED = ("message_refused", "recipient_refused")
 
-# ------------------------------------------------------------------ queues
-
 
 @evidence("4.2")
 def waiting(records: Records) -> Iterator[Finding]:
-    """Count the messages that are accepted and not yet in every mailbox."""
     ids = spool.waiting(records.config.spool_dir)
     envelopes = (spool.read_envelope(records.config.spool_dir, each) for each in islice(ids, LOOKED_AT))
     oldest = min((envelope.accepted_at_us for envelope in envelopes if envelope is not None), default=None)
@@ -34,13 +32,9 @@ def waiting(records: Records) -> Iterator[Finding]:
 
 @evidence("4.2")
 def leaving(records: Records) -> Iterator[Finding]:
-    """Count the messages for other domains: queued, held, unreadable."""
-    queue = Queue(records.config.queue_dir)
-    try:
+    with closing(Queue(records.config.queue_dir)) as queue:
         ids = queue.names()
         looked = [queue.look_at(each) for each in islice(ids, LOOKED_AT)]
-    finally:
-        queue.close()
     entries = [each for each in looked if isinstance(each, Entry)]
     since = _since(min((entry.envelope.accepted_at_us for entry in entries), default=None))
     what = Text(f"thư chờ gửi ra tên miền khác{since.vi}", f"messages waiting for other domains{since.en}")
@@ -72,15 +66,11 @@ def _since(oldest_us: int | None) -> Text:
     return Text(f", cũ nhất từ {at}", f", the oldest since {at}")
 
 
-# ------------------------------------------------------------------ mail
-
-
 @evidence("4.2")
 def stopped(records: Records) -> Iterator[Finding]:
-    """Count the reports to senders, the refusals, and the deliveries that the Centre stopped."""
     events = records.today.events
-    told = Text("báo cáo gửi cho người gửi hôm nay", "reports to senders today")
-    yield Finding(told, events["report_sent"])
+    reports = Text("báo cáo gửi cho người gửi hôm nay", "reports to senders today")
+    yield Finding(reports, events["report_sent"])
     refused = Text("lần từ chối thư, người nhận hôm nay", "messages and recipients refused today")
     yield Finding(refused, sum(events[name] for name in _REFUSED))
     dropped = Text("lần Trung tâm dừng gửi hôm nay", "deliveries stopped by the Centre today")
@@ -89,7 +79,6 @@ def stopped(records: Records) -> Iterator[Finding]:
 
 @evidence("9.1")
 def delivered(records: Records) -> Iterator[Finding]:
-    """Count the messages that were delivered, each as it came."""
     whole = Text(
         "thư vào hộp thư hôm nay; không có số liệu về sửa nội dung: chương trình không có chức năng đó",
         "messages delivered to mailboxes today; changed ones are not counted: the server never changes a body",
@@ -99,24 +88,18 @@ def delivered(records: Records) -> Iterator[Finding]:
 
 @evidence("3.3", "12.1")
 def sent(records: Records) -> Iterator[Finding]:
-    """Count the messages that users sent."""
     yield Finding(Text("thư người dùng gửi hôm nay", "messages sent by users today"), records.today.senders.total())
 
 
 @evidence("12.2")
 def sent_by_units(records: Records) -> Iterator[Finding]:
-    """Count the messages that were sent from unit mailboxes."""
     of_units = {entry.address for entry in records.snapshot if entry.kind is MailboxKind.UNIT}
     count = sum(count for address, count in records.today.senders.items() if address in of_units)
     yield Finding(Text("thư gửi từ hộp thư đơn vị hôm nay", "messages sent from unit mailboxes today"), count)
 
 
-# ------------------------------------------------------------------ sign-ins
-
-
 @evidence("8.1")
 def sign_ins(records: Records) -> Iterator[Finding]:
-    """Count the sign-ins by protocol."""
     yield _sign_ins(records, "IMAP", "imap")
     yield _sign_ins(records, "POP3", "pop3")
     yield _sign_ins(records, "SMTP", "submission")
@@ -124,7 +107,6 @@ def sign_ins(records: Records) -> Iterator[Finding]:
 
 @evidence("15.3")
 def pop3_sign_ins(records: Records) -> Iterator[Finding]:
-    """Count the sign-ins of programs that fetch mail away."""
     yield _sign_ins(records, "POP3", "pop3")
 
 
@@ -135,6 +117,5 @@ def _sign_ins(records: Records, protocol: str, listeners: str) -> Finding:
 
 @evidence("14.2")
 def encrypted_sign_ins(records: Records) -> Iterator[Finding]:
-    """Count all sign-ins, and those without TLS."""
     yield Finding(Text("lần đăng nhập hôm nay", "sign-ins today"), records.today.doors.total())
     yield Finding(Text("trong đó không mã hóa", "of these without TLS"), records.today.in_the_clear)

@@ -17,7 +17,6 @@ NAMED = 10
 
 @evidence("12.3.a")
 def openings(records: Records) -> Iterator[Finding]:
-    """Count the unit mailboxes not opened in every window of the last working day, or not at all."""
     day = local_day(records.now) - ONE_DAY
     while records.snapshot.working_days.is_rest(day):
         day -= ONE_DAY
@@ -38,14 +37,12 @@ def openings(records: Records) -> Iterator[Finding]:
 
 @evidence("12.3.c")
 def passed_on(records: Records) -> Iterator[Finding]:
-    """Count the mailboxes that this week's run reminded to pass documents on."""
     what = Text("hộp thư có thư quá hạn chuyển, đã nhắc tuần này", "mailboxes reminded this week of mail to pass on")
     yield _reminded(records, document_handoff.DUTY, what)
 
 
 @evidence("12.4")
 def answers(records: Records) -> Iterator[Finding]:
-    """Count the mailboxes that this week's run reminded to answer."""
     what = Text("hộp thư có thư quá hạn trả lời, đã nhắc tuần này", "mailboxes reminded this week of late answers")
     yield _reminded(records, unanswered.DUTY, what)
 
@@ -64,5 +61,4 @@ def correspondence(records: Records) -> Iterator[Finding]:
 
 @evidence("11.4")
 def exports(records: Records) -> Iterator[Finding]:
-    """Count the exports for the records."""
     yield dated_acts(Text("lần xuất thư để lưu trữ", "exports for the records"), records.acts("mailbox_exported"))

@@ -30,7 +30,7 @@ from mic_mail.services.mailboxes.credentials import hashing, verifiers
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.working_calendar import prefill
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import FLAGGED, INBOX, SEEN, AccountRef, Delivery
+from mic_mail.storage.types import FLAGGED, INBOX, SEEN, Delivery
 
 DOMAIN = "mic.gov.vn"
 PASSWORD = "demo-mic-2026"  # noqa: S105  public on purpose: the demonstration prints it
@@ -225,7 +225,7 @@ class Population:
     # ------------------------------------------------------------ mail
 
     def _letters(self, mailbox: MailboxRecord) -> None:
-        account = self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        account = self._store.account_of(mailbox)
         Notices(self._store, self._config, self._clock).welcome(mailbox)
         to = Mailbox(mailbox.display_name, MailboxAddress.parse(mailbox.address))
         for number, letter in enumerate(LETTERS):
@@ -267,7 +267,7 @@ class Population:
 
     def _fill_up(self, mailbox: MailboxRecord) -> None:
         """Fill FULL_SHARE of the quota with links of one large message: 1 GiB counted, 24 MB on disk."""
-        account = self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        account = self._store.account_of(mailbox)
         sent_at = self._ago(30)
         to = Mailbox(mailbox.display_name, MailboxAddress.parse(mailbox.address))
         octets = large_letter(to, sent_at, f"demo.large@{self._config.server.hostname}")

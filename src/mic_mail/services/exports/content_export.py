@@ -13,7 +13,6 @@ renamed. A kill leaves the hidden folder, unlocked: the housekeeper or the next 
 megabyte at a time, as by any reader; no flag of the mailbox changes, nothing is marked as read.
 """
 
-import contextlib
 import fcntl
 import json
 import os
@@ -24,32 +23,36 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 from mic_mail.clock import Clock
 from mic_mail.directory.content_access import Export
 from mic_mail.directory.model import from_microseconds
 from mic_mail.directory.repository import Directory
-from mic_mail.errors import BadInput, Text, Trouble, in_ascii
-from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.errors import Text
 from mic_mail.policy.authorization.content_access import Access, Scope
 from mic_mail.policy.calendar import local_day
 from mic_mail.services.exports.eml_files import (
-    ROWS_AT_ONCE,
     Progress,
     Summed,
     copy_message,
+    errors_of,
     folders_of,
     iso,
     message_id_text,
+    must_be_new,
     private_file,
+    rows_of,
     safe_name,
-    sync,
 )
-from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.maildir.maildir import make_durable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FolderInfo
 
+_REMEDY = Text(
+    "Chọn thư mục mà tài khoản của máy chủ được ghi, còn đủ chỗ.",
+    "Name a folder with enough room where the server's account may write.",
+)
 _STAGED = re.compile(r"\..+\.exporting-[0-9]+")
 
 
@@ -73,8 +76,6 @@ class _Message:
 
 
 class ContentExport:
-    """Exports under the requests of one directory."""
-
     def __init__(self, directory: Directory, clock: Clock) -> None:
         self._register = directory.content
         self._clock = clock
@@ -89,49 +90,30 @@ class ContentExport:
         still_open: Callable[[], object],
         progress: Progress = lambda done: None,
     ) -> Exported:
-        """Write the export of `access` to `target`.
-
-        `still_open` raises where the request was closed in the meantime.
-        """
+        """Write the export to `target`; `still_open` raises where the request was closed meanwhile."""
         self.settle()
         target = target.absolute()
-        if os.path.lexists(target):
-            raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} already exists."))
+        must_be_new(target)
         now = self._clock.now()
         staging = target.with_name(f".{target.name}.exporting-{self._clock.now_us()}")
         export_id = self._register.begin_export(access.access_id, officer, now, str(staging), str(target))
-        try:
-            with _Folder(staging) as folder:
-                exported = _fill(folder, access.scope, account, _opening(access, officer, now), progress)
-                still_open()
-                if os.path.lexists(target):  # a rename would replace an empty folder
-                    raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} already exists."))
-                self._register.fill_export(export_id, exported.messages, exported.octets, exported.digest)
-                folder.publish(target)
-        except OSError as error:
-            why = system_reason(error)
-            raise Trouble(
-                Text(f"Không ghi được “{target}”: {why.vi}.", f"{in_ascii(target)} cannot be written: {why.en}."),
-                remedy=Text(
-                    "Chọn thư mục mà tài khoản của máy chủ được ghi, còn đủ chỗ.",
-                    "Name a folder with enough room where the server's account may write.",
-                ),
-            ) from error
+        with errors_of(target, _REMEDY), _Folder(staging) as folder:
+            exported = _fill(folder, access.scope, account, _opening(access, officer, now), progress)
+            still_open()
+            must_be_new(target)  # a rename would replace an empty folder
+            self._register.fill_export(export_id, exported.messages, exported.octets, exported.digest)
+            folder.publish(target)
         self._register.finish_export(export_id, self._clock.now())
         return exported
 
     def settle(self) -> None:
-        """Finish killed exports: one that reached its target is recorded, of the others nothing stays.
-
-        Running exports are left alone.
-        """
+        """Record killed exports that reached their target, and remove the others."""
         for export in self._register.exports():
             if export.finished_at is None and not _remove(Path(export.staging)) and _lies_there(export):
                 self._register.finish_export(export.export_id, self._clock.now())
 
 
 def _lies_there(export: Export) -> bool:
-    """Return whether the whole export is at its target."""
     try:
         return sha256((Path(export.target) / "SHA256SUMS").read_bytes()).hexdigest() == export.digest
     except OSError:
@@ -175,35 +157,26 @@ class _Folder:
             shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._fd)
 
-    @contextlib.contextmanager
-    def file(self, name: str) -> Iterator[BinaryIO]:
-        """Open a new file, durable when the block has been left."""
-        path = self.path / name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with private_file(path) as file:
-            yield file
-
     def publish(self, target: Path) -> None:
-        """Move the whole folder to its final name."""
         for folder, _, _ in os.walk(self.path, topdown=False):
-            sync(Path(folder))
+            make_durable(folder)
         os.rename(self.path, target)
         self._published = True
-        sync(target.parent)
+        make_durable(str(target.parent))
 
 
 def _fill(folder: _Folder, scope: Scope, account: Account, opening: bytes, progress: Progress) -> Exported:
     """Write all messages, the manifest and the sums; each line follows its message."""
     messages = octets = 0
     chosen = folders_of(account, scope.folder)
-    with folder.file("SHA256SUMS") as sums_file, folder.file("manifest.json") as manifest_file:
+    with private_file(folder.path / "SHA256SUMS") as sums_file, private_file(folder.path / "manifest.json") as manifest_file:
         sums, manifest = Summed(sums_file), Summed(manifest_file)
         manifest.write(opening)
         for number, info in enumerate(chosen, start=1):
             for message in _messages(account, info, scope):
                 below = "" if message.expunged_us is None else "expunged/"
                 name = f"{number:03d}-{safe_name(info.name)}/{below}{message.uid}.eml"
-                copy = _copied(folder, name, account, info.folder_id, message.uid)
+                copy = copy_message(account, info.folder_id, message.uid, folder.path / name)
                 if copy is None:
                     continue
                 manifest.write((b",\n" if messages else b"\n") + _line(info, message, name, copy))
@@ -216,39 +189,23 @@ def _fill(folder: _Folder, scope: Scope, account: Account, opening: bytes, progr
 
 
 def _messages(account: Account, info: FolderInfo, scope: Scope) -> Iterator[_Message]:
-    """Yield the requested messages of a folder by UID, then the expunged ones."""
     expunged: dict[int, int] = {}
     if scope.expunged:
         expunged = {grave.uid: grave.expunged_at_us for grave in account.tombstones(info.folder_id)}
     for uids in (list(account.view(info.folder_id).uids), sorted(expunged)):
-        for start in range(0, len(uids), ROWS_AT_ONCE):
-            part = uids[start : start + ROWS_AT_ONCE]
-            for uid, arrived_us, message_id in account.rows(info.folder_id, part, ("uid", "internaldate_us", "message_id")):
-                if _is_wanted(scope, arrived_us):
-                    yield _Message(uid, arrived_us, message_id_text(message_id), expunged.get(uid))
+        for uid, arrived_us, message_id in rows_of(account, info.folder_id, uids, ("uid", "internaldate_us", "message_id")):
+            if _is_wanted(scope, arrived_us):
+                yield _Message(uid, arrived_us, message_id_text(message_id), expunged.get(uid))
 
 
 def _is_wanted(scope: Scope, arrived_us: int) -> bool:
-    if scope.since is None and scope.until is None:
-        return True
     day = local_day(from_microseconds(arrived_us))
     return (scope.since is None or scope.since <= day) and (scope.until is None or day <= scope.until)
 
 
-def _copied(folder: _Folder, name: str, account: Account, folder_id: int, uid: int) -> Summed | None:
-    """Copy one message to its file; None if it was removed for good before it could be opened."""
-    try:
-        message = account.open_message(folder_id, uid)
-    except NoSuchMessage:
-        return None
-    with message, folder.file(name) as file:
-        return copy_message(message, file)
-
-
 def _opening(access: Access, officer: str, now: datetime) -> bytes:
-    """Return the manifest up to the first message."""
     scope, decision = access.scope, access.decision
-    told = {
+    opening = {
         "request": access.access_id,
         "mailbox": access.address,
         "folder": scope.folder,
@@ -266,12 +223,12 @@ def _opening(access: Access, officer: str, now: datetime) -> bytes:
         "exported_by": officer,
         "exported_at": iso(now),
     }
-    text = json.dumps(told, ensure_ascii=False, indent=1)
+    text = json.dumps(opening, ensure_ascii=False, indent=1)
     return text.removesuffix("\n}").encode() + b',\n "messages": ['
 
 
 def _line(info: FolderInfo, message: _Message, name: str, copy: Summed) -> bytes:
-    told = {
+    line = {
         "file": name,
         "folder": info.name,
         "uidvalidity": info.uidvalidity,
@@ -282,4 +239,4 @@ def _line(info: FolderInfo, message: _Message, name: str, copy: Summed) -> bytes
         "arrived_at": iso(from_microseconds(message.arrived_us)),
         "expunged_at": None if message.expunged_us is None else iso(from_microseconds(message.expunged_us)),
     }
-    return json.dumps(told, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace")

@@ -21,7 +21,7 @@ from mic_mail.policy.authorization.content_access import (
     must_be_refusable,
     must_be_undecided,
 )
-from mic_mail.policy.authorization.grounds import must_have_document
+from mic_mail.policy.authorization.grounds import ADD_REASON, must_have_document
 from mic_mail.policy.authorization.roles import Officer
 from mic_mail.policy.authorization.two_persons import Hand, must_be_two
 from mic_mail.services.authentication.delegation import Authorising
@@ -29,8 +29,6 @@ from mic_mail.services.mailboxes.credentials import ActContext
 
 
 class Content:
-    """The requests for another person's content."""
-
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
         self._authorising = Authorising(directory, config, clock)
@@ -95,7 +93,6 @@ class Content:
         ]
 
     def _as_on_record(self, access: Access) -> Officer:
-        """Return the asker as the officer of that time."""
         terms = [each for each in self._directory.officers.all() if each.login == access.officer]
         then = [each for each in terms if each.serves(access.asked_at)]
         return (then or terms)[-1]
@@ -103,9 +100,5 @@ class Content:
 
 def _must_have_basis(origin: ActContext) -> None:
     if not origin.reason:
-        raise BadInput(
-            Text("Phải nêu lý do.", "A reason is needed."),
-            clause=CLAUSE,
-            remedy=Text('Thêm --reason "…".', 'Add --reason "...".'),
-        )
+        raise BadInput(Text("Phải nêu lý do.", "A reason is needed."), clause=CLAUSE, remedy=ADD_REASON)
     must_have_document(origin.document, CLAUSE)

@@ -2,22 +2,22 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from unicodedata import normalize
 
-from mic_mail.errors import BadInput, Text, in_ascii
-from mic_mail.storage.errors import NoSuchFolder
+from mic_mail.errors import BadInput, Text, Trouble, in_ascii
+from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.reads.reader import MessageFile
-from mic_mail.storage.types import FolderInfo
+from mic_mail.storage.types import Column, FolderInfo
 
 CHUNK_OCTETS = 1 << 20
 ROWS_AT_ONCE = 500
-"""Rows of the index read together."""
 _UNSAFE = re.compile(r"[^\w-]+")
 _LONGEST_NAME = 60
 
@@ -45,10 +45,7 @@ class Summed:
 
 @contextmanager
 def private_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file readable by its owner only, durable when the block has been left.
-
-    Raises `FileExistsError` where it exists.
-    """
+    """Open a new private file, durable when the block has been left; `FileExistsError`."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
         yield file
@@ -66,39 +63,56 @@ def folders_of(account: Account, name: str | None) -> list[FolderInfo]:
         raise BadInput(Text(f"Hộp thư không có thư mục “{name}”.", f"The mailbox has no folder {in_ascii(name)}.")) from error
 
 
-def copy_message(message: MessageFile, file: BinaryIO) -> Summed:
-    """Copy a message octet for octet as it is stored, a megabyte at a time; no flag changes."""
-    copy = Summed(file)
-    while octets := message.pread(copy.octets, CHUNK_OCTETS):
-        copy.write(octets)
-    return copy
+def copy_message(account: Account, folder_id: int, uid: int, path: Path) -> Summed | None:
+    """Copy a message octet for octet as it is stored, durably; no flag changes.
+
+    Replaces what an interrupted run left. None: the message was removed for good before it could be opened.
+    """
+    try:
+        message = account.open_message(folder_id, uid)
+    except NoSuchMessage:
+        return None
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with message, private_file(path) as file:
+        copy = Summed(file)
+        while octets := message.pread(copy.octets, CHUNK_OCTETS):
+            copy.write(octets)
+        return copy
+
+
+def rows_of(account: Account, folder_id: int, uids: Sequence[int], columns: Sequence[Column]) -> Iterator[Sequence[Any]]:
+    """Yield the index rows of these messages, some at a time."""
+    for start in range(0, len(uids), ROWS_AT_ONCE):
+        yield from account.rows(folder_id, uids[start : start + ROWS_AT_ONCE], columns)
+
+
+def must_be_new(target: Path) -> None:
+    if os.path.lexists(target):
+        raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} already exists."))
+
+
+@contextmanager
+def errors_of(target: Path, remedy: Text) -> Iterator[None]:
+    """Turn the errors of writing an export into `Trouble`."""
+    try:
+        yield
+    except OSError as error:
+        why = system_reason(error)
+        raise Trouble(
+            Text(f"Không ghi được “{target}”: {why.vi}.", f"{in_ascii(target)} cannot be written: {why.en}."), remedy=remedy
+        ) from error
 
 
 def safe_name(name: str) -> str:
-    """Return a folder's name as part of a path: letters, digits, `-` and `_`.
-
-    The original name is in the manifest.
-    """
+    """Return a folder's name as part of a path; the original is in the manifest."""
     return _UNSAFE.sub("_", normalize("NFC", name))[:_LONGEST_NAME].strip("_") or "_"
 
 
-def message_id_text(message_id: object) -> str | None:
-    """Return a Message-ID of the index as text."""
-    if isinstance(message_id, bytes):
-        return message_id.decode("utf-8", "backslashreplace")
-    return message_id if isinstance(message_id, str) else None
+def message_id_text(message_id: bytes | None) -> str | None:
+    return None if message_id is None else message_id.decode("utf-8", "backslashreplace")
 
 
-def iso(moment: object) -> str | None:
+def iso(moment: date | None) -> str | None:
     """Return a day or an instant in the format of manifests."""
-    isoformat = getattr(moment, "isoformat", None)
-    return None if isoformat is None else str(isoformat())
-
-
-def sync(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    return None if moment is None else moment.isoformat()

@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from io import StringIO
 from pathlib import Path
 from typing import BinaryIO
@@ -28,28 +28,32 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.model import from_microseconds
 from mic_mail.documents.csv_writer import harmless
-from mic_mail.errors import BadInput, Text, Trouble, in_ascii
-from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.unit_mail.records_export import Selection
 from mic_mail.services.exports.eml_files import (
-    ROWS_AT_ONCE,
     Progress,
     Summed,
     copy_message,
+    errors_of,
     folders_of,
     iso,
     message_id_text,
+    must_be_new,
     private_file,
+    rows_of,
     safe_name,
-    sync,
 )
 from mic_mail.services.unit_mail.document_handoff import PassedOn
-from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.maildir.maildir import make_durable
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, KEYWORD_SHIFT, SEEN, FolderInfo
+from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, KEYWORD_SHIFT, SEEN, Column, FolderInfo
 
 JOURNAL = ".export"
+_REMEDY = Text(
+    "Chọn nơi mà tài khoản của máy chủ được ghi, còn đủ chỗ; chạy lại lệnh để làm tiếp.",
+    "Name a place with enough room where the server's account may write; the same command continues.",
+)
 _SYSTEM = ((ANSWERED, "\\Answered"), (FLAGGED, "\\Flagged"), (DELETED, "\\Deleted"), (SEEN, "\\Seen"), (DRAFT, "\\Draft"))
 _COLUMNS = ("file", "folder", "uidvalidity", "uid", "arrived_at", "size", "sha256", "message_id", "flags", "passed_on")
 
@@ -68,16 +72,11 @@ class Exported:
 
 @dataclass(slots=True)
 class _Done:
-    """The contents of the journal."""
-
     heading: Mapping[str, object]
     keys: set[tuple[str, int]] = field(default_factory=set)
     """Places and UIDs."""
     places: dict[tuple[str, int], str] = field(default_factory=dict)
-    """A folder's name in the export, by its MAILBOXID and UIDVALIDITY.
-
-    It may be renamed before the export continues, and folders of a foreign server may share one UIDVALIDITY.
-    """
+    """Folders' names in the export, by MAILBOXID and UIDVALIDITY: a folder may be renamed meanwhile."""
     octets: int = 0
 
     def place_of(self, info: FolderInfo) -> str:
@@ -94,8 +93,6 @@ class _Done:
 
 
 class RecordsExport:
-    """Exports out of one store."""
-
     def __init__(self, store: MailStore, config: Config, clock: Clock) -> None:
         self._passed_on = PassedOn(store, config)
         self._clock = clock
@@ -117,28 +114,19 @@ class RecordsExport:
         """
         target = target.absolute()
         folders_of(account, selection.folder)  # refused before anything is made
-        heading = {**basis, **{name: iso(v) if hasattr(v, "isoformat") else v for name, v in asdict(selection).items()}}
-        try:
-            with _opened(target, heading, self._clock.now()) as journal:
-                done = _read(target, journal)
-                resumed = len(done.keys)
-                for copied in self._copies(account, selection, target, done):
-                    journal.write(_encoded(copied) + b"\n")
-                    journal.flush()
-                    progress(len(done.keys))
-                exported = Exported(len(done.keys), done.octets, _lists(target, done, journal), resumed)
-                whole(exported)
-                _finish(target)
-                return exported
-        except OSError as error:
-            why = system_reason(error)
-            raise Trouble(
-                Text(f"Không ghi được “{target}”: {why.vi}.", f"{in_ascii(target)} cannot be written: {why.en}."),
-                remedy=Text(
-                    "Chọn nơi mà tài khoản của máy chủ được ghi, còn đủ chỗ; chạy lại lệnh để làm tiếp.",
-                    "Name a place with enough room where the server's account may write; the same command continues.",
-                ),
-            ) from error
+        heading = {**basis, **{name: iso(v) if isinstance(v, date) else v for name, v in asdict(selection).items()}}
+        with errors_of(target, _REMEDY), _opened(target, heading, self._clock.now()) as journal:
+            done = _read(target, journal)
+            resumed = len(done.keys)
+            for copied in self._copies(account, selection, target, done):
+                journal.write(_encoded(copied) + b"\n")
+                journal.flush()
+                progress(len(done.keys))
+            exported = Exported(len(done.keys), done.octets, _lists(target, done, journal), resumed)
+            whole(exported)
+            (target / JOURNAL).unlink()  # the last step
+            make_durable(str(target))
+            return exported
 
     def _copies(self, account: Account, selection: Selection, target: Path, done: _Done) -> Iterator[Mapping[str, object]]:
         """Copy what is not done yet; yield each message's manifest entry once its file is durable."""
@@ -149,7 +137,7 @@ class RecordsExport:
                 if (place, uid) in done.keys:
                     continue
                 file = f"{place}/{uid}.eml"
-                copy = _copied(target / file, account, info.folder_id, uid)
+                copy = copy_message(account, info.folder_id, uid, target / file)
                 if copy is None:
                     continue
                 done.keys.add((place, uid))
@@ -174,7 +162,8 @@ def _opened(target: Path, heading: Mapping[str, object], now: datetime) -> Binar
     path = target / JOURNAL
     goes_on = os.path.lexists(path) and not target.is_symlink()
     if not goes_on:
-        _must_be_free(target)
+        if target.is_symlink() or not target.is_dir() or any(target.iterdir()):  # an empty folder is left by an early kill
+            must_be_new(target)
         target.mkdir(mode=0o700, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (0 if goes_on else os.O_CREAT | os.O_EXCL), 0o600)
     journal = os.fdopen(fd, "r+b")
@@ -202,14 +191,8 @@ def _opened(target: Path, heading: Mapping[str, object], now: datetime) -> Binar
 
 def _heading(line: bytes) -> object:
     """Return the export named in the first line; `ValueError` if it is not ours."""
-    told = json.loads(line)
-    return told.get("export") if isinstance(told, dict) else None
-
-
-def _must_be_free(target: Path) -> None:
-    """Refuse an existing target, except an empty folder, which a kill at the beginning leaves."""
-    if os.path.lexists(target) and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
-        raise BadInput(Text(f"“{target}” đã có.", f"{in_ascii(target)} already exists."))
+    entry = json.loads(line)
+    return entry.get("export") if isinstance(entry, dict) else None
 
 
 def _another(target: Path) -> BadInput:
@@ -226,16 +209,16 @@ def _read(target: Path, journal: BinaryIO) -> _Done:
     end = journal.tell()
     while (line := journal.readline()).endswith(b"\n"):
         try:
-            told = json.loads(line)
-            place, uid, folder = told["file"].partition("/")[0], told["uid"], (told["mailbox_id"], told["uidvalidity"])
-            if (target / told["file"]).stat().st_size != told["size"]:
+            entry = json.loads(line)
+            place, uid, folder = entry["file"].partition("/")[0], entry["uid"], (entry["mailbox_id"], entry["uidvalidity"])
+            if (target / entry["file"]).stat().st_size != entry["size"]:
                 break
         except (ValueError, KeyError, TypeError, OSError):
             break
         end = journal.tell()
         done.keys.add((place, uid))
         done.places[folder] = place
-        done.octets += told["size"]
+        done.octets += entry["size"]
     journal.seek(end)
     journal.truncate()
     return done
@@ -243,36 +226,17 @@ def _read(target: Path, journal: BinaryIO) -> _Done:
 
 def _rows(
     account: Account, info: FolderInfo, selection: Selection, is_marked: Callable[[int], bool]
-) -> Iterator[tuple[int, int, int, object]]:
-    """Yield the requested messages of a folder, ascending by UID."""
+) -> Iterator[tuple[int, int, int, bytes | None]]:
     uids = list(account.view(info.folder_id).uids)
-    for start in range(0, len(uids), ROWS_AT_ONCE):
-        part = uids[start : start + ROWS_AT_ONCE]
-        for uid, flags, arrived_us, message_id in account.rows(
-            info.folder_id, part, ("uid", "flags", "internaldate_us", "message_id")
-        ):
-            if selection.has(local_day(from_microseconds(arrived_us))) and selection.passed_on in {None, is_marked(flags)}:
-                yield uid, flags, arrived_us, message_id
-
-
-def _copied(path: Path, account: Account, folder_id: int, uid: int) -> Summed | None:
-    """Copy one message to its file, durably; None if it was removed for good before it could be opened."""
-    try:
-        message = account.open_message(folder_id, uid)
-    except NoSuchMessage:
-        return None
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    path.unlink(missing_ok=True)  # a file without a line is incomplete
-    with message, private_file(path) as file:
-        return copy_message(message, file)
+    columns: Sequence[Column] = ("uid", "flags", "internaldate_us", "message_id")
+    for uid, flags, arrived_us, message_id in rows_of(account, info.folder_id, uids, columns):
+        if selection.has(local_day(from_microseconds(arrived_us))) and selection.passed_on in {None, is_marked(flags)}:
+            yield uid, flags, arrived_us, message_id
 
 
 def _flag_names(info: FolderInfo, flags: int) -> Iterator[str]:
     yield from (name for bit, name in _SYSTEM if flags & bit)
     yield from (name for place, name in enumerate(info.keywords) if flags & (1 << (KEYWORD_SHIFT + place)))
-
-
-# ------------------------------------------------------------ completion
 
 
 def _lists(target: Path, done: _Done, journal: BinaryIO) -> str:
@@ -287,25 +251,17 @@ def _lists(target: Path, done: _Done, journal: BinaryIO) -> str:
         manifest.write(b',\n "messages": [')
         rows.write(b"\xef\xbb\xbf" + _csv_row(_COLUMNS))
         comma = b"\n"
-        for told in _lines(journal):
-            manifest.write(comma + _encoded(told))
-            rows.write(_csv_row([told[name] for name in _COLUMNS]))
-            summary.write(f"{told['sha256']}  {told['file']}\n".encode())
+        for entry in _lines(journal):
+            manifest.write(comma + _encoded(entry))
+            rows.write(_csv_row([entry[name] for name in _COLUMNS]))
+            summary.write(f"{entry['sha256']}  {entry['file']}\n".encode())
             comma = b",\n"
         manifest.write(b"\n]}\n")
         summary.write(f"{manifest.digest}  manifest.json\n{rows.digest}  manifest.csv\n".encode())
-    for folder in {target / name for name in done.places.values()}:
+    for folder in (*(target / name for name in set(done.places.values())), target, target.parent):
         if folder.is_dir():
-            sync(folder)
-    sync(target)
-    sync(target.parent)
+            make_durable(str(folder))
     return summary.digest
-
-
-def _finish(target: Path) -> None:
-    """Remove the journal, as the last step."""
-    (target / JOURNAL).unlink()
-    sync(target)
 
 
 @contextmanager
@@ -322,12 +278,12 @@ def _lines(journal: BinaryIO) -> Iterator[dict[str, object]]:
     journal.seek(0)
     journal.readline()
     for line in journal:
-        told: dict[str, object] = json.loads(line)
-        yield told
+        entry: dict[str, object] = json.loads(line)
+        yield entry
 
 
-def _encoded(told: Mapping[str, object]) -> bytes:
-    return json.dumps(told, ensure_ascii=False).encode("utf-8", "backslashreplace")
+def _encoded(entry: Mapping[str, object]) -> bytes:
+    return json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def _csv_row(cells: Sequence[object]) -> bytes:

@@ -16,34 +16,35 @@ from the files alone: `sha256sum cur/* | cut -c1-64 | LC_ALL=C sort | sha256sum`
 names.
 """
 
-import contextlib
 import errno
 import json
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from mic_mail.clock import instant_of
 from mic_mail.errors import Text, Trouble
 from mic_mail.i18n.os_errors import reason as system_reason
+from mic_mail.services.exports.eml_files import Summed
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
 from mic_mail.storage.maildir.maildir import make_durable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, Column, FolderView
 
 FOLDER = "handovers"
-"""The folder below the server's data."""
 READ_OCTETS = 1 << 20
 _FOLDER_LINE = '{"folder":'
 _AT_ONCE = 500
-"""Messages whose rows are read together."""
 _VERSION = 1
 _UNREADABLE = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ESPIPE, errno.ENXIO})
 """The errors of a file that is damaged or was put there by others; any other may go away in a moment."""
+_KEYS = {"name": "folder", "mailbox_id": "id"}
+"""The keys in a folder's line that differ from the names in `Folder`."""
 _COLUMNS: tuple[Column, ...] = ("uid", "size", "internaldate_us", "email_id", "message_id")
 
 Progress = Callable[[int, int], None]
@@ -70,8 +71,6 @@ class InventoryDamaged(Trouble):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the inventory."""
-
     uid: int
     octets: int
     received_us: int
@@ -82,13 +81,11 @@ class Message:
 
     @property
     def received_at(self) -> datetime:
-        return datetime.fromtimestamp(self.received_us / 1_000_000, UTC)
+        return instant_of(self.received_us)
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One folder of the inventory."""
-
     name: str
     mailbox_id: str
     uidvalidity: int
@@ -127,7 +124,6 @@ class Inventory:
 
 
 def digest_of(digests: Iterable[str]) -> str:
-    """Return a folder's digest."""
     total = sha256()
     for each in sorted(digests):
         total.update(each.encode("ascii") + b"\n")
@@ -166,8 +162,8 @@ def _taken(
     fresh = place / f".{handover}.{secrets.token_hex(8)}"
     try:
         with open(fresh, "wb") as file:
-            written = _Digesting(file)
-            written.line({**head, "taken_at": _instant(now)})
+            written = Summed(file)
+            written.write(_line({**head, "taken_at": _instant(now)}))
             for view in views:
                 messages: list[Message] = []
                 for message in read_messages(account, view.info.folder_id, view.uids):
@@ -176,22 +172,20 @@ def _taken(
                     progress(done, of)
                 folder = _folder(view, messages)
                 folders.append(folder)
-                written.line(_folder_line(folder))
+                written.write(_line(_folder_line(folder)))
                 for each in messages:
-                    written.line([each.uid, each.octets, each.received_us, each.digest, each.email_id, each.message_id])
+                    written.write(_line(astuple(each)))
             file.flush()
             os.fsync(file.fileno())
         os.chmod(fresh, 0o440)
-        os.replace(fresh, place / file_name(handover, written.digest.hexdigest()))
+        os.replace(fresh, place / file_name(handover, written.digest))
         make_durable(str(place))
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            fresh.unlink()
-    return Inventory(mailbox, account.ref.account_id, handover, now, tuple(folders)), written.digest.hexdigest()
+        fresh.unlink(missing_ok=True)
+    return Inventory(mailbox, account.ref.account_id, handover, now, tuple(folders)), written.digest
 
 
 def file_name(handover: int, digest: str) -> str:
-    """Return the name of a handover's inventory with this digest."""
     return f"{handover}-{digest[:16]}.jsonl"
 
 
@@ -229,10 +223,7 @@ def digest_of_message(account: Account, folder_id: int, uid: int, path: str | No
 
 
 def read_head(path: Path, digest: str) -> Inventory:
-    """Return the folders of an inventory whose file matches the recorded digest.
-
-    Else raises `InventoryDamaged`.
-    """
+    """Return the folders of an inventory that matches the recorded digest; else `InventoryDamaged`."""
     head: dict[str, Any] = {}
     folders: list[Folder] = []
     for line in _lines(path, digest):
@@ -277,22 +268,13 @@ def _lines(path: Path, digest: str) -> Iterator[str]:
         raise InventoryDamaged(path) from error
 
 
-class _Digesting:
-    """A file of lines, and the digest of all of them."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.digest = sha256()
-
-    def line(self, value: object) -> None:
-        octets = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
-        self.digest.update(octets)
-        self._file.write(octets)
+def _line(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
 
 
 def _folder(view: FolderView, messages: Sequence[Message]) -> Folder:
     readable = [message.digest for message in messages if message.digest is not None]
-    times = [message.received_us for message in messages]
+    times = [message.received_at for message in messages]
     return Folder(
         name=view.info.name,
         mailbox_id=view.info.mailbox_id,
@@ -302,46 +284,23 @@ def _folder(view: FolderView, messages: Sequence[Message]) -> Folder:
         octets=sum(message.octets for message in messages),
         marked=sum(1 for flags in view.flags if flags & DELETED),
         unreadable=len(messages) - len(readable),
-        oldest=_at(min(times, default=None)),
-        newest=_at(max(times, default=None)),
+        oldest=min(times, default=None),
+        newest=max(times, default=None),
         digest=digest_of(readable),
     )
 
 
 def _folder_line(folder: Folder) -> dict[str, object]:
     return {
-        "folder": folder.name,
-        "id": folder.mailbox_id,
-        "uidvalidity": folder.uidvalidity,
-        "uidnext": folder.uidnext,
-        "messages": folder.messages,
-        "octets": folder.octets,
-        "marked": folder.marked,
-        "unreadable": folder.unreadable,
-        "oldest": folder.oldest and _instant(folder.oldest),
-        "newest": folder.newest and _instant(folder.newest),
-        "digest": folder.digest,
+        _KEYS.get(name, name): _instant(value) if isinstance(value, datetime) else value
+        for name, value in asdict(folder).items()
     }
 
 
 def _read_folder(line: dict[str, Any]) -> Folder:
-    return Folder(
-        name=line["folder"],
-        mailbox_id=line["id"],
-        uidvalidity=line["uidvalidity"],
-        uidnext=line["uidnext"],
-        messages=line["messages"],
-        octets=line["octets"],
-        marked=line["marked"],
-        unreadable=line["unreadable"],
-        oldest=line["oldest"] and datetime.fromisoformat(line["oldest"]),
-        newest=line["newest"] and datetime.fromisoformat(line["newest"]),
-        digest=line["digest"],
-    )
-
-
-def _at(instant_us: int | None) -> datetime | None:
-    return None if instant_us is None else datetime.fromtimestamp(instant_us / 1_000_000, UTC)
+    fields = {name: line[_KEYS.get(name, name)] for name in Folder.__slots__}
+    times = {name: fields[name] and datetime.fromisoformat(fields[name]) for name in ("oldest", "newest")}
+    return Folder(**{**fields, **times})
 
 
 def _instant(instant: datetime) -> str:

@@ -19,8 +19,6 @@ from mic_mail.storage.types import AccountRef
 
 
 class HandoverMarks:
-    """The handover marks job of one server."""
-
     def __init__(self, runtime: Runtime, handovers: Callable[[], Handovers], store: MailStore) -> None:
         self._runtime = runtime
         self._handovers = handovers
@@ -31,7 +29,7 @@ class HandoverMarks:
         units = [each for each in self._runtime.snapshot() if each.kind is MailboxKind.UNIT and not is_empty(each.facts)]
         for entry in await self._runtime.executors.io(self._differing, units):
             try:
-                settled = await self._runtime.account_executors.write(_ref(entry), self._handovers().settle, entry)
+                settled = await self._runtime.account_executors.write(AccountRef.of(entry), self._handovers().settle, entry)
             except (MicMailError, OSError) as error:
                 self._runtime.log.event("visit_failed", visit="handover", mailbox=entry.address, error=described(error))
                 continue
@@ -43,10 +41,6 @@ class HandoverMarks:
 
     def _differs(self, entry: Entry) -> bool:
         try:
-            return self._store.account(_ref(entry)).is_frozen() != (running(entry.facts) is not None)
+            return self._store.account(AccountRef.of(entry)).is_frozen() != (running(entry.facts) is not None)
         except OSError:  # logged when it is its turn; the others are checked
             return True
-
-
-def _ref(entry: Entry) -> AccountRef:
-    return AccountRef(entry.mailbox_id, entry.home)

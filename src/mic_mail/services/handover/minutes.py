@@ -4,15 +4,17 @@ In: a handover, its inventory, the directory. Out: a document. What is not on re
 unrecorded keeper) is left blank for a pen, never invented.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, NotFound
 from mic_mail.directory.repository import Directory
-from mic_mail.documents.document import Block, Column, Document, Signature, Table, Terms
+from mic_mail.documents.document import Block, Cell, Column, Columns, Document, Signature, Table, Terms
 from mic_mail.i18n.clause_names import clause
+from mic_mail.policy.calendar import local_day
 from mic_mail.policy.unit_mail.handover import CLAUSE, Handover, HandoverStanding
 from mic_mail.services.handover.inventory import Folder, Inventory
 from mic_mail.services.reports.document_header import paper
@@ -26,10 +28,7 @@ _RESET = (
     f"{clause(CLAUSE).vi[0].upper()}{clause(CLAUSE).vi[1:]} quy định bàn giao mật khẩu; Hệ thống không lưu mật khẩu đang dùng "
     "nên khởi tạo lại mật khẩu cho bên nhận, bên nhận phải đổi trong lần đăng nhập đầu tiên."
 )
-"""The minutes' paragraph on the password reset.
-
-A reset goes further than the regulation, which has the password handed over (decision 0067).
-"""
+"""A reset goes further than the regulation, which has the password handed over (decision 0067)."""
 _REGULATION = "Quy chế thiết lập, quản lý và sử dụng Hệ thống thư điện tử công vụ"
 
 
@@ -50,8 +49,6 @@ NOBODY = Party("", "", "")
 
 
 class Minutes:
-    """The minutes of one server's handovers."""
-
     def __init__(self, directory: Directory, config: Config) -> None:
         self._directory = directory
         self._config = config
@@ -62,38 +59,21 @@ class Minutes:
         Before it is finished they are a draft that says so; of a cancelled one they say that nothing has moved.
         """
         gives, takes = self._party(handover.predecessor), self._party(handover.successor)
-        begun, ended, is_cancelled = handover.begun, handover.ended, handover.standing is HandoverStanding.CANCELLED
-        named_by, witness = begun.text("named_by") or BLANK, begun.text("witness")
+        head, witness = handover.begun.text("named_by") or "", handover.begun.text("witness")
         digest = handover.counted.text("digest") if handover.counted is not None else None
+        is_cancelled = handover.standing is HandoverStanding.CANCELLED
+        witnesses = [("Người chứng kiến", witness)] if witness else []
+        parties = [
+            ("Bên giao", gives.display_text),
+            ("Bên nhận", takes.display_text),
+            ("Thủ trưởng đơn vị", head or BLANK),
+            *witnesses,
+            ("Thực hiện tại hệ thống", f"{self._config.regulation.centre} ({self._officer(handover.begun.actor)})"),
+        ]
         blocks: list[Block] = [
-            *self._grounds(handover, takes, named_by),
-            Terms(
-                name="I. Thành phần",
-                pairs=[
-                    ("Bên giao", gives.display_text),
-                    ("Bên nhận", takes.display_text),
-                    ("Thủ trưởng đơn vị", named_by),
-                    *([("Người chứng kiến", witness)] if witness else []),
-                    ("Thực hiện tại hệ thống", f"{self._config.regulation.centre} ({self._officer(begun.actor)})"),
-                ],
-            ),
-            Terms(
-                name="II. Nội dung bàn giao nguyên trạng",
-                pairs=[
-                    ("Hộp thư", f"{mailbox.address} ({mailbox.display_name})"),
-                    ("Đơn vị", self._unit(mailbox)),
-                    ("Ngừng mọi việc xóa thư từ", handover.since),
-                    ("Thời điểm kiểm kê", inventory.taken_at),
-                    ("Số thư mục", len(inventory.folders)),
-                    ("Số thư", inventory.messages),
-                    ("Dung lượng (byte)", inventory.octets),
-                    ("Mật khẩu", _password(handover)),
-                    ("Quyền của bên giao và người thay thế", _rights(handover)),
-                    ("Thời hạn phân công bên nhận", _term(handover.until)),
-                    ("Hoàn thành", _finished(handover)),
-                    *([("Đã hủy", ended.effective_at)] if ended is not None and is_cancelled else []),
-                ],
-            ),
+            *self._grounds(handover, takes, head or BLANK),
+            Terms(parties, "I. Thành phần"),
+            Terms(self._content(mailbox, handover, inventory), "II. Nội dung bàn giao nguyên trạng"),
             _table(inventory),
             *_remarks(inventory),
             f"Mã băm SHA-256 của tệp kiểm kê: {digest or BLANK}.",
@@ -101,23 +81,38 @@ class Minutes:
             *([] if is_cancelled else [_RESET]),
             "Biên bản được lập thành 03 bản: bên giao, bên nhận và Trung tâm Thông tin mỗi bên giữ 01 bản.",
         ]
+        of_the_unit = ("Thủ trưởng đơn vị", head.partition(",")[0])
+        signers = [("Bên giao", gives.name), ("Bên nhận", takes.name), *witnesses, of_the_unit]
         return paper(
             self._config,
             "Biên bản bàn giao hộp thư điện tử của đơn vị",
             f"Hộp thư {mailbox.address}",
-            ended.effective_at if ended is not None else inventory.taken_at,
+            handover.ended.effective_at if handover.ended is not None else inventory.taken_at,
             blocks,
             clause_id=CLAUSE,
             number=number.strip() or "............/BB",
-            signatures=[
-                Signature("Bên giao", gives.name),
-                Signature("Bên nhận", takes.name),
-                *([Signature("Người chứng kiến", witness)] if witness else []),
-                Signature("Thủ trưởng đơn vị", (begun.text("named_by") or "").partition(",")[0]),
-                Signature("Trung tâm Thông tin"),
-            ],
+            signatures=[*(Signature(office, name) for office, name in signers), Signature("Trung tâm Thông tin")],
             check=digest or "",
         )
+
+    def _content(self, mailbox: MailboxRecord, handover: Handover, inventory: Inventory) -> list[tuple[str, Cell]]:
+        words, until = _WORDS.get(handover.standing, _DRAFT), handover.until
+        ended = handover.ended.effective_at if handover.ended is not None else None
+        is_cancelled = handover.standing is HandoverStanding.CANCELLED
+        return [
+            ("Hộp thư", f"{mailbox.address} ({mailbox.display_name})"),
+            ("Đơn vị", self._unit(mailbox)),
+            ("Ngừng mọi việc xóa thư từ", handover.since),
+            ("Thời điểm kiểm kê", inventory.taken_at),
+            ("Số thư mục", len(inventory.folders)),
+            ("Số thư", inventory.messages),
+            ("Dung lượng (byte)", inventory.octets),
+            ("Mật khẩu", words.password),
+            ("Quyền của bên giao và người thay thế", words.rights),
+            ("Thời hạn phân công bên nhận", f"đến hết ngày {until:%d/%m/%Y}" if until else "đến khi có phân công khác"),
+            ("Hoàn thành", words.finished or ended),
+            *([("Đã hủy", ended)] if is_cancelled else []),
+        ]
 
     def _grounds(self, handover: Handover, takes: Party, named_by: str) -> list[Block]:
         regulation = self._config.regulation
@@ -152,59 +147,45 @@ class Minutes:
         return f"{unit.name} ({unit.symbol})" if unit is not None else BLANK
 
 
-def _finished(handover: Handover) -> datetime | str:
-    if handover.standing is HandoverStanding.FINISHED and handover.ended is not None:
-        return handover.ended.effective_at
-    return "không hoàn thành" if handover.standing is HandoverStanding.CANCELLED else "chưa hoàn thành (bản dự thảo)"
+@dataclass(frozen=True, slots=True)
+class _Words:
+    password: str
+    rights: str
+    finished: str
+    """Empty: the instant is shown."""
 
 
-def _password(handover: Handover) -> str:
-    if handover.standing is HandoverStanding.CANCELLED:
-        return "không thay đổi"
-    if handover.standing is HandoverStanding.FINISHED:
-        return "đã khởi tạo lại, giao cho bên nhận; mọi phiên làm việc cũ đã kết thúc"
-    return "sẽ khởi tạo lại khi hoàn thành và giao cho bên nhận"
-
-
-def _rights(handover: Handover) -> str:
-    if handover.standing is HandoverStanding.CANCELLED:
-        return "không thay đổi"
-    if handover.standing is HandoverStanding.FINISHED:
-        return "đã chấm dứt khi hoàn thành"
-    return "chấm dứt khi hoàn thành"
-
-
-def _term(until: date | None) -> str:
-    return f"đến hết ngày {until:%d/%m/%Y}" if until is not None else "đến khi có phân công khác"
+_DRAFT = _Words(
+    "sẽ khởi tạo lại khi hoàn thành và giao cho bên nhận",
+    "chấm dứt khi hoàn thành",
+    "chưa hoàn thành (bản dự thảo)",
+)
+_WORDS: Mapping[HandoverStanding, _Words] = {
+    HandoverStanding.FINISHED: _Words(
+        "đã khởi tạo lại, giao cho bên nhận; mọi phiên làm việc cũ đã kết thúc",
+        "đã chấm dứt khi hoàn thành",
+        "",
+    ),
+    HandoverStanding.CANCELLED: _Words("không thay đổi", "không thay đổi", "không hoàn thành"),
+}
 
 
 def _table(inventory: Inventory) -> Table:
-    return Table(
-        "III. Bảng kiểm kê",
-        [
-            Column("STT", right=True, wide=0),
-            Column("Thư mục", wide=2),
-            Column("Số thư", right=True, wide=0),
-            Column("Byte", right=True, wide=0),
-            Column("Thư cũ nhất", wide=0),
-            Column("Thư mới nhất", wide=0),
-            Column("Mã băm SHA-256", wide=3),
-        ],
-        [_row(number, folder) for number, folder in enumerate(inventory.folders, 1)],
-        total=["", "Cộng", inventory.messages, inventory.octets, "", "", ""],
+    columns: Columns[tuple[int, Folder]] = (
+        (Column("STT", right=True, wide=0), lambda row: row[0]),
+        (Column("Thư mục", wide=2), lambda row: row[1].name),
+        (Column("Số thư", right=True, wide=0), lambda row: row[1].messages),
+        (Column("Byte", right=True, wide=0), lambda row: row[1].octets),
+        (Column("Thư cũ nhất", wide=0), lambda row: _day(row[1].oldest)),
+        (Column("Thư mới nhất", wide=0), lambda row: _day(row[1].newest)),
+        (Column("Mã băm SHA-256", wide=3), lambda row: row[1].digest if row[1].messages else ""),
     )
+    table = Table.of("III. Bảng kiểm kê", enumerate(inventory.folders, 1), columns)
+    return replace(table, total=["", "Cộng", inventory.messages, inventory.octets, "", "", ""])
 
 
-def _row(number: int, folder: Folder) -> list[str | int | date | None]:
-    return [
-        number,
-        folder.name,
-        folder.messages,
-        folder.octets,
-        folder.oldest and folder.oldest.astimezone(HO_CHI_MINH).date(),
-        folder.newest and folder.newest.astimezone(HO_CHI_MINH).date(),
-        folder.digest if folder.messages else "",
-    ]
+def _day(instant: datetime | None) -> date | None:
+    return None if instant is None else local_day(instant)
 
 
 def _remarks(inventory: Inventory) -> list[Block]:

@@ -7,10 +7,12 @@ use (Reg. 12.3.a).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
+from mic_mail.clock import instant_of
+from mic_mail.directory.model import to_microseconds
 from mic_mail.log.query import Query
 from mic_mail.log.search import Found, Search
 from mic_mail.storage.types import DELIMITER
@@ -36,8 +38,6 @@ class Removal:
 
 
 class _Acts:
-    """The newest act for each removed message or folder."""
-
     def __init__(self, acts: Sequence[Removal]) -> None:
         self._whole: dict[str, Removal] = {}
         self._single: dict[tuple[str, int], Removal] = {}
@@ -91,7 +91,7 @@ class Removals:
         return sorted(self._read(_RENAMED), key=lambda each: each.at)
 
     def _read(self, events: Sequence[str]) -> list[Removal]:
-        since_us = int(self._since.timestamp() * 1_000_000)
+        since_us = to_microseconds(self._since)
         found: list[Removal] = []
         for event in events:
             query = Query(mailbox=self._mailbox, event=event, since_us=since_us)
@@ -103,7 +103,7 @@ def _removal(found: Found) -> Removal:
     fields = found.fields
     uids = fields.get("uid") if fields.get("event") == "message_replaced" else fields.get("uids")
     return Removal(
-        at=datetime.fromtimestamp(found.at_us / 1_000_000, UTC),
+        at=instant_of(found.at_us),
         actor=str(fields.get("actor") or fields.get("mailbox") or ""),
         folder=str(fields.get("folder") or ""),
         uids=_ranges(str(uids)) if uids else (),

@@ -35,8 +35,7 @@ from mic_mail.services.handover.removals import Removals
 from mic_mail.services.handover.verify import Verification, verify
 from mic_mail.services.mailboxes.credentials import ActContext, check_new, hashing, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed, must_be_past
-from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef
+from mic_mail.storage.mailstore import MailStore
 
 SUSPENDED_CLAUSE = "7.1"
 
@@ -56,8 +55,6 @@ class Naming:
 
 
 class Handovers:
-    """The handover use cases."""
-
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
         self._directory = directory
         self._store = store
@@ -65,8 +62,6 @@ class Handovers:
         self._clock = clock
         self._accounts = MailboxLifecycle(directory, config, clock)
         self._authorising = Authorising(directory, config, clock)
-
-    # ------------------------------------------------------------ queries
 
     def of(self, mailbox: MailboxRecord, number: int | None = None) -> Handover:
         """Return the handover of this number, or the newest one."""
@@ -80,7 +75,6 @@ class Handovers:
         return chosen
 
     def path_of(self, home: str, handover: Handover) -> Path:
-        """Return the path of the inventory, once it is counted."""
         digest = handover.counted.text("digest") if handover.counted is not None else None
         return self._place(home) / file_name(handover.seq, digest or "")
 
@@ -88,10 +82,7 @@ class Handovers:
         return self._config.server.data_dir / FOLDER / home
 
     def inventory(self, mailbox: MailboxRecord, handover: Handover) -> Inventory | None:
-        """Return the inventory; None: not counted yet.
-
-        Raises `InventoryDamaged` where the file differs from what was recorded.
-        """
+        """Return the inventory, None before the count; `InventoryDamaged` where the file differs."""
         if handover.counted is None:
             return None
         return read_head(self.path_of(mailbox.home, handover), handover.counted.text("digest") or "")
@@ -102,15 +93,10 @@ class Handovers:
             raise _not_counted()
         must_be_there(mailbox.address, self._directory.facts(mailbox.mailbox_id))
         removals = Removals(self._config.log_dir, mailbox.address, handover.since)
-        return verify(self._account(mailbox), self.path_of(mailbox.home, handover), handover, removals, progress)
-
-    # ------------------------------------------------------------ the acts
+        return verify(self._store.account_of(mailbox), self.path_of(mailbox.home, handover), handover, removals, progress)
 
     def begin(self, mailbox: MailboxRecord, naming: Naming, origin: ActContext) -> Handover:
-        """Begin a handover, after which nothing is expunged.
-
-        Repeated for the same successor it changes nothing.
-        """
+        """Begin a handover, after which nothing is expunged; repeated, it changes nothing."""
         if mailbox.kind is not MailboxKind.UNIT:
             raise NotAllowed(
                 Text("Chỉ hộp thư đơn vị có người quản lý để bàn giao.", "Only a unit's mailbox can be handed over."),
@@ -133,18 +119,20 @@ class Handovers:
                 clause=CLAUSE,
                 remedy=Text("Gia hạn: mic-mail mailbox grant --as keeper.", "To extend the term: mailbox grant --as keeper."),
             )
-        details = {
-            "named_on": naming.named_on and naming.named_on.isoformat(),
-            "until": naming.until and naming.until.isoformat(),
+        details: dict[str, Detail] = {
+            "person": person.person_id,
+            "holder": own.address,
+            "named_by": naming.named_by,
+            "named_on": naming.named_on.isoformat() if naming.named_on else None,
+            "until": naming.until.isoformat() if naming.until else None,
             "from_holder": before.holder if before is not None else None,
             "witness": naming.witness.strip(),
         }
-        data: dict[str, Detail] = {"person": person.person_id, "holder": own.address, "named_by": naming.named_by}
-        data |= {name: value for name, value in details.items() if value}
-        account = self._account(mailbox)
+        account = self._store.account_of(mailbox)
         account.rescan()  # the files of other tools have to be counted
-        draft = Draft(FactKind.HANDOVER_BEGUN, self._clock.now(), origin.actor, origin.reason, origin.document, data)
-        account.freeze(lambda: self._append(entry, draft))
+        given = {name: value for name, value in details.items() if value}
+        draft = origin.draft(FactKind.HANDOVER_BEGUN, self._clock.now(), **given)
+        account.freeze(lambda: self._directory.append_to(entry, draft))
         return self.of(mailbox)
 
     def count(self, mailbox: MailboxRecord, origin: ActContext, progress: Progress = no_progress) -> tuple[Inventory, Fact]:
@@ -153,18 +141,14 @@ class Handovers:
         self.settle(entry)
         place = self._place(mailbox.home)
         inventory, digest = take(
-            self._account(mailbox), place,
+            self._store.account_of(mailbox), place,
             mailbox=mailbox.address, handover=handover.seq, now=self._clock.now(), progress=progress,
         )  # fmt: skip
-        data: dict[str, Detail] = {
-            "handover": handover.seq,
-            "digest": digest,
-            "folders": len(inventory.folders),
-            "messages": inventory.messages,
-            "octets": inventory.octets,
-            "unreadable": inventory.unreadable,
-        }
-        return inventory, self._directory.append_fact(mailbox.mailbox_id, self._draft(FactKind.HANDOVER_COUNTED, origin, data))
+        draft = origin.draft(
+            FactKind.HANDOVER_COUNTED, self._clock.now(), handover=handover.seq, digest=digest, folders=len(inventory.folders),
+            messages=inventory.messages, octets=inventory.octets, unreadable=inventory.unreadable,
+        )  # fmt: skip
+        return inventory, self._directory.append_fact(mailbox.mailbox_id, draft)
 
     def finish(self, mailbox: MailboxRecord, password: str, origin: ActContext) -> bool:
         """Move the rights, set a password that has to be changed, and allow expunging; False: done before."""
@@ -180,7 +164,7 @@ class Handovers:
         check_new(self._directory, self._config, mailbox, password, chosen=False)
         made = verifiers(password, hashing(self._config))
         after = entry.facts[-1].seq
-        self._account(mailbox).thaw(
+        self._store.account_of(mailbox).thaw(
             lambda: (self._directory.set_credential(mailbox.mailbox_id, made, *drafts, after=after), False)
         )
         tidy(self._place(mailbox.home))
@@ -191,44 +175,34 @@ class Handovers:
         if not origin.reason:
             raise BadInput(Text("Hủy bàn giao phải có lý do.", "Cancelling a handover needs a reason."), clause=CLAUSE)
         entry, handover = self._running(mailbox)
-        draft = self._draft(FactKind.HANDOVER_CANCELLED, origin, {"handover": handover.seq})
-        self._account(mailbox).thaw(lambda: (self._append(entry, draft), False))
+        draft = origin.draft(FactKind.HANDOVER_CANCELLED, self._clock.now(), handover=handover.seq)
+        self._store.account_of(mailbox).thaw(lambda: (self._directory.append_to(entry, draft), False))
         return self.of(mailbox, handover.seq)
 
     def settle(self, entry: Entry) -> bool:
         """Make the store's mark match the record after a kill or a restore; return whether it differed."""
-        account = self._store.account(AccountRef(entry.mailbox_id, entry.home))
-
-        def runs() -> bool:
-            return running(self._directory.facts(entry.mailbox_id)) is not None
-
-        if account.is_frozen() == (running(entry.facts) is not None):
+        account, runs = self._store.account_of(entry), running(entry.facts) is not None
+        if account.is_frozen() == runs:
             return False
-        if running(entry.facts) is not None:
+        if runs:
             account.freeze(lambda: None)
-        account.thaw(lambda: (None, runs()))  # checked again: a handover may begin or end at this moment
+        # Checked again under the lock: a handover may begin or end at this moment.
+        account.thaw(lambda: (None, running(self._directory.facts(entry.mailbox_id)) is not None))
         return True
 
-    # ------------------------------------------------------------ helpers
-
     def _drafts_of_end(self, mailbox: MailboxRecord, entry: Entry, handover: Handover, origin: ActContext) -> list[Draft]:
-        now, begun = self._clock.now(), handover.begun
-        named = ActContext(origin.actor, begun.reason, begun.document)
+        named = ActContext(origin.actor, handover.begun.reason, handover.begun.document)
         naming = self._naming(mailbox, str(handover.successor_id), Term(None, handover.until), named)
+        now = self._clock.now()
         ends = [
-            self._draft(
-                FactKind.AUTHORITY_REVOKED, named,
-                {"person": grant.person_id, "holder": grant.holder, "part": Part.SUBSTITUTE.value},
+            named.draft(
+                FactKind.AUTHORITY_REVOKED, now, person=grant.person_id, holder=grant.holder, part=Part.SUBSTITUTE.value
             )
             for grant in grants(entry.kind, entry.facts)
             if grant.part is Part.SUBSTITUTE and (grant.until is None or grant.until > now)
-        ]  # fmt: skip
-        return [
-            *ends,
-            naming,
-            self._draft(FactKind.PASSWORD_RESET, named, {}),
-            self._draft(FactKind.HANDOVER_FINISHED, origin, {"handover": handover.seq}),
         ]
+        finished = origin.draft(FactKind.HANDOVER_FINISHED, now, handover=handover.seq)
+        return [*ends, naming, named.draft(FactKind.PASSWORD_RESET, now), finished]
 
     def _naming(self, mailbox: MailboxRecord, successor: str, term: Term, origin: ActContext) -> Draft:
         """Return the fact that names the successor, who gets the mailbox's password.
@@ -259,14 +233,12 @@ class Handovers:
             must_be_past(naming.named_on, self._clock, Text("Ngày văn bản", "The day of the document"), clause=CLAUSE)
 
     def _head(self, named_by: str) -> str:
-        """Return name and position of the head, by the directory where that person is on record."""
         if not (named_by.isdecimal() or "@" in named_by):
             return named_by
         person = self._authorising.person(named_by)[0]
         return f"{person.full_name}, {person.position}"
 
     def _predecessor(self, entry: Entry) -> Grant | None:
-        """Return the grant of the present keeper, or of the last one."""
         now = self._clock.now()
         keepers = [grant for grant in grants(entry.kind, entry.facts) if grant.part is Part.KEEPER and grant.since <= now]
         return max(keepers, key=lambda grant: (grant.holds(now), grant.since), default=None)
@@ -285,21 +257,9 @@ class Handovers:
             )
         return entry, found
 
-    def _account(self, mailbox: MailboxRecord) -> Account:
-        return self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
-
-    def _append(self, entry: Entry, draft: Draft) -> Fact:
-        return self._directory.append_fact(entry.mailbox_id, draft, after=entry.facts[-1].seq if entry.facts else 0)
-
-    def _draft(self, kind: FactKind, origin: ActContext, data: dict[str, Detail]) -> Draft:
-        return Draft(kind, self._clock.now(), origin.actor, origin.reason, origin.document, data)
-
 
 def _must_be_the_same(address: str, known: Handover, person_id: int, naming: Naming, origin: ActContext) -> None:
-    """Require the parameters of the running handover, which is then counted again.
-
-    For others it has to be cancelled first.
-    """
+    """Require the parameters of the running handover; for others it has to be cancelled first."""
     as_begun = (known.successor_id, known.begun.text("named_by"), known.named_on, known.until, known.begun.document)
     if as_begun != (person_id, naming.named_by, naming.named_on, naming.until, origin.document):
         raise BeingHandedOver(address)

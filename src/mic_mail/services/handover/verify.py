@@ -16,9 +16,9 @@ A message counts once: of two equal ones, a removed one is missing.
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
+from mic_mail.clock import instant_of
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.i18n.labels import LabelledEnum
@@ -52,7 +52,7 @@ WRONG = frozenset({MessageFinding.CHANGED, MessageFinding.MISSING})
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Deviation:
     """A message of the inventory that is not as it was."""
 
     folder: str
@@ -77,10 +77,8 @@ class FolderCheck:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The whole result."""
-
     folders: Sequence[FolderCheck]
-    found: Sequence[Found]
+    found: Sequence[Deviation]
     new_folders: Sequence[tuple[str, int]]
     """Folders created since, with their number of messages."""
 
@@ -102,16 +100,14 @@ def verify(
 
 @dataclass(slots=True)
 class _Here:
-    """A folder as it is now."""
-
     info: FolderInfo
     left: set[int]
     """UIDs that no message of the inventory was found under."""
 
 
-_Place = tuple[str, int]
+_Location = tuple[str, int]
 """A folder's id and a UID."""
-_Places = dict[str, list[int]]
+_Locations = dict[str, list[int]]
 """UIDs by folder, the lowest last."""
 _Pending = list[tuple[FolderCheck, Message]]
 
@@ -125,9 +121,9 @@ class _Checking:
         infos = [info for info in account.folders() if info.selectable]
         self._here = {info.mailbox_id: _Here(info, set(account.view(info.folder_id).uids)) for info in infos}
         self._names = {info.name: info.mailbox_id for info in infos}
-        self._digests: dict[_Place, str | None] = {}
+        self._digests: dict[_Location, str | None] = {}
         """Digests of messages in `left` that were read."""
-        self._found: list[Found] = []
+        self._found: list[Deviation] = []
         self._done = 0
 
     def run(self, path: Path, digest: str) -> Verification:
@@ -140,7 +136,7 @@ class _Checking:
             pending = self._elsewhere(pending)
             pending = self._with_other_octets(pending)
             for check in checks:
-                self._taken_away(check, [message for of, message in pending if of is check])
+                self._removed(check, [message for of, message in pending if of is check])
         return self._answer(checks)
 
     def _answer(self, checks: list[FolderCheck]) -> Verification:
@@ -180,28 +176,40 @@ class _Checking:
 
     def _elsewhere(self, pending: _Pending) -> _Pending:
         """Find messages with another UID or folder: by digest, among those of the same size."""
-        places = self._by_digest({message.octets for _, message in pending})
-        open_ones: _Pending = []
+        by_digest = self._by_digest({message.octets for _, message in pending})
+
+        def judge(check: FolderCheck, message: Message, location: _Location) -> None:
+            here = self._here[location[0]]
+            if here is self._now(check.folder):
+                check.fates[MessageFinding.SAME] += 1  # under another UID
+                return
+            now_in = f"{here.info.name}, UID {location[1]}"
+            note = Text(f"nay ở {now_in}", f"now in {in_ascii(now_in)}")
+            self._record_finding(check, message, MessageFinding.MOVED, note)
+
+        return self._match(pending, by_digest, lambda message: message.digest or "", judge)
+
+    def _match(
+        self,
+        pending: _Pending,
+        locations: dict[str, _Locations],
+        key: Callable[[Message], str],
+        judge: Callable[[FolderCheck, Message, _Location], None],
+    ) -> _Pending:
+        """Judge each message that has a location under its key; return the others."""
+        others: _Pending = []
         for check, message in pending:
             own = self._now(check.folder)
-            own_id = own.info.mailbox_id if own is not None else ""
-            at = _taken(places.get(message.digest or "", {}), own_id)
-            if at is None:
-                open_ones.append((check, message))
-                continue
-            here = self._here[at[0]]
-            here.left.discard(at[1])
-            if at[0] == own_id:
-                check.fates[MessageFinding.SAME] += 1  # under another UID
+            location = _taken(locations.get(key(message), {}), own.info.mailbox_id if own is not None else "")
+            if location is None:
+                others.append((check, message))
             else:
-                now_in = f"{here.info.name}, UID {at[1]}"
-                self._record_finding(
-                    check, message, MessageFinding.MOVED, Text(f"nay ở {now_in}", f"now in {in_ascii(now_in)}")
-                )
-        return open_ones
+                self._here[location[0]].left.discard(location[1])
+                judge(check, message, location)
+        return others
 
-    def _by_digest(self, sizes: set[int]) -> dict[str, _Places]:
-        found: dict[str, _Places] = defaultdict(dict)
+    def _by_digest(self, sizes: set[int]) -> dict[str, _Locations]:
+        found: dict[str, _Locations] = defaultdict(dict)
         for mailbox_id, here in self._here.items():
             sized = self._account.rows(here.info.folder_id, here.left, ("uid", "size"))
             fitting = [uid for uid, size in sized if size in sizes]
@@ -215,40 +223,32 @@ class _Checking:
 
     def _with_other_octets(self, pending: _Pending) -> _Pending:
         """Find messages with the same EMAILID and other octets: in place, or where a repair has put them."""
-        by_email: dict[str, _Places] = defaultdict(dict)
+        by_email: dict[str, _Locations] = defaultdict(dict)
         for mailbox_id, here in self._here.items():
             for uid, email_id in reversed(self._account.rows(here.info.folder_id, here.left, ("uid", "email_id"))):
                 by_email[email_id].setdefault(mailbox_id, []).append(uid)
-        open_ones: _Pending = []
-        for check, message in pending:
-            own = self._now(check.folder)
-            at = _taken(by_email.get(message.email_id, {}), own.info.mailbox_id if own is not None else "")
-            if at is None:
-                open_ones.append((check, message))
-                continue
-            here = self._here[at[0]]
-            here.left.discard(at[1])
-            if self._digests.get(at, "") is None:
-                self._record_finding(
-                    check, message, MessageFinding.MISSING, Text("không đọc được tệp", "its file cannot be read")
-                )
-            else:
-                where = f"{here.info.name}, UID {at[1]}"
-                note = Text(f"mã băm khác ({where})", f"another digest ({in_ascii(where)})")
-                self._record_finding(check, message, MessageFinding.CHANGED, note)
-        return open_ones
 
-    def _taken_away(self, check: FolderCheck, messages: Sequence[Message]) -> None:
-        """Decide on messages that are nowhere: expunged after the handover, or missing."""
-        fates = (
-            self._account.message_outcomes(check.folder.mailbox_id, [message.uid for message in messages]) if messages else {}
-        )
+        def judge(check: FolderCheck, message: Message, location: _Location) -> None:
+            if self._digests.get(location, "") is None:
+                note = Text("không đọc được tệp", "its file cannot be read")
+                self._record_finding(check, message, MessageFinding.MISSING, note)
+                return
+            where = f"{self._here[location[0]].info.name}, UID {location[1]}"
+            note = Text(f"mã băm khác ({where})", f"another digest ({in_ascii(where)})")
+            self._record_finding(check, message, MessageFinding.CHANGED, note)
+
+        return self._match(pending, by_email, lambda message: message.email_id, judge)
+
+    def _removed(self, check: FolderCheck, messages: Sequence[Message]) -> None:
+        if not messages:
+            return
+        fates = self._account.message_outcomes(check.folder.mailbox_id, [message.uid for message in messages])
         for message in messages:
             gone = fates.get(message.uid)
             folder, uid = (gone.folder, gone.uid) if gone is not None else (check.folder.name, message.uid)
             removal = self._removals.of(folder, uid)
             if gone is not None and gone.can_come_back:
-                at = datetime.fromtimestamp(gone.gone_at_us / 1_000_000, UTC)
+                at = instant_of(gone.gone_at_us)
             elif removal is not None:
                 at = removal.at
             else:
@@ -261,7 +261,6 @@ class _Checking:
             self._record_finding(check, message, MessageFinding.EXPUNGED if in_time else MessageFinding.MISSING, note)
 
     def _last_known(self, folder: str, uid: int) -> Text:
-        """Describe the last known place of a message without a recorded removal."""
         moved = self._removals.moved(folder, uid)
         if moved is None:
             return Text("không có ghi nhận ai đã xóa", "no record of who removed it")
@@ -273,15 +272,15 @@ class _Checking:
 
     def _record_finding(self, check: FolderCheck, message: Message, fate: MessageFinding, note: Text) -> None:
         check.fates[fate] += 1
-        self._found.append(Found(check.folder.name, message, fate, note))
+        self._found.append(Deviation(check.folder.name, message, fate, note))
 
 
-def _taken(places: _Places, own_id: str) -> _Place | None:
-    """Take one of the places, the own folder first; it is not used again."""
-    at = own_id if own_id in places else next(iter(places), None)
-    if at is None:
+def _taken(locations: _Locations, own_id: str) -> _Location | None:
+    """Take one of the locations, the own folder first; it is not used again."""
+    mailbox_id = own_id if own_id in locations else next(iter(locations), None)
+    if mailbox_id is None:
         return None
-    uid = places[at].pop()
-    if not places[at]:
-        del places[at]
-    return at, uid
+    uid = locations[mailbox_id].pop()
+    if not locations[mailbox_id]:
+        del locations[mailbox_id]
+    return mailbox_id, uid

@@ -14,9 +14,10 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
-from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
+from mic_mail.policy.facts import Detail, FactKind, MailboxKind
 from mic_mail.policy.naming.addresses import MAX_LOCAL_PART, must_be_a_persons
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, verifiers
+from mic_mail.services.mailboxes.issue import must_be_local
 from mic_mail.services.mailboxes.lifecycle_actions import must_be_past
 from mic_mail.services.mailboxes.quota import check_quota
 
@@ -71,12 +72,7 @@ class OldAddresses:
                 Text(f"“{address}” không phải địa chỉ thư.", f"{in_ascii(address)} is not an address."),
                 clause=CLAUSE,
             )
-        if domain not in {*self._config.domains, *self._directory.domains()}:
-            raise BadInput(
-                Text(f"Tên miền {domain} không thuộc hệ thống.", f"The domain {in_ascii(domain)} is not local."),
-                clause=CLAUSE,
-                remedy=Text(f"mic-mail domain add {domain}", f"mic-mail domain add {in_ascii(domain)}"),
-            )
+        must_be_local(domain, self._config, self._directory, CLAUSE)
         return local, domain
 
     def _take(
@@ -92,13 +88,13 @@ class OldAddresses:
         check_quota(record.quota_octets, None, origin)
         self._directory.add_domain(record.address.partition("@")[2])
         now = self._clock.now()
-        details: dict[str, Detail] = {"address": record.address, **origin.details()}
+        details: dict[str, Detail] = {"address": record.address}
         if old.created_on is not None:
             must_be_past(old.created_on, self._clock, _CREATED, clause=CLAUSE)
             details["created_on"] = old.created_on.isoformat()
         drafts = [
-            Draft(FactKind.IMPORTED, now, origin.actor, origin.reason, origin.document, details),
-            Draft(FactKind.PASSWORD_RESET, now, origin.actor, origin.reason, origin.document, origin.details()),
+            origin.draft(FactKind.IMPORTED, now, **details),
+            origin.draft(FactKind.PASSWORD_RESET, now),
         ]
         owned = replace(record, person_id=person_id, unit_id=unit_id)
         return self._directory.issue_mailbox(owned, *drafts, credential=verifiers(password, hashing(self._config)))

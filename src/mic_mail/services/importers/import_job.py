@@ -11,7 +11,6 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.labels import state_names
-from mic_mail.policy.lifecycle import decide
 from mic_mail.policy.unit_mail.handover import running
 from mic_mail.services.importers.dry_run import dry_run
 from mic_mail.services.importers.importer import Choice, Import, Into, Progress
@@ -19,8 +18,7 @@ from mic_mail.services.importers.ledger import Ledger, Run, folder_of, path_of
 from mic_mail.services.importers.source import Source, Tally
 from mic_mail.services.importers.verify import Compared, compare
 from mic_mail.services.settings import lifecycle_settings
-from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef
+from mic_mail.storage.mailstore import MailStore
 
 CLAUSE = "10.4"
 
@@ -63,7 +61,7 @@ class Moving:
             )
         settings = lifecycle_settings(self._config, self._working_days)
         now = self._clock.now()
-        decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+        decision = entry.decide(now, settings)
         if not decision.receives:
             shown = state_names(decision.states)
             raise Refused(
@@ -76,7 +74,7 @@ class Moving:
         self.check(entry)
         with self._ledger(entry, source) as ledger:
             into = Into(
-                self._store, self._account(entry), ledger, entry.quota_octets, self._clock.now_us(),
+                self._store, self._store.account_of(entry), ledger, entry.quota_octets, self._clock.now_us(),
                 may_go_on=lambda: self.check(self._directory.entry(entry.mailbox_id)),
             )  # fmt: skip
             run, error, complete = Import(into, source, choice, progress), None, False
@@ -93,15 +91,12 @@ class Moving:
         """Count what `run` would do."""
         self.check(entry)
         with self._ledger(entry, source, read_only=True) as ledger:
-            return Outcome(dry_run(self._account(entry), source, ledger, choice, progress))
+            return Outcome(dry_run(self._store.account_of(entry), source, ledger, choice, progress))
 
     def verify(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Sequence[Compared]:
         """Compare the source with the mailbox."""
         with self._ledger(entry, source, read_only=True) as ledger:
-            return compare(self._account(entry), source, ledger, choice, progress)
-
-    def _account(self, entry: Entry) -> Account:
-        return self._store.account(AccountRef(entry.mailbox_id, entry.home))
+            return compare(self._store.account_of(entry), source, ledger, choice, progress)
 
     def _ledger(self, entry: Entry, source: Source, *, read_only: bool = False) -> Ledger:
         path = path_of(self._config.server.data_dir, entry.mailbox_id, source.identity)

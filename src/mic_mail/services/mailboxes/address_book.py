@@ -21,7 +21,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.policy.directory_visibility import Visibility, visibility
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
+from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings
 from mic_mail.policy.naming.transliteration import one_line
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.settings import lifecycle_settings
@@ -30,23 +30,16 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 0.2
 RESTS = 5
-"""The pause after making a book, as a multiple of the time it took.
-
-30,000 people take half a second of a core.
-"""
+"""The pause after making a book, in times of its making; 30,000 people take half a second."""
 HIDDEN = Visibility(address=False, person=True, until=None)
 
 
 def ministry(config: Config) -> Ministry:
-    """Return the ministry that the book belongs to."""
     return Ministry(config.regulation.ministry, config.server.domain)
 
 
 class AddressBookBuilder:
-    """Makes books, for one thread at a time.
-
-    The visibility of a mailbox is cached until its record or the clock can change it.
-    """
+    """A maker of books, for one thread; it caches the visibility of each mailbox."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -56,7 +49,6 @@ class AddressBookBuilder:
         """The instant from which the last book may change by the clock alone."""
 
     def book(self, roll: AddressBookRows, snapshot: Snapshot, now: datetime) -> Book:
-        """Return the book as it is at `now`."""
         settings = lifecycle_settings(self._config, snapshot.working_days)
         if settings != self._settings:
             self._settings = settings
@@ -101,7 +93,7 @@ class AddressBookBuilder:
         found = self._known.get(entry.mailbox_id, (entry,), now)
         if found is None:
             try:
-                decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+                decision = entry.decide(now, settings)
                 found = visibility(entry.facts, decision, now)
             except FactsUnreadable:
                 found = HIDDEN
@@ -118,10 +110,7 @@ def make_book(directory: Directory, config: Config, now: datetime, units: frozen
 
 
 class AddressBookCache(Generic[T]):
-    """The book of one process, in the form its listener needs.
-
-    Belongs to the loop; the book is made in an executor at its first use.
-    """
+    """The book of one process in the form of its listener, made in an executor at its first use."""
 
     def __init__(self, runtime: Runtime, shape: Callable[[Book, T | None], T], *, directory: Directory) -> None:
         """`shape` makes the form of a book, given the form made of the book before."""

@@ -1,13 +1,11 @@
-"""A mark renewed by the housekeeper: whether the clock can be trusted with irreversible acts.
+"""A mark renewed by the housekeeper: whether the clock can be trusted with irreversible acts. Blocking.
 
-In: `<state_dir>/clock.mark` (an ISO instant; the boot and the seconds since it at that instant; a second ISO instant
-where facts that lie ahead were accepted; one from which ages count, where a step was believed), the clock, the facts on
-record. Out: trusted or not. Within one boot the time since the mark is counted, so only a step of the clock is doubted;
-after another boot it is unknown how long the machine was off. Once the clock is more than an hour from the mark, or
-behind the newest fact, the mark stays as it is, and nothing is archived or freed until an operator has checked and
-confirmed the clock; facts from a clock that was ahead are then accepted up to the newest. The first mark is made
-without confirmation, as long as no mailbox was ever archived; where a mark is missing later, the newest fact stands for
-it. Blocking.
+In: `<state_dir>/clock.mark` (an ISO instant; the boot and the seconds since it; the newest accepted fact that lies ahead;
+the instant from which ages count, after a believed step), the clock, the facts on record. Out: trusted or not. Within
+one boot only a step of the clock is doubted; after another boot it is unknown how long the machine was off. Once the
+clock is more than an hour from the mark, or behind the newest fact, the mark stays as it is, and nothing is archived or
+freed until an operator has confirmed the clock. The first mark needs no confirmation, as long as no mailbox was ever
+archived; where a mark is missing later, the newest fact stands for it.
 """
 
 import contextlib
@@ -29,19 +27,14 @@ _BOOT, _AGES = "boot=", "ages="
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """The contents of the mark file."""
-
     at: datetime
     accepted: datetime | None = None
     boot: tuple[str, float] | None = None
-    """The boot, and the seconds since it at that instant."""
     ages_from: datetime | None = None
     """`Clock.ages_from`, for processes that start later."""
 
 
 class ClockMark:
-    """The clock mark of one server."""
-
     def __init__(self, state_dir: Path, clock: Clock) -> None:
         self._path = state_dir / "clock.mark"
         self._clock = clock
@@ -69,7 +62,6 @@ class ClockMark:
 
     @property
     def ages_from(self) -> datetime | None:
-        """The recorded instant from which ages count."""
         mark = self._read()
         return None if mark is None else mark.ages_from
 
@@ -114,10 +106,7 @@ class ClockMark:
         return self.is_trusted(snapshot) and not (is_certain and differs)
 
     def renew(self, snapshot: Snapshot) -> bool:
-        """Record the present instant if the clock is trusted and no step is in doubt.
-
-        Returns whether the clock is trusted.
-        """
+        """Record the present instant if the clock is trusted and settled; return whether it is trusted."""
         trusted = self.is_trusted(snapshot)
         if trusted and self._clock.is_settled():
             mark = self._read()

@@ -42,13 +42,14 @@ class ActContext:
         """Raise BadInput where the act does not name the document that it rests on."""
         must_have_document(self.document, clause)
 
-    def details(self) -> dict[str, Detail]:
-        """Return the fact's data on the request."""
-        return {} if self.request is None else {REQUEST: self.request}
+    def draft(self, kind: FactKind, at: datetime, **data: Detail) -> Draft:
+        """Return the fact of the act, which names the request too."""
+        if self.request is not None:
+            data[REQUEST] = self.request
+        return Draft(kind, at, self.actor, self.reason, self.document, data)
 
 
 def hashing(config: Config) -> HashSettings:
-    """Return the configured hashing costs."""
     auth = config.auth
     return HashSettings(auth.argon2_memory >> 10, auth.argon2_time, auth.scram_iterations)
 
@@ -93,10 +94,8 @@ def set_password(
     """
     check_new(directory, config, mailbox, password, chosen=not must_change)
     kind = FactKind.PASSWORD_RESET if must_change else FactKind.PASSWORD_SET
-    details = origin.details()
-    if not must_change and living(directory.facts(mailbox.mailbox_id), at):  # a document: the old one is bad
-        details[ENDS] = True
-    fact = Draft(kind, at, origin.actor, origin.reason, origin.document, details)
+    ends_apps = not must_change and living(directory.facts(mailbox.mailbox_id), at)  # a document: the old one is bad
+    fact = origin.draft(kind, at, **({ENDS: True} if ends_apps else {}))
     return directory.set_credential(mailbox.mailbox_id, verifiers(password, hashing(config)), fact, after=after)
 
 

@@ -54,7 +54,6 @@ class UnitChange:
     symbol: str | None = None
     parent: UnitRecord | None = None
     at_the_top: bool = False
-    """The unit is no longer below another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +72,6 @@ class DirectoryChanges:
         self._config = config
         self._clock = clock
         self._rules = address_settings(config)
-
-    # ------------------------------------------------------------ people
 
     def person(
         self,
@@ -117,8 +114,6 @@ class DirectoryChanges:
     def level(self, title: str, level: Level | None, origin: ActContext) -> OrderEntry:
         """Set the level of a title (Reg. 6.4.c); None: unknown, and asked for."""
         return self._order(Act.LEVEL, {"title": title, "level": level.value if level else None}, origin, None)
-
-    # ------------------------------------------------------------ addresses
 
     def address(
         self, mailbox: MailboxRecord, address: str, origin: ActContext, on: date | None = None, *, keep_days: int | None = None
@@ -198,8 +193,6 @@ class DirectoryChanges:
         days = self._config.address.alias_days if keep_days is None else keep_days
         return add_days(on or local_day(self._clock.now()), days).isoformat()
 
-    # ------------------------------------------------------------ units
-
     def unit(
         self,
         unit: UnitRecord,
@@ -268,14 +261,11 @@ class DirectoryChanges:
         return self._order(Act.CLOSE, {"unit": unit.unit_id}, origin, on)
 
     def _own(self, units: Sequence[UnitRecord]) -> Json:
-        """Return the address that each unit's own mailbox would have (Reg. 5.1)."""
         domain = self._config.server.domain
         return [
             [unit.unit_id, f"{addresses.unit_local_part(unit.symbol, self._rules)}@{domain}"]
             for unit in {each.unit_id: each for each in units}.values()
         ]
-
-    # ------------------------------------------------------------ orders
 
     def cancel(self, number: int) -> OrderEntry:
         """Cancel an order whose day is still to come."""

@@ -10,14 +10,12 @@ from datetime import datetime
 
 from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.facts import Fact, first_broken, known_at
-from mic_mail.policy.lifecycle import Decision, LifecycleSettings, decide, timeline
+from mic_mail.policy.lifecycle import Decision, LifecycleSettings, decide
 from mic_mail.policy.states import BEGINNING, Span, State
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One decision and the facts that it cites."""
-
     decision: Decision
     cited: tuple[Fact, ...]
 
@@ -42,8 +40,7 @@ class Explanation:
 
 
 def explain(entry: Entry, at: datetime, settings: LifecycleSettings) -> Explanation:
-    """Explain the mailbox's state at `at`."""
-    course = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
+    course = entry.timeline(settings)
     return Explanation(
         entry=entry,
         at=at,

@@ -1,11 +1,9 @@
-"""The issue of mailboxes and aliases, by the Centre only and by the rules of Reg. 5 and 6.
+"""The issue of mailboxes and aliases, by the Centre only and by the rules of Reg. 5 and 6. Blocking.
 
 In: the request, the actor and the document. Out: a mailbox in the directory with its first facts and verifiers, or a
-refusal with its clause. Blocking. The hash function is a parameter; the password is never stored, logged or returned.
-
-A personal address follows from the name (5.3); where it is taken, the person chooses among suggestions (5.4.b) and the
-choice is recorded as theirs. An address that anybody has or had is never given to another (5.4.a). A mailbox that was
-reclaimed goes back to its own person, unit or group, under its old address.
+refusal with its clause. A personal address follows from the name (5.3); where it is taken, the person chooses among
+suggestions (5.4.b). An address that anybody has or had is never given to another (5.4.a). A mailbox that was reclaimed
+goes back to its own person, unit or group, under its old address.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +19,7 @@ from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy import eligibility
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
-from mic_mail.policy.lifecycle import Decision, State, decide
+from mic_mail.policy.lifecycle import Decision, State
 from mic_mail.policy.naming import addresses
 from mic_mail.policy.naming.addresses import AddressSettings
 from mic_mail.policy.naming.transliteration import tidy
@@ -64,7 +62,7 @@ class ChoiceNeeded(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Ground:
     """The ground of an issue, and the day its request was received (Reg. 5.4.a, 6.2)."""
 
     origin: ActContext
@@ -72,7 +70,6 @@ class Request:
 
 
 def make_verifiers(config: Config) -> HashPassword:
-    """Return the hash function at the configured cost."""
     costs = hashing(config)
     return lambda password: verifiers(password, costs)
 
@@ -87,6 +84,16 @@ def address_settings(config: Config) -> AddressSettings:
         shortest=address.shortest,
         reserved=frozenset(address.reserved),
     )
+
+
+def must_be_local(domain: str, config: Config, directory: Directory, clause: str = "3.2") -> None:
+    """Refuse an address under a domain that is not local."""
+    if domain not in {*config.domains, *directory.domains()}:
+        raise BadInput(
+            Text(f"Tên miền {domain} không thuộc hệ thống.", f"The domain {in_ascii(domain)} is not local."),
+            clause=clause,
+            remedy=Text(f"mic-mail domain add {domain}", f"mic-mail domain add {in_ascii(domain)}"),
+        )
 
 
 class Issuing:
@@ -110,7 +117,7 @@ class Issuing:
         self,
         person: PersonRecord,
         password: str,
-        request: Request,
+        request: Ground,
         *,
         chosen: str | None = None,
         given_words: int | None = None,
@@ -141,13 +148,11 @@ class Issuing:
         else:
             local = self._plain_form(person, given_words or 1)
         self._must_be_first(local, person, request)
-        record = self._record(
-            MailboxKind.PERSONAL, f"{local}@{domain}", person.full_name, quota_octets, person_id=person.person_id
-        )
-        details: dict[str, Detail] = {"chosen_by": "person"} if chosen is not None else {}
-        return self._issue(record, password, request, details)
+        address = f"{local}@{domain}"
+        record = self._record(MailboxKind.PERSONAL, address, person.full_name, quota_octets, person_id=person.person_id)
+        return self._issue(record, password, request, **({"chosen_by": "person"} if chosen is not None else {}))
 
-    def issue_unit(self, symbol: str, password: str, request: Request, *, quota_octets: int | None = None) -> MailboxRecord:
+    def issue_unit(self, symbol: str, password: str, request: Ground, *, quota_octets: int | None = None) -> MailboxRecord:
         """Issue the mailbox of a unit, its address made from the registered symbol (Reg. 5.1)."""
         unit = self._directory.living_unit(symbol)
         before = next(iter(self._of_unit(MailboxKind.UNIT, unit.unit_id)), None)
@@ -156,14 +161,14 @@ class Issuing:
         local = addresses.unit_local_part(unit.symbol, self._rules)
         address = f"{local}@{self._domain}"
         record = self._record(MailboxKind.UNIT, address, unit.name, quota_octets, unit_id=unit.unit_id)
-        return self._issue(record, password, request, {"symbol": unit.symbol})
+        return self._issue(record, password, request, symbol=unit.symbol)
 
     def issue_group(
         self,
         name: str,
         sponsor: str,
         password: str,
-        request: Request,
+        request: Ground,
         *,
         chosen: str | None = None,
         quota_octets: int | None = None,
@@ -187,14 +192,14 @@ class Issuing:
             chosen = offered[0]
         addresses.check_form(chosen)
         record = self._record(MailboxKind.GROUP, f"{chosen}@{domain}", name, quota_octets, unit_id=unit.unit_id)
-        return self._issue(record, password, request, {})
+        return self._issue(record, password, request)
 
     def add_alias(self, mailbox: MailboxRecord, address: str, origin: ActContext) -> None:
         """Add an alias to a mailbox; the Centre decides (Reg. 6.1)."""
         address = address.lower()
         local, _, domain = address.rpartition("@")
         addresses.check_form(local)
-        self._must_be_local(domain)
+        must_be_local(domain, self._config, self._directory)
         reclaimed = self._state_of(mailbox).reason(State.RECLAIMED)
         if reclaimed is not None:
             raise NotAllowed(
@@ -206,20 +211,16 @@ class Issuing:
             )
         if mailbox.kind is MailboxKind.PERSONAL:
             addresses.must_be_a_persons(local, self._rules.reserved)
-        self._directory.add_alias(mailbox.mailbox_id, address, self._draft(FactKind.ALIAS_ADDED, origin, address=address))
+        draft = origin.draft(FactKind.ALIAS_ADDED, self._clock.now(), address=address)
+        self._directory.add_alias(mailbox.mailbox_id, address, draft)
 
     def remove_alias(self, mailbox: MailboxRecord, address: str, origin: ActContext) -> None:
         """Remove an alias; the address stays taken."""
-        draft = self._draft(FactKind.ALIAS_REMOVED, origin, address=address.lower())
+        draft = origin.draft(FactKind.ALIAS_REMOVED, self._clock.now(), address=address.lower())
         self._directory.remove_alias(mailbox.mailbox_id, address, draft)
 
-    # ------------------------------------------------------------ helpers
-
-    def _must_be_first(self, local: str, person: PersonRecord, request: Request) -> None:
-        """Reserve an address for the request that was received first (Reg. 5.4.a).
-
-        By the setting `address.namesake.first_by`.
-        """
+    def _must_be_first(self, local: str, person: PersonRecord, request: Ground) -> None:
+        """Reserve an address for the request received first (Reg. 5.4.a, `address.namesake.first_by`)."""
         if self._config.address.namesake.first_by != "received":
             return
         number, register = request.origin.request, self._directory.requests
@@ -237,7 +238,7 @@ class Issuing:
                 raise NotAllowed(
                     Text(
                         f"Yêu cầu số {other.request_id} về địa chỉ {local} được nhận trước.",
-                        f"Request {other.request_id}, for the address {local} too, was received before.",
+                        f"Ground {other.request_id}, for the address {local} too, was received before.",
                     ),
                     clause="5.4.a",
                     remedy=Text(
@@ -276,16 +277,14 @@ class Issuing:
         return None
 
     def _state_of(self, mailbox: MailboxRecord) -> Decision:
-        entry = self._directory.entry(mailbox.mailbox_id)
-        now = self._clock.now()
         settings = lifecycle_settings(self._config, self._directory.years.working_days())
-        return decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+        return self._directory.entry(mailbox.mailbox_id).decide(self._clock.now(), settings)
 
     def issue_again(
         self,
         mailbox: MailboxRecord,
         password: str,
-        request: Request,
+        request: Ground,
         *,
         wanted: str | None = None,
         quota_octets: int | None = None,
@@ -320,12 +319,13 @@ class Issuing:
             seq = max(seq, brought.seq if brought is not None else 0)
         if quota_octets is not None and quota_octets != mailbox.quota_octets:
             check_quota(quota_octets, mailbox.quota_octets, request.origin)
-            data: dict[str, Detail] = {"octets": quota_octets, "previous": mailbox.quota_octets}
-            draft = self._draft(FactKind.QUOTA_SET, request.origin, **data)
-            self._directory.set_quota(mailbox.mailbox_id, quota_octets, draft, after=seq)
+            changed = request.origin.draft(
+                FactKind.QUOTA_SET, self._clock.now(), octets=quota_octets, previous=mailbox.quota_octets
+            )
+            self._directory.set_quota(mailbox.mailbox_id, quota_octets, changed, after=seq)
             mailbox, seq = replace(mailbox, quota_octets=quota_octets), seq + 1
-        draft = self._issued(request, {"address": mailbox.address})
-        self._directory.set_credential(mailbox.mailbox_id, self._hash(password), draft, after=seq)
+        issued = self._issued(request, address=mailbox.address)
+        self._directory.set_credential(mailbox.mailbox_id, self._hash(password), issued, after=seq)
         return mailbox
 
     def _record(
@@ -339,57 +339,33 @@ class Issuing:
         unit_id: int | None = None,
     ) -> MailboxRecord:
         local, _, domain = address.rpartition("@")
-        return MailboxRecord(
-            mailbox_id=0,
-            kind=kind,
-            address=address,
-            home=f"{domain}/{local}",
-            display_name=display_name,
-            quota_octets=self._config.quota.default if quota_octets is None else quota_octets,
-            person_id=person_id,
-            unit_id=unit_id,
-        )
+        octets = self._config.quota.default if quota_octets is None else quota_octets
+        return MailboxRecord(0, kind, address, f"{domain}/{local}", display_name, octets, person_id, unit_id)
 
-    def _issue(self, record: MailboxRecord, password: str, request: Request, details: dict[str, Detail]) -> MailboxRecord:
+    def _issue(self, record: MailboxRecord, password: str, request: Ground, **details: Detail) -> MailboxRecord:
         check_quota(record.quota_octets, None, request.origin)
         credential = self._hash(password)
         self._directory.add_domain(record.address.rpartition("@")[2])
-        return self._directory.issue_mailbox(
-            record, self._issued(request, {"address": record.address, **details}), credential=credential
-        )
+        issued = self._issued(request, address=record.address, **details)
+        return self._directory.issue_mailbox(record, issued, credential=credential)
 
-    def _issued(self, request: Request, details: dict[str, Detail]) -> Draft:
+    def _issued(self, request: Ground, **details: Detail) -> Draft:
         if request.received_on is not None:
             must_be_past(request.received_on, self._clock, RECEIVED, clause="5.4.a")
             details["received_on"] = request.received_on.isoformat()  # Reg. 5.4.a: first received, first served
-        return self._draft(FactKind.ISSUED, request.origin, **details)
-
-    def _draft(self, kind: FactKind, origin: ActContext, **data: Detail) -> Draft:
-        return Draft(kind, self._clock.now(), origin.actor, origin.reason, origin.document, {**data, **origin.details()})
+        return request.origin.draft(FactKind.ISSUED, self._clock.now(), **details)
 
     def _unit_local(self, person: PersonRecord) -> str:
         unit = next(unit for unit in self._directory.units() if unit.unit_id == person.unit_id)
         return addresses.unit_local_part(unit.symbol, self._rules)
 
     def _taken(self) -> Callable[[str], bool]:
-        """Return a test whether a local part is or was in use under any local domain.
-
-        Nobody tells two people apart by the domain.
-        """
+        """Return a test whether a local part is or was in use under any local domain."""
         domains = {self._domain, *self._directory.domains()}
         return lambda local: any(self._directory.is_taken(f"{local}@{domain}") for domain in domains)
 
     def _split(self, chosen: str | None) -> tuple[str | None, str]:
-        """Return the local part and the domain of the chosen address."""
         local, _, domain = (chosen or "").lower().partition("@")
         if domain:
-            self._must_be_local(domain)
+            must_be_local(domain, self._config, self._directory)
         return local or None, domain or self._domain
-
-    def _must_be_local(self, domain: str) -> None:
-        if domain not in {*self._config.domains, *self._directory.domains()}:
-            raise BadInput(
-                Text(f"Tên miền {domain} không thuộc hệ thống.", f"The domain {in_ascii(domain)} is not local."),
-                clause="3.2",
-                remedy=Text(f"mic-mail domain add {domain}", f"mic-mail domain add {in_ascii(domain)}"),
-            )

@@ -16,19 +16,22 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential, Entry
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
+from mic_mail.policy.authorization.grounds import ADD_DOCUMENT, ADD_REASON
 from mic_mail.policy.authorization.signatories import must_sign
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Cause, Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind, record
 from mic_mail.policy.leavers import Leave, leaves, reclaim_at, reclaimed_on_request
-from mic_mail.policy.lifecycle import Decision, Reason, State, decide, timeline
+from mic_mail.policy.lifecycle import Decision, Reason, State, decide
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.reclamation import is_empty, lies_in_archive
-from mic_mail.policy.states import Span
+from mic_mail.policy.states import FINAL, Span
 from mic_mail.policy.suspension import absent_until, ahead, decided, locked_by_hand
 from mic_mail.policy.unit_mail.handover import BeingHandedOver, running
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.quota import check_quota
 from mic_mail.services.settings import lifecycle_settings
+
+RESTORE_RECLAIMED = Text("mic-mail mailbox restore-reclaimed", "mic-mail mailbox restore-reclaimed")
 
 
 class NotAllowed(Refused):
@@ -45,7 +48,7 @@ class InArchive(NotAllowed):
                 f"{address} has been deleted from the server; restore its mail from the archive first.",
             ),
             clause="6.4.c",
-            remedy=Text("mic-mail mailbox restore-reclaimed", "mic-mail mailbox restore-reclaimed"),
+            remedy=RESTORE_RECLAIMED,
         )
 
 
@@ -83,8 +86,6 @@ RECEIVED = Text("Ngày nhận yêu cầu", "The day of receipt")
 
 
 class MailboxLifecycle:
-    """The use cases on existing mailboxes."""
-
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
@@ -95,7 +96,7 @@ class MailboxLifecycle:
     def decide(self, entry: Entry, at: datetime | None = None) -> Decision:
         """Return the decision on the mailbox at `at`, or now."""
         instant = at or self._clock.now()
-        return decide(entry.kind, entry.facts, instant, last_activity=entry.last_activity, settings=self._settings)
+        return entry.decide(instant, self._settings)
 
     def state_of(self, mailbox: MailboxRecord) -> Decision:
         """Return the decision on the mailbox now, from the facts on record."""
@@ -104,7 +105,7 @@ class MailboxLifecycle:
     def timeline_of(self, mailbox: MailboxRecord) -> tuple[Span, ...]:
         """Return every span of the mailbox's life, past and to come, from the facts on record."""
         entry = self._directory.entry(mailbox.mailbox_id)
-        return timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=self._settings)
+        return entry.timeline(self._settings)
 
     # ------------------------------------------------------------ Reg. 7.2, 7.3
 
@@ -130,21 +131,20 @@ class MailboxLifecycle:
                 "signatory": signatory.full_name,
             }
         _needs_reason(origin, "7.2")
-        entry, decision = self._look(mailbox)
-        self._must_be_issued(decision)
-        return self._append(entry, self._draft(FactKind.SUSPENDED, origin, data=data))
+        return self._record(self._in_use(mailbox), FactKind.SUSPENDED, origin, **data)
 
     def restore(self, mailbox: MailboxRecord, asked: RestoreRequest, verifiers: Credential, origin: ActContext) -> Decision:
-        """Lift the suspensions and set a new password (Reg. 7.3.b).
-
-        It has to be changed at the first sign-in (7.3.c).
-        """
+        """Lift the suspensions and set a password to be changed at the first sign-in (Reg. 7.3.b, 7.3.c)."""
         entry, decision = self._restorable(mailbox, asked, origin)
-        suspensions = _suspensions(decision)
-        drafts = [self._seen_by_the_clock(reason) for reason in suspensions if self._by_the_clock(entry, reason)]
-        drafts.append(self._draft(FactKind.RESTORED, origin, data={"asked_by": asked.by, "channel": asked.channel}))
+        recorded = {fact.seq for fact in entry.facts if fact.kind is FactKind.SUSPENDED}
+        drafts = [  # a suspension by the clock alone (Reg. 7.2.a): after the restore the last use no longer shows it
+            Draft(FactKind.SUSPENDED, reason.since, "clock", data=dict(reason.params))
+            for reason in _suspensions(decision)
+            if not recorded & set(reason.fact_seqs)
+        ]
+        drafts.append(origin.draft(FactKind.RESTORED, self._clock.now(), asked_by=asked.by, channel=asked.channel))
         self._directory.set_credential(entry.mailbox_id, verifiers, *drafts, after=decision.fact_seq)
-        return self.decide(self._directory.entry(entry.mailbox_id))
+        return self.state_of(mailbox)
 
     def may_restore(self, mailbox: MailboxRecord, asked: RestoreRequest, origin: ActContext) -> Decision:
         """Return the present decision if `restore` would lift the suspensions; else raise the refusal."""
@@ -166,7 +166,7 @@ class MailboxLifecycle:
                     "A suspension for a breach can be lifted only with the document that lifts it.",
                 ),
                 clause="7.2.b",
-                remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
+                remedy=ADD_DOCUMENT,
             )
         if not asked.by.strip() or not asked.channel.strip():
             raise NotAllowed(
@@ -187,46 +187,27 @@ class MailboxLifecycle:
                 Text(f"Chỉ được khôi phục từ ngày {day.vi}.", f"The mailbox may be restored from {day.en}."), clause="7.3.b"
             )
 
-    def _by_the_clock(self, entry: Entry, reason: Reason) -> bool:
-        """Return whether the suspension follows from the passing of time alone, without a fact."""
-        recorded = {fact.seq for fact in entry.facts if fact.kind is FactKind.SUSPENDED}
-        return not recorded & set(reason.fact_seqs)
-
-    def _seen_by_the_clock(self, reason: Reason) -> Draft:
-        """Return the suspension of Reg. 7.2.a as a fact: after the restore the last use no longer shows it."""
-        return Draft(FactKind.SUSPENDED, reason.since, "clock", data=dict(reason.params))
-
     def note_absence(self, mailbox: MailboxRecord, begins: date, until: date, origin: ActContext) -> Fact:
         """Record a notified absence: no suspension for inactivity until it ends (Reg. 7.2.a)."""
         if until < begins:
             raise BadInput(Text("Ngày kết thúc trước ngày bắt đầu.", "The absence ends before it begins."), clause="7.2.a")
         _needs_reason(origin, "7.2.a")
-        entry, decision = self._look(mailbox)
-        self._must_be_issued(decision)
-        data: dict[str, Detail] = {"until": until.isoformat()}
-        return self._append(entry, self._draft(FactKind.ABSENCE, origin, at=start_of(begins), data=data))
+        return self._record(self._in_use(mailbox), FactKind.ABSENCE, origin, start_of(begins), until=until.isoformat())
 
     def end_absence(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
         """End an absence before the day that was notified."""
         entry, _ = self._look(mailbox)
         if absent_until(entry.facts, self._clock.now()) is None:
-            raise NotAllowed(
-                Text("Không có lần vắng mặt nào đang diễn ra.", "No absence is current."),
-                clause="7.2.a",
-            )
-        return self._append(entry, self._draft(FactKind.ABSENCE_ENDED, origin))
+            raise NotAllowed(Text("Không có lần vắng mặt nào đang diễn ra.", "No absence is in progress."), clause="7.2.a")
+        return self._record(entry, FactKind.ABSENCE_ENDED, origin)
 
     # ------------------------------------------------------------ Reg. 6.4
 
     def leave(
         self, mailbox: MailboxRecord, official: date, level: Level | None, cause: Departure | None, origin: ActContext
     ) -> Fact:
-        """Record a leave by the managing unit's notice of the official day, past or to come (Reg. 6.4.c).
-
-        Raises NotAllowed where the cause is missing: it is never assumed.
-        """
-        entry, decision = self._look(mailbox)
-        self._must_be_issued(decision)
+        """Record a leave on the official day, past or to come (Reg. 6.4.c); its cause is never assumed."""
+        entry = self._in_use(mailbox)
         if entry.kind is not MailboxKind.PERSONAL:
             raise NotAllowed(Text("Chỉ áp dụng cho hộp thư cá nhân.", "For personal mailboxes only."), clause="6.4.c")
         current = leaves(entry.facts)
@@ -246,8 +227,8 @@ class MailboxLifecycle:
                     "Add --cause: retired, resigned or moved.",
                 ),
             )
-        data: dict[str, Detail] = {"level": self._level(entry, level).value, "cause": cause.value}
-        return self._append(entry, self._draft(FactKind.LEFT, origin, at=start_of(official), data=data))
+        known = self._level(entry, level).value
+        return self._record(entry, FactKind.LEFT, origin, start_of(official), level=known, cause=cause.value)
 
     def correct_leave(
         self,
@@ -265,22 +246,21 @@ class MailboxLifecycle:
         if last.returned is not None and start_of(official) > last.returned.effective_at:
             raise _ended(last.returned)
         self._must_follow_issue(official, entry.facts[: last.notices[0].seq])
-        told = cause.value if cause else next((n.text("cause") for n in reversed(last.notices) if n.text("cause")), None)
-        data: dict[str, Detail] = {"level": (level or last.level).value, **({"cause": told} if told else {})}
-        return self._reopen(entry, self._draft(FactKind.LEAVE_CORRECTED, origin, at=start_of(official), data=data), bring_back)
+        data: dict[str, Detail] = {"level": (level or last.level).value}
+        known = cause.value if cause else next((n.text("cause") for n in reversed(last.notices) if n.text("cause")), None)
+        if known:
+            data["cause"] = known
+        return self._reopen(entry, origin.draft(FactKind.LEAVE_CORRECTED, start_of(official), **data), bring_back)
 
     def withdraw_leave(self, mailbox: MailboxRecord, origin: ActContext, *, bring_back: BringBack | None = None) -> Fact:
         """Withdraw the last leave, which was recorded by mistake."""
         entry, _ = self._look(mailbox)
         self._last_leave(entry)
         _needs_reason(origin, "6.4.c")
-        return self._reopen(entry, self._draft(FactKind.LEAVE_WITHDRAWN, origin), bring_back)
+        return self._reopen(entry, origin.draft(FactKind.LEAVE_WITHDRAWN, self._clock.now()), bring_back)
 
     def _reopen(self, entry: Entry, draft: Draft, bring_back: BringBack | None) -> Fact:
-        """Record a fact on a leave; where it reopens a deleted mailbox, bring its mail back first.
-
-        Refused where that is not possible.
-        """
+        """Record a fact on a leave; where it reopens a deleted mailbox, bring its mail back or refuse."""
         seq = entry.facts[-1].seq
         if self._needs_its_mail(entry, draft):
             if bring_back is None:
@@ -319,14 +299,12 @@ class MailboxLifecycle:
                 Text("Đến ngày đó hộp thư đã thu hồi; phải cấp lại.", "The mailbox is reclaimed by then; issue it again."),
                 clause="6.4.a",
             )
-        return self._append(entry, self._draft(FactKind.RETURNED, origin, at=start_of(returned)))
+        return self._record(entry, FactKind.RETURNED, origin, start_of(returned))
 
     def lock_sending(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
         """Lock sending by hand, until the Centre unlocks it (Reg. 10.2)."""
         _needs_reason(origin, "10.2")
-        entry, decision = self._look(mailbox)
-        self._must_be_issued(decision)
-        return self._append(entry, self._draft(FactKind.SENDING_LOCKED, origin))
+        return self._record(self._in_use(mailbox), FactKind.SENDING_LOCKED, origin)
 
     def unlock_sending(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
         """Lift the locks set by hand; the lock of Reg. 6.4.c stays."""
@@ -335,33 +313,27 @@ class MailboxLifecycle:
         to_come = ahead(entry.facts, locked_by_hand(entry.facts), self._clock.now())
         if not any(by_hand & set(span.fact_seqs) for span in (*decision.reasons, *to_come)):
             raise NotAllowed(Text("Không có khóa gửi bằng tay.", "Sending is not locked by hand."), clause="10.2")
-        return self._append(entry, self._draft(FactKind.SENDING_UNLOCKED, origin))
+        return self._record(entry, FactKind.SENDING_UNLOCKED, origin)
 
     def reclaim(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
-        """Reclaim a mailbox of any kind on the unit's request (Reg. 6.1, 6.2).
-
-        `services.mailboxes.reclamation` does the rest. Not during a handover (Reg. 12.3.d): its mail would be refused from
-        now on.
-        """
+        """Reclaim a mailbox on the unit's request (Reg. 6.1, 6.2), but not during a handover (Reg. 12.3.d)."""
         _needs_reason(origin, "6.2")
-        entry, decision = self._look(mailbox)
-        self._must_be_issued(decision)
+        entry = self._in_use(mailbox)
         if running(entry.facts) is not None:
             raise BeingHandedOver(mailbox.address)
-        return self._append(entry, self._draft(FactKind.RECLAIMED, origin))
+        return self._record(entry, FactKind.RECLAIMED, origin)
 
     def withdraw_reclaim(self, mailbox: MailboxRecord, origin: ActContext) -> Fact:
         """Withdraw a reclamation on request that is still to come, recorded by a clock that was ahead."""
         _needs_reason(origin, "6.2")
         entry, decision = self._look(mailbox)
         if not ahead(entry.facts, reclaimed_on_request(entry.facts), self._clock.now()):
-            issue = Text("mic-mail mailbox restore-reclaimed", "mic-mail mailbox restore-reclaimed")
             raise NotAllowed(
                 Text("Không có việc thu hồi theo yêu cầu nào chưa đến giờ.", "No reclaim on request is pending."),
                 clause="6.2",
-                remedy=issue if State.RECLAIMED in decision.states else None,
+                remedy=RESTORE_RECLAIMED if State.RECLAIMED in decision.states else None,
             )
-        return self._append(entry, self._draft(FactKind.RECLAIM_WITHDRAWN, origin))
+        return self._record(entry, FactKind.RECLAIM_WITHDRAWN, origin)
 
     # ------------------------------------------------------------ Reg. 15.2
 
@@ -372,7 +344,7 @@ class MailboxLifecycle:
         a letter or the unit's mail (Reg. 15.2): an absent person cannot be told from one who lost the password.
         """
         _, decision = self._look(mailbox)
-        self._must_be_issued(decision)
+        must_be_issued(decision)
         if not decision.password_change_due and not origin.document:
             raise NotAllowed(
                 Text(
@@ -380,7 +352,7 @@ class MailboxLifecycle:
                     "No password change is due; any other change needs a letter or mail from the unit.",
                 ),
                 clause="15.2",
-                remedy=Text("Thêm --document SỐ.", "Add --document NUMBER."),
+                remedy=ADD_DOCUMENT,
             )
         return decision
 
@@ -390,35 +362,23 @@ class MailboxLifecycle:
         """Change the quota (Reg. 8.3.a, 8.3.b)."""
         entry, decision = self._look(mailbox)
         check_quota(octets, entry.quota_octets, origin)
-        data: dict[str, Detail] = {"octets": octets, "previous": entry.quota_octets}
-        draft = self._draft(FactKind.QUOTA_SET, origin, data=data)
+        draft = origin.draft(FactKind.QUOTA_SET, self._clock.now(), octets=octets, previous=entry.quota_octets)
         self._directory.set_quota(entry.mailbox_id, octets, draft, after=decision.fact_seq)
-
-    # ------------------------------------------------------------ helpers
 
     def _look(self, mailbox: MailboxRecord) -> tuple[Entry, Decision]:
         entry = self._directory.entry(mailbox.mailbox_id)
         return entry, self.decide(entry)
 
-    def _append(self, entry: Entry, draft: Draft) -> Fact:
-        return self._directory.append_fact(entry.mailbox_id, draft, after=entry.facts[-1].seq if entry.facts else 0)
+    def _record(self, entry: Entry, kind: FactKind, origin: ActContext, at: datetime | None = None, /, **data: Detail) -> Fact:
+        return self._directory.append_to(entry, origin.draft(kind, at or self._clock.now(), **data))
 
-    def _draft(
-        self, kind: FactKind, origin: ActContext, *, at: datetime | None = None, data: dict[str, Detail] | None = None
-    ) -> Draft:
-        return Draft(
-            kind, at or self._clock.now(), origin.actor, origin.reason, origin.document, {**(data or {}), **origin.details()}
-        )
-
-    def _must_be_issued(self, decision: Decision) -> None:
-        if decision.states & {State.RECLAIMED, State.NOT_ISSUED}:
-            raise NotAllowed(Text("Hộp thư đã thu hồi hoặc chưa cấp.", "The mailbox is reclaimed or not issued yet."))
+    def _in_use(self, mailbox: MailboxRecord) -> Entry:
+        entry, decision = self._look(mailbox)
+        must_be_issued(decision)
+        return entry
 
     def _must_follow_issue(self, official: date, facts: Sequence[Fact]) -> None:
-        """Refuse a leave before the issue of the mailbox.
-
-        A leave ends the employment that the issue was for; only an imported mailbox can belong to somebody who left before.
-        """
+        """Refuse a leave before the issue; an imported mailbox may belong to a former leaver."""
         births = [fact for fact in facts if fact.kind in {FactKind.ISSUED, FactKind.IMPORTED}]
         if births and births[-1].kind is FactKind.ISSUED and official < local_day(births[-1].effective_at):
             issued = dates.day(births[-1].effective_at)
@@ -455,6 +415,12 @@ class MailboxLifecycle:
         )
 
 
+def must_be_issued(decision: Decision) -> None:
+    """Refuse a mailbox that is reclaimed or not issued yet."""
+    if decision.states & set(FINAL):
+        raise NotAllowed(Text("Hộp thư đã thu hồi hoặc chưa cấp.", "The mailbox is reclaimed or not issued yet."))
+
+
 def _ended(returned: Fact) -> NotAllowed:
     back = dates.day(returned.effective_at)
     return NotAllowed(
@@ -470,8 +436,4 @@ def _suspensions(decision: Decision) -> list[Reason]:
 
 def _needs_reason(origin: ActContext, clause: str) -> None:
     if not origin.reason:
-        raise NotAllowed(
-            Text("Phải nêu lý do.", "A reason is needed."),
-            clause=clause,
-            remedy=Text('Thêm --reason "…".', 'Add --reason "...".'),
-        )
+        raise NotAllowed(Text("Phải nêu lý do.", "A reason is needed."), clause=clause, remedy=ADD_REASON)

@@ -7,11 +7,10 @@ when it is started. Blocking; commands only.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import closing, suppress
 from pathlib import Path
 
-from mic_mail.clock import Clock
+from mic_mail.clock import Clock, instant_of
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text, Trouble, in_ascii
@@ -26,10 +25,6 @@ from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.notifications.notices import Notices
 
 SECURITY = "7.2.c"
-
-
-def _instant(at_us: int) -> datetime:
-    return datetime.fromtimestamp(at_us // 1_000_000, UTC)
 
 
 def _unreadable(path: Path, error: OSError) -> None:
@@ -74,24 +69,21 @@ class Queued:
 
     def count(self) -> int:
         """Return how many messages are pending, for local mailboxes and for other domains."""
-        with self._entries() as entries:
-            waiting = {entry.spool_id for entry in entries}
-        with self._leaving() as leaving:
-            return len(waiting.union(entry.entry_id for entry in leaving))
+        with closing(Spool(self._config.spool_dir)) as spool:
+            waiting = {entry.spool_id for entry in self._entries(spool)}
+        with closing(Queue(self._config.queue_dir)) as queue:
+            return len(waiting.union(entry.entry_id for entry in self._leaving(queue)))
 
     def drop(self, notices: Notices, origin: ActContext, log: MailLog) -> int:
-        """Drop the messages undelivered; return how many.
-
-        The log and the sender's mailbox name the recipients of each (Reg. 4.2).
-        """
+        """Drop the messages undelivered and notify the sender (Reg. 4.2); return how many."""
         dropped = set()
-        with self._queue() as queue, self._entries() as entries:
-            for entry in entries:
+        with closing(Queue(self._config.queue_dir)) as queue, closing(Spool(self._config.spool_dir)) as spool:
+            for entry in self._entries(spool):
                 # Recipients already handed to the queue (a kill prevented the note here) are sent or dropped there.
                 elsewhere = ELSEWHERE if queue.had(entry.spool_id) else None
                 recipients = [str(target.address) for target in entry.open_targets if target.mailbox_id != elsewhere]
                 if recipients:
-                    letter = letters.not_sent(self._sender.address, _instant(entry.envelope.accepted_at_us), recipients)
+                    letter = letters.not_sent(self._sender.address, instant_of(entry.envelope.accepted_at_us), recipients)
                     notices.deliver(self._sender, letter, origin=f"not_sent:{entry.spool_id}@{self._sender.mailbox_id}")
                     log.event(
                         "delivery_dropped",
@@ -102,47 +94,24 @@ class Queued:
                     )
                 entry.settle([target.mailbox_id for target in entry.open_targets], now_us=self._clock.now_us())
                 dropped.add(entry.spool_id)
-        said = AdminDecision(origin.actor, origin.reason, self._clock.now_us(), origin.document, SECURITY)
-        with self._leaving() as leaving:  # after the spool, from which messages go to the queue
-            for waiting in leaving:
+        decision = AdminDecision(origin.actor, origin.reason, self._clock.now_us(), origin.document, SECURITY)
+        with closing(Queue(self._config.queue_dir)) as queue:  # after the spool, from which messages go to the queue
+            for waiting in self._leaving(queue):
                 with suppress(Ended):
-                    waiting.drop(waiting.state.open, said)
+                    waiting.drop(waiting.state.open, decision)
                     dropped.add(waiting.entry_id)
         if dropped:
             notify_decided(self._config.run_dir)
         return len(dropped)
 
-    @contextmanager
-    def _entries(self) -> Iterator[Iterator[Entry]]:
-        spool = Spool(self._config.spool_dir)
-        try:
-            yield self._of_sender(spool)
-        finally:
-            spool.close()
-
-    def _of_sender(self, spool: Spool) -> Iterator[Entry]:
-        """Yield the sender's spool entries; refuse if a file cannot be opened.
-
-        Its sender is unknown then, and nobody's mail is sent or dropped unseen.
-        """
+    def _entries(self, spool: Spool) -> Iterator[Entry]:
+        """Yield the sender's spool entries; refuse if a file cannot be opened, since its sender is unknown."""
         for entry in spool.recover(waits=lambda slip: slip.submitted_by != self._sender.mailbox_id, unreadable=_unreadable):
             try:
                 yield entry
             finally:
                 entry.release()
 
-    @contextmanager
-    def _queue(self) -> Iterator[Queue]:
-        queue = Queue(self._config.queue_dir)
-        try:
-            yield queue
-        finally:
-            queue.close()
-
-    @contextmanager
-    def _leaving(self) -> Iterator[Iterator[QueueEntry]]:
-        with self._queue() as queue:
-            yield (entry for entry in _readable(queue) if self._is_mine(entry) and entry.state.open)
-
-    def _is_mine(self, entry: QueueEntry) -> bool:
-        return entry.envelope.submitted_by == self._sender.mailbox_id
+    def _leaving(self, queue: Queue) -> Iterator[QueueEntry]:
+        mine = (entry for entry in _readable(queue) if entry.envelope.submitted_by == self._sender.mailbox_id)
+        return (entry for entry in mine if entry.state.open)

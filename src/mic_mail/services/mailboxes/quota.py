@@ -5,6 +5,7 @@ In: octets, the quota before (None: a new mailbox), the actor. Out: nothing, or 
 
 from mic_mail.config.limits import QUOTA_CEILING, QUOTA_FLOOR
 from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.policy.authorization.grounds import ADD_REASON
 from mic_mail.services.mailboxes.credentials import ActContext
 
 
@@ -22,7 +23,5 @@ def check_quota(octets: int, previous: int | None, origin: ActContext) -> None:
         )
     if previous is not None and octets < previous and not origin.reason:
         raise QuotaRefused(
-            Text("Giảm dung lượng phải nêu lý do.", "A smaller quota needs a reason."),
-            clause="8.3.a",
-            remedy=Text('Thêm --reason "…".', 'Add --reason "...".'),
+            Text("Giảm dung lượng phải nêu lý do.", "A smaller quota needs a reason."), clause="8.3.a", remedy=ADD_REASON
         )

@@ -24,14 +24,14 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.directory.records import MailboxRecord, Superseded
+from mic_mail.directory.records import RECORD_CHANGED, MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
-from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide
+from mic_mail.policy.facts import Detail, Fact, FactKind
+from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings
 from mic_mail.policy.reclamation import (
     ANSWERED_FOR,
     Course,
@@ -47,19 +47,16 @@ from mic_mail.policy.reclamation import (
 from mic_mail.policy.states import Reason, State
 from mic_mail.policy.unit_mail.handover import nothing_may_go
 from mic_mail.services.mailboxes.credentials import ActContext
-from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
+from mic_mail.services.mailboxes.lifecycle_actions import RESTORE_RECLAIMED, NotAllowed
 from mic_mail.services.settings import lifecycle_settings
 from mic_mail.storage.backup.backup import examine
 from mic_mail.storage.backup.delete_account import is_left
 from mic_mail.storage.maildir.maildir import make_durable
-from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef
+from mic_mail.storage.mailstore import MailStore
 
 FOLDER = "archive"
-"""The archive folder below `data_dir`."""
 ARCHIVE_MODE = 0o700
 CLOCK = ActContext("clock")
-"""The actor of acts by the clock alone."""
 ASIDE = "aside"
 """The key in UNARCHIVED: the folder below `mail_root` with an earlier store that had to stay."""
 
@@ -105,12 +102,9 @@ class ArchiveDamaged(NotAllowed):
 
 DELETED = Text("Hộp thư đã được xóa.", "The mailbox has already been deleted.")
 RETURNING = Text("Thư đang được lấy lại từ bản lưu trữ.", "Its mail is being restored from the archive.")
-RESTORE = Text("mic-mail mailbox restore-reclaimed", "mic-mail mailbox restore-reclaimed")
 
 
 class Reclaiming:
-    """The use cases on reclaimed mailboxes."""
-
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
         self._directory = directory
         self._store = store
@@ -119,18 +113,14 @@ class Reclaiming:
         self.root = config.server.data_dir / FOLDER
 
     def settings(self) -> LifecycleSettings:
-        """Return the settings by the calendar on record now."""
         return lifecycle_settings(self._config, self._directory.years.working_days())
 
     def progress_of(self, entry: Entry, settings: LifecycleSettings) -> Reclaimed | None:
         """Return the progress of a mailbox; None for one that is not reclaimed."""
         try:
-            decision = decide(
-                entry.kind, entry.facts, self._clock.steady_now(), last_activity=entry.last_activity, settings=settings
-            )
+            reason = entry.decide(self._clock.steady_now(), settings).reason(State.RECLAIMED)
         except FactsUnreadable:
             return None
-        reason = decision.reason(State.RECLAIMED)
         return None if reason is None else Reclaimed(entry, reason, course(entry.facts, reason.since))
 
     def obstacles(self, found: Reclaimed, *, clock_trusted: bool) -> list[Obstacle]:
@@ -143,13 +133,8 @@ class Reclaiming:
         )
 
     def _is_held(self, entry: Entry) -> bool:
-        """Return whether a legal hold or a handover is in force, by the record or the store's mark.
-
-        Reg. 9.2, 12.3.d.
-        """
-        return nothing_may_go(entry.facts) or self._account(entry).is_held()
-
-    # ------------------------------------------------------------ by the clock
+        """Return whether a hold or a handover is in force, by record or mark (Reg. 9.2, 12.3.d)."""
+        return nothing_may_go(entry.facts) or self._store.account_of(entry).is_held()
 
     def archive(self, found: Reclaimed) -> Fact:
         """Copy the mailbox into the archive and record until when its store is retained."""
@@ -159,22 +144,17 @@ class Reclaiming:
         target, partial = self.root / name, self.root / f"{name}.partial"
         self.tidy(entry)
         _make_private(target.parent, self.root)
-        account = self._account(entry)
+        account = self._store.account_of(entry)
         modseq = account.highest_modseq()  # before the copy: mail that arrives during it counts as a change
         account.backup(partial)
         messages, octets = examine(partial)
         os.chmod(partial, ARCHIVE_MODE)
         os.rename(partial, target)
         make_durable(str(target.parent))
-        data: dict[str, Detail] = {
-            "archive": name,
-            "messages": messages,
-            "octets": octets,
-            "modseq": modseq,
-            "clause": found.reason.clause,
-            "keep_until": keeps_until(now, self._config.reclaim.keep_days).isoformat(),
-        }
-        return self._append(entry, FactKind.ARCHIVED, CLOCK, data)
+        return self._append(
+            entry, FactKind.ARCHIVED, CLOCK, archive=name, messages=messages, octets=octets, modseq=modseq,
+            clause=found.reason.clause, keep_until=keeps_until(now, self._config.reclaim.keep_days).isoformat(),
+        )  # fmt: skip
 
     def free(self, found: Reclaimed, origin: ActContext = CLOCK, *, clock_trusted: bool) -> Fact | None:
         """Record that the mailbox is deleted from the server; `finish` then deletes it.
@@ -195,9 +175,10 @@ class Reclaiming:
         entry, archived = found.entry, found.way.archived
         assert archived is not None, "what is not archived has an obstacle"
         if found.way.stage is not ReclaimStage.ARCHIVED:
-            is_returning = found.way.stage is ReclaimStage.RETURNING
-            raise NotAllowed(RETURNING if is_returning else DELETED, clause="6.4.c", remedy=RESTORE if is_returning else None)
-        if not self._is_whole(archived) or self._account(entry).highest_modseq() != archived.data.get("modseq"):
+            if found.way.stage is ReclaimStage.RETURNING:
+                raise NotAllowed(RETURNING, clause="6.4.c", remedy=RESTORE_RECLAIMED)
+            raise NotAllowed(DELETED, clause="6.4.c")
+        if not self._is_whole(archived) or self._store.account_of(entry).highest_modseq() != archived.data.get("modseq"):
             if by_hand:
                 raise NotAllowed(
                     Text("Hộp thư đã thay đổi sau khi lưu trữ; sẽ được lưu trữ lại.", "It has changed since it was archived."),
@@ -205,12 +186,8 @@ class Reclaiming:
                 )
             self.archive(found)
             return None
-        data: dict[str, Detail] = {
-            "archive": archived.text("archive"),
-            "clause": found.reason.clause,
-            "by": "operator" if by_hand else "clock",
-        }
-        return self._append(entry, FactKind.FREED, origin, data)
+        by, archive = "operator" if by_hand else "clock", archived.text("archive")
+        return self._append(entry, FactKind.FREED, origin, archive=archive, clause=found.reason.clause, by=by)
 
     def finish(self, entry: Entry) -> Finished:
         """Delete the store of a freed mailbox, after a last check under its lock: it may just be issued again."""
@@ -224,18 +201,15 @@ class Reclaiming:
         if self._has_more(entry):
             return Finished.NOT_IN_ARCHIVE
         if is_left(self._home(entry)):
-            self._account(entry).free(may_go)
+            self._store.account_of(entry).free(may_go)
         return ended
 
     def _has_more(self, entry: Entry) -> bool:
-        """Return whether the store has a message that the last archive lacks.
-
-        MODSEQs do not tell: a new boot raises them.
-        """
+        """Return whether the store has a message that the last archive lacks; MODSEQs do not tell."""
         if not os.path.isdir(self._home(entry)):
             return False
         path = next((self.path_of(fact) for fact in reversed(archives(entry.facts))), None)
-        account = self._account(entry)
+        account = self._store.account_of(entry)
         if path is None:
             return any(folder.messages for folder in account.folders())
         return account.has_more_than(path)
@@ -247,7 +221,7 @@ class Reclaiming:
         """Return whether the mailbox holds all that is readable in the archive, and as many messages."""
         if not os.path.isdir(self._home(entry)):
             return False
-        account, messages = self._account(entry), archived.data.get("messages")
+        account, messages = self._store.account_of(entry), archived.data.get("messages")
         account.repair()  # so that its counts are right
         held = sum(folder.messages for folder in account.folders())
         return isinstance(messages, int) and 0 < messages <= held and account.has_all_of(self.path_of(archived))
@@ -274,10 +248,7 @@ class Reclaiming:
             return False
 
     def path_of(self, archived: Fact) -> Path:
-        """Return the path of an archive."""
         return self.root / (archived.text("archive") or "")
-
-    # ------------------------------------------------------------ by people
 
     def of(self, mailbox: MailboxRecord) -> Reclaimed:
         """Return the progress of a reclaimed mailbox, as of now; refuse any other."""
@@ -315,19 +286,14 @@ class Reclaiming:
             if stays:
                 data[ASIDE] = os.path.relpath(aside, self._config.mail_root)
             if is_new or stays:
-                fact = self._append(entry, FactKind.UNARCHIVED, origin, data)
+                fact = self._append(entry, FactKind.UNARCHIVED, origin, **data)
             elif self._directory.facts(entry.mailbox_id)[-1].seq != entry.facts[-1].seq:  # others issued it meanwhile
-                raise Superseded(
-                    Text(
-                        "Hồ sơ hộp thư vừa thay đổi; đề nghị xem lại.",
-                        "The mailbox's record has just changed; check it and try again.",
-                    )
-                )
+                raise Superseded(RECORD_CHANGED)
 
         try:
             examine(path)  # before anything is deleted
             stays = self.finish(entry) is not Finished.GONE if is_new else self._has_more(entry)
-            self._account(entry).restore(path, replace=True, ready=record)
+            self._store.account_of(entry).restore(path, replace=True, ready=record)
         except BadInput as damage:
             raise ArchiveDamaged(way.archived.text("archive") or "", damage) from damage
         return fact
@@ -361,19 +327,12 @@ class Reclaiming:
                     "First finish the restore: mic-mail mailbox restore-reclaimed; then drop the archive.",
                 ),
             )
-        fact = self._append(entry, FactKind.ARCHIVE_DROPPED, origin, {"archive": archive})
+        fact = self._append(entry, FactKind.ARCHIVE_DROPPED, origin, archive=archive)
         self.tidy(self._directory.entry(entry.mailbox_id))
         return fact
 
-    # ------------------------------------------------------------ helpers
-
-    def _account(self, entry: Entry) -> Account:
-        return self._store.account(AccountRef(entry.mailbox_id, entry.home))
-
-    def _append(self, entry: Entry, kind: FactKind, origin: ActContext, data: dict[str, Detail]) -> Fact:
-        """Append a fact only if nothing was recorded since the decision."""
-        draft = Draft(kind, self._clock.steady_now(), origin.actor, origin.reason, origin.document, data)
-        return self._directory.append_fact(entry.mailbox_id, draft, after=entry.facts[-1].seq)
+    def _append(self, entry: Entry, kind: FactKind, origin: ActContext, **data: Detail) -> Fact:
+        return self._directory.append_to(entry, origin.draft(kind, self._clock.steady_now(), **data))
 
 
 def _needs_document(origin: ActContext) -> None:
@@ -381,6 +340,5 @@ def _needs_document(origin: ActContext) -> None:
 
 
 def _make_private(folder: Path, root: Path) -> None:
-    """Create the archive's folders down to this one, for the server's account only."""
     for path in (*reversed([above for above in folder.parents if above.is_relative_to(root)]), folder):
         path.mkdir(mode=ARCHIVE_MODE, exist_ok=True)

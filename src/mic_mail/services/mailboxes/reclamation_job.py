@@ -36,8 +36,6 @@ _TOLD = (Obstacle.HELD, Obstacle.NOT_WARNED)
 
 
 class ReclaimRounds:
-    """The reclamation job of one server."""
-
     def __init__(
         self,
         runtime: Runtime,
@@ -101,21 +99,19 @@ class ReclaimRounds:
             await self._log_obstacles(found, against)
             return
         fact = await self._runtime.executors.io(lambda: reclaiming.free(found, clock_trusted=trusted))
-        told = "mailbox_archived_anew" if fact is None else "mailbox_freed"
-        self._runtime.log.event(told, mailbox=found.entry.address, archive=found.way.archive)
+        event = "mailbox_archived_anew" if fact is None else "mailbox_freed"
+        self._runtime.log.event(event, mailbox=found.entry.address, archive=found.way.archive)
         if fact is not None:
             await self._refresh()  # so that no visit of this process creates a new store
             await self._finish(reclaiming, found, _STAYS)
 
-    async def _finish(self, reclaiming: Reclaiming, found: Reclaimed, told: Mapping[Finished, Text]) -> None:
-        """Finish in the mailbox's write turn, after any visit that has begun."""
+    async def _finish(self, reclaiming: Reclaiming, found: Reclaimed, reasons: Mapping[Finished, Text]) -> None:
         entry = found.entry
-        ended = await self._runtime.account_executors.write(AccountRef(entry.mailbox_id, entry.home), reclaiming.finish, entry)
-        if ended in told:
-            await self._log_not_freed(found, ended, told[ended])
+        ended = await self._runtime.account_executors.write(AccountRef.of(entry), reclaiming.finish, entry)
+        if ended in reasons:
+            await self._log_not_freed(found, ended, reasons[ended])
 
     async def _log_obstacles(self, found: Reclaimed, against: list[Obstacle]) -> None:
-        """Notify once for each obstacle of each archive."""
         for obstacle in (each for each in _TOLD if each in against):
             await self._log_not_freed(found, obstacle, obstacle.label)
 

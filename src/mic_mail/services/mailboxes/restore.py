@@ -30,8 +30,6 @@ class Waiting(LabelledEnum):
 
 
 class Restoring:
-    """The restore use case."""
-
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
         self._accounts = MailboxLifecycle(directory, config, clock)
         self._notices = Notices(store, config, clock)

@@ -22,7 +22,7 @@ from mic_mail.log.error_fields import failure
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.due_notices import DueNotices, Notable, NoticeKind, WarnDays, due_notices
 from mic_mail.policy.facts import Fact, MailboxKind
-from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, decide, timeline
+from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings
 from mic_mail.policy.states import Span, State
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.notices import Notices
@@ -92,7 +92,7 @@ class LifeNotices:
 
     async def _send_one(self, entry: Entry, notable: Notable, settings: LifecycleSettings) -> None:
         now = self._runtime.clock.steady_now()
-        decision = decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=settings)
+        decision = entry.decide(now, settings)
         for reader, text in self._texts(entry, notable):
             letter = text.sent_late(notable.since) if notable.is_late(now) else text
             if reader is Reader.OWNER:  # first, since there may be no other reader
@@ -167,7 +167,7 @@ class LifeNotices:
         """Publish into one mailbox, unless it has a message of this key already."""
         origin = f"{await self._runtime.executors.io(self._directory.sent.origin, key)}@{mailbox.mailbox_id}:{reader}"
         await self._runtime.account_executors.write(
-            AccountRef(mailbox.mailbox_id, mailbox.home),
+            AccountRef.of(mailbox),
             lambda: self._notices().deliver(mailbox, letter, origin=origin, in_reply_to=in_reply_to),
         )
 
@@ -219,7 +219,7 @@ class LifeNotices:
     def _receives(self, entry: Entry) -> bool:
         now = self._runtime.clock.steady_now()
         try:
-            return decide(entry.kind, entry.facts, now, last_activity=entry.last_activity, settings=self._settings()).receives
+            return entry.decide(now, self._settings()).receives
         except FactsUnreadable:
             return False
 
@@ -270,7 +270,7 @@ class LifeNotices:
                 raise AssertionError(kind)
 
     def _reclaimed_at(self, entry: Entry) -> datetime | None:
-        spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=self._settings())
+        spans = entry.timeline(self._settings())
         return next((span.since for span in reversed(spans) if span.state is State.RECLAIMED), None)
 
 
@@ -357,7 +357,7 @@ def _due_notices(
 ) -> DueNotices:
     entry = on[0]
     try:
-        spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
+        spans = entry.timeline(settings)
     except FactsUnreadable:  # nothing is decided, so nothing is sent; `directory check` names it
         return DueNotices((), None)
     return due_notices(entry.mailbox_id, entry.facts, spans, now, days, vacancies=vacancies_on(on), begun=begun)

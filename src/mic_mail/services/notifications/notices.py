@@ -32,7 +32,7 @@ from mic_mail.mime.compose import Attachment, Mailbox, bilingual, compose
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.types import INBOX, AccountRef, Delivery, Published
+from mic_mail.storage.types import INBOX, Delivery, Published
 
 FOLDER = "notices"
 RETURN_PATH = b"Return-Path: <>\r\n"
@@ -161,7 +161,7 @@ class Notices:
 
     def put(self, mailbox: Addressee, message: bytes, *, origin: str) -> Published:
         """Deliver a composed message into INBOX past the quota, once per `origin`."""
-        account = self._store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+        account = self._store.account_of(mailbox)
         staged = account.stage()
         try:
             staged.write(message)

@@ -22,10 +22,7 @@ FOLDER = "keys"
 
 
 def copy_keys(config: Config, target: Path) -> None:
-    """Copy the existing keys, durably.
-
-    Raises `OSError`; `KeyUnusable` for an unusable DKIM key, after all others are copied.
-    """
+    """Copy the keys, durably; `OSError`; `KeyUnusable` for a DKIM key, after all others are copied."""
     keys = target / FOLDER
     make_folder(keys)
     for path in (key_path(config), config.server.data_dir / DECOY_KEY):

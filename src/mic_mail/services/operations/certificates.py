@@ -25,10 +25,7 @@ LAST_DAYS = (7, 1)
 
 
 def open_front(config: Config, *, for_servers: bool = False) -> TlsFront:
-    """Open the TLS of the listeners, or (`for_servers`) of that for other servers.
-
-    Raises `BadCertificate`. Blocking.
-    """
+    """Open the TLS of the listeners, or (`for_servers`) of that for other servers; `BadCertificate`."""
     return TlsFront(
         config.certificate,
         config.key,

@@ -16,8 +16,6 @@ EVENTS = {
 
 
 class DiskReserve:
-    """The reserves of one server."""
-
     def __init__(self, runtime: Runtime, reserves: Reserves, octets: int) -> None:
         self._runtime = runtime
         self._reserves = reserves
@@ -36,10 +34,7 @@ class DiskReserve:
             self._states[folder] = after
 
     def report(self) -> dict[str, object]:
-        """Return the state of each reserve by folder, and its size, for `mic-mail status`.
-
-        Empty without reserves.
-        """
+        """Return the state and size of the reserves for `mic-mail status`; empty without any."""
         if not self._states:
             return {}
         return {"reserves": {folder: str(state) for folder, state in self._states.items()}, "reserve_octets": self._octets}

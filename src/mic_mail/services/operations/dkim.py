@@ -36,10 +36,7 @@ from mic_mail.smtpclient.dkim_keys import (
 )
 
 RETIRED_FOR = timedelta(days=7)
-"""The time for which the record of a retired key stays.
-
-Others retry for five days, and may verify late.
-"""
+"""How long a retired key's record stays: others retry for five days, and may verify late."""
 SWITCH_SECONDS = 600.0
 _US = timedelta(microseconds=1)
 
@@ -52,7 +49,6 @@ class PublishedKey(StrEnum):
     OTHER = "other"
     """Another record, or several records: then none is valid (RFC 6376 §3.6.2.2)."""
     UNKNOWN = "unknown"
-    """The DNS does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +99,6 @@ class DkimKeys:
     def has_to_stay(self, key: Key) -> bool:
         """Return whether mail signed by a retired key may still be in transit."""
         return self._clock.now_us() - key.since_us < RETIRED_FOR // _US
-
-    # ------------------------------------------------------------ by people
 
     def add(self, domains: Sequence[str], algorithm: Algorithm, bits: int, selector: str | None) -> list[Key]:
         """Make a new key for each domain, announced."""
@@ -196,13 +190,8 @@ class DkimKeys:
                 )
             )
 
-    # ------------------------------------------------------------ by the DNS
-
     async def switch(self, resolver: Callable[[], Resolver], executors: Executors, log: MailLog) -> None:
-        """Sign with the announced keys that the DNS has.
-
-        Raises `KeyUnusable` for an unusable one, after the others sign.
-        """
+        """Sign with the announced keys that the DNS has; then `KeyUnusable`, if one of them is."""
         waiting = [key for key in await executors.io(self.all) if key.state is State.ANNOUNCED]
         if not waiting:
             return
@@ -256,7 +245,6 @@ def _waits(key: Key) -> Refused:
 
 
 def _free(keys: Sequence[Key], asked: Asked, selector: str | None, day: str) -> str:
-    """Return a selector that the domain does not have yet."""
     taken = {key.selector for key in keys if key.domain == asked.domain}
     if selector is not None:
         if selector in taken:

@@ -1,6 +1,6 @@
 """The check of the DNS: each record that `dns_records` wants is looked up and judged.
 
-In: a resolver, the wanted records. Out: a `Finding` for each, in the same order. A record that an administrator may set
+In: a resolver, the wanted records. Out: a `RecordCheck` for each, in the same order. A record that an administrator may set
 differently (the policies of SPF and DMARC) is right where it can be parsed; any other has to match. All queries run in
 parallel; a silent name server costs one time limit, not one for each.
 """
@@ -25,9 +25,7 @@ _VERSION = {
 _DMARC_POLICY = re.compile(r";\s*p\s*=\s*(?:none|quarantine|reject)\s*(?:;|$)", re.IGNORECASE)
 
 
-class Verdict(StrEnum):
-    """The verdict on one record."""
-
+class RecordState(StrEnum):
     OK = "ok"
     MISSING = "missing"
     DIFFERS = "differs"
@@ -37,55 +35,66 @@ class Verdict(StrEnum):
     INSECURE = "insecure"
     """The record is right and cannot be trusted: the zone is not signed."""
     UNKNOWN = "unknown"
-    """No name server answered."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RecordCheck:
     """One record and the DNS's answer."""
 
     wanted: Wanted
-    verdict: Verdict
+    verdict: RecordState
     found: tuple[str, ...]
     remark: Text | None = None
 
     @property
     def is_fault(self) -> bool:
         """True if an administrator has to act."""
-        if self.verdict in (Verdict.DIFFERS, Verdict.SEVERAL):
+        if self.verdict in (RecordState.DIFFERS, RecordState.SEVERAL):
             return True
-        return self.verdict is not Verdict.OK and self.wanted.need == "required"
+        return self.verdict is not RecordState.OK and self.wanted.need == "required"
 
 
-async def check(resolver: Resolver, records: Sequence[Wanted], host: str) -> list[Finding]:
+async def check(resolver: Resolver, records: Sequence[Wanted], host: str) -> list[RecordCheck]:
     """Check `records` in the DNS; `host` is this server's name."""
     return list(await asyncio.gather(*(_one(resolver, wanted, host) for wanted in records)))
 
 
-async def _one(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
+Answer = tuple[RecordState, tuple[str, ...]]
+"""The verdict on what was found, and what was found; nothing: the record is missing."""
+
+
+async def _one(resolver: Resolver, wanted: Wanted, host: str) -> RecordCheck:
     try:
-        return await _CHECKS.get(wanted.kind, _text)(resolver, wanted, host)
+        verdict, found = await _CHECKS.get(wanted.kind, _text)(resolver, wanted, host)
     except NoSuchName:
-        return Finding(wanted, Verdict.MISSING, ())
+        return RecordCheck(wanted, RecordState.MISSING, ())
     except DnsUnavailable as error:
-        return Finding(wanted, Verdict.UNKNOWN, (), error.text)
+        return RecordCheck(wanted, RecordState.UNKNOWN, (), error.text)
+    return RecordCheck(wanted, verdict if found else RecordState.MISSING, found, _remark(wanted, found))
 
 
-async def _host(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
-    addresses = (await resolver.addresses(host)).values
-    return Finding(wanted, Verdict.OK if addresses else Verdict.MISSING, addresses)
+def _remark(wanted: Wanted, found: tuple[str, ...]) -> Text | None:
+    if len(found) != 1:
+        return None
+    if wanted.kind is Kind.DMARC and not _DMARC_POLICY.search(found[0]):
+        return Text("không có p=", "it has no p=")
+    if wanted.key is not None and says_the_same(found[0], wanted.key.record) and is_testing(found[0]):
+        return Text("t=y: nơi nhận xem như chưa ký", "t=y: others treat it as unsigned")
+    return None
 
 
-async def _reverse(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
+async def _host(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
+    return RecordState.OK, (await resolver.addresses(host)).values
+
+
+async def _reverse(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
     """Check that each address leads back to the name, and the name to it (RFC 1912 §2.1)."""
     addresses = (await resolver.addresses(host)).values
-    if not addresses:
-        return Finding(wanted, Verdict.MISSING, ())
     names = await asyncio.gather(*(_names_of(resolver, address) for address in addresses))
     shown = tuple(f"{address}: {', '.join(found) or '-'}" for address, found in zip(addresses, names, strict=True))
     if all(host in found for found in names):
-        return Finding(wanted, Verdict.OK, shown)
-    return Finding(wanted, Verdict.DIFFERS if any(names) else Verdict.MISSING, shown)
+        return RecordState.OK, shown
+    return RecordState.DIFFERS if any(names) else RecordState.MISSING, shown
 
 
 async def _names_of(resolver: Resolver, address: str) -> tuple[str, ...]:
@@ -95,76 +104,57 @@ async def _names_of(resolver: Resolver, address: str) -> tuple[str, ...]:
         return ()
 
 
-async def _mx(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
+async def _mx(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
     """Check that this server is the most preferred MX, or one of them.
 
     An equal or less preferred peer (a relay, a backup) is the administrator's choice.
     """
-    found = await resolver.mx(wanted.name)
-    shown = tuple(f"{mx.preference} {mx.host}." for mx in found.values)
-    if not found.values:
-        return Finding(wanted, Verdict.MISSING, ())
-    best = min(mx.preference for mx in found.values)
-    ours = any(mx.host == host for mx in found.values if mx.preference == best)
-    return Finding(wanted, Verdict.OK if ours else Verdict.DIFFERS, shown)
+    found = (await resolver.mx(wanted.name)).values
+    best = min((mx.preference for mx in found), default=0)
+    is_ours = any(mx.host == host for mx in found if mx.preference == best)
+    return RecordState.OK if is_ours else RecordState.DIFFERS, tuple(f"{mx.preference} {mx.host}." for mx in found)
 
 
-async def _text(resolver: Resolver, wanted: Wanted, _host_name: str) -> Finding:
-    texts = (await resolver.txt(wanted.name)).values
-    of_this_kind = tuple(text for text in texts if _VERSION[wanted.kind].match(text))
-    if len(of_this_kind) != 1:
-        return Finding(wanted, Verdict.SEVERAL if of_this_kind else Verdict.MISSING, of_this_kind)
-    if wanted.kind is Kind.DMARC and not _DMARC_POLICY.search(of_this_kind[0]):
-        return Finding(wanted, Verdict.DIFFERS, of_this_kind, Text("không có p=", "it has no p="))
-    return Finding(wanted, Verdict.OK, of_this_kind)
+async def _text(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
+    texts = tuple(text for text in (await resolver.txt(wanted.name)).values if _VERSION[wanted.kind].match(text))
+    if len(texts) > 1:
+        return RecordState.SEVERAL, texts
+    fits = wanted.kind is not Kind.DMARC or all(map(_DMARC_POLICY.search, texts))
+    return RecordState.OK if fits else RecordState.DIFFERS, texts
 
 
-async def _dkim(resolver: Resolver, wanted: Wanted, _host_name: str) -> Finding:
-    """Check that the record is equivalent and the only one.
-
-    Of several a verifier may take any (RFC 6376 §3.6.2.2).
-    """
+async def _dkim(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
+    """Check for one equivalent record: of several a verifier may take any (RFC 6376 §3.6.2.2)."""
     assert wanted.key is not None
     texts = (await resolver.txt(wanted.name)).values
-    if len(texts) != 1:
-        return Finding(wanted, Verdict.SEVERAL if texts else Verdict.MISSING, texts)
-    if not says_the_same(texts[0], wanted.key.record):
-        return Finding(wanted, Verdict.DIFFERS, texts)
-    testing = Text("t=y: nơi nhận xem như chưa ký", "t=y: others treat it as unsigned") if is_testing(texts[0]) else None
-    return Finding(wanted, Verdict.OK, texts, testing)
+    if len(texts) > 1:
+        return RecordState.SEVERAL, texts
+    fits = all(says_the_same(text, wanted.key.record) for text in texts)
+    return RecordState.OK if fits else RecordState.DIFFERS, texts
 
 
-async def _dane(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
-    """Check the TLSA records (RFC 7672 §3).
-
-    If there are records and none matches, senders that obey them deliver nothing.
-    """
+async def _dane(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
+    """Check the TLSA records (RFC 7672 §3): where none matches, senders that obey them deliver nothing."""
     found = await resolver.tlsa(host, 25)
     shown = tuple(f"{each.usage} {each.selector} {each.matching} {each.data.hex()}" for each in found.values)
-    if not shown:
-        return Finding(wanted, Verdict.MISSING, ())
     if wanted.value not in shown:
-        return Finding(wanted, Verdict.DIFFERS, shown)
-    return Finding(wanted, Verdict.OK if found.secure else Verdict.INSECURE, shown)
+        return RecordState.DIFFERS, shown
+    return RecordState.OK if found.secure else RecordState.INSECURE, shown
 
 
-async def _service(resolver: Resolver, wanted: Wanted, _host_name: str) -> Finding:
-    found = await resolver.srv(wanted.name)
-    shown = tuple(f"{each.priority} {each.weight} {each.port} {each.target}." for each in found.values)
-    if not shown:
-        return Finding(wanted, Verdict.MISSING, ())
-    port_and_host = wanted.value.split(" ", 2)[2]
-    fits = all(each.split(" ", 2)[2] == port_and_host for each in shown)
-    return Finding(wanted, Verdict.OK if fits else Verdict.DIFFERS, shown)
+async def _service(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
+    found = (await resolver.srv(wanted.name)).values
+    fits = all(f"{each.port} {each.target}." == wanted.value.split(" ", 2)[2] for each in found)
+    shown = tuple(f"{each.priority} {each.weight} {each.port} {each.target}." for each in found)
+    return RecordState.OK if fits else RecordState.DIFFERS, shown
 
 
-async def _alias(resolver: Resolver, wanted: Wanted, host: str) -> Finding:
-    """Check that the name has an alias or addresses, all of them this server's."""
+async def _alias(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
     addresses = (await resolver.addresses(wanted.name)).values
     if not addresses:
-        return Finding(wanted, Verdict.MISSING, ())
+        return RecordState.MISSING, ()
     own = (await resolver.addresses(host)).values
-    return Finding(wanted, Verdict.OK if set(addresses) <= set(own) else Verdict.DIFFERS, addresses)
+    return RecordState.OK if set(addresses) <= set(own) else RecordState.DIFFERS, addresses
 
 
 _CHECKS = {

@@ -50,8 +50,6 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One DNS record."""
-
     kind: Kind
     name: str
     type: str
@@ -60,7 +58,6 @@ class Wanted:
     need: Need
     why: Text
     key: Key | None = None
-    """The DKIM key of the record."""
 
     def line(self) -> str:
         """Return the record as in a zone file; a comment where it has a placeholder."""
@@ -94,18 +91,17 @@ _WHY = {
     ),
 }
 
-_SERVICES: Sequence[tuple[str, str, str]] = (
-    ("_submissions._tcp", "submissions", "submissions"),
-    ("_submission._tcp", "submission", "submission"),
-    ("_imaps._tcp", "imaps", "imaps"),
-    ("_imap._tcp", "imap", "imap"),
-    ("_pop3s._tcp", "pop3s", "pop3s"),
-    ("_pop3._tcp", "pop3", "pop3"),
-    ("_carddavs._tcp", "https", "https"),
-    ("_autodiscover._tcp", "https", "https"),
-    ("_ldap._tcp", "ldap", "ldap"),
-)
-"""Name, listener, and the listener whose port it has."""
+_SERVICES = {
+    "_submissions._tcp": "submissions",
+    "_submission._tcp": "submission",
+    "_imaps._tcp": "imaps",
+    "_imap._tcp": "imap",
+    "_pop3s._tcp": "pop3s",
+    "_pop3._tcp": "pop3",
+    "_carddavs._tcp": "https",
+    "_autodiscover._tcp": "https",
+    "_ldap._tcp": "ldap",
+}
 
 
 def wanted(config: Config, domains: Sequence[str], key_digest: bytes | None, keys: Sequence[Key] = ()) -> list[Wanted]:
@@ -142,9 +138,9 @@ def _of_domain(config: Config, domain: str, host: str) -> Iterator[Wanted]:
     if "https" in config.listen.doors:
         for label in ("autoconfig", "autodiscover"):
             yield _record(Kind.ALIAS, f"{label}.{domain}", "CNAME", f"{host}.", Need.RECOMMENDED)
-    for label, door, port in _SERVICES:
-        is_open = door in config.listen.doors and (label != "_carddavs._tcp" or config.web.carddav)
-        value = f"0 1 {getattr(config.listen, port)} {host}." if is_open else "0 0 0 ."
+    for label, listener in _SERVICES.items():
+        is_open = listener in config.listen.doors and (label != "_carddavs._tcp" or config.web.carddav)
+        value = f"0 1 {getattr(config.listen, listener)} {host}." if is_open else "0 0 0 ."
         yield _record(Kind.SERVICE, f"{label}.{domain}", "SRV", value, Need.RECOMMENDED)
 
 

@@ -24,7 +24,7 @@ from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.downtime import Count, Downtime, announced
 from mic_mail.policy.incidents import IncidentReport, Kind, Severity, still_open
 from mic_mail.process.runtime import Runtime
-from mic_mail.services.authentication.sign_in import SignInService
+from mic_mail.services.authentication.live_directory import LiveDirectory
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.types import AccountRef
@@ -33,16 +33,10 @@ PART = 100
 """Mailboxes between two writes to the register: each write makes every process check the directory."""
 
 
-# ---------------------------------------------------------------- on record
-
-
 def draft(
     config: Config, directory: Directory, span: tuple[datetime, datetime], origin: ActContext, now: datetime, *, incident: bool
 ) -> Downtime:
-    """Return a downtime that may be announced now.
-
-    Raises `NoticeTooShort` with the earliest lawful start, or `BadInput`.
-    """
+    """Return a downtime that may be announced now; `NoticeTooShort` with the earliest start, `BadInput`."""
     downtime = Downtime(0, *span, origin.reason, origin.document, incident, now, origin.actor)
     rules.check(downtime, directory.years.working_days(), Count(config.maintenance.count))
     return downtime
@@ -61,14 +55,13 @@ def announce(directory: Directory, downtime: Downtime, incident: int | None) -> 
     if not downtime.incident:
         return directory.downtimes.add(downtime)
     began = min(downtime.starts_at, downtime.announced_at)
-    told = IncidentReport(
+    incident_report = IncidentReport(
         Kind.OUTAGE, Severity.SERIOUS, downtime.reason, downtime.actor, None, began, document=downtime.document
     )
-    return directory.downtimes.add(downtime, told)
+    return directory.downtimes.add(downtime, incident_report)
 
 
 def cancel(directory: Directory, downtime_id: int, now: datetime) -> Downtime:
-    """Cancel a downtime that is not over."""
     found = directory.downtimes.one(downtime_id)
     if found.ends_at <= now:
         raise Refused(
@@ -88,42 +81,28 @@ def report(directory: Directory, downtime_id: int, document: str | None, now: da
     return directory.downtimes.report(downtime_id, number, now)
 
 
-# ---------------------------------------------------------------- announcements
-
-
 def announcements(downtimes: Iterable[Downtime], now: datetime) -> Sequence[Text]:
-    """Return a sentence for each downtime to announce now, the next first.
-
-    For listeners, pages and programs. `downtimes` as the snapshot has them (`Snapshot.downtimes`).
-    """
+    """Return a sentence for each of the snapshot's downtimes to announce now, the next first."""
     return [messages.maintenance(each.starts_at, each.ends_at, each.clause) for each in announced(downtimes, now)]
 
 
-# ---------------------------------------------------------------- notices
-
-
 class DowntimeNotices:
-    """The housekeeper's notices of downtimes."""
-
     def __init__(
-        self, runtime: Runtime, notices: Callable[[], Notices], *, directory: Directory, access: SignInService
+        self, runtime: Runtime, notices: Callable[[], Notices], *, directory: Directory, access: LiveDirectory
     ) -> None:
         self._runtime = runtime
         self._notices = notices
         self._directory = directory
         self._access = access
-        self._told: dict[str, set[int]] = {}
+        self._notified: dict[str, set[int]] = {}
         """The mailboxes that have each notice, as known to this process; the register has them permanently."""
 
     async def run_once(self) -> None:
-        """Notify every receiving mailbox that has no notice yet.
-
-        Without any to send this costs one short read.
-        """
+        """Notify every receiving mailbox that has no notice yet."""
         now = self._runtime.clock.now()
         for each in await self._runtime.executors.io(self._directory.downtimes.all):
             if now >= each.ends_at:
-                self._told.pop(_key(each), None)
+                self._notified.pop(_key(each), None)
             elif each.cancelled_at is None:
                 letter = letters.downtime(each.starts_at, each.ends_at, each.clause, _typed(each))
                 await self._notify_all(_key(each), letter)
@@ -132,16 +111,20 @@ class DowntimeNotices:
 
     async def _call_off(self, each: Downtime) -> None:
         """Notify only the mailboxes that were notified of it that it is cancelled."""
-        told = await self._known(_key(each))
-        await self._notify_all(f"{_key(each)}:off", letters.downtime_cancelled(each.starts_at, each.ends_at), among=told)
+        notified = await self._known(_key(each))
+        await self._notify_all(f"{_key(each)}:off", letters.downtime_cancelled(each.starts_at, each.ends_at), among=notified)
 
     async def _notify_all(self, key: str, letter: NoticeText, *, among: set[int] | None = None) -> None:
-        told = await self._known(key)
+        notified = await self._known(key)
         fresh: list[int] = []
         for entry in tuple(self._access.snapshot):
-            if entry.mailbox_id in told or (among is not None and entry.mailbox_id not in among) or not self._reaches(entry):
+            if (
+                entry.mailbox_id in notified
+                or (among is not None and entry.mailbox_id not in among)
+                or not self._reaches(entry)
+            ):
                 continue
-            ref = AccountRef(entry.mailbox_id, entry.home)
+            ref = AccountRef.of(entry)
             origin = f"{key}:{entry.mailbox_id}"
             try:
                 await self._runtime.account_executors.write(ref, partial(self._notices().deliver, entry, letter, origin=origin))
@@ -164,17 +147,17 @@ class DowntimeNotices:
         return decision is not None and decision.receives
 
     async def _known(self, key: str) -> set[int]:
-        told = self._told.get(key)
-        if told is None:
+        notified = self._notified.get(key)
+        if notified is None:
             keys = await self._runtime.executors.io(self._directory.sent.beginning, f"{key}:")
-            told = self._told[key] = {int(tail) for each in keys if (tail := each.rpartition(":")[2]).isdigit()}
-        return told
+            notified = self._notified[key] = {int(tail) for each in keys if (tail := each.rpartition(":")[2]).isdigit()}
+        return notified
 
     async def _put_down(self, key: str, mailboxes: Sequence[int]) -> None:
         await self._runtime.executors.io(
             self._directory.sent.put, [f"{key}:{each}" for each in mailboxes], self._runtime.clock.steady_now()
         )
-        self._told[key].update(mailboxes)
+        self._notified[key].update(mailboxes)
         self._runtime.log.event("notices_sent", notice=key, count=len(mailboxes))
 
 
@@ -183,7 +166,6 @@ def _key(downtime: Downtime) -> str:
 
 
 def _typed(downtime: Downtime) -> str:
-    """Return the reason and the document, as the Centre typed them."""
     lines = [f"Lý do: {downtime.reason}."] if downtime.reason else []
     lines += [f"Căn cứ: {downtime.document}."] if downtime.document else []
     return "\n".join(lines)

@@ -36,7 +36,7 @@ class FalseInstants:
         self._refresh = refresh
         self._correct = correct
         self._mended_at: float | None = None
-        """The wall runtime.clock less the time since boot, when nothing was left to repair."""
+        """The wall clock less the time since boot, when nothing was left to repair."""
 
     async def run_once(self) -> None:
         """Repair instants that lie ahead, if the clock was set since the last repair."""

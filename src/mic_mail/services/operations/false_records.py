@@ -29,7 +29,6 @@ class FalseRecord:
     seq: int | None
     """The number of a fact in its mailbox's chain; None: an act."""
     effective_at: datetime | None = None
-    """The instant from which the fact counts."""
 
 
 def false_records(snapshot: Snapshot, audit: Audit, now: datetime) -> list[FalseRecord]:

@@ -31,21 +31,18 @@ class Suspension:
 
 
 class Incidents:
-    """The use cases on incidents."""
-
     def __init__(self, directory: Directory, clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
 
-    def open(self, told: IncidentReport, actor: str) -> Incident:
+    def open(self, report: IncidentReport, actor: str) -> Incident:
         """Record a new incident; its mailboxes must be known and are stored by their own address."""
-        told = replace(told, title=" ".join(told.title.split()), mailboxes=self._known(told.mailboxes))
+        report = replace(report, title=" ".join(report.title.split()), mailboxes=self._known(report.mailboxes))
         now = self._clock.now()
-        rules.check(told, now)
-        return self._directory.incidents.add(told, actor, now)
+        rules.check(report, now)
+        return self._directory.incidents.add(report, actor, now)
 
     def note(self, incident: Incident, actor: str, text: str, change: IncidentChange, *, measure: bool) -> Incident:
-        """Add a note, a measure or a change."""
         now = self._clock.now()
         rules.still_open(incident)
         if not text.strip():
@@ -72,8 +69,6 @@ class Incidents:
 
     def _known(self, addresses: Sequence[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self._directory.mailbox(address).address for address in addresses))
-
-    # ------------------------------------------------------------ related records
 
     def suspensions(self, incident: Incident) -> list[Suspension]:
         """Return the suspensions of its mailboxes under 7.2.c, from its beginning until it was closed."""
@@ -106,5 +101,4 @@ class Incidents:
         return excerpt(search, *(Query(mailbox=mailbox, since_us=since, until_us=until) for mailbox in mailboxes))
 
     def span(self, incident: Incident) -> tuple[datetime, datetime]:
-        """Return the duration of the incident, as far as known."""
         return incident.told.began_at, incident.told.ended_at or self._clock.now()

@@ -16,15 +16,11 @@ from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.mailstore import MailStore, Visited
-from mic_mail.storage.types import AccountRef
 
 ROUND_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 600.0
-"""The maximum pause after failed visits; the pause doubles.
-
-On a full disk each visit would read the messages again for nothing.
-"""
+"""The most to which the pause after a failed visit doubles: a visit may read all messages again."""
 
 Run = Callable[[Callable[[], int]], Awaitable[int]]
 """Runs a long blocking call beside the loop."""
@@ -32,8 +28,6 @@ Run = Callable[[Callable[[], int]], Awaitable[int]]
 
 @dataclass(slots=True)
 class _Pause:
-    """The pause of a mailbox, or of all of them."""
-
     seconds: float
     until: float
 
@@ -55,7 +49,6 @@ class Indexing:
         """Messages indexed since the process began."""
 
     async def run_once(self) -> None:
-        """Index all mailboxes once."""
         entries = list(self._entries())
         self.indexed += await self._run(lambda: sum(map(self._visit, entries)))
 
@@ -66,7 +59,7 @@ class Indexing:
     def _visit(self, entry: Entry) -> int:
         if self._over.is_set() or self._pauses_for(None) or self._pauses_for(entry.mailbox_id):
             return 0
-        account = self._store.account(AccountRef(entry.mailbox_id, entry.home))
+        account = self._store.account_of(entry)
         try:
             done = account.index_text(self._visited.setdefault(entry.mailbox_id, Visited()), lambda: not self._over.is_set())
         except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the run for the others

@@ -35,8 +35,6 @@ _NAMES_AN_EVENT = 200
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A function to run every `seconds`."""
-
     name: str
     seconds: float
     run: Callable[[], Awaitable[None]]
@@ -59,7 +57,6 @@ class JobRunner:
         self._tasks = [loop.create_task(self._repeat(duty)) for duty in self._duties]
 
     async def run_once(self) -> None:
-        """Run every job once, now."""
         for duty in filter(self._may_be_done, self._duties):
             await self._do(duty)
 
@@ -112,12 +109,12 @@ class ChangedAccounts:
             if entry is None:
                 continue
             try:
-                await self._runtime.account_executors.read(_ref(entry), self._look, entry)
+                await self._runtime.account_executors.read(AccountRef.of(entry), self._look, entry)
             except Exception as error:  # noqa: BLE001 - as in `Visits`
                 self._runtime.log.event("visit_failed", visit="usage", mailbox=entry.address, **failure(error))
 
     def _look(self, entry: Entry) -> None:
-        used = self._store.account(_ref(entry)).quota().octets
+        used = self._store.account(AccountRef.of(entry)).quota().octets
         self.notices.usage(entry, used)
 
 
@@ -137,7 +134,7 @@ class Visits:
         """
 
         def sweep(entry: Entry) -> None:
-            self._store.account(_ref(entry)).sweep(keep=nothing_may_go(entry.facts), trusted=trusted)
+            self._store.account(AccountRef.of(entry)).sweep(keep=nothing_may_go(entry.facts), trusted=trusted)
 
         await self._visit("sweep", sweep)
 
@@ -152,7 +149,7 @@ class Visits:
                 await self._visit_one("readers", partial(self._forget_readers, named), entry)
 
     def _forget_readers(self, named: frozenset[str], entry: Entry) -> None:
-        if gone := self._store.account(_ref(entry)).forget_readers_but(named):
+        if gone := self._store.account(AccountRef.of(entry)).forget_readers_but(named):
             self._runtime.log.event("readers_forgotten", mailbox=entry.address, readers=gone)
 
     async def rescan(self) -> None:
@@ -162,15 +159,15 @@ class Visits:
     def _rescan(self, entry: Entry) -> None:
         """Rescan one mailbox; files left to people are logged once, and again when they change."""
         left: dict[str, list[str]] = {}
-        for finding in self._store.account(_ref(entry)).rescan().findings:
+        for finding in self._store.account(AccountRef.of(entry)).rescan().findings:
             if finding.kind in LEFT_TO_PEOPLE:
                 left.setdefault(finding.kind, []).append(f"{finding.folder}: {finding.detail}")
         if left == self._left.get(entry.mailbox_id, {}):
             return
         self._left[entry.mailbox_id] = left
         for kind, files in left.items():
-            told = files[:_NAMES_AN_EVENT]
-            self._runtime.log.event("files_left", mailbox=entry.address, kind=kind, count=len(files), files=told)
+            named = files[:_NAMES_AN_EVENT]
+            self._runtime.log.event("files_left", mailbox=entry.address, kind=kind, count=len(files), files=named)
 
     async def _visit(self, what: str, work: Callable[[Entry], object]) -> None:
         for entry in tuple(self._runtime.snapshot()):
@@ -181,7 +178,7 @@ class Visits:
         if known is not None and is_empty(known.facts):  # a visit would create a new store for a freed mailbox
             return
         try:
-            await self._runtime.account_executors.write(_ref(entry), work, entry)
+            await self._runtime.account_executors.write(AccountRef.of(entry), work, entry)
         except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the run for the others
             self._runtime.log.event("visit_failed", visit=what, mailbox=entry.address, **failure(error))
 
@@ -211,9 +208,4 @@ class LogRetention:
 
 
 def _parts(things: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield parts of the size that one event names."""
     return (things[start : start + _NAMES_AN_EVENT] for start in range(0, len(things), _NAMES_AN_EVENT))
-
-
-def _ref(entry: Entry) -> AccountRef:
-    return AccountRef(entry.mailbox_id, entry.home)

@@ -98,9 +98,9 @@ def _begun_late(folder: Path, snapshot: Snapshot, verdict: Verdict) -> Iterable[
     first = min((fact.recorded_at for entry in snapshot for fact in entry.facts), default=None)
     begins = oldest_line(folder)
     if first is not None and (begins is None or begins - first > BEGINS_BY):
-        told = begins.date().isoformat() if begins is not None else ""
+        begins_on = begins.date().isoformat() if begins is not None else ""
         kind = Wrong.BEGINS_LATE if verdict.anchors else Wrong.GONE
-        yield Finding(kind, "", first.astimezone(UTC).date().isoformat(), told)
+        yield Finding(kind, "", first.astimezone(UTC).date().isoformat(), begins_on)
 
 
 def _broken_facts(folder: Path, snapshot: Snapshot) -> Iterable[Finding]:
@@ -131,10 +131,7 @@ class Life:
 
 
 def lives(search: Search, asked: str) -> list[Life]:
-    """Return the messages that a trace id or a Message-ID names.
-
-    Each from its sender's sign-in to the last delivery.
-    """
+    """Return the messages of a trace id or Message-ID, from the sign-in to the last delivery."""
     name = asked.strip()
     if "@" in name or name.startswith("<"):
         found = search.newest(Query(message_id=name), MOST_OF_ONE)

@@ -1,13 +1,10 @@
 """Security events for syslog collectors (Reg. 16.3): the log is tailed and forwarded, at least once.
 
 In: the log's folder, the setting `log.syslog`. Out: messages to each collector; a cursor file for each; events when one
-is unreachable, is back, or has missed what retention removed. It runs in the housekeeper, in its own threads: no worker
-and no loop does anything for it, and a dead or hanging collector delays only itself. What could not be sent stays in
-the log and is sent when the collector is back. Segments are found by the steady time, by which they are written. A
-clock that is set ends the connection and the wait: the certificate was checked at another time.
-
-A message is sent again if the housekeeper is killed between a batch and the write of the cursor (its `id` identifies
-it).
+is unreachable, is back, or has missed what retention removed. It runs in the housekeeper, in its own threads, so a dead
+or hanging collector delays only itself. A message is sent again (with the same `id`) if the housekeeper is killed before
+the cursor is written. Segments are found by the steady time, by which they are written. A clock that is set ends the
+connection and the wait: the certificate was checked at another time.
 """
 
 import asyncio
@@ -121,10 +118,7 @@ class Forwarding:
         return begins
 
     def _keep(self, cursor: Cursor) -> None:
-        """Save the cursor; a failure is logged once.
-
-        On a full disk this process does not send again what it has sent.
-        """
+        """Save the cursor; a failure is logged once, and this process still sends nothing twice."""
         try:
             tail.save(self._cursor_file, cursor)
         except OSError as error:
@@ -142,7 +136,6 @@ class Forwarding:
         return framed(octets) if octets is not None and stream else octets
 
     def _failed(self, error: OSError) -> None:
-        """Log the first failure, and retry with growing delays."""
         if not self._failures:
             self._log.event("syslog_unreachable", collector=str(self._collector.where), **failure(error))
         least, most = AGAIN_SECONDS
@@ -209,5 +202,4 @@ class Syslog:
 
 
 def cursor_file(config: Config, collector: str) -> Path:
-    """Return the path of a collector's cursor file."""
     return config.state_dir / FOLDER / f"{sha256(collector.encode()).hexdigest()[:16]}.json"

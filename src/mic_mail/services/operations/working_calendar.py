@@ -52,10 +52,7 @@ def _exchanged(number: int) -> Year:
 
 
 def prefill(directory: Directory, today: date) -> list[int]:
-    """Record the expected calendars of last year, this year and the next where none is.
-
-    Returns the years added.
-    """
+    """Record the expected calendars of the years around `today` where none is; return those years."""
     around = range(max(today.year - 1, calendar_file.FIRST_YEAR), min(today.year + 1, calendar_file.LAST_YEAR) + 1)
     on_record = directory.years.working_days().known
     return [number for number in around if number not in on_record and directory.years.add(expected_year(number)[0])]

@@ -82,7 +82,7 @@ class DsnWriter:
     async def deliver(self, mailbox: Owner, message: bytes, origin: str) -> Published:
         """Deliver a report, durably; once per `origin`."""
         put = partial(self.notices().put, mailbox, message, origin=origin)
-        return await self._runtime.account_executors.write(AccountRef(mailbox.mailbox_id, mailbox.home), put)
+        return await self._runtime.account_executors.write(AccountRef.of(mailbox), put)
 
     def log_sent(self, trace: str, mailbox: Owner, action: str, recipients: Sequence[object], published: Published) -> None:
         self._runtime.log.event(

@@ -13,22 +13,22 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.documents.document import Block, Cell, Column, Document, Signature, Table, Terms
+from mic_mail.documents.document import Block, Column, Columns, Document, Table, Terms
 from mic_mail.policy import census as rules
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.census import Census, CensusLine, CensusStanding, Group, LineChange
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, decide
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings
+from mic_mail.policy.migration_plans import MigrationPlan
 from mic_mail.policy.naming.transliteration import alphabetical, by_given_name
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.policy.requests import PENDING, Item, Request
 from mic_mail.policy.states import State
 from mic_mail.policy.unit_mail.delegation import serving
-from mic_mail.services.reports.document_header import paper
-from mic_mail.services.reports.migration_register import Register
+from mic_mail.services.reports.document_header import BY_A_UNIT, paper
+from mic_mail.services.reports.migration_register import MigrationRegister
 from mic_mail.services.settings import lifecycle_settings
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.types import AccountRef
 
 LEAVING = "6.4.c"
 _GIB = 1 << 30
@@ -51,8 +51,6 @@ STANDINGS: Mapping[CensusStanding, str] = {
 
 
 class Censuses:
-    """The censuses of one server at one instant."""
-
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
         self._directory = directory
         self._store = store
@@ -60,8 +58,6 @@ class Censuses:
         self._clock = clock
         self.now = clock.now()
         self.period = rules.period_of(local_day(self.now), config.census.months)
-
-    # ------------------------------------------------------------ lists
 
     def lines(self, unit: UnitRecord) -> tuple[CensusLine, ...]:
         """Return the unit's list as of now.
@@ -81,7 +77,6 @@ class Censuses:
         return own is not None and self._is_reclaimed(self._snapshot.entries[own], clause_id=LEAVING)
 
     def _is_reclaimed(self, entry: Entry, clause_id: str | None = None) -> bool:
-        """Return whether a mailbox is reclaimed, by this clause or by any."""
         decision = self._decision(entry)
         return decision is not None and any(
             reason.state is State.RECLAIMED and clause_id in {None, reason.clause} for reason in decision.reasons
@@ -111,31 +106,20 @@ class Censuses:
         return found
 
     def _person(self, person: PersonRecord) -> CensusLine:
-        own = self._snapshot.own.get(person.person_id)
-        if own is None:
-            return CensusLine(Group.PERSON, f"person:{person.person_id}", person.full_name, person.position, "", (), 0, 0, "")
-        entry = self._snapshot.entries[own]
-        if self._is_reclaimed(entry):
-            return CensusLine(Group.PERSON, f"person:{person.person_id}", person.full_name, person.position, "", (), 0, 0, "")
+        entry, key = self._snapshot.entry(self._snapshot.own.get(person.person_id, 0)), f"person:{person.person_id}"
+        if entry is None or self._is_reclaimed(entry):
+            return CensusLine(Group.PERSON, key, person.full_name, person.position, "", (), 0, 0, "")
         states, used = self._states(entry), self._used(entry)
-        key = f"person:{person.person_id}"
         return CensusLine(
             Group.PERSON, key, person.full_name, person.position, entry.address, states, entry.quota_octets, used, ""
         )
 
     def _mailbox(self, entry: Entry) -> CensusLine:
-        serve = serving(entry.kind, entry.facts, self._snapshot.facts_of, self.now)
-        holders = sorted({each.holder for each in serve})
+        grants = serving(entry.kind, entry.facts, self._snapshot.facts_of, self.now)
+        holders = ", ".join(sorted({grant.holder for grant in grants}))
+        key, kind, states, used = f"mailbox:{entry.mailbox_id}", entry.kind.label.vi, self._states(entry), self._used(entry)
         return CensusLine(
-            Group.MAILBOX,
-            f"mailbox:{entry.mailbox_id}",
-            entry.display_name,
-            entry.kind.label.vi,
-            entry.address,
-            self._states(entry),
-            entry.quota_octets,
-            self._used(entry),
-            ", ".join(holders),
+            Group.MAILBOX, key, entry.display_name, kind, entry.address, states, entry.quota_octets, used, holders
         )
 
     def _states(self, entry: Entry) -> tuple[str, ...]:
@@ -145,16 +129,14 @@ class Censuses:
 
     def _decision(self, entry: Entry) -> Decision | None:
         try:
-            return decide(entry.kind, entry.facts, self.now, last_activity=entry.last_activity, settings=self._settings)
+            return entry.decide(self.now, self._settings)
         except FactsUnreadable:
             return None
 
     def _used(self, entry: Entry) -> int:
         if is_empty(entry.facts):  # a check would create a store for a freed mailbox
             return 0
-        return self._store.account(AccountRef(entry.mailbox_id, entry.home)).quota_at_rest().octets
-
-    # ------------------------------------------------------------ on record
+        return self._store.account_of(entry).quota_at_rest().octets
 
     def make(self, unit: UnitRecord, actor: str) -> Census:
         """Record the unit's list of this period."""
@@ -170,7 +152,6 @@ class Censuses:
         return max(signed, key=lambda each: (each.period, each.census_id), default=None)
 
     def standing(self, unit: UnitRecord) -> CensusStanding:
-        """Return the unit's standing in this period."""
         return rules.standing(self.period, self._of(unit), self._first_recorded(unit), self.now)
 
     def newest(self, unit: UnitRecord) -> Census | None:
@@ -193,8 +174,6 @@ class Censuses:
         entries = [*self._boxes.get(unit.unit_id, ()), *(self._snapshot.entries[own] for own in persons if own is not None)]
         return min((entry.facts[0].recorded_at for entry in entries if entry.facts), default=None)
 
-    # ------------------------------------------------------------ disputes
-
     def disputed(self, unit: UnitRecord) -> list[tuple[CensusLine, Request]]:
         """Return the disputed lines of this and the last list, and every one still pending."""
         lists = {census.census_id: census for census in self._of(unit)}
@@ -208,20 +187,12 @@ class Censuses:
                 found.append((line, request))
         return found
 
-    # ------------------------------------------------------------ documents
-
     def paper_of(self, unit: UnitRecord, census: Census) -> Document:
         """Return the list of one unit, for its head to sign."""
         people = [line for line in census.lines if line.group is Group.PERSON]
         boxes = [line for line in census.lines if line.group is Group.MAILBOX]
         before = self.before(unit)
-        elsewhere = [
-            (
-                "Còn dùng hệ thống khác",
-                f"{each.plan.system}: {each.plan.mailboxes} hộp thư, kế hoạch chuyển xong {each.plan.planned_on:%d/%m/%Y}",
-            )
-            for each in Register(self._directory, self._config, self._clock).of_unit(unit)
-        ]
+        plans = [known.plan for known in MigrationRegister(self._directory, self._config, self._clock).of_unit(unit)]
         blocks: list[Block] = [
             Terms(
                 [
@@ -230,13 +201,18 @@ class Censuses:
                     ("Hộp thư của đơn vị và nhóm", sum(line.has_mailbox for line in boxes)),
                     ("Thời điểm thống kê", census.made_at),
                     ("So với", f"bản thống kê ngày {local_day(before.made_at):%d/%m/%Y}" if before else "chưa có kỳ trước"),
-                    *elsewhere,
+                    *(("Còn dùng hệ thống khác", _plan_text(plan)) for plan in plans),
                 ]
             ),
-            _people_table(people),
-            _boxes_table(boxes),
-            _changes_table(rules.changes(before.lines, census.lines) if before else [], first=before is None),
-            _disputes_table(self.disputed(unit)),
+            _numbered("I. Cá nhân", people, _PERSON),
+            _numbered("II. Hộp thư của đơn vị và nhóm", boxes, _MAILBOX),
+            Table.of(
+                "III. Thay đổi so với kỳ trước",
+                rules.changes(before.lines, census.lines) if before else [],
+                _CHANGE,
+                empty="Không có thay đổi." if before else "Đây là kỳ thống kê đầu tiên của đơn vị.",
+            ),
+            Table.of("IV. Đề nghị sửa của đơn vị", self.disputed(unit), _DISPUTE),
             f"Nội dung chưa đúng, đơn vị lập yêu cầu gửi Trung tâm Thông tin ({self._config.support}) để sửa trong danh bạ.",
         ]
         return paper(
@@ -246,7 +222,7 @@ class Censuses:
             census.made_at,
             blocks,
             clause_id=rules.CLAUSE,
-            signatures=[Signature("Người lập"), Signature("Thủ trưởng đơn vị")],
+            signatures=BY_A_UNIT,
             check=census.digest,
             issued_by=unit,
         )
@@ -291,13 +267,16 @@ class Censuses:
                 Table("Theo đơn vị", columns, rows, total=["Tổng", f"{len(rows)} đơn vị", *totals, "", ""]),
             ],
             clause_id=rules.CLAUSE,
-            signatures=[Signature("Người lập"), Signature("Giám đốc Trung tâm")],
         )
 
 
 def period_name(period: date) -> str:
     """Return a period's name in documents."""
     return f"kỳ tháng {period.month:02} năm {period.year}"
+
+
+def _plan_text(plan: MigrationPlan) -> str:
+    return f"{plan.system}: {plan.mailboxes} hộp thư, kế hoạch chuyển xong {plan.planned_on:%d/%m/%Y}"
 
 
 def _figures(lines: Iterable[CensusLine]) -> list[int]:
@@ -321,70 +300,37 @@ def _states_of(line: CensusLine) -> str:
     return ", ".join(State(state).label.vi for state in line.states)
 
 
-def _people_table(people: Sequence[CensusLine]) -> Table:
-    columns = [
-        Column("TT", right=True, wide=0),
-        Column("Họ và tên", wide=8),
-        Column("Chức vụ", wide=6),
-        Column("Hộp thư", wide=10),
-        Column("Tình trạng", wide=8),
-        Column("Cấp (GB)", right=True, wide=0),
-        Column("Dùng (MB)", right=True, wide=0),
-    ]
-    rows = [
-        [number, line.name, line.position, line.address, _states_of(line), *_sizes(line)]
-        for number, line in enumerate(people, 1)
-    ]
-    return Table("I. Cá nhân", columns, rows)
+_PERSON: Columns[CensusLine] = (
+    (Column("Họ và tên", wide=8), lambda line: line.name),
+    (Column("Chức vụ", wide=6), lambda line: line.position),
+    (Column("Hộp thư", wide=10), lambda line: line.address),
+    (Column("Tình trạng", wide=8), _states_of),
+)
+_MAILBOX: Columns[CensusLine] = (
+    (Column("Hộp thư", wide=4), lambda line: line.address),
+    (Column("Loại", wide=0), lambda line: line.position),
+    (Column("Người quản lý, thành viên", wide=4), lambda line: line.keepers or "chưa có"),
+    (Column("Tình trạng", wide=3), _states_of),
+)
+_SIZES: Columns[CensusLine] = (
+    (Column("Cấp (GB)", right=True, wide=0), lambda line: line.quota_octets / _GIB if line.address else None),
+    (Column("Dùng (MB)", right=True, wide=0), lambda line: line.used_octets / _MIB if line.address else None),
+)
 
 
-def _boxes_table(boxes: Sequence[CensusLine]) -> Table:
-    columns = [
-        Column("TT", right=True, wide=0),
-        Column("Hộp thư", wide=4),
-        Column("Loại", wide=0),
-        Column("Người quản lý, thành viên", wide=4),
-        Column("Tình trạng", wide=3),
-        Column("Cấp (GB)", right=True, wide=0),
-        Column("Dùng (MB)", right=True, wide=0),
-    ]
-    rows = [
-        [number, line.address, line.position, line.keepers or "chưa có", _states_of(line), *_sizes(line)]
-        for number, line in enumerate(boxes, 1)
-    ]
-    return Table("II. Hộp thư của đơn vị và nhóm", columns, rows)
+def _numbered(name: str, lines: Sequence[CensusLine], columns: Columns[CensusLine]) -> Table:
+    table = Table.of(name, lines, (*columns, *_SIZES))
+    rows = [[number, *row] for number, row in enumerate(table.rows, 1)]
+    return Table(name, [Column("TT", right=True, wide=0), *table.columns], rows)
 
 
-def _sizes(line: CensusLine) -> tuple[float | None, float | None]:
-    if not line.address:
-        return None, None
-    return line.quota_octets / _GIB, line.used_octets / _MIB
-
-
-def _changes_table(found: Sequence[LineChange], *, first: bool) -> Table:
-    columns = [Column("Thay đổi", wide=0), Column("Cá nhân, hộp thư", wide=2), Column("Nội dung", wide=3)]
-    rows = [[_CHANGES[each.what], each.line.name, _change_text(each)] for each in found]
-    return Table(
-        "III. Thay đổi so với kỳ trước",
-        columns,
-        rows,
-        empty="Đây là kỳ thống kê đầu tiên của đơn vị." if first else "Không có thay đổi.",
-    )
-
-
-def _disputes_table(found: Sequence[tuple[CensusLine, Request]]) -> Table:
-    columns = [
-        Column("Yêu cầu số", wide=0, right=True),
-        Column("Cá nhân, hộp thư", wide=3),
-        Column("Đề nghị", wide=4),
-        Column("Tình trạng", wide=2),
-        Column("Kết quả", wide=4),
-    ]
-    rows: list[list[Cell]] = [
-        [request.request_id, line.name, request.item(Item.NOTE), request.state.label.vi, request.result]
-        for line, request in found
-    ]
-    return Table("IV. Đề nghị sửa của đơn vị", columns, rows)
+_DISPUTE: Columns[tuple[CensusLine, Request]] = (
+    (Column("Yêu cầu số", wide=0, right=True), lambda pair: pair[1].request_id),
+    (Column("Cá nhân, hộp thư", wide=3), lambda pair: pair[0].name),
+    (Column("Đề nghị", wide=4), lambda pair: pair[1].item(Item.NOTE)),
+    (Column("Tình trạng", wide=2), lambda pair: pair[1].state.label.vi),
+    (Column("Kết quả", wide=4), lambda pair: pair[1].result),
+)
 
 
 def _change_text(change: LineChange) -> str:
@@ -399,3 +345,10 @@ def _value(name: str, value: str) -> str:
     if name == "quota_octets":
         return f"{int(value) / _GIB:.1f} GB".replace(".", ",")
     return value or "không"
+
+
+_CHANGE: Columns[LineChange] = (
+    (Column("Thay đổi", wide=0), lambda change: _CHANGES[change.what]),
+    (Column("Cá nhân, hộp thư", wide=2), lambda change: change.line.name),
+    (Column("Nội dung", wide=3), _change_text),
+)

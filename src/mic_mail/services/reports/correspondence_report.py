@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from mic_mail.config.model import Config
-from mic_mail.documents.document import Cell, Column, Document, Signature, Table, Terms
+from mic_mail.documents.document import Column, Columns, Document, Signature, Table, Terms
 from mic_mail.errors import Text
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.unit_mail.correspondence import CLAUSE, CorrespondenceLine, DeliveryStatus
-from mic_mail.services.reports.document_header import paper
-from mic_mail.services.unit_mail.correspondence import Correspondence
+from mic_mail.services.reports.document_header import days_of, paper
+from mic_mail.services.unit_mail.correspondence import Arrival, Correspondence
 
 FATES: Mapping[DeliveryStatus, Text] = {
     DeliveryStatus.ACCEPTED: Text("đã nhận chuyển", "accepted"),
@@ -29,7 +29,7 @@ def correspondence_paper(
     return paper(
         config,
         "Báo cáo tình hình gửi, nhận thư điện tử",
-        f"{mailbox}, từ ngày {span.first:%d/%m/%Y} đến ngày {span.last:%d/%m/%Y}",
+        f"{mailbox}, {days_of(span)}",
         now,
         [_figures(found), _sent(found, subjects=subjects), _received(found, subjects=subjects), NOTE],
         clause_id=CLAUSE,
@@ -44,7 +44,6 @@ NOTE = (
 
 
 def figures(found: Correspondence) -> dict[str, int]:
-    """Return the totals by name."""
     sent = {line.submission.trace for line in found.sent}
     return {
         "sent": len(sent),
@@ -74,31 +73,21 @@ def _figures(found: Correspondence) -> Terms:
     )
 
 
+_SUBJECT = Column("Chủ đề", wide=3)
+
+
 def _sent(found: Correspondence, *, subjects: bool) -> Table:
-    columns = [
-        Column("Gửi lúc", wide=2),
-        *([Column("Chủ đề", wide=3)] if subjects else []),
-        Column("Người nhận", wide=3),
-        Column("Tình trạng", wide=2),
-        Column("Lúc", wide=2),
-        Column("Xác nhận đọc", wide=2),
-        Column("Trả lời", wide=2),
-    ]
-    rows: list[list[Cell]] = []
-    for line in found.sent:
-        about = [found.subjects.get(line.submission.message_id, "")] if subjects else []
-        rows.append(
-            [
-                line.submission.at,
-                *about,
-                line.recipient,
-                delivery_status_text(line),
-                line.fate_at,
-                line.read_at,
-                line.answered_at,
-            ]
-        )
-    return Table("I. Thư đã gửi", columns, rows)
+    subject: Columns[CorrespondenceLine] = ((_SUBJECT, lambda line: found.subjects.get(line.submission.message_id, "")),)
+    columns: Columns[CorrespondenceLine] = (
+        (Column("Gửi lúc", wide=2), lambda line: line.submission.at),
+        *(subject if subjects else ()),
+        (Column("Người nhận", wide=3), lambda line: line.recipient),
+        (Column("Tình trạng", wide=2), delivery_status_text),
+        (Column("Lúc", wide=2), lambda line: line.fate_at),
+        (Column("Xác nhận đọc", wide=2), lambda line: line.read_at),
+        (Column("Trả lời", wide=2), lambda line: line.answered_at),
+    )
+    return Table.of("I. Thư đã gửi", found.sent, columns)
 
 
 def delivery_status_text(line: CorrespondenceLine) -> str:
@@ -107,16 +96,16 @@ def delivery_status_text(line: CorrespondenceLine) -> str:
 
 
 def _received(found: Correspondence, *, subjects: bool) -> Table:
-    columns = [
-        Column("Nhận lúc", wide=2),
-        Column("Người gửi", wide=3),
-        *([Column("Chủ đề", wide=3)] if subjects else []),
-        Column("Trả lời lúc", wide=2),
-        Column("Người trả lời", wide=3),
-    ]
-    rows: list[list[Cell]] = []
-    for each in found.received:
-        about = [each.subject] if subjects else []
-        by = each.answered_by or ("đánh dấu đã trả lời" if each.is_marked else "thư tự động" if each.automatic else "")
-        rows.append([each.at, each.sender, *about, each.answered_at, by])
-    return Table("II. Thư đã nhận", columns, rows)
+    subject: Columns[Arrival] = ((_SUBJECT, lambda each: each.subject),)
+    columns: Columns[Arrival] = (
+        (Column("Nhận lúc", wide=2), lambda each: each.at),
+        (Column("Người gửi", wide=3), lambda each: each.sender),
+        *(subject if subjects else ()),
+        (Column("Trả lời lúc", wide=2), lambda each: each.answered_at),
+        (Column("Người trả lời", wide=3), _answered_by),
+    )
+    return Table.of("II. Thư đã nhận", found.received, columns)
+
+
+def _answered_by(each: Arrival) -> str:
+    return each.answered_by or ("đánh dấu đã trả lời" if each.is_marked else "thư tự động" if each.automatic else "")

@@ -7,6 +7,15 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.documents.document import Block, Document, Signature
 from mic_mail.i18n.clause_names import clause
+from mic_mail.policy.date_ranges import DateRange
+
+BY_THE_CENTRE = (Signature("Người lập"), Signature("Giám đốc Trung tâm"))
+BY_A_UNIT = (Signature("Người lập"), Signature("Thủ trưởng đơn vị"))
+
+
+def days_of(span: DateRange) -> str:
+    """Return the days of a report for its subtitle."""
+    return f"từ ngày {span.first:%d/%m/%Y} đến ngày {span.last:%d/%m/%Y}"
 
 
 def paper(
@@ -17,15 +26,12 @@ def paper(
     blocks: Sequence[Block],
     *,
     clause_id: str,
-    signatures: Sequence[Signature] = (),
+    signatures: Sequence[Signature] = BY_THE_CENTRE,
     number: str = "",
     check: str = "",
     issued_by: UnitRecord | None = None,
 ) -> Document:
-    """Return a document by a clause, issued by a unit, or by the Centre.
-
-    `check`: a digest to verify it by, in the footer.
-    """
+    """Return a document by a clause, of a unit or the Centre; `check`: a digest for the footer."""
     regulation = config.regulation
     decision = f" ban hành kèm theo Quyết định số {regulation.decision_no}" if regulation.decision_no else ""
     foot = f"Lập theo {clause(clause_id).vi}{decision}."

@@ -4,7 +4,7 @@ In: the directory, as far as the caller may see it. Out: plans with their units,
 Blocking: commands only.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,7 +12,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.documents.document import Cell, Column, Document, Signature, Table, Terms
+from mic_mail.documents.document import Column, Columns, Document, Table, Terms
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy import migration_plans as rules
 from mic_mail.policy.authorization.grounds import must_have_document
@@ -31,7 +31,7 @@ _MOST_MAILBOXES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class PlanStatus:
     """A plan as of today."""
 
     plan: MigrationPlan
@@ -41,7 +41,7 @@ class Known:
     """The number of times the unit has postponed it."""
 
 
-class Register:
+class MigrationRegister:
     """Plans of the units in a directory, today."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
@@ -52,7 +52,6 @@ class Register:
     def plan(
         self, unit: UnitRecord, origin: ActContext, *, system: str, mailboxes: int, planned_on: date, contact: str
     ) -> MigrationPlan:
-        """Record a unit's plan."""
         if not system.strip() or len(system) > 200 or not 0 <= mailboxes <= _MOST_MAILBOXES or len(contact) > 200:
             raise BadInput(
                 Text(
@@ -71,24 +70,22 @@ class Register:
         document = must_have_document(origin.document, rules.CLAUSE, missing)
         return self._directory.elsewhere.finish(plan_id, origin.actor, document, self._now)
 
-    def known(self, *, all_of_them: bool = False) -> list[Known]:
+    def known(self, *, all_of_them: bool = False) -> list[PlanStatus]:
         """Return open plans, the most urgent first; or all, in the order of their records."""
         units = {unit.unit_id: unit for unit in self._directory.units()}
         today = local_day(self._now)
         plans = [plan for plan in self._directory.elsewhere.all() if plan.unit_id in units]
         found = [
-            Known(plan, units[plan.unit_id], rules.standing(plan, today), _put_off(plan, plans))
+            PlanStatus(plan, units[plan.unit_id], rules.standing(plan, today), _put_off(plan, plans))
             for plan in plans
             if all_of_them or plan.is_open
         ]
         return found if all_of_them else sorted(found, key=lambda each: (each.plan.planned_on, each.unit.symbol))
 
-    def of_unit(self, unit: UnitRecord) -> Sequence[Known]:
-        """Return a unit's open plans."""
+    def of_unit(self, unit: UnitRecord) -> Sequence[PlanStatus]:
         return [each for each in self.known() if each.unit.unit_id == unit.unit_id]
 
     def paper(self) -> Document:
-        """Return the register, for the leadership."""
         found = self.known()
         done = [each for each in self.known(all_of_them=True) if each.standing is PlanStanding.DONE]
         overdue = sum(each.standing is PlanStanding.OVERDUE for each in found)
@@ -106,54 +103,41 @@ class Register:
                         ("Kế hoạch đã hoàn thành", len(done)),
                     ]
                 ),
-                _table(found, "I. Chưa chuyển xong", _LONG),
-                _done_table(done),
+                Table.of("I. Chưa chuyển xong", found, _LONG, empty=_NONE),
+                Table.of("II. Đã chuyển xong", done, _DONE),
             ],
             clause_id=rules.CLAUSE,
-            signatures=[Signature("Người lập"), Signature("Giám đốc Trung tâm")],
         )
 
 
-_SHORT: Sequence[tuple[Column, Callable[[Known], Cell]]] = (
+_NONE = "Không đơn vị nào."
+_WHERE: Columns[PlanStatus] = (
     (Column("Ký hiệu", wide=0), lambda each: each.unit.symbol),
     (Column("Đơn vị", wide=4), lambda each: each.unit.name),
     (Column("Hệ thống", wide=3), lambda each: each.plan.system),
     (Column("Hộp thư", right=True, wide=0), lambda each: each.plan.mailboxes),
+)
+_SHORT: Columns[PlanStatus] = (
+    *_WHERE,
     (Column("Hạn", wide=0), lambda each: each.plan.planned_on),
     (Column("Tình trạng", wide=2), lambda each: STANDINGS[each.standing].vi),
 )
-_LONG: Sequence[tuple[Column, Callable[[Known], Cell]]] = (
+_LONG: Columns[PlanStatus] = (
     *_SHORT,
     (Column("Số lần lùi", right=True, wide=0), lambda each: each.times_replaced),
     (Column("Đầu mối", wide=3), lambda each: each.plan.contact),
     (Column("Văn bản", wide=2), lambda each: each.plan.document),
 )
+_DONE: Columns[PlanStatus] = (
+    *_WHERE,
+    (Column("Xong lúc", wide=2), lambda each: each.plan.ended_at),
+    (Column("Văn bản", wide=2), lambda each: each.plan.end_document),
+)
 
 
-def short_table(found: Sequence[Known], name: str) -> Table:
+def short_table(found: Sequence[PlanStatus], name: str) -> Table:
     """Return the short table of open plans: unit, system, deadline."""
-    return _table(found, name, _SHORT)
-
-
-def _table(found: Sequence[Known], name: str, columns: Sequence[tuple[Column, Callable[[Known], Cell]]]) -> Table:
-    rows = [[cell(each) for _, cell in columns] for each in found]
-    return Table(name, [column for column, _ in columns], rows, empty="Không đơn vị nào.")
-
-
-def _done_table(found: Sequence[Known]) -> Table:
-    columns = [
-        Column("Ký hiệu", wide=0),
-        Column("Đơn vị", wide=4),
-        Column("Hệ thống", wide=3),
-        Column("Hộp thư", right=True, wide=0),
-        Column("Xong lúc", wide=2),
-        Column("Văn bản", wide=2),
-    ]
-    rows: list[list[Cell]] = [
-        [each.unit.symbol, each.unit.name, each.plan.system, each.plan.mailboxes, each.plan.ended_at, each.plan.end_document]
-        for each in found
-    ]
-    return Table("II. Đã chuyển xong", columns, rows)
+    return Table.of(name, found, _SHORT, empty=_NONE)
 
 
 def _put_off(plan: MigrationPlan, plans: Sequence[MigrationPlan]) -> int:

@@ -6,12 +6,12 @@ from itertools import groupby
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.model import Config
-from mic_mail.documents.document import Block, Cell, Column, Document, Signature, Table
+from mic_mail.documents.document import Block, Cell, Column, Document, Table
 from mic_mail.errors import Text
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.unit_mail import opening_windows
 from mic_mail.policy.unit_mail.opening_windows import Opening, Shut, WindowOutcome
-from mic_mail.services.reports.document_header import paper
+from mic_mail.services.reports.document_header import BY_A_UNIT, days_of, paper
 from mic_mail.services.unit_mail.openings import Attended
 
 VERDICTS: Mapping[WindowOutcome, Text] = {
@@ -40,11 +40,11 @@ def openings_paper(config: Config, attended: Sequence[Attended], span: DateRange
     return paper(
         config,
         "Báo cáo mở hộp thư đơn vị",
-        f"{whose}, từ ngày {span.first:%d/%m/%Y} đến ngày {span.last:%d/%m/%Y}",
+        f"{whose}, {days_of(span)}",
         now,
         blocks,
         clause_id=opening_windows.CLAUSE,
-        signatures=[Signature("Người lập"), Signature("Thủ trưởng đơn vị")],
+        signatures=BY_A_UNIT,
     )
 
 
@@ -74,7 +74,6 @@ def _figures(attended: Sequence[Attended], now: datetime) -> Table:
 
 
 def _days(name: str, attended: Attended) -> Table:
-    """Return a row for each working day, a column for each window."""
     days = [(day, list(cells)) for day, cells in groupby(attended.cells, key=lambda cell: cell.day)]
     windows = [cell.window for cell in days[0][1]] if days else []
     columns = [

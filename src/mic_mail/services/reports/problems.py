@@ -14,10 +14,10 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.documents.document import Cell, Column, Document, Signature, Table, Terms
+from mic_mail.documents.document import Cell, Column, Columns, Document, Table, Terms
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.requests import PENDING, Item, Kind, State
-from mic_mail.services.reports.document_header import paper
+from mic_mail.services.reports.document_header import days_of, paper
 from mic_mail.services.requests.register import Due, Register
 
 CLAUSE = "18"
@@ -54,8 +54,6 @@ class _ProblemRow:
 
 
 class Problems:
-    """The problems of one span."""
-
     def __init__(self, directory: Directory, config: Config, clock: Clock, span: DateRange, kinds: Sequence[Kind]) -> None:
         self._config = config
         self._span = span
@@ -76,7 +74,7 @@ class Problems:
         return paper(
             self._config,
             "Tổng hợp vướng mắc về thư điện tử",
-            f"từ ngày {self._span.first:%d/%m/%Y} đến ngày {self._span.last:%d/%m/%Y}",
+            days_of(self._span),
             self._now,
             [
                 Terms(
@@ -92,12 +90,10 @@ class Problems:
                 _listed(found),
             ],
             clause_id=CLAUSE,
-            signatures=[Signature("Người lập"), Signature("Giám đốc Trung tâm")],
         )
 
 
 def _counted(name: str, title: str, found: Sequence[tuple[str, _ProblemRow]]) -> Table:
-    """Return a row for each name; columns of states, and of those in time or late."""
     columns = [
         Column(title, wide=3),
         *(Column(state.label.vi.capitalize(), right=True) for state in State),
@@ -116,23 +112,20 @@ def _counted(name: str, title: str, found: Sequence[tuple[str, _ProblemRow]]) ->
 
 
 def _listed(found: Sequence[_ProblemRow]) -> Table:
-    columns = [
-        Column("Số", right=True, wide=0),
-        Column("Nhận lúc", wide=2),
-        Column("Đơn vị", wide=2),
-        Column("Người phản ánh", wide=2),
-        Column("Kênh", wide=2),
-        Column("Nội dung", wide=5),
-        Column("Hạn", wide=2),
-        Column("Tình trạng", wide=2),
-        Column("Kết quả", wide=4),
-    ]
-    rows: list[list[Cell]] = []
-    for each in found:
-        request, filing = each.due.request, each.due.request.filing
-        text, way = request.item(Item.NOTE) or filing.subject.vi, filing.channel.label.vi
-        standing = f"{request.state.label.vi}, {each.stands.value}" if request.state not in PENDING else each.stands.value
-        rows.append(
-            [request.request_id, filing.received_at, each.unit, filing.asker, way, text, each.due.at, standing, request.result]
-        )
-    return Table("III. Danh sách", columns, rows)
+    columns: Columns[_ProblemRow] = (
+        (Column("Số", right=True, wide=0), lambda each: each.due.request.request_id),
+        (Column("Nhận lúc", wide=2), lambda each: each.due.request.filing.received_at),
+        (Column("Đơn vị", wide=2), lambda each: each.unit),
+        (Column("Người phản ánh", wide=2), lambda each: each.due.request.filing.asker),
+        (Column("Kênh", wide=2), lambda each: each.due.request.filing.channel.label.vi),
+        (Column("Nội dung", wide=5), lambda each: each.due.request.item(Item.NOTE) or each.due.request.filing.subject.vi),
+        (Column("Hạn", wide=2), lambda each: each.due.at),
+        (Column("Tình trạng", wide=2), _standing),
+        (Column("Kết quả", wide=4), lambda each: each.due.request.result),
+    )
+    return Table.of("III. Danh sách", found, columns)
+
+
+def _standing(each: _ProblemRow) -> str:
+    state = each.due.request.state
+    return each.stands.value if state in PENDING else f"{state.label.vi}, {each.stands.value}"

@@ -13,10 +13,11 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.documents.document import Block, Cell, Column, Document, Signature, Table, Terms
+from mic_mail.documents.document import Block, Cell, Column, Columns, Document, Table, Terms
 from mic_mail.i18n.clause_names import clause
 from mic_mail.log.traffic import Traffic, count
 from mic_mail.policy.date_ranges import DateRange
+from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import FactKind, MailboxKind, known_at
 from mic_mail.policy.incidents import Incident, Severity
 from mic_mail.policy.incidents import Kind as IncidentKind
@@ -25,11 +26,10 @@ from mic_mail.policy.lifecycle import FactsUnreadable, State, decide
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Records
-from mic_mail.services.reports.document_header import paper
-from mic_mail.services.reports.migration_register import Register, short_table
+from mic_mail.services.reports.document_header import BY_A_UNIT, BY_THE_CENTRE, days_of, paper
+from mic_mail.services.reports.migration_register import MigrationRegister, short_table
 from mic_mail.services.settings import lifecycle_settings
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.types import AccountRef
 
 CLAUSE = "16.2"
 UNIT_CLAUSE = "16.1.c"
@@ -52,8 +52,6 @@ _EVENTS = {
 
 
 class Usage:
-    """The report of one span."""
-
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock, span: DateRange) -> None:
         self._directory = directory
         self._store = store
@@ -70,7 +68,6 @@ class Usage:
         """The usage of each mailbox at its first check."""
 
     def paper(self, unit: UnitRecord | None = None) -> Document:
-        """Return the report of the ministry, or of one unit."""
         entries = self._entries(unit)
         blocks: list[Block] = [
             self._summary(entries, unit),
@@ -81,21 +78,19 @@ class Usage:
         ]
         if unit is None:
             blocks += [self._storage(), self._incidents(), self._downtimes(), self._overdue()]
-            elsewhere = Register(self._directory, self._config, self._clock).known()
+            elsewhere = MigrationRegister(self._directory, self._config, self._clock).known()
             blocks.append(short_table(elsewhere, "VIII. Đơn vị dùng hệ thống khác"))
         whose = "Hệ thống thư điện tử công vụ" if unit is None else unit.name
         return paper(
             self._config,
             "Báo cáo tình hình sử dụng thư điện tử",
-            f"{whose}, từ ngày {self._span.first:%d/%m/%Y} đến ngày {self._span.last:%d/%m/%Y}",
+            f"{whose}, {days_of(self._span)}",
             self._now,
             blocks,
             clause_id=CLAUSE if unit is None else UNIT_CLAUSE,
-            signatures=[Signature("Người lập"), Signature("Giám đốc Trung tâm" if unit is None else "Thủ trưởng đơn vị")],
+            signatures=BY_THE_CENTRE if unit is None else BY_A_UNIT,
             issued_by=unit,
         )
-
-    # ------------------------------------------------------------ mailboxes
 
     def _entries(self, unit: UnitRecord | None) -> list[Entry]:
         if unit is None:
@@ -122,11 +117,9 @@ class Usage:
         if is_empty(entry.facts):  # freed since then: a check would create a new store
             return 0
         if entry.mailbox_id not in self._octets:
-            account = self._store.account(AccountRef(entry.mailbox_id, entry.home))
+            account = self._store.account_of(entry)
             self._octets[entry.mailbox_id] = account.quota_at_rest().octets
         return self._octets[entry.mailbox_id]
-
-    # ------------------------------------------------------------ parts
 
     def _summary(self, entries: Sequence[Entry], unit: UnitRecord | None) -> Terms:
         live = [entry for entry in entries if not self._states(entry, self._ends) & {State.RECLAIMED, State.NOT_ISSUED}]
@@ -176,15 +169,12 @@ class Usage:
         total = Traffic()
         for each in days.values():
             total.add(each)
-        columns = [
-            Column("Ngày"),
-            *(
-                Column(title, right=True)
-                for title in ("Thư gửi đi", "Từ máy chủ khác", "Vào hộp thư", "Từ chối", "Dung lượng (MB)")
-            ),
-        ]
         period, found = _by_period(days)
-        columns[0] = Column(period.capitalize(), wide=2 if period != "ngày" else 1)
+        titles = ("Thư gửi đi", "Từ máy chủ khác", "Vào hộp thư", "Từ chối", "Dung lượng (MB)")
+        columns = [
+            Column(period.capitalize(), wide=2 if period != "ngày" else 1),
+            *(Column(title, right=True) for title in titles),
+        ]
         rows: list[list[Cell]] = [[label, *_traffic_cells(each, whole=entries is None)] for label, each in found]
         sums = ["Tổng", *_traffic_cells(total, whole=entries is None)]
         return Table(f"III. Thư theo {period}", columns, rows, total=sums, chart=DELIVERED)
@@ -210,27 +200,25 @@ class Usage:
         return Table("IV. Dung lượng theo đơn vị", columns, rows, total=["Tổng", None, boxes.total(), octets.total() / _MIB])
 
     def _incidents(self) -> Table:
-        """Count the incidents that went on in the span, by kind and severity (Reg. 14.4)."""
         within = [each for each in self._directory.incidents.all() if each.within(self._begins, self._ends)]
         return counted_incidents("V. Sự cố", within)
 
     def _downtimes(self) -> Table:
-        columns = [
-            Column("Từ", wide=2),
-            Column("Đến", wide=2),
-            Column("Loại"),
-            Column("Lý do", wide=3),
-            Column("Báo cáo", wide=2),
-        ]
-        rows: list[list[Cell]] = [
-            [each.starts_at, each.ends_at, "sự cố" if each.incident else "báo trước", each.reason, each.report]
+        columns: Columns[Downtime] = (
+            (Column("Từ", wide=2), lambda each: each.starts_at),
+            (Column("Đến", wide=2), lambda each: each.ends_at),
+            (Column("Loại"), lambda each: "sự cố" if each.incident else "báo trước"),
+            (Column("Lý do", wide=3), lambda each: each.reason),
+            (Column("Báo cáo", wide=2), lambda each: each.report),
+        )
+        within = [
+            each
             for each in self._directory.downtimes.all()
             if each.cancelled_at is None and each.starts_at < self._ends and self._begins <= each.ends_at
         ]
-        return Table("VI. Tạm ngừng", columns, rows)
+        return Table.of("VI. Tạm ngừng", within, columns)
 
     def _overdue(self) -> Table:
-        """Return what is overdue today, whatever the span."""
         found = gather(Records(self._directory, self._config, self._clock))
         rows: list[list[Cell]] = [
             [clause(clause_id).vi, *((finding.what.vi, finding.count) if finding.owed is None else (finding.owed.vi, None))]
@@ -263,10 +251,7 @@ def counted_incidents(name: str, incidents: Sequence[Incident]) -> Table:
 
 
 def _by_period(days: Mapping[date, Traffic]) -> tuple[str, list[tuple[Cell, Traffic]]]:
-    """Return the name of the periods, and each with its traffic.
-
-    Days up to two weeks, weeks up to a quarter, else months.
-    """
+    """Group traffic by days up to two weeks, by weeks up to a quarter, else by months."""
     if len(days) <= MOST_DAYS:
         return "ngày", [*days.items()]
     weekly = len(days) <= MOST_DAYS_BY_WEEK

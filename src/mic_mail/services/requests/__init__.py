@@ -8,5 +8,4 @@ intake           mail to the Centre with the form attached
 mail_reply       the answer to such a mail
 outcome_notices  answers to units and the Centre
 overdue          a reminder of overdue requests, once a working day
-backoff          the retry delay of the above
 """

@@ -1,12 +1,9 @@
-"""The approval of a request: its act, through the same use cases as the commands, and its result.
+"""The approval of a request: its act, through the same use cases as the commands, and its result. Blocking.
 
 Reg. 6.2. In: a request on record, the approver, the person's choices. Out: the resulting request, the mailbox, a new
-password where there is one; or the refusal of the rule that forbids the act, and then the request stays open and
-records why. Blocking.
-
-An act is done once. Its fact carries the request's number, and the directory accepts no second fact of one kind and
-number in a mailbox's record. After a kill between the act and the entry in the register, or in a concurrent approval,
-the fact is found and the missing entry written; the password is lost then, and another one needs a reset.
+password where there is one; or the refusal of a rule, and then the request stays open and records why. An act is done
+once: its fact carries the request's number, which the directory accepts once in a mailbox's record. After a kill, or in
+a concurrent approval, the fact is found and the entry in the register written; the password is lost then.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,11 +28,10 @@ from mic_mail.policy.ranks import level_of
 from mic_mail.policy.requests import RULES, Item, Kind, Request, RequestRefused, State, acts, is_of_a_person
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from mic_mail.services.mailboxes.directory_changes import Contract, DirectoryChanges, PersonChange, UnitChange
-from mic_mail.services.mailboxes.issue import HashPassword, Issuing
-from mic_mail.services.mailboxes.issue import Request as Ground
+from mic_mail.services.mailboxes.issue import Ground, HashPassword, Issuing
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, RestoreRequest
 from mic_mail.services.mailboxes.restore import Restoring, Waiting
-from mic_mail.services.requests.form import Reader, contract_of
+from mic_mail.services.requests.form import FormReader, contract_of
 from mic_mail.services.requests.register import Register, still_pending
 from mic_mail.storage.mailstore import MailStore
 
@@ -47,7 +43,6 @@ class Choices:
     address: str | None = None
     """The local part that the person chose (Reg. 5.4.b)."""
     level: Level | None = None
-    """The rank of Reg. 6.4.c."""
     person_id: int | None = None
     """For an issue: the person who is already in the directory."""
     same_person: bool = False
@@ -55,16 +50,13 @@ class Choices:
     queued: Waiting | None = None
     """For a restore: the choice for pending messages (Reg. 7.2.c)."""
     document: str | None = None
-    """For a restore after a breach: the document that lifts it (Reg. 7.2.b).
-
-    The letter that asks for the restore does not lift it.
-    """
+    """For a restore after a breach: the document that lifts it (Reg. 7.2.b), not the asking letter."""
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """The result of an approval."""
+    """The result of an approval: a mailbox and its new password, or another change of the directory."""
 
     request: Request
     mailbox: MailboxRecord | None = None
@@ -72,35 +64,15 @@ class Approved:
     """Shown once."""
     before: bool = False
     """The act had been done already."""
+    result: str = ""
+    """The register's result text; empty: the mailbox's address."""
 
 
 BringBack = Callable[[MailboxRecord, ActContext], Fact | None]
-"""Restore the mail of a mailbox that was deleted from the server, before it is issued again.
-
-Returns the fact of the restore; None: nothing had to be restored.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The result of an act: a mailbox and its new password, or another change of the directory."""
-
-    mailbox: MailboxRecord | None = None
-    password: str | None = field(default=None, repr=False)
-    result: str = ""
-    """The register's result text; for a mailbox its address."""
-    before: bool = False
-    """The act had been done already."""
-
-    @property
-    def result_text(self) -> str:
-        """The result as the register stores it."""
-        return self.result or (self.mailbox.address if self.mailbox is not None else "")
+"""Restores the mail of a deleted mailbox before its issue; None: nothing had to be restored."""
 
 
 class Approving:
-    """The approval use case."""
-
     def __init__(
         self,
         directory: Directory,
@@ -121,7 +93,7 @@ class Approving:
         self._changes = DirectoryChanges(directory, config, clock)
         self._restoring = Restoring(directory, store, config, clock)
         self._issuing = Issuing(directory, config, clock, hash_password)
-        self._acts: Mapping[Kind, Callable[[Request, ActContext, Choices], Done]] = {
+        self._acts: Mapping[Kind, Callable[[Request, ActContext, Choices], Approved]] = {
             Kind.ISSUE: self._issue,
             Kind.GROUP: self._group,
             Kind.TRANSFER: self._transfer,
@@ -141,12 +113,11 @@ class Approving:
             before = request.state is not State.OPEN
             return Approved(self._register.agree(request, actor, choices.note), before=before)
         if request.state is State.DONE:
-            found = self._acted_on(request)
-            return Approved(request, found.mailbox if found else None, before=True)
+            return self._acted_on(request) or Approved(request, before=True)
         done = self._once(request, partial(act, request, _origin(request, actor, choices), choices))
-        return Approved(self._close(request, actor, done), done.mailbox, done.password, done.before)
+        return replace(done, request=self._close(request, actor, done))
 
-    def _once(self, request: Request, act: Callable[[], Done]) -> Done:
+    def _once(self, request: Request, act: Callable[[], Approved]) -> Approved:
         found = self._acted_on(request)
         if found is not None:
             return found
@@ -160,23 +131,23 @@ class Approving:
             self._directory.requests.hinder(request, refusal.text)
             raise
 
-    def _close(self, request: Request, actor: str, done: Done) -> Request:
-        mailbox_id = done.mailbox.mailbox_id if done.mailbox is not None else None
+    def _close(self, request: Request, actor: str, done: Approved) -> Request:
+        number, address = (done.mailbox.mailbox_id, done.mailbox.address) if done.mailbox is not None else (None, "")
         try:
             return self._directory.requests.step(
-                request, State.DONE, actor, self._clock.now(), result=done.result_text, mailbox_id=mailbox_id
+                request, State.DONE, actor, self._clock.now(), result=done.result or address, mailbox_id=number
             )
         except Superseded:
             return self._directory.requests.get(request.request_id)
 
-    def _acted_on(self, request: Request) -> Done | None:
+    def _acted_on(self, request: Request) -> Approved | None:
         """Return the result of an act already done, by an order of the register of changes or a fact."""
         if request.kind in BY_ORDER:
             entry = self._directory.changes.of_request(request.request_id)
             return None if entry is None else self._ordered(request, entry, before=True)
         for mailbox in self._candidates(request):
             if any(fact.data.get(REQUEST) == request.request_id for fact in self._directory.facts(mailbox.mailbox_id)):
-                return Done(mailbox, before=True)
+                return Approved(request, mailbox, before=True)
         return None
 
     def _candidates(self, request: Request) -> list[MailboxRecord]:
@@ -187,9 +158,7 @@ class Approving:
             return [mailbox for mailbox in sponsored if mailbox.kind is MailboxKind.GROUP]
         return [self._mailbox(request)]
 
-    # ------------------------------------------------------------ the acts
-
-    def _issue(self, request: Request, origin: ActContext, choices: Choices) -> Done:
+    def _issue(self, request: Request, origin: ActContext, choices: Choices) -> Approved:
         wanted = self._person(request, choices)
         self._must_be_employed(request, wanted)
         person = self._directory.person(self._directory.requests.person(request, wanted))
@@ -208,7 +177,7 @@ class Approving:
         if employed != person:
             contract = Contract(employed.employment, employed.contract_from, employed.contract_until)
             self._changes.person(person, PersonChange(contract=contract), replace(origin, request=None))
-        return Done(mailbox, password)
+        return Approved(request, mailbox, password)
 
     def _employed(self, person: PersonRecord, request: Request) -> PersonRecord:
         """Return the person with the request's employment, where the directory's is not eligible (Reg. 6.3).
@@ -240,25 +209,16 @@ class Approving:
         filing, name = request.filing, request.item(Item.NAME) or ""
         others = {one.person_id for one in self._directory.requests.pending() if one.request_id != request.request_id}
         for person in self._directory.people(filing.unit_id):
-            if (
-                person.full_name == name
-                and person.person_id not in others
-                and not self._directory.mailboxes_of(person_id=person.person_id)
-            ):
+            is_free = person.full_name == name and person.person_id not in others
+            if is_free and not self._directory.mailboxes_of(person_id=person.person_id):
                 return person
         position = request.item(Item.POSITION) or ""
-        level = request.item(Item.LEVEL)
+        level = _level(request, choices) or level_of(position, self._directory.changes.levels())
         employment, begins, ends = contract_of(filing)
         return PersonRecord(
-            person_id=0,
-            full_name=name,
-            unit_id=filing.unit_id,
-            position=position,
-            level=choices.level or (Level(level) if level else level_of(position, self._directory.changes.levels())),
-            employment=employment,
-            contract_from=begins,
-            contract_until=ends,
-        )
+            person_id=0, full_name=name, unit_id=filing.unit_id, position=position, level=level,
+            employment=employment, contract_from=begins, contract_until=ends,
+        )  # fmt: skip
 
     def _known_person(self, request: Request, person_id: int, *, same: bool) -> PersonRecord:
         """Return a known person, if the request names that person and its unit asks (Reg. 6.4.a, 6.4.b)."""
@@ -286,27 +246,25 @@ class Approving:
             )
         return person
 
-    def _reader(self) -> Reader:
-        return Reader(self._directory, self._config, self._clock)
+    def _reader(self) -> FormReader:
+        return FormReader(self._directory, self._config, self._clock)
 
-    def _group(self, request: Request, origin: ActContext, choices: Choices) -> Done:
+    def _group(self, request: Request, origin: ActContext, choices: Choices) -> Approved:
         sponsor = next(u.symbol for u in self._directory.units() if u.unit_id == request.filing.unit_id)
         password, chosen = password_hash.generate(), _chosen(request, choices)
         name, ground = request.item(Item.NAME) or "", _ground(request, origin)
         mailbox = self._issuing.issue_group(
             name, sponsor, password, ground, chosen=chosen, bring_back=lambda mailbox: self._bring_back(mailbox, origin)
         )
-        return Done(mailbox, password)
+        return Approved(request, mailbox, password)
 
-    def _transfer(self, request: Request, origin: ActContext, choices: Choices) -> Done:
-        """Transfer with the new position, which decides when a leaver's mailbox is locked (6.4.b, 6.4.c)."""
+    def _transfer(self, request: Request, origin: ActContext, choices: Choices) -> Approved:
         person = self._directory.person(self._mailbox(request).person_id or 0)
         to = next(unit for unit in self._directory.units() if unit.unit_id == request.filing.unit_id)
         entry = self._changes.person(person, replace(_of_person(request, choices), unit=to), origin, _day(request))
         return self._ordered(request, entry)
 
-    def _change(self, request: Request, origin: ActContext, choices: Choices) -> Done:
-        """Change a person, a mailbox's address, or the asking unit from some day on (Reg. 6.2)."""
+    def _change(self, request: Request, origin: ActContext, choices: Choices) -> Approved:
         filing, on = request.filing, _day(request)
         if is_of_a_person(filing):
             return self._ordered(request, self._change_person(request, origin, choices, on))
@@ -344,50 +302,42 @@ class Approving:
             )
         return self._changes.address(mailbox, address, origin, on)
 
-    def _ordered(self, request: Request, entry: OrderEntry, *, before: bool = False) -> Done:
-        """Return the result of an order on a request, now or on its day."""
-        mailbox = None
-        if request.item(Item.ADDRESS) is not None:
-            mailbox = self._directory.mailbox(request.item(Item.ADDRESS) or "")
-        told = f"thay đổi số {entry.number}"
+    def _ordered(self, request: Request, entry: OrderEntry, *, before: bool = False) -> Approved:
+        mailbox = self._mailbox(request) if request.item(Item.ADDRESS) is not None else None
+        result = f"thay đổi số {entry.number}"
         if entry.is_pending:
-            told = f"{told}, có hiệu lực từ {local_day(entry.order.effective_at):%d/%m/%Y}"
-        return Done(mailbox, result=mailbox.address if mailbox is not None and not entry.is_pending else told, before=before)
+            result = f"{result}, có hiệu lực từ {local_day(entry.order.effective_at):%d/%m/%Y}"
+        elif mailbox is not None:
+            result = mailbox.address
+        return Approved(request, mailbox, before=before, result=result)
 
-    def _leave(self, request: Request, origin: ActContext, choices: Choices) -> Done:
-        mailbox = self._mailbox(request)
-        level, cause = request.item(Item.LEVEL), request.item(Item.CAUSE)
-        self._accounts.leave(
-            mailbox,
-            date.fromisoformat(request.item(Item.DAY) or ""),
-            choices.level or (Level(level) if level else None),
-            Departure(cause) if cause else None,
-            origin,
-        )
-        return Done(mailbox)
+    def _leave(self, request: Request, origin: ActContext, choices: Choices) -> Approved:
+        mailbox, day, cause = self._mailbox(request), date.fromisoformat(request.item(Item.DAY) or ""), request.item(Item.CAUSE)
+        self._accounts.leave(mailbox, day, _level(request, choices), Departure(cause) if cause else None, origin)
+        return Approved(request, mailbox)
 
-    def _restore(self, request: Request, origin: ActContext, choices: Choices) -> Done:
+    def _restore(self, request: Request, origin: ActContext, choices: Choices) -> Approved:
         filing, mailbox, password = request.filing, self._mailbox(request), password_hash.generate()
         asked = RestoreRequest(filing.asker, filing.channel, local_day(filing.received_at))
         breach = any(reason.clause == "7.2.b" for reason in self._accounts.state_of(mailbox).reasons)
         document = choices.document or (None if breach else filing.document)
         origin = ActContext(origin.actor, origin.reason, document, origin.request)
         self._restoring.restore(mailbox, asked, self._hash(password), origin, choices.queued)
-        return Done(mailbox, password)
+        return Approved(request, mailbox, password)
 
-    def _reset(self, request: Request, origin: ActContext, choices: Choices) -> Done:
+    def _reset(self, request: Request, origin: ActContext, choices: Choices) -> Approved:
         mailbox, password = self._mailbox(request), password_hash.generate()
         known = self._accounts.may_change_password(mailbox, origin).fact_seq
         set_password(
             self._directory, self._config, mailbox, password,
             at=self._clock.now(), origin=origin, must_change=True, after=known,
         )  # fmt: skip
-        return Done(mailbox, password)
+        return Approved(request, mailbox, password)
 
-    def _alias(self, request: Request, origin: ActContext, choices: Choices) -> Done:
+    def _alias(self, request: Request, origin: ActContext, choices: Choices) -> Approved:
         mailbox = self._mailbox(request)
         self._issuing.add_alias(mailbox, request.item(Item.CHOSEN) or "", origin)
-        return Done(mailbox)
+        return Approved(request, mailbox)
 
     def _mailbox(self, request: Request) -> MailboxRecord:
         return self._directory.mailbox(request.item(Item.ADDRESS) or "")
@@ -414,10 +364,7 @@ WITH_PASSWORD = frozenset({Kind.ISSUE, Kind.GROUP, Kind.RESTORE, Kind.RESET})
 
 
 def _for_another(request: Request, person: PersonRecord) -> RequestRefused:
-    """Return the refusal of another person than an earlier, refused approval has recorded.
-
-    Otherwise one request could lead to two mailboxes.
-    """
+    """Return the refusal of another person than is recorded: one request, one mailbox."""
     number = request.request_id
     return RequestRefused(
         Text(
@@ -433,30 +380,32 @@ def _for_another(request: Request, person: PersonRecord) -> RequestRefused:
 
 
 def _for_a_new_contract(request: Request, person: PersonRecord) -> Text:
-    """Return the remedy for a request whose contract is over.
-
-    The request is never altered; the directory may be.
-    """
+    """Return the remedy for a request whose contract is over."""
     number, known, refuse = request.request_id, person.person_id, f"mic-mail request refuse {request.request_id}"
     if not known:
-        return Text(f"{refuse}; có hợp đồng mới thì ghi yêu cầu mới.", f"{refuse}; of a new contract enter another request.")
+        return Text(
+            f"{refuse}; có hợp đồng mới thì ghi yêu cầu mới.", f"{refuse}; once there is a new contract, enter a new request."
+        )
     steps = f"mic-mail person employment {known}, mic-mail request approve {number} --person {known}"
-    return Text(f"Có hợp đồng mới: {steps}; không có: {refuse}.", f"A new contract: {steps}; none: {refuse}.")
+    return Text(f"Có hợp đồng mới: {steps}; không có: {refuse}.", f"With a new contract: {steps}; without one: {refuse}.")
 
 
 def _of_person(request: Request, choices: Choices) -> PersonChange:
-    """Return the request's changes to the person."""
-    level, employment = request.item(Item.LEVEL), request.item(Item.EMPLOYMENT)
+    has_contract = request.item(Item.EMPLOYMENT) is not None
     return PersonChange(
         full_name=request.item(Item.NEW_NAME),
         position=request.item(Item.POSITION),
-        level=choices.level or (Level(level) if level else None),
-        contract=Contract(*contract_of(request.filing)) if employment else None,
+        level=_level(request, choices),
+        contract=Contract(*contract_of(request.filing)) if has_contract else None,
     )
 
 
+def _level(request: Request, choices: Choices) -> Level | None:
+    level = request.item(Item.LEVEL)
+    return choices.level or (Level(level) if level else None)
+
+
 def _day(request: Request) -> date | None:
-    """Return the day from which a change holds; None: from now on."""
     day = request.item(Item.DAY)
     return None if day is None else date.fromisoformat(day)
 

@@ -46,7 +46,6 @@ from mic_mail.services.mailboxes.directory_changes import Move
 MOST_ROWS = 1_000
 """Rows of one form: the people of the largest unit."""
 LONGEST = 1_000
-"""Characters of one cell."""
 
 E = TypeVar("E", bound=LabelledEnum)
 
@@ -83,7 +82,7 @@ _HINTS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class FormContext:
     """Properties of all rows of one form; `fixed`: the form cannot override them (mail from that unit)."""
 
     unit: UnitRecord | None
@@ -127,17 +126,14 @@ def is_form(sheet: Sheet) -> bool:
 
 
 def is_meant(octets: bytes) -> bool:
-    """Return whether an unreadable file was meant as the form.
-
-    It is a workbook, or text that begins with the form's heading.
-    """
+    """Return whether an unreadable file is a workbook, or begins with the heading of the form."""
     if octets.startswith(b"PK"):
         return b"xl/workbook.xml" in octets
     heading = octets[:LONGEST].decode("utf-8-sig", "ignore").partition("\n")[0]
     return normalized(HEADINGS[KIND].vi) in normalized(heading)
 
 
-class Reader:
+class FormReader:
     """Reads forms against the directory as it is now."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
@@ -146,8 +142,7 @@ class Reader:
         self._clock = clock
         self._parents = {unit.unit_id: unit.parent_id for unit in directory.units()}
 
-    def rows(self, sheet: Sheet, known: Known) -> Iterator[Row]:
-        """Yield every row, in order."""
+    def rows(self, sheet: Sheet, known: FormContext) -> Iterator[Row]:
         columns = _columns(sheet.heading)
         if KIND not in columns.values():
             title = HEADINGS[KIND]
@@ -155,30 +150,30 @@ class Reader:
         if len(sheet.rows) > MOST_ROWS:
             raise UnreadableSheet(Text(f"quá {MOST_ROWS} dòng", f"more than {MOST_ROWS} rows"))
         for number, cells in sheet.rows:
-            said = {columns[at]: cell for at, cell in enumerate(cells) if cell and at in columns}
+            values = {columns[at]: cell for at, cell in enumerate(cells) if cell and at in columns}
             try:
-                yield Row(number, self.filing(said, known))
+                yield Row(number, self.filing(values, known))
             except (Refused, BadInput) as refusal:
                 yield Row(number, refusal=refusal)
 
-    def filing(self, said: Mapping[str, str], known: Known) -> Filing:
-        """Return the filing in `said`, by column; refused where policy or directory do not allow it."""
-        said = {key: one_line(text) for key, text in said.items()}
-        if any(len(text) > LONGEST for text in said.values()):
+    def filing(self, values: Mapping[str, str], known: FormContext) -> Filing:
+        """Return the filing in `values`, by column; refused where policy or directory do not allow it."""
+        values = {key: one_line(text) for key, text in values.items()}
+        if any(len(text) > LONGEST for text in values.values()):
             raise BadInput(Text(f"Một ô dài quá {LONGEST} ký tự.", f"A cell has more than {LONGEST} characters."))
-        if not said.get(KIND):
+        if not values.get(KIND):
             raise Incomplete(Text("Thiếu loại yêu cầu.", "The kind of request is missing."), clause=CLAUSE)
-        kind = _code(Kind, said[KIND], HEADINGS[KIND])
-        document = said.get(DOCUMENT) or known.document
+        kind = _code(Kind, values[KIND], HEADINGS[KIND])
+        document = values.get(DOCUMENT) or known.document
         filing = Filing(
             kind=kind,
-            channel=self._channel(said, known),
-            asker=(said.get(ASKER) or known.asker).strip()[:255],
-            unit_id=self._unit(said, known).unit_id,
-            received_at=self._received(said, known),
+            channel=self._channel(values, known),
+            asker=(values.get(ASKER) or known.asker).strip()[:255],
+            unit_id=self._unit(values, known).unit_id,
+            received_at=self._received(values, known),
             document=document.strip()[:255] if document else None,
-            document_date=_day(said[DOCUMENT_DATE]) if said.get(DOCUMENT_DATE) else None,
-            items={item: self._item(item, said[item]) for item in Item if said.get(item, "").strip()},
+            document_date=_day(values[DOCUMENT_DATE]) if values.get(DOCUMENT_DATE) else None,
+            items={item: self._item(item, values[item]) for item in Item if values.get(item, "").strip()},
         )
         check(filing)
         if kind is Kind.ISSUE:
@@ -189,37 +184,35 @@ class Reader:
             filing = replace(filing, items={**filing.items, Item.ADDRESS: own})
         return filing
 
-    # ------------------------------------------------------------ known values
-
-    def _unit(self, said: Mapping[str, str], known: Known) -> UnitRecord:
-        if known.unit is not None and (known.fixed or not said.get(UNIT)):
-            if said.get(UNIT) and said[UNIT].casefold() != known.unit.symbol.casefold():
+    def _unit(self, values: Mapping[str, str], known: FormContext) -> UnitRecord:
+        if known.unit is not None and (known.fixed or not values.get(UNIT)):
+            if values.get(UNIT) and values[UNIT].casefold() != known.unit.symbol.casefold():
                 raise RequestRefused(Text("Đơn vị chỉ gửi yêu cầu của mình.", "A unit may ask only for itself."), clause=CLAUSE)
             return known.unit
-        if not said.get(UNIT):
+        if not values.get(UNIT):
             raise Incomplete(Text("Thiếu đơn vị.", "The unit is missing."), clause=CLAUSE)
-        return self._directory.living_unit(said[UNIT])
+        return self._directory.living_unit(values[UNIT])
 
-    def _channel(self, said: Mapping[str, str], known: Known) -> Channel:
-        if known.channel is not None and (known.fixed or not said.get(CHANNEL)):
+    def _channel(self, values: Mapping[str, str], known: FormContext) -> Channel:
+        if known.channel is not None and (known.fixed or not values.get(CHANNEL)):
             return known.channel
-        if not said.get(CHANNEL):
+        if not values.get(CHANNEL):
             raise Incomplete(
                 Text(
                     "Thiếu kênh: thêm --channel hoặc cột “Kênh”.", "The channel is missing: --channel, or a column 'Channel'."
                 ),
                 clause=CLAUSE,
             )
-        return _code(Channel, said[CHANNEL], HEADINGS[CHANNEL])
+        return _code(Channel, values[CHANNEL], HEADINGS[CHANNEL])
 
-    def _received(self, said: Mapping[str, str], known: Known) -> datetime:
+    def _received(self, values: Mapping[str, str], known: FormContext) -> datetime:
         at = known.received_at
-        if said.get(RECEIVED) and not known.fixed:
+        if values.get(RECEIVED) and not known.fixed:
             if not known.by_centre:
                 raise RequestRefused(
                     Text("Ngày nhận do Trung tâm ghi.", "Only the Centre states the time of receipt."), clause=CLAUSE
                 )
-            at = self._moment(said[RECEIVED])
+            at = self._moment(values[RECEIVED])
         if at > self._clock.now():
             shown = dates.day(at)
             raise BadInput(Text(f"Ngày nhận {shown.vi} chưa đến.", f"The day of receipt {shown.en} is in the future."))
@@ -237,7 +230,6 @@ class Reader:
         return at
 
     def _item(self, item: Item, text: str) -> str:
-        """Return a cell as the register stores it."""
         match item:
             case Item.DAY | Item.CONTRACT_FROM | Item.CONTRACT_UNTIL:
                 return _day(text).isoformat()
@@ -257,8 +249,6 @@ class Reader:
                 return text.strip().lower()
             case _:
                 return text.strip()
-
-    # ------------------------------------------------------------ checks against the directory
 
     def must_fit(self, filing: Filing) -> None:
         """Refuse what the directory does not allow now; checked again at the approval, since people move on."""
@@ -391,7 +381,6 @@ def _columns(heading: Sequence[str]) -> dict[int, str]:
 
 
 def _code(codes: type[E], text: str, what: Text) -> E:
-    """Return the code of a cell, by its name in either language or the code itself."""
     if (code := code_of(codes, text)) is not None:
         return code
     offered = [code.label.vi for code in codes]
@@ -410,5 +399,6 @@ def _day(text: str) -> date:
         if FIRST_YEAR <= day.year <= LAST_YEAR:
             return day
     raise BadInput(
-        Text(f"Không hiểu ngày “{text}”.", "This is not a day."), remedy=Text("Viết 31/08/2026.", "Write 31/08/2026.")
+        Text(f"Không hiểu ngày “{text}”.", f"'{in_ascii(text)}' is not a date."),
+        remedy=Text("Viết 31/08/2026.", "Write 31/08/2026."),
     )

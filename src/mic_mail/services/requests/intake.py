@@ -1,17 +1,13 @@
-"""The intake of mail to the Centre with the request form: each row becomes a request.
+"""The intake of mail to the Centre with the request form: each row becomes a request, and the unit gets an answer (6.2).
 
-The unit gets an answer (6.2). In: new messages in INBOX of `regulation.support`. Out: requests in the register, and
-with them the pending answers, which `services.requests.outcome_notices` sends. Blocking; the housekeeper's. Nothing is
-removed from the mailbox or changed in it: people read the mail there as usual.
+In: new messages in INBOX of `regulation.support`. Out: requests in the register, and with them the pending answers, which
+`outcome_notices` sends. Blocking; the housekeeper's. Nothing in the mailbox is changed: people read the mail as usual.
 
-Only mail submitted here from a unit's mailbox counts (`submitted_by`); mail from outside, from personal mailboxes, or
-without a form opens nothing and is not answered. A message is read once, by its EMAILID: its rows, the record that it
-was read and the pending answer are one transaction; the mark moves last. After a kill the next run does what is missing
-and nothing twice.
-
-A message that cannot be read delays no other: it becomes a debt, and is retried after as long as it has been pending,
-an hour at most, for `TRIED_FOR`. The debt is written before the next message is read: where the register itself cannot
-be written, the run ends there, and the mark stays where it is.
+Only mail submitted here from a unit's mailbox counts (`submitted_by`); any other, or one without a form, opens nothing
+and is not answered. A message is read once, by its EMAILID: its rows, the record that it was read and the pending answer
+are one transaction; the mark moves last. A message that cannot be read delays no other: it becomes a debt, and is
+retried for `TRIED_FOR` (`policy.requests.is_due`). The debt is written before the next message is read: where the
+register cannot be written, the run ends there, and the mark stays where it is.
 """
 
 from collections.abc import Iterator
@@ -28,32 +24,26 @@ from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.structure import Part
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.naming.addresses import candidates
-from mic_mail.policy.requests import Channel
+from mic_mail.policy.requests import Channel, is_due
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.requests import form as forms
-from mic_mail.services.requests.backoff import is_due
-from mic_mail.services.requests.form import Known, Reader, Row
+from mic_mail.services.requests.form import FormContext, FormReader, Row
 from mic_mail.services.requests.submitted_by import submitted_from
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import INBOX, AccountRef
+from mic_mail.storage.types import INBOX
 
 MARK = "requests"
 BATCH = 100
-"""Messages whose headers are read together."""
 MOST_FILES = 5
-"""Attachments of one message that are examined."""
 MOST_FORM_OCTETS = 4 << 20
 """Octets of a decoded attachment: a form of 1,000 rows has 0.1 MiB."""
 WHOLE_FILE = 0
 """The row number that stands for a refusal of the whole file."""
 TRIED_FOR = timedelta(days=30)
-"""The time for which an unreadable message is retried."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Mail:
-    """A message that a unit's mailbox submitted."""
-
     uid: int
     key: str
     header: bytes
@@ -74,7 +64,7 @@ class Intake:
         support = snapshot.resolve(self._runtime.config().support)
         if support is None:
             return 0
-        account = self._store.account(AccountRef(support.mailbox_id, support.home))
+        account = self._store.account_of(support)
         inbox = account.folder(INBOX)
         validity, last = self._directory.requests.mark(MARK) or (0, 0)
         if validity != inbox.uidvalidity:
@@ -98,7 +88,6 @@ class Intake:
         return read
 
     def _come_back(self, account: Account, folder_id: int, snapshot: Snapshot) -> int:
-        """Retry the debts that are due."""
         register, now, read = self._directory.requests, self._runtime.clock.now(), 0
         due = [debt for debt in register.debts(MARK) if is_due(debt.since, debt.tried_at, now)]
         if not due:
@@ -154,20 +143,17 @@ class Intake:
             )
         return True
 
-    # ------------------------------------------------------------ the form
-
     def _rows(self, account: Account, folder_id: int, mail: _Mail) -> list[Row]:
-        """Return the rows of the first form in the message; empty where there is none."""
         with account.open_message(folder_id, mail.uid) as file:
             octets = file.pread(0, file.size)
         unit = next((u for u in self._directory.units() if u.unit_id == mail.sender.owner.unit_id), None)
         asker = mail.sender.owner.name or mail.sender.address
-        known = Known(unit, Channel.MAIL, mail.received_at, asker, fixed=True)
+        known = FormContext(unit, Channel.MAIL, mail.received_at, asker, fixed=True)
         for attached in _files(octets):
             try:
                 sheet = _form_in(attached)
                 if sheet is not None:
-                    return list(Reader(self._directory, self._runtime.config(), self._runtime.clock).rows(sheet, known))
+                    return list(FormReader(self._directory, self._runtime.config(), self._runtime.clock).rows(sheet, known))
             except UnreadableSheet as refusal:
                 if forms.is_meant(attached):
                     return [Row(WHOLE_FILE, refusal=refusal)]
@@ -176,19 +162,19 @@ class Intake:
 
 def _outcome(row: Row) -> dict[str, object]:
     refusal = row.refusal
-    told = {"vi": refusal.text.vi, "en": refusal.text.en} if refusal is not None else None
-    return {"row": row.number, "refused": told, "clause": refusal.clause if refusal is not None else None}
+    texts = {"vi": refusal.text.vi, "en": refusal.text.en} if refusal is not None else None
+    return {"row": row.number, "refused": texts, "clause": refusal.clause if refusal is not None else None}
 
 
 def _is_automatic(header: bytes) -> bool:
     """Return whether a program wrote the message (RFC 3834 §5): it asks for nothing, and is not answered."""
-    said = headers.field(header, b"auto-submitted")
-    return said is not None and said.strip().lower() != b"no"
+    value = headers.field(header, b"auto-submitted")
+    return value is not None and value.strip().lower() != b"no"
 
 
 def _message_id(header: bytes) -> str | None:
-    said = headers.field(header, b"message-id")
-    return said.strip().strip(b"<>").decode("ascii", "replace") if said else None
+    value = headers.field(header, b"message-id")
+    return value.strip().strip(b"<>").decode("ascii", "replace") if value else None
 
 
 def _form_in(octets: bytes) -> Sheet | None:
@@ -197,7 +183,6 @@ def _form_in(octets: bytes) -> Sheet | None:
 
 
 def _files(message: bytes) -> Iterator[bytes]:
-    """Yield the decoded attachments that may be a form."""
     scanner = Scanner()
     scanner.feed(message)
     attached = [part for part in _leaves(scanner.finish().root) if part.is_attachment or part.has_filename]

@@ -43,6 +43,6 @@ def _of_rows(outcomes: Outcomes, directory: Directory, register: Register) -> No
     return texts.requests_answered(opened, len(outcomes) - opened, texts.listed(*lines))
 
 
-def _text(told: object) -> Text:
-    assert isinstance(told, dict)
-    return Text(str(told["vi"]), str(told["en"]))
+def _text(texts: object) -> Text:
+    assert isinstance(texts, dict)
+    return Text(str(texts["vi"]), str(texts["en"]))

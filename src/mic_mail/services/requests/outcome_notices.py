@@ -1,11 +1,8 @@
 """Answers to requests and incidents: to the unit that filed them, and on incidents to the Centre.
 
 Reg. 6.2, 14.4, 18. In: the registers, whenever the directory has changed. Out: one notice each, under its own key, so
-that a kill or a second run duplicates none. Pending answers follow from the registers, so a kill loses none. Belongs to
-the event loop; reads and writes go through the executors.
-
-A mailbox that cannot take its notice delays no other: it is retried (`backoff`), listed in `mailbox due`, and given up
-`WINDOW` after it became pending (`notice_given_up`). After a longer outage people were informed by other ways.
+that a kill loses and duplicates none. Belongs to the event loop. A mailbox that cannot take its notice delays no other:
+it is retried, listed in `mailbox due`, and given up `WINDOW` after it became pending (`notice_given_up`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,20 +20,15 @@ from mic_mail.i18n.notices import requests as to_units
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
 from mic_mail.policy.incidents import Incident
-from mic_mail.policy.requests import Kind, Request, State
+from mic_mail.policy.requests import Kind, Request, State, is_due
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.lifecycle_notices import LifeNotices
-from mic_mail.services.requests.backoff import is_due
 from mic_mail.services.requests.mail_reply import answer_to
 
 WINDOW = timedelta(days=30)
 ENDING = timedelta(days=7)
-"""The time after `WINDOW` in which a given-up notice is still logged.
-
-A server that was off at its end logs it later.
-"""
+"""How long after `WINDOW` a given-up notice is still logged: the server may have been off."""
 GIVEN_UP = "given-up:"
-"""The prefix, in the register of notices, of the key of a notice that was given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +74,13 @@ def pending_letters(directory: Directory, config: Config, clock: Clock) -> Itera
             yield PendingLetter(key, incident.closed_at, unit_id, closed, incident.opened_by)
 
 
-def untold(directory: Directory, config: Config, clock: Clock) -> list[PendingLetter]:
+def undelivered(directory: Directory, config: Config, clock: Clock) -> list[PendingLetter]:
     """Return the notices that are neither sent nor given up. Blocking."""
     found = list(pending_letters(directory, config, clock))
-    told = _known(directory, [each.key for each in found])
-    rest = [each for each in found if each.key not in told]
-    gone = _known(directory, [each.given_up for each in rest])
-    return [each for each in rest if each.given_up not in gone]
+    sent_keys = _known(directory, [each.key for each in found])
+    others = [each for each in found if each.key not in sent_keys]
+    gone = _known(directory, [each.given_up for each in others])
+    return [each for each in others if each.given_up not in gone]
 
 
 def _known(directory: Directory, keys: Sequence[str]) -> set[str]:
@@ -114,7 +106,7 @@ class Outcomes:
         version, now = self._runtime.snapshot().version, self._runtime.clock.now()
         if version == self._seen and not any(is_due(*tried, now) for tried in self._tried.values()):
             return
-        waiting = await self._runtime.executors.io(untold, self._directory, self._runtime.config(), self._runtime.clock)
+        waiting = await self._runtime.executors.io(undelivered, self._directory, self._runtime.config(), self._runtime.clock)
         before, self._tried = self._tried, {}
         for each in waiting:
             tried = before.get(each.key)
@@ -127,10 +119,7 @@ class Outcomes:
         self._seen = version
 
     async def _send(self, each: PendingLetter) -> bool:
-        """Send a notice; return False if it failed.
-
-        A unit without a mailbox is tried again when the directory changes.
-        """
+        """Send a notice; return False if it failed."""
         try:
             letter = await self._runtime.executors.io(each.letter)
             if each.unit_id is None:

@@ -20,10 +20,7 @@ MOST_NAMED = 50
 
 
 def remind(directory: Directory, store: MailStore, config: Config, clock: Clock, snapshot: Snapshot) -> bool:
-    """Send the notice of the day, if there is reason to and it was not sent.
-
-    Returns whether it was sent now.
-    """
+    """Send the notice of the day if it is due and was not sent; return whether it was sent now."""
     now = clock.now().astimezone(HO_CHI_MINH)
     support = snapshot.resolve(config.support)
     key = f"requests-overdue:{now.date().isoformat()}"

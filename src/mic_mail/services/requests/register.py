@@ -26,8 +26,6 @@ class Due:
 
 
 class Register:
-    """The use cases on the register."""
-
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         self._requests = directory.requests
         self._clock = clock
@@ -36,7 +34,6 @@ class Register:
         self._target = config.request.target_days
 
     def file(self, filing: Filing, by: str) -> Due:
-        """Record a new request."""
         return self.due(self._requests.add(filing, by, self._clock.now()))
 
     def deadline(self, filing: Filing) -> datetime:
@@ -44,7 +41,6 @@ class Register:
         return policy.deadline(filing, self._calendar, self._closes, self._target)
 
     def due(self, request: Request) -> Due:
-        """Return one request with its deadline."""
         at = self.deadline(request.filing)
         return Due(request, at, policy.overdue(request, at, self._clock.now()))
 
@@ -56,8 +52,6 @@ class Register:
         """Return the pending requests past their deadline, the oldest deadline first."""
         late = [due for due in self.all(self._requests.pending()) if due.overdue]
         return sorted(late, key=lambda due: (due.at, due.request.request_id))
-
-    # ------------------------------------------------------------ steps
 
     def agree(self, request: Request, handler: str, note: str) -> Request:
         """Approve a request that is carried out by hand; repeating it changes nothing."""
@@ -83,12 +77,11 @@ class Register:
         if request.state is State.DONE:
             return request
         if not policy.acts(request.filing):
-            _needs(result, Text("kết quả", "the result"), "--result")
+            _needs(result, Text("kết quả", "The result"), "--result")
         return self._step(request, State.DONE, handler, result)
 
     def refuse(self, request: Request, handler: str, reason: str) -> Request:
-        """Refuse a request, with the reason."""
-        _needs(reason, Text("lý do", "a reason"), "--reason")
+        _needs(reason, Text("lý do", "The reason"), "--reason")
         return self._step(request, State.REFUSED, handler, reason)
 
     def withdraw(self, request: Request, handler: str, reason: str) -> Request:
@@ -116,7 +109,7 @@ def still_pending(request: Request) -> None:
 def _needs(text: str, what: Text, option: str) -> None:
     if not text.strip():
         raise BadInput(
-            Text(f"Phải nêu {what.vi}.", f"It needs {what.en}."),
+            Text(f"Phải nêu {what.vi}.", f"{what.en} is missing."),
             clause=CLAUSE,
             remedy=Text(f"Thêm {option}.", f"Add {option}."),
         )

@@ -24,10 +24,7 @@ def submitted_from(header: bytes, hostname: str) -> str | None:
 
 
 def was_submitted(header: bytes, hostname: str) -> bool:
-    """Return whether a signed-in client sent the message, so that its From is permitted (Reg. 4.3, 12.3).
-
-    That is the person's own address, or that of a unit that allows it.
-    """
+    """Return whether a signed-in client sent the message, so that its From is permitted."""
     return _submitted(header, hostname) is not None
 
 

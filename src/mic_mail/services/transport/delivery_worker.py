@@ -55,7 +55,7 @@ class PendingDelivery:
 
 
 def account_ref(mailbox: Mailbox) -> AccountRef:
-    return AccountRef(mailbox.mailbox_id, mailbox.home)
+    return AccountRef.of(mailbox)
 
 
 def place(local: LocalDelivery) -> tuple[str, tuple[str, ...]]:

@@ -174,7 +174,7 @@ class RecipientLookup:
     async def _is_full(self, mailbox: Mailbox, more_octets: int) -> bool:
         """Return whether `more_octets` certainly do not fit. If it is uncertain, publication decides."""
         now = self._runtime.clock.monotonic()
-        ref = AccountRef(mailbox.mailbox_id, mailbox.home)
+        ref = AccountRef.of(mailbox)
         try:
             used = (await self._runtime.account_executors.read(ref, self._store.account(ref).quota)).octets
             full = used + more_octets > mailbox.quota_octets

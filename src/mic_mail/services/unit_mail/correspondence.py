@@ -7,21 +7,20 @@ is changed or marked as read. Subjects come from the index, never from the log; 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from mic_mail.config.model import Config
+from mic_mail.directory.model import to_microseconds
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.log.query import Fields, Query
 from mic_mail.log.search import Search
 from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, DispositionReport, read_report
 from mic_mail.mime.encoded_words import decode_text
-from mic_mail.policy.calendar import add_days, start_of
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.naming.transliteration import excerpt
-from mic_mail.policy.reclamation import is_empty
-from mic_mail.policy.unit_mail import correspondence, delegation
+from mic_mail.policy.unit_mail import correspondence
 from mic_mail.policy.unit_mail.correspondence import (
     CorrespondenceLine,
     DeliveryStatus,
@@ -31,15 +30,12 @@ from mic_mail.policy.unit_mail.correspondence import (
     Statement,
     Submission,
 )
-from mic_mail.services.unit_mail.message_facts import DRAFTS, NOT_INCOMING, SENT, Letter, letters_since
+from mic_mail.services.unit_mail.message_facts import NOT_INCOMING, Letter, holders_of, letters
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef, FolderInfo
+from mic_mail.storage.types import FolderInfo
 
 DELIVERY_DAYS = 6
-"""The days after its acceptance in which a message is searched for in the log.
-
-Deferred mail is delivered or given up by then.
-"""
+"""Days after its acceptance in which a message is looked up; it is delivered or given up by then."""
 _FATES = {
     Action.FAILED: DeliveryStatus.REPORTED_FAILED,
     Action.DELAYED: DeliveryStatus.REPORTED_DELAYED,
@@ -79,16 +75,11 @@ class Correspondence:
     """By Message-ID, of sent messages that are still in the mailbox."""
     received: list[Arrival]
     delivered: int
-    """Messages delivered in the span by the log.
-
-    More than `received` where some were moved out or expunged since.
-    """
+    """Deliveries by the log: more than `received` where some were moved out or expunged since."""
 
 
 @dataclass(slots=True)
 class _Found:
-    """The contents of the folders."""
-
     arrivals: list[Letter] = field(default_factory=list)
     own: list[tuple[str, Letter]] = field(default_factory=list)
     """The messages that the mailbox's people wrote, with the writer."""
@@ -97,8 +88,6 @@ class _Found:
 
 
 class Correspondences:
-    """The correspondence of the mailboxes of one server."""
-
     def __init__(self, store: MailStore, snapshot: Snapshot, config: Config) -> None:
         self._store = store
         self._snapshot = snapshot
@@ -106,8 +95,7 @@ class Correspondences:
         self._hostname = config.server.hostname
 
     def of(self, entry: Entry, span: DateRange) -> Correspondence:
-        """Return one mailbox's correspondence over the days of the span."""
-        begins, ends = start_of(span.first), start_of(add_days(span.last, 1))
+        begins, ends = span.instants
         own = frozenset(entry.addresses)
         found = self._in_folders(entry, begins, own)
         submissions = list(self._submissions(entry, own, begins, ends))
@@ -125,34 +113,27 @@ class Correspondences:
             self._delivered(entry, begins, ends),
         )
 
-    # ------------------------------------------------------------ the log
-
-    def _events(self, query: Query) -> Iterator[tuple[datetime, Fields]]:
-        for at_us, fields in self._search.each(query):
+    def _events(self, query: Query, begins: datetime, ends: datetime) -> Iterator[tuple[datetime, Fields]]:
+        within = replace(query, since_us=to_microseconds(begins), until_us=to_microseconds(ends))
+        for at_us, fields in self._search.each(within):
             yield datetime.fromtimestamp(at_us // 1_000_000, UTC), fields
 
     def _submissions(self, entry: Entry, own: frozenset[str], begins: datetime, ends: datetime) -> Iterator[Submission]:
         seen: set[str] = set()
         for address in entry.addresses:
-            for at, fields in self._events(_query(begins, ends, mailbox=address, event="message_accepted")):
+            for at, fields in self._events(Query(mailbox=address, event="message_accepted"), begins, ends):
                 written = {str(fields.get("sender")).lower(), *_texts(fields.get("written_as"))}
                 trace = str(fields.get("trace"))
                 if not fields.get("login") or not written & own or trace in seen:
                     continue
                 seen.add(trace)
-                name = fields.get("message_id")
-                yield Submission(
-                    trace,
-                    at,
-                    f"<{name}>" if name else "",
-                    str(fields.get("envid") or ""),
-                    tuple(_texts(fields.get("recipients"))),
-                    str(fields.get("login")),
-                )
+                name, recipients = fields.get("message_id"), tuple(_texts(fields.get("recipients")))
+                message_id, envid = f"<{name}>" if name else "", str(fields.get("envid") or "")
+                yield Submission(trace, at, message_id, envid, recipients, str(fields.get("login")))
 
     def _handovers(self, submission: Submission) -> Iterator[RecipientOutcome]:
         until = submission.at + timedelta(days=DELIVERY_DAYS)
-        for at, fields in self._events(_query(submission.at - timedelta(minutes=5), until, trace=submission.trace)):
+        for at, fields in self._events(Query(trace=submission.trace), submission.at - timedelta(minutes=5), until):
             fate = _HANDOVERS.get(str(fields.get("event")))
             if fate is not None:  # a sole recipient has the message just before its acceptance is logged
                 recipient = str(fields.get("recipient")).lower()
@@ -161,41 +142,23 @@ class Correspondences:
     def _delivered(self, entry: Entry, begins: datetime, ends: datetime) -> int:
         return sum(
             str(fields.get("mailbox")) == entry.address
-            for _, fields in self._events(_query(begins, ends, mailbox=entry.address, event="message_delivered"))
+            for _, fields in self._events(Query(mailbox=entry.address, event="message_delivered"), begins, ends)
         )
-
-    # ------------------------------------------------------------ the mailbox
 
     def _in_folders(self, entry: Entry, since: datetime, own: frozenset[str]) -> _Found:
         found = _Found()
-        account = self._account(entry)
-        for folder in account.folders():
-            if not folder.selectable or folder.special_use == DRAFTS:
-                continue
-            for letter in letters_since(account, folder, since, self._hostname):
-                if letter.is_from(own, folder):
-                    found.own.append((entry.address, letter))
-                elif letter.is_report:
-                    self._take_report(found, account, folder, letter)
-                elif (folder.special_use not in NOT_INCOMING and not letter.is_junk) or letter.refers:
-                    found.arrivals.append(letter)
-        found.own += self._of_holders(entry, since)
+        account = self._store.account_of(entry)
+        for folder, letter in letters(account, since, self._hostname):
+            if letter.is_from(own, folder):
+                found.own.append((entry.address, letter))
+            elif letter.is_report:
+                self._take_report(found, account, folder, letter)
+            elif (folder.special_use not in NOT_INCOMING and not letter.is_junk) or letter.refers:
+                found.arrivals.append(letter)
+        for holder in holders_of(entry, self._snapshot):  # of their own mail only answers to this mailbox's messages count
+            sent = letters(self._store.account_of(holder), since, self._hostname, sent_only=True)
+            found.own += [(holder.address, letter) for _, letter in sent]
         return found
-
-    def _of_holders(self, entry: Entry, since: datetime) -> Iterator[tuple[str, Letter]]:
-        """Yield the mail that the mailbox's users sent from their own mailboxes.
-
-        Only answers to this mailbox's messages are used.
-        """
-        for person in delegation.names(entry.facts):
-            holder = self._snapshot.entries.get(self._snapshot.own.get(person, 0))
-            if holder is None or is_empty(holder.facts):
-                continue
-            account = self._account(holder)
-            for folder in account.folders():
-                if folder.special_use == SENT:
-                    for letter in letters_since(account, folder, since, self._hostname):
-                        yield holder.address, letter
 
     def _take_report(self, found: _Found, account: Account, folder: FolderInfo, letter: Letter) -> None:
         try:
@@ -225,16 +188,6 @@ class Correspondences:
         """Return whether a message from outside speaks for a mailbox of this server, without proof."""
         return letter.incoming.is_foreign and self._snapshot.resolve(address) is not None
 
-    def _account(self, entry: Entry) -> Account:
-        return self._store.account(AccountRef(entry.mailbox_id, entry.home))
-
-
-def _query(
-    begins: datetime, ends: datetime, *, mailbox: str | None = None, event: str | None = None, trace: str | None = None
-) -> Query:
-    since_us, until_us = (int(edge.timestamp() * 1_000_000) for edge in (begins, ends))
-    return Query(mailbox=mailbox, event=event, trace=trace, since_us=since_us, until_us=until_us)
-
 
 def _texts(value: object) -> list[str]:
     return [str(each).lower() for each in value] if isinstance(value, list) else []
@@ -255,16 +208,9 @@ def _received(found: _Found, begins: datetime, ends: datetime) -> list[Arrival]:
             continue
         answered_at, answered_by = first.get(message.message_id, (None, ""))
         key = message.message_id or f"#{number}"
-        arrivals.setdefault(
-            key,
-            Arrival(
-                message.received_at,
-                message.sender,
-                excerpt(decode_text(letter.subject)),
-                message.is_automatic,
-                answered_at,
-                answered_by,
-                message.is_marked,
-            ),
-        )
+        arrival = Arrival(
+            message.received_at, message.sender, excerpt(decode_text(letter.subject)), message.is_automatic,
+            answered_at, answered_by, message.is_marked,
+        )  # fmt: skip
+        arrivals.setdefault(key, arrival)
     return sorted(arrivals.values(), key=lambda each: each.at)

@@ -17,11 +17,11 @@ from mic_mail.policy.naming.transliteration import excerpt
 from mic_mail.policy.states import FINAL
 from mic_mail.policy.unit_mail import document_handoff as rules
 from mic_mail.policy.unit_mail.document_handoff import Arrival, Mark
-from mic_mail.services.unit_mail.message_facts import DRAFTS, NOT_INCOMING, SENT, bits_of, letters_since
+from mic_mail.services.unit_mail.message_facts import DRAFTS, NOT_INCOMING, SENT, PendingMessage, bits_of, letters_since
 from mic_mail.services.unit_mail.openings import unit_mailboxes
 from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Round, listed
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef, FolderInfo
+from mic_mail.storage.types import FolderInfo
 
 DUTY = "passedon"
 """The key in the register of notices."""
@@ -29,21 +29,15 @@ _PIECE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(PendingMessage):
     """One message that was not passed on."""
 
-    sender: str
-    subject: str
-    """For the mailbox's own people only."""
     message_id: str
-    received_at: datetime
-    due_at: datetime
     age: int
     """Working days since it came."""
 
 
 def mark_of(config: Config) -> Mark:
-    """Return the mark of passed-on messages on this server."""
     settings = config.unit.passed_on
     return Mark(frozenset(keyword.lower() for keyword in settings.keywords), settings.folder)
 
@@ -59,7 +53,7 @@ class PassedOn:
     def pending(self, entry: Entry, snapshot: Snapshot, now: datetime) -> list[Pending]:
         """Return the messages of one mailbox that were not passed on, oldest first. Blocking."""
         own, subjects, arrivals = frozenset(entry.addresses), {}, []
-        for arrival, subject in self._arrivals(self._account(entry), now - timedelta(days=rules.DAYS_BACK)):
+        for arrival, subject in self._arrivals(self._store.account_of(entry), now - timedelta(days=rules.DAYS_BACK)):
             arrivals.append(arrival)
             subjects[id(arrival.message)] = subject
         calendar, closes, days = snapshot.working_days, self._config.office.closes, self._config.unit.passed_on.days
@@ -67,9 +61,9 @@ class PassedOn:
             Pending(
                 each.sender,
                 excerpt(decode_text(subjects[id(each)])),
-                each.message_id,
                 each.received_at,
                 rules.due_at(each, calendar, days, closes),
+                each.message_id,
                 rules.age(each.received_at, now, calendar),
             )
             for each in rules.waiting(arrivals, own)
@@ -91,35 +85,21 @@ class PassedOn:
                 yield Arrival(letter.incoming, is_marked(letter.flags), counts and not letter.is_junk), letter.subject
 
     def mark(self, entry: Entry, message_ids: Collection[str]) -> list[str]:
-        """Mark every copy of these messages (Message-IDs with or without brackets), durably.
-
-        Returns those that were not found.
-        """
+        """Mark every copy of these messages, durably; return the Message-IDs that were not found."""
         wanted = {f"<{each.strip().removeprefix('<').removesuffix('>')}>" for each in message_ids}
         keyword = next(iter(self._config.unit.passed_on.keywords), None)
-        account, found = self._account(entry), set[str]()
-        for folder in account.folders() if keyword is not None else ():
-            if not folder.selectable:
-                continue
-            uids = list(account.view(folder.folder_id).uids)
+        if keyword is None:
+            return sorted(wanted)
+        account, found = self._store.account_of(entry), set[str]()
+        for folder in account.folders():
+            uids = list(account.view(folder.folder_id).uids) if folder.selectable else []
             for start in range(0, len(uids), _PIECE):
                 rows = account.rows(folder.folder_id, uids[start : start + _PIECE], ("uid", "message_id"))
-                marked = {uid: name for uid, octets in rows if (name := _name(octets)) in wanted}
-                if marked and keyword is not None:
+                marked = {uid: name for uid, octets in rows if (name := octets.decode("utf-8", "replace").strip()) in wanted}
+                if marked:
                     account.store_flags(folder.folder_id, sorted(marked), "+", 0, (keyword,))
                     found.update(marked.values())
         return sorted(wanted - found)
-
-    def _account(self, entry: Entry) -> Account:
-        return self._store.account(AccountRef(entry.mailbox_id, entry.home))
-
-
-def _name(message_id: object) -> str:
-    text = message_id.decode("utf-8", "replace") if isinstance(message_id, bytes) else str(message_id or "")
-    return text.strip()
-
-
-# ---------------------------------------------------------------- reminders
 
 
 def passed_on_reminders(store: MailStore) -> Prepare:

@@ -8,13 +8,17 @@ header that is too long for the index. A folder is read backwards from its newes
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
+from mic_mail.clock import instant_of
+from mic_mail.directory.model import to_microseconds
+from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.mailbox_address import quoted_if_needed
 from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.headers import fields, unfold
-from mic_mail.policy.unit_mail import reply_deadlines
+from mic_mail.policy.reclamation import is_empty
+from mic_mail.policy.unit_mail import delegation, reply_deadlines
 from mic_mail.policy.unit_mail.reply_deadlines import Incoming
 from mic_mail.services.requests.submitted_by import was_submitted
 from mic_mail.storage.mailstore import Account
@@ -22,7 +26,6 @@ from mic_mail.storage.types import ANSWERED, KEYWORD_SHIFT, Column, FolderInfo
 
 _COLUMNS: Sequence[Column] = ("uid", "flags", "internaldate_us", "header")
 _PIECE = 500
-"""Messages that are read together."""
 _LONG_HEADER = 256 << 10
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
 SENT, DRAFTS = "\\Sent", "\\Drafts"
@@ -32,8 +35,6 @@ NOT_INCOMING = frozenset({SENT, DRAFTS, "\\Trash", "\\Junk"})
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One message."""
-
     uid: int
     flags: int
     """The flags by `Account.rows`: the shared state."""
@@ -52,13 +53,39 @@ class Letter:
         return self.incoming.sender in own if folder.special_use == SENT else self.incoming.is_from(own)
 
 
+@dataclass(frozen=True, slots=True)
+class PendingMessage:
+    """A message that somebody still has to act on."""
+
+    sender: str
+    subject: str
+    """For the mailbox's own people only."""
+    received_at: datetime
+    due_at: datetime
+
+
 def bits_of(folder: FolderInfo, keywords: Collection[str]) -> int:
     """Return the flag bits of these keywords (in lower case) in a folder; 0 where it has none of them."""
-    bits = 0
-    for place, keyword in enumerate(folder.keywords):
-        if keyword.lower() in keywords:
-            bits |= 1 << (KEYWORD_SHIFT + place)
-    return bits
+    places = (place for place, keyword in enumerate(folder.keywords) if keyword.lower() in keywords)
+    return sum(1 << (KEYWORD_SHIFT + place) for place in places)
+
+
+def letters(
+    account: Account, since: datetime, hostname: str, *, sent_only: bool = False
+) -> Iterator[tuple[FolderInfo, Letter]]:
+    """Yield the messages of all folders but Drafts that came since then, or those in Sent only."""
+    for folder in account.folders():
+        if folder.special_use == SENT if sent_only else folder.selectable and folder.special_use != DRAFTS:
+            for letter in letters_since(account, folder, since, hostname):
+                yield folder, letter
+
+
+def holders_of(entry: Entry, snapshot: Snapshot) -> Iterator[Entry]:
+    """Yield the own mailboxes of everybody who was ever named in a mailbox."""
+    for person in delegation.names(entry.facts):
+        holder = snapshot.entries.get(snapshot.own.get(person, 0))
+        if holder is not None and not is_empty(holder.facts):
+            yield holder
 
 
 def letters_since(account: Account, folder: FolderInfo, since: datetime, hostname: str) -> Iterator[Letter]:
@@ -71,7 +98,7 @@ def letters_since(account: Account, folder: FolderInfo, since: datetime, hostnam
     `hostname`: this server's, as in its trace lines.
     """
     answered, junk = ANSWERED | bits_of(folder, ("$answered",)), bits_of(folder, ("$junk",))
-    since_us = int(since.timestamp() * 1_000_000)
+    since_us = to_microseconds(since)
     uids = account.view(folder.folder_id).uids
     for end in range(len(uids), 0, -_PIECE):
         piece = uids[max(0, end - _PIECE) : end]
@@ -79,7 +106,7 @@ def letters_since(account: Account, folder: FolderInfo, since: datetime, hostnam
         for uid, flags, received_us, header in account.rows(folder.folder_id, young, _COLUMNS):
             if received_us >= since_us:
                 octets = header or _read_header(account, folder.folder_id, uid)
-                is_foreign = _was_delivered(octets) and not was_submitted(octets, hostname)
+                is_foreign = _DELIVERED.search(octets) is not None and not was_submitted(octets, hostname)
                 letter = _letter(uid, flags, octets, received_us, is_marked=bool(flags & answered), is_foreign=is_foreign)
                 yield replace(letter, is_junk=True) if flags & junk else letter
         if not young:
@@ -96,10 +123,6 @@ def _read_header(account: Account, folder_id: int, uid: int) -> bytes:
 
 _DELIVERED = re.compile(rb"^(?:return-path|received)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 """Fields that every server adds in transit (RFC 5321 §4.4), and no mail program to its own copy."""
-
-
-def _was_delivered(header: bytes) -> bool:
-    return _DELIVERED.search(header) is not None
 
 
 _WANTED = frozenset(
@@ -123,7 +146,7 @@ def _letter(uid: int, flags: int, header: bytes, received_us: int, *, is_marked:
         sender=sender,
         to=frozenset(_addresses(found.get(b"to", b""))),
         cc=frozenset(_addresses(found.get(b"cc", b""))),
-        received_at=datetime.fromtimestamp(received_us // 1_000_000, UTC),
+        received_at=instant_of(received_us // 1_000_000 * 1_000_000),
         is_marked=is_marked,
         is_automatic=reply_deadlines.is_automatic(plain, sender),
         is_foreign=is_foreign,

@@ -13,16 +13,17 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
+from mic_mail.directory.model import to_microseconds
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import unit_mail
 from mic_mail.log.files import first_instant, log_files
 from mic_mail.log.query import Query
 from mic_mail.log.search import Search
-from mic_mail.policy.calendar import FIRST_INSTANT, ONE_DAY, add_days, local_day, start_of
+from mic_mail.policy.calendar import FIRST_INSTANT, ONE_DAY, local_day
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.lifecycle import FactsUnreadable, timeline
+from mic_mail.policy.lifecycle import FactsUnreadable
 from mic_mail.policy.states import FINAL, State
 from mic_mail.policy.unit_mail import delegation
 from mic_mail.policy.unit_mail.delegation import Part
@@ -45,7 +46,6 @@ from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Roun
 
 EVENT = "mailbox_opened"
 DUTY = "openings"
-"""The key in the register of notices."""
 _SHUT = {State.NOT_ISSUED: Shut.NOT_ISSUED, State.SUSPENDED: Shut.SUSPENDED, State.RECLAIMED: Shut.RECLAIMED}
 
 
@@ -70,8 +70,6 @@ class Attended:
 
 
 class Openings:
-    """The openings of unit mailboxes."""
-
     def __init__(self, snapshot: Snapshot, downtimes: Iterable[Downtime], config: Config, clock: Clock) -> None:
         self._snapshot = snapshot
         self._downtimes = [each for each in downtimes if each.cancelled_at is None]
@@ -88,7 +86,7 @@ class Openings:
         known: dict[str, Tally] = {}
         found: list[tuple[Entry, Circumstances, Tally]] = []
         for entry in entries:
-            circumstances = self._circumstances(entry)
+            circumstances = Circumstances(frozenset(entry.addresses), self._charges(entry), self._closures(entry))
             tally = Tally(days, self._windows, circumstances)
             found.append((entry, circumstances, tally))
             known.update(dict.fromkeys(entry.addresses, tally))
@@ -98,12 +96,8 @@ class Openings:
         return [Attended(entry, tuple(facts.charges), tuple(tally.cells(self._now))) for entry, facts, tally in found]
 
     def _logged(self, entries: Sequence[Entry], span: DateRange) -> Iterator[tuple[str, Opening]]:
-        """Yield the openings that count by the setting, in any order.
-
-        Of one mailbox by its name, of several all there are.
-        """
-        begins, ends = start_of(span.first), start_of(add_days(span.last, 1))
-        since_us, until_us = (int(edge.timestamp()) * 1_000_000 for edge in (begins, ends))
+        """Yield the openings that count by the setting, in any order."""
+        since_us, until_us = map(to_microseconds, span.instants)
         names: Sequence[str | None] = entries[0].addresses if len(entries) == 1 else (None,)
         for name in names if entries else ():
             query = Query(mailbox=name, event=EVENT, since_us=since_us, until_us=until_us)
@@ -111,9 +105,6 @@ class Openings:
                 if counts(str(fields.get("how")), self._counts):
                     at = datetime.fromtimestamp(at_us // 1_000_000, UTC)
                     yield str(fields.get("mailbox")), Opening(at, str(fields.get("actor")))
-
-    def _circumstances(self, entry: Entry) -> Circumstances:
-        return Circumstances(frozenset(entry.addresses), self._charges(entry), self._closures(entry))
 
     def _charges(self, entry: Entry) -> list[Charge]:
         """Return keepers and substitutes, each under all their addresses, while they serve in the unit."""
@@ -131,7 +122,7 @@ class Openings:
     def _closures(self, entry: Entry) -> list[Closure]:
         settings = lifecycle_settings(self._config, self._snapshot.working_days)
         try:
-            spans = timeline(entry.kind, entry.facts, last_activity=entry.last_activity, settings=settings)
+            spans = entry.timeline(settings)
         except FactsUnreadable:  # nobody can sign in, and since when is unknown
             return [Closure(Shut.UNREADABLE, FIRST_INSTANT, None)]
         closed = [Closure(_SHUT[span.state], span.since, span.until) for span in spans if span.state in _SHUT]
@@ -158,9 +149,6 @@ def _unlogged(log_dir: Path, now: datetime) -> Iterator[Closure]:
 def unit_mailboxes(entries: Iterable[Entry]) -> list[Entry]:
     """Return the mailboxes with openings to report, by address."""
     return sorted((entry for entry in entries if entry.kind is MailboxKind.UNIT), key=lambda entry: entry.address)
-
-
-# ---------------------------------------------------------------- reminders
 
 
 def opening_reminders(downtimes: Callable[[], Iterable[Downtime]], clock: Clock) -> Prepare:
@@ -195,7 +183,6 @@ def opening_reminders(downtimes: Callable[[], Iterable[Downtime]], clock: Clock)
 
 
 def _listed(cells: Sequence[Cell]) -> str:
-    """List the windows, a line for each day."""
     lines = []
     for day, of_day in groupby(cells, key=lambda cell: cell.day):
         windows = ", ".join(f"{cell.window.start:%H:%M} - {cell.window.end:%H:%M}" for cell in of_day)

@@ -5,42 +5,28 @@ deadlines; a reminder (wording 12) in the mailbox itself. Others see sender and 
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mic_mail.config.model import Config
+from mic_mail.directory.model import to_microseconds
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import announcements
+from mic_mail.log.query import Query
+from mic_mail.log.search import Search
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.naming.transliteration import excerpt
-from mic_mail.policy.reclamation import is_empty
-from mic_mail.policy.unit_mail import delegation, reply_deadlines
+from mic_mail.policy.unit_mail import reply_deadlines
 from mic_mail.policy.unit_mail.reply_deadlines import Addressed, ReplySettings
-from mic_mail.services.unit_mail.message_facts import DRAFTS, NOT_INCOMING, SENT, Letter, letters_since
-from mic_mail.services.unit_mail.submitted_answers import SubmittedAnswers
+from mic_mail.services.unit_mail.message_facts import NOT_INCOMING, Letter, PendingMessage, holders_of, letters
 from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Round, listed
-from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef
+from mic_mail.storage.mailstore import MailStore
 
 DUTY = "unanswered"
-"""The key in the register of notices."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """One message that waits for an answer."""
-
-    sender: str
-    subject: str
-    """For the mailbox's own people only."""
-    received_at: datetime
-    due_at: datetime
 
 
 def reply_settings(config: Config) -> ReplySettings:
-    """Return the configured reading of Reg. 12.4."""
     reply = config.reply
     return ReplySettings(Addressed(reply.addressed), reply.skip_bulk, reply.own_unit, config.office.closes)
 
@@ -52,32 +38,28 @@ class Replies:
         self._store = store
         self._settings = reply_settings(config)
         self._hostname = config.server.hostname
-        self._submitted = SubmittedAnswers(config.log_dir)
+        self._search = Search(config.log_dir)
 
-    def waiting(self, entry: Entry, snapshot: Snapshot, now: datetime, unit: Collection[str] = ()) -> list[Waiting]:
+    def waiting(self, entry: Entry, snapshot: Snapshot, now: datetime, unit: Collection[str] = ()) -> list[PendingMessage]:
         """Return one mailbox's unanswered mail, oldest first; `unit`: the addresses of its unit. Blocking."""
         since = now - timedelta(days=reply_deadlines.DAYS_BACK)
         own = frozenset(entry.addresses)
         incoming: dict[int, Letter] = {}
         named: set[str] = set()
-        account = self._account(entry)
-        for folder in account.folders():
-            if not folder.selectable or folder.special_use == DRAFTS:
-                continue
-            for row in letters_since(account, folder, since, self._hostname):
-                if row.is_from(own, folder):
-                    named |= row.refers
-                elif folder.special_use not in NOT_INCOMING and not row.is_junk:
-                    incoming[id(row.incoming)] = row
-        found = reply_deadlines.unanswered((row.incoming for row in incoming.values()), own, unit, named, self._settings)
+        for folder, letter in letters(self._store.account_of(entry), since, self._hostname):
+            if letter.is_from(own, folder):
+                named |= letter.refers
+            elif folder.special_use not in NOT_INCOMING and not letter.is_junk:
+                incoming[id(letter.incoming)] = letter
+        found = reply_deadlines.unanswered((each.incoming for each in incoming.values()), own, unit, named, self._settings)
         if found:
-            named |= self._submitted.named_by(entry.addresses, since)
+            named |= self._submitted(entry.addresses, since)
             if entry.kind is not MailboxKind.PERSONAL:
                 named |= self._named_by_holders(entry, snapshot, since)
             found = [each for each in found if not reply_deadlines.is_answered(each, named)]
         calendar = snapshot.working_days
         return [
-            Waiting(
+            PendingMessage(
                 each.sender,
                 excerpt(decode_text(incoming[id(each)].subject)),
                 each.received_at,
@@ -86,30 +68,33 @@ class Replies:
             for each in found
         ]
 
-    def _account(self, entry: Entry) -> Account:
-        return self._store.account(AccountRef(entry.mailbox_id, entry.home))
-
     def _named_by_holders(self, entry: Entry, snapshot: Snapshot, since: datetime) -> set[str]:
         """Return the messages that the users of the mailbox have answered from their own (Reg. 12.3)."""
         named: set[str] = set()
-        for person in delegation.names(entry.facts):
-            holder = snapshot.entries.get(snapshot.own.get(person, 0))
-            if holder is None or is_empty(holder.facts):
-                continue
-            named |= self._submitted.named_by(holder.addresses, since)
-            account = self._account(holder)
-            for folder in account.folders():
-                if folder.special_use == SENT:
-                    for row in letters_since(account, folder, since, self._hostname):
-                        named |= row.refers
+        for holder in holders_of(entry, snapshot):
+            named |= self._submitted(holder.addresses, since)
+            for _, letter in letters(self._store.account_of(holder), since, self._hostname, sent_only=True):
+                named |= letter.refers
+        return named
+
+    def _submitted(self, addresses: Collection[str], since: datetime) -> set[str]:
+        """Return the messages answered by mail from or as `addresses`, by the log: also without a copy in any mailbox.
+
+        The log names the signed-in mailbox, so no outsider can answer in another's name.
+        """
+        named: set[str] = set()
+        for address in addresses:
+            query = Query(mailbox=address, event="message_accepted", since_us=to_microseconds(since))
+            for _, fields in self._search.each(query):
+                refers, written_as = fields.get("refers_to"), fields.get("written_as")
+                by = {fields.get("login"), *(written_as if isinstance(written_as, list) else ())}
+                if fields.get("login") and isinstance(refers, list) and not by.isdisjoint(addresses):
+                    named.update(f"<{name}>" for name in refers)
         return named
 
 
 def addresses_of_units(directory: Directory, snapshot: Snapshot) -> Callable[[Entry], frozenset[str]]:
-    """Return a function from an entry to the addresses of all mailboxes of its unit.
-
-    Reads the directory once.
-    """
+    """Return a function from an entry to the addresses of all mailboxes of its unit."""
     unit_of_person = {person.person_id: person.unit_id for person in directory.people()}
 
     def unit_of(entry: Entry) -> int | None:
@@ -121,9 +106,6 @@ def addresses_of_units(directory: Directory, snapshot: Snapshot) -> Callable[[En
         if (unit := unit_of(entry)) is not None:
             by_unit.setdefault(unit, set()).update(entry.addresses)
     return lambda entry: frozenset(by_unit.get(unit_of(entry) or 0, ()))
-
-
-# ---------------------------------------------------------------- reminders
 
 
 def reply_reminders(store: MailStore, directory: Directory) -> Prepare:

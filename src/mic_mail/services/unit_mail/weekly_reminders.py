@@ -8,7 +8,6 @@ twice in a week.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.model import Config
@@ -20,8 +19,9 @@ from mic_mail.log.error_fields import failure
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.lifecycle import Decision
 from mic_mail.process.runtime import Runtime
-from mic_mail.services.authentication.sign_in import SignInService
+from mic_mail.services.authentication.live_directory import LiveDirectory
 from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.unit_mail.message_facts import PendingMessage
 from mic_mail.storage.types import AccountRef
 
 MORNING = timedelta(hours=6)
@@ -34,8 +34,6 @@ LISTED = 30
 
 @dataclass(frozen=True, slots=True)
 class Reminder:
-    """The reminder about one mailbox."""
-
     count: int
     letter: NoticeText
 
@@ -68,7 +66,7 @@ class WeeklyReminders:
         *,
         notices: Callable[[], Notices],
         directory: Directory,
-        access: SignInService,
+        access: LiveDirectory,
     ) -> None:
         self._runtime = runtime
         self._duty = duty
@@ -90,18 +88,18 @@ class WeeklyReminders:
             return
         if self._not_before is not None and self._not_before - AGAIN <= now < self._not_before:  # unless the clock was set back
             return
-        told = await self._runtime.executors.io(self._directory.sent.beginning, f"{week}:")
-        self._seen_to = {key for key in self._seen_to if key.startswith(f"{week}:")}.union(told)
+        sent = await self._runtime.executors.io(self._directory.sent.beginning, f"{week}:")
+        self._seen_to = {key for key in self._seen_to if key.startswith(f"{week}:")}.union(sent)
         prepared = await self._runtime.executors.io(self._prepare, self._runtime.config(), self._access.snapshot, now)
-        are_told = True
+        all_done = True
         for entry in prepared.entries if prepared is not None else ():
             key = f"{week}:{entry.mailbox_id}"
             if prepared is not None and key not in self._seen_to and self._is(entry, prepared.may):
                 if await self._remind(entry, key, prepared, now):
                     self._seen_to.add(key)
                 else:
-                    are_told = False
-        if are_told:
+                    all_done = False
+        if all_done:
             self._done = week
             self._seen_to.clear()
         else:
@@ -116,25 +114,24 @@ class WeeklyReminders:
         today = local_day(now)
         return not self._access.snapshot.working_days.is_rest(today) and now >= start_of(today) + MORNING
 
-    def _is(self, entry: Entry, such: Callable[[Decision], bool]) -> bool:
+    def _is(self, entry: Entry, test: Callable[[Decision], bool]) -> bool:
         try:
             decision = self._access.decide(entry.mailbox_id)
         except MicMailError:
             return False
-        return decision is not None and such(decision)
+        return decision is not None and test(decision)
 
     def _readers(self, entry: Entry, prepared: Round) -> Sequence[Entry]:
         """Return the readers who can open their mailbox; without any, the mailbox itself."""
         return [each for each in prepared.readers(entry) if each is entry or self._is(each, _is_open)] or [entry]
 
     async def _remind(self, entry: Entry, key: str, prepared: Round, now: datetime) -> bool:
-        """Send one reminder; return whether it is done."""
         try:
-            reminder = await self._runtime.account_executors.read(_ref(entry), prepared.find, entry)
+            reminder = await self._runtime.account_executors.read(AccountRef.of(entry), prepared.find, entry)
             if reminder is None:
                 return True
             for reader in self._readers(entry, prepared):
-                await self._runtime.account_executors.write(_ref(reader), self._notify, reader, reminder.letter, key)
+                await self._runtime.account_executors.write(AccountRef.of(reader), self._notify, reader, reminder.letter, key)
             await self._runtime.executors.io(self._directory.sent.put, [key], now)
         except Exception as error:  # noqa: BLE001 - one mailbox that cannot be read must not end the run for the others
             self._runtime.log.event("reminder_failed", mailbox=entry.address, **failure(error))
@@ -156,18 +153,7 @@ def week_of(duty: str, now: datetime) -> str:
     return f"{duty}:{year}-W{week:02}"
 
 
-class Late(Protocol):
-    """A message that a reminder names."""
-
-    @property
-    def sender(self) -> str: ...
-    @property
-    def subject(self) -> str: ...
-    @property
-    def received_at(self) -> datetime: ...
-
-
-def listed(late: Sequence[Late]) -> str:
+def listed(late: Sequence[PendingMessage]) -> str:
     """Return the list below the notice, in Vietnamese: its readers are the mailbox's own people."""
     lines = [
         f"- {each.received_at.astimezone(HO_CHI_MINH):%d/%m/%Y %H:%M}, từ {each.sender}: {each.subject or '(không có chủ đề)'}"
@@ -176,7 +162,3 @@ def listed(late: Sequence[Late]) -> str:
     if len(late) > LISTED:
         lines.append(f"... và {len(late) - LISTED} thư khác")
     return ";\n".join(lines) + "."
-
-
-def _ref(entry: Entry) -> AccountRef:
-    return AccountRef(entry.mailbox_id, entry.home)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.services.requests.backoff import LONGEST, is_due
+from mic_mail.policy.requests import LONGEST_PAUSE, is_due
 
 SINCE = datetime(2026, 11, 26, 3, tzinfo=UTC)
 spans = st.timedeltas(timedelta(0), timedelta(days=40))
@@ -15,7 +15,7 @@ spans = st.timedeltas(timedelta(0), timedelta(days=40))
 def test_after_as_long_again_and_never_later_than_an_hour(waited: timedelta, since_then: timedelta) -> None:
     """At once after the first try; then seldom, and for ever."""
     tried = SINCE + waited
-    assert is_due(SINCE, tried, tried + since_then) is (since_then >= min(waited, LONGEST))
+    assert is_due(SINCE, tried, tried + since_then) is (since_then >= min(waited, LONGEST_PAUSE))
     assert is_due(SINCE, SINCE, SINCE)
 
 
