@@ -134,7 +134,7 @@ class BreachedPasswordCheck:
     async def _act(self, entry: Entry, how: str) -> bool:
         action = self._runtime.config().auth.leaked_action
         self._runtime.log.event(
-            "password_exposed", mailbox=entry.address, clause="7.2.c", detail=how, action=action, seq=_newest(entry)
+            "password_exposed", mailbox=entry.address, clause="7.2.c", detail=how, action=action, seq=entry.last_seq
         )
         if action == "suspend":
             if not await self._suspending.suspend(entry.mailbox_id, TRIGGERS[how], WHY[how]):
@@ -149,14 +149,10 @@ class BreachedPasswordCheck:
             FactKind.PASSWORD_EXPOSED, self._runtime.clock.steady_now(), SERVER, WHY[how], None, {"trigger": TRIGGERS[how]}
         )
         try:
-            await self._runtime.executors.io(partial(self._directory.append_fact, entry.mailbox_id, fact, after=_newest(entry)))
+            await self._runtime.executors.io(partial(self._directory.append_fact, entry.mailbox_id, fact, after=entry.last_seq))
             await self._runtime.executors.io(self._changed)
         except Superseded:
             return
         except MicMailError as error:
             self._runtime.log.event("password_change_not_demanded", mailbox=entry.address, error=described(error))
             raise NotRecorded from error
-
-
-def _newest(entry: Entry) -> int:
-    return entry.last_seq

@@ -116,40 +116,32 @@ class DkimKeys:
                     "A selector consists of 1 to 63 characters of a-z, 0-9 and hyphens.",
                 )
             )
-        return self._make(selector, lambda _: [Asked(domain, algorithm, bits) for domain in domains])
+        with self._folder.changing() as ring:
+            return self._make(ring, [Asked(domain, algorithm, bits) for domain in domains], selector)
 
     def rotate(self, domains: Collection[str]) -> list[Key]:
         """Make a new key of the same kind for each signing one, announced."""
-
-        def wanted(ring: Ring) -> list[Asked]:
-            return [
-                Asked(key.domain, key.algorithm, key.bits)
-                for key in ring.keys
-                if key.state is State.SIGNING and key.domain in domains
-            ]
-
-        return self._make(None, wanted)
-
-    def _make(self, selector: str | None, wanted: Callable[[Ring], list[Asked]]) -> list[Key]:
         with self._folder.changing() as ring:
-            asked = wanted(ring)
-            if not asked:
+            signing = [key for key in ring.keys if key.state is State.SIGNING and key.domain in domains]
+            if not signing:
                 raise Refused(Text("Chưa có khóa nào đang ký.", "No key signs yet."), remedy=_ADD)
-            for each in asked:
-                for key in ring.keys:
-                    if (key.domain, key.algorithm, key.state) == (each.domain, each.algorithm, State.ANNOUNCED):
-                        raise _waits(key)
-            now_us = self._clock.now_us()
-            made = []
-            for each in asked:
-                private = generate(each.algorithm, each.bits)
-                bits = each.bits if each.algorithm is Algorithm.RSA else 256
-                name = _free(ring.keys, each, selector, f"{self._clock.now():%Y%m%d}")
-                key = Key(each.domain, name, each.algorithm, bits, record_of(private), State.ANNOUNCED, now_us, now_us)
-                ring.store(key, private)
-                ring.keys.append(key)
-                made.append(key)
-            ring.save()
+            return self._make(ring, [Asked(key.domain, key.algorithm, key.bits) for key in signing])
+
+    def _make(self, ring: Ring, asked: Sequence[Asked], selector: str | None = None) -> list[Key]:
+        for each in asked:
+            for key in ring.keys:
+                if (key.domain, key.algorithm, key.state) == (each.domain, each.algorithm, State.ANNOUNCED):
+                    raise _waits(key)
+        now_us, made = self._clock.now_us(), []
+        for each in asked:
+            private = generate(each.algorithm, each.bits)
+            bits = each.bits if each.algorithm is Algorithm.RSA else 256
+            name = _free(ring.keys, each, selector, f"{self._clock.now():%Y%m%d}")
+            key = Key(each.domain, name, each.algorithm, bits, record_of(private), State.ANNOUNCED, now_us, now_us)
+            ring.store(key, private)
+            ring.keys.append(key)
+            made.append(key)
+        ring.save()
         return made
 
     def use(self, selector: str, domains: Collection[str]) -> list[Key]:

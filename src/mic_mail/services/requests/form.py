@@ -252,20 +252,20 @@ class FormReader:
 
     def must_fit(self, filing: Filing) -> None:
         """Refuse what the directory does not allow now; checked again at the approval, since people move on."""
+        changes, items = changes_of(filing), filing.items
         if filing.kind is Kind.INCIDENT:
             incidents.check(incidents.of_request(filing), filing.received_at)
-            if Item.ADDRESS in filing.items:
-                self._must_concern(filing, self._directory.mailbox(filing.items[Item.ADDRESS]))
-        elif Item.ADDRESS in RULES[filing.kind].needs or (changes_of(filing) and Item.ADDRESS in filing.items):
-            self._must_concern(filing, self._directory.mailbox(filing.items[Item.ADDRESS]))
-        elif changes_of(filing) and Item.NAME in filing.items:
+        names_mailbox = filing.kind is Kind.INCIDENT or Item.ADDRESS in RULES[filing.kind].needs or changes
+        if names_mailbox and Item.ADDRESS in items:
+            self._must_concern(filing, self._directory.mailbox(items[Item.ADDRESS]))
+        elif changes and Item.NAME in items:
             self.person_named(filing)
-        if Item.GIVES in changes_of(filing):
+        if Item.GIVES in changes:
             self.moves(filing)
-        if Item.CLOSES in changes_of(filing):
-            self._must_be_of(filing, self._directory.living_unit(filing.items[Item.CLOSES]).unit_id, filing.items[Item.CLOSES])
-        if Item.DOMAIN in changes_of(filing) and filing.items[Item.DOMAIN] not in self._directory.domains():
-            name = filing.items[Item.DOMAIN]
+        if Item.CLOSES in changes:
+            self._must_be_of(filing, self._directory.living_unit(items[Item.CLOSES]).unit_id, items[Item.CLOSES])
+        if Item.DOMAIN in changes and items[Item.DOMAIN] not in self._directory.domains():
+            name = items[Item.DOMAIN]
             raise RequestRefused(
                 Text(f"Tên miền {name} không thuộc hệ thống.", f"The domain {in_ascii(name)} is not local."),
                 clause="3.2",

@@ -48,7 +48,7 @@ async def test_a_list_that_comes_during_a_look_is_looked_at_with_the_next_sign_i
     exposure = BreachedPasswordCheck(
         parts, key=b"k" * 32, directory=world, suspending=world, changed=lambda: None, tell=lambda _: None
     )
-    entry: Any = SimpleNamespace(address="dvbe@mic.gov.vn", mailbox_id=7, facts=())
+    entry: Any = SimpleNamespace(address="dvbe@mic.gov.vn", mailbox_id=7, last_seq=0)
     credential: Any = SimpleNamespace(version=1)
     looking = asyncio.create_task(exposure.check(entry, credential, "pw"))
     await asyncio.sleep(0)
