@@ -59,7 +59,10 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
         "Không nạp lại cấu hình vì có lỗi: {mistakes}",
         "Configuration not reloaded, it has mistakes: {mistakes}",
     ),
-    "loop_lagged": ("Tiến trình trả lời chậm {ms} ms: {commands}", "The event loop was blocked for {ms} ms: {commands}"),
+    "loop_lagged": (
+        "Tiến trình trả lời chậm {ms} ms; lệnh vừa chạy: {commands}",
+        "The event loop was blocked for {ms} ms; latest commands: {commands}",
+    ),
     "duty_failed": ("Việc định kỳ “{duty}” không thực hiện được: {error}", 'Scheduled job "{duty}" failed: {error}'),
     "errand_failed": ("Một việc chạy nền không thực hiện được: {error}", "A background task failed: {error}"),
     "close_failed": ("Không đóng được khi dừng: {error}", "Closing failed during the stop: {error}"),
