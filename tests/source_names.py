@@ -190,6 +190,8 @@ def written_events() -> set[str]:
     """Every event that the program can tell the mail log."""
     source = program()
     found = source.first_fields("LogEvent")  # of sessions, by way of their shell
+    for place in source.called("_log_bug"):  # the sessions' common way to tell of a defect, under a name for each protocol
+        found |= source.names(place.call.args[0], place)
     for place in source.called("event"):
         receiver = ast.unparse(place.call.func.value) if isinstance(place.call.func, ast.Attribute) else ""
         if place.call.args and receiver != "ctx":  # no wait of a session for its next one, nor what an origin tells of itself
