@@ -10,7 +10,6 @@ fact's number occurs once in a chain, facts are neither changed nor deleted.
 
 import json
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -32,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from mic_mail.errors import Text
+from mic_mail.i18n.labels import LabelledEnum
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -87,12 +87,12 @@ class Base(DeclarativeBase):
     )
 
 
-class Role(StrEnum):
+class Role(LabelledEnum):
     """The role of an address for its mailbox; `former` ones deliver nowhere but stay taken."""
 
-    PRIMARY = "primary"
-    ALIAS = "alias"
-    FORMER = "former"
+    PRIMARY = "primary", "địa chỉ chính", "primary"
+    ALIAS = "alias", "bí danh", "alias"
+    FORMER = "former", "địa chỉ cũ", "former"
 
 
 class Revision(Base):

@@ -15,18 +15,19 @@ from enum import StrEnum
 from typing import Any
 
 from mic_mail.errors import Text
+from mic_mail.i18n.labels import LabelledEnum
 
 
-class Standing(StrEnum):
+class Standing(LabelledEnum):
     """The status of one recipient."""
 
-    OPEN = "open"
-    DELIVERED = "delivered"
-    FAILED = "failed"
+    OPEN = "open", "đang chờ", "waits"
+    DELIVERED = "delivered", "đã chuyển", "delivered"
+    FAILED = "failed", "không chuyển được", "failed"
     """Failed permanently."""
-    DROPPED = "dropped"
+    DROPPED = "dropped", "đã dừng", "dropped"
     """Dropped by an administrator. A recipient delivered by an attempt then in progress is DELIVERED."""
-    RELAYED = "relayed"
+    RELAYED = "relayed", "đã chuyển tiếp", "passed on"
     """Delivered to a server that sends no success reports, which the sender wants (RFC 3461 §5.2.2).
 
     We send one instead.

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
 from mic_mail.errors import Text, Trouble, in_ascii
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.mime import dkim
 from mic_mail.queue.files import unlink, write_all
@@ -57,13 +58,13 @@ class Algorithm(StrEnum):
     ED25519 = "ed25519"
 
 
-class State(StrEnum):
+class State(LabelledEnum):
     """The state of a key."""
 
-    ANNOUNCED = "announced"
+    ANNOUNCED = "announced", "chờ có trong DNS", "waits for the DNS"
     """Its record has to be published in the DNS; it signs nothing yet."""
-    SIGNING = "signing"
-    RETIRED = "retired"
+    SIGNING = "signing", "đang ký", "signs"
+    RETIRED = "retired", "đã thôi ký", "retired"
     """It no longer signs; its record stays for mail in transit."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.cli import labels, output
-from mic_mail.cli.commands import alias, directory, position
+from mic_mail.cli.commands import position
 from mic_mail.cli.main import main
 from mic_mail.cli.output import Column
 from mic_mail.directory.model import Role
@@ -38,7 +38,11 @@ def vietnamese() -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("names", "values"),
-    [(i18n_labels.labels(ClauseStanding), ClauseStanding), (directory.SEVERITIES, Severity), (alias.ROLES, Role)],
+    [
+        (i18n_labels.labels(ClauseStanding), ClauseStanding),
+        (i18n_labels.labels(Severity), Severity),
+        (i18n_labels.labels(Role), Role),
+    ],
 )
 def test_every_value_has_a_word(names: Mapping[str, Text], values: type[ClauseStanding] | type[Severity] | type[Role]) -> None:
     """A value that is added later cannot be forgotten."""

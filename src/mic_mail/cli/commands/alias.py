@@ -1,6 +1,5 @@
 """`mic-mail alias`: further addresses of mailboxes (Reg. 5.4.a). A removed alias stays taken."""
 
-from collections.abc import Mapping
 from typing import Annotated
 
 from mic_mail.cli import output
@@ -16,15 +15,10 @@ from mic_mail.services.mailboxes.issue import Issuing, make_verifiers
 
 app = Commands("Bí danh.", "Aliases.")
 
-ROLES: Mapping[str, Text] = {
-    Role.PRIMARY: Text("địa chỉ chính", "primary"),
-    Role.ALIAS: Text("bí danh", "alias"),
-    Role.FORMER: Text("địa chỉ cũ", "former"),
-}
 COLUMNS = (
     Column("address", "Địa chỉ", "Address"),
     Column("mailbox", "Hộp thư", "Mailbox"),
-    Column("role", "Vai trò", "Role", names=ROLES),
+    Column("role", "Vai trò", "Role"),
 )
 
 Mailbox = Annotated[str, argument("MAILBOX", "Địa chỉ hộp thư.", "The mailbox's address.")]
@@ -50,8 +44,8 @@ def list_aliases(
 ) -> None:
     mailboxes = here.addresses()
     only = here.directory.mailbox(mailbox).mailbox_id if mailbox else None
-    found = [address for address in here.directory.addresses(only) if address.role != "primary"]
-    rows = ({"address": a.address, "mailbox": mailboxes[a.mailbox_id], "role": a.role} for a in found)
+    found = [address for address in here.directory.addresses(only) if address.role != Role.PRIMARY]
+    rows = ({"address": a.address, "mailbox": mailboxes[a.mailbox_id], "role": Role(a.role)} for a in found)
     output.listing(COLUMNS, rows, as_json=as_json)
 
 

@@ -4,7 +4,6 @@ The export names people, so the person who exports it is on record.
 """
 
 import sys
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +16,7 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import CHANGES, ORDERS, Naming, order_row
 from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
-from mic_mail.cli.output import Column
+from mic_mail.cli.output import Column, row_of
 from mic_mail.cli.output_files import write_file
 from mic_mail.directory.records import UnitRecord
 from mic_mail.documents import csv_writer
@@ -32,13 +31,8 @@ from mic_mail.services.settings import lifecycle_settings
 
 app = Commands("Danh bạ điện tử.", "The directory.")
 
-SEVERITIES: Mapping[str, Text] = {
-    Severity.ERROR: Text("lỗi", "error"),
-    Severity.WARNING: Text("cảnh báo", "warning"),
-    Severity.NOTE: Text("lưu ý", "note"),
-}
 COLUMNS = (
-    Column("severity", "Mức", "Severity", names=SEVERITIES),
+    Column("severity", "Mức", "Severity"),
     Column("kind", "Loại", "Kind", json_only=True),
     Column("subject", "Đối tượng", "Subject", names={"officer": Text("cán bộ quản trị", "officer")}),
     Column("text", "Không khớp", "Disagreement"),
@@ -72,8 +66,7 @@ def check(here: CliContext, as_json: JsonOption = False) -> int:
         people=here.directory.people(),
         pending=here.directory.changes.pending(),
     )
-    rows = ({"severity": d.severity.value, "kind": d.kind, "subject": d.subject, "text": d.text} for d in found)
-    output.listing(COLUMNS, rows, as_json=as_json)
+    output.listing(COLUMNS, (row_of(COLUMNS, each) for each in found), as_json=as_json)
     if not found:
         output.note("Danh bạ khớp với hộp thư.", "The directory and the mailboxes agree.")
     return int(any(d.severity is Severity.ERROR for d in found))

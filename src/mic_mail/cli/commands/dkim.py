@@ -4,7 +4,6 @@ A new key signs once the DNS has its record: a running server checks every ten m
 """
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -26,18 +25,13 @@ app = Commands("Chữ ký DKIM của thư gửi ra ngoài.", "DKIM signatures of
 key_app = Commands("Khóa ký: tạo, thay, hủy.", "Signing keys: create, replace, destroy.")
 app.add_typer(key_app, name="key")
 
-STATES: Mapping[str, Text] = {
-    State.ANNOUNCED: Text("chờ có trong DNS", "waits for the DNS"),
-    State.SIGNING: Text("đang ký", "signs"),
-    State.RETIRED: Text("đã thôi ký", "retired"),
-}
 RECORDS = (Column("name", "Tên", "Name"), Column("type", "Loại", "Type"), Column("value", "Giá trị", "Value"))
 KEYS = (
     Column("domain", "Tên miền", "Domain"),
     Column("selector", "Bộ chọn", "Selector"),
     Column("algorithm", "Thuật toán", "Algorithm"),
     Column("bits", "Bit", "Bits", right=True),
-    Column("state", "Trạng thái", "State", names=STATES),
+    Column("state", "Trạng thái", "State"),
     Column("since", "Từ lúc", "Since"),
     Column("trouble", "Trục trặc", "Trouble"),
     *(Column(each.key, each.vi, each.en, json_only=True) for each in RECORDS),

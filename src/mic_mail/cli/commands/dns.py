@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
 from typing import Annotated
 
 from cryptography import x509
@@ -19,8 +18,8 @@ from mic_mail.net.dns import Resolver
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.operations import dns_check, dns_records
 from mic_mail.services.operations.dkim import DkimKeys
-from mic_mail.services.operations.dns_check import RecordCheck, RecordState
-from mic_mail.services.operations.dns_records import OWN_ADDRESS, REVERSED, SENDERS_OF, Need, Wanted
+from mic_mail.services.operations.dns_check import RecordCheck
+from mic_mail.services.operations.dns_records import OWN_ADDRESS, REVERSED, SENDERS_OF, Wanted
 from mic_mail.smtpclient.dkim_keys import KeyFolder
 
 _TO_FILL_IN = ((OWN_ADDRESS, "<địa chỉ của máy chủ này>"), (SENDERS_OF, "<các địa chỉ gửi thư của "), (REVERSED, "<địa chỉ>"))
@@ -28,24 +27,15 @@ _TO_FILL_IN = ((OWN_ADDRESS, "<địa chỉ của máy chủ này>"), (SENDERS_O
 
 app = Commands("Bản ghi tên miền (DNS) của máy chủ.", "DNS records of this server.")
 
-NEEDS: Mapping[str, Text] = {Need.REQUIRED: Text("bắt buộc", "required"), Need.RECOMMENDED: Text("nên có", "recommended")}
-VERDICTS: Mapping[str, Text] = {
-    RecordState.OK: Text("đúng", "ok"),
-    RecordState.MISSING: Text("thiếu", "missing"),
-    RecordState.DIFFERS: Text("khác", "differs"),
-    RecordState.SEVERAL: Text("nhiều hơn một", "several"),
-    RecordState.INSECURE: Text("chưa ký DNSSEC", "not signed"),
-    RecordState.UNKNOWN: Text("chưa tra được", "no answer"),
-}
 _RECORD = (
     Column("name", "Tên", "Name"),
     Column("type", "Loại", "Type"),
     Column("value", "Giá trị", "Value"),
-    Column("need", "Mức", "Need", names=NEEDS),
+    Column("need", "Mức", "Need"),
 )
 RECORDS = (*_RECORD, Column("why", "Mục đích", "Purpose"))
 FINDINGS = (
-    Column("verdict", "Kết quả", "RecordState", names=VERDICTS),
+    Column("verdict", "Kết quả", "Verdict"),
     *_RECORD,
     Column("found", "DNS hiện có", "Found"),
     Column("remark", "Ghi chú", "Remark"),
@@ -117,11 +107,11 @@ def _row(wanted: Wanted) -> Row:
         "name": output.localized(_value(wanted.name)),
         "type": wanted.type,
         "value": output.localized(_value(wanted.value)),
-        "need": wanted.need.value,
+        "need": wanted.need,
         "why": output.localized(wanted.why),
     }
 
 
 def _finding_row(finding: RecordCheck) -> Row:
     remark = output.localized(finding.remark) if finding.remark is not None else None
-    return {**_row(finding.wanted), "verdict": finding.verdict.value, "found": finding.found, "remark": remark}
+    return {**_row(finding.wanted), "verdict": finding.verdict, "found": finding.found, "remark": remark}

@@ -22,7 +22,7 @@ from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.queue import Damaged, Entry, Queue
-from mic_mail.queue.recipient_log import Decision, Hold, Standing, State
+from mic_mail.queue.recipient_log import Decision, Hold, State
 
 app = Commands("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "The queue of mail to other domains (4.2).")
 
@@ -34,13 +34,6 @@ HELD: Mapping[str, Text] = {
     "reclaimed": Text("hộp thư đã thu hồi", "mailbox reclaimed"),
     "unknown": Text("không rõ tình trạng hộp thư", "mailbox's state unknown"),
     "damaged": Text("HỎNG, KHÔNG ĐỌC ĐƯỢC", "DAMAGED, CANNOT BE READ"),
-}
-STANDINGS: Mapping[str, Text] = {
-    Standing.OPEN: Text("đang chờ", "waits"),
-    Standing.DELIVERED: Text("đã chuyển", "delivered"),
-    Standing.FAILED: Text("không chuyển được", "failed"),
-    Standing.DROPPED: Text("đã dừng", "dropped"),
-    Standing.RELAYED: Text("đã chuyển tiếp", "passed on"),
 }
 ACTS: Mapping[str, Text] = {
     "hold": Text("giữ lại", "hold"),
@@ -71,7 +64,7 @@ ONE = (
 )
 RECIPIENTS = (
     Column("address", "Người nhận", "Recipient"),
-    Column("standing", "Tình trạng", "Standing", names=STANDINGS),
+    Column("standing", "Tình trạng", "Standing"),
     Column("attempts", "Số lần thử", "Tries", right=True),
     Column("reason", "Trả lời gần nhất", "Last reason"),
     Column("server", "Máy chủ", "Server"),
@@ -298,7 +291,7 @@ def _recipient(entry: Entry, place: int) -> Row:
     state = entry.state
     return {
         "address": str(entry.envelope.recipients[place].address),
-        "standing": state.standings[place].value,
+        "standing": state.standings[place],
         "attempts": state.attempts[place],
         "reason": _reason(state, place) or None,
         "server": state.servers[place],

@@ -12,7 +12,7 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.acts import Act, DocumentedAct, GroundedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.commands.queue import HELD, STANDINGS, bare, held_because, in_dns, named, opened, readable
+from mic_mail.cli.commands.queue import HELD, bare, held_because, in_dns, named, opened, readable
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, ReasonOption, argument, option
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
@@ -146,7 +146,7 @@ def _places(entry: Entry, wanted: Sequence[str]) -> list[int]:
         if not meant:
             raise BadInput(Text(f"Thư không gửi tới {address}.", f"{in_ascii(address)} is not a recipient of it."))
         if not set(meant) & set(state.open):
-            standing = STANDINGS[state.standings[meant[0]]]
+            standing = state.standings[meant[0]].label
             raise Refused(Text(f"{address}: {standing.vi}, không dừng được.", f"{in_ascii(address)}: {standing.en} already."))
         places += [place for place in meant if place in state.open]
     if not (wanted or state.open):

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from enum import StrEnum
 from pathlib import Path
 
 from mic_mail.config.limits import QUOTA_FLOOR
 from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Text, in_ascii
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.authorization.roles import NotAuthorised, Officer, must_keep_centre
 from mic_mail.policy.directory_changes import OrderEntry as Order
 from mic_mail.policy.facts import MailboxKind, first_broken
@@ -27,10 +27,10 @@ from mic_mail.policy.unit_mail.handover import running
 from mic_mail.storage.maildir.swap_store import set_aside
 
 
-class Severity(StrEnum):
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
+class Severity(LabelledEnum):
+    ERROR = "error", "lỗi", "error"
+    WARNING = "warning", "cảnh báo", "warning"
+    NOTE = "note", "lưu ý", "note"
 
 
 @dataclass(frozen=True, slots=True)

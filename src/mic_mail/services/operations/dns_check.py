@@ -9,9 +9,9 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from mic_mail.errors import Text
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.mime.dkim import is_testing, says_the_same
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.services.operations.dns_records import Kind, Wanted
@@ -25,16 +25,16 @@ _VERSION = {
 _DMARC_POLICY = re.compile(r";\s*p\s*=\s*(?:none|quarantine|reject)\s*(?:;|$)", re.IGNORECASE)
 
 
-class RecordState(StrEnum):
-    OK = "ok"
-    MISSING = "missing"
-    DIFFERS = "differs"
+class RecordState(LabelledEnum):
+    OK = "ok", "đúng", "ok"
+    MISSING = "missing", "thiếu", "missing"
+    DIFFERS = "differs", "khác", "differs"
     """The record has other content: worse than none."""
-    SEVERAL = "several"
+    SEVERAL = "several", "nhiều hơn một", "several"
     """More than one record where only one is allowed: then none of them is valid."""
-    INSECURE = "insecure"
+    INSECURE = "insecure", "chưa ký DNSSEC", "not signed"
     """The record is right and cannot be trusted: the zone is not signed."""
-    UNKNOWN = "unknown"
+    UNKNOWN = "unknown", "chưa tra được", "no answer"
 
 
 @dataclass(frozen=True, slots=True)

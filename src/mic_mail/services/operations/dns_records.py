@@ -11,6 +11,7 @@ from enum import StrEnum
 from mic_mail.config.model import Config
 from mic_mail.config.schema import smarthost_place
 from mic_mail.errors import Text
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.mime.dkim import strings_of
 from mic_mail.smtpclient.dkim_keys import Key, State
 
@@ -25,12 +26,12 @@ SENDERS_OF = "<senders of "
 """The beginning of a placeholder that ends with the name of a relay and `>`."""
 
 
-class Need(StrEnum):
+class Need(LabelledEnum):
     """The importance of a record."""
 
-    REQUIRED = "required"
+    REQUIRED = "required", "bắt buộc", "required"
     """Without the record mail is lost, refused or suspected."""
-    RECOMMENDED = "recommended"
+    RECOMMENDED = "recommended", "nên có", "recommended"
 
 
 class Kind(StrEnum):
