@@ -260,5 +260,7 @@ def test_one_mailbox_does_not_decide_for_all(server: MailServer, pretender: Pret
         program.put("INBOX", f"flood {number}")
     program.do("MOVE", "1:*", "Junk")
     assert len(learned(server, pretender, 1)) <= 40
-    data = wait_for(lambda: [event for event in server.events() if event["event"] == "lessons_left_out"])
+    data = wait_for(
+        lambda: [event for event in server.events() if event["event"] == "lessons_left_out"], meanwhile=server.housekeep
+    )
     assert data[0]["mailbox"] == OWNER
