@@ -17,8 +17,9 @@ from pathlib import Path
 
 from mic_mail.clock import SystemClock
 from mic_mail.mime.imap_structure import answers_of
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef, Delivery
+from mic_mail.storage.types import AccountRef
 
 MESSAGE = b"From: a@mic.gov.vn\r\nTo: b@mic.gov.vn\r\nSubject: bench\r\nMessage-ID: <1@mic>\r\n\r\n" + b"x" * 78 + b"\r\n"
 MESSAGE += (b"y" * 78 + b"\r\n") * ((4096 - len(MESSAGE)) // 80)

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import ManualClock
-from mic_mail.storage.journal.frames import Journaled, arrivals_in
+from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.journal.journal import FOLDER, LOCK
 from mic_mail.storage.mailstore import Account
 from session_harness import REF, START, Talk
-from store_harness import Root, killed_at, message, observe
+from store_harness import Root, arrivals_in, killed_at, message, observe
 
 TOKENS = ("alone", "second", "third", "fourth")
 """The first one is durable by its own file, the others by the journal; the last two are one command."""

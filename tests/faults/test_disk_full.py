@@ -27,10 +27,11 @@ from mic_mail.directory.snapshot import EMPTY
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.fulltext.segment import Document
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.reserve import Reserve, ReserveState
-from mic_mail.storage.types import AccountRef, Delivery
+from mic_mail.storage.types import AccountRef
 from population import PASSWORD, Population
 from waiting import wait_for
 

@@ -11,8 +11,9 @@ import pytest
 from harness import ProcessServer
 from mic_mail.clock import SystemClock
 from mic_mail.mime.imap_structure import answers_of
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.mailstore import Account, MailStore, Visited
-from mic_mail.storage.types import AccountRef, Delivery, TextTest
+from mic_mail.storage.types import AccountRef, TextTest
 from population import PASSWORD
 from store_harness import Root, killed_at
 from waiting import wait_for

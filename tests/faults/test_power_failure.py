@@ -21,11 +21,11 @@ from faults.actors import Appender, Company, Sender, Site
 from faults.ledger import identify
 from harness import ProcessServer
 from mic_mail.clock import SystemClock
-from mic_mail.storage.journal.frames import Journaled, arrivals_in
+from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.journal.journal import FOLDER, LOCK
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef, StorageSettings
-from store_harness import flag_names
+from store_harness import arrivals_in, flag_names
 
 ROUNDS = 2
 NAMES = ("dvbe", "ttlan", "pqlong")

@@ -14,7 +14,7 @@ import pytest
 
 from faults.wire import Smtp
 from harness import MailServer
-from mic_mail.queue.spool import Scratch
+from mic_mail.queue.scratch import Scratch
 from waiting import wait_for
 
 LINE = b"x" * 76 + b"\r\n"

@@ -16,13 +16,14 @@ import pytest
 import programs
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import transaction
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import DiskFull, Unavailable
 from mic_mail.storage.maildir import sidecars, swap_store
 from mic_mail.storage.maildir.account_lock import AccountLock
 from mic_mail.storage.maildir.group_fsync import SharedSync
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import DELETED, FLAGGED, Delivery
+from mic_mail.storage.types import DELETED, FLAGGED
 from store_harness import REF, Root, deliver, killed_at, message, observe
 from waiting import PATIENCE_SECONDS, wait_for
 

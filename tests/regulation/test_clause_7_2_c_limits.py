@@ -21,7 +21,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.manual import write
 from mic_mail.errors import Text
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.process.executors import Turns
+from mic_mail.process.executors import TimedSemaphore
 from mic_mail.process.send_counters import SentCounts
 from mic_mail.queue.files import SpoolFull
 from mic_mail.services.transport.acceptance import Acceptance
@@ -191,8 +191,8 @@ def test_what_waits_for_its_turn_when_its_sender_leaves_does_not_count(serve: Ca
         assert send(client)[0] == 250
     context = server.running.context
     ref = account_ref(next(entry for entry in context.access.snapshot if entry.address == TO))
-    turns = context.account_executors._turns(ref).writers
-    server.call(turns.take(1))
+    slots = context.account_executors._slots(ref).writers
+    server.call(slots.acquire(1))
     with writing(context.store.store(ref)):
         for number in range(9):
             _leave_when(
@@ -200,7 +200,7 @@ def test_what_waits_for_its_turn_when_its_sender_leaves_does_not_count(serve: Ca
                 lambda number=number: sum(map(len, context.mailflow._acceptance.delivering._queues.values())) > number,
                 notify="",
             )
-    server.call(_give_back(turns))
+    server.call(_release(slots))
     client = submission(server)
     assert {send(client)[0] for _ in range(9)} == {250}
     assert send(client)[0] == 450
@@ -245,8 +245,8 @@ def _leave_when(server: MailServer, holds: Callable[[], bool], notify: str = " N
     wait_for(lambda: server.running.server.doors.connections["smtp"] == 0)
 
 
-async def _give_back(turns: Turns) -> None:
-    turns.give_back()
+async def _release(slots: TimedSemaphore) -> None:
+    slots.release()
 
 
 @pytest.mark.clause("7.2.c")

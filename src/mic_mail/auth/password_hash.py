@@ -21,6 +21,7 @@ from pathlib import Path
 import argon2
 
 from mic_mail.auth.sasl import saslprep
+from mic_mail.durable_files import make_durable
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.policy.credentials.scram_keys import ScramKeys
 
@@ -189,11 +190,7 @@ def _make_secret(path: Path) -> bytes:
             os.link(fresh, path)
     finally:
         fresh.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    make_durable(path.parent)
     return path.read_bytes()
 
 

@@ -28,8 +28,9 @@ from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 
+from mic_mail.durable_files import make_durable
 from mic_mail.errors import Text, Trouble
-from mic_mail.log.files import GENESIS, digest, segment_day, sync
+from mic_mail.log.files import GENESIS, digest, segment_day
 
 NAME = "anchors.chain"
 
@@ -182,10 +183,7 @@ class AnchorFile:
                 yield from (line for line in file if line.endswith(b"\n"))
 
     def known(self) -> Known:
-        """Return the state of the chain.
-
-        A line that cannot be parsed is skipped, and `verify` reports it.
-        """
+        """Return the state of the chain, without lines that cannot be parsed, which `verify` reports."""
         size = self.path.stat().st_size if self.path.exists() else 0
         if size < self._read_octets:
             self._known, self._read_octets = Known(), 0
@@ -216,7 +214,7 @@ class AnchorFile:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             if new:
-                sync(self.path.parent)
+                make_durable(self.path.parent)
             known = self.known()
             os.ftruncate(fd, self._read_octets)  # a writer died within its line: that record never existed
             yield Writing(self, fd, known)

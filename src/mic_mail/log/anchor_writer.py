@@ -29,8 +29,6 @@ MOST_OCTETS = 256 << 20
 
 @dataclass(slots=True)
 class _Progress:
-    """The position up to which this process has read a file."""
-
     octets: int
     lines: int
     sha: "_Hash"
@@ -74,7 +72,6 @@ class Anchoring:
         )
 
     def _over(self, known: Known, finished: date) -> tuple[date, date] | None:
-        """Return the days to close now, without a gap from the last closed one."""
         if known.closed is not None:
             first = known.closed + timedelta(days=1)
         else:
@@ -100,10 +97,7 @@ class Anchoring:
         return extents, False
 
     def _read(self, file: LogFile, before: Extent | None, *, whole: bool) -> Extent | None:
-        """Read a file up to its last line end, or all of it once its day is over.
-
-        None if it differs from what was anchored.
-        """
+        """Read a file to its last line end, or all of it once its day is over; None if it differs from its anchor."""
         try:
             fd = os.open(self._folder / file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
@@ -138,7 +132,6 @@ def _feed(fd: int, progress: _Progress, end: int) -> bool:
 
 
 def _last_line_end(fd: int, size: int) -> int:
-    """Return the offset after the last line end."""
     end = size
     while end > 0:
         start = max(0, end - (64 << 10))
@@ -150,7 +143,6 @@ def _last_line_end(fd: int, size: int) -> int:
 
 
 def _finished(now: datetime) -> date:
-    """Return the last UTC day whose segments are complete."""
     return (now.astimezone(UTC) - SETTLING).date() - timedelta(days=1)
 
 

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mic_mail.clock import Clock
+from mic_mail.durable_files import make_durable
 from mic_mail.errors import Text, Trouble
-from mic_mail.log.files import GENESIS, digest, sync
+from mic_mail.log.files import GENESIS, digest
 from mic_mail.log.maillog import plain, stamp
 
 LOCK = "audit.lock"
@@ -54,7 +55,6 @@ class Audit:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Lock the log; other writers wait."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         fd = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
@@ -79,7 +79,7 @@ class Audit:
                 raise OSError("short write")
             os.fsync(fd)
             if new:
-                sync(self._folder)
+                make_durable(self._folder)
         finally:
             os.close(fd)
 
@@ -88,7 +88,6 @@ class Audit:
         return max([self._folder / name, *self._folder.glob("audit-*.jsonl")])
 
     def _last_before(self, name: str) -> bytes:
-        """Return the last line of earlier months; empty for the very first act."""
         for path in sorted(self._folder.glob("audit-*.jsonl"), reverse=True):
             if path.name < name and (size := path.stat().st_size):
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -109,7 +108,6 @@ class Audit:
 
 
 def _last_line(fd: int, size: int) -> bytes:
-    """Return the last line of a file, including its line end if present."""
     octets = _LAST_OCTETS
     while True:
         start = max(0, size - octets)

@@ -7,14 +7,13 @@ Blocking; for commands and executors.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mic_mail.log.files import log_files
+from mic_mail.log.files import READ_OCTETS, log_files, whole_lines
 
-PIECE_OCTETS = 1 << 20
 _LINE = re.compile(
     rb'^\{"at":"([^"]+)","n":\d+,"event":"(signed_in|message_accepted|message_delivered|message_refused|recipient_refused'
     rb'|marked_message_refused|malware_refused|report_sent|delivery_dropped|message_dropped|message_sent|message_judged)",(.*)\}$',
@@ -48,10 +47,11 @@ def tally(folder: Path, since: datetime) -> Tally:
     found = Tally()
     begins = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}".encode()
     first = since.astimezone(UTC).date()  # an event is never in a segment of an earlier day
-    for file in log_files(folder):
+    for file, size in log_files(folder).items():
         if file.day is not None and file.day >= first:
-            for piece in _whole_lines(folder / file.name):
-                _count(found, piece, begins)
+            with suppress(FileNotFoundError), (folder / file.name).open("rb") as segment:  # retention may remove it meanwhile
+                for _, lines in whole_lines(segment.fileno(), 0, size, octets=READ_OCTETS):
+                    _count(found, lines, begins)
     return found
 
 
@@ -68,19 +68,3 @@ def _count(found: Tally, piece: bytes, begins: bytes) -> None:
             found.senders[login[1].decode("utf-8", "replace")] += 1
         elif event == _JUDGED and (action := _ACTION.search(rest)):
             found.judged[action[1].decode()] += 1
-
-
-def _whole_lines(path: Path) -> Iterator[bytes]:
-    """Yield whole lines; end early if retention removed the file meanwhile."""
-    left = b""
-    try:
-        with path.open("rb") as file:
-            while octets := file.read(PIECE_OCTETS):
-                whole, end, rest = octets.rpartition(b"\n")
-                if not end:
-                    left += rest
-                    continue
-                yield left + whole
-                left = rest
-    except FileNotFoundError:
-        return

@@ -14,10 +14,7 @@ FRAMES = 8
 
 
 def described(error: BaseException) -> Text | str:
-    """Return the message of `error`.
-
-    This program's own errors have both languages, with detail; other messages are unchanged.
-    """
+    """Return the message of `error`; this program's own errors have both languages, with detail."""
     words = str(error) or type(error).__name__
     if not isinstance(error, MicMailError) or error.text.vi == error.text.en:
         return words

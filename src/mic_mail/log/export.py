@@ -27,6 +27,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mic_mail.clock import HO_CHI_MINH
+from mic_mail.durable_files import write_durably
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.log.anchor_chain import Anchor, AnchorFile
 from mic_mail.log.files import read_chunks
@@ -65,10 +66,7 @@ def export(
     *,
     papers: Mapping[str, bytes] | None = None,
 ) -> Exported:
-    """Write the excerpt.
-
-    `asked` holds requester, reason and query for the manifest; `papers` are additional files.
-    """
+    """Write the excerpt; `asked` holds requester, reason and query for the manifest, `papers` additional files."""
     if target.exists():
         raise BadInput(Text(f"Tệp {target} đã có.", f"The file {in_ascii(target)} already exists."))
     events = [one for one in found if "event" in one.fields]
@@ -112,10 +110,7 @@ def _places(*members: tuple[str, Sequence[Found]]) -> bytes:
 
 
 def _chain(folder: Path, names: Sequence[str]) -> bytes:
-    """Return the chain from the first record with one of the files to the head.
-
-    It has to be complete to prove anything.
-    """
+    """Return the chain from the first record with one of the files to the head, without a gap."""
     wanted, kept = set(names), list[bytes]()
     for line in AnchorFile(folder).lines():
         if not kept:
@@ -127,7 +122,6 @@ def _chain(folder: Path, names: Sequence[str]) -> bytes:
 
 
 def _source(folder: Path, name: str) -> dict[str, object]:
-    """Describe a file that was read, as it is now and as it was anchored."""
     known = AnchorFile(folder).known()
     extent = known.files.get(name)
     value, octets = sha256(), 0
@@ -153,14 +147,9 @@ def _zipped(members: Mapping[str, bytes], now: datetime) -> bytes:
 
 
 def _write(target: Path, octets: bytes) -> None:
-    """Write the file whole or not at all, readable only by its owner."""
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(octets)
-            file.flush()
-            os.fsync(file.fileno())
+        write_durably(fresh, octets, 0o600, new=True)
         os.link(fresh, target)
     except FileExistsError as error:
         raise BadInput(Text(f"Tệp {target} đã có.", f"The file {in_ascii(target)} already exists.")) from error

@@ -111,11 +111,8 @@ def read_chunks(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> 
         start += len(piece)
 
 
-def stretches(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> Iterator[tuple[int, bytes]]:
-    """Yield offset and octets of whole lines between two offsets, about `octets` at a time.
-
-    A line without an end is left out.
-    """
+def whole_lines(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> Iterator[tuple[int, bytes]]:
+    """Yield offset and octets of whole lines between two offsets, about `octets` at a time."""
     rest = b""
     for piece in read_chunks(fd, start, end, octets=octets):
         whole, newline, left = (rest + piece).rpartition(b"\n")
@@ -132,12 +129,3 @@ def microseconds(at: object) -> int:
         return int(instant.timestamp()) * 1_000_000 + instant.microsecond
     except (TypeError, ValueError, OverflowError):
         return 0
-
-
-def sync(path: Path) -> None:
-    """Make a file's content, or a folder's names, durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -191,10 +191,7 @@ class Month:
         return Block(*row) if row else None
 
     def add(self, stretch: IndexedBlocks) -> bool:
-        """Load blocks in one transaction.
-
-        False if another process has loaded them meanwhile, and nothing is changed.
-        """
+        """Load blocks in one transaction; False, changing nothing, if another process has loaded them meanwhile."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             done = self._add(stretch)
@@ -220,7 +217,6 @@ class Month:
         return True
 
     def _take_blocks(self, file: int, stretch: IndexedBlocks) -> list[int]:
-        """Insert or extend the blocks; return their numbers."""
         db = self._db
         ids: list[int] = []
         for block, _ in stretch.blocks:

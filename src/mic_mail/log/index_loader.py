@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mic_mail.errors import Text
-from mic_mail.log.files import LogFile, log_files, microseconds, stretches
+from mic_mail.log.files import LogFile, log_files, microseconds, whole_lines
 from mic_mail.log.index import BLOCK_OCTETS, Block, Damaged, IndexedBlocks, Month, digest_of, discard, months_on_disk
 from mic_mail.log.query import keys_of
 
@@ -65,10 +65,7 @@ def _load_month(folder: Path, month: str, files: dict[LogFile, int], most_octets
 
 
 def _next_blocks(folder: Path, index: Month, file: LogFile, start: int, most_octets: int) -> IndexedBlocks | None:
-    """Return the next whole lines of a file in blocks; None if there are none.
-
-    A small last block is extended first.
-    """
+    """Return the next whole lines of a file in blocks, its small last block extended first; None if there are none."""
     try:
         fd = os.open(folder / file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -80,7 +77,7 @@ def _next_blocks(folder: Path, index: Month, file: LogFile, start: int, most_oct
         blocks: list[tuple[Block, set[int]]] = []
         lines = 0
         cutter = _Cutter(file.name, begin, blocks)
-        for at, text in stretches(fd, begin, os.fstat(fd).st_size):
+        for at, text in whole_lines(fd, begin, os.fstat(fd).st_size):
             lines += cutter.feed(text, count_from=start)
             if at + len(text) - begin >= most_octets:
                 break
@@ -91,8 +88,6 @@ def _next_blocks(folder: Path, index: Month, file: LogFile, start: int, most_oct
 
 
 class _Cutter:
-    """Splits whole lines into blocks, each with the keys of its lines."""
-
     def __init__(self, name: str, start: int, blocks: list[tuple[Block, set[int]]]) -> None:
         self._name = name
         self._blocks = blocks
@@ -128,7 +123,6 @@ class _Cutter:
         self._last_us = max(self._last_us, at_us)
 
     def end(self) -> None:
-        """End the block, complete or not."""
         if self._parts:
             digest = digest_of(b"\n".join(self._parts) + b"\n")
             block = Block(self._name, self._start, self._octets, self._first_us, self._last_us, digest)

@@ -117,10 +117,7 @@ def _to_the_second(seconds: int) -> str:
 
 
 def encode(at_us: int, number: int, name: str, fields: Mapping[str, object]) -> bytes:
-    """Return one line of a segment, newline included; never raises.
-
-    This runs twice a message. The usual types are written directly without `plain`, 3 µs instead of 11.
-    """
+    """Return one line of a segment, newline included; never raises. Direct cases take 3 µs, `plain` 11."""
     try:
         told = "".join([f",{quoted(key)}:{_json(key, value)}" for key, value in fields.items() if key not in OWN_FIELDS])
     except Exception:  # noqa: BLE001 - see `plain_fields`
@@ -130,7 +127,6 @@ def encode(at_us: int, number: int, name: str, fields: Mapping[str, object]) -> 
 
 
 def _json(name: str, value: object) -> str:
-    """Return `plain` of a value as JSON."""
     if name not in SECRET_FIELDS:
         if type(value) is str and len(value) <= LONGEST_TEXT:
             return quoted(value)
@@ -144,10 +140,7 @@ def _json(name: str, value: object) -> str:
 
 
 class MailLog:
-    """The log of one process. `folder=None` writes no file (a command that only wants the tee).
-
-    With `threaded=False` each event is written by the caller: for the supervisor, which must not have threads.
-    """
+    """The log of one process; no file without `folder`; with `threaded=False` each event is written by its caller."""
 
     def __init__(
         self,
@@ -197,10 +190,7 @@ class MailLog:
         return dict(self._counts)
 
     def flush(self) -> None:
-        """Write all events so far immediately, before other evidence of them is removed.
-
-        Blocking; for an executor.
-        """
+        """Write all events so far, before other evidence of them is removed. Blocking; for an executor."""
         self._write_all()
 
     def close(self) -> None:
@@ -240,10 +230,7 @@ class MailLog:
                 self._tee.show([(at_us, name, plain_fields(fields)) for at_us, name, fields in batch])
 
     def _write(self, folder: Path, batch: list[_Entry]) -> None:
-        """Append a batch whole or not at all.
-
-        A new segment begins at a new UTC day, when the current one is large enough or was deleted.
-        """
+        """Append a batch whole or not at all, to a new segment on a new UTC day and when one is large or was deleted."""
         day = stamp(self._clock.steady_us())[:10]
         if self._fd is None or day != self._day or self._octets >= self._segment_octets or not os.fstat(self._fd).st_nlink:
             self._begin_segment(folder, day)

@@ -73,7 +73,6 @@ def _expired(folder: Path, months: int, now: datetime) -> Iterator[str]:
 
 
 def _remove(path: Path) -> int | None:
-    """Delete a segment and return its size; None if a process is writing it."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # MailLog holds LOCK_SH on the segment that it writes

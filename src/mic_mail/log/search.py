@@ -8,13 +8,13 @@ whether an index exists or not, only slower without. Safe beside writers, loader
 import heapq
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from mic_mail.log.files import LogFile, log_files, microseconds, stretches
+from mic_mail.log.files import LogFile, log_files, microseconds, whole_lines
 from mic_mail.log.index import Block, Damaged, Month, Unavailable
 from mic_mail.log.query import Fields, Query, pairs_of
 
@@ -38,7 +38,7 @@ class Found:
         return fields
 
     @property
-    def what(self) -> str:
+    def event(self) -> str:
         """The event, or the act."""
         fields = self.fields
         return str(fields.get("event", fields.get("act", "")))
@@ -54,24 +54,28 @@ class Search:
         """Octets that the last search read without an index."""
 
     def newest(self, query: Query, limit: int) -> list[Found]:
-        """Return the latest `limit` lines that match `query`, in order of time."""
-        return self._sure(lambda: self._newest(query, limit))
+        """Return the latest `limit` lines that match `query`, in order of time.
+
+        Without the index of a month that proves damaged, the search is repeated.
+        """
+        while True:
+            try:
+                return self._newest(query, limit)
+            except (Damaged, Unavailable) as trouble:
+                self._distrusted.add(trouble.month)
 
     def each(self, query: Query) -> Iterator[tuple[int, Fields]]:
-        """Yield instant (us) and fields of every matching line, file by file, for large results.
-
-        One file is open at a time, and memory is bounded by the list of blocks.
-        """
+        """Yield instant (us) and fields of every matching line, file by file, in bounded memory."""
         files = log_files(self._folder)
         self.unread_octets = 0
         for month in sorted({file.month for file in files if not _is_outside(file.month, query)}):
-            blocks = self._places(month, {file: size for file, size in files.items() if file.month == month}, query)
+            blocks = self._candidates(month, {file: size for file, size in files.items() if file.month == month}, query)
             for _, of_file in groupby(_joined(blocks), key=lambda block: block.name):
                 with _Reader(self._folder, query) as reader:
                     for block in of_file:
                         yield from ((found.at_us, fields) for found, fields in reader.read(block))
 
-    def _places(self, month: str, files: dict[LogFile, int], query: Query) -> list[Block]:
+    def _candidates(self, month: str, files: dict[LogFile, int], query: Query) -> list[Block]:
         """Return the blocks of a month that may hold lines, in the order of the files."""
         blocks: list[Block] = []
         loaded: dict[str, int] = {}
@@ -85,14 +89,6 @@ class Search:
             blocks, loaded = [], {}
         return sorted([*blocks, *self._unread(files, loaded, query)], key=lambda block: (block.name, block.start))
 
-    def _sure(self, look: Callable[[], list[Found]]) -> list[Found]:
-        """Search again without an index that proves damaged, once for each month."""
-        while True:
-            try:
-                return look()
-            except (Damaged, Unavailable) as trouble:
-                self._distrusted.add(trouble.month)
-
     def _newest(self, query: Query, limit: int) -> list[Found]:
         best = _Best(limit)
         files = log_files(self._folder)
@@ -105,18 +101,17 @@ class Search:
                 if index is not None:
                     indexes.append(index)
                 for block in self._unread({file: size for file, size in files.items() if file.month == month}, loaded, query):
-                    best.take(reader.found(block))
+                    best.take((found for found, _ in reader.read(block)))
             for index in indexes:
                 if best.is_full and best.floor_us >= index.latest_us():
                     continue
                 for block in index.candidates(query.keys(), query.since_us, query.until_us):
                     if best.is_full and best.floor_us >= block.last_us:
                         break
-                    best.take(reader.found(block))
+                    best.take((found for found, _ in reader.read(block)))
         return best.in_order()
 
     def _unread(self, files: dict[LogFile, int], loaded: dict[str, int], query: Query) -> Iterator[Block]:
-        """Yield the parts of files that no index has loaded."""
         for file, size in files.items():
             start = loaded.get(file.name, 0)
             if size > start and not _is_before(file, query):
@@ -139,8 +134,6 @@ def _joined(blocks: Iterable[Block]) -> Iterator[Block]:
 
 
 class _Best:
-    """The latest lines found so far."""
-
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._heap: list[tuple[int, str, int, Found]] = []
@@ -159,7 +152,6 @@ class _Best:
 
     @property
     def floor_us(self) -> int:
-        """The instant of the earliest of them."""
         return self._heap[0][0]
 
     def in_order(self) -> list[Found]:
@@ -181,8 +173,6 @@ def _is_outside(month: str, query: Query) -> bool:
 
 
 class _Reader:
-    """Reads blocks for one query; keeps the files open that it has read."""
-
     def __init__(self, folder: Path, query: Query) -> None:
         self._folder = folder
         self._query = query
@@ -197,16 +187,11 @@ class _Reader:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def found(self, block: Block) -> Iterator[Found]:
-        """Yield the matching lines of a block; none if its file is gone."""
-        return (found for found, _ in self.read(block))
-
     def read(self, block: Block) -> Iterator[tuple[Found, Fields]]:
-        """Yield the matching lines of a block, each with its fields."""
         fd = self._descriptor(block.name)
         if fd is None:
             return
-        for at, text in stretches(fd, block.start, block.start + block.octets):
+        for at, text in whole_lines(fd, block.start, block.start + block.octets):
             for start, line in self._likely(text) if self._needles else _all_lines(text):
                 if (fields := _decoded(line)) is not None:
                     at_us = microseconds(fields.get("at"))
@@ -244,7 +229,6 @@ def _all_lines(text: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _decoded(line: bytes) -> Fields | None:
-    """Decode a line of the log; None if it is damaged."""
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):

@@ -34,10 +34,7 @@ class Seen:
 
 
 def check_segment(path: Path, anchored: int, *, acts_after: str | None, most: int) -> Seen:
-    """Read a whole file.
-
-    `acts_after` is the digest that its first line has to carry; None for a segment.
-    """
+    """Read a whole file; `acts_after` is the digest that its first line has to carry; None for a segment."""
     seen = Seen(last_act=acts_after or "")
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -83,7 +80,6 @@ class _Walk:
         self._counts: dict[str, int] = {}
 
     def report(self, kind: str, detail: str = "") -> None:
-        """Report a fault in the current line."""
         self._counts[kind] = self._counts.get(kind, 0) + 1
         if self._counts[kind] <= self._most:
             self.seen.broken.append((kind, f"{self.seen.lines}", detail))
@@ -92,7 +88,6 @@ class _Walk:
         raise NotImplementedError
 
     def cut_off(self, rest: bytes) -> None:
-        """Report octets after the last line end."""
         self.seen.lines += 1
         self.report("line_cut_off", f"{len(rest)}")
 
@@ -113,7 +108,6 @@ class _Segment(_Walk):
                 self._odd(line)
 
     def _odd(self, line: bytes) -> None:
-        """Handle a line without the next number: a line is missing, was moved, or is invalid."""
         try:
             number = json.loads(line)["n"]
         except (ValueError, KeyError, TypeError, RecursionError):

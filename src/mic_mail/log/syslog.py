@@ -131,7 +131,6 @@ def message(header: Header, fields: Mapping[str, object], where: str, process: s
 
 
 def _described(fields: Mapping[str, object]) -> tuple[Severity, str, str] | None:
-    """Return severity, name and readable text."""
     act = fields.get("act")
     if isinstance(act, str):
         refused = act.endswith("_refused")
@@ -179,16 +178,12 @@ def _value(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    """Return a parameter name: printable ASCII but `=`, space, `]`, `"`; 32 at most (RFC 5424 §6.3.2).
-
-    The name `id` is reserved.
-    """
+    """Return a parameter name but `id`: printable ASCII without `=`, space, `]`, `"`; 32 at most (RFC 5424 §6.3.2)."""
     kept = "".join(c for c in text if c.isascii() and (c.isalnum() or c in "_.-"))
     return kept[:32] if kept and kept != "id" else f"field_{kept}"
 
 
 def _printable(text: str, most: int) -> str:
-    """Return a field of the header; `-` if it is empty (RFC 5424 §6)."""
     return "".join(c for c in text if "!" <= c <= "~")[:most] or "-"
 
 

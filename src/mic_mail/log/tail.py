@@ -68,10 +68,7 @@ def once_more(today: date) -> Cursor:
 
 
 def read_on(folder: Path, cursor: Cursor, today: date, *, most_lines: int = MOST_LINES) -> Batch:
-    """Read the next lines, at most `most_lines`.
-
-    Each file is read in order, with an equal share for each, so that no file has to wait.
-    """
+    """Read the next lines of all files, an equal share of each, at most `most_lines`."""
     sizes = _sizes(folder, cursor)
     offsets, lines, is_full = {name: cursor.offsets.get(name, 0) for name in cursor.offsets.keys() | sizes}, list[Line](), False
     behind = [name for name in sorted(sizes) if sizes[name] > offsets[name]]
@@ -100,7 +97,6 @@ def _is_recent(name: str, floor: date) -> bool:
 
 
 def _sizes(folder: Path, cursor: Cursor) -> dict[str, int]:
-    """Return the files that may have new lines, with their sizes."""
     found: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
@@ -111,10 +107,7 @@ def _sizes(folder: Path, cursor: Cursor) -> dict[str, int]:
 
 
 def _lines(path: Path, name: str, start: int, most: int) -> tuple[list[Line], int, bool]:
-    """Return whole lines from an offset on, the offset of the next one, and whether there are more.
-
-    Lines that are not of the log are skipped.
-    """
+    """Return whole lines from an offset on, the offset of the next one, and whether there are more."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -138,7 +131,6 @@ def _lines(path: Path, name: str, start: int, most: int) -> tuple[list[Line], in
 
 
 def _split(text: bytes) -> list[bytes]:
-    """Split at line feeds only, keeping them."""
     return [line + b"\n" for line in text.split(b"\n")[:-1]]
 
 
@@ -166,10 +158,7 @@ def load(path: Path) -> Cursor | None:
 
 
 def save(path: Path, cursor: Cursor) -> None:
-    """Replace the file whole.
-
-    After a power failure it may be an older one: then some lines are read again.
-    """
+    """Replace the file whole; after a power failure it may be older, and some lines are read again."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(encoded(cursor)))

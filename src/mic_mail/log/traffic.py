@@ -7,16 +7,15 @@ skipped. Blocking; for commands and executors.
 """
 
 import json
-import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+from mic_mail.log.files import log_files
 from mic_mail.policy.calendar import local_day
 
-_SEGMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.[^./]+\.[0-9]+\.[0-9]+\.jsonl")
 _HEAD = re.compile(rb'\{"at":"(\d{4}-\d\d-\d\dT\d\d)[^"]*","n":\d+,"event":"([a-z_]+)"')
 _OCTETS = re.compile(rb'"octets":(\d+)')
 _BY_NOBODY = b'"login":null'
@@ -56,8 +55,11 @@ def count(folder: Path, first: date, last: date, mailboxes: Collection[str] | No
     days = {first + _ONE_DAY * number: Traffic() for number in range((last - first).days + 1)}
     hours: dict[bytes, Traffic | None] = {}
     """The day of each hour of the log; Ho Chi Minh City is whole hours from UTC."""
-    for path in _segments(folder, first, last):
-        with path.open("rb") as lines:
+    for file in log_files(folder):
+        # The name has the UTC day of the segment's start.
+        if file.day is None or not first - _ONE_DAY <= file.day <= last + _ONE_DAY:
+            continue
+        with (folder / file.name).open("rb") as lines:
             for line in lines:
                 head = _HEAD.match(line)
                 if head is None or not line.endswith(b"}\n"):
@@ -97,15 +99,3 @@ def _is_of(line: bytes, member: str, mailboxes: Collection[str] | None) -> bool:
         return json.loads(line).get(member) in mailboxes
     except ValueError:
         return False
-
-
-def _segments(folder: Path, first: date, last: date) -> Iterator[Path]:
-    """Yield the segments that may hold events of these local days; the name has the UTC day of the start."""
-    try:
-        names = sorted(os.listdir(folder))
-    except FileNotFoundError:
-        return
-    for name in names:
-        segment = _SEGMENT.fullmatch(name)
-        if segment and (first - _ONE_DAY).isoformat() <= segment[1] <= (last + _ONE_DAY).isoformat():
-            yield folder / name

@@ -222,7 +222,6 @@ class _Check:
             verdict.add(Wrong.LATE, name, detail=f"anchor {known.late[name]}")
 
     def _check_whole_days(self, remembered: set[str], there: set[str]) -> None:
-        """Report days of which no file is left before their time."""
         left = {segment_day(name) for name in there}
         gone = {day for name in remembered if (day := segment_day(name)) and name not in self._known.removed} - left
         for day in sorted(day for day in gone if not self._is_over(day)):

@@ -59,8 +59,6 @@ class Subscription:
 
 
 class _Watched:
-    """The state of an account that has subscribers in this process."""
-
     __slots__ = ("due", "modseq", "subscriptions")
 
     def __init__(self) -> None:
@@ -153,10 +151,7 @@ class Peers:
         return f"/proc/self/fd/{self._folder}/{name}"
 
     def send(self, datagrams: Sequence[bytes], only: Iterable[str] | None = None) -> None:
-        """Send to every peer, or to `only`.
-
-        A peer whose queue is full gets a pending "check all"; one that is gone is skipped.
-        """
+        """Send to every peer, or to `only`; one whose queue is full gets a pending "check all", one that is gone nothing."""
         for name in self._names if only is None else tuple(only):
             due = [*datagrams, _CHECK_ALL] if name in self.undelivered else datagrams
             self.undelivered.discard(name)
@@ -278,10 +273,7 @@ class Feed:
 
     # The directory
     def watch_directory(self, callback: Callback) -> None:
-        """Call `callback(version)` on the loop when the directory has changed.
-
-        A version of -1 means that it changed and the new version is not known yet.
-        """
+        """Call `callback(version)` on the loop when the directory has changed; -1: the version is not known yet."""
         self._directory_watchers.append(callback)
 
     def _call_directory(self, version: int) -> None:

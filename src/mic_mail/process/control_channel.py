@@ -22,10 +22,7 @@ Message = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """Everything that a child needs and cannot read for itself.
-
-    It may lack the rights to read it, or the file may have changed since.
-    """
+    """Everything that a child needs and might not be able to read for itself."""
 
     role: str
     """`worker`, `housekeeper`, `sender`, `indexer` or `web`."""
@@ -66,10 +63,7 @@ class Channel:
         return self.socket.fileno()
 
     def send(self, message: Message) -> bool:
-        """Accept a message for sending, or return False if the other end is gone or has unread data.
-
-        The rest of an accepted message may wait for `flush`.
-        """
+        """Accept a message, whose rest may wait for `flush`; False if the other end is gone or does not read."""
         if not self.flush():
             return False
         line = json.dumps(message).encode() + b"\n"

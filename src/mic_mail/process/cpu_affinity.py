@@ -19,7 +19,7 @@ def share_core(executors: Executors, row: int) -> int | None:
     """
     try:
         core = _core_of(row)
-        for thread in (0, *executors.close_to_the_loop()):  # 0 is the calling thread
+        for thread in (0, *executors.loop_bound_threads()):  # 0 is the calling thread
             os.sched_setaffinity(thread, {core})
     except OSError:  # a sandbox forbids it: the kernel places the threads
         return None
@@ -27,9 +27,6 @@ def share_core(executors: Executors, row: int) -> int | None:
 
 
 def _core_of(row: int) -> int:
-    """Return the core of a worker: workers take the cores in turn.
-
-    The first core depends on the supervisor's process id, so it differs between servers on one machine.
-    """
+    """Return a worker's core; the first one depends on the supervisor's process id, so that servers share a machine."""
     cores = sorted(os.sched_getaffinity(0))
     return cores[(os.getppid() + row) % len(cores)]

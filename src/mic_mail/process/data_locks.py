@@ -166,7 +166,6 @@ def _locked(fd: int) -> bool:
 
 
 def _what(path: Path) -> Path:
-    """Return the folder or file that a lock file stands for."""
     return path.parent if path.name == LOCK_FILE else path.with_name(path.name.removesuffix(f".{LOCK_FILE}"))
 
 

@@ -8,7 +8,7 @@ mailbox never fills it.
 
 Guarantees:
   - One hop per call: a result is handed back to the loop once, however many threads finish in the same loop turn.
-  - A call that has begun ends in its thread whatever happens to the task that waits for it, and keeps its account's turn until
+  - A call that has begun ends in its thread whatever happens to the task that waits for it, and keeps its account's slot until
     then. What must follow a durable step (the log line, the notification) therefore belongs into the call itself.
   - A call that has not begun when its waiter is cancelled never begins.
   - A call that waits longer than the patience, or finds the queue full, raises `Unavailable` ([UNAVAILABLE], 451).
@@ -19,7 +19,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import ParamSpec, TypeVar
 
@@ -111,55 +110,41 @@ class Executor:
             thread.join(max(0.0, deadline - time.monotonic()))
 
 
-class Turns:
-    """A fixed number of turns; a caller that finds none waits in order, no longer than its patience."""
+class TimedSemaphore:
+    """A semaphore: callers that find no free slot wait in order, no longer than their patience, and only so many of them."""
 
-    __slots__ = ("_free", "_most_waiting", "_waiting")
+    __slots__ = ("_most_waiting", "_semaphore", "_slots", "callers")
 
-    def __init__(self, turns: int, most_waiting: int) -> None:
-        self._free = turns
-        self._waiting: deque[asyncio.Future[None]] = deque()
+    def __init__(self, slots: int, most_waiting: int) -> None:
+        self._semaphore = asyncio.Semaphore(slots)
+        self._slots = slots
         self._most_waiting = most_waiting
+        self.callers = 0
+        """Callers that hold a slot or wait for one."""
 
-    async def take(self, patience: float) -> None:
-        """Return with a turn, or raise `Unavailable`."""
-        if self._free and not self._waiting:
-            self._free -= 1
-            return
-        if len(self._waiting) >= self._most_waiting:
+    async def acquire(self, patience: float) -> None:
+        """Return with a slot, or raise `Unavailable`."""
+        waiting = self.callers - self._slots
+        if waiting >= self._most_waiting:
             raise Unavailable("too many are waiting")
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self.callers += 1
+        if waiting < 0:
+            await self._semaphore.acquire()  # at once
+            return
         try:
             async with asyncio.timeout(patience):
-                await turn
+                await self._semaphore.acquire()
         except TimeoutError:
-            self._leave(turn)
+            self.callers -= 1
             raise Unavailable(f"waited {patience:g} s") from None
         except asyncio.CancelledError:
-            self._leave(turn)
+            self.callers -= 1
             raise
 
-    def _leave(self, turn: asyncio.Future[None]) -> None:
-        """Give up waiting, so that only callers that still wait are counted."""
-        if turn.done() and not turn.cancelled():  # the turn came in the same loop turn as the cancellation
-            self.give_back()
-        else:
-            with suppress(ValueError):  # passed over already, by a turn that was given back meanwhile
-                self._waiting.remove(turn)
-
-    def give_back(self) -> None:
-        """Hand the turn to the next caller that still waits."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
-
-    def idle(self, turns: int) -> bool:
-        """Return whether all `turns` are free and no caller waits."""
-        return self._free == turns and not self._waiting
+    def release(self) -> None:
+        """Hand the slot to the next caller that still waits."""
+        self.callers -= 1
+        self._semaphore.release()
 
 
 class Executors:
@@ -186,10 +171,7 @@ class Executors:
         return await self.io_executor.submit(fn, *args, **kwargs)
 
     async def hash(self, fn: Callable[[], T], source: str, suspicion: Suspicion = not_suspected) -> T:
-        """Run a password hash; at most `hash_threads` run at once, which bounds the memory they take.
-
-        Sources take turns, and suspected ones get fewer turns (`process.fair_queue`).
-        """
+        """Run a password hash; at most `hash_threads` at once, in fair turns of the sources (`process.fair_queue`)."""
         await self._hash_turns.take(self.patience, source, suspicion)
         return await self._hash_executor._submit(fn, self._hash_turns.give_back)
 
@@ -198,15 +180,12 @@ class Executors:
         await self._hash_turns.take(self.patience, source, suspicion, ahead=True)
         return await self._hash_executor._submit(fn, self._hash_turns.give_back)
 
-    def close_to_the_loop(self) -> list[int]:
+    def loop_bound_threads(self) -> list[int]:
         """Return the ids of the threads that exchange the interpreter lock with the loop: delivery and io."""
         return self._delivery_executor.thread_ids() + self.io_executor.thread_ids()
 
     def close(self) -> None:
-        """Let the queued calls and the threads end.
-
-        A thread that waits for a lock held by another process is left behind.
-        """
+        """Let the queued calls and the threads end; a thread that waits for another process's lock is left behind."""
         executors = (self.cpu_executor, self.io_executor, self._delivery_executor, self._hash_executor)
         for executor in executors:
             executor.end()
@@ -215,15 +194,12 @@ class Executors:
             executor.join(deadline)
 
 
-class _AccountTurns:
+class _AccountSlots:
     __slots__ = ("readers", "writers")
 
     def __init__(self) -> None:
-        self.writers = Turns(WRITERS_PER_ACCOUNT, WAITING_PER_ACCOUNT)
-        self.readers = Turns(READERS_PER_ACCOUNT, WAITING_PER_ACCOUNT)
-
-    def idle(self) -> bool:
-        return self.writers.idle(WRITERS_PER_ACCOUNT) and self.readers.idle(READERS_PER_ACCOUNT)
+        self.writers = TimedSemaphore(WRITERS_PER_ACCOUNT, WAITING_PER_ACCOUNT)
+        self.readers = TimedSemaphore(READERS_PER_ACCOUNT, WAITING_PER_ACCOUNT)
 
 
 class AccountExecutors:
@@ -231,29 +207,29 @@ class AccountExecutors:
 
     def __init__(self, executors: Executors) -> None:
         self._executors = executors
-        self._accounts: dict[int, _AccountTurns] = {}
+        self._accounts: dict[int, _AccountSlots] = {}
 
     async def write(self, ref: AccountRef, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call that changes the account."""
-        turns = self._turns(ref)
-        return await self._in_turn(ref, turns, turns.writers, lambda: fn(*args, **kwargs))
+        slots = self._slots(ref)
+        return await self._run(ref, slots, slots.writers, lambda: fn(*args, **kwargs))
 
     async def read(self, ref: AccountRef, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call that only reads the account."""
-        turns = self._turns(ref)
-        return await self._in_turn(ref, turns, turns.readers, lambda: fn(*args, **kwargs))
+        slots = self._slots(ref)
+        return await self._run(ref, slots, slots.readers, lambda: fn(*args, **kwargs))
 
-    def _turns(self, ref: AccountRef) -> _AccountTurns:
-        turns = self._accounts.get(ref.account_id)
-        if turns is None:
-            turns = self._accounts[ref.account_id] = _AccountTurns()
-        return turns
+    def _slots(self, ref: AccountRef) -> _AccountSlots:
+        slots = self._accounts.get(ref.account_id)
+        if slots is None:
+            slots = self._accounts[ref.account_id] = _AccountSlots()
+        return slots
 
-    async def _in_turn(self, ref: AccountRef, turns: _AccountTurns, kind: Turns, call: Callable[[], T]) -> T:
+    async def _run(self, ref: AccountRef, slots: _AccountSlots, kind: TimedSemaphore, call: Callable[[], T]) -> T:
         def ended() -> None:
-            kind.give_back()
-            if turns.idle():
+            kind.release()
+            if not slots.writers.callers and not slots.readers.callers:
                 self._accounts.pop(ref.account_id, None)
 
-        await kind.take(self._executors.patience)
+        await kind.acquire(self._executors.patience)
         return await self._executors.io_executor._submit(call, ended)

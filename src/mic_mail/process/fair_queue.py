@@ -41,8 +41,6 @@ class Waiting(NamedTuple):
 
 
 class _Class:
-    """The waiting calls of equal suspicion, and when their class is due."""
-
     __slots__ = ("due", "sources")
 
     def __init__(self) -> None:

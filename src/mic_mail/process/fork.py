@@ -66,10 +66,7 @@ class Forked:
 
 
 def fork(work: Callable[[], int], keep: Collection[int], name: str) -> Forked:
-    """Run `work` in a child that keeps only the descriptors `keep`, standard output and standard error.
-
-    `name` is what `ps -o comm` shows.
-    """
+    """Run `work` in a child that keeps the descriptors `keep`, stdout and stderr; `name` is what `ps -o comm` shows."""
     for stream in (sys.stdout, sys.stderr):  # otherwise both processes would write what is buffered
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
@@ -138,7 +135,6 @@ def _close_all_but(keep: Collection[int]) -> None:
 
 
 def _arrange(name: str) -> None:
-    """Set what an executed program would get from its environment and file name."""
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_NAME, name.encode()[:_LONGEST_NAME])
     for variable, octets in HEAP.items():

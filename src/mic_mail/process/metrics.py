@@ -29,6 +29,35 @@ def exposition(snapshot: Snapshot, config: Config) -> bytes:
     return generate_latest(registry)
 
 
+_Family = GaugeMetricFamily | CounterMetricFamily
+_OF_PROCESSES = (
+    (GaugeMetricFamily, "mic_mail_process_ready", "Whether the process serves.", "ready"),
+    (
+        GaugeMetricFamily,
+        "mic_mail_process_failing",
+        "Whether the process died again and again before it was ready.",
+        "failing",
+    ),
+    (CounterMetricFamily, "mic_mail_process_restarts", "How often it was started again.", "restarts"),
+    (GaugeMetricFamily, "mic_mail_web_sessions", "People signed in at the page.", "sessions"),
+    (CounterMetricFamily, "mic_mail_indexed_messages", "Messages read for searches.", "indexed"),
+)
+"""Metrics with one number for each process, by its name in the report."""
+_BY_LABEL = (
+    (GaugeMetricFamily, "mic_mail_connections", "Open connections.", "door", "connections"),
+    (CounterMetricFamily, "mic_mail_events", "Events in the log, by name.", "event", "events"),
+    (CounterMetricFamily, "mic_mail_sending_limited", "What a limit of sending refused, by limit.", "limit", "limited"),
+    (
+        CounterMetricFamily,
+        "mic_mail_judged_messages",
+        "Messages from other servers, by what the checks came to.",
+        "verdict",
+        "judged",
+    ),
+)
+"""Metrics with numbers by a second label."""
+
+
 class _Numbers:
     def __init__(self, snapshot: Snapshot, config: Config) -> None:
         self._snapshot = snapshot
@@ -38,48 +67,40 @@ class _Numbers:
 
     def collect(self) -> Iterator[Metric]:
         what = "Whether the server serves: every process that is needed, but those that are failing."
-        yield _one("mic_mail_ready", what, float(self._snapshot.get("ready") is True))
+        yield GaugeMetricFamily("mic_mail_ready", what, value=float(self._snapshot.get("ready") is True))
         if (started := _instant(self._snapshot.get("started_at"))) is not None:
-            yield _one("mic_mail_start_time_seconds", "When the server was started, since 1970.", started)
-        yield from self._of_processes()
-        yield self._events()
-        yield self._limited()
-        yield self._judged()
+            yield GaugeMetricFamily("mic_mail_start_time_seconds", "When the server was started, since 1970.", value=started)
+        yield from (self._of_processes(*row) for row in _OF_PROCESSES)
+        yield from (self._by_label(*row) for row in _BY_LABEL)
+        yield from self._of_sending()
         yield self._lag()
         yield from self._certificate()
         yield from _disks(self._config)
         yield self._reserves()
 
-    def _of_processes(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("mic_mail_process_ready", "Whether the process serves.", labels=["process"])
-        failing = GaugeMetricFamily(
-            "mic_mail_process_failing", "Whether the process died again and again before it was ready.", labels=["process"]
-        )
-        restarts = CounterMetricFamily("mic_mail_process_restarts", "How often it was started again.", labels=["process"])
-        connections = GaugeMetricFamily("mic_mail_connections", "Open connections.", labels=["process", "door"])
-        sessions = GaugeMetricFamily("mic_mail_web_sessions", "People signed in at the page.", labels=["process"])
-        indexed = CounterMetricFamily("mic_mail_indexed_messages", "Messages read for searches.", labels=["process"])
+    def _of_processes(self, kind: type[_Family], name: str, what: str, key: str) -> Metric:
+        family = kind(name, what, labels=["process"])
         for process in self._processes:
-            name = [str(process.get("name"))]
-            up.add_metric(name, float(process.get("ready") is True))
-            failing.add_metric(name, float(process.get("failing") is True))
-            for family, key in ((restarts, "restarts"), (sessions, "sessions"), (indexed, "indexed")):
-                if (value := _number(process.get(key))) is not None:
-                    family.add_metric(name, value)
-            for door, count in _numbers(process.get("connections")):
-                connections.add_metric([*name, door], count)
-        yield from (up, failing, restarts, connections, sessions, indexed)
-        yield from self._of_sending()
+            if (value := _number(process.get(key))) is not None:
+                family.add_metric([str(process.get("name"))], value)
+        return family
+
+    def _by_label(self, kind: type[_Family], name: str, what: str, label: str, key: str) -> Metric:
+        """Return numbers that each process has by label."""
+        family = kind(name, what, labels=["process", label])
+        for process in self._processes:
+            for value, count in _numbers(process.get(key)):
+                family.add_metric([str(process.get("name")), value], count)
+        return family
 
     def _of_sending(self) -> Iterator[Metric]:
-        """Yield the metrics of the sender process, where one runs."""
         for name, key, what in (
             ("mic_mail_queue_entries", "queued", "Messages that wait to leave for other domains."),
             ("mic_mail_queue_sending", "sending", "Tries to send that go on now."),
         ):
             numbers = [number for process in self._processes if (number := _number(process.get(key))) is not None]
             if numbers:
-                yield _one(name, what, sum(numbers))
+                yield GaugeMetricFamily(name, what, value=sum(numbers))
         what = "Messages sent to other servers, by whether their connection was new or kept from an earlier one."
         sent = CounterMetricFamily("mic_mail_queue_transactions", what, labels=["connection"])
         for process in self._processes:
@@ -87,35 +108,7 @@ class _Numbers:
                 sent.add_metric([connection], count)
         yield sent
 
-    def _events(self) -> Metric:
-        """Return the log events counted by name: message_accepted, message_delivered, sign_in_refused ..."""
-        events = CounterMetricFamily("mic_mail_events", "Events in the log, by name.", labels=["process", "event"])
-        for process in self._processes:
-            for event, count in _numbers(process.get("events")):
-                events.add_metric([str(process.get("name")), event], count)
-        return events
-
-    def _limited(self) -> Metric:
-        """Return the senders, recipients and messages that a sending limit has refused."""
-        limited = CounterMetricFamily(
-            "mic_mail_sending_limited", "What a limit of sending refused, by limit.", labels=["process", "limit"]
-        )
-        for process in self._processes:
-            for limit, count in _numbers(process.get("limited")):
-                limited.add_metric([str(process.get("name")), limit], count)
-        return limited
-
-    def _judged(self) -> Metric:
-        """Return the results of checks of mail from other servers: passed, junk, refused, later, held."""
-        what = "Messages from other servers, by what the checks came to."
-        judged = CounterMetricFamily("mic_mail_judged_messages", what, labels=["process", "verdict"])
-        for process in self._processes:
-            for verdict, count in _numbers(process.get("judged")):
-                judged.add_metric([str(process.get("name")), verdict], count)
-        return judged
-
     def _lag(self) -> Metric:
-        """Return how late a heartbeat of the loop comes, which is due every 20 ms."""
         lag = HistogramMetricFamily("mic_mail_loop_lag_seconds", "How late the event loop comes.", labels=["process"])
         for process in self._processes:
             buckets, total = [], 0.0
@@ -141,7 +134,7 @@ class _Numbers:
         ends = {_instant(process.get("certificate_ends_at")) for process in self._processes} - {None}
         if ends:
             what = "When the certificate that is served ends, since 1970: the earliest of all processes'."
-            yield _one("mic_mail_certificate_ends_timestamp_seconds", what, min(end for end in ends if end is not None))
+            yield GaugeMetricFamily("mic_mail_certificate_ends_timestamp_seconds", what, value=min(filter(None, ends)))
         each = GaugeMetricFamily(
             "mic_mail_certificate_end_timestamp_seconds", "When each certificate that is served ends.", labels=["certificate"]
         )
@@ -169,7 +162,7 @@ def _disks(config: Config) -> Iterator[Metric]:
     yield from (size, free)
     waiting = _count(config.spool_dir / "live", ".env")
     if waiting is not None:
-        yield _one("mic_mail_spool_entries", "Messages that some mailbox waits for.", waiting)
+        yield GaugeMetricFamily("mic_mail_spool_entries", "Messages that some mailbox waits for.", value=waiting)
 
 
 def _count(folder: Path, ending: str) -> int | None:
@@ -178,10 +171,6 @@ def _count(folder: Path, ending: str) -> int | None:
             return sum(entry.name.endswith(ending) for entry in entries)
     except OSError:
         return None
-
-
-def _one(name: str, what: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, what, value=value)
 
 
 def _number(value: object) -> float | None:

@@ -80,10 +80,7 @@ def must_enter(owner: Account | None, folders: Iterable[Path]) -> None:
 
 @contextlib.contextmanager
 def acting_as(owner: Account | None) -> Iterator[None]:
-    """Act as the server's account for a while, then as root again.
-
-    Only before there are threads: they would change accounts as well.
-    """
+    """Act as the server's account for a while, then as root again; only before there are threads."""
     if owner is None:
         yield
         return
@@ -112,7 +109,6 @@ def _closed_to(owner: Account, paths: Iterable[Path]) -> Path | None:
 
 
 def _program() -> Iterator[Path]:
-    """Yield the paths of this program, its libraries and Python."""
     yield Path(mic_mail.__file__).parent
     yield from (Path(sysconfig.get_path(name)) for name in _LIBRARIES)
     yield Path(sys.executable)

@@ -157,7 +157,6 @@ def available() -> Protection:
 
 
 def _leave_root() -> bool:
-    """Leave root for nobody, and return whether the process is now without the rights of root."""
     if os.geteuid() == 0:
         with contextlib.suppress(OSError):  # a user namespace may not have that account
             os.setgroups([])

@@ -49,24 +49,16 @@ ARCHITECTURES = {"x86_64": Architecture(0xC000003E, 317, 0), "aarch64": Architec
 
 
 class _Program(ctypes.Structure):
-    """`struct sock_fprog`."""
-
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 def argument(position: int) -> int:
-    """Return the offset of the lower half of an argument in `struct seccomp_data`.
-
-    Both architectures are little-endian.
-    """
+    """Return the offset of the lower half of an argument in `struct seccomp_data` (little-endian)."""
     return 16 + 8 * position
 
 
 def beginning(known: Architecture) -> list[Step]:
-    """Return the first steps of a filter.
-
-    They kill a process that calls by another architecture's numbers, then load the number of the call.
-    """
+    """Return steps that kill a process which calls by another architecture's numbers, then load the call's number."""
     return [(LOAD, 0, 0, _ARCH), (JUMP_EQUAL, 1, 0, known.audit), (RETURN, 0, 0, KILL_PROCESS), (LOAD, 0, 0, _NUMBER)]
 
 
@@ -102,10 +94,7 @@ def here() -> Architecture | None:
 
 
 def put_in_force(program: bytes, *, speculates: bool = False) -> bool:
-    """Put the filter in force and return whether it is; a container may forbid it.
-
-    `speculates` must not be set for a process that may run foreign code.
-    """
+    """Put the filter in force and return whether it is; never with `speculates` where foreign code may run."""
     known = here()
     if known is None:
         return False

@@ -38,10 +38,7 @@ _MOST_OCTETS: Final = 0xFFFFFFFFFFFFFFFF
 
 
 class Amounts(NamedTuple):
-    """Amounts sent.
-
-    A recipient is counted when it is named, messages and octets when a message is accepted.
-    """
+    """Amounts sent: recipients count when they are named, messages and octets when a message is accepted."""
 
     messages: int = 0
     recipients: int = 0
@@ -89,10 +86,7 @@ class SentCounts:
     """The counters as one process sees and increments them."""
 
     def __init__(self, folder: Path, name: str | None) -> None:
-        """Open the counters in `folder`.
-
-        `name` is that of the own file, which is created by the first `add`; None for a process that only reads.
-        """
+        """Open the counters; the own file `name` is created by the first `add`; None for a process that only reads."""
         self._folder = folder
         self._own_name = name and name + VERSION
         self._own = -1
@@ -122,10 +116,7 @@ class SentCounts:
         return reduce(Amounts.plus, [one[0] for one in found]), reduce(Amounts.plus, [one[1] for one in found])
 
     def add(self, mailbox_id: int, now: float, amounts: Amounts, *, refused: bool = False) -> None:
-        """Count these amounts, or take them back (negative) at the time at which they were counted.
-
-        Raise OSError where the file cannot be written.
-        """
+        """Count these amounts, or take them back (negative) at the time at which they were counted, or raise OSError."""
         assert self._own_name is not None
         if self._own < 0:
             self._own = os.open(self._folder / self._own_name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
@@ -192,10 +183,7 @@ def _totals(record: bytes, hour: int, day: int) -> tuple[Amounts, Amounts]:
 
 
 def _read(record: bytes, hour: int, day: int) -> Sums:
-    """Return the amounts of a record that count now.
-
-    A slot in the future counts if it is near: the clock was set back.
-    """
+    """Return the amounts of a record that count now, near ones in the future too: the clock was set back."""
     if not record.strip(b"\0"):
         return Sums()
     record = record.ljust(_USED_OCTETS, b"\0")

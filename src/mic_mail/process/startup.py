@@ -92,10 +92,7 @@ def workers(config: Config) -> int:
 
 
 def open_listeners(config: Config, pause: Callable[[float], None]) -> list[Listener]:
-    """Open the listening sockets of the server's processes.
-
-    Retries while the workers of a supervisor that has just died still hold the ports: 10 attempts, 0.3 s apart.
-    """
+    """Open the listening sockets, in 10 attempts while workers of a dead supervisor still hold the ports."""
     listen = config.listen
     ports: dict[str, int] = {door: listen.port(door) for door in listen.doors}
     for attempt in range(BIND_ATTEMPTS):

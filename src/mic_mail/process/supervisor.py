@@ -93,11 +93,7 @@ class Child:
 
     @property
     def is_needed(self) -> bool:
-        """Return whether the server cannot run without this child.
-
-        Without an indexer a search finds the same, without the web process mail goes on, and without a sender outgoing mail
-        waits.
-        """
+        """Return whether the server cannot run without this child: mail goes on without the others, or waits."""
         return self.role not in ("indexer", "web", "sender")
 
     @property
@@ -149,10 +145,7 @@ class Supervisor:
 
     # Beginning
     def start(self, listeners: Sequence[Listener], workers: int) -> None:
-        """Start the workers on these sockets and the housekeeper, and prepare the other children.
-
-        The sender, and the indexer and the web process where they are configured, start when the server is ready.
-        """
+        """Start the workers on these sockets and the housekeeper; the other children start when the server is ready."""
         run_dir = self.config.run_dir
         for stale in run_dir.glob(PREFIX + "*"):
             stale.unlink(missing_ok=True)
@@ -174,7 +167,6 @@ class Supervisor:
 
     @property
     def _workers(self) -> str:
-        """The number of workers and the failing children, for the status in systemd."""
         failing = [child.name for child in self._children if child.is_failing]
         workers = f"{sum(child.role == 'worker' for child in self._children)} workers"
         return f"{workers}; failing: {', '.join(failing)}" if failing else workers
@@ -207,7 +199,6 @@ class Supervisor:
         self._selector.register(listening, selectors.EVENT_READ, lambda: self._write_status(listening))
 
     def _spawn(self, child: Child) -> None:
-        """Start a child; where the machine lacks the resources, try again as after a death."""
         child.restart_at = None
         child.started_at = self._clock.monotonic()
         try:
@@ -240,10 +231,7 @@ class Supervisor:
         return fork(lambda: self._be(spec), spec.descriptors(), f"mic-{child.name}")
 
     def _put_off(self, child: Child, error: OSError) -> None:
-        """Postpone the start of a child for lack of a descriptor, memory or a process.
-
-        The other children go on serving, and the supervisor goes on to start the missing one.
-        """
+        """Postpone the start of a child for lack of a descriptor, memory or a process; the others go on serving."""
         self._wait_before_restart(child)
         self._log.event("process_not_started", process=child.name, error=described(error), restart_in=child.pause)
         self._go_on_without(child)
@@ -259,7 +247,6 @@ class Supervisor:
         return self._announced or not self._given_up
 
     def _patience(self) -> float:
-        """Return the seconds until something is due; at most one."""
         now = self._clock.monotonic()
         due = [child.restart_at for child in self._children if child.restart_at is not None]
         if self._draining_until is not None:
@@ -300,7 +287,6 @@ class Supervisor:
             self._notifier.alive()
 
     def _patience_with(self, child: Child) -> float:
-        """Return the seconds for which the child may stay silent."""
         if child.is_leaving:
             return max(HUNG_SECONDS, self.config.process.drain_seconds + DRAIN_MARGIN)
         return HUNG_SECONDS if child.ready else STARTING_SECONDS
@@ -351,7 +337,6 @@ class Supervisor:
             self._send_order(outgrown[0], {"do": "drain"})
 
     def _announce_ready(self) -> None:
-        """Report once that the server is ready, and start the remaining children."""
         if self._announced or not self._is_ready:
             return
         self._announced = True
@@ -361,21 +346,16 @@ class Supervisor:
 
     @property
     def _is_ready(self) -> bool:
-        """Return whether every needed child is ready or failing, and at least one worker serves."""
         needed = [child for child in self._children if child.is_needed]
         serves = any(child.ready for child in needed if child.role == "worker")
         return serves and all(child.ready or child.is_failing for child in needed)
 
     def _notify_systemd(self) -> None:
-        """Notify systemd that the server is ready, with its workers; does nothing before that."""
         if self._announced and self._draining_until is None:
             self._notifier.ready(self._workers)
 
     def _spawn_the_others(self) -> None:
-        """Start the children that are not needed for serving mail.
-
-        Mail clients do not wait for them; a browser that connects meanwhile waits in the backlog.
-        """
+        """Start the children that mail clients do not wait for; browsers wait in the backlog."""
         for child in self._children:
             if not child.is_needed and self._draining_until is None:
                 self._spawn(child)
@@ -496,7 +476,6 @@ class Supervisor:
         return (None if mistakes else fresh), mistakes
 
     def _order(self, child: Child, order: Message) -> None:
-        """Send an order to a child, now or when it is ready."""
         if child.ready:
             self._send_order(child, order)
         else:
@@ -508,7 +487,6 @@ class Supervisor:
             child.pending[str(order["do"])] = order
 
     def _pay(self, child: Child) -> None:
-        """Send the pending orders to a child that has just sent a message."""
         if child.channel is not None and child.channel.flush() and child.ready:
             pending, child.pending = child.pending, {}
             for order in pending.values():

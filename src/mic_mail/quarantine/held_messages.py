@@ -98,11 +98,7 @@ class Held(MessageStore[Record]):
         return self._decide(held_id, {State.HELD}, lambda record: replace(record, state=State.ASKED, asked=word))
 
     def release(self, held_id: str, word: Word, sender: Hand = NOBODY) -> Record:
-        """Record that another person agrees, so that the message will be submitted.
-
-        Reg. 4.1, 4.3: that is never the person who asked, nor the one who sent it (`sender`: the person whose mailbox it
-        came from).
-        """
+        """Record the agreement of a person who neither asked nor sent it (`sender`: the mailbox's; Reg. 4.1, 4.3)."""
 
         def released(record: Record) -> Record:
             assert record.asked is not None
@@ -135,10 +131,7 @@ class Held(MessageStore[Record]):
     # ------------------------------------------------------------ the housekeeper
 
     def hand_over(self, record: Record, spool: Spool) -> bool:
-        """Put a released message into the spool with its id and envelope; one already there is left alone.
-
-        Return False, sending nothing, if the stored message is not the one that was refused.
-        """
+        """Put a released message into the spool under its id, once; False if it is not the one that was refused."""
         # It was refused before, so retries and the final failure count from the release.
         accepted_at_us = record.decided.at_us if record.decided else record.envelope.accepted_at_us
         slip = replace(record.envelope, attempts=0, next_try_us=0, accepted_at_us=accepted_at_us)

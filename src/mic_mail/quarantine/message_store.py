@@ -30,11 +30,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from mic_mail.durable_files import make_durable, write_durably
 from mic_mail.errors import BadInput, Text, Trouble
 from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.queue.spool import Spool, SpoolEnvelope
 from mic_mail.storage.backup.files import copy_file, make_folder
-from mic_mail.storage.maildir.maildir import make_durable
 
 FORMAT = 1
 MODE = 0o600
@@ -70,10 +70,7 @@ class Word:
 
 
 class Keepable(Protocol):
-    """The interface of a record.
-
-    It is a frozen dataclass whose fields are plain values, tuples of them, enums or `Word`s.
-    """
+    """A record: a frozen dataclass of plain values, tuples of them, enums or `Word`s."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -129,10 +126,7 @@ class MessageStore(ABC, Generic[R]):
     """All records of one kind below one folder; several processes may use it."""
 
     def __init__(self, root: Path, decode: Callable[[bytes], R], with_message: Collection[StrEnum]) -> None:
-        """`decode` raises `ValueError` for what no version of ours has written.
-
-        `with_message` are the states in which the message is stored.
-        """
+        """`decode` raises `ValueError` for foreign content; in the states `with_message` the message is stored."""
         self._root = root
         self._decode = decode
         self._with_message = with_message
@@ -159,10 +153,7 @@ class MessageStore(ABC, Generic[R]):
         self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
     def _require_space(self, source: bytes | Path, room_octets: int) -> None:
-        """Raise `StoreFull` if the message is one too many.
-
-        The number of small messages is bounded too, as all records are read through.
-        """
+        """Raise `StoreFull` if the message is one too many, by octets or, since all records are read, by number."""
         with os.scandir(self._root) as entries:
             sizes = [entry.stat().st_size for entry in entries if entry.name.endswith(".msg")]
         most = max(ALWAYS_KEPT, room_octets // SMALLEST_OCTETS)
@@ -171,7 +162,6 @@ class MessageStore(ABC, Generic[R]):
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the lock among all processes."""
         fd = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -180,28 +170,27 @@ class MessageStore(ABC, Generic[R]):
             os.close(fd)
 
     def _write_message(self, held_id: str, source: bytes | Path) -> tuple[int, str]:
-        """Write the message durably under its name, except for the folder; return size and digest."""
         path = self._message_path(held_id)
         digest, size = sha256(), 0
         fresh = f"{path}~"
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
-        try:
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size
             for piece in _file_chunks(source):
                 digest.update(piece)
                 size += len(piece)
-                _write_all(fd, piece)
-            os.fsync(fd)
+                yield piece
+
+        try:
+            write_durably(fresh, counted(), MODE)
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(fresh)
             raise _trouble(error) from error
-        finally:
-            os.close(fd)
         os.rename(fresh, path)
         return size, digest.hexdigest()
 
     def _put(self, record: R) -> None:
-        """Write the record durably and remove the message if this state has none; under the lock."""
         self._write(record)
         if record.state not in self._with_message:
             with contextlib.suppress(FileNotFoundError):
@@ -209,14 +198,10 @@ class MessageStore(ABC, Generic[R]):
 
     def _write(self, record: R) -> None:
         path = self._path(record.held_id)
-        fd = os.open(f"{path}~", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
         try:
-            _write_all(fd, encoded(record))
-            os.fsync(fd)
+            write_durably(f"{path}~", encoded(record), MODE)
         except OSError as error:
             raise _trouble(error) from error
-        finally:
-            os.close(fd)
         os.rename(f"{path}~", path)
         make_durable(str(self._root))
 
@@ -238,7 +223,6 @@ class MessageStore(ABC, Generic[R]):
         yield from sorted((record for _, record in seen.values()), key=lambda record: (record.at_us, record.held_id))
 
     def _seen_or_read(self, entry: os.DirEntry[str]) -> tuple[_Mark, R]:
-        """Return the cached record unless the file has changed; a change replaces the file."""
         status = entry.stat()
         mark = (status.st_ino, status.st_mtime_ns, status.st_size)
         before = self._seen.get(entry.name)
@@ -252,17 +236,13 @@ class MessageStore(ABC, Generic[R]):
         return found
 
     def _find(self, held_id: str) -> R | None:
-        """Return the record, or None if there is none with this id that can be read."""
         if _ID.fullmatch(held_id):
             with contextlib.suppress(ValueError, FileNotFoundError):
                 return self._decode(self._path(held_id).read_bytes())
         return None
 
     def message(self, record: R) -> Path | None:
-        """Return the path of the stored message; None if it is gone, or not what it was.
-
-        Raises OSError if it cannot be read now. That proves neither, so it is no reason to remove the message.
-        """
+        """Return the path of the message; None if it is gone or altered, OSError if it cannot be read now."""
         path = self.path(record)
         digest = sha256()
         try:
@@ -279,10 +259,7 @@ class MessageStore(ABC, Generic[R]):
     # ------------------------------------------------------------ release
 
     def _into_spool(self, record: R, spool: Spool, slip: SpoolEnvelope) -> bool:
-        """Put the message into the spool under the record's id; one already there is left alone.
-
-        Return False, submitting nothing, if the stored message is not what came.
-        """
+        """Put the message into the spool under the record's id, once; False if it is not what came."""
         if spool.has(record.held_id):
             return True
         path = self.message(record)
@@ -315,14 +292,11 @@ class MessageStore(ABC, Generic[R]):
         return copied
 
     def _copy_one(self, held_id: str, folder: Path, earlier: Path | None) -> bool:
-        """Copy one record and its message; return False if it was removed.
-
-        Without a message the record is read again, as it may have been decided since.
-        """
+        """Copy one record and its message; False if it was removed."""
         before: bytes | None = None
         while (record := _content(self._path(held_id))) is not None:
             if self._copy_message(held_id, folder, earlier) or record == before:
-                _write_new(folder / f"{held_id}.json", record)
+                write_durably(folder / f"{held_id}.json", record, MODE, new=True)
                 return True
             before = record
         return False
@@ -379,26 +353,11 @@ def _file_chunks(source: bytes | Path) -> Iterator[bytes]:
             yield piece
 
 
-def _write_all(fd: int, octets: bytes) -> None:
-    view = memoryview(octets)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
 def _content(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _write_new(path: Path, octets: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
-    try:
-        _write_all(fd, octets)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _trouble(error: OSError) -> Trouble:

@@ -132,10 +132,7 @@ class Quarantine(MessageStore[Record]):
     # ------------------------------------------------------------ the housekeeper
 
     def hand_over(self, record: Record, spool: Spool, now_us: int) -> bool:
-        """Put a released message into the spool, to be filed as ham; one already there is left alone.
-
-        It keeps its id. Return False, delivering nothing, if the stored message is not what came.
-        """
+        """Put a released message into the spool under its id, to be filed as ham, once; False if it is not what came."""
         slip = replace(
             record.envelope, attempts=0, next_try_us=0, accepted_at_us=now_us, arrived_at_us=record.at_us, verdict=""
         )

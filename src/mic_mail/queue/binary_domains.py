@@ -42,7 +42,6 @@ class BinaryDomains:
 
 
 def _name(domain: str) -> str:
-    """Return the file name of a domain; '' if it can have none."""
     try:
         name = to_ascii(domain)
     except NotAName:

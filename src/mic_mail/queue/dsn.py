@@ -103,10 +103,7 @@ def _per_recipient(report: Report, *, utf8: bool) -> Iterator[str]:
 
 
 def _status_of(report: Report) -> str:
-    """Return a status of the class that belongs to the action.
-
-    Readers believe one of the two, and we cannot know which (RFC 3464 §2.3.4).
-    """
+    """Return a status of the class that belongs to the action: readers believe one of the two (RFC 3464 §2.3.4)."""
     wanted = _CLASS.get(report.action, "2")
     return report.status if _STATUS.fullmatch(report.status) and report.status[0] == wanted else f"{wanted}.0.0"
 
@@ -129,10 +126,7 @@ def _returned(original: Original, reports: Sequence[Report], *, utf8: bool) -> A
 
 
 def _exact(name: str, value: str) -> str:
-    """Return a field in one line with its value unchanged.
-
-    An address may hold spaces, and its length is bounded below the limit of RFC 5322.
-    """
+    """Return a field in one line with its value, such as an address, unchanged."""
     return f"{name}: {value}\r\n"
 
 

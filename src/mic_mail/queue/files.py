@@ -15,12 +15,6 @@ class SpoolFull(SpoolUnavailable):
     """No space: SMTP 452 4.3.1. No partial file stays behind."""
 
 
-def write_all(fd: int, octets: bytes | bytearray | memoryview) -> None:
-    view = memoryview(octets)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
 def unlink(path: Path) -> None:
     try:
         os.unlink(path)

@@ -38,8 +38,5 @@ class QueueNotifications:
 
 
 def notify_decided(run_dir: Path, entry_id: str = "") -> None:
-    """Notify the process that sends of a command's decision on an entry; empty: on many.
-
-    Without a running server nothing happens.
-    """
+    """Notify the process that sends, if one runs, of a command's decision on an entry; empty: on many."""
     send_word(run_dir, _WORD + entry_id.encode())

@@ -20,7 +20,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
-from mic_mail.queue.files import trouble, unlink, write_all
+from mic_mail.durable_files import make_durable, write_durably
+from mic_mail.queue.files import trouble, unlink
 from mic_mail.queue.queue import ENVELOPE, MESSAGE, Envelope, Queue
 from mic_mail.queue.spool import Spool
 
@@ -44,34 +45,19 @@ class PendingReports:
         self._root = root
 
     def keep(self, name: str, message: bytes, envelope: Envelope) -> None:
-        """Make a report durable; called by the owner of its entry alone.
-
-        `SpoolUnavailable` leaves nothing that would be sent.
-        """
+        """Make a report durable, or nothing of it; called by the owner of its entry alone."""
         try:
             self._write(self._root / (name + MESSAGE), message, 0o440)
             self._write(self._root / (name + FRESH), envelope.encode(), 0o640)
             os.rename(self._root / (name + FRESH), self._root / (name + ENVELOPE))
-            self._sync()
+            make_durable(self._root)
         except OSError as error:
             self.done(name)
             raise trouble(error) from error
 
     def _write(self, path: Path, octets: bytes, mode: int) -> None:
         unlink(path)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        try:
-            write_all(fd, octets)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-    def _sync(self) -> None:
-        fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        write_durably(path, octets, mode, new=True)
 
     def forget(self, spool_id: str, recorded: Collection[str]) -> None:
         """Remove the reports of an interrupted attempt; called by the owner of the entry alone."""
@@ -96,10 +82,7 @@ class PendingReports:
         return {os.path.splitext(name)[0] for name in os.listdir(self._root)}
 
     def read(self, name: str) -> tuple[bytes, Envelope] | None:
-        """Return a report; None if another process was faster.
-
-        Raises `ValueError` or OSError if it cannot be read.
-        """
+        """Return a report; None if another process was faster; `ValueError` or OSError if it cannot be read."""
         try:
             return (self._root / (name + MESSAGE)).read_bytes(), Envelope.decode((self._root / (name + ENVELOPE)).read_bytes())
         except FileNotFoundError:

@@ -40,12 +40,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
+from mic_mail.durable_files import write_all
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.mailbox_address import MailboxAddress, parse_reverse_path
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.binary_domains import BinaryDomains
 from mic_mail.queue.esmtp_options import Transaction, addressed, as_json
-from mic_mail.queue.files import trouble, unlink, write_all
+from mic_mail.queue.files import trouble, unlink
 from mic_mail.queue.recipient_log import NOBODY, AdminDecision, Hold, Standing, State
 
 FORMAT: Final = 1
@@ -116,10 +117,7 @@ class Queue:
         return (self._live / (entry_id + ENVELOPE)).exists()
 
     def had(self, entry_id: str) -> bool:
-        """Return whether the entry is here, or was and its writer does not know it yet.
-
-        Checked in this order, as an end moves it from one to the other.
-        """
+        """Return whether the entry is here, or was and its writer does not know it yet; an end moves it in this order."""
         return self.has(entry_id) or (self._ended / entry_id).exists()
 
     def put(self, entry_id: str, message: Path, envelope: Envelope) -> None:
@@ -277,7 +275,6 @@ class Queue:
 
 
 def _is(fd: int, path: Path) -> bool:
-    """Return whether the open file is the one at `path`."""
     try:
         return os.stat(path).st_ino == os.fstat(fd).st_ino
     except FileNotFoundError:
@@ -357,10 +354,7 @@ class Entry:
         self._append(_try(places, standing, reason, server, next_try_us=next_try_us, retries=known))
 
     def delivered_to_the_last(self, places: Sequence[int], reason: Text | str, server: str | None) -> bool:
-        """End the entry without a log line if these were the last open recipients.
-
-        Return False, changing nothing, if another recipient is open or the sender is to be notified.
-        """
+        """End the entry if these were the last open recipients and no report is due; else False, changing nothing."""
         if set(self.state.open) - set(places) or self.state.unreported:
             return False
         with self._turn:
@@ -414,7 +408,6 @@ class Entry:
         self.has_ended = True
 
     def _decide(self, line: dict[str, object], said: AdminDecision, *, sync: bool = True) -> None:
-        """Append a decision; raises `Ended` if the entry has ended."""
         self._append({**line, "said": asdict(said)}, sync=sync)
         if not self.queue.has(self.entry_id):
             unlink(self.queue._live / (self.entry_id + LOG))
@@ -432,7 +425,6 @@ class Entry:
                 raise trouble(error) from error
 
     def _keep(self, line: dict[str, object]) -> None:
-        """Apply a line to the state and queue it for writing."""
         self._unwritten.append(json.dumps(line, ensure_ascii=True).encode() + b"\n")
         self.state = self.state.after(json.loads(self._unwritten[-1]))
 

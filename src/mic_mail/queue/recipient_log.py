@@ -143,10 +143,7 @@ class State:
         return next((each.said for each in self.decisions if each.did == "drop" and place in each.places), None)
 
     def after(self, line: dict[str, Any]) -> "State":
-        """Return the state after one more line.
-
-        Raises `ValueError`, `KeyError` or `TypeError` for a line that means nothing.
-        """
+        """Return the state after one more line; `ValueError`, `KeyError` or `TypeError` if it means nothing."""
         match line["did"]:
             case "try":
                 return self._tried(line)
@@ -191,10 +188,7 @@ class State:
     def _settled(
         self, places: Sequence[int], standing: Standing, reason: str, reason_vi: str | None, server: str | None
     ) -> "State":
-        """Settle recipients; a settled one is not changed by later lines.
-
-        Only one that was dropped during an attempt that delivered it becomes delivered.
-        """
+        """Settle recipients that are open, or dropped during an attempt that delivered them."""
         over = {Standing.OPEN} | ({Standing.DROPPED} if standing in _ARRIVED else set())
         wanted = {place for place in places if self.standings[place] in over}
         standings = tuple(standing if place in wanted else each for place, each in enumerate(self.standings))

@@ -43,10 +43,7 @@ def pause(attempts: int, chance: Chance) -> float:
 
 
 def remaining(next_try_us: int, now_us: int) -> float:
-    """Return the seconds left of a pause.
-
-    A pause longer than any was begun before the clock was set back, so it is over.
-    """
+    """Return the seconds left of a pause; one longer than any began before the clock was set back, and is over."""
     seconds = (next_try_us - now_us) / 1_000_000
     return seconds if 0 < seconds <= LONGEST_PAUSE * (1 + SPREAD) else 0.0
 
@@ -106,7 +103,6 @@ class Schedule:
         self.running = 0
 
     def __len__(self) -> int:
-        """Return the number of waiting jobs."""
         return len(self._later) + sum(len(destination.ready) for destination in self._destinations.values())
 
     def add(self, job: Job, due: float) -> None:
@@ -128,10 +124,7 @@ class Schedule:
         return gone
 
     def next(self, now: float, *, only: str | None = None) -> Job | None:
-        """Return a job that begins now; the caller calls `done` once for it.
-
-        `only` restricts it to one destination.
-        """
+        """Return a job that begins now, of the destination `only` if given; the caller calls `done` once for it."""
         self._wake(now)
         if self.running >= self._at_once:
             return None
@@ -208,7 +201,6 @@ class Schedule:
             self._let_go(domain)
 
     def _let_go(self, domain: str) -> None:
-        """Forget a destination without jobs or remembered trouble; it is in no turn then either."""
         destination = self._destinations[domain]
         if not destination.ready:
             self._turns.pop(domain, None)
@@ -220,9 +212,6 @@ class Schedule:
             self._turns.setdefault(domain)
 
     def _rest(self, domain: str, destination: _Destination) -> None:
-        """Take a destination off the turns while no job of it can begin.
-
-        The end of an attempt, the clock or a new job puts it back.
-        """
+        """Take a destination off the turns while no job of it can begin."""
         if not destination.ready or destination.running >= (1 if destination.silences else int(destination.allowed)):
             self._turns.pop(domain, None)

@@ -22,24 +22,24 @@ it):
 A living owner holds the flock of its message file from the first octet to the end, so recovery beside running processes
 does not touch their entries, and those of a killed owner are free at once. Delivery is idempotent by `Entry.origin`, so
 an entry that is yielded twice is not delivered twice. An attempt that leaves a recipient open records when the next one
-is due (`queue.spool_retry`). Blocking; no SQL; times are passed in.
+is due: after one minute, doubled each time, at most an hour (RFC 5321 §4.5.4.1 asks for growing pauses);
+`services.queue.inbound_dsn` decides which attempt is the last. Blocking; no SQL; times are passed in.
 """
 
-import errno
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from mic_mail.durable_files import write_all, write_durably
 from mic_mail.mailbox_address import MailboxAddress, parse_reverse_path
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.esmtp_options import Transaction, addressed, as_json
-from mic_mail.queue.files import trouble, unlink, write_all
-from mic_mail.queue.spool_retry import is_due, pause_us
+from mic_mail.queue.files import trouble, unlink
+from mic_mail.queue.scratch import Scratch
 from mic_mail.storage.maildir.copy_range import copy_rest
 from mic_mail.storage.reserve import Reserves
 
@@ -47,9 +47,8 @@ MESSAGE: Final = ".msg"
 ENVELOPE: Final = ".env"
 MESSAGE_MODE: Final = 0o440
 FORMAT: Final = 1
-_NO_NAMELESS_FILES: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
-"""Errors of file systems and kernels without O_TMPFILE."""
-
+_FIRST_PAUSE_SECONDS: Final = 60
+_LONGEST_PAUSE_SECONDS: Final = 3600
 
 ELSEWHERE: Final = 0
 """The `mailbox_id` of targets on other servers, which go into the queue (`queue.queue`) all together."""
@@ -121,20 +120,9 @@ class Spool:
     def close(self) -> None:
         os.close(self._live_fd)
 
-    def scratch(self) -> "Scratch":
-        """Open a file for a message that may yet be refused."""
-        try:
-            self.require_space()
-            return Scratch(self, os.open(self._tmp, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, MESSAGE_MODE))
-        except OSError as error:
-            if error.errno not in _NO_NAMELESS_FILES:
-                raise trouble(error) from error
-        try:
-            fd, name = tempfile.mkstemp(suffix=MESSAGE, dir=self._tmp)  # a leftover of a kill is swept like any other
-            os.unlink(name)
-        except OSError as error:
-            raise trouble(error) from error
-        return Scratch(self, fd)
+    def scratch(self) -> Scratch:
+        """Open a file for a message that may yet be refused; a leftover of a kill is swept like any other."""
+        return Scratch(self._tmp, MESSAGE_MODE, MESSAGE, self.require_space)
 
     def require_space(self) -> None:
         """Raise OSError, ENOSPC, while the remaining space is reserved for removals."""
@@ -150,10 +138,7 @@ class Spool:
         return (self._live / (spool_id + ENVELOPE)).exists()
 
     def due_reports(self, spool_id: str) -> tuple[str, ...] | None:
-        """Return the reports of an entry that are due; None if it has ended, so that all are.
-
-        It does not matter which process owns the entry.
-        """
+        """Return the reports of an entry that are due, whoever owns it; None if it has ended, so that all are."""
         try:
             return SpoolEnvelope.decode((self._live / (spool_id + ENVELOPE)).read_bytes()).told
         except FileNotFoundError:
@@ -187,7 +172,7 @@ class Spool:
             if entry is None:
                 continue
             try:
-                is_wanted = (now_us is None or is_due(entry.envelope.next_try_us, now_us)) and not waits(entry.envelope)
+                is_wanted = (now_us is None or _is_due(entry.envelope.next_try_us, now_us)) and not waits(entry.envelope)
             except BaseException:
                 entry.release()
                 raise
@@ -240,12 +225,7 @@ class Spool:
 
     def _write_envelope(self, spool_id: str, envelope: SpoolEnvelope) -> Path:
         path = self._tmp / (spool_id + ENVELOPE)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-        try:
-            write_all(fd, envelope.encode())
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        write_durably(path, envelope.encode(), 0o640)
         return path
 
 
@@ -264,40 +244,6 @@ def read_envelope(root: Path, spool_id: str) -> SpoolEnvelope | None:
         return SpoolEnvelope.decode((root / "live" / (spool_id + ENVELOPE)).read_bytes())
     except (OSError, ValueError):
         return None
-
-
-class Scratch:
-    """A message in an unnamed file, which ends with this process. One thread at a time."""
-
-    __slots__ = ("_spool", "fd", "size")
-
-    def __init__(self, spool: Spool, fd: int) -> None:
-        self._spool = spool
-        self.fd = fd
-        self.size = 0
-
-    @property
-    def path(self) -> str:
-        """The path by which this process, and no other, can open it."""
-        return f"/proc/self/fd/{self.fd}"
-
-    def write(self, octets: bytes | bytearray | memoryview) -> None:
-        try:
-            self._spool.require_space()
-            write_all(self.fd, octets)
-        except OSError as error:
-            self.discard()
-            raise trouble(error) from error
-        self.size += len(octets)
-
-    def finish(self) -> None:
-        """Do nothing: the accepted message is made durable elsewhere."""
-
-    def discard(self) -> None:
-        """Close the file; harmless when called twice."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
 
 
 class Draft:
@@ -418,7 +364,7 @@ class Entry:
             self.envelope,
             targets=targets,
             attempts=attempts,
-            next_try_us=now_us + pause_us(attempts),
+            next_try_us=now_us + _pause_us(attempts),
             warned=self.envelope.warned or warned,
             told=(*self.envelope.told, *told),
         )
@@ -454,11 +400,18 @@ class Entry:
             os.close(lock)
 
 
-def _create_locked(path: Path) -> int:
-    """Create and lock a new file. The lock belongs to the open file, so it stays through the rename.
+def _pause_us(attempts: int) -> int:
+    doublings = min(max(attempts - 1, 0), 10)
+    return min(_FIRST_PAUSE_SECONDS << doublings, _LONGEST_PAUSE_SECONDS) * 1_000_000
 
-    A recovery that comes between creation and lock removes the file as a leftover: then it is created again.
-    """
+
+def _is_due(next_try_us: int, now_us: int) -> bool:
+    """Return whether the pause is over; one longer than any began before the clock was set back."""
+    return not now_us < next_try_us <= now_us + _LONGEST_PAUSE_SECONDS * 1_000_000
+
+
+def _create_locked(path: Path) -> int:
+    """Create and lock a new file, again if a recovery removed it in between; the lock stays through the rename."""
     while True:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -468,7 +421,6 @@ def _create_locked(path: Path) -> int:
 
 
 def _lock(path: Path) -> int | None:
-    """Return the locked file, or None if it is gone or its owner lives."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

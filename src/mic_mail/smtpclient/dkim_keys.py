@@ -29,11 +29,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
+from mic_mail.durable_files import make_durable, write_all
 from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.mime import dkim
-from mic_mail.queue.files import unlink, write_all
+from mic_mail.queue.files import unlink
 
 FOLDER: Final = "dkim"
 FORMAT: Final = 1
@@ -212,7 +213,7 @@ class KeyFolder:
         with self._reported_problems():
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self.path, 0o700)
-                _make_durable(self.path.parent)
+                make_durable(self.path.parent)
             fd = self._open_folder()
             try:
                 lock = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=fd)
@@ -357,11 +358,3 @@ def _drop_unfinished(folder: int) -> None:
     for name in os.listdir(folder):
         if name.startswith(_NEW):
             os.unlink(name, dir_fd=folder)
-
-
-def _make_durable(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

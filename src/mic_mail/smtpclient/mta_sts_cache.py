@@ -23,12 +23,13 @@ from typing import Any
 
 from mic_mail.clock import Clock
 from mic_mail.domain_name import NotAName
+from mic_mail.durable_files import make_durable, write_durably
 from mic_mail.log.error_fields import described, failure
 from mic_mail.net import https_fetch
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.net.https_fetch import Bounds, NotFetched
 from mic_mail.process.executors import Executors
-from mic_mail.queue.files import unlink, write_all
+from mic_mail.queue.files import unlink
 from mic_mail.smtpclient import mta_sts
 from mic_mail.smtpclient.mta_sts import Mode, NotAPolicy, Policy
 from mic_mail.smtpclient.mx import MOST_ADDRESSES
@@ -268,20 +269,11 @@ class Policies:
 
     def _write(self, domain: str, kept: _Kept, gone: list[str]) -> None:
         fresh = self._tmp / domain
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-        try:
-            write_all(fd, _encoded(kept))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        write_durably(fresh, _encoded(kept), 0o640)
         os.rename(fresh, self._live / domain)
         for name in gone:
             unlink(self._live / name)
-        directory = os.open(self._live, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        make_durable(self._live)
 
 
 def _encoded(kept: _Kept) -> bytes:

@@ -55,10 +55,7 @@ class TooManyAnnotations(Refused):
 
 
 class Frozen(Refused):
-    """IMAP INUSE (RFC 5530 §3): the mailbox is being handed over, and nothing may be taken from it.
-
-    See changes/legal_hold.py.
-    """
+    """IMAP INUSE (RFC 5530 §3): the mailbox is being handed over (changes/legal_hold.py)."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -89,10 +86,7 @@ class OverQuota(Refused):
 
 
 class Unavailable(Trouble):
-    """The account was not free in time, or its index or disk does not answer.
-
-    IMAP UNAVAILABLE, SMTP 451 4.3.0.
-    """
+    """IMAP UNAVAILABLE, SMTP 451 4.3.0: the account was not free in time, or its index or disk does not answer."""
 
     TOLD: ClassVar[Text] = Text("Hộp thư tạm thời không truy cập được.", "The mailbox is temporarily unavailable.")
 
@@ -101,7 +95,6 @@ class Unavailable(Trouble):
         self.detail = detail
 
     def __str__(self) -> str:
-        """Return the detail, which is for the log; clients and people get `text`."""
         return self.detail
 
 

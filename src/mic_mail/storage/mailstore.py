@@ -10,7 +10,7 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from mic_mail.clock import Clock
@@ -23,8 +23,7 @@ from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.open_folders import Presences
 from mic_mail.storage.index.view_cache import ViewCache
-from mic_mail.storage.journal.frames import Journaled
-from mic_mail.storage.journal.journal import Journal, RevokeFrame
+from mic_mail.storage.journal.journal import Journal
 from mic_mail.storage.journal.replay import Replay, recover, settle_left_behind
 from mic_mail.storage.maildir.group_fsync import SharedSync
 from mic_mail.storage.maildir.maildir import NameSource
@@ -43,7 +42,6 @@ def _boot_id() -> str:
 
 
 def _written_at(path: str) -> float:
-    """Return the time of last write in seconds since the epoch; 0 if there is no such file."""
     try:
         return os.stat(path).st_mtime
     except FileNotFoundError:
@@ -51,8 +49,6 @@ def _written_at(path: str) -> float:
 
 
 class _ChangeNotifier:
-    """Notifies observers of changes, immediately or together at the end of a block, and records them."""
-
     def __init__(self, tell: OnChange) -> None:
         self._tell = tell
         self._here = threading.local()
@@ -69,7 +65,6 @@ class _ChangeNotifier:
 
     @contextlib.contextmanager
     def recording_modseqs(self) -> Iterator[list[tuple[int, int]]]:
-        """Record the changes of this thread in the block, as they are notified: (account, MODSEQ)."""
         noted: list[tuple[int, int]] = []
         self._here.noted = noted
         try:
@@ -150,10 +145,7 @@ class MailStore:
         return Account(self, AccountRef.of(owner))
 
     def store(self, ref: AccountRef) -> Store:
-        """Return the store, for `Account`.
-
-        `rest` limits how many stores have handles; between two runs there may be twice as many.
-        """
+        """Return the store, for `Account`. `rest` limits how many have handles, up to twice as many in between."""
         with self._lock:
             store = self._recent.get(ref.account_id)
             if store is not None:
@@ -169,7 +161,6 @@ class MailStore:
         return store
 
     def _surplus(self, limit: int) -> list[Store]:
-        """Remove and return the least recently used stores beyond the limit, to be closed; under the lock."""
         return [self._recent.popitem(last=False)[1] for _ in range(len(self._recent) - limit)]
 
     @property
@@ -178,10 +169,7 @@ class MailStore:
         return self._shared.reserves
 
     def change_mark(self, account_id: int) -> int:
-        """Return a number that stays the same only while nothing changes in the account; 0: not known now.
-
-        Does not block.
-        """
+        """Return a number that stays the same only while nothing changes in the account; 0: not known. Does not block."""
         return self._shared.marks.read(account_id)
 
     def changes_since(self, account_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
@@ -193,19 +181,13 @@ class MailStore:
         return self._shared.views.changes_since(account_id, folder_id, since_modseq, mark)
 
     def newest_modseq(self, ref: AccountRef) -> int:
-        """Return `highest_modseq` for the change feed's poll, after taking in foreign files.
-
-        Opens nothing while no file has changed.
-        """
+        """Return `highest_modseq`, after taking in foreign files; opens nothing while no file has changed."""
         store = self._stores.get(ref.account_id)
         modseq = None if store is None else unmoved(store)
         return poll(self.store(ref)) if modseq is None else modseq
 
     def rest(self, idle_seconds: float) -> int:
-        """Close handles idle for so long, or beyond the limit, and return their memory; return how many.
-
-        Called every few seconds in an executor: closing a log of SQLite may move it into the index, which is synced.
-        """
+        """Close handles idle for so long, or beyond the limit; return how many. May sync: run it in an executor."""
         before = self._shared.clock.monotonic() - idle_seconds
         with self._lock:
             surplus = self._surplus(self._shared.settings.open_accounts)
@@ -224,36 +206,24 @@ class MailStore:
             _flush_if_free(store)
 
     def flush_names_left(self, refs: Iterable[AccountRef], since: float) -> None:
-        """Rename the files that a killed process left pending.
-
-        Only accounts whose index was written after `since` (seconds, epoch) are checked.
-        """
+        """Rename the files that a killed process left pending, of accounts written after `since` (seconds, epoch)."""
         for ref in refs:
             index = f"{self._root / ref.home}/index.sqlite"
             if max(_written_at(index), _written_at(f"{index}-wal")) >= since:
                 _flush_if_free(self.store(ref))
 
     def batching_notifications(self) -> contextlib.AbstractContextManager[None]:
-        """Notify observers of this thread's changes at the end of the block.
-
-        Each notification costs one turn of the event loop.
-        """
+        """Notify observers of this thread's changes at the end of the block: each notification costs a turn of the loop."""
         return self._telling.together()
 
     def recording_modseqs(self) -> contextlib.AbstractContextManager[list[tuple[int, int]]]:
-        """Record what this thread changes in the block, as (account, MODSEQ).
-
-        So a session can distinguish its own changes.
-        """
+        """Record what this thread changes in the block, as (account, MODSEQ), so that a session knows its own changes."""
         return self._telling.recording_modseqs()
 
     # The journal
 
     def recover(self) -> Replay:
-        """Replay the journal after a power loss, before anything else; once in a process.
-
-        Return what was restored, and where that failed.
-        """
+        """Replay the journal after a power loss, before anything else, once in a process; return what came of it."""
         return self._recover_for(None)
 
     def _recover_for(self, home: str | None) -> Replay:
@@ -264,31 +234,13 @@ class MailStore:
                 raise self._recovered.failed[home]
             return self._recovered
 
-    def journal_holding(self, arrivals: Sequence[Journaled]) -> contextlib.AbstractContextManager[RevokeFrame | None]:
-        """Make staged messages durable together while the block publishes them as `journaled`.
-
-        None: each needs `finish`.
-        """
-        return self.journal.holding(arrivals)
-
-    @property
-    def journal_is_full(self) -> bool:
-        """Return whether `settle_journal` should be called now and not only every few seconds."""
-        return self.journal.is_full
-
     def prepare_journal(self) -> None:
-        """Prepare the journal before messages arrive, in an executor; else the first batches go without it.
-
-        Raises `Unavailable` if that fails.
-        """
+        """Prepare the journal in an executor, before messages arrive, or raise `Unavailable`."""
         with translated("journal", JournalUnavailable):
             self.journal.prepare()
 
     def settle_journal(self) -> None:
-        """Make what the journal holds durable in its own place; every few seconds, in an executor.
-
-        Raises `Unavailable` if that fails.
-        """
+        """Make what the journal holds durable in its own place, every few seconds in an executor, or raise `Unavailable`."""
         with translated("journal", JournalUnavailable):
             self.journal.settle()
 
@@ -321,9 +273,6 @@ class MailStore:
 
 
 def _flush_if_free(store: Store) -> None:
-    """Flush the names of one account, and leave them pending where it is locked or damaged.
-
-    So one such account does not delay the others.
-    """
+    """Flush the names of one account; they stay pending where it is locked or damaged."""
     with contextlib.suppress(MicMailError):
         flush_names(store, None)

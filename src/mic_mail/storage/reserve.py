@@ -21,8 +21,8 @@ import errno
 import os
 from pathlib import Path
 
+from mic_mail.durable_files import make_durable
 from mic_mail.storage.errors import Busy, DiskFull, Unavailable
-from mic_mail.storage.maildir.maildir import make_durable
 
 FILE = ".reserve"
 """File name in the mail root, and in the folder of a domain that has its own file system."""
@@ -92,7 +92,6 @@ class Reserve:
         return isinstance(error, DiskFull) or (not isinstance(error, Busy) and self._free() < _SHORT_OCTETS)
 
     def _give_up(self) -> bool:
-        """Truncate the reserve; False where that frees nothing: there is no reserve, or it is used up."""
         self._drop_unfinished()
         try:
             fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
@@ -137,10 +136,7 @@ class Reserves:
         self._by_domain: dict[str, Reserve] = {}
 
     def of(self, home: str) -> Reserve:
-        """Return the reserve of the file system that holds an account's folder.
-
-        Mounts are checked once in a process.
-        """
+        """Return the reserve of the file system that holds an account's folder; mounts are checked once."""
         domain = os.path.dirname(home)
         known = self._by_domain.get(domain)
         if known is not None:

@@ -4,16 +4,19 @@
 `Store`.
 """
 
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from types import TracebackType
 
 from mic_mail.clock import Clock
 from mic_mail.storage.fulltext.cache import SearchCache
 from mic_mail.storage.fulltext.file import SearchFile
 from mic_mail.storage.index.change_marks import ChangeMarks
-from mic_mail.storage.index.connection import Index
+from mic_mail.storage.index.connection import Index, translated
 from mic_mail.storage.index.open_folders import Presences
 from mic_mail.storage.index.view_cache import ViewCache
 from mic_mail.storage.maildir.account_lock import AccountLock
@@ -61,6 +64,25 @@ class Shared:
     """
 
 
+_TRANSLATED = translated("reading the index")
+
+
+class _Reading(AbstractContextManager[sqlite3.Connection]):
+    __slots__ = ("_reading",)
+
+    def __init__(self, reading: AbstractContextManager[sqlite3.Connection]) -> None:
+        self._reading = reading
+
+    def __enter__(self) -> sqlite3.Connection:
+        with _TRANSLATED:
+            return self._reading.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with _TRANSLATED:
+            self._reading.__exit__(kind, error, trace)
+        _TRANSLATED.__exit__(kind, error, trace)
+
+
 class Store:
     """One account in one process; safe from several threads."""
 
@@ -97,10 +119,7 @@ class Store:
         self.mark_to_come = self.shared.marks.begin(self.account_id)
 
     def ready(self) -> None:
-        """Open the store unless it is open and sound; one stat where it is.
-
-        Another process may have replaced the index (`repair`).
-        """
+        """Open the store unless it is open and sound; one stat where it is."""
         if not self.is_ready:
             self.shared.open_store(self)
 
@@ -109,12 +128,19 @@ class Store:
         return self.opened_identity is not None and not self.index.doubtful and self.opened_identity == self.index.identity()
 
     def ensure_open(self) -> None:
-        """Open the store unless this process has done so before.
-
-        Its folders exist from then on, whatever became of the index since.
-        """
+        """Open the store unless this process has done so before; its folders exist from then on."""
         if self.opened_identity is None:
             self.shared.open_store(self)
+
+    def reading(self) -> "_Reading":
+        """Return a reader of the index, whose errors are the store's own; each statement sees the newest commit."""
+        self.ready()
+        return _Reading(self.index.reading())
+
+    def snapshot(self) -> "_Reading":
+        """Return the same; all its statements see one commit. Keep it short, for checkpoints."""
+        self.ready()
+        return _Reading(self.index.snapshot())
 
     @property
     def rests(self) -> bool:

@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-from mic_mail.mime.imap_structure import Answers
-
 ANSWERED = 1
 FLAGGED = 2
 DELETED = 4
@@ -32,10 +30,7 @@ DELIMITER = "/"
 
 
 def is_inbox(name: str) -> bool:
-    """Return whether this is INBOX, in any case of its ASCII letters (RFC 9051 §5.1).
-
-    Only ASCII names match: some other letters have ASCII capitals.
-    """
+    """Return whether this is INBOX, in any case of its ASCII letters (RFC 9051 §5.1); no other letters match."""
     return name.isascii() and name.upper() == INBOX
 
 
@@ -120,10 +115,7 @@ class StorageSettings:
 
 @dataclass(frozen=True, slots=True)
 class AccountRef:
-    """One account's store: its number in the directory and its folder below the mail root.
-
-    The folder looks like `mic.gov.vn/dvbe`.
-    """
+    """One account's store: its number in the directory and its folder below the mail root (`mic.gov.vn/dvbe`)."""
 
     account_id: int
     home: str
@@ -182,10 +174,7 @@ class FolderInfo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FolderView:
-    """All messages of a folder, ascending by UID, as of `info.highest_modseq`.
-
-    Shared between sessions: never write to it.
-    """
+    """All messages of a folder, ascending by UID, as of `info.highest_modseq`. Shared: never write to it."""
 
     info: FolderInfo
     uids: array[int]
@@ -196,10 +185,7 @@ class FolderView:
 
 @dataclass(frozen=True, slots=True)
 class FolderState:
-    """The values of a folder that show whether something happened in it.
-
-    `mailbox_id` identifies the folder, whatever its name.
-    """
+    """The values of a folder, by its `mailbox_id`, that show whether something happened in it."""
 
     mailbox_id: str
     name: str
@@ -285,59 +271,6 @@ class ChangeResult:
     """The account's change mark after this change, until something else changes."""
 
 
-class Staged(Protocol):
-    """An incoming message in the account's `tmp/`; unpublished ones are swept away."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def base(self) -> str:
-        """Return the part of its name that it keeps for ever."""
-        ...
-
-    @property
-    def size(self) -> int: ...
-    def write(self, octets: bytes | bytearray | memoryview) -> None:
-        """Append; `DiskFull` leaves nothing behind."""
-        ...
-
-    def append_rest(self, source: int, offset: int) -> None:
-        """Append the open file `source` from `offset` on; `DiskFull` leaves nothing behind."""
-        ...
-
-    def finish(self) -> None:
-        """Make the content durable (fsync)."""
-        ...
-
-    def finish_later(self) -> None:
-        """Close a complete file; it becomes durable only by a later `finish`, or by the journal."""
-        ...
-
-    def discard(self) -> None:
-        """Delete the staged file; harmless after publication and when called twice."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One message to publish: its finished file, its initial flags and the index's answers about it."""
-
-    staged: Staged
-    answers: Answers | Callable[[], Answers]
-    """The answers, or a function that makes them while the journal writes; it must not fail."""
-    flags: int = 0
-    keywords: tuple[str, ...] = ()
-    received_at_us: int | None = None
-    """INTERNALDATE; None means now."""
-    origin: str | None = None
-    """Idempotency key: a second delivery with the same key returns the first and stores nothing."""
-    octets: bytes | None = None
-    """The content of a complete but unfinished file.
-
-    Publication makes it durable, by the journal if the journal takes it.
-    """
-
-
 @dataclass(frozen=True, slots=True)
 class Published:
     """The location of a delivered message; `duplicate`: its origin had been seen before."""
@@ -359,10 +292,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class StoreResult:
-    """Result of STORE.
-
-    `failed` are the UIDs that `unchanged_since` held back (RFC 7162 §3.1.3); missing UIDs are in neither list.
-    """
+    """Result of STORE; `failed` are the UIDs that `unchanged_since` held back (RFC 7162 §3.1.3)."""
 
     modseq: int
     changed: list[tuple[int, int, int]]
@@ -429,10 +359,7 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class TextTest:
-    """One search key over text (RFC 9051 §6.4.4), compared without case.
-
-    `kind` is `BODY`, `TEXT`, or `HEADER` with a field name.
-    """
+    """One search key over text (RFC 9051 §6.4.4), compared without case; `field` is for HEADER."""
 
     kind: Literal["BODY", "TEXT", "HEADER"]
     value: str
@@ -441,10 +368,7 @@ class TextTest:
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """Result of a look-up in `search.sqlite`, as positions in the list of UIDs, ascending.
-
-    `known` are the messages, of those asked for, that it holds; `found` are those of them that pass the test.
-    """
+    """Positions in the list of UIDs, ascending, of messages that `search.sqlite` holds, and of those that pass the test."""
 
     known: Sequence[int]
     found: Sequence[int]

@@ -60,7 +60,7 @@ def test_damaged_and_unfinished_lines_are_left_out(
     line = segment.read_bytes()
     segment.write_bytes(b'{"at":"2026-11-24T01:0\n' + line + line[:-1])
     for octets in (7, 100, len(line), 1 << 20):
-        monkeypatch.setattr(module, "PIECE_OCTETS", octets)
+        monkeypatch.setattr(module, "READ_OCTETS", octets)
         assert tally(tmp_path, MIDNIGHT).events == {"report_sent": 5}, octets
 
 

@@ -94,7 +94,7 @@ def test_what_is_written_after_the_load_is_found_at_once(logs: Logs) -> None:
     """Nobody waits for the housekeeper."""
     logs.message(777)
     search = Search(logs.folder)
-    assert [found.what for found in search.newest(Query(trace="T00777"), 9)] == ["message_accepted", "message_delivered"]
+    assert [found.event for found in search.newest(Query(trace="T00777"), 9)] == ["message_accepted", "message_delivered"]
     assert 0 < search.unread_octets < 2_000
 
 

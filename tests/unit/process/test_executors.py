@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from mic_mail.process.executors import AccountExecutors, Executors, Turns
+from mic_mail.process.executors import AccountExecutors, Executors, TimedSemaphore
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.types import AccountRef
 from waiting import stays_on_loop, wait_on_loop
@@ -119,34 +119,34 @@ async def test_who_waits_too_long_is_told_to_try_later(executors: Executors) -> 
 
 async def test_a_full_queue_refuses_at_once() -> None:
     """The number of waiting commands is bounded."""
-    turns = Turns(1, most_waiting=2)
-    await turns.take(1)
-    waiting = [asyncio.create_task(turns.take(5)) for _ in range(2)]
+    slots = TimedSemaphore(1, most_waiting=2)
+    await slots.acquire(1)
+    waiting = [asyncio.create_task(slots.acquire(5)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Unavailable):
-        await turns.take(5)
+        await slots.acquire(5)
     for task in waiting:
-        turns.give_back()
+        slots.release()
         await task
 
 
 async def test_a_caller_that_left_takes_no_place_in_the_queue() -> None:
     """Callers whose time ran out or who were cancelled are not counted among those that wait."""
-    turns = Turns(1, most_waiting=1)
-    await turns.take(1)
+    slots = TimedSemaphore(1, most_waiting=1)
+    await slots.acquire(1)
     for _ in range(3):
         with pytest.raises(Unavailable, match="waited"):
-            await turns.take(0.001)
-        cancelled = asyncio.create_task(turns.take(5))
+            await slots.acquire(0.001)
+        cancelled = asyncio.create_task(slots.acquire(5))
         await asyncio.sleep(0)
         cancelled.cancel()
         await asyncio.wait([cancelled])
-    waiting = asyncio.create_task(turns.take(5))
+    waiting = asyncio.create_task(slots.acquire(5))
     await asyncio.sleep(0)
-    turns.give_back()
+    slots.release()
     await waiting
-    turns.give_back()
-    assert turns.idle(1)
+    slots.release()
+    assert slots.callers == 0
 
 
 async def test_errors_come_back_to_the_waiter(executors: Executors) -> None:

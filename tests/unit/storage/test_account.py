@@ -14,13 +14,14 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import FolderExists, NameNotAllowed, NoSuchFolder, NoSuchMessage, NotPermitted, OverQuota, TooMany
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.maildir.sidecars import AccountSidecar
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.reads import reader
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef, Delivery, Quota
+from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef, Quota
 from store_harness import REF, Root, deliver, message, observe
 from unit.storage.conftest import inbox
 

@@ -13,13 +13,14 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.mime.search_text import Zone
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.fulltext import segment
 from mic_mail.storage.fulltext.file import SearchFile
 from mic_mail.storage.fulltext.segment import Document
 from mic_mail.storage.mailstore import Account, Visited
 from mic_mail.storage.search.writer import leave
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import Delivery, TextTest
+from mic_mail.storage.types import TextTest
 from store_harness import REF, Root, deliver
 
 

@@ -16,11 +16,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from memory_folder import folder_in_memory
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.mailstore import Account, Visited
 from mic_mail.storage.reads.sort_keys import Ordered
 from mic_mail.storage.search import writer
 from mic_mail.storage.search.scan import _Fields, _Test
-from mic_mail.storage.types import Delivery, TextTest
+from mic_mail.storage.types import TextTest
 from store_harness import REF, Root
 
 MESSAGE = """\

@@ -10,9 +10,9 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.mime.sort_keys import decode
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.reads import sort_keys
-from mic_mail.storage.types import Delivery
 from session_harness import REF, open_store
 
 SENT_AT = 1_767_225_600  # 1 January 2026
@@ -93,28 +93,6 @@ def test_it_goes_with_the_content(tmp_path: Path, store: MailStore, account: Acc
     account.sweep()
     assert kept(tmp_path) == 1
     assert subjects(account, archive, [1]) == {1: b"0"}
-
-
-def test_an_older_index_gets_the_table(tmp_path: Path, store: MailStore, account: Account) -> None:
-    """Version 1 had none; opening it adds the same table that a new index has."""
-    inbox = deliver(account, letters(2))
-    store.close()
-    path = tmp_path / REF.home / "index.sqlite"
-    with sqlite3.connect(path) as index:
-        for table in ("ordering", "reader", "seen", "seen_tally", "seen_unwritten"):
-            index.execute(f"DROP TABLE {table}")
-        index.execute("ALTER TABLE account DROP COLUMN seen_each")
-        index.execute("PRAGMA user_version = 1")
-    again = open_store(tmp_path)
-    assert subjects(again.account(REF), inbox, [1, 2]) == {1: b"0", 2: b"1"}
-    again.close()
-    with sqlite3.connect(path) as index:
-        migrated = index.execute("PRAGMA table_info(ordering)").fetchall()
-    new = open_store(tmp_path / "new")
-    new.account(REF).folder("INBOX")
-    new.close()
-    with sqlite3.connect(tmp_path / "new" / REF.home / "index.sqlite") as index:
-        assert index.execute("PRAGMA table_info(ordering)").fetchall() == migrated
 
 
 def test_a_header_that_is_too_long_for_the_index(account: Account) -> None:

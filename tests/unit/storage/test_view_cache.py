@@ -10,9 +10,10 @@ import pytest
 from mic_mail.imap.selected.mailbox_view import claim_recent
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import change_result
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import DELETED, FLAGGED, SEEN, Delivery, FlagOperation, FolderView
+from mic_mail.storage.types import DELETED, FLAGGED, SEEN, FlagOperation, FolderView
 from store_harness import REF, Root, deliver
 
 

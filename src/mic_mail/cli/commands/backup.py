@@ -32,6 +32,7 @@ from mic_mail.cli.options import Commands, JsonOption, argument, option
 from mic_mail.cli.output import Column, Row, spoken
 from mic_mail.cli.progress import progress_bar
 from mic_mail.directory.records import MailboxRecord
+from mic_mail.durable_files import make_durable
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.policy.authorization.roles import Right
@@ -42,7 +43,6 @@ from mic_mail.services.importers.ledger import folder_of, ledgers
 from mic_mail.services.mailboxes.reclamation import FOLDER as ARCHIVES
 from mic_mail.services.operations.backup_keys import copy_keys
 from mic_mail.storage.backup.files import FOLDER_MODE, copy_file, copy_tree, make_folder
-from mic_mail.storage.maildir.maildir import make_durable
 
 COLUMNS = (
     Column("address", "Hộp thư", "Mailbox"),

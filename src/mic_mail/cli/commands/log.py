@@ -234,7 +234,7 @@ def _row(found: Found) -> Row:
     return {
         "time": f"{at:%d/%m/%Y %H:%M:%S}",
         "at": at,
-        "event": found.what,
+        "event": found.event,
         "trace": str(trace_id) if trace_id else None,
         "told": message_for(fields),
         "file": found.name,

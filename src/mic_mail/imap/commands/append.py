@@ -30,9 +30,10 @@ from mic_mail.imap.parser.reader import AppendChunk, AppendEnd, AppendMessage, B
 from mic_mail.imap.replies import CommandRefused, Reply, refusal, refuse
 from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner
+from mic_mail.storage.changes.staging import Delivery, StagedFile
 from mic_mail.storage.errors import NoSuchFolder, OverQuota
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import KEYWORD_FLAGS, Delivery, Published, Staged
+from mic_mail.storage.types import KEYWORD_FLAGS, Published
 from mic_mail.textextract.prefilter import is_clear
 
 MOST_MESSAGES = 1000
@@ -60,7 +61,7 @@ class Incoming:
         self._size = message.size
         self._attachment_limit = attachment_limit
         self._scanner = Scanner()
-        self._staged: Staged | None = None
+        self._staged: StagedFile | None = None
         self._held: list[bytes] = []
 
     @property

@@ -29,8 +29,9 @@ from mic_mail.services.demo.sample_mail import LETTERS, Letter, large_letter, pl
 from mic_mail.services.mailboxes.credentials import hashing, verifiers
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.working_calendar import prefill
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import FLAGGED, INBOX, SEEN, Delivery
+from mic_mail.storage.types import FLAGGED, INBOX, SEEN
 
 DOMAIN = "mic.gov.vn"
 PASSWORD = "demo-mic-2026"  # noqa: S105  public on purpose: the demonstration prints it

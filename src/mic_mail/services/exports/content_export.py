@@ -29,6 +29,7 @@ from mic_mail.clock import Clock
 from mic_mail.directory.content_access import Export
 from mic_mail.directory.model import from_microseconds
 from mic_mail.directory.repository import Directory
+from mic_mail.durable_files import make_durable
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.content_access import Access, Scope
 from mic_mail.policy.calendar import local_day
@@ -45,7 +46,6 @@ from mic_mail.services.exports.eml_files import (
     rows_of,
     safe_name,
 )
-from mic_mail.storage.maildir.maildir import make_durable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FolderInfo
 

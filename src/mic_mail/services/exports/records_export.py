@@ -28,6 +28,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.model import from_microseconds
 from mic_mail.documents.csv_writer import harmless
+from mic_mail.durable_files import make_durable
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.unit_mail.records_export import Selection
@@ -45,7 +46,6 @@ from mic_mail.services.exports.eml_files import (
     safe_name,
 )
 from mic_mail.services.unit_mail.document_handoff import PassedOn
-from mic_mail.storage.maildir.maildir import make_durable
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, KEYWORD_SHIFT, SEEN, Column, FolderInfo
 

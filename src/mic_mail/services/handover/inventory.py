@@ -28,11 +28,11 @@ from pathlib import Path
 from typing import Any
 
 from mic_mail.clock import instant_of
+from mic_mail.durable_files import make_durable
 from mic_mail.errors import Text, Trouble
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.services.exports.eml_files import Summed
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
-from mic_mail.storage.maildir.maildir import make_durable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, Column, FolderView
 

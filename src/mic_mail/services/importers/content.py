@@ -12,15 +12,15 @@ from hashlib import sha256
 from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner
 from mic_mail.services.importers.source import Chunks
+from mic_mail.storage.changes.staging import StagedFile
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import Staged
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """A message in the account's `tmp/`, invisible to sessions."""
 
-    staged: Staged
+    staged: StagedFile
     answers: Answers
     digest: bytes
     mark: bytes

@@ -28,9 +28,10 @@ from mic_mail.services.importers.existing_messages import Unclaimed
 from mic_mail.services.importers.flags import read_flags
 from mic_mail.services.importers.ledger import Entry, Ledger, counted_key
 from mic_mail.services.importers.source import FolderClosed, Item, Skip, Source, SourceFolder, Tally
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, OverQuota, TooMany, Unavailable
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import Delivery, FlagOperation, FolderInfo, Published
+from mic_mail.storage.types import FlagOperation, FolderInfo, Published
 
 TOGETHER = 50
 """Messages in one publication."""
@@ -286,7 +287,7 @@ class _FolderRun:
                 except OverQuota as still:
                     raise QuotaReached(still.used_octets, still.limit_octets) from still
         self._ready, self._octets = [], 0
-        if self._into.store.journal_is_full:
+        if self._into.store.journal.is_full:
             with contextlib.suppress(Unavailable):  # without a journal each message is durable by its own file
                 self._into.store.settle_journal()
 

@@ -18,9 +18,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Self
 
+from mic_mail.durable_files import make_durable
 from mic_mail.errors import Refused, Text, Trouble
 from mic_mail.i18n.os_errors import reason as system_reason
-from mic_mail.log.files import sync
 
 _ORIGIN_OCTETS = 16
 
@@ -144,7 +144,7 @@ class Ledger:
             os.ftruncate(self._fd, whole)
         if not whole:
             self._append([json.dumps(self._head)])
-            sync(self._path.parent)
+            make_durable(self._path.parent)
 
     def __contains__(self, key: object) -> bool:
         return key in self._entries

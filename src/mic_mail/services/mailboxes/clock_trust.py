@@ -15,11 +15,11 @@ from pathlib import Path
 
 from mic_mail.clock import STEP_SECONDS, Clock
 from mic_mail.directory.snapshot import Snapshot
+from mic_mail.durable_files import replace_durably
 from mic_mail.errors import Text, Trouble
 from mic_mail.policy.calendar import FIRST_INSTANT
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.reclamation import CLOCK_STEP, is_trusted
-from mic_mail.storage.maildir.maildir import replace_durably
 
 RENEWED_SECONDS = 600.0
 _BOOT, _AGES = "boot=", "ages="

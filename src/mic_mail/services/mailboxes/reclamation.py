@@ -27,6 +27,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import RECORD_CHANGED, MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
+from mic_mail.durable_files import make_durable
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.calendar import local_day
@@ -51,7 +52,6 @@ from mic_mail.services.mailboxes.lifecycle_actions import RESTORE_RECLAIMED, Not
 from mic_mail.services.settings import lifecycle_settings
 from mic_mail.storage.backup.backup import examine
 from mic_mail.storage.backup.delete_account import is_left
-from mic_mail.storage.maildir.maildir import make_durable
 from mic_mail.storage.mailstore import MailStore
 
 FOLDER = "archive"

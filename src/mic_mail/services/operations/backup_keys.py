@@ -13,10 +13,10 @@ from pathlib import Path
 
 from mic_mail.auth.password_hash import DECOY_KEY
 from mic_mail.config.model import Config
+from mic_mail.durable_files import make_durable
 from mic_mail.services.authentication.second_factors import key_path
 from mic_mail.smtpclient.dkim_keys import KeyFolder
 from mic_mail.storage.backup.files import copy_file, make_folder
-from mic_mail.storage.maildir.maildir import make_durable
 
 FOLDER = "keys"
 

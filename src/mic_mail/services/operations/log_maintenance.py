@@ -150,7 +150,7 @@ def _life(search: Search, trace: str) -> Life:
 
 def _step(one: Found) -> tuple[int, int, str, int]:
     """Sort acceptance first: a sole recipient has the message before `250` is sent and logged."""
-    return FIRST_STEPS.index(one.what) if one.what in FIRST_STEPS else len(FIRST_STEPS), one.at_us, one.name, one.start
+    return FIRST_STEPS.index(one.event) if one.event in FIRST_STEPS else len(FIRST_STEPS), one.at_us, one.name, one.start
 
 
 def excerpt(search: Search, *queries: Query) -> list[Found]:

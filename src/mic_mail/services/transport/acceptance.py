@@ -11,7 +11,8 @@ from collections.abc import Callable
 from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import with_head
 from mic_mail.process.runtime import Runtime
-from mic_mail.queue.spool import Draft, Scratch
+from mic_mail.queue.scratch import Scratch
+from mic_mail.queue.spool import Draft
 from mic_mail.queue.spool import Entry as SpoolEntry
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.transport import transport_log
@@ -23,8 +24,8 @@ from mic_mail.services.transport.inbound.quarantine_put import QuarantineWriter
 from mic_mail.services.transport.incoming_message import IncomingMessage, Sink, Stream
 from mic_mail.services.transport.recipient_lookup import RecipientLookup
 from mic_mail.services.transport.spool_dispatch import SpoolDispatch
+from mic_mail.storage.changes.staging import StagedFile
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.types import Staged
 
 
 class Acceptance:
@@ -75,11 +76,11 @@ class Acceptance:
             self.tasks.start(self._discard_when_open(opening))
             raise
 
-    def _opener(self, envelope: Envelope) -> Callable[[], Draft | Staged]:
+    def _opener(self, envelope: Envelope) -> Callable[[], Draft | StagedFile]:
         """Return the function that opens the final file of a message. Blocks."""
         deliveries = self._deliveries(envelope)
 
-        def open_sink() -> Draft | Staged:
+        def open_sink() -> Draft | StagedFile:
             if _is_for_one(envelope, deliveries):
                 return self._store.account(account_ref(deliveries[0].mailbox)).stage()
             return self._spooling.draft(envelope.trace_id)

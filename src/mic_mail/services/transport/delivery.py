@@ -24,10 +24,11 @@ from mic_mail.queue.spool import Entry as SpoolEntry
 from mic_mail.services.queue.inbound_dsn import InboundReports, ReportDecision
 from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, PendingDelivery, account_ref
 from mic_mail.services.transport.envelope import Cause
+from mic_mail.storage.changes.staging import StagedFile
 from mic_mail.storage.errors import Busy, Overloaded, Unavailable
 from mic_mail.storage.journal.journal import CLOSE_SECONDS
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.types import Published, Staged
+from mic_mail.storage.types import Published
 
 MAX_BATCH = 50
 """Messages in one publication: bounds how long an account's lock is held and a batch delays the next."""
@@ -164,7 +165,7 @@ class LocalDeliverer:
 
     def look_at_journal(self) -> None:
         """Empty the journal in the background if it is full; called after something was written to it."""
-        if self._store.journal_is_full and not self._is_settling:
+        if self._store.journal.is_full and not self._is_settling:
             self._is_settling = True
             self.tasks.start(self._settle_journal())
 
@@ -209,11 +210,11 @@ class LocalDeliverer:
 
     # ------------------------------------------------------------ large messages
 
-    async def stage(self, mailbox: Mailbox) -> Staged:
+    async def stage(self, mailbox: Mailbox) -> StagedFile:
         """Create the file for a message that comes in slices."""
         return await self._runtime.executors.io(self._store.account(account_ref(mailbox)).stage)
 
-    async def staged(self, local: LocalDelivery, staged: Staged, answers: Answers) -> Published:
+    async def staged(self, local: LocalDelivery, staged: StagedFile, answers: Answers) -> Published:
         """Publish a message whose file is finished."""
         published = await self._runtime.account_executors.write(
             account_ref(local.mailbox), self._worker.publish_file, local, staged, answers

@@ -14,10 +14,11 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import ReversePath
 from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.services.transport.envelope import JUNK, Recipient
+from mic_mail.storage.changes.staging import Delivery, StagedFile
 from mic_mail.storage.errors import Busy, NoSuchFolder, OverQuota
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import DEFAULT_FOLDERS, INBOX, AccountRef, Delivery, Published, Staged
+from mic_mail.storage.types import DEFAULT_FOLDERS, INBOX, AccountRef, Published
 
 PATIENCE_SECONDS = 0.02
 """The seconds a batch waits for a mailbox that is being written; another process's delivery takes 1 ms."""
@@ -48,7 +49,7 @@ class PendingDelivery:
     begun: bool = False
     """Set once publication has begun: the message can no longer be given up."""
     answers: Answers | None = None
-    staged: Staged | None = None
+    staged: StagedFile | None = None
     """Its file, once it is written."""
     outcome: Published | BaseException | None = None
     """Set by the thread that publishes it."""
@@ -95,7 +96,7 @@ class DeliveryWorker:
                 self._publish(staged, patience=PATIENCE_SECONDS)
                 return
             arrivals = [Journaled(each.local.mailbox.home, each.staged.base, each.octets) for each in staged if each.staged]
-            with self._store.journal_holding(arrivals) as held:
+            with self._store.journal.holding(arrivals) as held:
                 self._publish(staged, patience=PATIENCE_SECONDS, journaled=held is not None)
                 # A replay must not restore these: the caller gets the error, or, where the mailbox was busy, the message is
                 # tried again with a file of its own.
@@ -109,7 +110,7 @@ class DeliveryWorker:
         with self._store.batching_notifications():
             self._publish(staged)
 
-    def publish_file(self, local: LocalDelivery, staged: Staged, answers: Answers) -> Published:
+    def publish_file(self, local: LocalDelivery, staged: StagedFile, answers: Answers) -> Published:
         """Publish a message whose file is finished."""
         delivery, folder = self._delivery(local, staged, answers)
         try:
@@ -188,7 +189,7 @@ class DeliveryWorker:
             pending.outcome = where
             self._log_delivery(pending.local, where, folder, delivery.staged.size)
 
-    def _delivery(self, local: LocalDelivery, staged: Staged, answers: Answers) -> tuple[Delivery, str]:
+    def _delivery(self, local: LocalDelivery, staged: StagedFile, answers: Answers) -> tuple[Delivery, str]:
         """Return the delivery to publish and the name of its folder."""
         folder, keywords = place(local)
         delivery = Delivery(staged, answers, keywords=keywords, received_at_us=local.arrived_at_us, origin=local.origin)

@@ -19,10 +19,10 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import quote
 
 from sqlalchemy import bindparam, delete, exists, func, literal_column, select, update
 
+from mic_mail.durable_files import make_durable, replace_durably
 from mic_mail.errors import BadInput, Text
 from mic_mail.storage.backup.files import copy_out, linked
 from mic_mail.storage.changes.legal_hold import Mark, is_on, must_not_be_frozen
@@ -31,18 +31,10 @@ from mic_mail.storage.changes.seen import sidecar as seen_sidecar
 from mic_mail.storage.changes.sidecar_rows import account_sidecar, folder_sidecar
 from mic_mail.storage.errors import NoSuchMessage, NotPermitted
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import SQLITE_ERRORS, Statement, is_damage, translated
+from mic_mail.storage.index.connection import SQLITE_ERRORS, Statement, is_damage, keyed_by, translated
 from mic_mail.storage.index.reader_seen_rows import all_readers
 from mic_mail.storage.index.rows import read_account, read_all_folders, read_folders, write_account, write_folder
-from mic_mail.storage.maildir.maildir import (
-    FOLDER_MODE,
-    MESSAGE_MODE,
-    Place,
-    email_id,
-    make_durable,
-    make_folder_tree,
-    replace_durably,
-)
+from mic_mail.storage.maildir.maildir import FOLDER_MODE, MESSAGE_MODE, Place, email_id, make_folder_tree
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.maildir.swap_store import finish, replaced, restoring
 from mic_mail.storage.maildir.swap_store import replace as put_in_place
@@ -58,11 +50,7 @@ Root can write to any file, so only other users need it.
 
 _M = schema.message.c
 _T = schema.tombstone.c
-_MESSAGES = Statement(
-    select(_M.uid, _M.name, _M.size)
-    .where(_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
-    .order_by(_M.uid)
-)
+_MESSAGES = Statement(select(_M.uid, _M.name, _M.size).where(keyed_by(_M, "folder")).order_by(_M.uid))
 _E = schema.email.c
 _F = schema.folder.c
 _O = schema.ordering.c
@@ -100,10 +88,10 @@ It gets the path where the present store will lie.
 """
 
 
-def backup(store: Store, target: Path, progress: Progress, earlier: Path | None = None) -> None:
-    """Write a backup into `target`, a folder that does not exist yet.
+def backup(store: Store, target: Path, *, earlier: Path | None = None, progress: Progress = lambda done, of: None) -> None:
+    """Write a backup into `target`, a folder that does not exist yet, during normal use.
 
-    `earlier`: a backup of the same mailbox, if there is one.
+    Messages that the backup `earlier` of the same mailbox has are linked from there.
     """
     store.ready()
     if target.exists():
@@ -112,8 +100,7 @@ def backup(store: Store, target: Path, progress: Progress, earlier: Path | None 
         place = Place(str(target))
         os.makedirs(place.maildir, mode=FOLDER_MODE)
         _copy_index(store, place.index)
-        index = sqlite3.connect(place.index, isolation_level=None)
-        try:
+        with contextlib.closing(sqlite3.connect(place.index, isolation_level=None)) as index:
             account = read_account(index, store.account_id)
             assert account is not None
             messages = 0
@@ -123,8 +110,6 @@ def backup(store: Store, target: Path, progress: Progress, earlier: Path | None 
                     messages += 1
                     progress(messages, account.messages)
             _write_sidecars(store, index, place)
-        finally:
-            index.close()
         manifest = {
             "version": _VERSION,
             "account_id": store.account_id,
@@ -136,8 +121,7 @@ def backup(store: Store, target: Path, progress: Progress, earlier: Path | None 
 
 
 def _copy_index(store: Store, path: str) -> None:
-    copy = sqlite3.connect(path, isolation_level=None)
-    try:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy:
         with store.index.reading() as connection:
             connection.backup(copy)  # in one step: between two steps it would begin anew after each write
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete in itself
@@ -145,8 +129,6 @@ def _copy_index(store: Store, path: str) -> None:
         for statement in _ONLY_WHAT_IS_COPIED:
             statement.on(copy)
         copy.execute("DROP INDEX backup_refs")
-    finally:
-        copy.close()
 
 
 def _messages_of(backup: Path) -> dict[str, str]:
@@ -166,7 +148,6 @@ def _base(name: str) -> str:
 
 
 def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: str, known: Mapping[str, str]) -> Iterator[int]:
-    """Copy a folder; yield each UID once its message is in the backup."""
     make_folder_tree(path)
     for uid, name, _ in _MESSAGES.on(index, account=store.account_id, folder=folder_id).fetchall():
         try:
@@ -191,24 +172,17 @@ def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> No
 
 
 def examine(source: Path) -> tuple[int, int]:
-    """Return messages and octets of a complete backup; `BadInput` for any other.
-
-    Complete: its index is sound, and every message lies there in its full size.
-    """
+    """Return messages and octets of a backup with a sound index and all its messages; `BadInput` for any other."""
     expected = _read_manifest(source)
     place = Place(str(source))
     messages = octets = 0
-    with translated("examining"):
-        index = sqlite3.connect(f"file:{quote(place.index)}?mode=ro&immutable=1", uri=True, isolation_level=None)
-        try:
-            _must_be_sound(index, source)
-            for folder in read_folders(index, _old_account(index)):
-                path = f"{place.folder(folder.directory)}/cur"
-                for _, name, size in _MESSAGES.on(index, account=folder.account_id, folder=folder.folder_id).fetchall():
-                    if _size(f"{path}/{name}") == size:
-                        messages, octets = messages + 1, octets + size
-        finally:
-            index.close()
+    with translated("examining"), contextlib.closing(_opened(source)) as index:
+        _must_be_sound(index, source)
+        for folder in read_folders(index, _old_account(index)):
+            path = f"{place.folder(folder.directory)}/cur"
+            for _, name, size in _MESSAGES.on(index, account=folder.account_id, folder=folder.folder_id).fetchall():
+                if _size(f"{path}/{name}") == size:
+                    messages, octets = messages + 1, octets + size
     if messages < expected:
         raise BadInput(Text(f"“{source}” thiếu thư.", "The backup lacks messages."))
     return messages, octets
@@ -233,10 +207,7 @@ def _size(path: str) -> int:
 
 
 def restore(store: Store, source: Path, *, replace: bool, progress: Progress, ready: Ready) -> None:
-    """Put the backup in `source` in place of the account's store.
-
-    A store that holds mail is replaced only with `replace`.
-    """
+    """Put the backup `source` in place of the account's store; one that holds mail is replaced only with `replace`."""
     messages = _read_manifest(source)
     with translated("restore"):
         finish(store.place.home)
@@ -275,10 +246,7 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress, re
 
 
 def numbers_of(source: Path) -> dict[str, tuple[int, int]]:
-    """Return MAILBOXID -> (UIDVALIDITY, next UID) of each folder when the backup was made.
-
-    Deleted folders are included; backups of older programs can be read too.
-    """
+    """Return MAILBOXID -> (UIDVALIDITY, next UID) of each folder, deleted ones too, when the backup was made."""
     with translated("examining"), contextlib.closing(_opened(source)) as index:
         columns = schema.folder.c
         rows = index.execute(str(select(columns.mailbox_id, columns.uidvalidity, columns.uidnext))).fetchall()
@@ -296,10 +264,7 @@ def has_more(store: Store, source: Path) -> bool:
 
 
 def has_all(store: Store, source: Path) -> bool:
-    """Return whether the store holds every message of the backup, by its EMAILID.
-
-    The backup's index is not read.
-    """
+    """Return whether the store holds every message of the backup by its EMAILID, without reading the backup's index."""
     store.ready()
     with translated("examining"), store.index.reading() as connection:
         held = set(_held(connection))
@@ -307,7 +272,6 @@ def has_all(store: Store, source: Path) -> bool:
 
 
 def _held(index: sqlite3.Connection) -> Iterator[str]:
-    """Return the EMAILIDs of messages in any folder."""
     return (number for (number,) in index.execute(str(select(_E.email_id).where(_E.refs > literal_column("0")))))
 
 
@@ -350,7 +314,8 @@ def _raise_numbers(store: Store, staged: Place, live: Place) -> None:
     """Make the restored index number above everything given out, and start a new epoch when opened."""
     index = sqlite3.connect(staged.index, isolation_level=None)
     try:
-        schema.bring_up(index)  # the backup may be an older program's
+        if not schema.is_current(index):
+            raise BadInput(Text("Bản sao lưu thuộc phiên bản khác.", "The backup was made by another version of this program."))
         index.execute("BEGIN")
         old_account = _old_account(index)
         for statement in _ADOPT_ROWS:  # the mailbox may have another number in the directory by now
@@ -387,7 +352,6 @@ def _old_account(index: sqlite3.Connection) -> int:
 
 
 def _live_marks(live: Place) -> dict[str, FolderSidecar]:
-    """Return the live store's folder sidecars by mailbox id, deleted folders too."""
     paths = [live.folder(directory) for directory in live.directories()]
     if os.path.isdir(live.expunged):
         paths += [entry.path for entry in os.scandir(live.expunged) if entry.is_dir(follow_symlinks=False)]

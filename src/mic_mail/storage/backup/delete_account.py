@@ -13,8 +13,8 @@ import os
 import shutil
 from collections.abc import Callable
 
+from mic_mail.durable_files import make_durable
 from mic_mail.storage.index.connection import translated
-from mic_mail.storage.maildir.maildir import make_durable
 from mic_mail.storage.maildir.swap_store import freed, freed_beside
 from mic_mail.storage.store import Store
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mic_mail.durable_files import make_durable
 from mic_mail.storage.maildir.copy_range import copy_rest
-from mic_mail.storage.maildir.maildir import make_durable
 
 FOLDER_MODE = 0o700
 
@@ -38,10 +38,7 @@ def copy_out(source: int, path: str, mode: int) -> None:
 
 
 def linked(earlier: str, source: int, path: str) -> bool:
-    """Link a write-once file from an earlier copy; return whether that was possible.
-
-    The earlier copy has to have the same size and time.
-    """
+    """Link a write-once file from an earlier copy if that has the same size and time; return whether it has."""
     try:
         there, here = os.lstat(earlier), os.fstat(source)
         if not stat.S_ISREG(there.st_mode) or (there.st_size, there.st_mtime_ns) != (here.st_size, here.st_mtime_ns):
@@ -64,10 +61,7 @@ def copy_file(source: str | Path, target: str | Path, earlier: Path | None = Non
 
 
 def copy_tree(source: Path, target: Path, ignore: Callable[[Any, list[str]], set[str]] | None = None) -> None:
-    """Copy a folder with all its content into a new one.
-
-    Raises `OSError`, or `shutil.Error` for several errors.
-    """
+    """Copy a folder with all its content into a new one; `OSError`, or `shutil.Error` for several errors."""
     make_folder(target.parent)
     shutil.copytree(source, target, ignore=ignore, copy_function=copy_file)
     for folder, _, _ in os.walk(target):

@@ -24,16 +24,16 @@ from mic_mail.storage.types import ALL_FLAGS, KEYWORD_FLAGS, KEYWORD_SHIFT, SEEN
 
 def copy(
     store: Store,
+    person: str | None,
     folder_id: int,
     uids: Sequence[int],
     target_id: int,
-    limit_octets: int | None,
     *,
-    every: bool,
+    limit_octets: int | None = None,
+    every: bool = False,
     allowed: int = ALL_FLAGS,
-    person: str | None = None,
 ) -> CopyResult:
-    """Copy messages; with `every`, all or none (RFC 9051 §6.4.7).
+    """Copy the messages that exist; with `every`, all or `NoSuchMessage` (RFC 9051 §6.4.7).
 
     Only `allowed` flags are copied, and the \\Seen of each reader.
     """
@@ -57,13 +57,7 @@ def copy(
 
 
 def move(
-    store: Store,
-    folder_id: int,
-    uids: Iterable[int],
-    target_id: int,
-    *,
-    allowed: int = ALL_FLAGS,
-    person: str | None = None,
+    store: Store, person: str | None, folder_id: int, uids: Iterable[int], target_id: int, *, allowed: int = ALL_FLAGS
 ) -> CopyResult:
     with writing(store, folder_id) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
@@ -82,10 +76,7 @@ def move_within(
     allowed: int = ALL_FLAGS,
     person: str | None = None,
 ) -> CopyResult:
-    """Move messages as part of a larger change.
-
-    Moving within one folder assigns new UIDs (RFC 6851 §3.3 leaves it open).
-    """
+    """Move messages as part of a larger change; within one folder they get new UIDs (RFC 6851 §3.3 leaves it open)."""
     rows, present = present_rows(write, source, uids)
     if not rows:
         return CopyResult(target.uidvalidity, [], write.account.modseq)
@@ -134,7 +125,6 @@ def _place(write: Write, source: FolderRow, target: FolderRow, rows: list[Messag
 def _keyword_translation(
     write: Write, source: FolderRow, target: FolderRow, rows: list[MessageRow], allowed: int
 ) -> dict[int, int]:
-    """Return the target's bits for each set of keyword bits that occurs: every folder has its own table."""
     occurring = {row.flags & ~SYSTEM_FLAGS for row in rows}
     if not allowed & KEYWORD_FLAGS:
         return dict.fromkeys(occurring, 0)
@@ -147,7 +137,6 @@ def keywords_of(folder: FolderRow, flags: int) -> list[str]:
 
 
 def _pairs(placed: Iterable[Placed]) -> list[tuple[int, int]]:
-    """Return the UIDs in the source and in the target."""
     return [(row.uid, uid) for row, uid, _, _ in placed]
 
 

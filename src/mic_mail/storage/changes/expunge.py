@@ -15,40 +15,30 @@ from mic_mail.storage.changes.change_result import change_result
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, among, uid_list
+from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, expunged_name, format_name, locate, parse_name
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import DELETED, ExpungeResult
 
 _M = schema.message.c
-_HERE = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
+_HERE = keyed_by(_M, "folder")
 _COLUMNS = (_M.uid, _M.flags, _M.size, _M.created_modseq, _M.email_pk, _M.saved_us, _M.name, _M.name_dirty)
-_SELECT_AMONG = Statement(select(*_COLUMNS).where(*_HERE, among(_M.uid)).order_by(_M.uid))
-_SELECT_ALL = Statement(select(*_COLUMNS).where(*_HERE).order_by(_M.uid))
+_SELECT_AMONG = Statement(select(*_COLUMNS).where(_HERE, among(_M.uid)).order_by(_M.uid))
+_SELECT_ALL = Statement(select(*_COLUMNS).where(_HERE).order_by(_M.uid))
 _SELECT_DELETED = Statement(
-    select(*_COLUMNS).where(*_HERE, _M.flags.op("&")(literal_column(str(DELETED))) != 0).order_by(_M.uid)
+    select(*_COLUMNS).where(_HERE, _M.flags.op("&")(literal_column(str(DELETED))) != 0).order_by(_M.uid)
 )
-_DELETE_AMONG = Statement(delete(schema.message).where(*_HERE, among(_M.uid)))
-_BURY = Statement(insert(schema.tombstone), [column.name for column in schema.tombstone.c])
+_DELETE_AMONG = Statement(delete(schema.message).where(_HERE, among(_M.uid)))
+_BURY = Statement(insert(schema.tombstone))
 _E = schema.email.c
-_ADD_REFS = Statement(
-    update(schema.email)
-    .where(_E.account_id == bindparam("account"), _E.email_pk == bindparam("email"))
-    .values(refs=_E.refs + bindparam("more"))
-)
+_ADD_REFS = Statement(update(schema.email).where(keyed_by(_E, "email")).values(refs=_E.refs + bindparam("more")))
 
-_DROP_UNREFERENCED = Statement(
-    delete(schema.email).where(
-        _E.account_id == bindparam("account"), _E.email_pk == bindparam("email"), _E.refs <= literal_column("0")
-    )
-)
+_DROP_UNREFERENCED = Statement(delete(schema.email).where(keyed_by(_E, "email"), _E.refs <= literal_column("0")))
 _O = schema.ordering.c
 _DROP_ORDERING = Statement(
     delete(schema.ordering).where(
-        _O.account_id == bindparam("account"),
-        among(_O.email_pk),
-        ~exists().where(_E.account_id == _O.account_id, _E.email_pk == _O.email_pk),
+        keyed_by(_O), among(_O.email_pk), ~exists().where(_E.account_id == _O.account_id, _E.email_pk == _O.email_pk)
     )
 )
 
@@ -116,10 +106,7 @@ def remove(store: Store, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
 def tombstone_files(
     write: Write, folder: FolderRow, going: list[MessageRow], remember: Remember | None = None
 ) -> ExpungeResult:
-    """Expunge these messages as part of a change.
-
-    `remember` is given only by a change that does nothing else to names.
-    """
+    """Expunge these messages as part of a change; `remember` only if it does nothing else to names."""
     if not going:
         return ExpungeResult([], write.account.modseq)
     must_not_be_frozen(write.store)
@@ -136,10 +123,7 @@ def tombstone_files(
 
 
 def _buried_name(folder: FolderRow, row: MessageRow, name: str) -> str:
-    """Return the file's name in `.expunged/`, which has the folder's id beside it.
-
-    Where another tool has made the name too long for that, what the tool added is dropped.
-    """
+    """Return the file's name in `.expunged/`: with the folder's id, without what makes it too long."""
     buried = expunged_name(folder.mailbox_id, name)
     if _fits(buried):
         return buried

@@ -17,7 +17,7 @@ from mic_mail.storage.changes.expunge import MessageRow
 from mic_mail.storage.changes.legal_hold import Mark, is_on
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, among, uid_list
+from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
 from mic_mail.storage.index.reader_seen_rows import Reader
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, locate, parse_name
@@ -28,44 +28,43 @@ NAMES_AT_ONCE = 500
 """Renames in one critical section: about 10 ms."""
 
 _M = schema.message.c
-_HERE = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
-_SELECT_FLAGS = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(*_HERE, among(_M.uid)).order_by(_M.uid))
+_HERE = keyed_by(_M, "folder")
+_SELECT_FLAGS = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, among(_M.uid)).order_by(_M.uid))
 _SET_FLAGS = Statement(
     update(schema.message)
-    .where(*_HERE, among(_M.uid))
+    .where(_HERE, among(_M.uid))
     .values(flags=bindparam("new_flags"), modseq=bindparam("new_modseq"), name_dirty=1)
 )
-_SET_QUIETLY = Statement(update(schema.message).where(*_HERE, among(_M.uid)).values(flags=bindparam("new_flags"), name_dirty=1))
+_SET_QUIETLY = Statement(update(schema.message).where(_HERE, among(_M.uid)).values(flags=bindparam("new_flags"), name_dirty=1))
 _DIRTY = Statement(
     select(_M.uid, _M.flags, _M.name)
-    .where(*_HERE, _M.name_dirty == literal_column("1"), _M.uid > bindparam("after"))
+    .where(_HERE, _M.name_dirty == literal_column("1"), _M.uid > bindparam("after"))
     .order_by(_M.uid)
     .limit(NAMES_AT_ONCE)
 )
-_DIRTY_FOLDERS = Statement(
-    select(_M.folder_id).where(_M.account_id == bindparam("account"), _M.name_dirty == literal_column("1")).distinct()
-)
+_DIRTY_FOLDERS = Statement(select(_M.folder_id).where(keyed_by(_M), _M.name_dirty == literal_column("1")).distinct())
 _SET_NAME = Statement(
-    update(schema.message).where(*_HERE, _M.uid == bindparam("at")).values(name=bindparam("new_name"), name_dirty=0)
+    update(schema.message).where(_HERE, _M.uid == bindparam("at")).values(name=bindparam("new_name"), name_dirty=0)
 )
-_SET_DIRTY = Statement(update(schema.message).where(*_HERE, _M.uid == bindparam("at")).values(name_dirty=1))
+_SET_DIRTY = Statement(update(schema.message).where(_HERE, _M.uid == bindparam("at")).values(name_dirty=1))
 
 
-def store_flags(
+def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name them in order
     store: Store,
+    person: str | None,
     folder_id: int,
     uids: Iterable[int],
     operation: FlagOperation,
     flags: int,
+    keywords: Sequence[str] = (),
     *,
-    keywords: Sequence[str],
-    unchanged_since: int | None,
+    unchanged_since: int | None = None,
     allowed: int = ALL_FLAGS,
-    person: str | None = None,
 ) -> StoreResult:
-    """Change the `allowed` bits of messages; of keywords all or none are allowed.
+    """STORE: change the `allowed` bits of messages; of keywords all or none are allowed.
 
-    \\Seen is the person's own, where each has their own (seen.py). \\Deleted stays as it is while the account is frozen
+    `flags` are system bits, `keywords` names; new keywords take the next free bits. \\Seen is the person's own, where each has
+    their own (seen.py). \\Deleted stays as it is while the account is frozen
     (legal_hold.py).
     """
     with writing(store, folder_id) as write:
@@ -163,19 +162,13 @@ def _count_anew(folder: FolderRow, changing: Iterable[_Changing]) -> None:
 
 
 def _by_value(changing: Iterable[_Changing]) -> Iterator[tuple[str, int]]:
-    """Yield UIDs, as a list for a statement, by their new flags.
-
-    STORE on 10,000 messages has few distinct values.
-    """
+    """Yield UIDs, as a list for a statement, by their new flags: a STORE has few distinct values."""
     for new_flags, same in groupby(sorted(changing, key=lambda row: row[1]), key=lambda row: row[1]):
         yield uid_list(row[0] for row in same), new_flags
 
 
-def flush_names(store: Store, folder_id: int | None) -> int:
-    """Rename files whose names lag behind, and write pending \\Seen sidecars; return the renames.
-
-    Works in slices, so that deliveries can come between.
-    """
+def flush_names(store: Store, folder_id: int | None = None) -> int:
+    """Rename files whose names lag behind, in slices, and write pending \\Seen sidecars; return the renames."""
     store.ready()
     store.names_due = False
     renamed = 0
@@ -231,10 +224,7 @@ def name_with_flags(name: str, flags: int) -> str:
 
 
 def take_foreign_name(write: Write, folder: FolderRow, row: MessageRow, name: str) -> None:
-    """Record that another tool renamed the file, most likely to set flags.
-
-    On a dirty row the flags of the acknowledged STORE take precedence.
-    """
+    """Record that another tool renamed the file; on a dirty row the flags of the acknowledged STORE take precedence."""
     here = {"account": write.store.account_id, "folder": folder.folder_id}
     _SET_NAME.on(write.connection, **here, at=row.uid, new_name=name)
     if row.name_dirty:

@@ -20,7 +20,7 @@ from mic_mail.storage.changes.sidecar_rows import folder_sidecar, subscribed_nam
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, TooMany, Unavailable, UseNotAllowed
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, translated
+from mic_mail.storage.index.connection import Statement, keyed_by
 from mic_mail.storage.index.reader_seen_rows import Reader
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_folder_named, read_folders
 from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, ancestors, canonical, encode_directory
@@ -30,23 +30,16 @@ from mic_mail.storage.store import Store
 from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, FolderInfo
 
 _F = schema.folder.c
-_COUNT = Statement(select(func.count(), func.count(_F.deleted_at_us)).where(_F.account_id == bindparam("account")))
+_COUNT = Statement(select(func.count(), func.count(_F.deleted_at_us)).where(keyed_by(_F)))
 _DELETED_TOO = 2
 """Limit of all folders, retained deleted ones included, as a multiple of `max_folders`.
 
 Without it CREATE and DELETE in turn would make files without end.
 """
-_ID_NAMED = Statement(
-    select(_F.folder_id).where(_F.account_id == bindparam("account"), _F.name == bindparam("name"), _F.deleted_at_us.is_(None))
-)
+_ID_NAMED = Statement(select(_F.folder_id).where(keyed_by(_F, "name"), _F.deleted_at_us.is_(None)))
 _ANY_BELOW = Statement(
     select(literal_column("1"))
-    .where(
-        _F.account_id == bindparam("account"),
-        _F.name > bindparam("low"),
-        _F.name < bindparam("high"),
-        _F.deleted_at_us.is_(None),
-    )
+    .where(keyed_by(_F), _F.name > bindparam("low"), _F.name < bindparam("high"), _F.deleted_at_us.is_(None))
     .limit(literal_column("1"))
 )
 
@@ -59,14 +52,13 @@ def canonical_name(store: Store, name: str) -> str:
 # Reading
 
 
-def list_folders(store: Store, person: str | None = None) -> tuple[list[FolderInfo], set[str]]:
-    """Return the folders by name, as the person sees them, and all subscribed names.
+def list_folders(store: Store, person: str | None) -> tuple[list[FolderInfo], set[str]]:
+    """Return the folders by name, as the person sees them, and all subscribed names, of one instant.
 
-    Names that only have children have `folder_id` 0.
+    Names that only have children have `folder_id` 0 and are not selectable.
     """
-    store.ready()
     seen.register_reader(store, person)
-    with translated("reading the index"), store.index.snapshot() as connection:
+    with store.snapshot() as connection:
         rows = read_folders(connection, store.account_id)
         subscribed = set(subscribed_names(connection, store.account_id))
         reader = reader_seen_rows.find(connection, store.account_id, person)
@@ -88,10 +80,14 @@ def _phantom(name: str, *, subscribed: bool) -> FolderInfo:
     )  # fmt: skip
 
 
+def folder(store: Store, person: str | None, name: str) -> FolderInfo:
+    """Return one folder by name, as the person sees it, or raise `NoSuchFolder`."""
+    return folder_info(store, name=canonical_name(store, name), person=person)
+
+
 def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0, person: str | None = None) -> FolderInfo:
-    store.ready()
     seen.register_reader(store, person)
-    with translated("reading the index"), store.index.snapshot() as connection:
+    with store.snapshot() as connection:
         if name is not None:
             row = read_folder_named(connection, store.account_id, name)
         else:
@@ -102,8 +98,9 @@ def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0, pe
 
 
 def folder_id(store: Store, name: str) -> int:
-    store.ready()
-    with translated("reading the index"), store.index.reading() as connection:
+    """Return the number of a folder, or raise `NoSuchFolder`."""
+    name = canonical_name(store, name)
+    with store.reading() as connection:
         row = _ID_NAMED.on(connection, account=store.account_id, name=name).fetchone()
     if row is None:
         raise NoSuchFolder(name)
@@ -127,7 +124,8 @@ def _has_children(store: Store, connection: sqlite3.Connection, name: str) -> bo
 # Writing
 
 
-def create(store: Store, name: str, special_use: str | None) -> FolderInfo:
+def create(store: Store, name: str, special_use: str | None = None) -> FolderInfo:
+    """Make a folder and its missing parents (RFC 9051 §6.3.4)."""
     name = canonical_name(store, name)
     with writing(store, adds=True) as write:
         if write.folder_named(name) is not None:
@@ -141,10 +139,7 @@ def create(store: Store, name: str, special_use: str | None) -> FolderInfo:
 
 
 def _check_use(write: Write, special_use: str | None) -> None:
-    """Raise `UseNotAllowed` if the special use is unknown or taken (RFC 6154 §3, §4).
-
-    A second \\Sent would split a client's mail, and a folder without its use is not what was asked for.
-    """
+    """Raise `UseNotAllowed` if the special use is unknown or another folder has it (RFC 6154 §3, §4)."""
     if special_use is None:
         return
     if special_use not in SPECIAL_USES:
@@ -161,7 +156,6 @@ def give_use(write: Write, folder: FolderRow, special_use: str | None) -> None:
 
 
 def _make_another(write: Write, name: str, *, special_use: str | None = None, metadata: str | None = None) -> FolderRow:
-    """Make a folder that a client asked for, within the limits."""
     store = write.store
     count, deleted = _COUNT.on(write.connection, account=store.account_id).fetchone()
     if count - deleted >= store.settings.max_folders:
@@ -230,10 +224,7 @@ def new_folder_row(write: Write, name: str, directory: str, special_use: str | N
 
 
 def rename(store: Store, old: str, new: str) -> None:
-    """Rename a folder with its children.
-
-    INBOX stays with its children, and gives its messages to the new folder (RFC 9051 §6.3.6).
-    """
+    """Rename a folder with its children; INBOX stays, and gives its messages to the new folder (RFC 9051 §6.3.6)."""
     old, new = canonical_name(store, old), canonical_name(store, new)
     if new == INBOX:
         raise FolderExists(new)
@@ -262,10 +253,7 @@ def rename(store: Store, old: str, new: str) -> None:
 
 
 def _give_names(write: Write, going: list[tuple[FolderRow, str]]) -> None:
-    """Rename these folders with one intent record.
-
-    One record for each folder would be quadratic in a tree of thousands.
-    """
+    """Rename these folders with one intent record, which is linear in a tree of thousands."""
     place = write.store.place
     pairs: list[tuple[str, str]] = []
     for folder, name in going:
@@ -280,6 +268,7 @@ def _give_names(write: Write, going: list[tuple[FolderRow, str]]) -> None:
 
 
 def delete(store: Store, name: str) -> None:
+    """Delete a folder; its children stay (RFC 9051 §6.3.5). It can be restored for `expunge_keep_seconds`."""
     name = canonical_name(store, name)
     if name == INBOX:
         raise NotPermitted(Text("Không thể xoá INBOX.", "INBOX cannot be deleted."))
@@ -310,7 +299,6 @@ def subscribe(store: Store, name: str, subscribed: bool) -> None:
 
 
 def _require_name_space(store: Store, names: list[str]) -> None:
-    """Raise `TooMany` above the limits: all names are written at each change."""
     settings = store.settings
     octets = sum(len(name.encode()) for name in names)
     if len(names) > settings.max_subscriptions or octets > settings.max_subscriptions_octets:
@@ -318,8 +306,8 @@ def _require_name_space(store: Store, names: list[str]) -> None:
 
 
 def subscriptions(store: Store) -> list[str]:
-    store.ready()
-    with translated("reading the index"), store.index.reading() as connection:
+    """Return the subscribed names in order; a subscription outlives its folder (RFC 9051 §6.3.7)."""
+    with store.reading() as connection:
         return list(subscribed_names(connection, store.account_id))
 
 

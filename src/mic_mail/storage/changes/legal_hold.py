@@ -15,10 +15,10 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeVar
 
+from mic_mail.durable_files import make_durable, replace_durably
 from mic_mail.errors import BadInput, Refused
 from mic_mail.storage.errors import Frozen
 from mic_mail.storage.index.connection import translated
-from mic_mail.storage.maildir.maildir import make_durable, replace_durably
 from mic_mail.storage.store import Store
 
 T = TypeVar("T")
@@ -52,10 +52,7 @@ def must_not_be_frozen(store: Store) -> None:
 
 
 def put_on(store: Store, mark: Mark, record: Callable[[], T]) -> T:
-    """Set the mark durably, then call `record`, both under the lock.
-
-    If `record` refuses, things stay as they were.
-    """
+    """Set the mark durably, then call `record`, both under the lock; if `record` refuses, nothing is changed."""
     store.ready()
     with translated("holding an account"), store.lock.held():
         was_on = is_on(store, mark)

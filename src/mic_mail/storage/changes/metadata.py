@@ -17,7 +17,6 @@ from mic_mail.errors import Text
 from mic_mail.storage.changes.folders import give_use
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import AnnotationTooLong, NoSuchFolder, TooManyAnnotations
-from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.metadata_format import held, key_of, newest_change, pack, unpack, weight
 from mic_mail.storage.index.rows import read_account, read_folder, read_folders
 from mic_mail.storage.store import Store
@@ -31,10 +30,7 @@ Changes = Sequence[tuple[str, str, bytes | None]]
 
 
 def annotate(store: Store, folder_id: int | None, changes: Changes, uses: Sequence[str | None] = ()) -> None:
-    """Make all of the changes or none; durable on return.
-
-    `uses`: the folder's new special use, None to remove it; empty: unchanged.
-    """
+    """Make all of the changes or none; `uses`: the folder's new special use, None to remove it; empty: unchanged."""
     with writing(store, adds=any(value is not None for _, _, value in changes)) as write:
         before = unpack(write.account.metadata if folder_id is None else write.folder(folder_id).metadata)
         after = _changed(before, changes, write.modseq)
@@ -69,10 +65,7 @@ def _changed(before: Sequence[Annotation], changes: Changes, modseq: int) -> lis
 def _check_limits(
     write: Write, folder_id: int | None, before: Sequence[Annotation], after: Sequence[Annotation], changes: Changes
 ) -> None:
-    """Raise where a change exceeds the limits that RFC 5464 §4.1 allows.
-
-    A change that only removes, or reduces an excess, is never refused.
-    """
+    """Raise where a change exceeds the limits (RFC 5464 §4.1); one that only removes is never refused."""
     settings = write.store.settings
     if any(value is not None and len(value) > settings.max_annotation_octets for _, _, value in changes):
         raise AnnotationTooLong(settings.max_annotation_octets)
@@ -92,8 +85,7 @@ def _check_limits(
 
 def annotations(store: Store, folder_id: int | None, holders: Collection[str]) -> list[Annotation]:
     """Return these holders' entries, by name; `NoSuchFolder` if the folder is deleted."""
-    store.ready()
-    with translated("reading the index"), store.index.reading() as connection:
+    with store.reading() as connection:
         if folder_id is None:
             account = read_account(connection, store.account_id)
             return held(account.metadata if account is not None else None, holders)
@@ -105,8 +97,7 @@ def annotations(store: Store, folder_id: int | None, holders: Collection[str]) -
 
 def annotations_of_folders(store: Store, holders: Collection[str]) -> dict[int, list[Annotation]]:
     """Return these holders' entries of every folder that has any, by `folder_id`."""
-    store.ready()
-    with translated("reading the index"), store.index.reading() as connection:
+    with store.reading() as connection:
         rows = [row for row in read_folders(connection, store.account_id) if row.metadata]
     return {row.folder_id: held(row.metadata, holders) for row in rows}
 
@@ -118,8 +109,7 @@ def changed_since(
 
     Changes with a MODSEQ in `own` are the caller's and left out, and so are those after `until`.
     """
-    store.ready()
-    with translated("reading the index"), store.index.reading() as connection:
+    with store.reading() as connection:
         account = read_account(connection, store.account_id)
         columns = [("", account.metadata if account is not None else None)]
         columns += [(row.name, row.metadata) for row in read_folders(connection, store.account_id)]

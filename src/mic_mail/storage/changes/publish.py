@@ -42,16 +42,17 @@ from sqlalchemy import bindparam, insert, select
 from mic_mail.mime.imap_structure import Answers
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.change_result import change_result
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement
+from mic_mail.storage.index.connection import Statement, keyed_by
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.journal.frames import MessageLocation
 from mic_mail.storage.journal.journal import RevokeFrame
 from mic_mail.storage.maildir.maildir import email_id, format_name, thread_id
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import SEEN, Delivery, Published
+from mic_mail.storage.types import SEEN, Published
 
 Hold = Callable[[Sequence[tuple[MessageLocation, bytes]], Callable[[], None]], AbstractContextManager[RevokeFrame | None]]
 """Makes messages durable while the block names them; None: it cannot.
@@ -69,30 +70,28 @@ def unheld(
     return nullcontext(None)
 
 
-INSERT_EMAIL = Statement(insert(schema.email), [column.name for column in schema.email.c])
-INSERT_MESSAGE = Statement(insert(schema.message), [column.name for column in schema.message.c])
+INSERT_EMAIL = Statement(insert(schema.email))
+INSERT_MESSAGE = Statement(insert(schema.message))
 
 _D = schema.delivery.c
 _SEEN_ORIGIN = Statement(
-    select(_D.folder_id, _D.uidvalidity, _D.uid, _D.modseq, _D.email_id).where(
-        _D.account_id == bindparam("account"), _D.origin == bindparam("origin")
-    )
+    select(_D.folder_id, _D.uidvalidity, _D.uid, _D.modseq, _D.email_id).where(keyed_by(_D), _D.origin == bindparam("origin"))
 )
-_REMEMBER_ORIGIN = Statement(insert(schema.delivery), [column.name for column in schema.delivery.c])
+_REMEMBER_ORIGIN = Statement(insert(schema.delivery))
 
 
 def publish(
     store: Store,
+    person: str | None,
     folder_id: int,
     deliveries: Sequence[Delivery],
-    limit_octets: int | None,
     *,
-    patience: float | None = None,
-    journaled: bool = False,
-    hold: Hold = unheld,
-    claim: bool = False,
-    tell: bool = False,
-    person: str | None = None,
+    limit_octets: int | None,
+    patience: float | None,
+    journaled: bool,
+    hold: Hold,
+    claim: bool,
+    tell: bool,
 ) -> list[Published]:
     """Make deliveries visible in order, all or none; DURABLE on return.
 
@@ -191,8 +190,6 @@ def _answers_of(delivery: Delivery) -> Answers:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """A delivery and its UID, flags and final name."""
-
     delivery: Delivery
     base: str
     uid: int

@@ -7,23 +7,24 @@ fsynced) before the change is acknowledged, and the expunged message can be rest
 
 from mic_mail.storage.changes.expunge import read_messages, tombstone_files
 from mic_mail.storage.changes.publish import check_quota, publish_within
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import Delivery, Published
+from mic_mail.storage.types import Published
 
 
-def exchange(
+def exchange(  # noqa: PLR0917 - the parameters of REPLACE, as callers name them in order
     store: Store,
+    person: str | None,
     folder_id: int,
     uid: int,
     target_id: int,
     delivery: Delivery,
     *,
-    limit_octets: int | None,
-    person: str | None = None,
+    limit_octets: int | None = None,
 ) -> Published:
-    """Publish `delivery` in the target and expunge message `uid` of the folder, whatever its flags.
+    """REPLACE: publish the finished `delivery` in the target and expunge message `uid` of the folder, whatever its flags.
 
     The two folders may be the same. Raises `NoSuchMessage` if the message is gone. Only the growth of the mailbox counts
     against the quota (RFC 8508 §3.4).

@@ -31,7 +31,7 @@ from sqlalchemy import bindparam, update
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, translated
+from mic_mail.storage.index.connection import Statement, keyed_by, translated
 from mic_mail.storage.index.reader_seen_rows import Reader
 from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders, read_folder
 from mic_mail.storage.maildir.sidecars import SEEN_SIDECAR, SeenSidecar, seen_path
@@ -41,7 +41,7 @@ SIDECARS_AT_ONCE = 4
 """Sidecars in one critical section: one of 10,000 messages takes 4 ms."""
 
 _M = schema.message.c
-_RESTAMP = Statement(update(schema.message).where(_M.account_id == bindparam("account")).values(modseq=bindparam("new_modseq")))
+_RESTAMP = Statement(update(schema.message).where(keyed_by(_M)).values(modseq=bindparam("new_modseq")))
 
 
 # The setting
@@ -49,17 +49,13 @@ _RESTAMP = Statement(update(schema.message).where(_M.account_id == bindparam("ac
 
 def is_each(store: Store) -> bool:
     """Return whether each reader has their own \\Seen."""
-    store.ready()
-    with translated("reading the index"), store.index.reading() as connection:
+    with store.reading() as connection:
         account = read_account(connection, store.account_id)
     return account is not None and bool(account.seen_each)
 
 
-def switch(store: Store, *, each: bool, persons: Collection[str]) -> bool:
-    """Give each reader their own \\Seen, or all one again; False if it was so already.
-
-    `persons`: the people who may read now, and those who sign in as the mailbox itself.
-    """
+def switch(store: Store, *, each: bool, persons: Collection[str] = ()) -> bool:
+    """Give each reader, `persons` from now on, their own \\Seen, or all one again; False if it was so already."""
     with writing(store) as write:
         if bool(write.account.seen_each) == each:
             return False
@@ -77,10 +73,7 @@ def switch(store: Store, *, each: bool, persons: Collection[str]) -> bool:
 
 
 def _end(write: Write) -> None:
-    """Return to one \\Seen for all.
-
-    Each reader's state may differ from it in any message, so all messages have changed.
-    """
+    """Return to one \\Seen for all: any message may change for any reader."""
     account_id = write.store.account_id
     for reader in reader_seen_rows.all_readers(write.connection, account_id):
         _drop(write, reader)
@@ -94,8 +87,7 @@ def _end(write: Write) -> None:
 
 def forget(store: Store, person: str) -> None:
     """Forget a reader, who begins anew at the next access."""
-    store.ready()
-    with translated("reading the index"), store.index.reading() as connection:
+    with store.reading() as connection:
         known = reader_seen_rows.find(connection, store.account_id, person)
     if known is None:
         return
@@ -108,8 +100,7 @@ def forget(store: Store, person: str) -> None:
 
 def forget_all_but(store: Store, persons: Collection[str]) -> list[str]:
     """Forget every reader except these; return the forgotten. Does nothing where \\Seen is one for all."""
-    store.ready()
-    with translated("reading the index"), store.index.reading() as connection:
+    with store.reading() as connection:
         known = [reader.person for reader in reader_seen_rows.all_readers(connection, store.account_id)]
     if not set(known) - set(persons):
         return []
@@ -131,14 +122,10 @@ def _drop(write: Write, reader: Reader) -> None:
 
 
 def register_reader(store: Store, person: str | None) -> bool:
-    """Register a person before an access, which may be the first.
-
-    Return False where that cannot be written now; then the common state is used.
-    """
+    """Register a person before an access; False where that cannot be written now, and the common state is used."""
     if person is None:
         return True
-    store.ready()
-    with translated("reading the index"), store.index.reading() as connection:
+    with store.reading() as connection:
         if not reader_seen_rows.has_to_begin(connection, store.account_id, person):
             return True
     with contextlib.suppress(Unavailable), writing(store) as write:
@@ -258,10 +245,7 @@ def adopt_readers(write: Write, persons: Collection[str] | None) -> None:
 
 
 def adopt_seen_sidecars(write: Write) -> None:
-    """Restore what the readers had seen, after the messages of a lost index were taken in.
-
-    A reader without a sidecar for a folder has seen there what the common state says.
-    """
+    """Restore what readers had seen, after a rebuild; without a sidecar that is what the common state says."""
     account_id = write.store.account_id
     for reader in reader_seen_rows.all_readers(write.connection, account_id):
         for folder in read_all_folders(write.connection, account_id):

@@ -7,10 +7,10 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement
+from mic_mail.storage.index.connection import Statement, keyed_by
 from mic_mail.storage.index.metadata_format import to_sidecar
 from mic_mail.storage.index.rows import AccountRow, FolderRow, read_account, read_folder
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
@@ -19,14 +19,11 @@ from mic_mail.storage.store import Store
 ACCOUNT = 0
 """The account's own sidecar in `Intent.sidecars`, beside those of folders."""
 _S = schema.subscription.c
-_SUBSCRIPTIONS = Statement(select(_S.name).where(_S.account_id == bindparam("account")).order_by(_S.name))
+_SUBSCRIPTIONS = Statement(select(_S.name).where(keyed_by(_S)).order_by(_S.name))
 
 
 def rewritten(store: Store, connection: sqlite3.Connection, folder_ids: Iterable[int]) -> list[int]:
-    """Rewrite sidecars from the index as it is; return those that could not be written.
-
-    Nothing is written from an index that may have lost commits: a new epoch follows, which trusts the sidecars.
-    """
+    """Rewrite sidecars from an index of this epoch; return those that could not be written."""
     try:
         account = read_account(connection, store.account_id)
     except sqlite3.Error:

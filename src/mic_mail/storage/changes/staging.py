@@ -8,7 +8,11 @@ own 36 hours).
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
+from mic_mail.durable_files import write_durably
+from mic_mail.mime.imap_structure import Answers
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import of_os_error
 from mic_mail.storage.maildir.copy_range import copy_rest
@@ -26,7 +30,7 @@ _COPY_OCTETS = 1 << 20
 
 
 class StagedFile:
-    """A message being written; `types.Staged` documents the contract."""
+    """An incoming message in the account's `tmp/`; unpublished ones are swept away. `DiskFull` leaves nothing behind."""
 
     __slots__ = ("_fd", "_is_durable", "_reserve", "path", "size")
 
@@ -40,6 +44,7 @@ class StagedFile:
 
     @property
     def base(self) -> str:
+        """The part of its name that it keeps for ever."""
         return self.path.rpartition("/")[2]
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
@@ -55,6 +60,7 @@ class StagedFile:
             raise of_os_error("staging", error) from error
 
     def append_rest(self, source: int, offset: int) -> None:
+        """Append the open file `source` from `offset` on."""
         try:
             self._reserve.require_whole()
             self.size += copy_rest(source, offset, self._fd)
@@ -63,6 +69,7 @@ class StagedFile:
             raise of_os_error("staging", error) from error
 
     def finish(self) -> None:
+        """Make the content durable (fsync)."""
         if self._is_durable:
             return
         try:
@@ -80,6 +87,7 @@ class StagedFile:
         self._close()
 
     def discard(self) -> None:
+        """Delete the file; harmless after publication and when called twice."""
         self._close()
         unlink_quietly(self.path)
 
@@ -89,14 +97,35 @@ class StagedFile:
             os.close(fd)
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message to publish: its finished file, its initial flags and the index's answers about it."""
+
+    staged: StagedFile
+    answers: Answers | Callable[[], Answers]
+    """The answers, or a function that makes them while the journal writes; it must not fail."""
+    flags: int = 0
+    keywords: tuple[str, ...] = ()
+    received_at_us: int | None = None
+    """INTERNALDATE; None means now."""
+    origin: str | None = None
+    """Idempotency key: a second delivery with the same key returns the first and stores nothing."""
+    octets: bytes | None = None
+    """The content of a complete but unfinished file.
+
+    Publication makes it durable, by the journal if the journal takes it.
+    """
+
+
 def stage(store: Store) -> StagedFile:
+    """Open a staging file for a new message; needs no lock."""
     # Only this descriptor can ever write, so the mode is final from the start.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     return _in_tmp(store, lambda path: StagedFile(path, os.open(path, flags, MESSAGE_MODE), store.reserve))
 
 
-def stage_link(store: Store, source: str, *, durable: bool = True) -> StagedFile:
-    """Stage the file `source` by link or copy; unless it is `durable`, `finish` has to follow."""
+def stage_link(store: Store, source: str | Path, *, durable: bool = True) -> StagedFile:
+    """Stage the file `source` by hard link, or by copy where linking fails; unless it is `durable`, `finish` has to follow."""
 
     def linked(path: str) -> StagedFile:
         link_or_copy(source, path)
@@ -106,7 +135,6 @@ def stage_link(store: Store, source: str, *, durable: bool = True) -> StagedFile
 
 
 def _in_tmp(store: Store, make: Callable[[str], StagedFile]) -> StagedFile:
-    """Call `make` with a new name in `tmp/`; recreate `tmp/` if it is gone."""
     store.ensure_open()
     path = _new_path(store)
     try:
@@ -120,7 +148,7 @@ def _in_tmp(store: Store, make: Callable[[str], StagedFile]) -> StagedFile:
         raise of_os_error("staging", error) from error
 
 
-def is_delivered(store: Store, source: str) -> bool:
+def is_delivered(store: Store, source: str | Path) -> bool:
     """Return whether the durable file `source` is a message of this account, under any name.
 
     Expunged messages count too. The index knows deliveries by their origin; this answers when the index was lost in between. It
@@ -145,11 +173,8 @@ def _new_path(store: Store) -> str:
     return f"{store.place.tmp}/{store.shared.names.base(store.clock.steady_us())}"
 
 
-def link_or_copy(source: str, target: str) -> bool:
-    """Hard-link a message; where the file system cannot, make a durable copy and return True.
-
-    Never leaves half a file.
-    """
+def link_or_copy(source: str | Path, target: str) -> bool:
+    """Hard-link a message, or make a durable copy, whole or not at all, and return True."""
     try:
         os.link(source, target)
     except OSError as error:
@@ -157,19 +182,14 @@ def link_or_copy(source: str, target: str) -> bool:
             raise
     else:
         return False
-    with open(source, "rb", buffering=0) as reading:
-        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
+    with open(source, "rb", buffering=0) as file:
         try:
-            while chunk := reading.read(_COPY_OCTETS):
-                view = memoryview(chunk)
-                while view:
-                    view = view[os.write(fd, view) :]
-            os.fsync(fd)
+            write_durably(target, iter(lambda: file.read(_COPY_OCTETS), b""), MESSAGE_MODE, new=True)
+        except FileExistsError:
+            raise
         except BaseException:
             unlink_quietly(target)
             raise
-        finally:
-            os.close(fd)
     return True
 
 

@@ -16,13 +16,14 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from sqlalchemy import bindparam, delete, insert
+from sqlalchemy import delete, insert
 
+from mic_mail.durable_files import make_durable
 from mic_mail.errors import Text
 from mic_mail.storage.changes.sidecar_rows import ACCOUNT, folder_sidecar, rewrite_sidecar, rewritten, write_account_sidecar
 from mic_mail.storage.errors import NO_ROOM, Busy, NoSuchFolder, TooMany
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement, translated
+from mic_mail.storage.index.connection import Statement, keyed_by, translated
 from mic_mail.storage.index.rows import (
     FolderRow,
     read_account,
@@ -45,14 +46,13 @@ from mic_mail.storage.maildir.intent_record import (
     roll_forward,
     write_intent,
 )
-from mic_mail.storage.maildir.maildir import make_durable
 from mic_mail.storage.maildir.sidecars import MARK_STEP, FolderSidecar, write_mark_in_place
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import KEYWORD_SHIFT, MAX_KEYWORDS
 
 _S = schema.subscription.c
 _SUBSCRIBE = Statement(insert(schema.subscription).prefix_with("OR IGNORE"), ("account_id", "name"))
-_UNSUBSCRIBE = Statement(delete(schema.subscription).where(_S.account_id == bindparam("account"), _S.name == bindparam("name")))
+_UNSUBSCRIBE = Statement(delete(schema.subscription).where(keyed_by(_S, "name")))
 
 _MAX_OPENED = 16
 """Folders that one change holds open."""
@@ -96,11 +96,7 @@ def writing(
 
 @contextlib.contextmanager
 def _locked(store: Store, patience: float | None) -> Iterator[int]:
-    """Hold the account's lock with the current index open.
-
-    While this thread waited, another process may have replaced the index (a restore, a rebuild); writes to the old one would be
-    lost.
-    """
+    """Hold the account's lock with the current index open: another process may have replaced it meanwhile."""
     while True:
         if patience is None:
             store.ready()
@@ -123,10 +119,7 @@ def transaction(
     folder_id: int = 0,
     owed: Sequence[int] = (),
 ) -> Iterator["Write"]:
-    """Run the part between lock and unlock; `fd` is the locked file.
-
-    `prepare` is called first, where there are no tables yet.
-    """
+    """Run the part between lock and unlock; `fd` is the locked file; `prepare` makes the tables where there are none."""
     connection = store.index.writer()
     connection.execute("BEGIN IMMEDIATE")
     write: Write | None = None
@@ -166,7 +159,6 @@ def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) ->
 
 
 def _keep_pending_sidecars(fd: int, intent: Intent, owed: Sequence[int], written: Written = NOTHING) -> None:
-    """Reduce the record to these pending sidecars, or clear it."""
     if owed:
         write_intent(fd, Intent(intent.serial, intent.boot_id, sidecars=list(owed)))
     else:
@@ -232,11 +224,7 @@ class Write:
         return self.account.modseq
 
     def _write_next_mark(self) -> None:
-        """Write the next MODSEQ mark to the account's sidecar.
-
-        Where a full disk has no space for the sidecar, only the mark is overwritten in place: no EXPUNGE must fail because of
-        its number.
-        """
+        """Write the next MODSEQ mark, in place where a full disk has no space: no EXPUNGE must fail for its number."""
         self.account.modseq_mark = self.account.modseq + MARK_STEP
         self._written_early[ACCOUNT] = None
         try:
@@ -268,10 +256,7 @@ class Write:
         return self.account.email_next - 1
 
     def take_uidvalidity(self) -> int:
-        """Take a value never used before in this account (RFC 9051 §2.3.1.1), not even after a restore.
-
-        It is at least the time in seconds.
-        """
+        """Take a value never used before in this account, at least the time in seconds (RFC 9051 §2.3.1.1)."""
         value = max(self.account.uidvalidity_next, self.store.clock.steady_us() // 1_000_000)
         self.account.uidvalidity_next = value + 1
         self._written_early[ACCOUNT] = None
@@ -474,10 +459,7 @@ class Write:
             write_account(self.connection, self.account)
 
     def write_sidecars(self) -> None:
-        """Write the promised sidecars from the rows before the COMMIT.
-
-        Either the promise can be kept then, or nothing has happened.
-        """
+        """Write the promised sidecars before the COMMIT: if that fails, nothing has happened."""
         for folder_id in list(self._promised):
             self._owed[folder_id] = None
             try:

@@ -18,7 +18,7 @@ from mic_mail.storage.changes.quota import recount_folder
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import FolderExists, NoSuchFolder
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement, among, translated, uid_list
+from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
 from mic_mail.storage.index.rows import FolderRow, read_all_folders
 from mic_mail.storage.maildir.folder_names import encode_directory
 from mic_mail.storage.maildir.maildir import format_name, locate, parse_name
@@ -32,27 +32,23 @@ _SELECT_KEPT = Statement(
     select(_F.name, _T.uid, _T.size, _T.flags, _T.expunged_us, _E.email_id, _E.envelope, _T.folder_id, _T.email_pk, _T.name)
     .join_from(schema.tombstone, schema.email, (_E.account_id == _T.account_id) & (_E.email_pk == _T.email_pk))
     .join(schema.folder, (_F.account_id == _T.account_id) & (_F.folder_id == _T.folder_id))
-    .where(_T.account_id == bindparam("account"), _T.name.is_not(None), _T.expunged_us >= bindparam("since"))
+    .where(keyed_by(_T), _T.name.is_not(None), _T.expunged_us >= bindparam("since"))
     .order_by(_T.folder_id, _T.uid)
 )
 _FORGET = Statement(
     update(schema.tombstone)
-    .where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"), _T.uid == bindparam("at"))
+    .where(keyed_by(_T, "folder", "at"))
     .values(email_pk=None, name=None, moved_folder_id=bindparam("to_folder"), moved_uid=bindparam("to_uid"))
 )
 
 
 _FATES = Statement(
-    select(_T.uid, _T.expunged_us, _T.name, _T.moved_folder_id, _T.moved_uid).where(
-        _T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"), among(_T.uid)
-    )
+    select(_T.uid, _T.expunged_us, _T.name, _T.moved_folder_id, _T.moved_uid).where(keyed_by(_T, "folder"), among(_T.uid))
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _TombstoneRow:
-    """A row of `_SELECT_KEPT`."""
-
     folder: str
     uid: int
     size: int
@@ -65,9 +61,8 @@ class _TombstoneRow:
     name: str
 
 
-def tombstones(store: Store, folder_id: int | None) -> list[Tombstone]:
-    store.ready()
-    with translated("reading the index"), store.index.reading() as connection:
+def tombstones(store: Store, folder_id: int | None = None) -> list[Tombstone]:
+    with store.reading() as connection:
         rows = _SELECT_KEPT.on(connection, account=store.account_id, since=0).fetchall()
     return [
         Tombstone(row.folder, row.uid, row.size, row.flags, row.expunged_us, row.email_id, row.envelope)
@@ -96,9 +91,8 @@ def message_outcomes(store: Store, mailbox_id: str, uids: Iterable[int]) -> dict
 
     The folder may be a deleted one. A UID that is past history, or whose message is still there, is left out.
     """
-    store.ready()
     wanted = list(uids)
-    with translated("reading the index"), store.index.snapshot() as connection:
+    with store.snapshot() as connection:
         folders = {row.folder_id: row for row in read_all_folders(connection, store.account_id)}
         folder = next((row for row in folders.values() if row.mailbox_id == mailbox_id), None)
         if folder is None:
@@ -130,11 +124,8 @@ def _message_outcome(
     return fate if deleted_at_us is None else MessageOutcome(deleted_at_us, at[0].name, at[1], can_come_back=True)
 
 
-def undelete(store: Store, *, folder: str | None, since_us: int, uids: Iterable[int] | None) -> int:
-    """Restore messages and folders gone since `since_us`; return how many messages came back.
-
-    Messages of one folder, or of all.
-    """
+def undelete(store: Store, *, folder: str | None = None, since_us: int = 0, uids: Iterable[int] | None = None) -> int:
+    """Restore messages, of one folder or of all, and folders gone since `since_us`; return how many messages came back."""
     name = None if folder is None else canonical_name(store, folder)
     wanted = None if uids is None else set(uids)
     with writing(store) as write:

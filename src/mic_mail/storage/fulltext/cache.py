@@ -6,15 +6,9 @@ Segments never change and their numbers are not reused, so cached values are nev
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-
-class Sized(Protocol):
-    @property
-    def octets(self) -> int: ...
-
-
-T = TypeVar("T", bound=Sized)
+T = TypeVar("T")
 
 _OVERHEAD_OCTETS = 200
 
@@ -26,7 +20,7 @@ class SearchCache:
         self._max_octets = max_octets
         self._octets = 0
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[type[Sized], Hashable], tuple[Sized, int]] = OrderedDict()
+        self._kept: OrderedDict[tuple[type, Hashable], tuple[object, int]] = OrderedDict()
 
     def get(self, kind: type[T], key: Hashable) -> T | None:
         """Return the value cached under a key, if it is of this kind."""
@@ -39,9 +33,9 @@ class SearchCache:
         assert isinstance(value, kind)
         return value
 
-    def put(self, key: Hashable, value: T) -> T:
-        """Cache a value, which must not change any more."""
-        octets = value.octets + _OVERHEAD_OCTETS
+    def put(self, key: Hashable, value: T, octets: int) -> T:
+        """Cache a value of this size, which must not change any more."""
+        octets += _OVERHEAD_OCTETS
         with self._lock:
             _, old = self._kept.pop((type(value), key), (None, 0))
             self._octets += octets - old
@@ -52,22 +46,16 @@ class SearchCache:
         return value
 
     def forget(self, account_id: int) -> None:
-        """Drop the data of an account's index, which was rebuilt.
-
-        Its keys are tuples that begin with the account's number.
-        """
+        """Drop the data of an account's index, which was rebuilt: the tuples that begin with its number."""
         with self._lock:
             for kind, key in list(self._kept):
                 if isinstance(key, tuple) and key[0] == account_id:
                     _, octets = self._kept.pop((kind, key))
                     self._octets -= octets
 
-    def of(self, kind: type[T], key: Hashable, make: Callable[[], T]) -> T:
-        """Return the cached value, or make and cache it.
-
-        Two threads may make it concurrently; either result is valid.
-        """
-        return self.get(kind, key) or self.put(key, make())
+    def of(self, kind: type[T], key: Hashable, make: Callable[[], tuple[T, int]]) -> T:
+        """Return the cached value, or make and cache it with its octets; two threads may make it at once."""
+        return self.get(kind, key) or self.put(key, *make())
 
     @property
     def octets(self) -> int:

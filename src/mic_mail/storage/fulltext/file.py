@@ -24,27 +24,13 @@ from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Integer,
-    LargeBinary,
-    MetaData,
-    PrimaryKeyConstraint,
-    Table,
-    bindparam,
-    delete,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateTable
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, bindparam, delete, insert, select, update
 
 from mic_mail.clock import Clock
 from mic_mail.mime.search_text import ZONES, Zone
 from mic_mail.storage.fulltext.segment import Packed
 from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, Statement, is_damage
+from mic_mail.storage.index.tables import columns, creation, stamp, stamps, table
 
 VERSION = 3 if sys.byteorder == "little" else 4
 """Version of the text (what counts as words), of the values and of the blobs.
@@ -60,30 +46,27 @@ FREED_PAGES = 2_000
 
 metadata = MetaData()
 
-segment = Table(
+segment = table(
+    metadata,
     "segment",
-    metadata,
-    Column("account_id", Integer, nullable=False),
-    Column("segment_id", BigInteger, nullable=False),
+    *columns(BigInteger, "segment_id"),
     Column("dead_since_us", BigInteger),
-    Column("octets", BigInteger, nullable=False),
-    Column("checksum", BigInteger, nullable=False),
-    Column("messages", LargeBinary, nullable=False),
-    Column("values_checksum", BigInteger, nullable=False),
-    Column("values_blob", LargeBinary, nullable=False),  # last, as below
-    PrimaryKeyConstraint("account_id", "segment_id"),
+    *columns(BigInteger, "octets", "checksum"),
+    *columns(LargeBinary, "messages"),
+    *columns(BigInteger, "values_checksum"),
+    *columns(LargeBinary, "values_blob"),  # last, as below
+    key=["segment_id"],
+    with_rowid=True,
 )
-zone = Table(
-    "zone",
+zone = table(
     metadata,
-    Column("account_id", Integer, nullable=False),
-    Column("segment_id", BigInteger, nullable=False),
-    Column("zone", Integer, nullable=False),
-    Column("words_checksum", BigInteger, nullable=False),
-    Column("flow_checksum", BigInteger, nullable=False),
-    Column("words", LargeBinary, nullable=False),
-    Column("flow", LargeBinary, nullable=False),  # last, so that reading the words never touches its pages
-    PrimaryKeyConstraint("account_id", "segment_id", "zone"),
+    "zone",
+    *columns(BigInteger, "segment_id"),
+    *columns(Integer, "zone"),
+    *columns(BigInteger, "words_checksum", "flow_checksum"),
+    *columns(LargeBinary, "words", "flow"),  # the flow last, so that reading the words never touches its pages
+    key=["segment_id", "zone"],
+    with_rowid=True,
 )
 _S, _Z = segment.c, zone.c
 _THIS = (_S.account_id == bindparam("account"), _S.segment_id == bindparam("at"))
@@ -93,8 +76,8 @@ _KEYS = Statement(select(_S.checksum, _S.messages).where(*_THIS))
 _VALUES = Statement(select(_S.values_checksum, _S.values_blob).where(*_THIS))
 _WORDS = Statement(select(_Z.words_checksum, _Z.words).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
 _FLOW = Statement(select(_Z.flow_checksum, _Z.flow).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
-_ADD = Statement(insert(segment), [column.name for column in _S])
-_ADD_ZONE = Statement(insert(zone), [column.name for column in _Z])
+_ADD = Statement(insert(segment))
+_ADD_ZONE = Statement(insert(zone))
 _DROP = Statement(delete(segment).where(*_THIS))
 _DROP_ZONES = Statement(delete(zone).where(*_THIS_ZONE))
 _MARK_DEAD = Statement(update(segment).where(*_THIS).values(dead_since_us=bindparam("since")))
@@ -188,7 +171,6 @@ class SearchFile:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """Yield a connection to the present file; None if there is none. `Damaged` if it is invalid."""
         if self._follow() is None:
             yield None
             return
@@ -205,7 +187,6 @@ class SearchFile:
         return Damaged(f"{self._path}: {what}")
 
     def _follow(self) -> int | None:
-        """Close a file that was discarded; return the inode of the present one."""
         identity = self._index.identity()
         if identity != self._identity:
             self._index.close_readers()
@@ -215,16 +196,15 @@ class SearchFile:
         return identity
 
     def _check(self) -> None:
-        """Check, once for each file, that it is of this version."""
         try:
             with self._index.reading() as connection:
-                told = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+                found = stamps(connection)
         except SQLITE_ERRORS as error:
             if is_damage(error):
                 raise self._damaged(error) from error
             raise
-        if told != [APPLICATION_ID, VERSION]:
-            raise self._damaged(f"version {told[1]}")
+        if found != (APPLICATION_ID, VERSION):
+            raise self._damaged(f"version {found[1]}")
 
     # Writing
 
@@ -266,10 +246,7 @@ class SearchFile:
                 _MARK_DEAD.on(connection, account=self._account_id, at=segment_id, since=instant)
 
     def tidy(self) -> None:
-        """Give freed pages back to the file system, and move the log into the file.
-
-        Both as far as other connections allow.
-        """
+        """Give freed pages back to the file system, and move the log into the file, as far as others allow."""
         if self._follow() is None:
             return
         with self._writing:
@@ -295,7 +272,6 @@ class SearchFile:
                 raise
 
     def _writer(self) -> sqlite3.Connection:
-        """Return the writer, on a file that is created if there is none."""
         if self._follow() is None:
             self._make()
         if self._identity != self._written:
@@ -305,7 +281,6 @@ class SearchFile:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold the lock for creating or discarding the file."""
         folder = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -366,15 +341,12 @@ class SearchFile:
 
 
 def _fill(path: str) -> None:
-    """Create the empty tables."""
-    dialect = sqlite.dialect()
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        for table in metadata.sorted_tables:
-            connection.execute(str(CreateTable(table).compile(dialect=dialect)))
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        for statement in creation(metadata):
+            connection.execute(statement)
+        stamp(connection, APPLICATION_ID, VERSION)
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
     finally:
         connection.close()
@@ -387,7 +359,6 @@ def _remove(path: str) -> None:
 
 
 def _rows(packed: Packed) -> list[dict[str, object]]:
-    """Return the rows by zone, with the checksums."""
     return [
         {
             "zone": place,

@@ -51,10 +51,7 @@ class TooLong(Exception):
 
 
 class Document:
-    """One message's words by zone: the different ones, and their sequence.
-
-    `value` is stored beside them.
-    """
+    """One message's words by zone: the different ones, and their sequence; `value` is stored beside them."""
 
     __slots__ = ("flows", "value", "vocabularies")
 
@@ -88,7 +85,6 @@ class Document:
 
 
 def _code(number: int) -> int:
-    """Return the character that stands for the n-th word, counted from 1."""
     return number if number < _SURROGATES else number + 0x800
 
 
@@ -158,8 +154,6 @@ class Words:
 
 
 class _Reader:
-    """Reads the parts of a blob in sequence."""
-
     __slots__ = ("_at", "_blob")
 
     def __init__(self, blob: bytes, at: int) -> None:
@@ -323,10 +317,7 @@ def needle(text: str) -> bytes:
 
 
 class Phrase:
-    """A query of several words against one zone of one segment.
-
-    It gives the candidate documents, and the form of the phrase in a flow.
-    """
+    """A query of several words against one zone of one segment."""
 
     __slots__ = ("_choices", "_words", "candidates")
 
@@ -367,7 +358,6 @@ class Phrase:
 
 
 def _having(candidates: set[int], codes: list[int], flow: Flow) -> set[int]:
-    """Return the documents in which these words follow one another."""
     text, begins = flow.text, flow.begins
     sign = "".join(map(chr, codes))
     bits = -1

@@ -37,10 +37,7 @@ class ChangeMarks:
         self._may_read = True
 
     def read(self, account_id: int) -> int:
-        """Return the account's counter; 0 while a writer holds it, or where it is unknown.
-
-        Never waits for a disk.
-        """
+        """Return the account's counter; 0 while a writer holds it, or where it is unknown. Never waits for a disk."""
         octets = bytearray(_OCTETS)
         try:
             fd, generation = self._current()
@@ -63,10 +60,7 @@ class ChangeMarks:
         return generation + (self._move(fd, account_id, to_even=False) + 1) % _GENERATION
 
     def end(self, account_id: int) -> None:
-        """Make the counter even after the change.
-
-        Where that cannot be written it stays odd, and everybody queries.
-        """
+        """Make the counter even after the change; where that cannot be written, everybody queries."""
         with contextlib.suppress(OSError):
             fd, _ = self._current()
             self._move(fd, account_id, to_even=True)
@@ -81,7 +75,6 @@ class ChangeMarks:
         return number
 
     def _current(self) -> tuple[int, int]:
-        """Return the file that other processes use too, and the generation, raised at each removal."""
         fd, generation = self._fd, self._generation
         if fd >= 0 and os.fstat(fd).st_nlink:
             return fd, generation

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from operator import attrgetter
 from types import TracebackType
+from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import ColumnElement, bindparam, func, select
+from sqlalchemy import Column, ColumnElement, and_, bindparam, func, select
 from sqlalchemy.dialects import sqlite as dialects
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from mic_mail.clock import Clock
@@ -62,10 +64,7 @@ class Statement:
 
 
 class RowStatement:
-    """A compiled statement that takes its values from a row's attributes, by position.
-
-    That costs a third of named values.
-    """
+    """A compiled statement that takes its values from a row's attributes: a third of the cost of named ones."""
 
     __slots__ = ("_values", "sql")
 
@@ -80,6 +79,22 @@ class RowStatement:
         return connection.execute(self.sql, self._values(row))
 
 
+_BOUND_NAMES = {
+    "account": "account_id",
+    "folder": "folder_id",
+    "reader": "reader_id",
+    "at": "uid",
+    "email": "email_pk",
+    "name": "name",
+}
+"""Columns of keys, by the name under which their value is bound."""
+
+
+def keyed_by(columns: ReadOnlyColumnCollection[str, Column[Any]], *names: str) -> ColumnElement[bool]:
+    """Build "the row is of the account bound as `account`, and has the values bound as `names`"."""
+    return and_(*(columns[_BOUND_NAMES[name]] == bindparam(name) for name in ("account", *names)))
+
+
 def among(column: ColumnElement[int]) -> ColumnElement[bool]:
     """Build "`column` is in the JSON array bound as `uids`" (`uid_list`)."""
     return column.in_(select(func.json_each(bindparam("uids")).table_valued("value").c.value))
@@ -90,10 +105,7 @@ def uid_list(uids: Iterable[int]) -> str:
 
 
 class translated:  # noqa: N801 - read as a function: `with translated("reading the index"):`
-    """Turn errors of SQLite and of the file system in the block into the store's own.
-
-    A class, like `_Reading`: a generator with `contextmanager` costs four times as much, and each command enters several.
-    """
+    """Turn errors of SQLite and of the file system into the store's own; a generator would cost four times as much."""
 
     __slots__ = ("_kind", "_what")
 
@@ -189,10 +201,7 @@ class Index:
         return self._writer
 
     def _promoted(self) -> sqlite3.Connection | None:
-        """Turn an idle reader into the writer.
-
-        A delivery to an idle account has just queried its quota, and connecting costs more than a query.
-        """
+        """Turn an idle reader, such as that of a delivery's quota query, into the writer, which is cheaper than connecting."""
         with self._lock:
             connection = self._readers.pop()[0] if self._readers else None
         if connection is not None:
@@ -262,8 +271,6 @@ class Index:
 
 
 class _Reading(AbstractContextManager[sqlite3.Connection]):
-    """One use of a reader."""
-
     __slots__ = ("_connection", "_generation", "_in_snapshot", "_index")
 
     def __init__(self, index: Index, *, in_snapshot: bool) -> None:

@@ -28,10 +28,7 @@ def unpack(column: str | None) -> list[Annotation]:
 
 
 def pack(entries: Collection[Annotation]) -> str | None:
-    """Return the column for these entries.
-
-    `modseq` stands in front of them, so that unchanged rows need not be unpacked.
-    """
+    """Return the column for these entries, their newest MODSEQ first, so that unchanged rows need not be unpacked."""
     rows = [[entry.holder, entry.name, entry.modseq, _as_json(entry.value)] for entry in entries]
     if not rows:
         return None
@@ -91,7 +88,6 @@ def key_of(entry: Annotation) -> tuple[str, str]:
 
 
 def _as_json(value: bytes | None) -> object:
-    """Return text as it is, so that people can read it, and other octets in base64."""
     if value is None:
         return None
     try:

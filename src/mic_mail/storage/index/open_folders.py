@@ -44,10 +44,7 @@ class Presences:
         self._present: WeakValueDictionary[tuple[int, int, bool], OpenFolder] = WeakValueDictionary()
 
     def enter(self, account_id: int, folder_id: int, *, claims: bool) -> OpenFolder:
-        """Register a session, which holds the result while the folder is open.
-
-        `claims`: new messages can be \\Recent for the session.
-        """
+        """Register a session, which holds the result; `claims`: new messages can be \\Recent for it."""
         with self._lock:
             presence = self._present.get((account_id, folder_id, claims))
             if presence is None:

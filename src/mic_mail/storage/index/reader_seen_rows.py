@@ -15,7 +15,7 @@ from sqlalchemy import and_, bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement, among, uid_list
+from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
 from mic_mail.storage.types import SEEN, FolderInfo, FolderView, Row
 
 State = tuple[int, int]
@@ -28,49 +28,37 @@ _S = schema.seen.c
 _M = schema.message.c
 _U = schema.seen_unwritten.c
 _L = schema.seen_tally.c
-_OF_READER = (_S.account_id == bindparam("account"), _S.reader_id == bindparam("reader"))
-_HERE = (*_OF_READER, _S.folder_id == bindparam("folder"))
-_ALL_READERS = select(_R.reader_id).where(_R.account_id == bindparam("account"))
-_OF_ALL = (_S.account_id == bindparam("account"), _S.reader_id.in_(_ALL_READERS), _S.folder_id == bindparam("folder"))
+_OF_READER = keyed_by(_S, "reader")
+_HERE = (_OF_READER, _S.folder_id == bindparam("folder"))
+_ALL_READERS = select(_R.reader_id).where(keyed_by(_R))
+_OF_ALL = (keyed_by(_S), _S.reader_id.in_(_ALL_READERS), _S.folder_id == bindparam("folder"))
 
 _FIND = Statement(
     select(_A.seen_each, _R.reader_id, _R.person, _R.begun_modseq)
     .select_from(
         schema.account.outerjoin(schema.reader, and_(_R.account_id == _A.account_id, _R.person == bindparam("person")))
     )
-    .where(_A.account_id == bindparam("account"))
+    .where(keyed_by(_A))
 )
-_READERS = Statement(
-    select(_R.reader_id, _R.person, _R.begun_modseq).where(_R.account_id == bindparam("account")).order_by(_R.person)
-)
+_READERS = Statement(select(_R.reader_id, _R.person, _R.begun_modseq).where(keyed_by(_R)).order_by(_R.person))
 _STATES_AMONG = Statement(select(_S.uid, _S.seen, _S.modseq).where(*_HERE, among(_S.uid)))
 _STATES_SINCE = Statement(select(_S.uid, _S.seen, _S.modseq).where(*_HERE, _S.modseq > bindparam("since")))
 _SEEN_UIDS = Statement(select(func.json_group_array(_S.uid)).where(*_HERE, _S.seen == literal_column("1")))
 """UIDs as JSON, which takes a third of the time of rows (reader.py)."""
-_TALLIES = Statement(
-    select(_L.folder_id, _L.seen, _L.modseq).where(_L.account_id == bindparam("account"), _L.reader_id == bindparam("reader"))
-)
-_TALLY_HERE = Statement(
-    select(_L.seen, _L.modseq).where(
-        _L.account_id == bindparam("account"), _L.reader_id == bindparam("reader"), _L.folder_id == bindparam("folder")
-    )
-)
-_DROP_TALLIES = Statement(
-    delete(schema.seen_tally).where(_L.account_id == bindparam("account"), _L.reader_id == bindparam("reader"))
-)
+_TALLIES = Statement(select(_L.folder_id, _L.seen, _L.modseq).where(keyed_by(_L, "reader")))
+_TALLY_HERE = Statement(select(_L.seen, _L.modseq).where(keyed_by(_L, "reader", "folder")))
+_DROP_TALLIES = Statement(delete(schema.seen_tally).where(keyed_by(_L, "reader")))
 _DROP_TALLIES_IN_FOLDER = Statement(
-    delete(schema.seen_tally).where(
-        _L.account_id == bindparam("account"), _L.reader_id.in_(_ALL_READERS), _L.folder_id == bindparam("folder")
-    )
+    delete(schema.seen_tally).where(keyed_by(_L), _L.reader_id.in_(_ALL_READERS), _L.folder_id == bindparam("folder"))
 )
-_ALL_TALLIES = Statement(select(_L.reader_id, _L.folder_id, _L.seen, _L.modseq).where(_L.account_id == bindparam("account")))
+_ALL_TALLIES = Statement(select(_L.reader_id, _L.folder_id, _L.seen, _L.modseq).where(keyed_by(_L)))
 _COUNTED = Statement(
     select(_S.reader_id, _S.folder_id, func.sum(_S.seen), func.max(_S.modseq))
-    .where(_S.account_id == bindparam("account"))
+    .where(keyed_by(_S))
     .group_by(_S.reader_id, _S.folder_id)
 )
-_SET_TALLY = Statement(insert(schema.seen_tally).prefix_with("OR REPLACE"), [column.name for column in schema.seen_tally.c])
-_ADD_READER = Statement(insert(schema.reader), [column.name for column in schema.reader.c])
+_SET_TALLY = Statement(insert(schema.seen_tally).prefix_with("OR REPLACE"))
+_ADD_READER = Statement(insert(schema.reader))
 _COLUMNS = [column.name for column in schema.seen.c]
 _KEY = ["account_id", "reader_id", "folder_id", "uid"]
 
@@ -81,12 +69,12 @@ def _or_changed(statement: Insert) -> Insert:
     return statement.on_conflict_do_update(index_elements=_KEY, set_={"seen": new.seen, "modseq": new.modseq})
 
 
-_SET = Statement(_or_changed(insert(schema.seen)), _COLUMNS)
+_SET = Statement(_or_changed(insert(schema.seen)))
 _TAKE_COMMON = Statement(
     insert(schema.seen).from_select(
         _COLUMNS,
         select(_M.account_id, bindparam("reader"), _M.folder_id, _M.uid, literal_column("1"), literal_column("0")).where(
-            _M.account_id == bindparam("account"), _M.flags.op("&")(literal_column(str(SEEN))) != 0
+            keyed_by(_M), _M.flags.op("&")(literal_column(str(SEEN))) != 0
         ),
     )
 )
@@ -95,9 +83,7 @@ _SET_THOSE_THERE = Statement(
         insert(schema.seen).from_select(
             _COLUMNS,
             select(_M.account_id, bindparam("reader"), _M.folder_id, _M.uid, literal_column("1"), literal_column("0")).where(
-                _M.account_id == bindparam("account"),
-                _M.folder_id == bindparam("folder"),
-                _M.uid.between(bindparam("low"), bindparam("high")),
+                keyed_by(_M, "folder"), _M.uid.between(bindparam("low"), bindparam("high"))
             ),
         )
     )
@@ -113,32 +99,21 @@ _CARRY = Statement(
 _DROP_AMONG = Statement(delete(schema.seen).where(*_OF_ALL, among(_S.uid)))
 _DROP_IN_FOLDER = Statement(delete(schema.seen).where(*_OF_ALL))
 _DROP_HERE = Statement(delete(schema.seen).where(*_HERE))
-_DROP_OF_READER = Statement(delete(schema.seen).where(*_OF_READER))
-_DROP_READER = Statement(
-    delete(schema.reader).where(_R.account_id == bindparam("account"), _R.reader_id == bindparam("reader"))
-)
+_DROP_OF_READER = Statement(delete(schema.seen).where(_OF_READER))
+_DROP_READER = Statement(delete(schema.reader).where(keyed_by(_R, "reader")))
 _OWE = Statement(insert(schema.seen_unwritten).prefix_with("OR IGNORE"), ("account_id", "folder_id", "reader_id"))
-_OWED = Statement(select(_U.folder_id, _U.reader_id).where(_U.account_id == bindparam("account")).limit(bindparam("most")))
-_PAID = Statement(
-    delete(schema.seen_unwritten).where(
-        _U.account_id == bindparam("account"), _U.folder_id == bindparam("folder"), _U.reader_id == bindparam("reader")
-    )
-)
-_PAID_OF_READER = Statement(
-    delete(schema.seen_unwritten).where(_U.account_id == bindparam("account"), _U.reader_id == bindparam("reader"))
-)
-_PAID_IN_FOLDER = Statement(
-    delete(schema.seen_unwritten).where(_U.account_id == bindparam("account"), _U.folder_id == bindparam("folder"))
-)
+_OWED = Statement(select(_U.folder_id, _U.reader_id).where(keyed_by(_U)).limit(bindparam("most")))
+_PAID = Statement(delete(schema.seen_unwritten).where(keyed_by(_U, "folder", "reader")))
+_PAID_OF_READER = Statement(delete(schema.seen_unwritten).where(keyed_by(_U, "reader")))
+_PAID_IN_FOLDER = Statement(delete(schema.seen_unwritten).where(keyed_by(_U, "folder")))
 _STRAY = Statement(
     select(_S.folder_id, _S.uid)
     .select_from(
         schema.seen.outerjoin(
-            schema.message,
-            and_(_M.account_id == _S.account_id, _M.folder_id == _S.folder_id, _M.uid == _S.uid),
+            schema.message, and_(_M.account_id == _S.account_id, _M.folder_id == _S.folder_id, _M.uid == _S.uid)
         )
     )
-    .where(_S.account_id == bindparam("account"), _M.uid.is_(None))
+    .where(keyed_by(_S), _M.uid.is_(None))
     .distinct()
     .order_by(_S.folder_id, _S.uid)
 )
@@ -230,10 +205,7 @@ def info_as_seen(connection: sqlite3.Connection, reader: Reader, info: FolderInf
 
 
 def tallies(connection: sqlite3.Connection, reader: Reader) -> dict[int, State]:
-    """Return, by folder, how many messages the reader has seen, and the MODSEQ of the last change.
-
-    Folders without a tally are left out.
-    """
+    """Return, by folder with a tally, how many messages the reader has seen, and the MODSEQ of the last change."""
     rows = _TALLIES.on(connection, account=reader.account_id, reader=reader.reader_id)
     return {folder_id: (seen, modseq) for folder_id, seen, modseq in rows}
 

@@ -15,17 +15,15 @@ Every table and key carries `account_id`, even while one SQLite file holds one a
     seen_tally    their number in each folder, and the newest MODSEQ; kept by triggers, since counting takes 1 ms in 10,000
     seen_unwritten  folders and readers whose sidecar lags behind
 
-A change raises `INDEX_VERSION`; an older index is migrated at open if `MIGRATIONS` has the steps, else rebuilt from the store,
-so versions N and N+1 must differ by additions only.
+A change raises `INDEX_VERSION`; an index of an older version is rebuilt from the store.
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
 from functools import cache
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, PrimaryKeyConstraint, Table, Text, text
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Text, text
+
+from mic_mail.storage.index.tables import columns, creation, stamp, stamps, table
 
 INDEX_VERSION = 3
 APPLICATION_ID = 0x6D6D6978
@@ -45,274 +43,153 @@ _TRIGGERS = (
 No statement that changes `seen` may use OR REPLACE: SQLite would not run the triggers for replaced rows.
 """
 
-MIGRATIONS: Mapping[int, Sequence[str]] = {
-    1: [
-        """CREATE TABLE ordering (account_id INTEGER NOT NULL, email_pk BIGINT NOT NULL, sent_at BIGINT NOT NULL,
-            received_at BIGINT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (account_id, email_pk)) WITHOUT ROWID"""
-    ],
-    2: [
-        "ALTER TABLE account ADD COLUMN seen_each INTEGER DEFAULT 0 NOT NULL",
-        """CREATE TABLE reader (account_id INTEGER NOT NULL, reader_id INTEGER NOT NULL, person TEXT NOT NULL,
-            begun_modseq BIGINT NOT NULL, PRIMARY KEY (account_id, reader_id)) WITHOUT ROWID""",
-        "CREATE UNIQUE INDEX reader_person ON reader (account_id, person)",
-        """CREATE TABLE seen (account_id INTEGER NOT NULL, reader_id INTEGER NOT NULL, folder_id INTEGER NOT NULL,
-            uid BIGINT NOT NULL, seen INTEGER NOT NULL, modseq BIGINT NOT NULL,
-            PRIMARY KEY (account_id, reader_id, folder_id, uid)) WITHOUT ROWID""",
-        "CREATE INDEX seen_modseq ON seen (account_id, reader_id, folder_id, modseq)",
-        """CREATE TABLE seen_unwritten (account_id INTEGER NOT NULL, folder_id INTEGER NOT NULL, reader_id INTEGER NOT NULL,
-            PRIMARY KEY (account_id, folder_id, reader_id)) WITHOUT ROWID""",
-        """CREATE TABLE seen_tally (account_id INTEGER NOT NULL, reader_id INTEGER NOT NULL, folder_id INTEGER NOT NULL,
-            seen INTEGER NOT NULL, modseq BIGINT NOT NULL, PRIMARY KEY (account_id, reader_id, folder_id)) WITHOUT ROWID""",
-        *_TRIGGERS,
-    ],
-}
-"""Statements from version n to n+1; they only add."""
-
 metadata = MetaData()
 
-account = Table(
-    "account",
+
+account = table(
     metadata,
-    Column("account_id", Integer, primary_key=True, autoincrement=False),
-    Column("serial", BigInteger, nullable=False),
-    Column("modseq", BigInteger, nullable=False),
-    Column("modseq_mark", BigInteger, nullable=False),
-    Column("uidvalidity_next", BigInteger, nullable=False),
-    Column("folder_next", Integer, nullable=False),
-    Column("email_next", BigInteger, nullable=False),
-    Column("octets", BigInteger, nullable=False),
-    Column("messages", Integer, nullable=False),
-    Column("boot_id", Text, nullable=False),
-    Column("acl", Text),
+    "account",
+    *columns(BigInteger, "serial", "modseq", "modseq_mark", "uidvalidity_next"),
+    *columns(Integer, "folder_next"),
+    *columns(BigInteger, "email_next", "octets"),
+    *columns(Integer, "messages"),
+    *columns(Text, "boot_id"),
     Column("metadata", Text),
     Column("seen_each", Integer, nullable=False, server_default=text("0")),
+    with_rowid=True,
 )
 
-folder = Table(
-    "folder",
+folder = table(
     metadata,
-    Column("account_id", Integer, nullable=False),
-    Column("folder_id", Integer, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("directory", Text, nullable=False),
-    Column("mailbox_id", Text, nullable=False),
-    Column("uidvalidity", BigInteger, nullable=False),
-    Column("uidnext", BigInteger, nullable=False),
-    Column("uidnext_mark", BigInteger, nullable=False),
-    Column("highest_modseq", BigInteger, nullable=False),
-    Column("modseq", BigInteger, nullable=False),
-    Column("created_modseq", BigInteger, nullable=False),
-    Column("expunge_floor", BigInteger, nullable=False),
-    Column("messages", Integer, nullable=False),
-    Column("unseen", Integer, nullable=False),
-    Column("deleted", Integer, nullable=False),
-    Column("octets", BigInteger, nullable=False),
-    Column("deleted_octets", BigInteger, nullable=False),
-    Column("recent_from", BigInteger, nullable=False),
+    "folder",
+    *columns(Integer, "folder_id"),
+    *columns(Text, "name", "directory", "mailbox_id"),
+    *columns(BigInteger, "uidvalidity", "uidnext", "uidnext_mark"),
+    *columns(BigInteger, "highest_modseq", "modseq", "created_modseq", "expunge_floor"),
+    *columns(Integer, "messages", "unseen", "deleted"),
+    *columns(BigInteger, "octets", "deleted_octets", "recent_from"),
     Column("special_use", Text),
-    Column("keywords", Text, nullable=False),
-    Column("new_mtime_ns", BigInteger, nullable=False),
+    *columns(Text, "keywords"),
+    *columns(BigInteger, "new_mtime_ns"),
     Column("deleted_at_us", BigInteger),
-    Column("acl", Text),
     Column("metadata", Text),
-    PrimaryKeyConstraint("account_id", "folder_id"),
+    key=["folder_id"],
+    with_rowid=True,
 )
 Index("folder_name", folder.c.account_id, folder.c.name, unique=True, sqlite_where=text("deleted_at_us IS NULL"))
 
-message = Table(
-    "message",
+message = table(
     metadata,
-    Column("account_id", Integer, nullable=False),
-    Column("folder_id", Integer, nullable=False),
-    Column("uid", BigInteger, nullable=False),
-    Column("flags", BigInteger, nullable=False),
-    Column("modseq", BigInteger, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("created_modseq", BigInteger, nullable=False),
-    Column("email_pk", BigInteger, nullable=False),
-    Column("saved_us", BigInteger, nullable=False),
-    Column("name_dirty", Integer, nullable=False),
-    Column("name", Text, nullable=False),
-    PrimaryKeyConstraint("account_id", "folder_id", "uid"),
-    sqlite_with_rowid=False,
+    "message",
+    *columns(Integer, "folder_id"),
+    *columns(BigInteger, "uid", "flags", "modseq", "size", "created_modseq", "email_pk", "saved_us"),
+    *columns(Integer, "name_dirty"),
+    *columns(Text, "name"),
+    key=["folder_id", "uid"],
 )
 Index("message_modseq", message.c.account_id, message.c.folder_id, message.c.modseq)
 Index("message_dirty", message.c.account_id, message.c.folder_id, message.c.uid, sqlite_where=text("name_dirty = 1"))
 
-email = Table(
+email = table(
+    metadata,
     "email",
-    metadata,
-    Column("account_id", Integer, nullable=False),
-    Column("email_pk", BigInteger, nullable=False),
-    Column("refs", Integer, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("received_us", BigInteger, nullable=False),
+    *columns(BigInteger, "email_pk"),
+    *columns(Integer, "refs"),
+    *columns(BigInteger, "size", "received_us"),
     Column("sent_at", BigInteger),
-    Column("attachment_octets", BigInteger, nullable=False),
-    Column("base", Text, nullable=False),
-    Column("email_id", Text, nullable=False),
+    *columns(BigInteger, "attachment_octets"),
+    *columns(Text, "base", "email_id"),
     Column("thread_id", Text),
-    Column("envelope", LargeBinary, nullable=False),
+    *columns(LargeBinary, "envelope"),
     Column("envelope_utf8", LargeBinary),
-    Column("bodystructure", LargeBinary, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("message_id", LargeBinary, nullable=False),
+    *columns(LargeBinary, "bodystructure", "body", "message_id"),
     Column("preview", Text),
-    Column("parts", LargeBinary, nullable=False),
+    *columns(LargeBinary, "parts"),
     Column("header", LargeBinary),  # last: long headers lie on overflow pages, which list scans then never touch
-    PrimaryKeyConstraint("account_id", "email_pk"),
+    key=["email_pk"],
+    with_rowid=True,
 )
 
-ordering = Table(
+ordering = table(
+    metadata,
     "ordering",
-    metadata,
-    Column("account_id", Integer, nullable=False),
-    Column("email_pk", BigInteger, nullable=False),
-    Column("sent_at", BigInteger, nullable=False),
-    Column("received_at", BigInteger, nullable=False),
-    Column("value", LargeBinary, nullable=False),
-    PrimaryKeyConstraint("account_id", "email_pk"),
-    sqlite_with_rowid=False,
+    *columns(BigInteger, "email_pk", "sent_at", "received_at"),
+    *columns(LargeBinary, "value"),
+    key=["email_pk"],
 )
 
-tombstone = Table(
-    "tombstone",
+tombstone = table(
     metadata,
-    Column("account_id", Integer, nullable=False),
-    Column("folder_id", Integer, nullable=False),
-    Column("uid", BigInteger, nullable=False),
-    Column("modseq", BigInteger, nullable=False),
-    Column("created_modseq", BigInteger, nullable=False),
-    Column("expunged_us", BigInteger, nullable=False),
-    Column("flags", BigInteger, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("saved_us", BigInteger, nullable=False),
+    "tombstone",
+    *columns(Integer, "folder_id"),
+    *columns(BigInteger, "uid", "modseq", "created_modseq", "expunged_us", "flags", "size", "saved_us"),
     Column("email_pk", BigInteger),
     Column("name", Text),
     Column("moved_folder_id", Integer),
     Column("moved_uid", BigInteger),
-    PrimaryKeyConstraint("account_id", "folder_id", "uid"),
-    sqlite_with_rowid=False,
+    key=["folder_id", "uid"],
 )
 Index("tombstone_modseq", tombstone.c.account_id, tombstone.c.folder_id, tombstone.c.modseq)
 Index("tombstone_expunged", tombstone.c.account_id, tombstone.c.expunged_us)
 
-delivery = Table(
+delivery = table(
+    metadata,
     "delivery",
-    metadata,
-    Column("account_id", Integer, nullable=False),
-    Column("origin", Text, nullable=False),
-    Column("published_us", BigInteger, nullable=False),
-    Column("folder_id", Integer, nullable=False),
-    Column("uidvalidity", BigInteger, nullable=False),
-    Column("uid", BigInteger, nullable=False),
-    Column("modseq", BigInteger, nullable=False),
-    Column("email_id", Text, nullable=False),
-    PrimaryKeyConstraint("account_id", "origin"),
-    sqlite_with_rowid=False,
+    *columns(Text, "origin"),
+    *columns(BigInteger, "published_us"),
+    *columns(Integer, "folder_id"),
+    *columns(BigInteger, "uidvalidity", "uid", "modseq"),
+    *columns(Text, "email_id"),
+    key=["origin"],
 )
 
-subscription = Table(
-    "subscription",
-    metadata,
-    Column("account_id", Integer, nullable=False),
-    Column("name", Text, nullable=False),
-    PrimaryKeyConstraint("account_id", "name"),
-    sqlite_with_rowid=False,
-)
+subscription = table(metadata, "subscription", *columns(Text, "name"), key=["name"])
 
-reader = Table(
+reader = table(
+    metadata,
     "reader",
-    metadata,
-    Column("account_id", Integer, nullable=False),
-    Column("reader_id", Integer, nullable=False),
-    Column("person", Text, nullable=False),
-    Column("begun_modseq", BigInteger, nullable=False),
-    PrimaryKeyConstraint("account_id", "reader_id"),
-    sqlite_with_rowid=False,
+    *columns(Integer, "reader_id"),
+    *columns(Text, "person"),
+    *columns(BigInteger, "begun_modseq"),
+    key=["reader_id"],
 )
 Index("reader_person", reader.c.account_id, reader.c.person, unique=True)
 
-seen = Table(
-    "seen",
+seen = table(
     metadata,
-    Column("account_id", Integer, nullable=False),
-    Column("reader_id", Integer, nullable=False),
-    Column("folder_id", Integer, nullable=False),
-    Column("uid", BigInteger, nullable=False),
-    Column("seen", Integer, nullable=False),
-    Column("modseq", BigInteger, nullable=False),
-    PrimaryKeyConstraint("account_id", "reader_id", "folder_id", "uid"),
-    sqlite_with_rowid=False,
+    "seen",
+    *columns(Integer, "reader_id", "folder_id"),
+    *columns(BigInteger, "uid"),
+    *columns(Integer, "seen"),
+    *columns(BigInteger, "modseq"),
+    key=["reader_id", "folder_id", "uid"],
 )
 Index("seen_modseq", seen.c.account_id, seen.c.reader_id, seen.c.folder_id, seen.c.modseq)
 
-seen_unwritten = Table(
-    "seen_unwritten",
-    metadata,
-    Column("account_id", Integer, nullable=False),
-    Column("folder_id", Integer, nullable=False),
-    Column("reader_id", Integer, nullable=False),
-    PrimaryKeyConstraint("account_id", "folder_id", "reader_id"),
-    sqlite_with_rowid=False,
-)
+seen_unwritten = table(metadata, "seen_unwritten", *columns(Integer, "folder_id", "reader_id"), key=["folder_id", "reader_id"])
 
-seen_tally = Table(
-    "seen_tally",
+seen_tally = table(
     metadata,
-    Column("account_id", Integer, nullable=False),
-    Column("reader_id", Integer, nullable=False),
-    Column("folder_id", Integer, nullable=False),
-    Column("seen", Integer, nullable=False),
-    Column("modseq", BigInteger, nullable=False),
-    PrimaryKeyConstraint("account_id", "reader_id", "folder_id"),
-    sqlite_with_rowid=False,
+    "seen_tally",
+    *columns(Integer, "reader_id", "folder_id", "seen"),
+    *columns(BigInteger, "modseq"),
+    key=["reader_id", "folder_id"],
 )
 
 
 def create(connection: sqlite3.Connection) -> None:
     """Make all tables in the open transaction and stamp the version."""
-    for statement in (*_making(), *_TRIGGERS):
+    for statement in (*_creation(), *_TRIGGERS):
         connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {INDEX_VERSION}")
+    stamp(connection, APPLICATION_ID, INDEX_VERSION)
 
 
 @cache
-def _making() -> tuple[str, ...]:
+def _creation() -> tuple[str, ...]:
     """Compile the statements once: that takes a quarter of the time to make a new account's store."""
-    dialect = sqlite.dialect()
-    made: list[str] = []
-    for table in metadata.sorted_tables:
-        made.append(str(CreateTable(table).compile(dialect=dialect)))
-        indexes = sorted(table.indexes, key=lambda index: str(index.name))
-        made += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
-    return tuple(made)
+    return creation(metadata)
 
 
 def is_current(connection: sqlite3.Connection) -> bool:
     """Return whether this is an index, and of this version."""
-    stamps = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-    return stamps == [APPLICATION_ID, INDEX_VERSION]
-
-
-def bring_up(connection: sqlite3.Connection) -> int:
-    """Run all available steps from this index's version on; return the version reached."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    while version < INDEX_VERSION and version in MIGRATIONS:
-        version = migrate(connection, version)
-    return int(version)
-
-
-def migrate(connection: sqlite3.Connection, version: int) -> int:
-    """Run one step, in a transaction of its own; return the version reached."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for statement in MIGRATIONS[version]:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {version + 1}")
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:  # SQLite itself has rolled back where the disk is full
-            connection.execute("ROLLBACK")
-    return version + 1
+    return stamps(connection) == (APPLICATION_ID, INDEX_VERSION)

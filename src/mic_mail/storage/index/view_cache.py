@@ -27,8 +27,6 @@ _ROW_OCTETS = 200
 
 
 class _Step(NamedTuple):
-    """The changes of a folder from one of its queried states to the next."""
-
     until: int
     """HIGHESTMODSEQ of the next state."""
     changed: Sequence[Row]
@@ -62,7 +60,6 @@ class _Kept:
             self.rows -= self.steps.pop(next(iter(self.steps))).rows
 
     def since(self, modseq: int) -> Changes | None:
-        """Return the changes from that state to `view`; None: not known any more."""
         info = self.view.info
         changed: dict[int, Row] = {}
         vanished: set[int] = set()
@@ -78,10 +75,7 @@ class _Kept:
 
 
 class ViewCache:
-    """Views by account, folder and reader ("": the common state), least recently used evicted first.
-
-    Safe from any thread.
-    """
+    """Views by account, folder and reader ("": the common state), evicted by age; safe from any thread."""
 
     def __init__(self, max_octets: int) -> None:
         self._max_octets = max_octets
@@ -108,10 +102,7 @@ class ViewCache:
         changed: Sequence[Row] = (),
         vanished: Sequence[int] = (),
     ) -> None:
-        """Cache this view, unless a newer one is cached.
-
-        `after`: the view from which it was made, with these changes.
-        """
+        """Cache this view, unless a newer one is cached; `after`: the view from which it was made, with these changes."""
         key = (account_id, folder_id, person)
         with self._lock:
             before = self._views.get(key)
@@ -151,10 +142,7 @@ class ViewCache:
             return None if changes is None else FolderDelta(kept.account_modseq, kept.view, changes, mark)
 
     def changes(self, account_id: int, folder_id: int, since: int, view: FolderView) -> Changes | None:
-        """Return the changes from HIGHESTMODSEQ `since` to `view`, or None.
-
-        None: they are not known, or `view` is not the newest cached view of the common state.
-        """
+        """Return the changes from `since` to `view`; None where unknown, or where `view` is not the newest cached one."""
         with self._lock:
             kept = self._views.get((account_id, folder_id, ""))
             return kept.since(since) if kept is not None and kept.view is view else None

@@ -122,13 +122,8 @@ def block_of(frames: Sequence[Frame], turn: bytes) -> tuple[bytes, list[int]]:
     return b"".join(pieces), places
 
 
-def arrivals_in(segment: str | int) -> Iterator[Journaled]:
-    """Yield the whole messages of the segment's turn, in order. `segment`: path or descriptor."""
-    return (frame for frame in frames_in(segment) if isinstance(frame, Journaled))
-
-
 def frames_in(segment: str | int) -> Iterator[Frame]:
-    """Yield the same messages and the expunges."""
+    """Yield the whole frames of the segment's turn, in order. `segment`: path or descriptor."""
     with open(segment, "rb", closefd=isinstance(segment, str)) as file:
         file.seek(0)
         octets = file.read()
@@ -147,10 +142,7 @@ def frames_in(segment: str | int) -> Iterator[Frame]:
 
 
 def void(segment: int, places: Sequence[int]) -> None:
-    """Mark the frames at these offsets so that no replay restores them.
-
-    Takes no new space on the disk; nothing is synced.
-    """
+    """Mark the frames at these offsets, without sync or new space, so that no replay restores them."""
     for at in places:
         os.pwrite(segment, _VOID, at)
 

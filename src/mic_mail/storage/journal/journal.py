@@ -42,9 +42,9 @@ from functools import partial
 from typing import Protocol
 
 from mic_mail.clock import Clock
+from mic_mail.durable_files import make_durable
 from mic_mail.storage.errors import NO_ROOM
 from mic_mail.storage.journal.frames import BLOCK_OCTETS, CLEAR, TURN_OCTETS, ExpungedFrame, Frame, block_of, octets_of, void
-from mic_mail.storage.maildir.maildir import make_durable
 from mic_mail.storage.maildir.syncfs import begin_to_write, check_that_it_syncs, note_device, sync_file_system
 from mic_mail.storage.reserve import Reserve
 
@@ -94,10 +94,7 @@ class _Segment:
     """
 
     def write(self, frames: Sequence[Frame]) -> "_Written":
-        """Append frames; they are durable once `sync` has returned.
-
-        Writes whole blocks: no block that holds a promise is written again.
-        """
+        """Append frames in blocks of their own; they are durable once `sync` has returned."""
         block, places = block_of(frames, self.turn)
         if os.pwrite(self.fd, block, self.end) != len(block):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -126,8 +123,6 @@ class _Segment:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A written range in a segment, and the segment's turn."""
-
     segment: _Segment
     turn: bytes
     start: int
@@ -280,10 +275,7 @@ class Journal:
         return written
 
     def _not_written(self, error: OSError) -> None:
-        """Pause after a failed write. An error other than lack of space proves the disk bad.
-
-        Lack of space is possible even here, where a file system does not overwrite blocks in place.
-        """
+        """Pause after a failed write; an error other than lack of space proves the disk bad."""
         self._pause(error, passes=error.errno in NO_ROOM)
 
     def _require_space(self, octets: int) -> _Segment | None:
@@ -346,10 +338,7 @@ class Journal:
         return _Segment(path, fd)
 
     def settle(self, older_seconds: float = SETTLE_SECONDS) -> None:
-        """Make the content of a full segment durable in its own place, or of one begun that long ago.
-
-        Waits for the disk.
-        """
+        """Make the content of a full segment, or of one begun that long ago, durable in its own place. Waits for the disk."""
         with self._settling:
             with self._lock:
                 active, old = self._active, self._clock.monotonic() - older_seconds

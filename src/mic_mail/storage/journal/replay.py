@@ -20,19 +20,11 @@ from dataclasses import dataclass, field
 from itertools import chain, groupby
 from operator import attrgetter
 
+from mic_mail.durable_files import make_durable, write_all
 from mic_mail.storage.journal.frames import ExpungedFrame, Frame, Journaled, frames_in, mark_replayed
 from mic_mail.storage.journal.journal import FAILED, FOLDER, LOCK, locked
 from mic_mail.storage.maildir.folder_names import EXPUNGED, encode_directory
-from mic_mail.storage.maildir.maildir import (
-    FOLDER_MODE,
-    MESSAGE_MODE,
-    UNKNOWN_UID,
-    Place,
-    format_name,
-    make_durable,
-    make_tmp,
-    parse_name,
-)
+from mic_mail.storage.maildir.maildir import FOLDER_MODE, MESSAGE_MODE, UNKNOWN_UID, Place, format_name, make_tmp, parse_name
 from mic_mail.storage.maildir.sidecars import FolderSidecar
 from mic_mail.storage.maildir.syncfs import note_device, sync_file_system
 from mic_mail.storage.types import SYSTEM_FLAGS
@@ -57,10 +49,7 @@ class Replay:
 
 
 def recover(mail_root: str, boot_id: str) -> Replay:
-    """Restore what segments of earlier boots hold; one stat where there is no journal.
-
-    An error in one account or segment does not stop the others.
-    """
+    """Restore what segments of earlier boots hold; an error in one account or segment does not stop the others."""
     result = Replay()
     read: list[tuple[str, int, list[Frame]]] = []
     with _segments(mail_root, boot_id, result.failed, of_this_boot=False) as segments:
@@ -112,10 +101,7 @@ def settle_left_behind(mail_root: str, boot_id: str) -> None:
 def _segments(
     mail_root: str, boot_id: str, failed: dict[str, OSError], *, of_this_boot: bool
 ) -> Iterator[list[tuple[str, int]]]:
-    """Yield paths and descriptors of segments that no living process holds.
-
-    The folder and each segment is locked meanwhile.
-    """
+    """Yield paths and descriptors of segments that no living process holds, all locked meanwhile."""
     folder = f"{mail_root}/{FOLDER}"
     found: list[tuple[str, int]] = []
     if not os.path.isdir(folder):
@@ -154,10 +140,7 @@ def _let_go(path: str, segment: int, frames: list[Frame], failed: Collection[str
 
 
 def _replay_account(place: Place, frames: list[Frame], result: Replay) -> None:
-    """Restore one account's messages and expunges.
-
-    Files found whole were read from the disk, so only names may have to be fsynced: those that a killed replay gave.
-    """
+    """Restore one account's messages and expunges; of files found whole only the names have to be fsynced."""
     arrivals = [frame for frame in frames if isinstance(frame, Journaled)]
     try:
         os.stat(place.cur(""))
@@ -182,10 +165,7 @@ def _replay_account(place: Place, frames: list[Frame], result: Replay) -> None:
 
 
 def _expunge_again(place: Place, departed: list[ExpungedFrame], folders: "_Folders") -> set[str]:
-    """Expunge again what lies in its folder; return the directories concerned.
-
-    All of them are returned, since a killed replay may have done the renames.
-    """
+    """Expunge again what lies in its folder; return all directories in which a killed replay may have done so."""
     touched: set[str] = set()
     for mailbox_id, group in groupby(sorted(departed, key=attrgetter("mailbox_id")), key=attrgetter("mailbox_id")):
         cur = folders.cur(mailbox_id)
@@ -204,8 +184,6 @@ def _expunge_again(place: Place, departed: list[ExpungedFrame], folders: "_Folde
 
 
 class _Folders:
-    """Finds the current directories of an account's folders by mailbox id; scans at first use."""
-
     def __init__(self, place: Place) -> None:
         self._place = place
         self._by_id: dict[str, str] | None = None
@@ -233,7 +211,6 @@ class _Folders:
 
 
 def _lost_name(place: Place, arrival: Journaled, folders: _Folders) -> str:
-    """Return the path for a message whose name is lost."""
     berth, flags = arrival.berth, 0
     if berth is not None:
         cur = folders.cur(berth.mailbox_id)
@@ -256,7 +233,6 @@ def _date(path: str, received_us: int) -> None:
 
 
 def _files_by_base(place: Place) -> dict[str, list[str]]:
-    """Return every message of the account, expunged ones and those of deleted folders included."""
     found: dict[str, list[str]] = {}
     for directory, _, names in os.walk(place.maildir, onerror=_raise):
         if os.path.basename(directory) == "tmp":
@@ -281,18 +257,13 @@ def _holds(path: str, octets: bytes) -> bool:
 
 
 def _put(place: Place, path: str, arrival: Journaled) -> None:
-    """Write the message under this name, whole or not at all.
-
-    The file's time, which orders new UIDs, is the time of arrival.
-    """
+    """Write the message under this name, whole or not at all, with the time of arrival, which orders new UIDs."""
     staging = f"{place.tmp}/{arrival.base}.replayed"
     with suppress(FileNotFoundError):
         os.unlink(staging)  # of a killed replay: nobody may open it for writing any more
     fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
     try:
-        view = memoryview(arrival.octets)
-        while view:
-            view = view[os.write(fd, view) :]
+        write_all(fd, arrival.octets)
         if arrival.berth is not None:
             os.utime(fd, ns=(arrival.berth.received_us * 1000, arrival.berth.received_us * 1000))
         elif came := _CAME.match(arrival.base):

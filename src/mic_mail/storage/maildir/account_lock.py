@@ -81,10 +81,7 @@ class AccountLock:
         return Busy(f"lock {self._path} busy for {patience} s")
 
     def _is_current(self) -> bool:
-        """Return whether the open file is the one that others lock.
-
-        It may have been removed or moved away (restore).
-        """
+        """Return whether the open file is still the one that others lock."""
         try:
             return os.stat(self._path).st_ino == self._inode
         except FileNotFoundError:

@@ -3,6 +3,8 @@
 import errno
 import os
 
+from mic_mail.durable_files import write_all
+
 _AT_ONCE = 1 << 30
 _PIECE_OCTETS = 1 << 20
 _CANNOT = frozenset({errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF, errno.EPERM})
@@ -28,8 +30,6 @@ def copy_rest(source: int, offset: int, target: int) -> int:
 def _copy_through(source: int, offset: int, target: int) -> int:
     copied = 0
     while piece := os.pread(source, _PIECE_OCTETS, offset + copied):
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(target, view) :]
+        write_all(target, piece)
         copied += len(piece)
     return copied

@@ -80,10 +80,7 @@ def _number(text: str) -> int:
 
 
 def _lines(path: str) -> list[str]:
-    """Return the lines of a regular file, else none.
-
-    Opening a pipe would block, and a symbolic link may lead to data of another user.
-    """
+    """Return the lines of a regular file, else none: a pipe would block, a link may lead to another user's data."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

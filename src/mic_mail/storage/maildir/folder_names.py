@@ -27,10 +27,7 @@ _HASHED = ".&~"
 
 @lru_cache(maxsize=4096)
 def canonical(name: str, *, max_octets: int, max_depth: int) -> str:
-    """Return the one spelling of `name`, or raise `NameNotAllowed`.
-
-    Decomposed Vietnamese (macOS) becomes its composed form.
-    """
+    """Return the one spelling (NFC) of `name`, or raise `NameNotAllowed`."""
     if not name:
         raise _refusal("Tên thư mục trống.", "The folder name is empty.")
     try:
@@ -80,10 +77,7 @@ def encode_directory(name: str) -> str:
 
 
 def decode_directory(directory: str) -> str | None:
-    """Return the name of a directory, or None where the directory does not determine it.
-
-    That is a hash, whose name stands in `.mic-folder`, or a directory that no name is encoded to.
-    """
+    """Return the name of a directory; None for a hash and for what no name is encoded to."""
     if not directory:
         return INBOX
     if not directory.startswith(".") or directory.startswith((_HASHED, OWN_PREFIX)) or directory in (EXPUNGED, ".", ".."):
@@ -126,10 +120,7 @@ def _shift(text: str) -> str:
 
 
 def decode_mutf7(encoded: str) -> str | None:
-    """Return the text, or None where it is not modified UTF-7.
-
-    Laxer than the RFC: printable ASCII may be shifted (our dots are).
-    """
+    """Return the text, or None where it is not modified UTF-7. Shifted printable ASCII is accepted."""
     if not encoded.isascii():
         return None
     out: list[str] = []

@@ -96,10 +96,7 @@ def read_intent(fd: int) -> Intent | None:
 
 
 def roll_back(intent: Intent) -> None:
-    """Undo the part of the change that was done.
-
-    Where another tool has removed the source directory of a file, the file stays where it is and the next comparison finds it.
-    """
+    """Undo the part of the change that was done; a file whose old directory is gone is left to the next comparison."""
     for name in reversed(intent.links):
         _unlink(name)
     for old, new in reversed(intent.renames):

@@ -87,27 +87,17 @@ _LETTERS_OF_FLAGS = {
 
 
 def email_id(base: str) -> str:
-    """Return the EMAILID (RFC 8474 §5.1): 1 to 255 letters, digits, "_" and "-".
-
-    It is made from the base name, so a rebuilt index gives the same.
-    """
+    """Return the EMAILID, made from the base name (RFC 8474 §5.1): 1 to 255 letters, digits, "_" and "-"."""
     return "E" + blake2b(base.encode(errors="surrogateescape"), digest_size=15).hexdigest()
 
 
 def thread_id(base: str, beginning: bytes) -> str:
-    """Return the THREADID (RFC 8474 §5.2), from the beginning of the thread or else the base name.
-
-    The base name is used where a message does not say what began its thread. So the id never changes, is the same in all
-    folders, and equal EMAILIDs have equal THREADIDs.
-    """
+    """Return the THREADID (RFC 8474 §5.2): of what began the thread, or else of the base name, so it never changes."""
     return "T" + (beginning or blake2b(base.encode(errors="surrogateescape"), digest_size=8).digest()).hex()
 
 
 def beginning_of(thread: str) -> bytes:
-    """Return the thread beginning from which a THREADID was made.
-
-    With it a copy in another account stays in its thread.
-    """
+    """Return the thread beginning of a THREADID, for copies in another account."""
     return bytes.fromhex(thread[1:])
 
 
@@ -179,10 +169,7 @@ class Place:
 
 
 def is_directory(path: str) -> bool:
-    """Return whether a directory is there.
-
-    Raises OSError where that is unknown: an inaccessible path does not count as missing.
-    """
+    """Return whether a directory is there; OSError where that is unknown."""
     try:
         return stat.S_ISDIR(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -190,10 +177,7 @@ def is_directory(path: str) -> bool:
 
 
 def expunged_name(mailbox_id: str, name: str) -> str:
-    """Return the name of an expunged message in `.expunged/`.
-
-    The id identifies its folder after the index is lost.
-    """
+    """Return a file's name in `.expunged/`, where the id identifies its folder after the index is lost."""
     return f"{mailbox_id}.{name}"
 
 
@@ -204,41 +188,22 @@ def make_folder_tree(path: str) -> None:
 
 
 def make_tmp(place: Place) -> None:
-    """Make `tmp/`, which another tool may have removed.
-
-    Only `tmp/`: where the Maildir itself is gone, nothing is to be delivered.
-    """
+    """Make `tmp/`, which another tool may have removed; never the Maildir itself."""
     with contextlib.suppress(FileExistsError):
         os.mkdir(place.tmp, mode=FOLDER_MODE)
 
 
-def make_durable(path: str) -> None:
-    """fsync a directory."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def names_in(path: str) -> set[str]:
-    """Return the message files of a `cur` or `new`.
-
-    A listing never proves absence: a concurrent rename hides existing files.
-    """
+    """Return the message files of a `cur` or `new`. Concurrent renames hide files, so absence proves nothing."""
     return _entries(path)[0]
 
 
 def others_in(path: str) -> set[str]:
-    """Return the entries of a `cur` or `new` that are not regular files, hence no messages.
-
-    A directory, a link, a pipe, a socket.
-    """
+    """Return the entries of a `cur` or `new` that are not regular files, hence no messages."""
     return _entries(path)[1]
 
 
 def _entries(path: str) -> tuple[set[str], set[str]]:
-    """Return regular files and other entries; the listing itself gives the type, without a stat of each."""
     files: set[str] = set()
     others: set[str] = set()
     try:
@@ -280,24 +245,3 @@ def locate(cur: str, names: Iterable[str]) -> dict[str, str]:
                     break
         missing = [name for name in missing if name not in found]
     return found
-
-
-def replace_durably(path: str, content: bytes) -> None:
-    """Write a small file so that readers, and a power loss, leave the old or the new content.
-
-    Temporary file, fsync, rename, directory fsync.
-    """
-    staging = f"{path}.{os.getpid()}.tmp"
-    fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(fd, view) :]
-        os.fsync(fd)
-    except BaseException:
-        os.unlink(staging)
-        raise
-    finally:
-        os.close(fd)
-    os.rename(staging, path)
-    make_durable(os.path.dirname(path))

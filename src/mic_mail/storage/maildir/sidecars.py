@@ -20,7 +20,7 @@ from hashlib import sha256
 from typing import Self
 from urllib.parse import quote
 
-from mic_mail.storage.maildir.maildir import make_durable, replace_durably
+from mic_mail.durable_files import make_durable, replace_durably
 
 MARK_STEP = 1_000
 FOLDER_SIDECAR = ".mic-folder"
@@ -76,7 +76,6 @@ class AccountSidecar:
     modseq_mark: int
     uidvalidity_next: int
     subscriptions: tuple[str, ...] = ()
-    acl: Mapping[str, object] = field(default_factory=dict)
     metadata: Mapping[str, object] = field(default_factory=dict)
     readers: tuple[str, ...] | None = None
     """Addresses of readers with their own \\Seen; None: it is one for all."""
@@ -91,7 +90,6 @@ class AccountSidecar:
                 modseq_mark=_number(fields["modseq_mark"]),
                 uidvalidity_next=_number(fields["uidvalidity_next"]),
                 subscriptions=_strings(fields["subscriptions"]),
-                acl=_mapping(fields.get("acl")),
                 metadata=_mapping(fields.get("metadata")),
                 readers=None if fields.get("readers") is None else _strings(fields["readers"]),
             )
@@ -127,10 +125,7 @@ def write_mark_in_place(maildir_path: str, mark: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SeenSidecar:
-    """The messages that one reader has seen in one folder.
-
-    `mailbox_id` is the folder's, since UIDs of another one mean nothing.
-    """
+    """The messages that one reader has seen in the folder with this id."""
 
     person: str
     mailbox_id: str
@@ -186,10 +181,7 @@ def _write(path: str, fields: dict[str, object]) -> None:
 
 
 def _object_id(value: object) -> str:
-    """Return a valid object id (RFC 8474 §4.1), else raise ValueError.
-
-    The id names a directory and goes to clients: a process that can write a sidecar must not choose it freely.
-    """
+    """Return a valid object id (RFC 8474 §4.1), else raise ValueError: it names a directory and goes to clients."""
     if not isinstance(value, str) or _OBJECT_ID.fullmatch(value) is None:
         raise ValueError(value)
     return value

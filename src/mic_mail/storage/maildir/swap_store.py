@@ -18,7 +18,7 @@ import re
 import shutil
 from collections.abc import Container
 
-from mic_mail.storage.maildir.maildir import make_durable
+from mic_mail.durable_files import make_durable
 
 _ASIDE = re.compile(r"(?P<name>.+)\.(?P<what>restoring|replaced|freed)-(?P<instant>[0-9]{15,17})")
 """Names of stores set aside; instants are in microseconds."""
@@ -59,10 +59,7 @@ def set_aside(name: str) -> str | None:
 
 
 def replace(home: str, instant: int) -> None:
-    """Move the finished `restoring` store to `home`; the store there becomes `replaced`.
-
-    Called under the lock of the store that is there.
-    """
+    """Exchange the finished `restoring` store with that at `home`, under the latter's lock; it becomes `replaced`."""
     new, old = restoring(home, instant), replaced(home, instant)
     os.rename(new, old)
     if not _exchange(old, home):
@@ -91,10 +88,7 @@ def _put(new: str, home: str) -> None:
 
 
 def drop_unfinished(mail_root: str, homes: Container[str], now_us: int) -> None:
-    """Remove stores whose restore began more than a day ago.
-
-    `homes` are those of mailboxes, whatever their names.
-    """
+    """Remove stores whose restore began more than a day ago; `homes` are those of mailboxes, whatever their names."""
     for domain in _folders(mail_root):
         beside = set(_folders(f"{mail_root}/{domain}"))
         for match in filter(None, map(_ASIDE.fullmatch, beside)):
@@ -113,7 +107,6 @@ def _folders(path: str) -> list[str]:
 
 
 def _exchange(one: str, other: str) -> bool:
-    """Exchange two directories; False where that is impossible in one step."""
     if _renameat2 is None:
         return False
     if _renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:

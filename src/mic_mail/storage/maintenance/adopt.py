@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from io import FileIO
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from mic_mail.clock import within_calendar
+from mic_mail.durable_files import write_all
 from mic_mail.mime.imap_structure import Answers, answers
 from mic_mail.mime.scanner import Scanner
 from mic_mail.storage.changes import seen
@@ -22,7 +23,7 @@ from mic_mail.storage.changes.expunge import add_refs
 from mic_mail.storage.changes.publish import insert_email, insert_message
 from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement
+from mic_mail.storage.index.connection import Statement, keyed_by
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.maildir.maildir import MESSAGE_MODE, MessageName, format_name, make_tmp, parse_name
 from mic_mail.storage.types import SEEN
@@ -33,18 +34,16 @@ _MAX_BASE = 180
 _M = schema.message.c
 _T = schema.tombstone.c
 _E = schema.email.c
-_UIDS = Statement(select(_M.uid).where(_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder")))
-_GONE_UIDS = Statement(select(_T.uid).where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder")))
-_CONTENTS = Statement(select(_E.base, _E.size, _E.email_pk).where(_E.account_id == bindparam("account")))
+_UIDS = Statement(select(_M.uid).where(keyed_by(_M, "folder")))
+_GONE_UIDS = Statement(select(_T.uid).where(keyed_by(_T, "folder")))
+_CONTENTS = Statement(select(_E.base, _E.size, _E.email_pk).where(keyed_by(_E)))
 _F = schema.folder.c
 _FILES = Statement(
     select(_M.email_pk, _F.directory, _M.name)
     .join_from(schema.message, schema.folder, (_F.account_id == _M.account_id) & (_F.folder_id == _M.folder_id))
-    .where(_M.account_id == bindparam("account"))
+    .where(keyed_by(_M))
 )
-_BURIED_FILES = Statement(
-    select(_T.email_pk, _T.name).where(_T.account_id == bindparam("account"), _T.email_pk.is_not(None), _T.name.is_not(None))
-)
+_BURIED_FILES = Statement(select(_T.email_pk, _T.name).where(keyed_by(_T), _T.email_pk.is_not(None), _T.name.is_not(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,6 @@ class ForeignMaildirFile:
 
 @dataclass(frozen=True, slots=True)
 class _Guest:
-    """A file to take in, after it was examined."""
-
     path: str
     ready: str
     """Path of content that can be published as it is: `path`, or a converted file in `tmp/`."""
@@ -127,7 +124,6 @@ class ContentTable:
         return self._rows.get(base, [])
 
     def _paths(self, email_pk: int) -> list[str]:
-        """Return the content's paths according to the index; called only where a base name occurs again."""
         if self._files is None:
             self._files = {}
             place, account = self._write.store.place, self._write.store.account_id
@@ -139,10 +135,7 @@ class ContentTable:
 
 
 def _same(content: Content, there: str, size: int, path: str) -> bool | None:
-    """Return whether the file at `path` has this content, by comparing it with the file `there`.
-
-    None if `there` does not hold the content any more.
-    """
+    """Return whether the file at `path` has this content, by comparison with `there`; None if that does not have it."""
     try:
         found = os.stat(there)
         if found.st_size != content.size or not stat.S_ISREG(found.st_mode):
@@ -170,10 +163,7 @@ def scan_file(path: str) -> Answers:
 def adopt(
     write: Write, folder: FolderRow, strangers: Iterable[ForeignMaildirFile], contents: ContentTable, *, believe_uids: bool
 ) -> int:
-    """Take files into a folder; return how many were added.
-
-    A file that is not regular, cannot be read, or has gone meanwhile, is left alone.
-    """
+    """Take in the readable regular files; return how many were added."""
     guests = [guest for stranger in strangers if (guest := _look_at(write, stranger)) is not None]
     if not guests:
         return 0
@@ -225,10 +215,7 @@ def _look_at(write: Write, stranger: ForeignMaildirFile) -> _Guest | None:
 
 
 def is_readable(path: str) -> bool:
-    """Return False where the server may not read the file.
-
-    It belongs to another user, and waits until it is given to the server's user.
-    """
+    """Return False where the file belongs to another user, and waits until it is given to the server's."""
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except PermissionError:
@@ -244,10 +231,7 @@ def arrival_of(found: os.stat_result) -> int:
 
 
 def _is_ours(path: str, found: os.stat_result) -> bool:
-    """Return whether we published the file: its name has a UID and the file's size.
-
-    Such a file is as it arrived and stays so (Reg. 9.1).
-    """
+    """Return whether we published the file, which then stays as it is: its name has a UID and its size (Reg. 9.1)."""
     name = parse_name(os.path.basename(path))
     return name.uid > 0 and name.size == found.st_size
 
@@ -292,8 +276,8 @@ def _with_crlf(write: Write, path: str, found: os.stat_result) -> str:
                 converted = (last + chunk).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
                 # A CR at the end may belong to the next chunk's LF.
                 last = b"\r" if converted.endswith(b"\r") else b""
-                _write_all(copy, converted[: len(converted) - len(last)])
-            _write_all(copy, last)
+                write_all(copy.fileno(), converted[: len(converted) - len(last)])
+            write_all(copy.fileno(), last)
             os.utime(copy.fileno(), ns=(found.st_mtime_ns, found.st_mtime_ns))
             os.fsync(copy.fileno())
     return target
@@ -306,9 +290,3 @@ def _has_bare_lf(file: FileIO) -> bool:
             return True
         last = chunk[-1:]
     return False
-
-
-def _write_all(file: FileIO, octets: bytes) -> None:
-    view = memoryview(octets)
-    while view:
-        view = view[file.write(view) :]

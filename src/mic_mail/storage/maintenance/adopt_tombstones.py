@@ -5,19 +5,19 @@ The file's change time counts as the time of the expunge: there is no other reco
 
 import os
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import insert, select
 
 from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement
+from mic_mail.storage.index.connection import Statement, keyed_by
 from mic_mail.storage.index.rows import read_all_folders
 from mic_mail.storage.maildir.folder_names import is_text
 from mic_mail.storage.maildir.maildir import names_in, parse_name
 from mic_mail.storage.maintenance.adopt import ContentTable, arrival_of, is_readable
 
 _T = schema.tombstone.c
-_SELECT_BURIED = Statement(select(_T.uid).where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder")))
-_BURY = Statement(insert(schema.tombstone), [column.name for column in schema.tombstone.c])
+_SELECT_BURIED = Statement(select(_T.uid).where(keyed_by(_T, "folder")))
+_BURY = Statement(insert(schema.tombstone))
 
 
 def adopt_tombstones(write: Write, contents: ContentTable) -> None:

@@ -30,8 +30,7 @@ _TRIES = 5
 
 def take_in_new(store: Store, folder_id: int | None = None) -> bool:
     """Take in what was added to `new/`; True if anything was."""
-    store.ready()
-    with translated("reading the index"), store.index.reading() as connection:
+    with store.reading() as connection:
         if folder_id is None:
             folders = read_folders(connection, store.account_id)
         else:
@@ -42,10 +41,7 @@ def take_in_new(store: Store, folder_id: int | None = None) -> bool:
 
 
 def new_changed(store: Store, folder: FolderRow) -> int:
-    """Return the time of `new/` if it differs from the one last seen, else 0.
-
-    `_LOST` if there is no `new/`; 0 where access is denied.
-    """
+    """Return the time of `new/` if it differs from the one last seen, `_LOST` if it is gone; 0, also where access is denied."""
     try:
         mtime_ns = os.stat(store.place.new(folder.directory)).st_mtime_ns
     except FileNotFoundError:
@@ -56,10 +52,7 @@ def new_changed(store: Store, folder: FolderRow) -> int:
 
 
 def _has_come(store: Store, folder: FolderRow) -> bool:
-    """Take in new files of one folder; False where the folder belongs to another user now.
-
-    New files wait then, and the folder's known messages can still be read.
-    """
+    """Take in new files of one folder, unless it belongs to another user now; True if any came."""
     try:
         return _look_into(store, folder)
     except (PermissionError, Unavailable) as error:
@@ -90,10 +83,7 @@ def _look_into(store: Store, folder: FolderRow) -> bool:
 
 
 def compare_if_lost(store: Store) -> bool:
-    """Compare index and files if a directory was removed; return whether one was.
-
-    A missing `new/` alone is only recreated.
-    """
+    """Compare index and files if a directory was removed, and return whether one was; a missing `new/` is recreated."""
     with translated("reading the index"), store.index.reading() as connection:
         folders = read_folders(connection, store.account_id)
     if all(map(_cannot_be_lost, (store.place.expunged, *(store.place.cur(folder.directory) for folder in folders)))):
@@ -113,11 +103,7 @@ def _cannot_be_lost(path: str) -> bool:
 
 
 def despite_loss(store: Store, act: Callable[[], T]) -> T:
-    """Run `act` and retry it where another tool removed a directory or renamed a file meanwhile.
-
-    After the comparison the index knows of the directory, and the file is searched anew. A committed change does not fail so
-    (transaction.py).
-    """
+    """Run `act`, and again after a comparison where another tool removed a directory or renamed a file meanwhile."""
     for _ in range(_TRIES - 1):
         try:
             return act()

@@ -10,13 +10,15 @@ Idempotent: after a kill at any point the next opening reaches the same end.
 
 import os
 
+from mic_mail.durable_files import make_durable
 from mic_mail.storage.changes.transaction import finish_interrupted
 from mic_mail.storage.errors import NotOurs, of_os_error
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.connection import SQLITE_ERRORS, is_damage, translated
 from mic_mail.storage.index.rows import read_account
+from mic_mail.storage.index.tables import stamps
 from mic_mail.storage.maildir.intent_record import clear_intent, read_intent, roll_back
-from mic_mail.storage.maildir.maildir import FOLDER_MODE, make_durable, make_folder_tree
+from mic_mail.storage.maildir.maildir import FOLDER_MODE, make_folder_tree
 from mic_mail.storage.maildir.swap_store import finish
 from mic_mail.storage.maintenance import reconcile
 from mic_mail.storage.store import Store
@@ -79,21 +81,15 @@ def _open_locked(store: Store, fd: int) -> None:
 
 
 def _is_sound(store: Store) -> bool:
-    """Return whether SQLite can read the index and it is of this version and for this account.
-
-    All of it is checked where SQLite has met damage.
-    """
+    """Return whether the index is readable, of this version and account; checks all of it where there was damage."""
     if store.index.identity() is None:
         return False
     try:
         connection = store.index.writer()
-        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if application_id != schema.APPLICATION_ID:
-            return False
-        if version > schema.INDEX_VERSION:
+        application_id, version = stamps(connection)
+        if application_id == schema.APPLICATION_ID and version > schema.INDEX_VERSION:
             raise NotOurs(f"index version {version} is newer than this program's {schema.INDEX_VERSION}")
-        if schema.bring_up(connection) < schema.INDEX_VERSION:
+        if (application_id, version) != (schema.APPLICATION_ID, schema.INDEX_VERSION):
             return False
         return read_account(connection, store.account_id) is not None and not (store.index.doubtful and store.index.damage())
     except SQLITE_ERRORS as error:

@@ -25,7 +25,7 @@ from mic_mail.storage.changes.sidecar_rows import folder_sidecar, subscribed_nam
 from mic_mail.storage.changes.transaction import Write, transaction
 from mic_mail.storage.errors import NameNotAllowed
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement
+from mic_mail.storage.index.connection import Statement, keyed_by
 from mic_mail.storage.index.metadata_format import from_sidecar
 from mic_mail.storage.index.rows import AccountRow, FolderRow, read_all_folders, read_folder, read_folders, write_account
 from mic_mail.storage.maildir import dovecot
@@ -48,7 +48,7 @@ from mic_mail.storage.store import Store
 from mic_mail.storage.types import INBOX, Finding, TellFinding
 
 _M = schema.message.c
-_RESTAMP = Statement(update(schema.message).where(_M.account_id == bindparam("account")).values(modseq=bindparam("new_modseq")))
+_RESTAMP = Statement(update(schema.message).where(keyed_by(_M)).values(modseq=bindparam("new_modseq")))
 
 
 def rebuild(store: Store, fd: int) -> None:
@@ -137,10 +137,7 @@ def start_epoch(store: Store, fd: int) -> list[Finding]:
 
 
 def _adopt_sidecars(write: Write) -> None:
-    """Adopt sidecars, which may be ahead of an index that lost commits.
-
-    They are durable before what they hold is used.
-    """
+    """Adopt sidecars, which may be ahead of an index that lost commits."""
     account = AccountSidecar.read(write.store.place.maildir)
     if account is not None:
         write.account.modseq_mark = max(write.account.modseq_mark, account.modseq_mark)
@@ -169,8 +166,6 @@ def _adopt_folder_sidecar(write: Write, folder: FolderRow, sidecar: FolderSideca
 
 @dataclass(slots=True)
 class _Difference:
-    """The differences between one folder's rows and its files."""
-
     renamed: list[tuple[MessageRow, str]]
     missing: list[MessageRow]
     strangers: list[ForeignMaildirFile]
@@ -230,24 +225,17 @@ class Comparison:
             return True
 
     def _originals_first(self, directories: list[str]) -> list[tuple[str, FolderSidecar | None]]:
-        """Return the directories with their sidecars.
-
-        Where a directory was copied with its sidecar, the one whose name matches the sidecar comes first.
-        """
+        """Return the directories with their sidecars, a copied one after the one whose name matches the sidecar."""
         found = [(directory, FolderSidecar.read(self._place.folder(directory))) for directory in directories]
         return sorted(found, key=lambda each: each[1] is None or encode_directory(each[1].name) != each[0])
 
     def _keep_free(self, folder_ids: Iterable[int]) -> None:
-        """Reserve the numbers that folders had in a lost index, so that they get them again.
-
-        A session with one of them open must not get answers of another folder, nor change that one.
-        """
+        """Reserve the numbers that folders had in a lost index, which sessions may still use."""
         account = self.write.account
         told = [folder_id for folder_id in folder_ids if folder_id < _MAX_FOLDER_ID]
         account.folder_next = max([account.folder_next, *(folder_id + 1 for folder_id in told)])
 
     def _make_what_is_never_lost(self) -> None:
-        """Recreate INBOX and `.expunged/` where another tool removed them."""
         if not os.path.isdir(self._place.cur("")) or not os.path.isdir(self._place.expunged):
             make_folder_tree(self._place.maildir)
             os.makedirs(self._place.expunged, mode=FOLDER_MODE, exist_ok=True)
@@ -297,10 +285,7 @@ class Comparison:
         return free
 
     def _name_is_free(self, name: str) -> bool:
-        """Return whether a directory can be named after `name`.
-
-        Asked for a directory that has to give up a name which is not UTF-8.
-        """
+        """Return whether a directory, whose own name is not UTF-8, can be named after `name`."""
         return not os.path.lexists(self._place.folder(encode_directory(name)))
 
     def _insert_foreign(self, directory: str, name: str, sidecar: FolderSidecar | None, taken: set[str]) -> FolderRow:
@@ -354,7 +339,6 @@ class Comparison:
         self.write.save(folder)
 
     def _take_buried_directory(self, mailbox_id: str) -> None:
-        """Take in a deleted folder that an empty index does not know."""
         directory = f"{EXPUNGED}/{mailbox_id}"
         sidecar = FolderSidecar.read(self._place.folder(directory))
         self._find("deleted-folder-found", sidecar.name if sidecar else "", directory)
@@ -398,10 +382,7 @@ class Comparison:
             self._find("file-unreadable", folder.name, folder.directory)
 
     def _take_name(self, folder: FolderRow, row: MessageRow, name: str) -> None:
-        """Take the new name of a file that another tool renamed, or restore the row's name.
-
-        The latter where a replay gave a lost name back without the UID and flags that the row still knows.
-        """
+        """Take the new name of a file that another tool renamed, or restore that of a row whose name a replay lost."""
         if parse_name(name).uid == UNKNOWN_UID:
             cur = self._place.cur(folder.directory)
             self.write.rename([(f"{cur}/{name}", f"{cur}/{row.name}")])
@@ -423,10 +404,7 @@ class Comparison:
         return _Difference(renamed, [row for row in absent if row.name not in located], strangers)
 
     def _tombstone_missing(self, folder: FolderRow, missing: list[MessageRow]) -> None:
-        """Turn rows without files into tombstones.
-
-        The files went into `.expunged/` by a lost commit, or another tool removed them.
-        """
+        """Turn rows without files into tombstones, with the content if a lost commit moved it to `.expunged/`."""
         names = {row.uid: expunged_name(folder.mailbox_id, row.name) for row in missing}
         located = locate(self._place.expunged, names.values())
         expunged = [row for row in missing if names[row.uid] in located]
@@ -435,10 +413,7 @@ class Comparison:
 
 
 def _each_once(located: dict[str, str]) -> dict[str, str]:
-    """Map each file to one row only.
-
-    Copies in one folder share a base name; a file without a UID in its name is one of them, not all.
-    """
+    """Map each file to one row only: copies in one folder share a base name."""
     first = {now: name for name, now in reversed(located.items())}
     return {name: now for now, name in reversed(first.items())}
 

@@ -9,7 +9,7 @@ from mic_mail.storage.store import Store
 from mic_mail.storage.types import Finding, RepairReport, TellFinding
 
 
-def repair(store: Store, *, check: bool, tell: TellFinding | None = None) -> RepairReport:
+def repair(store: Store, *, check: bool = False, tell: TellFinding | None = None) -> RepairReport:
     """Compare index, names and sidecars; put right what differs unless `check`.
 
     An index that SQLite finds damaged is rebuilt first; with `check` nothing else is reported then, since nothing in it can be
@@ -41,7 +41,7 @@ def repair(store: Store, *, check: bool, tell: TellFinding | None = None) -> Rep
         return RepairReport(findings, write.count_folders(), write.account.messages, write.account.octets)
 
 
-def rescan(store: Store, tell: TellFinding | None = None) -> RepairReport:
+def rescan(store: Store, *, tell: TellFinding | None = None) -> RepairReport:
     """Take in what other Maildir tools did; `tell` as for `repair`."""
     with writing(store) as write:
         comparison = Comparison(write, tell=tell)

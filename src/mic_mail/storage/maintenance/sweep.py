@@ -18,7 +18,7 @@ from mic_mail.storage.changes.staging import ABANDONED_SECONDS, unlink_quietly
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, among, translated, uid_list
+from mic_mail.storage.index.connection import Statement, among, keyed_by, translated, uid_list
 from mic_mail.storage.index.rows import read_all_folders
 from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX
 from mic_mail.storage.maildir.maildir import make_tmp
@@ -31,33 +31,30 @@ _T = schema.tombstone.c
 _M = schema.message.c
 _D = schema.delivery.c
 _F = schema.folder.c
-_HERE = (_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"))
+_HERE = keyed_by(_T, "folder")
 _EXPIRED = Statement(
     select(_T.folder_id, _T.uid, _T.email_pk, _T.name)
-    .where(_T.account_id == bindparam("account"), _T.email_pk.is_not(None), _T.expunged_us < bindparam("before"))
+    .where(keyed_by(_T), _T.email_pk.is_not(None), _T.expunged_us < bindparam("before"))
     .limit(_AT_ONCE)
 )
-_FORGET = Statement(update(schema.tombstone).where(*_HERE, _T.uid == bindparam("at")).values(email_pk=None, name=None))
+_FORGET = Statement(update(schema.tombstone).where(_HERE, _T.uid == bindparam("at")).values(email_pk=None, name=None))
 _HISTORY = Statement(
     select(_T.folder_id, func.max(_T.modseq))
-    .where(_T.account_id == bindparam("account"), _T.email_pk.is_(None), _T.expunged_us < bindparam("before"))
+    .where(keyed_by(_T), _T.email_pk.is_(None), _T.expunged_us < bindparam("before"))
     .group_by(_T.folder_id)
 )
-_DROP_HISTORY = Statement(delete(schema.tombstone).where(*_HERE, _T.email_pk.is_(None), _T.expunged_us < bindparam("before")))
-_DROP_ORIGINS = Statement(
-    delete(schema.delivery).where(_D.account_id == bindparam("account"), _D.published_us < bindparam("before"))
-)
-_IN_FOLDER = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
-_SOME_MESSAGES = Statement(select(_M.uid, _M.email_pk).where(*_IN_FOLDER).limit(_AT_ONCE))
-_DROP_MESSAGES = Statement(delete(schema.message).where(*_IN_FOLDER, among(_M.uid)))
-_SOME_GRAVES = Statement(select(_T.uid, _T.email_pk, _T.name).where(*_HERE).limit(_AT_ONCE))
-_DROP_GRAVES = Statement(delete(schema.tombstone).where(*_HERE, among(_T.uid)))
-_DROP_FOLDER = Statement(
-    delete(schema.folder).where(_F.account_id == bindparam("account"), _F.folder_id == bindparam("folder"))
-)
+_DROP_HISTORY = Statement(delete(schema.tombstone).where(_HERE, _T.email_pk.is_(None), _T.expunged_us < bindparam("before")))
+_DROP_ORIGINS = Statement(delete(schema.delivery).where(keyed_by(_D), _D.published_us < bindparam("before")))
+_IN_FOLDER = keyed_by(_M, "folder")
+_SOME_MESSAGES = Statement(select(_M.uid, _M.email_pk).where(_IN_FOLDER).limit(_AT_ONCE))
+_DROP_MESSAGES = Statement(delete(schema.message).where(_IN_FOLDER, among(_M.uid)))
+_SOME_GRAVES = Statement(select(_T.uid, _T.email_pk, _T.name).where(_HERE).limit(_AT_ONCE))
+_DROP_GRAVES = Statement(delete(schema.tombstone).where(_HERE, among(_T.uid)))
+_DROP_FOLDER = Statement(delete(schema.folder).where(keyed_by(_F, "folder")))
 
 
-def sweep(store: Store, *, keep: bool, trusted: bool) -> None:
+def sweep(store: Store, *, keep: bool = False, trusted: bool = True) -> None:
+    """Remove what is past retention by a `trusted` clock, unless `keep` or a hold forbids it; flush names, checkpoint."""
     with contextlib.suppress(DiskFull):  # the names stay pending; what follows frees space
         flush_names(store, None)
     if trusted:
@@ -66,7 +63,6 @@ def sweep(store: Store, *, keep: bool, trusted: bool) -> None:
 
 
 def _drop(store: Store, now_us: int, *, keep: bool) -> None:
-    """Remove everything that has expired at `now_us`; no messages with `keep`."""
     if not keep:
         before = now_us - store.settings.expunge_keep_seconds * 1_000_000
         while _let_go_messages(store, before):
@@ -104,10 +100,7 @@ def _expired_folders(store: Store, before_us: int) -> list[int]:
 
 
 def _let_go_folder(store: Store, folder_id: int) -> None:
-    """Remove an expired deleted folder: its rows in slices, its own row last, then its directory.
-
-    The directory means nothing without the row.
-    """
+    """Remove an expired deleted folder: its rows in slices, its own row last, then its directory."""
     while True:
         with writing(store) as write:
             folder = write.any_folder(folder_id)
@@ -143,7 +136,6 @@ def _let_go_history(store: Store, before_us: int) -> None:
 
 
 def _drop_abandoned(store: Store, before_seconds: int) -> None:
-    """Remove staged files that were never published, and folders never put into place."""
     make_tmp(store.place)
     with os.scandir(store.place.tmp) as entries:
         staged = [entry.path for entry in entries]

@@ -22,7 +22,7 @@ from mic_mail.storage.changes.quota import recount_within
 from mic_mail.storage.changes.sidecar_rows import folder_sidecar, readers_of, subscribed_names
 from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement
+from mic_mail.storage.index.connection import Statement, keyed_by
 from mic_mail.storage.index.metadata_format import to_sidecar
 from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders, read_folder
 from mic_mail.storage.maildir.maildir import NAMED_FLAGS, locate, parse_name
@@ -33,41 +33,15 @@ from mic_mail.storage.types import Finding
 _M = schema.message.c
 _T = schema.tombstone.c
 _E = schema.email.c
-_MAXIMA = Statement(
-    select(func.max(_M.uid), func.max(_M.modseq)).where(
-        _M.account_id == bindparam("account"), _M.folder_id == bindparam("folder")
-    )
-)
-_BURIED_MAXIMA = Statement(
-    select(func.max(_T.uid), func.max(_T.modseq)).where(
-        _T.account_id == bindparam("account"), _T.folder_id == bindparam("folder")
-    )
-)
-_MESSAGE_REFS = Statement(select(_M.email_pk, func.count()).where(_M.account_id == bindparam("account")).group_by(_M.email_pk))
-_GRAVE_REFS = Statement(
-    select(_T.email_pk, func.count())
-    .where(_T.account_id == bindparam("account"), _T.email_pk.is_not(None))
-    .group_by(_T.email_pk)
-)
-_REFS = Statement(select(_E.email_pk, _E.refs).where(_E.account_id == bindparam("account")))
-_SET_REFS = Statement(
-    update(schema.email)
-    .where(_E.account_id == bindparam("account"), _E.email_pk == bindparam("at"))
-    .values(refs=bindparam("new_refs"))
-)
-_SET_DIRTY = Statement(
-    update(schema.message)
-    .where(_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"), _M.uid == bindparam("at"))
-    .values(name_dirty=literal_column("1"))
-)
-_GRAVES = Statement(
-    select(_T.folder_id, _T.uid, _T.email_pk, _T.name).where(_T.account_id == bindparam("account"), _T.name.is_not(None))
-)
-_FORGET_GRAVE = Statement(
-    update(schema.tombstone)
-    .where(_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"), _T.uid == bindparam("at"))
-    .values(email_pk=None, name=None)
-)
+_MAXIMA = Statement(select(func.max(_M.uid), func.max(_M.modseq)).where(keyed_by(_M, "folder")))
+_BURIED_MAXIMA = Statement(select(func.max(_T.uid), func.max(_T.modseq)).where(keyed_by(_T, "folder")))
+_MESSAGE_REFS = Statement(select(_M.email_pk, func.count()).where(keyed_by(_M)).group_by(_M.email_pk))
+_GRAVE_REFS = Statement(select(_T.email_pk, func.count()).where(keyed_by(_T), _T.email_pk.is_not(None)).group_by(_T.email_pk))
+_REFS = Statement(select(_E.email_pk, _E.refs).where(keyed_by(_E)))
+_SET_REFS = Statement(update(schema.email).where(keyed_by(_E, "email")).values(refs=bindparam("new_refs")))
+_SET_DIRTY = Statement(update(schema.message).where(keyed_by(_M, "folder", "at")).values(name_dirty=literal_column("1")))
+_GRAVES = Statement(select(_T.folder_id, _T.uid, _T.email_pk, _T.name).where(keyed_by(_T), _T.name.is_not(None)))
+_FORGET_GRAVE = Statement(update(schema.tombstone).where(keyed_by(_T, "folder", "at")).values(email_pk=None, name=None))
 
 
 def verify(write: Write, *, check: bool) -> Iterator[Finding]:
@@ -111,7 +85,6 @@ def _names(write: Write, folder: FolderRow, *, check: bool) -> Iterator[Finding]
 
 
 def _size_of(path: str) -> int | None:
-    """Return the file's size; None where it is gone, or the folder is another user's now."""
     try:
         return os.stat(path).st_size
     except (FileNotFoundError, PermissionError):
@@ -143,7 +116,7 @@ def _contents(write: Write, *, check: bool) -> Iterator[Finding]:
         if refs != counted.get(email_pk, 0):
             yield Finding("content-refs", "", f"{email_pk}: {refs}, counted {counted.get(email_pk, 0)}")
             if not check:
-                _SET_REFS.on(write.connection, account=account, at=email_pk, new_refs=counted.get(email_pk, 0) + 1)
+                _SET_REFS.on(write.connection, account=account, email=email_pk, new_refs=counted.get(email_pk, 0) + 1)
                 drop_refs(write, [email_pk])
 
 

@@ -16,13 +16,13 @@ from typing import cast
 from mic_mail.mime.imap_structure import Answers
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.copy_move import keywords_of, present_rows
-from mic_mail.storage.changes.staging import StagedFile, stage_link
+from mic_mail.storage.changes.staging import Delivery, StagedFile, stage_link
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.index import reader_seen_rows
 from mic_mail.storage.maildir.maildir import beginning_of
 from mic_mail.storage.reads import reader
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import KEYWORD_FLAGS, SEEN, SYSTEM_FLAGS, Column, Delivery
+from mic_mail.storage.types import KEYWORD_FLAGS, SEEN, SYSTEM_FLAGS, Column
 
 _ANSWERS: tuple[Column, ...] = (
     "size", "header", "envelope", "envelope_utf8", "bodystructure", "body", "parts", "sent_at", "attachment_octets",
@@ -32,29 +32,16 @@ _ANSWERS: tuple[Column, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class StagedCopy:
-    """One message and the delivery that publishes it elsewhere.
-
-    Call `discard` on the staged file of a message that is not published.
-    """
+    """One message and the delivery that publishes it elsewhere; `discard` its staged file if that is not done."""
 
     uid: int
     delivery: Delivery
 
 
 def stage_copies(
-    store: Store,
-    target: Store,
-    folder_id: int,
-    uids: Sequence[int],
-    *,
-    every: bool,
-    allowed: int,
-    person: str | None = None,
+    store: Store, person: str | None, target: Store, folder_id: int, uids: Sequence[int], *, every: bool, allowed: int
 ) -> list[StagedCopy]:
-    """Stage these messages in `target`, ascending by UID, with `allowed` flags as `person` sees them.
-
-    Missing ones are skipped; with `every`, nothing is staged and `NoSuchMessage` is raised unless all are there.
-    """
+    """Stage these messages in `target`, with `allowed` flags as `person` sees them; with `every`, all or `NoSuchMessage`."""
     target.ensure_open()  # before the lock: opening a store takes the store's own lock
     linked: list[tuple[int, StagedFile, int, tuple[str, ...]]] = []
     try:
@@ -85,10 +72,6 @@ def stage_copies(
 
 
 def _answers(values: tuple[object, ...]) -> Answers:
-    """Return the index's answers as they were rendered.
-
-    Bare line ends were judged when the message arrived.
-    """
     found = dict(zip(_ANSWERS, values, strict=True))
     found["preview"] = found["preview"] or ""
     thread = cast("str | None", found.pop("thread_id"))

@@ -14,7 +14,7 @@ from sqlalchemy import BindParameter, bindparam, func, or_, select
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.sidecar_rows import subscribed_names
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, among, translated, uid_list
+from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
 from mic_mail.storage.index.reader_seen_rows import Reader
 from mic_mail.storage.index.rows import read_account, read_folder_named
 from mic_mail.storage.store import Store
@@ -24,8 +24,8 @@ _F = schema.folder.c
 _M = schema.message.c
 _T = schema.tombstone.c
 _SINCE: BindParameter[int] = bindparam("since")
-_HERE = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
-_GONE_HERE = (_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"))
+_HERE = keyed_by(_M, "folder")
+_GONE_HERE = keyed_by(_T, "folder")
 
 _MOVED = Statement(
     select(
@@ -33,37 +33,34 @@ _MOVED = Statement(
         _F.messages, _F.unseen, _F.highest_modseq,
     )
     .where(
-        _F.account_id == bindparam("account"),
+        keyed_by(_F),
         _F.deleted_at_us.is_(None),
         or_(_F.highest_modseq > _SINCE, _F.modseq > _SINCE),
     )
     .order_by(_F.name)
 )  # fmt: skip
 _DELETED = Statement(
-    select(_F.mailbox_id, _F.modseq)
-    .where(_F.account_id == bindparam("account"), _F.deleted_at_us.is_not(None), _F.modseq > _SINCE)
-    .order_by(_F.name)
+    select(_F.mailbox_id, _F.modseq).where(keyed_by(_F), _F.deleted_at_us.is_not(None), _F.modseq > _SINCE).order_by(_F.name)
 )
-_LIVE = Statement(select(func.count()).where(_F.account_id == bindparam("account"), _F.deleted_at_us.is_(None)))
+_LIVE = Statement(select(func.count()).where(keyed_by(_F), _F.deleted_at_us.is_(None)))
 _FOREIGN = Statement(
-    select(_M.uid).where(*_HERE, _M.modseq > _SINCE, or_(~among(_M.created_modseq), _M.modseq != _M.created_modseq)).limit(1)
+    select(_M.uid).where(_HERE, _M.modseq > _SINCE, or_(~among(_M.created_modseq), _M.modseq != _M.created_modseq)).limit(1)
 )
-_VANISHED = Statement(select(_T.uid).where(*_GONE_HERE, _T.modseq > _SINCE).limit(1))
+_VANISHED = Statement(select(_T.uid).where(_GONE_HERE, _T.modseq > _SINCE).limit(1))
 _MOVED_OUT = Statement(
-    select(_T.uid).where(*_GONE_HERE, _T.modseq == bindparam("at"), _T.moved_folder_id == bindparam("target")).limit(1)
+    select(_T.uid).where(_GONE_HERE, _T.modseq == bindparam("at"), _T.moved_folder_id == bindparam("target")).limit(1)
 )
 
 
 def folder_changes(
-    store: Store, since: int, own: Collection[int], *, subscriptions: bool, person: str | None = None
+    store: Store, person: str | None, since: int, own: Collection[int] = (), *, subscriptions: bool = False
 ) -> FolderChanges:
-    """Return the changes after MODSEQ `since`; from 0 that is all folders.
+    """Return the changes of folders after MODSEQ `since`, as the person sees them; from 0 that is all folders.
 
-    `own`: MODSEQs of the caller's changes. `person`: whose \\Seen counts, where each reader has their own.
+    `own`: MODSEQs of the caller's own changes (`Account.recording_modseqs`).
     """
-    store.ready()
     seen.register_reader(store, person)
-    with translated("reading the index"), store.index.snapshot() as connection:
+    with store.snapshot() as connection:
         account = read_account(connection, store.account_id)
         reader = reader_seen_rows.find(connection, store.account_id, person)
         if reader is None:
@@ -102,10 +99,7 @@ def folder_changes(
 
 
 def _moved_for(store: Store, connection: sqlite3.Connection, since: int, reader: Reader) -> list[tuple[Any, ...]]:
-    """Return rows of `_MOVED` as the reader sees them.
-
-    Folders in which only the reader's \\Seen has changed are included.
-    """
+    """Return rows of `_MOVED` as the reader sees them, also of folders in which only their \\Seen has changed."""
     tallies = reader_seen_rows.tallies(connection, reader)
     found: list[tuple[Any, ...]] = []
     for *named, messages, _, highest in _MOVED.on(connection, account=store.account_id, since=0):
@@ -117,20 +111,15 @@ def _moved_for(store: Store, connection: sqlite3.Connection, since: int, reader:
 
 
 def _only_own_seen(connection: sqlite3.Connection, folder_id: int, since: int, own: Collection[int], reader: Reader) -> bool:
-    """Return whether the reader has marked nothing in another session."""
     return all(modseq in own for _, modseq in reader_seen_rows.states_since(connection, reader, folder_id, since).values())
 
 
 def _only_own(store: Store, connection: sqlite3.Connection, folder_id: int, since: int, own: Collection[int]) -> bool:
-    """Return whether own messages were added to the folder, and nothing else has happened to it."""
     here = {"account": store.account_id, "folder": folder_id, "since": since}
     return not (_FOREIGN.on(connection, **here, uids=uid_list(own)).fetchone() or _VANISHED.on(connection, **here).fetchone())
 
 
 def _took_messages(store: Store, connection: sqlite3.Connection, source: int, target: int, modseq: int) -> bool:
-    """Return whether messages were moved in the very change that made the folder.
-
-    Only RENAME of INBOX does that.
-    """
+    """Return whether messages were moved in the change that made the folder: only RENAME of INBOX does that."""
     here = {"account": store.account_id, "folder": source}
     return _MOVED_OUT.on(connection, **here, at=modseq, target=target).fetchone() is not None

@@ -30,10 +30,7 @@ def unmoved(store: Store) -> int | None:
 
 
 def poll(store: Store) -> int:
-    """Return the account's newest MODSEQ from the index.
-
-    Handles that were closed before are closed again: a later close of the last one would change the watched files.
-    """
+    """Return the account's newest MODSEQ; closed handles are closed again now: a later close would change the files."""
     rested = store.rests
     store.ready()
     files = (store.place.index, f"{store.place.index}-wal")
@@ -51,7 +48,6 @@ def poll(store: Store) -> int:
 
 
 def _traces(paths: tuple[str, ...]) -> tuple[int, ...]:
-    """Return when each was last written, 0 for a file that is missing or inaccessible."""
     return tuple(map(_trace, paths))
 
 

@@ -24,7 +24,7 @@ from mic_mail.storage.changes.folders import info_of
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, among, translated, uid_list
+from mic_mail.storage.index.connection import Statement, among, keyed_by, translated, uid_list
 from mic_mail.storage.index.reader_seen_rows import Reader
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.index.view_cache import with_changes
@@ -36,37 +36,28 @@ from mic_mail.storage.types import Changes, Column, FolderDelta, FolderInfo, Fol
 _M = schema.message.c
 _T = schema.tombstone.c
 _E = schema.email.c
-_HERE = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
-_GONE_HERE = (_T.account_id == bindparam("account"), _T.folder_id == bindparam("folder"))
+_HERE = keyed_by(_M, "folder")
+_GONE_HERE = keyed_by(_T, "folder")
 
-_ALL = Statement(select(*(func.json_group_array(column) for column in (_M.uid, _M.flags, _M.modseq, _M.size))).where(*_HERE))
+_ALL = Statement(select(*(func.json_group_array(column) for column in (_M.uid, _M.flags, _M.modseq, _M.size))).where(_HERE))
 """Four arrays as JSON: 100,000 messages in 45 ms, 20 of them in SQLite without Python's lock.
 
 Rows took 92 ms (bench/storage_publish).
 """
-_CHANGED = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(*_HERE, _M.modseq > bindparam("since")))
-_AMONG = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(*_HERE, among(_M.uid)))
-_VANISHED = Statement(select(_T.uid).where(*_GONE_HERE, _T.modseq > bindparam("since")).order_by(_T.uid))
-_NAME = Statement(select(_M.name).where(*_HERE, _M.uid == bindparam("at")))
-_BURIED = Statement(select(_T.name, _T.moved_folder_id, _T.moved_uid).where(*_GONE_HERE, _T.uid == bindparam("at")))
-_DIRECTORY = Statement(
-    select(schema.folder.c.directory).where(
-        schema.folder.c.account_id == bindparam("account"), schema.folder.c.folder_id == bindparam("folder")
-    )
-)
-_MODSEQ = Statement(select(schema.account.c.modseq).where(schema.account.c.account_id == bindparam("account")))
-_STATE = Statement(
-    select(schema.account.c.modseq, schema.account.c.seen_each).where(schema.account.c.account_id == bindparam("account"))
-)
+_CHANGED = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, _M.modseq > bindparam("since")))
+_AMONG = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, among(_M.uid)))
+_VANISHED = Statement(select(_T.uid).where(_GONE_HERE, _T.modseq > bindparam("since")).order_by(_T.uid))
+_NAME = Statement(select(_M.name).where(_HERE, _M.uid == bindparam("at")))
+_BURIED = Statement(select(_T.name, _T.moved_folder_id, _T.moved_uid).where(_GONE_HERE, _T.uid == bindparam("at")))
+_DIRECTORY = Statement(select(schema.folder.c.directory).where(keyed_by(schema.folder.c, "folder")))
+_MODSEQ = Statement(select(schema.account.c.modseq).where(keyed_by(schema.account.c)))
+_STATE = Statement(select(schema.account.c.modseq, schema.account.c.seen_each).where(keyed_by(schema.account.c)))
 
 _MOVES_FOLLOWED = 16
 
 
 class MessageFile:
-    """An open message, readable whatever happens to its name; any thread may read.
-
-    Use it as a context manager or call `close`.
-    """
+    """An open message, readable whatever happens to its name; any thread may read."""
 
     __slots__ = ("fd", "size")
 
@@ -95,28 +86,54 @@ class MessageFile:
 
 
 def highest_modseq(store: Store) -> int:
-    store.ready()
-    with translated("reading the index"), store.index.reading() as connection:
+    """Return the account's newest MODSEQ: the cheap check for any change."""
+    with store.reading() as connection:
         row = _MODSEQ.on(connection, account=store.account_id).fetchone()
         return int(row[0]) if row else 0
 
 
-def view(store: Store, folder_id: int, person: str | None = None) -> tuple[int, FolderView]:
+def view(store: Store, person: str | None, folder_id: int) -> tuple[int, FolderView]:
     """Return the account's MODSEQ and the folder's view, of one instant, as the person sees it.
 
     All who see the same get the same object while nothing changes. Takes in what other tools put into `new/`.
     """
-    store.ready()
-    is_met = seen.register_reader(store, person)
+    delta = _query(store, person, folder_id, mark=0)
+    assert delta.fresh is not None
+    return delta.account_modseq, delta.fresh
+
+
+def folder_delta(store: Store, person: str | None, folder_id: int, since_modseq: int, looked: int) -> FolderDelta:
+    """Return the account's MODSEQ, the folder's view and its changes, all of one instant.
+
+    The view is given if the MODSEQ is not `looked`, and the changes if the view is not as of `since_modseq`. All are as the
+    person sees them, and come from memory where another session of the process has just queried.
+    """
+    mark = store.shared.marks.read(store.account_id)
+    if (known := store.shared.views.changes_since(store.account_id, folder_id, since_modseq, mark)) is not None:
+        return known
+    return _query(store, person, folder_id, mark=mark, since_modseq=since_modseq, looked=looked)
+
+
+def _query(
+    store: Store, person: str | None, folder_id: int, *, mark: int, since_modseq: int | None = None, looked: int | None = None
+) -> FolderDelta:
+    is_registered = seen.register_reader(store, person)
     for settled in (False, True):
-        kept = _kept(store, folder_id, person, is_met=is_met)
-        with translated("reading the index"), store.index.snapshot() as connection:
+        kept = _kept(store, folder_id, person) if is_registered else None
+        with store.snapshot() as connection:
+            modseq, seen_each = _STATE.on(connection, account=store.account_id).fetchone() or (0, 0)
+            if modseq == looked:
+                return FolderDelta(modseq, None, None, mark)
             folder = _live_folder(store, connection, folder_id)
             if settled or not new_changed(store, folder):
-                (modseq,) = _MODSEQ.on(connection, account=store.account_id).fetchone() or (0,)
-                return modseq, _view(
-                    store, connection, folder, reader_seen_rows.find(connection, store.account_id, person), kept
-                )
+                reader = reader_seen_rows.find(connection, store.account_id, person)
+                fresh = _view(store, connection, folder, reader, kept)
+                if not seen_each:
+                    store.shared.views.confirm_current(store.account_id, folder_id, fresh, modseq, mark)
+                if since_modseq is None or fresh.info.highest_modseq == since_modseq:
+                    return FolderDelta(modseq, fresh, None, mark)
+                changes = None if seen_each else store.shared.views.changes(store.account_id, folder_id, since_modseq, fresh)
+                return FolderDelta(modseq, fresh, changes or _changes(store, connection, folder, since_modseq, reader), mark)
         take_in_new(store, folder_id)
     raise AssertionError("the second time it is settled")
 
@@ -125,22 +142,19 @@ _Kept = dict[str, FolderView | None]
 """Views by reader ("": the common state)."""
 
 
-def _kept(store: Store, folder_id: int, person: str | None, *, is_met: bool) -> _Kept | None:
-    """Return the cached views that may be built upon, or None where there is no basis.
-
-    Called before a snapshot is taken: a view newer than the snapshot has flags that no change of the snapshot explains. None:
-    the person could not be registered and sees the common state, whose \\Seen changes without a MODSEQ; so that view is made
-    anew and not cached.
-    """
-    return (
-        {whose: store.shared.views.get(store.account_id, folder_id, whose) for whose in ("", person or "")} if is_met else None
-    )
+def _kept(store: Store, folder_id: int, person: str | None) -> _Kept:
+    """Return the cached views to build upon, before the snapshot is taken: none may be newer."""
+    return {whose: store.shared.views.get(store.account_id, folder_id, whose) for whose in ("", person or "")}
 
 
 def _view(
     store: Store, connection: sqlite3.Connection, folder: FolderRow, reader: Reader | None, kept: _Kept | None
 ) -> FolderView:
-    """Return the view of a snapshot: the cached one, or the next one made from it."""
+    """Return the view of a snapshot: the cached one, or the next one made from it.
+
+    `kept` is None where the person could not be registered and sees the common state, whose \\Seen changes without a MODSEQ:
+    that view is made anew and not cached.
+    """
     whose = "" if reader is None else reader.person
     known = None if kept is None else kept.get(whose)
     if known is None or known.info.highest_modseq < folder.expunge_floor:
@@ -165,37 +179,6 @@ def _view(
     return fresh
 
 
-def folder_delta(store: Store, folder_id: int, since_modseq: int, looked: int, person: str | None = None) -> FolderDelta:
-    """Return the account's MODSEQ, the folder's view and its changes, all of one instant.
-
-    The view is given if the MODSEQ is not `looked`, and the changes if the view is not as of `since_modseq`. All are as the
-    person sees them, and come from memory where another session of the process has just queried.
-    """
-    mark = store.shared.marks.read(store.account_id)
-    if (known := store.shared.views.changes_since(store.account_id, folder_id, since_modseq, mark)) is not None:
-        return known
-    store.ready()
-    is_met = seen.register_reader(store, person)
-    for settled in (False, True):
-        kept = _kept(store, folder_id, person, is_met=is_met)
-        with translated("reading the index"), store.index.snapshot() as connection:
-            modseq, seen_each = _STATE.on(connection, account=store.account_id).fetchone() or (0, 0)
-            if modseq == looked:
-                return FolderDelta(modseq, None, None, mark)
-            folder = _live_folder(store, connection, folder_id)
-            if settled or not new_changed(store, folder):
-                reader = reader_seen_rows.find(connection, store.account_id, person)
-                fresh = _view(store, connection, folder, reader, kept)
-                if not seen_each:
-                    store.shared.views.confirm_current(store.account_id, folder_id, fresh, modseq, mark)
-                if fresh.info.highest_modseq == since_modseq:
-                    return FolderDelta(modseq, fresh, None, mark)
-                changes = None if seen_each else store.shared.views.changes(store.account_id, folder_id, since_modseq, fresh)
-                return FolderDelta(modseq, fresh, changes or _changes(store, connection, folder, since_modseq, reader), mark)
-        take_in_new(store, folder_id)
-    raise AssertionError("the second time it is settled")
-
-
 def _load(store: Store, connection: sqlite3.Connection, info: FolderInfo) -> FolderView:
     columns = _ALL.on(connection, account=store.account_id, folder=info.folder_id).fetchone()
     uids, flags, modseqs, sizes = (json.loads(column) for column in columns)
@@ -204,10 +187,9 @@ def _load(store: Store, connection: sqlite3.Connection, info: FolderInfo) -> Fol
     return FolderView(info, array("I", uids), array("Q", flags), array("Q", modseqs), array("Q", sizes))
 
 
-def changes(store: Store, folder_id: int, since_modseq: int, person: str | None = None) -> Changes:
-    store.ready()
+def changes(store: Store, person: str | None, folder_id: int, since_modseq: int) -> Changes:
     seen.register_reader(store, person)
-    with translated("reading the index"), store.index.snapshot() as connection:
+    with store.snapshot() as connection:
         folder = _live_folder(store, connection, folder_id)
         return _changes(store, connection, folder, since_modseq, reader_seen_rows.find(connection, store.account_id, person))
 
@@ -240,10 +222,7 @@ def _changes_since(
 def _changed_for(
     store: Store, connection: sqlite3.Connection, folder_id: int, since: int, reader: Reader
 ) -> list[tuple[int, int, int, int]]:
-    """Return one reader's changes: of messages, and of what the reader has seen of others.
-
-    For a MODSEQ from before the reader began, these are all messages.
-    """
+    """Return one reader's changes: of messages, and of what they have seen; all where `since` is before they began."""
     here = {"account": store.account_id, "folder": folder_id}
     told = since if since >= reader.begun_modseq else 0
     rows = {row[0]: row for row in _CHANGED.on(connection, **here, since=told)}
@@ -293,14 +272,12 @@ _SPARSE = 4
 
 
 class _Answers:
-    """The statements for one set of columns, the UID first; each is compiled (1 ms) when needed."""
-
     def __init__(self, columns: tuple[Column, ...]) -> None:
         self._columns = columns
 
     def _live(self) -> Select[Any]:
         columns = [_OF_MESSAGE[name][0] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in self._columns]
-        live = select(*columns).where(*_HERE).order_by(_M.uid)
+        live = select(*columns).where(_HERE).order_by(_M.uid)
         if any(name in _OF_EMAIL for name in self._columns):
             live = live.join_from(schema.message, schema.email, (_E.account_id == _M.account_id) & (_E.email_pk == _M.email_pk))
         return live
@@ -318,7 +295,7 @@ class _Answers:
         columns = [_OF_MESSAGE[name][1] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in self._columns]
         joined = (_E.account_id == _T.account_id) & (_E.email_pk == _T.email_pk)
         buried = select(*columns).join_from(schema.tombstone, schema.email, joined)
-        return Statement(buried.where(*_GONE_HERE, among(_T.uid)).order_by(_T.uid))
+        return Statement(buried.where(_GONE_HERE, among(_T.uid)).order_by(_T.uid))
 
 
 @lru_cache(maxsize=256)
@@ -327,24 +304,23 @@ def _answers(columns: tuple[Column, ...]) -> _Answers:
 
 
 def rows(store: Store, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
-    """Return one tuple for each UID that exists or can still be read as a tombstone, ascending by UID.
+    """Return one tuple of `columns` for each UID that exists or can still be read as a tombstone, ascending by UID.
 
-    Cheapest where "uid" is the first of the columns.
+    Cheapest where "uid" is the first of the columns. `flags` and `modseq` are of the common state; `view` has those that the
+    person sees.
     """
     if tuple(columns[:1]) != ("uid",):
         return [row[1:] for row in rows(store, folder_id, uids, ("uid", *columns))]
     wanted = sorted(set(uids))
     if not wanted:
         return []
-    store.ready()
-    with translated("reading the index"), store.index.snapshot() as connection:
+    with store.snapshot() as connection:
         return _rows(store, connection, folder_id, wanted, columns)
 
 
 def _rows(
     store: Store, connection: sqlite3.Connection, folder_id: int, wanted: Sequence[int], columns: Sequence[Column]
 ) -> list[tuple[Any, ...]]:
-    """Return the rows of `wanted`, which holds at least one UID, ascending."""
     statements = _answers(tuple(columns))
     here = {"account": store.account_id, "folder": folder_id}
     low, high = wanted[0], wanted[-1]
@@ -366,15 +342,11 @@ def _rows(
 
 
 def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
-    """Return the file paths of messages that are not expunged.
-
-    They are hints for `open_message`, since names follow flags.
-    """
+    """Return the file paths of messages that are not expunged: hints for `open_message`, since names follow flags."""
     wanted = sorted(set(uids))
     if not wanted:
         return {}
-    store.ready()
-    with translated("reading the index"), store.index.snapshot() as connection:
+    with store.snapshot() as connection:
         row = _DIRECTORY.on(connection, account=store.account_id, folder=folder_id).fetchone()
         if row is None:
             return {}
@@ -384,7 +356,7 @@ def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
 
 
 def read_message(hint: str, size: int) -> bytes | None:
-    """Return all octets of a message where `paths` and the index are right about path and size, else None.
+    """Return all octets of a message where `paths` and the index are right about path and size, else None: use `open_message`.
 
     Three system calls instead of four: the read itself shows that nothing follows the last octet.
     """
@@ -401,10 +373,7 @@ def read_message(hint: str, size: int) -> bytes | None:
 
 
 def open_message(store: Store, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:
-    """Return an open file, also of an expunged message while it is retained; else `NoSuchMessage`.
-
-    `hint`: see `paths`.
-    """
+    """Return an open file, also of an expunged message while it is retained; else `NoSuchMessage`; `hint`: see `paths`."""
     with translated("opening a message"):
         if hint is not None and (file := _try_open(hint)) is not None:
             return file
@@ -446,10 +415,7 @@ def _try_open(path: str) -> MessageFile | None:
 
 
 def _open_under_lock(store: Store, folder_id: int, uid: int) -> MessageFile | None:
-    """Open a message while nobody renames files.
-
-    The row's name is right, or another tool changed it, or the file is gone and so is the message.
-    """
+    """Open a message while nobody renames files, by its row's name or the one that another tool gave it."""
     with writing(store) as write:
         folder = read_folder(write.connection, store.account_id, folder_id)
         rows = read_messages(write, folder_id, [uid])

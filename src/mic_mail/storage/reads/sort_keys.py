@@ -17,7 +17,7 @@ from mic_mail.mime.scanner import MAX_HEADER
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement, among, translated, uid_list
+from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
 from mic_mail.storage.reads.reader import open_message, rows
 from mic_mail.storage.store import Store
 
@@ -33,7 +33,7 @@ _O = schema.ordering.c
 _KEPT = Statement(
     select(_M.uid, _O.sent_at, _O.received_at, _O.value)
     .join_from(schema.message, schema.ordering, (_O.account_id == _M.account_id) & (_O.email_pk == _M.email_pk))
-    .where(_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"), among(_M.uid))
+    .where(keyed_by(_M, "folder"), among(_M.uid))
 )
 _COLUMNS = ("account_id", "email_pk", "sent_at", "received_at", "value")
 _KEEP = Statement(
@@ -42,7 +42,7 @@ _KEEP = Statement(
     .from_select(
         _COLUMNS,
         select(_M.account_id, _M.email_pk, bindparam("sent"), bindparam("received"), bindparam("value")).where(
-            _M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"), _M.uid == bindparam("at")
+            keyed_by(_M, "folder", "at")
         ),
     )
 )
@@ -50,10 +50,7 @@ _KEEP = Statement(
 
 
 class Ordered(NamedTuple):
-    """The sort keys of one message.
-
-    `value` is for `mime.sort_keys.decode`; the instants are seconds since the epoch.
-    """
+    """The sort keys of one message; `value` is for `mime.sort_keys.decode`, instants are seconds since the epoch."""
 
     uid: int
     sent_at: int
@@ -63,13 +60,9 @@ class Ordered(NamedTuple):
 
 
 def orderings(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
-    """Return one entry for each UID that exists or can still be read as a tombstone, in no order.
-
-    Pass slices.
-    """
+    """Return one entry for each UID that exists or can still be read as a tombstone, in no order; pass slices."""
     wanted = set(uids)
-    store.ready()
-    with translated("reading the index"), store.index.snapshot() as connection:
+    with store.snapshot() as connection:
         found = _KEPT.on(connection, account=store.account_id, folder=folder_id, uids=uid_list(wanted)).fetchall()
     known = [Ordered(*row) for row in found]
     missing = wanted.difference(ordered.uid for ordered in known)
@@ -96,15 +89,11 @@ def ordered(uid: int, sent_at: int | None, received_us: int, value: bytes) -> Or
 
 
 def value_of(header: bytes | None, octets: bytes) -> bytes:
-    """Return the value of a message that was read.
-
-    `header` is the index's, which is empty for a header that is too long for it.
-    """
+    """Return the value of a message that was read; the index's `header` is empty for one that is too long for it."""
     return sort_keys.ordering(header or octets[:MAX_HEADER])
 
 
 def _long_header(store: Store, folder_id: int, uid: int) -> bytes:
-    """Return the beginning of a header that is too long for the index."""
     with suppress(NoSuchMessage), open_message(store, folder_id, uid) as file:
         return file.pread(0, MAX_HEADER)
     return b""

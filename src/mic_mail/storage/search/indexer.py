@@ -19,7 +19,7 @@ from mic_mail.mime.search_text import text_parts
 from mic_mail.storage.fulltext.file import Damaged, key_of
 from mic_mail.storage.fulltext.segment import Document, TooLong
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import PRIMARY, Statement, among, translated, uid_list
+from mic_mail.storage.index.connection import PRIMARY, Statement, among, keyed_by, translated, uid_list
 from mic_mail.storage.index.rows import read_folders
 from mic_mail.storage.reads.sort_keys import value_of
 from mic_mail.storage.search.lookup import known_keys
@@ -39,21 +39,21 @@ IDLE_DROP_SECONDS = 86_400.0
 _M = schema.message.c
 _E = schema.email.c
 _A = schema.account.c
-_HERE = (_M.account_id == bindparam("account"), _M.folder_id == bindparam("folder"))
+_HERE = keyed_by(_M, "folder")
 _WITH_CONTENT = (_E.account_id == _M.account_id) & (_E.email_pk == _M.email_pk)
 _FRESH = Statement(
     select(_M.uid, _E.email_id, _E.size)
     .join_from(schema.message, schema.email, _WITH_CONTENT)
-    .where(*_HERE, _M.modseq > bindparam("since"))
+    .where(_HERE, _M.modseq > bindparam("since"))
     .order_by(_M.uid)
 )
 _TO_READ = Statement(
     select(_E.email_id, _E.size, _E.parts, _M.name, _E.header)
     .join_from(schema.message, schema.email, _WITH_CONTENT)
-    .where(*_HERE, among(_M.uid))
+    .where(_HERE, among(_M.uid))
 )
-_ALIVE = Statement(select(_E.email_id, _E.size).where(_E.account_id == bindparam("account")))
-_MODSEQ = Statement(select(_A.modseq).where(_A.account_id == bindparam("account")))
+_ALIVE = Statement(select(_E.email_id, _E.size).where(keyed_by(_E)))
+_MODSEQ = Statement(select(_A.modseq).where(keyed_by(_A)))
 
 
 _PASSING = {
@@ -78,8 +78,20 @@ class Visited:
     """Messages with more words than a segment takes."""
 
 
-def needs_visit(store: Store, visited: Visited) -> bool:
-    """Return whether the index was written, or the file discarded, since the last visit: three stats."""
+def index_text(store: Store, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
+    """Bring `search.sqlite` up to date if the index was written since the last visit; return how many messages were added.
+
+    `go_on` is called before each batch. On `Unavailable` or `DiskFull` the caller tries again later.
+    """
+    if not _needs_visit(store, visited):
+        return 0
+    try:
+        return _visit(store, visited, go_on)
+    finally:
+        store.search.close()
+
+
+def _needs_visit(store: Store, visited: Visited) -> bool:
     return visited.trace != (*_trace(store), store.search.identity) or _owes_drop(store, visited)
 
 
@@ -88,18 +100,13 @@ def _owes_drop(store: Store, visited: Visited) -> bool:
     return store.clock.monotonic() - visited.dropped_at >= pause
 
 
-def visit(store: Store, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
-    """Index new messages and drop removed ones; return how many were indexed.
-
-    `go_on` is called between two batches. `Unavailable`, `DiskFull`: reading or writing failed in a way that a retry a moment
-    later would not help.
-    """
+def _visit(store: Store, visited: Visited, go_on: Callable[[], bool]) -> int:
     trace = _trace(store)
     if not trace[0]:
         return 0  # nobody has opened the account yet
     try:
         store.reserve.require_whole()
-        done = _visit(store, visited, go_on)
+        done = _index_and_drop(store, visited, go_on)
     except Damaged:
         store.search.discard()
         visited.modseq, visited.trace = -1, ()
@@ -115,7 +122,8 @@ def visit(store: Store, visited: Visited, go_on: Callable[[], bool] = lambda: Tr
     return done or 0
 
 
-def _visit(store: Store, visited: Visited, go_on: Callable[[], bool]) -> int | None:
+def _index_and_drop(store: Store, visited: Visited, go_on: Callable[[], bool]) -> int | None:
+    """Return how many messages were indexed; None where the visit is incomplete."""
     done, whole = 0, True
     with _reading(store) as connection:
         row = _MODSEQ.on(connection, account=store.account_id).fetchone()
@@ -147,7 +155,6 @@ def _visit(store: Store, visited: Visited, go_on: Callable[[], bool]) -> int | N
 
 
 def _batches(store: Store, folder_id: int, since: int, known: set[int]) -> Iterator[list[int]]:
-    """Yield batches of UIDs of unknown messages, as many as are read at a time; `known` grows."""
     with _reading(store) as connection:
         fresh = _FRESH.on(connection, account=store.account_id, folder=folder_id, since=since).fetchall()
     batch: list[int] = []
@@ -167,8 +174,6 @@ def _batches(store: Store, folder_id: int, since: int, known: set[int]) -> Itera
 
 
 class _Reading:
-    """Reads messages and adds them to the file."""
-
     def __init__(self, store: Store, visited: Visited) -> None:
         self._store = store
         self._visited = visited
@@ -176,7 +181,6 @@ class _Reading:
         """Set while every message could be read."""
 
     def index(self, folder_id: int, cur: str, uids: list[int]) -> int:
-        """Add these messages; return how many of them are new in the file."""
         with _reading(self._store) as connection:
             found = _TO_READ.on(connection, account=self._store.account_id, folder=folder_id, uids=uid_list(uids)).fetchall()
         done = words = 0
@@ -214,10 +218,7 @@ def _alive(store: Store) -> set[int]:
 
 @contextlib.contextmanager
 def _reading(store: Store) -> Iterator[sqlite3.Connection]:
-    """Open the index briefly, read-only.
-
-    Being read-only, the connection does not move the log into the index when it is the last to close.
-    """
+    """Open the index briefly, read-only: so closing it moves no log into the index."""
     connection = sqlite3.connect(f"file:{quote(store.place.index)}?mode=ro", uri=True, timeout=1.0, isolation_level=None)
     try:
         yield connection

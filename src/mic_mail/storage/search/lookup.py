@@ -30,7 +30,7 @@ _ATTEMPTS = 3
 
 
 def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: Sequence[int], test: TextTest) -> LookedUp:
-    """Return what is known of the messages at the positions `wanted` of `uids`."""
+    """Return what is known of the messages at positions `wanted` of `uids`, best the shared list (`FolderView.uids`)."""
     query = Query.of(test.value)
     if not query.text or not store.settings.search_file:
         return LookedUp((), ())  # an empty value asks whether a field is present, or nothing at all
@@ -58,8 +58,6 @@ def throw_away(store: Store) -> None:
 
 
 class _LookedUp:
-    """The results from the segments so far, by position."""
-
     def __init__(self, store: Store, test: TextTest, query: Query) -> None:
         self._store = store
         self._test = test
@@ -69,10 +67,7 @@ class _LookedUp:
         self.found: list[int] = []
 
     def ask(self, places: "Places", wanted: set[int] | None) -> bool:
-        """Query the positions `wanted`, or all.
-
-        False if a segment was repacked meanwhile, so that some have no answer.
-        """
+        """Query the positions `wanted`, or all; False if a segment was repacked, so that some have no answer."""
         whole = True
         least, most = (min(wanted), max(wanted)) if wanted else (0, len(places.keys.uids))
         for segment_id, (low, high), (in_segment, positions) in zip(places.segments, places.spans, places.lists, strict=True):
@@ -102,14 +97,11 @@ class _LookedUp:
 
 
 class _Segment:
-    """One segment, loaded as far as it is needed."""
-
     def __init__(self, store: Store, segment_id: int) -> None:
         self._store = store
         self._segment_id = segment_id
 
     def having(self, test: TextTest, query: Query, wanted: Iterable[int]) -> set[int]:
-        """Return the documents that pass the test; `wanted` are those that matter."""
         found: set[int] = set()
         for zone in _zones_of(test):
             words = self._words(zone)
@@ -123,12 +115,18 @@ class _Segment:
         return found
 
     def _words(self, zone: Zone) -> Words:
-        search, at = self._store.search, self._segment_id
-        return self._store.shared.searched.of(Words, (at, zone), lambda: Words.unpack(search.words(at, zone)))
+        def read() -> tuple[Words, int]:
+            words = Words.unpack(self._store.search.words(self._segment_id, zone))
+            return words, words.octets
+
+        return self._store.shared.searched.of(Words, (self._segment_id, zone), read)
 
     def _flow(self, zone: Zone) -> Flow:
-        search, at = self._store.search, self._segment_id
-        return self._store.shared.searched.of(Flow, (at, zone), lambda: Flow.unpack(search.flow(at, zone)))
+        def read() -> tuple[Flow, int]:
+            flow = Flow.unpack(self._store.search.flow(self._segment_id, zone))
+            return flow, flow.octets
+
+        return self._store.shared.searched.of(Flow, (self._segment_id, zone), read)
 
 
 def _zones_of(test: TextTest) -> tuple[Zone, ...]:
@@ -149,21 +147,6 @@ class FolderKeys:
     uids: "array[int]"
     keys: "array[int]"
 
-    @property
-    def octets(self) -> int:
-        return 12 * len(self.uids)
-
-
-@dataclass(slots=True)
-class SegmentKeys:
-    """The keys of a segment's messages, by place."""
-
-    keys: "array[int]"
-
-    @property
-    def octets(self) -> int:
-        return 8 * len(self.keys)
-
 
 @dataclass(slots=True)
 class Places:
@@ -175,10 +158,6 @@ class Places:
     lists: "list[tuple[array[int], array[int]]]"
     spans: list[tuple[int, int]]
     """First and last of these positions: most segments hold messages of one period."""
-
-    @property
-    def octets(self) -> int:
-        return 6 * sum(len(places) for places, _ in self.lists)
 
 
 def _keys_of(store: Store, folder_id: int, uids: Sequence[int]) -> FolderKeys:
@@ -201,14 +180,11 @@ def _keys_of(store: Store, folder_id: int, uids: Sequence[int]) -> FolderKeys:
         except StopIteration as end:
             made = FolderKeys(listed, end.value)
             is_same = _mailbox_of(store, folder_id) == mailbox  # else the index was replaced meanwhile
-            return store.shared.searched.put(at, made) if is_same else made
+            return store.shared.searched.put(at, made, 12 * len(listed)) if is_same else made
 
 
 def _mailbox_of(store: Store, folder_id: int) -> tuple[str, int]:
-    """Return MAILBOXID and UIDVALIDITY: under both a UID keeps its meaning, whatever becomes of the index.
-
-    In a rebuilt index the folders may have other numbers (and the index may have its predecessor's inode: `Store.rest`).
-    """
+    """Return MAILBOXID and UIDVALIDITY, under which a UID keeps its meaning even in a rebuilt index."""
     with translated("reading the index"), store.index.reading() as connection:
         folder = read_folder(connection, store.account_id, folder_id)
     return ("", 0) if folder is None else (folder.mailbox_id, folder.uidvalidity)
@@ -232,9 +208,8 @@ def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
         if pairs:
             segments.append(segment_id)
             lists.append((array("H", [place for place, _ in pairs]), array("I", [position for _, position in pairs])))
-    return store.shared.searched.put(
-        at, Places(keys, live, segments, lists, [(min(positions), max(positions)) for _, positions in lists])
-    )
+    found = Places(keys, live, segments, lists, [(min(positions), max(positions)) for _, positions in lists])
+    return store.shared.searched.put(at, found, 6 * sum(len(places) for places, _ in lists))
 
 
 def positions_by_key(keys: Iterable[int]) -> tuple[dict[int, int], dict[int, list[int]]]:
@@ -249,7 +224,12 @@ def positions_by_key(keys: Iterable[int]) -> tuple[dict[int, int], dict[int, lis
 
 def keys_in(store: Store, segment_id: int) -> "array[int]":
     """Return the keys of a segment's messages."""
-    return store.shared.searched.of(SegmentKeys, segment_id, lambda: SegmentKeys(store.search.keys(segment_id))).keys
+
+    def read() -> "tuple[array[int], int]":
+        keys = store.search.keys(segment_id)
+        return keys, 8 * len(keys)
+
+    return store.shared.searched.of(array, segment_id, read)
 
 
 def known_keys(store: Store, live: Iterable[int]) -> set[int]:

@@ -64,7 +64,6 @@ def find_text(
 
 
 def _leave(store: Store, read: dict[int, Document]) -> None:
-    """Store documents for the next search; a failure to get the file loses nothing."""
     try:
         leave(store, read)
     except Damaged:
@@ -74,8 +73,6 @@ def _leave(store: Store, read: dict[int, Document]) -> None:
 
 
 class _Fields:
-    """The fields of a header, each parsed once for all tests that use it."""
-
     def __init__(self, header: bytes) -> None:
         self._values: dict[bytes, list[bytes]] = {}
         for name, value in fields(header):
@@ -83,15 +80,12 @@ class _Fields:
         self._texts: dict[bytes, list[list[str]]] = {}
 
     def texts(self, name: bytes) -> Sequence[Sequence[str]]:
-        """Return the texts of each field of a name."""
         if name not in self._texts:
             self._texts[name] = [list(field_texts(name, value)) for value in self._values.get(name, ())]
         return self._texts[name]
 
 
 class _Test:
-    """A search key, with its value prepared once."""
-
     def __init__(self, test: TextTest) -> None:
         self.kind = test.kind
         self.query = Query.of(test.value)
@@ -105,7 +99,6 @@ class _Test:
 
 
 def _passes(tests: Sequence[_Test], named: _Fields, texts: Texts) -> tuple[bool, ...]:
-    """Return which tests a message passes; every message contains the empty string."""
     passed = [test.in_header(named) if test.kind == "HEADER" else not test.query.text for test in tests]
     for zone, text in texts:
         asking = [at for at, test in enumerate(tests) if not passed[at] and test.kind != "HEADER" and zone in test.zones]

@@ -8,7 +8,6 @@ the index's own: a rebuilt index may have others.
 import sqlite3
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mic_mail.storage.fulltext.file import Damaged, key_of
 from mic_mail.storage.fulltext.segment import unpack_values
@@ -16,14 +15,6 @@ from mic_mail.storage.reads.reader import rows
 from mic_mail.storage.reads.sort_keys import Ordered, ordered
 from mic_mail.storage.search.lookup import keys_in, positions_by_key, throw_away
 from mic_mail.storage.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentValues:
-    """The values of a segment's messages, by place; empty where there is none."""
-
-    values: list[bytes]
-    octets: int
 
 
 def indexed(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
@@ -58,8 +49,10 @@ def _find(store: Store, folder_id: int, uids: Iterable[int], segments: Iterable[
 
 
 def _values_in(store: Store, segment_id: int, keys: "array[int]") -> list[bytes]:
-    def read() -> SegmentValues:
-        blob = store.search.values(segment_id)
-        return SegmentValues(unpack_values(blob, len(keys)), len(blob) + 40 * len(keys))
+    """Return the values of a segment's messages, by place; empty where there is none."""
 
-    return store.shared.searched.of(SegmentValues, segment_id, read).values
+    def read() -> tuple[list[bytes], int]:
+        blob = store.search.values(segment_id)
+        return unpack_values(blob, len(keys)), len(blob) + 40 * len(keys)
+
+    return store.shared.searched.of(list, segment_id, read)

@@ -40,8 +40,6 @@ DEAD_US = 7 * 86_400 * 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """An existing segment, and its messages."""
-
     live: Live
     keys: Collection[int]
 
@@ -52,7 +50,6 @@ def leave(store: Store, read: Mapping[int, Document]) -> int:
 
 
 def _at_once(read: Mapping[int, Document]) -> Iterator[dict[int, Document]]:
-    """Yield groups that fit into one segment."""
     some: dict[int, Document] = {}
     words = 0
     for key, document in read.items():
@@ -75,7 +72,6 @@ def _leave_at_last(store: Store, read: Mapping[int, Document]) -> int:
 
 
 def _leave(store: Store, read: Mapping[int, Document]) -> int | None:
-    """Add the documents; None where another process was faster."""
     store.reserve.require_whole()
     live = store.search.live()
     known = known_keys(store, [each.segment_id for each in live])
@@ -94,10 +90,7 @@ def _leave(store: Store, read: Mapping[int, Document]) -> int | None:
 
 
 def _small_enough(store: Store, live: list[Live], documents: int) -> list[_Segment]:
-    """Return the segments to merge into the next one.
-
-    They are taken from the smallest on, each no larger than all before it together.
-    """
+    """Return the segments to merge into the next one, from the smallest on."""
     segments = [_Segment(each, keys_in(store, each.segment_id)) for each in live]
     taken: list[_Segment] = []
     octets = 0
@@ -138,7 +131,6 @@ def drop_dead(store: Store, all_keys: Callable[[], Collection[int]]) -> int:
 
 
 def _pack_anew(store: Store, each: Live, kept: list[int]) -> bool:
-    """Repack a segment without the removed messages."""
     keys = keys_in(store, each.segment_id)
     packed = store.search.packed(each.segment_id, len(keys))
     fresh = pack(unpack(packed, kept)) if kept else None

@@ -8,10 +8,11 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.imap.session_settings import SessionSettings
-from mic_mail.storage.journal.frames import Journaled, arrivals_in
+from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.journal.journal import FOLDER, LOCK
 from mic_mail.storage.mailstore import MailStore
 from session_harness import REF, START, Talk
+from store_harness import arrivals_in
 
 
 def held(tmp_path: Path) -> list[Journaled]:

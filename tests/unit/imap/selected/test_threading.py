@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mic_mail.imap.selected.threading import Forest, Messages, ordered_subject, references, write
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.types import Delivery
+from mic_mail.storage.changes.staging import Delivery
 from session_harness import Talk
 
 

@@ -22,10 +22,10 @@ from mic_mail.services.transport.envelope import Recipient
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Busy, OverQuota, Unavailable
 from mic_mail.storage.journal import journal
-from mic_mail.storage.journal.frames import arrivals_in
 from mic_mail.storage.journal.journal import FOLDER, LOCK
 from mic_mail.storage.maildir.account_lock import AccountLock
 from mic_mail.storage.types import AccountRef, Published
+from store_harness import arrivals_in
 from waiting import wait_for, wait_on_loop
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
@@ -164,8 +164,8 @@ def test_a_mailbox_that_others_write_holds_nobody_up(office: Office) -> None:
 def test_who_waits_too_long_for_a_mailbox_leaves_nothing(office: Office) -> None:
     """The turn does not come: each hears that the mailbox is unavailable, and no file of theirs stays."""
     office.context.executors.patience = 0.1
-    turns = office.context.account_executors._turns(office.ref("dvbe")).writers
-    office.server.call(turns.take(1))
+    slots = office.context.account_executors._slots(office.ref("dvbe")).writers
+    office.server.call(slots.acquire(1))
     with writing(office.context.store.store(office.ref("dvbe"))):
         outcomes = office.deliver(("dvbe", message(0)), ("dvbe", message(1)))
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * 2
@@ -176,8 +176,8 @@ def test_who_waits_too_long_for_a_mailbox_leaves_nothing(office: Office) -> None
 def test_an_entry_that_waits_too_long_for_a_mailbox_leaves_nothing_there(office: Office) -> None:
     """The turn does not come: the entry stays in the spool, its link in the mailbox's `tmp` does not."""
     office.context.executors.patience = 0.1
-    turns = office.context.account_executors._turns(office.ref("dvbe")).writers
-    office.server.call(turns.take(1))
+    slots = office.context.account_executors._slots(office.ref("dvbe")).writers
+    office.server.call(slots.acquire(1))
     with smtplib.SMTP(office.server.host, office.server.ports["smtp"]) as client:
         client.sendmail("a@a.example", ["dvbe@mic.gov.vn", "ttlan@mic.gov.vn"], message(0))
     office.server.call(office.context.mailflow.settle())
@@ -187,8 +187,8 @@ def test_an_entry_that_waits_too_long_for_a_mailbox_leaves_nothing_there(office:
 
 def test_one_whose_sender_has_gone_before_its_turn_is_not_delivered(office: Office) -> None:
     """Nobody was told anything, so the sender will come again: it must not be there twice then."""
-    turns = office.context.account_executors._turns(office.ref("dvbe")).writers
-    office.server.call(turns.take(1))
+    slots = office.context.account_executors._slots(office.ref("dvbe")).writers
+    office.server.call(slots.acquire(1))
 
     async def send_and_leave() -> "asyncio.Task[Published]":
         delivering: LocalDeliverer = office.context.mailflow._acceptance.delivering
@@ -196,7 +196,7 @@ def test_one_whose_sender_has_gone_before_its_turn_is_not_delivered(office: Offi
         await wait_on_loop(lambda: office.ref("dvbe").account_id in delivering._queues)  # a batch has written both files
         leaving.cancel()
         await asyncio.wait([leaving])
-        turns.give_back()
+        slots.release()
         return staying
 
     with writing(office.context.store.store(office.ref("dvbe"))):

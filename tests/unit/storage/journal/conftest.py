@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from mic_mail.clock import ManualClock
-from mic_mail.storage.journal.frames import Journaled, arrivals_in
+from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.journal.journal import FOLDER, LOCK
 from mic_mail.storage.mailstore import Account, MailStore
-from store_harness import Root, Seen, message
+from store_harness import Root, Seen, arrivals_in, message
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ from memory_folder import folder_in_memory
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import publish as publishing
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.journal import journal
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import FLAGGED, SEEN, Delivery
+from mic_mail.storage.types import FLAGGED, SEEN
 from store_harness import REF, Root, append, deliver, killed_at, message, observe
 from unit.storage.journal.conftest import (
     DAMAGES,

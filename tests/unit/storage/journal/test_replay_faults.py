@@ -8,11 +8,11 @@ import pytest
 
 from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.journal import replay
-from mic_mail.storage.journal.frames import Journaled, arrivals_in
+from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.maildir.maildir import Place
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
-from store_harness import REF, Root, deliver, killed_at, message, observe
+from store_harness import REF, Root, arrivals_in, deliver, killed_at, message, observe
 from unit.storage.journal.conftest import (
     Crash,
     as_a_service_user,

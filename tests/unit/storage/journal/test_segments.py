@@ -11,14 +11,14 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Busy, DiskFull
 from mic_mail.storage.journal import journal, replay
-from mic_mail.storage.journal.frames import Journaled, arrivals_in
+from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.journal.journal import FOLDER, locked
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.types import Delivery
-from store_harness import REF, Root, deliver, killed_at, message, observe
+from store_harness import REF, Root, arrivals_in, deliver, killed_at, message, observe
 from unit.storage.journal.conftest import held, in_inbox, inbox, segments
 
 

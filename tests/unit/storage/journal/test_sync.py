@@ -13,12 +13,12 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
+from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.journal import journal
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.maildir import syncfs
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.types import Delivery
 from store_harness import REF, Root, deliver, message, observe
 from unit.storage.journal.conftest import Crash, held, in_inbox, inbox, lose_content, segments
 from waiting import PATIENCE_SECONDS, wait_for

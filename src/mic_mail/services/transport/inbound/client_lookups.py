@@ -19,7 +19,7 @@ from mic_mail.mailauth.spf import Client, Identity, Spf, SpfResult
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.net.connection_limits import network_of
 from mic_mail.net.dns import Resolver
-from mic_mail.process.executors import Turns
+from mic_mail.process.executors import TimedSemaphore
 from mic_mail.storage.errors import Overloaded, Unavailable
 
 T = TypeVar("T")
@@ -35,24 +35,24 @@ class FairTurns:
     """Bounds concurrent lookups in all and per network: a slow client delays only its own network."""
 
     def __init__(self) -> None:
-        self._all = Turns(AT_ONCE, MOST_WAITING)
-        self._networks: dict[str, Turns] = {}
+        self._all = TimedSemaphore(AT_ONCE, MOST_WAITING)
+        self._networks: dict[str, TimedSemaphore] = {}
 
     async def within(self, network: str, ask: Callable[[], Awaitable[T]]) -> T:
         """Run `ask` in its turn; raises `Unavailable` if the turn does not come."""
-        mine = self._networks.setdefault(network, Turns(AT_ONCE_OF_NETWORK, MOST_WAITING))
+        mine = self._networks.setdefault(network, TimedSemaphore(AT_ONCE_OF_NETWORK, MOST_WAITING))
         try:
-            await mine.take(PATIENCE_SECONDS)
+            await mine.acquire(PATIENCE_SECONDS)
             try:
-                await self._all.take(PATIENCE_SECONDS)
+                await self._all.acquire(PATIENCE_SECONDS)
                 try:
                     return await ask()
                 finally:
-                    self._all.give_back()
+                    self._all.release()
             finally:
-                mine.give_back()
-        finally:  # also if no turn came: the last one given back may have gone to a caller that was cancelled
-            if mine.idle(AT_ONCE_OF_NETWORK) and self._networks.get(network) is mine:
+                mine.release()
+        finally:  # also if no slot came: the last one given back may have gone to a caller that was cancelled
+            if not mine.callers and self._networks.get(network) is mine:
                 del self._networks[network]
 
 
