@@ -18,7 +18,7 @@ from pathlib import Path
 from mic_mail.clock import SystemClock
 from mic_mail.ids import trace_id
 from mic_mail.log.anchor_chain import AnchorFile
-from mic_mail.log.anchor_writer import Anchoring
+from mic_mail.log.anchor_writer import AnchorWriter
 from mic_mail.log.index import months_on_disk, path_of
 from mic_mail.log.index_loader import load_some
 from mic_mail.log.maillog import MailLog, encode
@@ -165,7 +165,7 @@ def measure(folder: Path, events: int, octets: int, sample: Sample) -> None:
         f"index {size / 1e9:.3f} GB: {size / events:.1f} octets an event, {100 * size / octets:.0f} % of the text", flush=True
     )
     searches(folder, sample)
-    begun, anchoring, more = time.perf_counter(), Anchoring(folder), True
+    begun, anchoring, more = time.perf_counter(), AnchorWriter(folder), True
     while more:
         _, more = anchoring.anchor(END + timedelta(days=1), [])
     print(f"anchored in {time.perf_counter() - begun:.0f} s, {AnchorFile(folder).path.stat().st_size / 1e6:.2f} MB")

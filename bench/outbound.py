@@ -218,7 +218,7 @@ class Ours:
 
     def __init__(self, folder: Path, messages: int, domains: int, connections: int) -> None:
         from mic_mail.mailbox_address import MailboxAddress
-        from mic_mail.queue.queue import Envelope, Queue, Recipient
+        from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 
         data = folder / "data"
         folder.mkdir(parents=True, exist_ok=True)
@@ -235,8 +235,8 @@ class Ours:
         for number in range(messages):
             message = data / f"m{number}"
             message.write_bytes(head + BODY % number)
-            recipients = (Recipient(MailboxAddress.parse(f"b@d{number % domains}.example")),)
-            envelope = Envelope(
+            recipients = (QueueRecipient(MailboxAddress.parse(f"b@d{number % domains}.example")),)
+            envelope = QueueEnvelope(
                 trace_id=f"{number:08}",
                 sender=MailboxAddress.parse("a@bench.test"),
                 recipients=recipients,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import programs
-from mic_mail.queue.queue import Ended
+from mic_mail.queue.queue import EntryEnded
 from peers.broken_line import BACK, CLOSE, HANG, RESET, THERE, BadLine, Fault
 from peers.messages import PASSWORD, Inbox, message
 from peers.neighbours import EACH, Neighbours, neighbours
@@ -63,7 +63,7 @@ async def test_a_line_to_them(near: Neighbours, tmp_path: Path, name: str) -> No
             limit = time.monotonic() + 120
             while office.queue.names() and time.monotonic() < limit:
                 for entry in office.queue.entries():
-                    with contextlib.suppress(Ended):
+                    with contextlib.suppress(EntryEnded):
                         entry.retry()
                 senders.on_message("")
                 await asyncio.sleep(0.5)  # before it is asked for again

@@ -21,7 +21,7 @@ from event_loops import loop_thread
 from harness import MailServer, config_for
 from mic_mail.clock import Clock
 from mic_mail.queue.notifications import notify_decided
-from mic_mail.queue.queue import Envelope, Recipient
+from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import Standing
 from unit.services.queue.test_smarthost import PASSWORD as RELAY_PASSWORD
 from unit.services.queue.test_smarthost import Relay
@@ -301,11 +301,11 @@ def test_a_message_that_cannot_be_read_any_more(tmp_path: Path) -> None:
         queue, old = server.running.context.queue, tmp_path / "old"
         old.write_bytes(b"Subject: x\r\n\r\nx\r\n")
         at_us = server.clock.now_us() - 6 * 86_400_000_000
-        recipients = (Recipient(parsed("b@one.example")),)
+        recipients = (QueueRecipient(parsed("b@one.example")),)
         queue.put(
             "OLD",
             old,
-            Envelope(trace_id="OLD", sender=parsed("dvbe@mic.gov.vn"), recipients=recipients, accepted_at_us=at_us),
+            QueueEnvelope(trace_id="OLD", sender=parsed("dvbe@mic.gov.vn"), recipients=recipients, accepted_at_us=at_us),
         )
         for _ in range(3):
             queue.read("OLD").tried([0], Standing.OPEN, "4.4.1 nobody", next_try_us=0)

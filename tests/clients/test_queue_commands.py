@@ -20,7 +20,7 @@ from mic_mail.config.manual import write
 from mic_mail.errors import Text
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.queue.notifications import notify_decided
-from mic_mail.queue.queue import Envelope, Queue, Recipient
+from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.console import Console
@@ -224,8 +224,8 @@ def test_a_domain_in_either_spelling(tmp_path: Path) -> None:
     desk, message = Desk(tmp_path, server, Server()), tmp_path / "message"
     message.write_bytes(b"Return-Path: <>\r\n\r\nx\r\n")
     for number, domain in enumerate(("bộ.example", "xn--b-8xm.example", "one.example")):
-        to = (Recipient(parsed(f"b@{domain}")),)
-        envelope = Envelope(
+        to = (QueueRecipient(parsed(f"b@{domain}")),)
+        envelope = QueueEnvelope(
             trace_id=str(number),
             sender=parsed("dvbe@mic.gov.vn"),
             accepted_at_us=1,

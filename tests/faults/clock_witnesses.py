@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mic_mail.auth import totp
 from mic_mail.net.tls import SELF_SIGNED_DAYS, self_signed, write_pair
 from mic_mail.policy.facts import FactKind
-from mic_mail.process.send_counters import SentCounts
+from mic_mail.process.send_counters import SendCounters
 from mic_mail.queue.queue import Queue
 from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.mailboxes.credentials import ActContext
@@ -113,7 +113,7 @@ class Totals:
 
     def wrong(self) -> Iterator[str]:
         lived, now = self.office.clock.boottime(), self.office.clock.right.timestamp()
-        counts = SentCounts(self.office.config.sent_dir, None)
+        counts = SendCounters(self.office.config.sent_dir, None)
         try:
             sums = counts.sums(self.mailbox_id, now)
         finally:

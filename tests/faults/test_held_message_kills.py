@@ -12,9 +12,9 @@ import pytest
 from addresses import parsed
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError
-from mic_mail.quarantine.held_messages import Held, Record, State
-from mic_mail.quarantine.message_store import StoreFull, Word
-from mic_mail.queue.spool import Spool, SpoolEnvelope, Target
+from mic_mail.quarantine.held_messages import Held, HeldRecord, HeldState
+from mic_mail.quarantine.message_store import OfficerDecision, StoreFull
+from mic_mail.queue.spool import Spool, SpoolEnvelope, SpoolTarget
 
 ID = "01KILLED"
 MESSAGE = b"Return-Path: <dvbe@mic.gov.vn>\r\nSubject: a\r\n\r\nmessage\r\n" * 1000
@@ -24,16 +24,16 @@ RELEASED_US = NOW_US + 7
 ROOM = 1 << 30
 
 
-def record() -> Record:
+def record() -> HeldRecord:
     slip = SpoolEnvelope(
         trace_id=ID,
         sender=parsed("dvbe@mic.gov.vn"),
-        targets=(Target(1, parsed("ttlan@mic.gov.vn")),),
+        targets=(SpoolTarget(1, parsed("ttlan@mic.gov.vn")),),
         accepted_at_us=NOW_US,
     )
-    return Record(
-        ID, State.HELD, NOW_US, NOW_US + 10**12, "dvbe@mic.gov.vn", "dvbe@mic.gov.vn", ("ttlan@mic.gov.vn",), 0, "", "secret",
-        ("stamp/docx",), slip=slip.encode().decode(),
+    return HeldRecord(
+        ID, HeldState.HELD, NOW_US, NOW_US + 10**12, "dvbe@mic.gov.vn", "dvbe@mic.gov.vn", ("ttlan@mic.gov.vn",), 0, "",
+        "secret", ("stamp/docx",), slip=slip.encode().decode(),
     )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def submit(place: Path) -> None:
     held, spool = Held(place / "held"), Spool(place / "spool")
     try:
         found = held.record(ID)
-        if found.state is State.RELEASED:
+        if found.state is HeldState.RELEASED:
             assert held.hand_over(found, spool)
             held.settled(found)
         held.sweep(NOW_US / 1e6 + 10**6)
@@ -93,8 +93,8 @@ def submit(place: Path) -> None:
 def released(place: Path) -> None:
     held = Held(place / "held")
     held.keep(record(), MESSAGE, room_octets=ROOM)
-    held.ask(ID, Word("an", "nhầm", NOW_US))
-    held.release(ID, Word("binh", "đúng", RELEASED_US))
+    held.ask(ID, OfficerDecision("an", "nhầm", NOW_US))
+    held.release(ID, OfficerDecision("binh", "đúng", RELEASED_US))
 
 
 def test_keep(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_release(tmp_path: Path) -> None:
         assert entry.envelope.accepted_at_us == RELEASED_US, "what is given up when counts from then"
         entry.release()
         spool.close()
-        assert Held(place / "held").record(ID).state is State.SUBMITTED
+        assert Held(place / "held").record(ID).state is HeldState.SUBMITTED
         assert not (place / "held" / f"{ID}.msg").exists()
 
     assert each_kill(tmp_path, released, submit, after) > 8
@@ -147,12 +147,15 @@ def test_decisions(tmp_path: Path) -> None:
     """A decision is made or not made; the record is never half."""
 
     def after(place: Path) -> None:
-        assert Held(place / "held").record(ID).state in (State.HELD, State.ASKED)
+        assert Held(place / "held").record(ID).state in (HeldState.HELD, HeldState.ASKED)
 
     def prepare(place: Path) -> None:
         Held(place / "held").keep(record(), MESSAGE, room_octets=ROOM)
 
-    assert each_kill(tmp_path, prepare, lambda place: Held(place / "held").ask(ID, Word("an", "nhầm", NOW_US)), after) > 2
+    assert (
+        each_kill(tmp_path, prepare, lambda place: Held(place / "held").ask(ID, OfficerDecision("an", "nhầm", NOW_US)), after)
+        > 2
+    )
 
 
 def test_damaged(tmp_path: Path) -> None:
@@ -180,8 +183,8 @@ def test_two_at_once(tmp_path: Path) -> None:
     """Two people decide in the same moment: one of them has, the other hears so."""
     held = Held(tmp_path)
     held.keep(record(), MESSAGE, room_octets=ROOM)
-    held.ask(ID, Word("an", "nhầm", NOW_US))
-    held.discard(ID, Word("chi", "đúng là mật", NOW_US))
+    held.ask(ID, OfficerDecision("an", "nhầm", NOW_US))
+    held.discard(ID, OfficerDecision("chi", "đúng là mật", NOW_US))
     with pytest.raises(MicMailError):
-        held.release(ID, Word("binh", "nhầm", NOW_US))
+        held.release(ID, OfficerDecision("binh", "nhầm", NOW_US))
     assert not held.path(held.record(ID)).exists(), "a secret that nobody wants stays no longer than it must"

@@ -10,7 +10,7 @@ from addresses import parsed
 from faults.wire import Imap
 from harness import MailServer, ProcessServer, files_in
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.queue.spool import SpoolEnvelope, Target
+from mic_mail.queue.spool import SpoolEnvelope, SpoolTarget
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
@@ -26,7 +26,7 @@ def test_a_delivery_that_the_index_forgot_is_not_repeated(serve: Callable[..., M
     server = serve()
     mailboxes = [server.issue(local) for local in ("dvbe", "ttlan")]
     context = server.running.context
-    targets = tuple(Target(mailbox.mailbox_id, parsed(mailbox.address)) for mailbox in mailboxes)
+    targets = tuple(SpoolTarget(mailbox.mailbox_id, parsed(mailbox.address)) for mailbox in mailboxes)
     draft = context.spool.draft("TRACE")
     draft.write(MESSAGE)
     entry = draft.commit(

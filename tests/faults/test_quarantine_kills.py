@@ -9,28 +9,28 @@ from addresses import parsed
 from faults.test_held_message_kills import each_kill
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError, Refused
-from mic_mail.quarantine.message_store import StoreFull, Word
-from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
-from mic_mail.queue.spool import Spool, SpoolEnvelope, Target
+from mic_mail.quarantine.message_store import OfficerDecision, StoreFull
+from mic_mail.quarantine.quarantine import Quarantine, QuarantineRecord, QuarantineState, Reason
+from mic_mail.queue.spool import Spool, SpoolEnvelope, SpoolTarget
 
 ID = "01KILLED"
 MESSAGE = b"Return-Path: <a@example.org>\r\nSubject: a\r\n\r\nmessage\r\n" * 1000
 CAME_US = SystemClock().now_us()
 RELEASED_US = CAME_US + 7
 ROOM = 1 << 30
-WORD = Word("an", "nhầm", RELEASED_US)
+WORD = OfficerDecision("an", "nhầm", RELEASED_US)
 
 
-def record(held_id: str = ID) -> Record:
+def record(held_id: str = ID) -> QuarantineRecord:
     slip = SpoolEnvelope(
         trace_id=held_id,
         sender=parsed("a@example.org"),
-        targets=(Target(1, parsed("ttlan@mic.gov.vn")),),
+        targets=(SpoolTarget(1, parsed("ttlan@mic.gov.vn")),),
         accepted_at_us=CAME_US,
     )
-    return Record(
-        held_id, State.HELD, Reason.SPAM, CAME_US, CAME_US + 10**12, "a@example.org", ("ttlan@mic.gov.vn",), (1,), "192.0.2.1",
-        "reject 20.0/15.0", ("GTUBE=15.0",), "a\ud800", slip=slip.encode().decode(),
+    return QuarantineRecord(
+        held_id, QuarantineState.HELD, Reason.SPAM, CAME_US, CAME_US + 10**12, "a@example.org", ("ttlan@mic.gov.vn",), (1,),
+        "192.0.2.1", "reject 20.0/15.0", ("GTUBE=15.0",), "a\ud800", slip=slip.encode().decode(),
     )  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def at(place: Path) -> Quarantine:
     return Quarantine(place / "quarantine")
 
 
-def keep(place: Path) -> Record:
+def keep(place: Path) -> QuarantineRecord:
     return at(place).keep(record(), MESSAGE, room_octets=ROOM)
 
 
@@ -47,7 +47,7 @@ def deliver(place: Path) -> None:
     quarantine, spool = at(place), Spool(place / "spool")
     try:
         found = quarantine.record(ID)
-        if found.state is State.RELEASED:
+        if found.state is QuarantineState.RELEASED:
             assert quarantine.hand_over(found, spool, RELEASED_US)
             quarantine.settled(found)
         quarantine.sweep(CAME_US / 1e6 + 10**6)
@@ -92,7 +92,7 @@ def test_release(tmp_path: Path) -> None:
         assert (entry.envelope.accepted_at_us, entry.envelope.arrived_at_us) == (RELEASED_US, CAME_US)
         entry.release()
         spool.close()
-        assert at(place).record(ID).state is State.DELIVERED
+        assert at(place).record(ID).state is QuarantineState.DELIVERED
         assert not (place / "quarantine" / f"{ID}.msg").exists()
 
     assert each_kill(tmp_path, prepare, deliver, after) > 8
@@ -101,18 +101,18 @@ def test_release(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("decide", "state"),
     [
-        (lambda quarantine: quarantine.release(ID, WORD), State.RELEASED),
-        (lambda quarantine: quarantine.drop(ID, WORD), State.DROPPED),
-        (lambda quarantine: quarantine.expire(ID), State.EXPIRED),
+        (lambda quarantine: quarantine.release(ID, WORD), QuarantineState.RELEASED),
+        (lambda quarantine: quarantine.drop(ID, WORD), QuarantineState.DROPPED),
+        (lambda quarantine: quarantine.expire(ID), QuarantineState.EXPIRED),
     ],
 )
-def test_decisions(tmp_path: Path, decide: Callable[[Quarantine], object], state: State) -> None:
+def test_decisions(tmp_path: Path, decide: Callable[[Quarantine], object], state: QuarantineState) -> None:
     """A decision is made or not made; the message is there as long as somebody may still get it, and is swept after."""
 
     def after(place: Path) -> None:
         found = at(place).record(ID)
-        assert found.state in {State.HELD, state}
-        if found.state in {State.HELD, State.RELEASED}:
+        assert found.state in {QuarantineState.HELD, state}
+        if found.state in {QuarantineState.HELD, QuarantineState.RELEASED}:
             assert at(place).message(found) is not None
         else:
             at(place).sweep(CAME_US / 1e6 + 10**6)
@@ -128,7 +128,7 @@ def test_what_is_decided_stays_decided(tmp_path: Path) -> None:
     for again in (lambda: at(tmp_path).drop(ID, WORD), lambda: at(tmp_path).release(ID, WORD), lambda: at(tmp_path).expire(ID)):
         with pytest.raises(Refused):
             again()
-    assert at(tmp_path).record(ID).state is State.RELEASED
+    assert at(tmp_path).record(ID).state is QuarantineState.RELEASED
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_cannot_be_read_now_is_not_lost(tmp_path: Path) -> None:
         at(tmp_path).hand_over(released, spool, RELEASED_US)
     path.rmdir()
     (tmp_path / "away").rename(path)
-    assert at(tmp_path).record(ID).state is State.RELEASED
+    assert at(tmp_path).record(ID).state is QuarantineState.RELEASED
     assert at(tmp_path).hand_over(released, spool, RELEASED_US)
     spool.close()
 
@@ -194,5 +194,5 @@ def test_told(tmp_path: Path) -> None:
     at(tmp_path).mark_notified(ID, 7, RELEASED_US)
     at(tmp_path).mark_notified(ID, 7, RELEASED_US + 5)
     found = at(tmp_path).record(ID)
-    assert (found.told, found.told_at_us, found.state) == ((7,), RELEASED_US, State.DROPPED)
+    assert (found.told, found.told_at_us, found.state) == ((7,), RELEASED_US, QuarantineState.DROPPED)
     at(tmp_path).mark_notified("01GONE", 7, RELEASED_US)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.queue.queue import Ended
+from mic_mail.queue.queue import EntryEnded
 from mic_mail.queue.recipient_log import AdminDecision, Hold, Standing
 from unit.services.queue.office import OPEN, Office, offices
 from unit.smtpclient.test_client import Server
@@ -71,7 +71,7 @@ def _decide(office: Office, chance: random.Random, loop: asyncio.AbstractEventLo
         if entry is None:
             continue
         said = AdminDecision("mai", "thử", office.clock.now_us())
-        with contextlib.suppress(Ended):
+        with contextlib.suppress(EntryEnded):
             match chance.randrange(5):
                 case 0:
                     entry.hold(Hold.PERSON, said)
@@ -110,7 +110,7 @@ async def test_whatever_people_decide_nothing_is_doubled_or_lost(tmp_path: Path)
             limit = time.monotonic() + PATIENCE_SECONDS
             while time.monotonic() < limit:
                 for entry in office.queue.entries():
-                    with contextlib.suppress(Ended):
+                    with contextlib.suppress(EntryEnded):
                         entry.hold(Hold.NO, AdminDecision("mai"))
                         entry.retry(AdminDecision("mai"))
                 senders.on_message("")

@@ -25,7 +25,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.process.executors import Executors
-from mic_mail.queue.queue import Envelope, Queue, Recipient
+from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.services.queue.delivery_log import FinishedRecipients
 from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
 from mic_mail.smtpclient.client import Patience
@@ -57,9 +57,12 @@ def test_every_message_arrives_whoever_is_killed(tmp_path: Path) -> None:
         message = tmp_path / f"m{number}"
         message.write_bytes(b"Subject: m%d.\r\n\r\nx\r\n" % number)
         local = "unknown" if number % 10 == 0 else "known"
-        recipients = (Recipient(parsed(f"{local}@d{number % 7}.example")), Recipient(parsed(f"also@d{number % 10}.example")))
+        recipients = (
+            QueueRecipient(parsed(f"{local}@d{number % 7}.example")),
+            QueueRecipient(parsed(f"also@d{number % 10}.example")),
+        )
         entry_id, at_us = f"E{number:03}", SystemClock().now_us()
-        envelope = Envelope(trace_id=entry_id, sender=parsed("a@mic.gov.vn"), recipients=recipients, accepted_at_us=at_us)
+        envelope = QueueEnvelope(trace_id=entry_id, sender=parsed("a@mic.gov.vn"), recipients=recipients, accepted_at_us=at_us)
         queue.put(entry_id, message, envelope)
     zone = {(f"d{n}.example", "A"): ["127.0.0.1"] for n in range(10)}
     sink = Sink(OFFER, answers={b"RCPT TO:<unknown": b"550 5.1.1 who\r\n"})

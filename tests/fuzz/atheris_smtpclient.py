@@ -285,8 +285,8 @@ def fuzz_dsn(octets: bytes) -> None:
         _, parameters = parse_mail(f"FROM:<>{' ENVID=' * bool(envid)}{envid}".encode())
     except (NotAnAddress, NotAnOriginalRecipient, Fault, UnicodeEncodeError):
         return
-    report = dsn.Report(recipient, Action.FAILED, status, first, diagnostic, server or None)
-    original = dsn.Original(parameters.envid, NOW, message.encode("utf-8", "surrogateescape"))
+    report = dsn.RecipientReport(recipient, Action.FAILED, status, first, diagnostic, server or None)
+    original = dsn.ReportedMessage(parameters.envid, NOW, message.encode("utf-8", "surrogateescape"))
     for utf8 in (False, True):
         told, returned = dsn.parts("mail.example", original, [report], utf8=utf8)
         assert told.content.isascii() or told.content_type == "message/global-delivery-status"

@@ -14,7 +14,7 @@ import signed_messages
 from dns_server import BROKEN, NameServer, name_server
 from harness import MailServer, config_for
 from mic_mail.clock import ManualClock
-from mic_mail.queue.queue import Entry
+from mic_mail.queue.queue import QueueEntry
 from mic_mail.storage.types import AccountRef
 
 pytestmark = pytest.mark.clause("4.2")
@@ -118,10 +118,10 @@ def settle(server: MailServer) -> None:
     server.call(server.running.context.mailflow.settle())
 
 
-def queued(server: MailServer) -> list[Entry]:
+def queued(server: MailServer) -> list[QueueEntry]:
     queue = server.running.context.queue
     found = [queue.look_at(name) for name in queue.names()]
-    return [each for each in found if isinstance(each, Entry)]
+    return [each for each in found if isinstance(each, QueueEntry)]
 
 
 def test_only_who_is_authenticated_hears(server: MailServer) -> None:

@@ -7,7 +7,7 @@ import pytest
 from harness import MailServer
 from mic_mail.imap import server as shell
 from mic_mail.storage.maildir.account_lock import AccountLock
-from mic_mail.storage.maildir.maildir import Place
+from mic_mail.storage.maildir.maildir import AccountPaths
 from protocol.test_imap_hostile import answer, sign_in
 from waiting import PATIENCE_SECONDS
 
@@ -25,7 +25,7 @@ def test_a_long_change_tells_that_it_goes_on(
         connection.send(b"z COMPRESS DEFLATE\r\n")
         assert answer(connection, b"z").startswith(b"z OK")
         connection.start_deflate()
-    place = Place(str(mail_server.config.mail_root / "mic.gov.vn" / "dvbe"))
+    place = AccountPaths(str(mail_server.config.mail_root / "mic.gov.vn" / "dvbe"))
     held = AccountLock(place.lock, 10)
 
     def hold() -> None:

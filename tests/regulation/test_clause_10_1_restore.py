@@ -18,9 +18,9 @@ from mic_mail.config.load import load
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.log.maillog import MailLog
-from mic_mail.quarantine.message_store import Word
-from mic_mail.quarantine.quarantine import WITH_MESSAGE, Quarantine, State
-from mic_mail.queue.queue import Envelope, Queue, Recipient
+from mic_mail.quarantine.message_store import OfficerDecision
+from mic_mail.quarantine.quarantine import WITH_MESSAGE, Quarantine, QuarantineState
+from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.services.authentication.second_factors import Checked, SecondFactors
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyUnusable
@@ -58,8 +58,8 @@ def signed(config: Config, folder: Path) -> bytes:
     """The letter as a server with this data would send it."""
     source = folder / "letter"
     source.write_bytes(b"Return-Path: <dvbe@mic.gov.vn>\r\n" + LETTER)
-    envelope = Envelope(
-        trace_id="0" * 32, sender=parsed("dvbe@mic.gov.vn"), recipients=(Recipient(parsed("lan@one.example")),),
+    envelope = QueueEnvelope(
+        trace_id="0" * 32, sender=parsed("dvbe@mic.gov.vn"), recipients=(QueueRecipient(parsed("lan@one.example")),),
         accepted_at_us=0, return_path_octets=32, submitted_by=7,
     )  # fmt: skip
     queue = Queue(folder / "queue")
@@ -137,7 +137,7 @@ def test_what_was_delivered_already_comes_no_second_time(house: House, tmp_path:
         house.server.call(house.server.running.context.mailflow.settle())
         assert [octets for _, octets in house.messages("dvbe")] == [MESSAGE]
         shutil.copytree(before, house.server.config.quarantine_dir, dirs_exist_ok=True)
-        assert house.state(reference) is State.HELD
+        assert house.state(reference) is QuarantineState.HELD
 
 
 def test_an_earlier_backup_has_the_messages(house: House, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_an_earlier_backup_has_the_messages(house: House, tmp_path: Path) -> Non
     assert links == {f"{first}.msg": 2, f"{third}.msg": 1}
     found = Quarantine(tmp_path / "2" / "quarantine").records()
     assert {record.held_id: record.state for record in found} == {
-        first: State.HELD, second: State.DROPPED, third: State.HELD,
+        first: QuarantineState.HELD, second: QuarantineState.DROPPED, third: QuarantineState.HELD,
     }  # fmt: skip
 
 
@@ -201,20 +201,20 @@ class Meanwhile(Quarantine):
         return super()._copy_message(held_id, folder, earlier)
 
 
-WORD = Word("an", "đã xem", 1)
+WORD = OfficerDecision("an", "đã xem", 1)
 
 
 @pytest.mark.parametrize(
     ("decide", "states"),
     [
-        (lambda kept, held_id: kept.drop(held_id, WORD), [State.DROPPED]),
-        (lambda kept, held_id: kept.release(held_id, WORD), [State.HELD]),
-        (lambda kept, held_id: kept.settled(kept.release(held_id, WORD)), [State.DELIVERED]),
+        (lambda kept, held_id: kept.drop(held_id, WORD), [QuarantineState.DROPPED]),
+        (lambda kept, held_id: kept.release(held_id, WORD), [QuarantineState.HELD]),
+        (lambda kept, held_id: kept.settled(kept.release(held_id, WORD)), [QuarantineState.DELIVERED]),
         (lambda kept, held_id: kept.forget(kept.record(held_id)), []),
     ],
 )
 def test_decisions_while_it_is_copied(
-    house: House, tmp_path: Path, decide: Callable[[Quarantine, str], object], states: list[State]
+    house: House, tmp_path: Path, decide: Callable[[Quarantine, str], object], states: list[QuarantineState]
 ) -> None:
     """A copy has of each message the state of before or of after, and in a state that has a message the message, whole."""
     house.keep()

@@ -15,7 +15,7 @@ from dns_server import name_server
 from harness import MailServer, config_for
 from mic_mail.config.manual import write
 from mic_mail.policy.facts import FactKind, MailboxKind
-from mic_mail.quarantine.quarantine import Quarantine, Reason, State
+from mic_mail.quarantine.quarantine import Quarantine, QuarantineState, Reason
 from mic_mail.storage.types import AccountRef
 from regulation.console import Console
 from regulation.test_clause_7_2_c import submission, suspensions
@@ -260,7 +260,7 @@ def test_quarantine(
     assert sent(server, octets, READER, SECOND)[0] == 250
     assert found(server, "INBOX") == found(server, "Junk") == []
     (record,) = Quarantine(server.config.quarantine_dir).records()
-    assert (record.reason, record.state, record.subject) == (Reason.SPAM, State.HELD, "Đỗ")
+    assert (record.reason, record.state, record.subject) == (Reason.SPAM, QuarantineState.HELD, "Đỗ")
     assert (record.what, record.symbols, record.author) == (f"{action} 20/15", ("GTUBE=19.5",), STRANGER)
     assert (record.sender, record.recipients, len(record.mailboxes)) == (STRANGER, (READER, SECOND), 2)
     (told,) = events(server, "message_quarantined")

@@ -20,7 +20,7 @@ from markings.documents import docx, encrypted_zip, zipped
 from markings.large import LARGE
 from mic_mail.cli.main import main
 from mic_mail.config.manual import write
-from mic_mail.quarantine.held_messages import Held, Record, State
+from mic_mail.quarantine.held_messages import Held, HeldRecord, HeldState
 from mic_mail.services.transport.incoming_message import SMALL_OCTETS
 from mic_mail.textextract.worker_pool import Readers
 from population import PASSWORD
@@ -74,7 +74,7 @@ def logged(server: MailServer, name: str) -> list[dict[str, object]]:
     return [event for event in server.events() if event.get("event") == name]
 
 
-def held(server: MailServer) -> list[Record]:
+def held(server: MailServer) -> list[HeldRecord]:
     return list(Held(server.config.held_dir).records())
 
 
@@ -272,7 +272,7 @@ def test_clause_4_1_inbound(
     assert b"[M" not in received(server, "ttlan")[0].partition(b"Subject")[0]
     [notice] = told
     [record] = held(server)
-    assert record.state is State.FLAGGED
+    assert record.state is HeldState.FLAGGED
     assert record.held_id.encode() in notice
     assert SECRET_WORDS.encode() not in notice
     assert not list(server.config.held_dir.glob("*.msg"))

@@ -17,8 +17,8 @@ from mic_mail.policy.authorization.two_persons import Hand, NotTwo
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.unit_mail.records_export import must_be_asked_for
-from mic_mail.quarantine.held_messages import Held, Record, State
-from mic_mail.quarantine.message_store import Word
+from mic_mail.quarantine.held_messages import Held, HeldRecord, HeldState
+from mic_mail.quarantine.message_store import OfficerDecision
 from mic_mail.services.exports.content_requests import Content
 from mic_mail.services.mailboxes.credentials import ActContext
 from population import migrated
@@ -63,7 +63,9 @@ class Office:
     def secrecy(self, first: Hand, second: Hand) -> None:
         """`secrecy ask`, `secrecy release`."""
         held_id = f"ID{next(self._number):04}"
-        record = Record(held_id, State.HELD, 1, 1 << 60, "a@mic.gov.vn", "a@mic.gov.vn", ("b@mic.gov.vn",), 0, "", "mat", ())
+        record = HeldRecord(
+            held_id, HeldState.HELD, 1, 1 << 60, "a@mic.gov.vn", "a@mic.gov.vn", ("b@mic.gov.vn",), 0, "", "mat", ()
+        )
         self._held.keep(record, b"x", room_octets=1 << 20)
         self._held.ask(held_id, _word(first))
         self._held.release(held_id, _word(second))
@@ -74,8 +76,8 @@ class Office:
         must_be_asked_for(asked.person_id or 0, [asked], second)
 
 
-def _word(hand: Hand) -> Word:
-    return Word(hand.officer, "nhầm", 1, None, hand.login, hand.full_name, hand.person_id)
+def _word(hand: Hand) -> OfficerDecision:
+    return OfficerDecision(hand.officer, "nhầm", 1, None, hand.login, hand.full_name, hand.person_id)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,9 @@ def test_two_persons_are_two_sign_ins(office: Office, act: str) -> None:
 def test_who_has_a_part_in_it_does_not_release(office: Office) -> None:
     """The sender's own person, whatever login that person has as an officer."""
     held = office._held
-    record = Record("ID9999", State.HELD, 1, 1 << 60, "a@mic.gov.vn", "a@mic.gov.vn", ("b@mic.gov.vn",), 0, "", "mat", ())
+    record = HeldRecord(
+        "ID9999", HeldState.HELD, 1, 1 << 60, "a@mic.gov.vn", "a@mic.gov.vn", ("b@mic.gov.vn",), 0, "", "mat", ()
+    )
     held.keep(record, b"x", room_octets=1 << 20)
     held.ask("ID9999", _word(Hand("mai", "mai", PEOPLE[0], 1)))
     sender = Hand(full_name="Lê Thị Hoa", person_id=3)

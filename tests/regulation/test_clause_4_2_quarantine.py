@@ -15,8 +15,8 @@ from addresses import parsed
 from harness import MailServer, config_for
 from mic_mail.clock import ManualClock
 from mic_mail.config.manual import write
-from mic_mail.quarantine.quarantine import RECORD_SECONDS, Quarantine, Reason, Record, State
-from mic_mail.queue.spool import SpoolEnvelope, Target
+from mic_mail.quarantine.quarantine import RECORD_SECONDS, Quarantine, QuarantineRecord, QuarantineState, Reason
+from mic_mail.queue.spool import SpoolEnvelope, SpoolTarget
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.console import Console
 
@@ -43,19 +43,19 @@ class House:
         """As the door does it; the reference."""
         held_id, now_us = f"01QUARANTINED{next(self._numbers)}", self.clock.now_us()
         boxes = [self.people[name] for name in names or ("dvbe",)]
-        targets = tuple(Target(box.mailbox_id, parsed(box.address)) for box in boxes)
+        targets = tuple(SpoolTarget(box.mailbox_id, parsed(box.address)) for box in boxes)
         slip = SpoolEnvelope(
             trace_id=held_id, sender=parsed(sender), targets=targets, accepted_at_us=now_us, return_path_octets=30
         )
-        record = Record(
-            held_id, State.HELD, reason, now_us, now_us + 30 * 86_400_000_000, sender,
+        record = QuarantineRecord(
+            held_id, QuarantineState.HELD, reason, now_us, now_us + 30 * 86_400_000_000, sender,
             tuple(box.address for box in boxes), tuple(box.mailbox_id for box in boxes), "192.0.2.1", "reject 20/15",
             ("GTUBE=15",), "offer", sender, "1@x", slip=slip.encode().decode(),
         )  # fmt: skip
         self.quarantine.keep(record, octets, room_octets=1 << 30)
         return held_id
 
-    def state(self, held_id: str) -> State:
+    def state(self, held_id: str) -> QuarantineState:
         return self.quarantine.record(held_id).state
 
     def messages(self, name: str, folder: str = INBOX) -> list[tuple[int, bytes]]:
@@ -140,7 +140,7 @@ def test_what_is_released_comes_as_it_was(houses: Callable[..., House]) -> None:
     house.server.call(house.server.running.context.mailflow.settle())
     for name in ("dvbe", "ttlan"):
         assert house.messages(name) == [(came_us, MESSAGE)]
-    assert (house.state(reference), house.state(other)) == (State.DELIVERED, State.HELD)
+    assert (house.state(reference), house.state(other)) == (QuarantineState.DELIVERED, QuarantineState.HELD)
     row = house.console.json("quarantine", "show", reference)
     assert (row["state"], row["decided_because"], row["symbols"]) == ("delivered", "đã xem", ["GTUBE=15"])
     assert len(house.events("quarantined_message_delivered")) == 1
@@ -157,13 +157,13 @@ def test_what_cannot_be_read_for_a_while_comes_later(houses: Callable[..., House
     assert house.console.run("quarantine", "release", reference, other, *WHY) == 0, house.console.err
     for _ in range(3):
         house.server.housekeep()
-    assert (house.state(reference), house.state(other)) == (State.RELEASED, State.DELIVERED)
+    assert (house.state(reference), house.state(other)) == (QuarantineState.RELEASED, QuarantineState.DELIVERED)
     assert [event["trace"] for event in house.events("quarantine_waits")] == [reference]
     path.rmdir()
     path.with_name("away").rename(path)
     house.server.housekeep()
     house.server.call(house.server.running.context.mailflow.settle())
-    assert house.state(reference) is State.DELIVERED
+    assert house.state(reference) is QuarantineState.DELIVERED
     assert [octets for _, octets in house.messages("dvbe")] == [MESSAGE]
 
 
@@ -174,7 +174,7 @@ def test_what_is_dropped_comes_to_nobody(houses: Callable[..., House]) -> None:
     assert house.console.run("quarantine", "drop", reference, *WHY) == 0, house.console.err
     house.server.housekeep()
     assert house.console.run("quarantine", "release", reference, *WHY) == 1
-    assert house.state(reference) is State.DROPPED
+    assert house.state(reference) is QuarantineState.DROPPED
     assert MESSAGE not in [octets for _, octets in house.messages("dvbe")]
     assert house.console.json("quarantine", "list") == []
     assert [row["state"] for row in house.console.json("quarantine", "list", "--all")] == ["dropped"]
@@ -187,10 +187,14 @@ def test_many_at_once(houses: Callable[..., House]) -> None:
     assert house.console.run("quarantine", "release", one, two, "--dry-run", *WHY) == 0
     assert "2 would be delivered" in house.console.err
     assert house.console.run("quarantine", "drop", one, two, "--dry-run", *WHY) == 0
-    assert {house.state(one), house.state(two)} == {State.HELD}
+    assert {house.state(one), house.state(two)} == {QuarantineState.HELD}
     assert house.console.run("quarantine", "release", one, evil, "01NOBODYS", two, *WHY) == 2
     assert "needs a document" in house.console.err
-    assert (house.state(one), house.state(two), house.state(evil)) == (State.RELEASED, State.RELEASED, State.HELD)
+    assert (house.state(one), house.state(two), house.state(evil)) == (
+        QuarantineState.RELEASED,
+        QuarantineState.RELEASED,
+        QuarantineState.HELD,
+    )
     assert house.console.run("quarantine", "release", evil, "--document", "7/CV", *WHY) == 0
     assert house.console.run("quarantine", "release", house.keep(), "--reason", " ") == 2
 
@@ -216,9 +220,9 @@ def test_time_runs_out(houses: Callable[..., House]) -> None:
     house = houses({"quarantine": {"digest": False}})
     reference = house.keep()
     house.pass_(days=29, hours=23)
-    assert house.state(reference) is State.HELD
+    assert house.state(reference) is QuarantineState.HELD
     house.pass_(hours=2)
-    assert house.state(reference) is State.EXPIRED
+    assert house.state(reference) is QuarantineState.EXPIRED
     assert not list(house.server.config.quarantine_dir.glob("*.msg"))
     (told,) = house.events("quarantined_message_expired")
     assert (told["trace"], told["sender"], told["clause"]) == (reference, STRANGER, "4.2")
@@ -239,12 +243,12 @@ def test_a_false_time_that_is_believed_ends_nothing(houses: Callable[..., House]
     house.clock.set_to(house.clock.now() + RECORD_SECONDS * timedelta(seconds=1))
     house.clock.accept_time(house.clock.now())
     house.server.housekeep()
-    assert house.state(kept) is State.HELD
+    assert house.state(kept) is QuarantineState.HELD
     assert len(list(house.quarantine.records())) == 2
     house.clock.set_to(START + timedelta(hours=2))
     house.clock.accept_time(house.clock.now())
     house.pass_(days=30)
-    assert house.state(kept) is State.EXPIRED
+    assert house.state(kept) is QuarantineState.EXPIRED
 
 
 def test_a_message_that_is_not_what_it_was(houses: Callable[..., House]) -> None:

@@ -20,7 +20,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.mailbox_address import parse_reverse_path
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.lifecycle import FactsUnreadable
-from mic_mail.queue.spool import SpoolEnvelope, Target
+from mic_mail.queue.spool import SpoolEnvelope, SpoolTarget
 from mic_mail.services.transport.incoming_message import SMALL_OCTETS
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.reclaimed_mailbox import Ministry, reclaim
@@ -47,7 +47,7 @@ class Mail:
         name, spool = f"1K000000000WAITS{self._waiting}", self.server.running.context.spool
         draft, front = spool.draft(name), f"Return-Path: <{sender}>\r\n".encode()
         draft.write(front + SMALL)
-        targets = tuple(Target(mailbox.mailbox_id, parsed(mailbox.address)) for mailbox in mailboxes)
+        targets = tuple(SpoolTarget(mailbox.mailbox_id, parsed(mailbox.address)) for mailbox in mailboxes)
         now_us = self.server.clock.now_us()
         entry = draft.commit(
             SpoolEnvelope(

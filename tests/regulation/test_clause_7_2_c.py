@@ -17,8 +17,8 @@ from mic_mail.clock import ManualClock
 from mic_mail.errors import Trouble
 from mic_mail.policy.facts import Cause, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
-from mic_mail.queue.queue import Envelope, Queue, Recipient
-from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, Target
+from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
+from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, SpoolTarget
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
@@ -181,7 +181,9 @@ def test_what_cannot_be_opened_is_neither_sent_nor_dropped_unseen(server: MailSe
     draft = spool.draft("SHUT")
     draft.write(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
     kept: dict[str, Any] = {"sender": parsed(sender.address), "submitted_by": sender.mailbox_id, "accepted_at_us": 1}
-    draft.commit(SpoolEnvelope(trace_id="SHUT", targets=(Target(sender.mailbox_id, parsed(sender.address)),), **kept)).release()
+    draft.commit(
+        SpoolEnvelope(trace_id="SHUT", targets=(SpoolTarget(sender.mailbox_id, parsed(sender.address)),), **kept)
+    ).release()
     spool.close()
 
     def shut(spool: Spool, spool_id: str) -> object:
@@ -209,7 +211,7 @@ def test_what_leaves_and_cannot_be_read_is_neither_sent_nor_dropped_unseen(serve
     message.write_bytes(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
     for name, mailbox in (("SHUT", sender), ("WHOLE", other)):
         kept: dict[str, Any] = {"trace_id": name, "sender": parsed(mailbox.address), "submitted_by": mailbox.mailbox_id}
-        queue.put(name, message, Envelope(recipients=(Recipient(parsed("b@example.org")),), accepted_at_us=1, **kept))
+        queue.put(name, message, QueueEnvelope(recipients=(QueueRecipient(parsed("b@example.org")),), accepted_at_us=1, **kept))
     envelope = server.config.queue_dir / "live" / "SHUT.env"
     whole = envelope.read_bytes()
     envelope.write_bytes(whole[:20])
@@ -244,9 +246,9 @@ def test_what_has_left_before_a_kill_is_not_told_of_as_dropped(server: MailServe
         "trace_id": "KILLED", "sender": parsed(sender.address), "submitted_by": sender.mailbox_id,
         "accepted_at_us": server.clock.now_us(),
     }  # fmt: skip
-    targets = (Target(full.mailbox_id, parsed(full.address)), Target(ELSEWHERE, parsed("b@example.org")))
+    targets = (SpoolTarget(full.mailbox_id, parsed(full.address)), SpoolTarget(ELSEWHERE, parsed("b@example.org")))
     entry = draft.commit(SpoolEnvelope(targets=targets, **kept))
-    queue.put("KILLED", entry.path, Envelope(recipients=(Recipient(parsed("b@example.org")),), **kept))
+    queue.put("KILLED", entry.path, QueueEnvelope(recipients=(QueueRecipient(parsed("b@example.org")),), **kept))
     sent = queue.read("KILLED")
     assert sent is not None
     assert sent.delivered_to_the_last([0], "2.0.0 ok", "mx.example.org")

@@ -22,7 +22,7 @@ from mic_mail.config.manual import write
 from mic_mail.errors import Text
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.executors import TimedSemaphore
-from mic_mail.process.send_counters import SentCounts
+from mic_mail.process.send_counters import SendCounters
 from mic_mail.queue.files import SpoolFull
 from mic_mail.services.transport.acceptance import Acceptance
 from mic_mail.services.transport.delivery_worker import account_ref
@@ -120,7 +120,7 @@ def test_octets(serve: Callable[..., MailServer]) -> None:
     code, text = send(client, large)
     assert (code, english(text)[:50]) == (450, b"4.7.1 Your mailbox has sent 1 MB within an hour, t")
     assert send(client)[0] == 250  # a small one fits
-    counts = SentCounts(server.config.sent_dir, None)
+    counts = SendCounters(server.config.sent_dir, None)
     taken = counts.sums(server.population.directory.mailbox("dvbe@mic.gov.vn").mailbox_id, NOW.timestamp()).day.total()
     assert (taken.messages, taken.recipients) == (3, 4)
     assert 2 * len(large) < taken.octets < 2 * len(large) + 2_000

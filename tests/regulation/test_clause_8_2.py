@@ -15,7 +15,7 @@ from mic_mail.log.anchor_chain import NAME, AnchorFile
 from mic_mail.log.files import segment_day
 from mic_mail.log.index import discard
 from mic_mail.log.retention import remove_expired
-from mic_mail.log.verify import Verdict, Wrong
+from mic_mail.log.verify import LogFault, LogVerification
 from unit.log.logs import Logs, copy, made
 
 FIRST, LAST = "2026-11-20", "2026-11-23"
@@ -36,7 +36,7 @@ def put(path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
     path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
 
 
-def words(verdict: Verdict) -> set[Wrong]:
+def words(verdict: LogVerification) -> set[LogFault]:
     return {finding.wrong for finding in verdict.findings if finding.is_fault}
 
 
@@ -64,7 +64,7 @@ def test_clause_8_2_one_altered_octet_is_named(logs: Logs, day: str, indexed: bo
     if day == LAST and not indexed:
         assert not faults  # what no anchor holds yet and no index remembers: the next hour's record closes this gap
         return
-    assert [(fault.wrong, fault.file) for fault in faults] == [(Wrong.ALTERED, path.name)]
+    assert [(fault.wrong, fault.file) for fault in faults] == [(LogFault.ALTERED, path.name)]
     assert faults[0].place == f"0-{len(octets)}"  # one block, one record
     assert faults[0].detail == ("index" if indexed else f"anchor {logs.verify().anchors - 2}")
 
@@ -73,15 +73,15 @@ def test_clause_8_2_one_altered_octet_is_named(logs: Logs, day: str, indexed: bo
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda lines: lines[:4] + lines[5:], Wrong.LINE_MISSING),
-        (lambda lines: [*lines[:4], lines[5], lines[4], *lines[6:]], Wrong.LINE_ORDER),
-        (lambda lines: [*lines[:4], lines[4], *lines[4:]], Wrong.LINE_ORDER),
-        (lambda lines: [*lines[:4], b"{}\n", *lines[5:]], Wrong.LINE_DAMAGED),
+        (lambda lines: lines[:4] + lines[5:], LogFault.LINE_MISSING),
+        (lambda lines: [*lines[:4], lines[5], lines[4], *lines[6:]], LogFault.LINE_ORDER),
+        (lambda lines: [*lines[:4], lines[4], *lines[4:]], LogFault.LINE_ORDER),
+        (lambda lines: [*lines[:4], b"{}\n", *lines[5:]], LogFault.LINE_DAMAGED),
     ],
     ids=["deleted", "swapped", "doubled", "replaced"],
 )
 def test_clause_8_2_a_line_that_is_not_where_it_was_is_named(
-    logs: Logs, day: str, change: Callable[[list[bytes]], list[bytes]], expected: Wrong
+    logs: Logs, day: str, change: Callable[[list[bytes]], list[bytes]], expected: LogFault
 ) -> None:
     """By the numbers of the lines, whether an anchor holds them or not, index or none."""
     discard(logs.folder, "2026-11")
@@ -101,10 +101,10 @@ def test_clause_8_2_an_altered_line_whose_numbers_are_put_right_is_named(logs: L
         return [line.replace(b'"n":%d,' % (n + (n >= 4)), b'"n":%d,' % n, 1) for n, line in enumerate(kept)]
 
     put(path, renumbered)
-    assert [(fault.wrong, fault.file) for fault in logs.faults()] == [(Wrong.SHORTER, path.name)]
+    assert [(fault.wrong, fault.file) for fault in logs.faults()] == [(LogFault.SHORTER, path.name)]
     with path.open("ab") as file:  # and made as long as it was
         file.write(b" " * (AnchorFile(logs.folder).known().files[path.name].octets - path.stat().st_size))
-    assert words(logs.verify()) == {Wrong.ALTERED}
+    assert words(logs.verify()) == {LogFault.ALTERED}
 
 
 @pytest.mark.parametrize("day", [FIRST, LAST])
@@ -112,7 +112,7 @@ def test_clause_8_2_a_deleted_segment_is_named(logs: Logs, day: str) -> None:
     """By its anchor, or by the index where there is none yet."""
     path = logs.segments(day)[0]
     path.unlink()
-    assert [(fault.wrong, fault.file) for fault in logs.faults()] == [(Wrong.DELETED, path.name)]
+    assert [(fault.wrong, fault.file) for fault in logs.faults()] == [(LogFault.DELETED, path.name)]
 
 
 def test_clause_8_2_a_deleted_day_is_named(logs: Logs) -> None:
@@ -121,8 +121,8 @@ def test_clause_8_2_a_deleted_day_is_named(logs: Logs) -> None:
     for path in gone:
         path.unlink()
     faults = logs.faults()
-    assert [fault.place for fault in faults if fault.wrong is Wrong.DAY_MISSING] == ["2026-11-21"]
-    assert {fault.file for fault in faults if fault.wrong is Wrong.DELETED} == {path.name for path in gone}
+    assert [fault.place for fault in faults if fault.wrong is LogFault.DAY_MISSING] == ["2026-11-21"]
+    assert {fault.file for fault in faults if fault.wrong is LogFault.DELETED} == {path.name for path in gone}
 
 
 def test_clause_8_2_the_newest_cut_off_is_named(logs: Logs) -> None:
@@ -130,7 +130,10 @@ def test_clause_8_2_the_newest_cut_off_is_named(logs: Logs) -> None:
     segment, acts = logs.segments(LAST)[1], next(logs.folder.glob("audit-*"))
     for path in (segment, acts):
         put(path, lambda lines: lines[:-1])
-    assert {(fault.wrong, fault.file) for fault in logs.faults()} == {(Wrong.SHORTER, segment.name), (Wrong.SHORTER, acts.name)}
+    assert {(fault.wrong, fault.file) for fault in logs.faults()} == {
+        (LogFault.SHORTER, segment.name),
+        (LogFault.SHORTER, acts.name),
+    }
 
 
 def test_clause_8_2_the_newest_cut_off_is_named_without_an_index(logs: Logs) -> None:
@@ -140,7 +143,7 @@ def test_clause_8_2_the_newest_cut_off_is_named_without_an_index(logs: Logs) -> 
     discard(logs.folder, "2026-11")
     segment = logs.segments(LAST)[1]
     put(segment, lambda lines: lines[:-1])
-    assert [(fault.wrong, fault.file) for fault in logs.faults()] == [(Wrong.SHORTER, segment.name)]
+    assert [(fault.wrong, fault.file) for fault in logs.faults()] == [(LogFault.SHORTER, segment.name)]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +163,7 @@ def test_clause_8_2_altered_acts_are_named(logs: Logs, change: Callable[[list[by
     (logs.folder / NAME).unlink()
     acts = next(logs.folder.glob("audit-*"))
     put(acts, change)
-    found = [fault for fault in logs.faults() if fault.wrong is Wrong.ACT_BROKEN]
+    found = [fault for fault in logs.faults() if fault.wrong is LogFault.ACT_BROKEN]
     assert {fault.file for fault in found} == {acts.name}
     assert found[0].place in {"1", "2", "3"}
 
@@ -181,13 +184,13 @@ def test_clause_8_2_acts_are_chained_over_months_and_crashes(tmp_path: Path) -> 
     logs.anchor()
     logs.close()
     assert [(one.wrong, one.file, one.is_fault) for one in logs.verify().findings] == [
-        (Wrong.LINE_CUT_OFF, december.name, False)
+        (LogFault.LINE_CUT_OFF, december.name, False)
     ]
     november = tmp_path / "audit-2026-11.jsonl"
     november.unlink()
     assert [(fault.wrong, fault.file, fault.place) for fault in logs.faults()] == [
-        (Wrong.DELETED, november.name, ""),
-        (Wrong.ACT_BROKEN, december.name, "1"),
+        (LogFault.DELETED, november.name, ""),
+        (LogFault.ACT_BROKEN, december.name, "1"),
     ]
 
 
@@ -199,21 +202,21 @@ def test_clause_8_2_a_replaced_anchor_is_named(logs: Logs, which: int) -> None:
         lambda lines: [*lines[:which], lines[which].replace(b'"at":"2026', b'"at":"2025'), *lines[which + 1 :]],
     )
     faults = logs.faults()
-    assert {fault.place for fault in faults if fault.wrong is Wrong.ANCHOR_OTHER} == {f"{which + 1}"}
-    assert (Wrong.ANCHOR_BROKEN in {fault.wrong for fault in faults}) is (which < 2)
+    assert {fault.place for fault in faults if fault.wrong is LogFault.ANCHOR_OTHER} == {f"{which + 1}"}
+    assert (LogFault.ANCHOR_BROKEN in {fault.wrong for fault in faults}) is (which < 2)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2])
 def test_clause_8_2_anchors_that_were_taken_away_are_named(logs: Logs, kept: int) -> None:
     """The mail log tells of them."""
     put(logs.folder / NAME, lambda lines: lines[:kept])
-    gone = {fault.place for fault in logs.faults() if fault.wrong is Wrong.ANCHOR_GONE}
+    gone = {fault.place for fault in logs.faults() if fault.wrong is LogFault.ANCHOR_GONE}
     assert gone == {f"{number}" for number in range(kept + 1, 4)}
 
 
 def test_clause_8_2_an_anchor_within_the_chain_that_is_taken_out_is_named(logs: Logs) -> None:
     put(logs.folder / NAME, lambda lines: [lines[0], lines[2]])
-    assert {Wrong.ANCHOR_BROKEN, Wrong.DAY_MISSING} <= words(logs.verify())
+    assert {LogFault.ANCHOR_BROKEN, LogFault.DAY_MISSING} <= words(logs.verify())
 
 
 def test_clause_8_2_an_old_copy_of_everything_is_named_by_the_noted_head(tmp_path: Path) -> None:
@@ -229,7 +232,7 @@ def test_clause_8_2_an_old_copy_of_everything_is_named_by_the_noted_head(tmp_pat
     shutil.rmtree(logs.folder)
     (tmp_path / "copy").rename(logs.folder)
     assert not logs.faults()
-    assert [fault.wrong for fault in logs.faults(head=noted)] == [Wrong.HEAD_UNKNOWN]
+    assert [fault.wrong for fault in logs.faults(head=noted)] == [LogFault.HEAD_UNKNOWN]
     assert not logs.faults(head=logs.heads[0][:16])
 
 
@@ -240,10 +243,10 @@ def test_clause_8_2_a_segment_that_is_put_in_later_is_named(logs: Logs) -> None:
     grown = logs.segments("2026-11-22")[0]
     with grown.open("ab") as file:
         file.write(grown.read_bytes().splitlines(keepends=True)[-1])
-    assert {fault.file for fault in logs.faults() if fault.wrong is Wrong.ADDED} == {forged.name, grown.name}
+    assert {fault.file for fault in logs.faults() if fault.wrong is LogFault.ADDED} == {forged.name, grown.name}
     logs.anchor()
     logs.close()
-    late = {finding.file for finding in logs.verify().findings if finding.wrong is Wrong.LATE}
+    late = {finding.file for finding in logs.verify().findings if finding.wrong is LogFault.LATE}
     assert late == {forged.name, grown.name}
 
 
@@ -264,7 +267,7 @@ def test_clause_8_2_what_has_expired_is_told_apart_from_what_was_deleted(logs: L
     assert verdict.since == date(2026, 11, 22)  # local days: that of 20/11 goes to 21/11, 06:59
     assert logs.verify(months=12).holds  # whoever keeps them longer from now on loses nothing by it
     logs.segments("2026-11-22")[0].unlink()
-    assert [fault.wrong for fault in logs.faults()] == [Wrong.DELETED]
+    assert [fault.wrong for fault in logs.faults()] == [LogFault.DELETED]
 
 
 def test_clause_8_2_a_removal_before_six_months_is_named(logs: Logs) -> None:
@@ -272,14 +275,16 @@ def test_clause_8_2_a_removal_before_six_months_is_named(logs: Logs) -> None:
     path = logs.segments("2026-11-21")[0]
     logs._anchoring.announce_removal([path.name], 0, logs.clock.now())
     path.unlink()
-    assert [(fault.wrong, fault.file) for fault in logs.faults()] == [(Wrong.REMOVED_EARLY, path.name)]
+    assert [(fault.wrong, fault.file) for fault in logs.faults()] == [(LogFault.REMOVED_EARLY, path.name)]
 
 
 def test_clause_8_2_days_on_which_the_server_did_not_run_are_closed_too(logs: Logs) -> None:
     """They are no gap; until it runs again they are remarked."""
     logs.clock.move_to(logs.clock.now() + timedelta(days=9))
     remarks = logs.verify().findings
-    assert [(one.wrong, one.place, one.is_fault) for one in remarks] == [(Wrong.DAY_NOT_CLOSED, "2026-11-23-2026-12-01", False)]
+    assert [(one.wrong, one.place, one.is_fault) for one in remarks] == [
+        (LogFault.DAY_NOT_CLOSED, "2026-11-23-2026-12-01", False)
+    ]
     logs.anchor()
     logs.close()
     verdict = logs.verify()
@@ -305,12 +310,12 @@ def test_clause_8_2_killed_while_anchoring_is_no_fault(logs: Logs) -> None:
         for told in logs.folder.glob("*.house.*"):  # the heads of records that the test has taken back
             if segment_day(told.name) == date(2026, 11, 24):
                 told.unlink()
-        assert words(logs.verify()) <= {Wrong.DELETED, Wrong.DAY_MISSING}
+        assert words(logs.verify()) <= {LogFault.DELETED, LogFault.DAY_MISSING}
 
 
 def test_clause_8_2_a_damaged_index_is_a_remark(logs: Logs) -> None:
     """It proves nothing that the segments do not; it is made anew."""
     (logs.folder / "log-2026-11.sqlite").write_bytes(os.urandom(9000))
     findings = logs.verify().findings
-    assert [finding.wrong for finding in findings] == [Wrong.INDEX_DAMAGED]
+    assert [finding.wrong for finding in findings] == [LogFault.INDEX_DAMAGED]
     assert logs.verify().holds

@@ -19,9 +19,9 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import FactKind, Level, MailboxKind
-from mic_mail.queue.queue import Envelope, Queue, Recipient
+from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import AdminDecision, Hold
-from mic_mail.queue.spool import Spool, SpoolEnvelope, Target
+from mic_mail.queue.spool import Spool, SpoolEnvelope, SpoolTarget
 from mic_mail.services.compliance import traffic
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Records
@@ -131,7 +131,7 @@ def test_what_waits_is_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
     spool = Spool(desk.config.spool_dir)
     entry = spool.draft("S1")
     entry.write(b"Subject: x\r\n\r\nx\r\n")
-    target = Target(ttlan.mailbox_id, parsed(ttlan.address))
+    target = SpoolTarget(ttlan.mailbox_id, parsed(ttlan.address))
     entry.commit(
         SpoolEnvelope(trace_id="S1", sender=parsed("a@example.org"), accepted_at_us=monday, targets=(target,))
     ).release()
@@ -140,8 +140,8 @@ def test_what_waits_is_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
     message.write_bytes(b"Subject: x\r\n\r\nx\r\n")
     queue = Queue(desk.config.queue_dir)
     for number, sender in enumerate((0, 0, ttlan.mailbox_id, 0)):
-        envelope = Envelope(
-            trace_id=f"Q{number}", sender=parsed("a@mic.gov.vn"), recipients=(Recipient(parsed("b@example.org")),),
+        envelope = QueueEnvelope(
+            trace_id=f"Q{number}", sender=parsed("a@mic.gov.vn"), recipients=(QueueRecipient(parsed("b@example.org")),),
             accepted_at_us=monday + number, submitted_by=sender,
         )  # fmt: skip
         queue.put(f"Q{number}", message, envelope)

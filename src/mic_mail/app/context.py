@@ -21,7 +21,7 @@ from mic_mail.process.change_feed import Feed
 from mic_mail.process.executors import AccountExecutors, Executors
 from mic_mail.process.loop_lag import LoopLag
 from mic_mail.process.runtime import Runtime
-from mic_mail.process.send_counters import SentCounts
+from mic_mail.process.send_counters import SendCounters
 from mic_mail.queue.notifications import QueueNotifications
 from mic_mail.queue.pending_reports import PendingReports
 from mic_mail.queue.queue import Queue
@@ -79,7 +79,7 @@ class ServerContext:
     holding: QuarantineWriter
     mailflow: Pipeline
     auto_suspend: AutoSuspend
-    counts: SentCounts
+    counts: SendCounters
     usage: ChangedAccounts
     disk_reserve: DiskReserve
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -195,7 +195,7 @@ async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes
     stores = await _open_stores(runtime, feed)
     auto_suspend = watch_misuse(access, runtime, directory, feed, secret)
     holding = QuarantineWriter(runtime)
-    counts = SentCounts(config.sent_dir, name)
+    counts = SendCounters(config.sent_dir, name)
     return ServerContext(
         current=current,
         runtime=runtime,

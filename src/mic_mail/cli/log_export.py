@@ -9,7 +9,7 @@ from mic_mail.cli.acts import Act
 from mic_mail.cli.output import Column, row_of
 from mic_mail.cli.output_files import must_be_a_place_for_files
 from mic_mail.log.export import export
-from mic_mail.log.search import Found, Search
+from mic_mail.log.search import FoundLine, Search
 from mic_mail.services.operations.log_maintenance import anchor_now
 
 EXPORTED = (
@@ -26,7 +26,7 @@ def export_log(
     act: Act,
     subject: str,
     file: Path,
-    find: Callable[[Search], Sequence[Found]],
+    find: Callable[[Search], Sequence[FoundLine]],
     *,
     scope: Mapping[str, object],
     details: Mapping[str, Any],

@@ -13,8 +13,8 @@ The first two also hold the heads of the mailboxes' chains of facts (`policy.fac
 all.
 
 The digest of the last line, the *head*, covers all lines before it: `mic-mail log anchor` prints it, to be noted where no
-administrator of the server can change it. In: the folder. Out: records, and their combined state (`Known`). A line without an
-end was never durable and is cut off by the next writer; nothing else is ever removed. Blocking.
+administrator of the server can change it. In: the folder. Out: records, and their combined state (`ChainState`). A line
+without an end was never durable and is cut off by the next writer; nothing else is ever removed. Blocking.
 """
 
 import fcntl
@@ -35,7 +35,7 @@ from mic_mail.log.files import GENESIS, digest, segment_day
 NAME = "anchors.chain"
 
 
-class Kind(StrEnum):
+class AnchorKind(StrEnum):
     """The kind of a record."""
 
     CHECKPOINT = "checkpoint"
@@ -68,7 +68,7 @@ class Anchor:
 
     number: int
     at: str
-    kind: Kind
+    kind: AnchorKind
     prev: str
     files: tuple[Extent, ...] = ()
     closes: tuple[date, date] | None = None
@@ -104,7 +104,7 @@ class Anchor:
             return cls(
                 number=int(read["n"]),
                 at=str(read["at"]),
-                kind=Kind(read["kind"]),
+                kind=AnchorKind(read["kind"]),
                 prev=str(read["prev"]),
                 files=tuple(
                     Extent(str(name), int(octets), int(lines), str(value))
@@ -121,7 +121,7 @@ class Anchor:
 
 
 @dataclass(slots=True)
-class Known:
+class ChainState:
     """The combined state of all records up to one."""
 
     count: int = 0
@@ -173,7 +173,7 @@ class AnchorFile:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
-        self._known = Known()
+        self._known = ChainState()
         self._read_octets = 0
 
     def lines(self) -> Iterator[bytes]:
@@ -182,11 +182,11 @@ class AnchorFile:
             with self.path.open("rb") as file:
                 yield from (line for line in file if line.endswith(b"\n"))
 
-    def known(self) -> Known:
+    def known(self) -> ChainState:
         """Return the state of the chain, without lines that cannot be parsed, which `verify` reports."""
         size = self.path.stat().st_size if self.path.exists() else 0
         if size < self._read_octets:
-            self._known, self._read_octets = Known(), 0
+            self._known, self._read_octets = ChainState(), 0
         if size > self._read_octets:
             with self.path.open("rb") as file:
                 file.seek(self._read_octets)
@@ -203,7 +203,7 @@ class AnchorFile:
         return self._known
 
     @contextmanager
-    def writing(self) -> Iterator["Writing"]:
+    def writing(self) -> Iterator["ChainWriter"]:
         """Lock the chain for writing; other writers wait."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -217,7 +217,7 @@ class AnchorFile:
                 make_durable(self.path.parent)
             known = self.known()
             os.ftruncate(fd, self._read_octets)  # a writer died within its line: that record never existed
-            yield Writing(self, fd, known)
+            yield ChainWriter(self, fd, known)
         finally:
             os.close(fd)
 
@@ -233,14 +233,14 @@ class AnchorFile:
 
 
 @dataclass(slots=True)
-class Writing:
+class ChainWriter:
     """The chain while this process may append to it."""
 
     _file: AnchorFile
     _fd: int
-    known: Known
+    known: ChainState
 
-    def add(self, *, at: str, kind: Kind, **content: object) -> Anchor:
+    def add(self, *, at: str, kind: AnchorKind, **content: object) -> Anchor:
         """Append one record, durable on return; `content` holds the other members of `Anchor`."""
         anchor = Anchor(self.known.count + 1, at, kind, self.known.head, **content)  # type: ignore[arg-type]  # its own fields
         self._file._append(self._fd, anchor.encode())

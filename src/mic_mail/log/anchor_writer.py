@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mic_mail.log.anchor_chain import Anchor, AnchorFile, Extent, Head, Kind, Known, Writing, digest_of_heads
+from mic_mail.log.anchor_chain import Anchor, AnchorFile, AnchorKind, ChainState, ChainWriter, Extent, Head, digest_of_heads
 from mic_mail.log.files import LogFile, log_files, read_chunks
 from mic_mail.log.maillog import stamp
 
@@ -34,7 +34,7 @@ class _Progress:
     sha: "_Hash"
 
 
-class Anchoring:
+class AnchorWriter:
     """Anchors one folder. For an executor: one thread at a time."""
 
     def __init__(self, folder: Path) -> None:
@@ -56,29 +56,29 @@ class Anchoring:
         """Record that these segments may be deleted (`retention`)."""
         with self._anchors.writing() as writing:
             if fresh := tuple(name for name in names if name not in writing.known.removed):
-                writing.add(at=_stamp(now), kind=Kind.REMOVAL, removed=fresh, months=months)
+                writing.add(at=_stamp(now), kind=AnchorKind.REMOVAL, removed=fresh, months=months)
 
     def _say(
-        self, writing: Writing, now: datetime, extents: list[Extent], closes: tuple[date, date] | None, moved: list[Head]
+        self, writing: ChainWriter, now: datetime, extents: list[Extent], closes: tuple[date, date] | None, moved: list[Head]
     ) -> Anchor:
         every = {**writing.known.heads, **{head.mailbox_id: head for head in moved}}
         return writing.add(
             at=_stamp(now),
-            kind=Kind.CHECKPOINT if closes is None else Kind.DAY,
+            kind=AnchorKind.CHECKPOINT if closes is None else AnchorKind.DAY,
             files=tuple(extents),
             closes=closes,
             heads=tuple(moved),
             facts=digest_of_heads(every.values()),
         )
 
-    def _over(self, known: Known, finished: date) -> tuple[date, date] | None:
+    def _over(self, known: ChainState, finished: date) -> tuple[date, date] | None:
         if known.closed is not None:
             first = known.closed + timedelta(days=1)
         else:
             first = min((file.day for file in log_files(self._folder) if file.day), default=finished)
         return (first, finished) if first <= finished else None
 
-    def _grown(self, known: Known, finished: date) -> tuple[list[Extent], bool]:
+    def _grown(self, known: ChainState, finished: date) -> tuple[list[Extent], bool]:
         """Return the extents beyond the last record, up to `MOST_OCTETS`; and whether there is more."""
         extents: list[Extent] = []
         left = MOST_OCTETS

@@ -31,7 +31,7 @@ from mic_mail.durable_files import write_durably
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.log.anchor_chain import Anchor, AnchorFile
 from mic_mail.log.files import read_chunks
-from mic_mail.log.search import Found
+from mic_mail.log.search import FoundLine
 
 READ_ME = """\
 TRÍCH XUẤT NHẬT KÝ HỆ THỐNG THƯ ĐIỆN TỬ
@@ -60,7 +60,7 @@ class Exported:
 def export(
     folder: Path,
     target: Path,
-    found: Sequence[Found],
+    found: Sequence[FoundLine],
     asked: Mapping[str, object],
     now: datetime,
     *,
@@ -96,11 +96,11 @@ def export(
     return Exported(sha256(octets).hexdigest(), len(octets), len(events), len(acts))
 
 
-def _lines(found: Iterable[Found]) -> bytes:
+def _lines(found: Iterable[FoundLine]) -> bytes:
     return b"".join(one.line + b"\n" for one in found)
 
 
-def _places(*members: tuple[str, Sequence[Found]]) -> bytes:
+def _places(*members: tuple[str, Sequence[FoundLine]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("member", "line", "file", "offset", "octets"))

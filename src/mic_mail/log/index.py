@@ -67,7 +67,7 @@ WHERE name = ? ORDER BY start DESC LIMIT 1
 _BEFORE_ALL, _AFTER_ALL = -1, 1 << 62
 
 
-class Unavailable(Trouble):
+class IndexUnavailable(Trouble):
     """The index is busy, out of space or unreadable for this account: no reason to discard it."""
 
     def __init__(self, month: str, why: str) -> None:
@@ -78,7 +78,7 @@ class Unavailable(Trouble):
         self.month = month
 
 
-class Damaged(Exception):
+class DamagedIndex(Exception):
     """The index of a month cannot be used: not SQLite, not whole, of another version."""
 
     def __init__(self, month: str, why: Text | str) -> None:
@@ -175,7 +175,7 @@ class Month:
             connection.execute("PRAGMA synchronous = NORMAL")
             _create_if_empty(connection)
             if not _is_ours(connection):
-                raise Damaged(month, Text("thuộc phiên bản khác", "another version"))
+                raise DamagedIndex(month, Text("thuộc phiên bản khác", "another version"))
             yield cls(month, connection)
 
     # ------------------------------------------------------------ loading
@@ -258,11 +258,11 @@ class Month:
             return [Block(*row) for row in self._db.execute(_OF_FILE, (name,))]
 
     def check(self) -> None:
-        """Check the whole file; raise `Damaged` with the fault."""
+        """Check the whole file; raise `DamagedIndex` with the fault."""
         with _log_damage(self.month):
             (answer,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if answer != "ok":
-            raise Damaged(self.month, str(answer))
+            raise DamagedIndex(self.month, str(answer))
 
 
 def _connect(uri: str) -> sqlite3.Connection:
@@ -296,5 +296,5 @@ def _log_damage(month: str) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF not in _DAMAGE:
-            raise Unavailable(month, str(error)) from error
-        raise Damaged(month, str(error)) from error
+            raise IndexUnavailable(month, str(error)) from error
+        raise DamagedIndex(month, str(error)) from error

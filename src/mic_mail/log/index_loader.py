@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mic_mail.errors import Text
 from mic_mail.log.files import LogFile, log_files, microseconds, whole_lines
-from mic_mail.log.index import BLOCK_OCTETS, Block, Damaged, IndexedBlocks, Month, digest_of, discard, months_on_disk
+from mic_mail.log.index import BLOCK_OCTETS, Block, DamagedIndex, IndexedBlocks, Month, digest_of, discard, months_on_disk
 from mic_mail.log.query import keys_of
 
 MOST_OCTETS = 16 << 20
@@ -20,7 +20,7 @@ MOST_OCTETS = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LoadStep:
     """The result of one call."""
 
     lines: int
@@ -29,19 +29,19 @@ class Step:
     """The fault of an index that was deleted."""
 
 
-def load_some(folder: Path, *, most_octets: int = MOST_OCTETS) -> Step:
+def load_some(folder: Path, *, most_octets: int = MOST_OCTETS) -> LoadStep:
     """Load some blocks of one file, the oldest first; `more` until there is nothing left."""
     files = log_files(folder)
     for month in sorted({file.month for file in files}):
         of_month = {file: size for file, size in files.items() if file.month == month}
         try:
             lines = _load_month(folder, month, of_month, most_octets)
-        except Damaged as damage:
+        except DamagedIndex as damage:
             discard(folder, month)
-            return Step(0, True, damage.text)
+            return LoadStep(0, True, damage.text)
         if lines:
-            return Step(lines, True)
-    return Step(0, False)
+            return LoadStep(lines, True)
+    return LoadStep(0, False)
 
 
 def drop_empty_months(folder: Path) -> list[str]:

@@ -37,7 +37,7 @@ def remove_expired(
     """Delete the segments in `folder` whose `months` are over at `now`, oldest first.
 
     A failed deletion does not stop the others. `announce` is called with their names before the first deletion, and records
-    them (`anchor_writer.Anchoring.announce_removal`).
+    them (`anchor_writer.AnchorWriter.announce_removal`).
     """
     removal = Removal()
     names = sorted(_expired(folder, months, now))

@@ -1,6 +1,6 @@
 """Search the log: read the blocks that the indexes return, and everything not loaded yet.
 
-In: the folder and a `Query`. Out: `Found` lines; the search goes from the latest back, the result is in order of time. The
+In: the folder and a `Query`. Out: `FoundLine` lines; the search goes from the latest back, the result is in order of time. The
 index only narrows the search, the lines decide. So a result is complete and correct whether the housekeeper runs or not and
 whether an index exists or not, only slower without. Safe beside writers, loaders and retention. Blocking.
 """
@@ -15,14 +15,14 @@ from itertools import groupby
 from pathlib import Path
 
 from mic_mail.log.files import LogFile, log_files, microseconds, whole_lines
-from mic_mail.log.index import Block, Damaged, Month, Unavailable
+from mic_mail.log.index import Block, DamagedIndex, IndexUnavailable, Month
 from mic_mail.log.query import Fields, Query, pairs_of
 
 DAY_US = 86_400 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundLine:
     """One line of the log."""
 
     at_us: int
@@ -53,7 +53,7 @@ class Search:
         self.unread_octets = 0
         """Octets that the last search read without an index."""
 
-    def newest(self, query: Query, limit: int) -> list[Found]:
+    def newest(self, query: Query, limit: int) -> list[FoundLine]:
         """Return the latest `limit` lines that match `query`, in order of time.
 
         Without the index of a month that proves damaged, the search is repeated.
@@ -61,7 +61,7 @@ class Search:
         while True:
             try:
                 return self._newest(query, limit)
-            except (Damaged, Unavailable) as trouble:
+            except (DamagedIndex, IndexUnavailable) as trouble:
                 self._distrusted.add(trouble.month)
 
     def each(self, query: Query) -> Iterator[tuple[int, Fields]]:
@@ -84,12 +84,12 @@ class Search:
                 if index is not None and month not in self._distrusted:
                     loaded = index.loaded()
                     blocks = list(index.candidates(query.keys(), query.since_us, query.until_us))
-        except (Damaged, Unavailable):
+        except (DamagedIndex, IndexUnavailable):
             self._distrusted.add(month)
             blocks, loaded = [], {}
         return sorted([*blocks, *self._unread(files, loaded, query)], key=lambda block: (block.name, block.start))
 
-    def _newest(self, query: Query, limit: int) -> list[Found]:
+    def _newest(self, query: Query, limit: int) -> list[FoundLine]:
         best = _Best(limit)
         files = log_files(self._folder)
         self.unread_octets = 0
@@ -136,9 +136,9 @@ def _joined(blocks: Iterable[Block]) -> Iterator[Block]:
 class _Best:
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._heap: list[tuple[int, str, int, Found]] = []
+        self._heap: list[tuple[int, str, int, FoundLine]] = []
 
-    def take(self, lines: Iterator[Found]) -> None:
+    def take(self, lines: Iterator[FoundLine]) -> None:
         for found in lines:
             entry = (found.at_us, found.name, found.start, found)
             if self.is_full:
@@ -154,7 +154,7 @@ class _Best:
     def floor_us(self) -> int:
         return self._heap[0][0]
 
-    def in_order(self) -> list[Found]:
+    def in_order(self) -> list[FoundLine]:
         return [found for _, _, _, found in sorted(self._heap, key=lambda entry: entry[:3])]
 
 
@@ -187,7 +187,7 @@ class _Reader:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def read(self, block: Block) -> Iterator[tuple[Found, Fields]]:
+    def read(self, block: Block) -> Iterator[tuple[FoundLine, Fields]]:
         fd = self._descriptor(block.name)
         if fd is None:
             return
@@ -196,7 +196,7 @@ class _Reader:
                 if (fields := _decoded(line)) is not None:
                     at_us = microseconds(fields.get("at"))
                     if self._query.in_time(at_us) and self._wanted <= set(pairs_of(fields)):
-                        yield Found(at_us, block.name, at + start, line), fields
+                        yield FoundLine(at_us, block.name, at + start, line), fields
 
     def _likely(self, text: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield lines that contain all searched octets: usually one in a block of 30, found in 10 us."""

@@ -1,7 +1,8 @@
 """Check one file of the log line by line, for `verify`: all lines written, unchanged and in order.
 
-In: one file, how much of it an anchor holds. Out: its current state (`Seen`). In a segment each line has its number from its
-34th octet on; in the acts each line has the digest of the one before it. 1.2 us a line with its digests (`bench/log_index`).
+In: one file, how much of it an anchor holds. Out: its current state (`SegmentCheck`). In a segment each line has its number
+from its 34th octet on; in the acts each line has the digest of the one before it. 1.2 us a line with its digests
+(`bench/log_index`).
 """
 
 import json
@@ -18,7 +19,7 @@ _ANCHORED = b'"event":"log_anchored"'
 
 
 @dataclass(slots=True)
-class Seen:
+class SegmentCheck:
     """The findings in a file."""
 
     lines: int = 0
@@ -33,9 +34,9 @@ class Seen:
     """Number and head of anchors that the mail log reports, and the line."""
 
 
-def check_segment(path: Path, anchored: int, *, acts_after: str | None, most: int) -> Seen:
+def check_segment(path: Path, anchored: int, *, acts_after: str | None, most: int) -> SegmentCheck:
     """Read a whole file; `acts_after` is the digest that its first line has to carry; None for a segment."""
-    seen = Seen(last_act=acts_after or "")
+    seen = SegmentCheck(last_act=acts_after or "")
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -74,7 +75,7 @@ def changed_blocks(path: Path, blocks: list[Block]) -> list[Block]:
 
 
 class _Walk:
-    def __init__(self, seen: Seen, most: int) -> None:
+    def __init__(self, seen: SegmentCheck, most: int) -> None:
         self.seen = seen
         self._most = most
         self._counts: dict[str, int] = {}

@@ -24,7 +24,7 @@ _LOOKED_BACK = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TailLine:
     """One line of the log, decoded."""
 
     name: str
@@ -44,10 +44,10 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TailBatch:
     """The next lines."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[TailLine, ...]
     cursor: Cursor
     """The position after them."""
     missed_octets: int
@@ -67,10 +67,14 @@ def once_more(today: date) -> Cursor:
     return Cursor(today - _LOOKED_BACK)
 
 
-def read_on(folder: Path, cursor: Cursor, today: date, *, most_lines: int = MOST_LINES) -> Batch:
+def read_on(folder: Path, cursor: Cursor, today: date, *, most_lines: int = MOST_LINES) -> TailBatch:
     """Read the next lines of all files, an equal share of each, at most `most_lines`."""
     sizes = _sizes(folder, cursor)
-    offsets, lines, is_full = {name: cursor.offsets.get(name, 0) for name in cursor.offsets.keys() | sizes}, list[Line](), False
+    offsets, lines, is_full = (
+        {name: cursor.offsets.get(name, 0) for name in cursor.offsets.keys() | sizes},
+        list[TailLine](),
+        False,
+    )
     behind = [name for name in sorted(sizes) if sizes[name] > offsets[name]]
     share = max(1, most_lines // len(behind)) if behind else 0
     for name in behind:
@@ -83,7 +87,7 @@ def read_on(folder: Path, cursor: Cursor, today: date, *, most_lines: int = MOST
     missed = sum(max(0, cursor.sizes.get(name, 0) - start) for name, start in cursor.offsets.items() if name not in sizes)
     floor = today - _LOOKED_BACK  # a clock set back causes those days to be read again rather than skipped
     kept = {name: at for name, at in offsets.items() if name in sizes and (at < sizes[name] or _is_recent(name, floor))}
-    return Batch(tuple(lines), Cursor(floor, kept, {name: sizes[name] for name in kept}), missed, is_full)
+    return TailBatch(tuple(lines), Cursor(floor, kept, {name: sizes[name] for name in kept}), missed, is_full)
 
 
 def unread_octets(folder: Path, cursor: Cursor) -> int:
@@ -106,7 +110,7 @@ def _sizes(folder: Path, cursor: Cursor) -> dict[str, int]:
     return found
 
 
-def _lines(path: Path, name: str, start: int, most: int) -> tuple[list[Line], int, bool]:
+def _lines(path: Path, name: str, start: int, most: int) -> tuple[list[TailLine], int, bool]:
     """Return whole lines from an offset on, the offset of the next one, and whether there are more."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -116,7 +120,7 @@ def _lines(path: Path, name: str, start: int, most: int) -> tuple[list[Line], in
         text = os.pread(fd, MOST_OCTETS, start)
     finally:
         os.close(fd)
-    found: list[Line] = []
+    found: list[TailLine] = []
     whole = text[: text.rfind(b"\n") + 1]
     if not whole and len(text) == MOST_OCTETS:  # no line of this log is as long
         return [], start + len(text), True
@@ -125,7 +129,7 @@ def _lines(path: Path, name: str, start: int, most: int) -> tuple[list[Line], in
         with contextlib.suppress(ValueError, RecursionError):
             fields = json.loads(line)
             if isinstance(fields, dict):
-                found.append(Line(name, start, fields))
+                found.append(TailLine(name, start, fields))
         start += len(line)
     return found, start, len(split) > most or len(text) == MOST_OCTETS
 

@@ -1,7 +1,7 @@
 """Verify that the log is unaltered (Reg. 8.2).
 
 Every line, file, day and anchor is checked, and faults are located.
-In: the folder, the months of retention, the current instant, a head noted elsewhere. Out: a `Verdict`. Checked are:
+In: the folder, the months of retention, the current instant, a head noted elsewhere. Out: a `LogVerification`. Checked are:
 
     anchors    each record against the one before it; missing records (the mail log reports later ones)
     segments   against their anchors: altered, shorter, gone before their time, added to a closed day
@@ -20,11 +20,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from mic_mail.log import segment_check as log_lines
-from mic_mail.log.anchor_chain import Anchor, AnchorFile, Kind, Known
+from mic_mail.log.anchor_chain import Anchor, AnchorFile, AnchorKind, ChainState
 from mic_mail.log.files import GENESIS, LogFile, digest, log_files, microseconds, segment_day
-from mic_mail.log.index import Block, Damaged, Month, Unavailable, months_on_disk
+from mic_mail.log.index import Block, DamagedIndex, IndexUnavailable, Month, months_on_disk
 from mic_mail.log.retention import kept_until
-from mic_mail.log.segment_check import Seen
+from mic_mail.log.segment_check import SegmentCheck
 from mic_mail.policy.calendar import add_months, local_day
 
 FLOOR_MONTHS = 6
@@ -33,7 +33,7 @@ MOST_A_FILE = 5
 """Findings of one kind that are listed for each file; the rest is counted."""
 
 
-class Wrong(StrEnum):
+class LogFault(StrEnum):
     """The kinds of findings."""
 
     ANCHOR_DAMAGED = "anchor_damaged"
@@ -63,16 +63,23 @@ class Wrong(StrEnum):
 
 
 REMARKS = frozenset(
-    {Wrong.LATE, Wrong.LINE_CUT_OFF, Wrong.DAY_NOT_CLOSED, Wrong.EXPIRED_UNTOLD, Wrong.INDEX_DAMAGED, Wrong.BEGINS_LATE}
+    {
+        LogFault.LATE,
+        LogFault.LINE_CUT_OFF,
+        LogFault.DAY_NOT_CLOSED,
+        LogFault.EXPIRED_UNTOLD,
+        LogFault.INDEX_DAMAGED,
+        LogFault.BEGINS_LATE,
+    }
 )
 """Findings that are not faults."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LogFinding:
     """One fault or remark, and its place."""
 
-    wrong: Wrong
+    wrong: LogFault
     file: str
     place: str = ""
     """A line, octets, a day; empty if it concerns the whole file."""
@@ -84,10 +91,10 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Verdict:
+class LogVerification:
     """The counts of what was checked, and the findings."""
 
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[LogFinding] = field(default_factory=list)
     anchors: int = 0
     head: str = GENESIS
     files: int = 0
@@ -104,11 +111,11 @@ class Verdict:
     def holds(self) -> bool:
         return not any(finding.is_fault for finding in self.findings)
 
-    def add(self, wrong: Wrong, file: str, place: str = "", detail: str = "") -> None:
-        self.findings.append(Finding(wrong, file, place, detail))
+    def add(self, wrong: LogFault, file: str, place: str = "", detail: str = "") -> None:
+        self.findings.append(LogFinding(wrong, file, place, detail))
 
 
-def verify(folder: Path, *, months: int, now: datetime, noted_head: str | None = None) -> Verdict:
+def verify(folder: Path, *, months: int, now: datetime, noted_head: str | None = None) -> LogVerification:
     """Verify everything."""
     return _Check(folder, months, now).run(noted_head)
 
@@ -118,18 +125,18 @@ class _Check:
         self._folder = folder
         self._months = months
         self._now = now
-        self._verdict = Verdict()
+        self._verdict = LogVerification()
         self._heads: dict[int, str] = {}
-        self._known = Known()
+        self._known = ChainState()
         self._file = AnchorFile(folder)
 
-    def run(self, noted_head: str | None) -> Verdict:
+    def run(self, noted_head: str | None) -> LogVerification:
         verdict = self._verdict
         self._check_anchors()
         known = self._known
         verdict.anchors, verdict.head, verdict.begins, verdict.closed = known.count, known.head, known.begins, known.closed
         if noted_head and not any(head.startswith(noted_head.lower()) for head in self._heads.values()):
-            verdict.add(Wrong.HEAD_UNKNOWN, self._file.path.name, detail=noted_head)
+            verdict.add(LogFault.HEAD_UNKNOWN, self._file.path.name, detail=noted_head)
         loaded, blocks = self._indexed()
         files = log_files(self._folder)  # listed after the anchors and indexes were read: files of a running server grow
         self._check_presence(files, loaded)
@@ -155,12 +162,12 @@ class _Check:
             try:
                 anchor = Anchor.decode(line)
             except ValueError:
-                verdict.add(Wrong.ANCHOR_DAMAGED, name, f"{number}")
+                verdict.add(LogFault.ANCHOR_DAMAGED, name, f"{number}")
                 self._known.pass_over(line)
                 prev = digest(line)
                 continue
             if anchor.prev != prev or anchor.number != number:
-                verdict.add(Wrong.ANCHOR_BROKEN, name, f"{number}", anchor.at)
+                verdict.add(LogFault.ANCHOR_BROKEN, name, f"{number}", anchor.at)
             prev = digest(line)
             self._heads[number] = prev
             self._check_removal(anchor)
@@ -169,18 +176,18 @@ class _Check:
 
     def _check_removal(self, anchor: Anchor) -> None:
         """Check that nothing was removed before the regulation's six months, whatever was configured then."""
-        if anchor.kind is not Kind.REMOVAL:
+        if anchor.kind is not AnchorKind.REMOVAL:
             return
         at_us = microseconds(anchor.at)
         for name in anchor.removed:
             day = segment_day(name)
             if day is None or kept_until(day, FLOOR_MONTHS).timestamp() * 1_000_000 > at_us:
-                self._verdict.add(Wrong.REMOVED_EARLY, name, detail=anchor.at)
+                self._verdict.add(LogFault.REMOVED_EARLY, name, detail=anchor.at)
 
     def _check_closing(self, anchor: Anchor) -> None:
         closed = self._known.closed
         if anchor.closes is not None and closed is not None and anchor.closes[0] != closed + timedelta(days=1):
-            self._verdict.add(Wrong.DAY_MISSING, self._file.path.name, f"{closed + timedelta(days=1)}", anchor.at)
+            self._verdict.add(LogFault.DAY_MISSING, self._file.path.name, f"{closed + timedelta(days=1)}", anchor.at)
 
     # ------------------------------------------------------------ files
 
@@ -196,8 +203,8 @@ class _Check:
                         of_month = index.loaded()
                         loaded |= of_month
                         blocks |= {name: index.blocks(name) for name in of_month}
-            except (Damaged, Unavailable) as trouble:
-                self._verdict.add(Wrong.INDEX_DAMAGED, f"log-{month}.sqlite", detail=str(trouble))
+            except (DamagedIndex, IndexUnavailable) as trouble:
+                self._verdict.add(LogFault.INDEX_DAMAGED, f"log-{month}.sqlite", detail=str(trouble))
         return loaded, blocks
 
     def _check_presence(self, files: dict[LogFile, int], loaded: dict[str, int]) -> None:
@@ -211,21 +218,21 @@ class _Check:
             if name not in sizes:
                 self._gone(name, witness)
             elif sizes[name] < octets:
-                verdict.add(Wrong.SHORTER, name, f"{sizes[name]}-{octets}", witness)
+                verdict.add(LogFault.SHORTER, name, f"{sizes[name]}-{octets}", witness)
         self._check_whole_days(set(remembered), set(sizes))
         for file in files:
             extent = known.files.get(file.name)
             is_closed = file.day is not None and known.closed is not None and file.day <= known.closed
             if is_closed and (extent is None or sizes[file.name] > extent.octets) and not self._is_over(file.day):
-                verdict.add(Wrong.ADDED, file.name, f"{extent.octets if extent else 0}-{sizes[file.name]}")
+                verdict.add(LogFault.ADDED, file.name, f"{extent.octets if extent else 0}-{sizes[file.name]}")
         for name in sorted(known.late):
-            verdict.add(Wrong.LATE, name, detail=f"anchor {known.late[name]}")
+            verdict.add(LogFault.LATE, name, detail=f"anchor {known.late[name]}")
 
     def _check_whole_days(self, remembered: set[str], there: set[str]) -> None:
         left = {segment_day(name) for name in there}
         gone = {day for name in remembered if (day := segment_day(name)) and name not in self._known.removed} - left
         for day in sorted(day for day in gone if not self._is_over(day)):
-            self._verdict.add(Wrong.DAY_MISSING, "", f"{day}")
+            self._verdict.add(LogFault.DAY_MISSING, "", f"{day}")
 
     def _gone(self, name: str, witness: str) -> None:
         day = segment_day(name)
@@ -233,14 +240,14 @@ class _Check:
         if day is not None and (name in removed or self._is_over(day)):
             self._verdict.expired += 1
             if name not in removed:
-                self._verdict.add(Wrong.EXPIRED_UNTOLD, name)
+                self._verdict.add(LogFault.EXPIRED_UNTOLD, name)
         else:
-            self._verdict.add(Wrong.DELETED, name, detail=witness)
+            self._verdict.add(LogFault.DELETED, name, detail=witness)
 
     def _is_over(self, day: date | None) -> bool:
         return day is not None and kept_until(day, self._months) <= self._now
 
-    def _check_file(self, file: LogFile, seen: Seen, blocks: list[Block]) -> None:
+    def _check_file(self, file: LogFile, seen: SegmentCheck, blocks: list[Block]) -> None:
         verdict, extent = self._verdict, self._known.files.get(file.name)
         shorter = extent is not None and seen.anchored_octets < extent.octets
         differs = extent is not None and not shorter and seen.anchored_sha256 != extent.sha256
@@ -248,18 +255,18 @@ class _Check:
         begin = extent.octets if extent is not None and not (differs or shorter) else 0
         changed = log_lines.changed_blocks(self._folder / file.name, [b for b in blocks if b.start + b.octets > begin])
         for block in changed[:MOST_A_FILE]:
-            verdict.add(Wrong.ALTERED, file.name, f"{block.start}-{block.start + block.octets}", "index")
+            verdict.add(LogFault.ALTERED, file.name, f"{block.start}-{block.start + block.octets}", "index")
         if extent is not None and differs and not changed:  # no index to locate it
-            verdict.add(Wrong.ALTERED, file.name, f"0-{extent.octets}", f"anchor {self._known.anchored_by[file.name]}")
+            verdict.add(LogFault.ALTERED, file.name, f"0-{extent.octets}", f"anchor {self._known.anchored_by[file.name]}")
         for kind, place, detail in seen.broken:
-            verdict.add(Wrong(kind), file.name, place, detail)
+            verdict.add(LogFault(kind), file.name, place, detail)
         if any(number not in self._heads for number, _, _ in seen.told_anchors):  # the server may have appended to it meanwhile
             self._heads = {number: digest(line) for number, line in enumerate(self._file.lines(), 1)}
         for number, head, place in seen.told_anchors:
             if number not in self._heads:
-                verdict.add(Wrong.ANCHOR_GONE, self._file.path.name, f"{number}", f"{file.name} {place}")
+                verdict.add(LogFault.ANCHOR_GONE, self._file.path.name, f"{number}", f"{file.name} {place}")
             elif self._heads[number] != head:
-                verdict.add(Wrong.ANCHOR_OTHER, self._file.path.name, f"{number}", f"{file.name} {place}")
+                verdict.add(LogFault.ANCHOR_OTHER, self._file.path.name, f"{number}", f"{file.name} {place}")
 
     # ------------------------------------------------------------ days
 
@@ -274,9 +281,9 @@ class _Check:
         over = (self._now - timedelta(hours=2)).date() - timedelta(days=1)  # an hourly job, and some margin
         pending = known.closed + timedelta(days=1) if known.closed is not None else begins
         if pending is not None and pending <= over:
-            verdict.add(Wrong.DAY_NOT_CLOSED, self._file.path.name, f"{pending}" + (f"-{over}" if over > pending else ""))
+            verdict.add(LogFault.DAY_NOT_CLOSED, self._file.path.name, f"{pending}" + (f"-{over}" if over > pending else ""))
         if known.count == 0 and any(self._is_old(file) for file in log_files(self._folder)):
-            verdict.add(Wrong.ANCHOR_GONE, self._file.path.name, "1")
+            verdict.add(LogFault.ANCHOR_GONE, self._file.path.name, "1")
 
     def _is_old(self, file: LogFile) -> bool:
         return file.day is not None and file.day < (self._now - timedelta(days=1)).date()

@@ -82,7 +82,7 @@ class Sums:
     """Messages and recipients that were refused within the hour."""
 
 
-class SentCounts:
+class SendCounters:
     """The counters as one process sees and increments them."""
 
     def __init__(self, folder: Path, name: str | None) -> None:

@@ -69,7 +69,7 @@ LONGEST_ANSWER = 1.0
 
 
 @dataclass(slots=True)
-class Child:
+class SupervisedChild:
     """A process that should be running."""
 
     role: str
@@ -131,7 +131,7 @@ class Supervisor:
         self._notifier = notifier or Notifier()
         self._be = be
         self._selector = selectors.DefaultSelector()
-        self._children: list[Child] = []
+        self._children: list[SupervisedChild] = []
         self._listeners: tuple[Listener, ...] = ()
         self._tally = -1
         self._secret = secrets.token_hex(32)
@@ -153,13 +153,13 @@ class Supervisor:
         self._open_status(run_dir)
         self._listeners = tuple(listeners)
         self._tally = new_page(workers)
-        self._children = [Child("worker", f"worker{row}", row) for row in range(workers)]
-        self._children.append(Child("housekeeper", "house"))
-        self._children.append(Child("sender", "sender"))
+        self._children = [SupervisedChild("worker", f"worker{row}", row) for row in range(workers)]
+        self._children.append(SupervisedChild("housekeeper", "house"))
+        self._children.append(SupervisedChild("sender", "sender"))
         if self.config.search.enabled:
-            self._children.append(Child("indexer", "index"))
+            self._children.append(SupervisedChild("indexer", "index"))
         if any(listener.door in WEB_DOORS for listener in listeners):
-            self._children.append(Child("web", "web"))
+            self._children.append(SupervisedChild("web", "web"))
         self._log.event("server_started", pid=os.getpid(), workers=workers, doors=self.ports)
         for child in self._children:
             if child.is_needed:
@@ -198,7 +198,7 @@ class Supervisor:
         listening.listen(16)
         self._selector.register(listening, selectors.EVENT_READ, lambda: self._write_status(listening))
 
-    def _spawn(self, child: Child) -> None:
+    def _spawn(self, child: SupervisedChild) -> None:
         child.restart_at = None
         child.started_at = self._clock.monotonic()
         try:
@@ -220,7 +220,7 @@ class Supervisor:
         child.heard_at = child.started_at
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
 
-    def _fork(self, child: Child, theirs: socket.socket) -> Forked:
+    def _fork(self, child: SupervisedChild, theirs: socket.socket) -> Forked:
         config = self.config.model_dump_json()
         spec = ChildSpec(child.role, child.name, config, theirs.fileno(), secret=self._secret, tee=self._tee, locks=self._locks)
         if child.role in ("worker", "web"):
@@ -230,7 +230,7 @@ class Supervisor:
             spec = replace(spec, tally=self._tally, row=child.row)
         return fork(lambda: self._be(spec), spec.descriptors(), f"mic-{child.name}")
 
-    def _put_off(self, child: Child, error: OSError) -> None:
+    def _put_off(self, child: SupervisedChild, error: OSError) -> None:
         """Postpone the start of a child for lack of a descriptor, memory or a process; the others go on serving."""
         self._wait_before_restart(child)
         self._log.event("process_not_started", process=child.name, error=described(error), restart_in=child.pause)
@@ -286,7 +286,7 @@ class Supervisor:
             self._alive_at = now
             self._notifier.alive()
 
-    def _patience_with(self, child: Child) -> float:
+    def _patience_with(self, child: SupervisedChild) -> float:
         if child.is_leaving:
             return max(HUNG_SECONDS, self.config.process.drain_seconds + DRAIN_MARGIN)
         return HUNG_SECONDS if child.ready else STARTING_SECONDS
@@ -300,7 +300,7 @@ class Supervisor:
             else:
                 self.drain()
 
-    def _on_message(self, child: Child) -> None:
+    def _on_message(self, child: SupervisedChild) -> None:
         if child.channel is None:  # it was reaped in the same run of the selector
             return
         for message in child.channel.receive():
@@ -318,7 +318,7 @@ class Supervisor:
                 self._replace_next()
             self._pay(child)
 
-    def _has_come_up(self, child: Child) -> None:
+    def _has_come_up(self, child: SupervisedChild) -> None:
         was_failing = child.is_failing
         child.ready, child.failures = True, 0
         if was_failing:
@@ -384,14 +384,14 @@ class Supervisor:
             while (dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and dead.si_pid not in ours:
                 os.waitpid(dead.si_pid, 0)
 
-    def _hang_up(self, child: Child) -> None:
+    def _hang_up(self, child: SupervisedChild) -> None:
         if child.channel is not None:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(child.channel.socket)
             child.channel.close()
             child.channel = None
 
-    def _plan_restart(self, child: Child, process: Forked) -> None:
+    def _plan_restart(self, child: SupervisedChild, process: Forked) -> None:
         lived = self._wait_before_restart(child)
         self._log.event(
             "process_died",
@@ -402,7 +402,7 @@ class Supervisor:
             restart_in=child.pause,
         )
 
-    def _wait_before_restart(self, child: Child) -> float:
+    def _wait_before_restart(self, child: SupervisedChild) -> float:
         """Set the time of the child's next start, and return how many seconds it has lived."""
         now = self._clock.monotonic()
         lived = now - child.started_at
@@ -421,7 +421,7 @@ class Supervisor:
             if child.role == "housekeeper":
                 self._order(child, {"do": "recover"})
 
-    def _go_on_without(self, child: Child) -> None:
+    def _go_on_without(self, child: SupervisedChild) -> None:
         """Raise an alarm for a child that does not become ready; the others go on serving.
 
         Where no worker serves at the start, the server gives up: what cannot start the first times will not start the tenth
@@ -475,18 +475,18 @@ class Supervisor:
             return None, [repr(error)]
         return (None if mistakes else fresh), mistakes
 
-    def _order(self, child: Child, order: Message) -> None:
+    def _order(self, child: SupervisedChild, order: Message) -> None:
         if child.ready:
             self._send_order(child, order)
         else:
             child.pending[str(order["do"])] = order
 
-    def _send_order(self, child: Child, order: Message) -> None:
+    def _send_order(self, child: SupervisedChild, order: Message) -> None:
         """Send an order; if the child does not read now, keep the newest of each kind until its next message."""
         if child.channel is None or not child.channel.send(order):
             child.pending[str(order["do"])] = order
 
-    def _pay(self, child: Child) -> None:
+    def _pay(self, child: SupervisedChild) -> None:
         if child.channel is not None and child.channel.flush() and child.ready:
             pending, child.pending = child.pending, {}
             for order in pending.values():

@@ -18,11 +18,11 @@ from pathlib import Path
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.authorization.two_persons import Hand, must_be_two
-from mic_mail.quarantine.message_store import MessageStore, Word, decoded
+from mic_mail.quarantine.message_store import MessageStore, OfficerDecision, decoded
 from mic_mail.queue.spool import Spool, SpoolEnvelope
 
 
-class State(LabelledEnum):
+class HeldState(LabelledEnum):
     """The state of a record."""
 
     HELD = "held", "đang giữ", "held"
@@ -34,18 +34,18 @@ class State(LabelledEnum):
 
 
 NOBODY = Hand()
-OPEN = frozenset({State.HELD, State.ASKED})
+OPEN = frozenset({HeldState.HELD, HeldState.ASKED})
 """States in which a decision is still possible."""
-UNDECIDED = OPEN | {State.RELEASED}
+UNDECIDED = OPEN | {HeldState.RELEASED}
 """States in which the message is stored."""
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class HeldRecord:
     """The data of one marked message."""
 
     held_id: str
-    state: State
+    state: HeldState
     at_us: int
     expires_at_us: int
     sender: str
@@ -57,8 +57,8 @@ class Record:
     """SHA-256 of the stored message."""
     degree: str
     where: tuple[str, ...]
-    asked: Word | None = None
-    decided: Word | None = None
+    asked: OfficerDecision | None = None
+    decided: OfficerDecision | None = None
     told: bool = False
     """Set once the people concerned were notified by mail."""
     slip: str = ""
@@ -70,11 +70,11 @@ class Record:
         return SpoolEnvelope.decode(self.slip.encode())
 
 
-class Held(MessageStore[Record]):
+class Held(MessageStore[HeldRecord]):
     """All records below one folder; several processes may use it."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root, partial(decoded, Record, state=State), UNDECIDED)
+        super().__init__(root, partial(decoded, HeldRecord, state=HeldState), UNDECIDED)
 
     def _unknown(self, held_id: str) -> BadInput:
         return BadInput(
@@ -82,7 +82,7 @@ class Held(MessageStore[Record]):
             remedy=Text("Xem `mic-mail secrecy list`.", "See `mic-mail secrecy list`."),
         )
 
-    def flag(self, record: Record) -> bool:
+    def flag(self, record: HeldRecord) -> bool:
         """Store the record of a marked message that came in; return False if it exists."""
         self._make()
         with self._locked():
@@ -93,26 +93,26 @@ class Held(MessageStore[Record]):
 
     # ------------------------------------------------------------ decisions
 
-    def ask(self, held_id: str, word: Word) -> Record:
+    def ask(self, held_id: str, word: OfficerDecision) -> HeldRecord:
         """Record that somebody calls the refusal a mistake."""
-        return self._decide(held_id, {State.HELD}, lambda record: replace(record, state=State.ASKED, asked=word))
+        return self._decide(held_id, {HeldState.HELD}, lambda record: replace(record, state=HeldState.ASKED, asked=word))
 
-    def release(self, held_id: str, word: Word, sender: Hand = NOBODY) -> Record:
+    def release(self, held_id: str, word: OfficerDecision, sender: Hand = NOBODY) -> HeldRecord:
         """Record the agreement of a person who neither asked nor sent it (`sender`: the mailbox's; Reg. 4.1, 4.3)."""
 
-        def released(record: Record) -> Record:
+        def released(record: HeldRecord) -> HeldRecord:
             assert record.asked is not None
             login = record.login or ""
             must_be_two(record.asked.hand, word.hand, others=(sender, Hand(login, login.partition("@")[0])), clause="4.1")
-            return replace(record, state=State.RELEASED, decided=word)
+            return replace(record, state=HeldState.RELEASED, decided=word)
 
-        return self._decide(held_id, {State.ASKED}, released)
+        return self._decide(held_id, {HeldState.ASKED}, released)
 
-    def discard(self, held_id: str, word: Word) -> Record:
+    def discard(self, held_id: str, word: OfficerDecision) -> HeldRecord:
         """Record that the refusal was right, or that nobody needs the message any more."""
-        return self._decide(held_id, OPEN, lambda record: replace(record, state=State.DISCARDED, decided=word))
+        return self._decide(held_id, OPEN, lambda record: replace(record, state=HeldState.DISCARDED, decided=word))
 
-    def _decide(self, held_id: str, before: Collection[State], change: Callable[[Record], Record]) -> Record:
+    def _decide(self, held_id: str, before: Collection[HeldState], change: Callable[[HeldRecord], HeldRecord]) -> HeldRecord:
         with self._locked():
             record = self.record(held_id)
             if record.state not in before:
@@ -130,15 +130,15 @@ class Held(MessageStore[Record]):
 
     # ------------------------------------------------------------ the housekeeper
 
-    def hand_over(self, record: Record, spool: Spool) -> bool:
+    def hand_over(self, record: HeldRecord, spool: Spool) -> bool:
         """Put a released message into the spool under its id, once; False if it is not the one that was refused."""
         # It was refused before, so retries and the final failure count from the release.
         accepted_at_us = record.decided.at_us if record.decided else record.envelope.accepted_at_us
         slip = replace(record.envelope, attempts=0, next_try_us=0, accepted_at_us=accepted_at_us)
         return self._into_spool(record, spool, slip)
 
-    def settled(self, record: Record) -> None:
+    def settled(self, record: HeldRecord) -> None:
         """Record that the decision was carried out: the message is removed, the record stays until it expires."""
         with self._locked():
-            state = State.SUBMITTED if record.state is State.RELEASED else record.state
+            state = HeldState.SUBMITTED if record.state is HeldState.RELEASED else record.state
             self._put(replace(record, state=state, told=True))

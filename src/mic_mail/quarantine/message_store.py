@@ -51,7 +51,7 @@ _Mark = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class OfficerDecision:
     """The person who made a decision, the reason and the time."""
 
     actor: str
@@ -69,8 +69,8 @@ class Word:
         return Hand(self.actor, self.login, self.full_name, self.person_id)
 
 
-class Keepable(Protocol):
-    """A record: a frozen dataclass of plain values, tuples of them, enums or `Word`s."""
+class StoredRecord(Protocol):
+    """A record: a frozen dataclass of plain values, tuples of them, enums or `OfficerDecision`s."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -86,7 +86,7 @@ class Keepable(Protocol):
     def digest(self) -> str: ...
 
 
-R = TypeVar("R", bound=Keepable)
+R = TypeVar("R", bound=StoredRecord)
 
 
 class StoreFull(Trouble):
@@ -96,7 +96,7 @@ class StoreFull(Trouble):
 # ------------------------------------------------------------ records
 
 
-def encoded(record: Keepable) -> bytes:
+def encoded(record: StoredRecord) -> bytes:
     """Encode a record."""
     return json.dumps({"format": FORMAT, **asdict(record)}, ensure_ascii=False).encode("utf-8", "replace")
 
@@ -116,7 +116,7 @@ def decoded(make: Callable[..., R], octets: bytes, **enums: type[StrEnum]) -> R:
 def _field(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(value)
-    return Word(**value) if isinstance(value, dict) else value
+    return OfficerDecision(**value) if isinstance(value, dict) else value
 
 
 # ------------------------------------------------------------ the store

@@ -17,14 +17,14 @@ from pathlib import Path
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.i18n.labels import LabelledEnum
-from mic_mail.quarantine.message_store import MessageStore, Word, decoded
+from mic_mail.quarantine.message_store import MessageStore, OfficerDecision, decoded
 from mic_mail.queue.spool import Spool, SpoolEnvelope
 
 RECORD_SECONDS = 30 * 86_400
 """Retention of a record after its end; the logs keep it for longer."""
 
 
-class State(LabelledEnum):
+class QuarantineState(LabelledEnum):
     """The state of a record."""
 
     HELD = "held", "đang giữ", "held"
@@ -34,7 +34,7 @@ class State(LabelledEnum):
     EXPIRED = "expired", "hết hạn giữ", "expired"
 
 
-WITH_MESSAGE = frozenset({State.HELD, State.RELEASED})
+WITH_MESSAGE = frozenset({QuarantineState.HELD, QuarantineState.RELEASED})
 """States in which the message is stored."""
 
 
@@ -47,11 +47,11 @@ class Reason(LabelledEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class QuarantineRecord:
     """The data of one message."""
 
     held_id: str
-    state: State
+    state: QuarantineState
     reason: Reason
     at_us: int
     """Time of arrival."""
@@ -74,7 +74,7 @@ class Record:
     told: tuple[int, ...] = ()
     """Mailboxes whose owner was notified."""
     told_at_us: int = 0
-    decided: Word | None = None
+    decided: OfficerDecision | None = None
     teach: bool = False
     """Set if the person who released it said that it was no spam."""
     slip: str = ""
@@ -86,11 +86,11 @@ class Record:
         return SpoolEnvelope.decode(self.slip.encode())
 
 
-class Quarantine(MessageStore[Record]):
+class Quarantine(MessageStore[QuarantineRecord]):
     """All records below one folder; several processes may use it."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root, partial(decoded, Record, state=State, reason=Reason), WITH_MESSAGE)
+        super().__init__(root, partial(decoded, QuarantineRecord, state=QuarantineState, reason=Reason), WITH_MESSAGE)
 
     def _unknown(self, held_id: str) -> BadInput:
         return BadInput(
@@ -100,28 +100,30 @@ class Quarantine(MessageStore[Record]):
 
     # ------------------------------------------------------------ decisions
 
-    def release(self, held_id: str, word: Word, *, teach: bool = False) -> Record:
+    def release(self, held_id: str, word: OfficerDecision, *, teach: bool = False) -> QuarantineRecord:
         """Decide that the message is delivered."""
-        return self._decide(held_id, State.RELEASED, word, teach=teach)
+        return self._decide(held_id, QuarantineState.RELEASED, word, teach=teach)
 
-    def drop(self, held_id: str, word: Word) -> Record:
+    def drop(self, held_id: str, word: OfficerDecision) -> QuarantineRecord:
         """Decide that nobody gets the message."""
-        return self._decide(held_id, State.DROPPED, word)
+        return self._decide(held_id, QuarantineState.DROPPED, word)
 
-    def expire(self, held_id: str) -> Record:
+    def expire(self, held_id: str) -> QuarantineRecord:
         """Record that nobody decided in time."""
-        return self._decide(held_id, State.EXPIRED, None)
+        return self._decide(held_id, QuarantineState.EXPIRED, None)
 
-    def must_be_open(self, record: Record) -> None:
+    def must_be_open(self, record: QuarantineRecord) -> None:
         """Raise `Refused` if the record is decided."""
-        if record.state is not State.HELD:
+        if record.state is not QuarantineState.HELD:
             raise Refused(
                 Text(f"Thư {record.held_id} đang ở trạng thái “{record.state}”.", f"{record.held_id} is {record.state}."),
                 clause="4.2",
                 remedy=Text("Chỉ quyết định được về thư còn giữ.", "Only a held message can be released or dropped."),
             )
 
-    def _decide(self, held_id: str, state: State, word: Word | None, *, teach: bool = False) -> Record:
+    def _decide(
+        self, held_id: str, state: QuarantineState, word: OfficerDecision | None, *, teach: bool = False
+    ) -> QuarantineRecord:
         with self._locked():
             record = self.record(held_id)
             self.must_be_open(record)
@@ -131,22 +133,22 @@ class Quarantine(MessageStore[Record]):
 
     # ------------------------------------------------------------ the housekeeper
 
-    def hand_over(self, record: Record, spool: Spool, now_us: int) -> bool:
+    def hand_over(self, record: QuarantineRecord, spool: Spool, now_us: int) -> bool:
         """Put a released message into the spool under its id, to be filed as ham, once; False if it is not what came."""
         slip = replace(
             record.envelope, attempts=0, next_try_us=0, accepted_at_us=now_us, arrived_at_us=record.at_us, verdict=""
         )
         return self._into_spool(record, spool, slip)
 
-    def settled(self, record: Record) -> None:
+    def settled(self, record: QuarantineRecord) -> None:
         """Record the delivery: the message is removed, the record stays for a while."""
-        self._end(record, State.DELIVERED)
+        self._end(record, QuarantineState.DELIVERED)
 
-    def lost(self, record: Record) -> None:
+    def lost(self, record: QuarantineRecord) -> None:
         """Record that the stored message is not what came, so that nobody gets it."""
-        self._end(record, State.DROPPED)
+        self._end(record, QuarantineState.DROPPED)
 
-    def _end(self, record: Record, state: State) -> None:
+    def _end(self, record: QuarantineRecord, state: QuarantineState) -> None:
         with self._locked():
             self._put(replace(self._find(record.held_id) or record, state=state))
 

@@ -34,7 +34,7 @@ _CLASS = {Action.FAILED: "5", Action.DELAYED: "4"}
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RecipientReport:
     """The result of one recipient."""
 
     address: MailboxAddress
@@ -51,7 +51,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
+class ReportedMessage:
     """The message that is reported on."""
 
     envid: str | None
@@ -63,19 +63,19 @@ class Original:
     """FULL or HDRS (RFC 3461 §4.3)."""
 
 
-def parts(hostname: str, original: Original, reports: Sequence[Report], *, utf8: bool) -> list[Attachment]:
+def parts(hostname: str, original: ReportedMessage, reports: Sequence[RecipientReport], *, utf8: bool) -> list[Attachment]:
     """Return the parts after the text; `utf8`: the reader understands UTF-8 in header fields (RFC 6532)."""
     return [_status(hostname, original, reports, utf8=utf8), _returned(original, reports, utf8=utf8)]
 
 
-def _status(hostname: str, original: Original, reports: Sequence[Report], *, utf8: bool) -> Attachment:
+def _status(hostname: str, original: ReportedMessage, reports: Sequence[RecipientReport], *, utf8: bool) -> Attachment:
     groups = [_per_message(hostname, original), *(_per_recipient(report, utf8=utf8) for report in reports)]
     text = "\r\n".join("".join(group) for group in groups)
     kind = "message/delivery-status" if text.isascii() else "message/global-delivery-status"
     return Attachment("", kind, text.encode())
 
 
-def _per_message(hostname: str, original: Original) -> Iterator[str]:
+def _per_message(hostname: str, original: ReportedMessage) -> Iterator[str]:
     """Yield the per-message fields (RFC 3464 §2.2)."""
     if original.envid is not None:
         yield _exact("Original-Envelope-Id", decode_xtext(original.envid))
@@ -83,7 +83,7 @@ def _per_message(hostname: str, original: Original) -> Iterator[str]:
     yield _folded("Arrival-Date", rfc_date(original.arrived_at).decode())
 
 
-def _per_recipient(report: Report, *, utf8: bool) -> Iterator[str]:
+def _per_recipient(report: RecipientReport, *, utf8: bool) -> Iterator[str]:
     """Yield the per-recipient fields (RFC 3464 §2.3)."""
     if report.orcpt is not None:
         yield _exact("Original-Recipient", report.orcpt.in_report(utf8=utf8))
@@ -102,13 +102,13 @@ def _per_recipient(report: Report, *, utf8: bool) -> Iterator[str]:
         yield _folded("Will-Retry-Until", rfc_date(report.retry_until).decode())
 
 
-def _status_of(report: Report) -> str:
+def _status_of(report: RecipientReport) -> str:
     """Return a status of the class that belongs to the action: readers believe one of the two (RFC 3464 §2.3.4)."""
     wanted = _CLASS.get(report.action, "2")
     return report.status if _STATUS.fullmatch(report.status) and report.status[0] == wanted else f"{wanted}.0.0"
 
 
-def _returned(original: Original, reports: Sequence[Report], *, utf8: bool) -> Attachment:
+def _returned(original: ReportedMessage, reports: Sequence[RecipientReport], *, utf8: bool) -> Attachment:
     """Return the whole message if a delivery failed and RET allows it, else its header (RFC 3461 §4.3).
 
     A message with 8-bit octets is returned whole only to a reader of UTF-8: message/rfc822 may not be encoded (RFC 2046

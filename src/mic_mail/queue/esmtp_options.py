@@ -11,7 +11,7 @@ REQUIRETLS = "REQUIRETLS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transaction:
+class QueuedTransaction:
     """One message as it was submitted or received; the message itself carries the trace header."""
 
     trace_id: str
@@ -36,7 +36,7 @@ class Transaction:
         return self.requires_tls and bool(self.sender)
 
 
-def as_json(transaction: Transaction, *, version: int) -> str:
+def as_json(transaction: QueuedTransaction, *, version: int) -> str:
     """Encode the transaction with the fields of its subclass; addresses in canonical form."""
     return json.dumps({"format": version, **_fields_of(transaction)}, ensure_ascii=False, default=_plain)
 

@@ -22,7 +22,7 @@ from typing import Final
 
 from mic_mail.durable_files import make_durable, write_durably
 from mic_mail.queue.files import trouble, unlink
-from mic_mail.queue.queue import ENVELOPE, MESSAGE, Envelope, Queue
+from mic_mail.queue.queue import ENVELOPE, MESSAGE, Queue, QueueEnvelope
 from mic_mail.queue.spool import Spool
 
 FRESH: Final = ".new"
@@ -44,7 +44,7 @@ class PendingReports:
         root.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._root = root
 
-    def keep(self, name: str, message: bytes, envelope: Envelope) -> None:
+    def keep(self, name: str, message: bytes, envelope: QueueEnvelope) -> None:
         """Make a report durable, or nothing of it; called by the owner of its entry alone."""
         try:
             self._write(self._root / (name + MESSAGE), message, 0o440)
@@ -81,10 +81,12 @@ class PendingReports:
     def _names(self) -> set[str]:
         return {os.path.splitext(name)[0] for name in os.listdir(self._root)}
 
-    def read(self, name: str) -> tuple[bytes, Envelope] | None:
+    def read(self, name: str) -> tuple[bytes, QueueEnvelope] | None:
         """Return a report; None if another process was faster; `ValueError` or OSError if it cannot be read."""
         try:
-            return (self._root / (name + MESSAGE)).read_bytes(), Envelope.decode((self._root / (name + ENVELOPE)).read_bytes())
+            return (self._root / (name + MESSAGE)).read_bytes(), QueueEnvelope.decode(
+                (self._root / (name + ENVELOPE)).read_bytes()
+            )
         except FileNotFoundError:
             return None
 

@@ -1,6 +1,6 @@
 """The outbound queue: durable entries, each with the results of every recipient so far.
 
-In: a message with its envelope. Out: an `Entry` that survives `kill -9` at any step, and its end once every recipient is
+In: a message with its envelope. Out: an `QueueEntry` that survives `kill -9` at any step, and its end once every recipient is
 settled. An entry is two files named by its id, and a third once something has happened:
 
     tmp/ID.msg    another link to the message          live/ID.msg   the message, durable, read-only, as this server stores it
@@ -19,7 +19,7 @@ Legal orders (each step may be the last before a kill):
     found after a kill                       means                              what is done
     tmp/ID.*                                 never acknowledged, or taken       removed, unless its writer lives (flock)
     live/ID.msg, ID.log without ID.env       accept before, or end after it     removed, unless its writer lives (flock)
-    live/ID.env without ID.msg               nothing that we have done          left to administrators: `Damaged`
+    live/ID.env without ID.msg               nothing that we have done          left to administrators: `DamagedEntry`
     a last line of ID.log without its end    an interrupted write               ignored
     all                                      the entry                          read, its log replayed
     ended/ID                                 sent, while the spool has it       not put again; removed once the spool has not
@@ -45,9 +45,9 @@ from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.mailbox_address import MailboxAddress, parse_reverse_path
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.binary_domains import BinaryDomains
-from mic_mail.queue.esmtp_options import Transaction, addressed, as_json
+from mic_mail.queue.esmtp_options import QueuedTransaction, addressed, as_json
 from mic_mail.queue.files import trouble, unlink
-from mic_mail.queue.recipient_log import NOBODY, AdminDecision, Hold, Standing, State
+from mic_mail.queue.recipient_log import NOBODY, AdminDecision, EntryState, Hold, Standing
 
 FORMAT: Final = 1
 MESSAGE: Final = ".msg"
@@ -55,12 +55,12 @@ ENVELOPE: Final = ".env"
 LOG: Final = ".log"
 
 
-class Ended(Refused):
+class EntryEnded(Refused):
     """The entry has ended: nothing can be decided about it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recipient:
+class QueueRecipient:
     """One recipient on another server."""
 
     address: MailboxAddress
@@ -73,22 +73,22 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope(Transaction):
+class QueueEnvelope(QueuedTransaction):
     """The stored envelope of an entry."""
 
-    recipients: tuple[Recipient, ...]
+    recipients: tuple[QueueRecipient, ...]
 
     def encode(self) -> bytes:
         return as_json(self, version=FORMAT).encode("utf-8", "surrogateescape")
 
     @classmethod
-    def decode(cls, octets: bytes) -> "Envelope":
+    def decode(cls, octets: bytes) -> "QueueEnvelope":
         """Decode an envelope; raises `ValueError` for one that no version of ours has written."""
         try:
             record: dict[str, Any] = json.loads(octets.decode("utf-8", "surrogateescape"))
             if record.pop("format") != FORMAT:
                 raise ValueError("unknown format")
-            recipients = tuple(Recipient(**addressed(each)) for each in record.pop("recipients"))
+            recipients = tuple(QueueRecipient(**addressed(each)) for each in record.pop("recipients"))
             return cls(sender=parse_reverse_path(record.pop("sender")), recipients=recipients, **record)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not an envelope: {error}") from error
@@ -120,7 +120,7 @@ class Queue:
         """Return whether the entry is here, or was and its writer does not know it yet; an end moves it in this order."""
         return self.has(entry_id) or (self._ended / entry_id).exists()
 
-    def put(self, entry_id: str, message: Path, envelope: Envelope) -> None:
+    def put(self, entry_id: str, message: Path, envelope: QueueEnvelope) -> None:
         """Create the entry of a message that is durable in a file of this file system.
 
         Does nothing if the entry is or was here. When this returns the message will be sent, or its sender notified.
@@ -204,35 +204,35 @@ class Queue:
             unlink(self._said / name)
         return names
 
-    def entries(self) -> Iterator["Entry"]:
+    def entries(self) -> Iterator["QueueEntry"]:
         """Yield every entry in the order of ids; unreadable ones are left out, for administrators."""
         for entry_id in self.names():
             entry = self.read(entry_id)
             if entry is not None:
                 yield entry
 
-    def read(self, entry_id: str) -> "Entry | None":
+    def read(self, entry_id: str) -> "QueueEntry | None":
         """Return an entry as it stands; None if there is none, or it is unreadable."""
         found = self.look_at(entry_id)
-        return found if isinstance(found, Entry) else None
+        return found if isinstance(found, QueueEntry) else None
 
-    def look_at(self, entry_id: str) -> "Entry | Damaged | None":
+    def look_at(self, entry_id: str) -> "QueueEntry | DamagedEntry | None":
         """Return an entry as it stands, or why it cannot be read; None if there is none."""
         try:
-            envelope = Envelope.decode((self._live / (entry_id + ENVELOPE)).read_bytes())
+            envelope = QueueEnvelope.decode((self._live / (entry_id + ENVELOPE)).read_bytes())
             state = self._replayed(entry_id, len(envelope.recipients))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             file, why = f"{entry_id}{ENVELOPE}", in_ascii(error)
-            return Damaged(entry_id, Text(f"không đọc được {file} ({why})", f"{file}: {why}"))
+            return DamagedEntry(entry_id, Text(f"không đọc được {file} ({why})", f"{file}: {why}"))
         if (self._live / (entry_id + MESSAGE)).exists():
-            return Entry(self, entry_id, envelope, state)
+            return QueueEntry(self, entry_id, envelope, state)
         file = f"{entry_id}{MESSAGE}"
-        return Damaged(entry_id, Text(f"tệp {file} không còn", f"{file} is gone")) if self.has(entry_id) else None
+        return DamagedEntry(entry_id, Text(f"tệp {file} không còn", f"{file} is gone")) if self.has(entry_id) else None
 
-    def _replayed(self, entry_id: str, recipients: int) -> State:
-        state = State.fresh(recipients)
+    def _replayed(self, entry_id: str, recipients: int) -> EntryState:
+        state = EntryState.fresh(recipients)
         try:
             log = (self._live / (entry_id + LOG)).read_bytes()
         except FileNotFoundError:
@@ -282,7 +282,7 @@ def _is(fd: int, path: Path) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Damaged:
+class DamagedEntry:
     """An unreadable entry. It is never tried, and stays until an administrator has checked its files."""
 
     entry_id: str
@@ -290,13 +290,13 @@ class Damaged:
 
 
 @dataclass(slots=True)
-class Entry:
+class QueueEntry:
     """One queued message and its results."""
 
     queue: Queue
     entry_id: str
-    envelope: Envelope
-    state: State
+    envelope: QueueEnvelope
+    state: EntryState
     has_ended: bool = False
     """Set once this process has ended the entry."""
     _unwritten: list[bytes] = field(default_factory=list)
@@ -320,14 +320,14 @@ class Entry:
 
     @property
     def octets(self) -> int:
-        """Size of the message as it is sent; raises `Ended` if the entry has ended."""
+        """Size of the message as it is sent; raises `EntryEnded` if the entry has ended."""
         try:
             return self.path.stat().st_size - self.envelope.return_path_octets
         except FileNotFoundError as error:
             raise self._ended() from error
 
-    def _ended(self) -> Ended:
-        return Ended(Text(f"Thư {self.entry_id} đã kết thúc.", f"{self.entry_id} has left the queue meanwhile."))
+    def _ended(self) -> EntryEnded:
+        return EntryEnded(Text(f"Thư {self.entry_id} đã kết thúc.", f"{self.entry_id} has left the queue meanwhile."))
 
     def beginning(self, octets: int) -> bytes:
         """Return the first octets of the message as it is sent."""

@@ -77,7 +77,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class EntryState:
     """The state of an entry according to its log."""
 
     standings: tuple[Standing, ...]
@@ -106,7 +106,7 @@ class State:
     """The number of retries that were decided."""
 
     @classmethod
-    def fresh(cls, recipients: int) -> "State":
+    def fresh(cls, recipients: int) -> "EntryState":
         none = (0,) * recipients
         nobody = (None,) * recipients
         return cls((Standing.OPEN,) * recipients, ("",) * recipients, nobody, nobody, none, none)
@@ -142,7 +142,7 @@ class State:
         """Return the decision that dropped this recipient; the first one counts."""
         return next((each.said for each in self.decisions if each.did == "drop" and place in each.places), None)
 
-    def after(self, line: dict[str, Any]) -> "State":
+    def after(self, line: dict[str, Any]) -> "EntryState":
         """Return the state after one more line; `ValueError`, `KeyError` or `TypeError` if it means nothing."""
         match line["did"]:
             case "try":
@@ -168,13 +168,13 @@ class State:
                 return replace(self, reported=self.reported | {int(place) for place in line["places"]})
         raise ValueError("unknown line")
 
-    def _decided(self, did: str, line: dict[str, Any]) -> "State":
+    def _decided(self, did: str, line: dict[str, Any]) -> "EntryState":
         decision = Decision(did, AdminDecision(**line["said"]), tuple(int(place) for place in line.get("places", ())))
         # Of consecutive retries only the last is stored: a command may ask for one each minute.
         again = did == "retry" and self.decisions and self.decisions[-1].did == "retry"
         return replace(self, decisions=(*(self.decisions[:-1] if again else self.decisions), decision))
 
-    def _tried(self, line: dict[str, Any]) -> "State":
+    def _tried(self, line: dict[str, Any]) -> "EntryState":
         places, server = line["places"], line["server"]
         # A retry that was decided during the attempt stands: what it was decided about may have been mended since.
         next_try_us = int(line["next_try_us"]) if line.get("retries", 0) == self.retries else 0
@@ -187,7 +187,7 @@ class State:
 
     def _settled(
         self, places: Sequence[int], standing: Standing, reason: str, reason_vi: str | None, server: str | None
-    ) -> "State":
+    ) -> "EntryState":
         """Settle recipients that are open, or dropped during an attempt that delivered them."""
         over = {Standing.OPEN} | ({Standing.DROPPED} if standing in _ARRIVED else set())
         wanted = {place for place in places if self.standings[place] in over}

@@ -1,6 +1,6 @@
 """The spool: the durable entry of one message with its recipients, between `250` and the last mailbox.
 
-In: a message file being written and the list of its recipients. Out: an `Entry` that survives `kill -9` at any step, and
+In: a message file being written and the list of its recipients. Out: an `SpoolEntry` that survives `kill -9` at any step, and
 its end once every recipient is settled. One entry is two files named by its id:
 
     tmp/ID.msg    the message while it is written           tmp/ID.env    the envelope while it is written
@@ -20,7 +20,7 @@ it):
     both                                   the entry: acknowledged or about to be    yields it for delivery
 
 A living owner holds the flock of its message file from the first octet to the end, so recovery beside running processes
-does not touch their entries, and those of a killed owner are free at once. Delivery is idempotent by `Entry.origin`, so
+does not touch their entries, and those of a killed owner are free at once. Delivery is idempotent by `SpoolEntry.origin`, so
 an entry that is yielded twice is not delivered twice. An attempt that leaves a recipient open records when the next one
 is due: after one minute, doubled each time, at most an hour (RFC 5321 §4.5.4.1 asks for growing pauses);
 `services.queue.inbound_dsn` decides which attempt is the last. Blocking; no SQL; times are passed in.
@@ -37,7 +37,7 @@ from typing import Final
 from mic_mail.durable_files import write_all, write_durably
 from mic_mail.mailbox_address import MailboxAddress, parse_reverse_path
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.queue.esmtp_options import Transaction, addressed, as_json
+from mic_mail.queue.esmtp_options import QueuedTransaction, addressed, as_json
 from mic_mail.queue.files import trouble, unlink
 from mic_mail.queue.scratch import Scratch
 from mic_mail.storage.maildir.copy_range import copy_rest
@@ -55,7 +55,7 @@ ELSEWHERE: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class SpoolTarget:
     """One mailbox that a recipient address leads to, or an address on another server, and its status."""
 
     mailbox_id: int
@@ -67,10 +67,10 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpoolEnvelope(Transaction):
+class SpoolEnvelope(QueuedTransaction):
     """The stored envelope of an entry."""
 
-    targets: tuple[Target, ...]
+    targets: tuple[SpoolTarget, ...]
     attempts: int = 0
     next_try_us: int = 0
     """The earliest instant of the next attempt; 0 if no attempt has ended yet."""
@@ -98,7 +98,7 @@ class SpoolEnvelope(Transaction):
             record = json.loads(octets)
             if record.pop("format") != FORMAT:
                 raise ValueError("unknown format")
-            targets = tuple(Target(**addressed(target)) for target in record.pop("targets"))
+            targets = tuple(SpoolTarget(**addressed(target)) for target in record.pop("targets"))
             sender = parse_reverse_path(record.pop("sender"))
             return cls(sender=sender, targets=targets, told=tuple(record.pop("told", ())), **record)
         except (KeyError, TypeError, AttributeError) as error:
@@ -151,7 +151,7 @@ class Spool:
         now_us: int | None = None,
         waits: Callable[[SpoolEnvelope], bool] = lambda envelope: False,
         unreadable: Callable[[Path, OSError], None] = lambda path, error: None,
-    ) -> Iterator["Entry"]:
+    ) -> Iterator["SpoolEntry"]:
         """Yield every entry that no living process owns, and own it from now on.
 
         With `now_us`, only those whose next attempt is due by then. An entry that `waits` stays as it is. One that
@@ -197,7 +197,7 @@ class Spool:
             if lock is not None:
                 os.close(lock)
 
-    def _adopt(self, spool_id: str) -> "Entry | None":
+    def _adopt(self, spool_id: str) -> "SpoolEntry | None":
         message, path = self._live / (spool_id + MESSAGE), self._live / (spool_id + ENVELOPE)
         lock = _lock(message)
         if lock is None:
@@ -218,7 +218,7 @@ class Spool:
         except OSError:
             os.close(lock)
             raise
-        return Entry(self, spool_id, envelope, lock)
+        return SpoolEntry(self, spool_id, envelope, lock)
 
     def _sync_live(self) -> None:
         os.fsync(self._live_fd)
@@ -293,7 +293,7 @@ class Draft:
             self.discard()
             raise trouble(error) from error
 
-    def commit(self, envelope: SpoolEnvelope) -> "Entry":
+    def commit(self, envelope: SpoolEnvelope) -> "SpoolEntry":
         """Make the entry exist: when this returns, `250` may be sent."""
         spool = self._spool
         self.finish()
@@ -309,7 +309,7 @@ class Draft:
             self.discard()
             raise trouble(error) from error
         fd, self._fd = self._fd, -1
-        return Entry(spool, self._spool_id, envelope, fd)
+        return SpoolEntry(spool, self._spool_id, envelope, fd)
 
     def discard(self) -> None:
         """Remove the draft; harmless after `commit` and when called twice."""
@@ -319,7 +319,7 @@ class Draft:
             os.close(fd)
 
 
-class Entry:
+class SpoolEntry:
     """A durable entry that this process owns. One thread at a time."""
 
     __slots__ = ("_lock", "_spool", "envelope", "spool_id")
@@ -336,7 +336,7 @@ class Entry:
         return self._spool._live / (self.spool_id + MESSAGE)
 
     @property
-    def open_targets(self) -> tuple[Target, ...]:
+    def open_targets(self) -> tuple[SpoolTarget, ...]:
         return tuple(target for target in self.envelope.targets if not target.settled)
 
     def origin(self, mailbox_id: int) -> str:

@@ -19,7 +19,7 @@ from mic_mail.mime.line_limits import LineCheck
 from mic_mail.net.dns import DnsUnavailable
 from mic_mail.process.executors import Executors
 from mic_mail.queue.binary_domains import BinaryDomains
-from mic_mail.queue.queue import Entry, Envelope
+from mic_mail.queue.queue import QueueEntry, QueueEnvelope
 from mic_mail.queue.scheduler import End
 from mic_mail.smtpclient import commands
 from mic_mail.smtpclient.client import SmtpClient
@@ -84,7 +84,7 @@ class _File:
     The caller must `close` it. Blocking.
     """
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: QueueEntry) -> None:
         before = entry.envelope.return_path_octets
         self._file = open(entry.path, "rb", buffering=0)  # noqa: SIM115 - closed by the owner
         try:
@@ -136,7 +136,7 @@ class DeliveryAttempt:
         self,
         router: Router,
         connections: Connections,
-        sign: Callable[[Entry], bytes],
+        sign: Callable[[QueueEntry], bytes],
         executors: Executors,
         binary_domains: BinaryDomains,
     ) -> None:
@@ -150,7 +150,7 @@ class DeliveryAttempt:
         self._sign = sign
         self._executors = executors
 
-    async def attempt(self, entry: Entry, destination: str, places: Sequence[int]) -> AttemptResult:
+    async def attempt(self, entry: QueueEntry, destination: str, places: Sequence[int]) -> AttemptResult:
         """Attempt delivery; return a result for each recipient, from a server or from this one."""
         try:
             await self._executors.cpu(self._sign, entry)  # before any connection is made
@@ -166,7 +166,7 @@ class DeliveryAttempt:
             status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
             return AttemptResult([Result(RecipientResult.DEFERRED, status, text)] * len(places), end=End.TROUBLE)
 
-    async def _send(self, entry: Entry, destination: str, places: Sequence[int]) -> AttemptResult:
+    async def _send(self, entry: QueueEntry, destination: str, places: Sequence[int]) -> AttemptResult:
         """Return the results and the server; raise the last `PeerTrouble` if none could be reached."""
         trouble: PeerTrouble | None = None
         way = await self._router.to(destination)
@@ -183,7 +183,7 @@ class DeliveryAttempt:
         self._router.forget(destination)  # it may have moved: the next attempt asks the DNS once the cached answers expire
         raise trouble or PeerTrouble(Step.CONNECT, Text("không có địa chỉ", "no address"))
 
-    async def _send_to(self, address: str, terms: TlsRequirements, entry: Entry, places: Sequence[int]) -> AttemptResult:
+    async def _send_to(self, address: str, terms: TlsRequirements, entry: QueueEntry, places: Sequence[int]) -> AttemptResult:
         while (peer := self._connections.take_idle(address, terms)) is not None:
             try:
                 return await self._record_replies(address, terms, peer, entry, places)
@@ -193,7 +193,7 @@ class DeliveryAttempt:
         return await self._record_replies(address, terms, await self._connections.new(address, terms), entry, places)
 
     async def _record_replies(
-        self, address: str, terms: TlsRequirements, peer: SmtpClient, entry: Entry, places: Sequence[int]
+        self, address: str, terms: TlsRequirements, peer: SmtpClient, entry: QueueEntry, places: Sequence[int]
     ) -> AttemptResult:
         nth = peer.sent + 1
         results = await self._in_parts(peer, entry, places)
@@ -214,7 +214,7 @@ class DeliveryAttempt:
         wants_tls = all(result.reply is not None and result.reply.code == _TLS_FIRST for result in results)
         return peer.without_tls if wants_tls else None
 
-    async def _in_parts(self, peer: SmtpClient, entry: Entry, places: Sequence[int]) -> list[Result]:
+    async def _in_parts(self, peer: SmtpClient, entry: QueueEntry, places: Sequence[int]) -> list[Result]:
         """Send again, immediately, to recipients that exceeded the transaction's limit (RFC 5321 §4.5.3.1.10)."""
         results = await self._over_peer(peer, entry, places)
         while any(result.outcome is RecipientResult.DELIVERED for result in results) and not peer.is_over:
@@ -229,7 +229,7 @@ class DeliveryAttempt:
                 break
         return results
 
-    async def _over_peer(self, peer: SmtpClient, entry: Entry, places: Sequence[int]) -> list[Result]:
+    async def _over_peer(self, peer: SmtpClient, entry: QueueEntry, places: Sequence[int]) -> list[Result]:
         envelope = entry.envelope
         recipients = [envelope.recipients[place] for place in places]
         addressees = [Addressee(each.address, each.notify, each.orcpt) for each in recipients]
@@ -262,7 +262,7 @@ class DeliveryAttempt:
             if not self._binary_domains.is_known(domain, takes=takes):
                 await self._executors.io(partial(self._binary_domains.note, domain, takes=takes))
 
-    async def _needs(self, envelope: Envelope, file: _File, peer: SmtpClient) -> _Needs:
+    async def _needs(self, envelope: QueueEnvelope, file: _File, peer: SmtpClient) -> _Needs:
         """Return the parameters for MAIL by the message's content, not by the client's declaration.
 
         Clients send 8-bit content without declaring it, and some ask for SMTPUTF8 each time: an ASCII message goes to a server

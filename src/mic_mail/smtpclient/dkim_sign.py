@@ -20,7 +20,7 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime import dkim
 from mic_mail.mime.strict_addresses import Ambiguous, read_mailboxes
-from mic_mail.queue.queue import Entry
+from mic_mail.queue.queue import QueueEntry
 from mic_mail.smtpclient.dkim_keys import Key, KeyFolder, KeyUnusable, Private, State, signature
 
 PIECE_OCTETS = 64 << 10
@@ -55,7 +55,7 @@ class Signer:
         self._signed: OrderedDict[str, bytes] = OrderedDict()
         self._logged = ""
 
-    def sign(self, entry: Entry) -> bytes:
+    def sign(self, entry: QueueEntry) -> bytes:
         """Return the signature fields, empty where there are to be none."""
         try:
             keys = self._keys()
@@ -92,7 +92,7 @@ class Signer:
                 by_domain.setdefault(key.domain, []).append((key, self._folder.private(key)))
         return by_domain
 
-    def _fields(self, entry: Entry, keys: dict[str, list[tuple[Key, Private]]]) -> bytes:
+    def _fields(self, entry: QueueEntry, keys: dict[str, list[tuple[Key, Private]]]) -> bytes:
         try:
             with open(entry.path, "rb", buffering=0) as file:
                 file.seek(entry.envelope.return_path_octets)

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from mic_mail.clock import Clock
 from mic_mail.errors import Text, in_ascii
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
-from mic_mail.queue.esmtp_options import REQUIRETLS, Transaction
+from mic_mail.queue.esmtp_options import REQUIRETLS, QueuedTransaction
 from mic_mail.smtpclient import dane
 from mic_mail.smtpclient.mta_sts import Mode, Policy
 from mic_mail.smtpclient.mta_sts_cache import Policies
@@ -120,7 +120,7 @@ class Router:
             return None, True
         return await self._policies.ask(found.domain)
 
-    def terms(self, way: NextHop, host: Host, message: Transaction) -> TlsRequirements:
+    def terms(self, way: NextHop, host: Host, message: QueuedTransaction) -> TlsRequirements:
         """Return the requirements on a connection to this host; `PeerTrouble` where none is acceptable."""
         if message.must_be_protected:
             return self._protected(way, host)

@@ -21,7 +21,7 @@ from mic_mail.storage.index.open_folders import Presences
 from mic_mail.storage.index.view_cache import ViewCache
 from mic_mail.storage.maildir.account_lock import AccountLock
 from mic_mail.storage.maildir.group_fsync import SharedSync
-from mic_mail.storage.maildir.maildir import NameSource, Place
+from mic_mail.storage.maildir.maildir import AccountPaths, NameSource
 from mic_mail.storage.reserve import Reserve, Reserves
 from mic_mail.storage.types import StorageSettings
 
@@ -88,18 +88,18 @@ class Store:
 
     def __init__(self, account_id: int, home: str, shared: Shared) -> None:
         self.account_id = account_id
-        self.place = Place(home)
+        self.paths = AccountPaths(home)
         self.shared = shared
         self.clock = shared.clock
         self.settings = shared.settings
         self.lock = AccountLock(
-            self.place.lock,
+            self.paths.lock,
             shared.settings.lock_seconds,
             entered=self._entered,
             leaving=partial(shared.marks.end, account_id),
         )
-        self.index = Index(self.place.index, synchronous=shared.settings.synchronous, clock=shared.clock)
-        self.search = SearchFile(self.place.search, account_id, shared.clock)
+        self.index = Index(self.paths.index, synchronous=shared.settings.synchronous, clock=shared.clock)
+        self.search = SearchFile(self.paths.search, account_id, shared.clock)
         self.mark_to_come = 0
         """The account's change mark after the lock is released (change_marks.py); for the holder of the lock."""
         self.opening = threading.Lock()
@@ -113,7 +113,7 @@ class Store:
     @property
     def reserve(self) -> Reserve:
         """The reserve for removals on the file system of this account."""
-        return self.shared.reserves.of(self.place.home)
+        return self.shared.reserves.of(self.paths.home)
 
     def _entered(self) -> None:
         self.mark_to_come = self.shared.marks.begin(self.account_id)

@@ -375,7 +375,7 @@ class LookedUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RepairFinding:
     """One thing that `repair` found, and put right unless it was only to check."""
 
     kind: str
@@ -383,7 +383,7 @@ class Finding:
     detail: str
 
 
-TellFinding = Callable[[Finding], None]
+TellFinding = Callable[[RepairFinding], None]
 """Callback that takes findings one by one: a moved mailbox has one for each of 300,000 messages."""
 
 LEFT_TO_PEOPLE = frozenset({"file-unreadable", "not-a-message"})
@@ -392,7 +392,7 @@ LEFT_TO_PEOPLE = frozenset({"file-unreadable", "not-a-message"})
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    findings: Sequence[Finding]
+    findings: Sequence[RepairFinding]
     """The findings; empty where a callback took them one by one."""
     folders: int
     messages: int

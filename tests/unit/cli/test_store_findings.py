@@ -9,7 +9,7 @@ import pytest
 from mic_mail.cli import output
 from mic_mail.cli.commands.mailbox_store import FINDINGS, _ByKind
 from mic_mail.cli.output import Row
-from mic_mail.storage.types import Finding
+from mic_mail.storage.types import RepairFinding
 from regulation.console import Console, made
 
 MESSAGE = b"From: a@a.example\r\nSubject: x\r\n\r\nx\r\n"
@@ -66,7 +66,7 @@ def test_what_is_counted_holds_no_row_for_each() -> None:
     """As many rows as there are folders and kinds, however many findings there are."""
     found = _ByKind("a@mic.gov.vn")
     for number in range(10_000):
-        found.print_row(Finding("message-gone", f"folder {number % 3}", f"file {number}"))
+        found.print_row(RepairFinding("message-gone", f"folder {number % 3}", f"file {number}"))
     assert [(row["folder"], row["count"], row["example"]) for row in found.rows()] == [
         ("folder 0", 3_334, "file 0"),
         ("folder 1", 3_333, "file 1"),

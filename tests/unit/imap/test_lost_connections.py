@@ -41,7 +41,7 @@ class Cut(Talk):
         self.over = True
 
     def staged(self, ref: AccountRef) -> list[Path]:
-        return list(Path(self.store.store(ref).place.tmp).iterdir())
+        return list(Path(self.store.store(ref).paths.tmp).iterdir())
 
 
 @pytest.fixture

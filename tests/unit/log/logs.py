@@ -8,12 +8,12 @@ from pathlib import Path
 
 from mic_mail.clock import ManualClock
 from mic_mail.log.anchor_chain import Head
-from mic_mail.log.anchor_writer import Anchoring
+from mic_mail.log.anchor_writer import AnchorWriter
 from mic_mail.log.audit import Audit
 from mic_mail.log.files import digest
 from mic_mail.log.index_loader import load_some
 from mic_mail.log.maillog import MailLog
-from mic_mail.log.verify import Finding, Verdict, verify
+from mic_mail.log.verify import LogFinding, LogVerification, verify
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 HEADS = [Head(1, 3, "ab" * 32), Head(2, 1, "cd" * 32)]
@@ -28,7 +28,7 @@ class Logs:
         self.audit = Audit(folder, clock=self.clock)
         self.heads: list[str] = []
         self._open: dict[str, MailLog] = {}
-        self._anchoring = Anchoring(folder)
+        self._anchoring = AnchorWriter(folder)
 
     def log(self, process: str = "worker0") -> MailLog:
         if process not in self._open:
@@ -76,10 +76,10 @@ class Logs:
     def segments(self, day: str = "") -> list[Path]:
         return sorted(self.folder.glob(f"{day}*.worker*.jsonl"))
 
-    def verify(self, months: int = 12, head: str | None = None) -> Verdict:
+    def verify(self, months: int = 12, head: str | None = None) -> LogVerification:
         return verify(self.folder, months=months, now=self.clock.now(), noted_head=head)
 
-    def faults(self, head: str | None = None) -> list[Finding]:
+    def faults(self, head: str | None = None) -> list[LogFinding]:
         return [finding for finding in self.verify(head=head).findings if finding.is_fault]
 
     def lines(self) -> Iterator[dict[str, object]]:

@@ -12,9 +12,9 @@ import pytest
 
 from mic_mail.errors import Trouble
 from mic_mail.log import anchor_writer as room
-from mic_mail.log.anchor_chain import NAME, Anchor, AnchorFile, Head, Kind, digest_of_heads
-from mic_mail.log.anchor_writer import Anchoring
-from mic_mail.log.verify import Wrong
+from mic_mail.log.anchor_chain import NAME, Anchor, AnchorFile, AnchorKind, Head, digest_of_heads
+from mic_mail.log.anchor_writer import AnchorWriter
+from mic_mail.log.verify import LogFault
 from unit.log.logs import HEADS, START, Logs
 
 ANCHORER = """
@@ -25,7 +25,7 @@ ANCHORER = """
     from mic_mail.log.anchor_chain import Head
     anchor_writer.MOST_OCTETS = 500
     for number in range(10_000):
-        keeper = anchor_writer.Anchoring(Path(sys.argv[1]))
+        keeper = anchor_writer.AnchorWriter(Path(sys.argv[1]))
         keeper.anchor(datetime.fromisoformat(sys.argv[2]), [Head(1, number + 1, "ab" * 32)])
 """
 
@@ -37,8 +37,8 @@ def days_of(folder: Path) -> list[tuple[date, date]]:
 def test_a_record_survives_being_written_down() -> None:
     """Whatever it holds."""
     closes = (date(2026, 11, 20), date(2026, 11, 21))
-    full = Anchor(3, "2026-11-22T00:05:00.000000Z", Kind.DAY, "ab" * 32, (), closes, tuple(HEADS), "cd" * 32)
-    removal = Anchor(4, "2026-11-22T00:05:00.000000Z", Kind.REMOVAL, "ab" * 32, removed=("a", "b"), months=6)
+    full = Anchor(3, "2026-11-22T00:05:00.000000Z", AnchorKind.DAY, "ab" * 32, (), closes, tuple(HEADS), "cd" * 32)
+    removal = Anchor(4, "2026-11-22T00:05:00.000000Z", AnchorKind.REMOVAL, "ab" * 32, removed=("a", "b"), months=6)
     assert [Anchor.decode(one.encode()) for one in (full, removal)] == [full, removal]
     for line in (b"", b"{}", b"[]", b"1", b'{"n":1,"at":"","kind":"x","prev":""}', b"\xff", b"[" * 100_000):
         with pytest.raises(ValueError, match=r"."):
@@ -49,15 +49,15 @@ def test_only_what_is_new_is_said(tmp_path: Path) -> None:
     """A file that has not grown, a head that has not moved, is in no second record; nothing new makes none."""
     logs = Logs(tmp_path)
     logs.message(1)
-    keeper = Anchoring(tmp_path)
+    keeper = AnchorWriter(tmp_path)
     first, _ = keeper.anchor(logs.clock.now(), HEADS)
     assert first is not None
     assert (len(first.files), first.heads, first.closes) == (1, tuple(HEADS), None)
     assert keeper.anchor(logs.clock.now(), HEADS) == (None, False)
-    assert Anchoring(tmp_path).anchor(logs.clock.now(), HEADS) == (None, False)
+    assert AnchorWriter(tmp_path).anchor(logs.clock.now(), HEADS) == (None, False)
     logs.message(2, "worker1")
     moved = Head(2, 2, "ee" * 32)
-    second, _ = Anchoring(tmp_path).anchor(logs.clock.now(), [HEADS[0], moved])
+    second, _ = AnchorWriter(tmp_path).anchor(logs.clock.now(), [HEADS[0], moved])
     assert second is not None
     assert ([file.name for file in second.files], second.heads) == ([logs.segments()[1].name], (moved,))
     assert second.facts == digest_of_heads([moved, HEADS[0]])
@@ -79,7 +79,7 @@ def test_a_day_is_closed_some_minutes_after_its_end_and_none_is_left_out(tmp_pat
         (midnight, None),  # a clock that runs back
     ):
         before = len(days_of(tmp_path))
-        Anchoring(tmp_path).anchor(now, [])
+        AnchorWriter(tmp_path).anchor(now, [])
         assert days_of(tmp_path)[before:] == ([closed] if closed else [])
 
 
@@ -87,10 +87,10 @@ def test_a_line_that_is_being_written_is_left_for_the_next_record(tmp_path: Path
     """What is anchored ends with a line, until the day is over."""
     path = tmp_path / "2026-11-20.worker0.1.1.jsonl"
     path.write_bytes(b'{"n":0}\n{"n":')
-    first, _ = Anchoring(tmp_path).anchor(START, [])
+    first, _ = AnchorWriter(tmp_path).anchor(START, [])
     assert first is not None
     assert [(file.octets, file.lines) for file in first.files] == [(8, 1)]
-    last, _ = Anchoring(tmp_path).anchor(START + timedelta(days=1), [])
+    last, _ = AnchorWriter(tmp_path).anchor(START + timedelta(days=1), [])
     assert last is not None
     assert [(file.octets, file.lines) for file in last.files] == [(13, 1)]
 
@@ -99,12 +99,12 @@ def test_what_contradicts_a_record_never_gets_into_a_later_one(tmp_path: Path) -
     """Altered and then grown: the chain keeps what it said."""
     logs = Logs(tmp_path)
     logs.message(1)
-    Anchoring(tmp_path).anchor(logs.clock.now(), [])
+    AnchorWriter(tmp_path).anchor(logs.clock.now(), [])
     (path,) = logs.segments()
     held = AnchorFile(tmp_path).known().files[path.name]
     path.write_bytes(path.read_bytes().replace(b"10.0.0.1", b"10.0.0.2", 1))
     logs.message(2)
-    assert Anchoring(tmp_path).anchor(logs.clock.now(), []) == (None, False)
+    assert AnchorWriter(tmp_path).anchor(logs.clock.now(), []) == (None, False)
     assert AnchorFile(tmp_path).known().files[path.name] == held
     logs.close()
 
@@ -158,9 +158,9 @@ def test_a_disk_that_takes_nothing_is_trouble_and_leaves_the_chain_as_it_was(tmp
     logs.close()
     (tmp_path / NAME).mkdir()
     with pytest.raises(Trouble):
-        Anchoring(tmp_path).anchor(logs.clock.now(), [])
+        AnchorWriter(tmp_path).anchor(logs.clock.now(), [])
     (tmp_path / NAME).rmdir()
-    assert Anchoring(tmp_path).anchor(logs.clock.now(), [])[0] is not None
+    assert AnchorWriter(tmp_path).anchor(logs.clock.now(), [])[0] is not None
 
 
 def test_what_a_killed_writer_left_is_gone_with_the_next_record(tmp_path: Path) -> None:
@@ -188,7 +188,10 @@ def test_a_chain_that_became_shorter_is_read_anew(tmp_path: Path) -> None:
     logs.anchor()
     logs.close()
     assert [Anchor.decode(line).number for line in AnchorFile(tmp_path).lines()] == [1, 2]
-    assert {finding.wrong for finding in logs.verify().findings if finding.is_fault} == {Wrong.ANCHOR_OTHER, Wrong.ANCHOR_GONE}
+    assert {finding.wrong for finding in logs.verify().findings if finding.is_fault} == {
+        LogFault.ANCHOR_OTHER,
+        LogFault.ANCHOR_GONE,
+    }
 
 
 def test_a_line_that_cannot_be_read_keeps_its_number(tmp_path: Path) -> None:
@@ -201,10 +204,12 @@ def test_a_line_that_cannot_be_read_keeps_its_number(tmp_path: Path) -> None:
     *before, last = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(before) + b"#" * (len(last) - 1) + b"\n")
     logs.message(4)
-    Anchoring(tmp_path).anchor(logs.clock.now(), HEADS)
+    AnchorWriter(tmp_path).anchor(logs.clock.now(), HEADS)
     assert Anchor.decode(path.read_bytes().splitlines(keepends=True)[-1]).number == 4
     found = [
-        (each.wrong, each.place) for each in logs.verify().findings if each.wrong in {Wrong.ANCHOR_DAMAGED, Wrong.ANCHOR_BROKEN}
+        (each.wrong, each.place)
+        for each in logs.verify().findings
+        if each.wrong in {LogFault.ANCHOR_DAMAGED, LogFault.ANCHOR_BROKEN}
     ]
-    assert found == [(Wrong.ANCHOR_DAMAGED, "3")]
+    assert found == [(LogFault.ANCHOR_DAMAGED, "3")]
     assert AnchorFile(tmp_path).known().count == 4

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mic_mail.log.files import microseconds
-from mic_mail.log.index import Block, Damaged, IndexedBlocks, Month, discard, months_on_disk, path_of
+from mic_mail.log.index import Block, DamagedIndex, IndexedBlocks, Month, discard, months_on_disk, path_of
 from mic_mail.log.index_loader import drop_empty_months, load_some
 from mic_mail.log.query import Query, key_of, pairs_of
 from mic_mail.log.search import Search
@@ -249,7 +249,7 @@ def test_another_program_s_database_is_damage(tmp_path: Path) -> None:
         connection.execute("PRAGMA application_id = 77")
         connection.execute("CREATE TABLE x (y)")
     connection.close()
-    with pytest.raises(Damaged), Month.loading(tmp_path, "2026-11"):
+    with pytest.raises(DamagedIndex), Month.loading(tmp_path, "2026-11"):
         pass
 
 

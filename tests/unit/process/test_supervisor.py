@@ -17,7 +17,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process import status
 from mic_mail.process.control_channel import Channel
-from mic_mail.process.supervisor import Child, Supervisor
+from mic_mail.process.supervisor import SupervisedChild, Supervisor
 
 base = Path(sys.argv[1])
 (base / "run").mkdir()
@@ -127,7 +127,7 @@ def test_the_state_of_many_is_told_whole(tmp_path: Path) -> None:
 supervisor = supervise(lambda spec: 0)
 supervisor._open_status(base / "run")
 report = {f"an event of a long name {number}": 123456789 for number in range(300)}
-supervisor._children = [Child("worker", f"worker{row}", row, report=report) for row in range(64)]
+supervisor._children = [SupervisedChild("worker", f"worker{row}", row, report=report) for row in range(64)]
 def answer():
     for key, _ in supervisor._selector.select(10):
         key.data()

@@ -5,14 +5,23 @@ from pathlib import Path
 import pytest
 
 from mic_mail.quarantine import message_store
-from mic_mail.quarantine.held_messages import Word
+from mic_mail.quarantine.held_messages import OfficerDecision
 from mic_mail.quarantine.message_store import StoreFull
-from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
+from mic_mail.quarantine.quarantine import Quarantine, QuarantineRecord, QuarantineState, Reason
 
 
-def record(number: int) -> Record:
-    return Record(
-        f"ID{number:04}", State.HELD, Reason.SPAM, number, 10**15, "a@x.example", ("b@mic.gov.vn",), (1,), "192.0.2.1", ""
+def record(number: int) -> QuarantineRecord:
+    return QuarantineRecord(
+        f"ID{number:04}",
+        QuarantineState.HELD,
+        Reason.SPAM,
+        number,
+        10**15,
+        "a@x.example",
+        ("b@mic.gov.vn",),
+        (1,),
+        "192.0.2.1",
+        "",
     )
 
 
@@ -23,11 +32,11 @@ def test_what_has_not_changed_is_not_read_again(tmp_path: Path) -> None:
         another.keep(record(number), b"x", room_octets=100)
     first = list(mine.records())
     assert [one.held_id for one in first] == ["ID0000", "ID0001", "ID0002"]
-    another.release("ID0001", Word("an", "x", 7))
+    another.release("ID0001", OfficerDecision("an", "x", 7))
     another.forget(first[2])
     (tmp_path / "half.json").write_text("{")
     again = list(mine.records())
-    assert [one.state for one in again] == [State.HELD, State.RELEASED]
+    assert [one.state for one in again] == [QuarantineState.HELD, QuarantineState.RELEASED]
     assert again[0] is first[0]
     assert list(Quarantine(tmp_path / "none").records()) == []
 

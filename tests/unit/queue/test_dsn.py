@@ -13,13 +13,13 @@ from addresses import Spelling, parsed, spellings
 from mic_mail.mime.compose import Mailbox, compose
 from mic_mail.mime.dsn_mdn import Action, DeliveryReport, read_report
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.queue.dsn import RETURNED_OCTETS, Original, Report, parts
+from mic_mail.queue.dsn import RETURNED_OCTETS, RecipientReport, ReportedMessage, parts
 
 AT = datetime(2026, 11, 26, 7, 30, tzinfo=UTC)
 MESSAGE = b"From: a@mic.gov.vn\r\nMessage-ID: <1@mic.gov.vn>\r\nSubject: x\r\n\r\nbody\r\n"
 
 
-def written(original: Original, *reports: Report, utf8: bool = False) -> bytes:
+def written(original: ReportedMessage, *reports: RecipientReport, utf8: bool = False) -> bytes:
     return compose(
         sender=Mailbox("Thư không chuyển được", parsed("postmaster@mic.gov.vn")),
         to=[Mailbox("", parsed("a@mic.gov.vn"))],
@@ -33,15 +33,15 @@ def written(original: Original, *reports: Report, utf8: bool = False) -> bytes:
     )
 
 
-def original(content: bytes = MESSAGE, **more: str) -> Original:
-    return Original(more.get("envid"), AT, content, more.get("ret"))
+def original(content: bytes = MESSAGE, **more: str) -> ReportedMessage:
+    return ReportedMessage(more.get("envid"), AT, content, more.get("ret"))
 
 
-FAILED = Report(
+FAILED = RecipientReport(
     parsed("b@example.org"), Action.FAILED, "5.1.1", OriginalRecipient.parse("rfc822;B+2Bx@example.org"),
     "550 5.1.1 No such user", "mx.example.org", AT,
 )  # fmt: skip
-LATE = Report(parsed("c@example.org"), Action.DELAYED, "4.4.1", None, "no answer", None, AT, AT)
+LATE = RecipientReport(parsed("c@example.org"), Action.DELAYED, "4.4.1", None, "no answer", None, AT, AT)
 
 
 def fields(octets: bytes) -> list[dict[str, str]]:
@@ -93,7 +93,9 @@ def test_a_report() -> None:
 )
 def test_whose_words_they_are(diagnostic: str, told: str) -> None:
     """RFC 3464 §2.3.6: `smtp` is for what a server has said."""
-    _, failed = fields(written(original(), Report(parsed("b@example.org"), Action.FAILED, "5.0.0", diagnostic=diagnostic)))
+    _, failed = fields(
+        written(original(), RecipientReport(parsed("b@example.org"), Action.FAILED, "5.0.0", diagnostic=diagnostic))
+    )
     assert failed["Diagnostic-Code"] == told
 
 
@@ -122,8 +124,8 @@ def returned(octets: bytes) -> tuple[str, bytes]:
         (b"Subject: no body\r\n", None, FAILED, False, "text/rfc822-headers"),
     ],
 )
-def test_what_is_sent_back(content: bytes, ret: str | None, report: Report, utf8: bool, kind: str) -> None:
-    octets = written(Original(None, AT, content, ret), report, utf8=utf8)
+def test_what_is_sent_back(content: bytes, ret: str | None, report: RecipientReport, utf8: bool, kind: str) -> None:
+    octets = written(ReportedMessage(None, AT, content, ret), report, utf8=utf8)
     found, sent_back = returned(octets)
     assert found == kind
     if kind in ("message/rfc822", "message/global"):
@@ -135,7 +137,9 @@ def test_what_is_sent_back(content: bytes, ret: str | None, report: Report, utf8
 
 def test_addresses_in_other_letters() -> None:
     octets = written(
-        original(), Report(parsed("bê@bộ.vn"), Action.FAILED, "5.6.7", OriginalRecipient.parse("utf-8;bê@bộ.vn")), utf8=True
+        original(),
+        RecipientReport(parsed("bê@bộ.vn"), Action.FAILED, "5.6.7", OriginalRecipient.parse("utf-8;bê@bộ.vn")),
+        utf8=True,
     )
     assert b"message/global-delivery-status" in octets
     read = read_report(octets)
@@ -155,13 +159,13 @@ def test_addresses_in_other_letters() -> None:
     ],
 )
 def test_action_and_status_agree(action: Action, status: str, told: str) -> None:
-    assert fields(written(original(), Report(parsed("b@x"), action, status)))[1]["Status"] == told
+    assert fields(written(original(), RecipientReport(parsed("b@x"), action, status)))[1]["Status"] == told
 
 
 @given(st.text(max_size=300))
 def test_words_of_others_are_ascii_to_who_reads_ascii(diagnostic: str) -> None:
     """RFC 3464 §2.1: only who reads UTF-8 gets a message/global-delivery-status."""
-    report = Report(parsed("b@example.org"), Action.FAILED, "5.0.0", None, f"550 {diagnostic}")
+    report = RecipientReport(parsed("b@example.org"), Action.FAILED, "5.0.0", None, f"550 {diagnostic}")
     status = parts("mail.mic.gov.vn", original(), [report], utf8=False)[0]
     assert status.content_type == "message/delivery-status"
     assert status.content.isascii()
@@ -170,7 +174,7 @@ def test_words_of_others_are_ascii_to_who_reads_ascii(diagnostic: str) -> None:
 @given(st.text(max_size=300), st.text(max_size=60))
 def test_words_of_others_make_no_field(diagnostic: str, server: str) -> None:
     """Whatever a server says, the report has the fields that it has, in lines that everybody takes."""
-    octets = written(original(), Report(parsed("b@example.org"), Action.FAILED, "5.0.0", None, diagnostic, server))
+    octets = written(original(), RecipientReport(parsed("b@example.org"), Action.FAILED, "5.0.0", None, diagnostic, server))
     assert all(len(line) <= 998 for line in octets.split(b"\r\n"))
     read = read_report(octets)
     assert isinstance(read, DeliveryReport)
@@ -196,7 +200,7 @@ def test_what_is_no_lines_is_not_sent_back_whole(end: bytes) -> None:
 def test_a_report_names_any_recipient(spelling: Spelling, action: Action) -> None:
     """RFC 3464 §2.3.2, RFC 6533 §3: each letter of the address, spaces too, as another reader and as ours reads it."""
     address, utf8 = spelling.address, not spelling.address.is_ascii
-    report = Report(address, action, "5.0.0")
+    report = RecipientReport(address, action, "5.0.0")
     status = parts("mail.mic.gov.vn", original(), [report], utf8=utf8)[0]
     assert status.content_type == ("message/global-delivery-status" if utf8 else "message/delivery-status")
     (line,) = [line for line in status.content.decode().split("\r\n") if line.startswith("Final-Recipient: ")]

@@ -9,22 +9,22 @@ from mic_mail.cli.commands.queue import named
 from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.queue.files import SpoolUnavailable
 from mic_mail.queue.pending_reports import PendingReports, name_of
-from mic_mail.queue.queue import Envelope, Queue, Recipient
-from mic_mail.queue.spool import Entry, Spool, SpoolEnvelope, Target
+from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
+from mic_mail.queue.spool import Spool, SpoolEntry, SpoolEnvelope, SpoolTarget
 
-ENVELOPE = Envelope(
+ENVELOPE = QueueEnvelope(
     trace_id="ID",
     sender=NULL_PATH,
     accepted_at_us=1,
-    recipients=(Recipient(parsed("a@one.example"), ("NEVER",)),),
+    recipients=(QueueRecipient(parsed("a@one.example"), ("NEVER",)),),
 )
 NAME = name_of("ID", 1, "delivered")
 
 
-def entry_in(spool: Spool, *mailboxes: int) -> Entry:
+def entry_in(spool: Spool, *mailboxes: int) -> SpoolEntry:
     draft = spool.draft("ID")
     draft.write(b"Subject: x\r\n\r\n")
-    targets = tuple(Target(mailbox, parsed(f"u{mailbox}@mic.gov.vn")) for mailbox in mailboxes)
+    targets = tuple(SpoolTarget(mailbox, parsed(f"u{mailbox}@mic.gov.vn")) for mailbox in mailboxes)
     return draft.commit(SpoolEnvelope(trace_id="ID", sender=parsed("a@one.example"), targets=targets, accepted_at_us=1))
 
 

@@ -15,19 +15,19 @@ from addresses import parsed
 from mic_mail.errors import Text
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.files import SpoolUnavailable
-from mic_mail.queue.queue import Ended, Entry, Envelope, Queue, Recipient
-from mic_mail.queue.recipient_log import AdminDecision, Hold, Standing, State
-from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, Target
+from mic_mail.queue.queue import EntryEnded, Queue, QueueEntry, QueueEnvelope, QueueRecipient
+from mic_mail.queue.recipient_log import AdminDecision, EntryState, Hold, Standing
+from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, SpoolTarget
 
 MESSAGE = b"Return-Path: <a@mic.gov.vn>\r\nSubject: x\r\n\r\nx\r\n"
 
 
-def envelope(*addresses: str) -> Envelope:
+def envelope(*addresses: str) -> QueueEnvelope:
     recipients = tuple(
-        Recipient(parsed(address), ("FAILURE",), OriginalRecipient.parse("rfc822;x"))
+        QueueRecipient(parsed(address), ("FAILURE",), OriginalRecipient.parse("rfc822;x"))
         for address in addresses or ("b@example.org",)
     )
-    return Envelope(
+    return QueueEnvelope(
         trace_id="ID", sender=parsed("a@mic.gov.vn"), recipients=recipients, accepted_at_us=5, return_path_octets=28, envid="q",
         submitted_by=7,
     )  # fmt: skip
@@ -51,7 +51,7 @@ def files(queue: Queue) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
-def put(queue: Queue, message: Path, *addresses: str) -> Entry:
+def put(queue: Queue, message: Path, *addresses: str) -> QueueEntry:
     queue.put("ID", message, envelope(*addresses))
     (entry,) = queue.entries()
     return entry
@@ -60,7 +60,7 @@ def put(queue: Queue, message: Path, *addresses: str) -> Entry:
 def test_the_life_of_an_entry(queue: Queue, message: Path) -> None:
     entry = put(queue, message, "b@example.org", "c@example.org")
     assert files(queue) == {"live/ID.msg", "live/ID.env"}
-    assert (entry.envelope, entry.state) == (envelope("b@example.org", "c@example.org"), State.fresh(2))
+    assert (entry.envelope, entry.state) == (envelope("b@example.org", "c@example.org"), EntryState.fresh(2))
     assert entry.path.read_bytes() == MESSAGE
     entry.tried([0], Standing.DELIVERED, "250 ok", next_try_us=0)
     entry.tried([1], Standing.OPEN, "450 grey", next_try_us=99)
@@ -133,7 +133,7 @@ def test_nothing_is_decided_of_what_has_ended(queue: Queue, message: Path) -> No
     (other,) = queue.entries()
     other.end()
     for decide in (entry.retry, lambda: entry.hold(Hold.PERSON), lambda: entry.drop([0], AdminDecision("mai", "x"))):
-        with pytest.raises(Ended):
+        with pytest.raises(EntryEnded):
             decide()
     assert files(queue) == set()
 
@@ -144,7 +144,7 @@ def test_how_long_it_was_is_not_known_of_what_has_ended(queue: Queue, message: P
     assert entry.octets == len(MESSAGE) - entry.envelope.return_path_octets
     (seen_by_the_sender,) = queue.entries()
     seen_by_the_sender.end()
-    with pytest.raises(Ended, match="left the queue"):
+    with pytest.raises(EntryEnded, match="left the queue"):
         _ = entry.octets
 
 
@@ -311,7 +311,7 @@ def test_what_was_sent_is_not_put_again(tmp_path: Path, message: Path) -> None:
         slip = SpoolEnvelope(
             trace_id="ID",
             sender=parsed("a@mic.gov.vn"),
-            targets=(Target(ELSEWHERE, parsed("b@example.org")),),
+            targets=(SpoolTarget(ELSEWHERE, parsed("b@example.org")),),
             accepted_at_us=5,
         )
         spooled = draft.commit(slip)

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from addresses import Spelling, parsed, spellings
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.files import SpoolFull, SpoolUnavailable
-from mic_mail.queue.spool import Spool, SpoolEnvelope, Target
+from mic_mail.queue.spool import Spool, SpoolEnvelope, SpoolTarget
 
 MESSAGE = b"Return-Path: <a@a.example>\r\nSubject: x\r\n\r\nx\r\n"
 
 
 def slip(*mailboxes: int) -> SpoolEnvelope:
-    targets = tuple(Target(mailbox, parsed(f"u{mailbox}@mic.gov.vn"), notify=("DELAY",)) for mailbox in mailboxes)
+    targets = tuple(SpoolTarget(mailbox, parsed(f"u{mailbox}@mic.gov.vn"), notify=("DELAY",)) for mailbox in mailboxes)
     return SpoolEnvelope(
         trace_id="ID",
         sender=parsed("a@a.example"),
@@ -172,7 +172,7 @@ def test_slips_read_back_as_they_were_written(mailboxes: list[int], spelling: Sp
     """Every field, whatever letters it has."""
     sender = spelling.address
     targets = tuple(
-        Target(mailbox, sender, detail, ("DELAY", "FAILURE"), OriginalRecipient.parse("rfc822;x"), mailbox % 2 == 0)
+        SpoolTarget(mailbox, sender, detail, ("DELAY", "FAILURE"), OriginalRecipient.parse("rfc822;x"), mailbox % 2 == 0)
         for mailbox in mailboxes
     )
     written = SpoolEnvelope(

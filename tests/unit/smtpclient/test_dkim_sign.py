@@ -22,7 +22,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import NULL_PATH, ReversePath
 from mic_mail.mime import dkim
-from mic_mail.queue.queue import Entry, Envelope, Queue, Recipient
+from mic_mail.queue.queue import Queue, QueueEntry, QueueEnvelope, QueueRecipient
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyUnusable, State
 from mic_mail.smtpclient.dkim_sign import MOST_HEADER_OCTETS, Signer
@@ -48,12 +48,12 @@ class Desk:
             (key,) = self.life.add([DOMAIN], algorithm, 2048, algorithm.value)
             self.life.use(key.selector, [DOMAIN])
 
-    def entry(self, message: bytes, *, submitted_by: int = 7, sender: ReversePath = DVBE) -> Entry:
+    def entry(self, message: bytes, *, submitted_by: int = 7, sender: ReversePath = DVBE) -> QueueEntry:
         entry_id = f"{next(self._numbers):032x}"
         source = self.folder / entry_id
         source.write_bytes(RETURN_PATH + message)
-        envelope = Envelope(
-            trace_id=entry_id, sender=sender, recipients=(Recipient(parsed("lan@one.example")),), accepted_at_us=0,
+        envelope = QueueEnvelope(
+            trace_id=entry_id, sender=sender, recipients=(QueueRecipient(parsed("lan@one.example")),), accepted_at_us=0,
             return_path_octets=len(RETURN_PATH), submitted_by=submitted_by,
         )  # fmt: skip
         self.queue.put(entry_id, source, envelope)

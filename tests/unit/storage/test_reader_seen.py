@@ -143,7 +143,7 @@ def test_who_comes_new_takes_over_as_things_stand(store: MailStore) -> None:
     assert seen_by(store, LAN) == {1, 3}
     lan = store.account(REF, LAN)
     assert [uid for uid, *_ in lan.changes(folder, known).changed] == [1, 2, 3]
-    assert AccountSidecar.read(str(plain._store.place.maildir)).readers == (CNTT, BE, LAN)
+    assert AccountSidecar.read(str(plain._store.paths.maildir)).readers == (CNTT, BE, LAN)
 
 
 def test_who_cannot_be_remembered_now_is_shown_the_common_state(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:

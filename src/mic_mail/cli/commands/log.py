@@ -25,8 +25,8 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.log.anchor_chain import AnchorFile
 from mic_mail.log.query import Query
-from mic_mail.log.search import Found, Search
-from mic_mail.log.verify import Verdict
+from mic_mail.log.search import FoundLine, Search
+from mic_mail.log.verify import LogVerification
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import start_of
 from mic_mail.services.operations.log_maintenance import anchor_now, excerpt, lives, verify_all
@@ -227,7 +227,7 @@ def _instant(at_us: int | None) -> str | None:
     return None if at_us is None else datetime.fromtimestamp(at_us / 1_000_000, HO_CHI_MINH).isoformat()
 
 
-def _row(found: Found) -> Row:
+def _row(found: FoundLine) -> Row:
     at = datetime.fromtimestamp(found.at_us / 1_000_000, HO_CHI_MINH)
     fields = found.fields
     trace_id = fields.get("trace", fields.get("ref"))
@@ -243,19 +243,19 @@ def _row(found: Found) -> Row:
     }
 
 
-def _findings(verdict: Verdict) -> Sequence[Row]:
+def _findings(verdict: LogVerification) -> Sequence[Row]:
     return [
         row_of(FINDINGS, each, file=each.file or None, told=wrong(each), place=each.place or None, detail=each.detail or None)
         for each in verdict.findings
     ]
 
 
-def _summary(verdict: Verdict) -> dict[str, Cell]:
+def _summary(verdict: LogVerification) -> dict[str, Cell]:
     counts = {name: getattr(verdict, name) for name in ("files", "lines", "octets", "expired", "anchors", "head")}
     return {"holds": verdict.holds, "since": verdict.since, "closed_until": verdict.closed, **counts}
 
 
-def _print_verdict(verdict: Verdict) -> None:
+def _print_verdict(verdict: LogVerification) -> None:
     octets = dates.size(verdict.octets)
     output.line(
         Text(

@@ -31,7 +31,7 @@ from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettin
 from mic_mail.policy.naming.addresses import is_bound
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.unit_mail.handover import running
-from mic_mail.process.send_counters import SentCounts
+from mic_mail.process.send_counters import SendCounters
 from mic_mail.services.abuse.send_limits import DAY, HOUR, Use, ceilings_of, uses
 from mic_mail.services.mailboxes.explanation import Explanation, Side, explain
 from mic_mail.services.mailboxes.issue import Ground, Issuing, make_verifiers
@@ -224,7 +224,7 @@ def quota(
 def _sent(here: CliContext, entry: Entry) -> dict[str, Cell]:
     """Return what was sent lately, with the limits (Reg. 7.2.c); empty if the counters cannot be read."""
     ceilings = ceilings_of(here.config, entry.address)
-    counts = SentCounts(here.config.sent_dir, None)
+    counts = SendCounters(here.config.sent_dir, None)
     try:
         found = list(uses(counts.sums(entry.mailbox_id, here.clock.now().timestamp()), ceilings))
     except OSError:

@@ -28,7 +28,7 @@ from mic_mail.i18n.plurals import counted
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import is_empty, must_be_there
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import Finding, RepairReport, TellFinding
+from mic_mail.storage.types import RepairFinding, RepairReport, TellFinding
 
 app = Commands()
 
@@ -114,7 +114,7 @@ class _ByKind:
         self.counts: Counter[tuple[str, str]] = Counter()
         self._examples: dict[tuple[str, str], str] = {}
 
-    def print_row(self, finding: Finding) -> None:
+    def print_row(self, finding: RepairFinding) -> None:
         self.counts[finding.folder, finding.kind] += 1
         self._examples.setdefault((finding.folder, finding.kind), finding.detail)
 
@@ -148,7 +148,7 @@ def _each(here: CliContext, addresses: list[str] | None, look: Look, totals: Tot
             totals.update(mailboxes=1, messages=report.messages, octets=report.octets)
 
 
-def _keep(kept: IO[str], finding: Finding) -> None:
+def _keep(kept: IO[str], finding: RepairFinding) -> None:
     kept.write(json.dumps([finding.folder, finding.kind, finding.detail]) + "\n")
 
 

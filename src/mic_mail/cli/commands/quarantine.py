@@ -16,8 +16,8 @@ from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.clock import instant_of
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.quarantine.message_store import Word
-from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
+from mic_mail.quarantine.message_store import OfficerDecision
+from mic_mail.quarantine.quarantine import Quarantine, QuarantineRecord, QuarantineState, Reason
 
 app = Commands("Khu cách ly (4.2): danh sách, cho chuyển, hủy thư.", "Quarantine (4.2): list, release, drop.")
 
@@ -71,7 +71,7 @@ def list_kept(
     records = [
         record
         for record in _quarantine(here).records()
-        if (everything or record.state in {State.HELD, State.RELEASED})
+        if (everything or record.state in {QuarantineState.HELD, QuarantineState.RELEASED})
         and (recipient is None or recipient.lower() in {address.lower() for address in record.recipients})
         and (sender is None or sender.lower() == record.sender.lower())
         and because in (None, record.reason)
@@ -101,7 +101,7 @@ def release(
     reason: ReasonOption,
     act: DocumentedAct,
 ) -> Text:
-    def check(record: Record) -> None:
+    def check(record: QuarantineRecord) -> None:
         if record.reason is Reason.MALWARE and act.origin.document is None:
             raise Refused(
                 Text(
@@ -112,7 +112,7 @@ def release(
                 remedy=Text("Nêu --document.", "Give --document."),
             )
 
-    def let_go(quarantine: Quarantine, held_id: str, word: Word) -> None:
+    def let_go(quarantine: Quarantine, held_id: str, word: OfficerDecision) -> None:
         quarantine.release(held_id, word, teach=learn)
 
     done = _each(act, references, check, None if dry_run else let_go)
@@ -135,7 +135,10 @@ def _quarantine(here: CliContext) -> Quarantine:
 
 
 def _each(
-    act: Act, references: Sequence[str], check: Callable[[Record], None], do: Callable[[Quarantine, str, Word], object] | None
+    act: Act,
+    references: Sequence[str],
+    check: Callable[[QuarantineRecord], None],
+    do: Callable[[Quarantine, str, OfficerDecision], object] | None,
 ) -> int:
     """Run the action for each message, each on record before it happens; without `do` only check it.
 
@@ -151,7 +154,11 @@ def _each(
             check(record)
             if do is not None:
                 with act.recorded(reference, digest=record.digest, trace=reference):
-                    do(quarantine, reference, Word(origin.actor, origin.reason, act.here.clock.now_us(), origin.document))
+                    do(
+                        quarantine,
+                        reference,
+                        OfficerDecision(origin.actor, origin.reason, act.here.clock.now_us(), origin.document),
+                    )
             done += 1
         except MicMailError as error:
             failed.append(error)
@@ -162,6 +169,6 @@ def _each(
     return done
 
 
-def _row(record: Record) -> Row:
+def _row(record: QuarantineRecord) -> Row:
     expires_at = instant_of(record.expires_at_us)
     return row_of(ONE, record, at=instant_of(record.at_us), told=len(record.told), expires_at=expires_at)

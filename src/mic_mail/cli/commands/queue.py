@@ -21,8 +21,8 @@ from mic_mail.cli.output import Column, Part, Row, row_of
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.queue.queue import Damaged, Entry, Queue
-from mic_mail.queue.recipient_log import Decision, Hold, State
+from mic_mail.queue.queue import DamagedEntry, Queue, QueueEntry
+from mic_mail.queue.recipient_log import Decision, EntryState, Hold
 
 app = Commands("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "The queue of mail to other domains (4.2).")
 
@@ -162,10 +162,10 @@ def named(names: Sequence[str], word: str) -> str:
     return found[0]
 
 
-def readable(queue: Queue, entry_id: str) -> Entry:
+def readable(queue: Queue, entry_id: str) -> QueueEntry:
     """Return the entry; raise `Refused` where it has ended meanwhile or is damaged."""
     found = queue.look_at(entry_id)
-    if isinstance(found, Damaged):
+    if isinstance(found, DamagedEntry):
         raise Refused(
             Text(f"Không đọc được thư {entry_id}: {found.why.vi}", f"{entry_id} cannot be read: {found.why.en}"),
             remedy=Text(
@@ -199,7 +199,7 @@ def in_dns(domain: str) -> str:
         return domain.lower()
 
 
-HeldBecause = Callable[[Entry], str | None]
+HeldBecause = Callable[[QueueEntry], str | None]
 
 
 def held_because(here: CliContext) -> HeldBecause:
@@ -221,7 +221,7 @@ def held_because(here: CliContext) -> HeldBecause:
         )
         return next(wanted, "unknown" if states else None)
 
-    def because(entry: Entry) -> str | None:
+    def because(entry: QueueEntry) -> str | None:
         if entry.state.hold is not Hold.NO:
             return entry.state.hold.value
         return of_mailbox(entry.envelope.submitted_by) if entry.envelope.submitted_by else None
@@ -234,7 +234,7 @@ def _rows(here: CliContext, queue: Queue, sender: str | None, domain: str | None
     because, now_us = held_because(here), here.clock.now_us()
     for entry_id in queue.names():
         found = queue.look_at(entry_id)
-        if isinstance(found, Damaged):
+        if isinstance(found, DamagedEntry):
             yield {"id": entry_id, "held": "damaged", "reason": output.localized(found.why)}
         elif found is not None and (sender is None or str(found.envelope.sender).lower() == sender):
             domains = Counter(found.envelope.recipients[place].domain for place in found.state.open)
@@ -243,7 +243,7 @@ def _rows(here: CliContext, queue: Queue, sender: str | None, domain: str | None
                 yield {**_common(found, now_us), "domains": dict(domains), "held": why}
 
 
-def _common(entry: Entry, now_us: int) -> dict[str, output.Cell]:
+def _common(entry: QueueEntry, now_us: int) -> dict[str, output.Cell]:
     envelope, state = entry.envelope, entry.state
     age = max(0, (now_us - envelope.accepted_at_us) // 1_000_000)
     return {
@@ -259,7 +259,7 @@ def _common(entry: Entry, now_us: int) -> dict[str, output.Cell]:
     }
 
 
-def _reason(state: State, place: int) -> str:
+def _reason(state: EntryState, place: int) -> str:
     reason = state.reason(place)
     return output.localized(reason) if isinstance(reason, Text) else reason
 
@@ -271,7 +271,7 @@ def _span(seconds: int) -> Text:
     return Text(f"{seconds} giây", f"{seconds} s")
 
 
-def _one(here: CliContext, entry: Entry) -> Row:
+def _one(here: CliContext, entry: QueueEntry) -> Row:
     submitted_by: str | None = None
     if entry.envelope.submitted_by:
         try:
@@ -287,7 +287,7 @@ def _one(here: CliContext, entry: Entry) -> Row:
     }
 
 
-def _recipient(entry: Entry, place: int) -> Row:
+def _recipient(entry: QueueEntry, place: int) -> Row:
     state = entry.state
     return {
         "address": str(entry.envelope.recipients[place].address),
@@ -299,7 +299,7 @@ def _recipient(entry: Entry, place: int) -> Row:
     }
 
 
-def _decision(entry: Entry, decision: Decision) -> Row:
+def _decision(entry: QueueEntry, decision: Decision) -> Row:
     word, recipients = decision.said, entry.envelope.recipients
     return row_of(
         DECISIONS,

@@ -20,7 +20,7 @@ from mic_mail.i18n.plurals import counted
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.notifications import notify_decided
-from mic_mail.queue.queue import Ended, Entry, Queue
+from mic_mail.queue.queue import EntryEnded, Queue, QueueEntry
 from mic_mail.queue.recipient_log import AdminDecision, Hold
 from mic_mail.services.mailboxes.credentials import ActContext
 
@@ -53,7 +53,7 @@ def retry(
     if entry_ids:
         because = held_because(here)
 
-        def again(entry: Entry, decision: AdminDecision) -> None:
+        def again(entry: QueueEntry, decision: AdminDecision) -> None:
             _must_not_be_held(because(entry))
             entry.retry(decision)
 
@@ -81,7 +81,7 @@ def _retry_many(here: CliContext, queue: Queue, domain: str | None, decision: Ad
             continue
         try:
             entry.retry(decision)
-        except Ended:
+        except EntryEnded:
             continue
         tried += 1
     return tried, held
@@ -103,7 +103,7 @@ def hold(entry_ids: EntryIds, *, reason: ReasonOption, act: DocumentedAct) -> Te
 @app.command("Bỏ giữ: thư được gửi tiếp.", "Release a held message.")
 @requires(Right.ACT, act="queue_release", clauses="4.2")
 def release(entry_ids: EntryIds, *, act: GroundedAct) -> Text:
-    def let_go(entry: Entry, decision: AdminDecision) -> None:
+    def let_go(entry: QueueEntry, decision: AdminDecision) -> None:
         if entry.state.hold is Hold.NO:
             because = held_because(act.here)(entry)
             _must_not_be_held(because)
@@ -128,7 +128,7 @@ def drop(
     act.must_have_reason("4.2")
     wanted = [MailboxAddress.parse(address.strip()).folded() for address in recipients or ()]
 
-    def end(entry: Entry, decision: AdminDecision) -> None:
+    def end(entry: QueueEntry, decision: AdminDecision) -> None:
         entry.drop(_places(entry, wanted), decision)
 
     _each(act, entry_ids, end, wanted)
@@ -138,7 +138,7 @@ def drop(
     )
 
 
-def _places(entry: Entry, wanted: Sequence[str]) -> list[int]:
+def _places(entry: QueueEntry, wanted: Sequence[str]) -> list[int]:
     """Return the places of the recipients: all open ones, or the named ones, which must be open."""
     state, places = entry.state, []
     for address in wanted:
@@ -158,7 +158,7 @@ def _decision(here: CliContext, origin: ActContext) -> AdminDecision:
     return AdminDecision(origin.actor, origin.reason, here.clock.now_us(), origin.document)
 
 
-Decide = Callable[[Entry, AdminDecision], None]
+Decide = Callable[[QueueEntry, AdminDecision], None]
 
 
 def _each(act: Act, words: Sequence[str], decide: Decide, only: Sequence[str] = ()) -> None:
@@ -184,7 +184,7 @@ def _each(act: Act, words: Sequence[str], decide: Decide, only: Sequence[str] = 
         raise typer.Exit(1)
 
 
-def _decide(act: Act, entry: Entry, decide: Decide, only: Sequence[str]) -> None:
+def _decide(act: Act, entry: QueueEntry, decide: Decide, only: Sequence[str]) -> None:
     envelope = entry.envelope
     recipients = list(only or [str(envelope.recipients[place].address) for place in entry.state.open])
     with act.recorded(entry.entry_id, trace=envelope.trace_id, sender=envelope.sender, recipients=recipients):

@@ -20,8 +20,8 @@ from mic_mail.errors import Refused, Text
 from mic_mail.i18n.messages import DEGREES
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.two_persons import Hand
-from mic_mail.quarantine.held_messages import NOBODY, Held, Record, State
-from mic_mail.quarantine.message_store import Word
+from mic_mail.quarantine.held_messages import NOBODY, Held, HeldRecord, HeldState
+from mic_mail.quarantine.message_store import OfficerDecision
 
 app = Commands("Thư có dấu độ mật (4.1): danh sách, cho chuyển.", "Mail with a marking of secrecy (4.1): list, release.")
 
@@ -59,13 +59,13 @@ def list_held(
     here: CliContext,
     *,
     inbound: Annotated[bool, option("--inbound", "Thư từ bên ngoài.", "Messages from outside.")] = False,
-    state: Annotated[State | None, option("--state", "Chỉ trạng thái này.", "Only those in this state.")] = None,
+    state: Annotated[HeldState | None, option("--state", "Chỉ trạng thái này.", "Only those in this state.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     records = [
         record
         for record in _held(here).records()
-        if (record.state is State.FLAGGED) is inbound and state in (None, record.state)
+        if (record.state is HeldState.FLAGGED) is inbound and state in (None, record.state)
     ]
     output.listing(COLUMNS, map(_row, records), as_json=as_json)
 
@@ -111,7 +111,7 @@ def _held(here: CliContext) -> Held:
 
 
 @contextmanager
-def _deciding(act: Act, reference: str) -> Iterator[tuple[Held, Record, Word]]:
+def _deciding(act: Act, reference: str) -> Iterator[tuple[Held, HeldRecord, OfficerDecision]]:
     """Yield what one decision about a refused message needs, on record first."""
     here, who = act.here, act.origin.actor
     act.must_have_reason("4.1")
@@ -119,13 +119,13 @@ def _deciding(act: Act, reference: str) -> Iterator[tuple[Held, Record, Word]]:
     record = _outgoing(held, reference)
     with act.recorded(reference, digest=record.digest):
         hand = Hand.of(here.officer, who, here.login)
-        word = Word(who, act.reason, here.clock.now_us(), act.document, hand.login, hand.full_name, hand.person_id)
+        word = OfficerDecision(who, act.reason, here.clock.now_us(), act.document, hand.login, hand.full_name, hand.person_id)
         yield held, record, word
 
 
-def _outgoing(held: Held, reference: str) -> Record:
+def _outgoing(held: Held, reference: str) -> HeldRecord:
     record = held.record(reference)
-    if record.state is State.FLAGGED:
+    if record.state is HeldState.FLAGGED:
         raise Refused(
             Text("Thư này từ bên ngoài và đã được chuyển đến người nhận.", "This message came from outside and was delivered."),
             clause="4.1",
@@ -133,7 +133,7 @@ def _outgoing(held: Held, reference: str) -> Record:
     return record
 
 
-def _may_still_send(here: CliContext, record: Record) -> Hand:
+def _may_still_send(here: CliContext, record: HeldRecord) -> Hand:
     """Return the sender; a mailbox that is suspended or send-locked by now is refused (Reg. 6.4.c, 7.1)."""
     from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
@@ -149,7 +149,7 @@ def _may_still_send(here: CliContext, record: Record) -> Hand:
     return Hand(full_name=here.directory.person(mailbox.person_id).full_name, person_id=mailbox.person_id)
 
 
-def _row(record: Record) -> Row:
+def _row(record: HeldRecord) -> Row:
     return row_of(
         (*COLUMNS, *ONE),
         record,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mic_mail.config.model import Config
-from mic_mail.process.send_counters import NAMES, Amounts, SentCounts, Sums
+from mic_mail.process.send_counters import NAMES, Amounts, SendCounters, Sums
 
 HOUR: Final = "hour"
 DAY: Final = "day"
@@ -69,7 +69,7 @@ class Use:
 class Rates:
     """The counts of one server, for one process."""
 
-    def __init__(self, counts: SentCounts) -> None:
+    def __init__(self, counts: SendCounters) -> None:
         self._counts = counts
 
     def full(self, mailbox_id: int, wanted: Amounts, ceilings: Ceilings, now: float) -> Full | None:

@@ -20,7 +20,7 @@ from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices import centre, mailbox
 from mic_mail.log import tail
 from mic_mail.log.error_fields import failure
-from mic_mail.log.tail import Cursor, Line
+from mic_mail.log.tail import Cursor, TailLine
 from mic_mail.net.cidr import Networks
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.credentials.anomalies import NOBODY, Anomaly, AnomalyLimits, Attempt, Watch, network_of
@@ -183,7 +183,7 @@ class NotSuspended(MicMailError):
         super().__init__("the mailbox could not be suspended")
 
 
-def _attempts(lines: Iterable[Line], exempt: Networks) -> Iterable[Attempt]:
+def _attempts(lines: Iterable[TailLine], exempt: Networks) -> Iterable[Attempt]:
     for line in lines:
         fields = line.fields
         ok = fields.get("event") == "signed_in"
@@ -200,7 +200,7 @@ def _attempts(lines: Iterable[Line], exempt: Networks) -> Iterable[Attempt]:
         yield Attempt(at, mailbox_name, network, ok, differs)
 
 
-def _exposed(lines: Iterable[Line]) -> Iterable[tuple[str, str]]:
+def _exposed(lines: Iterable[TailLine]) -> Iterable[tuple[str, str]]:
     """Yield exposed passwords, except of suspended mailboxes, whose notices follow from the fact."""
     for line in lines:
         fields = line.fields

@@ -9,16 +9,16 @@ from mic_mail.log.search import Search
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.quarantine import held_messages
 from mic_mail.quarantine.held_messages import Held
-from mic_mail.quarantine.quarantine import Quarantine, State
+from mic_mail.quarantine.quarantine import Quarantine, QuarantineState
 from mic_mail.services.compliance.finding import Finding, Records, dated, evidence
 
 
 @evidence("4.1")
 def marked(records: Records) -> Iterator[Finding]:
-    stages = held_messages.State
+    stages = held_messages.HeldState
     messages = list(Held(records.config.held_dir).records())
 
-    def counted(what: Text, *states: held_messages.State, overdue: bool = False) -> Finding:
+    def counted(what: Text, *states: held_messages.HeldState, overdue: bool = False) -> Finding:
         return dated(what, [instant_of(record.at_us) for record in messages if record.state in states], overdue=overdue)
 
     yield counted(Text("thư bị từ chối đang giữ", "refused messages held"), *held_messages.OPEN)
@@ -60,15 +60,15 @@ def malware(records: Records) -> Iterator[Finding]:
 
 
 _ENDS = {
-    State.DELIVERED: Text("thư được cho chuyển, bỏ cách ly", "quarantined messages that were released"),
-    State.DROPPED: Text("thư cách ly bị hủy", "quarantined messages that were dropped"),
-    State.EXPIRED: Text("thư cách ly hết hạn giữ", "quarantined messages that expired"),
+    QuarantineState.DELIVERED: Text("thư được cho chuyển, bỏ cách ly", "quarantined messages that were released"),
+    QuarantineState.DROPPED: Text("thư cách ly bị hủy", "quarantined messages that were dropped"),
+    QuarantineState.EXPIRED: Text("thư cách ly hết hạn giữ", "quarantined messages that expired"),
 }
 
 
 @evidence("4.2")
 def quarantined(records: Records) -> Iterator[Finding]:
-    held = [record for record in Quarantine(records.config.quarantine_dir).records() if record.state is State.HELD]
+    held = [record for record in Quarantine(records.config.quarantine_dir).records() if record.state is QuarantineState.HELD]
     yield dated(Text("thư đang cách ly", "messages in quarantine"), [instant_of(record.at_us) for record in held])
     untold = sum(not record.told for record in held)
     if untold and records.config.quarantine.digest:

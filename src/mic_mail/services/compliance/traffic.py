@@ -9,7 +9,7 @@ from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.queue import spool
-from mic_mail.queue.queue import Entry, Queue
+from mic_mail.queue.queue import Queue, QueueEntry
 from mic_mail.queue.recipient_log import Hold
 from mic_mail.services.authentication.decision_cache import KEPT_BACK
 from mic_mail.services.compliance.finding import Finding, Records, evidence
@@ -35,7 +35,7 @@ def leaving(records: Records) -> Iterator[Finding]:
     with closing(Queue(records.config.queue_dir)) as queue:
         ids = queue.names()
         looked = [queue.look_at(each) for each in islice(ids, LOOKED_AT)]
-    entries = [each for each in looked if isinstance(each, Entry)]
+    entries = [each for each in looked if isinstance(each, QueueEntry)]
     since = _since(min((entry.envelope.accepted_at_us for entry in entries), default=None))
     what = Text(f"thư chờ gửi ra tên miền khác{since.vi}", f"messages waiting for other domains{since.en}")
     yield Finding(what, len(ids))
@@ -48,7 +48,7 @@ def leaving(records: Records) -> Iterator[Finding]:
         yield Finding(what, damaged, overdue=True)
 
 
-def _is_held(records: Records, entry: Entry) -> bool:
+def _is_held(records: Records, entry: QueueEntry) -> bool:
     """Return whether an entry is held by a person, or by the state of the sending mailbox."""
     if entry.state.hold is not Hold.NO:
         return True

@@ -14,7 +14,7 @@ from pathlib import Path
 from mic_mail.clock import instant_of
 from mic_mail.directory.model import to_microseconds
 from mic_mail.log.query import Query
-from mic_mail.log.search import Found, Search
+from mic_mail.log.search import FoundLine, Search
 from mic_mail.storage.types import DELIMITER
 
 _MOST = 100_000
@@ -99,7 +99,7 @@ class Removals:
         return found
 
 
-def _removal(found: Found) -> Removal:
+def _removal(found: FoundLine) -> Removal:
     fields = found.fields
     uids = fields.get("uid") if fields.get("event") == "message_replaced" else fields.get("uids")
     return Removal(

@@ -17,10 +17,9 @@ from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n.notices import mailbox as letters
 from mic_mail.log.maillog import MailLog
 from mic_mail.queue.notifications import notify_decided
-from mic_mail.queue.queue import Damaged, Ended, Queue
-from mic_mail.queue.queue import Entry as QueueEntry
+from mic_mail.queue.queue import DamagedEntry, EntryEnded, Queue, QueueEntry
 from mic_mail.queue.recipient_log import AdminDecision
-from mic_mail.queue.spool import ELSEWHERE, Entry, Spool
+from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEntry
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.notifications.notices import Notices
 
@@ -44,7 +43,7 @@ def _readable(queue: Queue) -> Iterator[QueueEntry]:
     """Yield all mail queued for other domains; refuse, as `_unreadable`, if any of it is unreadable."""
     for entry_id in queue.names():
         found = queue.look_at(entry_id)
-        if isinstance(found, Damaged):
+        if isinstance(found, DamagedEntry):
             raise Trouble(
                 Text(
                     f"Không đọc được thư {entry_id} trong hàng chờ gửi đi ({found.why.vi}); chưa biết thư đó của ai.",
@@ -97,14 +96,14 @@ class Queued:
         decision = AdminDecision(origin.actor, origin.reason, self._clock.now_us(), origin.document, SECURITY)
         with closing(Queue(self._config.queue_dir)) as queue:  # after the spool, from which messages go to the queue
             for waiting in self._leaving(queue):
-                with suppress(Ended):
+                with suppress(EntryEnded):
                     waiting.drop(waiting.state.open, decision)
                     dropped.add(waiting.entry_id)
         if dropped:
             notify_decided(self._config.run_dir)
         return len(dropped)
 
-    def _entries(self, spool: Spool) -> Iterator[Entry]:
+    def _entries(self, spool: Spool) -> Iterator[SpoolEntry]:
         """Yield the sender's spool entries; refuse if a file cannot be opened, since its sender is unknown."""
         for entry in spool.recover(waits=lambda slip: slip.submitted_by != self._sender.mailbox_id, unreadable=_unreadable):
             try:

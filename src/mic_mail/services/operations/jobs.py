@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry
-from mic_mail.log.anchor_writer import Anchoring
+from mic_mail.log.anchor_writer import AnchorWriter
 from mic_mail.log.error_fields import failure
 from mic_mail.log.index_loader import drop_empty_months
 from mic_mail.log.maillog import MailLog
@@ -195,7 +195,7 @@ class LogRetention:
         folder, months = config.log_dir, config.log.retain_months
 
         def announce(names: Sequence[str]) -> None:
-            Anchoring(folder).announce_removal(names, months, now)
+            AnchorWriter(folder).announce_removal(names, months, now)
 
         removal = await self._runtime.executors.io(lambda: remove_expired(folder, months, now, announce=announce))
         await self._runtime.executors.io(drop_empty_months, folder)

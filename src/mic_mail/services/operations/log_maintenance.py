@@ -13,12 +13,12 @@ from pathlib import Path
 from mic_mail.directory.snapshot import Snapshot
 from mic_mail.errors import BadInput, Text
 from mic_mail.log.anchor_chain import Anchor, AnchorFile, Head
-from mic_mail.log.anchor_writer import Anchoring
+from mic_mail.log.anchor_writer import AnchorWriter
 from mic_mail.log.files import digest, oldest_line
 from mic_mail.log.index_loader import load_some
 from mic_mail.log.query import Query
-from mic_mail.log.search import Found, Search
-from mic_mail.log.verify import Finding, Verdict, Wrong, verify
+from mic_mail.log.search import FoundLine, Search
+from mic_mail.log.verify import LogFault, LogFinding, LogVerification, verify
 from mic_mail.policy.facts import first_broken
 from mic_mail.process.runtime import Runtime
 
@@ -38,7 +38,7 @@ class LogKeeping:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._folder = runtime.config().log_dir
-        self._anchoring = Anchoring(self._folder)
+        self._anchoring = AnchorWriter(self._folder)
 
     async def load(self) -> None:
         """Load lines written since the last run into the index, in small steps."""
@@ -74,14 +74,16 @@ def heads_of(snapshot: Snapshot) -> list[Head]:
 
 def anchor_now(folder: Path, snapshot: Snapshot, now: datetime) -> int:
     """Anchor everything new, for a command; return how many records that took."""
-    anchoring, count, more = Anchoring(folder), 0, True
+    anchoring, count, more = AnchorWriter(folder), 0, True
     while more:
         anchor, more = anchoring.anchor(now, heads_of(snapshot))
         count += anchor is not None
     return count
 
 
-def verify_all(folder: Path, snapshot: Snapshot, *, months: int, now: datetime, noted_head: str | None = None) -> Verdict:
+def verify_all(
+    folder: Path, snapshot: Snapshot, *, months: int, now: datetime, noted_head: str | None = None
+) -> LogVerification:
     """Verify the log, and the chains of facts against the anchors."""
     verdict = verify(folder, months=months, now=now, noted_head=noted_head)
     verdict.findings.extend(_begun_late(folder, snapshot, verdict))
@@ -89,7 +91,7 @@ def verify_all(folder: Path, snapshot: Snapshot, *, months: int, now: datetime, 
     return verdict
 
 
-def _begun_late(folder: Path, snapshot: Snapshot, verdict: Verdict) -> Iterable[Finding]:
+def _begun_late(folder: Path, snapshot: Snapshot, verdict: LogVerification) -> Iterable[LogFinding]:
     """Report a log younger than the oldest fact: acts are retained for ever, and every fact was an act.
 
     A fault where no anchor is left either: the whole log was deleted. Else a remark: a server restored from a backup has
@@ -99,17 +101,17 @@ def _begun_late(folder: Path, snapshot: Snapshot, verdict: Verdict) -> Iterable[
     begins = oldest_line(folder)
     if first is not None and (begins is None or begins - first > BEGINS_BY):
         begins_on = begins.date().isoformat() if begins is not None else ""
-        kind = Wrong.BEGINS_LATE if verdict.anchors else Wrong.GONE
-        yield Finding(kind, "", first.astimezone(UTC).date().isoformat(), begins_on)
+        kind = LogFault.BEGINS_LATE if verdict.anchors else LogFault.GONE
+        yield LogFinding(kind, "", first.astimezone(UTC).date().isoformat(), begins_on)
 
 
-def _broken_facts(folder: Path, snapshot: Snapshot) -> Iterable[Finding]:
+def _broken_facts(folder: Path, snapshot: Snapshot) -> Iterable[LogFinding]:
     digests: dict[tuple[int, int], str] = {}
     for entry in snapshot:
         digests.update({(entry.mailbox_id, fact.seq): fact.digest.hex() for fact in entry.facts})
         broken = first_broken(entry.facts)
         if broken is not None:
-            yield Finding(Wrong.FACT_BROKEN, entry.address, f"{broken}")
+            yield LogFinding(LogFault.FACT_BROKEN, entry.address, f"{broken}")
     for line in AnchorFile(folder).lines():
         try:
             anchor = Anchor.decode(line)
@@ -119,7 +121,7 @@ def _broken_facts(folder: Path, snapshot: Snapshot) -> Iterable[Finding]:
             if digests.get((head.mailbox_id, head.seq)) != head.digest:
                 named = snapshot.entry(head.mailbox_id)
                 address = named.address if named is not None else f"mailbox {head.mailbox_id}"
-                yield Finding(Wrong.FACT_OTHER, address, f"{head.seq}", f"anchor {anchor.number}")
+                yield LogFinding(LogFault.FACT_OTHER, address, f"{head.seq}", f"anchor {anchor.number}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Life:
     """All lines of the log about one message."""
 
     trace: str
-    lines: tuple[Found, ...]
+    lines: tuple[FoundLine, ...]
 
 
 def lives(search: Search, asked: str) -> list[Life]:
@@ -148,14 +150,14 @@ def _life(search: Search, trace: str) -> Life:
     return Life(trace, tuple(sorted([*before, *lines], key=_step)))
 
 
-def _step(one: Found) -> tuple[int, int, str, int]:
+def _step(one: FoundLine) -> tuple[int, int, str, int]:
     """Sort acceptance first: a sole recipient has the message before `250` is sent and logged."""
     return FIRST_STEPS.index(one.event) if one.event in FIRST_STEPS else len(FIRST_STEPS), one.at_us, one.name, one.start
 
 
-def excerpt(search: Search, *queries: Query) -> list[Found]:
+def excerpt(search: Search, *queries: Query) -> list[FoundLine]:
     """Return the lines asked for; for a mailbox also the rest of the lives of its messages (Reg. 14.4)."""
-    found: dict[tuple[str, int], Found] = {}
+    found: dict[tuple[str, int], FoundLine] = {}
     for query in queries:
         latest = search.newest(query, MOST_EXPORTED + 1 - len(found))
         found.update({(one.name, one.start): one for one in latest})

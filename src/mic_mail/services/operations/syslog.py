@@ -22,7 +22,7 @@ from mic_mail.log import tail
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.syslog import FACILITIES, LONGEST, LONGEST_DATAGRAM, Header, framed, message
-from mic_mail.log.tail import Cursor, Line
+from mic_mail.log.tail import Cursor, TailLine
 from mic_mail.net.syslog_transport import Collector, place
 from mic_mail.process.runtime import Runtime
 
@@ -128,7 +128,7 @@ class Forwarding:
         else:
             self._kept = True
 
-    def _message(self, line: Line) -> bytes | None:
+    def _message(self, line: TailLine) -> bytes | None:
         stream = self._collector.where.is_stream
         process = ".".join(line.name.split(".")[1:3]) if line.name[:1].isdigit() else "audit"
         where, most = f"{line.name}:{line.start}", LONGEST if stream else LONGEST_DATAGRAM

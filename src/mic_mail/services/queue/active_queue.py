@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from mic_mail.process.runtime import Runtime
-from mic_mail.queue.queue import Entry, Queue
+from mic_mail.queue.queue import Queue, QueueEntry
 from mic_mail.queue.scheduler import Job
 
 
@@ -23,7 +23,7 @@ class ActiveQueue:
     def __init__(self, runtime: Runtime, queue: Queue) -> None:
         self._runtime = runtime
         self._queue = queue
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, QueueEntry] = {}
         self._damaged: set[str] = set()
         """Unreadable entries that have been logged."""
         self.unread: set[str] = set()
@@ -39,32 +39,32 @@ class ActiveQueue:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __contains__(self, entry: Entry) -> bool:
+    def __contains__(self, entry: QueueEntry) -> bool:
         return self._entries.get(entry.entry_id) is entry
 
-    def get(self, entry_id: str) -> Entry | None:
+    def get(self, entry_id: str) -> QueueEntry | None:
         """Return an entry that may be tried; None if it has ended or is ending."""
         return None if entry_id in self._ending else self._entries.get(entry_id)
 
-    async def add(self, entry_ids: Iterable[str], added: Callable[[Entry], None]) -> None:
+    async def add(self, entry_ids: Iterable[str], added: Callable[[QueueEntry], None]) -> None:
         """Read the entries that are new, and call `added` with each; an unreadable one is logged once."""
         async with self._changing:
             for entry_id in entry_ids:
                 if entry_id in self._entries:
                     continue
                 found = await self._runtime.executors.io(self._queue.look_at, entry_id)
-                if isinstance(found, Entry):
+                if isinstance(found, QueueEntry):
                     self._entries[entry_id] = found
                     added(found)
                 elif found is not None and entry_id not in self._damaged:  # its files may be restored later
                     self._damaged.add(entry_id)
                     self._runtime.log.event("queue_entry_damaged", trace=entry_id, error=found.why)
 
-    def known(self, entry_ids: Iterable[str]) -> list[Entry]:
+    def known(self, entry_ids: Iterable[str]) -> list[QueueEntry]:
         """Return those of the entries that are in memory."""
         return [self._entries[entry_id] for entry_id in entry_ids if entry_id in self._entries]
 
-    async def refresh(self, entries: Sequence[Entry]) -> list[Entry]:
+    async def refresh(self, entries: Sequence[QueueEntry]) -> list[QueueEntry]:
         """Read what administrators have decided; return the entries whose newest decision is to retry them."""
         before = [entry.state.decisions for entry in entries]
         unread = await self._runtime.executors.io(_refresh, entries)
@@ -73,7 +73,7 @@ class ActiveQueue:
         changed = [entry for entry, known in zip(entries, before, strict=True) if entry.state.decisions != known]
         return [entry for entry in changed if entry.state.decisions[-1].did == "retry"]
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, entry: QueueEntry) -> None:
         """Forget an entry whose files are gone. If they are restored it is new again."""
         self._entries.pop(entry.entry_id, None)
 
@@ -97,12 +97,12 @@ class ActiveQueue:
         """Return the recipients of an entry that are being tried."""
         return self._claimed.get(entry_id, ())
 
-    def may_end(self, entry: Entry) -> bool:
+    def may_end(self, entry: QueueEntry) -> bool:
         """Return whether no recipient is open or being tried, and nothing ends the entry already."""
         return not entry.state.open and not self.claimed(entry.entry_id) and entry.entry_id not in self._ending
 
     @asynccontextmanager
-    async def ending(self, entry: Entry) -> AsyncIterator[None]:
+    async def ending(self, entry: QueueEntry) -> AsyncIterator[None]:
         """Mark an entry as ending; it leaves the active queue unless the block raises."""
         self._ending.add(entry.entry_id)
         try:
@@ -113,7 +113,7 @@ class ActiveQueue:
             self._ending.discard(entry.entry_id)
 
 
-def _refresh(entries: Iterable[Entry]) -> list[str]:
+def _refresh(entries: Iterable[QueueEntry]) -> list[str]:
     """Refresh the entries and return the ids of those that could not be read."""
     unread = []
     for entry in entries:

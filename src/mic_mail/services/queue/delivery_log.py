@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mic_mail.errors import Text
 from mic_mail.process.runtime import Runtime
-from mic_mail.queue.queue import Entry
+from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.smtpclient.attempt import AttemptResult
 
@@ -30,7 +30,7 @@ _EVENTS = {
 class FinishedRecipients:
     """Recipients of an entry that its sender is to be notified of, by index in the envelope."""
 
-    entry: Entry
+    entry: QueueEntry
     ended: tuple[int, ...]
     """Failed, or relayed to a server that sends no reports (`recipient_log.REPORTED`)."""
     late: tuple[int, ...] = ()
@@ -52,18 +52,18 @@ class DeliveryLog:
         self._under_way = under_way
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, entry: QueueEntry) -> None:
         """Drop the lock of an entry that has ended."""
         self._locks.pop(entry.entry_id, None)
 
-    async def warn(self, entry: Entry) -> None:
+    async def warn(self, entry: QueueEntry) -> None:
         """Notify the sender of a delay, once (RFC 3461 §4.1, DELAY)."""
         async with self._locks[entry.entry_id]:
             if not entry.state.warned:
                 await self._report(FinishedRecipients(entry, (), entry.state.open))
                 await self._runtime.executors.io(entry.warned)
 
-    async def notify_sender(self, entry: Entry) -> None:
+    async def notify_sender(self, entry: QueueEntry) -> None:
         """Notify the sender in one report of all recipients whose end is to be reported."""
         async with self._locks[entry.entry_id]:
             under_way = self._under_way(entry.entry_id)
@@ -77,23 +77,23 @@ class DeliveryLog:
                 await self._report(FinishedRecipients(entry, unreported))
                 await self._runtime.executors.io(self._write_down, entry, unreported)
 
-    def _write_down(self, entry: Entry, places: Sequence[int]) -> None:
+    def _write_down(self, entry: QueueEntry, places: Sequence[int]) -> None:
         self._runtime.log.flush()
         entry.sender_notified(places)
 
     def log_try(
-        self, entry: Entry, place: int, standing: Standing, result: AttemptResult, *, status: str, reply: Text | str
+        self, entry: QueueEntry, place: int, standing: Standing, result: AttemptResult, *, status: str, reply: Text | str
     ) -> None:
         """Log the result of an attempt for one recipient."""
         self._event(entry, place, standing, status=status, reply=reply, server=result.server, **_connection(result))
 
-    def log_objection(self, entry: Entry, domain: str, result: AttemptResult) -> None:
+    def log_objection(self, entry: QueueEntry, domain: str, result: AttemptResult) -> None:
         """Log that the recipient domain's TLS policy was not met, whether or not the attempt went on."""
         if result.secured is not None and result.secured.objection:
             about = {"trace": entry.envelope.trace_id, "domain": domain, "server": result.server}
             self._runtime.log.event("tls_policy_failed", **about, error=result.secured.objection)
 
-    def _event(self, entry: Entry, place: int, standing: Standing, **fields: Text | str | int | None) -> None:
+    def _event(self, entry: QueueEntry, place: int, standing: Standing, **fields: Text | str | int | None) -> None:
         self._runtime.log.event(
             _EVENTS[standing],
             trace=entry.envelope.trace_id,

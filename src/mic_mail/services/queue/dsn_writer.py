@@ -19,13 +19,13 @@ from mic_mail.policy.naming.addresses import candidates
 from mic_mail.policy.naming.transliteration import excerpt
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue import dsn
-from mic_mail.queue.esmtp_options import Transaction
+from mic_mail.queue.esmtp_options import QueuedTransaction
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.types import AccountRef, Published
 
 
-def accepted(transaction: Transaction) -> datetime:
+def accepted(transaction: QueuedTransaction) -> datetime:
     return datetime.fromtimestamp(transaction.accepted_at_us // 1_000_000, UTC)
 
 
@@ -52,10 +52,10 @@ class DsnWriter:
     def write(
         self,
         to: Mailbox,
-        transaction: Transaction,
+        transaction: QueuedTransaction,
         content: bytes,
         letter: Callable[[str], NoticeText],
-        reports: Sequence[dsn.Report],
+        reports: Sequence[dsn.RecipientReport],
         *,
         kind: MailboxKind | None,
     ) -> bytes:
@@ -67,7 +67,7 @@ class DsnWriter:
         header = content.partition(b"\r\n\r\n")[0]
         subject = excerpt(decode_text(headers.field(header, b"subject") or b"")) or "-"
         ret = "HDRS" if transaction.requires_tls else transaction.ret  # RFC 8689 §5
-        original = dsn.Original(transaction.envid, accepted(transaction), content, ret)
+        original = dsn.ReportedMessage(transaction.envid, accepted(transaction), content, ret)
         message_id = headers.field(header, b"message-id")
         hostname = self._runtime.config().server.hostname
         return self.notices().compose(

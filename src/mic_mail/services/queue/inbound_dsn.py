@@ -31,8 +31,8 @@ from mic_mail.policy.facts import MailboxKind
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue import dsn
 from mic_mail.queue.pending_reports import PendingReports, name_of
-from mic_mail.queue.queue import Envelope, Queue, Recipient
-from mic_mail.queue.spool import ELSEWHERE, Entry, Spool, SpoolEnvelope, Target
+from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
+from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEntry, SpoolEnvelope, SpoolTarget
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.notifications.notices import RETURN_PATH
 from mic_mail.services.queue.dsn_writer import DsnWriter, accepted, beginning
@@ -47,7 +47,7 @@ _NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY"}
 class ReportDecision:
     """The outcome of an attempt that the spool envelope records."""
 
-    given_up: tuple[Target, ...] = ()
+    given_up: tuple[SpoolTarget, ...] = ()
     """Targets that are no longer tried."""
     told: tuple[str, ...] = ()
     """Names of the reports that are due once this is written."""
@@ -109,7 +109,9 @@ class InboundReports:
 
     # ------------------------------------------------------------ before an attempt is recorded
 
-    async def decide(self, entry: Entry, outcomes: Sequence[tuple[Target, str | None]], *, doubtful: bool) -> ReportDecision:
+    async def decide(
+        self, entry: SpoolEntry, outcomes: Sequence[tuple[SpoolTarget, str | None]], *, doubtful: bool
+    ) -> ReportDecision:
         """Write the reports that this attempt causes, and return what the spool envelope must record.
 
         `outcomes` holds the delay reason of each target, None if it is delivered. `doubtful`: an earlier process may
@@ -121,7 +123,7 @@ class InboundReports:
         open_now = [(target, hurdle) for target, hurdle in outcomes if hurdle is not None and hurdle not in _GONE]
         is_over = age >= self._give_up
         is_late = not is_over and not envelope.warned and age >= self._warn_after
-        pairs: list[tuple[_Kind, list[Target]]] = []
+        pairs: list[tuple[_Kind, list[SpoolTarget]]] = []
         delivered = [target for target, hurdle in outcomes if hurdle is None and _wants_success(target)]
         if delivered:
             pairs.append((_DELIVERED, delivered))
@@ -141,7 +143,7 @@ class InboundReports:
         given_up = [*gone, *(target for target, _ in open_now if is_over)]
         return ReportDecision(tuple(given_up), told, warned=is_late and bool(open_now))
 
-    async def _keep(self, entry: Entry, wanted: Sequence[tuple[_Kind, list[Target]]]) -> tuple[str, ...]:
+    async def _keep(self, entry: SpoolEntry, wanted: Sequence[tuple[_Kind, list[SpoolTarget]]]) -> tuple[str, ...]:
         if not wanted:
             return ()
         sender, snapshot = entry.envelope.sender, self._access.snapshot
@@ -162,14 +164,19 @@ class InboundReports:
         return tuple(names)
 
     def _make(
-        self, entry: Entry, name: str, kind: _Kind, targets: Sequence[Target], reader: tuple[Mailbox, MailboxKind | None]
+        self,
+        entry: SpoolEntry,
+        name: str,
+        kind: _Kind,
+        targets: Sequence[SpoolTarget],
+        reader: tuple[Mailbox, MailboxKind | None],
     ) -> None:
         to, of_kind = reader
         envelope = entry.envelope
         at, until = accepted(envelope), accepted(envelope) + self._give_up
         is_late = kind.action is Action.DELAYED
         reports = [
-            dsn.Report(
+            dsn.RecipientReport(
                 target.address,
                 kind.action,
                 kind.status,
@@ -230,7 +237,7 @@ class InboundReports:
                 self._writer.log_sent(envelope.trace_id, mailbox, action, about, published)
         await self._runtime.executors.io(self._pending.done, name)
 
-    def _log_withheld(self, envelope: SpoolEnvelope, wanted: Sequence[tuple[_Kind, list[Target]]], reason: str) -> None:
+    def _log_withheld(self, envelope: SpoolEnvelope, wanted: Sequence[tuple[_Kind, list[SpoolTarget]]], reason: str) -> None:
         """Log each report that is withheld from the sender (Reg. 4.2)."""
         for kind, targets in wanted if envelope.sender else ():
             addresses = [target.address for target in targets]
@@ -245,23 +252,23 @@ def _reason_to_be_silent(envelope: SpoolEnvelope) -> str | None:
     return "junk" if envelope.verdict else None
 
 
-def _wants_success(target: Target) -> bool:
+def _wants_success(target: SpoolTarget) -> bool:
     """Return whether a local target wants a success report; the queue reports those on other servers."""
     return SUCCESS in target.notify and target.mailbox_id != ELSEWHERE
 
 
-def _wanted(kind: _Kind, targets: Sequence[Target]) -> list[Target]:
+def _wanted(kind: _Kind, targets: Sequence[SpoolTarget]) -> list[SpoolTarget]:
     word = _NOTIFY.get(kind.action)
     return [target for target in targets if word is None or not target.notify or word in target.notify]
 
 
-def _envelope(envelope: SpoolEnvelope, to: MailboxAddress, message: bytes, now_us: int) -> Envelope:
+def _envelope(envelope: SpoolEnvelope, to: MailboxAddress, message: bytes, now_us: int) -> QueueEnvelope:
     """Return the envelope of a report: null sender, NOTIFY=NEVER, TLS as the message.
 
     RFC 3461 §6.1, §7.2; RFC 8689 §5.
     """
     is_ascii = message.isascii()
-    return Envelope(
+    return QueueEnvelope(
         trace_id=envelope.trace_id,
         sender=NULL_PATH,
         accepted_at_us=now_us,
@@ -269,7 +276,7 @@ def _envelope(envelope: SpoolEnvelope, to: MailboxAddress, message: bytes, now_u
         smtputf8=not (is_ascii and to.is_ascii),
         body="7BIT" if is_ascii else "8BITMIME",
         requires_tls=envelope.requires_tls,
-        recipients=(Recipient(to, ("NEVER",)),),
+        recipients=(QueueRecipient(to, ("NEVER",)),),
     )
 
 

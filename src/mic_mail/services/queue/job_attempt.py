@@ -17,7 +17,7 @@ from mic_mail.errors import Text
 from mic_mail.log.error_fields import failure
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.files import SpoolUnavailable
-from mic_mail.queue.queue import Entry
+from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import Hold, Standing
 from mic_mail.queue.scheduler import Chance, End, Job, pause
 from mic_mail.services.queue.delivery_log import SUCCESS, DeliveryLog
@@ -73,7 +73,7 @@ class JobAttempt:
         self._warn_seconds = warn_seconds
         self._random = random
 
-    async def run(self, entry: Entry, job: Job) -> Outcome:
+    async def run(self, entry: QueueEntry, job: Job) -> Outcome:
         """Try a job once and record the result of each recipient."""
         if not await self._runtime.executors.io(entry.refresh):
             self._forget(entry)
@@ -91,7 +91,7 @@ class JobAttempt:
             result = AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", INTERNAL_ERROR)] * len(places), end=End.NOT_ASKED)
         return Outcome(result.end, await self._record(entry, job.domain, places, result, retries), was_tried=True)
 
-    async def report(self, entry: Entry, left: Sequence[int], outcome: Outcome) -> None:
+    async def report(self, entry: QueueEntry, left: Sequence[int], outcome: Outcome) -> None:
         """Notify the sender of a delay, or of recipients settled otherwise; `left` are still open."""
         is_late = self._runtime.clock.age_seconds(entry.envelope.accepted_at_us) >= self._warn_seconds
         if outcome.was_tried and left and is_late:
@@ -99,7 +99,7 @@ class JobAttempt:
         if not outcome.was_tried and not left:
             await self._delivery_log.notify_sender(entry)
 
-    async def end(self, entry: Entry) -> None:
+    async def end(self, entry: QueueEntry) -> None:
         """Notify the sender and end an entry on disk; nothing is sent or reported again."""
         await self._delivery_log.notify_sender(entry)
         if not entry.has_ended:
@@ -107,11 +107,11 @@ class JobAttempt:
         self._delivery_log.forget(entry)
         self._suspended.forget(entry)
 
-    def pause(self, entry: Entry, places: Sequence[int]) -> float:
+    def pause(self, entry: QueueEntry, places: Sequence[int]) -> float:
         """Return the seconds until these recipients are tried again."""
         return pause(1 + max((entry.state.attempts[place] for place in places), default=0), self._random)
 
-    def _forget(self, entry: Entry) -> None:
+    def _forget(self, entry: QueueEntry) -> None:
         """Forget an entry whose envelope is gone, which only the end of an entry does here."""
         if entry.state.open and not entry.has_ended:
             gone = Text("có người đã xóa tệp phong bì của thư này", "its envelope file was removed")
@@ -119,18 +119,20 @@ class JobAttempt:
         self._delivery_log.forget(entry)
         self._suspended.forget(entry)
 
-    def _remove(self, entry: Entry) -> None:
+    def _remove(self, entry: QueueEntry) -> None:
         self._runtime.log.flush()
         entry.end()
 
-    async def _is_held(self, entry: Entry) -> bool:
+    async def _is_held(self, entry: QueueEntry) -> bool:
         """Return whether an entry is held, by an administrator or, which is recorded, with its mailbox."""
         is_suspended = self._suspended.holds(entry)
         if is_suspended != entry.state.is_kept_back:
             await self._runtime.executors.io(entry.kept_back, is_suspended, self._runtime.clock.steady_us())
         return is_suspended or entry.state.hold is not Hold.NO
 
-    async def _record(self, entry: Entry, domain: str, places: Sequence[int], attempt: AttemptResult, retries: int) -> float:
+    async def _record(
+        self, entry: QueueEntry, domain: str, places: Sequence[int], attempt: AttemptResult, retries: int
+    ) -> float:
         """Write the results to both logs; return the seconds until the next attempt.
 
         A deferred recipient that has waited too long fails. `retries` had been decided when the attempt began.
@@ -156,7 +158,7 @@ class JobAttempt:
 
     def _write(
         self,
-        entry: Entry,
+        entry: QueueEntry,
         places: Sequence[int],
         groups: Mapping[tuple[Standing, Text | str], Sequence[int]],
         *,

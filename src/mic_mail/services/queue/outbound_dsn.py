@@ -24,7 +24,7 @@ from mic_mail.mime.compose import Mailbox
 from mic_mail.mime.dsn_mdn import Action
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue import dsn
-from mic_mail.queue.queue import Entry
+from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import NOBODY, AdminDecision, Standing
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.queue.delivery_log import SUCCESS, FinishedRecipients
@@ -61,7 +61,7 @@ class OutboundReports:
                 compose = partial(self._compose, entry, action, wanted, partial(_letter, action))
                 await self._deliver(entry, self._writer.reader(entry.envelope.sender), wanted, action, compose)
 
-    async def _report_dropped(self, entry: Entry, decision: AdminDecision, places: Sequence[int]) -> None:
+    async def _report_dropped(self, entry: QueueEntry, decision: AdminDecision, places: Sequence[int]) -> None:
         envelope, writer = entry.envelope, self._writer
         submitter = self._access.snapshot.entry(envelope.submitted_by) if envelope.submitted_by else None
         if decision.clause == "7.2.c" and submitter is not None:
@@ -81,7 +81,7 @@ class OutboundReports:
 
     async def _deliver(
         self,
-        entry: Entry,
+        entry: QueueEntry,
         mailbox: Owner | None,
         places: Sequence[int],
         action: str,
@@ -100,7 +100,7 @@ class OutboundReports:
         # log, had it.
         self._writer.log_sent(envelope.trace_id, mailbox, action, recipients, published)
 
-    def _compose(self, entry: Entry, action: Action, places: Sequence[int], letter: "_Wording", mailbox: Owner) -> bytes:
+    def _compose(self, entry: QueueEntry, action: Action, places: Sequence[int], letter: "_Wording", mailbox: Owner) -> bytes:
         envelope, state = entry.envelope, entry.state
         accepted_at = accepted(envelope)
         until = datetime.fromtimestamp(entry.free_since_us // 1_000_000, UTC) + self._give_up
@@ -110,7 +110,7 @@ class OutboundReports:
             words.append(Word(str(recipient.address), text or "-"))
             late_until = until if action is Action.DELAYED else None
             reports.append(
-                dsn.Report(
+                dsn.RecipientReport(
                     recipient.address,
                     action,
                     status,
@@ -138,7 +138,7 @@ _Wording = Callable[[str, datetime, datetime, Sequence[Word]], NoticeText]
 """Words a report: subject, times of acceptance and of giving up, last result of each recipient."""
 
 
-def _last_result(entry: Entry, place: int) -> tuple[str, Text | str]:
+def _last_result(entry: QueueEntry, place: int) -> tuple[str, Text | str]:
     """Return the enhanced status code and text of the last result; a dropped recipient has no text."""
     if entry.state.standings[place] is Standing.DROPPED:
         return "5.7.1", ""

@@ -21,7 +21,7 @@ from mic_mail.log.error_fields import described, failure
 from mic_mail.net.dns import Resolver
 from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.runtime import Runtime
-from mic_mail.queue.queue import Entry, Queue
+from mic_mail.queue.queue import Queue, QueueEntry
 from mic_mail.queue.scheduler import End, Job, Schedule, remaining
 from mic_mail.services.queue.active_queue import ActiveQueue
 from mic_mail.services.queue.delivery_log import DeliveryLog, Reporting
@@ -77,7 +77,7 @@ class QueueManager:
         may_send: Callable[[int], bool],
         report: Reporting,
         watch: Watching = watch_nothing,
-        sign: Callable[[Entry], bytes] = lambda _: b"",
+        sign: Callable[[QueueEntry], bytes] = lambda _: b"",
         policies: Policies | None = None,
         is_paused: Callable[[], bool] = lambda: False,
         random: Random | None = None,
@@ -225,14 +225,14 @@ class QueueManager:
                 if self._active.claimed(entry.entry_id):
                     self._decided_meanwhile.add(entry.entry_id)
 
-    def _reset_routing(self, entry: Entry) -> None:
+    def _reset_routing(self, entry: QueueEntry) -> None:
         """Forget what is cached about an entry's destinations: who asks for a retry may have fixed the cause."""
         self._resolver.forget()
         for destination in {self._router.destination(entry.envelope.recipients[place].domain) for place in entry.state.open}:
             self._router.forget(destination)
             self._schedule.ask_again(destination)
 
-    def _plan(self, entry: Entry) -> None:
+    def _plan(self, entry: QueueEntry) -> None:
         """Schedule the open recipients, each at its due time, but for those that an attempt tries now."""
         jobs: dict[tuple[str, float], list[int]] = defaultdict(list)
         claimed = self._active.claimed(entry.entry_id)
@@ -264,7 +264,7 @@ class QueueManager:
                 self.on_message(job.entry_id)
             self.wake()
 
-    async def _try_entry(self, entry: Entry, job: Job) -> End:
+    async def _try_entry(self, entry: QueueEntry, job: Job) -> End:
         """Run one attempt and all that follows from it; an internal error repeats it, as the entry is durable."""
         outcome, follow_up = Outcome(), job
         try:

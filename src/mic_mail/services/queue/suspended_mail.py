@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mic_mail.log.maillog import MailLog
-from mic_mail.queue.queue import Entry
+from mic_mail.queue.queue import QueueEntry
 
 Watching = Callable[[int, Callable[[], None]], Callable[[], None]]
 """Registers a callback for when the decision on a mailbox may have changed; returns what ends the watch."""
@@ -37,7 +37,7 @@ class SuspendedMail:
         self._log = log
         self._of: dict[int, _Mailbox] = {}
 
-    def holds(self, entry: Entry) -> bool:
+    def holds(self, entry: QueueEntry) -> bool:
         """Return whether the entry has to wait; if so, its mailbox is watched from then on."""
         mailbox_id = entry.envelope.submitted_by
         if not mailbox_id:
@@ -55,7 +55,7 @@ class SuspendedMail:
             self._log.event("delivery_held", trace=envelope.trace_id, sender=envelope.sender, recipients=addresses)
         return True
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, entry: QueueEntry) -> None:
         """Forget an entry that has ended."""
         mailbox = self._of.get(entry.envelope.submitted_by)
         if mailbox is not None:

@@ -12,8 +12,7 @@ from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import with_head
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.scratch import Scratch
-from mic_mail.queue.spool import Draft
-from mic_mail.queue.spool import Entry as SpoolEntry
+from mic_mail.queue.spool import Draft, SpoolEntry
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.transport import transport_log
 from mic_mail.services.transport.check import CompleteMessage

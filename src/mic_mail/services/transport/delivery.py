@@ -19,8 +19,7 @@ from mic_mail.mime.imap_structure import Answers, answers, most_octets
 from mic_mail.mime.scanner import Scanner
 from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.runtime import Runtime
-from mic_mail.queue.spool import ELSEWHERE, SpoolEnvelope, Target
-from mic_mail.queue.spool import Entry as SpoolEntry
+from mic_mail.queue.spool import ELSEWHERE, SpoolEntry, SpoolEnvelope, SpoolTarget
 from mic_mail.services.queue.inbound_dsn import InboundReports, ReportDecision
 from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, PendingDelivery, account_ref
 from mic_mail.services.transport.envelope import Cause
@@ -288,7 +287,9 @@ class LocalDeliverer:
         )
         return dict(zip(here, delays, strict=True))
 
-    def _settle_entry(self, entry: SpoolEntry, outcomes: Sequence[tuple[Target, str | None]], decision: ReportDecision) -> None:
+    def _settle_entry(
+        self, entry: SpoolEntry, outcomes: Sequence[tuple[SpoolTarget, str | None]], decision: ReportDecision
+    ) -> None:
         """Record an attempt; the log is flushed first, as nothing is delivered or reported again."""
         self._runtime.log.flush()
         over = {target.mailbox_id for target, delay in outcomes if delay is None or target in decision.given_up}
@@ -332,7 +333,7 @@ class LocalDeliverer:
         except Exception as error:  # noqa: BLE001 - a defect of ours or of the store: only this target waits
             return repr(error)
 
-    def _log_given_up(self, envelope: SpoolEnvelope, target: Target, local: LocalDelivery | None, reason: str) -> None:
+    def _log_given_up(self, envelope: SpoolEnvelope, target: SpoolTarget, local: LocalDelivery | None, reason: str) -> None:
         """Log that a delivery is given up, before it takes effect, so that none ends unlogged (Reg. 4.2)."""
         self._runtime.log.event(
             "delivery_given_up",
@@ -344,7 +345,7 @@ class LocalDeliverer:
             attempts=envelope.attempts + 1,
         )
 
-    def _log_deferred(self, envelope: SpoolEnvelope, target: Target, local: LocalDelivery | None, reason: str) -> None:
+    def _log_deferred(self, envelope: SpoolEnvelope, target: SpoolTarget, local: LocalDelivery | None, reason: str) -> None:
         self._runtime.log.event(
             "delivery_deferred",
             trace=envelope.trace_id,

@@ -31,7 +31,7 @@ from mic_mail.net.connection_limits import network_of
 from mic_mail.process import sandbox
 from mic_mail.process.protection import Protection
 from mic_mail.process.runtime import Runtime
-from mic_mail.quarantine.held_messages import Held, Record, State
+from mic_mail.quarantine.held_messages import Held, HeldRecord, HeldState
 from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.services.transport.check import CompleteMessage, Source
 from mic_mail.services.transport.delivery_worker import LocalDelivery
@@ -236,9 +236,9 @@ class SecrecyCheck:
     async def _hold(self, passage: Passage, source: Source, found: Found, where: list[str]) -> dict[str, object]:
         """Hold an outgoing message, if possible; it is refused in any case."""
         if passage.spool_envelope is None or not self._settings.hold:
-            record = await self._runtime.executors.io(_measured, self._record(passage, found, where, State.HELD), source)
+            record = await self._runtime.executors.io(_measured, self._record(passage, found, where, HeldState.HELD), source)
             return {"held": False, "digest": record.digest, "octets": record.octets}
-        record = replace(self._record(passage, found, where, State.HELD), slip=passage.spool_envelope().encode().decode())
+        record = replace(self._record(passage, found, where, HeldState.HELD), slip=passage.spool_envelope().encode().decode())
         try:
             record = await self._runtime.executors.io(
                 lambda: self._held.keep(record, source, room_octets=self._settings.hold_space)
@@ -250,16 +250,16 @@ class SecrecyCheck:
 
     async def _flag(self, passage: Passage, source: Source, found: Found, where: list[str]) -> None:
         """Record incoming marked mail; the housekeeper notifies the Centre, once."""
-        record = await self._runtime.executors.io(_measured, self._record(passage, found, where, State.FLAGGED), source)
+        record = await self._runtime.executors.io(_measured, self._record(passage, found, where, HeldState.FLAGGED), source)
         try:
             await self._runtime.executors.io(self._held.flag, record)
         except (MicMailError, OSError) as error:
             self._log_event("message_not_flagged", passage, error=described(error))
         self._log_event("marked_message_flagged", passage, degree=found.marking.degree, where=where, digest=record.digest)
 
-    def _record(self, passage: Passage, found: Found, where: list[str], state: State) -> Record:
+    def _record(self, passage: Passage, found: Found, where: list[str], state: HeldState) -> HeldRecord:
         now_us = self._runtime.clock.steady_us()
-        return Record(
+        return HeldRecord(
             held_id=passage.trace_id,
             state=state,
             at_us=now_us,
@@ -311,7 +311,7 @@ def _nobody(look: Look, content: bytes, name: str, kind: str) -> None:
     raise AssertionError("a glance opens no document")
 
 
-def _measured(record: Record, source: Source) -> Record:
+def _measured(record: HeldRecord, source: Source) -> HeldRecord:
     octets = source if isinstance(source, bytes) else source.read_bytes()
     return replace(record, octets=len(octets), digest=sha256(octets).hexdigest())
 

@@ -18,7 +18,7 @@ from mic_mail.i18n.notices import secrecy as letters
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import described
 from mic_mail.process.runtime import Runtime
-from mic_mail.quarantine.held_messages import OPEN, Held, Record, State
+from mic_mail.quarantine.held_messages import OPEN, Held, HeldRecord, HeldState
 from mic_mail.queue.spool import Spool
 from mic_mail.services.notifications.notices import Notices
 
@@ -62,12 +62,12 @@ class SecrecyReleases:
         self._held.sweep(self._runtime.clock.steady_now().timestamp())
         return submitted
 
-    def _one(self, record: Record) -> bool:
-        if record.state is State.FLAGGED and not record.told:
+    def _one(self, record: HeldRecord) -> bool:
+        if record.state is HeldState.FLAGGED and not record.told:
             self._notify_centre(record)
-        elif record.state is State.RELEASED:
+        elif record.state is HeldState.RELEASED:
             return self._submit(record)
-        elif record.state is State.DISCARDED and not record.told:
+        elif record.state is HeldState.DISCARDED and not record.told:
             self._notify_sender(record, letters.held_discarded(record.held_id))
             self._held.settled(record)
         elif record.expires_at_us <= self._runtime.clock.steady_us() and self._services.trusts_clock():
@@ -78,11 +78,11 @@ class SecrecyReleases:
                 )
         return False
 
-    def _submit(self, record: Record) -> bool:
+    def _submit(self, record: HeldRecord) -> bool:
         """Put a released message into the spool under its own id; a second time, each mailbox takes it once."""
         if not self._held.hand_over(record, self._services.spool):
             self._runtime.log.event("held_message_damaged", trace=record.held_id, digest=record.digest)
-            self._held.settled(replace(record, state=State.DISCARDED))
+            self._held.settled(replace(record, state=HeldState.DISCARDED))
             return False
         self._runtime.log.event(
             "held_message_submitted", trace=record.held_id, sender=record.sender, recipients=len(record.recipients)
@@ -91,7 +91,7 @@ class SecrecyReleases:
         self._held.settled(record)
         return True
 
-    def _notify_centre(self, record: Record) -> None:
+    def _notify_centre(self, record: HeldRecord) -> None:
         support = self._reader(self._runtime.config().support)
         if support is not None:
             letter = letters.inbound_marked(record.held_id, record.sender, len(record.recipients), record.degree)
@@ -99,7 +99,7 @@ class SecrecyReleases:
         self._runtime.log.event("centre_told", trace=record.held_id, mailbox=support.address if support else None)
         self._held.settled(record)
 
-    def _notify_sender(self, record: Record, letter: NoticeText) -> None:
+    def _notify_sender(self, record: HeldRecord, letter: NoticeText) -> None:
         mailbox = self._reader(record.login or record.sender)
         if mailbox is not None:
             self._notify(mailbox, letter, f"{record.held_id}:{record.state}")

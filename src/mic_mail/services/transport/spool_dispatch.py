@@ -12,10 +12,9 @@ from pathlib import Path
 from mic_mail.log.maillog import stamp
 from mic_mail.mime.imap_structure import Answers
 from mic_mail.process.runtime import Runtime
-from mic_mail.queue.esmtp_options import Transaction
-from mic_mail.queue.queue import Envelope as QueueEnvelope
-from mic_mail.queue.queue import Queue, Recipient
-from mic_mail.queue.spool import ELSEWHERE, Entry, Spool, SpoolEnvelope, Target
+from mic_mail.queue.esmtp_options import QueuedTransaction
+from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
+from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEntry, SpoolEnvelope, SpoolTarget
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.queue.inbound_dsn import InboundReports
 from mic_mail.services.transport import trace_headers
@@ -79,7 +78,7 @@ class SpoolDispatch:
         known = {delivery.mailbox.mailbox_id for delivery in deliveries}
         # The first address decides the folder; success reports may be wanted for the others too.
         targets = tuple(
-            Target(mailbox_id, recipient.address, recipient.detail, tuple(sorted(recipient.notify)), recipient.orcpt)
+            SpoolTarget(mailbox_id, recipient.address, recipient.detail, tuple(sorted(recipient.notify)), recipient.orcpt)
             for recipient in envelope.recipients
             for mailbox_id in recipient.mailboxes
             if mailbox_id in known
@@ -87,7 +86,7 @@ class SpoolDispatch:
         # A recipient that a mail program names in To and in Cc gets one copy on another server too.
         elsewhere = tuple(
             dict.fromkeys(
-                Target(ELSEWHERE, recipient.address, None, tuple(sorted(recipient.notify)), recipient.orcpt)
+                SpoolTarget(ELSEWHERE, recipient.address, None, tuple(sorted(recipient.notify)), recipient.orcpt)
                 for recipient in envelope.elsewhere
             )
         )
@@ -108,16 +107,16 @@ class SpoolDispatch:
             may_be_reported=envelope.may_be_reported,
         )
 
-    def fan_out(self, entry: Entry, answers: Answers | None, *, doubtful: bool = False) -> None:
+    def fan_out(self, entry: SpoolEntry, answers: Answers | None, *, doubtful: bool = False) -> None:
         """Deliver the open targets. `doubtful`: a killed process may have delivered some of them."""
         self._delivering.fan_out(entry, self._deliveries_of(entry), answers, send_on=self._send_on, doubtful=doubtful)
 
-    async def _send_on(self, entry: Entry) -> None:
+    async def _send_on(self, entry: SpoolEntry) -> None:
         """Put the entry into the queue, once, for all targets on other servers."""
         envelope = entry.envelope
         targets = [target for target in entry.open_targets if target.mailbox_id == ELSEWHERE]
-        recipients = tuple(Recipient(target.address, target.notify, target.orcpt) for target in targets)
-        kept = {each.name: getattr(envelope, each.name) for each in fields(Transaction)}
+        recipients = tuple(QueueRecipient(target.address, target.notify, target.orcpt) for target in targets)
+        kept = {each.name: getattr(envelope, each.name) for each in fields(QueuedTransaction)}
         await self._runtime.executors.io(
             self._queue.put, entry.spool_id, entry.path, QueueEnvelope(recipients=recipients, **kept)
         )
@@ -152,7 +151,7 @@ class SpoolDispatch:
             self.fan_out(entry, None, doubtful=True)
         return len(entries)
 
-    def _open(self, now_us: int | None, held: list[SpoolEnvelope], unreadable: list[tuple[Path, OSError]]) -> list[Entry]:
+    def _open(self, now_us: int | None, held: list[SpoolEnvelope], unreadable: list[tuple[Path, OSError]]) -> list[SpoolEntry]:
         """Open at most `MAX_RECOVERED` entries, and note those whose sender may not send now. Runs in a thread."""
         is_stopped = cache(self._access.is_stopped)
 
@@ -162,7 +161,7 @@ class SpoolDispatch:
                 held.append(envelope)
             return stopped
 
-        entries: list[Entry] = []
+        entries: list[SpoolEntry] = []
         try:
             found = self._spool.recover(now_us, waits, lambda path, error: unreadable.append((path, error)))
             entries.extend(islice(found, MAX_RECOVERED))
@@ -187,7 +186,7 @@ class SpoolDispatch:
                 self._runtime.log.event("delivery_held", trace=envelope.trace_id, sender=envelope.sender, recipients=recipients)
         self._held = {envelope.trace_id for envelope in held}
 
-    def _deliveries_of(self, entry: Entry) -> dict[int, LocalDelivery]:
+    def _deliveries_of(self, entry: SpoolEntry) -> dict[int, LocalDelivery]:
         """Return the deliveries of the open targets by mailbox; the first address of a mailbox decides."""
         envelope = entry.envelope
         deliveries: dict[int, LocalDelivery] = {}

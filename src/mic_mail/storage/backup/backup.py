@@ -34,7 +34,7 @@ from mic_mail.storage.index import schema
 from mic_mail.storage.index.connection import SQLITE_ERRORS, Statement, is_damage, keyed_by, translated
 from mic_mail.storage.index.reader_seen_rows import all_readers
 from mic_mail.storage.index.rows import read_account, read_all_folders, read_folders, write_account, write_folder
-from mic_mail.storage.maildir.maildir import FOLDER_MODE, MESSAGE_MODE, Place, email_id, make_folder_tree
+from mic_mail.storage.maildir.maildir import FOLDER_MODE, MESSAGE_MODE, AccountPaths, email_id, make_folder_tree
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.maildir.swap_store import finish, replaced, restoring
 from mic_mail.storage.maildir.swap_store import replace as put_in_place
@@ -97,27 +97,27 @@ def backup(store: Store, target: Path, *, earlier: Path | None = None, progress:
     if target.exists():
         raise BadInput(Text(f"“{target}” đã có.", "The backup's folder already exists."))
     with translated("backup"):
-        place = Place(str(target))
-        os.makedirs(place.maildir, mode=FOLDER_MODE)
-        _copy_index(store, place.index)
-        with contextlib.closing(sqlite3.connect(place.index, isolation_level=None)) as index:
+        paths = AccountPaths(str(target))
+        os.makedirs(paths.maildir, mode=FOLDER_MODE)
+        _copy_index(store, paths.index)
+        with contextlib.closing(sqlite3.connect(paths.index, isolation_level=None)) as index:
             account = read_account(index, store.account_id)
             assert account is not None
             messages = 0
             known = _messages_of(earlier) if earlier is not None else {}
             for row in read_folders(index, store.account_id):
-                for _ in _copy_folder(store, index, row.folder_id, place.folder(row.directory), known):
+                for _ in _copy_folder(store, index, row.folder_id, paths.folder(row.directory), known):
                     messages += 1
                     progress(messages, account.messages)
-            _write_sidecars(store, index, place)
+            _write_sidecars(store, index, paths)
         manifest = {
             "version": _VERSION,
             "account_id": store.account_id,
             "made_at_us": store.clock.steady_us(),
             "messages": messages,
         }
-        replace_durably(f"{place.home}/manifest.json", json.dumps(manifest, indent=1).encode() + b"\n")
-        make_durable(os.path.dirname(place.home) or ".")
+        replace_durably(f"{paths.home}/manifest.json", json.dumps(manifest, indent=1).encode() + b"\n")
+        make_durable(os.path.dirname(paths.home) or ".")
 
 
 def _copy_index(store: Store, path: str) -> None:
@@ -136,7 +136,7 @@ def _messages_of(backup: Path) -> dict[str, str]:
     if not os.path.isfile(backup / "manifest.json"):
         return {}
     found: dict[str, str] = {}
-    for folder, _, names in os.walk(Place(str(backup)).maildir):
+    for folder, _, names in os.walk(AccountPaths(str(backup)).maildir):
         if os.path.basename(folder) == "cur":
             found |= {_base(name): f"{folder}/{name}" for name in names}
     return found
@@ -161,25 +161,25 @@ def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: 
     make_durable(f"{path}/cur")
 
 
-def _write_sidecars(store: Store, index: sqlite3.Connection, place: Place) -> None:
+def _write_sidecars(store: Store, index: sqlite3.Connection, paths: AccountPaths) -> None:
     account = read_account(index, store.account_id)
     assert account is not None
     for row in read_folders(index, store.account_id):
-        folder_sidecar(row).write(place.folder(row.directory))
+        folder_sidecar(row).write(paths.folder(row.directory))
         for reader in all_readers(index, store.account_id):
-            seen_sidecar(index, row, reader).write(place.folder(row.directory))
-    account_sidecar(index, account).write(place.maildir)
+            seen_sidecar(index, row, reader).write(paths.folder(row.directory))
+    account_sidecar(index, account).write(paths.maildir)
 
 
 def examine(source: Path) -> tuple[int, int]:
     """Return messages and octets of a backup with a sound index and all its messages; `BadInput` for any other."""
     expected = _read_manifest(source)
-    place = Place(str(source))
+    paths = AccountPaths(str(source))
     messages = octets = 0
     with translated("examining"), contextlib.closing(_opened(source)) as index:
         _must_be_sound(index, source)
         for folder in read_folders(index, _old_account(index)):
-            path = f"{place.folder(folder.directory)}/cur"
+            path = f"{paths.folder(folder.directory)}/cur"
             for _, name, size in _MESSAGES.on(index, account=folder.account_id, folder=folder.folder_id).fetchall():
                 if _size(f"{path}/{name}") == size:
                     messages, octets = messages + 1, octets + size
@@ -210,8 +210,8 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress, re
     """Put the backup `source` in place of the account's store; one that holds mail is replaced only with `replace`."""
     messages = _read_manifest(source)
     with translated("restore"):
-        finish(store.place.home)
-    if not replace and os.path.isdir(store.place.maildir) and quota(store).messages:
+        finish(store.paths.home)
+    if not replace and os.path.isdir(store.paths.maildir) and quota(store).messages:
         raise NotPermitted(Text("Hộp thư đang có thư.", "The mailbox is not empty."))
     done = 0
 
@@ -223,7 +223,7 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress, re
             progress(done, messages)
         return target
 
-    home = store.place.home
+    home = store.paths.home
     instant = store.clock.steady_us()
     staging = restoring(home, instant)
     with translated("restore"):
@@ -232,10 +232,10 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress, re
             os.unlink(f"{staging}/manifest.json")
             os.makedirs(home, mode=FOLDER_MODE, exist_ok=True)
             with store.lock.held():
-                _raise_numbers(store, Place(staging), store.place)  # nobody gives out numbers any more
+                _raise_numbers(store, AccountPaths(staging), store.paths)  # nobody gives out numbers any more
                 must_not_be_frozen(store)
                 if is_on(store, Mark.HOLD):
-                    replace_durably(Place(staging).mark(Mark.HOLD), b"")
+                    replace_durably(AccountPaths(staging).mark(Mark.HOLD), b"")
                 ready(replaced(home, instant))
                 store.index.close_writer()
                 put_in_place(home, instant)
@@ -276,13 +276,13 @@ def _held(index: sqlite3.Connection) -> Iterator[str]:
 
 
 def _opened(source: Path) -> sqlite3.Connection:
-    path = Path(Place(str(source)).index).absolute()
+    path = Path(AccountPaths(str(source)).index).absolute()
     return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
 
 
 def owner_of(source: Path) -> int:
     """Return the number of the mailbox that `source` is a backup of, from its index."""
-    path = Path(Place(str(source)).index).absolute()
+    path = Path(AccountPaths(str(source)).index).absolute()
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as index:
             return _old_account(index)
@@ -310,7 +310,7 @@ def _copy_file(source: str, target: str) -> None:
         os.close(fd)
 
 
-def _raise_numbers(store: Store, staged: Place, live: Place) -> None:
+def _raise_numbers(store: Store, staged: AccountPaths, live: AccountPaths) -> None:
     """Make the restored index number above everything given out, and start a new epoch when opened."""
     index = sqlite3.connect(staged.index, isolation_level=None)
     try:
@@ -351,7 +351,7 @@ def _old_account(index: sqlite3.Connection) -> int:
     return int(number)
 
 
-def _live_marks(live: Place) -> dict[str, FolderSidecar]:
+def _live_marks(live: AccountPaths) -> dict[str, FolderSidecar]:
     paths = [live.folder(directory) for directory in live.directories()]
     if os.path.isdir(live.expunged):
         paths += [entry.path for entry in os.scandir(live.expunged) if entry.is_dir(follow_symlinks=False)]

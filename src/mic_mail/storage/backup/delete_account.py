@@ -21,7 +21,7 @@ from mic_mail.storage.store import Store
 
 def free(store: Store, still: Callable[[], bool]) -> bool:
     """Delete the store unless `still`, called under the lock, returns False; True if nothing is left."""
-    home = store.place.home
+    home = store.paths.home
     with translated("freeing"):
         if os.path.isdir(home):
             with store.lock.held():

@@ -44,7 +44,7 @@ def copy(
             return CopyResult(target.uidvalidity, [], write.account.modseq)
         check_quota(write, sum(row.size for row in rows), limit_octets)
         placed = _place(write, source, target, rows, allowed)
-        old_cur, new_cur = store.place.cur(source.directory), store.place.cur(target.directory)
+        old_cur, new_cur = store.paths.cur(source.directory), store.paths.cur(target.directory)
         write.intend(links=[f"{new_cur}/{name}" for _, _, _, name in placed])
         for row, _, _, name in placed:
             link_or_copy(f"{old_cur}/{present[row.name]}", f"{new_cur}/{name}")
@@ -82,7 +82,7 @@ def move_within(
         return CopyResult(target.uidvalidity, [], write.account.modseq)
     must_not_be_frozen(write.store)
     placed = _place(write, source, target, rows, allowed)
-    old_cur, new_cur = write.store.place.cur(source.directory), write.store.place.cur(target.directory)
+    old_cur, new_cur = write.store.paths.cur(source.directory), write.store.paths.cur(target.directory)
     write.rename([(f"{old_cur}/{present[row.name]}", f"{new_cur}/{name}") for row, _, _, name in placed])
     add_refs(write, (row.email_pk for row in rows), 1)  # the tombstone keeps its own
     seen.carry(write, source, target, _pairs(placed), person=person, marks=bool(allowed & SEEN))
@@ -103,7 +103,7 @@ def present_rows(
     """
     uids = None if uids is None else list(uids)
     rows = read_messages(write, source.folder_id, uids)
-    present = locate(write.store.place.cur(source.directory), (row.name for row in rows))
+    present = locate(write.store.paths.cur(source.directory), (row.name for row in rows))
     rows = [row for row in rows if row.name in present]
     if every and uids is not None and len(rows) < len(uids):
         there = {row.uid for row in rows}

@@ -110,11 +110,11 @@ def tombstone_files(
     if not going:
         return ExpungeResult([], write.account.modseq)
     must_not_be_frozen(write.store)
-    place = write.store.place
-    cur = place.cur(folder.directory)
+    paths = write.store.paths
+    cur = paths.cur(folder.directory)
     present = locate(cur, (row.name for row in going))
     kept = {row.uid: _buried_name(folder, row, present[row.name]) for row in going if row.name in present}
-    write.rename([(f"{cur}/{present[row.name]}", f"{place.expunged}/{kept[row.uid]}") for row in going if row.uid in kept])
+    write.rename([(f"{cur}/{present[row.name]}", f"{paths.expunged}/{kept[row.uid]}") for row in going if row.uid in kept])
     graves = [TombstoneRow(folder.mailbox_id, present[row.name], kept[row.uid]) for row in going if row.uid in kept]
     if remember is not None and all(parse_name(grave.name).uid for grave in graves):  # else another may come under the name
         write.remember = partial(remember, graves)

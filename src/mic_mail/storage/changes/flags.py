@@ -18,7 +18,7 @@ from mic_mail.storage.changes.legal_hold import Mark, is_on
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
-from mic_mail.storage.index.reader_seen_rows import Reader
+from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, locate, parse_name
 from mic_mail.storage.store import Store
@@ -126,7 +126,7 @@ def _write_flags(write: Write, folder: FolderRow, changing: list[_Changing]) -> 
 
 
 def _write_own_flags(
-    write: Write, folder: FolderRow, reader: Reader, changing: list[_Changing], common: Mapping[int, int]
+    write: Write, folder: FolderRow, reader: SeenReader, changing: list[_Changing], common: Mapping[int, int]
 ) -> None:
     """Write a reader's changes: \\Seen for that reader alone, other flags for all.
 
@@ -199,7 +199,7 @@ def _flush_slice(store: Store, folder_id: int, after: int) -> tuple[int, int]:
         rows = _DIRTY.on(write.connection, account=store.account_id, folder=folder_id, after=after).fetchall()
         if folder is None or not rows:
             return 0, 0
-        cur = store.place.cur(folder.directory)
+        cur = store.paths.cur(folder.directory)
         present = locate(cur, (name for _, _, name in rows))
         renames: list[tuple[str, str]] = []
         for uid, flags, name in rows:

@@ -21,7 +21,7 @@ from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, TooMany, Unavailable, UseNotAllowed
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.connection import Statement, keyed_by
-from mic_mail.storage.index.reader_seen_rows import Reader
+from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_folder_named, read_folders
 from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, ancestors, canonical, encode_directory
 from mic_mail.storage.maildir.maildir import make_folder_tree
@@ -107,7 +107,7 @@ def folder_id(store: Store, name: str) -> int:
     return int(row[0])
 
 
-def info_of(store: Store, connection: sqlite3.Connection, row: FolderRow, reader: Reader | None = None) -> FolderInfo:
+def info_of(store: Store, connection: sqlite3.Connection, row: FolderRow, reader: SeenReader | None = None) -> FolderInfo:
     info = row.info(
         subscribed=row.name in subscribed_names(connection, store.account_id),
         has_children=_has_children(store, connection, row.name),
@@ -175,12 +175,12 @@ def make_folder(write: Write, name: str, *, special_use: str | None = None, meta
     store = write.store
     folder = new_folder_row(write, name, encode_directory(name), special_use)
     folder.metadata = metadata
-    final = store.place.folder(folder.directory)
+    final = store.paths.folder(folder.directory)
     if os.path.isdir(final):
         make_folder_tree(final)
         folder_sidecar(folder).write(final)
     else:
-        staging = f"{store.place.maildir}/{OWN_PREFIX}new-{secrets.token_hex(8)}"
+        staging = f"{store.paths.maildir}/{OWN_PREFIX}new-{secrets.token_hex(8)}"
         make_folder_tree(staging)
         with open(f"{staging}/maildirfolder", "wb"):
             pass  # Maildir++: marks a folder, not an account
@@ -254,13 +254,13 @@ def rename(store: Store, old: str, new: str) -> None:
 
 def _give_names(write: Write, going: list[tuple[FolderRow, str]]) -> None:
     """Rename these folders with one intent record, which is linear in a tree of thousands."""
-    place = write.store.place
+    paths = write.store.paths
     pairs: list[tuple[str, str]] = []
     for folder, name in going:
         directory = encode_directory(name)
-        if os.path.lexists(place.folder(directory)):
+        if os.path.lexists(paths.folder(directory)):
             raise FolderExists(name)
-        pairs.append((place.folder(folder.directory), place.folder(directory)))
+        pairs.append((paths.folder(folder.directory), paths.folder(directory)))
         folder.name, folder.directory, folder.modseq = name, directory, write.modseq
         write.keep(folder)
     write.intend(sidecars=[folder.folder_id for folder, _ in going])
@@ -277,9 +277,9 @@ def delete(store: Store, name: str) -> None:
         if folder is None:
             raise NoSuchFolder(name)
         must_not_be_frozen(store)
-        place = write.store.place
+        paths = write.store.paths
         directory = f"{EXPUNGED}/{folder.mailbox_id}"
-        write.rename([(place.folder(folder.directory), place.folder(directory))])
+        write.rename([(paths.folder(folder.directory), paths.folder(directory))])
         folder.directory, folder.modseq = directory, write.modseq
         folder.deleted_at_us = store.clock.steady_us()
         write.keep(folder)

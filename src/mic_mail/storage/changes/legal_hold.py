@@ -34,7 +34,7 @@ class Mark(StrEnum):
 def is_on(store: Store, mark: Mark) -> bool:
     """Return whether the mark is set. A disk error raises `OSError`, and then nothing is removed either."""
     try:
-        os.lstat(store.place.mark(mark))
+        os.lstat(store.paths.mark(mark))
     except FileNotFoundError:
         return False
     return True
@@ -56,7 +56,7 @@ def put_on(store: Store, mark: Mark, record: Callable[[], T]) -> T:
     store.ready()
     with translated("holding an account"), store.lock.held():
         was_on = is_on(store, mark)
-        replace_durably(store.place.mark(mark), b"")
+        replace_durably(store.paths.mark(mark), b"")
         try:
             return record()
         except (Refused, BadInput):
@@ -77,5 +77,5 @@ def take_off(store: Store, mark: Mark, record: Callable[[], tuple[T, bool]]) -> 
 
 def _remove(store: Store, mark: Mark) -> None:
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(store.place.mark(mark))
-        make_durable(store.place.home)
+        os.unlink(store.paths.mark(mark))
+        make_durable(store.paths.home)

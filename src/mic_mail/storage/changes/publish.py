@@ -141,7 +141,7 @@ def _published_before(write: Write, origin: str) -> Published | None:
     folder = read_folder(write.connection, write.store.account_id, published.folder_id)
     if folder is not None and folder.deleted_at_us is None:
         # The process that published it may have been killed before the fsync; this caller is about to acknowledge it.
-        write.durable[write.store.place.cur(folder.directory)] = None
+        write.durable[write.store.paths.cur(folder.directory)] = None
     return published
 
 
@@ -157,7 +157,7 @@ def publish_within(
     """Publish as part of a change that has checked origins and quota."""
     if not deliveries:
         return []
-    cur = write.store.place.cur(folder.directory)
+    cur = write.store.paths.cur(folder.directory)
     now_us = write.store.clock.steady_us()
     write.touch(folder)
     placed = [_place(write, folder, delivery) for delivery in deliveries]

@@ -13,7 +13,7 @@ taken back, or where an index is rebuilt and a sidecar is missing.
     COPY, MOVE    within the account: each reader has seen the copy if the source was seen. Into another: as the mover saw it
     expunged      the rows are deleted; a restored message is seen for all if the common state said so
 
-A message has for a reader the larger MODSEQ of the two rows, and none below `Reader.begun_modseq`; so has a folder. So a
+A message has for a reader the larger MODSEQ of the two rows, and none below `SeenReader.begun_modseq`; so has a folder. So a
 reader's own change raises HIGHESTMODSEQ for that reader alone (RFC 7162 §3.1.2).
 
 The rows are the truth, as with all flags. Sidecars (`SeenSidecar`) follow in the background, one for each folder and reader,
@@ -32,7 +32,7 @@ from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.connection import Statement, keyed_by, translated
-from mic_mail.storage.index.reader_seen_rows import Reader
+from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders, read_folder
 from mic_mail.storage.maildir.sidecars import SEEN_SIDECAR, SeenSidecar, seen_path
 from mic_mail.storage.store import Store
@@ -82,7 +82,7 @@ def _end(write: Write) -> None:
     for row in read_all_folders(write.connection, account_id):
         folder = write.any_folder(row.folder_id)
         write.touch(folder)
-        write.intend(leftovers=glob.glob(f"{glob.escape(write.store.place.folder(folder.directory))}/{SEEN_SIDECAR}*"))
+        write.intend(leftovers=glob.glob(f"{glob.escape(write.store.paths.folder(folder.directory))}/{SEEN_SIDECAR}*"))
 
 
 def forget(store: Store, person: str) -> None:
@@ -112,10 +112,10 @@ def forget_all_but(store: Store, persons: Collection[str]) -> list[str]:
     return [reader.person for reader in gone]
 
 
-def _drop(write: Write, reader: Reader) -> None:
+def _drop(write: Write, reader: SeenReader) -> None:
     reader_seen_rows.drop_reader(write.connection, reader)
     folders = read_all_folders(write.connection, write.store.account_id)
-    write.intend(leftovers=[seen_path(write.store.place.folder(row.directory), reader.person) for row in folders])
+    write.intend(leftovers=[seen_path(write.store.paths.folder(row.directory), reader.person) for row in folders])
 
 
 # Readers
@@ -134,7 +134,7 @@ def register_reader(store: Store, person: str | None) -> bool:
     return False
 
 
-def within(write: Write, person: str | None) -> Reader | None:
+def within(write: Write, person: str | None) -> SeenReader | None:
     """Return the reader inside a change, registered if need be; None: the common state applies."""
     if person is None or not write.account.seen_each:
         return None
@@ -142,7 +142,7 @@ def within(write: Write, person: str | None) -> Reader | None:
     return reader if reader is not None else _begin(write, person, write.modseq)
 
 
-def _begin(write: Write, person: str, modseq: int) -> Reader:
+def _begin(write: Write, person: str, modseq: int) -> SeenReader:
     account_id = write.store.account_id
     reader = reader_seen_rows.add_reader(write.connection, account_id, person, modseq)
     for row in read_all_folders(write.connection, account_id):
@@ -155,7 +155,7 @@ def _begin(write: Write, person: str, modseq: int) -> Reader:
 # Marking messages as seen, inside a change
 
 
-def set_own(write: Write, folder: FolderRow, reader: Reader, changes: Sequence[tuple[int, int]]) -> None:
+def set_own(write: Write, folder: FolderRow, reader: SeenReader, changes: Sequence[tuple[int, int]]) -> None:
     """Write (uid, seen) of what a reader has changed."""
     reader_seen_rows.set_states(write.connection, [reader], folder.folder_id, changes, write.modseq)
     write.store.names_due = True
@@ -210,13 +210,13 @@ def write_out(store: Store) -> None:
             for folder_id, reader_id in reader_seen_rows.pending_sidecars(write.connection, store.account_id, SIDECARS_AT_ONCE):
                 folder = read_folder(write.connection, store.account_id, folder_id)
                 if folder is not None and reader_id in known:
-                    path = store.place.folder(folder.directory)
+                    path = store.paths.folder(folder.directory)
                     with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # noticed at the next access
                         sidecar(write.connection, folder, known[reader_id]).write(path)
                 reader_seen_rows.paid(write.connection, store.account_id, folder_id, reader_id)
 
 
-def sidecar(connection: sqlite3.Connection, folder: FolderRow, reader: Reader) -> SeenSidecar:
+def sidecar(connection: sqlite3.Connection, folder: FolderRow, reader: SeenReader) -> SeenSidecar:
     """Return one reader's sidecar of a folder. Ranges span UIDs that no longer exist: that makes fewer."""
     return SeenSidecar(
         reader.person, folder.mailbox_id, _ranges(reader_seen_rows.seen_uids(connection, reader, folder.folder_id))
@@ -249,7 +249,7 @@ def adopt_seen_sidecars(write: Write) -> None:
     account_id = write.store.account_id
     for reader in reader_seen_rows.all_readers(write.connection, account_id):
         for folder in read_all_folders(write.connection, account_id):
-            found = SeenSidecar.read(write.store.place.folder(folder.directory), reader.person)
+            found = SeenSidecar.read(write.store.paths.folder(folder.directory), reader.person)
             if found is not None and found.mailbox_id == folder.mailbox_id:
                 reader_seen_rows.take_ranges(write.connection, reader, folder.folder_id, found.seen)
             else:

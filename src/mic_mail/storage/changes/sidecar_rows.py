@@ -46,7 +46,7 @@ def rewrite_sidecar(store: Store, connection: sqlite3.Connection, folder_id: int
             write_account_sidecar(store, connection, account)
     elif (folder := read_folder(connection, store.account_id, folder_id)) is not None:
         with contextlib.suppress(FileNotFoundError):  # another tool removed the folder; the next access notices
-            folder_sidecar(folder).write(store.place.folder(folder.directory))
+            folder_sidecar(folder).write(store.paths.folder(folder.directory))
 
 
 def folder_sidecar(folder: FolderRow) -> FolderSidecar:
@@ -81,7 +81,7 @@ def readers_of(connection: sqlite3.Connection, row: AccountRow) -> tuple[str, ..
 
 
 def write_account_sidecar(store: Store, connection: sqlite3.Connection, row: AccountRow) -> None:
-    account_sidecar(connection, row).write(store.place.maildir)
+    account_sidecar(connection, row).write(store.paths.maildir)
 
 
 def subscribed_names(connection: sqlite3.Connection, account_id: int) -> tuple[str, ...]:

@@ -142,7 +142,7 @@ def _in_tmp(store: Store, make: Callable[[str], StagedFile]) -> StagedFile:
         try:
             return make(path)
         except FileNotFoundError:
-            make_tmp(store.place)
+            make_tmp(store.paths)
             return make(path)
     except OSError as error:
         raise of_os_error("staging", error) from error
@@ -156,10 +156,10 @@ def is_delivered(store: Store, source: str | Path) -> bool:
     copied instead of linked is not recognised.
     """
     wanted = os.stat(source)
-    if wanted.st_nlink == 1 or not os.path.isdir(store.place.maildir):  # a deleted store is not recreated for this
+    if wanted.st_nlink == 1 or not os.path.isdir(store.paths.maildir):  # a deleted store is not recreated for this
         return False
     with writing(store) as write:
-        for directory, _, _ in os.walk(store.place.maildir):
+        for directory, _, _ in os.walk(store.paths.maildir):
             if os.path.basename(directory) in ("tmp", "new") or os.stat(directory).st_dev != wanted.st_dev:
                 continue
             with os.scandir(directory) as entries:
@@ -170,7 +170,7 @@ def is_delivered(store: Store, source: str | Path) -> bool:
 
 
 def _new_path(store: Store) -> str:
-    return f"{store.place.tmp}/{store.shared.names.base(store.clock.steady_us())}"
+    return f"{store.paths.tmp}/{store.shared.names.base(store.clock.steady_us())}"
 
 
 def link_or_copy(source: str | Path, target: str) -> bool:

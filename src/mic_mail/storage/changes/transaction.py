@@ -230,7 +230,7 @@ class Write:
         try:
             write_account_sidecar(self.store, self.connection, self.account)
         except OSError as error:
-            if error.errno not in NO_ROOM or not write_mark_in_place(self.store.place.maildir, self.account.modseq_mark):
+            if error.errno not in NO_ROOM or not write_mark_in_place(self.store.paths.maildir, self.account.modseq_mark):
                 raise
 
     def announce(self) -> None:
@@ -244,7 +244,7 @@ class Write:
             before, folder.uidnext_mark = folder.uidnext_mark, uid + MARK_STEP
             self._written_early[folder.folder_id] = None
             try:
-                folder_sidecar(folder).write(self.store.place.folder(folder.directory))
+                folder_sidecar(folder).write(self.store.paths.folder(folder.directory))
             except OSError:  # a comparison continues after this error
                 folder.uidnext_mark = before
                 raise
@@ -361,7 +361,7 @@ class Write:
         differing = [ACCOUNT]
         for row in read_all_folders(self.connection, self.store.account_id):
             folder = self.any_folder(row.folder_id)
-            path = self.store.place.folder(folder.directory)
+            path = self.store.paths.folder(folder.directory)
             if os.path.isdir(path) and FolderSidecar.read(path) != folder_sidecar(folder):
                 differing.append(folder.folder_id)
         self.intend(sidecars=differing)

@@ -147,14 +147,14 @@ def _deleted_folders(write: Write, name: str | None, since_us: int) -> list[Fold
 
 
 def _restore_folder(write: Write, row: FolderRow) -> int:
-    place = write.store.place
+    paths = write.store.paths
     directory = encode_directory(row.name)
-    if not os.path.isdir(place.folder(row.directory)):
+    if not os.path.isdir(paths.folder(row.directory)):
         return 0
-    if os.path.lexists(place.folder(directory)):
+    if os.path.lexists(paths.folder(directory)):
         raise FolderExists(row.name)
     folder = write.any_folder(row.folder_id)
-    write.rename([(place.folder(folder.directory), place.folder(directory))])
+    write.rename([(paths.folder(folder.directory), paths.folder(directory))])
     folder.directory, folder.deleted_at_us, folder.modseq = directory, None, write.modseq
     recount_folder(write, folder)  # the sweep may have begun to remove it
     write.save(folder)
@@ -168,7 +168,7 @@ def _restore_messages(write: Write, name: str | None, since_us: int, wanted: set
     account = store.account_id
     rows = [_TombstoneRow(*row) for row in _SELECT_KEPT.on(write.connection, account=account, since=since_us)]
     rows = [row for row in rows if name in (None, row.folder) and (wanted is None or row.uid in wanted)]
-    present = locate(store.place.expunged, (row.name for row in rows))
+    present = locate(store.paths.expunged, (row.name for row in rows))
     risen: list[tuple[_TombstoneRow, FolderRow, int, str]] = []
     for row in rows:
         folder = write.any_folder(row.folder_id)
@@ -179,7 +179,7 @@ def _restore_messages(write: Write, name: str | None, since_us: int, wanted: set
             risen.append((row, folder, uid, format_name(base, row.size, uid, row.flags & ~DELETED)))
     write.rename(
         [
-            (f"{store.place.expunged}/{present[row.name]}", f"{store.place.cur(folder.directory)}/{new_name}")
+            (f"{store.paths.expunged}/{present[row.name]}", f"{store.paths.cur(folder.directory)}/{new_name}")
             for row, folder, _, new_name in risen
         ]
     )

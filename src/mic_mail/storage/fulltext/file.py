@@ -83,7 +83,7 @@ _DROP_ZONES = Statement(delete(zone).where(*_THIS_ZONE))
 _MARK_DEAD = Statement(update(segment).where(*_THIS).values(dead_since_us=bindparam("since")))
 
 
-class Damaged(Exception):
+class DamagedSearchFile(Exception):
     """The file does not hold what was written to it."""
 
 
@@ -182,9 +182,9 @@ class SearchFile:
                 raise self._damaged(error) from error
             raise
 
-    def _damaged(self, what: object) -> Damaged:
+    def _damaged(self, what: object) -> DamagedSearchFile:
         self._suspect = self._index.identity()
-        return Damaged(f"{self._path}: {what}")
+        return DamagedSearchFile(f"{self._path}: {what}")
 
     def _follow(self) -> int | None:
         identity = self._index.identity()
@@ -321,7 +321,7 @@ class SearchFile:
             for each in self.live():
                 with contextlib.suppress(KeyError):  # repacked meanwhile
                     self.packed(each.segment_id, len(self.keys(each.segment_id)))
-        except Damaged as error:
+        except DamagedSearchFile as error:
             return [str(error)]
         return []
 

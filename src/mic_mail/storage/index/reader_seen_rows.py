@@ -1,7 +1,7 @@
 """The readers with their own \\Seen in an account, the rows of what each has seen, and their use.
 
-In: a connection in a transaction or snapshot. Out: a `Reader`, or None where the person sees the common state; rows of a folder
-as that reader sees them. The life of these rows and the reasons: seen.py.
+In: a connection in a transaction or snapshot. Out: a `SeenReader`, or None where the person sees the common state; rows of a
+folder as that reader sees them. The life of these rows and the reasons: seen.py.
 """
 
 import json
@@ -120,7 +120,7 @@ _STRAY = Statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class SeenReader:
     """A person with their own \\Seen in one account."""
 
     account_id: int
@@ -134,10 +134,10 @@ class Reader:
     """
 
 
-def find(connection: sqlite3.Connection, account_id: int, person: str | None) -> Reader | None:
+def find(connection: sqlite3.Connection, account_id: int, person: str | None) -> SeenReader | None:
     """Return the reader, or None where the person sees the common state."""
     row = None if person is None else _FIND.on(connection, account=account_id, person=person).fetchone()
-    return None if row is None or not row[0] or row[1] is None else Reader(account_id, *row[1:])
+    return None if row is None or not row[0] or row[1] is None else SeenReader(account_id, *row[1:])
 
 
 def has_to_begin(connection: sqlite3.Connection, account_id: int, person: str) -> bool:
@@ -146,35 +146,35 @@ def has_to_begin(connection: sqlite3.Connection, account_id: int, person: str) -
     return row is not None and bool(row[0]) and row[1] is None
 
 
-def all_readers(connection: sqlite3.Connection, account_id: int) -> list[Reader]:
+def all_readers(connection: sqlite3.Connection, account_id: int) -> list[SeenReader]:
     """Return all readers, by address."""
-    return [Reader(account_id, *row) for row in _READERS.on(connection, account=account_id)]
+    return [SeenReader(account_id, *row) for row in _READERS.on(connection, account=account_id)]
 
 
 # What a reader sees
 
 
-def states(connection: sqlite3.Connection, reader: Reader, folder_id: int, uids: Iterable[int]) -> dict[int, State]:
+def states(connection: sqlite3.Connection, reader: SeenReader, folder_id: int, uids: Iterable[int]) -> dict[int, State]:
     """Return the reader's states of these messages by UID; messages without one were never seen."""
     here = {"account": reader.account_id, "reader": reader.reader_id, "folder": folder_id}
     rows = _STATES_AMONG.on(connection, **here, uids=uid_list(uids))
     return {uid: (seen, modseq) for uid, seen, modseq in rows}
 
 
-def states_since(connection: sqlite3.Connection, reader: Reader, folder_id: int, since: int) -> dict[int, State]:
+def states_since(connection: sqlite3.Connection, reader: SeenReader, folder_id: int, since: int) -> dict[int, State]:
     """Return the states that the reader has changed after a MODSEQ."""
     rows = _STATES_SINCE.on(connection, account=reader.account_id, reader=reader.reader_id, folder=folder_id, since=since)
     return {uid: (seen, modseq) for uid, seen, modseq in rows}
 
 
-def seen_uids(connection: sqlite3.Connection, reader: Reader, folder_id: int) -> list[int]:
+def seen_uids(connection: sqlite3.Connection, reader: SeenReader, folder_id: int) -> list[int]:
     """Return the UIDs that the reader has seen, ascending."""
     here = {"account": reader.account_id, "reader": reader.reader_id, "folder": folder_id}
     (uids,) = _SEEN_UIDS.on(connection, **here).fetchone()
     return sorted(json.loads(uids))
 
 
-def as_seen(rows: Iterable[Row], known: Mapping[int, State], reader: Reader) -> list[Row]:
+def as_seen(rows: Iterable[Row], known: Mapping[int, State], reader: SeenReader) -> list[Row]:
     """Return rows of the index as the reader sees them."""
     begun = reader.begun_modseq
     found: list[Row] = []
@@ -184,7 +184,7 @@ def as_seen(rows: Iterable[Row], known: Mapping[int, State], reader: Reader) -> 
     return found
 
 
-def view_as_seen(connection: sqlite3.Connection, reader: Reader, common: FolderView) -> FolderView:
+def view_as_seen(connection: sqlite3.Connection, reader: SeenReader, common: FolderView) -> FolderView:
     """Return a whole folder as the reader sees it."""
     here = {"account": reader.account_id, "reader": reader.reader_id, "folder": common.info.folder_id}
     seen = set(seen_uids(connection, reader, common.info.folder_id))
@@ -198,19 +198,19 @@ def view_as_seen(connection: sqlite3.Connection, reader: Reader, common: FolderV
     return FolderView(common.info, common.uids, flags, modseqs, common.sizes)
 
 
-def info_as_seen(connection: sqlite3.Connection, reader: Reader, info: FolderInfo) -> FolderInfo:
+def info_as_seen(connection: sqlite3.Connection, reader: SeenReader, info: FolderInfo) -> FolderInfo:
     """Return a folder's info as the reader sees it."""
     row = _TALLY_HERE.on(connection, account=reader.account_id, reader=reader.reader_id, folder=info.folder_id).fetchone()
     return with_tally(info, row, reader)
 
 
-def tallies(connection: sqlite3.Connection, reader: Reader) -> dict[int, State]:
+def tallies(connection: sqlite3.Connection, reader: SeenReader) -> dict[int, State]:
     """Return, by folder with a tally, how many messages the reader has seen, and the MODSEQ of the last change."""
     rows = _TALLIES.on(connection, account=reader.account_id, reader=reader.reader_id)
     return {folder_id: (seen, modseq) for folder_id, seen, modseq in rows}
 
 
-def with_tally(info: FolderInfo, tally: State | None, reader: Reader) -> FolderInfo:
+def with_tally(info: FolderInfo, tally: State | None, reader: SeenReader) -> FolderInfo:
     """Return a folder's info with its entry of `tallies`."""
     seen, modseq = tally or NEVER
     highest = max(info.highest_modseq, modseq, reader.begun_modseq)
@@ -220,23 +220,23 @@ def with_tally(info: FolderInfo, tally: State | None, reader: Reader) -> FolderI
 # Changes
 
 
-def add_reader(connection: sqlite3.Connection, account_id: int, person: str, begun_modseq: int) -> Reader:
+def add_reader(connection: sqlite3.Connection, account_id: int, person: str, begun_modseq: int) -> SeenReader:
     """Add a reader who has seen what the common state says."""
     highest = max((reader.reader_id for reader in all_readers(connection, account_id)), default=0)
-    reader = Reader(account_id, highest + 1, person, begun_modseq)
+    reader = SeenReader(account_id, highest + 1, person, begun_modseq)
     _ADD_READER.on(connection, account_id=account_id, reader_id=reader.reader_id, person=person, begun_modseq=begun_modseq)
     _TAKE_COMMON.on(connection, account=reader.account_id, reader=reader.reader_id)
     return reader
 
 
-def drop_reader(connection: sqlite3.Connection, reader: Reader) -> None:
+def drop_reader(connection: sqlite3.Connection, reader: SeenReader) -> None:
     for statement in (_DROP_OF_READER, _DROP_TALLIES, _PAID_OF_READER, _DROP_READER):
         statement.on(connection, account=reader.account_id, reader=reader.reader_id)
 
 
 def set_states(
     connection: sqlite3.Connection,
-    readers: Iterable[Reader],
+    readers: Iterable[SeenReader],
     folder_id: int,
     changes: Collection[tuple[int, int]],
     modseq: int,
@@ -250,7 +250,7 @@ def set_states(
         _OWE.on(connection, **here)
 
 
-def take_ranges(connection: sqlite3.Connection, reader: Reader, folder_id: int, seen: Iterable[tuple[int, int]]) -> None:
+def take_ranges(connection: sqlite3.Connection, reader: SeenReader, folder_id: int, seen: Iterable[tuple[int, int]]) -> None:
     """Make exactly the messages in these ranges of UIDs seen in the folder."""
     here = {"account": reader.account_id, "reader": reader.reader_id, "folder": folder_id}
     _DROP_HERE.on(connection, **here)
@@ -299,7 +299,7 @@ def put_right(connection: sqlite3.Connection, account_id: int, *, check: bool) -
 # Sidecars that lag behind
 
 
-def owe(connection: sqlite3.Connection, account_id: int, folder_id: int, readers: Iterable[Reader] | None = None) -> None:
+def owe(connection: sqlite3.Connection, account_id: int, folder_id: int, readers: Iterable[SeenReader] | None = None) -> None:
     """Mark the sidecars of these readers, or of all, to be rewritten."""
     for reader in all_readers(connection, account_id) if readers is None else readers:
         _OWE.on(connection, account_id=account_id, folder_id=folder_id, reader_id=reader.reader_id)

@@ -24,7 +24,15 @@ from mic_mail.durable_files import make_durable, write_all
 from mic_mail.storage.journal.frames import ExpungedFrame, Frame, Journaled, frames_in, mark_replayed
 from mic_mail.storage.journal.journal import FAILED, FOLDER, LOCK, locked
 from mic_mail.storage.maildir.folder_names import EXPUNGED, encode_directory
-from mic_mail.storage.maildir.maildir import FOLDER_MODE, MESSAGE_MODE, UNKNOWN_UID, Place, format_name, make_tmp, parse_name
+from mic_mail.storage.maildir.maildir import (
+    FOLDER_MODE,
+    MESSAGE_MODE,
+    UNKNOWN_UID,
+    AccountPaths,
+    format_name,
+    make_tmp,
+    parse_name,
+)
 from mic_mail.storage.maildir.sidecars import FolderSidecar
 from mic_mail.storage.maildir.syncfs import note_device, sync_file_system
 from mic_mail.storage.types import SYSTEM_FLAGS
@@ -62,7 +70,7 @@ def recover(mail_root: str, boot_id: str) -> Replay:
         failed: dict[str, OSError] = {}
         for home, group in groupby(frames, key=attrgetter("home")):
             try:
-                _replay_account(Place(f"{mail_root}/{home}"), list(group), result)
+                _replay_account(AccountPaths(f"{mail_root}/{home}"), list(group), result)
             except OSError as error:
                 failed[home] = error
         for path, segment, frames in read:
@@ -139,32 +147,32 @@ def _let_go(path: str, segment: int, frames: list[Frame], failed: Collection[str
     return {}
 
 
-def _replay_account(place: Place, frames: list[Frame], result: Replay) -> None:
+def _replay_account(paths: AccountPaths, frames: list[Frame], result: Replay) -> None:
     """Restore one account's messages and expunges; of files found whole only the names have to be fsynced."""
     arrivals = [frame for frame in frames if isinstance(frame, Journaled)]
     try:
-        os.stat(place.cur(""))
+        os.stat(paths.cur(""))
     except (FileNotFoundError, NotADirectoryError):
         result.homeless += len(arrivals)
         return
-    make_tmp(place)
-    present = _files_by_base(place)
-    folders = _Folders(place)
-    touched = {os.path.dirname(path) for paths in present.values() for path in paths} | {place.cur("")}
+    make_tmp(paths)
+    present = _files_by_base(paths)
+    folders = _Folders(paths)
+    touched = {os.path.dirname(path) for files in present.values() for path in files} | {paths.cur("")}
     for arrival in arrivals:
-        for path in present.get(arrival.base) or [_lost_name(place, arrival, folders)]:
+        for path in present.get(arrival.base) or [_lost_name(paths, arrival, folders)]:
             if not _holds(path, arrival.octets):
-                _put(place, path, arrival)
+                _put(paths, path, arrival)
                 result.mended += 1
             elif arrival.berth is not None:
                 _date(path, arrival.berth.received_us)
             touched.add(os.path.dirname(path))
-    touched |= _expunge_again(place, [frame for frame in frames if isinstance(frame, ExpungedFrame)], folders)
+    touched |= _expunge_again(paths, [frame for frame in frames if isinstance(frame, ExpungedFrame)], folders)
     for directory in touched:
         make_durable(directory)
 
 
-def _expunge_again(place: Place, departed: list[ExpungedFrame], folders: "_Folders") -> set[str]:
+def _expunge_again(paths: AccountPaths, departed: list[ExpungedFrame], folders: "_Folders") -> set[str]:
     """Expunge again what lies in its folder; return all directories in which a killed replay may have done so."""
     touched: set[str] = set()
     for mailbox_id, group in groupby(sorted(departed, key=attrgetter("mailbox_id")), key=attrgetter("mailbox_id")):
@@ -177,47 +185,47 @@ def _expunge_again(place: Place, departed: list[ExpungedFrame], folders: "_Folde
             for uid in (named.uid, UNKNOWN_UID):  # its flags may have changed the name; or the name was restored just now
                 name = there.pop((named.base, uid), None)
                 if name is not None:
-                    os.makedirs(place.expunged, mode=FOLDER_MODE, exist_ok=True)
-                    os.rename(f"{cur}/{name}", f"{place.expunged}/{each.buried}")
-        touched |= {cur, place.expunged}
+                    os.makedirs(paths.expunged, mode=FOLDER_MODE, exist_ok=True)
+                    os.rename(f"{cur}/{name}", f"{paths.expunged}/{each.buried}")
+        touched |= {cur, paths.expunged}
     return {directory for directory in touched if os.path.isdir(directory)}
 
 
 class _Folders:
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, paths: AccountPaths) -> None:
+        self._paths = paths
         self._by_id: dict[str, str] | None = None
 
     def cur(self, mailbox_id: str) -> str | None:
         """Return the `cur` of a folder, a deleted one included; None where it is gone for good."""
         if self._by_id is None:
             self._by_id = {}
-            for directory in (*self._place.directories(), *self._buried()):
-                sidecar = FolderSidecar.read(self._place.folder(directory))
+            for directory in (*self._paths.directories(), *self._buried()):
+                sidecar = FolderSidecar.read(self._paths.folder(directory))
                 # Where a directory was copied with its sidecar, prefer the one whose name matches the sidecar.
                 if sidecar is not None and (
                     sidecar.mailbox_id not in self._by_id or directory == encode_directory(sidecar.name)
                 ):
                     self._by_id[sidecar.mailbox_id] = directory
         found = self._by_id.get(mailbox_id)
-        return None if found is None else self._place.cur(found)
+        return None if found is None else self._paths.cur(found)
 
     def _buried(self) -> list[str]:
         try:
-            entries = sorted(os.listdir(self._place.expunged))
+            entries = sorted(os.listdir(self._paths.expunged))
         except FileNotFoundError:
             return []
-        return [f"{EXPUNGED}/{entry}" for entry in entries if os.path.isdir(self._place.cur(f"{EXPUNGED}/{entry}"))]
+        return [f"{EXPUNGED}/{entry}" for entry in entries if os.path.isdir(self._paths.cur(f"{EXPUNGED}/{entry}"))]
 
 
-def _lost_name(place: Place, arrival: Journaled, folders: _Folders) -> str:
+def _lost_name(paths: AccountPaths, arrival: Journaled, folders: _Folders) -> str:
     berth, flags = arrival.berth, 0
     if berth is not None:
         cur = folders.cur(berth.mailbox_id)
         if cur is not None:
             return f"{cur}/{berth.name}"
         flags = parse_name(berth.name).flags & SYSTEM_FLAGS  # keyword letters differ between folders
-    return f"{place.cur('')}/{format_name(arrival.base, len(arrival.octets), UNKNOWN_UID, flags)}"
+    return f"{paths.cur('')}/{format_name(arrival.base, len(arrival.octets), UNKNOWN_UID, flags)}"
 
 
 def _date(path: str, received_us: int) -> None:
@@ -232,12 +240,12 @@ def _date(path: str, received_us: int) -> None:
         os.close(fd)
 
 
-def _files_by_base(place: Place) -> dict[str, list[str]]:
+def _files_by_base(paths: AccountPaths) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for directory, _, names in os.walk(place.maildir, onerror=_raise):
+    for directory, _, names in os.walk(paths.maildir, onerror=_raise):
         if os.path.basename(directory) == "tmp":
             continue  # staged and not published, or left by a replay that was killed
-        buried = directory == place.expunged  # there each name begins with the id of its folder (maildir.expunged_name)
+        buried = directory == paths.expunged  # there each name begins with the id of its folder (maildir.expunged_name)
         for name in names:
             found.setdefault(parse_name(name.partition(".")[2] if buried else name).base, []).append(f"{directory}/{name}")
     return found
@@ -256,9 +264,9 @@ def _holds(path: str, octets: bytes) -> bool:
         return False
 
 
-def _put(place: Place, path: str, arrival: Journaled) -> None:
+def _put(paths: AccountPaths, path: str, arrival: Journaled) -> None:
     """Write the message under this name, whole or not at all, with the time of arrival, which orders new UIDs."""
-    staging = f"{place.tmp}/{arrival.base}.replayed"
+    staging = f"{paths.tmp}/{arrival.base}.replayed"
     with suppress(FileNotFoundError):
         os.unlink(staging)  # of a killed replay: nobody may open it for writing any more
     fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)

@@ -113,7 +113,7 @@ class NameSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AccountPaths:
     """The paths of one account."""
 
     home: str
@@ -187,10 +187,10 @@ def make_folder_tree(path: str) -> None:
         os.makedirs(f"{path}/{part}", mode=FOLDER_MODE, exist_ok=True)
 
 
-def make_tmp(place: Place) -> None:
+def make_tmp(paths: AccountPaths) -> None:
     """Make `tmp/`, which another tool may have removed; never the Maildir itself."""
     with contextlib.suppress(FileExistsError):
-        os.mkdir(place.tmp, mode=FOLDER_MODE)
+        os.mkdir(paths.tmp, mode=FOLDER_MODE)
 
 
 def names_in(path: str) -> set[str]:

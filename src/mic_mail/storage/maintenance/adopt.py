@@ -126,11 +126,11 @@ class ContentTable:
     def _paths(self, email_pk: int) -> list[str]:
         if self._files is None:
             self._files = {}
-            place, account = self._write.store.place, self._write.store.account_id
+            paths, account = self._write.store.paths, self._write.store.account_id
             for known, directory, name in _FILES.on(self._write.connection, account=account):
-                self._files.setdefault(known, []).append(f"{place.cur(directory)}/{name}")
+                self._files.setdefault(known, []).append(f"{paths.cur(directory)}/{name}")
             for known, name in _BURIED_FILES.on(self._write.connection, account=account):
-                self._files.setdefault(known, []).append(f"{place.expunged}/{name}")
+                self._files.setdefault(known, []).append(f"{paths.expunged}/{name}")
         return self._files.get(email_pk, [])
 
 
@@ -168,7 +168,7 @@ def adopt(
     if not guests:
         return 0
     write.touch(folder)
-    cur = write.store.place.cur(folder.directory)
+    cur = write.store.paths.cur(folder.directory)
     placed: list[tuple[_Guest, int, Content, str]] = []
     for guest, given in _with_uids(write, folder, guests, believe=believe_uids):
         content, uid = contents.of(guest.base, guest.size, guest.ready), given
@@ -267,8 +267,8 @@ def _with_crlf(write: Write, path: str, found: os.stat_result) -> str:
         if not _has_bare_lf(source):
             return path
         source.seek(0)
-        make_tmp(write.store.place)
-        target = f"{write.store.place.tmp}/{write.store.shared.names.base(write.store.clock.steady_us())}"
+        make_tmp(write.store.paths)
+        target = f"{write.store.paths.tmp}/{write.store.shared.names.base(write.store.clock.steady_us())}"
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
         with open(fd, "wb", buffering=0) as copy:
             last = b""

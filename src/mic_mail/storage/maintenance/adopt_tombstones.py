@@ -22,20 +22,20 @@ _BURY = Statement(insert(schema.tombstone))
 
 def adopt_tombstones(write: Write, contents: ContentTable) -> None:
     """Insert rows for the files in `.expunged/` that have none: `<mailbox id>.<name with UID>`."""
-    place = write.store.place
+    paths = write.store.paths
     account = write.store.account_id
     folders = {row.mailbox_id: row for row in read_all_folders(write.connection, account)}
     buried = {
         row.folder_id: {uid for (uid,) in _SELECT_BURIED.on(write.connection, account=account, folder=row.folder_id)}
         for row in folders.values()
     }
-    for file_name in sorted(names_in(place.expunged)):
+    for file_name in sorted(names_in(paths.expunged)):
         mailbox_id, _, name = file_name.partition(".")
         folder = folders.get(mailbox_id)
         parsed = parse_name(name)
         if folder is None or not is_text(file_name) or not parsed.uid or parsed.uid in buried[folder.folder_id]:
             continue
-        path = f"{place.expunged}/{file_name}"
+        path = f"{paths.expunged}/{file_name}"
         if not is_readable(path):
             continue
         buried[folder.folder_id].add(parsed.uid)

@@ -43,7 +43,7 @@ def take_in_new(store: Store, folder_id: int | None = None) -> bool:
 def new_changed(store: Store, folder: FolderRow) -> int:
     """Return the time of `new/` if it differs from the one last seen, `_LOST` if it is gone; 0, also where access is denied."""
     try:
-        mtime_ns = os.stat(store.place.new(folder.directory)).st_mtime_ns
+        mtime_ns = os.stat(store.paths.new(folder.directory)).st_mtime_ns
     except FileNotFoundError:
         return _LOST
     except PermissionError:
@@ -62,7 +62,7 @@ def _has_come(store: Store, folder: FolderRow) -> bool:
 
 
 def _look_into(store: Store, folder: FolderRow) -> bool:
-    new = store.place.new(folder.directory)
+    new = store.paths.new(folder.directory)
     mtime_ns = new_changed(store, folder)
     if not mtime_ns:
         return False
@@ -86,10 +86,10 @@ def compare_if_lost(store: Store) -> bool:
     """Compare index and files if a directory was removed, and return whether one was; a missing `new/` is recreated."""
     with translated("reading the index"), store.index.reading() as connection:
         folders = read_folders(connection, store.account_id)
-    if all(map(_cannot_be_lost, (store.place.expunged, *(store.place.cur(folder.directory) for folder in folders)))):
+    if all(map(_cannot_be_lost, (store.paths.expunged, *(store.paths.cur(folder.directory) for folder in folders)))):
         for folder in folders:
             with contextlib.suppress(FileExistsError, FileNotFoundError):
-                os.mkdir(store.place.new(folder.directory), mode=FOLDER_MODE)
+                os.mkdir(store.paths.new(folder.directory), mode=FOLDER_MODE)
         return False
     rescan(store)
     return True

@@ -34,7 +34,7 @@ def open_store(store: Store) -> None:
         store.shared.views.forget(store.account_id)
         store.shared.searched.forget(store.account_id)
         with translated(f"account {store.account_id}"):
-            store.shared.recover(store.place.home)
+            store.shared.recover(store.paths.home)
             _make_directories(store)
             with store.lock.held() as fd:
                 store.index.close_writer()
@@ -44,14 +44,14 @@ def open_store(store: Store) -> None:
 
 
 def _make_directories(store: Store) -> None:
-    place = store.place
-    if os.path.isdir(place.expunged) and os.path.isdir(place.tmp):
+    paths = store.paths
+    if os.path.isdir(paths.expunged) and os.path.isdir(paths.tmp):
         return
     try:
-        finish(place.home)
-        make_folder_tree(place.maildir)
-        os.makedirs(place.expunged, mode=FOLDER_MODE, exist_ok=True)
-        for path in (place.maildir, place.home, os.path.dirname(place.home)):
+        finish(paths.home)
+        make_folder_tree(paths.maildir)
+        os.makedirs(paths.expunged, mode=FOLDER_MODE, exist_ok=True)
+        for path in (paths.maildir, paths.home, os.path.dirname(paths.home)):
             make_durable(path)
     except (FileExistsError, NotADirectoryError) as error:
         raise NotOurs(f"a file lies where a folder must be: {error}") from error
@@ -106,6 +106,6 @@ def _set_aside(store: Store) -> None:
     """
     store.index.close_writer()
     for suffix in ("", "-shm", "-wal"):
-        path = store.place.index + suffix
+        path = store.paths.index + suffix
         if os.path.exists(path):
-            os.rename(path, f"{store.place.index}.broken{suffix}")
+            os.rename(path, f"{store.paths.index}.broken{suffix}")

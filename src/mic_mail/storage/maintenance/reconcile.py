@@ -45,7 +45,7 @@ from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.maintenance.adopt import ContentTable, ForeignMaildirFile, adopt, is_readable
 from mic_mail.storage.maintenance.adopt_tombstones import adopt_tombstones
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import INBOX, Finding, TellFinding
+from mic_mail.storage.types import INBOX, RepairFinding, TellFinding
 
 _M = schema.message.c
 _RESTAMP = Statement(update(schema.message).where(keyed_by(_M)).values(modseq=bindparam("new_modseq")))
@@ -53,7 +53,7 @@ _RESTAMP = Statement(update(schema.message).where(keyed_by(_M)).values(modseq=bi
 
 def rebuild(store: Store, fd: int) -> None:
     """Build an index from the Maildir alone. A store without a sidecar of ours is new, or foreign."""
-    sidecar = AccountSidecar.read(store.place.maildir)
+    sidecar = AccountSidecar.read(store.paths.maildir)
 
     def make_tables(connection: sqlite3.Connection) -> None:
         schema.create(connection)
@@ -61,7 +61,7 @@ def rebuild(store: Store, fd: int) -> None:
 
     with transaction(store, fd, make_tables) as write:
         seen.adopt_readers(write, sidecar.readers if sidecar else None)
-        names = sidecar.subscriptions if sidecar else dovecot.read_subscriptions(store.place.maildir)
+        names = sidecar.subscriptions if sidecar else dovecot.read_subscriptions(store.paths.maildir)
         for name in names:
             write.subscribe(name, True)
         comparison = Comparison(write, believe_uids=True)
@@ -117,7 +117,7 @@ def _make_defaults(write: Write) -> None:
         write.subscribe(folder.name, True)
 
 
-def start_epoch(store: Store, fd: int) -> list[Finding]:
+def start_epoch(store: Store, fd: int) -> list[RepairFinding]:
     """Start a new epoch, at the first opening under another boot id or of a restored store."""
     with transaction(store, fd) as write:
         _adopt_sidecars(write)
@@ -138,7 +138,7 @@ def start_epoch(store: Store, fd: int) -> list[Finding]:
 
 def _adopt_sidecars(write: Write) -> None:
     """Adopt sidecars, which may be ahead of an index that lost commits."""
-    account = AccountSidecar.read(write.store.place.maildir)
+    account = AccountSidecar.read(write.store.paths.maildir)
     if account is not None:
         write.account.modseq_mark = max(write.account.modseq_mark, account.modseq_mark)
         write.account.uidvalidity_next = max(write.account.uidvalidity_next, account.uidvalidity_next)
@@ -150,7 +150,7 @@ def _adopt_sidecars(write: Write) -> None:
         for name in known.symmetric_difference(account.subscriptions):
             write.subscribe(name, name not in known)
     for row in read_all_folders(write.connection, write.store.account_id):
-        sidecar = FolderSidecar.read(write.store.place.folder(row.directory))
+        sidecar = FolderSidecar.read(write.store.paths.folder(row.directory))
         if sidecar is not None and sidecar.mailbox_id == row.mailbox_id:
             _adopt_folder_sidecar(write, write.any_folder(row.folder_id), sidecar)
 
@@ -179,12 +179,12 @@ class Comparison:
     ) -> None:
         self.write = write
         write.is_comparison = True
-        self.findings: list[Finding] = []
+        self.findings: list[RepairFinding] = []
         self._tell = tell or self.findings.append
         self.contents = ContentTable(write)
         self._believe_uids = believe_uids
         self._check = check
-        self._place = write.store.place
+        self._paths = write.store.paths
         self._uidlists: dict[str, dovecot.UidList] = {}
 
     def run(self) -> None:
@@ -193,7 +193,7 @@ class Comparison:
             self.compare_folder(self.write.any_folder(row.folder_id))
 
     def _find(self, kind: str, folder: str, detail: str) -> None:
-        self._tell(Finding(kind, folder, detail))
+        self._tell(RepairFinding(kind, folder, detail))
 
     # Directories
 
@@ -202,9 +202,9 @@ class Comparison:
             self._make_what_is_never_lost()
         rows = read_all_folders(self.write.connection, self.write.store.account_id)
         known = {row.directory for row in rows}
-        unknown = [directory for directory in self._place.directories() if directory not in known]
+        unknown = [directory for directory in self._paths.directories() if directory not in known]
         lost = [row for row in rows if row.directory and not self._may_be_there(row.directory)]
-        buried = {entry for entry in os.listdir(self._place.expunged) if os.path.isdir(f"{self._place.expunged}/{entry}/cur")}
+        buried = {entry for entry in os.listdir(self._paths.expunged) if os.path.isdir(f"{self._paths.expunged}/{entry}/cur")}
         by_mailbox_id = {row.mailbox_id: row for row in lost}
         taken = {row.mailbox_id for row in rows}
         found = self._originals_first(unknown)
@@ -220,13 +220,13 @@ class Comparison:
 
     def _may_be_there(self, directory: str) -> bool:
         try:
-            return is_directory(self._place.cur(directory))
+            return is_directory(self._paths.cur(directory))
         except PermissionError:  # another user's now: its messages wait until it is given back
             return True
 
     def _originals_first(self, directories: list[str]) -> list[tuple[str, FolderSidecar | None]]:
         """Return the directories with their sidecars, a copied one after the one whose name matches the sidecar."""
-        found = [(directory, FolderSidecar.read(self._place.folder(directory))) for directory in directories]
+        found = [(directory, FolderSidecar.read(self._paths.folder(directory))) for directory in directories]
         return sorted(found, key=lambda each: each[1] is None or encode_directory(each[1].name) != each[0])
 
     def _keep_free(self, folder_ids: Iterable[int]) -> None:
@@ -236,10 +236,10 @@ class Comparison:
         account.folder_next = max([account.folder_next, *(folder_id + 1 for folder_id in told)])
 
     def _make_what_is_never_lost(self) -> None:
-        if not os.path.isdir(self._place.cur("")) or not os.path.isdir(self._place.expunged):
-            make_folder_tree(self._place.maildir)
-            os.makedirs(self._place.expunged, mode=FOLDER_MODE, exist_ok=True)
-            self.write.durable[self._place.maildir] = None
+        if not os.path.isdir(self._paths.cur("")) or not os.path.isdir(self._paths.expunged):
+            make_folder_tree(self._paths.maildir)
+            os.makedirs(self._paths.expunged, mode=FOLDER_MODE, exist_ok=True)
+            self.write.durable[self._paths.maildir] = None
 
     def _take_directory(self, directory: str, sidecar: FolderSidecar | None, row: FolderRow | None, taken: set[str]) -> None:
         """Take in a directory without a row: renamed by another tool (or by a lost commit), or new."""
@@ -248,7 +248,7 @@ class Comparison:
         if self._check:
             return
         if not is_text(directory):
-            self.write.rename([(self._place.folder(directory), self._place.folder(encode_directory(name)))])
+            self.write.rename([(self._paths.folder(directory), self._paths.folder(encode_directory(name)))])
             directory = encode_directory(name)
         if row is not None:
             folder = self.write.any_folder(row.folder_id)
@@ -260,7 +260,7 @@ class Comparison:
             self.write.intend(sidecars=[folder.folder_id])
             return
         try:
-            make_folder_tree(self._place.folder(directory))
+            make_folder_tree(self._paths.folder(directory))
             folder = self._insert_foreign(directory, name, sidecar, taken)
         except PermissionError:
             self._find("file-unreadable", name, directory)
@@ -286,10 +286,10 @@ class Comparison:
 
     def _name_is_free(self, name: str) -> bool:
         """Return whether a directory, whose own name is not UTF-8, can be named after `name`."""
-        return not os.path.lexists(self._place.folder(encode_directory(name)))
+        return not os.path.lexists(self._paths.folder(encode_directory(name)))
 
     def _insert_foreign(self, directory: str, name: str, sidecar: FolderSidecar | None, taken: set[str]) -> FolderRow:
-        path = self._place.folder(directory)
+        path = self._paths.folder(directory)
         folder = new_folder_row(self.write, name, directory)
         if sidecar is not None and sidecar.mailbox_id not in taken:
             self._keep_free([sidecar.folder_id])
@@ -333,14 +333,14 @@ class Comparison:
         self.write.account.messages -= folder.messages
         self.write.account.octets -= folder.octets
         folder.directory, folder.modseq = f"{EXPUNGED}/{row.mailbox_id}", self.write.modseq
-        if (sidecar := FolderSidecar.read(self._place.folder(folder.directory))) is not None:
+        if (sidecar := FolderSidecar.read(self._paths.folder(folder.directory))) is not None:
             _adopt_folder_sidecar(self.write, folder, sidecar)
         folder.deleted_at_us = self.write.store.clock.steady_us()
         self.write.save(folder)
 
     def _take_buried_directory(self, mailbox_id: str) -> None:
         directory = f"{EXPUNGED}/{mailbox_id}"
-        sidecar = FolderSidecar.read(self._place.folder(directory))
+        sidecar = FolderSidecar.read(self._paths.folder(directory))
         self._find("deleted-folder-found", sidecar.name if sidecar else "", directory)
         if self._check or sidecar is None or sidecar.mailbox_id != mailbox_id:
             return
@@ -369,7 +369,7 @@ class Comparison:
         for stranger in difference.strangers:
             readable = is_readable(stranger.path)
             self._find("message-found" if readable else "file-unreadable", folder.name, os.path.basename(stranger.path))
-        for name in sorted(others_in(self._place.cur(folder.directory)) | others_in(self._place.new(folder.directory))):
+        for name in sorted(others_in(self._paths.cur(folder.directory)) | others_in(self._paths.new(folder.directory))):
             self._find("not-a-message", folder.name, name)
         if self._check:
             return
@@ -384,13 +384,13 @@ class Comparison:
     def _take_name(self, folder: FolderRow, row: MessageRow, name: str) -> None:
         """Take the new name of a file that another tool renamed, or restore that of a row whose name a replay lost."""
         if parse_name(name).uid == UNKNOWN_UID:
-            cur = self._place.cur(folder.directory)
+            cur = self._paths.cur(folder.directory)
             self.write.rename([(f"{cur}/{name}", f"{cur}/{row.name}")])
         else:
             take_foreign_name(self.write, folder, row, name)
 
     def _difference(self, folder: FolderRow) -> _Difference:
-        cur, new = self._place.cur(folder.directory), self._place.new(folder.directory)
+        cur, new = self._paths.cur(folder.directory), self._paths.new(folder.directory)
         rows = read_messages(self.write, folder.folder_id, None)
         present = names_in(cur)
         absent = [row for row in rows if row.name not in present]
@@ -406,7 +406,7 @@ class Comparison:
     def _tombstone_missing(self, folder: FolderRow, missing: list[MessageRow]) -> None:
         """Turn rows without files into tombstones, with the content if a lost commit moved it to `.expunged/`."""
         names = {row.uid: expunged_name(folder.mailbox_id, row.name) for row in missing}
-        located = locate(self._place.expunged, names.values())
+        located = locate(self._paths.expunged, names.values())
         expunged = [row for row in missing if names[row.uid] in located]
         tombstone(self.write, folder, expunged, kept={row.uid: located[names[row.uid]] for row in expunged})
         tombstone_lost(self.write, folder, [row for row in missing if names[row.uid] not in located])

@@ -6,7 +6,7 @@ from mic_mail.storage.maintenance.adopt_tombstones import adopt_tombstones
 from mic_mail.storage.maintenance.reconcile import Comparison
 from mic_mail.storage.maintenance.verify import verify
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import Finding, RepairReport, TellFinding
+from mic_mail.storage.types import RepairFinding, RepairReport, TellFinding
 
 
 def repair(store: Store, *, check: bool = False, tell: TellFinding | None = None) -> RepairReport:
@@ -15,18 +15,18 @@ def repair(store: Store, *, check: bool = False, tell: TellFinding | None = None
     An index that SQLite finds damaged is rebuilt first; with `check` nothing else is reported then, since nothing in it can be
     trusted. `tell` is called with each finding, inside the critical section; without it the report holds them all.
     """
-    findings: list[Finding] = []
+    findings: list[RepairFinding] = []
     tell = tell or findings.append
     store.ready()
     with translated("reading the index"):
-        damage = [Finding("index-damaged", "", text) for text in store.index.damage()]
+        damage = [RepairFinding("index-damaged", "", text) for text in store.index.damage()]
     for finding in damage:
         tell(finding)
     if damage and check:
         return RepairReport(findings, 0, 0, 0)
     store.index.doubtful = bool(damage)
     with translated("reading the search file"):
-        damage = [Finding("search-damaged", "", text) for text in store.search.damage()]
+        damage = [RepairFinding("search-damaged", "", text) for text in store.search.damage()]
         if damage and not check:
             store.search.discard()  # the indexer rebuilds it
     for finding in damage:

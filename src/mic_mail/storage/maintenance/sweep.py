@@ -86,7 +86,7 @@ def _let_go_messages(store: Store, before_us: int) -> bool:
         if is_held(store):
             return False
         rows = _EXPIRED.on(write.connection, account=store.account_id, before=before_us).fetchall()
-        write.intend(leftovers=[f"{store.place.expunged}/{name}" for _, _, _, name in rows if name])
+        write.intend(leftovers=[f"{store.paths.expunged}/{name}" for _, _, _, name in rows if name])
         for folder_id, uid, _, _ in rows:
             _FORGET.on(write.connection, account=store.account_id, folder=folder_id, at=uid)
         drop_refs(write, (email_pk for _, _, email_pk, _ in rows))
@@ -111,7 +111,7 @@ def _let_go_folder(store: Store, folder_id: int) -> None:
             graves = _SOME_GRAVES.on(write.connection, **here).fetchall()
             drop_refs(write, [email_pk for _, email_pk in messages])
             drop_refs(write, [email_pk for _, email_pk, _ in graves if email_pk is not None])
-            write.intend(leftovers=[f"{store.place.expunged}/{name}" for _, _, name in graves if name])
+            write.intend(leftovers=[f"{store.paths.expunged}/{name}" for _, _, name in graves if name])
             _DROP_MESSAGES.on(write.connection, **here, uids=uid_list(uid for uid, _ in messages))
             _DROP_GRAVES.on(write.connection, **here, uids=uid_list(uid for uid, _, _ in graves))
             done = not messages and not graves
@@ -121,7 +121,7 @@ def _let_go_folder(store: Store, folder_id: int) -> None:
         if done:
             break
     if folder.directory == f"{EXPUNGED}/{folder.mailbox_id}":
-        shutil.rmtree(store.place.folder(folder.directory), ignore_errors=True)
+        shutil.rmtree(store.paths.folder(folder.directory), ignore_errors=True)
 
 
 def _let_go_history(store: Store, before_us: int) -> None:
@@ -136,12 +136,12 @@ def _let_go_history(store: Store, before_us: int) -> None:
 
 
 def _drop_abandoned(store: Store, before_seconds: int) -> None:
-    make_tmp(store.place)
-    with os.scandir(store.place.tmp) as entries:
+    make_tmp(store.paths)
+    with os.scandir(store.paths.tmp) as entries:
         staged = [entry.path for entry in entries]
     for path in filter(lambda path: _is_older(path, before_seconds), staged):
         unlink_quietly(path)
-    with os.scandir(store.place.maildir) as entries:
+    with os.scandir(store.paths.maildir) as entries:
         made = [entry.path for entry in entries if entry.name.startswith(f"{OWN_PREFIX}new-")]
     for path in filter(lambda path: _is_older(path, before_seconds), made):
         shutil.rmtree(path, ignore_errors=True)

@@ -28,7 +28,7 @@ from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folder
 from mic_mail.storage.maildir.maildir import NAMED_FLAGS, locate, parse_name
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.maintenance.adopt import ContentTable, ForeignMaildirFile, adopt
-from mic_mail.storage.types import Finding
+from mic_mail.storage.types import RepairFinding
 
 _M = schema.message.c
 _T = schema.tombstone.c
@@ -44,7 +44,7 @@ _GRAVES = Statement(select(_T.folder_id, _T.uid, _T.email_pk, _T.name).where(key
 _FORGET_GRAVE = Statement(update(schema.tombstone).where(keyed_by(_T, "folder", "at")).values(email_pk=None, name=None))
 
 
-def verify(write: Write, *, check: bool) -> Iterator[Finding]:
+def verify(write: Write, *, check: bool) -> Iterator[RepairFinding]:
     """Yield all findings; unless `check`, each is put right before the search continues."""
     folders = [write.any_folder(row.folder_id) for row in read_all_folders(write.connection, write.store.account_id)]
     for folder in folders:
@@ -59,21 +59,21 @@ def verify(write: Write, *, check: bool) -> Iterator[Finding]:
     yield from _counters(write, check=check)
 
 
-def _names(write: Write, folder: FolderRow, *, check: bool) -> Iterator[Finding]:
-    cur = write.store.place.cur(folder.directory)
+def _names(write: Write, folder: FolderRow, *, check: bool) -> Iterator[RepairFinding]:
+    cur = write.store.paths.cur(folder.directory)
     changed: list[MessageRow] = []
     for row in read_messages(write, folder.folder_id, None):
         said = parse_name(row.name)
         if (said.uid, said.size) != (row.uid, row.size):
-            yield Finding("name-differs", folder.name, f"uid {row.uid} size {row.size}: {row.name}")
+            yield RepairFinding("name-differs", folder.name, f"uid {row.uid} size {row.size}: {row.name}")
             changed.append(row)
         elif not row.name_dirty and said.flags != row.flags & NAMED_FLAGS:
-            yield Finding("name-flags", folder.name, row.name)
+            yield RepairFinding("name-flags", folder.name, row.name)
             if not check:
                 _SET_DIRTY.on(write.connection, account=write.store.account_id, folder=folder.folder_id, at=row.uid)
                 write.store.names_due = True
         elif _size_of(f"{cur}/{row.name}") not in (row.size, None):
-            yield Finding("content-changed", folder.name, row.name)
+            yield RepairFinding("content-changed", folder.name, row.name)
             changed.append(row)
     if changed and not check:
         # Other content under the same UID would contradict every client's cache: it is a new message.
@@ -91,19 +91,19 @@ def _size_of(path: str) -> int | None:
         return None
 
 
-def _check_tombstones(write: Write, *, check: bool) -> Iterator[Finding]:
+def _check_tombstones(write: Write, *, check: bool) -> Iterator[RepairFinding]:
     account = write.store.account_id
     rows = _GRAVES.on(write.connection, account=account).fetchall()
-    present = locate(write.store.place.expunged, (name for _, _, _, name in rows))
+    present = locate(write.store.paths.expunged, (name for _, _, _, name in rows))
     for folder_id, uid, email_pk, name in rows:
         if name not in present:
-            yield Finding("expunged-gone", write.any_folder(folder_id).name, name)
+            yield RepairFinding("expunged-gone", write.any_folder(folder_id).name, name)
             if not check:
                 _FORGET_GRAVE.on(write.connection, account=account, folder=folder_id, at=uid)
                 drop_refs(write, [email_pk])
 
 
-def _contents(write: Write, *, check: bool) -> Iterator[Finding]:
+def _contents(write: Write, *, check: bool) -> Iterator[RepairFinding]:
     account = write.store.account_id
     counted: dict[int, int] = {}
     for statement in (_MESSAGE_REFS, _GRAVE_REFS):
@@ -111,35 +111,35 @@ def _contents(write: Write, *, check: bool) -> Iterator[Finding]:
             counted[email_pk] = counted.get(email_pk, 0) + count
     known = dict(_REFS.on(write.connection, account=account).fetchall())
     for email_pk in counted.keys() - known.keys():
-        yield Finding("content-missing", "", str(email_pk))
+        yield RepairFinding("content-missing", "", str(email_pk))
     for email_pk, refs in known.items():
         if refs != counted.get(email_pk, 0):
-            yield Finding("content-refs", "", f"{email_pk}: {refs}, counted {counted.get(email_pk, 0)}")
+            yield RepairFinding("content-refs", "", f"{email_pk}: {refs}, counted {counted.get(email_pk, 0)}")
             if not check:
                 _SET_REFS.on(write.connection, account=account, email=email_pk, new_refs=counted.get(email_pk, 0) + 1)
                 drop_refs(write, [email_pk])
 
 
-def _numbers(write: Write, folder: FolderRow, *, check: bool) -> Iterator[Finding]:
+def _numbers(write: Write, folder: FolderRow, *, check: bool) -> Iterator[RepairFinding]:
     here = {"account": write.store.account_id, "folder": folder.folder_id}
     maxima = [_MAXIMA.on(write.connection, **here).fetchone(), _BURIED_MAXIMA.on(write.connection, **here).fetchone()]
     uid = max(row[0] or 0 for row in maxima)
     modseq = max(row[1] or 0 for row in maxima)
     if not uid < folder.uidnext <= folder.uidnext_mark:
-        yield Finding("uidnext", folder.name, f"{uid} < {folder.uidnext} <= {folder.uidnext_mark}")
+        yield RepairFinding("uidnext", folder.name, f"{uid} < {folder.uidnext} <= {folder.uidnext_mark}")
         if not check:
             folder.uidnext = max(folder.uidnext, folder.uidnext_mark, uid + 1)
             folder.uidnext_mark = folder.uidnext
             write.keep(folder)
     if not modseq <= folder.highest_modseq <= write.account.modseq <= write.account.modseq_mark:
-        yield Finding("modseq", folder.name, f"{modseq} <= {folder.highest_modseq} <= {write.account.modseq}")
+        yield RepairFinding("modseq", folder.name, f"{modseq} <= {folder.highest_modseq} <= {write.account.modseq}")
         if not check:
             write.account.modseq = max(write.account.modseq, write.account.modseq_mark, folder.highest_modseq, modseq)
             write.touch(folder)
 
 
-def _folder_sidecar(write: Write, folder: FolderRow, *, check: bool) -> Iterator[Finding]:
-    path = write.store.place.folder(folder.directory)
+def _folder_sidecar(write: Write, folder: FolderRow, *, check: bool) -> Iterator[RepairFinding]:
+    path = write.store.paths.folder(folder.directory)
     if folder.deleted_at_us is not None and not os.path.isdir(path):
         return
     wanted = folder_sidecar(folder)
@@ -148,24 +148,24 @@ def _folder_sidecar(write: Write, folder: FolderRow, *, check: bool) -> Iterator
         said = found.folder_id or wanted.folder_id  # a sidecar from before it held the number agrees in the rest
         if replace(found, folder_id=said) == replace(wanted, uidnext_mark=found.uidnext_mark):
             return
-    yield Finding("folder-sidecar", folder.name, "differs from the index" if found else "missing or damaged")
+    yield RepairFinding("folder-sidecar", folder.name, "differs from the index" if found else "missing or damaged")
     if not check:
         write.intend(sidecars=[folder.folder_id])
 
 
-def _readers(write: Write, *, check: bool) -> Iterator[Finding]:
+def _readers(write: Write, *, check: bool) -> Iterator[RepairFinding]:
     account = write.store.account_id
     for folder_id, uid in reader_seen_rows.stray(write.connection, account):
         folder = read_folder(write.connection, account, folder_id)
-        yield Finding("seen-stray", folder.name if folder else "", f"uid {uid}")
+        yield RepairFinding("seen-stray", folder.name if folder else "", f"uid {uid}")
         if not check:
             reader_seen_rows.drop_states(write.connection, account, folder_id, [uid])
     if reader_seen_rows.put_right(write.connection, account, check=check):
-        yield Finding("counters", "", "differ from a recount")
+        yield RepairFinding("counters", "", "differ from a recount")
 
 
-def _account_sidecar(write: Write, *, check: bool) -> Iterator[Finding]:
-    found = AccountSidecar.read(write.store.place.maildir)
+def _account_sidecar(write: Write, *, check: bool) -> Iterator[RepairFinding]:
+    found = AccountSidecar.read(write.store.paths.maildir)
     row = read_account(write.connection, write.store.account_id)
     subscriptions = subscribed_names(write.connection, write.store.account_id)
     if (
@@ -179,11 +179,11 @@ def _account_sidecar(write: Write, *, check: bool) -> Iterator[Finding]:
         and found.uidvalidity_next >= row.uidvalidity_next
     ):
         return
-    yield Finding("account-sidecar", "", "differs from the index" if found else "missing or damaged")
+    yield RepairFinding("account-sidecar", "", "differs from the index" if found else "missing or damaged")
     if not check:
         write.rewrite_account_sidecar()
 
 
-def _counters(write: Write, *, check: bool) -> Iterator[Finding]:
+def _counters(write: Write, *, check: bool) -> Iterator[RepairFinding]:
     for name in recount_within(write, fix=not check):
-        yield Finding("counters", name, "differ from a recount")
+        yield RepairFinding("counters", name, "differ from a recount")

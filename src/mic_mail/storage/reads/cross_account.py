@@ -47,7 +47,7 @@ def stage_copies(
     try:
         with writing(store) as write:
             folder = write.folder(folder_id)
-            cur = store.place.cur(folder.directory)
+            cur = store.paths.cur(folder.directory)
             rows, present = present_rows(write, folder, uids, every=every)
             own = seen.within(write, person)
             known = {} if own is None else reader_seen_rows.states(write.connection, own, folder_id, uids)

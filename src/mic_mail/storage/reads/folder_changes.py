@@ -15,7 +15,7 @@ from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.sidecar_rows import subscribed_names
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
-from mic_mail.storage.index.reader_seen_rows import Reader
+from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import read_account, read_folder_named
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import INBOX, FolderChanges, FolderState
@@ -98,7 +98,7 @@ def folder_changes(
     )
 
 
-def _moved_for(store: Store, connection: sqlite3.Connection, since: int, reader: Reader) -> list[tuple[Any, ...]]:
+def _moved_for(store: Store, connection: sqlite3.Connection, since: int, reader: SeenReader) -> list[tuple[Any, ...]]:
     """Return rows of `_MOVED` as the reader sees them, also of folders in which only their \\Seen has changed."""
     tallies = reader_seen_rows.tallies(connection, reader)
     found: list[tuple[Any, ...]] = []
@@ -110,7 +110,9 @@ def _moved_for(store: Store, connection: sqlite3.Connection, since: int, reader:
     return found
 
 
-def _only_own_seen(connection: sqlite3.Connection, folder_id: int, since: int, own: Collection[int], reader: Reader) -> bool:
+def _only_own_seen(
+    connection: sqlite3.Connection, folder_id: int, since: int, own: Collection[int], reader: SeenReader
+) -> bool:
     return all(modseq in own for _, modseq in reader_seen_rows.states_since(connection, reader, folder_id, since).values())
 
 

@@ -33,10 +33,10 @@ def poll(store: Store) -> int:
     """Return the account's newest MODSEQ; closed handles are closed again now: a later close would change the files."""
     rested = store.rests
     store.ready()
-    files = (store.place.index, f"{store.place.index}-wal")
+    files = (store.paths.index, f"{store.paths.index}-wal")
     file_traces = _traces(files)  # before the folders are read: a folder made later changes the log
     with translated("reading the index"), store.index.reading() as connection:
-        news = tuple(store.place.new(row.directory) for row in read_folders(connection, store.account_id))
+        news = tuple(store.paths.new(row.directory) for row in read_folders(connection, store.account_id))
     traces = file_traces + _traces(news)
     take_in_new(store)
     modseq = highest_modseq(store)

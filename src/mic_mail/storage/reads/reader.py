@@ -25,7 +25,7 @@ from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.connection import Statement, among, keyed_by, translated, uid_list
-from mic_mail.storage.index.reader_seen_rows import Reader
+from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.index.view_cache import with_changes
 from mic_mail.storage.maildir.maildir import locate
@@ -148,7 +148,7 @@ def _kept(store: Store, folder_id: int, person: str | None) -> _Kept:
 
 
 def _view(
-    store: Store, connection: sqlite3.Connection, folder: FolderRow, reader: Reader | None, kept: _Kept | None
+    store: Store, connection: sqlite3.Connection, folder: FolderRow, reader: SeenReader | None, kept: _Kept | None
 ) -> FolderView:
     """Return the view of a snapshot: the cached one, or the next one made from it.
 
@@ -195,7 +195,7 @@ def changes(store: Store, person: str | None, folder_id: int, since_modseq: int)
 
 
 def _changes(
-    store: Store, connection: sqlite3.Connection, folder: FolderRow, since_modseq: int, reader: Reader | None
+    store: Store, connection: sqlite3.Connection, folder: FolderRow, since_modseq: int, reader: SeenReader | None
 ) -> Changes:
     highest = folder.highest_modseq
     if reader is not None:
@@ -208,7 +208,7 @@ def _changes(
 
 
 def _changes_since(
-    store: Store, connection: sqlite3.Connection, folder_id: int, since: int, reader: Reader | None = None
+    store: Store, connection: sqlite3.Connection, folder_id: int, since: int, reader: SeenReader | None = None
 ) -> tuple[list[tuple[int, int, int, int]], list[int]]:
     here = {"account": store.account_id, "folder": folder_id}
     if reader is None:
@@ -220,7 +220,7 @@ def _changes_since(
 
 
 def _changed_for(
-    store: Store, connection: sqlite3.Connection, folder_id: int, since: int, reader: Reader
+    store: Store, connection: sqlite3.Connection, folder_id: int, since: int, reader: SeenReader
 ) -> list[tuple[int, int, int, int]]:
     """Return one reader's changes: of messages, and of what they have seen; all where `since` is before they began."""
     here = {"account": store.account_id, "folder": folder_id}
@@ -351,7 +351,7 @@ def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
         if row is None:
             return {}
         named = _rows(store, connection, folder_id, wanted, ("uid", "name"))
-    cur = store.place.cur(row[0])
+    cur = store.paths.cur(row[0])
     return {uid: f"{cur}/{name}" for uid, name in named}
 
 
@@ -397,13 +397,13 @@ def _path_of(store: Store, folder_id: int, uid: int) -> str | None:
                 return None
             row = _NAME.on(connection, **here).fetchone()
             if row is not None:
-                return f"{store.place.cur(folder.directory)}/{row[0]}"
+                return f"{store.paths.cur(folder.directory)}/{row[0]}"
             row = _BURIED.on(connection, **here).fetchone()
             if row is None:
                 return None
             name, folder_id, uid = row
             if folder_id is None:
-                return f"{store.place.expunged}/{name}" if name else None
+                return f"{store.paths.expunged}/{name}" if name else None
     return None
 
 
@@ -422,7 +422,7 @@ def _open_under_lock(store: Store, folder_id: int, uid: int) -> MessageFile | No
         if folder is None or not rows:
             path = _path_of(store, folder_id, uid)
             return _try_open(path) if path else None
-        cur = store.place.cur(folder.directory)
+        cur = store.paths.cur(folder.directory)
         name = locate(cur, [rows[0].name]).get(rows[0].name)
         if name is None:
             if folder.deleted_at_us is None:

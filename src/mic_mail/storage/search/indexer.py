@@ -16,7 +16,7 @@ from urllib.parse import quote
 from sqlalchemy import bindparam, select
 
 from mic_mail.mime.search_text import text_parts
-from mic_mail.storage.fulltext.file import Damaged, key_of
+from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
 from mic_mail.storage.fulltext.segment import Document, TooLong
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.connection import PRIMARY, Statement, among, keyed_by, translated, uid_list
@@ -107,7 +107,7 @@ def _visit(store: Store, visited: Visited, go_on: Callable[[], bool]) -> int:
     try:
         store.reserve.require_whole()
         done = _index_and_drop(store, visited, go_on)
-    except Damaged:
+    except DamagedSearchFile:
         store.search.discard()
         visited.modseq, visited.trace = -1, ()
         return 0
@@ -134,7 +134,7 @@ def _index_and_drop(store: Store, visited: Visited, go_on: Callable[[], bool]) -
         known |= visited.unfit
         folders = read_folders(connection, store.account_id)
     for folder in folders:
-        cur = store.place.cur(folder.directory)
+        cur = store.paths.cur(folder.directory)
         for batch in _batches(store, folder.folder_id, visited.modseq, known):
             if not go_on():
                 return None
@@ -219,7 +219,7 @@ def _alive(store: Store) -> set[int]:
 @contextlib.contextmanager
 def _reading(store: Store) -> Iterator[sqlite3.Connection]:
     """Open the index briefly, read-only: so closing it moves no log into the index."""
-    connection = sqlite3.connect(f"file:{quote(store.place.index)}?mode=ro", uri=True, timeout=1.0, isolation_level=None)
+    connection = sqlite3.connect(f"file:{quote(store.paths.index)}?mode=ro", uri=True, timeout=1.0, isolation_level=None)
     try:
         yield connection
     finally:
@@ -227,7 +227,7 @@ def _reading(store: Store) -> Iterator[sqlite3.Connection]:
 
 
 def _trace(store: Store) -> tuple[int, int]:
-    return _written_at(store.place.index), _written_at(f"{store.place.index}-wal")
+    return _written_at(store.paths.index), _written_at(f"{store.paths.index}-wal")
 
 
 def _written_at(path: str) -> int:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from mic_mail.mime.search_text import FIELD_ZONES, Zone
 from mic_mail.mime.text_folding import Query
-from mic_mail.storage.fulltext.file import Damaged, key_of
+from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
 from mic_mail.storage.fulltext.segment import Flow, Phrase, Words, needle
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import read_folder
@@ -43,7 +43,7 @@ def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: Sequence[
                 left = None if len(wanted) == len(uids) and not looked_up.known else set(wanted).difference(looked_up.known)
                 if looked_up.ask(places, left):
                     break
-    except Damaged:
+    except DamagedSearchFile:
         throw_away(store)
         return LookedUp((), ())
     except (sqlite3.Error, OSError):

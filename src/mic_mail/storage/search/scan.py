@@ -15,7 +15,7 @@ from mic_mail.mime.part_table import Sections
 from mic_mail.mime.search_text import Zone, field_texts, text_parts
 from mic_mail.mime.text_folding import Query, occurring
 from mic_mail.storage.errors import NoSuchMessage
-from mic_mail.storage.fulltext.file import Damaged, key_of
+from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
 from mic_mail.storage.fulltext.segment import Document, TooLong
 from mic_mail.storage.reads.reader import open_message, rows
 from mic_mail.storage.reads.sort_keys import value_of
@@ -66,7 +66,7 @@ def find_text(
 def _leave(store: Store, read: dict[int, Document]) -> None:
     try:
         leave(store, read)
-    except Damaged:
+    except DamagedSearchFile:
         store.search.discard()
     except (sqlite3.Error, OSError, KeyError, MicMailError):
         pass

@@ -9,7 +9,7 @@ import sqlite3
 from array import array
 from collections.abc import Iterable
 
-from mic_mail.storage.fulltext.file import Damaged, key_of
+from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
 from mic_mail.storage.fulltext.segment import unpack_values
 from mic_mail.storage.reads.reader import rows
 from mic_mail.storage.reads.sort_keys import Ordered, ordered
@@ -27,7 +27,7 @@ def indexed(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
         segments = [each.segment_id for each in store.search.live()]
         if segments:
             _find(store, folder_id, uids, segments, found)
-    except Damaged:
+    except DamagedSearchFile:
         throw_away(store)
     except (KeyError, sqlite3.Error, OSError):
         pass  # repacked, or inaccessible now: results so far stay true

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mic_mail.process.send_counters import Amounts, SentCounts
+from mic_mail.process.send_counters import Amounts, SendCounters
 from mic_mail.services.abuse.send_limits import Ceilings, Full, Rates, uses
 
 NOW = 1_764_000_000.0
@@ -16,7 +16,7 @@ ONE = Amounts(1, 1, 10)
 
 @pytest.fixture
 def rates(tmp_path: Path) -> Rates:
-    return Rates(SentCounts(tmp_path, "w"))
+    return Rates(SendCounters(tmp_path, "w"))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_how_much_was_tried(rates: Rates) -> None:
 
 def test_what_is_shown(tmp_path: Path) -> None:
     """Six rows: each limit and what of it is taken."""
-    counts = SentCounts(tmp_path, "w")
+    counts = SendCounters(tmp_path, "w")
     ceilings = Ceilings(Amounts(2, 3, 40), Amounts(5, 6, 70))
     Rates(counts).take(1, Amounts(2, 1, 10), ceilings, NOW)
     found = [(use.what, use.span, use.taken, use.limit, use.is_full) for use in uses(counts.sums(1, NOW), ceilings)]
@@ -127,7 +127,7 @@ def test_no_hour_sees_more_than_the_limit(tmp_path: Path, pauses: list[float], l
     """Wherever the hour begins; and nobody waits longer than an hour and five minutes."""
     for old in tmp_path.iterdir():
         old.unlink()
-    rates = Rates(SentCounts(tmp_path, "w"))
+    rates = Rates(SendCounters(tmp_path, "w"))
     ceilings = Ceilings(Amounts(limit, 10_000, 1 << 40), PLENTY)
     now, taken = NOW, []
     for pause in pauses:

@@ -14,7 +14,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.process.executors import Executors
-from mic_mail.queue.queue import Envelope, Queue, Recipient
+from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.services.queue.delivery_log import FinishedRecipients
 from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
 from mic_mail.smtpclient.client import Patience
@@ -62,9 +62,9 @@ class Office:
         (self.folder / "message").write_bytes(HEAD + MESSAGE)
 
     def put(self, entry_id: str, *addresses: str, age: float = 0.0, body: str = "7BIT", **more: Any) -> None:
-        recipients = tuple(Recipient(parsed(address)) for address in addresses)
+        recipients = tuple(QueueRecipient(parsed(address)) for address in addresses)
         at_us = self.clock.now_us() - int(age * 1_000_000)
-        envelope = Envelope(
+        envelope = QueueEnvelope(
             **{"sender": parsed("a@mic.gov.vn"), **more}, trace_id=entry_id, recipients=recipients, accepted_at_us=at_us,
             return_path_octets=len(HEAD), body=body, submitted_by=SENDER,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from harness import read_events
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executors
-from mic_mail.queue.queue import Entry, Envelope, Queue, Recipient
+from mic_mail.queue.queue import Queue, QueueEntry, QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.queue.scheduler import Job
 from mic_mail.services.queue.active_queue import ActiveQueue
@@ -31,14 +31,14 @@ class Fixture:
         unused: Any = None
         executors = Executors(io_threads=2, hash_threads=1)
         self.active = ActiveQueue(runtime(unused, SystemClock(), log=self.log, executors=executors), self.queue)
-        self.added: list[Entry] = []
+        self.added: list[QueueEntry] = []
 
     def put(self, *entry_ids: str) -> None:
         message = self.folder / "message"
         message.write_bytes(b"Subject: x\r\n\r\nx\r\n")
-        recipients = (Recipient(parsed("b@one.example")), Recipient(parsed("c@one.example")))
+        recipients = (QueueRecipient(parsed("b@one.example")), QueueRecipient(parsed("c@one.example")))
         for entry_id in entry_ids:
-            envelope = Envelope(sender=parsed("a@mic.gov.vn"), trace_id=entry_id, recipients=recipients, accepted_at_us=0)
+            envelope = QueueEnvelope(sender=parsed("a@mic.gov.vn"), trace_id=entry_id, recipients=recipients, accepted_at_us=0)
             self.queue.put(entry_id, message, envelope)
 
     async def add(self, *entry_ids: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.queue.queue import Entry
+from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import AdminDecision, Hold, Standing
 from mic_mail.services.queue.queue_manager import QueueManager
 from unit.services.queue.office import SENDER, STUFFED, ZONE, offices
@@ -179,7 +179,7 @@ async def test_a_decision_that_no_word_comes_of(tmp_path: Path, monkeypatch: pyt
         for entry in office.queue.entries():
             entry.retry(AdminDecision("mai"))
         with monkeypatch.context() as patch:
-            patch.setattr(Entry, "refresh", lambda _entry: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+            patch.setattr(QueueEntry, "refresh", lambda _entry: (_ for _ in ()).throw(OSError(5, "Input/output error")))
             senders.on_message("A")
             await stays_on_loop(lambda: office.queue.names() == ["A", "B"])
         await senders.poll()

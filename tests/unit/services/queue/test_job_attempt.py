@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import read_events
 from mic_mail.net.dns import Resolver
-from mic_mail.queue.queue import Entry
+from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import Hold, Standing
 from mic_mail.queue.scheduler import End, Job
 from mic_mail.services.queue.delivery_log import DeliveryLog
@@ -38,7 +38,7 @@ def _attempt(office: Office) -> tuple[JobAttempt, Connections]:
     return attempt, connections
 
 
-async def _run(office: Office, entry_id: str, places: Sequence[int] = (0,)) -> tuple[Outcome, Entry]:
+async def _run(office: Office, entry_id: str, places: Sequence[int] = (0,)) -> tuple[Outcome, QueueEntry]:
     """Run one attempt, and what the queue manager does after it."""
     entry = office.queue.read(entry_id)
     assert entry is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import read_events
-from mic_mail.queue.queue import Entry
+from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import Standing
 from unit.services.queue.office import SENDER, STUFFED, ZONE, offices
 from unit.smtpclient.test_client import PLAIN, Server
@@ -44,12 +44,12 @@ async def test_a_full_disk_sends_nothing_twice(tmp_path: Path, monkeypatch: pyte
     """Of two recipients one is deferred and the other has it: neither is written down, and the other gets it once."""
     server = Server(PLAIN, answers={b"RCPT TO:<late": b"450 4.2.1 later\r\n"})
 
-    def full(_entry: Entry, *, sync: bool) -> None:
+    def full(_entry: QueueEntry, *, sync: bool) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
         with monkeypatch.context() as patch:
-            patch.setattr(Entry, "_write_down", full)
+            patch.setattr(QueueEntry, "_write_down", full)
             office.put("A", "late@two.example", "good@two.example")
             await senders.poll()
             decided = (Standing.OPEN, Standing.DELIVERED)

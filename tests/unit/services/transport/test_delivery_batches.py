@@ -230,7 +230,7 @@ def test_no_more_octets_wait_than_there_is_memory_for(office: Office, monkeypatc
 def test_a_store_that_was_replaced_holds_no_wave_up(office: Office) -> None:
     """Whoever has to open it first hears that it is busy, and waits in its own turn; the message arrives."""
     store = office.context.store.store(office.ref("dvbe"))
-    os.unlink(store.place.index)
+    os.unlink(store.paths.index)
     with pytest.raises(Busy), writing(store, patience=0.02):
         pass
     [published] = office.deliver(("dvbe", message(0)))

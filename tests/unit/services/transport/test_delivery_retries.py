@@ -16,7 +16,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.log.maillog import stamp
 from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.policy.facts import FactKind
-from mic_mail.queue.spool import Entry, Spool, SpoolEnvelope, Target
+from mic_mail.queue.spool import Spool, SpoolEntry, SpoolEnvelope, SpoolTarget
 from population import draft
 from waiting import wait_for
 
@@ -49,7 +49,7 @@ def test_a_file_of_the_spool_that_cannot_be_opened_is_told_of_once(serve: Callab
     for spool_id in ("a1", "a3"):
         entry = spool.draft(spool_id)
         entry.write(MESSAGE)
-        target = Target(dvbe.mailbox_id, parsed("dvbe@mic.gov.vn"))
+        target = SpoolTarget(dvbe.mailbox_id, parsed("dvbe@mic.gov.vn"))
         entry.commit(
             SpoolEnvelope(trace_id=spool_id, sender=NULL_PATH, targets=(target,), accepted_at_us=1, return_path_octets=0)
         ).release()
@@ -68,14 +68,14 @@ def test_a_file_of_the_spool_that_cannot_be_opened_is_told_of_once(serve: Callab
 def test_a_first_look_that_fails_is_taken_again(serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> None:
     """At everything, whatever is due: what was in the way may be why somebody has restarted the server."""
 
-    def fails(*given: object) -> Iterator[Entry]:
+    def fails(*given: object) -> Iterator[SpoolEntry]:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patches:
         patches.setattr(Spool, "recover", fails)
         server = serve(clock=ManualClock(NOW))
         dvbe = server.issue("dvbe")
-        target, later = Target(dvbe.mailbox_id, parsed("dvbe@mic.gov.vn")), server.clock.now_us() + 3_600_000_000
+        target, later = SpoolTarget(dvbe.mailbox_id, parsed("dvbe@mic.gov.vn")), server.clock.now_us() + 3_600_000_000
         entry = server.running.context.spool.draft("a1")
         entry.write(MESSAGE)
         slip = SpoolEnvelope(

@@ -9,7 +9,7 @@ import pytest
 from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.journal import replay
 from mic_mail.storage.journal.frames import Journaled
-from mic_mail.storage.maildir.maildir import Place
+from mic_mail.storage.maildir.maildir import AccountPaths
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from store_harness import REF, Root, arrivals_in, deliver, killed_at, message, observe
@@ -84,7 +84,7 @@ def test_a_mailbox_that_cannot_be_replayed_stops_no_other(root: Root, monkeypatc
     crash = two_mailboxes(root)
     put = replay._put
 
-    def no_room(place: Place, path: str, arrival: Journaled) -> None:
+    def no_room(place: AccountPaths, path: str, arrival: Journaled) -> None:
         if arrival.home == REF.home:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         put(place, path, arrival)

@@ -22,7 +22,7 @@ from mic_mail.i18n.notices.quarantine import kept_back
 from mic_mail.log.error_fields import described
 from mic_mail.policy.calendar import local_day
 from mic_mail.process.runtime import Runtime
-from mic_mail.quarantine.quarantine import RECORD_SECONDS, Quarantine, Record, State
+from mic_mail.quarantine.quarantine import RECORD_SECONDS, Quarantine, QuarantineRecord, QuarantineState
 from mic_mail.services.transport.secrecy_release import HeldMailServices
 
 MOST_LISTED = 50
@@ -50,7 +50,7 @@ class QuarantineJob:
     def _look(self) -> int:
         delivered, now_us = 0, self._runtime.clock.steady_us()
         self._waited, self._waits = self._waits, {}
-        unnotified: defaultdict[int, list[Record]] = defaultdict(list)
+        unnotified: defaultdict[int, list[QuarantineRecord]] = defaultdict(list)
         last_notified: defaultdict[int, int] = defaultdict(int)
         for record in list(self._quarantine.records()):
             try:
@@ -59,7 +59,7 @@ class QuarantineJob:
                 self._wait(record.held_id, error, trace=record.held_id, state=record.state)
             for mailbox_id in record.told:
                 last_notified[mailbox_id] = max(last_notified[mailbox_id], record.told_at_us)
-            if record.state is State.HELD and record.expires_at_us > now_us:
+            if record.state is QuarantineState.HELD and record.expires_at_us > now_us:
                 for mailbox_id in set(record.mailboxes) - set(record.told):
                     unnotified[mailbox_id].append(record)
         if self._runtime.config().quarantine.digest:
@@ -75,18 +75,18 @@ class QuarantineJob:
         if self._waited.get(key) != str(error):
             self._runtime.log.event("quarantine_waits", error=described(error), **what)
 
-    def _one(self, record: Record, now_us: int) -> bool:
-        if record.state is State.RELEASED:
+    def _one(self, record: QuarantineRecord, now_us: int) -> bool:
+        if record.state is QuarantineState.RELEASED:
             return self._deliver(record, now_us)
-        over_at_us = record.expires_at_us if record.state is State.HELD else _over_at_us(record)
+        over_at_us = record.expires_at_us if record.state is QuarantineState.HELD else _over_at_us(record)
         if over_at_us <= now_us and self._services.trusts_clock():
-            if record.state is State.HELD:
+            if record.state is QuarantineState.HELD:
                 self._expire(record)
             else:
                 self._quarantine.forget(record)
         return False
 
-    def _deliver(self, record: Record, now_us: int) -> bool:
+    def _deliver(self, record: QuarantineRecord, now_us: int) -> bool:
         """Put a released message into the spool under its own id; a second time, each mailbox takes it once."""
         if not self._quarantine.hand_over(record, self._services.spool, now_us):
             self._runtime.log.event("quarantined_message_damaged", trace=record.held_id, digest=record.digest)
@@ -98,7 +98,7 @@ class QuarantineJob:
         self._quarantine.settled(record)
         return True
 
-    def _expire(self, record: Record) -> None:
+    def _expire(self, record: QuarantineRecord) -> None:
         try:
             self._quarantine.expire(record.held_id)
         except Refused:  # it was decided a moment ago
@@ -107,7 +107,7 @@ class QuarantineJob:
 
     # ------------------------------------------------------------ notices
 
-    def _notify_owner(self, mailbox_id: int, records: Sequence[Record], now_us: int) -> None:
+    def _notify_owner(self, mailbox_id: int, records: Sequence[QuarantineRecord], now_us: int) -> None:
         """Deliver one notice about all records of a mailbox, then mark them: rather twice than never."""
         mailbox = self._runtime.snapshot().entry(mailbox_id)
         if mailbox is None or not self._services.takes_mail(mailbox):
@@ -128,11 +128,11 @@ class QuarantineJob:
         self._runtime.log.event("quarantine_told", mailbox=mailbox.address, messages=len(records), clause="4.2")
 
 
-def _named(record: Record) -> dict[str, object]:
+def _named(record: QuarantineRecord) -> dict[str, object]:
     return {"sender": record.sender, "recipients": list(record.recipients), "reason": record.reason, "what": record.what}
 
 
-def _over_at_us(record: Record) -> int:
+def _over_at_us(record: QuarantineRecord) -> int:
     ended = record.decided.at_us if record.decided else record.expires_at_us
     return ended + RECORD_SECONDS * 1_000_000
 

@@ -6,7 +6,7 @@ from mic_mail.mime import headers
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy.naming.transliteration import excerpt
 from mic_mail.process.runtime import Runtime
-from mic_mail.quarantine.quarantine import Quarantine, Reason, Record, State
+from mic_mail.quarantine.quarantine import Quarantine, QuarantineRecord, QuarantineState, Reason
 from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.services.transport.envelope import Envelope
 
@@ -25,9 +25,9 @@ class QuarantineWriter:
         """Quarantine the message under its trace id."""
         checked, now_us = envelope.checked, self._runtime.clock.steady_us()
         header = _header_of(source)
-        record = Record(
+        record = QuarantineRecord(
             held_id=envelope.trace_id,
-            state=State.HELD,
+            state=QuarantineState.HELD,
             reason=Reason(checked.held_for),
             at_us=now_us,
             expires_at_us=now_us + int(self._runtime.config().quarantine.keep * 1_000_000),
