@@ -18,8 +18,8 @@ from mic_mail.directory.records import BRING_BACK
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 
 BUSY_MILLISECONDS = 10_000
-BASE = "0012"
-"""The revision of the first release."""
+BASE = "0010"
+"""The oldest revision that is migrated."""
 HEAD = "0012"
 """The newest revision in `migrations/versions`."""
 IN_MEMORY = "mode=memory"
@@ -153,12 +153,12 @@ def _unknown_revision(revision: str) -> DirectoryUnavailable:
     if revision.isdecimal() and revision < BASE:
         return DirectoryUnavailable(
             Text(
-                f"Danh bạ thuộc một bản mic-mail trước khi phát hành ({revision}; chương trình này biết từ {BASE}).",
-                f"The directory is of a version before the first release ({revision}; this version knows {BASE} and later).",
+                f"Danh bạ thuộc phiên bản quá cũ ({revision}; chương trình này biết từ {BASE}).",
+                f"The directory is of too old a version ({revision}; this version knows {BASE} and later).",
             ),
             remedy=Text(
-                f"Nâng cấp danh bạ lên {BASE} bằng bản mic-mail cuối cùng trước khi phát hành, rồi khởi động lại.",
-                f"Upgrade it to {BASE} with the last version before the first release, then start again.",
+                f"Chạy một lần bản mic-mail cũ hơn còn biết {revision} để nâng cấp danh bạ lên {BASE}, rồi khởi động lại.",
+                f"Start an older version that still knows {revision} once, to upgrade it to {BASE}; then start again.",
             ),
         )
     return DirectoryUnavailable(

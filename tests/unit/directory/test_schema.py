@@ -1,4 +1,4 @@
-"""The tables of a release, brought up to date, are those that the model declares."""
+"""The tables of the oldest revision, brought up to date, are those that the model declares."""
 
 import sqlite3
 from contextlib import closing
@@ -12,14 +12,14 @@ from mic_mail.directory import engine as database
 from mic_mail.directory import migrate
 from mic_mail.directory.register_model import ALL_TABLES
 
-FIRST_RELEASE = Path(__file__).with_name("schema_0012.sql").read_text(encoding="utf-8")
-"""The tables of a directory as the first release made them; never changed: a change of the model needs a migration."""
+OLDEST = Path(__file__).with_name("schema_0010.sql").read_text(encoding="utf-8")
+"""The tables of a directory of revision 0010; never changed: a change of the model needs a migration."""
 
 
-def of_first_release(file):
-    """A directory of the first release, as a file, brought up to this program's version."""
+def of_oldest_revision(file):
+    """A directory of the oldest revision, as a file, brought up to this program's version."""
     with closing(sqlite3.connect(file)) as connection:
-        connection.executescript(FIRST_RELEASE)
+        connection.executescript(OLDEST)
     engine = database.connect(f"sqlite:///{file}")
     database.migrate(engine, must_exist=True)
     return engine
@@ -27,7 +27,7 @@ def of_first_release(file):
 
 def test_migrated_schema_is_the_declared_one(tmp_path):
     """Alembic finds no difference: tables, columns, types, indexes, constraints."""
-    engine = of_first_release(tmp_path / "old.sqlite")
+    engine = of_oldest_revision(tmp_path / "old.sqlite")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), ALL_TABLES) == []
     engine.dispose()
@@ -45,7 +45,7 @@ def test_a_directory_is_current_at_the_newest_revision_that_is_shipped(url):
 
 def test_constraints_keep_their_names(url, tmp_path):
     """Names of constraints, indexes and triggers are the same whether migrations or the model made the tables."""
-    migrated, declared = of_first_release(tmp_path / "old.sqlite"), database.connect(url)
+    migrated, declared = of_oldest_revision(tmp_path / "old.sqlite"), database.connect(url)
     database.migrate(declared)
 
     def names(engine):
