@@ -1,10 +1,13 @@
 """Reg. 6.2: many requests are approved, refused or closed by one command, each by itself."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from mic_mail.clock import SystemClock
+from mic_mail.policy.calendar import add_days, local_day
 from regulation.console import Console
 from regulation.test_clause_6_2 import CLERK, HEADING, HOA, ask, table
 
@@ -102,6 +105,27 @@ def test_a_rehearsal_says_what_would_be_and_changes_nothing(console: Console) ->
     assert [(row["state"], row["address"], row["clause"]) for row in real] == [
         (row["state"], row["address"], row["clause"]) for row in rows
     ]
+
+
+@pytest.mark.clause("6.2")
+def test_a_rehearsal_shows_each_row_that_would_change(console: Console) -> None:
+    """Of a change from now, of one for a later day, which stays pending for the requests after it, and none of a reset."""
+    assert console.run("unit", "add", "KTS", "Cục Kinh tế số", "--document", "1/QĐ") == 0, console.err
+    day = f"{add_days(local_day(SystemClock().now()), 30):%d/%m/%Y}"
+    merger = ask(console, "change", "--into", "KTS", "--day", day, "--document", "2/QĐ")
+    promotion = ask(console, "change", "--address", "tvan", "--position", "Vụ trưởng", "--document", "3/QĐ")
+    reset = ask(console, "reset", "--address", "tvan")
+    numbers = [str(number) for number in (merger, promotion, reset)]
+    rows = many(console, 0, "approve", *numbers, "--dry-run")
+    changes = [[(each["name"], each["field"], each["old"], each["new"]) for each in row["changes"]] for row in rows]
+    assert ("Trần Văn An", "unit_id", "CNTT", "KTS") in changes[0]
+    assert ("CNTT", "successor_id", None, "KTS") in changes[0]
+    assert ("Trần Văn An", "position", "Chuyên viên", "Vụ trưởng") in changes[1]
+    assert not changes[2]
+    assert console.run("request", "approve", *numbers, "--dry-run") == 0, console.err
+    assert f"Request {merger}\n" in re.sub(r" +\n", "\n", console.out)
+    assert console.json("directory", "history") == []
+    assert console.json("directory", "pending") == []
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,7 @@ def test_two_units_merge_and_three_people_are_promoted(
     requests = directory.requests.all()
     assert len(requests) == len(ROWS), inbox(server, "cntt")
     assert run("request", "approve", "--dry-run", *(str(each.request_id) for each in requests)) == 0
+    assert all(new in run.said for new in ("Phó Vụ trưởng Vụ Kinh tế số", "Lê Thị Chi", "cntt.cu@mic.gov.vn"))  # type: ignore[attr-defined]
     assert directory.changes.all() == []
     assert run("request", "approve", *(str(each.request_id) for each in requests)) == 0
     assert {each.state for each in directory.requests.all()} == {State.DONE}

@@ -11,7 +11,7 @@ import pytest
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.i18n.notices.catalogue import CATALOGUE
 from mic_mail.log.audit import Audit
-from mic_mail.policy.calendar import add_days, local_day
+from mic_mail.policy.calendar import add_days, add_months, local_day, start_of
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
@@ -59,6 +59,19 @@ def test_what_is_due(desk: Desk) -> None:
     rows = json.loads(desk.done("mailbox", "due", "--json"))
     assert (rows[0]["deed"], rows[0]["overdue"], rows[0]["why"]["en"]) == ("free", True, "no warning was sent")
     assert "no warning was sent" in desk.done("mailbox", "due")
+
+
+@pytest.mark.clause("6.4.c")
+def test_a_notice_that_is_due_is_named_in_the_readers_language(desk: Desk) -> None:
+    """A warning that nobody sent, in the words of `notice list`."""
+    left_on = add_days(add_months(local_day(SystemClock().now()), -6), 5)
+    directory = desk.directory(99)
+    left = Draft(FactKind.LEFT, start_of(left_on), "test", data={"level": "division", "cause": "retired"})
+    directory.append_fact(directory.mailbox(ADDRESS).mailbox_id, left)
+    directory.close()
+    rows = json.loads(desk.done("mailbox", "due", "--within", "0", "--json"))
+    assert [row["why"] for row in rows if row["deed"] == "notice"] == [{"vi": "hộp thư sắp bị thu hồi", "en": "reclaim ahead"}]
+    assert "hộp thư sắp bị thu hồi" in desk.done("--lang", "vi", "mailbox", "due")
 
 
 @pytest.mark.clause("6.3")
@@ -136,7 +149,7 @@ def test_a_contract_that_ended_while_its_request_waited(desk: Desk) -> None:
     desk.done("person", "add", "Lê Thị Cúc", "--unit", "CNTT", *contract)
     assert desk.run("request", "approve", "2") == 1
     ours = f"mic-mail --config {desk.file}"
-    assert f"{ours} person employment 2, {ours} request approve 2 --person 2; none: {ours} request refuse 2" in desk.err
+    assert f"{ours} person employment 2, {ours} request approve 2 --person 2; without one: {ours} request refuse 2" in desk.err
     ends = add_days(today, 500)
     new = ("--contract-from", f"{today:%d/%m/%Y}", "--contract-until", f"{ends:%d/%m/%Y}")
     desk.done("person", "employment", "2", "contract", *new, "--document", "5/HĐ")

@@ -16,6 +16,8 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text
 
 _FILE = "sqlite:///"
+_COPY = "file:rehearsal-"
+"""The start of the URI of a copy, which can itself be copied."""
 
 
 @contextmanager
@@ -25,10 +27,11 @@ def rehearsal(directory: Directory) -> Iterator[Directory]:
         raise BadInput(
             Text("--dry-run chỉ dùng được khi danh bạ là tệp SQLite.", "--dry-run needs a directory that is an SQLite file.")
         )
-    path = Path(directory.url.removeprefix(_FILE)).absolute()
-    place = f"file:rehearsal-{secrets.token_hex(8)}?{IN_MEMORY}&cache=shared"  # exists while a connection is open
+    source = directory.url.removeprefix(_FILE)
+    live_uri = source if source.startswith(_COPY) else f"file:{quote(str(Path(source).absolute()))}?mode=ro"
+    place = f"{_COPY}{secrets.token_hex(8)}?{IN_MEMORY}&cache=shared"  # exists while a connection is open
     with closing(sqlite3.connect(place, uri=True)) as kept:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as live:
+        with closing(sqlite3.connect(live_uri, uri=True)) as live:
             live.backup(kept)
         copy = Directory(f"{_FILE}{place}&uri=true", clock=directory.clock)
         try:

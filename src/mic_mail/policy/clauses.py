@@ -308,7 +308,7 @@ ROWS: tuple[Clause, ...] = (
     _row("10.1", PARTLY,
         ("Bảo đảm ổn định, tốc độ, dung lượng, dự phòng; xử lý sự cố.",
          "Stability, speed, capacity, standby, incident handling."),
-        ("Sao lưu hằng giờ, khôi phục trên máy khác, số đo, kiểm tra tình trạng; sổ sự cố. Chưa có máy tự tiếp quản.",
+        ("Sao lưu hằng giờ, khôi phục trên máy khác, chỉ số, kiểm tra tình trạng; sổ sự cố. Chưa có máy tự tiếp quản.",
          "Hourly backups, restore on another machine, metrics, health; incidents. No machine takes over by itself yet."),
         settings="process.lag_seconds storage.synchronous web.monitor_networks"),
     _row("10.2", ENFORCED,

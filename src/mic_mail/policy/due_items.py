@@ -4,14 +4,14 @@ In: the mailbox's spans, its progress if it is reclaimed, the obstacles to its d
 two instants. Out: items with instant, clause and, if overdue, the reason. Pure.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mic_mail.errors import Text
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import LAST_INSTANT, add_days, start_of
-from mic_mail.policy.due_notices import Notable
+from mic_mail.policy.due_notices import Notable, NoticeKind
 from mic_mail.policy.reclamation import Course, Obstacle, ReclaimStage, keeps_until
 from mic_mail.policy.states import Span, State, counting
 from mic_mail.policy.unit_mail.handover import CLAUSE as HANDOVER
@@ -123,13 +123,11 @@ def vacant(vacancies: Iterable[Vacancy], now: datetime, until: datetime) -> Iter
             yield DueItem(vacancy.since, AutomaticAct.TERM_END, HANDOVER, vacancy.holds(now), why)
 
 
-def unsent(due: Iterable[Notable], sent: Collection[str], now: datetime) -> Iterator[DueItem]:
-    """Yield overdue notices: the housekeeper does not run, or nobody could be notified."""
+def unsent(due: Iterable[Notable], sent: Collection[str], names: Mapping[NoticeKind, Text], now: datetime) -> Iterator[DueItem]:
+    """Yield overdue notices by their names: the housekeeper does not run, or nobody could be notified."""
     for notable in due:
         if notable.key not in sent and now > notable.since + SLACK:
-            yield DueItem(
-                notable.since, AutomaticAct.NOTICE, notable.clause, overdue=True, why=Text(notable.kind, notable.kind)
-            )
+            yield DueItem(notable.since, AutomaticAct.NOTICE, notable.clause, overdue=True, why=names[notable.kind])
 
 
 def waits(since: datetime, deed: AutomaticAct, clause: str, why: str, now: datetime) -> Iterator[DueItem]:

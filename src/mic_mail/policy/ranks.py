@@ -43,7 +43,6 @@ _DIVISION = (
     "văn thư",
     "lưu trữ viên",
     "lái xe",
-    "staff",
 )
 Table = Mapping[str, Level | None]
 """Title, as `title_of` writes it -> level; None: the Centre has marked it as unknown."""

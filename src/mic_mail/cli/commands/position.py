@@ -9,7 +9,6 @@ from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import OrderAct
 from mic_mail.cli.options import Commands, JsonOption, argument
 from mic_mail.cli.output import Column, Row
-from mic_mail.errors import Text
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Level
@@ -28,7 +27,7 @@ class Wanted(LabelledEnum):
 
 
 COLUMNS = (
-    Column("title", "Chức danh", "Position", names={"staff": Text("nhân viên (ghi là “staff”)", "staff")}),
+    Column("title", "Chức danh", "Position"),
     Column("level", "Cấp", "Level"),
     Column("entered", "Do Trung tâm ghi", "Entered by the Centre"),
     Column("people", "Số người", "People", right=True),

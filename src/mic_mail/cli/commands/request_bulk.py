@@ -4,12 +4,14 @@ A refusal or trouble of one does not stop the others. After an interruption the 
 them is shown only once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import typer
 
 from mic_mail.cli import output
+from mic_mail.cli.directory_orders import CHANGES
 from mic_mail.cli.labels import REQUEST_ITEMS
 from mic_mail.cli.output import Cell, Column, Row, coded, row_of
 from mic_mail.errors import BadInput, MicMailError, Text, in_ascii
@@ -29,6 +31,8 @@ _BEFORE = Column("before", "Đã thực hiện từ trước", "Done before")
 DECIDED = (*_ONE, _STATE, *_WHY)
 APPROVED = (*_ONE, _STATE, _MAILBOX, Column("password", "Mật khẩu mới", "New password"), _BEFORE, *_WHY)
 REHEARSED = (*_ONE, Column("state_name", "Sẽ là", "Would be"), _MAILBOX, _BEFORE, *_WHY)
+REHEARSED_APPROVALS = (*REHEARSED, Column("changes", "Thay đổi", "Changes", json_only=True))
+"""The rows of the directory that an approval changes are in a table of their own."""
 _DAYS = frozenset({Item.DAY, Item.CONTRACT_FROM, Item.CONTRACT_UNTIL})
 Act = Callable[[int], Row]
 """Decides the request of this number; returns its row."""
@@ -59,6 +63,8 @@ def decide(numbers: Sequence[int], act: Act, columns: Sequence[Column], *, as_js
             rows.append(_tried(number, act))  # noqa: PERF401 - one at a time: an interruption still shows the rows so far
     finally:
         output.listing(columns, rows, as_json=as_json)
+    if not as_json:
+        _print_changes(rows)
     failed = sum(row.get("refused") is not None for row in rows)
     done = len(rows) - failed
     if rehearsed:
@@ -82,6 +88,14 @@ def request_row(request: Request) -> dict[str, Cell]:
     """Return a request as it is now."""
     subject, items = output.localized(request.filing.subject) or None, asked_for(request.filing)
     return row_of((*_ONE, _STATE), request, subject=subject, items=items)
+
+
+def _print_changes(rows: Iterable[Row]) -> None:
+    for row in rows:
+        changes: Any = row.get("changes")
+        if changes:
+            number = row["request_id"]
+            output.listing(CHANGES, changes, as_json=False, title=Text(f"Yêu cầu số {number}", f"Request {number}"))
 
 
 def _tried(number: int, act: Act) -> Row:

@@ -17,11 +17,12 @@ from mic_mail.cli.commands.mailbox_reclaimed import brought_back
 from mic_mail.cli.commands.mailbox_state import QueuedOption
 from mic_mail.cli.commands.request import Number, unit_of
 from mic_mail.cli.commands.request_bulk import APPROVED as APPROVED_MANY
-from mic_mail.cli.commands.request_bulk import DECIDED, REHEARSED, decide, each_once, must_be_one
+from mic_mail.cli.commands.request_bulk import DECIDED, REHEARSED, REHEARSED_APPROVALS, decide, each_once, must_be_one
 from mic_mail.cli.commands.request_bulk import request_row as as_row
 from mic_mail.cli.context import CliContext
+from mic_mail.cli.directory_orders import Naming
 from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
-from mic_mail.cli.output import Column, Row, coded, row_of
+from mic_mail.cli.output import Cell, Column, Row, coded, row_of
 from mic_mail.directory.dry_run import rehearsal
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.authorization.roles import Right
@@ -179,9 +180,21 @@ def _rehearse_approvals(act: Act, numbers: Sequence[int], choices: Choices, *, a
 
         def approve_one(number: int) -> Row:
             approved = approving.approve(copy.requests.get(number), act.origin.actor, choices)
-            return {**_many_row(approved), "password": None}
+            return {**_many_row(approved), "password": None, "changes": _changes_of(copy, number)}
 
-        decide(numbers, approve_one, REHEARSED, as_json=as_json, rehearsed=True)
+        decide(numbers, approve_one, REHEARSED_APPROVALS, as_json=as_json, rehearsed=True)
+
+
+def _changes_of(directory: Directory, number: int) -> list[dict[str, Cell]]:
+    """Return the rows of the directory that the order of this request changes, on its day (Reg. 6.2)."""
+    entry = directory.changes.of_request(number)
+    if entry is None:
+        return []
+    if not entry.is_pending:
+        return list(map(Naming(directory).row, entry.changes))
+    with rehearsal(directory) as later:  # requests that are approved after it find it pending
+        entry = later.changes.carry_out(entry.number, entry.order.effective_at)
+        return list(map(Naming(later).row, entry.changes))
 
 
 def _approving(here: CliContext, directory: Directory, hash_password: HashPassword, bring_back: BringBack) -> Approving:

@@ -34,7 +34,7 @@ def status(
     here: CliContext,
     *,
     prometheus: Annotated[
-        bool, option("--prometheus", "Các số đo theo định dạng của Prometheus.", "The metrics in the format of Prometheus.")
+        bool, option("--prometheus", "Các chỉ số theo định dạng của Prometheus.", "The metrics in the format of Prometheus.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

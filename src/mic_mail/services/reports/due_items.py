@@ -4,7 +4,7 @@ In: the directory, the configuration, how many days to look ahead. Out: items, o
 address. Reads only; blocking; for commands and reports.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,8 +12,10 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
+from mic_mail.errors import Text
+from mic_mail.i18n.notices.catalogue import NAMES
 from mic_mail.policy.due_items import AutomaticAct, DueItem, aftermath, coming, unsent, vacant, waits
-from mic_mail.policy.due_notices import DueNotices, due_notices
+from mic_mail.policy.due_notices import DueNotices, NoticeKind, due_notices
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable
 from mic_mail.policy.requests import CLAUSE
@@ -24,6 +26,10 @@ from mic_mail.services.notifications.succession import vacancies_of
 from mic_mail.services.requests.intake import MARK
 from mic_mail.services.requests.outcome_notices import WINDOW, undelivered
 from mic_mail.services.settings import warn_days
+
+_NOTICES: Mapping[NoticeKind, Text] = {
+    kind: NAMES["app_password_added" if kind is NoticeKind.APP_PASSWORD else kind] for kind in NoticeKind
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ def due(directory: Directory, config: Config, clock: Clock, reclaiming: Reclaimi
     sent = directory.sent.known([notable.key for look in looks.values() for notable in look.due])
     for entry in snapshot:
         if look := looks.get(entry.mailbox_id):
-            found += [MailboxItem(entry, item) for item in unsent(look.due, sent, now)]
+            found += [MailboxItem(entry, item) for item in unsent(look.due, sent, _NOTICES, now)]
     found += _about_requests(directory, config, clock, snapshot)
     return sorted(found, key=lambda one: (not one.item.overdue, one.item.at, one.entry.address))
 
