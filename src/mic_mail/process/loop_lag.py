@@ -1,7 +1,9 @@
 """Measure how late the event loop runs, and log the commands behind long pauses.
 
 A heartbeat every 20 ms measures how late it comes. Protocol servers call `note` when a command starts (0.1 µs). A pause above
-the threshold is logged with the commands noted since the last heartbeat. The counts feed `status` and the benchmarks.
+the threshold is logged with the commands noted since the last heartbeat, but within `REPEAT_SECONDS` only if it is longer than
+the one logged before: on an overloaded machine the log would hold little else. The counts have every pause; they feed `status`,
+the metrics and the benchmarks.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ from collections.abc import Sequence
 from mic_mail.log.maillog import MailLog
 
 HEARTBEAT_SECONDS = 0.02
+REPEAT_SECONDS = 10.0
 BOUNDS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 
@@ -27,6 +30,9 @@ class LoopLag:
         self._counts = [0] * (len(BOUNDS_MS) + 1)
         self.worst_ms = 0.0
         self.sum_ms = 0.0
+        self._logged_ms = 0.0
+        self._repeat_at = 0.0
+        """The time of the loop from which a pause is logged even if it is not longer than `_logged_ms`."""
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -39,7 +45,8 @@ class LoopLag:
         self._counts[bisect_left(BOUNDS_MS, late_ms)] += 1
         self.worst_ms = max(self.worst_ms, late_ms)
         self.sum_ms += late_ms
-        if late > self.threshold_seconds:
+        if late > self.threshold_seconds and (late_ms > self._logged_ms or due + late >= self._repeat_at):
+            self._logged_ms, self._repeat_at = late_ms, due + late + REPEAT_SECONDS
             self._log.event("loop_lagged", ms=round(late_ms, 1), commands=list(self._recent))
         self._recent.clear()
         self.start()
