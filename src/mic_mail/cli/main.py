@@ -28,11 +28,11 @@ from mic_mail.cli import output, typer_i18n
 from mic_mail.cli.context import ACTOR_VARIABLE, CODE_VARIABLE, CONFIG_VARIABLE, DEFAULT_CONFIG, CliContext
 from mic_mail.cli.options import Commands, option
 from mic_mail.clock import Clock, SystemClock
-from mic_mail.errors import MicMailError
+from mic_mail.errors import BadInput, MicMailError, Refused, Trouble
 from mic_mail.i18n.language import Language, language_of
 from mic_mail.ids import trace_id
 
-EXIT_REFUSED, EXIT_USAGE, EXIT_TROUBLE = 1, 2, 3
+EXIT_REFUSED, EXIT_USAGE, EXIT_TROUBLE = Refused.exit_code, BadInput.exit_code, Trouble.exit_code
 EXIT_STOPPED = 130
 """The exit code that a shell shows for a process that Ctrl-C ended (128 + SIGINT)."""
 

@@ -10,9 +10,8 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, JsonOption, argument, option
 from mic_mail.cli.output import Column, Row, row_of
-from mic_mail.cli.output_files import write_file
+from mic_mail.cli.output_files import write_paper
 from mic_mail.directory.records import UnitRecord
-from mic_mail.documents import pdf, xlsx
 from mic_mail.documents.document import Document
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
@@ -162,10 +161,7 @@ def _censuses(here: CliContext) -> Censuses:
 
 
 def _write(here: CliContext, folder: Path, name: str, paper: Document) -> list[Path]:
-    return [
-        write_file(here, folder / f"{name}.{kind}", octets(paper))
-        for kind, octets in (("pdf", pdf.write), ("xlsx", xlsx.write))
-    ]
+    return [*write_paper(here, folder / f"{name}.pdf", paper), *write_paper(here, folder / f"{name}.xlsx", paper)]
 
 
 def _file_name(here: CliContext, unit: UnitRecord) -> str:

@@ -1,8 +1,8 @@
 """Legal holds (Reg. 9.2): keep a mailbox whole on an authority's demand, and release it.
 
 Both need a document. In: a mailbox, the actor, the document. Out: a fact in its chain, and the mark that stops the
-store from destroying anything from then on (storage.changes.legal_hold), both under the account's lock. Freeing a
-reclaimed mailbox requires `must_not_be_held` first.
+store from destroying anything from then on (storage.changes.legal_hold), both under the account's lock.
+`services.mailboxes.reclamation` asks for both before it frees a mailbox.
 """
 
 from mic_mail.clock import Clock
