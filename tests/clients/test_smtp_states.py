@@ -262,15 +262,15 @@ def test_a_long_header_that_comes_in_crumbs_is_not_read_again_for_each(
 ) -> None:
     """The author has to be known before the first octet is written; looking for the header's end takes linear time."""
     joined = 0
-    take_held = IncomingMessage._take_held
+    take_buffer = IncomingMessage._take_buffer
 
     def counted(self: IncomingMessage) -> bytes:
         nonlocal joined
-        octets = take_held(self)
+        octets = take_buffer(self)
         joined += len(octets)
         return octets
 
-    monkeypatch.setattr(IncomingMessage, "_take_held", counted)
+    monkeypatch.setattr(IncomingMessage, "_take_buffer", counted)
     begin = b"From: dvbe@mic.gov.vn\r\nX-Long: " + b"x" * SMALL_OCTETS
     with submission(server, "dvbe") as client:
         client.mail("dvbe@mic.gov.vn")

@@ -16,9 +16,9 @@ bad input, refuses every authorization identity, and requires asn1crypto for the
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
+import re
 import stringprep
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -392,11 +392,11 @@ def _hmac(key: bytes, message: bytes) -> bytes:
 
 
 def decode_base64(text: bytes) -> bytes | None:
-    """Return the octets of a response; None if it is not base64, or has stray letters."""
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
+    """Return the octets of a response; None if it is not base64 (RFC 4648 §4), or has stray letters or padding."""
+    return base64.b64decode(text) if _BASE64.fullmatch(text) else None
+
+
+_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
 # ---------------------------------------------------------------- mechanisms

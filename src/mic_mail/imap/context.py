@@ -1,9 +1,10 @@
 """The state of one IMAP connection, and the small steps from which every command is built.
 
-A command's handler is a generator: it yields actions, is sent their results, writes untagged lines and returns a `Reply`, the
-tagged line. Nothing here does I/O: `write` collects octets, and `Session.next` hands them out before any other action.
+A command's handler returns a `Reply`, the tagged line, or is a generator that does: it yields actions, is sent their results
+and writes untagged lines. Nothing here does I/O: `write` collects octets, and `Session.next` hands them out before any other
+action.
 
-    handler(ctx, command) -> Steps[Reply]        in the modules of `commands/`
+    handler(ctx, arguments) -> Reply | Steps[Reply]        in the modules of `commands/`
 
 Errors: a `MicMailError` becomes NO (`replies.refusal`); `CloseConnection` ends the connection with BYE.
 """

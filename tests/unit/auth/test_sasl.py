@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.auth import password_hash, sasl
-from mic_mail.auth.sasl import Challenge, CheckPassword, Done, Failed, Failure, NeedKeys
+from mic_mail.auth.sasl import Challenge, CheckPassword, Done, Failed, Failure, NeedKeys, decode_base64
 from mic_mail.policy.credentials.scram_keys import ScramKeys
 
 CHEAP = password_hash.HashSettings(memory_kib=8, passes=1)
@@ -267,3 +267,16 @@ def test_saslprep_is_stable(text: str) -> None:
 def test_secrets_stay_out_of_reprs() -> None:
     """No password shows in a repr."""
     assert "secret" not in repr(CheckPassword("u", "secret"))
+
+
+@pytest.mark.parametrize(
+    "text", [b"QUJD=", b"QUJD==", b"QUJDQUJD===", b"QQ=", b"Q===", b"Q", b"QUJD QUJD", b"QUJD\n", b"=", b"Q=Q="]
+)
+def test_what_is_not_base64_is_none(text: bytes) -> None:
+    """Surplus padding, too, which `base64.b64decode(validate=True)` takes (RFC 4648 §4)."""
+    assert decode_base64(text) is None
+
+
+@pytest.mark.parametrize(("text", "octets"), [(b"", b""), (b"QQ==", b"A"), (b"QUI=", b"AB"), (b"QUJD", b"ABC")])
+def test_base64(text: bytes, octets: bytes) -> None:
+    assert decode_base64(text) == octets
