@@ -49,7 +49,7 @@ def remaining(next_try_us: int, now_us: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class DeliveryJob:
     """Recipients of one entry in one domain, by index in its envelope."""
 
     entry_id: str
@@ -70,7 +70,7 @@ class End(Enum):
 
 @dataclass(slots=True)
 class _Destination:
-    ready: deque[Job] = field(default_factory=deque)
+    ready: deque[DeliveryJob] = field(default_factory=deque)
     running: int = 0
     allowed: float = 1.0
     troubles: int = 0
@@ -97,7 +97,7 @@ class Schedule:
         """Destinations with a ready job, in their order."""
         self._troubled: OrderedDict[str, float] = OrderedDict()
         """Destinations with trouble since they last served, and until when that is remembered; oldest first."""
-        self._later: list[tuple[float, int, Job]] = []
+        self._later: list[tuple[float, int, DeliveryJob]] = []
         self._wakes: list[tuple[float, str]] = []
         self._number = 0
         self.running = 0
@@ -105,12 +105,12 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._later) + sum(len(destination.ready) for destination in self._destinations.values())
 
-    def add(self, job: Job, due: float) -> None:
+    def add(self, job: DeliveryJob, due: float) -> None:
         """Schedule a job at `due`, or as soon as possible after that."""
         self._number += 1
         heapq.heappush(self._later, (due, self._number, job))
 
-    def remove(self, *entry_ids: str) -> list[Job]:
+    def remove(self, *entry_ids: str) -> list[DeliveryJob]:
         """Remove and return the waiting jobs of these entries, in one pass over all jobs."""
         wanted = frozenset(entry_ids)
         gone = [job for _, _, job in self._later if job.entry_id in wanted]
@@ -123,7 +123,7 @@ class Schedule:
                 self._let_go(domain)
         return gone
 
-    def next(self, now: float, *, only: str | None = None) -> Job | None:
+    def next(self, now: float, *, only: str | None = None) -> DeliveryJob | None:
         """Return a job that begins now, of the destination `only` if given; the caller calls `done` once for it."""
         self._wake(now)
         if self.running >= self._at_once:
@@ -145,7 +145,7 @@ class Schedule:
         instants = [heap[0][0] for heap in (self._later, self._wakes) if heap]
         return min(instants, default=None)
 
-    def done(self, job: Job, end: End, now: float) -> None:
+    def done(self, job: DeliveryJob, end: End, now: float) -> None:
         """Record the end of a job. Recipients to be tried again are added anew."""
         destination = self._destinations[job.domain]
         destination.running -= 1

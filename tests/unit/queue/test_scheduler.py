@@ -17,8 +17,8 @@ from mic_mail.queue.scheduler import (  # fmt: skip
     REMEMBERED,
     SPREAD,
     TROUBLES,
+    DeliveryJob,
     End,
-    Job,
     Schedule,
     pause,
 )
@@ -28,18 +28,18 @@ def middle() -> float:
     return 0.5
 
 
-def job(number: int, domain: str = "a.example") -> Job:
-    return Job(f"E{number}", domain, (0,))
+def job(number: int, domain: str = "a.example") -> DeliveryJob:
+    return DeliveryJob(f"E{number}", domain, (0,))
 
 
-def filled(*jobs: Job, most: int = 20, at_once: int = 200) -> Schedule:
+def filled(*jobs: DeliveryJob, most: int = 20, at_once: int = 200) -> Schedule:
     schedule = Schedule(most=most, at_once=at_once, chance=middle)
     for each in jobs:
         schedule.add(each, 0.0)
     return schedule
 
 
-def begun(schedule: Schedule, now: float = 0.0) -> list[Job]:
+def begun(schedule: Schedule, now: float = 0.0) -> list[DeliveryJob]:
     """All that may begin now."""
     return list(iter(lambda: schedule.next(now), None))
 
@@ -128,7 +128,7 @@ def test_others_do_not_wait_for_the_dead() -> None:
 
 def test_an_entry_that_is_held() -> None:
     """Nothing of it begins, wherever it waited."""
-    schedule = filled(*(job(number) for number in range(5)), Job("E1", "b.example", (1, 2)))
+    schedule = filled(*(job(number) for number in range(5)), DeliveryJob("E1", "b.example", (1, 2)))
     schedule.add(job(1), 99.0)
     first = schedule.next(0.0)
     assert first is not None
@@ -205,8 +205,8 @@ def test_everything_is_tried_until_it_is_delivered(seed: int, domains: int, jobs
     schedule = Schedule(most=most, at_once=at_once, chance=chance.random)
     attempts: Counter[str] = Counter()
     for number in range(jobs):
-        schedule.add(Job(f"E{number}", f"d{chance.randrange(domains)}", (0,)), chance.random() * 100)
-    running: list[Job] = []
+        schedule.add(DeliveryJob(f"E{number}", f"d{chance.randrange(domains)}", (0,)), chance.random() * 100)
+    running: list[DeliveryJob] = []
     now, delivered = 0.0, set()
     for _ in range(100_000):
         if chance.random() < 0.2:  # somebody decides something: what waits is planned anew

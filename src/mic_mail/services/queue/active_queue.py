@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.queue import Queue, QueueEntry
-from mic_mail.queue.scheduler import Job
+from mic_mail.queue.scheduler import DeliveryJob
 
 
 class ActiveQueue:
@@ -79,14 +79,14 @@ class ActiveQueue:
 
     # ------------------------------------------------------------ attempts
 
-    def claim(self, job: Job) -> Job:
+    def claim(self, job: DeliveryJob) -> DeliveryJob:
         """Claim the recipients of a job; return it without those that another attempt has claimed."""
         free = tuple(place for place in job.places if place not in self.claimed(job.entry_id))
         if free:
             self._claimed[job.entry_id].update(free)
         return replace(job, places=free)
 
-    def release(self, job: Job) -> None:
+    def release(self, job: DeliveryJob) -> None:
         """Release the recipients of a job at the end of its attempt."""
         if claimed := self._claimed.get(job.entry_id):
             claimed.difference_update(job.places)

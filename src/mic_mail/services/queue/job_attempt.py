@@ -19,7 +19,7 @@ from mic_mail.process.runtime import Runtime
 from mic_mail.queue.files import SpoolUnavailable
 from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import Hold, Standing
-from mic_mail.queue.scheduler import Chance, End, Job, pause
+from mic_mail.queue.scheduler import Chance, DeliveryJob, End, pause
 from mic_mail.services.queue.delivery_log import SUCCESS, DeliveryLog
 from mic_mail.services.queue.suspended_mail import SuspendedMail
 from mic_mail.smtpclient.attempt import AttemptResult, DeliveryAttempt
@@ -73,7 +73,7 @@ class JobAttempt:
         self._warn_seconds = warn_seconds
         self._random = random
 
-    async def run(self, entry: QueueEntry, job: Job) -> Outcome:
+    async def run(self, entry: QueueEntry, job: DeliveryJob) -> Outcome:
         """Try a job once and record the result of each recipient."""
         if not await self._runtime.executors.io(entry.refresh):
             self._forget(entry)

@@ -22,7 +22,7 @@ from mic_mail.net.dns import Resolver
 from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.queue import Queue, QueueEntry
-from mic_mail.queue.scheduler import End, Job, Schedule, remaining
+from mic_mail.queue.scheduler import DeliveryJob, End, Schedule, remaining
 from mic_mail.services.queue.active_queue import ActiveQueue
 from mic_mail.services.queue.delivery_log import DeliveryLog, Reporting
 from mic_mail.services.queue.job_attempt import JobAttempt, Outcome
@@ -242,14 +242,14 @@ class QueueManager:
                 wait = remaining(entry.state.next_tries_us[place], now_us)
                 jobs[self._router.destination(entry.envelope.recipients[place].domain), wait].append(place)
         for (domain, wait), places in jobs.items():
-            self._schedule.add(Job(entry.entry_id, domain, tuple(places)), now + wait)
+            self._schedule.add(DeliveryJob(entry.entry_id, domain, tuple(places)), now + wait)
         if not entry.state.open or entry.state.unreported:  # it is still to be ended or reported
-            self._schedule.add(Job(entry.entry_id, NOWHERE, ()), now)
+            self._schedule.add(DeliveryJob(entry.entry_id, NOWHERE, ()), now)
         self.wake()
 
     # ------------------------------------------------------------ attempts
 
-    async def _try(self, job: Job) -> None:
+    async def _try(self, job: DeliveryJob) -> None:
         """Run one attempt of a claimed job, and schedule what it leaves."""
         entry, end = self._active.get(job.entry_id), End.NOT_ASKED
         try:
@@ -264,7 +264,7 @@ class QueueManager:
                 self.on_message(job.entry_id)
             self.wake()
 
-    async def _try_entry(self, entry: QueueEntry, job: Job) -> End:
+    async def _try_entry(self, entry: QueueEntry, job: DeliveryJob) -> End:
         """Run one attempt and all that follows from it; an internal error repeats it, as the entry is durable."""
         outcome, follow_up = Outcome(), job
         try:
@@ -279,7 +279,7 @@ class QueueManager:
             left = tuple(place for place in job.places if place in entry.state.open)
             if left:
                 self._add(replace(job, places=left), outcome.wait)
-            follow_up = Job(entry.entry_id, NOWHERE, ())
+            follow_up = DeliveryJob(entry.entry_id, NOWHERE, ())
             await self._attempt.report(entry, left, outcome)
             if outcome.was_tried and entry.state.open and entry.state.unreported:
                 self._add(follow_up, TOGETHER_SECONDS)
@@ -291,7 +291,7 @@ class QueueManager:
             self._add(follow_up, self._attempt.pause(entry, follow_up.places))
         return outcome.end
 
-    def _add(self, job: Job, seconds: float) -> None:
+    def _add(self, job: DeliveryJob, seconds: float) -> None:
         """Schedule a job after a pause, or after the silence of its destination."""
         now = self._runtime.clock.monotonic()
         self._schedule.add(job, max(now + seconds, self._schedule.silent_until(job.domain, now)))

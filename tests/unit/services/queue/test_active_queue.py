@@ -16,7 +16,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executors
 from mic_mail.queue.queue import Queue, QueueEntry, QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import Standing
-from mic_mail.queue.scheduler import Job
+from mic_mail.queue.scheduler import DeliveryJob
 from mic_mail.services.queue.active_queue import ActiveQueue
 from runtimes import runtime
 
@@ -98,10 +98,10 @@ async def test_no_recipient_is_claimed_twice(tmp_path: Path) -> None:
 
     @given(st.lists(st.tuples(st.booleans(), st.frozensets(st.integers(0, 5)))))
     def check(steps: list[tuple[bool, frozenset[int]]]) -> None:
-        running: list[Job] = []
+        running: list[DeliveryJob] = []
         for begins, places in steps:
             if begins:
-                running.append(active.claim(Job("A", "one.example", tuple(places))))
+                running.append(active.claim(DeliveryJob("A", "one.example", tuple(places))))
             elif running:
                 active.release(running.pop(0))
             assert sorted(active.claimed("A")) == sorted(place for job in running for place in job.places)
@@ -120,7 +120,7 @@ async def test_an_entry_that_ends_is_not_tried_and_leaves(tmp_path: Path) -> Non
     (entry,) = here.added
     assert not here.active.may_end(entry), "its recipients are open"
     entry.tried([0, 1], Standing.DELIVERED, "2.0.0 ok", next_try_us=0)
-    job = here.active.claim(Job("A", "one.example", (1,)))
+    job = here.active.claim(DeliveryJob("A", "one.example", (1,)))
     assert not here.active.may_end(entry), "one of them is being tried"
     here.active.release(job)
 

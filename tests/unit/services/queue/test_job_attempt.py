@@ -10,7 +10,7 @@ from harness import read_events
 from mic_mail.net.dns import Resolver
 from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import Hold, Standing
-from mic_mail.queue.scheduler import End, Job
+from mic_mail.queue.scheduler import DeliveryJob, End
 from mic_mail.services.queue.delivery_log import DeliveryLog
 from mic_mail.services.queue.job_attempt import HELD_SECONDS, JobAttempt, Outcome
 from mic_mail.services.queue.suspended_mail import SuspendedMail, watch_nothing
@@ -43,7 +43,7 @@ async def _run(office: Office, entry_id: str, places: Sequence[int] = (0,)) -> t
     entry = office.queue.read(entry_id)
     assert entry is not None
     attempt, connections = _attempt(office)
-    outcome = await attempt.run(entry, Job(entry_id, "two.example", tuple(places)))
+    outcome = await attempt.run(entry, DeliveryJob(entry_id, "two.example", tuple(places)))
     await attempt.report(entry, [place for place in places if place in entry.state.open], outcome)
     if not entry.state.open:
         await attempt.end(entry)
@@ -87,11 +87,11 @@ async def test_a_retry_that_is_decided_during_an_attempt_is_kept(tmp_path: Path)
             return await deliver(*args)
 
         attempt._delivery.attempt = deliver_while_decided  # type: ignore[method-assign]
-        await attempt.run(entry, Job("A", "two.example", (0,)))
+        await attempt.run(entry, DeliveryJob("A", "two.example", (0,)))
         assert entry.refresh()
         assert (entry.state.attempts, entry.state.next_tries_us) == ((1,), (0,))
         attempt._delivery.attempt = deliver  # type: ignore[method-assign]
-        await attempt.run(entry, Job("A", "two.example", (0,)))
+        await attempt.run(entry, DeliveryJob("A", "two.example", (0,)))
         assert entry.refresh()
         assert entry.state.attempts == (2,)
         assert entry.state.next_tries_us[0] > office.clock.steady_us(), "it is answered by the next attempt"
@@ -148,7 +148,7 @@ async def test_an_entry_whose_files_are_gone(tmp_path: Path) -> None:
         assert entry is not None
         attempt, _ = _attempt(office)
         os.unlink(tmp_path / "queue" / "live" / "A.env")
-        assert await attempt.run(entry, Job("A", "two.example", (0,))) == Outcome(is_gone=True)
+        assert await attempt.run(entry, DeliveryJob("A", "two.example", (0,))) == Outcome(is_gone=True)
     assert [event["trace"] for event in read_events(tmp_path / "log") if event["event"] == "queue_entry_damaged"] == ["A"]
 
 
