@@ -128,7 +128,7 @@ def test_what_was_refused_after_all_takes_no_uid_from_who_came_next(
 def test_what_is_refused_later_takes_back_nothing_of_the_next_turn(root: Root, store: MailStore, clock: ManualClock) -> None:
     """The segment was settled in between and holds others: they stay."""
     account = store.account(REF)
-    with store.journal_holding([Journaled(REF.home, "base", b"octets")]) as take_back:
+    with store.journal.holding([Journaled(REF.home, "base", b"octets")]) as take_back:
         assert take_back is not None
     clock.move_to(clock.now() + timedelta(seconds=journal.SETTLE_SECONDS))
     store.settle_journal()
@@ -219,7 +219,7 @@ def test_no_octet_of_what_is_given_back_changes(root: Root, store: MailStore) ->
     staged = account.stage()
     staged.write(octets)
     staged.finish_later()
-    with store.journal_holding([Journaled(REF.home, os.path.basename(staged.path), octets)]):
+    with store.journal.holding([Journaled(REF.home, os.path.basename(staged.path), octets)]):
         account.publish(inbox(account), [Delivery(staged, answers_of(octets))], journaled=True)
     crash = Crash(root)
     crash.root.lose_index()

@@ -28,7 +28,7 @@ from unit.storage.journal.conftest import (
 def test_other_mailboxes_and_lost_ones_do_not_stop_a_replay(root: Root, store: MailStore) -> None:
     """A mailbox that was removed since is passed over; the others have their mail."""
     account = store.account(REF)
-    with store.journal_holding([Journaled("mic.gov.vn/gone", "1.M1P1Q1.x", b"x")]) as durable:
+    with store.journal.holding([Journaled("mic.gov.vn/gone", "1.M1P1Q1.x", b"x")]) as durable:
         assert durable  # if it comes back, then on the disk of the folder that it was in
     deliver(account, inbox(account), ["here"], together=True)
     crash = Crash(root)

@@ -54,7 +54,7 @@ def test_nothing_is_settled_while_it_is_being_published(root: Root, store: MailS
     """The sync must come after the names: a segment in use is kept, however old it is and even if it is full."""
     account = store.account(REF)
     account.folders()
-    with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
+    with store.journal.holding([Journaled(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
         assert durable
         clock.move_to(clock.now() + timedelta(seconds=60))
         store.settle_journal()
@@ -86,15 +86,15 @@ def test_two_full_segments_send_messages_to_their_own_files(
     large = Journaled(REF.home, "1.M1P1Q1.x", bytes(600_000))
     answers = []
     for _ in range(3):
-        with store.journal_holding([large]) as durable:
+        with store.journal.holding([large]) as durable:
             answers.append(durable is not None)
     assert answers == [True, True, False]
-    assert store.journal_is_full
+    assert store.journal.is_full
     store.settle_journal()
-    assert not store.journal_is_full
-    with store.journal_holding([large]) as durable:
+    assert not store.journal.is_full
+    with store.journal.holding([large]) as durable:
         assert durable
-    with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", bytes(2 << 20))]) as durable:
+    with store.journal.holding([Journaled(REF.home, "1.M1P1Q1.x", bytes(2 << 20))]) as durable:
         assert not durable
 
 
@@ -104,12 +104,12 @@ def test_a_wave_waits_for_no_segment_to_be_made(root: Root, clock: ManualClock, 
     one = [Journaled(REF.home, "1.M1P1Q1.x", b"x")]
     with monkeypatch.context() as waiting:
         waiting.setattr(journal, "_fill_with_zeros", pytest.fail)
-        with store.journal_holding(one) as durable:
+        with store.journal.holding(one) as durable:
             assert not durable
-    assert store.journal_is_full
+    assert store.journal.is_full
     store.settle_journal()
-    assert not store.journal_is_full
-    with locked(str(root.path / FOLDER), fcntl.LOCK_EX), store.journal_holding(one) as durable:
+    assert not store.journal.is_full
+    with locked(str(root.path / FOLDER), fcntl.LOCK_EX), store.journal.holding(one) as durable:
         assert durable
     store.close()
 
@@ -126,7 +126,7 @@ def test_a_full_disk_is_tried_again(root: Root, clock: ManualClock, monkeypatch:
         clock.move_to(clock.now() + timedelta(seconds=journal.PAUSE_SECONDS))
 
     def durable() -> bool:
-        with store.journal_holding(one) as durable:
+        with store.journal.holding(one) as durable:
             return durable
 
     with monkeypatch.context() as full:
@@ -134,10 +134,10 @@ def test_a_full_disk_is_tried_again(root: Root, clock: ManualClock, monkeypatch:
         with pytest.raises(DiskFull):
             store.prepare_journal()
         assert not durable()
-        assert not store.journal_is_full
+        assert not store.journal.is_full
         later()
         assert not durable()
-        assert store.journal_is_full
+        assert store.journal.is_full
     store.settle_journal()
     assert durable()
     with monkeypatch.context() as full:
@@ -167,7 +167,7 @@ def test_segments_of_the_killed_are_settled_and_those_of_the_living_left(root: R
     def die() -> None:
         other = root.store()
         deliver(other.account(REF), inbox(other.account(REF)), ["published"], together=True)
-        with other.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", message("never published"))]) as durable:
+        with other.journal.holding([Journaled(REF.home, "1.M1P1Q1.x", message("never published"))]) as durable:
             os._exit(9 if durable else 1)
 
     assert not killed_at(10**9, die)
@@ -182,7 +182,7 @@ def leave_behind(root: Root, home: str, name: str) -> Path:
     """A segment of this boot whose process was killed: its lock is gone."""
     other, before = root.store(), segments(root)
     other.prepare_journal()
-    with other.journal_holding([Journaled(home, "1.M1P1Q1.x", b"x")]) as durable:
+    with other.journal.holding([Journaled(home, "1.M1P1Q1.x", b"x")]) as durable:
         assert durable
     (made,) = {path for path in segments(root) if path not in before and list(arrivals_in(str(path)))}
     path = made.with_name(name)

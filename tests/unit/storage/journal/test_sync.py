@@ -57,7 +57,7 @@ def test_a_sync_that_failed_meanwhile_promises_nothing(root: Root, store: MailSt
 
     def meanwhile() -> None:
         monkeypatch.setattr(os, "fdatasync", fail)
-        with store.journal_holding([other]) as durable:
+        with store.journal.holding([other]) as durable:
             assert not durable
         monkeypatch.setattr(os, "fdatasync", sync)
 
@@ -82,7 +82,7 @@ def test_who_writes_while_a_sync_is_under_way_shares_the_next(
         sync(fd)
 
     def hold(number: int) -> bool:
-        with store.journal_holding([Journaled(REF.home, f"{number}.M1P1.h", message("a"))]) as held:
+        with store.journal.holding([Journaled(REF.home, f"{number}.M1P1.h", message("a"))]) as held:
             return held is not None
 
     monkeypatch.setattr(os, "fdatasync", slow)
@@ -111,7 +111,7 @@ def test_a_disk_that_cannot_sync_keeps_the_segment(
     clock.move_to(clock.now() + timedelta(seconds=60))
     with pytest.raises(Unavailable):
         store.settle_journal()
-    with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
+    with store.journal.holding([Journaled(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
         assert not durable
     store.close()
     root.store().settle_left_behind()
@@ -141,7 +141,7 @@ def test_each_turn_asks_anew_where_accounts_lie(
     def turn() -> set[int]:
         synced.clear()
         for each in (stays, moves):
-            with store.journal_holding([each]) as durable:
+            with store.journal.holding([each]) as durable:
                 assert durable
         clock.move_to(clock.now() + timedelta(seconds=60))
         store.settle_journal()
@@ -166,10 +166,10 @@ def test_a_segment_that_could_not_be_written_is_not_trusted(
     one = [Journaled(REF.home, "1.M1P1Q1.x", b"x")]
     with monkeypatch.context() as bad:
         bad.setattr(os, "fdatasync", fail)
-        with store.journal_holding(one) as durable:
+        with store.journal.holding(one) as durable:
             assert not durable
     clock.move_to(clock.now() + timedelta(days=1))
-    with store.journal_holding(one) as durable:
+    with store.journal.holding(one) as durable:
         assert not durable
 
 
@@ -182,7 +182,7 @@ def test_after_a_failed_sync_nothing_counts_as_settled(
     store.prepare_journal()
 
     def hold(octets: bytes) -> bool:
-        with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", octets)]) as durable:
+        with store.journal.holding([Journaled(REF.home, "1.M1P1Q1.x", octets)]) as durable:
             return durable
 
     def fail(fd: int) -> None:
@@ -216,9 +216,9 @@ def test_no_journal_where_syncfs_proves_nothing(root: Root, monkeypatch: pytest.
     with pytest.raises(Unavailable) as told:
         store.prepare_journal()
     assert "0x65735546" in told.value.detail
-    with store.journal_holding([Journaled(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
+    with store.journal.holding([Journaled(REF.home, "1.M1P1Q1.x", b"x")]) as durable:
         assert not durable
-    assert not store.journal_is_full
+    assert not store.journal.is_full
     assert segments(root) == []
     store.close()
 
@@ -236,7 +236,7 @@ def test_no_journal_for_a_mailbox_where_syncfs_proves_nothing(
         (root.path / "mic.gov.vn/there/Maildir").symlink_to(elsewhere)
         answers = []
         for home in ("mic.gov.vn/there", "mic.gov.vn/here"):
-            with store.journal_holding([Journaled(home, "1.M1P1Q1.x", b"x")]) as durable:
+            with store.journal.holding([Journaled(home, "1.M1P1Q1.x", b"x")]) as durable:
                 answers.append(durable is not None)
     assert answers == [False, True]
 
