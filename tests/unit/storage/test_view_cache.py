@@ -1,6 +1,8 @@
 """What a process remembers of a folder: the same that a look at the index tells, or nothing."""
 
+import os
 import random
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -133,6 +135,24 @@ def test_where_each_reader_has_their_own_seen_nothing_is_remembered_for_all(two:
             account.folder_delta(two.folder_id, known, -1)
             assert two.own.changes_since(REF.account_id, two.folder_id, known, two.here.change_mark()) is None
     del presence
+
+
+@pytest.mark.parametrize("ask", ["view", "folder_delta"])
+def test_no_view_of_a_replaced_index_is_built_upon(root: Root, two: Two, ask: str) -> None:
+    """Another process made the store anew, with smaller numbers: what is remembered of the old one is void."""
+    for token in "abcd":
+        deliver(two.here, two.folder_id, [token])
+    known = two.here.view(two.folder_id).info.highest_modseq
+    shutil.rmtree(root.home)
+    deliver(two.there, two.there.folder("INBOX").folder_id, ["new"])
+    os.utime(root.home / "Maildir" / "new", (1_500_000_000, 1_500_000_000))  # an old time, which is remembered at once
+    truth = two.there.view(two.folder_id)
+    assert truth.info.highest_modseq < known
+    view = two.here.view(two.folder_id) if ask == "view" else two.here.folder_delta(two.folder_id, 0, -1).fresh
+    assert view is not None
+    assert columns(view) == columns(truth)
+    deliver(two.there, two.folder_id, ["next"])
+    assert columns(two.here.view(two.folder_id)) == columns(two.there.view(two.folder_id))
 
 
 # \Recent

@@ -117,6 +117,7 @@ def folder_delta(store: Store, person: str | None, folder_id: int, since_modseq:
 def _query(
     store: Store, person: str | None, folder_id: int, *, mark: int, since_modseq: int | None = None, looked: int | None = None
 ) -> FolderDelta:
+    store.ready()  # before `_kept`: where the index was replaced, the cached views are forgotten
     is_registered = seen.register_reader(store, person)
     for settled in (False, True):
         kept = _kept(store, folder_id, person) if is_registered else None
