@@ -1,6 +1,7 @@
 """`mic-mail mailbox reclaimed`: freed, brought back, held and archived, also two acts in the same moment."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 
 from mic_mail.cli.main import main
 from mic_mail.clock import SystemClock
-from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.records import RECORD_CHANGED, MailboxRecord, Superseded
+from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.due_notices import recorded_key
@@ -84,6 +86,39 @@ def test_a_request_for_a_freed_mailbox(desk: Desk) -> None:
     assert home.is_dir()
     kinds = [fact["kind"] for fact in json.loads(desk.done("mailbox", "show", ADDRESS, "--json"))["facts"]]
     assert kinds[-3:] == ["freed", "unarchived", "issued"]
+
+
+class Killed(BaseException):
+    """No more of the process runs."""
+
+
+@pytest.mark.parametrize("how", ["killed", "superseded", "restored twice"])
+def test_a_request_that_ends_before_the_issue_is_not_done(desk: Desk, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Reg. 6.2: the mail is back, the mailbox is not: approved again, it is issued, and the password is shown."""
+    desk.reclaim(40, warned=False)
+    desk.done("mailbox", "free", ADDRESS, "--document", "9/QĐ", "--reason", "hết hạn", "--yes")
+    words = ("--unit", "CNTT", "--asked-by", "Hoa", "--document", "12/CV", "--name", "Đỗ Văn Bê", "--position", "Chuyên viên")
+    asked = json.loads(desk.done("request", "add", "issue", *words, "--employment", "công chức", "--json"))
+    approve = ("request", "approve", str(asked["request_id"]), "--person", "1", "--json")
+
+    def ends(*_: object, **__: object) -> None:
+        raise Superseded(RECORD_CHANGED) if how == "superseded" else Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Directory, "set_credential", ends)
+        with suppress(Killed):
+            assert desk.run(*approve) == 1
+    if how == "restored twice":  # it lacks a message of the archive, and has another
+        next((desk.config.mail_root / "mic.gov.vn/dvbe/Maildir/cur").iterdir()).unlink()
+        desk.deliver()
+    done = json.loads(desk.done(*approve))
+    assert (done["state"], done["address"], done["before"]) == ("done", ADDRESS, False)
+    assert done["password"]
+    shown = json.loads(desk.done("mailbox", "show", ADDRESS, "--json"))
+    kinds = [fact["kind"] for fact in shown["facts"]]
+    returns = ["unarchived"] * (2 if how == "restored twice" else 1)
+    assert kinds == ["issued", "reclaimed", "archived", "freed", *returns, "issued"]
+    assert json.loads(desk.done(*approve))["before"] is True
 
 
 def test_a_mailbox_that_stays(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ class Issuing:
         self,
         person: PersonRecord,
         password: str,
-        request: Ground,
+        ground: Ground,
         *,
         chosen: str | None = None,
         given_words: int | None = None,
@@ -141,34 +141,34 @@ class Issuing:
             wanted = chosen
             if wanted is None and given_words is not None:
                 wanted = addresses.personal_local_part(person.full_name, given_words=given_words)
-            return self.issue_again(before, password, request, wanted=wanted, quota_octets=quota_octets, bring_back=bring_back)
+            return self.issue_again(before, password, ground, wanted=wanted, quota_octets=quota_octets, bring_back=bring_back)
         if chosen is not None:
             addresses.check_choice(chosen, person.full_name, self._unit_local(person), settings=self._rules)
             local = chosen
         else:
             local = self._plain_form(person, given_words or 1)
-        self._must_be_first(local, person, request)
+        self._must_be_first(local, person, ground)
         address = f"{local}@{domain}"
         record = self._record(MailboxKind.PERSONAL, address, person.full_name, quota_octets, person_id=person.person_id)
-        return self._issue(record, password, request, **({"chosen_by": "person"} if chosen is not None else {}))
+        return self._issue(record, password, ground, **({"chosen_by": "person"} if chosen is not None else {}))
 
-    def issue_unit(self, symbol: str, password: str, request: Ground, *, quota_octets: int | None = None) -> MailboxRecord:
+    def issue_unit(self, symbol: str, password: str, ground: Ground, *, quota_octets: int | None = None) -> MailboxRecord:
         """Issue the mailbox of a unit, its address made from the registered symbol (Reg. 5.1)."""
         unit = self._directory.living_unit(symbol)
         before = next(iter(self._of_unit(MailboxKind.UNIT, unit.unit_id)), None)
         if before is not None:
-            return self.issue_again(before, password, request, quota_octets=quota_octets)
+            return self.issue_again(before, password, ground, quota_octets=quota_octets)
         local = addresses.unit_local_part(unit.symbol, self._rules)
         address = f"{local}@{self._domain}"
         record = self._record(MailboxKind.UNIT, address, unit.name, quota_octets, unit_id=unit.unit_id)
-        return self._issue(record, password, request, symbol=unit.symbol)
+        return self._issue(record, password, ground, symbol=unit.symbol)
 
     def issue_group(
         self,
         name: str,
         sponsor: str,
         password: str,
-        request: Ground,
+        ground: Ground,
         *,
         chosen: str | None = None,
         quota_octets: int | None = None,
@@ -180,7 +180,7 @@ class Issuing:
         chosen, domain = self._split(chosen)
         before = self._reclaimed_group(name, unit.unit_id, chosen)
         if before is not None:
-            return self.issue_again(before, password, request, quota_octets=quota_octets, bring_back=bring_back)
+            return self.issue_again(before, password, ground, quota_octets=quota_octets, bring_back=bring_back)
         if chosen is None:
             offered = [local for local in addresses.group_suggestions(name, self._rules) if not self._taken()(local)]
             if not offered:
@@ -192,7 +192,7 @@ class Issuing:
             chosen = offered[0]
         addresses.check_form(chosen)
         record = self._record(MailboxKind.GROUP, f"{chosen}@{domain}", name, quota_octets, unit_id=unit.unit_id)
-        return self._issue(record, password, request)
+        return self._issue(record, password, ground)
 
     def add_alias(self, mailbox: MailboxRecord, address: str, origin: ActContext) -> None:
         """Add an alias to a mailbox; the Centre decides (Reg. 6.1)."""
@@ -219,16 +219,16 @@ class Issuing:
         draft = origin.draft(FactKind.ALIAS_REMOVED, self._clock.now(), address=address.lower())
         self._directory.remove_alias(mailbox.mailbox_id, address, draft)
 
-    def _must_be_first(self, local: str, person: PersonRecord, request: Ground) -> None:
+    def _must_be_first(self, local: str, person: PersonRecord, ground: Ground) -> None:
         """Reserve an address for the request received first (Reg. 5.4.a, `address.namesake.first_by`)."""
         if self._config.address.namesake.first_by != "received":
             return
-        number, register = request.origin.request, self._directory.requests
+        number, register = ground.origin.request, self._directory.requests
         received = self._clock.now()
         if number is not None:
             received = register.get(number).filing.received_at
-        elif request.received_on is not None:
-            received = start_of(request.received_on)
+        elif ground.received_on is not None:
+            received = start_of(ground.received_on)
         for other in earlier(register.pending(), received, number):
             name, chosen = other.item(Item.NAME) or "", other.item(Item.CHOSEN)
             wanted = chosen.partition("@")[0] if chosen else addresses.personal_local_part(name)
@@ -238,7 +238,7 @@ class Issuing:
                 raise NotAllowed(
                     Text(
                         f"Yêu cầu số {other.request_id} về địa chỉ {local} được nhận trước.",
-                        f"Ground {other.request_id}, for the address {local} too, was received before.",
+                        f"Request {other.request_id}, for the address {local} too, was received before.",
                     ),
                     clause="5.4.a",
                     remedy=Text(
@@ -284,7 +284,7 @@ class Issuing:
         self,
         mailbox: MailboxRecord,
         password: str,
-        request: Ground,
+        ground: Ground,
         *,
         wanted: str | None = None,
         quota_octets: int | None = None,
@@ -318,13 +318,13 @@ class Issuing:
             brought = bring_back(mailbox)
             seq = max(seq, brought.seq if brought is not None else 0)
         if quota_octets is not None and quota_octets != mailbox.quota_octets:
-            check_quota(quota_octets, mailbox.quota_octets, request.origin)
-            changed = request.origin.draft(
+            check_quota(quota_octets, mailbox.quota_octets, ground.origin)
+            changed = ground.origin.draft(
                 FactKind.QUOTA_SET, self._clock.now(), octets=quota_octets, previous=mailbox.quota_octets
             )
             self._directory.set_quota(mailbox.mailbox_id, quota_octets, changed, after=seq)
             mailbox, seq = replace(mailbox, quota_octets=quota_octets), seq + 1
-        issued = self._issued(request, address=mailbox.address)
+        issued = self._issued(ground, address=mailbox.address)
         self._directory.set_credential(mailbox.mailbox_id, self._hash(password), issued, after=seq)
         return mailbox
 
@@ -342,18 +342,18 @@ class Issuing:
         octets = self._config.quota.default if quota_octets is None else quota_octets
         return MailboxRecord(0, kind, address, f"{domain}/{local}", display_name, octets, person_id, unit_id)
 
-    def _issue(self, record: MailboxRecord, password: str, request: Ground, **details: Detail) -> MailboxRecord:
-        check_quota(record.quota_octets, None, request.origin)
+    def _issue(self, record: MailboxRecord, password: str, ground: Ground, **details: Detail) -> MailboxRecord:
+        check_quota(record.quota_octets, None, ground.origin)
         credential = self._hash(password)
         self._directory.add_domain(record.address.rpartition("@")[2])
-        issued = self._issued(request, address=record.address, **details)
+        issued = self._issued(ground, address=record.address, **details)
         return self._directory.issue_mailbox(record, issued, credential=credential)
 
-    def _issued(self, request: Ground, **details: Detail) -> Draft:
-        if request.received_on is not None:
-            must_be_past(request.received_on, self._clock, RECEIVED, clause="5.4.a")
-            details["received_on"] = request.received_on.isoformat()  # Reg. 5.4.a: first received, first served
-        return request.origin.draft(FactKind.ISSUED, self._clock.now(), **details)
+    def _issued(self, ground: Ground, **details: Detail) -> Draft:
+        if ground.received_on is not None:
+            must_be_past(ground.received_on, self._clock, RECEIVED, clause="5.4.a")
+            details["received_on"] = ground.received_on.isoformat()  # Reg. 5.4.a: first received, first served
+        return ground.origin.draft(FactKind.ISSUED, self._clock.now(), **details)
 
     def _unit_local(self, person: PersonRecord) -> str:
         unit = next(unit for unit in self._directory.units() if unit.unit_id == person.unit_id)

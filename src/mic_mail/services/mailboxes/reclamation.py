@@ -18,7 +18,7 @@ be the last before a kill:
 import contextlib
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -332,7 +332,9 @@ class Reclaiming:
         return fact
 
     def _append(self, entry: Entry, kind: FactKind, origin: ActContext, **data: Detail) -> Fact:
-        return self._directory.append_to(entry, origin.draft(kind, self._clock.steady_now(), **data))
+        # No fact names the request: it is carried out by the issue that follows, and a step may be repeated.
+        draft = replace(origin, request=None).draft(kind, self._clock.steady_now(), **data)
+        return self._directory.append_to(entry, draft)
 
 
 def _needs_document(origin: ActContext) -> None:
