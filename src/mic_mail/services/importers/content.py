@@ -91,12 +91,17 @@ def _without_notes(beginning: bytes) -> bytes:
 
 def crlf_parts(raw: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
     """Yield a message in parts, as `with_crlf` would return it; `raw` yields its octets anew at each call."""
+    return raw() if has_only_crlf(raw()) else parts_with_crlf(raw())
+
+
+def has_only_crlf(parts: Iterator[bytes]) -> bool:
+    """Return whether a message that comes in parts has no bare LF."""
     last = b""
-    for part in raw():
+    for part in parts:
         if part.count(b"\n") != (last + part).count(b"\r\n"):
-            return parts_with_crlf(raw())
+            return False
         last = part[-1:]
-    return raw()
+    return True
 
 
 def with_crlf(octets: bytes) -> bytes:

@@ -11,10 +11,12 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from io import FileIO
+from typing import BinaryIO
 
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
-from mic_mail.services.importers.content import crlf_parts, with_crlf
+from mic_mail.services.importers.content import has_only_crlf, parts_with_crlf, with_crlf
 from mic_mail.services.importers.source import CHUNK_OCTETS, Chunks, FolderClosed, Skip, SourceFailed, unreadable
 
 HELD_OCTETS = 1 << 20
@@ -59,21 +61,27 @@ def read(root: str, path: str) -> Found | Skip:
         if not stat.S_ISREG(found.st_mode):
             return Skip.NOT_A_FILE
         changed = found.st_mtime_ns // 1000
-        if found.st_size <= HELD_OCTETS:
-            with open(fd, "rb", closefd=False) as file:
+        with open(fd, "rb", closefd=False) as file:
+            if found.st_size <= HELD_OCTETS:
                 return Found(with_crlf(file.read(HELD_OCTETS)), changed)
-        return Found(partial(crlf_parts, partial(_raw_parts, root, path)), changed)
+            is_crlf = has_only_crlf(_parts_of(file))  # read whole here, where an unreadable file is only skipped
+        parts = partial(_raw_parts, root, path)
+        return Found(parts if is_crlf else lambda: parts_with_crlf(parts()), changed)
     except OSError:
         return Skip.UNREADABLE
     finally:
         os.close(fd)
 
 
+def _parts_of(file: BinaryIO | FileIO) -> Iterator[bytes]:
+    while part := file.read(CHUNK_OCTETS):
+        yield part
+
+
 def _raw_parts(root: str, path: str) -> Iterator[bytes]:
     try:
         with open(open_below(root, path), "rb", buffering=0) as file:
-            while part := file.read(CHUNK_OCTETS):
-                yield part
+            yield from _parts_of(file)
     except OSError as error:
         why = system_reason(error)
         raise SourceFailed(

@@ -200,13 +200,15 @@ class _FolderRun:
             if incoming is None:
                 self._tally.skip(Skip.EMPTY)
                 return
-            key = item.key or counted_key(self._folder.name, incoming.mark.hex(), self._seen)
-            entry = self._ledger.entry(key) or self._under_void_key(key, item, incoming) or self._claimed(key, item, incoming)
-            if entry is None:
-                self._ready.append(_Ready(key, item, incoming, self._delivery(key, item, incoming)))
-                self._octets += incoming.staged.size
-                return
-            incoming.staged.discard()
+            with contextlib.ExitStack() as unless_ready:
+                unless_ready.callback(incoming.staged.discard)
+                key = item.key or counted_key(self._folder.name, incoming.mark.hex(), self._seen)
+                entry = self._ledger.entry(key) or self._known_otherwise(key, item, incoming)
+                if entry is None:
+                    self._ready.append(_Ready(key, item, incoming, self._delivery(key, item, incoming)))
+                    self._octets += incoming.staged.size
+                    unless_ready.pop_all()
+                    return
         self._count_present(entry, item)
 
     def _count_present(self, entry: Entry, item: Item) -> None:
@@ -214,6 +216,9 @@ class _FolderRun:
         self._tally.there(bytes.fromhex(entry.digest))
         if frozenset(entry.flags) != item.flags:
             self._reflagged.append((entry, item))
+
+    def _known_otherwise(self, key: str, item: Item, incoming: Incoming) -> Entry | None:
+        return self._under_void_key(key, item, incoming) or self._claimed(key, item, incoming)
 
     def _under_void_key(self, key: str, item: Item, incoming: Incoming) -> Entry | None:
         """Return the ledger's entry of this message under a key voided by a change of the folder's generation."""

@@ -1,5 +1,6 @@
 """What is imported comes once and whole: whatever is killed, run again, moved, deleted or full in between."""
 
+import errno
 import os
 from collections import Counter
 from hashlib import sha256
@@ -10,7 +11,7 @@ import pytest
 from mic_mail.services.importers.dry_run import dry_run
 from mic_mail.services.importers.eml import EmlSource
 from mic_mail.services.importers.importer import Choice, QuotaReached
-from mic_mail.services.importers.ledger import ImportRuns
+from mic_mail.services.importers.ledger import ImportRuns, Ledger
 from mic_mail.services.importers.mbox import MboxSource
 from mic_mail.services.importers.source import Skip
 from mic_mail.services.importers.verify import compare
@@ -88,6 +89,21 @@ def test_what_came_by_other_ways_is_kept_once(here: Here) -> None:
     next(iter((here.folder / "imports").glob("*"))).unlink()
     source.identity = "another"  # type: ignore[misc]
     assert here.run(source)["INBOX"].imported == 1
+
+
+def test_a_ledger_that_cannot_be_written_leaves_no_file(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message was copied here before, and the disk is full as it is claimed: the run ends, and its copy is removed."""
+    source = Listed(INBOX=[(1, message(1), "")])
+    here.run(source)
+    next(iter((here.folder / "imports").glob("*"))).unlink()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Ledger, "add", full)
+    with pytest.raises(OSError, match="No space left"):
+        here.run(source)
+    assert not list(here.folder.glob("mail/*/*/Maildir/tmp/*"))
 
 
 def test_a_full_mailbox(here: Here) -> None:

@@ -1,5 +1,7 @@
 """Files and folders of strangers: links, pipes and what cannot be read are told, and lead nowhere."""
 
+import errno
+import io
 import json
 import os
 import shutil
@@ -8,11 +10,13 @@ from collections import Counter
 from collections.abc import Container, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mic_mail.cli.import_report import report_of_comparison
 from mic_mail.errors import Text
+from mic_mail.services.importers import files
 from mic_mail.services.importers.eml import EmlSource
 from mic_mail.services.importers.importer import Choice
 from mic_mail.services.importers.maildir import MaildirSource
@@ -198,6 +202,32 @@ def test_folders_that_may_not_be_read_are_told(nobody: Nobody) -> None:
     assert mbox == {
         "Closed": f"{root}/mbox" + denied.format("Closed"), "File": f"{root}/mbox" + denied.format("File"), "Open/Box": 1,
     }  # fmt: skip
+
+
+class Damaged(io.FileIO):
+    """A file with a bad sector."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize("octets", [30, 3 << 20])
+def test_a_file_on_a_bad_sector_ends_no_import(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, octets: int
+) -> None:
+    """It is skipped and counted, whatever its size; the others come."""
+    root = tmp_path / "files"
+    root.mkdir()
+    for number, name in enumerate(("a.eml", "bad.eml", "c.eml")):
+        (root / name).write_bytes(message(number, octets))
+
+    def opened(fd: int, *words: Any, **named: Any) -> Any:
+        is_bad = os.readlink(f"/proc/self/fd/{fd}").endswith("/bad.eml")
+        return Damaged(fd, closefd=False) if is_bad else open(fd, *words, **named)
+
+    monkeypatch.setattr(files, "open", opened, raising=False)
+    done = here.run(EmlSource(str(root)))["INBOX"]
+    assert (done.imported, done.skipped) == (2, {Skip.UNREADABLE: 1})
 
 
 def test_a_comparison_does_not_pass_over_what_cannot_be_read(here: Here) -> None:
