@@ -128,10 +128,10 @@ class TimedSemaphore:
         if waiting >= self._most_waiting:
             raise Unavailable("too many are waiting")
         self.callers += 1
-        if waiting < 0:
-            await self._semaphore.acquire()  # at once
-            return
         try:
+            if waiting < 0:
+                await self._semaphore.acquire()  # at once, or as soon as a caller that was woken before has resumed
+                return
             async with asyncio.timeout(patience):
                 await self._semaphore.acquire()
         except TimeoutError:

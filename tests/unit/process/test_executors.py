@@ -149,6 +149,30 @@ async def test_a_caller_that_left_takes_no_place_in_the_queue() -> None:
     assert slots.callers == 0
 
 
+async def test_a_caller_that_leaves_behind_one_just_woken_is_not_counted() -> None:
+    """Though a slot is free, a caller waits for one turn of the loop: behind another that has its slot and has not resumed."""
+    slots = TimedSemaphore(2, most_waiting=1)
+    for _ in range(2):
+        await slots.acquire(1)
+    begins = asyncio.Event()
+
+    async def late() -> None:
+        await begins.wait()
+        await slots.acquire(5)
+
+    woken, leaving = asyncio.create_task(slots.acquire(5)), asyncio.create_task(late())
+    await asyncio.sleep(0)
+    begins.set()
+    for _ in range(2):
+        slots.release()
+    asyncio.get_running_loop().call_soon(leaving.cancel)
+    await asyncio.wait([leaving])
+    assert leaving.cancelled()
+    await woken
+    slots.release()
+    assert slots.callers == 0
+
+
 async def test_errors_come_back_to_the_waiter(executors: Executors) -> None:
     """Whatever a call raises is raised where its result was awaited, also what a future cannot hold."""
 
