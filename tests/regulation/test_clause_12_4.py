@@ -387,5 +387,7 @@ def test_by_command(post: Post, tmp_path: Path) -> None:
         console.err
     )
     assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF-")
+    assert console.run("report", "unanswered", "--out", str(tmp_path / "x.html")) == 0, console.err
+    assert "Giám đốc Trung tâm" not in (tmp_path / "x.html").read_text(), "a listing that nobody signs"
     assert console.run("report", "unanswered", "--mailbox", "a@b", "--unit", "CNTT") == 2
     assert console.json("regulation", "show", "12.4")["evidence"][0]["overdue"] is False

@@ -25,7 +25,7 @@ from mic_mail.policy.reclamation import is_empty
 from mic_mail.policy.requests import PENDING, Item, Request
 from mic_mail.policy.states import State
 from mic_mail.policy.unit_mail.delegation import serving
-from mic_mail.services.reports.document_header import BY_A_UNIT, paper
+from mic_mail.services.reports.document_header import BY_A_UNIT, BY_THE_CENTRE, paper
 from mic_mail.services.reports.migration_register import MigrationRegister
 from mic_mail.services.settings import lifecycle_settings
 from mic_mail.storage.mailstore import MailStore
@@ -267,6 +267,7 @@ class Censuses:
                 Table("Theo đơn vị", columns, rows, total=["Tổng", f"{len(rows)} đơn vị", *totals, "", ""]),
             ],
             clause_id=rules.CLAUSE,
+            signatures=BY_THE_CENTRE,
         )
 
 

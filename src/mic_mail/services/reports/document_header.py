@@ -26,7 +26,7 @@ def paper(
     blocks: Sequence[Block],
     *,
     clause_id: str,
-    signatures: Sequence[Signature] = BY_THE_CENTRE,
+    signatures: Sequence[Signature] = (),
     number: str = "",
     check: str = "",
     issued_by: UnitRecord | None = None,

@@ -14,10 +14,10 @@ from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.incidents import Incident, Note
 from mic_mail.services.operations.incidents import Incidents, Suspension
-from mic_mail.services.reports.document_header import days_of, paper
+from mic_mail.services.reports.document_header import BY_THE_CENTRE, days_of, paper
 from mic_mail.services.reports.usage import counted_incidents
 
-BY_THE_CENTRE = "Trung tâm tự phát hiện"
+FOUND_BY_THE_CENTRE = "Trung tâm tự phát hiện"
 
 
 class IncidentPapers:
@@ -65,6 +65,7 @@ class IncidentPapers:
             self._now,
             blocks,
             clause_id=rules.CLAUSE,
+            signatures=BY_THE_CENTRE,
             check=incident.digest,
         )
 
@@ -72,7 +73,15 @@ class IncidentPapers:
         """Return the register: counts by kind and severity, and every incident."""
         title = days_of(span) if span else "toàn bộ"
         blocks = [counted_incidents("I. Theo loại và mức độ", incidents), self._listed(incidents)]
-        return paper(self._config, "Sổ sự cố thư điện tử", title, self._now, blocks, clause_id=rules.CLAUSE)
+        return paper(
+            self._config,
+            "Sổ sự cố thư điện tử",
+            title,
+            self._now,
+            blocks,
+            clause_id=rules.CLAUSE,
+            signatures=BY_THE_CENTRE,
+        )
 
     def _course(self, incident: Incident) -> Table:
         columns: Columns[Note] = (
@@ -119,7 +128,7 @@ class IncidentPapers:
 
     def _reporter(self, incident: Incident) -> str:
         details = incident.told
-        unit = BY_THE_CENTRE if details.unit_id is None else self._units.get(details.unit_id, "?")
+        unit = FOUND_BY_THE_CENTRE if details.unit_id is None else self._units.get(details.unit_id, "?")
         way = f", {details.channel.label.vi}" if details.channel is not None else ""
         return f"{details.reporter} ({unit}{way})"
 

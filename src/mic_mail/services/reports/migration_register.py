@@ -19,7 +19,7 @@ from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.migration_plans import MigrationPlan, PlanStanding
 from mic_mail.services.mailboxes.credentials import ActContext
-from mic_mail.services.reports.document_header import paper
+from mic_mail.services.reports.document_header import BY_THE_CENTRE, paper
 
 STANDINGS: Mapping[str, Text] = {
     PlanStanding.PLANNED: Text("trong hạn", "planned"),
@@ -107,6 +107,7 @@ class MigrationRegister:
                 Table.of("II. Đã chuyển xong", done, _DONE),
             ],
             clause_id=rules.CLAUSE,
+            signatures=BY_THE_CENTRE,
         )
 
 

@@ -17,7 +17,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.documents.document import Cell, Column, Columns, Document, Table, Terms
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.requests import PENDING, Item, Kind, State
-from mic_mail.services.reports.document_header import days_of, paper
+from mic_mail.services.reports.document_header import BY_THE_CENTRE, days_of, paper
 from mic_mail.services.requests.register import Due, Register
 
 CLAUSE = "18"
@@ -90,6 +90,7 @@ class Problems:
                 _listed(found),
             ],
             clause_id=CLAUSE,
+            signatures=BY_THE_CENTRE,
         )
 
 
