@@ -229,6 +229,33 @@ def test_what_was_given_up_leaves_room_for_others(
         server.stop()
 
 
+def test_each_time_that_the_filter_is_away_is_logged(tmp_path: Path, pretender: Pretender) -> None:
+    """Once; and again, where it was there in between and only refused what it was taught."""
+    server = MailServer(config_for(tmp_path / "data", {"rspamd": {"controller": pretender.place}}))
+
+    def waits() -> int:
+        server.running.context.log.flush()
+        return sum(event["event"] == "teaching_waits" for event in server.events())
+
+    try:
+        server.issue("dvbe", name="Đỗ Văn Bê")
+        program = Program(server)
+        for times in (1, 2):
+            pretender.learns = 401
+            program.put("INBOX", "indigestible")
+            program.do("MOVE", "1:*", "Junk")
+            wait_for(lambda times=times: waits() == times, waits, meanwhile=server.housekeep)
+            server.housekeep()
+            assert waits() == times
+            pretender.indigestible = b"indigestible"
+            wait_for(lambda: server.housekeep() or not list(server.config.lessons_dir.iterdir()))
+            pretender.indigestible = b""
+        program.imap.logout()
+    finally:
+        pretender.indigestible = b""
+        server.stop()
+
+
 def test_a_filter_that_is_away_disturbs_nobody(serve: Callable[..., MailServer], tmp_path: Path, pretender: Pretender) -> None:
     """The move is done, the lesson waits on the disk over a restart, and is taught when the filter is back."""
     data = tmp_path / "data"

@@ -172,7 +172,7 @@ class SecrecyCheck:
         return envelope.refusal(cause) if cause is not None else None
 
     async def check_append(self, source: Source, *, login: str, peer: str, session: str) -> MicMailError | None:
-        """Return error a message may not be stored into Sent by IMAP; `Trouble` if a retry helps."""
+        """Return the error for a message that may not be stored into Sent by IMAP, or None; `Trouble` if a retry helps."""
         reference = trace_id(self._runtime.clock.now_us())
         cause, _ = await self.check(Passage(Way.APPEND, reference, login, login=login, peer=peer, session=session), source)
         if cause is None:
@@ -221,7 +221,7 @@ class SecrecyCheck:
         return Cause.MARKED_SECRET
 
     def _why_unread(self, verdict: Verdict) -> Cause | None:
-        """Return error an outgoing message that could not be read completely is stopped, or None.
+        """Return the cause that stops an outgoing message which could not be read completely, or None.
 
         Permanent reasons come before temporary ones. More content than is read is refused whatever the setting, as it would
         bypass the check; `secrecy.unreadable` decides on what is encrypted, damaged or of an unknown kind.

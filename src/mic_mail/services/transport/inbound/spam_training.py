@@ -38,7 +38,7 @@ HOUR = 3_600.0
 MAX_LOOKUPS = 3
 """Attempts to find a file that was renamed: names contain flags, which may change meanwhile."""
 MAX_ATTEMPTS = 20
-"""Attempts for a message that Rspamd answers without learning it; it delays no other sample."""
+"""Attempts for a message for which Rspamd reports an error of its own; it delays no other sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class SpamTrainer:
                     break
                 else:
                     self._taught[lesson.mailbox_id].append(now)
-                    self._is_waiting = False
+                self._is_waiting = False
             self._unwilling.pop(lesson.path, None)
             await self._runtime.executors.io(self._lessons.forget, lesson)
         for mailbox_id, messages in left_out.items():
