@@ -112,7 +112,10 @@ def read_chunks(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> 
 
 
 def whole_lines(fd: int, start: int, end: int, *, octets: int = READ_OCTETS) -> Iterator[tuple[int, bytes]]:
-    """Yield offset and octets of whole lines between two offsets, about `octets` at a time."""
+    """Yield offset and octets of whole lines between two offsets, about `octets` at a time.
+
+    A line without an end is left out.
+    """
     rest = b""
     for piece in read_chunks(fd, start, end, octets=octets):
         whole, newline, left = (rest + piece).rpartition(b"\n")

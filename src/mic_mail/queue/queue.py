@@ -1,6 +1,6 @@
 """The outbound queue: durable entries, each with the results of every recipient so far.
 
-In: a message with its envelope. Out: an `QueueEntry` that survives `kill -9` at any step, and its end once every recipient is
+In: a message with its envelope. Out: a `QueueEntry` that survives `kill -9` at any step, and its end once every recipient is
 settled. An entry is two files named by its id, and a third once something has happened:
 
     tmp/ID.msg    another link to the message          live/ID.msg   the message, durable, read-only, as this server stores it

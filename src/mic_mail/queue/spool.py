@@ -1,6 +1,6 @@
 """The spool: the durable entry of one message with its recipients, between `250` and the last mailbox.
 
-In: a message file being written and the list of its recipients. Out: an `SpoolEntry` that survives `kill -9` at any step, and
+In: a message file being written and the list of its recipients. Out: a `SpoolEntry` that survives `kill -9` at any step, and
 its end once every recipient is settled. One entry is two files named by its id:
 
     tmp/ID.msg    the message while it is written           tmp/ID.env    the envelope while it is written
