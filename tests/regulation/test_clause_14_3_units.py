@@ -85,10 +85,10 @@ def test_clause_14_3_no_question_to_the_directory_is_forgotten():
     changes = {
         "migrate", "close", "add_domain", "add_unit", "add_person", "issue_mailbox", "add_alias",
         "remove_alias", "mend_instants_ahead",
-        "append_fact", "append_facts", "set_quota", "hide_capabilities", "set_credential", "touch_activity",
+        "append_fact", "append_facts", "append_to", "set_quota", "hide_capabilities", "set_credential", "touch_activity",
     }  # fmt: skip
     about_the_whole = {
-        "clock", "is_current", "must_be_current", "version", "newest_fact",
+        "clock", "must_be_current", "version", "newest_fact",
         "domains", "is_taken",  # the address book is everybody's (Reg. 2.6)
     }  # fmt: skip
     by_others = {"living_unit", "successor"}  # made of what is narrowed

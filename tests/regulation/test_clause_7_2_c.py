@@ -17,6 +17,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.errors import Trouble
 from mic_mail.policy.facts import Cause, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
+from mic_mail.policy.suspension import QueuedMail
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, SpoolTarget
 from mic_mail.services.mailboxes.credentials import ActContext
@@ -24,7 +25,6 @@ from mic_mail.services.mailboxes.issue import make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.mailboxes.pending_mail import Queued
 from mic_mail.services.mailboxes.reclamation import Reclaiming
-from mic_mail.services.mailboxes.restore import Waiting
 from mic_mail.services.requests.approve import Approving, Choices
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import INBOX, AccountRef
@@ -288,7 +288,7 @@ def test_a_request_to_restore_asks_for_what_is_queued_too(server: MailServer) ->
         approving.approve(request, "mai", Choices())
     assert refusal.value.clause == "7.2.c"
     assert waiting.count() == 1
-    assert approving.approve(directory.requests.get(request.request_id), "mai", Choices(queued=Waiting.DROP)).password
+    assert approving.approve(directory.requests.get(request.request_id), "mai", Choices(queued=QueuedMail.DROP)).password
     assert waiting.count() == 0
     events = server.events()  # Reg. 4.2, 8.2: nothing ends in silence
     (accepted,) = [event for event in events if event.get("event") == "message_accepted"]

@@ -16,9 +16,9 @@ from mic_mail.policy import incidents, requests
 from mic_mail.policy.authorization.roles import Role
 from mic_mail.policy.credentials.app_passwords import AppPasswordScope
 from mic_mail.policy.reclamation import Obstacle
+from mic_mail.policy.suspension import QueuedMail
 from mic_mail.policy.unit_mail.delegation import Part
 from mic_mail.quarantine.quarantine import Reason
-from mic_mail.services.mailboxes.restore import Waiting
 
 Codes = Mapping[Any, Text]
 """The words of codes, by the code or by the member of its enumeration."""
@@ -360,7 +360,7 @@ OF_ACTS: Mapping[str, Codes] = {
     "kind": {**labels(requests.Kind), **labels(incidents.Kind)},
     "kinds": labels(requests.Kind),
     "part": labels(Part),
-    "queued": labels(Waiting),
+    "queued": labels(QueuedMail),
     "role": labels(Role),
     "seen": labels(Kept),
     "severity": labels(incidents.Severity),

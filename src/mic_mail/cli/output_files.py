@@ -138,11 +138,15 @@ def _is_the_servers(here: CliContext, path: Path) -> bool:
 
 def _must_be_of_a_kind(path: Path | None) -> Path | None:
     if path is not None and path.suffix.lower() not in KINDS:
-        raise BadInput(
-            Text(f"Không rõ loại tệp “{path.name}”.", "The file's name has no known ending."),
-            remedy=Text(f"Đặt tên kết thúc bằng {', '.join(KINDS)}.", f"Use one of {', '.join(KINDS)}."),
-        )
+        raise _unknown_kind(path)
     return path
+
+
+def _unknown_kind(path: Path) -> BadInput:
+    return BadInput(
+        Text(f"Không rõ loại tệp “{path.name}”.", "The file's name has no known ending."),
+        remedy=Text(f"Đặt tên kết thúc bằng {', '.join(KINDS)}.", f"Use one of {', '.join(KINDS)}."),
+    )
 
 
 _OUT = option("--out", "Tệp .pdf, .xlsx, .html hoặc .csv.", "A file .pdf, .xlsx, .html or .csv.", callback=_must_be_of_a_kind)
@@ -162,11 +166,13 @@ def write_paper(here: CliContext, path: Path, paper: Document) -> list[Path]:
             return [write_file(here, path, xlsx.write(paper))]
         case ".html":
             return [write_file(here, path, html.write(paper))]
-        case _:
+        case ".csv":
             return [
                 write_file(here, path.with_name(f"{path.stem}-{number}{path.suffix}"), csv_writer.write(table))
                 for number, table in enumerate(paper.tables, 1)
             ]
+        case _:
+            raise _unknown_kind(path)
 
 
 def print_written(files: Sequence[Path]) -> None:

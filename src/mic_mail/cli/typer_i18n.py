@@ -4,8 +4,8 @@ In: a command as Typer built it, or a message of a usage error. Out: the same, w
 where they are not valid text, and in Vietnamese where that is the language of the run. Typer has English only; a phrase without
 a translation here stays as it is.
 
-A choice among codes takes what the mailed form takes (`policy.keywords`): `request add "cấp mới"`, `cap-moi` or `issue`. A
-module whose codes are its own names them by `name_choices`.
+A choice among codes takes what the mailed form takes (`policy.keywords`): `request add "cấp mới"`, `cap-moi` or `issue`. Its
+words are the labels of its enumeration (`i18n.labels`) and the short forms of `policy.keywords`.
 """
 
 import re

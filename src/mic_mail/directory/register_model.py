@@ -322,7 +322,7 @@ class RequestMail(Base):
     outcomes: Mapped[str]
     """JSON: the outcome of each row."""
     sender: Mapped[str | None] = mapped_column(String(255))
-    """The unit's mailbox that gets the answer."""
+    """The unit's mailbox that gets the answer; NULL for mail that was read, and answered, before revision 0009."""
     unit_id: Mapped[int | None]
     message_id: Mapped[str | None]
     """The Message-ID that the answer refers to, without brackets."""

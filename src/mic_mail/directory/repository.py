@@ -102,9 +102,6 @@ class Directory:
         """
         database.migrate(self._engine, must_exist=must_exist)
 
-    def is_current(self) -> bool:
-        return database.is_current(self._engine)
-
     def must_be_current(self) -> None:
         """Raise `DirectoryUnavailable` with what to do unless the tables are of this program's version."""
         database.must_be_current(self._engine)

@@ -175,8 +175,10 @@ class Requests:
 
     def mail_read(self, since: datetime) -> list[ReadMail]:
         """Return the mail that was read since then, in that order."""
-        wanted = select(RequestMail).where(RequestMail.read_at >= since).order_by(RequestMail.read_at, RequestMail.key)
-        return self._tables.read(lambda session: [to_record(row, ReadMail) for row in session.scalars(wanted)])
+        has_sender = RequestMail.sender.is_not(None), RequestMail.unit_id.is_not(None)
+        wanted = select(RequestMail).where(RequestMail.read_at >= since, *has_sender)
+        ordered = wanted.order_by(RequestMail.read_at, RequestMail.key)
+        return self._tables.read(lambda session: [to_record(row, ReadMail) for row in session.scalars(ordered)])
 
     # ------------------------------------------------------------ read positions
 

@@ -1,4 +1,4 @@
-"""Keywords that people write for a code: its names in both languages. Pure.
+"""The form in which the keywords that people write are compared and shown. Pure.
 
 Diacritics and case are ignored. The mailed form, its table and the command line accept the same keywords (`policy.keywords`).
 Blanks, hyphens and punctuation are equal: `Văn bản`, `van-ban` and `letter` are one channel.

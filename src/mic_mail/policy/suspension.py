@@ -14,12 +14,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import ONE_DAY, add_days, after_months, later, local_day
 from mic_mail.policy.facts import Cause, Fact, FactKind
 from mic_mail.policy.states import LifecycleSettings, Span, State
 
 INACTIVITY_MONTHS = 6
 """The months of Reg. 7.2.a."""
+
+
+class QueuedMail(LabelledEnum):
+    """The choice for the undelivered messages of a suspended mailbox, when it is restored (Reg. 7.2.c)."""
+
+    SEND = "send", "gửi", "send"
+    DROP = "drop", "hủy", "drop"
 
 
 def decided(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:

@@ -21,12 +21,12 @@ from mic_mail.policy import due_notices, facts, incidents, reclamation, requests
 from mic_mail.policy.authorization import roles
 from mic_mail.policy.credentials import anomalies, app_passwords
 from mic_mail.policy.secrecy.markings import MarkingPlace
+from mic_mail.policy.suspension import QueuedMail
 from mic_mail.policy.unit_mail import delegation
 from mic_mail.process.protection import Protection
 from mic_mail.quarantine.quarantine import Reason
 from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.mailboxes.reclamation import Finished
-from mic_mail.services.mailboxes.restore import Waiting
 from mic_mail.services.transport.envelope import Cause
 from mic_mail.services.transport.inbound import origin_rules, rspamd_check
 from mic_mail.storage import errors
@@ -109,7 +109,7 @@ ACT_CODES: dict[str, set[str]] = {
     "kind": {*requests.Kind, *incidents.Kind},
     "kinds": set(requests.Kind),
     "part": set(delegation.Part),
-    "queued": set(Waiting),
+    "queued": set(QueuedMail),
     "role": set(roles.Role),
     "severity": set(incidents.Severity),
 }

@@ -2,7 +2,11 @@
 
 from datetime import date, timedelta
 
+from sqlalchemy import insert
+
 from mic_mail.clock import ManualClock
+from mic_mail.directory.engine import connect, writing
+from mic_mail.directory.register_model import RequestMail
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.sent_notices import MOST_ASKED
 from mic_mail.policy.authorization.roles import Officer, Role
@@ -48,3 +52,14 @@ def test_what_was_sent_is_known(directory: Directory, clock: ManualClock) -> Non
     assert directory.sent.known(keys) == set(keys[1:])
     assert directory.sent.known(keys[:3]) == set(keys[1:3])
     assert directory.sent.known([]) == set()
+
+
+def test_mail_whose_sender_is_not_on_record_is_answered_by_nobody(directory: Directory, url: str, clock: ManualClock) -> None:
+    """It was read, and answered, before revision 0009 of the tables."""
+    known = {"read_at": clock.now(), "outcomes": "[]"}
+    engine = connect(url)
+    with writing(engine) as connection:
+        connection.execute(insert(RequestMail).values(key="old", **known))
+        connection.execute(insert(RequestMail).values(key="new", sender="cntt@mic.gov.vn", unit_id=1, **known))
+    engine.dispose()
+    assert [mail.key for mail in directory.requests.mail_read(clock.now())] == ["new"]

@@ -38,7 +38,7 @@ def test_migrating_twice_changes_nothing(directory):
     """Every start may migrate; a directory of this version stays as it is."""
     version = directory.version()
     directory.migrate()
-    assert directory.is_current()
+    directory.must_be_current()
     assert directory.version() == version
 
 

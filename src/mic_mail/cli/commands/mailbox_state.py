@@ -23,9 +23,10 @@ from mic_mail.policy.facts import Cause, Departure, Fact, Level
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.requests import Channel
 from mic_mail.policy.states import Span
+from mic_mail.policy.suspension import QueuedMail
 from mic_mail.services.mailboxes.issue import make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import Conclusion, MailboxLifecycle, RestoreRequest
-from mic_mail.services.mailboxes.restore import Restoring, Waiting
+from mic_mail.services.mailboxes.restore import Restoring
 
 app = Commands()
 
@@ -42,7 +43,7 @@ DATES = (
     Column("clauses", "Điều khoản", "Clause", cites=True),
 )
 QueuedOption = Annotated[
-    Waiting | None, option("--queued", "Thư đang chờ gửi: gửi hay hủy.", "Messages that wait to be sent: send or drop.")
+    QueuedMail | None, option("--queued", "Thư đang chờ gửi: gửi hay hủy.", "Messages that wait to be sent: send or drop.")
 ]
 Official = Annotated[str, argument("DAY", "Ngày chính thức, 31/08/2026.", "Official day, 31/08/2026.")]
 

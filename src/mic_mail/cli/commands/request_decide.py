@@ -28,8 +28,8 @@ from mic_mail.directory.repository import Directory
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Level
 from mic_mail.policy.requests import Kind, Request
+from mic_mail.policy.suspension import QueuedMail
 from mic_mail.services.mailboxes.issue import HashPassword, make_verifiers
-from mic_mail.services.mailboxes.restore import Waiting
 from mic_mail.services.requests.approve import Approved, Approving, BringBack, Choices, officer_note
 from mic_mail.services.requests.register import Register
 
@@ -171,8 +171,8 @@ def _welcome(here: CliContext, approved: Approved) -> None:
 
 def _rehearse_approvals(act: Act, numbers: Sequence[int], choices: Choices, *, as_json: bool) -> None:
     """Try the approvals on a copy of the directory, one after the other, as for namesakes (Reg. 5.4.a)."""
-    if choices.queued is Waiting.DROP:  # queued mail is not in the copy; whether a choice is needed stays the same
-        choices = replace(choices, queued=Waiting.SEND)
+    if choices.queued is QueuedMail.DROP:  # queued mail is not in the copy; whether a choice is needed stays the same
+        choices = replace(choices, queued=QueuedMail.SEND)
     here = act.here
     same = make_verifiers(here.config)(password_hash.generate())  # no sign-in on the copy; a hash costs as much as one
     with rehearsal(here.directory) as copy:

@@ -11,22 +11,15 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import Text
-from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.i18n.plurals import counted
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.lifecycle import Decision
+from mic_mail.policy.suspension import QueuedMail
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed, RestoreRequest
 from mic_mail.services.mailboxes.pending_mail import Queued
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
-
-
-class Waiting(LabelledEnum):
-    """The choice for the undelivered messages of a suspended mailbox."""
-
-    SEND = "send", "gửi", "send"
-    DROP = "drop", "hủy", "drop"
 
 
 class Restoring:
@@ -37,7 +30,12 @@ class Restoring:
         self._clock = clock
 
     def restore(
-        self, mailbox: MailboxRecord, asked: RestoreRequest, verifiers: Credential, origin: ActContext, queued: Waiting | None
+        self,
+        mailbox: MailboxRecord,
+        asked: RestoreRequest,
+        verifiers: Credential,
+        origin: ActContext,
+        queued: QueuedMail | None,
     ) -> Decision:
         """Settle the pending messages, then restore; a refused restore drops nothing."""
         before = self._accounts.may_restore(mailbox, asked, origin)
@@ -45,7 +43,7 @@ class Restoring:
             self._settle(mailbox, queued, origin)
         return self._accounts.restore(mailbox, asked, verifiers, origin)
 
-    def _settle(self, mailbox: MailboxRecord, queued: Waiting | None, origin: ActContext) -> None:
+    def _settle(self, mailbox: MailboxRecord, queued: QueuedMail | None, origin: ActContext) -> None:
         waiting = Queued(self._config, self._clock, mailbox)
         count = waiting.count()
         if count and queued is None:
@@ -57,7 +55,7 @@ class Restoring:
                 clause="7.2.c",
                 remedy=Text("Thêm --queued gửi hoặc --queued hủy.", "Add --queued send or --queued drop."),
             )
-        if count and queued is Waiting.DROP:
+        if count and queued is QueuedMail.DROP:
             log = MailLog(self._config.log_dir, "cli", clock=self._clock, threaded=False)
             try:
                 waiting.drop(self._notices, origin, log)

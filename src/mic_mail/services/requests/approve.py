@@ -26,11 +26,12 @@ from mic_mail.policy.naming.addresses import personal_local_part
 from mic_mail.policy.naming.transliteration import tidy
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.requests import RULES, Item, Kind, Request, RequestRefused, State, acts, is_of_a_person
+from mic_mail.policy.suspension import QueuedMail
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from mic_mail.services.mailboxes.directory_changes import Contract, DirectoryChanges, PersonChange, UnitChange
 from mic_mail.services.mailboxes.issue import Ground, HashPassword, Issuing
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, RestoreRequest
-from mic_mail.services.mailboxes.restore import Restoring, Waiting
+from mic_mail.services.mailboxes.restore import Restoring
 from mic_mail.services.requests.form import FormReader, contract_of
 from mic_mail.services.requests.register import Register, still_pending
 from mic_mail.storage.mailstore import MailStore
@@ -47,7 +48,7 @@ class Choices:
     """For an issue: the person who is already in the directory."""
     same_person: bool = False
     """For `person_id`: it is the person named in the request, although under another name."""
-    queued: Waiting | None = None
+    queued: QueuedMail | None = None
     """For a restore: the choice for pending messages (Reg. 7.2.c)."""
     document: str | None = None
     """For a restore after a breach: the document that lifts it (Reg. 7.2.b), not the asking letter."""
