@@ -201,6 +201,22 @@ def test_clause_6_4_c_a_damaged_archive_is_said_to_be_so(ministry: Ministry) -> 
     issue_again(ministry)
 
 
+def test_clause_6_4_c_an_archive_of_another_version_is_not_called_damaged(ministry: Ministry) -> None:
+    """Its messages are whole: the refusal says how to import them, and to drop the archive only after it was copied."""
+    freed(ministry)
+    (name,) = ministry.archives
+    archive = ministry.server.config.server.data_dir / "archive/mic.gov.vn/dvbe" / name
+    index = sqlite3.connect(archive / "index.sqlite")
+    index.execute("PRAGMA user_version = 2")
+    index.close()
+    with pytest.raises(ArchiveDamaged) as refusal:
+        ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+    assert "damaged" not in str(refusal.value)
+    remedy = str(refusal.value.remedy)
+    assert remedy.index("Copy") < remedy.index("archive drop") < remedy.index("import maildir")
+    assert ministry.facts()[-1] is FactKind.FREED
+
+
 @pytest.mark.parametrize("how", ["issued", "withdrawn"])
 def test_clause_6_4_c_an_archive_that_fails_on_the_way_back_is_no_dead_end(ministry: Ministry, how: str) -> None:
     """Killed while the mail came back, and the archive is damaged by then: dropped by a document, it stands in nobody's way."""

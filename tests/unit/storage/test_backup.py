@@ -1,12 +1,15 @@
 """Backups restore what was there; a later one links what an earlier one has."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from mic_mail.errors import BadInput
+from mic_mail.storage.backup.backup import OfAnotherVersion, examine, numbers_of
 from mic_mail.storage.errors import NotPermitted
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FLAGGED
@@ -129,3 +132,27 @@ def test_restore_wants_a_whole_backup(root: Root, tmp_path: Path) -> None:
     with pytest.raises(BadInput):
         root.use(lambda account: account.restore(tmp_path / "half"))
     assert root.use(lambda account: account.repair(check=True)).clean
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_backup_of_another_version_is_refused_before_anything_is_copied(root: Root, tmp_path: Path, *, replace: bool) -> None:
+    """The refusal names the ways on, and nothing happens to the store."""
+    if replace:
+        root.use(fill)
+    other = Root(tmp_path / "elsewhere")
+    other.use(fill)
+    other.use(lambda account: account.backup(tmp_path / "backup"))
+    with contextlib.closing(sqlite3.connect(tmp_path / "backup" / "index.sqlite")) as index:
+        index.execute("PRAGMA user_version = 2")
+    copied: list[int] = []
+    before = root.use(observe)
+    with pytest.raises(OfAnotherVersion) as refusal:
+        root.use(
+            lambda account: account.restore(tmp_path / "backup", replace=replace, progress=lambda done, of: copied.append(done))
+        )
+    assert copied == []
+    assert "import maildir" in str(refusal.value.remedy)
+    assert root.use(observe) == before
+    for look in (examine, numbers_of):
+        with pytest.raises(OfAnotherVersion):
+            look(tmp_path / "backup")

@@ -50,7 +50,7 @@ from mic_mail.policy.unit_mail.handover import nothing_may_go
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import RESTORE_RECLAIMED, NotAllowed
 from mic_mail.services.settings import lifecycle_settings
-from mic_mail.storage.backup.backup import examine
+from mic_mail.storage.backup.backup import OfAnotherVersion, examine
 from mic_mail.storage.backup.delete_account import is_left
 from mic_mail.storage.mailstore import MailStore
 
@@ -83,9 +83,24 @@ class Finished(StrEnum):
 
 
 class ArchiveDamaged(NotAllowed):
-    """The archive from which a mailbox was to be restored is unreadable."""
+    """The archive from which a mailbox was to be restored is unreadable, or of another version of this program."""
 
     def __init__(self, archive: str, damage: BadInput) -> None:
+        if isinstance(damage, OfAnotherVersion):
+            super().__init__(
+                Text(
+                    f"Không lấy lại được bản lưu trữ {archive}: {damage.text.vi}",
+                    f"The archive {archive} cannot be restored: {damage.text.en}",
+                ),
+                clause="6.4.c",
+                remedy=Text(
+                    "Chép bản lưu trữ ra nơi khác; chạy mic-mail archive drop, cấp lại hộp thư trống, rồi nhập thư mục Maildir "
+                    "trong bản chép: mic-mail import maildir.",
+                    "Copy the archive elsewhere, run mic-mail archive drop, issue the mailbox empty, then import the Maildir "
+                    "in the copy: mic-mail import maildir.",
+                ),
+            )
+            return
         super().__init__(
             Text(
                 f"Bản lưu trữ {archive} bị hỏng, không lấy lại được: {damage.text.vi}",

@@ -171,6 +171,24 @@ def _write_sidecars(store: Store, index: sqlite3.Connection, paths: AccountPaths
     account_sidecar(index, account).write(paths.maildir)
 
 
+class OfAnotherVersion(BadInput):
+    """The backup is of another version of this program: its messages can be imported, but its index cannot be used."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Text("Bản sao lưu thuộc phiên bản khác.", "The backup was made by another version of this program."),
+            remedy=Text(
+                "Khôi phục bằng phiên bản đã tạo bản sao lưu, hoặc nhập thư mục Maildir trong đó: mic-mail import maildir.",
+                "Restore it with the version that made it, or import the Maildir in it: mic-mail import maildir.",
+            ),
+        )
+
+
+def _must_be_of_this_version(index: sqlite3.Connection) -> None:
+    if not schema.is_current(index):
+        raise OfAnotherVersion
+
+
 def examine(source: Path) -> tuple[int, int]:
     """Return messages and octets of a backup with a sound index and all its messages; `BadInput` for any other."""
     expected = _read_manifest(source)
@@ -178,6 +196,7 @@ def examine(source: Path) -> tuple[int, int]:
     messages = octets = 0
     with translated("examining"), contextlib.closing(_opened(source)) as index:
         _must_be_sound(index, source)
+        _must_be_of_this_version(index)
         for folder in read_folders(index, _old_account(index)):
             path = f"{paths.folder(folder.directory)}/cur"
             for _, name, size in _MESSAGES.on(index, account=folder.account_id, folder=folder.folder_id).fetchall():
@@ -210,6 +229,8 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress, re
     """Put the backup `source` in place of the account's store; one that holds mail is replaced only with `replace`."""
     messages = _read_manifest(source)
     with translated("restore"):
+        with contextlib.closing(_opened(source)) as index:
+            _must_be_of_this_version(index)  # before everything is copied
         finish(store.paths.home)
     if not replace and os.path.isdir(store.paths.maildir) and quota(store).messages:
         raise NotPermitted(Text("Hộp thư đang có thư.", "The mailbox is not empty."))
@@ -248,6 +269,7 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress, re
 def numbers_of(source: Path) -> dict[str, tuple[int, int]]:
     """Return MAILBOXID -> (UIDVALIDITY, next UID) of each folder, deleted ones too, when the backup was made."""
     with translated("examining"), contextlib.closing(_opened(source)) as index:
+        _must_be_of_this_version(index)
         columns = schema.folder.c
         rows = index.execute(str(select(columns.mailbox_id, columns.uidvalidity, columns.uidnext))).fetchall()
         return {mailbox_id: (uidvalidity, uidnext) for mailbox_id, uidvalidity, uidnext in rows}
@@ -314,8 +336,7 @@ def _raise_numbers(store: Store, staged: AccountPaths, live: AccountPaths) -> No
     """Make the restored index number above everything given out, and start a new epoch when opened."""
     index = sqlite3.connect(staged.index, isolation_level=None)
     try:
-        if not schema.is_current(index):
-            raise BadInput(Text("Bản sao lưu thuộc phiên bản khác.", "The backup was made by another version of this program."))
+        _must_be_of_this_version(index)
         index.execute("BEGIN")
         old_account = _old_account(index)
         for statement in _ADOPT_ROWS:  # the mailbox may have another number in the directory by now
