@@ -33,7 +33,10 @@ def open_evictor(
 
 
 class Gate:
-    """The gate of one process, or of its web pages; `is_open` returns whether a connection is open at any of its servers."""
+    """The gate of one process, or of its web pages.
+
+    `is_open` returns whether a connection is open at any of its servers.
+    """
 
     def __init__(self, config: Config, clock: Clock, log: MailLog, evictor: Evictor, is_open: Callable[[object], bool]) -> None:
         self.evictor = evictor

@@ -87,7 +87,10 @@ NOUNS: Mapping[str, tuple[str, ...]] = {
     "backup": ("backup",),
     "restore": ("restore",),
 }
-"""The words after `mic-mail`, in the order of `--help`, and the modules of `cli.commands` that have each one's commands."""
+"""The words after `mic-mail`, in the order of `--help`.
+
+The value of a word names the modules of `cli.commands` that have its commands.
+"""
 
 
 class LazyNouns(TyperGroup):

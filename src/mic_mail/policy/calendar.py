@@ -37,7 +37,10 @@ class TermEnd(StrEnum):
 
 
 class Period:
-    """What holds over [since, until), without end if `until` is None; a base of dataclasses with these fields."""
+    """A fact that holds over [since, until), without end if `until` is None.
+
+    The class is a base of dataclasses with these fields.
+    """
 
     __slots__ = ()
     since: datetime

@@ -354,9 +354,10 @@ def earlier(requests: Iterable[Request], before: datetime, number: int | None) -
 
 
 def is_due(since: datetime, tried_at: datetime, now: datetime) -> bool:
-    """Return whether to try again what is pending `since` then: after as long as it has been pending, an hour at most.
+    """Return whether to try again what has been pending since `since`.
 
-    A short obstacle is passed within seconds; one that lasts days costs an attempt an hour. A clock that was set back
-    delays nothing.
+    The pause after an attempt is as long as the matter had been pending at that attempt, an hour at most. A short
+    obstacle is passed within seconds; one that lasts days costs an attempt an hour. A clock that was set back delays
+    nothing.
     """
     return not timedelta(0) <= now - tried_at < min(tried_at - since, LONGEST_PAUSE)

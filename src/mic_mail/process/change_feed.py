@@ -151,7 +151,10 @@ class Peers:
         return f"/proc/self/fd/{self._folder}/{name}"
 
     def send(self, datagrams: Sequence[bytes], only: Iterable[str] | None = None) -> None:
-        """Send to every peer, or to `only`; one whose queue is full gets a pending "check all", one that is gone nothing."""
+        """Send to every peer, or to `only`.
+
+        A peer whose queue is full gets a pending "check all". A peer that is gone gets nothing.
+        """
         for name in self._names if only is None else tuple(only):
             due = [*datagrams, _CHECK_ALL] if name in self.undelivered else datagrams
             self.undelivered.discard(name)

@@ -111,7 +111,11 @@ class Executor:
 
 
 class TimedSemaphore:
-    """A semaphore: callers that find no free slot wait in order, no longer than their patience, and only so many of them."""
+    """A semaphore on which a limited number of callers wait, each for a limited time.
+
+    Callers that find no free slot wait in order, no longer than their patience. Beyond `most_waiting` of them, a caller
+    is refused at once.
+    """
 
     __slots__ = ("_most_waiting", "_semaphore", "_slots", "callers")
 

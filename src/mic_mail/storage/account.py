@@ -246,7 +246,10 @@ class Account:
     def stage_copies(
         self, to: AccountRef, folder_id: int, uids: Sequence[int], *, every: bool = False, allowed: int = ALL_FLAGS
     ) -> list[StagedCopy]:
-        """Stage these messages in the account `to`, which publishes them (cross_account.py): COPY and MOVE between accounts."""
+        """Stage these messages in the account `to`, for COPY and MOVE between accounts.
+
+        That account publishes them (cross_account.py).
+        """
         target = self._mailstore.store(to)
         return stage_copies(self._store, self._person, target, folder_id, uids, every=every, allowed=allowed)
 

@@ -240,7 +240,10 @@ class MailStore:
             self.journal.prepare()
 
     def settle_journal(self) -> None:
-        """Make what the journal holds durable in its own place, every few seconds in an executor, or raise `Unavailable`."""
+        """Make what the journal holds durable in its own place, or raise `Unavailable`.
+
+        It runs every few seconds, in an executor.
+        """
         with translated("journal", JournalUnavailable):
             self.journal.settle()
 

@@ -368,7 +368,10 @@ class TextTest:
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """Positions in the list of UIDs, ascending, of messages that `search.sqlite` holds, and of those that pass the test."""
+    """The positions of messages that `search.sqlite` holds, and of those that pass the test.
+
+    They are positions in the list of UIDs, ascending.
+    """
 
     known: Sequence[int]
     found: Sequence[int]

@@ -1,7 +1,8 @@
-"""Delivery reports to senders, on mail for other servers and for mailboxes here (Reg. 4.2: nothing fails silently).
+"""Delivery reports to senders (Reg. 4.2: nothing fails silently).
 
-They precede the parts that programs read (RFC 3464). Another server's reply is quoted unchanged in Vietnamese, and without
-marks in English: it may contain any letters (RFC 6531 §3.7.4.2), and the report is written all the same.
+They are on mail for other servers and for mailboxes here, and precede the parts that programs read (RFC 3464). Another
+server's reply is quoted unchanged in Vietnamese, and without marks in English: it may contain any letters (RFC 6531
+§3.7.4.2), and the report is written all the same.
 """
 
 from collections.abc import Sequence

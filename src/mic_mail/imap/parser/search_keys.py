@@ -146,7 +146,11 @@ class Fuzzy:
 SearchKey = (
     All | And | Or | Not | HasFlag | HasKeyword | Recent | DateKey | Age | Size | InSet | ModSeq | TextTest | ObjectId | Fuzzy
 )
-"""HEADER, BODY and TEXT are a `TextTest`, whose field is in lower case; FROM, TO, CC, BCC and SUBJECT are those fields."""
+"""Any search key.
+
+HEADER, BODY and TEXT are a `TextTest`, whose field is in lower case. FROM, TO, CC, BCC and SUBJECT are tests of the header
+fields of these names.
+"""
 
 
 def nodes(key: SearchKey) -> Iterator[SearchKey]:

@@ -24,7 +24,10 @@ MAX_ANSWER = 40 << 20
 _EACH_OCTETS = 100
 """The memory of one line or literal beside its octets: a server may send millions of empty ones."""
 _SILENCES = 10
-"""The maximum time of one answer, as a multiple of the allowed silence, for a server that sends an octet now and then."""
+"""The maximum time of one answer, as a multiple of the allowed silence.
+
+It ends the wait for a server that sends an octet now and then.
+"""
 _LITERAL = re.compile(rb"\{(\d{1,19})\+?\}\Z")
 
 

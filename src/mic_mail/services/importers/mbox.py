@@ -1,7 +1,8 @@
-"""mbox files as a source: one file, a folder of them, or a Thunderbird profile (files beside `.msf`, children in `.sbd`).
+"""mbox files as a source: one file, a folder of them, or a Thunderbird profile.
 
-Any of the common forms (mboxo, mboxrd, mboxcl2), whatever the size: only positions are held, and a message over a
-megabyte is read in parts. The beginning of a message is recognised so:
+In a profile, the files lie beside `.msf` files, and children in `.sbd` folders. Any of the common forms is read (mboxo,
+mboxrd, mboxcl2), whatever the size: only positions are held, and a message over a megabyte is read in parts. The
+beginning of a message is recognised so:
 
     a line "From " at the start of the file or after an empty line, that has a time and a year like those which mail programs
     write, or names a sender alone, and is followed by a header field (or by another "From " line, or an empty header)

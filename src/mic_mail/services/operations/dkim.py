@@ -36,7 +36,10 @@ from mic_mail.smtpclient.dkim_keys import (
 )
 
 RETIRED_FOR = timedelta(days=7)
-"""How long a retired key's record stays: others retry for five days, and may verify late."""
+"""The time for which a retired key's record stays.
+
+Other servers retry for five days, and may verify late.
+"""
 SWITCH_SECONDS = 600.0
 _US = timedelta(microseconds=1)
 

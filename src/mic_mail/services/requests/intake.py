@@ -1,4 +1,6 @@
-"""The intake of mail to the Centre with the request form: each row becomes a request, and the unit gets an answer (6.2).
+"""The intake of mail to the Centre with the request form (Reg. 6.2).
+
+Each row of a form becomes a request, and the unit gets an answer.
 
 In: new messages in INBOX of `regulation.support`. Out: requests in the register, and with them the pending answers, which
 `outcome_notices` sends. Blocking; the housekeeper's. Nothing in the mailbox is changed: people read the mail as usual.

@@ -27,7 +27,10 @@ from mic_mail.services.requests.mail_reply import answer_to
 
 WINDOW = timedelta(days=30)
 ENDING = timedelta(days=7)
-"""How long after `WINDOW` a given-up notice is still logged: the server may have been off."""
+"""The time after `WINDOW` in which a given-up notice is still logged.
+
+The server may have been off.
+"""
 GIVEN_UP = "given-up:"
 
 

@@ -19,7 +19,10 @@ from mic_mail.storage.changes.staging import StagedFile
 MaybeRefusal = Refusal | None | Awaitable[Refusal | None]
 """The result of a check, at once or soon: None if the message passes."""
 Source = bytes | Path
-"""A complete message in memory, or a file that is valid in this process alone and until it is accepted or refused."""
+"""A complete message, in memory or as a file.
+
+A file is valid in this process alone, and until the message is accepted or refused.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,10 @@ from mic_mail.storage.types import Published
 MAX_BATCH = 50
 """Messages in one publication: bounds how long an account's lock is held and a batch delays the next."""
 GATHER_SECONDS, GATHER_TIMES = 0.001, 5
-"""How long a batch waits for more messages, and how often: with 50 sessions, a fifth more throughput."""
+"""The pause in which a batch waits for more messages, and the maximum number of such pauses.
+
+With 50 sessions, they give a fifth more throughput.
+"""
 GATHER_FROM = 5
 """The smallest batch that waits for more: with few senders, waiting would only delay the next message."""
 MOST_WAITING = 2_000

@@ -49,7 +49,10 @@ NICE_INSIDE, NICE_OUTSIDE = 5, 10
 FLAG_SECONDS = 30 * 86_400.0
 """Retention of a record if nothing is held."""
 INLINE_OCTETS = 16 << 10
-"""The largest message that is scanned in the loop: 0.2 ms, or 20 to 30 ms if made to be slow; a hop costs 0.1 ms."""
+"""The largest message that is scanned in the loop.
+
+Its scan takes 0.2 ms, or 20 to 30 ms if the message is made to be slow. A hop to an executor costs 0.1 ms.
+"""
 
 
 _GLANCE = Bounds(seconds=1.0, parts=200, work=1 << 40, hints=2_000)

@@ -24,10 +24,10 @@ def exchange(  # noqa: PLR0917 - the parameters of REPLACE, as callers name them
     *,
     limit_octets: int | None = None,
 ) -> Published:
-    """REPLACE: publish the finished `delivery` in the target and expunge message `uid` of the folder, whatever its flags.
+    """Publish the finished `delivery` in the target and expunge message `uid` of the folder: REPLACE.
 
-    The two folders may be the same. Raises `NoSuchMessage` if the message is gone. Only the growth of the mailbox counts
-    against the quota (RFC 8508 §3.4).
+    The message is expunged whatever its flags. The two folders may be the same. Raises `NoSuchMessage` if the message
+    is gone. Only the growth of the mailbox counts against the quota (RFC 8508 §3.4).
     """
     with writing(store, folder_id, adds=True) as write:
         source, target = write.folder(folder_id), write.folder(target_id)

@@ -30,7 +30,10 @@ _COPY_OCTETS = 1 << 20
 
 
 class StagedFile:
-    """An incoming message in the account's `tmp/`; unpublished ones are swept away. `DiskFull` leaves nothing behind."""
+    """An incoming message in the account's `tmp/`.
+
+    Unpublished ones are swept away. `DiskFull` leaves nothing behind.
+    """
 
     __slots__ = ("_fd", "_is_durable", "_reserve", "path", "size")
 
@@ -125,7 +128,10 @@ def stage(store: Store) -> StagedFile:
 
 
 def stage_link(store: Store, source: str | Path, *, durable: bool = True) -> StagedFile:
-    """Stage the file `source` by hard link, or by copy where linking fails; unless it is `durable`, `finish` has to follow."""
+    """Stage the file `source` by hard link, or by copy where linking fails.
+
+    Unless the file is `durable`, `finish` has to follow.
+    """
 
     def linked(path: str) -> StagedFile:
         link_or_copy(source, path)

@@ -119,7 +119,10 @@ def transaction(
     folder_id: int = 0,
     owed: Sequence[int] = (),
 ) -> Iterator["Write"]:
-    """Run the part between lock and unlock; `fd` is the locked file; `prepare` makes the tables where there are none."""
+    """Run the part between lock and unlock.
+
+    `fd` is the locked file. `prepare` makes the tables where there are none.
+    """
     connection = store.index.writer()
     connection.execute("BEGIN IMMEDIATE")
     write: Write | None = None

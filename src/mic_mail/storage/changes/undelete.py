@@ -125,7 +125,10 @@ def _message_outcome(
 
 
 def undelete(store: Store, *, folder: str | None = None, since_us: int = 0, uids: Iterable[int] | None = None) -> int:
-    """Restore messages, of one folder or of all, and folders gone since `since_us`; return how many messages came back."""
+    """Restore messages and folders gone since `since_us`; return how many messages came back.
+
+    Without `folder`, those of all folders are restored. With `uids`, only these messages are restored, and no folder.
+    """
     name = None if folder is None else canonical_name(store, folder)
     wanted = None if uids is None else set(uids)
     with writing(store) as write:

@@ -201,7 +201,10 @@ class Index:
         return self._writer
 
     def _promoted(self) -> sqlite3.Connection | None:
-        """Turn an idle reader, such as that of a delivery's quota query, into the writer, which is cheaper than connecting."""
+        """Turn an idle reader into the writer, which is cheaper than connecting.
+
+        Such a reader is, for example, that of a delivery's quota query.
+        """
         with self._lock:
             connection = self._readers.pop()[0] if self._readers else None
         if connection is not None:

@@ -338,7 +338,10 @@ class Journal:
         return _Segment(path, fd)
 
     def settle(self, older_seconds: float = SETTLE_SECONDS) -> None:
-        """Make the content of a full segment, or of one begun that long ago, durable in its own place. Waits for the disk."""
+        """Make the content of a segment durable in its own place.
+
+        The segment is a full one, or else one begun at least `older_seconds` ago. The call waits for the disk.
+        """
         with self._settling:
             with self._lock:
                 active, old = self._active, self._clock.monotonic() - older_seconds

@@ -41,7 +41,10 @@ def take_in_new(store: Store, folder_id: int | None = None) -> bool:
 
 
 def new_changed(store: Store, folder: FolderRow) -> int:
-    """Return the time of `new/` if it differs from the one last seen, `_LOST` if it is gone; 0, also where access is denied."""
+    """Return the time of `new/` if it differs from the one last seen, else 0.
+
+    Return `_LOST` if `new/` is gone, and 0 also where access is denied.
+    """
     try:
         mtime_ns = os.stat(store.paths.new(folder.directory)).st_mtime_ns
     except FileNotFoundError:

@@ -54,7 +54,10 @@ _DROP_FOLDER = Statement(delete(schema.folder).where(keyed_by(_F, "folder")))
 
 
 def sweep(store: Store, *, keep: bool = False, trusted: bool = True) -> None:
-    """Remove what is past retention by a `trusted` clock, unless `keep` or a hold forbids it; flush names, checkpoint."""
+    """Flush names, remove what is past retention, and checkpoint the index.
+
+    Without a `trusted` clock, nothing is removed. What `keep` or a hold protects stays.
+    """
     with contextlib.suppress(DiskFull):  # the names stay pending; what follows frees space
         flush_names(store, None)
     if trusted:

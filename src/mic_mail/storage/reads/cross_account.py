@@ -41,7 +41,10 @@ class StagedCopy:
 def stage_copies(
     store: Store, person: str | None, target: Store, folder_id: int, uids: Sequence[int], *, every: bool, allowed: int
 ) -> list[StagedCopy]:
-    """Stage these messages in `target`, with `allowed` flags as `person` sees them; with `every`, all or `NoSuchMessage`."""
+    """Stage these messages in `target`, with `allowed` flags as `person` sees them.
+
+    With `every`, either all are staged or `NoSuchMessage` is raised.
+    """
     target.ensure_open()  # before the lock: opening a store takes the store's own lock
     linked: list[tuple[int, StagedFile, int, tuple[str, ...]]] = []
     try:

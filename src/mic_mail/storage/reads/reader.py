@@ -357,9 +357,10 @@ def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
 
 
 def read_message(hint: str, size: int) -> bytes | None:
-    """Return all octets of a message where `paths` and the index are right about path and size, else None: use `open_message`.
+    """Return all octets of a message, or None where `paths` or the index is wrong about path or size.
 
-    Three system calls instead of four: the read itself shows that nothing follows the last octet.
+    After None, use `open_message`. Three system calls instead of four: the read itself shows that nothing follows the
+    last octet.
     """
     with translated("reading a message"):
         try:
@@ -374,7 +375,10 @@ def read_message(hint: str, size: int) -> bytes | None:
 
 
 def open_message(store: Store, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:
-    """Return an open file, also of an expunged message while it is retained; else `NoSuchMessage`; `hint`: see `paths`."""
+    """Return an open file of a message, also of an expunged one while it is retained.
+
+    Raises `NoSuchMessage` for any other. `hint` is the path that `paths` returned.
+    """
     with translated("opening a message"):
         if hint is not None and (file := _try_open(hint)) is not None:
             return file

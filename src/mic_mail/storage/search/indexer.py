@@ -79,8 +79,9 @@ class Visited:
 
 
 def index_text(store: Store, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
-    """Bring `search.sqlite` up to date if the index was written since the last visit; return how many messages were added.
+    """Bring `search.sqlite` up to date, and return how many messages were added.
 
+    This happens only if the index was written since the last visit, or if text of removed messages is due to be dropped.
     `go_on` is called before each batch. On `Unavailable` or `DiskFull` the caller tries again later.
     """
     if not _needs_visit(store, visited):

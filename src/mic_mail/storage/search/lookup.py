@@ -30,7 +30,10 @@ _ATTEMPTS = 3
 
 
 def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: Sequence[int], test: TextTest) -> LookedUp:
-    """Return what is known of the messages at positions `wanted` of `uids`, best the shared list (`FolderView.uids`)."""
+    """Return what is known of the messages at positions `wanted` of `uids`.
+
+    `uids` is best the shared list (`FolderView.uids`).
+    """
     query = Query.of(test.value)
     if not query.text or not store.settings.search_file:
         return LookedUp((), ())  # an empty value asks whether a field is present, or nothing at all

@@ -34,7 +34,10 @@ RULES = {
     Action.SOFT_REJECT: Act.LATER,
     Action.QUARANTINE: Act.HOLD,
 }
-"""What is done by action; `rspamd.reject` decides on `reject` and `discard`, as none vanishes silently (Reg. 4.2)."""
+"""The act for each action of Rspamd.
+
+`rspamd.reject` decides on `reject` and `discard`, since no message may vanish silently (Reg. 4.2).
+"""
 
 
 def act_on(action: Action, reject: str) -> Act:
