@@ -107,7 +107,7 @@ class Minutes:
             ("Số thư mục", len(inventory.folders)),
             ("Số thư", inventory.messages),
             ("Dung lượng (byte)", inventory.octets),
-            ("Mật khẩu", words.password),
+            ("Mật khẩu", words.reset),
             ("Quyền của bên giao và người thay thế", words.rights),
             ("Thời hạn phân công bên nhận", f"đến hết ngày {until:%d/%m/%Y}" if until else "đến khi có phân công khác"),
             ("Hoàn thành", words.finished or ended),
@@ -149,7 +149,7 @@ class Minutes:
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    password: str
+    reset: str
     rights: str
     finished: str
     """Empty: the instant is shown."""
