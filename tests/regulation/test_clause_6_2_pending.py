@@ -4,7 +4,7 @@ import os
 import smtplib
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.requests.intake import MARK, TRIED_FOR, Intake
 from mic_mail.services.requests.outcome_notices import WINDOW
+from mic_mail.storage.maildir import swap_store
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import DELETED, INBOX, AccountRef
 from regulation.console import Console
@@ -72,17 +73,22 @@ def _text(message: Any) -> str:
 def broken(home: Path) -> Iterator[None]:
     """A file in the place of a mailbox's folder: nothing can be written there, whoever tries."""
     away = home.with_name(f"{home.name}.away")
-    there = home.exists()
-    if there:
-        home.rename(away)
     home.parent.mkdir(parents=True, exist_ok=True)
-    home.write_text("")
+    away.write_text("")
+    # At once: a server that runs meanwhile makes a folder that it does not find.
+    while not (there := home.exists() and swap_store._exchange(str(home), str(away))):
+        with suppress(FileExistsError):
+            home.touch(exist_ok=False)
+            break
     try:
         yield
     finally:
-        home.unlink()
         if there:
-            away.rename(home)
+            assert swap_store._exchange(str(home), str(away))
+            away.unlink()
+        else:
+            home.unlink()
+            away.unlink()
 
 
 @pytest.fixture
