@@ -33,7 +33,7 @@ with atheris.instrument_imports(include=["mic_mail.addressbook", "mic_mail.web.c
 
 import plistlib
 
-from running import run
+from fuzzing import run
 
 from mic_mail.documents import csv_writer
 from mic_mail.i18n.language import Language

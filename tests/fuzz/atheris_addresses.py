@@ -33,7 +33,7 @@ with atheris.instrument_imports(include=["mic_mail.mime", "mic_mail.smtp.grammar
     from mic_mail.smtp.data import DotDecoder
     from mic_mail.smtp.grammar import Fault, parse_rcpt
 
-from running import pieces, run
+from fuzzing import pieces, run
 
 FACTORY = email.headerregistry.HeaderRegistry()
 MOST_WORD = 75

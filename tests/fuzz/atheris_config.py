@@ -25,7 +25,7 @@ with atheris.instrument_imports(include=["mic_mail.config", "mic_mail.documents.
     from mic_mail.documents import csv_writer, xlsx
     from mic_mail.documents.document import Column, Sheet, Table, UnreadableSheet
 
-from running import run
+from fuzzing import run
 
 from mic_mail.i18n.language import Language
 

@@ -26,7 +26,7 @@ with atheris.instrument_imports(include=["mic_mail.textextract", "mic_mail.mime.
     from mic_mail.textextract.result import Verdict
     from mic_mail.textextract.worker import look_into
 
-from running import run
+from fuzzing import run
 
 from markings.documents import FORMATS, docx, odt, pdf, rtf, xlsx, zipped
 

@@ -31,7 +31,7 @@ with atheris.instrument_imports(include=["mic_mail.services.importers"]):
     from mic_mail.services.importers.mbox import Mailbox, MboxSource
     from mic_mail.services.importers.source import Item, SourceFailed, SourceWrong
 
-from running import pieces, run
+from fuzzing import pieces, run
 
 from mic_mail.imap.parser.number_set import parse_set, ranges_of
 from mic_mail.storage.maildir.folder_names import canonical
@@ -194,7 +194,7 @@ async def _heard(parts: list[bytes]) -> tuple[object, ...]:
     for part in parts:
         if not transport.aborted:
             wire.data_received(part)
-            assert len(wire._held) <= max(imap_connection.MAX_LINE, 4_096)
+            assert len(wire._buffer) <= max(imap_connection.MAX_LINE, 4_096)
     asked._timer.cancel()
     greeting = wire._greeting
     said = greeting.result() if greeting.done() and greeting.exception() is None else None

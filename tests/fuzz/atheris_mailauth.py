@@ -48,7 +48,7 @@ with atheris.instrument_imports(
     from mic_mail.services.transport.inbound.origin_rules import Rules, decide
 
 import dkim as dkimpy
-from running import run
+from fuzzing import run
 from zone import Zone, resolver
 
 import signed_messages

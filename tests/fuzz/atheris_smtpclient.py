@@ -45,7 +45,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from running import pieces, run
+from fuzzing import pieces, run
 
 from mic_mail.mailbox_address import MailboxAddress, NotAnAddress
 from mic_mail.mime.compose import Mailbox, compose
