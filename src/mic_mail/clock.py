@@ -111,8 +111,8 @@ class _SteppedClock(ABC):
     @abstractmethod
     def now_us(self) -> int: ...
 
-    def boottime(self) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def boottime(self) -> float: ...
 
     def _offset(self, now: datetime) -> float:
         return now.timestamp() - self.boottime()

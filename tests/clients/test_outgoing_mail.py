@@ -171,7 +171,7 @@ def test_a_server_that_answers_in_other_letters(tmp_path: Path) -> None:
 
 @pytest.mark.clause("7.1")
 def test_what_a_suspended_mailbox_has_sent_waits(tmp_path: Path) -> None:
-    """Until it is restored; nothing is lost."""
+    """What was not sent before stays in the queue, and nothing of it leaves."""
     with office(tmp_path, {b"RCPT": b"451 4.2.0 later\r\n"}) as (server, other):
         submit(server, letter("b@one.example"))
         wait_for(lambda: [line for line in other.lines if line.startswith(b"RCPT")])
