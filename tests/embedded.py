@@ -50,7 +50,7 @@ class RunningServer:
         await self._notice()
 
     async def _notice(self) -> None:
-        await self.server.clock_watcher.check()
+        await self.context.clock_watcher.check()
         self.context.access.clock_moved()
         await self.refresh()
 

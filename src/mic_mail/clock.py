@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 HO_CHI_MINH = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -41,101 +41,76 @@ def instant_of(at_us: int) -> datetime:
     return datetime.fromtimestamp(at_us / 1_000_000, UTC)
 
 
-class Clock(Protocol):
-    """A source of instants; tests pass one that they move by hand."""
+STEP_SECONDS = 60.0
+"""A step up to this is accepted without confirmation: records are off by no more than that."""
 
+
+class Clock(ABC):
+    """A source of instants, which knows the steps of the wall clock; tests pass one that they move by hand."""
+
+    def __init__(self) -> None:
+        self._believed = self._offset(self.now())
+        self.ages_from: datetime | None = None
+        """The instant at which a step was last accepted; None: no step is known.
+
+        Records from before may use another time.
+        """
+
+    @abstractmethod
     def now(self) -> datetime:
         """Return the present instant, aware, in UTC."""
 
+    @abstractmethod
     def now_us(self) -> int:
         """Return the present instant in microseconds since the epoch."""
 
+    @abstractmethod
     def monotonic(self) -> float:
         """Return seconds that never run backwards, for time limits and ages."""
 
     @property
+    @abstractmethod
     def boot_id(self) -> str:
         """The id of the boot since which `boottime` counts."""
 
+    @abstractmethod
     def boottime(self) -> float:
         """Return seconds since the machine was booted, including those in which it slept."""
 
+    def _offset(self, now: datetime) -> float:
+        return now.timestamp() - self.boottime()
+
     def step_seconds(self) -> float:
         """Return the seconds by which the wall clock was set since it was last accepted; negative: backwards."""
+        return self._offset(self.now()) - self._believed
 
     def is_settled(self) -> bool:
         """Return whether the wall clock can be trusted for what is recorded."""
+        return abs(self.step_seconds()) <= STEP_SECONDS
 
     def steady_now(self) -> datetime:
         """Return the present instant without a step that is not accepted yet.
 
         For open sessions and connections, and for what is recorded.
         """
+        now = self.now()
+        step = self._offset(now) - self._believed
+        return now if abs(step) <= STEP_SECONDS else now - timedelta(seconds=step)
 
     def steady_us(self) -> int:
         """Return `steady_now` in microseconds since the epoch."""
+        step = self.step_seconds()
+        return self.now_us() - (0 if abs(step) <= STEP_SECONDS else round(step * 1_000_000))
 
     def readings(self) -> tuple[datetime, ...]:
         """Return the instants that may be the present one.
 
         The wall clock's, and the steady one as well while the wall clock is not settled.
         """
-
-    def age_seconds(self, at_us: int) -> float:
-        """Return the seconds since a recorded instant, or since the last accepted step if that is shorter."""
-
-    def accept_time(self, now: datetime) -> None:
-        """Accept `now` as the true present instant."""
-
-    ages_from: datetime | None
-    """The instant at which a step was last accepted; None: no step is known.
-
-    Records from before may use another time.
-    """
-
-
-STEP_SECONDS = 60.0
-"""A step up to this is accepted without confirmation: records are off by no more than that."""
-
-
-class _SteppedClock(ABC):
-    """The part that all clocks share: steps of the wall clock against the time since boot."""
-
-    def __init__(self) -> None:
-        self._believed = self._offset(self.now())
-        self.ages_from: datetime | None = None
-
-    @abstractmethod
-    def now(self) -> datetime: ...
-
-    @abstractmethod
-    def now_us(self) -> int: ...
-
-    @abstractmethod
-    def boottime(self) -> float: ...
-
-    def _offset(self, now: datetime) -> float:
-        return now.timestamp() - self.boottime()
-
-    def step_seconds(self) -> float:
-        return self._offset(self.now()) - self._believed
-
-    def is_settled(self) -> bool:
-        return abs(self.step_seconds()) <= STEP_SECONDS
-
-    def steady_now(self) -> datetime:
-        now = self.now()
-        step = self._offset(now) - self._believed
-        return now if abs(step) <= STEP_SECONDS else now - timedelta(seconds=step)
-
-    def steady_us(self) -> int:
-        step = self.step_seconds()
-        return self.now_us() - (0 if abs(step) <= STEP_SECONDS else round(step * 1_000_000))
-
-    def readings(self) -> tuple[datetime, ...]:
         return (self.now(),) if self.is_settled() else (self.now(), self.steady_now())
 
     def age_seconds(self, at_us: int) -> float:
+        """Return the seconds since a recorded instant, or since the last accepted step if that is shorter."""
         now_us = self.steady_us()
         from_us = 0 if self.ages_from is None else int(self.ages_from.timestamp() * 1_000_000)
         if at_us > now_us:
@@ -143,6 +118,7 @@ class _SteppedClock(ABC):
         return max(0, now_us - max(at_us, from_us)) / 1_000_000
 
     def accept_time(self, now: datetime) -> None:
+        """Accept `now` as the true present instant."""
         if abs(self._offset(now) - self._believed) > STEP_SECONDS:
             self.ages_from = now
         self._believed = self._offset(now)
@@ -156,7 +132,7 @@ def _boot_id() -> str:
         return str(uuid.uuid4())
 
 
-class SystemClock(_SteppedClock):
+class SystemClock(Clock):
     """The machine's clock."""
 
     def now(self) -> datetime:
@@ -176,8 +152,10 @@ class SystemClock(_SteppedClock):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class ManualClock(_SteppedClock):
+class ManualClock(Clock):
     """A clock that stands still until it is moved; `monotonic` moves with it."""
+
+    boot_id = ""
 
     def __init__(self, start: datetime) -> None:
         self._now = start.astimezone(UTC)

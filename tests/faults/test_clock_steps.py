@@ -332,7 +332,7 @@ def test_a_clock_that_was_believed_leaves_nothing_behind(tmp_path: Path) -> None
     try:
         office.clock.set_to(office.clock.right + timedelta(days=20))
         office.server.refresh()
-        office.server.call(office.server.running.server.clock_watcher.check())
+        office.server.call(office.server.running.context.clock_watcher.check())
         assert not office.clock.is_settled()
         office.server.move_clock_to(office.clock.now() + timedelta(hours=2))
         assert office.clock.is_settled()
@@ -357,7 +357,7 @@ def test_no_message_fails_by_a_clock_that_was_ahead(tmp_path: Path) -> None:
         office.put_right()
         office.check()
         office.set_clock(office.clock.right + timedelta(days=20))
-        office.server.call(office.server.running.server.clock_watcher.check())
+        office.server.call(office.server.running.context.clock_watcher.check())
         office.leaving.pass_and_try(2 * 3600)
         assert office.clock.is_settled()
         for boot in (office.clock.boot_id, "another"):
@@ -384,7 +384,7 @@ def test_codes_of_a_believed_false_time_close_nothing(tmp_path: Path) -> None:
     office = Office(tmp_path)
     try:
         office.set_clock(office.clock.right + timedelta(days=20))
-        office.server.call(office.server.running.server.clock_watcher.check())
+        office.server.call(office.server.running.context.clock_watcher.check())
         office.pass_seconds(2 * 3600)
         assert office.clock.is_settled()
         office.server.housekeep()
@@ -403,7 +403,7 @@ def test_notices_of_a_believed_false_time_are_void(tmp_path: Path) -> None:
     ending = "The certificate of ending.mic.gov.vn expires soon"
     try:
         office.set_clock(office.clock.right + timedelta(days=20))
-        office.server.call(office.server.running.server.clock_watcher.check())
+        office.server.call(office.server.running.context.clock_watcher.check())
         office.pass_seconds(2 * 3600)
         office.server.housekeep()
         warning = "Your mailbox will be suspended on 28 December 2026"
@@ -415,7 +415,7 @@ def test_notices_of_a_believed_false_time_are_void(tmp_path: Path) -> None:
             assert office.notices("idle") == [void, warning]
             assert [office.notices("support").count(void), office.notices("ttlan")] == [1, []]
             office.set_clock(office.clock.right + timedelta(days=1))
-            office.server.call(office.server.running.server.clock_watcher.check())
+            office.server.call(office.server.running.context.clock_watcher.check())
         office.put_right()
         office.pass_seconds(20 * DAY)
         office.server.housekeep()
@@ -432,7 +432,7 @@ def test_a_clock_that_is_set_back_takes_no_notice_back(tmp_path: Path) -> None:
     try:
         office.server.housekeep()
         office.set_clock(office.clock.right - timedelta(minutes=30))
-        office.server.call(office.server.running.server.clock_watcher.check())
+        office.server.call(office.server.running.context.clock_watcher.check())
         for _ in range(3):
             office.server.housekeep()
         office.put_right()

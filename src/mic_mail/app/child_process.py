@@ -21,6 +21,8 @@ from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
+from mic_mail.net.connection_balancer import ConnectionCounts
+from mic_mail.net.listeners import Listener
 from mic_mail.process import privileges
 from mic_mail.process.control_channel import Channel, ChildSpec
 from mic_mail.process.cpu_affinity import share_core
@@ -96,39 +98,53 @@ async def _serve(spec: ChildSpec, config: Config, protection: Protection) -> Non
         protection,
         is_outgrown=lambda fresh: has_landlock and held_to(spec.role, fresh) != held,
     )
-    # Each role imports its code here, so that a caller that only imports `run_child` has loaded none of it.
-    if spec.role == "indexer":
-        await _index(spec, config, orders)
-    elif spec.role == "web":
-        await _pages(spec, config, orders)
-    else:
-        await _live(spec, config, orders)
-
-
-async def _live(spec: ChildSpec, config: Config, orders: "Orders") -> None:
-    """Serve from the start to the end of the drain."""
-    from mic_mail.app.server import open_server
-    from mic_mail.net.connection_balancer import ConnectionCounts
-    from mic_mail.net.listeners import Listener
-
     gc.collect()  # garbage of the imports; collected later, it would delay the loop
-    listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
-    tally = ConnectionCounts.alone() if spec.tally is None else ConnectionCounts(spec.tally, spec.row)
-    housekeeper, sender = spec.role == "housekeeper", spec.role == "sender"
-    secret = bytes.fromhex(spec.secret)
-    server = await open_server(
-        config, SystemClock(), spec.name, listeners, tally=tally, secret=secret, tee=spec.tee, housekeeper=housekeeper,
-        sender=sender, first=spec.row == 0,
-    )  # fmt: skip
+    server = await _open(spec, config)
     gc.freeze()
-    if spec.role == "worker" and config.process.pin_workers:
-        share_core(server.context.executors, spec.row)
     orders.follow(server)
-    broken = await _over(orders, server.sending.tasks if server.sending is not None else ())
-    server.context.log.event("process_draining")
+    broken = await _over(orders, server.tasks)
+    server.log.event("process_draining")
     await server.drain()
     if broken is not None:
         raise broken
+
+
+async def _open(spec: ChildSpec, config: Config) -> "ChildServer":
+    """Open the server of this role.
+
+    Each role imports its code here, so that a caller that only imports `run_child` has loaded none of it.
+    """
+    clock, secret = SystemClock(), bytes.fromhex(spec.secret)
+    listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
+    if spec.role == "indexer":
+        from mic_mail.app.indexer import Indexer
+
+        indexer = Indexer(config, clock, spec.name)
+        await indexer.start()
+        return indexer
+    if spec.role == "web":
+        from mic_mail.app.web_process import WebProcess
+
+        web = WebProcess(config, clock, spec.name, secret=secret, tee=spec.tee)
+        await web.serve(listeners)
+        return web
+    from mic_mail.app.server import open_server
+
+    server = await open_server(
+        config,
+        clock,
+        spec.name,
+        listeners,
+        tally=ConnectionCounts.alone() if spec.tally is None else ConnectionCounts(spec.tally, spec.row),
+        secret=secret,
+        tee=spec.tee,
+        housekeeper=spec.role == "housekeeper",
+        sender=spec.role == "sender",
+        first=spec.row == 0,
+    )
+    if spec.role == "worker" and config.process.pin_workers:
+        share_core(server.context.executors, spec.row)
+    return server
 
 
 async def _over(orders: "Orders", tasks: Collection[asyncio.Task[None]]) -> BaseException | None:
@@ -142,38 +158,19 @@ async def _over(orders: "Orders", tasks: Collection[asyncio.Task[None]]) -> Base
     return next((task.exception() or RuntimeError("ended by itself") for task in ended if task is not ordered), None)
 
 
-async def _index(spec: ChildSpec, config: Config, orders: "Orders") -> None:
-    from mic_mail.app.indexer import Indexer
-
-    indexer = Indexer(config, SystemClock(), spec.name)
-    indexer.start()
-    orders.follow(indexer)
-    await orders.over.wait()
-    indexer.log.event("process_draining")
-    await indexer.drain()
-
-
-async def _pages(spec: ChildSpec, config: Config, orders: "Orders") -> None:
-    from mic_mail.app.web_process import WebProcess
-    from mic_mail.net.listeners import Listener
-
-    gc.collect()
-    listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
-    web = WebProcess(config, SystemClock(), spec.name, key=bytes.fromhex(spec.secret), tee=spec.tee)
-    await web.open(listeners)
-    gc.freeze()
-    orders.follow(web)
-    await orders.over.wait()
-    web.log.event("process_draining")
-    await web.drain()
-
-
-class ChildControl(Protocol):
+class ChildServer(Protocol):
     """A server that follows the supervisor's orders: a `Server`, the indexer, the web process."""
+
+    @property
+    def log(self) -> MailLog: ...
+    @property
+    def tasks(self) -> Collection[asyncio.Task[None]]:
+        """Tasks that do not end before `drain`: where one ends, the process must be replaced."""
 
     def report(self) -> dict[str, object]: ...
     def configure(self, config: Config) -> None: ...
     def recover(self) -> None: ...
+    async def drain(self) -> None: ...
 
 
 class Orders:
@@ -196,13 +193,13 @@ class Orders:
         self._protection = {} if protection is None else {"protection": protection.log_fields()}
         self._loop = asyncio.get_running_loop()
         self._channel = channel
-        self._server: ChildControl | None = None
+        self._server: ChildServer | None = None
         self.over = asyncio.Event()
         """Set when this process has to end: by order, or because the supervisor has ended."""
         self._loop.add_reader(channel.fileno(), self._receive)
         self._loop.add_signal_handler(signal.SIGTERM, self.over.set)
 
-    def follow(self, server: ChildControl) -> None:
+    def follow(self, server: ChildServer) -> None:
         """Report that the server is ready, report on it each second, and pass it reloads."""
         self._server = server
         self._channel.send({"told": "ready", **self._protection})

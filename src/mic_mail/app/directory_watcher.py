@@ -1,48 +1,18 @@
-"""Follow the directory and other processes: notice changes that this process did not make itself.
+"""Reload the directory when it has changed.
 
-The feed polls, each `poll_seconds` and at every hint, the MODSEQ of the accounts that are watched here and the directory's
-version; a new version is loaded as a new snapshot. A directory that cannot be read leaves the last snapshot in force, with
-every lock that it holds and every instant at which one falls due; `DirectoryFollower` tries again until it can be read.
+A directory that cannot be read leaves the last snapshot in force, with every lock that it holds and every instant at which one
+falls due; `DirectoryFollower` tries again until it can be read.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 
-from mic_mail.app.context import ServerContext
-from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
-from mic_mail.storage.types import AccountRef
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
-
-
-def follow_the_directory(context: ServerContext) -> None:
-    follower = DirectoryFollower(context.access.refresh, context.spawn, context.log)
-
-    def modseqs(refs: Sequence[AccountRef]) -> dict[int, int]:
-        found = {}
-        for ref in refs:
-            with contextlib.suppress(Exception):  # an account that cannot be read now is polled again in two seconds
-                found[ref.account_id] = context.store.newest_modseq(ref)
-        return found
-
-    async def probe(account_ids: Sequence[int]) -> Mapping[int, int]:
-        snapshot = context.access.snapshot
-        entries = filter(None, map(snapshot.entry, account_ids))
-        return await context.executors.io(modseqs, [AccountRef.of(entry) for entry in entries])
-
-    async def version() -> int:
-        try:
-            return await context.executors.io(context.directory.version)
-        except MicMailError:
-            follower.begin()  # it logs the failure, and when it is over
-            raise
-
-    context.feed.watch_directory(lambda _version: follower.changed())
-    context.feed.start(probe, version)
 
 
 class DirectoryFollower:

@@ -6,24 +6,25 @@ leaves it waiting.
 """
 
 import asyncio
-import contextlib
+from collections.abc import Sequence
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import EMPTY
-from mic_mail.errors import MicMailError
-from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executor
 from mic_mail.services.mail_store import open_mail_store
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing, stand_back
+from mic_mail.services.operations.jobs import Job, JobRunner
 
 CLOSE_SECONDS = 2.0
 
 
 class Indexer:
     """The running indexer; follows the supervisor's orders like a `Server`."""
+
+    tasks: Sequence[asyncio.Task[None]] = ()
 
     def __init__(self, config: Config, clock: Clock, name: str) -> None:
         self.log = MailLog(config.log_dir, name, clock=clock, segment_octets=config.log.segment)
@@ -33,20 +34,15 @@ class Indexer:
         self._store = open_mail_store(config, clock)
         self._executor = Executor("index", 1)
         self._indexing = Indexing(self._store, lambda: self._snapshot, self._executor.submit, self.log, clock)
-        self._task: asyncio.Task[None] | None = None
+        self._jobs = JobRunner([Job("index", ROUND_SECONDS, self._run_once)], self.log, clock)
 
-    def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._rounds())
-
-    async def _rounds(self) -> None:
+    async def start(self) -> None:
         await self._executor.submit(stand_back)
-        while True:
-            try:
-                self._snapshot = await self._executor.submit(self._directory.load_snapshot, self._snapshot)
-                await self._indexing.run_once()
-            except MicMailError as error:  # a directory that cannot be read now
-                self.log.event("duty_failed", duty="index", error=described(error))
-            await asyncio.sleep(ROUND_SECONDS)
+        self._jobs.start()
+
+    async def _run_once(self) -> None:
+        self._snapshot = await self._executor.submit(self._directory.load_snapshot, self._snapshot)
+        await self._indexing.run_once()
 
     def configure(self, config: Config) -> None:
         """Do nothing: no setting that it uses follows a reload."""
@@ -61,10 +57,7 @@ class Indexer:
     async def drain(self) -> None:
         """End after the present batch; the rest is left to the next start."""
         self._indexing.end()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._jobs.close()
         self._executor.end()
         self._executor.join(self._clock.monotonic() + CLOSE_SECONDS)
         self._directory.close()

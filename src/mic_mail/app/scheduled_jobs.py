@@ -87,7 +87,8 @@ def duties_of(
     """
     duties = [*for_itself(context), *(for_the_server(context) if housekeeper else ())]
     if doors is not None:
-        duties.append(_tickets(context, doors))
+        renew_tickets = partial(context.executors.io, doors.renew_tls, silent=True)
+        duties.append(Job("tickets", RENEWED_SECONDS_OF_TLS, renew_tickets))
         if first:
             duties.append(_certificate_watch(context, doors))
     if sender:
@@ -100,24 +101,13 @@ def duties_of(
 
 def for_itself(context: ServerContext) -> list[Job]:
     """Return the jobs that follow from this process's own changes."""
-    often = context.config.storage.names_after
-
-    async def rest() -> None:
-        await context.executors.io(context.store.rest, IDLE_SECONDS)
-
+    often, io, store = context.config.storage.names_after, context.executors.io, context.store
     return [
-        Job("names", often, lambda: context.executors.io(context.store.flush_names)),
-        Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(context.runtime, context.store)),
+        Job("names", often, lambda: io(store.flush_names)),
+        Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(context.runtime, store)),
         Job("usage", often, context.usage.run_once),
-        Job("rest", REST_SECONDS, rest),
+        Job("rest", REST_SECONDS, lambda: io(store.rest, IDLE_SECONDS)),
     ]
-
-
-def _tickets(context: ServerContext, doors: ProtocolServers) -> Job:
-    async def tickets() -> None:
-        await context.executors.io(partial(doors.renew_tls, silent=True))
-
-    return Job("tickets", RENEWED_SECONDS_OF_TLS, tickets)
 
 
 def _certificate_watch(context: ServerContext, doors: ProtocolServers) -> Job:
@@ -151,20 +141,20 @@ def for_the_server(context: ServerContext) -> list[Job]:
 
 
 def _about_requests(context: ServerContext) -> list[Job]:
+    io = context.executors.io
+
     async def working_calendar() -> None:
-        if put := await context.executors.io(prefill, context.directory, local_day(context.clock.now())):
+        if put := await io(prefill, context.directory, local_day(context.clock.now())):
             context.log.event("calendar_prefilled", years=put)
             await context.access.refresh()
 
     async def requests() -> None:
         intake = Intake(context.runtime, context.directory, context.store)
-        if await context.executors.io(intake.run_once, context.access.snapshot):
+        if await io(intake.run_once, context.access.snapshot):
             await context.access.refresh()  # so that the answer follows immediately
 
     async def overdue_requests() -> None:
-        await context.executors.io(
-            remind, context.directory, context.store, context.config, context.clock, context.access.snapshot
-        )
+        await io(remind, context.directory, context.store, context.config, context.clock, context.access.snapshot)
 
     return [
         Job("working_calendar", CALENDAR_SECONDS, working_calendar, by_clock=True),
@@ -192,20 +182,15 @@ def _about_mail(context: ServerContext) -> list[Job]:
         homes = {entry.home for entry in context.access.snapshot}
         await context.executors.io(context.store.drop_unfinished_restores, homes)
 
-    async def exports() -> None:
-        await context.executors.io(ContentExport(context.directory, context.clock).settle)
-
-    async def spool() -> None:
-        await context.mailflow.recover()
-
+    exports = ContentExport(context.directory, context.clock)
     return [
         Job("reserve", RESERVE_SECONDS, context.disk_reserve.run_once),
-        Job("spool", SPOOL_SECONDS, spool),
+        Job("spool", SPOOL_SECONDS, context.mailflow.recover),
         Job("secrecy", SECRECY_SECONDS, secrecy.run_once),
         Job("quarantine", SECRECY_SECONDS, quarantine.run_once),
         Job("teaching", TEACHING_SECONDS, SpamTrainer(context.runtime, lessons).run_once, by_clock=True),
         Job("sweep", SWEEP_SECONDS, sweep),
-        Job("exports", SWEEP_SECONDS, exports, by_clock=True),
+        Job("exports", SWEEP_SECONDS, lambda: context.executors.io(exports.settle), by_clock=True),
         Job("rescan", context.config.storage.rescan, visits.rescan),
     ]
 

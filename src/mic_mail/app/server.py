@@ -6,16 +6,15 @@ In: a configuration, a clock, listening sockets. Out: a `Server` that follows re
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mic_mail.app.clock_watcher import ClockWatcher
 from mic_mail.app.context import ServerContext, open_context
-from mic_mail.app.directory_watcher import follow_the_directory
 from mic_mail.app.protocol_servers import TOO_MANY, ProtocolServers
 from mic_mail.app.scheduled_jobs import duties_of
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
+from mic_mail.log.maillog import MailLog
 from mic_mail.net.connection_balancer import ConnectionCounts
 from mic_mail.net.listeners import WEB_DOORS, Listener
 from mic_mail.process.loop_lag import lag_report
@@ -43,10 +42,17 @@ class Server:
     doors: ProtocolServers | None
     """None: the process serves no clients (the housekeeper, the sender), and reads no TLS key."""
     duties: JobRunner
-    clock_watcher: ClockWatcher
     web: "WebServers | None" = None
     sending: "SendingMail | None" = None
-    _secret: bytes = field(default=b"", repr=False)
+
+    @property
+    def log(self) -> MailLog:
+        return self.context.log
+
+    @property
+    def tasks(self) -> Sequence[asyncio.Task[None]]:
+        """Tasks that do not end before `drain`: where one ends, the process must be replaced."""
+        return () if self.sending is None else self.sending.tasks
 
     async def drain(self) -> None:
         """Let running commands and deliveries end, for `drain_seconds` in all; then close everything."""
@@ -72,7 +78,7 @@ class Server:
         if self.sending is not None:
             self.sending.configure()
         if self.web is not None:
-            self.web.configure(_web_services(self.context, self._secret))
+            self.web.configure(_web_services(self.context))
 
     def recover(self) -> None:
         """Recover after the death of another process.
@@ -127,12 +133,10 @@ async def open_server(
             await context.prepare_journal()
             doors = ProtocolServers(context, tally)
             doors.open([listener for listener in listeners if listener.door not in WEB_DOORS])
-            web = _open_web(context, [listener for listener in listeners if listener.door in WEB_DOORS], secret, tally, doors)
+            web = _open_web(context, [listener for listener in listeners if listener.door in WEB_DOORS], tally, doors)
     except BaseException:
         await context.close()
         raise
-    follow_the_directory(context)
-    context.lag.start()
     if housekeeper:
         context.spawn(context.executors.io(context.store.settle_left_behind))
     duties = duties_of(
@@ -140,15 +144,8 @@ async def open_server(
     )
     duties.start()
     sending = _begin_sending(context) if sender else None
-
-    def stepped() -> None:
-        context.access.clock_moved()
-        if sending is not None:
-            sending.clock_moved()
-
-    watcher = ClockWatcher(context.clock, does_mark_agree=context.does_mark_agree, stepped=stepped, log=context.log)
-    context.spawn(watcher.run())
-    return Server(context, doors, duties, watcher, web, sending, secret)
+    context.follow(sending.clock_moved if sending is not None else lambda: None)
+    return Server(context, doors, duties, web, sending)
 
 
 def _begin_sending(context: ServerContext) -> "SendingMail":
@@ -160,18 +157,17 @@ def _begin_sending(context: ServerContext) -> "SendingMail":
 
 
 def _open_web(
-    context: ServerContext, listeners: Sequence[Listener], secret: bytes, tally: ConnectionCounts, doors: ProtocolServers
+    context: ServerContext, listeners: Sequence[Listener], tally: ConnectionCounts, doors: ProtocolServers
 ) -> "WebServers | None":
     """Serve the web pages in this process, where it has their listeners."""
     if not listeners:
         return None
     from mic_mail.app.web_process import WebServers
 
-    services = _web_services(context, secret)
-    return WebServers(services, doors.tls, listeners, tally, column=len(TOO_MANY), evictor=doors.evictor)
+    return WebServers(_web_services(context), doors.tls, listeners, tally, column=len(TOO_MANY), evictor=doors.evictor)
 
 
-def _web_services(context: ServerContext, secret: bytes) -> "WebServices":
+def _web_services(context: ServerContext) -> "WebServices":
     from mic_mail.app.web_process import web_services
 
-    return web_services(context.runtime, access=context.access, directory=context.directory, store=context.store, key=secret)
+    return web_services(context)

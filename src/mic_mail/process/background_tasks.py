@@ -30,3 +30,8 @@ class BackgroundTasks:
         """Wait until no task is running."""
         while self._running:
             await asyncio.wait(list(self._running))
+
+    def cancel(self) -> None:
+        """Cancel the tasks that are running."""
+        for task in self._running:
+            task.cancel()

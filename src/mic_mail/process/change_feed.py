@@ -26,6 +26,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mic_mail.errors import MicMailError
+from mic_mail.process.background_tasks import BackgroundTasks
 
 Callback = Callable[[int], None]
 ModseqProbe = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
@@ -189,7 +190,7 @@ class Feed:
         self._poll = poll
         self._probe: ModseqProbe | None = None
         self._version: VersionProbe | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = BackgroundTasks()
         self._retry: asyncio.TimerHandle | None = None
         self._peers = None if run_dir is None else Peers(run_dir, name)
         self._watchlist = None if self._peers is None or name is None else self._peers.watchlist(name)
@@ -210,7 +211,7 @@ class Feed:
         """Start polling with these probes."""
         self._probe, self._version = probe, version
         if self._poll:
-            self._spawn(self._poll_for_ever())
+            self._tasks.start(self._poll_for_ever())
 
     # Changes of accounts
     def changed(self, account_id: int, modseq: int) -> None:
@@ -334,7 +335,7 @@ class Feed:
         if directory:
             self._call_directory(-1)
         if check_all:
-            self._spawn(self._check(tuple(self._watched)))
+            self._tasks.start(self._check(tuple(self._watched)))
 
     # Polling
     async def check_all(self) -> None:
@@ -367,15 +368,9 @@ class Feed:
                     if self._peers is not None:
                         self._peers.refresh()
 
-    def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def close(self) -> None:
         """Stop listening; changes that are reported afterwards are dropped."""
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
         if self._retry is not None:
             self._retry.cancel()
         if self._socket is not None:

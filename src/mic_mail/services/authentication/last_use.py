@@ -1,7 +1,6 @@
 """The last use of mailboxes and app passwords: known in memory immediately, recorded once a day."""
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -11,6 +10,7 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Trouble
 from mic_mail.log.error_fields import described
 from mic_mail.policy.calendar import local_day
+from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.runtime import Runtime
 
 LOOK_AGAIN_SECONDS = 1.0
@@ -29,8 +29,8 @@ class Uses:
         """The mailboxes whose use is not yet recorded."""
         self._waiting_apps: dict[tuple[int, int], tuple[float, Use]] = {}
         self._look_again: asyncio.TimerHandle | None = None
-        self.errands: set[asyncio.Task[None]] = set()
-        """The background tasks that are writing now."""
+        self.writing = BackgroundTasks()
+        """The uses that are being recorded."""
 
     def last(self, entry: Entry, now: datetime) -> datetime | None:
         """Return the last use of a mailbox, also where the directory does not know it yet."""
@@ -69,19 +69,14 @@ class Uses:
             return
         waiting, self._waiting = self._waiting, set()
         for mailbox_id in waiting:
-            self._send_out(self._record_use(mailbox_id, self._instant(self._used[mailbox_id])))
+            self.writing.start(self._record_use(mailbox_id, self._instant(self._used[mailbox_id])))
         waiting_apps, self._waiting_apps = self._waiting_apps, {}
         for (mailbox_id, number), (used, use) in waiting_apps.items():
-            self._send_out(self._record_app_use(mailbox_id, number, replace(use, at=self._instant(used))))
+            self.writing.start(self._record_app_use(mailbox_id, number, replace(use, at=self._instant(used))))
 
     def _look(self) -> None:
         self._look_again = None
         self.record_pending()
-
-    def _send_out(self, errand: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(errand)
-        self.errands.add(task)
-        task.add_done_callback(self.errands.discard)
 
     async def _record_use(self, mailbox_id: int, now: datetime) -> None:
         try:

@@ -37,7 +37,7 @@ _NAMES_AN_EVENT = 200
 class Job:
     name: str
     seconds: float
-    run: Callable[[], Awaitable[None]]
+    run: Callable[[], Awaitable[object]]
     by_clock: bool = False
     """The job notifies people or records facts by the wall clock, so it waits while that is not settled."""
 

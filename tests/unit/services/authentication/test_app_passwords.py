@@ -286,18 +286,18 @@ async def test_its_last_use_is_told_once_a_day(world: World) -> None:
     mailbox = world.add("dvbe")
     added = add(world, mailbox)
     await login(world, "dvbe", added.password, door="imaps")
-    await asyncio.gather(*world.access._uses.errands)
+    await world.access._uses.writing.settle()
     version = world.directory.version()
     for _ in range(5):
         await login(world, "dvbe", added.password, door="submission", address="198.51.100.7")
-    await asyncio.gather(*world.access._uses.errands)
+    await world.access._uses.writing.settle()
     assert world.directory.version() == version
     (listed,) = service(world).listed(mailbox.mailbox_id)
     assert listed.use is not None
     assert (listed.use.at, listed.use.door, listed.use.network) == (START, "imaps", "203.0.113.7")
     world.clock.move_to(START + timedelta(days=1))
     await login(world, "dvbe", added.password, door="submission", address="2001:db8::1")
-    await asyncio.gather(*world.access._uses.errands)
+    await world.access._uses.writing.settle()
     (listed,) = service(world).listed(mailbox.mailbox_id)
     assert listed.use is not None
     assert (listed.use.door, listed.use.network) == ("submission", "2001:db8::/64")

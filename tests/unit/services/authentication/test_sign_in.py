@@ -520,7 +520,7 @@ async def test_use_is_told_once_a_day(world: World) -> None:
     await world.access.refresh()
     for _ in range(3):
         await login(world, "dvbe")
-    await asyncio.gather(*world.access._uses.errands)
+    await world.access._uses.writing.settle()
     before = world.directory.version()
     await login(world, "dvbe")
     assert world.directory.version() == before
@@ -530,7 +530,7 @@ async def test_use_is_told_once_a_day(world: World) -> None:
     assert entry.last_activity == START
     world.clock.move_to(datetime(2026, 11, 24, 17, 0, tzinfo=UTC))  # midnight in Ha Noi
     await login(world, "dvbe")
-    await asyncio.gather(*world.access._uses.errands)
+    await world.access._uses.writing.settle()
     assert world.directory.version() > before
 
 
@@ -543,4 +543,4 @@ async def test_a_database_that_does_not_answer_stops_no_sign_in(world: World) ->
     (world.config.directory_dir / "directory.sqlite").mkdir()
     assert isinstance(await world.access.login("dvbe", PASSWORD, peer()), SignedIn)
     assert kind_of(await world.access.login("dvbe", "wrong", peer())) is RefusalKind.WRONG_CREDENTIALS
-    await asyncio.gather(*world.access._uses.errands)
+    await world.access._uses.writing.settle()

@@ -1,6 +1,5 @@
 """The sign-in of the password page: what keeps nobody out there, what counts as use, what the log hears."""
 
-import asyncio
 from datetime import datetime, timedelta
 
 from mic_mail.auth import totp
@@ -70,7 +69,7 @@ async def test_the_password_alone_is_no_use_where_a_code_follows(world: World) -
     rechecked = world.page.recheck(whole, at_page())
     assert isinstance(rechecked, SignedIn)
     assert rechecked.factor == whole.factor
-    await asyncio.gather(*world.access._uses.errands)
+    await world.access._uses.writing.settle()
 
 
 async def test_a_suspension_ends_a_session_and_is_logged(world: World) -> None:
@@ -85,7 +84,7 @@ async def test_a_suspension_ends_a_session_and_is_logged(world: World) -> None:
     assert kind_of(refusal) is RefusalKind.SUSPENDED
     name, fields = world.log.lines[-1]
     assert (name, fields["ref"], fields["mailbox"], fields["door"]) == ("session_cut", refusal.ref, "dvbe@mic.gov.vn", WEB)  # type: ignore[union-attr]
-    await asyncio.gather(*world.access._uses.errands)
+    await world.access._uses.writing.settle()
 
 
 async def test_of_a_reclaimed_mailbox_the_right_password_alone_learns(world: World) -> None:
@@ -105,4 +104,4 @@ async def test_a_present_password_that_is_wrong_is_logged_as_that(world: World) 
     assert isinstance(await world.page.confirm(answer, PASSWORD, at_page()), SignedIn)
     assert kind_of(await world.page.confirm(answer, "wrong", at_page())) is RefusalKind.WRONG_CREDENTIALS
     assert [name for name, _ in world.log.lines] == ["signed_in", "password_not_confirmed"]
-    await asyncio.gather(*world.access._uses.errands)
+    await world.access._uses.writing.settle()
