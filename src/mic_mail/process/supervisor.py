@@ -21,7 +21,7 @@ import selectors
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mic_mail.clock import Clock
@@ -38,68 +38,20 @@ from mic_mail.process.change_feed import PREFIX
 from mic_mail.process.control_channel import Channel, ChildSpec, Message
 from mic_mail.process.fork import Forked, fork
 from mic_mail.process.startup import certificate_problems
+from mic_mail.process.supervised_child import FIRST_ATTEMPTS, SupervisedChild
 from mic_mail.process.systemd import Notifier
 
 STATUS_SOCKET = "status"
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-LONGEST_PAUSE_FAILING = 60.0
-"""The longest pause for a failing child: each attempt costs the others a second of a core."""
-FIRST_ATTEMPTS = 3
-"""Deaths in a row, without having been ready, that make a child failing.
-
-The server no longer waits for a failing child.
-"""
-LONG_LIFE = 10.0
-"""A child that has served for so long is restarted without a pause."""
-HUNG_SECONDS = 60.0
-"""A child that was ready and has not reported for so long is killed."""
-STARTING_SECONDS = 600.0
-"""The same limit for a child that is not ready yet.
-
-The updates and waits that a start may need take far less.
-"""
 STOOD_STILL_SECONDS = 5.0
 """A gap between two polls of the clock (one a second) that means this process was suspended.
 
 A paused container or SIGSTOP suspends the children, too: their time to report starts anew.
 """
 DRAIN_MARGIN = 3.0
+KILLED_SECONDS = 5.0
+"""Seconds from one SIGKILL for all children to the next."""
 LONGEST_ANSWER = 1.0
 """Seconds that a client has to read the status; only the server's account can connect."""
-
-
-@dataclass(slots=True)
-class SupervisedChild:
-    """A process that should be running."""
-
-    role: str
-    name: str
-    row: int = 0
-    process: Forked | None = None
-    channel: Channel | None = None
-    ready: bool = False
-    started_at: float = 0.0
-    heard_at: float = 0.0
-    restart_at: float | None = None
-    pause: float = 0.0
-    restarts: int = 0
-    failures: int = 0
-    """Deaths in a row before the child was ready."""
-    report: Message = field(default_factory=dict)
-    is_leaving: bool = False
-    """The child needs what its confinement forbids, and drains so that another takes its place."""
-    pending: dict[str, Message] = field(default_factory=dict)
-    """Orders to send once the child reads again: the newest of each kind."""
-
-    @property
-    def is_needed(self) -> bool:
-        """Return whether the server cannot run without this child: mail goes on without the others, or waits."""
-        return self.role not in ("indexer", "web", "sender")
-
-    @property
-    def is_failing(self) -> bool:
-        """Return whether the child has repeatedly died before it was ready."""
-        return self.failures >= FIRST_ATTEMPTS
 
 
 class Supervisor:
@@ -203,21 +155,16 @@ class Supervisor:
         child.started_at = self._clock.monotonic()
         try:
             ours, theirs = socket.socketpair()
+            with theirs:
+                try:
+                    process = self._fork(child, theirs)
+                except OSError:
+                    ours.close()
+                    raise
         except OSError as error:
             self._put_off(child, error)
             return
-        try:
-            child.process = self._fork(child, theirs)
-        except OSError as error:
-            ours.close()
-            self._put_off(child, error)
-            return
-        finally:
-            theirs.close()
-        child.channel = Channel(ours)
-        child.ready, child.report = False, {}
-        child.pending.pop("reload", None)  # the child starts with the newest configuration
-        child.heard_at = child.started_at
+        child.has_started(process, Channel(ours))
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
 
     def _fork(self, child: SupervisedChild, theirs: socket.socket) -> Forked:
@@ -232,7 +179,7 @@ class Supervisor:
 
     def _put_off(self, child: SupervisedChild, error: OSError) -> None:
         """Postpone the start of a child for lack of a descriptor, memory or a process; the others go on serving."""
-        self._wait_before_restart(child)
+        child.put_off(self._clock.monotonic())
         self._log.event("process_not_started", process=child.name, error=described(error), restart_in=child.pause)
         self._go_on_without(child)
 
@@ -270,26 +217,21 @@ class Supervisor:
         if self._draining_until is not None and now >= self._draining_until:
             self._kill_all("drain_overdue")
         has_stood_still = now > self._looked_at + STOOD_STILL_SECONDS
+        drain_seconds = self.config.process.drain_seconds + DRAIN_MARGIN
         self._looked_at = now
         for child in self._children:
             if has_stood_still:
                 child.heard_at = now
             if child.restart_at is not None and now >= child.restart_at:
                 self._spawn(child)
-            patience = self._patience_with(child)
-            is_hung = self._draining_until is None and now > child.heard_at + patience  # a draining child sends no reports
-            if child.process is not None and is_hung:
+            # a draining child sends no reports
+            if self._draining_until is None and child.process is not None and child.is_hung(now, drain_seconds):
                 self._log.event("process_hung", process=child.name, pid=child.process.pid)
                 child.process.kill()
                 child.heard_at = now
         if self._watchdog_interval is not None and now >= self._alive_at + self._watchdog_interval:
             self._alive_at = now
             self._notifier.alive()
-
-    def _patience_with(self, child: SupervisedChild) -> float:
-        if child.is_leaving:
-            return max(HUNG_SECONDS, self.config.process.drain_seconds + DRAIN_MARGIN)
-        return HUNG_SECONDS if child.ready else STARTING_SECONDS
 
     def _on_signals(self) -> None:
         for number in set(self._signal_ends[0].recv(4096)):
@@ -316,7 +258,7 @@ class Supervisor:
             elif message.get("told") == "report":
                 child.report = message
                 self._replace_next()
-            self._pay(child)
+            child.send_pending()
 
     def _has_come_up(self, child: SupervisedChild) -> None:
         was_failing = child.is_failing
@@ -334,7 +276,7 @@ class Supervisor:
         if outgrown and are_there and self._draining_until is None:
             outgrown[0].is_leaving = True
             self._log.event("process_replaced", process=outgrown[0].name)
-            self._send_order(outgrown[0], {"do": "drain"})
+            outgrown[0].send({"do": "drain"})
 
     def _announce_ready(self) -> None:
         if self._announced or not self._is_ready:
@@ -392,7 +334,7 @@ class Supervisor:
             child.channel = None
 
     def _plan_restart(self, child: SupervisedChild, process: Forked) -> None:
-        lived = self._wait_before_restart(child)
+        lived = child.put_off(self._clock.monotonic())
         self._log.event(
             "process_died",
             process=child.name,
@@ -402,24 +344,11 @@ class Supervisor:
             restart_in=child.pause,
         )
 
-    def _wait_before_restart(self, child: SupervisedChild) -> float:
-        """Set the time of the child's next start, and return how many seconds it has lived."""
-        now = self._clock.monotonic()
-        lived = now - child.started_at
-        child.failures = 0 if child.ready else child.failures + 1
-        longest = LONGEST_PAUSE_FAILING if child.is_failing else LONGEST_PAUSE
-        has_served = child.ready and lived >= LONG_LIFE
-        child.pause = 0.0 if has_served else min(longest, max(FIRST_PAUSE, 2 * child.pause))
-        child.restart_at = now + child.pause
-        child.restarts += 1
-        child.ready = False
-        return lived
-
     def _have_recovered(self) -> None:
         """Have the housekeeper deliver what the dead child had acknowledged and left in the spool."""
         for child in self._children:
             if child.role == "housekeeper":
-                self._order(child, {"do": "recover"})
+                child.order({"do": "recover"})
 
     def _go_on_without(self, child: SupervisedChild) -> None:
         """Raise an alarm for a child that does not become ready; the others go on serving.
@@ -457,7 +386,7 @@ class Supervisor:
             )
             order: Message = {"do": "reload", "config": self.config.model_dump_json()}
             for child in self._children:
-                self._order(child, order)
+                child.order(order)
         self._notify_systemd()
 
     def _read_again(self) -> tuple[Config | None, Sequence[Text | str]]:
@@ -475,23 +404,6 @@ class Supervisor:
             return None, [repr(error)]
         return (None if mistakes else fresh), mistakes
 
-    def _order(self, child: SupervisedChild, order: Message) -> None:
-        if child.ready:
-            self._send_order(child, order)
-        else:
-            child.pending[str(order["do"])] = order
-
-    def _send_order(self, child: SupervisedChild, order: Message) -> None:
-        """Send an order; if the child does not read now, keep the newest of each kind until its next message."""
-        if child.channel is None or not child.channel.send(order):
-            child.pending[str(order["do"])] = order
-
-    def _pay(self, child: SupervisedChild) -> None:
-        if child.channel is not None and child.channel.flush() and child.ready:
-            pending, child.pending = child.pending, {}
-            for order in pending.values():
-                self._send_order(child, order)
-
     def drain(self) -> None:
         """Close the listening sockets and let all children finish; called again, kill them."""
         if self._draining_until is not None:
@@ -503,14 +415,14 @@ class Supervisor:
         net.close(self._listeners)
         for child in self._children:
             child.restart_at = None
-            self._send_order(child, {"do": "drain"})  # even to one that is not ready: it may be waiting for another's end
+            child.send({"do": "drain"})  # even to one that is not ready: it may be waiting for another's end
 
     def _kill_all(self, why: str) -> None:
         for child in self._children:
             if child.process is not None:
                 self._log.event(why, process=child.name, pid=child.process.pid)
                 child.process.kill()
-        self._draining_until = self._clock.monotonic() + LONGEST_PAUSE
+        self._draining_until = self._clock.monotonic() + KILLED_SECONDS
 
     def _close(self) -> None:
         self._log.event("server_stopped")
@@ -540,17 +452,5 @@ class Supervisor:
             "ready": self._is_ready,
             "draining": self._draining_until is not None,
             "ports": self.ports if self._draining_until is None else {},
-            "processes": [
-                {
-                    "name": child.name,
-                    "pid": child.process.pid if child.process is not None else None,
-                    "ready": child.ready,
-                    "restarts": child.restarts,
-                    "failures": child.failures,
-                    "failing": child.is_failing,
-                    "up_seconds": round(now - child.started_at, 1) if child.process is not None else 0.0,
-                    **{key: value for key, value in child.report.items() if key != "told"},
-                }
-                for child in self._children
-            ],
+            "processes": [child.status(now) for child in self._children],
         }

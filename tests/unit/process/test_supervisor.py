@@ -17,7 +17,8 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process import status
 from mic_mail.process.control_channel import Channel
-from mic_mail.process.supervisor import SupervisedChild, Supervisor
+from mic_mail.process.supervised_child import SupervisedChild
+from mic_mail.process.supervisor import Supervisor
 
 base = Path(sys.argv[1])
 (base / "run").mkdir()

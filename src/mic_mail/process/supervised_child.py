@@ -1,0 +1,125 @@
+"""A child as the supervisor sees it: its process, its channel, and when it is started again.
+
+In: what happens to the child, and the time. Out: when it is due to start, whether it is failing or hung; its orders, kept while
+it does not read. Nothing is forked, killed or logged here (`process.supervisor`).
+"""
+
+from dataclasses import dataclass, field
+
+from mic_mail.process.control_channel import Channel, Message
+from mic_mail.process.fork import Forked
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+LONGEST_PAUSE_FAILING = 60.0
+"""The longest pause for a failing child: each attempt costs the others a second of a core."""
+FIRST_ATTEMPTS = 3
+"""Deaths in a row, without having been ready, that make a child failing.
+
+The server no longer waits for a failing child.
+"""
+LONG_LIFE = 10.0
+"""A child that has served for so long is restarted without a pause."""
+HUNG_SECONDS = 60.0
+"""A child that was ready and has not reported for so long is killed."""
+STARTING_SECONDS = 600.0
+"""The same limit for a child that is not ready yet.
+
+The updates and waits that a start may need take far less.
+"""
+
+
+@dataclass(slots=True)
+class SupervisedChild:
+    """A process that should be running."""
+
+    role: str
+    name: str
+    row: int = 0
+    process: Forked | None = None
+    channel: Channel | None = None
+    ready: bool = False
+    started_at: float = 0.0
+    heard_at: float = 0.0
+    restart_at: float | None = None
+    pause: float = 0.0
+    restarts: int = 0
+    failures: int = 0
+    """Deaths in a row before the child was ready."""
+    report: Message = field(default_factory=dict)
+    is_leaving: bool = False
+    """The child needs what its confinement forbids, and drains so that another takes its place."""
+    pending: dict[str, Message] = field(default_factory=dict)
+    """Orders to send once the child reads again: the newest of each kind."""
+
+    @property
+    def is_needed(self) -> bool:
+        """Return whether the server cannot run without this child: mail goes on without the others, or waits."""
+        return self.role not in ("indexer", "web", "sender")
+
+    @property
+    def is_failing(self) -> bool:
+        """Return whether the child has repeatedly died before it was ready."""
+        return self.failures >= FIRST_ATTEMPTS
+
+    def is_hung(self, now: float, drain_seconds: float) -> bool:
+        """Return whether the child has been silent for too long; a leaving one may take `drain_seconds` to end."""
+        patience = HUNG_SECONDS if self.ready else STARTING_SECONDS
+        if self.is_leaving:
+            patience = max(HUNG_SECONDS, drain_seconds)
+        return now > self.heard_at + patience
+
+    # Starting
+    def has_started(self, process: Forked, channel: Channel) -> None:
+        """Note that the child runs; its process was forked at `started_at`."""
+        self.process, self.channel = process, channel
+        self.ready, self.report = False, {}
+        self.pending.pop("reload", None)  # it starts with the newest configuration
+        self.heard_at = self.started_at
+
+    def put_off(self, now: float) -> float:
+        """Set the time of the next start, and return how many seconds the child has lived."""
+        lived = now - self.started_at
+        self.failures = 0 if self.ready else self.failures + 1
+        longest = LONGEST_PAUSE_FAILING if self.is_failing else LONGEST_PAUSE
+        has_served = self.ready and lived >= LONG_LIFE
+        self.pause = 0.0 if has_served else min(longest, max(FIRST_PAUSE, 2 * self.pause))
+        self.restart_at = now + self.pause
+        self.restarts += 1
+        self.ready = False
+        return lived
+
+    # Orders
+    def order(self, order: Message) -> None:
+        """Send an order, or keep it until the child is ready."""
+        if self.ready:
+            self.send(order)
+        else:
+            self._keep(order)
+
+    def send(self, order: Message) -> None:
+        """Send an order; if the child does not read now, keep the newest of each kind until its next message."""
+        if self.channel is None or not self.channel.send(order):
+            self._keep(order)
+
+    def _keep(self, order: Message) -> None:
+        self.pending[str(order["do"])] = order
+
+    def send_pending(self) -> None:
+        """Send what was kept; called when the child has shown that it runs."""
+        if self.channel is not None and self.channel.flush() and self.ready:
+            pending, self.pending = self.pending, {}
+            for order in pending.values():
+                self.send(order)
+
+    def status(self, now: float) -> Message:
+        """Return the state of the child, for `mic-mail status`."""
+        return {
+            "name": self.name,
+            "pid": self.process.pid if self.process is not None else None,
+            "ready": self.ready,
+            "restarts": self.restarts,
+            "failures": self.failures,
+            "failing": self.is_failing,
+            "up_seconds": round(now - self.started_at, 1) if self.process is not None else 0.0,
+            **{key: value for key, value in self.report.items() if key != "told"},
+        }
