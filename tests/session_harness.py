@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mic_mail.auth.sasl import Challenge
 from mic_mail.clock import ManualClock
 from mic_mail.connection import actions
 from mic_mail.connection.actions import Action, Answer, BindAccount, Hangup, LogEvent, NeedInput, RecordActivity, Send, SignIn
@@ -22,7 +23,7 @@ from mic_mail.ldap.session import Session as LdapSession
 from mic_mail.policy.lifecycle import Decision
 from mic_mail.pop3.context import SessionSettings as Pop3Settings
 from mic_mail.pop3.session import Session as Pop3Session
-from mic_mail.services.authentication.identity import Answered, Challenge, SignedIn
+from mic_mail.services.authentication.identity import Answered, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.shared_mailboxes import Shared
 from mic_mail.storage.mailstore import Account, MailStore

@@ -80,10 +80,10 @@ def fuzz_session(octets: bytes) -> None:
                 case actions.AskRecipient():
                     answer = session.recipient_answered(Recipient(answer.address or MailboxAddress("postmaster", "x"), (1,)))
                 case actions.ReadMessage():
-                    answer = session.message_ended(Accepted("ID", 1, 1))
+                    answer = session.message_ended(Accepted("ID", 1))
                 case actions.ReadChunk(octets=size, refusal=refusal):
                     lines.take(size)
-                    answer = session.chunk_refused(refusal) if refusal else session.message_ended(Accepted("ID", size, 1))
+                    answer = session.chunk_refused(refusal) if refusal else session.message_ended(Accepted("ID", size))
                 case _:
                     return
         said = answer.encode(session.voice)

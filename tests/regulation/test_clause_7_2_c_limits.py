@@ -25,10 +25,10 @@ from mic_mail.process.executors import TimedSemaphore
 from mic_mail.process.send_counters import SendCounters
 from mic_mail.queue.files import SpoolFull
 from mic_mail.services.transport.acceptance import Acceptance
-from mic_mail.services.transport.delivery_worker import account_ref
 from mic_mail.services.transport.recipient_lookup import RecipientLookup
 from mic_mail.services.transport.secrecy import SecrecyCheck
 from mic_mail.storage.changes.transaction import writing
+from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from waiting import wait_for
 
@@ -190,7 +190,7 @@ def test_what_waits_for_its_turn_when_its_sender_leaves_does_not_count(serve: Ca
     with submission(server) as client:
         assert send(client)[0] == 250
     context = server.running.context
-    ref = account_ref(next(entry for entry in context.access.snapshot if entry.address == TO))
+    ref = AccountRef.of(next(entry for entry in context.access.snapshot if entry.address == TO))
     slots = context.account_executors._slots(ref).writers
     server.call(slots.acquire(1))
     with writing(context.store.store(ref)):

@@ -13,13 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from mic_mail.auth.password_hash import LEGIBLE, scram_keys
+from mic_mail.auth import password_hash
+from mic_mail.auth.password_hash import scram_keys
 from mic_mail.policy.credentials.scram_keys import ScramKeys
 
 GROUPS = 7
-GROUP = 4
-_SIGNS = GROUPS * GROUP
-_LONGEST_TYPED = 4 * _SIGNS
+_LONGEST_TYPED = 4 * GROUPS * password_hash.GROUP
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ R = TypeVar("R", bound=Recognisable)
 
 def generate() -> str:
     """Generate a password, to be shown once: seven groups of four legible characters."""
-    return "-".join("".join(secrets.choice(LEGIBLE) for _ in range(GROUP)) for _ in range(GROUPS))
+    return password_hash.generate(GROUPS)
 
 
 def make(password: str, salt: bytes | None, iterations: int) -> AppVerifiers:
@@ -71,10 +70,7 @@ def recognised(password: str, among: Sequence[R]) -> R | None:
 
 def _bare(password: str) -> str | None:
     """Return the characters alone; None if it cannot be an app password."""
-    if len(password) > _LONGEST_TYPED:
-        return None
-    bare = "".join(sign for sign in password.lower() if sign != "-" and not sign.isspace())
-    return bare if len(bare) == _SIGNS and set(bare) <= set(LEGIBLE) else None
+    return password_hash.characters_of(password, GROUPS) if len(password) <= _LONGEST_TYPED else None
 
 
 def _digest(salt: bytes, bare: str) -> bytes:

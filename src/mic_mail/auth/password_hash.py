@@ -230,8 +230,16 @@ class VerifiedCache:
 
 
 LEGIBLE = "abcdefghijkmnpqrstuvwxyz23456789"  # no l, o, 0, 1: it is read aloud and typed from paper
+GROUP = 4
+"""Characters of a group, 20 bits."""
 
 
 def generate(groups: int = 4) -> str:
-    """Generate a first password to hand over on paper: groups of four legible characters, 20 bits each."""
-    return "-".join("".join(secrets.choice(LEGIBLE) for _ in range(4)) for _ in range(groups))
+    """Generate a password or code to type from paper: groups of legible characters."""
+    return "-".join("".join(secrets.choice(LEGIBLE) for _ in range(GROUP)) for _ in range(groups))
+
+
+def characters_of(text: str, groups: int = 4) -> str | None:
+    """Return the characters of a typed one, without hyphens, blanks and case; None if `generate` never makes it."""
+    bare = "".join(sign for sign in text.lower() if sign != "-" and not sign.isspace())
+    return bare if len(bare) == groups * GROUP and set(bare) <= set(LEGIBLE) else None

@@ -21,6 +21,7 @@ import hmac
 import re
 import stringprep
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -115,17 +116,29 @@ Step = Challenge | CheckPassword | NeedKeys | Done | Failed
 _MALFORMED = Failed(Failure.MALFORMED)
 
 
-class Exchange(Protocol):
+class Exchange(ABC):
     """One sign-in attempt with one mechanism."""
+
+    PROMPT = b""
+    """The first challenge, for a client that sent no initial response."""
+    _has_begun = False
 
     def step(self, response: bytes | None) -> Step:
         """Continue with the client's response; None if the client sent no initial response."""
+        has_begun, self._has_begun = self._has_begun, True
+        if response is None:
+            return _MALFORMED if has_begun else Challenge(self.PROMPT)
+        return self._continue(response) if len(response) <= MAX_RESPONSE else Failed(Failure.TOO_LONG)
+
+    @abstractmethod
+    def _continue(self, response: bytes) -> Step: ...
 
     def keys(self, keys: ScramKeys, others: Sequence[ScramPair] = ()) -> Step:
         """Continue after `NeedKeys`.
 
         A proof for any of `others`, which share salt and iterations with `keys`, is accepted too.
         """
+        return _MALFORMED
 
 
 # ---------------------------------------------------------------- SASLprep
@@ -181,20 +194,10 @@ def _utf8(octets: bytes) -> str | None:
 # ---------------------------------------------------------------- PLAIN, LOGIN
 
 
-class Plain:
+class Plain(Exchange):
     """PLAIN (RFC 4616 §2): `[authzid] NUL authcid NUL passwd` in one response."""
 
-    def __init__(self) -> None:
-        self._asked = False
-
-    def step(self, response: bytes | None) -> Step:
-        if response is None and not self._asked:
-            self._asked = True
-            return Challenge(b"")
-        if response is None:
-            return _MALFORMED
-        if len(response) > MAX_RESPONSE:
-            return Failed(Failure.TOO_LONG)
+    def _continue(self, response: bytes) -> Step:
         text = _utf8(response)
         parts = text.split("\0") if text is not None else []
         if len(parts) != 3 or not parts[1] or not parts[2]:
@@ -202,33 +205,21 @@ class Plain:
         authorize_as, user, password = parts
         return CheckPassword(user, password, authorize_as)
 
-    def keys(self, keys: ScramKeys, others: Sequence[ScramPair] = ()) -> Step:
-        return _MALFORMED
 
-
-class Login:
+class Login(Exchange):
     """LOGIN (draft-murchison-sasl-login) as Outlook requires it.
 
     It needs exactly these two prompts, and may send the user name with the NUL of its C string; .NET sends the name as initial
     response.
     """
 
-    USER_PROMPT = b"Username:"
+    PROMPT = b"Username:"
     PASSWORD_PROMPT = b"Password:"
 
     def __init__(self) -> None:
-        self._asked = False
         self._user: str | None = None
 
-    def step(self, response: bytes | None) -> Step:
-        if response is None and not self._asked:
-            self._asked = True
-            return Challenge(self.USER_PROMPT)
-        self._asked = True
-        if response is None:
-            return _MALFORMED
-        if len(response) > MAX_RESPONSE:
-            return Failed(Failure.TOO_LONG)
+    def _continue(self, response: bytes) -> Step:
         if self._user is None:
             user = _utf8(response.rstrip(b"\0"))
             if not user or "\0" in user:
@@ -239,9 +230,6 @@ class Login:
         if not password or "\0" in password:
             return _MALFORMED
         return CheckPassword(self._user, password)
-
-    def keys(self, keys: ScramKeys, others: Sequence[ScramPair] = ()) -> Step:
-        return _MALFORMED
 
 
 # ---------------------------------------------------------------- SCRAM
@@ -299,7 +287,7 @@ def _printable(nonce: str) -> bool:
     return bool(nonce) and all("!" <= c <= "~" and c != "," for c in nonce)
 
 
-class Scram:
+class Scram(Exchange):
     """SCRAM (RFC 5802 §5) with SHA-256 (RFC 7677), with or without channel binding.
 
     `bindings` are the types of channel binding (RFC 5929) of this connection, with their octets. If there are any, this server
@@ -310,7 +298,6 @@ class Scram:
         self._plus = plus
         self._bindings = bindings
         self._make_nonce = nonce
-        self._asked = False
         self._first: ClientFirst | None = None
         self._keys: ScramKeys | None = None
         self._pairs: tuple[ScramPair, ...] = ()
@@ -318,14 +305,7 @@ class Scram:
         self._nonce = ""
         self._proved: ScramPair | None = None
 
-    def step(self, response: bytes | None) -> Step:
-        if response is None and not self._asked and self._first is None:
-            self._asked = True
-            return Challenge(b"")
-        if response is None:
-            return _MALFORMED
-        if len(response) > MAX_RESPONSE:
-            return Failed(Failure.TOO_LONG)
+    def _continue(self, response: bytes) -> Step:
         if self._first is None:
             return self._client_first(response)
         if self._proved is not None:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from mic_mail.auth.password_hash import LEGIBLE
+from mic_mail.auth.password_hash import characters_of, generate
 
 SECRET_OCTETS = 20
 """Octets of a secret (RFC 4226 §4, R6)."""
@@ -26,7 +26,6 @@ STEP_SECONDS = 30
 WINDOW = 1
 """Steps accepted before and after the present one (RFC 6238 §5.2)."""
 RECOVERY_CODES = 10
-_GROUP, _GROUPS = 4, 4
 _NONCE_OCTETS = 12
 
 
@@ -78,9 +77,7 @@ def _totp(secret: bytes) -> TOTP:
 
 def recovery_codes() -> list[str]:
     """Generate recovery codes of 80 bits, each for one sign-in without the device."""
-    return [
-        "-".join("".join(secrets.choice(LEGIBLE) for _ in range(_GROUP)) for _ in range(_GROUPS)) for _ in range(RECOVERY_CODES)
-    ]
+    return [generate() for _ in range(RECOVERY_CODES)]
 
 
 def recovery_digest(holder: str, text: str) -> bytes | None:
@@ -88,10 +85,8 @@ def recovery_digest(holder: str, text: str) -> bytes | None:
 
     80 random bits need no slow hash.
     """
-    bare = "".join(sign for sign in text.lower() if sign != "-" and not sign.isspace())
-    if len(bare) != _GROUP * _GROUPS or not set(bare) <= set(LEGIBLE):
-        return None
-    return sha256(f"{holder}\0{bare}".encode()).digest()
+    bare = characters_of(text)
+    return None if bare is None else sha256(f"{holder}\0{bare}".encode()).digest()
 
 
 # ------------------------------------------------------------ at rest

@@ -6,6 +6,7 @@ present sign-in (RFC 4513 §4).
 Standards: RFC 4511 §4.2, §4.14; RFC 4513; RFC 4532.
 """
 
+from mic_mail.auth.sasl import Challenge
 from mic_mail.connection.actions import Answer, Begin, BindAccount, SignIn, StartTls, Steps
 from mic_mail.connection.session_core import CloseConnection
 from mic_mail.errors import Text
@@ -17,7 +18,7 @@ from mic_mail.ldap.context import LdapContext
 from mic_mail.ldap.dn import BadName
 from mic_mail.ldap.requests import Envelope
 from mic_mail.ldap.responses import Code
-from mic_mail.services.authentication.identity import Challenge, SignedIn
+from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 
 START_TLS = "1.3.6.1.4.1.1466.20037"

@@ -8,14 +8,14 @@ Standards: RFC 1939 §4, §7; RFC 1734 and 5034 (AUTH); RFC 2449 (CAPA); RFC 259
 
 from base64 import b64encode
 
-from mic_mail.auth.sasl import decode_base64
+from mic_mail.auth.sasl import Challenge, decode_base64
 from mic_mail.connection.actions import Answer, Begin, BindAccount, SignIn, StartTls, Steps
 from mic_mail.connection.session_core import CloseConnection
 from mic_mail.errors import Text
 from mic_mail.i18n import messages
 from mic_mail.pop3.context import Pop3Context, Reply, State, bad, refuse
 from mic_mail.pop3.line_buffer import LineFault
-from mic_mail.services.authentication.identity import Challenge, SignedIn
+from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 
 SIGN_IN_CODES = {

@@ -168,6 +168,9 @@ class Peers:
                 continue
 
     def close(self) -> None:
+        """Close the files; what is sent afterwards is dropped."""
+        self._names = ()
+        self.undelivered.clear()
         self._close_watchlists()
         self._socket.close()
         os.close(self._folder)
@@ -176,9 +179,7 @@ class Peers:
 class Feed:
     """One process's end of the feed. Create it in the running loop; `start` it once the probes work."""
 
-    def __init__(
-        self, run_dir: Path | None = None, name: str | None = None, *, poll_seconds: float = 2.0, poll: bool = True
-    ) -> None:
+    def __init__(self, run_dir: Path, name: str, *, poll_seconds: float = 2.0) -> None:
         self._loop = asyncio.get_running_loop()
         self._watched: dict[int, _Watched] = {}
         self._pending: dict[int, int] = {}
@@ -187,17 +188,15 @@ class Feed:
         self._listeners: list[Callable[[bytes], None]] = []
         self._directory_version = -1
         self._poll_seconds = poll_seconds
-        self._poll = poll
         self._probe: ModseqProbe | None = None
         self._version: VersionProbe | None = None
         self._tasks = BackgroundTasks()
         self._retry: asyncio.TimerHandle | None = None
-        self._peers = None if run_dir is None else Peers(run_dir, name)
-        self._watchlist = None if self._peers is None or name is None else self._peers.watchlist(name)
-        self._socket = None if run_dir is None or name is None else self._listen(run_dir, name)
+        self._peers = Peers(run_dir, name)
+        self._watchlist = self._peers.watchlist(name)
+        self._socket = self._listen(run_dir, name)
 
     def _listen(self, run_dir: Path, name: str) -> socket.socket:
-        assert self._peers is not None
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         listening.setblocking(False)
         with contextlib.suppress(FileNotFoundError):
@@ -210,8 +209,7 @@ class Feed:
     def start(self, probe: ModseqProbe | None = None, version: VersionProbe | None = None) -> None:
         """Start polling with these probes."""
         self._probe, self._version = probe, version
-        if self._poll:
-            self._tasks.start(self._poll_for_ever())
+        self._tasks.start(self._poll_for_ever())
 
     # Changes of accounts
     def changed(self, account_id: int, modseq: int) -> None:
@@ -230,8 +228,7 @@ class Feed:
         watched = self._watched.get(account_id)
         if watched is None:
             watched = self._watched[account_id] = _Watched()
-            if self._watchlist is not None:
-                self._watchlist.note(account_id, is_watched=True)
+            self._watchlist.note(account_id, is_watched=True)
         watched.subscriptions.add(subscription)
         return subscription
 
@@ -241,15 +238,13 @@ class Feed:
             watched.subscriptions.discard(subscription)
             if not watched.subscriptions:
                 del self._watched[subscription.account_id]
-                if self._watchlist is not None:
-                    self._watchlist.note(subscription.account_id, is_watched=False)
+                self._watchlist.note(subscription.account_id, is_watched=False)
 
     def _publish(self) -> None:
         with self._pending_lock:
             pending, self._pending = self._pending, {}
-        if self._peers is not None:
-            self._peers.publish(pending)
-            self._retry_pending()
+        self._peers.publish(pending)
+        self._retry_pending()
         for account_id, modseq in pending.items():
             self._call(account_id, modseq)
 
@@ -295,19 +290,16 @@ class Feed:
 
     # Siblings
     def _send(self, datagrams: list[bytes], only: Iterable[str] | None = None) -> None:
-        if self._peers is None:
-            return
         self._peers.send(datagrams, only)
         self._retry_pending()
 
     def _retry_pending(self) -> None:
-        if self._peers is not None and self._peers.undelivered and self._retry is None:
+        if self._peers.undelivered and self._retry is None:
             self._retry = self._loop.call_later(_RETRY_OWED_SECONDS, self._send_pending)
 
     def _send_pending(self) -> None:
         self._retry = None
-        if self._peers is not None:
-            self._send([], tuple(self._peers.undelivered))
+        self._send([], tuple(self._peers.undelivered))
 
     def _receive(self, listening: socket.socket) -> None:
         newest: dict[int, int] = {}
@@ -324,7 +316,7 @@ class Feed:
             elif kind == _WORD:
                 for listener in self._listeners:
                     listener(content)
-            elif kind == _HERE and self._peers is not None:
+            elif kind == _HERE:
                 self._peers.refresh()
             elif kind == _DIRECTORY:
                 directory = True
@@ -365,23 +357,17 @@ class Feed:
                 await self._check([account_id for account_id in tuple(self._watched) if account_id % _POLL_SLICES == turn])
                 if turn == 0:
                     await self._check_directory()
-                    if self._peers is not None:
-                        self._peers.refresh()
+                    self._peers.refresh()
 
     def close(self) -> None:
         """Stop listening; changes that are reported afterwards are dropped."""
         self._tasks.cancel()
         if self._retry is not None:
             self._retry.cancel()
-        if self._socket is not None:
-            self._loop.remove_reader(self._socket.fileno())
-            self._socket.close()
-        if self._watchlist is not None:
-            self._watchlist.close()
-            self._watchlist = None
-        if self._peers is not None:
-            self._peers.close()
-            self._peers = None
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        self._watchlist.close()
+        self._peers.close()
 
 
 def notify_directory_changed(run_dir: Path) -> None:

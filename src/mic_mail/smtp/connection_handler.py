@@ -10,10 +10,10 @@ import base64
 from collections.abc import Callable
 from typing import Final
 
-from mic_mail.auth.sasl import decode_base64
+from mic_mail.auth.sasl import Challenge, decode_base64
 from mic_mail.ids import trace_id
 from mic_mail.mailbox_address import ReversePath
-from mic_mail.services.authentication.identity import Challenge, SignedIn
+from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal
 from mic_mail.services.authentication.sasl_exchange import SaslExchange
 from mic_mail.services.authentication.watches import Watch
@@ -206,7 +206,6 @@ class SmtpHandler:
                 recipients=tuple(transaction.recipients),
                 smtputf8=parameters.smtputf8,
                 body=parameters.body,
-                declared_octets=parameters.size,
                 ret=parameters.ret,
                 envid=parameters.envid,
                 requires_tls=parameters.requires_tls,

@@ -112,13 +112,8 @@ class Session:
     def _voice_for(self, *, utf8: bool) -> Voice:
         return self._vietnamese if utf8 else self._english
 
-    @property
-    def protocol(self) -> str:
-        """The `with` word of the trace header (RFC 3848, RFC 6531 §4.3)."""
-        return self.protocol_of(self.transaction.parameters if self.transaction is not None else grammar.NO_MAIL_PARAMETERS)
-
     def protocol_of(self, parameters: MailParameters) -> str:
-        """Return the `with` word for the transaction that MAIL with these parameters begins."""
+        """Return the `with` word of the trace header (RFC 3848, RFC 6531 §4.3) after MAIL with these parameters."""
         if not self.extended:
             return "SMTP"
         name = "UTF8SMTP" if parameters.smtputf8 else "ESMTP"
@@ -295,11 +290,11 @@ class Session:
 
     def act_ehlo(self, argument: bytes) -> Reply:
         self.helo, self.extended, self.transaction = grammar.parse_helo(argument), True, None
-        return Reply(250, "", GREETED.text, spoken=replies.lines(250, self._extensions()))
+        return Reply(250, "", OK.text, spoken=replies.lines(250, self._extensions()))
 
     def act_helo(self, argument: bytes) -> Reply:
         self.helo, self.extended, self.transaction = grammar.parse_helo(argument), False, None
-        return Reply(250, "", GREETED.text, spoken=replies.lines(250, [self.door.hostname]))
+        return Reply(250, "", OK.text, spoken=replies.lines(250, [self.door.hostname]))
 
     def _extensions(self) -> list[str]:
         limits = self.door.limits
@@ -419,7 +414,6 @@ RECIPIENT_OK: Final = _spoken("recipient-ok")
 DATA: Final = _spoken("data")
 VERIFY: Final = _spoken("verify")
 """RFC 5321 §3.5.3 and §7.3 allow not to disclose which addresses exist."""
-GREETED: Final = OK
 
 
 @dataclass(frozen=True, slots=True)

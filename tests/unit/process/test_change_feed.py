@@ -14,17 +14,19 @@ import pytest
 from mic_mail.process.change_feed import Feed, notify_account_changed, notify_directory_changed
 from waiting import stays_on_loop, wait_on_loop
 
+NEVER = 36_000.0
+"""A period of polling that no test lives to see."""
+
 
 @pytest.fixture
 async def feeds(tmp_path: Path) -> AsyncIterator[Callable[..., Feed]]:
     """Make feeds of one server; they are closed in the end."""
     made: list[Feed] = []
 
-    def make(name: str | None, *, poll: bool = False, poll_seconds: float = 2.0) -> Feed:
-        made.append(Feed(tmp_path, name, poll=poll, poll_seconds=poll_seconds))
+    def make(name: str, *, poll_seconds: float = NEVER) -> Feed:
+        made.append(Feed(tmp_path, name, poll_seconds=poll_seconds))
         for feed in made:
-            if feed._peers is not None:
-                feed._peers.refresh()
+            feed._peers.refresh()
         return made[-1]
 
     yield make
@@ -80,8 +82,8 @@ async def test_changes_of_one_turn_are_told_once_with_the_newest_modseq(feeds: C
 
 async def test_a_new_process_is_known_at_once(tmp_path: Path) -> None:
     """It says that it is there; nobody waits for the next poll to tell it of changes."""
-    first = Feed(tmp_path, "worker0", poll=False)
-    second = Feed(tmp_path, "worker1", poll=False)
+    first = Feed(tmp_path, "worker0", poll_seconds=NEVER)
+    second = Feed(tmp_path, "worker1", poll_seconds=NEVER)
     heard: list[int] = []
     second.subscribe(1, heard.append)
     await wait_on_loop(lambda: first._peers is not None and first._peers._names)
@@ -158,7 +160,7 @@ async def tell(feed: Feed, *account_ids: int) -> None:
 
 async def test_nobody_is_woken_by_what_nobody_there_watches(feeds: Callable[..., Feed], tmp_path: Path) -> None:
     """From the first subscription to the end of the last one; also after a restart, and not where it cannot be known."""
-    worker, sibling = feeds("worker0"), Feed(tmp_path, "worker1", poll=False)
+    worker, sibling = feeds("worker0"), Feed(tmp_path, "worker1", poll_seconds=NEVER)
     worker._peers.refresh()
     unread(sibling)
     await tell(worker, 1)
@@ -249,7 +251,7 @@ async def test_what_is_owed_stays_owed_when_a_later_hint_comes_through(feeds: Ca
 
 async def test_a_hint_that_never_came_is_made_up_for_by_polling(feeds: Callable[..., Feed]) -> None:
     """Another program's change, or a lost datagram, is seen within the poll's period."""
-    feed = feeds("worker0", poll=True, poll_seconds=0.05)
+    feed = feeds("worker0", poll_seconds=0.05)
     heard: list[int] = []
     versions: list[int] = []
     state = {"modseq": 3, "version": 1}
@@ -271,7 +273,7 @@ async def test_a_hint_that_never_came_is_made_up_for_by_polling(feeds: Callable[
 
 async def test_a_store_that_does_not_answer_does_not_end_the_polling(feeds: Callable[..., Feed]) -> None:
     """After an error the next round asks again."""
-    feed = feeds("worker0", poll=True, poll_seconds=0.02)
+    feed = feeds("worker0", poll_seconds=0.02)
     heard: list[int] = []
     calls = 0
 
@@ -317,7 +319,7 @@ async def test_a_deep_run_dir_is_no_obstacle(tmp_path: Path) -> None:
     """Unix socket paths end at 107 octets; ours may lie deeper."""
     deep = tmp_path / ("d" * 100) / ("e" * 100)
     deep.mkdir(parents=True)
-    one, two = Feed(deep, "worker0", poll=False), Feed(deep, "worker1", poll=False)
+    one, two = Feed(deep, "worker0", poll_seconds=NEVER), Feed(deep, "worker1", poll_seconds=NEVER)
     one._peers.refresh()
     heard: list[int] = []
     two.subscribe(1, heard.append)
@@ -329,7 +331,7 @@ async def test_a_deep_run_dir_is_no_obstacle(tmp_path: Path) -> None:
 
 async def test_a_restarted_sibling_takes_its_place_again(feeds: Callable[..., Feed], tmp_path: Path) -> None:
     """The socket that a killed worker left behind is replaced, and senders find the new one."""
-    one, two = feeds("worker0"), Feed(tmp_path, "worker1", poll=False)
+    one, two = feeds("worker0"), Feed(tmp_path, "worker1", poll_seconds=NEVER)
     one._peers.refresh()
     two.close()  # the file stays, as after a kill
     one.changed(1, 1)

@@ -10,6 +10,7 @@ from addresses import parsed
 from mic_mail.services.transport.envelope import Accepted, Cause, Recipient, Refusal, Role
 from mic_mail.smtp import actions
 from mic_mail.smtp.actions import Close
+from mic_mail.smtp.grammar import NO_MAIL_PARAMETERS
 from mic_mail.smtp.replies import Reply
 from mic_mail.smtp.session import OK, VERBS, Limits, ListenerProfile, Session
 
@@ -47,12 +48,12 @@ class Shell:
                     else:
                         answer = self.session.recipient_answered(Recipient(address, (1,)))
                 case actions.ReadMessage():
-                    answer = self.session.message_ended(Accepted(TRACE, 10, 1))
+                    answer = self.session.message_ended(Accepted(TRACE, 10))
                 case actions.ReadChunk(octets=octets, last=last, refusal=refusal):
                     if refusal is not None:
                         answer = self.session.chunk_refused(refusal)
                     elif last:
-                        answer = self.session.message_ended(Accepted(TRACE, octets, 1))
+                        answer = self.session.message_ended(Accepted(TRACE, octets))
                     else:
                         answer = self.session.chunk_ended(octets)
                 case actions.StartTls():
@@ -153,7 +154,7 @@ def test_extensions_are_announced_where_they_hold() -> None:
 def test_helo_announces_nothing(mx: Shell) -> None:
     """RFC 5321 §4.1.1.1."""
     assert mx.says(b"HELO x") == b"250 mail.mic.gov.vn\r\n"
-    assert mx.session.protocol == "SMTP"
+    assert mx.session.protocol_of(NO_MAIL_PARAMETERS) == "SMTP"
 
 
 def test_too_many_recipients_keep_those_accepted(mx: Shell) -> None:
@@ -262,7 +263,7 @@ def test_tls_forgets_what_was_said_before() -> None:
     shell = Shell(session)
     assert shell.codes(b"EHLO x", b"MAIL FROM:<a@b>") == ["250", "250"]
     assert shell.says(b"STARTTLS") == b"TLS"
-    assert session.protocol == "SMTP"
+    assert session.protocol_of(NO_MAIL_PARAMETERS) == "SMTP"
     assert shell.codes(b"RCPT TO:<a@b>", b"MAIL FROM:<a@b>", b"STARTTLS") == ["503", "503", "503"]
 
 
@@ -275,7 +276,7 @@ def test_submission_wants_a_sign_in_first() -> None:
     shell = submission()
     assert shell.codes(b"AUTH PLAIN", b"EHLO x", b"MAIL FROM:<a@b>", b"AUTH CRAM-MD5") == ["503", "250", "530", "504"]
     assert shell.codes(b"AUTH plain =", b"AUTH PLAIN =", b"MAIL FROM:<a@b>") == ["235", "503", "250"]
-    assert shell.session.protocol == "ESMTPSA"
+    assert shell.session.protocol_of(NO_MAIL_PARAMETERS) == "ESMTPSA"
 
 
 def test_the_user_name_may_come_with_the_auth_command() -> None:
@@ -348,7 +349,8 @@ def test_the_with_word_of_the_trace_header() -> None:
     session.mechanisms = ("PLAIN",)
     shell = Shell(session)
     shell.codes(b"EHLO x", b"AUTH PLAIN =", b"MAIL FROM:<a@b> SMTPUTF8")
-    assert session.protocol == "UTF8SMTPSA"
+    assert session.transaction is not None
+    assert session.protocol_of(session.transaction.parameters) == "UTF8SMTPSA"
 
 
 WORDS = st.sampled_from(

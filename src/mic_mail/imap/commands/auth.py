@@ -8,7 +8,7 @@ RFC 4959 (SASL-IR), RFC 2971 (ID), RFC 5161 (ENABLE), RFC 4978 (COMPRESS), RFC 8
 from base64 import b64encode
 from importlib.metadata import version
 
-from mic_mail.auth.sasl import decode_base64
+from mic_mail.auth.sasl import Challenge, decode_base64
 from mic_mail.connection.actions import Answer, Begin, BindAccount, Hangup, LogEvent, SignIn, StartTls, Steps
 from mic_mail.connection.session_core import CloseConnection
 from mic_mail.errors import Text
@@ -22,7 +22,7 @@ from mic_mail.imap.parser.command import Arguments
 from mic_mail.imap.parser.reader import Limits, Line
 from mic_mail.imap.parser.session import Authenticate, Compress, Enable, Id, Login
 from mic_mail.imap.replies import Reply, bad, refuse
-from mic_mail.services.authentication.identity import Challenge, SignedIn
+from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 
 SIGN_IN_CODES = {

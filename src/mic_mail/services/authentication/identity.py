@@ -30,13 +30,6 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
-class Challenge:
-    """Bytes for the client (not yet base64)."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class SignedIn:
     """A successful sign-in; `actor` acts in its own mailbox or in one of a unit or group."""
 

@@ -1,11 +1,11 @@
 """One SASL exchange on one connection (RFC 4422), between the client, the mechanism and `SignInService`.
 
-In: decoded responses, one a step. Out: a `Challenge` each, and at the end the result of the sign-in, which is logged by
+In: decoded responses, one a step. Out: a `sasl.Challenge` each, and at the end the result of the sign-in, which is logged by
 then. The mechanism is `auth.sasl`; identity and permission are decided by `sign_in.SignInService`.
 """
 
 from mic_mail.auth import sasl
-from mic_mail.services.authentication.identity import Answered, Challenge, Peer
+from mic_mail.services.authentication.identity import Answered, Peer
 from mic_mail.services.authentication.refusals import Refusal
 from mic_mail.services.authentication.sign_in import SignInService
 
@@ -13,7 +13,7 @@ from mic_mail.services.authentication.sign_in import SignInService
 class SaslExchange:
     """One SASL exchange on one connection.
 
-    Call `step` with each decoded response until the result is no `Challenge`. A mechanism that is not offered here is
+    Call `step` with each decoded response until the result is no `sasl.Challenge`. A mechanism that is not offered here is
     refused at the first step.
     """
 
@@ -25,7 +25,7 @@ class SaslExchange:
         self._user = ""
         self._has_keys = False
 
-    async def step(self, response: bytes | None) -> Challenge | Answered:
+    async def step(self, response: bytes | None) -> sasl.Challenge | Answered:
         """Continue with the client's response (decoded from base64); None where there was no initial response."""
         if self._exchange is None:
             return self._end(self._access.bad_mechanism(self._peer))
@@ -40,8 +40,8 @@ class SaslExchange:
             self._has_keys = True
             step = self._exchange.keys(*found)
         match step:
-            case sasl.Challenge(data):
-                return Challenge(data)
+            case sasl.Challenge():
+                return step
             case sasl.CheckPassword():
                 return await self._access.claim(step, self._peer, self._mechanism)
             case sasl.Done():

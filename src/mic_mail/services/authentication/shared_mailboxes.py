@@ -5,12 +5,12 @@ cached until a fact or the clock can change it; a callback when it may have chan
 that is not believed takes nothing from an open session. A record that cannot be read gives nobody any right.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from mic_mail.clock import Clock, TimedCache, Validity
-from mic_mail.directory.snapshot import Snapshot
+from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable
 from mic_mail.policy.unit_mail.delegation import NOTHING, PARTS, Holding, grants, judge
@@ -71,11 +71,8 @@ class Sharing:
     def of(self, actor_id: int) -> Mapping[str, Shared]:
         """Return the mailboxes that the owner of `actor_id` may use besides the own one, by name."""
         snapshot = self._snapshot()
-        actor = snapshot.entry(actor_id)
-        if actor is None or actor.owner.person_id is None:
-            return {}
         found: dict[str, Shared] = {}
-        for mailbox_id in snapshot.named_in.get(actor.owner.person_id, ()):
+        for mailbox_id in self._named_in(snapshot, actor_id):
             if holding := self.holding(actor_id, mailbox_id):
                 entry = snapshot.entries[mailbox_id]
                 name = shared_name(entry.address, self._domain)
@@ -107,16 +104,14 @@ class Sharing:
 
     def holders(self, mailbox_id: int) -> Mapping[str, str]:
         """Return the rights by address of everybody who may use this mailbox now besides its own password."""
-        snapshot = self._snapshot()
-        entry = snapshot.entry(mailbox_id)
+        entry = self._snapshot().entry(mailbox_id)
         if entry is None or not PARTS[entry.kind]:
             return {}
-        found: dict[str, str] = {}
-        for person in {grant.person_id for grant in grants(entry.kind, entry.facts)}:
-            actor = snapshot.entry(snapshot.own.get(person, 0))
-            if actor is not None and (holding := self.holding(actor.mailbox_id, mailbox_id)):
-                found[actor.address] = holding.rights
-        return found
+        return {
+            actor.address: holding.rights
+            for actor in self._everybody_named(entry)
+            if (holding := self.holding(actor.mailbox_id, mailbox_id))
+        }
 
     def readers(self, mailbox_id: int) -> frozenset[str] | None:
         """Return the identities that may have their own read marks in the mailbox.
@@ -124,24 +119,26 @@ class Sharing:
         These are the mailbox itself and everybody whose naming is in force now, also where a state suspends their rights
         for a while. None where the record, or a person's, cannot be read.
         """
-        snapshot, now = self._snapshot(), self._clock.steady_now()
-        entry = snapshot.entry(mailbox_id)
+        now, entry = self._clock.steady_now(), self._snapshot().entry(mailbox_id)
         if entry is None:
             return None
         found = {entry.address}
         try:
             self._decide(mailbox_id, now)
-            for person in {grant.person_id for grant in grants(entry.kind, entry.facts)}:
-                actor = snapshot.entry(snapshot.own.get(person, 0))
-                if (
-                    actor is not None
-                    and self._decide(actor.mailbox_id, now)
-                    and self.holding(actor.mailbox_id, mailbox_id).grants
-                ):
+            for actor in self._everybody_named(entry):
+                if self._decide(actor.mailbox_id, now) and self.holding(actor.mailbox_id, mailbox_id).grants:
                     found.add(actor.address)
         except FactsUnreadable:
             return None
         return frozenset(found)
+
+    def _everybody_named(self, entry: Entry) -> Iterator[Entry]:
+        """Yield the own mailboxes of the people who were, are or will be named in a mailbox of a unit or group."""
+        snapshot = self._snapshot()
+        for person in {grant.person_id for grant in grants(entry.kind, entry.facts)}:
+            actor = snapshot.entry(snapshot.own.get(person, 0))
+            if actor is not None:
+                yield actor
 
     def writes_as(self, actor_id: int) -> Mapping[str, int]:
         """Return every other address that the person may write as now, with its mailbox."""
@@ -184,8 +181,8 @@ class Sharing:
     def _validity_of_all(self, actor_id: int) -> Validity:
         now = self._clock.steady_now()
         named = self._named_in(self._snapshot(), actor_id)
-        ends = [until for mailbox_id in named if (until := self.holding(actor_id, mailbox_id, now).valid_until) is not None]
-        return Validity(now, min(ends, default=None))
+        ends = (self.holding(actor_id, mailbox_id, now).valid_until for mailbox_id in named)
+        return Validity(now, min(filter(None, ends), default=None))
 
     def _named_in(self, snapshot: Snapshot, actor_id: int) -> frozenset[int]:
         actor = snapshot.entry(actor_id)

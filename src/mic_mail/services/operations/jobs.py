@@ -114,7 +114,7 @@ class ChangedAccounts:
                 self._runtime.log.event("visit_failed", visit="usage", mailbox=entry.address, **failure(error))
 
     def _look(self, entry: Entry) -> None:
-        used = self._store.account(AccountRef.of(entry)).quota().octets
+        used = self._store.account_of(entry).quota().octets
         self.notices.usage(entry, used)
 
 
@@ -134,7 +134,7 @@ class Visits:
         """
 
         def sweep(entry: Entry) -> None:
-            self._store.account(AccountRef.of(entry)).sweep(keep=nothing_may_go(entry.facts), trusted=trusted)
+            self._store.account_of(entry).sweep(keep=nothing_may_go(entry.facts), trusted=trusted)
 
         await self._visit("sweep", sweep)
 
@@ -149,7 +149,7 @@ class Visits:
                 await self._visit_one("readers", partial(self._forget_readers, named), entry)
 
     def _forget_readers(self, named: frozenset[str], entry: Entry) -> None:
-        if gone := self._store.account(AccountRef.of(entry)).forget_readers_but(named):
+        if gone := self._store.account_of(entry).forget_readers_but(named):
             self._runtime.log.event("readers_forgotten", mailbox=entry.address, readers=gone)
 
     async def rescan(self) -> None:
@@ -159,7 +159,7 @@ class Visits:
     def _rescan(self, entry: Entry) -> None:
         """Rescan one mailbox; files left to people are logged once, and again when they change."""
         left: dict[str, list[str]] = {}
-        for finding in self._store.account(AccountRef.of(entry)).rescan().findings:
+        for finding in self._store.account_of(entry).rescan().findings:
             if finding.kind in LEFT_TO_PEOPLE:
                 left.setdefault(finding.kind, []).append(f"{finding.folder}: {finding.detail}")
         if left == self._left.get(entry.mailbox_id, {}):

@@ -17,7 +17,7 @@ from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.transport import transport_log
 from mic_mail.services.transport.check import CompleteMessage
 from mic_mail.services.transport.delivery import LocalDeliverer
-from mic_mail.services.transport.delivery_worker import LocalDelivery, account_ref
+from mic_mail.services.transport.delivery_worker import LocalDelivery
 from mic_mail.services.transport.envelope import Accepted, Envelope
 from mic_mail.services.transport.inbound.quarantine_put import QuarantineWriter
 from mic_mail.services.transport.incoming_message import IncomingMessage, Sink, Stream
@@ -81,7 +81,7 @@ class Acceptance:
 
         def open_sink() -> Draft | StagedFile:
             if _is_for_one(envelope, deliveries):
-                return self._store.account(account_ref(deliveries[0].mailbox)).stage()
+                return self._store.account_of(deliveries[0].mailbox).stage()
             return self._spooling.draft(envelope.trace_id)
 
         return open_sink
@@ -142,7 +142,7 @@ class Acceptance:
             assert message.answers is not None
             await self.delivering.staged(delivery, message.content, message.answers)
         self._recipients.grew(delivery.mailbox.mailbox_id, message.stored_octets)
-        return self._accepted(message, delivered=1)
+        return self._accepted(message)
 
     async def _hold(self, message: CompleteMessage) -> Accepted:
         spool_envelope = self._spooling.spool_envelope(message.envelope, message.deliveries)
@@ -166,9 +166,9 @@ class Acceptance:
         self._spooling.fan_out(entry, answered)
         for delivery in deliveries:
             self._recipients.grew(delivery.mailbox.mailbox_id, answered.size)
-        return self._accepted(message, spooled=len(deliveries) + len(envelope.elsewhere))
+        return self._accepted(message)
 
-    def _accepted(self, message: CompleteMessage, *, delivered: int = 0, spooled: int = 0) -> Accepted:
+    def _accepted(self, message: CompleteMessage) -> Accepted:
         envelope, octets = message.envelope, message.received_octets
         client = envelope.client
         if client.signed_in is not None:
@@ -176,7 +176,7 @@ class Acceptance:
                 self._access.used(mailbox_id)
         written_as = [self._access.snapshot.entries[mailbox_id].address for mailbox_id in envelope.written_as]
         transport_log.accepted(self._runtime.log, envelope, octets, written_as)
-        return Accepted(envelope.trace_id, octets, delivered, spooled)
+        return Accepted(envelope.trace_id, octets)
 
 
 def _is_for_one(envelope: Envelope, deliveries: list[LocalDelivery]) -> bool:

@@ -21,13 +21,13 @@ from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.spool import ELSEWHERE, SpoolEntry, SpoolEnvelope, SpoolTarget
 from mic_mail.services.queue.inbound_dsn import InboundReports, ReportDecision
-from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, PendingDelivery, account_ref
+from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, PendingDelivery
 from mic_mail.services.transport.envelope import Cause
 from mic_mail.storage.changes.staging import StagedFile
 from mic_mail.storage.errors import Busy, Overloaded, Unavailable
 from mic_mail.storage.journal.journal import CLOSE_SECONDS
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.types import Published
+from mic_mail.storage.types import AccountRef, Published
 
 MAX_BATCH = 50
 """Messages in one publication: bounds how long an account's lock is held and a batch delays the next."""
@@ -95,7 +95,7 @@ class LocalDeliverer:
             raise Overloaded(f"{self._waiting} messages wait")
         loop = asyncio.get_running_loop()
         pending = PendingDelivery(local, octets, loop.create_future(), answers=answers)
-        if local.mailbox.mailbox_id in self._queues or not self._store.is_warm(account_ref(local.mailbox)):
+        if local.mailbox.mailbox_id in self._queues or not self._store.is_warm(AccountRef.of(local.mailbox)):
             self._queue(pending)
         else:
             self._next_batch.append(pending)
@@ -200,7 +200,7 @@ class LocalDeliverer:
             while queue:
                 batch.clear()
                 try:
-                    await self._runtime.account_executors.write(account_ref(mailbox), publish)
+                    await self._runtime.account_executors.write(AccountRef.of(mailbox), publish)
                 except Exception as error:  # noqa: BLE001 - no turn, or the store failed: every waiting caller gets it
                     batch.extend(() if batch else queue)
                     queue.clear()
@@ -212,14 +212,10 @@ class LocalDeliverer:
 
     # ------------------------------------------------------------ large messages
 
-    async def stage(self, mailbox: Mailbox) -> StagedFile:
-        """Create the file for a message that comes in slices."""
-        return await self._runtime.executors.io(self._store.account(account_ref(mailbox)).stage)
-
     async def staged(self, local: LocalDelivery, staged: StagedFile, answers: Answers) -> Published:
         """Publish a message whose file is finished."""
         published = await self._runtime.account_executors.write(
-            account_ref(local.mailbox), self._worker.publish_file, local, staged, answers
+            AccountRef.of(local.mailbox), self._worker.publish_file, local, staged, answers
         )
         self._arrived(local.mailbox.mailbox_id)
         return published
@@ -310,7 +306,7 @@ class LocalDeliverer:
         """Deliver to one mailbox, or return why it receives nothing."""
         if local is None:
             return "NoMailbox"
-        account = self._store.account(account_ref(local.mailbox))
+        account = self._store.account_of(local.mailbox)
         if doubtful and await self._runtime.account_executors.write(account.ref, account.is_delivered, entry.path):
             # by a process that was killed, perhaps before it wrote the log
             self._runtime.log.event(

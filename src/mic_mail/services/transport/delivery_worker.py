@@ -18,7 +18,7 @@ from mic_mail.storage.changes.staging import Delivery, StagedFile
 from mic_mail.storage.errors import Busy, NoSuchFolder, OverQuota
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import DEFAULT_FOLDERS, INBOX, AccountRef, Published
+from mic_mail.storage.types import DEFAULT_FOLDERS, INBOX, Published
 
 PATIENCE_SECONDS = 0.02
 """The seconds a batch waits for a mailbox that is being written; another process's delivery takes 1 ms."""
@@ -53,10 +53,6 @@ class PendingDelivery:
     """Its file, once it is written."""
     outcome: Published | BaseException | None = None
     """Set by the thread that publishes it."""
-
-
-def account_ref(mailbox: Mailbox) -> AccountRef:
-    return AccountRef.of(mailbox)
 
 
 def place(local: LocalDelivery) -> tuple[str, tuple[str, ...]]:
@@ -138,7 +134,7 @@ class DeliveryWorker:
                 if pending.answers is None:
                     pending.answers = answers_of(pending.octets)
                 if pending.staged is None:
-                    staged = self._store.account(account_ref(pending.local.mailbox)).stage()
+                    staged = self._store.account_of(pending.local.mailbox).stage()
                     staged.write(pending.octets)
                     pending.staged = staged
             except Exception as error:  # noqa: BLE001 - this message's result, not the others'
@@ -208,7 +204,7 @@ class DeliveryWorker:
 
         A journal replay restores lost files to INBOX only, so deliveries to other folders are fsynced even in a batch.
         """
-        account, limit = self._store.account(account_ref(mailbox)), mailbox.quota_octets
+        account, limit = self._store.account_of(mailbox), mailbox.quota_octets
         if folder != INBOX:
             try:
                 return account.publish(_folder_id(account, folder), deliveries, limit_octets=limit, patience=patience)

@@ -129,11 +129,11 @@ class Client:
     """The remote end of the connection, as the trace header and the log describe it."""
 
     role: Role
-    peer: "Peer"
+    peer: Peer
     helo: str
     protocol: str
     """The `with` keyword of RFC 3848 and RFC 6531 §4.3: SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, UTF8SMTP ..."""
-    signed_in: "SignedIn | None" = None
+    signed_in: SignedIn | None = None
     """The signed-in mailbox; None on the MX."""
 
 
@@ -239,7 +239,6 @@ class Envelope:
     recipients: tuple[Recipient, ...]
     smtputf8: bool = False
     body: str = "7BIT"
-    declared_octets: int | None = None
     ret: str | None = None
     envid: str | None = None
     requires_tls: bool = False
@@ -289,15 +288,10 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The message is durable.
-
-    `delivered` counts the mailboxes that already have it, `spooled` the targets that are served from the spool.
-    """
+    """The message is durable."""
 
     trace_id: str
     octets: int
-    delivered: int
-    spooled: int = 0
 
 
 Outcome = Accepted | Refusal

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from mic_mail.auth import password_hash
+from mic_mail.auth.sasl import Challenge
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.listeners import Listen
 from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.executors import Executors
 from mic_mail.process.fair_queue import Suspicion
-from mic_mail.services.authentication.identity import Challenge, SignedIn
+from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.sasl_exchange import SaslExchange
 from mic_mail.services.authentication.sign_in import SignInService

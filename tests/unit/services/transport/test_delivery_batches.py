@@ -17,7 +17,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import most_octets
 from mic_mail.services.transport import delivery, delivery_worker
 from mic_mail.services.transport.delivery import LocalDeliverer
-from mic_mail.services.transport.delivery_worker import LocalDelivery, account_ref
+from mic_mail.services.transport.delivery_worker import LocalDelivery
 from mic_mail.services.transport.envelope import Recipient
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Busy, OverQuota, Unavailable
@@ -42,10 +42,10 @@ class Office:
         server.refresh()
         self.context = server.running.context
         for mailbox in self.context.access.snapshot:
-            self.context.store.account(account_ref(mailbox)).folders()
+            self.context.store.account(AccountRef.of(mailbox)).folders()
 
     def ref(self, name: str) -> AccountRef:
-        return account_ref(self.mailbox(name))
+        return AccountRef.of(self.mailbox(name))
 
     def mailbox(self, name: str):
         return next(entry for entry in self.context.access.snapshot if entry.address.startswith(f"{name}@"))
