@@ -176,21 +176,15 @@ class ChildServer(Protocol):
 class Orders:
     """A child's end of the control channel: it receives orders and sends reports."""
 
-    def __init__(
-        self,
-        channel: Channel,
-        protection: Protection | None = None,
-        *,
-        is_outgrown: Callable[[Config], bool] = lambda fresh: False,
-    ) -> None:
+    def __init__(self, channel: Channel, protection: Protection, *, is_outgrown: Callable[[Config], bool]) -> None:
         """Read orders from the channel.
 
-        `protection` is the confinement of this process, for `status`; None where it has none. `is_outgrown` returns whether the
-        confinement is too narrow for a new configuration.
+        `protection` is the confinement of this process, for `status`. `is_outgrown` returns whether the confinement is too
+        narrow for a new configuration.
         """
         self._is_outgrown = is_outgrown
         self._outgrown: dict[str, bool] = {}
-        self._protection = {} if protection is None else {"protection": protection.log_fields()}
+        self._protection = {"protection": protection.log_fields()}
         self._loop = asyncio.get_running_loop()
         self._channel = channel
         self._server: ChildServer | None = None

@@ -25,6 +25,7 @@ class SendingMail:
     """The one sender of a server."""
 
     def __init__(self, context: ServerContext) -> None:
+        """Start sending what is queued; listen for new entries and for decisions of administrators."""
         config = context.config
         settings = SendingSettings(
             own_names=frozenset({config.server.hostname}),
@@ -59,14 +60,9 @@ class SendingMail:
             policies=self._policies,
             is_paused=lambda: context.config.sending.paused,
         )
-        self._running: asyncio.Task[None] | None = None
-        self._refreshing: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Start sending what is queued; listen for new entries and for decisions of administrators."""
         self._running = asyncio.get_running_loop().create_task(self._manager.run())
         self._refreshing = asyncio.get_running_loop().create_task(self._policies.run())
-        self._context.queued.listen(self._manager.on_message)
+        context.queued.listen(self._manager.on_message)
 
     def report(self) -> dict[str, object]:
         """Return the numbers for `mic-mail status`."""
@@ -96,15 +92,13 @@ class SendingMail:
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
         """Tasks that do not end before `drain`: where one ends, the process must be replaced."""
-        return [task for task in (self._running, self._refreshing) if task is not None]
+        return [self._running, self._refreshing]
 
     async def drain(self) -> None:
         """Start nothing new and wait for what is under way; the caller may cut it off by a timeout."""
-        if self._refreshing is not None:
-            self._refreshing.cancel()
+        self._refreshing.cancel()
         await self._manager.end()
-        if self._running is not None:
-            await asyncio.wait([self._running])
+        await asyncio.wait([self._running])
 
 
 def _smarthost(sending: Sending) -> Smarthost | None:

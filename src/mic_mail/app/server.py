@@ -151,9 +151,7 @@ async def open_server(
 def _begin_sending(context: ServerContext) -> "SendingMail":
     from mic_mail.app.queue_runner import SendingMail
 
-    sending = SendingMail(context)
-    sending.start()
-    return sending
+    return SendingMail(context)
 
 
 def _open_web(

@@ -17,7 +17,9 @@ from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal
 from mic_mail.services.authentication.sasl_exchange import SaslExchange
 from mic_mail.services.authentication.watches import Watch
+from mic_mail.services.transport import transport_log
 from mic_mail.services.transport.envelope import BINARYMIME, Accepted, Cause, Client, Envelope, Role
+from mic_mail.services.transport.envelope import Refusal as MailRefusal
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
 from mic_mail.services.transport.incoming_message import IncomingMessage
 from mic_mail.smtp import actions, replies
@@ -301,15 +303,13 @@ class SmtpHandler:
         """
         transaction = self._core.transaction
         assert transaction is not None
-        self._services.log.event(
+        transport_log.refused(
+            self._services.log,
             "message_refused",
-            trace=transaction.trace_id,
-            reason=Cause.MESSAGE_TOO_LARGE,
+            MailRefusal(Cause.MESSAGE_TOO_LARGE, transaction.trace_id),
+            self._client,
             sender=transaction.sender,
             recipients=[recipient.address for recipient in transaction.recipients],
-            peer=self._peer.address,
-            session=self._peer.session_id,
-            login=self._signed_in.address if self._signed_in else None,
         )
 
     # ------------------------------------------------------------ TLS and sign-in

@@ -86,7 +86,7 @@ async def test_a_new_process_is_known_at_once(tmp_path: Path) -> None:
     second = Feed(tmp_path, "worker1", poll_seconds=NEVER)
     heard: list[int] = []
     second.subscribe(1, heard.append)
-    await wait_on_loop(lambda: first._peers is not None and first._peers._names)
+    await wait_on_loop(lambda: first._peers._names)
     first.changed(1, 7)
     await wait_on_loop(lambda: heard)
     first.close()
@@ -142,7 +142,6 @@ async def test_siblings_hear_each_other(feeds: Callable[..., Feed]) -> None:
 
 def unread(feed: Feed) -> list[bytes]:
     """What lies in its socket; it does not read by itself any more."""
-    assert feed._socket is not None
     asyncio.get_running_loop().remove_reader(feed._socket.fileno())
     found = []
     with contextlib.suppress(BlockingIOError):

@@ -222,16 +222,16 @@ class LocalDeliverer:
 
     # ------------------------------------------------------------ entries of the spool
 
-    def fan_out(
+    async def deliver_entry(
         self,
         entry: SpoolEntry,
         deliveries: Mapping[int, LocalDelivery],
         answers: Answers | None,
         *,
         send_on: Callable[[SpoolEntry], Awaitable[None]],
-        doubtful: bool = False,
+        doubtful: bool,
     ) -> None:
-        """Deliver an entry to the mailboxes that do not have it yet, in a background task.
+        """Deliver an entry to the mailboxes that do not have it yet, and release it.
 
         `deliveries` are those of the open targets, by mailbox; a mailbox that no longer exists has none. `send_on` handles
         the targets on other servers; its work is durable when it returns, and it may be called again. `doubtful`: an
@@ -239,16 +239,6 @@ class LocalDeliverer:
         was lost since (deleted, or its last commits lost in a power failure) does not, so the files themselves are checked
         first.
         """
-        self.tasks.start(self._fan_out(entry, deliveries, answers, send_on, doubtful))
-
-    async def _fan_out(
-        self,
-        entry: SpoolEntry,
-        deliveries: Mapping[int, LocalDelivery],
-        answers: Answers | None,
-        send_on: Callable[[SpoolEntry], Awaitable[None]],
-        doubtful: bool,
-    ) -> None:
         try:
             elsewhere = [target for target in entry.open_targets if target.mailbox_id == ELSEWHERE]
             delays = await self._deliver_here(entry, deliveries, answers, doubtful)

@@ -103,7 +103,7 @@ class SenderPolicy:
             assert client.signed_in is not None
             if not self._access.sharing.holding(client.signed_in.mailbox_id, mailbox_id).may_post:
                 address = self._access.snapshot.entries[mailbox_id].address
-                return self.locked(address, client) or Refusal(Cause.SENDER_NOT_YOURS, envelope.trace_id, {"address": address})
+                return self.locked(address, client) or envelope.refusal(Cause.SENDER_NOT_YOURS, address=address)
         return None
 
     def note_written_as(self, envelope: Envelope, addresses: Collection[str], others: Mapping[str, int]) -> None:

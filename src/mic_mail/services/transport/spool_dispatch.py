@@ -108,8 +108,10 @@ class SpoolDispatch:
         )
 
     def fan_out(self, entry: SpoolEntry, answers: Answers | None, *, doubtful: bool = False) -> None:
-        """Deliver the open targets. `doubtful`: a killed process may have delivered some of them."""
-        self._delivering.fan_out(entry, self._deliveries_of(entry), answers, send_on=self._send_on, doubtful=doubtful)
+        """Deliver the open targets in the background. `doubtful`: a killed process may have delivered some of them."""
+        delivering, deliveries = self._delivering, self._deliveries_of(entry)
+        step = delivering.deliver_entry(entry, deliveries, answers, send_on=self._send_on, doubtful=doubtful)
+        delivering.tasks.start(step)
 
     async def _send_on(self, entry: SpoolEntry) -> None:
         """Put the entry into the queue, once, for all targets on other servers."""

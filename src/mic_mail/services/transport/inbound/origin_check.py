@@ -233,6 +233,4 @@ def _author(values: list[bytes]) -> Mailbox | None:
 
 
 def _refusal(action: PolicyAction, envelope: Envelope) -> Refusal | None:
-    if action.cause is None:
-        return None
-    return Refusal(action.cause, envelope.trace_id, {"domain": action.domain, "field": "From"})
+    return None if action.cause is None else envelope.refusal(action.cause, domain=action.domain, field="From")

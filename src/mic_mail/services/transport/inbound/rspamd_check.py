@@ -90,7 +90,7 @@ class RspamdCheck:
         act = act_on(scored.action, self._settings.reject)
         refusals = {Act.REFUSE: Cause.SPAM, Act.LATER: Cause.PUT_OFF}
         return CheckResult(
-            refusal=Refusal(refusals[act], envelope.trace_id) if act in refusals else None,
+            refusal=envelope.refusal(refusals[act]) if act in refusals else None,
             verdict=JUNK if act is Act.JUNK else "",
             held_for=Reason.SPAM if act is Act.HOLD else "",
             finding=f"{scored.action} {scored.score:g}/{scored.required:g}" if act is Act.HOLD else "",
@@ -103,7 +103,7 @@ class RspamdCheck:
     def _not_scored(self, envelope: Envelope, error: NotScored) -> CheckResult:
         log_fields = {"spam": "not-scored", "spam_error": described(error)}
         if self._settings.absent == "refuse":
-            return CheckResult(Refusal(Cause.NOT_SCORED, envelope.trace_id), rule="rspamd-absent", log_fields=log_fields)
+            return CheckResult(envelope.refusal(Cause.NOT_SCORED), rule="rspamd-absent", log_fields=log_fields)
         return CheckResult(fields=unscored_field("not looked at"), log_fields=log_fields)
 
     # ------------------------------------------------------------ submitted mail
@@ -123,13 +123,13 @@ class RspamdCheck:
             act = act_on_submitted(scored.action)
             if act is Act.PASS:
                 return None
-            refusal = Refusal(Cause.SPAM_SENT if act is Act.REFUSE else Cause.PUT_OFF, envelope.trace_id)
+            refusal = envelope.refusal(Cause.SPAM_SENT if act is Act.REFUSE else Cause.PUT_OFF)
             if act is Act.REFUSE:
                 self._count(signed_in.mailbox_id)
         except NotScored as error:
             log_fields = {"spam": "not-scored", "spam_error": described(error)}
             if self._settings.absent == "refuse":
-                refusal = Refusal(Cause.NOT_SCORED, envelope.trace_id)
+                refusal = envelope.refusal(Cause.NOT_SCORED)
         self._runtime.log.event(
             "submitted_judged",
             trace=envelope.trace_id,
