@@ -14,12 +14,12 @@ TokenSource = Callable[[int], int]
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _TIME_CHARS = 11
-_CHANCE_CHARS = 5
-_SHIFTS = range(5 * (_TIME_CHARS + _CHANCE_CHARS - 2), -1, -10)
+_RANDOM_CHARS = 5
+_SHIFTS = range(5 * (_TIME_CHARS + _RANDOM_CHARS - 2), -1, -10)
 """The bit shifts of the letter pairs, the first pair first: half as many steps as letters."""
 
 
 def trace_id(now_us: int, source: TokenSource = secrets.randbits) -> str:
     """Return a new trace id for the instant `now_us` (microseconds since the epoch)."""
-    number = (now_us << (5 * _CHANCE_CHARS)) | source(5 * _CHANCE_CHARS)
+    number = (now_us << (5 * _RANDOM_CHARS)) | source(5 * _RANDOM_CHARS)
     return "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])

@@ -196,12 +196,12 @@ class Orders:
     def follow(self, server: ChildServer) -> None:
         """Report that the server is ready, report on it each second, and pass it reloads."""
         self._server = server
-        self._channel.send({"told": "ready", **self._protection})
+        self._channel.send({"kind": "ready", **self._protection})
         self._report()
 
     def _report(self) -> None:
         if self._server is not None and not self.over.is_set():
-            self._channel.send({"told": "report", **self._protection, **self._outgrown, **self._server.report()})
+            self._channel.send({"kind": "report", **self._protection, **self._outgrown, **self._server.report()})
             self._loop.call_later(REPORT_SECONDS, self._report)
 
     def _compare(self, config: Config) -> None:

@@ -55,7 +55,7 @@ def check_strength(password: str, address: str, *, names: Sequence[str] = (), mi
             Text(f"Mật khẩu phải có ít nhất {min_length} ký tự.", f"The password needs at least {min_length} characters.")
         )
     folded = _folded(prepared)
-    if any(told in folded for told in _forbidden_parts(address, names)):
+    if any(part in folded for part in _forbidden_parts(address, names)):
         raise WeakPassword(
             Text(
                 "Mật khẩu không được chứa địa chỉ thư hoặc tên.",
@@ -81,9 +81,9 @@ def _folded(text: str) -> str:
 def _forbidden_parts(address: str, names: Sequence[str]) -> Iterator[str]:
     """Yield what a password must not contain: the address, its local part, a full name, spaced or not."""
     local = address.casefold().partition("@")[0]
-    for told in (local, *(form for name in names for form in (_folded(name), _folded(name).replace(" ", "")))):
-        if len(told) > SHORTEST_NAME:
-            yield told
+    for part in (local, *(form for name in names for form in (_folded(name), _folded(name).replace(" ", "")))):
+        if len(part) > SHORTEST_NAME:
+            yield part
 
 
 def _own_words(address: str, names: Sequence[str]) -> Iterator[str]:

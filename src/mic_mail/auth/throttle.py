@@ -152,32 +152,32 @@ class _Known:
 
     def __init__(self) -> None:
         self.capacity = 1
-        self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._broadcast_at: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._networks: dict[str, OrderedDict[str, None]] = {}
         self._homes: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._told)
+        return len(self._broadcast_at)
 
     def items(self) -> ItemsView[tuple[str, str], float]:
-        return self._told.items()
+        return self._broadcast_at.items()
 
     def get(self, mailbox: str, net: str) -> float | None:
-        return self._told.get((mailbox, net))
+        return self._broadcast_at.get((mailbox, net))
 
     def put(self, mailbox: str, net: str, at: float) -> None:
         """Record that a network is known, with the time of the broadcast."""
-        self._homes[net] += (mailbox, net) not in self._told
-        self._told[mailbox, net] = at
+        self._homes[net] += (mailbox, net) not in self._broadcast_at
+        self._broadcast_at[mailbox, net] = at
         self.touch(mailbox, net)
         if len(self._networks[mailbox]) > MOST_NETWORKS:
             self._drop(mailbox, next(iter(self._networks[mailbox])))
-        if len(self._told) > self.capacity:
-            self._drop(*next(iter(self._told)))
+        if len(self._broadcast_at) > self.capacity:
+            self._drop(*next(iter(self._broadcast_at)))
 
     def touch(self, mailbox: str, net: str) -> None:
         """Record that a known one was seen again."""
-        self._told.move_to_end((mailbox, net))
+        self._broadcast_at.move_to_end((mailbox, net))
         networks = self._networks.setdefault(mailbox, OrderedDict())
         networks[net] = None
         networks.move_to_end(net)
@@ -187,7 +187,7 @@ class _Known:
         return self._homes.get(net, 0)
 
     def _drop(self, mailbox: str, net: str) -> None:
-        del self._told[mailbox, net]
+        del self._broadcast_at[mailbox, net]
         self._homes[net] -= 1
         if not self._homes[net]:
             del self._homes[net]
@@ -288,8 +288,8 @@ class Throttle:
         return self._know(mailbox, net, now, news=self._pairs.forget((mailbox, net)) or digest is not None)
 
     def _know(self, mailbox: str, net: str, now: float, *, news: bool) -> bool:
-        heard = self._known.get(mailbox, net)
-        news = news or heard is None or now - heard > NEWS_SECONDS
+        since = self._known.get(mailbox, net)
+        news = news or since is None or now - since > NEWS_SECONDS
         if news:
             self._known.put(mailbox, net, now)
         else:

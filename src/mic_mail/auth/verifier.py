@@ -284,10 +284,10 @@ class Guard:
         self._verified.add(digest, now + self._cache_seconds)
         return Outcome.RIGHT
 
-    def on_message(self, told: bytes) -> None:
+    def on_message(self, message: bytes) -> None:
         """Apply another process's broadcast: a password right there is not hashed again."""
         now = self._monotonic()
-        right = self._throttle.on_message(told, now)
+        right = self._throttle.on_message(message, now)
         if right is not None:
             self._verified.add(right, now + self._cache_seconds)
 

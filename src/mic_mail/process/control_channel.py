@@ -4,7 +4,7 @@ A child is forked with a `ChildSpec` (configuration, listening sockets by number
 stream of JSON objects, one a line:
 
     supervisor -> child    {"do": "drain"}    {"do": "reload", "config": "..."}    {"do": "recover"}  (the housekeeper)
-    child -> supervisor    {"told": "ready"}    {"told": "report", ...numbers for `status`...}
+    child -> supervisor    {"kind": "ready"}    {"kind": "report", ...numbers for `status`...}
 
 When the supervisor ends, the channel closes; a child that reads the end of the stream drains and exits. Lines are bounded by
 LONGEST_LINE.

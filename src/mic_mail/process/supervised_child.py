@@ -121,5 +121,5 @@ class SupervisedChild:
             "failures": self.failures,
             "failing": self.is_failing,
             "up_seconds": round(now - self.started_at, 1) if self.process is not None else 0.0,
-            **{key: value for key, value in self.report.items() if key != "told"},
+            **{key: value for key, value in self.report.items() if key != "kind"},
         }

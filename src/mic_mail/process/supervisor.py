@@ -250,12 +250,12 @@ class Supervisor:
                 self._selector.unregister(child.channel.socket)
                 return
             child.heard_at = self._clock.monotonic()
-            if message.get("told") == "ready":
+            if message.get("kind") == "ready":
                 if isinstance(protection := message.get("protection"), dict):
                     event = "process_unconfined" if protection.get("missing") else "process_confined"
                     self._log.event(event, of=child.name, **protection)
                 self._has_come_up(child)
-            elif message.get("told") == "report":
+            elif message.get("kind") == "report":
                 child.report = message
                 self._replace_next()
             child.send_pending()

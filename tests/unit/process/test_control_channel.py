@@ -24,9 +24,9 @@ def test_messages_arrive_whole_and_in_order() -> None:
 def test_the_end_of_the_other_side_is_the_last_message() -> None:
     """What was sent before is still delivered; sending to nobody says so."""
     ours, theirs = pair()
-    assert ours.send({"told": "ready"})
+    assert ours.send({"kind": "ready"})
     ours.close()
-    assert list(theirs.receive()) == [{"told": "ready"}, None]
+    assert list(theirs.receive()) == [{"kind": "ready"}, None]
     assert theirs.send({"do": "drain"}) is False
 
 

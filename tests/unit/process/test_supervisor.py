@@ -66,7 +66,7 @@ def test_systemd_hears_of_reloads_of_a_server_that_is_ready(tmp_path: Path) -> N
 def be(spec):
     channel = Channel(__import__("socket").socket(fileno=spec.channel))
     os.read(go[0], 1)
-    channel.send({"told": "ready"})
+    channel.send({"kind": "ready"})
     time.sleep(60)
     return 0
 go = os.pipe()
@@ -148,7 +148,7 @@ class Ahead(SystemClock):
 SystemClock = Ahead
 def be(spec):
     if spec.role == "worker":
-        Channel(__import__("socket").socket(fileno=spec.channel)).send({"told": "ready"})
+        Channel(__import__("socket").socket(fileno=spec.channel)).send({"kind": "ready"})
     time.sleep(60)
     return 0
 supervisor = supervise(be)
@@ -203,7 +203,7 @@ def be(spec):
     channel = Channel(__import__("socket").socket(fileno=spec.channel))
     if spec.name in FAILS and not (base / "mended").exists():
         return 3
-    channel.send({"told": "ready"})
+    channel.send({"kind": "ready"})
     time.sleep(60)
     return 0
 def settle_by_the_clock(supervisor, holds):

@@ -71,7 +71,7 @@ class BreachedPasswordCheck:
         self._tell = tell
         self._sprays = Sprays()
         self._clean = VerifiedCache(self._key)
-        self._is_told = False
+        self._is_logged = False
 
     def apply_reload(self) -> None:
         """Check every password once more, as the list may be another one."""
@@ -118,11 +118,11 @@ class BreachedPasswordCheck:
             return None
         try:
             found = await self._runtime.executors.io(is_leaked, auth.leaked_passwords, password)
-            self._is_told = False
+            self._is_logged = False
         except BadList as error:  # a missing list refuses nobody; it is logged once
-            if not self._is_told:
+            if not self._is_logged:
                 self._runtime.log.event("leaked_passwords_unreadable", error=described(error))
-            self._is_told = True
+            self._is_logged = True
             return None
         except MicMailError:  # the executor is full: next time
             return None

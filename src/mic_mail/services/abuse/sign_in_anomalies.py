@@ -156,8 +156,8 @@ class SignInWatch:
 
     async def _notify_exposed(self, config: Config) -> None:
         """Notify each owner once for each known password, and the Centre once a day."""
-        today, told = local_day(self._runtime.clock.now()), dict(self._exposed)
-        for address, how in told.items():
+        today, exposed = local_day(self._runtime.clock.now()), dict(self._exposed)
+        for address, how in exposed.items():
             entry = self._runtime.snapshot().resolve(address)
             if entry is not None and entry.credential is not None:
                 key = f"exposed:{entry.mailbox_id}:{entry.credential.version}"
@@ -168,8 +168,8 @@ class SignInWatch:
                     self._runtime.log.event("notice_failed", notice="password_exposed", mailbox=address, **failure(error))
                     continue
             del self._exposed[address]
-        if told:
-            counts = [sum(how == each for how in told.values()) for each in (LEAKED, SPRAYED)]
+        if exposed:
+            counts = [sum(how == each for how in exposed.values()) for each in (LEAKED, SPRAYED)]
             try:
                 await self._notices.notify_centre(f"exposed:{today.isoformat()}", centre.passwords_exposed(today, *counts))
             except MicMailError as error:

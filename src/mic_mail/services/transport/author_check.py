@@ -103,8 +103,8 @@ def goes_in_a_circle(header: bytes) -> bool:
 
 def says_tls_is_optional(fields: list[tuple[bytes, bytes]]) -> bool:
     """Return whether the header holds `TLS-Required: No` exactly once (RFC 8689 §3)."""
-    said = [unfold(value).lower() for name, value in fields if name == b"tls-required"]
-    return said == [b"no"]
+    values = [unfold(value).lower() for name, value in fields if name == b"tls-required"]
+    return values == [b"no"]
 
 
 def objection_to_author(

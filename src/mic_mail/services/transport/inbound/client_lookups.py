@@ -96,7 +96,7 @@ class ClientLookups:
         self._waited: float | None = None
         """Seconds before the turn of `_spf` came; None while it has not."""
         self._listed_by = 0.0
-        self._has_told = False
+        self._has_reported = False
 
     def begin(self, helo: str, sender: ReversePath) -> None:
         """Start the lookups at MAIL; those of the last message that would be the same are reused."""
@@ -164,9 +164,9 @@ class ClientLookups:
         except Unavailable:
             found = None
         found = found or Listings(unanswered=self.owner.refusing + self.owner.putting_aside)
-        for zone, why in () if self._has_told else found.unusable:
+        for zone, why in () if self._has_reported else found.unusable:
             self.owner.unusable(zone, why)
-        self._has_told = True
+        self._has_reported = True
         return found
 
     async def refusing_list(self) -> str | None:

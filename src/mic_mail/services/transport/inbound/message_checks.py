@@ -17,7 +17,7 @@ from mic_mail.process.runtime import Runtime
 from mic_mail.services.transport.envelope import CheckResult, Envelope, Refusal
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups, LookupService
 
-TELL_AGAIN_SECONDS = 3_600.0
+LOG_AGAIN_SECONDS = 3_600.0
 LOCAL_RESOLVER = "127.0.0.1"
 """The name server used if there is no resolv.conf (resolv.conf(5))."""
 
@@ -28,7 +28,7 @@ class MessageChecks:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._counts: Counter[str] = Counter()
-        self._told_at: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
         self.apply_reload()
 
     def apply_reload(self) -> None:
@@ -62,8 +62,8 @@ class MessageChecks:
     def _log_unusable(self, zone: str, why: str) -> None:
         """Log a list whose answers cannot be trusted, once an hour, for the administrator who configured it."""
         now = self._runtime.clock.monotonic()
-        if now - self._told_at.get(zone, -TELL_AGAIN_SECONDS) >= TELL_AGAIN_SECONDS:
-            self._told_at[zone] = now
+        if now - self._logged_at.get(zone, -LOG_AGAIN_SECONDS) >= LOG_AGAIN_SECONDS:
+            self._logged_at[zone] = now
             self._runtime.log.event("list_unusable", zone=zone, clause="10.2", reason=why)
 
     def lookups(self, address: str) -> ClientLookups | None:
