@@ -71,7 +71,7 @@ class MemoryWire:
 
     def __init__(self, services: SmtpServices, door: ListenerProfile) -> None:
         self.services, self.door = services, door
-        self.over = self.in_message = self.owes_a_promise = False
+        self.over = self.in_message = self.has_unsent_acceptance = False
         self.unsent_octets = 0
         self.time = asyncio.get_running_loop().time
         self.writes = 0
@@ -92,7 +92,7 @@ class MemoryWire:
         if self.unsent_octets:
             self.writes += 1
             self.unsent_octets = 0
-            self.owes_a_promise = False
+            self.has_unsent_acceptance = False
 
     async def read(self, octets: int, deadline: float) -> bytes:
         await self.flush()

@@ -17,7 +17,6 @@ from mic_mail.config.model import Config
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.connection_balancer import ConnectionCounts
 from mic_mail.net.listeners import WEB_DOORS, Listener
-from mic_mail.process.loop_lag import lag_report
 from mic_mail.services.operations.certificates import certificate_status
 from mic_mail.services.operations.jobs import JobRunner
 from mic_mail.storage.types import AccountRef
@@ -96,7 +95,7 @@ class Server:
         """Return the numbers for `mic-mail status`."""
         return {
             "connections": {} if self.doors is None else self.doors.connections,
-            **lag_report(self.context.lag),
+            **self.context.lag.report(),
             "events": self.context.log.counted(),
             "limited": dict(self.context.mailflow.limited),
             "judged": self.context.mailflow.checkers.clients.counted(),

@@ -18,7 +18,6 @@ from mic_mail.net.eviction import Evictor
 from mic_mail.net.listeners import Listener
 from mic_mail.net.tls import TlsFront
 from mic_mail.process.change_feed import notify_directory_changed
-from mic_mail.process.loop_lag import lag_report
 from mic_mail.services.authentication.app_passwords import AppPasswords
 from mic_mail.services.authentication.own_password import OwnPassword
 from mic_mail.services.authentication.second_factors import SecondFactors
@@ -147,7 +146,7 @@ class WebProcess(ProcessContext):
         return {
             "connections": {"web": self._doors.connections},
             "sessions": self._doors.sessions,
-            **lag_report(self.lag),
+            **self.lag.report(),
             "events": self.log.counted(),
             "directory_version": self.access.snapshot.version,
             **certificate_status(self._tls),

@@ -61,22 +61,21 @@ class LoopLag:
         """The same counts by bound in milliseconds, not cumulative; "more": later than all bounds."""
         return dict(zip((*(f"{bound:g}" for bound in BOUNDS_MS), "more"), self._counts, strict=True))
 
+    def report(self) -> dict[str, object]:
+        """Return the numbers for `mic-mail status` and the metrics."""
+        return {
+            "lag_ms": {
+                "p50": quantile_ms(self._counts, 0.5),
+                "p99": quantile_ms(self._counts, 0.99),
+                "worst": round(self.worst_ms, 1),
+            },
+            "lag_beats": self.beats,
+            "lag_sum_ms": round(self.sum_ms, 1),
+        }
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-
-
-def lag_report(lag: LoopLag) -> dict[str, object]:
-    """Return the numbers for `mic-mail status` and the metrics."""
-    return {
-        "lag_ms": {
-            "p50": quantile_ms(lag.counts, 0.5),
-            "p99": quantile_ms(lag.counts, 0.99),
-            "worst": round(lag.worst_ms, 1),
-        },
-        "lag_beats": lag.beats,
-        "lag_sum_ms": round(lag.sum_ms, 1),
-    }
 
 
 def quantile_ms(counts: Sequence[int], share: float) -> float:

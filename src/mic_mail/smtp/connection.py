@@ -106,8 +106,8 @@ class SmtpConnection(SMTP):
         self._arrived = b""
         self._arrival: asyncio.Future[None] | None = None
         self._session_id = self._address = ""
-        self._has_said_all = False
-        self._is_held_back = False
+        self._has_eof = False
+        self._is_reading_paused = False
         self._unanswered = False  # nothing was written since the last input
         self._unsent: list[bytes] = []
         self._congestion: asyncio.Future[None] | None = None
@@ -115,7 +115,7 @@ class SmtpConnection(SMTP):
         self.unsent_octets = 0
         self.in_message = False
         """True while octets of a message are being read: a shutdown waits for its end."""
-        self.owes_a_promise = False
+        self.has_unsent_acceptance = False
         """True while a 250 that takes over a message waits to be sent; `flush` sends it."""
         self.over = False
         """True once the last reply has been written."""
@@ -143,7 +143,7 @@ class SmtpConnection(SMTP):
 
         The inherited method cuts it off.
         """
-        self._has_said_all = True
+        self._has_eof = True
         self._wake_reader()
         transport = self.transport
         return transport is not None and transport.get_extra_info("sslcontext") is None
@@ -199,9 +199,9 @@ class SmtpConnection(SMTP):
         if self.transport is not None and not self.transport.is_closing() and not self.over:
             peername = self.transport.get_extra_info("peername") or ("",)
             self.services.log.event("connection_cut", reason=name, peer=peername[0], session=self._session_id)
-            self._part(name)
+            self._send_last_reply(name)
 
-    def _part(self, name: str) -> None:
+    def _send_last_reply(self, name: str) -> None:
         self._open_transport().write(b"".join((*self._unsent, replies.fixed(name))))
         self._unsent.clear()
         self.close()
@@ -224,7 +224,7 @@ class SmtpConnection(SMTP):
             return False
         self._opened.discard(self)
         if self.transport is not None and not self.transport.is_closing() and not self.over:
-            self._part("no-room")
+            self._send_last_reply("no-room")
             self._reset_timeout(LAST_WORD_SECONDS)
         return True
 
@@ -259,8 +259,8 @@ class SmtpConnection(SMTP):
     def data_received(self, data: bytes) -> None:
         self._arrived = self._arrived + data if self._arrived else data
         self._wake_reader()
-        if len(self._arrived) > MAX_UNREAD_OCTETS and not self._is_held_back and not self.over:
-            self._is_held_back = True
+        if len(self._arrived) > MAX_UNREAD_OCTETS and not self._is_reading_paused and not self.over:
+            self._is_reading_paused = True
             self._open_transport().pause_reading()
 
     def _wake_reader(self) -> None:
@@ -286,7 +286,7 @@ class SmtpConnection(SMTP):
             self._open_transport().write(b"".join(self._unsent))
             self._unsent.clear()
             self.unsent_octets = 0
-            self.owes_a_promise = self._unanswered = False
+            self.has_unsent_acceptance = self._unanswered = False
         if self._congestion is not None:
             self._wait_until(self.time() + self.door.limits.command_seconds)
             await self._congestion
@@ -299,7 +299,7 @@ class SmtpConnection(SMTP):
         """
         if self._unsent:
             await self.flush()
-        if not self._arrived and not self._has_said_all:
+        if not self._arrived and not self._has_eof:
             if self._unanswered:
                 self._unanswered = False
                 acknowledge(self._open_transport())
@@ -314,8 +314,8 @@ class SmtpConnection(SMTP):
         self._arrived = b""
         if len(piece) > octets:
             piece, self._arrived = piece[:octets], piece[octets:]
-        if self._is_held_back and len(self._arrived) <= MAX_UNREAD_OCTETS // 2:
-            self._is_held_back = False
+        if self._is_reading_paused and len(self._arrived) <= MAX_UNREAD_OCTETS // 2:
+            self._is_reading_paused = False
             self._open_transport().resume_reading()
         return piece
 
@@ -330,7 +330,7 @@ class SmtpConnection(SMTP):
         assert tls is not None
         transport = self._open_transport()
         transport.pause_reading()
-        self._arrived, self._is_held_back = b"", False  # input read in clear must not be used again
+        self._arrived, self._is_reading_paused = b"", False  # input read in clear must not be used again
         self.write(replies.fixed("start-tls"))
         await self.flush()
         self._wait_until(self.loop.time() + 2 * HANDSHAKE_SECONDS)

@@ -101,9 +101,9 @@ class SmtpHandler:
                 line = await self._next_line()
                 if line is None:
                     return
-            answer = core.receive(line) if isinstance(line, bytes) else core.troubled(line)
+            answer = core.receive(line) if isinstance(line, bytes) else core.line_fault(line)
             if isinstance(answer, Reply):
-                self._say(answer)
+                self._reply(answer)
             else:
                 await self._carry_out(answer)
             commands += 1
@@ -112,7 +112,7 @@ class SmtpHandler:
             if self._wire.unsent_octets > MAX_UNSENT_OCTETS:
                 await self._wire.flush()
 
-    def _say(self, answer: Reply) -> None:
+    def _reply(self, answer: Reply) -> None:
         if self._reception is not None and self._core.transaction is None:
             self._drop_reception()  # RSET or EHLO between two chunks
         self._wire.write(answer.spoken or answer.encode(self._core.voice))
@@ -138,10 +138,10 @@ class SmtpHandler:
                 if asked.reply.trace_id:
                     self._log_too_large()
         if isinstance(answer, Reply):
-            self._say(answer)
+            self._reply(answer)
         else:
             if answer.before is not None:
-                self._say(answer.before)
+                self._reply(answer.before)
             self._wire.write(answer.reply.encode(self._core.voice))
             await self._wire.flush()
             self._wire.close()
@@ -184,7 +184,7 @@ class SmtpHandler:
     async def _ask_recipient(self, asked: actions.AskRecipient) -> Reply | Close:
         transaction = self._core.transaction
         assert transaction is not None
-        await self._keep_promise()
+        await self._flush_acceptance()
         answer = await self._services.mailflow.check_recipient(
             asked.address,
             self._client,
@@ -280,20 +280,20 @@ class SmtpHandler:
         return True
 
     async def _ended(self, reception: IncomingMessage) -> Reply | Close:
-        await self._keep_promise()
+        await self._flush_acceptance()
         if self._wire.over:
             raise ConnectionAbortedError  # 421 was sent meanwhile: the client sends the message again
         outcome = await self._services.mailflow.finish(reception)
         self._reception = self._chunks = None
-        self._wire.owes_a_promise = isinstance(outcome, Accepted)
+        self._wire.has_unsent_acceptance = isinstance(outcome, Accepted)
         return self._core.message_ended(outcome)
 
-    async def _keep_promise(self) -> None:
+    async def _flush_acceptance(self) -> None:
         """Send a waiting 250 before an operation that may take seconds (a name server, the disk).
 
         Otherwise a client would wait that long for the answer to the message before.
         """
-        if self._wire.owes_a_promise:
+        if self._wire.has_unsent_acceptance:
             await self._wire.flush()
 
     def _log_too_large(self) -> None:
@@ -348,7 +348,7 @@ class SmtpHandler:
             if line is None:
                 raise ConnectionAbortedError
             if line is LineFault.BARE:
-                return self._core.troubled(line)
+                return self._core.line_fault(line)
             if line is LineFault.TOO_LONG:
                 return self._core.sign_in_refused(replies.reply("auth-line-too-long"))
             assert isinstance(line, bytes)

@@ -62,15 +62,15 @@ class Reply:
         sides = spoken(text, utf8=voice.utf8)
         head = f"{self.enhanced} " if self.enhanced else ""
         room = MAX_LINE_OCTETS - 6 - len(head)
-        said = sides if self.refused else sides[-1:]
-        return lines(self.code, [head + line for side in said for line in _wrap(side, room)])
+        shown = sides if self.refused else sides[-1:]
+        return lines(self.code, [head + line for side in shown for line in _wrap(side, room)])
 
 
 def lines(code: int, texts: list[str]) -> bytes:
     """Return a reply of several lines (RFC 5321 §4.2.1); no text can inject a line of its own."""
     last = len(texts) - 1
-    said = (f"{code}{' ' if i == last else '-'}{_on_one_line(text)}\r\n" for i, text in enumerate(texts))
-    return "".join(said).encode("utf-8", "replace")
+    numbered = (f"{code}{' ' if i == last else '-'}{_on_one_line(text)}\r\n" for i, text in enumerate(texts))
+    return "".join(numbered).encode("utf-8", "replace")
 
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]++")

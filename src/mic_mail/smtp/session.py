@@ -143,9 +143,9 @@ class Session:
             return answer if verb.has_patience and answer.code < 500 else self._counted(answer)
         return self._as_junk(answer) if verb.is_junk else answer
 
-    def troubled(self, trouble: LineFault) -> Reply | Close:
+    def line_fault(self, fault: LineFault) -> Reply | Close:
         """Answer a malformed line. RFC 5321 §2.3.8: what stands behind a stray LF may be an injected command."""
-        if trouble is LineFault.BARE:
+        if fault is LineFault.BARE:
             return Close(replies.reply("bare-line-end-in-command"))
         return self._counted(replies.reply("line-too-long"))
 
