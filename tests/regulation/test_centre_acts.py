@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from mic_mail.config.model import Config
 from mic_mail.directory.records import AlreadyThere, Superseded, UnitRecord
-from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused
+from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import State

@@ -4,8 +4,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from mic_mail.directory.snapshot import Credential
 from mic_mail.policy.credentials.app_passwords import app_passwords
+from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Cause, Departure, Draft, FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings, State
 from mic_mail.services.mailboxes.consistency_check import Severity, inspect

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from mic_mail.config.model import Config
-from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput
+from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.directory_changes import ChangeRefused
 from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
 from mic_mail.policy.lifecycle import LifecycleSettings, State

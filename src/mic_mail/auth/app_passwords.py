@@ -10,36 +10,13 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
 
 from mic_mail.auth import password_hash
 from mic_mail.auth.password_hash import scram_keys
-from mic_mail.policy.credentials.scram_keys import ScramKeys
+from mic_mail.policy.credentials.verifiers import AppCredential
 
 GROUPS = 7
 _LONGEST_TYPED = 4 * GROUPS * password_hash.GROUP
-
-
-@dataclass(frozen=True, slots=True)
-class AppVerifiers:
-    """The stored values of one app password."""
-
-    salt: bytes = field(repr=False)
-    digest: bytes = field(repr=False)
-    scram: ScramKeys = field(repr=False)
-
-
-class Recognisable(Protocol):
-    """The stored values that a typed password is compared with."""
-
-    @property
-    def salt(self) -> bytes: ...
-    @property
-    def digest(self) -> bytes: ...
-
-
-R = TypeVar("R", bound=Recognisable)
 
 
 def generate() -> str:
@@ -47,17 +24,17 @@ def generate() -> str:
     return password_hash.generate(GROUPS)
 
 
-def make(password: str, salt: bytes | None, iterations: int) -> AppVerifiers:
-    """Return the stored values of `password`, a generated one; blocking.
+def make(password: str, salt: bytes | None, iterations: int) -> AppCredential:
+    """Return the verifiers of `password`, a generated one; blocking.
 
     `salt` is that of the mailbox's SCRAM keys, if it has any.
     """
     own = secrets.token_bytes(16)
     scram = scram_keys(password.encode(), salt or secrets.token_bytes(16), iterations)
-    return AppVerifiers(own, _digest(own, _bare(password) or ""), scram)
+    return AppCredential(0, own, _digest(own, _bare(password) or ""), scram)
 
 
-def recognised(password: str, among: Sequence[R]) -> R | None:
+def recognised(password: str, among: Sequence[AppCredential]) -> AppCredential | None:
     """Return the entry that this password belongs to, or None."""
     if not among or (bare := _bare(password)) is None:
         return None

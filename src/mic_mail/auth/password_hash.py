@@ -23,7 +23,7 @@ import argon2
 from mic_mail.auth.sasl import saslprep
 from mic_mail.durable_files import make_durable
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
-from mic_mail.policy.credentials.scram_keys import ScramKeys
+from mic_mail.policy.credentials.verifiers import Costs, ScramKeys
 
 SCRAM_ITERATIONS_FLOOR = 65_536
 """Minimum and default: the most that Cyrus SASL's clients accept.
@@ -117,10 +117,6 @@ def verify(encoded: str, password: str) -> bool:
         return False
     except (argon2.exceptions.InvalidHashError, UnicodeEncodeError):
         return False
-
-
-Costs = tuple[str, int | None]
-"""The argon2 parameters at the start of a hash, and the SCRAM iterations, if there are keys."""
 
 
 class Decoys:

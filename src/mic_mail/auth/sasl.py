@@ -26,9 +26,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol
 
-from mic_mail.policy.credentials.scram_keys import ScramKeys
+from mic_mail.policy.credentials.verifiers import ScramKeys
 
 MAX_RESPONSE = 12_288
 """Octets of one response after base64 (RFC 4954 §4 bounds the encoded line by the same figure)."""
@@ -44,15 +43,6 @@ PLUS = "SCRAM-SHA-256-PLUS"
 Bindings = Mapping[str, bytes]
 """The types of channel binding of a connection, and the octets of each."""
 NO_BINDING: Bindings = MappingProxyType({})
-
-
-class ScramPair(Protocol):
-    """The keys of another password of the same user, with the same salt and iteration count."""
-
-    @property
-    def stored_key(self) -> bytes: ...
-    @property
-    def server_key(self) -> bytes: ...
 
 
 class Failure(StrEnum):
@@ -133,7 +123,7 @@ class Exchange(ABC):
     @abstractmethod
     def _continue(self, response: bytes) -> Step: ...
 
-    def keys(self, keys: ScramKeys, others: Sequence[ScramPair] = ()) -> Step:
+    def keys(self, keys: ScramKeys, others: Sequence[ScramKeys] = ()) -> Step:
         """Continue after `NeedKeys`.
 
         A proof for any of `others`, which share salt and iterations with `keys`, is accepted too.
@@ -300,10 +290,10 @@ class Scram(Exchange):
         self._make_nonce = nonce
         self._first: ClientFirst | None = None
         self._keys: ScramKeys | None = None
-        self._pairs: tuple[ScramPair, ...] = ()
+        self._pairs: tuple[ScramKeys, ...] = ()
         self._server_first = b""
         self._nonce = ""
-        self._proved: ScramPair | None = None
+        self._proved: ScramKeys | None = None
 
     def _continue(self, response: bytes) -> Step:
         if self._first is None:
@@ -328,7 +318,7 @@ class Scram(Exchange):
         self._first = first
         return NeedKeys(first.user)
 
-    def keys(self, keys: ScramKeys, others: Sequence[ScramPair] = ()) -> Step:
+    def keys(self, keys: ScramKeys, others: Sequence[ScramKeys] = ()) -> Step:
         if self._first is None or self._keys is not None:
             return _MALFORMED
         self._keys = keys

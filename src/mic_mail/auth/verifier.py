@@ -15,15 +15,15 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
 from mic_mail.auth import password_hash
-from mic_mail.auth.app_passwords import Recognisable, recognised
+from mic_mail.auth.app_passwords import recognised
 from mic_mail.auth.password_hash import Decoys, VerifiedCache
 from mic_mail.auth.shared_throttle import SharedThrottle
 from mic_mail.auth.throttle import Answer, Verdict, neighbourhood, network
 from mic_mail.errors import Text, Trouble
-from mic_mail.policy.credentials.scram_keys import ScramKeys
+from mic_mail.policy.credentials.verifiers import AppCredential, Credential, ScramKeys
 
 PATIENCE: Final = 20.0
 """Seconds that an attempt waits for results of others from its network; the same as for a hash."""
@@ -55,30 +55,14 @@ class AppPasswordMatch:
     number: int
 
 
-class AppVerifiable(Recognisable, Protocol):
-    """The values of a stored app password needed here."""
-
-    @property
-    def number(self) -> int: ...
-
-
-class Verifiable(Protocol):
-    """The values of a stored credential that a password is checked against."""
-
-    @property
-    def version(self) -> int: ...
-    @property
-    def argon2(self) -> str: ...
-
-
 @dataclass(frozen=True, slots=True)
 class PasswordAttempt:
     """A sign-in attempt with `password` as `address`; `credential` is None for an unknown user."""
 
     address: str
-    credential: Verifiable | None
+    credential: Credential | None
     password: str = field(repr=False)
-    others: Sequence[AppVerifiable] = ()
+    others: Sequence[AppCredential] = ()
     """The app passwords that are valid now."""
 
 

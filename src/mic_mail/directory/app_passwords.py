@@ -13,10 +13,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import AppPasswordRow, CredentialRow
-from mic_mail.directory.snapshot import AppCredential
 from mic_mail.directory.transactions import Tables
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.credentials.scram_keys import ScramKeys
+from mic_mail.policy.credentials.verifiers import AppCredential, ScramKeys
 from mic_mail.policy.facts import Draft, Fact
 
 Append = Callable[[Session, int, int, Sequence[Draft], int | None], list[Fact]]

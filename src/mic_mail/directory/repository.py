@@ -59,10 +59,11 @@ from mic_mail.directory.requests import Requests
 from mic_mail.directory.second_factors import SecondFactors
 from mic_mail.directory.sent_notices import SentNotices, void_ahead
 from mic_mail.directory.signatories import Signatories
-from mic_mail.directory.snapshot import EMPTY, Credential, Entry, Snapshot
+from mic_mail.directory.snapshot import EMPTY, Entry, Snapshot
 from mic_mail.directory.transactions import IDS_END, Tables, add_record, existing, not_found, row_of
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.calendar import FIRST_INSTANT, local_day
+from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.directory_changes import Subject
 from mic_mail.policy.facts import REQUEST, Draft, Fact, MailboxKind, record
 

@@ -10,53 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mic_mail.policy.calendar import WEEKENDS, WorkingDays
-from mic_mail.policy.credentials.scram_keys import ScramKeys
+from mic_mail.policy.credentials.verifiers import AppCredential, Costs, Credential
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.lifecycle import Decision, LifecycleSettings, decide, timeline
 from mic_mail.policy.states import Span
 from mic_mail.policy.unit_mail import delegation
-
-Costs = tuple[str, int | None]
-"""The argon2 parameters as a hash begins with them, and the iterations of SCRAM keys, if any."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A mailbox's verifiers.
-
-    `version` grows with every change, so that caches of verified passwords expire.
-    """
-
-    version: int
-    argon2: str = field(repr=False)
-    scram: ScramKeys | None = field(default=None, repr=False)
-
-    @property
-    def costs(self) -> Costs:
-        """Return the cost parameters of a verification: nothing secret."""
-        return self.argon2.rsplit("$", 2)[0], self.scram.iterations if self.scram is not None else None
-
-
-@dataclass(frozen=True, slots=True)
-class AppCredential:
-    """The verifiers of an app password; `number` is that of the fact that added it.
-
-    The facts say whether it is usable.
-    """
-
-    number: int
-    salt: bytes = field(repr=False)
-    digest: bytes = field(repr=False)
-    scram: ScramKeys = field(repr=False)
-
-    @property
-    def stored_key(self) -> bytes:
-        return self.scram.stored_key
-
-    @property
-    def server_key(self) -> bytes:
-        return self.scram.server_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,10 @@ from mic_mail.directory.model import (
     Unit,
     from_microseconds,
 )
-from mic_mail.directory.snapshot import AppCredential, Credential, Entry, Owner, Snapshot
+from mic_mail.directory.snapshot import Entry, Owner, Snapshot
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.credentials.app_passwords import living
+from mic_mail.policy.credentials.verifiers import AppCredential, Credential
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 
 FACTS = select(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mic_mail.auth import password_hash, sasl
 from mic_mail.auth.sasl import Challenge, CheckPassword, Done, Failed, Failure, NeedKeys, decode_base64
-from mic_mail.policy.credentials.scram_keys import ScramKeys
+from mic_mail.policy.credentials.verifiers import ScramKeys
 
 CHEAP = password_hash.HashSettings(memory_kib=8, passes=1)
 BINDINGS = {"tls-server-end-point": hashlib.sha256(b"a certificate").digest(), "tls-unique": b"finished"}

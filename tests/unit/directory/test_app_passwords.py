@@ -9,9 +9,8 @@ from mic_mail.auth import app_passwords
 from mic_mail.directory import engine as database
 from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.records import Superseded
-from mic_mail.directory.snapshot import AppCredential
 from mic_mail.policy.credentials.app_passwords import NUMBER
-from mic_mail.policy.credentials.scram_keys import ScramKeys
+from mic_mail.policy.credentials.verifiers import AppCredential, ScramKeys
 from mic_mail.policy.facts import Draft, FactKind, first_broken
 
 

@@ -11,9 +11,9 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from mic_mail.directory.engine import DirectoryUnavailable, connect
 from mic_mail.directory.records import AlreadyThere, MailboxRecord, NotFound, PersonRecord, Superseded, UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import AliasEntry, Credential
+from mic_mail.directory.snapshot import AliasEntry
 from mic_mail.log.error_fields import failure
-from mic_mail.policy.credentials.scram_keys import ScramKeys
+from mic_mail.policy.credentials.verifiers import Credential, ScramKeys
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, FactKind, Level, first_broken
 from mic_mail.policy.lifecycle import FactsUnreadable, decide

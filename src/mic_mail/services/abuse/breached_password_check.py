@@ -18,9 +18,10 @@ from mic_mail.auth.password_hash import VerifiedCache
 from mic_mail.auth.password_spray import Sprays
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Credential, Entry
+from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError, Text, Trouble
 from mic_mail.log.error_fields import described
+from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.abuse.auto_suspend import AutoSuspend

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from mic_mail.clock import Clock
-from mic_mail.directory.snapshot import AppCredential, Entry
+from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.credentials.app_passwords import AppPassword, app_passwords
+from mic_mail.policy.credentials.verifiers import AppCredential
 
 Apps = tuple[tuple[AppCredential, AppPassword], ...]
 

@@ -14,10 +14,11 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import AppCredential, Entry
+from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.credentials import app_passwords as policy
 from mic_mail.policy.credentials.app_passwords import CLAUSE, LONGEST_NAME, MOST_A_DAY, NUMBER, AppPassword, AppPasswordScope
+from mic_mail.policy.credentials.verifiers import AppCredential
 from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.naming.transliteration import one_line
 from mic_mail.policy.states import DOORS
@@ -152,5 +153,4 @@ class AppPasswords:
         own = entry.credential.scram if entry.credential is not None else None
         known = own or (beside[0] if beside else None)
         salt, iterations = (known.salt, known.iterations) if known else (None, hashing(self._config).scram_iterations)
-        made = app_passwords.make(password, salt, iterations)
-        return AppCredential(0, made.salt, made.digest, made.scram)
+        return app_passwords.make(password, salt, iterations)

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Credential, Entry, Snapshot
+from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import Text
 from mic_mail.policy.credentials.app_passwords import ENDS, living
+from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Draft, Fact, FactKind
 from mic_mail.policy.lifecycle import Decision, Reason, State, timeline
 from mic_mail.policy.states import DOORS

@@ -24,9 +24,9 @@ from mic_mail.auth.verifier import AppPasswordMatch, Guard, HashExecutors, Outco
 from mic_mail.config.model import Config
 from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import AliasEntry, AppCredential, Credential, Entry, Snapshot
+from mic_mail.directory.snapshot import AliasEntry, Entry, Snapshot
 from mic_mail.errors import Trouble
-from mic_mail.policy.credentials.scram_keys import ScramKeys
+from mic_mail.policy.credentials.verifiers import Credential, ScramKeys
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State
 from mic_mail.policy.naming.addresses import candidates
 from mic_mail.process.runtime import Runtime
@@ -342,7 +342,7 @@ class SignInService(LiveDirectory):
 
     # ------------------------------------------------------------ SCRAM, on behalf of `SaslExchange`
 
-    async def scram_keys(self, user: str, peer: Peer) -> tuple[ScramKeys, tuple[AppCredential, ...]] | Refusal:
+    async def scram_keys(self, user: str, peer: Peer) -> tuple[ScramKeys, tuple[ScramKeys, ...]] | Refusal:
         """Return the SCRAM keys of `user`, or decoys that look the same.
 
         Beside them the keys of the app passwords with the same salt and iterations.
@@ -357,7 +357,7 @@ class SignInService(LiveDirectory):
         found = self._find(address)
         apps = self._apps.active(found[0]) if found else ()
         keys = (found[1].scram if found else None) or (apps[0].scram if apps else self.guard.decoy_keys(address))
-        alike = (each for each in apps if (each.scram.salt, each.scram.iterations) == (keys.salt, keys.iterations))
+        alike = (each.scram for each in apps if (each.scram.salt, each.scram.iterations) == (keys.salt, keys.iterations))
         return keys, tuple(alike)
 
     def scram_failed(self, failed: sasl.Failed, peer: Peer) -> Refusal:
@@ -380,7 +380,7 @@ class SignInService(LiveDirectory):
         scram = found[1].scram if found else None
         is_own = scram is not None and scram.stored_key == done.stored_key
         apps = self._apps.active(found[0]) if found else ()
-        app = next((each.number for each in apps if each.stored_key == done.stored_key), None)
+        app = next((each.number for each in apps if each.scram.stored_key == done.stored_key), None)
         # The password may have been changed during the exchange: then the proof is void.
         if found is None or not (is_own or app):
             return self.refusals.wrong_credentials("credential-changed")

@@ -12,9 +12,10 @@ from datetime import datetime
 
 from mic_mail.auth import sasl
 from mic_mail.auth.verifier import Wait
-from mic_mail.directory.snapshot import Credential, Entry
+from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Trouble
 from mic_mail.policy.credentials.second_factor import latest_change
+from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Fact
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.identity import Answered, Peer, SignedIn

@@ -16,11 +16,11 @@ from mic_mail.clock import Clock, ManualClock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, NotFound, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Credential
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Attachment, Mailbox, compose
 from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.policy.calendar import local_day
+from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Detail, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.unit_mail.delegation import Part

@@ -17,10 +17,11 @@ from mic_mail.auth.password_policy import check_strength
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import AppCredential, Credential, Entry
+from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.credentials.app_passwords import ENDS, living
+from mic_mail.policy.credentials.verifiers import AppCredential, Credential
 from mic_mail.policy.facts import REQUEST, Detail, Draft, FactKind
 
 

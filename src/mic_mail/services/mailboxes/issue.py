@@ -14,10 +14,10 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import AlreadyThere, MailboxRecord, PersonRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy import eligibility
 from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import Decision, State
 from mic_mail.policy.naming import addresses

@@ -13,12 +13,13 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Credential, Entry
+from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.grounds import ADD_DOCUMENT, ADD_REASON
 from mic_mail.policy.authorization.signatories import must_sign
 from mic_mail.policy.calendar import local_day, start_of
+from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Cause, Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind, record
 from mic_mail.policy.leavers import Leave, leaves, reclaim_at, reclaimed_on_request
 from mic_mail.policy.lifecycle import Decision, Reason, State, decide

@@ -9,10 +9,10 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Credential
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.log.maillog import MailLog
+from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.lifecycle import Decision
 from mic_mail.policy.suspension import QueuedMail
 from mic_mail.services.mailboxes.credentials import ActContext
