@@ -50,8 +50,8 @@ class SmtpHandler:
         self._draining = draining
         self._core = Session(door)
         self._peer = wire.describe()
-        self._core.repair_lf = self._services.repairs_lf(self._peer.address)
-        self._input = LineBuffer(MAX_LINE_OCTETS, repair_lf=self._core.repair_lf)
+        self._repairs_lf = self._services.repairs_lf(self._peer.address)
+        self._input = LineBuffer(MAX_LINE_OCTETS, repair_lf=self._repairs_lf)
         self._reception: IncomingMessage | None = None
         self._chunks: ChunkDecoder | None = None
         self._signed_in: SignedIn | None = None
@@ -219,7 +219,7 @@ class SmtpHandler:
 
     async def _read_message(self) -> Reply | Close:
         self._wire.write(DATA.spoken)
-        decoder = DotDecoder(repair_lf=self._core.repair_lf)
+        decoder = DotDecoder(repair_lf=self._repairs_lf)
         mailflow, reception = self._services.mailflow, self._begin()
         self._reception = reception
         pace = Pace(self._wire.time, self._door.limits)
@@ -244,7 +244,7 @@ class SmtpHandler:
             assert transaction is not None
             self._reception = self._begin()
             is_binary = transaction.parameters.body == BINARYMIME
-            self._chunks = ChunkDecoder(repair_lf=self._core.repair_lf and not is_binary)
+            self._chunks = ChunkDecoder(repair_lf=self._repairs_lf and not is_binary)
         if not await self._swallow_chunk(asked):
             return Close(replies.reply("too-slow"))
         if asked.refusal is not None:

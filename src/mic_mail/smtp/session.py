@@ -86,10 +86,9 @@ class Transaction:
 class Session:
     """The state of one connection."""
 
-    def __init__(self, door: ListenerProfile, *, tls: bool = False, repair_lf: bool = False) -> None:
+    def __init__(self, door: ListenerProfile, *, tls: bool = False) -> None:
         self.door = door
         self.tls = tls
-        self.repair_lf = repair_lf
         self.helo = ""
         self.extended = False
         self.login: str | None = None
