@@ -4,6 +4,7 @@ from functools import partial
 
 from mic_mail.app.context import ServerContext
 from mic_mail.app.protocol_servers import ProtocolServers
+from mic_mail.config.units import DAY, HOUR, MINUTE
 from mic_mail.filters.training_queue import Lessons
 from mic_mail.net.dns import Resolver
 from mic_mail.policy.calendar import local_day
@@ -45,37 +46,10 @@ from mic_mail.services.unit_mail.weekly_reminders import Prepare, WeeklyReminder
 from mic_mail.smtpclient.dkim_keys import KeyFolder
 from mic_mail.storage.journal.journal import SETTLE_SECONDS
 
-REST_SECONDS = 2.0
 IDLE_SECONDS = 10.0
 """An account that was not used for so long releases its handles: about 0.4 MB in each process."""
-SPOOL_SECONDS = 20.0
-SECRECY_SECONDS = 5.0
-"""Seconds between two listings of a folder that is usually empty; a released message leaves this soon."""
-TEACHING_SECONDS = 5.0
-SWEEP_SECONDS = 3600.0
-CERTIFICATE_SECONDS = 86_400.0
-RETENTION_SECONDS = 86_400.0
-DOWNTIME_SECONDS = 30.0
-WEEKLY_SECONDS = 600.0
-LOG_INDEX_SECONDS = 300.0
-"""Entries not loaded yet are searched in the segments: 1 GB/s."""
-LOG_ANCHOR_SECONDS = 3600.0
-"""A segment whose end is cut off within this time is detected only by the index."""
-SYSLOG_SECONDS = 1.0
-SIGN_INS_SECONDS = 5.0
 NOTICES_SECONDS = 10.0
 INTAKE_SECONDS = 5.0
-REMINDER_SECONDS = 600.0
-HANDOVER_SECONDS = 60.0
-CALENDAR_SECONDS = 86_400.0
-CHANGES_SECONDS = 30.0
-RESERVE_SECONDS = 5.0
-"""Seconds between two stats of each domain's folder.
-
-New mail waits up to that long once there is space again.
-"""
-FALSE_INSTANTS_SECONDS = 1.0
-"""Nothing is read unless the clock was set."""
 
 
 def duties_of(
@@ -106,14 +80,14 @@ def for_itself(context: ServerContext) -> list[Job]:
         Job("names", often, lambda: io(store.flush_names)),
         Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(context.runtime, store)),
         Job("usage", often, context.usage.run_once),
-        Job("rest", REST_SECONDS, lambda: io(store.rest, IDLE_SECONDS)),
+        Job("rest", 2.0, lambda: io(store.rest, IDLE_SECONDS)),
     ]
 
 
 def _certificate_watch(context: ServerContext, doors: ProtocolServers) -> Job:
     """Return the certificate job; for a process that has the certificates and their keys."""
     watch = CertificateWatch(context.runtime, doors.tls, _life_notices(context))
-    return Job("certificate", CERTIFICATE_SECONDS, watch.run_once, by_clock=True)
+    return Job("certificate", DAY, watch.run_once, by_clock=True)
 
 
 def _dkim(context: ServerContext) -> Job:
@@ -157,9 +131,9 @@ def _about_requests(context: ServerContext) -> list[Job]:
         await io(remind, context.directory, context.store, context.config, context.clock, context.access.snapshot)
 
     return [
-        Job("working_calendar", CALENDAR_SECONDS, working_calendar, by_clock=True),
+        Job("working_calendar", DAY, working_calendar, by_clock=True),
         Job("requests", INTAKE_SECONDS, requests, by_clock=True),
-        Job("overdue_requests", REMINDER_SECONDS, overdue_requests, by_clock=True),
+        Job("overdue_requests", 10 * MINUTE, overdue_requests, by_clock=True),
     ]
 
 
@@ -184,13 +158,15 @@ def _about_mail(context: ServerContext) -> list[Job]:
 
     exports = ContentExport(context.directory, context.clock)
     return [
-        Job("reserve", RESERVE_SECONDS, context.disk_reserve.run_once),
-        Job("spool", SPOOL_SECONDS, context.mailflow.recover),
-        Job("secrecy", SECRECY_SECONDS, secrecy.run_once),
-        Job("quarantine", SECRECY_SECONDS, quarantine.run_once),
-        Job("teaching", TEACHING_SECONDS, SpamTrainer(context.runtime, lessons).run_once, by_clock=True),
-        Job("sweep", SWEEP_SECONDS, sweep),
-        Job("exports", SWEEP_SECONDS, lambda: context.executors.io(exports.settle), by_clock=True),
+        # A stat of each domain's folder; new mail waits up to that long once there is space again.
+        Job("reserve", 5.0, context.disk_reserve.run_once),
+        Job("spool", 20.0, context.mailflow.recover),
+        # The folders of these three are usually empty; a released message leaves this soon.
+        Job("secrecy", 5.0, secrecy.run_once),
+        Job("quarantine", 5.0, quarantine.run_once),
+        Job("teaching", 5.0, SpamTrainer(context.runtime, lessons).run_once, by_clock=True),
+        Job("sweep", HOUR, sweep),
+        Job("exports", HOUR, lambda: context.executors.io(exports.settle), by_clock=True),
         Job("rescan", context.config.storage.rescan, visits.rescan),
     ]
 
@@ -204,10 +180,12 @@ def _about_the_log(context: ServerContext) -> list[Job]:
             await retention.remove()
 
     return [
-        Job("log_anchor", LOG_ANCHOR_SECONDS, keeping.anchor, by_clock=True),
-        Job("log_index", LOG_INDEX_SECONDS, keeping.load),
-        Job("syslog", SYSLOG_SECONDS, Syslog(context.runtime).run_once),
-        Job("retention", RETENTION_SECONDS, retain),
+        # A segment whose end is cut off within this time is detected only by the index.
+        Job("log_anchor", HOUR, keeping.anchor, by_clock=True),
+        # Entries not loaded yet are searched in the segments: 1 GB/s.
+        Job("log_index", 5 * MINUTE, keeping.load),
+        Job("syslog", 1.0, Syslog(context.runtime).run_once),
+        Job("retention", DAY, retain),
     ]
 
 
@@ -218,9 +196,7 @@ def _weekly_duties(context: ServerContext) -> list[Job]:
         ("openings", OPENINGS, opening_reminders(context.directory.downtimes.all, context.clock)),
         ("passed_on", PASSED_ON, passed_on_reminders(context.store)),
     )
-    return [
-        Job(name, WEEKLY_SECONDS, _weekly(context, duty, prepare).run_once, by_clock=True) for name, duty, prepare in weekly
-    ]
+    return [Job(name, 10 * MINUTE, _weekly(context, duty, prepare).run_once, by_clock=True) for name, duty, prepare in weekly]
 
 
 def _weekly(context: ServerContext, duty: str, prepare: Prepare) -> WeeklyReminders:
@@ -247,12 +223,12 @@ def _about_mailboxes(context: ServerContext, notices: LifeNotices) -> list[Job]:
 
     false_instants = FalseInstants(runtime, directory, context.is_clock_trusted, refresh, notices.correct)
     return [
-        Job("downtimes", DOWNTIME_SECONDS, downtimes.run_once, by_clock=True),
+        Job("downtimes", 30.0, downtimes.run_once, by_clock=True),
         Job("notices", NOTICES_SECONDS, notices.run_once, by_clock=True),
         Job("outcomes", NOTICES_SECONDS, Outcomes(runtime, directory, notices).run_once, by_clock=True),
-        Job("handovers", HANDOVER_SECONDS, marks.run_once),
-        Job("directory_changes", CHANGES_SECONDS, directory_changes),
-        Job("false_instants", FALSE_INSTANTS_SECONDS, false_instants.run_once),
+        Job("handovers", MINUTE, marks.run_once),
+        Job("directory_changes", 30.0, directory_changes),
+        Job("false_instants", 1.0, false_instants.run_once),  # nothing is read unless the clock was set
         Job("reclaim", RENEWED_SECONDS, ReclaimRounds(runtime, directory, store, notices, refresh=refresh).run_once),
     ]
 
@@ -270,7 +246,7 @@ def _about_sign_ins(context: ServerContext, notices: LifeNotices) -> list[Job]:
 
     watch = SignInWatch(context.runtime, context.directory, notices, context.auto_suspend)
     return [
-        Job("sign_ins", SIGN_INS_SECONDS, watch.run_once, by_clock=True),
+        Job("sign_ins", 5.0, watch.run_once, by_clock=True),
         Job("known_networks", known_networks.SAVED_SECONDS, save_known_networks),
     ]
 
