@@ -8,7 +8,7 @@ import pytest
 
 from harness import MailServer
 from mic_mail.smtp.session import Limits
-from mic_mail.smtp.transfer_rate import Pace
+from mic_mail.smtp.transfer_rate import TransferRate
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_fast_message_may_take_its_time() -> None:
             return self.now
 
     loop = Loop()
-    pace = Pace(loop.time, Limits(1, 1, message_seconds=600, slowest_octets_per_second=1024))
+    pace = TransferRate(loop.time, Limits(1, 1, message_seconds=600, slowest_octets_per_second=1024))
     loop.now = 599
     assert not pace.too_slow(1)
     loop.now = 601

@@ -138,10 +138,10 @@ class Guesses:
         self.office.server.call(self._guess())
 
     async def _guess(self) -> None:
-        self.office.server.running.context.access.guard.proof_was_wrong("dvbe@mic.gov.vn", GUESSER)
+        self.office.server.running.context.access.verifier.proof_was_wrong("dvbe@mic.gov.vn", GUESSER)
 
     def wait(self) -> Any:
-        return self.office.server.call(self.office.server.running.context.access.guard.may_try("dvbe@mic.gov.vn", GUESSER))
+        return self.office.server.call(self.office.server.running.context.access.verifier.may_try("dvbe@mic.gov.vn", GUESSER))
 
     def before(self) -> None:
         self._before = self.wait()

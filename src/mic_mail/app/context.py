@@ -16,7 +16,7 @@ from mic_mail.queue.notifications import QueueNotifications
 from mic_mail.queue.pending_reports import PendingReports
 from mic_mail.queue.queue import Queue
 from mic_mail.queue.spool import Spool
-from mic_mail.services.abuse.send_limits import Rates
+from mic_mail.services.abuse.send_limits import SendLimits
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.disk_reserve import DiskReserve
@@ -88,7 +88,7 @@ class ServerContext(ProcessContext):
             runtime, self.spool, self.queue, access=access, delivering=delivering, reports=reports, queued=queued
         )
         clients = MessageChecks(runtime)
-        senders = SenderPolicy(runtime, access, Rates(self.counts), exceeds_limit=self.auto_suspend.exceeds_limit)
+        senders = SenderPolicy(runtime, access, SendLimits(self.counts), exceeds_limit=self.auto_suspend.exceeds_limit)
         checkers = Checkers(
             runtime=runtime,
             senders=senders,

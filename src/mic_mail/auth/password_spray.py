@@ -13,7 +13,7 @@ MOST_ADDRESSES: Final = 2_000
 """Most addresses counted for one password: the largest value of `anomaly.sprayed`."""
 
 
-class Sprays:
+class SprayCounter:
     """The table of one process."""
 
     def __init__(self, capacity: int = MOST_PASSWORDS) -> None:

@@ -100,7 +100,7 @@ class TooManyWaiting(Trouble):
         super().__init__(Text("Mạng này đang có quá nhiều người đăng nhập.", "Too many concurrent sign-ins from this network."))
 
 
-class Guard:
+class PasswordVerifier:
     """The password checks of one process; bound to the event loop."""
 
     def __init__(

@@ -30,7 +30,7 @@ from mic_mail.smtp.grammar import MailParameters
 from mic_mail.smtp.line_buffer import LineBuffer, LineFault
 from mic_mail.smtp.replies import Reply
 from mic_mail.smtp.session import DATA, MAX_LINE_OCTETS, Session
-from mic_mail.smtp.transfer_rate import Pace
+from mic_mail.smtp.transfer_rate import TransferRate
 
 READ_OCTETS: Final = 262_144
 LINE_READ_OCTETS: Final = 65_536
@@ -222,13 +222,13 @@ class SmtpHandler:
         decoder = DotDecoder(repair_lf=self._repairs_lf)
         mailflow, reception = self._services.mailflow, self._begin()
         self._reception = reception
-        pace = Pace(self._wire.time, self._door.limits)
+        rate = TransferRate(self._wire.time, self._door.limits)
         self._wire.in_message = True
         while not decoder.ended:
-            piece = self._input.take() or await self._wire.read(READ_OCTETS, pace.deadline())
+            piece = self._input.take() or await self._wire.read(READ_OCTETS, rate.deadline())
             if not piece:
                 raise ConnectionAbortedError  # the message was incomplete: nothing has been promised
-            if pace.too_slow(len(piece)):
+            if rate.too_slow(len(piece)):
                 return Close(replies.reply("too-slow"))
             octets = decoder.feed(piece)
             if octets:
@@ -263,13 +263,13 @@ class SmtpHandler:
     async def _swallow_chunk(self, asked: actions.ReadChunk) -> bool:
         """Read a chunk into the message, or discard it where it is refused; return False if it is too slow."""
         left = asked.octets
-        pace = Pace(self._wire.time, self._door.limits)
+        rate = TransferRate(self._wire.time, self._door.limits)
         self._wire.in_message = True
         while left:
-            piece = self._input.take(left) or await self._wire.read(min(left, READ_OCTETS), pace.deadline())
+            piece = self._input.take(left) or await self._wire.read(min(left, READ_OCTETS), rate.deadline())
             if not piece:
                 raise ConnectionAbortedError
-            if pace.too_slow(len(piece)):
+            if rate.too_slow(len(piece)):
                 return False
             left -= len(piece)
             if asked.refusal is None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from mic_mail.smtp.session import Limits
 
 
-class Pace:
+class TransferRate:
     """Time limits of one message: for each read, and, after a while, for its average rate."""
 
     __slots__ = ("_began", "_limits", "_octets", "_time")

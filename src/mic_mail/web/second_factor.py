@@ -187,7 +187,7 @@ class SecondFactorPages:
             return await self._page(visit, refused.text, status=403)
         except Trouble:
             return await self._page(visit, messages.UNAVAILABLE, status=503)
-        services.access.guard.second_factor_set_from(signed_in.address, visit.peer.address)
+        services.access.verifier.second_factor_set_from(signed_in.address, visit.peer.address)
         context.event("second_factor_set", request, mailbox=signed_in.address)
         await self._announce()
         after = _after(signed_in, enrolled.fact, factor=enrolled.fact.seq)

@@ -1,13 +1,13 @@
 """Passwords that are tried at many mailboxes."""
 
-from mic_mail.auth.password_spray import MOST_ADDRESSES, Sprays
+from mic_mail.auth.password_spray import MOST_ADDRESSES, SprayCounter
 
 HOUR = 3_600.0
 
 
 def test_one_password_at_many_addresses() -> None:
     """Each address counts once, the own one never, for as long as the window is; another password is another one."""
-    sprays = Sprays()
+    sprays = SprayCounter()
     for number in range(30):
         sprays.wrong(b"spring", b"%d" % (number % 20), float(number))
     assert sprays.count(b"spring", b"me", 30.0, HOUR) == 20
@@ -19,7 +19,7 @@ def test_one_password_at_many_addresses() -> None:
 
 def test_bounded() -> None:
     """Passwords that nobody else tries push out the oldest, not what is tried now; one that is tried everywhere ends."""
-    sprays = Sprays(capacity=100)
+    sprays = SprayCounter(capacity=100)
     for number in range(5_000):
         sprays.wrong(b"random %d" % number, b"a", float(number))
         sprays.wrong(b"spring", b"%d" % (number % 50), float(number))

@@ -8,14 +8,14 @@ import pytest
 
 from mic_mail.auth.password_hash import Decoys, HashSettings
 from mic_mail.auth.shared_throttle import SharedThrottle
-from mic_mail.auth.verifier import Guard, HashExecutor, HashExecutors, Outcome, PasswordAttempt, TooManyWaiting, Wait
+from mic_mail.auth.verifier import HashExecutor, HashExecutors, Outcome, PasswordAttempt, PasswordVerifier, TooManyWaiting, Wait
 from waiting import wait_on_loop
 
 ADDRESS, HOME, ABROAD, HOTEL = "dvbe@mic.gov.vn", "192.0.2.1", "198.51.100.1", "203.0.113.9"
 
 
-def guard_of(executors: HashExecutors, said: list[bytes] | None = None, cache_seconds: float = 0) -> Guard:
-    return Guard(
+def guard_of(executors: HashExecutors, said: list[bytes] | None = None, cache_seconds: float = 0) -> PasswordVerifier:
+    return PasswordVerifier(
         bytes(32),
         throttle=SharedThrottle((said if said is not None else []).append),
         decoys=Decoys(bytes(32), HashSettings(), dict),

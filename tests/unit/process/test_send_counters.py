@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.process.send_counters import RECORD_OCTETS, VERSION, Amounts, SendCounters
-from mic_mail.services.abuse.send_limits import Ceilings, Rates
+from mic_mail.services.abuse.send_limits import Ceilings, SendLimits
 
 NOW = 1_764_000_000.0
 HOUR, DAY = 3_600.0, 86_400.0
@@ -104,7 +104,7 @@ def test_a_folder_that_is_gone(folder: Path) -> None:
 
 
 def _take(folder: Path, name: str, tries: int, limit: int) -> int:
-    rates = Rates(SendCounters(folder, name))
+    rates = SendLimits(SendCounters(folder, name))
     ceilings = Ceilings(Amounts(limit, limit, 1 << 40), Amounts(limit, limit, 1 << 40))
     return sum(rates.take(1, Amounts(1, 1, 10), ceilings, NOW) is None for _ in range(tries))
 

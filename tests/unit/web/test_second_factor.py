@@ -202,7 +202,7 @@ def test_guesses_from_elsewhere_keep_nobody_out(site: MailServer, browsers: Open
     """Who has the password guesses codes from many networks: where the factor was set its codes are taken all the same."""
     site.issue("nga")
     secret, recovery = enrol(site, browsers(site).signed_in("nga"))
-    guard = site.running.context.access.guard
+    guard = site.running.context.access.verifier
 
     async def wrong() -> bool:
         return False

@@ -15,7 +15,7 @@ from typing import Final
 
 from mic_mail.auth.breached_passwords import BadList, is_leaked
 from mic_mail.auth.password_hash import VerifiedCache
-from mic_mail.auth.password_spray import Sprays
+from mic_mail.auth.password_spray import SprayCounter
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
@@ -70,7 +70,7 @@ class BreachedPasswordCheck:
         self._suspending = suspending
         self._changed = changed
         self._tell = tell
-        self._sprays = Sprays()
+        self._sprays = SprayCounter()
         self._clean = VerifiedCache(self._key)
         self._is_logged = False
 

@@ -40,7 +40,7 @@ def ceilings_of(config: Config, address: str) -> Ceilings:
 
 
 @dataclass(frozen=True, slots=True)
-class Full:
+class LimitReached:
     """A ceiling is reached."""
 
     what: str
@@ -66,17 +66,17 @@ class Use:
         return self.taken >= self.limit
 
 
-class Rates:
+class SendLimits:
     """The counts of one server, for one process."""
 
     def __init__(self, counts: SendCounters) -> None:
         self._counts = counts
 
-    def full(self, mailbox_id: int, wanted: Amounts, ceilings: Ceilings, now: float) -> Full | None:
+    def full(self, mailbox_id: int, wanted: Amounts, ceilings: Ceilings, now: float) -> LimitReached | None:
         """Return the ceiling that `wanted` exceeds, of several the longest lasting; nothing is counted."""
         return self._full(mailbox_id, wanted, ceilings, now, counted=Amounts())
 
-    def take(self, mailbox_id: int, wanted: Amounts, ceilings: Ceilings, now: float) -> Full | None:
+    def take(self, mailbox_id: int, wanted: Amounts, ceilings: Ceilings, now: float) -> LimitReached | None:
         """Count the message, unless it exceeds a ceiling.
 
         Counted first and checked then: of two concurrent processes both may have to wait, but together they never exceed a
@@ -88,7 +88,9 @@ class Rates:
             self.give_back(mailbox_id, wanted, now)
         return full
 
-    def _full(self, mailbox_id: int, wanted: Amounts, ceilings: Ceilings, now: float, *, counted: Amounts) -> Full | None:
+    def _full(
+        self, mailbox_id: int, wanted: Amounts, ceilings: Ceilings, now: float, *, counted: Amounts
+    ) -> LimitReached | None:
         hour, day = self._counts.totals(mailbox_id, now)
         over = [(HOUR, what) for what in _over(hour, wanted, ceilings.hour, counted)]
         over += [(DAY, what) for what in _over(day, wanted, ceilings.day, counted)]
@@ -99,7 +101,7 @@ class Rates:
         for span, what in over:
             window, limits = (sums.hour, ceilings.hour) if span == HOUR else (sums.day, ceilings.day)
             more, limit = getattr(wanted, what) - getattr(counted, what), getattr(limits, what)
-            found.append(Full(what, span, limit, window.free_at(what, more, limit)))
+            found.append(LimitReached(what, span, limit, window.free_at(what, more, limit)))
         return max(found, key=lambda full: full.room_at)
 
     def give_back(self, mailbox_id: int, amounts: Amounts, at: float) -> None:

@@ -9,16 +9,16 @@ from datetime import datetime
 from mic_mail.clock import Clock, TimedCache, Validity
 from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, State, decide
-from mic_mail.services.authentication.last_use import Uses
+from mic_mail.services.authentication.last_use import LastUses
 
 KEPT_BACK = frozenset({State.SEND_LOCKED, State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED})
 """States in which mail that the mailbox submitted earlier is not sent."""
 
 
-class Decisions:
+class DecisionCache:
     """The decisions of one process, by the last use that it knows of."""
 
-    def __init__(self, clock: Clock, uses: Uses) -> None:
+    def __init__(self, clock: Clock, uses: LastUses) -> None:
         self._clock = clock
         self._uses = uses
         self._settings = LifecycleSettings()

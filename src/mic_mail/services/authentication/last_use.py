@@ -16,7 +16,7 @@ from mic_mail.process.runtime import Runtime
 LOOK_AGAIN_SECONDS = 1.0
 
 
-class Uses:
+class LastUses:
     """The uses that one process has seen."""
 
     def __init__(self, runtime: Runtime, directory: Directory) -> None:

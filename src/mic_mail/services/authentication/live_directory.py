@@ -14,8 +14,8 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.active_app_passwords import ActiveAppPasswords
-from mic_mail.services.authentication.decision_cache import KEPT_BACK, Decisions
-from mic_mail.services.authentication.last_use import Uses
+from mic_mail.services.authentication.decision_cache import KEPT_BACK, DecisionCache
+from mic_mail.services.authentication.last_use import LastUses
 from mic_mail.services.authentication.shared_mailboxes import Sharing
 from mic_mail.services.authentication.watches import Watch, Watches
 from mic_mail.services.settings import delivery_is_use, lifecycle_settings
@@ -29,8 +29,8 @@ class LiveDirectory:
         self._directory = directory
         self._snapshot = snapshot
         self._apps = ActiveAppPasswords(runtime.clock)
-        self._uses = Uses(runtime, directory)
-        self.decisions = Decisions(runtime.clock, self._uses)
+        self._uses = LastUses(runtime, directory)
+        self.decisions = DecisionCache(runtime.clock, self._uses)
         self._refreshing = asyncio.Lock()
         self._watches = Watches[int](runtime.clock)
         self.sharing = Sharing(runtime.clock, lambda: self._snapshot, self.decide)

@@ -20,7 +20,7 @@ from mic_mail.auth import sasl
 from mic_mail.auth.password_hash import Decoys
 from mic_mail.auth.shared_throttle import SharedThrottle
 from mic_mail.auth.throttle import ThrottleSettings, network
-from mic_mail.auth.verifier import AppPasswordMatch, Guard, HashExecutors, Outcome, PasswordAttempt, Wait
+from mic_mail.auth.verifier import AppPasswordMatch, HashExecutors, Outcome, PasswordAttempt, PasswordVerifier, Wait
 from mic_mail.config.model import Config
 from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.repository import Directory
@@ -81,7 +81,7 @@ class SignInService(LiveDirectory):
         self._decoy_key = decoy_key
         self._digest_key = digest_key
         self._throttle = SharedThrottle(tell)
-        self.guard = Guard(
+        self.verifier = PasswordVerifier(
             digest_key,
             throttle=self._throttle,
             decoys=self._decoys(runtime.config()),
@@ -113,7 +113,7 @@ class SignInService(LiveDirectory):
                 stale_seconds=max(auth.failure_window, config.anomaly.window),  # a repeated failure is no anomaly (0072)
             )
         )
-        self.guard.configure(decoys=self._decoys(config), cache_seconds=auth.cache_seconds)
+        self.verifier.configure(decoys=self._decoys(config), cache_seconds=auth.cache_seconds)
         super().apply_reload()
 
     def _decoys(self, config: Config) -> Decoys:
@@ -121,7 +121,7 @@ class SignInService(LiveDirectory):
 
     def on_message(self, message: bytes) -> None:
         """Apply another process's message on the passwords that were tried there."""
-        self.guard.on_message(message)
+        self.verifier.on_message(message)
         if self.exposure is not None:
             self.exposure.on_message(message)
 
@@ -257,7 +257,7 @@ class SignInService(LiveDirectory):
         others = () if own is not None or found is None else self._apps.active(found[0])
         try:
             attempt = PasswordAttempt(address, found[1] if found else None, claim.password, others)
-            outcome = await self.guard.check(attempt, peer.address)
+            outcome = await self.verifier.check(attempt, peer.address)
         except Trouble as trouble:
             return self.refusals.unavailable(str(trouble))
         if isinstance(outcome, Wait):
@@ -349,21 +349,21 @@ class SignInService(LiveDirectory):
         """
         address = self.address_of(user)
         try:
-            wait = await self.guard.may_try(address, peer.address)
+            wait = await self.verifier.may_try(address, peer.address)
         except Trouble as trouble:
             return self.refusals.unavailable(str(trouble))
         if wait is not None:
             return self.refusals.waiting(wait)
         found = self._find(address)
         apps = self._apps.active(found[0]) if found else ()
-        keys = (found[1].scram if found else None) or (apps[0].scram if apps else self.guard.decoy_keys(address))
+        keys = (found[1].scram if found else None) or (apps[0].scram if apps else self.verifier.decoy_keys(address))
         alike = (each.scram for each in apps if (each.scram.salt, each.scram.iterations) == (keys.salt, keys.iterations))
         return keys, tuple(alike)
 
     def scram_failed(self, failed: sasl.Failed, peer: Peer) -> Refusal:
         """Return the refusal for a failed exchange; a wrong proof counts as a wrong password."""
         if failed.failure is sasl.Failure.WRONG_PROOF:
-            self.guard.proof_was_wrong(self.address_of(failed.user), peer.address)
+            self.verifier.proof_was_wrong(self.address_of(failed.user), peer.address)
         return self.refusals.failed_exchange(failed.failure)
 
     async def scram_proved(self, done: sasl.Done, peer: Peer) -> Answered:
@@ -386,7 +386,7 @@ class SignInService(LiveDirectory):
             return self.refusals.wrong_credentials("credential-changed")
         if done.authorize_as and self.address_of(done.authorize_as) != address:
             return self.refusals.wrong_credentials("authorization-identity")
-        self.guard.proof_was_right(address, peer.address, by_app=not is_own)
+        self.verifier.proof_was_right(address, peer.address, by_app=not is_own)
         if is_own:
             return self._admit(*found, address, door=peer.protocol)
         return self._admit(*found, address, door=peer.protocol, app=app, network=network(peer.address))

@@ -107,7 +107,7 @@ class PageAccess:
             return checked in {Checked.RIGHT, Checked.RECOVERY}
 
         try:
-            right = await self._access.guard.check_code(half.address, peer.address, look)
+            right = await self._access.verifier.check_code(half.address, peer.address, look)
         except _Unreadable:
             self._runtime.log.event("second_factor_unreadable", mailbox=half.address, file=KEY)
             return refusals.unavailable("second-factor-key")

@@ -13,7 +13,7 @@ from mic_mail.policy.naming.addresses import candidates
 from mic_mail.policy.naming.send_as import check_envelope
 from mic_mail.process.runtime import Runtime
 from mic_mail.process.send_counters import Amounts
-from mic_mail.services.abuse.send_limits import HOUR, Ceilings, Full, Rates, ceilings_of, is_bulk_sender
+from mic_mail.services.abuse.send_limits import HOUR, Ceilings, LimitReached, SendLimits, ceilings_of, is_bulk_sender
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.authentication.sign_in import SignInService
@@ -28,14 +28,14 @@ _STATES = {
 }
 
 
-_Limiter = Callable[[int, Amounts, Ceilings, float], Full | None]
+_Limiter = Callable[[int, Amounts, Ceilings, float], LimitReached | None]
 
 
 class SenderPolicy:
     """The sender checks of one process."""
 
     def __init__(
-        self, runtime: Runtime, access: SignInService, rates: Rates, *, exceeds_limit: Callable[[int, str, int], None]
+        self, runtime: Runtime, access: SignInService, rates: SendLimits, *, exceeds_limit: Callable[[int, str, int], None]
     ) -> None:
         """`exceeds_limit` is called with a mailbox that keeps exceeding a limit by far.
 
@@ -158,7 +158,7 @@ class SenderPolicy:
             )
         return None
 
-    def _refused(self, sender: SignedIn, wanted: Amounts, full: Full) -> None:
+    def _refused(self, sender: SignedIn, wanted: Amounts, full: LimitReached) -> None:
         """Suspend a mailbox that goes on far beyond an hourly limit of messages or recipients.
 
         A program that retries all night would reach twice a daily limit by persistence, and many octets are not spam.

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mic_mail.process.send_counters import Amounts, SendCounters
-from mic_mail.services.abuse.send_limits import Ceilings, Full, Rates, uses
+from mic_mail.services.abuse.send_limits import Ceilings, LimitReached, SendLimits, uses
 
 NOW = 1_764_000_000.0
 PLENTY = Amounts(1_000_000, 1_000_000, 1 << 50)
@@ -15,8 +15,8 @@ ONE = Amounts(1, 1, 10)
 
 
 @pytest.fixture
-def rates(tmp_path: Path) -> Rates:
-    return Rates(SendCounters(tmp_path, "w"))
+def rates(tmp_path: Path) -> SendLimits:
+    return SendLimits(SendCounters(tmp_path, "w"))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def rates(tmp_path: Path) -> Rates:
         (PLENTY, Amounts(99, 99, 30), "octets", "day"),
     ],
 )
-def test_each_limit(rates: Rates, hour: Amounts, day: Amounts, what: str, span: str) -> None:
+def test_each_limit(rates: SendLimits, hour: Amounts, day: Amounts, what: str, span: str) -> None:
     """Three pass, the fourth does not and is not counted; other mailboxes go on; when it was said there is room again."""
     ceilings = Ceilings(hour, day)
     assert [rates.take(1, ONE, ceilings, NOW + second) for second in range(3)] == [None] * 3
@@ -44,7 +44,7 @@ def test_each_limit(rates: Rates, hour: Amounts, day: Amounts, what: str, span: 
     assert rates.take(1, ONE, ceilings, full.room_at) is None
 
 
-def test_the_limit_that_lasts_longest_is_named(rates: Rates) -> None:
+def test_the_limit_that_lasts_longest_is_named(rates: SendLimits) -> None:
     """Who has used up hour and day hears of the day."""
     ceilings = Ceilings(Amounts(1, 99, 999), Amounts(1, 99, 999))
     rates.take(1, ONE, ceilings, NOW)
@@ -53,14 +53,14 @@ def test_the_limit_that_lasts_longest_is_named(rates: Rates) -> None:
     assert full.span == "day"
 
 
-def test_a_message_that_is_larger_than_the_limit(rates: Rates) -> None:
+def test_a_message_that_is_larger_than_the_limit(rates: SendLimits) -> None:
     """One passes where nothing else was sent: it must not be kept out for good; the next one waits."""
     ceilings = Ceilings(Amounts(99, 99, 5), PLENTY)
     assert rates.take(1, ONE, ceilings, NOW) is None
-    assert isinstance(rates.take(1, ONE, ceilings, NOW), Full)
+    assert isinstance(rates.take(1, ONE, ceilings, NOW), LimitReached)
 
 
-def test_what_is_given_back(rates: Rates) -> None:
+def test_what_is_given_back(rates: SendLimits) -> None:
     """A message that was refused in the end leaves no trace."""
     ceilings = Ceilings(Amounts(1, 99, 999), PLENTY)
     assert rates.take(1, ONE, ceilings, NOW) is None
@@ -68,7 +68,7 @@ def test_what_is_given_back(rates: Rates) -> None:
     assert rates.take(1, ONE, ceilings, NOW + 6) is None
 
 
-def test_it_is_given_back_where_it_was_counted(rates: Rates) -> None:
+def test_it_is_given_back_where_it_was_counted(rates: SendLimits) -> None:
     """Not where something else was counted since: an hour that begins between the two sees no more than its limit."""
     ceilings = Ceilings(Amounts(2, 99, 999), PLENTY)
     assert rates.take(1, ONE, ceilings, NOW + 299) is None
@@ -78,7 +78,7 @@ def test_it_is_given_back_where_it_was_counted(rates: Rates) -> None:
     assert rates.take(1, ONE, ceilings, NOW + 3_900) is not None
 
 
-def test_what_is_given_back_too_late(rates: Rates) -> None:
+def test_what_is_given_back_too_late(rates: SendLimits) -> None:
     """Its slot tells of another time by then, and stays as it is."""
     ceilings = Ceilings(Amounts(2, 99, 999), PLENTY)
     assert rates.take(1, ONE, ceilings, NOW) is None
@@ -88,7 +88,7 @@ def test_what_is_given_back_too_late(rates: Rates) -> None:
     assert rates.take(1, ONE, ceilings, NOW + 3_902) is not None
 
 
-def test_a_limit_that_changes_holds_at_once(rates: Rates) -> None:
+def test_a_limit_that_changes_holds_at_once(rates: SendLimits) -> None:
     """What was counted stays counted at a reload."""
     wide, narrow = Ceilings(PLENTY, Amounts(5, 99, 999)), Ceilings(PLENTY, Amounts(3, 99, 999))
     assert [rates.take(1, ONE, wide, NOW) for _ in range(4)] == [None] * 4
@@ -96,7 +96,7 @@ def test_a_limit_that_changes_holds_at_once(rates: Rates) -> None:
     assert rates.take(1, ONE, wide, NOW) is None
 
 
-def test_how_much_was_tried(rates: Rates) -> None:
+def test_how_much_was_tried(rates: SendLimits) -> None:
     """What was taken and what was refused, within the hour."""
     ceilings = Ceilings(Amounts(2, 2, 999), PLENTY)
     for _ in range(2):
@@ -109,7 +109,7 @@ def test_what_is_shown(tmp_path: Path) -> None:
     """Six rows: each limit and what of it is taken."""
     counts = SendCounters(tmp_path, "w")
     ceilings = Ceilings(Amounts(2, 3, 40), Amounts(5, 6, 70))
-    Rates(counts).take(1, Amounts(2, 1, 10), ceilings, NOW)
+    SendLimits(counts).take(1, Amounts(2, 1, 10), ceilings, NOW)
     found = [(use.what, use.span, use.taken, use.limit, use.is_full) for use in uses(counts.sums(1, NOW), ceilings)]
     assert found == [
         ("messages", "hour", 2, 2, True),
@@ -127,7 +127,7 @@ def test_no_hour_sees_more_than_the_limit(tmp_path: Path, pauses: list[float], l
     """Wherever the hour begins; and nobody waits longer than an hour and five minutes."""
     for old in tmp_path.iterdir():
         old.unlink()
-    rates = Rates(SendCounters(tmp_path, "w"))
+    rates = SendLimits(SendCounters(tmp_path, "w"))
     ceilings = Ceilings(Amounts(limit, 10_000, 1 << 40), PLENTY)
     now, taken = NOW, []
     for pause in pauses:
