@@ -439,9 +439,9 @@ async def test_an_office_signs_in_by_all_ways_at_once(world: World) -> None:
     tasks = [asyncio.create_task(world.access.login(name, PASSWORD, peer())) for name in names[:7]]
     tasks += [asyncio.create_task(scram(world.access, f"{name}@mic.gov.vn", PASSWORD)) for name in names[7:]]
     await asyncio.sleep(0)
-    held = world.access.guard
+    held = world.access.verifier
     world.reload(config)
-    assert world.access.guard is held, "who checks codes at the page goes by the same"
+    assert world.access.verifier is held, "who checks codes at the page goes by the same"
     again = [asyncio.create_task(world.access.login(name, PASSWORD, peer())) for name in names[:7]]
     assert all(isinstance(answer, SignedIn) for answer in await asyncio.gather(*tasks, *again))
 
