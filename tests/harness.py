@@ -170,7 +170,7 @@ class MailServer:
     def confirm_clock(self) -> None:
         """As `mic-mail clock confirm`, which each process sees within a second: what was moved far is believed."""
         ClockMark(self.config.state_dir, self.clock).confirm(self.population.directory.newest_fact())
-        self.call(self.running.server.clock_watcher.check())
+        self.call(self.running.context.clock_watcher.check())
 
     def housekeep(self) -> None:
         self.call(self.running.housekeep())

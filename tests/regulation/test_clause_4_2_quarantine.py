@@ -237,7 +237,7 @@ def test_a_false_time_that_is_believed_ends_nothing(houses: Callable[..., House]
     kept, dropped = house.keep(), house.keep()
     assert house.console.run("quarantine", "drop", dropped, *WHY) == 0
     house.clock.set_to(START + timedelta(days=30, minutes=1))
-    house.server.call(house.server.running.server.clock_watcher.check())
+    house.server.call(house.server.running.context.clock_watcher.check())
     house.pass_(hours=2)
     assert house.clock.is_settled()
     house.clock.set_to(house.clock.now() + RECORD_SECONDS * timedelta(seconds=1))
