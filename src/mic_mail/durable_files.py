@@ -1,4 +1,4 @@
-"""Files that survive a power loss: whole, fsynced, and their names with them. Blocking; raises OSError."""
+"""Files that survive a power loss whole, contents and names fsynced. Blocking; raises OSError."""
 
 import contextlib
 import os

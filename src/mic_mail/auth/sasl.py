@@ -362,7 +362,7 @@ def _hmac(key: bytes, message: bytes) -> bytes:
 
 
 def decode_base64(text: bytes) -> bytes | None:
-    """Return the octets of a response; None if it is not base64 (RFC 4648 §4), or has stray letters or padding."""
+    """Return the octets of a response, or None if it is not exactly base64 with its padding (RFC 4648 §4)."""
     return base64.b64decode(text) if _BASE64.fullmatch(text) else None
 
 

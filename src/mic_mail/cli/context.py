@@ -152,7 +152,7 @@ class CliContext:
     # ------------------------------------------------------------ the actor
 
     def log_event(self, event: str, **fields: object) -> None:
-        """Write what happens beside an act as an event of the mail log, durable when the call returns; from any thread."""
+        """Write an event beside an act to the mail log, durable when the call returns; from any thread."""
         from mic_mail.log.maillog import MailLog
 
         log = MailLog(self.config.log_dir, "cli", clock=self.clock, threaded=False)

@@ -1,4 +1,4 @@
-"""Settings of limits: of a mailbox (Reg. 8.3.b), and of a message, a sender, a connection (Reg. 7.2.c)."""
+"""Settings of the limits of a mailbox (Reg. 8.3.b), a message, a sender, a connection (Reg. 7.2.c)."""
 
 from typing import Annotated, ClassVar, Literal
 

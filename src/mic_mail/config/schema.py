@@ -22,7 +22,7 @@ _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # RFC 1123 §2.1
 
 @dataclass(frozen=True, slots=True)
 class SettingDoc:
-    """The manual's entry for one field, in the order of `errors.Text`; `en` may hold letters beyond ASCII (`§`)."""
+    """The manual's entry for one field, as `errors.Text` is, but `en` may hold letters beyond ASCII (`§`)."""
 
     vi: str
     en: str
@@ -46,7 +46,7 @@ class UnexplainedSetting:
 def setting(
     default: object, *, clause: str | None = None, unit: Unit | None = None, reload: bool = True, **bounds: Any
 ) -> UnexplainedSetting:
-    """Begin a setting; `...` as the default means that it has none, `bounds` are those of pydantic's `Field`."""
+    """Begin a setting; the default `...` means that it has none, `bounds` are those of pydantic's `Field`."""
     field = Field(default, **bounds)
     field.metadata += [unit] if unit else []
     return UnexplainedSetting(field, clause, reload)
@@ -58,7 +58,7 @@ def doc_of(field: FieldInfo) -> SettingDoc:
 
 
 def unit_of(field: FieldInfo) -> Unit | None:
-    """Return the unit of a field, which may stand on its type or on a part of it (Optional, the items of a tuple)."""
+    """Return the unit of a field, written on its type or on a part of it (Optional, items of a tuple)."""
     inner = (item for kind in get_args(field.annotation) for item in getattr(kind, "__metadata__", ()))
     return next((item for item in itertools.chain(field.metadata, inner) if isinstance(item, Unit)), None)
 

@@ -523,7 +523,7 @@ class Connection(asyncio.Protocol, ABC):
         return self._services.access.mechanisms(self._peer)
 
     def records_access(self, mailbox_id: int) -> bool:
-        """Return whether a mailbox is a unit's or a group's, whose openings and removals are recorded (Reg. 12.3.a)."""
+        """Return whether openings and removals are recorded: a unit's or a group's mailbox (Reg. 12.3.a)."""
         entry = self._services.access.snapshot.entry(mailbox_id)
         return entry is not None and entry.kind is not MailboxKind.PERSONAL
 

@@ -62,7 +62,7 @@ class InputBuffer(Protocol):
 
 
 class CloseConnection(Exception):
-    """Raised to end the connection, with a text for the client unless there is none; pending output is sent first."""
+    """Raised to end the connection when pending output is sent, with a text for the client or none."""
 
     def __init__(self, text: Text | None = None, code: bytes = b"") -> None:
         super().__init__(str(text or ""))

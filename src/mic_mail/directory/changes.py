@@ -1,4 +1,4 @@
-"""The register of changes (Reg. 6.2, 6.5): orders that change units, people, addresses, levels and domains.
+"""The register of orders that change units, people, addresses, levels and domains (Reg. 6.2, 6.5).
 
 An order is put on record and, where its day has come, carried out in the same transaction: `change_plan` computes the changes,
 and every changed value is recorded with the old one. An order for a later day waits; if it is refused on that day, the reason

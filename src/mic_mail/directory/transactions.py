@@ -83,13 +83,13 @@ def not_found(vi: str, en: str, number: int) -> NotFound:
 
 
 def to_record(row: Base, kind: Callable[..., T], /, **values: object) -> T:
-    """Return a row as a record of a dataclass: `values`, and for the other fields the columns of the same names."""
+    """Return a row as a dataclass record: `values`, and for other fields the columns of the same names."""
     names = (field.name for field in fields(kind) if field.name not in values)  # type: ignore[arg-type]  # it is a dataclass
     return kind(**{name: getattr(row, name) for name in names}, **values)
 
 
 def row_of(kind: type[R], record: Any, /, **values: object) -> R:
-    """Return a record as a new row: `values`, and for the other columns the fields of the same names, but no number."""
+    """Return a record as a new row without number: `values`, and the fields named as the other columns."""
     columns = {column.key for column in kind.__table__.columns if not column.primary_key} - values.keys()
     return kind(**{field.name: getattr(record, field.name) for field in fields(record) if field.name in columns}, **values)
 

@@ -44,7 +44,7 @@ _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class NotScored(Trouble):
-    """No answer; the text says why, for the log. The daemon's own words are given as `str` and stay as they are."""
+    """Rspamd gave no answer; the text says why. The daemon's own words are a `str` and stay as they are."""
 
     def __init__(self, text: Text | str) -> None:
         super().__init__(Text(text.vi[:300], text.en[:300]) if isinstance(text, Text) else in_ascii(text)[:300])

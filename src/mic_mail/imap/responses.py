@@ -357,7 +357,7 @@ def _numbered(word: bytes, numbers: Sequence[int], highest_modseq: int | None) -
 
 
 def correlators(tag: bytes, *, by_uid: bool, mailbox: tuple[bytes, int] | None = None) -> bytes:
-    """Return the beginning of an ESEARCH response: its command and its mailbox (RFC 4466 §2.6.2, RFC 7377 §2.1)."""
+    """Return the start of an ESEARCH response: command, mailbox (RFC 4466 §2.6.2, RFC 7377 §2.1)."""
     where = b"" if mailbox is None else b" MAILBOX %b UIDVALIDITY %d" % mailbox
     return b"* ESEARCH (TAG %b%b)%b" % (string(tag), where, b" UID" if by_uid else b"")
 

@@ -148,7 +148,7 @@ class Column:
         return self._entries((yield from self._lines(folded=folded).hits(first, inner, last)))
 
     def ordered(self, value: str, *, at_least: bool) -> AttributeSearch:
-        """Find the entries with a value equal to this one, or behind it (`at_least`) or before it, without diacritics.
+        """Find entries with a value from this one on (`at_least`) or up to it, compared without diacritics.
 
         RFC 4517 §4.2.12.
         """

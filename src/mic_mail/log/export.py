@@ -66,7 +66,7 @@ def export(
     *,
     papers: Mapping[str, bytes] | None = None,
 ) -> Exported:
-    """Write the excerpt; `asked` holds requester, reason and query for the manifest, `papers` additional files."""
+    """Write the excerpt; `asked` is requester, reason and query for the manifest, `papers` more files."""
     if target.exists():
         raise BadInput(Text(f"Tệp {target} đã có.", f"The file {in_ascii(target)} already exists."))
     events = [one for one in found if "event" in one.fields]

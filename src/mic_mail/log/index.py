@@ -191,7 +191,7 @@ class Month:
         return Block(*row) if row else None
 
     def add(self, stretch: IndexedBlocks) -> bool:
-        """Load blocks in one transaction; False, changing nothing, if another process has loaded them meanwhile."""
+        """Load blocks in one transaction; change nothing and return False if another process has loaded them."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             done = self._add(stretch)

@@ -140,7 +140,7 @@ def _json(name: str, value: object) -> str:
 
 
 class MailLog:
-    """The log of one process; no file without `folder`; with `threaded=False` each event is written by its caller."""
+    """The log of one process, in no file without `folder`; without `threaded` the caller writes its event."""
 
     def __init__(
         self,

@@ -76,7 +76,7 @@ class OriginalRecipient:
 
 
 def decode_utf8_recipient(text: str) -> str:
-    r"""Decode an address of type `utf-8` in a field of a report (RFC 6533 §3): `\x{E9}` is a letter, `+20` is itself.
+    r"""Decode a report's address of type `utf-8` (RFC 6533 §3): `\x{E9}` is a letter, `+20` is itself.
 
     A text that would hold what cannot stand on a line is returned as it is.
     """

@@ -272,7 +272,7 @@ class Feed:
 
     # The directory
     def watch_directory(self, callback: Callback) -> None:
-        """Call `callback(version)` on the loop when the directory has changed; -1: the version is not known yet."""
+        """Call `callback(version)` on the loop when the directory has changed; -1 is a version not yet known."""
         self._directory_watchers.append(callback)
 
     def _call_directory(self, version: int) -> None:

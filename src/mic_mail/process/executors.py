@@ -175,7 +175,7 @@ class Executors:
         return await self.io_executor.submit(fn, *args, **kwargs)
 
     async def hash(self, fn: Callable[[], T], source: str, suspicion: Suspicion = not_suspected) -> T:
-        """Run a password hash; at most `hash_threads` at once, in fair turns of the sources (`process.fair_queue`)."""
+        """Run a password hash, at most `hash_threads` at once; sources take fair turns (`process.fair_queue`)."""
         await self._hash_turns.take(self.patience, source, suspicion)
         return await self._hash_executor._submit(fn, self._hash_turns.give_back)
 
@@ -189,7 +189,7 @@ class Executors:
         return self._delivery_executor.thread_ids() + self.io_executor.thread_ids()
 
     def close(self) -> None:
-        """Let the queued calls and the threads end; a thread that waits for another process's lock is left behind."""
+        """Let queued calls and threads end; abandon a thread that waits for another process's lock."""
         executors = (self.cpu_executor, self.io_executor, self._delivery_executor, self._hash_executor)
         for executor in executors:
             executor.end()

@@ -66,7 +66,7 @@ class Forked:
 
 
 def fork(work: Callable[[], int], keep: Collection[int], name: str) -> Forked:
-    """Run `work` in a child that keeps the descriptors `keep`, stdout and stderr; `name` is what `ps -o comm` shows."""
+    """Run `work` in a child with the descriptors `keep`, stdout and stderr; `ps -o comm` shows its `name`."""
     for stream in (sys.stdout, sys.stderr):  # otherwise both processes would write what is buffered
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

@@ -71,7 +71,7 @@ def forbid_new_privileges() -> bool:
 
 
 def restrict(rules: Rules) -> int:
-    """Put the rules in force and return the ABI version, 0 where the kernel lacks it; OSError where it fails."""
+    """Put the rules in force; return the ABI version, 0 where the kernel lacks it. OSError where it fails."""
     version = abi()
     write = tuple(rules.write)
     if version < (OLDEST_ABI if write else 1):

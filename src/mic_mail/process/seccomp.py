@@ -58,7 +58,7 @@ def argument(position: int) -> int:
 
 
 def beginning(known: Architecture) -> list[Step]:
-    """Return steps that kill a process which calls by another architecture's numbers, then load the call's number."""
+    """Return steps that kill on calls by another architecture's numbers, then load the call's number."""
     return [(LOAD, 0, 0, _ARCH), (JUMP_EQUAL, 1, 0, known.audit), (RETURN, 0, 0, KILL_PROCESS), (LOAD, 0, 0, _NUMBER)]
 
 
@@ -94,7 +94,7 @@ def here() -> Architecture | None:
 
 
 def put_in_force(program: bytes, *, speculates: bool = False) -> bool:
-    """Put the filter in force and return whether it is; never with `speculates` where foreign code may run."""
+    """Put the filter in force; return whether it is. Never with `speculates` where foreign code may run."""
     known = here()
     if known is None:
         return False

@@ -97,7 +97,7 @@ class Supervisor:
 
     # Beginning
     def start(self, listeners: Sequence[Listener], workers: int) -> None:
-        """Start the workers on these sockets and the housekeeper; the other children start when the server is ready."""
+        """Start workers on these sockets and the housekeeper; other children start when the server is ready."""
         run_dir = self.config.run_dir
         for stale in run_dir.glob(PREFIX + "*"):
             stale.unlink(missing_ok=True)

@@ -98,7 +98,7 @@ class Held(MessageStore[HeldRecord]):
         return self._decide(held_id, {HeldState.HELD}, lambda record: replace(record, state=HeldState.ASKED, asked=word))
 
     def release(self, held_id: str, word: OfficerDecision, sender: Hand = NOBODY) -> HeldRecord:
-        """Record the agreement of a person who neither asked nor sent it (`sender`: the mailbox's; Reg. 4.1, 4.3)."""
+        """Record the agreement of a person who neither asked nor is the `sender` (Reg. 4.1, 4.3)."""
 
         def released(record: HeldRecord) -> HeldRecord:
             assert record.asked is not None
@@ -131,7 +131,7 @@ class Held(MessageStore[HeldRecord]):
     # ------------------------------------------------------------ the housekeeper
 
     def hand_over(self, record: HeldRecord, spool: Spool) -> bool:
-        """Put a released message into the spool under its id, once; False if it is not the one that was refused."""
+        """Spool a released message under its id, once; return False if it is not the one that was refused."""
         # It was refused before, so retries and the final failure count from the release.
         accepted_at_us = record.decided.at_us if record.decided else record.envelope.accepted_at_us
         slip = replace(record.envelope, attempts=0, next_try_us=0, accepted_at_us=accepted_at_us)

@@ -134,7 +134,7 @@ class Quarantine(MessageStore[QuarantineRecord]):
     # ------------------------------------------------------------ the housekeeper
 
     def hand_over(self, record: QuarantineRecord, spool: Spool, now_us: int) -> bool:
-        """Put a released message into the spool under its id, to be filed as ham, once; False if it is not what came."""
+        """Spool a released message under its id, once, to be filed as ham; return False if it was altered."""
         slip = replace(
             record.envelope, attempts=0, next_try_us=0, accepted_at_us=now_us, arrived_at_us=record.at_us, verdict=""
         )

@@ -117,7 +117,7 @@ class Queue:
         return (self._live / (entry_id + ENVELOPE)).exists()
 
     def had(self, entry_id: str) -> bool:
-        """Return whether the entry is here, or was and its writer does not know it yet; an end moves it in this order."""
+        """Return whether the entry is here, or has ended and its writer does not know it yet."""
         return self.has(entry_id) or (self._ended / entry_id).exists()
 
     def put(self, entry_id: str, message: Path, envelope: QueueEnvelope) -> None:
@@ -354,7 +354,7 @@ class QueueEntry:
         self._append(_try(places, standing, reason, server, next_try_us=next_try_us, retries=known))
 
     def delivered_to_the_last(self, places: Sequence[int], reason: Text | str, server: str | None) -> bool:
-        """End the entry if these were the last open recipients and no report is due; else False, changing nothing."""
+        """End the entry if these were its last open recipients and no report is due; return whether it ended."""
         if set(self.state.open) - set(places) or self.state.unreported:
             return False
         with self._turn:

@@ -43,7 +43,7 @@ def pause(attempts: int, chance: Chance) -> float:
 
 
 def remaining(next_try_us: int, now_us: int) -> float:
-    """Return the seconds left of a pause; one longer than any began before the clock was set back, and is over."""
+    """Return the seconds left of a pause; a longer one than any began before a clock step, and is over."""
     seconds = (next_try_us - now_us) / 1_000_000
     return seconds if 0 < seconds <= LONGEST_PAUSE * (1 + SPREAD) else 0.0
 
@@ -124,7 +124,7 @@ class Schedule:
         return gone
 
     def next(self, now: float, *, only: str | None = None) -> DeliveryJob | None:
-        """Return a job that begins now, of the destination `only` if given; the caller calls `done` once for it."""
+        """Return a job that begins now, of the destination `only` if given; the caller calls `done` once."""
         self._wake(now)
         if self.running >= self._at_once:
             return None

@@ -125,7 +125,7 @@ class Account:
         return self._mailstore.store(self.ref)
 
     def change_mark(self) -> int:
-        """Return a number that stays the same only while nothing changes here; 0: not known. Read it before the data."""
+        """Return a number that changes with each change here, 0 if it is unknown. Read it before the data."""
         return self._store.shared.marks.read(self.ref.account_id)
 
     def recording_modseqs(self, act: Callable[["Account"], T]) -> tuple[T, list[int]]:
@@ -151,7 +151,7 @@ class Account:
     take_recent = _operation(_folders.take_recent)
 
     def enter(self, folder_id: int, *, claims: bool) -> OpenFolder:
-        """Register a session that has the folder open and holds the result; `claims`: messages can be \\Recent for it."""
+        """Register a session with the folder open, which holds the result; with `claims` \\Recent can be its."""
         return self._store.shared.presences.enter(self.ref.account_id, folder_id, claims=claims)
 
     # Reading
@@ -164,7 +164,7 @@ class Account:
 
     @despite_full_disk
     def opened(self, name: str) -> tuple[int, FolderView]:
-        """Return `highest_modseq` and, of the same instant, the `view` of a folder by name, or raise `NoSuchFolder`."""
+        """Return `highest_modseq` and a folder's `view`, of one instant, or raise `NoSuchFolder`."""
         return reader.view(self._store, self._person, self.folder_id(name))
 
     changes = despite_full_disk(_by_person(reader.changes))
@@ -220,7 +220,7 @@ class Account:
         return self._mailstore.journal.holding(arrivals, meanwhile)
 
     def journal_takes(self, octets: int) -> bool:
-        """Return whether messages of so many octets in all should be published unfinished, as `Delivery.octets`."""
+        """Return whether messages of `octets` in all should be published unfinished, as `Delivery.octets`."""
         return self._mailstore.journal.takes(octets)
 
     store_flags = despite_full_disk(_by_person(store_flags))
@@ -278,7 +278,7 @@ class Account:
         return legal_hold.put_on(self._store, Mark.HOLD, record)
 
     def let_go(self, record: Callable[[], tuple[T, bool]]) -> T:
-        """Lift `keep_everything`; return the first value of `record`. The mark stays where its second value is true."""
+        """Lift `keep_everything` unless `record`'s second value is true; return its first value."""
         return legal_hold.take_off(self._store, Mark.HOLD, record)
 
     def is_frozen(self) -> bool:

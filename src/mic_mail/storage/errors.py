@@ -86,7 +86,7 @@ class OverQuota(Refused):
 
 
 class Unavailable(Trouble):
-    """IMAP UNAVAILABLE, SMTP 451 4.3.0: the account was not free in time, or its index or disk does not answer."""
+    """IMAP UNAVAILABLE, SMTP 451 4.3.0: the account was busy, or its index or disk does not answer."""
 
     TOLD: ClassVar[Text] = Text("Hộp thư tạm thời không truy cập được.", "The mailbox is temporarily unavailable.")
 

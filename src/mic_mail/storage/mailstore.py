@@ -145,7 +145,7 @@ class MailStore:
         return Account(self, AccountRef.of(owner))
 
     def store(self, ref: AccountRef) -> Store:
-        """Return the store, for `Account`. `rest` limits how many have handles, up to twice as many in between."""
+        """Return the store, for `Account`. `rest` limits how many have handles; in between twice as many may."""
         with self._lock:
             store = self._recent.get(ref.account_id)
             if store is not None:
@@ -169,7 +169,7 @@ class MailStore:
         return self._shared.reserves
 
     def change_mark(self, account_id: int) -> int:
-        """Return a number that stays the same only while nothing changes in the account; 0: not known. Does not block."""
+        """Return a number that changes with each change of the account, 0 if it is unknown. Does not block."""
         return self._shared.marks.read(account_id)
 
     def changes_since(self, account_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
@@ -187,7 +187,7 @@ class MailStore:
         return poll(self.store(ref)) if modseq is None else modseq
 
     def rest(self, idle_seconds: float) -> int:
-        """Close handles idle for so long, or beyond the limit; return how many. May sync: run it in an executor."""
+        """Close handles idle for so long or beyond the limit; return how many. May sync: needs an executor."""
         before = self._shared.clock.monotonic() - idle_seconds
         with self._lock:
             surplus = self._surplus(self._shared.settings.open_accounts)
@@ -206,24 +206,24 @@ class MailStore:
             _flush_if_free(store)
 
     def flush_names_left(self, refs: Iterable[AccountRef], since: float) -> None:
-        """Rename the files that a killed process left pending, of accounts written after `since` (seconds, epoch)."""
+        """Rename files that a killed process left pending, in accounts written after `since` (epoch seconds)."""
         for ref in refs:
             index = f"{self._root / ref.home}/index.sqlite"
             if max(_written_at(index), _written_at(f"{index}-wal")) >= since:
                 _flush_if_free(self.store(ref))
 
     def batching_notifications(self) -> contextlib.AbstractContextManager[None]:
-        """Notify observers of this thread's changes at the end of the block: each notification costs a turn of the loop."""
+        """Notify observers of this thread's changes at the block's end: each notification costs a loop turn."""
         return self._telling.together()
 
     def recording_modseqs(self) -> contextlib.AbstractContextManager[list[tuple[int, int]]]:
-        """Record what this thread changes in the block, as (account, MODSEQ), so that a session knows its own changes."""
+        """Record this thread's changes in the block as (account, MODSEQ): a session knows its own by them."""
         return self._telling.recording_modseqs()
 
     # The journal
 
     def recover(self) -> Replay:
-        """Replay the journal after a power loss, before anything else, once in a process; return what came of it."""
+        """Replay the journal after a power loss, before all else, once in a process; return what came of it."""
         return self._recover_for(None)
 
     def _recover_for(self, home: str | None) -> Replay:

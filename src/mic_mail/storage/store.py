@@ -133,7 +133,7 @@ class Store:
             self.shared.open_store(self)
 
     def reading(self) -> "_Reading":
-        """Return a reader of the index, whose errors are the store's own; each statement sees the newest commit."""
+        """Return a reader of the index that raises the store's errors; each statement sees the newest commit."""
         self.ready()
         return _Reading(self.index.reading())
 

@@ -30,7 +30,7 @@ DELIMITER = "/"
 
 
 def is_inbox(name: str) -> bool:
-    """Return whether this is INBOX, in any case of its ASCII letters (RFC 9051 §5.1); no other letters match."""
+    """Return whether this is INBOX in any case of its ASCII letters, and no others (RFC 9051 §5.1)."""
     return name.isascii() and name.upper() == INBOX
 
 
@@ -115,7 +115,7 @@ class StorageSettings:
 
 @dataclass(frozen=True, slots=True)
 class AccountRef:
-    """One account's store: its number in the directory and its folder below the mail root (`mic.gov.vn/dvbe`)."""
+    """An account's store: its number in the directory, its folder below the mail root (`mic.gov.vn/dvbe`)."""
 
     account_id: int
     home: str

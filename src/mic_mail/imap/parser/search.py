@@ -61,7 +61,7 @@ class Search(MessageArguments):
 
     @property
     def keeps_numbers(self) -> bool:
-        """True also for a UID SEARCH with message numbers among its criteria (RFC 7162 §3.2.10.2), or with unread ones."""
+        """True also for a UID SEARCH whose criteria hold message numbers (RFC 7162 §3.2.10.2) or are unread."""
         return self.key is None or self.uses_numbers
 
     @property

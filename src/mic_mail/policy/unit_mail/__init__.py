@@ -1,1 +1,1 @@
-"""The care of unit mailboxes: rights, keepers and handovers, openings, answers, reports, exports (Reg. 11, 12)."""
+"""Rules for unit mailboxes: rights, keepers, handovers, openings, answers and exports (Reg. 11, 12)."""

@@ -1,4 +1,4 @@
-"""The check of right passwords that others know (Reg. 7.2.c): leaked ones, and ones tried at many mailboxes.
+"""The check of right passwords that others know: leaked, or tried at many mailboxes (Reg. 7.2.c).
 
 By `auth.leaked_action` an event alone follows (`sign_in_anomalies` sends the notices), a fact that the password has to be
 changed, or a suspension, in force before the sign-in is answered. The list is searched once for each verified password;

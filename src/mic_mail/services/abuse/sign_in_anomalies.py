@@ -1,4 +1,4 @@
-"""The detection of sign-ins that look like a stolen password (Reg. 7.2.c): the housekeeper follows the mail log.
+"""The detection of sign-ins that look like a stolen password, from the mail log (Reg. 7.2.c).
 
 An anomaly (`anomaly.*`) is an event; a notice to the mailbox and one to the Centre, once a day for each mailbox and
 rule; with `anomaly.suspend` a suspension, for the one rule that is strong enough.

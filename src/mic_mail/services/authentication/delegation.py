@@ -160,7 +160,7 @@ class Authorising:
         return [holder for holder in found if holder.grant.person_id == own.owner.person_id]
 
     def owing(self, entry: Entry, successor_id: int = 0) -> Grant | None:
-        """Return the grant of a keeper who has not handed the mailbox over (`policy.unit_mail.keeper_succession.owing`)."""
+        """Return the grant of a keeper who has not handed the mailbox over (`keeper_succession.owing`)."""
         snapshot = self._directory.load_snapshot()
         facts_of = {person: snapshot.facts_of(person) for person in names(entry.facts)}
         return owing(entry.kind, entry.facts, facts_of, successor_id)

@@ -1,4 +1,4 @@
-"""One SASL exchange on one connection (RFC 4422), between the client, the mechanism and `SignInService`.
+"""One SASL exchange on a connection (RFC 4422) between client, mechanism and `SignInService`.
 
 In: decoded responses, one a step. Out: a `sasl.Challenge` each, and at the end the result of the sign-in, which is logged by
 then. The mechanism is `auth.sasl`; identity and permission are decided by `sign_in.SignInService`.

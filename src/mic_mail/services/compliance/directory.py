@@ -1,4 +1,4 @@
-"""Evidence from the directory: its entries, address book and check; names, contracts, and the units' censuses."""
+"""Evidence from the directory: entries, address book, check, names, contracts and censuses of units."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -149,7 +149,7 @@ def shared_forms(records: Records) -> Iterator[Finding]:
 
 @evidence("6.3")
 def contracts(records: Records) -> Iterator[Finding]:
-    """Count contracts too short or at their end; nothing is taken from people with a mailbox, so none is overdue."""
+    """Count contracts too short or at their end; mailboxes stay with their people, so none is overdue."""
     today = local_day(records.now)
     people = [person for _, person in _people(records)]
     without = sum(

@@ -1,4 +1,4 @@
-"""Evidence of the checks of messages: markings of secrecy, origin, malware, the spam filter, the quarantine."""
+"""Evidence of the checks of messages: secrecy markings, origin, malware, spam filter and quarantine."""
 
 from collections.abc import Iterator
 

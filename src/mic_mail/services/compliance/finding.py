@@ -1,4 +1,4 @@
-"""The value of evidence, the functions that supply it for each clause, and the records it is taken from."""
+"""The value of evidence, the functions that supply it for a clause, and the records they read."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass

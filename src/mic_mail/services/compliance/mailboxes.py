@@ -1,4 +1,4 @@
-"""Evidence from mailboxes and their facts: kinds, states, acts, keepers, handovers, quotas, legal holds."""
+"""Evidence from mailboxes and their facts: kinds, states, acts, keepers, handovers, quotas, holds."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Evidence of the installation and its operation: names and certificate, downtimes, incidents, migration."""
+"""Evidence of installation and operation: names, certificate, downtimes, incidents, migration."""
 
 from collections.abc import Iterator
 from datetime import datetime

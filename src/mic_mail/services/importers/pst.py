@@ -1,4 +1,4 @@
-"""An Outlook data file (PST, OST) as a source, unpacked by `readpst` of Debian's pst-utils and read by `eml`.
+"""An Outlook data file (PST, OST) as a source, unpacked by `readpst` of pst-utils and read by `eml`.
 
 The format is Microsoft's, large, and the files are foreign, so a separate program reads it (decision 0070): without our
 environment, with limits on memory, processor time and disk output, into its own folder that is removed at the end. It

@@ -1,4 +1,4 @@
-"""A mark renewed by the housekeeper: whether the clock can be trusted with irreversible acts. Blocking.
+"""The housekeeper's mark by which the clock is trusted with irreversible acts. Blocking.
 
 In: `<state_dir>/clock.mark` (an ISO instant; the boot and the seconds since it; the newest accepted fact that lies ahead;
 the instant from which ages count, after a believed step), the clock, the facts on record. Out: trusted or not. Within

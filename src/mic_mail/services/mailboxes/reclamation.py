@@ -83,7 +83,7 @@ class Finished(StrEnum):
 
 
 class ArchiveDamaged(NotAllowed):
-    """The archive from which a mailbox was to be restored is unreadable, or of another version of this program."""
+    """The archive of a mailbox to be restored is unreadable, or of another version of this program."""
 
     def __init__(self, archive: str, damage: BadInput) -> None:
         if isinstance(damage, OfAnotherVersion):

@@ -1,4 +1,4 @@
-"""The notices of a mailbox's life, sent by the housekeeper when due (Reg. 6.4.b, 6.4.c, 7.2, 7.3, 15.2).
+"""The notices of a mailbox's life, sent by the housekeeper (Reg. 6.4.b, 6.4.c, 7.2, 7.3, 15.2).
 
 `policy.due_notices` decides what is due; here it gets its text and its readers. A notice goes to the mailbox that it is
 about, and to its managing unit while nobody can sign in there; what its owner must not know goes to the unit or the

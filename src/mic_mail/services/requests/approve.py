@@ -1,4 +1,4 @@
-"""The approval of a request: its act, through the same use cases as the commands, and its result. Blocking.
+"""The approval of a request: its act, by the use cases of the commands, and its result. Blocking.
 
 Reg. 6.2. In: a request on record, the approver, the person's choices. Out: the resulting request, the mailbox, a new
 password where there is one; or the refusal of a rule, and then the request stays open and records why. An act is done

@@ -157,7 +157,7 @@ class SecrecyCheck:
     async def check_message(
         self, message: CompleteMessage, spool_envelope: Callable[[Envelope, Sequence[LocalDelivery]], SpoolEnvelope]
     ) -> Refusal | None:
-        """Check a message in transport; `spool_envelope` makes the envelope with which a submitted one can be released."""
+        """Check a message in transport; `spool_envelope` makes the envelope for releasing a submitted one."""
         envelope = message.envelope
         client = envelope.client
         passage = Passage(
@@ -175,7 +175,7 @@ class SecrecyCheck:
         return envelope.refusal(cause) if cause is not None else None
 
     async def check_append(self, source: Source, *, login: str, peer: str, session: str) -> MicMailError | None:
-        """Return the error for a message that may not be stored into Sent by IMAP, or None; `Trouble` if a retry helps."""
+        """Return the error for a message that IMAP may not store in Sent, or None; `Trouble` if a retry helps."""
         reference = trace_id(self._runtime.clock.now_us())
         cause, _ = await self.check(Passage(Way.APPEND, reference, login, login=login, peer=peer, session=session), source)
         if cause is None:

@@ -172,7 +172,7 @@ def _write_sidecars(store: Store, index: sqlite3.Connection, paths: AccountPaths
 
 
 class OfAnotherVersion(BadInput):
-    """The backup is of another version of this program: its messages can be imported, but its index cannot be used."""
+    """The backup is of another program version: its messages can be imported, its index cannot be used."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -190,7 +190,7 @@ def _must_be_of_this_version(index: sqlite3.Connection) -> None:
 
 
 def examine(source: Path) -> tuple[int, int]:
-    """Return messages and octets of a backup with a sound index and all its messages; `BadInput` for any other."""
+    """Return messages and octets of a backup; `BadInput` if its index is damaged or messages are missing."""
     expected = _read_manifest(source)
     paths = AccountPaths(str(source))
     messages = octets = 0
@@ -226,7 +226,7 @@ def _size(path: str) -> int:
 
 
 def restore(store: Store, source: Path, *, replace: bool, progress: Progress, ready: Ready) -> None:
-    """Put the backup `source` in place of the account's store; one that holds mail is replaced only with `replace`."""
+    """Put the backup `source` in place of the account's store; only with `replace` where that holds mail."""
     messages = _read_manifest(source)
     with translated("restore"):
         with contextlib.closing(_opened(source)) as index:
@@ -267,7 +267,7 @@ def restore(store: Store, source: Path, *, replace: bool, progress: Progress, re
 
 
 def numbers_of(source: Path) -> dict[str, tuple[int, int]]:
-    """Return MAILBOXID -> (UIDVALIDITY, next UID) of each folder, deleted ones too, when the backup was made."""
+    """Return MAILBOXID -> (UIDVALIDITY, next UID) of each folder in the backup, deleted ones too."""
     with translated("examining"), contextlib.closing(_opened(source)) as index:
         _must_be_of_this_version(index)
         columns = schema.folder.c
@@ -286,7 +286,7 @@ def has_more(store: Store, source: Path) -> bool:
 
 
 def has_all(store: Store, source: Path) -> bool:
-    """Return whether the store holds every message of the backup by its EMAILID, without reading the backup's index."""
+    """Return whether the store has each message of the backup, by EMAILID and without the backup's index."""
     store.ready()
     with translated("examining"), store.index.reading() as connection:
         held = set(_held(connection))

@@ -38,7 +38,7 @@ def copy_out(source: int, path: str, mode: int) -> None:
 
 
 def linked(earlier: str, source: int, path: str) -> bool:
-    """Link a write-once file from an earlier copy if that has the same size and time; return whether it has."""
+    """Link a write-once file from an earlier copy of the same size and time; return whether there is one."""
     try:
         there, here = os.lstat(earlier), os.fstat(source)
         if not stat.S_ISREG(there.st_mode) or (there.st_size, there.st_mtime_ns) != (here.st_size, here.st_mtime_ns):

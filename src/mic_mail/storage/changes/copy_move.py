@@ -76,7 +76,7 @@ def move_within(
     allowed: int = ALL_FLAGS,
     person: str | None = None,
 ) -> CopyResult:
-    """Move messages as part of a larger change; within one folder they get new UIDs (RFC 6851 §3.3 leaves it open)."""
+    """Move messages in a larger change; within one folder they get new UIDs (RFC 6851 §3.3 allows it)."""
     rows, present = present_rows(write, source, uids)
     if not rows:
         return CopyResult(target.uidvalidity, [], write.account.modseq)

@@ -168,7 +168,7 @@ def _by_value(changing: Iterable[_Changing]) -> Iterator[tuple[str, int]]:
 
 
 def flush_names(store: Store, folder_id: int | None = None) -> int:
-    """Rename files whose names lag behind, in slices, and write pending \\Seen sidecars; return the renames."""
+    """Rename files whose names lag behind, in slices; write pending \\Seen sidecars. Return the renames."""
     store.ready()
     store.names_due = False
     renamed = 0
@@ -224,7 +224,7 @@ def name_with_flags(name: str, flags: int) -> str:
 
 
 def take_foreign_name(write: Write, folder: FolderRow, row: MessageRow, name: str) -> None:
-    """Record that another tool renamed the file; on a dirty row the flags of the acknowledged STORE take precedence."""
+    """Record that another tool renamed the file; on a dirty row the flags of the acknowledged STORE win."""
     here = {"account": write.store.account_id, "folder": folder.folder_id}
     _SET_NAME.on(write.connection, **here, at=row.uid, new_name=name)
     if row.name_dirty:

@@ -224,7 +224,7 @@ def new_folder_row(write: Write, name: str, directory: str, special_use: str | N
 
 
 def rename(store: Store, old: str, new: str) -> None:
-    """Rename a folder with its children; INBOX stays, and gives its messages to the new folder (RFC 9051 §6.3.6)."""
+    """Rename a folder and its children; INBOX stays and gives away its messages (RFC 9051 §6.3.6)."""
     old, new = canonical_name(store, old), canonical_name(store, new)
     if new == INBOX:
         raise FolderExists(new)

@@ -52,7 +52,7 @@ def must_not_be_frozen(store: Store) -> None:
 
 
 def put_on(store: Store, mark: Mark, record: Callable[[], T]) -> T:
-    """Set the mark durably, then call `record`, both under the lock; if `record` refuses, nothing is changed."""
+    """Set the mark durably, then call `record`, under the lock; if `record` refuses, nothing is changed."""
     store.ready()
     with translated("holding an account"), store.lock.held():
         was_on = is_on(store, mark)

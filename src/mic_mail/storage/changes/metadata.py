@@ -30,7 +30,7 @@ Changes = Sequence[tuple[str, str, bytes | None]]
 
 
 def annotate(store: Store, folder_id: int | None, changes: Changes, uses: Sequence[str | None] = ()) -> None:
-    """Make all of the changes or none; `uses`: the folder's new special use, None to remove it; empty: unchanged."""
+    """Make all changes or none; `uses`: the folder's new special use, None to remove it, empty to keep it."""
     with writing(store, adds=any(value is not None for _, _, value in changes)) as write:
         before = unpack(write.account.metadata if folder_id is None else write.folder(folder_id).metadata)
         after = _changed(before, changes, write.modseq)

@@ -32,7 +32,7 @@ def quota(store: Store) -> Quota:
 
 
 def quota_at_rest(store: Store) -> Quota:
-    """Return the quota without creating a store, and where possible from the unopened index, five times as fast."""
+    """Return the quota without creating a store; from an unopened index, if possible, five times as fast."""
     return (None if store.is_ready else _cached_usage(store)) or quota(store)
 
 

@@ -55,7 +55,7 @@ def is_each(store: Store) -> bool:
 
 
 def switch(store: Store, *, each: bool, persons: Collection[str] = ()) -> bool:
-    """Give each reader, `persons` from now on, their own \\Seen, or all one again; False if it was so already."""
+    """Give each reader, `persons` from now on, an own \\Seen, or all one; False if it was so already."""
     with writing(store) as write:
         if bool(write.account.seen_each) == each:
             return False
@@ -122,7 +122,7 @@ def _drop(write: Write, reader: SeenReader) -> None:
 
 
 def register_reader(store: Store, person: str | None) -> bool:
-    """Register a person before an access; False where that cannot be written now, and the common state is used."""
+    """Register a person before an access; False if that cannot be written now: the common state is used."""
     if person is None:
         return True
     with store.reading() as connection:
@@ -245,7 +245,7 @@ def adopt_readers(write: Write, persons: Collection[str] | None) -> None:
 
 
 def adopt_seen_sidecars(write: Write) -> None:
-    """Restore what readers had seen, after a rebuild; without a sidecar that is what the common state says."""
+    """Restore what readers had seen, after a rebuild; without a sidecar the common state is used."""
     account_id = write.store.account_id
     for reader in reader_seen_rows.all_readers(write.connection, account_id):
         for folder in read_all_folders(write.connection, account_id):

@@ -37,7 +37,7 @@ class ChangeMarks:
         self._may_read = True
 
     def read(self, account_id: int) -> int:
-        """Return the account's counter; 0 while a writer holds it, or where it is unknown. Never waits for a disk."""
+        """Return the account's counter, 0 if it is unknown or a writer holds it. Never waits for a disk."""
         octets = bytearray(_OCTETS)
         try:
             fd, generation = self._current()

@@ -64,7 +64,7 @@ class Statement:
 
 
 class RowStatement:
-    """A compiled statement that takes its values from a row's attributes: a third of the cost of named ones."""
+    """A compiled statement that takes its values from a row's attributes, at a third of the cost of names."""
 
     __slots__ = ("_values", "sql")
 
@@ -105,7 +105,7 @@ def uid_list(uids: Iterable[int]) -> str:
 
 
 class translated:  # noqa: N801 - read as a function: `with translated("reading the index"):`
-    """Turn errors of SQLite and of the file system into the store's own; a generator would cost four times as much."""
+    """Turn errors of SQLite and files into the store's own; a generator would cost four times as much."""
 
     __slots__ = ("_kind", "_what")
 

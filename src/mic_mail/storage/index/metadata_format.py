@@ -28,7 +28,7 @@ def unpack(column: str | None) -> list[Annotation]:
 
 
 def pack(entries: Collection[Annotation]) -> str | None:
-    """Return the column for these entries, their newest MODSEQ first, so that unchanged rows need not be unpacked."""
+    """Return the column for these entries, newest MODSEQ first, so that unchanged rows stay packed."""
     rows = [[entry.holder, entry.name, entry.modseq, _as_json(entry.value)] for entry in entries]
     if not rows:
         return None

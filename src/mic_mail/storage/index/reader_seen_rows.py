@@ -205,7 +205,7 @@ def info_as_seen(connection: sqlite3.Connection, reader: SeenReader, info: Folde
 
 
 def tallies(connection: sqlite3.Connection, reader: SeenReader) -> dict[int, State]:
-    """Return, by folder with a tally, how many messages the reader has seen, and the MODSEQ of the last change."""
+    """Return messages seen by the reader and the MODSEQ of the last change, for each folder with a tally."""
     rows = _TALLIES.on(connection, account=reader.account_id, reader=reader.reader_id)
     return {folder_id: (seen, modseq) for folder_id, seen, modseq in rows}
 

@@ -102,7 +102,7 @@ class ViewCache:
         changed: Sequence[Row] = (),
         vanished: Sequence[int] = (),
     ) -> None:
-        """Cache this view, unless a newer one is cached; `after`: the view from which it was made, with these changes."""
+        """Cache this view, made from `after` by these changes, unless a newer one is cached."""
         key = (account_id, folder_id, person)
         with self._lock:
             before = self._views.get(key)
@@ -142,7 +142,7 @@ class ViewCache:
             return None if changes is None else FolderDelta(kept.account_modseq, kept.view, changes, mark)
 
     def changes(self, account_id: int, folder_id: int, since: int, view: FolderView) -> Changes | None:
-        """Return the changes from `since` to `view`; None where unknown, or where `view` is not the newest cached one."""
+        """Return the changes from `since` to `view`; None if unknown, or if `view` is not the newest cached."""
         with self._lock:
             kept = self._views.get((account_id, folder_id, ""))
             return kept.since(since) if kept is not None and kept.view is view else None

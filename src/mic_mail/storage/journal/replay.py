@@ -57,7 +57,7 @@ class Replay:
 
 
 def recover(mail_root: str, boot_id: str) -> Replay:
-    """Restore what segments of earlier boots hold; an error in one account or segment does not stop the others."""
+    """Restore what segments of earlier boots hold, whatever fails in one account or segment."""
     result = Replay()
     read: list[tuple[str, int, list[Frame]]] = []
     with _segments(mail_root, boot_id, result.failed, of_this_boot=False) as segments:

@@ -39,7 +39,7 @@ class SharedSync:
         """
 
     def make_durable(self, fd: int) -> None:
-        """Return when every name in the directory at the time of the call is on disk; OSError as fsync raised it."""
+        """Return once every name in the directory at the time of the call is on disk; OSError if fsync fails."""
         found = os.fstat(fd)
         key = found.st_dev, found.st_ino
         with self._lock:

@@ -96,7 +96,7 @@ def read_intent(fd: int) -> Intent | None:
 
 
 def roll_back(intent: Intent) -> None:
-    """Undo the part of the change that was done; a file whose old directory is gone is left to the next comparison."""
+    """Undo what was done of the change; a file whose old directory is gone waits for the next comparison."""
     for name in reversed(intent.links):
         _unlink(name)
     for old, new in reversed(intent.renames):

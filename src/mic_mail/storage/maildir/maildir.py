@@ -92,7 +92,7 @@ def email_id(base: str) -> str:
 
 
 def thread_id(base: str, beginning: bytes) -> str:
-    """Return the THREADID (RFC 8474 §5.2): of what began the thread, or else of the base name, so it never changes."""
+    """Return the THREADID (RFC 8474 §5.2), of what began the thread or of the base name: it never changes."""
     return "T" + (beginning or blake2b(base.encode(errors="surrogateescape"), digest_size=8).digest()).hex()
 
 
@@ -194,7 +194,7 @@ def make_tmp(paths: AccountPaths) -> None:
 
 
 def names_in(path: str) -> set[str]:
-    """Return the message files of a `cur` or `new`. Concurrent renames hide files, so absence proves nothing."""
+    """Return the message files of a `cur` or `new`. Absence proves nothing: concurrent renames hide files."""
     return _entries(path)[0]
 
 

@@ -59,7 +59,7 @@ def set_aside(name: str) -> str | None:
 
 
 def replace(home: str, instant: int) -> None:
-    """Exchange the finished `restoring` store with that at `home`, under the latter's lock; it becomes `replaced`."""
+    """Put the finished `restoring` store in place of `home`'s under its lock; the old one is `replaced`."""
     new, old = restoring(home, instant), replaced(home, instant)
     os.rename(new, old)
     if not _exchange(old, home):
@@ -88,7 +88,7 @@ def _put(new: str, home: str) -> None:
 
 
 def drop_unfinished(mail_root: str, homes: Container[str], now_us: int) -> None:
-    """Remove stores whose restore began more than a day ago; `homes` are those of mailboxes, whatever their names."""
+    """Remove stores whose restore began more than a day ago; never one of `homes`, the mailboxes' stores."""
     for domain in _folders(mail_root):
         beside = set(_folders(f"{mail_root}/{domain}"))
         for match in filter(None, map(_ASIDE.fullmatch, beside)):

@@ -32,14 +32,14 @@ FUSE returns without asking its server; network file systems differ.
 
 
 def sync_file_system(fd: int) -> None:
-    """Sync content and names of the whole file system, syncfs(2); OSError also for errors since `fd` was opened."""
+    """Sync the whole file system, syncfs(2); raise OSError also for errors since `fd` was opened."""
     if _SYNCFS is None or _SYNCFS(fd) != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
 
 
 def begin_to_write(fd: int, offset: int, octets: int) -> None:
-    """Start writing these octets, sync_file_range(2), which guarantees nothing: an fdatasync has to follow."""
+    """Start writing these octets, sync_file_range(2); no guarantee, so an fdatasync has to follow."""
     if _SYNC_FILE_RANGE is not None:
         _SYNC_FILE_RANGE(fd, offset, octets, _WRITE)
 

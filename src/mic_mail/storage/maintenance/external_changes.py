@@ -86,7 +86,7 @@ def _look_into(store: Store, folder: FolderRow) -> bool:
 
 
 def compare_if_lost(store: Store) -> bool:
-    """Compare index and files if a directory was removed, and return whether one was; a missing `new/` is recreated."""
+    """Compare index and files if a directory was removed, and return whether one was; recreate `new/`."""
     with translated("reading the index"), store.index.reading() as connection:
         folders = read_folders(connection, store.account_id)
     if all(map(_cannot_be_lost, (store.paths.expunged, *(store.paths.cur(folder.directory) for folder in folders)))):
@@ -106,7 +106,7 @@ def _cannot_be_lost(path: str) -> bool:
 
 
 def despite_loss(store: Store, act: Callable[[], T]) -> T:
-    """Run `act`, and again after a comparison where another tool removed a directory or renamed a file meanwhile."""
+    """Run `act`; if another tool removed a directory or renamed a file meanwhile, compare and run again."""
     for _ in range(_TRIES - 1):
         try:
             return act()

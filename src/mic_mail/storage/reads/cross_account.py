@@ -32,7 +32,7 @@ _ANSWERS: tuple[Column, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class StagedCopy:
-    """One message and the delivery that publishes it elsewhere; `discard` its staged file if that is not done."""
+    """A message and the delivery that publishes it elsewhere; `discard` its staged file if it is not done."""
 
     uid: int
     delivery: Delivery

@@ -55,7 +55,7 @@ _MOVED_OUT = Statement(
 def folder_changes(
     store: Store, person: str | None, since: int, own: Collection[int] = (), *, subscriptions: bool = False
 ) -> FolderChanges:
-    """Return the changes of folders after MODSEQ `since`, as the person sees them; from 0 that is all folders.
+    """Return folders changed after MODSEQ `since`, as the person sees them; since 0 all folders.
 
     `own`: MODSEQs of the caller's own changes (`Account.recording_modseqs`).
     """

@@ -30,7 +30,7 @@ def unmoved(store: Store) -> int | None:
 
 
 def poll(store: Store) -> int:
-    """Return the account's newest MODSEQ; closed handles are closed again now: a later close would change the files."""
+    """Return the account's newest MODSEQ; close handles opened for it, since a later close changes files."""
     rested = store.rests
     store.ready()
     files = (store.paths.index, f"{store.paths.index}-wal")

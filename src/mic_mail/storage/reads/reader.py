@@ -305,7 +305,7 @@ def _answers(columns: tuple[Column, ...]) -> _Answers:
 
 
 def rows(store: Store, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
-    """Return one tuple of `columns` for each UID that exists or can still be read as a tombstone, ascending by UID.
+    """Return a tuple of `columns` for each UID, ascending, that exists or is readable as a tombstone.
 
     Cheapest where "uid" is the first of the columns. `flags` and `modseq` are of the common state; `view` has those that the
     person sees.
@@ -343,7 +343,7 @@ def _rows(
 
 
 def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
-    """Return the file paths of messages that are not expunged: hints for `open_message`, since names follow flags."""
+    """Return paths of messages not expunged: hints for `open_message`, since names follow flags."""
     wanted = sorted(set(uids))
     if not wanted:
         return {}

@@ -50,7 +50,7 @@ _KEEP = Statement(
 
 
 class Ordered(NamedTuple):
-    """The sort keys of one message; `value` is for `mime.sort_keys.decode`, instants are seconds since the epoch."""
+    """A message's sort keys; `value` is for `mime.sort_keys.decode`, instants are seconds since the epoch."""
 
     uid: int
     sent_at: int
@@ -60,7 +60,7 @@ class Ordered(NamedTuple):
 
 
 def orderings(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
-    """Return one entry for each UID that exists or can still be read as a tombstone, in no order; pass slices."""
+    """Return an entry for each UID that exists or is readable as a tombstone, in no order; pass slices."""
     wanted = set(uids)
     with store.snapshot() as connection:
         found = _KEPT.on(connection, account=store.account_id, folder=folder_id, uids=uid_list(wanted)).fetchall()
@@ -89,7 +89,7 @@ def ordered(uid: int, sent_at: int | None, received_us: int, value: bytes) -> Or
 
 
 def value_of(header: bytes | None, octets: bytes) -> bytes:
-    """Return the value of a message that was read; the index's `header` is empty for one that is too long for it."""
+    """Return the value of a message that was read; `header` of the index is empty if it was too long."""
     return sort_keys.ordering(header or octets[:MAX_HEADER])
 
 

@@ -1,4 +1,4 @@
-"""Orders that change the directory, levels of positions, signatories, units that end, aliases that are kept for a time."""
+"""Add orders of directory changes, levels of positions, signatories, ends of units and of aliases."""
 
 import sqlalchemy as sa
 from alembic import op
