@@ -49,7 +49,7 @@ def _meant(read: datetime, text: str) -> datetime:
     if FIRST_YEAR <= read.year <= LAST_YEAR:
         return read
     raise BadInput(
-        Text(f"Năm trong “{text}” không hợp lý.", "Not a valid year."),
+        Text(f"Năm trong “{text}” không hợp lệ.", "Not a valid year."),
         remedy=Text(f"Năm từ {FIRST_YEAR} đến {LAST_YEAR}.", f"Give a year from {FIRST_YEAR} to {LAST_YEAR}."),
     )
 

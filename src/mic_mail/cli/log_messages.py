@@ -151,7 +151,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "Dropped for {recipient} by {actor}: {reason}",
     ),
     "queue_entry_damaged": (
-        "Thư trong hàng đợi không đọc được, cần người xem: {error}",
+        "Thư trong hàng đợi không đọc được, cần quản trị viên xem: {error}",
         "A queue entry cannot be read and needs an administrator: {error}",
     ),
     "report_sent": (
@@ -279,19 +279,19 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "The handover mark of {mailbox} again matches the record",
     ),
     "junk_reported": (
-        "{login} chuyển hoặc đánh dấu {messages} thư trong thư mục {folder} (thư rác: {spam}), sẽ dạy bộ lọc",
+        "{login} chuyển hoặc đánh dấu {messages} thư trong thư mục {folder} (thư rác: {spam}), sẽ dùng để huấn luyện bộ lọc",
         "{login} moved or marked {messages} messages in folder {folder} (spam: {spam}); the spam filter will be trained",
     ),
     "message_taught": (
-        "Đã dạy bộ lọc bằng một thư của {mailbox} (thư rác: {spam}): {result}",
+        "Đã huấn luyện bộ lọc bằng một thư của {mailbox} (thư rác: {spam}): {result}",
         "The spam filter was trained with a message of {mailbox} (spam: {spam}): {result}",
     ),
     "teaching_waits": (
-        "Chưa dạy được bộ lọc, {lessons} thư chờ: {error}",
+        "Chưa huấn luyện được bộ lọc, {lessons} thư chờ: {error}",
         "The spam filter cannot be trained now, {lessons} messages wait: {error}",
     ),
     "lessons_left_out": (
-        "Bỏ qua {messages} thư của {mailbox}: quá số thư được dùng để dạy bộ lọc trong một giờ",
+        "Bỏ qua {messages} thư của {mailbox}: quá số thư được dùng để huấn luyện bộ lọc trong một giờ",
         "{messages} messages of {mailbox} not used for training: over the hourly limit",
     ),
     "submitted_judged": (
@@ -360,7 +360,7 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "Sending by {mailbox} from {peer} refused: {reason}, reference {ref}",
     ),
     "session_cut": (
-        "Cắt phiên {session} của {mailbox} từ {peer} qua {door}: {reason}, mã {ref}",
+        "Ngắt phiên {session} của {mailbox} từ {peer} qua {door}: {reason}, mã {ref}",
         "Session {session} of {mailbox} from {peer} via {door} closed: {reason}, reference {ref}",
     ),
     "password_not_confirmed": (

@@ -89,7 +89,7 @@ def is_right(here: "CliContext", factor: "Factor", code: str) -> bool:
     known = factors.of(factor.holder)
     if known is None or known.wrong >= MOST_WRONG:
         raise CodeRefused(
-            Text("Đã nhập sai quá nhiều mã.", "Too many wrong codes."),
+            Text("Đã nhập sai mã quá nhiều lần.", "Too many wrong codes."),
             clause=CLAUSE,
             remedy=Text("Cán bộ khác: second-factor withdraw.", "Another officer: second-factor withdraw."),
         )
@@ -98,7 +98,7 @@ def is_right(here: "CliContext", factor: "Factor", code: str) -> bool:
         right = taken_step(known, key, code, here.clock.now().timestamp(), factors.take)
     except totp.SealBroken as error:
         raise Trouble(
-            Text(f"Khóa {KEY} không phải khóa đã niêm phong.", f"{KEY} is not the key that encrypted it."),
+            Text(f"Khóa {KEY} không phải khóa đã dùng để mã hóa.", f"{KEY} is not the key that encrypted it."),
             remedy=Text(
                 "Lấy lại khóa, hoặc cán bộ khác: second-factor withdraw.", "Restore the key, or withdraw the second factor."
             ),

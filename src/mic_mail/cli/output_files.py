@@ -123,7 +123,7 @@ def must_be_a_place_for_files(here: CliContext, path: Path) -> None:
 def _must_not_be_the_servers(here: CliContext, path: Path, real: Path) -> None:
     if os.path.exists(here.config_path) and _is_the_servers(here, real):
         raise BadInput(
-            Text(f"“{path}” thuộc tệp của máy chủ.", f"{in_ascii(path)} is inside the server's own folders."),
+            Text(f"“{path}” nằm trong thư mục của máy chủ.", f"{in_ascii(path)} is inside the server's own folders."),
             remedy=Text("Chọn thư mục khác.", "Choose another folder."),
         )
 

@@ -22,7 +22,7 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
         "Server failed to start: process {process} does not run",
     ),
     "process_died": (
-        "Tiến trình {process} ({pid}) chết sau {lived_seconds} giây, mã {exit_code}; khởi động lại sau {restart_in} giây",
+        "Tiến trình {process} ({pid}) dừng đột ngột sau {lived_seconds} giây, mã {exit_code}; chạy lại sau {restart_in} giây",
         "Process {process} ({pid}) died, exit code {exit_code}, after {lived_seconds} seconds; restart in {restart_in} s",
     ),
     "process_draining": ("Tiến trình ngừng nhận việc mới", "Process accepts no new work"),
@@ -79,7 +79,7 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
         "Từ chối kết nối từ {peer} ở cổng {door}: {reason}",
         "Connection from {peer} to {door} refused: {reason}",
     ),
-    "connection_cut": ("Cắt kết nối từ {peer}: {reason}", "Connection from {peer} closed: {reason}"),
+    "connection_cut": ("Ngắt kết nối từ {peer}: {reason}", "Connection from {peer} closed: {reason}"),
     "connections_exhausted": ("Hết mô tả tệp cho kết nối mới: {error}", "No file descriptors left for connections: {error}"),
     "session_failed": ("Phiên gặp lỗi của máy chủ: {error}", "A session failed with a server error: {error}"),
     "imap_bug": ("Lỗi của máy chủ trong một phiên IMAP, mã {ref}", "Server error in an IMAP session, reference {ref}"),

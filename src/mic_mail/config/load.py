@@ -32,7 +32,7 @@ WHOLE_FILE = "-"
 
 _NAME_ANOTHER = Text(
     "Tạo tệp bằng `mic-mail init` hoặc chỉ đúng tệp bằng --config.",
-    "Make one with `mic-mail init`, or name it with --config.",
+    "Create one with `mic-mail init`, or give its path with --config.",
 )
 
 
@@ -133,7 +133,7 @@ def parse(octets: bytes, path: Path) -> Config:
     """Parse the content of the file at `path`, whose folder is the base of relative paths."""
     if len(octets) > LARGEST_FILE:
         most = show_octets(LARGEST_FILE)
-        reason = Text(f"lớn hơn {most}, không phải tệp cấu hình", f"is larger than {most}, which no configuration is")
+        reason = Text(f"lớn hơn {most}, không phải tệp cấu hình", f"is larger than {most}: not a configuration file")
         raise ConfigErrors([Mistake(path, 0, WHOLE_FILE, reason, _NAME_ANOTHER)])
     try:
         text = octets.decode()
@@ -260,7 +260,8 @@ def _given(value: str | float, escaped: Callable[[object], str]) -> str:
 def _choice(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
     expected = in_ascii(detail["ctx"]["expected"]).replace("\\'", "'")
     got = _bound_text(detail["input"], None)
-    return Text(f"{got} không phải là một lựa chọn", f"{got} is no choice"), Text(f"Chọn {expected}.", f"Choose {expected}.")
+    reason = Text(f"{got} không phải là một lựa chọn", f"{got} is not one of the choices")
+    return reason, Text(f"Chọn {expected}.", f"Choose {expected}.")
 
 
 def _too_short(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
@@ -281,17 +282,17 @@ def _other(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Tex
     )
 
 
-_NAME = _fixed("không phải tên miền", "is no name of a domain or host", "Viết như mic.gov.vn.", "Write it as mic.gov.vn.")
+_NAME = _fixed("không phải tên miền", "is not a domain or host name", "Viết như mic.gov.vn.", "Write it as mic.gov.vn.")
 _FORMS: Mapping[str, Words] = {
     "server.domain": _NAME,
     "server.more_domains": _NAME,
     "server.hostname": _NAME,
     "regulation.support": _fixed(
-        "không phải địa chỉ thư", "is no address", 'Viết như "support" hoặc "support@mic.gov.vn".',
+        "không phải địa chỉ thư", "is not an address", 'Viết như "support" hoặc "support@mic.gov.vn".',
         'Write it as "support" or "support@mic.gov.vn".',
     ),
     "regulation.password_page": _fixed(
-        "không phải địa chỉ trang web", "is no address of a page", 'Viết như "https://mail.mic.gov.vn/".',
+        "không phải địa chỉ trang web", "is not the address of a web page", 'Viết như "https://mail.mic.gov.vn/".',
         'Write it as "https://mail.mic.gov.vn/".',
     ),
 }  # fmt: skip
@@ -338,39 +339,39 @@ _WORDS: Mapping[str, Words] = {
     ),
     "duplicate": _duplicate,
     "rising": _fixed(
-        "không tăng dần", "does not rise", "Viết từ nhỏ đến lớn, như [80, 90].", "Write the smallest first: [80, 90]."
+        "không tăng dần", "does not increase", "Viết từ nhỏ đến lớn, như [80, 90].", "Write the smallest first: [80, 90]."
     ),
     "path": _fixed(
-        "không phải đường dẫn", "is no path", "Ghi đường dẫn, hoặc bỏ mục này.", "Write a path, or remove the setting."
+        "không phải đường dẫn", "is not a path", "Ghi đường dẫn, hoặc bỏ mục này.", "Write a path, or remove the setting."
     ),
     "network": _fixed("không phải mạng", "is not a network", 'Viết như "10.1.0.0/16".', 'Write it as "10.1.0.0/16".'),
     "collector": _fixed(
         "không phải máy chủ thu nhật ký",
-        "is no collector",
+        "is not the address of a collector",
         'Viết như "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
         'Write it as "unix:/dev/log", "udp://10.1.2.3:514", "tcp://HOST:601", "tls://HOST:6514".',
     ),
     "nameserver": _fixed(
         "không phải máy chủ tên miền",
-        "is no name server",
+        "is not the address of a name server",
         'Viết như "127.0.0.1", "10.1.2.3:5353", "[2001:db8::1]:53".',
         'Write it as "127.0.0.1", "10.1.2.3:5353", "[2001:db8::1]:53".',
     ),
     "scanner": _fixed(
-        "không phải nơi một trình quét nghe",
-        "is no place where a scanner listens",
+        "không phải địa chỉ của một trình quét",
+        "is not the address of a scanner",
         'Viết như "unix:/run/clamav/clamd.ctl" hoặc "tcp://127.0.0.1:11333".',
         'Write it as "unix:/run/clamav/clamd.ctl" or "tcp://127.0.0.1:11333".',
     ),
     "smarthost": _fixed(
         "không phải máy chủ chuyển tiếp",
-        "is no server with a port",
+        "is not a server with a port",
         'Viết như "relay.example.vn:587", "relay.example.vn:465", "[2001:db8::1]:587".',
         'Write it as "relay.example.vn:587", "relay.example.vn:465", "[2001:db8::1]:587".',
     ),
     "smarthost_open": _fixed(
         "không gửi mật khẩu khi không bắt buộc TLS",
-        "is not signed in as where TLS is not required",
+        "cannot sign in where TLS is not required",
         'Đặt sending.smarthost_tls = "required", hoặc bỏ mục này.',
         'Set sending.smarthost_tls = "required", or remove this.',
     ),
@@ -382,13 +383,13 @@ _WORDS: Mapping[str, Words] = {
     ),
     "smarthost_password": _fixed(
         "còn thiếu tệp mật khẩu",
-        "is missing: there is a login and no password",
+        "is missing: there is a login but no password",
         "Ghi đường dẫn tệp chứa mật khẩu, hoặc bỏ sending.smarthost_login.",
         "Name the file with the password, or remove sending.smarthost_login.",
     ),
     "smarthost_login": _fixed(
         "có mật khẩu mà không có tên đăng nhập",
-        "names a password, and nobody signs in",
+        "is set, but there is no login",
         "Ghi sending.smarthost_login, hoặc bỏ mục này.",
         "Set sending.smarthost_login, or remove this.",
     ),
@@ -405,7 +406,7 @@ _WORDS: Mapping[str, Words] = {
     ),
     **dict.fromkeys(
         ("string_type", "path_type"),
-        _fixed("không phải chuỗi", "is not a text", "Viết trong dấu nháy kép.", "Write it in double quotes."),
+        _fixed("không phải chuỗi", "is not a string", "Viết trong dấu nháy kép.", "Write it in double quotes."),
     ),
     "tuple_type": _fixed("không phải danh sách", "is not a list", 'Viết dạng ["a", "b"].', 'Write it as ["a", "b"].'),
     "model_type": _fixed("phải là một bảng", "must be a table", "Viết dạng [tên].", "Write it as [name]."),

@@ -167,7 +167,7 @@ class Search(Section):
 
     enabled: bool = setting(True, reload=False).means(
         "Lập chỉ mục nội dung mọi thư trong search.sqlite cạnh mỗi hộp thư, cỡ một phần tám dung lượng thư (một nửa nếu thư "
-        "không có tệp đính kèm): tìm kiếm mất vài mili giây; nếu không, mỗi lần tìm phải đọc lại thư.",
+        "không có tệp gửi kèm): tìm kiếm mất vài mili giây; nếu không, mỗi lần tìm phải đọc lại thư.",
         "Index the text of all messages in search.sqlite beside each mailbox, about an eighth of its mail (half, where "
         "there are no attachments): searches take milliseconds; without it they read the messages.",
     )

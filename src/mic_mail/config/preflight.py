@@ -45,7 +45,7 @@ def _account(config: Config) -> Iterator[Problem]:
             yield Problem(
                 f"server.{key}",
                 Text("không có trên máy này", "does not exist on this machine"),
-                Text(f"Tạo bằng: useradd --system {name}", f"Make it: useradd --system {in_ascii(name)}"),
+                Text(f"Tạo bằng: useradd --system {name}", f"Create it: useradd --system {in_ascii(name)}"),
             )
 
 
@@ -61,16 +61,16 @@ def _folders(config: Config) -> Iterator[Problem]:
         if not nearest.is_dir():
             yield Problem(
                 key,
-                Text(f"{nearest} không phải thư mục", f"{in_ascii(nearest)} is no folder"),
+                Text(f"{nearest} không phải thư mục", f"{in_ascii(nearest)} is not a folder"),
                 Text("Chọn chỗ khác.", "Choose another place."),
             )
         elif not os.access(nearest, os.W_OK | os.X_OK):
             yield Problem(
                 key,
-                Text(f"không ghi được vào {nearest}", f"{in_ascii(nearest)} is not writable for this account"),
+                Text(f"không ghi được vào {nearest}", f"{in_ascii(nearest)} cannot be written to by this account"),
                 Text(
                     "Sửa quyền thư mục, hoặc chạy lệnh bằng tài khoản của máy chủ.",
-                    "Change its mode, or run this as the server.",
+                    "Change its mode, or run this as the server's account.",
                 ),
             )
 
@@ -96,7 +96,7 @@ def _pair(prefix: str, chain: Path, key: Path) -> Iterator[Problem]:
             yield Problem(
                 prefix + name,
                 Text(f"{path} {why.vi}", f"{in_ascii(path)} {why.en}"),
-                Text("Tạo bằng `mic-mail init`, hoặc sửa đường dẫn.", "Make it with `mic-mail init`, or correct the path."),
+                Text("Tạo bằng `mic-mail init`, hoặc sửa đường dẫn.", "Create it with `mic-mail init`, or correct the path."),
             )
             return
     try:
@@ -186,7 +186,7 @@ def _no_small_file(path: Path) -> Text | None:
     except OSError:
         return Text("không đọc được", "cannot be read")
     if not stat.S_ISREG(found.st_mode):
-        return Text("không phải là tệp", "is no file")
+        return Text("không phải là tệp", "is not a file")
     if found.st_size > LARGEST_FILE:
         return Text("quá lớn", "is too large")
     return None if os.access(path, os.R_OK) else Text("không đọc được", "cannot be read")
@@ -201,7 +201,7 @@ def _ports(config: Config) -> Iterator[Problem]:
         for door in sharing[1:]:
             yield Problem(
                 f"listen.{door}",
-                Text(f"cổng {port} đã dùng cho {sharing[0]}", f"port {port} is that of {sharing[0]} already"),
+                Text(f"cổng {port} đã dùng cho {sharing[0]}", f"port {port} is already used by {sharing[0]}"),
                 Text("Chọn cổng khác.", "Choose another port."),
             )
 
@@ -211,6 +211,6 @@ def _cleartext(config: Config) -> Iterator[Problem]:
     if config.auth.cleartext and not loopback:
         yield Problem(
             "auth.cleartext",
-            Text("cho gửi mật khẩu không mã hóa qua mạng", "lets passwords travel in the open"),
+            Text("cho gửi mật khẩu không mã hóa qua mạng", "lets passwords be sent in the clear"),
             Text("Đặt false; true chỉ để thử trên 127.0.0.1.", "Set it to false; true is for tests on 127.0.0.1."),
         )

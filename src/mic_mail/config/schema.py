@@ -99,7 +99,7 @@ def _distinct(items: tuple[object, ...]) -> tuple[object, ...]:
 
 def _rising(numbers: tuple[int, ...]) -> tuple[int, ...]:
     if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
-        raise PydanticCustomError("rising", "does not rise")
+        raise PydanticCustomError("rising", "does not increase")
     return numbers
 
 

@@ -51,7 +51,7 @@ def app_password_needed(page: str | None) -> Text:
 
 CODE_WRONG = Text("Mã không đúng hoặc đã được sử dụng.", "The code is wrong or has already been used.")
 CODE_CLOSED = Text(
-    "Đã nhập sai quá nhiều mã; đề nghị dùng mã khôi phục hoặc liên hệ Trung tâm Thông tin.",
+    "Đã nhập sai mã quá nhiều lần; đề nghị dùng mã khôi phục hoặc liên hệ Trung tâm Thông tin.",
     "Too many wrong codes; use a recovery code, or contact the Information Centre.",
 )
 TLS_REQUIRED = Text(
@@ -61,7 +61,7 @@ TLS_REQUIRED = Text(
 BAD_MECHANISM = Text("Phương thức đăng nhập không được hỗ trợ.", "This authentication mechanism is not supported.")
 CHANNEL_BINDING = Text("Không xác nhận được ràng buộc kênh TLS.", "The TLS channel binding does not match.")
 CHANNEL_BINDING_TYPE = Text(
-    "Máy chủ không có kiểu ràng buộc kênh TLS mà chương trình của Ông/Bà chọn; đề nghị đặt cách đăng nhập là PLAIN.",
+    "Máy chủ không hỗ trợ kiểu ràng buộc kênh TLS mà phần mềm của Ông/Bà chọn; đề nghị đặt phương thức đăng nhập là PLAIN.",
     "Your program's type of TLS channel binding is not supported; set its authentication method to PLAIN.",
 )
 MALFORMED_SIGN_IN = Text("Dữ liệu đăng nhập không hợp lệ.", "The sign-in data is malformed.")
@@ -83,7 +83,9 @@ UNAVAILABLE = Text("Hệ thống tạm thời không xử lý được; đề ng
 SUSPENSION_CAUSES = {
     "a": Text("không sử dụng trong 6 tháng", "not used for 6 months"),
     "b": Text("vi phạm Điều 4 Quy chế", "a breach of Article 4"),
-    "c": Text("bị chiếm dụng, lộ mật khẩu hoặc phát tán thư rác, mã độc", "infection, hijacking or a leaked password"),
+    "c": Text(
+        "bị chiếm dụng, lộ mật khẩu hoặc phát tán thư rác, mã độc", "hijacking, a leaked password, or spreading spam or malware"
+    ),
 }
 
 

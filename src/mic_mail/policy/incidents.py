@@ -179,7 +179,9 @@ def check(told: IncidentReport, now: datetime) -> None:
 
 def check_end(began_at: datetime, ended_at: datetime | None, now: datetime) -> None:
     if ended_at is not None and not began_at <= ended_at <= now:
-        raise _incomplete(Text("Thời điểm kết thúc không hợp lý.", "The end is before the start, or in the future."))
+        raise _incomplete(
+            Text("Thời điểm kết thúc trước khi bắt đầu, hoặc ở tương lai.", "The end is before the start, or in the future.")
+        )
 
 
 def still_open(incident: Incident) -> None:

@@ -309,7 +309,9 @@ TABLE: dict[str, Row] = {
         "Chưa kiểm tra được thư rác ({clause}); đề nghị gửi lại sau.",
         "10.2",
     ),
-    Cause.LOOP: Row("554 5.4.6", "The message goes in a circle (too many Received lines).", "Thư bị chuyển vòng quanh."),
+    Cause.LOOP: Row(
+        "554 5.4.6", "The message goes in a circle (too many Received lines).", "Thư bị chuyển vòng giữa các máy chủ."
+    ),
     Cause.BARE_LINE_END: Row(
         "550 5.6.0",
         "Not accepted: the message holds CR or LF alone; lines end with CRLF (RFC 5321, 2.3.8).",

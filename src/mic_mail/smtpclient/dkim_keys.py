@@ -65,7 +65,7 @@ class State(LabelledEnum):
     ANNOUNCED = "announced", "chờ có trong DNS", "waits for the DNS"
     """Its record has to be published in the DNS; it signs nothing yet."""
     SIGNING = "signing", "đang ký", "signs"
-    RETIRED = "retired", "đã thôi ký", "retired"
+    RETIRED = "retired", "đã ngừng ký", "retired"
     """It no longer signs; its record stays for mail in transit."""
 
 

@@ -49,7 +49,7 @@ def read_password(path: Path | None) -> str:
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
-                raise _unusable(path, "không phải tệp", "is no file")
+                raise _unusable(path, "không phải tệp", "is not a file")
             if found.st_uid not in (os.geteuid(), 0):
                 raise _unusable(path, "thuộc tài khoản khác", "belongs to another account")
             if found.st_mode & (stat.S_IRWXO | stat.S_IWGRP):

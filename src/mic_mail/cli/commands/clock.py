@@ -57,7 +57,7 @@ RECORDS = (
 
 
 @app.command(
-    "Liệt kê việc đã ghi với giờ sai: đi trước bây giờ, hoặc đi trước việc ghi sau nó.",
+    "Liệt kê việc đã ghi với giờ sai: ở tương lai, hoặc muộn hơn việc được ghi sau đó.",
     "List records with a false time: in the future, or later than records made after them.",
 )
 @requires(Right.READ, whole=True)

@@ -121,7 +121,7 @@ def list_(here: CliContext, as_json: JsonOption = False) -> None:
             )
 
 
-@key_app.command("Hủy khóa đã thôi ký ít nhất bảy ngày.", "Destroy a key that has been retired for seven days.")
+@key_app.command("Hủy khóa đã ngừng ký ít nhất bảy ngày.", "Destroy a key that has been retired for seven days.")
 @requires(Right.ACT, act="dkim_key_remove")
 def remove(
     selector: Selector,

@@ -64,7 +64,7 @@ class ServerOptions:
         list[str] | None,
         option(
             "--port",
-            "Số hiệu cổng khác thông lệ, ví dụ https=8443.",
+            "Cổng khác mặc định, ví dụ https=8443.",
             "A port other than the usual one, as https=8443.",
             metavar=say("CỔNG=SỐ", "NAME=NUMBER"),
         ),

@@ -90,7 +90,7 @@ def search(
         output.note(f"Chỉ {limit} dòng mới nhất; xem thêm: --limit.", f"Only the latest {limit} are shown; see --limit.")
 
 
-@app.command("Toàn bộ đường đi của một thư.", "Trace one message from submission to delivery.")
+@app.command("Xem toàn bộ đường đi của một thư.", "Trace one message from submission to delivery.")
 @requires(Right.READ_LOG, whole=True, act="log_trace", clauses="4.2 8.2 9.2")
 def trace(
     message: Annotated[str, argument("ID", "Mã thư hoặc Message-ID.", "Trace id or Message-ID.")],

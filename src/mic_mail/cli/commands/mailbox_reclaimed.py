@@ -36,7 +36,7 @@ AGENDA = (
 _STAYS = {
     Finished.NOT_IN_ARCHIVE: Text("có thư không nằm trong bản lưu trữ", "it contains messages that are not in its archive"),
     Finished.HELD: Text(
-        "vừa được giữ hoặc bàn giao, xong mới xóa",
+        "vừa được lưu giữ theo yêu cầu hoặc bàn giao, xong mới xóa",
         "it has just been placed under a hold or a handover, and will be deleted after that",
     ),
     Finished.OPENED: Text("vừa được cấp lại hoặc lấy lại thư", "it has just been issued again or restored"),

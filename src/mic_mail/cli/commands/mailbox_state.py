@@ -53,7 +53,12 @@ Official = Annotated[str, argument("DAY", "Ngày chính thức, 31/08/2026.", "O
 def suspend(
     address: Address,
     *,
-    cause: Annotated[Cause, option("--cause", "a: không sử dụng; b: vi phạm Điều 4; c: mất an toàn.", "Point of 7.2.")],
+    cause: Annotated[
+        Cause,
+        option(
+            "--cause", "a: không sử dụng; b: vi phạm Điều 4; c: mất an toàn.", "a: disuse; b: breach of Article 4; c: security."
+        ),
+    ],
     reason: ReasonOption,
     conclusion: Annotated[str, option("--conclusion", "b: số kết luận.", "b: the conclusion's number.")] = "",
     concluded_on: Annotated[str | None, option("--concluded-on", "b: ngày kết luận.", "b: its date.")] = None,
@@ -73,7 +78,7 @@ def suspend(
 def restore(
     address: Address,
     *,
-    asked_by: Annotated[str, option("--asked-by", "Người hoặc đơn vị yêu cầu.", "The person who asked for it.")],
+    asked_by: Annotated[str, option("--asked-by", "Người hoặc đơn vị yêu cầu.", "The person or unit that asked for it.")],
     channel: Annotated[
         Channel, option("--channel", "Văn bản, fax, điện thoại, thư.", "Letter, fax, telephone, mail.")
     ] = Channel.LETTER,

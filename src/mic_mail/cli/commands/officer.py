@@ -168,7 +168,7 @@ def end(
     login: Login,
     *,
     begins: Annotated[
-        str | None, option("--from", "Thôi từ ngày; mặc định: ngay.", "First day after the term; default: now.")
+        str | None, option("--from", "Thôi nhiệm vụ từ ngày; mặc định: ngay.", "First day after the term; default: now.")
     ] = None,
     act: GroundedAct,
 ) -> Text:

@@ -95,7 +95,7 @@ def release(
     references: References,
     *,
     learn: Annotated[
-        bool, option("--learn", "Dạy bộ lọc: không phải thư rác.", "Train the spam filter with it as ham.")
+        bool, option("--learn", "Huấn luyện bộ lọc: không phải thư rác.", "Train the spam filter with it as ham.")
     ] = False,
     dry_run: DryOption = False,
     reason: ReasonOption,

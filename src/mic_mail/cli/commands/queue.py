@@ -109,7 +109,7 @@ def list_queue(
             )
 
 
-@app.command("Toàn bộ về một thư; không có nội dung, tiêu đề.", "Show one entry in full, without the content.")
+@app.command("Xem đầy đủ về một thư, trừ tiêu đề và nội dung.", "Show one entry in full, without the content.")
 @requires(Right.READ_LOG, whole=True, act="queue_show", clauses="4.2")
 def show(
     entry_id: Annotated[str, argument("ID", "Mã thư, hoặc phần đầu của mã.", "The id, or its beginning.")],

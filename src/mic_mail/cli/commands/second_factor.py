@@ -30,7 +30,7 @@ COLUMNS = (
     Column("holder", "Hộp thư, cán bộ", "Mailbox or officer"),
     Column("set_at", "Bật từ", "Set"),
     Column("recovery_left", "Mã khôi phục còn", "Recovery codes left", right=True),
-    Column("wrong", "Mã sai gần đây", "Wrong of late", right=True),
+    Column("wrong", "Mã sai gần đây", "Recent wrong codes", right=True),
 )
 
 

@@ -62,7 +62,7 @@ def add(
 def list_units(
     here: CliContext,
     *,
-    ended: Annotated[bool, option("--ended", "Đơn vị đã kết thúc.", "Also units that have ended.")] = False,
+    ended: Annotated[bool, option("--ended", "Cả đơn vị đã kết thúc.", "Also units that have ended.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     units = sorted(here.directory.units(), key=lambda unit: alphabetical(unit.symbol))

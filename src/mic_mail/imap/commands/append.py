@@ -140,7 +140,7 @@ class Incoming:
         if octets > self._attachment_limit:
             megabytes = f"{self._attachment_limit / (1 << 20):g}"
             text = Text(
-                f"Tổng dung lượng tệp đính kèm vượt quá {megabytes} MB (Quy chế, điểm b khoản 3 Điều 8).",
+                f"Tổng dung lượng tệp gửi kèm vượt quá {megabytes} MB (Quy chế, điểm b khoản 3 Điều 8).",
                 f"The attachments exceed {megabytes} MB in all (Regulation, 8.3.b).",
             )
             raise CommandRefused(text, b"TOOBIG", clause="8.3.b")

@@ -86,10 +86,12 @@ def quarantine_ends(records: Records) -> Iterator[Finding]:
 def learned(records: Records) -> Iterator[Finding]:
     if not records.config.rspamd.controller:
         yield Finding(
-            Text("bộ lọc không được dạy từ Junk (rspamd.controller)", "Junk does not train the filter (rspamd.controller)")
+            Text(
+                "bộ lọc không được huấn luyện từ Junk (rspamd.controller)", "Junk does not train the filter (rspamd.controller)"
+            )
         )
         return
-    what = Text("thư dùng để dạy bộ lọc tháng này", "messages used to train the filter this month")
+    what = Text("thư dùng để huấn luyện bộ lọc tháng này", "messages used to train the filter this month")
     yield _this_month(records, "message_taught", what)
 
 

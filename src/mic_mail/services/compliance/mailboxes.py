@@ -82,7 +82,7 @@ _CAUSES = {
     "b": Text("lần tạm khóa theo kết luận vi phạm", "suspensions for a breach"),
     "c": Text(
         "lần tạm khóa vì bị chiếm dụng, lộ mật khẩu hoặc phát tán thư rác, mã độc",
-        "suspensions for infection, hijacking or a leaked password",
+        "suspensions for hijacking, a leaked password, or spreading spam or malware",
     ),
 }
 

@@ -163,7 +163,7 @@ def _make_another(write: Write, name: str, *, special_use: str | None = None, me
     if count >= store.settings.max_folders * _DELETED_TOO:
         raise TooMany(
             Text(
-                "Hộp thư còn giữ quá nhiều thư mục đã xoá; hãy thử lại sau vài ngày.",
+                "Hộp thư còn giữ quá nhiều thư mục đã xóa; hãy thử lại sau vài ngày.",
                 "Too many deleted folders are retained; try again in a few days.",
             )
         )
@@ -271,7 +271,7 @@ def delete(store: Store, name: str) -> None:
     """Delete a folder; its children stay (RFC 9051 §6.3.5). It can be restored for `expunge_keep_seconds`."""
     name = canonical_name(store, name)
     if name == INBOX:
-        raise NotPermitted(Text("Không thể xoá INBOX.", "INBOX cannot be deleted."))
+        raise NotPermitted(Text("Không thể xóa INBOX.", "INBOX cannot be deleted."))
     with writing(store) as write:
         folder = write.folder_named(name)
         if folder is None:
