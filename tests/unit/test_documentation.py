@@ -47,7 +47,7 @@ def test_tests_that_show_a_standard() -> None:
 def test_tests_that_show_a_weakness() -> None:
     """The table of development.md: a file below `tests/`, a test in it."""
     text = (ROOT / "docs/development.md").read_text()
-    rows = text[text.index("## What others fell to") : text.index("## Measuring")].splitlines()
+    rows = text[text.index("## Weaknesses of other servers") : text.index("## Measuring")].splitlines()
     named = [
         name.split("::") for row in rows if row.startswith("| ") for name in re.findall("`([^`]+)`", row.rsplit("|", 2)[1])
     ]
