@@ -33,10 +33,10 @@ FINDINGS: Mapping[str, Text] = {
     "message-gone": Text("mất thư", "message missing"),
     "message-found": Text("thêm thư", "message found"),
     "not-a-message": Text(
-        "không phải tệp thư: hãy chuyển ra khỏi thư mục này", "not a message file: move it out of this folder"
+        "không phải tệp thư: đề nghị chuyển ra khỏi thư mục này", "not a message file: move it out of this folder"
     ),
     "file-unreadable": Text(
-        "không đọc được tệp: hãy giao tệp cho người dùng của máy chủ rồi chạy rescan",
+        "không đọc được tệp: đề nghị giao tệp cho tài khoản của máy chủ rồi chạy rescan",
         "file cannot be read: chown it to the server's user, then run rescan",
     ),
 }

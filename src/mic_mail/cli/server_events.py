@@ -123,7 +123,7 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     "certificate_ending": ("Chứng thư số {certificate} hết hạn {ends_at}", "Certificate {certificate} expires {ends_at}"),
     "certificate_key_open": (
-        "Khóa riêng {file} đọc được bởi tài khoản khác: hãy thu hẹp quyền của tệp",
+        "Khóa riêng {file} đọc được bởi tài khoản khác: đề nghị thu hẹp quyền của tệp",
         "Private key {file} can be read by other accounts: restrict the file's mode",
     ),
     # ------------------------------------------------------------ directory, clock, journal, log

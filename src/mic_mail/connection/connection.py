@@ -72,10 +72,10 @@ STEPS_AT_ONCE = 16
 LAST_WORD_SECONDS = 1.0
 """Seconds in which an evicted client may read its goodbye."""
 NO_ROOM = Text(
-    "Máy chủ hết chỗ cho kết nối chưa đăng nhập; xin thử lại sau.",
+    "Máy chủ hết chỗ cho kết nối chưa đăng nhập; đề nghị thử lại sau.",
     "Too many connections without a sign-in; please try again later.",
 )
-GOING_DOWN = Text("Máy chủ tạm ngừng; xin kết nối lại.", "The server is shutting down; please connect again.")
+GOING_DOWN = Text("Máy chủ tạm ngừng; đề nghị kết nối lại.", "The server is shutting down; please connect again.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,7 +73,7 @@ def _simple(ctx: LdapContext, request: Envelope, name: str, password: bytes) -> 
         elif ctx.host.allows_anonymous():
             ctx.result(request, Code.SUCCESS)
         else:
-            ctx.result(request, Code.SUCCESS, "Chưa đăng nhập: hãy đăng nhập để tra danh bạ.")
+            ctx.result(request, Code.SUCCESS, "Chưa đăng nhập: đề nghị đăng nhập để tra danh bạ.")
         return
     try:
         user = yield from _address(ctx, name)

@@ -72,7 +72,7 @@ def search(ctx: LdapContext, request: Envelope) -> Steps[None]:
         if _about_itself(ctx, request, wanted, tree):
             return
         if not ctx.may_search:
-            raise Answered(Code.INSUFFICIENT_ACCESS, "Hãy đăng nhập trước.")
+            raise Answered(Code.INSUFFICIENT_ACCESS, "Đề nghị đăng nhập trước.")
         yield from _among_cards(ctx, request, wanted, tree, page)
     except BadName:
         ctx.result(request, Code.INVALID_DN_SYNTAX)

@@ -38,7 +38,9 @@ class Rebuilt(Trouble):
     """Raised where INBOX has another UIDVALIDITY than at sign-in: its UIDs may mean other messages."""
 
     def __init__(self) -> None:
-        super().__init__(Text("Hộp thư đã được dựng lại; xin kết nối lại.", "The mailbox was rebuilt; please connect again."))
+        super().__init__(
+            Text("Hộp thư đã được dựng lại; đề nghị kết nối lại.", "The mailbox was rebuilt; please connect again.")
+        )
 
 
 class Maildrop:

@@ -280,7 +280,7 @@ def _lines(path: Path) -> list[_Line]:
         if len(row) not in {2, 3} or not row[0] or not row[1] or row[1].lower() in found:
             raise BadInput(
                 Text(
-                    f"Dòng {number} của {path.name} không đúng hoặc trùng hộp thư.",
+                    f"Tài khoản thứ {number} trong {path.name} sai dạng hoặc trùng hộp thư.",
                     f"Account {number} is malformed or listed twice.",
                 ),
                 remedy=Text("Mỗi dòng: tài khoản,địa chỉ[,mật khẩu].", "Each line: user,address[,password]."),

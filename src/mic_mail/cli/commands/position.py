@@ -60,7 +60,7 @@ def list_positions(here: CliContext, as_json: JsonOption = False) -> None:
 @requires(Right.ACT, act="position_set", clauses="6.4.c")
 def set_level(
     title: Annotated[str, argument("TITLE", "Chức danh, ví dụ “Giám đốc Trung tâm”.", "E.g. 'Giám đốc Trung tâm'.")],
-    level: Annotated[Wanted, argument("LEVEL", "Cấp; hoặc hỏi từng trường hợp.", "unknown: the command asks.")],
+    level: Annotated[Wanted, argument("LEVEL", "Cấp; hoặc hỏi từng trường hợp.", "The level; unknown: asked each time.")],
     *,
     act: OrderAct,
 ) -> None:

@@ -105,7 +105,13 @@ def add(
     parent: Annotated[str | None, option("--parent", "Đơn vị cấp trên mới.", "New unit above.")] = None,
     into: Annotated[str | None, option("--into", "Sáp nhập vào đơn vị.", "Unit to merge into.")] = None,
     gives: Annotated[
-        str | None, option("--give", "Chia, tách: người, hộp thư, đơn vị=đơn vị nhận.", "Split.", metavar="WHAT=SYMBOL;...")
+        str | None,
+        option(
+            "--give",
+            "Chia, tách: người, hộp thư, đơn vị=đơn vị nhận.",
+            "Split: what goes to which unit.",
+            metavar="WHAT=SYMBOL;...",
+        ),
     ] = None,
     rest: Annotated[str | None, option("--rest", "Phần còn lại về đơn vị.", "The unit that gets the rest.")] = None,
     closes: Annotated[str | None, option("--close", "Đơn vị kết thúc.", "Unit that ends.")] = None,

@@ -308,7 +308,7 @@ def rename(ctx: ImapContext, command: Rename) -> Steps[Reply]:
     if old.account != new.account:
         return refuse(
             Text(
-                "Thư mục không chuyển sang hộp thư khác được; hãy chuyển các thư trong đó.",
+                "Thư mục không chuyển sang hộp thư khác được; đề nghị chuyển các thư trong đó.",
                 "A mailbox stays with its owner; move its messages.",
             ),
             b"CANNOT",

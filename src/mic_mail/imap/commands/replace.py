@@ -60,7 +60,7 @@ def replace(ctx: ImapContext, message: AppendMessage, forbidden: Reply | None) -
         if refused is None and place.account != view.place.account:
             refused = refuse(
                 Text(
-                    "Chỉ thay được thư trong cùng một hộp thư; hãy thêm thư mới rồi xóa thư cũ.",
+                    "Chỉ thay được thư trong cùng một hộp thư; đề nghị thêm thư mới rồi xóa thư cũ.",
                     "A message can be replaced only within one account; append and delete it instead.",
                 ),
                 b"CANNOT",

@@ -303,7 +303,10 @@ class ImapSource(Source):
         """Open the folder again on a new connection."""
         if self._examined != name and await self._examine(wire, name) != validity:
             raise SourceFailed(
-                Text("UIDVALIDITY của nguồn vừa đổi; hãy nhập lại.", "UIDVALIDITY changed at the source; run the import again.")
+                Text(
+                    "UIDVALIDITY của nguồn vừa đổi; đề nghị nhập lại.",
+                    "UIDVALIDITY changed at the source; run the import again.",
+                )
             )
 
     async def _details(self, wire: Wire, name: str, validity: int, uids: Sequence[int]) -> dict[int, _Listed]:

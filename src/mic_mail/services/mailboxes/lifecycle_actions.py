@@ -214,7 +214,7 @@ class MailboxLifecycle:
         current = leaves(entry.facts)
         if current and current[-1].returned is None:
             raise NotAllowed(
-                Text("Đã ghi nhận thời điểm nghỉ; hãy đính chính.", "A leave is already recorded; correct it instead."),
+                Text("Đã ghi nhận thời điểm nghỉ; đề nghị đính chính.", "A leave is already recorded; correct it instead."),
                 clause="6.4.c",
                 remedy=Text("mic-mail mailbox leave --correct", "mic-mail mailbox leave --correct"),
             )

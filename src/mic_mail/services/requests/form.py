@@ -315,7 +315,7 @@ class FormReader:
         if len(found) != 1:
             raise RequestRefused(
                 Text(
-                    f"Đơn vị có {len(found)} cá nhân tên “{named}”; hãy nêu địa chỉ hộp thư.",
+                    f"Đơn vị có {len(found)} cá nhân tên “{named}”; đề nghị nêu địa chỉ hộp thư.",
                     f"The unit has {len(found)} people of this name; name the mailbox.",
                 ),
                 clause=CLAUSE,

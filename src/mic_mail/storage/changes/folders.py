@@ -163,7 +163,7 @@ def _make_another(write: Write, name: str, *, special_use: str | None = None, me
     if count >= store.settings.max_folders * _DELETED_TOO:
         raise TooMany(
             Text(
-                "Hộp thư còn giữ quá nhiều thư mục đã xóa; hãy thử lại sau vài ngày.",
+                "Hộp thư còn giữ quá nhiều thư mục đã xóa; đề nghị thử lại sau vài ngày.",
                 "Too many deleted folders are retained; try again in a few days.",
             )
         )
