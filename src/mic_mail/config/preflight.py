@@ -105,7 +105,7 @@ def _pair(prefix: str, chain: Path, key: Path) -> Iterator[Problem]:
         yield Problem(
             f"{prefix}key",
             Text("không phải khóa của chứng thư số này", "is not the key of this certificate"),
-            Text("Đặt đúng cặp tệp PEM, khóa không mã hóa.", "Name a pair of PEM files, the key not encrypted."),
+            Text("Đặt đúng cặp tệp PEM, khóa không mã hóa.", "Name a matching pair of PEM files, with an unencrypted key."),
         )
 
 
@@ -174,7 +174,7 @@ def _smarthost(config: Config) -> Iterator[Problem]:
         except OSError:  # OSError includes `ssl.SSLError`
             yield Problem(
                 "sending.smarthost_ca",
-                Text(f"{authorities} không phải chứng thư số PEM", f"{in_ascii(authorities)} holds no certificates (PEM)"),
+                Text(f"{authorities} không phải chứng thư số PEM", f"{in_ascii(authorities)} contains no certificates (PEM)"),
                 Text("Đặt đúng tệp, hoặc bỏ mục này.", "Name the right file, or remove the setting."),
             )
 

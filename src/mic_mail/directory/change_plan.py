@@ -242,7 +242,9 @@ class _Planner:
         into = self._living(self._details["into"])
         for unit_id in dict.fromkeys(self._details["units"]):
             if unit_id == into.unit_id:
-                raise _refused(f"{into.symbol} không thể sáp nhập vào chính nó.", f"{into.symbol} cannot end in itself.", "6.5")
+                raise _refused(
+                    f"{into.symbol} không thể sáp nhập vào chính nó.", f"{into.symbol} cannot be merged into itself.", "6.5"
+                )
             self._end(self._living(unit_id), into, frozenset())
 
     def split(self) -> None:
@@ -261,7 +263,7 @@ class _Planner:
         for each in moves:
             to = self._living(each["to"])
             if to.unit_id == unit.unit_id:
-                raise _refused("Đơn vị nhận là chính đơn vị.", "It goes to the unit itself.", "6.5")
+                raise _refused("Đơn vị nhận trùng với đơn vị được chia, tách.", "The receiving unit is the unit itself.", "6.5")
             if "person" in each:
                 person = self._of_unit(unit, self._person(each["person"]))
                 self._take_person(person, to, stays_with_mailbox=seat in {None, to.unit_id})
@@ -345,7 +347,7 @@ class _Planner:
     def _take_part(self, part: UnitRecord, unit: UnitRecord, to: UnitRecord) -> None:
         if part.parent_id != unit.unit_id:
             raise _refused(
-                f"{part.symbol} không trực thuộc {unit.symbol}.", f"{part.symbol} is no part of {unit.symbol}.", "6.5"
+                f"{part.symbol} không trực thuộc {unit.symbol}.", f"{part.symbol} is not part of {unit.symbol}.", "6.5"
             )
         self.plan.change(Subject.UNIT, part.unit_id, "parent_id", part.parent_id, to.unit_id)
 

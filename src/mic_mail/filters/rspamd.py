@@ -303,7 +303,7 @@ def _json(octets: bytes) -> Mapping[str, object]:
             Text(f"câu trả lời không phải JSON: {type(error).__name__}", f"not JSON: {type(error).__name__}")
         ) from error
     if not isinstance(told, dict):
-        raise NotScored(Text("câu trả lời không phải đối tượng JSON", "no object"))
+        raise NotScored(Text("câu trả lời không phải đối tượng JSON", "not a JSON object"))
     return told
 
 

@@ -58,7 +58,7 @@ async def text(name: str, path: str, *, addresses: Sequence[str], port: int, con
                 except (OSError, ValueError) as error:  # `ssl.SSLError` is an OSError
                     why = NotFetched(f"{name} ({address})", f"không kết nối được: {in_ascii(error)}", str(error))
                 except h11.ProtocolError as error:
-                    raise NotFetched(name, f"không phải HTTP: {in_ascii(error)}", f"no HTTP: {error}") from error
+                    raise NotFetched(name, f"không phải HTTP: {in_ascii(error)}", f"not HTTP: {error}") from error
     except TimeoutError:
         raise NotFetched(name, "không trả lời trong thời gian chờ", "no response in time") from None
     raise why
@@ -106,7 +106,7 @@ async def _answer(name: str, http: h11.Connection, reader: asyncio.StreamReader,
                 raise NotFetched(
                     name,
                     f"hơn {_MOST_INTERIM} câu trả lời tạm",
-                    f"more than {_MOST_INTERIM} answers before the one that counts",
+                    f"more than {_MOST_INTERIM} interim responses",
                 )
         else:
             raise NotFetched(name, "kết nối bị ngắt", "the connection was closed")
@@ -115,14 +115,14 @@ async def _answer(name: str, http: h11.Connection, reader: asyncio.StreamReader,
 def _check(name: str, response: h11.Response) -> None:
     """Require status 200, plain text and a declared length."""
     if response.status_code != 200:
-        raise NotFetched(name, f"HTTP {response.status_code}, không phải 200", f"HTTP {response.status_code}, which is not 200")
+        raise NotFetched(name, f"HTTP {response.status_code}, không phải 200", f"HTTP {response.status_code} instead of 200")
     fields = {key.decode("ascii", "replace").lower(): value.decode("ascii", "replace") for key, value in response.headers}
     kind = fields.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "text/plain":
         raise NotFetched(
-            name, f"{in_ascii(kind) or 'không có kiểu'}, không phải text/plain", f"{kind or 'no type'}, which is not text/plain"
+            name, f"{in_ascii(kind) or 'không có kiểu'}, không phải text/plain", f"{kind or 'no type'} instead of text/plain"
         )
     if fields.get("content-encoding", "identity").strip().lower() != "identity":
-        raise NotFetched(name, "bị nén, không ai yêu cầu", "compressed, which nobody asked for")
+        raise NotFetched(name, "bị nén, không ai yêu cầu", "compressed without being asked for")
     if "content-length" not in fields and "transfer-encoding" not in fields:
         raise NotFetched(name, "văn bản không ghi độ dài", "a text without its length")

@@ -37,7 +37,7 @@ The first value yielded is the initial response.
 
 _NO_CHALLENGE = Text(
     "lời hỏi của máy chủ không hợp lệ (RFC 5802 §5.1)",
-    "the server's challenge makes no sense (RFC 5802, section 5.1)",
+    "the server's challenge is invalid (RFC 5802, section 5.1)",
 )
 
 

@@ -70,7 +70,7 @@ def parse(octets: bytes) -> Policy:
     try:
         lines = octets.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
-        raise NotAPolicy(Text("chính sách không phải UTF-8", "no UTF-8")) from error
+        raise NotAPolicy(Text("chính sách không phải UTF-8", "the policy is not UTF-8")) from error
     if lines[-1] == "":
         del lines[-1]
     fields: dict[str, str] = {}
@@ -84,7 +84,7 @@ def parse(octets: bytes) -> Policy:
         else:
             fields.setdefault(found[1], found[2])
     if fields.get("version") != "STSv1":
-        raise NotAPolicy(Text("chính sách không phải phiên bản STSv1", "the version is not STSv1"))
+        raise NotAPolicy(Text("chính sách không phải phiên bản STSv1", "the policy's version is not STSv1"))
     return Policy(_mode(fields.get("mode"), patterns), tuple(dict.fromkeys(patterns)), _age(fields.get("max_age", "")))
 
 
@@ -93,9 +93,9 @@ def _mode(word: str | None, patterns: Sequence[str]) -> Mode:
         raise _no("mode", f"{word!r:.40}")
     mode = Mode(word)
     if mode is not Mode.NONE and not patterns:
-        raise NotAPolicy(Text("chính sách không có mx", "no mx"))
+        raise NotAPolicy(Text("chính sách không có mx", "the policy has no mx"))
     if len(patterns) > MOST_PATTERNS:
-        raise NotAPolicy(Text(f"chính sách có hơn {MOST_PATTERNS} mx", f"more than {MOST_PATTERNS} mx"))
+        raise NotAPolicy(Text(f"chính sách có hơn {MOST_PATTERNS} mx", f"the policy has more than {MOST_PATTERNS} mx"))
     return mode
 
 

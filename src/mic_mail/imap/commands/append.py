@@ -320,7 +320,7 @@ def _check_announced(ctx: ImapContext, message: AppendMessage, intake: Intake) -
     """Check a message before a client that waits for the continuation sends its megabytes."""
     limit = ctx.settings.append_limit
     if message.options.utf8 and Enabled.UTF8 not in ctx.enabled:  # RFC 6855 §4; 8-bit in other messages: decision 0003
-        raise CommandRefused(Text("Phải bật UTF8=ACCEPT trước.", "ENABLE UTF8=ACCEPT comes first."), b"CANNOT")
+        raise CommandRefused(Text("Phải bật UTF8=ACCEPT trước.", "ENABLE UTF8=ACCEPT is required first."), b"CANNOT")
     if message.size > limit:
         most = dates.size(limit)
         text = Text(f"Thư không được quá {most.vi}.", f"A message may have at most {most.en}.")

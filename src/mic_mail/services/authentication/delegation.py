@@ -226,7 +226,7 @@ class Authorising:
             raise NotAllowed(
                 Text(
                     f"{own.address}: cá nhân đã nghỉ hoặc chưa có hộp thư.",
-                    f"{own.address}: the person has left, or it has no person.",
+                    f"{own.address}: the person has left, or the mailbox is not issued yet.",
                 ),
                 clause=CLAUSE,
             )
@@ -250,7 +250,7 @@ class Authorising:
         keepers = {each.grant.person_id for each in holders if each.grant.part is Part.KEEPER and each.holding.grants}
         if not keepers - {person.person_id}:
             raise NotAllowed(
-                Text("Khi đó không có người quản lý nào khác để thay.", "There is no keeper then for whom to substitute."),
+                Text("Khi đó không có người quản lý nào khác để thay.", "There is no keeper to substitute for at that time."),
                 clause=CLAUSE,
             )
         wanted = Grant(person.person_id, "", Part.SUBSTITUTE, RIGHTS, since, until, since, ())

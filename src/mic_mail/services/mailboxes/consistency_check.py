@@ -49,7 +49,7 @@ _TEXTS: Mapping[Severity, Mapping[str, Text]] = {
         "quota_below_floor": Text("Dung lượng dưới 01 GB (8.3.b).", "The quota is below 1 GB (Reg. 8.3.b)."),
         "unreadable_facts": Text("Hồ sơ có dữ liệu không đọc được.", "The record contains data that cannot be read."),
         "two_unit_mailboxes": Text("Đơn vị có hơn một hộp thư đơn vị.", "The unit has more than one unit mailbox."),
-        "stray_folder": Text("Thư mục hộp thư không có trong danh bạ.", "A mailbox folder that the directory does not know."),
+        "stray_folder": Text("Thư mục hộp thư không có trong danh bạ.", "The directory does not know this mailbox folder."),
     },
     Severity.WARNING: {
         "foreign_domain": Text("Tên miền không thuộc hệ thống.", "The domain of the address is not local."),
