@@ -85,7 +85,8 @@ DONE = (
     Column("password", "Mật khẩu lần đầu", "First password"),
 )
 NumberOption = Annotated[
-    int | None, option("--handover", "Lần bàn giao; mặc định: mới nhất.", "Default: the newest.", metavar="NUMBER")
+    int | None,
+    option("--handover", "Lần bàn giao; mặc định: mới nhất.", "The handover; default: the newest.", metavar="NUMBER"),
 ]
 
 

@@ -199,7 +199,7 @@ def address(
         str | None,
         option("--created-on", "Ngày lập ở hệ thống cũ, nếu biết.", "The day of its creation in the old system, if known."),
     ] = None,
-    quota: Annotated[str | None, option("--quota", "Dung lượng, ví dụ “2 GB”.", "E.g. '2 GB'.")] = None,
+    quota: Annotated[str | None, option("--quota", "Dung lượng, ví dụ “2 GB”.", "The quota, e.g. '2 GB'.")] = None,
     act: GroundedAct,
     as_json: JsonOption = False,
 ) -> None:

@@ -59,7 +59,7 @@ ANCHOR = (
     Column("closed_until", "Đã đóng đến ngày (UTC)", "Days closed until (UTC)"),
 )
 
-MailboxOption = Annotated[str | None, option("--mailbox", "Địa chỉ, ở bất kỳ vai trò nào.", "In any part.")]
+MailboxOption = Annotated[str | None, option("--mailbox", "Địa chỉ, ở bất kỳ vai trò nào.", "An address, in any part.")]
 UntilOption = Annotated[str | None, option("--until", "Đến hết ngày, hoặc đến giờ.", "To the end of this day, or an instant.")]
 
 

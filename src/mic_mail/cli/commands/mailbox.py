@@ -104,7 +104,7 @@ def issue(
     given_words: Annotated[
         int | None, option("--given-words", "Số chữ của tên gọi.", "Words that form the given name.", min=1, max=4)
     ] = None,
-    quota: Annotated[str | None, option("--quota", "Dung lượng, ví dụ “2 GB”.", "E.g. '2 GB'.")] = None,
+    quota: Annotated[str | None, option("--quota", "Dung lượng, ví dụ “2 GB”.", "The quota, e.g. '2 GB'.")] = None,
     received: Annotated[str | None, option("--received", "Ngày nhận yêu cầu.", "The day the request was received.")] = None,
     act: GroundedAct,
     as_json: JsonOption = False,
@@ -211,7 +211,7 @@ def explain_state(
 @app.command("Điều chỉnh dung lượng; giảm phải có lý do (8.3).", "Set the quota; a decrease needs a reason (8.3).")
 @requires(Right.ACT, act="mailbox_quota", clauses="8.3.a 8.3.b")
 def quota(
-    address: Address, size: Annotated[str, argument("SIZE", "Ví dụ “2 GB”.", "E.g. '2 GB'.")], *, act: GroundedAct
+    address: Address, size: Annotated[str, argument("SIZE", "Ví dụ “2 GB”.", "A size, e.g. '2 GB'.")], *, act: GroundedAct
 ) -> Text:
     here = act.here
     mailbox, octets = here.directory.mailbox(address), octets_of(size)

@@ -140,7 +140,7 @@ def _notify_keeper(here: CliContext, entry: Entry, origin: ActContext, keeper: s
 @requires(Right.ACT, act="mailbox_mark_passed_on", clauses="12.3.c")
 def mark_passed_on(
     address: Address,
-    message_ids: Annotated[list[str], argument("MESSAGE-ID...", "Message-ID của các thư.", "Of the messages.")],
+    message_ids: Annotated[list[str], argument("MESSAGE-ID...", "Message-ID của các thư.", "Their Message-IDs.")],
     *,
     document: DocumentOption,
     act: ExplainedAct,

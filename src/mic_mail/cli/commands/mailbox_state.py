@@ -110,7 +110,9 @@ def leave(
     address: Address,
     day: Annotated[str | None, argument("[DAY]", "Ngày chính thức, 31/08/2026.", "Official day, 31/08/2026.")] = None,
     *,
-    level: Annotated[Level | None, option("--level", "Phòng, ban trở xuống; Vụ trở lên.", "Rank of 6.4.c.")] = None,
+    level: Annotated[
+        Level | None, option("--level", "Phòng, ban trở xuống; Vụ trở lên.", "Rank of 6.4.c: division or department.")
+    ] = None,
     cause: Annotated[
         Departure | None, option("--cause", "Nguyên nhân: nghỉ hưu, nghỉ việc, chuyển đi.", "Why the person leaves.")
     ] = None,

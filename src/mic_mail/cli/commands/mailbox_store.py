@@ -55,7 +55,7 @@ ListOption = Annotated[
 TOMBSTONES = (
     Column("folder", "Thư mục", "Folder"),
     Column("uid", "UID", "UID", right=True),
-    Column("size", "Cỡ", "Size", right=True),
+    Column("size", "Kích cỡ", "Size", right=True),
     Column("expunged_at", "Xóa lúc", "Expunged at"),
 )
 

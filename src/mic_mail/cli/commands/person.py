@@ -45,8 +45,8 @@ LevelOption = Annotated[
 PositionOption = Annotated[
     str | None, option("--position", "Chức danh mới; cấp theo bảng chức danh.", "New position; its level by the table.")
 ]
-FromOption = Annotated[str | None, option("--contract-from", "Ngày bắt đầu hợp đồng.", "First day.")]
-UntilOption = Annotated[str | None, option("--contract-until", "Ngày hết hợp đồng.", "Last day.")]
+FromOption = Annotated[str | None, option("--contract-from", "Ngày bắt đầu hợp đồng.", "First day of the contract.")]
+UntilOption = Annotated[str | None, option("--contract-until", "Ngày hết hợp đồng.", "Last day of the contract.")]
 
 
 @app.command("Thêm cá nhân.", "Add a person.")

@@ -58,7 +58,7 @@ def approve(
     address: Annotated[
         str | None, option("--address", "Phần tên mà cá nhân chọn (5.4.b).", "The local part chosen (5.4.b).")
     ] = None,
-    level: Annotated[Level | None, option("--level", "Cấp theo 6.4.c.", "Rank of 6.4.c.")] = None,
+    level: Annotated[Level | None, option("--level", "Cấp theo 6.4.c.", "Rank of 6.4.c: division or department.")] = None,
     person: Annotated[
         int | None, option("--person", "Mã cá nhân đã có trong danh bạ.", "Id of a person already in the directory.")
     ] = None,

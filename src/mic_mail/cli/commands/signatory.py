@@ -42,7 +42,7 @@ def add(
     *,
     position: Annotated[str, option("--position", "Bộ trưởng, Thứ trưởng.", "Minister or deputy.")],
     document: Document,
-    begins: Annotated[str | None, option("--from", "Từ ngày; mặc định hôm nay.", "Default: today.")] = None,
+    begins: Annotated[str | None, option("--from", "Từ ngày; mặc định hôm nay.", "First day; default: today.")] = None,
     until: Annotated[str | None, option("--until", "Đến hết ngày.", "Last day.")] = None,
     act: ExplainedAct,
     as_json: JsonOption = False,
@@ -63,7 +63,7 @@ def end(
     number: Annotated[int, argument("NUMBER", "Số trong danh sách.", "Number in the list.")],
     *,
     document: Document,
-    until: Annotated[str | None, option("--until", "Ngày cuối; mặc định hôm nay.", "Default: today.")] = None,
+    until: Annotated[str | None, option("--until", "Ngày cuối; mặc định hôm nay.", "Last day; default: today.")] = None,
     act: ExplainedAct,
     as_json: JsonOption = False,
 ) -> None:
