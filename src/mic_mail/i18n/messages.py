@@ -41,7 +41,7 @@ APP_PASSWORD_ELSEWHERE = Text(
 
 
 def app_password_needed(page: str | None) -> Text:
-    """For a mailbox with a second factor whose own password is used where no code can be asked for."""
+    """Refuse the own password of a mailbox with a second factor, where no code can be asked for."""
     where = Text(f" tại {page}", f" at {page}") if page else Text("", "")
     return Text(
         f"Hộp thư đã bật xác thực hai bước; đề nghị đăng nhập bằng mật khẩu ứng dụng, tạo{where.vi or ' trước'}.",
@@ -194,7 +194,7 @@ MARKED_SECRET = Text(
 
 
 def malware_not_stored(malware: str) -> Text:
-    """For a mail program that stores the message in a mailbox; Reg. 10.2."""
+    """Tell a mail program that the message which it stores holds malware (Reg. 10.2)."""
     cited = clause("10.2")
     return Text(
         f"Thư có mã độc ({malware}) nên không được lưu ({cited.vi}); đề nghị kiểm tra máy tính.",

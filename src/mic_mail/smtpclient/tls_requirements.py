@@ -70,7 +70,7 @@ class Secured:
 
     @property
     def protocol(self) -> str | None:
-        """For the log: `TLSv1.3 TLS_AES_256_GCM_SHA384`."""
+        """TLS version and cipher for the log: `TLSv1.3 TLS_AES_256_GCM_SHA384`; None without TLS."""
         return f"{self.version} {self.cipher}" if self.by is not TlsLevel.NONE else None
 
     @classmethod

@@ -153,7 +153,7 @@ class FolderKeys:
 
 @dataclass(slots=True)
 class Places:
-    """For each segment with messages of a folder: their places in it, and their positions in the folder."""
+    """A folder's messages by segment: their places in it, and their positions in the folder."""
 
     keys: FolderKeys
     live: tuple[int, ...]
