@@ -85,7 +85,7 @@ def test_a_file_of_a_size_that_no_configuration_has_is_told(name: str, tmp_path:
     with pytest.raises(ConfigErrors) as caught:
         load(tmp_path / name)
     (mistake,) = caught.value.mistakes
-    assert mistake.reason.en == "is larger than 1 MiB, which no configuration is"
+    assert mistake.reason.en == "is larger than 1 MiB: not a configuration file"
     assert mistake.place == str(tmp_path / name)
 
 
