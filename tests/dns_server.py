@@ -12,9 +12,13 @@ import dns.rdatatype
 import dns.rrset
 
 from event_loops import loop_thread
+from mic_mail.net.dns import Resolver
+from waiting import PATIENCE_SECONDS
 
 Zone = Mapping[tuple[str, str], Sequence[str]]
 SILENT, BROKEN, DENIED, ALIAS = "silent", "broken", "denied", "CNAME"
+SILENCE_SECONDS = 3.0
+"""How long an answer is waited for that never comes."""
 
 
 class NameServer:
@@ -35,6 +39,11 @@ class NameServer:
     @property
     def place(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    def resolver(self, *names: str) -> Resolver:
+        """Return one that asks this server; one that is to ask for `names` that have no answer gives up soon."""
+        silent = {key if isinstance(key, str) else key[0] for key, trouble in self.troubles.items() if trouble == SILENT}
+        return Resolver([self.place], seconds=SILENCE_SECONDS if silent.intersection(names) else PATIENCE_SECONDS)
 
     def answer(self, octets: bytes, transport: str) -> bytes | None:
         query = dns.message.from_wire(octets)

@@ -20,7 +20,6 @@ from mic_mail.mailauth.message_digest import read
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Client, Spf
 from mic_mail.mailbox_address import parse_reverse_path
-from mic_mail.net.dns import Resolver
 from unit.mailauth.test_arc import BROKEN as BROKEN_CHAINS
 from unit.mailauth.test_arc import chain
 
@@ -118,9 +117,7 @@ class Bench:
 
         client = Client(address, helo, "mx.here.example")
         reading = await asyncio.to_thread(read, message)
-        ours = await examine(
-            Resolver([self.names.place], seconds=2), SystemClock(), client, parse_reverse_path(sender), reading, roll=0
-        )
+        ours = await examine(self.names.resolver(), SystemClock(), client, parse_reverse_path(sender), reading, roll=0)
         asking = Rspamd(self.daemon.place, seconds=20, connections=1)
         theirs = await asking.check(About(address, helo, helo, sender, ("b@x.example",)), pieces(), len(message))  # type: ignore[arg-type]
         return Compared(ours, theirs)

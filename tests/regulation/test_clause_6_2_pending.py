@@ -61,8 +61,10 @@ class TwoUnits(Desk):
         return Path(self.server.config.mail_root / mailbox.home)
 
     def support_files(self) -> list[Path]:
-        """The messages of the Centre's INBOX, the oldest first."""
-        return sorted((self.home(self.support) / "Maildir" / "cur").iterdir(), key=lambda path: path.name.partition("U=")[2])
+        """The messages of the Centre's INBOX, the oldest first, once each has the name that tells its UID."""
+        folder = self.home(self.support) / "Maildir" / "cur"
+        files = wait_for(lambda: (found := list(folder.iterdir())) and all(",U=" in path.name for path in found) and found)
+        return sorted(files, key=lambda path: int(path.name.partition(",U=")[2].partition(":")[0]))
 
 
 def _text(message: Any) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 import dns.zone
 import pytest
 
-from dns_server import BROKEN, SILENT, NameServer, name_server
+from dns_server import BROKEN, SILENCE_SECONDS, SILENT, NameServer, name_server
 from regulation.console import Console
+from waiting import PATIENCE_SECONDS
 
 HOST, DOMAIN = "mail.mic.gov.vn", "mic.gov.vn"
 ADDRESSES = {
@@ -47,7 +48,7 @@ def server(console: Console) -> Iterator[NameServer]:
         key = name.to_text(omit_final_dot=True), record.rdtype.name
         records[key] = [*records.get(key, []), record.to_text()]
     with name_server(records, signed=[f"_25._tcp.{HOST}"]) as one:
-        write_settings(console, "dns", nameservers=[one.place], seconds=1)
+        write_settings(console, "dns", nameservers=[one.place], seconds=PATIENCE_SECONDS)
         yield one
 
 
@@ -118,6 +119,8 @@ def test_keys_in_a_zone_that_nobody_has_signed(console: Console, server: NameSer
 def test_nobody_answers(console: Console, server: NameServer, trouble: str) -> None:
     """That is said of the name that has no answer; the others are judged."""
     server.troubles[f"_dmarc.{DOMAIN}"] = trouble
+    if trouble == SILENT:
+        write_settings(console, "dns", nameservers=[server.place], seconds=SILENCE_SECONDS)
     rows = found(console, 1)
     assert rows.pop((f"_dmarc.{DOMAIN}", "TXT"))["verdict"] == "unknown"
     assert {row["verdict"] for row in rows.values()} == {"ok"}

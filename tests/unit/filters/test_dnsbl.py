@@ -9,6 +9,7 @@ import pytest
 from dns_server import BROKEN, SILENT, NameServer, name_server
 from mic_mail.filters.dnsbl import Listings, look_up, question
 from mic_mail.net.dns import Resolver
+from waiting import PATIENCE_SECONDS
 
 SIX = "2001:db8::1:2"
 HEALTHY = {
@@ -36,8 +37,8 @@ def server() -> Iterator[NameServer]:
         yield one
 
 
-async def ask(server: NameServer, address: str, *zones: str, seconds: float = 5.0) -> Listings:
-    return await look_up(Resolver([server.place], seconds=2), address, zones, seconds)
+async def ask(server: NameServer, address: str, *zones: str, seconds: float = PATIENCE_SECONDS) -> Listings:
+    return await look_up(Resolver([server.place], seconds=PATIENCE_SECONDS), address, zones, seconds)
 
 
 def test_questions() -> None:

@@ -8,6 +8,7 @@ from dns_server import BROKEN, SILENT, name_server
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.net import dns
 from mic_mail.net.dns import DnsUnavailable, Found, Mx, NoSuchName, Resolver, Srv, Tlsa
+from waiting import PATIENCE_SECONDS
 
 ZONE = {
     ("mic.gov.vn", "MX"): ["20 mx2.mic.gov.vn.", "10 MX1.mic.gov.vn."],
@@ -35,7 +36,7 @@ def server():
 
 @pytest.fixture
 def resolver(server) -> Resolver:
-    return Resolver([server.place], seconds=2)
+    return server.resolver()
 
 
 async def test_mail_exchangers_best_first(resolver: Resolver) -> None:
@@ -85,10 +86,10 @@ async def test_a_name_that_is_not_there(resolver: Resolver) -> None:
 
 
 @pytest.mark.parametrize("name", ["slow.example", "bad.example"])
-async def test_no_answer_is_not_a_name_that_is_not_there(resolver: Resolver, name: str) -> None:
+async def test_no_answer_is_not_a_name_that_is_not_there(server, name: str) -> None:
     """Silence and SERVFAIL (also of a signature that is wrong): mail waits."""
     with pytest.raises(DnsUnavailable, match=name):
-        await resolver.mx(name)
+        await server.resolver(name).mx(name)
 
 
 async def test_an_answer_too_long_for_a_datagram_comes_by_tcp(server, resolver: Resolver) -> None:
@@ -109,7 +110,7 @@ async def test_what_is_kept_is_bounded_in_octets(monkeypatch: pytest.MonkeyPatch
     zone["large.example", "TXT"] = [f'"{number:03} {"x" * 200}"' for number in range(30)]
     monkeypatch.setattr(dns, "KEPT_OCTETS", 2_000)
     with name_server(zone) as server:
-        resolver = Resolver([server.place], seconds=5)
+        resolver = server.resolver()
         for _ in range(2):
             await resolver.txt("large.example")
         assert server.asked.count(("large.example", "TXT", "tcp")) == 2
@@ -121,11 +122,11 @@ async def test_what_is_kept_is_bounded_in_octets(monkeypatch: pytest.MonkeyPatch
 
 async def test_an_answer_is_believed_as_who_gave_it(server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A distant server's word is none of the local one's that is asked since (RFC 7672 §2.2.1)."""
-    resolver = Resolver([server.place], seconds=5)
+    resolver = server.resolver()
     resolver.is_trusted = False
     asked = asyncio.create_task(resolver.mx("mic.gov.vn"))
     await asyncio.sleep(0)
-    resolver.configure([server.place], 5)
+    resolver.configure([server.place], PATIENCE_SECONDS)
     assert resolver.is_trusted
     assert not (await asked).secure
     assert (await resolver.mx("mic.gov.vn")).secure
@@ -133,24 +134,24 @@ async def test_an_answer_is_believed_as_who_gave_it(server, monkeypatch: pytest.
 
 async def test_other_name_servers(server) -> None:
     """From a reload on; what the former ones said counts no longer."""
-    resolver = Resolver([server.place], seconds=2)
+    resolver = server.resolver()
     await resolver.mx("mic.gov.vn")
     with name_server({("mic.gov.vn", "MX"): ["10 other.mic.gov.vn."]}) as other:
-        resolver.configure([other.place], 1)
+        resolver.configure([other.place], PATIENCE_SECONDS)
         assert (await resolver.mx("mic.gov.vn")).values == (Mx(10, "other.mic.gov.vn"),)
 
 
 async def test_many_at_once_cost_one_time_limit(server) -> None:
     """A silent server does not make each question wait for the one before."""
-    resolver = Resolver([server.place], seconds=2)
-    async with asyncio.timeout(30):  # one after the other they would take 50 s
+    resolver = server.resolver("slow.example")
+    async with asyncio.timeout(PATIENCE_SECONDS):  # one after the other they would take 150 s
         told = await asyncio.gather(*(resolver.mx("slow.example") for _ in range(50)), return_exceptions=True)
     assert all(isinstance(each, DnsUnavailable) for each in told)
 
 
 async def test_what_a_distant_server_calls_validated_is_not_believed(server, monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 7672 §2.2.1; the address of the same server, seen as another machine's."""
-    resolver = Resolver([server.place], seconds=2)
+    resolver = server.resolver()
     assert resolver.is_trusted
     assert not Resolver(["192.0.2.53"]).is_trusted
     assert not Resolver([server.place, "[2001:db8::53]:5353"]).is_trusted

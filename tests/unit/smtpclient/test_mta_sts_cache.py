@@ -16,10 +16,10 @@ from certificate_authority import Authority
 from dns_server import BROKEN, NameServer, name_server
 from https_server import PATH, WebServer, answer, web
 from mic_mail.clock import ManualClock
-from mic_mail.net.dns import Resolver
 from mic_mail.process.executors import Executors
 from mic_mail.smtpclient.mta_sts import Mode
 from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
+from waiting import PATIENCE_SECONDS
 
 DAY = timedelta(days=1)
 
@@ -44,7 +44,7 @@ class Desk:
     authority: Authority
     clock: ManualClock
     most: int = 10
-    seconds: float = 1.0
+    seconds: float = PATIENCE_SECONDS
     told: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -54,14 +54,14 @@ class Desk:
     def restart(self) -> None:
         """What a new process knows."""
         settings = PolicySettings(self.port, self.authority.file, self.seconds, self.most)
-        resolver = Resolver([self.names.place], seconds=1)
+        resolver = self.names.resolver()
         self.policies = Policies(
             self.folder / "sts", resolver, settings, executors=self.executors, clock=self.clock, tell=self.tell
         )
 
     def look_anew(self) -> None:
         """Records may be others than before."""
-        self.policies._resolver = Resolver([self.names.place], seconds=1)
+        self.policies._resolver = self.names.resolver()
 
     def tell(self, event: str, **fields: Any) -> None:
         self.told.append({"event": event, **fields})
@@ -180,8 +180,10 @@ async def test_a_server_that_says_nothing(tmp_path: Path) -> None:
         [(None, b""), (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 1_000), (answer(b"x" * 60_000)[:-9], b"")]
     ):
         async with desks(tmp_path / str(number), b"") as desk:
+            desk.seconds = 1.0
+            desk.restart()
             desk.server.reply, desk.server.endless = reply, endless
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 assert await desk.mode() is None
             desk.server.reply, desk.server.endless = b"", b""
 
@@ -196,10 +198,10 @@ CHUNKS = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chu
 async def test_an_answer_that_never_begins_or_never_ends(tmp_path: Path, reply: bytes, endless: bytes) -> None:
     """However little text is in it, it is not listened to for as long as it may take."""
     async with desks(tmp_path) as desk:
-        desk.seconds = 60.0
+        desk.seconds = 10 * PATIENCE_SECONDS
         desk.restart()
         desk.server.reply, desk.server.endless = reply, endless
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await desk.mode() is None
         (told,) = desk.events("tls_policy_not_fetched")
         assert "more than" in str(told["error"])

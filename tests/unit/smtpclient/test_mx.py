@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from dns_server import BROKEN, DENIED, SILENT, NameServer, name_server
-from mic_mail.net.dns import DnsUnavailable, Resolver, Tlsa
+from mic_mail.net.dns import DnsUnavailable, Tlsa
 from mic_mail.smtpclient import mx
 from mic_mail.smtpclient.mx import Host, NoRoute, Route
 
@@ -76,7 +76,7 @@ def server() -> Iterator[NameServer]:
 
 
 async def way(server: NameServer, domain: str, seed: int = 1) -> Route:
-    return await mx.route(domain, Resolver([server.place], seconds=2), OWN, random.Random(seed).shuffle)
+    return await mx.route(domain, server.resolver(domain, f"host.{domain}"), OWN, random.Random(seed).shuffle)
 
 
 async def names(server: NameServer, domain: str) -> list[str]:
@@ -203,7 +203,7 @@ async def test_a_name_that_is_denied_to_who_asks_for_the_other_kind(server: Name
     """RFC 4074 §4.2: its addresses count, also while the denial is remembered; where they cannot be asked for nobody knows."""
     denied, asked_for = ("host.one-kind.example", "AAAA"), ("host.one-kind.example", "A")
     server.troubles[denied] = DENIED
-    resolver = Resolver([server.place], seconds=2)
+    resolver = server.resolver()
     server.ttl = 0
     try:
         for _ in range(2):

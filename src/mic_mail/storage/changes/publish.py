@@ -118,8 +118,8 @@ def publish(
             folder.recent_from = folder.uidnext
         if claims:
             placed = [replace(each, recent=True) for each in placed]
-    if placed and present is not None:
-        present.claim(recent_from, folder.uidnext - 1)
+        if placed and present is not None:  # before they are visible: who sees them first sees also whose they are
+            present.claim(recent_from, folder.uidnext - 1)
     if placed and (tell or store.shared.presences.is_open(store.account_id, folder_id)):
         done = change_result(write, folder, changed=write.came, asked=tell)
         placed[-1] = replace(placed[-1], made=done) if tell else placed[-1]

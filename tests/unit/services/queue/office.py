@@ -12,7 +12,6 @@ from addresses import parsed
 from dns_server import NameServer, name_server
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
-from mic_mail.net.dns import Resolver
 from mic_mail.process.executors import Executors
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
@@ -81,7 +80,7 @@ class Office:
     def senders(self) -> QueueManager:
         patience = Patience(*[self.seconds] * 7)
         connections = ConnectionSettings("mail.mic.gov.vn", self.port, patience=patience, authorities=self.authorities)
-        resolver = Resolver([self.names.place], seconds=self.seconds)
+        resolver = self.names.resolver()
         policies = Policies(
             self.folder / "sts", resolver, PolicySettings(self.web_port, self.authorities, 1.0), executors=self.executors,
             clock=self.clock, tell=self.log.event,

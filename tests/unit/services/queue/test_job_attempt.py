@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import read_events
-from mic_mail.net.dns import Resolver
 from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import Hold, Standing
 from mic_mail.queue.scheduler import DeliveryJob, End
@@ -25,7 +24,7 @@ DAY = 86_400.0
 
 
 def _attempt(office: Office) -> tuple[JobAttempt, Connections]:
-    router = Router(Resolver([office.names.place], seconds=1.0), (), lambda hosts: None, office.clock)
+    router = Router(office.names.resolver(), (), lambda hosts: None, office.clock)
     settings = ConnectionSettings("mail.mic.gov.vn", office.port, patience=Patience(*[1.0] * 7))
     connections = Connections(settings, office.clock, office.log.event)
     attempt = JobAttempt(

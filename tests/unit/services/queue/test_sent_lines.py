@@ -54,11 +54,10 @@ class Strict:
                     writer.write(b"250 ok\r\n")
                 case b"DATA":
                     writer.write(b"354 go\r\n")
-                    octets = b""
-                    while not (octets == b".\r\n" or octets.endswith(b"\r\n.\r\n")):
-                        octets += await reader.readuntil(b"\r\n")
-                    octets = re.sub(rb"(?m)^\.", b"", octets[:-3])
-                    writer.write(self.verdict(octets, is_binary=False))
+                    lines = []
+                    while (text := await reader.readuntil(b"\r\n")) != b".\r\n":
+                        lines.append(text.removeprefix(b"."))
+                    writer.write(self.verdict(b"".join(lines), is_binary=False))
                 case b"BDAT":
                     chunks += await reader.readexactly(int(line.split()[1]))
                     last = line.split()[2:] == [b"LAST"]
