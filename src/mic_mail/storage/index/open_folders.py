@@ -18,7 +18,10 @@ class OpenFolder:
     def __init__(self) -> None:
         self._lock = Lock()
         self._claimed: list[tuple[int, int]] = []
-        """Disjoint ranges of UIDs; they may stay untaken for as long as the folder is open (NOTIFY)."""
+        """Ranges of UIDs; they may stay untaken for as long as the folder is open (NOTIFY).
+
+        A publication that fails leaves its range, so two may overlap.
+        """
 
     def claim(self, first: int, last: int) -> None:
         """Claim these UIDs as \\Recent for the next caller of `take`."""
