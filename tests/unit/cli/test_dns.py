@@ -1,6 +1,7 @@
 """`mic-mail dns records|check`: the zone that is printed is the zone that passes, and each fault in it is named."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,13 @@ def console(tmp_path: Path) -> Console:
 
 
 def write_settings(console: Console, table: str, **settings: object) -> None:
-    """Into the table of the file that `init` has made."""
+    """Put them into the table of the file that `init` has made, in place of those that are there."""
     file = console.folder / "mic-mail.toml"
-    lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
     head, tail = file.read_text().split(f"\n[{table}]\n")
-    file.write_text(f"{head}\n[{table}]\n{lines}{tail}")
+    for name, value in settings.items():
+        tail = re.sub(f"^{name} = .*\n", "", tail, count=1, flags=re.MULTILINE)
+        tail = f"{name} = {json.dumps(value)}\n{tail}"
+    file.write_text(f"{head}\n[{table}]\n{tail}")
 
 
 @pytest.fixture
