@@ -46,7 +46,7 @@ STEP_SECONDS = 60.0
 
 
 class Clock(ABC):
-    """A source of instants, which knows the steps of the wall clock; tests pass one that they move by hand."""
+    """A source of instants that knows the wall clock's steps; tests pass one that they move by hand."""
 
     def __init__(self) -> None:
         self._believed = self._offset(self.now())

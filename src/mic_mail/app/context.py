@@ -1,4 +1,4 @@
-"""The context of one server process: its stores, executors and services, built inside the running loop.
+"""The context of a worker process: stores, executors and services, built inside the running loop.
 
 In: a configuration, a clock, the process's name. Out: a `ServerContext`, which follows a reload and ends what it has begun.
 Nothing here opens a listener or does anything by itself: `app.server` does.
@@ -61,7 +61,7 @@ class ServerContext(ProcessContext):
         self.usage.add(account_id)
 
     async def open(self) -> None:
-        """Read the directory; open the mailboxes, with the messages that the journal restores, the spool and the queue."""
+        """Read the directory; open mailboxes, after a replay of the journal, the spool and the queue."""
         await super().open()
         config, io = self.config, self.executors.io
         _log_replay(self.log, await io(self.store.recover))

@@ -1,4 +1,4 @@
-"""What the processes of a server have in common: log, executors, directory, mailboxes, sign-in, and what they follow.
+"""The common context of server processes: log, executors, directory, mailboxes and sign-in.
 
 In: a configuration, a clock, the process's name. Out: a `ProcessContext`, which follows reloads, the directory and the clock,
 and ends what it has begun. The workers have more (`app.context`), and the web process its pages (`app.web_process`).
@@ -118,7 +118,7 @@ class ProcessContext:
     # ------------------------------------------------------------ following
 
     def follow(self, stepped: Callable[[], None] = lambda: None) -> None:
-        """Follow the directory, the other processes and the clock from now on, and measure the lag of the loop.
+        """Follow the directory, other processes and the clock from now on; measure the lag of the loop.
 
         The feed polls, each `poll_seconds` and at every hint, the MODSEQ of the accounts that are watched here and the
         directory's version; a new version is loaded as a new snapshot. `stepped` is called at a step of the wall clock, and

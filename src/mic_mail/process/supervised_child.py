@@ -62,7 +62,7 @@ class SupervisedChild:
         return self.failures >= FIRST_ATTEMPTS
 
     def is_hung(self, now: float, drain_seconds: float) -> bool:
-        """Return whether the child has been silent for too long; a leaving one may take `drain_seconds` to end."""
+        """Return whether the child has been silent for too long; a leaving one may take `drain_seconds`."""
         patience = HUNG_SECONDS if self.ready else STARTING_SECONDS
         if self.is_leaving:
             patience = max(HUNG_SECONDS, drain_seconds)

@@ -112,7 +112,7 @@ class Session:
         return self._vietnamese if utf8 else self._english
 
     def protocol_of(self, parameters: MailParameters) -> str:
-        """Return the `with` word of the trace header (RFC 3848, RFC 6531 §4.3) after MAIL with these parameters."""
+        """Return the `with` word of the trace header after this MAIL (RFC 3848, RFC 6531 §4.3)."""
         if not self.extended:
             return "SMTP"
         name = "UTF8SMTP" if parameters.smtputf8 else "ESMTP"

@@ -108,7 +108,7 @@ class SpoolDispatch:
         )
 
     def fan_out(self, entry: SpoolEntry, answers: Answers | None, *, doubtful: bool = False) -> None:
-        """Deliver the open targets in the background. `doubtful`: a killed process may have delivered some of them."""
+        """Deliver the open targets in the background; `doubtful`: a killed process may have delivered some."""
         delivering, deliveries = self._delivering, self._deliveries_of(entry)
         step = delivering.deliver_entry(entry, deliveries, answers, send_on=self._send_on, doubtful=doubtful)
         delivering.tasks.start(step)
