@@ -1,4 +1,4 @@
-"""The context of a worker process: stores, executors and services, built inside the running loop.
+"""The context of one server process: stores, executors and services, built in the running loop.
 
 In: a configuration, a clock, the process's name. Out: a `ServerContext`, which follows a reload and ends what it has begun.
 Nothing here opens a listener or does anything by itself: `app.server` does.
