@@ -1,7 +1,7 @@
 """The common context of server processes: log, executors, directory, mailboxes and sign-in.
 
 In: a configuration, a clock, the process's name. Out: a `ProcessContext`, which follows reloads, the directory and the clock,
-and ends what it has begun. The workers have more (`app.context`), and the web process its pages (`app.web_process`).
+and ends what it has begun. The web process adds its pages (`app.web_process`), the others stores and services (`app.context`).
 """
 
 import asyncio
