@@ -27,8 +27,8 @@ with atheris.instrument_imports(include=["mic_mail.mime", "mic_mail.smtp.grammar
     from mic_mail.mailbox_address import quoted_if_needed
     from mic_mail.mime import addresses, dates, encoded_words, headers, html, text_folding
     from mic_mail.mime.dot_stuffing import Stuffing
+    from mic_mail.mime.original_recipient import decode_xtext
     from mic_mail.mime.strict_addresses import MAX_OCTETS, Ambiguous, addresses_in, read_mailboxes
-    from mic_mail.mime.xtext import decode_xtext
     from mic_mail.policy.naming.addresses import AddressRefused, candidates, check_form
     from mic_mail.smtp.data import DotDecoder
     from mic_mail.smtp.grammar import Fault, parse_rcpt

@@ -52,8 +52,6 @@ def everything(found: Scan) -> tuple[object, ...]:
         found.octets,
         found.header,
         found.attachment_octets,
-        found.has_8bit,
-        found.has_nul,
         found.bare_cr,
         found.bare_lf,
         found.text,

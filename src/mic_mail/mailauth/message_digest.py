@@ -6,14 +6,15 @@ verify. Blocking, for a thread.
 """
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import BinaryIO
 
 from mic_mail.mailauth.arc_headers import Chain, parse_chain
 from mic_mail.mailauth.dkim_header import BodyForm, Field, Signature, Unusable, parse_signature
-from mic_mail.mime.dkim import Digest, NotAHeader, RelaxedBody, SimpleBody, split_written
+from mic_mail.mime.dkim import BodyDigest, Digest, NotAHeader, split_written
 
 PIECE_OCTETS = 64 << 10
 MOST_HEADER_OCTETS = 256 << 10
@@ -48,6 +49,11 @@ class Reading:
         """Return the digest of a form; None where it exceeded the bound."""
         return next((digest for each, digest in self.digests if each == form), None)
 
+    def octets_beyond(self, form: BodyForm) -> int:
+        """Return the octets of the canonical body beyond the limit of a form (`l=`)."""
+        digest = self.digest(form)
+        return max(0, digest.octets - form.limit) if digest is not None and form.limit is not None else 0
+
     @cached_property
     def by_name(self) -> Mapping[bytes, Sequence[Field]]:
         """The fields by their names in lower case, those of each name in order."""
@@ -74,17 +80,19 @@ def read(message: BinaryIO | bytes) -> Reading:
     try:
         fields = tuple(Field(*each) for each in split_written(header))
     except NotAHeader:
-        return Reading((), "a line of the header is no field")
+        return Reading((), "a header line is not a field")
     signed = [field for field in fields if field.name.lower() == b"dkim-signature"]
     signatures = tuple(map(_signature, signed[:MOST_SIGNATURES]))
     chain = parse_chain(fields)
-    forms: dict[BodyForm, RelaxedBody | SimpleBody] = {}
+    forms: dict[BodyForm, BodyDigest] = {}
     for signature in (*signatures, *(chain.message_signatures if chain else ())):
         if isinstance(signature, Signature) and signature.body not in forms and len(forms) < MOST_FORMS:
             form = signature.body
-            forms[form] = RelaxedBody(form.limit) if form.is_relaxed else SimpleBody(form.limit)
+            forms[form] = BodyDigest(is_relaxed=form.is_relaxed, limit=form.limit)
     if forms:
-        _digest(file, rest, forms.values())
+        for piece in itertools.chain((rest,), iter(lambda: file.read(PIECE_OCTETS), b"")):
+            for body in forms.values():
+                body.update(piece)
     digests = tuple((form, body.finish()) for form, body in forms.items())
     return Reading(fields, "", signatures, len(signed) - len(signatures), chain, digests)
 
@@ -94,16 +102,6 @@ def _signature(field: Field) -> Signature | Unusable:
         return parse_signature(field)
     except Unusable as error:
         return error
-
-
-def _digest(file: BinaryIO, rest: bytes, bodies: Iterable[RelaxedBody | SimpleBody]) -> None:
-    bodies = tuple(bodies)
-    piece = rest
-    while True:
-        for body in bodies:
-            body.update(piece)
-        if not (piece := file.read(PIECE_OCTETS)):
-            return
 
 
 def _read_header(file: BinaryIO) -> tuple[bytes | None, bytes]:

@@ -15,17 +15,11 @@ MAX_ADDRESSES = 4096
 
 NO_MAILBOX = b"MISSING_MAILBOX"
 NO_HOST = b"MISSING_DOMAIN"
-"""Placeholders for a missing half of an address, as NIL would make it a group.
-
-The names are Dovecot's; filters know them.
-"""
+"""Placeholders for a missing half of an address, as NIL would make it a group; Dovecot's names."""
 
 
 class Address(NamedTuple):
-    """A mailbox of an address list, or the start (`mailbox` is its name, `host` None) or end of a group.
-
-    Both are None at the end of a group.
-    """
+    """A mailbox of a list, or the start (`host` None) or end (`mailbox` None, too) of a group."""
 
     name: bytes | None
     route: bytes | None
@@ -64,32 +58,27 @@ def parse_addresses(value: bytes) -> list[Address]:
         if usual is None:
             _read_odd_list(value, pos, found)
             break
-        quoted, phrase, mailbox, host, bare, bare_host = usual.groups()
-        if bare is not None:
-            found.append(Address(None, None, bare, bare_host))
-        else:
-            name = quoted or (b" ".join(phrase.split()) if phrase else None)
-            found.append(Address(name, None, mailbox, host))
+        found.append(_usual_address(usual))
         pos = usual.end()
     return found
+
+
+def _usual_address(usual: re.Match[bytes]) -> Address:
+    quoted, phrase, mailbox, host, bare, bare_host = usual.groups()
+    if bare is not None:
+        return Address(None, None, bare, bare_host)
+    return Address(quoted or (b" ".join(phrase.split()) if phrase else None), None, mailbox, host)
 
 
 _FIRST_OCTETS = 4096
 
 
 def first_address(value: bytes) -> Address | None:
-    """Return the first address without reading the others.
-
-    An address in an unusual form is read within the first 4 KiB of the field.
-    """
+    """Return the first address alone; one in an unusual form is read within 4 KiB of the field."""
     usual = _USUAL.match(value)
-    if usual is None:
-        found = parse_addresses(value[:_FIRST_OCTETS])
-        return found[0] if found else None
-    quoted, phrase, mailbox, host, bare, bare_host = usual.groups()
-    if bare is not None:
-        return Address(None, None, bare, bare_host)
-    return Address(quoted or (b" ".join(phrase.split()) if phrase else None), None, mailbox, host)
+    if usual is not None:
+        return _usual_address(usual)
+    return next(iter(parse_addresses(value[:_FIRST_OCTETS])), None)
 
 
 def _read_odd_list(value: bytes, pos: int, found: list[Address]) -> None:
@@ -153,10 +142,7 @@ def _add(item: list[bytes], comment: bytes | None, found: list[Address]) -> None
 
 
 def _parts_words(item: list[bytes], space: int) -> bool:
-    """Return whether this white space ends a word.
-
-    Next to a dot it does not (RFC 5322 §4.4, obs-local-part).
-    """
+    """Return whether this white space ends a word: not next to a dot (RFC 5322 §4.4, obs-local-part)."""
     return not item[space - 1].endswith(b".") and not item[space + 1].startswith(b".")
 
 

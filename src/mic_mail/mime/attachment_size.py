@@ -21,17 +21,11 @@ _PADDING = b"="[0]
 UUENCODE = frozenset({b"x-uuencode", b"uuencode", b"x-uue", b"uue"})
 """Encodings outside MIME (RFC 2045 §6.3) that programs decode; a text leaf with one is never a body."""
 MAX_LINE = 4_096
-"""Octets; no uuencoded line is as long.
-
-A longer line may arrive in pieces, and counts raw in either case.
-"""
+"""Octets; no uuencoded line is as long. A longer line counts raw, as it may arrive in pieces."""
 
 
 class Base64Meter:
-    """Count the base64 digits of a leaf (RFC 2045 §6.8).
-
-    Digits after padding, or octets that are neither digits, padding nor white space, are damage.
-    """
+    """Count base64 digits (RFC 2045 §6.8); other octets, and digits after padding, are damage."""
 
     __slots__ = ("_content", "_digits", "_inside", "_padded", "damaged")
 
@@ -79,10 +73,7 @@ class Base64Meter:
             self.damaged = True
 
     def _decoded(self, piece: bytes) -> bytes:
-        """Return the decoded content.
-
-        Pieces of whole lines hold whole groups of digits and are decoded directly, in a third of the time.
-        """
+        """Return the decoded content; whole lines are whole groups of digits: a third of the time."""
         if not piece:
             return b""
         if self._content is None:
@@ -138,10 +129,7 @@ class QuotedPrintableMeter:
             self._inside.feed(content)
 
     def octets(self, raw: int, line_end: int) -> int:
-        """Return the decoded octets so far.
-
-        The last `line_end` raw octets are excluded, as they may belong to the next delimiter.
-        """
+        """Return the decoded octets so far, without a last line end, which may be the delimiter's."""
         return self._octets - (0 if self._decoder.ends_softly else line_end)
 
     def finish(self) -> None:
@@ -170,10 +158,7 @@ _ENDS = {is_base64: re.compile(rb"\n%b[ \t\r]*+(?:\n|\Z)" % last) for is_base64,
 
 
 def _uu_lines() -> re.Pattern[bytes]:
-    """Return the pattern of a run of uuencoded (`_is_uu_line`) or blank lines of any length.
-
-    A hostile message may hold millions of lines of two octets.
-    """
+    """Return the pattern of a run of uuencoded or blank lines; a hostile message may have millions."""
     kinds = [_BLANK, rb"(?: [!-`]|`[!-`]?)[ \t\r]{0,998}+\n"]
     for octets in range(1, 64, 3):
         first, last = re.escape(bytes([0x20 + octets])), re.escape(bytes([0x22 + octets]))

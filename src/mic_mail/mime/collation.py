@@ -47,10 +47,7 @@ def _mapped(character: str) -> str:
 
 
 def casemap(text: str) -> str:
-    """Return the text as i;unicode-casemap compares it.
-
-    60 octets of ASCII: 0.1 us; 60 letters of Vietnamese: 2 us.
-    """
+    """Return the text as i;unicode-casemap compares it: 60 letters in ASCII 0.1 us, in Vietnamese 2 us."""
     return text.upper() if text.isascii() else text.translate(_CASEMAP)
 
 
@@ -61,8 +58,5 @@ def sort_key(text: str) -> bytes:
 
 
 def digest(octets: bytes) -> bytes:
-    """Return an eight-octet digest of any octets for use in an index: 0.6 us.
-
-    It is unkeyed, so equal octets have the same digest in every index.
-    """
+    """Return an eight-octet digest for an index, unkeyed, so that it is the same in every one: 0.6 us."""
     return blake2b(octets, digest_size=_HASH_OCTETS).digest()

@@ -25,10 +25,7 @@ _NAME_ROOM = 62
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-"""Characters that some programs treat as line ends, and terminal control characters.
-
-Notices quote names, reasons and replies of other servers.
-"""
+"""Line ends of some programs, and terminal controls: notices quote names and replies of others."""
 _CONTROLS_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 """Control characters within a line of text, where a tab is allowed."""
 _ATOMS = re.compile(rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
@@ -222,10 +219,7 @@ def _base64(content: bytes) -> bytes:
 
 
 def _multipart(kind: str, parts: Sequence[bytes], seed: str) -> bytes:
-    """Join parts into a multipart (RFC 2046 §5.1).
-
-    The boundary derives from the message ID and never occurs in a part.
-    """
+    """Join parts into a multipart (RFC 2046 §5.1) with a boundary, derived from `seed`, that is in none."""
     boundary = b"=_" + sha256(seed.encode("utf-8")).hexdigest()[:24].encode("ascii")
     while any(boundary in part for part in parts):
         boundary += b"x"

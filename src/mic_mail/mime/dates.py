@@ -42,10 +42,7 @@ def parse_date(value: bytes) -> int | None:
 
 
 def written_day(value: bytes) -> int | None:
-    """Return the day as written, ignoring time and zone, in days since 1970-01-01.
-
-    None when the value holds no date.
-    """
+    """Return the day as written in days since 1970-01-01, without time and zone; None without a date."""
     found = _read(value)
     return None if found is None else found[0] // 86_400
 
@@ -85,10 +82,7 @@ def _local(match: re.Match[bytes]) -> int | None:
 
 @lru_cache(maxsize=64)
 def _days(year: int, month: int, day: int) -> int:
-    """Return the days since 1970-01-01, proleptic Gregorian.
-
-    Years start in March, so that leap days come last.
-    """
+    """Return the days since 1970-01-01 (proleptic Gregorian); years start in March: leap days come last."""
     year -= month <= 2
     shifted = (month + 9) % 12
     return 365 * year + year // 4 - year // 100 + year // 400 + (153 * shifted + 2) // 5 + day - 1 - 719_468

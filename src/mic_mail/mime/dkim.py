@@ -47,7 +47,7 @@ def split_written(header: bytes) -> list[tuple[bytes, bytes, bytes]]:
     while at < end and header[at : at + 2] != b"\r\n":
         match = _FIELD.match(header, at)
         if match is None:
-            raise NotAHeader(f"a line of the header is no field, at octet {at}")
+            raise NotAHeader(f"a header line is not a field, at octet {at}")
         fields.append((match[1], match[2], header[match.start() : match.end(2)]))
         at = match.end()
     return fields
@@ -59,10 +59,7 @@ def relaxed_field(name: bytes, value: bytes) -> bytes:
 
 
 def _squeezed(octets: bytes) -> bytes:
-    """Collapse each run of spaces and tabs to one space.
-
-    Each pass halves a run, so no input costs much more than plain text.
-    """
+    """Collapse each run of white space to a space; each pass halves it, so time is linear."""
     octets = octets.replace(b"\t", b" ")
     while b"  " in octets:
         octets = octets.replace(b"  ", b" ")
@@ -84,58 +81,20 @@ class Digest:
             self._hash.update(octets[: self.limit - self.octets])
         self.octets += len(octets)
 
-    def copy(self) -> "Digest":
-        other = Digest(self.limit)
-        other._hash, other.octets = self._hash.copy(), self.octets
-        return other
-
     def digest(self) -> bytes:
         return self._hash.digest()
 
 
-class SimpleBody:
-    """Digest of a body in pieces, simple canonicalisation (RFC 6376 §3.4.3)."""
+class BodyDigest:
+    """Digest of a body in pieces, canonicalised as simple or relaxed (RFC 6376 §3.4.3, §3.4.4)."""
 
-    def __init__(self, limit: int | None = None) -> None:
-        self._hash = Digest(limit)
-        self._line_ends = 0
-        self._cr = b""
-
-    def update(self, octets: bytes) -> None:
-        """Take the next piece."""
-        text = self._cr + octets
-        self._cr = b"\r" if text.endswith(b"\r") else b""
-        self._take(text.removesuffix(b"\r"))
-
-    def _take(self, text: bytes) -> None:
-        ends = _line_ends_of(text)
-        if ends * 2 < len(text):
-            _write_line_ends(self._hash, self._line_ends)
-            self._line_ends = 0
-            self._hash.update(text[: len(text) - 2 * ends])
-        self._line_ends += ends
-
-    def finish(self) -> Digest:
-        """Return the digest of the whole body, which ends with one CRLF; an empty body is one CRLF."""
-        if self._cr:
-            held, self._cr = self._cr, b""
-            _write_line_ends(self._hash, self._line_ends)
-            self._line_ends = 0
-            self._hash.update(held)
-        whole = self._hash.copy()
-        whole.update(b"\r\n")
-        return whole
-
-
-class RelaxedBody:
-    """Digest of a body in pieces, relaxed canonicalisation (RFC 6376 §3.4.4)."""
-
-    def __init__(self, limit: int | None = None) -> None:
-        self._hash = Digest(limit)
+    def __init__(self, *, is_relaxed: bool, limit: int | None = None) -> None:
+        self._is_relaxed = is_relaxed
+        self._digest = Digest(limit)
         self._line_ends = 0
         """CRLFs not hashed yet, as the body may end with them."""
         self._is_spaced = False
-        """True if a space follows them, which may be trailing white space."""
+        """True if a space follows them, which may be trailing white space (relaxed only)."""
         self._cr = b""
         """The last octet, if it was a CR."""
         self._is_empty = True
@@ -146,38 +105,31 @@ class RelaxedBody:
         self._cr = b"\r" if text.endswith(b"\r") else b""
         self._take(text.removesuffix(b"\r"))
 
-    def _take(self, octets: bytes) -> None:
-        text = _squeezed(octets).replace(b" \r\n", b"\r\n")
-        self._is_spaced = text.endswith(b" ")
-        text = text.removesuffix(b" ")
+    def _take(self, text: bytes) -> None:
+        if self._is_relaxed:
+            text = _squeezed(text).replace(b" \r\n", b"\r\n")
+            self._is_spaced = text.endswith(b" ")
+            text = text.removesuffix(b" ")
         ends = _line_ends_of(text)
         if ends * 2 < len(text):
-            _write_line_ends(self._hash, self._line_ends)
-            self._line_ends = 0
-            self._hash.update(text[: len(text) - 2 * ends])
+            self._write_line_ends()
+            self._digest.update(text[: len(text) - 2 * ends])
             self._is_empty = False
         self._line_ends += ends
 
-    def digest(self) -> bytes:
-        """Return the SHA-256 of the whole body."""
-        return self.finish().digest()
+    def _write_line_ends(self) -> None:
+        while self._line_ends:
+            some = min(self._line_ends, len(_EMPTY_LINES) // 2)
+            self._digest.update(_EMPTY_LINES[: 2 * some])
+            self._line_ends -= some
 
     def finish(self) -> Digest:
-        """Return the digest of the whole body, which ends with one CRLF unless it is empty."""
+        """Return the digest of the whole body, which ends with one CRLF; an empty body is one if simple."""
         if self._cr:  # an ordinary octet, as no LF follows
-            held, self._cr = (b" " if self._is_spaced else b"") + self._cr, b""
-            self._take(held)
-        whole = self._hash.copy()
-        if not self._is_empty:
-            whole.update(b"\r\n")
-        return whole
-
-
-def _write_line_ends(hashed: Digest, count: int) -> None:
-    while count:
-        some = min(count, len(_EMPTY_LINES) // 2)
-        hashed.update(_EMPTY_LINES[: 2 * some])
-        count -= some
+            self._take((b" " if self._is_spaced else b"") + self._cr)
+        if not (self._is_relaxed and self._is_empty):
+            self._digest.update(b"\r\n")
+        return self._digest
 
 
 def _line_ends_of(text: bytes) -> int:

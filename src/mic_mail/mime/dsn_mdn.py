@@ -35,10 +35,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _STATUS = frozenset({b"delivery-status", b"global-delivery-status"})
 _DISPOSITION = frozenset({b"disposition-notification", b"global-disposition-notification"})
 _HEADERS = frozenset({b"rfc822-headers", b"global-headers", b"rfc822", b"global"})
-"""Parts that begin with the header of the returned message.
-
-The last two are such where they are encoded, or in UTF-8 (RFC 6532).
-"""
+"""Parts that begin with the returned message's header; the last two are encoded, or in UTF-8."""
 
 
 class Action(StrEnum):
@@ -159,14 +156,14 @@ _ACTIONS = frozenset(Action)
 
 def _disposition(content: bytes) -> DispositionReport | None:
     """Parse one group of fields (RFC 8098 §3.1)."""
-    said = _first(content.strip(b"\r\n"))
-    mode, _, kind = said.get("disposition", "").partition(";")
+    group = _first(content.strip(b"\r\n"))
+    mode, _, kind = group.get("disposition", "").partition(";")
     word = re.split(r"[/,\s]", kind.strip().lower(), maxsplit=1)[0]
     if not word:
         return None
-    recipient = _address(said.get("original-recipient", "")) or _address(said.get("final-recipient", ""))
+    recipient = _address(group.get("original-recipient", "")) or _address(group.get("final-recipient", ""))
     automatic = "automatic-action" in mode.lower() or "mdn-sent-automatically" in mode.lower()
-    return DispositionReport(_ids(said.get("original-message-id", "")), recipient, word, automatic)
+    return DispositionReport(_ids(group.get("original-message-id", "")), recipient, word, automatic)
 
 
 def _first(group: bytes) -> dict[str, str]:

@@ -33,17 +33,13 @@ _ALIASES = {
     "tcvn-5712": "tcvn",
     "tcvn5712-1": "tcvn",
     "x-viet-tcvn": "tcvn",
-}
-_ALIASES |= {
     "x-viet-tcvn5712": "tcvn",
     "x-windows-1258": "cp1258",
     "iso-8859-8-i": "iso-8859-8",
     "x-unknown": FALLBACK,
     "unknown-8bit": FALLBACK,
-}
-_ALIASES |= dict.fromkeys(("iso-10646-ucs-2", "ucs-2", "csunicode", "unicode-1-1"), "utf-16-be")  # RFC 1641
-_ALIASES |= dict.fromkeys(("iso-10646-ucs-4", "ucs-4", "csucs4"), "utf-32-be")
-_ALIASES |= {
+    **dict.fromkeys(("iso-10646-ucs-2", "ucs-2", "csunicode", "unicode-1-1"), "utf-16-be"),  # RFC 1641
+    **dict.fromkeys(("iso-10646-ucs-4", "ucs-4", "csucs4"), "utf-32-be"),
     "unicode": "utf-16",
     "gb2312": "gb18030",
     "ks_c_5601-1987": "cp949",
@@ -71,10 +67,7 @@ _TABLES = {
 
 
 _CODECS = frozenset({*aliases, *aliases.values(), *(module.name for module in pkgutil.iter_modules(encodings.__path__))})
-"""All codec names that Python has.
-
-Other names are not looked up: Python keeps every name it was ever asked for, even those from hostile mail.
-"""
+"""All codec names of Python, which would keep in memory every other name it is asked for."""
 
 
 @lru_cache(maxsize=256)
@@ -113,13 +106,11 @@ def decode_as_written(raw: bytes, charset: str = "") -> str:
             name = "utf-8" if name == "utf-8" or _is_nearly_utf8(raw) else FALLBACK
     assert name is not None
     if name in _TABLES:
-        text, _ = codecs.charmap_decode(raw, "strict", _TABLES[name])
-    else:
-        try:
-            text = raw.decode(name, "replace")
-        except (UnicodeError, LookupError, ValueError):
-            text = raw.decode("latin-1")
-    return text
+        return codecs.charmap_decode(raw, "strict", _TABLES[name])[0]
+    try:
+        return raw.decode(name, "replace")
+    except (UnicodeError, LookupError, ValueError):
+        return raw.decode("latin-1")
 
 
 _8BIT = bytes(range(0x80, 0x100))
@@ -197,10 +188,8 @@ def decode_text(value: bytes, charset: str = "") -> str:
     value = unfold(value)
     if b"=?" not in value:
         return decode_octets(value, charset)
-    pieces: list[str] = []
-    for raw, name in _runs(value, charset):
-        pieces.append(decode_octets(raw, name))
-    return compose_letters("".join(pieces))  # a letter in one word, its mark in the next
+    text = "".join([decode_octets(raw, name) for raw, name in _runs(value, charset)])
+    return compose_letters(text)  # a letter in one word, its mark in the next
 
 
 def _runs(value: bytes, charset: str) -> Iterable[tuple[bytes, str]]:

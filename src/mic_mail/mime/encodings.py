@@ -48,10 +48,7 @@ class Base64:
 _BLANK = b" \t"
 _TAB = b"\t"[0]
 _MAX_BLANK = 998
-"""Longest run of trailing white space to delete (RFC 2045 §6.7 (3)).
-
-A run longer than any line of mail stays, so that the decoder need not hold it.
-"""
+"""Longest run of trailing white space to delete (RFC 2045 §6.7 (3)); longer than any line, it stays."""
 _TRAILING = re.compile(rb"(?<![ \t])[ \t]{1,998}+(?=\r?\n)")
 _ESCAPE_OR_SOFT = re.compile(rb"=(?:([0-9A-Fa-f]{2})|\r?\n)")
 
@@ -119,10 +116,7 @@ class QuotedPrintable:
         return _ESCAPE_OR_SOFT.sub(lambda match: binascii.unhexlify(match[1]) if match[1] else b"", raw)
 
     def finish(self) -> bytes:
-        """Return the rest at the end of the part.
-
-        Its last line ends there, so a soft line break may lack its line end.
-        """
+        """Return the rest at the end of the part, where a soft line break may lack its line end."""
         held, self._held = self._held, b""
         if not held.endswith(b"\r"):
             held = held.rstrip(_BLANK)
@@ -142,27 +136,16 @@ class _Identity:
         return b""
 
 
-_KINDS: dict[str, type[Base64 | QuotedPrintable]] = {"base64": Base64, "quoted-printable": QuotedPrintable}
+Decoder = Base64 | QuotedPrintable | _Identity
+_DECODERS: dict[str, type[Decoder]] = {"base64": Base64, "quoted-printable": QuotedPrintable}
 
 
-class Decoder:
-    """Decodes one part in pieces of any size."""
-
-    __slots__ = ("_decoder",)
-
-    def __init__(self, encoding: str) -> None:
-        self._decoder = _KINDS.get(encoding.lower(), _Identity)()
-
-    def feed(self, raw: bytes) -> bytes:
-        """Return the content that the next raw octets complete."""
-        return self._decoder.feed(raw)
-
-    def finish(self) -> bytes:
-        """Return the rest at the end of the part."""
-        return self._decoder.finish()
+def decoder_for(encoding: str) -> Decoder:
+    """Return a decoder for one part, which may come in pieces of any size."""
+    return _DECODERS.get(encoding.lower(), _Identity)()
 
 
 def decode(raw: bytes, encoding: str) -> bytes:
     """Return the content of a whole part."""
-    decoder = Decoder(encoding)
+    decoder = decoder_for(encoding)
     return decoder.feed(raw) + decoder.finish()

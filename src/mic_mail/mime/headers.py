@@ -13,10 +13,7 @@ _RAW_FIELD = re.compile(rb"([^:\n]*+)(:[^\n]*+(?:\n[ \t][^\n]*+)*+\n?+)|([^\n]*+
 """Name and rest of a field, unchanged; or a line that is not a field."""
 
 _FIELD = re.compile(rb"([^:\n]*+):([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?+|[^\n]++\n?+|\n")
-"""Name and value of a field; or a line that is not a field.
-
-Such a line is matched to its end, so that no octet is read twice.
-"""
+"""Name and value of a field; or a whole line that is not a field, so that no octet is read twice."""
 
 _BLANK_LINES = frozenset({b"\r\n", b"\n"})
 _FOLD = re.compile(rb"\r?\n")
@@ -28,10 +25,7 @@ _LF, _OPENING, _ASTERISK, _SEMICOLON = b"\n(*;"
 MAX_PARAMETERS = 200
 """Parameters read per field; no mail program writes a tenth of them."""
 LONGEST_VALUE = 8_192
-"""Octets of a field's value in which parameters are searched.
-
-Each of a thousand parts may have 64 KB of malformed parameters.
-"""
+"""Octets of a field's value searched for parameters: a thousand parts may have 64 KB each."""
 
 
 def cut(header: bytes, names: Collection[bytes], *, others: bool = False) -> bytes:
@@ -54,10 +48,7 @@ def whole(beginning: bytes) -> bytes:
 
 
 def written_fields(header: bytes) -> list[tuple[bytes, bytes]]:
-    """Return all fields in order, names and values as written.
-
-    A line that is not a field has an empty name. 3.5 us for 13 fields.
-    """
+    """Return all fields as written, in order; other lines with an empty name. 3.5 us for 13 fields."""
     return _FIELD.findall(header)
 
 
@@ -67,10 +58,7 @@ def canonical(name: bytes) -> bytes:
 
 
 def fields(header: bytes) -> list[tuple[bytes, bytes]]:
-    """Return all fields in order: name in lower case, value as written, folded.
-
-    Lines that are not fields are skipped.
-    """
+    """Return all fields in order: name in lower case, value as written; other lines are skipped."""
     return [(canonical(name), value) for name, value in written_fields(header) if name]
 
 
@@ -198,10 +186,7 @@ def _is_in_name(pieces: list[bytes], value: bytes, pos: int) -> bool:
 
 
 def _join_sections(found: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Join the sections of each parameter into one value (RFC 2231 §3, §4).
-
-    It takes the place of the first section.
-    """
+    """Join the sections of each parameter (RFC 2231 §3, §4) at the place of the first one."""
     order: dict[bytes, bytes | None] = {}
     sections: dict[bytes, list[tuple[int, bytes, bool]]] = {}
     for name, text in found:

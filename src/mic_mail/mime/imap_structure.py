@@ -30,19 +30,13 @@ MOST_OCTETS = 1 << 20
 """Most octets rendered from a message's headers, beyond the bare parts: 4,000 recipients, twice."""
 _FEW_OCTETS = 8_192
 _OCTETS_AN_OCTET = 4
-"""Rendered octets allowed per message octet.
-
-A short address is twice as long in an envelope, and one in an enclosed message occurs in two answers.
-"""
+"""Rendered octets per message octet: an address doubles, and an enclosed one is in two answers."""
 BARE_PART_OCTETS = 1_024
 """Most octets of a part with only types, encoding and sizes, in both answers together."""
 
 
 def most_octets(octets: int) -> int:
-    """Return the bound on the envelopes and structures of a message of this size.
-
-    `BARE_PART_OCTETS` for each part are added to it.
-    """
+    """Return the bound on a message's envelopes and structures, `BARE_PART_OCTETS` a part apart."""
     return min(MOST_OCTETS, _FEW_OCTETS + _OCTETS_AN_OCTET * octets)
 
 
@@ -51,10 +45,7 @@ class Answers(NamedTuple):
 
     size: int
     header: bytes
-    """Raw header with its empty line.
-
-    Empty when longer than the scanner keeps: then read it from the file.
-    """
+    """The raw header with its empty line; empty when it is longer than the scanner keeps."""
     envelope: bytes
     """`("date" "subject" ...)`, 7-bit."""
     envelope_utf8: bytes | None
@@ -66,8 +57,6 @@ class Answers(NamedTuple):
     sent_at: int | None
     """The Date field in seconds since the epoch, if it can be parsed."""
     attachment_octets: int
-    has_bare_line_ends: bool
-    """True if it holds a bare CR or LF (RFC 5321 §2.3.8)."""
     message_id: bytes
     preview: str
     """At most 200 characters of readable text (RFC 8970)."""
@@ -98,7 +87,6 @@ def answers(scan: Scan) -> Answers:
         parts=encode(scan),
         sent_at=parse_date(date) if date is not None else None,
         attachment_octets=scan.attachment_octets,
-        has_bare_line_ends=scan.bare_cr > 0 or scan.bare_lf > 0,
         message_id=unfold(root.fields.get(b"message-id", b"")),
         preview=preview(scan.text, scan.text_part) if scan.text_part else "",
         thread=thread_of(root.fields),
@@ -218,8 +206,7 @@ def _envelope(fields: dict[bytes, bytes], room: _HeaderBudget, *, utf8: bool) ->
         answered,
         message_id,
     )
-    room.left -= room.times * len(envelope)
-    if room.left >= 0:
+    if room.take(len(envelope)):
         return envelope
     envelope = b"(%b %b NIL NIL NIL NIL NIL NIL %b %b)" % (date, title, answered, message_id)
     return envelope if len(envelope) <= BARE_PART_OCTETS // 2 else _NO_ENVELOPE
@@ -312,8 +299,8 @@ def _structure(part: Part, room: _HeaderBudget) -> tuple[bytes, bytes]:
             octets,
         )
         more = b"%b %b" % (_nstring(fields.get(b"content-md5")), _extension(part))
-        said = len(basic) + len(more)
-        if said > _FREE_OCTETS and not room.take(said):
+        rendered = len(basic) + len(more)
+        if rendered > _FREE_OCTETS and not room.take(rendered):
             basic, more = b"", _NOTHING_MORE
     if not basic:
         basic = b"%b %b NIL NIL NIL %b %d" % (_word(maintype), _word(subtype_), _word(part.encoding), octets)
@@ -334,8 +321,8 @@ def _multipart_fields(part: Part, room: _HeaderBudget) -> bytes:
     """Return the parameters and the extension data."""
     if room.left < 0:
         return _NOTHING_MORE
-    said = b"%b %b" % (_parameters(part.params), _extension(part))
-    return said if room.take(len(said)) else _NOTHING_MORE
+    rendered = b"%b %b" % (_parameters(part.params), _extension(part))
+    return rendered if room.take(len(rendered)) else _NOTHING_MORE
 
 
 def _type_fields(part: Part) -> tuple[bytes, bytes, Parameters]:
@@ -383,8 +370,7 @@ def _extension(part: Part) -> bytes:
     shown = b"NIL"
     if part.disposition is not None:
         kind, params = part.disposition
-        if kind:
-            shown = b"(%b %b)" % (_token(kind.lower()), _parameters(params))
+        shown = b"(%b %b)" % (_token(kind.lower()), _parameters(params))
     return b"%b %b %b" % (shown, _languages(language), _nstring(location))
 
 

@@ -26,10 +26,7 @@ class LineCheck:
         self._open = 0
         """Octets after the last LF."""
         self.nul = 0
-        """The number of the first line with a NUL, or 0.
-
-        The first header line is number 1.
-        """
+        """The number of the first line with a NUL, counted from 1; or 0."""
         self.too_long = 0
         """The number of the first line that is too long, or 0."""
 
@@ -64,10 +61,7 @@ class LineCheck:
         return self._lines + octets.count(_LF, 0, at) + 1
 
     def _too_long_at(self, octets: bytes) -> int:
-        """Return the start of the first line that is too long, -1 where there is none.
-
-        0 if it starts before these octets.
-        """
+        """Return the start of the first line that is too long, 0 if that is before these octets, or -1."""
         start, size = -self._open, len(octets)
         while start + _WINDOW <= size:
             end = octets.rfind(_LF, max(start, 0), start + _WINDOW)

@@ -8,8 +8,6 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from mic_mail.mime.xtext import decode_xtext
-
 MAX_OCTETS = 500  # RFC 3461 §4.2
 
 _TYPED = re.compile(r"([A-Za-z0-9-]+);(.+)")
@@ -65,14 +63,16 @@ class OriginalRecipient:
         return f"{self.type};{''.join(letters)}"
 
     def in_report(self, *, utf8: bool) -> str:
-        """Return the value of Original-Recipient.
-
-        `utf8` for a message/global-delivery-status (RFC 6533 §3, §4.1).
-        """
+        """Return Original-Recipient, with `utf8` for a global-delivery-status (RFC 6533 §3, §4.1)."""
         if self._is_utf8 and not utf8:
             type_, _, encoded = self.in_ascii().partition(";")
             return f"{type_}; {encoded}"
         return f"{self.type}; {self.address}"
+
+
+def decode_xtext(text: str) -> str:
+    """Decode an xtext (RFC 3461 §4) whose form was checked; a `+` without two digits after it is kept."""
+    return re.sub(r"\+([0-9A-F]{2})", lambda match: chr(int(match[1], 16)), text)
 
 
 def decode_utf8_recipient(text: str) -> str:

@@ -18,10 +18,7 @@ Kind = Literal["", "HEADER", "TEXT", "MIME"]
 """The specifier after the numbers in `BODY[1.2.MIME]`; empty for the part's own content."""
 
 ENCODINGS = ("7bit", "8bit", "binary", "base64", "quoted-printable", "unknown")
-"""Transfer encodings by the code in the table.
-
-`unknown` is answered with UNKNOWN-CTE (RFC 9051 §6.4.5.1).
-"""
+"""Transfer encodings by code; `unknown` is answered with UNKNOWN-CTE (RFC 9051 §6.4.5.1)."""
 
 LEAF, MULTIPART, MESSAGE = 0, 1, 2
 
@@ -66,10 +63,7 @@ class Section:
     def __init__(self, rows: Iterator[tuple[int, int, int, int, int, int, int]]) -> None:
         self.kind, code, count, self.header_start, self.body_start, self.body_octets, self.decoded_octets = next(rows)
         self.encoding = ENCODINGS[code]
-        """Encoding of the body.
-
-        For a multipart or a message/rfc822, BINARY may only answer identity encodings.
-        """
+        """Encoding of the body; of a multipart or message/rfc822 BINARY may only decode identity encodings."""
         self.children = [Section(rows) for _ in range(count)]
 
     @property
@@ -92,10 +86,7 @@ class Sections:
         self.root = Section(_ROW.iter_unpack(blob))
 
     def part(self, section: tuple[int, ...]) -> Section | None:
-        """Return the part of a section number.
-
-        Its `encoding` and `decoded_octets` answer BINARY and BINARY.SIZE.
-        """
+        """Return the part of a section number, for BINARY and BINARY.SIZE; None where there is none."""
         part = self.root
         in_message = True  # whether `part` is a message, whose own text counts as its part 1, or already a numbered part
         for number in section:

@@ -19,7 +19,7 @@ from enum import Enum
 
 from mic_mail.mime.attachment_size import UUENCODE, Meter, UuMeter, meter_for
 from mic_mail.mime.line_endings import LineEnds, line_ends
-from mic_mail.mime.structure import IDENTITY, Part, Scan, read_header
+from mic_mail.mime.structure import IDENTITY, MAX_HEADER, Part, Scan, read_header
 
 WINDOW = 65_536
 LONG_LINE = 4_096
@@ -27,18 +27,10 @@ LONG_LINE = 4_096
 
 MAX_PARTS = 1_000
 MAX_DEPTH = 40
-"""Depth of nesting.
+"""Depth of nesting; beyond either limit lies one opaque part, an attachment counted raw."""
 
-Anything beyond either limit is one opaque part, and an attachment with its raw octets.
-"""
-
-MAX_HEADER = 262_144
-"""Octets of the message's header that are kept and parsed; for a part's header a quarter."""
 MAX_FIELDS = 1_048_576
-"""Octets of header fields kept for all parts together.
-
-Parts beyond it lose descriptions, never their structure.
-"""
+"""Octets of header fields kept for all parts; those beyond lose descriptions, never structure."""
 
 _TEXT_KEPT = 2_048
 _HTML_KEPT = 16_384
@@ -58,8 +50,8 @@ class State(Enum):
 
 HEADER, BODY, DELIMITER = State  # module-level names, as enumeration access is four times as slow on Python 3.11
 
-_NUL, _HYPHEN = b"\0-"
-"""Octets as numbers: they are found in bytes five times as fast."""
+_HYPHEN = b"-"[0]
+"""The octet as a number: it is found in bytes five times as fast."""
 
 
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
@@ -127,8 +119,6 @@ class Scanner:
         self._excerpts: dict[bytes, _Excerpt] = {}
         self._excerpt: _Excerpt | None = None
         self._header = b""
-        self._has_8bit = False
-        self._has_nul = False
 
     # --- windows ------------------------------------------------------------------------------------------------------
 
@@ -166,8 +156,6 @@ class Scanner:
             octets=self._at,
             header=self._header,
             attachment_octets=attachment_octets,
-            has_8bit=self._has_8bit,
-            has_nul=self._has_nul,
             bare_cr=self._cr - self._crlf,
             bare_lf=self._lf - self._crlf,
             text=text,
@@ -186,8 +174,6 @@ class Scanner:
         return self._closed_octets + _metered(frame, raw, self._line_end)
 
     def _read_window(self, window: bytes) -> None:
-        self._has_8bit = self._has_8bit or not window.isascii()
-        self._has_nul = self._has_nul or _NUL in window
         self._counted = pos = 0
         size = len(window)
         while pos < size:
@@ -269,10 +255,7 @@ class Scanner:
         return end
 
     def _next_delimiter(self, window: bytes, pos: int, end: int) -> tuple[int, _Frame | None]:
-        """Return the offset of the next delimiter line in `pos`..`end`, and its multipart.
-
-        The offset is `end` where there is none.
-        """
+        """Return offset and multipart of the next delimiter line in `pos`..`end`, else `end` and None."""
         if not self._multiparts:
             return end, None
         if pos == 0 and self._line_start:
@@ -312,10 +295,7 @@ class Scanner:
         self._head_room -= len(piece)
 
     def _end_header(self, at: int, lf: int) -> None:
-        """End the header of the current part at offset `at`, after `lf` LFs of the message.
-
-        It decides how the body is read.
-        """
+        """End the current part's header at offset `at`, after `lf` LFs, and decide how its body is read."""
         frame = self._open[-1]
         part = frame.part
         header = b"".join(self._head)
@@ -361,10 +341,7 @@ class Scanner:
             self._excerpt = self._excerpts[part.subtype] = _Excerpt(part, room)
 
     def _is_body(self, part: Part) -> bool:
-        """Return whether a leaf is a text body rather than a file.
-
-        The body may be one of its multipart/alternative or related, or of the message.
-        """
+        """Return whether a leaf is a text body of a multipart/alternative or related, or of the message."""
         slot = _BODY_SLOT.get(part.subtype, 0)
         if part.maintype != b"text" or not slot or part.has_filename:
             return False
@@ -461,30 +438,6 @@ class Scanner:
             if excerpt and text and not text.isspace():
                 return excerpt.part, text
         return None, b""
-
-
-def with_head(scan: Scan, head: bytes) -> Scan:
-    """Return the scan of the message with the trace fields `head` in front of it.
-
-    `head` consists of whole lines that say nothing about the body. The result is that of one scan over all of it; `scan` is
-    used up. The header has to leave room for `head` below `MAX_HEADER`.
-    """
-    whole = scan.header if scan.header or not scan.root.body_start else None
-    _move(scan.root, len(head))
-    scan.root.header_start = 0
-    return scan._replace(
-        octets=len(head) + scan.octets,
-        header=head + whole if whole is not None and len(head) + len(whole) <= MAX_HEADER else b"",
-        has_8bit=scan.has_8bit or not head.isascii(),
-    )
-
-
-def _move(part: Part, octets: int) -> None:
-    part.header_start += octets
-    part.body_start += octets
-    part.body_end += octets
-    for child in part.children:
-        _move(child, octets)
 
 
 def _owner(frames: list[_Frame], window: bytes, pos: int) -> _Frame:

@@ -31,10 +31,7 @@ FIELD_ZONES: frozenset[Zone] = frozenset(get_args(FieldZone))
 MAX_TEXT_OCTETS = 8 << 20
 """Octets of one part; anything beyond is a log file or an attack, not eight megabytes of prose."""
 MAX_HEADER_OCTETS = 256 << 10
-"""Octets of one header, as for its envelope.
-
-A single field of megabytes would hold the interpreter while it is decoded.
-"""
+"""Octets of one header; decoding a field of megabytes would block the interpreter."""
 
 _ADDRESS_FIELDS = {b"from", b"to", b"cc", b"bcc"}
 _ZONE_OF: dict[bytes, FieldZone] = {zone.encode(): zone for zone in get_args(FieldZone)}
@@ -63,10 +60,7 @@ def _fields(octets: bytes, part: Section) -> list[tuple[bytes, bytes]]:
 
 
 def field_texts(name: bytes, value: bytes) -> Iterator[str]:
-    """Yield the texts of one field.
-
-    FROM, TO, CC and BCC search the envelope, so a comment within an address cannot hide it.
-    """
+    """Yield a field's texts; addresses also as in ENVELOPE, since a comment may stand within one."""
     yield decode_text(value)
     if name in _ADDRESS_FIELDS and b"(" in value:
         for display, _, mailbox, host in parse_addresses(value):
@@ -80,9 +74,9 @@ def _line(name: bytes, value: bytes) -> str:
 
 def _part_texts(octets: bytes, part: Section, header: list[tuple[bytes, bytes]]) -> Iterator[str]:
     """Yield the text of a part whose header fields are known, and of all parts within it."""
-    told = dict(reversed(header))  # the first of a name counts
-    kind, parameters = parse_parameters(unfold(told.get(b"content-type", b"text/plain")))
-    _, disposition = parse_parameters(unfold(told.get(b"content-disposition", b"")))
+    first = dict(reversed(header))  # the first of a name counts
+    kind, parameters = parse_parameters(unfold(first.get(b"content-type", b"text/plain")))
+    _, disposition = parse_parameters(unfold(first.get(b"content-disposition", b"")))
     yield from file_names(parameters, disposition)
     if part.kind == LEAF and (kind.lower().startswith(_TEXT) or b"/" not in kind):
         yield _leaf_text(octets, part, kind.lower(), dict(parameters))
@@ -94,10 +88,7 @@ def _part_texts(octets: bytes, part: Section, header: list[tuple[bytes, bytes]])
 
 
 def file_names(*parameters: list[tuple[bytes, bytes]]) -> set[str]:
-    """Return the names of a part's file, each spelling once.
-
-    They are in RFC 2231, or in encoded words, as most programs write them.
-    """
+    """Return the names of a part's file (RFC 2231 or encoded words), each spelling once."""
     return {
         _extended(value) if name.endswith(b"*") else decode_text(value)
         for name, value in chain(*parameters)

@@ -17,10 +17,7 @@ from mic_mail.mime.headers import unfold, unquote
 
 ID_OCTETS = 8
 MAX_REFERENCES = 128
-"""References kept of one message: the first and the last ones.
-
-Mail programs themselves cut off more than some dozens.
-"""
+"""References kept of one message, the first and the last; mail programs keep some dozens."""
 
 _REPLY, _HAS_ID = 1, 2
 _ADDRESSES = frozenset({b"from", b"to", b"cc"})
@@ -57,10 +54,7 @@ NOTHING = b"\0" * 7
 
 
 def ordering(header: bytes) -> bytes:
-    """Return the value to store. 15 us for a usual header.
-
-    Of a repeated field the one shown in ENVELOPE counts.
-    """
+    """Return the value to store, in 15 us; of a repeated field the one in ENVELOPE counts."""
     fields = _fields(header)
     base = base_subject(decode_text(fields.get(b"subject", b"")))
     sender, to = first_address(fields.get(b"from", b"")), first_address(fields.get(b"to", b""))

@@ -44,10 +44,7 @@ _UTF_7 = re.compile(r"=\?[^?]*utf-?7[*?]", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t]*+")
 _QUOTED = r'"((?:[^"\\]|\\.)*+)"'
 _WORD = re.compile(rf'{_QUOTED}|([^ \t()<>\[\]@,:;\\"]++|\[[^()<>\[\]@,:;\\"]*+\])')
-"""A word of a display name.
-
-Words in brackets are not in the grammar, but people write them, and all programs read them alike.
-"""
+"""A word of a display name, or one in brackets, which people write and all programs read alike."""
 _ATEXT = r"[^\x00-\x20\x7f()<>\[\]@,:;\\\".]"
 _DOT_ATOM = rf"{_ATEXT}++(?:\.{_ATEXT}++)*+"
 _QUOTED_LOCAL = r'"((?:[^"\\ \t]|\\[^ \t])++)"'
@@ -171,10 +168,7 @@ _QUOTES = "'`“”‘’«»."
 
 
 def addresses_in(text: str) -> list[str]:
-    """Return the addresses that a person sees in a text.
-
-    This includes those written with lookalike (U+FF20) or invisible characters.
-    """
+    """Return the addresses that a person sees in a text, also with lookalike or invisible characters."""
     if "@" not in text and text.isascii():
         return []
     return [f"{local.strip(_QUOTES)}@{domain}".lower() for local, domain in _SHOWN_ADDRESS.findall(as_seen(text))]

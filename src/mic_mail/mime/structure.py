@@ -6,6 +6,7 @@ RFC 2045 §5 (Content-Type, its default and the treatment of an invalid one), §
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,13 +16,10 @@ from mic_mail.mime.headers import canonical, parse_parameters, strip_comments, w
 Parameters = Sequence[tuple[bytes, bytes]]
 
 IDENTITY = frozenset({b"7bit", b"8bit", b"binary"})
-"""Encodings that change nothing.
-
-Only under these does a message/rfc822 hold a readable message (RFC 2046 §5.2.1).
-"""
+"""Encodings that change nothing; a message/rfc822 is readable under no other (RFC 2046 §5.2.1)."""
 
 
-class Kept(Enum):
+class Repeated(Enum):
     """The rule for repeated fields of one name."""
 
     NONE = 0
@@ -31,10 +29,10 @@ class Kept(Enum):
     """All values are joined, as they are lists."""
 
 
-NONE, FIRST, LAST, ALL = Kept
+NONE, FIRST, LAST, ALL = Repeated
 
 
-def _by_names(names: bytes, counts: Kept) -> dict[bytes, tuple[bytes, Kept]]:
+def _by_names(names: bytes, counts: Repeated) -> dict[bytes, tuple[bytes, Repeated]]:
     """Map a field's name, in lower case and in the usual spelling."""
     return {name: (written.lower(), counts) for written in names.split() for name in (written, written.lower())}
 
@@ -52,6 +50,8 @@ _MESSAGE_FIELDS = (
 )
 _OTHER = (b"", NONE)
 
+MAX_HEADER = 262_144
+"""Octets of the message's header that are kept and parsed; for a part's header a quarter."""
 MAX_BOUNDARY = 998
 """Octets; RFC 2046 §5.1.1 allows 70, a line 998. A longer one cannot match any delimiter line."""
 
@@ -63,52 +63,36 @@ _TOKEN = re.compile(rb"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]++")
 _ENCODING = re.compile(rb"([^\x00-\x20()<>@,;:\\\"/\[\]?=]++)[ \t]*+(?:;|\Z)")
 
 _USUAL_OCTETS = 160
-"""Octets; a header without file name and boundary is shorter.
-
-There are few different ones in all mail, so they are cached.
-"""
+"""Octets; a header without file name and boundary is shorter, and cached: few different ones occur."""
 _USUAL_VALUE_OCTETS = 80
 """Octets of Content-Type and -Transfer-Encoding of a whole message, cached for the same reason."""
 
 
 Disposition = tuple[bytes, Parameters]
 Described = tuple[dict[bytes, bytes], bytes, bytes, Parameters, bytes, bool, bytes | None, Disposition | None, bool]
-"""The values of `Part.describe`, in its order.
-
-Never modified: parts of many messages may share it.
-"""
+"""The values of `Part.describe`; never modified, as parts of many messages may share it."""
 
 _SAYS_NOTHING: Described = ({}, b"text", b"plain", (), b"7bit", False, None, None, False)
 
 
+@dataclass(slots=True, init=False, eq=False)
 class Part:
     """One body part; offsets count from the first octet of the message.
 
-    `children` are the parts of a multipart, or the one enclosed message of a message/rfc822 (`is_message`).
     The header is `[header_start, body_start)` including the empty line, the body `[body_start, body_end)` without the line
     end that belongs to the next delimiter.
     """
 
-    __slots__ = (
-        "body_end",
-        "body_start",
-        "boundary",
-        "children",
-        "damaged",
-        "decoded_octets",
-        "disposition",
-        "encoding",
-        "fields",
-        "has_filename",
-        "header_start",
-        "is_attachment",
-        "is_message",
-        "lines",
-        "maintype",
-        "params",
-        "subtype",
-    )
-
+    header_start: int
+    body_start: int
+    body_end: int
+    lines: int
+    children: "list[Part]"
+    """The parts of a multipart, or the one enclosed message of a message/rfc822 (`is_message`)."""
+    is_attachment: bool
+    decoded_octets: int
+    damaged: bool
+    """True if the encoding is broken, or the part beyond the scanner's limits: it counts raw."""
     fields: dict[bytes, bytes]
     """Fields for ENVELOPE, BODYSTRUCTURE and THREADID, by lower-case name, unchanged.
 
@@ -129,14 +113,10 @@ class Part:
     def __init__(self, header_start: int) -> None:
         self.header_start = self.body_start = self.body_end = header_start
         self.lines = 0
-        self.children: list[Part] = []
+        self.children = []
         self.is_attachment = False
         self.decoded_octets = 0
         self.damaged = False
-        """True if the encoding is broken, or the part lies beyond the scanner's limits.
-
-        It then counts with its raw octets.
-        """
         self.describe(_SAYS_NOTHING)
 
     def describe(self, described: Described) -> None:
@@ -159,10 +139,7 @@ class Part:
 
 
 def read_header(header: bytes, *, in_digest: bool, has_envelope: bool) -> Described:
-    """Return what a part's header declares about its body.
-
-    `has_envelope` marks the header of a message.
-    """
+    """Return what the header of a part, or of a message (`has_envelope`), declares about its body."""
     if has_envelope or len(header) > _USUAL_OCTETS:
         return _read_header(header, in_digest, has_envelope)
     return _usual_header(header, in_digest, has_envelope)
@@ -266,15 +243,33 @@ class Scan(NamedTuple):
     root: Part
     octets: int
     header: bytes
-    """The raw header with its empty line.
-
-    Empty when longer than the scanner keeps: then read it from the file.
-    """
+    """The raw header with its empty line; empty when it is longer than `MAX_HEADER`."""
     attachment_octets: int
-    has_8bit: bool
-    has_nul: bool
     bare_cr: int
     bare_lf: int
     text: bytes
     """The raw beginning of the first text body, for the preview."""
     text_part: Part | None
+
+
+def with_head(scan: Scan, head: bytes) -> Scan:
+    """Return the scan of the message with the trace fields `head` in front of it.
+
+    `head` consists of whole lines that say nothing about the body. The result is that of one scan over all of it; `scan` is
+    used up. The header has to leave room for `head` below `MAX_HEADER`.
+    """
+    whole = scan.header if scan.header or not scan.root.body_start else None
+    _move(scan.root, len(head))
+    scan.root.header_start = 0
+    return scan._replace(
+        octets=len(head) + scan.octets,
+        header=head + whole if whole is not None and len(head) + len(whole) <= MAX_HEADER else b"",
+    )
+
+
+def _move(part: Part, octets: int) -> None:
+    part.header_start += octets
+    part.body_start += octets
+    part.body_end += octets
+    for child in part.children:
+        _move(child, octets)

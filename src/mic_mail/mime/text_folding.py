@@ -39,10 +39,7 @@ def words(text: str) -> list[str]:
 
 
 def word_batches(text: str) -> Iterator[list[str]]:
-    """Yield the words of a text of any length in batches of some thousand.
-
-    A long text of short words takes more memory as a list.
-    """
+    """Yield a text's words in batches of some thousand, as a list of all takes more memory than it."""
     yield from map(words, _batches(text))
 
 
@@ -77,10 +74,7 @@ def _normal(word: str) -> str:
 
 
 def _joined(text: str) -> str:
-    """Return the words of a text joined by single spaces, without outer spaces.
-
-    It takes a quarter of the time where few words are cached.
-    """
+    """Return the words joined by single spaces, in a quarter of the time where few are cached."""
     return " ".join(_normal(text).split())
 
 

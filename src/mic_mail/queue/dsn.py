@@ -18,8 +18,7 @@ from mic_mail.mime.compose import Attachment, rfc_date
 from mic_mail.mime.dsn_mdn import Action
 from mic_mail.mime.line_endings import has_bare
 from mic_mail.mime.line_limits import check_lines
-from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.mime.xtext import decode_xtext
+from mic_mail.mime.original_recipient import OriginalRecipient, decode_xtext
 
 LONGEST_DIAGNOSTIC = 800
 OUR_WORDS = "x-mic-mail"

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from mic_mail.mailbox_address import HOST, MAILBOX, MAX_DOMAIN_OCTETS, NULL_PATH, MailboxAddress, NotAnAddress, ReversePath
-from mic_mail.mime.original_recipient import NotAnOriginalRecipient, OriginalRecipient
-from mic_mail.mime.xtext import decode_xtext
+from mic_mail.mime.original_recipient import NotAnOriginalRecipient, OriginalRecipient, decode_xtext
 
 MAX_ENVID_OCTETS = 100  # RFC 3461 §4.4
 

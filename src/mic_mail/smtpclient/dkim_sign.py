@@ -141,15 +141,14 @@ def _signed(
     names = dkim.names_to_sign(fields)
     if len(names) > MOST_NAMES:
         raise NotSigned("too many fields of one name")
-    body = dkim.RelaxedBody()
+    body = dkim.BodyDigest(is_relaxed=True)
     body.update(rest)
     while octets := file.read(PIECE_OCTETS):
         body.update(octets)
+    digest = body.finish().digest()
     written = []
     for key, private in keys:
-        unsigned = dkim.unsigned_field(
-            dkim.Signing(f"{key.algorithm}-sha256", key.domain, key.selector, at), names, body.digest()
-        )
+        unsigned = dkim.unsigned_field(dkim.Signing(f"{key.algorithm}-sha256", key.domain, key.selector, at), names, digest)
         made = signature(private, dkim.to_be_signed(fields, names, unsigned))
         written.append(dkim.whole_field(unsigned, made))
     return b"".join(written)

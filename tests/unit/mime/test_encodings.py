@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from messages.hard import lines_of_base64
-from mic_mail.mime.encodings import Decoder, decode
+from mic_mail.mime.encodings import decode, decoder_for
 
 NOISE = st.lists(
     st.sampled_from(
@@ -35,7 +35,7 @@ def test_quoted_printable_comes_back(content: bytes) -> None:
 def test_pieces_decode_as_the_whole(raw: bytes, encoding: str, cuts: list[int]) -> None:
     """A part that is read in slices gives the octets that it gives at once, and nothing is too damaged."""
     places = [0, *sorted(cuts), len(raw)]
-    decoder = Decoder(encoding)
+    decoder = decoder_for(encoding)
     pieces = [decoder.feed(raw[start:end]) for start, end in zip(places, [*places[1:], len(raw)], strict=True) if start < end]
     assert b"".join([*pieces, decoder.finish()]) == decode(raw, encoding)
 
@@ -65,7 +65,7 @@ def test_damage_is_passed_over(raw: bytes, encoding: str) -> None:
 def test_white_space_is_held_until_its_line_ends() -> None:
     """A run of blanks that comes in pieces is still at the end of its line, or in the middle of it."""
     for end, expected in ((b"\r\nb", b"a\r\nb"), (b"b", b"a" + b" " * 100 + b"b"), (b"", b"a")):
-        decoder = Decoder("quoted-printable")
+        decoder = decoder_for("quoted-printable")
         assert b"".join([decoder.feed(b"a" + b" " * 50), decoder.feed(b" " * 50 + end), decoder.finish()]) == expected
 
 

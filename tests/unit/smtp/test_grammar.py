@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from addresses import Spelling, parsed, spellings
 from mic_mail.mailbox_address import NULL_PATH
-from mic_mail.mime.xtext import decode_xtext
+from mic_mail.mime.original_recipient import decode_xtext
 from mic_mail.smtp.grammar import (
     Chunk,
     Fault,

@@ -14,7 +14,7 @@ from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Section, Text
 from mic_mail.imap.replies import CommandRefused
-from mic_mail.mime.encodings import Decoder
+from mic_mail.mime.encodings import decoder_for
 from mic_mail.mime.headers import cut, whole
 from mic_mail.mime.part_table import Kind, Sections
 from mic_mail.storage.errors import NoSuchMessage
@@ -202,7 +202,7 @@ def _decoded(message: Message, found: tuple[int, int], encoding: str) -> Iterato
     if encoding not in _ENCODED:
         yield from message.read(*found)
         return
-    decoder = Decoder(encoding)
+    decoder = decoder_for(encoding)
     for raw in message.read(*found):
         yield decoder.feed(raw)
     yield decoder.finish()

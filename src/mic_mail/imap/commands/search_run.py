@@ -24,7 +24,7 @@ from mic_mail.imap.parser.search_keys import Age, DateKey, DateOf, ObjectId, Sea
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.imap.selected.shared_cache import Dates
 from mic_mail.mime.dates import written_day
-from mic_mail.mime.scanner import MAX_HEADER
+from mic_mail.mime.structure import MAX_HEADER
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_SHIFT, Column, TextTest
 

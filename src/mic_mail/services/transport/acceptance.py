@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from mic_mail.mime.imap_structure import Answers, answers, answers_of
-from mic_mail.mime.scanner import with_head
+from mic_mail.mime.structure import with_head
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.scratch import Scratch
 from mic_mail.queue.spool import Draft, SpoolEntry

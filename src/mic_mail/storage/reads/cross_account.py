@@ -79,4 +79,4 @@ def _answers(values: tuple[object, ...]) -> Answers:
     found["preview"] = found["preview"] or ""
     thread = cast("str | None", found.pop("thread_id"))
     beginning = beginning_of(thread) if thread else b""
-    return Answers(**cast("dict[str, object]", found), thread=beginning, has_bare_line_ends=False)  # type: ignore[arg-type]
+    return Answers(**cast("dict[str, object]", found), thread=beginning)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, insert, select
 
 from mic_mail.mime import sort_keys
-from mic_mail.mime.scanner import MAX_HEADER
+from mic_mail.mime.structure import MAX_HEADER
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
 from mic_mail.storage.index import schema
