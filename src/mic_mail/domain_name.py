@@ -23,3 +23,8 @@ def to_ascii(domain: str) -> str:
     if not encoded or len(encoded) > 253 or any(not 0 < len(label) <= 63 for label in encoded.split(".")):
         raise NotAName(domain)
     return encoded
+
+
+def is_within(name: str, domain: str) -> bool:
+    """Return whether a name is a domain or below it; both in the DNS form."""
+    return name == domain or name.endswith(f".{domain}")

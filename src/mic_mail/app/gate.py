@@ -40,9 +40,8 @@ class Gate:
 
     def __init__(self, config: Config, clock: Clock, log: MailLog, evictor: Evictor, is_open: Callable[[object], bool]) -> None:
         self.evictor = evictor
-        self._admission = Admission(admission_limits(config), clock.monotonic)
+        self._admission = Admission(admission_limits(config), clock.monotonic, is_open)
         self._log = log
-        self._is_open = is_open
 
     def accept(
         self,
@@ -65,15 +64,13 @@ class Gate:
             return busy
 
         def may_begin(address: str) -> Callable[[], None] | None:
-            return self._admission.begin_handshake(address, self._is_open, partial(refused, address), partial(self._evict, 1))
+            return self._admission.begin_handshake(address, partial(refused, address), partial(self._evict, 1))
 
         make_room = _was_made if listener.implicit_tls else self._evict
         acceptor = Acceptor(
             listener,
             share,
-            lambda: ConnectionLimiter(
-                self._admission, factory, make_room=make_room, is_open=self._is_open, refused=turned_away, reader=reader
-            ),
+            lambda: ConnectionLimiter(self._admission, factory, make_room=make_room, refused=turned_away, reader=reader),
             tls=(lambda: tls.context) if listener.implicit_tls else None,
             handshake_seconds=handshake_seconds,
             may_begin=may_begin,

@@ -25,21 +25,18 @@ EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.E
 """No descriptor or no memory for one more connection: it waits in the backlog."""
 EXHAUSTED_SECONDS: Final = 1.0
 _NO_HANDSHAKE: Final = bytes((21, 3, 3, 0, 2, 2, 80))
-"""A fatal alert, internal_error.
-
-It is "unrelated to the peer or the correctness of the protocol" (RFC 8446 §6.2).
-"""
+"""A fatal alert, internal_error: it says nothing about the peer or the protocol (RFC 8446 §6.2)."""
 _CLIENT_HELLO_OCTETS: Final = 1 << 14
 ROOM_MADE_SECONDS: Final = 0.02
 """Delay after an eviction, which frees a descriptor within a few iterations of the loop."""
 
 
-class Coming:
+class PendingConnection:
     """An accepted connection that has not reached its protocol yet."""
 
     __slots__ = ("_among", "_socket", "address")
 
-    def __init__(self, accepted: socket.socket, address: str, among: "OpenConnections[Coming]") -> None:
+    def __init__(self, accepted: socket.socket, address: str, among: "OpenConnections[PendingConnection]") -> None:
         self._socket = accepted
         self.address = address
         self._among = among
@@ -88,7 +85,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.coming: OpenConnections[Coming] = OpenConnections(share.change)
+        self.coming: OpenConnections[PendingConnection] = OpenConnections(share.change)
         """Accepted connections that have not reached their protocol: with TLS, those in the handshake."""
         self._listen()
 
@@ -139,7 +136,7 @@ class Acceptor:
         if ended is None:
             _turn_away(accepted)
             return True
-        coming = Coming(accepted, str(peer[0]), self.coming)
+        coming = PendingConnection(accepted, str(peer[0]), self.coming)
         self.coming.add(coming)
         task = self._loop.create_task(self._begin(accepted))
         self._tasks.add(task)
@@ -155,7 +152,7 @@ class Acceptor:
         self._loop.remove_reader(self._socket)
         self._pause = self._loop.call_later(ROOM_MADE_SECONDS if self._make_room() else EXHAUSTED_SECONDS, self._listen)
 
-    def _has_come(self, task: asyncio.Task[None], coming: "Coming", ended: Callable[[], None]) -> None:
+    def _has_come(self, task: asyncio.Task[None], coming: "PendingConnection", ended: Callable[[], None]) -> None:
         """Stop counting a connection; its server (`OpenConnections`) and the limiter count it from here."""
         self._tasks.discard(task)
         self.coming.discard(coming)

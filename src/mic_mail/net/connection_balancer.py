@@ -10,10 +10,7 @@ import os
 from typing import Final
 
 COLUMNS: Final = 8
-"""Kinds of connection, counted separately.
-
-Thousands of idle mailbox sessions say nothing about which worker should accept the next message.
-"""
+"""Kinds of connection, counted apart: idle mailbox sessions say nothing about mail."""
 SLACK: Final = 8
 """A worker with at most an eighth fewer connections is not waited for, to keep up at high rates."""
 
@@ -91,10 +88,7 @@ class Share:
         return any(self._numbers[other + _COME] != self._given_up.get(other) for other in self._freer())
 
     def give_up(self) -> None:
-        """Stop waiting for the workers with fewer connections, as they did not accept.
-
-        They are waited for again after their next attempt, even a late one.
-        """
+        """Stop waiting for workers with fewer connections, until their next attempt to accept."""
         for other in self._freer():
             self._given_up[other] = self._numbers[other + _COME]
 

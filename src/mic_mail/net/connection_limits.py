@@ -42,8 +42,10 @@ def network_of(address: str) -> str:
 class Admission:
     """The limits in one process, which counts networks itself and is given the total. Bound to its loop."""
 
-    def __init__(self, limits: AdmissionLimits, monotonic: Callable[[], float]) -> None:
+    def __init__(self, limits: AdmissionLimits, monotonic: Callable[[], float], is_open: Callable[[object], bool]) -> None:
+        """Call `is_open` with counted connections that may have ended."""
         self._monotonic = monotonic
+        self._is_open = is_open
         self._open: dict[str, list[object]] = {}
         self._arrivals: dict[str, int] = {}
         self._handshakes: Counter[str] = Counter()
@@ -56,40 +58,29 @@ class Admission:
         self.limits = limits
         self._exempt = Networks(limits.exempt)
 
-    def refusal(self, address: str, make_room: Callable[[], bool], is_open: Callable[[object], bool]) -> str | None:
-        """Return the reason to refuse a new connection from `address`, or None.
+    def refusal(self, address: str, make_room: Callable[[], bool]) -> str | None:
+        """Return why a connection is refused, or None; `make_room` decides about the total, last."""
+        return self._refusal_of_network(address) or (None if make_room() else "total")
 
-        If the limits of networks allow it, `make_room` decides whether the total does.
-        """
-        return self._refusal_of_network(address, is_open) or (None if make_room() else "total")
-
-    def _refusal_of_network(self, address: str, is_open: Callable[[object], bool]) -> str | None:
+    def _refusal_of_network(self, address: str) -> str | None:
         if not address or address in self._exempt:
             return None
-        if self._monotonic() >= self._minute_ends:
-            self._begin_minute(is_open)
+        self._begin_minute_if_due()
         network = network_of(address)
         arrivals = self._arrivals[network] = self._arrivals.get(network, 0) + 1
         if arrivals > self.limits.new_per_minute:
             return "rate"
-        return "network" if len(self._held(network, 0, is_open)) >= self.limits.per_network else None
+        return "network" if len(self._held(network, 0)) >= self.limits.per_network else None
 
-    def _held(self, network: str, others: int, is_open: Callable[[object], bool]) -> Sequence[object]:
-        """Return the connections of a network.
-
-        Closed ones are removed first if these and `others` reach the limit.
-        """
+    def _held(self, network: str, others: int) -> Sequence[object]:
+        """Return a network's connections, without closed ones if these and `others` reach the limit."""
         held = self._open.get(network, [])
         if len(held) + others >= self.limits.per_network and held:
-            held = self._open[network] = [connection for connection in held if is_open(connection)]
+            held = self._open[network] = list(filter(self._is_open, held))
         return held
 
     def begin_handshake(
-        self,
-        address: str,
-        is_open: Callable[[object], bool],
-        refused: Callable[[str], None],
-        make_room: Callable[[], bool],
+        self, address: str, refused: Callable[[str], None], make_room: Callable[[], bool]
     ) -> Callable[[], None] | None:
         """Admit a TLS handshake from `address`; return a callback for its end, or None to refuse it.
 
@@ -99,15 +90,13 @@ class Admission:
         """
         if not address or address in self._exempt:
             return (lambda: None) if make_room() else None
-        if self._monotonic() >= self._minute_ends:
-            self._begin_minute(is_open)
+        self._begin_minute_if_due()
         network = network_of(address)
+        handshakes = self._handshakes[network]
         why = None
         if self._arrivals.get(network, 0) > self.limits.new_per_minute:
             why = "rate"
-        elif (
-            len(self._held(network, self._handshakes[network], is_open)) + self._handshakes[network] >= self.limits.per_network
-        ):
+        elif len(self._held(network, handshakes)) + handshakes >= self.limits.per_network:
             why = "network"
         elif not make_room():
             why = "total"
@@ -131,11 +120,13 @@ class Admission:
         if address and address not in self._exempt:
             self._open.setdefault(network_of(address), []).append(connection)
 
-    def _begin_minute(self, is_open: Callable[[object], bool]) -> None:
+    def _begin_minute_if_due(self) -> None:
+        if self._monotonic() < self._minute_ends:
+            return
         self._minute_ends = self._monotonic() + MINUTE
         self._arrivals.clear()
         self._turned_away.clear()
-        still = {network: [one for one in held if is_open(one)] for network, held in self._open.items()}
+        still = {network: list(filter(self._is_open, held)) for network, held in self._open.items()}
         self._open = {network: held for network, held in still.items() if held}
 
 
@@ -148,14 +139,12 @@ class ConnectionLimiter(asyncio.Protocol):
         factory: Callable[[], asyncio.Protocol],
         *,
         make_room: Callable[[], bool],
-        is_open: Callable[[object], bool],
         refused: Callable[[str, str], bytes],
         reader: Callable[[asyncio.Protocol], asyncio.BaseProtocol] | None = None,
     ) -> None:
         self._admission = admission
         self._factory = factory
         self._make_room = make_room
-        self._is_open = is_open
         self._refused = refused
         self._reader = reader
 
@@ -163,7 +152,7 @@ class ConnectionLimiter(asyncio.Protocol):
         there = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
-        why = self._admission.refusal(address, self._make_room, self._is_open)
+        why = self._admission.refusal(address, self._make_room)
         if why is not None:
             there.write(self._refused(address, why))
             there.close()

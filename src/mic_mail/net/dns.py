@@ -1,9 +1,9 @@
 """DNS lookups, with answers that state whether they were validated by DNSSEC.
 
-In: names and types, the name servers to ask. Out: `Found`, `NoSuchName` or `DnsUnavailable`: that a name does not exist is an
-answer, a timeout is not, and mail is refused for the first alone (RFC 5321 §5.1, RFC 8020). Bound to an event loop; bounded in
-time and in memory; answers are cached for their TTL. A lookup always yields to the loop, also for a cached answer: else a
-caller with many lookups would block the loop, and no timeout could fire.
+In: names and types, the name servers to ask. Out: `DnsAnswer`, `NoSuchName` or `DnsUnavailable`: that a name does not exist
+is an answer, a timeout is not, and mail is refused for the first alone (RFC 5321 §5.1, RFC 8020). Bound to an event loop;
+bounded in time and in memory; answers are cached for their TTL. A lookup always yields to the loop, also for a cached answer,
+or a caller with many would block it, and no timeout could fire.
 
 `secure` is the AD bit of a validating resolver (RFC 4035 §3.2.3). It is trusted only from name servers on this machine: an
 attacker between a remote one and here could set it (RFC 7672 §2.2.1).
@@ -33,10 +33,7 @@ from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 T = TypeVar("T")
 PORT = 53
 KEPT_OCTETS = 4 << 20
-"""Octets of cached answers in wire format, some 20,000 usual ones.
-
-In memory they are ten to thirty times as large.
-"""
+"""Octets of cached answers on the wire, some 20,000; ten to thirty times as many in memory."""
 LARGEST_KEPT = 4_096
 """Octets; a larger answer is not cached, as attackers choose the names looked up, and their answers."""
 LONGEST_TTL_SECONDS = 86_400
@@ -54,7 +51,7 @@ class NoSuchName(BadInput):
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Generic[T]):
+class DnsAnswer(Generic[T]):
     """The records of one name and type; none where it has only other types."""
 
     values: tuple[T, ...]
@@ -123,42 +120,39 @@ class Resolver:
         self._resolver = copy.copy(self._resolver)
         self._resolver.cache = _Answers()
 
-    async def mx(self, domain: str) -> Found[Mx]:
+    async def mx(self, domain: str) -> DnsAnswer[Mx]:
         """Return the mail exchangers, best first."""
         found = await self._ask(domain, "MX", lambda r: Mx(r.preference, _text(r.exchange)))
         return replace(found, values=tuple(sorted(found.values)))
 
-    async def addresses(self, host: str) -> Found[str]:
+    async def addresses(self, host: str) -> DnsAnswer[str]:
         """Return IPv6 and IPv4 addresses; secure only if both answers are."""
         six = await self.ipv6(host)
         four = await self.ipv4(host)
         ttl = min(six.ttl_seconds, four.ttl_seconds)
-        return Found(six.values + four.values, six.secure and four.secure, ttl, four.name)
+        return DnsAnswer(six.values + four.values, six.secure and four.secure, ttl, four.name)
 
-    async def ipv4(self, host: str) -> Found[str]:
+    async def ipv4(self, host: str) -> DnsAnswer[str]:
         return await self._ask(host, "A", lambda r: str(r.address))
 
-    async def ipv6(self, host: str) -> Found[str]:
+    async def ipv6(self, host: str) -> DnsAnswer[str]:
         return await self._ask(host, "AAAA", lambda r: str(r.address))
 
-    async def txt(self, name: str) -> Found[str]:
-        """Return texts with their strings joined (RFC 7208 §3.3).
-
-        Octets that are not ASCII become U+DC80 and beyond.
-        """
+    async def txt(self, name: str) -> DnsAnswer[str]:
+        """Return texts with strings joined (RFC 7208 §3.3), and octets beyond ASCII as surrogates."""
         return await self._ask(name, "TXT", lambda r: b"".join(r.strings).decode("ascii", "surrogateescape"))
 
-    async def srv(self, name: str) -> Found[Srv]:
+    async def srv(self, name: str) -> DnsAnswer[Srv]:
         return await self._ask(name, "SRV", lambda r: Srv(r.priority, r.weight, r.port, _text(r.target)))
 
-    async def tlsa(self, host: str, port: int) -> Found[Tlsa]:
+    async def tlsa(self, host: str, port: int) -> DnsAnswer[Tlsa]:
         return await self._ask(f"_{port}._tcp.{host}", "TLSA", lambda r: Tlsa(r.usage, r.selector, r.mtype, r.cert))
 
-    async def names_of(self, address: str) -> Found[str]:
+    async def names_of(self, address: str) -> DnsAnswer[str]:
         """Return the host names that the owner of an address claims; unverified without a forward lookup."""
         return await self._ask(dns.reversename.from_address(address).to_text(), "PTR", lambda r: _text(r.target))
 
-    async def _ask(self, name: str, kind: str, read: Callable[[Any], T]) -> Found[T]:
+    async def _ask(self, name: str, kind: str, read: Callable[[Any], T]) -> DnsAnswer[T]:
         asked = to_ascii(name)
         resolver, is_trusted = self._resolver, self.is_trusted  # taken together, as they may change before the answer arrives
         try:
@@ -170,15 +164,15 @@ class Resolver:
         except dns.resolver.NXDOMAIN as error:
             raise NoSuchName(Text(f"Tên miền {asked} không tồn tại.", f"The domain {asked} does not exist.")) from error
         except (dns.exception.DNSException, OSError) as error:
-            what = in_ascii(f"{type(error).__name__}: {error}")[:200]
+            failure = in_ascii(f"{type(error).__name__}: {error}")[:200]
             raise DnsUnavailable(
-                Text(f"Chưa tra được {kind} của {asked}: {what}", f"{kind} of {asked} could not be looked up: {what}")
+                Text(f"Chưa tra được {kind} của {asked}: {failure}", f"{kind} of {asked} could not be looked up: {failure}")
             ) from error
         await asyncio.sleep(0)  # a cached answer has not yielded to the loop
         records = list(map(read, answer.rrset)) if answer.rrset is not None else []
         secure = is_trusted and bool(answer.response.flags & dns.flags.AD)
         ttl = float(min(answer.chaining_result.minimum_ttl, LONGEST_TTL_SECONDS))
-        return Found(tuple(records), secure, ttl, _text(answer.canonical_name))
+        return DnsAnswer(tuple(records), secure, ttl, _text(answer.canonical_name))
 
 
 class _Answers(dns.resolver.CacheBase):

@@ -49,10 +49,7 @@ _Planned = tuple[OpenConnections[Any], Evictable]
 def eviction_order(
     strangers: Iterable[tuple[int, str, Candidate]], is_known: Callable[[str], bool], most: int
 ) -> list[Candidate]:
-    """Return the `most` connections to evict first. Pure.
-
-    `strangers` holds start time, network and connection, in any order.
-    """
+    """Return the `most` connections to evict first, given start time, network and connection. Pure."""
     by_network: dict[str, deque[tuple[int, Candidate]]] = {}
     for number, network, each in sorted(strangers, key=lambda row: row[0]):
         by_network.setdefault(network, deque()).append((number, each))

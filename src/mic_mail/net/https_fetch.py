@@ -9,9 +9,8 @@ declared length is rejected, as an attacker who cuts the connection could shorte
 """
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import h11
@@ -23,8 +22,6 @@ _AROUND_OCTETS = 64 << 10
 """Most octets around a text: headers, chunk sizes and chunk extensions."""
 _MOST_INTERIM = 10
 """Interim responses (1xx) before the final one."""
-
-
 _LONGEST_TEXT = 300
 
 
@@ -36,7 +33,7 @@ class NotFetched(Trouble):
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class FetchBounds:
     """Limits of a fetch."""
 
     octets: int
@@ -45,7 +42,9 @@ class Bounds:
     """For everything, whatever the number of addresses."""
 
 
-async def text(name: str, path: str, *, addresses: Sequence[str], port: int, context: ssl.SSLContext, bounds: Bounds) -> bytes:
+async def text(
+    name: str, path: str, *, addresses: Sequence[str], port: int, context: ssl.SSLContext, bounds: FetchBounds
+) -> bytes:
     """Fetch the `text/plain` at `https://name/path`, from the first reachable address."""
     why = NotFetched(name, "không có địa chỉ", "no address")
     try:
@@ -53,8 +52,10 @@ async def text(name: str, path: str, *, addresses: Sequence[str], port: int, con
             for address in addresses:
                 try:
                     reader, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=name)
-                    with _closing(writer):
+                    try:
                         return await _ask(name, path, reader, writer, bounds.octets)
+                    finally:
+                        writer.transport.abort()
                 except (OSError, ValueError) as error:  # `ssl.SSLError` is an OSError
                     why = NotFetched(f"{name} ({address})", f"không kết nối được: {in_ascii(error)}", str(error))
                 except h11.ProtocolError as error:
@@ -62,14 +63,6 @@ async def text(name: str, path: str, *, addresses: Sequence[str], port: int, con
     except TimeoutError:
         raise NotFetched(name, "không trả lời trong thời gian chờ", "no response in time") from None
     raise why
-
-
-@contextlib.contextmanager
-def _closing(writer: asyncio.StreamWriter) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        writer.transport.abort()
 
 
 async def _ask(name: str, path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, most: int) -> bytes:

@@ -44,10 +44,7 @@ class CannotListen(Trouble):
 
 
 def open_listeners(addresses: Iterable[str], ports: Mapping[str, int], backlog: int) -> list[Listener]:
-    """Open one listener for each service and address.
-
-    Port 0 means any free one, the same on all addresses.
-    """
+    """Open a listener for each service and address; port 0 is a free one, the same on all addresses."""
     listeners: list[Listener] = []
     addresses = tuple(addresses)
     try:
@@ -87,10 +84,7 @@ def _open_listener(door: str, addresses: tuple[str, ...], port: int, backlog: in
 
 
 def _open(address: str, port: int, backlog: int) -> socket.socket | None:
-    """Open the socket of one address.
-
-    None if the machine lacks this family and "::" was configured for all addresses.
-    """
+    """Open the socket of one address; None for "::" (all) on a machine without IPv6."""
     family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
     try:
         opened = socket.socket(family, socket.SOCK_STREAM)

@@ -18,10 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE_SECONDS = 3.0
-"""Timeout for a connection, for sending a piece, for one more acknowledged octet.
-
-A slow collector is not a dead one.
-"""
+"""Timeout for a connection, a piece sent, one more octet acknowledged: slow is not dead."""
 _PIECE = 1 << 16
 _LOOK_SECONDS = 0.01
 _WAYS = {"udp": 514, "tcp": 601, "tls": 6514}
@@ -31,7 +28,7 @@ _PLACE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CollectorAddress:
     """The address of a collector."""
 
     way: str
@@ -49,24 +46,24 @@ class Place:
         return f"unix:{self.host}" if self.way == "unix" else f"{self.way}://{self.host}:{self.port}"
 
 
-def place(text: str) -> Place:
+def place(text: str) -> CollectorAddress:
     """Parse `unix:/dev/log`, `udp://192.0.2.1`, `tcp://[2001:db8::1]:601`, `tls://siem.mic.gov.vn`.
 
     Raises `ValueError`.
     """
     if text.startswith("unix:/"):
-        return Place("unix", text.removeprefix("unix:"))
+        return CollectorAddress("unix", text.removeprefix("unix:"))
     found = _PLACE.fullmatch(text)
     port = int(found["port"] or _WAYS[found["way"]]) if found else 0
     if found is None or not 0 < port < 65_536:
         raise ValueError(text)
-    return Place(found["way"], found["six"] or found["host"], port)
+    return CollectorAddress(found["way"], found["six"] or found["host"], port)
 
 
 class Collector:
     """One collector; connected when there is something to send."""
 
-    def __init__(self, where: Place, ca: Path | None = None, *, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, where: CollectorAddress, ca: Path | None = None, *, patience: float = PATIENCE_SECONDS) -> None:
         self.where = where
         self._ca = ca
         self._patience = patience
@@ -75,16 +72,16 @@ class Collector:
     def send(self, messages: Sequence[bytes]) -> None:
         """Send all messages in order; after an `OSError` it is unknown how many arrived."""
         try:
-            made = self._socket = self._socket or self._connect()
+            connection = self._socket = self._socket or self._connect()
             if self.where.is_stream:
-                self._must_be_open(made)
+                self._must_be_open(connection)
                 octets = memoryview(b"".join(messages))
                 for start in range(0, len(octets), _PIECE):
-                    made.sendall(octets[start : start + _PIECE])
-                _wait_until_acknowledged(made, self._patience)
+                    connection.sendall(octets[start : start + _PIECE])
+                _wait_until_acknowledged(connection, self._patience)
             else:
                 for message in messages:
-                    made.send(message)
+                    connection.send(message)
         except OSError:
             self.close()
             raise
@@ -101,47 +98,47 @@ class Collector:
     def _connect(self) -> socket.socket:
         where = self.where
         if where.way == "unix":
-            made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            made.settimeout(self._patience)
-            made.connect(where.host)
-            return made
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            connection.settimeout(self._patience)
+            connection.connect(where.host)
+            return connection
         if where.way == "udp":
             family, kind, protocol, _, address = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_DGRAM)[0]
-            made = socket.socket(family, kind, protocol)
-            made.settimeout(self._patience)
-            made.connect(address)
-            return made
-        made = socket.create_connection((where.host, where.port), self._patience)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            connection = socket.socket(family, kind, protocol)
+            connection.settimeout(self._patience)
+            connection.connect(address)
+            return connection
+        connection = socket.create_connection((where.host, where.port), self._patience)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if where.way == "tcp":
-            return made
+            return connection
         context = ssl.create_default_context(cafile=str(self._ca) if self._ca else None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            return context.wrap_socket(made, server_hostname=where.host)
+            return context.wrap_socket(connection, server_hostname=where.host)
         except OSError:
-            made.close()
+            connection.close()
             raise
 
-    def _must_be_open(self, made: socket.socket) -> None:
+    def _must_be_open(self, connection: socket.socket) -> None:
         """Check for an end of stream: the collector may have closed, and the next batch would be lost."""
-        made.settimeout(0)
+        connection.settimeout(0)
         try:
-            if made.recv(1) == b"":
+            if connection.recv(1) == b"":
                 raise ConnectionResetError("closed by the collector")
         except (BlockingIOError, ssl.SSLWantReadError):
             pass
         finally:
-            made.settimeout(self._patience)
+            connection.settimeout(self._patience)
 
 
-def _wait_until_acknowledged(made: socket.socket, seconds: float) -> None:
+def _wait_until_acknowledged(connection: socket.socket, seconds: float) -> None:
     """Wait until the socket's send queue (SIOCOUTQ) is empty: the peer's kernel has everything.
 
     Fails after `seconds` without progress.
     """
-    ends, least = time.monotonic() + seconds, _queued(made)
-    while (left := _queued(made)) > 0:
+    ends, least = time.monotonic() + seconds, _queued(connection)
+    while (left := _queued(connection)) > 0:
         if left < least:
             ends, least = time.monotonic() + seconds, left
         elif time.monotonic() > ends:
@@ -149,6 +146,6 @@ def _wait_until_acknowledged(made: socket.socket, seconds: float) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _queued(made: socket.socket) -> int:
-    queued: int = struct.unpack("i", fcntl.ioctl(made, termios.TIOCOUTQ, b"\0" * 4))[0]
+def _queued(connection: socket.socket) -> int:
+    queued: int = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4))[0]
     return queued

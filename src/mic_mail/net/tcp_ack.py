@@ -19,10 +19,7 @@ import sys
 import termios
 
 _BYTES_ACKED = struct.Struct("=120xQ")
-"""`tcpi_bytes_acked` in `struct tcp_info` of linux/tcp.h, since Linux 4.1.
-
-RFC 4898 calls it tcpEStatsAppHCThruOctetsAcked.
-"""
+"""`tcpi_bytes_acked` in `struct tcp_info` of linux/tcp.h, since Linux 4.1 (RFC 4898)."""
 
 
 def acknowledge(transport: asyncio.BaseTransport) -> None:
@@ -32,13 +29,10 @@ def acknowledge(transport: asyncio.BaseTransport) -> None:
 
 
 def acknowledged(transport: asyncio.BaseTransport) -> int:
-    """Return the octets sent that the peer has acknowledged, including TLS; 0 if unknown.
-
-    Costs one system call.
-    """
+    """Return the octets sent that the peer has acknowledged, including TLS; 0 if unknown."""
     with contextlib.suppress(OSError, AttributeError, struct.error):  # the connection is gone
-        told = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.size)
-        return int(_BYTES_ACKED.unpack(told)[0])
+        info = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED.size)
+        return int(_BYTES_ACKED.unpack(info)[0])
     return 0
 
 
@@ -48,8 +42,8 @@ def outstanding(transport: asyncio.Transport) -> int:
     They are in this process's buffers and the kernel's (SIOCOUTQ, tcp(7)).
     """
     with contextlib.suppress(OSError, AttributeError):  # the connection is gone
-        told = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-        return transport.get_write_buffer_size() + int.from_bytes(told, sys.byteorder)
+        queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        return transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
     return 0
 
 

@@ -33,10 +33,7 @@ SELF_SIGNED_DAYS = 825
 MODERN = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Cipher suites for TLS 1.2: forward secrecy and authenticated encryption. All of TLS 1.3 have both."""
 COMPATIBLE = f"{MODERN}:ECDHE+AES:!SHA1:!AESCCM"
-"""Adds the suites that Windows up to Server 2012 R2 has with an RSA certificate.
-
-These are CBC with SHA-256 or SHA-384.
-"""
+"""Adds CBC with SHA-256 or SHA-384, for Windows up to Server 2012 R2 with an RSA certificate."""
 _MINIMA = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -112,10 +109,7 @@ class TlsFront:
         handshake.context = self._certificate_for(name)
 
     def _certificate_for(self, name: str | None) -> ssl.SSLContext:
-        """Find the context by the exact name, then by a wildcard for its first label.
-
-        RFC 6066 §3, RFC 9525 §6.3.
-        """
+        """Find the context by exact name, then by wildcard for its first label (RFC 6066 §3, RFC 9525 §6.3)."""
         name = (name or "").lower().removesuffix(".")
         exact = self._by_name.get(name)
         return exact or self._by_name.get(f"*.{name.partition('.')[2]}") or self._default
@@ -198,10 +192,7 @@ def _no_password() -> str:
 
 
 def self_signed(names: Iterable[str], now: datetime) -> tuple[bytes, bytes]:
-    """Create certificate and key (PEM) for names and addresses, valid from yesterday.
-
-    `init` and `demo` use them.
-    """
+    """Create certificate and key (PEM), valid from yesterday, for names and addresses."""
     names = list(dict.fromkeys(names))
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])

@@ -46,9 +46,6 @@ class TlsReader(asyncio.BufferedProtocol):
         self._protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Release the protocol: uvloop keeps this object, and it keeps its transport.
-
-        That is 40 KiB in a reference cycle until garbage collection.
-        """
+        """Release the protocol: uvloop keeps this object, a cycle of 40 KiB until garbage collection."""
         lost, self._protocol = self._protocol, _NOBODY
         lost.connection_lost(exc)

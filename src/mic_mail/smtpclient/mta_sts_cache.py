@@ -27,7 +27,7 @@ from mic_mail.durable_files import make_durable, write_durably
 from mic_mail.log.error_fields import described, failure
 from mic_mail.net import https_fetch
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
-from mic_mail.net.https_fetch import Bounds, NotFetched
+from mic_mail.net.https_fetch import FetchBounds, NotFetched
 from mic_mail.process.executors import Executors
 from mic_mail.queue.files import unlink
 from mic_mail.smtpclient import mta_sts
@@ -203,7 +203,7 @@ class Policies:
         try:
             addresses = (await self._resolver.addresses(name)).values[: 2 * MOST_ADDRESSES]
             context = await self._executors.io(_context, settings.authorities)
-            bounds = Bounds(mta_sts.POLICY_OCTETS, settings.seconds)
+            bounds = FetchBounds(mta_sts.POLICY_OCTETS, settings.seconds)
             octets = await https_fetch.text(
                 name, "/.well-known/mta-sts.txt", addresses=addresses, port=settings.port, context=context, bounds=bounds
             )

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.errors import Refused, Text, in_ascii
-from mic_mail.net.dns import DnsUnavailable, Found, Mx, NoSuchName, Resolver, Tlsa
+from mic_mail.net.dns import DnsAnswer, DnsUnavailable, Mx, NoSuchName, Resolver, Tlsa
 
 MOST_HOSTS = 16
 MOST_ADDRESSES = 4
@@ -89,7 +89,7 @@ async def route(domain: str, resolver: Resolver, own_names: Collection[str], shu
     raise NoRoute("5.4.4", Text(f"Máy nhận thư của {name} không có địa chỉ.", f"The mail servers of {name} have no address."))
 
 
-async def _exchangers(name: str, resolver: Resolver) -> Found[Mx]:
+async def _exchangers(name: str, resolver: Resolver) -> DnsAnswer[Mx]:
     try:
         found = await resolver.mx(name)
     except NoSuchName as error:
@@ -133,14 +133,14 @@ async def _host(name: str, resolver: Resolver, sure: Sequence[str]) -> Host:
     return Host(name, addresses)
 
 
-async def _addresses(name: str, resolver: Resolver) -> Found[str]:
+async def _addresses(name: str, resolver: Resolver) -> DnsAnswer[str]:
     """Look up IPv6 and IPv4 addresses; one kind is enough.
 
     Some name servers fail at one kind of address, or deny the name for it (RFC 4074 §4). Where the other kind cannot be looked
     up, the result is unknown, whatever was denied.
     """
     asked = await asyncio.gather(resolver.ipv6(name), resolver.ipv4(name), return_exceptions=True)
-    answers = [answer for answer in asked if isinstance(answer, Found)]
+    answers = [answer for answer in asked if isinstance(answer, DnsAnswer)]
     values = tuple(address for answer in answers for address in answer.values)
     troubles = [trouble for trouble in asked if isinstance(trouble, BaseException)]
     for trouble in sorted(troubles, key=lambda trouble: isinstance(trouble, NoSuchName)):

@@ -15,18 +15,18 @@ class Door:
         self.open: set[object] = set()
         self.told: list[str] = []
         given = {"connections": 100, "per_network": 100, "new_per_minute": 100, **limits}
-        self.admission = Admission(AdmissionLimits(**given), lambda: self.now)
+        self.admission = Admission(AdmissionLimits(**given), lambda: self.now, self.open.__contains__)
 
     def has_room(self) -> bool:
         return len(self.open) < self.admission.limits.connections
 
     def begin(self, address: str) -> Callable[[], None] | None:
         """What ends the handshake."""
-        return self.admission.begin_handshake(address, self.open.__contains__, self.told.append, self.has_room)
+        return self.admission.begin_handshake(address, self.told.append, self.has_room)
 
     def connect(self, address: str) -> object | str:
         """The connection, or why there is none."""
-        why = self.admission.refusal(address, self.has_room, self.open.__contains__)
+        why = self.admission.refusal(address, self.has_room)
         if why is not None:
             return why
         connection = object()

@@ -7,7 +7,7 @@ import pytest
 from dns_server import BROKEN, SILENT, name_server
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.net import dns
-from mic_mail.net.dns import DnsUnavailable, Found, Mx, NoSuchName, Resolver, Srv, Tlsa
+from mic_mail.net.dns import DnsAnswer, DnsUnavailable, Mx, NoSuchName, Resolver, Srv, Tlsa
 from waiting import PATIENCE_SECONDS
 
 ZONE = {
@@ -41,7 +41,7 @@ def resolver(server) -> Resolver:
 
 async def test_mail_exchangers_best_first(resolver: Resolver) -> None:
     found = await resolver.mx("MIC.gov.vn.")
-    assert found == Found((Mx(10, "mx1.mic.gov.vn"), Mx(20, "mx2.mic.gov.vn")), True, 300)
+    assert found == DnsAnswer((Mx(10, "mx1.mic.gov.vn"), Mx(20, "mx2.mic.gov.vn")), True, 300)
 
 
 async def test_an_answer_at_hand_lets_others_have_their_turn(resolver: Resolver) -> None:
