@@ -16,10 +16,7 @@ from mic_mail.mailauth.dkim_verify import verify
 from mic_mail.mailauth.message_digest import Reading
 
 MOST_OLDER = 10
-"""Older message signatures, below the last one, that are tried.
-
-Verifying them is optional (§5.2 step 5).
-"""
+"""Most older message signatures that are tried, which is optional (§5.2 step 5)."""
 
 
 class Arc(StrEnum):
@@ -35,21 +32,14 @@ class ArcResult:
     """The result for one message."""
 
     result: Arc
-    sets: int = 0
     oldest_pass: int = 0
-    """The lowest instance whose message signature still verifies, as far as was tried.
-
-    0: all (§5.2 step 5).
-    """
+    """The lowest instance whose message signature still verifies, of those tried; 0: all (§5.2 step 5)."""
     sealers: tuple[str, ...] = ()
     """The domains of the seals, in order of instance; none where the chain is broken."""
     reason: str = ""
     """The reason in our words."""
     unsigned_octets: int = 0
-    """Octets of the canonical body beyond what the last set covers (`l=`).
-
-    An intermediary may have written them.
-    """
+    """Octets of the canonical body beyond the last set's `l=`, which an intermediary may have written."""
 
 
 def key_names(reading: Reading) -> list[str]:
@@ -67,10 +57,10 @@ def check_arc(reading: Reading, keys: Keys, now: int) -> ArcResult:
     if chain.fault:
         return ArcResult(Arc.FAIL, reason=chain.fault)
     try:
-        _must_be_signed(chain.sets[-1], reading, keys, now)
+        signature = _must_be_signed(chain.sets[-1], reading, keys, now)
         _must_be_sealed(chain, keys)
     except Unusable as error:
-        return ArcResult(Arc.FAIL, len(chain.sets), reason=error.reason)
+        return ArcResult(Arc.FAIL, reason=error.reason)
     last = len(chain.sets)
     oldest = last - MOST_OLDER if last > MOST_OLDER + 1 else 0
     for number in range(last - 1, max(0, last - 1 - MOST_OLDER), -1):
@@ -80,27 +70,19 @@ def check_arc(reading: Reading, keys: Keys, now: int) -> ArcResult:
             oldest = number + 1
             break
     sealers = tuple(each.seal.domain for each in chain.sets)
-    return ArcResult(Arc.PASS, last, oldest, sealers, unsigned_octets=_unsigned_octets(chain.sets[-1], reading))
+    return ArcResult(Arc.PASS, oldest, sealers, unsigned_octets=reading.octets_beyond(signature.body))
 
 
-def _unsigned_octets(last: ArcSet, reading: Reading) -> int:
-    assert isinstance(last.message, Signature), "it holds"
-    digest, covered = reading.digest(last.message.body), last.message.body.limit
-    return digest.octets - covered if digest is not None and covered is not None else 0
-
-
-def _must_be_signed(each: ArcSet, reading: Reading, keys: Keys, now: int) -> None:
+def _must_be_signed(each: ArcSet, reading: Reading, keys: Keys, now: int) -> Signature:
     if isinstance(each.message, Unusable):
         raise each.message
     check_times(each.message, now)
     verify(each.message, reading, keys)
+    return each.message
 
 
 def _must_be_sealed(chain: Chain, keys: Keys) -> None:
-    """Verify each seal (§5.1.1).
-
-    It signs all sets up to its own, in order, relaxed, and itself without its value.
-    """
+    """Verify each seal (§5.1.1) over all sets up to its own, relaxed, and itself without its value."""
     hashed = hashlib.sha256()
     for each in chain.sets:
         hashed.update(each.results.canonical(True) + each.message_field.canonical(True))

@@ -106,10 +106,10 @@ def _numbered(kind: bytes, fields: list[Field], count: int) -> dict[int, Field]:
         else:
             text = tags(field.value).get("i", "")
         if not re.fullmatch("[0-9]{1,2}", text, re.ASCII) or int(text) in found:
-            raise _broken("a set is not numbered, or twice there")
+            raise _broken("a set without a number, or with that of another")
         found[int(text)] = field
     if sorted(found) != list(range(1, count + 1)):
-        raise _broken("a set is not whole")
+        raise _broken("an incomplete set")
     return found
 
 
@@ -132,7 +132,7 @@ def _seal(field: Field) -> Seal:
     domain, selector = names_of_key(found)
     status = found["cv"].lower()
     if status not in ("none", "pass", "fail"):
-        raise _broken("a seal with another cv=")
+        raise _broken("a seal with an unknown cv=")
     return Seal(field, algorithm_of(found), domain, selector, decoded(found["b"]), status)
 
 

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 
 from mic_mail.clock import Clock
 from mic_mail.mailauth import arc, dkim_verify
-from mic_mail.mailauth.arc import ArcResult, check_arc
-from mic_mail.mailauth.dkim_dns import Keys, fetch_keys
-from mic_mail.mailauth.dkim_verify import DkimResult, check_dkim
-from mic_mail.mailauth.dmarc import SECONDS, Asked, Dmarc, DmarcResult, ask_policy, judge_dmarc
+from mic_mail.mailauth.arc import check_arc
+from mic_mail.mailauth.dkim_dns import fetch_keys
+from mic_mail.mailauth.dkim_verify import check_dkim
+from mic_mail.mailauth.dmarc import SECONDS, Dmarc, DmarcResult, PolicyLookup, ask_policy, judge_dmarc
 from mic_mail.mailauth.message_digest import Reading
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Client, SpfResult, check_helo, check_mail_from
@@ -27,17 +27,6 @@ Thread = Callable[[Callable[[], Origin]], Awaitable[Origin]]
 """Runs arithmetic outside the loop."""
 
 
-async def examine(
-    resolver: Resolver, clock: Clock, client: Client, sender: ReversePath, reading: Reading, *, roll: int
-) -> Origin:
-    """Check a message and its client.
-
-    `sender`: the reverse-path, '' where it is null; `roll`: 0 to 99, random, for DMARC's `pct`.
-    """
-    about_client = examine_client(resolver, clock, client, sender)
-    return await examine_message(resolver, clock, about_client, reading, roll=roll)
-
-
 async def examine_message(
     resolver: Resolver,
     clock: Clock,
@@ -48,7 +37,10 @@ async def examine_message(
     seconds: float = SECONDS,
     thread: Thread = asyncio.to_thread,
 ) -> Origin:
-    """Check a message whose client checks are already running; `seconds` bounds the questions made here."""
+    """Check a message whose client checks are already running.
+
+    `roll`: 0 to 99, random, for DMARC's `pct`; `seconds` bounds the questions made here.
+    """
     client = asyncio.ensure_future(about_client)
     fetching = asyncio.ensure_future(fetch_keys(resolver, [*dkim_verify.key_names(reading), *arc.key_names(reading)], seconds))
     asking = asyncio.ensure_future(_policy(resolver, reading, seconds))
@@ -60,25 +52,21 @@ async def examine_message(
     now = clock.steady_us() // 1_000_000
 
     def judge() -> Origin:
-        signed, chain = _verify(reading, keys, now)
-        found = judge_dmarc(policy, mail_from, signed, roll=roll)
-        return Origin(mail_from, helo, signed, found, chain, reading.untried, reading.fault)
+        signed = check_dkim(reading, keys, now)
+        dmarc = judge_dmarc(policy, mail_from, signed, roll=roll)
+        return Origin(mail_from, helo, signed, dmarc, check_arc(reading, keys, now), reading.untried, reading.fault)
 
     return await thread(judge)
 
 
 async def examine_client(resolver: Resolver, clock: Clock, client: Client, sender: ReversePath) -> ClientResults:
-    """Check SPF of MAIL FROM and of HELO, which needs no message; for a null reverse-path they are one."""
+    """Check SPF of MAIL FROM and of HELO, which needs no message; for a null reverse-path ('') they are one."""
     if not sender:
         return await check_mail_from(resolver, clock, client, sender), None
     return await asyncio.gather(check_mail_from(resolver, clock, client, sender), check_helo(resolver, clock, client))
 
 
-async def _policy(resolver: Resolver, reading: Reading, seconds: float) -> Asked:
+async def _policy(resolver: Resolver, reading: Reading, seconds: float) -> PolicyLookup:
     if reading.fault:
-        return Asked(DmarcResult(Dmarc.PERMERROR, reason=reading.fault))
+        return PolicyLookup(DmarcResult(Dmarc.PERMERROR, reason=reading.fault))
     return await ask_policy(resolver, reading.values(b"from"), seconds)
-
-
-def _verify(reading: Reading, keys: Keys, now: int) -> tuple[tuple[DkimResult, ...], ArcResult]:
-    return check_dkim(reading, keys, now), check_arc(reading, keys, now)

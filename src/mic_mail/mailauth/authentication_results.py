@@ -25,10 +25,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$&*+.^_`{|}~@\-]{1,320}")
 """A value that needs no quotes: no character of RFC 2045's tspecials but the @ of an address."""
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
 _NO_LETTER = bytes(range(0x21)) + bytes(range(0x7F, 0x100))
-"""Octets that no field name has (RFC 5322 §2.2), and some readers ignore.
-
-Blanks, folds, controls, beyond ASCII.
-"""
+"""Octets that no field name has, and some readers ignore (RFC 5322 §2.2)."""
 _LINE = re.compile(rb"[^\n]*+(?:\n[ \t][^\n]*+)*+\n?")
 _PLAIN = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`{|}~\-]*+")
 """A token of RFC 2045 §5.1. An id that is neither a token nor a quoted string is read in part by some."""
@@ -38,10 +35,7 @@ _QUOTED = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
 def value(text: str) -> str:
-    """Return a property's value (RFC 8601 §2.2), quoted where needed.
-
-    Characters that are not printable ASCII become `?`.
-    """
+    """Return a property's value, quoted where needed; `?` for what is not printable ASCII."""
     text = text[:LONGEST_VALUE]
     if _TOKEN.fullmatch(text):
         return text
@@ -50,10 +44,7 @@ def value(text: str) -> str:
 
 
 def field(origin: Origin, authserv_id: str, iprev: tuple[IprevResult, str] | None = None) -> bytes:
-    """Return the field with its CRLF: a line for each method and signature.
-
-    `iprev`: the result for the client's address, and that address.
-    """
+    """Return the field with its CRLF; `iprev`: the result for the client's address, and the address."""
     lines = [*_spf(origin), *_dkim(origin), *_dmarc(origin), *_arc(origin)]
     if iprev is not None:  # §2.7.3
         lines.append(_line("iprev", iprev[0].result, "", [("policy.iprev", iprev[1])]))

@@ -5,6 +5,7 @@ answer.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping
 
 from mic_mail.domain_name import NotAName
@@ -18,15 +19,9 @@ MOST_NAMES = 64
 MOST_RECORDS = 4
 """Records of a name; a verifier may use any of them."""
 MOST_KEYS = 2
-"""Keys of a name: the old one and the new.
-
-Each is tried with each signature, and there may be seventy.
-"""
+"""Keys of a name, the old one and the new; each is tried with up to seventy signatures."""
 AT_ONCE = MOST_SIGNATURES
-"""Names asked for at the same time: those of all signatures.
-
-Otherwise slow names could delay the author's own key until it counts as unanswered.
-"""
+"""Names asked for at once, those of all signatures: slow ones must not delay the author's own."""
 
 Keys = Mapping[str, tuple[PublicKey, ...] | Unusable]
 
@@ -35,7 +30,7 @@ async def fetch_keys(resolver: Resolver, names: Iterable[str], seconds: float = 
     """Return the keys of each name, within `seconds`."""
     wanted = list(dict.fromkeys(names))[:MOST_NAMES]
     found: dict[str, tuple[PublicKey, ...] | Unusable] = {
-        name: Unusable(Dkim.TEMPERROR, "its key was not there in time") for name in wanted
+        name: Unusable(Dkim.TEMPERROR, "the lookup of its key timed out") for name in wanted
     }
     turns = asyncio.Semaphore(AT_ONCE)
 
@@ -43,11 +38,9 @@ async def fetch_keys(resolver: Resolver, names: Iterable[str], seconds: float = 
         async with turns:
             found[name] = await _keys(resolver, name)
 
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await asyncio.gather(*map(one, wanted))
-    except TimeoutError:
-        pass
     return found
 
 

@@ -22,17 +22,14 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from mic_mail.domain_name import NotAName, to_ascii
+from mic_mail.domain_name import NotAName, is_within, to_ascii
 from mic_mail.mime.dkim import relaxed_field, tags_of
 
 LEAST_RSA_BITS = 1_024
 MOST_RSA_BITS = 8_192
 """Bits of an RSA key. RFC 8301 §3.2 asks for 4096; beyond this bound one signature costs too much CPU."""
 MOST_RSA_EXPONENT = 65_537
-"""Exponent of nearly all keys.
-
-It may be as long as the key, and a try then takes 7 ms (RFC 8017 §3.1).
-"""
+"""Exponent of nearly all keys; with one as long as the key, a try takes 7 ms (RFC 8017 §3.1)."""
 LONGEST_SIGNATURE = 16_384
 """Octets of one field."""
 CLOCK_SKEW_SECONDS = 3_600
@@ -131,10 +128,10 @@ def parse_signature(field: Field) -> Signature:
     """Parse a DKIM-Signature; raises `Unusable`."""
     found = tags(field.value)
     if found.get("v") != "1":
-        raise Unusable(Dkim.NEUTRAL, "another version")
+        raise Unusable(Dkim.NEUTRAL, "an unknown version")
     query = found.get("q", "dns/txt").lower().split(":")
     if "dns/txt" not in query and "dns" not in query:
-        raise Unusable(Dkim.NEUTRAL, "its key cannot be asked for")
+        raise Unusable(Dkim.NEUTRAL, "no known query method in q=")
     signature = parse_message_signature(field, found)
     _local, at, host = found.get("i", "").rpartition("@")
     if "i" not in found:
@@ -143,16 +140,13 @@ def parse_signature(field: Field) -> Signature:
         identity = to_ascii(host)
     except NotAName:
         identity = ""
-    if not at or not _is_within(identity, signature.domain):
+    if not at or not is_within(identity, signature.domain):
         raise Unusable(Dkim.PERMERROR, "i= is not within d=")
     return replace(signature, identity=identity)
 
 
 def parse_message_signature(field: Field, found: dict[str, str]) -> Signature:
-    """Parse the tags that DKIM-Signature and ARC-Message-Signature share (RFC 8617 §4.1.2).
-
-    Raises `Unusable`.
-    """
+    """Parse the tags shared with ARC-Message-Signature (RFC 8617 §4.1.2); raises `Unusable`."""
     for tag in ("a", "b", "bh", "d", "h", "s"):
         if not found.get(tag):
             raise Unusable(Dkim.PERMERROR, f"no {tag}=")
@@ -179,14 +173,14 @@ def check_times(signature: Signature, now: int) -> None:
     if signature.expires_at is not None and now > signature.expires_at:
         raise Unusable(Dkim.FAIL, "it has expired")
     if signature.signed_at is not None and signature.signed_at > now + CLOCK_SKEW_SECONDS:
-        raise Unusable(Dkim.FAIL, "it was made in the future")
+        raise Unusable(Dkim.FAIL, "t= is in the future")
 
 
 def algorithm_of(found: dict[str, str]) -> str:
     """Return the algorithm of `a=`; raises `Unusable`."""
     algorithm = found["a"].lower()
     if algorithm == "rsa-sha1":
-        raise Unusable(Dkim.FAIL, "rsa-sha1 proves nothing")
+        raise Unusable(Dkim.FAIL, "rsa-sha1 is not accepted")
     if algorithm not in ("rsa-sha256", "ed25519-sha256"):
         raise Unusable(Dkim.NEUTRAL, "an unknown algorithm")
     return algorithm
@@ -198,7 +192,7 @@ def names_of_key(found: dict[str, str]) -> tuple[str, str]:
         domain, selector = to_ascii(found["d"]), to_ascii(found["s"])
         to_ascii(f"{selector}._domainkey.{domain}")
     except NotAName:
-        raise Unusable(Dkim.PERMERROR, "d= or s= is no name") from None
+        raise Unusable(Dkim.PERMERROR, "d= or s= is not a valid name") from None
     return domain, selector
 
 
@@ -206,7 +200,7 @@ def _number(found: dict[str, str], tag: str) -> int | None:
     if tag not in found:
         return None
     if not _NUMBER.fullmatch(found[tag]):
-        raise Unusable(Dkim.NEUTRAL, f"{tag}= is no number")
+        raise Unusable(Dkim.NEUTRAL, f"{tag}= is not a number")
     return int(found[tag])
 
 
@@ -215,7 +209,7 @@ def decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise Unusable(Dkim.NEUTRAL, "it is not in Base64") from None
+        raise Unusable(Dkim.NEUTRAL, "invalid Base64") from None
 
 
 def signed_digest(signature: Signature, fields: Mapping[bytes, Sequence[Field]]) -> bytes:
@@ -264,7 +258,7 @@ def parse_key(record: str) -> PublicKey:
     """Parse a key record; raises `Unusable`."""
     found = tags_of(record.strip(" \t\r\n"))
     if not found or found.get("v", "DKIM1") != "DKIM1" or ("v" in found and next(iter(found)) != "v") or "p" not in found:
-        raise Unusable(Dkim.PERMERROR, "its key's record cannot be read")
+        raise Unusable(Dkim.PERMERROR, "its key record is invalid")
     if not found["p"]:
         raise Unusable(Dkim.PERMERROR, "its key is revoked")
     if "sha256" not in found.get("h", "sha256").lower().split(":"):
@@ -279,7 +273,7 @@ def parse_key(record: str) -> PublicKey:
     except (binascii.Error, ValueError, UnsupportedAlgorithm):
         raise Unusable(Dkim.PERMERROR, "its key cannot be read") from None
     if (kind == "rsa") != isinstance(key, RSAPublicKey) or not isinstance(key, RSAPublicKey | Ed25519PublicKey):
-        raise Unusable(Dkim.PERMERROR, "its key is of another kind")
+        raise Unusable(Dkim.PERMERROR, "its key is of another type")
     if isinstance(key, RSAPublicKey) and key.public_numbers().e > MOST_RSA_EXPONENT:
         raise Unusable(Dkim.PERMERROR, "its key has a large exponent")
     return PublicKey(key, "y" in flags, "s" in flags)
@@ -295,10 +289,6 @@ def verify_signature(key: PublicKey, algorithm: str, signature: bytes, digest: b
         elif isinstance(key.key, Ed25519PublicKey) and algorithm == "ed25519-sha256":
             key.key.verify(signature, digest)
         else:
-            raise Unusable(Dkim.PERMERROR, "its key is of another kind")
+            raise Unusable(Dkim.PERMERROR, "its key is of another type")
     except InvalidSignature:
-        raise Unusable(Dkim.FAIL, "what was signed has been changed") from None
-
-
-def _is_within(name: str, domain: str) -> bool:
-    return name == domain or name.endswith(f".{domain}")
+        raise Unusable(Dkim.FAIL, "the signature does not match") from None

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from mic_mail.mailauth.dkim_dns import Keys
 from mic_mail.mailauth.dkim_header import (  # fmt: skip
     Dkim,
-    Field,
     PublicKey,
     Signature,
     Unusable,
@@ -27,16 +26,12 @@ class DkimResult:
 
     result: Dkim
     domain: str = ""
-    identity: str = ""
-    """The domain of `i=`: `domain` or one below it."""
     selector: str = ""
     algorithm: str = ""
     begins: str = ""
     """The first eight characters of `b=` (RFC 6008)."""
     reason: str = ""
     """The reason in our words."""
-    bits: int = 0
-    """Bits of the key."""
     unsigned_octets: int = 0
     """Octets of the canonical body beyond `l=`: an intermediary may have written them (RFC 6376 §8.2)."""
     is_testing: bool = False
@@ -65,18 +60,15 @@ def check_dkim(reading: Reading, keys: Keys, now: int) -> tuple[DkimResult, ...]
 
 
 def _check(signature: Signature, reading: Reading, keys: Keys, now: int) -> DkimResult:
-    result, reason, key = Dkim.PASS, "", None
+    result, reason, is_testing = Dkim.PASS, "", False
     try:
         check_times(signature, now)
-        key = verify(signature, reading, keys)
+        is_testing = verify(signature, reading, keys).is_testing
     except Unusable as error:
         result, reason = error.result, error.reason
-    digest = reading.digest(signature.body)
-    covered = signature.body.limit
-    beyond = max(0, digest.octets - covered) if digest and covered is not None else 0
     return DkimResult(
-        result, signature.domain, signature.identity, signature.selector, signature.algorithm, _begins(signature.field), reason,
-        key.bits if key else 0, beyond, key.is_testing if key else False,
+        result, signature.domain, signature.selector, signature.algorithm, tags(signature.field.value)["b"][:8], reason,
+        reading.octets_beyond(signature.body), is_testing,
     )  # fmt: skip
 
 
@@ -97,14 +89,10 @@ def verify(signature: Signature, reading: Reading, keys: Keys) -> PublicKey:
     for key in found:
         try:
             if key.is_strict and signature.identity != signature.domain:
-                raise Unusable(Dkim.PERMERROR, "i= is not d=, and the key wants it so")
+                raise Unusable(Dkim.PERMERROR, "i= differs from d=, which the key (t=s) forbids")
             verify_signature(key, signature.algorithm, signature.signature, signed)
         except Unusable as error:
             fault = error
         else:
             return key
     raise fault
-
-
-def _begins(field: Field) -> str:
-    return tags(field.value)["b"][:8]

@@ -73,14 +73,10 @@ class DmarcResult:
     published: Policy = Policy.NONE
     """The policy that the record requests for this domain."""
     disposition: Policy = Policy.NONE
-    """The policy that applies to this message.
-
-    None where it passes, a weaker one where `pct` leaves it out.
-    """
+    """The policy that applies to this message: none where it passes, a weaker one beyond `pct`."""
     spf_aligned: bool = False
     dkim_aligned: bool = False
     """True where a signature passed for a domain aligned with the author's."""
-    percent: int = 100
     reason: str = ""
     """The reason in our words."""
     is_unanswered: bool = False
@@ -107,11 +103,11 @@ def author_domain(values: Sequence[bytes]) -> str:
         written = {mailbox.address.rpartition("@")[2] for mailbox in read_mailboxes(values[0])}
         domains = set(map(to_ascii, written))
     except Ambiguous:
-        raise NoAuthor("From cannot be read in one way") from None
+        raise NoAuthor("From is ambiguous") from None
     except NotAName:
-        raise NoAuthor("the domain in From is no name") from None
+        raise NoAuthor("the domain in From is invalid") from None
     if any(domain.startswith("[") for domain in domains):  # RFC 5321 §4.1.3: an address literal is nobody's domain
-        raise NoAuthor("the domain in From is no name")
+        raise NoAuthor("the domain in From is invalid")
     if len(domains) != 1:
         raise NoAuthor("authors of several domains" if domains else "an empty From")
     return domains.pop()
@@ -150,37 +146,29 @@ def _policy(text: str) -> Policy | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PolicyLookup:
     """The author's domain and its policy, known before SPF and DKIM are."""
 
     result: DmarcResult
     record: DmarcRecord | None = None
 
 
-async def ask_policy(resolver: Resolver, authors: Sequence[bytes], seconds: float = SECONDS) -> Asked:
+async def ask_policy(resolver: Resolver, authors: Sequence[bytes], seconds: float = SECONDS) -> PolicyLookup:
     """Return the author's domain and the policy that it publishes."""
     try:
         domain, organization = await asyncio.to_thread(_author, authors)
     except NoAuthor as error:
-        return Asked(DmarcResult(Dmarc.PERMERROR, reason=str(error)))
+        return PolicyLookup(DmarcResult(Dmarc.PERMERROR, reason=str(error)))
     try:
         async with asyncio.timeout(seconds):
             found_at, record = await _discover(resolver, domain, organization)
     except (DnsUnavailable, TimeoutError):
-        return Asked(DmarcResult(Dmarc.TEMPERROR, domain, reason="its policy could not be asked for", is_unanswered=True))
+        return PolicyLookup(
+            DmarcResult(Dmarc.TEMPERROR, domain, reason="its policy could not be looked up", is_unanswered=True)
+        )
     if record is None:
-        return Asked(DmarcResult(Dmarc.NONE, domain, found_at))
-    return Asked(DmarcResult(Dmarc.FAIL, domain, found_at), record)
-
-
-def judge_dmarc(asked: Asked, spf: SpfResult, dkim: Sequence[DkimResult], *, roll: int) -> DmarcResult:
-    """Return whether the message is its author domain's, and what follows.
-
-    Loads the public suffix list on first use. `spf`: the result of MAIL FROM; `roll`: 0 to 99, random, for `pct`.
-    """
-    if not asked.result.domain:
-        return asked.result
-    return _judge(asked.result, asked.record or _ASKS_NOTHING, spf, dkim, roll=roll)
+        return PolicyLookup(DmarcResult(Dmarc.NONE, domain, found_at))
+    return PolicyLookup(DmarcResult(Dmarc.FAIL, domain, found_at), record)
 
 
 def _author(values: Sequence[bytes]) -> tuple[str, str]:
@@ -225,23 +213,29 @@ async def _exists(resolver: Resolver, domain: str, record: DmarcRecord) -> bool:
     return True
 
 
-def _judge(asked: DmarcResult, record: DmarcRecord, spf: SpfResult, dkim: Sequence[DkimResult], *, roll: int) -> DmarcResult:
-    """Apply §3.1 and §6.6.2."""
-    spf_is_ours = is_aligned(spf.domain, asked.domain, is_strict=record.is_spf_strict)
-    ours = [each for each in dkim if is_aligned(each.domain, asked.domain, is_strict=record.is_dkim_strict)]
-    published = record.policy if asked.found_at == asked.domain else record.subdomain_policy
+def judge_dmarc(asked: PolicyLookup, spf: SpfResult, dkim: Sequence[DkimResult], *, roll: int) -> DmarcResult:
+    """Return whether the message is its author domain's, and what follows (§3.1, §6.6.2).
+
+    Loads the public suffix list on first use. `spf`: the result of MAIL FROM; `roll`: 0 to 99, random, for `pct`.
+    """
+    found, record = asked.result, asked.record or _ASKS_NOTHING
+    if not found.domain:
+        return found
+    spf_is_ours = is_aligned(spf.domain, found.domain, is_strict=record.is_spf_strict)
+    ours = [each for each in dkim if is_aligned(each.domain, found.domain, is_strict=record.is_dkim_strict)]
+    published = record.policy if found.found_at == found.domain else record.subdomain_policy
     unanswered = (spf_is_ours and spf.result is Spf.TEMPERROR) or any(each.result is Dkim.TEMPERROR for each in ours)
-    said = replace(
-        asked, published=published, percent=record.percent, spf_aligned=spf_is_ours and spf.result is Spf.PASS,
-        dkim_aligned=any(each.counts for each in ours), is_unanswered=asked.is_unanswered or unanswered,
+    judged = replace(
+        found, published=published, spf_aligned=spf_is_ours and spf.result is Spf.PASS,
+        dkim_aligned=any(each.counts for each in ours), is_unanswered=found.is_unanswered or unanswered,
     )  # fmt: skip
-    if asked.result is not Dmarc.FAIL:  # no policy, or an unknown one
-        return said
-    if said.is_vouched:
-        return replace(said, result=Dmarc.PASS)
+    if found.result is not Dmarc.FAIL:  # no policy, or an unknown one
+        return judged
+    if judged.is_vouched:
+        return replace(judged, result=Dmarc.PASS)
     if unanswered:
-        return replace(said, result=Dmarc.TEMPERROR, reason="the DNS did not answer")
-    return replace(said, disposition=published if roll < record.percent else _LESS[published])
+        return replace(judged, result=Dmarc.TEMPERROR, reason="the DNS did not answer")
+    return replace(judged, disposition=published if roll < record.percent else _LESS[published])
 
 
 def is_aligned(name: str, domain: str, *, is_strict: bool = False) -> bool:

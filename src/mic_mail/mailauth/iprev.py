@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mic_mail.domain_name import NotAName
+from mic_mail.net.cidr import Address, parse_address
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 
 MOST_NAMES = 10
@@ -41,11 +42,9 @@ class IprevResult:
 async def check_iprev(resolver: Resolver, address: str) -> IprevResult:
     """Check an address of the network."""
     try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
+        ip = parse_address(address)
     except ValueError:
         return IprevResult(Iprev.PERMERROR)
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
     try:
         async with asyncio.timeout(SECONDS):
             return await _check(resolver, ip)
@@ -53,7 +52,7 @@ async def check_iprev(resolver: Resolver, address: str) -> IprevResult:
         return IprevResult(Iprev.TEMPERROR)
 
 
-async def _check(resolver: Resolver, ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> IprevResult:
+async def _check(resolver: Resolver, ip: Address) -> IprevResult:
     try:
         names = (await resolver.names_of(str(ip))).values[:MOST_NAMES]
     except (NoSuchName, NotAName):

@@ -32,11 +32,6 @@ class Origin:
     """Reason why the header could not be evaluated, in our words."""
 
     @property
-    def author(self) -> str | None:
-        """The domain in From where DMARC passes; None: the name in From proves nothing."""
-        return self.dmarc.domain if self.dmarc.result is Dmarc.PASS else None
-
-    @property
     def signers(self) -> tuple[str, ...]:
         """Domains that vouch for the message by DKIM."""
         return tuple(dict.fromkeys(each.domain for each in self.dkim if each.counts))
@@ -60,17 +55,17 @@ class Origin:
 
     def event(self) -> Mapping[str, str | int]:
         """Return the fields of a log event, bounded for any input."""
-        said: dict[str, str | int] = {
+        fields: dict[str, str | int] = {
             "spf": self.mail_from.result, "spf_domain": self.mail_from.domain, "dmarc": self.dmarc.result,
             "from_domain": self.dmarc.domain, "disposition": self.dmarc.disposition, "arc": self.arc.result,
             "dkim": ",".join(f"{each.domain}={each.result}" for each in self.dkim)[:LONGEST_NAMES],
         }  # fmt: skip
         if self.helo is not None:
-            said["spf_helo"] = self.helo.result
+            fields["spf_helo"] = self.helo.result
         if self.arc.result is Arc.PASS:
-            said["sealers"] = ",".join(self.arc.sealers)[:LONGEST_NAMES]
+            fields["sealers"] = ",".join(self.arc.sealers)[:LONGEST_NAMES]
         if self.untried_signatures:
-            said["untried_signatures"] = self.untried_signatures
+            fields["untried_signatures"] = self.untried_signatures
         if reason := self.fault or self.dmarc.reason or self.mail_from.reason:
-            said["reason"] = reason
-        return {name: text for name, text in said.items() if text != ""}
+            fields["reason"] = reason
+        return {name: text for name, text in fields.items() if text != ""}

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from mic_mail.clock import Clock
-from mic_mail.domain_name import NotAName, to_ascii
+from mic_mail.domain_name import NotAName, is_within, to_ascii
 from mic_mail.mailauth.spf_record import (  # fmt: skip
     LOOKS_UP,
     VERSION,
@@ -29,10 +29,10 @@ from mic_mail.mailauth.spf_record import (  # fmt: skip
     shortened,
 )
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
-from mic_mail.net.dns import DnsUnavailable, Found, NoSuchName, Resolver
+from mic_mail.net.cidr import Address, parse_address
+from mic_mail.net.dns import DnsAnswer, DnsUnavailable, NoSuchName, Resolver
 
 T = TypeVar("T")
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MOST_LOOKUPS = 10
 MOST_VOID_LOOKUPS = 2
 MOST_NAMES = 10
@@ -82,10 +82,7 @@ class SpfResult:
     reason: str = ""
     """The reason in our words."""
     explanation: str = ""
-    """The domain owner's explanation of a `fail` (§6.2); printable ASCII, shortened.
-
-    It is for a reply, never for a rule.
-    """
+    """The domain owner's words on a `fail` (§6.2) in printable ASCII, for a reply, never for a rule."""
 
 
 _RESULTS = {"+": Spf.PASS, "-": Spf.FAIL, "~": Spf.SOFTFAIL, "?": Spf.NEUTRAL}
@@ -96,10 +93,7 @@ class _Permanent(Exception):
 
 
 class _TooManyAddresses(_Permanent):
-    """Raised for a name with too many addresses.
-
-    For the name of an address (PTR) it counts as no match (§5.5).
-    """
+    """Raised for a name with too many addresses; in PTR it counts as no match (§5.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +130,11 @@ async def _check(  # noqa: PLR0917 - the parameters of RFC 7208 §4.1
 ) -> SpfResult:
     try:
         name = to_ascii(domain)
-        ip = ipaddress.ip_address(client.address.partition("%")[0])
+        ip = parse_address(client.address)
     except (NotAName, ValueError):
-        return SpfResult(Spf.NONE, identity, "", "no name that can be asked")
+        return SpfResult(Spf.NONE, identity, "", "not a name for a DNS query")
     if not _ASKABLE.fullmatch(name) or (domain.isascii() and not is_name(domain)):  # §4.3
-        return SpfResult(Spf.NONE, identity, "", "no name that can be asked")
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
+        return SpfResult(Spf.NONE, identity, "", "not a name for a DNS query")
     host = _Host(resolver, client, ip, local, domain)
     host.values["t"] = str(clock.steady_us() // 1_000_000)
     try:
@@ -174,14 +166,11 @@ class _Host:
         self._validated: dict[str, str] = {}
 
     async def check(self, domain: str, *, asked: bool = False) -> _Outcome:
-        """Evaluate a domain's record (§4.3 to §4.7).
-
-        `asked`: named by a record, so that a record has to exist (§5.2, §6.1).
-        """
+        """Evaluate a domain's record (§4.3 to §4.7), which must exist if `asked` (§5.2, §6.1)."""
         record = await self._record(domain)
         if record is None:
             if asked:
-                raise _Permanent("a record that is named is not there")
+                raise _Permanent("a record referred to does not exist")
             return _Outcome(Spf.NONE)
         for mechanism in record.mechanisms:
             if mechanism.kind in LOOKS_UP:
@@ -192,7 +181,7 @@ class _Host:
             self._count()
             target = await self._target(record.redirect, domain)
             if target is None:
-                raise _Permanent("a redirect to no name")
+                raise _Permanent("a redirect to an invalid name")
             return await self.check(target, asked=True)
         return _Outcome(Spf.NEUTRAL)
 
@@ -215,7 +204,7 @@ class _Host:
         if self._lookups > MOST_LOOKUPS:
             raise _Permanent("too many lookups")
 
-    async def _found(self, ask: Callable[[str], Awaitable[Found[T]]], name: str) -> tuple[T, ...]:
+    async def _found(self, ask: Callable[[str], Awaitable[DnsAnswer[T]]], name: str) -> tuple[T, ...]:
         """Return the answers of a lookup; an empty one is allowed twice (§4.6.4)."""
         try:
             values = (await ask(name)).values
@@ -257,7 +246,7 @@ class _Host:
         target = await self._target(mechanism.target, domain)
         if mechanism.kind == "include":
             if target is None:
-                raise _Permanent("an include of no name")
+                raise _Permanent("an include of an invalid name")
             return (await self.check(target, asked=True)).result is Spf.PASS
         if target is None:
             return False
@@ -270,7 +259,7 @@ class _Host:
         wanted = target.lower().removesuffix(".")
         names = await self._names()
         for name in names:
-            if _is_within(name, wanted) and await self._leads_back(name):
+            if is_within(name, wanted) and await self._leads_back(name):
                 return True
         return False
 
@@ -305,7 +294,7 @@ class _Host:
     async def _validated_name(self, domain: str) -> str:
         """Return the value of macro `p` (§7.3): the domain itself, else a name below it, else any other."""
         self._count()
-        names = sorted(await self._names(), key=lambda name: (name != domain.lower(), not _is_within(name, domain.lower())))
+        names = sorted(await self._names(), key=lambda name: (name != domain.lower(), not is_within(name, domain.lower())))
         for name in names:
             if await self._leads_back(name):
                 return name
@@ -323,7 +312,3 @@ class _Host:
         except (BadRecord, DnsUnavailable, NoSuchName, NotAName, TimeoutError, _Permanent):
             return ""
         return text[:LONGEST_EXPLANATION] if _PRINTABLE.fullmatch(text) else ""
-
-
-def _is_within(name: str, domain: str) -> bool:
-    return name == domain or name.endswith(f".{domain}")

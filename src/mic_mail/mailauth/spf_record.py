@@ -58,8 +58,8 @@ _ANY_MACRO_STRING = re.compile(rf"(?:{_EXPLAIN}|[!-$&-~])*+")
 """Value of an unknown modifier, which may allow other characters."""
 _TOP_LABEL = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?")
 _PART = re.compile(r"%(?:\{([A-Za-z])([0-9]*)([rR]?)([.\-+,/_=]*)\}|([%_\-]))")
-_IP4 = re.compile(r":([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?:/(0|[1-9][0-9]?))?\Z")
-_IP6 = re.compile(r":([0-9A-Fa-f:.]+)(?:/(0|[1-9][0-9]{0,2}))?\Z")
+_IP4 = re.compile(r":[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/(?:0|[1-9][0-9]?))?\Z")
+_IP6 = re.compile(r":[0-9A-Fa-f:.]+(?:/(?:0|[1-9][0-9]{0,2}))?\Z")
 LOOKS_UP = frozenset({"include", "a", "mx", "ptr", "exists"})
 
 
@@ -90,7 +90,7 @@ def parse_record(text: str) -> Record:
 def _mechanism(term: str) -> Mechanism:
     match = _MECHANISM.fullmatch(term)
     if match is None:
-        raise BadRecord("a term that is none")
+        raise BadRecord("an invalid term")
     qualifier, kind, rest = match[1] or "+", match[2].lower(), match[3]
     if kind == "all" and not rest:
         return Mechanism(qualifier, kind)
@@ -120,13 +120,11 @@ def _with_prefixes(qualifier: str, kind: str, rest: str) -> Mechanism:
 
 
 def _network(kind: str, rest: str) -> Network:
-    match = (_IP4 if kind == "ip4" else _IP6).match(rest)
-    if match is None:
+    form, network = (_IP4, ipaddress.IPv4Network) if kind == "ip4" else (_IP6, ipaddress.IPv6Network)
+    if form.match(rest) is None:
         raise BadRecord("an address")
     try:
-        if kind == "ip4":
-            return ipaddress.IPv4Network((match[1], int(match[2]) if match[2] else 32), strict=False)
-        return ipaddress.IPv6Network((match[1], int(match[2]) if match[2] else 128), strict=False)
+        return network(rest[1:], strict=False)
     except ValueError:
         raise BadRecord("an address") from None
 

@@ -18,9 +18,9 @@ OURS = "mx.mic.gov.vn"
 GOOD = Origin(
     SpfResult(Spf.PASS, Identity.MAIL_FROM, "x.example", "ip4"),
     SpfResult(Spf.NONE, Identity.HELO, "mail.x.example"),
-    (DkimResult(Dkim.PASS, "x.example", "x.example", "s1", "rsa-sha256", "AbC/d+e=", "", 2048),),
+    (DkimResult(Dkim.PASS, "x.example", "s1", "rsa-sha256", "AbC/d+e="),),
     DmarcResult(Dmarc.PASS, "x.example", "x.example", Policy.REJECT),
-    ArcResult(Arc.PASS, 2, 0, ("a.example", "b.example")),
+    ArcResult(Arc.PASS, 0, ("a.example", "b.example")),
 )
 
 
@@ -40,7 +40,7 @@ NASTY = 'x\r\nSubject: evil\r\n\r\n(;"\\ \x00é=?utf-8?q?x?=)'
 
 def test_no_stranger_ends_it() -> None:
     """Each value there is, as nasty as it can be."""
-    dkim = DkimResult(Dkim.FAIL, NASTY, NASTY, NASTY, NASTY, NASTY, NASTY)
+    dkim = DkimResult(Dkim.FAIL, NASTY, NASTY, NASTY, NASTY, NASTY)
     spf = SpfResult(Spf.FAIL, Identity.MAIL_FROM, NASTY, NASTY, NASTY)
     nasty = Origin(
         spf, None, (dkim,) * 10, DmarcResult(Dmarc.FAIL, NASTY, NASTY, reason=NASTY), ArcResult(Arc.FAIL, reason=NASTY)

@@ -26,7 +26,7 @@ from mic_mail.mailauth.dkim_dns import fetch_keys
 from mic_mail.mailauth.dkim_header import Dkim, PublicKey, Unusable, parse_key
 from mic_mail.mailauth.dkim_verify import DkimResult, check_dkim, key_names
 from mic_mail.mailauth.message_digest import MOST_FIELDS, MOST_HEADER_OCTETS, MOST_SIGNATURES, read
-from mic_mail.mime.dkim import RelaxedBody, SimpleBody, relaxed_field, strings_of
+from mic_mail.mime.dkim import BodyDigest, relaxed_field, strings_of
 from mic_mail.net.dns import Resolver
 
 PLAIN = b"From: a@mic.gov.vn\r\nTo: b@x.example\r\nSubject: Hello\r\n\r\nbody\r\n"
@@ -128,8 +128,8 @@ def test_the_example_of_rfc_8463() -> None:
     """Appendix A: both of its signatures."""
     keys = {name: (parse_key(text),) for name, text in RFC_8463_KEYS.items()}
     said = verdicts(RFC_8463.replace("\n", "\r\n").encode(), keys)
-    assert [(str(one.result), one.algorithm, one.bits) for one in said] == [
-        ("pass", "ed25519-sha256", 256), ("pass", "rsa-sha256", 1024),
+    assert [(str(one.result), one.algorithm) for one in said] == [
+        ("pass", "ed25519-sha256"), ("pass", "rsa-sha256"),
     ]  # fmt: skip
 
 
@@ -296,18 +296,19 @@ def test_a_body_in_any_pieces_as_it_is() -> None:
     for _ in range(20_000):
         body = bytes(chance.choice(b" \t\r\n\r\nab") for _ in range(chance.randrange(24)))
         whole = re.sub(rb"(?:\r\n)*\Z", b"", body) + b"\r\n"
-        relaxed = RelaxedBody()
+        relaxed = BodyDigest(is_relaxed=True)
         relaxed.update(body)
         limit = chance.randrange(12)
-        made, short, at = SimpleBody(), SimpleBody(limit), 0
+        made, short, at = BodyDigest(is_relaxed=False), BodyDigest(is_relaxed=False, limit=limit), 0
         while at < len(body):
             piece = body[at : at + chance.randrange(5)]
             made.update(piece)
             short.update(piece)
             at += len(piece)
         assert made.finish().digest() == hashlib.sha256(whole).digest(), body
-        assert short.finish().digest() == hashlib.sha256(whole[:limit]).digest(), body
-        assert short.finish().octets == len(whole)
+        shortened = short.finish()
+        assert shortened.digest() == hashlib.sha256(whole[:limit]).digest(), body
+        assert shortened.octets == len(whole)
 
 
 @pytest.mark.parametrize("piece", [1 << 14, 1 << 18])
@@ -315,7 +316,7 @@ def test_a_body_of_nothing_but_spaces_and_letters_in_linear_time(piece: int) -> 
     """In many pieces, and in one."""
 
     def digest(body: bytes) -> None:
-        relaxed = RelaxedBody()
+        relaxed = BodyDigest(is_relaxed=True)
         for at in range(0, len(body), piece):
             relaxed.update(body[at : at + piece])
         relaxed.finish()

@@ -34,7 +34,7 @@ def origin(
     sealers: tuple[str, ...] = (),
     **more: bool,
 ) -> Origin:
-    chain = ArcResult(Arc.PASS, len(sealers), sealers=sealers) if sealers else ArcResult(Arc.NONE)
+    chain = ArcResult(Arc.PASS, sealers=sealers) if sealers else ArcResult(Arc.NONE)
     result = DmarcResult(dmarc, domain, domain, asks, asks, **more)
     return Origin(envelope or spf(Spf.NONE), None, signed, result, chain)
 
@@ -151,7 +151,7 @@ TABLE = {
     ),
     "sealed in part, by a list that is trusted": (
         replace(
-            origin(FAIL, asks=Policy.REJECT), arc=ArcResult(Arc.PASS, 1, sealers=("lists.example",), unsigned_octets=9)
+            origin(FAIL, asks=Policy.REJECT), arc=ArcResult(Arc.PASS, sealers=("lists.example",), unsigned_octets=9)
         ), FOREIGN, Act.REFUSE, "dmarc",
     ),
     "disowned, sealed by others behind the list": (
