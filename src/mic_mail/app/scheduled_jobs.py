@@ -5,7 +5,7 @@ from functools import partial
 from mic_mail.app.context import ServerContext
 from mic_mail.app.protocol_servers import ProtocolServers
 from mic_mail.config.units import DAY, HOUR, MINUTE
-from mic_mail.filters.training_queue import Lessons
+from mic_mail.filters.training_queue import TrainingQueue
 from mic_mail.net.dns import Resolver
 from mic_mail.policy.calendar import local_day
 from mic_mail.quarantine.held_messages import Held
@@ -146,7 +146,7 @@ def _about_mail(context: ServerContext) -> list[Job]:
         trusts_clock=context.trusts_clock,
         recover=context.mailflow.recover,
     )
-    lessons = Lessons(context.config.lessons_dir)
+    lessons = TrainingQueue(context.config.lessons_dir)
     secrecy = SecrecyReleases(context.runtime, Held(context.config.held_dir), services)
     quarantine = QuarantineJob(context.runtime, Quarantine(context.config.quarantine_dir), lessons, services)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mic_mail.domain_name import NotAName
+from mic_mail.net.cidr import Address, parse_address
 from mic_mail.net.dns import NoSuchName, Resolver
 
 SECONDS = 5.0
@@ -21,7 +22,6 @@ _ERRORS = (ipaddress.ip_network("127.255.255.0/24"), ipaddress.ip_network("127.0
 """Parts of that network that are no listing: lists answer so to clients they do not serve."""
 _TESTS = {4: ("127.0.0.2", "127.0.0.1"), 6: ("::ffff:7f00:2", "::ffff:7f00:1")}
 """Test addresses that a list contains, and does not contain (§5)."""
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,39 +41,34 @@ class _Unusable(Exception):
 
 def question(address: Address, zone: str) -> str:
     """Return the query name: the octets or nibbles in reverse (§2.1, §2.4)."""
-    if address.version == 4:
-        return ".".join(reversed(str(address).split("."))) + f".{zone}"
-    return ".".join(reversed(f"{int(address):032x}")) + f".{zone}"
+    labels = str(address).split(".") if address.version == 4 else f"{int(address):032x}"
+    return ".".join([*reversed(labels), zone])
 
 
 async def look_up(resolver: Resolver, address: str, zones: Iterable[str], seconds: float = SECONDS) -> Listings:
     """Query all zones concurrently; never raises."""
-    wanted = tuple(dict.fromkeys(zones))
     try:
-        ip: Address = ipaddress.ip_address(address.partition("%")[0])
+        ip = parse_address(address)
     except ValueError:
         return Listings()
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    tasks = {zone: asyncio.ensure_future(_is_listed(resolver, ip, zone)) for zone in wanted}
-    for task in tasks.values():
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # retrieve it, in case nobody waits any more
-    try:
-        if tasks:
-            await asyncio.wait(tasks.values(), timeout=seconds)
-    finally:
-        for task in tasks.values():
-            task.cancel()  # harmless if it is done
-    listed, unusable, unanswered = [], [], []
-    for zone, task in tasks.items():
-        error = task.exception() if task.done() and not task.cancelled() else None
-        if isinstance(error, _Unusable):
-            unusable.append((zone, str(error)))
-        elif error is not None or not task.done():
-            unanswered.append(zone)
-        elif task.result():
-            listed.append(zone)
-    return Listings(tuple(listed), tuple(unusable), tuple(unanswered))
+
+    async def query(zone: str) -> bool | str | None:
+        """Return whether a list has the address, why it cannot be trusted, or None without an answer."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await _is_listed(resolver, ip, zone)
+        except _Unusable as error:
+            return str(error)
+        except Exception:  # noqa: BLE001 - no failure of a list may stop a message
+            return None
+
+    wanted = tuple(dict.fromkeys(zones))
+    answers = list(zip(wanted, await asyncio.gather(*map(query, wanted)), strict=True))
+    return Listings(
+        tuple(zone for zone, found in answers if found is True),
+        tuple((zone, found) for zone, found in answers if isinstance(found, str)),
+        tuple(zone for zone, found in answers if found is None),
+    )
 
 
 async def _is_listed(resolver: Resolver, ip: Address, zone: str) -> bool:

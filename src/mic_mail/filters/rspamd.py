@@ -1,11 +1,11 @@
 """The client of Rspamd: scores a message (`/checkv2`), and trains it with what people decided.
 
-In: a message in chunks, its envelope data. Out: `Scored`, or `NotScored`: the daemon is away, busy for too long, or gave
-an invalid answer. Bounded in connections, in time from queueing to the answer, in octets, symbols and options of the
-answer. Rspamd sees message and envelope; it runs on this machine, or on another trusted one.
+In: a message in chunks, its envelope data. Out: `Scored`, or `NotScored`: the daemon is away, busy for too long, or gave an
+invalid answer. Bounded in octets, symbols and options of the answer. Rspamd sees message and envelope; it runs on this
+machine, or on another trusted one.
 
 A connection serves one request: Rspamd's scanner closes it after each answer, whatever was requested (seen with 3.12).
-`h11` does the protocol, as for the web pages. Belongs to the loop.
+`h11` does the protocol, as for the web pages.
 """
 
 import asyncio
@@ -16,12 +16,14 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from typing import NoReturn
 
 import h11
 
 from mic_mail.errors import Text, Trouble, in_ascii
+from mic_mail.filters.daemon import Daemon
 
 MOST_OCTETS = 1 << 20
 """Bound on an answer."""
@@ -48,10 +50,6 @@ class NotScored(Trouble):
 
     def __init__(self, text: Text | str) -> None:
         super().__init__(Text(text.vi[:300], text.en[:300]) if isinstance(text, Text) else in_ascii(text)[:300])
-
-
-class Denied(NotScored):
-    """The password is wrong, or Rspamd does not take commands from here."""
 
 
 class Unwilling(NotScored):
@@ -123,7 +121,7 @@ class About:
 
     def fields(self) -> list[tuple[bytes, bytes]]:
         """Return the fields as Rspamd's protocol names them."""
-        told = [
+        pairs = [
             ("IP", self.peer.partition("%")[0]),
             ("Helo", self.helo),
             ("Hostname", self.hostname),
@@ -133,7 +131,7 @@ class About:
             ("Queue-Id", self.queue_id),
             ("TLS-Version", self.tls),
         ]
-        return [(name.encode(), _UNSENDABLE.sub("", value).strip().encode()) for name, value in told if value]
+        return [(name.encode(), _UNSENDABLE.sub("", value).strip().encode()) for name, value in pairs if value]
 
     def _first_recipients(self) -> Iterator[str]:
         left = MOST_RECIPIENT_OCTETS
@@ -144,17 +142,10 @@ class About:
             yield recipient
 
 
-class Rspamd:
+class Rspamd(Daemon):
     """The client of one daemon in one process."""
 
-    def __init__(self, place: str, *, seconds: float, connections: int) -> None:
-        """`place` is `unix:/run/rspamd/rspamd.sock` or `tcp://127.0.0.1:11333`.
-
-        `connections` bounds concurrent ones.
-        """
-        self._place = place
-        self._seconds = seconds
-        self._turns = asyncio.Semaphore(connections)
+    failure = NotScored
 
     async def check(self, about: About, pieces: AsyncIterator[bytes], octets: int) -> Scored:
         """Score a message of this many octets."""
@@ -174,12 +165,10 @@ class Rspamd:
                 return Taught.KNOWN
             case 404 if _KNOWN_BEFORE in answer:  # older versions, which have no 208
                 return Taught.KNOWN
-            case 404:  # no controller is behind this address: not a property of the message
-                raise NotScored(f"HTTP {status}: {_complaint(answer)}")
             case 204 | 400 | 413:
                 return Taught.UNFIT
-            case 401 | 403:
-                raise Denied(f"HTTP {status}: {_complaint(answer)}")
+            case 401 | 403 | 404:  # wrong password, or no controller behind this address: not a property of the message
+                raise NotScored(f"HTTP {status}: {_complaint(answer)}")
             case _:
                 raise Unwilling(f"HTTP {status}: {_complaint(answer)}")
 
@@ -190,50 +179,20 @@ class Rspamd:
     ) -> tuple[int, bytes]:
         general = [(b"Host", b"rspamd"), (b"User-Agent", b"mic-mail"), (b"Connection", b"close")]
         head = [*general, *fields, (b"Content-Length", str(octets).encode())]
+        http = h11.Connection(our_role=h11.CLIENT)
         try:
             request = h11.Request(method="POST", target=path, headers=head)
-            async with asyncio.timeout(self._seconds), self._turns:
-                reader, writer = await self._connect()
-                try:
-                    return await _exchange(reader, writer, request, pieces)
-                finally:
-                    writer.transport.abort()
-        except TimeoutError as error:
-            raise NotScored(
-                Text(f"không trả lời trong {self._seconds:g} giây", f"no answer within {self._seconds:g} s")
-            ) from error
-        except OSError as error:
-            raise NotScored(str(error)) from error
+            return await self.exchange(_sent(http, request, pieces), partial(_answer, http))
         except h11.ProtocolError as error:
-            said = in_ascii(error)
-            raise NotScored(Text(f"không phải HTTP: {said}", f"not HTTP: {said}")) from error
-
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._place.startswith("unix:"):
-            return await asyncio.open_unix_connection(self._place.removeprefix("unix:"))
-        host, _, port = self._place.removeprefix("tcp://").rpartition(":")
-        return await asyncio.open_connection(host.strip("[]"), int(port))
+            words = in_ascii(error)
+            raise NotScored(Text(f"không phải HTTP: {words}", f"not HTTP: {words}")) from error
 
 
-async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: h11.Request, pieces: AsyncIterator[bytes]
-) -> tuple[int, bytes]:
-    http = h11.Connection(our_role=h11.CLIENT)
-    writer.write(http.send(request) or b"")
-    # The daemon may answer early and close, so read from the start.
-    answer = asyncio.ensure_future(_answer(http, reader))
-    try:
-        with contextlib.suppress(ConnectionError):
-            async for piece in pieces:
-                if writer.is_closing() or answer.done():  # uvloop raises RuntimeError on writing to a closed connection
-                    break
-                writer.write(http.send(h11.Data(data=piece)) or b"")
-                await writer.drain()
-            else:
-                http.send(h11.EndOfMessage())
-        return await answer
-    finally:
-        answer.cancel()
+async def _sent(http: h11.Connection, request: h11.Request, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield http.send(request) or b""
+    async for piece in pieces:
+        yield http.send(h11.Data(data=piece)) or b""
+    http.send(h11.EndOfMessage())
 
 
 async def _answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[int, bytes]:
@@ -264,28 +223,25 @@ async def _answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[i
 
 
 def read_scored(octets: bytes) -> Scored:
-    """Decode the answer to `/checkv2`.
-
-    Raises `NotScored` if it is invalid, since a guess would let spam pass or refuse mail.
-    """
-    told = _json(octets)
-    action, symbols = told.get("action"), told.get("symbols", {})
+    """Decode the answer to `/checkv2`; `NotScored` if invalid: a guess would pass spam or refuse mail."""
+    answer = _json(octets)
+    action, symbols = answer.get("action"), answer.get("symbols", {})
     if not isinstance(action, str) or not isinstance(symbols, Mapping):
-        said = in_ascii(_complaint(octets))
-        raise NotScored(Text(f"câu trả lời không có kết quả: {said}", f"not an action: {said}"))
+        words = in_ascii(_complaint(octets))
+        raise NotScored(Text(f"câu trả lời không có kết quả: {words}", f"not an action: {words}"))
     known = action in set(Action)
     return Scored(
         Action(action) if known else Action.NONE,
-        _number(told.get("score")),
-        _number(told.get("required_score")),
+        _number(answer.get("score")),
+        _number(answer.get("required_score")),
         _symbols(symbols),
         "" if known else _plain(action, LONGEST_NAME),
     )
 
 
-def _symbols(told: Mapping[str, object]) -> tuple[Symbol, ...]:
+def _symbols(symbols: Mapping[str, object]) -> tuple[Symbol, ...]:
     found = []
-    for name, about in islice(told.items(), MOST_LOOKED_AT):
+    for name, about in islice(symbols.items(), MOST_LOOKED_AT):
         if not isinstance(about, Mapping):
             raise NotScored(Text("câu trả lời có quy tắc sai dạng", "an invalid symbol"))
         options = about.get("options", [])
@@ -297,29 +253,26 @@ def _symbols(told: Mapping[str, object]) -> tuple[Symbol, ...]:
 
 def _json(octets: bytes) -> Mapping[str, object]:
     try:
-        told = json.loads(octets, parse_constant=_no_number)
+        answer = json.loads(octets, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise NotScored(
             Text(f"câu trả lời không phải JSON: {type(error).__name__}", f"not JSON: {type(error).__name__}")
         ) from error
-    if not isinstance(told, dict):
+    if not isinstance(answer, dict):
         raise NotScored(Text("câu trả lời không phải đối tượng JSON", "not a JSON object"))
-    return told
+    return answer
 
 
 def _no_number(word: str) -> NoReturn:
     raise ValueError(word)
 
 
-def _number(told: object) -> float:
-    """Return a finite number below 1e6 in size, rounded to two decimals; else raise `NotScored`.
-
-    JSON has integers of any length and exponents beyond every float.
-    """
-    if isinstance(told, int | float) and not isinstance(told, bool):
+def _number(value: object) -> float:
+    """Return a finite number below 1e6 in size, in hundredths; JSON has integers of any length."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):
-            if math.isfinite(told) and abs(told) < 1e6:
-                return round(float(told), 2)
+            if math.isfinite(value) and abs(value) < 1e6:
+                return round(float(value), 2)
     raise NotScored(Text("điểm không phải số", "a score that is not a number"))
 
 
@@ -329,4 +282,4 @@ def _plain(text: str, longest: int) -> str:
 
 
 def _complaint(octets: bytes) -> str:
-    return octets[:200].decode("ascii", "backslashreplace") or "nothing was said"
+    return octets[:200].decode("ascii", "backslashreplace") or "an empty response"

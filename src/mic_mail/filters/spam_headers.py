@@ -44,8 +44,5 @@ def unscored_field(why: str) -> bytes:
 
 
 def without_foreign(header: bytes) -> bytes:
-    """Return `header` without these fields; everything else stays octet for octet.
-
-    Blanks may stand before the colon (RFC 5322 §4.5).
-    """
+    """Return `header` without these fields, also with blanks before the colon; the rest unchanged."""
     return _FIELD.sub(b"", header) if b"x-spam" in header.lower() else header

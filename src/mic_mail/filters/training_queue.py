@@ -23,12 +23,9 @@ from mic_mail.errors import Text, Trouble
 
 MOST = 2_000
 MOST_OF_ONE = 400
-"""Bound on samples of one mailbox.
-
-While Rspamd is away for days, a user who tidies up leaves space for others.
-"""
+"""Bound on samples of one mailbox: one user who tidies up leaves space for others."""
 FOLDER_MODE = 0o700
-_NAME = re.compile(r"(?P<at>[0-9]{1,17})\.(?P<mailbox>[0-9]{1,19})\.(?P<key>[0-9a-f]{24})\.(?P<said>spam|ham)")
+_NAME = re.compile(r"(?P<at>[0-9]{1,17})\.(?P<mailbox>[0-9]{1,19})\.(?P<key>[0-9a-f]{24})\.(?P<verdict>spam|ham)")
 _NO_LINK = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.ENOTSUP})
 _PIECE = 1 << 20
 
@@ -44,17 +41,14 @@ class TrainingSample:
     spam: bool
 
 
-class Lessons:
+class TrainingQueue:
     """All waiting samples below one folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def note(self, mailbox_id: int, sources: Sequence[Path], *, spam: bool, now_us: int) -> int:
-        """Add these messages and return how many were added.
-
-        A message that is gone meanwhile, or already waits with the same verdict, is skipped.
-        """
+        """Add messages, and return how many; those gone, or waiting with the same verdict, are skipped."""
         try:
             self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             waiting = self.waiting()
@@ -89,7 +83,7 @@ class Lessons:
             return []
         found = [(match, name) for name in names if (match := _NAME.fullmatch(name))]
         lessons = [
-            TrainingSample(self._root / name, int(match["at"]), int(match["mailbox"]), match["key"], match["said"] == "spam")
+            TrainingSample(self._root / name, int(match["at"]), int(match["mailbox"]), match["key"], match["verdict"] == "spam")
             for match, name in found
         ]
         return sorted(lessons, key=lambda lesson: (lesson.at_us, lesson.path.name))
@@ -108,10 +102,7 @@ class Lessons:
 
 
 def key_of(name: str) -> str:
-    """Return the key of a message, the same in all its folders and with any flags.
-
-    It is made from the part of the file name before size and flags.
-    """
+    """Return a message's key, the same in all folders: from its file name before size and flags."""
     return sha256(re.split(r"[,:]", name, maxsplit=1)[0].encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 

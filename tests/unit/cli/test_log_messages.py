@@ -203,7 +203,7 @@ def test_an_error_about_another_server_is_told_in_both_languages() -> None:
     """Our own sentence is a `Text`; a bare string is what the other server, the system or a library has said."""
     errors_of_peers = (
         "PeerTrouble", "BadReply", "SignInFailed", "NotAuthentic", "NotAPolicy", "NoPassword", "NotScanned", "NotScored",
-        "Denied", "Unwilling", "Result",
+        "failure", "Unwilling", "Result",
     )  # fmt: skip
     assert all(program().called(name) for name in errors_of_peers)
     assert {text: place for text, place in _our_words(*errors_of_peers).items() if " " in text} == {}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mic_mail.filters import rspamd
-from mic_mail.filters.rspamd import About, Action, Denied, NotScored, Rspamd, Scored, Symbol, Taught, Unwilling, read_scored
+from mic_mail.filters.rspamd import About, Action, NotScored, Rspamd, Scored, Symbol, Taught, Unwilling, read_scored
 from unit.filters.test_clamd import Behave, listening, pieces
 
 SAID: dict[str, Any] = {
@@ -228,7 +228,7 @@ async def test_a_file_that_fails_while_it_is_sent_is_no_answer() -> None:
     ("status", "taught"),
     [("200 OK", Taught.LEARNED), ("208 already", Taught.KNOWN), ("204 no", Taught.UNFIT), ("400 x", Taught.UNFIT),
      ("404 x", NotScored), ("404 already learned", Taught.KNOWN),
-     ("401 x", Denied), ("403 x", Denied), ("500 x", Unwilling), ("503 x", Unwilling),
+     ("401 x", NotScored), ("403 x", NotScored), ("500 x", Unwilling), ("503 x", Unwilling),
      ("302 x", Unwilling)],
 )  # fmt: skip
 @pytest.mark.parametrize("spam", [True, False])

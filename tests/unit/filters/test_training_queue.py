@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.filters import training_queue
-from mic_mail.filters.training_queue import Lessons, key_of
+from mic_mail.filters.training_queue import TrainingQueue, key_of
 
 
 def message(folder: Path, name: str, octets: bytes = b"Subject: x\r\n\r\n") -> Path:
@@ -16,11 +16,11 @@ def message(folder: Path, name: str, octets: bytes = b"Subject: x\r\n\r\n") -> P
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Lessons:
-    return Lessons(tmp_path / "lessons")
+def kept(tmp_path: Path) -> TrainingQueue:
+    return TrainingQueue(tmp_path / "lessons")
 
 
-def test_a_message_is_taught_also_when_it_is_gone(kept: Lessons, tmp_path: Path) -> None:
+def test_a_message_is_taught_also_when_it_is_gone(kept: TrainingQueue, tmp_path: Path) -> None:
     """It has a second name from the moment at which it was moved."""
     path = message(tmp_path, "1.M1P1Q1.host,S=14,U=1:2,S", b"octets")
     assert kept.note(7, [path], spam=True, now_us=5) == 1
@@ -32,7 +32,7 @@ def test_a_message_is_taught_also_when_it_is_gone(kept: Lessons, tmp_path: Path)
     assert kept.waiting() == []
 
 
-def test_the_last_word_counts(kept: Lessons, tmp_path: Path) -> None:
+def test_the_last_word_counts(kept: TrainingQueue, tmp_path: Path) -> None:
     """Said twice it is taught once; taken back, only the other is; other mailboxes have a word of their own."""
     path = message(tmp_path, "1.M1P1Q1.host,S=14,U=1:2,")
     assert kept.note(7, [path], spam=True, now_us=5) == 1
@@ -43,12 +43,12 @@ def test_the_last_word_counts(kept: Lessons, tmp_path: Path) -> None:
     assert [(lesson.mailbox_id, lesson.spam) for lesson in kept.waiting()] == [(8, True), (7, False)]
 
 
-def test_what_is_gone_is_passed_over(kept: Lessons, tmp_path: Path) -> None:
+def test_what_is_gone_is_passed_over(kept: TrainingQueue, tmp_path: Path) -> None:
     one = message(tmp_path, "2.x")
     assert kept.note(7, [tmp_path / "1.gone", one], spam=False, now_us=5) == 1
 
 
-def test_no_more_than_so_many_wait(kept: Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_than_so_many_wait(kept: TrainingQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody fills the disk by moving mail about."""
     monkeypatch.setattr(training_queue, "MOST", 5)
     paths = [message(tmp_path, f"{number}.x") for number in range(20)]
@@ -57,7 +57,9 @@ def test_no_more_than_so_many_wait(kept: Lessons, tmp_path: Path, monkeypatch: p
     assert len(kept.waiting()) == 5
 
 
-def test_nobody_keeps_others_from_saying_something(kept: Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_keeps_others_from_saying_something(
+    kept: TrainingQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(training_queue, "MOST_OF_ONE", 5)
     paths = [message(tmp_path, f"{number}.x") for number in range(20)]
     assert kept.note(7, paths, spam=True, now_us=5) == 5
@@ -65,7 +67,7 @@ def test_nobody_keeps_others_from_saying_something(kept: Lessons, tmp_path: Path
     assert kept.note(8, paths, spam=False, now_us=500) == 5
 
 
-def test_names_that_are_nobodys_are_left_alone(kept: Lessons, tmp_path: Path) -> None:
+def test_names_that_are_nobodys_are_left_alone(kept: TrainingQueue, tmp_path: Path) -> None:
     assert kept.waiting() == []
     kept.note(7, [message(tmp_path, "1.x")], spam=True, now_us=5)
     for name in ("x", "1.2.spam", "1.2.zz.ham", f"1.-2.{'0' * 24}.ham", f"1.2.{'0' * 24}.spam~"):
@@ -77,7 +79,7 @@ def test_names_that_are_nobodys_are_left_alone(kept: Lessons, tmp_path: Path) ->
     assert len(os.listdir(tmp_path / "lessons")) == 5
 
 
-def test_where_nothing_can_be_linked_it_is_copied(kept: Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_linked_it_is_copied(kept: TrainingQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mailboxes may lie on another file system."""
 
     def no_link(*names: object) -> None:

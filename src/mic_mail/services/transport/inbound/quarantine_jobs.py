@@ -16,7 +16,7 @@ from hashlib import sha256
 from mic_mail.clock import instant_of
 from mic_mail.config.units import DAY
 from mic_mail.errors import MicMailError, Refused
-from mic_mail.filters.training_queue import Lessons
+from mic_mail.filters.training_queue import TrainingQueue
 from mic_mail.i18n import dates
 from mic_mail.i18n.notices.quarantine import kept_back
 from mic_mail.log.error_fields import described
@@ -33,7 +33,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,100}")
 class QuarantineJob:
     """The housekeeper's job for quarantined messages."""
 
-    def __init__(self, runtime: Runtime, quarantine: Quarantine, lessons: Lessons, services: HeldMailServices) -> None:
+    def __init__(self, runtime: Runtime, quarantine: Quarantine, lessons: TrainingQueue, services: HeldMailServices) -> None:
         self._runtime = runtime
         self._quarantine = quarantine
         self._lessons = lessons

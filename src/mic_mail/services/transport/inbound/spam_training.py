@@ -21,7 +21,7 @@ from pathlib import Path
 
 from mic_mail.errors import MicMailError
 from mic_mail.filters.rspamd import NotScored, Rspamd, Taught, Unwilling
-from mic_mail.filters.training_queue import Lessons, TrainingSample
+from mic_mail.filters.training_queue import TrainingQueue, TrainingSample
 from mic_mail.log.error_fields import described, failure
 from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.runtime import Runtime
@@ -62,7 +62,7 @@ class TrainingNotes:
     def __init__(self, runtime: Runtime, *, store: MailStore) -> None:
         self._runtime = runtime
         self._store = store
-        self._lessons = Lessons(runtime.config().lessons_dir)
+        self._lessons = TrainingQueue(runtime.config().lessons_dir)
         self._tasks = BackgroundTasks()
 
     def note(self, verdict: UserVerdict) -> None:
@@ -121,7 +121,7 @@ class TrainingNotes:
 class SpamTrainer:
     """The housekeeper's job that trains Rspamd."""
 
-    def __init__(self, runtime: Runtime, lessons: Lessons) -> None:
+    def __init__(self, runtime: Runtime, lessons: TrainingQueue) -> None:
         self._runtime = runtime
         self._lessons = lessons
         self._taught: defaultdict[int, deque[float]] = defaultdict(deque)
