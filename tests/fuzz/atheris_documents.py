@@ -22,8 +22,8 @@ with atheris.instrument_imports(include=["mic_mail.textextract", "mic_mail.mime.
     from mic_mail.textextract import cms, compound, messages, office, tnef, zip_files
     from mic_mail.textextract.detect import open_document
     from mic_mail.textextract.extraction import Look
-    from mic_mail.textextract.limits import Bounds, CannotRead
-    from mic_mail.textextract.result import Verdict
+    from mic_mail.textextract.limits import Bounds, Budget, CannotRead
+    from mic_mail.textextract.result import Findings
     from mic_mail.textextract.worker import look_into
 
 from fuzzing import run
@@ -51,7 +51,7 @@ def must_read(read: Callable[[Look, bytes], None], octets: bytes) -> None:
     """A reader of ours: nothing but `CannotRead`, and before it would be killed."""
     signal.setitimer(signal.ITIMER_VIRTUAL, BOUNDS.seconds + SPARE_SECONDS)
     try:
-        read(Look(BOUNDS, time.monotonic, open_document), octets)
+        read(Look(Budget(BOUNDS, time.monotonic), open_document), octets)
     except CannotRead:
         pass
     except RecursionError:  # the look takes it for a document that is too deep
@@ -62,7 +62,7 @@ def must_read(read: Callable[[Look, bytes], None], octets: bytes) -> None:
 
 def may_read(octets: bytes, name: str, kind: str = "") -> None:
     """A reader of others: the look notes what it raises; what takes too long is killed."""
-    look = Look(BOUNDS, time.monotonic, open_document)
+    look = Look(Budget(BOUNDS, time.monotonic), open_document)
     signal.setitimer(signal.ITIMER_VIRTUAL, BOUNDS.seconds)
     try:
         look.document(octets, name, kind)
@@ -70,11 +70,11 @@ def may_read(octets: bytes, name: str, kind: str = "") -> None:
         return
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    must_be_read_back(look.verdict)
+    must_be_read_back(look.findings)
 
 
-def must_be_read_back(verdict: Verdict) -> None:
-    assert Verdict.decode(verdict.encode()) == verdict
+def must_be_read_back(verdict: Findings) -> None:
+    assert Findings.decode(verdict.encode()) == verdict
 
 
 # ------------------------------------------------------------ what is fuzzed

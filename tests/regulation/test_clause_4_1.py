@@ -22,7 +22,7 @@ from mic_mail.cli.main import main
 from mic_mail.config.manual import write
 from mic_mail.quarantine.held_messages import Held, HeldRecord, HeldState
 from mic_mail.services.transport.incoming_message import SMALL_OCTETS
-from mic_mail.textextract.worker_pool import Readers
+from mic_mail.textextract.worker_pool import WorkerPool
 from population import PASSWORD
 
 STAMPED = docx(["BỘ THÔNG TIN VÀ TRUYỀN THÔNG", "Số: 12/BC-BTTTT", "TỐI MẬT", "Kính gửi: Lãnh đạo Bộ"])
@@ -160,7 +160,7 @@ def test_clause_4_1_unreadable(serve: Callable[..., MailServer]) -> None:
         assert send(client, sealed)[0] == 250
 
 
-def reader_of(server: MailServer, readers: Readers) -> int:
+def reader_of(server: MailServer, readers: WorkerPool) -> int:
     """The process that has read a document and waits for the next one."""
 
     async def idle() -> int:

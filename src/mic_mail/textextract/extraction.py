@@ -1,6 +1,6 @@
 """Extract text from one message, pass it to the check of markings, and collect what could not be read.
 
-In: texts, titles, names and nested documents, from the readers of each format. Out: a `Verdict`. Every reader gets the `Look`;
+In: texts, titles, names and nested documents, from the readers of each format. Out: `Findings`. Every reader gets the `Look`;
 any exception of a reader is recorded as unread and ends that document only. No text is kept.
 """
 
@@ -11,8 +11,8 @@ from mic_mail.policy.naming.confusables import as_seen
 from mic_mail.policy.secrecy import markings
 from mic_mail.policy.secrecy.markings import Marking, MarkingPlace
 from mic_mail.policy.secrecy.prefilter import may_mark
-from mic_mail.textextract.limits import Bounds, Budget, CannotRead
-from mic_mail.textextract.result import Found, Missed, Unread, Verdict
+from mic_mail.textextract.limits import Budget, CannotRead
+from mic_mail.textextract.result import Finding, Findings, Missed, Unread
 
 Reader = Callable[["Look", bytes, str, str], None]
 """Reads one document: its octets, its name and its content type, as far as they are known."""
@@ -20,34 +20,23 @@ Reader = Callable[["Look", bytes, str, str], None]
 CHARS_A_STEP = 16
 """Characters of a searched text that count as one step."""
 _MOST_NOTED = 50
-"""Most found and missed items recorded of one message.
-
-They are for a log line, not for a list of all parts of a hostile archive.
-"""
+"""Most items recorded of each kind: they are for a log line, not for all parts of an archive."""
 
 
 class Look:
     """The examination of one message, shared by all its parts."""
 
-    def __init__(
-        self,
-        bounds: Bounds,
-        now: Callable[[], float],
-        open_document: Reader,
-        octets: int = 0,
-        is_cut_off: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Take the arguments of `Budget`."""
-        self.budget = Budget(bounds, now, octets, is_cut_off)
+    def __init__(self, budget: Budget, open_document: Reader) -> None:
+        self.budget = budget
         self._open = open_document
-        self._found: list[Found] = []
-        self._missed: list[Missed] = []
+        self._found: dict[Finding, None] = {}
+        self._missed: dict[Missed, None] = {}
         self._depth = 0
         self.format = "message"
 
     @property
-    def verdict(self) -> Verdict:
-        return Verdict(tuple(self._found), tuple(self._missed))
+    def findings(self) -> Findings:
+        return Findings(tuple(self._found), tuple(self._missed))
 
     # ------------------------------------------------------------ called by readers
 
@@ -79,9 +68,7 @@ class Look:
             self._open(self, content, name, kind)
         except CannotRead as error:
             self.missed(error.reason)
-        except RecursionError:
-            self.missed(Unread.OVER_BOUNDS)
-        except MemoryError:
+        except (RecursionError, MemoryError):
             self.missed(Unread.OVER_BOUNDS)
         except Exception:  # noqa: BLE001 - a reader's defect, or a document made to exploit one: this one is unread
             self.missed(Unread.DAMAGED)
@@ -91,13 +78,9 @@ class Look:
 
     def missed(self, reason: Unread) -> None:
         """Record that this document, or the rest of it, was not read."""
-        missed = Missed(reason, self.format)
-        if missed not in self._missed and len(self._missed) < _MOST_NOTED:
-            self._missed.append(missed)
+        if len(self._missed) < _MOST_NOTED:
+            self._missed.setdefault(Missed(reason, self.format))
 
     def _note(self, marking: Marking | None) -> None:
-        if marking is None:
-            return
-        found = Found(marking, self.format)
-        if found not in self._found and len(self._found) < _MOST_NOTED:
-            self._found.append(found)
+        if marking is not None and len(self._found) < _MOST_NOTED:
+            self._found.setdefault(Finding(marking, self.format))

@@ -33,10 +33,7 @@ class Bounds:
     work: int = 500_000
     """Steps allowed for any message: tags, lines, operators of a PDF; each costs about a microsecond."""
     work_per_octet: int = 3
-    """Further steps for each octet of a message.
-
-    A small one thus never takes long, whatever it unpacks to.
-    """
+    """Further steps for each octet of a message: a small one never takes long."""
     least_unpacked: int = 16 << 20
     unpacked_per_octet: int = 100
     """Unpacked octets per message octet, beyond `least_unpacked`: text packs by 5 to 20."""

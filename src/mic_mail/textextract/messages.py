@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 
 from mic_mail.mime.encoded_words import compose_letters, decode_as_written, decode_text
 from mic_mail.mime.encodings import decode
 from mic_mail.mime.headers import fields, parse_parameters, unfold
 from mic_mail.mime.html import declared_charset, visible_lines
-from mic_mail.mime.part_table import LEAF, MESSAGE, Section, Sections, encode
+from mic_mail.mime.part_table import LEAF, Section, Sections, encode
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.search_text import MAX_TEXT_OCTETS, file_names
 from mic_mail.policy.naming.confusables import as_seen
@@ -111,10 +111,7 @@ class Leaf:
                 yield from self._texts_of(b"".join(decode(piece, "base64") for piece in pieces))
 
     def _is_clear(self, raw: bytes) -> bool:
-        """Return whether the raw text can be searched before decoding, and holds no marking.
-
-        That includes damaged UTF-8.
-        """
+        """Return whether the raw text, damaged UTF-8 included, can be searched and holds no marking."""
         is_plain = self.kind == b"text/plain" and not self.delsp and self.charset.lower() == "utf-8"
         return is_plain and not raw.startswith(_WIDE_MARKS) and not octets_may_mark(raw.lower())
 
@@ -267,23 +264,20 @@ def readings(raw: bytes, charset: str) -> Iterator[str]:
     if raw.isascii():
         return
     try:
-        told_wrong = raw.decode("utf-8")
+        as_utf8 = raw.decode("utf-8")
     except UnicodeDecodeError:
         for old in () if charset else OLD_CHARSETS:
             yield decode_as_written(raw, old)
     else:
         if charset.lower() not in ("", "utf-8", "us-ascii"):  # many programs declare one charset and use another
-            yield told_wrong
+            yield as_utf8
 
 
 _SHIFTED = re.compile(r"\+[A-Za-z0-9+/]+-?")
 
 
 def words_of(text: str, value: bytes) -> Iterator[str]:
-    """Yield a title or a name.
-
-    With encoded words in UTF-7, also yield it as programs that decode it show it (RFC 2152).
-    """
+    """Yield a title or name, and with UTF-7 in it also as programs that decode that show it (RFC 2152)."""
     yield text
     if b"utf-7" in value.lower():
         yield _SHIFTED.sub(lambda shifted: shifted[0].encode().decode("utf-7", "replace"), text)
@@ -298,27 +292,27 @@ def leaves(look: Look, octets: bytes, part: Section) -> Iterator[Leaf]:
         if name in TITLES:
             for title in words_of(decode_text(value), value):
                 look.title(title, MarkingPlace.SUBJECT if name in (b"subject", b"thread-topic") else MarkingPlace.TITLE)
-    told = dict(reversed(header))  # the first of a name counts
-    kind, parameters = parse_parameters(unfold(told.get(b"content-type", b"text/plain")))
-    _, disposition = parse_parameters(unfold(told.get(b"content-disposition", b"")))
+    first = dict(reversed(header))  # the first of a name counts
+    kind, parameters = parse_parameters(unfold(first.get(b"content-type", b"text/plain")))
+    _, disposition = parse_parameters(unfold(first.get(b"content-disposition", b"")))
     names = file_names(parameters, disposition)
     for file_name in names:
-        for spelt in words_of(file_name, told.get(b"content-type", b"") + told.get(b"content-disposition", b"")):
+        for spelt in words_of(file_name, first.get(b"content-type", b"") + first.get(b"content-disposition", b"")):
             look.name(spelt)
     if part.kind == LEAF:
         start, size = part.body
-        told_of = dict(chain(parameters))
+        values = dict(parameters)
         yield Leaf(
             kind.lower() or b"text/plain",
-            told_of.get(b"charset", b"").decode("ascii", "replace"),
-            told_of.get(b"delsp", b"").lower() == b"yes",
+            values.get(b"charset", b"").decode("ascii", "replace"),
+            values.get(b"delsp", b"").lower() == b"yes",
             next(iter(names), ""),
             octets[start : start + size],
             part.encoding
             if part.encoding != "unknown"
-            else unfold(told.get(b"content-transfer-encoding", b"")).decode("ascii", "replace"),
+            else unfold(first.get(b"content-transfer-encoding", b"")).decode("ascii", "replace"),
         )
-    elif part.kind == MESSAGE or part.children:
+    else:
         for child in part.children:
             look.budget.take_part()
             yield from leaves(look, octets, child)

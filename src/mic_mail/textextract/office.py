@@ -17,11 +17,6 @@ from mic_mail.textextract.result import Unread
 from mic_mail.textextract.zip_members import Members
 
 _PIECE = 1 << 16
-MEMBER_STEPS = 50
-"""Steps for a member of an archive that is not opened as a document.
-
-A presentation has five for each slide.
-"""
 _BATCH = 1 << 22
 """Characters of a sheet's rows that are checked together."""
 _OFF = frozenset({"0", "false", "off"})
@@ -46,10 +41,7 @@ _SHEET_CODES = re.compile(r"&(?:[LCR]|\"[^\"]*\"|\d+|[A-Z])")
 
 
 class XmlText:
-    """Extracts the text of an XML document as lines.
-
-    Names are compared without their namespace prefixes, which writers choose.
-    """
+    """Extracts XML text as lines; names are compared without prefixes, which writers choose."""
 
     PARAGRAPHS = frozenset({"p", "h", "row", "si", "sheet"})
     TEXT: frozenset[str] | None = frozenset({"t", "text"})
@@ -195,24 +187,12 @@ class _Rows(XmlText):
 
 
 def read_ooxml(look: Look, members: Members) -> None:
-    """Read DOCX, XLSX, PPTX and their macro and template variants.
-
-    Any other file with these names is an archive.
-    """
-    infos = list(members.all())
-    names = {info.filename for info in infos}
-    look.format = next((form for folder, form in _FORMATS if any(name.startswith(folder) for name in names)), "ooxml")
-    strings: list[str] = []
-    if "xl/sharedStrings.xml" in names:
-        shared = _Strings(look)
+    """Read DOCX, XLSX, PPTX and their variants; any other file in that format is an archive."""
+    look.format = next((form for folder, form in _FORMATS if any(name.startswith(folder) for name in members.names)), "ooxml")
+    shared = _Strings(look)
+    if "xl/sharedStrings.xml" in members.names:
         shared.read(members.read("xl/sharedStrings.xml"))
-        strings = shared.strings
-    for info in infos:
-        look.budget.take_work(MEMBER_STEPS)
-        try:
-            _read_member(look, members, info, strings)
-        except CannotRead as error:
-            look.missed(error.reason)
+    members.read_each(lambda info: _read_member(look, members, info, shared.strings))
 
 
 def _read_member(look: Look, members: Members, info: ZipInfo, strings: list[str]) -> None:
@@ -262,18 +242,11 @@ def _unescaped(text: str) -> str:
 
 def read_odf(look: Look, members: Members) -> None:
     """Read ODT, ODS, ODP and their templates."""
-    infos = list(members.all())
-    names = {info.filename for info in infos}
-    mimetype = members.read("mimetype").decode("ascii", "replace") if "mimetype" in names else ""
+    mimetype = members.read("mimetype").decode("ascii", "replace") if "mimetype" in members.names else ""
     look.format = next((form for word, form in _ODF_FORMATS if word in mimetype), "odf")
-    if "META-INF/manifest.xml" in names and b"encryption-data" in members.read("META-INF/manifest.xml"):
+    if "META-INF/manifest.xml" in members.names and b"encryption-data" in members.read("META-INF/manifest.xml"):
         raise CannotRead(Unread.ENCRYPTED)
-    for info in infos:
-        look.budget.take_work(MEMBER_STEPS)
-        try:
-            _read_odf_member(look, members, info)
-        except CannotRead as error:
-            look.missed(error.reason)
+    members.read_each(lambda info: _read_odf_member(look, members, info))
 
 
 def _read_odf_member(look: Look, members: Members, info: ZipInfo) -> None:

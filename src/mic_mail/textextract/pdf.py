@@ -53,9 +53,9 @@ def _read(look: Look, content: bytes) -> None:
 
 
 def _read_titles(look: Look, reader: PdfReader) -> None:
-    told = reader.metadata
+    metadata = reader.metadata
     for name in ("/Title", "/Subject", "/Keywords"):
-        if told is not None and isinstance(value := told.get(name), str):
+        if metadata is not None and isinstance(value := metadata.get(name), str):
             look.title(value)
 
 

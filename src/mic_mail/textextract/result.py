@@ -28,7 +28,7 @@ class Unread(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Finding:
     """One marking and the format that it was found in (`message`, `text`, `docx` ...)."""
 
     marking: Marking
@@ -49,14 +49,14 @@ class Missed:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Findings:
     """Everything found and missed in one message."""
 
-    found: tuple[Found, ...] = ()
+    found: tuple[Finding, ...] = ()
     missed: tuple[Missed, ...] = ()
 
     @property
-    def worst(self) -> Found | None:
+    def worst(self) -> Finding | None:
         """The marking of the highest degree, the first of several."""
         return max(self.found, key=lambda found: RANK[found.marking.degree], default=None)
 
@@ -65,16 +65,16 @@ class Verdict:
         return json.dumps([found, [[one.reason, one.format] for one in self.missed]]).encode()
 
     @classmethod
-    def decode(cls, octets: bytes) -> "Verdict":
-        """Decode a verdict; `ValueError` for anything that `encode` has not written."""
+    def decode(cls, octets: bytes) -> "Findings":
+        """Decode findings; `ValueError` for anything that `encode` has not written."""
         try:
             found, missed = json.loads(octets)
             return cls(
-                tuple(Found(Marking(Degree(degree), MarkingPlace(place)), str(form)) for degree, place, form in found),
+                tuple(Finding(Marking(Degree(degree), MarkingPlace(place)), str(form)) for degree, place, form in found),
                 tuple(Missed(Unread(reason), str(form)) for reason, form in missed),
             )
         except TypeError as error:
-            raise ValueError("not a verdict") from error
+            raise ValueError("not findings") from error
 
 
-NOTHING = Verdict()
+NOTHING = Findings()

@@ -20,10 +20,7 @@ _SUBJECT, _BODY, _TITLE, _DATA = 0x00018004, 0x0002800C, 0x00018010, 0x0006800F
 
 
 def read(look: Look, content: bytes) -> None:
-    """Read one file.
-
-    The name of an attachment comes before or after its data, so both are checked as they come.
-    """
+    """Read one file; names of attachments may come before or after the data, so each is checked alone."""
     at = _HEAD
     while at < len(content):
         look.budget.check_time()

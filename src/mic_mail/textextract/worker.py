@@ -1,7 +1,7 @@
-"""The worker process that reads documents: it answers each message with a verdict.
+"""The worker process that reads documents: it answers each message with its findings.
 
 In: on the socket that it was started with, requests (`worker_pool`): the octets of a message, or a descriptor of its file.
-Out: verdicts. It is a process of its own because documents are untrusted: a document that makes a reader loop, exhaust memory
+Out: findings. It is a process of its own because documents are untrusted: a document that makes a reader loop, exhaust memory
 or crash ends this process and nothing else. It has its own limits on memory, processor and descriptors, writes no file, and
 keeps no text. Before the first request it enters a sandbox (`process.sandbox`): an attacker who takes it over by a document
 reaches no file, socket or process. It ends when the other end closes.
@@ -26,8 +26,8 @@ from struct import Struct
 from mic_mail.process import sandbox
 from mic_mail.textextract.detect import READERS, open_document
 from mic_mail.textextract.extraction import Look
-from mic_mail.textextract.limits import Bounds
-from mic_mail.textextract.result import Verdict
+from mic_mail.textextract.limits import Bounds, Budget
+from mic_mail.textextract.result import Findings
 
 REQUEST = Struct("<BQd")
 """Source of the message, its length, and the seconds that the caller waits for the answer.
@@ -35,27 +35,26 @@ REQUEST = Struct("<BQd")
 The source is `OCTETS`: it follows, or `FILE`: a descriptor comes along, by SCM_RIGHTS.
 """
 ANSWER = Struct("<I")
-"""The length of the answer: first the `Protection` in force, then a verdict for each message."""
+"""The length of the answer: first the `Protection` in force, then the findings of each message."""
 OCTETS, FILE = 0, 1
 _SPARE_SECONDS = 2
 _DESCRIPTORS = 64
-_PIECE = 1 << 20
 _LOADED_WHOLE = ("encodings", "pypdf")
 """Packages that import submodules on demand."""
 _MOST_DEEP = 400
 """Python frames: nested documents recurse, and no legitimate one comes near."""
 
 
-def look_into(octets: bytes, bounds: Bounds, patience: float = math.inf) -> Verdict:
-    """Return the verdict on one message; also for tests, and where no protection is needed.
+def look_into(octets: bytes, bounds: Bounds, patience: float = math.inf) -> Findings:
+    """Return the findings of one message; also for tests, and where no protection is needed.
 
     `Bounds.seconds` are processor time: other work on the machine does not count. `patience`: wall-clock seconds after which
     it ends in any case.
     """
     until = time.monotonic() + patience
-    look = Look(bounds, time.process_time, open_document, len(octets), lambda: time.monotonic() > until)
+    look = Look(Budget(bounds, time.process_time, len(octets), lambda: time.monotonic() > until), open_document)
     look.document(octets, kind="message/rfc822")
-    return look.verdict
+    return look.findings
 
 
 def main(fd: int, nice: int, bounds: Bounds) -> None:
@@ -67,14 +66,14 @@ def main(fd: int, nice: int, bounds: Bounds) -> None:
     channel = socket.socket(fileno=fd)
     _answer(channel, json.dumps(asdict(sandbox.enter())).encode())
     while (request := _request(channel)) is not None:
-        what, size, descriptor, patience = request
-        content = _receive(channel, size) if what == OCTETS else _file(descriptor, size)
+        source, size, descriptor, patience = request
+        content = _receive(channel, size) if source == OCTETS else _file(descriptor, size)
         if content is None:
             return
         _allow_seconds(bounds)
-        verdict = look_into(content, bounds, patience)
+        findings = look_into(content, bounds, patience)
         del content
-        _answer(channel, verdict.encode())
+        _answer(channel, findings.encode())
 
 
 def load() -> None:
@@ -91,11 +90,8 @@ def load() -> None:
 def _limit(bounds: Bounds) -> None:
     sys.setrecursionlimit(_MOST_DEEP)
     warnings.simplefilter("ignore")
-    for what, most in (
-        (resource.RLIMIT_AS, bounds.memory_octets),
-        (resource.RLIMIT_NOFILE, _DESCRIPTORS),
-    ):
-        resource.setrlimit(what, (most, most))
+    resource.setrlimit(resource.RLIMIT_AS, (bounds.memory_octets, bounds.memory_octets))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
 
 
 def _allow_seconds(bounds: Bounds) -> None:
@@ -111,8 +107,8 @@ def _request(channel: socket.socket) -> tuple[int, int, int, float] | None:
     rest = _receive(channel, REQUEST.size - len(head)) if head else None
     if rest is None:
         return None
-    what, size, patience = REQUEST.unpack(head + rest)
-    return what, size, next(iter(descriptors), -1), patience
+    source, size, patience = REQUEST.unpack(head + rest)
+    return source, size, next(iter(descriptors), -1), patience
 
 
 def _answer(channel: socket.socket, octets: bytes) -> None:
@@ -121,27 +117,15 @@ def _answer(channel: socket.socket, octets: bytes) -> None:
 
 def _receive(channel: socket.socket, size: int) -> bytes | None:
     """Return that many octets; None at the end."""
-    held = bytearray(size)
-    view, at = memoryview(held), 0
-    while at < size:
-        taken = channel.recv_into(view[at:])
-        if not taken:
-            return None
-        at += taken
-    view.release()
-    return bytes(held)
+    octets = channel.recv(size, socket.MSG_WAITALL)
+    return octets if len(octets) == size else None
 
 
 def _file(descriptor: int, size: int) -> bytes:
-    held = bytearray(size)
-    view, at = memoryview(held), 0
     try:
-        while at < size and (taken := os.preadv(descriptor, [view[at : at + _PIECE]], at)):
-            at += taken
+        return os.pread(descriptor, size, 0)
     finally:
         os.close(descriptor)
-    view.release()
-    return bytes(held)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The pool of worker processes that read documents: started on demand, killed when one takes too long.
 
-In: a message, in memory or as a file, and its sender. Out: a verdict, within a bound of seconds whatever the message does: a
+In: a message, in memory or as a file, and its sender. Out: its findings, within a bound of seconds whatever the message does: a
 late worker is killed, a crashed one is replaced, and the message then counts as unread, which the caller has to judge. Senders
 take turns; one whose documents took long gets fewer of them (`process.fair_queue`). Bound to the event loop. An idle worker is
 ended after a while, and one that has read many messages too, so that nothing can accumulate in it.
@@ -23,7 +23,7 @@ from mic_mail.process.fair_queue import FairQueue
 from mic_mail.process.protection import Protection
 from mic_mail.storage.errors import Unavailable
 from mic_mail.textextract.limits import Bounds
-from mic_mail.textextract.result import Missed, Unread, Verdict
+from mic_mail.textextract.result import Findings, Missed, Unread
 from mic_mail.textextract.worker import ANSWER, FILE, OCTETS, REQUEST
 
 MODULE = "mic_mail.textextract.worker"
@@ -54,7 +54,7 @@ class OpenFile(NamedTuple):
     size: int
 
 
-class _Reader:
+class _Worker:
     """One worker process, and the socket to it."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", channel: socket.socket) -> None:
@@ -69,24 +69,21 @@ class _Reader:
         except TypeError as error:
             raise ValueError("not a protection") from error
 
-    async def ask(self, source: bytes | OpenFile, patience: float) -> Verdict:
-        """Have a message read; the worker stops by itself after `patience` seconds.
-
-        `OSError` or `ValueError` if it has ended, or sends nonsense.
-        """
+    async def ask(self, source: bytes | OpenFile, patience: float) -> Findings:
+        """Have a message read within `patience` seconds; `OSError` or `ValueError` if the worker fails."""
         if isinstance(source, bytes):
             request = REQUEST.pack(OCTETS, len(source), patience) + source
             await asyncio.get_running_loop().sock_sendall(self.channel, request)
         else:  # a few octets, and nothing is in flight: this does not block
             socket.send_fds(self.channel, [REQUEST.pack(FILE, source.size, patience)], [source.descriptor])
-        verdict = Verdict.decode(await self._answer())
+        findings = Findings.decode(await self._answer())
         self.read += 1
-        return verdict
+        return findings
 
     async def _answer(self) -> bytes:
         (size,) = ANSWER.unpack(await self._receive(ANSWER.size))
         if size > MOST_ANSWER:
-            raise ValueError("no answer is so long")
+            raise ValueError("the answer is too long")
         return await self._receive(size)
 
     async def _receive(self, size: int) -> bytes:
@@ -95,7 +92,7 @@ class _Reader:
         while len(held) < size:
             piece = await loop.sock_recv(self.channel, size - len(held))
             if not piece:
-                raise ConnectionResetError("the reader is gone")
+                raise ConnectionResetError("the worker is gone")
             held += piece
         return held
 
@@ -135,7 +132,7 @@ class ReadingCosts:
         return float(spent * 0.5 ** ((now - at) / self.HALF_LIFE_SECONDS))
 
 
-class Readers:
+class WorkerPool:
     """The workers of one process and direction: at most `most` messages are read at a time, others wait."""
 
     def __init__(
@@ -154,18 +151,15 @@ class Readers:
         self._started = started
         self._turns = FairQueue(most, MOST_WAITING)
         self._costs = ReadingCosts()
-        self._free: list[_Reader] = []
-        self._starting: list[asyncio.Task[_Reader | None]] = []
+        self._free: list[_Worker] = []
+        self._starting: list[asyncio.Task[_Worker | None]] = []
         """Workers being started that no caller waits for."""
         self._idle: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Future[None]] = set()
         self._closed = False
 
-    async def extract(self, source: bytes | Path, sender: str = "") -> Verdict:
-        """Read a message of `sender` (a mailbox, a network) in its turn.
-
-        It gets `bounds.seconds` of processor time.
-        """
+    async def extract(self, source: bytes | Path, sender: str = "") -> Findings:
+        """Read a message of `sender` (a mailbox, a network) in its turn, within `bounds.seconds` of CPU."""
         now = asyncio.get_running_loop().time
         patience = self.bounds.seconds * WAIT_SHARE
         until = now() + max(patience + self.bounds.seconds + GRACE_SECONDS, ANSWER_SECONDS)
@@ -174,18 +168,18 @@ class Readers:
         except Unavailable:
             return _missed(Unread.UNAVAILABLE)
         try:
-            reader = await self._ready_reader(until - now() - LEAST_SECONDS)
-            if reader is None:
+            worker = await self._ready_worker(until - now() - LEAST_SECONDS)
+            if worker is None:
                 return _missed(Unread.UNAVAILABLE)
             began = now()
             try:
-                return await self._read(reader, source, min(CLOCK_FACTOR * self.bounds.seconds + GRACE_SECONDS, until - began))
+                return await self._read(worker, source, min(CLOCK_FACTOR * self.bounds.seconds + GRACE_SECONDS, until - began))
             finally:
                 self._costs.add(sender, now() - began, now())
         finally:
             self._turns.give_back()
 
-    async def _ready_reader(self, patience: float) -> _Reader | None:
+    async def _ready_worker(self, patience: float) -> _Worker | None:
         """Return an idle worker or a new one; None if none is ready in time. A late one is kept for the next."""
         if self._free:
             return self._free.pop()
@@ -200,55 +194,55 @@ class Readers:
             return None
         return starting.result()
 
-    async def _ask(self, reader: _Reader, source: bytes | Path, patience: float) -> Verdict:
+    async def _ask(self, worker: _Worker, source: bytes | Path, patience: float) -> Findings:
         if isinstance(source, bytes):
-            return await reader.ask(source, patience)
+            return await worker.ask(source, patience)
         file = await self._executors.io(_open, source)
         try:
-            return await reader.ask(file, patience)
+            return await worker.ask(file, patience)
         finally:
             os.close(file.descriptor)
 
-    async def _start(self, bounds: Bounds) -> _Reader | None:
+    async def _start(self, bounds: Bounds) -> _Worker | None:
         """Start a worker and wait for its limits; None on failure."""
         try:
-            reader = await self._executors.io(_start, bounds, self._nice)
+            worker = await self._executors.io(_start, bounds, self._nice)
         except OSError:
             return None
         try:
             async with asyncio.timeout(START_SECONDS):
-                protection = await reader.ready()
+                protection = await worker.ready()
         except (OSError, ValueError, TimeoutError):
-            self._let_go(reader)
+            self._let_go(worker)
             return None
         except asyncio.CancelledError:
-            self._let_go(reader)
+            self._let_go(worker)
             raise
         self._started(protection)
-        return reader
+        return worker
 
-    async def _read(self, reader: _Reader, source: bytes | Path, seconds: float) -> Verdict:
+    async def _read(self, worker: _Worker, source: bytes | Path, seconds: float) -> Findings:
         try:
             async with asyncio.timeout(seconds):
-                verdict = await self._ask(reader, source, max(seconds - GRACE_SECONDS, seconds / 2))
+                findings = await self._ask(worker, source, max(seconds - GRACE_SECONDS, seconds / 2))
         except TimeoutError:
-            verdict = _missed(Unread.TOO_SLOW)
+            findings = _missed(Unread.TOO_SLOW)
         except (OSError, ValueError):
-            verdict = _missed(Unread.CRASHED)
+            findings = _missed(Unread.CRASHED)
         except asyncio.CancelledError:
-            self._let_go(reader)
+            self._let_go(worker)
             raise
         else:
-            if reader.read < MOST_READ and not self._closed:
-                self._free.append(reader)
+            if worker.read < MOST_READ and not self._closed:
+                self._free.append(worker)
                 self._rest()
-                return verdict
-        self._let_go(reader)
-        return verdict
+                return findings
+        self._let_go(worker)
+        return findings
 
-    def _let_go(self, reader: _Reader) -> None:
+    def _let_go(self, worker: _Worker) -> None:
         """End it in a thread; only `close` waits for that."""
-        self._until_ended(asyncio.ensure_future(self._executors.io(reader.end)))
+        self._until_ended(asyncio.ensure_future(self._executors.io(worker.end)))
 
     def _until_ended(self, ending: "asyncio.Future[None]") -> None:
         self._ending.add(ending)
@@ -265,9 +259,9 @@ class Readers:
         while self._starting:
             self._until_ended(asyncio.ensure_future(self._end_started(self._starting.pop())))
 
-    async def _end_started(self, starting: "asyncio.Task[_Reader | None]") -> None:
-        if (reader := await starting) is not None:
-            await self._executors.io(reader.end)
+    async def _end_started(self, starting: "asyncio.Task[_Worker | None]") -> None:
+        if (worker := await starting) is not None:
+            await self._executors.io(worker.end)
 
     def renew(self) -> None:
         """End idle workers after a change of the bounds."""
@@ -283,7 +277,7 @@ class Readers:
             await asyncio.gather(*self._ending, return_exceptions=True)
 
 
-def _start(bounds: Bounds, nice: int) -> _Reader:
+def _start(bounds: Bounds, nice: int) -> _Worker:
     ours, theirs = socket.socketpair()
     with theirs:
         try:
@@ -300,7 +294,7 @@ def _start(bounds: Bounds, nice: int) -> _Reader:
             ours.close()
             raise
     ours.setblocking(False)
-    return _Reader(process, ours)
+    return _Worker(process, ours)
 
 
 def _open(path: Path) -> OpenFile:
@@ -308,5 +302,5 @@ def _open(path: Path) -> OpenFile:
     return OpenFile(descriptor, os.fstat(descriptor).st_size)
 
 
-def _missed(reason: Unread) -> Verdict:
-    return Verdict(missed=(Missed(reason, "message"),))
+def _missed(reason: Unread) -> Findings:
+    return Findings(missed=(Missed(reason, "message"),))

@@ -21,20 +21,10 @@ def read(look: Look, content: bytes) -> None:
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise CannotRead(Unread.DAMAGED) from error
     with archive:
-        names = set(archive.namelist())
-        if "[Content_Types].xml" in names:
-            office.read_ooxml(look, Members(look, archive))
-        elif "content.xml" in names or "META-INF/manifest.xml" in names:
-            office.read_odf(look, Members(look, archive))
+        members = Members(look, archive)
+        if "[Content_Types].xml" in members.names:
+            office.read_ooxml(look, members)
+        elif "content.xml" in members.names or "META-INF/manifest.xml" in members.names:
+            office.read_odf(look, members)
         else:
-            _read_archive(look, archive)
-
-
-def _read_archive(look: Look, archive: zipfile.ZipFile) -> None:
-    members = Members(look, archive)
-    for info in members.all():
-        look.budget.take_work(office.MEMBER_STEPS)
-        try:
-            members.show(info)
-        except CannotRead as error:
-            look.missed(error.reason)
+            members.read_each(members.show)

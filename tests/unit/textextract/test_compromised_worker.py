@@ -22,8 +22,8 @@ from mic_mail.process import sandbox
 from mic_mail.process.executors import Executors
 from mic_mail.process.protection import Protection
 from mic_mail.textextract.limits import Bounds
-from mic_mail.textextract.result import Unread, Verdict
-from mic_mail.textextract.worker_pool import Readers
+from mic_mail.textextract.result import Findings, Unread
+from mic_mail.textextract.worker_pool import WorkerPool
 
 MARKED = ["Số: 12/BC", "TỐI MẬT"]
 TESTS = Path(__file__).parents[2]
@@ -105,9 +105,9 @@ async def test_nothing_can_be_reached(
         for path in (key, tmp_path):
             os.chown(path, int(account), int(account))
     told: list[Protection] = []
-    readers = Readers(Bounds(seconds=20), executors, started=told.append)
+    readers = WorkerPool(Bounds(seconds=20), executors, started=told.append)
 
-    async def act(program: str) -> Verdict:
+    async def act(program: str) -> Findings:
         return await readers.extract(mail("a.zip", b"PK\x03\x04\n" + program.encode()))
 
     assert (await act("pass")).found
@@ -146,7 +146,7 @@ SEALED: dict[str, Callable[[], bytes]] = {
 async def test_confined_it_reads_all_formats(executors: Executors, tmp_path: Path) -> None:
     """One process, with nothing to load any more, finds the marking in each format, from memory and from a file."""
     started: list[Protection] = []
-    readers = Readers(Bounds(seconds=20), executors, started=started.append)
+    readers = WorkerPool(Bounds(seconds=20), executors, started=started.append)
     documents = {f"a.{form}": make(MARKED) for form, make in FORMATS.items()} | {name: make() for name, make in SEALED.items()}
     path = tmp_path / "message"
     for name, content in documents.items():
@@ -184,7 +184,7 @@ def test_nothing_is_loaded_for_a_document(tmp_path: Path) -> None:
 async def test_a_reader_hands_nothing_on_of_our_settings(executors: Executors, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment of a reader has no passwords of ours in it."""
     monkeypatch.setenv("MIC_MAIL_SENDING__SMARTHOST_PASSWORD", "a secret")
-    readers = Readers(Bounds(seconds=20), executors)
+    readers = WorkerPool(Bounds(seconds=20), executors)
     await readers.extract(mail("a.txt", b"a"))
     [reader] = readers._free
     environment = await asyncio.to_thread(Path(f"/proc/{reader.process.pid}/environ").read_bytes)

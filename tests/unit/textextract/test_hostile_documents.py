@@ -20,7 +20,7 @@ from mic_mail.process.executors import Executors
 from mic_mail.textextract.limits import Bounds
 from mic_mail.textextract.result import Missed, Unread
 from mic_mail.textextract.worker import look_into
-from mic_mail.textextract.worker_pool import Readers, ReadingCosts
+from mic_mail.textextract.worker_pool import ReadingCosts, WorkerPool
 
 MARKED = txt(["MẬT"])
 SMALL = Bounds(seconds=20, part_octets=1 << 20, unpacked_octets=4 << 20, depth=4, parts=60)
@@ -172,8 +172,8 @@ async def executors() -> AsyncIterator[Executors]:
     made.close()
 
 
-async def readers_of(executors: Executors, **bounds: float) -> Readers:
-    return Readers(Bounds(**bounds), executors)  # type: ignore[arg-type]
+async def readers_of(executors: Executors, **bounds: float) -> WorkerPool:
+    return WorkerPool(Bounds(**bounds), executors)  # type: ignore[arg-type]
 
 
 async def test_the_process_reads(executors: Executors, tmp_path: Path) -> None:

@@ -37,11 +37,11 @@ from mic_mail.services.transport.check import CompleteMessage, Source
 from mic_mail.services.transport.delivery_worker import LocalDelivery
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.textextract.extraction import Look
-from mic_mail.textextract.limits import Bounds, CannotRead
+from mic_mail.textextract.limits import Bounds, Budget, CannotRead
 from mic_mail.textextract.messages import extract_cheap_parts
 from mic_mail.textextract.prefilter import is_clear
-from mic_mail.textextract.result import NOTHING, Found, Unread, Verdict
-from mic_mail.textextract.worker_pool import Readers
+from mic_mail.textextract.result import NOTHING, Finding, Findings, Unread
+from mic_mail.textextract.worker_pool import WorkerPool
 
 CLAUSE = "4.1"
 NICE_INSIDE, NICE_OUTSIDE = 5, 10
@@ -112,8 +112,10 @@ class SecrecyCheck:
         self._settings = config.secrecy
         self._support = config.support
         bounds, most = bounds_of(config), config.secrecy.readers
-        self._readers_inside = Readers(bounds, runtime.executors, most=most, nice=NICE_INSIDE, started=self._reader_started)
-        self._readers_outside = Readers(bounds, runtime.executors, most=most, nice=NICE_OUTSIDE, started=self._reader_started)
+        self._readers_inside = WorkerPool(bounds, runtime.executors, most=most, nice=NICE_INSIDE, started=self._reader_started)
+        self._readers_outside = WorkerPool(
+            bounds, runtime.executors, most=most, nice=NICE_OUTSIDE, started=self._reader_started
+        )
         self._protection = sandbox.available()
         self._protection_logged: Protection | None = None
 
@@ -186,7 +188,7 @@ class SecrecyCheck:
 
     # ------------------------------------------------------------ reading
 
-    async def _look(self, passage: Passage, source: Source) -> tuple[Verdict, Answers | None]:
+    async def _look(self, passage: Passage, source: Source) -> tuple[Findings, Answers | None]:
         if not isinstance(source, bytes):
             return await self._read(passage, source), None
         if len(source) <= INLINE_OCTETS:
@@ -197,7 +199,7 @@ class SecrecyCheck:
             return glanced.verdict, glanced.answers
         return await self._read(passage, source), glanced.answers
 
-    async def _read(self, passage: Passage, source: Source) -> Verdict:
+    async def _read(self, passage: Passage, source: Source) -> Findings:
         """Read with a worker process, in the turn of the mailbox, or of the network outside."""
         if passage.way is Way.INBOUND:
             return await self._readers_outside.extract(source, network_of(passage.peer or ""))
@@ -205,7 +207,7 @@ class SecrecyCheck:
 
     # ------------------------------------------------------------ deciding
 
-    async def _decide(self, passage: Passage, source: Source, verdict: Verdict) -> Cause | None:
+    async def _decide(self, passage: Passage, source: Source, verdict: Findings) -> Cause | None:
         if verdict.missed:
             self._log_event(
                 "message_not_inspected",
@@ -223,7 +225,7 @@ class SecrecyCheck:
         self._log_event("marked_message_refused", passage, degree=found.marking.degree, where=where, **held)
         return Cause.MARKED_SECRET
 
-    def _why_unread(self, verdict: Verdict) -> Cause | None:
+    def _why_unread(self, verdict: Findings) -> Cause | None:
         """Return the cause that stops an outgoing message which could not be read completely, or None.
 
         Permanent reasons come before temporary ones. More content than is read is refused whatever the setting, as it would
@@ -236,7 +238,7 @@ class SecrecyCheck:
             return Cause.NOT_INSPECTED
         return Cause.NOT_INSPECTED_NOW if reasons & _NOT_READ_NOW else None
 
-    async def _hold(self, passage: Passage, source: Source, found: Found, where: list[str]) -> dict[str, object]:
+    async def _hold(self, passage: Passage, source: Source, found: Finding, where: list[str]) -> dict[str, object]:
         """Hold an outgoing message, if possible; it is refused in any case."""
         if passage.spool_envelope is None or not self._settings.hold:
             record = await self._runtime.executors.io(_measured, self._record(passage, found, where, HeldState.HELD), source)
@@ -251,7 +253,7 @@ class SecrecyCheck:
             return {"held": False}
         return {"held": True, "digest": record.digest, "octets": record.octets}
 
-    async def _flag(self, passage: Passage, source: Source, found: Found, where: list[str]) -> None:
+    async def _flag(self, passage: Passage, source: Source, found: Finding, where: list[str]) -> None:
         """Record incoming marked mail; the housekeeper notifies the Centre, once."""
         record = await self._runtime.executors.io(_measured, self._record(passage, found, where, HeldState.FLAGGED), source)
         try:
@@ -260,7 +262,7 @@ class SecrecyCheck:
             self._log_event("message_not_flagged", passage, error=described(error))
         self._log_event("marked_message_flagged", passage, degree=found.marking.degree, where=where, digest=record.digest)
 
-    def _record(self, passage: Passage, found: Found, where: list[str], state: HeldState) -> HeldRecord:
+    def _record(self, passage: Passage, found: Finding, where: list[str], state: HeldState) -> HeldRecord:
         now_us = self._runtime.clock.steady_us()
         return HeldRecord(
             held_id=passage.trace_id,
@@ -294,7 +296,7 @@ class SecrecyCheck:
 class VisibleContent(NamedTuple):
     """The content of a message that is visible without opening a document."""
 
-    verdict: Verdict
+    verdict: Findings
     has_more: bool
     answers: Answers
 
@@ -302,12 +304,12 @@ class VisibleContent(NamedTuple):
 def visible_content(octets: bytes) -> VisibleContent:
     """Scan the header fields, file names and texts of a message."""
     answers = answers_of(octets)
-    look = Look(_GLANCE, time.monotonic, _nobody)
+    look = Look(Budget(_GLANCE, time.monotonic), _nobody)
     try:
         has_more = extract_cheap_parts(look, octets, answers.parts)
     except (CannotRead, RecursionError):
         return VisibleContent(NOTHING, True, answers)
-    return VisibleContent(look.verdict, has_more, answers)
+    return VisibleContent(look.findings, has_more, answers)
 
 
 def _nobody(look: Look, content: bytes, name: str, kind: str) -> None:
