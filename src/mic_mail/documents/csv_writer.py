@@ -20,10 +20,7 @@ MOST_ROWS = 20_000
 MOST_OCTETS = 20 << 20
 _UNSEEN = r"(?:[^\S\t\r\n]|[\x00-\x08\x0e-\x1b\x7f\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\"])*"
 _RUNS = rf"(?='*{_UNSEEN}[=+\-@\uff1d\uff0b\uff0d\uff20])"
-"""The position before a sign that would run.
-
-Apostrophes already there get one more: reading removes one.
-"""
+"""The position before a sign that would run; apostrophes there get one more: reading removes one."""
 _BEGINS = rf"(?:(?='*[\t\r])|{_RUNS})"
 _FORMULA = re.compile(rf"\A{_BEGINS}|(?<=[;\t\r\n]){_RUNS}")
 _GUARDED = re.compile(rf"\A'{_BEGINS}|(?<=[;\t\r\n])'{_RUNS}")

@@ -131,10 +131,7 @@ class Document:
 
 
 def display_text(cell: Cell) -> str:
-    """Return a field as people read it.
-
-    NFC, days as 24/11/2026, instants to the minute, numbers with dots between thousands.
-    """
+    """Return a field as people read it: 24/11/2026, instants to the minute, dots between thousands; NFC."""
     match cell:
         case None:
             return ""

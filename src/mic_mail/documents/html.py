@@ -22,7 +22,7 @@ def write(paper: Document) -> bytes:
             motto=MOTTO,
             day=day_of(paper),
             shown=display_text,
-            told=labelled_text,
+            labelled=labelled_text,
             is_table=lambda block: isinstance(block, Table),
             is_terms=lambda block: isinstance(block, Terms),
         )

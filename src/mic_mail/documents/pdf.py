@@ -65,7 +65,7 @@ def _block(block: Block) -> dict[str, object]:
                 "bars": [list(bar) for bar in block.bars],
             }
         case Terms():
-            pairs = [[display_text(what), labelled_text(cell)] for what, cell in block.pairs]
+            pairs = [[display_text(name), labelled_text(cell)] for name, cell in block.pairs]
             return {"is": "terms", "name": display_text(block.name), "pairs": pairs}
         case str():
             return {"is": "text", "text": display_text(block)}

@@ -9,7 +9,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 MOST_UNPACKED = 64 << 20
 MOST_TAGS = 500_000
-"""The most tags of all parts together, attributes included.
-
-A form of 1,000 rows has 150,000; each costs up to 600 octets and 12 us in openpyxl, which keeps what no form needs.
-"""
+"""The most tags and attributes: a form of 1,000 rows has 150,000; each costs 600 octets and 12 us."""
 _PIECE = 1 << 16
 MOST_COLUMNS = 100
 _NO_SHEET_NAME = re.compile(r"[\[\]:*?/\\]")
@@ -112,8 +109,8 @@ def _words(sheet: "Worksheet", block: Block) -> None:
     if isinstance(block, Terms):
         if block.name:
             sheet.append([_value(block.name)])
-        for what, cell in block.pairs:
-            sheet.append([_value(what), _value(cell)])
+        for name, cell in block.pairs:
+            sheet.append([_value(name), _value(cell)])
     elif isinstance(block, str):
         sheet.append([_value(block)])
     sheet.append([])
@@ -151,10 +148,7 @@ def _table(sheet: "Worksheet", table: Table, rows: Sequence[Sequence[Cell]]) -> 
 
 
 def _value(cell: Cell) -> str | int | float | date | datetime | None:
-    """Return a cell's value for the file.
-
-    openpyxl takes text that begins with = for a formula, unless an apostrophe precedes it.
-    """
+    """Return a cell's value; before = stands an apostrophe, or openpyxl takes text for a formula."""
     match cell:
         case bool():
             return display_text(cell)
@@ -182,10 +176,7 @@ def _sheet_name(name: str, taken: set[str]) -> str:
 
 
 def read(octets: bytes) -> Sheet:
-    """Read the first sheet of a workbook as text; `UnreadableSheet` if there is none.
-
-    Days as 24/11/2026, whole numbers without a decimal point.
-    """
+    """Read the first sheet as text (days as 24/11/2026, whole numbers as such); raises `UnreadableSheet`."""
     from openpyxl import load_workbook
 
     _bounded(octets)
@@ -194,7 +185,7 @@ def read(octets: bytes) -> Sheet:
         try:
             sheet = book.worksheets[0]
             rows = sheet.iter_rows(max_row=MOST_ROWS + 2, max_col=MOST_COLUMNS, values_only=True)
-            return sheet_of(_texts(enumerate(rows, start=1)))
+            return sheet_of((number, [_text(cell) for cell in row]) for number, row in enumerate(rows, start=1))
         finally:
             book.close()
     except UnreadableSheet:
@@ -221,11 +212,6 @@ def _bounded(octets: bytes) -> None:
                             raise too_large
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as error:
         raise UnreadableSheet(Text("không phải tệp XLSX", "it is not an XLSX file")) from error
-
-
-def _texts(rows: Iterator[tuple[int, tuple[object, ...]]]) -> Iterator[tuple[int, list[str]]]:
-    for number, row in rows:
-        yield number, [_text(cell) for cell in row]
 
 
 def _text(cell: object) -> str:
