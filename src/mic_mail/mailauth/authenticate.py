@@ -60,7 +60,7 @@ async def examine_message(
 
 
 async def examine_client(resolver: Resolver, clock: Clock, client: Client, sender: ReversePath) -> ClientResults:
-    """Check SPF of MAIL FROM and of HELO, which needs no message; for a null reverse-path ('') they are one."""
+    """Check SPF of MAIL FROM and of HELO without a message; for a null reverse-path ('') they are one."""
     if not sender:
         return await check_mail_from(resolver, clock, client, sender), None
     return await asyncio.gather(check_mail_from(resolver, clock, client, sender), check_helo(resolver, clock, client))
