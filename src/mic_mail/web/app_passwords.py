@@ -12,19 +12,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mic_mail.directory.records import Superseded
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.log.error_fields import described
 from mic_mail.policy.credentials.app_passwords import LONGEST_NAME, AppPasswordScope, living
 from mic_mail.services.authentication.app_passwords import Listed
 from mic_mail.services.authentication.identity import SignedIn
-from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.web import forms
+from mic_mail.web.forms import FormRefused
 from mic_mail.web.page_context import PageContext, Visit, redirect
+from mic_mail.web.request_body import Answered
 from mic_mail.web.sessions import Secret
-from mic_mail.web.view_models import STATUS, AppPasswordRow, app_password_row
+from mic_mail.web.view_models import AppPasswordRow, app_password_row
 
 PATH, REVOKE = "/app-passwords", "/app-passwords/revoke"
 MAIL = frozenset({AppPasswordScope.IMAP, AppPasswordScope.POP3, AppPasswordScope.SUBMISSION})
@@ -54,19 +54,16 @@ class AppPasswordPages:
         entry = services.access.snapshot.entries[visit.signed_in.mailbox_id]
         return len(living(entry.facts, services.runtime.clock.now()))
 
-    async def _visit(self, request: Request) -> Visit | Response:
-        """Return the visit if the mailbox may be used; a password that is due is changed first."""
-        context = self._context
-        if not context.services.runtime.config().auth.app_passwords:
-            return context.refuse(request.scope, 404)
-        visit = await context.visit(request)
-        if visit is None:
-            return context.ended(request)
-        return context.due_first(visit) or visit
+    async def _visit(self, request: Request) -> Visit:
+        if not self._context.services.runtime.config().auth.app_passwords:
+            raise Answered(self._context.refuse(request.scope, 404))
+        return await self._context.open_visit(request)
 
     async def show(self, request: Request) -> Response:
-        visit = await self._visit(request)
-        return visit if isinstance(visit, Response) else await self._page(visit)
+        return await self._page(await self._visit(request))
+
+    async def _refused(self, visit: Visit, refused: FormRefused, name: str = "") -> Response:
+        return await self._page(visit, refused.text, at=refused.at, name=name, status=refused.status)
 
     async def _page(
         self, visit: Visit, error: Text | None = None, *, at: str = "", name: str = "", status: int = 200
@@ -95,22 +92,14 @@ class AppPasswordPages:
     async def add(self, request: Request) -> Response:
         fields = await forms.read(request)
         visit = await self._visit(request)
-        if isinstance(visit, Response):
-            return visit
-        context = self._context
         name, present, scope = (fields.get(field, "") for field in ("name", "present", "scope"))
-        if not context.is_own_form(request, fields, visit.token, PATH):
-            return await self._page(visit, pages.FORM_EXPIRED, name=name, status=403)
-        if not name.strip() or not present or scope not in SCOPES:
-            return await self._page(visit, pages.FIELDS_MISSING, name=name, status=422)
-        if (tired := context.counted(visit)) is not None:
-            return tired
-        answer = await context.services.page_access.confirm(visit.signed_in, present, visit.peer)
-        if isinstance(answer, Refusal):
-            wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
-            text, at = (pages.PRESENT_IS_WRONG, "present") if wrong else (answer.text, "")
-            return await self._page(visit, text, at=at, name=name, status=STATUS.get(answer.kind, 403))
-        return await self._make(visit, answer, name, scope)
+        try:
+            self._context.require_own_form(request, fields, visit.token, PATH)
+            if not name.strip() or not present or scope not in SCOPES:
+                raise FormRefused(422, pages.FIELDS_MISSING)
+            return await self._make(visit, await self._context.confirm(visit, present), name, scope)
+        except FormRefused as refused:
+            return await self._refused(visit, refused, name)
 
     async def _make(self, visit: Visit, confirmed: SignedIn, name: str, scope: str) -> Response:
         context, services = self._context, self._context.services
@@ -125,15 +114,11 @@ class AppPasswordPages:
                 confirmed_version=confirmed.credential_version,
             )
             added = await services.runtime.executors.hash_ahead(adding, confirmed.address)
-        except BadInput as bad:
-            return await self._page(visit, bad.text, at="name", name=name, status=422)
-        except Superseded as passed:
-            return await self._page(visit, passed.text, name=name, status=409)
-        except Refused as refused:
-            return await self._page(visit, refused.text, name=name, status=403)
+        except (BadInput, Refused) as error:
+            raise FormRefused.of(error, at="name") from error
         except Trouble as trouble:
             context.event("web_app_password_failed", visit.request, mailbox=confirmed.address, error=described(trouble))
-            return await self._page(visit, messages.UNAVAILABLE, name=name, status=503)
+            raise FormRefused.of(trouble) from trouble
         context.event("app_password_added", visit.request, mailbox=confirmed.address, number=added.fact.seq, scope=scope)
         await services.directory_changed()
         visit.session.secret = Secret(added.name, added.password)
@@ -142,24 +127,27 @@ class AppPasswordPages:
     async def revoke(self, request: Request) -> Response:
         fields = await forms.read(request)
         visit = await self._visit(request)
-        if isinstance(visit, Response):
-            return visit
+        try:
+            return await self._revoke(visit, fields)
+        except FormRefused as refused:
+            return await self._refused(visit, refused)
+
+    async def _revoke(self, visit: Visit, fields: Mapping[str, str]) -> Response:
         context, services = self._context, self._context.services
-        number = fields.get("number", "")
-        fits = number.isascii() and number.isdigit() and len(number) < 10
-        if not fits or not context.is_own_form(request, fields, visit.token, f"{REVOKE} {number}"):
-            return await self._page(visit, pages.FORM_EXPIRED, status=403)
-        signed_in = visit.signed_in
+        number, signed_in = fields.get("number", ""), visit.signed_in
+        if not (number.isascii() and number.isdigit() and len(number) < 10):
+            raise FormRefused(403, pages.FORM_EXPIRED)
+        context.require_own_form(visit.request, fields, visit.token, f"{REVOKE} {number}")
         try:
             ended = await services.runtime.executors.io(
                 services.app_passwords.revoke, signed_in.mailbox_id, [int(number)], ActContext(signed_in.actor)
             )
-        except (BadInput, Refused) as refused:
-            return await self._page(visit, refused.text, status=409)
-        except Trouble:
-            return await self._page(visit, messages.UNAVAILABLE, status=503)
+        except (BadInput, Refused) as error:
+            raise FormRefused(409, error.text) from error
+        except Trouble as trouble:
+            raise FormRefused.of(trouble) from trouble
         for app in ended:
-            context.event("app_password_revoked", request, mailbox=signed_in.address, number=app.number)
+            context.event("app_password_revoked", visit.request, mailbox=signed_in.address, number=app.number)
             visit.session.news = pages.APP_REVOKED
         await services.directory_changed()
         return redirect(PATH)

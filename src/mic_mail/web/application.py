@@ -18,6 +18,7 @@ pages share sessions and rendering in `page_context`.
     /metrics /health  for monitoring, from its networks alone (`monitoring`)
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -29,7 +30,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from mic_mail.auth.password_hash import WeakPassword
-from mic_mail.directory.records import Superseded
 from mic_mail.errors import MicMailError, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.log.error_fields import described, where
@@ -45,11 +45,12 @@ from mic_mail.web.autosetup import mobileconfig
 from mic_mail.web.autosetup.app import AutoSetup
 from mic_mail.web.autosetup.servers import servers
 from mic_mail.web.carddav.app import AddressBooks
-from mic_mail.web.forms import BadForm
+from mic_mail.web.forms import BadForm, FormRefused
 from mic_mail.web.http import peer_of
 from mic_mail.web.middleware import KEPT_FOR_EVER, Guard
 from mic_mail.web.monitoring import Monitor
 from mic_mail.web.page_context import CODE, MAILBOX, PASSWORD, PageContext, Visit, WebServices, first_page, redirect
+from mic_mail.web.request_body import Answered
 from mic_mail.web.second_factor import SecondFactorPages
 from mic_mail.web.templating import ICON, STYLE, STYLE_PATH
 from mic_mail.web.view_models import STATUS, delegated_mailbox_row, program_settings, state_text
@@ -85,7 +86,12 @@ class Application:
             Route(STYLE_PATH, _style),
             *self._books.routes(),
         ]
-        handlers = {HTTPException: self._http_error, BadForm: self._bad_form, Exception: self._inner_error}
+        handlers = {
+            Answered: _answered,
+            BadForm: self._bad_form,
+            HTTPException: self._http_error,
+            Exception: self._inner_error,
+        }
         inner = Starlette(routes=routes, exception_handlers=handlers)
         inner.router.redirect_slashes = False
         self._guard = Guard(inner, now=services.runtime.clock.now, failed=self._failed, refuse=context.refuse)
@@ -115,7 +121,7 @@ class Application:
     # ------------------------------------------------------------ signing in and out
 
     async def show_sign_in(self, request: Request) -> Response:
-        if await self._context.visit(request) is not None:
+        if await self._context.find_visit(request) is not None:
             return redirect(MAILBOX)
         return self._context.sign_in_page(request)
 
@@ -158,11 +164,7 @@ class Application:
     # ------------------------------------------------------------ the person's mailbox
 
     async def show_mailbox(self, request: Request) -> Response:
-        visit = await self._context.visit(request)
-        if visit is None:
-            return self._context.ended(request)
-        if (elsewhere := self._context.due_first(visit)) is not None:
-            return elsewhere
+        visit = await self._context.open_visit(request)
         services, address = self._context.services, visit.signed_in.address
         runtime, config = services.runtime, services.runtime.config()
         snapshot = services.access.snapshot
@@ -187,11 +189,7 @@ class Application:
 
         Where the hash executor is full it asks to come back later, since a device warns of an unsigned profile.
         """
-        visit = await self._context.visit(request)
-        if visit is None:
-            return self._context.ended(request)
-        if (elsewhere := self._context.due_first(visit)) is not None:
-            return elsewhere
+        visit = await self._context.open_visit(request)
         services, config, address = self._context.services, self._context.services.runtime.config(), visit.signed_in.address
         entry = services.access.snapshot.entries[visit.signed_in.mailbox_id]
         name = one_line(entry.display_name or entry.owner.name) or address
@@ -209,8 +207,7 @@ class Application:
     # ------------------------------------------------------------ changing the password
 
     async def show_change(self, request: Request) -> Response:
-        visit = await self._context.visit(request)
-        return self._context.ended(request) if visit is None else self._change_page(visit)
+        return self._change_page(await self._context.visit(request))
 
     def _change_page(self, visit: Visit, error: Text | None = None, *, at: str = "", status: int = 200) -> Response:
         reason = visit.signed_in.decision.reason(State.PASSWORD_DUE)
@@ -231,24 +228,21 @@ class Application:
     async def change(self, request: Request) -> Response:
         fields = await forms.read(request)
         visit = await self._context.visit(request)
-        if visit is None:
-            return self._context.ended(request)
-        if not self._context.is_own_form(request, fields, visit.token, "password"):
-            return self._change_page(visit, pages.FORM_EXPIRED, status=403)
+        try:
+            return await self._change(visit, fields)
+        except FormRefused as refused:
+            return self._change_page(visit, refused.text, at=refused.at, status=refused.status)
+
+    async def _change(self, visit: Visit, fields: Mapping[str, str]) -> Response:
+        self._context.require_own_form(visit.request, fields, visit.token, "password")
         present, new, again = (fields.get(name, "") for name in ("present", "new", "again"))
         if not (present and new and again):
-            return self._change_page(visit, pages.FIELDS_MISSING, status=422)
-        if (tired := self._context.counted(visit)) is not None:
-            return tired
-        answer = await self._context.services.page_access.confirm(visit.signed_in, present, visit.peer)
-        if isinstance(answer, Refusal):
-            wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
-            text = pages.PRESENT_IS_WRONG if wrong else answer.text
-            return self._change_page(visit, text, at="present" if wrong else "", status=STATUS.get(answer.kind, 403))
+            raise FormRefused(422, pages.FIELDS_MISSING)
+        confirmed = await self._context.confirm(visit, present)
         if new != again:
-            return self._change_page(visit, pages.NOT_THE_SAME, at="again", status=422)
-        answer = replace(answer, factor=visit.signed_in.factor)
-        return await self._give(visit, answer, new, ends_apps="apps" in fields)
+            raise FormRefused(422, pages.NOT_THE_SAME, "again")
+        confirmed = replace(confirmed, factor=visit.signed_in.factor)
+        return await self._give(visit, confirmed, new, ends_apps="apps" in fields)
 
     async def _give(self, visit: Visit, confirmed: SignedIn, new: str, *, ends_apps: bool) -> Response:
         """Store the new password and go on under a new session.
@@ -257,7 +251,7 @@ class Application:
         """
         services = self._context.services
         if confirmed.mailbox_id in self._changing:
-            return self._change_page(visit, pages.BEING_CHANGED, status=409)
+            raise FormRefused(409, pages.BEING_CHANGED)
         self._changing.add(confirmed.mailbox_id)
         try:
             made = await services.runtime.executors.hash(
@@ -272,14 +266,12 @@ class Application:
             )
         except WeakPassword as weak:
             self._context.event("web_password_refused", visit.request, mailbox=confirmed.address, reason=weak.text)
-            return self._change_page(visit, weak.text, at="new", status=422)
-        except Superseded as passed:
-            return self._change_page(visit, passed.text, status=409)
+            raise FormRefused.of(weak, at="new") from weak
         except Refused as refused:
-            return self._change_page(visit, refused.text, status=403)
+            raise FormRefused.of(refused) from refused
         except Trouble as trouble:
             self._context.event("web_password_failed", visit.request, mailbox=confirmed.address, error=described(trouble))
-            return self._change_page(visit, messages.UNAVAILABLE, status=503)
+            raise FormRefused.of(trouble) from trouble
         finally:
             self._changing.discard(confirmed.mailbox_id)
         self._context.event("web_password_changed", visit.request, mailbox=confirmed.address, version=made.version)
@@ -321,6 +313,11 @@ class Application:
         self._context.services.runtime.log.event(
             "web_request_failed", path=path, error=type(error).__name__, where=where(error)
         )
+
+
+async def _answered(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Answered)
+    return error.response
 
 
 async def _style(request: Request) -> Response:

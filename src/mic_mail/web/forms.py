@@ -13,8 +13,9 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from mic_mail.errors import Text
-from mic_mail.i18n import pages
+from mic_mail.directory.records import Superseded
+from mic_mail.errors import BadInput, MicMailError, Text, Trouble
+from mic_mail.i18n import messages, pages
 from mic_mail.web.request_body import BodyRefused, read_body
 
 BODY_OCTETS = 16 << 10
@@ -30,6 +31,25 @@ class BadForm(Exception):
         self.status = status
         self.text = text
         super().__init__(text.en)
+
+
+class FormRefused(Exception):
+    """Raised to show a form again with the reason; `at` is the field that it belongs to."""
+
+    def __init__(self, status: int, text: Text, at: str = "") -> None:
+        self.status = status
+        self.text = text
+        self.at = at
+        super().__init__(text.en)
+
+    @classmethod
+    def of(cls, error: MicMailError, at: str = "") -> "FormRefused":
+        """Return the refusal of an act that raised `error`; `at` is the field that wrong input was in."""
+        if isinstance(error, Trouble):
+            return cls(503, messages.UNAVAILABLE)
+        if isinstance(error, BadInput):
+            return cls(422, error.text, at)
+        return cls(409 if isinstance(error, Superseded) else 403, error.text)
 
 
 async def read(request: Request) -> Mapping[str, str]:

@@ -22,7 +22,7 @@ from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.app_passwords import AppPasswords
 from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.own_password import OwnPassword
-from mic_mail.services.authentication.refusals import Refusal
+from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.authentication.web_sign_in import PageAccess
@@ -31,10 +31,12 @@ from mic_mail.services.operations.downtimes import announcements
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.web import cookies, forms
 from mic_mail.web.carddav.collection import AddressBookCollection
-from mic_mail.web.forms import Tokens
+from mic_mail.web.forms import FormRefused, Tokens
 from mic_mail.web.http import caller_of, peer_of
+from mic_mail.web.request_body import Answered
 from mic_mail.web.sessions import TRIES, Patience, Session, Sessions, new_token
 from mic_mail.web.templating import Pages
+from mic_mail.web.view_models import STATUS
 
 YEAR = 365 * 86_400
 MAILBOX, PASSWORD, CODE, FACTOR = "/mailbox", "/password", "/code", "/second-factor"
@@ -96,7 +98,23 @@ class PageContext:
 
     # ------------------------------------------------------------ visits
 
-    async def visit(self, request: Request) -> Visit | None:
+    async def visit(self, request: Request) -> Visit:
+        """Return the visit of a signed-in person; `Answered` for everybody else."""
+        visit = await self.find_visit(request)
+        if visit is None:
+            raise Answered(self.ended(request))
+        return visit
+
+    async def open_visit(self, request: Request) -> Visit:
+        """Return the visit of a person whose mailbox is open; `Answered` with a redirect where something is due first."""
+        visit = await self.visit(request)
+        if visit.signed_in.decision.password_change_due:
+            raise Answered(redirect(PASSWORD))
+        if self.must_enrol(visit):
+            raise Answered(redirect(FACTOR))
+        return visit
+
+    async def find_visit(self, request: Request) -> Visit | None:
         """Return the visit if there is a session and the mailbox's state still allows it."""
         visit = await self.half_visit(request)
         if visit is None or visit.session.half:
@@ -143,27 +161,35 @@ class PageContext:
         entry = self.services.access.snapshot.entries[visit.signed_in.mailbox_id]
         return self.services.page_access.factor_of(entry) is not None
 
-    def due_first(self, visit: Visit) -> Response | None:
-        """Return the redirect to a password or second factor that is due; None where the mailbox is open."""
-        if visit.signed_in.decision.password_change_due:
-            return redirect(PASSWORD)
-        return redirect(FACTOR) if self.must_enrol(visit) else None
-
     def must_enrol(self, visit: Visit) -> bool:
         """Return whether a second factor has to be set before anything else is open."""
         return self.services.runtime.config().auth.second_factor == "everyone" and not self.has_factor(visit)
 
-    def counted(self, visit: Visit) -> Response | None:
-        """Count a try of the present password; return the answer if the session has had too many."""
+    def count_try(self, visit: Visit) -> None:
+        """Count a try of a secret; a session that has had too many ends."""
         visit.session.tries += 1
-        if visit.session.tries <= TRIES:
-            return None
-        self.sessions.end(visit.token)
-        return self.sign_in_page(visit.request, pages.TOO_MANY_TRIES, status=429)
+        if visit.session.tries > TRIES:
+            self.sessions.end(visit.token)
+            raise Answered(self.sign_in_page(visit.request, pages.TOO_MANY_TRIES, status=429))
+
+    async def confirm(self, visit: Visit, present: str) -> SignedIn:
+        """Return the sign-in by the present password; `FormRefused` where it is wrong."""
+        self.count_try(visit)
+        answer = await self.services.page_access.confirm(visit.signed_in, present, visit.peer)
+        if isinstance(answer, Refusal):
+            is_wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
+            text, at = (pages.PRESENT_IS_WRONG, "present") if is_wrong else (answer.text, "")
+            raise FormRefused(STATUS.get(answer.kind, 403), text, at)
+        return answer
 
     def is_own_form(self, request: Request, fields: Mapping[str, str], secret: str, purpose: str) -> bool:
         """Return whether a form of this host was sent, with its token for this purpose."""
         return forms.is_from_here(request) and self.tokens.fits(fields.get("token", ""), secret, purpose)
+
+    def require_own_form(self, request: Request, fields: Mapping[str, str], secret: str, purpose: str) -> None:
+        """Raise `FormRefused` for a form that is not ours or has expired."""
+        if not self.is_own_form(request, fields, secret, purpose):
+            raise FormRefused(403, pages.FORM_EXPIRED)
 
     # ------------------------------------------------------------ rendering and logging
 

@@ -1,4 +1,4 @@
-"""Request bodies, read within bounds, and long answers."""
+"""Request bodies, read within bounds; answers that are long, or decided early."""
 
 from collections.abc import Callable
 
@@ -26,6 +26,14 @@ class Sliced(Response):
             await send({"type": "http.response.body", "body": b""})
         finally:
             self.over()
+
+
+class Answered(Exception):
+    """Raised when the answer to a request is decided."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
 
 
 class BodyRefused(Exception):

@@ -6,6 +6,7 @@ shown until it is confirmed, recovery codes once. The QR code is drawn here, int
 no script runs.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from starlette.requests import Request
@@ -13,15 +14,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mic_mail.auth import totp
-from mic_mail.directory.records import Superseded
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.policy.facts import Fact
 from mic_mail.services.authentication.identity import SignedIn
-from mic_mail.services.authentication.refusals import Refusal, RefusalKind
+from mic_mail.services.authentication.refusals import Refusal
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.web import forms
+from mic_mail.web.forms import FormRefused
 from mic_mail.web.page_context import CODE, FACTOR, MAILBOX, PASSWORD, PageContext, Visit, first_page, redirect
+from mic_mail.web.request_body import Answered
 from mic_mail.web.view_models import STATUS
 
 BEGIN, CONFIRM, REMOVE = f"{FACTOR}/begin", f"{FACTOR}/confirm", f"{FACTOR}/remove"
@@ -53,20 +55,19 @@ class SecondFactorPages:
 
     # ------------------------------------------------------------ the second step of signing in
 
-    async def _half(self, request: Request) -> Visit | Response:
+    async def _half(self, request: Request) -> Visit:
         visit = await self._context.half_visit(request)
         if visit is None:
-            return self._context.ended(request)
+            raise Answered(self._context.ended(request))
         if not visit.session.half:
-            return redirect(MAILBOX)
+            raise Answered(redirect(MAILBOX))
         if not self._context.services.page_access.asks_for_code(visit.signed_in):  # removed since: no code would be right
             self._context.sessions.end(visit.token)
-            return self._context.ended(request)
+            raise Answered(self._context.ended(request))
         return visit
 
     async def show_code(self, request: Request) -> Response:
-        visit = await self._half(request)
-        return visit if isinstance(visit, Response) else self._code_page(visit)
+        return self._code_page(await self._half(request))
 
     def _code_page(self, visit: Visit, error: Text | None = None, status: int = 200) -> Response:
         tokens = self._context.tokens
@@ -77,16 +78,12 @@ class SecondFactorPages:
 
     async def enter_code(self, request: Request) -> Response:
         fields = await forms.read(request)
-        visit = await self._half(request)
-        if isinstance(visit, Response):
-            return visit
-        context = self._context
+        visit, context = await self._half(request), self._context
         if not context.is_own_form(request, fields, visit.token, CODE):
             return self._code_page(visit, pages.FORM_EXPIRED, 403)
         if not fields.get("code", "").strip():
             return self._code_page(visit, pages.FIELDS_MISSING, 422)
-        if (tired := context.counted(visit)) is not None:
-            return tired
+        context.count_try(visit)
         answer = await context.services.page_access.enter_code(visit.signed_in, fields["code"], visit.peer)
         if isinstance(answer, Refusal):
             return self._code_page(visit, answer.text, STATUS.get(answer.kind, 403))
@@ -94,18 +91,16 @@ class SecondFactorPages:
 
     # ------------------------------------------------------------ setting and removing
 
-    async def _visit(self, request: Request) -> Visit | Response:
-        context = self._context
+    async def _visit(self, request: Request) -> Visit:
         if self._setting == "off":
-            return context.refuse(request.scope, 404)
-        visit = await context.visit(request)
-        if visit is None:
-            return context.ended(request)
-        return redirect(PASSWORD) if visit.signed_in.decision.password_change_due else visit
+            raise Answered(self._context.refuse(request.scope, 404))
+        visit = await self._context.visit(request)
+        if visit.signed_in.decision.password_change_due:
+            raise Answered(redirect(PASSWORD))
+        return visit
 
     async def show(self, request: Request) -> Response:
-        visit = await self._visit(request)
-        return visit if isinstance(visit, Response) else await self._page(visit)
+        return await self._page(await self._visit(request))
 
     async def _page(self, visit: Visit, error: Text | None = None, *, at: str = "", status: int = 200) -> Response:
         context, services, session = self._context, self._context.services, visit.session
@@ -130,91 +125,74 @@ class SecondFactorPages:
             sign_out=mint(visit.token, "sign-out"),
         )  # fmt: skip
 
-    async def _asked(self, request: Request, purpose: str) -> tuple[Visit, dict[str, str]] | Response:
-        """Return the visit and the fields of a form of one of the pages below, sent from this host."""
-        fields = dict(await forms.read(request))
+    async def _submitted(
+        self, request: Request, purpose: str, act: Callable[[Visit, Mapping[str, str]], Awaitable[Response]]
+    ) -> Response:
+        """Carry out a form of the page; where it is refused, show the page again with the reason."""
+        fields = await forms.read(request)
         visit = await self._visit(request)
-        if isinstance(visit, Response):
-            return visit
-        if not self._context.is_own_form(request, fields, visit.token, purpose):
-            return await self._page(visit, pages.FORM_EXPIRED, status=403)
-        return visit, fields
+        try:
+            self._context.require_own_form(request, fields, visit.token, purpose)
+            return await act(visit, fields)
+        except FormRefused as refused:
+            return await self._page(visit, refused.text, at=refused.at, status=refused.status)
 
-    async def _unproved(self, visit: Visit, present: str) -> Response | None:
-        """Return the answer where the present password is wrong; None where it is right."""
-        if not present:
-            return await self._page(visit, pages.FIELDS_MISSING, status=422)
-        if (tired := self._context.counted(visit)) is not None:
-            return tired
-        answer = await self._context.services.page_access.confirm(visit.signed_in, present, visit.peer)
-        if not isinstance(answer, Refusal):
-            return None
-        wrong = answer.kind is RefusalKind.WRONG_CREDENTIALS
-        text, at = (pages.PRESENT_IS_WRONG, "present") if wrong else (answer.text, "")
-        return await self._page(visit, text, at=at, status=STATUS.get(answer.kind, 403))
+    async def _prove(self, visit: Visit, fields: Mapping[str, str]) -> None:
+        """Raise `FormRefused` unless the form has the present password."""
+        if not (present := fields.get("present", "")):
+            raise FormRefused(422, pages.FIELDS_MISSING)
+        await self._context.confirm(visit, present)
 
     async def begin(self, request: Request) -> Response:
-        asked = await self._asked(request, BEGIN)
-        if isinstance(asked, Response):
-            return asked
-        visit, fields = asked
-        if (unproved := await self._unproved(visit, fields.get("present", ""))) is not None:
-            return unproved
+        return await self._submitted(request, BEGIN, self._begin)
+
+    async def _begin(self, visit: Visit, fields: Mapping[str, str]) -> Response:
+        await self._prove(visit, fields)
         self._context.sessions.begin_enrolment(visit.session, totp.make_secret())
         return redirect(FACTOR)
 
     async def confirm(self, request: Request) -> Response:
-        asked = await self._asked(request, CONFIRM)
-        if isinstance(asked, Response):
-            return asked
-        visit, fields = asked
+        return await self._submitted(request, CONFIRM, self._confirm)
+
+    async def _confirm(self, visit: Visit, fields: Mapping[str, str]) -> Response:
         context, services = self._context, self._context.services
         secret, signed_in = context.sessions.enrolment_of(visit.session), visit.signed_in
         if secret is None:
-            return await self._page(visit, pages.ENROLMENT_OVER, status=409)
-        if (tired := context.counted(visit)) is not None:
-            return tired
+            raise FormRefused(409, pages.ENROLMENT_OVER)
+        context.count_try(visit)
         code, origin = fields.get("code", ""), ActContext(signed_in.actor)
         try:
             enrolled = await services.runtime.executors.io(
                 services.second_factors.enrol, signed_in.mailbox_id, signed_in.credential_version, secret, code, origin
             )
-        except BadInput as bad:
-            return await self._page(visit, bad.text, at="code", status=422)
-        except Superseded as passed:
-            return await self._page(visit, passed.text, status=409)
-        except Refused as refused:
-            return await self._page(visit, refused.text, status=403)
-        except Trouble:
-            return await self._page(visit, messages.UNAVAILABLE, status=503)
+        except (BadInput, Refused, Trouble) as error:
+            raise FormRefused.of(error, at="code") from error
         services.access.verifier.second_factor_set_from(signed_in.address, visit.peer.address)
-        context.event("second_factor_set", request, mailbox=signed_in.address)
+        context.event("second_factor_set", visit.request, mailbox=signed_in.address)
         await self._announce()
         after = _after(signed_in, enrolled.fact, factor=enrolled.fact.seq)
         return context.begin_session(FACTOR, after, visit.token, news=pages.FACTOR_SET, recovery=enrolled.recovery)
 
     async def remove(self, request: Request) -> Response:
-        asked = await self._asked(request, REMOVE)
-        if isinstance(asked, Response):
-            return asked
-        visit, fields = asked
+        return await self._submitted(request, REMOVE, self._remove)
+
+    async def _remove(self, visit: Visit, fields: Mapping[str, str]) -> Response:
         context, services, signed_in = self._context, self._context.services, visit.signed_in
-        if (unproved := await self._unproved(visit, fields.get("present", ""))) is not None:
-            return unproved
+        await self._prove(visit, fields)
         answer = await services.page_access.check_code(signed_in, fields.get("code", ""), visit.peer)
         if isinstance(answer, Refusal):
-            context.event("second_factor_refused", request, mailbox=signed_in.address, reason=answer.detail)
-            return await self._page(visit, answer.text, at="code", status=STATUS.get(answer.kind, 403))
+            context.event("second_factor_refused", visit.request, mailbox=signed_in.address, reason=answer.detail)
+            raise FormRefused(STATUS.get(answer.kind, 403), answer.text, "code")
         try:
             origin = ActContext(signed_in.actor)
             removed = await services.runtime.executors.io(
                 lambda: services.second_factors.remove(signed_in.mailbox_id, origin, ends_apps=False)
             )
         except Refused as refused:
-            return await self._page(visit, refused.text, status=409)
-        except Trouble:
-            return await self._page(visit, messages.UNAVAILABLE, status=503)
-        context.event("second_factor_removed", request, mailbox=signed_in.address)
+            raise FormRefused(409, refused.text) from refused
+        except Trouble as trouble:
+            raise FormRefused.of(trouble) from trouble
+        context.event("second_factor_removed", visit.request, mailbox=signed_in.address)
         await self._announce()
         visit.session.signed_in = _after(visit.session.signed_in, removed, factor=None)
         visit.session.news = pages.FACTOR_REMOVED

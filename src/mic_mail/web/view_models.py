@@ -4,7 +4,7 @@ In: an `OwnState` (from `services.authentication.own_password`), the octets in u
 Out: a `MailboxPage`, for the template. Pure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,16 +28,6 @@ STATUS = {
 
 All others are 403: a 401 would have to name an authentication scheme of HTTP (RFC 9110 §15.5.2).
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One reason for the state as it is: since when, until when, by which clause."""
-
-    state: Text
-    clause: str
-    since: datetime
-    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +98,7 @@ class MailboxPage:
     states: Text
     is_restricted: bool
     why: Text
-    lines: tuple[Line, ...]
+    reasons: Sequence[Reason]
     coming: tuple[Coming, ...]
     space: Space | None
     password_set: Text
@@ -156,7 +146,7 @@ def state_text(state: OwnState, used: int | None, config: Config) -> MailboxPage
         states=state_names(decision.states),
         is_restricted=not decision.sends,
         why=_why(entry.address, decision, state.upcoming),
-        lines=tuple(Line(one.state.label, one.clause, one.since, one.until) for one in decision.reasons),
+        reasons=decision.reasons,
         coming=tuple(_coming(entry.address, state.upcoming)),
         space=None if used is None else _space(used, entry.quota_octets, config),
         password_set=_set(state.password),

@@ -35,23 +35,20 @@ from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.mailboxes.address_book import AddressBookCache
 from mic_mail.web.carddav import properties, queries
 from mic_mail.web.carddav.basic_auth import Callers
-from mic_mail.web.carddav.collection import AddressBookCollection, BadToken, Collection
+from mic_mail.web.carddav.collection import AddressBookCollection, Collection
 from mic_mail.web.carddav.properties import HOME, PRINCIPALS, ROOT, Properties, principal_path
-from mic_mail.web.carddav.queries import BadFilter
 from mic_mail.web.carddav.requests import (
     PROPFIND_OCTETS,
     AddressQuery,
-    BadData,
     Multiget,
-    NoSuchReport,
     Sync,
     Wanted,
     propfind,
     report,
 )
-from mic_mail.web.carddav.xml import BODY_OCTETS, CARD, DAV, BadXml, Name
+from mic_mail.web.carddav.xml import BODY_OCTETS, DAV, BadXml, Name, PreconditionFailed
 from mic_mail.web.http import caller_of, peer_of
-from mic_mail.web.request_body import BodyRefused, Sliced, read_body
+from mic_mail.web.request_body import Answered, BodyRefused, Sliced, read_body
 
 READS = ("OPTIONS", "GET", "HEAD", "PROPFIND", "REPORT")
 WRITES = ("PUT", "DELETE", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "POST", "PATCH", "ACL", "MKCALENDAR")
@@ -80,14 +77,6 @@ LONG_ANSWERS = 2
 
 One of 30,000 people takes a second of a core, and the pages need executors too.
 """
-
-
-class Answered(Exception):
-    """Raised when the answer to a request is decided."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self.response = response
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +149,12 @@ class AddressBooks:
             body = await read_body(request, BODY_OCTETS if request.method == "REPORT" else PROPFIND_OCTETS)
             visit = Visit(request, signed_in.address, await self._book.current(), body, peer)
             return await self._answer(visit)
-        except Answered as answered:
-            return answered.response
         except BodyRefused as refused:
             return Response(status_code=refused.status)
         except BadXml:
             return Response("That is no WebDAV.", 400, media_type="text/plain")
-        except (NoSuchReport, BadData, BadFilter, BadToken) as error:
-            return _condition(403, _failed_condition(error))
+        except PreconditionFailed as failed:
+            return _condition(403, failed.condition)
         except Trouble as trouble:
             return Response(trouble.text.vi, 503, {"retry-after": RETRY_SECONDS}, media_type="text/plain")
 
@@ -389,18 +376,6 @@ def _multistatus(answers: Iterable[str], token: str | None = None) -> Response:
 
 def _condition(status: int, condition: Name) -> Response:
     return Response(properties.failed(condition), status, media_type=XML)
-
-
-def _failed_condition(error: Exception) -> Name:
-    match error:
-        case NoSuchReport():
-            return DAV, "supported-report"
-        case BadToken():
-            return DAV, "valid-sync-token"
-        case BadFilter():
-            return CARD, error.condition
-        case _:
-            return CARD, "supported-address-data"
 
 
 def _refused(status: int, text: Text) -> Response:

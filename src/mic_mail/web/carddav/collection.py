@@ -8,23 +8,19 @@ that gets a card again with the tag that it has fetches nothing; one that gets a
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from zlib import crc32
 
 from mic_mail.addressbook.cards import Book, Card, Ministry
+from mic_mail.web.carddav.xml import DAV, PreconditionFailed
 
 BUCKETS = 128
 DIGEST_OCTETS = 4
 TOKEN = "urn:mic-mail:sync:1:"  # noqa: S105 - no secret
 VERSION = b"1"
 """Version of the vCard form; increased when it changes, so that clients fetch all cards again."""
-
-
-class BadToken(Exception):
-    """Raised for a token not of ours: the client starts anew (RFC 6578 §3.2, DAV:valid-sync-token)."""
 
 
 def etag(card: Card, ministry: Ministry) -> str:
@@ -82,15 +78,18 @@ class Collection:
         return f'"{blake2b(self._digests, digest_size=12).hexdigest()}"'
 
     def since(self, token: str) -> tuple[list[str], list[str]]:
-        """Return the keys of cards to fetch again, and of cards that are gone."""
+        """Return the keys of cards to fetch again, and of cards that are gone.
+
+        A client with a token not of ours is told to start anew (RFC 6578 §3.2).
+        """
         if not token:
             return list(self.cards), []
         try:
             known = urlsafe_b64decode(token.removeprefix(TOKEN).encode())
         except ValueError as error:
-            raise BadToken from error
+            raise PreconditionFailed(DAV, "valid-sync-token") from error
         if not token.startswith(TOKEN) or len(known) != len(self._digests):
-            raise BadToken
+            raise PreconditionFailed(DAV, "valid-sync-token")
         size = DIGEST_OCTETS
         changed = {
             number for number in range(BUCKETS)
@@ -139,8 +138,3 @@ class AddressBookCollection:
     def unit_name(self, address: str) -> str:
         symbol = self._symbols.get(address, "")
         return next((card.unit.name for card in self._units.get(symbol, ())), "")
-
-
-def chosen(collection: Collection, keys: Iterable[str]) -> Iterator[Card]:
-    """Return the cards of these keys that exist."""
-    return (collection.cards[key] for key in keys if key in collection.cards)

@@ -9,20 +9,12 @@ from dataclasses import dataclass
 
 from mic_mail.addressbook.cards import Card, Kind, Ministry, Person
 from mic_mail.mime.text_folding import Query, fold, words
-from mic_mail.web.carddav.xml import CARD, BadXml, Element
+from mic_mail.web.carddav.xml import CARD, BadXml, Element, PreconditionFailed
 
 COLLATIONS = ("default", "i;unicode-casemap", "i;ascii-casemap")
 MAX_PARTS = 32
 """Tests in a whole filter; programs send up to half a dozen. Each is applied to every card."""
 Question = Callable[[Card], bool]
-
-
-class BadFilter(Exception):
-    """Raised with the precondition that a filter fails (RFC 6352 §8.6)."""
-
-    def __init__(self, condition: str) -> None:
-        super().__init__(condition)
-        self.condition = condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +48,7 @@ def question(element: Element | None, ministry: Ministry) -> Question:
     """Return the predicate of a filter; without a filter, or without parts, every card matches."""
     parts = list(element.all((CARD, "prop-filter"))) if element is not None else []
     if sum(max(1, len(part.children)) for part in parts) > MAX_PARTS:
-        raise BadFilter("supported-filter")
+        raise PreconditionFailed(CARD, "supported-filter")  # RFC 6352 §8.6
     tests = [_of_property(part, ministry) for part in parts]
     if not tests:
         return lambda card: True
@@ -95,7 +87,7 @@ def _of_property(element: Element, ministry: Ministry) -> Question:
 
 def _match(element: Element) -> _Match:
     if element.attributes.get("collation", "default") not in COLLATIONS:
-        raise BadFilter("supported-collation")
+        raise PreconditionFailed(CARD, "supported-collation")
     how = element.attributes.get("match-type", "contains")
     return _Match(Query.of(element.text), how, element.attributes.get("negate-condition") == "yes")
 

@@ -6,7 +6,7 @@ Standards: RFC 4918 §9.1, RFC 3253 §3.6, RFC 6352 §8.6 and §8.7, RFC 6578 §
 from dataclasses import dataclass
 
 from mic_mail.addressbook.vcard import Version
-from mic_mail.web.carddav.xml import CARD, DAV, BadXml, Element, Name, read
+from mic_mail.web.carddav.xml import CARD, DAV, BadXml, Element, Name, PreconditionFailed, read
 
 ADDRESS_DATA = (CARD, "address-data")
 PROPFIND_OCTETS = 16 << 10
@@ -17,14 +17,6 @@ For a report: `xml.BODY_OCTETS`.
 MAX_PROPERTIES = 64
 MAX_NAMES = 4096
 """Characters of all names asked for: each is repeated for every card, even where it has no value."""
-
-
-class NoSuchReport(Exception):
-    """Raised for a report that this collection does not have (RFC 3253 §3.6, DAV:supported-report)."""
-
-
-class BadData(Exception):
-    """Raised for an unknown form of cards (RFC 6352 §8.6, supported-address-data)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +76,7 @@ def report(body: bytes) -> Report:
             token = root.child((DAV, "sync-token"))
             return Sync(_wanted(root), token.text.strip() if token is not None else "", _limit(root, DAV))
         case _:
-            raise NoSuchReport
+            raise PreconditionFailed(DAV, "supported-report")  # RFC 3253 §3.6
 
 
 def _wanted(root: Element) -> Wanted:
@@ -100,7 +92,7 @@ def _wanted(root: Element) -> Wanted:
     kind = data.attributes.get("content-type", "text/vcard")
     version = data.attributes.get("version", Version.V3.value)
     if kind.lower() != "text/vcard" or version not in set(Version):
-        raise BadData
+        raise PreconditionFailed(CARD, "supported-address-data")  # RFC 6352 §8.6
     fields = frozenset(one.attributes.get("name", "").upper() for one in data.all((CARD, "prop")))
     return Wanted(names, False, Version(version), fields or None)
 

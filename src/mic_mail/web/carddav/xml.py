@@ -34,6 +34,14 @@ class BadXml(Exception):
     """Raised for a body that is no XML of a WebDAV client."""
 
 
+class PreconditionFailed(Exception):
+    """Raised with the precondition that a request does not meet (RFC 4918 §16)."""
+
+    def __init__(self, space: str, condition: str) -> None:
+        super().__init__(condition)
+        self.condition: Name = space, condition
+
+
 @dataclass(slots=True)
 class Element:
     """An element with its content; `text` is the text before its first child."""
