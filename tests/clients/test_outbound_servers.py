@@ -13,8 +13,9 @@ import pytest
 import programs
 from addresses import parsed
 from harness import MailServer
+from mic_mail.queue.queue import QueueRecipient
 from mic_mail.smtpclient.client import Patience, SmtpClient
-from mic_mail.smtpclient.commands import Addressee, Sending
+from mic_mail.smtpclient.commands import Sending
 from mic_mail.smtpclient.results import RecipientResult, Result
 from mic_mail.storage.types import INBOX, AccountRef
 from waiting import listens, wait_for
@@ -33,7 +34,7 @@ async def pieces(octets: bytes, size: int) -> AsyncIterator[bytes]:
 
 async def sent(peer: SmtpClient, *to: str, octets: bytes = MESSAGE, size: int = 7) -> list[Result]:
     sending = Sending(parsed("a@mic.gov.vn"), len(octets), "8BITMIME")
-    return await peer.send(sending, [Addressee(parsed(address)) for address in to], pieces(octets, size))
+    return await peer.send(sending, [QueueRecipient(parsed(address)) for address in to], pieces(octets, size))
 
 
 def free_port() -> int:

@@ -34,9 +34,10 @@ with atheris.instrument_imports(
     from mic_mail.net.dns import Tlsa
     from mic_mail.net.https_fetch import NotFetched
     from mic_mail.queue import dsn
+    from mic_mail.queue.queue import QueueRecipient
     from mic_mail.smtpclient import auth, commands, dane, mta_sts, mta_sts_cache
     from mic_mail.smtpclient.auth import SignInFailed
-    from mic_mail.smtpclient.commands import Addressee, CannotSend, Offer, Sending
+    from mic_mail.smtpclient.commands import CannotSend, Offer, Sending
     from mic_mail.smtpclient.dane import NotAuthentic
     from mic_mail.smtpclient.mta_sts import Mode, NotAPolicy
     from mic_mail.smtpclient.replies import LONGEST_LINE, MOST_LINES, BadReply, Replies, Reply
@@ -104,7 +105,7 @@ def fuzz_commands(octets: bytes) -> None:
     sending = Sending(path, 7, parameters.body, parameters.smtputf8, parameters.ret, parameters.envid)
     try:
         first = commands.mail(sending, offer)
-        second = commands.rcpt(Addressee(to, tuple(more.notify), more.orcpt), offer, utf8=sending.smtputf8)
+        second = commands.rcpt(QueueRecipient(to, tuple(more.notify), more.orcpt), offer, utf8=sending.smtputf8)
     except CannotSend:
         return
     for line in (first, second):
@@ -120,10 +121,10 @@ def fuzz_commands(octets: bytes) -> None:
 def fuzz_signin(octets: bytes) -> None:
     """Challenges, one a line."""
     lines = octets.split(b"\n")
-    offered = auth.way(lines[0].decode("latin-1")) or "LOGIN"
+    offered = auth.best_mechanism(lines[0].decode("latin-1")) or "LOGIN"
     if b"i=" in octets and any(len(part) > 6 for part in octets.split(b"i=")):
         return  # rounds, which take their time
-    ctx = auth.ctx(offered, "who", "secret", NONCE)
+    ctx = auth.begin(offered, "who", "secret", NONCE)
     next(ctx)
     try:
         for line in lines[1:]:

@@ -23,7 +23,7 @@ from mic_mail.queue.queue import QueueEntry, QueueEnvelope
 from mic_mail.queue.scheduler import End
 from mic_mail.smtpclient import commands
 from mic_mail.smtpclient.client import SmtpClient
-from mic_mail.smtpclient.commands import BINARYMIME, Addressee, Sending
+from mic_mail.smtpclient.commands import BINARYMIME, Sending
 from mic_mail.smtpclient.dkim_keys import KeyUnusable
 from mic_mail.smtpclient.mx import NoRoute
 from mic_mail.smtpclient.pool import Connections
@@ -60,24 +60,6 @@ class AttemptResult:
     """The consequence for the scheduling of the destination."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Content:
-    """The properties of a message's content that decide what it needs of a server."""
-
-    is_ascii: bool
-    fault: Text | None
-    """The reason why DATA cannot carry it (`mime.line_limits`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Needs:
-    """The ESMTP parameters for MAIL."""
-
-    body: str
-    smtputf8: bool
-    why_binary: Text | None = None
-
-
 class _File:
     """An outgoing message file, opened and its first piece read in one call.
 
@@ -111,8 +93,8 @@ class _File:
         self._left -= len(octets)
         return octets
 
-    def content(self) -> "_Content":
-        """Check the whole file; the read position stays."""
+    def check(self) -> tuple[bool, Text | None]:
+        """Return whether the whole file is ASCII, and why DATA cannot carry it, if so; the read position stays."""
         lines, is_ascii = LineCheck(), self.first.isascii()
         lines.feed(self.first)
         at = self._file.tell()
@@ -123,7 +105,7 @@ class _File:
         finally:
             self._file.seek(at)
         lines.end()
-        return _Content(is_ascii, lines.fault)
+        return is_ascii, lines.fault
 
     def close(self) -> None:
         self._file.close()
@@ -169,11 +151,11 @@ class DeliveryAttempt:
     async def _send(self, entry: QueueEntry, destination: str, places: Sequence[int]) -> AttemptResult:
         """Return the results and the server; raise the last `PeerTrouble` if none could be reached."""
         trouble: PeerTrouble | None = None
-        way = await self._router.to(destination)
-        for host in way.hosts:
+        route = await self._router.to(destination)
+        for host in route.hosts:
             for address in host.addresses:
                 try:
-                    return await self._send_to(address, self._router.terms(way, host, entry.envelope), entry, places)
+                    return await self._send_to(address, self._router.requirements(route, host, entry.envelope), entry, places)
                 except PeerTrouble as error:
                     if error.step is Step.END:  # it may have been accepted: another server would duplicate it
                         raise
@@ -230,27 +212,15 @@ class DeliveryAttempt:
         return results
 
     async def _over_peer(self, peer: SmtpClient, entry: QueueEntry, places: Sequence[int]) -> list[Result]:
-        envelope = entry.envelope
-        recipients = [envelope.recipients[place] for place in places]
-        addressees = [Addressee(each.address, each.notify, each.orcpt) for each in recipients]
+        recipients = [entry.envelope.recipients[place] for place in places]
         try:
             await self._note_binary({recipient.domain for recipient in recipients}, peer)
             signature = await self._executors.cpu(self._sign, entry)
             file = await self._executors.io(_File, entry)
             with contextlib.closing(file):
-                needs = await self._needs(envelope, file, peer)
-                sending = Sending(
-                    envelope.sender,
-                    file.octets + len(signature),
-                    needs.body,
-                    needs.smtputf8,
-                    envelope.ret,
-                    envelope.envid,
-                    why_binary=needs.why_binary,
-                    requires_tls=envelope.requires_tls and peer.secured.by is not TlsLevel.NONE,
-                )
+                sending = await self._mail_parameters(entry.envelope, file, len(signature), peer)
                 async with contextlib.aclosing(self._signed_chunks(file, signature)) as chunks:
-                    return await peer.send(sending, addressees, chunks)
+                    return await peer.send(sending, recipients, chunks)
         except BaseException:  # also for an unreadable file: half a message must not look like a whole one
             peer.abort()
             raise
@@ -262,18 +232,28 @@ class DeliveryAttempt:
             if not self._binary_domains.is_known(domain, takes=takes):
                 await self._executors.io(partial(self._binary_domains.note, domain, takes=takes))
 
-    async def _needs(self, envelope: QueueEnvelope, file: _File, peer: SmtpClient) -> _Needs:
+    async def _mail_parameters(self, envelope: QueueEnvelope, file: _File, more_octets: int, peer: SmtpClient) -> Sending:
         """Return the parameters for MAIL by the message's content, not by the client's declaration.
 
         Clients send 8-bit content without declaring it, and some ask for SMTPUTF8 each time: an ASCII message goes to a server
         without SMTPUTF8 (RFC 6531 §3.2). Content that DATA cannot carry goes as BINARYMIME or not at all (RFC 3030 §3).
         """
-        content = file.content() if file.is_read else await self._executors.io(file.content)
-        smtputf8 = envelope.smtputf8 and (peer.offer.has("SMTPUTF8") or not content.is_ascii)
-        if envelope.body == BINARYMIME or content.fault is not None:
-            return _Needs(BINARYMIME, smtputf8, content.fault)
-        is_undeclared = envelope.body == "7BIT" and peer.offer.has("8BITMIME") and not content.is_ascii
-        return _Needs("8BITMIME" if is_undeclared else envelope.body, smtputf8)
+        is_ascii, fault = file.check() if file.is_read else await self._executors.io(file.check)
+        body = envelope.body
+        if fault is not None:
+            body = BINARYMIME
+        elif body == "7BIT" and peer.offer.has("8BITMIME") and not is_ascii:
+            body = "8BITMIME"
+        return Sending(
+            envelope.sender,
+            file.octets + more_octets,
+            body,
+            envelope.smtputf8 and (peer.offer.has("SMTPUTF8") or not is_ascii),
+            envelope.ret,
+            envelope.envid,
+            why_binary=fault,
+            requires_tls=envelope.requires_tls and peer.secured.by is not TlsLevel.NONE,
+        )
 
     async def _signed_chunks(self, file: "_File", signature: bytes) -> AsyncGenerator[bytes]:
         yield signature + file.first

@@ -22,13 +22,13 @@ LEAST_ITERATIONS, MOST_ITERATIONS = 4_096, 1_000_000
 
 RFC 7677 §4 requires the lower one; more than the upper one would keep a core busy for as long as the server likes.
 """
-WAYS = ("SCRAM-SHA-256", "PLAIN", "LOGIN")
+MECHANISMS = ("SCRAM-SHA-256", "PLAIN", "LOGIN")
 
 _BASE64_WORD = re.compile(r"[A-Za-z0-9+/=]{4,}")
 _PART = 8
 """Characters of a credential that, within one word of a reply, count as a leak."""
 
-Talk = Generator[bytes, bytes, None]
+Exchange = Generator[bytes, bytes, None]
 """A SASL exchange: yields responses, receives challenges, both without base64.
 
 The first value yielded is the initial response.
@@ -45,14 +45,14 @@ class SignInFailed(Trouble):
     """The exchange failed. The text is for logs and holds no secret."""
 
 
-def way(offered: str) -> str | None:
+def best_mechanism(offered: str) -> str | None:
     """Return the best supported mechanism in the server's AUTH list; None if there is none."""
     names = offered.upper().split()
-    return next((name for name in WAYS if name in names), None)
+    return next((name for name in MECHANISMS if name in names), None)
 
 
-def ctx(name: str, login: str, password: str, nonce: str) -> Talk:
-    """Return the exchange of a mechanism. LOGIN begins with an empty response, as the server prompts."""
+def begin(name: str, login: str, password: str, nonce: str) -> Exchange:
+    """Begin the exchange of a mechanism. LOGIN begins with an empty response, as the server prompts."""
     match name:
         case "SCRAM-SHA-256":
             return _scram(login, password, nonce)
@@ -62,7 +62,7 @@ def ctx(name: str, login: str, password: str, nonce: str) -> Talk:
             return _login(login, password)
 
 
-def answer(exchange: Talk, challenge: bytes) -> bytes:
+def answer(exchange: Exchange, challenge: bytes) -> bytes:
     """Return the response to a challenge; takes time in proportion to the server's iteration count."""
     try:
         return exchange.send(challenge)
@@ -72,7 +72,7 @@ def answer(exchange: Talk, challenge: bytes) -> bytes:
         ) from None
 
 
-def finish(exchange: Talk) -> None:
+def finish(exchange: Exchange) -> None:
     """End the exchange at the server's success; raise unless it was complete and the server's proof valid."""
     try:
         exchange.send(b"")
@@ -108,23 +108,23 @@ def without_secrets(text: str, password: str, said: Sequence[bytes]) -> str:
     return _BASE64_WORD.sub(hidden, text.replace(password, "..."))
 
 
-def _plain(login: str, password: str) -> Talk:
+def _plain(login: str, password: str) -> Exchange:
     yield f"\0{login}\0{password}".encode()
 
 
-def _login(login: str, password: str) -> Talk:
+def _login(login: str, password: str) -> Exchange:
     yield b""
     yield login.encode()
     yield password.encode()
 
 
-def _scram(login: str, password: str, nonce: str) -> Talk:
+def _scram(login: str, password: str, nonce: str) -> Exchange:
     name = login.replace("=", "=3D").replace(",", "=2C")
     first = f"n={name},r={nonce}"
     challenge = (yield b"n,," + first.encode()).decode("utf-8", "replace")
     fields = _fields(challenge)
-    together, iterations = fields.get("r", ""), fields.get("i", "")
-    if "m" in fields or not together.startswith(nonce) or len(together) == len(nonce):
+    whole_nonce, iterations = fields.get("r", ""), fields.get("i", "")
+    if "m" in fields or not whole_nonce.startswith(nonce) or len(whole_nonce) == len(nonce):
         raise SignInFailed(_NO_CHALLENGE)
     if not (iterations.isascii() and iterations.isdecimal() and len(iterations) < 10):
         raise SignInFailed(_NO_CHALLENGE)
@@ -134,13 +134,13 @@ def _scram(login: str, password: str, nonce: str) -> Talk:
     salted = hashlib.pbkdf2_hmac(
         "sha256", (password if prepared is None else prepared).encode(), decoded(fields.get("s", "")), int(iterations)
     )
-    final = f"c={base64.b64encode(b'n,,').decode()},r={together}"
-    said = f"{first},{challenge},{final}".encode()
+    final = f"c={base64.b64encode(b'n,,').decode()},r={whole_nonce}"
+    signed = f"{first},{challenge},{final}".encode()
     key = hmac.digest(salted, b"Client Key", "sha256")
-    signature = hmac.digest(hashlib.sha256(key).digest(), said, "sha256")
+    signature = hmac.digest(hashlib.sha256(key).digest(), signed, "sha256")
     proof = bytes(one ^ other for one, other in zip(key, signature, strict=True))
     answer = yield f"{final},p={base64.b64encode(proof).decode()}".encode()
-    verifier = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), said, "sha256")
+    verifier = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), signed, "sha256")
     server_signature = _fields(answer.decode("utf-8", "replace")).get("v", "")
     if not hmac.compare_digest(decoded(server_signature), verifier):
         raise SignInFailed(

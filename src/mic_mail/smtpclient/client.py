@@ -21,8 +21,9 @@ from dataclasses import dataclass
 
 from mic_mail.errors import Text, in_ascii
 from mic_mail.mime.dot_stuffing import Stuffing
+from mic_mail.queue.queue import QueueRecipient
 from mic_mail.smtpclient import auth, commands
-from mic_mail.smtpclient.commands import NOTHING, Addressee, CannotSend, Offer, Sending
+from mic_mail.smtpclient.commands import NOTHING, CannotSend, Offer, Sending
 from mic_mail.smtpclient.replies import BadReply, Reply, shortened
 from mic_mail.smtpclient.results import PeerTrouble, RecipientResult, Result, Step
 from mic_mail.smtpclient.tls_requirements import IN_THE_OPEN, Secured, TlsLevel
@@ -154,7 +155,7 @@ class SmtpClient:
     async def sign_in(self, login: str, password: str) -> None:
         """Authenticate as `login` by the best mechanism offered. Never in plain text."""
         assert self.secured.by in (TlsLevel.NAME, TlsLevel.DANE, TlsLevel.STS), "a password goes to whom it was meant for alone"
-        name = auth.way(self.offer.extensions.get("AUTH", ""))
+        name = auth.best_mechanism(self.offer.extensions.get("AUTH", ""))
         if name is None:
             raise PeerTrouble(
                 Step.AUTH,
@@ -163,7 +164,7 @@ class SmtpClient:
                     "the server offers no supported authentication mechanism (SCRAM-SHA-256, PLAIN, LOGIN)",
                 ),
             )
-        exchange = auth.ctx(name, login, password, secrets.token_hex(18))
+        exchange = auth.begin(name, login, password, secrets.token_hex(18))
         said = [auth.encoded(next(exchange))]
         self._knows_secret = True
         try:
@@ -205,7 +206,7 @@ class SmtpClient:
 
     # ------------------------------------------------------------ one message
 
-    async def send(self, sending: Sending, addressees: Sequence[Addressee], chunks: AsyncIterator[bytes]) -> list[Result]:
+    async def send(self, sending: Sending, recipients: Sequence[QueueRecipient], chunks: AsyncIterator[bytes]) -> list[Result]:
         """Send a message to all recipients; return their results in order.
 
         `chunks` is the message as it leaves this server.
@@ -213,12 +214,12 @@ class SmtpClient:
         try:
             mail = commands.mail(sending, self.offer)
         except CannotSend as refusal:
-            return [Result(RecipientResult.FAILED, refusal.status, refusal.text)] * len(addressees)
+            return [Result(RecipientResult.FAILED, refusal.status, refusal.text)] * len(recipients)
         found: list[Result | None] = []
         lines: list[bytes] = []
-        for addressee in addressees:
+        for recipient in recipients:
             try:
-                lines.append(commands.rcpt(addressee, self.offer, utf8=sending.smtputf8))
+                lines.append(commands.rcpt(recipient, self.offer, utf8=sending.smtputf8))
                 found.append(None)
             except CannotSend as refusal:
                 found.append(Result(RecipientResult.FAILED, refusal.status, refusal.text))

@@ -18,14 +18,12 @@ from dataclasses import dataclass
 from mic_mail.domain_name import NotAName
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.mailbox_address import MailboxAddress, NotAnAddress, ReversePath
-from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.esmtp_options import REQUIRETLS
+from mic_mail.queue.queue import QueueRecipient
 from mic_mail.smtpclient.replies import Reply
 
 LONGEST_LINE = 512
 """Octets of a command without parameters that extensions added (RFC 5321 §4.5.3.1.4)."""
-
-
 BINARYMIME = "BINARYMIME"
 
 
@@ -64,15 +62,6 @@ class Offer:
 
 NOTHING = Offer({})
 """The offer of a server that only knows HELO."""
-
-
-@dataclass(frozen=True, slots=True)
-class Addressee:
-    """One recipient with its DSN parameters."""
-
-    address: MailboxAddress
-    notify: Sequence[str] = ()
-    orcpt: OriginalRecipient | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +133,14 @@ def _takes_no_binary(why: Text | None) -> Text:
     )
 
 
-def rcpt(addressee: Addressee, offer: Offer, *, utf8: bool) -> bytes:
+def rcpt(recipient: QueueRecipient, offer: Offer, *, utf8: bool) -> bytes:
     """Return the RCPT command; `utf8` means that MAIL has SMTPUTF8."""
-    words = [f"RCPT TO:<{_address(addressee.address, utf8=utf8)}>"]
+    words = [f"RCPT TO:<{_address(recipient.address, utf8=utf8)}>"]
     if offer.has("DSN"):
-        if addressee.notify:
-            words.append(f"NOTIFY={','.join(addressee.notify)}")
-        if addressee.orcpt is not None:
-            words.append(f"ORCPT={addressee.orcpt if utf8 else addressee.orcpt.in_ascii()}")
+        if recipient.notify:
+            words.append(f"NOTIFY={','.join(recipient.notify)}")
+        if recipient.orcpt is not None:
+            words.append(f"ORCPT={recipient.orcpt if utf8 else recipient.orcpt.in_ascii()}")
     return _line(words)
 
 

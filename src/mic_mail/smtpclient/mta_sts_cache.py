@@ -16,19 +16,17 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mic_mail.clock import Clock
 from mic_mail.domain_name import NotAName
 from mic_mail.durable_files import make_durable, write_durably
 from mic_mail.log.error_fields import described, failure
 from mic_mail.net import https_fetch
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.net.https_fetch import FetchBounds, NotFetched
-from mic_mail.process.executors import Executors
+from mic_mail.process.runtime import Runtime
 from mic_mail.queue.files import unlink
 from mic_mail.smtpclient import mta_sts
 from mic_mail.smtpclient.mta_sts import Mode, NotAPolicy, Policy
@@ -90,39 +88,23 @@ class _Failures:
 class Policies:
     """The policies of one server."""
 
-    def __init__(
-        self,
-        root: Path,
-        resolver: Resolver,
-        settings: PolicySettings,
-        *,
-        executors: Executors,
-        clock: Clock,
-        tell: Callable[..., None],
-    ) -> None:
+    def __init__(self, runtime: Runtime, root: Path, resolver: Resolver, settings: PolicySettings) -> None:
         self._tmp, self._live = root / "tmp", root / "live"
         self._resolver = resolver
         self._settings = settings
-        self._executors = executors
-        self._clock = clock
-        self._tell = tell
+        self._executors = runtime.executors
+        self._clock = runtime.clock
+        self._log = runtime.log
         self._kept: dict[str, _Kept] | None = None
         self._used: dict[str, float] = {}
         self._failed = _Failures()
         self._under_way: dict[str, asyncio.Task[tuple[Policy | None, bool]]] = {}
         self._reading = asyncio.Lock()
 
-    async def of(self, domain: str) -> Policy | None:
-        """Return the policy in force for a domain (in A-labels).
-
-        None where there is none, or its mode is none.
-        """
-        return (await self.ask(domain))[0]
-
     async def ask(self, domain: str) -> tuple[Policy | None, bool]:
-        """Return the policy in force, and whether the answer is certain.
+        """Return the policy in force for a domain (in A-labels), and whether the answer is certain.
 
-        It is not certain where a lookup or fetch failed and nothing is cached.
+        None where there is none, or its mode is none. It is not certain where a lookup or fetch failed and nothing is cached.
         """
         if _NAME.fullmatch(domain) is None:
             return None, True
@@ -145,7 +127,7 @@ class Policies:
             except OSError:  # the disk takes no writes now
                 pass
             except Exception as error:  # noqa: BLE001 - an old policy is no reason to stop sending
-                self._tell("policies_not_refreshed", **failure(error))
+                self._log.event("policies_not_refreshed", **failure(error))
             await asyncio.sleep(LOOK_SECONDS)
 
     async def refresh(self) -> None:
@@ -211,7 +193,7 @@ class Policies:
         except (NotFetched, NotAPolicy, NoSuchName, NotAName, DnsUnavailable, OSError) as error:
             if is_settled and self._clock.is_settled():
                 self._failed.note(domain, policy_id, self._clock.monotonic())
-            self._tell("tls_policy_not_fetched", domain=domain, policy=policy_id, error=described(error))
+            self._log.event("tls_policy_not_fetched", domain=domain, policy=policy_id, error=described(error))
             return None
         if is_settled and self._clock.is_settled():
             await self._keep(domain, _Kept(policy, policy_id, self._clock.steady_us()))
@@ -247,10 +229,12 @@ class Policies:
         try:
             await self._executors.io(self._write, domain, kept, gone)
         except OSError as error:
-            self._tell("tls_policy_not_kept", domain=domain, error=described(error))
+            self._log.event("tls_policy_not_kept", domain=domain, error=described(error))
         if before is None or before.policy != kept.policy:
             policy = kept.policy
-            self._tell("tls_policy", domain=domain, policy=kept.policy_id, mode=policy.mode, max_age=policy.max_age_seconds)
+            self._log.event(
+                "tls_policy", domain=domain, policy=kept.policy_id, mode=policy.mode, max_age=policy.max_age_seconds
+            )
 
     def _read(self, now_us: int) -> dict[str, _Kept]:
         for directory in (self._tmp, self._live):

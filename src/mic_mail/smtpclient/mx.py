@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.net.dns import DnsAnswer, DnsUnavailable, Mx, NoSuchName, Resolver, Tlsa
+from mic_mail.smtpclient.mta_sts import Policy
 
 MOST_HOSTS = 16
 MOST_ADDRESSES = 4
@@ -57,7 +58,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The exchangers of a domain, best first."""
+    """The exchangers of a domain, best first, and the domain's policy."""
 
     domain: str
     hosts: tuple[Host, ...]
@@ -66,9 +67,12 @@ class Route:
 
     That holds for validated MX records, none at all, or the configuration.
     """
+    policy: Policy | None = None
+    policy_is_certain: bool = True
+    """False if a lookup or fetch of the policy failed."""
 
 
-async def route(domain: str, resolver: Resolver, own_names: Collection[str], shuffle: Shuffle) -> Route:
+async def find_route(domain: str, resolver: Resolver, own_names: Collection[str], shuffle: Shuffle) -> Route:
     """Return the route to `domain`; `own_names` are the names of this server in the DNS."""
     if (literal := _literal(domain)) is not None:
         return Route(domain, (Host(domain, (literal,)),))

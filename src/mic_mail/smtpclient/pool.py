@@ -9,14 +9,14 @@ verified.
 import asyncio
 import ssl
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from weakref import WeakSet
 
-from mic_mail.clock import Clock
 from mic_mail.errors import Text, in_ascii
 from mic_mail.log.error_fields import described
+from mic_mail.process.background_tasks import BackgroundTasks
+from mic_mail.process.runtime import Runtime
 from mic_mail.smtpclient import dane
 from mic_mail.smtpclient.client import Patience, SmtpClient
 from mic_mail.smtpclient.mx import SMTP_PORT
@@ -28,9 +28,6 @@ _DER = 2
 """The value of `_ssl.ENCODING_DER`."""
 CONTEXT_SECONDS = 3_600.0
 """Interval after which the certificate authorities are read again."""
-
-Tell = Callable[..., None]
-"""Writes an event to the mail log, like `MailLog.event`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +58,12 @@ _Key = tuple[str, TlsRequirements]
 class Connections:
     """The connections of one process."""
 
-    def __init__(self, settings: ConnectionSettings, clock: Clock, tell: Tell) -> None:
+    def __init__(self, runtime: Runtime, settings: ConnectionSettings) -> None:
         self._settings = settings
-        self._clock = clock
-        self._tell = tell
+        self._clock = runtime.clock
+        self._log = runtime.log
         self._idle: dict[_Key, list[_Idle]] = defaultdict(list)
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing = BackgroundTasks()
         self._contexts: dict[Path | None, tuple[float, ssl.SSLContext]] = {}
         self._unverified = _unverified_context()
         self._reusable: WeakSet[SmtpClient] = WeakSet()
@@ -176,14 +173,16 @@ class Connections:
             await peer.sign_in(smarthost.login, password)
         except NoPassword as error:
             await peer.close()
-            self._tell("smarthost_without_password", smarthost=smarthost.place, error=described(error))
+            self._log.event("smarthost_without_password", smarthost=smarthost.place, error=described(error))
             raise PeerTrouble(
                 Step.AUTH, Text("không có mật khẩu cho máy chủ chuyển tiếp", "the smarthost's password is missing")
             ) from error
         except PeerTrouble as error:
             await peer.close()
             if error.step is Step.AUTH:
-                self._tell("smarthost_sign_in_failed", smarthost=smarthost.place, login=smarthost.login, error=described(error))
+                self._log.event(
+                    "smarthost_sign_in_failed", smarthost=smarthost.place, login=smarthost.login, error=described(error)
+                )
             raise
 
     def _verifying_context(self, smarthost: Smarthost | None) -> ssl.SSLContext:
@@ -212,7 +211,7 @@ class Connections:
     async def give_back(self, address: str, requirements: TlsRequirements, peer: SmtpClient) -> None:
         """Keep a connection for another message, or close it after enough messages."""
         if not peer.may_serve or peer.sent >= self._settings.messages or peer not in self._reusable:
-            self._close(peer.close())
+            self._closing.start(peer.close())
         else:
             self._idle[_key(address, requirements)].append(_Idle(peer, self._clock.monotonic()))
 
@@ -222,7 +221,7 @@ class Connections:
         for key, idle in list(self._idle.items()):
             for each in [one for one in idle if not one.peer.may_serve or now - one.since >= self._settings.keep_seconds]:
                 idle.remove(each)
-                self._close(each.peer.close())
+                self._closing.start(each.peer.close())
             if not idle:
                 del self._idle[key]
 
@@ -236,19 +235,13 @@ class Connections:
 
     def _close_all_idle(self) -> None:
         for each in [one for idle in self._idle.values() for one in idle]:
-            self._close(each.peer.close())
+            self._closing.start(each.peer.close())
         self._idle.clear()
-
-    def _close(self, closing: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(closing)
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Close all idle connections."""
         self._close_all_idle()
-        if self._closing:
-            await asyncio.wait(list(self._closing))
+        await self._closing.settle()
 
 
 def _key(address: str, requirements: TlsRequirements) -> _Key:

@@ -1,7 +1,7 @@
 """Route mail: for each domain its own servers, or one smarthost for all, with TLS requirements.
 
 In: a domain, a resolver, the configuration, the policies. Out: the destination that its jobs are scheduled under, its
-`NextHop` (cached for a while), and for each host the `TlsRequirements` of a connection. Bound to an event loop. The first rule
+`Route` (cached for a while), and for each host the `TlsRequirements` of a connection. Bound to an event loop. The first rule
 that fits decides what is required of a host:
 
     the smarthost           a certificate for its name
@@ -19,16 +19,16 @@ wait.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mic_mail.clock import Clock
 from mic_mail.errors import Text, in_ascii
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.queue.esmtp_options import REQUIRETLS, QueuedTransaction
 from mic_mail.smtpclient import dane
-from mic_mail.smtpclient.mta_sts import Mode, Policy
+from mic_mail.smtpclient.mta_sts import Mode
 from mic_mail.smtpclient.mta_sts_cache import Policies
-from mic_mail.smtpclient.mx import Host, Route, Shuffle, route, straight
+from mic_mail.smtpclient.mx import Host, Route, Shuffle, find_route, straight
 from mic_mail.smtpclient.results import PeerTrouble, Result, Step
 from mic_mail.smtpclient.smarthost import Smarthost
 from mic_mail.smtpclient.tls_requirements import TlsLevel, TlsRequirements
@@ -37,17 +37,6 @@ ROUTE_SECONDS = 600.0
 """Seconds that a route is cached; after a shorter DNS TTL the resolver asks again."""
 _SIGN_IN_FIRST = frozenset({530, 534, 535, 538})
 """Replies of a server that refuses unauthenticated mail (RFC 4954 §6)."""
-
-
-@dataclass(frozen=True, slots=True)
-class NextHop:
-    """The servers of a destination, best first, and its domain's policy."""
-
-    hosts: tuple[Host, ...]
-    names_are_sure: bool
-    policy: Policy | None = None
-    policy_is_certain: bool = True
-    """False if a lookup or fetch of the policy failed."""
 
 
 class Router:
@@ -70,14 +59,14 @@ class Router:
         self._clock = clock
         self._smarthost = smarthost
         self._policies = policies
-        self._kept: dict[str, tuple[float, NextHop]] = {}
+        self._kept: dict[str, tuple[float, Route]] = {}
 
     def destination(self, domain: str) -> str:
         """Return the destination under which mail for this domain is scheduled."""
         return self._smarthost.place if self._smarthost is not None else domain.lower()
 
-    async def to(self, destination: str) -> NextHop:
-        """Return the servers of a destination.
+    async def to(self, destination: str) -> Route:
+        """Return the route to a destination, with its policy.
 
         `NoRoute` where there are none permanently, `DnsUnavailable` for a temporary failure.
         """
@@ -105,38 +94,35 @@ class Router:
         self._kept = {}  # lookups in progress store their results in the previous dictionary
         self._resolver.forget()
 
-    async def _look_up(self, destination: str) -> NextHop:
-        if self._smarthost is None:
-            found = await route(destination, self._resolver, self._own_names, self._shuffle)
-            return NextHop(found.hosts, found.names_are_sure, *await self._policy(found))
-        try:
-            found = await straight(self._smarthost.name, self._resolver)
-        except NoSuchName as error:  # an error in the configuration, or in its zone: no reason to bounce mail
-            raise DnsUnavailable(error.text) from error
-        return NextHop(found.hosts, found.names_are_sure)
-
-    async def _policy(self, found: Route) -> tuple[Policy | None, bool]:
+    async def _look_up(self, destination: str) -> Route:
+        if self._smarthost is not None:
+            try:
+                return await straight(self._smarthost.name, self._resolver)
+            except NoSuchName as error:  # an error in the configuration, or in its zone: no reason to bounce mail
+                raise DnsUnavailable(error.text) from error
+        found = await find_route(destination, self._resolver, self._own_names, self._shuffle)
         if self._policies is None or all(dane.usable(host.tlsa) for host in found.hosts):
-            return None, True
-        return await self._policies.ask(found.domain)
+            return found
+        policy, is_certain = await self._policies.ask(found.domain)
+        return replace(found, policy=policy, policy_is_certain=is_certain)
 
-    def terms(self, way: NextHop, host: Host, message: QueuedTransaction) -> TlsRequirements:
+    def requirements(self, route: Route, host: Host, message: QueuedTransaction) -> TlsRequirements:
         """Return the requirements on a connection to this host; `PeerTrouble` where none is acceptable."""
         if message.must_be_protected:
-            return self._protected(way, host)
+            return self._protected(route, host)
         if message.tls_optional and self._smarthost is None:  # RFC 8689 §8.4: as if there were neither DANE nor MTA-STS
             return TlsRequirements(host.name)
-        return self._usual(way, host)
+        return self._usual(route, host)
 
-    def _protected(self, way: NextHop, host: Host) -> TlsRequirements:
+    def _protected(self, route: Route, host: Host) -> TlsRequirements:
         """Return requirements for REQUIRETLS (RFC 8689 §2, §4.2.1).
 
         The certificate has to be verified, for a name that cannot be forged.
         """
-        usual = replace(self._usual(way, host), strict=True, extension=REQUIRETLS)
+        usual = replace(self._usual(route, host), strict=True, extension=REQUIRETLS)
         if usual.by is not TlsLevel.OPPORTUNISTIC:
             return usual
-        if self._smarthost is not None or (way.names_are_sure and not usual.objection):
+        if self._smarthost is not None or (route.names_are_sure and not usual.objection):
             return replace(usual, by=TlsLevel.NAME)
         name = in_ascii(host.name)
         why = usual.objection or Text(
@@ -144,19 +130,19 @@ class Router:
             f"neither DNSSEC nor MTA-STS authenticates {name} as a mail server of the domain",
         )
         why = Text(f"{why.vi} (REQUIRETLS)", f"{why.en} (REQUIRETLS)")
-        raise PeerTrouble(Step.TLS, why, lasting="5.7.10" if way.policy_is_certain else None)
+        raise PeerTrouble(Step.TLS, why, lasting="5.7.10" if route.policy_is_certain else None)
 
-    def _usual(self, way: NextHop, host: Host) -> TlsRequirements:
+    def _usual(self, route: Route, host: Host) -> TlsRequirements:
         if self._smarthost is not None:
             by = TlsLevel.NAME if self._smarthost.needs_tls else TlsLevel.OPPORTUNISTIC
             return TlsRequirements(host.name, by, self._smarthost.needs_tls, smarthost=self._smarthost)
         if dane.usable(host.tlsa):
             return TlsRequirements(host.name, TlsLevel.DANE, strict=True, tlsa=host.tlsa, known_as=host.known_as)
         needs_tls = bool(host.tlsa)  # unusable records require TLS all the same (RFC 7672 §2.2)
-        enforced = way.policy is not None and way.policy.mode is Mode.ENFORCE
-        if way.policy is None or (needs_tls and not enforced):  # a policy in testing must not weaken this
+        enforced = route.policy is not None and route.policy.mode is Mode.ENFORCE
+        if route.policy is None or (needs_tls and not enforced):  # a policy in testing must not weaken this
             return TlsRequirements(host.name, strict=needs_tls)
-        if way.policy.allows(host.name):
+        if route.policy.allows(host.name):
             return TlsRequirements(host.name, TlsLevel.STS, strict=enforced)
         name = in_ascii(host.name)
         objection = Text(

@@ -29,7 +29,7 @@ def keys(password: str) -> Keys:
 
 def test_the_example_of_the_rfc() -> None:
     """RFC 7677 §3."""
-    exchange = auth.ctx("SCRAM-SHA-256", "user", "pencil", "rOprNGfwEbeRWgbNEkqO")
+    exchange = auth.begin("SCRAM-SHA-256", "user", "pencil", "rOprNGfwEbeRWgbNEkqO")
     assert next(exchange) == b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO"
     challenge = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
     assert auth.answer(exchange, challenge) == (
@@ -41,10 +41,10 @@ def test_the_example_of_the_rfc() -> None:
 
 @pytest.mark.parametrize("password", ["pencil", "mật khẩu, =dài", "a\u00adb"])
 @pytest.mark.parametrize("login", ["relay", "trạm,=1"])
-@pytest.mark.parametrize("name", auth.WAYS)
+@pytest.mark.parametrize("name", auth.MECHANISMS)
 def test_with_the_servers_side(name: str, login: str, password: str) -> None:
     """Each way, with letters that have to be escaped or prepared."""
-    server, exchange = sasl.begin(name, nonce=lambda: "server"), auth.ctx(name, login, password, "client")
+    server, exchange = sasl.begin(name, nonce=lambda: "server"), auth.begin(name, login, password, "client")
     assert server is not None
     said = next(exchange)
     step = server.step(said or None)
@@ -71,7 +71,7 @@ def test_with_the_servers_side(name: str, login: str, password: str) -> None:
     ],
 )
 def test_the_best_that_is_offered(offered: str, chosen: str | None) -> None:
-    assert auth.way(offered) == chosen
+    assert auth.best_mechanism(offered) == chosen
 
 
 @pytest.mark.parametrize(
@@ -83,14 +83,14 @@ def test_the_best_that_is_offered(offered: str, chosen: str | None) -> None:
 )  # fmt: skip
 def test_challenges_without_sense(challenge: bytes) -> None:
     """Nothing is said of the password to somebody who begins so; who knows it less, or asks for hours of work, is none."""
-    exchange = auth.ctx("SCRAM-SHA-256", "user", "pencil", "client")
+    exchange = auth.begin("SCRAM-SHA-256", "user", "pencil", "client")
     next(exchange)
     with pytest.raises(SignInFailed):
         auth.answer(exchange, challenge)
 
 
 def scram_until(last: Callable[[auth.Talk], object]) -> None:
-    exchange = auth.ctx("SCRAM-SHA-256", "user", "pencil", "client")
+    exchange = auth.begin("SCRAM-SHA-256", "user", "pencil", "client")
     next(exchange)
     auth.answer(exchange, b"r=client1,s=c2FsdA==,i=4096")
     last(exchange)
@@ -121,7 +121,7 @@ def test_content_too_early_or_never() -> None:
     """235 before the server has proved itself; questions without end."""
     with pytest.raises(SignInFailed):
         scram_until(auth.finish)
-    exchange = auth.ctx("PLAIN", "user", "pencil", "")
+    exchange = auth.begin("PLAIN", "user", "pencil", "")
     next(exchange)
     with pytest.raises(SignInFailed):
         auth.answer(exchange, b"")

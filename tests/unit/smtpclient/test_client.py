@@ -13,8 +13,9 @@ import pytest
 from addresses import parsed
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
+from mic_mail.queue.queue import QueueRecipient
 from mic_mail.smtpclient.client import Patience, SmtpClient
-from mic_mail.smtpclient.commands import Addressee, Sending
+from mic_mail.smtpclient.commands import Sending
 from mic_mail.smtpclient.results import PeerTrouble, RecipientResult, Result, Step
 from waiting import PATIENCE_SECONDS
 
@@ -111,8 +112,8 @@ async def pieces(*octets: bytes) -> AsyncIterator[bytes]:
         yield piece
 
 
-def to(*names: str) -> list[Addressee]:
-    return [Addressee(parsed(f"{name}@example.org")) for name in names]
+def to(*names: str) -> list[QueueRecipient]:
+    return [QueueRecipient(parsed(f"{name}@example.org")) for name in names]
 
 
 SENDING = Sending(parsed("a@mic.gov.vn"), len(MESSAGE), "8BITMIME")
@@ -213,7 +214,7 @@ async def test_what_this_server_cannot_take_is_not_tried() -> None:
         (result,) = await sent(server, "b", sending=Sending(parsed("a@mic.gov.vn"), 9, "BINARYMIME"))
         assert (result.outcome, result.status) == (RecipientResult.FAILED, "5.6.1")
         peer = await connected(server)
-        results = await peer.send(SENDING, [Addressee(parsed("bê@example.org")), *to("c")], pieces(MESSAGE))
+        results = await peer.send(SENDING, [QueueRecipient(parsed("bê@example.org")), *to("c")], pieces(MESSAGE))
         await peer.close()
     assert [(result.outcome.value, result.status) for result in results] == [("failed", "5.6.7"), ("delivered", "2.0.0")]
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from addresses import Spelling, parsed, spellings
 from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.mime.original_recipient import OriginalRecipient
+from mic_mail.queue.queue import QueueRecipient
 from mic_mail.smtp.grammar import parse_mail, parse_rcpt
-from mic_mail.smtpclient.commands import NOTHING, Addressee, CannotSend, Offer, Sending, mail, rcpt
+from mic_mail.smtpclient.commands import NOTHING, CannotSend, Offer, Sending, mail, rcpt
 from mic_mail.smtpclient.replies import Reply
 
 OFFERED = "PIPELINING/SIZE 1000/8BITMIME/smtputf8/CHUNKING/BINARYMIME/DSN/AUTH PLAIN"
@@ -79,35 +80,35 @@ def test_what_cannot_be_sent_there(sending: Sending, offer: Offer, status: str) 
 @pytest.mark.parametrize(
     ("addressee", "offer", "utf8", "line"),
     [
-        (Addressee(parsed("b@example.org")), ALL, False, "RCPT TO:<b@example.org>"),
-        (Addressee(parsed('"a b"@example.org'), ("SUCCESS", "FAILURE"), OriginalRecipient.parse("rfc822;b@x")), ALL, True,
+        (QueueRecipient(parsed("b@example.org")), ALL, False, "RCPT TO:<b@example.org>"),
+        (QueueRecipient(parsed('"a b"@example.org'), ("SUCCESS", "FAILURE"), OriginalRecipient.parse("rfc822;b@x")), ALL, True,
          'RCPT TO:<"a b"@example.org> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;b@x'),
-        (Addressee(parsed("b@example.org"), ("NEVER",), OriginalRecipient.parse("rfc822;b@x")), NOTHING, False,
+        (QueueRecipient(parsed("b@example.org"), ("NEVER",), OriginalRecipient.parse("rfc822;b@x")), NOTHING, False,
          "RCPT TO:<b@example.org>"),
-        (Addressee(parsed("b@bücher.example")), NOTHING, False, "RCPT TO:<b@xn--bcher-kva.example>"),
-        (Addressee(parsed("b@bücher.example")), ALL, False, "RCPT TO:<b@xn--bcher-kva.example>"),
-        (Addressee(parsed("b@bücher.example")), ALL, True, "RCPT TO:<b@bücher.example>"),
-        (Addressee(parsed("b@x.example"), (), OriginalRecipient.parse("utf-8;bê@x.example")), ALL, True,
+        (QueueRecipient(parsed("b@bücher.example")), NOTHING, False, "RCPT TO:<b@xn--bcher-kva.example>"),
+        (QueueRecipient(parsed("b@bücher.example")), ALL, False, "RCPT TO:<b@xn--bcher-kva.example>"),
+        (QueueRecipient(parsed("b@bücher.example")), ALL, True, "RCPT TO:<b@bücher.example>"),
+        (QueueRecipient(parsed("b@x.example"), (), OriginalRecipient.parse("utf-8;bê@x.example")), ALL, True,
          "RCPT TO:<b@x.example> ORCPT=utf-8;bê@x.example"),
-        (Addressee(parsed("b@x.example"), (), OriginalRecipient.parse("utf-8;bê@x.example")), ALL, False,
+        (QueueRecipient(parsed("b@x.example"), (), OriginalRecipient.parse("utf-8;bê@x.example")), ALL, False,
          "RCPT TO:<b@x.example> ORCPT=utf-8;b\\x{EA}@x.example"),
     ],
 )  # fmt: skip
-def test_rcpt(addressee: Addressee, offer: Offer, utf8: bool, line: str) -> None:
+def test_rcpt(addressee: QueueRecipient, offer: Offer, utf8: bool, line: str) -> None:
     """Beyond ASCII nothing is said where MAIL has not said SMTPUTF8, whatever is offered (RFC 6531 §3.4, RFC 6533 §3)."""
     assert rcpt(addressee, offer, utf8=utf8) == f"{line}\r\n".encode()
 
 
 def test_one_recipient_that_cannot_be_named_there() -> None:
     with pytest.raises(CannotSend, match=r"\(SMTPUTF8\)"):
-        rcpt(Addressee(parsed("bê@example.org")), NOTHING, utf8=False)
+        rcpt(QueueRecipient(parsed("bê@example.org")), NOTHING, utf8=False)
 
 
 @given(spellings(), st.booleans())
 def test_an_address_is_one_word_of_its_command(spelling: Spelling, dsn: bool) -> None:
     """Nothing in an address ends it: the next server reads the parameters that were meant, and no other (RFC 5321 §4.1.2)."""
     offer, address = ALL if dsn else NOTHING, spelling.address
-    line = rcpt(Addressee(address, ("NEVER",)), offer, utf8=True)
+    line = rcpt(QueueRecipient(address, ("NEVER",)), offer, utf8=True)
     read, parameters = parse_rcpt(line.removeprefix(b"RCPT ").removesuffix(b"\r\n"), smtputf8=True)
     assert (read, parameters.notify, parameters.orcpt) == (address, {"NEVER"} if dsn else set(), None)
     assert read is not None

@@ -19,6 +19,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.process.executors import Executors
 from mic_mail.smtpclient.mta_sts import Mode
 from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
+from runtimes import runtime
 from waiting import PATIENCE_SECONDS
 
 DAY = timedelta(days=1)
@@ -55,19 +56,19 @@ class Desk:
         """What a new process knows."""
         settings = PolicySettings(self.port, self.authority.file, self.seconds, self.most)
         resolver = self.names.resolver()
-        self.policies = Policies(
-            self.folder / "sts", resolver, settings, executors=self.executors, clock=self.clock, tell=self.tell
-        )
+        unused: Any = None
+        process = runtime(unused, self.clock, log=self, executors=self.executors)
+        self.policies = Policies(process, self.folder / "sts", resolver, settings)
 
     def look_anew(self) -> None:
         """Records may be others than before."""
         self.policies._resolver = self.names.resolver()
 
-    def tell(self, event: str, **fields: Any) -> None:
+    def event(self, event: str, **fields: Any) -> None:
         self.told.append({"event": event, **fields})
 
     async def mode(self, domain: str = "one.example") -> str | None:
-        found = await self.policies.of(domain)
+        found, _ = await self.policies.ask(domain)
         return found.mode.value if found is not None else None
 
     def events(self, name: str) -> list[dict[str, Any]]:
@@ -88,8 +89,8 @@ async def desks(folder: Path, reply: bytes | None = None, *names: str, **how: An
 async def test_asked_for_once(tmp_path: Path) -> None:
     """By twenty who want to know at once, and by a process that begins anew; as the RFC wants it asked for."""
     async with desks(tmp_path) as desk:
-        found = await asyncio.gather(*(desk.policies.of("one.example") for _ in range(20)))
-        assert {each and each.mode for each in found} == {Mode.ENFORCE}
+        found = await asyncio.gather(*(desk.policies.ask("one.example") for _ in range(20)))
+        assert {each and each.mode for each, _ in found} == {Mode.ENFORCE}
         desk.restart()
         assert await desk.mode() == "enforce"
         (head,) = desk.server.asked
@@ -345,7 +346,7 @@ async def test_a_clock_that_is_ahead_for_a_moment(tmp_path: Path) -> None:
         desk.names.zone["_mta-sts.two.example", "TXT"] = ['"v=STSv1; id=1;"']
         desk.names.zone["mta-sts.two.example", "A"] = ["127.0.0.7"]
         desk.server.context = desk.authority.context("mta-sts.two.example")
-        await desk.policies.of("two.example")
+        await desk.policies.ask("two.example")
         desk.clock.set_to(right)
         desk.restart()
         assert await desk.mode() == "enforce"

@@ -76,7 +76,7 @@ def server() -> Iterator[NameServer]:
 
 
 async def way(server: NameServer, domain: str, seed: int = 1) -> Route:
-    return await mx.route(domain, server.resolver(domain, f"host.{domain}"), OWN, random.Random(seed).shuffle)
+    return await mx.find_route(domain, server.resolver(domain, f"host.{domain}"), OWN, random.Random(seed).shuffle)
 
 
 async def names(server: NameServer, domain: str) -> list[str]:
@@ -207,7 +207,7 @@ async def test_a_name_that_is_denied_to_who_asks_for_the_other_kind(server: Name
     server.ttl = 0
     try:
         for _ in range(2):
-            (host,) = (await mx.route("one-kind.example", resolver, OWN, random.Random(1).shuffle)).hosts
+            (host,) = (await mx.find_route("one-kind.example", resolver, OWN, random.Random(1).shuffle)).hosts
             assert host.addresses == ("192.0.2.10",)
         server.troubles[asked_for] = BROKEN
         with pytest.raises(DnsUnavailable):

@@ -98,7 +98,7 @@ class QueueManager:
         self._router = Router(
             resolver, settings.own_names, random.shuffle, runtime.clock, smarthost=settings.smarthost, policies=policies
         )
-        self._connections = Connections(settings.connections, runtime.clock, runtime.log.event)
+        self._connections = Connections(runtime, settings.connections)
         self._attempt = JobAttempt(
             runtime,
             DeliveryAttempt(self._router, self._connections, sign, runtime.executors, queue.binary_domains),

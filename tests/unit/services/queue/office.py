@@ -81,10 +81,7 @@ class Office:
         patience = Patience(*[self.seconds] * 7)
         connections = ConnectionSettings("mail.mic.gov.vn", self.port, patience=patience, authorities=self.authorities)
         resolver = self.names.resolver()
-        policies = Policies(
-            self.folder / "sts", resolver, PolicySettings(self.web_port, self.authorities, 1.0), executors=self.executors,
-            clock=self.clock, tell=self.log.event,
-        )  # fmt: skip
+        policies = Policies(self.runtime, self.folder / "sts", resolver, PolicySettings(self.web_port, self.authorities, 1.0))
         settings = SendingSettings(
             frozenset({"mail.mic.gov.vn"}), connections,
             self.give_up_seconds, self.warn_seconds, smarthost=self.smarthost,

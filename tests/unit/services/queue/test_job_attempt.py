@@ -26,7 +26,7 @@ DAY = 86_400.0
 def _attempt(office: Office) -> tuple[JobAttempt, Connections]:
     router = Router(office.names.resolver(), (), lambda hosts: None, office.clock)
     settings = ConnectionSettings("mail.mic.gov.vn", office.port, patience=Patience(*[1.0] * 7))
-    connections = Connections(settings, office.clock, office.log.event)
+    connections = Connections(office.runtime, settings)
     attempt = JobAttempt(
         office.runtime,
         DeliveryAttempt(router, connections, lambda _: b"", office.executors, office.queue.binary_domains),
