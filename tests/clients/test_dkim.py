@@ -160,7 +160,9 @@ def test_while_a_key_cannot_be_read_mail_waits(tmp_path: Path) -> None:
         queue = here.server.running.context.queue
         (entry_id,) = queue.names()
         # The log tells of an attempt a moment before the entry knows of it: what is decided until then is overtaken.
-        entry = wait_for(lambda: (entry := queue.read(entry_id)) and any(entry.state.attempts) and entry)
+        entry = wait_for(
+            lambda: (entry := queue.read(entry_id)) and any(each.attempts for each in entry.state.recipients) and entry
+        )
         entry.retry()
         notify_decided(here.server.config.run_dir, entry_id)
         assert here.signers(here.arrived()[0]) == ["s1"]

@@ -126,9 +126,11 @@ def test_some_refused_some_deferred(near: Neighbours, inbox: Inbox, name: str) -
     mark, domain = f"mixed-{name}", f"{name}.example"
     near[name].grey(True)
     submit(near.ours, message(mark), f"b@{domain}", f"refused.one@{domain}", f"grey@{domain}", f"c@{domain}")
-    (entry,) = wait_for(lambda: [each for each in near.ours.running.context.queue.entries() if each.state.attempts[0]])
-    assert entry.state.reasons[1].startswith("5.1.1 550")
-    assert entry.state.reasons[2].startswith("4.7.1 451")
+    (entry,) = wait_for(
+        lambda: [each for each in near.ours.running.context.queue.entries() if each.state.recipients[0].attempts]
+    )
+    assert entry.state.recipients[1].reason.startswith("5.1.1 550")
+    assert entry.state.recipients[2].reason.startswith("4.7.1 451")
     near[name].grey(False)
     retry(near, entry)
     assert statuses(inbox.report_on(f"refused.one@{domain}")) == {f"refused.one@{domain}": "5.1.1"}
@@ -239,7 +241,7 @@ def test_killed_in_the_middle(near: Neighbours, name: str) -> None:
     other.stall(False)
     wait_for(entry_was_tried(near, entry.entry_id))
     entry.refresh()
-    assert entry.state.reasons[0].startswith("4.4."), entry.state.reasons
+    assert entry.state.recipients[0].reason.startswith("4.4."), entry.state.recipients
     other.start()
     retry(near, entry)
     stored(near, name, mark)
@@ -250,6 +252,6 @@ def test_killed_in_the_middle(near: Neighbours, name: str) -> None:
 def entry_was_tried(near: Neighbours, entry_id: str) -> Callable[[], bool]:
     def was_tried() -> bool:
         entry = near.ours.running.context.queue.read(entry_id)
-        return entry is not None and entry.state.attempts[0] > 0
+        return entry is not None and entry.state.recipients[0].attempts > 0
 
     return was_tried

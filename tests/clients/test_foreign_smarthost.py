@@ -39,8 +39,8 @@ async def test_signed_in(near: Neighbours, tmp_path: Path) -> None:
         await here.tried("A")
         entry = here.queue.read("A")
         assert entry is not None
-        assert entry.state.reasons[0].startswith("4.7.8 535"), entry.state.reasons
-        assert "wrong" not in entry.state.reasons[0]
+        assert entry.state.recipients[0].reason.startswith("4.7.8 535"), entry.state.recipients
+        assert "wrong" not in entry.state.recipients[0].reason
         secret.write_text(PASSWORD + "\n")
         entry.retry(AdminDecision("mai"))
         senders.on_message("A")
@@ -69,5 +69,5 @@ async def test_known_by_its_name(near: Neighbours, tmp_path: Path) -> None:
             await there.tried("B")
         entry = there.queue.read("B")
         assert entry is not None
-        assert entry.state.reasons[0].startswith("4.7.5 ")
-        assert why in entry.state.reasons[0]
+        assert entry.state.recipients[0].reason.startswith("4.7.5 ")
+        assert why in entry.state.recipients[0].reason

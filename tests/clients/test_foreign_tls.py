@@ -115,8 +115,8 @@ async def test_what_a_domain_asks_for(near: Neighbours, tmp_path: Path, name: st
             for domain, why in WAITS.items():
                 entry = office.queue.read(domain)
                 assert entry is not None
-                assert entry.state.reasons[0].startswith("4.7.5 "), entry.state.reasons
-                assert why in entry.state.reasons[0]
+                assert entry.state.recipients[0].reason.startswith("4.7.5 "), entry.state.recipients
+                assert why in entry.state.recipients[0].reason
             # The domain has put it right: another policy, another key.
             texts[f"mta-sts.changed.{below}"] = policy("enforce", f"mx.{below}")
             near.names.zone[f"_mta-sts.changed.{below}", "TXT"] = ['"v=STSv1; id=2"']
@@ -153,7 +153,7 @@ async def test_the_exchanger_changes_between_tries(near: Neighbours, tmp_path: P
         near.names.zone[below, "MX"] = [f"10 new.{below}.", f"20 old.{below}."]
         entry = office.queue.read("A")
         assert entry is not None
-        assert entry.state.reasons[0].startswith("4.4.1 ")
+        assert entry.state.recipients[0].reason.startswith("4.4.1 ")
         entry.retry(AdminDecision("mai"))
         await senders.apply_decisions("A")
         await office.until()

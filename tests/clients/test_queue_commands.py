@@ -45,7 +45,7 @@ class Desk(Console):
         submit(self.server, letter(*to))
         (entry_id,) = wait_for(lambda: set(self.queue.names()) - before)
         wait_for(lambda: len(self.rcpts) > asked)
-        wait_for(lambda: (entry := self.queue.read(entry_id)) is not None and entry.state.attempts[0])
+        wait_for(lambda: (entry := self.queue.read(entry_id)) is not None and entry.state.recipients[0].attempts)
         return str(entry_id)
 
     @property
@@ -352,7 +352,7 @@ def test_whoever_sends_is_killed(tmp_path: Path) -> None:
             console, queue = Console(tmp_path), Queue(config.queue_dir)
             for local in "abcde":
                 submit(server, letter(f"{local}@one.example"))  # type: ignore[arg-type]
-            wait_for(lambda: len(queue.names()) == 5 and all(entry.state.attempts[0] for entry in queue.entries()))
+            wait_for(lambda: len(queue.names()) == 5 and all(entry.state.recipients[0].attempts for entry in queue.entries()))
             entry_ids = queue.names()
             state = server.wait_for(lambda state: any(one.get("queued") == 5 for one in state["processes"]))
             assert console.run("status") == 0
@@ -395,7 +395,7 @@ def test_a_suspension_and_its_end_by_commands(tmp_path: Path) -> None:
             console, queue = Console(tmp_path), Queue(config.queue_dir)
             for local in "ab":
                 submit(server, letter(f"{local}@one.example"))  # type: ignore[arg-type]
-            wait_for(lambda: len(queue.names()) == 2 and all(entry.state.attempts[0] for entry in queue.entries()))
+            wait_for(lambda: len(queue.names()) == 2 and all(entry.state.recipients[0].attempts for entry in queue.entries()))
             known = _known_to_sender(server)
             assert console.run("mailbox", "suspend", "dvbe@mic.gov.vn", "--cause", "c", "--reason", "x") == 0, console.err
             wait_for(lambda: _known_to_sender(server) > known)  # else a retry may be quicker than the word of it

@@ -58,15 +58,20 @@ class Leaving:
 
     def tried(self, times: int) -> None:
         """Wait until each has been tried so often."""
-        self.office.eventually(lambda: all(min(entry.state.attempts) >= times for entry in self.queue.entries()), self.wake)
+        self.office.eventually(
+            lambda: all(min(each.attempts for each in entry.state.recipients) >= times for entry in self.queue.entries()),
+            self.wake,
+        )
 
     def pass_and_try(self, seconds: float) -> None:
         """Let so much time pass, and wait for the tries that come due by that."""
-        tries = {entry.entry_id: min(entry.state.attempts) for entry in self.queue.entries()}
+        tries = {entry.entry_id: min(each.attempts for each in entry.state.recipients) for entry in self.queue.entries()}
         self.office.pass_seconds(seconds)
         self.office.eventually(
             lambda: all(
-                min(entry.state.attempts) > tries.get(entry.entry_id, -1) or not entry.state.open or seconds < FIRST_PAUSE
+                min(each.attempts for each in entry.state.recipients) > tries.get(entry.entry_id, -1)
+                or not entry.state.open
+                or seconds < FIRST_PAUSE
                 for entry in self.queue.entries()
             ),
             self.wake,

@@ -72,7 +72,7 @@ async def test_keys_of_the_dns(tmp_path: Path, days: int, fits: bool) -> None:
             watcher = ClockWatcher(clock, does_mark_agree=clock.is_right, stepped=senders.clock_moved, log=office.log)
 
             def tries() -> int:
-                return sum(min(entry.state.attempts) for entry in office.queue.entries())
+                return sum(min(each.attempts for each in entry.state.recipients) for entry in office.queue.entries())
 
             async def leaves(name: str, *, shall: bool) -> bool:
                 """Each second the clock is looked at; then the server is tried, perhaps with one that has waited before: what

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mic_mail.domain_name import NotAName, to_ascii
-from mic_mail.queue.files import unlink
 
 
 class BinaryDomains:
@@ -33,7 +32,7 @@ class BinaryDomains:
             (self._root / name).touch(mode=0o640)
             self._known.add(name)
         else:
-            unlink(self._root / name)
+            (self._root / name).unlink(missing_ok=True)
             self._known.discard(name)
 
     def include_all(self, domains: Iterable[str]) -> bool:

@@ -1,18 +1,24 @@
 """The SMTP transaction of a message as spool and queue store it. Plain values and their encoding."""
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar, Final, Self
 
-from mic_mail.mailbox_address import MailboxAddress, NullPath, ReversePath
+from mic_mail.mailbox_address import MailboxAddress, NullPath, ReversePath, parse_reverse_path
 from mic_mail.mime.original_recipient import OriginalRecipient
 
+FORMAT: Final = 1
+"""Version of the encoding."""
 REQUIRETLS = "REQUIRETLS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedTransaction:
     """One message as it was submitted or received; the message itself carries the trace header."""
+
+    _DECODERS: ClassVar[Mapping[str, Callable[[Any], object]]] = {"sender": parse_reverse_path}
+    """Functions that decode the fields whose values JSON does not have."""
 
     trace_id: str
     sender: ReversePath
@@ -35,10 +41,22 @@ class QueuedTransaction:
         """Return whether it is bounced if it cannot be protected; a report is not (RFC 8689 §5)."""
         return self.requires_tls and bool(self.sender)
 
+    def encode(self) -> bytes:
+        """Encode the transaction with the fields of its subclass; addresses in canonical form."""
+        return json.dumps({"format": FORMAT, **_fields_of(self)}, ensure_ascii=False, default=_plain).encode()
 
-def as_json(transaction: QueuedTransaction, *, version: int) -> str:
-    """Encode the transaction with the fields of its subclass; addresses in canonical form."""
-    return json.dumps({"format": version, **_fields_of(transaction)}, ensure_ascii=False, default=_plain)
+    @classmethod
+    def decode(cls, octets: bytes) -> Self:
+        """Decode a transaction; raises `ValueError` for one that no version of ours has written."""
+        try:
+            record = json.loads(octets)
+            if record.pop("format") != FORMAT:
+                raise ValueError("unknown format")
+            for name in record.keys() & cls._DECODERS.keys():
+                record[name] = cls._DECODERS[name](record[name])
+            return cls(**record)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not an envelope: {error}") from error
 
 
 def _plain(value: object) -> object:

@@ -1,8 +1,6 @@
-"""File operations of spool and queue, and the SMTP errors of a failing disk."""
+"""The SMTP errors of spool and queue when a disk fails."""
 
 import errno
-import os
-from pathlib import Path
 
 from mic_mail.errors import Text, Trouble
 
@@ -13,13 +11,6 @@ class SpoolUnavailable(Trouble):
 
 class SpoolFull(SpoolUnavailable):
     """No space: SMTP 452 4.3.1. No partial file stays behind."""
-
-
-def unlink(path: Path) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
 
 
 def trouble(error: OSError) -> SpoolUnavailable:

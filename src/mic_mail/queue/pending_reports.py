@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from mic_mail.durable_files import make_durable, write_durably
-from mic_mail.queue.files import trouble, unlink
+from mic_mail.queue.files import trouble
 from mic_mail.queue.queue import ENVELOPE, MESSAGE, Queue, QueueEnvelope
 from mic_mail.queue.spool import Spool
 
@@ -56,7 +56,7 @@ class PendingReports:
             raise trouble(error) from error
 
     def _write(self, path: Path, octets: bytes, mode: int) -> None:
-        unlink(path)
+        path.unlink(missing_ok=True)
         write_durably(path, octets, mode, new=True)
 
     def forget(self, spool_id: str, recorded: Collection[str]) -> None:
@@ -99,7 +99,7 @@ class PendingReports:
     def done(self, name: str) -> None:
         """Remove a report: it is in the mailbox, or has no reader."""
         for path in self._files(name):
-            unlink(path)
+            path.unlink(missing_ok=True)
 
     def _files(self, name: str) -> Iterator[Path]:
         return (self._root / (name + ending) for ending in (ENVELOPE, FRESH, MESSAGE))

@@ -38,18 +38,17 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import ClassVar, Final
 
 from mic_mail.durable_files import write_all
 from mic_mail.errors import Refused, Text, in_ascii
-from mic_mail.mailbox_address import MailboxAddress, parse_reverse_path
+from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.binary_domains import BinaryDomains
-from mic_mail.queue.esmtp_options import QueuedTransaction, addressed, as_json
-from mic_mail.queue.files import trouble, unlink
+from mic_mail.queue.esmtp_options import QueuedTransaction, addressed
+from mic_mail.queue.files import trouble
 from mic_mail.queue.recipient_log import NOBODY, AdminDecision, EntryState, Hold, Standing
 
-FORMAT: Final = 1
 MESSAGE: Final = ".msg"
 ENVELOPE: Final = ".env"
 LOG: Final = ".log"
@@ -76,22 +75,12 @@ class QueueRecipient:
 class QueueEnvelope(QueuedTransaction):
     """The stored envelope of an entry."""
 
+    _DECODERS: ClassVar = {
+        **QueuedTransaction._DECODERS,
+        "recipients": lambda recipients: tuple(QueueRecipient(**addressed(recipient)) for recipient in recipients),
+    }
+
     recipients: tuple[QueueRecipient, ...]
-
-    def encode(self) -> bytes:
-        return as_json(self, version=FORMAT).encode("utf-8", "surrogateescape")
-
-    @classmethod
-    def decode(cls, octets: bytes) -> "QueueEnvelope":
-        """Decode an envelope; raises `ValueError` for one that no version of ours has written."""
-        try:
-            record: dict[str, Any] = json.loads(octets.decode("utf-8", "surrogateescape"))
-            if record.pop("format") != FORMAT:
-                raise ValueError("unknown format")
-            recipients = tuple(QueueRecipient(**addressed(each)) for each in record.pop("recipients"))
-            return cls(sender=parse_reverse_path(record.pop("sender")), recipients=recipients, **record)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not an envelope: {error}") from error
 
 
 class Queue:
@@ -134,9 +123,9 @@ class Queue:
             fd = self._claim(entry_id, fcntl.LOCK_EX)
             if self.had(entry_id):  # another process was faster: the open file may be the envelope in its place
                 if _is(fd, written):
-                    unlink(written)
+                    written.unlink(missing_ok=True)
                 return
-            unlink(fresh)
+            fresh.unlink(missing_ok=True)
             os.link(message, fresh)
             os.ftruncate(fd, 0)
             write_all(fd, envelope.encode())
@@ -146,7 +135,7 @@ class Queue:
             os.fsync(self._live_fd)
         except OSError as error:
             for path in (self._live / written.name, written, fresh, self._live / fresh.name):
-                unlink(path)
+                path.unlink(missing_ok=True)
             raise trouble(error) from error
         finally:
             if fd >= 0:
@@ -163,7 +152,7 @@ class Queue:
             fd = self._claim(entry_id, fcntl.LOCK_EX)
             if not envelope.exists():
                 return False
-            unlink(self._live / (entry_id + MESSAGE))
+            (self._live / (entry_id + MESSAGE)).unlink(missing_ok=True)
             os.link(message, self._live / (entry_id + MESSAGE))
             os.rename(envelope, self._live / (entry_id + ENVELOPE))
             os.fsync(self._live_fd)
@@ -172,7 +161,7 @@ class Queue:
         finally:
             if fd >= 0:
                 if _is(fd, self._tmp / (entry_id + ENVELOPE)):
-                    unlink(self._tmp / (entry_id + ENVELOPE))
+                    (self._tmp / (entry_id + ENVELOPE)).unlink(missing_ok=True)
                 os.close(fd)
         return True
 
@@ -201,7 +190,7 @@ class Queue:
         """Return the entries with a decision since the last call; for the one process that sends."""
         names = sorted(os.listdir(self._said))
         for name in names:  # before they are read: a decision from now on leaves its name again
-            unlink(self._said / name)
+            (self._said / name).unlink(missing_ok=True)
         return names
 
     def entries(self) -> Iterator["QueueEntry"]:
@@ -255,7 +244,7 @@ class Queue:
         """Remove the marks of entries whose spool entry is gone too; for the process that sends, now and then."""
         for name in os.listdir(self._ended):
             if not self._comes_again(name):
-                unlink(self._ended / name)
+                (self._ended / name).unlink(missing_ok=True)
 
     def _sweep(self, entry_id: str) -> None:
         try:
@@ -265,11 +254,11 @@ class Queue:
         try:
             written = self._tmp / (entry_id + ENVELOPE)
             if not self.has(entry_id):
-                unlink(self._live / (entry_id + MESSAGE))
-                unlink(self._live / (entry_id + LOG))
+                (self._live / (entry_id + MESSAGE)).unlink(missing_ok=True)
+                (self._live / (entry_id + LOG)).unlink(missing_ok=True)
             if _is(fd, written):  # else it has just become an entry
-                unlink(self._tmp / (entry_id + MESSAGE))
-                unlink(written)
+                (self._tmp / (entry_id + MESSAGE)).unlink(missing_ok=True)
+                written.unlink(missing_ok=True)
         finally:
             os.close(fd)
 
@@ -328,12 +317,6 @@ class QueueEntry:
 
     def _ended(self) -> EntryEnded:
         return EntryEnded(Text(f"Thư {self.entry_id} đã kết thúc.", f"{self.entry_id} has left the queue meanwhile."))
-
-    def beginning(self, octets: int) -> bytes:
-        """Return the first octets of the message as it is sent."""
-        with open(self.path, "rb", buffering=0) as file:
-            file.seek(self.envelope.return_path_octets)
-            return file.read(octets)
 
     def tried(
         self,
@@ -404,13 +387,13 @@ class QueueEntry:
             with suppress(FileNotFoundError):  # ended before
                 os.rename(live / (self.entry_id + ENVELOPE), queue._ended / self.entry_id)
         for ending in (ENVELOPE, LOG, MESSAGE):
-            unlink(live / (self.entry_id + ending))
+            (live / (self.entry_id + ending)).unlink(missing_ok=True)
         self.has_ended = True
 
     def _decide(self, line: dict[str, object], said: AdminDecision, *, sync: bool = True) -> None:
         self._append({**line, "said": asdict(said)}, sync=sync)
         if not self.queue.has(self.entry_id):
-            unlink(self.queue._live / (self.entry_id + LOG))
+            (self.queue._live / (self.entry_id + LOG)).unlink(missing_ok=True)
             raise self._ended()
         with suppress(OSError):  # the decision is recorded; without the name in said/ it takes effect at the next attempt
             os.close(os.open(self.queue._said / self.entry_id, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))

@@ -9,7 +9,7 @@
 Places are indexes of recipients in the envelope.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -77,20 +77,37 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class RecipientState:
+    """The state of one recipient."""
+
+    standing: Standing = Standing.OPEN
+    reason: str = ""
+    """The last result, an enhanced status code first."""
+    reason_vi: str | None = None
+    """The same in Vietnamese if it is a sentence of this server; None if it is another server's reply."""
+    server: str | None = None
+    """The server that gave the result; None if none was reached."""
+    attempts: int = 0
+    next_try_us: int = 0
+    """The earliest instant of the next attempt; 0: at once."""
+
+    @property
+    def text(self) -> Text | str:
+        """The last result for a reader: a sentence of this server in both languages."""
+        return self.reason if self.reason_vi is None else Text(self.reason_vi, self.reason)
+
+    def settled(self, standing: Standing, reason: str, reason_vi: str | None, server: str | None) -> "RecipientState":
+        """Return the state after a result, which counts if it is open, or dropped during an attempt that delivered it."""
+        if self.standing is Standing.OPEN or (self.standing is Standing.DROPPED and standing in _ARRIVED):
+            return replace(self, standing=standing, reason=reason, reason_vi=reason_vi, server=server)
+        return self
+
+
+@dataclass(frozen=True, slots=True)
 class EntryState:
     """The state of an entry according to its log."""
 
-    standings: tuple[Standing, ...]
-    """One for each recipient."""
-    reasons: tuple[str, ...]
-    """The last result of each recipient, an enhanced status code first."""
-    reasons_vi: tuple[str | None, ...]
-    """The same in Vietnamese where it is a sentence of this server; None where it is another server's reply."""
-    servers: tuple[str | None, ...]
-    """The server that gave the result; None if none was reached."""
-    attempts: tuple[int, ...]
-    next_tries_us: tuple[int, ...]
-    """The earliest instants of the next attempts; 0: at once."""
+    recipients: tuple[RecipientState, ...]
     hold: Hold = Hold.NO
     warned: bool = False
     """Set once the sender was notified of the delay."""
@@ -107,14 +124,11 @@ class EntryState:
 
     @classmethod
     def fresh(cls, recipients: int) -> "EntryState":
-        none = (0,) * recipients
-        nobody = (None,) * recipients
-        return cls((Standing.OPEN,) * recipients, ("",) * recipients, nobody, nobody, none, none)
+        return cls((RecipientState(),) * recipients)
 
-    def reason(self, place: int) -> Text | str:
-        """Return the last result of a recipient for a reader: a sentence of this server in both languages."""
-        vi = self.reasons_vi[place]
-        return self.reasons[place] if vi is None else Text(vi, self.reasons[place])
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        return tuple(recipient.standing for recipient in self.recipients)
 
     @property
     def unreported(self) -> tuple[int, ...]:
@@ -130,7 +144,7 @@ class EntryState:
     @property
     def next_try_us(self) -> int:
         """The earliest next attempt of an open recipient."""
-        return min((self.next_tries_us[place] for place in self.open), default=0)
+        return min((self.recipients[place].next_try_us for place in self.open), default=0)
 
     @property
     def held_by(self) -> AdminDecision | None:
@@ -157,11 +171,11 @@ class EntryState:
                 since_us = self.free_since_us if line["is_so"] else max(self.free_since_us, int(line["at_us"]))
                 return replace(self, is_kept_back=bool(line["is_so"]), free_since_us=since_us)
             case "retry":
-                due = (0,) * len(self.standings)
-                return replace(self._decided("retry", line), next_tries_us=due, retries=self.retries + 1)
+                due = tuple(replace(recipient, next_try_us=0) for recipient in self.recipients)
+                return replace(self._decided("retry", line), recipients=due, retries=self.retries + 1)
             case "drop":
-                said = AdminDecision(**line["said"])
-                return self._settled(line["places"], Standing.DROPPED, said.reason, None, None)._decided("drop", line)
+                dropped = Standing.DROPPED, AdminDecision(**line["said"]).reason, None, None
+                return self._changed(line["places"], lambda recipient: recipient.settled(*dropped))._decided("drop", line)
             case "warned":
                 return replace(self, warned=True)
             case "told":
@@ -175,24 +189,18 @@ class EntryState:
         return replace(self, decisions=(*(self.decisions[:-1] if again else self.decisions), decision))
 
     def _tried(self, line: dict[str, Any]) -> "EntryState":
-        places, server = line["places"], line["server"]
+        server, vi = line["server"], line.get("reason_vi")
         # A retry that was decided during the attempt stands: what it was decided about may have been mended since.
         next_try_us = int(line["next_try_us"]) if line.get("retries", 0) == self.retries else 0
-        vi = line.get("reason_vi")
-        state = self._settled(places, Standing(line["standing"]), str(line["reason"]), vi and str(vi), server and str(server))
-        tried = set(places)
-        attempts = tuple(count + (place in tried) for place, count in enumerate(self.attempts))
-        next_tries_us = tuple(next_try_us if place in tried else each for place, each in enumerate(self.next_tries_us))
-        return replace(state, attempts=attempts, next_tries_us=next_tries_us)
+        result = Standing(line["standing"]), str(line["reason"]), vi and str(vi), server and str(server)
 
-    def _settled(
-        self, places: Sequence[int], standing: Standing, reason: str, reason_vi: str | None, server: str | None
-    ) -> "EntryState":
-        """Settle recipients that are open, or dropped during an attempt that delivered them."""
-        over = {Standing.OPEN} | ({Standing.DROPPED} if standing in _ARRIVED else set())
-        wanted = {place for place in places if self.standings[place] in over}
-        standings = tuple(standing if place in wanted else each for place, each in enumerate(self.standings))
-        reasons = tuple(reason if place in wanted else each for place, each in enumerate(self.reasons))
-        reasons_vi = tuple(reason_vi if place in wanted else each for place, each in enumerate(self.reasons_vi))
-        servers = tuple(server if place in wanted else each for place, each in enumerate(self.servers))
-        return replace(self, standings=standings, reasons=reasons, reasons_vi=reasons_vi, servers=servers)
+        def tried(recipient: RecipientState) -> RecipientState:
+            return replace(recipient.settled(*result), attempts=recipient.attempts + 1, next_try_us=next_try_us)
+
+        return self._changed(line["places"], tried)
+
+    def _changed(self, places: Iterable[int], change: Callable[[RecipientState], RecipientState]) -> "EntryState":
+        recipients = list(self.recipients)
+        for place in set(places):
+            recipients[place] = change(recipients[place])
+        return replace(self, recipients=tuple(recipients))

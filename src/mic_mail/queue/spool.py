@@ -27,18 +27,17 @@ is due: after one minute, doubled each time, at most an hour (RFC 5321 §4.5.4.1
 """
 
 import fcntl
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from mic_mail.durable_files import write_all, write_durably
-from mic_mail.mailbox_address import MailboxAddress, parse_reverse_path
+from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.queue.esmtp_options import QueuedTransaction, addressed, as_json
-from mic_mail.queue.files import trouble, unlink
+from mic_mail.queue.esmtp_options import QueuedTransaction, addressed
+from mic_mail.queue.files import trouble
 from mic_mail.queue.scratch import Scratch
 from mic_mail.storage.maildir.copy_range import copy_rest
 from mic_mail.storage.reserve import Reserves
@@ -46,7 +45,6 @@ from mic_mail.storage.reserve import Reserves
 MESSAGE: Final = ".msg"
 ENVELOPE: Final = ".env"
 MESSAGE_MODE: Final = 0o440
-FORMAT: Final = 1
 _FIRST_PAUSE_SECONDS: Final = 60
 _LONGEST_PAUSE_SECONDS: Final = 3600
 
@@ -70,6 +68,12 @@ class SpoolTarget:
 class SpoolEnvelope(QueuedTransaction):
     """The stored envelope of an entry."""
 
+    _DECODERS: ClassVar = {
+        **QueuedTransaction._DECODERS,
+        "targets": lambda targets: tuple(SpoolTarget(**addressed(target)) for target in targets),
+        "told": tuple,
+    }
+
     targets: tuple[SpoolTarget, ...]
     attempts: int = 0
     next_try_us: int = 0
@@ -87,22 +91,6 @@ class SpoolEnvelope(QueuedTransaction):
 
     It is unset if another server named a sender that nothing authenticates.
     """
-
-    def encode(self) -> bytes:
-        return as_json(self, version=FORMAT).encode()
-
-    @classmethod
-    def decode(cls, octets: bytes) -> "SpoolEnvelope":
-        """Decode an envelope; raises `ValueError` for one that no version of ours has written."""
-        try:
-            record = json.loads(octets)
-            if record.pop("format") != FORMAT:
-                raise ValueError("unknown format")
-            targets = tuple(SpoolTarget(**addressed(target)) for target in record.pop("targets"))
-            sender = parse_reverse_path(record.pop("sender"))
-            return cls(sender=sender, targets=targets, told=tuple(record.pop("told", ())), **record)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not an envelope: {error}") from error
 
 
 class Spool:
@@ -192,7 +180,7 @@ class Spool:
             return
         try:
             if kind in (MESSAGE, ENVELOPE):
-                unlink(self._tmp / name)
+                (self._tmp / name).unlink(missing_ok=True)
         finally:
             if lock is not None:
                 os.close(lock)
@@ -202,13 +190,13 @@ class Spool:
         lock = _lock(message)
         if lock is None:
             if not message.exists():
-                unlink(path)
+                path.unlink(missing_ok=True)
             return None
         try:
             envelope = SpoolEnvelope.decode(path.read_bytes())
         except FileNotFoundError:  # the entry was ending, or never began
             try:
-                unlink(message)
+                message.unlink(missing_ok=True)
             finally:
                 os.close(lock)
             return None
@@ -303,9 +291,9 @@ class Draft:
             os.rename(written, spool._live / written.name)
             spool._sync_live()
         except OSError as error:
-            unlink(spool._live / (self._spool_id + ENVELOPE))
-            unlink(spool._tmp / (self._spool_id + ENVELOPE))
-            unlink(spool._live / (self._spool_id + MESSAGE))
+            (spool._live / (self._spool_id + ENVELOPE)).unlink(missing_ok=True)
+            (spool._tmp / (self._spool_id + ENVELOPE)).unlink(missing_ok=True)
+            (spool._live / (self._spool_id + MESSAGE)).unlink(missing_ok=True)
             self.discard()
             raise trouble(error) from error
         fd, self._fd = self._fd, -1
@@ -315,7 +303,7 @@ class Draft:
         """Remove the draft; harmless after `commit` and when called twice."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            unlink(self._path)
+            self._path.unlink(missing_ok=True)
             os.close(fd)
 
 
@@ -342,12 +330,6 @@ class SpoolEntry:
     def origin(self, mailbox_id: int) -> str:
         """Return the key under which the mailbox's store takes this message once."""
         return f"spool:{self.spool_id}:{mailbox_id}"
-
-    def beginning(self, octets: int) -> bytes:
-        """Return the first octets of the message as it was sent, without Return-Path."""
-        with open(self.path, "rb", buffering=0) as file:
-            file.seek(self.envelope.return_path_octets)
-            return file.read(octets)
 
     def settle(self, mailbox_ids: Sequence[int], *, now_us: int, told: Sequence[str] = (), warned: bool = False) -> None:
         """Record an attempt: these mailboxes have the message, or it is no longer tried for them.
@@ -380,15 +362,15 @@ class SpoolEntry:
             os.rename(written, spool._live / written.name)
             spool._sync_live()
         except OSError as error:
-            unlink(spool._tmp / (self.spool_id + ENVELOPE))
+            (spool._tmp / (self.spool_id + ENVELOPE)).unlink(missing_ok=True)
             raise trouble(error) from error
 
     def _end(self) -> None:
         spool = self._spool
         try:
-            unlink(spool._live / (self.spool_id + ENVELOPE))
+            (spool._live / (self.spool_id + ENVELOPE)).unlink(missing_ok=True)
             spool._sync_live()  # else a power cut could bring back an envelope whose message is gone, or whose mail was read
-            unlink(self.path)
+            self.path.unlink(missing_ok=True)
         except OSError as error:
             raise trouble(error) from error
         self.release()

@@ -123,11 +123,9 @@ class SmtpClient:
         """
         reply = await self._ask(b"STARTTLS\r\n", Step.TLS)
         if reply.code != 220:
-            self._wire.abort()
-            raise PeerTrouble(Step.TLS, reply.text)
+            raise self._aborted(Step.TLS, reply.text)
         if not self._wire.replies.is_empty:
-            self._wire.abort()
-            raise PeerTrouble(
+            raise self._aborted(
                 Step.TLS,
                 Text(
                     "máy chủ gửi tiếp không mã hóa sau STARTTLS (RFC 3207, 4.2)",
@@ -299,8 +297,7 @@ class SmtpClient:
         try:
             early = self._wire.replies.next_reply()
         except BadReply as error:
-            self._wire.abort()
-            raise PeerTrouble(Step.TALK, error.text) from error
+            raise self._aborted(Step.TALK, error.text) from error
         if early is None and not self._wire.is_over:
             return None
         self._wire.abort()
@@ -347,8 +344,7 @@ class SmtpClient:
             async with asyncio.timeout(self._patience.slice):
                 await self._wire.drained()
         except TimeoutError as error:
-            self._wire.abort()
-            raise PeerTrouble(
+            raise self._aborted(
                 Step.TALK, Text("máy chủ không nhận tiếp nội dung thư", "the server does not accept the message")
             ) from error
 
@@ -385,18 +381,19 @@ class SmtpClient:
             async with asyncio.timeout(seconds or self._patience.command):
                 reply = await self._wire.reply()
         except TimeoutError as error:
-            self._wire.abort()
-            raise PeerTrouble(step, Text("không trả lời trong thời gian chờ", "no response in time")) from error
+            raise self._aborted(step, Text("không trả lời trong thời gian chờ", "no response in time")) from error
         except BadReply as error:
-            self._wire.abort()
-            raise PeerTrouble(step, _NO_REPLY if self._knows_secret else error.text) from error
+            raise self._aborted(step, _NO_REPLY if self._knows_secret else error.text) from error
         except OSError as error:
-            self._wire.abort()
-            raise PeerTrouble(step, str(error) or _CLOSED) from error
+            raise self._aborted(step, str(error) or _CLOSED) from error
         if reply.code == 421 and step is Step.TALK:  # RFC 5321 §3.8: reply to any command, then it closes
-            self._wire.abort()
-            raise PeerTrouble(step, reply.text)
+            raise self._aborted(step, reply.text)
         return reply
+
+    def _aborted(self, step: Step, text: Text | str) -> PeerTrouble:
+        """Hang up; return the trouble to raise."""
+        self._wire.abort()
+        return PeerTrouble(step, text)
 
     def abort(self) -> None:
         """Hang up without QUIT; a partial message is not accepted."""

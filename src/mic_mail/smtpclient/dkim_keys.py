@@ -34,7 +34,6 @@ from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.mime import dkim
-from mic_mail.queue.files import unlink
 
 FOLDER: Final = "dkim"
 FORMAT: Final = 1
@@ -157,7 +156,7 @@ class Ring:
 
     def drop_file(self, key: Key) -> None:
         """Remove the file of a key that the ring no longer lists."""
-        unlink(self._folder.path / _file_of(key))
+        (self._folder.path / _file_of(key)).unlink(missing_ok=True)
         os.fsync(self._fd)
 
 

@@ -27,7 +27,6 @@ from mic_mail.net import https_fetch
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.net.https_fetch import FetchBounds, NotFetched
 from mic_mail.process.runtime import Runtime
-from mic_mail.queue.files import unlink
 from mic_mail.smtpclient import mta_sts
 from mic_mail.smtpclient.mta_sts import Mode, NotAPolicy, Policy
 from mic_mail.smtpclient.mx import MOST_ADDRESSES
@@ -240,7 +239,7 @@ class Policies:
         for directory in (self._tmp, self._live):
             directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         for name in os.listdir(self._tmp):
-            unlink(self._tmp / name)
+            (self._tmp / name).unlink(missing_ok=True)
         found: dict[str, _Kept] = {}
         for name in os.listdir(self._live):
             try:
@@ -256,7 +255,7 @@ class Policies:
         write_durably(fresh, _encoded(kept), 0o640)
         os.rename(fresh, self._live / domain)
         for name in gone:
-            unlink(self._live / name)
+            (self._live / name).unlink(missing_ok=True)
         make_durable(self._live)
 
 

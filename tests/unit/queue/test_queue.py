@@ -67,7 +67,8 @@ def test_the_life_of_an_entry(queue: Queue, message: Path) -> None:
     (again,) = queue.entries()
     assert again.state == entry.state
     assert again.state.standings == (Standing.DELIVERED, Standing.OPEN)
-    assert (again.state.reasons, again.state.attempts, again.state.next_try_us) == (("250 ok", "450 grey"), (1, 1), 99)
+    assert [(each.reason, each.attempts) for each in again.state.recipients] == [("250 ok", 1), ("450 grey", 1)]
+    assert again.state.next_try_us == 99
     again.tried([1], Standing.FAILED, "550 no", next_try_us=0)
     assert again.state.open == ()
     again.end()
@@ -83,10 +84,10 @@ def test_a_sentence_of_this_server_is_kept_in_both_languages(queue: Queue, messa
     entry.tried([1], Standing.OPEN, "450 grey", next_try_us=9)
     (again,) = queue.entries()
     assert again.state == entry.state
-    assert (again.state.reason(0), again.state.reason(1)) == (own, "450 grey")
-    assert again.state.reasons == ("4.4.1 no connection", "450 grey")
+    assert tuple(each.text for each in again.state.recipients) == (own, "450 grey")
+    assert [each.reason for each in again.state.recipients] == ["4.4.1 no connection", "450 grey"]
     again.tried([0], Standing.OPEN, "451 later", next_try_us=9)
-    assert again.state.reason(0) == "451 later"
+    assert again.state.recipients[0].text == "451 later"
 
 
 def test_an_entry_is_made_once(queue: Queue, message: Path) -> None:
@@ -109,7 +110,7 @@ def test_what_people_decide(queue: Queue, message: Path) -> None:
     sender.refresh()
     assert (sender.state.hold, sender.state.next_try_us, sender.state.open) == (Hold.PERSON, 0, (0,))
     assert sender.state.standings[1] is Standing.DROPPED
-    assert sender.state.reasons[1] == "nhầm người nhận"
+    assert sender.state.recipients[1].reason == "nhầm người nhận"
 
 
 def test_a_retry_each_minute_leaves_one_word(queue: Queue, message: Path) -> None:

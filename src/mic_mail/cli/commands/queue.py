@@ -22,7 +22,7 @@ from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.queue import DamagedEntry, Queue, QueueEntry
-from mic_mail.queue.recipient_log import Decision, EntryState, Hold
+from mic_mail.queue.recipient_log import Decision, Hold, RecipientState
 
 app = Commands("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "The queue of mail to other domains (4.2).")
 
@@ -245,23 +245,24 @@ def _rows(here: CliContext, queue: Queue, sender: str | None, domain: str | None
 
 def _common(entry: QueueEntry, now_us: int) -> dict[str, output.Cell]:
     envelope, state = entry.envelope, entry.state
+    pending = [state.recipients[place] for place in state.open]
     age = max(0, (now_us - envelope.accepted_at_us) // 1_000_000)
     return {
         "id": entry.entry_id,
         "sender": str(envelope.sender) or "<>",
-        "recipients": len(state.open),
+        "recipients": len(pending),
         "accepted_at": instant_of(envelope.accepted_at_us),
         "age_seconds": age,
         "age": _span(age),
-        "attempts": max((state.attempts[place] for place in state.open), default=0),
+        "attempts": max((each.attempts for each in pending), default=0),
         "next_try": instant_of(state.next_try_us) if state.next_try_us > now_us else None,
-        "reason": next((_reason(state, place) for place in state.open if state.reasons[place]), None),
+        "reason": next((_reason(each) for each in pending if each.reason), None),
     }
 
 
-def _reason(state: EntryState, place: int) -> str:
-    reason = state.reason(place)
-    return output.localized(reason) if isinstance(reason, Text) else reason
+def _reason(recipient: RecipientState) -> str:
+    text = recipient.text
+    return output.localized(text) if isinstance(text, Text) else text
 
 
 def _span(seconds: int) -> Text:
@@ -288,14 +289,14 @@ def _one(here: CliContext, entry: QueueEntry) -> Row:
 
 
 def _recipient(entry: QueueEntry, place: int) -> Row:
-    state = entry.state
+    recipient = entry.state.recipients[place]
     return {
         "address": str(entry.envelope.recipients[place].address),
-        "standing": state.standings[place],
-        "attempts": state.attempts[place],
-        "reason": _reason(state, place) or None,
-        "server": state.servers[place],
-        "told": place in state.reported,
+        "standing": recipient.standing,
+        "attempts": recipient.attempts,
+        "reason": _reason(recipient) or None,
+        "server": recipient.server,
+        "told": place in entry.state.reported,
     }
 
 

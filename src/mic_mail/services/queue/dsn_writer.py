@@ -7,6 +7,7 @@ message with the null sender, in the mailbox that gets it.
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from mic_mail.directory.snapshot import Entry as Owner
 from mic_mail.i18n.notices.notice import NoticeText
@@ -29,13 +30,15 @@ def accepted(transaction: QueuedTransaction) -> datetime:
     return datetime.fromtimestamp(transaction.accepted_at_us // 1_000_000, UTC)
 
 
-def beginning(read: Callable[[int], bytes]) -> bytes:
-    """Return as much of a message as a report may return, read by `read`.
+def beginning(message: Path, transaction: QueuedTransaction) -> bytes:
+    """Return as much of a message as a report may return, without Return-Path.
 
     Nothing if it cannot be read: that may be why it was not delivered, and its sender is notified all the same.
     """
     try:
-        return read(dsn.RETURNED_OCTETS + 1)
+        with open(message, "rb", buffering=0) as file:
+            file.seek(transaction.return_path_octets)
+            return file.read(dsn.RETURNED_OCTETS + 1)
     except OSError:
         return b""
 

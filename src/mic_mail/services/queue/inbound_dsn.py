@@ -190,7 +190,7 @@ class InboundReports:
         message = self._writer.write(
             to,
             envelope,
-            beginning(entry.beginning),
+            beginning(entry.path, envelope),
             lambda subject: kind.letter(subject, at, *([until] if is_late else []), addresses),
             reports,
             kind=of_kind,

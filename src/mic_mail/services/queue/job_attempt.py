@@ -109,7 +109,7 @@ class JobAttempt:
 
     def pause(self, entry: QueueEntry, places: Sequence[int]) -> float:
         """Return the seconds until these recipients are tried again."""
-        return pause(1 + max((entry.state.attempts[place] for place in places), default=0), self._random)
+        return pause(1 + max((entry.state.recipients[place].attempts for place in places), default=0), self._random)
 
     def _forget(self, entry: QueueEntry) -> None:
         """Forget an entry whose envelope is gone, which only the end of an entry does here."""
@@ -148,7 +148,7 @@ class JobAttempt:
             status, text = result.status, result.text
             if standing is Standing.DELIVERED and not attempt.reports and SUCCESS in entry.envelope.recipients[place].notify:
                 standing = Standing.RELAYED
-            if standing is Standing.OPEN and too_late and (not is_ours or entry.state.attempts[place] >= OWN_TRIES):
+            if standing is Standing.OPEN and too_late and (not is_ours or entry.state.recipients[place].attempts >= OWN_TRIES):
                 standing, status = Standing.FAILED, "5.3.0" if is_ours else "5.4.7"
             groups[standing, _after_status(status, text)].append(place)
             self._delivery_log.log_try(entry, place, standing, attempt, status=status, reply=text)

@@ -101,8 +101,7 @@ class OutboundReports:
         self._writer.log_sent(envelope.trace_id, mailbox, action, recipients, published)
 
     def _compose(self, entry: QueueEntry, action: Action, places: Sequence[int], letter: "_Wording", mailbox: Owner) -> bytes:
-        envelope, state = entry.envelope, entry.state
-        accepted_at = accepted(envelope)
+        envelope, accepted_at = entry.envelope, accepted(entry.envelope)
         until = datetime.fromtimestamp(entry.free_since_us // 1_000_000, UTC) + self._give_up
         words, reports = [], []
         for place in places:
@@ -116,14 +115,14 @@ class OutboundReports:
                     status,
                     recipient.orcpt,
                     str(text) or None,
-                    state.servers[place],
+                    entry.state.recipients[place].server,
                     retry_until=late_until,
                 )
             )
         return self._writer.write(
             Mailbox(mailbox.display_name, envelope.sender or MailboxAddress.parse(mailbox.address)),
             envelope,
-            beginning(entry.beginning),
+            beginning(entry.path, envelope),
             lambda subject: letter(subject, accepted_at, until, words),
             reports,
             kind=mailbox.kind,
@@ -140,10 +139,11 @@ _Wording = Callable[[str, datetime, datetime, Sequence[Word]], NoticeText]
 
 def _last_result(entry: QueueEntry, place: int) -> tuple[str, Text | str]:
     """Return the enhanced status code and text of the last result; a dropped recipient has no text."""
-    if entry.state.standings[place] is Standing.DROPPED:
+    recipient = entry.state.recipients[place]
+    if recipient.standing is Standing.DROPPED:
         return "5.7.1", ""
-    status, _, text = entry.state.reasons[place].partition(" ")
-    vi = entry.state.reasons_vi[place]
+    status, _, text = recipient.reason.partition(" ")
+    vi = recipient.reason_vi
     return status, text if vi is None else Text(vi.removeprefix(status).lstrip(), text)
 
 

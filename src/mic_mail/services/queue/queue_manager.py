@@ -239,7 +239,7 @@ class QueueManager:
         now, now_us = self._runtime.clock.monotonic(), self._runtime.clock.steady_us()
         for place in entry.state.open:
             if place not in claimed:
-                wait = remaining(entry.state.next_tries_us[place], now_us)
+                wait = remaining(entry.state.recipients[place].next_try_us, now_us)
                 jobs[self._router.destination(entry.envelope.recipients[place].domain), wait].append(place)
         for (domain, wait), places in jobs.items():
             self._schedule.add(DeliveryJob(entry.entry_id, domain, tuple(places)), now + wait)

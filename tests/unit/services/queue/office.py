@@ -110,7 +110,10 @@ class Office:
         await wait_on_loop(lambda: len(self.told) >= number, lambda: self.told)
 
     async def tried(self, entry_id: str, attempts: int = 1) -> None:
-        await wait_on_loop(lambda: (entry := self.queue.read(entry_id)) and min(entry.state.attempts) >= attempts, entry_id)
+        await wait_on_loop(
+            lambda: (entry := self.queue.read(entry_id)) and min(each.attempts for each in entry.state.recipients) >= attempts,
+            entry_id,
+        )
 
 
 @asynccontextmanager

@@ -70,7 +70,7 @@ async def test_what_was_held_for_longer_than_it_is_tried(tmp_path: Path, by_pers
         entry.retry()
         async with office.sending():
             await office.until()
-    assert office.told[-1].entry.state.reasons[0].startswith("5.4.7")
+    assert office.told[-1].entry.state.recipients[0].reason.startswith("5.4.7")
 
 
 @dataclass
@@ -148,7 +148,7 @@ async def test_a_decision_during_a_try_begins_no_second_one(tmp_path: Path) -> N
             def tried() -> int:
                 entry = office.queue.read("A")
                 assert entry is not None
-                return entry.state.attempts[0]
+                return entry.state.recipients[0].attempts
 
             await wait_on_loop(tried)
             for _ in range(3):

@@ -61,7 +61,7 @@ async def test_each_result_is_recorded(tmp_path: Path) -> None:
         assert found is not None
         assert found.state == entry.state, "all of it is on disk"
         assert found.state.standings == (Standing.OPEN, Standing.FAILED, Standing.DELIVERED)
-        assert 290 < (found.state.next_tries_us[0] - office.clock.steady_us()) / 1e6 <= 300
+        assert 290 < (found.state.recipients[0].next_try_us - office.clock.steady_us()) / 1e6 <= 300
         server.answers.clear()
         outcome, _ = await _run(office, "A", (0, 1, 2))
         assert outcome.was_tried
@@ -88,12 +88,12 @@ async def test_a_retry_that_is_decided_during_an_attempt_is_kept(tmp_path: Path)
         attempt._delivery.attempt = deliver_while_decided  # type: ignore[method-assign]
         await attempt.run(entry, DeliveryJob("A", "two.example", (0,)))
         assert entry.refresh()
-        assert (entry.state.attempts, entry.state.next_tries_us) == ((1,), (0,))
+        assert [(each.attempts, each.next_try_us) for each in entry.state.recipients] == [(1, 0)]
         attempt._delivery.attempt = deliver  # type: ignore[method-assign]
         await attempt.run(entry, DeliveryJob("A", "two.example", (0,)))
         assert entry.refresh()
-        assert entry.state.attempts == (2,)
-        assert entry.state.next_tries_us[0] > office.clock.steady_us(), "it is answered by the next attempt"
+        assert [each.attempts for each in entry.state.recipients] == [2]
+        assert entry.state.recipients[0].next_try_us > office.clock.steady_us(), "it is answered by the next attempt"
         await connections.close()
 
 
@@ -160,7 +160,7 @@ async def test_an_error_in_this_server_counts_as_an_attempt(tmp_path: Path) -> N
         message.mkdir()
         outcome, entry = await _run(office, "A")
         assert (outcome.end, outcome.was_tried) == (End.NOT_ASKED, True)
-        assert (entry.state.attempts, entry.state.reasons[0][:5]) == ((1,), "4.3.0")
+        assert [(each.attempts, each.reason[:5]) for each in entry.state.recipients] == [(1, "4.3.0")]
     assert read_events(tmp_path / "log")[0]["event"] == "sending_failed"
 
 

@@ -57,7 +57,7 @@ async def test_another_key_or_none(tmp_path: Path, pair: tuple[ssl.SSLContext, b
     assert server.messages == []
     entry = office.queue.read("A")
     assert entry is not None
-    assert entry.state.reasons[0].startswith("4.7.5")
+    assert entry.state.recipients[0].reason.startswith("4.7.5")
     assert not any(line.startswith(b"MAIL") for line in server.lines)
 
 
@@ -85,7 +85,7 @@ async def test_in_the_open_where_it_may_not_be(tmp_path: Path, by_line: bytes) -
         await office.tried("A")
         entry = office.queue.read("A")
         assert entry is not None
-        assert entry.state.reasons[0].startswith("4.7.5 454 ")
+        assert entry.state.recipients[0].reason.startswith("4.7.5 454 ")
         server.answers.clear()
         entry.retry(AdminDecision("mai"))
         senders.on_message("A")

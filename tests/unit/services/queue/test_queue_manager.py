@@ -149,7 +149,7 @@ async def test_smtputf8_that_is_not_needed(tmp_path: Path, sender: str, to: str,
             await office.until()
     assert len(server.messages) == (status is None)
     assert all(line.isascii() for line in server.lines)
-    reasons = [told.entry.state.reasons[0][:5] for told in office.told]
+    reasons = [told.entry.state.recipients[0].reason[:5] for told in office.told]
     assert reasons == ([status] if status is not None else [])
 
 
@@ -191,7 +191,7 @@ async def test_each_recipient_has_its_own_fate(tmp_path: Path) -> None:
         entry = office.queue.read("A")
         assert entry is not None
         assert entry.state.standings == (Standing.DELIVERED, Standing.FAILED, Standing.OPEN)
-        assert entry.state.reasons[1] == "5.1.1 550 5.1.1 who"
+        assert entry.state.recipients[1].reason == "5.1.1 550 5.1.1 who"
         assert office.told == []
         server.answers = {}
         entry.retry()
@@ -213,7 +213,7 @@ async def test_no_way(tmp_path: Path, address: str, status: str) -> None:
             await office.until()
     (told,) = office.told
     assert told.ended == (0,)
-    assert told.entry.state.reasons[0].startswith(status)
+    assert told.entry.state.recipients[0].reason.startswith(status)
 
 
 async def test_too_late(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ async def test_too_late(tmp_path: Path) -> None:
     by_name = {told.entry.entry_id: told for told in office.told}
     assert len(office.told) == 2
     assert (by_name["OLD"].ended, by_name["OLD"].late) == ((0,), ())
-    assert by_name["OLD"].entry.state.reasons[0].startswith("5.4.7")
+    assert by_name["OLD"].entry.state.recipients[0].reason.startswith("5.4.7")
     assert (by_name["LATE"].ended, by_name["LATE"].late) == ((), (0,))
 
 
@@ -277,7 +277,7 @@ async def test_what_something_in_this_server_is_in_the_way_of(tmp_path: Path, ag
         async with office.sending():
             await office.tried("A") if age < 86_400 else None
             await office.reported(int(age > 0))
-        reports = [(told.ended, told.late, told.entry.state.reasons[0][:5]) for told in office.told]
+        reports = [(told.ended, told.late, told.entry.state.recipients[0].reason[:5]) for told in office.told]
         assert reports == ([((0,), (), "5.3.0")] if tries else [((), (0,), "4.3.0")] if age else [])
     assert read_events(tmp_path / "log")[0]["event"] == "sending_failed"
 
@@ -371,7 +371,7 @@ async def test_many_messages_to_many_domains_of_which_some_are_dead(tmp_path: Pa
         async with office.sending() as senders:
             await office.until(*(f"M{number:03}" for number in range(200) if number % 20 % 4 == 0))
             await wait_on_loop(lambda: senders.under_way == 0)
-        left = [entry.state.attempts[0] for entry in office.queue.entries()]
+        left = [entry.state.recipients[0].attempts for entry in office.queue.entries()]
     assert len(live.messages) == 150
     assert len(left) == 50
     assert sum(left) <= 5 * 6, "each dead destination was asked a few times, not for each message"

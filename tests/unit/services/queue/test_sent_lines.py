@@ -111,7 +111,7 @@ async def test_whatever_is_in_the_queue(tmp_path: Path) -> None:
     for told in office.told:
         state, recipients = told.entry.state, told.entry.envelope.recipients
         for place in told.ended:
-            refused[told.entry.entry_id, str(recipients[place].address)] = state.reasons[place]
+            refused[told.entry.entry_id, str(recipients[place].address)] = state.recipients[place].reason
     assert set(refused) == {(name, address) for name in faulty for address in ("a@strict.example", "c@old.example")}
     for (name, _), reason in refused.items():
         number = next(at for at, line in enumerate(sent[name].split(b"\r\n"), 1) if b"\0" in line or len(line) > 998)

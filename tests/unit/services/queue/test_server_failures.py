@@ -172,23 +172,27 @@ async def test_every_stage_in_every_way(
             office.put(domain, f"b@{domain}")
             (office.folder / "message").unlink()
         async with office.sending() as senders:
-            await wait_on_loop(lambda: not senders.under_way and all(e.state.attempts[0] for e in office.queue.entries()))
+            await wait_on_loop(
+                lambda: not senders.under_way and all(e.state.recipients[0].attempts for e in office.queue.entries())
+            )
             found = {}
             told = {each.entry.entry_id: each for each in office.told}
             for domain in cases:
                 entry = office.queue.read(domain)
                 if entry is not None:
                     assert entry.state.standings == (Standing.OPEN,)
-                    assert re.match(r"4\.\d\.\d .", entry.state.reasons[0]), entry.state.reasons
+                    assert re.match(r"4\.\d\.\d .", entry.state.recipients[0].reason), entry.state.recipients
                     found[domain] = WAITS
                 elif domain in told:
-                    assert re.match(r"5\.\d\.\d 554", told[domain].entry.state.reasons[0])
-                    assert told[domain].entry.state.reasons[0].isprintable()
+                    assert re.match(r"5\.\d\.\d 554", told[domain].entry.state.recipients[0].reason)
+                    assert told[domain].entry.state.recipients[0].reason.isprintable()
                     found[domain] = FAILED
                 else:
                     found[domain] = NEXT if any(f"X: {domain}\r".encode() in each for each in second.messages) else FIRST
             wrong = {cases[d]: (was, expected(*cases[d])) for d, was in found.items() if was != expected(*cases[d])}
-            reasons = {cases[e.entry_id]: e.state.reasons[0] for e in office.queue.entries() if cases[e.entry_id] in wrong}
+            reasons = {
+                cases[e.entry_id]: e.state.recipients[0].reason for e in office.queue.entries() if cases[e.entry_id] in wrong
+            }
             assert wrong == {}, reasons
             assert len(office.told) == len(told), "once"
             for first in firsts.values():

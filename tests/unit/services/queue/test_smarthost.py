@@ -161,7 +161,7 @@ async def test_credentials_that_are_refused(tmp_path: Path, authority: Authority
             entry = office.queue.read("A")
             assert entry is not None
             assert entry.state.standings == (Standing.OPEN,)
-            assert entry.state.reasons[0].startswith("4.7.8")
+            assert entry.state.recipients[0].reason.startswith("4.7.8")
             assert (relay.messages, office.told) == ([], [])
             relay.password = PASSWORD
             entry.retry()
@@ -226,7 +226,7 @@ async def test_a_smarthost_that_says_it_back_in_no_reply(
             await office.tried("A")
         entry = office.queue.read("A")
         assert entry is not None
-        assert "not an SMTP reply" in entry.state.reasons[0]
+        assert "not an SMTP reply" in entry.state.recipients[0].reason
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "password")
     assert b"not an SMTP reply" in kept
     assert said[-1].split()[-1] not in kept
@@ -289,7 +289,7 @@ async def test_no_password_without_tls_to_that_name(tmp_path: Path, authority: A
     entry = office.queue.read("A")
     assert entry is not None
     assert entry.state.standings == (Standing.OPEN,)
-    assert entry.state.reasons[0][:5] in ("4.7.5", "4.7.8")
+    assert entry.state.recipients[0].reason[:5] in ("4.7.5", "4.7.8")
     assert not [line for line in relay.lines if line.startswith((b"MAIL", b"AUTH P", b"AUTH L"))]
     assert relay.signed_in == []
     assert office.told == []
@@ -317,7 +317,7 @@ async def test_a_smarthost_that_wants_a_sign_in(tmp_path: Path, authority: Autho
     assert len([line for line in relay.lines if line.startswith(at)]) == 2
     entry = office.queue.read("A")
     assert entry is not None
-    assert entry.state.reasons[0].startswith("4.7.8")
+    assert entry.state.recipients[0].reason.startswith("4.7.8")
     assert office.told == []
 
 
@@ -347,7 +347,7 @@ async def test_no_greeting_is_waited_for_where_tls_comes_first(tmp_path: Path, a
             await office.tried("A")
     entry = office.queue.read("A")
     assert entry is not None
-    assert entry.state.reasons[0].startswith("4.7.5")
+    assert entry.state.recipients[0].reason.startswith("4.7.5")
     assert (relay.messages, relay.connections) == ([], 1)
 
 
@@ -394,7 +394,7 @@ async def test_what_has_to_be_protected(tmp_path: Path, authority: Authority) ->
             async with office.sending():
                 await office.until()
         assert relay.messages == [STUFFED] * bool(more)
-        assert [told.entry.state.reasons[0][:6] for told in office.told] == ([] if more else ["5.7.30"])
+        assert [told.entry.state.recipients[0].reason[:6] for told in office.told] == ([] if more else ["5.7.30"])
 
 
 async def test_without_a_name_in_the_dns(tmp_path: Path, authority: Authority) -> None:

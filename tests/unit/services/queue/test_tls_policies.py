@@ -74,7 +74,9 @@ async def attempt(office: Office, *addresses: str, **how: Any) -> Any:
     """One try; the entry after it, or None where it has left."""
     office.put("A", *(addresses or (f"b@{DOMAIN}",)), **how)
     async with office.sending():
-        await wait_on_loop(lambda: (entry := office.queue.read("A")) is None or min(entry.state.attempts) >= 1)
+        await wait_on_loop(
+            lambda: (entry := office.queue.read("A")) is None or min(each.attempts for each in entry.state.recipients) >= 1
+        )
     return office.queue.read("A")
 
 
@@ -97,7 +99,7 @@ async def test_enforced_and_not_met(tmp_path: Path, authority: Authority, way: s
     async with published(tmp_path / "x", {"127.0.0.2": server}, authority, policy("enforce", MX)) as (office, _):
         entry = await attempt(office)
     assert entry.state.standings == (Standing.OPEN,)
-    assert entry.state.reasons[0].startswith("4.7.")
+    assert entry.state.recipients[0].reason.startswith("4.7.")
     assert not [line for line in server.lines if line.startswith((b"MAIL", b"DATA"))]
     assert office.told == []
     assert len(events(office, "sending_deferred")) == 1
@@ -194,7 +196,7 @@ async def test_dane_goes_before_a_policy(tmp_path: Path, authority: Authority) -
     text = policy("enforce", "mx.signed.one.example")
     async with published(tmp_path, {"127.0.0.2": server}, authority, text, zone) as (office, pages):
         entry = await attempt(office, "b@signed.one.example")
-    assert entry.state.reasons[0].startswith("4.7.5")
+    assert entry.state.recipients[0].reason.startswith("4.7.5")
     assert (server.messages, pages.asked) == ([], [])
 
 
@@ -212,7 +214,7 @@ async def test_records_that_nobody_can_use(tmp_path: Path, authority: Authority)
     async with web(pages) as port, offices(tmp_path / "sts", {"127.0.0.2": server}, signed("0 0 0 00")) as office:
         office.authorities, office.web_port = authority.file, port
         entry = await attempt(office, "b@signed.one.example")
-    assert entry.state.reasons[0].startswith("4.7.5")
+    assert entry.state.recipients[0].reason.startswith("4.7.5")
 
 
 async def test_records_of_no_use_beside_a_policy_that_is_tested(tmp_path: Path, authority: Authority) -> None:
@@ -347,7 +349,7 @@ async def test_what_has_to_be_protected(
         assert office.told == []
     else:
         assert server.messages == []
-        assert [told.entry.state.reasons[0][:6] for told in office.told] == ["5.7.30"]
+        assert [told.entry.state.recipients[0].reason[:6] for told in office.told] == ["5.7.30"]
 
 
 async def test_protected_by_dane(tmp_path: Path) -> None:
@@ -375,7 +377,7 @@ async def test_what_cannot_be_protected(tmp_path: Path, authority: Authority, wa
         entry = await attempt(office, requires_tls=True)
     assert not [line for line in server.lines if line.startswith((b"MAIL", b"DATA"))]
     if way in ("ended", "another name", "the domain's name", "common name alone", "another authority", "no STARTTLS"):
-        assert [told.entry.state.reasons[0][:6] for told in office.told] == ["5.7.10"]
+        assert [told.entry.state.recipients[0].reason[:6] for told in office.told] == ["5.7.10"]
     else:
         assert entry.state.standings == (Standing.OPEN,)
         assert office.told == []
@@ -397,7 +399,7 @@ async def test_names_that_nobody_vouches_for(tmp_path: Path, authority: Authorit
         async with published(tmp_path / str(number), {"127.0.0.2": server}, authority, text, zone) as (office, _):
             entry = await attempt(office, requires_tls=True)
         assert (entry is not None) is waits
-        assert [told.entry.state.reasons[0][:6] for told in office.told] == ([] if waits else ["5.7.10"])
+        assert [told.entry.state.recipients[0].reason[:6] for told in office.told] == ([] if waits else ["5.7.10"])
     assert server.messages == []
 
 
