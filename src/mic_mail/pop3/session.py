@@ -13,6 +13,7 @@ unseen.
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session_core
@@ -21,15 +22,7 @@ from mic_mail.connection.session_core import CloseConnection, SessionHost
 from mic_mail.errors import BadInput, MicMailError, Text
 from mic_mail.ids import TokenSource
 from mic_mail.pop3 import auth
-from mic_mail.pop3.context import (
-    Pop3Context,
-    Reply,
-    SessionSettings,
-    State,
-    bad,
-    refusal,
-    refuse,
-)
+from mic_mail.pop3.context import Pop3Context, Reply, SessionSettings, State, bad, refusal, refuse
 from mic_mail.pop3.line_buffer import LineFault
 from mic_mail.pop3.maildrop import NoSuchNumber, listing, message
 from mic_mail.storage.errors import Frozen
@@ -61,17 +54,8 @@ def stat(ctx: Pop3Context, arguments: list[bytes]) -> Reply:
     return Reply(f"{ctx.maildrop.messages} {ctx.maildrop.octets}")
 
 
-def list_(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
-    """Handle LIST: exact sizes, of all messages or of one."""
-    return (yield from _listing(ctx, arguments, unique_ids=False))
-
-
-def uidl(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None]:
-    """Handle UIDL: unique-ids, of all messages or of one."""
-    return (yield from _listing(ctx, arguments, unique_ids=True))
-
-
-def _listing(ctx: Pop3Context, arguments: list[bytes], *, unique_ids: bool) -> Steps[Reply | None]:
+def list_(ctx: Pop3Context, arguments: list[bytes], *, unique_ids: bool = False) -> Steps[Reply | None]:
+    """Handle LIST or UIDL: exact sizes or unique-ids, of all messages or of one."""
     drop = ctx.maildrop
     if arguments:
         place = drop.place(_number(arguments[0]))
@@ -161,7 +145,7 @@ VERBS: dict[bytes, Verb] = {
     b"UTF8": Verb(State.AUTHORIZATION, auth.use_utf8),
     b"STAT": Verb(State.TRANSACTION, stat),
     b"LIST": Verb(State.TRANSACTION, list_, 0, 1),
-    b"UIDL": Verb(State.TRANSACTION, uidl, 0, 1),
+    b"UIDL": Verb(State.TRANSACTION, partial(list_, unique_ids=True), 0, 1),
     b"RETR": Verb(State.TRANSACTION, retr, 1, 1),
     b"TOP": Verb(State.TRANSACTION, top, 2, 2),
     b"DELE": Verb(State.TRANSACTION, dele, 1, 1),

@@ -209,7 +209,7 @@ class KeyFolder:
     @contextlib.contextmanager
     def changing(self) -> Iterator[Ring]:
         """Lock the ring for changes, creating the folder if needed. Other processes wait."""
-        with self._reported_problems():
+        try:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self.path, 0o700)
                 make_durable(self.path.parent)
@@ -229,6 +229,14 @@ class KeyFolder:
                     os.close(lock)
             finally:
                 os.close(fd)
+        except OSError as error:
+            why = system_reason(error)
+            raise Trouble(
+                Text(
+                    f"Không đổi được khóa DKIM: {self.path}: {why.vi}.",
+                    f"DKIM keys cannot be changed: {in_ascii(self.path)}: {why.en}.",
+                )
+            ) from error
 
     def copy_into(self, data_dir: Path) -> None:
         """Copy ring and keys at one moment into another data folder; nothing if there is no ring.
@@ -249,19 +257,6 @@ class KeyFolder:
             copy.save()
         if unusable:
             raise unusable[0]
-
-    @contextlib.contextmanager
-    def _reported_problems(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            why = system_reason(error)
-            raise Trouble(
-                Text(
-                    f"Không đổi được khóa DKIM: {self.path}: {why.vi}.",
-                    f"DKIM keys cannot be changed: {in_ascii(self.path)}: {why.en}.",
-                )
-            ) from error
 
     def _open_folder(self) -> int:
         fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -11,7 +11,6 @@ Blocking, in one thread; a message is read in pieces.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from mic_mail.clock import Clock
@@ -36,12 +35,8 @@ class NotSigned(ValueError):
     """The reason why a message cannot be signed."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """The loaded signing keys."""
-
-    mark: tuple[int, ...] | None
-    by_domain: dict[str, list[tuple[Key, Private]]]
+SigningKeys = dict[str, list[tuple[Key, Private]]]
+"""The signing keys of each domain."""
 
 
 class Signer:
@@ -51,7 +46,8 @@ class Signer:
         self._folder = folder
         self._log = log
         self._clock = clock
-        self._loaded = _Loaded((), {})
+        self._loaded_mark: tuple[int, ...] | None = ()
+        self._loaded: SigningKeys = {}
         self._signed: OrderedDict[str, bytes] = OrderedDict()
         self._logged = ""
 
@@ -75,24 +71,24 @@ class Signer:
             self._signed.popitem(last=False)
         return fields
 
-    def _keys(self) -> dict[str, list[tuple[Key, Private]]]:
-        while (mark := self._folder.mark()) != self._loaded.mark:
+    def _keys(self) -> SigningKeys:
+        while (mark := self._folder.mark()) != self._loaded_mark:
             try:
-                self._loaded = _Loaded(mark, self._load())
+                self._loaded, self._loaded_mark = self._load(), mark
             except KeyUnusable:
                 if mark == self._folder.mark():  # else another process has just removed a key
                     raise
             self._signed.clear()  # the key may be gone before the message is: each is signed by what is published
-        return self._loaded.by_domain
+        return self._loaded
 
-    def _load(self) -> dict[str, list[tuple[Key, Private]]]:
-        by_domain: dict[str, list[tuple[Key, Private]]] = {}
+    def _load(self) -> SigningKeys:
+        by_domain: SigningKeys = {}
         for key in self._folder.read():
             if key.state is State.SIGNING:
                 by_domain.setdefault(key.domain, []).append((key, self._folder.private(key)))
         return by_domain
 
-    def _fields(self, entry: QueueEntry, keys: dict[str, list[tuple[Key, Private]]]) -> bytes:
+    def _fields(self, entry: QueueEntry, keys: SigningKeys) -> bytes:
         try:
             with open(entry.path, "rb", buffering=0) as file:
                 file.seek(entry.envelope.return_path_octets)

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 from starlette.requests import Request
@@ -22,8 +23,9 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from mic_mail.connection.peer import describe
 from mic_mail.net.connection_registry import Changed, OpenConnections
-from mic_mail.services.authentication.identity import Peer, TlsInfo
+from mic_mail.services.authentication.identity import Peer
 from mic_mail.web.middleware import HEAD_OCTETS
 
 HIGH_WATER_OCTETS = 64 << 10
@@ -37,34 +39,25 @@ STATE_PEER = "mic_mail.peer"
 """Key of the connection's `Caller` in an application's `scope["state"]`."""
 
 
+@dataclass(slots=True)
 class Caller:
-    """The peer of a connection."""
+    """The client of a connection."""
 
-    __slots__ = ("address", "local_port", "port", "session_id", "signed_in", "tls")
-
-    def __init__(self, transport: asyncio.BaseTransport, session_id: str, signed_in: Callable[[], None]) -> None:
-        """Take the peer's data; `signed_in` is to be called when a request shows a signed-in person."""
-        self.signed_in = signed_in
-        peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        self.address, self.port = (str(peer[0]), int(peer[1])) if peer else ("", 0)
-        self.local_port = int(here[1]) if here else 0
-        self.session_id = session_id
-        ssl = transport.get_extra_info("ssl_object")
-        cipher = ssl.cipher() if ssl else None
-        self.tls = TlsInfo(ssl.version() or "", cipher[0] if cipher else "") if ssl else None
+    peer: Peer
+    signed_in: Callable[[], None]
+    """To be called when a request shows a signed-in person."""
 
 
 def caller_of(request: Request) -> Caller:
-    """Return the peer that sent a request."""
+    """Return the client that sent a request."""
     caller = request.scope["state"][STATE_PEER]
     assert isinstance(caller, Caller)
     return caller
 
 
 def peer_of(request: Request, door: str = "web") -> Peer:
-    """Return the peer of a request as the sign-in service knows it; `door`: the service's name in the log."""
-    caller = caller_of(request)
-    return Peer(caller.address, caller.port, caller.local_port, door, caller.tls, caller.session_id)
+    """Return the peer of a request; `door` is the service's name in the log."""
+    return replace(caller_of(request).peer, protocol=door)
 
 
 class Http:
@@ -111,7 +104,8 @@ class HttpConnection(H11Protocol):
         transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS)
         _hold_little(transport)
         self._shared.open.add(self)
-        self._caller = Caller(transport, self._shared.new_id(), partial(self._shared.open.sign_in, self))
+        peer = describe(transport, "web", None, self._shared.new_id())
+        self._caller = Caller(peer, partial(self._shared.open.sign_in, self))
         self.app_state = {STATE_PEER: self._caller}
         self._arm()
 
@@ -126,7 +120,7 @@ class HttpConnection(H11Protocol):
     @property
     def address(self) -> str:
         """The peer's address."""
-        return self._caller.address
+        return self._caller.peer.address
 
     def evict(self) -> bool:
         """Give up the place if nothing useful runs here, and return whether it was given up.

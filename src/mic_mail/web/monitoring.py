@@ -40,7 +40,7 @@ class Monitor:
             return False
         if not _PASSED_ON.isdisjoint(name for name, _ in scope["headers"]):
             return False
-        return scope["state"][STATE_PEER].address in self._networks
+        return scope["state"][STATE_PEER].peer.address in self._networks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (await self._answer(scope["path"]))(scope, receive, send)

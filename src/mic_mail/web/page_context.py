@@ -220,11 +220,11 @@ class PageContext:
 
     def refuse(self, scope: Scope, status: int) -> Response:
         request = Request(scope)
-        return self.error_page(request, status, ERRORS.get(status) or pages.failed(caller_of(request).session_id))
+        return self.error_page(request, status, ERRORS.get(status) or pages.failed(caller_of(request).peer.session_id))
 
     def event(self, name: str, request: Request, **what: Text | str | int | None) -> None:
-        caller = caller_of(request)
-        self.services.runtime.log.event(name, **what, peer=caller.address, session=caller.session_id)
+        peer = caller_of(request).peer
+        self.services.runtime.log.event(name, **what, peer=peer.address, session=peer.session_id)
 
 
 def _patience(config: Config) -> Patience:
