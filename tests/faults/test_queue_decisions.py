@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.queue.queue import EntryEnded
-from mic_mail.queue.recipient_log import AdminDecision, Hold, Standing
+from mic_mail.queue.recipient_log import AdminDecision, Standing
 from unit.services.queue.office import OPEN, Office, offices
 from unit.smtpclient.test_client import Server
 from waiting import PATIENCE_SECONDS, wait_on_loop
@@ -74,9 +74,9 @@ def _decide(office: Office, chance: random.Random, loop: asyncio.AbstractEventLo
         with contextlib.suppress(EntryEnded):
             match chance.randrange(5):
                 case 0:
-                    entry.hold(Hold.PERSON, said)
+                    entry.hold(said)
                 case 1:
-                    entry.hold(Hold.NO, said)
+                    entry.release(said)
                 case 2 if entry.state.open and chance.random() < 0.4:
                     entry.drop([chance.choice(entry.state.open)], said)
                 case _:
@@ -111,7 +111,7 @@ async def test_whatever_people_decide_nothing_is_doubled_or_lost(tmp_path: Path)
             while time.monotonic() < limit:
                 for entry in office.queue.entries():
                     with contextlib.suppress(EntryEnded):
-                        entry.hold(Hold.NO, AdminDecision("mai"))
+                        entry.release(AdminDecision("mai"))
                         entry.retry(AdminDecision("mai"))
                 senders.on_message("")
                 await asyncio.sleep(0.2)  # before it is asked for again

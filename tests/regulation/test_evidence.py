@@ -20,7 +20,7 @@ from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import FactKind, Level, MailboxKind
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
-from mic_mail.queue.recipient_log import AdminDecision, Hold
+from mic_mail.queue.recipient_log import AdminDecision
 from mic_mail.queue.spool import Spool, SpoolEnvelope, SpoolTarget
 from mic_mail.services.compliance import traffic
 from mic_mail.services.compliance.collect import gather
@@ -147,7 +147,7 @@ def test_what_waits_is_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
         queue.put(f"Q{number}", message, envelope)
     held = queue.read("Q1")
     assert held is not None
-    held.hold(Hold.PERSON, AdminDecision("mai", "xem xét", monday))
+    held.hold(AdminDecision("mai", "xem xét", monday))
     queue.close()
     (desk.config.queue_dir / "live/Q3.env").write_bytes(b"no envelope")
     after = desk.figures("4.2")

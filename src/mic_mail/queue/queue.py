@@ -47,7 +47,7 @@ from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.binary_domains import BinaryDomains
 from mic_mail.queue.esmtp_options import QueuedTransaction, addressed
 from mic_mail.queue.files import trouble
-from mic_mail.queue.recipient_log import NOBODY, AdminDecision, EntryState, Hold, Standing
+from mic_mail.queue.recipient_log import HELD, NOBODY, RELEASED, AdminDecision, EntryState, Standing
 
 MESSAGE: Final = ".msg"
 ENVELOPE: Final = ".env"
@@ -357,9 +357,13 @@ class QueueEntry:
         """Record that its mailbox may not send, or may again."""
         self._append({"did": "kept", "is_so": is_so, "at_us": at_us})
 
-    def hold(self, hold: Hold, said: AdminDecision = NOBODY) -> None:
-        """Hold the entry, or release it."""
-        self._decide({"did": "hold", "hold": hold}, said)
+    def hold(self, said: AdminDecision = NOBODY) -> None:
+        """Hold the entry."""
+        self._decide({"did": "hold", "hold": HELD}, said)
+
+    def release(self, said: AdminDecision = NOBODY) -> None:
+        """End a hold."""
+        self._decide({"did": "hold", "hold": RELEASED}, said)
 
     def retry(self, said: AdminDecision = NOBODY) -> None:
         """Make the entry due at once, unless it is held."""

@@ -11,7 +11,6 @@ Places are indexes of recipients in the envelope.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 from mic_mail.errors import Text
@@ -38,15 +37,9 @@ REPORTED = frozenset({Standing.FAILED, Standing.DROPPED, Standing.RELAYED})
 """Final statuses that the sender gets a report on."""
 
 
+HELD, RELEASED = "person", ""
+"""The values of `hold` in the log: an administrator holds the entry, or nobody."""
 _ARRIVED = frozenset({Standing.DELIVERED, Standing.RELAYED})
-
-
-class Hold(StrEnum):
-    """The reason why an entry waits though it is due."""
-
-    NO = ""
-    PERSON = "person"
-    """An administrator holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +101,8 @@ class EntryState:
     """The state of an entry according to its log."""
 
     recipients: tuple[RecipientState, ...]
-    hold: Hold = Hold.NO
+    is_held: bool = False
+    """Set while an administrator holds it: it waits though it is due."""
     warned: bool = False
     """Set once the sender was notified of the delay."""
     reported: frozenset[int] = frozenset()
@@ -150,7 +144,7 @@ class EntryState:
     def held_by(self) -> AdminDecision | None:
         """The decision that holds the entry."""
         holds = (each.said for each in reversed(self.decisions) if each.did == "hold")
-        return next(holds, None) if self.hold is Hold.PERSON else None
+        return next(holds, None) if self.is_held else None
 
     def dropped_by(self, place: int) -> AdminDecision | None:
         """Return the decision that dropped this recipient; the first one counts."""
@@ -161,12 +155,12 @@ class EntryState:
         match line["did"]:
             case "try":
                 return self._tried(line)
-            case "hold":
-                hold = Hold(line["hold"])
-                if hold is not Hold.NO:
-                    return replace(self._decided("hold", line), hold=hold)
+            case "hold" if line["hold"] == HELD:
+                return replace(self._decided("hold", line), is_held=True)
+            case "hold" if line["hold"] == RELEASED:
                 released = self._decided("release", line)
-                return replace(released, hold=hold, free_since_us=max(self.free_since_us, released.decisions[-1].said.at_us))
+                since_us = max(self.free_since_us, released.decisions[-1].said.at_us)
+                return replace(released, is_held=False, free_since_us=since_us)
             case "kept":
                 since_us = self.free_since_us if line["is_so"] else max(self.free_since_us, int(line["at_us"]))
                 return replace(self, is_kept_back=bool(line["is_so"]), free_since_us=since_us)

@@ -16,7 +16,7 @@ from mic_mail.errors import Text
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.files import SpoolUnavailable
 from mic_mail.queue.queue import EntryEnded, Queue, QueueEntry, QueueEnvelope, QueueRecipient
-from mic_mail.queue.recipient_log import AdminDecision, EntryState, Hold, Standing
+from mic_mail.queue.recipient_log import AdminDecision, EntryState, Standing
 from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, SpoolTarget
 
 MESSAGE = b"Return-Path: <a@mic.gov.vn>\r\nSubject: x\r\n\r\nx\r\n"
@@ -102,13 +102,13 @@ def test_what_people_decide(queue: Queue, message: Path) -> None:
     """Held, let go, tried at once, dropped; whoever sends sees it when it looks."""
     sender, person = put(queue, message, "b@example.org", "c@example.org"), next(queue.entries())
     sender.tried([0, 1], Standing.OPEN, "timeout", next_try_us=99)
-    person.hold(Hold.PERSON)
+    person.hold()
     sender.refresh()
-    assert (sender.state.hold, sender.state.next_try_us) == (Hold.PERSON, 99)
+    assert (sender.state.is_held, sender.state.next_try_us) == (True, 99)
     person.retry()
     person.drop([1], AdminDecision("mai", "nhầm người nhận"))
     sender.refresh()
-    assert (sender.state.hold, sender.state.next_try_us, sender.state.open) == (Hold.PERSON, 0, (0,))
+    assert (sender.state.is_held, sender.state.next_try_us, sender.state.open) == (True, 0, (0,))
     assert sender.state.standings[1] is Standing.DROPPED
     assert sender.state.recipients[1].reason == "nhầm người nhận"
 
@@ -118,8 +118,8 @@ def test_a_retry_each_minute_leaves_one_word(queue: Queue, message: Path) -> Non
     entry = put(queue, message)
     for at_us in range(1, 4):
         entry.retry(AdminDecision("mai", at_us=at_us))
-    entry.hold(Hold.PERSON, AdminDecision("mai", "chờ", 4))
-    entry.hold(Hold.NO, AdminDecision("lan", "xong", 5))
+    entry.hold(AdminDecision("mai", "chờ", 4))
+    entry.release(AdminDecision("lan", "xong", 5))
     entry.retry(AdminDecision("mai", at_us=6))
     (again,) = queue.entries()
     words = [(each.did, each.said.actor, each.said.at_us) for each in again.state.decisions]
@@ -133,7 +133,7 @@ def test_nothing_is_decided_of_what_has_ended(queue: Queue, message: Path) -> No
     entry = put(queue, message)
     (other,) = queue.entries()
     other.end()
-    for decide in (entry.retry, lambda: entry.hold(Hold.PERSON), lambda: entry.drop([0], AdminDecision("mai", "x"))):
+    for decide in (entry.retry, entry.hold, lambda: entry.drop([0], AdminDecision("mai", "x"))):
         with pytest.raises(EntryEnded):
             decide()
     assert files(queue) == set()
@@ -371,7 +371,7 @@ def test_many_who_put_the_same(tmp_path: Path, message: Path) -> None:
 def test_lines_of_two_processes_do_not_mix(queue: Queue, message: Path) -> None:
     """A person holds and lets go while somebody sends."""
     entry, person = put(queue, message, *(f"u{number}@example.org" for number in range(200))), next(queue.entries())
-    writing = threading.Thread(target=lambda: [person.hold(Hold.NO) for _ in range(200)])
+    writing = threading.Thread(target=lambda: [person.release() for _ in range(200)])
     writing.start()
     for place in range(200):
         entry.tried([place], Standing.DELIVERED, "x" * 500, next_try_us=0)

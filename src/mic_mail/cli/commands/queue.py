@@ -22,7 +22,7 @@ from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.queue import DamagedEntry, Queue, QueueEntry
-from mic_mail.queue.recipient_log import Decision, Hold, RecipientState
+from mic_mail.queue.recipient_log import Decision, RecipientState
 
 app = Commands("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "The queue of mail to other domains (4.2).")
 
@@ -222,8 +222,8 @@ def held_because(here: CliContext) -> HeldBecause:
         return next(wanted, "unknown" if states else None)
 
     def because(entry: QueueEntry) -> str | None:
-        if entry.state.hold is not Hold.NO:
-            return entry.state.hold.value
+        if entry.state.is_held:
+            return "person"
         return of_mailbox(entry.envelope.submitted_by) if entry.envelope.submitted_by else None
 
     return because

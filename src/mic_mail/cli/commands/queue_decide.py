@@ -21,7 +21,7 @@ from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import EntryEnded, Queue, QueueEntry
-from mic_mail.queue.recipient_log import AdminDecision, Hold
+from mic_mail.queue.recipient_log import AdminDecision
 from mic_mail.services.mailboxes.credentials import ActContext
 
 app = Commands()
@@ -96,7 +96,7 @@ def _must_not_be_held(why: str | None) -> None:
 @requires(Right.ACT, act="queue_hold", clauses="4.2")
 def hold(entry_ids: EntryIds, *, reason: ReasonOption, act: DocumentedAct) -> Text:
     act.must_have_reason("4.2")
-    _each(act, entry_ids, lambda entry, decision: entry.hold(Hold.PERSON, decision))
+    _each(act, entry_ids, lambda entry, decision: entry.hold(decision))
     return Text("Thư được giữ lại; lần gửi đang diễn ra thì không dừng được.", "Held; an attempt in progress is not stopped.")
 
 
@@ -104,11 +104,11 @@ def hold(entry_ids: EntryIds, *, reason: ReasonOption, act: DocumentedAct) -> Te
 @requires(Right.ACT, act="queue_release", clauses="4.2")
 def release(entry_ids: EntryIds, *, act: GroundedAct) -> Text:
     def let_go(entry: QueueEntry, decision: AdminDecision) -> None:
-        if entry.state.hold is Hold.NO:
+        if not entry.state.is_held:
             because = held_because(act.here)(entry)
             _must_not_be_held(because)
             raise Refused(Text("Thư này không bị giữ.", "It is not held."))
-        entry.hold(Hold.NO, decision)
+        entry.release(decision)
 
     _each(act, entry_ids, let_go)
     return Text("Thư được gửi khi đến lượt.", "Will be sent when due.")

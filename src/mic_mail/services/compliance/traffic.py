@@ -10,7 +10,6 @@ from mic_mail.i18n import dates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.queue import spool
 from mic_mail.queue.queue import Queue, QueueEntry
-from mic_mail.queue.recipient_log import Hold
 from mic_mail.services.authentication.decision_cache import KEPT_BACK
 from mic_mail.services.compliance.finding import Finding, Records, evidence
 
@@ -50,7 +49,7 @@ def leaving(records: Records) -> Iterator[Finding]:
 
 def _is_held(records: Records, entry: QueueEntry) -> bool:
     """Return whether an entry is held by a person, or by the state of the sending mailbox."""
-    if entry.state.hold is not Hold.NO:
+    if entry.state.is_held:
         return True
     mailbox = entry.envelope.submitted_by
     if not mailbox:

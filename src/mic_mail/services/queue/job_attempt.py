@@ -18,7 +18,7 @@ from mic_mail.log.error_fields import failure
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.files import SpoolUnavailable
 from mic_mail.queue.queue import QueueEntry
-from mic_mail.queue.recipient_log import Hold, Standing
+from mic_mail.queue.recipient_log import Standing
 from mic_mail.queue.scheduler import Chance, DeliveryJob, End, pause
 from mic_mail.services.queue.delivery_log import SUCCESS, DeliveryLog
 from mic_mail.services.queue.suspended_mail import SuspendedMail
@@ -128,7 +128,7 @@ class JobAttempt:
         is_suspended = self._suspended.holds(entry)
         if is_suspended != entry.state.is_kept_back:
             await self._runtime.executors.io(entry.kept_back, is_suspended, self._runtime.clock.steady_us())
-        return is_suspended or entry.state.hold is not Hold.NO
+        return is_suspended or entry.state.is_held
 
     async def _record(
         self, entry: QueueEntry, domain: str, places: Sequence[int], attempt: AttemptResult, retries: int

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.queue.queue import QueueEntry
-from mic_mail.queue.recipient_log import AdminDecision, Hold, Standing
+from mic_mail.queue.recipient_log import AdminDecision, Standing
 from mic_mail.services.queue.queue_manager import QueueManager
 from unit.services.queue.office import SENDER, STUFFED, ZONE, offices
 from unit.smtpclient.test_client import PLAIN, Server
@@ -24,11 +24,11 @@ async def test_mail_of_who_may_not_send_stays(tmp_path: Path) -> None:
             await stays_on_loop(lambda: office.queue.names() == ["A"] and server.messages == [])
             entry = office.queue.read("A")
             assert entry is not None
-            entry.hold(Hold.PERSON)
+            entry.hold()
             office.stopped.clear()
             await senders.apply_decisions("A")
             await stays_on_loop(lambda: server.messages == [])
-            entry.hold(Hold.NO)
+            entry.release()
             await senders.apply_decisions("A")
             await office.until()
     assert server.messages == [STUFFED]
@@ -44,14 +44,14 @@ async def test_what_was_held_for_longer_than_it_is_tried(tmp_path: Path, by_pers
         person = office.queue.read("A")
         assert person is not None
         if by_person:
-            person.hold(Hold.PERSON, AdminDecision("mai", "x", office.clock.now_us() - 5 * 86_400_000_000))
+            person.hold(AdminDecision("mai", "x", office.clock.now_us() - 5 * 86_400_000_000))
         else:
             office.stopped.add(SENDER)
 
         async def free(senders: QueueManager | None = None) -> None:
             await asyncio.sleep(0.3)  # what is held would be tried meanwhile
             if by_person:
-                person.hold(Hold.NO, AdminDecision("mai", "x", office.clock.now_us()))
+                person.release(AdminDecision("mai", "x", office.clock.now_us()))
             office.stopped.clear()
             if senders is not None:
                 senders.on_message("A")

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import read_events
 from mic_mail.queue.queue import QueueEntry
-from mic_mail.queue.recipient_log import Hold, Standing
+from mic_mail.queue.recipient_log import Standing
 from mic_mail.queue.scheduler import DeliveryJob, End
 from mic_mail.services.queue.delivery_log import DeliveryLog
 from mic_mail.services.queue.job_attempt import HELD_SECONDS, JobAttempt, Outcome
@@ -115,7 +115,7 @@ async def test_what_is_held_is_not_tried(tmp_path: Path) -> None:
         office.put("B", "b@two.example")
         held = office.queue.read("A")
         assert held is not None
-        held.hold(Hold.PERSON)
+        held.hold()
         assert (await _run(office, "A"))[0] == Outcome(wait=HELD_SECONDS)
         office.stopped.add(SENDER)
         outcome, entry = await _run(office, "B")
