@@ -100,8 +100,8 @@ def _address(ctx: LdapContext, name: str) -> Steps[str]:
 def _admit(ctx: LdapContext, request: Envelope, answer: object, mechanism: str) -> Steps[None]:
     if isinstance(answer, Challenge):
         ctx.dialog_mechanism = mechanism
-        said = string(answer.data, 0x87)
-        ctx.write(responses.result(request.number, request.tag, Code.SASL_BIND_IN_PROGRESS, more=said))
+        server_credentials = string(answer.data, 0x87)
+        ctx.write(responses.result(request.number, request.tag, Code.SASL_BIND_IN_PROGRESS, more=server_credentials))
         return
     ctx.dialog_mechanism = ""
     if isinstance(answer, Refusal):

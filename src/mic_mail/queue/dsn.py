@@ -93,8 +93,8 @@ def _per_recipient(report: RecipientReport, *, utf8: bool) -> Iterator[str]:
         yield _folded("Remote-MTA", f"dns; {report.server}")
     if report.diagnostic is not None:
         kind = "smtp" if _REPLY.match(report.diagnostic) else OUR_WORDS
-        said = report.diagnostic[:LONGEST_DIAGNOSTIC]
-        yield _folded("Diagnostic-Code", f"{kind}; {said if utf8 else unaccented(said)}")
+        text = report.diagnostic[:LONGEST_DIAGNOSTIC]
+        yield _folded("Diagnostic-Code", f"{kind}; {text if utf8 else unaccented(text)}")
     if report.last_try is not None:
         yield _folded("Last-Attempt-Date", rfc_date(report.last_try).decode())
     if report.action is Action.DELAYED and report.retry_until is not None:

@@ -357,21 +357,21 @@ class QueueEntry:
         """Record that its mailbox may not send, or may again."""
         self._append({"did": "kept", "is_so": is_so, "at_us": at_us})
 
-    def hold(self, said: AdminDecision = NOBODY) -> None:
+    def hold(self, decision: AdminDecision = NOBODY) -> None:
         """Hold the entry."""
-        self._decide({"did": "hold", "hold": HELD}, said)
+        self._decide({"did": "hold", "hold": HELD}, decision)
 
-    def release(self, said: AdminDecision = NOBODY) -> None:
+    def release(self, decision: AdminDecision = NOBODY) -> None:
         """End a hold."""
-        self._decide({"did": "hold", "hold": RELEASED}, said)
+        self._decide({"did": "hold", "hold": RELEASED}, decision)
 
-    def retry(self, said: AdminDecision = NOBODY) -> None:
+    def retry(self, decision: AdminDecision = NOBODY) -> None:
         """Make the entry due at once, unless it is held."""
-        self._decide({"did": "retry"}, said, sync=False)
+        self._decide({"did": "retry"}, decision, sync=False)
 
-    def drop(self, places: Sequence[int], said: AdminDecision) -> None:
+    def drop(self, places: Sequence[int], decision: AdminDecision) -> None:
         """Drop these recipients; the process that sends notifies the sender, with the reason."""
-        self._decide({"did": "drop", "places": list(places)}, said)
+        self._decide({"did": "drop", "places": list(places)}, decision)
 
     def refresh(self) -> bool:
         """Read what others have appended; return False, with the state unchanged, if the entry has ended."""
@@ -394,8 +394,8 @@ class QueueEntry:
             (live / (self.entry_id + ending)).unlink(missing_ok=True)
         self.has_ended = True
 
-    def _decide(self, line: dict[str, object], said: AdminDecision, *, sync: bool = True) -> None:
-        self._append({**line, "said": asdict(said)}, sync=sync)
+    def _decide(self, line: dict[str, object], decision: AdminDecision, *, sync: bool = True) -> None:
+        self._append({**line, "said": asdict(decision)}, sync=sync)
         if not self.queue.has(self.entry_id):
             (self.queue._live / (self.entry_id + LOG)).unlink(missing_ok=True)
             raise self._ended()

@@ -64,7 +64,7 @@ class Decision:
 
     did: str
     """The kind: hold, release, retry or drop."""
-    said: AdminDecision
+    by: AdminDecision
     places: tuple[int, ...] = ()
     """The recipients it concerns, if not all."""
 
@@ -143,12 +143,12 @@ class EntryState:
     @property
     def held_by(self) -> AdminDecision | None:
         """The decision that holds the entry."""
-        holds = (each.said for each in reversed(self.decisions) if each.did == "hold")
+        holds = (each.by for each in reversed(self.decisions) if each.did == "hold")
         return next(holds, None) if self.is_held else None
 
     def dropped_by(self, place: int) -> AdminDecision | None:
         """Return the decision that dropped this recipient; the first one counts."""
-        return next((each.said for each in self.decisions if each.did == "drop" and place in each.places), None)
+        return next((each.by for each in self.decisions if each.did == "drop" and place in each.places), None)
 
     def after(self, line: dict[str, Any]) -> "EntryState":
         """Return the state after one more line; `ValueError`, `KeyError` or `TypeError` if it means nothing."""
@@ -159,7 +159,7 @@ class EntryState:
                 return replace(self._decided("hold", line), is_held=True)
             case "hold" if line["hold"] == RELEASED:
                 released = self._decided("release", line)
-                since_us = max(self.free_since_us, released.decisions[-1].said.at_us)
+                since_us = max(self.free_since_us, released.decisions[-1].by.at_us)
                 return replace(released, is_held=False, free_since_us=since_us)
             case "kept":
                 since_us = self.free_since_us if line["is_so"] else max(self.free_since_us, int(line["at_us"]))

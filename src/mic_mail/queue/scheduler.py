@@ -11,7 +11,7 @@ when the next is due.
                   This is remembered for a while even if nothing waits any more, as messages may come one by one
     again         a deferred message returns after a pause of its own, which doubles (RFC 5321 §4.5.4.1)
 
-Pauses are spread by `chance`, so that messages deferred together do not return together.
+Pauses are spread at random, so that messages deferred together do not return together.
 """
 
 import heapq
@@ -32,14 +32,14 @@ It is longer than any silence.
 """
 SPREAD = 0.1
 
-Chance = Callable[[], float]
+RandomSource = Callable[[], float]
 """Returns a random number from 0 up to 1, as `random.random`."""
 
 
-def pause(attempts: int, chance: Chance) -> float:
+def pause(attempts: int, random: RandomSource) -> float:
     """Return the seconds until a message with this number of attempts is tried again."""
     doubled = FIRST_PAUSE * 2.0 ** min(max(attempts - 1, 0), 10)
-    return min(doubled, LONGEST_PAUSE) * (1 + SPREAD * (2 * chance() - 1))
+    return min(doubled, LONGEST_PAUSE) * (1 + SPREAD * (2 * random() - 1))
 
 
 def remaining(next_try_us: int, now_us: int) -> float:
@@ -87,11 +87,11 @@ class _Destination:
 class Schedule:
     """The schedule of one process that sends."""
 
-    def __init__(self, *, most: int = 20, at_once: int = 200, chance: Chance) -> None:
+    def __init__(self, *, most: int = 20, at_once: int = 200, random: RandomSource) -> None:
         """`most` bounds concurrent jobs to one destination, `at_once` to all."""
         self._most = most
         self._at_once = at_once
-        self._chance = chance
+        self._random = random
         self._destinations: dict[str, _Destination] = {}
         self._turns: OrderedDict[str, None] = OrderedDict()
         """Destinations with a ready job, in their order."""
@@ -183,7 +183,7 @@ class Schedule:
             return
         silence = min(FIRST_SILENCE * 2.0 ** min(destination.silences, 10), LONGEST_SILENCE)
         destination.silences += 1
-        destination.silent_until = now + silence * (1 + SPREAD * (2 * self._chance() - 1))
+        destination.silent_until = now + silence * (1 + SPREAD * (2 * self._random() - 1))
         heapq.heappush(self._wakes, (destination.silent_until, domain))
 
     def _wake(self, now: float) -> None:

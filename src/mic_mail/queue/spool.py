@@ -37,7 +37,7 @@ from mic_mail.durable_files import write_all, write_durably
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.esmtp_options import QueuedTransaction, addressed
-from mic_mail.queue.files import trouble
+from mic_mail.queue.files import SpoolUnavailable, trouble
 from mic_mail.queue.scratch import Scratch
 from mic_mail.storage.maildir.copy_range import copy_rest
 from mic_mail.storage.reserve import Reserves
@@ -260,8 +260,7 @@ class Draft:
             self._spool.require_space()
             write_all(self._fd, octets)
         except OSError as error:
-            self.discard()
-            raise trouble(error) from error
+            raise self._failed(error) from error
         self.size += len(octets)
 
     def append_rest(self, source: int, offset: int) -> None:
@@ -270,16 +269,14 @@ class Draft:
             self._spool.require_space()
             self.size += copy_rest(source, offset, self._fd)
         except OSError as error:
-            self.discard()
-            raise trouble(error) from error
+            raise self._failed(error) from error
 
     def finish(self) -> None:
         """Make the message's content durable."""
         try:
             os.fsync(self._fd)
         except OSError as error:
-            self.discard()
-            raise trouble(error) from error
+            raise self._failed(error) from error
 
     def commit(self, envelope: SpoolEnvelope) -> "SpoolEntry":
         """Make the entry exist: when this returns, `250` may be sent."""
@@ -294,8 +291,7 @@ class Draft:
             (spool._live / (self._spool_id + ENVELOPE)).unlink(missing_ok=True)
             (spool._tmp / (self._spool_id + ENVELOPE)).unlink(missing_ok=True)
             (spool._live / (self._spool_id + MESSAGE)).unlink(missing_ok=True)
-            self.discard()
-            raise trouble(error) from error
+            raise self._failed(error) from error
         fd, self._fd = self._fd, -1
         return SpoolEntry(spool, self._spool_id, envelope, fd)
 
@@ -305,6 +301,11 @@ class Draft:
         if fd >= 0:
             self._path.unlink(missing_ok=True)
             os.close(fd)
+
+    def _failed(self, error: OSError) -> SpoolUnavailable:
+        """Remove the draft; return the error to raise."""
+        self.discard()
+        return trouble(error)
 
 
 class SpoolEntry:

@@ -93,12 +93,12 @@ def decoded(text: str) -> bytes:
         raise SignInFailed(Text("lời hỏi của máy chủ không phải base64", "the server's challenge is not base64")) from error
 
 
-def without_secrets(text: str, password: str, said: Sequence[bytes]) -> str:
+def without_secrets(text: str, password: str, responses: Sequence[bytes]) -> str:
     """Remove secrets from a server's reply for logs and reports.
 
     Some servers echo what they were sent, whole or in part.
     """
-    sent = [octets.decode() for octets in (*said, encoded(password.encode()))]
+    sent = [octets.decode() for octets in (*responses, encoded(password.encode()))]
 
     def hidden(word: re.Match[str]) -> str:
         parts = [word[0][start : start + _PART] for start in range(max(len(word[0]) - _PART, 0) + 1)]

@@ -163,16 +163,16 @@ class SmtpClient:
                 ),
             )
         exchange = auth.begin(name, login, password, secrets.token_hex(18))
-        said = [auth.encoded(next(exchange))]
+        responses = [auth.encoded(next(exchange))]
         self._knows_secret = True
         try:
-            reply = await self._ask_to_sign_in(name, said[0])
+            reply = await self._ask_to_sign_in(name, responses[0])
             while reply.code == 334:
                 challenge = auth.decoded(" ".join(reply.lines))
-                said.append(auth.encoded(await asyncio.to_thread(auth.answer, exchange, challenge)))
-                reply = await self._ask(said[-1] + b"\r\n", Step.AUTH)
+                responses.append(auth.encoded(await asyncio.to_thread(auth.answer, exchange, challenge)))
+                reply = await self._ask(responses[-1] + b"\r\n", Step.AUTH)
             if reply.code != 235:
-                raise PeerTrouble(Step.AUTH, shortened(auth.without_secrets(reply.whole, password, said)))
+                raise PeerTrouble(Step.AUTH, shortened(auth.without_secrets(reply.whole, password, responses)))
             auth.finish(exchange)
         except auth.SignInFailed as error:
             if reply.code == 334:
@@ -307,11 +307,12 @@ class SmtpClient:
                 Text("kết nối bị ngắt khi chưa gửi hết thư", "the connection was closed before the end of the message"),
             )
         if early.code < 400 or early.code == 421:
-            said = in_ascii(early.text)
+            reply = in_ascii(early.text)
             raise PeerTrouble(
                 Step.TALK,
                 Text(
-                    f"máy chủ trả lời khi chưa gửi hết thư: {said}", f"the server replied before the end of the message: {said}"
+                    f"máy chủ trả lời khi chưa gửi hết thư: {reply}",
+                    f"the server replied before the end of the message: {reply}",
                 ),
             )
         return early

@@ -53,8 +53,10 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Collection[str
     try:
         shown = [x509.load_der_x509_certificate(octets) for octets in chain]
     except _UNREADABLE as error:
-        said = in_ascii(error)
-        raise NotAuthentic(Text(f"không đọc được chứng thư số: {said}", f"the certificate cannot be read: {said}")) from error
+        reason = in_ascii(error)
+        raise NotAuthentic(
+            Text(f"không đọc được chứng thư số: {reason}", f"the certificate cannot be read: {reason}")
+        ) from error
     if any(record.usage == DANE_EE and _fits(record, shown[0]) for record in records):
         return
     anchors = [
@@ -68,8 +70,8 @@ def check(records: Sequence[Tlsa], chain: Sequence[bytes], names: Collection[str
             try:
                 _vouched_for(shown, anchor, name, now)
             except (verification.VerificationError, *_UNREADABLE) as error:
-                said = in_ascii(error)
-                why = Text(f"có bản ghi TLSA khớp, nhưng: {said}", f"a TLSA record matches, but: {said}")
+                reason = in_ascii(error)
+                why = Text(f"có bản ghi TLSA khớp, nhưng: {reason}", f"a TLSA record matches, but: {reason}")
             else:
                 return
     raise NotAuthentic(why)

@@ -78,7 +78,7 @@ def parse(octets: bytes) -> Policy:
     for line in lines:
         found = _FIELD.fullmatch(line.removesuffix("\r"))
         if found is None:
-            raise _no("field", repr(line[:60]))
+            raise _malformed("field", repr(line[:60]))
         if found[1] == "mx":
             patterns.append(_pattern(found[2]))
         else:
@@ -90,7 +90,7 @@ def parse(octets: bytes) -> Policy:
 
 def _mode(word: str | None, patterns: Sequence[str]) -> Mode:
     if word not in tuple(Mode):
-        raise _no("mode", f"{word!r:.40}")
+        raise _malformed("mode", f"{word!r:.40}")
     mode = Mode(word)
     if mode is not Mode.NONE and not patterns:
         raise NotAPolicy(Text("chính sách không có mx", "the policy has no mx"))
@@ -101,16 +101,16 @@ def _mode(word: str | None, patterns: Sequence[str]) -> Mode:
 
 def _age(text: str) -> int:
     if re.fullmatch(r"[0-9]{1,10}", text) is None:
-        raise _no("max_age", repr(text[:40]))
+        raise _malformed("max_age", repr(text[:40]))
     return min(int(text), LONGEST_SECONDS)
 
 
 def _pattern(text: str) -> str:
     if len(text) > 255 or _PATTERN.fullmatch(text) is None:
-        raise _no("mx", repr(text[:60]))
+        raise _malformed("mx", repr(text[:60]))
     return text.lower()
 
 
-def _no(name: str, said: str) -> NotAPolicy:
+def _malformed(name: str, value: str) -> NotAPolicy:
     vi = "không phải dòng của chính sách" if name == "field" else f"{name} không hợp lệ"
-    return NotAPolicy(Text(f"{vi}: {in_ascii(said)}", f"no {name}: {in_ascii(said)}"))
+    return NotAPolicy(Text(f"{vi}: {in_ascii(value)}", f"no {name}: {in_ascii(value)}"))

@@ -100,8 +100,8 @@ class Replies:
         """Take a line; return whether it is the last of its reply."""
         found = _LINE.fullmatch(line) if len(line) <= LONGEST_LINE else None
         if found is None:
-            said = in_ascii(repr(line[:80]))
-            raise BadReply(Text(f"không phải câu trả lời: {said}", f"not a reply: {said}"))
+            shown = in_ascii(repr(line[:80]))
+            raise BadReply(Text(f"không phải câu trả lời: {shown}", f"not a reply: {shown}"))
         code = int(found[1])
         if self._lines and code != self._code:
             raise BadReply(

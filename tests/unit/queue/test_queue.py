@@ -122,7 +122,7 @@ def test_a_retry_each_minute_leaves_one_word(queue: Queue, message: Path) -> Non
     entry.release(AdminDecision("lan", "xong", 5))
     entry.retry(AdminDecision("mai", at_us=6))
     (again,) = queue.entries()
-    words = [(each.did, each.said.actor, each.said.at_us) for each in again.state.decisions]
+    words = [(each.did, each.by.actor, each.by.at_us) for each in again.state.decisions]
     assert words == [("retry", "mai", 3), ("hold", "mai", 4), ("release", "lan", 5), ("retry", "mai", 6)]
     assert queue.decided() == ["ID"]
     assert queue.decided() == []

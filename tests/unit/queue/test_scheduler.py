@@ -33,7 +33,7 @@ def job(number: int, domain: str = "a.example") -> DeliveryJob:
 
 
 def filled(*jobs: DeliveryJob, most: int = 20, at_once: int = 200) -> Schedule:
-    schedule = Schedule(most=most, at_once=at_once, chance=middle)
+    schedule = Schedule(most=most, at_once=at_once, random=middle)
     for each in jobs:
         schedule.add(each, 0.0)
     return schedule
@@ -63,7 +63,7 @@ def test_in_turns_among_destinations() -> None:
 
 
 def test_within_a_destination_the_first_that_is_due() -> None:
-    schedule = Schedule(chance=middle)
+    schedule = Schedule(random=middle)
     for number, due in ((1, 30.0), (2, 10.0), (3, 10.0), (4, 20.0)):
         schedule.add(job(number), due)
     assert begun(schedule, 5.0) == []
@@ -168,7 +168,7 @@ def test_all_is_removed_while_a_destination_is_silent() -> None:
 
 def test_messages_that_come_one_by_one_to_a_dead_destination() -> None:
     """The third in a row that finds nobody there is the last for a while; one that is served begins anew."""
-    schedule, now = Schedule(chance=middle), 0.0
+    schedule, now = Schedule(random=middle), 0.0
     ends = [End.TROUBLE, End.TROUBLE, End.SERVED, *([End.TROUBLE] * TROUBLES)]
     for number, end in enumerate(ends):
         schedule.add(job(number), now)
@@ -185,7 +185,7 @@ def test_messages_that_come_one_by_one_to_a_dead_destination() -> None:
 
 def test_troubles_are_forgotten() -> None:
     """After a while, and where too many had some."""
-    schedule = Schedule(chance=middle)
+    schedule = Schedule(random=middle)
     assert REMEMBERED > LONGEST_SILENCE * (1 + SPREAD)
     for number in range(MOST_REMEMBERED + 5):
         schedule.add(job(number, f"d{number}.example"), 0.0)
@@ -202,7 +202,7 @@ def test_troubles_are_forgotten() -> None:
 def test_everything_is_tried_until_it_is_delivered(seed: int, domains: int, jobs: int, at_once: int, most: int) -> None:
     """Whatever fails in between: each job is given out once at a time, within the bounds, and all come to their end."""
     chance = random.Random(seed)
-    schedule = Schedule(most=most, at_once=at_once, chance=chance.random)
+    schedule = Schedule(most=most, at_once=at_once, random=chance.random)
     attempts: Counter[str] = Counter()
     for number in range(jobs):
         schedule.add(DeliveryJob(f"E{number}", f"d{chance.randrange(domains)}", (0,)), chance.random() * 100)

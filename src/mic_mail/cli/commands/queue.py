@@ -73,10 +73,10 @@ RECIPIENTS = (
 DECISIONS = (
     Column("at", "Lúc", "At"),
     Column("act", "Việc", "Act", of="did", names=ACTS),
-    Column("actor", "Người thực hiện", "By", of="said.actor"),
+    Column("actor", "Người thực hiện", "By", of="by.actor"),
     Column("reason", "Lý do", "Reason"),
-    Column("document", "Văn bản", "Document", of="said.document"),
-    Column("clause", "Điều khoản", "Clause", of="said.clause", cites=True),
+    Column("document", "Văn bản", "Document", of="by.document"),
+    Column("clause", "Điều khoản", "Clause", of="by.clause", cites=True),
     Column("recipients", "Người nhận", "Recipients"),
 )
 
@@ -301,7 +301,7 @@ def _recipient(entry: QueueEntry, place: int) -> Row:
 
 
 def _decision(entry: QueueEntry, decision: Decision) -> Row:
-    word, recipients = decision.said, entry.envelope.recipients
+    word, recipients = decision.by, entry.envelope.recipients
     return row_of(
         DECISIONS,
         decision,

@@ -19,7 +19,7 @@ from mic_mail.process.runtime import Runtime
 from mic_mail.queue.files import SpoolUnavailable
 from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import Standing
-from mic_mail.queue.scheduler import Chance, DeliveryJob, End, pause
+from mic_mail.queue.scheduler import DeliveryJob, End, RandomSource, pause
 from mic_mail.services.queue.delivery_log import SUCCESS, DeliveryLog
 from mic_mail.services.queue.suspended_mail import SuspendedMail
 from mic_mail.smtpclient.attempt import AttemptResult, DeliveryAttempt
@@ -63,7 +63,7 @@ class JobAttempt:
         *,
         give_up_seconds: float,
         warn_seconds: float,
-        random: Chance,
+        random: RandomSource,
     ) -> None:
         self._runtime = runtime
         self._delivery = delivery

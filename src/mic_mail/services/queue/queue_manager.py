@@ -92,7 +92,7 @@ class QueueManager:
         self._resolver = resolver
         self._is_paused = is_paused
         self._schedule = Schedule(
-            most=settings.max_attempts_per_destination, at_once=settings.max_attempts, chance=random.random
+            most=settings.max_attempts_per_destination, at_once=settings.max_attempts, random=random.random
         )
         self._active = ActiveQueue(runtime, queue)
         self._router = Router(
