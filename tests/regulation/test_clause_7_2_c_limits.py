@@ -23,7 +23,7 @@ from mic_mail.errors import Text
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.executors import TimedSemaphore
 from mic_mail.process.send_counters import SendCounters
-from mic_mail.queue.files import SpoolFull
+from mic_mail.queue.errors import SpoolFull
 from mic_mail.services.transport.acceptance import Acceptance
 from mic_mail.services.transport.recipient_lookup import RecipientLookup
 from mic_mail.services.transport.secrecy import SecrecyCheck

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from mic_mail.durable_files import make_durable, write_durably
-from mic_mail.queue.files import trouble
+from mic_mail.queue.errors import trouble
 from mic_mail.queue.queue import ENVELOPE, MESSAGE, Queue, QueueEnvelope
 from mic_mail.queue.spool import Spool
 

@@ -45,8 +45,8 @@ from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.binary_domains import BinaryDomains
+from mic_mail.queue.errors import trouble
 from mic_mail.queue.esmtp_options import QueuedTransaction, addressed
-from mic_mail.queue.files import trouble
 from mic_mail.queue.recipient_log import HELD, NOBODY, RELEASED, AdminDecision, EntryState, Standing
 
 MESSAGE: Final = ".msg"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from mic_mail.durable_files import write_all
-from mic_mail.queue.files import trouble
+from mic_mail.queue.errors import trouble
 
 _NO_NAMELESS_FILES: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 """Errors of file systems and kernels without O_TMPFILE."""

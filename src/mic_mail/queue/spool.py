@@ -36,8 +36,8 @@ from typing import ClassVar, Final
 from mic_mail.durable_files import write_all, write_durably
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.original_recipient import OriginalRecipient
+from mic_mail.queue.errors import SpoolUnavailable, trouble
 from mic_mail.queue.esmtp_options import QueuedTransaction, addressed
-from mic_mail.queue.files import SpoolUnavailable, trouble
 from mic_mail.queue.scratch import Scratch
 from mic_mail.storage.maildir.copy_range import copy_rest
 from mic_mail.storage.reserve import Reserves

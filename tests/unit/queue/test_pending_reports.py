@@ -7,7 +7,7 @@ import pytest
 from addresses import parsed
 from mic_mail.cli.commands.queue import named
 from mic_mail.mailbox_address import NULL_PATH
-from mic_mail.queue.files import SpoolUnavailable
+from mic_mail.queue.errors import SpoolUnavailable
 from mic_mail.queue.pending_reports import PendingReports, name_of
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.queue.spool import Spool, SpoolEntry, SpoolEnvelope, SpoolTarget

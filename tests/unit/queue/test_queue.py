@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from addresses import parsed
 from mic_mail.errors import Text
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.queue.files import SpoolUnavailable
+from mic_mail.queue.errors import SpoolUnavailable
 from mic_mail.queue.queue import EntryEnded, Queue, QueueEntry, QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import AdminDecision, EntryState, Standing
 from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, SpoolTarget

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from addresses import Spelling, parsed, spellings
 from mic_mail.mime.original_recipient import OriginalRecipient
-from mic_mail.queue.files import SpoolFull, SpoolUnavailable
+from mic_mail.queue.errors import SpoolFull, SpoolUnavailable
 from mic_mail.queue.spool import Spool, SpoolEnvelope, SpoolTarget
 
 MESSAGE = b"Return-Path: <a@a.example>\r\nSubject: x\r\n\r\nx\r\n"

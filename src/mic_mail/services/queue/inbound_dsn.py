@@ -15,7 +15,7 @@ outside whose sender SPF does not authenticate (decision 0100); reports on other
 alone.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -81,6 +81,8 @@ _GONE = {
     RECLAIMED: _Kind("reclaimed", Action.FAILED, "5.2.1", partial(letters.mailbox_reclaimed, number="6.2")),
 }
 """Reports on reclaimed mailboxes, by delay reason."""
+_KINDS = (_DELIVERED, *_GONE.values(), *_ENDED.values(), *_WAITS.values())
+"""All kinds, in the order in which reports are written."""
 
 
 class InboundReports:
@@ -119,29 +121,23 @@ class InboundReports:
         """
         envelope = entry.envelope
         age = timedelta(seconds=self._runtime.clock.age_seconds(envelope.accepted_at_us))
-        gone = [target for target, hurdle in outcomes if hurdle in _GONE]
-        open_now = [(target, hurdle) for target, hurdle in outcomes if hurdle is not None and hurdle not in _GONE]
         is_over = age >= self._give_up
         is_late = not is_over and not envelope.warned and age >= self._warn_after
-        pairs: list[tuple[_Kind, list[SpoolTarget]]] = []
-        delivered = [target for target, hurdle in outcomes if hurdle is None and _wants_success(target)]
-        if delivered:
-            pairs.append((_DELIVERED, delivered))
-        pairs.extend((kind, [target for target, hurdle in outcomes if hurdle == why]) for why, kind in _GONE.items())
-        if is_over or is_late:
-            kinds = _ENDED if is_over else _WAITS
-            for is_full, kind in kinds.items():
-                pairs.append((kind, [target for target, hurdle in open_now if (hurdle == FULL) is is_full]))
-        wanted = [(kind, _wanted(kind, targets)) for kind, targets in pairs]
+        gone = [target for target, reason in outcomes if reason in _GONE]
+        waiting = [target for target, reason in outcomes if reason is not None and reason not in _GONE]
+        by_kind: dict[_Kind, list[SpoolTarget]] = {kind: [] for kind in _KINDS}
+        for target, reason in outcomes:
+            kind = _kind(target, reason, _ENDED if is_over else _WAITS if is_late else {})
+            if kind is not None and _is_wanted(kind, target):
+                by_kind[kind].append(target)
+        wanted = [(kind, targets) for kind, targets in by_kind.items() if targets]
         if doubtful:
             await self._runtime.executors.io(self._pending.forget, entry.spool_id, envelope.told)
-        wanted = [(kind, targets) for kind, targets in wanted if targets]
-        if (reason := _reason_to_be_silent(envelope)) is not None:
-            self._log_withheld(envelope, wanted, reason)
+        if (silence := _reason_to_be_silent(envelope)) is not None:
+            self._log_withheld(envelope, wanted, silence)
             wanted = []
         told = await self._keep(entry, wanted)
-        given_up = [*gone, *(target for target, _ in open_now if is_over)]
-        return ReportDecision(tuple(given_up), told, warned=is_late and bool(open_now))
+        return ReportDecision((*gone, *(waiting if is_over else ())), told, warned=is_late and bool(waiting))
 
     async def _keep(self, entry: SpoolEntry, wanted: Sequence[tuple[_Kind, list[SpoolTarget]]]) -> tuple[str, ...]:
         if not wanted:
@@ -252,14 +248,17 @@ def _reason_to_be_silent(envelope: SpoolEnvelope) -> str | None:
     return "junk" if envelope.verdict else None
 
 
-def _wants_success(target: SpoolTarget) -> bool:
-    """Return whether a local target wants a success report; the queue reports those on other servers."""
-    return SUCCESS in target.notify and target.mailbox_id != ELSEWHERE
+def _kind(target: SpoolTarget, reason: str | None, late_kinds: Mapping[bool, _Kind]) -> _Kind | None:
+    """Return the kind of report that this delay reason calls for; None: delivered."""
+    if reason is None:
+        return _DELIVERED if target.mailbox_id != ELSEWHERE else None  # the queue reports those on other servers
+    return _GONE.get(reason) or late_kinds.get(reason == FULL)
 
 
-def _wanted(kind: _Kind, targets: Sequence[SpoolTarget]) -> list[SpoolTarget]:
-    word = _NOTIFY.get(kind.action)
-    return [target for target in targets if word is None or not target.notify or word in target.notify]
+def _is_wanted(kind: _Kind, target: SpoolTarget) -> bool:
+    if kind is _DELIVERED:
+        return SUCCESS in target.notify
+    return not target.notify or _NOTIFY[kind.action] in target.notify
 
 
 def _envelope(envelope: SpoolEnvelope, to: MailboxAddress, message: bytes, now_us: int) -> QueueEnvelope:

@@ -16,7 +16,7 @@ from functools import partial
 from mic_mail.errors import Text
 from mic_mail.log.error_fields import failure
 from mic_mail.process.runtime import Runtime
-from mic_mail.queue.files import SpoolUnavailable
+from mic_mail.queue.errors import SpoolUnavailable
 from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.queue.scheduler import DeliveryJob, End, RandomSource, pause

@@ -23,7 +23,7 @@ from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.process.runtime import Runtime
-from mic_mail.queue.files import SpoolFull
+from mic_mail.queue.errors import SpoolFull
 from mic_mail.services.transport import transport_log
 from mic_mail.services.transport.acceptance import Acceptance
 from mic_mail.services.transport.check import CompleteMessage, MailCommand, MaybeRefusal, RcptCommand, ReceivedMessage
