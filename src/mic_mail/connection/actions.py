@@ -37,9 +37,8 @@ OCTETS_AT_ONCE = 4 << 10
 A read takes 250 KiB, and libuv up to 32 of them before it serves other sockets. To parse so much takes 2 ms at most.
 """
 OPENING_MINUTES = 5
-"""Minutes of a time slot: continued reading of an open mailbox is recorded once in each slot (Reg.
+"""Minutes of a time slot: reading of an open mailbox is recorded once in each (Reg. 12.3.a).
 
-12.3.a).
 Slots follow the wall clock. The windows in which a mailbox has to be opened begin and end with a slot, so reading in a
 window is always recorded in it.
 """

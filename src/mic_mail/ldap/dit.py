@@ -25,7 +25,7 @@ Position = tuple[int, int]
 
 It is the same in later books.
 """
-STRETCH = 2048
+BLOCK_NUMBERS = 2048
 """Card numbers of one block: a filter over so many takes some tenths of a millisecond."""
 _BRANCHES = tuple(BRANCHES)
 _FRAME = -1
@@ -35,20 +35,20 @@ _FRAME = -1
 class FoundEntry:
     """An entry in its block."""
 
-    stretch: EntryBlock
+    block: EntryBlock
     number: int
 
     @property
     def entry(self) -> LdapEntry:
-        return self.stretch.entry(self.number)
+        return self.block.entry(self.number)
 
     @property
     def operational(self) -> dict[str, tuple[str, ...]]:
-        return self.stretch.operational(self.number)
+        return self.block.operational(self.number)
 
     @property
     def place(self) -> Position:
-        cards = self.stretch.cards
+        cards = self.block.cards
         return cards[self.number].place if cards else (_FRAME, self.number)
 
 
@@ -60,28 +60,28 @@ class Tree:
         self.book = book
         self.suffix = book_entries.suffix(book.ministry)
         self._suffix = normal(self.suffix)
-        self._stretches: dict[tuple[int, int], EntryBlock] = {}
+        self._blocks: dict[tuple[int, int], EntryBlock] = {}
         self._names: dict[str, tuple[tuple[int, int], int]] = {}
-        known = previous._stretches if previous is not None and previous.book.ministry == book.ministry else {}
-        blocks = _blocks(book)
+        known = previous._blocks if previous is not None and previous.book.ministry == book.ministry else {}
+        cards_by_block = _cards_by_block(book)
         frame = book_entries.frame(book.ministry)
-        parents = frozenset({0, *(1 + rank for rank, _ in blocks)})
-        self._stretches[_FRAME, 0] = EntryBlock(frame, self._suffix, book.ministry, (), parents)
+        parents = frozenset({0, *(1 + rank for rank, _ in cards_by_block)})
+        self._blocks[_FRAME, 0] = EntryBlock(frame, self._suffix, book.ministry, (), parents)
         for number, entry in enumerate(frame):
             self._names[self._below(normal(entry.dn))] = (_FRAME, 0), number
-        for key, cards in blocks.items():
-            stretch, branch = known.get(key), BRANCHES[_BRANCHES[key[0]]]
-            if stretch is None or stretch.cards != cards:
+        for key, cards in cards_by_block.items():
+            block, branch = known.get(key), BRANCHES[_BRANCHES[key[0]]]
+            if block is None or block.cards != cards:
                 entries = (book_entries.entry(card, book.ministry) for card in cards)
-                stretch = EntryBlock(entries, (branch, *self._suffix), book.ministry, cards)
-            self._stretches[key] = stretch
+                block = EntryBlock(entries, (branch, *self._suffix), book.ministry, cards)
+            self._blocks[key] = block
             for number, card in enumerate(cards):
                 attribute, value = book_entries.rdn(card, book.ministry)
                 self._names[f"{attribute}={same(value)},{branch}"] = key, number
 
     @property
     def size(self) -> int:
-        return sum(stretch.size for stretch in self._stretches.values())
+        return sum(block.size for block in self._blocks.values())
 
     def _below(self, parts: tuple[str, ...]) -> str:
         """Return a name without the suffix of the tree."""
@@ -91,7 +91,7 @@ class Tree:
         if parts[len(parts) - len(self._suffix) :] != self._suffix:
             return None
         known = self._names.get(self._below(parts))
-        return None if known is None else FoundEntry(self._stretches[known[0]], known[1])
+        return None if known is None else FoundEntry(self._blocks[known[0]], known[1])
 
     # ------------------------------------------------------------ entries
 
@@ -120,11 +120,11 @@ class Tree:
         `scope`: RFC 4511 §4.5.1.2: 0, 1, 2. With `behind` only entries behind that position. Each step yields the entries
         found since the last one, maybe none, so that others may have a turn.
         """
-        for stretch, within in self._within(base, scope):
-            hidden = _up_to(stretch, behind) if behind is not None else 0
-            if hidden >= stretch.size:
+        for block, within in self._within(base, scope):
+            hidden = _up_to(block, behind) if behind is not None else 0
+            if hidden >= block.size:
                 continue
-            looking = stretch.search(wanted)
+            looking = block.search(wanted)
             while True:
                 try:
                     next(looking)
@@ -132,17 +132,17 @@ class Tree:
                     true: int = done.value & within
                     break
                 yield []
-            yield [FoundEntry(stretch, number + hidden) for number in members(true >> hidden)]
+            yield [FoundEntry(block, number + hidden) for number in members(true >> hidden)]
 
     def holds(self, found: FoundEntry, attribute: schema.Attribute, value: bytes) -> Generator[None, None, bool | None]:
         """Return whether an entry has a value (Compare); None: it has no such attribute."""
-        return found.stretch.holds(found.number, attribute, value)
+        return found.block.holds(found.number, attribute, value)
 
     def _within(self, base: FoundEntry, scope: int) -> Iterator[tuple[EntryBlock, int]]:
         """Return the blocks in the scope, each with the entries that are in it."""
-        frame = self._stretches[_FRAME, 0]
-        itself = (base.stretch, 1 << base.number)
-        if base.stretch is not frame:
+        frame = self._blocks[_FRAME, 0]
+        itself = (base.block, 1 << base.number)
+        if base.block is not frame:
             return iter([itself] if scope != 1 else [])
         if scope == 0:
             return iter([itself])
@@ -154,19 +154,19 @@ class Tree:
 
     def _of_kinds(self, ranks: Iterable[int]) -> list[tuple[EntryBlock, int]]:
         wanted = set(ranks)
-        return [(stretch, (1 << stretch.size) - 1) for key, stretch in self._stretches.items() if key[0] in wanted]
+        return [(block, (1 << block.size) - 1) for key, block in self._blocks.items() if key[0] in wanted]
 
 
-def _blocks(book: Book) -> dict[tuple[int, int], tuple[Card, ...]]:
+def _cards_by_block(book: Book) -> dict[tuple[int, int], tuple[Card, ...]]:
     found: dict[tuple[int, int], list[Card]] = {}
     for card in book:
         rank, number = card.place
-        found.setdefault((rank, number // STRETCH), []).append(card)
+        found.setdefault((rank, number // BLOCK_NUMBERS), []).append(card)
     return {key: tuple(cards) for key, cards in found.items()}
 
 
-def _up_to(stretch: EntryBlock, place: Position) -> int:
+def _up_to(block: EntryBlock, place: Position) -> int:
     """Return how many entries of a block stand at a position or before it."""
-    if not stretch.cards:
-        return place[1] + 1 if place[0] == _FRAME else stretch.size
-    return bisect_right(stretch.cards, place, key=lambda card: card.place)
+    if not block.cards:
+        return place[1] + 1 if place[0] == _FRAME else block.size
+    return bisect_right(block.cards, place, key=lambda card: card.place)

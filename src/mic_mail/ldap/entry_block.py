@@ -72,25 +72,25 @@ class EntryBlock:
         }
 
     def search(self, wanted: Filter) -> AttributeSearch:
-        true, _ = yield from self._reckon(wanted)
+        true, _ = yield from self._evaluate(wanted)
         return true
 
-    def _reckon(self, wanted: Filter) -> Evaluation:
+    def _evaluate(self, wanted: Filter) -> Evaluation:
         match wanted:
             case And(parts):
                 true, maybe = self._all, self._all
                 for part in parts:
-                    t, u = yield from self._reckon(part)
+                    t, u = yield from self._evaluate(part)
                     true, maybe = true & t, maybe & (t | u)
                 return true, maybe & ~true
             case Or(parts):
                 true = undefined = 0
                 for part in parts:
-                    t, u = yield from self._reckon(part)
+                    t, u = yield from self._evaluate(part)
                     true, undefined = true | t, undefined | u
                 return true, undefined & ~true
             case Not(part):
-                t, u = yield from self._reckon(part)
+                t, u = yield from self._evaluate(part)
                 return self._all & ~(t | u), u
             case Present(attribute):
                 return (yield from self._present(attribute))
@@ -105,7 +105,7 @@ class EntryBlock:
 
     def _present(self, description: str) -> Evaluation:
         if description.lower() in ("name", "2.5.4.41"):
-            return (yield from self._reckon(Or(tuple(Present(name) for name in schema.NAME_TYPES))))
+            return (yield from self._evaluate(Or(tuple(Present(name) for name in schema.NAME_TYPES))))
         attribute = schema.attribute(description)
         if attribute is None:
             return self._undefined()
@@ -115,7 +115,7 @@ class EntryBlock:
     def _item(self, item: Comparison | Substrings) -> Evaluation:
         if item.attribute.lower() in ("name", "2.5.4.41"):
             alike = tuple(replace(item, attribute=name) for name in schema.NAME_TYPES)
-            return (yield from self._reckon(Or(alike)))
+            return (yield from self._evaluate(Or(alike)))
         attribute = schema.attribute(item.attribute)
         if attribute is None:
             return self._undefined()
@@ -141,7 +141,7 @@ class EntryBlock:
             chosen = [one for one in schema.ATTRIBUTES if syntaxes and one.syntax in syntaxes and not one.operational]
         if not chosen:
             return self._undefined()
-        true, undefined = yield from self._reckon(Or(tuple(Comparison("=", one.name, wanted.value) for one in chosen)))
+        true, undefined = yield from self._evaluate(Or(tuple(Comparison("=", one.name, wanted.value) for one in chosen)))
         if wanted.names and not undefined and self._is_above(tuple(one.name for one in chosen), wanted.value):
             return self._all, 0
         return true, undefined & ~true

@@ -1,6 +1,5 @@
-"""Search and Compare, with paged results (RFC 4511 §4.5, §4.10.
+"""Search and Compare, with paged results, the root DSE and the schema (RFC 4511 §4.5, §4.10; RFC 2696).
 
-RFC 2696), the root DSE and the schema.
 In: requests. Out: entries and a result. `dit` evaluates filters; here are bases, scopes, limits, attributes, pages, the
 root DSE (RFC 4512 §5.1) and the schema (§4.4). A page continues behind the last entry of the one before, whose position
 its cookie has. So it is valid in any process, also when the directory has changed meanwhile.
@@ -140,8 +139,8 @@ def _among_cards(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tree
         most = min(page.size, ctx.settings.entries)
         if wanted.size_limit:
             most = min(most, wanted.size_limit - page.sent)
-    hunt = tree.search(base, wanted.scope, wanted.filter, page.place if page is not None else None)
-    code, sent, last = yield from _send_entries(ctx, request, wanted, hunt, most)
+    batches = tree.search(base, wanted.scope, wanted.filter, page.place if page is not None else None)
+    code, sent, last = yield from _send_entries(ctx, request, wanted, batches, most)
     controls = b""
     if page is not None and code not in {Code.TIME_LIMIT, Code.ADMIN_LIMIT}:
         whole = page.sent + sent
@@ -152,12 +151,12 @@ def _among_cards(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tree
 
 
 def _send_entries(
-    ctx: LdapContext, request: Envelope, wanted: Search, hunt: Iterator[list[FoundEntry]], most: int
+    ctx: LdapContext, request: Envelope, wanted: Search, batches: Iterator[list[FoundEntry]], most: int
 ) -> Steps[tuple[Code, int, Position | None]]:
     """Send entries as they are found; return the result, the number sent, and the position of the last."""
     deadline = ctx.now() + min(wanted.time_limit or ctx.settings.search_seconds, ctx.settings.search_seconds)
     selection, sent, last = Selection(wanted), 0, None
-    for batch in hunt:
+    for batch in batches:
         for found in batch:
             if sent >= most:
                 return Code.SIZE_LIMIT, sent, last

@@ -157,14 +157,13 @@ class Pop3Context(SessionContext):
         yield RecordActivity(how="pop3")
 
     def reading(self) -> Steps[None]:
-        """Record that mail is read: at the first message that is fetched, and then in each time slot (Reg.
+        """Record that mail is read, once in each time slot, when a message is fetched (Reg. 12.3.a).
 
-        12.3.a).
         Programs sign in by themselves every few minutes; only fetching shows that a person reads.
         """
-        stretch = opening_slot(self.clock.now_us())
-        if self._read_in != stretch:
-            self._read_in = stretch
+        slot = opening_slot(self.clock.now_us())
+        if self._read_in != slot:
+            self._read_in = slot
             yield RecordActivity(how="retr")
         else:
             yield RecordActivity()

@@ -225,11 +225,11 @@ def test_a_tree_that_follows_another_finds_the_same(before: Book, book: Book, wa
 
 def test_what_has_not_changed_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new person makes one stretch anew; what stands behind a place is the same in either tree."""
-    monkeypatch.setattr("mic_mail.ldap.dit.STRETCH", 2)
+    monkeypatch.setattr("mic_mail.ldap.dit.BLOCK_NUMBERS", 2)
     book = small_book()
     first = Tree(book)
     second = Tree(Book.of(MINISTRY, [*book.cards, Card(Kind.PERSON, 5, "Lê Mới", CNTT)]), first)
-    old, new = first._stretches, second._stretches
+    old, new = first._blocks, second._blocks
     assert {key for key in new if new[key] is not old.get(key)} == {(-1, 0), (0, 2)}
     assert found(second, Present("cn")) - found(first, Present("cn")) == {"uid=person-5:none"}
     for tree in (first, second):
