@@ -121,7 +121,7 @@ async def test_whatever_people_decide_nothing_is_doubled_or_lost(tmp_path: Path)
     ends: Counter[str] = Counter()
     for told in office.told:
         for place in told.ended:
-            assert told.entry.state.standings[place] in {Standing.FAILED, Standing.DROPPED}
+            assert told.entry.state.recipients[place].standing in {Standing.FAILED, Standing.DROPPED}
             ends[str(told.entry.envelope.recipients[place].address)] += 1
     arrived = Counter({address.decode(): count for address, count in server.arrived.items()})
     wrong = {address: (arrived[address], ends[address]) for address in addresses if arrived[address] + ends[address] != 1}

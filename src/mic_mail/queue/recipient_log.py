@@ -121,19 +121,15 @@ class EntryState:
         return cls((RecipientState(),) * recipients)
 
     @property
-    def standings(self) -> tuple[Standing, ...]:
-        return tuple(recipient.standing for recipient in self.recipients)
-
-    @property
     def unreported(self) -> tuple[int, ...]:
         """Recipients whose end the sender is still to be notified of."""
-        ended = (place for place, standing in enumerate(self.standings) if standing in REPORTED)
+        ended = (place for place, recipient in enumerate(self.recipients) if recipient.standing in REPORTED)
         return tuple(place for place in ended if place not in self.reported)
 
     @property
     def open(self) -> tuple[int, ...]:
         """Recipients that are not settled."""
-        return tuple(place for place, standing in enumerate(self.standings) if standing is Standing.OPEN)
+        return tuple(place for place, recipient in enumerate(self.recipients) if recipient.standing is Standing.OPEN)
 
     @property
     def next_try_us(self) -> int:

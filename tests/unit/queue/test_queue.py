@@ -66,7 +66,7 @@ def test_the_life_of_an_entry(queue: Queue, message: Path) -> None:
     entry.tried([1], Standing.OPEN, "450 grey", next_try_us=99)
     (again,) = queue.entries()
     assert again.state == entry.state
-    assert again.state.standings == (Standing.DELIVERED, Standing.OPEN)
+    assert [each.standing for each in again.state.recipients] == [Standing.DELIVERED, Standing.OPEN]
     assert [(each.reason, each.attempts) for each in again.state.recipients] == [("250 ok", 1), ("450 grey", 1)]
     assert again.state.next_try_us == 99
     again.tried([1], Standing.FAILED, "550 no", next_try_us=0)
@@ -109,7 +109,7 @@ def test_what_people_decide(queue: Queue, message: Path) -> None:
     person.drop([1], AdminDecision("mai", "nhầm người nhận"))
     sender.refresh()
     assert (sender.state.is_held, sender.state.next_try_us, sender.state.open) == (True, 0, (0,))
-    assert sender.state.standings[1] is Standing.DROPPED
+    assert sender.state.recipients[1].standing is Standing.DROPPED
     assert sender.state.recipients[1].reason == "nhầm người nhận"
 
 
@@ -157,7 +157,7 @@ def test_what_was_dropped_and_delivered_all_the_same(queue: Queue, message: Path
     entry.tried([0], Standing.DELIVERED, "2.0.0 ok", next_try_us=0)
     entry.tried([1], Standing.FAILED, "5.0.0 no", next_try_us=0)
     (again,) = queue.entries()
-    assert again.state.standings == (Standing.DELIVERED, Standing.DROPPED)
+    assert [each.standing for each in again.state.recipients] == [Standing.DELIVERED, Standing.DROPPED]
     assert again.state.unreported == (1,)
     assert again.state.dropped_by(1) == AdminDecision("mai", "x")
 
@@ -166,7 +166,7 @@ def test_what_is_settled_stays_so(queue: Queue, message: Path) -> None:
     entry = put(queue, message)
     entry.tried([0], Standing.DELIVERED, "250", next_try_us=0)
     entry.drop([0], AdminDecision("mai", "too late"))
-    assert entry.state.standings == (Standing.DELIVERED,)
+    assert [each.standing for each in entry.state.recipients] == [Standing.DELIVERED]
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30])
@@ -210,7 +210,7 @@ def test_any_log_is_read(tmp_path_factory: pytest.TempPathFactory, lines: list[b
     queue.put("ID", folder / "m", envelope())
     (folder / "live/ID.log").write_bytes(b"\n".join(lines))
     (entry,) = queue.entries()
-    assert len(entry.state.standings) == 1
+    assert len(entry.state.recipients) == 1
     queue.close()
 
 

@@ -146,7 +146,7 @@ def _places(entry: QueueEntry, wanted: Sequence[str]) -> list[int]:
         if not meant:
             raise BadInput(Text(f"Thư không gửi tới {address}.", f"{in_ascii(address)} is not a recipient of it."))
         if not set(meant) & set(state.open):
-            standing = state.standings[meant[0]].label
+            standing = state.recipients[meant[0]].standing.label
             raise Refused(Text(f"{address}: {standing.vi}, không dừng được.", f"{in_ascii(address)}: {standing.en} already."))
         places += [place for place in meant if place in state.open]
     if not (wanted or state.open):

@@ -70,7 +70,8 @@ class DeliveryLog:
             unreported = tuple(place for place in entry.state.unreported if place not in under_way)
             if unreported:
                 for place in unreported:
-                    if (decision := entry.state.dropped_by(place)) and entry.state.standings[place] is Standing.DROPPED:
+                    is_dropped = entry.state.recipients[place].standing is Standing.DROPPED
+                    if is_dropped and (decision := entry.state.dropped_by(place)):
                         self._event(
                             entry, place, Standing.DROPPED, actor=decision.actor, reason=decision.reason, clause=decision.clause
                         )

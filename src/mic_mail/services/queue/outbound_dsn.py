@@ -50,9 +50,10 @@ class OutboundReports:
         entry = finished.entry
         for decision, places in _dropped(finished).items():
             await self._report_dropped(entry, decision, places)
+        recipients = entry.state.recipients
         groups = (
-            (Action.FAILED, [place for place in finished.ended if entry.state.standings[place] is Standing.FAILED]),
-            (Action.RELAYED, [place for place in finished.ended if entry.state.standings[place] is Standing.RELAYED]),
+            (Action.FAILED, [place for place in finished.ended if recipients[place].standing is Standing.FAILED]),
+            (Action.RELAYED, [place for place in finished.ended if recipients[place].standing is Standing.RELAYED]),
             (Action.DELAYED, list(finished.late)),
         )
         for action, places in groups:
@@ -151,7 +152,7 @@ def _dropped(finished: FinishedRecipients) -> dict[AdminDecision, list[int]]:
     """Group the dropped recipients by the decision that dropped them."""
     found: dict[AdminDecision, list[int]] = {}
     for place in finished.ended:
-        if finished.entry.state.standings[place] is Standing.DROPPED:
+        if finished.entry.state.recipients[place].standing is Standing.DROPPED:
             found.setdefault(finished.entry.state.dropped_by(place) or NOBODY, []).append(place)
     return found
 

@@ -64,7 +64,7 @@ async def test_what_was_held_for_longer_than_it_is_tried(tmp_path: Path, by_pers
                 await office.tried("A")
         entry = office.queue.read("A")
         assert entry is not None
-        assert entry.state.standings == (Standing.OPEN,)
+        assert [each.standing for each in entry.state.recipients] == [Standing.OPEN]
         assert entry.free_since_us > office.clock.now_us() - 60_000_000
         office.give_up_seconds = 0.0
         entry.retry()
@@ -110,7 +110,7 @@ async def test_what_is_dropped_while_it_is_sent(tmp_path: Path, answer: bytes) -
             server.gate.set()
             await office.until()
     assert server.messages == [STUFFED]
-    standings = [told.entry.state.standings[0] for told in office.told]
+    standings = [told.entry.state.recipients[0].standing for told in office.told]
     assert standings == ([] if answer.startswith(b"250") else [Standing.DROPPED])
 
 

@@ -53,7 +53,11 @@ async def test_a_full_disk_sends_nothing_twice(tmp_path: Path, monkeypatch: pyte
             office.put("A", "late@two.example", "good@two.example")
             await senders.poll()
             decided = (Standing.OPEN, Standing.DELIVERED)
-            await wait_on_loop(lambda: [entry.state.standings for entry in senders._active.known(["A"])] == [decided])
+            await wait_on_loop(
+                lambda: (
+                    [tuple(r.standing for r in entry.state.recipients) for entry in senders._active.known(["A"])] == [decided]
+                )
+            )
 
 
 async def test_a_clock_that_was_set_back(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ async def test_every_stage_in_every_way(
             for domain in cases:
                 entry = office.queue.read(domain)
                 if entry is not None:
-                    assert entry.state.standings == (Standing.OPEN,)
+                    assert [each.standing for each in entry.state.recipients] == [Standing.OPEN]
                     assert re.match(r"4\.\d\.\d .", entry.state.recipients[0].reason), entry.state.recipients
                     found[domain] = WAITS
                 elif domain in told:

@@ -160,7 +160,7 @@ async def test_credentials_that_are_refused(tmp_path: Path, authority: Authority
             await office.tried("A")
             entry = office.queue.read("A")
             assert entry is not None
-            assert entry.state.standings == (Standing.OPEN,)
+            assert [each.standing for each in entry.state.recipients] == [Standing.OPEN]
             assert entry.state.recipients[0].reason.startswith("4.7.8")
             assert (relay.messages, office.told) == ([], [])
             relay.password = PASSWORD
@@ -288,7 +288,7 @@ async def test_no_password_without_tls_to_that_name(tmp_path: Path, authority: A
             await office.tried("A")
     entry = office.queue.read("A")
     assert entry is not None
-    assert entry.state.standings == (Standing.OPEN,)
+    assert [each.standing for each in entry.state.recipients] == [Standing.OPEN]
     assert entry.state.recipients[0].reason[:5] in ("4.7.5", "4.7.8")
     assert not [line for line in relay.lines if line.startswith((b"MAIL", b"AUTH P", b"AUTH L"))]
     assert relay.signed_in == []
@@ -516,4 +516,4 @@ async def test_trouble_in_the_second_transaction(tmp_path: Path, authority: Auth
         await running
     entry = office.queue.read("A")
     assert entry is not None
-    assert entry.state.standings == (Standing.DELIVERED, Standing.OPEN)
+    assert [each.standing for each in entry.state.recipients] == [Standing.DELIVERED, Standing.OPEN]
