@@ -5,12 +5,11 @@ A successful sign-in is cached for a while by a digest of the header, so that th
 the access is checked again at each request. Bounded; belongs to the loop.
 """
 
-import binascii
 import hmac
-from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Callable
 
+from mic_mail.auth.sasl import decode_base64
 from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
 from mic_mail.services.authentication.refusals import Refusal
 from mic_mail.services.authentication.sign_in import SignInService
@@ -52,9 +51,8 @@ def credentials(header: str) -> tuple[str, str] | None:
     scheme, _, encoded = header.strip().partition(" ")
     if scheme.lower() != "basic":
         return None
-    try:
-        octets = b64decode(encoded.strip().encode("ascii"), validate=True)
-    except (binascii.Error, ValueError):
+    octets = decode_base64(encoded.strip().encode("ascii", "replace"))
+    if octets is None:
         return None
     try:
         pair = octets.decode()
