@@ -176,6 +176,30 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
         "Chính sách mã hóa của máy nhận không được đáp ứng: {error}",
         "The receiving server's TLS policy is not met: {error}",
     ),
+    "tls_policy": (
+        "Chính sách mã hóa của {domain} (MTA-STS) nay là “{mode}”",
+        'The TLS policy of {domain} (MTA-STS) is now "{mode}"',
+    ),
+    "tls_policy_not_fetched": (
+        "Không lấy được chính sách mã hóa của {domain}: {error}",
+        "The TLS policy of {domain} could not be fetched: {error}",
+    ),
+    "tls_policy_not_kept": (
+        "Không lưu được chính sách mã hóa của {domain}: {error}",
+        "The TLS policy of {domain} could not be stored: {error}",
+    ),
+    "policies_not_refreshed": (
+        "Không cập nhật được chính sách mã hóa của các tên miền: {error}",
+        "The TLS policies of domains could not be refreshed: {error}",
+    ),
+    "smarthost_without_password": (
+        "Không có mật khẩu cho máy chủ chuyển tiếp {smarthost}: {error}",
+        "There is no password for the smarthost {smarthost}: {error}",
+    ),
+    "smarthost_sign_in_failed": (
+        "Không đăng nhập được vào máy chủ chuyển tiếp {smarthost} bằng tên {login}: {error}",
+        "Signing in to the smarthost {smarthost} as {login} failed: {error}",
+    ),
     "malware_refused": ("Từ chối thư {trace} có mã độc {malware}", "Message {trace} refused: malware {malware}"),
     "message_not_scanned": ("Thư {trace} chưa được quét mã độc: {error}", "Message {trace} was not scanned: {error}"),
     "quarantine_waits": ("Chưa xử lý được thư cách ly: {error}", "Quarantined mail cannot be processed yet: {error}"),

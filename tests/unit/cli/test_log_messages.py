@@ -38,7 +38,7 @@ NO_CODES = {
     # names, addresses, places
     "actor", "addresses", "collector", "domain", "file", "files", "folder", "from_domain", "holder", "login", "mailbox",
     "network", "officer", "path", "peer", "place", "reader", "readers", "recipient", "recipients", "selector", "sender",
-    "server", "spf_domain", "target", "to", "zone", "certificate", "needs_restart", "taken_over",
+    "server", "smarthost", "spf_domain", "target", "to", "zone", "certificate", "needs_restart", "taken_over",
     # numbers, instants, references
     "accepted_at", "app_passwords", "attempts", "changes", "count", "digest", "ends_at", "entries", "exit_code", "failures",
     "found", "head", "lessons", "lived_seconds", "mailbox_id", "marked", "message_id", "messages", "months", "ms", "next_try",
@@ -46,7 +46,8 @@ NO_CODES = {
     "restarts", "score", "searches", "second_factors", "seconds", "session", "since", "size", "trace", "tries", "uid", "uids",
     "until", "uses", "without_mailbox", "workers", "years", "clause",
     # results of protocols, names of algorithms, what another program calls itself
-    "algorithm", "arc", "commands", "dkim", "dmarc", "iprev", "malware", "name", "os", "reply", "spf", "status", "version",
+    "algorithm", "arc", "commands", "dkim", "dmarc", "iprev", "malware", "mode", "name", "os", "reply", "spf",
+    "status", "version",
     # sentences of both languages, or what the system, a library or a person has said
     "error", "mistakes", "what", "why",
     # yes or no

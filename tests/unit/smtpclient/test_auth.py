@@ -89,7 +89,7 @@ def test_challenges_without_sense(challenge: bytes) -> None:
         auth.answer(exchange, challenge)
 
 
-def scram_until(last: Callable[[auth.Talk], object]) -> None:
+def scram_until(last: Callable[[auth.Exchange], object]) -> None:
     exchange = auth.begin("SCRAM-SHA-256", "user", "pencil", "client")
     next(exchange)
     auth.answer(exchange, b"r=client1,s=c2FsdA==,i=4096")

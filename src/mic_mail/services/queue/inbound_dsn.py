@@ -54,7 +54,7 @@ class ReportDecision:
     warned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Kind:
     """A kind of report."""
 
