@@ -62,7 +62,6 @@ def compose(
     date: datetime,
     message_id: str,
     auto_submitted: str | None = "auto-generated",
-    reply_to: Mailbox | None = None,
     in_reply_to: str | None = None,
     attachments: Sequence[Attachment] = (),
     report_type: str | None = None,
@@ -82,8 +81,6 @@ def compose(
         _text_field("Subject", subject),
         _field("Message-ID", [_ascii(f"<{message_id}>")]),
     ]
-    if reply_to is not None:
-        fields.append(_field("Reply-To", _mailbox(reply_to)))
     if in_reply_to is not None and len(in_reply_to) <= _LONGEST_ID:
         fields += [_field(name, [_ascii(f"<{in_reply_to}>")]) for name in ("In-Reply-To", "References")]
     if auto_submitted is not None:

@@ -11,7 +11,7 @@ import encodings
 import pkgutil
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterator
 from encodings.aliases import aliases
 from functools import lru_cache
 from typing import Literal
@@ -183,16 +183,16 @@ def _is_nearly_utf8(raw: bytes) -> bool:
     return text.strip("\ufffd").count("\ufffd") == 0 and not text.strip("\ufffd").isascii()
 
 
-def decode_text(value: bytes, charset: str = "") -> str:
-    """Decode an unstructured value, or a phrase: encoded words decoded, raw octets as UTF-8 or `charset`."""
+def decode_text(value: bytes) -> str:
+    """Decode an unstructured value, or a phrase: encoded words decoded, raw octets as UTF-8."""
     value = unfold(value)
     if b"=?" not in value:
-        return decode_octets(value, charset)
-    text = "".join([decode_octets(raw, name) for raw, name in _runs(value, charset)])
+        return decode_octets(value)
+    text = "".join([decode_octets(raw, charset) for raw, charset in _runs(value)])
     return compose_letters(text)  # a letter in one word, its mark in the next
 
 
-def _runs(value: bytes, charset: str) -> Iterable[tuple[bytes, str]]:
+def _runs(value: bytes) -> Iterator[tuple[bytes, str]]:
     """Yield octets and their charset, adjacent words in one charset as one run.
 
     A character cut between two words is whole again in a run.
@@ -202,21 +202,19 @@ def _runs(value: bytes, charset: str) -> Iterable[tuple[bytes, str]]:
     held_charset = ""
     for match in _WORD.finditer(value):
         between = value[pos : match.start()]
-        if between.strip(b" \t") or not held_charset:
-            if held_charset:
-                yield b"".join(held), held_charset
-                held, held_charset = [], ""
-            yield between, charset
-        name = match[1].partition(b"*")[0].decode("ascii", "replace").lower()  # RFC 2231 §5: a language may follow
-        if held_charset and name != held_charset:
+        is_apart = pos == 0 or bool(between.strip(b" \t"))
+        charset = match[1].partition(b"*")[0].decode("ascii", "replace").lower()  # RFC 2231 §5: a language may follow
+        if held and (is_apart or charset != held_charset):
             yield b"".join(held), held_charset
             held = []
+        if is_apart:
+            yield between, ""
         held.append(_open_word(match[2], match[3]))
-        held_charset = name
+        held_charset = charset
         pos = match.end()
-    if held_charset:
+    if held:
         yield b"".join(held), held_charset
-    yield value[pos:], charset
+    yield value[pos:], ""
 
 
 def _open_word(encoding: bytes, text: bytes) -> bytes:

@@ -70,10 +70,10 @@ def read_mailboxes(value: bytes) -> list[Mailbox]:
         raise Ambiguous("not in UTF-8") from None
     if _CONTROL.search(text):
         raise Ambiguous("control characters")
-    return _Reader(text).mailboxes()
+    return _Parser(text).mailboxes()
 
 
-class _Reader:
+class _Parser:
     """One field and the current position."""
 
     def __init__(self, text: str) -> None:

@@ -97,13 +97,20 @@ def test_encoding_and_decoding_give_the_text_back(text: str) -> None:
         assert decode_text(words) == text.strip(" \t")
 
 
+def test_a_word_without_a_charset_is_shown() -> None:
+    """A language alone names none (RFC 2231 §5); nobody hides a word by that."""
+    assert decode_text(b"a =?*en?q?xyz?= b") == "a xyz b"
+    assert decode_text(b"=?utf-8?q?abc?= =?*vi?q?xyz?= =?utf-8?q?abc?=") == "abcxyzabc"
+
+
 @given(
     st.binary(max_size=60),
     st.sampled_from(["", "utf-8", "viscii", "cp1258", "utf-16", "gb2312", "x", "iso-2022-jp", "hz", "\0"]),
 )
 def test_any_octets_are_text(value: bytes, charset: str) -> None:
     """No octets and no charset are too strange to be shown."""
-    decode_text(value, charset)
+    decode_text(value)
+    decode_octets(value, charset)
     decode_text(b"=?" + charset.encode() + b"?b?" + value + b"?= =?utf-8?q?" + value + b"?=")
 
 
