@@ -154,7 +154,6 @@ class FolderInfo(NamedTuple):
     expunge_floor: int
     mailbox_id: str
     special_use: str | None
-    subscribed: bool
     keywords: tuple[str, ...]
     messages: int
     unseen: int
@@ -167,7 +166,6 @@ class FolderInfo(NamedTuple):
     See `Account.take_recent`.
     """
     selectable: bool
-    has_children: bool
     own_seen: bool = False
     """`unseen`, `highest_modseq` and \\Seen belong to the person who asked, and to nobody else (seen.py)."""
 

@@ -369,7 +369,7 @@ def _create_folder(account: Account, name: str, *, subscribe: bool) -> FolderInf
             info = account.create(name)
         except FolderExists:
             info = account.folder(name)
-    if subscribe and not info.subscribed:
+    if subscribe and info.name not in account.subscriptions():
         with contextlib.suppress(TooMany):  # the messages are imported all the same
             account.subscribe(info.name, True)
     return info

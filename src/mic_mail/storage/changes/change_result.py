@@ -38,7 +38,7 @@ def change_result(
     known = shared.views.get(account_id, folder.folder_id)
     if known is None or known.info.highest_modseq != since or since < folder.expunge_floor:
         return None
-    info = folder.info(subscribed=known.info.subscribed, has_children=known.info.has_children)
+    info = folder.info()
     told = list(changed), list(vanished)
     fresh = known
     if info != known.info or changed or vanished:

@@ -8,9 +8,8 @@ directories as well, so each is one entry in the intent record and wholly done o
 
 import os
 import secrets
-import sqlite3
 
-from sqlalchemy import bindparam, func, literal_column, select
+from sqlalchemy import func, select
 
 from mic_mail.errors import Text
 from mic_mail.storage.changes import seen
@@ -21,7 +20,6 @@ from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, TooMany, Unavailable, UseNotAllowed
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.connection import Statement, keyed_by
-from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_folder_named, read_folders
 from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, ancestors, canonical, encode_directory
 from mic_mail.storage.maildir.maildir import make_folder_tree
@@ -37,11 +35,6 @@ _DELETED_TOO = 2
 Without it CREATE and DELETE in turn would make files without end.
 """
 _ID_NAMED = Statement(select(_F.folder_id).where(keyed_by(_F, "name"), _F.deleted_at_us.is_(None)))
-_ANY_BELOW = Statement(
-    select(literal_column("1"))
-    .where(keyed_by(_F), _F.name > bindparam("low"), _F.name < bindparam("high"), _F.deleted_at_us.is_(None))
-    .limit(literal_column("1"))
-)
 
 
 def canonical_name(store: Store, name: str) -> str:
@@ -64,19 +57,17 @@ def list_folders(store: Store, person: str | None) -> tuple[list[FolderInfo], se
         reader = reader_seen_rows.find(connection, store.account_id, person)
         tallies = {} if reader is None else reader_seen_rows.tallies(connection, reader)
     parents = {parent for row in rows for parent in ancestors(row.name)}
-    infos = [row.info(subscribed=row.name in subscribed, has_children=row.name in parents) for row in rows]
+    infos = [row.info() for row in rows]
     if reader is not None:
         infos = [reader_seen_rows.with_tally(info, tallies.get(info.folder_id), reader) for info in infos]
-    phantoms = parents - {row.name for row in rows}
-    infos += [_phantom(name, subscribed=name in subscribed) for name in phantoms]
+    infos += [_phantom(name) for name in parents - {row.name for row in rows}]
     return sorted(infos, key=lambda info: (info.name != INBOX, info.name)), subscribed
 
 
-def _phantom(name: str, *, subscribed: bool) -> FolderInfo:
+def _phantom(name: str) -> FolderInfo:
     return FolderInfo(
         folder_id=0, name=name, uidvalidity=0, uidnext=0, highest_modseq=0, expunge_floor=0, mailbox_id="", special_use=None,
-        subscribed=subscribed, keywords=(), messages=0, unseen=0, deleted=0, size=0, deleted_size=0, recent_from=0,
-        selectable=False, has_children=True,
+        keywords=(), messages=0, unseen=0, deleted=0, size=0, deleted_size=0, recent_from=0, selectable=False,
     )  # fmt: skip
 
 
@@ -94,7 +85,7 @@ def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0, pe
             row = read_folder(connection, store.account_id, folder_id)
         if row is None or row.deleted_at_us is not None:
             raise NoSuchFolder(name or f"#{folder_id}")
-        return info_of(store, connection, row, reader_seen_rows.find(connection, store.account_id, person))
+        return reader_seen_rows.info_of(connection, row, reader_seen_rows.find(connection, store.account_id, person))
 
 
 def folder_id(store: Store, name: str) -> int:
@@ -105,20 +96,6 @@ def folder_id(store: Store, name: str) -> int:
     if row is None:
         raise NoSuchFolder(name)
     return int(row[0])
-
-
-def info_of(store: Store, connection: sqlite3.Connection, row: FolderRow, reader: SeenReader | None = None) -> FolderInfo:
-    info = row.info(
-        subscribed=row.name in subscribed_names(connection, store.account_id),
-        has_children=_has_children(store, connection, row.name),
-    )
-    return info if reader is None else reader_seen_rows.info_as_seen(connection, reader, info)
-
-
-def _has_children(store: Store, connection: sqlite3.Connection, name: str) -> bool:
-    low = name + DELIMITER
-    high = name + chr(ord(DELIMITER) + 1)
-    return _ANY_BELOW.on(connection, account=store.account_id, low=low, high=high).fetchone() is not None
 
 
 # Writing

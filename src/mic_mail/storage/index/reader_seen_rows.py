@@ -16,6 +16,7 @@ from sqlalchemy.dialects.sqlite import Insert, insert
 
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
+from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.types import SEEN, FolderInfo, FolderView, Row
 
 State = tuple[int, int]
@@ -198,10 +199,12 @@ def view_as_seen(connection: sqlite3.Connection, reader: SeenReader, common: Fol
     return FolderView(common.info, common.uids, flags, modseqs, common.sizes)
 
 
-def info_as_seen(connection: sqlite3.Connection, reader: SeenReader, info: FolderInfo) -> FolderInfo:
-    """Return a folder's info as the reader sees it."""
-    row = _TALLY_HERE.on(connection, account=reader.account_id, reader=reader.reader_id, folder=info.folder_id).fetchone()
-    return with_tally(info, row, reader)
+def info_of(connection: sqlite3.Connection, folder: FolderRow, reader: SeenReader | None) -> FolderInfo:
+    """Return a folder's info as the reader sees it, or (None) as the common state has it."""
+    if reader is None:
+        return folder.info()
+    tally = _TALLY_HERE.on(connection, account=reader.account_id, reader=reader.reader_id, folder=folder.folder_id).fetchone()
+    return with_tally(folder.info(), tally, reader)
 
 
 def tallies(connection: sqlite3.Connection, reader: SeenReader) -> dict[int, State]:

@@ -96,7 +96,8 @@ class FolderRow:
     def set_keywords(self, names: Sequence[str]) -> None:
         self.keywords = json.dumps(list(names), ensure_ascii=False)
 
-    def info(self, *, subscribed: bool, has_children: bool) -> FolderInfo:
+    def info(self) -> FolderInfo:
+        """Return the folder with the \\Seen of its common state."""
         return FolderInfo(
             folder_id=self.folder_id,
             name=self.name,
@@ -106,7 +107,6 @@ class FolderRow:
             expunge_floor=self.expunge_floor,
             mailbox_id=self.mailbox_id,
             special_use=self.special_use,
-            subscribed=subscribed,
             keywords=self.keyword_names(),
             recent_from=self.recent_from,
             messages=self.messages,
@@ -115,7 +115,6 @@ class FolderRow:
             size=self.octets,
             deleted_size=self.deleted_octets,
             selectable=True,
-            has_children=has_children,
         )
 
 

@@ -20,7 +20,6 @@ from sqlalchemy import ColumnElement, Select, bindparam, func, select
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.expunge import read_messages, tombstone_lost
 from mic_mail.storage.changes.flags import take_foreign_name
-from mic_mail.storage.changes.folders import info_of
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.index import reader_seen_rows, schema
@@ -158,15 +157,12 @@ def _view(
     """
     whose = "" if reader is None else reader.person
     known = None if kept is None else kept.get(whose)
+    info = reader_seen_rows.info_of(connection, folder, reader)
     if known is None or known.info.highest_modseq < folder.expunge_floor:
-        fresh = _load(store, connection, info_of(store, connection, folder, reader))
+        fresh = _load(store, connection, info)
         if reader is not None:
             fresh = reader_seen_rows.view_as_seen(connection, reader, fresh)
     else:
-        # Values that only LIST uses stay as they were: sessions that read messages do not use them.
-        info = folder.info(subscribed=known.info.subscribed, has_children=known.info.has_children)
-        if reader is not None:
-            info = reader_seen_rows.info_as_seen(connection, reader, info)
         if known.info == info:
             return known
         changed, vanished = _changes_since(store, connection, folder.folder_id, known.info.highest_modseq, reader)
@@ -198,9 +194,7 @@ def changes(store: Store, person: str | None, folder_id: int, since_modseq: int)
 def _changes(
     store: Store, connection: sqlite3.Connection, folder: FolderRow, since_modseq: int, reader: SeenReader | None
 ) -> Changes:
-    highest = folder.highest_modseq
-    if reader is not None:
-        highest = info_of(store, connection, folder, reader).highest_modseq
+    highest = reader_seen_rows.info_of(connection, folder, reader).highest_modseq
     changed: list[tuple[int, int, int, int]] = []
     vanished: list[int] = []
     if highest > since_modseq:

@@ -45,8 +45,8 @@ class Mailbox:
     def view(self) -> FolderView:
         info = FolderInfo(
             folder_id=7, name="INBOX", uidvalidity=3, uidnext=self.uidnext, highest_modseq=self.modseq, expunge_floor=0,
-            mailbox_id="F", special_use=None, subscribed=True, keywords=KEYWORDS, messages=len(self.rows), unseen=0, deleted=0,
-            size=0, deleted_size=0, recent_from=self.uidnext, selectable=True, has_children=False,
+            mailbox_id="F", special_use=None, keywords=KEYWORDS, messages=len(self.rows), unseen=0, deleted=0,
+            size=0, deleted_size=0, recent_from=self.uidnext, selectable=True,
         )  # fmt: skip
         uids = sorted(self.rows)
         return FolderView(
