@@ -343,7 +343,7 @@ def from_cache(plan: Plan, view: View, cache: AnswerCache, places: list[range]) 
     batch = Batch(places)
     uids = batch.pick(view.uids)
     for kept in plan.kept:
-        known = cache.answers((view.account_id, view.folder_id), view.uidvalidity, kept.key)
+        known = cache.answers(view.key, kept.key)
         answers = [answer for uid in uids if (answer := known.get(uid)) is not None]
         if len(answers) < len(uids):
             return None

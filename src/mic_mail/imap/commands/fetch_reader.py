@@ -155,8 +155,7 @@ class Reading:
         searched by UID and never iterated over.
         """
         plan, view = self._plan, self._view
-        folder = (view.account_id, view.folder_id)
-        cached = {kept.key: self._cache.answers(folder, view.uidvalidity, kept.key) for kept in plan.kept}
+        cached = {kept.key: self._cache.answers(view.key, kept.key) for kept in plan.kept}
         answers: dict[bytes, Mapping[int, bytes]] = {**cached}
         lacking = [(kept, [*filterfalse(cached[kept.key].__contains__, uids)]) for kept in plan.kept]
         lacking = [(kept, missing) for kept, missing in lacking if missing]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mic_mail.imap.parser.search_keys import And, Fuzzy, Not, Or, SearchKey
-from mic_mail.imap.selected.sort_cache import Scores
+from mic_mail.imap.selected.folder_order import Scores
 from mic_mail.storage.types import TextTest
 
 MAX_WORDS = 16

@@ -1,6 +1,6 @@
 """SEARCH, SORT and THREAD in the selected mailbox.
 
-In: commands. Out: steps. `search_run` finds, `sort_cache` and `threading` order, `search_response` writes, `search_context`
+In: commands. Out: steps. `search_run` finds, `folder_order` and `threading` order, `search_response` writes, `search_context`
 follows.
 Standards: RFC 9051 §6.4.4, RFC 5256 §3, RFC 5267, RFC 6203, RFC 6855 §3.
 """
@@ -20,9 +20,9 @@ from mic_mail.imap.parser.search import Search
 from mic_mail.imap.parser.search_keys import CHARSETS, And, InSet, ModSeq, nodes
 from mic_mail.imap.parser.sort import Criterion, Sort, SortKey, Thread, ThreadAlgorithm
 from mic_mail.imap.replies import Reply, bad, refuse
-from mic_mail.imap.selected import sort_cache, threading
+from mic_mail.imap.selected import folder_order, threading
+from mic_mail.imap.selected.folder_order import FolderOrder, Scores
 from mic_mail.imap.selected.mailbox_view import View
-from mic_mail.imap.selected.sort_cache import FolderOrder, Scores
 from mic_mail.storage.mailstore import Account
 
 LONG_ANSWER = 2000
@@ -67,7 +67,7 @@ def _sorted_by_relevancy(
         else (order.column(each.key, view.sizes), each.reverse)
         for each in criteria
     ]
-    return sort_cache.sort(found, columns)
+    return folder_order.sort(found, columns)
 
 
 def thread(ctx: ImapContext, command: Thread) -> Steps[Reply]:

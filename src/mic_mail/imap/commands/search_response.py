@@ -10,8 +10,8 @@ from typing import NamedTuple
 from mic_mail.imap import responses
 from mic_mail.imap.parser.search import Search
 from mic_mail.imap.parser.sort import Sort
+from mic_mail.imap.selected.folder_order import Scores
 from mic_mail.imap.selected.mailbox_view import View
-from mic_mail.imap.selected.sort_cache import Scores
 
 _ITEMS = frozenset({"MIN", "MAX", "ALL", "COUNT", "PARTIAL", "RELEVANCY"})
 """The return options that request an item of the response."""

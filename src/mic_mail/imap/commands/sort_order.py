@@ -1,6 +1,6 @@
 """The sort order of a view's messages, updated in slices from the store's sort keys.
 
-See `sort_cache` and `storage.reads.sort_keys`.
+See `folder_order` and `storage.reads.sort_keys`.
 """
 
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from mic_mail.connection.actions import Steps
 from mic_mail.imap.commands.search_run import Progress
 from mic_mail.imap.context import ImapContext
+from mic_mail.imap.selected.folder_order import FolderOrder, StoredSortValues
 from mic_mail.imap.selected.mailbox_view import View
-from mic_mail.imap.selected.sort_cache import FolderOrder, StoredSortValues
 from mic_mail.storage.mailstore import Account
 
 SLICE_MESSAGES = 1000
@@ -25,8 +25,7 @@ def order_of(ctx: ImapContext, view: View, progress: Progress | None = None) -> 
 
     Read only what none has read before.
     """
-    cache = ctx.cache.orders
-    prior = cache.prior(view)
+    prior = ctx.cache.orders.get(view.key)
     if prior is not None and prior.uids == view.uids:
         return prior
     lacking = list(view.uids) if prior is None else prior.lacking(view.uids)
@@ -43,7 +42,7 @@ def order_of(ctx: ImapContext, view: View, progress: Progress | None = None) -> 
             progress.report(start + SLICE_MESSAGES, len(lacking))
         yield from ctx.yield_output()
     order = yield from ctx.ask(lambda account: FolderOrder.build(view.uids, prior, stored), view.place)
-    cache.put(view, order)
+    ctx.cache.orders.put(view.key, order, order.octets)
     return order
 
 

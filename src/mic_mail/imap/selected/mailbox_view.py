@@ -30,6 +30,9 @@ from mic_mail.storage.index.view_cache import before_uid
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_FLAGS, MAX_KEYWORDS, ChangeResult, Changes, FolderDelta, FolderInfo, FolderView
 
+FolderKey = tuple[int, int, int]
+"""Account id, folder id and UIDVALIDITY: while these stand, a UID means one message."""
+
 _AT_ONCE, _MOVED_AT_ONCE = 50, 20_000
 """Limits of polls in the loop: changes, and messages of a mailbox whose arrays have to be copied."""
 
@@ -125,6 +128,11 @@ class View:
         self.name: str
         self._fresh: FolderView
         self._adopt(fresh)
+
+    @property
+    def key(self) -> FolderKey:
+        """The key of what sessions share about this folder."""
+        return self.account_id, self.folder_id, self.uidvalidity
 
     @property
     def rights_moved(self) -> bool:

@@ -3,7 +3,7 @@
 answers    items of message lists (header fields, envelopes, structures), by folder and item: mail programs request the same
            items of all messages again and again
 dates      the INTERNALDATEs of a folder, and the days of its Date fields, for SEARCH
-orders     the sort orders of a folder's messages, for SORT and THREAD (`sort_cache`)
+orders     the sort orders of a folder's messages, for SORT and THREAD (`folder_order`)
 listings   the folders of an account, for LIST and STATUS, until its change mark moves
 """
 
@@ -12,21 +12,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from threading import Lock
 
-from mic_mail.imap.selected.mailbox_view import View
-from mic_mail.imap.selected.sort_cache import SortCache
+from mic_mail.imap.selected.folder_order import FolderOrder
+from mic_mail.imap.selected.mailbox_view import FolderKey, View
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.reads.aligned_column import aligned
 from mic_mail.storage.types import FolderInfo
+from mic_mail.weighted_cache import WeightedCache
 
 ANSWER_OCTETS = 64 << 20
 INSTANT_MESSAGES = 2_000_000
+ORDER_OCTETS = 64 << 20
 _OVERHEAD_OCTETS = 120  # a dictionary entry, an int and a bytes object
 _ITEM_OVERHEAD_OCTETS = 800  # an empty `KeptAnswers`, its key and its place
 MAX_ITEM_OCTETS = 512
 """Longest cached item name; a longer one, with thousands of header fields, is not requested again."""
-
-FolderKey = tuple[int, int]
-"""Account id and folder id."""
 
 
 class KeptAnswers(dict[int, bytes]):
@@ -47,11 +46,11 @@ class AnswerCache:
         self._max_octets = max_octets
         self._octets = 0
         self._lock = Lock()
-        self._answers: OrderedDict[tuple[FolderKey, int, bytes], KeptAnswers] = OrderedDict()
+        self._answers: OrderedDict[tuple[FolderKey, bytes], KeptAnswers] = OrderedDict()
 
-    def answers(self, folder: FolderKey, uidvalidity: int, item: bytes) -> KeptAnswers:
+    def answers(self, folder: FolderKey, item: bytes) -> KeptAnswers:
         """Return the known answers for an item; the caller adds what is missing by `filled`."""
-        key = (folder, uidvalidity, item)
+        key = (folder, item)
         with self._lock:
             answers = self._answers.get(key)
             if answers is not None:
@@ -90,25 +89,17 @@ class Instants:
     """One instant per message of a folder, in seconds since the epoch: 12 octets a message; thread-safe."""
 
     def __init__(self, max_messages: int = INSTANT_MESSAGES) -> None:
-        self._max_messages = max_messages
-        self._lock = Lock()
-        self._known: OrderedDict[tuple[FolderKey, int], tuple[array[int], array[int]]] = OrderedDict()
+        self._known: WeightedCache[FolderKey, tuple[array[int], array[int]]] = WeightedCache(max_messages)
 
     def of(self, view: View, ask: Callable[[Sequence[int]], Mapping[int, int]]) -> Generator[None, None, Sequence[int]]:
         """Return the instants of all messages of a view, with pauses.
 
         `ask` is called with unknown UIDs. 0 stands for a message that is gone.
         """
-        key = ((view.account_id, view.folder_id), view.uidvalidity)
-        with self._lock:
-            uids, instants = self._known.get(key, (array("I"), array("q")))
+        uids, instants = self._known.get(view.key) or (array("I"), array("q"))
         if uids is not view.uids:
             uids, instants = view.uids, (yield from aligned(view.uids, uids, instants, ask, missing=0))
-        with self._lock:
-            self._known[key] = (uids, instants)
-            self._known.move_to_end(key)
-            while len(self._known) > 1 and sum(len(kept) for kept, _ in self._known.values()) > self._max_messages:
-                self._known.popitem(last=False)
+            self._known.put(view.key, (uids, instants), len(uids))
         return instants
 
 
@@ -150,30 +141,22 @@ class Listing:
 class Listings:
     """Listings by account and by the mailbox of the signed-in person, least recently used dropped first.
 
-    Listings are not modified. For the event loop only.
+    Listings are not modified.
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[int, int], Listing] = OrderedDict()
-        self._folders = 0
+        self._known: WeightedCache[tuple[int, int], Listing] = WeightedCache(ALL_LISTED_FOLDERS)
 
     def get(self, key: tuple[int, int]) -> Listing | None:
         """Return the last listing; its `mark` shows whether it is still valid."""
-        listing = self._known.get(key)
-        if listing is not None:
-            self._known.move_to_end(key)
-        return listing
+        return self._known.get(key)
 
     def put(self, key: tuple[int, int], listing: Listing) -> None:
         """Cache a listing if it is small and has a change mark."""
-        if (before := self._known.pop(key, None)) is not None:
-            self._folders -= len(before.folders)
         if listing.mark and len(listing.folders) <= LISTED_FOLDERS:
-            self._known[key] = listing
-            self._folders += len(listing.folders)
-            while self._folders > ALL_LISTED_FOLDERS:
-                _, dropped = self._known.popitem(last=False)
-                self._folders -= len(dropped.folders)
+            self._known.put(key, listing, len(listing.folders))
+        else:
+            self._known.drop(key)
 
 
 class SharedCache:
@@ -184,5 +167,5 @@ class SharedCache:
     def __init__(self) -> None:
         self.dates = Dates()
         self.answers = AnswerCache()
-        self.orders = SortCache()
+        self.orders: WeightedCache[FolderKey, FolderOrder] = WeightedCache(ORDER_OCTETS)
         self.listings = Listings()

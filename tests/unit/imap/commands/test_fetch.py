@@ -415,7 +415,7 @@ def test_what_a_list_is_made_of_is_kept_for_each_kind_of_client(store: MailStore
     plain, utf8 = answers[:2]
     assert "Giấy mời".encode() in utf8
     assert "Giấy mời".encode() not in plain
-    kept = {key[2]: set(answers) for key, answers in ctx.session._context.cache.answers._answers.items()}
+    kept = {key[1]: set(answers) for key, answers in ctx.session._context.cache.answers._answers.items()}
     assert kept == {key: {1, 2} for key in [b"ENVELOPE", b"ENVELOPE UTF8", b"BODYSTRUCTURE", b"INTERNALDATE"]}
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory_folder import folder_in_memory
-from mic_mail.imap.selected.sort_cache import sorted_in_runs
+from mic_mail.imap.selected.folder_order import sorted_in_runs
 from mic_mail.mime.base_subject import base_subject
 from mic_mail.mime.collation import casemap
 from mic_mail.mime.imap_structure import answers_of
@@ -137,7 +137,7 @@ def test_sort_beside_a_model(letters: list[Letter], asked: list[list[tuple[str, 
 @given(st.lists(st.integers(0, 20), max_size=200), st.booleans(), st.integers(1, 9))
 def test_sorting_in_runs_is_sorting(monkeypatch_module: pytest.MonkeyPatch, column: list[int], reverse: bool, run: int) -> None:
     """Runs that are merged give the order of one sort, ties included, however long they are."""
-    monkeypatch_module.setattr("mic_mail.imap.selected.sort_cache._RUN", run)
+    monkeypatch_module.setattr("mic_mail.imap.selected.folder_order._RUN", run)
     positions = list(range(len(column)))
     assert sorted_in_runs(positions, column, reverse=reverse) == sorted(positions, key=column.__getitem__, reverse=reverse)
 

@@ -27,6 +27,10 @@ class Known:
     folder_id: int = 7
     uidvalidity: int = 3
 
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return self.account_id, self.folder_id, self.uidvalidity
+
 
 def told(cache: Instants, view: Known, ask: Callable[[Sequence[int]], Mapping[int, int]]) -> Sequence[int]:
     """Without the pauses."""
@@ -69,7 +73,7 @@ def test_header_answers_stay_within_their_octets() -> None:
     """The field set that was longest unused goes first; what it held is no longer counted."""
     cache = AnswerCache(max_octets=10_000)
     for folder_id in range(10):
-        answers = cache.answers((1, folder_id), 1, b"BODY[HEADER.FIELDS (FROM)]")
+        answers = cache.answers((1, folder_id, 1), b"BODY[HEADER.FIELDS (FROM)]")
         cache.filled(answers, dict.fromkeys(range(10), b"x" * 280))
         assert cache._octets <= 10_000
     assert [key[0][1] for key in cache._answers] == [8, 9] or [key[0][1] for key in cache._answers] == [7, 8, 9]
@@ -78,9 +82,9 @@ def test_header_answers_stay_within_their_octets() -> None:
 def test_answers_that_were_dropped_are_not_counted() -> None:
     """Who was still filling them goes on; else the octets would be counted for ever, and in the end nothing be kept."""
     cache = AnswerCache(max_octets=10_000)
-    slow = cache.answers((1, 0), 1, b"FROM")
+    slow = cache.answers((1, 0, 1), b"FROM")
     for folder_id in range(1, 4):
-        cache.filled(cache.answers((1, folder_id), 1, b"FROM"), dict.fromkeys(range(10), b"x" * 500))
+        cache.filled(cache.answers((1, folder_id, 1), b"FROM"), dict.fromkeys(range(10), b"x" * 500))
     cache.filled(slow, dict.fromkeys(range(10), b"x" * 500))
     assert cache._octets == sum(answers.octets for answers in cache._answers.values())
 
@@ -89,14 +93,14 @@ def test_what_was_asked_for_is_counted_with_the_answers() -> None:
     """Many items of one message each: their labels are held, too. Very long ones are not kept at all."""
     cache = AnswerCache(max_octets=100_000)
     for number in range(1000):
-        cache.answers((1, 0), 1, b"%0500d" % number)
-    assert sum(len(item) for _, _, item in cache._answers) <= cache._octets <= 100_000
+        cache.answers((1, 0, 1), b"%0500d" % number)
+    assert sum(len(item) for _, item in cache._answers) <= cache._octets <= 100_000
     assert 10 <= len(cache._answers) <= 200
     held = len(cache._answers)
-    long = cache.answers((1, 0), 1, b"x" * 60_000)
+    long = cache.answers((1, 0, 1), b"x" * 60_000)
     cache.filled(long, {1: b"answer"})
     assert long == {1: b"answer"}
-    assert cache.answers((1, 0), 1, b"x" * 60_000) == {}
+    assert cache.answers((1, 0, 1), b"x" * 60_000) == {}
     assert len(cache._answers) == held
 
 

@@ -16,16 +16,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import compress, repeat
-from threading import Lock
 from typing import Any
 
 from mic_mail.imap.parser.sort import Criterion, SortKey, ThreadAlgorithm
-from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.mime import sort_keys
 from mic_mail.mime.sort_keys import NOTHING
 from mic_mail.storage.reads.sort_keys import Ordered
 
-CACHE_OCTETS = 64 << 20
 ORDERS_KEPT = 8
 """Orders cached per folder."""
 _RUN = 4096
@@ -209,31 +206,6 @@ def _mask(positions: Sequence[int], count: int) -> bytearray:
     for at in positions:
         mask[at] = 1
     return mask
-
-
-class SortCache:
-    """`FolderOrder` by folder, least recently used dropped first; thread-safe."""
-
-    def __init__(self, max_octets: int = CACHE_OCTETS) -> None:
-        self._max_octets = max_octets
-        self._lock = Lock()
-        self._known: OrderedDict[tuple[int, int, int], FolderOrder] = OrderedDict()
-
-    def prior(self, view: View) -> FolderOrder | None:
-        """Return the folder's last order; it is current if its UIDs equal those of the view."""
-        key = view.account_id, view.folder_id, view.uidvalidity
-        with self._lock:
-            known = self._known.get(key)
-            if known is not None:
-                self._known.move_to_end(key)
-            return known
-
-    def put(self, view: View, order: FolderOrder) -> None:
-        """Cache the order for other sessions."""
-        with self._lock:
-            self._known[view.account_id, view.folder_id, view.uidvalidity] = order
-            while len(self._known) > 1 and sum(kept.octets for kept in self._known.values()) > self._max_octets:
-                self._known.popitem(last=False)
 
 
 Scores = Mapping[int, int]
