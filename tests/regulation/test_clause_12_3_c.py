@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from clients.test_smtp_states import submission
 from harness import MailServer
+from mic_mail import modified_utf7
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.unit_mail.document_handoff import Arrival, Mark, age, due_at, waiting
 from mic_mail.policy.unit_mail.reply_deadlines import Incoming
 from mic_mail.services.unit_mail.document_handoff import PassedOn, Pending
-from mic_mail.storage.maildir.folder_names import encode_mutf7
 from regulation.test_clause_10_3 import letters
 from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, Desk, at, letter
 
 ONE = timedelta(days=1)
-FOLDER = f'"Shared/cntt/{encode_mutf7("Đã chuyển QLVB")}"'
+FOLDER = f'"Shared/cntt/{modified_utf7.encode("Đã chuyển QLVB").decode()}"'
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 
 from mic_mail.imap.parser.number_set import Ranges, format_in_order, format_ranges, format_set
-from mic_mail.imap.parser.utf7 import encode
+from mic_mail.modified_utf7 import encode
 from mic_mail.storage.types import DELIMITER
 
 MAX_QUOTED = 1024

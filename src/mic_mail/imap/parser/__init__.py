@@ -5,5 +5,4 @@ lexer                  atoms, strings, literals, lists of one complete command
 grammar                tag and name of a command; which commands there are is given from above (`imap.command_table`)
 session append messages mailbox metadata acl notify fetch search sort     the commands: their values and their parsers
 command                the base of these values; fetch_items, search_keys, number_set: what they are made of
-utf7                   mailbox names in modified UTF-7
 """

@@ -16,8 +16,8 @@ from typing import NoReturn
 from unicodedata import category
 
 from mic_mail.imap.parser.number_set import MAX_NUMBER, Partial, SequenceError, SequenceSet, parse_set
-from mic_mail.imap.parser.utf7 import decode_leniently
 from mic_mail.mime.encoded_words import compose_letters
+from mic_mail.modified_utf7 import decode_leniently
 from mic_mail.storage.types import DELIMITER, INBOX, is_inbox
 
 MAX_NUMBER64 = (1 << 63) - 1

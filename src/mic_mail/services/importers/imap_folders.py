@@ -12,7 +12,7 @@ from aioimaplib import aioimaplib
 from mic_mail.services.importers.imap_connection import Answer, Overlong, Wire
 from mic_mail.services.importers.imap_responses import Value, flags, number, values
 from mic_mail.services.importers.source import Skip, SourceFolder
-from mic_mail.storage.maildir.folder_names import decode_mutf7
+from mic_mail.storage.maildir.folder_names import decode_level
 from mic_mail.storage.types import INBOX, SPECIAL_USES
 
 MOST_FOLDERS = 10_000
@@ -88,7 +88,7 @@ def _folder(listed: Sequence[Value], own: bytes, foreign: Sequence[bytes], subsc
 
 def _text(level: bytes) -> str:
     shown = level.decode()
-    return decode_mutf7(shown) or shown
+    return decode_level(shown) or shown
 
 
 async def _counted(wire: Wire, folder: SourceFolder) -> SourceFolder:

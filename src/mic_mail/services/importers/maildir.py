@@ -12,7 +12,7 @@ from mic_mail.services.importers import files
 from mic_mail.services.importers.flags import of_letters
 from mic_mail.services.importers.source import FolderClosed, Item, Skip, Source, SourceFolder, SourceWrong
 from mic_mail.storage.maildir.dovecot import read_keywords, read_subscriptions
-from mic_mail.storage.maildir.folder_names import decode_mutf7
+from mic_mail.storage.maildir.folder_names import decode_level
 
 _OWN = frozenset({"cur", "new", "tmp"})
 _DEEPEST = 50
@@ -108,4 +108,4 @@ def _listed(path: str) -> dict[str, str]:
 
 
 def _text(level: str) -> str:
-    return decode_mutf7(level) or files.text_of(level)
+    return decode_level(level) or files.text_of(level)

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mic_mail.storage.maildir.folder_names import decode_mutf7, is_text
+from mic_mail.storage.maildir.folder_names import decode_level, is_text
 from mic_mail.storage.types import DELIMITER, MAX_KEYWORDS
 
 _MAX_OCTETS = 256 << 20
@@ -69,9 +69,9 @@ def read_keywords(folder_path: str) -> tuple[str, ...]:
 def read_subscriptions(maildir_path: str) -> list[str]:
     lines = _lines(f"{maildir_path}/subscriptions")
     if lines[:1] == ["V\t2"]:
-        split = [[decode_mutf7(level) or level for level in line.split("\t")] for line in lines[1:] if line]
+        split = [[decode_level(level) or level for level in line.split("\t")] for line in lines[1:] if line]
     else:
-        split = [[decode_mutf7(level) or level for level in line.split(".")] for line in lines if line]
+        split = [[decode_level(level) or level for level in line.split(".")] for line in lines if line]
     return [name for levels in split if is_text(name := DELIMITER.join(levels))]
 
 

@@ -7,11 +7,11 @@ and its text lies in the folder's `.mic-folder`. Two different names never share
 `NameNotAllowed`, never raises anything else.
 """
 
-import binascii
 import unicodedata
 from functools import lru_cache
 from hashlib import blake2b
 
+from mic_mail import modified_utf7
 from mic_mail.errors import Text
 from mic_mail.storage.errors import NameNotAllowed
 from mic_mail.storage.types import DELIMITER, INBOX, is_inbox
@@ -68,9 +68,10 @@ def encode_directory(name: str) -> str:
     """Return the directory of a canonical name, below `Maildir/`."""
     if name == INBOX:
         return ""
-    directory = "." + ".".join(encode_mutf7(level).replace(".", "&AC4-") for level in name.split(DELIMITER))
+    levels = [modified_utf7.encode(level).decode("ascii") for level in name.split(DELIMITER)]
+    directory = "." + ".".join(level.replace(".", "&AC4-") for level in levels)
     if directory == EXPUNGED or directory.startswith(OWN_PREFIX):
-        directory = f".{_shift(directory[1])}{directory[2:]}"
+        directory = f".{modified_utf7.shift(directory[1])}{directory[2:]}"
     if len(directory) > MAX_DIRECTORY_OCTETS:
         return _HASHED + blake2b(name.encode(), digest_size=20).hexdigest()
     return directory
@@ -82,7 +83,7 @@ def decode_directory(directory: str) -> str | None:
         return INBOX
     if not directory.startswith(".") or directory.startswith((_HASHED, OWN_PREFIX)) or directory in (EXPUNGED, ".", ".."):
         return None
-    levels = [decode_mutf7(level) for level in directory[1:].split(".")]
+    levels = [decode_level(level) for level in directory[1:].split(".")]
     if not all(level and DELIMITER not in level for level in levels):
         return None
     return DELIMITER.join(level for level in levels if level)
@@ -97,49 +98,13 @@ def is_text(name: str) -> bool:
     return True
 
 
-def encode_mutf7(text: str) -> str:
-    """Encode by RFC 3501 §5.1.3: printable ASCII as it is, "&" as "&-", the rest as base 64 of UTF-16."""
-    out: list[str] = []
-    run: list[str] = []
-    for character in text:
-        if " " <= character <= "~":
-            if run:
-                out.append(_shift("".join(run)))
-                run.clear()
-            out.append("&-" if character == "&" else character)
-        else:
-            run.append(character)
-    if run:
-        out.append(_shift("".join(run)))
-    return "".join(out)
+def decode_level(encoded: str) -> str | None:
+    """Return a level's text from modified UTF-7; None where it is none, or holds characters that a name cannot have.
 
-
-def _shift(text: str) -> str:
-    encoded = binascii.b2a_base64(text.encode("utf-16-be", "surrogatepass"), newline=False).decode()
-    return "&" + encoded.rstrip("=").replace("/", ",") + "-"
-
-
-def decode_mutf7(encoded: str) -> str | None:
-    """Return the text, or None where it is not modified UTF-7. Shifted printable ASCII is accepted."""
-    if not encoded.isascii():
-        return None
-    out: list[str] = []
-    at = 0
-    while (start := encoded.find("&", at)) >= 0:
-        out.append(encoded[at:start])
-        end = encoded.find("-", start)
-        if end < 0:
-            return None
-        out.append("&" if end == start + 1 else (_unshift(encoded[start + 1 : end]) or "\0"))
-        at = end + 1
-    out.append(encoded[at:])
-    text = "".join(out)
-    return None if any(unicodedata.category(character) in _UNSHOWN for character in text) else text
-
-
-def _unshift(encoded: str) -> str | None:
-    padded = encoded.replace(",", "/") + "=" * (-len(encoded) % 4)
+    Shifted printable ASCII is accepted.
+    """
     try:
-        return binascii.a2b_base64(padded, strict_mode=True).decode("utf-16-be")
-    except (binascii.Error, UnicodeDecodeError, ValueError):
+        text = modified_utf7.decode(encoded.encode("ascii"), strict=False)
+    except (UnicodeEncodeError, modified_utf7.NotModifiedUtf7):
         return None
+    return None if any(unicodedata.category(character) in _UNSHOWN for character in text) else text

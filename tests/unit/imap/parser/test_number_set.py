@@ -1,4 +1,4 @@
-"""Sequence sets against plain sets of numbers, and modified UTF-7 both ways."""
+"""Sequence sets against plain sets of numbers."""
 
 from array import array
 
@@ -6,7 +6,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mic_mail.imap.parser import utf7
 from mic_mail.imap.parser.number_set import (
     SAVED_RESULT,
     STAR,
@@ -135,63 +134,3 @@ def test_bounded_by_what_exists() -> None:
     everything = parse_set(b"1:4294967295")
     assert everything.positions_of_uids(array("I", [5, 4294967295])) == [range(2)]
     assert missing(everything.ranges, [5]) == ((1, 4), (6, 4294967295))
-
-
-# ------------------------------------------------------------------ modified UTF-7
-
-
-@pytest.mark.parametrize(
-    ("name", "octets"),
-    [
-        ("INBOX", b"INBOX"),
-        ("", b""),
-        ("~peter/mail/台北/日本語", b"~peter/mail/&U,BTFw-/&ZeVnLIqe-"),  # RFC 3501 §5.1.3
-        ("&", b"&-"),
-        ("Tom & Jerry", b"Tom &- Jerry"),
-        ("&é&", b"&-&AOk-&-"),
-        ("Công văn đi", b"C&APQ-ng v&AQM-n &ARE-i"),
-        ("Thư 📎", b"Th&AbA- &2D3czg-"),
-        ("a\tb", b"a&AAk-b"),
-    ],
-)
-def test_mutf7_examples(name: str, octets: bytes) -> None:
-    """Both ways (RFC 3501 §5.1.3)."""
-    assert utf7.encode(name) == octets
-    assert utf7.decode(octets) == name
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_mutf7_round_trip(name: str) -> None:
-    """Every name comes back, and its form is printable ASCII."""
-    octets = utf7.encode(name)
-    assert octets.isascii()
-    assert octets.decode().isprintable()
-    assert utf7.decode(octets) == name
-
-
-@given(st.binary(max_size=40).map(lambda octets: octets.replace(b"\n", b"&")))
-def test_mutf7_strict_is_one_to_one(octets: bytes) -> None:
-    """What is decoded is encoded to the same octets: no name has two forms; nothing but NotModifiedUtf7 is raised."""
-    try:
-        name = utf7.decode(octets)
-    except utf7.NotModifiedUtf7:
-        return
-    assert utf7.encode(name) == octets
-
-
-@pytest.mark.parametrize(
-    "octets",
-    [b"&", b"a&b", b"&AGE-", b"&U,BTFw-&ZeVnLIqe-", b"&U,BTFx-", b"&2D0-", b"&AOk=-", b"&AO/k-", b"\xc3\xa9", b"a\x00",
-     b"&A-", b"&AOkA-"],
-)  # fmt: skip
-def test_mutf7_refuses_other_forms(octets: bytes) -> None:
-    """Superfluous shifts, shifted ASCII, stray bits, lone surrogates, padding, 8 bits: not modified UTF-7."""
-    with pytest.raises(utf7.NotModifiedUtf7):
-        utf7.decode(octets)
-
-
-def test_mutf7_lenient() -> None:
-    """A name that is no modified UTF-7 is what it looks like; a lone surrogate cannot break an answer."""
-    assert utf7.decode_leniently(b"Tom & Jerry") == "Tom & Jerry"
-    assert utf7.decode_leniently("văn".encode()) == "văn"
-    assert utf7.decode(utf7.encode("a\ud800b")) == "a\ufffdb"

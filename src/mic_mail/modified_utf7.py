@@ -1,8 +1,8 @@
-"""Modified UTF-7, the encoding of mailbox names in IMAP4rev1 (RFC 3501 §5.1.3).
+"""Modified UTF-7, the encoding of mailbox names in IMAP4rev1 and in Maildir++ (RFC 3501 §5.1.3).
 
 Printable US-ASCII stands for itself, `&` is `&-`, everything else is UTF-16BE in base64 with `,` for `/` and no padding,
 between `&` and `-`. In: `str` or ASCII octets; out: the other. Strict decoding accepts exactly the output of the encoder,
-so no two octet strings mean the same name. Pure; `decode` raises only `NotModifiedUtf7`.
+so no two octet strings mean the same name. Pure.
 """
 
 import re
@@ -21,11 +21,14 @@ def encode(name: str) -> bytes:
     """Return the only correct form of `name`; lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
     if name.isascii() and name.isprintable() and "&" not in name:
         return name.encode("ascii")
-    return _OUTSIDE.sub(lambda found: _shift(found[0]), name).encode("ascii")
+    return _OUTSIDE.sub(lambda found: shift(found[0]), name).encode("ascii")
 
 
-def decode(octets: bytes) -> str:
-    """Return the name if `octets` are exactly what `encode` makes of it."""
+def decode(octets: bytes, *, strict: bool = True) -> str:
+    """Return the name, or raise `NotModifiedUtf7`.
+
+    `strict`: only if `octets` are exactly what `encode` makes of it; otherwise also with needless shifts.
+    """
     if b"&" not in octets and octets.isascii():
         text = octets.decode("ascii")
         if text.isprintable():
@@ -38,7 +41,7 @@ def decode(octets: bytes) -> str:
     except (UnicodeDecodeError, ValueError) as error:
         raise NotModifiedUtf7("not modified UTF-7") from error
     # RFC 3501 §5.1.3: no superfluous shifts, no ASCII in base64, no stray bits: one name, one form.
-    if encode(name) != octets:
+    if strict and encode(name) != octets:
         raise NotModifiedUtf7("not the shortest form")
     return name
 
@@ -55,7 +58,8 @@ def decode_leniently(octets: bytes) -> str:
         return octets.decode("utf-8")
 
 
-def _shift(run: str) -> str:
+def shift(run: str) -> str:
+    """Return characters in their shifted form, also those that need none."""
     if run == "&":
         return "&-"
     wide = run.encode("utf-16-be", "surrogatepass").decode("utf-16-be", "replace").encode("utf-16-be")
