@@ -283,24 +283,24 @@ class ImapConnection(connection.Connection):
 
     def _noticed(self, modseq: int) -> None:
         """Handle the change feed: the own account has changed."""
-        if self._session.noticed(modseq) and isinstance(self._waiting, Waiting):
-            self._pump()
+        self._wake_if(self._session.noticed(modseq))
 
     def _noticed_there(self, modseq: int) -> None:
         """Handle the change feed: the watched account has changed."""
-        if self._session.noticed(modseq, there=True) and isinstance(self._waiting, Waiting):
-            self._pump()
+        self._wake_if(self._session.noticed(modseq, there=True))
 
     def _noticed_beyond(self, account_id: int, modseq: int) -> None:
         """Handle the change feed: an account that NOTIFY follows has changed."""
-        if self._session.account_changed(account_id, modseq) and isinstance(self._waiting, Waiting):
-            self._pump()
+        self._wake_if(self._session.account_changed(account_id, modseq))
 
     def _boxes_moved(self) -> None:
         """Handle a possible change of the shared mailboxes that the person may use."""
         assert self._signed_in is not None
         self._services.access.sharing.renew_all(self._signed_in.mailbox_id)
-        if self._session.shared_mailboxes_changed() and isinstance(self._waiting, Waiting):
+        self._wake_if(self._session.shared_mailboxes_changed())
+
+    def _wake_if(self, matters: bool) -> None:
+        if matters and isinstance(self._waiting, Waiting):
             self._pump()
 
     def _decision_moved(self) -> None:

@@ -9,7 +9,7 @@ exists. Folder names are `str` in NFC with "/" between levels; `INBOX` is always
 from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -32,6 +32,14 @@ DELIMITER = "/"
 def is_inbox(name: str) -> bool:
     """Return whether this is INBOX in any case of its ASCII letters, and no others (RFC 9051 §5.1)."""
     return name.isascii() and name.upper() == INBOX
+
+
+def at_and_above(name: str) -> Iterator[str]:
+    """Yield a folder's name and those above it, nearest first."""
+    end = len(name)
+    while end > 0:
+        yield name[:end]
+        end = name.rfind(DELIMITER, 0, end)
 
 
 SPECIAL_USES = ("\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")

@@ -24,7 +24,7 @@ from mic_mail.imap.parser.sort import MultiSearch, Reach, Source
 from mic_mail.imap.replies import Reply, bad
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.storage.errors import NoSuchFolder
-from mic_mail.storage.types import DELIMITER, FolderInfo
+from mic_mail.storage.types import DELIMITER, FolderInfo, at_and_above
 
 Mailbox = tuple[FolderInfo, Place]
 """A folder under the name that its client sees, and its place."""
@@ -129,9 +129,4 @@ class _Wanted:
             return True
         if name in self._parents or name.rpartition(DELIMITER)[0] in self._parents:
             return True
-        cut = len(name) if self._tops else 0
-        while cut > 0:
-            if name[:cut] in self._tops:
-                return True
-            cut = name.rfind(DELIMITER, 0, cut)
-        return False
+        return bool(self._tops) and not self._tops.isdisjoint(at_and_above(name))

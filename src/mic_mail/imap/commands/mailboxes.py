@@ -321,17 +321,19 @@ def rename(ctx: ImapContext, command: Rename) -> Steps[Reply]:
 
 def subscribe(ctx: ImapContext, command: OnMailbox) -> Steps[Reply]:
     """Add a name to the person's own list, also one of another account. The name need not exist."""
-    yield from ctx.change(lambda account: account.subscribe(command.mailbox, True))
-    if ctx.notifier is not None:
-        yield from ctx.notifier.subscribed(ctx, command.mailbox, True)
+    yield from _subscribe(ctx, command.mailbox, True)
     return Reply("Subscribed.")
 
 
 def unsubscribe(ctx: ImapContext, command: OnMailbox) -> Steps[Reply]:
-    yield from ctx.change(lambda account: account.subscribe(command.mailbox, False))
-    if ctx.notifier is not None:
-        yield from ctx.notifier.subscribed(ctx, command.mailbox, False)
+    yield from _subscribe(ctx, command.mailbox, False)
     return Reply("Unsubscribed.")
+
+
+def _subscribe(ctx: ImapContext, name: str, subscribed: bool) -> Steps[None]:
+    yield from ctx.change(lambda account: account.subscribe(name, subscribed))
+    if ctx.notifier is not None:
+        yield from ctx.notifier.subscribed(ctx, name, subscribed)
 
 
 # ------------------------------------------------------------------ quota

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from mic_mail.connection.actions import Steps
 from mic_mail.imap.context import ImapContext
-from mic_mail.imap.parser.number_set import NoSuchNumber, Partial, SequenceSet
+from mic_mail.imap.parser.number_set import NoSuchNumber, Partial, SequenceSet, ranges_of
 from mic_mail.storage.mailstore import Account
 
 MANY_SAVED = 2_000
@@ -47,17 +47,7 @@ def uids_of(ctx: ImapContext, places: Iterable[range]) -> list[int]:
 
 def ranges(positions: Iterable[int]) -> list[range]:
     """Return ascending positions as ranges."""
-    found: list[range] = []
-    start = stop = -1
-    for at in positions:
-        if at != stop:
-            if start >= 0:
-                found.append(range(start, stop))
-            start = at
-        stop = at + 1
-    if start >= 0:
-        found.append(range(start, stop))
-    return found
+    return [range(low, high + 1) for low, high in ranges_of(positions)]
 
 
 def part_of(places: list[range], partial: Partial) -> list[range]:

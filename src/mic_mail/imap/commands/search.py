@@ -105,14 +105,7 @@ def _thread(command: Thread, view: View, order: FolderOrder, positions: Sequence
     if command.algorithm is ThreadAlgorithm.ORDEREDSUBJECT:
         forest = threading.ordered_subject(messages)
     else:
-        work = threading.references(messages, by_subject=command.algorithm is ThreadAlgorithm.REFERENCES)
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                forest = end.value
-                break
-            yield None
+        forest = yield from threading.references(messages, by_subject=command.algorithm is ThreadAlgorithm.REFERENCES)
     yield None
     yield threading.write(forest, [view.uids[at] for at in positions] if command.by_uid else [at + 1 for at in positions])
 

@@ -8,10 +8,11 @@ length of name and pattern, whatever its wildcards. Pure.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from mic_mail.imap.parser.mailbox import List
-from mic_mail.storage.types import DELIMITER, INBOX, is_inbox
+from mic_mail.storage.types import DELIMITER, INBOX, at_and_above, is_inbox
 
 _XLIST_NAMES = {"\\Junk": "\\Spam", "\\Flagged": "\\Starred", "\\All": "\\AllMail"}
 
@@ -121,11 +122,8 @@ class NameTree:
         self.parents_of_folders = {parent for name in self.folders for parent in self.parents(name)}
 
     def parents(self, name: str) -> Iterable[str]:
-        """Yield the names above `name`, nearest first."""
-        cut = name.rfind(DELIMITER)
-        while cut > 0:
-            yield name[:cut]
-            cut = name.rfind(DELIMITER, 0, cut)
+        """Return the names above `name`, nearest first."""
+        return islice(at_and_above(name), 1, None)
 
     def ordered(self, names: Iterable[str]) -> list[str]:
         """Sort names with INBOX first, then level by level, so that a parent comes before its children."""

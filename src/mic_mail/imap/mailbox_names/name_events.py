@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from mic_mail.storage.types import DELIMITER
+from mic_mail.storage.types import DELIMITER, at_and_above
 
 _ROUNDS = 100
 """Most passes over renames that wait for each other.
@@ -107,10 +107,8 @@ class _ClientNames:
 
 def _count(counter: Counter[str], name: str, times: int) -> None:
     """Count a name for itself and for all its parents."""
-    cut = len(name)
-    while cut > 0:
-        counter[name[:cut]] += times
-        cut = name.rfind(DELIMITER, 0, cut)
+    for each in at_and_above(name):
+        counter[each] += times
 
 
 def _in_order(renamed: list[Renamed], kept: Iterable[str], wants: Wants) -> tuple[list[NameEvent], list[str]]:

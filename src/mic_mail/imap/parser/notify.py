@@ -15,7 +15,7 @@ from mic_mail.imap.parser.command import Arguments
 from mic_mail.imap.parser.fetch import fetch_items
 from mic_mail.imap.parser.fetch_items import Datum, FetchItem
 from mic_mail.imap.parser.lexer import Cursor, Fault
-from mic_mail.storage.types import DELIMITER
+from mic_mail.storage.types import at_and_above
 
 
 class Events(Flag):
@@ -58,11 +58,8 @@ class Watch:
         events = (self.personal if personal else Events.NOTHING) | self.mailboxes.get(name, Events.NOTHING)
         if subscribed:
             events |= self.subscribed
-        if self.subtrees:
-            cut = len(name)
-            while cut > 0:
-                events |= self.subtrees.get(name[:cut], Events.NOTHING)
-                cut = name.rfind(DELIMITER, 0, cut)
+        for top in at_and_above(name) if self.subtrees else ():
+            events |= self.subtrees.get(top, Events.NOTHING)
         return events
 
 
