@@ -146,7 +146,7 @@ def test_clause_6_1_somebody_who_can_sign_in_acts_every_day(
     first = [(True, login, Role.CENTRE, 0, None) for login in "xy"]
     for adds, login, role, day, until in [*first, *steps]:
         new = officer(login, role, 7, day, until)
-        ends = [replace(each, until=new.since) if each.login == login and each.serves(new.since) else each for each in officers]
+        ends = [replace(each, until=new.since) if each.login == login and each.holds(new.since) else each for each in officers]
         after = [*officers, new] if adds else ends
         if after == officers or (adds and until is not None and until <= day):
             continue
@@ -159,7 +159,7 @@ def test_clause_6_1_somebody_who_can_sign_in_acts_every_day(
             continue
         officers = after
         for number in range(8):
-            serving = [each for each in officers if each.login in known and each.serves(NOW + number * DAY)]
+            serving = [each for each in officers if each.login in known and each.holds(NOW + number * DAY)]
             assert any(each.role is Role.CENTRE for each in serving), (officers, number)
 
 

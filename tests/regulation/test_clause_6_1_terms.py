@@ -168,6 +168,6 @@ def test_clause_6_1_two_ends_at_once(tmp_path):
             thread.start()
         for thread in threads:
             thread.join()
-        serving = [officer.login for officer in directory.officers.all() if officer.serves(now)]
+        serving = [officer.login for officer in directory.officers.all() if officer.holds(now)]
         assert len(serving) == 1
     directory.close()

@@ -49,6 +49,15 @@ class Period:
     def holds(self, instant: datetime) -> bool:
         return self.since <= instant and (self.until is None or instant < self.until)
 
+    def overlaps(self, since: datetime, until: datetime | None) -> bool:
+        """Return whether the fact holds at some instant of [since, until)."""
+        return (self.until is None or since < self.until) and (until is None or self.since < until)
+
+
+def edges_after(periods: Iterable[Period], now: datetime) -> set[datetime]:
+    """Return the instants after `now` at which one of the periods begins or ends."""
+    return {edge for each in periods for edge in (each.since, each.until) if edge is not None and edge > now}
+
 
 def local_day(instant: datetime) -> date:
     """Return the calendar day in Ho Chi Minh City on which `instant` falls."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mic_mail.errors import Text, Trouble
+from mic_mail.policy.calendar import edges_after
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.leavers import leaving, reclaimed_on_request, stays_reclaimed
 from mic_mail.policy.password_change import password_due
@@ -152,8 +153,7 @@ def _states(reasons: Sequence[Reason]) -> frozenset[State]:
 
 
 def _next_change(spans: Sequence[Span], reasons: tuple[Reason, ...], now: datetime) -> NextChange | None:
-    edges = {edge for span in spans for edge in (span.since, span.until) if edge is not None and edge > now}
-    for edge in sorted(edges):
+    for edge in sorted(edges_after(spans, now)):
         then = counting(spans, edge)
         if then != reasons:
             return NextChange(

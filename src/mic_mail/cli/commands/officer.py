@@ -204,7 +204,7 @@ def list_officers(
     officers = here.directory.officers.all()
     instant = here.clock.now() if at is None else read_instant(at)
     units = {unit.unit_id: unit for unit in here.directory.units()}
-    rows = [_row(officer, units, instant) for officer in officers if at is None or officer.serves(instant)]
+    rows = [_row(officer, units, instant) for officer in officers if at is None or officer.holds(instant)]
     output.listing(COLUMNS, rows, as_json=as_json)
     if not officers:
         output.note(no_officer_yet())
@@ -232,7 +232,7 @@ def _beginning(day: str | None, now: datetime) -> datetime:
 
 def _row(officer: Officer, units: dict[int, UnitRecord], at: datetime) -> dict[str, Cell]:
     unit = units[officer.unit_id].symbol if officer.unit_id is not None else None
-    return row_of(COLUMNS, officer, unit=unit, serves=officer.serves(at))
+    return row_of(COLUMNS, officer, unit=unit, serves=officer.holds(at))
 
 
 def officer_now(here: CliContext, actor: str) -> Officer:

@@ -19,6 +19,7 @@ from enum import StrEnum
 
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.i18n.labels import LabelledEnum
+from mic_mail.policy.calendar import Period, edges_after
 
 CLAUSE = "6.1"
 LONGEST_LOGIN = 255
@@ -53,7 +54,7 @@ RIGHTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Officer:
+class Officer(Period):
     """The term of one officer.
 
     `unit_id`: the unit of a unit's administrator, who also acts for all units below it.
@@ -69,14 +70,6 @@ class Officer:
     document: str | None = None
     person_id: int | None = None
     """The number of the officer in the directory, if known."""
-
-    def serves(self, instant: datetime) -> bool:
-        """Return whether the term has begun and is not over."""
-        return self.since <= instant and (self.until is None or instant < self.until)
-
-    def meets(self, other: "Officer") -> bool:
-        """Return whether both terms hold at some instant."""
-        return (self.until is None or other.since < self.until) and (other.until is None or self.since < other.until)
 
 
 class NotAuthorised(Refused):
@@ -106,7 +99,7 @@ def tidy_login(text: str) -> str:
 
 def officer_of(officers: Iterable[Officer], login: str, now: datetime) -> Officer | None:
     """Return the officer of this login whose term holds; of several, the one entered last."""
-    serving = [officer for officer in officers if officer.login == login and officer.serves(now)]
+    serving = [officer for officer in officers if officer.login == login and officer.holds(now)]
     return serving[-1] if serving else None
 
 
@@ -130,7 +123,7 @@ _SIGN_IN = Text("Đăng nhập vào máy này bằng tài khoản của cán b�
 
 def _root_access(officers: Sequence[Officer], now: datetime) -> Text:
     """Return the advice for root, who is no officer: name one, of those listed."""
-    logins = dict.fromkeys(each.login for each in officers if each.role is Role.CENTRE and each.serves(now))
+    logins = dict.fromkeys(each.login for each in officers if each.role is Role.CENTRE and each.holds(now))
     named = ", ".join(logins)
     return Text(
         f"Đăng nhập bằng tài khoản của cán bộ, hoặc nêu tên cán bộ bằng --actor (của Trung tâm: {named}).",
@@ -207,7 +200,7 @@ def units_below(parents: Mapping[int, int | None], unit_id: int) -> frozenset[in
 
 def must_fit(officers: Sequence[Officer], new: Officer) -> None:
     """Refuse a second term of the same login at the same time: its role would be ambiguous."""
-    if any(each.login == new.login and each.meets(new) for each in officers):
+    if any(each.login == new.login and each.overlaps(new.since, new.until) for each in officers):
         raise NotAuthorised(
             Text(f"{new.login} đã là cán bộ trong thời gian này.", "This login is already an officer at that time."),
             clause=CLAUSE,
@@ -252,8 +245,7 @@ def must_leave_a_way(before: Sequence[Officer], after: Sequence[Officer], now: d
     This applies today and on any future day, if one could before.
     """
     known_before, known_after = ([each for each in terms if knows(each.login)] for terms in (before, after))
-    edges = {edge for each in after for edge in (each.since, each.until) if edge is not None and edge > now}
-    for instant in {now, *edges}:
+    for instant in {now, *edges_after(after, now)}:
         if (not before or _centre_serves(known_before, instant)) and not _centre_serves(known_after, instant):
             raise NotAuthorised(
                 Text(
@@ -273,8 +265,7 @@ def must_keep_centre(officers: Sequence[Officer], now: datetime) -> None:
 
     Nobody could enter one then.
     """
-    edges = {edge for each in officers for edge in (each.since, each.until) if edge is not None and edge > now}
-    if all(_centre_serves(officers, instant) for instant in {now, *edges}):
+    if all(_centre_serves(officers, instant) for instant in {now, *edges_after(officers, now)}):
         return
     if not _centre_serves(officers, now) and not any(each.role is Role.CENTRE for each in officers):
         raise NotAuthorised(

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from mic_mail.i18n.labels import LabelledEnum
-from mic_mail.policy.calendar import Period, add_days, start_of
+from mic_mail.policy.calendar import Period, add_days, edges_after, start_of
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.leavers import leaves
 from mic_mail.policy.lifecycle import Decision, State
@@ -72,9 +72,6 @@ class Grant(Period):
     """The instant at which the naming was recorded."""
     fact_seqs: tuple[int, ...]
     """The naming, and the fact that ended it early."""
-
-    def overlaps(self, other: "Grant") -> bool:
-        return (other.until is None or self.since < other.until) and (self.until is None or other.since < self.until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +145,8 @@ def judge(
     if not own:
         return NOTHING
     held = tuple(grant for grant in own if grant.holds(now))
-    edges = [edge for grant in own for edge in (grant.since, grant.until) if edge is not None and edge > now]
-    edges += [edge for edge in (mailbox.valid_until, person.valid_until) if edge is not None]
+    edges = edges_after(own, now)
+    edges.update(edge for edge in (mailbox.valid_until, person.valid_until) if edge is not None)
     letters = "".join(grant.rights for grant in held) if _is_open(mailbox) and _is_in(person) else ""
     if State.SEND_LOCKED in mailbox.states:
         letters = letters.replace(POST, "")
@@ -226,7 +223,7 @@ def _after_naming(old: Grant, new: Grant, fact: Fact) -> Grant:
     """
     if old.part is not new.part or (new.part is Part.MEMBER and old.person_id != new.person_id):
         return old
-    return _ended(old, new.since, fact.seq) if old.overlaps(new) else old
+    return _ended(old, new.since, fact.seq) if old.overlaps(new.since, new.until) else old
 
 
 def _after_revoking(old: Grant, fact: Fact) -> Grant:

@@ -83,15 +83,12 @@ class Shut(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Closure:
+class Closure(Period):
     """The mailbox could not be opened over [since, until)."""
 
     why: Shut
     since: datetime
     until: datetime | None
-
-    def meets(self, since: datetime, until: datetime) -> bool:
-        return self.since < until and (self.until is None or since < self.until)
 
 
 class WindowOutcome(StrEnum):
@@ -184,7 +181,7 @@ class Tally:
 
     def _judge(self, cell: Cell, now: datetime) -> None:
         since, until = cell.window.on(cell.day)
-        cell.shut = next((each.why for each in self._facts.closures if each.meets(since, until)), None)
+        cell.shut = next((each.why for each in self._facts.closures if each.overlaps(since, until)), None)
         if cell.first is not None:
             cell.verdict = WindowOutcome.OPENED
         elif cell.shut is not None:

@@ -314,7 +314,8 @@ def _must_have_document(origin: ActContext) -> None:
 
 
 def _overlapping(known: Sequence[Grant], wanted: Grant) -> Grant | None:
-    return next((g for g in known if g.part is wanted.part and g.person_id != wanted.person_id and g.overlaps(wanted)), None)
+    others = (grant for grant in known if grant.part is wanted.part and grant.person_id != wanted.person_id)
+    return next((grant for grant in others if grant.overlaps(wanted.since, wanted.until)), None)
 
 
 def _checked(rights: str) -> str:

@@ -16,7 +16,7 @@ from mic_mail.services.requests.register import Due
 @evidence("6.1")
 def officers(records: Records) -> Iterator[Finding]:
     """Count the officers; while none is on record, everybody at the machine is the Centre."""
-    serving = [officer for officer in records.directory.officers.all() if officer.serves(records.now)]
+    serving = [officer for officer in records.directory.officers.all() if officer.holds(records.now)]
     for role in Role:
         name = role.label
         count = sum(officer.role is role for officer in serving)
@@ -27,7 +27,7 @@ def officers(records: Records) -> Iterator[Finding]:
 
 @evidence("14.3")
 def unit_administrators(records: Records) -> Iterator[Finding]:
-    serving = [officer for officer in records.directory.officers.all() if officer.serves(records.now)]
+    serving = [officer for officer in records.directory.officers.all() if officer.holds(records.now)]
     units = {officer.unit_id for officer in serving if officer.role is Role.UNIT}
     yield Finding(Text("đơn vị có quản trị viên", "units with an administrator"), len(units))
 

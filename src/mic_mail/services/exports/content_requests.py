@@ -94,7 +94,7 @@ class Content:
 
     def _as_on_record(self, access: Access) -> Officer:
         terms = [each for each in self._directory.officers.all() if each.login == access.officer]
-        then = [each for each in terms if each.serves(access.asked_at)]
+        then = [each for each in terms if each.holds(access.asked_at)]
         return (then or terms)[-1]
 
 
