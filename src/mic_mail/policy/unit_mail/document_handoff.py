@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 
 from mic_mail.policy.calendar import ONE_DAY, WorkingDays, local_day
-from mic_mail.policy.unit_mail.reply_deadlines import Incoming
+from mic_mail.policy.unit_mail.reply_deadlines import Incoming, not_done
 
 CLAUSE = "12.3.c"
 DAYS_BACK = 90
@@ -54,18 +54,9 @@ def has_to_be(message: Incoming, own: Collection[str]) -> bool:
 
 def waiting(arrivals: Iterable[Arrival], own: Collection[str]) -> list[Incoming]:
     """Return the messages not passed on, oldest first; one that lies in two folders appears once."""
-    found: dict[str, Incoming] = {}
-    done: set[str] = set()
-    for number, arrival in enumerate(arrivals):
-        message = arrival.message
-        key = message.message_id or f"#{number}"
-        if arrival.passed_on:
-            done.add(key)
-        elif arrival.counts and has_to_be(message, own):
-            known = found.get(key)
-            if known is None or message.received_at < known.received_at:
-                found[key] = message
-    return sorted((message for key, message in found.items() if key not in done), key=lambda each: each.received_at)
+    return not_done(
+        (each.message, each.passed_on) for each in arrivals if each.passed_on or (each.counts and has_to_be(each.message, own))
+    )
 
 
 def due_at(message: Incoming, calendar: WorkingDays, days: int, closes: time) -> datetime:

@@ -106,14 +106,18 @@ def unanswered(
     messages: Iterable[Incoming], own: Collection[str], unit: Collection[str], named: Collection[str], settings: ReplySettings
 ) -> list[Incoming]:
     """Return the messages that wait for an answer, oldest first; one in two folders appears once."""
+    owed = (message for message in messages if owes_answer(message, own, unit, settings))
+    return not_done((message, is_answered(message, named)) for message in owed)
+
+
+def not_done(messages: Iterable[tuple[Incoming, bool]]) -> list[Incoming]:
+    """Return the messages of which no copy is done, oldest first; of several copies the oldest."""
     waiting: dict[str, Incoming] = {}
-    answered: set[str] = set()
-    for number, message in enumerate(messages):
-        if not owes_answer(message, own, unit, settings):
-            continue
+    done: set[str] = set()
+    for number, (message, is_done) in enumerate(messages):
         key = message.message_id or f"#{number}"
-        if is_answered(message, named):
-            answered.add(key)
+        if is_done:
+            done.add(key)
         elif key not in waiting or message.received_at < waiting[key].received_at:
             waiting[key] = message
-    return sorted((each for key, each in waiting.items() if key not in answered), key=lambda each: each.received_at)
+    return sorted((each for key, each in waiting.items() if key not in done), key=lambda each: each.received_at)
