@@ -18,20 +18,11 @@ with atheris.instrument_imports(include=["mic_mail.imap"]):
     from mic_mail.imap import responses
     from mic_mail.imap.command_table import GRAMMAR
     from mic_mail.imap.parser.command import Command
+    from mic_mail.imap.parser.events import NEED_INPUT, AppendChunk, AppendEnd, AppendMessage, BadLine, Event, LongCommand
     from mic_mail.imap.parser.fetch import Fetch
     from mic_mail.imap.parser.fetch_items import Binary, Section
     from mic_mail.imap.parser.mailbox import Create, Select
-    from mic_mail.imap.parser.reader import (
-        NEED_INPUT,
-        AppendChunk,
-        AppendEnd,
-        AppendMessage,
-        BadLine,
-        Event,
-        Limits,
-        LongCommand,
-        Reader,
-    )
+    from mic_mail.imap.parser.reader import Limits, Reader
 
 LIMITS = (Limits.signed_in(), Limits.before_sign_in(), Limits(64, 48, 256, patient=True))
 SEEDS = (

@@ -10,7 +10,8 @@ from ldap_client import search, small_book
 from mic_mail.connection.actions import COMMANDS_AT_ONCE, NeedInput, Pause
 from mic_mail.imap.actions import Decode
 from mic_mail.imap.command_table import GRAMMAR
-from mic_mail.imap.parser.reader import NEED_INPUT, Limits, Reader
+from mic_mail.imap.parser.events import NEED_INPUT
+from mic_mail.imap.parser.reader import Limits, Reader
 from mic_mail.ldap.dit import Tree
 from mic_mail.storage.mailstore import MailStore
 from session_harness import LdapTalk, Pop3Talk, Talk, open_store

@@ -24,7 +24,8 @@ from mic_mail.imap.connection_state import ConnectionState, Enabled
 from mic_mail.imap.host import ImapHost
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.imap.parser.reader import NEED_INPUT, BadLine, Event, Limits, LiteralRequested, LongCommand, Reader
+from mic_mail.imap.parser.events import NEED_INPUT, BadLine, Event, LiteralRequested, LongCommand
+from mic_mail.imap.parser.reader import Limits, Reader
 from mic_mail.imap.replies import Reply, refuse
 from mic_mail.imap.responses import continuation, in_progress, no_update, ok, status_line
 from mic_mail.imap.selected.mailbox_view import View

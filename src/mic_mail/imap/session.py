@@ -26,9 +26,10 @@ from mic_mail.imap.connection_state import ConnectionState, Enabled
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.host import ImapHost
 from mic_mail.imap.parser.command import Arguments, Command
+from mic_mail.imap.parser.events import AppendMessage, BadLine, Event, Line
 from mic_mail.imap.parser.mailbox import Select
 from mic_mail.imap.parser.number_set import NoSuchNumber
-from mic_mail.imap.parser.reader import AppendMessage, BadLine, Event, Limits, Line, Reader
+from mic_mail.imap.parser.reader import Limits, Reader
 from mic_mail.imap.replies import Reply, bad, refusal, refuse
 from mic_mail.imap.selected.mailbox_view import OutOfStep
 from mic_mail.imap.selected.shared_cache import SharedCache

@@ -26,7 +26,7 @@ from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import AppendTarget, ImapContext
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.imap.parser.reader import AppendChunk, AppendEnd, AppendMessage, BadLine, Event
+from mic_mail.imap.parser.events import AppendChunk, AppendEnd, AppendMessage, BadLine, Event
 from mic_mail.imap.replies import CommandRefused, Reply, refusal, refuse
 from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner

@@ -19,7 +19,8 @@ from mic_mail.imap.compress import Credit
 from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.parser.command import Arguments
-from mic_mail.imap.parser.reader import Limits, Line
+from mic_mail.imap.parser.events import Line
+from mic_mail.imap.parser.reader import Limits
 from mic_mail.imap.parser.session import Authenticate, Compress, Enable, Id, Login
 from mic_mail.imap.replies import Reply, bad, refuse
 from mic_mail.services.authentication.identity import SignedIn

@@ -17,8 +17,8 @@ from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
+from mic_mail.imap.parser.events import AppendMessage
 from mic_mail.imap.parser.number_set import NoSuchNumber
-from mic_mail.imap.parser.reader import AppendMessage
 from mic_mail.imap.replies import Reply, bad, refusal, refuse
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.storage.mailstore import Account

@@ -22,10 +22,10 @@ from mic_mail.imap.mailbox_names.acl_rights import reads_only
 from mic_mail.imap.mailbox_names.list_match import Listed
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.command import Arguments
+from mic_mail.imap.parser.events import NEED_INPUT, Line
 from mic_mail.imap.parser.mailbox import QResync, Select
 from mic_mail.imap.parser.messages import Expunge
 from mic_mail.imap.parser.number_set import MAX_NUMBER, Ranges, SequenceSet, format_set
-from mic_mail.imap.parser.reader import NEED_INPUT, Line
 from mic_mail.imap.replies import Reply, bad
 from mic_mail.imap.selected.mailbox_view import View, claim_recent
 from mic_mail.storage.errors import Frozen, Unavailable

@@ -25,13 +25,23 @@ Standards: RFC 9051 §2.2, §4.3, §6.3.12, §9; RFC 3502 (MULTIAPPEND); RFC 788
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from mic_mail.imap.parser.append import AppendOptions, append_mailbox, append_options, replaced
-from mic_mail.imap.parser.command import Command
+from mic_mail.imap.parser.append import append_mailbox, append_options, replaced
+from mic_mail.imap.parser.events import (
+    NEED_INPUT,
+    AppendChunk,
+    AppendEnd,
+    AppendMessage,
+    BadLine,
+    Event,
+    Line,
+    LiteralRequested,
+    LongCommand,
+    parsed,
+)
 from mic_mail.imap.parser.grammar import Grammar, head_of, tag_of
 from mic_mail.imap.parser.lexer import Cursor, Fault, UnfinishedLiteral
-from mic_mail.imap.parser.number_set import SequenceSet
 from mic_mail.storage.types import MAX_ANNOTATION_OCTETS
 
 _LITERAL_AT_END = re.compile(rb"~?\{([0-9]{1,19})(\+?)\}\Z")
@@ -82,111 +92,6 @@ class Limits:
         64 KiB as in Dovecot (imap_max_line_length): clients write sets of some thousand UIDs in one line.
         """
         return cls(command_octets, command_octets, skip_octets=256 * 1024 * 1024, patient=True)
-
-
-# ------------------------------------------------------------------ events
-
-
-@dataclass(frozen=True, slots=True)
-class NeedInput:
-    """No event until more octets are fed."""
-
-
-@dataclass(frozen=True, slots=True)
-class LiteralRequested:
-    """A synchronising literal within the limits: the client waits for `+ ` (RFC 9051 §4.3)."""
-
-    tag: bytes
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line that is not a command, without its line end."""
-
-    data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class AppendMessage:
-    """A message literal is announced; with `sync` the client waits for `+ `.
-
-    `index` counts the messages of one APPEND, from 0.
-    """
-
-    tag: bytes
-    mailbox: str
-    index: int
-    options: AppendOptions
-    size: int
-    sync: bool
-    written: str = ""
-    """The mailbox name as the client wrote it, where the server's spelling differs."""
-    replaces: SequenceSet | None = None
-    """The message to replace, for REPLACE (RFC 8508)."""
-    by_uid: bool = False
-
-    @property
-    def name(self) -> str:
-        return "APPEND" if self.replaces is None else "REPLACE"
-
-    @property
-    def uses_numbers(self) -> bool:
-        """See `Arguments`."""
-        return self.replaces is not None and not self.by_uid
-
-
-@dataclass(frozen=True, slots=True)
-class AppendChunk:
-    """Octets of the accepted message."""
-
-    data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class AppendEnd:
-    """The end of an APPEND or a REPLACE whose messages were all streamed.
-
-    Now all of them are published, or none (RFC 3502).
-    """
-
-    tag: bytes
-    mailbox: str
-    messages: int
-
-
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """The response to an unacceptable line, `tag status [code] text`.
-
-    After `fatal` the reader ignores input.
-    """
-
-    tag: bytes
-    text: bytes
-    code: bytes | None = None
-    status: bytes = b"BAD"
-    fatal: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LongCommand:
-    """A whole command that is not parsed yet."""
-
-    data: bytes = field(repr=False)
-    grammar: Grammar = field(repr=False)
-    utf8: bool
-
-    def read(self) -> Command | BadLine:
-        """Parse it; this takes long and uses no other state."""
-        return _parsed(self.grammar, self.data, utf8=self.utf8, stranger=False)
-
-
-Event = NeedInput | LiteralRequested | Line | AppendMessage | AppendChunk | AppendEnd | BadLine | LongCommand | Command
-NEED_INPUT = NeedInput()
-
-
-# ------------------------------------------------------------------ the reader
 
 
 def _nothing_more() -> Event:
@@ -286,7 +191,7 @@ class Reader:
             return None
         if len(data) > _LONG_OCTETS and not self.limits.stranger:
             return LongCommand(data, self._grammar, self.utf8)
-        return _parsed(self._grammar, data, utf8=self.utf8, stranger=self.limits.stranger)
+        return parsed(self._grammar, data, utf8=self.utf8, stranger=self.limits.stranger)
 
     def _begin_literal(self, begin: int, size: int, *, sync: bool) -> Event | None:
         """Handle a line that ends with `{size}`: an argument, a message to pass on, or a literal too large."""
@@ -302,7 +207,7 @@ class Reader:
                         return self._announce(begin, message)
             except Fault as fault:
                 self._consume(begin)
-                self._turn_away(_answer(tag, fault), None if sync else size)
+                self._turn_away(BadLine.of(tag, fault), None if sync else size)
                 return None
             self._begun = tag, name
         tag, name = self._begun
@@ -360,11 +265,8 @@ class Reader:
         self._consume(begin)
         self._message = message
         self._left = message.size
-        self._step = self._await_verdict
+        self._step = _nothing_more  # until `accept` or `refuse`
         return message
-
-    def _await_verdict(self) -> Event | None:
-        return NEED_INPUT
 
     def _read_message(self) -> Event | None:
         if self._left == 0:
@@ -394,7 +296,7 @@ class Reader:
         except Fault as fault:
             literal = _LITERAL_AT_END.search(cursor.data.rstrip(b"\r\n"))
             size = int(literal[1]) if literal and literal[2] else None
-            self._turn_away(_answer(message.tag, fault), size)
+            self._turn_away(BadLine.of(message.tag, fault), size)
             return None
 
     def _after_message(self, cursor: Cursor, message: AppendMessage) -> Event:
@@ -503,14 +405,3 @@ class Reader:
             del self._buffer[:stop]
             stop = 0
         self._start = self._line = self._scan = stop
-
-
-def _parsed(grammar: Grammar, data: bytes, *, utf8: bool, stranger: bool) -> Command | BadLine:
-    try:
-        return grammar.parse(data, utf8=utf8, stranger=stranger)
-    except Fault as fault:
-        return _answer(tag_of(data), fault)
-
-
-def _answer(tag: bytes, fault: Fault) -> BadLine:
-    return BadLine(tag, fault.text, fault.code, fault.status)

@@ -11,6 +11,7 @@ from mic_mail.imap.connection_state import ConnectionState
 from mic_mail.imap.parser import metadata as d
 from mic_mail.imap.parser.append import AppendOptions
 from mic_mail.imap.parser.command import Arguments, Command, FlagList
+from mic_mail.imap.parser.events import NEED_INPUT, AppendChunk, AppendEnd, AppendMessage, BadLine, Event, LongCommand
 from mic_mail.imap.parser.fetch import Fetch, FlagChange, Store
 from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Datum, Preview, Section, Text
 from mic_mail.imap.parser.mailbox import (
@@ -27,17 +28,7 @@ from mic_mail.imap.parser.mailbox import (
 )
 from mic_mail.imap.parser.messages import Expunge, Transfer
 from mic_mail.imap.parser.number_set import SAVED_RESULT, SequenceSet, parse_set
-from mic_mail.imap.parser.reader import (
-    NEED_INPUT,
-    AppendChunk,
-    AppendEnd,
-    AppendMessage,
-    BadLine,
-    Event,
-    Limits,
-    LongCommand,
-    Reader,
-)
+from mic_mail.imap.parser.reader import Limits, Reader
 from mic_mail.imap.parser.search import Search
 from mic_mail.imap.parser.search_keys import (
     Age,

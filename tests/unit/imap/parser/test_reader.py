@@ -15,20 +15,19 @@ from mic_mail.imap.command_table import GRAMMAR
 from mic_mail.imap.parser import grammar
 from mic_mail.imap.parser.append import AppendOptions
 from mic_mail.imap.parser.command import Command, FlagList
-from mic_mail.imap.parser.number_set import parse_set
-from mic_mail.imap.parser.reader import (
+from mic_mail.imap.parser.events import (
     NEED_INPUT,
     AppendChunk,
     AppendEnd,
     AppendMessage,
     BadLine,
     Event,
-    Limits,
     Line,
     LiteralRequested,
     LongCommand,
-    Reader,
 )
+from mic_mail.imap.parser.number_set import parse_set
+from mic_mail.imap.parser.reader import Limits, Reader
 from mic_mail.imap.parser.search import Search
 from mic_mail.imap.parser.session import NO_ARGUMENTS, Authenticate, Compress, Id, Login
 

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from mic_mail.imap.command_table import GRAMMAR
 from mic_mail.imap.parser.command import Arguments, Command
+from mic_mail.imap.parser.events import BadLine, Event
 from mic_mail.imap.parser.fetch import Fetch
 from mic_mail.imap.parser.fetch_items import Datum
 from mic_mail.imap.parser.number_set import Partial, format_in_order, parse_set
-from mic_mail.imap.parser.reader import BadLine, Event, Limits, Reader
+from mic_mail.imap.parser.reader import Limits, Reader
 from mic_mail.imap.parser.search import Search
 from mic_mail.imap.parser.search_keys import All, And, Fuzzy, HasFlag, InSet, Not
 from mic_mail.imap.parser.sort import (
