@@ -14,7 +14,6 @@ import weakref
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from mic_mail.connection import peer
@@ -33,22 +32,21 @@ from mic_mail.connection.actions import (
     StartTls,
     Work,
 )
+from mic_mail.connection.services import Services
 from mic_mail.connection.session_core import Session
+from mic_mail.connection.slow_reader import SlowReader
 from mic_mail.errors import Text
 from mic_mail.ids import trace_id
 from mic_mail.log import error_fields
 from mic_mail.net.connection_registry import Changed, OpenConnections
-from mic_mail.net.tcp_ack import acknowledge, acknowledged, outstanding, reset
-from mic_mail.net.tls import TlsFront
+from mic_mail.net.tcp_ack import acknowledge, outstanding, reset
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.handover import withheld
-from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.sasl_exchange import SaslExchange
-from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.authentication.watches import Watch
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.mailstore import Account
 
 UNUSED_INPUT_OCTETS = 64 << 10
 """Octets of unused input, beyond which reading is paused."""
@@ -63,12 +61,8 @@ LARGE_OCTETS = 32 << 10
 HANDSHAKE_SECONDS = 30.0
 CLOSING_SECONDS = 10.0
 """Seconds in which a client has to read its goodbye."""
-UNREAD_LOOKS = 10
-"""Checks of a slow client's progress within UNREAD_SECONDS."""
 STEPS_AT_ONCE = 16
 """Steps without a wait, after which the other connections have their turn."""
-
-
 LAST_WORD_SECONDS = 1.0
 """Seconds in which an evicted client may read its goodbye."""
 NO_ROOM = Text(
@@ -76,19 +70,6 @@ NO_ROOM = Text(
     "Too many connections without a sign-in; please try again later.",
 )
 GOING_DOWN = Text("Máy chủ tạm ngừng; đề nghị kết nối lại.", "The server is shutting down; please connect again.")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """The services that the composition root gives to every protocol."""
-
-    runtime: Runtime
-    access: SignInService
-    store: MailStore
-    tls: TlsFront
-    sessions_per_mailbox: int = 64
-    note: Callable[[str], None] = lambda label: None
-    """Called with each piece of work as it begins, so that a long pause of the loop can be logged with it."""
 
 
 class Server:
@@ -126,8 +107,8 @@ class Connection(asyncio.Protocol, ABC):
 
     __slots__ = (
         "__weakref__", "_account", "_door", "_eof", "_exchange", "_loop", "_lost", "_paused", "_peer", "_reading", "_server",
-        "_services", "_session", "_session_id", "_signed_in", "_taken", "_taken_at", "_task", "_timer", "_timer_at",
-        "_transport", "_unanswered", "_unread", "_waiting", "_watch",
+        "_services", "_session", "_session_id", "_signed_in", "_slow_reader", "_task", "_timer", "_timer_at", "_transport",
+        "_unanswered", "_waiting", "_watch",
     )  # fmt: skip
 
     UNREAD_SECONDS: ClassVar[float]
@@ -151,9 +132,7 @@ class Connection(asyncio.Protocol, ABC):
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._unread: asyncio.TimerHandle | None = None  # cuts a client that does not read its responses
-        self._taken = 0  # octets taken at the last check
-        self._taken_at = 0.0  # when that changed
+        self._slow_reader: SlowReader | None = None
         self._waiting: NeedInput | None = None  # the input that the session waits for; None while it has something to do
         self._paused = self._lost = self._eof = False
         self._reading = True
@@ -201,48 +180,22 @@ class Connection(asyncio.Protocol, ABC):
 
     def pause_writing(self) -> None:
         self._paused = True
+        self._slow_reader = SlowReader(self._transport, self._session, self._services.runtime.clock, self.UNREAD_SECONDS)
         if self._session.ending:
-            self._unread = self._loop.call_later(CLOSING_SECONDS, self.abort)
-        else:
-            self._taken, self._taken_at = acknowledged(self._transport), self._loop.time()
-            self._look_again()
-
-    def _look_again(self) -> None:
-        seconds = self.UNREAD_SECONDS / UNREAD_LOOKS
-        if self._session.must_sign_in_by is not None:
-            seconds = min(seconds, max(0.0, self._session.must_sign_in_by - self._services.runtime.clock.monotonic()))
-        self._unread = self._loop.call_later(seconds + 0.001, self._look_at_reader)
-
-    def _look_at_reader(self) -> None:
-        """Cut a client that takes nothing of its responses.
-
-        A client that takes little is waited for, however full the buffers are, but none beyond the time by which it has
-        to sign in.
-        """
-        taken, now = acknowledged(self._transport), self._loop.time()
-        must_sign_in_by = self._session.must_sign_in_by
-        if must_sign_in_by is not None and self._services.runtime.clock.monotonic() >= must_sign_in_by:
-            self.abort()
-            return
-        if taken != self._taken:
-            self._taken, self._taken_at = taken, now
-        elif now - self._taken_at >= self.UNREAD_SECONDS:
-            self.abort()
-            return
-        self._look_again()
+            self._slow_reader.cut_after(CLOSING_SECONDS)
 
     def resume_writing(self) -> None:
         self._paused = False
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
+        if self._slow_reader is not None:
+            self._slow_reader.cancel()
+            self._slow_reader = None
         self._pump()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._lost:
             return
         self._lost = True
-        for timer in (self._timer, self._unread):
+        for timer in (self._timer, self._slow_reader):
             if timer is not None:
                 timer.cancel()
         self._paused = False
@@ -473,9 +426,8 @@ class Connection(asyncio.Protocol, ABC):
         """Let the session end; stop waiting for a client that does not read."""
         if self._waiting is not None:
             self._pump()
-        elif self._unread is not None:
-            self._unread.cancel()
-            self._unread = self._loop.call_later(CLOSING_SECONDS, self.abort)
+        elif self._slow_reader is not None:
+            self._slow_reader.cut_after(CLOSING_SECONDS)
 
     def abort(self) -> None:
         """Close now, whatever is unsent."""

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from mic_mail.connection import actions, connection
 from mic_mail.connection.actions import Action, Send
+from mic_mail.connection.services import Services
 from mic_mail.errors import MicMailError, Text
 from mic_mail.imap.actions import (
     PROGRESS_SECONDS,
@@ -54,7 +55,7 @@ INLINE_DEFLATE_OCTETS = 32 << 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImapServices(connection.Services):
+class ImapServices(Services):
     """The dependencies that the composition root passes in."""
 
     feed: Feed

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from mic_mail.connection import connection
 from mic_mail.connection.actions import Action, BindAccount
+from mic_mail.connection.services import Services
 from mic_mail.ldap.actions import Consult, Leave, Turn
 from mic_mail.ldap.context import SessionSettings
 from mic_mail.ldap.dit import Tree
@@ -24,7 +25,7 @@ Some connections last for days, and a process may be killed.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LdapServices(connection.Services):
+class LdapServices(Services):
     """The services that the composition root gives to LDAP."""
 
     settings: SessionSettings

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from mic_mail.connection import connection
+from mic_mail.connection.services import Services
 from mic_mail.pop3.auth import SIGN_IN_CODES
 from mic_mail.pop3.context import SessionSettings
 from mic_mail.pop3.session import Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pop3Services(connection.Services):
+class Pop3Services(Services):
     """The services that the composition root gives to POP3."""
 
     settings: SessionSettings
