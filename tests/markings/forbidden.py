@@ -19,7 +19,7 @@ from markings.documents import (
     zipped,
 )
 from markings.sample import COVER, Sample, documents
-from mic_mail.policy.secrecy.markings import Degree
+from mic_mail.policy.secrecy.degrees import Degree
 
 MAT, TOI, TUYET = Degree
 

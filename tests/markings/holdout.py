@@ -6,7 +6,7 @@ The figures on them are reported, and asserted only so far that they do not get 
 from markings.allowed import lines, paragraphs
 from markings.documents import txt
 from markings.sample import Sample, documents
-from mic_mail.policy.secrecy.markings import Degree
+from mic_mail.policy.secrecy.degrees import Degree
 
 MAT, TOI, TUYET = Degree
 

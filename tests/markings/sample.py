@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 
 from markings.documents import FORMATS, html, zipped
-from mic_mail.policy.secrecy.markings import Degree
+from mic_mail.policy.secrecy.degrees import Degree
 
 COVER = ("Kính gửi Anh/Chị,", "Gửi Anh/Chị tệp đính kèm để xem xét, cho ý kiến.", "Trân trọng.")
 

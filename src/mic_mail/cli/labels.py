@@ -47,7 +47,7 @@ FINDING_DETAILS: Mapping[str, Text] = {
     "differ from a recount": Text("khác kết quả đếm lại", "differ from a recount"),
 }
 
-# The place of a secrecy marking (`policy.secrecy.markings.MarkingPlace`).
+# The place of a secrecy marking (`policy.secrecy.degrees.MarkingPlace`).
 PLACES: Mapping[str, Text] = {
     "subject": Text("tiêu đề thư", "subject"),
     "title": Text("tiêu đề tài liệu", "title"),

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from mic_mail.mime.encoded_words import compose_letters
 from mic_mail.policy.naming.confusables import as_seen
-from mic_mail.policy.secrecy import markings
-from mic_mail.policy.secrecy.markings import Marking, MarkingPlace
+from mic_mail.policy.secrecy import markings, titles
+from mic_mail.policy.secrecy.degrees import Marking, MarkingPlace
 from mic_mail.policy.secrecy.prefilter import may_mark
 from mic_mail.textextract.limits import Budget, CannotRead
 from mic_mail.textextract.result import Finding, Findings, Missed, Unread
@@ -51,11 +51,11 @@ class Look:
 
     def title(self, text: str, place: MarkingPlace = MarkingPlace.TITLE) -> None:
         """Check a subject, a title or the name of a sheet."""
-        self._note(markings.in_title(compose_letters(as_seen(text[: markings.MAX_TITLE])), place))
+        self._note(titles.in_title(compose_letters(as_seen(text[: titles.MAX_TITLE])), place))
 
     def name(self, name: str) -> None:
         """Check the name of a file."""
-        self._note(markings.in_file_name(compose_letters(as_seen(name[: markings.MAX_TITLE]))))
+        self._note(titles.in_file_name(compose_letters(as_seen(name[: titles.MAX_TITLE]))))
 
     def document(self, content: bytes, name: str = "", kind: str = "") -> None:
         """Read a nested document: an attachment, a member of an archive, an embedded object."""

@@ -20,7 +20,7 @@ from mic_mail.mime.part_table import LEAF, Section, Sections, encode
 from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.search_text import MAX_TEXT_OCTETS, file_names
 from mic_mail.policy.naming.confusables import as_seen
-from mic_mail.policy.secrecy.markings import MarkingPlace
+from mic_mail.policy.secrecy.degrees import MarkingPlace
 from mic_mail.policy.secrecy.prefilter import octets_may_mark
 from mic_mail.textextract.extraction import Look
 

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mic_mail.policy.secrecy.markings import RANK, Degree, Marking, MarkingPlace
+from mic_mail.policy.secrecy.degrees import RANK, Degree, Marking, MarkingPlace
 
 
 class Unread(StrEnum):

@@ -8,7 +8,7 @@ read.
 from struct import Struct, error
 
 from mic_mail.mime.encoded_words import decode_octets
-from mic_mail.policy.secrecy.markings import MarkingPlace
+from mic_mail.policy.secrecy.degrees import MarkingPlace
 from mic_mail.textextract.extraction import Look
 from mic_mail.textextract.limits import CannotRead
 from mic_mail.textextract.result import Unread

@@ -20,7 +20,7 @@ from mic_mail.mime.dsn_mdn import Action
 from mic_mail.policy import due_notices, facts, incidents, reclamation, requests
 from mic_mail.policy.authorization import roles
 from mic_mail.policy.credentials import anomalies, app_passwords
-from mic_mail.policy.secrecy.markings import MarkingPlace
+from mic_mail.policy.secrecy.degrees import MarkingPlace
 from mic_mail.policy.suspension import QueuedMail
 from mic_mail.policy.unit_mail import delegation
 from mic_mail.process.protection import Protection

@@ -4,7 +4,8 @@ event loop waits (decision 0053)."""
 import pytest
 
 from cost_growth import assert_linear
-from mic_mail.policy.secrecy.markings import MAX_LINE, MAX_TITLE, in_file_name, in_text, in_title
+from mic_mail.policy.secrecy.markings import MAX_LINE, in_text
+from mic_mail.policy.secrecy.titles import MAX_TITLE, in_file_name, in_title
 
 LINES = (MAX_LINE // 4, MAX_LINE)
 TITLES = (MAX_TITLE // 4, MAX_TITLE)

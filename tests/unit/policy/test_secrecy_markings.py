@@ -2,7 +2,9 @@
 
 import pytest
 
-from mic_mail.policy.secrecy.markings import Degree, Marking, MarkingPlace, in_file_name, in_text, in_title
+from mic_mail.policy.secrecy.degrees import Degree, Marking, MarkingPlace
+from mic_mail.policy.secrecy.markings import in_text
+from mic_mail.policy.secrecy.titles import in_file_name, in_title
 
 MAT, TOI, TUYET = Degree
 
