@@ -223,9 +223,9 @@ class Cursor:
         self.position = found.end()
         return value
 
-    def number64(self, at_least: int = 0) -> int:
+    def number64(self) -> int:
         """Read an unsigned 63-bit integer."""
-        return self.number(MAX_NUMBER64, at_least)
+        return self.number(MAX_NUMBER64)
 
     def sequence_set(self) -> SequenceSet:
         """Read sequence numbers, UIDs or `$`."""
