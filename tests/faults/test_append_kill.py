@@ -72,19 +72,19 @@ def step_of(root: Root, told: dict[str, int]) -> str:
     arrival = next((each for each in held(root) if each.octets == message("second")), None)
     if arrival is None:
         return "not in the journal"
-    assert arrival.berth is not None
-    if not (root.home / "Maildir/.Archive/cur" / arrival.berth.name).exists():
+    assert arrival.location is not None
+    if not (root.home / "Maildir/.Archive/cur" / arrival.location.name).exists():
         return "in the journal"
     with closing(sqlite3.connect(f"file:{root.home}/index.sqlite?mode=ro", uri=True)) as connection:
-        (rows,) = connection.execute("SELECT count(*) FROM message WHERE name = ?", (arrival.berth.name,)).fetchone()
+        (rows,) = connection.execute("SELECT count(*) FROM message WHERE name = ?", (arrival.location.name,)).fetchone()
     return "committed" if rows else "renamed"
 
 
 def cut_the_power(root: Root, number: int) -> None:
     """Names and contents for which only the journal answers were not on disk yet, nor were the index's commits."""
     for arrival in held(root):
-        assert arrival.berth is not None
-        path = root.home / "Maildir/.Archive/cur" / arrival.berth.name
+        assert arrival.location is not None
+        path = root.home / "Maildir/.Archive/cur" / arrival.location.name
         if path.exists():
             path.chmod(0o600)
             (path.unlink, lambda path=path: os.truncate(path, 0), lambda: None)[number % 3]()

@@ -4,7 +4,7 @@ import pytest
 
 from mic_mail.policy.facts import FactKind, MailboxKind
 from mic_mail.policy.lifecycle import State
-from mic_mail.policy.states import DOORS
+from mic_mail.policy.states import ACCESS
 
 
 @pytest.mark.parametrize("kind", list(MailboxKind))
@@ -20,8 +20,8 @@ def test_suspended_mailboxes_still_receive(make_history, kind, cause):
 
 def test_every_state_has_a_row():
     """The table covers every state, and only active mailboxes send."""
-    assert set(DOORS) == set(State)
-    assert [state for state in State if DOORS[state].sends] == [State.ACTIVE]
+    assert set(ACCESS) == set(State)
+    assert [state for state in State if ACCESS[state].sends] == [State.ACTIVE]
 
 
 def test_before_the_issue(history):

@@ -10,7 +10,7 @@ from mic_mail.directory.records import Superseded
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Cause, Departure, FactKind, Level
 from mic_mail.policy.lifecycle import State
-from mic_mail.policy.states import DOORS
+from mic_mail.policy.states import ACCESS
 from mic_mail.services.authentication.own_password import OwnPassword, own_state
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, set_password, verifiers
 from mic_mail.services.mailboxes.issue import Ground
@@ -81,7 +81,7 @@ def test_clause_7_1_who_is_suspended_changes_nothing(office):
     with pytest.raises(NotAllowed) as refused:
         office.change(mailbox)
     assert refused.value.clause == "7.2.c"
-    assert {state for state, door in DOORS.items() if not door.password_page} == {
+    assert {state for state, door in ACCESS.items() if not door.password_page} == {
         State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED,
     }  # fmt: skip
 

@@ -157,7 +157,7 @@ async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes
 
 def _log_replay(log: MailLog, replay: Replay) -> None:
     """Log the messages that the journal restored after a power loss, and those that it could not restore."""
-    if replay.mended or replay.homeless:
-        log.event("journal_replayed", messages=replay.mended, without_mailbox=replay.homeless)
+    if replay.restored or replay.without_mailbox:
+        log.event("journal_replayed", messages=replay.restored, without_mailbox=replay.without_mailbox)
     for place, error in replay.failed.items():
         log.event("journal_not_replayed", place=place, error=described(error))

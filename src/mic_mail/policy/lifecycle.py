@@ -18,7 +18,7 @@ from mic_mail.policy.calendar import edges_after
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.leavers import leaving, reclaimed_on_request, stays_reclaimed
 from mic_mail.policy.password_change import password_due
-from mic_mail.policy.states import BEGINNING, DOORS, LifecycleSettings, Reason, Span, State, counting
+from mic_mail.policy.states import ACCESS, BEGINNING, LifecycleSettings, Reason, Span, State, counting
 from mic_mail.policy.suspension import decided, inactivity, locked_by_hand
 
 __all__ = ["Decision", "FactsUnreadable", "LifecycleSettings", "NextChange", "Reason", "State", "decide", "timeline"]
@@ -97,13 +97,13 @@ def decide(
     reasons = counting(spans, now)
     states = _states(reasons)
     change = _next_change(spans, reasons, now)
-    doors = [DOORS[state] for state in states]
+    rights = [ACCESS[state] for state in states]
     return Decision(
         states=states,
-        receives=all(door.receives for door in doors),
-        signs_in=all(door.signs_in for door in doors),
-        sends=all(door.sends for door in doors),
-        changes_password=all(door.password_page for door in doors),
+        receives=all(each.receives for each in rights),
+        signs_in=all(each.signs_in for each in rights),
+        sends=all(each.sends for each in rights),
+        changes_password=all(each.password_page for each in rights),
         reasons=reasons,
         valid_until=None if change is None else change.at,
         fact_seq=facts[-1].seq if facts else 0,

@@ -192,11 +192,11 @@ class Filing:
     def subject(self) -> Text:
         """The subject of the request, abbreviated; of a change that names nobody, the change itself."""
         for item in (Item.ADDRESS, Item.NAME, Item.NEW_NAME, Item.NOTE):
-            if said := self.items.get(item, "")[:80]:
-                return Text(said, in_ascii(said))
+            if value := self.items.get(item, "")[:80]:
+                return Text(value, in_ascii(value))
         for item in Item:
-            if item in OF_UNITS and (said := self.items.get(item, "")[:80]):
-                return Text(f"{item.label.vi} {said}", f"{item.label.en} {in_ascii(said)}")
+            if item in OF_UNITS and (value := self.items.get(item, "")[:80]):
+                return Text(f"{item.label.vi} {value}", f"{item.label.en} {in_ascii(value)}")
         return Text("", "")
 
 

@@ -42,7 +42,7 @@ class AccessRights:
     password_page: bool
 
 
-DOORS: Mapping[State, AccessRights] = {
+ACCESS: Mapping[State, AccessRights] = {
     State.ACTIVE: AccessRights(receives=True, signs_in=True, sends=True, password_page=True),
     # Reg. 6.4.c
     State.SEND_LOCKED: AccessRights(receives=True, signs_in=True, sends=False, password_page=True),

@@ -30,7 +30,7 @@ from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.journal.frames import ExpungedFrame, Journaled, MessageLocation
-from mic_mail.storage.journal.journal import GRAVE_OCTETS, Journal, RevokeFrame
+from mic_mail.storage.journal.journal import TOMBSTONE_OCTETS, Journal, RevokeFrame
 from mic_mail.storage.maintenance import repair as _repair
 from mic_mail.storage.maintenance import sweep as _sweep
 from mic_mail.storage.maintenance.external_changes import despite_loss
@@ -233,9 +233,10 @@ class Account:
 
     def _remember(self, tombstones: Sequence[TombstoneRow]) -> bool:
         journal = self._mailstore.journal
-        if not journal.takes(GRAVE_OCTETS * len(tombstones)):
+        if not journal.takes(TOMBSTONE_OCTETS * len(tombstones)):
             return False
-        return journal.remembers([ExpungedFrame(self.ref.home, each.mailbox_id, each.name, each.buried) for each in tombstones])
+        home = self.ref.home
+        return journal.remembers([ExpungedFrame(home, each.mailbox_id, each.name, each.expunged_as) for each in tombstones])
 
     remove = despite_full_disk(_despite_loss(_operation(_expunge.remove)))
     copy = _despite_loss(_by_person(copy_move.copy))

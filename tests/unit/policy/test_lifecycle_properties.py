@@ -11,7 +11,7 @@ from mic_mail.policy.calendar import ONE_DAY, add_months, local_day, start_of
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind, first_broken, known_at, record
 from mic_mail.policy.leavers import TERMS, leaves
 from mic_mail.policy.lifecycle import LifecycleSettings, State, decide, timeline
-from mic_mail.policy.states import DOORS
+from mic_mail.policy.states import ACCESS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 900
@@ -85,8 +85,8 @@ def test_valid_until_is_honest(kind, facts, now, used, chosen, part):
 def test_doors_follow_from_states(kind, facts, now, used):
     """What a mailbox may do is the least of what its states allow; active excludes every restriction."""
     decision = decide(kind, facts, now, last_activity=used)
-    assert decision.receives == all(DOORS[s].receives for s in decision.states)
-    assert decision.signs_in == all(DOORS[s].signs_in for s in decision.states)
+    assert decision.receives == all(ACCESS[s].receives for s in decision.states)
+    assert decision.signs_in == all(ACCESS[s].signs_in for s in decision.states)
     assert decision.sends == (decision.states == {State.ACTIVE})
     assert (State.ACTIVE in decision.states) == (decision.states <= {State.ACTIVE, State.PASSWORD_DUE})
     assert {reason.state for reason in decision.reasons} == decision.states - {State.ACTIVE}

@@ -108,8 +108,8 @@ def identify(ctx: ImapContext, command: Id) -> Steps[Reply]:
     """Handle ID (RFC 2971). An ID line is always sent: new Outlook abandons the account without one."""
     ctx.introductions += 1
     if ctx.introductions <= _LOGGED_IDS:
-        said = {key: value[:_LONGEST_ID_VALUE] for key, value in command.fields or () if value is not None}
-        yield LogEvent("client_id", {"name": said.get("name"), "version": said.get("version"), "os": said.get("os")})
+        client = {key: value[:_LONGEST_ID_VALUE] for key, value in command.fields or () if value is not None}
+        yield LogEvent("client_id", {"name": client.get("name"), "version": client.get("version"), "os": client.get("os")})
     ctx.write(responses.identification({"name": "mic-mail", "version": VERSION}))
     return Reply("ID completed.")
 

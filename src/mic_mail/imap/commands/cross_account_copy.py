@@ -22,34 +22,34 @@ def copy(ctx: ImapContext, view: View, uids: list[int], target: Place, *, every:
     """Copy these messages: those that still exist, or with `every` all or none."""
     destination, allowed = ctx.account_of(target), allowed_flags(target.rights)
     folder = yield from ctx.ask(lambda account: account.folder(target.name), target)
-    lent: list[StagedCopy] = []
+    staged: list[StagedCopy] = []
 
     def borrow(account: Account) -> None:
-        lent.extend(account.stage_copies(destination, view.folder_id, uids, every=every, allowed=allowed))
+        staged.extend(account.stage_copies(destination, view.folder_id, uids, every=every, allowed=allowed))
 
     def publish(account: Account) -> CopyResult:
         try:
-            published = account.publish(folder.folder_id, [each.delivery for each in lent], limit_octets=limit)
-            pairs = [(each.uid, new.uid) for each, new in zip(lent, published, strict=True)]
+            published = account.publish(folder.folder_id, [each.delivery for each in staged], limit_octets=limit)
+            pairs = [(each.uid, new.uid) for each, new in zip(staged, published, strict=True)]
             return CopyResult(published[0].uidvalidity, pairs, published[0].modseq)
         finally:
             give_back()
 
     def give_back() -> None:
         """Discard unpublished copies; nothing is left of published ones."""
-        while lent:
-            lent.pop().delivery.staged.discard()
+        while staged:
+            staged.pop().delivery.staged.discard()
 
     try:
         yield from ctx.change(borrow, view.place)
-        if not lent:
+        if not staged:
             return CopyResult(folder.uidvalidity, [], 0)
         if "r" not in view.rights:
             raise NoPermission
         limit = ctx.quota_octets(ctx.place_now(target, "i").box)
         return (yield from ctx.change(publish, target))
     finally:
-        if lent:  # the connection was lost, no executor turn was free, or a delegation ended
+        if staged:  # the connection was lost, no executor turn was free, or a delegation ended
             ctx.leave_behind(give_back)
 
 

@@ -93,14 +93,14 @@ def find(
     The view may be of any folder that may be read, or an excerpt.
     """
     dates = Dates() if view.is_excerpt else ctx.cache.dates  # no other session has the same messages
-    hunt = SearchRun(view, key, saved, now=int(ctx.clock.now().timestamp()), dates=dates)
-    yield from ctx.ask(hunt.go_on, view.place)
-    while not hunt.is_over:
-        if progress is not None and hunt.done < hunt.goal:
-            progress.report(hunt.done, hunt.goal)
+    run = SearchRun(view, key, saved, now=int(ctx.clock.now().timestamp()), dates=dates)
+    yield from ctx.ask(run.go_on, view.place)
+    while not run.is_over:
+        if progress is not None and run.done < run.goal:
+            progress.report(run.done, run.goal)
         yield from ctx.yield_output()
-        yield from ctx.ask(hunt.go_on, view.place)
-    return hunt.found
+        yield from ctx.ask(run.go_on, view.place)
+    return run.found
 
 
 # ------------------------------------------------------------------ search run

@@ -21,7 +21,7 @@ from mic_mail.policy.credentials.app_passwords import CLAUSE, LONGEST_NAME, MOST
 from mic_mail.policy.credentials.verifiers import AppCredential
 from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.naming.transliteration import one_line
-from mic_mail.policy.states import DOORS
+from mic_mail.policy.states import ACCESS
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, must_still_be
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.settings import lifecycle_settings
@@ -123,7 +123,7 @@ class AppPasswords:
                     "Hộp thư hiện không được sử dụng, nên không tạo được mật khẩu ứng dụng.",
                     "The mailbox may not be used now, so no app password can be created.",
                 ),
-                clause=next(reason.clause for reason in decision.reasons if not DOORS[reason.state].signs_in),
+                clause=next(reason.clause for reason in decision.reasons if not ACCESS[reason.state].signs_in),
             )
         if entry.credential is None:
             raise NotAllowed(Text("Hộp thư chưa có mật khẩu.", "The mailbox has no password yet."), clause=CLAUSE)

@@ -17,7 +17,7 @@ from mic_mail.policy.credentials.app_passwords import ENDS, living
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Draft, Fact, FactKind
 from mic_mail.policy.lifecycle import Decision, Reason, State, timeline
-from mic_mail.policy.states import DOORS
+from mic_mail.policy.states import ACCESS
 from mic_mail.services.mailboxes.credentials import check_new, hashing, must_still_be, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.settings import lifecycle_settings
@@ -104,7 +104,7 @@ class OwnPassword:
         if not decision.changes_password:
             raise NotAllowed(
                 Text("Hộp thư không được phép đổi mật khẩu lúc này.", "The mailbox may not change its password now."),
-                clause=next(reason.clause for reason in decision.reasons if not DOORS[reason.state].password_page),
+                clause=next(reason.clause for reason in decision.reasons if not ACCESS[reason.state].password_page),
             )
         check_new(self._directory, self._config, entry, password, chosen=True)
         apps = {each.number for each in living(entry.facts, now)}

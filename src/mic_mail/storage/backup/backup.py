@@ -209,12 +209,12 @@ def examine(source: Path) -> tuple[int, int]:
 
 def _must_be_sound(index: sqlite3.Connection, source: Path) -> None:
     try:
-        told = index.execute("PRAGMA quick_check(1)").fetchone()[0]
+        outcome = index.execute("PRAGMA quick_check(1)").fetchone()[0]
     except SQLITE_ERRORS as error:
         if not is_damage(error):
             raise
-        told = str(error)
-    if told != "ok":
+        outcome = str(error)
+    if outcome != "ok":
         raise BadInput(Text(f"“{source}” bị hỏng: không đọc được chỉ mục.", "The backup is damaged: its index cannot be read."))
 
 

@@ -39,11 +39,11 @@ def change_result(
     if known is None or known.info.highest_modseq != since or since < folder.expunge_floor:
         return None
     info = folder.info()
-    told = list(changed), list(vanished)
+    difference = list(changed), list(vanished)
     fresh = known
     if info != known.info or changed or vanished:
-        fresh = with_changes(known, info, *told)
-        shared.views.put(account_id, folder.folder_id, fresh, after=known, changed=told[0], vanished=told[1])
+        fresh = with_changes(known, info, *difference)
+        shared.views.put(account_id, folder.folder_id, fresh, after=known, changed=difference[0], vanished=difference[1])
     shared.views.confirm_current(account_id, folder.folder_id, fresh, write.account.modseq, write.mark)
-    changes = Changes(info.highest_modseq, info.keywords, *told, complete=True)
+    changes = Changes(info.highest_modseq, info.keywords, *difference, complete=True)
     return ChangeResult(write.account.modseq, since, fresh, changes, write.mark)

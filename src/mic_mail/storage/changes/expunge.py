@@ -30,7 +30,7 @@ _SELECT_DELETED = Statement(
     select(*_COLUMNS).where(_HERE, _M.flags.op("&")(literal_column(str(DELETED))) != 0).order_by(_M.uid)
 )
 _DELETE_AMONG = Statement(delete(schema.message).where(_HERE, among(_M.uid)))
-_BURY = Statement(insert(schema.tombstone))
+_INSERT_TOMBSTONE = Statement(insert(schema.tombstone))
 _E = schema.email.c
 _ADD_REFS = Statement(update(schema.email).where(keyed_by(_E, "email")).values(refs=_E.refs + bindparam("more")))
 
@@ -74,7 +74,7 @@ class TombstoneRow:
     mailbox_id: str
     name: str
     """Name in the folder's `cur`."""
-    buried: str
+    expunged_as: str
     """Name in `.expunged/`."""
 
 
@@ -83,7 +83,7 @@ Remember = Callable[[Sequence[TombstoneRow]], bool]
 
 
 def expunge(
-    store: Store, folder_id: int, uids: Iterable[int] | None, remember: Remember = lambda graves: False
+    store: Store, folder_id: int, uids: Iterable[int] | None, remember: Remember = lambda tombstones: False
 ) -> ExpungeResult:
     """Expunge messages with \\Deleted, only among `uids` if given."""
     with writing(store, folder_id) as write:
@@ -113,23 +113,23 @@ def tombstone_files(
     paths = write.store.paths
     cur = paths.cur(folder.directory)
     present = locate(cur, (row.name for row in going))
-    kept = {row.uid: _buried_name(folder, row, present[row.name]) for row in going if row.name in present}
+    kept = {row.uid: _expunged_name(folder, row, present[row.name]) for row in going if row.name in present}
     write.rename([(f"{cur}/{present[row.name]}", f"{paths.expunged}/{kept[row.uid]}") for row in going if row.uid in kept])
-    graves = [TombstoneRow(folder.mailbox_id, present[row.name], kept[row.uid]) for row in going if row.uid in kept]
-    if remember is not None and all(parse_name(grave.name).uid for grave in graves):  # else another may come under the name
-        write.remember = partial(remember, graves)
+    tombstones = [TombstoneRow(folder.mailbox_id, present[row.name], kept[row.uid]) for row in going if row.uid in kept]
+    if remember is not None and all(parse_name(each.name).uid for each in tombstones):  # else another may come under the name
+        write.remember = partial(remember, tombstones)
     tombstone(write, folder, going, kept=kept)
     return ExpungeResult([row.uid for row in going], write.modseq)
 
 
-def _buried_name(folder: FolderRow, row: MessageRow, name: str) -> str:
+def _expunged_name(folder: FolderRow, row: MessageRow, name: str) -> str:
     """Return the file's name in `.expunged/`: with the folder's id, without what makes it too long."""
-    buried = expunged_name(folder.mailbox_id, name)
-    if _fits(buried):
-        return buried
+    expunged_as = expunged_name(folder.mailbox_id, name)
+    if _fits(expunged_as):
+        return expunged_as
     base = parse_name(name).base
-    buried = expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, row.flags))
-    return buried if _fits(buried) else expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, 0))
+    expunged_as = expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, row.flags))
+    return expunged_as if _fits(expunged_as) else expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, 0))
 
 
 def _fits(name: str) -> bool:
@@ -163,7 +163,7 @@ def tombstone(
     _DELETE_AMONG.on(write.connection, account=account, folder=folder.folder_id, uids=uid_list(row.uid for row in going))
     if write.account.seen_each:
         reader_seen_rows.drop_states(write.connection, account, folder.folder_id, (row.uid for row in going))
-    _BURY.on_each(
+    _INSERT_TOMBSTONE.on_each(
         write.connection,
         (
             {

@@ -92,8 +92,8 @@ def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name the
             _write_flags(write, folder, changing)
         result = [(uid, new, modseq if new == old else write.modseq) for uid, new, old, modseq, _ in wanted]
         names = folder.keyword_names()
-    told = [(uid, new, write.modseq, size) for uid, new, _, _, size in changing]
-    return StoreResult(write.account.modseq, result, failed, names, change_result(write, folder, changed=told))
+    reported = [(uid, new, write.modseq, size) for uid, new, _, _, size in changing]
+    return StoreResult(write.account.modseq, result, failed, names, change_result(write, folder, changed=reported))
 
 
 def _apply(operation: FlagOperation, old: int, operand: int, allowed: int) -> int:
@@ -136,17 +136,17 @@ def _write_own_flags(
         return
     own = [(uid, int(new & SEEN != 0)) for uid, new, old, _, _ in changing if (new ^ old) & SEEN]
     seen.set_own(write, folder, reader, own)
-    told: list[_Changing] = []
+    changed: list[_Changing] = []
     quiet: list[_Changing] = []
     for uid, new, old, modseq, size in changing:
         was = common[uid]
         row = (uid, (new & ~SEEN) | ((new if (new ^ old) & SEEN else was) & SEEN), was, modseq, size)
         if (new ^ old) & ~SEEN:
-            told.append(row)
+            changed.append(row)
         elif row[1] != was:
             quiet.append(row)
-    if told:
-        _write_flags(write, folder, told)
+    if changed:
+        _write_flags(write, folder, changed)
     if quiet:
         _count_anew(folder, quiet)
         write.keep(folder)

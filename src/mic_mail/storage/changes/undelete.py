@@ -172,22 +172,22 @@ def _restore_messages(write: Write, name: str | None, since_us: int, wanted: set
     rows = [_TombstoneRow(*row) for row in _SELECT_KEPT.on(write.connection, account=account, since=since_us)]
     rows = [row for row in rows if name in (None, row.folder) and (wanted is None or row.uid in wanted)]
     present = locate(store.paths.expunged, (row.name for row in rows))
-    risen: list[tuple[_TombstoneRow, FolderRow, int, str]] = []
+    restored: list[tuple[_TombstoneRow, FolderRow, int, str]] = []
     for row in rows:
         folder = write.any_folder(row.folder_id)
         if folder.deleted_at_us is None and row.name in present:
             write.touch(folder)
             uid = write.take_uid(folder)
             base = parse_name(row.name.removeprefix(f"{folder.mailbox_id}.")).base
-            risen.append((row, folder, uid, format_name(base, row.size, uid, row.flags & ~DELETED)))
+            restored.append((row, folder, uid, format_name(base, row.size, uid, row.flags & ~DELETED)))
     write.rename(
         [
             (f"{store.paths.expunged}/{present[row.name]}", f"{store.paths.cur(folder.directory)}/{new_name}")
-            for row, folder, _, new_name in risen
+            for row, folder, _, new_name in restored
         ]
     )
     now_us = store.clock.steady_us()
-    for row, folder, uid, new_name in risen:
+    for row, folder, uid, new_name in restored:
         _FORGET.on(write.connection, account=account, folder=row.folder_id, at=row.uid, to_folder=row.folder_id, to_uid=uid)
         insert_message(
             write,
@@ -201,4 +201,4 @@ def _restore_messages(write: Write, name: str | None, since_us: int, wanted: set
         )
         if row.flags & SEEN:
             seen.bring(write, folder, [uid])
-    return len(risen)
+    return len(restored)

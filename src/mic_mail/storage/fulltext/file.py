@@ -316,8 +316,8 @@ class SearchFile:
         try:
             if self._follow() is None:
                 return []
-            if told := self._index.damage():
-                raise self._damaged("; ".join(told))
+            if problems := self._index.damage():
+                raise self._damaged("; ".join(problems))
             for each in self.live():
                 with contextlib.suppress(KeyError):  # repacked meanwhile
                     self.packed(each.segment_id, len(self.keys(each.segment_id)))

@@ -184,14 +184,14 @@ class Index:
         """Return what SQLite finds wrong with the file, reading every page."""
         connection = self._connect(cache_kib=_WRITER_CACHE_KIB)
         try:
-            told = [str(text) for (text,) in connection.execute("PRAGMA quick_check(10)")]
+            problems = [str(text) for (text,) in connection.execute("PRAGMA quick_check(10)")]
         except SQLITE_ERRORS as error:
             if not is_damage(error):
                 raise
             return [str(error)]
         finally:
             connection.close()
-        return [] if told == ["ok"] else told
+        return [] if problems == ["ok"] else problems
 
     def writer(self) -> sqlite3.Connection:
         """Return the one writer; the caller holds the account's lock while it uses it."""

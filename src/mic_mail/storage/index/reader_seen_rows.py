@@ -290,12 +290,12 @@ def put_right(connection: sqlite3.Connection, account_id: int, *, check: bool) -
     known = {(reader, folder): (seen, at) for reader, folder, seen, at in _ALL_TALLIES.on(connection, account=account_id)}
     wrong = 0
     for key in counted.keys() | known.keys():
-        (seen, newest), (told, told_at) = counted.get(key, NEVER), known.get(key, NEVER)
-        if seen != told or newest > told_at:
+        (seen, newest), (tallied, tallied_at) = counted.get(key, NEVER), known.get(key, NEVER)
+        if seen != tallied or newest > tallied_at:
             wrong += 1
             if not check:
                 numbers = {"account_id": account_id, "reader_id": key[0], "folder_id": key[1]}
-                _SET_TALLY.on(connection, **numbers, seen=seen, modseq=max(newest, told_at))
+                _SET_TALLY.on(connection, **numbers, seen=seen, modseq=max(newest, tallied_at))
     return wrong
 
 

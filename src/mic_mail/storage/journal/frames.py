@@ -45,18 +45,19 @@ class Journaled:
     home: str
     base: str
     octets: bytes
-    berth: MessageLocation | None = None
+    location: MessageLocation | None = None
     """None: INBOX, under a UID that the journal does not know."""
     at: int = field(default=-1, compare=False)
     """Offset in its segment."""
 
     def head(self) -> bytes:
-        where = self.base if self.berth is None else f"{self.berth.mailbox_id}/{self.berth.received_us}/{self.berth.name}"
+        to = self.location
+        where = self.base if to is None else f"{to.mailbox_id}/{to.received_us}/{to.name}"
         return b"%b\0%b\0" % (os.fsencode(self.home), os.fsencode(where))
 
     @classmethod
-    def at_location(cls, home: str, berth: MessageLocation, octets: bytes) -> "Journaled":
-        return cls(home, parse_name(berth.name).base, octets, berth)
+    def at_location(cls, home: str, location: MessageLocation, octets: bytes) -> "Journaled":
+        return cls(home, parse_name(location.name).base, octets, location)
 
     @classmethod
     def of(cls, frame: bytes, at: int) -> "Journaled":
@@ -78,7 +79,7 @@ class ExpungedFrame:
     """Id of the folder."""
     name: str
     """File name in the folder."""
-    buried: str
+    expunged_as: str
     """File name in `.expunged/`."""
     at: int = field(default=-1, compare=False)
     """Offset in its segment."""
@@ -88,14 +89,14 @@ class ExpungedFrame:
         return b""
 
     def head(self) -> bytes:
-        return b"%b\0%b" % (os.fsencode(self.home), os.fsencode(f"{self.mailbox_id}/{self.name}/{self.buried}"))
+        return b"%b\0%b" % (os.fsencode(self.home), os.fsencode(f"{self.mailbox_id}/{self.name}/{self.expunged_as}"))
 
     @classmethod
     def of(cls, frame: bytes, at: int) -> "ExpungedFrame":
         """Parse `head`; neither a mailbox id nor a name contains "/"."""
         home, what = frame.split(b"\0")
-        mailbox_id, name, buried = os.fsdecode(what).split("/")
-        return cls(os.fsdecode(home), mailbox_id, name, buried, at)
+        mailbox_id, name, expunged_as = os.fsdecode(what).split("/")
+        return cls(os.fsdecode(home), mailbox_id, name, expunged_as, at)
 
 
 Frame = Journaled | ExpungedFrame

@@ -67,7 +67,7 @@ An fsync that succeeds after one that failed proves nothing.
 LOCK = "lock"
 """Lock file in the folder, held to create segments or to scan those of other processes."""
 
-GRAVE_OCTETS = 1024
+TOMBSTONE_OCTETS = 1024
 """Upper bound of one `ExpungedFrame` in a segment."""
 
 

@@ -45,8 +45,8 @@ _CAME = re.compile(r"([0-9]+)\.M([0-9]+)P")
 class Replay:
     """Result of a replay."""
 
-    mended: int = 0
-    homeless: int = 0
+    restored: int = 0
+    without_mailbox: int = 0
     """Messages of mailboxes that no longer exist."""
     failed: dict[str, OSError] = field(default_factory=dict)
     """Errors by home, or by segment that could not be read.
@@ -153,7 +153,7 @@ def _replay_account(paths: AccountPaths, frames: list[Frame], result: Replay) ->
     try:
         os.stat(paths.cur(""))
     except (FileNotFoundError, NotADirectoryError):
-        result.homeless += len(arrivals)
+        result.without_mailbox += len(arrivals)
         return
     make_tmp(paths)
     present = _files_by_base(paths)
@@ -163,9 +163,9 @@ def _replay_account(paths: AccountPaths, frames: list[Frame], result: Replay) ->
         for path in present.get(arrival.base) or [_lost_name(paths, arrival, folders)]:
             if not _holds(path, arrival.octets):
                 _put(paths, path, arrival)
-                result.mended += 1
-            elif arrival.berth is not None:
-                _date(path, arrival.berth.received_us)
+                result.restored += 1
+            elif arrival.location is not None:
+                _date(path, arrival.location.received_us)
             touched.add(os.path.dirname(path))
     touched |= _expunge_again(paths, [frame for frame in frames if isinstance(frame, ExpungedFrame)], folders)
     for directory in touched:
@@ -186,7 +186,7 @@ def _expunge_again(paths: AccountPaths, departed: list[ExpungedFrame], folders: 
                 name = there.pop((named.base, uid), None)
                 if name is not None:
                     os.makedirs(paths.expunged, mode=FOLDER_MODE, exist_ok=True)
-                    os.rename(f"{cur}/{name}", f"{paths.expunged}/{each.buried}")
+                    os.rename(f"{cur}/{name}", f"{paths.expunged}/{each.expunged_as}")
         touched |= {cur, paths.expunged}
     return {directory for directory in touched if os.path.isdir(directory)}
 
@@ -200,7 +200,7 @@ class _Folders:
         """Return the `cur` of a folder, a deleted one included; None where it is gone for good."""
         if self._by_id is None:
             self._by_id = {}
-            for directory in (*self._paths.directories(), *self._buried()):
+            for directory in (*self._paths.directories(), *self._expunged()):
                 sidecar = FolderSidecar.read(self._paths.folder(directory))
                 # Where a directory was copied with its sidecar, prefer the one whose name matches the sidecar.
                 if sidecar is not None and (
@@ -210,7 +210,7 @@ class _Folders:
         found = self._by_id.get(mailbox_id)
         return None if found is None else self._paths.cur(found)
 
-    def _buried(self) -> list[str]:
+    def _expunged(self) -> list[str]:
         try:
             entries = sorted(os.listdir(self._paths.expunged))
         except FileNotFoundError:
@@ -219,12 +219,12 @@ class _Folders:
 
 
 def _lost_name(paths: AccountPaths, arrival: Journaled, folders: _Folders) -> str:
-    berth, flags = arrival.berth, 0
-    if berth is not None:
-        cur = folders.cur(berth.mailbox_id)
+    location, flags = arrival.location, 0
+    if location is not None:
+        cur = folders.cur(location.mailbox_id)
         if cur is not None:
-            return f"{cur}/{berth.name}"
-        flags = parse_name(berth.name).flags & SYSTEM_FLAGS  # keyword letters differ between folders
+            return f"{cur}/{location.name}"
+        flags = parse_name(location.name).flags & SYSTEM_FLAGS  # keyword letters differ between folders
     return f"{paths.cur('')}/{format_name(arrival.base, len(arrival.octets), UNKNOWN_UID, flags)}"
 
 
@@ -245,9 +245,9 @@ def _files_by_base(paths: AccountPaths) -> dict[str, list[str]]:
     for directory, _, names in os.walk(paths.maildir, onerror=_raise):
         if os.path.basename(directory) == "tmp":
             continue  # staged and not published, or left by a replay that was killed
-        buried = directory == paths.expunged  # there each name begins with the id of its folder (maildir.expunged_name)
+        is_expunged = directory == paths.expunged  # there each name begins with the id of its folder (maildir.expunged_name)
         for name in names:
-            found.setdefault(parse_name(name.partition(".")[2] if buried else name).base, []).append(f"{directory}/{name}")
+            found.setdefault(parse_name(name.partition(".")[2] if is_expunged else name).base, []).append(f"{directory}/{name}")
     return found
 
 
@@ -272,8 +272,8 @@ def _put(paths: AccountPaths, path: str, arrival: Journaled) -> None:
     fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MESSAGE_MODE)
     try:
         write_all(fd, arrival.octets)
-        if arrival.berth is not None:
-            os.utime(fd, ns=(arrival.berth.received_us * 1000, arrival.berth.received_us * 1000))
+        if arrival.location is not None:
+            os.utime(fd, ns=(arrival.location.received_us * 1000, arrival.location.received_us * 1000))
         elif came := _CAME.match(arrival.base):
             ns = (int(came[1]) * 1_000_000 + int(came[2])) * 1000
             os.utime(fd, ns=(ns, ns))

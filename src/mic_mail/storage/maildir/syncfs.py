@@ -46,10 +46,10 @@ def begin_to_write(fd: int, offset: int, octets: int) -> None:
 
 def file_system_type(fd: int) -> int:
     """Return the magic number of fstatfs(2); 0 where it is unknown."""
-    told = ctypes.create_string_buffer(_STATFS_OCTETS)
-    if _FSTATFS is None or _FSTATFS(fd, told) != 0:
+    buffer = ctypes.create_string_buffer(_STATFS_OCTETS)
+    if _FSTATFS is None or _FSTATFS(fd, buffer) != 0:
         return 0
-    return ctypes.c_ulong.from_buffer(told).value
+    return ctypes.c_ulong.from_buffer(buffer).value
 
 
 def check_that_it_syncs(fd: int) -> None:

@@ -55,7 +55,7 @@ class ForeignMaildirFile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Guest:
+class _NewMessage:
     path: str
     ready: str
     """Path of content that can be published as it is: `path`, or a converted file in `tmp/`."""
@@ -161,57 +161,57 @@ def scan_file(path: str) -> Answers:
 
 
 def adopt(
-    write: Write, folder: FolderRow, strangers: Iterable[ForeignMaildirFile], contents: ContentTable, *, believe_uids: bool
+    write: Write, folder: FolderRow, foreign: Iterable[ForeignMaildirFile], contents: ContentTable, *, believe_uids: bool
 ) -> int:
     """Take in the readable regular files; return how many were added."""
-    guests = [guest for stranger in strangers if (guest := _look_at(write, stranger)) is not None]
-    if not guests:
+    messages = [message for file in foreign if (message := _look_at(write, file)) is not None]
+    if not messages:
         return 0
     write.touch(folder)
     cur = write.store.paths.cur(folder.directory)
-    placed: list[tuple[_Guest, int, Content, str]] = []
-    for guest, given in _with_uids(write, folder, guests, believe=believe_uids):
-        content, uid = contents.of(guest.base, guest.size, guest.ready), given
-        target = f"{cur}/{format_name(content.base, guest.size, uid, guest.flags)}"
-        while target != guest.ready and os.path.lexists(target):  # another file claims that UID, and waits to be renamed
+    placed: list[tuple[_NewMessage, int, Content, str]] = []
+    for message, given in _with_uids(write, folder, messages, believe=believe_uids):
+        content, uid = contents.of(message.base, message.size, message.ready), given
+        target = f"{cur}/{format_name(content.base, message.size, uid, message.flags)}"
+        while target != message.ready and os.path.lexists(target):  # another file claims that UID, and waits to be renamed
             uid = write.take_uid(folder)
-            target = f"{cur}/{format_name(content.base, guest.size, uid, guest.flags)}"
-        placed.append((guest, uid, content, target))
-    came = write.rename_those_there([(guest.ready, target) for guest, _, _, target in placed if guest.ready != target])
+            target = f"{cur}/{format_name(content.base, message.size, uid, message.flags)}"
+        placed.append((message, uid, content, target))
+    came = write.rename_those_there([(message.ready, target) for message, _, _, target in placed if message.ready != target])
     placed = [each for each in placed if each[3] in came or each[0].ready == each[3]]
-    write.intend(leftovers=[guest.path for guest, *_ in placed if guest.ready != guest.path])
+    write.intend(leftovers=[message.path for message, *_ in placed if message.ready != message.path])
     write.durable[cur] = None
-    for guest, uid, content, target in placed:
+    for message, uid, content, target in placed:
         try:
-            email_pk = contents.refer(content, target, guest.mtime_us)
+            email_pk = contents.refer(content, target, message.mtime_us)
         except FileNotFoundError:  # renamed already: under its new name it is a foreign file again
             continue
         insert_message(
             write,
             folder,
             uid=uid,
-            flags=guest.flags,
-            size=guest.size,
+            flags=message.flags,
+            size=message.size,
             email_pk=email_pk,
             name=os.path.basename(target),
-            saved_us=guest.mtime_us,
+            saved_us=message.mtime_us,
         )
-        if guest.flags & SEEN:
+        if message.flags & SEEN:
             seen.bring(write, folder, [uid])
     return len(placed)
 
 
-def _look_at(write: Write, stranger: ForeignMaildirFile) -> _Guest | None:
+def _look_at(write: Write, file: ForeignMaildirFile) -> _NewMessage | None:
     try:
-        found = os.lstat(stranger.path)
-        if not stat.S_ISREG(found.st_mode) or not is_readable(stranger.path):
+        found = os.lstat(file.path)
+        if not stat.S_ISREG(found.st_mode) or not is_readable(file.path):
             return None
-        ready = stranger.path if _is_ours(stranger.path, found) else _with_crlf(write, stranger.path, found)
+        ready = file.path if _is_ours(file.path, found) else _with_crlf(write, file.path, found)
         size = os.stat(ready).st_size
     except FileNotFoundError:
         return None
     mtime_us = arrival_of(found)
-    return _Guest(stranger.path, ready, _base_of(write, stranger.name), size, mtime_us, stranger.name.uid, stranger.name.flags)
+    return _NewMessage(file.path, ready, _base_of(write, file.name), size, mtime_us, file.name.uid, file.name.flags)
 
 
 def is_readable(path: str) -> bool:
@@ -244,21 +244,21 @@ def _base_of(write: Write, name: MessageName) -> str:
     return base
 
 
-def _with_uids(write: Write, folder: FolderRow, guests: list[_Guest], *, believe: bool) -> list[tuple[_Guest, int]]:
+def _with_uids(write: Write, folder: FolderRow, messages: list[_NewMessage], *, believe: bool) -> list[tuple[_NewMessage, int]]:
     taken: set[int] = set()
-    kept: list[tuple[_Guest, int]] = []
-    rest: list[_Guest] = []
+    kept: list[tuple[_NewMessage, int]] = []
+    rest: list[_NewMessage] = []
     if believe:
         here = {"account": write.store.account_id, "folder": folder.folder_id}
         taken = {uid for statement in (_UIDS, _GONE_UIDS) for (uid,) in statement.on(write.connection, **here)}
-    for guest in sorted(guests, key=lambda guest: (guest.mtime_us, guest.base)):
-        if believe and 0 < guest.uid < folder.uidnext_mark and guest.uid not in taken:
-            taken.add(guest.uid)
-            kept.append((guest, guest.uid))
+    for message in sorted(messages, key=lambda message: (message.mtime_us, message.base)):
+        if believe and 0 < message.uid < folder.uidnext_mark and message.uid not in taken:
+            taken.add(message.uid)
+            kept.append((message, message.uid))
         else:
-            rest.append(guest)
+            rest.append(message)
     folder.uidnext = max([folder.uidnext, *(uid + 1 for _, uid in kept)])
-    return sorted(kept, key=lambda pair: pair[1]) + [(guest, write.take_uid(folder)) for guest in rest]
+    return sorted(kept, key=lambda pair: pair[1]) + [(message, write.take_uid(folder)) for message in rest]
 
 
 def _with_crlf(write: Write, path: str, found: os.stat_result) -> str:

@@ -17,7 +17,7 @@ from mic_mail.storage.maintenance.adopt import ContentTable, arrival_of, is_read
 
 _T = schema.tombstone.c
 _SELECT_BURIED = Statement(select(_T.uid).where(keyed_by(_T, "folder")))
-_BURY = Statement(insert(schema.tombstone))
+_INSERT_TOMBSTONE = Statement(insert(schema.tombstone))
 
 
 def adopt_tombstones(write: Write, contents: ContentTable) -> None:
@@ -25,7 +25,7 @@ def adopt_tombstones(write: Write, contents: ContentTable) -> None:
     paths = write.store.paths
     account = write.store.account_id
     folders = {row.mailbox_id: row for row in read_all_folders(write.connection, account)}
-    buried = {
+    tombstones = {
         row.folder_id: {uid for (uid,) in _SELECT_BURIED.on(write.connection, account=account, folder=row.folder_id)}
         for row in folders.values()
     }
@@ -33,12 +33,12 @@ def adopt_tombstones(write: Write, contents: ContentTable) -> None:
         mailbox_id, _, name = file_name.partition(".")
         folder = folders.get(mailbox_id)
         parsed = parse_name(name)
-        if folder is None or not is_text(file_name) or not parsed.uid or parsed.uid in buried[folder.folder_id]:
+        if folder is None or not is_text(file_name) or not parsed.uid or parsed.uid in tombstones[folder.folder_id]:
             continue
         path = f"{paths.expunged}/{file_name}"
         if not is_readable(path):
             continue
-        buried[folder.folder_id].add(parsed.uid)
+        tombstones[folder.folder_id].add(parsed.uid)
         found = os.stat(path)
         received_us = arrival_of(found)
         content = contents.of(parsed.base, found.st_size, path)
@@ -46,7 +46,7 @@ def adopt_tombstones(write: Write, contents: ContentTable) -> None:
         kept = write.any_folder(folder.folder_id)
         kept.uidnext = max(kept.uidnext, parsed.uid + 1)
         write.touch(kept)
-        _BURY.on(
+        _INSERT_TOMBSTONE.on(
             write.connection,
             account_id=account,
             folder_id=folder.folder_id,

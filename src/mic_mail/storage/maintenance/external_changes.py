@@ -78,8 +78,8 @@ def _look_into(store: Store, folder: FolderRow) -> bool:
         kept = write.any_folder(folder.folder_id)
         if kept.deleted_at_us is not None or kept.directory != folder.directory:
             return False
-        strangers = [ForeignMaildirFile(f"{new}/{name}", parse_name(name)) for name in sorted(names_in(new))]
-        came = adopt(write, kept, strangers, ContentTable(write), believe_uids=False)
+        foreign = [ForeignMaildirFile(f"{new}/{name}", parse_name(name)) for name in sorted(names_in(new))]
+        came = adopt(write, kept, foreign, ContentTable(write), believe_uids=False)
         kept.new_mtime_ns = mtime_ns if settled and not came else 0
         write.keep(kept)
     return came > 0

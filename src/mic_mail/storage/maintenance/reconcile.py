@@ -168,7 +168,7 @@ def _adopt_folder_sidecar(write: Write, folder: FolderRow, sidecar: FolderSideca
 class _Difference:
     renamed: list[tuple[MessageRow, str]]
     missing: list[MessageRow]
-    strangers: list[ForeignMaildirFile]
+    foreign: list[ForeignMaildirFile]
 
 
 class Comparison:
@@ -204,7 +204,7 @@ class Comparison:
         known = {row.directory for row in rows}
         unknown = [directory for directory in self._paths.directories() if directory not in known]
         lost = [row for row in rows if row.directory and not self._may_be_there(row.directory)]
-        buried = {entry for entry in os.listdir(self._paths.expunged) if os.path.isdir(f"{self._paths.expunged}/{entry}/cur")}
+        expunged = {entry for entry in os.listdir(self._paths.expunged) if os.path.isdir(f"{self._paths.expunged}/{entry}/cur")}
         by_mailbox_id = {row.mailbox_id: row for row in lost}
         taken = {row.mailbox_id for row in rows}
         found = self._originals_first(unknown)
@@ -214,9 +214,9 @@ class Comparison:
             row = by_mailbox_id.pop(sidecar.mailbox_id, None) if sidecar else None
             self._take_directory(directory, sidecar, row, taken)
         for row in by_mailbox_id.values():
-            self._lose_directory(row, in_expunged=row.mailbox_id in buried)
-        for entry in buried - {row.mailbox_id for row in rows}:
-            self._take_buried_directory(entry)
+            self._lose_directory(row, in_expunged=row.mailbox_id in expunged)
+        for entry in expunged - {row.mailbox_id for row in rows}:
+            self._take_expunged_directory(entry)
 
     def _may_be_there(self, directory: str) -> bool:
         try:
@@ -232,8 +232,8 @@ class Comparison:
     def _keep_free(self, folder_ids: Iterable[int]) -> None:
         """Reserve the numbers that folders had in a lost index, which sessions may still use."""
         account = self.write.account
-        told = [folder_id for folder_id in folder_ids if folder_id < _MAX_FOLDER_ID]
-        account.folder_next = max([account.folder_next, *(folder_id + 1 for folder_id in told)])
+        used = [folder_id for folder_id in folder_ids if folder_id < _MAX_FOLDER_ID]
+        account.folder_next = max([account.folder_next, *(folder_id + 1 for folder_id in used)])
 
     def _make_what_is_never_lost(self) -> None:
         if not os.path.isdir(self._paths.cur("")) or not os.path.isdir(self._paths.expunged):
@@ -269,11 +269,11 @@ class Comparison:
         self.write.add_folder(folder)
 
     def _free_name(self, directory: str, sidecar: FolderSidecar | None) -> str:
-        said = sidecar.name if sidecar is not None else None
-        if said is not None and directory == encode_directory(said):
-            name = said
+        listed = sidecar.name if sidecar is not None else None
+        if listed is not None and directory == encode_directory(listed):
+            name = listed
         else:  # a hash tells nothing; then use the name from before an interrupted rename
-            name = decode_directory(directory) or said or directory.lstrip(".").encode(errors="replace").decode() or "folder"
+            name = decode_directory(directory) or listed or directory.lstrip(".").encode(errors="replace").decode() or "folder"
         try:
             name = canonical_name(self.write.store, name)
         except NameNotAllowed:
@@ -338,7 +338,7 @@ class Comparison:
         folder.deleted_at_us = self.write.store.clock.steady_us()
         self.write.save(folder)
 
-    def _take_buried_directory(self, mailbox_id: str) -> None:
+    def _take_expunged_directory(self, mailbox_id: str) -> None:
         directory = f"{EXPUNGED}/{mailbox_id}"
         sidecar = FolderSidecar.read(self._paths.folder(directory))
         self._find("deleted-folder-found", sidecar.name if sidecar else "", directory)
@@ -366,9 +366,9 @@ class Comparison:
             self._find("message-renamed", folder.name, f"{row.name} -> {name}")
         for row in difference.missing:
             self._find("message-gone", folder.name, row.name)
-        for stranger in difference.strangers:
-            readable = is_readable(stranger.path)
-            self._find("message-found" if readable else "file-unreadable", folder.name, os.path.basename(stranger.path))
+        for file in difference.foreign:
+            readable = is_readable(file.path)
+            self._find("message-found" if readable else "file-unreadable", folder.name, os.path.basename(file.path))
         for name in sorted(others_in(self._paths.cur(folder.directory)) | others_in(self._paths.new(folder.directory))):
             self._find("not-a-message", folder.name, name)
         if self._check:
@@ -377,7 +377,7 @@ class Comparison:
             self._take_name(folder, row, name)
         self._tombstone_missing(folder, difference.missing)
         try:
-            adopt(self.write, folder, difference.strangers, self.contents, believe_uids=self._believe_uids)
+            adopt(self.write, folder, difference.foreign, self.contents, believe_uids=self._believe_uids)
         except PermissionError:  # no UID or no name can be assigned there: they wait until that is allowed
             self._find("file-unreadable", folder.name, folder.directory)
 
@@ -398,10 +398,10 @@ class Comparison:
         renamed = [(row, located[row.name]) for row in absent if located.get(row.name, row.name) != row.name]
         accounted = {row.name for row in rows} | {name for _, name in renamed}
         uidlist = self._uidlists.get(folder.directory)
-        strangers = [_foreign_file(cur, name, uidlist) for name in sorted(present - accounted)]
+        foreign = [_foreign_file(cur, name, uidlist) for name in sorted(present - accounted)]
         if folder.deleted_at_us is None:
-            strangers += [_foreign_file(new, name, uidlist) for name in sorted(names_in(new))]
-        return _Difference(renamed, [row for row in absent if row.name not in located], strangers)
+            foreign += [_foreign_file(new, name, uidlist) for name in sorted(names_in(new))]
+        return _Difference(renamed, [row for row in absent if row.name not in located], foreign)
 
     def _tombstone_missing(self, folder: FolderRow, missing: list[MessageRow]) -> None:
         """Turn rows without files into tombstones, with the content if a lost commit moved it to `.expunged/`."""

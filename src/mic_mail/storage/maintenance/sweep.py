@@ -48,8 +48,8 @@ _DROP_ORIGINS = Statement(delete(schema.delivery).where(keyed_by(_D), _D.publish
 _IN_FOLDER = keyed_by(_M, "folder")
 _SOME_MESSAGES = Statement(select(_M.uid, _M.email_pk).where(_IN_FOLDER).limit(_AT_ONCE))
 _DROP_MESSAGES = Statement(delete(schema.message).where(_IN_FOLDER, among(_M.uid)))
-_SOME_GRAVES = Statement(select(_T.uid, _T.email_pk, _T.name).where(_HERE).limit(_AT_ONCE))
-_DROP_GRAVES = Statement(delete(schema.tombstone).where(_HERE, among(_T.uid)))
+_SOME_TOMBSTONES = Statement(select(_T.uid, _T.email_pk, _T.name).where(_HERE).limit(_AT_ONCE))
+_DROP_TOMBSTONES = Statement(delete(schema.tombstone).where(_HERE, among(_T.uid)))
 _DROP_FOLDER = Statement(delete(schema.folder).where(keyed_by(_F, "folder")))
 
 
@@ -111,13 +111,13 @@ def _let_go_folder(store: Store, folder_id: int) -> None:
                 return  # restored meanwhile, or to be retained
             here = {"account": store.account_id, "folder": folder_id}
             messages = _SOME_MESSAGES.on(write.connection, **here).fetchall()
-            graves = _SOME_GRAVES.on(write.connection, **here).fetchall()
+            tombstones = _SOME_TOMBSTONES.on(write.connection, **here).fetchall()
             drop_refs(write, [email_pk for _, email_pk in messages])
-            drop_refs(write, [email_pk for _, email_pk, _ in graves if email_pk is not None])
-            write.intend(leftovers=[f"{store.paths.expunged}/{name}" for _, _, name in graves if name])
+            drop_refs(write, [email_pk for _, email_pk, _ in tombstones if email_pk is not None])
+            write.intend(leftovers=[f"{store.paths.expunged}/{name}" for _, _, name in tombstones if name])
             _DROP_MESSAGES.on(write.connection, **here, uids=uid_list(uid for uid, _ in messages))
-            _DROP_GRAVES.on(write.connection, **here, uids=uid_list(uid for uid, _, _ in graves))
-            done = not messages and not graves
+            _DROP_TOMBSTONES.on(write.connection, **here, uids=uid_list(uid for uid, _, _ in tombstones))
+            done = not messages and not tombstones
             if done:
                 _DROP_FOLDER.on(write.connection, **here)
                 reader_seen_rows.drop_states(write.connection, store.account_id, folder_id, None)

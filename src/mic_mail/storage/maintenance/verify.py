@@ -34,14 +34,14 @@ _M = schema.message.c
 _T = schema.tombstone.c
 _E = schema.email.c
 _MAXIMA = Statement(select(func.max(_M.uid), func.max(_M.modseq)).where(keyed_by(_M, "folder")))
-_BURIED_MAXIMA = Statement(select(func.max(_T.uid), func.max(_T.modseq)).where(keyed_by(_T, "folder")))
+_GONE_MAXIMA = Statement(select(func.max(_T.uid), func.max(_T.modseq)).where(keyed_by(_T, "folder")))
 _MESSAGE_REFS = Statement(select(_M.email_pk, func.count()).where(keyed_by(_M)).group_by(_M.email_pk))
-_GRAVE_REFS = Statement(select(_T.email_pk, func.count()).where(keyed_by(_T), _T.email_pk.is_not(None)).group_by(_T.email_pk))
+_GONE_REFS = Statement(select(_T.email_pk, func.count()).where(keyed_by(_T), _T.email_pk.is_not(None)).group_by(_T.email_pk))
 _REFS = Statement(select(_E.email_pk, _E.refs).where(keyed_by(_E)))
 _SET_REFS = Statement(update(schema.email).where(keyed_by(_E, "email")).values(refs=bindparam("new_refs")))
 _SET_DIRTY = Statement(update(schema.message).where(keyed_by(_M, "folder", "at")).values(name_dirty=literal_column("1")))
-_GRAVES = Statement(select(_T.folder_id, _T.uid, _T.email_pk, _T.name).where(keyed_by(_T), _T.name.is_not(None)))
-_FORGET_GRAVE = Statement(update(schema.tombstone).where(keyed_by(_T, "folder", "at")).values(email_pk=None, name=None))
+_TOMBSTONE_NAMES = Statement(select(_T.folder_id, _T.uid, _T.email_pk, _T.name).where(keyed_by(_T), _T.name.is_not(None)))
+_FORGET_TOMBSTONE = Statement(update(schema.tombstone).where(keyed_by(_T, "folder", "at")).values(email_pk=None, name=None))
 
 
 def verify(write: Write, *, check: bool) -> Iterator[RepairFinding]:
@@ -63,11 +63,11 @@ def _names(write: Write, folder: FolderRow, *, check: bool) -> Iterator[RepairFi
     cur = write.store.paths.cur(folder.directory)
     changed: list[MessageRow] = []
     for row in read_messages(write, folder.folder_id, None):
-        said = parse_name(row.name)
-        if (said.uid, said.size) != (row.uid, row.size):
+        named = parse_name(row.name)
+        if (named.uid, named.size) != (row.uid, row.size):
             yield RepairFinding("name-differs", folder.name, f"uid {row.uid} size {row.size}: {row.name}")
             changed.append(row)
-        elif not row.name_dirty and said.flags != row.flags & NAMED_FLAGS:
+        elif not row.name_dirty and named.flags != row.flags & NAMED_FLAGS:
             yield RepairFinding("name-flags", folder.name, row.name)
             if not check:
                 _SET_DIRTY.on(write.connection, account=write.store.account_id, folder=folder.folder_id, at=row.uid)
@@ -78,10 +78,10 @@ def _names(write: Write, folder: FolderRow, *, check: bool) -> Iterator[RepairFi
     if changed and not check:
         # Other content under the same UID would contradict every client's cache: it is a new message.
         tombstone_lost(write, folder, changed)
-        strangers = [
+        foreign = [
             ForeignMaildirFile(f"{cur}/{row.name}", replace(parse_name(row.name), uid=0, flags=row.flags)) for row in changed
         ]
-        adopt(write, folder, strangers, ContentTable(write), believe_uids=False)
+        adopt(write, folder, foreign, ContentTable(write), believe_uids=False)
 
 
 def _size_of(path: str) -> int | None:
@@ -93,20 +93,20 @@ def _size_of(path: str) -> int | None:
 
 def _check_tombstones(write: Write, *, check: bool) -> Iterator[RepairFinding]:
     account = write.store.account_id
-    rows = _GRAVES.on(write.connection, account=account).fetchall()
+    rows = _TOMBSTONE_NAMES.on(write.connection, account=account).fetchall()
     present = locate(write.store.paths.expunged, (name for _, _, _, name in rows))
     for folder_id, uid, email_pk, name in rows:
         if name not in present:
             yield RepairFinding("expunged-gone", write.any_folder(folder_id).name, name)
             if not check:
-                _FORGET_GRAVE.on(write.connection, account=account, folder=folder_id, at=uid)
+                _FORGET_TOMBSTONE.on(write.connection, account=account, folder=folder_id, at=uid)
                 drop_refs(write, [email_pk])
 
 
 def _contents(write: Write, *, check: bool) -> Iterator[RepairFinding]:
     account = write.store.account_id
     counted: dict[int, int] = {}
-    for statement in (_MESSAGE_REFS, _GRAVE_REFS):
+    for statement in (_MESSAGE_REFS, _GONE_REFS):
         for email_pk, count in statement.on(write.connection, account=account):
             counted[email_pk] = counted.get(email_pk, 0) + count
     known = dict(_REFS.on(write.connection, account=account).fetchall())
@@ -122,7 +122,7 @@ def _contents(write: Write, *, check: bool) -> Iterator[RepairFinding]:
 
 def _numbers(write: Write, folder: FolderRow, *, check: bool) -> Iterator[RepairFinding]:
     here = {"account": write.store.account_id, "folder": folder.folder_id}
-    maxima = [_MAXIMA.on(write.connection, **here).fetchone(), _BURIED_MAXIMA.on(write.connection, **here).fetchone()]
+    maxima = [_MAXIMA.on(write.connection, **here).fetchone(), _GONE_MAXIMA.on(write.connection, **here).fetchone()]
     uid = max(row[0] or 0 for row in maxima)
     modseq = max(row[1] or 0 for row in maxima)
     if not uid < folder.uidnext <= folder.uidnext_mark:
@@ -145,8 +145,8 @@ def _folder_sidecar(write: Write, folder: FolderRow, *, check: bool) -> Iterator
     wanted = folder_sidecar(folder)
     found = FolderSidecar.read(path)
     if found is not None and found.uidnext_mark >= folder.uidnext_mark:
-        said = found.folder_id or wanted.folder_id  # a sidecar from before it held the number agrees in the rest
-        if replace(found, folder_id=said) == replace(wanted, uidnext_mark=found.uidnext_mark):
+        folder_id = found.folder_id or wanted.folder_id  # a sidecar from before it held the number agrees in the rest
+        if replace(found, folder_id=folder_id) == replace(wanted, uidnext_mark=found.uidnext_mark):
             return
     yield RepairFinding("folder-sidecar", folder.name, "differs from the index" if found else "missing or damaged")
     if not check:

@@ -33,9 +33,9 @@ def aligned(
             yield
         some = uids[start : start + SLICE_MESSAGES]
         low, high = bisect_left(known_uids, some[0]), bisect_right(known_uids, some[-1])
-        told = dict(zip(known_uids[low:high], known[low:high], strict=True))
-        lacking = [uid for uid in some if uid not in told]
+        by_uid = dict(zip(known_uids[low:high], known[low:high], strict=True))
+        lacking = [uid for uid in some if uid not in by_uid]
         if lacking:
-            told.update(ask(lacking))
-        values.extend([told.get(uid, missing) for uid in some])
+            by_uid.update(ask(lacking))
+        values.extend([by_uid.get(uid, missing) for uid in some])
     return values

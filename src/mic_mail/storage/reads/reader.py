@@ -47,7 +47,7 @@ _CHANGED = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, _
 _AMONG = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, among(_M.uid)))
 _VANISHED = Statement(select(_T.uid).where(_GONE_HERE, _T.modseq > bindparam("since")).order_by(_T.uid))
 _NAME = Statement(select(_M.name).where(_HERE, _M.uid == bindparam("at")))
-_BURIED = Statement(select(_T.name, _T.moved_folder_id, _T.moved_uid).where(_GONE_HERE, _T.uid == bindparam("at")))
+_TOMBSTONE = Statement(select(_T.name, _T.moved_folder_id, _T.moved_uid).where(_GONE_HERE, _T.uid == bindparam("at")))
 _DIRECTORY = Statement(select(schema.folder.c.directory).where(keyed_by(schema.folder.c, "folder")))
 _MODSEQ = Statement(select(schema.account.c.modseq).where(keyed_by(schema.account.c)))
 _STATE = Statement(select(schema.account.c.modseq, schema.account.c.seen_each).where(keyed_by(schema.account.c)))
@@ -219,9 +219,9 @@ def _changed_for(
 ) -> list[tuple[int, int, int, int]]:
     """Return one reader's changes: of messages, and of what they have seen; all where `since` is before they began."""
     here = {"account": store.account_id, "folder": folder_id}
-    told = since if since >= reader.begun_modseq else 0
-    rows = {row[0]: row for row in _CHANGED.on(connection, **here, since=told)}
-    states = reader_seen_rows.states_since(connection, reader, folder_id, told)
+    from_modseq = since if since >= reader.begun_modseq else 0
+    rows = {row[0]: row for row in _CHANGED.on(connection, **here, since=from_modseq)}
+    states = reader_seen_rows.states_since(connection, reader, folder_id, from_modseq)
     others = states.keys() - rows.keys()
     rows.update((row[0], row) for row in _AMONG.on(connection, **here, uids=uid_list(others)) if others)
     unknown = rows.keys() - states.keys()
@@ -286,11 +286,11 @@ class _Answers:
         return Statement(self._live().where(among(_M.uid)))
 
     @cached_property
-    def of_buried(self) -> Statement:
+    def of_tombstones(self) -> Statement:
         columns = [_OF_MESSAGE[name][1] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in self._columns]
         joined = (_E.account_id == _T.account_id) & (_E.email_pk == _T.email_pk)
-        buried = select(*columns).join_from(schema.tombstone, schema.email, joined)
-        return Statement(buried.where(_GONE_HERE, among(_T.uid)).order_by(_T.uid))
+        expunged = select(*columns).join_from(schema.tombstone, schema.email, joined)
+        return Statement(expunged.where(_GONE_HERE, among(_T.uid)).order_by(_T.uid))
 
 
 @lru_cache(maxsize=256)
@@ -328,8 +328,8 @@ def _rows(
         found = statements.of_some.on(connection, **here, uids=uid_list(wanted)).fetchall()
     if len(found) < len(wanted):
         missing = set(wanted).difference(row[0] for row in found)
-        buried = statements.of_buried.on(connection, **here, uids=uid_list(missing)).fetchall()
-        found = sorted(found + buried, key=itemgetter(0)) if buried else found
+        expunged = statements.of_tombstones.on(connection, **here, uids=uid_list(missing)).fetchall()
+        found = sorted(found + expunged, key=itemgetter(0)) if expunged else found
     return found
 
 
@@ -397,7 +397,7 @@ def _path_of(store: Store, folder_id: int, uid: int) -> str | None:
             row = _NAME.on(connection, **here).fetchone()
             if row is not None:
                 return f"{store.paths.cur(folder.directory)}/{row[0]}"
-            row = _BURIED.on(connection, **here).fetchone()
+            row = _TOMBSTONE.on(connection, **here).fetchone()
             if row is None:
                 return None
             name, folder_id, uid = row

@@ -172,8 +172,8 @@ def _keys_of(store: Store, folder_id: int, uids: Sequence[int]) -> FolderKeys:
     listed = uids if isinstance(uids, array) else array("I", uids)
 
     def ask(some: Sequence[int]) -> dict[int, int]:
-        told = rows(store, folder_id, some, ("uid", "email_id", "size"))
-        return {uid: key_of(email_id, size) for uid, email_id, size in told}
+        messages = rows(store, folder_id, some, ("uid", "email_id", "size"))
+        return {uid: key_of(email_id, size) for uid, email_id, size in messages}
 
     old = known or FolderKeys(array("I"), array("q"))
     making = aligned(listed, old.uids, old.keys, ask, missing=-1)

@@ -35,8 +35,8 @@ def indexed(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
 
 
 def _find(store: Store, folder_id: int, uids: Iterable[int], segments: Iterable[int], found: list[Ordered]) -> None:
-    told = rows(store, folder_id, uids, ("uid", "email_id", "size", "sent_at", "internaldate_us"))
-    first, more = positions_by_key(key_of(email_id, size) for _, email_id, size, _, _ in told)
+    messages = rows(store, folder_id, uids, ("uid", "email_id", "size", "sent_at", "internaldate_us"))
+    first, more = positions_by_key(key_of(email_id, size) for _, email_id, size, _, _ in messages)
     for segment_id in segments:
         keys = keys_in(store, segment_id)
         if first.keys().isdisjoint(keys):
@@ -44,7 +44,7 @@ def _find(store: Store, folder_id: int, uids: Iterable[int], segments: Iterable[
         for key, value in zip(keys, _values_in(store, segment_id, keys), strict=True):
             if value and (position := first.pop(key, None)) is not None:
                 for at in (position, *more.pop(key, ())):
-                    uid, _, _, sent_at, received_us = told[at]
+                    uid, _, _, sent_at, received_us = messages[at]
                     found.append(ordered(uid, sent_at, received_us, value))
 
 

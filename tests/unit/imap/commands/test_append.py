@@ -51,7 +51,7 @@ def test_what_follows_closely_is_held_by_the_journal(store: MailStore, clock: Ma
     clock.move_to(clock.now() + timedelta(seconds=1))
     assert b"t OK" in append(ctx, b"INBOX", text("late"))
     assert [arrival.octets for arrival in held(tmp_path)] == [text("second"), text("third")]
-    names = [arrival.berth.name for arrival in held(tmp_path) if arrival.berth is not None]
+    names = [arrival.location.name for arrival in held(tmp_path) if arrival.location is not None]
     assert [name.partition(",U=")[2] for name in names] == ["1:2,FS", "2:2,"]
     store.close()
 

@@ -94,7 +94,7 @@ def test_a_mailbox_that_cannot_be_replayed_stops_no_other(root: Root, monkeypatc
         store = crash.root.store()
         result = store.recover()
         assert list(result.failed) == [str(crash.root.home)]
-        assert result.mended == 1
+        assert result.restored == 1
         neighbour = store.account(NEIGHBOUR)
         assert list(in_inbox(observe(neighbour))) == [NEIGHBOUR.home]
         with pytest.raises(DiskFull):
@@ -129,7 +129,7 @@ def test_messages_of_mailboxes_that_are_gone_are_counted(root: Root) -> None:
     crash = two_mailboxes(root)
     shutil.rmtree(crash.root.path / NEIGHBOUR.home)
     result = crash.root.store().recover()
-    assert (result.mended, result.homeless, result.failed) == (1, 1, {})
+    assert (result.restored, result.without_mailbox, result.failed) == (1, 1, {})
     assert segments(crash.root) == []
 
 
