@@ -33,7 +33,6 @@ KNOWN_RIGHTS = frozenset("lrswipkxteacd")
 
 def set_acl(cursor: Cursor) -> SetAcl:
     """Parse SETACL; an unknown right is BAD (RFC 4314 §3.1)."""
-    cursor.space()
     mailbox = cursor.mailbox()
     cursor.space()
     identifier = _identifier(cursor)
@@ -45,7 +44,6 @@ def set_acl(cursor: Cursor) -> SetAcl:
 
 
 def on_identifier(cursor: Cursor) -> OnIdentifier:
-    cursor.space()
     mailbox = cursor.mailbox()
     cursor.space()
     return OnIdentifier(mailbox, _identifier(cursor))

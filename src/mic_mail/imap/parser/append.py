@@ -30,20 +30,14 @@ class AppendOptions:
 _MESSAGE_LITERAL = re.compile(rb"(~?)\{([0-9]{1,19})(\+?)\}\r?\n\Z")
 
 
-def append_mailbox(cursor: Cursor) -> str:
-    """Parse the first argument of APPEND; the cursor stands behind the command's name."""
-    cursor.space()
-    return cursor.mailbox()
-
-
 def replaced(cursor: Cursor) -> SequenceSet:
     """Parse the first argument of REPLACE: one number, or `*` (RFC 8508 §5)."""
-    cursor.space()
     start = cursor.position
     messages = cursor.sequence_set()
     written = cursor.data[start : cursor.position]
     if not written.isdigit() and written != b"*":
         raise Fault(b"One message number expected")
+    cursor.space()
     return messages
 
 
@@ -75,7 +69,7 @@ def append_options(cursor: Cursor) -> tuple[AppendOptions, int, bool]:
 
 def append(cursor: Cursor) -> NoReturn:
     """Refuse an APPEND that ends before any message literal; the reader handles all others."""
-    append_mailbox(cursor)
+    cursor.mailbox()
     raise Fault(b"Missing message")
 
 

@@ -87,7 +87,6 @@ _SECTIONED = {b"BODY", b"BODY.PEEK", b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE"}
 
 
 def fetch(cursor: Cursor, *, by_uid: bool) -> Fetch:
-    cursor.space()
     messages = cursor.sequence_set()
     cursor.space()
     rest = cursor.data[cursor.position :]
@@ -254,7 +253,6 @@ def _modifiers(cursor: Cursor, by_uid: bool) -> _Modifiers:
 
 
 def store(cursor: Cursor, *, by_uid: bool) -> Store:
-    cursor.space()
     messages = cursor.sequence_set()
     cursor.space()
     unchanged_since = None
@@ -278,13 +276,7 @@ def flags(cursor: Cursor) -> FlagList:
 
     `\\Recent` and unknown system flags cannot be set (RFC 9051 §2.3.2): BAD, as in Dovecot.
     """
-    if cursor.at(b"("):
-        named = [cursor.flag() for _ in cursor.listed()]
-    else:
-        named = [cursor.flag()]
-        while not cursor.at_end():
-            cursor.space()
-            named.append(cursor.flag())
+    named = [cursor.flag() for _ in (cursor.listed() if cursor.at(b"(") else cursor.remaining())]
     system = 0
     keywords: dict[bytes, str] = {}
     for flag in named:

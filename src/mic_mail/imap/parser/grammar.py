@@ -15,7 +15,7 @@ _HEAD = re.compile(rb"(" + TAG + rb") ++(?:([Uu][Ii][Dd]) ++)?([A-Za-z][A-Za-z0-
 _TAG = re.compile(TAG)
 
 Parser = Callable[[Cursor], Arguments]
-"""Reads arguments from a cursor behind the command's name; nothing may follow what it has read."""
+"""Reads arguments from a cursor at the first one, or at the end; nothing may follow what it has read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Grammar:
         head = head_of(data)
         parser = self._parser_of(head, stranger=stranger)
         cursor = Cursor(data, head.end(), utf8=utf8)
+        cursor.skip_spaces()
         arguments = parser(cursor)
         cursor.end()
         return Command(head[1], head[3].upper().decode("ascii"), arguments)

@@ -122,12 +122,19 @@ class Cursor:
     def listed(self) -> Iterator[None]:
         """Yield at each item of a parenthesised list, which the caller then reads; the list may be empty."""
         if not self.take(b"("):
-            raise Fault(b"Syntax error: list expected")
+            self._expected(b"list")
         self.skip_spaces()
         while not self.take(b")"):
             yield
             if not self.at(b")"):
                 self.space()
+
+    def remaining(self) -> Iterator[None]:
+        """Yield at each argument up to the end, which the caller then reads; there is at least one."""
+        yield
+        while not self.at_end():
+            self.space()
+            yield
 
     # -------------------------------------------------------------- words and strings
 

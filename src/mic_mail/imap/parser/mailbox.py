@@ -129,7 +129,6 @@ MAX_PATTERNS = 20  # in one LIST; each is matched against every name
 
 def select(cursor: Cursor, *, read_only: bool) -> Select:
     """Parse SELECT and EXAMINE (RFC 9051 §6.3.2), with the parameters of RFC 7162 §3.1.8 and §3.2.5."""
-    cursor.space()
     mailbox, written = cursor.mailbox(), cursor.written
     condstore, qresync = False, None
     if cursor.another(b"("):
@@ -173,7 +172,6 @@ def _qresync(cursor: Cursor) -> QResync:
 
 def create(cursor: Cursor) -> Create:
     """Parse CREATE (RFC 9051 §6.3.4), with USE (...) of RFC 6154 §3."""
-    cursor.space()
     mailbox, written = cursor.mailbox(), cursor.written
     use: list[str] = []
     if cursor.another(b"("):
@@ -186,13 +184,11 @@ def create(cursor: Cursor) -> Create:
 
 
 def on_mailbox(cursor: Cursor) -> OnMailbox:
-    cursor.space()
     mailbox = cursor.mailbox()
     return OnMailbox(mailbox, cursor.written)
 
 
 def rename(cursor: Cursor) -> Rename:
-    cursor.space()
     mailbox, written = cursor.mailbox(), cursor.written
     cursor.space()
     new_name = cursor.mailbox()
@@ -223,7 +219,6 @@ def list_(cursor: Cursor) -> List:
 
     Unknown options are BAD (RFC 5258 §3).
     """
-    cursor.space()
     selection: set[str] = set()
     extended = cursor.at(b"(")
     if extended:
@@ -276,14 +271,12 @@ def _option(cursor: Cursor, known: set[bytes]) -> str:
 
 def basic_list(cursor: Cursor) -> List:
     """Parse LSUB (RFC 3501 §6.3.9) and XLIST: a reference and one pattern."""
-    cursor.space()
     reference = cursor.reference()
     cursor.space()
     return List(reference, (cursor.pattern(),))
 
 
 def status(cursor: Cursor) -> Status:
-    cursor.space()
     mailbox = cursor.mailbox()
     cursor.space()
     return Status(mailbox, _status_items(cursor))
@@ -298,12 +291,10 @@ def _status_items(cursor: Cursor) -> tuple[str, ...]:
 
 def get_quota(cursor: Cursor) -> GetQuota:
     """Parse GETQUOTA (RFC 9208 §4.1.1); the name of a root may be empty."""
-    cursor.space()
     return GetQuota(cursor.text())
 
 
 def set_quota(cursor: Cursor) -> SetQuota:
-    cursor.space()
     root = cursor.text()
     cursor.space()
     limits: list[tuple[str, int]] = []

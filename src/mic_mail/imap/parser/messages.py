@@ -42,7 +42,6 @@ def uid_batches(cursor: Cursor) -> UidBatches:
 
     An invalid number is a bug of the client.
     """
-    cursor.space()
     size, first, last = cursor.number(), 1, None
     if not cursor.at_end():
         cursor.space()
@@ -59,12 +58,10 @@ def uid_batches(cursor: Cursor) -> UidBatches:
 def expunge(cursor: Cursor, *, by_uid: bool) -> Expunge:
     if not by_uid:
         return Expunge()
-    cursor.space()
     return Expunge(cursor.sequence_set())
 
 
 def transfer(cursor: Cursor, *, by_uid: bool) -> Transfer:
-    cursor.space()
     messages = cursor.sequence_set()
     cursor.space()
     return Transfer(by_uid, messages, cursor.mailbox())

@@ -40,7 +40,6 @@ class SetMetadata(Arguments):
 
 
 def get_metadata(cursor: Cursor) -> GetMetadata:
-    cursor.space()
     depth: int | None = 0
     max_octets: int | None = None
     options = cursor.at(b"(")
@@ -79,16 +78,10 @@ def entries(cursor: Cursor, *, below: bool = False) -> tuple[str, ...]:
     `below`: the entries below them are requested too, so they may be roots.
     """
     names: dict[str, str] = {}
-    if cursor.at(b"("):
-        for _ in cursor.listed():
-            _add(names, _entry(cursor, below=below))
-        if not names:
-            raise Fault(b"No entry")
-    else:
+    for _ in cursor.listed() if cursor.at(b"(") else cursor.remaining():
         _add(names, _entry(cursor, below=below))
-        while not cursor.at_end():
-            cursor.space()
-            _add(names, _entry(cursor, below=below))
+    if not names:
+        raise Fault(b"No entry")
     return tuple(names.values())
 
 
@@ -110,7 +103,6 @@ def _entry(cursor: Cursor, *, below: bool = False) -> str:
 
 
 def set_metadata(cursor: Cursor) -> SetMetadata:
-    cursor.space()
     mailbox = cursor.reference()
     cursor.space()
     changes: list[tuple[str, bytes | None]] = []

@@ -90,7 +90,6 @@ _BADEVENT = b"BADEVENT (" + b" ".join(EVENTS) + b")"
 
 
 def notify(cursor: Cursor) -> Notify:
-    cursor.space()
     word = cursor.word()
     if word == b"NONE":
         return Notify(Watch(), none=True)
@@ -104,11 +103,9 @@ def notify(cursor: Cursor) -> Notify:
         status = True
         cursor.space()
     watch, kinds = Watch(), set[bytes]()
-    while True:
+    for _ in cursor.remaining():
         _read_group(cursor, watch, kinds)
-        if cursor.at_end():
-            return Notify(watch, status)
-        cursor.space()
+    return Notify(watch, status)
 
 
 def _read_group(cursor: Cursor, watch: Watch, kinds: set[bytes]) -> None:

@@ -27,7 +27,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from mic_mail.imap.parser.append import append_mailbox, append_options, replaced
+from mic_mail.imap.parser.append import append_options, replaced
 from mic_mail.imap.parser.events import (
     NEED_INPUT,
     AppendChunk,
@@ -253,9 +253,10 @@ class Reader:
         """Return the message that `head` announces; None if its literal is the mailbox name."""
         found = head_of(head)
         cursor = Cursor(head, found.end(), utf8=self.utf8)
+        cursor.skip_spaces()
         replaces = replaced(cursor) if name == b"REPLACE" else None
         try:
-            mailbox = append_mailbox(cursor)
+            mailbox = cursor.mailbox()
         except UnfinishedLiteral:
             return None
         written = cursor.written

@@ -82,7 +82,6 @@ KeyParser = Callable[[Cursor, str], SearchKey]
 
 
 def search(cursor: Cursor, *, by_uid: bool) -> Search:
-    cursor.space()
     returns, partial, items = return_options(cursor)
     key, charset = program(cursor)
     check_relevancy(key, returns)

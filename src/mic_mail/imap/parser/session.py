@@ -64,7 +64,6 @@ def login(cursor: Cursor) -> Login:
 
     Octets that are not UTF-8 match no password, so they are refused like a wrong one, not as a syntax error.
     """
-    cursor.space()
     user = cursor.astring().decode("utf-8", "replace")
     cursor.space()
     return Login(user, cursor.astring().decode("utf-8", "replace"))
@@ -72,7 +71,6 @@ def login(cursor: Cursor) -> Login:
 
 def authenticate(cursor: Cursor) -> Authenticate:
     """Parse AUTHENTICATE (RFC 9051 §6.2.2); the initial response `=` is an empty one (RFC 4959 §3)."""
-    cursor.space()
     mechanism = cursor.word().decode("ascii")
     initial: bytes | None = None
     if not cursor.at_end():
@@ -92,7 +90,6 @@ def id_(cursor: Cursor) -> Id:
     """
     if cursor.at_end():
         return Id(None)
-    cursor.space()
     if not cursor.at(b"("):
         if cursor.word() != b"NIL":
             raise Fault(b"Syntax error: list expected")
@@ -109,13 +106,9 @@ def id_(cursor: Cursor) -> Id:
 
 
 def enable(cursor: Cursor) -> Enable:
-    names: list[str] = []
-    while not names or not cursor.at_end():
-        cursor.space()
-        names.append(cursor.word().decode("ascii"))
+    names = [cursor.word().decode("ascii") for _ in cursor.remaining()]
     return Enable(tuple(dict.fromkeys(names)))
 
 
 def compress(cursor: Cursor) -> Compress:
-    cursor.space()
     return Compress(cursor.word().decode("ascii"))

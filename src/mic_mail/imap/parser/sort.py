@@ -106,7 +106,6 @@ _NAMING = {Reach.SUBTREE, Reach.SUBTREE_ONE, Reach.MAILBOXES}
 
 
 def sort(cursor: Cursor, *, by_uid: bool) -> Sort:
-    cursor.space()
     returns, partial, items = return_options(cursor)
     criteria = _criteria(cursor)
     cursor.space()
@@ -138,7 +137,6 @@ def _criteria(cursor: Cursor) -> tuple[Criterion, ...]:
 
 
 def thread(cursor: Cursor, *, by_uid: bool) -> Thread:
-    cursor.space()
     algorithm = _ALGORITHMS.get(cursor.word())
     if algorithm is None:
         raise Fault(b"Unknown threading algorithm")
@@ -148,7 +146,6 @@ def thread(cursor: Cursor, *, by_uid: bool) -> Thread:
 
 
 def multi_search(cursor: Cursor) -> MultiSearch:
-    cursor.space()
     sources: tuple[Source, ...] = (Source(Reach.SELECTED),)
     if word_is(cursor, b"IN"):
         cursor.space()
@@ -186,8 +183,7 @@ def _sources(cursor: Cursor) -> tuple[Source, ...]:
 def cancel_update(cursor: Cursor) -> CancelUpdate:
     """Parse CANCELUPDATE; unquoted tags are accepted."""
     tags: list[bytes] = []
-    while not tags or not cursor.at_end():
-        cursor.space()
+    for _ in cursor.remaining():
         if len(tags) == MAX_CANCELLED:
             raise Fault(b"Too many tags")
         tags.append(cursor.astring())
