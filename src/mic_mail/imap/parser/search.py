@@ -79,6 +79,7 @@ _RETURNS = {b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE", b"CONTEXT", b"UPDATE", b"
 """Options of RETURN (RFC 4731 §3.1, RFC 5182, RFC 5267 §4, RFC 6203 §4)."""
 
 KeyParser = Callable[[Cursor, str], SearchKey]
+"""Reads the argument of a key, its text in this charset."""
 
 
 def search(cursor: Cursor, *, by_uid: bool) -> Search:
@@ -223,10 +224,13 @@ def _positive(cursor: Cursor, charset: str, depth: int) -> SearchKey:
     name = cursor.word()
     if name == b"OR":
         return _either(cursor, charset, depth)
-    known = KEYS.get(name)
-    if known is None:
+    if (key := _KEYS.get(name)) is not None:
+        return key
+    parser = _PARSERS.get(name)
+    if parser is None:
         raise Fault(b"Unknown search key")
-    return known(cursor, charset)
+    cursor.space()
+    return parser(cursor, charset)
 
 
 def _group(cursor: Cursor, charset: str, depth: int) -> SearchKey:
@@ -261,40 +265,16 @@ def _either(cursor: Cursor, charset: str, depth: int) -> SearchKey:
 # ------------------------------------------------------------------ keys
 
 
-def _fixed(key: SearchKey, _cursor: Cursor, _charset: str) -> SearchKey:
-    return key
-
-
-def _keyword(cursor: Cursor, _charset: str, *, has: bool) -> SearchKey:
-    cursor.space()
-    key = HasKeyword(cursor.atom().decode("ascii"))
-    return key if has else Not(key)
-
-
 def _day(of: DateOf, order: Order, cursor: Cursor, _charset: str) -> SearchKey:
-    cursor.space()
     return DateKey(of, order, cursor.date())
 
 
-def _size(cursor: Cursor, _charset: str, *, larger: bool) -> SearchKey:
-    cursor.space()
-    return Size(larger, cursor.number64())
-
-
-def _age(cursor: Cursor, _charset: str, *, older: bool) -> SearchKey:
-    """Parse an age in seconds, not zero (RFC 5032 §3)."""
-    cursor.space()
-    return Age(older, cursor.number(at_least=1))
-
-
-def _uids(cursor: Cursor, _charset: str) -> SearchKey:
-    cursor.space()
-    return InSet(cursor.sequence_set(), by_uid=True)
+def _keyword(cursor: Cursor, _charset: str) -> SearchKey:
+    return HasKeyword(cursor.atom().decode("ascii"))
 
 
 def _string(cursor: Cursor, charset: str) -> str:
     """Parse a text in the charset that the client named."""
-    cursor.space()
     octets = cursor.astring()
     try:
         return octets.decode(charset)
@@ -307,9 +287,9 @@ def _field(name: str, cursor: Cursor, charset: str) -> SearchKey:
 
 
 def _header(cursor: Cursor, charset: str) -> SearchKey:
-    cursor.space()
     name = cursor.astring().decode("utf-8", "replace").lower()
-    return TextTest("HEADER", _string(cursor, charset), name)
+    cursor.space()
+    return _field(name, cursor, charset)
 
 
 def _text(kind: Literal["BODY", "TEXT"], cursor: Cursor, charset: str) -> SearchKey:
@@ -318,12 +298,10 @@ def _text(kind: Literal["BODY", "TEXT"], cursor: Cursor, charset: str) -> Search
 
 def _object(column: Literal["email_id", "thread_id"], cursor: Cursor, _charset: str) -> SearchKey:
     """Parse an object id (RFC 8474 §7); case matters. A malformed identifier matches nothing."""
-    cursor.space()
     return ObjectId(column, cursor.astring().decode("utf-8", "replace"))
 
 
 def _modseq(cursor: Cursor, _charset: str) -> SearchKey:
-    cursor.space()
     entry = ""
     if cursor.at(b'"'):
         entry = cursor.astring().decode("utf-8", "replace")
@@ -336,35 +314,28 @@ def _modseq(cursor: Cursor, _charset: str) -> SearchKey:
     return ModSeq(cursor.number64(), entry)
 
 
-def _flag_keys() -> dict[bytes, KeyParser]:
-    keys: dict[bytes, KeyParser] = {}
-    bits = {b"ANSWERED": ANSWERED, b"DELETED": DELETED, b"DRAFT": DRAFT, b"FLAGGED": FLAGGED, b"SEEN": SEEN}
-    for name, bit in bits.items():
-        keys[name] = partial(_fixed, HasFlag(bit))
-        keys[b"UN" + name] = partial(_fixed, Not(HasFlag(bit)))
-    return keys
+_BITS = {b"ANSWERED": ANSWERED, b"DELETED": DELETED, b"DRAFT": DRAFT, b"FLAGGED": FLAGGED, b"SEEN": SEEN}
+_KEYS: dict[bytes, SearchKey] = {
+    b"ALL": All(),
+    b"RECENT": Recent(),
+    b"NEW": And((Recent(), Not(HasFlag(SEEN)))),  # RFC 3501 §6.4.4
+    b"OLD": Not(Recent()),
+    b"SAVEDATESUPPORTED": All(),
+    **{name: HasFlag(bit) for name, bit in _BITS.items()},
+    **{b"UN" + name: Not(HasFlag(bit)) for name, bit in _BITS.items()},
+}
+"""The keys without an argument."""
 
-
-def _date_keys() -> dict[bytes, KeyParser]:
-    prefixes = {b"": DateOf.INTERNAL, b"SENT": DateOf.SENT, b"SAVED": DateOf.SAVED}
-    return {prefix + order.name.encode("ascii"): partial(_day, of, order) for prefix, of in prefixes.items() for order in Order}
-
-
-KEYS: dict[bytes, KeyParser] = {
-    b"ALL": partial(_fixed, All()),
-    b"RECENT": partial(_fixed, Recent()),
-    b"NEW": partial(_fixed, And((Recent(), Not(HasFlag(SEEN))))),  # RFC 3501 §6.4.4
-    b"OLD": partial(_fixed, Not(Recent())),
-    **_flag_keys(),
-    b"KEYWORD": partial(_keyword, has=True),
-    b"UNKEYWORD": partial(_keyword, has=False),
-    **_date_keys(),
-    b"SAVEDATESUPPORTED": partial(_fixed, All()),
-    b"LARGER": partial(_size, larger=True),
-    b"SMALLER": partial(_size, larger=False),
-    b"OLDER": partial(_age, older=True),
-    b"YOUNGER": partial(_age, older=False),
-    b"UID": _uids,
+_DATES = {b"": DateOf.INTERNAL, b"SENT": DateOf.SENT, b"SAVED": DateOf.SAVED}
+_PARSERS: dict[bytes, KeyParser] = {
+    b"KEYWORD": _keyword,
+    b"UNKEYWORD": lambda cursor, charset: Not(_keyword(cursor, charset)),
+    **{prefix + order.name.encode("ascii"): partial(_day, of, order) for prefix, of in _DATES.items() for order in Order},
+    b"LARGER": lambda cursor, _: Size(True, cursor.number64()),
+    b"SMALLER": lambda cursor, _: Size(False, cursor.number64()),
+    b"OLDER": lambda cursor, _: Age(True, cursor.number(at_least=1)),  # seconds, not zero (RFC 5032 §3)
+    b"YOUNGER": lambda cursor, _: Age(False, cursor.number(at_least=1)),
+    b"UID": lambda cursor, _: InSet(cursor.sequence_set(), by_uid=True),
     b"MODSEQ": _modseq,
     b"HEADER": _header,
     b"FROM": partial(_field, "from"),
