@@ -26,6 +26,7 @@ class SlowReader:
         self._loop = asyncio.get_running_loop()
         self._taken = acknowledged(transport)  # octets taken at the last check
         self._taken_at = self._loop.time()  # when that changed
+        self._timer: asyncio.TimerHandle
         self._look_again()
 
     def cut_after(self, seconds: float) -> None:
