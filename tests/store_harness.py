@@ -34,13 +34,18 @@ _FILES_CODE = os.path.join("mic_mail", "durable_files.py")
 _STORE_CODE = os.sep + os.path.join("mic_mail", "storage") + os.sep
 
 
+def inbox(account: Account) -> int:
+    """The id of the INBOX."""
+    return account.folder("INBOX").folder_id
+
+
 def message(token: str, *, lines: int = 3) -> bytes:
     head = f"From: dvbe@mic.gov.vn\r\nSubject: {token}\r\nMessage-ID: <{token}@mic.gov.vn>\r\n\r\n"
     return (head + f"{token} xin chao\r\n" * lines).encode()
 
 
 def deliver(account: Account, folder_id: int, tokens: Iterable[str], *, together: bool = False, **fields: object) -> list[int]:
-    """Acknowledged on return; `together`: by the journal, as a wave of the server does it."""
+    """Acknowledged on return; `together`: by the journal, as a batch of the server does it."""
     deliveries = []
     arrivals = []
     for token in tokens:

@@ -15,8 +15,8 @@ from certificate_authority import Authority
 from clients.test_outgoing_mail import PASSWORD, office
 from harness import MailServer
 from mic_mail.mailbox_address import MailboxAddress
-from unit.services.queue.test_smarthost import PASSWORD as RELAY_PASSWORD
-from unit.services.queue.test_smarthost import Relay
+from unit.services.queue.relay import PASSWORD as RELAY_PASSWORD
+from unit.services.queue.relay import Relay
 from waiting import wait_for
 
 OFFER = b"250-SMTPUTF8\r\n250-DSN\r\n250-8BITMIME\r\n250-SIZE 1000000\r\n"

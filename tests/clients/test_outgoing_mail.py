@@ -23,8 +23,8 @@ from mic_mail.clock import Clock
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import Standing
-from unit.services.queue.test_smarthost import PASSWORD as RELAY_PASSWORD
-from unit.services.queue.test_smarthost import Relay
+from unit.services.queue.relay import PASSWORD as RELAY_PASSWORD
+from unit.services.queue.relay import Relay
 from unit.smtpclient.test_client import Server
 from waiting import stays, wait_for
 

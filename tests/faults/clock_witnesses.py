@@ -22,7 +22,7 @@ from mic_mail.services.mailboxes.credentials import ActContext
 from unit.web.conftest import Browser
 
 if TYPE_CHECKING:
-    from faults.test_clock_steps import Office
+    from faults.clock_office import Office
 
 HOUR, MINUTE = 3600.0, 60.0
 WARNED_AFTER, GIVEN_UP_AFTER = 4 * HOUR, 5 * 24 * HOUR

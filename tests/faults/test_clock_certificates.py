@@ -28,7 +28,7 @@ from mic_mail.net.dns import Resolver
 from mic_mail.net.syslog_transport import Collector, place
 from mic_mail.services.operations.syslog import Forwarding
 from mic_mail.smtpclient.routing import Router
-from regulation.test_clause_16_3_syslog import HEADER, Listener
+from regulation.syslog_collector import HEADER, Listener
 from unit.services.queue.office import STUFFED, offices
 from unit.smtpclient.test_client import Server
 

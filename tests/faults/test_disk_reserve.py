@@ -15,11 +15,10 @@ from faults.small_disk import Disk, small_disk
 from faults.wire import Imap, Refused, Smtp
 from harness import ProcessServer, config_for
 from mic_mail.storage.errors import DiskFull
-from mic_mail.storage.mailstore import Account
 from mic_mail.storage.reserve import FILE, Reserve, ReserveState
 from mic_mail.storage.types import DELETED, FLAGGED
 from population import PASSWORD
-from store_harness import REF, Root, deliver, killed_at, observe
+from store_harness import REF, Root, deliver, inbox, killed_at, observe
 from waiting import wait_for
 
 DVBE, TTLAN, THIRD = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "third@mic.gov.vn"
@@ -147,10 +146,6 @@ def test_mail_is_removed_at_no_free_block(server: ProcessServer, disk: Disk) -> 
 def tmpfs(tmp_path: Path) -> Iterator[Disk]:
     with small_disk(tmp_path) as disk:
         yield disk
-
-
-def inbox(account: Account) -> int:
-    return account.folder("INBOX").folder_id
 
 
 def test_only_what_removes_or_opens_takes_the_room(tmpfs: Disk) -> None:

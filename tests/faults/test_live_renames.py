@@ -25,7 +25,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
-from unit.imap.commands.test_notify import Model
+from unit.imap.commands.notify_model import Model
 
 DVBE = "dvbe@mic.gov.vn"
 NAMES = b"Cay Cay/Con Cay/Con/Nua Rung Rung/Cay Rung/Sau/Con Vuon Vuon/Cay/Con Tam/A Tam/B".split()

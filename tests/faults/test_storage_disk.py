@@ -1,13 +1,10 @@
-"""Disks that are full, links that cannot be made, locks that do not come, and the order in which things become durable."""
+"""Disks that are full, links that cannot be made, and locks that do not come."""
 
 import errno
-import multiprocessing
 import os
 import sqlite3
 import subprocess
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +15,12 @@ from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import transaction
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import DiskFull, Unavailable
-from mic_mail.storage.maildir import sidecars, swap_store
+from mic_mail.storage.maildir import sidecars
 from mic_mail.storage.maildir.account_lock import AccountLock
-from mic_mail.storage.maildir.group_fsync import SharedSync
-from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
+from mic_mail.storage.maildir.sidecars import FolderSidecar
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, FLAGGED
-from store_harness import REF, Root, deliver, killed_at, message, observe
-from waiting import PATIENCE_SECONDS, wait_for
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Root:
-    return Root(tmp_path)
-
-
-def inbox(account: Account) -> int:
-    return account.folder("INBOX").folder_id
+from store_harness import REF, Root, deliver, inbox, killed_at, message, observe
 
 
 @pytest.fixture
@@ -104,186 +90,6 @@ def test_a_lock_that_does_not_come_is_temporary(root: Root) -> None:
     with AccountLock(str(root.home / "account.lock"), 1.0).held(), pytest.raises(Unavailable):
         root.use(lambda account: deliver(account, 1, ["a"]))
     assert root.use(lambda account: deliver(account, 1, ["a"])) == [1]
-
-
-def test_durable_before_it_is_said(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The content is fsynced before its name stands in cur/, the folder after the name and before publish() returns."""
-    root.use(inbox)
-    steps: list[str] = []
-    fsync, rename = os.fsync, os.rename
-
-    def traced_fsync(fd: int) -> None:
-        steps.append(
-            "fsync " + os.path.basename(os.path.dirname(path)) if os.path.isfile(path := _path(fd)) else f"fsync {path}"
-        )
-        fsync(fd)
-
-    def traced_rename(old: str, new: str) -> None:
-        steps.append(f"rename into {os.path.dirname(new)}")
-        rename(old, new)
-
-    monkeypatch.setattr(os, "fsync", traced_fsync)
-    monkeypatch.setattr(os, "rename", traced_rename)
-    store = root.store()
-    account = store.account(REF)
-    account.view(inbox(account))
-    for number in range(2):  # the first also writes the mark
-        steps.clear()
-        deliver(account, inbox(account), [f"t{number}"])
-    steps.append("returned")
-    cur = root.home / "Maildir/cur"
-    assert steps == ["fsync tmp", f"rename into {cur}", f"fsync {cur}", "returned"]
-    assert root.changes[-1][0] == REF.account_id
-    store.close()
-
-
-def _path(fd: int) -> str:
-    return os.readlink(f"/proc/self/fd/{fd}")
-
-
-def _deliver_many(path: Path, settings: dict[str, object], writer: int, number: int) -> None:
-    root = Root(path, settings=settings)
-    root.use(lambda account: [deliver(account, 1, [f"w{writer}n{each}"]) for each in range(number)])
-
-
-def test_uids_become_visible_in_order(root: Root) -> None:
-    """With four writing processes an observer never sees a UID below one that it has seen before, and misses none."""
-    root.use(inbox)
-    forked = multiprocessing.get_context("fork")
-    writers = [forked.Process(target=_deliver_many, args=(root.path, root.settings, n, 40)) for n in range(4)]
-    for writer in writers:
-        writer.start()
-    store = root.store()
-    account = store.account(REF)
-    seen: list[int] = []
-    modseq = 0
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while len(seen) < 160 and time.monotonic() < deadline:
-        changes = account.changes(1, modseq)
-        modseq = changes.highest_modseq
-        new = [row[0] for row in changes.changed]
-        assert not new or not seen or min(new) > seen[-1]
-        seen += new
-    for writer in writers:
-        writer.join()
-        assert writer.exitcode == 0
-    assert seen == list(range(1, 161))
-    assert account.repair(check=True).clean
-    store.close()
-
-
-def test_one_fsync_serves_all_who_wait(tmp_path: Path) -> None:
-    """Names that stood before an fsync began are covered by it; a failure reaches everybody whom it should have covered."""
-    import threading
-
-    release, running = threading.Event(), threading.Event()
-    runs: list[int] = []
-
-    def slow(fd: int) -> None:
-        runs.append(fd)
-        running.set()
-        if len(runs) == 1:
-            release.wait(10)
-        else:
-            raise OSError(errno.EIO, "disk")
-
-    shared = SharedSync(slow)
-    cur = os.open(tmp_path, os.O_RDONLY)
-    outcomes: list[str] = []
-
-    def wait() -> None:
-        try:
-            shared.make_durable(cur)
-            outcomes.append("durable")
-        except OSError:
-            outcomes.append("failed")
-
-    first = threading.Thread(target=wait)
-    first.start()
-    assert running.wait(PATIENCE_SECONDS)
-    others = [threading.Thread(target=wait) for _ in range(20)]
-    for thread in others:
-        thread.start()
-    (rounds,) = shared._folders.values()
-    wait_for(lambda: rounds.users == 21)
-    release.set()
-    for thread in [first, *others]:
-        thread.join()
-    os.close(cur)
-    assert outcomes[0] == "durable"
-    assert outcomes.count("failed") == 20
-    assert len(runs) == 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("exchanging", [True, False])
-def test_a_restore_that_is_killed_leaves_one_store_or_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanging: bool
-) -> None:
-    """Between any two steps of the replacement, also where the file system cannot do it in one: never an empty mailbox."""
-    if not exchanging:
-        monkeypatch.setattr(swap_store, "_renameat2", None)
-    ends: set[bool] = set()
-    for line in range(400):
-        root = Root(tmp_path / str(line))
-        root.use(lambda account: deliver(account, inbox(account), ["kept"]))
-        root.use(lambda account: account.backup(tmp_path / f"backup{line}"))  # noqa: B023 - called at once
-        root.use(lambda account: deliver(account, inbox(account), ["later"]))
-        before = root.use(observe)
-        ended = killed_at(
-            line,
-            lambda: root.use(lambda account: account.restore(tmp_path / f"backup{line}", replace=True)),  # noqa: B023 - likewise
-            within="swap_store.py",
-        )
-        after = root.use(observe)
-        tokens = [token for token, _ in after["INBOX"].messages.values()]
-        assert tokens == ["kept"] if ended else tokens in (["kept"], ["kept", "later"]), line
-        assert {name: seen.uidvalidity for name, seen in after.items()} == {
-            name: seen.uidvalidity for name, seen in before.items()
-        }
-        assert after["INBOX"].uidnext >= before["INBOX"].uidnext
-        assert root.use(lambda account: account.repair(check=True)).clean
-        ends.add(ended)
-        if ended:
-            break
-    assert ends == {True, False}, line
-
-
-def test_whoever_opens_between_the_two_renames_finishes_the_restore(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process that makes its directories meanwhile must not keep the restored store out."""
-    monkeypatch.setattr(swap_store, "_renameat2", None)
-    root.use(lambda account: deliver(account, inbox(account), ["kept"]))
-    root.use(lambda account: account.backup(root.path / "backup"))
-    rename = os.rename
-    seen: list[object] = []
-
-    def renaming(old: str, new: str) -> None:
-        rename(old, new)
-        if str(old) == str(root.home):
-            seen.extend(token for token, _ in root.use(observe)["INBOX"].messages.values())
-
-    monkeypatch.setattr(os, "rename", renaming)
-    assert root.use(lambda account: account.restore(root.path / "backup", replace=True)).clean
-    assert seen == ["kept"]
-    assert [token for token, _ in root.use(observe)["INBOX"].messages.values()] == ["kept"]
-
-
-def test_what_a_killed_restore_left_is_dropped_after_a_day(root: Root) -> None:
-    """But neither what was replaced, nor a store that waits for its place, nor a mailbox that is called so."""
-    root.use(inbox)
-    now_us = root.clock.now_us()
-    old, young = now_us - 2 * 86_400_000_000, now_us - 3_600_000_000
-    kept = {
-        f"dvbe.replaced-{old + 1}", f"dvbe.restoring-{young}", f"ttlan.restoring-{old}", f"ttlan.replaced-{old}",
-        f"called.restoring-{old}", "dvbe.restoring-1", "dvbe",
-    }  # fmt: skip
-    domain = root.home.parent
-    for name in {*kept, f"dvbe.restoring-{old}"}:
-        (domain / name / "Maildir/cur").mkdir(parents=True, exist_ok=True)
-    store = root.store()
-    store.drop_unfinished_restores({"mic.gov.vn/dvbe", f"mic.gov.vn/called.restoring-{old}"})
-    store.close()
-    assert {file.name for file in domain.iterdir()} == kept
 
 
 def _full(path: str, content: bytes) -> None:
@@ -386,30 +192,6 @@ def test_what_was_refused_is_not_believed_by_the_next_boot(root: Root, monkeypat
     assert "Goo" in root.use(lambda account: account.subscriptions())
 
 
-def test_many_folders_become_durable_in_their_order(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where messages come to before where they came from, also of more folders than are held open."""
-    place = root.store()
-    account = place.account(REF)
-    for number in range(20):
-        folder = account.create(f"F{number:02}").folder_id
-        account.remove(folder, deliver(account, folder, [f"t{number}"]))
-    synced: list[str] = []
-    fsync = os.fsync
-
-    def watched(fd: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
-        fsync(fd)
-
-    monkeypatch.setattr(os, "fsync", watched)
-    account.undelete()
-    monkeypatch.undo()
-    folders = [Path(path).parent.name for path in synced if path.endswith("/cur")]
-    assert folders == sorted(folders)
-    assert len(set(folders)) == 20
-    assert synced[-1].endswith(".expunged")
-    place.close()
-
-
 def test_what_was_refused_after_a_mark_was_written_is_not_believed_by_the_next_boot(
     root: Root, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -488,28 +270,13 @@ def test_the_next_mark_finds_its_room_on_a_full_disk(root: Root, monkeypatch: py
     fdatasync = os.fdatasync
     with monkeypatch.context() as full:
         full.setattr(sidecars, "replace_durably", _full)
-        full.setattr(os, "fdatasync", lambda fd: (synced.append(_path(fd)), fdatasync(fd)))
+        full.setattr(os, "fdatasync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), fdatasync(fd)))
         taken = [account.expunge(inbox(account), [uid]).modseq for uid in uids][-1]
     assert sidecar.stat().st_size == size
     assert synced == [str(sidecar)] * 3
     store.close()
     root.lose_index()
     assert root.use(lambda account: account.folder("INBOX").highest_modseq) >= taken
-
-
-def test_a_mark_is_written_in_place_only_where_it_fits(tmp_path: Path) -> None:
-    """A number may grow by the space before it, and no further; nothing is written into what is damaged."""
-    sidecar = AccountSidecar(account_id=7, modseq_mark=998, uidvalidity_next=1, subscriptions=("A",))
-    sidecar.write(str(tmp_path))
-    assert sidecars.write_mark_in_place(str(tmp_path), 1999)
-    assert not sidecars.write_mark_in_place(str(tmp_path), 10_000)
-    assert AccountSidecar.read(str(tmp_path)) == replace(sidecar, modseq_mark=1999)
-    for damaged in (b"", b"{", b"[" * 600):
-        (tmp_path / ".mic-account").write_bytes(damaged)
-        assert not sidecars.write_mark_in_place(str(tmp_path), 2000)
-        assert (tmp_path / ".mic-account").read_bytes() == damaged
-    (tmp_path / ".mic-account").unlink()
-    assert not sidecars.write_mark_in_place(str(tmp_path), 2000)
 
 
 def test_what_sidecars_alone_know_outlives_an_epoch_that_finds_no_room(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:

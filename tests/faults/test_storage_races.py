@@ -22,17 +22,8 @@ from mic_mail.storage.maildir.sidecars import FolderSidecar
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.maintenance import sweep
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN
-from store_harness import REF, Root, deliver, message, observe
+from store_harness import REF, Root, deliver, inbox, message, observe
 from waiting import PATIENCE_SECONDS
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Root:
-    return Root(tmp_path)
-
-
-def inbox(account: Account) -> int:
-    return account.folder("INBOX").folder_id
 
 
 @contextmanager

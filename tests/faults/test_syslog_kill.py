@@ -12,7 +12,7 @@ import pytest
 
 from harness import ProcessServer
 from mic_mail.services.operations.syslog import cursor_file
-from regulation.test_clause_16_3_syslog import Listener
+from regulation.syslog_collector import Listener
 from waiting import wait_for
 
 TRIES = 60

@@ -12,7 +12,7 @@ import pytest
 
 from dns_server import SILENT, NameServer, name_server
 from harness import MailServer
-from protocol.test_smtp_mailauth import bring, filed, message, results, serving, settings, told
+from protocol.mailauth_server import bring, filed, message, results, serving, settings, told
 from waiting import wait_for, wait_on_loop
 
 pytestmark = pytest.mark.clause("10.2")

@@ -9,7 +9,7 @@ import pytest
 from mic_mail.clock import SystemClock
 from mic_mail.policy.calendar import add_days, local_day
 from regulation.console import Console
-from regulation.test_clause_6_2 import CLERK, HEADING, HOA, ask, table
+from regulation.requests_setup import CLERK, HEADING, HOA, ask, table
 
 
 @pytest.fixture

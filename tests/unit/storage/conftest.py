@@ -1,12 +1,13 @@
 """A mail root of the test's own, and what an account of it is filled with."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, FLAGGED
-from store_harness import Root, deliver
+from store_harness import REF, Root, deliver, inbox
 
 
 @pytest.fixture
@@ -14,8 +15,11 @@ def root(tmp_path: Path) -> Root:
     return Root(tmp_path)
 
 
-def inbox(account: Account) -> int:
-    return account.folder("INBOX").folder_id
+@pytest.fixture
+def account(root: Root) -> Iterator[Account]:
+    store = root.store()
+    yield store.account(REF)
+    store.close()
 
 
 def fill(account: Account) -> None:

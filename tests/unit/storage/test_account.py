@@ -1,48 +1,22 @@
-"""An account from outside: deliver, list, flag, expunge, copy, move, folders, quota, idempotency, names."""
+"""Messages of an account from outside: delivered, listed, flagged, expunged, copied and moved."""
 
 import contextlib
 import fcntl
 import os
-import shutil
 import sqlite3
 import stat
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes.staging import Delivery
-from mic_mail.storage.errors import FolderExists, NameNotAllowed, NoSuchFolder, NoSuchMessage, NotPermitted, OverQuota, TooMany
+from mic_mail.storage.errors import NoSuchMessage, TooMany
 from mic_mail.storage.index.rows import FolderRow
-from mic_mail.storage.maildir.sidecars import AccountSidecar
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.reads import reader
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef, Quota
-from store_harness import REF, Root, deliver, message, observe
-from unit.storage.conftest import inbox
-
-
-@pytest.fixture
-def account(root: Root):
-    store = root.store()
-    yield store.account(REF)
-    store.close()
-
-
-def test_new_account_has_its_folders(account: Account) -> None:
-    """Every mailbox starts with INBOX, Drafts, Sent, Junk, Trash and Archive, subscribed, with their special uses."""
-    folders = {info.name: info for info in account.folders()}
-    assert list(folders) == ["INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash"]
-    assert {name: info.special_use for name, info in folders.items() if info.special_use} == {
-        name: f"\\{name}" for name in ("Archive", "Drafts", "Junk", "Sent", "Trash")
-    }
-    assert account.subscriptions() == sorted(folders)
-    assert len({info.uidvalidity for info in folders.values()}) == 6
-    assert len({info.mailbox_id for info in folders.values()}) == 6
+from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef
+from store_harness import Root, deliver, inbox, message, observe
 
 
 def test_delivery_lands_in_cur_as_received(account: Account, root: Root) -> None:
@@ -253,24 +227,6 @@ def test_copy_and_move_keep_the_message(account: Account) -> None:
     assert account.repair(check=True).clean
 
 
-def test_quota_refuses_and_leaves_nothing(account: Account, root: Root) -> None:
-    """Above the limit nothing is published and nothing counted; the staged file is the caller's to discard."""
-    size = len(message("a"))
-    deliver(account, inbox(account), ["a"])
-    staged = account.stage()
-    staged.write(message("b"))
-    staged.finish()
-    with pytest.raises(OverQuota):
-        account.publish(inbox(account), [Delivery(staged, answers_of(message("b")))], limit_octets=2 * size - 1)
-    staged.discard()
-    staged.discard()
-    assert account.quota().octets == size
-    assert list((root.home / "Maildir/tmp").iterdir()) == []
-    with pytest.raises(OverQuota):
-        account.copy(inbox(account), [1], account.folder("Sent").folder_id, limit_octets=2 * size - 1)
-    assert account.repair(check=True).clean
-
-
 def test_an_origin_is_delivered_once(account: Account, root: Root) -> None:
     """A second delivery under the same origin answers with the first, in one call, in another, and after a restart."""
     first = deliver(account, inbox(account), ["a", "a"], origin="spool-1")
@@ -293,138 +249,6 @@ def test_linked_delivery_shares_the_file(account: Account, root: Root) -> None:
     assert observe(account)["INBOX"].messages[1][0] == "a"
 
 
-def test_folders_live_and_die(account: Account) -> None:
-    """CREATE makes parents, RENAME takes children along, DELETE leaves them; names are one in NFC and INBOX in any case."""
-    account.create("A/B/C")
-    deliver(account, account.folder("A/B").folder_id, ["x"])
-    assert account.folder("A").selectable
-    with pytest.raises(FolderExists):
-        account.create("A/B")
-    with pytest.raises(FolderExists):
-        account.create("iNbOx")
-    account.rename("A", "Đã lưu")
-    assert [info.name for info in account.folders() if "lưu" in info.name] == ["Đã lưu", "Đã lưu/B", "Đã lưu/B/C"]
-    assert account.folder("Đã lưu/B").messages == 1
-    old = account.folder("Đã lưu/B")
-    account.delete("Đã lưu/B")
-    phantom = next(info for info in account.folders() if info.name == "Đã lưu/B")
-    assert (phantom.selectable, phantom.folder_id) == (False, 0)
-    with pytest.raises(NoSuchFolder):
-        account.folder("Đã lưu/B")
-    with pytest.raises(NoSuchFolder):
-        account.view(old.folder_id)
-    with account.open_message(old.folder_id, 1) as file:
-        assert file.pread(0, 10_000) == message("x")
-    again = account.create("Đã lưu/B")
-    assert again.uidvalidity > old.uidvalidity
-    assert again.mailbox_id != old.mailbox_id
-    account.delete("Đã lưu/B")
-    assert account.quota().messages == 0
-    for wrong in ("INBOX", "nowhere"):
-        with pytest.raises((NotPermitted, NoSuchFolder)):
-            account.delete(wrong)
-    with pytest.raises(NotPermitted):
-        account.rename("Đã lưu", "Đã lưu/B/Z")
-    assert account.repair(check=True).clean
-
-
-def test_deleted_folder_comes_back(account: Account) -> None:
-    """undelete brings a deleted folder back as it was, messages, UIDs and all."""
-    deliver(account, account.create("F").folder_id, ["a", "b"])
-    before = observe(account)
-    account.delete("F")
-    assert account.undelete(folder="F") == 2
-    assert observe(account) == before
-    assert account.repair(check=True).clean
-
-
-def test_rename_inbox_gives_its_messages_away(account: Account) -> None:
-    """RENAME INBOX moves the messages and keeps INBOX and its children (RFC 9051 §6.3.6)."""
-    deliver(account, inbox(account), ["a", "b"])
-    account.create("INBOX/child")
-    account.rename("inbox", "old/mail")
-    seen = observe(account)
-    assert seen["INBOX"].messages == {}
-    assert [token for token, _ in seen["old/mail"].messages.values()] == ["a", "b"]
-    assert "INBOX/child" in seen
-    assert deliver(account, inbox(account), ["c"]) == [3]
-
-
-def test_names_that_no_client_could_show(account: Account) -> None:
-    """Empty, too long, too deep, control characters and surrogates are refused; NFD meets NFC."""
-    for wrong in ("", "/", "a//b", "a/", "a\n", "a\x7f", "\ud800", "x" * 701, "/".join("x" * 21)):
-        with pytest.raises(NameNotAllowed):
-            account.create(wrong)
-    account.create("Thu\u031b")
-    assert account.folder("Thư").name == "Thư"
-
-
-def test_subscriptions_outlive_folders(account: Account, root: Root) -> None:
-    """A subscription stays when its folder goes, and when the index goes."""
-    account.create("F")
-    account.subscribe("F", True)
-    account.subscribe("Junk", False)
-    account.delete("F")
-    assert "F" in account.subscriptions()
-    root.lose_index()
-    assert root.use(lambda again: again.subscriptions()) == ["Archive", "Drafts", "F", "INBOX", "Sent", "Trash"]
-
-
-def test_subscriptions_have_an_end(tmp_path: Path) -> None:
-    """By number and by octets; one that is too much changes nothing, and others can be taken away. No sidecar is too long to be
-    believed."""
-    root = Root(tmp_path, settings={"boot_id": "first boot", "max_subscriptions": 8, "max_subscriptions_octets": 500})
-
-    def fill(account: Account) -> list[str]:
-        with pytest.raises(TooMany):
-            account.subscribe("long" * 130, True)
-        account.subscribe("one", True)
-        account.subscribe("two", True)
-        with pytest.raises(TooMany):
-            account.subscribe("three", True)
-        account.subscribe("two", True)
-        account.subscribe("one", False)
-        account.subscribe("three", True)
-        return account.subscriptions()
-
-    wanted = ["Archive", "Drafts", "INBOX", "Junk", "Sent", "Trash", "three", "two"]
-    assert root.use(fill) == wanted
-    root.lose_index()
-    assert root.use(lambda account: account.subscriptions()) == wanted
-    sidecar = AccountSidecar(7, 1, 1, tuple(f"{number}{'x' * 690}" for number in range(7_000)))
-    sidecar.write(str(tmp_path))
-    assert AccountSidecar.read(str(tmp_path)) == sidecar
-
-
-def test_folders_made_and_deleted_in_turn_come_to_an_end(tmp_path: Path) -> None:
-    """What can be brought back is kept, so there is no room for more without end; when the time is over, there is again."""
-    clock = ManualClock(datetime(2026, 7, 1, tzinfo=UTC))
-    root = Root(tmp_path, clock=clock, settings={"boot_id": "first boot", "max_folders": 10})
-
-    def act(account: Account) -> None:
-        account.create("kept")
-        for number in range(13):
-            account.create(f"x{number}")
-            account.delete(f"x{number}")
-        with pytest.raises(TooMany, match="deleted folders"):
-            account.create("more/and/more")
-        assert "more" not in observe(account)
-        account.sweep()
-        with pytest.raises(TooMany, match="deleted folders"):
-            account.rename("INBOX", "more")
-        account.rename("kept", "renamed")
-        assert account.undelete(folder="x3") == 0
-        account.delete("x3")
-        clock.move_to(clock.now() + timedelta(days=8))
-        account.sweep()
-        account.create("more/and/more")
-        assert account.repair(check=True).clean
-
-    root.use(act)
-    root.lose_index()
-    assert "more/and/more" in root.use(observe)
-
-
 def test_recent_is_told_once(account: Account) -> None:
     """take_recent gives each message to one session only (RFC 3501 §2.3.2)."""
     deliver(account, inbox(account), ["a", "b"])
@@ -439,117 +263,3 @@ def test_message_gone_is_said_so(account: Account) -> None:
     with pytest.raises(NoSuchMessage):
         account.open_message(inbox(account), 1)
     assert account.rows(inbox(account), [1, 5], ["uid"]) == []
-
-
-def test_tmp_that_is_removed_beside_us_is_made_again(account: Account, root: Root) -> None:
-    """By whoever needs it: a delivery, a linked one, mail of other tools, the sweep."""
-    deliver(account, inbox(account), ["a"])
-    tmp = root.home / "Maildir/tmp"
-    spool = root.path / "entry"
-    spool.write_bytes(message("b"))
-    tmp.rmdir()
-    deliver(account, inbox(account), ["b"])
-    tmp.rmdir()
-    account.publish(inbox(account), [Delivery(account.stage_link(spool), answers_of(message("b")))])
-    tmp.rmdir()
-    (root.home / "Maildir/new/1600000000.V1I2.other").write_bytes(message("c").replace(b"\r\n", b"\n"))
-    assert [token for token, _ in observe(account)["INBOX"].messages.values()] == ["a", "b", "b", "c"]
-    tmp.rmdir()
-    account.sweep()
-    assert account.repair(check=True).clean
-
-
-@pytest.mark.parametrize(
-    "act",
-    [
-        lambda account, lost, other: account.view(lost),
-        lambda account, lost, other: deliver(account, lost, ["x"]),
-        lambda account, lost, other: account.copy(other, [1], lost),
-        lambda account, lost, other: account.move(other, [1], lost),
-        lambda account, lost, other: account.rename("Lost", "Found"),
-        lambda account, lost, other: account.delete("Lost"),
-    ],
-    ids=["view", "deliver", "copy", "move", "rename", "delete"],
-)
-def test_a_folder_that_is_removed_beside_us_is_gone(account: Account, root: Root, act: Callable[..., object]) -> None:
-    """Whoever meets it first hears that there is no such folder, and so does everybody after; nothing has to be repaired."""
-    lost, other = account.create("Lost").folder_id, inbox(account)
-    deliver(account, lost, ["a"])
-    deliver(account, other, ["b"])
-    account.view(lost)
-    shutil.rmtree(root.home / "Maildir/.Lost")
-    with pytest.raises(NoSuchFolder):
-        act(account, lost, other)
-    assert "Lost" not in {info.name for info in account.folders()}
-    assert [token for token, _ in observe(account)["INBOX"].messages.values()] == ["b"]
-    assert account.repair(check=True).clean
-    assert deliver(account, account.create("Lost").folder_id, ["c"]) == [1]
-    assert account.repair(check=True).clean
-
-
-def test_a_new_keyword_in_a_folder_that_is_removed_does_not_stop_the_mailbox(account: Account, root: Root) -> None:
-    """Its sidecar cannot be written, and must not be what everybody after has to write first."""
-    lost = account.create("Lost").folder_id
-    deliver(account, lost, ["a"])
-    shutil.rmtree(root.home / "Maildir/.Lost")
-    account.store_flags(lost, [1], "+", 0, ["work"])
-    deliver(account, inbox(account), ["b"])
-    account.rescan()
-    assert account.repair(check=True).clean
-
-
-def test_directories_of_inbox_that_are_removed_beside_us_are_made_again(account: Account, root: Root) -> None:
-    """There is always an INBOX, and a place for what is expunged."""
-    deliver(account, inbox(account), ["a"])
-    (root.home / "Maildir/new").rmdir()
-    account.view(inbox(account))
-    assert (root.home / "Maildir/new").is_dir()
-    shutil.rmtree(root.home / "Maildir/cur")
-    (uid,) = deliver(account, inbox(account), ["b"])
-    assert account.view(inbox(account)).uids.tolist() == [uid]
-    (root.home / "Maildir/.expunged").rmdir()
-    assert account.remove(inbox(account), [uid]).uids == [uid]
-    assert account.undelete() == 1
-    assert account.repair(check=True).clean
-
-
-def test_quota_at_rest_of_a_sound_index(account: Account, root: Root) -> None:
-    """Who looks at thousands of accounts once opens none of them: no handle stays, no epoch begins, no sidecar is written."""
-    deliver(account, inbox(account), ["a", "b"])
-    expected = account.quota()
-    with contextlib.closing(root.store()) as reporting:
-        there = {path: path.stat().st_mtime_ns for path in root.home.rglob(".mic-*")}
-        assert reporting.account(account.ref).quota_at_rest() == expected
-        assert reporting.store(account.ref).rests
-        assert not reporting.store(account.ref).is_ready
-        assert {path: path.stat().st_mtime_ns for path in root.home.rglob(".mic-*")} == there
-
-
-def test_quota_at_rest_of_what_has_no_store(root: Root) -> None:
-    """A mailbox that nobody has used yet; a report makes nothing of it."""
-    with contextlib.closing(root.store()) as reporting:
-        assert reporting.account(AccountRef(7, "m/nobody")).quota_at_rest() == Quota(0, 0)
-        assert not (root.path / "m/nobody").exists()
-
-
-@pytest.mark.parametrize("what", ["no index", "an index of another version", "a damaged index", "another boot"])
-def test_quota_at_rest_where_only_opening_can_tell(root: Root, what: str) -> None:
-    """The store is opened as at any first use, and the answer is as right."""
-
-    def fill(account: Account) -> Quota:
-        deliver(account, inbox(account), ["a", "b"])
-        return account.quota()
-
-    expected = root.use(fill)
-    if what == "no index":
-        root.lose_index()
-    elif what == "an index of another version":
-        with contextlib.closing(sqlite3.connect(root.home / "index.sqlite")) as connection:
-            connection.execute("PRAGMA user_version = 0")
-    elif what == "a damaged index":
-        (root.home / "index.sqlite").write_bytes(b"no index of SQLite " * 1000)
-    else:
-        root.settings["boot_id"] = "second boot"
-    with contextlib.closing(root.store()) as reporting:
-        assert reporting.account(REF).quota_at_rest() == expected
-        assert reporting.store(REF).is_ready

@@ -13,8 +13,8 @@ from mic_mail.storage.backup.backup import OfAnotherVersion, examine, numbers_of
 from mic_mail.storage.errors import NotPermitted
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FLAGGED
-from store_harness import Root, deliver, observe
-from unit.storage.conftest import fill, inbox
+from store_harness import Root, deliver, inbox, observe
+from unit.storage.conftest import fill
 
 
 def test_backup_restores(root: Root, tmp_path: Path) -> None:

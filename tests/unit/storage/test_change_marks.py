@@ -9,8 +9,7 @@ from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, SEEN
-from store_harness import REF, Root, deliver
-from unit.storage.conftest import inbox
+from store_harness import REF, Root, deliver, inbox
 
 
 @pytest.fixture

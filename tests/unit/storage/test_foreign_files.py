@@ -15,8 +15,7 @@ import pytest
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FLAGGED, SEEN
-from store_harness import Root, deliver, message, observe
-from unit.storage.conftest import inbox
+from store_harness import Root, deliver, inbox, message, observe
 
 
 def no_letters(whole: bytes) -> bytes:

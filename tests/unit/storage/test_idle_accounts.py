@@ -12,8 +12,7 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
-from store_harness import REF, Root, deliver, message, observe
-from unit.storage.conftest import inbox
+from store_harness import REF, Root, deliver, inbox, message, observe
 
 AT_ONCE = -1.0
 """Seconds of idleness: whatever is not in use this very moment."""

@@ -12,8 +12,8 @@ from mic_mail.clock import ManualClock
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FLAGGED, SEEN, TextTest
-from store_harness import Root, deliver, message, observe
-from unit.storage.conftest import fill, inbox
+from store_harness import Root, deliver, inbox, message, observe
+from unit.storage.conftest import fill
 from unit.storage.test_foreign_files import another_boot, lose_nothing, no_letters
 
 

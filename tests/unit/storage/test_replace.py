@@ -3,8 +3,7 @@
 import pytest
 
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage, OverQuota
-from store_harness import Root, deliver, exchange, message, observe
-from unit.storage.conftest import inbox
+from store_harness import Root, deliver, exchange, inbox, message, observe
 
 
 def test_both_happen_under_one_modseq(root: Root) -> None:

@@ -21,7 +21,7 @@ from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from unit.services.authentication.conftest import PASSWORD, START, World, peer
-from unit.services.authentication.test_sign_in import kind_of, login, scram
+from unit.services.authentication.sign_in import kind_of, login, scram
 
 DOORS = ("imap", "imaps", "pop3", "pop3s", "submission", "submissions", "smtp", "ldap", "ldaps", "carddav")
 

@@ -8,7 +8,7 @@ from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.mailboxes.credentials import ActContext
 from unit.services.authentication.conftest import PASSWORD, START, World, peer
-from unit.services.authentication.test_sign_in import RECLAIMED, RESET, SUSPENDED, kind_of
+from unit.services.authentication.sign_in import RECLAIMED, RESET, SUSPENDED, kind_of
 
 WEB = "web"
 CODE_LATER = timedelta(seconds=30)

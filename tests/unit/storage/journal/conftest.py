@@ -12,7 +12,7 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.journal.journal import FOLDER, LOCK
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.mailstore import MailStore
 from store_harness import Root, Seen, arrivals_in, message
 
 
@@ -49,10 +49,6 @@ def raising(error: Exception) -> Callable[..., None]:
         raise error
 
     return fail
-
-
-def inbox(account: Account) -> int:
-    return account.folder("INBOX").folder_id
 
 
 def in_inbox(seen: dict[str, Seen]) -> dict[str, int]:

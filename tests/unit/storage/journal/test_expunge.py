@@ -12,8 +12,8 @@ from mic_mail.clock import ManualClock
 from mic_mail.storage.journal.frames import ExpungedFrame, frames_in
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, SEEN
-from store_harness import REF, Root, append, deliver, observe
-from unit.storage.journal.conftest import Crash, in_inbox, inbox, lose_content, lose_name, segments
+from store_harness import REF, Root, append, deliver, inbox, observe
+from unit.storage.journal.conftest import Crash, in_inbox, lose_content, lose_name, segments
 
 
 def test_moved_and_expunged_messages_stay_where_they_are(root: Root, store: MailStore) -> None:

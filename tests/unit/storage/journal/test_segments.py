@@ -18,8 +18,8 @@ from mic_mail.storage.journal import journal, replay
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.journal.journal import FOLDER, locked
 from mic_mail.storage.mailstore import MailStore
-from store_harness import REF, Root, arrivals_in, deliver, killed_at, message, observe
-from unit.storage.journal.conftest import held, in_inbox, inbox, segments
+from store_harness import REF, Root, arrivals_in, deliver, inbox, killed_at, message, observe
+from unit.storage.journal.conftest import held, in_inbox, segments
 
 
 def test_no_wave_writes_into_a_block_of_another(root: Root, store: MailStore) -> None:

@@ -19,8 +19,8 @@ from mic_mail.storage.journal import journal
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.maildir import syncfs
 from mic_mail.storage.mailstore import MailStore
-from store_harness import REF, Root, deliver, message, observe
-from unit.storage.journal.conftest import Crash, held, in_inbox, inbox, lose_content, segments
+from store_harness import REF, Root, deliver, inbox, message, observe
+from unit.storage.journal.conftest import Crash, held, in_inbox, lose_content, segments
 from waiting import PATIENCE_SECONDS, wait_for
 
 
